@@ -1,0 +1,1 @@
+/* Empty: bcc asks for this file, and brings what it needs of it itself. */

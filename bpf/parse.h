@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Frames to struct packet: Ethernet, VLAN tags, IPv4 with options, IPv6 with extension headers.
+ *
+ * Every parse_* function returns REASON_NONE to go on, or the reason why the packet is already
+ * decided. No map is touched here: bcc rewrites map accesses in the main file only.
+ */
+#ifndef XDPCTL_PARSE_H
+#define XDPCTL_PARSE_H
+
+#include "abi.h"
+
+#define __always_inline inline __attribute__((always_inline))
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define network16(x) ((__be16)__builtin_bswap16(x))
+#define network32(x) ((__be32)__builtin_bswap32(x))
+#else
+#define network16(x) ((__be16)(x))
+#define network32(x) ((__be32)(x))
+#endif
+#define host16(x) ((u16)network16(x))
+#define host32(x) ((u32)network32(x))
+
+#define ETHERTYPE_IPV4	  0x0800
+#define ETHERTYPE_IPV6	  0x86dd
+#define ETHERTYPE_VLAN	  0x8100 /* IEEE 802.1Q */
+#define ETHERTYPE_SERVICE 0x88a8 /* IEEE 802.1ad */
+#define ETHERTYPE_QINQ	  0x9100 /* before 802.1ad, still sold */
+
+#define PROTOCOL_HOP_BY_HOP   0
+#define PROTOCOL_UDP	      17
+#define PROTOCOL_ROUTING      43
+#define PROTOCOL_FRAGMENT     44
+#define PROTOCOL_AH	      51
+#define PROTOCOL_ICMPV6	      58
+#define PROTOCOL_DESTINATION  60
+#define PROTOCOL_MOBILITY     135
+#define PROTOCOL_HIP	      139
+#define PROTOCOL_SHIM6	      140
+#define PROTOCOL_NOT_IN_FRAME 256 /* a later fragment: the transport header is elsewhere */
+
+#define DHCP_SERVER   67
+#define DHCP_CLIENT   68
+#define DHCPV6_CLIENT 546
+#define DHCPV6_SERVER 547
+
+struct ethernet {
+	u8 destination[6];
+	u8 source[6];
+	__be16 type;
+};
+
+struct vlan {
+	__be16 tag;
+	__be16 type;
+};
+
+struct ipv4 {
+	u8 version_ihl;
+	u8 dscp_ecn;
+	__be16 length;
+	__be16 id;
+	__be16 fragment; /* 3 flags, 13 bits of offset in units of 8 bytes */
+	u8 ttl;
+	u8 protocol;
+	__sum16 checksum;
+	__be32 source;
+	__be32 destination;
+};
+
+struct ipv6 {
+	__be32 version_class_label;
+	__be16 payload_length;
+	u8 next_header;
+	u8 hop_limit;
+	__be32 source[4];
+	__be32 destination[4];
+};
+
+struct extension {
+	u8 next_header;
+	u8 length;
+	__be16 offset_flags; /* of a fragment header: 13 bits of offset, 2 reserved, M */
+};
+
+struct ports {
+	__be16 source;
+	__be16 destination;
+};
+
+struct packet {
+	u32 family; /* 4 or 6 */
+	u32 offset; /* of the next header to read */
+	u32 protocol;
+	u32 fragmented; /* IPv6: a fragment header was there, even an atomic one */
+	u32 hop_limit;
+	__be32 source[4]; /* IPv4 uses the first word */
+	__be32 destination[4];
+};
+
+/* Helper 189, Linux 5.18: reads across the fragments of a jumbo frame, unlike data..data_end. */
+static long (*load_bytes)(struct xdp_md *ctx, u32 offset, void *to, u32 length) = (void *)189;
+
+static __always_inline int is_vlan(__be16 type)
+{
+	return type == network16(ETHERTYPE_VLAN) ||
+	       type == network16(ETHERTYPE_SERVICE) ||
+	       type == network16(ETHERTYPE_QINQ);
+}
+
+static __always_inline int is_extension(u32 protocol)
+{
+	return protocol == PROTOCOL_HOP_BY_HOP || protocol == PROTOCOL_ROUTING ||
+	       protocol == PROTOCOL_FRAGMENT || protocol == PROTOCOL_AH ||
+	       protocol == PROTOCOL_DESTINATION || protocol == PROTOCOL_MOBILITY ||
+	       protocol == PROTOCOL_HIP || protocol == PROTOCOL_SHIM6;
+}
+
+/* Leaves packet->offset behind the last tag and *type at what follows it. */
+static __always_inline enum reason parse_link(struct xdp_md *ctx, struct packet *packet,
+					      __be16 *type)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct ethernet *ethernet = data;
+
+	if ((void *)(ethernet + 1) > end)
+		return REASON_TRUNCATED;
+	*type = ethernet->type;
+	packet->offset = sizeof(*ethernet);
+#pragma unroll
+	for (int depth = 0; depth < VLAN_DEPTH_MAX; depth++) {
+		struct vlan *vlan = data + packet->offset;
+
+		if (!is_vlan(*type))
+			break;
+		if ((void *)(vlan + 1) > end)
+			return REASON_TRUNCATED;
+		*type = vlan->type;
+		packet->offset += sizeof(*vlan);
+	}
+	return is_vlan(*type) ? REASON_VLAN_DEPTH : REASON_NONE;
+}
+
+static __always_inline enum reason parse_ipv4(struct xdp_md *ctx, struct packet *packet)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct ipv4 *ip = data + packet->offset;
+	u32 header;
+
+	if ((void *)(ip + 1) > end)
+		return REASON_TRUNCATED;
+	header = (ip->version_ihl & 0x0f) * 4;
+	if (ip->version_ihl >> 4 != 4 || header < sizeof(*ip))
+		return REASON_MALFORMED;
+	if ((void *)ip + header > end)
+		return REASON_TRUNCATED;
+	packet->family = 4;
+	packet->offset += header;
+	packet->protocol = ip->protocol;
+	if (ip->fragment & network16(0x1fff))
+		packet->protocol = PROTOCOL_NOT_IN_FRAME;
+	packet->source[0] = ip->source;
+	packet->destination[0] = ip->destination;
+	return REASON_NONE;
+}
+
+/* RFC 8200 section 4; the length field counts 8 bytes beyond the first 8, AH's 4 beyond 8. */
+static __always_inline enum reason parse_extensions(struct xdp_md *ctx, struct packet *packet)
+{
+	struct extension extension;
+
+	for (int depth = 0; depth < EXTENSION_DEPTH_MAX; depth++) {
+		u32 kind = packet->protocol;
+
+		if (!is_extension(kind))
+			return REASON_NONE;
+		if (load_bytes(ctx, packet->offset, &extension, sizeof(extension)) < 0)
+			return REASON_TRUNCATED;
+		packet->protocol = extension.next_header;
+		if (kind == PROTOCOL_FRAGMENT) {
+			packet->offset += 8;
+			packet->fragmented = 1;
+			if (extension.offset_flags & network16(0xfff8)) {
+				packet->protocol = PROTOCOL_NOT_IN_FRAME;
+				return REASON_NONE;
+			}
+		} else if (kind == PROTOCOL_AH) {
+			packet->offset += (extension.length + 2) * 4;
+		} else {
+			packet->offset += (extension.length + 1) * 8;
+		}
+	}
+	return is_extension(packet->protocol) ? REASON_EXTENSION_DEPTH : REASON_NONE;
+}
+
+static __always_inline enum reason parse_ipv6(struct xdp_md *ctx, struct packet *packet)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct ipv6 *ip = data + packet->offset;
+
+	if ((void *)(ip + 1) > end)
+		return REASON_TRUNCATED;
+	if (*(u8 *)ip >> 4 != 6)
+		return REASON_MALFORMED;
+	packet->family = 6;
+	packet->offset += sizeof(*ip);
+	packet->protocol = ip->next_header;
+	packet->hop_limit = ip->hop_limit;
+#pragma unroll
+	for (int word = 0; word < 4; word++) {
+		packet->source[word] = ip->source[word];
+		packet->destination[word] = ip->destination[word];
+	}
+	return parse_extensions(ctx, packet);
+}
+
+static __always_inline enum reason parse(struct xdp_md *ctx, struct packet *packet)
+{
+	__be16 type;
+	enum reason reason = parse_link(ctx, packet, &type);
+
+	if (reason)
+		return reason;
+	if (type == network16(ETHERTYPE_IPV4))
+		return parse_ipv4(ctx, packet);
+	if (type == network16(ETHERTYPE_IPV6))
+		return parse_ipv6(ctx, packet);
+	return REASON_LINK;
+}
+
+#endif

@@ -1,0 +1,25 @@
+"""What every tier shares: skipping with a reason, or failing where CI says it must work."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
+
+
+def need(condition: bool, what: str) -> None:
+    """Skip for want of `what`; with XDPCTL_REQUIRE_KERNEL=1 that is a failure instead."""
+    if condition:
+        return
+    if os.environ.get("XDPCTL_REQUIRE_KERNEL") == "1":
+        pytest.fail(f"this machine must have it, and does not: {what}")
+    pytest.skip(f"needs {what}")
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """Captures and feeds made by others; not part of the project."""
+    if not CORPUS.is_dir():
+        pytest.skip(f"the corpus of captures and feeds is not beside this checkout ({CORPUS})")
+    return CORPUS

@@ -1,0 +1,125 @@
+"""Compiles bpf/*.c with bcc, in a child process that takes LLVM's 130 MB with it when it exits.
+
+The parent gets instructions, the shapes of the maps, and where each map is referred to: enough
+to load the program against maps of its own. `python -m xdpctl.compiler` is the child.
+"""
+
+import ctypes
+import json
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from xdpctl import bpf
+from xdpctl.errors import CompileError
+
+_MISSING = """bcc is not there for {python}.
+It comes from the distribution, not from the package index (the "bcc" there is something else):
+  apt-get install python3-bpfcc
+and a virtual environment must be made by /usr/bin/python3 with --system-site-packages."""
+_LOAD_MAP = 0x18  # BPF_LD | BPF_DW | BPF_IMM, 16 bytes; source register 1: a map's descriptor
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Instructions whose map references are still to be filled in."""
+
+    name: str
+    instructions: bytes
+    references: tuple[tuple[int, str], ...]  # byte offset, map name
+
+    def linked(self, fds: Mapping[str, int]) -> bytes:
+        """The instructions with each map reference pointing at `fds[name]`."""
+        code = bytearray(self.instructions)
+        for offset, name in self.references:
+            struct.pack_into("<i", code, offset + 4, fds[name])
+        return bytes(code)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A compiled source file: the shapes of its maps and its programs, by name."""
+
+    maps: dict[str, bpf.MapShape]
+    programs: dict[str, Program]
+
+
+def source_dir() -> Path:
+    """bpf/ inside the installed package, or beside the package in a checkout."""
+    package = Path(str(files("xdpctl")))
+    installed = package / "bpf"
+    return installed if installed.is_dir() else package.parent / "bpf"
+
+
+def compile_source(name: str, programs: list[str], defines: Mapping[str, int]) -> Compiled:
+    """Compile `bpf/<name>`; CompileError carries what clang or bcc said."""
+    request = {"name": name, "programs": programs, "defines": dict(defines)}
+    child = subprocess.run(
+        [sys.executable, "-m", "xdpctl.compiler"],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "BCC_KERNEL_SOURCE": str(source_dir() / "headers")},
+    )
+    if child.returncode:
+        raise CompileError(child.stderr.strip() or f"the compiler died ({child.returncode})")
+    answer = json.loads(child.stdout)
+    maps = {name: bpf.MapShape(*shape) for name, shape in answer["maps"].items()}
+    return Compiled(
+        maps,
+        {
+            name: Program(name, bytes.fromhex(code), tuple((at, of) for at, of in references))
+            for name, (code, references) in answer["programs"].items()
+        },
+    )
+
+
+def _references(code: bytes, names: Mapping[int, str]) -> list[tuple[int, str]]:
+    found, offset = [], 0
+    while offset < len(code):
+        opcode, registers, _, immediate = struct.unpack_from("<BBhi", code, offset)
+        if opcode == _LOAD_MAP:
+            if registers >> 4 == 1:
+                found.append((offset, names[immediate]))
+            offset += 8
+        offset += 8
+    return found
+
+
+def _child() -> None:
+    request = json.load(sys.stdin)
+    try:
+        import bcc
+    except ImportError:
+        raise SystemExit(_MISSING.format(python=sys.executable)) from None
+    source = source_dir()
+    flags = [f"-I{source}", "-Wall", "-Werror"]
+    flags += [f"-D{name}={value}" for name, value in request["defines"].items()]
+    try:
+        module = bcc.BPF(src_file=str(source / request["name"]), cflags=flags)
+    except Exception as error:  # bcc raises bare Exception; clang's words are on stderr
+        raise SystemExit(str(error)) from None
+    bcc.lib.bpf_table_name.restype = ctypes.c_char_p
+    fds = {}
+    for index in range(bcc.lib.bpf_num_tables(module.module)):
+        name = bcc.lib.bpf_table_name(module.module, index)
+        fds[bcc.lib.bpf_table_fd(module.module, name)] = name.decode()
+    programs = {}
+    for name in request["programs"]:
+        code = module.dump_func(name)
+        programs[name] = (code.hex(), _references(code, fds))
+    maps = {name: bpf.map_shape(fd) for fd, name in fds.items()}
+    shapes = {
+        name: (s.type, s.key_size, s.value_size, s.max_entries, s.flags)
+        for name, s in maps.items()
+    }
+    json.dump({"maps": shapes, "programs": programs}, sys.stdout)
+
+
+if __name__ == "__main__":
+    _child()

@@ -1,0 +1,88 @@
+"""Everything that can go wrong, as one tree.
+
+XdpctlError
+├── ConfigError              the configuration file, a flag, or the command line
+├── RuleError          400   the rule itself is wrong; carries the field
+│   ├── ConflictError  409   contradicts a standing rule
+│   ├── LockoutError   409   would cut off a protected prefix or the caller
+│   └── QuotaError     403   beyond what this origin may ask for
+├── NotFoundError      404   no such rule or token
+├── StaleError         412   the rule changed since it was read
+├── AccessError        401   no token, a wrong one, or an expired one
+│   └── RoleError      403   a good token whose role may not do this
+├── StoreError         503   the rule could not be made durable; the kernel was not touched
+├── DatapathError      503   the kernel said no
+│   ├── CapacityError  507   a table is full; nothing was applied
+│   ├── SchemaError          pinned maps of another shape; nothing was adopted
+│   └── AttachError          the interface, or somebody else's program on it
+└── CompileError             bcc is missing, or clang refused the source
+"""
+
+
+class XdpctlError(Exception):
+    """Catching this is enough for a caller; str() is a sentence for a person."""
+
+
+class ConfigError(XdpctlError):
+    """A setting that is unknown, malformed or impossible; names the setting."""
+
+
+class RuleError(XdpctlError):
+    """The rule itself is wrong. `field` is its JSON path, `fix` what to write instead."""
+
+    def __init__(self, message: str, field: str = "", fix: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+        self.fix = fix
+
+
+class ConflictError(RuleError):
+    """Contradicts a standing rule."""
+
+
+class LockoutError(RuleError):
+    """Would cut off a protected prefix, or whoever asks."""
+
+
+class QuotaError(RuleError):
+    """Beyond what this origin may ask for."""
+
+
+class NotFoundError(XdpctlError):
+    """No rule, token or interface of that name."""
+
+
+class StaleError(XdpctlError):
+    """If-Match named another revision than the one that stands."""
+
+
+class AccessError(XdpctlError):
+    """No token, a wrong one, or an expired one."""
+
+
+class RoleError(AccessError):
+    """A good token whose role may not do this."""
+
+
+class StoreError(XdpctlError):
+    """The change could not be made durable, so it was not made at all."""
+
+
+class DatapathError(XdpctlError):
+    """The kernel said no; says what was tried and the errno's text."""
+
+
+class CapacityError(DatapathError):
+    """A table is full; nothing of the change was applied."""
+
+
+class SchemaError(DatapathError):
+    """Pinned maps of another shape than this version's; nothing was adopted."""
+
+
+class AttachError(DatapathError):
+    """The interface would not take the program."""
+
+
+class CompileError(XdpctlError):
+    """bcc is missing, or clang refused the source."""

@@ -1,0 +1,156 @@
+"""The datapath on pinned maps; needs neither root nor bcc, only the right to open the pins."""
+
+import mmap
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import groupby
+from pathlib import Path
+from threading import Lock
+
+from xdpctl import bpf
+from xdpctl.errors import CapacityError, DatapathError
+from xdpctl.front import FRONT_BYTES, FrontArray
+from xdpctl.pins import Pins
+from xdpctl.plan import Plan, Write
+from xdpctl.prefix import Prefix
+from xdpctl.wire import Control, Covering, Explanation, Hits, Prefix4, Prefix6, Reason, SlotNumber
+
+TABLES = ("exact4", "prefixes4", "exact6", "prefixes6")
+MAPS = (*TABLES, "front4", "front6", "slots", "hits", "controls", "explanations")
+_ZERO = bytes(4)
+_FULL = (7, 28)  # E2BIG from a hash, ENOSPC from a trie
+_REPAINT_STEP = 1024
+_BATCH_FROM = 16  # fewer writes than this go one by one
+
+
+class PinnedDatapath:
+    """Opens the maps under `pins` (see Pins) that a loader made."""
+
+    def __init__(self, pins: Pins) -> None:
+        self._pins = pins
+        try:
+            self._maps = {name: bpf.open_map(pins.map(name)) for name in MAPS}
+            self._explain_fd = bpf.open_pin(pins.explain)
+            self._fronts = {4: self._map_front(4), 6: self._map_front(6)}
+        except OSError as error:
+            raise DatapathError(
+                f"the pinned maps under {pins.root} cannot be opened ({error.strerror}); "
+                "is the loader running, and may this user read them?"
+            ) from error
+        self.capacity = self._maps["slots"].shape.max_entries - SlotNumber.FIRST
+        self._cpus = self._maps["hits"].value_bytes // Hits.size()
+        self._explaining = Lock()
+        self._shadows: dict[int, FrontArray] = {}
+
+    def _map_front(self, family: int) -> FrontArray:
+        fd = self._maps[f"front{family}"].fd
+        return FrontArray(family, mmap.mmap(fd, FRONT_BYTES[family]))
+
+    def entries(self) -> Iterator[tuple[Prefix, int]]:
+        for table in TABLES:
+            for key, value in self._maps[table].items():
+                yield _entry(table, key, value)
+
+    def slots(self, first: int, count: int) -> list[bytes]:
+        slots = self._maps["slots"]
+        numbers = range(first, min(first + count, slots.shape.max_entries))
+        return [slots.get(number.to_bytes(4, "little")) or b"" for number in numbers]
+
+    def all_slots(self) -> list[bytes]:
+        """Every slot of the table, in order."""
+        return [value for _, value in self._maps["slots"].items()]
+
+    def apply(self, plan: Plan) -> None:
+        for prefix in plan.marks:
+            self._fronts[prefix.family].mark(prefix)
+            if self._shadows:
+                self._shadows[prefix.family].mark(prefix)
+        for (table, deletes), run in groupby(plan.writes, lambda w: (w.table, w.value is None)):
+            self._write(table, deletes, list(run))
+
+    def _write(self, table: str, deletes: bool, run: list[Write]) -> None:
+        target = self._maps[table]
+        if len(run) < _BATCH_FROM:
+            for write in run:
+                self._write_one(target, write)
+            return
+        keys = b"".join(write.key for write in run)
+        if deletes:
+            done = target.delete_many(keys, len(run))
+        else:
+            values = b"".join(self._value(table, write.value or b"") for write in run)
+            done = target.put_many(keys, values, len(run))
+        for write in run[done:]:
+            self._write_one(target, write)
+
+    def _value(self, table: str, value: bytes) -> bytes:
+        return value * self._cpus if table == "hits" else value
+
+    def _write_one(self, target: bpf.Map, write: Write) -> None:
+        try:
+            if write.value is None:
+                target.delete(write.key)
+            else:
+                target.put(write.key, self._value(target.name, write.value))
+        except OSError as error:
+            kind = CapacityError if error.errno in _FULL else DatapathError
+            raise kind(f"the kernel refused to write {target.name}: {error.strerror}") from error
+
+    def repaint(self, prefixes: Iterable[Prefix]) -> Iterator[None]:
+        self._shadows = {f: FrontArray(f, bytearray(size)) for f, size in FRONT_BYTES.items()}
+        try:
+            for count, prefix in enumerate(prefixes, 1):
+                self._shadows[prefix.family].mark(prefix)
+                if count % _REPAINT_STEP == 0:
+                    yield
+            for family, shadow in self._shadows.items():
+                self._fronts[family].memory[:] = bytes(shadow.memory[:])
+        finally:
+            self._shadows = {}
+
+    def hits(self, slots: Iterable[int]) -> list[Hits]:
+        table = self._maps["hits"]
+        return [Hits.total(table.get(number.to_bytes(4, "little")) or b"") for number in slots]
+
+    def counters(self) -> dict[str, dict[Reason, Hits]]:
+        found = {}
+        for port in self._pins.ports():
+            with suppress(FileNotFoundError):  # detached since the listing
+                counters = bpf.open_map(port / "counters")
+                found[self._pins.interface(port)] = {
+                    Reason(int.from_bytes(key, "little")): Hits.total(value)
+                    for key, value in counters.items()
+                    if int.from_bytes(key, "little")
+                }
+                counters.close()
+        return found
+
+    def explain(self, frame: bytes) -> Explanation:
+        with self._explaining:
+            try:
+                bpf.run_program(self._explain_fd, frame)
+                return Explanation.unpack(self._maps["explanations"].get(_ZERO) or b"")
+            except OSError as error:
+                raise DatapathError(f"explain failed: {error.strerror}") from error
+
+    def bypass(self) -> bool:
+        return bool(Control.unpack(self._maps["controls"].get(_ZERO) or bytes(8)).bypass)
+
+    def set_bypass(self, on: bool) -> None:
+        try:
+            self._maps["controls"].put(_ZERO, Control(int(on)).pack())
+        except OSError as error:
+            raise DatapathError(f"the bypass switch did not move: {error.strerror}") from error
+
+
+def _entry(table: str, key: bytes, value: bytes) -> tuple[Prefix, int]:
+    if table.startswith("exact"):
+        return Prefix(key, len(key) * 8), int.from_bytes(value, "little")
+    wire = (Prefix4 if table == "prefixes4" else Prefix6).unpack(key)
+    return Prefix(wire.address, wire.length), Covering.unpack(value).slot
+
+
+def drain(steps: Iterator[None]) -> None:
+    """Run a stepwise method to its end at once."""
+    deque(steps, maxlen=0)

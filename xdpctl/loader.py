@@ -1,0 +1,267 @@
+"""Root's half: makes and pins the maps, attaches the filter, and keeps it attached.
+
+Killing it changes nothing for the traffic: the maps are pinned and the programs attached by
+netlink outlive it. A restart adopts the pins if their shape is exactly ours and swaps each
+program atomically.
+"""
+
+import errno
+import grp
+import logging
+import os
+import subprocess
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from xdpctl import bpf, links
+from xdpctl.compiler import Compiled, compile_source
+from xdpctl.errors import AttachError, DatapathError, SchemaError
+from xdpctl.links import AttachRefused, Link
+from xdpctl.pins import Pins
+from xdpctl.plan import PROTECTED
+from xdpctl.wire import SlotNumber
+
+PROGRAM = "xdpctl"
+_HEADROOM = 2  # a table takes this many times the rules: new entries come before old ones go
+log = logging.getLogger("xdpctl.loader")
+
+
+@dataclass(slots=True)
+class Port:
+    """A configured interface and how it stands."""
+
+    name: str
+    program_fd: int
+    state: str = "absent"
+    mode: str | None = None
+    detail: str = "no such interface yet"
+    index: int | None = None
+
+    def became(self, state: str, mode: str | None, detail: str) -> None:
+        """Log a change once, not every second."""
+        if (state, mode, detail) != (self.state, self.mode, self.detail):
+            level = logging.INFO if state == "attached" and mode == "native" else logging.WARNING
+            log.log(level, "%s: %s%s", self.name, state, f", {detail}" if detail else "")
+        self.state, self.mode, self.detail = state, mode, detail
+
+
+def compile_filter(capacity: int) -> Compiled:
+    """The filter and its explain twin, for `capacity` rules."""
+    slots = capacity + SlotNumber.FIRST
+    defines = {"SLOTS_MAX": slots, "ENTRIES_MAX": _HEADROOM * slots}
+    return compile_source("xdpctl.c", [PROGRAM, "explain"], defines)
+
+
+class Loader:
+    """Maps, programs and attachments under one pin directory."""
+
+    def __init__(self, pins: Pins, compiled: Compiled, group: int = -1) -> None:
+        self.pins = pins
+        self._compiled = compiled
+        self._group = group
+        _ensure_bpffs(pins.directory)
+        for directory in (pins.directory, pins.root, pins.ports_dir):
+            directory.mkdir(parents=True, exist_ok=True)
+            _share(directory, group, 0o750)
+        shared = (name for name in compiled.maps if name != "counters")
+        self._maps = {name: self._adopt_or_create(name, pins.map(name)) for name in shared}
+        self._maps["slots"].put((1).to_bytes(4, "little"), PROTECTED.value)
+        self._id = bpf.map_id(self._maps["slots"].fd)
+        self._pin_explain()
+        self.ports: dict[str, Port] = {}
+
+    def _adopt_or_create(self, name: str, path: Path) -> bpf.Map:
+        wanted = self._compiled.maps[name]
+        if path.exists():
+            held = bpf.open_map(path)
+            if held.shape != wanted:
+                raise SchemaError(
+                    f"{path} was made by another version or capacity: it has {held.shape}, this "
+                    f"one needs {wanted}. Nothing was changed. `xdpctl down` removes it (traffic "
+                    "is not filtered until the next start; rules are kept)."
+                )
+            return held
+        try:
+            made = bpf.create_map(name, wanted)
+        except OSError as error:
+            raise DatapathError(str(error.strerror)) from error
+        bpf.pin(made.fd, path)
+        _share(path, self._group, 0o660)
+        return made
+
+    def _load(self, name: str, counters: bpf.Map | None) -> int:
+        fds = {name: held.fd for name, held in self._maps.items()}
+        if counters:
+            fds["counters"] = counters.fd
+        try:
+            return bpf.load_program(name, self._compiled.programs[name].linked(fds))
+        except OSError as error:
+            raise DatapathError(f"the kernel's verifier refused it: {error.strerror}") from error
+
+    def _pin_explain(self) -> None:
+        fd = self._load("explain", None)
+        fresh = self.pins.root / "explain-new"
+        fresh.unlink(missing_ok=True)
+        bpf.pin(fd, fresh)
+        _share(fresh, self._group, 0o660)
+        fresh.rename(self.pins.explain)
+        os.close(fd)
+
+    def add_port(self, name: str) -> Port:
+        """Prepare an interface's own counters and program; `reconcile` attaches it."""
+        directory = self.pins.port(name)
+        directory.mkdir(exist_ok=True)
+        _share(directory, self._group, 0o750)
+        counters = self._adopt_or_create("counters", directory / "counters")
+        self.ports[name] = Port(name, self._load(PROGRAM, counters))
+        return self.ports[name]
+
+    def reconcile(self) -> None:
+        """Bring every port to the attached state, as far as the interfaces are there."""
+        present = links.links()
+        for port in self.ports.values():
+            link = _find(port, present)
+            if link is None:
+                port.index = None
+                port.became("absent", None, "no such interface now; attaches when it appears")
+                continue
+            try:
+                self._reconcile_port(port, link)
+            except AttachRefused as error:
+                if not error.gone:
+                    port.became("failed", None, str(error))
+            except AttachError as error:
+                port.became("failed", link.xdp_mode, str(error))
+
+    def _reconcile_port(self, port: Port, link: Link) -> None:
+        if link.program_id is None:
+            self._attach(port, link)
+        else:
+            self._replace(port, link, link.program_id)
+        if port.index != link.index or link.name != port.name:
+            port.index = link.index
+            if link.name != port.name:
+                detail = f"renamed to {link.name}, still filtered"
+                port.became(port.state, port.mode, detail)
+
+    def _attach(self, port: Port, link: Link) -> None:
+        try:
+            links.attach(link, port.program_fd, "native")
+            port.became("attached", "native", "")
+        except AttachRefused as refusal:
+            if refusal.gone or refusal.taken:
+                raise
+            links.attach(link, port.program_fd, "generic")
+            reason = f"generic mode, several times slower, because {refusal.meaning}"
+            port.became("attached", "generic", reason)
+
+    def _replace(self, port: Port, link: Link, program_id: int) -> None:
+        with _opened(program_id) as held:
+            info = bpf.program_info(held.fd)
+            if self._id not in info.map_ids:
+                raise foreign(link, info)
+            if program_id == bpf.program_info(port.program_fd).id:
+                if port.state != "attached":
+                    port.became("attached", link.xdp_mode, port.detail)
+                return
+            mode = link.xdp_mode or "native"
+            links.attach(link, port.program_fd, mode, expected_fd=held.fd)
+        detail = "" if mode == "native" else "generic mode, as it was found"
+        port.became("attached", mode, detail)
+
+    def detach_all(self) -> list[str]:
+        """Detach every program that uses our maps; the names of the interfaces."""
+        return _detach_ours(self._id, links.links())
+
+
+class _opened:
+    """A program by id, closed again."""
+
+    def __init__(self, program_id: int) -> None:
+        self.fd = bpf.open_program(program_id)
+
+    def __enter__(self) -> "_opened":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
+
+
+def foreign(link: Link, info: bpf.ProgramInfo) -> AttachError:
+    """The refusal to overwrite somebody else's program."""
+    return AttachError(
+        f"{link.name} already carries an XDP program that is not ours: {info.name or 'unnamed'} "
+        f"(id {info.id}, tag {info.tag}, {link.xdp_mode} mode). It was left alone. Stop whoever "
+        f"attached it, or take it off with: ip link set dev {link.name} xdp off"
+    )
+
+
+def _find(port: Port, present: Iterable[Link]) -> Link | None:
+    """By name; else, after a rename, the index we attached to."""
+    by_name = {link.name: link for link in present}
+    if port.name in by_name:
+        return by_name[port.name]
+    return next((link for link in present if link.index == port.index), None)
+
+
+def _detach_ours(slots_id: int, present: Iterable[Link]) -> list[str]:
+    done = []
+    for link in present:
+        if link.program_id is None:
+            continue
+        with _opened(link.program_id) as held:
+            if slots_id in bpf.program_info(held.fd).map_ids:
+                links.detach(link, held.fd)
+                done.append(link.name)
+    return done
+
+
+def take_down(pins: Pins) -> list[str]:
+    """Detach what is ours and remove the pins; the names of the interfaces that were freed."""
+    names: list[str] = []
+    if pins.map("slots").exists():
+        slots = bpf.open_map(pins.map("slots"))
+        names = _detach_ours(bpf.map_id(slots.fd), links.links())
+        slots.close()
+    if pins.root.is_dir():
+        for path in sorted(pins.root.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        pins.root.rmdir()
+    return names
+
+
+def _share(path: Path, group: int, mode: int) -> None:
+    os.chown(path, 0, group)
+    path.chmod(mode)
+
+
+def group_id(name: str) -> int:
+    """The group that may open the pins; root's own where there is none of that name."""
+    with suppress(KeyError):
+        return grp.getgrnam(name).gr_gid
+    return 0
+
+
+def is_bpffs(path: Path) -> bool:
+    """Whether `path` (or, if it is not there yet, its parent) lies on a bpffs."""
+    path = path.resolve()
+    mounts = [line.split()[1:3] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    over = [(Path(at), kind) for at, kind in mounts if path.is_relative_to(at)]
+    # of mounts on one point the last is the one that is seen
+    return max(enumerate(over), key=lambda m: (len(m[1][0].parts), m[0]))[1][1] == "bpf"
+
+
+def _ensure_bpffs(directory: Path) -> None:
+    if is_bpffs(directory):
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    command = ["mount", "-t", "bpf", "bpf", str(directory)]
+    mounted = subprocess.run(command, capture_output=True, text=True)
+    if mounted.returncode:
+        raise DatapathError(
+            f"{directory} is not on a bpffs and mounting one there failed: "
+            f"{mounted.stderr.strip() or os.strerror(errno.EPERM)}"
+        )
+

@@ -1,0 +1,88 @@
+"""What a rule is. Values only: no clock, no kernel, no file."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Self
+
+from xdpctl.errors import RuleError
+from xdpctl.prefix import Prefix
+
+OPERATOR = "operator"
+TTL_MAX = 10 * 365 * 86400  # ten years, in seconds
+CONFIRM_MAX = 3600
+_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
+
+
+class Action(StrEnum):
+    """What a rule does with what it matches."""
+
+    DROP = "drop"
+    ACCEPT = "accept"
+
+
+class Mode(StrEnum):
+    """`monitor` counts what the action would have hit, and lets it pass."""
+
+    ENFORCE = "enforce"
+    MONITOR = "monitor"
+
+
+def rule_id(source: Prefix) -> str:
+    """`203.0.113.0_24`: the match itself, in a form that a URL path takes."""
+    return str(source).replace("/", "_")
+
+
+def check_name(name: str, field: str) -> str:
+    """Origins, tags and token names: 1 to 32 of a-z 0-9 - _ ."""
+    if not (0 < len(name) <= 32 and _NAME.issuperset(name)):
+        raise RuleError(
+            f"{name[:64]!r} is not a name", field, "use 1 to 32 of a-z, 0-9, '-', '_' and '.'"
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A match and an action, who asked for it, and until when.
+
+    `expires_ns` and `confirm_by_ns` are CLOCK_MONOTONIC, 0 for never. Until it is confirmed, a
+    provisional rule's kernel expiry is the earlier of the two.
+    """
+
+    source: Prefix
+    action: Action
+    mode: Mode = Mode.ENFORCE
+    origin: str = OPERATOR
+    reason: str = ""
+    tags: tuple[str, ...] = ()
+    created_at: float = 0.0
+    expires_ns: int = 0
+    confirm_by_ns: int = 0
+    revision: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.reason) > 500:
+            raise RuleError("the reason is longer than 500 characters", "reason", "shorten it")
+        if len(self.tags) > 16:
+            raise RuleError("more than 16 tags", "tags", "keep at most 16")
+
+    @property
+    def id(self) -> str:
+        return rule_id(self.source)
+
+    @property
+    def kernel_expires_ns(self) -> int:
+        """When the kernel stops applying it."""
+        if self.expires_ns and self.confirm_by_ns:
+            return min(self.expires_ns, self.confirm_by_ns)
+        return self.expires_ns or self.confirm_by_ns
+
+    def expired(self, now_ns: int) -> bool:
+        return 0 < self.kernel_expires_ns <= now_ns
+
+    def same_effect(self, other: "Rule") -> bool:
+        """Equal but for its times and who tells the story."""
+        return (self.source, self.action, self.mode) == (other.source, other.action, other.mode)
+
+    def but(self, **changes: object) -> Self:
+        return replace(self, **changes)  # type: ignore[arg-type]

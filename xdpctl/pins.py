@@ -1,0 +1,30 @@
+"""Where the pinned maps and programs lie."""
+
+from pathlib import Path
+
+
+class Pins:
+    """The paths under a pin directory on a bpffs; the schema's version is among them."""
+
+    SCHEMA = "v1"
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.root = directory / self.SCHEMA
+        self.explain = self.root / "explain"
+        self.ports_dir = self.root / "ports"
+
+    def map(self, name: str) -> Path:
+        return self.root / name
+
+    def port(self, interface: str) -> Path:
+        """A bpffs takes no dots in names, and VLAN interfaces have them."""
+        return self.ports_dir / interface.replace("%", "%25").replace(".", "%2e")
+
+    @staticmethod
+    def interface(port: Path) -> str:
+        """The interface a port's directory belongs to."""
+        return port.name.replace("%2e", ".").replace("%25", "%")
+
+    def ports(self) -> list[Path]:
+        return sorted(self.ports_dir.iterdir()) if self.ports_dir.is_dir() else []

@@ -1,0 +1,245 @@
+"""From what the tables hold to what they should hold, as an ordered list of map writes.
+
+The order is what keeps a change calm. Entries that decide are written longest prefix first;
+then entries that stop deciding go, shortest first. So no address whose verdict is the same
+before and after ever meets another one in between; tests/unit/test_plan.py walks it.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from xdpctl.errors import CapacityError
+from xdpctl.prefix import Prefix
+from xdpctl.wire import Action, Covering, Hits, Mode, Prefix4, Prefix6, Slot, SlotNumber
+
+_FREE = Slot(Action.NONE).pack()
+_NO_HITS = Hits(0, 0).pack()
+
+
+class Target(NamedTuple):
+    """What a prefix should lead to: a shared slot's number, or 0 and a value for its own."""
+
+    shared: int
+    value: bytes
+
+
+PROTECTED = Target(SlotNumber.PROTECTED, Slot(Action.ACCEPT).pack())
+
+
+def own_slot(action: Action, mode: Mode, expires_ns: int) -> Target:
+    """A rule's target: a slot of its own with this verdict."""
+    return Target(0, Slot(action, mode, expires_ns).pack())
+
+
+class Write(NamedTuple):
+    """One map write; a value of None deletes."""
+
+    table: str
+    key: bytes
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`marks` first (front bits), then `writes` in order; the rest is for Image.commit."""
+
+    marks: tuple[Prefix, ...]
+    writes: tuple[Write, ...]
+    entries: Mapping[Prefix, int | None]
+    slots: Mapping[int, bytes]
+    freed: tuple[int, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.writes)
+
+
+@dataclass(slots=True)
+class Image:
+    """What the kernel's tables hold: prefix to slot number, slot number to packed Slot."""
+
+    capacity: int
+    entries: dict[Prefix, int] = field(default_factory=dict)
+    slots: list[bytes] = field(default_factory=lambda: [_FREE, PROTECTED.value])
+    free: deque[int] = field(default_factory=deque)
+
+    @classmethod
+    def adopt(cls, capacity: int, entries: Mapping[Prefix, int], slots: list[bytes]) -> "Image":
+        """From what was read; of two prefixes on one slot only the first keeps it."""
+        image = cls(capacity)
+        image.slots = slots
+        used: set[int] = set()
+        for prefix, slot in entries.items():
+            good = slot == SlotNumber.PROTECTED or (
+                SlotNumber.FIRST <= slot < len(slots) and slot not in used
+            )
+            image.entries[prefix] = slot if good else SlotNumber.NONE
+            used.add(slot)
+        while len(slots) > SlotNumber.FIRST and len(slots) - 1 not in used:
+            slots.pop()
+        image.free.extend(n for n in range(SlotNumber.FIRST, len(slots)) if n not in used)
+        return image
+
+    @property
+    def room(self) -> int:
+        """How many more rules fit."""
+        return self.capacity - (len(self.slots) - SlotNumber.FIRST) + len(self.free)
+
+    def value(self, prefix: Prefix) -> Target | None:
+        """Where the prefix leads now."""
+        slot = self.entries.get(prefix)
+        if slot is None:
+            return None
+        if slot == SlotNumber.PROTECTED:
+            return Target(slot, self.slots[slot])
+        return Target(0, self.slots[slot] if slot else b"")
+
+    def commit(self, plan: Plan) -> None:
+        """Remember an applied plan."""
+        for number, value in plan.slots.items():
+            if number < len(self.slots):
+                self.slots[number] = value
+            else:
+                self.slots.append(value)
+        for prefix, slot in plan.entries.items():
+            if slot is None:
+                del self.entries[prefix]
+            else:
+                self.entries[prefix] = slot
+        while self.free and self.free[0] in plan.slots:
+            self.free.popleft()
+        self.free.extend(plan.freed)
+
+
+def entry_key(prefix: Prefix) -> tuple[str, bytes]:
+    """The table a prefix lives in, and its key there."""
+    if prefix.exact:
+        return ("exact4" if len(prefix.address) == 4 else "exact6"), prefix.address
+    if len(prefix.address) == 4:
+        return "prefixes4", Prefix4(prefix.length, prefix.address).pack()
+    return "prefixes6", Prefix6(prefix.length, prefix.address).pack()
+
+
+def entry_value(prefix: Prefix, slot: int) -> bytes:
+    """The value that leads from a prefix's key to its slot."""
+    return slot.to_bytes(4, "little") if prefix.exact else Covering(slot, prefix.length).pack()
+
+
+def _slot_key(number: int) -> bytes:
+    return number.to_bytes(4, "little")
+
+
+def decides(target: Target | None, now_ns: int) -> bool:
+    """Whether a packet that meets it goes no further (neither monitored, expired nor absent)."""
+    if target is None or not target.value:
+        return False
+    slot = Slot.unpack(target.value)
+    live = slot.expires_ns == 0 or slot.expires_ns > now_ns
+    return live and slot.mode == Mode.ENFORCE and slot.action != Action.NONE
+
+
+def differences(
+    desired: Mapping[Prefix, Target], image: Image
+) -> dict[Prefix, Target | None]:
+    """What must change so that the image becomes `desired`."""
+    changes: dict[Prefix, Target | None] = {
+        prefix: None for prefix in image.entries if prefix not in desired
+    }
+    changes.update(
+        (prefix, target) for prefix, target in desired.items() if image.value(prefix) != target
+    )
+    return changes
+
+
+def transition(image: Image, changes: Mapping[Prefix, Target | None], now_ns: int) -> Plan:
+    """The writes that make `changes` in an order that disturbs nobody else.
+
+    CapacityError, with nothing planned, if they need more slots than there are.
+    """
+    return _Planner(image, now_ns).plan(changes)
+
+
+class _Planner:
+    def __init__(self, image: Image, now_ns: int) -> None:
+        self.image = image
+        self.now_ns = now_ns
+        self.marks: list[Prefix] = []
+        self.prepared: list[Write] = []  # to slots that no entry leads to yet, so in any order
+        self.writes: list[Write] = []
+        self.entries: dict[Prefix, int | None] = {}
+        self.slots: dict[int, bytes] = {}
+        self.freed: list[int] = []
+        self._reused = iter(image.free)
+        self._next = len(image.slots)
+
+    def plan(self, changes: Mapping[Prefix, Target | None]) -> Plan:
+        self._check_room(changes.items())
+        settle, leave = [], []
+        for prefix, target in changes.items():
+            chosen = settle if decides(target, self.now_ns) else leave
+            chosen.append((prefix.length, prefix, target))
+        settle.sort(key=lambda item: (len(item[1].address), -item[0]))
+        leave.sort(key=lambda item: (len(item[1].address), item[0]))
+        for _, prefix, target in settle + leave:
+            if target is None:
+                self._remove(prefix)
+            else:
+                self._put(prefix, target)
+        return Plan(
+            *(tuple(self.marks), tuple(sorted(self.prepared) + self.writes)),
+            *(self.entries, self.slots, tuple(self.freed)),
+        )
+
+    def _check_room(self, changes: Iterable[tuple[Prefix, Target | None]]) -> None:
+        held = self.image.entries
+        new = sum(
+            1
+            for prefix, target in changes
+            if target and not target.shared and held.get(prefix, 0) < SlotNumber.FIRST
+        )
+        if new > self.image.room:
+            raise CapacityError(
+                f"the source table takes {self.image.capacity} rules and has room for "
+                f"{self.image.room}; {new} more were asked for, and none was applied"
+            )
+
+    def _put(self, prefix: Prefix, target: Target) -> None:
+        old = self.image.entries.get(prefix, SlotNumber.NONE)
+        if target.shared:
+            if old >= SlotNumber.FIRST:
+                self.freed.append(old)
+            if self.image.slots[target.shared] != target.value:
+                self._prepare(target.shared, target.value)
+            self._lead(prefix, target.shared)
+        elif old >= SlotNumber.FIRST:
+            self.slots[old] = target.value
+            self.writes.append(Write("slots", _slot_key(old), target.value))
+        else:
+            self._lead(prefix, self._allocate(target.value))
+
+    def _allocate(self, value: bytes) -> int:
+        number = next(self._reused, 0)
+        if number:
+            self.prepared.append(Write("hits", _slot_key(number), _NO_HITS))
+        else:
+            number = self._next
+            self._next += 1
+        self._prepare(number, value)
+        return number
+
+    def _prepare(self, number: int, value: bytes) -> None:
+        self.slots[number] = value
+        self.prepared.append(Write("slots", _slot_key(number), value))
+
+    def _lead(self, prefix: Prefix, number: int) -> None:
+        self.marks.append(prefix)
+        self.entries[prefix] = number
+        self.writes.append(Write(*entry_key(prefix), entry_value(prefix, number)))
+
+    def _remove(self, prefix: Prefix) -> None:
+        number = self.image.entries[prefix]
+        if number >= SlotNumber.FIRST:
+            self.freed.append(number)
+        self.entries[prefix] = None
+        self.writes.append(Write(*entry_key(prefix), None))

@@ -1,0 +1,95 @@
+"""IPv4 and IPv6 prefixes: parsed strictly, compared fast, small in memory."""
+
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
+from typing import NamedTuple
+
+from xdpctl.errors import RuleError
+
+_MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, RFC 4291 section 2.5.5.2
+
+
+class Prefix(NamedTuple):
+    """An address in network order (4 or 16 bytes, host bits zero) and a length in bits."""
+
+    address: bytes
+    length: int
+
+    @property
+    def family(self) -> int:
+        return 4 if len(self.address) == 4 else 6
+
+    @property
+    def exact(self) -> bool:
+        """A single address: /32 or /128."""
+        return self.length == len(self.address) * 8
+
+    def covers(self, other: "Prefix") -> bool:
+        """Whether every address of `other` is one of ours."""
+        if len(self.address) != len(other.address) or self.length > other.length:
+            return False
+        return other.widened(self.length).address == self.address
+
+    def widened(self, length: int) -> "Prefix":
+        """The prefix of that (shorter or equal) length around this one."""
+        bits = len(self.address) * 8
+        number = int.from_bytes(self.address, "big") >> (bits - length) << (bits - length)
+        return Prefix(number.to_bytes(len(self.address), "big"), length)
+
+    def __str__(self) -> str:
+        family = AF_INET if len(self.address) == 4 else AF_INET6
+        return f"{inet_ntop(family, self.address)}/{self.length}"
+
+
+def parse_address(text: str, field: str) -> Prefix:
+    """A bare address as its /32 or /128; RuleError names `field`."""
+    prefix = parse_prefix(text, field)
+    if "/" in text:
+        raise RuleError(f"{text!r} is a prefix, not an address", field, f"write {text.split('/')[0]}")
+    return prefix
+
+
+def parse_prefix(text: str, field: str = "match.source") -> Prefix:
+    """`203.0.113.7`, `203.0.113.0/24`, `2001:db8::/32`; RuleError says what to write instead."""
+    bare, slash, tail = text.partition("/")
+    try:
+        address = inet_pton(AF_INET6 if ":" in bare else AF_INET, bare)
+    except (OSError, ValueError):  # ValueError: a NUL in the text
+        raise _malformed(text, bare, field) from None
+    bits = len(address) * 8
+    if bits == 128 and address.startswith(_MAPPED):
+        native = inet_ntop(AF_INET, address[12:])
+        raise RuleError(
+            f"{text!r} is an IPv4-mapped IPv6 address, which no packet carries as its source",
+            field,
+            f"write it as IPv4: {native}",
+        )
+    if not slash:
+        return Prefix(address, bits)
+    if not (tail.isascii() and tail.isdigit() and len(tail) <= 3 and int(tail) <= bits):
+        raise RuleError(
+            f"{tail!r} is not a prefix length of an IPv{4 if bits == 32 else 6} address",
+            field,
+            f"write {bare}/N with N from 0 to {bits}",
+        )
+    prefix = Prefix(address, int(tail)).widened(int(tail))
+    if prefix.address != address:
+        raise RuleError(
+            f"{text!r} has host bits set, so it is unclear what is meant",
+            field,
+            f"write {prefix} for the network or {bare} for the address",
+        )
+    return prefix
+
+
+def _malformed(text: str, bare: str, field: str) -> RuleError:
+    if "%" in bare:
+        return RuleError(
+            f"{text!r} carries a zone id, which packets do not",
+            field,
+            f"write {bare.split('%')[0]} without it",
+        )
+    return RuleError(
+        f"{text[:80]!r} is not an IPv4 or IPv6 prefix",
+        field,
+        "write an address or a prefix, for example 203.0.113.7 or 2001:db8::/32",
+    )

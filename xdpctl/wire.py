@@ -1,0 +1,162 @@
+"""Python's half of bpf/abi.h: the same structs and enums, packed and unpacked.
+
+tests/unit/test_wire.py has the host's compiler compare every offset, size and value.
+"""
+
+import struct
+from dataclasses import astuple, dataclass
+from enum import IntEnum
+from typing import ClassVar, Self
+
+
+class Action(IntEnum):
+    NONE = 0
+    ACCEPT = 1
+    DROP = 2
+
+
+class Mode(IntEnum):
+    ENFORCE = 0
+    MONITOR = 1
+
+
+class Reason(IntEnum):
+    """Why a packet left as it did; from DROPPED on it was dropped."""
+
+    NONE = 0
+    NO_RULE = 1
+    ACCEPTED = 2
+    PROTECTED = 3
+    LINK = 4
+    NEIGHBOUR = 5
+    NEVER_ROUTED = 6
+    DHCP = 7
+    BYPASS = 8
+    FAULT = 9
+    DROPPED = 10
+    TRUNCATED = 11
+    MALFORMED = 12
+    VLAN_DEPTH = 13
+    EXTENSION_DEPTH = 14
+
+    @property
+    def verdict(self) -> str:
+        return "drop" if self >= Reason.DROPPED else "pass"
+
+
+class Limit(IntEnum):
+    VLAN_DEPTH_MAX = 4
+    EXTENSION_DEPTH_MAX = 8
+    EXPLANATION_SLOTS_MAX = 16
+
+
+class SlotNumber(IntEnum):
+    NONE = 0
+    PROTECTED = 1
+    FIRST = 2
+
+
+class Front(IntEnum):
+    EXACT = 1
+    PREFIX = 2
+
+
+FRONT4_UNITS_LOG2 = 24
+FRONT6_UNITS_LOG2 = 22
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A struct of bpf/abi.h; FORMAT is native order and explicit padding, fields in order."""
+
+    C_NAME: ClassVar[str]
+    FORMAT: ClassVar[str]
+
+    def pack(self) -> bytes:
+        return struct.pack("=" + self.FORMAT, *astuple(self))
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        return cls(*struct.unpack("=" + cls.FORMAT, data))
+
+    @classmethod
+    def size(cls) -> int:
+        return struct.calcsize("=" + cls.FORMAT)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot(Wire):
+    """What a slot does; `expires_ns` is CLOCK_MONOTONIC, 0 for never."""
+
+    C_NAME: ClassVar[str] = "slot"
+    FORMAT: ClassVar[str] = "BB6xQ"
+
+    action: Action
+    mode: Mode = Mode.ENFORCE
+    expires_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hits(Wire):
+    C_NAME: ClassVar[str] = "hits"
+    FORMAT: ClassVar[str] = "QQ"
+
+    packets: int
+    bytes: int
+
+    @classmethod
+    def total(cls, per_cpu: bytes) -> "Hits":
+        """The sum over a per-CPU value."""
+        numbers = struct.unpack(f"={len(per_cpu) // 8}Q", per_cpu)
+        return cls(sum(numbers[0::2]), sum(numbers[1::2]))
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix4(Wire):
+    C_NAME: ClassVar[str] = "prefix4"
+    FORMAT: ClassVar[str] = "I4s"
+
+    length: int
+    address: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix6(Wire):
+    C_NAME: ClassVar[str] = "prefix6"
+    FORMAT: ClassVar[str] = "I16s"
+
+    length: int
+    address: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Covering(Wire):
+    C_NAME: ClassVar[str] = "covering"
+    FORMAT: ClassVar[str] = "II"
+
+    slot: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Control(Wire):
+    C_NAME: ClassVar[str] = "control"
+    FORMAT: ClassVar[str] = "I4x"
+
+    bypass: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What the explain program found: the reason, and the slots that matched, in order."""
+
+    C_NAME: ClassVar[str] = "explanation"
+    SIZE: ClassVar[int] = 8 + 4 * Limit.EXPLANATION_SLOTS_MAX
+
+    reason: Reason
+    slots: tuple[int, ...]
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "Explanation":
+        reason, met, *slots = struct.unpack(f"={2 + Limit.EXPLANATION_SLOTS_MAX}I", data)
+        return cls(Reason(reason), tuple(slots[:met]))
