@@ -44,7 +44,9 @@ def ipv6(
     return head + source + destination + payload
 
 
-def extended(kinds: tuple[int, ...], last: int, payload: bytes, offset: int = 0) -> tuple[int, bytes]:
+def extended(
+    kinds: tuple[int, ...], last: int, payload: bytes, offset: int = 0
+) -> tuple[int, bytes]:
     """Extension headers in front of `payload`: the first next-header value and the bytes."""
     after = (*kinds[1:], last)
     out = b""
@@ -69,7 +71,9 @@ def to_frame(source: str, destination: str = "198.51.100.7") -> bytes:
 
 def random_frame(rng: random.Random, sources4: list[bytes], sources6: list[bytes]) -> bytes:
     """Anything a link may carry, weighted towards what is near a decision."""
-    vlans = tuple(rng.choice((0x8100, 0x88A8, 0x9100)) for _ in range(rng.choice((0,) * 12 + (1, 2, 3, 4, 5))))
+    vlans = tuple(
+        rng.choice((0x8100, 0x88A8, 0x9100)) for _ in range(rng.choice((0,) * 12 + (1, 2, 3, 4, 5)))
+    )
     roll = rng.random()
     if roll < 0.06:
         kind = rng.choice((0x0806, 0x88CC, 0x8809, 0x0027, 0x8864, rng.randrange(65536)))
@@ -84,7 +88,9 @@ def random_frame(rng: random.Random, sources4: list[bytes], sources6: list[bytes
 
 
 def _random_payload(rng: random.Random, ports: tuple[int, ...]) -> bytes:
-    return udp(rng.choice((*ports, 443)), rng.choice((*ports, 53)), rng.randbytes(rng.randrange(30)))
+    return udp(
+        rng.choice((*ports, 443)), rng.choice((*ports, 53)), rng.randbytes(rng.randrange(30))
+    )
 
 
 def _random_ipv4(rng: random.Random, sources: list[bytes]) -> bytes:

@@ -30,9 +30,7 @@ def reason(frame: bytes, entries: list[Entry], bypass: bool = False) -> str:
     return trace(frame, entries, bypass)[0]
 
 
-def trace(
-    frame: bytes, entries: list[Entry], bypass: bool = False
-) -> tuple[str, list[Entry]]:
+def trace(frame: bytes, entries: list[Entry], bypass: bool = False) -> tuple[str, list[Entry]]:
     """The reason, and the live or monitored entries met on the way to it."""
     met: list[Entry] = []
     try:
@@ -137,9 +135,7 @@ def by_source(
     entries: list[Entry],
     met: list[Entry],
 ) -> None:
-    covering = [
-        e for e in entries if e.network.version == source.version and source in e.network
-    ]
+    covering = [e for e in entries if e.network.version == source.version and source in e.network]
     for entry in sorted(covering, key=lambda e: -e.network.prefixlen):
         if entry.state == "expired":
             continue

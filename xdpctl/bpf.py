@@ -29,7 +29,7 @@ PROG_TYPE_XDP = 6
 F_XDP_HAS_FRAGS = 1 << 5
 F_TEST_XDP_LIVE_FRAMES = 1 << 1
 
-_BATCH = 4096
+_BATCH = 1024
 _STOPPED_SHORT = (errno.E2BIG, errno.ENOSPC, errno.ENOENT)  # the count tells how far it came
 _LOG_BYTES = 1 << 20
 
@@ -50,6 +50,10 @@ def _bpf(command: int, attr: bytes, tried: str) -> tuple[int, bytes]:
 
 def _address(buffer: "ctypes.Array[ctypes.c_char]") -> int:
     return ctypes.addressof(buffer)
+
+
+def _slices(data: bytes, size: int, count: int) -> list[bytes]:
+    return [data[i * size : (i + 1) * size] for i in range(count)]
 
 
 def _possible_cpus() -> int:
@@ -132,30 +136,33 @@ class Map:
             raise OSError(code, f"write {count} entries of {self.name}: {os.strerror(code)}")
         return int(struct.unpack_from("<I", answer, 32)[0])
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every entry, by batches; entries that come or go meanwhile may or may not be seen."""
+    def batches(self) -> Iterator[list[tuple[bytes, bytes]]]:
+        """Every entry, a batch at a time; what comes or goes meanwhile may not be seen."""
         cursor = ctypes.create_string_buffer(max(self.shape.key_size, 8))
         count = min(_BATCH, max(self.shape.max_entries, 16))
         keys = ctypes.create_string_buffer(self.shape.key_size * count)
         values = ctypes.create_string_buffer(self.value_bytes * count)
-        key_size, value_bytes = self.shape.key_size, self.value_bytes
-        started = False
-        while True:
+        start, last = 0, False
+        while not last:
             attr = struct.pack(
                 "<QQQQIIQQ",
-                *(_address(cursor) if started else 0, _address(cursor)),
-                *(_address(keys), _address(values), count, self.fd, 0, 0),
+                *(start, _address(cursor), _address(keys), _address(values)),
+                *(count, self.fd, 0, 0),
             )
             got, last = self._lookup_batch(attr)
-            raw_keys, raw_values = keys.raw, values.raw
-            for i in range(got):
-                yield (
-                    raw_keys[i * key_size : (i + 1) * key_size],
-                    raw_values[i * value_bytes : (i + 1) * value_bytes],
+            yield list(
+                zip(
+                    _slices(keys.raw, self.shape.key_size, got),
+                    _slices(values.raw, self.value_bytes, got),
+                    strict=True,
                 )
-            if last:
-                return
-            started = True
+            )
+            start = _address(cursor)
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every entry."""
+        for batch in self.batches():
+            yield from batch
 
     def _lookup_batch(self, attr: bytes) -> tuple[int, bool]:
         _, code, answer = _call(MAP_LOOKUP_BATCH, attr)

@@ -115,8 +115,7 @@ def _child() -> None:
         programs[name] = (code.hex(), _references(code, fds))
     maps = {name: bpf.map_shape(fd) for fd, name in fds.items()}
     shapes = {
-        name: (s.type, s.key_size, s.value_size, s.max_entries, s.flags)
-        for name, s in maps.items()
+        name: (s.type, s.key_size, s.value_size, s.max_entries, s.flags) for name, s in maps.items()
     }
     json.dump({"maps": shapes, "programs": programs}, sys.stdout)
 

@@ -13,8 +13,12 @@ class Datapath(Protocol):
 
     capacity: int
 
-    def entries(self) -> Iterator[tuple[Prefix, int]]:
-        """Every prefix in the tables with its slot number, read lazily."""
+    def scan(self) -> Iterator[list[tuple[Prefix, int]]]:
+        """Every prefix in the tables with its slot number, in batches as they are read."""
+        ...
+
+    def slot_of(self, prefix: Prefix) -> int | None:
+        """The slot that exactly this prefix leads to."""
         ...
 
     def slots(self, first: int, count: int) -> list[bytes]:

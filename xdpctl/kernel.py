@@ -5,16 +5,25 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import groupby
-from pathlib import Path
 from threading import Lock
 
 from xdpctl import bpf
 from xdpctl.errors import CapacityError, DatapathError
 from xdpctl.front import FRONT_BYTES, FrontArray
 from xdpctl.pins import Pins
-from xdpctl.plan import Plan, Write
+from xdpctl.plan import Plan, Write, entry_key
 from xdpctl.prefix import Prefix
-from xdpctl.wire import Control, Covering, Explanation, Hits, Prefix4, Prefix6, Reason, SlotNumber
+from xdpctl.wire import (
+    Control,
+    Covering,
+    Explanation,
+    Hits,
+    Prefix4,
+    Prefix6,
+    Reason,
+    SlotNumber,
+    total_hits,
+)
 
 TABLES = ("exact4", "prefixes4", "exact6", "prefixes6")
 MAPS = (*TABLES, "front4", "front6", "slots", "hits", "controls", "explanations")
@@ -47,19 +56,20 @@ class PinnedDatapath:
         fd = self._maps[f"front{family}"].fd
         return FrontArray(family, mmap.mmap(fd, FRONT_BYTES[family]))
 
-    def entries(self) -> Iterator[tuple[Prefix, int]]:
+    def scan(self) -> Iterator[list[tuple[Prefix, int]]]:
         for table in TABLES:
-            for key, value in self._maps[table].items():
-                yield _entry(table, key, value)
+            for batch in self._maps[table].batches():
+                yield [_entry(table, key, value) for key, value in batch]
+
+    def slot_of(self, prefix: Prefix) -> int | None:
+        table, key = entry_key(prefix)
+        value = self._maps[table].get(key)
+        return int.from_bytes(value[:4], "little") if value else None
 
     def slots(self, first: int, count: int) -> list[bytes]:
         slots = self._maps["slots"]
         numbers = range(first, min(first + count, slots.shape.max_entries))
         return [slots.get(number.to_bytes(4, "little")) or b"" for number in numbers]
-
-    def all_slots(self) -> list[bytes]:
-        """Every slot of the table, in order."""
-        return [value for _, value in self._maps["slots"].items()]
 
     def apply(self, plan: Plan) -> None:
         for prefix in plan.marks:
@@ -111,7 +121,7 @@ class PinnedDatapath:
 
     def hits(self, slots: Iterable[int]) -> list[Hits]:
         table = self._maps["hits"]
-        return [Hits.total(table.get(number.to_bytes(4, "little")) or b"") for number in slots]
+        return [total_hits(table.get(number.to_bytes(4, "little")) or b"") for number in slots]
 
     def counters(self) -> dict[str, dict[Reason, Hits]]:
         found = {}
@@ -119,7 +129,7 @@ class PinnedDatapath:
             with suppress(FileNotFoundError):  # detached since the listing
                 counters = bpf.open_map(port / "counters")
                 found[self._pins.interface(port)] = {
-                    Reason(int.from_bytes(key, "little")): Hits.total(value)
+                    Reason(int.from_bytes(key, "little")): total_hits(value)
                     for key, value in counters.items()
                     if int.from_bytes(key, "little")
                 }

@@ -264,4 +264,3 @@ def _ensure_bpffs(directory: Path) -> None:
             f"{directory} is not on a bpffs and mounting one there failed: "
             f"{mounted.stderr.strip() or os.strerror(errno.EPERM)}"
         )
-

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Self
 
 from xdpctl.errors import RuleError
-from xdpctl.prefix import Prefix
+from xdpctl.prefix import Prefix, parse_prefix
 
 OPERATOR = "operator"
 TTL_MAX = 10 * 365 * 86400  # ten years, in seconds
@@ -30,6 +30,11 @@ class Mode(StrEnum):
 def rule_id(source: Prefix) -> str:
     """`203.0.113.0_24`: the match itself, in a form that a URL path takes."""
     return str(source).replace("/", "_")
+
+
+def parse_rule_id(text: str) -> Prefix:
+    """The source a rule id names; takes the prefix itself too."""
+    return parse_prefix(text.replace("_", "/"), "id")
 
 
 def check_name(name: str, field: str) -> str:

@@ -139,9 +139,7 @@ def decides(target: Target | None, now_ns: int) -> bool:
     return live and slot.mode == Mode.ENFORCE and slot.action != Action.NONE
 
 
-def differences(
-    desired: Mapping[Prefix, Target], image: Image
-) -> dict[Prefix, Target | None]:
+def differences(desired: Mapping[Prefix, Target], image: Image) -> dict[Prefix, Target | None]:
     """What must change so that the image becomes `desired`."""
     changes: dict[Prefix, Target | None] = {
         prefix: None for prefix in image.entries if prefix not in desired
@@ -175,7 +173,8 @@ class _Planner:
 
     def plan(self, changes: Mapping[Prefix, Target | None]) -> Plan:
         self._check_room(changes.items())
-        settle, leave = [], []
+        settle: list[tuple[int, Prefix, Target | None]] = []
+        leave: list[tuple[int, Prefix, Target | None]] = []
         for prefix, target in changes.items():
             chosen = settle if decides(target, self.now_ns) else leave
             chosen.append((prefix.length, prefix, target))
@@ -187,8 +186,11 @@ class _Planner:
             else:
                 self._put(prefix, target)
         return Plan(
-            *(tuple(self.marks), tuple(sorted(self.prepared) + self.writes)),
-            *(self.entries, self.slots, tuple(self.freed)),
+            marks=tuple(self.marks),
+            writes=tuple(sorted(self.prepared) + self.writes),
+            entries=self.entries,
+            slots=self.slots,
+            freed=tuple(self.freed),
         )
 
     def _check_room(self, changes: Iterable[tuple[Prefix, Target | None]]) -> None:

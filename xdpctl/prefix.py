@@ -44,7 +44,8 @@ def parse_address(text: str, field: str) -> Prefix:
     """A bare address as its /32 or /128; RuleError names `field`."""
     prefix = parse_prefix(text, field)
     if "/" in text:
-        raise RuleError(f"{text!r} is a prefix, not an address", field, f"write {text.split('/')[0]}")
+        fix = f"write {text.split('/')[0]}"
+        raise RuleError(f"{text!r} is a prefix, not an address", field, fix)
     return prefix
 
 

@@ -104,11 +104,11 @@ class Hits(Wire):
     packets: int
     bytes: int
 
-    @classmethod
-    def total(cls, per_cpu: bytes) -> "Hits":
-        """The sum over a per-CPU value."""
-        numbers = struct.unpack(f"={len(per_cpu) // 8}Q", per_cpu)
-        return cls(sum(numbers[0::2]), sum(numbers[1::2]))
+
+def total_hits(per_cpu: bytes) -> Hits:
+    """The sum over a per-CPU value."""
+    numbers = struct.unpack(f"={len(per_cpu) // 8}Q", per_cpu)
+    return Hits(sum(numbers[0::2]), sum(numbers[1::2]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,123 @@
+"""The control plane's process: settings, store, pinned maps, controller, server.
+
+Runs unprivileged. Started by `xdpctl run`, or by its own unit:
+`python -m xdpctl_api --config FILE`.
+"""
+
+import argparse
+import logging
+import os
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import uvloop
+
+from xdpctl import config, links
+from xdpctl.clock import Clock
+from xdpctl.config import Settings
+from xdpctl.controller import Controller
+from xdpctl.errors import XdpctlError
+from xdpctl.kernel import PinnedDatapath
+from xdpctl.locks import hold
+from xdpctl.pins import Pins
+from xdpctl.policy import CONFIGURED, Protection
+from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.sockets import local_listener
+from xdpctl.store import SqliteStore
+from xdpctl_api.app import create_app
+from xdpctl_api.context import Context
+from xdpctl_api.server import serve, tcp_socket
+
+_LOOPBACK = ("127.0.0.0/8", "::1/128")
+_LOOK_AGAIN_SECONDS = 10.0
+_SYSTEMD_FD = 3  # sd_listen_fds(3)
+log = logging.getLogger("xdpctl.api")
+
+
+def protection(settings: Settings) -> Protection:
+    """Configured prefixes, and what this host finds by itself: it must never cut itself off."""
+    why: dict[Prefix, str] = {}
+    if settings.protect_found:
+        found = (
+            ("a resolver of this host", links.resolvers()),
+            ("a gateway of this host", links.gateways()),
+            ("this host's own address", links.own_addresses()),
+            ("loopback", {parse_prefix(text) for text in _LOOPBACK}),
+        )
+        for reason, prefixes in found:
+            why.update(dict.fromkeys(sorted(prefixes), reason))
+    why.update(dict.fromkeys(settings.protected, CONFIGURED))
+    return Protection(why)
+
+
+def _watch_protection(settings: Settings, controller: Controller, stop: threading.Event) -> None:
+    """Addresses and gateways come and go; look after every event and now and then."""
+    changed = threading.Event()
+    links.watch(changed.set)
+    while not stop.is_set():
+        changed.wait(_LOOK_AGAIN_SECONDS)
+        changed.clear()
+        try:
+            controller.set_protection(protection(settings))
+        except XdpctlError as error:
+            log.error("could not look for addresses to protect: %s", error)
+
+
+def _listeners(settings: Settings, fd: int | None) -> list[socket.socket | None]:
+    """The Unix socket (handed over by `xdpctl run` or systemd, or our own) and the TCP one."""
+    if fd is None and os.environ.get("LISTEN_FDS") == "1":
+        fd = _SYSTEMD_FD
+    handed = socket.socket(fileno=fd) if fd is not None else None
+    local = handed or local_listener(settings.listen.socket, os.getgid())
+    return [local, tcp_socket(settings.listen)]
+
+
+def run(settings: Settings, listen_fd: int | None) -> None:
+    """Serve until told to stop."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    pins = Pins(settings.pin_dir)
+    locks = [hold(settings.state_dir / "lock", "control plane")]
+    datapath = PinnedDatapath(pins)
+    locks.append(hold(pins.root, "control plane"))
+    store = SqliteStore(settings.database)
+    controller = Controller(store, datapath, settings.quotas(), protection(settings), Clock())
+    local, tcp = _listeners(settings, listen_fd)
+    assert local is not None
+    controller.start()
+    stop = threading.Event()
+    if settings.protect_found:
+        arguments = (settings, controller, stop)
+        threading.Thread(target=_watch_protection, args=arguments, daemon=True).start()
+    log.info("serving on %s with %d rules", settings.listen.socket, len(controller.state.rules))
+    app = create_app(Context(controller, settings))
+    try:
+        uvloop.run(serve(app, settings.listen, local, tcp))
+    finally:
+        stop.set()
+        controller.stop()
+        store.close()
+        for fd in locks:
+            os.close(fd)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="xdpctl_api", description=__doc__.split("\n")[0])
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--state-dir", type=Path)
+    parser.add_argument("--socket", type=Path)
+    parser.add_argument("--pin-dir", type=Path)
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--listen-fd", type=int, help="an already listening Unix socket")
+    given = vars(parser.parse_args())
+    logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
+    listen_fd, path = given.pop("listen_fd"), given.pop("config")
+    try:
+        run(config.override(config.load(path), **given), listen_fd)
+    except XdpctlError as error:
+        sys.exit(f"xdpctl: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Who is calling: a peer on the Unix socket, or a bearer token (RFC 6750) on TCP."""
+
+import re
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from xdpctl.errors import AccessError
+from xdpctl.model import OPERATOR
+from xdpctl.tokens import Caller, Role, authenticate
+from xdpctl_api.context import context
+
+LOCAL = "local:"  # server.py names a Unix socket's peer "local:<user>"
+_FORWARDED_FOR = re.compile(r'for="?\[?([0-9A-Fa-f:.]+)\]?"?')
+
+
+def caller(request: Request) -> Caller:
+    """AccessError without a good token; root and the socket's group need none."""
+    peer = request.client.host if request.client else ""
+    header = request.headers.get("authorization", "")
+    if header:
+        scheme, _, secret = header.partition(" ")
+        if scheme.lower() != "bearer":
+            raise AccessError("the Authorization header must be: Bearer TOKEN")
+        controller = context(request).controller
+        now = controller.clock.read().unix
+        token = authenticate(secret.strip(), controller.state.tokens, now)
+        address = None if peer.startswith(LOCAL) else peer
+        return Caller(f"token {token.name}", token.role, token.origin, address)
+    if peer.startswith(LOCAL):
+        return Caller(peer.removeprefix(LOCAL), Role.ADMIN, OPERATOR, _forwarded(request))
+    raise AccessError("no token: send Authorization: Bearer TOKEN, or use the Unix socket")
+
+
+def _forwarded(request: Request) -> str | None:
+    """The client behind the CLI's ssh session (RFC 7239); believed on the Unix socket alone."""
+    found = _FORWARDED_FOR.search(request.headers.get("forwarded", ""))
+    return found.group(1) if found else None
+
+
+def needs(role: Role) -> Callable[[Request], Caller]:
+    """A dependency: the caller, who has `role`."""
+
+    def dependency(request: Request) -> Caller:
+        found = caller(request)
+        found.require(role)
+        return found
+
+    return dependency
+
+
+Viewer = Annotated[Caller, Depends(needs(Role.VIEWER))]
+Operator = Annotated[Caller, Depends(needs(Role.OPERATOR))]
+Admin = Annotated[Caller, Depends(needs(Role.ADMIN))]

@@ -1,0 +1,53 @@
+"""What every route works with; one object, made by the entry point."""
+
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import Request
+
+from xdpctl.config import Settings
+from xdpctl.controller import Controller
+
+
+@dataclass(slots=True)
+class Context:
+    """The controller, the settings it runs under, and counts for /metrics."""
+
+    controller: Controller
+    settings: Settings
+    started: float = field(default_factory=time.time)
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def loader(self) -> dict[str, Any]:
+        """The loader's last word about the interfaces; {} if it never spoke."""
+        try:
+            found: dict[str, Any] = json.loads(self.settings.loader_status.read_text())
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    def problems(self) -> list[str]:
+        """Why this box is not ready to take new rules and apply them everywhere."""
+        found = []
+        if self.controller.problem:
+            found.append(self.controller.problem)
+        if self.controller.state.image.room < 1:
+            found.append(f"the source table is full: {self.controller.datapath.capacity} rules")
+        if self.controller.datapath.bypass():
+            found.append("the bypass is on: everything passes")
+        loader = self.loader()
+        if not loader:
+            found.append("the loader has not said that it runs")
+        for name, port in loader.get("ports", {}).items():
+            if port["state"] != "attached":
+                found.append(f"{name} is {port['state']}: {port['detail']}")
+        return found
+
+
+def context(request: Request) -> Context:
+    """The dependency that hands a route its context."""
+    found: Context = request.app.state.context
+    return found

@@ -1,0 +1,84 @@
+"""Errors as RFC 9457 problem details: one place that knows statuses."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from xdpctl import errors
+
+STATUS: dict[type[Exception], tuple[int, str]] = {
+    errors.ConflictError: (409, "conflict"),
+    errors.LockoutError: (409, "lockout"),
+    errors.QuotaError: (403, "quota"),
+    errors.RuleError: (400, "bad-request"),
+    errors.NotFoundError: (404, "not-found"),
+    errors.StaleError: (412, "stale"),
+    errors.RoleError: (403, "role"),
+    errors.AccessError: (401, "access"),
+    errors.StoreError: (503, "store"),
+    errors.CapacityError: (507, "capacity"),
+    errors.DatapathError: (503, "datapath"),
+    errors.XdpctlError: (500, "internal"),
+}
+TITLES = {
+    "conflict": "Another rule stands in the way",
+    "lockout": "This would cut off somebody who must stay",
+    "quota": "Beyond this origin's quota",
+    "bad-request": "The request is wrong",
+    "not-found": "There is no such thing",
+    "stale": "It changed since you read it",
+    "role": "Your role may not do this",
+    "access": "Who are you?",
+    "store": "It could not be stored, so it was not done",
+    "capacity": "The table is full",
+    "datapath": "The kernel refused",
+    "internal": "Something went wrong here",
+    "too-large": "The body is too large",
+}
+TYPE = "urn:xdpctl:problem:"
+
+
+def problem(status: int, kind: str, detail: str, **more: Any) -> JSONResponse:
+    """One problem document; empty extras are left out."""
+    body = {
+        "type": TYPE + kind,
+        "title": TITLES.get(kind, kind),
+        "status": status,
+        "detail": detail,
+        **{key: value for key, value in more.items() if value},
+    }
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+async def _ours(request: Request, error: Exception) -> JSONResponse:
+    status, kind = next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
+    request.app.state.context.refused[kind] += 1
+    field, fix = getattr(error, "field", ""), getattr(error, "fix", "")
+    return problem(status, kind, str(error), field=field, fix=fix)
+
+
+async def _validation(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    request.app.state.context.refused["bad-request"] += 1
+    found = [
+        {"field": ".".join(str(part) for part in e["loc"][1:]), "message": e["msg"]}
+        for e in error.errors()
+    ]
+    first = found[0]
+    detail = f"{first['field'] or 'the body'}: {first['message']}"
+    return problem(400, "bad-request", detail, field=first["field"], errors=found)
+
+
+async def _http(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return problem(error.status_code, "http", str(error.detail))
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(errors.XdpctlError, _ours)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)

@@ -1,0 +1,120 @@
+"""Many rules in one request, read as they arrive."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
+
+from xdpctl import rules
+from xdpctl.bulk import Format, Line, Parser
+from xdpctl.errors import RuleError
+from xdpctl.model import Action, Mode
+from xdpctl.prefix import Prefix
+from xdpctl.rules import Ask, Imported
+from xdpctl.state import Draft
+from xdpctl_api.auth import Operator
+from xdpctl_api.context import Context, context
+from xdpctl_api.problems import problem
+from xdpctl_api.schemas import ImportOut, seconds
+
+router = APIRouter(prefix="/v1/rules", tags=["rules"])
+_CHUNK = 4096
+_LINE_MAX = 65_536
+_ANY = Prefix(bytes(4), 0)  # the defaults' source, which no line keeps
+_BODY = {"schema": {"type": "string", "format": "binary"}}
+
+
+class TooLarge(Exception):
+    """The body went over the configured size."""
+
+
+async def _lines(request: Request, most: int) -> AsyncIterator[list[bytes]]:
+    """The body's lines in chunks, the last one with or without a newline."""
+    rest, size, lines = b"", 0, []
+    async for piece in request.stream():
+        size += len(piece)
+        if size > most:
+            raise TooLarge
+        *whole, rest = (rest + piece).split(b"\n")
+        if len(rest) > _LINE_MAX:
+            raise RuleError("a line is longer than 64 KiB", "body", "one rule a line")
+        lines += whole
+        while len(lines) >= _CHUNK:
+            yield lines[:_CHUNK]
+            lines = lines[_CHUNK:]
+    yield [*lines, rest] if rest else lines
+
+
+class _Import:
+    """One request's parser, running total and, for a dry run, the draft nobody commits."""
+
+    def __init__(self, ctx: Context, who: Operator, parser: Parser, dry_run: bool) -> None:
+        self.total = Imported()
+        self._ctx, self._who, self._parser, self._dry_run = ctx, who, parser, dry_run
+        self._scratch: Draft | None = None
+
+    async def take(self, lines: list[bytes]) -> None:
+        parsed = await asyncio.to_thread(lambda: list(self._parser.feed(lines)))
+        future = self._ctx.controller.submit(lambda draft: self._add(draft, parsed))
+        self.total.absorb(await asyncio.wrap_future(future))
+
+    def _add(self, draft: Draft, parsed: list[Line]) -> Imported:
+        if self._dry_run:
+            draft = self._scratch = self._scratch or Draft(draft.state, draft.now)
+        return rules.add_many(draft, parsed, self._who, "bulk")
+
+    def out(self) -> ImportOut:
+        t = self.total
+        return ImportOut(
+            added=t.added,
+            extended=t.extended,
+            rejected=t.rejected,
+            rejects=t.rejects,
+            dry_run=self._dry_run,
+        )
+
+
+@router.post(
+    "/bulk",
+    response_model=ImportOut,
+    openapi_extra={"requestBody": {"content": {kind.value: _BODY for kind in Format}}},
+)
+async def import_rules(
+    request: Request,
+    who: Operator,
+    ctx: Annotated[Context, Depends(context)],
+    action: Action = Action.DROP,
+    mode: Mode = Mode.ENFORCE,
+    ttl: str | None = None,
+    reason: str = "",
+    tag: Annotated[list[str], Query()] = [],  # noqa: B006 - FastAPI copies it
+    dry_run: bool = False,
+) -> ImportOut | Response:
+    """NDJSON, CSV or one prefix a line; bad lines are reported, all others applied.
+
+    The query gives what a line leaves out. 413, saying what was applied, beyond
+    `bulk_max_bytes`.
+    """
+    kind = request.headers.get("content-type", "text/plain").split(";")[0].strip().lower()
+    if kind not in set(Format):
+        allowed = ", ".join(Format)
+        return problem(415, "bad-request", f"{kind[:80]!r} is not read here; send {allowed}")
+    most = ctx.settings.bulk_max_bytes
+    if int(request.headers.get("content-length", "0")) > most:
+        return _too_large(most, Imported())
+    defaults = Ask(_ANY, action, mode, seconds(ttl, "ttl"), None, reason, tuple(tag))
+    job = _Import(ctx, who, Parser(Format(kind), defaults), dry_run)
+    try:
+        async for lines in _lines(request, most):
+            await job.take(lines)
+    except TooLarge:
+        return _too_large(most, job.total)
+    return job.out()
+
+
+def _too_large(most: int, done: Imported) -> Response:
+    applied = f"{done.added} added and {done.extended} extended before that stand"
+    detail = f"more than {most} bytes (bulk_max_bytes); {applied}"
+    return problem(413, "too-large", detail, fix="split the file, or raise bulk_max_bytes")

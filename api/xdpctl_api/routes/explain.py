@@ -1,0 +1,87 @@
+"""Why would this packet pass or not: asked of the loaded program itself."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from xdpctl import frames
+from xdpctl.errors import RuleError
+from xdpctl.model import Rule
+from xdpctl.prefix import Prefix, parse_address
+from xdpctl.wire import Explanation, Reason
+from xdpctl_api.auth import Viewer
+from xdpctl_api.context import Context, context
+from xdpctl_api.schemas import ExplainOut, RuleOut, rule_out
+
+router = APIRouter(prefix="/v1/explain", tags=["explain"])
+_DEFAULT_DESTINATION = {4: "192.0.2.1", 6: "2001:db8::1"}
+_DECIDED = (Reason.DROPPED, Reason.ACCEPTED)
+Port = Annotated[int, Query(ge=0, le=65535)]
+
+
+@router.get("")
+async def explain(
+    who: Viewer,
+    ctx: Annotated[Context, Depends(context)],
+    source: str | None = None,
+    destination: str | None = None,
+    protocol: str = "udp",
+    source_port: Port = 40000,
+    destination_port: Port = 443,
+    frame: Annotated[str | None, Query(description="A whole frame in hex, instead")] = None,
+) -> ExplainOut:
+    """Runs the frame through the explain program on the live maps; nothing is counted."""
+    if (source is None) == (frame is None):
+        raise RuleError("give a source or a frame", "source", "exactly one of the two")
+    origin = parse_address(source, "source") if source is not None else None
+    if origin is not None:
+        to = parse_address(destination or _DEFAULT_DESTINATION[origin.family], "destination")
+        number = frames.protocol_number(protocol)
+        data = frames.build(origin, to, number, source_port, destination_port)
+    else:
+        data = _from_hex(frame or "")
+    said = await asyncio.to_thread(ctx.controller.datapath.explain, data)
+    return _told(ctx, said, data, origin)
+
+
+def _from_hex(text: str) -> bytes:
+    try:
+        data = bytes.fromhex(text)
+    except ValueError:
+        raise RuleError("frame is not hex", "frame", "write pairs of hex digits") from None
+    if not 14 <= len(data) <= 3000:
+        raise RuleError(f"a frame of {len(data)} bytes", "frame", "send 14 to 3000 bytes")
+    return data
+
+
+def _met(ctx: Context, said: Explanation, source: Prefix | None) -> list[Rule]:
+    """The rules behind the slots, in the order they were met."""
+    state = ctx.controller.state
+    near: Iterable[Prefix] = list(state.image.entries)
+    if source is not None:
+        near = map(source.widened, range(source.length, -1, -1))
+    by_slot = {state.image.entries.get(p): state.rules.get(p) for p in near}
+    return [rule for slot in said.slots if (rule := by_slot.get(slot)) is not None]
+
+
+def _told(ctx: Context, said: Explanation, data: bytes, source: Prefix | None) -> ExplainOut:
+    protection, now = ctx.controller.state.protection, ctx.controller.clock.read()
+    met = _met(ctx, said, source)
+    decided = met.pop() if said.reason in _DECIDED and met else None
+    over = None
+    if said.reason is Reason.PROTECTED and source is not None:
+        over = protection.narrowest(source)
+
+    def out(rule: Rule) -> RuleOut:
+        return RuleOut(**rule_out(ctx.controller, rule, now))
+
+    return ExplainOut(
+        verdict=said.reason.verdict,
+        reason=said.reason.name.lower(),
+        rule=out(decided) if decided else None,
+        protected_by={"prefix": str(over), "why": protection.why[over]} if over else None,
+        monitored=[out(rule) for rule in met],
+        frame=data.hex(),
+    )

@@ -1,0 +1,117 @@
+"""The audit log and the tokens."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import JSONResponse
+
+from xdpctl import audit
+from xdpctl.errors import ConflictError, NotFoundError
+from xdpctl.model import OPERATOR, TTL_MAX, check_name
+from xdpctl.rules import check_seconds
+from xdpctl.state import Draft
+from xdpctl.store import Store
+from xdpctl.tokens import Token, digest, mint
+from xdpctl_api.auth import Admin, Operator
+from xdpctl_api.context import Context, context
+from xdpctl_api.schemas import TokenIn, TokenOut, seconds, timestamp
+
+router = APIRouter(prefix="/v1")
+Ctx = Annotated[Context, Depends(context)]
+_PAGE = 5000
+
+
+def _records(store: Store) -> Iterator[bytes]:
+    after = 0
+    while page := store.audit(after, _PAGE):
+        yield from page
+        after = json.loads(page[-1])["sequence"]
+
+
+@router.get("/audit", tags=["audit"])
+async def read_audit(
+    who: Operator,
+    ctx: Ctx,
+    after: Annotated[int, Query(ge=0, description="Sequence number to start behind")] = 0,
+    limit: Annotated[int, Query(ge=1, le=_PAGE)] = 100,
+    last: Annotated[bool, Query(description="The newest instead of the oldest")] = False,
+) -> JSONResponse:
+    """Every change: who, what, when; each record carries the hash of the one before."""
+    store = ctx.controller.store
+    if last:
+        newest = store.last_audit()
+        after = max(0, json.loads(newest)["sequence"] - limit) if newest else 0
+    rows = await asyncio.to_thread(store.audit, after, limit)
+    return JSONResponse({"records": [json.loads(row) for row in rows]})
+
+
+@router.get("/audit/verify", tags=["audit"])
+async def verify_audit(who: Operator, ctx: Ctx) -> dict[str, Any]:
+    """Walk the whole chain; `problem` says what was tampered with, null if nothing."""
+    verdict = await asyncio.to_thread(audit.verify, _records(ctx.controller.store))
+    return {
+        "records": verdict.records,
+        "problem": verdict.problem,
+        "last_hash": verdict.last_hash,
+    }
+
+
+def _out(token: Token, secret: str | None = None) -> TokenOut:
+    return TokenOut(
+        name=token.name,
+        role=token.role,
+        origin=token.origin,
+        created_at=timestamp(token.created_at),
+        expires_at=timestamp(token.expires_at) if token.expires_at else None,
+        secret=secret,
+    )
+
+
+def _named(ctx: Context, name: str) -> Token | None:
+    return next((t for t in ctx.controller.state.tokens.values() if t.name == name), None)
+
+
+@router.get("/tokens", tags=["tokens"])
+async def list_tokens(who: Admin, ctx: Ctx) -> dict[str, list[TokenOut]]:
+    """Every token, without its secret."""
+    return {"tokens": [_out(token) for token in ctx.controller.state.tokens.values()]}
+
+
+@router.post("/tokens", tags=["tokens"], status_code=201)
+async def create_token(body: TokenIn, who: Admin, ctx: Ctx) -> TokenOut:
+    """A new token; its secret is in this answer and nowhere else."""
+    name = check_name(body.name, "name")
+    origin = check_name(body.origin or OPERATOR, "origin")
+    ttl = seconds(body.ttl, "ttl")
+    check_seconds(ttl, "ttl", TTL_MAX)
+    secret = mint()
+
+    def operation(draft: Draft) -> Token:
+        if _named(ctx, name) or name in draft.tokens:
+            raise ConflictError(f"a token {name} exists", "name", "revoke it, or choose another")
+        unix = draft.now.unix
+        expires = unix + ttl if ttl is not None else None
+        token = Token(name, digest(secret), body.role, origin, unix, expires)
+        draft.tokens[name] = token
+        draft.note(who.name, "token.create", name, role=body.role.value, origin=origin, ttl=ttl)
+        return token
+
+    return _out(await asyncio.wrap_future(ctx.controller.submit(operation)), secret)
+
+
+@router.delete("/tokens/{name}", tags=["tokens"])
+async def revoke_token(name: str, who: Admin, ctx: Ctx) -> TokenOut:
+    """Revoke a token, from the next request on."""
+
+    def operation(draft: Draft) -> Token:
+        token = _named(ctx, name)
+        if token is None:
+            raise NotFoundError(f"no token is called {name}; see GET /v1/tokens")
+        draft.tokens[name] = None
+        draft.note(who.name, "token.revoke", name)
+        return token
+
+    return _out(await asyncio.wrap_future(ctx.controller.submit(operation)))

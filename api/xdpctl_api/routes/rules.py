@@ -1,0 +1,168 @@
+"""Single rules: add, list, read, change, confirm, remove."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+
+from xdpctl import rules
+from xdpctl.errors import NotFoundError, RuleError
+from xdpctl.model import Action, Mode, Rule, parse_rule_id
+from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.rules import Added
+from xdpctl_api.auth import Operator, Viewer
+from xdpctl_api.context import Context, context
+from xdpctl_api.schemas import RuleAnswer, RuleChange, RuleIn, RuleOut, RulePage, rule_out
+
+router = APIRouter(prefix="/v1/rules", tags=["rules"])
+Ctx = Annotated[Context, Depends(context)]
+IfMatch = Annotated[str | None, Header(description="The rule's ETag; 412 if it changed since")]
+
+
+def answer(ctx: Context, added: Added) -> RuleAnswer:
+    controller = ctx.controller
+    rule = controller.state.rules.get(added.rule.source, added.rule)
+    fields = rule_out(controller, rule, controller.clock.read())
+    return RuleAnswer(
+        **fields,
+        created=added.created,
+        in_kernel=fields["slot"] is not None,
+        warnings=added.warnings,
+    )
+
+
+def revision(etag: str | None) -> int | None:
+    """The revision an If-Match header names; `*` and none at all match any."""
+    if etag is None or etag == "*":
+        return None
+    digits = etag.removeprefix("W/").strip('"')
+    if not digits.isdigit():
+        raise RuleError(f"{etag[:40]!r} is no ETag of ours", "If-Match", "send the rule's ETag")
+    return int(digits)
+
+
+@router.post("", status_code=201, responses={200: {"model": RuleAnswer}})
+async def add_rule(
+    body: RuleIn, who: Operator, ctx: Ctx, request: Request, response: Response
+) -> RuleAnswer:
+    """201 with the rule once it is durable and in the kernel; the same again is 200."""
+    ask = body.ask()
+    future = ctx.controller.submit(lambda draft: rules.add(draft, ask, who))
+    added = await asyncio.wrap_future(future)
+    out = answer(ctx, added)
+    if not added.created:
+        response.status_code = 200
+    response.headers["Location"] = f"/v1/rules/{out.id}"
+    response.headers["ETag"] = f'"{out.revision}"'
+    return out
+
+
+def _wanted(
+    rule: Rule, action: Action | None, mode: Mode | None, origin: str | None, tag: str | None
+) -> bool:
+    return (
+        (action is None or rule.action is action)
+        and (mode is None or rule.mode is mode)
+        and (origin is None or rule.origin == origin)
+        and (tag is None or tag in rule.tags)
+    )
+
+
+@router.get("")
+async def list_rules(
+    who: Viewer,
+    ctx: Ctx,
+    action: Action | None = None,
+    mode: Mode | None = None,
+    origin: str | None = None,
+    tag: str | None = None,
+    within: Annotated[str | None, Query(description="Only rules inside this prefix")] = None,
+    covering: Annotated[str | None, Query(description="Only rules around this")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
+) -> RulePage:
+    """The standing rules, oldest first, a page at a time."""
+    now = ctx.controller.clock.read()
+    inside = parse_prefix(within, "within") if within else None
+    around = parse_prefix(covering, "covering") if covering else None
+    found = [
+        rule
+        for rule in list(ctx.controller.state.rules.values())
+        if not rule.expired(now.ns)
+        and _wanted(rule, action, mode, origin, tag)
+        and (inside is None or inside.covers(rule.source))
+        and (around is None or rule.source.covers(around))
+    ]
+    start = _after(found, cursor)
+    page = found[start : start + limit]
+    more = start + limit < len(found)
+    return RulePage(
+        rules=[RuleOut(**rule_out(ctx.controller, rule, now)) for rule in page],
+        total=len(found),
+        next=page[-1].id if more else None,
+    )
+
+
+def _after(found: list[Rule], cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    last = parse_rule_id(cursor)
+    for index, rule in enumerate(found):
+        if rule.source == last:
+            return index + 1
+    raise RuleError("the rule this cursor points at is gone", "cursor", "start again without it")
+
+
+def _find(ctx: Context, rule_id: str) -> tuple[Prefix, Rule]:
+    source = parse_rule_id(rule_id)
+    rule = ctx.controller.state.rules.get(source)
+    if rule is None or rule.expired(ctx.controller.clock.read().ns):
+        raise NotFoundError(f"no rule stands on {source}; see GET /v1/rules")
+    return source, rule
+
+
+@router.get("/{rule_id}")
+async def read_rule(rule_id: str, who: Viewer, ctx: Ctx, response: Response) -> RuleOut:
+    """One rule with its counters; its id is its match, `203.0.113.0_24`."""
+    _, rule = _find(ctx, rule_id)
+    response.headers["ETag"] = f'"{rule.revision}"'
+    return RuleOut(**rule_out(ctx.controller, rule, ctx.controller.clock.read()))
+
+
+@router.patch("/{rule_id}")
+async def change_rule(
+    rule_id: str,
+    body: RuleChange,
+    who: Operator,
+    ctx: Ctx,
+    response: Response,
+    if_match: IfMatch = None,
+) -> RuleAnswer:
+    """Change mode, ttl, reason or tags, at once and without a gap."""
+    source, changes, seen = parse_rule_id(rule_id), body.changes(), revision(if_match)
+    future = ctx.controller.submit(lambda draft: rules.change(draft, source, changes, who, seen))
+    out = answer(ctx, await asyncio.wrap_future(future))
+    response.headers["ETag"] = f'"{out.revision}"'
+    return out
+
+
+@router.post("/{rule_id}/confirm")
+async def confirm_rule(
+    rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None
+) -> RuleAnswer:
+    """Let a provisional rule stand; 404 once its time was up and it undid itself."""
+    source, seen = parse_rule_id(rule_id), revision(if_match)
+    future = ctx.controller.submit(lambda draft: rules.confirm(draft, source, who, seen))
+    return answer(ctx, await asyncio.wrap_future(future))
+
+
+@router.delete("/{rule_id}")
+async def remove_rule(rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None) -> RuleOut:
+    """Take it away; answers with the rule as it was, and its last counters."""
+    source, seen = parse_rule_id(rule_id), revision(if_match)
+    _, rule = _find(ctx, rule_id)
+    last = rule_out(ctx.controller, rule, ctx.controller.clock.read())
+    hits = {"packets": last["packets"], "bytes": last["bytes"]}
+    future = ctx.controller.submit(lambda draft: rules.remove(draft, source, who, seen, hits))
+    await asyncio.wrap_future(future)
+    return RuleOut(**last)

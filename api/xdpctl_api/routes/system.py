@@ -1,0 +1,93 @@
+"""How the box stands: status, interfaces, counters, health, and the red button."""
+
+import asyncio
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse
+
+from xdpctl import __version__
+from xdpctl_api.auth import Operator, Viewer
+from xdpctl_api.context import Context, context
+from xdpctl_api.schemas import BypassIn, BypassOut, timestamp
+
+router = APIRouter(tags=["system"])
+Ctx = Annotated[Context, Depends(context)]
+
+
+@router.get("/v1/status")
+async def status(who: Viewer, ctx: Ctx) -> dict[str, Any]:
+    """Everything at a glance; `problems` is empty when all is well."""
+    state, datapath = ctx.controller.state, ctx.controller.datapath
+    used = datapath.capacity - state.image.room
+    return {
+        "version": __version__,
+        "started_at": timestamp(ctx.started),
+        "uptime": time.time() - ctx.started,
+        "problems": ctx.problems(),
+        "bypass": datapath.bypass(),
+        "rules": {
+            "total": len(state.rules),
+            "by_origin": {o: n for o, n in state.origins.items() if n},
+            "capacity": datapath.capacity,
+            "fill": used / datapath.capacity,
+        },
+        "protected": [
+            {"prefix": str(prefix), "why": why} for prefix, why in state.protection.why.items()
+        ],
+        "interfaces": ctx.loader().get("ports", {}),
+    }
+
+
+@router.get("/v1/interfaces")
+async def interfaces(who: Viewer, ctx: Ctx) -> dict[str, Any]:
+    """Each configured interface: attached or not, in which mode, and why not native."""
+    loader = ctx.loader()
+    return {"loader": {k: v for k, v in loader.items() if k != "ports"}} | {
+        "interfaces": loader.get("ports", {})
+    }
+
+
+@router.get("/v1/counters")
+async def counters(who: Viewer, ctx: Ctx) -> dict[str, Any]:
+    """Packets and bytes by reason, per interface and together, since the maps were made."""
+    found = await asyncio.to_thread(ctx.controller.datapath.counters)
+    ports: dict[str, dict[str, dict[str, int]]] = {}
+    total: dict[str, dict[str, int]] = {}
+    for name, by_reason in found.items():
+        for reason, hits in by_reason.items():
+            entry = {"packets": hits.packets, "bytes": hits.bytes, "verdict": reason.verdict}
+            ports.setdefault(name, {})[reason.name.lower()] = entry  # type: ignore[assignment]
+            both = total.setdefault(reason.name.lower(), {"packets": 0, "bytes": 0})
+            both["packets"] += hits.packets
+            both["bytes"] += hits.bytes
+    return {"total": total, "interfaces": ports}
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", responses={503: {"description": "Not ready; says why"}})
+async def readyz(ctx: Ctx) -> JSONResponse:
+    """Whether new rules are taken and filtered everywhere; 503 lists what is in the way."""
+    problems = ctx.problems()
+    return JSONResponse(
+        {"ready": not problems, "problems": problems}, status_code=503 if problems else 200
+    )
+
+
+@router.get("/v1/bypass")
+async def read_bypass(who: Viewer, ctx: Ctx) -> dict[str, bool]:
+    """Whether everything passes."""
+    return {"on": ctx.controller.datapath.bypass()}
+
+
+@router.post("/v1/bypass")
+async def set_bypass(body: BypassIn, who: Operator, ctx: Ctx) -> BypassOut:
+    """The big red button: pass everything, one map write; and back."""
+    audited = await asyncio.wrap_future(ctx.controller.set_bypass(body.on, who.name))
+    return BypassOut(on=ctx.controller.datapath.bypass(), audited=audited)

@@ -1,0 +1,94 @@
+"""uvicorn on two doors at once: a Unix socket for the host, TCP for the rest."""
+
+import asyncio
+import contextlib
+import pwd
+import signal
+import socket
+import ssl
+import struct
+from collections.abc import Iterator
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from xdpctl.config import Listen
+from xdpctl.errors import ConfigError
+from xdpctl_api.auth import LOCAL
+
+
+class LocalProtocol(HttpToolsProtocol):
+    """Names the peer of a Unix socket by its user, as SO_PEERCRED tells (unix(7))."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        peer = transport.get_extra_info("socket")
+        raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        pid, uid, _ = struct.unpack("3i", raw)
+        try:
+            name = pwd.getpwuid(uid).pw_name
+        except KeyError:
+            name = f"uid {uid}"
+        self.client = (f"{LOCAL}{name}", pid)
+
+
+class Server(uvicorn.Server):
+    """One of two; signals are the entry point's business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def tcp_socket(listen: Listen) -> socket.socket | None:
+    """The listening TCP socket; None if the port is 0."""
+    if not listen.port:
+        return None
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((listen.host, listen.port))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {listen.host} port {listen.port}: {error.strerror}; "
+            "set listen.port, or 0 for the Unix socket alone"
+        ) from error
+    return listener
+
+
+def _server(app: FastAPI, local: bool, listen: Listen) -> Server:
+    config = uvicorn.Config(
+        app,
+        http=LocalProtocol if local else HttpToolsProtocol,
+        ws="none",
+        lifespan="off",
+        loop="uvloop",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ssl_certfile=None if local else listen.tls_certificate,
+        ssl_keyfile=None if local else listen.tls_key,
+        ssl_ca_certs=None if local or not listen.tls_client_ca else str(listen.tls_client_ca),
+        ssl_cert_reqs=ssl.CERT_REQUIRED if not local and listen.tls_client_ca else ssl.CERT_NONE,
+    )
+    return Server(config)
+
+
+async def serve(
+    app: FastAPI, listen: Listen, local: socket.socket, tcp: socket.socket | None
+) -> None:
+    """Until SIGTERM or SIGINT; open requests are finished first."""
+    servers = [(_server(app, True, listen), local)]
+    if tcp:
+        servers.append((_server(app, False, listen), tcp))
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        for server, _ in servers:
+            server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    await asyncio.gather(*(server.serve([listener]) for server, listener in servers))

@@ -1,0 +1,10 @@
+"""The few names of the distribution's bcc that the compiler uses."""
+
+from typing import Any
+
+lib: Any
+
+class BPF:
+    module: Any
+    def __init__(self, *, src_file: str, cflags: list[str]) -> None: ...
+    def dump_func(self, func_name: str) -> bytes: ...

@@ -1,0 +1,87 @@
+"""The audit log's records: each carries the hash of the one before, so none can be changed,
+removed or slipped in unseen. Pure; the store keeps the bytes.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+START = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Who did what to which subject; `detail` is JSON."""
+
+    actor: str
+    action: str
+    subject: str
+    detail: dict[str, Any]
+
+
+def _digest(record: dict[str, Any]) -> str:
+    body = {key: value for key, value in record.items() if key != "hash"}
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+class Chain:
+    """Turns events into records; remembers the last one's number and hash."""
+
+    def __init__(self, last: bytes | None) -> None:
+        record: dict[str, Any] = json.loads(last) if last else {"sequence": 0, "hash": START}
+        self.sequence: int = record["sequence"]
+        self.hash: str = record["hash"]
+
+    def append(self, events: Iterable[Event], unix: float) -> list[bytes]:
+        """The records of these events; call `commit` with them once they are durable."""
+        sequence, previous, records = self.sequence, self.hash, []
+        at = datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds")
+        for event in events:
+            sequence += 1
+            record = {
+                "sequence": sequence,
+                "at": at,
+                "actor": event.actor,
+                "action": event.action,
+                "subject": event.subject,
+                "detail": event.detail,
+                "previous": previous,
+            }
+            record["hash"] = previous = _digest(record)
+            records.append(json.dumps(record, sort_keys=True).encode())
+        return records
+
+    def commit(self, records: list[bytes]) -> None:
+        if records:
+            last = json.loads(records[-1])
+            self.sequence, self.hash = last["sequence"], last["hash"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How many records were read, and what is wrong with the first bad one, if any."""
+
+    records: int
+    problem: str | None
+    last_hash: str
+
+
+def verify(records: Iterable[bytes]) -> Verdict:
+    """Walk the chain from its start."""
+    chain = Chain(None)
+    for count, raw in enumerate(records):
+        try:
+            record = json.loads(raw)
+            number, previous, claimed = record["sequence"], record["previous"], record["hash"]
+        except (ValueError, KeyError, TypeError):
+            return Verdict(count, f"the record after {chain.sequence} is unreadable", chain.hash)
+        if number != chain.sequence + 1:
+            problem = f"record {chain.sequence + 1} is missing: {number} follows"
+            return Verdict(count, problem, chain.hash)
+        if previous != chain.hash or claimed != _digest(record):
+            return Verdict(count, f"record {number} was changed after it was written", chain.hash)
+        chain.commit([raw])
+    return Verdict(chain.sequence, None, chain.hash)

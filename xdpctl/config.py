@@ -1,0 +1,176 @@
+"""The settings, read once from TOML by the entry points and passed down."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from xdpctl.durations import parse_duration
+from xdpctl.errors import ConfigError, RuleError
+from xdpctl.model import OPERATOR, check_name
+from xdpctl.policy import AUTOMATIC, Quota
+from xdpctl.prefix import Prefix, parse_prefix
+
+DEFAULT_FILE = Path("/etc/xdpctl/xdpctl.toml")
+DEFAULT_SOCKET = Path("/run/xdpctl/api.sock")
+_CAPACITY_MAX = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where the API answers; without a certificate only loopback is allowed."""
+
+    socket: Path = DEFAULT_SOCKET
+    host: str = "127.0.0.1"
+    port: int = 8460
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything an operator may set; docs/operations.md has a heading for each."""
+
+    interfaces: tuple[str, ...] = ()
+    protected: tuple[Prefix, ...] = ()
+    protect_found: bool = True
+    capacity: int = 262_144
+    user: str = "xdpctl"
+    group: str = "xdpctl"
+    state_dir: Path = Path("/var/lib/xdpctl")
+    pin_dir: Path = Path("/run/xdpctl/bpf")
+    bulk_max_bytes: int = 64 << 20
+    listen: Listen = field(default_factory=Listen)
+    origins: Mapping[str, Quota] = field(default_factory=dict)
+
+    def quotas(self) -> dict[str, Quota]:
+        """The quota of each origin; others get policy.AUTOMATIC."""
+        return {OPERATOR: Quota(max_rules=self.capacity), **self.origins}
+
+    @property
+    def database(self) -> Path:
+        return self.state_dir / "rules.sqlite"
+
+    @property
+    def loader_status(self) -> Path:
+        return self.state_dir / "loader.json"
+
+
+def load(path: Path | None) -> Settings:
+    """From `path`, or the default file if there is one; ConfigError names the setting."""
+    if path is None and not DEFAULT_FILE.exists():
+        return Settings()
+    path = path or DEFAULT_FILE
+    try:
+        with path.open("rb") as file:
+            data = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    try:
+        return parse(data)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def parse(data: Mapping[str, Any]) -> Settings:
+    """From TOML's tables; unknown settings are errors."""
+    flat = dict(data)
+    listen = _fill(Listen(), flat.pop("listen", {}), "listen.")
+    origins = {name: _quota(name, t) for name, t in _table(flat.pop("origins", {})).items()}
+    settings = replace(_fill(Settings(), flat, ""), listen=listen, origins=origins)
+    return _checked(settings)
+
+
+def override(
+    settings: Settings,
+    *,
+    interfaces: tuple[str, ...] = (),
+    state_dir: Path | None = None,
+    pin_dir: Path | None = None,
+    socket: Path | None = None,
+    port: int | None = None,
+) -> Settings:
+    """What the command line gave goes before the file."""
+    given = {"interfaces": interfaces, "state_dir": state_dir, "pin_dir": pin_dir}
+    listen = {"socket": socket, "port": port}
+    settings = replace(
+        settings,
+        **{k: v for k, v in given.items() if v},  # type: ignore[arg-type]
+        listen=replace(
+            settings.listen,
+            **{k: v for k, v in listen.items() if v is not None},  # type: ignore[arg-type]
+        ),
+    )
+    return _checked(settings)
+
+
+def _table(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"expected a table, got {value!r}")
+    return value
+
+
+def _fill(base: Any, table: Any, prefix: str) -> Any:
+    known = [f.name for f in fields(base)]
+    changes = {}
+    for name, value in _table(table).items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {prefix}{near[0]}?" if near else ""
+            raise ConfigError(f"unknown setting {prefix}{name}{hint}")
+        changes[name] = _convert(f"{prefix}{name}", value, getattr(base, name))
+    return replace(base, **changes)
+
+
+def _convert(name: str, value: Any, default: Any) -> Any:
+    if name in ("interfaces", "protected"):
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise ConfigError(f"{name} must be a list of strings")
+        return tuple(value) if name == "interfaces" else tuple(_prefix(v, name) for v in value)
+    wanted: type = str if isinstance(default, Path) or default is None else type(default)
+    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+        raise ConfigError(f"{name} must be of type {wanted.__name__}, not {value!r}")
+    return Path(str(value)) if wanted is str and not isinstance(default, str) else value
+
+
+def _prefix(text: str, name: str) -> Prefix:
+    try:
+        return parse_prefix(text, name)
+    except RuleError as error:
+        raise ConfigError(f"{name}: {error}; {error.fix}") from error
+
+
+def _quota(name: str, table: Any) -> Quota:
+    try:
+        check_name(name, f"origins.{name}")
+        values = dict(_table(table))
+        if isinstance(values.get("max_ttl"), str):
+            values["max_ttl"] = parse_duration(values["max_ttl"], f"origins.{name}.max_ttl")
+    except RuleError as error:
+        raise ConfigError(f"{error}; {error.fix}") from error
+    if "max_ttl" in values:
+        values["max_ttl"] = float(values["max_ttl"])
+    quota: Quota = _fill(AUTOMATIC, values, f"origins.{name}.")
+    return quota
+
+
+def _checked(settings: Settings) -> Settings:
+    if not 1 <= settings.capacity <= _CAPACITY_MAX:
+        raise ConfigError(f"capacity must be 1 to {_CAPACITY_MAX}, not {settings.capacity}")
+    listen = settings.listen
+    if not 0 <= listen.port <= 65535:
+        raise ConfigError(f"listen.port must be 0 (off) to 65535, not {listen.port}")
+    if (listen.tls_certificate is None) != (listen.tls_key is None):
+        raise ConfigError("listen.tls_certificate and listen.tls_key go together")
+    loopback = listen.host in ("127.0.0.1", "::1", "localhost")
+    if listen.port and not loopback and listen.tls_certificate is None:
+        raise ConfigError(
+            f"listen.host {listen.host} is not loopback: tokens would cross the network in the "
+            "clear. Set listen.tls_certificate and listen.tls_key, or put a TLS proxy in front."
+        )
+    return settings

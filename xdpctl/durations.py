@@ -1,0 +1,32 @@
+"""Lengths of time as people write them."""
+
+import re
+
+from xdpctl.errors import RuleError
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+
+
+def parse_duration(text: str, field: str) -> float:
+    """Seconds in `90`, `15m`, `1h30m`; RuleError names `field`."""
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    parts = _PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise RuleError(
+            f"{text[:40]!r} is not a length of time",
+            field,
+            "write seconds, or a number with s, m, h, d or w: 90, 15m, 1h30m",
+        )
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+
+
+def show_duration(seconds: float) -> str:
+    """The two largest units: `1h 30m`, `45s`."""
+    left, words = round(seconds), []
+    for unit, size in sorted(_SECONDS.items(), key=lambda item: -item[1]):
+        if left >= size:
+            words.append(f"{left // size}{unit}")
+            left %= size
+    return " ".join(words[:2]) or "0s"

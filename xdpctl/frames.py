@@ -1,0 +1,38 @@
+"""The frame that stands for a 5-tuple when the loaded program is asked about it. Pure."""
+
+import struct
+
+from xdpctl.errors import RuleError
+from xdpctl.prefix import Prefix
+
+PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "icmpv6": 58, "sctp": 132}
+_ETHERTYPES = {4: 0x0800, 6: 0x86DD}
+_ROOM = 64  # of transport header and payload, enough for every look at ports and types
+
+
+def protocol_number(text: str) -> int:
+    """`tcp`, `17`; RuleError for anything else."""
+    if text.isascii() and text.isdigit() and int(text) <= 255:
+        return int(text)
+    if text in PROTOCOLS:
+        return PROTOCOLS[text]
+    names = ", ".join(PROTOCOLS)
+    raise RuleError(f"{text[:40]!r} is not a protocol", "protocol", f"write 0..255 or {names}")
+
+
+def build(
+    source: Prefix, destination: Prefix, protocol: int, source_port: int, destination_port: int
+) -> bytes:
+    """An untagged, unfragmented Ethernet frame; addresses are a /32 or /128 each."""
+    if source.family != destination.family:
+        raise RuleError(
+            "source and destination are of different families", "destination", "make them the same"
+        )
+    transport = struct.pack(">HH", source_port, destination_port).ljust(_ROOM, b"\0")
+    if source.family == 4:
+        total = 20 + len(transport)
+        head = struct.pack(">BBHHHBBH", 0x45, 0, total, 0, 0, 64, protocol, 0)
+    else:
+        head = struct.pack(">IHBB", 6 << 28, len(transport), protocol, 64)
+    link = bytes(12) + struct.pack(">H", _ETHERTYPES[source.family])
+    return link + head + source.address + destination.address + transport

@@ -1,0 +1,25 @@
+"""One process a job: a lock that the kernel drops when its holder dies."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from xdpctl.errors import ConfigError
+
+
+def hold(path: Path, job: str) -> int:
+    """Lock a file (made if need be) or folder until the descriptor closes; ConfigError if taken."""
+    try:
+        flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
+        fd = os.open(path, flags | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise ConfigError(f"cannot open {path}: {error.strerror}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise ConfigError(
+            f"another {job} holds {path}. One at a time: stop that one, or give this one "
+            "its own --state-dir, --pin-dir and --socket"
+        ) from None
+    return fd

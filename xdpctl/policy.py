@@ -1,0 +1,188 @@
+"""May this rule stand? Pure questions, answered with an error that says why not."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from xdpctl.errors import ConflictError, LockoutError, QuotaError
+from xdpctl.model import OPERATOR, Action, Mode, Rule
+from xdpctl.prefix import Prefix
+
+CONFIGURED = "configured as protected"
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What one origin may ask for; lengths are the shortest prefixes allowed, `max_ttl` seconds."""
+
+    max_rules: int
+    shortest_ipv4: int = 0
+    shortest_ipv6: int = 0
+    max_ttl: float | None = None
+
+    def check(self, rule: Rule, ttl: float | None, standing: int) -> None:
+        """QuotaError if the rule is too wide or too long, or one too many."""
+        shortest = self.shortest_ipv4 if rule.source.family == 4 else self.shortest_ipv6
+        if rule.source.length < shortest:
+            raise QuotaError(
+                f"{rule.origin} may block nothing wider than /{shortest}; {rule.source} is wider",
+                "match.source",
+                f"split it, or raise origins.{rule.origin}.shortest_ipv{rule.source.family}",
+            )
+        if self.max_ttl is not None and (ttl is None or ttl > self.max_ttl):
+            raise QuotaError(
+                f"a rule of {rule.origin} must end within {self.max_ttl:g} seconds",
+                "ttl",
+                f"give a ttl of at most {self.max_ttl:g}",
+            )
+        if standing >= self.max_rules:
+            raise QuotaError(
+                f"{rule.origin} has {standing} rules, which is its quota",
+                "",
+                f"remove some, or raise origins.{rule.origin}.max_rules",
+            )
+
+
+AUTOMATIC = Quota(max_rules=50_000, shortest_ipv4=16, shortest_ipv6=32, max_ttl=86400)
+
+
+class Protection:
+    """Prefixes that are never blocked, and why each is one."""
+
+    def __init__(self, why: Mapping[Prefix, str]) -> None:
+        self.why = dict(why)
+        self._shapes = sorted({(len(p.address), p.length) for p in why})
+
+    def over(self, prefix: Prefix) -> Prefix | None:
+        """The widest protected prefix that covers all of `prefix`."""
+        size = len(prefix.address)
+        for other, length in self._shapes:
+            if other == size and length <= prefix.length:
+                candidate = prefix.widened(length)
+                if candidate in self.why:
+                    return candidate
+        return None
+
+    def narrowest(self, prefix: Prefix) -> Prefix | None:
+        """The most specific protected prefix that covers all of `prefix`."""
+        lengths = range(prefix.length, -1, -1)
+        return next((p for p in map(prefix.widened, lengths) if p in self.why), None)
+
+    def inside(self, prefix: Prefix) -> Iterator[Prefix]:
+        """The protected prefixes that `prefix` covers."""
+        longest = max((n for size, n in self._shapes if size == len(prefix.address)), default=-1)
+        if prefix.length <= longest:
+            yield from (p for p in self.why if prefix.covers(p))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Protection) and self.why == other.why
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(slots=True)
+class Judgement:
+    """A rule that may stand, and what its author should know."""
+
+    rule: Rule
+    warnings: list[str] = field(default_factory=list)
+
+
+def guard(rule: Rule, protection: Protection, caller: Prefix | None, accepted: bool) -> list[str]:
+    """LockoutError if the rule would cut our own people off; else the warnings.
+
+    `accepted`: a more specific standing rule or protected prefix lets the caller in anyway.
+    """
+    if rule.action is not Action.DROP or rule.mode is Mode.MONITOR:
+        return []
+    if caller and rule.source.covers(caller) and not accepted:
+        raise LockoutError(
+            f"{rule.source} holds {str(caller).split('/')[0]}, the address you are calling from",
+            "match.source",
+            "accept your own address first, or call from elsewhere",
+        )
+    over = protection.over(rule.source)
+    if over is not None:
+        _refuse_inside(rule, over, protection.why[over])
+    kept = list(protection.inside(rule.source))
+    if not kept:
+        return []
+    names = ", ".join(f"{p} ({protection.why[p]})" for p in kept[:5])
+    more = f" and {len(kept) - 5} more" if len(kept) > 5 else ""
+    return [f"protected inside it, and still let through: {names}{more}"]
+
+
+def _refuse_inside(rule: Rule, over: Prefix, why: str) -> None:
+    provisional = rule.origin == OPERATOR and rule.confirm_by_ns and rule.source != over
+    if why == CONFIGURED and provisional:
+        return
+    fix = "use mode monitor to watch it"
+    if why == CONFIGURED and rule.origin == OPERATOR and rule.source != over:
+        fix = "add confirm_within, so that it undoes itself unless you can still confirm it"
+    raise LockoutError(f"{rule.source} is in {over}, which is {why}", "match.source", fix)
+
+
+def merge(standing: Rule, asked: Rule) -> Judgement:
+    """The same match asked for again: extend it, take it over, or refuse."""
+    if standing.same_effect(asked):
+        return _extended(standing, asked)
+    automatic = standing.origin != OPERATOR and asked.origin == OPERATOR
+    if automatic and standing.action is not asked.action:
+        warning = f"replaced the {standing.action} of {standing.origin} on the same source"
+        return Judgement(asked, [warning])
+    held = f"{standing.origin}'s {standing.mode} {standing.action}"
+    fix = (
+        f"change the standing one: PATCH /v1/rules/{standing.id}"
+        if standing.action is asked.action
+        else f"remove the standing one first: DELETE /v1/rules/{standing.id}"
+    )
+    raise ConflictError(f"{held} already stands on {standing.source}", "action", fix)
+
+
+def _extended(standing: Rule, asked: Rule) -> Judgement:
+    ends = (
+        0
+        if not (standing.expires_ns and asked.expires_ns)
+        else max(standing.expires_ns, asked.expires_ns)
+    )
+    warnings = []
+    confirm_by = standing.confirm_by_ns and asked.confirm_by_ns
+    if asked.confirm_by_ns and not standing.confirm_by_ns:
+        warnings.append("it already stands confirmed, so confirm_within was not applied")
+    merged = standing.but(
+        expires_ns=ends,
+        confirm_by_ns=confirm_by,
+        origin=OPERATOR if asked.origin == OPERATOR else standing.origin,
+        reason=asked.reason or standing.reason,
+        tags=tuple(dict.fromkeys(standing.tags + asked.tags)),
+    )
+    return Judgement(merged, warnings)
+
+
+def covering(rule: Rule, standing: Mapping[Prefix, Rule], now_ns: int) -> Rule | None:
+    """The most specific live rule around this one that already decides its addresses."""
+    for length in range(rule.source.length - 1, -1, -1):
+        found = standing.get(rule.source.widened(length))
+        if found and not found.expired(now_ns) and found.mode is Mode.ENFORCE:
+            return found
+    return None
+
+
+def decided_for(
+    address: Prefix, below: int, rules: Mapping[Prefix, Rule], protection: Protection, now_ns: int
+) -> bool:
+    """Whether something more specific than /`below` accepts the address."""
+    for length in range(address.length, below, -1):
+        prefix = address.widened(length)
+        if prefix in protection.why:
+            return True
+        found = rules.get(prefix)
+        if found and not found.expired(now_ns) and found.mode is Mode.ENFORCE:
+            return found.action is Action.ACCEPT
+    return False
+
+
+def count_origins(rules: Iterable[Rule]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for rule in rules:
+        counts[rule.origin] = counts.get(rule.origin, 0) + 1
+    return counts

@@ -1,0 +1,225 @@
+"""What one may ask of the rules: add, import, change, confirm, remove. Each works on a draft,
+checks everything first, and stages nothing if it raises.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from xdpctl import policy
+from xdpctl.errors import CapacityError, NotFoundError, RoleError, RuleError, StaleError
+from xdpctl.model import CONFIRM_MAX, OPERATOR, TTL_MAX, Action, Mode, Rule, check_name
+from xdpctl.prefix import Prefix, parse_address
+from xdpctl.state import Draft
+from xdpctl.tokens import Caller
+
+_REJECTS_SHOWN = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A rule as somebody asks for it; times are seconds from now, None for no end."""
+
+    source: Prefix
+    action: Action = Action.DROP
+    mode: Mode = Mode.ENFORCE
+    ttl: float | None = None
+    confirm_within: float | None = None
+    reason: str = ""
+    tags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_seconds(self.ttl, "ttl", TTL_MAX)
+        check_seconds(self.confirm_within, "confirm_within", CONFIRM_MAX)
+        check_tags(self.tags)
+
+
+def check_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """The tags, or RuleError for one that is not a name."""
+    return tuple(check_name(tag, "tags") for tag in tags)
+
+
+def check_seconds(value: float | None, field: str, most: float) -> None:
+    """RuleError unless None or above 0 and at most `most`."""
+    if value is not None and not 0 < value <= most:
+        raise RuleError(
+            f"{field} is {value:g} seconds", field, f"give more than 0 and at most {most:g}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """The rule that stands now, whether it is new, and what to know about it."""
+
+    rule: Rule
+    created: bool
+    warnings: list[str]
+
+
+@dataclass(slots=True)
+class Imported:
+    """How an import went: counts, and the lines that were refused with the reason."""
+
+    added: int = 0
+    extended: int = 0
+    rejected: int = 0
+    rejects: list[dict[str, str | int]] = field(default_factory=list)
+
+    def reject(self, line: int, text: str, error: RuleError) -> None:
+        self.rejected += 1
+        if len(self.rejects) < _REJECTS_SHOWN:
+            self.rejects.append(
+                {"line": line, "text": text[:200], "error": str(error), "fix": error.fix}
+            )
+
+    def absorb(self, other: "Imported") -> None:
+        self.added += other.added
+        self.extended += other.extended
+        self.rejected += other.rejected
+        self.rejects += other.rejects[: _REJECTS_SHOWN - len(self.rejects)]
+
+
+def _build(draft: Draft, ask: Ask, caller: Caller) -> Rule:
+    now = draft.now
+    return Rule(
+        source=ask.source,
+        action=ask.action,
+        mode=ask.mode,
+        origin=caller.origin,
+        reason=ask.reason,
+        tags=ask.tags,
+        created_at=round(now.unix, 3),
+        expires_ns=now.after(ask.ttl) if ask.ttl is not None else 0,
+        confirm_by_ns=now.after(ask.confirm_within) if ask.confirm_within is not None else 0,
+    )
+
+
+def _guard(draft: Draft, rule: Rule, caller: Caller) -> list[str]:
+    address = parse_address(caller.address, "caller") if caller.address else None
+    accepted = address is not None and policy.decided_for(
+        address, rule.source.length, draft.state.rules, draft.state.protection, draft.now.ns
+    )
+    return policy.guard(rule, draft.state.protection, address, accepted)
+
+
+def _place(draft: Draft, ask: Ask, caller: Caller) -> Added:
+    """Everything an add checks, and the staging; the caller writes the audit event."""
+    rule = _build(draft, ask, caller)
+    standing = draft.standing(rule.source)
+    counted = draft.of_origin(caller.origin) - (1 if standing else 0)
+    draft.state.quota(caller.origin).check(rule, ask.ttl, counted)
+    warnings = _guard(draft, rule, caller)
+    if standing:
+        judgement = policy.merge(standing, rule)
+        draft.put(judgement.rule)
+        return Added(judgement.rule, False, warnings + judgement.warnings)
+    if draft.room < 1:
+        capacity = draft.state.image.capacity
+        raise CapacityError(
+            f"the source table is full: {capacity} rules, its capacity. Nothing was applied. "
+            "Remove rules, or raise capacity.rules and restart."
+        )
+    draft.put(rule)
+    return Added(rule, True, warnings)
+
+
+def describe(rule: Rule) -> dict[str, object]:
+    """What the audit log keeps of a rule."""
+    return {
+        "action": rule.action.value,
+        "mode": rule.mode.value,
+        "origin": rule.origin,
+        "reason": rule.reason,
+    }
+
+
+def add(draft: Draft, ask: Ask, caller: Caller) -> Added:
+    """One rule; the same rule again extends it."""
+    added = _place(draft, ask, caller)
+    around = policy.covering(added.rule, draft.state.rules, draft.now.ns)
+    if around and around.action is added.rule.action and added.rule.mode is Mode.ENFORCE:
+        added.warnings.append(f"{around.source} already covers it with the same action")
+    detail = {**describe(added.rule), "ttl": ask.ttl, "confirm_within": ask.confirm_within}
+    verb = "rule.add" if added.created else "rule.extend"
+    draft.note(caller.name, verb, added.rule.id, **detail)
+    return added
+
+
+def add_many(
+    draft: Draft, asks: Iterable[tuple[int, str, Ask | RuleError]], caller: Caller, source: str
+) -> Imported:
+    """Many rules as (line, text, ask); refused ones are reported, the others stand."""
+    result = Imported()
+    for line, text, ask in asks:
+        try:
+            if isinstance(ask, RuleError):
+                raise ask
+            created = _place(draft, ask, caller).created
+        except RuleError as error:
+            result.reject(line, text, error)
+        except CapacityError as error:
+            result.reject(line, text, RuleError(str(error), "", "see capacity.rules"))
+        else:
+            result.added += created
+            result.extended += not created
+    if result.added or result.extended:
+        counts = {"added": result.added, "extended": result.extended}
+        draft.note(caller.name, "rule.import", source, **counts, rejected=result.rejected)
+    return result
+
+
+def _existing(draft: Draft, source: Prefix, caller: Caller, revision: int | None) -> Rule:
+    rule = draft.standing(source)
+    if rule is None:
+        raise NotFoundError(f"no rule stands on {source}; see GET /v1/rules")
+    if revision is not None and revision != rule.revision:
+        raise StaleError(f"rule {rule.id} changed since it was read; read it again")
+    if rule.origin != caller.origin and caller.origin != OPERATOR:
+        raise RoleError(f"rule {rule.id} belongs to {rule.origin}, not to {caller.origin}")
+    return rule
+
+
+def change(
+    draft: Draft, source: Prefix, changes: dict[str, object], caller: Caller, revision: int | None
+) -> Added:
+    """Change `mode`, `ttl` (None: no end), `reason` or `tags` of a standing rule."""
+    rule = _existing(draft, source, caller, revision)
+    fields: dict[str, object] = {k: v for k, v in changes.items() if k != "ttl"}
+    if "ttl" in changes:
+        ttl = changes["ttl"]
+        assert ttl is None or isinstance(ttl, int | float)
+        check_seconds(ttl, "ttl", TTL_MAX)
+        draft.state.quota(rule.origin).check(rule, ttl, 0)
+        fields["expires_ns"] = draft.now.after(ttl) if ttl is not None else 0
+    changed = rule.but(**fields)
+    warnings = _guard(draft, changed, caller)
+    draft.put(changed)
+    draft.note(caller.name, "rule.change", rule.id, **changes)
+    return Added(changed, False, warnings)
+
+
+def confirm(draft: Draft, source: Prefix, caller: Caller, revision: int | None) -> Added:
+    """Make a provisional rule stand; NotFoundError once its time is up."""
+    rule = _existing(draft, source, caller, revision)
+    confirmed = rule.but(confirm_by_ns=0)
+    warnings = [] if rule.confirm_by_ns else ["it was not waiting for a confirmation"]
+    draft.put(confirmed)
+    draft.note(caller.name, "rule.confirm", rule.id)
+    return Added(confirmed, False, warnings)
+
+
+def remove(
+    draft: Draft, source: Prefix, caller: Caller, revision: int | None, hits: dict[str, int]
+) -> Rule:
+    """Take a rule away; `hits` goes into the audit log with it."""
+    rule = _existing(draft, source, caller, revision)
+    draft.remove(rule)
+    draft.note(caller.name, "rule.remove", rule.id, **describe(rule), **hits)
+    return rule
+
+
+def expire(draft: Draft, rule: Rule, hits: dict[str, int]) -> None:
+    """Forget a rule whose time is up; the kernel stopped applying it by itself."""
+    unconfirmed = bool(rule.confirm_by_ns) and rule.confirm_by_ns == rule.kernel_expires_ns
+    action = "rule.undo" if unconfirmed else "rule.expire"
+    draft.remove(rule)
+    draft.note("xdpctl", action, rule.id, **describe(rule), **hits)

@@ -1,0 +1,175 @@
+"""Where rules and tokens outlive a reboot: two verbs, SQLite behind them.
+
+`write` is durable when it returns; `watch` is a snapshot followed by what came after, resumed
+from a cursor. The controller is fed by `watch` alone, so recovery after a crash and, later,
+distribution to many nodes are the same code.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from threading import Lock
+from typing import Protocol
+
+from xdpctl.errors import StoreError
+
+_TOMBSTONES_KEPT = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a watcher has come; `epoch` names the history that `revision` counts in."""
+
+    epoch: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A key has this value now; None: it is gone."""
+
+    key: str
+    value: bytes | None
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """The watcher's history is gone: what follows, up to Synced, is the whole truth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """The watcher holds everything up to here."""
+
+    cursor: Cursor
+
+
+class Store(Protocol):
+    """Every method raises StoreError, and then nothing was changed."""
+
+    def write(self, changes: Mapping[str, bytes | None], audit: Sequence[bytes] = ()) -> int:
+        """All of it, durably, or nothing; the new revision."""
+        ...
+
+    def watch(self, since: Cursor | None = None) -> Iterator[Change | Reset | Synced]:
+        """What came after `since`, ending in Synced; starts with Reset if that is not known."""
+        ...
+
+    def audit(self, after: int = 0, limit: int = 1000) -> list[bytes]:
+        """Audit records with a sequence number above `after`, in order."""
+        ...
+
+    def last_audit(self) -> bytes | None:
+        """The newest audit record."""
+        ...
+
+
+class SqliteStore:
+    """One file in WAL mode with synchronous=FULL; a lock makes it usable from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = Lock()
+        try:
+            self._db = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, timeout=2
+            )
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._migrate()
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+
+    def _migrate(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        folder = files("xdpctl") / "migrations"
+        scripts = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=str)
+        if version > len(scripts):
+            raise StoreError(
+                f"{self.path} was written by a newer xdpctl (schema {version}); "
+                f"this one knows up to {len(scripts)}. Install the newer version again."
+            )
+        for number, script in enumerate(scripts[version:], version + 1):
+            statements = script.read_text()
+            self._db.executescript(f"BEGIN;{statements}\nPRAGMA user_version = {number};COMMIT;")
+
+    def _explained(self, error: sqlite3.Error) -> StoreError:
+        return StoreError(
+            f"the store {self.path} refuses: {error}. What is in the kernel goes on filtering; "
+            "nothing of this change was made."
+        )
+
+    def write(self, changes: Mapping[str, bytes | None], audit: Sequence[bytes] = ()) -> int:
+        with self._lock:
+            try:
+                return self._write(changes, audit)
+            except sqlite3.Error as error:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise self._explained(error) from error
+
+    def _write(self, changes: Mapping[str, bytes | None], audit: Sequence[bytes]) -> int:
+        self._db.execute("BEGIN IMMEDIATE")
+        query = "UPDATE history SET revision = revision + 1 RETURNING revision"
+        (revision,) = self._db.execute(query).fetchone()
+        self._db.executemany(
+            "INSERT INTO entries VALUES (?1, ?2, ?3) ON CONFLICT (key) "
+            "DO UPDATE SET value = excluded.value, revision = excluded.revision",
+            ((key, value, revision) for key, value in changes.items()),
+        )
+        self._db.executemany("INSERT INTO audit (record) VALUES (?)", ((row,) for row in audit))
+        if revision % 1000 == 0:
+            self._forget_tombstones()
+        self._db.execute("COMMIT")
+        return int(revision)
+
+    def _forget_tombstones(self) -> None:
+        old = (
+            "SELECT revision FROM entries WHERE value IS NULL "
+            f"ORDER BY revision DESC LIMIT 1 OFFSET {_TOMBSTONES_KEPT}"
+        )
+        row = self._db.execute(old).fetchone()
+        if row:
+            self._db.execute("DELETE FROM entries WHERE value IS NULL AND revision <= ?", row)
+            self._db.execute("UPDATE history SET floor = ?", row)
+
+    def watch(self, since: Cursor | None = None) -> Iterator[Change | Reset | Synced]:
+        with self._lock:
+            try:
+                query = "SELECT epoch, revision, floor FROM history"
+                epoch, revision, floor = self._db.execute(query).fetchone()
+                known = since is not None and since.epoch == epoch and since.revision >= floor
+                query = "SELECT key, value, revision FROM entries WHERE revision > ?"
+                if not known:
+                    query += " AND value IS NOT NULL"
+                start = since.revision if since is not None and known else -1
+                rows = self._db.execute(query + " ORDER BY revision", (start,)).fetchall()
+            except sqlite3.Error as error:
+                raise self._explained(error) from error
+        if not known:
+            yield Reset()
+        for key, value, at in rows:
+            yield Change(key, value, at)
+        yield Synced(Cursor(epoch, revision))
+
+    def audit(self, after: int = 0, limit: int = 1000) -> list[bytes]:
+        query = "SELECT record FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?"
+        return [row for (row,) in self._read(query, (after, limit))]
+
+    def last_audit(self) -> bytes | None:
+        rows = self._read("SELECT record FROM audit ORDER BY sequence DESC LIMIT 1", ())
+        return rows[0][0] if rows else None
+
+    def _read(self, query: str, values: tuple[int, ...]) -> list[tuple[bytes]]:
+        with self._lock:
+            try:
+                return self._db.execute(query, values).fetchall()
+            except sqlite3.Error as error:
+                raise self._explained(error) from error
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()

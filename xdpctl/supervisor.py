@@ -1,0 +1,165 @@
+"""`xdpctl run`: the loader in this process, the control plane in an unprivileged child."""
+
+import ctypes
+import json
+import logging
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from xdpctl import links
+from xdpctl.config import Settings
+from xdpctl.errors import AttachError, ConfigError
+from xdpctl.loader import Loader, compile_filter, group_id
+from xdpctl.locks import hold
+from xdpctl.pins import Pins
+from xdpctl.sockets import local_listener
+
+_LOOK_AGAIN_SECONDS = 1.0  # a bpf_link attach raises no event, so look now and then
+_PR_SET_PDEATHSIG = 1
+_BACKOFF_MAX = 30.0
+log = logging.getLogger("xdpctl.run")
+
+
+class ControlPlane:
+    """The child, started again when it dies; what is in the kernel goes on meanwhile."""
+
+    def __init__(self, settings: Settings, config: Path | None, listener: socket.socket) -> None:
+        self._settings, self._config, self._listener = settings, config, listener
+        self._wait, self._again_at = 1.0, 0.0
+        self._started = time.monotonic()
+        self._child = self._start()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        s, fd = self._settings, self._listener.fileno()
+        command = [sys.executable, "-m", "xdpctl_api", "--listen-fd", str(fd)]
+        command += ["--state-dir", str(s.state_dir), "--pin-dir", str(s.pin_dir)]
+        command += ["--socket", str(s.listen.socket), "--port", str(s.listen.port)]
+        command += ["--config", str(self._config)] if self._config else []
+        user, group = identity(s)
+        self._started = time.monotonic()
+        libc = ctypes.CDLL(None)
+        return subprocess.Popen(
+            command,
+            pass_fds=(fd,),
+            user=user,
+            group=group,
+            extra_groups=[],
+            # so that a killed `xdpctl run` leaves no control plane that blocks the next one
+            preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
+        )
+
+    def keep(self) -> None:
+        """Start it again if it died; ConfigError if it never came up."""
+        code = self._child.poll()
+        if code is None:
+            return
+        lived = time.monotonic() - self._started
+        if self._again_at == 0 and lived < 5 and code > 0:
+            raise ConfigError("the control plane did not start; what it said is above")
+        if self._again_at == 0 or self._again_at < self._started:
+            self._wait = 1.0 if lived > 60 else min(self._wait * 2, _BACKOFF_MAX)
+            self._again_at = time.monotonic() + self._wait
+            log.error("the control plane died (%s); filtering goes on, next try soon", code)
+        if time.monotonic() >= self._again_at:
+            self._child = self._start()
+
+    def stop(self) -> None:
+        self._child.terminate()
+        try:
+            self._child.wait(10)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+
+
+def identity(settings: Settings) -> tuple[int, int]:
+    """The unprivileged user and group; nobody and its group where the user does not exist."""
+    try:
+        user = pwd.getpwnam(settings.user)
+    except KeyError:
+        user = pwd.getpwnam("nobody")
+    return user.pw_uid, group_id(settings.group) or user.pw_gid
+
+
+def write_status(path: Path, loader: Loader) -> None:
+    """What the control plane tells of the interfaces; replaced whole."""
+    ports = {
+        port.name: {"state": port.state, "mode": port.mode, "detail": port.detail}
+        for port in loader.ports.values()
+    }
+    text = json.dumps({"pid": os.getpid(), "ports": ports})
+    try:
+        if path.exists() and path.read_text() == text:
+            return
+        fresh = path.with_suffix(".new")
+        fresh.write_text(text)
+        fresh.chmod(0o644)
+        fresh.replace(path)
+    except OSError as error:  # a full disk must not stop the loader
+        log.error("cannot write %s: %s", path, error.strerror)
+
+
+def _notify_systemd() -> None:
+    """READY=1 for Type=notify, sd_notify(3)."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+            out.sendto(b"READY=1", address.replace("@", "\0", 1))
+
+
+def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
+    """Attach, serve, and keep both up until SIGTERM or SIGINT; leaves the filter attached."""
+    if os.geteuid() != 0:
+        raise ConfigError("run needs root: it loads BPF programs and attaches them. Use sudo.")
+    if not settings.interfaces:
+        raise ConfigError("no interface: give -i eth0, or set interfaces in the configuration")
+    user, group = identity(settings)
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    os.chown(settings.state_dir, user, group)
+    held = hold(settings.state_dir / "loader.lock", "loader")
+    loader = Loader(Pins(settings.pin_dir), compile_filter(settings.capacity), group)
+    for name in settings.interfaces:
+        loader.add_port(name)
+    loader.reconcile()
+    write_status(settings.loader_status, loader)
+    failed = [p.detail for p in loader.ports.values() if p.state == "failed"]
+    if failed:
+        raise AttachError("; ".join(failed))
+    _notify_systemd()
+    control = None
+    if not loader_only:
+        control = ControlPlane(settings, config, local_listener(settings.listen.socket, group))
+    try:
+        _loop(settings, loader, control)
+    finally:
+        if control:
+            control.stop()
+        os.close(held)
+    names = ", ".join(p.name for p in loader.ports.values() if p.state == "attached")
+    log.info("stopped; %s stays filtered (xdpctl down detaches)", names or "nothing")
+
+
+def _loop(settings: Settings, loader: Loader, control: ControlPlane | None) -> None:
+    changed, stopping = threading.Event(), threading.Event()
+
+    def stop(*_: object) -> None:
+        stopping.set()
+        changed.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    links.watch(changed.set)
+    while not stopping.is_set():
+        loader.reconcile()
+        write_status(settings.loader_status, loader)
+        if control:
+            control.keep()
+        changed.wait(_LOOK_AGAIN_SECONDS)
+        changed.clear()
