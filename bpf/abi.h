@@ -22,21 +22,21 @@ enum mode {
 
 /* Why a packet left as it did. Every packet is counted under exactly one of these. */
 enum reason {
-	REASON_NONE,		 /* not decided yet; never counted */
-	REASON_NO_RULE,		 /* pass: nothing covers the source */
-	REASON_ACCEPTED,	 /* pass: a rule accepts the source */
-	REASON_PROTECTED,	 /* pass: the source is in a protected prefix */
-	REASON_LINK,		 /* pass: not IP (ARP, LLDP, LACP, STP, ...) */
-	REASON_NEIGHBOUR,	 /* pass: IPv6 neighbour discovery, RFC 4861 */
-	REASON_NEVER_ROUTED,	 /* pass: to 224.0.0.0/24 or ff02::/16 */
-	REASON_DHCP,		 /* pass: DHCP from or to an unset or link-local address */
-	REASON_BYPASS,		 /* pass: the bypass switch is on */
-	REASON_FAULT,		 /* pass: a map did not hold what it must */
-	REASON_DROPPED,		 /* drop: a rule drops the source */
-	REASON_TRUNCATED,	 /* drop: the frame ends inside a header */
-	REASON_MALFORMED,	 /* drop: a version or length field is impossible */
-	REASON_VLAN_DEPTH,	 /* drop: more than VLAN_DEPTH_MAX tags */
-	REASON_EXTENSION_DEPTH,	 /* drop: more than EXTENSION_DEPTH_MAX extension headers */
+	REASON_NONE,		/* not decided yet; never counted */
+	REASON_NO_RULE,		/* pass: nothing covers the source */
+	REASON_ACCEPTED,	/* pass: a rule accepts the source */
+	REASON_PROTECTED,	/* pass: the source is in a protected prefix */
+	REASON_LINK,		/* pass: not IP (ARP, LLDP, LACP, STP, ...) */
+	REASON_NEIGHBOUR,	/* pass: IPv6 neighbour discovery, RFC 4861 */
+	REASON_NEVER_ROUTED,	/* pass: to 224.0.0.0/24 or ff02::/16 */
+	REASON_DHCP,		/* pass: DHCP from or to an unset or link-local address */
+	REASON_BYPASS,		/* pass: the bypass switch is on */
+	REASON_FAULT,		/* pass: a map did not hold what it must */
+	REASON_DROPPED,		/* drop: a rule drops the source */
+	REASON_TRUNCATED,	/* drop: the frame ends inside a header */
+	REASON_MALFORMED,	/* drop: a version or length field is impossible */
+	REASON_VLAN_DEPTH,	/* drop: more than VLAN_DEPTH_MAX tags */
+	REASON_EXTENSION_DEPTH, /* drop: more than EXTENSION_DEPTH_MAX extension headers */
 	REASON_MAX,
 };
 

@@ -104,8 +104,7 @@ static long (*load_bytes)(struct xdp_md *ctx, u32 offset, void *to, u32 length) 
 
 static __always_inline int is_vlan(__be16 type)
 {
-	return type == network16(ETHERTYPE_VLAN) ||
-	       type == network16(ETHERTYPE_SERVICE) ||
+	return type == network16(ETHERTYPE_VLAN) || type == network16(ETHERTYPE_SERVICE) ||
 	       type == network16(ETHERTYPE_QINQ);
 }
 

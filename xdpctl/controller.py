@@ -131,8 +131,9 @@ class Controller:
         except Exception as error:
             if not isinstance(error, XdpctlError):
                 log.exception("an operation failed; nothing of its batch was made")
-            for job, _ in served:
-                job.future.set_exception(error)
+            for job in jobs:
+                if not (job.retried or job.future.done()):
+                    job.future.set_exception(error)
             return
         for job, result in served:
             job.future.set_result(result)

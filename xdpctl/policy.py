@@ -118,7 +118,8 @@ def _refuse_inside(rule: Rule, over: Prefix, why: str) -> None:
     fix = "use mode monitor to watch it"
     if why == CONFIGURED and rule.origin == OPERATOR and rule.source != over:
         fix = "add confirm_within, so that it undoes itself unless you can still confirm it"
-    raise LockoutError(f"{rule.source} is in {over}, which is {why}", "match.source", fix)
+    place = "" if rule.source == over else f"in {over}, which is "
+    raise LockoutError(f"{rule.source} is {place}{why}", "match.source", fix)
 
 
 def merge(standing: Rule, asked: Rule) -> Judgement:

@@ -107,7 +107,7 @@ class Draft:
         self._origins[rule.origin] -= 1
         self.rules[rule.source] = None
 
-    def note(self, actor: str, action: str, subject: str, **detail: object) -> None:
+    def note(self, actor: str, action: str, subject: str, /, **detail: object) -> None:
         """An audit event of this change."""
         self.events.append(Event(actor, action, subject, detail))
 

@@ -66,7 +66,11 @@ class ControlPlane:
         if self._again_at == 0 or self._again_at < self._started:
             self._wait = 1.0 if lived > 60 else min(self._wait * 2, _BACKOFF_MAX)
             self._again_at = time.monotonic() + self._wait
-            log.error("the control plane died (%s); filtering goes on, next try soon", code)
+            log.error(
+                "the control plane died (%s); filtering goes on, next try in %.0f s",
+                code,
+                self._wait,
+            )
         if time.monotonic() >= self._again_at:
             self._child = self._start()
 

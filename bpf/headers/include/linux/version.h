@@ -1,2 +1,2 @@
 #define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + (c))
-#define LINUX_VERSION_CODE      KERNEL_VERSION(6, 1, 0)
+#define LINUX_VERSION_CODE	KERNEL_VERSION(6, 1, 0)

@@ -1,0 +1,71 @@
+# The front door: each target is one command on a bare clone.
+PYTHON  ?= /usr/bin/python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+APT     := python3-bpfcc python3-venv iproute2 ethtool gcc libc6-dev
+STAMP   := $(VENV)/.ready
+C_FILES := $(wildcard bpf/*.c bpf/*.h bpf/headers/include/*/*.h)
+
+.PHONY: help setup demo test check format bench fuzz openapi lock dist clean
+
+help:
+	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
+	@echo "make test    the whole suite (root; skips what a machine cannot do, and says so)"
+	@echo "make check   ruff, mypy, clang-format"
+	@echo "make bench   figures beside a bare drop, xdp-filter and nft; writes bench.json"
+	@echo "make fuzz SECONDS=600   random rules and packets against the reference"
+	@echo "make setup   distribution packages, virtual environment, locked dependencies"
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "xdpctl needs Python 3.11 or newer as $(PYTHON)"; exit 1; }
+	@sh packaging/need.sh $(APT)
+	@$(PYTHON) -c 'import bcc; bcc.BPF' || { echo 'bcc is not importable by $(PYTHON). It comes\
+	 from the distribution (python3-bpfcc), never from the package index'; exit 1; }
+	@echo "making $(VENV) ..."
+	@$(PYTHON) -m venv --clear --system-site-packages $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup
+	@$(BIN)/xdpctl demo
+
+test: setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/clang-format -i $(C_FILES)
+
+bench: setup
+	@sh packaging/need.sh xdp-tools nftables
+	@$(BIN)/python -m bench
+
+fuzz: setup
+	@XDPCTL_FUZZ_SECONDS=$(or $(SECONDS),300) $(BIN)/python -m pytest -q \
+	  --timeout=0 tests/kernel/test_reference.py
+
+openapi: setup
+	@$(BIN)/python -c 'import json; from xdpctl_api.app import openapi; \
+	  print(json.dumps(openapi(), indent=1))' > docs/openapi.json
+
+lock:
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
+	  --python-version 3.11 requirements.in --output-file requirements.lock
+
+dist: setup
+	$(BIN)/python -m hatchling build
+
+clean:
+	rm -rf $(VENV) dist bench.json .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

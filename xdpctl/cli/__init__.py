@@ -1,0 +1,5 @@
+"""The command line: arguments in, API calls out, text or JSON back."""
+
+from xdpctl.cli.app import main
+
+__all__ = ["main"]

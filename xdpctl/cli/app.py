@@ -1,0 +1,69 @@
+"""The command line's root: global options, exit codes, and the one place that prints errors.
+
+Exit codes: 0 done; 1 refused or failed, the reason on standard error; 2 wrong usage; 3 the
+control plane does not answer; 4 doctor found what keeps this box from filtering.
+"""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from xdpctl import __version__, config
+from xdpctl.cli import options, rules, service, show, system
+from xdpctl.cli.client import Client, Refused, Unreachable
+from xdpctl.errors import ConfigError, XdpctlError
+
+app = typer.Typer(
+    name="xdpctl",
+    no_args_is_help=True,
+    help="Drops what is blocklisted at line rate, and never its own people.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+for module in (rules, system, service):
+    app.registered_commands += module.app.registered_commands
+    app.registered_groups += module.app.registered_groups
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def globals_(
+    context: typer.Context,
+    socket: options.Socket = config.DEFAULT_SOCKET,
+    url: options.Url = None,
+    token: options.Token = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it and exit.")
+    ] = False,
+) -> None:
+    context.obj = Client(socket, url, token)
+
+
+def main() -> None:
+    """Entry point of the `xdpctl` command."""
+    try:
+        app()
+    except Unreachable as error:
+        _fail(error, 3)
+    except ConfigError as error:
+        _fail(error, 2)
+    except XdpctlError as error:
+        _fail(error, 1)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output went away, as `head` does
+        sys.exit(1)
+
+
+def _fail(error: XdpctlError, code: int) -> None:
+    if "--json" in sys.argv and isinstance(error, Refused):
+        print(json.dumps(error.problem), file=sys.stderr)
+    else:
+        show.err.print(f"[red]xdpctl:[/red] {error}", soft_wrap=True)
+    sys.exit(code)

@@ -1,0 +1,95 @@
+"""The CLI's way to the control plane: its Unix socket, or a URL with a token."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from xdpctl.errors import XdpctlError
+
+_SECONDS = 30.0
+_CHUNK = 1 << 16
+
+
+class Refused(XdpctlError):
+    """The control plane said no; carries its problem document."""
+
+    def __init__(self, problem: dict[str, Any]) -> None:
+        text = problem.get("detail") or problem.get("title") or "refused"
+        if problem.get("fix"):
+            text += f"\n  fix: {problem['fix']}"
+        super().__init__(text)
+        self.problem = problem
+
+
+class Unreachable(XdpctlError):
+    """Nobody answers."""
+
+
+@dataclass(slots=True)
+class Client:
+    """One control plane; every call answers with the JSON body or raises."""
+
+    socket: Path
+    url: str | None = None
+    token: str | None = None
+
+    def _open(self) -> httpx.Client:
+        headers = {}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        session = os.environ.get("SSH_CONNECTION", "").split()
+        if session:  # so that the lock-out guard knows whom not to cut off (RFC 7239)
+            address = f'"[{session[0]}]"' if ":" in session[0] else session[0]
+            headers["Forwarded"] = f"for={address}"
+        if self.url:
+            return httpx.Client(base_url=self.url, headers=headers, timeout=_SECONDS)
+        transport = httpx.HTTPTransport(uds=str(self.socket))
+        base = "http://xdpctl"
+        return httpx.Client(transport=transport, base_url=base, headers=headers, timeout=_SECONDS)
+
+    def call(self, method: str, path: str, **more: Any) -> Any:
+        """One request; Refused or Unreachable if it does not succeed."""
+        where = self.url or str(self.socket)
+        try:
+            with self._open() as session:
+                answer = session.request(method, path, **more)
+        except PermissionError:
+            raise Unreachable(f"{where}: not allowed; use sudo or join the group xdpctl") from None
+        except httpx.TimeoutException:
+            raise Unreachable(f"{where} did not answer in {_SECONDS:g} s") from None
+        except httpx.TransportError as error:
+            raise Unreachable(
+                f"nothing answers on {where} ({error}). Is `xdpctl run` running? "
+                "What it put into the kernel filters all the same."
+            ) from None
+        if answer.is_success or (path == "/readyz" and answer.status_code == 503):
+            kind = answer.headers.get("content-type", "")
+            return answer.json() if kind.startswith("application/json") else answer.text
+        try:
+            problem = answer.json()
+        except ValueError:
+            problem = {"detail": answer.text[:500], "status": answer.status_code}
+        raise Refused(problem)
+
+    def pages(self, **filters: Any) -> Iterator[dict[str, Any]]:
+        """Every rule that matches, page by page."""
+        cursor = None
+        while True:
+            query = {k: v for k, v in {**filters, "cursor": cursor}.items() if v is not None}
+            page = self.call("GET", "/v1/rules", params={"limit": 1000, **query})
+            yield from page["rules"]
+            cursor = page["next"]
+            if cursor is None:
+                return
+
+
+def chunks(path: Path, progress: Callable[[int], None]) -> Iterator[bytes]:
+    """A file in pieces, telling how many bytes were handed on."""
+    with path.open("rb") as file:
+        while piece := file.read(_CHUNK):
+            yield piece
+            progress(len(piece))

@@ -1,0 +1,37 @@
+"""The options that commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xdpctl import config
+from xdpctl.cli.client import Client
+
+Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+Socket = Annotated[
+    Path,
+    typer.Option("--socket", envvar="XDPCTL_SOCKET", help="The control plane's Unix socket."),
+]
+Url = Annotated[
+    str | None,
+    typer.Option("--url", envvar="XDPCTL_URL", help="Its URL instead of the socket."),
+]
+Token = Annotated[
+    str | None, typer.Option("--token", envvar="XDPCTL_TOKEN", help="Token for --url.")
+]
+Config = Annotated[
+    Path | None, typer.Option("--config", help=f"Settings file [{config.DEFAULT_FILE}].")
+]
+StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Where rules are kept.")]
+PinDir = Annotated[Path | None, typer.Option("--pin-dir", help="Where the maps are pinned.")]
+Source = Annotated[str, typer.Argument(help="Address or prefix: 203.0.113.7, 2001:db8::/32")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit log.")]
+Tags = Annotated[list[str] | None, typer.Option("--tag", help="May be given several times.")]
+Ttl = Annotated[str | None, typer.Option("--ttl", help="How long: 90, 15m, 1h30m. None: for good.")]
+
+
+def client(context: typer.Context) -> Client:
+    """The client that the main callback made from the global options."""
+    found: Client = context.obj
+    return found

@@ -1,0 +1,90 @@
+"""Commands that run on the box itself, as root: run, down, doctor, demo."""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xdpctl import config, doctor, loader, supervisor
+from xdpctl.cli import options, show
+from xdpctl.pins import Pins
+
+app = typer.Typer()
+Interfaces = Annotated[
+    list[str] | None,
+    typer.Option("--interface", "-i", help="Interface to filter; may be given several times."),
+]
+
+
+@app.command()
+def run(
+    interface: Interfaces = None,
+    config_file: options.Config = None,
+    state_dir: options.StateDir = None,
+    pin_dir: options.PinDir = None,
+    socket: Annotated[Path | None, typer.Option("--socket", help="The API's socket.")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="TCP port; 0: none.")] = None,
+    loader_only: Annotated[
+        bool, typer.Option("--loader-only", help="Leave the control plane to its own unit.")
+    ] = False,
+) -> None:
+    """Attach the filter and serve the API, in the foreground; stays attached when it ends."""
+    logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
+    settings = config.override(
+        config.load(config_file),
+        interfaces=tuple(interface or ()),
+        state_dir=state_dir,
+        pin_dir=pin_dir,
+        socket=socket,
+        port=port,
+    )
+    supervisor.run(settings, config_file, loader_only)
+
+
+@app.command()
+def down(
+    config_file: options.Config = None,
+    pin_dir: options.PinDir = None,
+    as_json: options.Json = False,
+) -> None:
+    """Detach the filter everywhere and remove the pins; rules stay in the store."""
+    settings = config.override(config.load(config_file), pin_dir=pin_dir)
+    names = loader.take_down(Pins(settings.pin_dir))
+    if as_json:
+        return show.emit({"detached": names})
+    show.out.print(f"detached from {', '.join(names)}" if names else "nothing of ours was attached")
+
+
+@app.command("doctor")
+def doctor_command(
+    interface: Interfaces = None,
+    config_file: options.Config = None,
+    pin_dir: options.PinDir = None,
+    as_json: options.Json = False,
+) -> None:
+    """Whether this box can, before `run`; every finding says what to do. Exits 4 if it cannot."""
+    settings = config.override(
+        config.load(config_file), interfaces=tuple(interface or ()), pin_dir=pin_dir
+    )
+    findings = doctor.examine(settings)
+    if as_json:
+        show.emit([finding.as_dict() for finding in findings])
+    else:
+        colours = {"ok": "green", "warning": "yellow", "problem": "red"}
+        for f in findings:
+            show.out.print(
+                f"[{colours[f.level]}]{f.level:<8}[/] [bold]{f.subject}[/bold]: {f.text}"
+            )
+            if f.fix:
+                show.out.print(f"         do: {f.fix}", markup=False)
+    if any(f.level == "problem" for f in findings):
+        raise typer.Exit(4)
+
+
+@app.command()
+def demo() -> None:
+    """Play an attack and its mitigation in a lab of namespaces; exits 1 if a claim fails."""
+    from xdpctl.lab import story
+
+    raise typer.Exit(story.play())

@@ -1,0 +1,131 @@
+"""Commands about the box: status, audit, tokens, bypass."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from xdpctl.cli import options, show
+from xdpctl.durations import show_duration
+from xdpctl.tokens import Role
+
+app = typer.Typer()
+token_app = typer.Typer(no_args_is_help=True, help="Tokens for the API over TCP.")
+audit_app = typer.Typer(no_args_is_help=True, help="Who changed what, and when.")
+app.add_typer(token_app, name="token")
+app.add_typer(audit_app, name="audit")
+
+
+class Switch(StrEnum):
+    ON = "on"
+    OFF = "off"
+
+
+@app.command()
+def status(context: typer.Context, as_json: options.Json = False) -> None:
+    """How it stands: interfaces, rules, capacity, traffic by reason, problems."""
+    client = options.client(context)
+    found = client.call("GET", "/v1/status")
+    traffic = client.call("GET", "/v1/counters")
+    if as_json:
+        return show.emit({**found, "counters": traffic})
+    rules = found["rules"]
+    fill = f"{rules['total']} of {rules['capacity']} ({rules['fill']:.1%})"
+    lines = {
+        "version": f"{found['version']}, up {show_duration(found['uptime'])}",
+        "rules": fill,
+        "protected": f"{len(found['protected'])} prefixes",
+        "bypass": "[red]ON: everything passes[/red]" if found["bypass"] else "off",
+    }
+    for name, port in found["interfaces"].items():
+        mode = f" {port['mode']}" if port["mode"] else ""
+        lines[name] = f"{port['state']}{mode}" + (f", {port['detail']}" if port["detail"] else "")
+    show.fields(lines)
+    for reason, hits in traffic["total"].items():
+        if hits["packets"]:
+            show.out.print(f"  {reason:<16} {show.si(hits['packets']):>8} packets")
+    for problem in found["problems"]:
+        show.err.print(f"[red]problem:[/red] {problem}")
+
+
+@app.command()
+def bypass(context: typer.Context, switch: Switch, as_json: options.Json = False) -> None:
+    """The red button: `on` lets everything pass at once, `off` filters again."""
+    body = {"on": switch is Switch.ON}
+    said = options.client(context).call("POST", "/v1/bypass", json=body)
+    if as_json:
+        return show.emit(said)
+    show.out.print("everything passes" if said["on"] else "filtering")
+    if not said["audited"]:
+        show.err.print("[yellow]note:[/yellow] the audit log could not be written")
+
+
+@audit_app.command("log")
+def audit_log(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(help="How many of the newest.")] = 50,
+    as_json: options.Json = False,
+) -> None:
+    """The newest changes."""
+    query = {"limit": limit, "last": True}
+    records = options.client(context).call("GET", "/v1/audit", params=query)["records"]
+    if as_json:
+        return show.emit(records)
+    for record in records:
+        detail = ", ".join(f"{k} {v}" for k, v in record["detail"].items() if v not in (None, ""))
+        line = (
+            f"{record['at']}  {record['actor']}  {record['action']}  {record['subject']}  {detail}"
+        )
+        show.out.print(line, markup=False, soft_wrap=True)
+
+
+@audit_app.command("verify")
+def audit_verify(context: typer.Context, as_json: options.Json = False) -> None:
+    """Check the hash chain; exits 1 if any record was changed, removed or inserted."""
+    found = options.client(context).call("GET", "/v1/audit/verify")
+    if as_json:
+        show.emit(found)
+    elif found["problem"]:
+        show.err.print(f"[red]tampered with:[/red] {found['problem']}")
+    else:
+        show.out.print(
+            f"{found['records']} records, unbroken; the last hash is {found['last_hash']}"
+        )
+    if found["problem"]:
+        raise typer.Exit(1)
+
+
+@token_app.command("create")
+def token_create(
+    context: typer.Context,
+    name: str,
+    role: Annotated[Role, typer.Option(help="What it may do.")],
+    origin: Annotated[str | None, typer.Option(help="Whose rules it makes [operator].")] = None,
+    ttl: options.Ttl = None,
+    as_json: options.Json = False,
+) -> None:
+    """Make a token; the secret is shown this once."""
+    body: dict[str, Any] = {"name": name, "role": role.value, "origin": origin, "ttl": ttl}
+    made = options.client(context).call("POST", "/v1/tokens", json=body)
+    if as_json:
+        return show.emit(made)
+    show.err.print(f"token {name}, role {role}; keep it, it is not shown again:")
+    print(made["secret"])
+
+
+@token_app.command("list")
+def token_list(context: typer.Context, as_json: options.Json = False) -> None:
+    """Every token, without its secret."""
+    tokens = options.client(context).call("GET", "/v1/tokens")["tokens"]
+    if as_json:
+        return show.emit(tokens)
+    for token in tokens:
+        until = token["expires_at"] or "for good"
+        show.out.print(f"{token['name']}  {token['role']}  origin {token['origin']}  until {until}")
+
+
+@token_app.command("revoke")
+def token_revoke(context: typer.Context, name: str, as_json: options.Json = False) -> None:
+    """Revoke a token, from the next request on."""
+    gone = options.client(context).call("DELETE", f"/v1/tokens/{name}")
+    show.emit(gone) if as_json else show.out.print(f"revoked: {gone['name']}")

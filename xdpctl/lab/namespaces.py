@@ -1,0 +1,122 @@
+"""Hosts as network namespaces, joined by veth pairs; all gone when the lab is left."""
+
+import ctypes
+import os
+import subprocess
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from xdpctl.errors import XdpctlError
+
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+T = TypeVar("T")
+
+
+class LabError(XdpctlError):
+    """The lab could not be built."""
+
+
+def sh(*command: str) -> str:
+    """Run a command; LabError with its words if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise LabError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+class Host:
+    """A namespace; commands, processes and threads can be run inside it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.path = Path("/var/run/netns") / name
+
+    def sh(self, *command: str) -> str:
+        return sh("nsenter", f"--net={self.path}", *command)
+
+    def ip(self, line: str) -> str:
+        """`ip` inside the host, as one line."""
+        return sh("ip", "-n", self.name, *line.split())
+
+    def sysctl(self, name: str, value: int) -> None:
+        self.call(lambda: Path("/proc/sys", *name.split(".")).write_text(str(value)))
+
+    def popen(self, *command: str, **more: Any) -> "subprocess.Popen[bytes]":
+        """A process inside; nsenter keeps the mounts, so pins stay visible."""
+        return subprocess.Popen(["nsenter", f"--net={self.path}", *command], **more)
+
+    def enter(self) -> None:
+        """Move the calling thread in."""
+        fd = os.open(self.path, os.O_RDONLY)
+        try:
+            if _libc.setns(fd, _CLONE_NEWNET) != 0:
+                raise LabError(f"setns {self.name}: {os.strerror(ctypes.get_errno())}")
+        finally:
+            os.close(fd)
+
+    def start(self, work: Callable[[], T]) -> "Future[T]":
+        """Run `work` in a thread of its own inside."""
+        future: Future[T] = Future()
+
+        def inside() -> None:
+            try:
+                self.enter()
+                future.set_result(work())
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=inside, daemon=True).start()
+        return future
+
+    def call(self, work: Callable[[], T]) -> T:
+        """Run `work` inside and wait for it."""
+        return self.start(work).result()
+
+
+class Lab:
+    """Makes hosts and cables; a context manager that removes them all."""
+
+    def __init__(self, name: str) -> None:
+        self._prefix = f"{name}-{os.getpid()}"
+        self._undo = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._undo.close()
+
+    def host(self, name: str) -> Host:
+        host = Host(f"{self._prefix}-{name}")
+        sh("ip", "netns", "add", host.name)
+        self._undo.callback(sh, "ip", "netns", "del", host.name)
+        host.ip("link set lo up")
+        # IPv6 addresses are usable at once, without the second of duplicate detection
+        host.sysctl("net.ipv6.conf.default.accept_dad", 0)
+        return host
+
+    def cable(self, left: Host, left_name: str, right: Host, right_name: str) -> None:
+        """A veth pair, both ends up."""
+        sh(
+            *("ip", "link", "add", "name", left_name, "netns", left.name, "type", "veth"),
+            *("peer", "name", right_name, "netns", right.name),
+        )
+        ends = ((left, left_name), (right, right_name))
+        for host, name in ends:
+            host.ip(f"link set {name} up")
+        # frames redirected into a veth reach an end without XDP only if its GRO was turned on
+        # while it was up
+        for state in ("off", "on"):
+            for host, name in ends:
+                host.sh("ethtool", "-K", name, "gro", state)
