@@ -21,7 +21,8 @@ from xdpctl.prefix import Prefix, parse_address
 
 # linux/if_link.h
 _FLAG_NOEXIST, _FLAG_GENERIC, _FLAG_NATIVE, _FLAG_REPLACE = 1, 2, 4, 16
-_MODES = {1: "native", 2: "generic", 3: "offload", 4: "several"}
+# as pyroute2 names enum XDP_ATTACHED_*
+_MODES = {"xdp": "native", "xdpgeneric": "generic", "xdpoffload": "offload", "xdpmulti": "several"}
 _FLAG_OF = {"native": _FLAG_NATIVE, "generic": _FLAG_GENERIC}
 _MEANING = {
     errno.EOPNOTSUPP: "its driver has no native XDP",
@@ -67,7 +68,7 @@ def links() -> list[Link]:
 
 def _link(message: Any) -> Link:
     xdp = message.get_attr("IFLA_XDP")
-    mode = xdp.get_attr("IFLA_XDP_ATTACHED") if xdp else 0
+    mode = xdp.get_attr("IFLA_XDP_ATTACHED") if xdp else None
     info = message.get_attr("IFLA_LINKINFO")
     return Link(
         index=message["index"],
@@ -76,7 +77,7 @@ def _link(message: Any) -> Link:
         mtu=message.get_attr("IFLA_MTU") or 0,
         mac=message.get_attr("IFLA_ADDRESS") or "",
         kind=(info.get_attr("IFLA_INFO_KIND") if info else None) or "",
-        xdp_mode=_MODES.get(mode or 0),
+        xdp_mode=_MODES.get(mode),
         program_id=xdp.get_attr("IFLA_XDP_PROG_ID") if mode else None,
     )
 

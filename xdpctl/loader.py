@@ -37,6 +37,7 @@ class Port:
     state: str = "absent"
     mode: str | None = None
     detail: str = "no such interface yet"
+    reason: str = ""  # why it is in generic mode
     index: int | None = None
 
     def became(self, state: str, mode: str | None, detail: str) -> None:
@@ -137,43 +138,37 @@ class Loader:
 
     def _reconcile_port(self, port: Port, link: Link) -> None:
         if link.program_id is None:
-            self._attach(port, link)
+            mode = self._attach(port, link)
         else:
-            self._replace(port, link, link.program_id)
-        if port.index != link.index or link.name != port.name:
-            port.index = link.index
-            if link.name != port.name:
-                detail = f"renamed to {link.name}, still filtered"
-                port.became(port.state, port.mode, detail)
+            mode = self._replace(port, link, link.program_id)
+        port.index = link.index
+        renamed = f"renamed to {link.name}, still filtered" if link.name != port.name else ""
+        port.became("attached", mode, ", ".join(filter(None, (port.reason, renamed))))
 
-    def _attach(self, port: Port, link: Link) -> None:
+    def _attach(self, port: Port, link: Link) -> str:
+        """Native, or generic with the reason; the mode."""
         try:
             links.attach(link, port.program_fd, "native")
-            port.became("attached", "native", "")
+            port.reason = ""
+            return "native"
         except AttachRefused as refusal:
             if refusal.gone or refusal.taken:
                 raise
             links.attach(link, port.program_fd, "generic")
-            reason = f"generic mode, several times slower, because {refusal.meaning}"
-            port.became("attached", "generic", reason)
+            port.reason = f"several times slower than native, because {refusal.meaning}"
+            return "generic"
 
-    def _replace(self, port: Port, link: Link, program_id: int) -> None:
+    def _replace(self, port: Port, link: Link, program_id: int) -> str:
+        """Swap an earlier program of ours for this one, in the mode it has; the mode."""
+        mode = link.xdp_mode or "native"
         with _opened(program_id) as held:
             info = bpf.program_info(held.fd)
             if self._id not in info.map_ids:
                 raise foreign(link, info)
-            if program_id == bpf.program_info(port.program_fd).id:
-                if port.state != "attached":
-                    port.became("attached", link.xdp_mode, port.detail)
-                return
-            mode = link.xdp_mode or "native"
-            links.attach(link, port.program_fd, mode, expected_fd=held.fd)
-        detail = "" if mode == "native" else "generic mode, as it was found"
-        port.became("attached", mode, detail)
-
-    def detach_all(self) -> list[str]:
-        """Detach every program that uses our maps; the names of the interfaces."""
-        return _detach_ours(self._id, links.links())
+            if program_id != bpf.program_info(port.program_fd).id:
+                links.attach(link, port.program_fd, mode, expected_fd=held.fd)
+                port.reason = "" if mode == "native" else "generic, as an earlier start left it"
+        return mode
 
 
 class _opened:

@@ -6,6 +6,7 @@ Linux 5.18 on. Bounded in packets and in time; one core sends several million a 
 import os
 import socket
 import struct
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ class Generator:
         def load(name: str) -> int:
             return bpf.load_program(name, compiled.programs[name].linked(fds))
 
+        self.stop = threading.Event()
         self.flood_fd, self.walk_fd, self.bare_fd = load("flood"), load("walk"), load("bare_drop")
 
     def aim(self, frame: bytes, sources: Sequence[str] | bytes, ifindex: int = 0) -> None:
@@ -88,16 +90,16 @@ class Generator:
         self.frame = frame
 
     def run(self, packets: int, per_second: int | None, seconds: float) -> Sent:
-        """Send from the calling thread's namespace until any of the bounds is reached."""
+        """Send from the calling thread's namespace until a bound is reached or `stop` is set."""
         start, sent = time.monotonic(), 0
-        while sent < min(packets, _MOST):
+        while sent < min(packets, _MOST) and not self.stop.is_set():
             elapsed = time.monotonic() - start
             if elapsed >= seconds:
                 break
             if per_second is not None and sent > per_second * elapsed:
                 time.sleep(0.001)
                 continue
-            count = min(_CHUNK, packets - sent)
+            count = min(_CHUNK, packets - sent, (per_second or _CHUNK) // 20 + 1)
             bpf.run_program(self.flood_fd, self.frame, count, bpf.F_TEST_XDP_LIVE_FRAMES, batch=64)
             sent += count
         return Sent(sent, time.monotonic() - start)

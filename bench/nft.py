@@ -1,0 +1,46 @@
+"""nft as a peer: its sets at a netdev ingress hook, and libnftables without a process to start."""
+
+import ctypes
+import tempfile
+import time
+
+from bench.wire import BenchError
+from xdpctl.lab.namespaces import Host
+
+
+def load(host: Host, device: str, elements: list[str], interval: bool) -> float:
+    """Seconds to fill a fresh set by `nft -f`; packets from it are then dropped on `device`."""
+    flags = "flags interval; auto-merge;" if interval else f"size {2 * len(elements)};"
+    listing = ",\n".join(elements)
+    hook = f'type filter hook ingress device "{device}" priority 0; ip saddr @listed drop;'
+    script = (
+        f"table netdev {device}\ndelete table netdev {device}\ntable netdev {device} {{\n"
+        f" set listed {{ type ipv4_addr; {flags}\n elements = {{ {listing} }} }}\n"
+        f" chain entry {{ {hook} }}\n}}\n"
+    )
+    with tempfile.NamedTemporaryFile("w", suffix=".nft") as file:
+        file.write(script)
+        file.flush()
+        start = time.perf_counter()
+        host.sh("nft", "-f", file.name)
+        return time.perf_counter() - start
+
+
+def add(host: Host, device: str, elements: list[str]) -> list[float]:
+    """Milliseconds to add each to `device`'s set, in process as a controller would."""
+
+    def inside() -> list[float]:
+        library = ctypes.CDLL("libnftables.so.1")
+        library.nft_ctx_new.restype = ctypes.c_void_p
+        context = ctypes.c_void_p(library.nft_ctx_new(0))
+        taken = []
+        for element in elements:
+            command = f"add element netdev {device} listed {{ {element} }}".encode()
+            start = time.perf_counter()
+            if library.nft_run_cmd_from_buffer(context, command):
+                raise BenchError(f"nft refused: {command.decode()}")
+            taken.append((time.perf_counter() - start) * 1e3)
+        library.nft_ctx_free(context)
+        return taken
+
+    return host.call(inside)

@@ -1,0 +1,112 @@
+"""HTTP/1.1 over a Unix socket, as light as it gets, so that the client is no bottleneck."""
+
+import json
+import selectors
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from xdpctl.errors import XdpctlError
+
+
+class BenchError(XdpctlError):
+    """A figure could not be taken."""
+
+
+def request(method: str, path: str, body: bytes = b"", media: str = "application/json") -> bytes:
+    """One request, whole."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: xdpctl\r\nContent-Type: {media}\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def rule(source: str) -> bytes:
+    """A POST of one drop rule, as a detector sends it."""
+    return request("POST", "/v1/rules", json.dumps({"match": {"source": source}}).encode())
+
+
+class Connection:
+    """One keep-alive connection; a request at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.connect(str(path))
+        self._got = b""
+
+    def send(self, data: bytes) -> None:
+        self._got = b""
+        self.socket.sendall(data)
+
+    def receive(self) -> tuple[int, bytes] | None:
+        """What arrived: status and body once the answer is whole."""
+        piece = self.socket.recv(1 << 16)
+        if not piece:
+            raise BenchError("the control plane hung up")
+        self._got += piece
+        head, found, body = self._got.partition(b"\r\n\r\n")
+        if not found:
+            return None
+        length = head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]
+        return (int(head[9:12]), body) if len(body) >= int(length) else None
+
+    def call(self, data: bytes) -> tuple[int, bytes]:
+        self.send(data)
+        while (answer := self.receive()) is None:
+            pass
+        return answer
+
+    def json(self, data: bytes) -> Any:
+        """The body of a call that must succeed."""
+        status, body = self.call(data)
+        if status >= 400:
+            raise BenchError(f"HTTP {status}: {body[:300].decode(errors='replace')}")
+        return json.loads(body)
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+def sequential(path: Path, requests: Iterable[bytes]) -> list[float]:
+    """Milliseconds of each request, one after the other on one connection; 201 expected."""
+    connection, taken = Connection(path), []
+    for data in requests:
+        start = time.perf_counter()
+        status, body = connection.call(data)
+        taken.append((time.perf_counter() - start) * 1e3)
+        if status != 201:
+            raise BenchError(f"HTTP {status}: {body[:300].decode(errors='replace')}")
+    connection.close()
+    return taken
+
+
+def concurrent(path: Path, clients: int, requests: list[bytes]) -> tuple[float, list[float]]:
+    """Seconds in all and milliseconds of each, `clients` requests being out at any time."""
+    waiting, todo, taken = selectors.EpollSelector(), iter(requests), list[float]()
+    sent: dict[int, float] = {}
+    connections = [Connection(path) for _ in range(clients)]
+    start = time.perf_counter()
+    for connection in connections:
+        waiting.register(connection.socket, selectors.EVENT_READ, connection)
+        _next(connection, todo, sent)
+    while sent:
+        for key, _ in waiting.select():
+            connection = key.data
+            answer = connection.receive()
+            if answer is None:
+                continue
+            if answer[0] != 201:
+                raise BenchError(f"HTTP {answer[0]}: {answer[1][:300].decode(errors='replace')}")
+            taken.append((time.perf_counter() - sent.pop(id(connection))) * 1e3)
+            _next(connection, todo, sent)
+    seconds = time.perf_counter() - start
+    for connection in connections:
+        connection.close()
+    return seconds, taken
+
+
+def _next(connection: Connection, todo: Iterator[bytes], sent: dict[int, float]) -> None:
+    data = next(todo, None)
+    if data is not None:
+        sent[id(connection)] = time.perf_counter()
+        connection.send(data)

@@ -1,0 +1,102 @@
+"""A real `xdpctl run` on a lab host, with its own state, pins and socket."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from xdpctl.cli.client import Client, Unreachable
+from xdpctl.lab.namespaces import Host, LabError, sh
+from xdpctl.loader import is_bpffs, take_down
+from xdpctl.pins import Pins
+
+_START_SECONDS = 20
+
+
+class Box:
+    """Start it, kill it, start it again; `remove` takes down all it made."""
+
+    def __init__(self, host: Host, interfaces: list[str]) -> None:
+        self.host, self.interfaces = host, interfaces
+        self.directory = Path(tempfile.mkdtemp(prefix="xdpctl-lab-"))
+        self.directory.chmod(0o755)
+        self.pins = Pins(self.directory / "bpf")
+        self.socket = self.directory / "api.sock"
+        self.log = self.directory / "log"
+        self.client = Client(self.socket)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> float:
+        """Run it until it is ready; seconds that took."""
+        began = time.monotonic()
+        names = [word for name in self.interfaces for word in ("-i", name)]
+        paths = ("--state-dir", self.directory / "state", "--pin-dir", self.pins.directory)
+        command = [sys.executable, "-m", "xdpctl", "run", *names, *map(str, paths)]
+        command += ["--socket", str(self.socket), "--port", "0"]
+        with self.log.open("ab") as log:
+            self._process = self.host.popen(*command, stdout=log, stderr=log)
+        while time.monotonic() - began < _START_SECONDS:
+            if self._process.poll() is not None:
+                break
+            if self.ready():
+                return time.monotonic() - began
+            time.sleep(0.02)
+        raise LabError(f"xdpctl run did not come up:\n{self.log.read_text()[-2000:]}")
+
+    def ready(self) -> bool:
+        if not self.socket.exists():
+            return False
+        try:
+            return bool(self.client.call("GET", "/readyz")["ready"])
+        except Unreachable:
+            return False
+
+    def processes(self) -> list[int]:
+        """The pids of `xdpctl run` and everything below it."""
+        if self._process is None:
+            return []
+        found, todo = [], [self._process.pid]
+        while todo:
+            pid = todo.pop()
+            found.append(pid)
+            children = Path(f"/proc/{pid}/task/{pid}/children")
+            if children.exists():
+                todo += map(int, children.read_text().split())
+        return found
+
+    def control_plane(self) -> int:
+        """The pid of the unprivileged child."""
+        return self.processes()[-1]
+
+    def kill(self) -> None:
+        """kill -9 of all of it at once."""
+        for pid in self.processes():
+            os.kill(pid, signal.SIGKILL)
+        if self._process:
+            self._process.wait()
+        self._process = None
+
+    def stop(self) -> None:
+        """As a person would: SIGTERM, and wait."""
+        if self._process:
+            self._process.terminate()
+            self._process.wait(20)
+        self._process = None
+
+    def cli(self, *words: str) -> Any:
+        """A command of the CLI with --json; its parsed output."""
+        command = (sys.executable, "-m", "xdpctl", "--socket", str(self.socket), *words, "--json")
+        return json.loads(sh(*command))
+
+    def remove(self) -> None:
+        self.stop()
+        self.host.call(lambda: take_down(self.pins))
+        if self.pins.directory.exists() and is_bpffs(self.pins.directory):
+            sh("umount", str(self.pins.directory))
+        shutil.rmtree(self.directory)
