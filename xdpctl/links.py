@@ -77,7 +77,7 @@ def _link(message: Any) -> Link:
         mtu=message.get_attr("IFLA_MTU") or 0,
         mac=message.get_attr("IFLA_ADDRESS") or "",
         kind=(info.get_attr("IFLA_INFO_KIND") if info else None) or "",
-        xdp_mode=_MODES.get(mode),
+        xdp_mode=_MODES.get(mode or ""),
         program_id=xdp.get_attr("IFLA_XDP_PROG_ID") if mode else None,
     )
 

@@ -1,6 +1,7 @@
 """The CLI's way to the control plane: its Unix socket, or a URL with a token."""
 
 import os
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,18 +55,15 @@ class Client:
     def call(self, method: str, path: str, **more: Any) -> Any:
         """One request; Refused or Unreachable if it does not succeed."""
         where = self.url or str(self.socket)
+        if not self.url:
+            self._knock()
         try:
             with self._open() as session:
                 answer = session.request(method, path, **more)
-        except PermissionError:
-            raise Unreachable(f"{where}: not allowed; use sudo or join the group xdpctl") from None
         except httpx.TimeoutException:
             raise Unreachable(f"{where} did not answer in {_SECONDS:g} s") from None
         except httpx.TransportError as error:
-            raise Unreachable(
-                f"nothing answers on {where} ({error}). Is `xdpctl run` running? "
-                "What it put into the kernel filters all the same."
-            ) from None
+            raise Unreachable(f"{where} broke off: {error}") from None
         if answer.is_success or (path == "/readyz" and answer.status_code == 503):
             kind = answer.headers.get("content-type", "")
             return answer.json() if kind.startswith("application/json") else answer.text
@@ -74,6 +72,21 @@ class Client:
         except ValueError:
             problem = {"detail": answer.text[:500], "status": answer.status_code}
         raise Refused(problem)
+
+    def _knock(self) -> None:
+        """Tell a closed door from a locked one, which httpx does not."""
+        with socket.socket(socket.AF_UNIX) as door:
+            try:
+                door.connect(str(self.socket))
+            except PermissionError:
+                raise Unreachable(
+                    f"you may not open {self.socket}; use sudo, or join the group xdpctl"
+                ) from None
+            except OSError as error:
+                raise Unreachable(
+                    f"nothing answers on {self.socket} ({error.strerror}). Is `xdpctl run` "
+                    "running? What it put into the kernel filters all the same."
+                ) from None
 
     def pages(self, **filters: Any) -> Iterator[dict[str, Any]]:
         """Every rule that matches, page by page."""

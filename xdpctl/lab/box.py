@@ -75,12 +75,16 @@ class Box:
         return self.processes()[-1]
 
     def kill(self) -> None:
-        """kill -9 of all of it at once."""
-        for pid in self.processes():
+        """kill -9 of all of it at once; waits until they are gone."""
+        victims = self.processes()
+        for pid in victims:
             os.kill(pid, signal.SIGKILL)
         if self._process:
             self._process.wait()
+        while any(_alive(pid) for pid in victims):
+            time.sleep(0.005)
         self._process = None
+        self.socket.unlink(missing_ok=True)
 
     def stop(self) -> None:
         """As a person would: SIGTERM, and wait."""
@@ -100,3 +104,8 @@ class Box:
         if self.pins.directory.exists() and is_bpffs(self.pins.directory):
             sh("umount", str(self.pins.directory))
         shutil.rmtree(self.directory)
+
+
+def _alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
