@@ -116,7 +116,7 @@ def _place(draft: Draft, ask: Ask, caller: Caller) -> Added:
         capacity = draft.state.image.capacity
         raise CapacityError(
             f"the source table is full: {capacity} rules, its capacity. Nothing was applied. "
-            "Remove rules, or raise capacity.rules and restart."
+            "Remove rules, or raise capacity and restart."
         )
     draft.put(rule)
     return Added(rule, True, warnings)
@@ -157,7 +157,7 @@ def add_many(
         except RuleError as error:
             result.reject(line, text, error)
         except CapacityError as error:
-            result.reject(line, text, RuleError(str(error), "", "see capacity.rules"))
+            result.reject(line, text, RuleError(str(error), "", "see capacity"))
         else:
             result.added += created
             result.extended += not created
