@@ -96,11 +96,17 @@ class Controller:
                 self._serve(jobs)
             try:
                 self._upkeep.step()
-                self.problem = None
             except XdpctlError as error:
-                if self.problem != str(error):
-                    log.error("%s", error)
-                self.problem = str(error)
+                self._troubled(error)
+            except Exception as error:
+                log.exception("upkeep failed; trying again")
+                self.problem = f"a defect in upkeep: {error!r}"
+
+    def _troubled(self, error: XdpctlError) -> None:
+        """Remember for /readyz; a later round of upkeep finds out whether it is over."""
+        if self.problem != str(error):
+            log.error("%s", error)
+        self.problem = str(error)
 
     def _collect(self) -> list[_Job]:
         jobs = []
@@ -129,7 +135,9 @@ class Controller:
                     job.future.set_exception(error)
             self.commit(draft)
         except Exception as error:
-            if not isinstance(error, XdpctlError):
+            if isinstance(error, XdpctlError):
+                self._troubled(error)
+            else:
                 log.exception("an operation failed; nothing of its batch was made")
             for job in jobs:
                 if not (job.retried or job.future.done()):

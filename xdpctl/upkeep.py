@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from xdpctl import rules
 from xdpctl.audit import Event
-from xdpctl.errors import XdpctlError
 from xdpctl.model import Rule
 from xdpctl.plan import differences
 from xdpctl.records import encode, rule_key
@@ -39,7 +38,7 @@ class Upkeep:
             return
         try:
             next(self._steps)
-        except XdpctlError:
+        except Exception:
             self._steps = self._rounds()
             self._pause()
             raise
@@ -60,6 +59,9 @@ class Upkeep:
                 self._stale = 0
                 prefixes = list(self._controller.state.image.entries)
                 yield from self._controller.datapath.repaint(prefixes)
+            if self._controller.problem:
+                self._controller.store.write({})
+                self._controller.problem = None
             self._pause()
             yield
 

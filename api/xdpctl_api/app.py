@@ -15,7 +15,7 @@ _STREAMED = "/v1/rules/bulk"  # reads its body itself, to its own limit
 
 
 class BodyLimit:
-    """413 for a body over the limit, before it is in memory."""
+    """413 for a body over the limit, of stated length or chunked, before any route runs."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -24,28 +24,31 @@ class BodyLimit:
         if scope["type"] != "http" or scope["path"] == _STREAMED:
             await self.app(scope, receive, send)
             return
-        length = dict(scope["headers"]).get(b"content-length", b"0")
-        if length.isdigit() and int(length) <= _BODY_MAX:
-            await self.app(scope, _counted(receive), send)
+        stated = dict(scope["headers"]).get(b"content-length", b"0")
+        messages = [] if int(stated) > _BODY_MAX else await _read(receive)
+        if messages:
+            replay = iter(messages)
+
+            async def replayed() -> Message:
+                return next(replay, None) or await receive()
+
+            await self.app(scope, replayed, send)
             return
         detail = f"more than {_BODY_MAX} bytes for one object"
         answer = problems.problem(413, "too-large", detail, fix=f"POST lists to {_STREAMED}")
         await answer(scope, receive, send)
 
 
-def _counted(receive: Receive) -> Receive:
-    """A chunked body has no length; one that goes on too long ends as if the client had left."""
-    seen = 0
-
-    async def limited() -> Message:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > _BODY_MAX:
-            return {"type": "http.disconnect"}
-        return message
-
-    return limited
+async def _read(receive: Receive) -> list[Message]:
+    """The whole body's messages; none if it is over the limit."""
+    messages: list[Message] = []
+    size = 0
+    while not messages or messages[-1].get("more_body"):
+        messages.append(await receive())
+        size += len(messages[-1].get("body", b""))
+        if size > _BODY_MAX:
+            return []
+    return messages
 
 
 def create_app(context: Context | None = None) -> FastAPI:
@@ -54,7 +57,7 @@ def create_app(context: Context | None = None) -> FastAPI:
         title="xdpctl",
         version=__version__,
         description="Drops what is blocklisted at line rate, and never its own people.",
-        docs_url="/docs",
+        docs_url=None,  # its page would load scripts from elsewhere
         redoc_url=None,
         openapi_url="/openapi.json",
     )

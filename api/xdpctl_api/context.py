@@ -1,6 +1,7 @@
 """What every route works with; one object, made by the entry point."""
 
 import json
+import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -41,10 +42,22 @@ class Context:
         loader = self.loader()
         if not loader:
             found.append("the loader has not said that it runs")
+        elif not _runs(loader["pid"]):
+            found.append("the loader is not running: what appears now is not attached")
         for name, port in loader.get("ports", {}).items():
             if port["state"] != "attached":
                 found.append(f"{name} is {port['state']}: {port['detail']}")
         return found
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def context(request: Request) -> Context:

@@ -78,7 +78,13 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
     return problem(error.status_code, "http", str(error.detail))
 
 
+async def _defect(_: Request, error: Exception) -> JSONResponse:
+    detail = f"a defect of xdpctl ({type(error).__name__}); its log has the details"
+    return problem(500, "internal", detail)
+
+
 def install(app: FastAPI) -> None:
+    app.add_exception_handler(Exception, _defect)
     app.add_exception_handler(errors.XdpctlError, _ours)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
