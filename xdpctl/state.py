@@ -20,6 +20,11 @@ _ACTIONS = {Action.DROP: WireAction.DROP, Action.ACCEPT: WireAction.ACCEPT}
 _MODES = {Mode.ENFORCE: WireMode.ENFORCE, Mode.MONITOR: WireMode.MONITOR}
 
 
+def order(source: Prefix) -> tuple[int, bytes, int]:
+    """The key by which rules are listed."""
+    return len(source.address), source.address, source.length
+
+
 @dataclass(slots=True)
 class State:
     """Rules by source, tokens by digest, and what the kernel was last seen to hold."""
@@ -30,15 +35,38 @@ class State:
     rules: dict[Prefix, Rule] = field(default_factory=dict)
     origins: Counter[str] = field(default_factory=Counter)
     tokens: dict[str, Token] = field(default_factory=dict)
+    _ordered: list[Prefix] | None = None
+
+    def ordered(self) -> list[Prefix]:
+        """The rules' sources: IPv4 first, by address, wider before narrower."""
+        if self._ordered is None:
+            self._ordered = sorted(list(self.rules), key=order)
+        return self._ordered
 
     def learn(self, source: Prefix, rule: Rule | None) -> None:
         """Take a rule over, or forget the one on `source`."""
         before = self.rules.pop(source, None) if rule is None else self.rules.get(source)
+        if before is None or rule is None:
+            self._ordered = None
         if before:
             self.origins[before.origin] -= 1
         if rule:
             self.rules[source] = rule
             self.origins[rule.origin] += 1
+
+    def learn_token(self, name: str, token: Token | None) -> None:
+        """Take a token over, or forget the one called `name`."""
+        kept = {digest: t for digest, t in self.tokens.items() if t.name != name}
+        if token:
+            kept[token.digest] = token
+        self.tokens = kept
+
+    def forget(self) -> None:
+        """All that came from the store; what the kernel holds stays known."""
+        self.rules.clear()
+        self._ordered = None
+        self.origins.clear()
+        self.tokens = {}
 
     def target(self, source: Prefix, now_ns: int) -> Target | None:
         """What the tables should hold for a prefix: protection first, then the rule on it."""

@@ -147,7 +147,8 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
             control.stop()
         os.close(held)
     names = ", ".join(p.name for p in loader.ports.values() if p.state == "attached")
-    log.info("stopped; %s stays filtered (xdpctl down detaches)", names or "nothing")
+    stays = f"{names} stays filtered (xdpctl down detaches)" if names else "nothing was attached"
+    log.info("stopped; %s", stays)
 
 
 def _loop(settings: Settings, loader: Loader, control: ControlPlane | None) -> None:

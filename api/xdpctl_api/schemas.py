@@ -105,7 +105,6 @@ class RulePage(BaseModel):
     """One page; `next` is the cursor of the following one, null on the last."""
 
     rules: list[RuleOut]
-    total: int
     next: str | None
 
 

@@ -77,7 +77,7 @@ def doctor_command(
                 f"[{colours[f.level]}]{f.level:<8}[/] [bold]{f.subject}[/bold]: {f.text}"
             )
             if f.fix:
-                show.out.print(f"         do: {f.fix}", markup=False)
+                show.out.print(f"         do: {f.fix}", markup=False, soft_wrap=True)
     if any(f.level == "problem" for f in findings):
         raise typer.Exit(4)
 

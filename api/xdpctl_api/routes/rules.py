@@ -1,15 +1,20 @@
 """Single rules: add, list, read, change, confirm, remove."""
 
 import asyncio
+from bisect import bisect_right
+from collections.abc import Callable
+from itertools import islice
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
+from pydantic import BaseModel, Field
 
 from xdpctl import rules
 from xdpctl.errors import NotFoundError, RuleError
 from xdpctl.model import Action, Mode, Rule, parse_rule_id
 from xdpctl.prefix import Prefix, parse_prefix
 from xdpctl.rules import Added
+from xdpctl.state import order
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.context import Context, context
 from xdpctl_api.schemas import RuleAnswer, RuleChange, RuleIn, RuleOut, RulePage, rule_out
@@ -42,9 +47,7 @@ def revision(etag: str | None) -> int | None:
 
 
 @router.post("", status_code=201, responses={200: {"model": RuleAnswer}})
-async def add_rule(
-    body: RuleIn, who: Operator, ctx: Ctx, request: Request, response: Response
-) -> RuleAnswer:
+async def add_rule(body: RuleIn, who: Operator, ctx: Ctx, response: Response) -> RuleAnswer:
     """201 with the rule once it is durable and in the kernel; the same again is 200."""
     ask = body.ask()
     future = ctx.controller.submit(lambda draft: rules.add(draft, ask, who))
@@ -57,60 +60,56 @@ async def add_rule(
     return out
 
 
-def _wanted(
-    rule: Rule, action: Action | None, mode: Mode | None, origin: str | None, tag: str | None
-) -> bool:
-    return (
-        (action is None or rule.action is action)
-        and (mode is None or rule.mode is mode)
-        and (origin is None or rule.origin == origin)
-        and (tag is None or tag in rule.tags)
-    )
+class Filters(BaseModel):
+    """What a listing may be narrowed by."""
+
+    action: Action | None = None
+    mode: Mode | None = None
+    origin: str | None = None
+    tag: str | None = None
+    within: str | None = Field(default=None, description="Only rules inside this prefix")
+    covering: str | None = Field(default=None, description="Only rules around this")
+
+    def test(self) -> Callable[[Rule], bool]:
+        """The filter as a function, its prefixes parsed once."""
+        inside = parse_prefix(self.within, "within") if self.within else None
+        around = parse_prefix(self.covering, "covering") if self.covering else None
+        return lambda rule: (
+            (self.action is None or rule.action is self.action)
+            and (self.mode is None or rule.mode is self.mode)
+            and (self.origin is None or rule.origin == self.origin)
+            and (self.tag is None or self.tag in rule.tags)
+            and (inside is None or inside.covers(rule.source))
+            and (around is None or rule.source.covers(around))
+        )
 
 
 @router.get("")
 async def list_rules(
     who: Viewer,
     ctx: Ctx,
-    action: Action | None = None,
-    mode: Mode | None = None,
-    origin: str | None = None,
-    tag: str | None = None,
-    within: Annotated[str | None, Query(description="Only rules inside this prefix")] = None,
-    covering: Annotated[str | None, Query(description="Only rules around this")] = None,
+    filters: Annotated[Filters, Depends()],
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
 ) -> RulePage:
-    """The standing rules, oldest first, a page at a time."""
-    now = ctx.controller.clock.read()
-    inside = parse_prefix(within, "within") if within else None
-    around = parse_prefix(covering, "covering") if covering else None
-    found = [
-        rule
-        for rule in list(ctx.controller.state.rules.values())
-        if not rule.expired(now.ns)
-        and _wanted(rule, action, mode, origin, tag)
-        and (inside is None or inside.covers(rule.source))
-        and (around is None or rule.source.covers(around))
-    ]
-    start = _after(found, cursor)
-    page = found[start : start + limit]
-    more = start + limit < len(found)
+    """The standing rules by address, a page at a time; rules may come and go between pages."""
+    after = parse_rule_id(cursor) if cursor else None
+    return await asyncio.to_thread(_page, ctx, filters.test(), limit, after)
+
+
+def _page(
+    ctx: Context, wanted: Callable[[Rule], bool], limit: int, after: Prefix | None
+) -> RulePage:
+    state, now = ctx.controller.state, ctx.controller.clock.read()
+    ordered = state.ordered()
+    start = bisect_right(ordered, order(after), key=order) if after else 0
+    standing = (state.rules.get(source) for source in islice(ordered, start, None))
+    found = (rule for rule in standing if rule and not rule.expired(now.ns) and wanted(rule))
+    page = list(islice(found, limit + 1))
     return RulePage(
-        rules=[RuleOut(**rule_out(ctx.controller, rule, now)) for rule in page],
-        total=len(found),
-        next=page[-1].id if more else None,
+        rules=[RuleOut(**rule_out(ctx.controller, rule, now)) for rule in page[:limit]],
+        next=page[limit - 1].id if len(page) > limit else None,
     )
-
-
-def _after(found: list[Rule], cursor: str | None) -> int:
-    if cursor is None:
-        return 0
-    last = parse_rule_id(cursor)
-    for index, rule in enumerate(found):
-        if rule.source == last:
-            return index + 1
-    raise RuleError("the rule this cursor points at is gone", "cursor", "start again without it")
 
 
 def _find(ctx: Context, rule_id: str) -> tuple[Prefix, Rule]:

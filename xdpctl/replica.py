@@ -1,0 +1,129 @@
+"""Store, state and kernel in step: what is committed is durable, then applied, or undone.
+
+Only what comes back from the store's watch reaches the kernel, so the start after a crash runs
+the same code as every change. Used from one thread.
+"""
+
+import logging
+from collections.abc import Mapping
+
+from xdpctl.audit import Chain, Event
+from xdpctl.clock import Clock, Now
+from xdpctl.datapath import Datapath
+from xdpctl.errors import DatapathError, StoreError, XdpctlError
+from xdpctl.plan import Image, Target, differences, transition
+from xdpctl.prefix import Prefix
+from xdpctl.records import RULES, TOKENS, decode, source_of
+from xdpctl.state import Draft, State
+from xdpctl.store import Change, Cursor, Reset, Store, Synced
+from xdpctl.tokens import Token
+from xdpctl.wire import Hits
+
+log = logging.getLogger("xdpctl.controller")
+
+
+class Replica:
+    """`stale` counts entries that went since the front was last repainted."""
+
+    def __init__(self, store: Store, datapath: Datapath, state: State, clock: Clock) -> None:
+        self.store = store
+        self.datapath = datapath
+        self.state = state
+        self.clock = clock
+        self.stale = 0
+        self._chain = Chain(store.last_audit())
+        self._cursor: Cursor | None = None
+
+    def commit(self, draft: Draft) -> None:
+        """Store a draft with its audit records, then apply it; if the kernel refuses, undo it."""
+        if not draft:
+            return
+        way_back = draft.before()
+        self._write(draft.changes(), draft.events, draft.now)
+        try:
+            self.follow()
+        except DatapathError as error:
+            log.error("undoing a change that the kernel refused: %s", error)
+            undone = Event("xdpctl", "rule.undo", "", {"rules": len(way_back), "why": str(error)})
+            self._write(way_back, [undone], draft.now)
+            self.resync()
+            self.follow()
+            raise
+
+    def _write(self, changes: Mapping[str, bytes | None], events: list[Event], now: Now) -> None:
+        records = self._chain.append(events, now.unix)
+        self.store.write(changes, records)
+        self._chain.commit(records)
+
+    def record(self, event: Event) -> bool:
+        """An audit record that must not hold up what it tells of; whether it was kept."""
+        try:
+            self._write({}, [event], self.clock.read())
+        except StoreError as error:
+            log.error("not audited: %s: %s", event, error)
+            return False
+        return True
+
+    def follow(self) -> None:
+        """Learn what the store has that we have not seen, and bring the kernel to it."""
+        now, reset = self.clock.read(), False
+        changed: set[Prefix] = set()
+        cursor = self._cursor
+        for event in self.store.watch(cursor):
+            match event:
+                case Reset():
+                    reset = True
+                    self.state.forget()
+                case Change():
+                    self._learn(event, now, changed)
+                case Synced():
+                    cursor = event.cursor
+        self._cursor = cursor
+        if reset:
+            self.settle(now)
+        else:
+            self.apply({source: self.state.target(source, now.ns) for source in changed}, now)
+
+    def _learn(self, change: Change, now: Now, changed: set[Prefix]) -> None:
+        if change.key.startswith(RULES):
+            source = source_of(change.key)
+            try:
+                rule = decode(change.value, change.revision, now) if change.value else None
+            except (ValueError, XdpctlError) as error:
+                raise StoreError(f"the record {change.key} is unreadable: {error}") from error
+            self.state.learn(source, rule)
+            changed.add(source)
+        elif change.key.startswith(TOKENS):
+            token = Token.unpack(change.value) if change.value else None
+            self.state.learn_token(change.key.removeprefix(TOKENS), token)
+
+    def apply(self, changes: Mapping[Prefix, Target | None], now: Now) -> None:
+        """Make the kernel's entries lead where `changes` say."""
+        image = self.state.image
+        real = {p: target for p, target in changes.items() if image.value(p) != target}
+        plan = transition(image, real, now.ns)
+        try:
+            self.datapath.apply(plan)
+        except DatapathError:
+            self.resync()
+            raise
+        image.commit(plan)
+        self.stale += sum(slot is None for slot in plan.entries.values())
+
+    def settle(self, now: Now) -> dict[Prefix, Target | None]:
+        """Bring everything to where it should be; what differed."""
+        differing = differences(self.state.desired(now.ns), self.state.image)
+        self.apply(differing, now)
+        return differing
+
+    def resync(self) -> None:
+        """Read what the kernel really holds."""
+        entries = {prefix: slot for batch in self.datapath.scan() for prefix, slot in batch}
+        highest = max(entries.values(), default=1)
+        slots = self.datapath.slots(0, highest + 1)
+        self.state.image = Image.adopt(self.datapath.capacity, entries, slots)
+
+    def hits(self, source: Prefix) -> Hits:
+        """What the rule on `source` has hit so far."""
+        slot = self.state.image.entries.get(source)
+        return self.datapath.hits([slot])[0] if slot else Hits(0, 0)
