@@ -14,13 +14,15 @@ from pathlib import Path
 from statistics import median
 
 from bench import nft, sources
+from bench.errors import BenchError
 from bench.results import Bar, Case, Results, percentile
-from bench.wire import BenchError, Connection, concurrent, request, rule, sequential
+from bench.wire import Connection, concurrent, request, rule, sequential
 from xdpctl.lab.namespaces import Host, Lab, sh
 
 PART = "control"
 CLIENTS = 16
 _READY_SECONDS = 30
+_IDLE_SECONDS = 6  # two rounds of its upkeep
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,16 @@ class Service:
     def rss_mb(self) -> float:
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) * 1024 / 1e6
+
+    def cpu_seconds(self) -> float:
+        ticks = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+    def idle_percent(self) -> float:
+        """Of a core, over a while in which nobody asks for anything."""
+        before = self.cpu_seconds()
+        time.sleep(_IDLE_SECONDS)
+        return (self.cpu_seconds() - before) / _IDLE_SECONDS * 100
 
 
 @contextmanager
@@ -120,7 +132,7 @@ def _round(results: Results, size: Size, running: Service) -> None:
         raise BenchError(f"of {size.loaded} rules {answer['added']} were added: {answer}")
     take(f"load {k} rules, durable and in the kernel", "s", seconds, Bar(2))
     take(f"memory with {k} rules", "MB", running.rss_mb(), Bar(120))
-    time.sleep(1)
+    take(f"idle with {k} rules", "% of a core", running.idle_percent())
     fresh = sources.texts(sources.exact(size.loaded + size.posts + size.concurrent_posts))
     fresh = fresh[size.loaded :]
     times = sequential(running.socket, [rule(text) for text in fresh[: size.posts]])
@@ -135,7 +147,10 @@ def _round(results: Results, size: Size, running: Service) -> None:
 
 
 def _nft(results: Results, size: Size, host: Host) -> None:
-    exact, prefixes = sources.texts(sources.exact(size.loaded)), sources.texts(sources.mixed(10_000))
+    exact, prefixes = (
+        sources.texts(sources.exact(size.loaded)),
+        sources.texts(sources.mixed(10_000)),
+    )
     load = results.declare(Case(PART, f"nft: load {size.loaded:,} into a set", "s"))
     one = results.declare(Case(PART, "nft: one more prefix in an interval set of 10,000", "ms"))
     more = sources.texts(sources.exact(2 * size.nft_rules * size.rounds))
@@ -144,10 +159,3 @@ def _nft(results: Results, size: Size, host: Host) -> None:
         nft.load(host, "isp0", prefixes, interval=True)
         fresh = more[number * size.nft_rules :][: size.nft_rules]
         one.rounds.append(median(nft.add(host, "isp0", fresh)))
-
-
-if __name__ == "__main__":
-    found = Results()
-    measure(found, Size(rounds=int(os.environ.get("ROUNDS", "1"))))
-    for case in found.part(PART):
-        print(f"{case.name:<60} {case.median:10.3f} {case.unit}  {found.cleared(case)}")

@@ -4,7 +4,7 @@ import ctypes
 import tempfile
 import time
 
-from bench.wire import BenchError
+from bench.errors import BenchError
 from xdpctl.lab.namespaces import Host
 
 

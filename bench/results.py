@@ -34,6 +34,11 @@ class Case:
     def median(self) -> float:
         return median(self.rounds)
 
+    @property
+    def costs(self) -> list[float]:
+        """The rounds as nanoseconds a packet."""
+        return [1000 / value for value in self.rounds] if self.unit == "Mpps" else self.rounds
+
 
 class Results:
     """Every case, by part and name, in the order they were declared."""
@@ -49,11 +54,11 @@ class Results:
         return [case for case in self.cases.values() if case.part == part and case.rounds]
 
     def over(self, case: Case) -> tuple[float, float] | None:
-        """Median ratio to and difference from the floor of the same round."""
+        """Median ratio to the floor of the same round, and nanoseconds over it."""
         floor = self.cases.get((case.part, case.floor))
         if floor is None:
             return None
-        pairs = list(zip(case.rounds, floor.rounds, strict=True))
+        pairs = list(zip(case.costs, floor.costs, strict=True))
         return median(a / b for a, b in pairs), median(a - b for a, b in pairs)
 
     def limit(self, case: Case) -> float | None:
@@ -93,7 +98,7 @@ class Results:
             "median": case.median,
             "floor": case.floor or None,
             "ratio": over[0] if over else None,
-            "difference": over[1] if over else None,
+            "over_ns": over[1] if over else None,
             "bar": bar,
             "note": case.note or None,
             "rounds": case.rounds,

@@ -76,6 +76,11 @@ def unlisted(prefixes: Iterable[Prefix], count: int) -> bytes:
     return struct.pack(f">{count}I", *found)
 
 
+def label(count: int, kind: str) -> str:
+    """`1 address`, `10,000 prefixes`."""
+    return f"{count:,} {kind}" if count == 1 else f"{count:,} {kind}es"
+
+
 def texts(prefixes: Iterable[Prefix]) -> list[str]:
     """As people write them: addresses without a length."""
     return [str(prefix).removesuffix("/32") for prefix in prefixes]

@@ -8,11 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from xdpctl.errors import XdpctlError
-
-
-class BenchError(XdpctlError):
-    """A figure could not be taken."""
+from bench.errors import BenchError
 
 
 def request(method: str, path: str, body: bytes = b"", media: str = "application/json") -> bytes:

@@ -2,7 +2,9 @@
 
 import random
 import struct
+from collections.abc import Iterator
 from ipaddress import ip_address
+from typing import NamedTuple
 
 MAC = bytes.fromhex("020000000002") + bytes.fromhex("020000000001")
 EXTENSIONS = (0, 43, 44, 51, 60, 135, 139, 140)
@@ -125,3 +127,124 @@ def _random_ipv6(rng: random.Random, sources: list[bytes]) -> bytes:
     if rng.random() < 0.03:
         return bytes((rng.randrange(256),)) + packet[1:]
     return packet
+
+
+SOURCE, OTHER, SERVER = "192.0.2.7", "192.0.2.8", "198.51.100.7"
+SOURCE6, OTHER6, SERVER6, LOCAL6 = "2001:db8::7", "2001:db8::8", "2001:db8:ffff::7", "fe80::7"
+IPV4, IPV6, ARP = 0x0800, 0x86DD, 0x0806
+TAGS = (0x8100, 0x88A8, 0x9100)
+
+
+class Odd(NamedTuple):
+    """A frame, and the reason under which it leaves if SOURCE, SOURCE6 and LOCAL6 are dropped."""
+
+    description: str
+    frame: bytes
+    reason: str = "DROPPED"
+
+
+def four(
+    payload: bytes = udp(), source: str = SOURCE, options: int = 0, fragment: int = 0
+) -> bytes:
+    """A whole IPv4 frame to SERVER."""
+    packet = ipv4(address(source), address(SERVER), payload, 17, bytes(options), fragment)
+    return ethernet(IPV4, packet)
+
+
+def six(
+    payload: bytes = udp(), next_header: int = 17, source: str = SOURCE6, hop_limit: int = 64
+) -> bytes:
+    """A whole IPv6 frame to SERVER6."""
+    addresses = address(source), address(SERVER6)
+    return ethernet(IPV6, ipv6(*addresses, payload, next_header, hop_limit))
+
+
+def chain(kinds: tuple[int, ...], last: int = 17, offset: int = 0, source: str = SOURCE6) -> bytes:
+    """A whole IPv6 frame with these extension headers."""
+    first, body = extended(kinds, last, udp(), offset)
+    return six(body, first, source)
+
+
+def tagged(frame: bytes, vlans: tuple[int, ...]) -> bytes:
+    """The same frame with tags."""
+    return ethernet(int.from_bytes(frame[12:14], "big"), frame[14:], vlans)
+
+
+def tag_stacks() -> Iterator[Odd]:
+    """No to five tags of each kind, and mixed ones."""
+    mixed = [(0x88A8, 0x8100), (0x9100, 0x8100), TAGS, (*TAGS, *TAGS)]
+    frames = [
+        ("IPv4", four(), "DROPPED"),
+        ("IPv6", six(), "DROPPED"),
+        ("another IPv4", four(source=OTHER), "NO_RULE"),
+        ("another IPv6", six(source=OTHER6), "NO_RULE"),
+        ("ARP", ethernet(ARP, bytes(46)), "LINK"),
+    ]
+    for stack in mixed + [(tag,) * count for tag in TAGS for count in range(6)]:
+        names = " ".join(f"{tag:04x}" for tag in stack) or "no tag"
+        for what, frame, reason in frames:
+            found = reason if len(stack) <= 4 else "VLAN_DEPTH"
+            yield Odd(f"{names} before {what}", tagged(frame, stack), found)
+
+
+def cut_frames() -> Iterator[Odd]:
+    """Frames that end after each of their bytes, in front of and behind the end of the headers."""
+    whole = [
+        ("IPv4", four(), 34),
+        ("IPv4 with 40 bytes of options", four(options=40), 74),
+        ("IPv4 behind four tags", tagged(four(), (0x8100,) * 4), 50),
+        ("IPv6", six(), 54),
+        ("IPv6 behind two tags", tagged(six(), (0x88A8, 0x8100)), 62),
+        ("IPv6, extensions 0 43 60 44 51", chain((0, 43, 60, 44, 51)), 114),
+        ("IPv6, later fragment", chain((44,), offset=9), 58),
+    ]
+    for name, frame, enough in whole:
+        for end in range(14, len(frame) + 1):
+            reason = "TRUNCATED" if end < enough else "DROPPED"
+            yield Odd(f"{name}, cut after {end}", frame[:end], reason)
+    for end in range(14, 23):
+        arp = tagged(ethernet(ARP, bytes(46)), (0x88A8, 0x8100))[:end]
+        yield Odd(f"ARP, tagged, cut after {end}", arp, "TRUNCATED" if end < 22 else "LINK")
+
+
+def malformed_frames() -> Iterator[Odd]:
+    """Every version and every header length."""
+    for number in range(16):
+        if number != 4:
+            frame = ethernet(IPV4, bytes((number << 4 | 5,)) + four()[15:])
+            yield Odd(f"IPv4 of version {number}", frame, "MALFORMED")
+        if number != 6:
+            frame = ethernet(IPV6, bytes((number << 4,)) + six()[15:])
+            yield Odd(f"IPv6 of version {number}", frame, "MALFORMED")
+        frame = ethernet(IPV4, bytes((4 << 4 | number,)) + four(bytes(60))[15:])
+        reason = "MALFORMED" if number < 5 else "DROPPED"
+        yield Odd(f"IPv4 header of {number} words", frame, reason)
+        if number <= 10:
+            yield Odd(f"IPv4 with {number} words of options", four(options=4 * number))
+
+
+def fragments() -> Iterator[Odd]:
+    """Every kind of fragment: what follows a later one's header is payload, whatever it claims."""
+    kinds = {"whole": 0x4000, "first": 0x2000, "middle": 0x2001, "last": 185, "far": 0x1FFF}
+    for name, word in kinds.items():
+        yield Odd(f"IPv4 fragment, {name}", four(fragment=word))
+        yield Odd(f"other IPv4 fragment, {name}", four(udp(), OTHER, 0, word), "NO_RULE")
+    yield Odd("IPv6 atomic fragment", chain((44,)))
+    for offset in (1, 0x1FFF):
+        yield Odd(f"IPv6 fragment at {offset}", chain((44,), offset=offset))
+        yield Odd(f"IPv6 fragment at {offset} of options", chain((44,), 60, offset))
+        yield Odd(f"other fragment at {offset}", chain((44,), 60, offset, OTHER6), "NO_RULE")
+    yield Odd("a later fragment as the eighth header", chain((60,) * 7 + (44,), 60, 1))
+
+
+def extension_chains() -> Iterator[Odd]:
+    """Extension headers of each kind, up to one too many, and what ends a chain."""
+    for kind in EXTENSIONS:
+        for count in (1, 2, 8):
+            yield Odd(f"{count} extension headers {kind}", chain((kind,) * count))
+        yield Odd(f"9 extension headers {kind}", chain((kind,) * 9), "EXTENSION_DEPTH")
+        yield Odd(f"header {kind} of another source", chain((kind,), source=OTHER6), "NO_RULE")
+    yield Odd("eight kinds in a row", chain(EXTENSIONS))
+    for last in (50, 59, 6, 47, 58, 253, 255):  # ESP and no-next-header among them
+        yield Odd(f"next header {last}", chain((), last))
+        yield Odd(f"next header {last} behind eight", chain((60,) * 8, last))

@@ -4,7 +4,8 @@ A bit that is set too much costs one look-up; a bit that is missing would lose a
 are set before an entry comes, and only a repaint, from all entries, clears them again.
 """
 
-from typing import Protocol
+from collections.abc import Iterable
+from typing import Protocol, overload
 
 from xdpctl.prefix import Prefix
 from xdpctl.wire import FRONT4_UNITS_LOG2, FRONT6_UNITS_LOG2, Front
@@ -18,7 +19,13 @@ FRONT_BYTES = {4: (1 << FRONT4_UNITS_LOG2) // 4, 6: (1 << FRONT6_UNITS_LOG2) // 
 class Memory(Protocol):
     """Mutable bytes: a bytearray, or a map's memory."""
 
+    @overload
+    def __getitem__(self, key: int, /) -> int: ...
+    @overload
     def __getitem__(self, key: slice, /) -> bytes | bytearray: ...
+    @overload
+    def __setitem__(self, key: int, value: int, /) -> None: ...
+    @overload
     def __setitem__(self, key: slice, value: bytes, /) -> None: ...
 
 
@@ -29,49 +36,50 @@ class FrontArray:
         self.family = family
         self.memory = memory
 
-    def mark(self, prefix: Prefix) -> None:
-        """Set the bits that let a packet from `prefix` reach the tables."""
-        bit = Front.EXACT if prefix.exact else Front.PREFIX
-        if self.family == 4:
-            self._mark4(prefix, bit)
-        else:
-            self._mark6(prefix, bit)
+    def mark(self, prefixes: Iterable[Prefix]) -> None:
+        """Set the bits that let packets from these prefixes reach the tables."""
+        memory, whole = self.memory, 32 if self.family == 4 else 128
+        for prefix in prefixes:
+            address, length = prefix
+            if length == whole:
+                unit = self._unit(int.from_bytes(address[:4], "big"))
+                memory[unit >> 2] |= Front.EXACT << (unit % 4 * 2)
+            elif self.family == 4:
+                self._mark4(prefix)
+            else:
+                self._mark6(prefix)
 
     def bits(self, address: bytes) -> int:
         """The two bits of an address's unit."""
         unit = self._unit(int.from_bytes(address[:4], "big"))
-        return self.memory[unit >> 2 : (unit >> 2) + 1][0] >> (unit % 4 * 2) & 3
+        return self.memory[unit >> 2] >> (unit % 4 * 2) & 3
 
     def _unit(self, top: int) -> int:
         if self.family == 4:
             return top >> (32 - FRONT4_UNITS_LOG2)
         return (top * _GOLDEN & 0xFFFFFFFF) >> (32 - FRONT6_UNITS_LOG2)
 
-    def _set(self, unit: int, bit: int) -> None:
-        at = slice(unit >> 2, (unit >> 2) + 1)
-        old = self.memory[at][0]
-        new = old | bit << (unit % 4 * 2)
-        if new != old:
-            self.memory[at] = bytes((new,))
+    def _set(self, unit: int) -> None:
+        self.memory[unit >> 2] |= Front.PREFIX << (unit % 4 * 2)
 
     def _fill(self, at: slice) -> None:
         old = self.memory[at]
         pattern = int.from_bytes(bytes((_EVERY_PREFIX,)) * len(old), "little")
         self.memory[at] = (int.from_bytes(old, "little") | pattern).to_bytes(len(old), "little")
 
-    def _mark4(self, prefix: Prefix, bit: int) -> None:
+    def _mark4(self, prefix: Prefix) -> None:
         first = int.from_bytes(prefix.address, "big") >> 8
         count = 1 << max(0, FRONT4_UNITS_LOG2 - prefix.length)
         if count < 4:
             for unit in range(first, first + count):
-                self._set(unit, bit)
+                self._set(unit)
         else:
             self._fill(slice(first >> 2, (first + count) >> 2))
 
-    def _mark6(self, prefix: Prefix, bit: int) -> None:
+    def _mark6(self, prefix: Prefix) -> None:
         if prefix.length < _WIDEST6:
             self._fill(slice(0, FRONT_BYTES[6]))
             return
         top = int.from_bytes(prefix.address[:4], "big")
         for offset in range(1 << max(0, 32 - prefix.length)):
-            self._set(self._unit(top + offset), bit)
+            self._set(self._unit(top + offset))

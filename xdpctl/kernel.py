@@ -4,7 +4,7 @@ import mmap
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import groupby
+from itertools import groupby, islice
 from threading import Lock
 
 from xdpctl import bpf
@@ -27,6 +27,7 @@ from xdpctl.wire import (
 
 TABLES = ("exact4", "prefixes4", "exact6", "prefixes6")
 MAPS = (*TABLES, "front4", "front6", "slots", "hits", "controls", "explanations")
+_FAMILIES = {4: 4, 16: 6}  # address size to family
 _ZERO = bytes(4)
 _FULL = (7, 28)  # E2BIG from a hash, ENOSPC from a trie
 _REPAINT_STEP = 1024
@@ -72,12 +73,16 @@ class PinnedDatapath:
         return [slots.get(number.to_bytes(4, "little")) or b"" for number in numbers]
 
     def apply(self, plan: Plan) -> None:
-        for prefix in plan.marks:
-            self._fronts[prefix.family].mark(prefix)
-            if self._shadows:
-                self._shadows[prefix.family].mark(prefix)
+        self._mark(plan.marks)
         for (table, deletes), run in groupby(plan.writes, lambda w: (w.table, w.value is None)):
             self._write(table, deletes, list(run))
+
+    def _mark(self, prefixes: Iterable[Prefix]) -> None:
+        for size, family in _FAMILIES.items():
+            chosen = [prefix for prefix in prefixes if len(prefix.address) == size]
+            self._fronts[family].mark(chosen)
+            if self._shadows:
+                self._shadows[family].mark(chosen)
 
     def _write(self, table: str, deletes: bool, run: list[Write]) -> None:
         target = self._maps[table]
@@ -110,10 +115,11 @@ class PinnedDatapath:
     def repaint(self, prefixes: Iterable[Prefix]) -> Iterator[None]:
         self._shadows = {f: FrontArray(f, bytearray(size)) for f, size in FRONT_BYTES.items()}
         try:
-            for count, prefix in enumerate(prefixes, 1):
-                self._shadows[prefix.family].mark(prefix)
-                if count % _REPAINT_STEP == 0:
-                    yield
+            rest = iter(prefixes)
+            while step := list(islice(rest, _REPAINT_STEP)):
+                for size, family in _FAMILIES.items():
+                    self._shadows[family].mark(p for p in step if len(p.address) == size)
+                yield
             for family, shadow in self._shadows.items():
                 self._fronts[family].memory[:] = bytes(shadow.memory[:])
         finally:

@@ -7,9 +7,10 @@ its own. Errors carry no extack text; what an errno means for XDP is said here.
 import errno
 import ipaddress
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from socket import AF_INET, AF_INET6
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -17,8 +18,9 @@ from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.rtnl import RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR, RTMGRP_LINK
 
 from xdpctl.errors import AttachError
-from xdpctl.prefix import Prefix, parse_address
+from xdpctl.prefix import Prefix, parse_address, parse_prefix
 
+_LOOPBACK = ("127.0.0.0/8", "::1/128")
 # linux/if_link.h
 _FLAG_NOEXIST, _FLAG_GENERIC, _FLAG_NATIVE, _FLAG_REPLACE = 1, 2, 4, 16
 # as pyroute2 names enum XDP_ATTACHED_*
@@ -115,22 +117,20 @@ def own_addresses() -> set[Prefix]:
 
 
 def gateways() -> set[Prefix]:
-    """The next hops of every route, as /32 and /128."""
+    """The default gateways, by asking for a route to a documentation address of each family."""
     found: set[Prefix] = set()
     with IPRoute() as netlink:
-        for message in netlink.get_routes():
-            found.update(parse_address(text, "gateway") for text in _next_hops(message))
+        for family, beyond in ((AF_INET, "192.0.2.255"), (AF_INET6, "2001:db8:ffff::1")):
+            try:
+                messages = netlink.route("get", family=family, dst=beyond)
+            except NetlinkError:
+                continue  # no default route of this family
+            for message in messages:
+                gateway, via = message.get_attr("RTA_GATEWAY"), message.get_attr("RTA_VIA")
+                text = gateway or (via["addr"] if via else None)
+                if text:
+                    found.add(parse_address(text, "gateway"))
     return found
-
-
-def _next_hops(message: Any) -> Iterator[str]:
-    for hop in (message, *(message.get_attr("RTA_MULTIPATH") or ())):
-        gateway = hop.get_attr("RTA_GATEWAY")
-        via = hop.get_attr("RTA_VIA")
-        if gateway:
-            yield gateway
-        elif via:
-            yield via["addr"]
 
 
 def resolvers(path: Path = Path("/etc/resolv.conf")) -> set[Prefix]:
@@ -146,6 +146,14 @@ def resolvers(path: Path = Path("/etc/resolv.conf")) -> set[Prefix]:
                 continue  # resolvers(3) skips such a line too
             found.add(parse_address(address, "nameserver"))
     return found
+
+
+def to_protect() -> dict[Prefix, str]:
+    """What this host must never cut itself off from, and why."""
+    why = dict.fromkeys(resolvers(), "a resolver of this host")
+    why |= dict.fromkeys(gateways(), "a gateway of this host")
+    why |= dict.fromkeys(own_addresses(), "this host's own address")
+    return why | dict.fromkeys(map(parse_prefix, _LOOPBACK), "loopback")
 
 
 def driver(interface: str) -> str:

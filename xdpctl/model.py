@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
+from zlib import crc32
 
 from xdpctl.errors import RuleError
 from xdpctl.prefix import Prefix, parse_prefix
@@ -63,7 +64,6 @@ class Rule:
     created_at: float = 0.0
     expires_ns: int = 0
     confirm_by_ns: int = 0
-    revision: int = 0
 
     def __post_init__(self) -> None:
         if len(self.reason) > 500:
@@ -74,6 +74,13 @@ class Rule:
     @property
     def id(self) -> str:
         return rule_id(self.source)
+
+    @property
+    def etag(self) -> str:
+        """Eight hex digits that differ after any change."""
+        ends = self.expires_ns, self.confirm_by_ns
+        parts = (self.action, self.mode, self.origin, self.reason, self.tags, *ends)
+        return f"{crc32(repr(parts).encode()):08x}"
 
     @property
     def kernel_expires_ns(self) -> int:

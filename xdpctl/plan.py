@@ -8,6 +8,7 @@ before and after ever meets another one in between; tests/unit/test_plan.py walk
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from xdpctl.errors import CapacityError
@@ -28,6 +29,7 @@ class Target(NamedTuple):
 PROTECTED = Target(SlotNumber.PROTECTED, Slot(Action.ACCEPT).pack())
 
 
+@lru_cache(4096)
 def own_slot(action: Action, mode: Mode, expires_ns: int) -> Target:
     """A rule's target: a slot of its own with this verdict."""
     return Target(0, Slot(action, mode, expires_ns).pack())
@@ -126,6 +128,9 @@ def entry_value(prefix: Prefix, slot: int) -> bytes:
     return slot.to_bytes(4, "little") if prefix.exact else Covering(slot, prefix.length).pack()
 
 
+_unpacked = lru_cache(4096)(Slot.unpack)
+
+
 def _slot_key(number: int) -> bytes:
     return number.to_bytes(4, "little")
 
@@ -134,7 +139,7 @@ def decides(target: Target | None, now_ns: int) -> bool:
     """Whether a packet that meets it goes no further (neither monitored, expired nor absent)."""
     if target is None or not target.value:
         return False
-    slot = Slot.unpack(target.value)
+    slot = _unpacked(target.value)
     live = slot.expires_ns == 0 or slot.expires_ns > now_ns
     return live and slot.mode == Mode.ENFORCE and slot.action != Action.NONE
 
@@ -163,7 +168,8 @@ class _Planner:
         self.image = image
         self.now_ns = now_ns
         self.marks: list[Prefix] = []
-        self.prepared: list[Write] = []  # to slots that no entry leads to yet, so in any order
+        self.zeroed: list[Write] = []  # these two are of slots that no entry leads to yet
+        self.prepared: list[Write] = []
         self.writes: list[Write] = []
         self.entries: dict[Prefix, int | None] = {}
         self.slots: dict[int, bytes] = {}
@@ -187,7 +193,7 @@ class _Planner:
                 self._put(prefix, target)
         return Plan(
             marks=tuple(self.marks),
-            writes=tuple(sorted(self.prepared) + self.writes),
+            writes=tuple(self.zeroed + self.prepared + self.writes),
             entries=self.entries,
             slots=self.slots,
             freed=tuple(self.freed),
@@ -223,7 +229,7 @@ class _Planner:
     def _allocate(self, value: bytes) -> int:
         number = next(self._reused, 0)
         if number:
-            self.prepared.append(Write("hits", _slot_key(number), _NO_HITS))
+            self.zeroed.append(Write("hits", _slot_key(number), _NO_HITS))
         else:
             number = self._next
             self._next += 1

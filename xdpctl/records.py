@@ -8,7 +8,7 @@ import msgspec
 
 from xdpctl.clock import Now
 from xdpctl.model import Action, Mode, Rule, parse_rule_id, rule_id
-from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.prefix import Prefix
 
 RULES = "rules/"
 TOKENS = "tokens/"
@@ -55,6 +55,7 @@ def source_of(key: str) -> Prefix:
 
 
 def encode(rule: Rule, now: Now) -> bytes:
+    """The value that the store keeps of a rule."""
     timed = bool(rule.expires_ns or rule.confirm_by_ns)
     return _encoder.encode(
         _Record(
@@ -80,10 +81,11 @@ def _kernel_time(ns: int, unix: float, boot: str, now: Now) -> int:
     return max(1, now.after(unix - now.unix))
 
 
-def decode(value: bytes, revision: int, now: Now) -> Rule:
+def decode(source: Prefix, value: bytes, now: Now) -> Rule:
+    """The rule stored under the key of `source`; ValueError or RuleError if it is unreadable."""
     record = _decoder.decode(value)
     return Rule(
-        source=parse_prefix(record.match.source),
+        source=source,
         action=Action(record.action),
         mode=Mode(record.mode),
         origin=_shared(record.origin),
@@ -92,5 +94,4 @@ def decode(value: bytes, revision: int, now: Now) -> Rule:
         created_at=record.created_at,
         expires_ns=_kernel_time(record.expires_ns, record.expires_at, record.boot, now),
         confirm_by_ns=_kernel_time(record.confirm_by_ns, record.confirm_by_at, record.boot, now),
-        revision=revision,
     )

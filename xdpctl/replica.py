@@ -11,9 +11,10 @@ from xdpctl.audit import Chain, Event
 from xdpctl.clock import Clock, Now
 from xdpctl.datapath import Datapath
 from xdpctl.errors import DatapathError, StoreError, XdpctlError
+from xdpctl.model import Rule
 from xdpctl.plan import Image, Target, differences, transition
 from xdpctl.prefix import Prefix
-from xdpctl.records import RULES, TOKENS, decode, source_of
+from xdpctl.records import RULES, TOKENS, decode, encode, rule_key, source_of
 from xdpctl.state import Draft, State
 from xdpctl.store import Change, Cursor, Reset, Store, Synced
 from xdpctl.tokens import Token
@@ -33,22 +34,28 @@ class Replica:
         self.stale = 0
         self._chain = Chain(store.last_audit())
         self._cursor: Cursor | None = None
+        self._ours: dict[str, tuple[bytes | None, Prefix, Rule | None]] = {}
 
     def commit(self, draft: Draft) -> None:
         """Store a draft with its audit records, then apply it; if the kernel refuses, undo it."""
         if not draft:
             return
-        way_back = draft.before()
-        self._write(draft.changes(), draft.events, draft.now)
+        before, changes = draft.before(), draft.changes()
+        self._write(changes, draft.events, draft.now)
+        sources = zip(changes, draft.rules.items(), strict=False)
+        self._ours = {key: (changes[key], source, rule) for key, (source, rule) in sources}
         try:
             self.follow()
         except DatapathError as error:
             log.error("undoing a change that the kernel refused: %s", error)
-            undone = Event("xdpctl", "rule.undo", "", {"rules": len(way_back), "why": str(error)})
-            self._write(way_back, [undone], draft.now)
+            undone = Event("xdpctl", "rule.undo", "", {"rules": len(before), "why": str(error)})
+            back = {rule_key(s): encode(r, draft.now) if r else None for s, r in before.items()}
+            self._write(back, [undone], draft.now)
             self.resync()
             self.follow()
             raise
+        finally:
+            self._ours = {}
 
     def _write(self, changes: Mapping[str, bytes | None], events: list[Event], now: Now) -> None:
         records = self._chain.append(events, now.unix)
@@ -71,11 +78,11 @@ class Replica:
         cursor = self._cursor
         for event in self.store.watch(cursor):
             match event:
+                case Change():
+                    self._learn(event, now, changed)
                 case Reset():
                     reset = True
                     self.state.forget()
-                case Change():
-                    self._learn(event, now, changed)
                 case Synced():
                     cursor = event.cursor
         self._cursor = cursor
@@ -86,16 +93,25 @@ class Replica:
 
     def _learn(self, change: Change, now: Now, changed: set[Prefix]) -> None:
         if change.key.startswith(RULES):
-            source = source_of(change.key)
-            try:
-                rule = decode(change.value, change.revision, now) if change.value else None
-            except (ValueError, XdpctlError) as error:
-                raise StoreError(f"the record {change.key} is unreadable: {error}") from error
+            source, rule = self._read(change, now)
             self.state.learn(source, rule)
             changed.add(source)
         elif change.key.startswith(TOKENS):
             token = Token.unpack(change.value) if change.value else None
             self.state.learn_token(change.key.removeprefix(TOKENS), token)
+
+    def _read(self, change: Change, now: Now) -> tuple[Prefix, Rule | None]:
+        """The rule of a change; what we have just written ourselves is not parsed again."""
+        ours = self._ours.get(change.key)
+        if ours and ours[0] == change.value:
+            return ours[1:]
+        try:
+            source = source_of(change.key)
+            if change.value is None:
+                return source, None
+            return source, decode(source, change.value, now)
+        except (ValueError, XdpctlError) as error:
+            raise StoreError(f"the record {change.key} is unreadable: {error}") from error
 
     def apply(self, changes: Mapping[Prefix, Target | None], now: Now) -> None:
         """Make the kernel's entries lead where `changes` say."""

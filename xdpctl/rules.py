@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from xdpctl import policy
 from xdpctl.errors import CapacityError, NotFoundError, RoleError, RuleError, StaleError
 from xdpctl.model import CONFIRM_MAX, OPERATOR, TTL_MAX, Action, Mode, Rule, check_name
-from xdpctl.prefix import Prefix, parse_address
+from xdpctl.prefix import Prefix
 from xdpctl.state import Draft
 from xdpctl.tokens import Caller
 
@@ -87,18 +87,21 @@ def _build(draft: Draft, ask: Ask, caller: Caller) -> Rule:
         origin=caller.origin,
         reason=ask.reason,
         tags=ask.tags,
-        created_at=round(now.unix, 3),
+        created_at=draft.created_at,
         expires_ns=now.after(ask.ttl) if ask.ttl is not None else 0,
         confirm_by_ns=now.after(ask.confirm_within) if ask.confirm_within is not None else 0,
     )
 
 
 def _guard(draft: Draft, rule: Rule, caller: Caller) -> list[str]:
-    address = parse_address(caller.address, "caller") if caller.address else None
-    accepted = address is not None and policy.decided_for(
-        address, rule.source.length, draft.state.rules, draft.state.protection, draft.now.ns
+    rules, protection = draft.state.rules, draft.state.protection
+    address = caller.address
+    accepted = (
+        address is not None
+        and rule.source.covers(address)
+        and policy.decided_for(address, rule.source.length, rules, protection, draft.now.ns)
     )
-    return policy.guard(rule, draft.state.protection, address, accepted)
+    return policy.guard(rule, protection, address, accepted)
 
 
 def _place(draft: Draft, ask: Ask, caller: Caller) -> Added:
@@ -167,11 +170,11 @@ def add_many(
     return result
 
 
-def _existing(draft: Draft, source: Prefix, caller: Caller, revision: int | None) -> Rule:
+def _existing(draft: Draft, source: Prefix, caller: Caller, etag: str | None) -> Rule:
     rule = draft.standing(source)
     if rule is None:
         raise NotFoundError(f"no rule stands on {source}; see GET /v1/rules")
-    if revision is not None and revision != rule.revision:
+    if etag is not None and etag != rule.etag:
         raise StaleError(f"rule {rule.id} changed since it was read; read it again")
     if rule.origin != caller.origin and caller.origin != OPERATOR:
         raise RoleError(f"rule {rule.id} belongs to {rule.origin}, not to {caller.origin}")
@@ -179,10 +182,10 @@ def _existing(draft: Draft, source: Prefix, caller: Caller, revision: int | None
 
 
 def change(
-    draft: Draft, source: Prefix, changes: dict[str, object], caller: Caller, revision: int | None
+    draft: Draft, source: Prefix, changes: dict[str, object], caller: Caller, etag: str | None
 ) -> Added:
     """Change `mode`, `ttl` (None: no end), `reason` or `tags` of a standing rule."""
-    rule = _existing(draft, source, caller, revision)
+    rule = _existing(draft, source, caller, etag)
     fields: dict[str, object] = {k: v for k, v in changes.items() if k != "ttl"}
     if "ttl" in changes:
         ttl = changes["ttl"]
@@ -197,9 +200,9 @@ def change(
     return Added(changed, False, warnings)
 
 
-def confirm(draft: Draft, source: Prefix, caller: Caller, revision: int | None) -> Added:
+def confirm(draft: Draft, source: Prefix, caller: Caller, etag: str | None) -> Added:
     """Make a provisional rule stand; NotFoundError once its time is up."""
-    rule = _existing(draft, source, caller, revision)
+    rule = _existing(draft, source, caller, etag)
     confirmed = rule.but(confirm_by_ns=0)
     warnings = [] if rule.confirm_by_ns else ["it was not waiting for a confirmation"]
     draft.put(confirmed)
@@ -208,10 +211,10 @@ def confirm(draft: Draft, source: Prefix, caller: Caller, revision: int | None) 
 
 
 def remove(
-    draft: Draft, source: Prefix, caller: Caller, revision: int | None, hits: dict[str, int]
+    draft: Draft, source: Prefix, caller: Caller, etag: str | None, hits: dict[str, int]
 ) -> Rule:
     """Take a rule away; `hits` goes into the audit log with it."""
-    rule = _existing(draft, source, caller, revision)
+    rule = _existing(draft, source, caller, etag)
     draft.remove(rule)
     draft.note(caller.name, "rule.remove", rule.id, **describe(rule), **hits)
     return rule

@@ -1,7 +1,7 @@
 """What the controller knows, and a draft of what it is about to change."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -35,24 +35,27 @@ class State:
     rules: dict[Prefix, Rule] = field(default_factory=dict)
     origins: Counter[str] = field(default_factory=Counter)
     tokens: dict[str, Token] = field(default_factory=dict)
-    _ordered: list[Prefix] | None = None
+    _membership: int = 0  # counts the changes of which sources have a rule
+    _ordered: tuple[int, list[Prefix]] = (-1, [])
 
     def ordered(self) -> list[Prefix]:
         """The rules' sources: IPv4 first, by address, wider before narrower."""
-        if self._ordered is None:
-            self._ordered = sorted(list(self.rules), key=order)
-        return self._ordered
+        membership, (seen, ordered) = self._membership, self._ordered
+        if seen != membership:
+            ordered = sorted(list(self.rules), key=order)
+            self._ordered = membership, ordered
+        return ordered
 
     def learn(self, source: Prefix, rule: Rule | None) -> None:
         """Take a rule over, or forget the one on `source`."""
         before = self.rules.pop(source, None) if rule is None else self.rules.get(source)
-        if before is None or rule is None:
-            self._ordered = None
         if before:
             self.origins[before.origin] -= 1
         if rule:
             self.rules[source] = rule
             self.origins[rule.origin] += 1
+        if before is None or rule is None:
+            self._membership += 1
 
     def learn_token(self, name: str, token: Token | None) -> None:
         """Take a token over, or forget the one called `name`."""
@@ -64,7 +67,7 @@ class State:
     def forget(self) -> None:
         """All that came from the store; what the kernel holds stays known."""
         self.rules.clear()
-        self._ordered = None
+        self._membership += 1
         self.origins.clear()
         self.tokens = {}
 
@@ -102,6 +105,7 @@ class Draft:
         self.rules: dict[Prefix, Rule | None] = {}
         self.tokens: dict[str, Token | None] = {}
         self.events: list[Event] = []
+        self.created_at = round(now.unix, 3)
         self._origins: Counter[str] = Counter()
         self._room = state.image.room
 
@@ -141,18 +145,14 @@ class Draft:
 
     def changes(self) -> dict[str, bytes | None]:
         """What the store is to be told."""
-        return dict(self._changes())
-
-    def before(self) -> dict[str, bytes | None]:
-        """What the store held for the same keys: the way back."""
-        held = self.state.rules
-        return {
-            rule_key(source): encode(held[source], self.now) if source in held else None
-            for source in self.rules
+        changes = {
+            rule_key(source): encode(rule, self.now) if rule else None
+            for source, rule in self.rules.items()
         }
-
-    def _changes(self) -> Iterator[tuple[str, bytes | None]]:
-        for source, rule in self.rules.items():
-            yield rule_key(source), encode(rule, self.now) if rule else None
         for name, token in self.tokens.items():
-            yield TOKENS + name, token.pack() if token else None
+            changes[TOKENS + name] = token.pack() if token else None
+        return changes
+
+    def before(self) -> dict[Prefix, Rule | None]:
+        """The rules that stood where this draft changes something: the way back."""
+        return {source: self.state.rules.get(source) for source in self.rules}

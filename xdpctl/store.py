@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from xdpctl.errors import StoreError
 
@@ -26,8 +26,7 @@ class Cursor:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A key has this value now; None: it is gone."""
 
     key: str
@@ -73,6 +72,7 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = Lock()
+        self._written = 0  # keys, since tombstones were last looked at
         try:
             self._db = sqlite3.connect(
                 path, isolation_level=None, check_same_thread=False, timeout=2
@@ -113,18 +113,21 @@ class SqliteStore:
 
     def _write(self, changes: Mapping[str, bytes | None], audit: Sequence[bytes]) -> int:
         self._db.execute("BEGIN IMMEDIATE")
-        query = "UPDATE history SET revision = revision + 1 RETURNING revision"
-        (revision,) = self._db.execute(query).fetchone()
-        self._db.executemany(
-            "INSERT INTO entries VALUES (?1, ?2, ?3) ON CONFLICT (key) "
-            "DO UPDATE SET value = excluded.value, revision = excluded.revision",
-            ((key, value, revision) for key, value in changes.items()),
-        )
+        insert = "INSERT OR REPLACE INTO entries (key, value) VALUES (?, ?)"
+        self._db.executemany(insert, changes.items())
         self._db.executemany("INSERT INTO audit (record) VALUES (?)", ((row,) for row in audit))
-        if revision % 1000 == 0:
+        self._written += len(changes)
+        if self._written >= _TOMBSTONES_KEPT:
+            self._written = 0
             self._forget_tombstones()
+        revision = self._revision()
         self._db.execute("COMMIT")
-        return int(revision)
+        return revision
+
+    def _revision(self) -> int:
+        query = "SELECT seq FROM sqlite_sequence WHERE name = 'entries'"
+        row = self._db.execute(query).fetchone()
+        return int(row[0]) if row else 0
 
     def _forget_tombstones(self) -> None:
         old = (
@@ -139,20 +142,19 @@ class SqliteStore:
     def watch(self, since: Cursor | None = None) -> Iterator[Change | Reset | Synced]:
         with self._lock:
             try:
-                query = "SELECT epoch, revision, floor FROM history"
-                epoch, revision, floor = self._db.execute(query).fetchone()
+                epoch, floor = self._db.execute("SELECT epoch, floor FROM history").fetchone()
                 known = since is not None and since.epoch == epoch and since.revision >= floor
                 query = "SELECT key, value, revision FROM entries WHERE revision > ?"
                 if not known:
                     query += " AND value IS NOT NULL"
-                start = since.revision if since is not None and known else -1
+                start = since.revision if since is not None and known else 0
                 rows = self._db.execute(query + " ORDER BY revision", (start,)).fetchall()
+                revision = self._revision()
             except sqlite3.Error as error:
                 raise self._explained(error) from error
         if not known:
             yield Reset()
-        for key, value, at in rows:
-            yield Change(key, value, at)
+        yield from map(Change._make, rows)
         yield Synced(Cursor(epoch, revision))
 
     def audit(self, after: int = 0, limit: int = 1000) -> list[bytes]:

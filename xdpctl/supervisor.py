@@ -22,6 +22,7 @@ from xdpctl.pins import Pins
 from xdpctl.sockets import local_listener
 
 _LOOK_AGAIN_SECONDS = 1.0  # a bpf_link attach raises no event, so look now and then
+_PROTECT_SECONDS = 30.0  # addresses and routes are also looked at after every event
 _PR_SET_PDEATHSIG = 1
 _BACKOFF_MAX = 30.0
 log = logging.getLogger("xdpctl.run")
@@ -92,22 +93,41 @@ def identity(settings: Settings) -> tuple[int, int]:
     return user.pw_uid, group_id(settings.group) or user.pw_gid
 
 
-def write_status(path: Path, loader: Loader) -> None:
-    """What the control plane tells of the interfaces; replaced whole."""
-    ports = {
-        port.name: {"state": port.state, "mode": port.mode, "detail": port.detail}
-        for port in loader.ports.values()
-    }
-    text = json.dumps({"pid": os.getpid(), "ports": ports})
-    try:
-        if path.exists() and path.read_text() == text:
+class Status:
+    """What the loader tells the control plane, in a file: its ports, and what to protect."""
+
+    def __init__(self, settings: Settings, loader: Loader) -> None:
+        self._path = settings.loader_status
+        self._loader = loader
+        self._find = settings.protect_found
+        self._protect: dict[str, str] = {}
+        self._look_at = 0.0
+        self._written = ""
+
+    def look_soon(self) -> None:
+        """An address or link changed."""
+        self._look_at = 0.0
+
+    def write(self) -> None:
+        """Replace the file if anything differs; a full disk must not stop the loader."""
+        if self._find and time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + _PROTECT_SECONDS
+            self._protect = {str(p): why for p, why in sorted(links.to_protect().items())}
+        ports = {
+            port.name: {"state": port.state, "mode": port.mode, "detail": port.detail}
+            for port in self._loader.ports.values()
+        }
+        text = json.dumps({"pid": os.getpid(), "ports": ports, "protect": self._protect})
+        if text == self._written and self._path.exists():
             return
-        fresh = path.with_suffix(".new")
-        fresh.write_text(text)
-        fresh.chmod(0o644)
-        fresh.replace(path)
-    except OSError as error:  # a full disk must not stop the loader
-        log.error("cannot write %s: %s", path, error.strerror)
+        try:
+            fresh = self._path.with_suffix(".new")
+            fresh.write_text(text)
+            fresh.chmod(0o644)
+            fresh.replace(self._path)
+            self._written = text
+        except OSError as error:
+            log.error("cannot write %s: %s", self._path, error.strerror)
 
 
 def _notify_systemd() -> None:
@@ -132,7 +152,8 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     for name in settings.interfaces:
         loader.add_port(name)
     loader.reconcile()
-    write_status(settings.loader_status, loader)
+    status = Status(settings, loader)
+    status.write()
     failed = [p.detail for p in loader.ports.values() if p.state == "failed"]
     if failed:
         raise AttachError("; ".join(failed))
@@ -141,7 +162,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     if not loader_only:
         control = ControlPlane(settings, config, local_listener(settings.listen.socket, group))
     try:
-        _loop(settings, loader, control)
+        _loop(loader, status, control)
     finally:
         if control:
             control.stop()
@@ -151,7 +172,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     log.info("stopped; %s", stays)
 
 
-def _loop(settings: Settings, loader: Loader, control: ControlPlane | None) -> None:
+def _loop(loader: Loader, status: Status, control: ControlPlane | None) -> None:
     changed, stopping = threading.Event(), threading.Event()
 
     def stop(*_: object) -> None:
@@ -163,8 +184,9 @@ def _loop(settings: Settings, loader: Loader, control: ControlPlane | None) -> N
     links.watch(changed.set)
     while not stopping.is_set():
         loader.reconcile()
-        write_status(settings.loader_status, loader)
+        status.write()
         if control:
             control.keep()
-        changed.wait(_LOOK_AGAIN_SECONDS)
+        if changed.wait(_LOOK_AGAIN_SECONDS):
+            status.look_soon()
         changed.clear()

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from xdpctl.errors import AccessError, RoleError
+from xdpctl.prefix import Prefix
 
 _MARK = "xdpctl_"
 
@@ -35,7 +36,7 @@ class Caller:
     name: str
     role: Role
     origin: str
-    address: str | None = None
+    address: Prefix | None = None
 
     def require(self, role: Role) -> None:
         """RoleError unless this caller may do what `role` may."""

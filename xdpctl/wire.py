@@ -4,8 +4,9 @@ tests/unit/test_wire.py has the host's compiler compare every offset, size and v
 """
 
 import struct
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import ClassVar, Self
 
 
@@ -73,7 +74,7 @@ class Wire:
     FORMAT: ClassVar[str]
 
     def pack(self) -> bytes:
-        return struct.pack("=" + self.FORMAT, *astuple(self))
+        return struct.pack("=" + self.FORMAT, *map(partial(getattr, self), self.__slots__))
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:

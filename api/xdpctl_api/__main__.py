@@ -5,16 +5,19 @@ Runs unprivileged. Started by `xdpctl run`, or by its own unit:
 """
 
 import argparse
+import gc
+import json
 import logging
 import os
 import socket
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import uvloop
 
-from xdpctl import config, links
+from xdpctl import config
 from xdpctl.clock import Clock
 from xdpctl.config import Settings
 from xdpctl.controller import Controller
@@ -30,39 +33,30 @@ from xdpctl_api.app import create_app
 from xdpctl_api.context import Context
 from xdpctl_api.server import serve, tcp_socket
 
-_LOOPBACK = ("127.0.0.0/8", "::1/128")
-_LOOK_AGAIN_SECONDS = 10.0
+_LOOK_SECONDS = 1.0
 _SYSTEMD_FD = 3  # sd_listen_fds(3)
+# rules are many and live long: the default would walk all of them again and again
+_GC_THRESHOLDS = (50_000, 20, 100)
 log = logging.getLogger("xdpctl.api")
 
 
 def protection(settings: Settings) -> Protection:
-    """Configured prefixes, and what this host finds by itself: it must never cut itself off."""
+    """Configured prefixes, and what the loader found: this host must not cut itself off."""
     why: dict[Prefix, str] = {}
-    if settings.protect_found:
-        found = (
-            ("a resolver of this host", links.resolvers()),
-            ("a gateway of this host", links.gateways()),
-            ("this host's own address", links.own_addresses()),
-            ("loopback", {parse_prefix(text) for text in _LOOPBACK}),
-        )
-        for reason, prefixes in found:
-            why.update(dict.fromkeys(sorted(prefixes), reason))
-    why.update(dict.fromkeys(settings.protected, CONFIGURED))
-    return Protection(why)
+    with suppress(OSError, ValueError):  # until the loader's first word, the configured ones
+        found = json.loads(settings.loader_status.read_text())
+        why = {parse_prefix(text): reason for text, reason in found["protect"].items()}
+    return Protection(why | dict.fromkeys(settings.protected, CONFIGURED))
 
 
 def _watch_protection(settings: Settings, controller: Controller, stop: threading.Event) -> None:
-    """Addresses and gateways come and go; look after every event and now and then."""
-    changed = threading.Event()
-    links.watch(changed.set)
-    while not stop.is_set():
-        changed.wait(_LOOK_AGAIN_SECONDS)
-        changed.clear()
-        try:
-            controller.set_protection(protection(settings))
-        except XdpctlError as error:
-            log.error("could not look for addresses to protect: %s", error)
+    """Addresses and gateways come and go; the loader rewrites its file when they do."""
+    known = protection(settings)
+    while not stop.wait(_LOOK_SECONDS):
+        now = protection(settings)
+        if now != known:
+            controller.set_protection(now)
+            known = now
 
 
 def _listeners(settings: Settings, fd: int | None) -> list[socket.socket | None]:
@@ -87,9 +81,8 @@ def run(settings: Settings, listen_fd: int | None) -> None:
     assert local is not None
     controller.start()
     stop = threading.Event()
-    if settings.protect_found:
-        arguments = (settings, controller, stop)
-        threading.Thread(target=_watch_protection, args=arguments, daemon=True).start()
+    arguments = (settings, controller, stop)
+    threading.Thread(target=_watch_protection, args=arguments, daemon=True).start()
     log.info("serving on %s with %d rules", settings.listen.socket, len(controller.state.rules))
     app = create_app(Context(controller, settings))
     try:
@@ -111,6 +104,7 @@ def main() -> None:
     parser.add_argument("--port", type=int)
     parser.add_argument("--listen-fd", type=int, help="an already listening Unix socket")
     given = vars(parser.parse_args())
+    gc.set_threshold(*_GC_THRESHOLDS)
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     listen_fd, path = given.pop("listen_fd"), given.pop("config")
     try:

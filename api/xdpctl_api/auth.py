@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from xdpctl.errors import AccessError
 from xdpctl.model import OPERATOR
+from xdpctl.prefix import Prefix, parse_address
 from xdpctl.tokens import Caller, Role, authenticate
 from xdpctl_api.context import context
 
@@ -26,17 +28,27 @@ def caller(request: Request) -> Caller:
         controller = context(request).controller
         now = controller.clock.read().unix
         token = authenticate(secret.strip(), controller.state.tokens, now)
-        address = None if peer.startswith(LOCAL) else peer
+        address = None if peer.startswith(LOCAL) else _address(peer)
         return Caller(f"token {token.name}", token.role, token.origin, address)
     if peer.startswith(LOCAL):
         return Caller(peer.removeprefix(LOCAL), Role.ADMIN, OPERATOR, _forwarded(request))
     raise AccessError("no token: send Authorization: Bearer TOKEN, or use the Unix socket")
 
 
-def _forwarded(request: Request) -> str | None:
+def _forwarded(request: Request) -> Prefix | None:
     """The client behind the CLI's ssh session (RFC 7239); believed on the Unix socket alone."""
     found = _FORWARDED_FOR.search(request.headers.get("forwarded", ""))
-    return found.group(1) if found else None
+    return _address(found.group(1)) if found else None
+
+
+def _address(text: str) -> Prefix | None:
+    """As an exact prefix, an IPv4-mapped one as IPv4; None for what is no address."""
+    try:
+        address = ip_address(text.split("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    return parse_address(str(mapped or address), "caller")
 
 
 def needs(role: Role) -> Callable[[Request], Caller]:

@@ -90,7 +90,7 @@ class RuleOut(BaseModel):
     slot: int | None = Field(description="Its number in the kernel")
     packets: int
     bytes: int
-    revision: int
+    etag: str
 
 
 class RuleAnswer(RuleOut):
@@ -181,5 +181,5 @@ def rule_out(controller: Controller, rule: Rule, now: Now) -> dict[str, Any]:
         "slot": controller.state.image.entries.get(rule.source),
         "packets": hits.packets,
         "bytes": hits.bytes,
-        "revision": rule.revision,
+        "etag": rule.etag,
     }

@@ -2,19 +2,95 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import need
+from xdpctl import bpf
 from xdpctl.compiler import Compiled
-from xdpctl.kernel import PinnedDatapath
+from xdpctl.kernel import PinnedDatapath, drain
 from xdpctl.loader import Loader, compile_filter, take_down
 from xdpctl.pins import Pins
+from xdpctl.plan import PROTECTED, Image, Target, differences, own_slot, transition
+from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.wire import Action, Hits, Mode, Reason
 
 CAPACITY = 2000
+RULES = {
+    "drop": own_slot(Action.DROP, Mode.ENFORCE, 0),
+    "accept": own_slot(Action.ACCEPT, Mode.ENFORCE, 0),
+    "protect": PROTECTED,
+    "monitor": own_slot(Action.DROP, Mode.MONITOR, 0),
+    "monitor-accept": own_slot(Action.ACCEPT, Mode.MONITOR, 0),
+    "expired": own_slot(Action.DROP, Mode.ENFORCE, 1),
+    "expired-accept": own_slot(Action.ACCEPT, Mode.ENFORCE, 1),
+}
+VERDICTS = {1: "drop", 2: "pass"}  # XDP_DROP, XDP_PASS
+
+
+def parse_rules(text: str) -> dict[Prefix, Target]:
+    """`drop 192.0.2.0/24; accept 192.0.2.7`, with the words of RULES."""
+    lines = (line.split() for line in text.split(";") if line.strip())
+    return {parse_prefix(source): RULES[word] for word, source in lines}
+
+
+class Filter:
+    """The loaded program: the rules it holds, and what it does with a frame."""
+
+    def __init__(self, loader: Loader) -> None:
+        self.program = loader.add_port("test").program_fd
+        self.datapath = PinnedDatapath(loader.pins)
+        self.image = Image(self.datapath.capacity)
+        self.rules: Mapping[Prefix, Target] = {}
+
+    def hold(self, rules: str | Mapping[Prefix, Target]) -> None:
+        """Exactly these rules, written to tables and front arrays that were empty before."""
+        wanted = parse_rules(rules) if isinstance(rules, str) else rules
+        if wanted != self.rules:
+            self.turn_into({})
+            drain(self.datapath.repaint(()))
+            self.turn_into(wanted)
+
+    def turn_into(self, rules: Mapping[Prefix, Target]) -> None:
+        """Exactly these rules, by a transition from those before."""
+        plan = transition(self.image, differences(rules, self.image), time.monotonic_ns())
+        self.datapath.apply(plan)
+        self.image.commit(plan)
+        self.rules = rules
+
+    def run(self, frame: bytes, times: int = 1) -> str:
+        """The verdict by the program alone: `drop` or `pass`."""
+        return VERDICTS[bpf.run_program(self.program, frame, times).value]
+
+    def judge(self, frame: bytes) -> tuple[str, str]:
+        """The verdict and the reason it was counted under, once, with all its bytes."""
+        before = self.counters()
+        verdict = self.run(frame)
+        after = self.counters()
+        grown = [reason for reason in after if after[reason] != before[reason]]
+        assert len(grown) == 1, f"counted under {grown}"
+        was, now = before[grown[0]], after[grown[0]]
+        assert (now.packets - was.packets, now.bytes - was.bytes) == (1, len(frame))
+        return verdict, grown[0].name
+
+    def explain(self, frame: bytes) -> str:
+        """The reason by the explain program, which counts nothing."""
+        before = self.counters()
+        reason = self.datapath.explain(frame).reason.name
+        assert self.counters() == before
+        return reason
+
+    def counters(self) -> dict[Reason, Hits]:
+        return self.datapath.counters()["test"]
+
+    def hits(self, source: str) -> tuple[int, int]:
+        """Packets and bytes of the rule on `source`."""
+        found = self.datapath.hits([self.image.entries[parse_prefix(source)]])[0]
+        return found.packets, found.bytes
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,3 +120,14 @@ def loader(pins: Pins, compiled: Compiled) -> Loader:
 @pytest.fixture
 def datapath(loader: Loader) -> PinnedDatapath:
     return PinnedDatapath(loader.pins)
+
+
+@pytest.fixture(scope="session")
+def filtered(compiled: Compiled, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filter]:
+    """One loaded program for many tests; each says what rules it should hold."""
+    pins = Pins(tmp_path_factory.mktemp("filter") / "bpf")
+    try:
+        yield Filter(Loader(pins, compiled))
+    finally:
+        take_down(pins)
+        subprocess.run(["umount", str(pins.directory)], check=True)

@@ -1,18 +1,17 @@
--- Keys and values; a value of NULL is a tombstone, so that a watcher learns of deletions.
+-- Keys and values. Replacing a row gives it the next revision, so that a watcher reads on from
+-- where it was; a value of NULL is a tombstone, which tells it of a deletion.
 CREATE TABLE entries (
-    key TEXT PRIMARY KEY,
-    value BLOB,
-    revision INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX entries_by_revision ON entries (revision);
+    revision INTEGER PRIMARY KEY AUTOINCREMENT,
+    key TEXT NOT NULL UNIQUE,
+    value BLOB
+);
 
--- One row: the epoch changes when the history does, the floor is the oldest revision one may resume from.
+-- One row: the epoch changes when the history does, and one may resume from the floor on.
 CREATE TABLE history (
     epoch TEXT NOT NULL,
-    revision INTEGER NOT NULL,
     floor INTEGER NOT NULL
 );
-INSERT INTO history VALUES (lower(hex(randomblob(16))), 0, 0);
+INSERT INTO history VALUES (lower(hex(randomblob(16))), 0);
 
 CREATE TABLE audit (
     sequence INTEGER PRIMARY KEY,

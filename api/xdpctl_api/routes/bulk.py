@@ -20,7 +20,7 @@ from xdpctl_api.problems import problem
 from xdpctl_api.schemas import ImportOut, seconds
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
-_CHUNK = 4096
+_CHUNK = 8192
 _LINE_MAX = 65_536
 _ANY = Prefix(bytes(4), 0)  # the defaults' source, which no line keeps
 _BODY = {"schema": {"type": "string", "format": "binary"}}
@@ -54,11 +54,20 @@ class _Import:
         self.total = Imported()
         self._ctx, self._who, self._parser, self._dry_run = ctx, who, parser, dry_run
         self._scratch: Draft | None = None
+        self._pending: asyncio.Future[Imported] | None = None
 
     async def take(self, lines: list[bytes]) -> None:
+        """Parse these lines while the ones before are stored and applied."""
         parsed = await asyncio.to_thread(lambda: list(self._parser.feed(lines)))
+        await self.finish()
         future = self._ctx.controller.submit(lambda draft: self._add(draft, parsed))
-        self.total.absorb(await asyncio.wrap_future(future))
+        self._pending = asyncio.wrap_future(future)
+
+    async def finish(self) -> None:
+        """Wait for what was handed over."""
+        if self._pending:
+            self.total.absorb(await self._pending)
+            self._pending = None
 
     def _add(self, draft: Draft, parsed: list[Line]) -> Imported:
         if self._dry_run:
@@ -109,7 +118,9 @@ async def import_rules(
     try:
         async for lines in _lines(request, most):
             await job.take(lines)
+        await job.finish()
     except TooLarge:
+        await job.finish()
         return _too_large(most, job.total)
     return job.out()
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from pydantic import BaseModel, Field
 
 from xdpctl import rules
-from xdpctl.errors import NotFoundError, RuleError
+from xdpctl.errors import NotFoundError
 from xdpctl.model import Action, Mode, Rule, parse_rule_id
 from xdpctl.prefix import Prefix, parse_prefix
 from xdpctl.rules import Added
@@ -36,14 +36,9 @@ def answer(ctx: Context, added: Added) -> RuleAnswer:
     )
 
 
-def revision(etag: str | None) -> int | None:
-    """The revision an If-Match header names; `*` and none at all match any."""
-    if etag is None or etag == "*":
-        return None
-    digits = etag.removeprefix("W/").strip('"')
-    if not digits.isdigit():
-        raise RuleError(f"{etag[:40]!r} is no ETag of ours", "If-Match", "send the rule's ETag")
-    return int(digits)
+def named_etag(header: str | None) -> str | None:
+    """The ETag an If-Match header names; `*` and none at all match any."""
+    return None if header in (None, "*") else header.removeprefix("W/").strip('"')
 
 
 @router.post("", status_code=201, responses={200: {"model": RuleAnswer}})
@@ -56,7 +51,7 @@ async def add_rule(body: RuleIn, who: Operator, ctx: Ctx, response: Response) ->
     if not added.created:
         response.status_code = 200
     response.headers["Location"] = f"/v1/rules/{out.id}"
-    response.headers["ETag"] = f'"{out.revision}"'
+    response.headers["ETag"] = f'"{out.etag}"'
     return out
 
 
@@ -124,7 +119,7 @@ def _find(ctx: Context, rule_id: str) -> tuple[Prefix, Rule]:
 async def read_rule(rule_id: str, who: Viewer, ctx: Ctx, response: Response) -> RuleOut:
     """One rule with its counters; its id is its match, `203.0.113.0_24`."""
     _, rule = _find(ctx, rule_id)
-    response.headers["ETag"] = f'"{rule.revision}"'
+    response.headers["ETag"] = f'"{rule.etag}"'
     return RuleOut(**rule_out(ctx.controller, rule, ctx.controller.clock.read()))
 
 
@@ -138,10 +133,10 @@ async def change_rule(
     if_match: IfMatch = None,
 ) -> RuleAnswer:
     """Change mode, ttl, reason or tags, at once and without a gap."""
-    source, changes, seen = parse_rule_id(rule_id), body.changes(), revision(if_match)
+    source, changes, seen = parse_rule_id(rule_id), body.changes(), named_etag(if_match)
     future = ctx.controller.submit(lambda draft: rules.change(draft, source, changes, who, seen))
     out = answer(ctx, await asyncio.wrap_future(future))
-    response.headers["ETag"] = f'"{out.revision}"'
+    response.headers["ETag"] = f'"{out.etag}"'
     return out
 
 
@@ -150,7 +145,7 @@ async def confirm_rule(
     rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None
 ) -> RuleAnswer:
     """Let a provisional rule stand; 404 once its time was up and it undid itself."""
-    source, seen = parse_rule_id(rule_id), revision(if_match)
+    source, seen = parse_rule_id(rule_id), named_etag(if_match)
     future = ctx.controller.submit(lambda draft: rules.confirm(draft, source, who, seen))
     return answer(ctx, await asyncio.wrap_future(future))
 
@@ -158,7 +153,7 @@ async def confirm_rule(
 @router.delete("/{rule_id}")
 async def remove_rule(rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None) -> RuleOut:
     """Take it away; answers with the rule as it was, and its last counters."""
-    source, seen = parse_rule_id(rule_id), revision(if_match)
+    source, seen = parse_rule_id(rule_id), named_etag(if_match)
     _, rule = _find(ctx, rule_id)
     last = rule_out(ctx.controller, rule, ctx.controller.clock.read())
     hits = {"packets": last["packets"], "bytes": last["bytes"]}

@@ -1,0 +1,62 @@
+"""`python -m bench [--quick] [--part NAME]`: measure, print, write bench.json."""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from bench import control, packet, report, veth
+from bench.results import Results
+from xdpctl.errors import XdpctlError
+from xdpctl.lab.flood import Generator, compile_generator
+from xdpctl.loader import compile_filter
+
+PARTS = (packet.PART, veth.PART, control.PART)
+_WIDTH = 120
+_CAPACITY = 262_144  # the default setting
+_QUICK = control.Size(posts=300, concurrent_posts=2_000, rounds=1, nft_rules=5)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few rounds: a smoke test")
+    parser.add_argument("--part", choices=PARTS, action="append", help="only this [all]")
+    parser.add_argument("--output", type=Path, default=Path("bench.json"))
+    return parser.parse_args()
+
+
+def _measure(results: Results, parts: list[str], quick: bool) -> None:
+    if packet.PART in parts or veth.PART in parts:
+        compiled, generator = compile_filter(_CAPACITY), Generator(compile_generator())
+        if packet.PART in parts:
+            rounds, repeat = (2, 100_000) if quick else (7, 1_000_000)
+            packet.measure(results, compiled, generator, rounds, repeat)
+        if veth.PART in parts:
+            rounds, packets = (2, 200_000) if quick else (5, 1_500_000)
+            veth.measure(results, compiled, generator, rounds, packets)
+        generator.close()
+    if control.PART in parts:
+        control.measure(results, _QUICK if quick else control.Size())
+
+
+def main() -> None:
+    arguments = _arguments()
+    if os.geteuid() != 0:
+        sys.exit("bench: it makes namespaces and loads BPF programs, so it needs root")
+    facts, results, start = report.machine(), Results(), time.monotonic()
+    try:
+        _measure(results, arguments.part or list(PARTS), arguments.quick)
+    except XdpctlError as error:
+        sys.exit(f"bench: {error}")
+    facts["seconds"] = round(time.monotonic() - start)
+    report.write(arguments.output, facts, results)
+    console = Console(highlight=False)
+    console.width = max(console.width, _WIDTH)
+    report.show(results, facts, console)
+
+
+if __name__ == "__main__":
+    main()

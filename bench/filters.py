@@ -1,0 +1,99 @@
+"""Programs under test: our filter with its real maps and rules, and xdp-filter with its own."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from os import getpid
+from pathlib import Path
+
+from bench.errors import BenchError
+from xdpctl import bpf
+from xdpctl.compiler import Compiled
+from xdpctl.kernel import PinnedDatapath
+from xdpctl.lab.namespaces import Host
+from xdpctl.loader import Loader, take_down
+from xdpctl.pins import Pins
+from xdpctl.plan import Image, own_slot, transition
+from xdpctl.prefix import Prefix
+from xdpctl.wire import Action, Mode
+
+XDP_DROP, XDP_PASS = 1, 2
+XDP_FILTER_MAX = 10_000
+_PEER_PINS = Path("/sys/fs/bpf/xdp-filter")
+_BATCH = 4096
+
+
+def ours(compiled: Compiled, prefixes: Sequence[Prefix]) -> int:
+    """A filter of its own that drops these prefixes; the pins are gone, its descriptor holds all.
+
+    Maps, programs and entries are made by the loader, the plan and the datapath themselves.
+    """
+    pins = Pins(Path(f"/sys/fs/bpf/xdpctl-bench-{getpid()}"))
+    try:
+        port = Loader(pins, compiled).add_port("bench")
+        datapath = PinnedDatapath(pins)
+        target = own_slot(Action.DROP, Mode.ENFORCE, 0)
+        datapath.apply(transition(Image(datapath.capacity), dict.fromkeys(prefixes, target), 0))
+    finally:
+        take_down(pins)
+        pins.directory.rmdir()
+    return port.program_fd
+
+
+class XdpFilter:
+    """xdp-filter's program and its table of addresses, which all its interfaces share."""
+
+    def __init__(self, program_fd: int, table: bpf.Map) -> None:
+        self.program_fd = program_fd
+        self._table = table
+        self._listed: list[bytes] = []
+        self._value = b""
+
+    def learn(self, address: bytes) -> None:
+        """Take over how the command line marked its one address."""
+        self._value = self._table.get(address) or b""
+        self._listed = [address]
+
+    def list(self, prefixes: Sequence[Prefix]) -> None:
+        """Hold these addresses and no others, written as the command line writes each."""
+        wanted = [prefix.address for prefix in prefixes]
+        held = set(self._listed)
+        gone, new = held.difference(wanted), [a for a in wanted if a not in held]
+        self._table.delete_many(b"".join(gone), len(gone)) if gone else None
+        for at in range(0, len(new), _BATCH):
+            part = new[at : at + _BATCH]
+            if self._table.put_many(b"".join(part), self._value * len(part), len(part)) < len(part):
+                raise BenchError("xdp-filter's table did not take the addresses")
+        self._listed = wanted
+
+
+@contextmanager
+def xdp_filter(host: Host, device: str, first: Prefix) -> Iterator[XdpFilter]:
+    """xdp-filter on `device` with its default features; LabError where it is not installed."""
+    if _PEER_PINS.exists():
+        raise BenchError(f"xdp-filter is in use here ({_PEER_PINS} is there)")
+    host.sh("xdp-filter", "load", "-m", "native", device)
+    try:
+        host.sh("xdp-filter", "ip", "-m", "src", str(first).removesuffix("/32"))
+        # behind libxdp's dispatcher or attached directly, it is listed by its own name
+        status = host.sh("xdp-loader", "status", device)
+        found = re.search(r"xdpfilt_\w+\s+(?:\w+\s+)?(\d+)\s+[0-9a-f]{16}", status)
+        if found is None:
+            raise BenchError(f"xdp-filter's program is not on {device}:\n{status}")
+        fd = bpf.open_pin(_PEER_PINS / "filter_ipv4")
+        # bpf.Map sizes the values of per-CPU arrays; those of a per-CPU hash are the same
+        shape = replace(bpf.map_shape(fd), type=bpf.PERCPU_ARRAY)
+        peer = XdpFilter(bpf.open_program(int(found[1])), bpf.Map(fd, "filter_ipv4", shape))
+        peer.learn(first.address)
+        yield peer
+    finally:
+        host.sh("xdp-filter", "unload", device)
+
+
+def check(fd: int, frame: bytes, verdict: int, what: str, times: int = 1) -> None:
+    """BenchError unless the program says `verdict` every time."""
+    for _ in range(times):
+        value = bpf.run_program(fd, frame).value
+        if value != verdict:
+            raise BenchError(f"{what}: the program answered {value}, not {verdict}")

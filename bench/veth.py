@@ -1,0 +1,177 @@
+"""What one core can drop: a flood over veth pairs, sent and dropped on the same CPU."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from bench import nft, sources
+from bench.errors import BenchError
+from bench.filters import XDP_FILTER_MAX, ours, xdp_filter
+from bench.results import Bar, Case, Results
+from xdpctl import bpf, links
+from xdpctl.compiler import Compiled
+from xdpctl.errors import XdpctlError
+from xdpctl.lab.flood import Generator, interface, udp_frame
+from xdpctl.lab.namespaces import Host, Lab
+from xdpctl.prefix import Prefix
+
+PART = "veth"
+BARE = "bare XDP_DROP"
+_BATCH = 64
+_LEAKED_MOST = 0.0005  # of the packets; the lab's hosts say a word of their own now and then
+_WARM_UP = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A veth pair whose far end drops everything that `listed` sends."""
+
+    case: Case
+    near: str
+    far: str
+    listed: bytes
+
+
+class Street:
+    """Two hosts with a veth pair for each case, so that cases can take turns."""
+
+    def __init__(self, lab: Lab, results: Results, generator: Generator) -> None:
+        self.sender, self.receiver = lab.host("sender"), lab.host("receiver")
+        self.lanes: list[Lane] = []
+        self._lab, self._results, self._generator = lab, results, generator
+        self._cpu = max(os.sched_getaffinity(0))
+
+    def pair(self) -> tuple[str, str]:
+        """A new pair for the next lane: its near and its far end."""
+        near, far = f"out{len(self.lanes)}", f"in{len(self.lanes)}"
+        self._lab.cable(self.sender, near, self.receiver, far)
+        return near, far
+
+    def lane(self, name: str, prefixes: list[Prefix], guard: Callable[[str], object]) -> Case:
+        """One more case; `guard` puts the drop on the far end."""
+        near, far = self.pair()
+        guard(far)
+        case = self._results.declare(Case(PART, name, "Mpps", BARE))
+        walked = sources.listed(prefixes, len(prefixes))
+        self.lanes.append(Lane(case, near, far, walked))
+        return case
+
+    def attached(self, program_fd: int) -> Callable[[str], None]:
+        """A guard that attaches a program natively."""
+        return lambda device: self.receiver.call(lambda: _attach(device, program_fd))
+
+    def filled(self, prefixes: list[Prefix], interval: bool) -> Callable[[str], float]:
+        """A guard that is an nft set at the ingress hook."""
+        elements = sources.texts(prefixes)
+        return lambda device: nft.load(self.receiver, device, elements, interval)
+
+    def take(self, lane: Lane, packets: int) -> None:
+        """Flood one lane: packets dropped a second of the one CPU's time."""
+        index, _ = interface(self.sender, lane.near)
+        _, mac = interface(self.receiver, lane.far)
+        self._generator.aim(udp_frame(mac, "192.0.2.1", 53), lane.listed, index)
+        self.sender.call(lambda: self._flood(_WARM_UP))
+        came, passed = _came(self.receiver, lane.far), _passed(self.receiver)
+        seconds = self.sender.call(lambda: self._flood(packets))
+        came, passed = _came(self.receiver, lane.far) - came, _passed(self.receiver) - passed
+        if came < packets / 2 or passed > packets * _LEAKED_MOST:
+            raise BenchError(f"{lane.case.name}: of {packets} sent {came} came, {passed} passed")
+        lane.case.rounds.append(came / seconds / 1e6)
+
+    def _flood(self, packets: int) -> float:
+        """CPU seconds of the sender, in whose time the receiver's softirqs run, and ksoftirqd."""
+        os.sched_setaffinity(0, {self._cpu})
+        fd, frame = self._generator.flood_fd, self._generator.frame
+        start = time.thread_time() + _ksoftirqd_seconds(self._cpu)
+        bpf.run_program(fd, frame, packets, bpf.F_TEST_XDP_LIVE_FRAMES, batch=_BATCH)
+        return time.thread_time() + _ksoftirqd_seconds(self._cpu) - start
+
+
+def _attach(device: str, program_fd: int) -> None:
+    link = next(link for link in links.links() if link.name == device)
+    links.attach(link, program_fd, "native")
+
+
+@cache
+def _ksoftirqd(cpu: int) -> Path:
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        if path.read_text().strip() == f"ksoftirqd/{cpu}":
+            return path.with_name("schedstat")
+    raise BenchError(f"there is no ksoftirqd/{cpu}")
+
+
+def _ksoftirqd_seconds(cpu: int) -> float:
+    return int(_ksoftirqd(cpu).read_text().split()[0]) / 1e9
+
+
+def _came(host: Host, device: str) -> int:
+    """Frames that the receiving end took off its ring."""
+    (link,) = json.loads(host.ip(f"-j -s link show dev {device}"))
+    return int(link["stats64"]["rx"]["packets"])
+
+
+def _passed(host: Host) -> int:
+    """Packets that reached IP (InReceives, RFC 4293)."""
+    text = host.call(lambda: Path("/proc/thread-self/net/snmp").read_text())
+    names, values = (line.split() for line in text.splitlines() if line.startswith("Ip:"))
+    return int(values[names.index("InReceives")])
+
+
+def _build(street: Street, compiled: Compiled, bare_fd: int, stack: ExitStack) -> None:
+    everything = sources.exact(100_000)
+    street.lane(BARE, everything, street.attached(bare_fd))
+    for count in (1, 10_000, 100_000):
+        fd, listed = ours(compiled, everything[:count]), everything[:count]
+        stack.callback(os.close, fd)
+        street.lane(f"xdpctl, {sources.label(count, 'address')}", listed, street.attached(fd))
+    prefixes = sources.mixed(10_000)
+    fd = ours(compiled, prefixes)
+    stack.callback(os.close, fd)
+    street.lane("xdpctl, 10,000 prefixes", prefixes, street.attached(fd))
+    for count in (10_000, 100_000):
+        listed = everything[:count]
+        street.lane(f"nft, set of {count:,} addresses", listed, street.filled(listed, False))
+    street.lane("nft, interval set of 10,000 prefixes", prefixes, street.filled(prefixes, True))
+
+
+def _peer(street: Street, results: Results, stack: ExitStack) -> None:
+    """xdp-filter with all the addresses it can hold."""
+    listed = sources.exact(XDP_FILTER_MAX)
+
+    def guard(device: str) -> None:
+        peer = stack.enter_context(xdp_filter(street.receiver, device, listed[0]))
+        peer.list(listed)
+
+    try:
+        street.lane("xdp-filter, 10,000 addresses", listed, guard)
+    except XdpctlError as error:
+        results.notes.append(f"no xdp-filter: {error}")
+
+
+def _set_bars(results: Results) -> None:
+    peers = {
+        "xdpctl, 10,000 addresses": "xdp-filter, 10,000 addresses",
+        "xdpctl, 100,000 addresses": "nft, set of 100,000 addresses",
+        "xdpctl, 10,000 prefixes": "nft, interval set of 10,000 prefixes",
+    }
+    for name, peer in peers.items():
+        results.cases[PART, name].bar = Bar(case=peer, at_least=True)
+
+
+def measure(
+    results: Results, compiled: Compiled, generator: Generator, rounds: int, packets: int
+) -> None:
+    """Every lane in every round, the bare drop among them."""
+    with Lab("bench") as lab, ExitStack() as stack:
+        street = Street(lab, results, generator)
+        _build(street, compiled, generator.bare_fd, stack)
+        _peer(street, results, stack)
+        _set_bars(results)
+        for _ in range(rounds):
+            for lane in street.lanes:
+                street.take(lane, packets)

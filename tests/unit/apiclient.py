@@ -1,0 +1,121 @@
+"""The whole application without a server: requests through ASGI, a kernel that is faked."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.fakes import BreakableStore, FakeClock, FakeDatapath, controller
+from xdpctl.config import Listen, Settings
+from xdpctl.controller import Controller
+from xdpctl.policy import Quota
+from xdpctl_api.app import create_app
+from xdpctl_api.context import Context
+
+LOCAL = ("local:root", 1)
+TCP = ("127.0.0.1", 5)
+PROBLEM = "application/problem+json"
+
+
+@dataclass
+class Api:
+    """One running application; `call` is a request, by default from root on the Unix socket."""
+
+    controller: Controller
+    datapath: FakeDatapath
+    clock: FakeClock
+    settings: Settings
+    app: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.app = create_app(Context(self.controller, self.settings))
+
+    @property
+    def store(self) -> BreakableStore:
+        assert isinstance(self.controller.store, BreakableStore)
+        return self.controller.store
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        peer: tuple[str, int] = LOCAL,
+        token: str | None = None,
+        **more: Any,
+    ) -> httpx.Response:
+        headers = dict(more.pop("headers", {}))
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=peer)
+            async with httpx.AsyncClient(transport=transport, base_url="http://xdpctl") as client:
+                return await client.request(method, path, headers=headers, **more)
+
+        return asyncio.run(send())
+
+    def add(self, source: str, status: int = 201, **body: Any) -> dict[str, Any]:
+        """POST a rule and expect the status."""
+        answer = self.call("POST", "/v1/rules", json={"match": {"source": source}, **body})
+        assert answer.status_code == status, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def token(self, name: str, role: str, **more: Any) -> str:
+        """The secret of a new token."""
+        answer = self.call("POST", "/v1/tokens", json={"name": name, "role": role, **more})
+        assert answer.status_code == 201, answer.text
+        secret: str = answer.json()["secret"]
+        return secret
+
+    def loader_says(
+        self, ports: Mapping[str, Mapping[str, object]], pid: int | None = None
+    ) -> None:
+        said = {"pid": os.getpid() if pid is None else pid, "ports": ports}
+        self.settings.loader_status.write_text(json.dumps(said))
+
+
+ATTACHED = {"eth0": {"state": "attached", "mode": "native", "detail": ""}}
+
+
+@contextmanager
+def running(
+    tmp_path: Path,
+    capacity: int = 16,
+    protection: Mapping[str, str] | None = None,
+    quotas: Mapping[str, Quota] | None = None,
+    bulk_max_bytes: int = 100_000,
+) -> Iterator[Api]:
+    """An API on a started controller, ready, with one interface attached."""
+    datapath, clock = FakeDatapath(capacity), FakeClock()
+    settings = Settings(
+        state_dir=tmp_path, bulk_max_bytes=bulk_max_bytes, listen=Listen(socket=tmp_path / "s")
+    )
+    with controller(tmp_path, datapath, clock, protection, quotas) as control:
+        api = Api(control, datapath, clock, settings)
+        api.loader_says(ATTACHED)
+        yield api
+
+
+def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
+    """The problem document, checked for what every one has."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == PROBLEM
+    found: dict[str, Any] = answer.json()
+    assert found["type"] == f"urn:xdpctl:problem:{kind}"
+    assert found["status"] == status
+    assert found["title"]
+    assert found["detail"]
+    return found
+
+
+async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
+    """A body of unknown length."""
+    for part in parts:
+        yield part
