@@ -57,22 +57,25 @@ def parse_prefix(text: str, field: str = "match.source") -> Prefix:
     except (OSError, ValueError):  # ValueError: a NUL in the text
         raise _malformed(text, bare, field) from None
     bits = len(address) * 8
-    if bits == 128 and address.startswith(_MAPPED):
-        native = inet_ntop(AF_INET, address[12:])
+    length = bits
+    if slash:
+        if not (tail.isascii() and tail.isdigit() and len(tail) <= 3 and int(tail) <= bits):
+            raise RuleError(
+                f"{tail!r} is not a prefix length of an IPv{4 if bits == 32 else 6} address",
+                field,
+                f"write {bare}/N with N from 0 to {bits}",
+            )
+        length = int(tail)
+    if bits == 128 and length >= 96 and address.startswith(_MAPPED):
+        native = Prefix(address[12:], length - 96)
         raise RuleError(
             f"{text!r} is an IPv4-mapped IPv6 address, which no packet carries as its source",
             field,
-            f"write it as IPv4: {native}",
+            f"write it as IPv4: {native if slash else inet_ntop(AF_INET, address[12:])}",
         )
-    if not slash:
+    if length == bits:
         return Prefix(address, bits)
-    if not (tail.isascii() and tail.isdigit() and len(tail) <= 3 and int(tail) <= bits):
-        raise RuleError(
-            f"{tail!r} is not a prefix length of an IPv{4 if bits == 32 else 6} address",
-            field,
-            f"write {bare}/N with N from 0 to {bits}",
-        )
-    prefix = Prefix(address, int(tail)).widened(int(tail))
+    prefix = Prefix(address, length).widened(length)
     if prefix.address != address:
         raise RuleError(
             f"{text!r} has host bits set, so it is unclear what is meant",

@@ -116,6 +116,9 @@ def dhcp_samples() -> Iterator[Sample]:
             yield Sample(f"port {port}, {source} to {to}", source, frame, "DHCP")
     first = datagram("0.0.0.0", "255.255.255.255", udp(68, 67), fragment=0x2000)
     yield Sample("a first fragment of DHCP", "0.0.0.0", first, "DHCP")
+    head = bytes((17, 0, 0, 7)) + bytes(4)  # offset 0, reserved bits, more to come
+    first = datagram("fe80::9", "fe80::7", head + udp(546, 547), next_header=44)
+    yield Sample("a first fragment of DHCPv6", "fe80::9", first, "DHCP")
 
 
 PASSING = [
@@ -175,8 +178,9 @@ def false_dhcp(v4: str, v6: str, to6: str) -> Iterator[Sample]:
         yield Sample(f"port {port} to a subnet's broadcast", v4, subnet)
         yield Sample(f"TCP {port}", v4, datagram(v4, everyone, udp(68, port), protocol=6))
         yield Sample(f"only from {port}", v4, datagram(v4, everyone, udp(port, 53)))
-        later = datagram(v4, everyone, udp(68, port), fragment=1)
-        yield Sample(f"port {port} in a later fragment", v4, later)
+        for offset in (1 << bit for bit in range(13)):
+            later = datagram(v4, everyone, udp(68, port), fragment=offset)
+            yield Sample(f"port {port} in a fragment at {offset}", v4, later)
     for port in (66, 69, 0x4300, 0x4400):
         yield Sample(f"port {port}", v4, datagram(v4, everyone, udp(68, port)))
     yield Sample("UDP cut short", v4, datagram(v4, everyone, b"\0\x44\0"))
@@ -185,9 +189,10 @@ def false_dhcp(v4: str, v6: str, to6: str) -> Iterator[Sample]:
         for near in ("fec0::9", "fe7f::9", "fd00::9"):
             yield Sample(f"port {port} from {near}", near, datagram(near, to6, udp(546, port)))
         yield Sample(f"only from {port}", v6, datagram(v6, "fe80::7", udp(port, 53)))
-        first, body = extended((44,), 17, udp(546, port), offset=1)
-        later = datagram(v6, "fe80::7", body, next_header=first)
-        yield Sample(f"port {port} in a later fragment", v6, later)
+        for offset in (1 << bit for bit in range(13)):
+            first, body = extended((44,), 17, udp(546, port), offset=offset)
+            later = datagram(v6, "fe80::7", body, next_header=first)
+            yield Sample(f"port {port} in a fragment at {offset}", v6, later)
     for port in (545, 548):
         yield Sample(f"port {port}", v6, datagram(v6, "fe80::7", udp(546, port)))
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from tests import packets
-from tests.kernel.conftest import Filter
+from tests.kernel.conftest import RULES, Filter
 from tests.packets import IPV4, LOCAL6, SOURCE, SOURCE6, ethernet, four, six, to_frame, udp
 from xdpctl.plan import own_slot
 from xdpctl.prefix import Prefix, parse_prefix
@@ -109,12 +109,27 @@ def test_a_rule_of_any_length_drops_what_is_inside_and_nothing_beside(
     family = AF_INET if exact.family == 4 else AF_INET6
     for length in range(exact.length + 1):
         prefix = exact.widened(length)
-        filtered.hold({prefix: own_slot(Action.DROP, Mode.ENFORCE, 0)})
+        filtered.hold({prefix: RULES["drop"]})
         inside, outside = edges(prefix)
         for raw in (exact.address, *inside, *outside):
             said = filtered.judge(to_frame(inet_ntop(family, raw)))
             wanted = ("pass", "NO_RULE") if raw in outside else ("drop", "DROPPED")
             assert said == wanted, (str(prefix), inet_ntop(family, raw))
+
+
+@pytest.mark.parametrize("source", [SOURCE, SOURCE6])
+@pytest.mark.parametrize("ignored", ["monitor", "expired"])
+def test_the_search_goes_on_through_every_length_that_does_not_decide(
+    filtered: Filter, source: str, ignored: str
+) -> None:
+    exact, frame = parse_prefix(source), to_frame(source)
+    for length in range(exact.length + 1):
+        longer = [exact.widened(n) for n in range(length + 1, exact.length + 1)]
+        rules = dict.fromkeys(longer, RULES[ignored])
+        filtered.hold({**rules, exact.widened(length): RULES["drop"]})
+        assert filtered.judge(frame) == ("drop", "DROPPED"), length
+        counted = {filtered.hits(str(prefix))[0] for prefix in longer}
+        assert counted <= {1 if ignored == "monitor" else 0}, length
 
 
 def edges(prefix: Prefix) -> tuple[list[bytes], list[bytes]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich.console import Console
 
@@ -75,13 +76,22 @@ def play() -> int:
         for act in (_calm, _attack, _mitigate, _explain, _expire, _survive):
             act(stage)
         line.tell("cleaning up", "bold")
-    left = subprocess.run(["ip", "netns"], capture_output=True, text=True).stdout
-    line.claim(f"demo-{os.getpid()}" not in left, "no namespace, process, pin or mount is left")
+    left = _remains(stage)
+    line.claim(not left, f"left behind: {', '.join(left) or 'nothing'}")
     if line.failed:
         out.print(f"\n[red]{len(line.failed)} claims did not hold[/red]")
         return 1
     out.print("\n[green]Every claim holds.[/green]")
     return 0
+
+
+def _remains(stage: Stage) -> list[str]:
+    """Namespaces, processes, mounts and files of ours that are still there."""
+    hosts = [host.name for host in (stage.attacker, stage.server) if host.path.exists()]
+    directory = str(stage.box.directory)
+    mounts = [m for m in Path("/proc/self/mounts").read_text().split() if m.startswith(directory)]
+    files = [directory] if stage.box.directory.exists() else []
+    return hosts + mounts + files + [f"process {pid}" for pid in stage.box.processes()]
 
 
 def _build(line: Timeline, cleanup: ExitStack) -> Stage:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from xdpctl import rules
-from xdpctl.bulk import Format, Line, Parser
+from xdpctl.bulk import Format, Parser
 from xdpctl.errors import RuleError
 from xdpctl.model import Action, Mode
 from xdpctl.prefix import Prefix
@@ -54,25 +54,15 @@ class _Import:
         self.total = Imported()
         self._ctx, self._who, self._parser, self._dry_run = ctx, who, parser, dry_run
         self._scratch: Draft | None = None
-        self._pending: asyncio.Future[Imported] | None = None
 
     async def take(self, lines: list[bytes]) -> None:
-        """Parse these lines while the ones before are stored and applied."""
-        parsed = await asyncio.to_thread(lambda: list(self._parser.feed(lines)))
-        await self.finish()
-        future = self._ctx.controller.submit(lambda draft: self._add(draft, parsed))
-        self._pending = asyncio.wrap_future(future)
+        future = self._ctx.controller.submit(lambda draft: self._add(draft, lines))
+        self.total.absorb(await asyncio.wrap_future(future))
 
-    async def finish(self) -> None:
-        """Wait for what was handed over."""
-        if self._pending:
-            self.total.absorb(await self._pending)
-            self._pending = None
-
-    def _add(self, draft: Draft, parsed: list[Line]) -> Imported:
+    def _add(self, draft: Draft, lines: list[bytes]) -> Imported:
         if self._dry_run:
             draft = self._scratch = self._scratch or Draft(draft.state, draft.now)
-        return rules.add_many(draft, parsed, self._who, "bulk")
+        return rules.add_many(draft, self._parser.feed(lines), self._who, "bulk")
 
     def out(self) -> ImportOut:
         t = self.total
@@ -118,9 +108,7 @@ async def import_rules(
     try:
         async for lines in _lines(request, most):
             await job.take(lines)
-        await job.finish()
     except TooLarge:
-        await job.finish()
         return _too_large(most, job.total)
     return job.out()
 

@@ -1,0 +1,77 @@
+"""A server and whoever floods it, joined by a cable, in namespaces of the test's own."""
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from tests.kernel.conftest import _able, compiled, datapath, loader, pins
+from xdpctl.lab.flood import Generator, Sent, compile_generator, interface, udp_frame
+from xdpctl.lab.namespaces import Host, Lab
+from xdpctl.lab.sniffer import Sniffer
+from xdpctl.prefix import parse_prefix
+
+__all__ = ["_able", "compiled", "datapath", "loader", "pins"]
+FLOOD_SECONDS = 120.0  # never longer, whatever happens to the test
+_TURN = 1_000_000
+SERVER = "192.0.2.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Street:
+    """The server's end of the cable is `isp0`, the attacker's `far0`."""
+
+    server: Host
+    attacker: Host
+    generator: Generator
+
+    @contextmanager
+    def flood(self, sources: Sequence[str]) -> Iterator["Future[Sent]"]:
+        """From these sources to the server while the block runs, as fast as the machine can."""
+        self._aim(sources)
+        sent = self.attacker.start(self._keep_on)
+        try:
+            yield sent
+        finally:
+            self.generator.stop.set()
+            sent.result(30)
+
+    def send(self, sources: Sequence[str], packets: int) -> None:
+        """So many packets, and wait."""
+        self._aim(sources)
+        self.attacker.call(lambda: self.generator.run(packets, None, FLOOD_SECONDS))
+
+    def sniffer(self, network: str) -> Sniffer:
+        """What reaches the server's stack from there."""
+        return Sniffer(self.server, "isp0", parse_prefix(network))
+
+    def _aim(self, sources: Sequence[str]) -> None:
+        index, _ = interface(self.attacker, "far0")
+        _, mac = interface(self.server, "isp0")
+        self.generator.stop.clear()
+        self.generator.aim(udp_frame(mac, SERVER, 53), sources, index)
+
+    def _keep_on(self) -> Sent:
+        began, packets = time.monotonic(), 0
+        while not self.generator.stop.is_set() and time.monotonic() < began + FLOOD_SECONDS:
+            packets += self.generator.run(_TURN, None, FLOOD_SECONDS).packets
+        return Sent(packets, time.monotonic() - began)
+
+
+@pytest.fixture(scope="session")
+def generator(_able: None) -> Iterator[Generator]:
+    made = Generator(compile_generator())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def street(generator: Generator) -> Iterator[Street]:
+    with Lab("street") as lab:
+        server, attacker = lab.host("server"), lab.host("attacker")
+        lab.cable(server, "isp0", attacker, "far0")
+        server.ip(f"addr add {SERVER}/24 dev isp0")
+        yield Street(server, attacker, generator)

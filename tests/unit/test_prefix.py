@@ -1,0 +1,86 @@
+"""Prefixes: parsed strictly, and every refusal says what to write instead."""
+
+from ipaddress import ip_address, ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xdpctl.errors import RuleError
+from xdpctl.prefix import Prefix, parse_address, parse_prefix
+
+addresses = st.one_of(st.binary(min_size=4, max_size=4), st.binary(min_size=16, max_size=16))
+
+
+@st.composite
+def prefixes(draw: st.DrawFn) -> Prefix:
+    address = draw(addresses)
+    length = draw(st.integers(0, len(address) * 8))
+    return Prefix(address, length).widened(length)
+
+
+@given(prefixes())
+def test_what_is_shown_is_parsed_to_the_same(prefix: Prefix) -> None:
+    if prefix.address[:12] != bytes(10) + b"\xff\xff" or prefix.family == 4:
+        assert parse_prefix(str(prefix)) == prefix
+
+
+@given(prefixes())
+def test_it_is_shown_as_the_standard_library_shows_it(prefix: Prefix) -> None:
+    network = ip_network((prefix.address, prefix.length))
+    assert ip_network(str(prefix)) == network
+    assert prefix.family == network.version
+    assert prefix.exact == (network.num_addresses == 1)
+
+
+@given(prefixes(), prefixes(), st.integers(0, 128))
+def test_covering_is_what_the_standard_library_says(a: Prefix, b: Prefix, length: int) -> None:
+    for other in (b, a.widened(min(length, a.length))):
+        x, y = (ip_network((p.address, p.length)) for p in (other, a))
+        assert other.covers(a) == (x.version == y.version and y.subnet_of(x))  # type: ignore[arg-type]
+
+
+@given(addresses)
+def test_an_address_is_its_own_prefix(address: bytes) -> None:
+    text = str(ip_address(address))
+    if "::ffff:" not in text:
+        assert parse_prefix(text) == Prefix(address, len(address) * 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("203.0.113.7/24", "203.0.113.0/24"),
+        ("2001:db8::1/32", "2001:db8::/32"),
+        ("203.0.113.0/33", "0 to 32"),
+        ("2001:db8::/129", "0 to 128"),
+        ("203.0.113.0/", "203.0.113.0/N"),
+        ("203.0.113.0/+8", "N from"),
+        ("203.0.113.0/²", "N from"),
+        ("203.0.113.0/24/24", "N from"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("fe80::1%eth0", "fe80::1 without"),
+        ("203.0.113", "203.0.113.7"),
+        ("203.0.113.007", "203.0.113.7"),
+        ("0x7f000001", "address or a prefix"),
+        ("1", "address or a prefix"),
+        ("", "address or a prefix"),
+        (" 203.0.113.7", "address or a prefix"),
+        ("203.0.113.7\n", "address or a prefix"),
+        ("203.0.113.7\0", "address or a prefix"),
+        ("example.org", "address or a prefix"),
+        ("::ffff:0:0/95", "::fffe:0:0/95"),
+    ],
+)
+def test_what_is_unclear_is_refused_with_the_fix(text: str, fix: str) -> None:
+    with pytest.raises(RuleError) as caught:
+        parse_prefix(text)
+    assert fix in caught.value.fix
+    assert caught.value.field == "match.source"
+
+
+def test_an_address_takes_no_length_and_names_its_field() -> None:
+    assert parse_address("203.0.113.7", "to") == parse_prefix("203.0.113.7/32")
+    with pytest.raises(RuleError, match="prefix, not an address") as caught:
+        parse_address("203.0.113.0/24", "to")
+    assert (caught.value.field, caught.value.fix) == ("to", "write 203.0.113.0")

@@ -1,0 +1,151 @@
+"""The host's compiler compares what Python packs with bpf/abi.h, field by field."""
+
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.conftest import need
+from xdpctl import wire
+from xdpctl.wire import (
+    Control,
+    Covering,
+    Explanation,
+    Hits,
+    Limit,
+    Prefix4,
+    Prefix6,
+    Reason,
+    Slot,
+    Wire,
+    total_hits,
+)
+
+ROOT = Path(__file__).parents[2]
+STRUCTS: tuple[type[Wire], ...] = (Slot, Hits, Prefix4, Prefix6, Covering, Control)
+ENUMS = {
+    wire.Action: "ACTION_",
+    wire.Mode: "MODE_",
+    wire.Reason: "REASON_",
+    wire.Limit: "",
+    wire.SlotNumber: "SLOT_",
+    wire.Front: "FRONT_",
+}
+
+
+def layout(kind: type[Wire]) -> Iterator[tuple[str, int, int]]:
+    """Each field's name, offset and size, from FORMAT: pads belong to the field before."""
+    names = iter([field.name for field in fields(kind)])
+    offset, digits = 0, ""
+    for letter in kind.FORMAT:
+        if letter.isdigit():
+            digits += letter
+            continue
+        size = struct.calcsize(f"={digits}{letter}")
+        if letter != "x":
+            yield next(names), offset, size
+        offset, digits = offset + size, ""
+    assert next(names, None) is None
+
+
+def must(condition: str) -> str:
+    return f'_Static_assert({condition}, "{condition}");'
+
+
+def assertions() -> Iterator[str]:
+    for kind in STRUCTS:
+        name = f"struct {kind.C_NAME}"
+        yield must(f"sizeof({name}) == {kind.size()}")
+        for field, offset, size in layout(kind):
+            yield must(f"__builtin_offsetof({name}, {field}) == {offset}")
+            yield must(f"sizeof((({name} *)0)->{field}) == {size}")
+    name = f"struct {Explanation.C_NAME}"
+    yield must(f"sizeof({name}) == {Explanation.SIZE}")
+    for index, field in enumerate(("reason", "slots_met", "slots")):
+        yield must(f"__builtin_offsetof({name}, {field}) == {4 * index}")
+    for enum, prefix in ENUMS.items():
+        for member in enum:
+            yield must(f"{prefix}{member.name} == {member.value}")
+    yield must(f"REASON_MAX == {len(Reason)}")
+    for constant in ("FRONT4_UNITS_LOG2", "FRONT6_UNITS_LOG2"):
+        yield must(f"{constant} == {getattr(wire, constant)}")
+
+
+def compiled(tmp_path: Path, lines: list[str]) -> "subprocess.CompletedProcess[str]":
+    compiler = shutil.which("cc")
+    need(compiler is not None, "a C compiler as cc (apt-get install gcc libc6-dev)")
+    source = tmp_path / "abi.c"
+    source.write_text("\n".join(['#include "abi.h"', *lines, ""]))
+    command = [str(compiler), "-fsyntax-only", "-Ibpf", "-Ibpf/headers/include", str(source)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_python_and_c_agree_on_every_offset_size_and_value(tmp_path: Path) -> None:
+    said = compiled(tmp_path, list(assertions()))
+    assert said.returncode == 0, said.stderr
+
+
+def test_the_compiler_would_say_so_if_they_did_not(tmp_path: Path) -> None:
+    wrong = [must("sizeof(struct slot) == 17"), must("ACTION_DROP == 3")]
+    said = compiled(tmp_path, wrong)
+    assert said.returncode != 0
+    assert "sizeof(struct slot) == 17" in said.stderr
+    assert "ACTION_DROP == 3" in said.stderr
+
+
+def test_no_struct_or_enum_is_forgotten() -> None:
+    text = (ROOT / "bpf" / "abi.h").read_text().splitlines()
+    structs = {line.split()[1] for line in text if line.startswith("struct ")}
+    assert structs == {kind.C_NAME for kind in STRUCTS} | {Explanation.C_NAME}
+    assert sum(line.startswith("enum ") for line in text) == len(ENUMS)
+
+
+u32 = st.integers(0, 2**32 - 1)
+u64 = st.integers(0, 2**64 - 1)
+values = st.one_of(
+    st.builds(Slot, st.sampled_from(wire.Action), st.sampled_from(wire.Mode), u64),
+    st.builds(Hits, u64, u64),
+    st.builds(Prefix4, u32, st.binary(min_size=4, max_size=4)),
+    st.builds(Prefix6, u32, st.binary(min_size=16, max_size=16)),
+    st.builds(Covering, u32, u32),
+    st.builds(Control, u32),
+)
+
+
+@given(values)
+def test_what_is_packed_unpacks_to_the_same(value: Wire) -> None:
+    packed = value.pack()
+    assert len(packed) == value.size()
+    assert type(value).unpack(packed) == value
+
+
+def test_a_value_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(struct.error):
+        Covering(2**32, 0).pack()
+    with pytest.raises(struct.error):
+        Slot.unpack(bytes(15))
+
+
+def test_an_explanation_shows_only_the_slots_that_were_met() -> None:
+    raw = struct.pack("=18I", Reason.DROPPED, 2, 7, 5, *range(14))
+    assert Explanation.unpack(raw) == Explanation(Reason.DROPPED, (7, 5))
+    full = struct.pack("=18I", Reason.NO_RULE, 30, *range(16))
+    assert len(Explanation.unpack(full).slots) == Limit.EXPLANATION_SLOTS_MAX
+
+
+def test_hits_are_summed_over_cpus() -> None:
+    assert total_hits(Hits(23, 1481).pack() + Hits(0, 0).pack() + Hits(1, 64).pack()) == Hits(
+        24, 1545
+    )
+    assert total_hits(b"") == Hits(0, 0)
+
+
+def test_reasons_from_dropped_on_drop() -> None:
+    drops = {reason.name for reason in Reason if reason.verdict == "drop"}
+    assert drops == {"DROPPED", "TRUNCATED", "MALFORMED", "VLAN_DEPTH", "EXTENSION_DEPTH"}
