@@ -125,12 +125,13 @@ def _round(results: Results, size: Size, running: Service) -> None:
     take("memory of the empty control plane", "MB", running.rss_mb())
     listing = "\n".join(sources.texts(sources.exact(size.loaded))).encode()
     connection = Connection(running.socket)
-    start = time.perf_counter()
+    start, used = time.perf_counter(), running.cpu_seconds()
     answer = connection.json(request("POST", "/v1/rules/bulk", listing, "text/plain"))
     seconds = time.perf_counter() - start
     if answer["added"] != size.loaded:
         raise BenchError(f"of {size.loaded} rules {answer['added']} were added: {answer}")
     take(f"load {k} rules, durable and in the kernel", "s", seconds, Bar(2))
+    take("its CPU time for that", "s", running.cpu_seconds() - used)
     take(f"memory with {k} rules", "MB", running.rss_mb(), Bar(120))
     take(f"idle with {k} rules", "% of a core", running.idle_percent())
     fresh = sources.texts(sources.exact(size.loaded + size.posts + size.concurrent_posts))
@@ -139,9 +140,12 @@ def _round(results: Results, size: Size, running: Service) -> None:
     take(f"one more rule with {k}, p50", "ms", percentile(times, 50), Bar(2))
     take(f"one more rule with {k}, p99", "ms", percentile(times, 99), Bar(10))
     bodies = [rule(text) for text in fresh[size.posts :]]
+    used = running.cpu_seconds()
     seconds, times = concurrent(running.socket, CLIENTS, bodies)
     faster = Bar(2000, at_least=True)
     take(f"{CLIENTS} clients posting", "rules/s", len(bodies) / seconds, faster)
+    used = (running.cpu_seconds() - used) / len(bodies) * 1e3
+    take("its CPU time for one of these", "ms", used)
     take(f"{CLIENTS} clients posting, p99", "ms", percentile(times, 99))
     take("memory after that", "MB", running.rss_mb(), Bar(120))
 

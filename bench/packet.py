@@ -1,5 +1,6 @@
 """What the filter costs one packet: BPF_PROG_TEST_RUN in the same rounds as a bare drop."""
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -44,9 +45,7 @@ def _from(source: bytes) -> bytes:
     return frames.build(Prefix(source, 128), _MINE6, 17, 1024, 53)
 
 
-def _fixed(
-    name: str, fd: int, verdict: int, source: bytes, bar: str = "", prepare: object = None
-) -> Run:
+def _fixed(name: str, fd: int, verdict: int, source: bytes, bar: str = "") -> Run:
     peer = Bar(case=bar) if bar else None
     return Run(Case(PART, name, "ns", BARE, peer), fd, verdict, _from(source))
 
@@ -170,4 +169,4 @@ def measure(
                 bench.take(run)
         stack.close()
     for fd in {run.program_fd for run in runs} - {generator.bare_fd}:
-        bpf.os.close(fd)
+        os.close(fd)

@@ -41,7 +41,8 @@ def write(path: Path, facts: dict[str, Any], results: Results) -> None:
 def show(results: Results, facts: dict[str, Any], console: Console) -> None:
     """A table for each part, then what was missed."""
     console.print(
-        f"{facts['cpu']}, {facts['cores']} cores, kernel {facts['kernel']}, {facts['date']}; "
+        f"{facts['cpu']}, {facts['cores']} cores, kernel {facts['kernel']}, {facts['date']}, "
+        f"load {facts['load_before']:.1f} before; "
         "medians of rounds that take each case in turn",
     )
     for part, title in _TITLES.items():

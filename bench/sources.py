@@ -63,7 +63,7 @@ def listed(prefixes: list[Prefix], count: int) -> bytes:
 
 def unlisted(prefixes: Iterable[Prefix], count: int) -> bytes:
     """`count` random addresses that no prefix covers, packed."""
-    dice, found = random.Random(5), []
+    dice, found = random.Random(5), list[int]()
     by_length: dict[int, set[int]] = {}
     for prefix in prefixes:
         shift = 32 - prefix.length

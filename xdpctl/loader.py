@@ -83,6 +83,7 @@ class Loader:
                     f"one needs {wanted}. Nothing was changed. `xdpctl down` removes it (traffic "
                     "is not filtered until the next start; rules are kept)."
                 )
+            _share(path, self._group, 0o660)
             return held
         try:
             made = bpf.create_map(name, wanted)

@@ -147,8 +147,10 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     user, group = identity(settings)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     os.chown(settings.state_dir, user, group)
-    held = hold(settings.state_dir / "loader.lock", "loader")
-    loader = Loader(Pins(settings.pin_dir), compile_filter(settings.capacity), group)
+    pins = Pins(settings.pin_dir)
+    held = [hold(settings.state_dir / "loader.lock", "loader")]
+    loader = Loader(pins, compile_filter(settings.capacity), group)
+    held.append(hold(pins.ports_dir, "loader"))
     for name in settings.interfaces:
         loader.add_port(name)
     loader.reconcile()
@@ -166,7 +168,8 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     finally:
         if control:
             control.stop()
-        os.close(held)
+        for fd in held:
+            os.close(fd)
     names = ", ".join(p.name for p in loader.ports.values() if p.state == "attached")
     stays = f"{names} stays filtered (xdpctl down detaches)" if names else "nothing was attached"
     log.info("stopped; %s", stays)

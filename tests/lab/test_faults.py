@@ -257,6 +257,16 @@ def test_rules_survive_a_reboot_with_their_remaining_time(box: Box) -> None:
     assert json.dumps(rules)
 
 
+def test_down_is_refused_while_it_runs(box: Box, host: Host) -> None:
+    box.start()
+    command = (sys.executable, "-m", "xdpctl", "down", "--pin-dir", str(box.pins.directory))
+    down = host.popen(*command, stderr=subprocess.PIPE)
+    _, said = down.communicate(timeout=60)
+    assert down.returncode == 2
+    assert "stop that one" in said.decode()
+    assert box.ready()
+
+
 def test_nothing_answers_after_stop(box: Box) -> None:
     box.start()
     box.stop()

@@ -8,6 +8,7 @@ import typer
 
 from xdpctl import config, doctor, loader, supervisor
 from xdpctl.cli import options, show
+from xdpctl.locks import hold
 from xdpctl.pins import Pins
 
 app = typer.Typer()
@@ -50,7 +51,10 @@ def down(
 ) -> None:
     """Detach the filter everywhere and remove the pins; rules stay in the store."""
     settings = config.override(config.load(config_file), pin_dir=pin_dir)
-    names = loader.take_down(Pins(settings.pin_dir))
+    pins = Pins(settings.pin_dir)
+    if pins.ports_dir.is_dir():
+        hold(pins.ports_dir, "loader")  # until this process ends
+    names = loader.take_down(pins)
     if as_json:
         return show.emit({"detached": names})
     show.out.print(f"detached from {', '.join(names)}" if names else "nothing of ours was attached")

@@ -1,0 +1,191 @@
+"""Captures and feeds made by others, replayed frame by frame, beside a count made by dpkt."""
+
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import dpkt
+import pytest
+
+from tests.conftest import CORPUS
+from tests.kernel.conftest import RULES, Filter
+from xdpctl.loader import Loader, compile_filter, take_down
+from xdpctl.pins import Pins
+from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.wire import Reason
+
+CAPACITY = 60_000
+ETHERNET = 1  # LINKTYPE_ETHERNET; the others here (raw IP) only gain a header
+RAW_IP = {12: None, 14: None, 101: None, 228: 0x0800, 229: 0x86DD}
+NEVER_DROPPED = {"LINK", "NEVER_ROUTED", "NEIGHBOUR", "DHCP"}
+LEGIT = sorted(path.name for path in CORPUS.glob("legit/*.pcap*"))
+ATTACKS = sorted(path.name for path in CORPUS.glob("attack/*.pcap*"))
+Listed = Callable[[bytes], bool]
+
+
+class Packet(NamedTuple):
+    """What dpkt found: the class if it is never dropped, else "", and the source."""
+
+    never_dropped: str
+    source: bytes
+
+
+@pytest.fixture(scope="module")
+def filtered(_able: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filter]:
+    """With room for the feeds."""
+    pins = Pins(tmp_path_factory.mktemp("corpus") / "bpf")
+    try:
+        yield Filter(Loader(pins, compile_filter(CAPACITY)))
+    finally:
+        take_down(pins)
+        subprocess.run(["umount", str(pins.directory)], check=True)
+
+
+def frames(path: Path) -> list[bytes]:
+    """As they were captured, snap length and all; pcap or pcapng whatever the name says."""
+    with path.open("rb") as file:
+        reader = dpkt.pcap.UniversalReader(file)
+        kind = reader.datalink()
+        captured = [bytes(data) for _, data in reader]
+    if kind in RAW_IP:
+        return [with_ethernet(data, RAW_IP[kind]) for data in captured]
+    if kind != ETHERNET:
+        pytest.skip(f"{path.name} is of link type {kind}, which no Ethernet frame stands for")
+    return captured
+
+
+def with_ethernet(packet: bytes, kind: int | None) -> bytes:
+    kind = kind or {4: 0x0800, 6: 0x86DD}[packet[0] >> 4]
+    return bytes(12) + kind.to_bytes(2, "big") + packet
+
+
+def read(frame: bytes) -> Packet:
+    """By dpkt: class and source of a frame whose headers are whole."""
+    ethernet = dpkt.ethernet.Ethernet(frame)
+    packet = ethernet.data
+    if ethernet.type == dpkt.ethernet.ETH_TYPE_IP:
+        assert isinstance(packet, dpkt.ip.IP), f"not what dpkt can read: {frame.hex()}"
+        return Packet(class_of_ipv4(packet), packet.src)
+    if ethernet.type == dpkt.ethernet.ETH_TYPE_IP6:
+        assert isinstance(packet, dpkt.ip6.IP6), f"not what dpkt can read: {frame.hex()}"
+        return Packet(class_of_ipv6(packet), packet.src)
+    return Packet("LINK", b"")
+
+
+def class_of_ipv4(packet: dpkt.ip.IP) -> str:
+    if packet.dst[:3] == b"\xe0\0\0":
+        return "NEVER_ROUTED"
+    from_nobody_or_to_all = packet.src == bytes(4) or packet.dst == b"\xff" * 4
+    udp = packet.data
+    if from_nobody_or_to_all and isinstance(udp, dpkt.udp.UDP) and udp.dport in (67, 68):
+        return "DHCP"
+    return ""
+
+
+def class_of_ipv6(packet: dpkt.ip6.IP6) -> str:
+    if packet.dst[:2] == b"\xff\x02":
+        return "NEVER_ROUTED"
+    upper, fragmented = packet.data, 44 in packet.extension_hdrs
+    if isinstance(upper, dpkt.icmp6.ICMP6) and packet.hlim == 255 and not fragmented:
+        return "NEIGHBOUR" if 133 <= upper.type <= 137 else ""
+    local = any(a[0] == 0xFE and a[1] & 0xC0 == 0x80 for a in (packet.src, packet.dst))
+    if local and isinstance(upper, dpkt.udp.UDP) and upper.dport in (546, 547):
+        return "DHCP"
+    return ""
+
+
+def feed(path: Path) -> set[Prefix]:
+    return {parse_prefix(line) for line in path.read_text().split()}
+
+
+def lookup(prefixes: Iterable[Prefix]) -> Listed:
+    """Whether any covers an address, by sets of numbers alone."""
+    networks = {(len(p.address), p.length, int.from_bytes(p.address, "big")) for p in prefixes}
+    lengths = {(size, length) for size, length, _ in networks}
+
+    def listed(source: bytes) -> bool:
+        number, bits = int.from_bytes(source, "big"), len(source) * 8
+        return any(
+            (size, n, number >> (bits - n) << (bits - n)) in networks
+            for size, n in lengths
+            if size == len(source)
+        )
+
+    return listed
+
+
+def replay(filtered: Filter, captured: list[bytes], listed: Listed) -> Counter[str]:
+    """Run every frame; verdicts, packets and bytes must be what dpkt's reading says."""
+    expected: Counter[str] = Counter()
+    octets: Counter[str] = Counter()
+    before = filtered.counters()
+    for number, frame in enumerate(captured, 1):
+        packet = read(frame)
+        reason = packet.never_dropped or ("DROPPED" if listed(packet.source) else "NO_RULE")
+        verdict = "drop" if reason == "DROPPED" else "pass"
+        assert filtered.run(frame) == verdict, f"packet {number}: {reason}"
+        expected[reason] += 1
+        octets[reason] += len(frame)
+    after = filtered.counters()
+    for reason in after:
+        grown = after[reason].packets - before[reason].packets
+        assert grown == expected[reason.name], reason.name
+        assert after[reason].bytes - before[reason].bytes == octets[reason.name], reason.name
+    return expected
+
+
+def in_kernel(filtered: Filter) -> set[Prefix]:
+    return {prefix for batch in filtered.datapath.scan() for prefix, _ in batch}
+
+
+@pytest.fixture(scope="module")
+def feeds(corpus: Path) -> set[Prefix]:
+    prefixes = set().union(*(feed(path) for path in corpus.glob("feeds/*.txt")))
+    assert len(prefixes) > 25_000
+    return prefixes
+
+
+def test_the_feeds_are_in_the_kernel_line_by_line(filtered: Filter, feeds: set[Prefix]) -> None:
+    filtered.hold(dict.fromkeys(feeds, RULES["drop"]))
+    assert in_kernel(filtered) == feeds
+
+
+@pytest.mark.parametrize("name", LEGIT)
+def test_legitimate_traffic_passes_but_for_listed_sources(
+    filtered: Filter, feeds: set[Prefix], corpus: Path, name: str
+) -> None:
+    filtered.hold(dict.fromkeys(feeds, RULES["drop"]))
+    captured = frames(corpus / "legit" / name)
+    counts = replay(filtered, captured, lookup(feeds))
+    assert counts.total() == len(captured) > 0
+    assert set(counts) <= {"NO_RULE", "DROPPED", *NEVER_DROPPED}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_is_dropped_to_the_last_packet_once_its_sources_are_rules(
+    filtered: Filter, corpus: Path, name: str
+) -> None:
+    captured = frames(corpus / "attack" / name)
+    sources = {packet.source for packet in map(read, captured) if packet.source}
+    prefixes = {Prefix(source, len(source) * 8) for source in sources}
+    filtered.hold(dict.fromkeys(prefixes, RULES["drop"]))
+    counts = replay(filtered, captured, lambda source: source in sources)
+    spared = sum(counts[reason] for reason in NEVER_DROPPED)
+    assert counts["DROPPED"] == len(captured) - spared > 0
+    hits = filtered.datapath.hits(filtered.image.entries.values())
+    assert sum(hit.packets for hit in hits) == counts["DROPPED"]
+    assert all(hit.packets for hit in hits) or spared, "each source was seen"
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_is_dropped_by_prefixes_around_half_of_its_sources(
+    filtered: Filter, corpus: Path, name: str
+) -> None:
+    captured = frames(corpus / "attack" / name)
+    sources = sorted({packet.source for packet in map(read, captured) if packet.source})
+    prefixes = {Prefix(s, len(s) * 8).widened(len(s) * 8 - 9) for s in sources[::2]}
+    filtered.hold(dict.fromkeys(prefixes, RULES["drop"]))
+    assert replay(filtered, captured, lookup(prefixes))["DROPPED"] > 0
+    assert filtered.counters()[Reason.FAULT].packets == 0

@@ -1,0 +1,121 @@
+"""Settings: what is unknown, malformed or dangerous is refused by name."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xdpctl import config
+from xdpctl.config import Settings
+from xdpctl.errors import ConfigError
+from xdpctl.policy import AUTOMATIC, Quota
+from xdpctl.prefix import parse_prefix
+
+
+def test_nothing_set_is_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert config.parse({}) == Settings()
+    monkeypatch.setattr(config, "DEFAULT_FILE", tmp_path / "none.toml")
+    assert config.load(None) == Settings()
+
+
+def test_a_file_is_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "xdpctl.toml"
+    path.write_text("""
+interfaces = ["eth0", "eth1"]
+protected = ["192.0.2.0/24", "2001:db8::1"]
+capacity = 1000
+state_dir = "/var/tmp/x"
+[listen]
+port = 0
+socket = "/run/x.sock"
+[origins.fastnetmon]
+max_rules = 10
+max_ttl = "1h30m"
+""")
+    settings = config.load(path)
+    assert settings.interfaces == ("eth0", "eth1")
+    assert settings.protected == (parse_prefix("192.0.2.0/24"), parse_prefix("2001:db8::1"))
+    assert settings.database == Path("/var/tmp/x/rules.sqlite")
+    assert settings.listen.socket == Path("/run/x.sock")
+    quota = settings.quotas()["fastnetmon"]
+    assert quota == Quota(10, AUTOMATIC.shortest_ipv4, AUTOMATIC.shortest_ipv6, 5400)
+
+
+def test_the_operator_may_fill_the_table_and_others_get_the_automatic_quota() -> None:
+    quotas = config.parse({"capacity": 7}).quotas()
+    assert quotas == {"operator": Quota(max_rules=7)}
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"interface": ["eth0"]}, "unknown setting interface; did you mean interfaces?"),
+        ({"listen": {"prot": 1}}, "listen.prot; did you mean listen.port?"),
+        ({"origins": {"x": {"max_rule": 1}}}, "did you mean origins.x.max_rules?"),
+        ({"zzz": 1}, "unknown setting zzz"),
+        ({"capacity": "many"}, "capacity must be of type int"),
+        ({"capacity": True}, "capacity must be of type int"),
+        ({"capacity": 0}, "capacity must be 1 to"),
+        ({"capacity": 4_000_001}, "capacity must be 1 to"),
+        ({"interfaces": "eth0"}, "interfaces must be a list of strings"),
+        ({"protected": [1]}, "protected must be a list of strings"),
+        ({"protected": ["192.0.2.1/24"]}, "write 192.0.2.0/24"),
+        ({"protect_found": 1}, "protect_found must be of type bool"),
+        ({"state_dir": 1}, "state_dir must be of type str"),
+        ({"listen": 1}, "expected a table"),
+        ({"listen": {"port": 65_536}}, "listen.port"),
+        ({"listen": {"tls_key": "/k"}}, "go together"),
+        ({"listen": {"host": "0.0.0.0"}}, "not loopback"),
+        ({"listen": {"host": "::"}}, "tls_certificate"),
+        ({"origins": {"No Name": {}}}, "not a name"),
+        ({"origins": {"x": 1}}, "expected a table"),
+        ({"origins": {"x": {"max_ttl": "soon"}}}, "origins.x.max_ttl"),
+        ({"origins": {"x": {"max_rules": "1"}}}, "origins.x.max_rules must be of type int"),
+    ],
+)
+def test_a_wrong_setting_is_named(data: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.parse(data)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "listen",
+    [
+        {"host": "::1"},
+        {"host": "localhost"},
+        {"host": "0.0.0.0", "port": 0},
+        {"host": "0.0.0.0", "tls_certificate": "/c", "tls_key": "/k"},
+    ],
+)
+def test_loopback_needs_no_certificate_and_others_may_have_one(listen: dict[str, Any]) -> None:
+    assert config.parse({"listen": listen}).listen.host == listen["host"]
+
+
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    with pytest.raises(ConfigError, match=r"x\.toml: No such file"):
+        config.load(path)
+    path.write_text("capacity = = 1")
+    with pytest.raises(ConfigError, match=r"x\.toml is not TOML"):
+        config.load(path)
+    path.write_text("capacity = 0")
+    with pytest.raises(ConfigError, match=r"x\.toml: capacity"):
+        config.load(path)
+
+
+def test_the_command_line_goes_before_the_file() -> None:
+    given = config.override(
+        config.parse({"interfaces": ["eth0"], "listen": {"port": 1}}),
+        interfaces=("eth1",),
+        state_dir=Path("/s"),
+        socket=Path("/x"),
+        port=0,
+    )
+    assert given.interfaces == ("eth1",)
+    assert given.state_dir == Path("/s")
+    assert (given.listen.socket, given.listen.port) == (Path("/x"), 0)
+    kept = config.override(given)
+    assert kept == given
+    with pytest.raises(ConfigError, match="listen.port"):
+        config.override(given, port=70_000)

@@ -1,0 +1,48 @@
+"""Lengths of time, read and shown."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xdpctl.durations import parse_duration, show_duration
+from xdpctl.errors import RuleError
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90),
+        ("0.5", 0.5),
+        ("15m", 900),
+        ("1h30m", 5400),
+        ("1.5h", 5400),
+        ("2d", 172_800),
+        ("1w", 604_800),
+    ],
+)
+def test_a_duration_is_seconds_or_numbers_with_units(text: str, seconds: float) -> None:
+    assert parse_duration(text, "ttl") == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "m", "-5", "1h 30m", "90x", "1h30", "1e3", "nan", "h1", "1,5"]
+)
+def test_anything_else_is_refused_with_the_field_and_examples(text: str) -> None:
+    with pytest.raises(RuleError) as caught:
+        parse_duration(text, "ttl")
+    assert caught.value.field == "ttl"
+    assert "1h30m" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (45, "45s"), (59.6, "1m"), (5400, "1h 30m"), (93_784, "1d 2h"), (604_800, "1w")],
+)
+def test_two_units_are_enough_to_look_at(seconds: float, text: str) -> None:
+    assert show_duration(seconds) == text
+
+
+@given(st.integers(1, 10**9))
+def test_what_is_shown_is_never_more_and_never_much_less(seconds: int) -> None:
+    shown = parse_duration(show_duration(seconds).replace(" ", ""), "ttl")
+    assert shown <= seconds < shown * 1.2 + 1
