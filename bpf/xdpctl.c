@@ -12,7 +12,7 @@
 
 /* Capacities, set by the loader from its configuration. */
 #ifndef SLOTS_MAX
-#define SLOTS_MAX 262144
+#define SLOTS_MAX 262146
 #endif
 #ifndef ENTRIES_MAX
 #define ENTRIES_MAX 524288

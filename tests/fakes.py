@@ -236,7 +236,6 @@ def ask(source: str, action: str = "drop", **more: object) -> Ask:
 
 
 def place(control: Controller, wanted: Ask, caller: Caller = ROOT) -> Added:
-    """Add a rule and wait for it."""
     return control.submit(lambda draft: add(draft, wanted, caller)).result(10)
 
 

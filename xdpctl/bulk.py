@@ -5,11 +5,11 @@ One line, one rule; a bad line is reported and takes no other with it.
 
 import csv
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from enum import StrEnum
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from xdpctl.durations import parse_duration
 from xdpctl.errors import RuleError

@@ -132,6 +132,8 @@ def _convert(name: str, value: Any, default: Any) -> Any:
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
             raise ConfigError(f"{name} must be a list of strings")
         return tuple(value) if name == "interfaces" else tuple(_prefix(v, name) for v in value)
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
     wanted: type = str if isinstance(default, Path) or default is None else type(default)
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise ConfigError(f"{name} must be of type {wanted.__name__}, not {value!r}")
@@ -152,9 +154,7 @@ def _quota(name: str, table: Any) -> Quota:
         if isinstance(values.get("max_ttl"), str):
             values["max_ttl"] = parse_duration(values["max_ttl"], f"origins.{name}.max_ttl")
     except RuleError as error:
-        raise ConfigError(f"{error}; {error.fix}") from error
-    if "max_ttl" in values:
-        values["max_ttl"] = float(values["max_ttl"])
+        raise ConfigError(f"{error.field}: {error}; {error.fix}") from error
     quota: Quota = _fill(AUTOMATIC, values, f"origins.{name}.")
     return quota
 

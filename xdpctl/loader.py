@@ -51,7 +51,7 @@ class Port:
 def compile_filter(capacity: int) -> Compiled:
     """The filter and its explain twin, for `capacity` rules."""
     slots = capacity + SlotNumber.FIRST
-    defines = {"SLOTS_MAX": slots, "ENTRIES_MAX": _HEADROOM * slots}
+    defines = {"SLOTS_MAX": slots, "ENTRIES_MAX": _HEADROOM * capacity}
     return compile_source("xdpctl.c", [PROGRAM, "explain"], defines)
 
 

@@ -1,9 +1,10 @@
 """What a rule is. Values only: no clock, no kernel, no file."""
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
 from zlib import crc32
+
+import msgspec
 
 from xdpctl.errors import RuleError
 from xdpctl.prefix import Prefix, parse_prefix
@@ -47,8 +48,7 @@ def check_name(name: str, field: str) -> str:
     return name
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True, gc=False):
     """A match and an action, who asked for it, and until when.
 
     `expires_ns` and `confirm_by_ns` are CLOCK_MONOTONIC, 0 for never. Until it is confirmed, a
@@ -97,4 +97,4 @@ class Rule:
         return (self.source, self.action, self.mode) == (other.source, other.action, other.mode)
 
     def but(self, **changes: object) -> Self:
-        return replace(self, **changes)  # type: ignore[arg-type]
+        return msgspec.structs.replace(self, **changes)

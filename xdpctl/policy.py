@@ -42,7 +42,7 @@ class Quota:
             )
 
 
-AUTOMATIC = Quota(max_rules=50_000, shortest_ipv4=16, shortest_ipv6=32, max_ttl=86400)
+AUTOMATIC = Quota(max_rules=50_000, shortest_ipv4=16, shortest_ipv6=32, max_ttl=86400.0)
 
 
 class Protection:
@@ -50,16 +50,18 @@ class Protection:
 
     def __init__(self, why: Mapping[Prefix, str]) -> None:
         self.why = dict(why)
-        self._shapes = sorted({(len(p.address), p.length) for p in why})
+        self._lengths: dict[int, list[int]] = {4: [], 16: []}  # by address size, ascending
+        for size, length in sorted({(len(p.address), p.length) for p in why}):
+            self._lengths[size].append(length)
 
     def over(self, prefix: Prefix) -> Prefix | None:
         """The widest protected prefix that covers all of `prefix`."""
-        size = len(prefix.address)
-        for other, length in self._shapes:
-            if other == size and length <= prefix.length:
-                candidate = prefix.widened(length)
-                if candidate in self.why:
-                    return candidate
+        for length in self._lengths[len(prefix.address)]:
+            if length > prefix.length:
+                break
+            candidate = prefix.widened(length)
+            if candidate in self.why:
+                return candidate
         return None
 
     def narrowest(self, prefix: Prefix) -> Prefix | None:
@@ -69,8 +71,8 @@ class Protection:
 
     def inside(self, prefix: Prefix) -> Iterator[Prefix]:
         """The protected prefixes that `prefix` covers."""
-        longest = max((n for size, n in self._shapes if size == len(prefix.address)), default=-1)
-        if prefix.length <= longest:
+        lengths = self._lengths[len(prefix.address)]
+        if lengths and prefix.length <= lengths[-1] and not prefix.exact:
             yield from (p for p in self.why if prefix.covers(p))
 
     def __eq__(self, other: object) -> bool:

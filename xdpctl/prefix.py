@@ -31,6 +31,8 @@ class Prefix(NamedTuple):
 
     def widened(self, length: int) -> "Prefix":
         """The prefix of that (shorter or equal) length around this one."""
+        if length == self.length:
+            return self
         bits = len(self.address) * 8
         number = int.from_bytes(self.address, "big") >> (bits - length) << (bits - length)
         return Prefix(number.to_bytes(len(self.address), "big"), length)
@@ -75,7 +77,7 @@ def parse_prefix(text: str, field: str = "match.source") -> Prefix:
         )
     if length == bits:
         return Prefix(address, bits)
-    prefix = Prefix(address, length).widened(length)
+    prefix = Prefix(address, bits).widened(length)
     if prefix.address != address:
         raise RuleError(
             f"{text!r} has host bits set, so it is unclear what is meant",

@@ -5,6 +5,8 @@ checks everything first, and stages nothing if it raises.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from xdpctl import policy
 from xdpctl.errors import CapacityError, NotFoundError, RoleError, RuleError, StaleError
 from xdpctl.model import CONFIRM_MAX, OPERATOR, TTL_MAX, Action, Mode, Rule, check_name
@@ -15,8 +17,7 @@ from xdpctl.tokens import Caller
 _REJECTS_SHOWN = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True, gc=False):
     """A rule as somebody asks for it; times are seconds from now, None for no end."""
 
     source: Prefix

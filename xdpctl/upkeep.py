@@ -1,6 +1,7 @@
 """What keeps the picture true while nobody asks: short steps between requests."""
 
 import logging
+import time
 from collections.abc import Iterator
 from itertools import islice
 
@@ -13,6 +14,7 @@ from xdpctl.state import Draft
 
 _STEP = 512
 _PAUSE_NS = 2_000_000_000  # between two rounds
+_SHARE = 20  # of the time, at most one part in so many goes into steps
 _STALE_MIN = 64  # entries gone after which a repaint is worth its time
 _CLOCK_STEP = 1.0  # seconds by which the wall clock must have jumped
 log = logging.getLogger("xdpctl.controller")
@@ -33,17 +35,20 @@ class Upkeep:
 
     def step(self) -> bool:
         """One short step, at most a few milliseconds; whether it ended a good round."""
-        if self._replica.clock.read().ns < self._not_before:
+        began = time.monotonic_ns()
+        if began < self._not_before:
             return False
+        pause = _PAUSE_NS
         try:
-            return next(self._steps)
+            ended = next(self._steps)
+            if not ended:
+                pause = (time.monotonic_ns() - began) * _SHARE
         except Exception:
             self._steps = self._rounds()
-            self._pause()
             raise
-
-    def _pause(self) -> None:
-        self._not_before = self._replica.clock.read().ns + _PAUSE_NS
+        finally:
+            self._not_before = time.monotonic_ns() + pause
+        return ended
 
     def _rounds(self) -> Iterator[bool]:
         while True:
@@ -54,7 +59,6 @@ class Upkeep:
             if self.probe:
                 self._replica.store.write({})  # raises while the store is in trouble
                 self.probe = False
-            self._pause()
             yield True
 
     def _sweep(self) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """Who is calling: a peer on the Unix socket, or a bearer token (RFC 6750) on TCP."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from typing import Annotated
 
@@ -11,7 +11,6 @@ from xdpctl.errors import AccessError
 from xdpctl.model import OPERATOR
 from xdpctl.prefix import Prefix, parse_address
 from xdpctl.tokens import Caller, Role, authenticate
-from xdpctl_api.context import context
 
 LOCAL = "local:"  # server.py names a Unix socket's peer "local:<user>"
 _FORWARDED_FOR = re.compile(r'for="?\[?([0-9A-Fa-f:.]+)\]?"?')
@@ -25,7 +24,7 @@ def caller(request: Request) -> Caller:
         scheme, _, secret = header.partition(" ")
         if scheme.lower() != "bearer":
             raise AccessError("the Authorization header must be: Bearer TOKEN")
-        controller = context(request).controller
+        controller = request.app.state.context.controller
         now = controller.clock.read().unix
         token = authenticate(secret.strip(), controller.state.tokens, now)
         address = None if peer.startswith(LOCAL) else _address(peer)
@@ -51,10 +50,11 @@ def _address(text: str) -> Prefix | None:
     return parse_address(str(mapped or address), "caller")
 
 
-def needs(role: Role) -> Callable[[Request], Caller]:
+def needs(role: Role) -> Callable[[Request], Awaitable[Caller]]:
     """A dependency: the caller, who has `role`."""
 
-    def dependency(request: Request) -> Caller:
+    # async, or FastAPI would send it to a thread of its own
+    async def dependency(request: Request) -> Caller:
         found = caller(request)
         found.require(role)
         return found

@@ -60,7 +60,7 @@ def _runs(pid: int) -> bool:
     return True
 
 
-def context(request: Request) -> Context:
+async def context(request: Request) -> Context:
     """The dependency that hands a route its context."""
     found: Context = request.app.state.context
     return found

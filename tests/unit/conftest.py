@@ -1,8 +1,16 @@
-"""A fresh kernel and a clock that stands still, for whoever asks."""
+"""A fresh kernel, a clock that stands still, and upkeep that never pauses."""
 
 import pytest
 
 from tests.fakes import FakeClock, FakeDatapath
+from xdpctl import upkeep
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Upkeep makes a step after every batch of jobs, so tests can count on it."""
+    monkeypatch.setattr(upkeep, "_PAUSE_NS", 0)
+    monkeypatch.setattr(upkeep, "_SHARE", 0)
 
 
 @pytest.fixture

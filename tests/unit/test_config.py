@@ -1,5 +1,6 @@
 """Settings: what is unknown, malformed or dangerous is refused by name."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,17 @@ socket = "/run/x.sock"
 [origins.fastnetmon]
 max_rules = 10
 max_ttl = "1h30m"
+[origins.suricata]
+max_ttl = 60
 """)
     settings = config.load(path)
     assert settings.interfaces == ("eth0", "eth1")
     assert settings.protected == (parse_prefix("192.0.2.0/24"), parse_prefix("2001:db8::1"))
     assert settings.database == Path("/var/tmp/x/rules.sqlite")
     assert settings.listen.socket == Path("/run/x.sock")
-    quota = settings.quotas()["fastnetmon"]
-    assert quota == Quota(10, AUTOMATIC.shortest_ipv4, AUTOMATIC.shortest_ipv6, 5400)
+    quotas = settings.quotas()
+    assert quotas["fastnetmon"] == replace(AUTOMATIC, max_rules=10, max_ttl=5400)
+    assert quotas["suricata"] == replace(AUTOMATIC, max_ttl=60)
 
 
 def test_the_operator_may_fill_the_table_and_others_get_the_automatic_quota() -> None:
@@ -117,5 +121,5 @@ def test_the_command_line_goes_before_the_file() -> None:
     assert (given.listen.socket, given.listen.port) == (Path("/x"), 0)
     kept = config.override(given)
     assert kept == given
-    with pytest.raises(ConfigError, match="listen.port"):
+    with pytest.raises(ConfigError, match=r"listen\.port"):
         config.override(given, port=70_000)

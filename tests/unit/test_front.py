@@ -23,7 +23,7 @@ def painted(family: int, prefixes: list[Prefix]) -> FrontArray:
 def prefixes(draw: st.DrawFn, size: int, shortest: int) -> Prefix:
     address = draw(st.binary(min_size=size, max_size=size))
     length = draw(st.integers(shortest, size * 8))
-    return Prefix(address, length).widened(length)
+    return Prefix(address, len(address) * 8).widened(length)
 
 
 @st.composite
@@ -51,7 +51,7 @@ def near(draw: st.DrawFn) -> Prefix:
     """A prefix that touches the first UNITS of NET."""
     length = draw(st.integers(16, 32))
     host = draw(st.integers(0, UNITS * 256 - 1))
-    return Prefix((NET + host).to_bytes(4, "big"), length).widened(length)
+    return Prefix((NET + host).to_bytes(4, "big"), 32).widened(length)
 
 
 @settings(deadline=None)

@@ -16,7 +16,7 @@ addresses = st.one_of(st.binary(min_size=4, max_size=4), st.binary(min_size=16, 
 def prefixes(draw: st.DrawFn) -> Prefix:
     address = draw(addresses)
     length = draw(st.integers(0, len(address) * 8))
-    return Prefix(address, length).widened(length)
+    return Prefix(address, len(address) * 8).widened(length)
 
 
 @given(prefixes())

@@ -1,0 +1,115 @@
+"""The chain of records: nothing in it can be changed, removed, slipped in or swapped unseen."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xdpctl.audit import START, Chain, Event, verify
+
+texts = st.text(max_size=8)
+events = st.builds(
+    Event, texts, texts, texts, st.dictionaries(texts, st.one_of(texts, st.none(), st.integers()))
+)
+
+
+def written(*batches: list[Event]) -> list[bytes]:
+    chain, records = Chain(None), []
+    for unix, batch in enumerate(batches):
+        fresh = chain.append(batch, float(unix))
+        chain.commit(fresh)
+        records += fresh
+    return records
+
+
+def some(count: int) -> list[bytes]:
+    return written([Event("root", "rule.add", f"10.0.0.{n}_32", {"n": n}) for n in range(count)])
+
+
+@given(st.lists(st.lists(events, max_size=4), max_size=4))
+def test_what_was_written_in_order_verifies(batches: list[list[Event]]) -> None:
+    records = written(*batches)
+    verdict = verify(records)
+    assert verdict.problem is None
+    assert verdict.records == sum(map(len, batches))
+    assert verdict.last_hash == (json.loads(records[-1])["hash"] if records else START)
+
+
+def test_a_record_says_who_did_what_when() -> None:
+    (record,) = map(json.loads, written([Event("root", "rule.add", "x", {"ttl": 60})]))
+    assert record["sequence"] == 1
+    assert record["previous"] == START
+    assert (record["actor"], record["action"], record["subject"]) == ("root", "rule.add", "x")
+    assert record["at"] == "1970-01-01T00:00:00.000+00:00"
+    assert record["detail"] == {"ttl": 60}
+
+
+@given(st.integers(0, 6), st.sampled_from(["at", "actor", "action", "subject", "detail"]))
+def test_a_changed_record_is_found(index: int, field: str) -> None:
+    records = some(7)
+    record = json.loads(records[index])
+    record[field] = {"forged": True} if field == "detail" else "forged"
+    records[index] = json.dumps(record).encode()
+    verdict = verify(records)
+    assert verdict.problem == f"record {index + 1} was changed after it was written"
+    assert verdict.records == index
+
+
+@given(st.integers(0, 5))
+def test_a_removed_record_is_found(index: int) -> None:
+    records = some(7)
+    del records[index]
+    assert verify(records).problem == f"record {index + 1} is missing: {index + 2} follows"
+
+
+@given(st.integers(0, 5))
+def test_swapped_records_are_found(index: int) -> None:
+    records = some(7)
+    records[index], records[index + 1] = records[index + 1], records[index]
+    assert "is missing" in (verify(records).problem or "")
+
+
+@given(st.integers(0, 6))
+def test_an_inserted_record_is_found_even_if_it_is_well_made(index: int) -> None:
+    records = some(7)
+    before = records[index - 1] if index else None
+    (forged,) = Chain(before).append([Event("nobody", "rule.remove", "x", {})], 0.0)
+    assert verify([*records[:index], forged, *records[index:]]).problem
+
+
+def test_a_record_whose_hash_was_made_anew_breaks_at_the_next() -> None:
+    records = some(3)
+    (records[1],) = Chain(records[0]).append([Event("nobody", "x", "y", {})], 0.0)
+    assert verify(records).problem == "record 3 was changed after it was written"
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"{}", b"\xff", b"null", b'{"sequence": 3}'])
+def test_an_unreadable_record_is_found(raw: bytes) -> None:
+    records = some(3)
+    records[2] = raw
+    verdict = verify(records)
+    assert verdict.problem == "the record after 2 is unreadable"
+    assert verdict.records == 2
+
+
+def test_a_cut_tail_shows_in_the_last_hash() -> None:
+    records = some(3)
+    assert verify(records[:2]).problem is None
+    assert verify(records[:2]).last_hash != verify(records).last_hash
+
+
+def test_a_chain_goes_on_where_the_last_one_stopped() -> None:
+    records = some(2)
+    chain = Chain(records[-1])
+    records += chain.append([Event("root", "x", "y", {})], 9.0)
+    assert verify(records).problem is None
+
+
+def test_what_was_not_committed_is_numbered_again() -> None:
+    chain = Chain(None)
+    lost = chain.append([Event("root", "lost", "", {})], 0.0)
+    kept = chain.append([Event("root", "kept", "", {})], 0.0)
+    chain.commit(kept)
+    assert lost != kept
+    assert verify(kept).problem is None

@@ -1,0 +1,158 @@
+"""Lists as people and feeds have them; a bad line is told by number and takes no other along."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xdpctl.bulk import Format, Parser
+from xdpctl.errors import RuleError
+from xdpctl.model import Action, Mode
+from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.rules import Ask
+
+DEFAULTS = Ask(Prefix(bytes(4), 0), Action.DROP, Mode.MONITOR, 60.0, None, "feed", ("a",))
+
+
+def parse(kind: Format, text: str | bytes) -> list[tuple[int, Ask | RuleError]]:
+    raw = text.encode() if isinstance(text, str) else text
+    return [(number, ask) for number, _, ask in Parser(kind, DEFAULTS).feed(raw.split(b"\n"))]
+
+
+def good(kind: Format, text: str | bytes) -> list[Ask]:
+    asks = [ask for _, ask in parse(kind, text)]
+    assert all(isinstance(ask, Ask) for ask in asks), asks
+    return asks  # type: ignore[return-value]
+
+
+def sources(asks: list[Ask]) -> list[str]:
+    return [str(ask.source) for ask in asks]
+
+
+def test_plain_lines_are_prefixes_with_the_defaults() -> None:
+    asks = good(Format.PLAIN, "10.0.0.1\n2001:db8::/32\n")
+    assert sources(asks) == ["10.0.0.1/32", "2001:db8::/32"]
+    assert {(a.action, a.mode, a.ttl, a.reason, a.tags) for a in asks} == {
+        (Action.DROP, Mode.MONITOR, 60.0, "feed", ("a",))
+    }
+
+
+def test_plain_lists_of_feeds_are_read_with_their_comments() -> None:
+    feed = "# a\n; Spamhaus\n\n10.0.0.0/8 ; SBL1\n10.0.0.1 # why\n10.0.0.2, x\n  10.0.0.4\t"
+    kinds = parse(Format.PLAIN, feed)
+    assert [number for number, _ in kinds] == [4, 5, 6, 7]
+    shown = ["10.0.0.0/8", "10.0.0.1/32", "10.0.0.2/32", "10.0.0.4/32"]
+    assert sources(good(Format.PLAIN, feed)) == shown
+
+
+@pytest.mark.parametrize("kind", Format)
+def test_a_byte_order_mark_and_crlf_do_not_matter(kind: Format) -> None:
+    head = "source\r\n" if kind is Format.CSV else ""
+    line = '{"match": {"source": "10.0.0.1"}}' if kind is Format.NDJSON else "10.0.0.1"
+    assert sources(good(kind, f"\ufeff{head}{line}\r\n\r\n{line}\r\n")) == ["10.0.0.1/32"] * 2
+
+
+@pytest.mark.parametrize("kind", Format)
+def test_bad_lines_are_told_by_number(kind: Format) -> None:
+    lines: list[bytes] = {
+        Format.PLAIN: [b"10.0.0.1", b"nonsense", b"10.0.0.1/8", b"\xff\xfe", b"10.0.0.2"],
+        Format.CSV: [b"source", b"nonsense", b"10.0.0.1/8", b"\xff\xfe", b"10.0.0.2"],
+        Format.NDJSON: [
+            b'{"match": {"source": "10.0.0.1"}}',
+            b"{",
+            b'{"match": {"source": "10.0.0.1/8"}}',
+            b"\xff\xfe",
+            b'{"match": {"source": "10.0.0.2"}}',
+        ],
+    }[kind]
+    found = parse(kind, b"\n".join(lines))
+    assert [number for number, ask in found if isinstance(ask, RuleError)] == [2, 3, 4]
+    assert sources([found[-1][1]]) == ["10.0.0.2/32"]  # type: ignore[list-item]
+
+
+def test_what_is_not_utf8_says_so() -> None:
+    ((_, error),) = parse(Format.PLAIN, b"10.0.0.1 caf\xe9")
+    assert "UTF-8" in str(error)
+
+
+def test_csv_columns_come_in_any_order_and_empty_cells_take_the_default() -> None:
+    text = (
+        'Action, source ,tags,ttl,reason,mode\naccept,10.0.0.1,x y,1h,"a, b",enforce\n,10.0.0.2,,,,'
+    )
+    first, second = good(Format.CSV, text)
+    assert (first.action, first.mode, first.ttl) == (Action.ACCEPT, Mode.ENFORCE, 3600)
+    assert (first.reason, first.tags) == ("a, b", ("x", "y"))
+    assert second == good(Format.PLAIN, "10.0.0.2")[0]
+
+
+@pytest.mark.parametrize("header", ["address,action", "source,colour", "10.0.0.1,drop"])
+def test_csv_without_a_header_of_ours_says_which_columns_there_are(header: str) -> None:
+    (_, error), *_ = parse(Format.CSV, f"{header}\n10.0.0.1,drop")
+    assert isinstance(error, RuleError)
+    assert "action, mode, ttl, reason, tags" in error.fix
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        ("10.0.0.1,burn,,", "action"),
+        ("10.0.0.1,drop,soon,", "ttl"),
+        ("10.0.0.1,drop,0,", "ttl"),
+        ("10.0.0.1,drop,,No.Name!", "tags"),
+        (",drop,,", "match.source"),
+        ('10.0.0.1,"drop,,', ""),
+    ],
+)
+def test_a_bad_csv_cell_is_named(row: str, field: str) -> None:
+    ((number, error),) = parse(Format.CSV, f"source,action,ttl,tags\n{row}")
+    assert number == 2
+    assert isinstance(error, RuleError)
+    assert error.field == field
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"match": {"source": "10.0.0.1"}, "acton": "drop"}',
+        '{"match": {"source": "10.0.0.1", "port": 53}}',
+        '{"match": {"source": "10.0.0.1"}, "action": "burn"}',
+        '{"match": {"source": "10.0.0.1"}, "ttl": -1}',
+        '{"match": {"source": "10.0.0.1"}, "ttl": true}',
+        '{"match": {"source": "10.0.0.1"}, "tags": ["No Name"]}',
+        '{"match": "10.0.0.1"}',
+        '{"source": "10.0.0.1"}',
+        '"10.0.0.1"',
+        "null",
+    ],
+)
+def test_ndjson_of_another_shape_is_refused(line: str) -> None:
+    ((_, error),) = parse(Format.NDJSON, line)
+    assert isinstance(error, RuleError)
+
+
+@given(
+    st.sampled_from(Action),
+    st.sampled_from(Mode),
+    st.one_of(st.none(), st.floats(0.001, 1e8), st.sampled_from(["15m", "1h30m", "2d"])),
+    st.text(max_size=60),
+)
+def test_ndjson_says_all_that_a_rule_may(
+    action: Action, mode: Mode, ttl: float | str | None, reason: str
+) -> None:
+    body = {"match": {"source": "10.0.0.1"}, "action": action, "mode": mode, "reason": reason}
+    if ttl is not None:
+        body["ttl"] = ttl
+    (ask,) = good(Format.NDJSON, json.dumps({**body, "tags": ["x"]}))
+    assert (ask.action, ask.mode, ask.reason, ask.tags) == (action, mode, reason, ("x",))
+    assert ask.source == parse_prefix("10.0.0.1")
+    known = {None: 60.0, "15m": 900, "1h30m": 5400, "2d": 172_800}
+    assert ask.ttl == (known[ttl] if ttl is None or isinstance(ttl, str) else ttl)
+
+
+@given(st.lists(st.binary(max_size=40), max_size=20), st.sampled_from(Format))
+def test_no_bytes_whatever_break_the_parser(lines: list[bytes], kind: Format) -> None:
+    for number, text, outcome in Parser(kind, DEFAULTS).feed(lines):
+        assert 1 <= number <= len(lines)
+        assert isinstance(text, str)
+        assert isinstance(outcome, Ask | RuleError)
