@@ -61,11 +61,16 @@ enum front {
 	FRONT6_UNITS_LOG2 = 22,
 };
 
+/* One word, stored and loaded whole: a packet never sees half of a change. */
 struct slot {
-	__u8 action;
-	__u8 mode;
-	__u8 pad[6];
-	__u64 expires_ns; /* CLOCK_MONOTONIC; 0: never */
+	__u64 word; /* action, mode, and when it ends: CLOCK_MONOTONIC in ns, 0 for never */
+};
+
+/* The low bits of the word; what is left is the time, a multiple of 8 ns. */
+enum word {
+	WORD_ACTION = 3,
+	WORD_MODE_SHIFT = 2,
+	WORD_FLAGS = 7,
 };
 
 struct hits {

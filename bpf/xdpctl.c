@@ -32,7 +32,7 @@ struct address6 {
 };
 BPF_F_TABLE("hash", struct address6, u32, exact6, ENTRIES_MAX, NO_PREALLOC);
 BPF_F_TABLE("lpm_trie", struct prefix6, struct covering, prefixes6, ENTRIES_MAX, NO_PREALLOC);
-BPF_F_TABLE("array", u32, struct slot, slots, SLOTS_MAX, 0);
+BPF_F_TABLE("array", u32, struct slot, slots, SLOTS_MAX, MMAPABLE);
 BPF_F_TABLE("percpu_array", u32, struct hits, hits, SLOTS_MAX, 0);
 BPF_F_TABLE("percpu_array", u32, struct hits, counters, REASON_MAX, 0);
 BPF_F_TABLE("array", u32, struct control, controls, 1, 0);
@@ -64,13 +64,16 @@ static __always_inline void record(struct explanation *explanation, u32 number)
 static __always_inline enum reason judge(u32 number, u64 bytes, struct explanation *explanation)
 {
 	struct slot *slot = slots.lookup(&number);
+	u64 word, expires_ns;
 	struct hits *hit;
 
 	if (!slot)
 		return REASON_FAULT;
-	if (slot->action == ACTION_NONE)
+	word = *(volatile u64 *)&slot->word;
+	expires_ns = word & ~(u64)WORD_FLAGS;
+	if ((word & WORD_ACTION) == ACTION_NONE)
 		return REASON_NONE;
-	if (slot->expires_ns && slot->expires_ns <= coarse_ns())
+	if (expires_ns && expires_ns <= coarse_ns())
 		return REASON_NONE;
 	if (explanation) {
 		record(explanation, number);
@@ -80,11 +83,11 @@ static __always_inline enum reason judge(u32 number, u64 bytes, struct explanati
 			return REASON_FAULT;
 		add(hit, bytes);
 	}
-	if (slot->mode == MODE_MONITOR)
+	if ((word & WORD_FLAGS) >> WORD_MODE_SHIFT == MODE_MONITOR)
 		return REASON_NONE;
 	if (number == SLOT_PROTECTED)
 		return REASON_PROTECTED;
-	return slot->action == ACTION_DROP ? REASON_DROPPED : REASON_ACCEPTED;
+	return (word & WORD_ACTION) == ACTION_DROP ? REASON_DROPPED : REASON_ACCEPTED;
 }
 
 static __always_inline u32 front_bits(u64 word, u32 unit)

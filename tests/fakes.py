@@ -63,7 +63,7 @@ class FakeDatapath:
     def __init__(self, capacity: int = 16) -> None:
         self.capacity = capacity
         self.tables: dict[str, dict[bytes, bytes]] = {name: {} for name in TABLES}
-        self.slot_values = [bytes(Slot.size())] * (capacity + SlotNumber.FIRST)
+        self.slot_values = [bytes(Slot.SIZE)] * (capacity + SlotNumber.FIRST)
         self.slot_values[SlotNumber.PROTECTED] = PROTECTED.value
         self.hit_values: dict[int, bytes] = {}
         self.fronts = {f: FrontArray(f, bytearray(size)) for f, size in FRONT_BYTES.items()}

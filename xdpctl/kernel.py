@@ -1,6 +1,7 @@
 """The datapath on pinned maps; needs neither root nor bcc, only the right to open the pins."""
 
 import mmap
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -21,6 +22,7 @@ from xdpctl.wire import (
     Prefix4,
     Prefix6,
     Reason,
+    Slot,
     SlotNumber,
     total_hits,
 )
@@ -48,10 +50,17 @@ class PinnedDatapath:
                 f"the pinned maps under {pins.root} cannot be opened ({error.strerror}); "
                 "is the loader running, and may this user read them?"
             ) from error
+        # 64-bit words of the map's own memory: storing one is atomic
+        self._slots = memoryview(self._map_slots()).cast("Q")
         self.capacity = self._maps["slots"].shape.max_entries - SlotNumber.FIRST
         self._cpus = self._maps["hits"].value_bytes // Hits.size()
         self._explaining = Lock()
         self._shadows: dict[int, FrontArray] = {}
+
+    def _map_slots(self) -> mmap.mmap:
+        slots = self._maps["slots"]
+        size = slots.shape.max_entries * Slot.SIZE
+        return mmap.mmap(slots.fd, (size + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE)
 
     def _map_front(self, family: int) -> FrontArray:
         fd = self._maps[f"front{family}"].fd
@@ -68,9 +77,8 @@ class PinnedDatapath:
         return int.from_bytes(value[:4], "little") if value else None
 
     def slots(self, first: int, count: int) -> list[bytes]:
-        slots = self._maps["slots"]
-        numbers = range(first, min(first + count, slots.shape.max_entries))
-        return [slots.get(number.to_bytes(4, "little")) or b"" for number in numbers]
+        raw = self._slots[first : first + count].tobytes()
+        return [raw[at : at + Slot.SIZE] for at in range(0, len(raw), Slot.SIZE)]
 
     def apply(self, plan: Plan) -> None:
         self._mark(plan.marks)
@@ -85,6 +93,11 @@ class PinnedDatapath:
                 self._shadows[family].mark(chosen)
 
     def _write(self, table: str, deletes: bool, run: list[Write]) -> None:
+        if table == "slots":
+            for _, key, value in run:
+                number = int.from_bytes(key, "little")
+                self._slots[number] = int.from_bytes(value or b"", sys.byteorder)
+            return
         target = self._maps[table]
         if len(run) < _BATCH_FROM:
             for write in run:

@@ -53,7 +53,7 @@ class ControlPlane:
             group=group,
             extra_groups=[],
             # so that a killed `xdpctl run` leaves no control plane that blocks the next one
-            preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
+            preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
         )
 
     def keep(self) -> None:

@@ -17,6 +17,8 @@ from xdpctl.config import Listen
 from xdpctl.errors import ConfigError
 from xdpctl_api.auth import LOCAL
 
+_FINISH_SECONDS = 5  # for open requests, when told to stop
+
 
 class LocalProtocol(HttpToolsProtocol):
     """Names the peer of a Unix socket by its user, as SO_PEERCRED tells (unix(7))."""
@@ -68,6 +70,7 @@ def _server(app: FastAPI, local: bool, listen: Listen) -> Server:
         log_level="warning",
         access_log=False,
         server_header=False,
+        timeout_graceful_shutdown=_FINISH_SECONDS,
         ssl_certfile=None if local else listen.tls_certificate,
         ssl_keyfile=None if local else listen.tls_key,
         ssl_ca_certs=None if local or not listen.tls_client_ca else str(listen.tls_client_ca),

@@ -103,13 +103,13 @@ def test_what_somebody_changes_in_the_maps_is_repaired_and_audited(box: Box) -> 
     assert meddler.delete(parse_prefix("203.0.113.7").address)
     meddler.put(parse_prefix("198.51.100.9").address, (2).to_bytes(4, "little"))
     slots = bpf.open_map(box.pins.map("slots"))
-    slots.put(before["2001:db8::/48"].to_bytes(4, "little"), bytes(16))
+    slots.put(before["2001:db8::/48"].to_bytes(4, "little"), bytes(8))
     assert eventually(
         lambda: set(in_kernel(box)) == set(before) and bool(audited(box, "kernel.repair"))
     )
     drop = slots.get(in_kernel(box)["2001:db8::/48"].to_bytes(4, "little"))
     assert drop is not None
-    assert drop[0] == 2
+    assert drop[0] & 3 == 2
 
 
 @pytest.mark.parametrize("delay", [0.05, 0.15, 0.3, 0.6])

@@ -99,7 +99,8 @@ class Generator:
             if per_second is not None and sent > per_second * elapsed:
                 time.sleep(0.001)
                 continue
-            count = min(_CHUNK, packets - sent, (per_second or _CHUNK) // 20 + 1)
+            most = per_second // 20 + 1 if per_second else _CHUNK
+            count = min(_CHUNK, packets - sent, most)
             bpf.run_program(self.flood_fd, self.frame, count, bpf.F_TEST_XDP_LIVE_FRAMES, batch=64)
             sent += count
         return Sent(sent, time.monotonic() - start)
