@@ -4,6 +4,7 @@ One line, one rule; a bad line is reported and takes no other with it.
 """
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from typing import TypeVar
@@ -47,6 +48,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     tags: tuple[str, ...] | None = None
 
 
+_COMMENT = re.compile(r"[\s,;#]")
 _decoder = msgspec.json.Decoder(_Line)
 
 
@@ -88,7 +90,7 @@ class Parser:
         return Ask(source, d.action, d.mode, d.ttl, d.confirm_within, d.reason, d.tags)
 
     def _plain(self, text: str) -> Ask:
-        return self._ask(parse_prefix(text.split(None, 1)[0].rstrip(";,#")))
+        return self._ask(parse_prefix(_COMMENT.split(text, maxsplit=1)[0]))
 
     def _csv(self, text: str) -> Ask | None:
         try:

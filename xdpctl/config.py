@@ -81,9 +81,11 @@ def parse(data: Mapping[str, Any]) -> Settings:
     """From TOML's tables; unknown settings are errors."""
     flat = dict(data)
     listen = _fill(Listen(), flat.pop("listen", {}), "listen.")
-    origins = {name: _quota(name, t) for name, t in _table(flat.pop("origins", {})).items()}
-    settings = replace(_fill(Settings(), flat, ""), listen=listen, origins=origins)
-    return _checked(settings)
+    tables = _table(flat.pop("origins", {}))
+    settings = replace(_fill(Settings(), flat, ""), listen=listen)
+    bases = settings.quotas()
+    origins = {name: _quota(name, t, bases.get(name, AUTOMATIC)) for name, t in tables.items()}
+    return _checked(replace(settings, origins=origins))
 
 
 def override(
@@ -132,7 +134,7 @@ def _convert(name: str, value: Any, default: Any) -> Any:
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
             raise ConfigError(f"{name} must be a list of strings")
         return tuple(value) if name == "interfaces" else tuple(_prefix(v, name) for v in value)
-    if isinstance(default, float) and type(value) is int:
+    if name.endswith("max_ttl") and isinstance(value, int | float) and value is not True:
         return float(value)
     wanted: type = str if isinstance(default, Path) or default is None else type(default)
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
@@ -147,7 +149,7 @@ def _prefix(text: str, name: str) -> Prefix:
         raise ConfigError(f"{name}: {error}; {error.fix}") from error
 
 
-def _quota(name: str, table: Any) -> Quota:
+def _quota(name: str, table: Any, base: Quota) -> Quota:
     try:
         check_name(name, f"origins.{name}")
         values = dict(_table(table))
@@ -155,13 +157,24 @@ def _quota(name: str, table: Any) -> Quota:
             values["max_ttl"] = parse_duration(values["max_ttl"], f"origins.{name}.max_ttl")
     except RuleError as error:
         raise ConfigError(f"{error.field}: {error}; {error.fix}") from error
-    quota: Quota = _fill(AUTOMATIC, values, f"origins.{name}.")
+    quota: Quota = _fill(base, values, f"origins.{name}.")
+    for setting, most in (
+        ("max_rules", _CAPACITY_MAX),
+        ("shortest_ipv4", 32),
+        ("shortest_ipv6", 128),
+    ):
+        if not 0 <= getattr(quota, setting) <= most:
+            raise ConfigError(f"origins.{name}.{setting} must be 0 to {most}")
+    if quota.max_ttl is not None and quota.max_ttl <= 0:
+        raise ConfigError(f"origins.{name}.max_ttl must be above 0")
     return quota
 
 
 def _checked(settings: Settings) -> Settings:
     if not 1 <= settings.capacity <= _CAPACITY_MAX:
         raise ConfigError(f"capacity must be 1 to {_CAPACITY_MAX}, not {settings.capacity}")
+    if settings.bulk_max_bytes < 1:
+        raise ConfigError(f"bulk_max_bytes must be above 0, not {settings.bulk_max_bytes}")
     listen = settings.listen
     if not 0 <= listen.port <= 65535:
         raise ConfigError(f"listen.port must be 0 (off) to 65535, not {listen.port}")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from xdpctl.audit import Event
 from xdpctl.clock import Clock
 from xdpctl.datapath import Datapath
-from xdpctl.errors import CapacityError, XdpctlError
+from xdpctl.errors import XdpctlError
 from xdpctl.plan import Image
 from xdpctl.policy import Protection, Quota
 from xdpctl.prefix import Prefix
@@ -22,16 +22,17 @@ from xdpctl.upkeep import Upkeep
 from xdpctl.wire import Hits
 
 _BATCH_MAX = 256
+_NEARLY_FULL = 16_384  # more than one batch can add
 _IDLE_SECONDS = 0.02
 T = TypeVar("T")
 log = logging.getLogger("xdpctl.controller")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Job:
     operation: Callable[[Draft], Any]
     future: Future[Any]
-    retried: bool = False
+    alone: bool = False  # done when the operation is, whatever becomes of its batch
 
 
 class Controller:
@@ -75,9 +76,14 @@ class Controller:
 
     def submit(self, operation: Callable[[Draft], T]) -> "Future[T]":
         """Done when the result is durable and in the kernel, or failed with the error."""
-        future: Future[T] = Future()
-        self._jobs.put(_Job(operation, future))
-        return future
+        return self._put(_Job(operation, Future()))
+
+    def _put(self, job: _Job) -> "Future[Any]":
+        if self._stopping:
+            job.future.set_exception(XdpctlError("the control plane is stopping"))
+        else:
+            self._jobs.put(job)
+        return job.future
 
     def hits(self, source: Prefix) -> Hits:
         """What the rule on `source` has hit so far."""
@@ -90,8 +96,7 @@ class Controller:
             before = self.state.protection
             if before == protection:
                 return
-            self.state.protection = protection
-            self._replica.settle(self.clock.read())
+            self._replica.protect(protection)
             came = {str(p): why for p, why in protection.why.items() if p not in before.why}
             gone = [str(p) for p in before.why if p not in protection.why]
             draft.note("xdpctl", "protection.change", "", came=came, gone=gone)
@@ -105,7 +110,7 @@ class Controller:
             self.datapath.set_bypass(on)
             return self._replica.record(Event(actor, "bypass.on" if on else "bypass.off", "", {}))
 
-        return self.submit(operation)
+        return self._put(_Job(operation, Future(), alone=True))
 
     # The rest runs in the controller's own thread.
 
@@ -134,8 +139,7 @@ class Controller:
         try:
             job = self._jobs.get(timeout=_IDLE_SECONDS)
             while job is not None and len(jobs) < _BATCH_MAX:
-                # a caller that left cancelled its future
-                if job.retried or job.future.set_running_or_notify_cancel():
+                if job.future.set_running_or_notify_cancel():  # no, if its caller left
                     jobs.append(job)
                 job = self._jobs.get_nowait()
             if job is not None:
@@ -145,30 +149,34 @@ class Controller:
         return jobs
 
     def _serve(self, jobs: list[_Job]) -> None:
-        draft = Draft(self.state, self.clock.read())
         served: list[tuple[_Job, Any]] = []
         try:
+            self._make_room()
+            draft = Draft(self.state, self.clock.read())
             for job in jobs:
                 try:
-                    served.append((job, job.operation(draft)))
-                except CapacityError as error:
-                    self._retry(job, error)
+                    result = job.operation(draft)
                 except XdpctlError as error:
                     job.future.set_exception(error)
+                    continue
+                if job.alone:
+                    job.future.set_result(result)
+                served.append((job, result))
             self._replica.commit(draft)
         except Exception as error:
             self._troubled(error)
             for job in jobs:
-                if not (job.retried or job.future.done()):
+                if not job.future.done():
                     job.future.set_exception(error)
             return
         for job, result in served:
-            job.future.set_result(result)
+            if not job.alone:
+                job.future.set_result(result)
 
-    def _retry(self, job: _Job, error: CapacityError) -> None:
-        """Expired rules still hold room until they are swept."""
-        if job.retried or not self._upkeep.sweep_now():
-            job.future.set_exception(error)
-        else:
-            job.retried = True
-            self._jobs.put(job)
+    def _make_room(self) -> None:
+        """Expired rules hold room until they are swept."""
+        if self.state.room < _NEARLY_FULL:
+            try:
+                self._upkeep.sweep_now()
+            except XdpctlError as error:
+                self._troubled(error)

@@ -13,18 +13,21 @@ from xdpctl.datapath import Datapath
 from xdpctl.errors import DatapathError, StoreError, XdpctlError
 from xdpctl.model import Rule
 from xdpctl.plan import Image, Target, differences, transition
+from xdpctl.policy import Protection
 from xdpctl.prefix import Prefix
-from xdpctl.records import RULES, TOKENS, decode, encode, rule_key, source_of
+from xdpctl.records import RULES, TOKENS, decode, source_of
 from xdpctl.state import Draft, State
 from xdpctl.store import Change, Cursor, Reset, Store, Synced
 from xdpctl.tokens import Token
-from xdpctl.wire import Hits
+from xdpctl.wire import Hits, SlotNumber
 
 log = logging.getLogger("xdpctl.controller")
 
 
 class Replica:
-    """`stale` counts entries that went since the front was last repainted."""
+    """`stale` counts entries that went since the front was last repainted; `unsettled`: the kernel
+    refused something, so a round of upkeep has to bring everything to where it should be.
+    """
 
     def __init__(self, store: Store, datapath: Datapath, state: State, clock: Clock) -> None:
         self.store = store
@@ -32,6 +35,7 @@ class Replica:
         self.state = state
         self.clock = clock
         self.stale = 0
+        self.unsettled = False
         self._chain = Chain(store.last_audit())
         self._cursor: Cursor | None = None
         self._ours: dict[str, tuple[bytes | None, Prefix, Rule | None]] = {}
@@ -40,7 +44,7 @@ class Replica:
         """Store a draft with its audit records, then apply it; if the kernel refuses, undo it."""
         if not draft:
             return
-        before, changes = draft.before(), draft.changes()
+        back, changes = draft.way_back(), draft.changes()
         self._write(changes, draft.events, draft.now)
         sources = zip(changes, draft.rules.items(), strict=False)
         self._ours = {key: (changes[key], source, rule) for key, (source, rule) in sources}
@@ -48,10 +52,8 @@ class Replica:
             self.follow()
         except DatapathError as error:
             log.error("undoing a change that the kernel refused: %s", error)
-            undone = Event("xdpctl", "rule.undo", "", {"rules": len(before), "why": str(error)})
-            back = {rule_key(s): encode(r, draft.now) if r else None for s, r in before.items()}
-            self._write(back, [undone], draft.now)
-            self.resync()
+            undone = Event("xdpctl", "rule.undo", "", {"rules": len(back.rules), "why": str(error)})
+            self._write(back.changes(), [undone], draft.now)
             self.follow()
             raise
         finally:
@@ -121,6 +123,7 @@ class Replica:
         try:
             self.datapath.apply(plan)
         except DatapathError:
+            self.unsettled = True
             self.resync()
             raise
         image.commit(plan)
@@ -128,18 +131,29 @@ class Replica:
 
     def settle(self, now: Now) -> dict[Prefix, Target | None]:
         """Bring everything to where it should be; what differed."""
+        self.unsettled = True
         differing = differences(self.state.desired(now.ns), self.state.image)
         self.apply(differing, now)
+        self.unsettled = False
         return differing
+
+    def protect(self, protection: Protection) -> None:
+        """Let these prefixes be the protected ones; as before if the kernel refuses."""
+        before, self.state.protection = self.state.protection, protection
+        try:
+            self.settle(self.clock.read())
+        except XdpctlError:
+            self.state.protection = before
+            raise
 
     def resync(self) -> None:
         """Read what the kernel really holds."""
         entries = {prefix: slot for batch in self.datapath.scan() for prefix, slot in batch}
-        highest = max(entries.values(), default=1)
+        highest = max((SlotNumber.PROTECTED, *entries.values()))
         slots = self.datapath.slots(0, highest + 1)
         self.state.image = Image.adopt(self.datapath.capacity, entries, slots)
 
     def hits(self, source: Prefix) -> Hits:
         """What the rule on `source` has hit so far."""
-        slot = self.state.image.entries.get(source)
-        return self.datapath.hits([slot])[0] if slot else Hits(0, 0)
+        slot = self.state.image.entries.get(source, SlotNumber.NONE)
+        return self.datapath.hits([slot])[0] if slot >= SlotNumber.FIRST else Hits(0, 0)

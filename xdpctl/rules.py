@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 import msgspec
 
 from xdpctl import policy
-from xdpctl.errors import CapacityError, NotFoundError, RoleError, RuleError, StaleError
+from xdpctl.errors import (
+    CapacityError,
+    LockoutError,
+    NotFoundError,
+    RoleError,
+    RuleError,
+    StaleError,
+)
 from xdpctl.model import CONFIRM_MAX, OPERATOR, TTL_MAX, Action, Mode, Rule, check_name
 from xdpctl.prefix import Prefix
 from xdpctl.state import Draft
@@ -105,6 +112,24 @@ def _guard(draft: Draft, rule: Rule, caller: Caller) -> list[str]:
     return policy.guard(rule, protection, address, accepted)
 
 
+def _keep_caller(draft: Draft, rule: Rule, caller: Caller) -> None:
+    """LockoutError if without this accept a drop around it would hit whoever asks."""
+    address = caller.address
+    if rule.action is not Action.ACCEPT or not address or not rule.source.covers(address):
+        return
+    state = draft.state
+    wider = policy.covering(rule, state.rules, draft.now.ns)
+    decided = policy.decided_for(
+        address, rule.source.length, state.rules, state.protection, draft.now.ns
+    )
+    if wider and wider.action is Action.DROP and not decided:
+        raise LockoutError(
+            f"without it, the drop of {wider.source} would hit the address you are calling from",
+            "id",
+            f"remove the rule on {wider.source} first",
+        )
+
+
 def _place(draft: Draft, ask: Ask, caller: Caller) -> Added:
     """Everything an add checks, and the staging; the caller writes the audit event."""
     rule = _build(draft, ask, caller)
@@ -187,6 +212,10 @@ def change(
 ) -> Added:
     """Change `mode`, `ttl` (None: no end), `reason` or `tags` of a standing rule."""
     rule = _existing(draft, source, caller, etag)
+    if "tags" in changes:
+        tags = changes["tags"]
+        assert isinstance(tags, tuple)
+        check_tags(tags)
     fields: dict[str, object] = {k: v for k, v in changes.items() if k != "ttl"}
     if "ttl" in changes:
         ttl = changes["ttl"]
@@ -195,7 +224,9 @@ def change(
         draft.state.quota(rule.origin).check(rule, ttl, 0)
         fields["expires_ns"] = draft.now.after(ttl) if ttl is not None else 0
     changed = rule.but(**fields)
-    warnings = _guard(draft, changed, caller)
+    warnings = _guard(draft, changed, caller) if changed.mode is not rule.mode else []
+    if changed.mode is Mode.MONITOR:
+        _keep_caller(draft, rule, caller)
     draft.put(changed)
     draft.note(caller.name, "rule.change", rule.id, **changes)
     return Added(changed, False, warnings)
@@ -216,6 +247,7 @@ def remove(
 ) -> Rule:
     """Take a rule away; `hits` goes into the audit log with it."""
     rule = _existing(draft, source, caller, etag)
+    _keep_caller(draft, rule, caller)
     draft.remove(rule)
     draft.note(caller.name, "rule.remove", rule.id, **describe(rule), **hits)
     return rule

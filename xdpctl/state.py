@@ -20,6 +20,9 @@ _ACTIONS = {Action.DROP: WireAction.DROP, Action.ACCEPT: WireAction.ACCEPT}
 _MODES = {Mode.ENFORCE: WireMode.ENFORCE, Mode.MONITOR: WireMode.MONITOR}
 
 
+NEVER = 1 << 63
+
+
 def order(source: Prefix) -> tuple[int, bytes, int]:
     """The key by which rules are listed."""
     return len(source.address), source.address, source.length
@@ -35,6 +38,7 @@ class State:
     rules: dict[Prefix, Rule] = field(default_factory=dict)
     origins: Counter[str] = field(default_factory=Counter)
     tokens: dict[str, Token] = field(default_factory=dict)
+    next_expiry: int = NEVER  # no rule ends before this (kernel time)
     _membership: int = 0  # counts the changes of which sources have a rule
     _ordered: tuple[int, list[Prefix]] = (-1, [])
 
@@ -46,16 +50,26 @@ class State:
             self._ordered = membership, ordered
         return ordered
 
+    @property
+    def room(self) -> int:
+        """How many more rules fit; suspended ones hold no slot, and count all the same."""
+        return min(self.image.room, self.image.capacity - len(self.rules))
+
     def learn(self, source: Prefix, rule: Rule | None) -> None:
         """Take a rule over, or forget the one on `source`."""
         before = self.rules.pop(source, None) if rule is None else self.rules.get(source)
         if before:
             self.origins[before.origin] -= 1
         if rule:
+            self.next_expiry = min(self.next_expiry, rule.kernel_expires_ns or NEVER)
             self.rules[source] = rule
             self.origins[rule.origin] += 1
         if before is None or rule is None:
             self._membership += 1
+
+    def token(self, name: str) -> Token | None:
+        """The token of that name."""
+        return next((t for t in self.tokens.values() if t.name == name), None)
 
     def learn_token(self, name: str, token: Token | None) -> None:
         """Take a token over, or forget the one called `name`."""
@@ -107,7 +121,7 @@ class Draft:
         self.events: list[Event] = []
         self.created_at = round(now.unix, 3)
         self._origins: Counter[str] = Counter()
-        self._room = state.image.room
+        self._room = state.room
 
     def __bool__(self) -> bool:
         return bool(self.rules or self.tokens or self.events)
@@ -153,6 +167,9 @@ class Draft:
             changes[TOKENS + name] = token.pack() if token else None
         return changes
 
-    def before(self) -> dict[Prefix, Rule | None]:
-        """The rules that stood where this draft changes something: the way back."""
-        return {source: self.state.rules.get(source) for source in self.rules}
+    def way_back(self) -> "Draft":
+        """The draft that puts back what stands now where this one changes something."""
+        back = Draft(self.state, self.now)
+        back.rules = {source: self.state.rules.get(source) for source in self.rules}
+        back.tokens = {name: self.state.token(name) for name in self.tokens}
+        return back

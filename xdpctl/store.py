@@ -77,11 +77,18 @@ class SqliteStore:
             self._db = sqlite3.connect(
                 path, isolation_level=None, check_same_thread=False, timeout=2
             )
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+        try:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._migrate()
         except sqlite3.Error as error:
+            self._db.close()
             raise self._explained(error) from error
+        except StoreError:
+            self._db.close()
+            raise
 
     def _migrate(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()

@@ -10,12 +10,13 @@ from xdpctl.audit import Event
 from xdpctl.model import Rule
 from xdpctl.records import encode, rule_key
 from xdpctl.replica import Replica
-from xdpctl.state import Draft
+from xdpctl.state import NEVER, Draft
 
 _STEP = 512
 _PAUSE_NS = 2_000_000_000  # between two rounds
 _SHARE = 20  # of the time, at most one part in so many goes into steps
 _STALE_MIN = 64  # entries gone after which a repaint is worth its time
+_PROBE = "upkeep/probe"
 _CLOCK_STEP = 1.0  # seconds by which the wall clock must have jumped
 log = logging.getLogger("xdpctl.controller")
 
@@ -53,11 +54,14 @@ class Upkeep:
     def _rounds(self) -> Iterator[bool]:
         while True:
             self._follow_clock()
+            if self._replica.unsettled:
+                self._repair()
             for part in (self._sweep(), self._check(), self._repaint()):
                 for _ in part:
                     yield False
             if self.probe:
-                self._replica.store.write({})  # raises while the store is in trouble
+                # a row, since an empty write touches no disk; raises while the store is in trouble
+                self._replica.store.write({_PROBE: b""})
                 self.probe = False
             yield True
 
@@ -67,11 +71,15 @@ class Upkeep:
             self._forget(batch)
             yield
 
-    def sweep_now(self) -> bool:
-        """Forget everything expired at once; whether there was anything."""
-        return self._forget(list(self._replica.state.rules.values())) > 0
+    def sweep_now(self) -> None:
+        """Forget everything expired at once, if anything can be."""
+        state = self._replica.state
+        if self._replica.clock.read().ns >= state.next_expiry:
+            self._forget(list(state.rules.values()))
+            ends = (rule.kernel_expires_ns or NEVER for rule in state.rules.values())
+            state.next_expiry = min(ends, default=NEVER)
 
-    def _forget(self, batch: list[Rule]) -> int:
+    def _forget(self, batch: list[Rule]) -> None:
         replica = self._replica
         draft = Draft(replica.state, replica.clock.read())
         for rule in batch:
@@ -79,7 +87,6 @@ class Upkeep:
                 hits = replica.hits(rule.source)
                 rules.expire(draft, rule, {"packets": hits.packets, "bytes": hits.bytes})
         replica.commit(draft)
-        return len(draft.rules)
 
     def _check(self) -> Iterator[None]:
         """Compare the tables with what they should hold; somebody else may have changed them.
@@ -124,10 +131,12 @@ class Upkeep:
         replica = self._replica
         now = replica.clock.read()
         offset = now.unix - now.ns / 1e9
-        before, self._offset = self._offset, offset
-        if before is None or abs(offset - before) < _CLOCK_STEP:
+        if self._offset is None:
+            self._offset = offset
+        if abs(offset - self._offset) < _CLOCK_STEP:
             return
         timed = [r for r in replica.state.rules.values() if r.kernel_expires_ns]
-        log.warning("the wall clock stepped by %.1f s; deadlines stay", offset - before)
+        log.warning("the wall clock moved by %.1f s; deadlines stay", offset - self._offset)
         replica.store.write({rule_key(r.source): encode(r, now) for r in timed})
+        self._offset = offset
         replica.follow()

@@ -12,7 +12,6 @@ import os
 import socket
 import sys
 import threading
-from contextlib import suppress
 from pathlib import Path
 
 import uvloop
@@ -21,12 +20,12 @@ from xdpctl import config
 from xdpctl.clock import Clock
 from xdpctl.config import Settings
 from xdpctl.controller import Controller
-from xdpctl.errors import XdpctlError
+from xdpctl.errors import ConfigError, RuleError, XdpctlError
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.locks import hold
 from xdpctl.pins import Pins
 from xdpctl.policy import CONFIGURED, Protection
-from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.prefix import parse_prefix
 from xdpctl.sockets import local_listener
 from xdpctl.store import SqliteStore
 from xdpctl_api.app import create_app
@@ -42,21 +41,23 @@ log = logging.getLogger("xdpctl.api")
 
 def protection(settings: Settings) -> Protection:
     """Configured prefixes, and what the loader found: this host must not cut itself off."""
-    why: dict[Prefix, str] = {}
-    with suppress(OSError, ValueError):  # until the loader's first word, the configured ones
-        found = json.loads(settings.loader_status.read_text())
-        why = {parse_prefix(text): reason for text, reason in found["protect"].items()}
+    try:
+        found = json.loads(settings.loader_status.read_text())["protect"]
+        why = {parse_prefix(text): str(reason) for text, reason in found.items()}
+    except (OSError, ValueError, KeyError, AttributeError, RuleError) as error:
+        raise ConfigError(f"{settings.loader_status} cannot be read: {error!r}") from error
     return Protection(why | dict.fromkeys(settings.protected, CONFIGURED))
 
 
 def _watch_protection(settings: Settings, controller: Controller, stop: threading.Event) -> None:
     """Addresses and gateways come and go; the loader rewrites its file when they do."""
-    known = protection(settings)
     while not stop.wait(_LOOK_SECONDS):
-        now = protection(settings)
-        if now != known:
-            controller.set_protection(now)
-            known = now
+        try:
+            now = protection(settings)
+            if now != controller.state.protection:
+                controller.set_protection(now).result()
+        except XdpctlError as error:
+            log.error("protected prefixes stay as they were: %s", error)
 
 
 def _listeners(settings: Settings, fd: int | None) -> list[socket.socket | None]:
@@ -76,7 +77,12 @@ def run(settings: Settings, listen_fd: int | None) -> None:
     datapath = PinnedDatapath(pins)
     locks.append(hold(pins.root, "control plane"))
     store = SqliteStore(settings.database)
-    controller = Controller(store, datapath, settings.quotas(), protection(settings), Clock())
+    try:
+        protected = protection(settings)
+    except ConfigError as error:  # until the loader's first word
+        log.warning("only configured prefixes are protected yet: %s", error)
+        protected = Protection(dict.fromkeys(settings.protected, CONFIGURED))
+    controller = Controller(store, datapath, settings.quotas(), protected, Clock())
     local, tcp = _listeners(settings, listen_fd)
     assert local is not None
     controller.start()

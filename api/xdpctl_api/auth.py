@@ -13,7 +13,10 @@ from xdpctl.prefix import Prefix, parse_address
 from xdpctl.tokens import Caller, Role, authenticate
 
 LOCAL = "local:"  # server.py names a Unix socket's peer "local:<user>"
-_FORWARDED_FOR = re.compile(r'for="?\[?([0-9A-Fa-f:.]+)\]?"?')
+# [v6] and v4 may be followed by a port; an IPv6 address without brackets is against the RFC
+_FORWARDED_FOR = re.compile(
+    r'for="?(?:\[([^\]]+)\]|(\d+\.\d+\.\d+\.\d+)|([0-9a-f:.]+))', re.IGNORECASE
+)
 
 
 def caller(request: Request) -> Caller:
@@ -37,7 +40,7 @@ def caller(request: Request) -> Caller:
 def _forwarded(request: Request) -> Prefix | None:
     """The client behind the CLI's ssh session (RFC 7239); believed on the Unix socket alone."""
     found = _FORWARDED_FOR.search(request.headers.get("forwarded", ""))
-    return _address(found.group(1)) if found else None
+    return _address(found[1] or found[2] or found[3]) if found else None
 
 
 def _address(text: str) -> Prefix | None:

@@ -35,7 +35,7 @@ class Context:
         found = []
         if self.controller.problem:
             found.append(self.controller.problem)
-        if self.controller.state.image.room < 1:
+        if self.controller.state.room < 1:
             found.append(f"the source table is full: {self.controller.datapath.capacity} rules")
         if self.controller.datapath.bypass():
             found.append("the bypass is on: everything passes")

@@ -21,7 +21,7 @@ SILENT = {
     "expired accept": own_slot(Action.ACCEPT, Mode.ENFORCE, LONG_AGO),
     "monitored drop": own_slot(Action.DROP, Mode.MONITOR, NEVER),
 }
-CHANGES = 60_000
+CHANGES = 300_000
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from xdpctl import frames
 from xdpctl.errors import RuleError
 from xdpctl.model import Rule
 from xdpctl.prefix import Prefix, parse_address
-from xdpctl.wire import Explanation, Reason
+from xdpctl.wire import Explanation, Reason, SlotNumber
 from xdpctl_api.auth import Viewer
 from xdpctl_api.context import Context, context
 from xdpctl_api.schemas import ExplainOut, RuleOut, rule_out
@@ -63,7 +63,8 @@ def _met(ctx: Context, said: Explanation, source: Prefix | None) -> list[Rule]:
     if source is not None:
         near = map(source.widened, range(source.length, -1, -1))
     by_slot = {state.image.entries.get(p): state.rules.get(p) for p in near}
-    return [rule for slot in said.slots if (rule := by_slot.get(slot)) is not None]
+    own = (slot for slot in said.slots if slot != SlotNumber.PROTECTED)
+    return [rule for slot in own if (rule := by_slot.get(slot)) is not None]
 
 
 def _told(ctx: Context, said: Explanation, data: bytes, source: Prefix | None) -> ExplainOut:

@@ -51,7 +51,7 @@ class _Live(Collector):
             rules.add_metric([origin], count)
         yield rules
         yield GaugeMetricFamily("xdpctl_rules_capacity", "Rules that fit", datapath.capacity)
-        yield GaugeMetricFamily("xdpctl_rules_room", "Rules that still fit", state.image.room)
+        yield GaugeMetricFamily("xdpctl_rules_room", "Rules that still fit", state.room)
         yield GaugeMetricFamily("xdpctl_bypass", "1: everything passes", float(datapath.bypass()))
         ready = float(not self.ctx.problems())
         yield GaugeMetricFamily("xdpctl_ready", "1 if /readyz says so", ready)

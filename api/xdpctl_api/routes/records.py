@@ -70,10 +70,6 @@ def _out(token: Token, secret: str | None = None) -> TokenOut:
     )
 
 
-def _named(ctx: Context, name: str) -> Token | None:
-    return next((t for t in ctx.controller.state.tokens.values() if t.name == name), None)
-
-
 @router.get("/tokens", tags=["tokens"])
 async def list_tokens(who: Admin, ctx: Ctx) -> dict[str, list[TokenOut]]:
     """Every token, without its secret."""
@@ -90,7 +86,7 @@ async def create_token(body: TokenIn, who: Admin, ctx: Ctx) -> TokenOut:
     secret = mint()
 
     def operation(draft: Draft) -> Token:
-        if _named(ctx, name) or name in draft.tokens:
+        if draft.state.token(name) or name in draft.tokens:
             raise ConflictError(f"a token {name} exists", "name", "revoke it, or choose another")
         unix = draft.now.unix
         expires = unix + ttl if ttl is not None else None
@@ -107,7 +103,7 @@ async def revoke_token(name: str, who: Admin, ctx: Ctx) -> TokenOut:
     """Revoke a token, from the next request on."""
 
     def operation(draft: Draft) -> Token:
-        token = _named(ctx, name)
+        token = draft.state.token(name)
         if token is None:
             raise NotFoundError(f"no token is called {name}; see GET /v1/tokens")
         draft.tokens[name] = None

@@ -20,7 +20,7 @@ Ctx = Annotated[Context, Depends(context)]
 async def status(who: Viewer, ctx: Ctx) -> dict[str, Any]:
     """Everything at a glance; `problems` is empty when all is well."""
     state, datapath = ctx.controller.state, ctx.controller.datapath
-    used = datapath.capacity - state.image.room
+    used = datapath.capacity - state.room
     return {
         "version": __version__,
         "started_at": timestamp(ctx.started),
