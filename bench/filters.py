@@ -8,7 +8,7 @@ from os import getpid
 from pathlib import Path
 
 from bench.errors import BenchError
-from xdpctl import bpf
+from xdpctl import bpf, programs
 from xdpctl.compiler import Compiled
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.lab.namespaces import Host
@@ -84,7 +84,7 @@ def xdp_filter(host: Host, device: str, first: Prefix) -> Iterator[XdpFilter]:
         fd = bpf.open_pin(_PEER_PINS / "filter_ipv4")
         # bpf.Map sizes the values of per-CPU arrays; those of a per-CPU hash are the same
         shape = replace(bpf.map_shape(fd), type=bpf.PERCPU_ARRAY)
-        peer = XdpFilter(bpf.open_program(int(found[1])), bpf.Map(fd, "filter_ipv4", shape))
+        peer = XdpFilter(programs.open_by_id(int(found[1])), bpf.Map(fd, "filter_ipv4", shape))
         peer.learn(first.address)
         yield peer
     finally:
@@ -94,6 +94,6 @@ def xdp_filter(host: Host, device: str, first: Prefix) -> Iterator[XdpFilter]:
 def check(fd: int, frame: bytes, verdict: int, what: str, times: int = 1) -> None:
     """BenchError unless the program says `verdict` every time."""
     for _ in range(times):
-        value = bpf.run_program(fd, frame).value
+        value = programs.run(fd, frame).value
         if value != verdict:
             raise BenchError(f"{what}: the program answered {value}, not {verdict}")

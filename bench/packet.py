@@ -10,7 +10,7 @@ from bench import sources
 from bench.errors import BenchError
 from bench.filters import XDP_DROP, XDP_FILTER_MAX, XDP_PASS, XdpFilter, check, ours, xdp_filter
 from bench.results import Bar, Case, Results
-from xdpctl import bpf, frames
+from xdpctl import frames, programs
 from xdpctl.compiler import Compiled
 from xdpctl.errors import XdpctlError
 from xdpctl.lab.flood import Generator, udp_frame
@@ -132,9 +132,9 @@ class Bench:
     def take(self, run: Run) -> None:
         """CPU time, because duration_ns is in whole nanoseconds and counts other work."""
         fd = self._aim(run)
-        bpf.run_program(fd, run.frame, self._repeat // 10)
+        programs.run(fd, run.frame, self._repeat // 10)
         start = time.thread_time_ns()
-        result = bpf.run_program(fd, run.frame, self._repeat)
+        result = programs.run(fd, run.frame, self._repeat)
         run.case.rounds.append((time.thread_time_ns() - start) / self._repeat)
         if result.value != run.verdict:
             raise BenchError(f"{run.case.name}: the program answered {result.value}")

@@ -13,7 +13,7 @@ from bench import nft, sources
 from bench.errors import BenchError
 from bench.filters import XDP_FILTER_MAX, ours, xdp_filter
 from bench.results import Bar, Case, Results
-from xdpctl import bpf, links
+from xdpctl import links, programs
 from xdpctl.compiler import Compiled
 from xdpctl.errors import XdpctlError
 from xdpctl.lab.flood import Generator, interface, udp_frame
@@ -88,7 +88,7 @@ class Street:
         os.sched_setaffinity(0, {self._cpu})
         fd, frame = self._generator.flood_fd, self._generator.frame
         start = time.thread_time() + _ksoftirqd_seconds(self._cpu)
-        bpf.run_program(fd, frame, packets, bpf.F_TEST_XDP_LIVE_FRAMES, batch=_BATCH)
+        programs.run(fd, frame, packets, programs.F_TEST_XDP_LIVE_FRAMES, batch=_BATCH)
         return time.thread_time() + _ksoftirqd_seconds(self._cpu) - start
 
 

@@ -1,4 +1,4 @@
-"""The bpf(2) system call, as far as we need it: maps, pins, programs, test runs.
+"""The bpf(2) system call, as far as we need it: maps and pins; programs.py has the rest.
 
 Commands, structures and errors: include/uapi/linux/bpf.h and bpf(2). Every failure is the
 OSError of its errno, saying what was tried; adapters turn it into our own errors.
@@ -20,18 +20,13 @@ _ATTR_BYTES = 144
 _libc = ctypes.CDLL(None, use_errno=True)
 
 MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE = 0, 1, 2, 3
-PROG_LOAD, OBJ_PIN, OBJ_GET, PROG_TEST_RUN = 5, 6, 7, 10
-PROG_GET_FD_BY_ID, OBJ_GET_INFO_BY_FD = 13, 15
+OBJ_PIN, OBJ_GET, OBJ_GET_INFO_BY_FD = 6, 7, 15
 MAP_LOOKUP_BATCH, MAP_UPDATE_BATCH, MAP_DELETE_BATCH = 24, 26, 27
 
 HASH, ARRAY, PERCPU_ARRAY, LPM_TRIE = 1, 2, 6, 11
-PROG_TYPE_XDP = 6
-F_XDP_HAS_FRAGS = 1 << 5
-F_TEST_XDP_LIVE_FRAMES = 1 << 1
 
 _BATCH = 1024
 _STOPPED_SHORT = (errno.E2BIG, errno.ENOSPC, errno.ENOENT)  # the count tells how far it came
-_LOG_BYTES = 1 << 20
 
 
 def _call(command: int, attr: bytes) -> tuple[int, int, bytes]:
@@ -41,14 +36,16 @@ def _call(command: int, attr: bytes) -> tuple[int, int, bytes]:
     return result, ctypes.get_errno() if result < 0 else 0, buffer.raw
 
 
-def _bpf(command: int, attr: bytes, tried: str) -> tuple[int, bytes]:
+def bpf(command: int, attr: bytes, tried: str) -> tuple[int, bytes]:
+    """One system call: its result, and the attributes as the kernel left them."""
     result, code, answer = _call(command, attr)
     if code:
         raise OSError(code, f"{tried}: {os.strerror(code)}")
     return result, answer
 
 
-def _address(buffer: "ctypes.Array[ctypes.c_char]") -> int:
+def address_of(buffer: "ctypes.Array[ctypes.c_char]") -> int:
+    """Where a buffer lies, as bpf(2) wants pointers."""
     return ctypes.addressof(buffer)
 
 
@@ -86,15 +83,15 @@ class Map:
         self._lock = Lock()
         self._key = ctypes.create_string_buffer(shape.key_size)
         self._value = ctypes.create_string_buffer(self.value_bytes)
-        self._attr = struct.pack("<I4xQQQ", fd, _address(self._key), _address(self._value), 0)
-        self._delete_attr = struct.pack("<I4xQ", fd, _address(self._key))
+        self._attr = struct.pack("<I4xQQQ", fd, address_of(self._key), address_of(self._value), 0)
+        self._delete_attr = struct.pack("<I4xQ", fd, address_of(self._key))
 
     def get(self, key: bytes) -> bytes | None:
         """The value (of a per-CPU map: all CPUs' values, 8-byte aligned), or None."""
         with self._lock:
             self._key.raw = key
             try:
-                _bpf(MAP_LOOKUP, self._attr, f"look up in {self.name}")
+                bpf(MAP_LOOKUP, self._attr, f"look up in {self.name}")
             except FileNotFoundError:
                 return None
             return self._value.raw
@@ -103,14 +100,14 @@ class Map:
         """Insert or replace; E2BIG or ENOSPC when full."""
         with self._lock:
             self._key.raw, self._value.raw = key, value
-            _bpf(MAP_UPDATE, self._attr, f"update {self.name}")
+            bpf(MAP_UPDATE, self._attr, f"update {self.name}")
 
     def delete(self, key: bytes) -> bool:
         """Whether the key was there."""
         with self._lock:
             self._key.raw = key
             try:
-                _bpf(MAP_DELETE, self._delete_attr, f"delete from {self.name}")
+                bpf(MAP_DELETE, self._delete_attr, f"delete from {self.name}")
             except FileNotFoundError:
                 return False
             return True
@@ -128,7 +125,7 @@ class Map:
         value_buffer = ctypes.create_string_buffer(values, max(len(values), 1))
         attr = struct.pack(
             "<QQQQIIQQ",
-            *(0, 0, _address(key_buffer), _address(value_buffer)),
+            *(0, 0, address_of(key_buffer), address_of(value_buffer)),
             *(count, self.fd, 0, 0),
         )
         _, code, answer = _call(command, attr)
@@ -146,7 +143,7 @@ class Map:
         while not last:
             attr = struct.pack(
                 "<QQQQIIQQ",
-                *(start, _address(cursor), _address(keys), _address(values)),
+                *(start, address_of(cursor), address_of(keys), address_of(values)),
                 *(count, self.fd, 0, 0),
             )
             got, last = self._lookup_batch(attr)
@@ -157,7 +154,7 @@ class Map:
                     strict=True,
                 )
             )
-            start = _address(cursor)
+            start = address_of(cursor)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Every entry."""
@@ -181,20 +178,20 @@ def create_map(name: str, shape: MapShape) -> Map:
         *(shape.type, shape.key_size, shape.value_size, shape.max_entries, shape.flags),
         *(0, 0, name.encode()[:15]),
     )
-    fd, _ = _bpf(MAP_CREATE, attr, f"create map {name}")
+    fd, _ = bpf(MAP_CREATE, attr, f"create map {name}")
     return Map(fd, name, shape)
 
 
 def pin(fd: int, path: Path) -> None:
     """Make a map or program outlive us under a bpffs path."""
     text = ctypes.create_string_buffer(os.fsencode(path))
-    _bpf(OBJ_PIN, struct.pack("<QI", _address(text), fd), f"pin {path}")
+    bpf(OBJ_PIN, struct.pack("<QI", address_of(text), fd), f"pin {path}")
 
 
 def open_pin(path: Path) -> int:
     """The descriptor of what is pinned at `path`."""
     text = ctypes.create_string_buffer(os.fsencode(path))
-    return _bpf(OBJ_GET, struct.pack("<QI", _address(text), 0), f"open {path}")[0]
+    return bpf(OBJ_GET, struct.pack("<QI", address_of(text), 0), f"open {path}")[0]
 
 
 def open_map(path: Path) -> Map:
@@ -205,8 +202,8 @@ def open_map(path: Path) -> Map:
 
 def _info(fd: int, size: int, what: str) -> bytes:
     buffer = ctypes.create_string_buffer(size)
-    attr = struct.pack("<IIQ", fd, size, _address(buffer))
-    _bpf(OBJ_GET_INFO_BY_FD, attr, f"read {what} info")
+    attr = struct.pack("<IIQ", fd, size, address_of(buffer))
+    bpf(OBJ_GET_INFO_BY_FD, attr, f"read {what} info")
     return buffer.raw
 
 
@@ -217,92 +214,3 @@ def map_shape(fd: int) -> MapShape:
 
 def map_id(fd: int) -> int:
     return int(struct.unpack_from("<I", _info(fd, 88, "map"), 4)[0])
-
-
-@dataclass(frozen=True, slots=True)
-class ProgramInfo:
-    """What tells one loaded program from another."""
-
-    id: int
-    tag: str
-    name: str
-    map_ids: tuple[int, ...]
-
-
-def program_info(fd: int) -> ProgramInfo:
-    """Name, tag and the ids of the maps it uses (struct bpf_prog_info)."""
-    ids = ctypes.create_string_buffer(4 * 64)
-    info = bytearray(232)
-    struct.pack_into("<IQ", info, 52, 64, 0)
-    struct.pack_into("<Q", info, 56, _address(ids))
-    buffer = ctypes.create_string_buffer(bytes(info), len(info))
-    attr = struct.pack("<IIQ", fd, len(info), _address(buffer))
-    _bpf(OBJ_GET_INFO_BY_FD, attr, "read program info")
-    raw = buffer.raw
-    (identity,) = struct.unpack_from("<I", raw, 4)
-    (count,) = struct.unpack_from("<I", raw, 52)
-    name = raw[64:80].split(b"\0")[0].decode(errors="replace")
-    return ProgramInfo(
-        identity, raw[8:16].hex(), name, struct.unpack_from(f"<{min(count, 64)}I", ids.raw)
-    )
-
-
-def open_program(identity: int) -> int:
-    """The descriptor of a program by its id; root only."""
-    return _bpf(PROG_GET_FD_BY_ID, struct.pack("<II", identity, 0), f"open program {identity}")[0]
-
-
-def load_program(name: str, instructions: bytes, flags: int = F_XDP_HAS_FRAGS) -> int:
-    """Verify and load an XDP program; the error carries the end of the verifier's log."""
-    code = ctypes.create_string_buffer(instructions, len(instructions))
-    licence = ctypes.create_string_buffer(b"GPL")
-    log = ctypes.create_string_buffer(_LOG_BYTES)
-
-    def attempt(level: int) -> int:
-        attr = struct.pack(
-            "<IIQQIIQII16sI",
-            *(PROG_TYPE_XDP, len(instructions) // 8, _address(code), _address(licence)),
-            *(level, _LOG_BYTES if level else 0, _address(log) if level else 0),
-            *(0, flags, name.encode()[:15], 0),
-        )
-        return _bpf(PROG_LOAD, attr, f"load program {name}")[0]
-
-    try:
-        return attempt(0)
-    except OSError:
-        try:
-            return attempt(1)
-        except OSError as error:
-            tail = "\n".join(log.value.decode(errors="replace").splitlines()[-12:])
-            raise OSError(error.errno, f"{error.strerror}\n{tail}") from None
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """What BPF_PROG_TEST_RUN answered; `duration_ns` is per repeat."""
-
-    value: int
-    duration_ns: int
-    frame: bytes
-
-
-def run_program(
-    fd: int, frame: bytes, repeat: int = 1, flags: int = 0, ifindex: int = 0, batch: int = 0
-) -> RunResult:
-    """Run a program on a frame (at least 14 bytes). `ifindex` needs that device here."""
-    given = ctypes.create_string_buffer(frame, len(frame))
-    live = bool(flags & F_TEST_XDP_LIVE_FRAMES)
-    room = 0 if live else len(frame) + 256
-    back = ctypes.create_string_buffer(max(room, 1))
-    # struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex
-    context = ctypes.create_string_buffer(struct.pack("<6I", 0, len(frame), 0, ifindex, 0, 0), 24)
-    attr = struct.pack(
-        "<IIIIQQIIIIQQIII",
-        *(fd, 0, len(frame), room, _address(given), 0 if live else _address(back)),
-        *(repeat, 0, 24 if ifindex else 0, 0, _address(context) if ifindex else 0, 0),
-        *(flags, 0, batch),
-    )
-    _, out = _bpf(PROG_TEST_RUN, attr, "run program")
-    value, _, size = struct.unpack_from("<3I", out, 4)
-    (duration,) = struct.unpack_from("<I", out, 36)
-    return RunResult(value, duration, back.raw[: min(size, room)])

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from xdpctl import bpf, links
+from xdpctl import bpf, links, programs
+from xdpctl.bpffs import is_bpffs
 from xdpctl.config import Settings
 from xdpctl.links import Link
-from xdpctl.loader import is_bpffs
 from xdpctl.pins import Pins
 
 MINIMUM_KERNEL = (6, 1)
@@ -154,11 +154,11 @@ def _attached(link: Link, pin_dir: Path) -> Iterator[Finding]:
     if link.program_id is None:
         return
     try:
-        fd = bpf.open_program(link.program_id)
+        fd = programs.open_by_id(link.program_id)
     except PermissionError:
         yield Finding("warning", link.name, "carries an XDP program", "ask again as root")
         return
-    info = bpf.program_info(fd)
+    info = programs.info(fd)
     os.close(fd)
     slots = Pins(pin_dir).map("slots")
     ours = slots.exists() and bpf.map_id(bpf.open_pin(slots)) in info.map_ids

@@ -8,7 +8,7 @@ from contextlib import suppress
 from itertools import groupby, islice
 from threading import Lock
 
-from xdpctl import bpf
+from xdpctl import bpf, programs
 from xdpctl.errors import CapacityError, DatapathError
 from xdpctl.front import FRONT_BYTES, FrontArray
 from xdpctl.pins import Pins
@@ -158,7 +158,7 @@ class PinnedDatapath:
     def explain(self, frame: bytes) -> Explanation:
         with self._explaining:
             try:
-                bpf.run_program(self._explain_fd, frame)
+                programs.run(self._explain_fd, frame)
                 return Explanation.unpack(self._maps["explanations"].get(_ZERO) or b"")
             except OSError as error:
                 raise DatapathError(f"explain failed: {error.strerror}") from error

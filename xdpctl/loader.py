@@ -5,17 +5,16 @@ netlink outlive it. A restart adopts the pins if their shape is exactly ours and
 program atomically.
 """
 
-import errno
 import grp
 import logging
 import os
-import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from xdpctl import bpf, links
+from xdpctl import bpf, links, programs
+from xdpctl.bpffs import ensure, share
 from xdpctl.compiler import Compiled, compile_source
 from xdpctl.errors import AttachError, DatapathError, SchemaError
 from xdpctl.links import AttachRefused, Link
@@ -62,10 +61,10 @@ class Loader:
         self.pins = pins
         self._compiled = compiled
         self._group = group
-        _ensure_bpffs(pins.directory)
+        ensure(pins.directory)
         for directory in (pins.directory, pins.root, pins.ports_dir):
             directory.mkdir(parents=True, exist_ok=True)
-            _share(directory, group, 0o750)
+            share(directory, group, 0o750)
         shared = (name for name in compiled.maps if name != "counters")
         self._maps = {name: self._adopt_or_create(name, pins.map(name)) for name in shared}
         self._maps["slots"].put((1).to_bytes(4, "little"), PROTECTED.value)
@@ -83,14 +82,14 @@ class Loader:
                     f"one needs {wanted}. Nothing was changed. `xdpctl down` removes it (traffic "
                     "is not filtered until the next start; rules are kept)."
                 )
-            _share(path, self._group, 0o660)
+            share(path, self._group, 0o660)
             return held
         try:
             made = bpf.create_map(name, wanted)
         except OSError as error:
             raise DatapathError(str(error.strerror)) from error
         bpf.pin(made.fd, path)
-        _share(path, self._group, 0o660)
+        share(path, self._group, 0o660)
         return made
 
     def _load(self, name: str, counters: bpf.Map | None) -> int:
@@ -98,7 +97,7 @@ class Loader:
         if counters:
             fds["counters"] = counters.fd
         try:
-            return bpf.load_program(name, self._compiled.programs[name].linked(fds))
+            return programs.load(name, self._compiled.programs[name].linked(fds))
         except OSError as error:
             raise DatapathError(f"the kernel's verifier refused it: {error.strerror}") from error
 
@@ -107,7 +106,7 @@ class Loader:
         fresh = self.pins.root / "explain-new"
         fresh.unlink(missing_ok=True)
         bpf.pin(fd, fresh)
-        _share(fresh, self._group, 0o660)
+        share(fresh, self._group, 0o660)
         fresh.rename(self.pins.explain)
         os.close(fd)
 
@@ -115,7 +114,7 @@ class Loader:
         """Prepare an interface's own counters and program; `reconcile` attaches it."""
         directory = self.pins.port(name)
         directory.mkdir(exist_ok=True)
-        _share(directory, self._group, 0o750)
+        share(directory, self._group, 0o750)
         counters = self._adopt_or_create("counters", directory / "counters")
         self.ports[name] = Port(name, self._load(PROGRAM, counters))
         return self.ports[name]
@@ -163,10 +162,10 @@ class Loader:
         """Swap an earlier program of ours for this one, in the mode it has; the mode."""
         mode = link.xdp_mode or "native"
         with _opened(program_id) as held:
-            info = bpf.program_info(held.fd)
+            info = programs.info(held.fd)
             if self._id not in info.map_ids:
                 raise foreign(link, info)
-            if program_id != bpf.program_info(port.program_fd).id:
+            if program_id != programs.info(port.program_fd).id:
                 links.attach(link, port.program_fd, mode, expected_fd=held.fd)
                 port.reason = "" if mode == "native" else "generic, as an earlier start left it"
         return mode
@@ -176,7 +175,7 @@ class _opened:
     """A program by id, closed again."""
 
     def __init__(self, program_id: int) -> None:
-        self.fd = bpf.open_program(program_id)
+        self.fd = programs.open_by_id(program_id)
 
     def __enter__(self) -> "_opened":
         return self
@@ -185,7 +184,7 @@ class _opened:
         os.close(self.fd)
 
 
-def foreign(link: Link, info: bpf.ProgramInfo) -> AttachError:
+def foreign(link: Link, info: programs.ProgramInfo) -> AttachError:
     """The refusal to overwrite somebody else's program."""
     return AttachError(
         f"{link.name} already carries an XDP program that is not ours: {info.name or 'unnamed'} "
@@ -208,7 +207,7 @@ def _detach_ours(slots_id: int, present: Iterable[Link]) -> list[str]:
         if link.program_id is None:
             continue
         with _opened(link.program_id) as held:
-            if slots_id in bpf.program_info(held.fd).map_ids:
+            if slots_id in programs.info(held.fd).map_ids:
                 links.detach(link, held.fd)
                 done.append(link.name)
     return done
@@ -228,35 +227,8 @@ def take_down(pins: Pins) -> list[str]:
     return names
 
 
-def _share(path: Path, group: int, mode: int) -> None:
-    os.chown(path, 0, group)
-    path.chmod(mode)
-
-
 def group_id(name: str) -> int:
     """The group that may open the pins; root's own where there is none of that name."""
     with suppress(KeyError):
         return grp.getgrnam(name).gr_gid
     return 0
-
-
-def is_bpffs(path: Path) -> bool:
-    """Whether `path` (or, if it is not there yet, its parent) lies on a bpffs."""
-    path = path.resolve()
-    mounts = [line.split()[1:3] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    over = [(Path(at), kind) for at, kind in mounts if path.is_relative_to(at)]
-    # of mounts on one point the last is the one that is seen
-    return max(enumerate(over), key=lambda m: (len(m[1][0].parts), m[0]))[1][1] == "bpf"
-
-
-def _ensure_bpffs(directory: Path) -> None:
-    if is_bpffs(directory):
-        return
-    directory.mkdir(parents=True, exist_ok=True)
-    command = ["mount", "-t", "bpf", "bpf", str(directory)]
-    mounted = subprocess.run(command, capture_output=True, text=True)
-    if mounted.returncode:
-        raise DatapathError(
-            f"{directory} is not on a bpffs and mounting one there failed: "
-            f"{mounted.stderr.strip() or os.strerror(errno.EPERM)}"
-        )

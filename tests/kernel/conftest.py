@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import need
-from xdpctl import bpf
+from xdpctl import programs
 from xdpctl.compiler import Compiled
 from xdpctl.kernel import PinnedDatapath, drain
 from xdpctl.loader import Loader, compile_filter, take_down
@@ -64,7 +64,7 @@ class Filter:
 
     def run(self, frame: bytes, times: int = 1) -> str:
         """The verdict by the program alone: `drop` or `pass`."""
-        return VERDICTS[bpf.run_program(self.program, frame, times).value]
+        return VERDICTS[programs.run(self.program, frame, times).value]
 
     def judge(self, frame: bytes) -> tuple[str, str]:
         """The verdict and the reason it was counted under, once, with all its bytes."""

@@ -6,7 +6,7 @@ import time
 from ipaddress import ip_network
 
 from tests import packets, reference
-from xdpctl import bpf
+from xdpctl import programs
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.loader import Loader
 from xdpctl.plan import PROTECTED, Image, Target, differences, own_slot, transition
@@ -87,7 +87,7 @@ def test_the_loaded_program_agrees_with_the_reference(
                 e for e in met if e.action != "protected"
             ][:16], where
             assert (1 in said.slots) == (bool(protected) and len(met) <= 16), where
-            result = bpf.run_program(program, frame).value
+            result = programs.run(program, frame).value
             assert result == (1 if reference.verdict(name) == "drop" else 2), where
             expected[Reason[name]] += 1
             done += 1

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from tests.packets import to_frame
-from xdpctl import bpf
+from xdpctl import programs
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.loader import Loader
 from xdpctl.plan import Image, Target, own_slot, transition
@@ -39,7 +39,7 @@ def test_no_packet_meets_half_of_a_change(
 
     def traffic() -> None:
         while not done.is_set():
-            bpf.run_program(program, frame, 500_000)
+            programs.run(program, frame, 500_000)
 
     def turn(target: Target) -> None:
         plan = transition(image, {HOST: target}, 1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.kernel.conftest import _able, compiled, datapath, loader, pins
-from xdpctl import bpf
+from xdpctl import programs
 from xdpctl.lab.flood import Generator, Sent, compile_generator, interface, udp_frame
 from xdpctl.lab.namespaces import Host, Lab
 from xdpctl.lab.sniffer import Sniffer
@@ -64,7 +64,7 @@ class Street:
 
     def _run(self, packets: int) -> None:
         fd, frame = self.generator.flood_fd, self.generator.frame
-        bpf.run_program(fd, frame, packets, bpf.F_TEST_XDP_LIVE_FRAMES, batch=64)
+        programs.run(fd, frame, packets, programs.F_TEST_XDP_LIVE_FRAMES, batch=64)
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from xdpctl.bpffs import is_bpffs
 from xdpctl.cli.client import Client, Unreachable
 from xdpctl.lab.namespaces import Host, LabError, sh
-from xdpctl.loader import is_bpffs, take_down
+from xdpctl.loader import take_down
 from xdpctl.pins import Pins
 
 _START_SECONDS = 20

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xdpctl import bpf
+from xdpctl import bpf, programs
 from xdpctl.compiler import Compiled, compile_source
 from xdpctl.lab.namespaces import Host
 
@@ -68,7 +68,7 @@ class Generator:
         fds = {name: m.fd for name, m in self.maps.items()}
 
         def load(name: str) -> int:
-            return bpf.load_program(name, compiled.programs[name].linked(fds))
+            return programs.load(name, compiled.programs[name].linked(fds))
 
         self.stop = threading.Event()
         self.flood_fd, self.walk_fd, self.bare_fd = load("flood"), load("walk"), load("bare_drop")
@@ -101,7 +101,9 @@ class Generator:
                 continue
             most = per_second // 20 + 1 if per_second else _CHUNK
             count = min(_CHUNK, packets - sent, most)
-            bpf.run_program(self.flood_fd, self.frame, count, bpf.F_TEST_XDP_LIVE_FRAMES, batch=64)
+            programs.run(
+                self.flood_fd, self.frame, count, programs.F_TEST_XDP_LIVE_FRAMES, batch=64
+            )
             sent += count
         return Sent(sent, time.monotonic() - start)
 

@@ -2,65 +2,23 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
-
-from rich.console import Console
 
 from xdpctl.errors import ConfigError
-from xdpctl.lab.box import Box
-from xdpctl.lab.flood import Generator, Sent, compile_generator, interface, syn_frame
-from xdpctl.lab.namespaces import Host, Lab
-from xdpctl.lab.service import Answer, Visitor
+from xdpctl.lab.flood import Generator, compile_generator
+from xdpctl.lab.service import Answer
 from xdpctl.lab.sniffer import Sniffer
+from xdpctl.lab.stage import ATTACKER_NET, Stage, aim, build, remains
+from xdpctl.lab.timeline import Timeline, out
 from xdpctl.prefix import parse_prefix
 
 ATTACKERS = [f"203.0.113.{n}" for n in range(1, 33)]
-ATTACKER_NET = "203.0.113.0/24"
 LATE_SOURCE = "198.18.0.9"
-SERVER4, SERVER6 = "192.0.2.1", "2001:db8:2::1"
 FLOOD_RATE, FLOOD_SECONDS = 400_000, 34
 TTL = 4.0
 _LEAST_RATE = 300_000
-out = Console(highlight=False)
-
-
-@dataclass(slots=True)
-class Timeline:
-    """Prints what happens with the time it happened, and remembers claims that did not hold."""
-
-    started: float = field(default_factory=time.monotonic)
-    failed: list[str] = field(default_factory=list)
-
-    def tell(self, text: str, style: str = "") -> None:
-        at = f"[dim]{time.monotonic() - self.started:6.1f} s[/dim]"
-        out.print(f"{at}  {f'[{style}]{text}[/{style}]' if style else text}", soft_wrap=True)
-
-    def claim(self, holds: bool, text: str) -> None:
-        mark = "[green]holds[/green] " if holds else "[red]FAILS[/red] "
-        self.tell(f"  {mark} {text}")
-        if not holds:
-            self.failed.append(text)
-
-
-@dataclass(slots=True)
-class Stage:
-    """The hosts, the service, and what watches them."""
-
-    line: Timeline
-    attacker: Host
-    server: Host
-    box: Box
-    visitor: Visitor
-    stack: Sniffer
-    generator: Generator
-    flood: "Future[Sent] | None" = None
 
 
 def play() -> int:
@@ -72,75 +30,17 @@ def play() -> int:
     line = Timeline()
     out.print("[bold]An attack and its mitigation[/bold], in network namespaces of its own\n")
     with ExitStack() as cleanup:
-        stage = _build(line, cleanup)
+        stage = build(line, cleanup)
         for act in (_calm, _attack, _mitigate, _explain, _expire, _survive):
             act(stage)
         line.tell("cleaning up", "bold")
-    left = _remains(stage)
+    left = remains(stage)
     line.claim(not left, f"left behind: {', '.join(left) or 'nothing'}")
     if line.failed:
         out.print(f"\n[red]{len(line.failed)} claims did not hold[/red]")
         return 1
     out.print("\n[green]Every claim holds.[/green]")
     return 0
-
-
-def _remains(stage: Stage) -> list[str]:
-    """Namespaces, processes, mounts and files of ours that are still there."""
-    hosts = [host.name for host in (stage.attacker, stage.server) if host.path.exists()]
-    directory = str(stage.box.directory)
-    mounts = [m for m in Path("/proc/self/mounts").read_text().split() if m.startswith(directory)]
-    files = [directory] if stage.box.directory.exists() else []
-    return hosts + mounts + files + [f"process {pid}" for pid in stage.box.processes()]
-
-
-def _build(line: Timeline, cleanup: ExitStack) -> Stage:
-    line.tell(
-        "building: attacker, client and server, each a namespace; a real HTTP service", "bold"
-    )
-    lab = cleanup.enter_context(Lab("demo"))
-    attacker, client, server = lab.host("attacker"), lab.host("client"), lab.host("server")
-    lab.cable(attacker, "wire0", server, "isp0")
-    lab.cable(client, "wire0", server, "isp1")
-    for host, name, addresses in (
-        (attacker, "wire0", ("192.0.2.66/25", "2001:db8:66::2/64")),
-        (server, "isp0", (f"{SERVER4}/25", "2001:db8:66::1/64")),
-        (client, "wire0", ("192.0.2.130/25", "2001:db8:2::2/64")),
-        (server, "isp1", ("192.0.2.129/25", f"{SERVER6}/64")),
-    ):
-        for address in addresses:
-            host.ip(f"addr add {address} dev {name}")
-    client.ip(f"route add {SERVER4} via 192.0.2.129")
-    server.ip("route add 203.0.113.0/24 via 192.0.2.66")
-    # without cookies the flood fills the listener's queue, as a bigger flood fills a bigger one
-    for name, value in (
-        ("tcp_syncookies", 0),
-        ("tcp_max_syn_backlog", 256),
-        ("tcp_synack_retries", 0),
-    ):
-        server.sysctl(f"net.ipv4.{name}", value)
-    service = server.popen(sys.executable, "-m", "xdpctl.lab.service", stderr=subprocess.DEVNULL)
-    cleanup.callback(_end, service)
-    box = Box(server, ["isp0", "isp1"])
-    cleanup.callback(box.remove)
-    line.tell(f"xdpctl run -i isp0 -i isp1: ready after {box.start():.1f} s")
-    visitor = Visitor(client, [SERVER4, SERVER6])
-    cleanup.callback(visitor.stop)
-    stack = cleanup.enter_context(Sniffer(server, "isp0", parse_prefix(ATTACKER_NET)))
-    generator = Generator(compile_generator())
-    cleanup.callback(generator.close)
-    return Stage(line, attacker, server, box, visitor, stack, generator)
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    process.wait()
-
-
-def _aimed(stage: Stage, generator: Generator, sources: list[str]) -> None:
-    index, _ = interface(stage.attacker, "wire0")
-    _, mac = interface(stage.server, "isp0")
-    generator.aim(syn_frame(mac, SERVER4, 80), sources, index)
 
 
 def _service(answers: list[Answer]) -> str:
@@ -179,7 +79,7 @@ def _calm(stage: Stage) -> None:
 
 def _attack(stage: Stage) -> None:
     stage.line.tell(f"SYN flood from {len(ATTACKERS)} sources in {ATTACKER_NET}", "bold")
-    _aimed(stage, stage.generator, ATTACKERS)
+    aim(stage, stage.generator, ATTACKERS)
     packets = FLOOD_RATE * FLOOD_SECONDS
     before, began = stage.stack.count(), time.monotonic()
     stage.flood = stage.attacker.start(
@@ -232,7 +132,7 @@ def _expire(stage: Stage) -> None:
     asked = time.monotonic()
     os.kill(stage.box.control_plane(), signal.SIGSTOP)
     generator = Generator(compile_generator())
-    _aimed(stage, generator, [LATE_SOURCE])
+    aim(stage, generator, [LATE_SOURCE])
     with Sniffer(stage.server, "isp0", parse_prefix(LATE_SOURCE)) as late:
         late.count()
         second = stage.attacker.start(lambda: generator.run(10**6, 20_000, 8))

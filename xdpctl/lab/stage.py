@@ -1,0 +1,91 @@
+"""The demo's scene: attacker, client and server, a real HTTP service, and what watches them."""
+
+import subprocess
+import sys
+from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from xdpctl.lab.box import Box
+from xdpctl.lab.flood import Generator, Sent, compile_generator, interface, syn_frame
+from xdpctl.lab.namespaces import Host, Lab
+from xdpctl.lab.service import Visitor
+from xdpctl.lab.sniffer import Sniffer
+from xdpctl.lab.timeline import Timeline
+from xdpctl.prefix import parse_prefix
+
+ATTACKER_NET = "203.0.113.0/24"
+SERVER4, SERVER6 = "192.0.2.1", "2001:db8:2::1"
+
+
+@dataclass(slots=True)
+class Stage:
+    """The hosts, the service, and what watches them."""
+
+    line: Timeline
+    attacker: Host
+    server: Host
+    box: Box
+    visitor: Visitor
+    stack: Sniffer
+    generator: Generator
+    flood: "Future[Sent] | None" = None
+
+
+def remains(stage: Stage) -> list[str]:
+    """Namespaces, processes, mounts and files of ours that are still there."""
+    hosts = [host.name for host in (stage.attacker, stage.server) if host.path.exists()]
+    directory = str(stage.box.directory)
+    mounts = [m for m in Path("/proc/self/mounts").read_text().split() if m.startswith(directory)]
+    files = [directory] if stage.box.directory.exists() else []
+    return hosts + mounts + files + [f"process {pid}" for pid in stage.box.processes()]
+
+
+def build(line: Timeline, cleanup: ExitStack) -> Stage:
+    line.tell(
+        "building: attacker, client and server, each a namespace; a real HTTP service", "bold"
+    )
+    lab = cleanup.enter_context(Lab("demo"))
+    attacker, client, server = lab.host("attacker"), lab.host("client"), lab.host("server")
+    lab.cable(attacker, "wire0", server, "isp0")
+    lab.cable(client, "wire0", server, "isp1")
+    for host, name, addresses in (
+        (attacker, "wire0", ("192.0.2.66/25", "2001:db8:66::2/64")),
+        (server, "isp0", (f"{SERVER4}/25", "2001:db8:66::1/64")),
+        (client, "wire0", ("192.0.2.130/25", "2001:db8:2::2/64")),
+        (server, "isp1", ("192.0.2.129/25", f"{SERVER6}/64")),
+    ):
+        for address in addresses:
+            host.ip(f"addr add {address} dev {name}")
+    client.ip(f"route add {SERVER4} via 192.0.2.129")
+    server.ip("route add 203.0.113.0/24 via 192.0.2.66")
+    # without cookies the flood fills the listener's queue, as a bigger flood fills a bigger one
+    for name, value in (
+        ("tcp_syncookies", 0),
+        ("tcp_max_syn_backlog", 256),
+        ("tcp_synack_retries", 0),
+    ):
+        server.sysctl(f"net.ipv4.{name}", value)
+    service = server.popen(sys.executable, "-m", "xdpctl.lab.service", stderr=subprocess.DEVNULL)
+    cleanup.callback(_end, service)
+    box = Box(server, ["isp0", "isp1"])
+    cleanup.callback(box.remove)
+    line.tell(f"xdpctl run -i isp0 -i isp1: ready after {box.start():.1f} s")
+    visitor = Visitor(client, [SERVER4, SERVER6])
+    cleanup.callback(visitor.stop)
+    stack = cleanup.enter_context(Sniffer(server, "isp0", parse_prefix(ATTACKER_NET)))
+    generator = Generator(compile_generator())
+    cleanup.callback(generator.close)
+    return Stage(line, attacker, server, box, visitor, stack, generator)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    process.wait()
+
+
+def aim(stage: Stage, generator: Generator, sources: list[str]) -> None:
+    index, _ = interface(stage.attacker, "wire0")
+    _, mac = interface(stage.server, "isp0")
+    generator.aim(syn_frame(mac, SERVER4, 80), sources, index)
