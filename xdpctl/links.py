@@ -6,8 +6,11 @@ its own. Errors carry no extack text; what an errno means for XDP is said here.
 
 import errno
 import ipaddress
+import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from socket import AF_INET, AF_INET6
@@ -20,6 +23,7 @@ from pyroute2.netlink.rtnl import RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR, RTMGRP
 from xdpctl.errors import AttachError
 from xdpctl.prefix import Prefix, parse_address, parse_prefix
 
+log = logging.getLogger("xdpctl.links")
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
 # linux/if_link.h
 _FLAG_NOEXIST, _FLAG_GENERIC, _FLAG_NATIVE, _FLAG_REPLACE = 1, 2, 4, 16
@@ -62,9 +66,19 @@ class AttachRefused(AttachError):
         self.taken = code in (errno.EBUSY, errno.EEXIST)
 
 
+@contextmanager
+def _netlink() -> Iterator[Any]:
+    """A netlink socket of the calling thread's own; what it refuses is an AttachError."""
+    try:
+        with IPRoute() as netlink:
+            yield netlink
+    except (NetlinkError, OSError) as error:
+        raise AttachError(f"netlink refuses: {error}") from error
+
+
 def links() -> list[Link]:
     """Every interface of this network namespace."""
-    with IPRoute() as netlink:
+    with _netlink() as netlink:
         return [_link(message) for message in netlink.get_links()]
 
 
@@ -102,16 +116,16 @@ def detach(link: Link, expected_fd: int) -> None:
 
 
 def _set_xdp(link: Link, mode: str, attrs: list[tuple[str, int]]) -> None:
-    try:
-        with IPRoute() as netlink:
+    with _netlink() as netlink:
+        try:
             netlink.link("set", index=link.index, xdp={"attrs": attrs})
-    except NetlinkError as error:
-        raise AttachRefused(link.name, mode, error.code) from error
+        except NetlinkError as error:
+            raise AttachRefused(link.name, mode, error.code) from error
 
 
 def own_addresses() -> set[Prefix]:
     """The addresses of this host, as /32 and /128."""
-    with IPRoute() as netlink:
+    with _netlink() as netlink:
         texts = {m.get_attr("IFA_LOCAL") or m.get_attr("IFA_ADDRESS") for m in netlink.get_addr()}
     return {parse_address(text, "address") for text in texts if text}
 
@@ -119,7 +133,7 @@ def own_addresses() -> set[Prefix]:
 def gateways() -> set[Prefix]:
     """The default gateways, by asking for a route to a documentation address of each family."""
     found: set[Prefix] = set()
-    with IPRoute() as netlink:
+    with _netlink() as netlink:
         for family, beyond in ((AF_INET, "192.0.2.255"), (AF_INET6, "2001:db8:ffff::1")):
             try:
                 messages = netlink.route("get", family=family, dst=beyond)
@@ -167,14 +181,23 @@ def watch(changed: Callable[[], None]) -> threading.Thread:
     ready = threading.Event()
 
     def listen() -> None:
-        with IPRoute() as netlink:
+        with _netlink() as netlink:
             netlink.bind(groups=RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR)
             ready.set()
             while True:
                 for _ in netlink.get():
                     changed()
 
-    thread = threading.Thread(target=listen, name="netlink", daemon=True)
+    def keep_listening() -> None:
+        while True:
+            try:
+                listen()
+            except AttachError as error:  # often ENOBUFS: more events than we could read
+                log.warning("events were lost, looking again: %s", error)
+                changed()
+                time.sleep(1)
+
+    thread = threading.Thread(target=keep_listening, name="netlink", daemon=True)
     thread.start()
     ready.wait(5)
     return thread

@@ -172,10 +172,13 @@ class Loader:
 
 
 class _opened:
-    """A program by id, closed again."""
+    """A program by id, closed again; AttachError if it went away since it was seen."""
 
     def __init__(self, program_id: int) -> None:
-        self.fd = programs.open_by_id(program_id)
+        try:
+            self.fd = programs.open_by_id(program_id)
+        except OSError as error:
+            raise AttachError(f"the attached program changed meanwhile: {error}") from error
 
     def __enter__(self) -> "_opened":
         return self

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from xdpctl import links
 from xdpctl.config import Settings
-from xdpctl.errors import AttachError, ConfigError
+from xdpctl.errors import AttachError, ConfigError, XdpctlError
 from xdpctl.loader import Loader, compile_filter, group_id
 from xdpctl.locks import hold
 from xdpctl.pins import Pins
@@ -186,8 +186,11 @@ def _loop(loader: Loader, status: Status, control: ControlPlane | None) -> None:
         signal.signal(number, stop)
     links.watch(changed.set)
     while not stopping.is_set():
-        loader.reconcile()
-        status.write()
+        try:
+            loader.reconcile()
+            status.write()
+        except XdpctlError as error:
+            log.error("will look again: %s", error)
         if control:
             control.keep()
         if changed.wait(_LOOK_AGAIN_SECONDS):

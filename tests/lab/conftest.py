@@ -1,5 +1,6 @@
-"""A server and whoever floods it, joined by a cable, in namespaces of the test's own."""
+"""A server and whoever floods it, or a box with xdpctl on it, in namespaces of the test's own."""
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -8,8 +9,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.conftest import need
 from tests.kernel.conftest import _able, compiled, datapath, loader, pins
 from xdpctl import programs
+from xdpctl.lab.box import Box
 from xdpctl.lab.flood import Generator, Sent, compile_generator, interface, udp_frame
 from xdpctl.lab.namespaces import Host, Lab
 from xdpctl.lab.sniffer import Sniffer
@@ -81,3 +84,20 @@ def street(generator: Generator) -> Iterator[Street]:
         lab.cable(server, "isp0", attacker, "far0")
         server.ip(f"addr add {SERVER}/24 dev isp0")
         yield Street(server, attacker, generator)
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    need(os.geteuid() == 0, "root")
+    with Lab("box") as lab:
+        host, other = lab.host("box"), lab.host("far")
+        lab.cable(host, "isp0", other, "far0")
+        host.ip("addr add 192.0.2.1/24 dev isp0")
+        yield host
+
+
+@pytest.fixture
+def box(host: Host) -> Iterator[Box]:
+    box = Box(host, ["isp0"])
+    yield box
+    box.remove()

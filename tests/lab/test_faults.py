@@ -1,97 +1,24 @@
-"""The real thing under what goes wrong: kills, full disks, corrupt files, meddling, doubles."""
+"""The real thing under what goes wrong: kills, full disks, corrupt files, meddling."""
 
-import json
-import os
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.conftest import need
+from tests.lab.questions import block, eventually, in_kernel, in_store
 from xdpctl import bpf, links
-from xdpctl.cli.client import Client, Refused, Unreachable
-from xdpctl.kernel import PinnedDatapath
+from xdpctl.cli.client import Client, Refused
 from xdpctl.lab.box import Box
-from xdpctl.lab.namespaces import Host, Lab, LabError, sh
+from xdpctl.lab.namespaces import LabError, sh
 from xdpctl.prefix import parse_prefix
 
 LIST = "".join(f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}\n" for n in range(60_000)).encode()
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    need(os.geteuid() == 0, "root")
-    with Lab("faults") as lab:
-        host, other = lab.host("box"), lab.host("far")
-        lab.cable(host, "isp0", other, "far0")
-        host.ip("addr add 192.0.2.1/24 dev isp0")
-        yield host
-
-
-@pytest.fixture
-def box(host: Host) -> Iterator[Box]:
-    box = Box(host, ["isp0"])
-    yield box
-    box.remove()
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    """Poll for at most twenty seconds."""
-    for _ in range(400):
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
-
-
-def block(client: Client, source: str, **more: object) -> dict[str, object]:
-    body = {"match": {"source": source}, **more}
-    answer: dict[str, object] = client.call("POST", "/v1/rules", json=body)
-    return answer
-
-
-def in_kernel(box: Box) -> dict[str, int]:
-    datapath = PinnedDatapath(box.pins)
-    return {str(p): slot for batch in datapath.scan() for p, slot in batch if slot != 1}
-
-
-def in_store(box: Box) -> set[str]:
-    return {rule["match"]["source"] for rule in box.client.pages()}
 
 
 def audited(box: Box, action: str) -> list[dict[str, object]]:
     query = {"limit": 5000, "last": True}
     records = box.client.call("GET", "/v1/audit", params=query)["records"]
     return [record for record in records if record["action"] == action]
-
-
-def test_the_control_plane_is_unprivileged(box: Box) -> None:
-    box.start()
-    status = Path(f"/proc/{box.control_plane()}/status").read_text()
-    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-    assert fields["Uid"].split()[1] != "0"
-    assert int(fields["CapEff"], 16) == 0
-    assert "bcc" not in Path(f"/proc/{box.control_plane()}/maps").read_text()
-
-
-def test_a_second_instance_on_the_same_state_or_pins_is_refused(box: Box, host: Host) -> None:
-    box.start()
-    common = ("-i", "isp0", "--port", "0", "--pin-dir", str(box.pins.directory))
-    state, other = box.directory / "state", box.directory / "other"
-    for words in ((str(state), "a"), (str(other), "b")):
-        sockets = ("--socket", str(box.directory / words[1]))
-        second = host.popen(
-            *(sys.executable, "-m", "xdpctl", "run", *common, "--state-dir", words[0], *sockets),
-            stderr=subprocess.PIPE,
-        )
-        _, said = second.communicate(timeout=60)
-        assert second.returncode == 2, said.decode()
-        assert "One at a time" in said.decode()
-    assert box.ready()
 
 
 def test_what_somebody_changes_in_the_maps_is_repaired_and_audited(box: Box) -> None:
@@ -194,81 +121,3 @@ def test_a_body_of_100_megabytes_is_refused_without_being_read(box: Box) -> None
             )
             assert b" 413 " in sender.recv(4096).split(b"\r\n")[0]
     assert box.ready()
-
-
-def test_pins_of_another_capacity_are_refused_with_what_to_do(box: Box, host: Host) -> None:
-    box.start()
-    box.stop()
-    settings = box.directory / "xdpctl.toml"
-    settings.write_text("capacity = 1000\n")
-    words = ("-i", "isp0", "--config", str(settings), "--pin-dir", str(box.pins.directory))
-    state = ("--state-dir", str(box.directory / "state"), "--socket", str(box.socket))
-    again = host.popen(
-        *(sys.executable, "-m", "xdpctl", "run", *words, *state), stderr=subprocess.PIPE
-    )
-    _, said = again.communicate(timeout=60)
-    assert again.returncode == 1
-    assert "xdpctl down" in said.decode()
-
-
-def test_the_control_plane_is_started_again_when_it_dies(box: Box) -> None:
-    box.start()
-    block(box.client, "203.0.113.7")
-    died = box.control_plane()
-    os.kill(died, 9)
-    assert eventually(lambda: box.control_plane() != died and box.ready())
-    assert in_store(box) == {"203.0.113.7/32"}
-
-
-def test_wrong_usage_has_its_exit_codes(box: Box, host: Host) -> None:
-    def code(*words: str) -> int:
-        command = (sys.executable, "-m", "xdpctl", *words)
-        return host.popen(*command, stdout=-3, stderr=-3).wait(60)
-
-    assert code("run") == 2
-    assert code("frobnicate") == 2
-    assert code("--socket", str(box.socket), "status") == 3
-    box.start()
-    assert code("--socket", str(box.socket), "block", "10.0.0.1/8") == 1
-    assert code("--socket", str(box.socket), "unblock", "10.0.0.1") == 1
-    assert code("doctor", "-i", "isp0", "--pin-dir", str(box.pins.directory)) == 0
-
-
-def test_rules_survive_a_reboot_with_their_remaining_time(box: Box) -> None:
-    box.start()
-    block(box.client, "203.0.113.7", ttl=3600)
-    block(box.client, "203.0.113.8")
-    box.stop()
-    sh(
-        "nsenter",
-        f"--net={box.host.path}",
-        sys.executable,
-        "-m",
-        "xdpctl",
-        "down",
-        "--pin-dir",
-        str(box.pins.directory),
-    )
-    assert not box.pins.root.exists()
-    box.start()
-    rules = {rule["match"]["source"]: rule for rule in box.client.pages()}
-    assert set(in_kernel(box)) == set(rules) == {"203.0.113.7/32", "203.0.113.8/32"}
-    assert 3000 < rules["203.0.113.7/32"]["expires_in"] <= 3600
-    assert json.dumps(rules)
-
-
-def test_down_is_refused_while_it_runs(box: Box, host: Host) -> None:
-    box.start()
-    command = (sys.executable, "-m", "xdpctl", "down", "--pin-dir", str(box.pins.directory))
-    down = host.popen(*command, stderr=subprocess.PIPE)
-    _, said = down.communicate(timeout=60)
-    assert down.returncode == 2
-    assert "stop that one" in said.decode()
-    assert box.ready()
-
-
-def test_nothing_answers_after_stop(box: Box) -> None:
-    box.start()
-    box.stop()
-    with pytest.raises(Unreachable):
-        box.client.call("GET", "/healthz")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -65,14 +66,7 @@ class _Import:
         return rules.add_many(draft, self._parser.feed(lines), self._who, "bulk")
 
     def out(self) -> ImportOut:
-        t = self.total
-        return ImportOut(
-            added=t.added,
-            extended=t.extended,
-            rejected=t.rejected,
-            rejects=t.rejects,
-            dry_run=self._dry_run,
-        )
+        return ImportOut(**asdict(self.total), dry_run=self._dry_run)
 
 
 @router.post(
