@@ -24,6 +24,7 @@ from xdpctl.wire import Hits
 _BATCH_MAX = 256
 _NEARLY_FULL = 16_384  # more than one batch can add
 _IDLE_SECONDS = 0.02
+_STOPPING = "the control plane is stopping; ask again when it runs"
 T = TypeVar("T")
 log = logging.getLogger("xdpctl.controller")
 
@@ -69,20 +70,30 @@ class Controller:
         self._thread.start()
 
     def stop(self) -> None:
+        """End the thread; what was asked for and not yet taken up is refused."""
         self._stopping = True
         self._jobs.put(None)
         if self._thread.is_alive():
             self._thread.join()
+        self._refuse_rest()
+
+    def _refuse_rest(self) -> None:
+        try:
+            while True:
+                job = self._jobs.get_nowait()
+                if job and job.future.set_running_or_notify_cancel():
+                    job.future.set_exception(XdpctlError(_STOPPING))
+        except queue.Empty:
+            return
 
     def submit(self, operation: Callable[[Draft], T]) -> "Future[T]":
         """Done when the result is durable and in the kernel, or failed with the error."""
         return self._put(_Job(operation, Future()))
 
     def _put(self, job: _Job) -> "Future[Any]":
-        if self._stopping:
-            job.future.set_exception(XdpctlError("the control plane is stopping"))
-        else:
-            self._jobs.put(job)
+        self._jobs.put(job)
+        if self._stopping and not self._thread.is_alive():
+            self._refuse_rest()
         return job.future
 
     def hits(self, source: Prefix) -> Hits:

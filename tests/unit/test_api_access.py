@@ -1,4 +1,4 @@
-"""Who may do what: peers, tokens, roles, quotas, and nobody locks himself out."""
+"""Who may do what: peers, tokens, roles and quotas."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.apiclient import TCP, Api, problem, running
-from xdpctl.policy import CONFIGURED, Quota
+from xdpctl.policy import Quota
 
 QUOTAS = {"operator": Quota(1000), "fastnetmon": Quota(2, 24, 64, 3600)}
 HOST = "/v1/rules/203.0.113.7_32"
@@ -18,8 +18,7 @@ AUDIT = ["/v1/audit", "/v1/audit/verify"]
 
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[Api]:
-    protection = {"192.0.2.0/24": CONFIGURED, "198.51.100.1/32": "a gateway of this host"}
-    with running(tmp_path, protection=protection, quotas=QUOTAS) as api:
+    with running(tmp_path, quotas=QUOTAS) as api:
         yield api
 
 
@@ -143,65 +142,3 @@ def test_an_origin_leaves_the_rules_of_others_alone(api: Api) -> None:
     api.add("203.0.113.7")
     problem(api.call("DELETE", HOST, TCP, token), 403, "role")
     problem(api.call("PATCH", HOST, TCP, token, json={"ttl": 1}), 403, "role")
-
-
-@pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.0/8", "0.0.0.0/0"])
-def test_nobody_over_tcp_drops_his_own_address(api: Api, source: str) -> None:
-    token = api.token("hands", "operator")
-    body = {"match": {"source": source}}
-    found = problem(api.call("POST", "/v1/rules", TCP, token, json=body), 409, "lockout")
-    assert "127.0.0.1" in found["detail"]
-    assert found["field"] == "match.source"
-    watch = {**body, "mode": "monitor"}
-    assert api.call("POST", "/v1/rules", TCP, token, json=watch).status_code == 201
-
-
-def test_who_is_accepted_more_specifically_may_drop_around_himself(api: Api) -> None:
-    token = api.token("hands", "operator")
-    api.add("127.0.0.1", action="accept")
-    body = {"match": {"source": "127.0.0.0/8"}}
-    assert api.call("POST", "/v1/rules", TCP, token, json=body).status_code == 201
-
-
-@pytest.mark.parametrize(
-    ("forwarded", "source"),
-    [
-        ("for=203.0.113.7", "203.0.113.0/24"),
-        ('for="[2001:db8::7]"', "2001:db8::/32"),
-        ('for="2001:db8::7"', "2001:db8::7"),
-    ],
-)
-def test_behind_the_local_socket_the_forwarded_address_is_the_callers(
-    api: Api, forwarded: str, source: str
-) -> None:
-    headers = {"Forwarded": forwarded}
-    body = {"match": {"source": source}}
-    problem(api.call("POST", "/v1/rules", headers=headers, json=body), 409, "lockout")
-    api.add(source)
-
-
-def test_over_tcp_no_forwarded_header_is_believed(api: Api) -> None:
-    token = api.token("hands", "operator")
-    headers = {"Forwarded": "for=203.0.113.7"}
-    answer = api.call("POST", "/v1/rules", TCP, token, headers=headers, json=RULE)
-    assert answer.status_code == 201
-
-
-def test_what_cannot_be_a_name_is_no_forwarded_address(api: Api) -> None:
-    for forwarded in ("for=unknown", "by=10.0.0.1", "for=_gateway"):
-        headers = {"Forwarded": forwarded}
-        body = {**RULE, "match": {"source": "10.0.0.0/8"}}
-        answer = api.call("POST", "/v1/rules", headers=headers, json=body)
-        assert answer.status_code in (200, 201)
-
-
-def test_protection_yields_to_operators_alone_and_only_on_trial(api: Api) -> None:
-    gateway = {"match": {"source": "198.51.100.1"}, "confirm_within": 60}
-    problem(api.call("POST", "/v1/rules", json=gateway), 409, "lockout")
-    inside = {"match": {"source": "192.0.2.9"}}
-    found = problem(api.call("POST", "/v1/rules", json=inside), 409, "lockout")
-    assert "confirm_within" in found["fix"]
-    trial = {**inside, "confirm_within": 60, "ttl": 600}
-    token = api.token("fnm", "operator", origin="fastnetmon")
-    problem(api.call("POST", "/v1/rules", TCP, token, json=trial), 409, "lockout")
-    assert api.call("POST", "/v1/rules", json=trial).status_code == 201

@@ -148,7 +148,9 @@ def test_what_is_not_there_is_404(api: Api) -> None:
     problem(api.call("PATCH", PATH, json={"reason": "x"}), 404, "not-found")
     assert problem(api.call("GET", "/v1/rules/nonsense"), 400, "bad-request")["field"] == "id"
     problem(api.call("GET", "/v1/nothing"), 404, "http")
-    problem(api.call("PUT", "/v1/rules"), 405, "http")
+    wrong = api.call("PUT", "/v1/rules")
+    problem(wrong, 405, "http")
+    assert wrong.headers["allow"]
 
 
 def test_an_expired_rule_is_not_shown(api: Api) -> None:

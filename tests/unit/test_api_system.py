@@ -148,6 +148,13 @@ def test_explain_names_the_protected_prefix(api: Api) -> None:
     assert found["protected_by"] == {"prefix": "192.0.2.0/24", "why": CONFIGURED}
 
 
+def test_a_rule_on_the_protected_prefix_itself_was_not_met(api: Api) -> None:
+    api.add("192.0.2.0/24", action="accept")
+    api.datapath.explanation = Explanation(Reason.PROTECTED, (1,))
+    found = get(api, "/v1/explain?source=192.0.2.9")
+    assert (found["rule"], found["monitored"]) == (None, [])
+
+
 def test_explain_takes_a_whole_frame(api: Api) -> None:
     rule = api.add("10.0.0.1")
     api.datapath.explanation = Explanation(Reason.DROPPED, (rule["slot"],))

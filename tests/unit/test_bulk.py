@@ -46,6 +46,11 @@ def test_plain_lists_of_feeds_are_read_with_their_comments() -> None:
     assert sources(good(Format.PLAIN, feed)) == shown
 
 
+@pytest.mark.parametrize("line", ["10.0.0.1#why", "10.0.0.1;SBL1", "10.0.0.1,x"])
+def test_a_comment_may_touch_the_prefix(line: str) -> None:
+    assert sources(good(Format.PLAIN, line)) == ["10.0.0.1/32"]
+
+
 @pytest.mark.parametrize("kind", Format)
 def test_a_byte_order_mark_and_crlf_do_not_matter(kind: Format) -> None:
     head = "source\r\n" if kind is Format.CSV else ""

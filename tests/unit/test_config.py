@@ -50,6 +50,11 @@ def test_the_operator_may_fill_the_table_and_others_get_the_automatic_quota() ->
     assert quotas == {"operator": Quota(max_rules=7)}
 
 
+def test_an_operators_quota_is_changed_in_what_is_given_alone() -> None:
+    quotas = config.parse({"origins": {"operator": {"max_rules": 10}}}).quotas()
+    assert quotas == {"operator": Quota(max_rules=10)}
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
@@ -74,6 +79,13 @@ def test_the_operator_may_fill_the_table_and_others_get_the_automatic_quota() ->
         ({"origins": {"No Name": {}}}, "not a name"),
         ({"origins": {"x": 1}}, "expected a table"),
         ({"origins": {"x": {"max_ttl": "soon"}}}, "origins.x.max_ttl"),
+        ({"origins": {"x": {"max_ttl": [1]}}}, "origins.x.max_ttl"),
+        ({"origins": {"x": {"max_ttl": True}}}, "origins.x.max_ttl"),
+        ({"origins": {"x": {"max_ttl": 0}}}, "origins.x.max_ttl must be above 0"),
+        ({"origins": {"x": {"max_rules": -1}}}, "origins.x.max_rules must be 0 to"),
+        ({"origins": {"x": {"shortest_ipv4": 64}}}, "origins.x.shortest_ipv4 must be 0 to 32"),
+        ({"origins": {"x": {"shortest_ipv6": 129}}}, "origins.x.shortest_ipv6 must be 0 to 128"),
+        ({"bulk_max_bytes": -5}, "bulk_max_bytes must be above 0"),
         ({"origins": {"x": {"max_rules": "1"}}}, "origins.x.max_rules must be of type int"),
     ],
 )

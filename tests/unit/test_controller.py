@@ -21,13 +21,14 @@ from tests.fakes import (
 )
 from xdpctl.controller import Controller
 from xdpctl.errors import (
-    CapacityError,
     ConflictError,
     DatapathError,
     NotFoundError,
     RoleError,
+    RuleError,
     StaleError,
     StoreError,
+    XdpctlError,
 )
 from xdpctl.model import OPERATOR, Mode
 from xdpctl.policy import CONFIGURED
@@ -112,24 +113,6 @@ def test_two_in_one_batch_see_each_other(control: Controller) -> None:
         futures[1].result(10)
 
 
-def test_the_table_takes_exactly_its_capacity_and_again_after_expiry(
-    tmp_path: Path, clock: FakeClock
-) -> None:
-    datapath = FakeDatapath(capacity=5)
-    with controller(tmp_path, datapath, clock) as control:
-        for number in range(5):
-            place(control, ask(f"192.0.2.{number}", ttl=60.0))
-        before = datapath.held()
-        with pytest.raises(CapacityError, match="5 rules"):
-            place(control, ask("192.0.2.99"))
-        assert datapath.held() == before
-        assert not place(control, ask("192.0.2.0", ttl=60.0)).created
-        clock.advance(61)
-        assert place(control, ask("192.0.2.99")).created
-        assert datapath.held().keys() == {"192.0.2.99/32"}
-        assert actions(control).count("rule.expire") == 5
-
-
 def test_a_removed_rule_is_gone_everywhere_and_its_hits_are_kept_in_the_audit(
     control: Controller, datapath: FakeDatapath, tmp_path: Path
 ) -> None:
@@ -200,17 +183,6 @@ def test_what_cannot_be_stored_never_reaches_the_kernel(
     assert actions(control) == ["control.start", "rule.add"]
 
 
-def test_the_bypass_works_although_the_store_fails(
-    control: Controller, datapath: FakeDatapath
-) -> None:
-    assert control.set_bypass(True, "root").result(10)
-    assert isinstance(control.store, BreakableStore)
-    control.store.broken = True
-    assert not control.set_bypass(False, "root").result(10)
-    assert not datapath.bypass()
-    assert actions(control) == ["control.start", "bypass.on"]
-
-
 def test_what_becomes_protected_suspends_automatic_drops_until_it_is_not(
     control: Controller, datapath: FakeDatapath, clock: FakeClock
 ) -> None:
@@ -241,3 +213,17 @@ def test_many_threads_get_what_they_asked_for(tmp_path: Path, clock: FakeClock) 
         assert len(datapath.held()) == len(control.state.rules) == 17 * 23
         assert len(set(control.state.image.entries.values())) == 17 * 23
         assert actions(control).count("rule.add") == 17 * 23
+
+
+def test_after_the_stop_whoever_asks_is_told(control: Controller) -> None:
+    control.stop()
+    with pytest.raises(XdpctlError, match="stopping"):
+        place(control, ask(HOST))
+
+
+def test_a_change_to_what_is_no_tag_is_refused(control: Controller) -> None:
+    place(control, ask(HOST))
+    tags = {"tags": ("No Name!",)}
+    with pytest.raises(RuleError) as caught:
+        control.submit(lambda draft: change(draft, HOST_PREFIX, tags, ROOT, None)).result(10)
+    assert caught.value.field == "tags"

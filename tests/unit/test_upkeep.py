@@ -1,6 +1,7 @@
-"""What happens while nobody asks: restarts, reboots, expiry, drift, clocks that jump."""
+"""What happens while nobody asks: restarts, reboots, expiry, drift, trouble."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from tests.fakes import (
 )
 from xdpctl import audit
 from xdpctl.controller import Controller
-from xdpctl.errors import NotFoundError
+from xdpctl.errors import NotFoundError, StoreError
 from xdpctl.plan import entry_key, entry_value
 from xdpctl.policy import CONFIGURED
 from xdpctl.prefix import parse_prefix
@@ -168,26 +169,6 @@ def test_what_somebody_else_changed_is_put_right_and_audited(
         assert len(last(control, "kernel.repair")) == 1
 
 
-@pytest.mark.parametrize("step", [3600.0, -3600.0])
-def test_a_step_of_the_wall_clock_moves_no_deadline(
-    tmp_path: Path, clock: FakeClock, step: float
-) -> None:
-    datapath = FakeDatapath()
-    with controller(tmp_path, datapath, clock) as control:
-        fill(control)
-        upkeep(control, clock)
-        deadline = control.state.rules[HOST].expires_ns
-        clock.unix += step
-        upkeep(control, clock)
-        assert control.state.rules[HOST].expires_ns == deadline
-        assert datapath.held()["203.0.113.7/32"].expires_ns == deadline
-        left = deadline - clock.ns
-    clock.reboot(seconds_down=0)
-    with controller(tmp_path, FakeDatapath(), clock) as control:
-        now_left = control.state.rules[HOST].expires_ns - clock.ns
-        assert now_left == pytest.approx(left, abs=SECOND // 100)
-
-
 def test_the_front_is_repainted_once_enough_went(tmp_path: Path, clock: FakeClock) -> None:
     datapath = FakeDatapath(capacity=200)
     with controller(tmp_path, datapath, clock) as control:
@@ -240,3 +221,22 @@ def test_every_record_of_all_this_is_in_one_unbroken_chain(
             assert verdict.problem is None
             assert verdict.records == len(control.store.audit())
             assert len(last(control, "control.start")) == starts
+
+
+def test_trouble_lasts_while_only_empty_writes_fit_on_the_disk(
+    tmp_path: Path, datapath: FakeDatapath, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(changes: Mapping[str, bytes | None], audit: Sequence[bytes] = ()) -> int:
+        if changes or audit:
+            raise StoreError("the disk is full: fake")
+        return 0
+
+    with controller(tmp_path, datapath, clock) as control, monkeypatch.context() as full:
+        full.setattr(control.store, "write", write)
+        with pytest.raises(StoreError):
+            place(control, ask("203.0.113.7"))
+        upkeep(control, clock)
+        assert "full" in (control.problem or "")
+        full.undo()
+        upkeep(control, clock)
+        assert control.problem is None
