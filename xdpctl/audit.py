@@ -24,7 +24,11 @@ class Event:
 
 def _digest(record: dict[str, Any]) -> str:
     body = {key: value for key, value in record.items() if key != "hash"}
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_encode(body)).hexdigest()
+
+
+def _encode(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, sort_keys=True).encode()
 
 
 class Chain:
@@ -50,8 +54,8 @@ class Chain:
                 "detail": event.detail,
                 "previous": previous,
             }
-            record["hash"] = previous = _digest(record)
-            records.append(json.dumps(record, sort_keys=True).encode())
+            record["hash"] = previous = hashlib.sha256(_encode(record)).hexdigest()
+            records.append(_encode(record))
         return records
 
     def commit(self, records: list[bytes]) -> None:
