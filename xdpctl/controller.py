@@ -22,7 +22,7 @@ from xdpctl.upkeep import Upkeep
 from xdpctl.wire import Hits
 
 _BATCH_MAX = 256
-_NEARLY_FULL = 16_384  # more than one batch can add
+_NEARLY_FULL = 32_768  # more than one batch can add
 _IDLE_SECONDS = 0.02
 _STOPPING = "the control plane is stopping; ask again when it runs"
 T = TypeVar("T")

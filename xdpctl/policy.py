@@ -161,9 +161,14 @@ def _extended(standing: Rule, asked: Rule) -> Judgement:
     return Judgement(merged, warnings)
 
 
-def covering(rule: Rule, standing: Mapping[Prefix, Rule], now_ns: int) -> Rule | None:
-    """The most specific live rule around this one that already decides its addresses."""
-    for length in range(rule.source.length - 1, -1, -1):
+def covering(
+    rule: Rule, standing: Mapping[Prefix, Rule], lengths: Iterable[int], now_ns: int
+) -> Rule | None:
+    """The most specific live rule around this one that already decides its addresses.
+
+    `lengths` are those that standing rules of its family have.
+    """
+    for length in sorted((n for n in lengths if n < rule.source.length), reverse=True):
         found = standing.get(rule.source.widened(length))
         if found and not found.expired(now_ns) and found.mode is Mode.ENFORCE:
             return found

@@ -112,13 +112,18 @@ def _guard(draft: Draft, rule: Rule, caller: Caller) -> list[str]:
     return policy.guard(rule, protection, address, accepted)
 
 
+def _around(draft: Draft, rule: Rule) -> Rule | None:
+    state = draft.state
+    return policy.covering(rule, state.rules, state.lengths(rule.source), draft.now.ns)
+
+
 def _keep_caller(draft: Draft, rule: Rule, caller: Caller) -> None:
     """LockoutError if without this accept a drop around it would hit whoever asks."""
     address = caller.address
     if rule.action is not Action.ACCEPT or not address or not rule.source.covers(address):
         return
     state = draft.state
-    wider = policy.covering(rule, state.rules, draft.now.ns)
+    wider = _around(draft, rule)
     decided = policy.decided_for(
         address, rule.source.length, state.rules, state.protection, draft.now.ns
     )
@@ -164,7 +169,7 @@ def describe(rule: Rule) -> dict[str, object]:
 def add(draft: Draft, ask: Ask, caller: Caller) -> Added:
     """One rule; the same rule again extends it."""
     added = _place(draft, ask, caller)
-    around = policy.covering(added.rule, draft.state.rules, draft.now.ns)
+    around = _around(draft, added.rule)
     if around and around.action is added.rule.action and added.rule.mode is Mode.ENFORCE:
         added.warnings.append(f"{around.source} already covers it with the same action")
     detail = {**describe(added.rule), "ttl": ask.ttl, "confirm_within": ask.confirm_within}

@@ -38,6 +38,7 @@ class State:
     rules: dict[Prefix, Rule] = field(default_factory=dict)
     origins: Counter[str] = field(default_factory=Counter)
     tokens: dict[str, Token] = field(default_factory=dict)
+    _lengths: Counter[tuple[int, int]] = field(default_factory=Counter)
     next_expiry: int = NEVER  # no rule ends before this (kernel time)
     _membership: int = 0  # counts the changes of which sources have a rule
     _ordered: tuple[int, list[Prefix]] = (-1, [])
@@ -64,8 +65,14 @@ class State:
             self.next_expiry = min(self.next_expiry, rule.kernel_expires_ns or NEVER)
             self.rules[source] = rule
             self.origins[rule.origin] += 1
-        if before is None or rule is None:
+        if (before is None) != (rule is None):
             self._membership += 1
+            self._lengths[len(source.address), source.length] += 1 if rule else -1
+
+    def lengths(self, source: Prefix) -> list[int]:
+        """The prefix lengths that rules of this source's family have."""
+        size = len(source.address)
+        return [n for (of, n), count in self._lengths.items() if count and of == size]
 
     def token(self, name: str) -> Token | None:
         """The token of that name."""
@@ -81,6 +88,7 @@ class State:
     def forget(self) -> None:
         """All that came from the store; what the kernel holds stays known."""
         self.rules.clear()
+        self._lengths.clear()
         self._membership += 1
         self.origins.clear()
         self.tokens = {}

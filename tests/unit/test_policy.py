@@ -193,7 +193,9 @@ def test_protection_knows_what_is_over_and_what_is_inside() -> None:
 def test_what_covers_a_rule_is_the_most_specific_live_one() -> None:
     around = {r.source: r for r in (rule("10.0.0.0/8"), rule("10.0.0.0/16", "accept"))}
     inner = rule("10.0.0.1")
-    assert covering(inner, {**around, inner.source: inner}, 10) == rule("10.0.0.0/16", "accept")
+    assert covering(inner, {**around, inner.source: inner}, range(33), 10) == rule(
+        "10.0.0.0/16", "accept"
+    )
     expired = {**around, parse_prefix("10.0.0.0/24"): rule("10.0.0.0/24", expires_ns=9)}
-    assert covering(inner, expired, 10) == rule("10.0.0.0/16", "accept")
-    assert covering(rule("11.0.0.1"), around, 10) is None
+    assert covering(inner, expired, range(33), 10) == rule("10.0.0.0/16", "accept")
+    assert covering(rule("11.0.0.1"), around, range(33), 10) is None
