@@ -38,7 +38,7 @@ class State:
     rules: dict[Prefix, Rule] = field(default_factory=dict)
     origins: Counter[str] = field(default_factory=Counter)
     tokens: dict[str, Token] = field(default_factory=dict)
-    _lengths: Counter[tuple[int, int]] = field(default_factory=Counter)
+    _lengths: dict[tuple[int, int], int] = field(default_factory=dict)
     next_expiry: int = NEVER  # no rule ends before this (kernel time)
     _membership: int = 0  # counts the changes of which sources have a rule
     _ordered: tuple[int, list[Prefix]] = (-1, [])
@@ -62,12 +62,15 @@ class State:
         if before:
             self.origins[before.origin] -= 1
         if rule:
-            self.next_expiry = min(self.next_expiry, rule.kernel_expires_ns or NEVER)
+            ends = rule.kernel_expires_ns
+            if ends and ends < self.next_expiry:
+                self.next_expiry = ends
             self.rules[source] = rule
             self.origins[rule.origin] += 1
         if (before is None) != (rule is None):
             self._membership += 1
-            self._lengths[len(source.address), source.length] += 1 if rule else -1
+            shape = len(source.address), source.length
+            self._lengths[shape] = self._lengths.get(shape, 0) + (1 if rule else -1)
 
     def lengths(self, source: Prefix) -> list[int]:
         """The prefix lengths that rules of this source's family have."""

@@ -82,6 +82,8 @@ class SqliteStore:
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
+            # an import would otherwise pay for a checkpoint with nearly every chunk
+            self._db.execute("PRAGMA wal_autocheckpoint = 8000")
             self._migrate()
         except sqlite3.Error as error:
             self._db.close()
