@@ -21,7 +21,7 @@ from xdpctl_api.problems import problem
 from xdpctl_api.schemas import ImportOut, seconds
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
-_CHUNK = 8192
+_CHUNK = 10_000
 _LINE_MAX = 65_536
 _ANY = Prefix(bytes(4), 0)  # the defaults' source, which no line keeps
 _BODY = {"schema": {"type": "string", "format": "binary"}}
