@@ -7,6 +7,7 @@ from itertools import starmap
 from pathlib import Path
 
 from xdpctl import model
+from xdpctl.asks import Ask
 from xdpctl.clock import Clock, Now
 from xdpctl.controller import Controller
 from xdpctl.errors import DatapathError, StoreError
@@ -15,7 +16,7 @@ from xdpctl.model import OPERATOR
 from xdpctl.plan import PROTECTED, Plan, Write, entry_key
 from xdpctl.policy import Protection, Quota
 from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.rules import Added, Ask, add
+from xdpctl.rules import Added, add
 from xdpctl.store import SqliteStore
 from xdpctl.tokens import Caller, Role
 from xdpctl.wire import (

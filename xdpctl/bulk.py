@@ -12,11 +12,11 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from xdpctl.asks import Ask, check_tags
 from xdpctl.durations import parse_duration
 from xdpctl.errors import RuleError
 from xdpctl.model import Action, Mode
 from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.rules import Ask, check_tags
 
 COLUMNS = ("source", "action", "mode", "ttl", "reason", "tags")
 

@@ -53,9 +53,6 @@ class Plan:
     slots: Mapping[int, bytes]
     freed: tuple[int, ...]
 
-    def __bool__(self) -> bool:
-        return bool(self.writes)
-
 
 @dataclass(slots=True)
 class Image:

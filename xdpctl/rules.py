@@ -5,9 +5,8 @@ checks everything first, and stages nothing if it raises.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import msgspec
-
 from xdpctl import policy
+from xdpctl.asks import Ask, check_seconds, check_tags
 from xdpctl.errors import (
     CapacityError,
     LockoutError,
@@ -16,42 +15,12 @@ from xdpctl.errors import (
     RuleError,
     StaleError,
 )
-from xdpctl.model import CONFIRM_MAX, OPERATOR, TTL_MAX, Action, Mode, Rule, check_name
+from xdpctl.model import OPERATOR, TTL_MAX, Action, Mode, Rule
 from xdpctl.prefix import Prefix
 from xdpctl.state import Draft
 from xdpctl.tokens import Caller
 
 _REJECTS_SHOWN = 1000
-
-
-class Ask(msgspec.Struct, frozen=True, gc=False):
-    """A rule as somebody asks for it; times are seconds from now, None for no end."""
-
-    source: Prefix
-    action: Action = Action.DROP
-    mode: Mode = Mode.ENFORCE
-    ttl: float | None = None
-    confirm_within: float | None = None
-    reason: str = ""
-    tags: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        check_seconds(self.ttl, "ttl", TTL_MAX)
-        check_seconds(self.confirm_within, "confirm_within", CONFIRM_MAX)
-        check_tags(self.tags)
-
-
-def check_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """The tags, or RuleError for one that is not a name."""
-    return tuple(check_name(tag, "tags") for tag in tags)
-
-
-def check_seconds(value: float | None, field: str, most: float) -> None:
-    """RuleError unless None or above 0 and at most `most`."""
-    if value is not None and not 0 < value <= most:
-        raise RuleError(
-            f"{field} is {value:g} seconds", field, f"give more than 0 and at most {most:g}"
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from xdpctl.asks import Ask
 from xdpctl.clock import Now
 from xdpctl.controller import Controller
 from xdpctl.durations import parse_duration
 from xdpctl.model import Action, Mode, Rule
 from xdpctl.prefix import parse_prefix
-from xdpctl.rules import Ask
 from xdpctl.tokens import Role
 
 Duration = Annotated[

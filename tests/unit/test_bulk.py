@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xdpctl.asks import Ask
 from xdpctl.bulk import Format, Parser
 from xdpctl.errors import RuleError
 from xdpctl.model import Action, Mode
 from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.rules import Ask
 
 DEFAULTS = Ask(Prefix(bytes(4), 0), Action.DROP, Mode.MONITOR, 60.0, None, "feed", ("a",))
 

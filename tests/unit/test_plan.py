@@ -216,8 +216,8 @@ def test_an_entry_that_leads_nowhere_is_written_anew(slot: int) -> None:
 def test_marks_name_every_prefix_that_comes() -> None:
     plan = transition(Image(16), dict(hosts(3)), NOW)
     assert set(plan.marks) == set(hosts(3))
-    assert bool(plan)
-    assert not transition(Image(16), {}, NOW)
+    assert plan.writes
+    assert not transition(Image(16), {}, NOW).writes
 
 
 def test_each_prefix_has_its_table() -> None:

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from xdpctl import rules
+from xdpctl.asks import Ask
 from xdpctl.bulk import Format, Parser
 from xdpctl.errors import RuleError
 from xdpctl.model import Action, Mode
 from xdpctl.prefix import Prefix
-from xdpctl.rules import Ask, Imported
+from xdpctl.rules import Imported
 from xdpctl.state import Draft
 from xdpctl_api.auth import Operator
 from xdpctl_api.context import Context, context

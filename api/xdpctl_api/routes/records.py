@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse
 
 from xdpctl import audit
+from xdpctl.asks import check_seconds
 from xdpctl.errors import ConflictError, NotFoundError
 from xdpctl.model import OPERATOR, TTL_MAX, check_name
-from xdpctl.rules import check_seconds
 from xdpctl.state import Draft
 from xdpctl.store import Store
 from xdpctl.tokens import Token, digest, mint
