@@ -44,6 +44,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     action: Action | None = None
     mode: Mode | None = None
     ttl: float | str | None = None
+    confirm_within: float | None = None
     reason: str | None = None
     tags: tuple[str, ...] | None = None
 
@@ -90,6 +91,8 @@ class Parser:
         return Ask(source, d.action, d.mode, d.ttl, d.confirm_within, d.reason, d.tags)
 
     def _plain(self, text: str) -> Ask:
+        if text[0] == "{":  # `export` in a pipe
+            return self._ndjson(text)
         return self._ask(parse_prefix(_COMMENT.split(text, maxsplit=1)[0]))
 
     def _csv(self, text: str) -> Ask | None:
@@ -135,6 +138,7 @@ class Parser:
             action=line.action or ask.action,
             mode=line.mode or ask.mode,
             ttl=ask.ttl if ttl is None else ttl,
+            confirm_within=line.confirm_within,
             reason=ask.reason if line.reason is None else line.reason,
             tags=ask.tags if line.tags is None else check_tags(line.tags),
         )

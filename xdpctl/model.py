@@ -68,6 +68,10 @@ class Rule(msgspec.Struct, frozen=True, gc=False):
     def __post_init__(self) -> None:
         if len(self.reason) > 500:
             raise RuleError("the reason is longer than 500 characters", "reason", "shorten it")
+        if not self.reason.isprintable():
+            raise RuleError(
+                "the reason has control characters", "reason", "write it on one line, as plain text"
+            )
         if len(self.tags) > 16:
             raise RuleError("more than 16 tags", "tags", "keep at most 16")
 

@@ -151,6 +151,8 @@ def _extended(standing: Rule, asked: Rule) -> Judgement:
     confirm_by = standing.confirm_by_ns and asked.confirm_by_ns
     if asked.confirm_by_ns and not standing.confirm_by_ns:
         warnings.append("it already stands confirmed, so confirm_within was not applied")
+    if standing.expires_ns and not ends:
+        warnings.append("it had an end and has none now: no ttl was asked for")
     merged = standing.but(
         expires_ns=ends,
         confirm_by_ns=confirm_by,

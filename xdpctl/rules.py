@@ -21,6 +21,7 @@ from xdpctl.state import Draft
 from xdpctl.tokens import Caller
 
 _REJECTS_SHOWN = 1000
+_WIDEST_IMPORTED = {4: 8, 6: 16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,18 @@ def add(draft: Draft, ask: Ask, caller: Caller) -> Added:
     return added
 
 
+def _refuse_wide(ask: Ask) -> None:
+    """One line of a feed must not drop a large part of the internet."""
+    widest = _WIDEST_IMPORTED[ask.source.family]
+    drops = ask.action is Action.DROP and ask.mode is Mode.ENFORCE
+    if drops and ask.source.length < widest:
+        raise RuleError(
+            f"{ask.source} is wider than /{widest}, too wide for a drop in a list",
+            "match.source",
+            "add it by itself if it is meant: xdpctl block",
+        )
+
+
 def add_many(
     draft: Draft, asks: Iterable[tuple[int, str, Ask | RuleError]], caller: Caller, source: str
 ) -> Imported:
@@ -156,6 +169,7 @@ def add_many(
         try:
             if isinstance(ask, RuleError):
                 raise ask
+            _refuse_wide(ask)
             created = _place(draft, ask, caller).created
         except RuleError as error:
             result.reject(line, text, error)

@@ -25,6 +25,8 @@ _LOOK_AGAIN_SECONDS = 1.0  # a bpf_link attach raises no event, so look now and 
 _PROTECT_SECONDS = 30.0  # addresses and routes are also looked at after every event
 _PR_SET_PDEATHSIG = 1
 _BACKOFF_MAX = 30.0
+_NAME_BYTES = 16  # IFNAMSIZ, with the NUL
+_ASK_SECONDS, _SILENT_MAX = 5.0, 6
 log = logging.getLogger("xdpctl.run")
 
 
@@ -34,6 +36,7 @@ class ControlPlane:
     def __init__(self, settings: Settings, config: Path | None, listener: socket.socket) -> None:
         self._settings, self._config, self._listener = settings, config, listener
         self._wait, self._again_at = 1.0, 0.0
+        self._ask_at, self._silent = time.monotonic() + _ASK_SECONDS, 0
         self._started = time.monotonic()
         self._child = self._start()
 
@@ -60,6 +63,7 @@ class ControlPlane:
         """Start it again if it died; ConfigError if it never came up."""
         code = self._child.poll()
         if code is None:
+            self._end_if_hung()
             return
         lived = time.monotonic() - self._started
         if self._again_at == 0 and lived < 5 and code > 0:
@@ -74,6 +78,27 @@ class ControlPlane:
             )
         if time.monotonic() >= self._again_at:
             self._child = self._start()
+
+    def _end_if_hung(self) -> None:
+        """After half a minute without an answer to /healthz; it is started again then."""
+        if time.monotonic() < self._ask_at:
+            return
+        self._ask_at = time.monotonic() + _ASK_SECONDS
+        self._silent = 0 if self._answers() else self._silent + 1
+        if self._silent >= _SILENT_MAX:
+            log.error("the control plane hangs and is ended; filtering goes on")
+            self._silent = 0
+            self._child.kill()
+
+    def _answers(self) -> bool:
+        try:
+            with socket.socket(socket.AF_UNIX) as door:
+                door.settimeout(1)
+                door.connect(str(self._settings.listen.socket))
+                door.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+                return door.recv(64).startswith(b"HTTP/1.1 200")
+        except OSError:
+            return False
 
     def stop(self) -> None:
         self._child.terminate()
@@ -147,6 +172,17 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     user, group = identity(settings)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     os.chown(settings.state_dir, user, group)
+    settings.state_dir.chmod(0o750)
+    for name in settings.interfaces:
+        if "/" in name or not 0 < len(name) < _NAME_BYTES:
+            raise ConfigError(f"{name!r} is no interface name")
+    access = group_id(settings.group)
+    if not access:
+        log.warning(
+            "there is no group %s: only root may use the socket, and the control plane runs as "
+            "nobody. packaging/sysusers.d makes both.",
+            settings.group,
+        )
     pins = Pins(settings.pin_dir)
     held = [hold(settings.state_dir / "loader.lock", "loader")]
     loader = Loader(pins, compile_filter(settings.capacity), group)
@@ -162,7 +198,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     _notify_systemd()
     control = None
     if not loader_only:
-        control = ControlPlane(settings, config, local_listener(settings.listen.socket, group))
+        control = ControlPlane(settings, config, local_listener(settings.listen.socket, access))
     try:
         _loop(loader, status, control)
     finally:

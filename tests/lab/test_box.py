@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -106,7 +108,7 @@ def test_down_is_refused_while_it_runs(box: Box, host: Host) -> None:
     down = host.popen(*command, stderr=subprocess.PIPE)
     _, said = down.communicate(timeout=60)
     assert down.returncode == 2
-    assert "stop that one" in said.decode()
+    assert "stop it first" in said.decode()
     assert box.ready()
 
 
@@ -115,3 +117,14 @@ def test_nothing_answers_after_stop(box: Box) -> None:
     box.stop()
     with pytest.raises(Unreachable):
         box.client.call("GET", "/healthz")
+
+
+def test_a_control_plane_that_hangs_is_ended_and_started_again(box: Box) -> None:
+    box.start()
+    hung = box.control_plane()
+    os.kill(hung, signal.SIGSTOP)
+    for _ in range(900):
+        if box.control_plane() != hung and box.ready():
+            return
+        time.sleep(0.1)
+    pytest.fail("it was left hanging")

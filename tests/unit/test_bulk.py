@@ -161,3 +161,15 @@ def test_no_bytes_whatever_break_the_parser(lines: list[bytes], kind: Format) ->
         assert 1 <= number <= len(lines)
         assert isinstance(text, str)
         assert isinstance(outcome, Ask | RuleError)
+
+
+def test_what_export_writes_is_read_back_in_a_plain_pipe() -> None:
+    line = b'{"match": {"source": "203.0.113.0/24"}, "action": "accept", "confirm_within": 9.5}'
+    ((number, _, ask),) = Parser(Format.PLAIN, DEFAULTS).feed([line])
+    assert number == 1
+    assert isinstance(ask, Ask)
+    assert (str(ask.source), ask.action.value, ask.confirm_within) == (
+        "203.0.113.0/24",
+        "accept",
+        9.5,
+    )

@@ -30,7 +30,7 @@ def rules(draw: st.DrawFn) -> Rule:
         draw(st.sampled_from(Action)),
         draw(st.sampled_from(Mode)),
         draw(names),
-        draw(st.text(max_size=500)),
+        draw(st.text(max_size=500).filter(str.isprintable)),
         tuple(draw(st.lists(names, max_size=16))),
         draw(st.floats(0, 2e9)),
         draw(ends),

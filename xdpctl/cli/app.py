@@ -9,6 +9,7 @@ import sys
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from xdpctl import __version__, config
 from xdpctl.cli import options, rules, service, show, system
@@ -65,5 +66,5 @@ def _fail(error: XdpctlError, code: int) -> None:
     if "--json" in sys.argv and isinstance(error, Refused):
         print(json.dumps(error.problem), file=sys.stderr)
     else:
-        show.err.print(f"[red]xdpctl:[/red] {error}", soft_wrap=True)
+        show.err.print(f"[red]xdpctl:[/red] {escape(str(error))}", soft_wrap=True)
     sys.exit(code)

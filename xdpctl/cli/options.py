@@ -21,7 +21,7 @@ Token = Annotated[
     str | None, typer.Option("--token", envvar="XDPCTL_TOKEN", help="Token for --url.")
 ]
 Config = Annotated[
-    Path | None, typer.Option("--config", help=f"Settings file [{config.DEFAULT_FILE}].")
+    Path | None, typer.Option("--config", help=f"Settings file, else {config.DEFAULT_FILE}.")
 ]
 StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Where rules are kept.")]
 PinDir = Annotated[Path | None, typer.Option("--pin-dir", help="Where the maps are pinned.")]

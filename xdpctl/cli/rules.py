@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
 from xdpctl.cli import options, show
@@ -50,7 +51,7 @@ def _add(client: Client, body: dict[str, Any], as_json: bool) -> None:
     if rule["confirm_in"] is not None:
         show.out.print(f"  confirm it with: xdpctl confirm {where}")
     for warning in rule["warnings"]:
-        show.err.print(f"[yellow]note:[/yellow] {warning}")
+        show.err.print(f"[yellow]note:[/yellow] {escape(warning)}")
 
 
 @app.command()
@@ -175,7 +176,7 @@ def explain(
 def import_rules(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="One prefix a line, CSV, or NDJSON; - is stdin.")],
-    kind: Annotated[FileFormat | None, typer.Option("--format", help="[by suffix]")] = None,
+    kind: Annotated[FileFormat | None, typer.Option("--format", help="Else by its suffix.")] = None,
     action: Annotated[str, typer.Option(help="For lines that name none.")] = "drop",
     monitor: Monitor = False,
     ttl: options.Ttl = None,
@@ -186,7 +187,7 @@ def import_rules(
 ) -> None:
     """Add many rules; bad lines are reported, all others applied."""
     path = Path("/dev/stdin") if str(file) == "-" else file
-    if not path.exists():
+    if not path.exists() or path.is_dir():
         raise typer.BadParameter(f"there is no file {file}")
     media = kind.media_type if kind else _SUFFIXES.get(file.suffix, "text/plain")
     query = {"action": action, "reason": reason, "dry_run": dry_run, "ttl": ttl, "tag": tag}
@@ -239,5 +240,7 @@ def export(
         kept = {key: rule[key] for key in ("match", "action", "mode", "reason", "tags")}
         if rule["expires_in"] is not None:
             kept["ttl"] = round(rule["expires_in"], 3)
+        if rule["confirm_in"] is not None:
+            kept["confirm_within"] = round(rule["confirm_in"], 3)
         print(json.dumps(kept))
     sys.stdout.flush()

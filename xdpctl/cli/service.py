@@ -8,6 +8,7 @@ import typer
 
 from xdpctl import config, doctor, loader, supervisor
 from xdpctl.cli import options, show
+from xdpctl.errors import ConfigError
 from xdpctl.locks import hold
 from xdpctl.pins import Pins
 
@@ -53,7 +54,11 @@ def down(
     settings = config.override(config.load(config_file), pin_dir=pin_dir)
     pins = Pins(settings.pin_dir)
     if pins.ports_dir.is_dir():
-        hold(pins.ports_dir, "loader")  # until this process ends
+        try:
+            hold(pins.ports_dir, "loader")  # until this process ends
+        except ConfigError:
+            running = f"`xdpctl run` is still running on {pins.directory}; stop it first, then down"
+            raise ConfigError(running) from None
     names = loader.take_down(pins)
     if as_json:
         return show.emit({"detached": names})

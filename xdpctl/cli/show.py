@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from xdpctl.durations import show_duration
 
-out = Console(highlight=False)
+# in a pipe nothing is wrapped or shortened
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 400)
 err = Console(stderr=True, highlight=False)
 _COLOURS = {"drop": "red", "accept": "green", "pass": "green"}
 
@@ -44,8 +46,11 @@ def ends(rule: dict[str, Any]) -> str:
 
 def rules_table(rules: Iterable[dict[str, Any]]) -> int:
     """Print a table; how many rows."""
+    rules = list(rules)
+    widest = max((len(rule["match"]["source"]) for rule in rules), default=0)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("source", "action", "mode", "origin", "ends", "packets", "bytes", "reason"):
+    table.add_column("source", no_wrap=True, min_width=widest)  # never shortened
+    for name in ("action", "mode", "origin", "ends", "packets", "bytes", "reason"):
         table.add_column(name, justify="right" if name in ("packets", "bytes") else "left")
     for rule in rules:
         table.add_row(
@@ -56,7 +61,7 @@ def rules_table(rules: Iterable[dict[str, Any]]) -> int:
             ends(rule),
             si(rule["packets"]),
             si(rule["bytes"]),
-            rule["reason"],
+            escape(rule["reason"]),
         )
     if table.row_count:
         out.print(table)
@@ -69,7 +74,7 @@ def rule_details(rule: dict[str, Any]) -> None:
         "source": rule["match"]["source"],
         "action": f"{coloured(rule['action'])}, {rule['mode']}",
         "origin": rule["origin"],
-        "reason": rule["reason"] or "-",
+        "reason": escape(rule["reason"]) or "-",
         "tags": ", ".join(rule["tags"]) or "-",
         "since": rule["created_at"],
         "ends": ends(rule),

@@ -100,7 +100,7 @@ def token_create(
     context: typer.Context,
     name: str,
     role: Annotated[Role, typer.Option(help="What it may do.")],
-    origin: Annotated[str | None, typer.Option(help="Whose rules it makes [operator].")] = None,
+    origin: Annotated[str | None, typer.Option(help="Whose rules it makes, else operator.")] = None,
     ttl: options.Ttl = None,
     as_json: options.Json = False,
 ) -> None:
