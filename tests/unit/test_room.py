@@ -93,3 +93,11 @@ def test_a_suspended_rule_keeps_its_room_for_when_it_comes_back(
         control.set_protection(protect({})).result(10)
         upkeep(control, clock)
         assert datapath.decide(HOST.address, clock.ns) is Reason.DROPPED
+
+
+def test_a_list_cannot_drop_a_large_part_of_the_internet(tmp_path: Path) -> None:
+    wide = [(n, text, ask(text)) for n, text in enumerate(("0.0.0.0/0", "11.0.0.0/8", "::/0"), 1)]
+    with controller(tmp_path, FakeDatapath(), FakeClock()) as control:
+        done = control.submit(lambda draft: add_many(draft, wide, ROOT, "bulk")).result(10)
+        assert [reject["line"] for reject in done.rejects] == [1, 3]
+        assert {str(source) for source in control.state.rules} == {"11.0.0.0/8"}
