@@ -163,19 +163,24 @@ def _notify_systemd() -> None:
             out.sendto(b"READY=1", address.replace("@", "\0", 1))
 
 
-def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
-    """Attach, serve, and keep both up until SIGTERM or SIGINT; leaves the filter attached."""
+def _check(settings: Settings) -> None:
+    """ConfigError for what makes a start pointless."""
     if os.geteuid() != 0:
         raise ConfigError("run needs root: it loads BPF programs and attaches them. Use sudo.")
     if not settings.interfaces:
         raise ConfigError("no interface: give -i eth0, or set interfaces in the configuration")
+    for name in settings.interfaces:
+        if "/" in name or not 0 < len(name) < _NAME_BYTES:
+            raise ConfigError(f"{name!r} is no interface name")
+
+
+def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
+    """Attach, serve, and keep both up until SIGTERM or SIGINT; leaves the filter attached."""
+    _check(settings)
     user, group = identity(settings)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     os.chown(settings.state_dir, user, group)
     settings.state_dir.chmod(0o750)
-    for name in settings.interfaces:
-        if "/" in name or not 0 < len(name) < _NAME_BYTES:
-            raise ConfigError(f"{name!r} is no interface name")
     access = group_id(settings.group)
     if not access:
         log.warning(
