@@ -20,7 +20,6 @@ from xdpctl.prefix import Prefix, parse_prefix
 PART = "packet"
 BARE, BARE_WALK = "bare XDP_DROP, fixed", "bare XDP_DROP, walk"
 WALKED = 500_000
-_MINE = parse_prefix("192.0.2.1")
 _MINE6 = parse_prefix("2001:db8::1")
 _FRAME = udp_frame("020000000001", "192.0.2.1", 53)
 _CHECKED = 1_000

@@ -43,7 +43,7 @@ class Finding:
 def examine(settings: Settings) -> list[Finding]:
     """Everything about the box, then each interface (all physical ones if none is named)."""
     found = [_kernel(), _jit(), _btf(), _bcc(), _privileges(), _bpffs(settings.pin_dir)]
-    found += [_memory_lock()]
+    found += [_unprivileged()]
     present = {link.name: link for link in links.links()}
     names = settings.interfaces or tuple(n for n in present if n != "lo")
     for name in names:
@@ -112,7 +112,7 @@ def _bpffs(directory: Path) -> Finding:
     return Finding("problem", "bpffs", "this kernel has none", "needs CONFIG_BPF_SYSCALL")
 
 
-def _memory_lock() -> Finding:
+def _unprivileged() -> Finding:
     value = _read("/proc/sys/kernel/unprivileged_bpf_disabled")
     if value == "1":
         fix = "set kernel.unprivileged_bpf_disabled=2; 1 lasts until the next boot"

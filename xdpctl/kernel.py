@@ -2,7 +2,6 @@
 
 import mmap
 import sys
-from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import groupby, islice
@@ -178,8 +177,3 @@ def _entry(table: str, key: bytes, value: bytes) -> tuple[Prefix, int]:
         return Prefix(key, len(key) * 8), int.from_bytes(value, "little")
     wire = (Prefix4 if table == "prefixes4" else Prefix6).unpack(key)
     return Prefix(wire.address, wire.length), Covering.unpack(value).slot
-
-
-def drain(steps: Iterator[None]) -> None:
-    """Run a stepwise method to its end at once."""
-    deque(steps, maxlen=0)

@@ -189,10 +189,3 @@ def decided_for(
         if found and not found.expired(now_ns) and found.mode is Mode.ENFORCE:
             return found.action is Action.ACCEPT
     return False
-
-
-def count_origins(rules: Iterable[Rule]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for rule in rules:
-        counts[rule.origin] = counts.get(rule.origin, 0) + 1
-    return counts

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import need
 from xdpctl import programs
 from xdpctl.compiler import Compiled
-from xdpctl.kernel import PinnedDatapath, drain
+from xdpctl.kernel import PinnedDatapath
 from xdpctl.loader import Loader, compile_filter, take_down
 from xdpctl.pins import Pins
 from xdpctl.plan import PROTECTED, Image, Target, differences, own_slot, transition
@@ -52,7 +52,7 @@ class Filter:
         wanted = parse_rules(rules) if isinstance(rules, str) else rules
         if wanted != self.rules:
             self.turn_into({})
-            drain(self.datapath.repaint(()))
+            list(self.datapath.repaint(()))
             self.turn_into(wanted)
 
     def turn_into(self, rules: Mapping[Prefix, Target]) -> None:

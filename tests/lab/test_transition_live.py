@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from tests.kernel.conftest import RULES
 from tests.lab.conftest import Street
-from xdpctl.kernel import PinnedDatapath, drain
+from xdpctl.kernel import PinnedDatapath
 from xdpctl.loader import Loader
 from xdpctl.plan import Image, differences, transition
 from xdpctl.prefix import Prefix, parse_prefix
@@ -93,7 +93,7 @@ class Change:
             yield from list(self.image.entries)
             self.to(rules)
 
-        drain(self.datapath.repaint(prefixes()))
+        list(self.datapath.repaint(prefixes()))
 
     def packets(self, *reasons: Reason) -> int:
         counters = self.datapath.counters()["isp0"]
