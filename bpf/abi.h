@@ -44,21 +44,78 @@ enum limit {
 	VLAN_DEPTH_MAX = 4,
 	EXTENSION_DEPTH_MAX = 8,
 	EXPLANATION_SLOTS_MAX = 16,
+	SETS_MAX = 64,
+	SEARCH4_MAX = 96, /* look-ups and slots met for one packet; beyond is a fault */
+	SEARCH6_MAX = 320,
 };
 
-/* Slot numbers with a fixed meaning; rules take the ones from SLOT_FIRST on. */
+/*
+ * Slot numbers with a fixed meaning. Rules take theirs from SLOT_FIRST on; sets take those
+ * before, accepting ones from below and dropping ones from above.
+ */
 enum slot_number {
 	SLOT_NONE,
 	SLOT_PROTECTED,
-	SLOT_FIRST,
+	SLOT_SETS,
+	SLOT_FIRST = SLOT_SETS + SETS_MAX,
 };
 
-/* Two bits for each unit of address space: a /24 of IPv4, a hashed /32 of IPv6. */
+/*
+ * What stands in front of the cells, one-sided: a bit too much costs a look-up, a missing one
+ * would lose an entry.
+ */
 enum front {
-	FRONT_EXACT = 1,  /* some exact address of the unit is listed */
-	FRONT_PREFIX = 2, /* some prefix touches the unit */
-	FRONT4_UNITS_LOG2 = 24,
-	FRONT6_UNITS_LOG2 = 22,
+	FRONT_UNITS_LOG2 = 24, /* a bit for each IPv4 /24, or hashed IPv6 /32: something is here */
+	NEAR4_UNITS_LOG2 = 18, /* what lies near: for each IPv4 /18, */
+	NEAR6_UNITS_LOG2 = 16, /* and for each hashed IPv6 /32 */
+	SINGLE6_UNITS_LOG2 = 25, /* a bit for each hashed IPv6 address: it may be listed */
+};
+
+/*
+ * The lengths of the prefixes that touch a unit, as bits; the longest is the lowest. Length 0 has
+ * none: control.whole tells of it. Of single addresses, IPv4 has their hashes as bits, IPv6 one bit
+ * that some are listed.
+ */
+struct near4 {
+	__u32 lengths; /* 31 to 1 */
+	__u32 singles;
+};
+
+struct near6 {
+	__u64 longer;  /* 127 to 64 */
+	__u64 shorter; /* 63 to 1 */
+};
+
+enum near {
+	NEAR6_SINGLES = 63, /* in `shorter`, where length 0 would be */
+};
+
+/*
+ * A cell leads from a prefix to what is listed there, in one word that is stored whole. IPv4:
+ * address and length, then a value. IPv6: a hash of both, then the number of an entry6.
+ * A value is a slot number, or with VALUE_LIST the number of a node.
+ */
+enum cell {
+	CELL_VALUE_BITS = 26,
+	CELL_KEY_BITS = 38,
+	VALUE_LIST = 1 << 25,
+	BUCKET_CELLS = 8,
+};
+
+struct bucket {
+	__u64 cells[BUCKET_CELLS];
+};
+
+struct entry6 {
+	__u8 address[16];
+	__u32 length;
+	__u32 value;
+};
+
+/* Of what is listed on the same prefix: one slot, then the value that leads to the others. */
+struct node {
+	__u32 slot;
+	__u32 next;
 };
 
 /* One word, stored and loaded whole: a packet never sees half of a change. */
@@ -78,25 +135,21 @@ struct hits {
 	__u64 bytes;
 };
 
-struct prefix4 {
-	__u32 length;
-	__u8 address[4];
-};
-
-struct prefix6 {
-	__u32 length;
-	__u8 address[16];
-};
-
-/* The length is repeated in the value: a look-up tells only that something matched. */
-struct covering {
-	__u32 slot;
-	__u32 length;
-};
-
+/* The arrays are by family: IPv4, IPv6. */
 struct control {
 	__u32 bypass;
-	__u32 pad;
+	__u32 sampled;	       /* the slot whose packets are sampled, or SLOT_NONE */
+	__u64 mask;	       /* of its packets, those whose count has none of these bits */
+	__u64 seeds[3];	       /* odd, random, never changed: no sender can aim at a bucket */
+	__u32 buckets_log2[2]; /* n: the buckets in use are 2^n from number 2^n on */
+	__u32 whole[2];	       /* 0.0.0.0/0, ::/0 may be listed */
+};
+
+/* Where a packet of the sampled slot came from; IPv4 in the first four bytes. */
+struct sample {
+	__u8 source[16];
+	__u32 slot;
+	__u32 family;
 };
 
 /* What `explain` found: the slots that matched, in the order they were met. */

@@ -15,9 +15,11 @@
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define network16(x) ((__be16)__builtin_bswap16(x))
 #define network32(x) ((__be32)__builtin_bswap32(x))
+#define host64(x)    ((u64)__builtin_bswap64(x))
 #else
 #define network16(x) ((__be16)(x))
 #define network32(x) ((__be32)(x))
+#define host64(x)    ((u64)(x))
 #endif
 #define host16(x) ((u16)network16(x))
 #define host32(x) ((u32)network32(x))

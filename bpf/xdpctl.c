@@ -9,39 +9,60 @@
  */
 #include "parse.h"
 #include "link.h"
+#include "cells.h"
 
 /* Capacities, set by the loader from its configuration. */
 #ifndef SLOTS_MAX
-#define SLOTS_MAX 262146
+#define SLOTS_MAX (262144 + SLOT_FIRST)
 #endif
-#ifndef ENTRIES_MAX
-#define ENTRIES_MAX 524288
+#ifndef BUCKETS4_LOG2
+#define BUCKETS4_LOG2 19
+#endif
+#ifndef BUCKETS6_LOG2
+#define BUCKETS6_LOG2 18
+#endif
+#ifndef ENTRIES6_MAX
+#define ENTRIES6_MAX 500000
+#endif
+#ifndef NODES_MAX
+#define NODES_MAX (SLOTS_MAX + 65536)
 #endif
 
-#define FRONT_BITS  2
-#define FRONT_UNITS (64 / FRONT_BITS) /* units in a word */
-#define NO_PREALLOC (1U << 0)
-#define MMAPABLE    (1U << 10)
+#define MMAPABLE      (1U << 10)
+#define PAGE_SIZE     65536 /* the largest there is */
+#define SAMPLES_PAGES 4
 
-BPF_F_TABLE("array", u32, u64, front4, (1U << FRONT4_UNITS_LOG2) / FRONT_UNITS, MMAPABLE);
-BPF_F_TABLE("array", u32, u64, front6, (1U << FRONT6_UNITS_LOG2) / FRONT_UNITS, MMAPABLE);
-BPF_F_TABLE("hash", __be32, u32, exact4, ENTRIES_MAX, NO_PREALLOC);
-BPF_F_TABLE("lpm_trie", struct prefix4, struct covering, prefixes4, ENTRIES_MAX, NO_PREALLOC);
-struct address6 {
-	__be32 words[4];
-};
-BPF_F_TABLE("hash", struct address6, u32, exact6, ENTRIES_MAX, NO_PREALLOC);
-BPF_F_TABLE("lpm_trie", struct prefix6, struct covering, prefixes6, ENTRIES_MAX, NO_PREALLOC);
+BPF_F_TABLE("array", u32, u64, front4, (1U << FRONT_UNITS_LOG2) / 64, MMAPABLE);
+BPF_F_TABLE("array", u32, u64, front6, (1U << FRONT_UNITS_LOG2) / 64, MMAPABLE);
+BPF_F_TABLE("array", u32, struct near4, near4, 1U << NEAR4_UNITS_LOG2, MMAPABLE);
+BPF_F_TABLE("array", u32, struct near6, near6, 1U << NEAR6_UNITS_LOG2, MMAPABLE);
+BPF_F_TABLE("array", u32, u64, single6, (1U << SINGLE6_UNITS_LOG2) / 64, MMAPABLE);
+BPF_F_TABLE("array", u32, struct bucket, cells4, 2U << BUCKETS4_LOG2, MMAPABLE);
+BPF_F_TABLE("array", u32, struct bucket, cells6, 2U << BUCKETS6_LOG2, MMAPABLE);
+BPF_F_TABLE("array", u32, struct entry6, entries6, ENTRIES6_MAX, MMAPABLE);
+BPF_F_TABLE("array", u32, struct node, nodes, NODES_MAX, MMAPABLE);
 BPF_F_TABLE("array", u32, struct slot, slots, SLOTS_MAX, MMAPABLE);
 BPF_F_TABLE("percpu_array", u32, struct hits, hits, SLOTS_MAX, 0);
 BPF_F_TABLE("percpu_array", u32, struct hits, counters, REASON_MAX, 0);
-BPF_F_TABLE("array", u32, struct control, controls, 1, 0);
+BPF_F_TABLE("array", u32, struct control, controls, 1, MMAPABLE);
 BPF_F_TABLE("array", u32, struct explanation, explanations, 1, 0);
+BPF_RINGBUF_OUTPUT(samples, SAMPLES_PAGES);
 
 /* Helper 160, Linux 5.11: CLOCK_MONOTONIC as of the last tick, 15 ns cheaper than reading it. */
 static u64 (*coarse_ns)(void) = (void *)160;
 /* Helper 188, Linux 5.18: the whole frame, with the fragments of a jumbo one. */
 static u64 (*frame_length)(struct xdp_md *ctx) = (void *)188;
+
+/* One packet's way through the source table. */
+struct search {
+	__be32 source[4];
+	u32 family;
+	u64 bytes;
+	u64 sets_met; /* a set is met once, at its most specific prefix */
+	u64 sample;   /* whether it met the sampled slot at a packet to be sampled */
+	struct control *control;
+	struct explanation *explanation;
+};
 
 /* Softirq context: nothing else on this CPU touches these counters. */
 static __always_inline void add(struct hits *hits, u64 bytes)
@@ -60,11 +81,11 @@ static __always_inline void record(struct explanation *explanation, u32 number)
 	}
 }
 
-/* REASON_NONE: the slot is free, expired or in monitor mode, so the search goes on. */
-static __always_inline enum reason judge(u32 number, u64 bytes, struct explanation *explanation)
+/* REASON_NONE: the slot is free, expired, in monitor mode or was met before: go on. */
+static __always_inline enum reason judge(struct search *search, u32 number)
 {
 	struct slot *slot = slots.lookup(&number);
-	u64 word, expires_ns;
+	u64 word, expires_ns, bit;
 	struct hits *hit;
 
 	if (!slot)
@@ -75,13 +96,21 @@ static __always_inline enum reason judge(u32 number, u64 bytes, struct explanati
 		return REASON_NONE;
 	if (expires_ns && expires_ns <= coarse_ns())
 		return REASON_NONE;
-	if (explanation) {
-		record(explanation, number);
+	if (number >= SLOT_SETS && number < SLOT_FIRST) {
+		bit = 1ULL << (number - SLOT_SETS);
+		if (search->sets_met & bit)
+			return REASON_NONE;
+		search->sets_met |= bit;
+	}
+	if (search->explanation) {
+		record(search->explanation, number);
 	} else {
 		hit = hits.lookup(&number);
 		if (!hit)
 			return REASON_FAULT;
-		add(hit, bytes);
+		search->sample |= is_zero(search->control->sampled ^ number) &
+				  is_zero(hit->packets & search->control->mask);
+		add(hit, search->bytes);
 	}
 	if ((word & WORD_FLAGS) >> WORD_MODE_SHIFT == MODE_MONITOR)
 		return REASON_NONE;
@@ -90,111 +119,206 @@ static __always_inline enum reason judge(u32 number, u64 bytes, struct explanati
 	return (word & WORD_ACTION) == ACTION_DROP ? REASON_DROPPED : REASON_ACCEPTED;
 }
 
-static __always_inline u32 front_bits(u64 word, u32 unit)
+/* Read by whoever asked for it, at his own pace: a wake-up would cost the packet 100 ns. */
+static __always_inline void sample(struct search *search)
 {
-	return word >> (unit % FRONT_UNITS * FRONT_BITS);
+	struct sample sample = {.slot = search->control->sampled, .family = search->family};
+
+	__builtin_memcpy(sample.source, search->source, sizeof(sample.source));
+	samples.ringbuf_output(&sample, sizeof(sample), BPF_RB_NO_WAKEUP);
 }
 
-static __always_inline enum reason source_ipv4(__be32 address, u64 bytes,
-					       struct explanation *explanation)
+/* The first slot of what a value leads to; the value becomes what is left, 0 for nothing. */
+static __always_inline u32 next_slot(u32 *value)
 {
-	u32 unit = host32(address) >> (32 - FRONT4_UNITS_LOG2);
-	u32 index = unit / FRONT_UNITS, *number, bits;
-	struct prefix4 key = {.length = 32};
-	struct covering *covering;
+	u32 index = *value & ~(u32)VALUE_LIST;
+	struct node *node;
+	u64 whole;
+
+	if (!(*value & VALUE_LIST)) {
+		*value = 0;
+		return index;
+	}
+	node = nodes.lookup(&index);
+	whole = node ? *(volatile u64 *)node : 0;
+	*value = whole >> 32;
+	return whole;
+}
+
+/* The value of exactly this prefix, 0 if it is not listed; it is in one of two buckets. */
+static __always_inline u32 find4(struct control *control, u32 address, u32 length)
+{
+	u64 key = (u64)address << 6 | length;
+	u32 index = bucket_of(key * control->seeds[0], control->buckets_log2[0]), value;
+	struct bucket *bucket = cells4.lookup(&index);
+
+	if (!bucket)
+		return 0;
+	value = find_in(bucket, key);
+	if (value || !overflowed(bucket))
+		return value;
+	index = bucket_of(key * control->seeds[1], control->buckets_log2[0]);
+	bucket = cells4.lookup(&index);
+	return bucket ? find_in(bucket, key) : 0;
+}
+
+static __always_inline enum reason source_ipv4(struct search *search)
+{
+	u32 address = host32(search->source[0]);
+	u32 unit = address >> (32 - FRONT_UNITS_LOG2), index = unit / 64;
+	struct control *control = search->control;
+	u32 value = 0, left, length;
+	struct near4 *near;
 	enum reason reason;
-	u64 *word;
+	u64 *word, hash;
 
 	word = front4.lookup(&index);
 	if (!word)
 		return REASON_FAULT;
-	bits = front_bits(*word, unit);
-	if (bits & FRONT_EXACT) {
-		number = exact4.lookup(&address);
-		reason = number ? judge(*number, bytes, explanation) : REASON_NONE;
-		if (reason)
-			return reason;
-	}
-	if (!(bits & FRONT_PREFIX))
+	if (!bit_of(word, unit))
 		return REASON_NO_RULE;
-	__builtin_memcpy(key.address, &address, sizeof(key.address));
-	for (int step = 0; step <= 32; step++) {
-		covering = prefixes4.lookup(&key);
-		if (!covering)
-			break;
-		reason = judge(covering->slot, bytes, explanation);
-		if (reason)
-			return reason;
-		if (!covering->length)
-			break;
-		key.length = covering->length - 1;
+	unit = address >> (32 - NEAR4_UNITS_LOG2);
+	near = near4.lookup(&unit);
+	if (!near)
+		return REASON_FAULT;
+	hash = ((u64)address << 6 | 32) * control->seeds[1];
+	if (near->singles >> (hash >> 59) & 1)
+		value = find4(control, address, 32);
+	left = near->lengths | control->whole[0] << 31;
+	for (int step = 0; step < SEARCH4_MAX; step++) {
+		if (!value) {
+			if (!left)
+				return REASON_NO_RULE;
+			length = 31 - lowest_bit(left);
+			left &= left - 1;
+			value =
+			    find4(control, (u64)address >> (32 - length) << (32 - length), length);
+		}
+		if (value) {
+			reason = judge(search, next_slot(&value));
+			if (reason)
+				return reason;
+		}
 	}
-	return REASON_NO_RULE;
+	return REASON_FAULT;
 }
 
-static __always_inline enum reason source_ipv6(struct address6 *address, u64 bytes,
-					       struct explanation *explanation)
+static __always_inline u32 find_in6(struct bucket *bucket, u64 key, struct address6 *address,
+				    u32 length)
 {
-	u32 unit = host32(address->words[0]) * 0x9e3779b1 >> (32 - FRONT6_UNITS_LOG2);
-	u32 index = unit / FRONT_UNITS, *number, bits;
-	struct prefix6 key = {.length = 128};
-	struct covering *covering;
+	u32 index = find_in(bucket, key);
+	struct entry6 *entry = entries6.lookup(&index);
+
+	if (!index || !entry || entry->length != length ||
+	    host64(((u64 *)entry->address)[0]) != address->high ||
+	    host64(((u64 *)entry->address)[1]) != address->low)
+		return 0;
+	return *(volatile u32 *)&entry->value;
+}
+
+static __always_inline u32 find6(struct control *control, struct address6 *address, u32 length)
+{
+	u64 hash = hash6(control->seeds, address, length), key = hash & KEY_MASK;
+	u32 index = bucket_of(hash * control->seeds[2], control->buckets_log2[1]), value;
+	struct bucket *bucket = cells6.lookup(&index);
+
+	if (!bucket)
+		return 0;
+	value = find_in6(bucket, key, address, length);
+	if (value || !overflowed(bucket))
+		return value;
+	index = bucket_of(hash, control->buckets_log2[1]);
+	bucket = cells6.lookup(&index);
+	return bucket ? find_in6(bucket, key, address, length) : 0;
+}
+
+static __always_inline enum reason source_ipv6(struct search *search)
+{
+	u32 top = host32(search->source[0]), value = 0, base = 127, length;
+	u32 unit = top * 0x9e3779b1 >> (32 - FRONT_UNITS_LOG2), index = unit / 64;
+	struct control *control = search->control;
+	struct address6 address, prefix;
+	struct near6 *near;
 	enum reason reason;
-	u64 *word;
+	u64 *word, left;
 
 	word = front6.lookup(&index);
 	if (!word)
 		return REASON_FAULT;
-	bits = front_bits(*word, unit);
-	if (bits & FRONT_EXACT) {
-		number = exact6.lookup(address);
-		reason = number ? judge(*number, bytes, explanation) : REASON_NONE;
-		if (reason)
-			return reason;
-	}
-	if (!(bits & FRONT_PREFIX))
+	if (!bit_of(word, unit))
 		return REASON_NO_RULE;
-	__builtin_memcpy(key.address, address, sizeof(key.address));
-	for (int step = 0; step <= 128; step++) {
-		covering = prefixes6.lookup(&key);
-		if (!covering)
-			break;
-		reason = judge(covering->slot, bytes, explanation);
-		if (reason)
-			return reason;
-		if (!covering->length)
-			break;
-		key.length = covering->length - 1;
+	index = unit >> (FRONT_UNITS_LOG2 - NEAR6_UNITS_LOG2);
+	address.high = (u64)top << 32 | host32(search->source[1]);
+	address.low = (u64)host32(search->source[2]) << 32 | host32(search->source[3]);
+	near = near6.lookup(&index);
+	if (!near)
+		return REASON_FAULT;
+	if (near->shorter >> NEAR6_SINGLES) {
+		unit = hash6(control->seeds, &address, 128) * control->seeds[2] >>
+		       (64 - SINGLE6_UNITS_LOG2);
+		index = unit / 64;
+		word = single6.lookup(&index);
+		if (word && bit_of(word, unit))
+			value = find6(control, &address, 128);
 	}
-	return REASON_NO_RULE;
+	left = near->longer;
+	for (int step = 0; step < SEARCH6_MAX; step++) {
+		if (value) {
+			reason = judge(search, next_slot(&value));
+			if (reason)
+				return reason;
+		} else if (left) {
+			length = lowest_bit(left);
+			left &= left - 1;
+			prefix = address;
+			if (base == 127) {
+				prefix.low = first_bits(address.low, 63 - length);
+			} else {
+				prefix.low = 0;
+				prefix.high = first_bits(address.high, 63 - length);
+			}
+			value = find6(control, &prefix, base - length);
+		} else {
+			if (base == 63)
+				return REASON_NO_RULE;
+			base = 63;
+			left = near->shorter << 1 >> 1 | (u64)control->whole[1] << 63;
+		}
+	}
+	return REASON_FAULT;
 }
 
 static __always_inline enum reason decide(struct xdp_md *ctx, u64 bytes,
 					  struct explanation *explanation)
 {
+	struct search search = {.bytes = bytes, .explanation = explanation};
 	struct packet packet = {};
-	struct address6 source;
-	struct control *control;
 	enum reason reason;
 	u32 zero = 0;
 
-	control = controls.lookup(&zero);
-	if (!control)
+	search.control = controls.lookup(&zero);
+	if (!search.control)
 		return REASON_FAULT;
-	if (control->bypass)
+	if (search.control->bypass)
 		return REASON_BYPASS;
 	reason = parse(ctx, &packet);
 	if (reason)
 		return reason;
+	search.family = packet.family;
 	if (packet.family == 4) {
+		search.source[0] = packet.source[0];
 		reason = link_ipv4(ctx, &packet);
-		return reason ? reason : source_ipv4(packet.source[0], bytes, explanation);
+		if (!reason)
+			reason = source_ipv4(&search);
+	} else {
+		__builtin_memcpy(search.source, packet.source, sizeof(search.source));
+		reason = link_ipv6(ctx, &packet);
+		if (!reason)
+			reason = source_ipv6(&search);
 	}
-	reason = link_ipv6(ctx, &packet);
-	if (reason)
-		return reason;
-	__builtin_memcpy(&source, packet.source, sizeof(source));
-	return source_ipv6(&source, bytes, explanation);
+	if (search.sample)
+		sample(&search);
+	return reason;
 }
 
 /* The one exit. */

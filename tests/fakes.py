@@ -1,42 +1,34 @@
-"""The ports without a kernel: tables as dicts of packed bytes, a clock that is set by hand."""
+"""The ports without a kernel: the table on plain memory, a clock that is set by hand."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
-from itertools import starmap
 from pathlib import Path
 
+import numpy as np
+
+from tests.walker import plain_memory, search
 from xdpctl import model
 from xdpctl.asks import Ask
 from xdpctl.clock import Clock, Now
 from xdpctl.controller import Controller
 from xdpctl.errors import DatapathError, StoreError
-from xdpctl.front import FRONT_BYTES, FrontArray
 from xdpctl.model import OPERATOR
-from xdpctl.plan import PROTECTED, Plan, Write, entry_key
+from xdpctl.plan import PROTECTED, Plan
 from xdpctl.policy import Protection, Quota
 from xdpctl.prefix import Prefix, parse_prefix
 from xdpctl.rules import Added, add
 from xdpctl.store import SqliteStore
+from xdpctl.table.cells import SMALLEST_LOG2
+from xdpctl.table.family import FAMILIES
+from xdpctl.table.source import SourceTable
 from xdpctl.tokens import Caller, Role
-from xdpctl.wire import (
-    Action,
-    Covering,
-    Explanation,
-    Hits,
-    Mode,
-    Prefix4,
-    Prefix6,
-    Reason,
-    Slot,
-    SlotNumber,
-)
+from xdpctl.wire import CONTROL, Explanation, Hits, Reason, Sample, Slot, SlotNumber
+from xdpctl.writes import Lead, Write, make
 
-TABLES = ("exact4", "prefixes4", "exact6", "prefixes6")
+SEEDS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)
 ROOT = Caller("root", Role.ADMIN, OPERATOR)
 DETECTOR = Caller("token fastnetmon", Role.OPERATOR, "fastnetmon")
 HOUR = 3600.0
-_SCAN_BATCH = 3
 
 
 class FakeClock(Clock):
@@ -59,80 +51,58 @@ class FakeClock(Clock):
 
 
 class FakeDatapath:
-    """The pinned maps as dicts; `fail_after` lets so many writes pass and refuses the next."""
+    """The real table on plain memory; after `fail_after` writes the next one is refused."""
 
     def __init__(self, capacity: int = 16) -> None:
         self.capacity = capacity
-        self.tables: dict[str, dict[bytes, bytes]] = {name: {} for name in TABLES}
-        self.slot_values = [bytes(Slot.SIZE)] * (capacity + SlotNumber.FIRST)
-        self.slot_values[SlotNumber.PROTECTED] = PROTECTED.value
+        self.memory_of = plain_memory(capacity)
+        control = np.zeros(1, CONTROL)
+        control["seeds"], control["buckets_log2"] = SEEDS, SMALLEST_LOG2
+        self.control = control[0]
+        self.source = SourceTable(self.memory_of, self.control, lambda: None)
+        self.source.words[SlotNumber.PROTECTED] = int.from_bytes(PROTECTED.value, "little")
         self.hit_values: dict[int, bytes] = {}
-        self.fronts = {f: FrontArray(f, bytearray(size)) for f, size in FRONT_BYTES.items()}
         self.fail_after: int | None = None
         self.stays_broken = False
         self.by_port: dict[str, dict[Reason, Hits]] = {}
         self.explanation = Explanation(Reason.NO_RULE, ())
         self.explained: list[bytes] = []
-        self.repaints = 0
+        self.taken: list[Sample] = []
         self._bypass = False
 
-    def scan(self) -> Iterator[list[tuple[Prefix, int]]]:
-        for name, table in self.tables.items():
-            keys = list(table)
-            for at in range(0, len(keys), _SCAN_BATCH):
-                batch = keys[at : at + _SCAN_BATCH]
-                yield [_entry(name, key, table[key]) for key in batch if key in table]
-
-    def slot_of(self, prefix: Prefix) -> int | None:
-        name, key = entry_key(prefix)
-        value = self.tables[name].get(key)
-        return _entry(name, key, value)[1] if value else None
-
-    def slots(self, first: int, count: int) -> list[bytes]:
-        return self.slot_values[first : first + count]
-
     def apply(self, plan: Plan) -> None:
-        self.mark(plan.marks)
         for write in plan.writes:
             self._may_fail(write)
             self.write(write)
 
-    def mark(self, prefixes: Iterable[Prefix]) -> None:
-        """Set the front bits that let packets from these prefixes reach the tables."""
-        for prefix in prefixes:
-            self.fronts[prefix.family].mark([prefix])
-
     def write(self, write: Write) -> None:
-        """One map write, as the kernel would make it."""
-        number = int.from_bytes(write.key, "little")
-        match write.table, write.value:
-            case "slots", bytes(value):
-                self.slot_values[number] = value
-            case "hits", bytes(value):
-                self.hit_values[number] = value
-            case table, None:
-                self.tables[table].pop(write.key, None)
-            case table, value:
-                self.tables[table][write.key] = value
+        """One write, as the kernel's memory would get it."""
+        make(self.source, [write], self._zero)
+
+    def _zero(self, slots: list[int]) -> None:
+        for slot in slots:
+            self.hit_values.pop(slot, None)
 
     def _may_fail(self, write: Write) -> None:
         if self.fail_after is None:
             return
         if self.fail_after == 0:
             self.fail_after = 0 if self.stays_broken else None
-            raise DatapathError(f"the kernel refused to write {write.table}: fake")
+            raise DatapathError(f"the kernel refused to write {write}: fake")
         self.fail_after -= 1
-
-    def repaint(self, prefixes: Iterable[Prefix]) -> Iterator[None]:
-        fresh = {f: FrontArray(f, bytearray(size)) for f, size in FRONT_BYTES.items()}
-        for prefix in prefixes:
-            fresh[prefix.family].mark([prefix])
-            yield
-        self.fronts = fresh
-        self.repaints += 1
 
     def hits(self, slots: Iterable[int]) -> list[Hits]:
         return [Hits.unpack(self.hit_values.get(number, bytes(Hits.size()))) for number in slots]
+
+    def memory(self) -> Mapping[str, int]:
+        return {name: len(held) for name, held in self.memory_of.items()}
+
+    def watch(self, slot: int, mask: int) -> None:
+        self.control["sampled"], self.control["mask"] = slot, mask
+
+    def samples(self) -> Iterator[Sample]:
+        while self.taken:
+            yield self.taken.pop(0)
 
     def counters(self) -> Mapping[str, Mapping[Reason, Hits]]:
         return self.by_port
@@ -148,51 +118,38 @@ class FakeDatapath:
         self._bypass = on
 
     def hit(self, prefix: Prefix, hits: Hits) -> None:
-        """Pretend that traffic met this prefix's slot."""
-        self.hit_values[self.slot_of(prefix) or 0] = hits.pack()
+        """Pretend that traffic met this prefix's first slot."""
+        ((first, *_),) = self.source.slots_of([prefix])
+        self.hit_values[first] = hits.pack()
 
     def decide(self, address: bytes, now_ns: int) -> Reason:
         """A source's verdict by bpf/xdpctl.c's search over these tables."""
-        bits = self.fronts[4 if len(address) == 4 else 6].bits(address)
-        exact, prefixes = TABLES[:2] if len(address) == 4 else TABLES[2:]
-        if bits & 1 and address in self.tables[exact]:
-            reason = self._judge(int.from_bytes(self.tables[exact][address], "little"), now_ns)
-            if reason:
-                return reason
-        covering = [
-            (prefix.length, slot)
-            for prefix, slot in starmap(partial(_entry, prefixes), self.tables[prefixes].items())
-            if bits & 2 and prefix.covers(Prefix(address, len(address) * 8))
-        ]
-        for _, slot in sorted(covering, reverse=True):
-            reason = self._judge(slot, now_ns)
-            if reason:
-                return reason
-        return Reason.NO_RULE
-
-    def _judge(self, number: int, now_ns: int) -> Reason:
-        slot = Slot.unpack(self.slot_values[number])
-        if slot.action == Action.NONE or slot.mode == Mode.MONITOR:
-            return Reason.NONE
-        if slot.expires_ns and slot.expires_ns <= now_ns:
-            return Reason.NONE
-        if number == SlotNumber.PROTECTED:
-            return Reason.PROTECTED
-        return Reason.DROPPED if slot.action == Action.DROP else Reason.ACCEPTED
+        return search(self.source, self.control, address, now_ns)[0]
 
     def held(self) -> dict[str, Slot]:
-        """Every entry with what its slot says."""
-        entries = (pair for batch in self.scan() for pair in batch)
-        return {str(prefix): Slot.unpack(self.slot_values[slot]) for prefix, slot in entries}
+        """Every entry with what its first slot says."""
+        return {
+            str(prefix): Slot.unpack(self.source.words[slots[0]].tobytes())
+            for prefix, slots in self.listed().items()
+        }
 
+    def listed(self) -> dict[Prefix, tuple[int, ...]]:
+        """Every entry with its slots."""
+        return {
+            prefix: self.source.nodes.slots(value)
+            for family, keys, values in self.source.scan()
+            for prefix, value in zip(FAMILIES[family].prefixes(keys), values.tolist(), strict=True)
+        }
 
-def _entry(table: str, key: bytes, value: bytes) -> tuple[Prefix, int]:
-    if table.startswith("exact"):
-        return Prefix(key, len(key) * 8), int.from_bytes(value, "little")
-    wire = (Prefix4 if table == "prefixes4" else Prefix6).unpack(key)
-    led = Covering.unpack(value)
-    assert led.length == wire.length
-    return Prefix(wire.address, wire.length), led.slot
+    def mislead(self, prefix: Prefix, slot: int = 4_000_000) -> None:
+        """Somebody else lets an entry lead to a slot, of a rule that is none by default."""
+        ((old, *_),) = self.source.slots_of([prefix]) or ((0,),)
+        self.write(Lead(prefix, old, slot))
+
+    def drop(self, prefix: Prefix) -> None:
+        """Somebody else takes an entry out."""
+        family = FAMILIES[prefix.family]
+        self.source.tables[prefix.family].drop(family.keys([prefix]))
 
 
 class BreakableStore(SqliteStore):

@@ -14,11 +14,15 @@ EXTENSIONS = {0, 43, 44, 51, 60, 135, 139, 140}
 
 @dataclass(frozen=True)
 class Entry:
-    """A prefix with what it does; `state` is live, expired or monitor."""
+    """A prefix with what it does; `state` is live, expired or monitor.
+
+    `owner` is the name of the set it is in, or "" for a rule's or protection's.
+    """
 
     network: ipaddress.IPv4Network | ipaddress.IPv6Network
     action: str  # drop, accept, protected
     state: str = "live"
+    owner: str = ""
 
 
 class Decided(Exception):
@@ -136,10 +140,19 @@ def by_source(
     met: list[Entry],
 ) -> None:
     covering = [e for e in entries if e.network.version == source.version and source in e.network]
-    for entry in sorted(covering, key=lambda e: -e.network.prefixlen):
-        if entry.state == "expired":
+    counted = set()
+    for entry in sorted(covering, key=precedence):
+        if entry.state == "expired" or entry.owner in counted:
             continue
+        counted |= {entry.owner} - {""}
         met.append(entry)
         if entry.state == "live":
             names = {"drop": "DROPPED", "accept": "ACCEPTED", "protected": "PROTECTED"}
             raise Decided(names[entry.action])
+
+
+def precedence(entry: Entry) -> tuple[int, int, str]:
+    """Most specific first; on one prefix protection, the rule, sets that accept, sets that drop."""
+    kind = ("protected", "", "accept", "drop")
+    what = entry.action if entry.owner or entry.action == "protected" else ""
+    return -entry.network.prefixlen, kind.index(what), entry.owner

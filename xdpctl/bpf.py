@@ -6,6 +6,7 @@ OSError of its errno, saying what was tried; adapters turn it into our own error
 
 import ctypes
 import errno
+import mmap
 import os
 import platform
 import struct
@@ -76,10 +77,9 @@ class Map:
         self.fd = fd
         self.name = name
         self.shape = shape
+        self._step = (shape.value_size + 7) // 8 * 8  # from one value of an array to the next
         per_cpu = shape.type == PERCPU_ARRAY
-        self.value_bytes = (
-            (shape.value_size + 7) // 8 * 8 * _possible_cpus() if per_cpu else shape.value_size
-        )
+        self.value_bytes = self._step * _possible_cpus() if per_cpu else shape.value_size
         self._lock = Lock()
         self._key = ctypes.create_string_buffer(shape.key_size)
         self._value = ctypes.create_string_buffer(self.value_bytes)
@@ -166,6 +166,17 @@ class Map:
         if code not in (0, errno.ENOENT):
             raise OSError(code, f"read {self.name}: {os.strerror(code)}")
         return struct.unpack_from("<I", answer, 32)[0], code == errno.ENOENT
+
+    def memory(self) -> memoryview:
+        """An array's own memory, writable, exactly as long as its values (BPF_F_MMAPABLE)."""
+        size = self.shape.max_entries * self._step
+        whole = (size + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE
+        return memoryview(mmap.mmap(self.fd, whole))[:size]
+
+    def memory_bytes(self) -> int:
+        """Kernel memory by the kernel's own account."""
+        text = Path(f"/proc/self/fdinfo/{self.fd}").read_text()
+        return int(next(x.split()[1] for x in text.splitlines() if x.startswith("memlock:")))
 
     def close(self) -> None:
         os.close(self.fd)

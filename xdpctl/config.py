@@ -12,6 +12,7 @@ from xdpctl.errors import ConfigError, RuleError
 from xdpctl.model import OPERATOR, check_name
 from xdpctl.policy import AUTOMATIC, Quota
 from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.table.cells import Capacity
 
 DEFAULT_FILE = Path("/etc/xdpctl/xdpctl.toml")
 DEFAULT_SOCKET = Path("/run/xdpctl/api.sock")
@@ -37,7 +38,9 @@ class Settings:
     interfaces: tuple[str, ...] = ()
     protected: tuple[Prefix, ...] = ()
     protect_found: bool = True
-    capacity: int = 262_144
+    capacity: int = Capacity().rules
+    capacity_ipv4: int = Capacity().ipv4
+    capacity_ipv6: int = Capacity().ipv6
     user: str = "xdpctl"
     group: str = "xdpctl"
     state_dir: Path = Path("/var/lib/xdpctl")
@@ -45,6 +48,11 @@ class Settings:
     bulk_max_bytes: int = 64 << 20
     listen: Listen = field(default_factory=Listen)
     origins: Mapping[str, Quota] = field(default_factory=dict)
+
+    @property
+    def capacities(self) -> Capacity:
+        """Of the source table."""
+        return Capacity(self.capacity, self.capacity_ipv4, self.capacity_ipv6)
 
     def quotas(self) -> dict[str, Quota]:
         """The quota of each origin; others get policy.AUTOMATIC."""
@@ -171,8 +179,10 @@ def _quota(name: str, table: Any, base: Quota) -> Quota:
 
 
 def _checked(settings: Settings) -> Settings:
-    if not 1 <= settings.capacity <= _CAPACITY_MAX:
-        raise ConfigError(f"capacity must be 1 to {_CAPACITY_MAX}, not {settings.capacity}")
+    for name in ("capacity", "capacity_ipv4", "capacity_ipv6"):
+        value = getattr(settings, name)
+        if not 1 <= value <= _CAPACITY_MAX:
+            raise ConfigError(f"{name} must be 1 to {_CAPACITY_MAX}, not {value}")
     if settings.bulk_max_bytes < 1:
         raise ConfigError(f"bulk_max_bytes must be above 0, not {settings.bulk_max_bytes}")
     listen = settings.listen

@@ -11,13 +11,15 @@ from typing import Any, TypeVar
 from xdpctl.audit import Event
 from xdpctl.clock import Clock
 from xdpctl.datapath import Datapath
+from xdpctl.draft import Draft
 from xdpctl.errors import XdpctlError
 from xdpctl.plan import Image
 from xdpctl.policy import Protection, Quota
 from xdpctl.prefix import Prefix
 from xdpctl.replica import Replica
-from xdpctl.state import Draft, State
+from xdpctl.state import State
 from xdpctl.store import Store
+from xdpctl.table.cells import Capacity
 from xdpctl.upkeep import Upkeep
 from xdpctl.wire import Hits
 
@@ -49,12 +51,15 @@ class Controller:
         quotas: Mapping[str, Quota],
         protection: Protection,
         clock: Clock,
+        capacity: Mapping[int, int] | None = None,
     ) -> None:
         self.store = store
         self.datapath = datapath
         self.clock = clock
         self.problem: str | None = None
-        self.state = State(Image(datapath.capacity), quotas, protection)
+        self.state = State(
+            Image(datapath.capacity), quotas, capacity or Capacity().entries, protection
+        )
         self._replica = Replica(store, datapath, self.state, clock)
         self._upkeep = Upkeep(self._replica)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -65,7 +70,7 @@ class Controller:
         """Bring the kernel to what the store says, then serve."""
         self._replica.resync()
         self._replica.follow()
-        rules = {"rules": len(self.state.rules)}
+        rules = {"rules": len(self.state.rules), "sets": len(self.state.sets)}
         self._replica.record(Event("xdpctl", "control.start", "", rules))
         self._thread.start()
 

@@ -4,33 +4,33 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from xdpctl.plan import Plan
-from xdpctl.prefix import Prefix
-from xdpctl.wire import Explanation, Hits, Reason
+from xdpctl.table.source import SourceTable
+from xdpctl.wire import Explanation, Hits, Reason, Sample
 
 
 class Datapath(Protocol):
-    """Every method raises DatapathError, with the kernel's reason, when it cannot."""
+    """Every method raises DatapathError, with the kernel's reason, when it cannot.
+
+    `capacity` is the number of rules, each with a slot of its own.
+    """
 
     capacity: int
-
-    def scan(self) -> Iterator[list[tuple[Prefix, int]]]:
-        """Every prefix in the tables with its slot number, in batches as they are read."""
-        ...
-
-    def slot_of(self, prefix: Prefix) -> int | None:
-        """The slot that exactly this prefix leads to."""
-        ...
-
-    def slots(self, first: int, count: int) -> list[bytes]:
-        """`count` packed slots from number `first` on."""
-        ...
+    source: SourceTable
 
     def apply(self, plan: Plan) -> None:
-        """Make the plan's marks and writes, in order."""
+        """Make the plan's writes, in order; CapacityError if they do not fit."""
         ...
 
-    def repaint(self, prefixes: Iterable[Prefix]) -> Iterator[None]:
-        """Clear front bits that nothing needs any more; yields between short steps."""
+    def memory(self) -> Mapping[str, int]:
+        """Bytes of kernel memory by map."""
+        ...
+
+    def watch(self, slot: int, mask: int) -> None:
+        """Sample those packets of a slot whose count has no bit of `mask`; SLOT_NONE: none."""
+        ...
+
+    def samples(self) -> Iterator[Sample]:
+        """The samples there are now, taken out as they are read; one reader at a time."""
         ...
 
     def hits(self, slots: Iterable[int]) -> list[Hits]:

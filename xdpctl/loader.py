@@ -8,10 +8,13 @@ program atomically.
 import grp
 import logging
 import os
+import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from xdpctl import bpf, links, programs
 from xdpctl.bpffs import ensure, share
@@ -20,10 +23,10 @@ from xdpctl.errors import AttachError, DatapathError, SchemaError
 from xdpctl.links import AttachRefused, Link
 from xdpctl.pins import Pins
 from xdpctl.plan import PROTECTED
-from xdpctl.wire import SlotNumber
+from xdpctl.table.cells import SMALLEST_LOG2, Capacity, buckets_log2
+from xdpctl.wire import CONTROL, SlotNumber
 
 PROGRAM = "xdpctl"
-_HEADROOM = 2  # a table takes this many times the rules: new entries come before old ones go
 log = logging.getLogger("xdpctl.loader")
 
 
@@ -47,11 +50,23 @@ class Port:
         self.state, self.mode, self.detail = state, mode, detail
 
 
-def compile_filter(capacity: int) -> Compiled:
-    """The filter and its explain twin, for `capacity` rules."""
-    slots = capacity + SlotNumber.FIRST
-    defines = {"SLOTS_MAX": slots, "ENTRIES_MAX": _HEADROOM * capacity}
+def compile_filter(capacity: Capacity) -> Compiled:
+    """The filter and its explain twin."""
+    defines = {
+        "SLOTS_MAX": capacity.rules + SlotNumber.FIRST,
+        "BUCKETS4_LOG2": buckets_log2(capacity.ipv4),
+        "BUCKETS6_LOG2": buckets_log2(capacity.ipv6),
+        "ENTRIES6_MAX": 2 * capacity.ipv6 + 1,  # new entries come before old ones go
+    }
     return compile_source("xdpctl.c", [PROGRAM, "explain"], defines)
+
+
+def _prepare(controls: bpf.Map) -> None:
+    """What the tables need before their first entry, and keep for as long as they live."""
+    control = np.frombuffer(controls.memory(), CONTROL)[0]
+    if not control["seeds"].any():
+        control["seeds"] = [secrets.randbits(64) | 1 for _ in range(3)]
+        control["buckets_log2"] = SMALLEST_LOG2
 
 
 class Loader:
@@ -68,6 +83,7 @@ class Loader:
         shared = (name for name in compiled.maps if name != "counters")
         self._maps = {name: self._adopt_or_create(name, pins.map(name)) for name in shared}
         self._maps["slots"].put((1).to_bytes(4, "little"), PROTECTED.value)
+        _prepare(self._maps["controls"])
         self._id = bpf.map_id(self._maps["slots"].fd)
         self._pin_explain()
         self.ports: dict[str, Port] = {}

@@ -48,6 +48,16 @@ def check_name(name: str, field: str) -> str:
     return name
 
 
+def check_reason(reason: str) -> None:
+    """RuleError unless it is one line of text."""
+    if len(reason) > 500:
+        raise RuleError("the reason is longer than 500 characters", "reason", "shorten it")
+    if not reason.isprintable():
+        raise RuleError(
+            "the reason has control characters", "reason", "write it on one line, as plain text"
+        )
+
+
 class Rule(msgspec.Struct, frozen=True, gc=False):
     """A match and an action, who asked for it, and until when.
 
@@ -66,12 +76,7 @@ class Rule(msgspec.Struct, frozen=True, gc=False):
     confirm_by_ns: int = 0
 
     def __post_init__(self) -> None:
-        if len(self.reason) > 500:
-            raise RuleError("the reason is longer than 500 characters", "reason", "shorten it")
-        if not self.reason.isprintable():
-            raise RuleError(
-                "the reason has control characters", "reason", "write it on one line, as plain text"
-            )
+        check_reason(self.reason)
         if len(self.tags) > 16:
             raise RuleError("more than 16 tags", "tags", "keep at most 16")
 

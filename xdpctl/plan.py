@@ -1,4 +1,4 @@
-"""From what the tables hold to what they should hold, as an ordered list of map writes.
+"""From what the tables hold to what they should hold, as an ordered list of writes.
 
 The order is what keeps a change calm. Entries that decide are written longest prefix first;
 then entries that stop deciding go, shortest first. So no address whose verdict is the same
@@ -6,17 +6,20 @@ before and after ever meets another one in between; tests/unit/test_plan.py walk
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
+
 from xdpctl.errors import CapacityError
 from xdpctl.prefix import Prefix
-from xdpctl.wire import Action, Covering, Hits, Mode, Prefix4, Prefix6, Slot, SlotNumber
+from xdpctl.table.family import FAMILIES, Keys, difference
+from xdpctl.wire import Action, Mode, Slot, SlotNumber
+from xdpctl.writes import Lead, Leads, Word, Write, Zero
 
 _FREE = Slot(Action.NONE).pack()
-_NO_HITS = Hits(0, 0).pack()
 
 
 class Target(NamedTuple):
@@ -27,6 +30,9 @@ class Target(NamedTuple):
 
 
 PROTECTED = Target(SlotNumber.PROTECTED, Slot(Action.ACCEPT).pack())
+_RESERVED = [
+    PROTECTED.value if n == SlotNumber.PROTECTED else _FREE for n in range(SlotNumber.FIRST)
+]
 
 
 @lru_cache(4096)
@@ -35,50 +41,51 @@ def own_slot(action: Action, mode: Mode, expires_ns: int) -> Target:
     return Target(0, Slot(action, mode, expires_ns).pack())
 
 
-class Write(NamedTuple):
-    """One map write; a value of None deletes."""
+class Listing(NamedTuple):
+    """What a set should be: its slot's word, and its sorted keys by family."""
 
-    table: str
-    key: bytes
-    value: bytes | None
+    value: bytes
+    keys: Mapping[int, Keys]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`marks` first (front bits), then `writes` in order; the rest is for Image.commit."""
+    """`writes` in order; the rest is for Image.commit."""
 
-    marks: tuple[Prefix, ...]
     writes: tuple[Write, ...]
-    entries: Mapping[Prefix, int | None]
-    slots: Mapping[int, bytes]
-    freed: tuple[int, ...]
+    entries: Mapping[Prefix, int | None] = field(default_factory=dict)
+    slots: Mapping[int, bytes] = field(default_factory=dict)
+    freed: tuple[int, ...] = ()
+    sets: Mapping[int, Mapping[int, Keys] | None] = field(default_factory=dict)
+    removals: int = 0  # how many entries it takes away
 
 
 @dataclass(slots=True)
 class Image:
-    """What the kernel's tables hold: prefix to slot number, slot number to packed Slot."""
+    """What the kernel's tables hold: rules and protected prefixes with their slots' numbers, the
+    keys of every set by its slot, and all slots' words.
+    """
 
     capacity: int
     entries: dict[Prefix, int] = field(default_factory=dict)
-    slots: list[bytes] = field(default_factory=lambda: [_FREE, PROTECTED.value])
+    slots: list[bytes] = field(default_factory=lambda: list(_RESERVED))
     free: deque[int] = field(default_factory=deque)
+    sets: dict[int, Mapping[int, Keys]] = field(default_factory=dict)
 
     @classmethod
-    def adopt(cls, capacity: int, entries: Mapping[Prefix, int], slots: list[bytes]) -> "Image":
-        """From what was read; of two prefixes on one slot only the first keeps it."""
-        image = cls(capacity)
-        image.slots = slots
-        used: set[int] = set()
-        for prefix, slot in entries.items():
-            good = slot == SlotNumber.PROTECTED or (
-                SlotNumber.FIRST <= slot < len(slots) and slot not in used
-            )
-            image.entries[prefix] = slot if good else SlotNumber.NONE
-            used.add(slot)
+    def adopt(
+        cls,
+        capacity: int,
+        entries: dict[Prefix, int],
+        sets: dict[int, Mapping[int, Keys]],
+        slots: list[bytes],
+    ) -> "Image":
+        """From what was read; `slots` has at least the reserved ones."""
+        used = set(entries.values())
         while len(slots) > SlotNumber.FIRST and len(slots) - 1 not in used:
             slots.pop()
-        image.free.extend(n for n in range(SlotNumber.FIRST, len(slots)) if n not in used)
-        return image
+        free = deque(n for n in range(SlotNumber.FIRST, len(slots)) if n not in used)
+        return cls(capacity, entries, slots, free, sets)
 
     @property
     def room(self) -> int:
@@ -86,13 +93,16 @@ class Image:
         return self.capacity - (len(self.slots) - SlotNumber.FIRST) + len(self.free)
 
     def value(self, prefix: Prefix) -> Target | None:
-        """Where the prefix leads now."""
+        """Where the prefix leads now, sets apart."""
         slot = self.entries.get(prefix)
         if slot is None:
             return None
-        if slot == SlotNumber.PROTECTED:
-            return Target(slot, self.slots[slot])
-        return Target(0, self.slots[slot] if slot else b"")
+        return Target(slot if slot == SlotNumber.PROTECTED else 0, self.slots[slot])
+
+    def listing(self, slot: int) -> Listing | None:
+        """What a set's slot holds now."""
+        keys = self.sets.get(slot)
+        return None if keys is None else Listing(self.slots[slot], keys)
 
     def commit(self, plan: Plan) -> None:
         """Remember an applied plan."""
@@ -109,27 +119,14 @@ class Image:
         while self.free and self.free[0] in plan.slots:
             self.free.popleft()
         self.free.extend(plan.freed)
-
-
-def entry_key(prefix: Prefix) -> tuple[str, bytes]:
-    """The table a prefix lives in, and its key there."""
-    if prefix.exact:
-        return ("exact4" if len(prefix.address) == 4 else "exact6"), prefix.address
-    if len(prefix.address) == 4:
-        return "prefixes4", Prefix4(prefix.length, prefix.address).pack()
-    return "prefixes6", Prefix6(prefix.length, prefix.address).pack()
-
-
-def entry_value(prefix: Prefix, slot: int) -> bytes:
-    """The value that leads from a prefix's key to its slot."""
-    return slot.to_bytes(4, "little") if prefix.exact else Covering(slot, prefix.length).pack()
+        for number, keys in plan.sets.items():
+            if keys is None:
+                self.sets.pop(number, None)
+            else:
+                self.sets[number] = keys
 
 
 _unpacked = lru_cache(4096)(Slot.unpack)
-
-
-def _slot_key(number: int) -> bytes:
-    return number.to_bytes(4, "little")
 
 
 def decides(target: Target | None, now_ns: int) -> bool:
@@ -142,7 +139,7 @@ def decides(target: Target | None, now_ns: int) -> bool:
 
 
 def differences(desired: Mapping[Prefix, Target], image: Image) -> dict[Prefix, Target | None]:
-    """What must change so that the image becomes `desired`."""
+    """What must change so that the image's entries become `desired`."""
     changes: dict[Prefix, Target | None] = {
         prefix: None for prefix in image.entries if prefix not in desired
     }
@@ -164,7 +161,6 @@ class _Planner:
     def __init__(self, image: Image, now_ns: int) -> None:
         self.image = image
         self.now_ns = now_ns
-        self.marks: list[Prefix] = []
         self.zeroed: list[Write] = []  # these two are of slots that no entry leads to yet
         self.prepared: list[Write] = []
         self.writes: list[Write] = []
@@ -189,11 +185,11 @@ class _Planner:
             else:
                 self._put(prefix, target)
         return Plan(
-            marks=tuple(self.marks),
             writes=tuple(self.zeroed + self.prepared + self.writes),
             entries=self.entries,
             slots=self.slots,
             freed=tuple(self.freed),
+            removals=sum(slot is None for slot in self.entries.values()),
         )
 
     def _check_room(self, changes: Iterable[tuple[Prefix, Target | None]]) -> None:
@@ -216,17 +212,17 @@ class _Planner:
                 self.freed.append(old)
             if self.image.slots[target.shared] != target.value:
                 self._prepare(target.shared, target.value)
-            self._lead(prefix, target.shared)
+            self._lead(prefix, old, target.shared)
         elif old >= SlotNumber.FIRST:
             self.slots[old] = target.value
-            self.writes.append(Write("slots", _slot_key(old), target.value))
+            self.writes.append(Word(old, target.value))
         else:
-            self._lead(prefix, self._allocate(target.value))
+            self._lead(prefix, old, self._allocate(target.value))
 
     def _allocate(self, value: bytes) -> int:
         number = next(self._reused, 0)
         if number:
-            self.zeroed.append(Write("hits", _slot_key(number), _NO_HITS))
+            self.zeroed.append(Zero(number))
         else:
             number = self._next
             self._next += 1
@@ -235,16 +231,54 @@ class _Planner:
 
     def _prepare(self, number: int, value: bytes) -> None:
         self.slots[number] = value
-        self.prepared.append(Write("slots", _slot_key(number), value))
+        self.prepared.append(Word(number, value))
 
-    def _lead(self, prefix: Prefix, number: int) -> None:
-        self.marks.append(prefix)
-        self.entries[prefix] = number
-        self.writes.append(Write(*entry_key(prefix), entry_value(prefix, number)))
+    def _lead(self, prefix: Prefix, old: int, number: int) -> None:
+        if old != number:
+            self.entries[prefix] = number
+            self.writes.append(Lead(prefix, old, number))
 
     def _remove(self, prefix: Prefix) -> None:
         number = self.image.entries[prefix]
         if number >= SlotNumber.FIRST:
             self.freed.append(number)
         self.entries[prefix] = None
-        self.writes.append(Write(*entry_key(prefix), None))
+        self.writes.append(Lead(prefix, number, SlotNumber.NONE))
+
+
+def relist(image: Image, slot: int, wanted: Listing | None) -> Plan:
+    """The writes that make one set what it should be, or take it away.
+
+    A new set appears at once, when all of it is in place, and one that goes is gone at once. A
+    changed one is changed by what is different, and one that does something else does it at once.
+    """
+    held = image.listing(slot)
+    value = wanted.value if wanted else _FREE
+    old, new = (listing.keys if listing else {} for listing in (held, wanted))
+    came = {f: difference(keys, old.get(f, keys[:0])) for f, keys in new.items()}
+    gone = {f: difference(keys, new.get(f, keys[:0])) for f, keys in old.items()}
+    word: list[Write] = [] if held and held.value == value else [Word(slot, value)]
+    coming: list[Write] = list(_leads(came, 0, slot))
+    leaving: list[Write] = list(_leads(gone, slot, 0))
+    changes: list[Write]
+    if not held:
+        changes = [Word(slot, _FREE), Zero(slot), *coming, *word]
+    elif not wanted:
+        changes = word + leaving
+    else:
+        changes = leaving + word + coming if word else coming + leaving
+    return Plan(
+        writes=tuple(changes),
+        slots={slot: value},
+        sets={slot: wanted.keys if wanted else None},
+        removals=sum(map(len, gone.values())),
+    )
+
+
+def _leads(keys: Mapping[int, Keys], old: int, new: int) -> Iterator[Leads]:
+    """By length: the longest first if they come, the shortest first if they go."""
+    for number, family_keys in keys.items():
+        lengths = FAMILIES[number].lengths(family_keys)
+        present = np.unique(lengths).tolist()
+        for length in reversed(present) if new else present:
+            yield Leads(number, family_keys[lengths == length], old, new)

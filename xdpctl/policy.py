@@ -1,6 +1,6 @@
 """May this rule stand? Pure questions, answered with an error that says why not."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from xdpctl.errors import ConflictError, LockoutError, QuotaError
@@ -92,7 +92,7 @@ class Judgement:
 def guard(rule: Rule, protection: Protection, caller: Prefix | None, accepted: bool) -> list[str]:
     """LockoutError if the rule would cut our own people off; else the warnings.
 
-    `accepted`: a more specific standing rule or protected prefix lets the caller in anyway.
+    `accepted`: something more specific that stands lets the caller in anyway.
     """
     if rule.action is not Action.DROP or rule.mode is Mode.MONITOR:
         return []
@@ -161,31 +161,3 @@ def _extended(standing: Rule, asked: Rule) -> Judgement:
         tags=tuple(dict.fromkeys(standing.tags + asked.tags)),
     )
     return Judgement(merged, warnings)
-
-
-def covering(
-    rule: Rule, standing: Mapping[Prefix, Rule], lengths: Iterable[int], now_ns: int
-) -> Rule | None:
-    """The most specific live rule around this one that already decides its addresses.
-
-    `lengths` are those that standing rules of its family have.
-    """
-    for length in sorted((n for n in lengths if n < rule.source.length), reverse=True):
-        found = standing.get(rule.source.widened(length))
-        if found and not found.expired(now_ns) and found.mode is Mode.ENFORCE:
-            return found
-    return None
-
-
-def decided_for(
-    address: Prefix, below: int, rules: Mapping[Prefix, Rule], protection: Protection, now_ns: int
-) -> bool:
-    """Whether something more specific than /`below` accepts the address."""
-    for length in range(address.length, below, -1):
-        prefix = address.widened(length)
-        if prefix in protection.why:
-            return True
-        found = rules.get(prefix)
-        if found and not found.expired(now_ns) and found.mode is Mode.ENFORCE:
-            return found.action is Action.ACCEPT
-    return False

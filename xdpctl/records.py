@@ -12,9 +12,12 @@ from msgspec.structs import astuple
 from xdpctl.clock import Now
 from xdpctl.model import Action, Mode, Rule, parse_rule_id, rule_id
 from xdpctl.prefix import Prefix
+from xdpctl.sets.model import SourceSet
 
 RULES = "rules/"
 TOKENS = "tokens/"
+SETS = "sets/"
+ENTRIES = "entries/"
 
 
 class _Match(msgspec.Struct):
@@ -43,6 +46,7 @@ class _Record(_Shared, kw_only=True):
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(_Record)
+_sets = msgspec.json.Decoder(SourceSet)
 _strings: dict[str, str] = {}
 
 
@@ -118,3 +122,13 @@ def decode(source: Prefix, value: bytes, now: Now) -> Rule:
         expires_ns=_kernel_time(record.expires_ns, record.expires_at, record.boot, now),
         confirm_by_ns=_kernel_time(record.confirm_by_ns, record.confirm_by_at, record.boot, now),
     )
+
+
+def encode_set(held: SourceSet) -> bytes:
+    """The value that the store keeps of a set, its entries apart."""
+    return _encoder.encode(held)
+
+
+def decode_set(value: bytes) -> SourceSet:
+    """ValueError if it is unreadable."""
+    return _sets.decode(value)

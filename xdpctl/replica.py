@@ -6,17 +6,23 @@ the same code as every change. Used from one thread.
 
 import logging
 from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 
 from xdpctl.audit import Chain, Event
 from xdpctl.clock import Clock, Now
 from xdpctl.datapath import Datapath
+from xdpctl.draft import Draft
 from xdpctl.errors import DatapathError, StoreError, XdpctlError
 from xdpctl.model import Rule
-from xdpctl.plan import Image, Target, differences, transition
+from xdpctl.plan import Listing, Plan, Target, differences, relist, transition
 from xdpctl.policy import Protection
 from xdpctl.prefix import Prefix
-from xdpctl.records import RULES, TOKENS, decode, source_of
-from xdpctl.state import Draft, State
+from xdpctl.readback import read
+from xdpctl.records import ENTRIES, RULES, SETS, TOKENS, decode, decode_set, source_of
+from xdpctl.sets.model import Entries, decode_entries
+from xdpctl.state import State
 from xdpctl.store import Change, Cursor, Reset, Store, Synced
 from xdpctl.tokens import Token
 from xdpctl.wire import Hits, SlotNumber
@@ -39,6 +45,7 @@ class Replica:
         self._chain = Chain(store.last_audit())
         self._cursor: Cursor | None = None
         self._ours: dict[str, tuple[bytes | None, Prefix, Rule | None]] = {}
+        self._our_entries: dict[str, tuple[bytes, Entries]] = {}
 
     def commit(self, draft: Draft) -> None:
         """Store a draft with its audit records, then apply it; if the kernel refuses, undo it."""
@@ -48,16 +55,23 @@ class Replica:
         self._write(changes, draft.events, draft.now)
         sources = zip(changes, draft.rules.items(), strict=False)
         self._ours = {key: (changes[key], source, rule) for key, (source, rule) in sources}
+        written = ((ENTRIES + name, entries) for name, entries in draft.entries.items() if entries)
+        self._our_entries = {key: (changes[key] or b"", entries) for key, entries in written}
         try:
             self.follow()
         except DatapathError as error:
             log.error("undoing a change that the kernel refused: %s", error)
-            undone = Event("xdpctl", "rule.undo", "", {"rules": len(back.rules), "why": str(error)})
+            undone = Event(
+                "xdpctl",
+                "rule.undo",
+                "",
+                {"rules": len(back.rules), "sets": len(back.sets), "why": str(error)},
+            )
             self._write(back.changes(), [undone], draft.now)
             self.follow()
             raise
         finally:
-            self._ours = {}
+            self._ours, self._our_entries = {}, {}
 
     def _write(self, changes: Mapping[str, bytes | None], events: list[Event], now: Now) -> None:
         records = self._chain.append(events, now.unix)
@@ -77,6 +91,7 @@ class Replica:
         """Learn what the store has that we have not seen, and bring the kernel to it."""
         now, reset = self.clock.read(), False
         changed: set[Prefix] = set()
+        before = self.state.listings()
         cursor = self._cursor
         for event in self.store.watch(cursor):
             match event:
@@ -90,17 +105,38 @@ class Replica:
         self._cursor = cursor
         if reset:
             self.settle(now)
-        else:
-            self.apply({source: self.state.target(source, now.ns) for source in changed}, now)
+            return
+        self.apply({source: self.state.target(source, now.ns) for source in changed}, now)
+        self._relist(before, self.state.listings())
 
     def _learn(self, change: Change, now: Now, changed: set[Prefix]) -> None:
-        if change.key.startswith(RULES):
-            source, rule = self._read(change, now)
-            self.state.learn(source, rule)
-            changed.add(source)
-        elif change.key.startswith(TOKENS):
-            token = Token.unpack(change.value) if change.value else None
-            self.state.learn_token(change.key.removeprefix(TOKENS), token)
+        kind, _, name = change.key.partition("/")
+        match kind + "/":
+            case kind if kind == RULES:
+                source, rule = self._read(change, now)
+                self.state.learn(source, rule)
+                changed.add(source)
+            case kind if kind == TOKENS:
+                token = Token.unpack(change.value) if change.value else None
+                self.state.learn_token(name, token)
+            case kind if kind in (SETS, ENTRIES):
+                self._learn_set(kind, name, change)
+
+    def _learn_set(self, kind: str, name: str, change: Change) -> None:
+        state = self.state
+        ours = self._our_entries.get(change.key)
+        try:
+            if change.value is None:
+                held: dict[str, Any] = state.sets if kind == SETS else state.entries
+                held.pop(name, None)
+            elif kind == SETS:
+                state.sets[name] = decode_set(change.value)
+            elif ours and ours[0] == change.value:
+                state.entries[name] = ours[1]
+            else:
+                state.entries[name] = decode_entries(change.value)
+        except (ValueError, XdpctlError) as error:
+            raise StoreError(f"the record {change.key} is unreadable: {error}") from error
 
     def _read(self, change: Change, now: Now) -> tuple[Prefix, Rule | None]:
         """The rule of a change; what we have just written ourselves is not parsed again."""
@@ -119,23 +155,36 @@ class Replica:
         """Make the kernel's entries lead where `changes` say."""
         image = self.state.image
         real = {p: target for p, target in changes.items() if image.value(p) != target}
-        plan = transition(image, real, now.ns)
+        self._make(transition(image, real, now.ns))
+
+    def _make(self, plan: Plan) -> None:
         try:
             self.datapath.apply(plan)
         except DatapathError:
             self.unsettled = True
             self.resync()
             raise
-        image.commit(plan)
-        self.stale += sum(slot is None for slot in plan.entries.values())
+        self.state.image.commit(plan)
+        self.stale += plan.removals
 
-    def settle(self, now: Now) -> dict[Prefix, Target | None]:
+    def _relist(self, held: Mapping[int, Listing], wanted: Mapping[int, Listing]) -> int:
+        """Sets that come or change, then those that go; how many there were."""
+        changed = [slot for slot in wanted if not same(held.get(slot), wanted[slot])]
+        gone = [slot for slot in held if slot not in wanted]
+        for slot in changed + gone:
+            self._make(relist(self.state.image, slot, wanted.get(slot)))
+        return len(changed) + len(gone)
+
+    def settle(self, now: Now) -> list[str]:
         """Bring everything to where it should be; what differed."""
         self.unsettled = True
-        differing = differences(self.state.desired(now.ns), self.state.image)
+        image = self.state.image
+        differing = differences(self.state.desired(now.ns), image)
         self.apply(differing, now)
+        held = {slot: Listing(image.slots[slot], keys) for slot, keys in image.sets.items()}
+        sets = self._relist(held, self.state.listings())
         self.unsettled = False
-        return differing
+        return [*map(str, differing), *[f"{sets} sets"][: bool(sets)]]
 
     def protect(self, protection: Protection) -> None:
         """Let these prefixes be the protected ones; as before if the kernel refuses."""
@@ -146,14 +195,21 @@ class Replica:
             self.state.protection = before
             raise
 
-    def resync(self) -> None:
-        """Read what the kernel really holds."""
-        entries = {prefix: slot for batch in self.datapath.scan() for prefix, slot in batch}
-        highest = max((SlotNumber.PROTECTED, *entries.values()))
-        slots = self.datapath.slots(0, highest + 1)
-        self.state.image = Image.adopt(self.datapath.capacity, entries, slots)
+    def resync(self) -> list[str]:
+        """Read what the kernel really holds; the entries that led nowhere and were taken out."""
+        self.state.image, dropped = read(self.datapath.source, self.datapath.capacity)
+        return [str(prefix) for prefix in dropped]
 
     def hits(self, source: Prefix) -> Hits:
         """What the rule on `source` has hit so far."""
         slot = self.state.image.entries.get(source, SlotNumber.NONE)
         return self.datapath.hits([slot])[0] if slot >= SlotNumber.FIRST else Hits(0, 0)
+
+
+def same(one: Listing | None, other: Listing | None) -> bool:
+    """Whether two listings say the same."""
+    if one is None or other is None or one.value != other.value:
+        return one is other
+    families = {*one.keys, *other.keys}
+    pairs = ((one.keys[family], other.keys[family]) for family in families)
+    return all(a is b or np.array_equal(a, b) for a, b in pairs)

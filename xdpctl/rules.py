@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from xdpctl import policy
 from xdpctl.asks import Ask, check_seconds, check_tags
+from xdpctl.covering import around, deciding
+from xdpctl.draft import Draft
 from xdpctl.errors import (
     CapacityError,
     LockoutError,
@@ -17,7 +19,6 @@ from xdpctl.errors import (
 )
 from xdpctl.model import OPERATOR, TTL_MAX, Action, Mode, Rule
 from xdpctl.prefix import Prefix
-from xdpctl.state import Draft
 from xdpctl.tokens import Caller
 
 _REJECTS_SHOWN = 1000
@@ -72,19 +73,20 @@ def _build(draft: Draft, ask: Ask, caller: Caller) -> Rule:
 
 
 def _guard(draft: Draft, rule: Rule, caller: Caller) -> list[str]:
-    rules, protection = draft.state.rules, draft.state.protection
     address = caller.address
     accepted = (
         address is not None
         and rule.source.covers(address)
-        and policy.decided_for(address, rule.source.length, rules, protection, draft.now.ns)
+        and _accepted_inside(draft, rule.source, address)
     )
-    return policy.guard(rule, protection, address, accepted)
+    return policy.guard(rule, draft.state.protection, address, accepted)
 
 
-def _around(draft: Draft, rule: Rule) -> Rule | None:
-    state = draft.state
-    return policy.covering(rule, state.rules, state.lengths(rule.source), draft.now.ns)
+def _accepted_inside(draft: Draft, source: Prefix, address: Prefix) -> bool:
+    """Whether something more specific than `source` lets the address in."""
+    found = deciding(draft, address)
+    inside = found is not None and found.prefix.length > source.length
+    return inside and found is not None and found.action is Action.ACCEPT
 
 
 def _keep_caller(draft: Draft, rule: Rule, caller: Caller) -> None:
@@ -92,16 +94,13 @@ def _keep_caller(draft: Draft, rule: Rule, caller: Caller) -> None:
     address = caller.address
     if rule.action is not Action.ACCEPT or not address or not rule.source.covers(address):
         return
-    state = draft.state
-    wider = _around(draft, rule)
-    decided = policy.decided_for(
-        address, rule.source.length, state.rules, state.protection, draft.now.ns
-    )
-    if wider and wider.action is Action.DROP and not decided:
+    wider, found = around(draft, rule.source), deciding(draft, address)
+    by_this = found is not None and found.rule == rule
+    if wider and wider.action is Action.DROP and by_this:
         raise LockoutError(
-            f"without it, the drop of {wider.source} would hit the address you are calling from",
+            f"without it, the drop of {wider} would hit the address you are calling from",
             "id",
-            f"remove the rule on {wider.source} first",
+            f"remove the drop of {wider} first",
         )
 
 
@@ -122,6 +121,7 @@ def _place(draft: Draft, ask: Ask, caller: Caller) -> Added:
             f"the source table is full: {capacity} rules, its capacity. Nothing was applied. "
             "Remove rules, or raise capacity and restart."
         )
+    draft.check_entries(rule.source.family, 1)
     draft.put(rule)
     return Added(rule, True, warnings)
 
@@ -139,9 +139,10 @@ def describe(rule: Rule) -> dict[str, object]:
 def add(draft: Draft, ask: Ask, caller: Caller) -> Added:
     """One rule; the same rule again extends it."""
     added = _place(draft, ask, caller)
-    around = _around(draft, added.rule)
-    if around and around.action is added.rule.action and added.rule.mode is Mode.ENFORCE:
-        added.warnings.append(f"{around.source} already covers it with the same action")
+    wider = around(draft, added.rule.source)
+    if wider and wider.action is added.rule.action and added.rule.mode is Mode.ENFORCE:
+        if not wider.protected:
+            added.warnings.append(f"{wider} already covers it with the same action")
     detail = {**describe(added.rule), "ttl": ask.ttl, "confirm_within": ask.confirm_within}
     verb = "rule.add" if added.created else "rule.extend"
     draft.note(caller.name, verb, added.rule.id, **detail)

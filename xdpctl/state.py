@@ -1,17 +1,16 @@
-"""What the controller knows, and a draft of what it is about to change."""
+"""What the controller knows: rules, sets, tokens, and what the kernel was last seen to hold."""
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
-from xdpctl.audit import Event
-from xdpctl.clock import Now
 from xdpctl.model import OPERATOR, Action, Mode, Rule
-from xdpctl.plan import PROTECTED, Image, Target, own_slot
+from xdpctl.plan import PROTECTED, Image, Listing, Target, own_slot
 from xdpctl.policy import AUTOMATIC, Protection, Quota
 from xdpctl.prefix import Prefix
-from xdpctl.records import TOKENS, encode, rule_key
+from xdpctl.sets.model import NOTHING, Entries, SourceSet
+from xdpctl.sets.screen import outside
 from xdpctl.tokens import Token
 from xdpctl.wire import Action as WireAction
 from xdpctl.wire import Mode as WireMode
@@ -28,20 +27,32 @@ def order(source: Prefix) -> tuple[int, bytes, int]:
     return len(source.address), source.address, source.length
 
 
+def word(action: Action, mode: Mode) -> bytes:
+    """A slot's word without an end."""
+    return own_slot(_ACTIONS[action], _MODES[mode], 0).value
+
+
 @dataclass(slots=True)
 class State:
-    """Rules by source, tokens by digest, and what the kernel was last seen to hold."""
+    """Rules by source, sets by name, tokens by digest, and the kernel's tables.
+
+    `capacity` is the number of entries of each family: of rules, sets and protection together.
+    """
 
     image: Image
     quotas: Mapping[str, Quota]
+    capacity: Mapping[int, int]
     protection: Protection = field(default_factory=lambda: Protection({}))
     rules: dict[Prefix, Rule] = field(default_factory=dict)
     origins: Counter[str] = field(default_factory=Counter)
     tokens: dict[str, Token] = field(default_factory=dict)
+    sets: dict[str, SourceSet] = field(default_factory=dict)
+    entries: dict[str, Entries] = field(default_factory=dict)
     _lengths: dict[tuple[int, int], int] = field(default_factory=dict)
     next_expiry: int = NEVER  # no rule ends before this (kernel time)
     _membership: int = 0  # counts the changes of which sources have a rule
     _ordered: tuple[int, list[Prefix]] = (-1, [])
+    _listed: dict[str, tuple[Entries, Protection, Entries]] = field(default_factory=dict)
 
     def ordered(self) -> list[Prefix]:
         """The rules' sources: IPv4 first, by address, wider before narrower."""
@@ -95,6 +106,7 @@ class State:
         self._membership += 1
         self.origins.clear()
         self.tokens = {}
+        self.sets, self.entries = {}, {}
 
     def target(self, source: Prefix, now_ns: int) -> Target | None:
         """What the tables should hold for a prefix: protection first, then the rule on it."""
@@ -103,13 +115,41 @@ class State:
         rule = self.rules.get(source)
         if rule is None or rule.expired(now_ns) or self.suspended(rule):
             return None
-        action, mode = _ACTIONS[rule.action], _MODES[rule.mode]
-        return own_slot(action, mode, rule.kernel_expires_ns)
+        return own_slot(_ACTIONS[rule.action], _MODES[rule.mode], rule.kernel_expires_ns)
 
     def suspended(self, rule: Rule) -> bool:
         """Automatic drops never apply inside what has become protected since."""
         automatic = rule.origin != OPERATOR and rule.action is Action.DROP
         return automatic and self.protection.over(rule.source) is not None
+
+    def used(self, family: int) -> int:
+        """How many entries of a family there are to hold."""
+        size = 4 if family == 4 else 16
+        rules = sum(n for (of, _), n in self._lengths.items() if of == size)
+        kept = sum(prefix.family == family for prefix in self.protection.why)
+        return rules + kept + sum(len(held[family]) for held in self.entries.values())
+
+    def applied(self, name: str) -> Entries:
+        """A set's entries, of a drop without those inside protected prefixes."""
+        entries = self.entries.get(name, NOTHING)
+        if self.sets[name].action is not Action.DROP:
+            return entries
+        held = self._listed.get(name)
+        if held is None or held[0] is not entries or held[1] is not self.protection:
+            held = entries, self.protection, outside(entries, self.protection.why)
+            self._listed[name] = held
+        return held[2]
+
+    def listings(self) -> dict[int, Listing]:
+        """What every set's slot should hold."""
+        return {
+            held.slot: Listing(word(held.action, held.mode), self.applied(name))
+            for name, held in list(self.sets.items())
+        }
+
+    def set_of(self, slot: int) -> SourceSet | None:
+        """The set whose slot it is."""
+        return next((held for held in self.sets.values() if held.slot == slot), None)
 
     def desired(self, now_ns: int) -> dict[Prefix, Target]:
         """Everything the tables should hold."""
@@ -119,68 +159,3 @@ class State:
 
     def quota(self, origin: str) -> Quota:
         return self.quotas.get(origin, AUTOMATIC)
-
-
-class Draft:
-    """Changes that are decided but neither stored nor applied; reads through to the state."""
-
-    def __init__(self, state: State, now: Now) -> None:
-        self.state = state
-        self.now = now
-        self.rules: dict[Prefix, Rule | None] = {}
-        self.tokens: dict[str, Token | None] = {}
-        self.events: list[Event] = []
-        self.created_at = round(now.unix, 3)
-        self._origins: Counter[str] = Counter()
-        self._room = state.room
-
-    def __bool__(self) -> bool:
-        return bool(self.rules or self.tokens or self.events)
-
-    def standing(self, source: Prefix) -> Rule | None:
-        """The live rule on exactly this source."""
-        rule = self.rules[source] if source in self.rules else self.state.rules.get(source)
-        return rule if rule and not rule.expired(self.now.ns) else None
-
-    def of_origin(self, origin: str) -> int:
-        return self.state.origins[origin] + self._origins[origin]
-
-    @property
-    def room(self) -> int:
-        """How many new rules the kernel's tables still take."""
-        return self._room
-
-    def put(self, rule: Rule) -> None:
-        staged = rule.source in self.rules
-        held = self.rules[rule.source] if staged else self.state.rules.get(rule.source)
-        if held:
-            self._origins[held.origin] -= 1
-        elif not staged:
-            self._room -= 1
-        self._origins[rule.origin] += 1
-        self.rules[rule.source] = rule
-
-    def remove(self, rule: Rule) -> None:
-        self._origins[rule.origin] -= 1
-        self.rules[rule.source] = None
-
-    def note(self, actor: str, action: str, subject: str, /, **detail: object) -> None:
-        """An audit event of this change."""
-        self.events.append(Event(actor, action, subject, detail))
-
-    def changes(self) -> dict[str, bytes | None]:
-        """What the store is to be told."""
-        changes = {
-            rule_key(source): encode(rule, self.now) if rule else None
-            for source, rule in self.rules.items()
-        }
-        for name, token in self.tokens.items():
-            changes[TOKENS + name] = token.pack() if token else None
-        return changes
-
-    def way_back(self) -> "Draft":
-        """The draft that puts back what stands now where this one changes something."""
-        back = Draft(self.state, self.now)
-        back.rules = {source: self.state.rules.get(source) for source in self.rules}
-        back.tokens = {name: self.state.token(name) for name in self.tokens}
-        return back

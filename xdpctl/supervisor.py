@@ -190,7 +190,11 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
         )
     pins = Pins(settings.pin_dir)
     held = [hold(settings.state_dir / "loader.lock", "loader")]
-    loader = Loader(pins, compile_filter(settings.capacity), group)
+    loader = Loader(
+        pins,
+        compile_filter(settings.capacities),
+        group,
+    )
     held.append(hold(pins.ports_dir, "loader"))
     for name in settings.interfaces:
         loader.add_port(name)

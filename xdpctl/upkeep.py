@@ -5,14 +5,20 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 
+import numpy as np
+
 from xdpctl import rules
 from xdpctl.audit import Event
+from xdpctl.draft import Draft
 from xdpctl.model import Rule
 from xdpctl.records import encode, rule_key
 from xdpctl.replica import Replica
-from xdpctl.state import NEVER, Draft
+from xdpctl.state import NEVER
+from xdpctl.table.family import FAMILIES, within
+from xdpctl.wire import SlotNumber, Value
 
 _STEP = 512
+_KEYS = 8192  # of a set, looked at in one step
 _PAUSE_NS = 2_000_000_000  # between two rounds
 _SHARE = 20  # of the time, at most one part in so many goes into steps
 _STALE_MIN = 64  # entries gone after which a repaint is worth its time
@@ -93,38 +99,75 @@ class Upkeep:
 
         Between two steps tables and image agree, so every step compares what it just read.
         """
-        state, datapath, wrong = self._replica.state, self._replica.datapath, 0
-        for batch in datapath.scan():
-            entries = state.image.entries
-            wrong += sum(entries.get(prefix) != slot for prefix, slot in batch)
-            yield
-        everything = iter(list(state.image.entries))
-        while prefixes := list(islice(everything, _STEP)):
-            entries = state.image.entries
-            wrong += sum(datapath.slot_of(p) != entries[p] for p in prefixes if p in entries)
-            yield
+        state, wrong = self._replica.state, 0
+        for part in (self._check_rules(), self._check_sets(), self._check_rest()):
+            for bad in part:
+                wrong += bad
+                yield
+        words = self._replica.datapath.source.words
         for first in range(0, len(state.image.slots), _STEP):
             expected = state.image.slots[first : first + _STEP]
-            wrong += datapath.slots(first, len(expected)) != expected
+            wrong += words[first : first + len(expected)].tobytes() != b"".join(expected)
             yield
         if wrong:
             self._repair()
 
+    def _check_rules(self) -> Iterator[bool]:
+        """Rules and protected prefixes lead to their slots."""
+        image, source = self._replica.state.image, self._replica.datapath.source
+        everything = iter(list(image.entries))
+        while prefixes := [p for p in islice(everything, _STEP) if p in image.entries]:
+            found = zip(prefixes, source.slots_of(prefixes), strict=True)
+            yield any(image.entries[prefix] not in slots for prefix, slots in found)
+            image = self._replica.state.image
+
+    def _check_sets(self) -> Iterator[bool]:
+        """The entries of sets lead to them."""
+        source = self._replica.datapath.source
+        for slot, by_family in list(self._replica.state.image.sets.items()):
+            for family, keys in by_family.items():
+                for first in range(0, len(keys), _KEYS):
+                    held = self._replica.state.image.sets.get(slot, {}).get(family)
+                    if held is not keys:  # it was replaced meanwhile
+                        break
+                    values = source.tables[family].values(keys[first : first + _KEYS])
+                    kinds = np.unique(values).tolist()
+                    yield any(slot not in source.nodes.slots(kind) for kind in kinds)
+
+    def _check_rest(self) -> Iterator[bool]:
+        """And nothing else is listed."""
+        nodes = self._replica.datapath.source.nodes
+        for family, keys, values in self._replica.datapath.source.scan():
+            image = self._replica.state.image
+            alone = (values >= SlotNumber.FIRST) & (values < Value.LIST)
+            rules = zip(FAMILIES[family].prefixes(keys[alone]), values[alone].tolist(), strict=True)
+            wrong = any(image.entries.get(prefix) != slot for prefix, slot in rules)
+            for value in np.unique(values[~alone]).tolist():
+                found, slots = keys[values == value], nodes.slots(value)
+                wrong |= not slots
+                for slot in slots:
+                    if slot in image.sets:
+                        wrong |= not within(image.sets[slot][family], found).all()
+                    else:
+                        prefixes = FAMILIES[family].prefixes(found)
+                        wrong |= any(image.entries.get(prefix) != slot for prefix in prefixes)
+            yield bool(wrong)
+
     def _repair(self) -> None:
         """A full read settles whether anything really differs, and puts it right."""
-        self._replica.resync()
-        differing = self._replica.settle(self._replica.clock.read())
+        dropped = self._replica.resync()
+        differing = dropped + self._replica.settle(self._replica.clock.read())
         if differing:
-            shown = [str(prefix) for prefix in islice(differing, 10)]
-            detail = {"entries": len(differing), "first": shown}
+            detail = {"entries": len(differing), "first": differing[:10]}
             log.warning("repaired %d kernel entries that somebody changed: %s", *detail.values())
             self._replica.record(Event("xdpctl", "kernel.repair", "", detail))
 
     def _repaint(self) -> Iterator[None]:
         replica = self._replica
-        if replica.stale >= max(_STALE_MIN, len(replica.state.rules) // 100):
+        held = sum(table.used for table in replica.datapath.source.tables.values())
+        if replica.stale >= max(_STALE_MIN, held // 100):
             replica.stale = 0
-            yield from replica.datapath.repaint(list(replica.state.image.entries))
+            yield from replica.datapath.source.repaint()
 
     def _follow_clock(self) -> None:
         """Deadlines are kernel time; after a step their wall-clock copies are written anew."""

@@ -10,6 +10,8 @@ from enum import IntEnum
 from functools import partial
 from typing import ClassVar, Self
 
+import numpy as np
+
 
 class Action(IntEnum):
     NONE = 0
@@ -50,12 +52,18 @@ class Limit(IntEnum):
     VLAN_DEPTH_MAX = 4
     EXTENSION_DEPTH_MAX = 8
     EXPLANATION_SLOTS_MAX = 16
+    SETS_MAX = 64
+    SEARCH4_MAX = 96
+    SEARCH6_MAX = 320
 
 
 class SlotNumber(IntEnum):
+    """Accepting sets take their slots from SETS up, dropping ones from below FIRST down."""
+
     NONE = 0
     PROTECTED = 1
-    FIRST = 2
+    SETS = 2
+    FIRST = SETS + Limit.SETS_MAX
 
 
 class Word(IntEnum):
@@ -66,13 +74,20 @@ class Word(IntEnum):
     FLAGS = 7
 
 
-class Front(IntEnum):
-    EXACT = 1
-    PREFIX = 2
+class Value(IntEnum):
+    """A value is a slot's number, or with LIST a node's."""
+
+    LIST = 1 << 25
 
 
-FRONT4_UNITS_LOG2 = 24
-FRONT6_UNITS_LOG2 = 22
+FRONT_UNITS_LOG2 = 24
+NEAR4_UNITS_LOG2 = 18
+NEAR6_UNITS_LOG2 = 16
+SINGLE6_UNITS_LOG2 = 25
+NEAR6_SINGLES = 63
+CELL_VALUE_BITS = 26
+CELL_KEY_BITS = 38
+BUCKET_CELLS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,39 +150,28 @@ def total_hits(per_cpu: bytes) -> Hits:
     return Hits(sum(numbers[0::2]), sum(numbers[1::2]))
 
 
-@dataclass(frozen=True, slots=True)
-class Prefix4(Wire):
-    C_NAME: ClassVar[str] = "prefix4"
-    FORMAT: ClassVar[str] = "I4s"
-
-    length: int
-    address: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Prefix6(Wire):
-    C_NAME: ClassVar[str] = "prefix6"
-    FORMAT: ClassVar[str] = "I16s"
-
-    length: int
-    address: bytes
+# Structs that lie in the maps' own memory, as numpy sees them
+ENTRY6 = np.dtype([("address", "u1", 16), ("length", "u4"), ("value", "u4")])
+CONTROL = np.dtype(
+    [
+        ("bypass", "u4"),
+        ("sampled", "u4"),
+        ("mask", "u8"),
+        ("seeds", "u8", 3),
+        ("buckets_log2", "u4", 2),
+        ("whole", "u4", 2),
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Covering(Wire):
-    C_NAME: ClassVar[str] = "covering"
-    FORMAT: ClassVar[str] = "II"
+class Sample(Wire):
+    C_NAME: ClassVar[str] = "sample"
+    FORMAT: ClassVar[str] = "16sII"
 
+    source: bytes
     slot: int
-    length: int
-
-
-@dataclass(frozen=True, slots=True)
-class Control(Wire):
-    C_NAME: ClassVar[str] = "control"
-    FORMAT: ClassVar[str] = "I4x"
-
-    bypass: int
+    family: int
 
 
 @dataclass(frozen=True, slots=True)

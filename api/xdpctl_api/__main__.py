@@ -82,7 +82,9 @@ def run(settings: Settings, listen_fd: int | None) -> None:
     except ConfigError as error:  # until the loader's first word
         log.warning("only configured prefixes are protected yet: %s", error)
         protected = Protection(dict.fromkeys(settings.protected, CONFIGURED))
-    controller = Controller(store, datapath, settings.quotas(), protected, Clock())
+    controller = Controller(
+        store, datapath, settings.quotas(), protected, Clock(), settings.capacities.entries
+    )
     local, tcp = _listeners(settings, listen_fd)
     assert local is not None
     controller.start()

@@ -17,9 +17,10 @@ from xdpctl.loader import Loader, compile_filter, take_down
 from xdpctl.pins import Pins
 from xdpctl.plan import PROTECTED, Image, Target, differences, own_slot, transition
 from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.table.cells import Capacity
 from xdpctl.wire import Action, Hits, Mode, Reason
 
-CAPACITY = 2000
+CAPACITY = Capacity(2000, 4096, 4096)
 RULES = {
     "drop": own_slot(Action.DROP, Mode.ENFORCE, 0),
     "accept": own_slot(Action.ACCEPT, Mode.ENFORCE, 0),
@@ -52,7 +53,7 @@ class Filter:
         wanted = parse_rules(rules) if isinstance(rules, str) else rules
         if wanted != self.rules:
             self.turn_into({})
-            list(self.datapath.repaint(()))
+            list(self.datapath.source.repaint())
             self.turn_into(wanted)
 
     def turn_into(self, rules: Mapping[Prefix, Target]) -> None:

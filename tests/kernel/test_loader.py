@@ -19,7 +19,7 @@ from xdpctl.loader import Loader, take_down
 from xdpctl.pins import Pins
 from xdpctl.plan import Image, own_slot, transition
 from xdpctl.prefix import parse_prefix
-from xdpctl.wire import Action, Mode
+from xdpctl.wire import Action, Mode, SlotNumber
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_restart_adopts_the_maps_and_swaps_the_program(
     again = Loader(loader.pins, compiled)
     after = attached(again, wire)
     assert after.program_id != before.program_id
-    assert PinnedDatapath(again.pins).slot_of(source) == 2
+    assert PinnedDatapath(again.pins).source.slots_of([source]) == [(SlotNumber.FIRST,)]
 
 
 def test_reconciling_again_changes_nothing(loader: Loader, wire: Host) -> None:
@@ -199,8 +199,8 @@ def test_two_instances_in_two_namespaces_do_not_meet(
 
 def test_bpftool_can_read_what_is_pinned(loader: Loader) -> None:
     tool = subprocess.run(
-        ["bpftool", "map", "show", "pinned", str(loader.pins.map("exact4"))],
+        ["bpftool", "map", "show", "pinned", str(loader.pins.map("cells4"))],
         capture_output=True,
         text=True,
     )
-    assert "hash" in tool.stdout, tool.stderr
+    assert "array" in tool.stdout, tool.stderr

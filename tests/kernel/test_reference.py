@@ -4,13 +4,26 @@ import os
 import random
 import time
 from ipaddress import ip_network
+from itertools import chain
+
+import numpy as np
 
 from tests import packets, reference
 from xdpctl import programs
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.loader import Loader
-from xdpctl.plan import PROTECTED, Image, Target, differences, own_slot, transition
+from xdpctl.plan import (
+    PROTECTED,
+    Image,
+    Listing,
+    Target,
+    differences,
+    own_slot,
+    relist,
+    transition,
+)
 from xdpctl.prefix import Prefix
+from xdpctl.table.family import FAMILIES
 from xdpctl.wire import Action, Mode, Reason
 
 PAIRS = int(os.environ.get("XDPCTL_FUZZ_PAIRS", "200000"))
@@ -20,21 +33,47 @@ UNSENT = {Reason.NONE, Reason.BYPASS, Reason.FAULT}  # no packet of this test me
 ACTIONS = {"drop": Action.DROP, "accept": Action.ACCEPT}
 
 
-def random_entries(rng: random.Random) -> dict[Prefix, reference.Entry]:
+def random_prefix(rng: random.Random, seeds: list[bytes]) -> Prefix:
+    seed = rng.choice(seeds)
+    bits = len(seed) * 8
+    length = rng.choice((bits, bits, bits - 1, rng.randrange(bits + 1), 24, 0))
+    return Prefix(seed, bits).widened(length)
+
+
+def random_entries(rng: random.Random, seeds: list[bytes]) -> dict[Prefix, reference.Entry]:
     """Prefixes nested around a few addresses, of both families and every length."""
     entries = {}
-    seeds = [rng.randbytes(rng.choice((4, 16))) for _ in range(3)]
     for _ in range(rng.randrange(1, 30)):
-        seed = rng.choice(seeds)
-        bits = len(seed) * 8
-        length = rng.choice((bits, bits, bits - 1, rng.randrange(bits + 1), 24, 0))
-        prefix = Prefix(seed, bits).widened(length)
+        prefix = random_prefix(rng, seeds)
         state = rng.choice(("live", "live", "live", "expired", "monitor"))
         action = rng.choice(("drop", "drop", "accept", "protected"))
-        network = ip_network((prefix.address, prefix.length))
         state = "live" if action == "protected" else state
-        entries[prefix] = reference.Entry(network, action, state)
+        entries[prefix] = reference.Entry(ip_network(prefix), action, state)
     return entries
+
+
+def random_sets(rng: random.Random, seeds: list[bytes]) -> dict[int, list[reference.Entry]]:
+    """Sets by slot, whose entries lie around and on those of rules and of one another."""
+    sets = {}
+    for slot in rng.sample((2, 3, 4, 63, 64, 65), rng.randrange(4)):
+        action = "accept" if slot < 34 else "drop"
+        state, owner = rng.choice(("live", "live", "monitor")), f"{slot:02}"
+        prefixes = {random_prefix(rng, seeds) for _ in range(rng.randrange(12))}
+        sets[slot] = [reference.Entry(ip_network(p), action, state, owner) for p in prefixes]
+    return sets
+
+
+def listing(entries: list[reference.Entry]) -> Listing:
+    prefixes = [Prefix(e.network.network_address.packed, e.network.prefixlen) for e in entries]
+    value = own_slot(Action.DROP, Mode.ENFORCE, 0).value
+    for entry in entries[:1]:
+        mode = Mode.MONITOR if entry.state == "monitor" else Mode.ENFORCE
+        value = own_slot(ACTIONS[entry.action], mode, 0).value
+    keys = {
+        number: np.unique(family.keys(p for p in prefixes if p.family == number))
+        for number, family in FAMILIES.items()
+    }
+    return Listing(value, keys)
 
 
 def target(entry: reference.Entry) -> Target:
@@ -45,10 +84,10 @@ def target(entry: reference.Entry) -> Target:
     return own_slot(ACTIONS[entry.action], mode, expires)
 
 
-def sources(rng: random.Random, entries: dict[Prefix, reference.Entry], size: int) -> list[bytes]:
+def sources(rng: random.Random, prefixes: list[Prefix], size: int) -> list[bytes]:
     """Addresses inside the prefixes and just beside them."""
     out = [rng.randbytes(size)]
-    for prefix in entries:
+    for prefix in prefixes:
         if len(prefix.address) != size:
             continue
         host = rng.getrandbits(size * 8) & ((1 << (size * 8 - prefix.length)) - 1)
@@ -68,25 +107,27 @@ def test_the_loaded_program_agrees_with_the_reference(
     image, done, until = Image(datapath.capacity), 0, time.monotonic() + SECONDS
     expected = dict.fromkeys(Reason, 0)
     while done < PAIRS or time.monotonic() < until:
-        entries = random_entries(rng)
+        seeds = [rng.randbytes(rng.choice((4, 16))) for _ in range(3)]
+        entries, sets = random_entries(rng, seeds), random_sets(rng, seeds)
         desired = {prefix: target(entry) for prefix, entry in entries.items()}
-        plan = transition(image, differences(desired, image), time.monotonic_ns())
-        datapath.apply(plan)
-        image.commit(plan)
-        prefix_of = {slot: prefix for prefix, slot in image.entries.items()}
-        listed = list(entries.values())
-        pools = sources(rng, entries, 4), sources(rng, entries, 16)
+        plans = [transition(image, differences(desired, image), time.monotonic_ns())]
+        for slot in {*image.sets, *sets}:
+            plans.append(relist(image, slot, listing(sets[slot]) if slot in sets else None))
+        for plan in plans:
+            datapath.apply(plan)
+            image.commit(plan)
+        listed = [*entries.values(), *chain.from_iterable(sets.values())]
+        slot_of = {entries[prefix]: slot for prefix, slot in image.entries.items()}
+        prefixes = [Prefix(e.network.network_address.packed, e.network.prefixlen) for e in listed]
+        pools = sources(rng, prefixes, 4), sources(rng, prefixes, 16)
         for _ in range(PER_ROUND):
             frame = packets.random_frame(rng, *pools)
             name, met = reference.trace(frame, listed)
             said = datapath.explain(frame)
-            where = f"seed {seed}, pair {done}: {frame.hex()} with {entries}"
+            where = f"seed {seed}, pair {done}: {frame.hex()} with {listed}"
             assert said.reason.name == name, where
-            protected = [e for e in met if e.action == "protected"]
-            assert [entries[prefix_of[s]] for s in said.slots if s != 1] == [
-                e for e in met if e.action != "protected"
-            ][:16], where
-            assert (1 in said.slots) == (bool(protected) and len(met) <= 16), where
+            slots = [int(e.owner) if e.owner else slot_of[e] for e in met]
+            assert list(said.slots) == slots[:16], where
             result = programs.run(program, frame).value
             assert result == (1 if reference.verdict(name) == "drop" else 2), where
             expected[Reason[name]] += 1

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.apiclient import Api, pieces, problem, running
 from xdpctl.policy import CONFIGURED
 from xdpctl.prefix import parse_prefix
-from xdpctl.wire import Hits
+from xdpctl.wire import Hits, SlotNumber
 
 HOST = "203.0.113.7"
 PATH = "/v1/rules/203.0.113.7_32"
@@ -33,7 +33,7 @@ def test_a_new_rule_is_201_with_its_place_and_the_kernel_has_it(api: Api) -> Non
     assert answer.headers["location"] == PATH
     assert answer.headers["etag"] == f'"{rule["etag"]}"'
     assert rule["in_kernel"]
-    assert rule["slot"] == 2
+    assert rule["slot"] == SlotNumber.FIRST
     assert rule["created"]
     assert rule["expires_in"] == 900
     assert rule["action"] == "drop"

@@ -111,7 +111,7 @@ def token(api: Api) -> str:
 
 def test_nobody_removes_the_accept_that_keeps_him_in(api: Api, token: str) -> None:
     found = problem(api.call("DELETE", OWN, PEER, token), 409, "lockout")
-    assert found["fix"] == "remove the rule on 203.0.113.0/24 first"
+    assert found["fix"] == "remove the drop of 203.0.113.0/24 first"
     assert api.call("DELETE", OWN, TCP, token).status_code == 200
 
 

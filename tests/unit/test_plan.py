@@ -1,8 +1,10 @@
 """A plan walked write by write: nobody whose verdict stays ever meets another one in between."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,16 +14,20 @@ from xdpctl.errors import CapacityError
 from xdpctl.plan import (
     PROTECTED,
     Image,
+    Listing,
+    Plan,
     Target,
-    Write,
     decides,
     differences,
-    entry_key,
     own_slot,
+    relist,
     transition,
 )
-from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.prefix import Prefix
+from xdpctl.readback import read
+from xdpctl.table.family import FAMILIES
 from xdpctl.wire import Action, Hits, Mode, Reason, SlotNumber
+from xdpctl.writes import Lead, Leads, Word, Write, Zero
 
 NOW = 1000
 TARGETS = {
@@ -56,19 +62,55 @@ def verdicts(kernel: FakeDatapath) -> list[Reason]:
     return [kernel.decide(address, NOW) for address in ADDRESSES]
 
 
-def change(kernel: FakeDatapath, image: Image, desired: Mapping[Prefix, Target]) -> Iterator[Write]:
-    """Apply what leads to `desired`, pausing after each write."""
-    plan = transition(image, differences(desired, image), NOW)
-    kernel.mark(plan.marks)
-    for write in plan.writes:
-        kernel.write(write)
+def single(write: Write) -> Iterator[Write]:
+    """A write of many prefixes as the many that it is."""
+    if isinstance(write, Leads):
+        for at in range(len(write.keys)):
+            yield write._replace(keys=write.keys[at : at + 1])
+    else:
         yield write
+
+
+def walk(kernel: FakeDatapath, image: Image, plan: Plan) -> Iterator[Write]:
+    """Apply a plan, pausing after each write."""
+    for many in plan.writes:
+        for write in single(many):
+            kernel.write(write)
+            yield write
     image.commit(plan)
 
 
-def as_read(kernel: FakeDatapath) -> tuple[dict[Prefix, int], list[bytes]]:
-    entries = {prefix: slot for batch in kernel.scan() for prefix, slot in batch}
-    return entries, kernel.slot_values
+def change(kernel: FakeDatapath, image: Image, desired: Mapping[Prefix, Target]) -> Iterator[Write]:
+    """Apply what leads to `desired`, pausing after each write."""
+    return walk(kernel, image, transition(image, differences(desired, image), NOW))
+
+
+def undisturbed(kernel: FakeDatapath, writes: Iterator[Write]) -> None:
+    """After each write, every address has its verdict from before or from after."""
+    before = verdicts(kernel)
+    seen = [(write, verdicts(kernel)) for write in writes]
+    after = verdicts(kernel)
+    for write, between in seen:
+        for old, new, met in zip(before, after, between, strict=True):
+            assert met in (old, new), write
+
+
+def listing(slot: int, prefixes: Iterable[Prefix], mode: Mode = Mode.ENFORCE) -> Listing:
+    action = Action.ACCEPT if slot < 34 else Action.DROP
+    keys = {
+        number: np.unique(family.keys(p for p in prefixes if p.family == number))
+        for number, family in FAMILIES.items()
+    }
+    return Listing(own_slot(action, mode, 0).value, keys)
+
+
+SETS = (2, 3, 64, 65)
+listings = st.builds(
+    lambda slot, prefixes, mode: (slot, None if mode is None else (prefixes, mode)),
+    st.sampled_from(SETS),
+    st.sets(st.sampled_from(PREFIXES)),
+    st.sampled_from([Mode.ENFORCE, Mode.ENFORCE, Mode.MONITOR, None]),
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -78,12 +120,33 @@ def test_no_address_meets_a_verdict_that_is_neither_its_old_nor_its_new_one(
 ) -> None:
     kernel, image = FakeDatapath(capacity=64), Image(64)
     for desired in steps:
-        before = verdicts(kernel)
-        seen = [(write, verdicts(kernel)) for write in change(kernel, image, desired)]
-        after = verdicts(kernel)
-        for write, between in seen:
-            for old, new, met in zip(before, after, between, strict=True):
-                assert met in (old, new), write
+        undisturbed(kernel, change(kernel, image, desired))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(tables, listings), min_size=2, max_size=6))
+def test_nor_does_it_while_sets_come_change_and_go_among_rules(steps: list[Any]) -> None:
+    kernel, image = FakeDatapath(capacity=64), Image(64)
+    for step in steps:
+        if isinstance(step, dict):
+            undisturbed(kernel, change(kernel, image, step))
+            continue
+        slot, wanted = step
+        plan = relist(image, slot, listing(slot, *wanted) if wanted else None)
+        undisturbed(kernel, walk(kernel, image, plan))
+    again, dropped = read(kernel.source, 64)
+    assert not dropped
+    assert again.entries == image.entries
+    assert {s: k for s, k in lists(again).items() if k} == {
+        s: k for s, k in lists(image).items() if k
+    }
+
+
+def lists(image: Image) -> dict[int, list[Prefix]]:
+    return {
+        slot: [p for number, keys in by.items() for p in FAMILIES[number].prefixes(keys)]
+        for slot, by in image.sets.items()
+    }
 
 
 @settings(max_examples=200, deadline=None)
@@ -92,9 +155,9 @@ def test_the_committed_image_is_what_the_writes_made(steps: list[dict[Prefix, Ta
     kernel, image = FakeDatapath(capacity=64), Image(64)
     for desired in steps:
         list(change(kernel, image, desired))
-        entries, slots = as_read(kernel)
+        entries = {prefix: slots[0] for prefix, slots in kernel.listed().items()}
         assert image.entries == entries
-        assert image.slots == slots[: len(image.slots)]
+        assert b"".join(image.slots) == kernel.source.words[: len(image.slots)].tobytes()
         assert {p: image.value(p) for p in image.entries} == desired
         assert not differences(desired, image)
         used = sorted(n for n in entries.values() if n >= SlotNumber.FIRST)
@@ -109,11 +172,10 @@ def test_an_adopted_image_leads_to_the_same_tables(
 ) -> None:
     kernel, image = FakeDatapath(capacity=64), Image(64)
     list(change(kernel, image, first))
-    entries, slots = as_read(kernel)
-    adopted = Image.adopt(64, entries, slots[: max(entries.values(), default=1) + 1])
+    adopted, _ = read(kernel.source, 64)
     assert {p: adopted.value(p) for p in adopted.entries} == first
     list(change(kernel, adopted, second))
-    assert {p: adopted.value(p) for p in as_read(kernel)[0]} == second
+    assert {p: adopted.value(p) for p in kernel.listed()} == second
 
 
 @pytest.mark.parametrize(("old", "new"), list(product([None, *TARGETS], repeat=2)))
@@ -132,11 +194,11 @@ def hosts(count: int, first: int = 0) -> dict[Prefix, Target]:
 def test_the_last_slot_can_be_had_and_one_more_plans_nothing() -> None:
     kernel, image = FakeDatapath(capacity=7), Image(7)
     list(change(kernel, image, hosts(7)))
-    before = as_read(kernel)
+    before = kernel.listed()
     assert image.room == 0
     with pytest.raises(CapacityError, match="takes 7 rules and has room for 0; 1 more"):
         transition(image, dict(hosts(1, first=100)), NOW)
-    assert as_read(kernel) == before
+    assert kernel.listed() == before
     assert image.room == 0
 
 
@@ -156,7 +218,7 @@ def test_slots_are_reused_in_the_order_they_were_freed() -> None:
     list(change(kernel, image, hosts(3)))
     list(change(kernel, image, {c: TARGETS["drop"]} | {b: TARGETS["drop"]}))
     list(change(kernel, image, {c: TARGETS["drop"]}))
-    assert list(image.free) == [2, image.free[1]]
+    assert list(image.free) == [SlotNumber.FIRST, image.free[1]]
     freed = list(image.free)
     fresh = list(hosts(2, first=50))
     for prefix in fresh:
@@ -172,7 +234,7 @@ def test_a_reused_slot_starts_with_no_hits() -> None:
     list(change(kernel, image, {}))
     (new,) = hosts(1, first=9)
     writes = list(change(kernel, image, {new: TARGETS["drop"]}))
-    assert [write.table for write in writes] == ["hits", "slots", "exact4"]
+    assert [type(write) for write in writes] == [Zero, Word, Lead]
     assert kernel.hits([image.entries[new]]) == [Hits(0, 0)]
 
 
@@ -182,52 +244,78 @@ def test_a_change_in_place_keeps_the_hits() -> None:
     list(change(kernel, image, {host: TARGETS["drop"]}))
     kernel.hit(host, Hits(23, 1481))
     (write,) = change(kernel, image, {host: TARGETS["monitor"]})
-    assert write.table == "slots"
+    assert isinstance(write, Word)
     assert kernel.hits([image.entries[host]]) == [Hits(23, 1481)]
 
 
 def test_of_two_prefixes_on_one_slot_only_the_first_is_believed() -> None:
-    a, b = hosts(2)
-    image = Image.adopt(8, {a: 2, b: 2}, [bytes(16), PROTECTED.value, TARGETS["drop"].value])
-    assert image.value(a) == TARGETS["drop"]
-    assert image.value(b) == Target(0, b"")
-    changes = differences(hosts(2), image)
-    assert changes == {b: TARGETS["drop"]}
-    assert transition(image, changes, NOW).entries == {b: 3}
+    kernel, image = FakeDatapath(), Image(16)
+    list(change(kernel, image, hosts(1)))
+    (first,), (second,) = hosts(1), hosts(1, first=9)
+    kernel.write(Lead(second, 0, SlotNumber.FIRST))
+    adopted, (dropped,) = read(kernel.source, 16)
+    (held,) = adopted.entries
+    assert {held, dropped} == {first, second}
+    assert adopted.entries == {held: SlotNumber.FIRST}
+    assert kernel.listed() == {held: (SlotNumber.FIRST,)}
 
 
 def test_gaps_become_free_slots_and_a_loose_end_is_cut_off() -> None:
     a, b = hosts(2)
-    drop = TARGETS["drop"].value
-    image = Image.adopt(8, {a: 3, b: 5}, [bytes(16), PROTECTED.value, *[drop] * 6])
-    assert list(image.free) == [2, 4]
-    assert len(image.slots) == 6
+    first, drop = SlotNumber.FIRST, TARGETS["drop"].value
+    words = [drop] * (first + 6)
+    image = Image.adopt(8, {a: first + 1, b: first + 3}, {}, words)
+    assert list(image.free) == [first, first + 2]
+    assert len(image.slots) == first + 4
     assert image.room == 6
 
 
-@pytest.mark.parametrize("slot", [0, 6, 4_000_000_000])
-def test_an_entry_that_leads_nowhere_is_written_anew(slot: int) -> None:
+@pytest.mark.parametrize("slot", [SlotNumber.FIRST + 16, (1 << 25) - 1, 1 << 25, (1 << 26) - 1])
+def test_an_entry_that_leads_nowhere_is_taken_out(slot: int) -> None:
+    kernel = FakeDatapath()
     (host,) = hosts(1)
-    image = Image.adopt(8, {host: slot}, [bytes(16), PROTECTED.value])
-    plan = transition(image, differences(hosts(1), image), NOW)
-    assert plan.entries == {host: 2}
+    kernel.write(Lead(host, 0, slot))
+    image, dropped = read(kernel.source, 16)
+    assert not image.entries
+    assert dropped == [host]
+    assert not kernel.listed()
 
 
-def test_marks_name_every_prefix_that_comes() -> None:
-    plan = transition(Image(16), dict(hosts(3)), NOW)
-    assert set(plan.marks) == set(hosts(3))
-    assert plan.writes
+def test_nothing_to_change_is_no_write() -> None:
     assert not transition(Image(16), {}, NOW).writes
+    kernel, image = FakeDatapath(), Image(16)
+    wanted = listing(65, PREFIXES[:5])
+    list(walk(kernel, image, relist(image, 65, wanted)))
+    assert not relist(image, 65, wanted).writes
 
 
-def test_each_prefix_has_its_table() -> None:
-    kinds = {
-        "203.0.113.7": "exact4",
-        "0.0.0.0/0": "prefixes4",
-        "::/0": "prefixes6",
-        "::2": "exact6",
-    }
-    assert {text: entry_key(parse_prefix(text))[0] for text in kinds} == kinds
+def test_a_new_set_is_invisible_until_all_of_it_is_there() -> None:
+    kernel, image = FakeDatapath(), Image(16)
+    seen = [verdicts(kernel) for _ in walk(kernel, image, relist(image, 65, listing(65, PREFIXES)))]
+    assert all(set(found) == {Reason.NO_RULE} for found in seen[:-1])
+    assert set(seen[-1]) == {Reason.DROPPED}
+
+
+def test_a_set_that_goes_is_gone_at_once() -> None:
+    kernel, image = FakeDatapath(), Image(16)
+    list(walk(kernel, image, relist(image, 65, listing(65, PREFIXES))))
+    seen = [verdicts(kernel) for _ in walk(kernel, image, relist(image, 65, None))]
+    assert all(set(found) == {Reason.NO_RULE} for found in seen)
+    assert not kernel.listed()
+
+
+def test_on_one_prefix_protection_then_the_rule_then_accepting_sets_decide() -> None:
+    kernel, image, prefix = FakeDatapath(), Image(16), PREFIXES[0]
+    address = prefix.address
+    list(walk(kernel, image, relist(image, 65, listing(65, [prefix]))))
+    assert kernel.decide(address, NOW) == Reason.DROPPED
+    list(walk(kernel, image, relist(image, 2, listing(2, [prefix]))))
+    assert kernel.decide(address, NOW) == Reason.ACCEPTED
+    list(change(kernel, image, {prefix: TARGETS["drop"]}))
+    assert kernel.decide(address, NOW) == Reason.DROPPED
+    list(change(kernel, image, {prefix: PROTECTED}))
+    assert kernel.decide(address, NOW) == Reason.PROTECTED
+    assert kernel.listed() == {prefix: (SlotNumber.PROTECTED, 2, 65)}
 
 
 def test_only_live_enforced_targets_decide() -> None:

@@ -17,15 +17,14 @@ from tests.fakes import (
     upkeep,
 )
 from xdpctl.controller import Controller
+from xdpctl.draft import Draft
 from xdpctl.errors import DatapathError
 from xdpctl.model import Mode
-from xdpctl.plan import entry_value
 from xdpctl.policy import CONFIGURED
 from xdpctl.prefix import parse_prefix
 from xdpctl.rules import add, change
-from xdpctl.state import Draft
 from xdpctl.tokens import Role, Token
-from xdpctl.wire import Hits, Reason, SlotNumber
+from xdpctl.wire import Hits, Reason
 from xdpctl.wire import Mode as WireMode
 
 HOST = parse_prefix("203.0.113.7")
@@ -57,7 +56,7 @@ def test_a_repair_that_the_kernel_refused_is_tried_again(
 ) -> None:
     place(control, ask("203.0.113.7"))
     upkeep(control, clock)
-    del datapath.tables["exact4"][HOST.address]
+    datapath.drop(HOST)
     break_after(datapath, 0)
     upkeep(control, clock)
     assert not datapath.held()
@@ -120,7 +119,7 @@ def test_an_entry_that_leads_nowhere_is_repaired(
 ) -> None:
     place(control, ask("203.0.113.7"))
     upkeep(control, clock)
-    datapath.tables["exact4"][HOST.address] = entry_value(HOST, SlotNumber.NONE)
+    datapath.mislead(HOST)
     rounds(control, clock)
     assert datapath.decide(HOST.address, clock.ns) is Reason.DROPPED
 
@@ -130,7 +129,7 @@ def test_a_restart_repairs_an_entry_that_leads_nowhere(
 ) -> None:
     with controller(tmp_path, datapath, clock) as control:
         place(control, ask("203.0.113.7"))
-    datapath.tables["exact4"][HOST.address] = entry_value(HOST, SlotNumber.NONE)
+    datapath.mislead(HOST)
     with controller(tmp_path, datapath, clock):
         assert datapath.decide(HOST.address, clock.ns) is Reason.DROPPED
 

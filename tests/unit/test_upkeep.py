@@ -20,11 +20,11 @@ from tests.fakes import (
 from xdpctl import audit
 from xdpctl.controller import Controller
 from xdpctl.errors import NotFoundError, StoreError
-from xdpctl.plan import entry_key, entry_value
 from xdpctl.policy import CONFIGURED
 from xdpctl.prefix import parse_prefix
 from xdpctl.rules import confirm
-from xdpctl.wire import Action, Hits, Reason, Slot
+from xdpctl.wire import Action, Hits, Reason, Slot, SlotNumber
+from xdpctl.writes import Lead, Word
 
 HOST = parse_prefix("203.0.113.7")
 NET = parse_prefix("192.0.2.0/24")
@@ -62,10 +62,8 @@ def test_a_restart_brings_the_tables_to_the_store(
     with controller(tmp_path, datapath, clock) as control:
         fill(control)
         tables = datapath.held()
-    table, key = entry_key(NET)
-    del datapath.tables[table][key]
-    stray = parse_prefix("198.51.100.1")
-    datapath.tables["exact4"][stray.address] = entry_value(stray, 9)
+    datapath.drop(NET)
+    datapath.write(Lead(parse_prefix("198.51.100.1"), 0, SlotNumber.FIRST + 7))
     with controller(tmp_path, datapath, clock):
         assert datapath.held() == tables
         assert datapath.decide(NET.address, clock.ns) is Reason.ACCEPTED
@@ -129,23 +127,21 @@ def test_a_confirmed_rule_stands_until_its_own_end(
 
 
 def drop_entry(datapath: FakeDatapath) -> None:
-    del datapath.tables["exact4"][HOST.address]
+    datapath.drop(HOST)
 
 
 def add_entry(datapath: FakeDatapath) -> None:
-    stray = parse_prefix("198.51.100.0/24")
-    table, key = entry_key(stray)
-    datapath.tables[table][key] = entry_value(stray, 2)
+    datapath.write(Lead(parse_prefix("198.51.100.0/24"), 0, SlotNumber.FIRST))
 
 
 def change_slot(datapath: FakeDatapath) -> None:
-    datapath.slot_values[datapath.slot_of(HOST) or 0] = Slot(Action.ACCEPT).pack()
+    ((slot,),) = datapath.source.slots_of([HOST])
+    datapath.write(Word(slot, Slot(Action.ACCEPT).pack()))
 
 
 def swap_entries(datapath: FakeDatapath) -> None:
-    slot = datapath.slot_of(NET)
-    assert slot
-    datapath.tables["exact4"][HOST.address] = entry_value(HOST, slot)
+    ((net,), (host,)) = datapath.source.slots_of([NET, HOST])
+    datapath.write(Lead(HOST, host, net))
 
 
 @pytest.mark.parametrize("spoil", [drop_entry, add_entry, change_slot, swap_entries])
@@ -177,8 +173,8 @@ def test_the_front_is_repainted_once_enough_went(tmp_path: Path, clock: FakeCloc
         place(control, ask("10.1.0.1"))
         upkeep(control, clock, seconds=61, steps=200)
         upkeep(control, clock, steps=200)
-        assert datapath.repaints == 1
-        assert datapath.fronts[4].bits(bytes((10, 0, 5, 1))) == 0
+        front = datapath.memory_of["front4"]
+        assert [front[(10 << 16 | net) >> 3] >> (net & 7) & 1 for net in (5, 256)] == [0, 1]
         assert datapath.decide(bytes((10, 1, 0, 1)), clock.ns) is Reason.DROPPED
 
 

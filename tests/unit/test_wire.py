@@ -14,21 +14,33 @@ from hypothesis import strategies as st
 from tests.conftest import need
 from xdpctl import wire
 from xdpctl.wire import (
-    Control,
-    Covering,
+    CONTROL,
+    ENTRY6,
     Explanation,
     Hits,
     Limit,
-    Prefix4,
-    Prefix6,
     Reason,
+    Sample,
     Slot,
     Wire,
     total_hits,
 )
 
+OF_CONSTANTS = ("front", "near", "cell")  # enums whose members are CONSTANTS and Value
 ROOT = Path(__file__).parents[2]
-STRUCTS: tuple[type[Wire], ...] = (Hits, Prefix4, Prefix6, Covering, Control)
+STRUCTS: tuple[type[Wire], ...] = (Hits, Sample)
+DTYPES = {"control": CONTROL, "entry6": ENTRY6}
+BY_SIZE = {"near4": 8, "near6": 16, "node": 8, "bucket": 8 * wire.BUCKET_CELLS}
+CONSTANTS = (
+    "FRONT_UNITS_LOG2",
+    "NEAR4_UNITS_LOG2",
+    "NEAR6_UNITS_LOG2",
+    "SINGLE6_UNITS_LOG2",
+    "NEAR6_SINGLES",
+    "CELL_VALUE_BITS",
+    "CELL_KEY_BITS",
+    "BUCKET_CELLS",
+)
 ENUMS = {
     wire.Action: "ACTION_",
     wire.Mode: "MODE_",
@@ -36,7 +48,7 @@ ENUMS = {
     wire.Limit: "",
     wire.SlotNumber: "SLOT_",
     wire.Word: "WORD_",
-    wire.Front: "FRONT_",
+    wire.Value: "VALUE_",
 }
 
 
@@ -75,7 +87,14 @@ def assertions() -> Iterator[str]:
         for member in enum:
             yield must(f"{prefix}{member.name} == {member.value}")
     yield must(f"REASON_MAX == {len(Reason)}")
-    for constant in ("FRONT4_UNITS_LOG2", "FRONT6_UNITS_LOG2"):
+    for name, dtype in DTYPES.items():
+        yield must(f"sizeof(struct {name}) == {dtype.itemsize}")
+        for field in dtype.names or ():
+            yield must(f"__builtin_offsetof(struct {name}, {field}) == {dtype.fields[field][1]}")
+            yield must(f"sizeof(((struct {name} *)0)->{field}) == {dtype[field].itemsize}")
+    for name, size in BY_SIZE.items():
+        yield must(f"sizeof(struct {name}) == {size}")
+    for constant in CONSTANTS:
         yield must(f"{constant} == {getattr(wire, constant)}")
 
 
@@ -104,18 +123,20 @@ def test_the_compiler_would_say_so_if_they_did_not(tmp_path: Path) -> None:
 def test_no_struct_or_enum_is_forgotten() -> None:
     text = (ROOT / "bpf" / "abi.h").read_text().splitlines()
     structs = {line.split()[1] for line in text if line.startswith("struct ")}
-    assert structs == {kind.C_NAME for kind in (*STRUCTS, Slot, Explanation)}
-    assert sum(line.startswith("enum ") for line in text) == len(ENUMS)
+    by_class = {kind.C_NAME for kind in (*STRUCTS, Slot, Explanation)}
+    assert structs == by_class | {*DTYPES, *BY_SIZE}
+    named = {line.split()[1] for line in text if line.startswith("enum ")}
+    assert named == {*(kind.__name__.lower() for kind in ENUMS), "slot_number", *OF_CONSTANTS} - {
+        "slotnumber",
+        "value",
+    }
 
 
 u32 = st.integers(0, 2**32 - 1)
 u64 = st.integers(0, 2**64 - 1)
 values = st.one_of(
     st.builds(Hits, u64, u64),
-    st.builds(Prefix4, u32, st.binary(min_size=4, max_size=4)),
-    st.builds(Prefix6, u32, st.binary(min_size=16, max_size=16)),
-    st.builds(Covering, u32, u32),
-    st.builds(Control, u32),
+    st.builds(Sample, st.binary(min_size=16, max_size=16), u32, u32),
 )
 
 
@@ -140,7 +161,7 @@ def test_a_slot_is_one_word_whose_time_is_rounded_up(
 
 def test_a_value_that_does_not_fit_is_refused() -> None:
     with pytest.raises(struct.error):
-        Covering(2**32, 0).pack()
+        Sample(bytes(16), 2**32, 4).pack()
     with pytest.raises(struct.error):
         Slot.unpack(bytes(15))
 

@@ -11,11 +11,11 @@ from starlette.responses import Response
 from xdpctl import rules
 from xdpctl.asks import Ask
 from xdpctl.bulk import Format, Parser
+from xdpctl.draft import Draft
 from xdpctl.errors import RuleError
 from xdpctl.model import Action, Mode
 from xdpctl.prefix import Prefix
 from xdpctl.rules import Imported
-from xdpctl.state import Draft
 from xdpctl_api.auth import Operator
 from xdpctl_api.context import Context, context
 from xdpctl_api.problems import problem

@@ -10,9 +10,9 @@ from fastapi.responses import JSONResponse
 
 from xdpctl import audit
 from xdpctl.asks import check_seconds
+from xdpctl.draft import Draft
 from xdpctl.errors import ConflictError, NotFoundError
 from xdpctl.model import OPERATOR, TTL_MAX, check_name
-from xdpctl.state import Draft
 from xdpctl.store import Store
 from xdpctl.tokens import Token, digest, mint
 from xdpctl_api.auth import Admin, Operator

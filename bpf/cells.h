@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Bits, hashes and buckets of the source table: pure functions, no map is touched here. The
+ * control plane writes what they read: xdpctl/table/ has the same hashes in Python.
+ */
+#ifndef XDPCTL_CELLS_H
+#define XDPCTL_CELLS_H
+
+#include "parse.h"
+
+#define VALUE_MASK ((1ULL << CELL_VALUE_BITS) - 1)
+#define KEY_MASK   ((1ULL << CELL_KEY_BITS) - 1)
+
+/* Without a branch, which would double the states that the verifier walks. */
+static __always_inline u64 is_zero(u64 below_2_63)
+{
+	u64 sign = below_2_63 - 1;
+
+	asm volatile("" : "+r"(sign));
+	return sign >> 63;
+}
+
+/*
+ * The number of the lowest bit that is set: there is no instruction for it, and what clang makes
+ * of the idiom where it recognizes it is a table in a section that bcc does not load.
+ */
+static __always_inline u32 lowest_bit(u64 x)
+{
+	x = (x & -x) - 1;
+	asm volatile("" : "+r"(x));
+	x -= x >> 1 & 0x5555555555555555;
+	x = (x & 0x3333333333333333) + (x >> 2 & 0x3333333333333333);
+	return ((x + (x >> 4)) & 0x0f0f0f0f0f0f0f0f) * 0x0101010101010101 >> 56;
+}
+
+/*
+ * The value behind a key, 0 if no cell of the bucket has it. There is at most one, so they are
+ * or-ed together: one path for the verifier, and nothing for the branch predictor to miss.
+ */
+static __always_inline u32 find_in(struct bucket *bucket, u64 key)
+{
+	u64 found = 0;
+
+#pragma unroll
+	for (int i = 0; i < BUCKET_CELLS; i++) {
+		u64 cell = *(volatile u64 *)&bucket->cells[i];
+		u64 equal = (cell >> CELL_VALUE_BITS ^ key) - 1;
+
+		asm volatile("" : "+r"(equal)); /* or clang would make it a branch */
+		found |= cell & (u64)((s64)equal >> 63);
+	}
+	return found & VALUE_MASK;
+}
+
+/* The table grows and shrinks by moving: each size has a region of its own. */
+static __always_inline u32 bucket_of(u64 hash, u32 buckets_log2)
+{
+	return (1U << buckets_log2) + (hash >> (64 - buckets_log2));
+}
+
+/* The last cell is taken last, and once it was it is never empty again. */
+static __always_inline bool overflowed(struct bucket *bucket)
+{
+	return bucket->cells[BUCKET_CELLS - 1];
+}
+
+static __always_inline bool bit_of(u64 *word, u32 unit)
+{
+	return *word >> (unit & 63) & 1;
+}
+
+struct address6 {
+	u64 high;
+	u64 low;
+};
+
+/* Both words and the length, mixed; the control plane computes the same. */
+static __always_inline u64 hash6(const u64 *seeds, struct address6 *address, u32 length)
+{
+	u64 x = (address->high ^ length) * seeds[0];
+
+	x = ((x ^ x >> 32) + address->low) * seeds[1];
+	return x ^ x >> 29;
+}
+
+/* The first n of 64 bits, n below 64. */
+static __always_inline u64 first_bits(u64 x, u32 n)
+{
+	return x >> (63 - n) >> 1 << 1 << (63 - n);
+}
+
+#endif

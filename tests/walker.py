@@ -1,0 +1,153 @@
+"""The filter's search in plain Python, over the same memory that the program reads.
+
+It looks where bpf/xdpctl.c looks and nowhere else, so a missing bit in a filter, a cell in a wrong
+bucket or a broken node shows here as it would to a packet.
+"""
+
+from collections.abc import Iterator
+
+from xdpctl.table.cells import Capacity, buckets_log2
+from xdpctl.table.filters import SIZES
+from xdpctl.table.source import MAPS, SourceTable
+from xdpctl.wire import Action, Mode, Reason, Slot, SlotNumber
+
+MASK = (1 << 64) - 1
+SMALL = Capacity(16, 4096, 4096)
+LIST = 1 << 25
+
+
+def plain_memory(rules: int, capacity: Capacity = SMALL) -> dict[str, bytearray]:
+    """Buffers of the maps' sizes."""
+    sizes = {MAPS[f][part]: size for f, parts in SIZES.items() for part, size in parts.items()}
+    for family, entries in capacity.entries.items():
+        sizes[MAPS[family]["cells"]] = (128 << buckets_log2(entries)) if entries else 0
+    sizes["entries6"] = 24 * (2 * capacity.ipv6 + 1)
+    sizes["slots"] = 8 * (rules + SlotNumber.FIRST)
+    sizes["nodes"] = sizes["slots"] + 8 * 256
+    return {name: bytearray(size) for name, size in sizes.items()}
+
+
+class Memory:
+    """What the program is given: bytes and the control record."""
+
+    def __init__(self, source: SourceTable, control: object) -> None:
+        self.source = source
+        self.seeds = [int(seed) for seed in control["seeds"]]  # type: ignore[index]
+        self.log2 = [int(n) for n in control["buckets_log2"]]  # type: ignore[index]
+        self.whole = [int(n) for n in control["whole"]]  # type: ignore[index]
+
+
+def search(
+    source: SourceTable, control: object, address: bytes, now_ns: int
+) -> tuple[Reason, list[int]]:
+    """The reason for a source, and the slots met on the way."""
+    memory, met = Memory(source, control), list[int]()
+    values = values4(memory, address) if len(address) == 4 else values6(memory, address)
+    for value in values:
+        for slot in listed(memory, value):
+            reason = judge(memory, slot, now_ns, met)
+            if reason:
+                return reason, met
+    return Reason.NO_RULE, met
+
+
+def values4(memory: Memory, address: bytes) -> Iterator[int]:
+    """What is found for an IPv4 address, longest prefix first."""
+    filters, number = memory.source.tables[4].filters, int.from_bytes(address, "big")
+    front, near = (array.reshape(-1) for array in filters.arrays())
+    unit = number >> 8
+    if not front[unit >> 3] >> (unit & 7) & 1:
+        return
+    unit = number >> 14
+    lengths, singles = int(near[2 * unit]), int(near[2 * unit + 1])
+    bit = ((number << 6 | 32) * memory.seeds[1] & MASK) >> 59
+    if singles >> bit & 1:
+        yield find4(memory, number, 32)
+    for length in range(31, -1, -1):
+        if memory.whole[0] if length == 0 else lengths >> (31 - length) & 1:
+            yield find4(memory, number >> (32 - length) << (32 - length), length)
+
+
+def buckets(memory: Memory, family: int, hashes: tuple[int, int]) -> Iterator[list[int]]:
+    """The cells of the first bucket, and of the second if the first ever was full."""
+    log2 = memory.log2[0 if family == 4 else 1]
+    flat = memory.source.tables[family].cells._memory
+    for value in hashes:
+        at = 8 * ((1 << log2) + ((value & MASK) >> (64 - log2)))
+        cells = [int(cell) for cell in flat[at : at + 8]]
+        yield cells
+        if not cells[7]:
+            return
+
+
+def find4(memory: Memory, number: int, length: int) -> int:
+    key = number << 6 | length
+    for cells in buckets(memory, 4, (key * memory.seeds[0], key * memory.seeds[1])):
+        for cell in cells:
+            if cell >> 26 == key and cell & (1 << 26) - 1:
+                return cell & (1 << 26) - 1
+    return 0
+
+
+def hash6(memory: Memory, high: int, low: int, length: int) -> int:
+    x = (high ^ length) * memory.seeds[0] & MASK
+    x = ((x ^ x >> 32) + low) * memory.seeds[1] & MASK
+    return x ^ x >> 29
+
+
+def values6(memory: Memory, address: bytes) -> Iterator[int]:
+    """What is found for an IPv6 address, longest prefix first."""
+    filters, number = memory.source.tables[6].filters, int.from_bytes(address, "big")
+    front, near, single = (array.reshape(-1) for array in filters.arrays())
+    unit = ((number >> 96) * 0x9E3779B1 & 0xFFFFFFFF) >> 8
+    if not front[unit >> 3] >> (unit & 7) & 1:
+        return
+    longer, shorter = int(near[2 * (unit >> 8)]), int(near[2 * (unit >> 8) + 1])
+    if shorter >> 63:
+        hashed = hash6(memory, number >> 64, number & MASK, 128) * memory.seeds[2] & MASK
+        unit = hashed >> 39
+        if single[unit >> 3] >> (unit & 7) & 1:
+            yield find6(memory, number, 128)
+    for length in range(127, -1, -1):
+        bit = longer >> (127 - length) if length >= 64 else shorter >> (63 - length)
+        if memory.whole[1] if length == 0 else bit & 1:
+            yield find6(memory, number >> (128 - length) << (128 - length), length)
+
+
+def find6(memory: Memory, number: int, length: int) -> int:
+    hashed = hash6(memory, number >> 64, number & MASK, length)
+    entries = memory.source.tables[6]._entries  # type: ignore[attr-defined]
+    for cells in buckets(memory, 6, (hashed * memory.seeds[2], hashed)):
+        for cell in cells:
+            index = cell & (1 << 26) - 1
+            if index and cell >> 26 == hashed & (1 << 38) - 1:
+                entry = entries[index]
+                same = bytes(entry["address"]) == number.to_bytes(16, "big")
+                if same and entry["length"] == length:
+                    return int(entry["value"])
+    return 0
+
+
+def listed(memory: Memory, value: int) -> Iterator[int]:
+    """The slots that a value leads to."""
+    while value:
+        if value & LIST:
+            word = int(memory.source.nodes._words[value & ~LIST])
+            slot, value = word & 0xFFFFFFFF, word >> 32
+        else:
+            slot, value = value, 0
+        yield slot
+
+
+def judge(memory: Memory, number: int, now_ns: int, met: list[int]) -> Reason:
+    slot = Slot.unpack(memory.source.words[number].tobytes())
+    if slot.action == Action.NONE or (slot.expires_ns and slot.expires_ns <= now_ns):
+        return Reason.NONE
+    if SlotNumber.SETS <= number < SlotNumber.FIRST and number in met:
+        return Reason.NONE
+    met.append(number)
+    if slot.mode == Mode.MONITOR:
+        return Reason.NONE
+    if number == SlotNumber.PROTECTED:
+        return Reason.PROTECTED
+    return Reason.DROPPED if slot.action == Action.DROP else Reason.ACCEPTED

@@ -1,0 +1,68 @@
+"""Which entries cover a source, most specific first: what the filter would meet, in Python.
+
+For questions that come before a change: who would be cut off, what lies around a rule. What the
+loaded program does with a packet is answered by `explain` alone.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from xdpctl.draft import Draft
+from xdpctl.model import Action, Mode, Rule
+from xdpctl.prefix import Prefix
+from xdpctl.sets.model import SourceSet
+from xdpctl.table.family import FAMILIES, within
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One entry: a protected prefix (with the reason why), a rule's, or a set's."""
+
+    prefix: Prefix
+    protected: str = ""
+    rule: Rule | None = None
+    set: SourceSet | None = None
+
+    @property
+    def action(self) -> Action:
+        held = self.rule or self.set
+        return held.action if held else Action.ACCEPT
+
+    @property
+    def mode(self) -> Mode:
+        held = self.rule or self.set
+        return held.mode if held else Mode.ENFORCE
+
+    def __str__(self) -> str:
+        if self.set:
+            return f"{self.prefix} of the set {self.set.name}"
+        return str(self.prefix)
+
+
+def covering(draft: Draft, source: Prefix) -> Iterator[Listed]:
+    """Every live entry that covers all of `source`, in the order in which a packet meets them."""
+    prefixes = [source.widened(n) for n in range(source.length, -1, -1)]
+    keys = FAMILIES[source.family].keys(prefixes)
+    sets = sorted(draft.all_sets(), key=lambda held: held.slot)
+    hits = [within(draft.entries_of(s.name)[source.family], keys).tolist() for s in sets]
+    protection = draft.state.protection
+    for at, prefix in enumerate(prefixes):
+        if prefix in protection.why:
+            yield Listed(prefix, protected=protection.why[prefix])
+        rule = draft.standing(prefix)
+        if rule and not draft.state.suspended(rule):
+            yield Listed(prefix, rule=rule)
+        for held, hit in zip(sets, hits, strict=True):
+            if hit[at] and not (held.action is Action.DROP and protection.over(prefix)):
+                yield Listed(prefix, set=held)
+
+
+def deciding(draft: Draft, source: Prefix) -> Listed | None:
+    """The entry that decides all of `source`, unless something inside it decides a part."""
+    return next((e for e in covering(draft, source) if e.mode is Mode.ENFORCE), None)
+
+
+def around(draft: Draft, source: Prefix) -> Listed | None:
+    """The entry that would decide if nothing stood on exactly `source`."""
+    wider = (e for e in covering(draft, source) if e.prefix != source)
+    return next((e for e in wider if e.mode is Mode.ENFORCE), None)

@@ -1,0 +1,137 @@
+"""What is about to change: decided, but neither stored nor applied."""
+
+from collections import Counter
+
+from xdpctl.audit import Event
+from xdpctl.clock import Now
+from xdpctl.errors import CapacityError
+from xdpctl.model import Rule
+from xdpctl.prefix import Prefix
+from xdpctl.records import ENTRIES, SETS, TOKENS, encode, encode_set, rule_key
+from xdpctl.sets.model import NOTHING, Entries, SourceSet, encode_entries
+from xdpctl.state import State
+from xdpctl.tokens import Token
+
+
+class Draft:
+    """Reads through to the state."""
+
+    def __init__(self, state: State, now: Now) -> None:
+        self.state = state
+        self.now = now
+        self.rules: dict[Prefix, Rule | None] = {}
+        self.tokens: dict[str, Token | None] = {}
+        self.sets: dict[str, SourceSet | None] = {}
+        self.entries: dict[str, Entries | None] = {}
+        self.events: list[Event] = []
+        self.created_at = round(now.unix, 3)
+        self._origins: Counter[str] = Counter()
+        self._room = state.room
+        self._used = {family: state.used(family) for family in state.capacity}
+
+    def __bool__(self) -> bool:
+        return bool(self.rules or self.tokens or self.sets or self.events)
+
+    def copy(self) -> "Draft":
+        """The same draft, to try a change on."""
+        other = Draft(self.state, self.now)
+        other.rules, other.sets, other.entries = (
+            dict(self.rules),
+            dict(self.sets),
+            dict(self.entries),
+        )
+        return other
+
+    def standing(self, source: Prefix) -> Rule | None:
+        """The live rule on exactly this source."""
+        rule = self.rules[source] if source in self.rules else self.state.rules.get(source)
+        return rule if rule and not rule.expired(self.now.ns) else None
+
+    def set_named(self, name: str) -> SourceSet | None:
+        """The set of that name."""
+        return self.sets[name] if name in self.sets else self.state.sets.get(name)
+
+    def entries_of(self, name: str) -> Entries:
+        """The entries of the set of that name."""
+        held = self.entries[name] if name in self.entries else self.state.entries.get(name)
+        return held or NOTHING
+
+    def all_sets(self) -> list[SourceSet]:
+        """Every set there will be, by name."""
+        names = sorted({*self.state.sets, *self.sets})
+        return [held for held in map(self.set_named, names) if held]
+
+    def of_origin(self, origin: str) -> int:
+        return self.state.origins[origin] + self._origins[origin]
+
+    @property
+    def room(self) -> int:
+        """How many new rules the kernel's tables still take."""
+        return self._room
+
+    def check_entries(self, family: int, more: int) -> None:
+        """CapacityError unless so many entries more fit."""
+        capacity, used = self.state.capacity[family], self._used[family]
+        if more > 0 and used + more > capacity:
+            raise CapacityError(
+                f"the source table takes {capacity:,} IPv{family} entries and has {used:,}; "
+                f"{more:,} more do not fit, and nothing was applied. Remove some, aggregate, or "
+                f"raise capacity_ipv{family} and restart."
+            )
+
+    def put(self, rule: Rule) -> None:
+        staged = rule.source in self.rules
+        held = self.rules[rule.source] if staged else self.state.rules.get(rule.source)
+        if held:
+            self._origins[held.origin] -= 1
+        elif not staged:
+            self._room -= 1
+            self._used[rule.source.family] += 1
+        self._origins[rule.origin] += 1
+        self.rules[rule.source] = rule
+
+    def remove(self, rule: Rule) -> None:
+        self._origins[rule.origin] -= 1
+        self.rules[rule.source] = None
+
+    def put_set(self, held: SourceSet, entries: Entries | None = None) -> None:
+        """A new or changed set; None leaves its entries as they are."""
+        self.sets[held.name] = held
+        if entries is not None:
+            self._count(held.name, entries)
+            self.entries[held.name] = entries
+
+    def remove_set(self, name: str) -> None:
+        self._count(name, NOTHING)
+        self.sets[name] = self.entries[name] = None
+
+    def _count(self, name: str, entries: Entries) -> None:
+        for family, before in self.entries_of(name).items():
+            self._used[family] += len(entries[family]) - len(before)
+
+    def note(self, actor: str, action: str, subject: str, /, **detail: object) -> None:
+        """An audit event of this change."""
+        self.events.append(Event(actor, action, subject, detail))
+
+    def changes(self) -> dict[str, bytes | None]:
+        """What the store is to be told."""
+        changes = {
+            rule_key(source): encode(rule, self.now) if rule else None
+            for source, rule in self.rules.items()
+        }
+        for name, token in self.tokens.items():
+            changes[TOKENS + name] = token.pack() if token else None
+        for name, entries in self.entries.items():
+            changes[ENTRIES + name] = None if entries is None else encode_entries(entries)
+        for name, held in self.sets.items():
+            changes[SETS + name] = encode_set(held) if held else None
+        return changes
+
+    def way_back(self) -> "Draft":
+        """The draft that puts back what stands now where this one changes something."""
+        back = Draft(self.state, self.now)
+        back.rules = {source: self.state.rules.get(source) for source in self.rules}
+        back.tokens = {name: self.state.token(name) for name in self.tokens}
+        back.sets = {name: self.state.sets.get(name) for name in self.sets}
+        back.entries = {name: self.state.entries.get(name) for name in self.entries}
+        return back

@@ -1,0 +1,81 @@
+"""What the kernel's tables really hold, read back into an image."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+import numpy as np
+
+from xdpctl.plan import Image
+from xdpctl.prefix import Prefix
+from xdpctl.table.family import FAMILIES, Keys
+from xdpctl.table.source import SourceTable
+from xdpctl.wire import SlotNumber, Value
+
+
+def read(source: SourceTable, capacity: int) -> tuple[Image, list[Prefix]]:
+    """Everything listed, and what was taken out since it led nowhere or to another's slot."""
+    source.adopt()
+    reader = _Reader(source)
+    image = reader.read(capacity)
+    return image, reader.drop()
+
+
+class _Reader:
+    def __init__(self, source: SourceTable) -> None:
+        self._source = source
+        self._entries: dict[Prefix, int] = {}
+        self._used: set[int] = set()
+        self._sets: dict[int, dict[int, list[Keys]]] = defaultdict(lambda: {4: [], 6: []})
+        self._wrong: list[tuple[int, Keys]] = []
+
+    def read(self, capacity: int) -> Image:
+        for family, keys, values in self._source.scan():
+            own = (values >= SlotNumber.FIRST) & (values < Value.LIST)
+            self._rules(family, keys[own], values[own].tolist())
+            rest, rest_values = keys[~own], values[~own]
+            for value in np.unique(rest_values).tolist():
+                self._listed(family, rest[rest_values == value], value)
+        highest = max((SlotNumber.FIRST - 1, *self._used))
+        words = self._source.words[: highest + 1]
+        slots = [word.tobytes() for word in words]
+        return Image.adopt(capacity, self._entries, self._arrays(), slots)
+
+    def drop(self) -> list[Prefix]:
+        """Take out what is wrong."""
+        for family, keys in self._wrong:
+            self._source.tables[family].drop(keys)
+        return [p for family, keys in self._wrong for p in FAMILIES[family].prefixes(keys)]
+
+    def _rules(self, family: int, keys: Keys, slots: list[int]) -> None:
+        for at, (prefix, slot) in enumerate(
+            zip(FAMILIES[family].prefixes(keys), slots, strict=True)
+        ):
+            if slot in self._used or slot >= len(self._source.words):
+                self._wrong.append((family, keys[at : at + 1]))
+            else:
+                self._used.add(slot)
+                self._entries[prefix] = slot
+
+    def _listed(self, family: int, keys: Keys, value: int) -> None:
+        slots = self._source.nodes.slots(value)
+        alone = [s for s in slots if s == SlotNumber.PROTECTED or s >= SlotNumber.FIRST]
+        fine = SlotNumber.NONE not in slots and len(alone) <= 1 and len(set(slots)) == len(slots)
+        if not slots or not fine:
+            self._wrong.append((family, keys))
+            return
+        if alone and alone[0] == SlotNumber.PROTECTED:
+            self._entries.update(dict.fromkeys(FAMILIES[family].prefixes(keys), alone[0]))
+        elif alone:
+            self._rules(family, keys, alone * len(keys))
+        for slot in slots:
+            if SlotNumber.SETS <= slot < SlotNumber.FIRST:
+                self._sets[slot][family].append(keys)
+
+    def _arrays(self) -> dict[int, Mapping[int, Keys]]:
+        return {
+            slot: {
+                family: np.sort(np.concatenate(parts)) if parts else FAMILIES[family].empty
+                for family, parts in by_family.items()
+            }
+            for slot, by_family in self._sets.items()
+        }

@@ -1,0 +1,39 @@
+"""Reading a BPF ring buffer by its memory (Documentation/bpf/ringbuf.rst).
+
+One page with the consumer's position, one with the producer's, then the data twice, so that a
+record that goes over the end is in one piece. A record starts with its length and two flags.
+"""
+
+import mmap
+import struct
+from collections.abc import Iterator
+
+_BUSY, _DISCARD = 1 << 31, 1 << 30
+_HEADER = 8
+
+
+class Ring:
+    """A ring buffer of `size` bytes behind a map's descriptor; one reader at a time."""
+
+    def __init__(self, fd: int, size: int) -> None:
+        page = mmap.PAGESIZE
+        self._size = size
+        self._consumer = memoryview(mmap.mmap(fd, page)).cast("Q")
+        whole = mmap.mmap(fd, page + 2 * size, prot=mmap.PROT_READ, offset=page)
+        self._producer = memoryview(whole)[:8].cast("Q")
+        self._data = memoryview(whole)[page:]
+
+    def read(self) -> Iterator[bytes]:
+        """What there is now, oldest first; each record is taken out when the next is asked for."""
+        position = self._consumer[0]
+        while position < self._producer[0]:
+            at = position & (self._size - 1)
+            (length,) = struct.unpack_from("<I", self._data, at)
+            if length & _BUSY:
+                return
+            size = length & ~_DISCARD
+            start = at + _HEADER
+            if not length & _DISCARD:
+                yield bytes(self._data[start : start + size])
+            position += (_HEADER + size + 7) // 8 * 8
+            self._consumer[0] = position

@@ -1,0 +1,1 @@
+"""Sets: named lists of prefixes with one action, replaced as a whole."""

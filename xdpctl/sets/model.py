@@ -1,0 +1,110 @@
+"""What a set is. Values only: its entries are arrays of keys, by family."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+from zlib import crc32
+
+import msgspec
+import numpy as np
+
+from xdpctl.errors import RuleError
+from xdpctl.model import OPERATOR, Action, Mode, check_name, check_reason
+from xdpctl.table.family import FAMILIES, Keys
+
+Entries = Mapping[int, Keys]
+NOTHING: Entries = {number: family.empty for number, family in FAMILIES.items()}
+REFRESH_MIN, REFRESH_MAX = 60, 30 * 86400  # seconds
+
+
+class Feed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a set's entries come from again and again: a URL, or a file on this box."""
+
+    url: str = ""
+    file: str = ""
+    refresh: float = 3600.0
+    format: str = "auto"
+    column: str = ""
+    etag: str = ""
+    last_modified: str = ""
+
+
+class Options(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is done to a list before it becomes the set; `widen` is a prefix length by family."""
+
+    allow_private: bool = False
+    aggregate: bool = False
+    widen: Mapping[int, int] = {}
+
+
+DEFAULT = Options()
+
+
+class SourceSet(msgspec.Struct, frozen=True, kw_only=True):
+    """A set without its entries. `report` is what its last change did."""
+
+    name: str
+    slot: int
+    action: Action = Action.DROP
+    mode: Mode = Mode.ENFORCE
+    origin: str = OPERATOR
+    reason: str = ""
+    created_at: float = 0.0
+    changed_at: float = 0.0
+    feed: Feed | None = None
+    options: Options = DEFAULT
+    report: Mapping[str, int] = {}
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "name")
+        check_reason(self.reason)
+
+    @property
+    def etag(self) -> str:
+        """Eight hex digits that differ after any change."""
+        parts = (self.slot, self.mode, self.origin, self.reason, self.changed_at, self.feed)
+        return f"{crc32(repr(parts).encode()):08x}"
+
+    def but(self, **changes: Any) -> Self:
+        return msgspec.structs.replace(self, **changes)
+
+
+def count(entries: Entries) -> int:
+    return sum(map(len, entries.values()))
+
+
+_HEADER = np.dtype("<u4")
+
+
+def encode_entries(entries: Entries) -> bytes:
+    """Addresses and lengths of IPv4, then the keys of IPv6, after both counts."""
+    v4, v6 = (entries.get(number, FAMILIES[number].empty) for number in (4, 6))
+    return b"".join(
+        (
+            np.array([len(v4), len(v6)], _HEADER).tobytes(),
+            (v4 >> np.uint64(6)).astype("<u4").tobytes(),
+            FAMILIES[4].lengths(v4).tobytes(),
+            v6.tobytes(),
+        )
+    )
+
+
+def decode_entries(data: bytes) -> Entries:
+    """ValueError if it is not what encode_entries() made."""
+    count4, count6 = np.frombuffer(data, _HEADER, 2).tolist()
+    if len(data) != 8 + 5 * count4 + 17 * count6:
+        raise ValueError(f"{len(data)} bytes do not hold {count4} and {count6} entries")
+    addresses = np.frombuffer(data, "<u4", count4, 8)
+    lengths = np.frombuffer(data, np.uint8, count4, 8 + 4 * count4)
+    v6 = np.frombuffer(data, FAMILIES[6].dtype, count6, 8 + 5 * count4)
+    return {4: FAMILIES[4].pack4(addresses, lengths), 6: v6}
+
+
+def check_refresh(seconds: float) -> float:
+    """RuleError unless a feed may be looked at so often."""
+    if not REFRESH_MIN <= seconds <= REFRESH_MAX:
+        raise RuleError(
+            f"refresh is {seconds:g} seconds",
+            "feed.refresh",
+            f"give {REFRESH_MIN} to {REFRESH_MAX} seconds",
+        )
+    return seconds

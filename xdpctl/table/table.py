@@ -1,0 +1,331 @@
+"""One family's half of the source table: prefixes, each leading to a list of slots."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.errors import CapacityError
+from xdpctl.table.cells import KEY_MASK, VALUE_MASK, Cells, Places, Words
+from xdpctl.table.family import V4, V6, Family, Keys, raw6, words6
+from xdpctl.table.filters import SIZES, Filters, Filters4, Filters6
+from xdpctl.table.nodes import Nodes
+from xdpctl.wire import CELL_VALUE_BITS, ENTRY6
+
+Numbers = NDArray[np.uint32]
+_STEP = 1 << 11  # buckets looked at in one step
+_VALUE_BITS = np.uint64(CELL_VALUE_BITS)
+
+
+class Hashed(NamedTuple):
+    """Prefixes as the cells know them: key, and the hashes of its two buckets."""
+
+    keys: Words
+    first: Words
+    second: Words
+
+
+class Table(ABC):
+    """Prefixes of one family in the maps' memory.
+
+    `memory` has `front`, `near`, `cells` and, of IPv6, `single` and `entries`; `control` is a
+    CONTROL record in the map's memory; `grace` waits until no packet reads what was taken away.
+    """
+
+    family: Family
+    filters: Filters
+
+    def __init__(
+        self,
+        memory: Mapping[str, Any],
+        control: Any,
+        grace: Callable[[], None],
+    ) -> None:
+        index = 0 if self.family.number == 4 else 1
+        self._whole: NDArray[np.uint32] = control["whole"][index : index + 1]
+        self._seeds: NDArray[np.uint64] = control["seeds"].copy()
+        self.cells = Cells(memory["cells"], control, index, grace)
+        self._grace = grace
+        self._shadow: Filters | None = None
+
+    @property
+    def used(self) -> int:
+        return self.cells.used
+
+    def adopt(self) -> None:
+        """Count anew what is used: somebody else may have written."""
+        self.cells.used = len(self.cells.held())
+
+    @abstractmethod
+    def hashed(self, keys: Keys) -> Hashed: ...
+
+    @abstractmethod
+    def find(self, keys: Keys) -> Places:
+        """The cell of each prefix, -1 if it is not listed."""
+
+    @abstractmethod
+    def values_at(self, places: Places) -> Numbers:
+        """The values of cells."""
+
+    @abstractmethod
+    def keys_at(self, places: Places) -> Keys:
+        """The prefixes of cells."""
+
+    @abstractmethod
+    def _set(self, places: Places, values: Numbers) -> None: ...
+
+    @abstractmethod
+    def _enter(self, keys: Keys, values: Numbers) -> Words:
+        """What the cells of new prefixes hold behind the key."""
+
+    @abstractmethod
+    def _leave(self, places: Places) -> None:
+        """These cells are about to be cleared."""
+
+    @abstractmethod
+    def _filters(self, memory: Mapping[str, Any]) -> Filters: ...
+
+    def values(self, keys: Keys) -> Numbers:
+        """What each prefix leads to, 0 if it is not listed."""
+        places = self.find(keys)
+        found = np.zeros(len(keys), np.uint32)
+        found[places >= 0] = self.values_at(places[places >= 0])
+        return found
+
+    def lead(self, nodes: Nodes, keys: Keys, old: Numbers, new: Numbers) -> None:
+        """Let each prefix lead to slot `new` instead of `old`, 0 for none, beside its others.
+
+        Each prefix is there once.
+        """
+        places = self.find(keys)
+        absent = places < 0
+        fresh = absent & (new != 0)
+        if fresh.any():
+            self._insert(keys[fresh], new[fresh])
+        present = np.flatnonzero(~absent)
+        if not len(present):
+            return
+        values = self.values_at(places[present])
+        changed = _changed(nodes, values, old[present], new[present])
+        kept = changed != 0
+        self._set(places[present][kept], changed[kept])
+        if not kept.all():
+            gone = places[present][~kept]
+            self._leave(gone)
+            self.cells.clear(gone)
+
+    def _insert(self, keys: Keys, values: Numbers) -> None:
+        self.mark(keys)
+        size = self.cells.fits(len(keys))
+        if size:
+            self.cells.move(size, self._hashed_at)
+        self._fill(self.hashed(keys), self._enter(keys, values))
+
+    def _fill(self, hashed: Hashed, held: Words) -> None:
+        """Put new prefixes into cells, moving others where both buckets are full."""
+        places = self.cells.insert(hashed.keys, held, hashed.first, hashed.second)
+        left = places < 0
+        if not left.any():
+            return
+        words = (hashed.keys << _VALUE_BITS | held)[left]
+        pairs = self.cells.buckets(np.stack((hashed.first[left], hashed.second[left]), axis=1))
+        refused = self.cells.squeeze(words.tolist(), pairs, self._other)
+        if refused:
+            size = self.cells.larger()
+            if size is None:
+                raise CapacityError(f"no room for {len(refused)} more beside {self.used} entries")
+            self.cells.move(size, self._hashed_at)
+            again = np.flatnonzero(left)[refused]
+            self._fill(Hashed(*(part[again] for part in hashed)), held[again])
+
+    def _hashed_at(self, places: Places) -> Hashed:
+        return self.hashed(self.keys_at(places))
+
+    def _other(self, place: int) -> int:
+        """The other bucket of what is in a cell."""
+        hashed = self.hashed(self.keys_at(np.array([place])))
+        first, second = self.cells.buckets(np.concatenate((hashed.first, hashed.second))).tolist()
+        return int(second if place // self.cells.rows.shape[1] == first else first)
+
+    def drop(self, keys: Keys) -> None:
+        """Forget prefixes, whatever they lead to."""
+        places = self.find(keys)
+        places = places[places >= 0]
+        self._leave(places)
+        self.cells.clear(places)
+
+    def mark(self, keys: Keys) -> None:
+        """Let packets from these prefixes reach the cells."""
+        lengths = self.family.lengths(keys)
+        hashes = self._single_hashes(keys[lengths == self.family.bits])
+        if not lengths.all():
+            self._whole[0] = 1
+        for filters in filter(None, (self.filters, self._shadow)):
+            filters.mark(keys, hashes)
+
+    @abstractmethod
+    def _single_hashes(self, keys: Keys) -> Words: ...
+
+    def scan(self) -> Iterator[tuple[Keys, Numbers]]:
+        """All prefixes and their values, so many buckets at a time; keys are in no order."""
+        step = _STEP * self.cells.rows.shape[1]
+        for start in range(0, len(self.cells.flat), step):
+            places = start + np.flatnonzero(self.cells.flat[start : start + step] & VALUE_MASK)
+            yield self.keys_at(places), self.values_at(places)
+
+    def repaint(self) -> Iterator[None]:
+        """Clear the bits of the filters that nothing needs any more, in short steps."""
+        size = self.cells.sparse()
+        if size:
+            self.cells.move(size, self._hashed_at)
+        sizes = SIZES[self.family.number]
+        self._shadow = self._filters({name: bytearray(size) for name, size in sizes.items()})
+        try:
+            for keys, _ in self.scan():
+                hashes = self._single_hashes(keys[self.family.lengths(keys) == self.family.bits])
+                self._shadow.mark(keys, hashes)
+                yield
+            for live, fresh in zip(self.filters.arrays(), self._shadow.arrays(), strict=True):
+                live[...] = fresh
+        finally:
+            self._shadow = None
+
+
+def _changed(nodes: Nodes, values: Numbers, old: Numbers, new: Numbers) -> Numbers:
+    """Each value without slot `old` and with `new`."""
+    out = np.where(values == old, new, values).astype(np.uint32)
+    listed = np.flatnonzero(values != old)
+    triples = np.stack((values[listed], old[listed], new[listed]), axis=1)
+    kinds, which = np.unique(triples, axis=0, return_inverse=True)
+    results = [nodes.changed(*kind) for kind in kinds.tolist()]
+    out[listed] = np.array(results, np.uint32)[which.reshape(-1)]
+    return out
+
+
+class Table4(Table):
+    """Cells hold address, length and value: all there is to know."""
+
+    family = V4
+
+    def __init__(self, memory: Mapping[str, Any], *rest: Any) -> None:
+        super().__init__(memory, *rest)
+        self.filters = self._filters(memory)
+
+    def _filters(self, memory: Mapping[str, Any]) -> Filters:
+        return Filters4(memory["front"], memory["near"])
+
+    def hashed(self, keys: Keys) -> Hashed:
+        return Hashed(keys, keys * self._seeds[0], keys * self._seeds[1])
+
+    def _single_hashes(self, keys: Keys) -> Words:
+        return np.asarray(keys * self._seeds[1])
+
+    def find(self, keys: Keys) -> Places:
+        return self.cells.find(*self.hashed(keys))
+
+    def values_at(self, places: Places) -> Numbers:
+        return (self.cells.flat[places] & VALUE_MASK).astype(np.uint32)
+
+    def keys_at(self, places: Places) -> Keys:
+        return self.cells.flat[places] >> _VALUE_BITS
+
+    def _set(self, places: Places, values: Numbers) -> None:
+        words = self.cells.flat[places]
+        self.cells.flat[places] = words & ~VALUE_MASK | values.astype(np.uint64)
+
+    def _enter(self, keys: Keys, values: Numbers) -> Words:
+        return values.astype(np.uint64)
+
+    def _leave(self, places: Places) -> None:
+        """Nothing else knows of them."""
+
+
+class Table6(Table):
+    """Cells hold a hash and the number of an entry, which has address, length and value.
+
+    Entry 0 is never used. An entry that is given up is not used again before a grace period.
+    """
+
+    family = V6
+
+    def __init__(self, memory: Mapping[str, Any], *rest: Any) -> None:
+        super().__init__(memory, *rest)
+        self.filters = self._filters(memory)
+        self._entries = np.frombuffer(memory["entries"], ENTRY6)
+        self._given_up: list[NDArray[np.int64]] = []
+        self.adopt()
+
+    def adopt(self) -> None:
+        super().adopt()
+        held = np.zeros(len(self._entries), np.bool_)
+        held[0] = True
+        numbers = self._numbers(self.cells.held())
+        held[numbers[numbers < len(held)]] = True
+        self._free, self._given_up = np.flatnonzero(~held), []
+
+    def _filters(self, memory: Mapping[str, Any]) -> Filters:
+        return Filters6(memory["front"], memory["near"], memory["single"])
+
+    def _numbers(self, places: Places) -> NDArray[np.int64]:
+        """The entries' numbers of cells."""
+        return (self.cells.flat[places] & VALUE_MASK).astype(np.int64)
+
+    def hashed(self, keys: Keys) -> Hashed:
+        hashes = self._hash(keys)
+        return Hashed(hashes & KEY_MASK, hashes * self._seeds[2], hashes)
+
+    def _hash(self, keys: Keys) -> Words:
+        """hash6() of bpf/cells.h."""
+        high, low = words6(keys)
+        x = (high ^ self.family.lengths(keys).astype(np.uint64)) * self._seeds[0]
+        x = ((x ^ x >> np.uint64(32)) + low) * self._seeds[1]
+        return np.asarray(x ^ x >> np.uint64(29))
+
+    def _single_hashes(self, keys: Keys) -> Words:
+        return np.asarray(self._hash(keys) * self._seeds[2])
+
+    def find(self, keys: Keys) -> Places:
+        hashed = self.hashed(keys)
+        places = self.cells.find(*hashed)
+        self._settle(keys, hashed, places)
+        return places
+
+    def _settle(self, keys: Keys, hashed: Hashed, places: Places) -> None:
+        """A cell found by its hash may be another prefix's; ours may be in the second bucket."""
+        found = np.flatnonzero(places >= 0)
+        wrong = found[self.keys_at(places[found]) != keys[found]]
+        for at in wrong.tolist():
+            one = slice(at, at + 1)
+            elsewhere = np.full(1, -1, np.int64)
+            self.cells._find(hashed.keys[one], hashed.second[one], elsewhere)
+            same = elsewhere[0] >= 0 and self.keys_at(elsewhere)[0] == keys[at]
+            places[at] = elsewhere[0] if same else -1
+
+    def values_at(self, places: Places) -> Numbers:
+        return self._entries["value"][self._numbers(places)]
+
+    def keys_at(self, places: Places) -> Keys:
+        entries = self._entries[self._numbers(places)]
+        return self.family.pack6(entries["address"], entries["length"])
+
+    def _set(self, places: Places, values: Numbers) -> None:
+        self._entries["value"][self._numbers(places)] = values
+
+    def _enter(self, keys: Keys, values: Numbers) -> Words:
+        if len(self._free) < len(keys):
+            self._grace()
+            self._free = np.concatenate((self._free, *self._given_up))
+            self._given_up = []
+        if len(self._free) < len(keys):
+            raise CapacityError(f"no room for {len(keys)} more IPv6 entries beside {self.used}")
+        numbers, self._free = self._free[: len(keys)], self._free[len(keys) :]
+        raw = raw6(keys)
+        self._entries["address"][numbers] = raw[:, :16]
+        self._entries["length"][numbers] = raw[:, 16]
+        self._entries["value"][numbers] = values
+        return numbers.astype(np.uint64)
+
+    def _leave(self, places: Places) -> None:
+        self._given_up.append(self._numbers(places))
