@@ -10,13 +10,13 @@ from rich.console import Console
 
 from bench import control, packet, report, veth
 from bench.results import Results
+from xdpctl.capacity import Capacity
 from xdpctl.errors import XdpctlError
 from xdpctl.lab.flood import Generator, compile_generator
 from xdpctl.loader import compile_filter
 
 PARTS = (packet.PART, veth.PART, control.PART)
 _WIDTH = 120
-_CAPACITY = 262_144  # the default setting
 _QUICK = control.Size(posts=300, concurrent_posts=2_000, rounds=1, nft_rules=5)
 
 
@@ -30,7 +30,7 @@ def _arguments() -> argparse.Namespace:
 
 def _measure(results: Results, parts: list[str], quick: bool) -> None:
     if packet.PART in parts or veth.PART in parts:
-        compiled, generator = compile_filter(_CAPACITY), Generator(compile_generator())
+        compiled, generator = compile_filter(Capacity()), Generator(compile_generator())
         if packet.PART in parts:
             rounds, repeat = (2, 100_000) if quick else (7, 1_000_000)
             packet.measure(results, compiled, generator, rounds, repeat)

@@ -7,6 +7,8 @@ from dataclasses import replace
 from os import getpid
 from pathlib import Path
 
+import numpy as np
+
 from bench.errors import BenchError
 from xdpctl import bpf, programs
 from xdpctl.compiler import Compiled
@@ -14,18 +16,20 @@ from xdpctl.kernel import PinnedDatapath
 from xdpctl.lab.namespaces import Host
 from xdpctl.loader import Loader, take_down
 from xdpctl.pins import Pins
-from xdpctl.plan import Image, own_slot, transition
+from xdpctl.plan import Image, Listing, own_slot, relist
 from xdpctl.prefix import Prefix
-from xdpctl.wire import Action, Mode
+from xdpctl.table.family import FAMILIES
+from xdpctl.wire import Action, Mode, SlotNumber
 
 XDP_DROP, XDP_PASS = 1, 2
 XDP_FILTER_MAX = 10_000
+_SLOT = SlotNumber.FIRST - 1  # a set that drops
 _PEER_PINS = Path("/sys/fs/bpf/xdp-filter")
 _BATCH = 4096
 
 
 def ours(compiled: Compiled, prefixes: Sequence[Prefix]) -> int:
-    """A filter of its own that drops these prefixes; the pins are gone, its descriptor holds all.
+    """A filter of its own with a set that drops these; the pins are gone, its descriptor holds all.
 
     Maps, programs and entries are made by the loader, the plan and the datapath themselves.
     """
@@ -33,8 +37,12 @@ def ours(compiled: Compiled, prefixes: Sequence[Prefix]) -> int:
     try:
         port = Loader(pins, compiled).add_port("bench")
         datapath = PinnedDatapath(pins)
-        target = own_slot(Action.DROP, Mode.ENFORCE, 0)
-        datapath.apply(transition(Image(datapath.capacity), dict.fromkeys(prefixes, target), 0))
+        keys = {
+            number: np.unique(family.keys(p for p in prefixes if p.family == number))
+            for number, family in FAMILIES.items()
+        }
+        listing = Listing(own_slot(Action.DROP, Mode.ENFORCE, 0).value, keys)
+        datapath.apply(relist(Image(datapath.capacity), _SLOT, listing))
     finally:
         take_down(pins)
         pins.directory.rmdir()

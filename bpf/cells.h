@@ -52,6 +52,12 @@ static __always_inline u32 find_in(struct bucket *bucket, u64 key)
 	return found & VALUE_MASK;
 }
 
+/* Read once for both buckets: the table may be moving to another size. */
+static __always_inline u32 size_of(struct control *control, u32 family)
+{
+	return *(volatile u32 *)&control->buckets_log2[family];
+}
+
 /* The table grows and shrinks by moving: each size has a region of its own. */
 static __always_inline u32 bucket_of(u64 hash, u32 buckets_log2)
 {

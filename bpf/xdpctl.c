@@ -149,7 +149,8 @@ static __always_inline u32 next_slot(u32 *value)
 static __always_inline u32 find4(struct control *control, u32 address, u32 length)
 {
 	u64 key = (u64)address << 6 | length;
-	u32 index = bucket_of(key * control->seeds[0], control->buckets_log2[0]), value;
+	u32 log2 = size_of(control, 0);
+	u32 index = bucket_of(key * control->seeds[0], log2), value;
 	struct bucket *bucket = cells4.lookup(&index);
 
 	if (!bucket)
@@ -157,7 +158,7 @@ static __always_inline u32 find4(struct control *control, u32 address, u32 lengt
 	value = find_in(bucket, key);
 	if (value || !overflowed(bucket))
 		return value;
-	index = bucket_of(key * control->seeds[1], control->buckets_log2[0]);
+	index = bucket_of(key * control->seeds[1], log2);
 	bucket = cells4.lookup(&index);
 	return bucket ? find_in(bucket, key) : 0;
 }
@@ -219,7 +220,8 @@ static __always_inline u32 find_in6(struct bucket *bucket, u64 key, struct addre
 static __always_inline u32 find6(struct control *control, struct address6 *address, u32 length)
 {
 	u64 hash = hash6(control->seeds, address, length), key = hash & KEY_MASK;
-	u32 index = bucket_of(hash * control->seeds[2], control->buckets_log2[1]), value;
+	u32 log2 = size_of(control, 1);
+	u32 index = bucket_of(hash * control->seeds[2], log2), value;
 	struct bucket *bucket = cells6.lookup(&index);
 
 	if (!bucket)
@@ -227,7 +229,7 @@ static __always_inline u32 find6(struct control *control, struct address6 *addre
 	value = find_in6(bucket, key, address, length);
 	if (value || !overflowed(bucket))
 		return value;
-	index = bucket_of(hash, control->buckets_log2[1]);
+	index = bucket_of(hash, log2);
 	bucket = cells6.lookup(&index);
 	return bucket ? find_in6(bucket, key, address, length) : 0;
 }

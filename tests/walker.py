@@ -6,7 +6,8 @@ bucket or a broken node shows here as it would to a packet.
 
 from collections.abc import Iterator
 
-from xdpctl.table.cells import Capacity, buckets_log2
+from xdpctl.capacity import Capacity
+from xdpctl.table.cells import buckets_log2
 from xdpctl.table.filters import SIZES
 from xdpctl.table.source import MAPS, SourceTable
 from xdpctl.wire import Action, Mode, Reason, Slot, SlotNumber

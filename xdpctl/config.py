@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from xdpctl.capacity import Capacity
 from xdpctl.durations import parse_duration
 from xdpctl.errors import ConfigError, RuleError
 from xdpctl.model import OPERATOR, check_name
 from xdpctl.policy import AUTOMATIC, Quota
 from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.table.cells import Capacity
 
 DEFAULT_FILE = Path("/etc/xdpctl/xdpctl.toml")
 DEFAULT_SOCKET = Path("/run/xdpctl/api.sock")
@@ -32,6 +32,17 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedSettings:
+    """Where sets may be refreshed from: URLs, and files in `directory`."""
+
+    directory: Path = Path("/etc/xdpctl/sets")
+    allow_private: bool = False
+    allow_http: bool = False
+    ca_file: str = ""
+    proxy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything an operator may set; docs/operations.md has a heading for each."""
 
@@ -46,7 +57,9 @@ class Settings:
     state_dir: Path = Path("/var/lib/xdpctl")
     pin_dir: Path = Path("/run/xdpctl/bpf")
     bulk_max_bytes: int = 64 << 20
+    geo_databases: tuple[str, ...] = ()
     listen: Listen = field(default_factory=Listen)
+    feeds: FeedSettings = field(default_factory=FeedSettings)
     origins: Mapping[str, Quota] = field(default_factory=dict)
 
     @property
@@ -89,8 +102,9 @@ def parse(data: Mapping[str, Any]) -> Settings:
     """From TOML's tables; unknown settings are errors."""
     flat = dict(data)
     listen = _fill(Listen(), flat.pop("listen", {}), "listen.")
+    feeds = _fill(FeedSettings(), flat.pop("feeds", {}), "feeds.")
     tables = _table(flat.pop("origins", {}))
-    settings = replace(_fill(Settings(), flat, ""), listen=listen)
+    settings = replace(_fill(Settings(), flat, ""), listen=listen, feeds=feeds)
     bases = settings.quotas()
     origins = {name: _quota(name, t, bases.get(name, AUTOMATIC)) for name, t in tables.items()}
     return _checked(replace(settings, origins=origins))
@@ -138,10 +152,10 @@ def _fill(base: Any, table: Any, prefix: str) -> Any:
 
 
 def _convert(name: str, value: Any, default: Any) -> Any:
-    if name in ("interfaces", "protected"):
+    if name in ("interfaces", "protected", "geo_databases"):
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
             raise ConfigError(f"{name} must be a list of strings")
-        return tuple(value) if name == "interfaces" else tuple(_prefix(v, name) for v in value)
+        return tuple(_prefix(v, name) for v in value) if name == "protected" else tuple(value)
     if name.endswith("max_ttl") and isinstance(value, int | float) and value is not True:
         return float(value)
     wanted: type = str if isinstance(default, Path) or default is None else type(default)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from xdpctl.audit import Event
+from xdpctl.capacity import Capacity
 from xdpctl.clock import Clock
 from xdpctl.datapath import Datapath
 from xdpctl.draft import Draft
@@ -19,7 +20,6 @@ from xdpctl.prefix import Prefix
 from xdpctl.replica import Replica
 from xdpctl.state import State
 from xdpctl.store import Store
-from xdpctl.table.cells import Capacity
 from xdpctl.upkeep import Upkeep
 from xdpctl.wire import Hits
 

@@ -18,12 +18,13 @@ import numpy as np
 
 from xdpctl import bpf, links, programs
 from xdpctl.bpffs import ensure, share
+from xdpctl.capacity import Capacity
 from xdpctl.compiler import Compiled, compile_source
 from xdpctl.errors import AttachError, DatapathError, SchemaError
 from xdpctl.links import AttachRefused, Link
 from xdpctl.pins import Pins
 from xdpctl.plan import PROTECTED
-from xdpctl.table.cells import SMALLEST_LOG2, Capacity, buckets_log2
+from xdpctl.table.cells import SMALLEST_LOG2, buckets_log2
 from xdpctl.wire import CONTROL, SlotNumber
 
 PROGRAM = "xdpctl"

@@ -5,6 +5,7 @@ Runs unprivileged. Started by `xdpctl run`, or by its own unit:
 """
 
 import argparse
+import ctypes
 import gc
 import json
 import logging
@@ -12,6 +13,7 @@ import os
 import socket
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import uvloop
@@ -26,6 +28,8 @@ from xdpctl.locks import hold
 from xdpctl.pins import Pins
 from xdpctl.policy import CONFIGURED, Protection
 from xdpctl.prefix import parse_prefix
+from xdpctl.sets.loading import Limits, Loader
+from xdpctl.sets.refresher import Refresher
 from xdpctl.sockets import local_listener
 from xdpctl.store import SqliteStore
 from xdpctl_api.app import create_app
@@ -36,6 +40,8 @@ _LOOK_SECONDS = 1.0
 _SYSTEMD_FD = 3  # sd_listen_fds(3)
 # rules are many and live long: the default would walk all of them again and again
 _GC_THRESHOLDS = (50_000, 20, 100)
+# the large arrays of a set go back to the system as soon as they are done with
+_M_MMAP_THRESHOLD, _LARGE = -3, 4 << 20
 log = logging.getLogger("xdpctl.api")
 
 
@@ -92,11 +98,16 @@ def run(settings: Settings, listen_fd: int | None) -> None:
     arguments = (settings, controller, stop)
     threading.Thread(target=_watch_protection, args=arguments, daemon=True).start()
     log.info("serving on %s with %d rules", settings.listen.socket, len(controller.state.rules))
-    app = create_app(Context(controller, settings))
+    most = max(settings.capacity_ipv4, settings.capacity_ipv6)
+    loader = Loader(settings.feeds, Limits(settings.bulk_max_bytes, most))
+    refresher = Refresher(controller, loader)
+    refresher.start()
+    app = create_app(Context(controller, settings, refresher))
     try:
         uvloop.run(serve(app, settings.listen, local, tcp))
     finally:
         stop.set()
+        refresher.stop()
         controller.stop()
         store.close()
         for fd in locks:
@@ -113,6 +124,8 @@ def main() -> None:
     parser.add_argument("--listen-fd", type=int, help="an already listening Unix socket")
     given = vars(parser.parse_args())
     gc.set_threshold(*_GC_THRESHOLDS)
+    with suppress(AttributeError):  # of glibc alone
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     listen_fd, path = given.pop("listen_fd"), given.pop("config")
     try:

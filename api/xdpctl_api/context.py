@@ -5,22 +5,43 @@ import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from fastapi import Request
 
 from xdpctl.config import Settings
 from xdpctl.controller import Controller
+from xdpctl.geo import GeoDatabase, find_databases, open_databases, open_installed
+from xdpctl.sets.refresher import Refresher
+from xdpctl.wire import Limit
+
+_NEARLY_FULL = 0.8
+
+
+class Fill(NamedTuple):
+    """How full a table is."""
+
+    name: str
+    used: int
+    capacity: int
+
+    @property
+    def share(self) -> float:
+        return self.used / self.capacity
 
 
 @dataclass(slots=True)
 class Context:
-    """The controller, the settings it runs under, and counts for /metrics."""
+    """The controller, the settings it runs under, the feeds, and counts for /metrics."""
 
     controller: Controller
     settings: Settings
+    refresher: Refresher
     started: float = field(default_factory=time.time)
     refused: Counter[str] = field(default_factory=Counter)
+    _geo: GeoDatabase | None = None
+    _geo_tried: bool = False
 
     def loader(self) -> dict[str, Any]:
         """The loader's last word about the interfaces; {} if it never spoke."""
@@ -29,6 +50,41 @@ class Context:
         except (OSError, ValueError):
             return {}
         return found
+
+    def geo(self) -> GeoDatabase | None:
+        """The databases that are configured or installed; ConfigError if one cannot be read."""
+        if not self._geo_tried:
+            self._geo_tried = True
+            named = [Path(name) for name in self.settings.geo_databases]
+            if named:
+                self._geo = open_databases(named)
+            elif find_databases():
+                self._geo = open_installed()
+        return self._geo
+
+    def warnings(self) -> list[str]:
+        """What does not keep this box from its work, and should be known."""
+        found = self.refresher.problems()
+        for fill in self.fills():
+            if fill.share >= _NEARLY_FULL:
+                found.append(
+                    f"{fill.name} are at {fill.share:.0%}: {fill.used:,} of {fill.capacity:,}"
+                )
+        return found
+
+    def fills(self) -> list[Fill]:
+        """Every table that can be full."""
+        state, source = self.controller.state, self.controller.datapath.source
+        rules = state.image.capacity - state.room
+        return [
+            Fill("rules", rules, state.image.capacity),
+            *(
+                Fill(f"IPv{family} entries", state.used(family), capacity)
+                for family, capacity in state.capacity.items()
+            ),
+            Fill("sets", len(state.sets), Limit.SETS_MAX),
+            Fill("overlaps of sets", source.nodes.used, source.nodes.capacity),
+        ]
 
     def problems(self) -> list[str]:
         """Why this box is not ready to take new rules and apply them everywhere."""

@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from xdpctl import errors
+from xdpctl.fetch import FetchError
 
 STATUS: dict[type[Exception], tuple[int, str]] = {
     errors.ConflictError: (409, "conflict"),
@@ -21,6 +22,8 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     errors.StoreError: (503, "store"),
     errors.CapacityError: (507, "capacity"),
     errors.DatapathError: (503, "datapath"),
+    FetchError: (502, "feed"),
+    errors.ConfigError: (400, "bad-request"),
     errors.XdpctlError: (500, "internal"),
 }
 TITLES = {
@@ -35,6 +38,7 @@ TITLES = {
     "store": "It could not be stored, so it was not done",
     "capacity": "The table is full",
     "datapath": "The kernel refused",
+    "feed": "The feed could not be had",
     "internal": "Something went wrong here",
     "too-large": "The body is too large",
 }

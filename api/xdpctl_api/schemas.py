@@ -119,13 +119,15 @@ class ImportOut(BaseModel):
 
 
 class ExplainOut(BaseModel):
-    """What the loaded program would do, and which rule decided."""
+    """What the loaded program would do, and which rule or set decided."""
 
     verdict: str
     reason: str
     rule: RuleOut | None
+    set: str | None
     protected_by: dict[str, str] | None
     monitored: list[RuleOut]
+    monitored_sets: list[str]
     frame: str
 
 

@@ -11,13 +11,13 @@ import pytest
 
 from tests.conftest import need
 from xdpctl import programs
+from xdpctl.capacity import Capacity
 from xdpctl.compiler import Compiled
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.loader import Loader, compile_filter, take_down
 from xdpctl.pins import Pins
 from xdpctl.plan import PROTECTED, Image, Target, differences, own_slot, transition
 from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.table.cells import Capacity
 from xdpctl.wire import Action, Hits, Mode, Reason
 
 CAPACITY = Capacity(2000, 4096, 4096)

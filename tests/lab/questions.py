@@ -6,6 +6,8 @@ from collections.abc import Callable
 from xdpctl.cli.client import Client
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.lab.box import Box
+from xdpctl.readback import read
+from xdpctl.wire import SlotNumber
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
@@ -24,8 +26,9 @@ def block(client: Client, source: str, **more: object) -> dict[str, object]:
 
 
 def in_kernel(box: Box) -> dict[str, int]:
-    datapath = PinnedDatapath(box.pins)
-    return {str(p): slot for batch in datapath.scan() for p, slot in batch if slot != 1}
+    image, wrong = read(PinnedDatapath(box.pins).source, 0)
+    assert not wrong
+    return {str(p): slot for p, slot in image.entries.items() if slot != SlotNumber.PROTECTED}
 
 
 def in_store(box: Box) -> set[str]:

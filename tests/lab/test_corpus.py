@@ -11,12 +11,14 @@ import pytest
 
 from tests.conftest import CORPUS
 from tests.kernel.conftest import RULES, Filter
+from xdpctl import readback
+from xdpctl.capacity import Capacity
 from xdpctl.loader import Loader, compile_filter, take_down
 from xdpctl.pins import Pins
 from xdpctl.prefix import Prefix, parse_prefix
 from xdpctl.wire import Reason
 
-CAPACITY = 60_000
+CAPACITY = Capacity(60_000, 60_000, 60_000)
 VLAN = (0x8100, 0x88A8, 0x9100)
 ETHERNET = 1  # LINKTYPE_ETHERNET; the others here (raw IP) only gain a header
 RAW_IP = {12: None, 14: None, 101: None, 228: 0x0800, 229: 0x86DD}
@@ -142,7 +144,9 @@ def replay(filtered: Filter, captured: list[bytes], listed: Listed) -> Counter[s
 
 
 def in_kernel(filtered: Filter) -> set[Prefix]:
-    return {prefix for batch in filtered.datapath.scan() for prefix, _ in batch}
+    image, wrong = readback.read(filtered.datapath.source, 0)
+    assert not wrong
+    return set(image.entries)
 
 
 @pytest.fixture(scope="module")

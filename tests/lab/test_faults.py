@@ -9,9 +9,12 @@ import pytest
 from tests.lab.questions import block, eventually, in_kernel, in_store
 from xdpctl import bpf, links
 from xdpctl.cli.client import Client, Refused
+from xdpctl.kernel import PinnedDatapath
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import LabError, sh
 from xdpctl.prefix import parse_prefix
+from xdpctl.table.family import FAMILIES
+from xdpctl.wire import SlotNumber
 
 LIST = "".join(f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}\n" for n in range(60_000)).encode()
 
@@ -27,9 +30,9 @@ def test_what_somebody_changes_in_the_maps_is_repaired_and_audited(box: Box) -> 
     for source in ("203.0.113.7", "203.0.113.0/24", "2001:db8::/48"):
         block(box.client, source)
     before = in_kernel(box)
-    meddler = bpf.open_map(box.pins.map("exact4"))
-    assert meddler.delete(parse_prefix("203.0.113.7").address)
-    meddler.put(parse_prefix("198.51.100.9").address, (2).to_bytes(4, "little"))
+    meddler = PinnedDatapath(box.pins).source
+    meddler.tables[4].drop(FAMILIES[4].keys([parse_prefix("203.0.113.7")]))
+    meddler.lead(4, FAMILIES[4].keys([parse_prefix("198.51.100.9")]), 0, SlotNumber.FIRST)
     slots = bpf.open_map(box.pins.map("slots"))
     slots.put(before["2001:db8::/48"].to_bytes(4, "little"), bytes(8))
     assert eventually(

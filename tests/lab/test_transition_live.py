@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from tests.kernel.conftest import RULES
 from tests.lab.conftest import Street
@@ -87,13 +87,11 @@ class Change:
         self.image.commit(plan)
 
     def repainted_to(self, rules: Rules) -> None:
-        """The same in the middle of a repaint of the front arrays."""
-
-        def prefixes() -> Iterator[Prefix]:
-            yield from list(self.image.entries)
-            self.to(rules)
-
-        list(self.datapath.repaint(prefixes()))
+        """The same in the middle of a repaint of the filters."""
+        steps = self.datapath.source.repaint()
+        next(steps)
+        self.to(rules)
+        list(steps)
 
     def packets(self, *reasons: Reason) -> int:
         counters = self.datapath.counters()["isp0"]

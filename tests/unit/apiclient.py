@@ -15,6 +15,8 @@ from tests.fakes import BreakableStore, FakeClock, FakeDatapath, controller
 from xdpctl.config import Listen, Settings
 from xdpctl.controller import Controller
 from xdpctl.policy import Quota
+from xdpctl.sets.loading import Limits, Loader
+from xdpctl.sets.refresher import Refresher
 from xdpctl_api.app import create_app
 from xdpctl_api.context import Context
 
@@ -32,9 +34,12 @@ class Api:
     clock: FakeClock
     settings: Settings
     app: Any = field(init=False)
+    refresher: Refresher = field(init=False)
 
     def __post_init__(self) -> None:
-        self.app = create_app(Context(self.controller, self.settings))
+        limits = Limits(self.settings.bulk_max_bytes, 100_000)
+        self.refresher = Refresher(self.controller, Loader(self.settings.feeds, limits))
+        self.app = create_app(Context(self.controller, self.settings, self.refresher))
 
     @property
     def store(self) -> BreakableStore:

@@ -149,6 +149,22 @@ def lists(image: Image) -> dict[int, list[Prefix]]:
     }
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.one_of(tables, listings), min_size=2, max_size=6))
+def test_a_plan_made_in_one_go_is_the_same_as_write_by_write(steps: list[Any]) -> None:
+    singly, at_once, image = FakeDatapath(capacity=64), FakeDatapath(capacity=64), Image(64)
+    for step in steps:
+        if isinstance(step, dict):
+            plan = transition(image, differences(step, image), NOW)
+        else:
+            slot, wanted = step
+            plan = relist(image, slot, listing(slot, *wanted) if wanted else None)
+        at_once.apply(plan)
+        list(walk(singly, image, plan))
+        assert at_once.listed() == singly.listed()
+        assert verdicts(at_once) == verdicts(singly)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(tables, min_size=1, max_size=4))
 def test_the_committed_image_is_what_the_writes_made(steps: list[dict[Prefix, Target]]) -> None:

@@ -1,5 +1,6 @@
 """The options that commands share."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,11 @@ Source = Annotated[str, typer.Argument(help="Address or prefix: 203.0.113.7, 200
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit log.")]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="May be given several times.")]
 Ttl = Annotated[str | None, typer.Option("--ttl", help="How long: 90, 15m, 1h30m. None: for good.")]
+
+
+class ModeName(StrEnum):
+    ENFORCE = "enforce"
+    MONITOR = "monitor"
 
 
 def client(context: typer.Context) -> Client:

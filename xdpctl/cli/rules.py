@@ -165,11 +165,15 @@ def explain(
     show.out.print(f"{source}: {show.coloured(said['verdict'])}, because: {said['reason']}")
     if said["rule"]:
         show.rule_details(said["rule"])
+    if said["set"]:
+        show.out.print(f"by the set {said['set']}")
     if said["protected_by"]:
         show.out.print(f"{said['protected_by']['prefix']}: {said['protected_by']['why']}")
     for rule in said["monitored"]:
         where = rule["match"]["source"]
         show.out.print(f"in monitor mode on the way: {rule['action']} {where}")
+    for name in said["monitored_sets"]:
+        show.out.print(f"in monitor mode on the way: the set {name}")
 
 
 @app.command("import")

@@ -1,4 +1,7 @@
-"""Commands that run on the box itself, as root: run, down, doctor, demo."""
+"""Commands that run on the box itself, as root: run, down, doctor, demo.
+
+What they need is imported when they run: the other commands should not wait for it.
+"""
 
 import logging
 from pathlib import Path
@@ -6,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from xdpctl import config, doctor, loader, supervisor
+from xdpctl import config
 from xdpctl.cli import options, show
 from xdpctl.errors import ConfigError
 from xdpctl.locks import hold
@@ -32,6 +35,8 @@ def run(
     ] = False,
 ) -> None:
     """Attach the filter and serve the API, in the foreground; stays attached when it ends."""
+    from xdpctl import supervisor
+
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     settings = config.override(
         config.load(config_file),
@@ -51,6 +56,8 @@ def down(
     as_json: options.Json = False,
 ) -> None:
     """Detach the filter everywhere and remove the pins; rules stay in the store."""
+    from xdpctl.loader import take_down
+
     settings = config.override(config.load(config_file), pin_dir=pin_dir)
     pins = Pins(settings.pin_dir)
     if pins.ports_dir.is_dir():
@@ -59,7 +66,7 @@ def down(
         except ConfigError:
             running = f"`xdpctl run` is still running on {pins.directory}; stop it first, then down"
             raise ConfigError(running) from None
-    names = loader.take_down(pins)
+    names = take_down(pins)
     if as_json:
         return show.emit({"detached": names})
     show.out.print(f"detached from {', '.join(names)}" if names else "nothing of ours was attached")
@@ -73,6 +80,8 @@ def doctor_command(
     as_json: options.Json = False,
 ) -> None:
     """Whether this box can, before `run`; every finding says what to do. Exits 4 if it cannot."""
+    from xdpctl import doctor
+
     settings = config.override(
         config.load(config_file), interfaces=tuple(interface or ()), pin_dir=pin_dir
     )

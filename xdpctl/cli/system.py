@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from xdpctl.cli import options, show
 from xdpctl.durations import show_duration
@@ -29,11 +30,15 @@ def status(context: typer.Context, as_json: options.Json = False) -> None:
     traffic = client.call("GET", "/v1/counters")
     if as_json:
         return show.emit({**found, "counters": traffic})
-    rules = found["rules"]
-    fill = f"{rules['total']} of {rules['capacity']} ({rules['fill']:.1%})"
+    memory = sum(found["kernel_memory"].values()) / 2**20
     lines = {
         "version": f"{found['version']}, up {show_duration(found['uptime'])}",
-        "rules": fill,
+        **{
+            t["name"]: f"{t['used']:,} of {t['capacity']:,} ({t['fill']:.1%})"
+            for t in found["tables"]
+            if t["used"] or t["name"] == "rules"
+        },
+        "kernel memory": f"{memory:.0f} MiB",
         "protected": f"{len(found['protected'])} prefixes",
         "bypass": "[red]ON: everything passes[/red]" if found["bypass"] else "off",
     }
@@ -44,6 +49,8 @@ def status(context: typer.Context, as_json: options.Json = False) -> None:
     for reason, hits in traffic["total"].items():
         if hits["packets"]:
             show.out.print(f"  {reason:<16} {show.si(hits['packets']):>8} packets")
+    for warning in found["warnings"]:
+        show.err.print(f"[yellow]warning:[/yellow] {escape(warning)}")
     for problem in found["problems"]:
         show.err.print(f"[red]problem:[/red] {problem}")
 

@@ -16,8 +16,11 @@ NOTHING: Entries = {number: family.empty for number, family in FAMILIES.items()}
 REFRESH_MIN, REFRESH_MAX = 60, 30 * 86400  # seconds
 
 
-class Feed(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a set's entries come from again and again: a URL, or a file on this box."""
+class FeedSource(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a set's entries come from again and again: a URL, or a file on this box.
+
+    `etag` and `last_modified` are what the server called the version that stands.
+    """
 
     url: str = ""
     file: str = ""
@@ -29,11 +32,15 @@ class Feed(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Options(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is done to a list before it becomes the set; `widen` is a prefix length by family."""
+    """What is done to a list before it becomes the set.
+
+    `widen_ipv4` and `widen_ipv6` are the length that longer prefixes are widened to, 0 for none.
+    """
 
     allow_private: bool = False
     aggregate: bool = False
-    widen: Mapping[int, int] = {}
+    widen_ipv4: int = 0
+    widen_ipv6: int = 0
 
 
 DEFAULT = Options()
@@ -50,7 +57,7 @@ class SourceSet(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     created_at: float = 0.0
     changed_at: float = 0.0
-    feed: Feed | None = None
+    feed: FeedSource | None = None
     options: Options = DEFAULT
     report: Mapping[str, int] = {}
 

@@ -15,7 +15,7 @@ from xdpctl.errors import (
     StaleError,
 )
 from xdpctl.model import OPERATOR, Action, Mode
-from xdpctl.sets.model import DEFAULT, Entries, Feed, Options, SourceSet, count
+from xdpctl.sets.model import DEFAULT, Entries, FeedSource, Options, SourceSet, count
 from xdpctl.table.family import difference
 from xdpctl.tokens import Caller
 from xdpctl.wire import SlotNumber
@@ -32,7 +32,7 @@ class SetAsk:
     action: Action = Action.DROP
     mode: Mode = Mode.ENFORCE
     reason: str = ""
-    feed: Feed | None = None
+    feed: FeedSource | None = None
     options: Options = DEFAULT
     force: bool = False
     counts: dict[str, int] = field(default_factory=dict)

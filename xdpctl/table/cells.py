@@ -6,7 +6,7 @@ is ever evicted.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,19 +26,6 @@ SMALLEST_LOG2 = 4
 # prefix's word (its value is 0).
 _SPENT = np.uint64(1 << CELL_VALUE_BITS)
 _LAST = BUCKET_CELLS - 1
-
-
-class Capacity(NamedTuple):
-    """How many rules there may be, and entries of each family: of rules, sets and protection."""
-
-    rules: int = 262_144
-    ipv4: int = 1_048_576
-    ipv6: int = 262_144
-
-    @property
-    def entries(self) -> dict[int, int]:
-        """By family."""
-        return {4: self.ipv4, 6: self.ipv6}
 
 
 def buckets_log2(entries: int) -> int:
@@ -149,8 +136,15 @@ class Cells:
             left = np.flatnonzero(places < 0)
             if len(left):
                 places[left] = self._place(words[left], self.buckets(hashes[left]))
+            if hashes is first:
+                self._overflow(self.buckets(first[places < 0]))
         self.used += int(np.count_nonzero(places >= 0))
         return places
+
+    def _overflow(self, buckets: Places) -> None:
+        """Let packets look on behind these buckets, full or not."""
+        last = self.rows[buckets, _LAST]
+        self.rows[buckets, _LAST] = np.where(last == 0, _SPENT, last)
 
     def _place(self, words: Words, buckets: Places) -> Places:
         order = np.argsort(buckets, kind="stable")

@@ -100,21 +100,20 @@ class Table(ABC):
         Each prefix is there once.
         """
         places = self.find(keys)
-        absent = places < 0
-        fresh = absent & (new != 0)
-        if fresh.any():
+        present = places >= 0
+        if present.any():
+            self._change(nodes, places[present], old[present], new[present])
+        fresh = ~present & (new != 0)
+        if fresh.any():  # last: this may move every cell
             self._insert(keys[fresh], new[fresh])
-        present = np.flatnonzero(~absent)
-        if not len(present):
-            return
-        values = self.values_at(places[present])
-        changed = _changed(nodes, values, old[present], new[present])
+
+    def _change(self, nodes: Nodes, places: Places, old: Numbers, new: Numbers) -> None:
+        changed = _changed(nodes, self.values_at(places), old, new)
         kept = changed != 0
-        self._set(places[present][kept], changed[kept])
+        self._set(places[kept], changed[kept])
         if not kept.all():
-            gone = places[present][~kept]
-            self._leave(gone)
-            self.cells.clear(gone)
+            self._leave(places[~kept])
+            self.cells.clear(places[~kept])
 
     def _insert(self, keys: Keys, values: Numbers) -> None:
         self.mark(keys)

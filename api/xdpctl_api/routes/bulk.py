@@ -17,6 +17,7 @@ from xdpctl.model import Action, Mode
 from xdpctl.prefix import Prefix
 from xdpctl.rules import Imported
 from xdpctl_api.auth import Operator
+from xdpctl_api.bodies import TooLarge
 from xdpctl_api.context import Context, context
 from xdpctl_api.problems import problem
 from xdpctl_api.schemas import ImportOut, seconds
@@ -28,17 +29,13 @@ _ANY = Prefix(bytes(4), 0)  # the defaults' source, which no line keeps
 _BODY = {"schema": {"type": "string", "format": "binary"}}
 
 
-class TooLarge(Exception):
-    """The body went over the configured size."""
-
-
 async def _lines(request: Request, most: int) -> AsyncIterator[list[bytes]]:
     """The body's lines in chunks, the last one with or without a newline."""
     rest, size, lines = b"", 0, []
     async for piece in request.stream():
         size += len(piece)
         if size > most:
-            raise TooLarge
+            raise TooLarge(most)
         *whole, rest = (rest + piece).split(b"\n")
         if len(rest) > _LINE_MAX:
             raise RuleError("a line is longer than 64 KiB", "body", "one rule a line")

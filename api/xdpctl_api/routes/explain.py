@@ -10,6 +10,7 @@ from xdpctl import frames
 from xdpctl.errors import RuleError
 from xdpctl.model import Rule
 from xdpctl.prefix import Prefix, parse_address
+from xdpctl.sets.model import SourceSet
 from xdpctl.wire import Explanation, Reason, SlotNumber
 from xdpctl_api.auth import Viewer
 from xdpctl_api.context import Context, context
@@ -56,15 +57,18 @@ def _from_hex(text: str) -> bytes:
     return data
 
 
-def _met(ctx: Context, said: Explanation, source: Prefix | None) -> list[Rule]:
-    """The rules behind the slots, in the order they were met."""
+def _met(ctx: Context, said: Explanation, source: Prefix | None) -> list[Rule | SourceSet]:
+    """The rules and sets behind the slots, in the order they were met."""
     state = ctx.controller.state
     near: Iterable[Prefix] = list(state.image.entries)
     if source is not None:
         near = map(source.widened, range(source.length, -1, -1))
-    by_slot = {state.image.entries.get(p): state.rules.get(p) for p in near}
+    by_slot: dict[int | None, Rule | SourceSet | None] = {
+        state.image.entries.get(p): state.rules.get(p) for p in near
+    }
+    by_slot |= {held.slot: held for held in state.sets.values()}
     own = (slot for slot in said.slots if slot != SlotNumber.PROTECTED)
-    return [rule for slot in own if (rule := by_slot.get(slot)) is not None]
+    return [held for slot in own if (held := by_slot.get(slot)) is not None]
 
 
 def _told(ctx: Context, said: Explanation, data: bytes, source: Prefix | None) -> ExplainOut:
@@ -81,8 +85,10 @@ def _told(ctx: Context, said: Explanation, data: bytes, source: Prefix | None) -
     return ExplainOut(
         verdict=said.reason.verdict,
         reason=said.reason.name.lower(),
-        rule=out(decided) if decided else None,
+        rule=out(decided) if isinstance(decided, Rule) else None,
+        set=decided.name if isinstance(decided, SourceSet) else None,
         protected_by={"prefix": str(over), "why": protection.why[over]} if over else None,
-        monitored=[out(rule) for rule in met],
+        monitored=[out(held) for held in met if isinstance(held, Rule)],
+        monitored_sets=[held.name for held in met if isinstance(held, SourceSet)],
         frame=data.hex(),
     )

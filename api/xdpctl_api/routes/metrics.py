@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from xdpctl.sets.model import NOTHING, count
 from xdpctl_api.auth import Viewer
 from xdpctl_api.context import Context, context
 
@@ -47,18 +48,57 @@ class _Live(Collector):
     def _rules(self) -> Iterator[Metric]:
         state, datapath = self.ctx.controller.state, self.ctx.controller.datapath
         rules = GaugeMetricFamily("xdpctl_rules", "Standing rules", labels=["origin"])
-        for origin, count in list(state.origins.items()):
-            rules.add_metric([origin], count)
+        for origin, number in list(state.origins.items()):
+            rules.add_metric([origin], number)
         yield rules
-        yield GaugeMetricFamily("xdpctl_rules_capacity", "Rules that fit", datapath.capacity)
-        yield GaugeMetricFamily("xdpctl_rules_room", "Rules that still fit", state.room)
+        yield from self._tables()
+        yield from self._sets()
         yield GaugeMetricFamily("xdpctl_bypass", "1: everything passes", float(datapath.bypass()))
         ready = float(not self.ctx.problems())
         yield GaugeMetricFamily("xdpctl_ready", "1 if /readyz says so", ready)
         refused = CounterMetricFamily("xdpctl_refused", "Refused requests", labels=["problem"])
-        for kind, count in self.ctx.refused.items():
-            refused.add_metric([kind], count)
+        for kind, number in self.ctx.refused.items():
+            refused.add_metric([kind], number)
         yield refused
+
+    def _tables(self) -> Iterator[Metric]:
+        used = GaugeMetricFamily("xdpctl_table_used", "Entries in a table", labels=["table"])
+        capacity = GaugeMetricFamily("xdpctl_table_capacity", "Entries that fit", labels=["table"])
+        for fill in self.ctx.fills():
+            label = [fill.name.lower().replace(" ", "_")]
+            used.add_metric(label, fill.used)
+            capacity.add_metric(label, fill.capacity)
+        yield used
+        yield capacity
+        memory = GaugeMetricFamily("xdpctl_kernel_memory_bytes", "By map", labels=["map"])
+        for name, octets in self.ctx.controller.datapath.memory().items():
+            memory.add_metric([name], octets)
+        yield memory
+
+    def _sets(self) -> Iterator[Metric]:
+        state, refresher = self.ctx.controller.state, self.ctx.refresher
+        labels = ["set", "action", "mode"]
+        entries = GaugeMetricFamily("xdpctl_set_entries", "Entries of a set", labels=labels)
+        packets = CounterMetricFamily("xdpctl_set_packets", "Packets a set hit", labels=labels)
+        octets = CounterMetricFamily("xdpctl_set_bytes", "Bytes a set hit", labels=labels)
+        failures = GaugeMetricFamily(
+            "xdpctl_feed_failures",
+            "Failures since the last good look",
+            labels=["set"],
+        )
+        changed = GaugeMetricFamily(
+            "xdpctl_set_changed_timestamp_seconds", "When its list last changed", labels=["set"]
+        )
+        for held in list(state.sets.values()):
+            key = [held.name, held.action.value, held.mode.value]
+            (hits,) = self.ctx.controller.datapath.hits([held.slot])
+            entries.add_metric(key, count(state.entries.get(held.name, NOTHING)))
+            packets.add_metric(key, hits.packets)
+            octets.add_metric(key, hits.bytes)
+            changed.add_metric([held.name], held.changed_at)
+            if held.feed:
+                failures.add_metric([held.name], refresher.attempt(held).failures)
+        yield from (entries, packets, octets, changed, failures)
 
 
 @router.get("/metrics", response_class=Response)

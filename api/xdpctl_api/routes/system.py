@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
 from xdpctl import __version__
+from xdpctl.sets.model import count
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.context import Context, context
 from xdpctl_api.schemas import BypassIn, BypassOut, timestamp
@@ -20,19 +21,25 @@ Ctx = Annotated[Context, Depends(context)]
 async def status(who: Viewer, ctx: Ctx) -> dict[str, Any]:
     """Everything at a glance; `problems` is empty when all is well."""
     state, datapath = ctx.controller.state, ctx.controller.datapath
-    used = datapath.capacity - state.room
     return {
         "version": __version__,
         "started_at": timestamp(ctx.started),
         "uptime": time.time() - ctx.started,
         "problems": ctx.problems(),
+        "warnings": ctx.warnings(),
         "bypass": datapath.bypass(),
         "rules": {
             "total": len(state.rules),
             "by_origin": {o: n for o, n in state.origins.items() if n},
             "capacity": datapath.capacity,
-            "fill": used / datapath.capacity,
+            "fill": 1 - state.room / datapath.capacity,
         },
+        "sets": {name: count(entries) for name, entries in state.entries.items()},
+        "tables": [
+            {"name": f.name, "used": f.used, "capacity": f.capacity, "fill": f.share}
+            for f in ctx.fills()
+        ],
+        "kernel_memory": datapath.memory(),
         "protected": [
             {"prefix": str(prefix), "why": why} for prefix, why in state.protection.why.items()
         ],

@@ -1,0 +1,75 @@
+"""What a body may weigh, and reading the large ones."""
+
+from fastapi import Request, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from xdpctl_api import problems
+
+_MOST = 65_536
+_OWN_LIMIT = ("/v1/rules/bulk", "/v1/sets/")  # read their bodies themselves, to bulk_max_bytes
+
+
+class TooLarge(Exception):
+    """The body went over its limit, in bytes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+
+async def read_all(request: Request, most: int) -> bytes:
+    """The whole body; TooLarge as soon as it is known to be."""
+    if int(request.headers.get("content-length", "0")) > most:
+        raise TooLarge(most)
+    pieces, size = [], 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > most:
+            raise TooLarge(most)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+async def too_large(_: Request, error: Exception) -> Response:
+    """413, for the body of a set."""
+    assert isinstance(error, TooLarge)
+    detail = f"more than {error.limit} bytes (bulk_max_bytes); nothing was applied"
+    fix = "send it gzipped, aggregate it, or raise bulk_max_bytes"
+    return problems.problem(413, "too-large", detail, fix=fix)
+
+
+class BodyLimit:
+    """413 for a body over the limit, of stated length or chunked, before any route runs."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(_OWN_LIMIT):
+            await self.app(scope, receive, send)
+            return
+        stated = dict(scope["headers"]).get(b"content-length", b"0")
+        messages = [] if int(stated) > _MOST else await _read(receive)
+        if messages:
+            replay = iter(messages)
+
+            async def replayed() -> Message:
+                return next(replay, None) or await receive()
+
+            await self.app(scope, replayed, send)
+            return
+        detail = f"more than {_MOST} bytes for one object"
+        answer = problems.problem(413, "too-large", detail, fix="POST lists to /v1/rules/bulk")
+        await answer(scope, receive, send)
+
+
+async def _read(receive: Receive) -> list[Message]:
+    """The whole body's messages; none if it is over the limit."""
+    messages: list[Message] = []
+    size = 0
+    while not messages or messages[-1].get("more_body"):
+        messages.append(await receive())
+        size += len(messages[-1].get("body", b""))
+        if size > _MOST:
+            return []
+    return messages

@@ -1,0 +1,73 @@
+"""What is known of an address: where it is, and which rules and sets cover it."""
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+
+from xdpctl.covering import Listed, covering
+from xdpctl.draft import Draft
+from xdpctl.model import Action, Mode
+from xdpctl.prefix import parse_address
+from xdpctl_api.auth import Viewer
+from xdpctl_api.context import Context, context
+
+router = APIRouter(prefix="/v1/lookup", tags=["explain"])
+
+
+class EntryOut(BaseModel):
+    """One entry that covers the address; one of `rule`, `set` and `protected` says whose."""
+
+    prefix: str
+    action: Action
+    mode: Mode
+    rule: str | None
+    set: str | None
+    protected: str | None = Field(description="Why it is protected")
+
+
+class LookupOut(BaseModel):
+    """`covering` is in the order in which a packet from it would meet the entries."""
+
+    address: str
+    country: str | None
+    asn: int | None
+    as_name: str | None
+    network: str | None = Field(description="The database's own prefix that answered")
+    database: str | None
+    covering: list[EntryOut]
+
+
+@router.get("/{address}")
+async def look_up(
+    address: str, who: Viewer, ctx: Annotated[Context, Depends(context)]
+) -> LookupOut:
+    """Country, AS number and name if a database is there, and everything that covers it."""
+    source = parse_address(address, "address")
+    draft = Draft(ctx.controller.state, ctx.controller.clock.read())
+    found = [_out(entry) for entry in covering(draft, source)]
+    database = ctx.geo()
+    place = await asyncio.to_thread(database.lookup, source) if database else None
+    where: dict[str, Any] = dict.fromkeys(("country", "asn", "as_name", "network"))
+    if place:
+        where = {
+            "country": place.country or None,
+            "asn": place.asn or None,
+            "as_name": place.as_name or None,
+            "network": place.network or None,
+        }
+    description = database.description if database else None
+    text = str(source).split("/")[0]
+    return LookupOut(address=text, **where, database=description, covering=found)
+
+
+def _out(entry: Listed) -> EntryOut:
+    return EntryOut(
+        prefix=str(entry.prefix),
+        action=entry.action,
+        mode=entry.mode,
+        rule=entry.rule.id if entry.rule else None,
+        set=entry.set.name if entry.set else None,
+        protected=entry.protected or None,
+    )

@@ -1,0 +1,176 @@
+"""The shapes of sets, and their way from and to the model."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from xdpctl.model import Action, Mode
+from xdpctl.sets.model import FeedSource, Options, SourceSet
+from xdpctl_api.context import Context
+from xdpctl_api.schemas import Duration, Strict, seconds, timestamp
+
+
+class FeedIn(Strict):
+    """Where entries come from again and again: one of `url` and `file`."""
+
+    url: str = Field(default="", examples=["https://www.spamhaus.org/drop/drop_v4.json"])
+    file: str = Field(default="", description="A name inside feeds.directory")
+    refresh: Duration = "1h"
+    format: str = "auto"
+    column: str = Field(default="", description="Of CSV, or the field of JSON objects")
+
+    def source(self) -> FeedSource:
+        return FeedSource(
+            url=self.url,
+            file=self.file,
+            refresh=seconds(self.refresh, "feed.refresh") or 0.0,
+            format=self.format,
+            column=self.column,
+        )
+
+
+class Choices(Strict):
+    """What a set does, and what is done to its list first."""
+
+    action: Action = Action.DROP
+    mode: Mode = Mode.ENFORCE
+    reason: str = ""
+    allow_private: bool = Field(
+        default=False, description="Keep private and special-purpose prefixes (RFC 6890)"
+    )
+    aggregate: bool = Field(
+        default=False, description="Merge exactly: no address gains or loses a verdict"
+    )
+    widen_ipv4: int = Field(default=0, description="Widen longer prefixes to this length; lossy")
+    widen_ipv6: int = 0
+    force: bool = Field(default=False, description="Also if the list shrinks by more than half")
+    dry_run: bool = False
+
+    @property
+    def options(self) -> Options:
+        return Options(self.allow_private, self.aggregate, self.widen_ipv4, self.widen_ipv6)
+
+
+class SetIn(Choices):
+    """A set in one JSON document: either its prefixes, or its feed."""
+
+    prefixes: list[str] | None = None
+    feed: FeedIn | None = None
+
+
+class ListQuery(Choices):
+    """The same for a list that is the body."""
+
+    format: str = "auto"
+    column: str = ""
+
+
+class SetChange(Strict):
+    """What may change while the entries stay; what is left out stays."""
+
+    mode: Mode = Mode.ENFORCE
+    reason: str = ""
+    refresh: Duration | None = None
+
+
+class FeedOut(BaseModel):
+    """A feed, and how the last looks at it went."""
+
+    url: str
+    file: str
+    refresh: float
+    format: str
+    column: str
+    checked_at: datetime | None
+    next_at: datetime
+    failures: int
+    error: str
+
+
+class SetOut(BaseModel):
+    """A set with its counters; `applied` leaves out what lies in protected prefixes."""
+
+    name: str
+    action: Action
+    mode: Mode
+    origin: str
+    reason: str
+    slot: int
+    entries: dict[str, int]
+    applied: dict[str, int]
+    created_at: datetime
+    changed_at: datetime
+    feed: FeedOut | None
+    options: dict[str, Any]
+    report: dict[str, int] = Field(description="What its last change did")
+    packets: int
+    bytes: int
+    etag: str
+
+
+class SetAnswer(SetOut):
+    """A set that was just put; it is in the kernel when this is read."""
+
+    created: bool
+    changed: bool
+    dry_run: bool
+    rejects: list[dict[str, Any]]
+
+
+class TopOut(BaseModel):
+    """What hit a set while it was watched; packets are samples times `every`."""
+
+    seconds: float
+    every: int
+    samples: int
+    entries: list[dict[str, Any]]
+    sources: list[dict[str, Any]]
+
+
+def set_out(ctx: Context, held: SourceSet) -> dict[str, Any]:
+    """A SetOut's fields."""
+    state = ctx.controller.state
+    (hits,) = ctx.controller.datapath.hits([held.slot])
+    entries = state.entries.get(held.name, {})
+    applied = state.applied(held.name) if held.name in state.sets else entries
+    return {
+        "name": held.name,
+        "action": held.action,
+        "mode": held.mode,
+        "origin": held.origin,
+        "reason": held.reason,
+        "slot": held.slot,
+        "entries": {f"ipv{number}": len(keys) for number, keys in entries.items()},
+        "applied": {f"ipv{number}": len(keys) for number, keys in applied.items()},
+        "created_at": timestamp(held.created_at),
+        "changed_at": timestamp(held.changed_at),
+        "feed": feed_out(ctx, held),
+        "options": {
+            "allow_private": held.options.allow_private,
+            "aggregate": held.options.aggregate,
+            "widen_ipv4": held.options.widen_ipv4,
+            "widen_ipv6": held.options.widen_ipv6,
+        },
+        "report": dict(held.report),
+        "packets": hits.packets,
+        "bytes": hits.bytes,
+        "etag": held.etag,
+    }
+
+
+def feed_out(ctx: Context, held: SourceSet) -> FeedOut | None:
+    if held.feed is None:
+        return None
+    tried = ctx.refresher.attempt(held)
+    return FeedOut(
+        url=held.feed.url,
+        file=held.feed.file,
+        refresh=held.feed.refresh,
+        format=held.feed.format,
+        column=held.feed.column,
+        checked_at=timestamp(tried.checked_at) if tried.checked_at else None,
+        next_at=timestamp(tried.next_at),
+        failures=tried.failures,
+        error=tried.error,
+    )

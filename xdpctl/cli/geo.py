@@ -1,0 +1,101 @@
+"""Commands about places: sets of countries and networks, and where an address is."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xdpctl.cli import options, show
+from xdpctl.cli.sets import ActionOption, DryRun, Force, Monitor, Name, put_list
+from xdpctl.errors import ConfigError
+from xdpctl.model import Action
+
+app = typer.Typer()
+_PAGE = 20_000
+
+
+@app.command()
+def geo(
+    context: typer.Context,
+    name: Name,
+    country: Annotated[
+        list[str] | None, typer.Option("--country", help="ISO 3166 code; several times.")
+    ] = None,
+    asn: Annotated[
+        list[str] | None, typer.Option("--asn", help="AS number; several times.")
+    ] = None,
+    inverted: Annotated[
+        bool, typer.Option("--except", help="All known networks but these.")
+    ] = False,
+    database: Annotated[
+        list[Path] | None,
+        typer.Option("--database", help="MMDB or libloc file, else what is installed."),
+    ] = None,
+    action: ActionOption = Action.DROP,
+    monitor: Monitor = False,
+    reason: options.Reason = "",
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: options.Json = False,
+) -> None:
+    """Make a set of countries or networks, from a database on this machine."""
+    # numpy and the databases' readers, which no other command should wait for
+    from xdpctl import geo
+    from xdpctl.table.family import FAMILIES
+
+    if not country and not asn:
+        raise ConfigError("which ones? Give --country US, --asn AS64500, or several of them")
+    opened = geo.open_databases(database) if database else geo.open_installed()
+    keys = opened.networks(
+        countries=frozenset(map(geo.parse_country, country or ())),
+        asns=frozenset(map(geo.parse_asn, asn or ())),
+        inverted=inverted,
+    )
+    lines = (
+        f"{prefix}\n"
+        for number, family in FAMILIES.items()
+        for first in range(0, len(keys[number]), _PAGE)
+        for prefix in family.prefixes(keys[number][first : first + _PAGE])
+    )
+    wanted = " ".join([*(country or ()), *(asn or ())]).upper()
+    choices = {
+        "action": action.value,
+        "mode": "monitor" if monitor else "enforce",
+        "reason": reason or f"{'all but ' if inverted else ''}{wanted}, {opened.description}",
+        "format": "plain",
+        "allow_private": action is Action.ACCEPT,
+        "force": force,
+        "dry_run": dry_run,
+    }
+    put_list(context, name, "".join(lines).encode(), choices, as_json)
+
+
+@app.command()
+def lookup(
+    context: typer.Context,
+    address: Annotated[str, typer.Argument(help="IPv4 or IPv6 address")],
+    as_json: options.Json = False,
+) -> None:
+    """Where an address is, and which rules and sets cover it."""
+    found = options.client(context).call("GET", f"/v1/lookup/{address}")
+    if as_json:
+        return show.emit(found)
+    asn = f"AS{found['asn']} {found['as_name'] or ''}".rstrip() if found["asn"] else "-"
+    lines = {"address": found["address"]}
+    if found["database"]:
+        lines |= {"country": found["country"] or "-", "network": found["network"] or "-", "AS": asn}
+    else:
+        lines["country"] = "no database: set geo_databases, or install libloc-database"
+    show.fields(lines)
+    for entry in found["covering"]:
+        whose = (
+            f"rule {entry['rule']}"
+            if entry["rule"]
+            else f"set {entry['set']}"
+            if entry["set"]
+            else f"protected: {entry['protected']}"
+        )
+        act = "" if entry["protected"] else f"{show.coloured(entry['action'])}, {entry['mode']}, "
+        show.out.print(f"  {entry['prefix']:<20} {act}{whose}")
+    if not found["covering"]:
+        show.out.print("  nothing listed covers it")

@@ -1,0 +1,50 @@
+"""From the bytes of a document to the prefixes it lists."""
+
+from xdpctl.errors import RuleError
+from xdpctl.feeds.content import detect, text_of, unpacked
+from xdpctl.feeds.feed import Feed, FeedFormat, Gathering
+from xdpctl.feeds.objects import read_json, read_ndjson
+from xdpctl.feeds.plain import read_plain
+from xdpctl.feeds.rows import read_csv, read_dshield
+
+LIMIT = 64 << 20  # bytes: some four million addresses
+
+
+def read(
+    data: bytes,
+    format: FeedFormat = FeedFormat.AUTO,
+    column: str | None = None,
+    limit: int = LIMIT,
+    *,
+    max_entries: int | None = None,
+) -> Feed:
+    """What `data` lists, gzipped or not; RuleError if it is no list as a whole.
+
+    `column` is the name of a CSV column, its number from 1, or the field of JSON objects.
+    """
+    text = text_of(unpacked(data, limit))
+    if format is FeedFormat.AUTO:
+        format = detect(text, column)
+    into = Gathering(max_entries)
+    match format:
+        case FeedFormat.CSV:
+            read_csv(text, column, into)
+        case FeedFormat.JSON:
+            read_json(text, column, into)
+        case FeedFormat.NDJSON:
+            read_ndjson(text, column, into)
+        case FeedFormat.DSHIELD:
+            read_dshield(text, into)
+        case _:
+            read_plain(text, into)
+    if into.failed and not _is_utf8(text):
+        raise RuleError("the document is not UTF-8 text", "", "convert it to UTF-8")
+    return into.feed()
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
