@@ -10,6 +10,7 @@ XdpctlError
 ├── StaleError         412   the rule changed since it was read
 ├── AccessError        401   no token, a wrong one, or an expired one
 │   └── RoleError      403   a good token whose role may not do this
+├── FetchError         502   no list to be had from a URL or a file
 ├── StoreError         503   the rule could not be made durable; the kernel was not touched
 ├── DatapathError      503   the kernel said no
 │   ├── CapacityError  507   a table is full; nothing was applied
@@ -62,6 +63,10 @@ class AccessError(XdpctlError):
 
 class RoleError(AccessError):
     """A good token whose role may not do this."""
+
+
+class FetchError(XdpctlError):
+    """There is no list to be had from this URL or file now; says why in one line."""
 
 
 class StoreError(XdpctlError):

@@ -1,56 +1,21 @@
 """Fetches a list from a URL an operator chose and a stranger answers; trusts neither."""
 
 import ssl
-import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import responses
-from ipaddress import IPv4Address, IPv6Network, ip_address
-from socket import AF_INET6, SOCK_STREAM, getaddrinfo, inet_aton, inet_pton
-from threading import Thread
-from typing import Any
 
 import httpcore
 import httpx
 
 from xdpctl import __version__
-from xdpctl.errors import ConfigError, RuleError, XdpctlError
+from xdpctl.dial import Dialer, Policy, Resolve, in_words, kind_of, literal, resolve
+from xdpctl.errors import FetchError, RuleError
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _LONGEST_VALIDATOR = 1000  # characters; it is kept, and sent again with every request
-_NAT64 = IPv6Network("64:ff9b::/96")
-_KINDS = "unspecified loopback link_local multicast reserved site_local private".split()
-
-Resolve = Callable[[str, int], list[str]]
-
-
-class FetchError(XdpctlError):
-    """There is no list to be had from this URL now; says why in one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What a fetch may cost and where it may go."""
-
-    max_bytes: int = 32 << 20  # on the wire and unpacked alike
-    timeout_seconds: float = 10.0  # for a name, a connection, and each piece of the answer
-    deadline_seconds: float = 60.0  # for all of it, redirects included
-    max_redirects: int = 5
-    allow_private: bool = False  # any address at all, loopback included
-    allow_http: bool = False
-    ca_file: str = ""  # instead of the system's store
-    proxy: str = ""  # resolves the host itself, so that only literal addresses are checked
-
-    def __post_init__(self) -> None:
-        try:
-            proxy = httpx.URL(self.proxy)
-        except (httpx.InvalidURL, ValueError):
-            proxy = httpx.URL()
-        if self.proxy and (proxy.scheme != "http" or not proxy.host):
-            raise ConfigError("proxy: write http://host:port, no other kind is supported")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +41,6 @@ def check_url(url: str, policy: Policy) -> None:
     _parse(url, policy)
 
 
-def resolve(host: str, port: int) -> list[str]:
-    """Every address of a host, in the order the system prefers."""
-    found = getaddrinfo(host, port, type=SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
 def fetch(
     url: str,
     validators: Validators,
@@ -91,7 +50,7 @@ def fetch(
     network: httpcore.NetworkBackend | None = None,
 ) -> Fetched:
     """The answer to a GET, redirects followed; `network` dials what `resolve` found, if allowed."""
-    dialer = _Dialer(policy, resolve, network or httpcore.SyncBackend())
+    dialer = Dialer(policy, resolve, network or httpcore.SyncBackend())
     target, via = url, ""
     with _pool(policy, dialer) as pool:
         for _ in range(policy.max_redirects + 1):
@@ -115,7 +74,7 @@ def _parse(url: str, policy: Policy) -> httpx.URL:
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, ValueError) as error:
-        raise RuleError(f"not a URL: {_line(error)}", "url", fix) from None
+        raise RuleError(f"not a URL: {in_words(error)}", "url", fix) from None
     scheme, host, port = parsed.scheme, parsed.raw_host.decode("ascii"), parsed.port
     if scheme not in ("https", "http"):
         what = f"{scheme[:20]}: is not fetched, only https and http" if scheme else "not a URL"
@@ -131,28 +90,10 @@ def _parse(url: str, policy: Policy) -> httpx.URL:
         raise RuleError("the URL names no host that can exist", "url", fix)
     if port is not None and not 0 < port < 65536:
         raise RuleError(f"there is no port {port}", "url", "write one from 1 to 65535")
-    address = None if policy.allow_private else _literal(host)
-    if address and (kind := _kind(address)):
+    address = None if policy.allow_private else literal(host)
+    if address and (kind := kind_of(address)):
         raise RuleError(f"{host} is a {kind} address", "url", "name a public host")
     return parsed
-
-
-def _literal(text: str) -> bytes | None:
-    """An address in any spelling a resolver takes (127.1, 0x7f000001); None for a name."""
-    try:
-        return inet_pton(AF_INET6, text) if ":" in text else inet_aton(text)
-    except OSError:
-        return None
-
-
-def _kind(address: bytes) -> str:
-    """What kind of address it is, or the IPv4 one it carries; empty for a public one."""
-    ip = ip_address(address)
-    if ip.version == 6:
-        inner = IPv4Address(address[12:]) if ip in _NAT64 else None
-        ip = ip.ipv4_mapped or ip.sixtofour or inner or ip
-    kinds = [kind for kind in _KINDS if getattr(ip, f"is_{kind}", False)]
-    return kinds[0].replace("_", "-") if kinds else "" if ip.is_global else "shared"
 
 
 def _place(url: httpx.URL) -> str:
@@ -161,18 +102,7 @@ def _place(url: httpx.URL) -> str:
     return f"{url.scheme}://{url.netloc.decode('ascii')}{path.decode('ascii')}"[:200]
 
 
-def _line(error: Exception) -> str:
-    """What went wrong, in words of the layer that knows."""
-    inner = error.args[0] if error.args else None  # where httpcore puts what it translates
-    cause = inner if isinstance(inner, Exception) else error
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"its certificate is not accepted: {cause.verify_message}"
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
-    return " ".join(str(error).split())[:200]
-
-
-def _pool(policy: Policy, dialer: "_Dialer") -> httpcore.ConnectionPool:
+def _pool(policy: Policy, dialer: Dialer) -> httpcore.ConnectionPool:
     proxy = None
     if policy.proxy:
         split = httpx.Proxy(policy.proxy)
@@ -180,7 +110,7 @@ def _pool(policy: Policy, dialer: "_Dialer") -> httpcore.ConnectionPool:
     try:
         context = ssl.create_default_context(cafile=policy.ca_file or None)
     except OSError as error:
-        raise FetchError(f"ca_file {policy.ca_file}: {_line(error)}") from error
+        raise FetchError(f"ca_file {policy.ca_file}: {in_words(error)}") from error
     if not policy.ca_file and not any(ssl.get_default_verify_paths()[:2]):
         context = httpx.create_ssl_context(trust_env=False)  # no system store: certifi's
     return httpcore.ConnectionPool(ssl_context=context, proxy=proxy, network_backend=dialer)
@@ -188,7 +118,7 @@ def _pool(policy: Policy, dialer: "_Dialer") -> httpcore.ConnectionPool:
 
 @contextmanager
 def _get(
-    pool: httpcore.ConnectionPool, url: httpx.URL, known: Validators, dialer: "_Dialer"
+    pool: httpcore.ConnectionPool, url: httpx.URL, known: Validators, dialer: Dialer
 ) -> Iterator[httpcore.Response]:
     """One request; whatever breaks the transfer inside the block is a FetchError."""
     fields = {
@@ -210,9 +140,9 @@ def _get(
         seconds = dialer.policy.timeout_seconds
         raise FetchError(f"{url.host} did not answer within {seconds:g} s") from error
     except httpcore.ProxyError as error:
-        raise FetchError(f"the proxy refused: {_line(error)}") from error
+        raise FetchError(f"the proxy refused: {in_words(error)}") from error
     except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-        raise FetchError(f"{url.host}: {_line(error)}") from error
+        raise FetchError(f"{url.host}: {in_words(error)}") from error
 
 
 def _answer(
@@ -224,7 +154,7 @@ def _answer(
         try:
             return url.join(headers["location"])
         except (httpx.InvalidURL, ValueError) as error:
-            raise FetchError(f"redirected to what is not a URL: {_line(error)}") from None
+            raise FetchError(f"redirected to what is not a URL: {in_words(error)}") from None
     unchanged = status == 304 and known != Validators()
     if status != 200 and not unchanged:
         raise FetchError(f"the server answered {status} {responses.get(status, '')}".rstrip())
@@ -274,82 +204,3 @@ def _unpacked(pieces: Iterable[bytes], most: int) -> Iterator[bytes]:
         yield plain
     if not gzip.eof:
         raise FetchError("the gzip is cut short")
-
-
-class _Dialer(httpcore.NetworkBackend):
-    """Connects to addresses it has checked itself, and lets no step outlive the deadline."""
-
-    def __init__(self, policy: Policy, resolve: Resolve, network: httpcore.NetworkBackend) -> None:
-        self.policy, self._resolve, self._network = policy, resolve, network
-        self._end = time.monotonic() + policy.deadline_seconds
-
-    def left(self) -> float:
-        """Seconds the next step may take."""
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise FetchError(f"not finished after {self.policy.deadline_seconds:g} s")
-        return min(left, self.policy.timeout_seconds)
-
-    def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> httpcore.NetworkStream:
-        why = "no address"
-        for address in self._addresses(host, port):
-            try:
-                return _Stream(self._network.connect_tcp(address, port, self.left()), self)
-            except httpcore.TimeoutException:
-                why = f"{address} does not answer"
-            except httpcore.NetworkError as error:
-                why = f"{address}: {_line(error)}"
-        raise FetchError(f"{host} port {port}: {why}")
-
-    def _addresses(self, host: str, port: int) -> list[str]:
-        """All there are, or none if one of them is forbidden."""
-        found: Future[list[str]] = Future()
-        Thread(target=self._ask, args=(found, host, port), name="resolve", daemon=True).start()
-        try:
-            addresses = found.result(self.left())
-        except TimeoutError:
-            raise FetchError(f"{host}: no answer from DNS") from None
-        except (OSError, UnicodeError) as error:
-            raise FetchError(f"{host} does not resolve: {_line(error)}") from error
-        if self.policy.allow_private or self.policy.proxy:
-            return addresses
-        for address in addresses:
-            packed = _literal(address)
-            if kind := _kind(packed) if packed else "malformed":
-                raise FetchError(f"{host} is at {address}, a {kind} address, and not allowed")
-        return addresses
-
-    def _ask(self, found: Future[list[str]], host: str, port: int) -> None:
-        try:
-            found.set_result(self._resolve(host, port))
-        except Exception as error:
-            found.set_exception(error)
-
-
-class _Stream(httpcore.NetworkStream):
-    """A connection whose every step is bounded by the dialer, whatever httpcore asks for."""
-
-    def __init__(self, inner: httpcore.NetworkStream, dialer: _Dialer) -> None:
-        self._inner, self._dialer = inner, dialer
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, self._dialer.left())
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, self._dialer.left())
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: Any = None
-    ) -> httpcore.NetworkStream:
-        try:
-            inner = self._inner.start_tls(ssl_context, server_hostname, self._dialer.left())
-        except FetchError:
-            self.close()  # httpcore closes only what it has been given
-            raise
-        return _Stream(inner, self._dialer)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)

@@ -5,12 +5,10 @@ netlink outlive it. A restart adopts the pins if their shape is exactly ours and
 program atomically.
 """
 
-import grp
 import logging
 import os
 import secrets
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -245,10 +243,3 @@ def take_down(pins: Pins) -> list[str]:
             path.rmdir() if path.is_dir() else path.unlink()
         pins.root.rmdir()
     return names
-
-
-def group_id(name: str) -> int:
-    """The group that may open the pins; root's own where there is none of that name."""
-    with suppress(KeyError):
-        return grp.getgrnam(name).gr_gid
-    return 0

@@ -6,18 +6,16 @@ before and after ever meets another one in between; tests/unit/test_plan.py walk
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
-
 from xdpctl.errors import CapacityError
 from xdpctl.prefix import Prefix
-from xdpctl.table.family import FAMILIES, Keys, difference
+from xdpctl.table.family import Keys
 from xdpctl.wire import Action, Mode, Slot, SlotNumber
-from xdpctl.writes import Lead, Leads, Word, Write, Zero
+from xdpctl.writes import Lead, Word, Write, Zero
 
 _FREE = Slot(Action.NONE).pack()
 
@@ -244,41 +242,3 @@ class _Planner:
             self.freed.append(number)
         self.entries[prefix] = None
         self.writes.append(Lead(prefix, number, SlotNumber.NONE))
-
-
-def relist(image: Image, slot: int, wanted: Listing | None) -> Plan:
-    """The writes that make one set what it should be, or take it away.
-
-    A new set appears at once, when all of it is in place, and one that goes is gone at once. A
-    changed one is changed by what is different, and one that does something else does it at once.
-    """
-    held = image.listing(slot)
-    value = wanted.value if wanted else _FREE
-    old, new = (listing.keys if listing else {} for listing in (held, wanted))
-    came = {f: difference(keys, old.get(f, keys[:0])) for f, keys in new.items()}
-    gone = {f: difference(keys, new.get(f, keys[:0])) for f, keys in old.items()}
-    word: list[Write] = [] if held and held.value == value else [Word(slot, value)]
-    coming: list[Write] = list(_leads(came, 0, slot))
-    leaving: list[Write] = list(_leads(gone, slot, 0))
-    changes: list[Write]
-    if not held:
-        changes = [Word(slot, _FREE), Zero(slot), *coming, *word]
-    elif not wanted:
-        changes = word + leaving
-    else:
-        changes = leaving + word + coming if word else coming + leaving
-    return Plan(
-        writes=tuple(changes),
-        slots={slot: value},
-        sets={slot: wanted.keys if wanted else None},
-        removals=sum(map(len, gone.values())),
-    )
-
-
-def _leads(keys: Mapping[int, Keys], old: int, new: int) -> Iterator[Leads]:
-    """By length: the longest first if they come, the shortest first if they go."""
-    for number, family_keys in keys.items():
-        lengths = FAMILIES[number].lengths(family_keys)
-        present = np.unique(lengths).tolist()
-        for length in reversed(present) if new else present:
-            yield Leads(number, family_keys[lengths == length], old, new)

@@ -16,11 +16,12 @@ from xdpctl.datapath import Datapath
 from xdpctl.draft import Draft
 from xdpctl.errors import DatapathError, StoreError, XdpctlError
 from xdpctl.model import Rule
-from xdpctl.plan import Listing, Plan, Target, differences, relist, transition
+from xdpctl.plan import Listing, Plan, Target, differences, transition
 from xdpctl.policy import Protection
 from xdpctl.prefix import Prefix
 from xdpctl.readback import read
 from xdpctl.records import ENTRIES, RULES, SETS, TOKENS, decode, decode_set, source_of
+from xdpctl.relist import relist
 from xdpctl.sets.model import Entries, decode_entries
 from xdpctl.state import State
 from xdpctl.store import Change, Cursor, Reset, Store, Synced

@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 
 from xdpctl import links
+from xdpctl.bpffs import group_id
 from xdpctl.config import Settings
 from xdpctl.errors import AttachError, ConfigError, XdpctlError
-from xdpctl.loader import Loader, compile_filter, group_id
+from xdpctl.loader import Loader, compile_filter
 from xdpctl.locks import hold
 from xdpctl.pins import Pins
 from xdpctl.sockets import local_listener
@@ -174,9 +175,8 @@ def _check(settings: Settings) -> None:
             raise ConfigError(f"{name!r} is no interface name")
 
 
-def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
-    """Attach, serve, and keep both up until SIGTERM or SIGINT; leaves the filter attached."""
-    _check(settings)
+def _prepare(settings: Settings) -> tuple[int, int]:
+    """The state directory; the groups that may open the pins and the socket."""
     user, group = identity(settings)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     os.chown(settings.state_dir, user, group)
@@ -188,13 +188,16 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
             "nobody. packaging/sysusers.d makes both.",
             settings.group,
         )
+    return group, access
+
+
+def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
+    """Attach, serve, and keep both up until SIGTERM or SIGINT; leaves the filter attached."""
+    _check(settings)
+    group, access = _prepare(settings)
     pins = Pins(settings.pin_dir)
     held = [hold(settings.state_dir / "loader.lock", "loader")]
-    loader = Loader(
-        pins,
-        compile_filter(settings.capacities),
-        group,
-    )
+    loader = Loader(pins, compile_filter(settings.capacities), group)
     held.append(hold(pins.ports_dir, "loader"))
     for name in settings.interfaces:
         loader.add_port(name)

@@ -8,7 +8,6 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from xdpctl import errors
-from xdpctl.fetch import FetchError
 
 STATUS: dict[type[Exception], tuple[int, str]] = {
     errors.ConflictError: (409, "conflict"),
@@ -22,7 +21,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     errors.StoreError: (503, "store"),
     errors.CapacityError: (507, "capacity"),
     errors.DatapathError: (503, "datapath"),
-    FetchError: (502, "feed"),
+    errors.FetchError: (502, "feed"),
     errors.ConfigError: (400, "bad-request"),
     errors.XdpctlError: (500, "internal"),
 }

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from msgspec import structs
 from pydantic import BaseModel, Field
 
 from xdpctl.model import Action, Mode
@@ -44,12 +45,21 @@ class Choices(Strict):
     )
     widen_ipv4: int = Field(default=0, description="Widen longer prefixes to this length; lossy")
     widen_ipv6: int = 0
+    at_most: int = Field(
+        default=0, ge=0, description="Merge to so many entries of each family; lossy"
+    )
     force: bool = Field(default=False, description="Also if the list shrinks by more than half")
     dry_run: bool = False
 
     @property
     def options(self) -> Options:
-        return Options(self.allow_private, self.aggregate, self.widen_ipv4, self.widen_ipv6)
+        return Options(
+            allow_private=self.allow_private,
+            aggregate=self.aggregate,
+            widen_ipv4=self.widen_ipv4,
+            widen_ipv6=self.widen_ipv6,
+            at_most=self.at_most,
+        )
 
 
 class SetIn(Choices):
@@ -146,12 +156,7 @@ def set_out(ctx: Context, held: SourceSet) -> dict[str, Any]:
         "created_at": timestamp(held.created_at),
         "changed_at": timestamp(held.changed_at),
         "feed": feed_out(ctx, held),
-        "options": {
-            "allow_private": held.options.allow_private,
-            "aggregate": held.options.aggregate,
-            "widen_ipv4": held.options.widen_ipv4,
-            "widen_ipv6": held.options.widen_ipv6,
-        },
+        "options": structs.asdict(held.options),
         "report": dict(held.report),
         "packets": hits.packets,
         "bytes": hits.bytes,

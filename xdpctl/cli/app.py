@@ -66,5 +66,7 @@ def _fail(error: XdpctlError, code: int) -> None:
     if "--json" in sys.argv and isinstance(error, Refused):
         print(json.dumps(error.problem), file=sys.stderr)
     else:
-        show.err.print(f"[red]xdpctl:[/red] {escape(str(error))}", soft_wrap=True)
+        fix = getattr(error, "fix", "")
+        text = f"{error}\n  fix: {fix}" if fix else str(error)
+        show.err.print(f"[red]xdpctl:[/red] {escape(text)}", soft_wrap=True)
     sys.exit(code)

@@ -6,31 +6,33 @@ from typing import Annotated
 import typer
 
 from xdpctl.cli import options, show
-from xdpctl.cli.sets import ActionOption, DryRun, Force, Monitor, Name, put_list
+from xdpctl.cli.sets import ActionOption, DryRun, Force, Monitor, Name, choose, put_list
 from xdpctl.errors import ConfigError
 from xdpctl.model import Action
 
 app = typer.Typer()
 _PAGE = 20_000
+Countries = Annotated[
+    list[str] | None, typer.Option("--country", help="ISO 3166 code; may be given several times.")
+]
+Asns = Annotated[
+    list[str] | None, typer.Option("--asn", help="AS number; may be given several times.")
+]
+Except = Annotated[bool, typer.Option("--except", help="All known networks but these.")]
+Databases = Annotated[
+    list[Path] | None,
+    typer.Option("--database", help="MMDB or libloc file, else what is installed."),
+]
 
 
 @app.command()
 def geo(
     context: typer.Context,
     name: Name,
-    country: Annotated[
-        list[str] | None, typer.Option("--country", help="ISO 3166 code; several times.")
-    ] = None,
-    asn: Annotated[
-        list[str] | None, typer.Option("--asn", help="AS number; several times.")
-    ] = None,
-    inverted: Annotated[
-        bool, typer.Option("--except", help="All known networks but these.")
-    ] = False,
-    database: Annotated[
-        list[Path] | None,
-        typer.Option("--database", help="MMDB or libloc file, else what is installed."),
-    ] = None,
+    country: Countries = None,
+    asn: Asns = None,
+    inverted: Except = False,
+    database: Databases = None,
     action: ActionOption = Action.DROP,
     monitor: Monitor = False,
     reason: options.Reason = "",
@@ -39,16 +41,28 @@ def geo(
     as_json: options.Json = False,
 ) -> None:
     """Make a set of countries or networks, from a database on this machine."""
+    if not country and not asn:
+        raise ConfigError("which ones? Give --country US, --asn AS64500, or several of them")
+    lines, description = _networks(country or [], asn or [], inverted, database)
+    wanted = " ".join([*(country or ()), *(asn or ())]).upper()
+    reason = reason or f"{'all but ' if inverted else ''}{wanted}, {description}"
+    choices = choose(action, monitor, reason, force, dry_run)
+    choices |= {"format": "plain", "allow_private": action is Action.ACCEPT}
+    put_list(context, name, lines, choices, as_json)
+
+
+def _networks(
+    countries: list[str], asns: list[str], inverted: bool, databases: list[Path] | None
+) -> tuple[bytes, str]:
+    """Their prefixes, one a line, and which database says so."""
     # numpy and the databases' readers, which no other command should wait for
     from xdpctl import geo
     from xdpctl.table.family import FAMILIES
 
-    if not country and not asn:
-        raise ConfigError("which ones? Give --country US, --asn AS64500, or several of them")
-    opened = geo.open_databases(database) if database else geo.open_installed()
+    opened = geo.open_databases(databases) if databases else geo.open_installed()
     keys = opened.networks(
-        countries=frozenset(map(geo.parse_country, country or ())),
-        asns=frozenset(map(geo.parse_asn, asn or ())),
+        countries=frozenset(map(geo.parse_country, countries)),
+        asns=frozenset(map(geo.parse_asn, asns)),
         inverted=inverted,
     )
     lines = (
@@ -57,17 +71,7 @@ def geo(
         for first in range(0, len(keys[number]), _PAGE)
         for prefix in family.prefixes(keys[number][first : first + _PAGE])
     )
-    wanted = " ".join([*(country or ()), *(asn or ())]).upper()
-    choices = {
-        "action": action.value,
-        "mode": "monitor" if monitor else "enforce",
-        "reason": reason or f"{'all but ' if inverted else ''}{wanted}, {opened.description}",
-        "format": "plain",
-        "allow_private": action is Action.ACCEPT,
-        "force": force,
-        "dry_run": dry_run,
-    }
-    put_list(context, name, "".join(lines).encode(), choices, as_json)
+    return "".join(lines).encode(), opened.description
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """Commands about sets: named lists of prefixes with one action."""
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,24 +43,29 @@ WidenIpv4 = Annotated[
     int, typer.Option("--widen-ipv4", help="Lossy: widen longer prefixes to this length.")
 ]
 WidenIpv6 = Annotated[int, typer.Option("--widen-ipv6", help="The same for IPv6.")]
+AtMost = Annotated[
+    int, typer.Option("--at-most", help="Lossy: merge to so many entries of each family.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Also if it shrinks by more than half.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and count, change nothing.")]
+ListFile = Annotated[
+    Path | None, typer.Argument(help="The list; - is standard input.", allow_dash=True)
+]
+FeedUrl = Annotated[str | None, typer.Option("--url", help="Fetch it from here, again and again.")]
+FeedFile = Annotated[
+    str | None, typer.Option("--local", help="Read it from feeds.directory, again and again.")
+]
+Refresh = Annotated[str, typer.Option("--refresh", help="How often, of --url and --local.")]
 
 
 @set_app.command("put")
 def put(
     context: typer.Context,
     name: Name,
-    file: Annotated[
-        Path | None, typer.Argument(help="The list; - is standard input.", allow_dash=True)
-    ] = None,
-    url: Annotated[str | None, typer.Option("--url", help="Fetch it from here, again.")] = None,
-    local: Annotated[
-        str | None, typer.Option("--local", help="Read it from feeds.directory, again.")
-    ] = None,
-    refresh: Annotated[
-        str, typer.Option("--refresh", help="How often, of --url or --local.")
-    ] = "1h",
+    file: ListFile = None,
+    url: FeedUrl = None,
+    local: FeedFile = None,
+    refresh: Refresh = "1h",
     action: ActionOption = Action.DROP,
     monitor: Monitor = False,
     reason: options.Reason = "",
@@ -69,6 +75,7 @@ def put(
     aggregate: Aggregate = False,
     widen_ipv4: WidenIpv4 = 0,
     widen_ipv6: WidenIpv6 = 0,
+    at_most: AtMost = 0,
     force: Force = False,
     dry_run: DryRun = False,
     as_json: options.Json = False,
@@ -76,32 +83,33 @@ def put(
     """Make a set, or give the one of that name another list, without a gap."""
     if sum(given is not None for given in (file, url, local)) != 1:
         raise typer.BadParameter("give one of FILE, --url and --local")
-    choices = {
-        "action": action.value,
-        "mode": "monitor" if monitor else "enforce",
-        "reason": reason,
+    choices = choose(action, monitor, reason, force, dry_run) | {
         "allow_private": allow_private,
         "aggregate": aggregate,
         "widen_ipv4": widen_ipv4,
         "widen_ipv6": widen_ipv6,
-        "force": force,
-        "dry_run": dry_run,
+        "at_most": at_most,
     }
+    kind = {"format": format.value, "column": column}
     if file is not None:
-        data = typer.get_binary_stream("stdin").read() if str(file) == "-" else _read(file)
-        put_list(
-            context, name, data, {**choices, "format": format.value, "column": column}, as_json
-        )
-        return
-    feed = {"url": url or "", "file": local or "", "refresh": refresh}
-    feed |= {"format": format.value, "column": column}
+        return put_list(context, name, _read(file), choices | kind, as_json)
+    feed = {"url": url or "", "file": local or "", "refresh": refresh, **kind}
     found = options.client(context).call("PUT", f"/v1/sets/{name}", json={**choices, "feed": feed})
     show.emit(found) if as_json else _told(found)
 
 
+def choose(
+    action: Action, monitor: bool, reason: str, force: bool, dry_run: bool
+) -> dict[str, Any]:
+    """What every set is put with, as the API names it."""
+    mode = "monitor" if monitor else "enforce"
+    named = {"action": action.value, "mode": mode, "reason": reason}
+    return {**named, "force": force, "dry_run": dry_run}
+
+
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError as error:
         raise typer.BadParameter(f"{path}: {error.strerror}") from None
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from msgspec import structs
 
 from xdpctl.config import FeedSettings
+from xdpctl.dial import Policy
 from xdpctl.durations import parse_duration
-from xdpctl.errors import RuleError
+from xdpctl.errors import FetchError, RuleError
 from xdpctl.feeds import Feed, FeedFormat, read
-from xdpctl.fetch import FetchError, Policy, Validators, check_url, fetch
+from xdpctl.fetch import Validators, check_url, fetch
 from xdpctl.sets.model import FeedSource, SourceSet, check_refresh
 
 

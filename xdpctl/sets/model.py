@@ -34,13 +34,15 @@ class FeedSource(msgspec.Struct, frozen=True, omit_defaults=True):
 class Options(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is done to a list before it becomes the set.
 
-    `widen_ipv4` and `widen_ipv6` are the length that longer prefixes are widened to, 0 for none.
+    `widen_ipv4` and `widen_ipv6` are the length that longer prefixes are widened to, `at_most` the
+    number of entries of each family that are to remain; 0 for none.
     """
 
     allow_private: bool = False
     aggregate: bool = False
     widen_ipv4: int = 0
     widen_ipv6: int = 0
+    at_most: int = 0
 
 
 DEFAULT = Options()

@@ -16,7 +16,7 @@ from xdpctl.wire import BUCKET_CELLS, CELL_KEY_BITS, CELL_VALUE_BITS
 Words = NDArray[np.uint64]
 Places = NDArray[np.int64]  # flat numbers of cells, -1 for none
 VALUE_MASK = np.uint64((1 << CELL_VALUE_BITS) - 1)
-_VALUE_BITS = np.uint64(CELL_VALUE_BITS)
+VALUE_BITS = np.uint64(CELL_VALUE_BITS)
 KEY_MASK = np.uint64((1 << CELL_KEY_BITS) - 1)
 _CHUNK = 1 << 15
 _LOAD = 4  # a bucket's cells in use on average, above which the table grows
@@ -113,24 +113,25 @@ class Cells:
         places = np.full(len(keys), -1, np.int64)
         for start in range(0, len(keys), _CHUNK):
             part = slice(start, start + _CHUNK)
-            self._find(keys[part], first[part], places[part])
+            self.look(keys[part], first[part], places[part])
             missing = np.flatnonzero(places[part] < 0)
             found = places[part][missing]
-            self._find(keys[part][missing], second[part][missing], found)
+            self.look(keys[part][missing], second[part][missing], found)
             places[part][missing] = found
         return places
 
-    def _find(self, keys: Words, hashes: Words, places: Places) -> None:
+    def look(self, keys: Words, hashes: Words, places: Places) -> None:
+        """Fill in the places of those that are in the bucket of that hash."""
         buckets = self.buckets(hashes)
         rows = self.rows[buckets]
-        equal = (rows >> _VALUE_BITS == keys[:, None]) & (rows & VALUE_MASK != 0)
+        equal = (rows >> VALUE_BITS == keys[:, None]) & (rows & VALUE_MASK != 0)
         column = equal.argmax(axis=1)
         hit = equal[np.arange(len(keys)), column]
         places[hit] = (buckets * BUCKET_CELLS + column)[hit]
 
     def insert(self, keys: Words, values: Words, first: Words, second: Words) -> Places:
         """The cells that new keys were put into; each key has a free one, or CapacityError."""
-        words = keys << _VALUE_BITS | values
+        words = keys << VALUE_BITS | values
         places = np.full(len(keys), -1, np.int64)
         for hashes in (first, second):
             left = np.flatnonzero(places < 0)
@@ -162,8 +163,8 @@ class Cells:
         rows = self.rows[buckets]
         free = rows & VALUE_MASK == 0
         # two keys with the same cell key (a hash of IPv6) may not share a bucket
-        same = (rows >> _VALUE_BITS == (words >> _VALUE_BITS)[:, None]) & ~free
-        ordered = words[:-1] >> _VALUE_BITS == words[1:] >> _VALUE_BITS
+        same = (rows >> VALUE_BITS == (words >> VALUE_BITS)[:, None]) & ~free
+        ordered = words[:-1] >> VALUE_BITS == words[1:] >> VALUE_BITS
         twins = np.concatenate(([False], ordered & ~starts[1:]))
         fits = (rank < free.sum(axis=1)) & ~same.any(axis=1) & ~twins
         columns = np.argsort(~free, axis=1, kind="stable")
@@ -197,7 +198,7 @@ class Cells:
     ) -> int | None:
         key = word >> CELL_VALUE_BITS
         for bucket in buckets:
-            if np.any(self.rows[bucket] >> _VALUE_BITS == key):
+            if np.any(self.rows[bucket] >> VALUE_BITS == key):
                 continue
             for place in range(bucket * BUCKET_CELLS, (bucket + 1) * BUCKET_CELLS):
                 if place not in taken and self._copy(place, self.rows[other(place)]):
@@ -207,8 +208,8 @@ class Cells:
     def _copy(self, place: int, row: Words) -> bool:
         """Whether what is in a cell could be put into another bucket as well."""
         free = np.flatnonzero(row & VALUE_MASK == 0)
-        key = self.flat[place] >> _VALUE_BITS
-        if not len(free) or np.any(row[row & VALUE_MASK != 0] >> _VALUE_BITS == key):
+        key = self.flat[place] >> VALUE_BITS
+        if not len(free) or np.any(row[row & VALUE_MASK != 0] >> VALUE_BITS == key):
             return False
         row[free[0]] = self.flat[place]
         return True

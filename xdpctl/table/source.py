@@ -7,9 +7,10 @@ import numpy as np
 
 from xdpctl.prefix import Prefix
 from xdpctl.table.family import FAMILIES, Keys
-from xdpctl.table.filters import SIZES
+from xdpctl.table.ipv4 import Table4
+from xdpctl.table.ipv6 import Table6
 from xdpctl.table.nodes import Nodes, Slots
-from xdpctl.table.table import Numbers, Table, Table4, Table6
+from xdpctl.table.table import Numbers, Table
 
 MAPS = {  # the maps of each family, by what they are to its table
     4: {"front": "front4", "near": "near4", "cells": "cells4"},
@@ -22,7 +23,6 @@ MAPS = {  # the maps of each family, by what they are to its table
     },
 }
 _TABLES: dict[int, type[Table]] = {4: Table4, 6: Table6}
-__all__ = ["FAMILIES", "MAPS", "SIZES", "SourceTable"]
 
 
 class SourceTable:

@@ -8,15 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.errors import CapacityError
-from xdpctl.table.cells import KEY_MASK, VALUE_MASK, Cells, Places, Words
-from xdpctl.table.family import V4, V6, Family, Keys, raw6, words6
-from xdpctl.table.filters import SIZES, Filters, Filters4, Filters6
+from xdpctl.table.cells import VALUE_BITS, VALUE_MASK, Cells, Places, Words
+from xdpctl.table.family import Family, Keys
+from xdpctl.table.filters import SIZES, Filters
 from xdpctl.table.nodes import Nodes
-from xdpctl.wire import CELL_VALUE_BITS, ENTRY6
 
 Numbers = NDArray[np.uint32]
 _STEP = 1 << 11  # buckets looked at in one step
-_VALUE_BITS = np.uint64(CELL_VALUE_BITS)
 
 
 class Hashed(NamedTuple):
@@ -128,7 +126,7 @@ class Table(ABC):
         left = places < 0
         if not left.any():
             return
-        words = (hashed.keys << _VALUE_BITS | held)[left]
+        words = (hashed.keys << VALUE_BITS | held)[left]
         pairs = self.cells.buckets(np.stack((hashed.first[left], hashed.second[left]), axis=1))
         refused = self.cells.squeeze(words.tolist(), pairs, self._other)
         if refused:
@@ -201,130 +199,3 @@ def _changed(nodes: Nodes, values: Numbers, old: Numbers, new: Numbers) -> Numbe
     results = [nodes.changed(*kind) for kind in kinds.tolist()]
     out[listed] = np.array(results, np.uint32)[which.reshape(-1)]
     return out
-
-
-class Table4(Table):
-    """Cells hold address, length and value: all there is to know."""
-
-    family = V4
-
-    def __init__(self, memory: Mapping[str, Any], *rest: Any) -> None:
-        super().__init__(memory, *rest)
-        self.filters = self._filters(memory)
-
-    def _filters(self, memory: Mapping[str, Any]) -> Filters:
-        return Filters4(memory["front"], memory["near"])
-
-    def hashed(self, keys: Keys) -> Hashed:
-        return Hashed(keys, keys * self._seeds[0], keys * self._seeds[1])
-
-    def _single_hashes(self, keys: Keys) -> Words:
-        return np.asarray(keys * self._seeds[1])
-
-    def find(self, keys: Keys) -> Places:
-        return self.cells.find(*self.hashed(keys))
-
-    def values_at(self, places: Places) -> Numbers:
-        return (self.cells.flat[places] & VALUE_MASK).astype(np.uint32)
-
-    def keys_at(self, places: Places) -> Keys:
-        return self.cells.flat[places] >> _VALUE_BITS
-
-    def _set(self, places: Places, values: Numbers) -> None:
-        words = self.cells.flat[places]
-        self.cells.flat[places] = words & ~VALUE_MASK | values.astype(np.uint64)
-
-    def _enter(self, keys: Keys, values: Numbers) -> Words:
-        return values.astype(np.uint64)
-
-    def _leave(self, places: Places) -> None:
-        """Nothing else knows of them."""
-
-
-class Table6(Table):
-    """Cells hold a hash and the number of an entry, which has address, length and value.
-
-    Entry 0 is never used. An entry that is given up is not used again before a grace period.
-    """
-
-    family = V6
-
-    def __init__(self, memory: Mapping[str, Any], *rest: Any) -> None:
-        super().__init__(memory, *rest)
-        self.filters = self._filters(memory)
-        self._entries = np.frombuffer(memory["entries"], ENTRY6)
-        self._given_up: list[NDArray[np.int64]] = []
-        self.adopt()
-
-    def adopt(self) -> None:
-        super().adopt()
-        held = np.zeros(len(self._entries), np.bool_)
-        held[0] = True
-        numbers = self._numbers(self.cells.held())
-        held[numbers[numbers < len(held)]] = True
-        self._free, self._given_up = np.flatnonzero(~held), []
-
-    def _filters(self, memory: Mapping[str, Any]) -> Filters:
-        return Filters6(memory["front"], memory["near"], memory["single"])
-
-    def _numbers(self, places: Places) -> NDArray[np.int64]:
-        """The entries' numbers of cells."""
-        return (self.cells.flat[places] & VALUE_MASK).astype(np.int64)
-
-    def hashed(self, keys: Keys) -> Hashed:
-        hashes = self._hash(keys)
-        return Hashed(hashes & KEY_MASK, hashes * self._seeds[2], hashes)
-
-    def _hash(self, keys: Keys) -> Words:
-        """hash6() of bpf/cells.h."""
-        high, low = words6(keys)
-        x = (high ^ self.family.lengths(keys).astype(np.uint64)) * self._seeds[0]
-        x = ((x ^ x >> np.uint64(32)) + low) * self._seeds[1]
-        return np.asarray(x ^ x >> np.uint64(29))
-
-    def _single_hashes(self, keys: Keys) -> Words:
-        return np.asarray(self._hash(keys) * self._seeds[2])
-
-    def find(self, keys: Keys) -> Places:
-        hashed = self.hashed(keys)
-        places = self.cells.find(*hashed)
-        self._settle(keys, hashed, places)
-        return places
-
-    def _settle(self, keys: Keys, hashed: Hashed, places: Places) -> None:
-        """A cell found by its hash may be another prefix's; ours may be in the second bucket."""
-        found = np.flatnonzero(places >= 0)
-        wrong = found[self.keys_at(places[found]) != keys[found]]
-        for at in wrong.tolist():
-            one = slice(at, at + 1)
-            elsewhere = np.full(1, -1, np.int64)
-            self.cells._find(hashed.keys[one], hashed.second[one], elsewhere)
-            same = elsewhere[0] >= 0 and self.keys_at(elsewhere)[0] == keys[at]
-            places[at] = elsewhere[0] if same else -1
-
-    def values_at(self, places: Places) -> Numbers:
-        return self._entries["value"][self._numbers(places)]
-
-    def keys_at(self, places: Places) -> Keys:
-        entries = self._entries[self._numbers(places)]
-        return self.family.pack6(entries["address"], entries["length"])
-
-    def _set(self, places: Places, values: Numbers) -> None:
-        self._entries["value"][self._numbers(places)] = values
-
-    def _enter(self, keys: Keys, values: Numbers) -> Words:
-        if len(self._free) < len(keys):
-            self._grace()
-            self._free = np.concatenate((self._free, *self._given_up))
-            self._given_up = []
-        if len(self._free) < len(keys):
-            raise CapacityError(f"no room for {len(keys)} more IPv6 entries beside {self.used}")
-        numbers, self._free = self._free[: len(keys)], self._free[len(keys) :]
-        raw = raw6(keys)
-        self._entries["address"][numbers] = raw[:, :16]
-        self._entries["length"][numbers] = raw[:, 16]
-        self._entries["value"][numbers] = values
-        return numbers.astype(np.uint64)
-
-    def _leave(self, places: Places) -> None:
-        self._given_up.append(self._numbers(places))

@@ -1,0 +1,157 @@
+"""Connections for fetches: only to addresses that were checked, and never past the deadline."""
+
+import ssl
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Network, ip_address
+from socket import AF_INET6, SOCK_STREAM, getaddrinfo, inet_aton, inet_pton
+from threading import Thread
+from typing import Any
+
+import httpcore
+import httpx
+
+from xdpctl.errors import ConfigError, FetchError
+
+_NAT64 = IPv6Network("64:ff9b::/96")
+_KINDS = "unspecified loopback link_local multicast reserved site_local private".split()
+
+Resolve = Callable[[str, int], list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a fetch may cost and where it may go."""
+
+    max_bytes: int = 32 << 20  # on the wire and unpacked alike
+    timeout_seconds: float = 10.0  # for a name, a connection, and each piece of the answer
+    deadline_seconds: float = 60.0  # for all of it, redirects included
+    max_redirects: int = 5
+    allow_private: bool = False  # any address at all, loopback included
+    allow_http: bool = False
+    ca_file: str = ""  # instead of the system's store
+    proxy: str = ""  # resolves the host itself, so that only literal addresses are checked
+
+    def __post_init__(self) -> None:
+        try:
+            proxy = httpx.URL(self.proxy)
+        except (httpx.InvalidURL, ValueError):
+            proxy = httpx.URL()
+        if self.proxy and (proxy.scheme != "http" or not proxy.host):
+            raise ConfigError("proxy: write http://host:port, no other kind is supported")
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """Every address of a host, in the order the system prefers."""
+    found = getaddrinfo(host, port, type=SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def literal(text: str) -> bytes | None:
+    """An address in any spelling a resolver takes (127.1, 0x7f000001); None for a name."""
+    try:
+        return inet_pton(AF_INET6, text) if ":" in text else inet_aton(text)
+    except OSError:
+        return None
+
+
+def kind_of(address: bytes) -> str:
+    """What kind of address it is, or the IPv4 one it carries; empty for a public one."""
+    ip = ip_address(address)
+    if ip.version == 6:
+        inner = IPv4Address(address[12:]) if ip in _NAT64 else None
+        ip = ip.ipv4_mapped or ip.sixtofour or inner or ip
+    kinds = [kind for kind in _KINDS if getattr(ip, f"is_{kind}", False)]
+    return kinds[0].replace("_", "-") if kinds else "" if ip.is_global else "shared"
+
+
+def in_words(error: Exception) -> str:
+    """What went wrong, in words of the layer that knows."""
+    inner = error.args[0] if error.args else None  # where httpcore puts what it translates
+    cause = inner if isinstance(inner, Exception) else error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted: {cause.verify_message}"
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return " ".join(str(error).split())[:200]
+
+
+class Dialer(httpcore.NetworkBackend):
+    """Connects to addresses it has checked itself, and lets no step outlive the deadline."""
+
+    def __init__(self, policy: Policy, resolve: Resolve, network: httpcore.NetworkBackend) -> None:
+        self.policy, self._resolve, self._network = policy, resolve, network
+        self._end = time.monotonic() + policy.deadline_seconds
+
+    def left(self) -> float:
+        """Seconds the next step may take."""
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise FetchError(f"not finished after {self.policy.deadline_seconds:g} s")
+        return min(left, self.policy.timeout_seconds)
+
+    def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> httpcore.NetworkStream:
+        why = "no address"
+        for address in self._addresses(host, port):
+            try:
+                return _Stream(self._network.connect_tcp(address, port, self.left()), self)
+            except httpcore.TimeoutException:
+                why = f"{address} does not answer"
+            except httpcore.NetworkError as error:
+                why = f"{address}: {in_words(error)}"
+        raise FetchError(f"{host} port {port}: {why}")
+
+    def _addresses(self, host: str, port: int) -> list[str]:
+        """All there are, or none if one of them is forbidden."""
+        found: Future[list[str]] = Future()
+        Thread(target=self._ask, args=(found, host, port), name="resolve", daemon=True).start()
+        try:
+            addresses = found.result(self.left())
+        except TimeoutError:
+            raise FetchError(f"{host}: no answer from DNS") from None
+        except (OSError, UnicodeError) as error:
+            raise FetchError(f"{host} does not resolve: {in_words(error)}") from error
+        if self.policy.allow_private or self.policy.proxy:
+            return addresses
+        for address in addresses:
+            packed = literal(address)
+            if kind := kind_of(packed) if packed else "malformed":
+                raise FetchError(f"{host} is at {address}, a {kind} address, and not allowed")
+        return addresses
+
+    def _ask(self, found: Future[list[str]], host: str, port: int) -> None:
+        try:
+            found.set_result(self._resolve(host, port))
+        except Exception as error:
+            found.set_exception(error)
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection whose every step is bounded by the dialer, whatever httpcore asks for."""
+
+    def __init__(self, inner: httpcore.NetworkStream, dialer: Dialer) -> None:
+        self._inner, self._dialer = inner, dialer
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, self._dialer.left())
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._inner.write(buffer, self._dialer.left())
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: Any = None
+    ) -> httpcore.NetworkStream:
+        try:
+            inner = self._inner.start_tls(ssl_context, server_hostname, self._dialer.left())
+        except FetchError:
+            self.close()  # httpcore closes only what it has been given
+            raise
+        return _Stream(inner, self._dialer)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
