@@ -83,7 +83,7 @@ struct address6 {
 /* Both words and the length, mixed; the control plane computes the same. */
 static __always_inline u64 hash6(const u64 *seeds, struct address6 *address, u32 length)
 {
-	u64 x = (address->high ^ length) * seeds[0];
+	u64 x = address->high * seeds[0] + length * seeds[2];
 
 	x = ((x ^ x >> 32) + address->low) * seeds[1];
 	return x ^ x >> 29;

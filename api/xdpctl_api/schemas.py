@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat
 
 from xdpctl.asks import Ask
 from xdpctl.clock import Now
@@ -14,7 +14,7 @@ from xdpctl.prefix import parse_prefix
 from xdpctl.tokens import Role
 
 Duration = Annotated[
-    float | str,
+    StrictFloat | str,  # true is no second
     Field(description="Seconds, or text such as 15m, 1h30m", examples=["15m", 900]),
 ]
 
@@ -148,7 +148,7 @@ class TokenOut(BaseModel):
 
 
 class BypassIn(Strict):
-    on: bool
+    on: StrictBool
 
 
 class BypassOut(BaseModel):

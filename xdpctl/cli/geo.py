@@ -1,5 +1,6 @@
 """Commands about places: sets of countries and networks, and where an address is."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from xdpctl.cli import options, show
 from xdpctl.cli.sets import ActionOption, DryRun, Force, Monitor, Name, choose, put_list
 from xdpctl.errors import ConfigError
 from xdpctl.model import Action
+from xdpctl.prefix import Prefix
 
 app = typer.Typer()
 _PAGE = 20_000
@@ -57,6 +59,7 @@ def _networks(
     """Their prefixes, one a line, and which database says so."""
     # numpy and the databases' readers, which no other command should wait for
     from xdpctl import geo
+    from xdpctl.sets.screen import WIDEST
     from xdpctl.table.family import FAMILIES
 
     opened = geo.open_databases(databases) if databases else geo.open_installed()
@@ -69,9 +72,20 @@ def _networks(
         f"{prefix}\n"
         for number, family in FAMILIES.items()
         for first in range(0, len(keys[number]), _PAGE)
-        for prefix in family.prefixes(keys[number][first : first + _PAGE])
+        for found in family.prefixes(keys[number][first : first + _PAGE])
+        for prefix in _pieces(found, WIDEST[number])
     )
     return "".join(lines).encode(), opened.description
+
+
+def _pieces(prefix: Prefix, widest: int) -> Iterator[Prefix]:
+    """Parts that a list may drop: a country's neighbouring /8s are one /7 in the database."""
+    bits = len(prefix.address) * 8
+    first = int.from_bytes(prefix.address, "big")
+    length = max(prefix.length, widest)
+    for number in range(1 << (length - prefix.length)):
+        address = first + (number << (bits - length))
+        yield Prefix(address.to_bytes(bits // 8, "big"), length)
 
 
 @app.command()

@@ -1,12 +1,11 @@
 """The options that commands share."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from xdpctl import config
+from xdpctl import config, model
 from xdpctl.cli.client import Client
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
@@ -29,12 +28,8 @@ PinDir = Annotated[Path | None, typer.Option("--pin-dir", help="Where the maps a
 Source = Annotated[str, typer.Argument(help="Address or prefix: 203.0.113.7, 2001:db8::/32")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit log.")]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="May be given several times.")]
+Mode = Annotated[model.Mode, typer.Argument(help="enforce or monitor")]
 Ttl = Annotated[str | None, typer.Option("--ttl", help="How long: 90, 15m, 1h30m. None: for good.")]
-
-
-class ModeName(StrEnum):
-    ENFORCE = "enforce"
-    MONITOR = "monitor"
 
 
 def client(context: typer.Context) -> Client:

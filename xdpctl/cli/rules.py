@@ -132,6 +132,20 @@ def show_rule(
 
 
 @app.command()
+def mode(
+    context: typer.Context,
+    source: options.Source,
+    mode: options.Mode,
+    as_json: options.Json = False,
+) -> None:
+    """Let the rule on exactly this source decide, or only count."""
+    rule = options.client(context).call("PATCH", _path(source), json={"mode": mode.value})
+    if as_json:
+        return show.emit(rule)
+    show.out.print(f"{rule['action']} {rule['match']['source']}: {rule['mode']}")
+
+
+@app.command()
 def confirm(context: typer.Context, source: options.Source, as_json: options.Json = False) -> None:
     """Let a provisional rule (--confirm-within) stand."""
     rule = options.client(context).call("POST", _path(source) + "/confirm")
@@ -162,7 +176,8 @@ def explain(
     said = options.client(context).call("GET", "/v1/explain", params=query)
     if as_json:
         return show.emit(said)
-    show.out.print(f"{source}: {show.coloured(said['verdict'])}, because: {said['reason']}")
+    why = "" if said["rule"] or said["set"] else f", {said['reason'].replace('_', ' ')}"
+    show.out.print(f"{source}: {show.coloured(said['verdict'])}{why}")
     if said["rule"]:
         show.rule_details(said["rule"])
     if said["set"]:

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from xdpctl.cli import options, show
 from xdpctl.model import Action
@@ -137,15 +136,15 @@ def _told(found: dict[str, Any]) -> None:
     notes = {
         "rejected": "lines rejected",
         "duplicates": "duplicates",
-        "too_wide": "left out: too wide for a list (wider than /8, IPv6 /16)",
-        "private": "left out: private or special-purpose (--allow-private keeps them)",
-        "protected": "not applied: inside protected prefixes",
+        "too_wide": "left out, too wide for a list (wider than /8, IPv6 /16)",
+        "private": "left out, private or special-purpose (--allow-private keeps them)",
+        "protected": "not applied, inside protected prefixes",
         "saved": "entries saved by merging",
-        "extra_addresses": "addresses more than the list named",
+        "extra_addresses": "addresses that the list did not name",
     }
     for key, text in notes.items():
         if report.get(key):
-            show.err.print(f"[yellow]note:[/yellow] {report[key]:,} {text}")
+            show.err.print(f"[yellow]note:[/yellow] {text}: {report[key]:,}")
     for reject in found["rejects"][:5]:
         line = f"line {reject['line']}: {reject['error']}. {reject['fix']}"
         show.err.print(f"  {escape(line)}", soft_wrap=True)
@@ -157,22 +156,17 @@ def list_sets(context: typer.Context, as_json: options.Json = False) -> None:
     sets = options.client(context).call("GET", "/v1/sets")["sets"]
     if as_json:
         return show.emit(sets)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("set", "action", "mode", "IPv4", "IPv6", "packets", "bytes", "feed"):
-        table.add_column(
-            column, justify="left" if column in ("set", "action", "mode", "feed") else "right"
-        )
-    for held in sets:
-        feed = held["feed"]
-        state = "-" if feed is None else f"failing: {feed['error']}" if feed["error"] else "good"
-        numbers = (held["packets"], held["bytes"])
-        table.add_row(
-            *(held["name"], show.coloured(held["action"]), held["mode"]),
-            *(f"{held['entries'][family]:,}" for family in ("ipv4", "ipv6")),
-            *map(show.si, numbers),
-            escape(state),
-        )
-    show.out.print(table if sets else "no sets")
+    columns = ("set", "action", "mode", ">IPv4", ">IPv6", ">packets", ">bytes", "feed")
+    if not show.table(columns, map(_row, sets)):
+        show.out.print("no sets")
+
+
+def _row(held: dict[str, Any]) -> tuple[str, ...]:
+    feed = held["feed"]
+    state = "-" if feed is None else f"failing: {feed['error']}" if feed["error"] else "good"
+    counts = (f"{held['entries'][family]:,}" for family in ("ipv4", "ipv6"))
+    hits = (show.si(held["packets"]), show.si(held["bytes"]))
+    return held["name"], held["action"], held["mode"], *counts, *hits, state
 
 
 @set_app.command("show")
@@ -210,7 +204,7 @@ def entries(context: typer.Context, name: Name) -> None:
 def mode(
     context: typer.Context,
     name: Name,
-    mode: Annotated[options.ModeName, typer.Argument(help="enforce or monitor")],
+    mode: options.Mode,
     as_json: options.Json = False,
 ) -> None:
     """Let it decide, or only count: at once for all its entries."""

@@ -55,7 +55,7 @@ def find(draft: Draft, name: str) -> SourceSet:
     """The set of that name, or NotFoundError."""
     held = draft.set_named(name)
     if held is None:
-        raise NotFoundError(f"there is no set {name!r}; see GET /v1/sets")
+        raise NotFoundError(f"there is no set {name!r}")
     return held
 
 
@@ -114,7 +114,7 @@ def _refuse_shrunk(ask: SetAsk, before: int) -> None:
         f"the new list has {now:,} entries, the one that stands {before:,}; "
         "that looks like a broken feed, so the old one stays",
         "entries",
-        "give force=true if it is meant",
+        "give force (--force) if it is meant",
     )
 
 

@@ -51,7 +51,8 @@ class Table6(Table):
     def _hash(self, keys: Keys) -> Words:
         """hash6() of bpf/cells.h."""
         high, low = words6(keys)
-        x = (high ^ self.family.lengths(keys).astype(np.uint64)) * self._seeds[0]
+        lengths = self.family.lengths(keys).astype(np.uint64)
+        x = high * self._seeds[0] + lengths * self._seeds[2]
         x = ((x ^ x >> np.uint64(32)) + low) * self._seeds[1]
         return np.asarray(x ^ x >> np.uint64(29))
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
+from pydantic import Field
 from starlette.responses import Response
 
 from xdpctl import rules
@@ -20,7 +21,7 @@ from xdpctl_api.auth import Operator
 from xdpctl_api.bodies import TooLarge
 from xdpctl_api.context import Context, context
 from xdpctl_api.problems import problem
-from xdpctl_api.schemas import ImportOut, seconds
+from xdpctl_api.schemas import ImportOut, Strict, seconds
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
 _CHUNK = 10_000
@@ -44,6 +45,21 @@ async def _lines(request: Request, most: int) -> AsyncIterator[list[bytes]]:
             yield lines[:_CHUNK]
             lines = lines[_CHUNK:]
     yield [*lines, rest] if rest else lines
+
+
+class BulkQuery(Strict):
+    """What a line leaves out."""
+
+    action: Action = Action.DROP
+    mode: Mode = Mode.ENFORCE
+    ttl: str | None = None
+    reason: str = ""
+    tag: list[str] = Field(default=[])
+    dry_run: bool = False
+
+    def defaults(self) -> Ask:
+        ttl = seconds(self.ttl, "ttl")
+        return Ask(_ANY, self.action, self.mode, ttl, None, self.reason, tuple(self.tag))
 
 
 class _Import:
@@ -76,12 +92,7 @@ async def import_rules(
     request: Request,
     who: Operator,
     ctx: Annotated[Context, Depends(context)],
-    action: Action = Action.DROP,
-    mode: Mode = Mode.ENFORCE,
-    ttl: str | None = None,
-    reason: str = "",
-    tag: Annotated[list[str], Query()] = [],  # noqa: B006 - FastAPI copies it
-    dry_run: bool = False,
+    query: Annotated[BulkQuery, Query()],
 ) -> ImportOut | Response:
     """NDJSON, CSV or one prefix a line; bad lines are reported, all others applied.
 
@@ -95,8 +106,7 @@ async def import_rules(
     most = ctx.settings.bulk_max_bytes
     if int(request.headers.get("content-length", "0")) > most:
         return _too_large(most, Imported())
-    defaults = Ask(_ANY, action, mode, seconds(ttl, "ttl"), None, reason, tuple(tag))
-    job = _Import(ctx, who, Parser(Format(kind), defaults), dry_run)
+    job = _Import(ctx, who, Parser(Format(kind), query.defaults()), query.dry_run)
     try:
         async for lines in _lines(request, most):
             await job.take(lines)
