@@ -22,7 +22,7 @@ from xdpctl.prefix import Prefix
 from xdpctl.readback import read
 from xdpctl.records import ENTRIES, RULES, SETS, TOKENS, decode, decode_set, source_of
 from xdpctl.relist import relist
-from xdpctl.sets.model import Entries, decode_entries
+from xdpctl.sets.model import NOTHING, Entries, decode_entries
 from xdpctl.state import State
 from xdpctl.store import Change, Cursor, Reset, Store, Synced
 from xdpctl.tokens import Token
@@ -182,8 +182,12 @@ class Replica:
         image = self.state.image
         differing = differences(self.state.desired(now.ns), image)
         self.apply(differing, now)
-        held = {slot: Listing(image.slots[slot], keys) for slot, keys in image.sets.items()}
-        sets = self._relist(held, self.state.listings())
+        wanted = self.state.listings()
+        held = {
+            slot: Listing(image.slots[slot], image.sets.get(slot, NOTHING))
+            for slot in {*image.sets, *wanted}
+        }
+        sets = self._relist(held, wanted)
         self.unsettled = False
         return [*map(str, differing), *[f"{sets} sets"][: bool(sets)]]
 

@@ -5,7 +5,6 @@ Runs unprivileged. Started by `xdpctl run`, or by its own unit:
 """
 
 import argparse
-import ctypes
 import gc
 import json
 import logging
@@ -13,12 +12,11 @@ import os
 import socket
 import sys
 import threading
-from contextlib import suppress
 from pathlib import Path
 
 import uvloop
 
-from xdpctl import config
+from xdpctl import config, heap
 from xdpctl.clock import Clock
 from xdpctl.config import Settings
 from xdpctl.controller import Controller
@@ -40,8 +38,6 @@ _LOOK_SECONDS = 1.0
 _SYSTEMD_FD = 3  # sd_listen_fds(3)
 # rules are many and live long: the default would walk all of them again and again
 _GC_THRESHOLDS = (50_000, 20, 100)
-# the large arrays of a set go back to the system as soon as they are done with
-_M_MMAP_THRESHOLD, _LARGE = -3, 4 << 20
 log = logging.getLogger("xdpctl.api")
 
 
@@ -124,8 +120,7 @@ def main() -> None:
     parser.add_argument("--listen-fd", type=int, help="an already listening Unix socket")
     given = vars(parser.parse_args())
     gc.set_threshold(*_GC_THRESHOLDS)
-    with suppress(AttributeError):  # of glibc alone
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
+    heap.prepare()
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     listen_fd, path = given.pop("listen_fd"), given.pop("config")
     try:

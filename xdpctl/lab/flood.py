@@ -11,12 +11,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from xdpctl import bpf, programs
 from xdpctl.compiler import Compiled, compile_source
 from xdpctl.lab.namespaces import Host
 
 _CHUNK = 32_768  # a run costs some 20 ms to set up, however short it is
 _MOST = 20_000_000  # packets one run may send
+_IPV4, _IPV6 = 0x0800, 0x86DD  # EtherTypes
+_CHECKSUM = {6: 16, 17: 6}  # where TCP and UDP have it
 
 
 @dataclass(slots=True)
@@ -53,15 +57,32 @@ def udp_frame(to_mac: str, destination: str, port: int, size: int = 18) -> bytes
 
 
 def _frame(to_mac: str, destination: str, protocol: int, transport: bytes) -> bytes:
-    total = 20 + len(transport)
-    head = struct.pack(">BBHHHBBHI", 0x45, 0, total, 0, 0, 64, protocol, 0, 0)
     mac = bytes.fromhex(to_mac.replace(":", ""))
-    link = mac + bytes.fromhex("02000000aaaa") + b"\x08\x00"
+    link = mac + bytes.fromhex("02000000aaaa")
+    if ":" in destination:
+        head = struct.pack(">HIHBB16x", _IPV6, 6 << 28, len(transport), protocol, 64)
+        return link + head + socket.inet_pton(socket.AF_INET6, destination) + transport
+    total = 20 + len(transport)
+    head = struct.pack(">HBBHHHBBHI", _IPV4, 0x45, 0, total, 0, 0, 64, protocol, 0, 0)
     return link + head + socket.inet_aton(destination) + transport
 
 
+def _is_ipv6(frame: bytes) -> bool:
+    return frame[12:14] == _IPV6.to_bytes(2)
+
+
+def _sums(frame: bytes) -> tuple[int, int, int]:
+    """Of the IPv4 header, and of the transport header with its pseudo-header; the protocol."""
+    if _is_ipv6(frame):
+        protocol, destination, transport = frame[20], frame[38:54], frame[54:]
+    else:
+        protocol, destination, transport = frame[23], frame[30:34], frame[34:]
+    pseudo = struct.pack(">HBBH", 0, 0, protocol, len(transport)) + destination
+    return _sum(frame[14:34]), _sum(pseudo) + _sum(transport), protocol
+
+
 class Generator:
-    """Floods, and walks of a program under test, over a list of IPv4 sources."""
+    """Floods, and walks of a program under test, over a list of sources."""
 
     def __init__(self, compiled: Compiled) -> None:
         self.maps = {name: bpf.create_map(name, s) for name, s in compiled.maps.items()}
@@ -72,20 +93,20 @@ class Generator:
 
         self.stop = threading.Event()
         self.flood_fd, self.walk_fd, self.bare_fd = load("flood"), load("walk"), load("bare_drop")
+        # an array's values are 8 bytes apart at the least
+        self._sources4 = np.frombuffer(self.maps["sources"].memory(), np.uint32)[::2]
+        self._sources6 = np.frombuffer(self.maps["sources6"].memory(), np.uint32)
 
     def aim(self, frame: bytes, sources: Sequence[str] | bytes, ifindex: int = 0) -> None:
-        """Set frame and sources (texts, or packed addresses one after the other)."""
+        """Set frame and sources (IPv4 texts, or packed addresses one after the other)."""
         packed = sources if isinstance(sources, bytes) else b"".join(map(socket.inet_aton, sources))
-        count = len(packed) // 4
-        keys = struct.pack(f"={count}I", *range(count))
-        self.maps["sources"].put_many(keys, packed, count)
-        transport = frame[34:]
-        pseudo = struct.pack(">4xBBH", 0, frame[23], len(transport)) + frame[30:34]
-        offset = {6: 16, 17: 6}[frame[23]]
-        value = struct.pack(
-            "=6I",
-            *(ifindex, count, _sum(frame[14:34]), _sum(pseudo) + _sum(transport), offset, 0),
-        )
+        words = np.frombuffer(packed, np.uint32)
+        family, held = (6, self._sources6) if _is_ipv6(frame) else (4, self._sources4)
+        held[: len(words)] = words
+        count = len(packed) // (16 if family == 6 else 4)
+        ip_sum, transport_sum, protocol = _sums(frame)
+        offset = _CHECKSUM[protocol]
+        value = struct.pack("=6I", ifindex, count, ip_sum, transport_sum, offset, family)
         self.maps["generators"].put(bytes(4), value)
         self.frame = frame
 

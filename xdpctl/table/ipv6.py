@@ -26,16 +26,17 @@ class Table6(Table):
         super().__init__(memory, *rest)
         self.filters = self._filters(memory)
         self._entries = np.frombuffer(memory["entries"], ENTRY6)
-        self._given_up: list[NDArray[np.int64]] = []
+        self._given_up: list[Numbers] = []
         self.adopt()
 
     def adopt(self) -> None:
+        places = self.cells.held()
+        self.cells.clear(places[self._numbers(places) >= len(self._entries)])
         super().adopt()
         held = np.zeros(len(self._entries), np.bool_)
         held[0] = True
-        numbers = self._numbers(self.cells.held())
-        held[numbers[numbers < len(held)]] = True
-        self._free, self._given_up = np.flatnonzero(~held), []
+        held[self._numbers(self.cells.held())] = True
+        self._free, self._given_up = np.flatnonzero(~held).astype(np.uint32), []
 
     def _filters(self, memory: Mapping[str, Any]) -> Filters:
         return Filters6(memory["front"], memory["near"], memory["single"])
@@ -101,4 +102,4 @@ class Table6(Table):
         return numbers.astype(np.uint64)
 
     def _leave(self, places: Places) -> None:
-        self._given_up.append(self._numbers(places))
+        self._given_up.append(self._numbers(places).astype(np.uint32))

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from xdpctl.errors import CapacityError
-from xdpctl.wire import SlotNumber, Value
+from xdpctl.wire import Limit, SlotNumber, Value
 
 Slots = tuple[int, ...]
+_LONGEST = Limit.SETS_MAX + 2  # every set, the rule and protection
 
 
 def precedence(slot: int) -> tuple[int, int]:
@@ -40,7 +41,7 @@ class Nodes:
         self._in_use = in_use
         self._grace = grace
         self._known: dict[tuple[int, int], int] = {}
-        self._free: list[int] = []
+        self._free = np.empty(0, np.uint32)
         self.adopt()
 
     @property
@@ -54,18 +55,20 @@ class Nodes:
     def adopt(self) -> None:
         """Take over the shared nodes that entries lead to; all others are free."""
         self._known = {}
-        pending = list(self._in_use())
+        pending, seen = list(self._in_use()), set[int]()
         while pending:
             value = pending.pop()
-            if value & Value.LIST:
+            if value & Value.LIST and value not in seen:
+                seen.add(value)  # what somebody else wrote may lead in a circle
                 index = value & ~Value.LIST
                 slot, rest = self._node(index)
-                if index >= self._first and (slot, rest) not in self._known:
-                    self._known[slot, rest] = index
+                if self._first <= index < len(self._words):
+                    self._known.setdefault((slot, rest), index)
                 pending.append(rest)
-        taken = set(self._known.values())
-        whole = range(len(self._words) - 1, self._first - 1, -1)
-        self._free = [index for index in whole if index not in taken]
+        free = np.ones(len(self._words), np.bool_)
+        free[: self._first] = False
+        free[list(self._known.values())] = False
+        self._free = np.flatnonzero(free).astype(np.uint32)
 
     def _node(self, index: int) -> tuple[int, int]:
         if index >= len(self._words):
@@ -76,7 +79,7 @@ class Nodes:
     def slots(self, value: int) -> Slots:
         """The slots that a value leads to, in the order in which a packet meets them."""
         found: list[int] = []
-        while value & Value.LIST and len(found) < len(self._words):
+        while value & Value.LIST and len(found) < _LONGEST:
             slot, value = self._node(value & ~Value.LIST)
             found.append(slot)
         return (*found, value) if value else tuple(found)
@@ -107,12 +110,13 @@ class Nodes:
         return Value.LIST | index
 
     def _allocate(self) -> int:
-        if not self._free:
+        if not len(self._free):
             self.adopt()
-            if not self._free:
+            if not len(self._free):
                 raise CapacityError(
                     f"sets overlap in more than {self.capacity} different ways on the same prefix; "
                     "nothing more was applied. Merge sets that list the same prefixes."
                 )
             self._grace()
-        return self._free.pop()
+        index, self._free = int(self._free[0]), self._free[1:]
+        return index

@@ -53,8 +53,16 @@ class Table(ABC):
         return self.cells.used
 
     def adopt(self) -> None:
-        """Count anew what is used: somebody else may have written."""
-        self.cells.used = len(self.cells.held())
+        """Count anew what is used: somebody else may have written.
+
+        A prefix is in two cells if we were killed while it was moved; one of them goes.
+        """
+        places = self.cells.held()
+        keys = self.keys_at(places)
+        order = np.argsort(keys, kind="stable")
+        twice = np.flatnonzero(keys[order[1:]] == keys[order[:-1]]) + 1
+        self.cells.clear(places[order[twice]])
+        self.cells.used = len(places) - len(twice)
 
     @abstractmethod
     def hashed(self, keys: Keys) -> Hashed: ...

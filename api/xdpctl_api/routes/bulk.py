@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from xdpctl import rules
+from xdpctl import heap, rules
 from xdpctl.asks import Ask
 from xdpctl.bulk import Format, Parser
 from xdpctl.draft import Draft
@@ -112,6 +112,7 @@ async def import_rules(
             await job.take(lines)
     except TooLarge:
         return _too_large(most, job.total)
+    await asyncio.to_thread(heap.trim)
     return job.out()
 
 
