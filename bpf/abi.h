@@ -45,7 +45,7 @@ enum limit {
 	EXTENSION_DEPTH_MAX = 8,
 	EXPLANATION_SLOTS_MAX = 16,
 	SETS_MAX = 64,
-	SEARCH4_MAX = 96, /* look-ups and slots met for one packet; beyond is a fault */
+	SEARCH4_MAX = 160, /* look-ups and slots met for one packet; beyond is a fault */
 	SEARCH6_MAX = 320,
 };
 

@@ -2,27 +2,34 @@
 /*
  * Traffic for the demo, the lab tests and the benchmark; never attached to anything.
  *
- * Both programs are run by BPF_PROG_TEST_RUN on an untagged IPv4 frame without options, take
- * the next source address from a list and mend the checksums. `flood` sends the frame out of an
- * interface (live-frames mode); `walk` hands it to the program under test.
+ * Both programs are run by BPF_PROG_TEST_RUN on an untagged frame, IPv4 without options or IPv6
+ * without extension headers, take the next source address from a list and mend the checksums.
+ * `flood` sends the frame out of an interface (live-frames mode); `walk` hands it to the program
+ * under test.
  */
 #include "parse.h"
 
 #ifndef SOURCES_MAX
-#define SOURCES_MAX 524288
+#define SOURCES_MAX (1 << 20)
 #endif
+#define MMAPABLE (1U << 10)
 
 struct generator {
 	u32 ifindex;
 	u32 sources;	   /* how many of the list to use */
-	u32 ip_sum;	   /* of the header without source and checksum */
+	u32 ip_sum;	   /* IPv4: of the header without source and checksum */
 	u32 transport_sum; /* of pseudo-header, header and payload without source and port */
 	u32 transport;	   /* offset of the transport checksum, 0: leave it alone */
-	u32 pad;
+	u32 family;
+};
+
+struct source6 {
+	u32 words[4];
 };
 
 BPF_F_TABLE("array", u32, struct generator, generators, 1, 0);
-BPF_F_TABLE("array", u32, __be32, sources, SOURCES_MAX, 0);
+BPF_F_TABLE("array", u32, __be32, sources, SOURCES_MAX, MMAPABLE);
+BPF_F_TABLE("array", u32, struct source6, sources6, SOURCES_MAX, MMAPABLE);
 BPF_F_TABLE("percpu_array", u32, u64, cursors, 1, 0);
 BPF_PROG_ARRAY(tested, 1);
 
@@ -33,36 +40,75 @@ static __always_inline u16 folded(u32 sum)
 	return ~sum;
 }
 
-static __always_inline struct generator *rewrite(struct xdp_md *ctx)
+/* Source port and checksum, where `sum` is that of the source address; whether they fit. */
+static __always_inline bool mend(struct generator *generator, void *transport, void *end, u64 sum,
+				 u16 port)
+{
+	struct ports *ports = transport;
+
+	if (transport + 20 > end)
+		return false;
+	if (!generator->transport)
+		return true;
+	ports->source = port;
+	sum += generator->transport_sum + ports->source;
+	if (generator->transport == 16)
+		*(u16 *)(transport + 16) = folded(sum);
+	else
+		*(u16 *)(transport + 6) = folded(sum);
+	return true;
+}
+
+static __always_inline bool rewrite4(struct xdp_md *ctx, struct generator *generator, u32 index,
+				     u16 port)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct ipv4 *ip = data + sizeof(struct ethernet);
-	struct ports *ports = (void *)(ip + 1);
-	struct generator *generator;
-	u32 zero = 0, index, sum;
-	__be32 *source;
-	u64 *cursor;
+	__be32 *source = sources.lookup(&index);
+	u32 sum;
 
-	generator = generators.lookup(&zero);
-	cursor = cursors.lookup(&zero);
-	if (!generator || !cursor || (void *)ports + 20 > end)
-		return NULL;
-	index = generator->sources ? (*cursor)++ % generator->sources : 0;
-	source = sources.lookup(&index);
-	if (!source)
-		return NULL;
+	if (!source || (void *)(ip + 1) > end)
+		return false;
 	ip->source = *source;
 	sum = (ip->source & 0xffff) + (ip->source >> 16);
 	ip->checksum = folded(generator->ip_sum + sum);
-	if (!generator->transport)
-		return generator;
-	ports->source = *cursor;
-	sum += generator->transport_sum + ports->source;
-	if (generator->transport == 16)
-		*(u16 *)((void *)ports + 16) = folded(sum);
+	return mend(generator, ip + 1, end, sum, port);
+}
+
+static __always_inline bool rewrite6(struct xdp_md *ctx, struct generator *generator, u32 index,
+				     u16 port)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct ipv6 *ip = data + sizeof(struct ethernet);
+	struct source6 *source = sources6.lookup(&index);
+	u64 sum = 0;
+
+	if (!source || (void *)(ip + 1) > end)
+		return false;
+#pragma unroll
+	for (int word = 0; word < 4; word++) {
+		ip->source[word] = source->words[word];
+		sum += source->words[word];
+	}
+	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+	return mend(generator, ip + 1, end, sum, port);
+}
+
+static __always_inline struct generator *rewrite(struct xdp_md *ctx)
+{
+	u32 zero = 0, index;
+	struct generator *generator = generators.lookup(&zero);
+	u64 *cursor = cursors.lookup(&zero);
+	bool done;
+
+	if (!generator || !cursor)
+		return NULL;
+	index = generator->sources ? (*cursor)++ % generator->sources : 0;
+	if (generator->family == 6)
+		done = rewrite6(ctx, generator, index, *cursor);
 	else
-		*(u16 *)((void *)ports + 6) = folded(sum);
-	return generator;
+		done = rewrite4(ctx, generator, index, *cursor);
+	return done ? generator : NULL;
 }
 
 int flood(struct xdp_md *ctx)

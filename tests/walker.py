@@ -91,7 +91,7 @@ def find4(memory: Memory, number: int, length: int) -> int:
 
 
 def hash6(memory: Memory, high: int, low: int, length: int) -> int:
-    x = (high ^ length) * memory.seeds[0] & MASK
+    x = high * memory.seeds[0] + length * memory.seeds[2] & MASK
     x = ((x ^ x >> 32) + low) * memory.seeds[1] & MASK
     return x ^ x >> 29
 

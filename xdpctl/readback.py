@@ -46,15 +46,18 @@ class _Reader:
             self._source.tables[family].drop(keys)
         return [p for family, keys in self._wrong for p in FAMILIES[family].prefixes(keys)]
 
-    def _rules(self, family: int, keys: Keys, slots: list[int]) -> None:
-        for at, (prefix, slot) in enumerate(
-            zip(FAMILIES[family].prefixes(keys), slots, strict=True)
-        ):
-            if slot in self._used or slot >= len(self._source.words):
-                self._wrong.append((family, keys[at : at + 1]))
-            else:
+    def _rules(self, family: int, keys: Keys, slots: list[int]) -> Keys:
+        """Take over rules that have a slot to themselves; the keys of those."""
+        right = []
+        for prefix, slot in zip(FAMILIES[family].prefixes(keys), slots, strict=True):
+            right.append(slot not in self._used and slot < len(self._source.words))
+            if right[-1]:
                 self._used.add(slot)
                 self._entries[prefix] = slot
+        mask = np.array(right, np.bool_)
+        if not mask.all():
+            self._wrong.append((family, keys[~mask]))
+        return keys[mask]
 
     def _listed(self, family: int, keys: Keys, value: int) -> None:
         slots = self._source.nodes.slots(value)
@@ -66,7 +69,7 @@ class _Reader:
         if alone and alone[0] == SlotNumber.PROTECTED:
             self._entries.update(dict.fromkeys(FAMILIES[family].prefixes(keys), alone[0]))
         elif alone:
-            self._rules(family, keys, alone * len(keys))
+            keys = self._rules(family, keys, alone * len(keys))
         for slot in slots:
             if SlotNumber.SETS <= slot < SlotNumber.FIRST:
                 self._sets[slot][family].append(keys)

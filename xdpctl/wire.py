@@ -53,7 +53,7 @@ class Limit(IntEnum):
     EXTENSION_DEPTH_MAX = 8
     EXPLANATION_SLOTS_MAX = 16
     SETS_MAX = 64
-    SEARCH4_MAX = 96
+    SEARCH4_MAX = 160
     SEARCH6_MAX = 320
 
 

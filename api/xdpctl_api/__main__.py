@@ -94,7 +94,7 @@ def run(settings: Settings, listen_fd: int | None) -> None:
     arguments = (settings, controller, stop)
     threading.Thread(target=_watch_protection, args=arguments, daemon=True).start()
     log.info("serving on %s with %d rules", settings.listen.socket, len(controller.state.rules))
-    most = max(settings.capacity_ipv4, settings.capacity_ipv6)
+    most = settings.capacity_ipv4 + settings.capacity_ipv6
     loader = Loader(settings.feeds, Limits(settings.bulk_max_bytes, most))
     refresher = Refresher(controller, loader)
     refresher.start()

@@ -30,6 +30,7 @@ class Box:
         self.pins = Pins(self.directory / "bpf")
         self.socket = self.directory / "api.sock"
         self.log = self.directory / "log"
+        self.settings = ""  # a configuration file's text, for the next start
         self.client = Client(self.socket)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -40,6 +41,10 @@ class Box:
         paths = ("--state-dir", self.directory / "state", "--pin-dir", self.pins.directory)
         command = [sys.executable, "-m", "xdpctl", "run", *names, *map(str, paths)]
         command += ["--socket", str(self.socket), "--port", "0"]
+        if self.settings:
+            settings = self.directory / "xdpctl.toml"
+            settings.write_text(self.settings)
+            command += ["--config", str(settings)]
         with self.log.open("ab") as log:
             self._process = self.host.popen(*command, stdout=log, stderr=log)
         while time.monotonic() - began < _START_SECONDS:

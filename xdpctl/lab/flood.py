@@ -85,6 +85,7 @@ class Generator:
     """Floods, and walks of a program under test, over a list of sources."""
 
     def __init__(self, compiled: Compiled) -> None:
+        self.compiled = compiled
         self.maps = {name: bpf.create_map(name, s) for name, s in compiled.maps.items()}
         fds = {name: m.fd for name, m in self.maps.items()}
 

@@ -15,6 +15,7 @@ from xdpctl.wire import BUCKET_CELLS, CELL_KEY_BITS, CELL_VALUE_BITS
 
 Words = NDArray[np.uint64]
 Places = NDArray[np.int64]  # flat numbers of cells, -1 for none
+Hashing = Callable[[Places], tuple[Words, Words, Words]]  # key and both hashes of what is there
 VALUE_MASK = np.uint64((1 << CELL_VALUE_BITS) - 1)
 VALUE_BITS = np.uint64(CELL_VALUE_BITS)
 KEY_MASK = np.uint64((1 << CELL_KEY_BITS) - 1)
@@ -47,6 +48,7 @@ class Cells:
         self._largest = (len(self._memory) // BUCKET_CELLS).bit_length() - 2
         self._log2: NDArray[np.uint32] = control["buckets_log2"][index : index + 1]
         self._grace = grace
+        self.moves = 0  # how often something that was there went to another cell
         self._use(int(self._log2[0]))
         self.used = len(self.held())
 
@@ -55,11 +57,6 @@ class Cells:
         self.flat = self._memory[count * BUCKET_CELLS : 2 * count * BUCKET_CELLS]
         self.rows = self.flat.reshape(-1, BUCKET_CELLS)
         self._shift = np.uint64(64 - log2)
-
-    @property
-    def size(self) -> int:
-        """Cells in use or free."""
-        return len(self.flat)
 
     def fits(self, more: int) -> int | None:
         """The size (as a power of two) to move to before `more` are inserted, if any."""
@@ -79,10 +76,11 @@ class Cells:
         wanted = max(SMALLEST_LOG2, (-(-2 * self.used // _LOAD) - 1).bit_length())
         return wanted if 1 << wanted < len(self.rows) else None
 
-    def move(self, log2: int, hashed: Callable[[Places], tuple[Words, Words, Words]]) -> None:
+    def move(self, log2: int, hashed: Hashing) -> bool:
         """To the region of another size: filled, then used, then the old one is cleared.
 
-        `hashed` tells key and both hashes of what is in cells.
+        `hashed` tells key and both hashes of what is in cells. False, with nothing changed, if
+        somebody found no place there.
         """
         places = self.held()
         keys, first, second = hashed(places)
@@ -91,15 +89,28 @@ class Cells:
         self._use(log2)
         self.flat[:] = 0
         self.used = 0
-        landed = self.insert(keys, values, first, second)
-        if (landed < 0).any():  # never seen: some two full buckets; stay
-            self.flat = before
+        left = self.insert(keys, values, first, second) < 0
+        pairs = self.buckets(np.stack((first[left], second[left]), axis=1))
+        words = (keys << VALUE_BITS | values)[left].tolist()
+        if self._swap(words, pairs, self._others(hashed), lambda: None):
             self._use(int(self._log2[0]))
             self.used = used
-            return
+            return False
+        self.moves += 1
         self._log2[0] = log2
         self._grace()
         before[:] = 0
+        return True
+
+    def _others(self, hashed: Hashing) -> Callable[[int], int]:
+        """Which tells the other bucket of what is in a cell."""
+
+        def other(place: int) -> int:
+            _, *hashes = hashed(np.array([place]))
+            first, second = self.buckets(np.concatenate(hashes)).tolist()
+            return int(second if place // BUCKET_CELLS == first else first)
+
+        return other
 
     def held(self) -> Places:
         """All cells that hold something."""
@@ -114,7 +125,8 @@ class Cells:
         for start in range(0, len(keys), _CHUNK):
             part = slice(start, start + _CHUNK)
             self.look(keys[part], first[part], places[part])
-            missing = np.flatnonzero(places[part] < 0)
+            overflowed = self.rows[self.buckets(first[part]), _LAST] != 0
+            missing = np.flatnonzero((places[part] < 0) & overflowed)
             found = places[part][missing]
             self.look(keys[part][missing], second[part][missing], found)
             places[part][missing] = found
@@ -148,7 +160,7 @@ class Cells:
         self.rows[buckets, _LAST] = np.where(last == 0, _SPENT, last)
 
     def _place(self, words: Words, buckets: Places) -> Places:
-        order = np.argsort(buckets, kind="stable")
+        order = np.lexsort((words, buckets))
         places = np.full(len(words), -1, np.int64)
         for start in range(0, len(order), _CHUNK):
             chosen = order[start : start + _CHUNK]
@@ -174,11 +186,26 @@ class Cells:
         self.flat[at[fits]] = words[fits]
         return places
 
-    def squeeze(self, words: list[int], buckets: Places, other: Callable[[int], int]) -> list[int]:
+    def squeeze(
+        self,
+        words: list[int],
+        buckets: Places,
+        hashed: Hashing,
+    ) -> list[int]:
         """Put words whose two `buckets` are full in the place of neighbours that move.
 
-        `other` tells the other bucket of what is in a cell. Those that found no place are named.
+        Those that found no place are named.
         """
+        # without a grace period a packet could have looked there before and here after
+        return self._swap(words, buckets, self._others(hashed), self._grace)
+
+    def _swap(
+        self,
+        words: list[int],
+        buckets: Places,
+        other: Callable[[int], int],
+        grace: Callable[[], None],
+    ) -> list[int]:
         places: dict[int, int] = {}
         refused = []
         for at, (word, pair) in enumerate(zip(words, buckets.tolist(), strict=True)):
@@ -187,7 +214,9 @@ class Cells:
                 refused.append(at)
             else:
                 places[place] = word
-        self._grace()  # or a packet could have looked there before and here after
+        if places:
+            self.moves += 1
+            grace()
         for place, word in places.items():
             self.flat[place] = word
         self.used += len(places)
@@ -198,9 +227,11 @@ class Cells:
     ) -> int | None:
         key = word >> CELL_VALUE_BITS
         for bucket in buckets:
-            if np.any(self.rows[bucket] >> VALUE_BITS == key):
+            cells = range(bucket * BUCKET_CELLS, (bucket + 1) * BUCKET_CELLS)
+            promised = [taken[place] >> CELL_VALUE_BITS for place in cells if place in taken]
+            if key in promised or np.any(self.rows[bucket] >> VALUE_BITS == key):
                 continue
-            for place in range(bucket * BUCKET_CELLS, (bucket + 1) * BUCKET_CELLS):
+            for place in cells:
                 if place not in taken and self._copy(place, self.rows[other(place)]):
                     return place
         return None

@@ -26,7 +26,7 @@ class Table4(Table):
     def hashed(self, keys: Keys) -> Hashed:
         return Hashed(keys, keys * self._seeds[0], keys * self._seeds[1])
 
-    def _single_hashes(self, keys: Keys) -> Words:
+    def _hash_single(self, keys: Keys) -> Words:
         return np.asarray(keys * self._seeds[1])
 
     def find(self, keys: Keys) -> Places:

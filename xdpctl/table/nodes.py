@@ -67,7 +67,8 @@ class Nodes:
                 pending.append(rest)
         free = np.ones(len(self._words), np.bool_)
         free[: self._first] = False
-        free[list(self._known.values())] = False
+        taken = (value & ~Value.LIST for value in seen)
+        free[[index for index in taken if index < len(free)]] = False
         self._free = np.flatnonzero(free).astype(np.uint32)
 
     def _node(self, index: int) -> tuple[int, int]:
@@ -109,14 +110,20 @@ class Nodes:
             self._known[slot, rest] = index
         return Value.LIST | index
 
+    def reserve(self, lists: int) -> None:
+        """Collect nodes that nothing leads to any more, unless so many new lists fit anyway.
+
+        Only between changes: in the middle of one, some are made and not yet led to.
+        """
+        if len(self._free) < min(lists * _LONGEST, self.capacity):
+            self.adopt()
+            self._grace()
+
     def _allocate(self) -> int:
         if not len(self._free):
-            self.adopt()
-            if not len(self._free):
-                raise CapacityError(
-                    f"sets overlap in more than {self.capacity} different ways on the same prefix; "
-                    "nothing more was applied. Merge sets that list the same prefixes."
-                )
-            self._grace()
+            raise CapacityError(
+                f"sets overlap in more than {self.capacity} different ways on the same prefix; "
+                "nothing more was applied. Merge sets that list the same prefixes."
+            )
         index, self._free = int(self._free[0]), self._free[1:]
         return index

@@ -53,16 +53,16 @@ class Table(ABC):
         return self.cells.used
 
     def adopt(self) -> None:
-        """Count anew what is used: somebody else may have written.
+        """Take over what is there and can be found, clear the rest, and count anew.
 
-        A prefix is in two cells if we were killed while it was moved; one of them goes.
+        Somebody else may have written, or we were killed while a prefix was in two cells.
         """
         places = self.cells.held()
         keys = self.keys_at(places)
-        order = np.argsort(keys, kind="stable")
-        twice = np.flatnonzero(keys[order[1:]] == keys[order[:-1]]) + 1
-        self.cells.clear(places[order[twice]])
-        self.cells.used = len(places) - len(twice)
+        lost = self.find(keys) != places
+        self.cells.clear(places[lost])
+        self.cells.used = int(np.count_nonzero(~lost))
+        self.mark(keys[~lost])
 
     @abstractmethod
     def hashed(self, keys: Keys) -> Hashed: ...
@@ -136,23 +136,16 @@ class Table(ABC):
             return
         words = (hashed.keys << VALUE_BITS | held)[left]
         pairs = self.cells.buckets(np.stack((hashed.first[left], hashed.second[left]), axis=1))
-        refused = self.cells.squeeze(words.tolist(), pairs, self._other)
+        refused = self.cells.squeeze(words.tolist(), pairs, self._hashed_at)
         if refused:
             size = self.cells.larger()
-            if size is None:
+            if size is None or not self.cells.move(size, self._hashed_at):
                 raise CapacityError(f"no room for {len(refused)} more beside {self.used} entries")
-            self.cells.move(size, self._hashed_at)
             again = np.flatnonzero(left)[refused]
             self._fill(Hashed(*(part[again] for part in hashed)), held[again])
 
     def _hashed_at(self, places: Places) -> Hashed:
         return self.hashed(self.keys_at(places))
-
-    def _other(self, place: int) -> int:
-        """The other bucket of what is in a cell."""
-        hashed = self.hashed(self.keys_at(np.array([place])))
-        first, second = self.cells.buckets(np.concatenate((hashed.first, hashed.second))).tolist()
-        return int(second if place // self.cells.rows.shape[1] == first else first)
 
     def drop(self, keys: Keys) -> None:
         """Forget prefixes, whatever they lead to."""
@@ -163,15 +156,18 @@ class Table(ABC):
 
     def mark(self, keys: Keys) -> None:
         """Let packets from these prefixes reach the cells."""
-        lengths = self.family.lengths(keys)
-        hashes = self._single_hashes(keys[lengths == self.family.bits])
-        if not lengths.all():
+        hashes = self._single_hashes(keys)
+        if not self.family.lengths(keys).all():
             self._whole[0] = 1
         for filters in filter(None, (self.filters, self._shadow)):
             filters.mark(keys, hashes)
 
+    def _single_hashes(self, keys: Keys) -> Words:
+        """Of the single addresses among the keys, by which the filters know them."""
+        return self._hash_single(keys[self.family.lengths(keys) == self.family.bits])
+
     @abstractmethod
-    def _single_hashes(self, keys: Keys) -> Words: ...
+    def _hash_single(self, keys: Keys) -> Words: ...
 
     def scan(self) -> Iterator[tuple[Keys, Numbers]]:
         """All prefixes and their values, so many buckets at a time; keys are in no order."""
@@ -185,14 +181,16 @@ class Table(ABC):
         size = self.cells.sparse()
         if size:
             self.cells.move(size, self._hashed_at)
-        sizes = SIZES[self.family.number]
-        self._shadow = self._filters({name: bytearray(size) for name, size in sizes.items()})
+        sizes, moves = SIZES[self.family.number], -1
         try:
-            for keys, _ in self.scan():
-                hashes = self._single_hashes(keys[self.family.lengths(keys) == self.family.bits])
-                self._shadow.mark(keys, hashes)
-                yield
-            for live, fresh in zip(self.filters.arrays(), self._shadow.arrays(), strict=True):
+            while moves != self.cells.moves:  # what moved may have gone to where this has been
+                moves = self.cells.moves
+                memory = {name: bytearray(size) for name, size in sizes.items()}
+                shadow = self._shadow = self._filters(memory)
+                for keys, _ in self.scan():
+                    shadow.mark(keys, self._single_hashes(keys))
+                    yield
+            for live, fresh in zip(self.filters.arrays(), shadow.arrays(), strict=True):
                 live[...] = fresh
         finally:
             self._shadow = None
@@ -204,6 +202,7 @@ def _changed(nodes: Nodes, values: Numbers, old: Numbers, new: Numbers) -> Numbe
     listed = np.flatnonzero(values != old)
     triples = np.stack((values[listed], old[listed], new[listed]), axis=1)
     kinds, which = np.unique(triples, axis=0, return_inverse=True)
+    nodes.reserve(len(kinds))
     results = [nodes.changed(*kind) for kind in kinds.tolist()]
     out[listed] = np.array(results, np.uint32)[which.reshape(-1)]
     return out
