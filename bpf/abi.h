@@ -46,7 +46,7 @@ enum limit {
 	EXPLANATION_SLOTS_MAX = 16,
 	SETS_MAX = 64,
 	SEARCH4_MAX = 160, /* look-ups and slots met for one packet; beyond is a fault */
-	SEARCH6_MAX = 320,
+	SEARCH6_MAX = 224,
 };
 
 /*

@@ -58,6 +58,7 @@ struct search {
 	__be32 source[4];
 	u32 family;
 	u64 bytes;
+	u64 nothing;  /* 0, which the verifier cannot know: it walks each constant by itself */
 	u64 sets_met; /* a set is met once, at its most specific prefix */
 	u64 sample;   /* whether it met the sampled slot at a packet to be sampled */
 	struct control *control;
@@ -236,7 +237,7 @@ static __always_inline u32 find6(struct control *control, struct address6 *addre
 
 static __always_inline enum reason source_ipv6(struct search *search)
 {
-	u32 top = host32(search->source[0]), value = 0, base = 127, length;
+	u32 top = host32(search->source[0]), value = 0, base = 127 + search->nothing, length;
 	u32 unit = top * 0x9e3779b1 >> (32 - FRONT_UNITS_LOG2), index = unit / 64;
 	struct control *control = search->control;
 	struct address6 address, prefix;
@@ -265,11 +266,14 @@ static __always_inline enum reason source_ipv6(struct search *search)
 	}
 	left = near->longer;
 	for (int step = 0; step < SEARCH6_MAX; step++) {
-		if (value) {
-			reason = judge(search, next_slot(&value));
-			if (reason)
-				return reason;
-		} else if (left) {
+		if (!value && !left) {
+			if (base == 63)
+				return REASON_NO_RULE;
+			base = 63 + search->nothing;
+			left = near->shorter << 1 >> 1 | (u64)control->whole[1] << 63;
+			continue;
+		}
+		if (!value) {
 			length = lowest_bit(left);
 			left &= left - 1;
 			prefix = address;
@@ -280,11 +284,11 @@ static __always_inline enum reason source_ipv6(struct search *search)
 				prefix.high = first_bits(address.high, 63 - length);
 			}
 			value = find6(control, &prefix, base - length);
-		} else {
-			if (base == 63)
-				return REASON_NO_RULE;
-			base = 63;
-			left = near->shorter << 1 >> 1 | (u64)control->whole[1] << 63;
+		}
+		if (value) {
+			reason = judge(search, next_slot(&value));
+			if (reason)
+				return reason;
 		}
 	}
 	return REASON_FAULT;
@@ -293,7 +297,14 @@ static __always_inline enum reason source_ipv6(struct search *search)
 static __always_inline enum reason decide(struct xdp_md *ctx, u64 bytes,
 					  struct explanation *explanation)
 {
-	struct search search = {.bytes = bytes, .explanation = explanation};
+	u64 nothing = bytes >> 32;
+	struct search search = {
+	    .bytes = bytes,
+	    .nothing = nothing,
+	    .sets_met = nothing,
+	    .sample = nothing,
+	    .explanation = explanation,
+	};
 	struct packet packet = {};
 	enum reason reason;
 	u32 zero = 0;
@@ -343,6 +354,6 @@ int explain(struct xdp_md *ctx)
 	if (!explanation)
 		return XDP_ABORTED;
 	explanation->slots_met = 0;
-	explanation->reason = decide(ctx, 0, explanation);
+	explanation->reason = decide(ctx, frame_length(ctx), explanation);
 	return XDP_DROP;
 }

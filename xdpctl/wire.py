@@ -54,7 +54,7 @@ class Limit(IntEnum):
     EXPLANATION_SLOTS_MAX = 16
     SETS_MAX = 64
     SEARCH4_MAX = 160
-    SEARCH6_MAX = 320
+    SEARCH6_MAX = 224
 
 
 class SlotNumber(IntEnum):
