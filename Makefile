@@ -12,7 +12,7 @@ help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
 	@echo "make test    the whole suite (root; skips what a machine cannot do, and says so)"
 	@echo "make check   ruff, mypy, clang-format"
-	@echo "make bench   figures beside a bare drop, xdp-filter and nft; writes bench.json"
+	@echo "make bench   figures beside a bare drop, xdp-filter and nft; plots, docs/performance.md"
 	@echo "make fuzz SECONDS=600   random rules and packets against the reference"
 	@echo "make setup   distribution packages, virtual environment, locked dependencies"
 
@@ -50,6 +50,8 @@ format: setup
 bench: setup
 	@sh packaging/need.sh xdp-tools nftables
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.plots bench.json docs/img
+	@$(BIN)/python -m bench.page bench.json docs/performance.md
 
 fuzz: setup
 	@XDPCTL_FUZZ_SECONDS=$(or $(SECONDS),300) $(BIN)/python -m pytest -q \

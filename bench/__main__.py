@@ -17,7 +17,7 @@ from xdpctl.loader import compile_filter
 
 PARTS = (packet.PART, veth.PART, control.PART)
 _WIDTH = 120
-_QUICK = control.Size(posts=300, concurrent_posts=2_000, rounds=1, nft_rules=5)
+_QUICK = control.Size(posts=300, concurrent_posts=2_000, rounds=1, nft_rules=5, nft_slow_rules=1)
 
 
 def _arguments() -> argparse.Namespace:
@@ -29,17 +29,17 @@ def _arguments() -> argparse.Namespace:
 
 
 def _measure(results: Results, parts: list[str], quick: bool) -> None:
-    if packet.PART in parts or veth.PART in parts:
-        compiled, generator = compile_filter(Capacity()), Generator(compile_generator())
-        if packet.PART in parts:
-            rounds, repeat = (2, 100_000) if quick else (7, 1_000_000)
-            packet.measure(results, compiled, generator, rounds, repeat)
-        if veth.PART in parts:
-            rounds, packets = (2, 200_000) if quick else (5, 1_500_000)
-            veth.measure(results, compiled, generator, rounds, packets)
-        generator.close()
+    generator = Generator(compile_generator())
+    compiled = compile_filter(Capacity())
+    if packet.PART in parts:
+        rounds, repeat = (2, 500_000) if quick else (7, 1_000_000)
+        packet.measure(results, compiled, generator, rounds, repeat)
+    if veth.PART in parts:
+        rounds, packets = (2, 200_000) if quick else (5, 1_500_000)
+        veth.measure(results, compiled, generator, rounds, packets)
     if control.PART in parts:
-        control.measure(results, _QUICK if quick else control.Size())
+        control.measure(results, _QUICK if quick else control.Size(), generator)
+    generator.close()
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """Programs under test: our filter with its real maps and rules, and xdp-filter with its own."""
 
 import re
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from os import getpid
@@ -10,43 +11,54 @@ from pathlib import Path
 import numpy as np
 
 from bench.errors import BenchError
+from bench.sources import family_of, packed, texts
 from xdpctl import bpf, programs
 from xdpctl.compiler import Compiled
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.lab.namespaces import Host
 from xdpctl.loader import Loader, take_down
 from xdpctl.pins import Pins
-from xdpctl.plan import Image, Listing, own_slot, relist
-from xdpctl.prefix import Prefix
-from xdpctl.table.family import FAMILIES
+from xdpctl.plan import Image, Listing, Plan, own_slot, transition
+from xdpctl.relist import relist
+from xdpctl.table.family import FAMILIES, V4, Keys
 from xdpctl.wire import Action, Mode, SlotNumber
 
 XDP_DROP, XDP_PASS = 1, 2
 XDP_FILTER_MAX = 10_000
 _SLOT = SlotNumber.FIRST - 1  # a set that drops
+_TTL_NS = 86_400 * 10**9
 _PEER_PINS = Path("/sys/fs/bpf/xdp-filter")
 _BATCH = 4096
 
 
-def ours(compiled: Compiled, prefixes: Sequence[Prefix]) -> int:
-    """A filter of its own with a set that drops these; the pins are gone, its descriptor holds all.
+def ours(compiled: Compiled, listed: Keys, rules: Keys | None = None) -> int:
+    """A filter of its own with a set that drops these, and rules with a ttl that drop those.
 
-    Maps, programs and entries are made by the loader, the plan and the datapath themselves.
+    Maps, programs and entries are made by the loader, the plans and the datapath themselves. The
+    pins are gone afterwards: the program's descriptor holds everything.
     """
     pins = Pins(Path(f"/sys/fs/bpf/xdpctl-bench-{getpid()}"))
     try:
         port = Loader(pins, compiled).add_port("bench")
         datapath = PinnedDatapath(pins)
-        keys = {
-            number: np.unique(family.keys(p for p in prefixes if p.family == number))
-            for number, family in FAMILIES.items()
-        }
-        listing = Listing(own_slot(Action.DROP, Mode.ENFORCE, 0).value, keys)
-        datapath.apply(relist(Image(datapath.capacity), _SLOT, listing))
+        image = Image(datapath.capacity)
+        for plan in _plans(image, listed, V4.empty if rules is None else rules):
+            datapath.apply(plan)
+            image.commit(plan)
     finally:
         take_down(pins)
         pins.directory.rmdir()
     return port.program_fd
+
+
+def _plans(image: Image, listed: Keys, rules: Keys) -> Iterator[Plan]:
+    now = time.monotonic_ns()
+    if len(listed):
+        keys = {n: listed if f is family_of(listed) else f.empty for n, f in FAMILIES.items()}
+        keys = {number: np.sort(of_family) for number, of_family in keys.items()}
+        yield relist(image, _SLOT, Listing(own_slot(Action.DROP, Mode.ENFORCE, 0).value, keys))
+    target = own_slot(Action.DROP, Mode.ENFORCE, now + _TTL_NS)
+    yield transition(image, dict.fromkeys(family_of(rules).prefixes(rules), target), now)
 
 
 class XdpFilter:
@@ -63,9 +75,10 @@ class XdpFilter:
         self._value = self._table.get(address) or b""
         self._listed = [address]
 
-    def list(self, prefixes: Sequence[Prefix]) -> None:
-        """Hold these addresses and no others, written as the command line writes each."""
-        wanted = [prefix.address for prefix in prefixes]
+    def list(self, addresses: Keys) -> None:
+        """Hold these and no others, written as the command line writes each."""
+        whole = packed(addresses)
+        wanted = [whole[at : at + 4] for at in range(0, len(whole), 4)]
         held = set(self._listed)
         gone, new = held.difference(wanted), [a for a in wanted if a not in held]
         self._table.delete_many(b"".join(gone), len(gone)) if gone else None
@@ -77,13 +90,13 @@ class XdpFilter:
 
 
 @contextmanager
-def xdp_filter(host: Host, device: str, first: Prefix) -> Iterator[XdpFilter]:
-    """xdp-filter on `device` with its default features; LabError where it is not installed."""
+def xdp_filter(host: Host, device: str, first: Keys) -> Iterator[XdpFilter]:
+    """xdp-filter on `device` with its default features and one address; LabError without it."""
     if _PEER_PINS.exists():
         raise BenchError(f"xdp-filter is in use here ({_PEER_PINS} is there)")
     host.sh("xdp-filter", "load", "-m", "native", device)
     try:
-        host.sh("xdp-filter", "ip", "-m", "src", str(first).removesuffix("/32"))
+        host.sh("xdp-filter", "ip", "-m", "src", *texts(first))
         # behind libxdp's dispatcher or attached directly, it is listed by its own name
         status = host.sh("xdp-loader", "status", device)
         found = re.search(r"xdpfilt_\w+\s+(?:\w+\s+)?(\d+)\s+[0-9a-f]{16}", status)
@@ -93,7 +106,7 @@ def xdp_filter(host: Host, device: str, first: Prefix) -> Iterator[XdpFilter]:
         # bpf.Map sizes the values of per-CPU arrays; those of a per-CPU hash are the same
         shape = replace(bpf.map_shape(fd), type=bpf.PERCPU_ARRAY)
         peer = XdpFilter(programs.open_by_id(int(found[1])), bpf.Map(fd, "filter_ipv4", shape))
-        peer.learn(first.address)
+        peer.learn(packed(first))
         yield peer
     finally:
         host.sh("xdp-filter", "unload", device)

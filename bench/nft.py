@@ -26,6 +26,11 @@ def load(host: Host, device: str, elements: list[str], interval: bool) -> float:
         return time.perf_counter() - start
 
 
+def clear(host: Host, device: str) -> None:
+    """Without the set again."""
+    host.sh("nft", "delete", "table", "netdev", device)
+
+
 def add(host: Host, device: str, elements: list[str]) -> list[float]:
     """Milliseconds to add each to `device`'s set, in process as a controller would."""
 

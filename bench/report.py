@@ -3,6 +3,8 @@
 import json
 import os
 import platform
+import re
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench.results import Case, Results
+from bench.results import Bar, Case, Results
+from bench.taken import figure
 
 _TITLES = {
     "packet": "(a) ns a packet, BPF_PROG_TEST_RUN; CPU time, over: median difference in a round",
@@ -28,9 +31,33 @@ def machine() -> dict[str, Any]:
         "kernel": platform.release(),
         "cpu": model,
         "cores": os.cpu_count(),
+        "caches": _caches(),
+        "spectre_v2": _line(Path("/sys/devices/system/cpu/vulnerabilities/spectre_v2")),
         "python": platform.python_version(),
+        "peers": ", ".join(filter(None, map(_version, ("nft", "xdp-filter")))),
         "load_before": os.getloadavg()[0],
     }
+
+
+def _line(path: Path) -> str:
+    return path.read_text().strip() if path.exists() else "?"
+
+
+def _caches() -> str:
+    """`L1 32K, L2 1024K, L3 32768K`: data caches that the first core has or shares."""
+    found = {}
+    for cache in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        if _line(cache / "type") != "Instruction":
+            found[_line(cache / "level")] = _line(cache / "size")
+    return ", ".join(f"L{level} {size}" for level, size in found.items())
+
+
+def _version(tool: str) -> str:
+    try:
+        done = subprocess.run((tool, "--version"), capture_output=True, text=True)
+    except OSError:
+        return ""
+    return f"{tool} {found[0]}" if (found := re.search(r"\d[\w.]+", done.stdout)) else tool
 
 
 def write(path: Path, facts: dict[str, Any], results: Results) -> None:
@@ -52,8 +79,8 @@ def show(results: Results, facts: dict[str, Any], console: Console) -> None:
     for note in results.notes:
         console.print(f"[yellow]note:[/yellow] {note}")
     missed = results.missed()
-    for case in missed:
-        console.print(f"[red]bar missed:[/red] {case.name}: {_bar(results, case)}")
+    for case, bar in missed:
+        console.print(f"[red]bar missed:[/red] {case.name}: {_bar(results, case, bar)}")
     if not missed:
         console.print("[green]every bar was cleared[/green]")
 
@@ -69,23 +96,21 @@ def _table(results: Results, title: str, cases: list[Case]) -> Table:
         extra = (f"{over[0]:.2f}", f"{over[1]:+.1f}") if over else ("", "")
         table.add_row(
             case.name,
-            *(_figure(value) for value in (case.median, min(case.rounds), max(case.rounds))),
+            *(figure(value) for value in (case.median, min(case.rounds), max(case.rounds))),
             case.unit,
             *(extra if compared else ()),
-            _bar(results, case),
+            ", ".join(filter(None, (_bar(results, case, bar) for bar in case.bars))),
         )
     return table
 
 
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" if value < 10 else f"{value:.1f}"
-
-
-def _bar(results: Results, case: Case) -> str:
-    limit, cleared = results.limit(case), results.cleared(case)
-    if case.bar is None or limit is None:
+def _bar(results: Results, case: Case, bar: Bar) -> str:
+    limit = results.limit(case, bar)
+    if limit is None:
         return ""
-    sign = ">=" if case.bar.at_least else "<="
-    peer = f" {case.bar.case.split(',')[0]}'s" if case.bar.case else ""
+    sign = ">=" if bar.at_least else "<="
+    peer = f" {bar.case.split(',')[0]}'s " if bar.case else " +" if bar.over else " "
+    cleared = results.cleared(case, bar)
     verdict = "[green]pass[/green]" if cleared else "[red]MISSED[/red]"
-    return f"{verdict} {sign}{peer} {_figure(limit)}"
+    shown = figure(limit) if bar.case else f"{limit:,g}"
+    return f"{verdict} {sign}{peer}{shown}"

@@ -8,14 +8,15 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A median at most (or at least) `value`, or another case's median."""
+    """What a case must not exceed, or with `at_least` reach: a figure, or another case's median.
+
+    It is held against the median, or with `over` against the median nanoseconds over the floor.
+    """
 
     value: float | None = None
     case: str = ""
     at_least: bool = False
-
-    def cleared(self, figure: float, limit: float) -> bool:
-        return figure >= limit if self.at_least else figure <= limit
+    over: bool = False
 
 
 @dataclass(slots=True)
@@ -26,8 +27,7 @@ class Case:
     name: str
     unit: str
     floor: str = ""
-    bar: Bar | None = None
-    note: str = ""
+    bars: tuple[Bar, ...] = ()
     rounds: list[float] = field(default_factory=list)
 
     @property
@@ -61,36 +61,39 @@ class Results:
         pairs = list(zip(case.costs, floor.costs, strict=True))
         return median(a / b for a, b in pairs), median(a - b for a, b in pairs)
 
-    def limit(self, case: Case) -> float | None:
-        """What the case's bar comes to; None without one, or if its peer was not there."""
-        if case.bar is None or case.bar.value is not None:
-            return case.bar.value if case.bar else None
-        peer = self.cases.get((case.part, case.bar.case))
+    def limit(self, case: Case, bar: Bar) -> float | None:
+        """What a bar comes to; None if its peer was not there."""
+        if bar.value is not None:
+            return bar.value
+        peer = self.cases.get((case.part, bar.case))
         return peer.median if peer and peer.rounds else None
 
-    def cleared(self, case: Case) -> bool | None:
-        limit = self.limit(case)
-        if case.bar is None or limit is None:
+    def cleared(self, case: Case, bar: Bar) -> bool | None:
+        limit, over = self.limit(case, bar), self.over(case)
+        if limit is None:
             return None
-        return case.bar.cleared(case.median, limit)
+        figure = over[1] if bar.over and over else case.median
+        return figure >= limit if bar.at_least else figure <= limit
 
-    def missed(self) -> list[Case]:
-        return [case for case in self.cases.values() if case.rounds and self.cleared(case) is False]
+    def missed(self) -> list[tuple[Case, Bar]]:
+        held = [case for case in self.cases.values() if case.rounds]
+        return [(c, bar) for c in held for bar in c.bars if self.cleared(c, bar) is False]
 
     def document(self) -> list[dict[str, Any]]:
         """What bench.json holds of the cases."""
         return [self._entry(case) for case in self.cases.values() if case.rounds]
 
+    def _bar(self, case: Case, bar: Bar) -> dict[str, Any]:
+        return {
+            "limit": self.limit(case, bar),
+            "of": "over_ns" if bar.over else "median",
+            "at_least": bar.at_least,
+            "peer": bar.case or None,
+            "pass": self.cleared(case, bar),
+        }
+
     def _entry(self, case: Case) -> dict[str, Any]:
         over = self.over(case)
-        bar = None
-        if case.bar:
-            bar = {
-                "limit": self.limit(case),
-                "at_least": case.bar.at_least,
-                "peer": case.bar.case or None,
-                "pass": self.cleared(case),
-            }
         return {
             "part": case.part,
             "case": case.name,
@@ -99,8 +102,7 @@ class Results:
             "floor": case.floor or None,
             "ratio": over[0] if over else None,
             "over_ns": over[1] if over else None,
-            "bar": bar,
-            "note": case.note or None,
+            "bars": [self._bar(case, bar) for bar in case.bars],
             "rounds": case.rounds,
         }
 

@@ -1,79 +1,176 @@
-"""Addresses and prefixes to list and to send from; the same in every run."""
+"""Addresses and prefixes to list and to send from, as keys; the same in every run.
 
-import random
-import struct
-from collections.abc import Iterable
+Keys are those of xdpctl/table/family.py; an address to send from is the key of a single one.
+"""
+
 from functools import cache
-from socket import inet_ntop
 
-from xdpctl.prefix import Prefix
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.table.family import V4, V6, Family, Keys, addresses4, raw6, within
 
 LENGTHS = range(12, 32)
-_SHARE = 64  # no length of the mix covers more than one 64th of the address space
+LENGTHS6 = {32: 0.1, 40: 0.15, 48: 0.3, 56: 0.15, 64: 0.2, 128: 0.1}
+_SHARE = 64  # no length of the IPv4 mix covers more than one 64th of the address space
 # special or private somewhere, or this bench's own: never listed and never sent from
-_LEFT_OUT = {10, 100, 127, 169, 172, 192, 198, 203}
+_LEFT_OUT = (10, 100, 127, 169, 172, 192, 198, 203)
+_REGISTRIES = (0x240, 0x260, 0x280, 0x2A0, 0x2C0)  # the /12s that IPv6 is handed out from
+_POOL = 1 << 22
+_UNIT = {4: 24, 6: 32}  # of the filter's front: what is near lies in the same one
 
 
-def _usable(number: int) -> bool:
-    return 1 <= number >> 24 <= 223 and number >> 24 not in _LEFT_OUT
+def _dice(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def family_of(keys: Keys) -> Family:
+    return V6 if keys.dtype == V6.dtype else V4
+
+
+def _addresses(dice: np.random.Generator, count: int) -> Keys:
+    """Random IPv4 addresses, somewhat fewer than `count`."""
+    drawn = dice.integers(0, 1 << 32, count, np.uint64)
+    tops = drawn >> np.uint64(24)
+    usable = (tops >= 1) & (tops <= 223) & ~np.isin(tops, _LEFT_OUT)
+    return V4.pack4(drawn[usable], 32)
+
+
+def _addresses6(dice: np.random.Generator, count: int) -> Keys:
+    """Random IPv6 addresses, anywhere in what registries hand out."""
+    raw = dice.integers(0, 256, (count, 16), np.uint8)
+    tops = np.array(_REGISTRIES, np.uint16)[dice.integers(0, len(_REGISTRIES), count)]
+    raw[:, 0] = tops >> 4
+    raw[:, 1] = raw[:, 1] & 0x0F | (tops & 0x0F) << 4
+    return V6.pack6(raw, np.full(count, 128))
+
+
+def _drawn(family: Family, dice: np.random.Generator, count: int) -> Keys:
+    return (_addresses if family is V4 else _addresses6)(dice, count)
+
+
+def _unlike(keys: Keys) -> Keys:
+    """Each once, in the order of their first appearance."""
+    return keys[np.sort(np.unique(keys, return_index=True)[1])]
 
 
 @cache
-def exact(count: int) -> list[Prefix]:
+def _pool() -> Keys:
+    return _unlike(_addresses(_dice(1), _POOL))
+
+
+def exact(count: int) -> Keys:
     """`count` random IPv4 addresses; the smaller sets are the beginnings of the larger ones."""
-    dice, found = random.Random(1), dict[int, None]()
-    while len(found) < count:
-        number = dice.getrandbits(32)
-        if _usable(number):
-            found[number] = None
-    return [Prefix(struct.pack(">I", number), 32) for number in found]
+    assert count <= len(_pool())
+    return _pool()[:count]
 
 
-@cache
-def mixed(count: int) -> list[Prefix]:
-    """`count` random IPv4 prefixes, evenly over /12 to /31 as far as their shares allow."""
-    dice, found = random.Random(2), dict[Prefix, None]()
-    left = count
+def _shares(count: int) -> list[tuple[int, int]]:
+    """How many prefixes of each length: evenly, as far as their shares allow."""
+    left, shares = count, []
     for done, length in enumerate(LENGTHS):
-        wanted = len(found) + min(left // (len(LENGTHS) - done), (1 << length) // _SHARE)
-        left -= wanted - len(found)
-        while len(found) < wanted:
-            number = dice.getrandbits(32) >> (32 - length) << (32 - length)
-            if _usable(number):
-                found[Prefix(struct.pack(">I", number), length)] = None
-    return list(found)
+        many = min(left // (len(LENGTHS) - done), (1 << length) // _SHARE)
+        shares.append((length, many))
+        left -= many
+    return shares
+
+
+def _mix(family: Family, seed: int, shares: list[tuple[int, int]]) -> Keys:
+    dice, found = _dice(seed), []
+    for length, many in shares:
+        found.append(_unlike(family.widened(_drawn(family, dice, 2 * many + 64), length))[:many])
+    return np.concatenate(found)
 
 
 @cache
-def exact6(count: int) -> list[Prefix]:
+def mixed(count: int) -> Keys:
+    """Random IPv4 prefixes, over /12 to /31."""
+    return _mix(V4, 2, _shares(count))
+
+
+@cache
+def mixed6(count: int) -> Keys:
+    """Random IPv6 prefixes, as LENGTHS6 has it."""
+    return _mix(V6, 6, [(length, int(share * count)) for length, share in LENGTHS6.items()])
+
+
+@cache
+def exact6(count: int) -> Keys:
     """`count` random IPv6 addresses."""
-    dice = random.Random(3)
-    return [Prefix(b"\x20\x01" + dice.randbytes(14), 128) for _ in range(count)]
+    return _unlike(_addresses6(_dice(3), count))
 
 
-def listed(prefixes: list[Prefix], count: int) -> bytes:
-    """`count` addresses in random order, each inside one of the prefixes, packed."""
-    dice, found = random.Random(4), []
-    for prefix in dice.choices(prefixes, k=count) if count > len(prefixes) else prefixes:
-        number = int.from_bytes(prefix.address, "big")
-        found.append(number | dice.getrandbits(32) & (0xFFFFFFFF >> prefix.length))
-    dice.shuffle(found)
-    return struct.pack(f">{len(found)}I", *found)
+def listed(keys: Keys, count: int) -> Keys:
+    """`count` addresses in random order, each inside one of the prefixes."""
+    dice, family = _dice(4), family_of(keys)
+    most = len(keys) if count >= len(keys) else count
+    order = dice.permutation(len(keys))[:most]
+    if count > most:
+        order = np.concatenate((order, dice.integers(0, len(keys), count - most)))
+        dice.shuffle(order)
+    return _inside(family, keys[order], dice)
 
 
-def unlisted(prefixes: Iterable[Prefix], count: int) -> bytes:
-    """`count` random addresses that no prefix covers, packed."""
-    dice, found = random.Random(5), list[int]()
-    by_length: dict[int, set[int]] = {}
-    for prefix in prefixes:
-        shift = 32 - prefix.length
-        by_length.setdefault(shift, set()).add(int.from_bytes(prefix.address, "big") >> shift)
-    while len(found) < count:
-        number = dice.getrandbits(32)
-        covered = any(number >> shift in held for shift, held in by_length.items())
-        if _usable(number) and not covered:
-            found.append(number)
-    return struct.pack(f">{count}I", *found)
+def _inside(family: Family, keys: Keys, dice: np.random.Generator) -> Keys:
+    """A random address inside each prefix."""
+    if family is V4:
+        hosts = np.uint64(0xFFFFFFFF) >> family.lengths(keys).astype(np.uint64)
+        drawn = dice.integers(0, 1 << 32, len(keys), np.uint64)
+        return V4.pack4(addresses4(keys) | drawn & hosts, 32)
+    hosts6 = raw6(family.last(keys))[:, :16] ^ raw6(keys)[:, :16]
+    drawn6 = dice.integers(0, 256, hosts6.shape, np.uint8)
+    return V6.pack6(raw6(keys)[:, :16] | drawn6 & hosts6, np.full(len(keys), 128))
+
+
+def covered(keys: Keys, addresses: Keys) -> NDArray[np.bool_]:
+    """Which of the addresses lie inside one of the prefixes."""
+    family, found = family_of(keys), np.zeros(len(addresses), np.bool_)
+    lengths = family.lengths(keys)
+    for length in np.unique(lengths).tolist():
+        of_length = np.sort(keys[lengths == length])
+        found |= within(of_length, family.widened(addresses, length))
+    return found
+
+
+def _units(keys: Keys) -> Keys:
+    """The units of the front that hold something, but not all of them."""
+    family = family_of(keys)
+    narrow = keys[family.lengths(keys) > _UNIT[family.number]]
+    return np.unique(family.widened(narrow, _UNIT[family.number]))
+
+
+def unlisted(keys: Keys, count: int) -> Keys:
+    """`count` random addresses that no prefix covers, whatever lies near them."""
+    drawn = _drawn(family_of(keys), _dice(5), 3 * count)
+    return drawn[~covered(keys, drawn)][:count]
+
+
+def far(keys: Keys, count: int) -> Keys:
+    """The same, in units of the front that hold nothing."""
+    drawn, family = unlisted(keys, 2 * count), family_of(keys)
+    inside = within(_units(keys), family.widened(drawn, _UNIT[family.number]))
+    return drawn[~inside][:count]
+
+
+def near(keys: Keys, count: int) -> Keys:
+    """`count` addresses that no prefix covers, each in a unit where one lies."""
+    dice, units = _dice(7), _units(keys)
+    chosen = units[dice.integers(0, len(units), 2 * count)]
+    drawn = _inside(family_of(keys), chosen, dice)
+    return drawn[~covered(keys, drawn)][:count]
+
+
+def packed(addresses: Keys) -> bytes:
+    """As packets carry them, one after the other."""
+    if family_of(addresses) is V6:
+        return raw6(addresses)[:, :16].tobytes()
+    return addresses4(addresses).astype(">u4").tobytes()
+
+
+def texts(keys: Keys) -> list[str]:
+    """As people write them: addresses without a length."""
+    family = family_of(keys)
+    return [str(each).removesuffix(f"/{family.bits}") for each in family.prefixes(keys)]
 
 
 def label(count: int, kind: str) -> str:
@@ -81,15 +178,6 @@ def label(count: int, kind: str) -> str:
     return f"{count:,} {kind}" if count == 1 else f"{count:,} {kind}es"
 
 
-def texts(prefixes: Iterable[Prefix]) -> list[str]:
-    """As people write them: addresses without a length."""
-    return [str(prefix).removesuffix("/32") for prefix in prefixes]
-
-
-def neighbour(prefix: Prefix) -> bytes:
-    """The address beside an exact one, in the same /24 but for the last bit."""
-    return prefix.address[:-1] + bytes((prefix.address[-1] ^ 1,))
-
-
-def text(address: bytes) -> str:
-    return inet_ntop(2 if len(address) == 4 else 10, address)
+def neighbour(address: bytes) -> bytes:
+    """The address beside one, the same but for the last bit."""
+    return address[:-1] + bytes((address[-1] ^ 1,))

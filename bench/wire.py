@@ -10,6 +10,8 @@ from typing import Any
 
 from bench.errors import BenchError
 
+_SECONDS = 60  # to wait for an answer
+
 
 def request(method: str, path: str, body: bytes = b"", media: str = "application/json") -> bytes:
     """One request, whole."""
@@ -27,6 +29,7 @@ class Connection:
 
     def __init__(self, path: Path) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(_SECONDS)
         self.socket.connect(str(path))
         self._got = b""
 
@@ -36,7 +39,10 @@ class Connection:
 
     def receive(self) -> tuple[int, bytes] | None:
         """What arrived: status and body once the answer is whole."""
-        piece = self.socket.recv(1 << 16)
+        try:
+            piece = self.socket.recv(1 << 16)
+        except TimeoutError:
+            raise BenchError(f"the control plane said nothing for {_SECONDS} s") from None
         if not piece:
             raise BenchError("the control plane hung up")
         self._got += piece

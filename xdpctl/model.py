@@ -12,6 +12,7 @@ from xdpctl.prefix import Prefix, parse_prefix
 OPERATOR = "operator"
 TTL_MAX = 10 * 365 * 86400  # ten years, in seconds
 CONFIRM_MAX = 3600
+REASON_MAX = 500  # characters
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
@@ -50,8 +51,10 @@ def check_name(name: str, field: str) -> str:
 
 def check_reason(reason: str) -> None:
     """RuleError unless it is one line of text."""
-    if len(reason) > 500:
-        raise RuleError("the reason is longer than 500 characters", "reason", "shorten it")
+    if len(reason) > REASON_MAX:
+        raise RuleError(
+            f"the reason is longer than {REASON_MAX} characters", "reason", "shorten it"
+        )
     if not reason.isprintable():
         raise RuleError(
             "the reason has control characters", "reason", "write it on one line, as plain text"

@@ -6,7 +6,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from xdpctl_api import problems
 
 _MOST = 65_536
-_OWN_LIMIT = ("/v1/rules/bulk", "/v1/sets/")  # read their bodies themselves, to bulk_max_bytes
+# these read their bodies themselves, to bulk_max_bytes, and only once they know who is calling
+_OWN_LIMIT = (("POST", "/v1/rules/bulk"), ("PUT", "/v1/sets/"))
 
 
 class TooLarge(Exception):
@@ -45,7 +46,7 @@ class BodyLimit:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(_OWN_LIMIT):
+        if scope["type"] != "http" or _limits_itself(scope):
             await self.app(scope, receive, send)
             return
         stated = dict(scope["headers"]).get(b"content-length", b"0")
@@ -61,6 +62,10 @@ class BodyLimit:
         detail = f"more than {_MOST} bytes for one object"
         answer = problems.problem(413, "too-large", detail, fix="POST lists to /v1/rules/bulk")
         await answer(scope, receive, send)
+
+
+def _limits_itself(scope: Scope) -> bool:
+    return any(scope["method"] == m and scope["path"].startswith(p) for m, p in _OWN_LIMIT)
 
 
 async def _read(receive: Receive) -> list[Message]:

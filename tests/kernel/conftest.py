@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from xdpctl.compiler import Compiled
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.loader import Loader, compile_filter, take_down
 from xdpctl.pins import Pins
-from xdpctl.plan import PROTECTED, Image, Target, differences, own_slot, transition
+from xdpctl.plan import PROTECTED, Image, Listing, Target, differences, own_slot, transition
 from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.relist import relist
 from xdpctl.wire import Action, Hits, Mode, Reason
 
 CAPACITY = Capacity(2000, 4096, 4096)
+LARGE = Capacity(2000, 200_000, 100_000)
 RULES = {
     "drop": own_slot(Action.DROP, Mode.ENFORCE, 0),
     "accept": own_slot(Action.ACCEPT, Mode.ENFORCE, 0),
@@ -43,6 +46,7 @@ class Filter:
     """The loaded program: the rules it holds, and what it does with a frame."""
 
     def __init__(self, loader: Loader) -> None:
+        self.loader = loader
         self.program = loader.add_port("test").program_fd
         self.datapath = PinnedDatapath(loader.pins)
         self.image = Image(self.datapath.capacity)
@@ -62,6 +66,19 @@ class Filter:
         self.datapath.apply(plan)
         self.image.commit(plan)
         self.rules = rules
+
+    def relist(self, slot: int, wanted: Listing | None) -> None:
+        """Give a set's slot this list, or take it away."""
+        plan = relist(self.image, slot, wanted)
+        self.datapath.apply(plan)
+        self.image.commit(plan)
+
+    def empty(self) -> None:
+        """No rules, no sets, and front arrays that say so."""
+        for slot in list(self.image.sets):
+            self.relist(slot, None)
+        self.turn_into({})
+        list(self.datapath.source.repaint())
 
     def run(self, frame: bytes, times: int = 1) -> str:
         """The verdict by the program alone: `drop` or `pass`."""
@@ -90,7 +107,11 @@ class Filter:
 
     def hits(self, source: str) -> tuple[int, int]:
         """Packets and bytes of the rule on `source`."""
-        found = self.datapath.hits([self.image.entries[parse_prefix(source)]])[0]
+        return self.set_hits(self.image.entries[parse_prefix(source)])
+
+    def set_hits(self, slot: int) -> tuple[int, int]:
+        """Packets and bytes of a slot."""
+        found = self.datapath.hits([slot])[0]
         return found.packets, found.bytes
 
 
@@ -123,12 +144,41 @@ def datapath(loader: Loader) -> PinnedDatapath:
     return PinnedDatapath(loader.pins)
 
 
-@pytest.fixture(scope="session")
-def filtered(compiled: Compiled, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filter]:
-    """One loaded program for many tests; each says what rules it should hold."""
-    pins = Pins(tmp_path_factory.mktemp("filter") / "bpf")
+@contextmanager
+def filtering(directory: Path, compiled: Compiled) -> Iterator[Filter]:
+    """A loaded program under pins that are gone afterwards."""
+    pins = Pins(directory / "bpf")
     try:
         yield Filter(Loader(pins, compiled))
     finally:
         take_down(pins)
         subprocess.run(["umount", str(pins.directory)], check=True)
+
+
+@pytest.fixture(scope="session")
+def filtered(compiled: Compiled, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filter]:
+    """One loaded program for many tests; each says what rules it should hold."""
+    with filtering(tmp_path_factory.mktemp("filter"), compiled) as made:
+        yield made
+
+
+@pytest.fixture
+def emptied(filtered: Filter) -> Iterator[Filter]:
+    """`filtered` with nothing in it, for tests with sets."""
+    filtered.empty()
+    yield filtered
+    filtered.empty()
+
+
+@pytest.fixture(scope="session")
+def roomy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filter]:
+    """The same with room for large sets; take `large`, which is empty."""
+    with filtering(tmp_path_factory.mktemp("roomy"), compile_filter(LARGE)) as made:
+        yield made
+
+
+@pytest.fixture
+def large(roomy: Filter) -> Iterator[Filter]:
+    """With room for large sets, and nothing in it."""
+    yield roomy
+    roomy.empty()

@@ -19,10 +19,10 @@ from xdpctl.plan import (
     Target,
     differences,
     own_slot,
-    relist,
     transition,
 )
 from xdpctl.prefix import Prefix
+from xdpctl.relist import relist
 from xdpctl.table.family import FAMILIES
 from xdpctl.wire import Action, Mode, Reason
 

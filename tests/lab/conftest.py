@@ -101,3 +101,13 @@ def box(host: Host) -> Iterator[Box]:
     box = Box(host, ["isp0"])
     yield box
     box.remove()
+
+
+@pytest.fixture
+def street_box(street: Street) -> Iterator[Box]:
+    """A box on the street's server; the test starts it."""
+    box = Box(street.server, ["isp0"])
+    try:
+        yield box
+    finally:
+        box.remove()

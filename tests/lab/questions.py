@@ -1,13 +1,19 @@
 """What the tests of a running box ask it, and how they wait for it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from xdpctl.cli.client import Client
+import numpy as np
+
+from xdpctl import bpf
+from xdpctl.cli.client import Client, Refused
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.lab.box import Box
+from xdpctl.prefix import parse_prefix
 from xdpctl.readback import read
-from xdpctl.wire import SlotNumber
+from xdpctl.table.family import FAMILIES
+from xdpctl.wire import CONTROL, Reason, SlotNumber, total_hits
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
@@ -33,3 +39,68 @@ def in_kernel(box: Box) -> dict[str, int]:
 
 def in_store(box: Box) -> set[str]:
     return {rule["match"]["source"] for rule in box.client.pages()}
+
+
+def put_set(client: Client, name: str, entries: Iterable[str], **choices: object) -> dict[str, Any]:
+    """A list as the body of a PUT."""
+    query = {key: str(value).lower() for key, value in choices.items()}
+    body = "\n".join(entries).encode()
+    answer: dict[str, Any] = client.call("PUT", f"/v1/sets/{name}", params=query, content=body)
+    return answer
+
+
+def set_in_store(client: Client, name: str) -> set[str]:
+    """By the control plane's own account."""
+    return set(client.call("GET", f"/v1/sets/{name}/entries").split())
+
+
+def sets_in_kernel(box: Box) -> dict[int, set[str]]:
+    """By slot: what the tables really hold."""
+    sizes = table_sizes(box)
+    while True:
+        before = sizes()
+        image, wrong = read(PinnedDatapath(box.pins).source, 0)
+        if sizes() == before:  # or a repaint moved a table in the meantime
+            break
+    assert not wrong
+    return {
+        slot: {str(p) for n, family in FAMILIES.items() for p in family.prefixes(keys[n])}
+        for slot, keys in image.sets.items()
+    }
+
+
+def table_sizes(box: Box) -> Callable[[], list[int]]:
+    """Tells the tables' sizes as the program reads them, as powers of two."""
+    control = np.frombuffer(bpf.open_map(box.pins.map("controls")).memory(), CONTROL)[0]
+    return lambda: list(map(int, control["buckets_log2"]))
+
+
+def set_in_kernel(box: Box, name: str) -> set[str]:
+    slot = box.client.call("GET", f"/v1/sets/{name}")["slot"]
+    return sets_in_kernel(box).get(slot, set())
+
+
+def counted(box: Box, reason: Reason) -> int:
+    """Packets that left `isp0` under a reason."""
+    counters = bpf.open_map(box.pins.port("isp0") / "counters")
+    try:
+        return total_hits(counters.get(reason.to_bytes(4, "little")) or b"").packets
+    finally:
+        counters.close()
+
+
+def refusal(client: Client, method: str, path: str, **more: Any) -> dict[str, Any]:
+    """The problem document of a call that must be refused."""
+    try:
+        answer = client.call(method, path, **more)
+    except Refused as refused:
+        return refused.problem
+    raise AssertionError(f"{method} {path} was not refused: {answer}")
+
+
+def some(rng: np.random.Generator, ipv4: int, ipv6: int = 0) -> list[str]:
+    """At most so many single addresses of 11.0.0.0 to 99.255.255.255 and of 2a00::/16."""
+    numbers = np.unique(rng.integers(11 << 24, 100 << 24, ipv4)).tolist()
+    found = [f"{n >> 24}.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}/32" for n in numbers]
+    words = np.unique(rng.integers(1, 1 << 32, ipv6)).tolist()
+    return found + [str(parse_prefix(f"2a00:{n >> 16:x}:{n & 65535:x}::1")) for n in words]

@@ -72,6 +72,14 @@ class Api:
         found: dict[str, Any] = answer.json()
         return found
 
+    def put(self, name: str, body: Any, status: int = 201, **query: Any) -> dict[str, Any]:
+        """PUT a set, of lines or of a JSON document, and expect the status."""
+        kind = {"json": body} if isinstance(body, dict) else {"content": body}
+        answer = self.call("PUT", f"/v1/sets/{name}", params=query, **kind)
+        assert answer.status_code == status, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
     def token(self, name: str, role: str, **more: Any) -> str:
         """The secret of a new token."""
         answer = self.call("POST", "/v1/tokens", json={"name": name, "role": role, **more})
@@ -96,12 +104,12 @@ def running(
     protection: Mapping[str, str] | None = None,
     quotas: Mapping[str, Quota] | None = None,
     bulk_max_bytes: int = 100_000,
+    **more: Any,
 ) -> Iterator[Api]:
-    """An API on a started controller, ready, with one interface attached."""
+    """An API on a started controller, ready, with one interface attached; `more` are settings."""
     datapath, clock = FakeDatapath(capacity), FakeClock()
-    settings = Settings(
-        state_dir=tmp_path, bulk_max_bytes=bulk_max_bytes, listen=Listen(socket=tmp_path / "s")
-    )
+    listen = Listen(socket=tmp_path / "s")
+    settings = Settings(state_dir=tmp_path, bulk_max_bytes=bulk_max_bytes, listen=listen, **more)
     with controller(tmp_path, datapath, clock, protection, quotas) as control:
         api = Api(control, datapath, clock, settings)
         api.loader_says(ATTACHED)

@@ -116,8 +116,8 @@ def test_metrics_are_what_prometheus_reads(api: Api) -> None:
     assert samples["xdpctl_packets_total", "drop", "dropped", "eth0"] == 23
     assert samples["xdpctl_bytes_total", "drop", "dropped", "eth1"] == 64
     assert samples["xdpctl_rules", "operator"] == 1
-    assert samples["xdpctl_rules_capacity",] == 4
-    assert samples["xdpctl_rules_room",] == 3
+    assert samples["xdpctl_table_capacity", "rules"] == 4
+    assert samples["xdpctl_table_used", "rules"] == 1
     assert samples["xdpctl_bypass",] == 0
     assert samples["xdpctl_ready",] == 1
     assert samples["xdpctl_refused_total", "bad-request"] == 1

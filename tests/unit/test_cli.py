@@ -43,7 +43,7 @@ class Api:
         self.calls: list[tuple[str, str, dict[str, Any]]] = []
 
     def call(self, client: Client, method: str, path: str, **more: Any) -> Any:
-        if "content" in more:
+        if not isinstance(more.get("content", b""), bytes):
             more["content"] = b"".join(more["content"])
         self.calls.append((method, path, more))
         answer = self.answers[method, path]

@@ -13,8 +13,15 @@ STATUS = {
     "version": "0.1.0",
     "uptime": 5400.0,
     "problems": ["eth1 is absent: no such interface"],
+    "warnings": ["IPv4 entries are at 81%: 81 of 100 [/24]"],
     "bypass": True,
     "rules": {"total": 7, "by_origin": {"operator": 7}, "capacity": 100, "fill": 0.07},
+    "tables": [
+        {"name": "rules", "used": 7, "capacity": 100, "fill": 0.07},
+        {"name": "IPv4 entries", "used": 81, "capacity": 100, "fill": 0.81},
+        {"name": "sets", "used": 0, "capacity": 64, "fill": 0.0},
+    ],
+    "kernel_memory": {"slots": 1 << 20, "cells4": 3 << 20},
     "protected": [],
     "interfaces": {"eth0": {"state": "attached", "mode": "native", "detail": ""}},
 }
@@ -35,7 +42,11 @@ def test_status_tells_problems_apart(api: Api, run: Run) -> None:
     assert code == 0
     for shown in ("7 of 100 (7.0%)", "up 1h 30m", "ON", "attached native", "23 k packets"):
         assert shown in out
+    for shown in ("81 of 100 (81.0%)", "4 MiB"):
+        assert shown in out
+    assert "of 64" not in out, "what is not used is not shown"
     assert "eth1 is absent" in err
+    assert "warning: IPv4 entries are at 81%: 81 of 100 [/24]" in err.replace("\n", " ")
     assert json.loads(run("status", "--json")[1])["counters"] == COUNTERS
 
 
@@ -44,8 +55,10 @@ def test_explain_tells_the_verdict_the_rule_and_the_way(api: Api, run: Run) -> N
         "verdict": "drop",
         "reason": "dropped",
         "rule": RULE,
+        "set": None,
         "protected_by": {"prefix": "10.0.0.0/8", "why": "ours"},
         "monitored": [RULE],
+        "monitored_sets": ["watched"],
         "frame": "00",
     }
     api.answers["GET", "/v1/explain"] = said
@@ -57,9 +70,14 @@ def test_explain_tells_the_verdict_the_rule_and_the_way(api: Api, run: Run) -> N
         "source_port": 40000,
         "destination_port": 22,
     }
-    for shown in ("10.0.0.1: drop, because: dropped", "10.0.0.0/8: ours", "in monitor mode"):
+    for shown in ("10.0.0.1: drop\n", "10.0.0.0/8: ours", "in monitor mode"):
         assert shown in out
+    assert "in monitor mode on the way: the set watched" in out
     assert json.loads(run("explain", "10.0.0.1", "--json")[1]) == said
+    api.answers["GET", "/v1/explain"] = {**said, "rule": None, "set": "bad"}
+    assert "by the set bad" in run("explain", "10.0.0.1")[1]
+    api.answers["GET", "/v1/explain"] = {**said, "rule": None, "reason": "vlan_depth"}
+    assert "10.0.0.1: drop, vlan depth\n" in run("explain", "10.0.0.1")[1]
 
 
 @pytest.mark.parametrize(("switch", "shown"), [("on", "everything passes"), ("off", "filtering")])

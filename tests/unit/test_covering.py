@@ -1,9 +1,9 @@
 """Which entries cover a source, and which of them decides."""
 
-import numpy as np
 import pytest
 
 from tests.fakes import FakeClock, protect
+from tests.unit.spaces import entries
 from xdpctl.covering import around, covering, deciding
 from xdpctl.draft import Draft
 from xdpctl.model import Action, Mode, Rule
@@ -12,7 +12,6 @@ from xdpctl.policy import CONFIGURED
 from xdpctl.prefix import parse_prefix
 from xdpctl.sets.model import Entries, SourceSet
 from xdpctl.state import State
-from xdpctl.table.family import FAMILIES
 
 NOW = FakeClock().read()
 HOST = parse_prefix("203.0.113.7")
@@ -20,14 +19,6 @@ HOST = parse_prefix("203.0.113.7")
 
 def rule(source: str, action: str = "drop", **more: object) -> Rule:
     return Rule(parse_prefix(source), Action(action)).but(**more)
-
-
-def entries(*texts: str) -> Entries:
-    prefixes = [parse_prefix(text) for text in texts]
-    return {
-        number: np.unique(family.keys(p for p in prefixes if p.family == number))
-        for number, family in FAMILIES.items()
-    }
 
 
 def draft(

@@ -1,140 +1,31 @@
-"""A fetch brings the whole list or one line about why not, and goes nowhere it should not."""
+"""A fetch brings the whole list or one line about why not."""
 
 import gzip
-import shutil
-import socket
-import ssl
-import subprocess
-import threading
-from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-import httpcore
 import pytest
 
-from tests.conftest import need
+from tests.unit.webserver import (
+    HASTY,
+    LOCAL,
+    NEW,
+    Reply,
+    Server,
+    answer,
+    chunked,
+    drip,
+    hang,
+    redirect,
+    refusal,
+)
 from xdpctl import __version__
-from xdpctl.errors import ConfigError, RuleError
-from xdpctl.fetch import Fetched, FetchError, Policy, Validators, check_url, fetch
+from xdpctl.dial import Policy
+from xdpctl.errors import RuleError
+from xdpctl.fetch import Fetched, Validators, check_url, fetch
 
-STRICT = Policy(max_bytes=1000, allow_http=True)
-LOCAL = replace(STRICT, allow_private=True)
-HASTY = replace(LOCAL, timeout_seconds=0.1)
-PUBLIC = "198.41.0.4"
 DATE = "Mon, 23 Nov 2026 00:00:00 GMT"
 GZIP = "Content-Encoding: gzip"
-NEW = Validators()
-Reply = bytes | Callable[[socket.socket], None]
-
-
-class Server:
-    """Answers one connection with each reply, and remembers what it was asked."""
-
-    def __init__(self, *replies: Reply, tls: ssl.SSLContext | None = None) -> None:
-        self.requests: list[str] = []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/list"
-        self._replies, self._tls = replies, tls
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        for reply in self._replies:
-            with suppress(OSError), ExitStack() as stack:
-                peer = stack.enter_context(self.listener.accept()[0])
-                if self._tls:
-                    peer = stack.enter_context(self._tls.wrap_socket(peer, server_side=True))
-                self.requests.append(peer.recv(65536).decode("latin-1"))
-                if callable(reply):
-                    reply(peer)
-                else:
-                    peer.sendall(reply)
-
-    def close(self) -> None:
-        self.listener.shutdown(socket.SHUT_RDWR)  # wakes an accept
-        self._thread.join()
-        self.listener.close()
-
-
-def answer(body: bytes = b"", *headers: str, status: str = "200 OK") -> bytes:
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
-    return "\r\n".join(lines).encode() + body
-
-
-def redirect(target: str) -> bytes:
-    return answer(b"", f"Location: {target}", status="302 Found")
-
-
-def chunked(*pieces: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
-    body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
-    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body + end
-
-
-def hang(peer: socket.socket) -> None:
-    peer.recv(1)  # nothing comes; it ends when the client has gone
-
-
-def drip(start: bytes) -> Reply:
-    def reply(peer: socket.socket) -> None:
-        peer.sendall(start)
-        peer.settimeout(0.02)
-        while True:
-            peer.sendall(b"x")
-            with suppress(TimeoutError):
-                if not peer.recv(1):
-                    return
-
-    return reply
-
-
-class Wire(httpcore.SyncBackend):
-    """A network on which every address is this machine; notes which were dialled."""
-
-    def __init__(self) -> None:
-        self.dialled: list[str] = []
-
-    def connect_tcp(self, host: str, port: int, *more: Any) -> httpcore.NetworkStream:
-        self.dialled.append(host)
-        return super().connect_tcp("127.0.0.1", port, *more)
-
-
-def names(**table: str) -> Callable[[str, int], list[str]]:
-    def resolve(host: str, port: int) -> list[str]:
-        if found := table.get(host.partition(".")[0]):
-            return found.split()
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    return resolve
-
-
-def refusal(url: str, policy: Policy, **how: Any) -> str:
-    with pytest.raises(FetchError) as caught:
-        fetch(url, NEW, policy, **how)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Key and self-signed certificate of feeds.test in one file."""
-    need(shutil.which("openssl") is not None, "the openssl command")
-    path = tmp_path_factory.mktemp("tls") / "feeds.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=feeds.test -addext"
-    files = ["subjectAltName=DNS:feeds.test", "-keyout", str(path), "-out", f"{path}.crt"]
-    subprocess.run([*command.split(), *files], check=True, capture_output=True)
-    path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
-    return path
-
-
-@pytest.fixture
-def tls(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context
 
 
 @pytest.mark.parametrize(
@@ -212,111 +103,6 @@ def test_redirects_are_followed_so_far() -> None:
         assert said == f"redirected to {here}/e: more than 0 redirects"
     with closing(Server(*[redirect("/list")] * 6)) as server:
         assert "more than 5 redirects" in refusal(server.url, LOCAL)
-
-
-@pytest.mark.parametrize(
-    ("target", "says"),
-    [
-        ("http://127.0.0.1:9/", "redirected to http://127.0.0.1:9/: 127.0.0.1 is a loopback add"),
-        ("http://inside.test/", "inside.test is at 10.0.0.1, a private address, and not allowed"),
-        ("http://mixed.test/", "mixed.test is at ::1, a loopback address, and not allowed"),
-        ("http://odd.test/", "odd.test is at somewhere, a malformed address"),
-    ],
-)
-def test_a_redirect_leads_nowhere_inside(target: str, says: str) -> None:
-    wire = Wire()
-    found = names(feeds=PUBLIC, inside="10.0.0.1", mixed=f"{PUBLIC} ::1", odd="somewhere")
-    with closing(Server(redirect(target))) as server:
-        url = f"http://feeds.test:{server.port}/"
-        assert says in refusal(url, STRICT, resolve=found, network=wire)
-    assert wire.dialled == [PUBLIC]
-
-
-def test_what_was_checked_is_what_is_dialled() -> None:
-    wire, replies = Wire(), iter([[PUBLIC], ["127.0.0.1"]])  # a name that changes its mind
-    with closing(Server(answer(b"x"))) as server:
-        url = f"http://feeds.test:{server.port}/"
-        fetch(url, NEW, STRICT, resolve=lambda host, port: next(replies), network=wire)
-        assert "is at 127.0.0.1" in refusal(
-            url, STRICT, resolve=lambda host, port: next(replies), network=wire
-        )
-    assert wire.dialled == [PUBLIC]
-    assert f"Host: feeds.test:{server.port}\r\n" in server.requests[0]
-
-
-def test_a_certificate_is_for_the_name_and_from_one_who_may(
-    certificate: Path, tls: ssl.SSLContext
-) -> None:
-    how: dict[str, Any] = {"resolve": names(feeds=PUBLIC, other=PUBLIC), "network": Wire()}
-    known = replace(STRICT, ca_file=f"{certificate}.crt")
-    down = redirect("http://feeds.test/")
-    with closing(Server(answer(b"x"), b"", b"", down, hang, tls=tls)) as server:
-        feeds, other = (f"https://{name}.test:{server.port}/" for name in ("feeds", "other"))
-        assert fetch(feeds, NEW, known, **how).body == b"x"
-        said = refusal(other, known, **how)
-        assert "its certificate is not accepted: Hostname mismatch" in said
-        assert "not accepted: self-signed certificate" in refusal(feeds, STRICT, **how)
-        said = refusal(feeds, known, **how)
-        assert said.startswith("redirected to http://feeds.test/: from https to http")
-        hasty = replace(known, timeout_seconds=0.2)
-        assert "did not answer within 0.2 s" in refusal(feeds, hasty, **how)
-    with closing(Server(answer(b"x"))) as server:
-        assert "wrong version number" in refusal(server.url.replace("http", "https"), LOCAL)
-    assert "ca_file /none: No such file" in refusal(feeds, replace(LOCAL, ca_file="/none"))
-
-
-def test_a_proxy_does_not_see_inside_https(certificate: Path, tls: ssl.SSLContext) -> None:
-    def tunnel(peer: socket.socket) -> None:
-        peer.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
-        with tls.wrap_socket(peer, server_side=True) as inner:
-            inner.recv(65536)
-            inner.sendall(answer(b"x"))
-
-    with closing(Server(tunnel, tunnel)) as server:
-        proxied = Policy(proxy=f"http://127.0.0.1:{server.port}", ca_file=f"{certificate}.crt")
-        assert fetch("https://feeds.test/", NEW, proxied).body == b"x"
-        assert "Hostname mismatch" in refusal("https://other.test/", proxied)
-    assert server.requests[0].startswith("CONNECT feeds.test:443 HTTP/1.1\r\n")
-
-
-def test_who_is_not_there_is_named() -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as closed:
-        port = closed.getsockname()[1]
-    said = refusal(f"http://127.0.0.1:{port}/", LOCAL)
-    assert said == f"127.0.0.1 port {port}: 127.0.0.1: Connection refused"
-    said = refusal("http://nobody.test/", LOCAL, resolve=names())
-    assert said == "nobody.test does not resolve: Name or service not known"
-
-
-def test_a_resolver_that_hangs_is_left() -> None:
-    done = threading.Event()
-
-    def silent(host: str, port: int) -> list[str]:
-        done.wait()
-        return []
-
-    said = refusal("http://slow.test/", HASTY, resolve=silent)
-    done.set()
-    for thread in threading.enumerate():
-        if thread.name == "resolve":
-            thread.join()
-    assert said == "slow.test: no answer from DNS"
-
-
-def test_only_a_proxy_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
-    with closing(Server(answer(b"x"), answer(b"y"), answer(status="403 No"))) as server:
-        assert fetch(server.url, NEW, LOCAL).body == b"x"
-        proxied = replace(STRICT, proxy=f"http://me:pw@127.0.0.1:{server.port}")
-        assert fetch("http://feeds.test/a", NEW, proxied).body == b"y"
-        assert "the proxy refused: 403" in refusal("https://feeds.test/a", proxied)
-        assert "private address" in refusal("http://10.0.0.1/", proxied)
-    assert server.requests[1].startswith("GET http://feeds.test/a HTTP/1.1\r\n")
-    assert "Proxy-Authorization: Basic" in server.requests[1]
-    for proxy in ("socks5://h", "https://h", "h:1", "http://h:x", "http://"):
-        with pytest.raises(ConfigError, match="proxy"):
-            Policy(proxy=proxy)
 
 
 @pytest.mark.parametrize(

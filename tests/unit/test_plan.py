@@ -1,116 +1,26 @@
 """A plan walked write by write: nobody whose verdict stays ever meets another one in between."""
 
-from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
-from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes import FakeDatapath
+from tests.unit.walks import NOW, PREFIXES, TARGETS, change, tables, undisturbed
 from xdpctl.errors import CapacityError
 from xdpctl.plan import (
     PROTECTED,
     Image,
-    Listing,
-    Plan,
     Target,
     decides,
     differences,
-    own_slot,
-    relist,
     transition,
 )
 from xdpctl.prefix import Prefix
 from xdpctl.readback import read
-from xdpctl.table.family import FAMILIES
-from xdpctl.wire import Action, Hits, Mode, Reason, SlotNumber
-from xdpctl.writes import Lead, Leads, Word, Write, Zero
-
-NOW = 1000
-TARGETS = {
-    "drop": own_slot(Action.DROP, Mode.ENFORCE, 0),
-    "drop for a while": own_slot(Action.DROP, Mode.ENFORCE, NOW + 1),
-    "accept": own_slot(Action.ACCEPT, Mode.ENFORCE, 0),
-    "monitor": own_slot(Action.DROP, Mode.MONITOR, 0),
-    "expired": own_slot(Action.ACCEPT, Mode.ENFORCE, NOW),
-    "protected": PROTECTED,
-}
-NETS = (bytes((203, 0, 113, 8)), bytes.fromhex("20010db8") + bytes(11) + bytes((8,)))
-
-
-def space(net: bytes) -> list[Prefix]:
-    """Every prefix of the last four lengths under one net of eight addresses."""
-    bits, base = len(net) * 8, int.from_bytes(net, "big")
-    return [
-        Prefix((base + (place << (bits - length))).to_bytes(len(net), "big"), length)
-        for length in range(bits - 3, bits + 1)
-        for place in range(1 << (length - bits + 3))
-    ]
-
-
-PREFIXES = [prefix for net in NETS for prefix in space(net)]
-ADDRESSES = [prefix.address for prefix in PREFIXES if prefix.exact]
-tables = st.dictionaries(
-    st.sampled_from(PREFIXES), st.sampled_from(sorted(TARGETS)).map(TARGETS.__getitem__)
-)
-
-
-def verdicts(kernel: FakeDatapath) -> list[Reason]:
-    return [kernel.decide(address, NOW) for address in ADDRESSES]
-
-
-def single(write: Write) -> Iterator[Write]:
-    """A write of many prefixes as the many that it is."""
-    if isinstance(write, Leads):
-        for at in range(len(write.keys)):
-            yield write._replace(keys=write.keys[at : at + 1])
-    else:
-        yield write
-
-
-def walk(kernel: FakeDatapath, image: Image, plan: Plan) -> Iterator[Write]:
-    """Apply a plan, pausing after each write."""
-    for many in plan.writes:
-        for write in single(many):
-            kernel.write(write)
-            yield write
-    image.commit(plan)
-
-
-def change(kernel: FakeDatapath, image: Image, desired: Mapping[Prefix, Target]) -> Iterator[Write]:
-    """Apply what leads to `desired`, pausing after each write."""
-    return walk(kernel, image, transition(image, differences(desired, image), NOW))
-
-
-def undisturbed(kernel: FakeDatapath, writes: Iterator[Write]) -> None:
-    """After each write, every address has its verdict from before or from after."""
-    before = verdicts(kernel)
-    seen = [(write, verdicts(kernel)) for write in writes]
-    after = verdicts(kernel)
-    for write, between in seen:
-        for old, new, met in zip(before, after, between, strict=True):
-            assert met in (old, new), write
-
-
-def listing(slot: int, prefixes: Iterable[Prefix], mode: Mode = Mode.ENFORCE) -> Listing:
-    action = Action.ACCEPT if slot < 34 else Action.DROP
-    keys = {
-        number: np.unique(family.keys(p for p in prefixes if p.family == number))
-        for number, family in FAMILIES.items()
-    }
-    return Listing(own_slot(action, mode, 0).value, keys)
-
-
-SETS = (2, 3, 64, 65)
-listings = st.builds(
-    lambda slot, prefixes, mode: (slot, None if mode is None else (prefixes, mode)),
-    st.sampled_from(SETS),
-    st.sets(st.sampled_from(PREFIXES)),
-    st.sampled_from([Mode.ENFORCE, Mode.ENFORCE, Mode.MONITOR, None]),
-)
+from xdpctl.wire import Action, Hits, SlotNumber
+from xdpctl.writes import Lead, Word, Zero
 
 
 @settings(max_examples=300, deadline=None)
@@ -121,48 +31,6 @@ def test_no_address_meets_a_verdict_that_is_neither_its_old_nor_its_new_one(
     kernel, image = FakeDatapath(capacity=64), Image(64)
     for desired in steps:
         undisturbed(kernel, change(kernel, image, desired))
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.one_of(tables, listings), min_size=2, max_size=6))
-def test_nor_does_it_while_sets_come_change_and_go_among_rules(steps: list[Any]) -> None:
-    kernel, image = FakeDatapath(capacity=64), Image(64)
-    for step in steps:
-        if isinstance(step, dict):
-            undisturbed(kernel, change(kernel, image, step))
-            continue
-        slot, wanted = step
-        plan = relist(image, slot, listing(slot, *wanted) if wanted else None)
-        undisturbed(kernel, walk(kernel, image, plan))
-    again, dropped = read(kernel.source, 64)
-    assert not dropped
-    assert again.entries == image.entries
-    assert {s: k for s, k in lists(again).items() if k} == {
-        s: k for s, k in lists(image).items() if k
-    }
-
-
-def lists(image: Image) -> dict[int, list[Prefix]]:
-    return {
-        slot: [p for number, keys in by.items() for p in FAMILIES[number].prefixes(keys)]
-        for slot, by in image.sets.items()
-    }
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.one_of(tables, listings), min_size=2, max_size=6))
-def test_a_plan_made_in_one_go_is_the_same_as_write_by_write(steps: list[Any]) -> None:
-    singly, at_once, image = FakeDatapath(capacity=64), FakeDatapath(capacity=64), Image(64)
-    for step in steps:
-        if isinstance(step, dict):
-            plan = transition(image, differences(step, image), NOW)
-        else:
-            slot, wanted = step
-            plan = relist(image, slot, listing(slot, *wanted) if wanted else None)
-        at_once.apply(plan)
-        list(walk(singly, image, plan))
-        assert at_once.listed() == singly.listed()
-        assert verdicts(at_once) == verdicts(singly)
 
 
 @settings(max_examples=200, deadline=None)
@@ -299,39 +167,6 @@ def test_an_entry_that_leads_nowhere_is_taken_out(slot: int) -> None:
 
 def test_nothing_to_change_is_no_write() -> None:
     assert not transition(Image(16), {}, NOW).writes
-    kernel, image = FakeDatapath(), Image(16)
-    wanted = listing(65, PREFIXES[:5])
-    list(walk(kernel, image, relist(image, 65, wanted)))
-    assert not relist(image, 65, wanted).writes
-
-
-def test_a_new_set_is_invisible_until_all_of_it_is_there() -> None:
-    kernel, image = FakeDatapath(), Image(16)
-    seen = [verdicts(kernel) for _ in walk(kernel, image, relist(image, 65, listing(65, PREFIXES)))]
-    assert all(set(found) == {Reason.NO_RULE} for found in seen[:-1])
-    assert set(seen[-1]) == {Reason.DROPPED}
-
-
-def test_a_set_that_goes_is_gone_at_once() -> None:
-    kernel, image = FakeDatapath(), Image(16)
-    list(walk(kernel, image, relist(image, 65, listing(65, PREFIXES))))
-    seen = [verdicts(kernel) for _ in walk(kernel, image, relist(image, 65, None))]
-    assert all(set(found) == {Reason.NO_RULE} for found in seen)
-    assert not kernel.listed()
-
-
-def test_on_one_prefix_protection_then_the_rule_then_accepting_sets_decide() -> None:
-    kernel, image, prefix = FakeDatapath(), Image(16), PREFIXES[0]
-    address = prefix.address
-    list(walk(kernel, image, relist(image, 65, listing(65, [prefix]))))
-    assert kernel.decide(address, NOW) == Reason.DROPPED
-    list(walk(kernel, image, relist(image, 2, listing(2, [prefix]))))
-    assert kernel.decide(address, NOW) == Reason.ACCEPTED
-    list(change(kernel, image, {prefix: TARGETS["drop"]}))
-    assert kernel.decide(address, NOW) == Reason.DROPPED
-    list(change(kernel, image, {prefix: PROTECTED}))
-    assert kernel.decide(address, NOW) == Reason.PROTECTED
-    assert kernel.listed() == {prefix: (SlotNumber.PROTECTED, 2, 65)}
 
 
 def test_only_live_enforced_targets_decide() -> None:

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from xdpctl.cli import options, show
 from xdpctl.cli.sets import ActionOption, DryRun, Force, Monitor, Name, choose, put_list
 from xdpctl.errors import ConfigError
-from xdpctl.model import Action
+from xdpctl.model import REASON_MAX, Action
 from xdpctl.prefix import Prefix
 
 app = typer.Typer()
@@ -47,7 +48,7 @@ def geo(
         raise ConfigError("which ones? Give --country US, --asn AS64500, or several of them")
     lines, description = _networks(country or [], asn or [], inverted, database)
     wanted = " ".join([*(country or ()), *(asn or ())]).upper()
-    reason = reason or f"{'all but ' if inverted else ''}{wanted}, {description}"
+    reason = reason or f"{'all but ' if inverted else ''}{wanted}, {description}"[:REASON_MAX]
     choices = choose(action, monitor, reason, force, dry_run)
     choices |= {"format": "plain", "allow_private": action is Action.ACCEPT}
     put_list(context, name, lines, choices, as_json)
@@ -98,7 +99,7 @@ def lookup(
     found = options.client(context).call("GET", f"/v1/lookup/{address}")
     if as_json:
         return show.emit(found)
-    asn = f"AS{found['asn']} {found['as_name'] or ''}".rstrip() if found["asn"] else "-"
+    asn = f"AS{found['asn']} {escape(found['as_name'] or '')}".rstrip() if found["asn"] else "-"
     lines = {"address": found["address"]}
     if found["database"]:
         lines |= {"country": found["country"] or "-", "network": found["network"] or "-", "AS": asn}

@@ -82,14 +82,14 @@ class Loader:
         )
 
     def _path(self, name: str) -> Path:
-        path = (self._directory / name).resolve()
-        if not path.is_relative_to(self._directory.resolve()):
+        path = self._directory / name
+        if "\0" in name or not path.resolve().is_relative_to(self._directory.resolve()):
             raise RuleError(
                 f"{name!r} is not in {self._directory}",
                 "feed.file",
                 f"put it there (feeds.directory), or upload it: xdpctl set put NAME {name}",
             )
-        return path
+        return path.resolve()
 
     def _file(self, source: FeedSource) -> tuple[Feed, FeedSource] | None:
         path = self._path(source.file)

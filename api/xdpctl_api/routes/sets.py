@@ -141,9 +141,7 @@ async def put_set(
     """
     data = await read_all(request, ctx.settings.bulk_max_bytes)
     kind = request.headers.get("content-type", "text/plain").split(";")[0].strip().lower()
-    choices: Choices = query
-    if kind == _JSON and query.format == "auto":
-        choices = _document(data)
+    choices: Choices = _document(data) if kind == _JSON and query.format == "auto" else query
     put = _Put(ctx, name, who, choices)
 
     def work() -> tuple[Feed, SetAsk]:
@@ -155,7 +153,8 @@ async def put_set(
 
     listed, ask = await asyncio.to_thread(work)
     changed = await put.make(ask, named_etag(if_match))
-    ctx.refresher.attempts.pop(name, None)
+    if not choices.dry_run:
+        ctx.refresher.attempts.pop(name, None)
     out = SetAnswer(
         **set_out(ctx, changed.set),
         created=changed.created,

@@ -1,0 +1,133 @@
+"""The filters whose cost a packet is measured, and the packets each is asked about."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+from bench import sources
+from bench.filters import XDP_DROP, XDP_FILTER_MAX, XDP_PASS, XdpFilter, ours
+from bench.results import Bar, Case
+from xdpctl.compiler import Compiled
+from xdpctl.lab.flood import udp_frame
+from xdpctl.table.family import V6, Keys
+
+PART = "packet"
+BARE, BARE_WALK, BARE6_WALK = "bare, fixed", "bare, walk", "bare, walk IPv6"
+WALKED = 500_000
+EXACT = (1, 10_000, 100_000, 1_000_000)
+PREFIXES = (10_000, 100_000)
+RULES = 100_000
+FRAME = udp_frame("020000000001", "192.0.2.1", 53)
+FRAME6 = udp_frame("020000000001", "2001:db8::1", 53)
+
+Limits = Mapping[str, float]
+Spread = Callable[[Keys, int], Keys]
+# nanoseconds over the floor, at the most
+_FIXED_DROP = 50
+_DROP_WALKS = {"1,000,000 addresses": 300, "100,000 prefixes": 130, "100,000 IPv6 prefixes": 300}
+_PASS_WALKS = {"1,000,000 addresses": 25, "100,000 prefixes": 25, "100,000 IPv6 prefixes": 60}
+_PASS_NEAR = {"100,000 prefixes": 100}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One case: a program, a frame, and the sources to walk over, if any."""
+
+    case: Case
+    program_fd: int
+    verdict: int
+    frame: bytes
+    walked: bytes = b""
+    prepare: Callable[[], None] | None = None
+
+
+def floors(bare_fd: int) -> list[Run]:
+    """A bare drop on the same frames and over sources as many."""
+    walked, walked6 = sources.packed(sources.exact(WALKED)), sources.packed(sources.exact6(WALKED))
+    return [
+        Run(Case(PART, BARE, "ns"), bare_fd, XDP_DROP, FRAME),
+        Run(Case(PART, BARE_WALK, "ns"), bare_fd, XDP_DROP, FRAME, walked),
+        Run(Case(PART, BARE6_WALK, "ns"), bare_fd, XDP_DROP, FRAME6, walked6),
+    ]
+
+
+def _frame(source: bytes) -> bytes:
+    if len(source) == 4:
+        return FRAME[:26] + source + FRAME[30:]
+    return FRAME6[:22] + source + FRAME6[38:]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One program, what it lists, and the packets it is asked about."""
+
+    what: str
+    program_fd: int
+    listed: Keys
+
+    def fixed(self, how: str, verdict: int, source: Keys, *bars: Bar) -> Run:
+        case = Case(PART, f"{self.what}, {how}, fixed", "ns", BARE, bars)
+        return Run(case, self.program_fd, verdict, _frame(sources.packed(source)))
+
+    def walk(self, how: str, verdict: int, walked: Keys, limits: Limits) -> Run:
+        six = sources.family_of(walked) is V6
+        bars = (Bar(limits[self.what], over=True),) if self.what in limits else ()
+        floor, frame = (BARE6_WALK, FRAME6) if six else (BARE_WALK, FRAME)
+        case = Case(PART, f"{self.what}, {how}", "ns", floor, bars)
+        return Run(case, self.program_fd, verdict, frame, sources.packed(walked))
+
+    def listed_ones(self) -> Iterator[Run]:
+        inside = sources.listed(self.listed, WALKED)
+        bars = (Bar(_FIXED_DROP, over=True), *self._peer("drop"))
+        yield self.fixed("drop", XDP_DROP, inside[:1], *bars)
+        yield self.walk("drop, walk", XDP_DROP, inside, _DROP_WALKS)
+
+    def others(self, spread: Spread = sources.unlisted) -> Iterator[Run]:
+        """What is not listed: `spread` over the address space, and beside what is."""
+        outside = spread(self.listed, WALKED)
+        yield self.fixed("pass", XDP_PASS, outside[:1], *self._peer("pass"))
+        yield self.walk("pass, walk", XDP_PASS, outside, _PASS_WALKS)
+        near = sources.near(self.listed, WALKED)
+        yield self.walk("pass, walk near", XDP_PASS, near, _PASS_NEAR)
+
+    def _peer(self, verdict: str) -> tuple[Bar, ...]:
+        peers = [sources.label(count, "address") for count in (1, XDP_FILTER_MAX)]
+        if self.what not in peers:
+            return ()
+        return (Bar(case=f"xdp-filter, {self.what}, {verdict}, fixed"),)
+
+
+def of_ours(compiled: Compiled) -> Iterator[Run]:
+    """Sets of each kind and size, with a rule beside each; and rules alone."""
+    rule = sources.exact(EXACT[-1] + 1)[-1:]
+    for kind, counts, made in (
+        ("address", EXACT, sources.exact),
+        ("prefix", PREFIXES, sources.mixed),
+    ):
+        for count in counts:
+            listed = made(count)
+            filter = Filter(sources.label(count, kind), ours(compiled, listed, rule), listed)
+            yield from filter.listed_ones()
+            bar = Bar(_FIXED_DROP, over=True)
+            yield filter.fixed("a rule with a ttl, drop", XDP_DROP, rule, bar)
+            # beside a million random addresses no place is far from all of them
+            yield from filter.others(sources.far if kind == "prefix" else sources.unlisted)
+    rules = sources.exact(RULES)
+    filter = Filter(f"{RULES:,} rules with a ttl", ours(compiled, rules[:0], rules), rules)
+    yield filter.walk("drop, walk", XDP_DROP, sources.listed(rules, WALKED), {})
+    for listed, kind in ((sources.exact6(10_000), "address"), (sources.mixed6(100_000), "prefix")):
+        what = sources.label(len(listed), f"IPv6 {kind}")
+        filter = Filter(what, ours(compiled, listed), listed)
+        yield from filter.listed_ones()
+        yield from filter.others()
+
+
+def of_peer(peer: XdpFilter) -> Iterator[Run]:
+    """xdp-filter with one address, and with all that it can hold."""
+    for count in (1, XDP_FILTER_MAX):
+        listed = sources.exact(count)
+        name = f"xdp-filter, {sources.label(count, 'address')}"
+        filter = Filter(name, peer.program_fd, listed)
+        for run in (*filter.listed_ones(), *filter.others()):
+            run.case.bars = ()
+            yield replace(run, prepare=partial(peer.list, listed))

@@ -1,0 +1,50 @@
+"""The time of one CPU core: what a flood that is sent and received on it takes."""
+
+import json
+import os
+import time
+from functools import cache
+from pathlib import Path
+
+from bench.errors import BenchError
+from xdpctl import programs
+from xdpctl.lab.flood import Generator
+from xdpctl.lab.namespaces import Host
+
+_BATCH = 64
+
+
+def flood(generator: Generator, packets: int, cpu: int) -> float:
+    """CPU seconds of the sender, in whose time the receiver's softirqs run, and ksoftirqd.
+
+    From the calling thread's namespace; the thread stays on `cpu`.
+    """
+    os.sched_setaffinity(0, {cpu})
+    fd, frame = generator.flood_fd, generator.frame
+    start = time.thread_time() + _ksoftirqd_seconds(cpu)
+    programs.run(fd, frame, packets, programs.F_TEST_XDP_LIVE_FRAMES, batch=_BATCH)
+    return time.thread_time() + _ksoftirqd_seconds(cpu) - start
+
+
+@cache
+def _ksoftirqd(cpu: int) -> Path:
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        if path.read_text().strip() == f"ksoftirqd/{cpu}":
+            return path.with_name("schedstat")
+    raise BenchError(f"there is no ksoftirqd/{cpu}")
+
+
+def _ksoftirqd_seconds(cpu: int) -> float:
+    return int(_ksoftirqd(cpu).read_text().split()[0]) / 1e9
+
+
+def came(host: Host, device: str) -> int:
+    """Frames that a device took off its ring so far."""
+    (link,) = json.loads(host.ip(f"-j -s link show dev {device}"))
+    return int(link["stats64"]["rx"]["packets"])
+
+
+def confine(pid: int, cpus: set[int]) -> None:
+    """All threads of a process, and those they will start."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), cpus)

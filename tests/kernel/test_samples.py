@@ -1,0 +1,197 @@
+"""The ring buffer: sources of the watched slot's packets, at the rate asked for, never garbled."""
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from itertools import count, pairwise
+
+import pytest
+
+from tests.kernel.conftest import Filter, parse_rules
+from tests.kernel.listings import ACCEPTING, DROPPING, listed
+from tests.packets import to_frame
+from xdpctl import programs
+from xdpctl.kernel import PinnedDatapath
+from xdpctl.prefix import parse_prefix
+from xdpctl.wire import Action, Mode, Sample, SlotNumber
+
+MOST_SECONDS = 30.0
+RECORD = 8 + Sample.size()  # the ring's header and the sample
+OTHER = 64  # a slot that is not watched
+
+
+@pytest.fixture
+def watched(emptied: Filter) -> Iterator[Filter]:
+    """Drops 192.0.2.0/24 and 2001:db8::/32 by one set, and more by others; watches nobody."""
+    emptied.relist(DROPPING, listed("192.0.2.0/24", "2001:db8::/32"))
+    emptied.relist(OTHER, listed("198.51.100.0/24", "2001:db9::/32"))
+    emptied.relist(ACCEPTING, listed("192.0.2.128/25", "2001:db8:1::/48", action=Action.ACCEPT))
+    list(emptied.datapath.samples())
+    yield emptied
+    emptied.datapath.watch(SlotNumber.NONE, 0)
+    list(emptied.datapath.samples())
+
+
+@contextmanager
+def one_cpu() -> Iterator[None]:
+    """Hits are counted by CPU, and so is which packet is sampled."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def source_of(sample: Sample) -> str:
+    size = 4 if sample.family == 4 else 16
+    assert not any(sample.source[size:])
+    return str(ip_address(sample.source[:size]))
+
+
+def send(watched: Filter, packets: dict[str, int]) -> None:
+    """One by one: a run that repeats costs some 20 ms to set up."""
+    for source, times in packets.items():
+        frame = to_frame(source)
+        for _ in range(times):
+            watched.run(frame)
+
+
+PACKETS = {
+    "192.0.2.1": 13,
+    "192.0.2.2": 7,
+    "192.0.2.200": 5,
+    "198.51.100.1": 11,
+    "203.0.113.1": 3,
+    "2001:db8::1": 17,
+    "2001:db8:1::1": 19,
+    "2001:db9::1": 23,
+    "fe80::1": 2,
+}
+OF = {
+    DROPPING: {"192.0.2.1": 13, "192.0.2.2": 7, "2001:db8::1": 17},
+    OTHER: {"198.51.100.1": 11, "2001:db9::1": 23},
+    ACCEPTING: {"192.0.2.200": 5, "2001:db8:1::1": 19},
+}
+
+
+@pytest.mark.parametrize("slot", OF)
+def test_every_packet_of_the_watched_slot_and_of_no_other_is_told(
+    watched: Filter, slot: int
+) -> None:
+    watched.datapath.watch(slot, 0)
+    send(watched, PACKETS)
+    told = list(watched.datapath.samples())
+    assert {sample.slot for sample in told} == {slot}
+    assert Counter(map(source_of, told)) == OF[slot]
+    assert not list(watched.datapath.samples()), "they are taken out"
+
+
+def test_nothing_is_told_when_nobody_watches(watched: Filter) -> None:
+    send(watched, PACKETS)
+    assert not list(watched.datapath.samples())
+    watched.datapath.watch(DROPPING, 0)
+    send(watched, {"192.0.2.1": 3})
+    watched.datapath.watch(SlotNumber.NONE, 0)
+    send(watched, PACKETS)
+    assert len(list(watched.datapath.samples())) == 3
+    watched.datapath.explain(to_frame("192.0.2.1"))
+    assert not list(watched.datapath.samples())
+
+
+def test_a_rule_and_a_monitored_set_can_be_watched_too(watched: Filter) -> None:
+    watched.turn_into(parse_rules("accept 192.0.2.1; monitor 2001:db8::1"))
+    watched.relist(ACCEPTING, listed("192.0.2.0/24", action=Action.ACCEPT, mode=Mode.MONITOR))
+    slots = [watched.image.entries[parse_prefix(text)] for text in ("192.0.2.1", "2001:db8::1")]
+    for slot, of in (
+        (slots[0], {"192.0.2.1": 13}),
+        (slots[1], {"2001:db8::1": 17}),
+        (ACCEPTING, {"192.0.2.2": 7, "192.0.2.200": 5}),
+    ):
+        watched.datapath.watch(slot, 0)
+        send(watched, PACKETS)
+        assert Counter(map(source_of, watched.datapath.samples())) == of
+
+
+@pytest.mark.parametrize("every", [1, 2, 64, 4096])
+def test_one_packet_in_so_many_is_told(watched: Filter, every: int) -> None:
+    packets, told = 4_001, 0
+    assert watched.set_hits(DROPPING)[0] == 0
+    with one_cpu():
+        watched.datapath.watch(DROPPING, every - 1)
+        for source in ("192.0.2.1", "2001:db8::1") * 3:
+            watched.run(to_frame(source), packets)
+            told += sum(1 for _ in watched.datapath.samples())
+    assert told == len(range(0, 6 * packets, every))
+
+
+def room(watched: Filter) -> int:
+    """How many records the buffer takes."""
+    shape = watched.datapath._maps["samples"].shape
+    return shape.max_entries // RECORD
+
+
+def test_a_full_buffer_loses_new_samples_and_garbles_none(watched: Filter) -> None:
+    most, sources = room(watched), [f"192.0.2.{n}" for n in range(1, 128)]
+    watched.datapath.watch(DROPPING, 0)
+    for _ in range(3):  # and goes over the end each time
+        send(watched, dict.fromkeys(sources, most // 100))
+        told = [source_of(sample) for sample in watched.datapath.samples()]
+        assert most - 2 <= len(told) <= most
+        assert told == [source for source in sources for _ in range(most // 100)][: len(told)]
+        send(watched, {"2001:db8::5": 5})
+        told = [source_of(sample) for sample in watched.datapath.samples()]
+        assert told == ["2001:db8::5"] * 5
+
+
+def numbered(number: int) -> bytes:
+    """A frame whose source has the number in it; IPv4 and IPv6 in turn."""
+    if number % 2:
+        return to_frame(str(ip_address((10 << 24) + number)))
+    return to_frame(str(ip_address((0x20010DB8 << 96) + number)))
+
+
+def number_of(sample: Sample) -> int:
+    return int.from_bytes(ip_address(source_of(sample)).packed[-3:], "big")
+
+
+def test_reading_beside_the_program_finds_whole_records_in_order(watched: Filter) -> None:
+    """Over the end of the buffer several times, and now and then it is full."""
+    done, sent = threading.Event(), 0
+
+    def traffic() -> None:
+        nonlocal sent
+        while not done.is_set():
+            sent += 1
+            programs.run(watched.program, numbered(sent))
+
+    watched.relist(DROPPING, listed("10.0.0.0/8", "2001:db8::/32"))
+    watched.datapath.watch(DROPPING, 0)
+    thread, told = threading.Thread(target=traffic), list[int]()
+    thread.start()
+    until = time.monotonic() + MOST_SECONDS
+    for turn in count():
+        time.sleep(0.25 if turn % 4 == 0 else 0.01)
+        told += [number_of(sample) for sample in watched.datapath.samples()]
+        if len(told) > 3 * room(watched) or time.monotonic() > until:
+            break
+    done.set()
+    thread.join()
+    told += [number_of(sample) for sample in watched.datapath.samples()]
+    assert len(told) > 3 * room(watched)
+    assert all(before < after for before, after in pairwise(told))
+    assert told[-1] <= sent == watched.set_hits(DROPPING)[0]
+
+
+def test_a_second_reader_goes_on_where_the_first_stopped(watched: Filter) -> None:
+    watched.datapath.watch(DROPPING, 0)
+    send(watched, {"192.0.2.1": 1, "192.0.2.2": 1, "2001:db8::1": 1})
+    reader = watched.datapath.samples()
+    assert source_of(next(reader)) == "192.0.2.1"
+    assert source_of(next(reader)) == "192.0.2.2"
+    again = PinnedDatapath(watched.loader.pins)
+    assert list(map(source_of, again.samples())) == ["192.0.2.2", "2001:db8::1"]

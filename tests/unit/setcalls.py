@@ -1,0 +1,109 @@
+"""What one may ask of sets, as calls of a running controller; and a kernel that counts writes."""
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+
+from tests.fakes import ROOT, FakeDatapath
+from tests.unit.spaces import entries, prefixes_of
+from xdpctl.controller import Controller
+from xdpctl.model import Action, Mode
+from xdpctl.plan import Plan
+from xdpctl.sets import operations
+from xdpctl.sets.model import SourceSet
+from xdpctl.sets.operations import Changed, SetAsk
+from xdpctl.store import Change
+from xdpctl.tokens import Caller
+from xdpctl.wire import SlotNumber
+from xdpctl.writes import Leads, Write
+
+LOW, HIGH = SlotNumber.SETS, SlotNumber.FIRST - 1  # the first accepting set's slot, and dropping
+
+
+class Recorder(FakeDatapath):
+    """Remembers every write that it was given."""
+
+    def __init__(self, capacity: int = 16) -> None:
+        super().__init__(capacity)
+        self.writes: list[Write] = []
+
+    def apply(self, plan: Plan) -> None:
+        self.writes += plan.writes
+        super().apply(plan)
+
+    def led(self) -> int:
+        """How many entries were written since the last call; forgets all writes."""
+        led = sum(len(write.keys) for write in self.writes if isinstance(write, Leads))
+        self.writes = []
+        return led
+
+
+def wanted(
+    name: str, *texts: str, action: str = "drop", mode: str = "enforce", **more: object
+) -> SetAsk:
+    """A set of these prefixes."""
+    kept = {"entries": entries(*texts), **more}
+    return SetAsk(name=name, action=Action(action), mode=Mode(mode), **kept)  # type: ignore[arg-type]
+
+
+def submit(
+    control: Controller, ask: SetAsk, caller: Caller = ROOT, etag: str | None = None
+) -> Future[Changed]:
+    return control.submit(lambda draft: operations.put(draft, ask, caller, etag))
+
+
+def put(
+    control: Controller, ask: SetAsk, caller: Caller = ROOT, etag: str | None = None
+) -> Changed:
+    return submit(control, ask, caller, etag).result(10)
+
+
+def change(
+    control: Controller,
+    name: str,
+    caller: Caller = ROOT,
+    etag: str | None = None,
+    **changes: object,
+) -> Changed:
+    return control.submit(
+        lambda draft: operations.change(draft, name, changes, caller, etag)
+    ).result(10)
+
+
+def remove(
+    control: Controller, name: str, caller: Caller = ROOT, etag: str | None = None, **hits: int
+) -> SourceSet:
+    return control.submit(lambda draft: operations.remove(draft, name, caller, etag, hits)).result(
+        10
+    )
+
+
+def listed(datapath: FakeDatapath, slot: int) -> set[str]:
+    """The prefixes that lead to a slot, in the kernel."""
+    return {str(prefix) for prefix, slots in datapath.listed().items() if slot in slots}
+
+
+def texts(control: Controller, name: str) -> list[str]:
+    """A set's entries, as the controller has them."""
+    return [str(prefix) for prefix in prefixes_of(control.state.entries[name])]
+
+
+def hosts(count: int, first: int = 0, net: int = 45) -> list[str]:
+    """So many public addresses."""
+    return [f"{net}.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(first, first + count)]
+
+
+def picture(control: Controller) -> Mapping[str, object]:
+    """All that a refused change must leave alone: the store, the state, the kernel."""
+    state, datapath = control.state, control.datapath
+    assert isinstance(datapath, FakeDatapath)
+    stored = [change for change in control.store.watch(None) if isinstance(change, Change)]
+    return {
+        "sets": dict(state.sets),
+        "entries": {name: texts(control, name) for name in state.entries},
+        "rules": dict(state.rules),
+        "kernel": datapath.listed(),
+        "words": datapath.source.words[:80].tolist(),
+        "used": [state.used(4), state.used(6)],
+        "store": {change.key: change.value for change in stored},
+        "audit": len(control.store.audit()),
+    }

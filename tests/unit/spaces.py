@@ -1,0 +1,53 @@
+"""Small spaces of prefixes, of which tests know every address; and prefixes from texts."""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+
+import numpy as np
+
+from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.sets.model import Entries
+from xdpctl.table.family import FAMILIES, Family, Keys
+
+
+def space(net: bytes, tail: int) -> list[Prefix]:
+    """Every prefix of the last `tail` bits under one net."""
+    bits, base = len(net) * 8, int.from_bytes(net, "big")
+    return [
+        Prefix((base + (place << (bits - length))).to_bytes(len(net), "big"), length)
+        for length in range(bits - tail, bits + 1)
+        for place in range(1 << (length - bits + tail))
+    ]
+
+
+def parsed(*texts: str) -> list[Prefix]:
+    return [parse_prefix(text) for text in texts]
+
+
+def keys(family: Family, prefixes: Iterable[Prefix]) -> Keys:
+    """Sorted."""
+    return np.sort(family.keys(prefixes))
+
+
+def by_family(prefixes: Iterable[Prefix]) -> Entries:
+    """A set's entries: sorted, and each once."""
+    listed = set(prefixes)
+    return {
+        number: keys(family, (p for p in listed if p.family == number))
+        for number, family in FAMILIES.items()
+    }
+
+
+def entries(*texts: str) -> Entries:
+    return by_family(parsed(*texts))
+
+
+def prefixes_of(listed: Entries) -> list[Prefix]:
+    """All of a set's entries."""
+    return [p for number, keys in listed.items() for p in FAMILIES[number].prefixes(keys)]
+
+
+def collapsed(prefixes: Iterable[Prefix]) -> list[IPv4Network | IPv6Network]:
+    """The shortest list of the same addresses, by the standard library."""
+    nets = [ip_network((p.address, p.length)) for p in prefixes]
+    return list(collapse_addresses(nets))  # type: ignore[type-var]  # all of one family

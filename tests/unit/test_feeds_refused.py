@@ -1,0 +1,113 @@
+"""Feeds that are none, that are damaged, or too large: refused with what to do."""
+
+import gzip
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.feedlists import KNOWN, refusal, shown
+from xdpctl.errors import RuleError
+from xdpctl.feeds import FeedFormat, read
+
+PACKED = gzip.compress(b"1.1.1.1\n" * 1000)
+
+
+def test_gzip_of_several_members_and_padding_is_one_list() -> None:
+    feed = read(PACKED + gzip.compress(b"") + gzip.compress(b"2.2.2.2") + bytes(512))
+    assert shown(feed) == ["1.1.1.1/32", "2.2.2.2/32"]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "empty"),
+        (b"# nothing\n\n", "empty"),
+        (b"[]", "empty"),
+        (b'{"data": []}', "empty"),
+        (b"ip,score\n", "empty"),
+        (b'{"type":"metadata"}\n{"type":"metadata"}', "empty"),
+        (b"\n<!DOCTYPE html>\n<html>1.2.3.4", "HTML"),
+        (b"<?xml version='1.0'?><Error/>", "XML"),
+        (b"rate limited\ntry again", "2 of 2 entries were refused, the first at 1: 'rate'"),
+        (b"1.2.3.4\nx\ny\n", "2 of 3 entries"),
+        (b"1.2.3.4,1.2.3.5,1.2.3.6", "one line"),
+        (b"caf\xe9\n\xe9", "not UTF-8"),
+        ("1.2.3.4\n".encode("utf-16"), "not UTF-8"),
+        ("1.2.3.4\n".encode("utf-16-le"), "not UTF-8"),
+        (b'{"data": ["\xff"', "not a list or object in JSON"),
+        (b'{"errors":[{"detail":"Authentication failed"}]}', "no list of prefixes; it begins with"),
+        (b'{"data": ["1.1.1.1"', "not a list or object in JSON"),
+        (b'{"a":' * 100_000, "not a list or object in JSON"),
+        (b"{}", "no list of prefixes"),
+        (b'{"a":{"b":{"c":["1.1.1.1"]}}}', "no list of prefixes"),
+        (b"[1, 2]", "no list of prefixes"),
+        (PACKED[:-9], "ends early"),
+        (PACKED[:9], "ends early"),
+        (PACKED[:20] + b"xxxx" + PACKED[24:], "corrupt"),
+        (PACKED + b"x", "ends early"),
+        (PACKED + b"not gzip at all", "corrupt"),
+        (gzip.compress(PACKED), "not UTF-8"),
+    ],
+)
+def test_what_is_no_list_is_refused(data: bytes, said: str) -> None:
+    assert said in str(refusal(data))
+
+
+@given(
+    st.sampled_from([text.encode() for _, text, _ in KNOWN.values()] + [PACKED]),
+    st.lists(st.tuples(st.integers(0, 300), st.integers(0, 9), st.binary(max_size=4)), max_size=4),
+    st.sampled_from(FeedFormat),
+    st.sampled_from([None, None, "ip", "1", "data", ""]),
+)
+def test_whatever_it_is_it_is_read_or_refused(
+    data: bytes, damages: list[tuple[int, int, bytes]], kind: FeedFormat, column: str | None
+) -> None:
+    for at, size, put in damages:
+        data = data[:at] + put + data[at + size :]
+    try:
+        feed = read(data, kind, column)
+    except RuleError:
+        return
+    assert 0 <= feed.rejected * 2 <= feed.lines
+    json.dumps(feed.rejects)
+
+
+@pytest.mark.parametrize(
+    ("data", "column", "said"),
+    [
+        ("when,host\n1,a\n", None, "no column of a known name; it has when, host"),
+        ("ip,n\n1.1.1.1,2\n", "nope", "no column 'nope'; it has ip, n"),
+        ("1.1.1.1,2\n", "3", "no column '3'; it has 1.1.1.1, 2"),
+        ("1.1.1.1,2\n", "ip", "the columns have no names"),
+        ('["1.1.1.1"]\n', "ip", "with a field 'ip'"),
+        ('[{"ip":"1.1.1.1"}]\n', "nope", "with a field 'nope'"),
+    ],
+)
+def test_a_missing_column_is_told_beside_those_there(
+    data: str, column: str | None, said: str
+) -> None:
+    error = refusal(data, FeedFormat.AUTO if data[0] == "[" else FeedFormat.CSV, column)
+    assert error.field == "column"
+    assert said in str(error)
+
+
+def test_bytes_are_limited_before_they_are_unpacked() -> None:
+    assert read(PACKED, limit=8000).duplicates == 999
+    for data in (PACKED, gzip.compress(b"1.1.1.1\n" * 1_000_000), b"1.1.1.1\n" * 1000, PACKED * 2):
+        error = refusal(data, limit=7999)
+        assert "at least" in str(error)
+        assert "at most 7999" in str(error)
+
+
+def test_entries_are_limited_and_duplicates_are_none() -> None:
+    lines = b"".join(b"10.%d.%d.1\n" % divmod(n, 250) for n in range(50_000))
+    assert len(read(lines * 4, max_entries=50_000).keys[4]) == 50_000
+    assert "at least 50000 prefixes; at most 49999" in str(refusal(lines * 4, max_entries=49_999))
+    found = re.search(
+        r"at least (\d+) prefixes; at most 7 ", str(refusal(lines * 9, max_entries=7))
+    )
+    assert found
+    assert "at most 1 " in str(refusal("1.1.1.1\n::1", max_entries=1))
