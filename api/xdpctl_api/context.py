@@ -54,12 +54,12 @@ class Context:
     def geo(self) -> GeoDatabase | None:
         """The databases that are configured or installed; ConfigError if one cannot be read."""
         if not self._geo_tried:
-            self._geo_tried = True
             named = [Path(name) for name in self.settings.geo_databases]
             if named:
                 self._geo = open_databases(named)
             elif find_databases():
                 self._geo = open_installed()
+            self._geo_tried = True
         return self._geo
 
     def warnings(self) -> list[str]:

@@ -174,7 +174,6 @@ def test_another_interval_is_told_and_kept(api: Api, says: Lists) -> None:
     assert not refresh(api).json()["changed"], "the version it had is still known"
 
 
-@pytest.mark.xfail(strict=True, reason="the old interval has to pass before the new one counts")
 def test_another_interval_counts_from_the_last_look(api: Api, says: Lists) -> None:
     api.put("bad", {"feed": {"file": "bad.txt", "refresh": "30d"}})
     refresh(api)

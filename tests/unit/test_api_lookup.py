@@ -75,7 +75,6 @@ def test_configured_databases_are_read_and_kept_open(tmp_path: Path) -> None:
         assert "of a test" in get(api, "/v1/lookup/47.0.0.7")["database"]
 
 
-@pytest.mark.xfail(strict=True, reason="only the first look is told that it cannot be read")
 def test_a_configured_database_that_cannot_be_read_is_told_every_time(tmp_path: Path) -> None:
     with running(tmp_path, geo_databases=(str(tmp_path / "none.mmdb"),)) as api:
         said = [api.call("GET", "/v1/lookup/45.0.0.7").text for _ in range(2)]

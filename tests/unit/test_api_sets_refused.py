@@ -165,7 +165,6 @@ def test_a_name_is_plain(api: Api, name: str) -> None:
     assert api.call("GET", "/v1/sets").json() == {"sets": []}
 
 
-@pytest.mark.xfail(strict=True, reason="the query beside a JSON document is read and forgotten")
 @pytest.mark.parametrize("query", ["dry_run=1", "action=accept", "mode=monitor", "column=x"])
 def test_a_choice_beside_a_document_is_minded_or_refused(api: Api, query: str) -> None:
     """Or what was to be tried out, watched or accepted is dropped in earnest."""

@@ -150,7 +150,6 @@ def test_nothing_is_widened_over_what_is_protected_or_accepted(
     assert not any(parse_prefix(t).covers(parse_prefix("45.0.0.9")) for t in found)
 
 
-@pytest.mark.xfail(strict=True, reason="a set that accepts is kept out of its own next list")
 def test_a_set_that_accepts_is_widened_the_same_again() -> None:
     texts, options = ("45.0.0.1", "45.0.9.9"), Options(widen_ipv4=24)
     first, _ = made(texts, options, action="accept")
@@ -158,7 +157,6 @@ def test_a_set_that_accepts_is_widened_the_same_again() -> None:
     assert made(texts, options, accepting("x", *first), "accept")[0] == first
 
 
-@pytest.mark.xfail(strict=True, reason="prepare() screens first and widens afterwards")
 @pytest.mark.parametrize(
     ("texts", "options"),
     [

@@ -8,7 +8,7 @@ from xdpctl.feeds import Feed
 from xdpctl.model import Action
 from xdpctl.prefix import Prefix
 from xdpctl.sets.model import Entries, Options, count
-from xdpctl.sets.screen import WIDEST, screen
+from xdpctl.sets.screen import SPECIAL, WIDEST, screen
 from xdpctl.state import State
 from xdpctl.table.family import FAMILIES, Family, Keys
 
@@ -29,9 +29,13 @@ def prepare(
         }
     if options == Options(allow_private=options.allow_private):
         return entries, counts
-    smaller = {
-        number: _smaller(state, name, number, keys, options) for number, keys in entries.items()
-    }
+    special = SPECIAL if action is Action.DROP and not options.allow_private else ()
+    smaller = {}
+    for number, keys in entries.items():
+        kept = [*special, *_kept_out(state, name)]
+        lossy = _lossy(FAMILIES[number], keys, options, kept)
+        others = _others(state, name, number)
+        smaller[number] = merged(FAMILIES[number], lossy, others) if options.aggregate else lossy
     counts["saved"] = count(entries) - count(smaller)
     counts["extra_addresses"] = sum(
         count_addresses(FAMILIES[number], keys) - count_addresses(FAMILIES[number], before)
@@ -40,17 +44,16 @@ def prepare(
     return smaller, counts
 
 
-def _smaller(state: State, name: str, number: int, keys: Keys, options: Options) -> Keys:
-    family = FAMILIES[number]
-    length = options.widen_ipv4 if number == 4 else options.widen_ipv6
+def _lossy(family: Family, keys: Keys, options: Options, kept: list[Prefix | Entries]) -> Keys:
+    """Widened and merged as far as is asked for, over nothing of what is `kept` out."""
+    out = [each if isinstance(each, Prefix) else each[family.number] for each in kept]
+    length = options.widen_ipv4 if family.number == 4 else options.widen_ipv6
     if length:
-        _check_length(number, length)
-        keys, _ = widened(family, keys, length, _kept_out(state, number))
+        _check_length(family, length)
+        keys, _ = widened(family, keys, length, out)
     if options.at_most:
-        keys, _ = smallest(family, keys, options.at_most, _kept_out(state, number))
+        keys, _ = smallest(family, keys, options.at_most, out)
         _refuse_broad(family, keys, options.at_most)
-    if options.aggregate:
-        keys = merged(family, keys, _others(state, name, number))
     return keys
 
 
@@ -64,21 +67,21 @@ def _refuse_broad(family: Family, keys: Keys, at_most: int) -> None:
         )
 
 
-def _check_length(number: int, length: int) -> None:
-    field, shortest, bits = f"widen_ipv{number}", WIDEST[number], FAMILIES[number].bits
-    if not shortest <= length <= bits:
-        raise RuleError(f"{field} is {length}", field, f"give {shortest} to {bits}")
+def _check_length(family: Family, length: int) -> None:
+    field, shortest = f"widen_ipv{family.number}", WIDEST[family.number]
+    if not shortest <= length <= family.bits:
+        raise RuleError(f"{field} is {length}", field, f"give {shortest} to {family.bits}")
 
 
-def _kept_out(state: State, family: int) -> Iterator[Prefix | Keys]:
+def _kept_out(state: State, name: str) -> Iterator[Prefix | Entries]:
     """What no prefix may be widened over: protected and accepted ones."""
-    yield from (prefix for prefix in state.protection.why if prefix.family == family)
+    yield from state.protection.why
     for rule in list(state.rules.values()):
-        if rule.action is Action.ACCEPT and rule.source.family == family:
+        if rule.action is Action.ACCEPT:
             yield rule.source
-    for name, held in list(state.sets.items()):
-        if held.action is Action.ACCEPT:
-            yield state.entries[name][family]
+    for other, held in list(state.sets.items()):
+        if held.action is Action.ACCEPT and other != name:
+            yield state.entries[other]
 
 
 def _others(state: State, name: str, family: int) -> Iterator[Keys]:

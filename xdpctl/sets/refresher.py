@@ -56,6 +56,12 @@ class Refresher:
         first = Attempt(next_at=held.changed_at + (held.feed.refresh if held.feed else 0))
         return self.attempts.setdefault(held.name, first)
 
+    def reschedule(self, held: SourceSet) -> None:
+        """Its interval may have changed: it counts from the last look."""
+        tried = self.attempt(held)
+        if held.feed and not tried.failures:
+            tried.next_at = (tried.checked_at or held.changed_at) + held.feed.refresh
+
     def problems(self) -> list[str]:
         """A line for each feed that fails."""
         sets = list(self.controller.state.sets.values())

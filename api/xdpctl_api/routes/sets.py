@@ -141,7 +141,8 @@ async def put_set(
     """
     data = await read_all(request, ctx.settings.bulk_max_bytes)
     kind = request.headers.get("content-type", "text/plain").split(";")[0].strip().lower()
-    choices: Choices = _document(data) if kind == _JSON and query.format == "auto" else query
+    document = kind == _JSON and query.format == "auto"
+    choices: Choices = _document(data, query) if document else query
     put = _Put(ctx, name, who, choices)
 
     def work() -> tuple[Feed, SetAsk]:
@@ -166,7 +167,9 @@ async def put_set(
     return Response(out.model_dump_json(), 201 if out.created else 200, headers, _JSON)
 
 
-def _document(data: bytes) -> SetIn:
+def _document(data: bytes, query: ListQuery) -> SetIn:
+    for field in query.model_fields_set:
+        raise RuleError(f"{field} is in the query", field, "put it into the document")
     try:
         return SetIn.model_validate_json(data)
     except pydantic.ValidationError as error:
@@ -184,7 +187,9 @@ async def change_set(
     if body.refresh is not None:
         changes["feed"] = ctx.refresher.loader.every(_find(ctx, name), body.refresh)
     future = ctx.controller.submit(lambda draft: operations.change(draft, name, changes, who, seen))
-    return SetOut(**set_out(ctx, (await asyncio.wrap_future(future)).set))
+    changed = (await asyncio.wrap_future(future)).set
+    ctx.refresher.reschedule(changed)
+    return SetOut(**set_out(ctx, changed))
 
 
 @router.delete("/{name}")

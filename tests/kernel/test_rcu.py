@@ -1,0 +1,42 @@
+"""A grace period: nothing is taken away while a program still runs on what it found before."""
+
+import os
+import threading
+
+from tests.conftest import need
+from tests.kernel.conftest import Filter
+from tests.kernel.listings import DROPPING, listed
+from tests.packets import to_frame
+from xdpctl import programs, rcu
+
+PACKETS = 600_000  # some 40 ms of one RCU read-side section, if nobody else wants the CPU
+TRIES, LEAST = 9, 6
+
+
+def test_waiting_ends_no_sooner_than_the_programs_that_run(emptied: Filter) -> None:
+    """The kernel lets go of RCU in the middle of a long run only if another task is waiting."""
+    mine, theirs, *_ = [*sorted(os.sched_getaffinity(0)), None]
+    need(theirs is not None, "two CPUs")
+    assert theirs is not None
+    emptied.relist(DROPPING, listed("192.0.2.0/24"))
+    frame, allowed = to_frame("192.0.2.7"), os.sched_getaffinity(0)
+
+    def run() -> None:
+        os.sched_setaffinity(0, {theirs})
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+        programs.run(emptied.program, frame, PACKETS)
+
+    ended = 0
+    os.sched_setaffinity(0, {mine})
+    try:
+        for done in range(0, TRIES * PACKETS, PACKETS):
+            thread = threading.Thread(target=run)
+            thread.start()
+            while emptied.set_hits(DROPPING)[0] == done and thread.is_alive():
+                pass
+            rcu.wait()
+            ended += emptied.set_hits(DROPPING)[0] == done + PACKETS
+            thread.join()
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert ended >= LEAST
