@@ -7,7 +7,7 @@ from msgspec import structs
 from pydantic import BaseModel, Field
 
 from xdpctl.model import Action, Mode
-from xdpctl.sets.model import FeedSource, Options, SourceSet
+from xdpctl.sets.model import NOTHING, Entries, FeedSource, Options, SourceSet
 from xdpctl_api.context import Context
 from xdpctl_api.schemas import Duration, Strict, seconds, timestamp
 
@@ -138,12 +138,12 @@ class TopOut(BaseModel):
     sources: list[dict[str, Any]]
 
 
-def set_out(ctx: Context, held: SourceSet) -> dict[str, Any]:
-    """A SetOut's fields."""
+def set_out(ctx: Context, held: SourceSet, planned: Entries | None = None) -> dict[str, Any]:
+    """A SetOut's fields; `planned` are the entries of a dry run."""
     state = ctx.controller.state
     (hits,) = ctx.controller.datapath.hits([held.slot])
-    entries = state.entries.get(held.name, {})
-    applied = state.applied(held.name) if held.name in state.sets else entries
+    entries = planned or state.entries.get(held.name, NOTHING)
+    applied = state.applied(held.name) if held.name in state.sets and not planned else entries
     return {
         "name": held.name,
         "action": held.action,

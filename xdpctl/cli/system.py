@@ -52,7 +52,7 @@ def status(context: typer.Context, as_json: options.Json = False) -> None:
     for warning in found["warnings"]:
         show.err.print(f"[yellow]warning:[/yellow] {escape(warning)}")
     for problem in found["problems"]:
-        show.err.print(f"[red]problem:[/red] {problem}")
+        show.err.print(f"[red]problem:[/red] {escape(problem)}")
 
 
 @app.command()

@@ -147,7 +147,7 @@ def change(
     _allowed(caller)
     held = find(draft, name)
     _fresh(held, etag)
-    changed = held.but(**changes, changed_at=draft.created_at)
+    changed = held.but(**changes)
     _stage(draft, changed, None, caller)
     shown = {k: v for k, v in changes.items() if k != "feed"}
     draft.note(caller.name, "set.change", name, **shown)

@@ -8,11 +8,13 @@ import threading
 import time
 from dataclasses import dataclass
 
+import numpy as np
+
 from xdpctl.controller import Controller
-from xdpctl.errors import XdpctlError
+from xdpctl.errors import StaleError, XdpctlError
 from xdpctl.model import OPERATOR
 from xdpctl.sets.loading import Loader
-from xdpctl.sets.model import SourceSet
+from xdpctl.sets.model import NOTHING, SourceSet
 from xdpctl.sets.operations import Changed, SetAsk, put
 from xdpctl.sets.prepare import prepare
 from xdpctl.tokens import Caller, Role
@@ -93,6 +95,8 @@ class Refresher:
             tried.checked_at = time.time()
             try:
                 changed = self._refresh(held, force)
+            except StaleError:  # somebody changed the set meanwhile: it is looked at again
+                raise
             except Exception as error:
                 tried.failures += 1
                 tried.error = str(error) or repr(error)
@@ -110,6 +114,9 @@ class Refresher:
         listed, source = loaded
         state = self.controller.state
         entries, counts = prepare(state, held.name, listed, held.action, held.options)
+        stands = state.entries.get(held.name, NOTHING)
+        if all(np.array_equal(stands[f], keys) for f, keys in entries.items()):
+            return None
         ask = SetAsk(
             name=held.name,
             entries=entries,

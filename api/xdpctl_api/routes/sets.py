@@ -157,7 +157,7 @@ async def put_set(
     if not choices.dry_run:
         ctx.refresher.attempts.pop(name, None)
     out = SetAnswer(
-        **set_out(ctx, changed.set),
+        **set_out(ctx, changed.set, ask.entries if choices.dry_run else None),
         created=changed.created,
         changed=True,
         dry_run=choices.dry_run,
