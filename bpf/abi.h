@@ -13,6 +13,7 @@ enum action {
 	ACTION_NONE,
 	ACTION_ACCEPT,
 	ACTION_DROP,
+	ACTION_LIMIT, /* of signatures only: drop what comes faster than its rate */
 };
 
 enum mode {
@@ -22,22 +23,39 @@ enum mode {
 
 /* Why a packet left as it did. Every packet is counted under exactly one of these. */
 enum reason {
-	REASON_NONE,		/* not decided yet; never counted */
-	REASON_NO_RULE,		/* pass: nothing covers the source */
-	REASON_ACCEPTED,	/* pass: a rule accepts the source */
-	REASON_PROTECTED,	/* pass: the source is in a protected prefix */
-	REASON_LINK,		/* pass: not IP (ARP, LLDP, LACP, STP, ...) */
-	REASON_NEIGHBOUR,	/* pass: IPv6 neighbour discovery, RFC 4861 */
-	REASON_NEVER_ROUTED,	/* pass: to 224.0.0.0/24 or ff02::/16 */
-	REASON_DHCP,		/* pass: DHCP from or to an unset or link-local address */
-	REASON_BYPASS,		/* pass: the bypass switch is on */
-	REASON_FAULT,		/* pass: a map did not hold what it must */
-	REASON_DROPPED,		/* drop: a rule drops the source */
-	REASON_TRUNCATED,	/* drop: the frame ends inside a header */
-	REASON_MALFORMED,	/* drop: a version or length field is impossible */
-	REASON_VLAN_DEPTH,	/* drop: more than VLAN_DEPTH_MAX tags */
+	REASON_NONE,	     /* not decided yet; never counted */
+	REASON_NO_RULE,	     /* pass: nothing covers the source */
+	REASON_ACCEPTED,     /* pass: a rule accepts it */
+	REASON_PROTECTED,    /* pass: the source is in a protected prefix */
+	REASON_LINK,	     /* pass: not IP (ARP, LLDP, LACP, STP, ...) */
+	REASON_NEIGHBOUR,    /* pass: IPv6 neighbour discovery, RFC 4861 */
+	REASON_NEVER_ROUTED, /* pass: to 224.0.0.0/24 or ff02::/16 */
+	REASON_DHCP,	     /* pass: DHCP from or to an unset or link-local address */
+	REASON_BYPASS,	     /* pass: the bypass switch is on */
+	REASON_FAULT,	     /* pass: a map did not hold what it must */
+	REASON_ESTABLISHED,  /* pass: a rule spares this host's TCP connections, and it is of one */
+	REASON_DROPPED,	     /* drop: a rule drops the source */
+	REASON_SIGNATURE,    /* drop: a signature matches */
+	REASON_LIMITED,	     /* drop: faster than a limit */
+	REASON_TRUNCATED,    /* drop: the frame ends inside a header */
+	REASON_MALFORMED,    /* drop: a version or length field is impossible */
+	REASON_VLAN_DEPTH,   /* drop: more than VLAN_DEPTH_MAX tags */
 	REASON_EXTENSION_DEPTH, /* drop: more than EXTENSION_DEPTH_MAX extension headers */
 	REASON_MAX,
+	REASON_BITS = 8,
+};
+
+/* The programs behind the first one, each with a verifier's budget of its own. */
+enum stage {
+	STAGE_SIGNATURES,
+	STAGE_CONNECTION,
+	STAGES_MAX,
+};
+
+/* What becomes of a packet unless it belongs to a connection. */
+struct pending {
+	__u32 reason;
+	__u32 slot;
 };
 
 enum limit {
@@ -47,16 +65,19 @@ enum limit {
 	SETS_MAX = 64,
 	SEARCH4_MAX = 160, /* look-ups and slots met for one packet; beyond is a fault */
 	SEARCH6_MAX = 224,
+	SIGNATURES_MAX = 1024,
+	SIGNATURE_STEPS_MAX = 96, /* words of the bitmap and signatures met for one packet */
 };
 
 /*
- * Slot numbers with a fixed meaning. Rules take theirs from SLOT_FIRST on; sets take those
- * before, accepting ones from below and dropping ones from above.
+ * Slot numbers with a fixed meaning: SIGNATURES_MAX are of signatures, SETS_MAX of sets,
+ * accepting ones from below and dropping ones from above; rules on a source have the rest.
  */
 enum slot_number {
 	SLOT_NONE,
 	SLOT_PROTECTED,
-	SLOT_SETS,
+	SLOT_SIGNATURES,
+	SLOT_SETS = SLOT_SIGNATURES + SIGNATURES_MAX,
 	SLOT_FIRST = SLOT_SETS + SETS_MAX,
 };
 
@@ -123,11 +144,12 @@ struct slot {
 	__u64 word; /* action, mode, and when it ends: CLOCK_MONOTONIC in ns, 0 for never */
 };
 
-/* The low bits of the word; what is left is the time, a multiple of 8 ns. */
+/* The low bits of the word; what is left is the time, a multiple of 16 ns. */
 enum word {
 	WORD_ACTION = 3,
-	WORD_MODE_SHIFT = 2,
-	WORD_FLAGS = 7,
+	WORD_MONITOR = 4,
+	WORD_SPARE = 8, /* packets of this host's established TCP connections pass */
+	WORD_FLAGS = 15,
 };
 
 struct hits {
@@ -143,6 +165,96 @@ struct control {
 	__u64 seeds[3];	       /* odd, random, never changed: no sender can aim at a bucket */
 	__u32 buckets_log2[2]; /* n: the buckets in use are 2^n from number 2^n on */
 	__u32 whole[2];	       /* 0.0.0.0/0, ::/0 may be listed */
+	__u32 armed;	       /* signatures: 0 for none, else 1 + the number of the generation */
+	__u32 unused;
+};
+
+/*
+ * What signatures look at in a packet (FlowSpec components, RFC 8955 and 8956, and two more). A
+ * field that a packet does not have has the value behind the last one it could have. Addresses
+ * are words of 16 bits, the highest first; IPv4 has two.
+ */
+enum field {
+	FIELD_PROTOCOL,
+	FIELD_SOURCE_PORT,
+	FIELD_DESTINATION_PORT,
+	FIELD_ICMP_TYPE,
+	FIELD_ICMP_CODE,
+	FIELD_TCP_FLAGS, /* 12 bits: those of the byte before, too (RFC 8955 section 4.2.2.9) */
+	FIELD_PACKET_LENGTH,
+	FIELD_DSCP,
+	FIELD_FRAGMENT,
+	FIELD_FLOW_LABEL,
+	FIELD_TTL,
+	FIELD_VLAN, /* of the outermost tag */
+	FIELD_SOURCE = 16,
+	FIELD_DESTINATION = 24,
+	FIELDS_MAX = 32,
+};
+
+/* FlowSpec's bits of FIELD_FRAGMENT (RFC 8955 section 4.2.2.12). */
+enum fragment {
+	FRAGMENT_DONT = 1,
+	FRAGMENT_LATER = 2,
+	FRAGMENT_FIRST = 4,
+	FRAGMENT_LAST = 8,
+};
+
+/*
+ * A value of a field leads to a class: which signatures take that value, as a bitmap, and above
+ * its number which words of the bitmap are not 0.
+ */
+enum class {
+	CLASS_BITS = 16,
+	BITMAP_WORDS = SIGNATURES_MAX / 64,
+	BITMAPS_MAX = 32768,   /* of a generation */
+	CLASSES_MAX = 3 << 20, /* of a generation: every field of both families has room */
+};
+
+/* One value of one map, so that a look-up in it is no look-up for the verifier. */
+struct bitmaps {
+	__u64 words[BITMAPS_MAX][BITMAP_WORDS];
+};
+
+/* Where the classes of a field begin. With `second`, signatures that take either value match. */
+struct lookup {
+	__u32 classes;
+	__u16 field;
+	__u16 second; /* the field itself, or another one */
+};
+
+/* The fields that signatures of a family look at, those that most depend on first. */
+struct family {
+	__u32 whole; /* the class of all signatures of this family */
+	__u32 lookups_used;
+	struct lookup lookups[FIELDS_MAX];
+};
+
+/* A whole set of signatures, in order. A packet meets one generation or the other. */
+struct generation {
+	struct family families[2];   /* by family: IPv4, IPv6 */
+	__u32 slots[SIGNATURES_MAX]; /* of each signature */
+};
+
+/*
+ * GCRA (ITU-T I.371): a packet is within the limit unless it comes more than `burst_ns` before
+ * its bucket's time, which each one that is within moves on by what it costs.
+ */
+struct rate {
+	__u64 cost; /* ns for a packet, or for a byte, times 2^RATE_COST_SHIFT */
+	__u64 burst_ns;
+	__u32 by_bytes;
+	__u32 by_source; /* 0: one bucket for all, else one for each source */
+	__u32 mask4;	 /* the bits of a source that tell buckets apart */
+	__u32 unused;
+	__u64 mask6; /* of its first 64 */
+};
+
+enum gcra {
+	RATE_COST_SHIFT = 20,
+	BUCKETS_LOG2 = 20, /* for sources, shared by those whose hashes agree */
+	BUCKET_STRIDE = 8, /* a limit's own has a cache line for itself */
+	BUCKETS_MAX = (1 << BUCKETS_LOG2) + SIGNATURES_MAX * BUCKET_STRIDE,
 };
 
 /* Where a packet of the sampled slot came from; IPv4 in the first four bytes. */

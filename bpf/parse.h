@@ -40,7 +40,7 @@
 #define PROTOCOL_MOBILITY     135
 #define PROTOCOL_HIP	      139
 #define PROTOCOL_SHIM6	      140
-#define PROTOCOL_NOT_IN_FRAME 256 /* a later fragment: the transport header is elsewhere */
+#define PROTOCOL_NOT_IN_FRAME 256 /* beside the number: a later fragment, its header elsewhere */
 
 #define DHCP_SERVER   67
 #define DHCP_CLIENT   68
@@ -93,9 +93,11 @@ struct ports {
 
 struct packet {
 	u32 family; /* 4 or 6 */
+	u32 ip;	    /* where the IP header is */
 	u32 offset; /* of the next header to read */
 	u32 protocol;
 	u32 fragmented; /* IPv6: a fragment header was there, even an atomic one */
+	u32 fragment;	/* IPv6: its offset and flags */
 	u32 hop_limit;
 	__be32 source[4]; /* IPv4 uses the first word */
 	__be32 destination[4];
@@ -131,7 +133,7 @@ static __always_inline enum reason parse_link(struct xdp_md *ctx, struct packet 
 	packet->offset = sizeof(*ethernet);
 #pragma unroll
 	for (int depth = 0; depth < VLAN_DEPTH_MAX; depth++) {
-		struct vlan *vlan = data + packet->offset;
+		struct vlan *vlan = data + (packet->offset & 63);
 
 		if (!is_vlan(*type))
 			break;
@@ -146,7 +148,7 @@ static __always_inline enum reason parse_link(struct xdp_md *ctx, struct packet 
 static __always_inline enum reason parse_ipv4(struct xdp_md *ctx, struct packet *packet)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct ipv4 *ip = data + packet->offset;
+	struct ipv4 *ip = data + (packet->offset & 63);
 	u32 header;
 
 	if ((void *)(ip + 1) > end)
@@ -157,10 +159,11 @@ static __always_inline enum reason parse_ipv4(struct xdp_md *ctx, struct packet 
 	if ((void *)ip + header > end)
 		return REASON_TRUNCATED;
 	packet->family = 4;
+	packet->ip = packet->offset;
 	packet->offset += header;
 	packet->protocol = ip->protocol;
 	if (ip->fragment & network16(0x1fff))
-		packet->protocol = PROTOCOL_NOT_IN_FRAME;
+		packet->protocol |= PROTOCOL_NOT_IN_FRAME;
 	packet->source[0] = ip->source;
 	packet->destination[0] = ip->destination;
 	return REASON_NONE;
@@ -182,8 +185,9 @@ static __always_inline enum reason parse_extensions(struct xdp_md *ctx, struct p
 		if (kind == PROTOCOL_FRAGMENT) {
 			packet->offset += 8;
 			packet->fragmented = 1;
+			packet->fragment = host16(extension.offset_flags);
 			if (extension.offset_flags & network16(0xfff8)) {
-				packet->protocol = PROTOCOL_NOT_IN_FRAME;
+				packet->protocol |= PROTOCOL_NOT_IN_FRAME;
 				return REASON_NONE;
 			}
 		} else if (kind == PROTOCOL_AH) {
@@ -198,13 +202,14 @@ static __always_inline enum reason parse_extensions(struct xdp_md *ctx, struct p
 static __always_inline enum reason parse_ipv6(struct xdp_md *ctx, struct packet *packet)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct ipv6 *ip = data + packet->offset;
+	struct ipv6 *ip = data + (packet->offset & 63);
 
 	if ((void *)(ip + 1) > end)
 		return REASON_TRUNCATED;
 	if (*(u8 *)ip >> 4 != 6)
 		return REASON_MALFORMED;
 	packet->family = 6;
+	packet->ip = packet->offset;
 	packet->offset += sizeof(*ip);
 	packet->protocol = ip->next_header;
 	packet->hop_limit = ip->hop_limit;

@@ -17,6 +17,7 @@ class Action(IntEnum):
     NONE = 0
     ACCEPT = 1
     DROP = 2
+    LIMIT = 3
 
 
 class Mode(IntEnum):
@@ -37,11 +38,14 @@ class Reason(IntEnum):
     DHCP = 7
     BYPASS = 8
     FAULT = 9
-    DROPPED = 10
-    TRUNCATED = 11
-    MALFORMED = 12
-    VLAN_DEPTH = 13
-    EXTENSION_DEPTH = 14
+    ESTABLISHED = 10
+    DROPPED = 11
+    SIGNATURE = 12
+    LIMITED = 13
+    TRUNCATED = 14
+    MALFORMED = 15
+    VLAN_DEPTH = 16
+    EXTENSION_DEPTH = 17
 
     @property
     def verdict(self) -> str:
@@ -55,6 +59,8 @@ class Limit(IntEnum):
     SETS_MAX = 64
     SEARCH4_MAX = 160
     SEARCH6_MAX = 224
+    SIGNATURES_MAX = 1024
+    SIGNATURE_STEPS_MAX = 96
 
 
 class SlotNumber(IntEnum):
@@ -62,7 +68,8 @@ class SlotNumber(IntEnum):
 
     NONE = 0
     PROTECTED = 1
-    SETS = 2
+    SIGNATURES = 2
+    SETS = SIGNATURES + Limit.SIGNATURES_MAX
     FIRST = SETS + Limit.SETS_MAX
 
 
@@ -70,8 +77,9 @@ class Word(IntEnum):
     """The low bits of a slot's word."""
 
     ACTION = 3
-    MODE_SHIFT = 2
-    FLAGS = 7
+    MONITOR = 4
+    SPARE = 8
+    FLAGS = 15
 
 
 class Value(IntEnum):
@@ -113,7 +121,8 @@ class Wire:
 class Slot:
     """What a slot does, in one word; `expires_ns` is CLOCK_MONOTONIC, 0 for never.
 
-    The word keeps the time to 8 ns, rounded up.
+    The word keeps the time to 16 ns, rounded up. `spare`: this host's established TCP
+    connections pass.
     """
 
     C_NAME: ClassVar[str] = "slot"
@@ -122,17 +131,20 @@ class Slot:
     action: Action
     mode: Mode = Mode.ENFORCE
     expires_ns: int = 0
+    spare: bool = False
 
     def pack(self) -> bytes:
         ends = (self.expires_ns + Word.FLAGS) & ~Word.FLAGS
-        word = ends | self.mode << Word.MODE_SHIFT | self.action
+        monitor = Word.MONITOR if self.mode is Mode.MONITOR else 0
+        word = ends | monitor | (Word.SPARE if self.spare else 0) | self.action
         return word.to_bytes(self.SIZE, sys.byteorder)
 
     @classmethod
     def unpack(cls, data: bytes) -> "Slot":
         (word,) = struct.unpack("=Q", data)
-        mode = Mode((word & Word.FLAGS) >> Word.MODE_SHIFT)
-        return cls(Action(word & Word.ACTION), mode, word & ~Word.FLAGS)
+        mode = Mode.MONITOR if word & Word.MONITOR else Mode.ENFORCE
+        spare = bool(word & Word.SPARE)
+        return cls(Action(word & Word.ACTION), mode, word & ~Word.FLAGS, spare)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +172,8 @@ CONTROL = np.dtype(
         ("seeds", "u8", 3),
         ("buckets_log2", "u4", 2),
         ("whole", "u4", 2),
+        ("armed", "u4"),
+        ("unused", "u4"),
     ]
 )
 

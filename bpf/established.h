@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Whether a packet belongs to a TCP connection of this host. No map is touched here. */
+#ifndef XDPCTL_ESTABLISHED_H
+#define XDPCTL_ESTABLISHED_H
+
+#include "fields.h"
+
+#define FLAG_SYN 0x02
+#define FLAG_ACK 0x10
+
+/* Helpers 99 and 86, Linux 5.2 and 4.20: the socket that a packet would reach, in our namespace. */
+static struct bpf_sock *(*find_socket)(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, u32 size,
+				       u64 netns, u64 flags) = (void *)99;
+static long (*release_socket)(struct bpf_sock *socket) = (void *)86;
+
+/*
+ * A listener is no connection, nor is one whose handshake nobody completed; a socket in SYN_SENT
+ * asked for the answer. States are those of include/net/tcp_states.h.
+ */
+static __always_inline int is_connected(u32 state)
+{
+	return state == BPF_TCP_ESTABLISHED || state == BPF_TCP_SYN_SENT ||
+	       state == BPF_TCP_FIN_WAIT1 || state == BPF_TCP_FIN_WAIT2 ||
+	       state == BPF_TCP_TIME_WAIT || state == BPF_TCP_CLOSE_WAIT ||
+	       state == BPF_TCP_LAST_ACK || state == BPF_TCP_CLOSING;
+}
+
+/* A SYN opens a connection, so it belongs to none; a flood of them costs no look-up. */
+static __always_inline int established(struct xdp_md *ctx, struct packet *packet)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct transport head;
+	struct bpf_sock *socket;
+	u32 size = sizeof(tuple.ipv4), connected;
+
+	if (packet->protocol != PROTOCOL_TCP ||
+	    load_bytes(ctx, packet->offset, &head, sizeof(head)) < 0 ||
+	    (host16(head.offset_flags) & (FLAG_SYN | FLAG_ACK)) == FLAG_SYN)
+		return 0;
+	if (packet->family == 4) {
+		tuple.ipv4.saddr = packet->source[0];
+		tuple.ipv4.daddr = packet->destination[0];
+		tuple.ipv4.sport = head.source_port;
+		tuple.ipv4.dport = head.destination_port;
+	} else {
+		size = sizeof(tuple.ipv6);
+		__builtin_memcpy(tuple.ipv6.saddr, packet->source, sizeof(packet->source));
+		__builtin_memcpy(tuple.ipv6.daddr, packet->destination,
+				 sizeof(packet->destination));
+		tuple.ipv6.sport = head.source_port;
+		tuple.ipv6.dport = head.destination_port;
+	}
+	socket = find_socket(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (!socket)
+		return 0;
+	connected = is_connected(socket->state);
+	release_socket(socket);
+	return connected;
+}
+
+#endif

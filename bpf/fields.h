@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What signatures look at, read from a parsed packet. No map is touched here.
+ *
+ * Ports belong to TCP and UDP, types and codes to ICMP of the packet's own family, flags to TCP.
+ * A later fragment has none of them, nor has a packet that ends before they do.
+ */
+#ifndef XDPCTL_FIELDS_H
+#define XDPCTL_FIELDS_H
+
+#include "parse.h"
+
+#define PROTOCOL_ICMP 1
+#define PROTOCOL_TCP  6
+
+#define NO_PORT	      65536
+#define NO_ICMP	      256
+#define NO_TCP_FLAGS  4096
+#define NO_FLOW_LABEL (1 << 20)
+#define NO_VLAN	      4096
+
+#define IPV4_DONT_FRAGMENT  0x4000
+#define IPV4_MORE_FRAGMENTS 0x2000
+#define IPV4_OFFSET	    0x1fff
+#define IPV6_MORE_FRAGMENTS 1
+#define IPV6_OFFSET	    0xfff8
+#define ETHERNET_TYPE_AT    12
+
+/* Of a TCP header, up to its flags; the first 4 bytes serve UDP and ICMP too. */
+struct transport {
+	__be16 source_port;
+	__be16 destination_port;
+	__be32 sequence;
+	__be32 acknowledged;
+	__be16 offset_flags;
+};
+
+/*
+ * What is known of one packet, in memory of the CPU's own: what the verifier reads back from there
+ * is the same whatever way led to it, so it walks on once.
+ */
+struct scratch {
+	struct packet packet;
+	u32 values[FIELDS_MAX];	 /* by field */
+	u32 classes[FIELDS_MAX]; /* where they lead, in the order of the lookups */
+	u32 seconds[FIELDS_MAX];
+	u64 found[BITMAP_WORDS]; /* the signatures that match, of words that have any */
+};
+
+static __always_inline void no_transport(u32 *values)
+{
+	values[FIELD_SOURCE_PORT] = NO_PORT;
+	values[FIELD_DESTINATION_PORT] = NO_PORT;
+	values[FIELD_ICMP_TYPE] = NO_ICMP;
+	values[FIELD_ICMP_CODE] = NO_ICMP;
+	values[FIELD_TCP_FLAGS] = NO_TCP_FLAGS;
+}
+
+static __always_inline void read_transport(struct xdp_md *ctx, struct packet *packet, u32 *values)
+{
+	struct transport head = {};
+	u32 icmp = packet->family == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6;
+
+	no_transport(values);
+	if (packet->protocol == PROTOCOL_TCP) {
+		if (load_bytes(ctx, packet->offset, &head, sizeof(head)) < 0)
+			return;
+		values[FIELD_TCP_FLAGS] = host16(head.offset_flags) & (NO_TCP_FLAGS - 1);
+	} else if (packet->protocol == PROTOCOL_UDP || packet->protocol == icmp) {
+		if (load_bytes(ctx, packet->offset, &head, 4) < 0)
+			return;
+	} else {
+		return;
+	}
+	if (packet->protocol == icmp) {
+		values[FIELD_ICMP_TYPE] = host16(head.source_port) >> 8;
+		values[FIELD_ICMP_CODE] = host16(head.source_port) & 255;
+	} else {
+		values[FIELD_SOURCE_PORT] = host16(head.source_port);
+		values[FIELD_DESTINATION_PORT] = host16(head.destination_port);
+	}
+}
+
+static __always_inline void put_word(u32 *values, u32 field, __be32 word)
+{
+	values[field] = host32(word) >> 16;
+	values[field + 1] = host32(word) & 0xffff;
+}
+
+static __always_inline u32 fragment_bits(u32 offset, u32 more)
+{
+	if (offset)
+		return more ? FRAGMENT_LATER : FRAGMENT_LATER | FRAGMENT_LAST;
+	return more ? FRAGMENT_FIRST : 0;
+}
+
+static __always_inline void read_ipv4(struct ipv4 *ip, u32 *values)
+{
+	u32 word = host16(ip->fragment);
+
+	values[FIELD_PACKET_LENGTH] = host16(ip->length);
+	values[FIELD_DSCP] = ip->dscp_ecn >> 2;
+	values[FIELD_FRAGMENT] = fragment_bits(word & IPV4_OFFSET, word & IPV4_MORE_FRAGMENTS) |
+				 (word & IPV4_DONT_FRAGMENT ? FRAGMENT_DONT : 0);
+	values[FIELD_FLOW_LABEL] = NO_FLOW_LABEL;
+	values[FIELD_TTL] = ip->ttl;
+	put_word(values, FIELD_SOURCE, ip->source);
+	put_word(values, FIELD_DESTINATION, ip->destination);
+}
+
+/* RFC 8956: the length counts the fixed header too, the protocol is the upper layer's. */
+static __always_inline void read_ipv6(struct ipv6 *ip, struct packet *packet, u32 *values)
+{
+	u32 first = host32(ip->version_class_label), fragment = packet->fragment;
+	u32 length = host16(ip->payload_length) + sizeof(*ip);
+
+	values[FIELD_PACKET_LENGTH] = length > 65535 ? 65535 : length;
+	values[FIELD_DSCP] = first >> 22 & 63;
+	values[FIELD_FRAGMENT] =
+	    fragment_bits(fragment & IPV6_OFFSET, fragment & IPV6_MORE_FRAGMENTS);
+	values[FIELD_FLOW_LABEL] = first & (NO_FLOW_LABEL - 1);
+	values[FIELD_TTL] = ip->hop_limit;
+#pragma unroll
+	for (int word = 0; word < 4; word++) {
+		put_word(values, FIELD_SOURCE + 2 * word, ip->source[word]);
+		put_word(values, FIELD_DESTINATION + 2 * word, ip->destination[word]);
+	}
+}
+
+/* 0, or -1 if the frame is not what it was when it was parsed. */
+static __always_inline int read_fields(struct xdp_md *ctx, struct scratch *scratch)
+{
+	struct packet *packet = &scratch->packet;
+	u32 *values = scratch->values;
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct vlan *vlan = data + ETHERNET_TYPE_AT + 2;
+	void *ip = data + (packet->ip & 63);
+
+	if ((void *)(vlan + 1) > end)
+		return -1;
+	values[FIELD_PROTOCOL] = packet->protocol & 255;
+	values[FIELD_VLAN] = NO_VLAN;
+	if (is_vlan(*(__be16 *)(data + ETHERNET_TYPE_AT)))
+		values[FIELD_VLAN] = host16(vlan->tag) & (NO_VLAN - 1);
+	if (packet->family == 4) {
+		if (ip + sizeof(struct ipv4) > end)
+			return -1;
+		read_ipv4(ip, values);
+	} else {
+		if (ip + sizeof(struct ipv6) > end)
+			return -1;
+		read_ipv6(ip, packet, values);
+	}
+	read_transport(ctx, packet, values);
+	return 0;
+}
+
+#endif

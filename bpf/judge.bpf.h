@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a slot says of a packet that leads to it: counted, sampled, told, and its verdict. */
+
+/* One packet's way through the source table. */
+struct search {
+	__be32 source[4];
+	u32 family;
+	u64 bytes;
+	u64 nothing;  /* 0, which the verifier cannot know: it walks each constant by itself */
+	u64 sets_met; /* a set is met once, at its most specific prefix */
+	u64 sample;   /* whether it met the sampled slot at a packet to be sampled */
+	struct control *control;
+	struct explanation *explanation;
+};
+
+/* Softirq context: nothing else on this CPU touches these counters. */
+static __always_inline void add(struct hits *hits, u64 bytes)
+{
+	hits->packets++;
+	hits->bytes += bytes;
+}
+
+static __always_inline void record(struct explanation *explanation, u32 number)
+{
+	u32 met = explanation->slots_met;
+
+	if (met < EXPLANATION_SLOTS_MAX) {
+		explanation->slots[met] = number;
+		explanation->slots_met = met + 1;
+	}
+}
+
+/* Whether a slot's word says that it does something now. */
+static __always_inline int in_force(u64 word)
+{
+	u64 expires_ns = word & ~(u64)WORD_FLAGS;
+
+	return (word & WORD_ACTION) != ACTION_NONE && (!expires_ns || expires_ns > coarse_ns());
+}
+
+/*
+ * The slot's verdict, `dropped` for a drop; with the slot's number above it, if an established
+ * connection is to be spared. REASON_NONE: it is in monitor mode, go on.
+ */
+static __always_inline u32 apply(struct search *search, u32 number, u64 word, enum reason dropped)
+{
+	struct hits *hit;
+
+	if (search->explanation) {
+		record(search->explanation, number);
+	} else {
+		hit = hits.lookup(&number);
+		if (!hit)
+			return REASON_FAULT;
+		search->sample |= is_zero(search->control->sampled ^ number) &
+				  is_zero(hit->packets & search->control->mask);
+		add(hit, search->bytes);
+	}
+	if (word & WORD_MONITOR)
+		return REASON_NONE;
+	if (number == SLOT_PROTECTED)
+		return REASON_PROTECTED;
+	if ((word & WORD_ACTION) == ACTION_ACCEPT)
+		return REASON_ACCEPTED;
+	return dropped | is_zero(~word & WORD_SPARE) * number << REASON_BITS;
+}
+
+/* REASON_NONE: the slot is free, expired, in monitor mode or was met before: go on. */
+static __always_inline u32 judge(struct search *search, u32 number)
+{
+	struct slot *slot = slots.lookup(&number);
+	u64 word, bit;
+
+	if (!slot)
+		return REASON_FAULT;
+	word = *(volatile u64 *)&slot->word;
+	if (!in_force(word))
+		return REASON_NONE;
+	if (number >= SLOT_SETS && number < SLOT_FIRST) {
+		bit = 1ULL << (number - SLOT_SETS);
+		if (search->sets_met & bit)
+			return REASON_NONE;
+		search->sets_met |= bit;
+	}
+	return apply(search, number, word, REASON_DROPPED);
+}
+
+/* Read by whoever asked for it, at his own pace: a wake-up would cost the packet 100 ns. */
+static __always_inline void sample(struct search *search)
+{
+	struct sample sample = {.slot = search->control->sampled, .family = search->family};
+
+	__builtin_memcpy(sample.source, search->source, sizeof(sample.source));
+	samples.ringbuf_output(&sample, sizeof(sample), BPF_RB_NO_WAKEUP);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Signatures: the first one that matches decides. Each value of each field leads to a bitmap of
+ * the signatures that take it, so all fields' bitmaps together tell which ones match, however
+ * many there are (bit vectors: Lakshman and Stiliadis, SIGCOMM 1998; summaries over their words:
+ * Baboescu and Varghese, SIGCOMM 2001).
+ */
+
+/* What of a generation is still to be looked at for one packet. */
+struct match {
+	struct family *family;
+	struct scratch *scratch;
+	struct bitmaps *bitmaps;
+	u32 classes; /* where the generation's begin */
+	u32 summary; /* words in which a signature may match */
+};
+
+static __always_inline u32 *class_of(struct match *match, struct lookup *lookup, u32 field)
+{
+	u32 index = match->classes + lookup->classes + match->scratch->values[field % FIELDS_MAX];
+
+	return classes.lookup(&index);
+}
+
+/* Collects the class of every field, until no signature is left; -1 if one has no class. */
+static __always_inline int classify(struct match *match)
+{
+	struct family *family = match->family;
+
+	match->summary = family->whole >> CLASS_BITS;
+	for (u32 i = 0; i < FIELDS_MAX; i++) {
+		struct lookup *lookup = &family->lookups[i];
+		u32 *class, *second, found, other;
+
+		if (i >= family->lookups_used || !match->summary)
+			return 0;
+		class = class_of(match, lookup, lookup->field);
+		second = class_of(match, lookup, lookup->second);
+		if (!class || !second)
+			return -1;
+		found = *class;
+		other = *second;
+		match->scratch->classes[i] = found;
+		match->scratch->seconds[i] = other;
+		match->summary &= (found | other) >> CLASS_BITS;
+	}
+	return 0;
+}
+
+/* The signatures that take every field's value, 64 at a time. */
+static __always_inline void intersect(struct match *match)
+{
+	struct family *family = match->family;
+	struct scratch *scratch = match->scratch;
+	u32 summary = match->summary;
+
+	for (u32 n = 0; n < BITMAP_WORDS; n++) {
+		u32 word = lowest_bit(summary);
+		u64 found;
+
+		if (!summary)
+			return;
+		summary &= summary - 1;
+		found = match->bitmaps->words[family->whole % BITMAPS_MAX][word % BITMAP_WORDS];
+		for (u32 i = 0; i < FIELDS_MAX; i++) {
+			u32 one = scratch->classes[i], other = scratch->seconds[i];
+
+			if (i >= family->lookups_used)
+				break;
+			found &= match->bitmaps->words[one % BITMAPS_MAX][word % BITMAP_WORDS] |
+				 match->bitmaps->words[other % BITMAPS_MAX][word % BITMAP_WORDS];
+		}
+		scratch->found[word % BITMAP_WORDS] = found;
+	}
+}
+
+static __always_inline u64 *bucket_for(struct search *search, struct rate *rate, u32 number)
+{
+	u32 index = (1U << BUCKETS_LOG2) + number * BUCKET_STRIDE;
+	u64 source;
+
+	if (rate->by_source) {
+		source = host32(search->source[0]);
+		if (search->family == 6)
+			source = (source << 32 | host32(search->source[1])) & rate->mask6;
+		else
+			source &= rate->mask4;
+		source = (source + number) * search->control->seeds[0];
+		source = (source ^ source >> 32) * search->control->seeds[1];
+		index = source >> (64 - BUCKETS_LOG2);
+	}
+	return buckets.lookup(&index);
+}
+
+/* Whether a packet comes faster than the limit; one that does not is paid for. */
+static __always_inline int over(struct search *search, u32 number)
+{
+	struct rate *rate = rates.lookup(&number);
+	u64 now = coarse_ns(), cost, held, *bucket;
+
+	if (!rate)
+		return 0;
+	bucket = bucket_for(search, rate, number);
+	if (!bucket)
+		return 0;
+	cost = (rate->by_bytes ? search->bytes * rate->cost : rate->cost) >> RATE_COST_SHIFT;
+#pragma unroll
+	for (int attempt = 0; attempt < 4; attempt++) {
+		held = *(volatile u64 *)bucket;
+		if (held > now + rate->burst_ns)
+			return 1;
+		if (search->explanation)
+			return 0;
+		if (__sync_val_compare_and_swap(bucket, held, (held < now ? now : held) + cost) ==
+		    held)
+			return 0;
+	}
+	return 1;
+}
+
+/* REASON_NONE: it is free, expired, in monitor mode, or a limit that the packet is within. */
+static __always_inline u32 judge_signature(struct search *search, u32 number)
+{
+	struct slot *slot = slots.lookup(&number);
+	u64 word;
+
+	if (!slot)
+		return REASON_FAULT;
+	word = *(volatile u64 *)&slot->word;
+	if (!in_force(word))
+		return REASON_NONE;
+	if ((word & WORD_ACTION) == ACTION_LIMIT && !over(search, number - SLOT_SIGNATURES))
+		return REASON_NONE;
+	return apply(search, number, word,
+		     (word & WORD_ACTION) == ACTION_LIMIT ? REASON_LIMITED : REASON_SIGNATURE);
+}
+
+static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
+				     struct scratch *scratch)
+{
+	u32 number = *(volatile u32 *)&search->control->armed - 1, word = 0, position;
+	struct generation *generation = generations.lookup(&number);
+	struct match match = {
+	    .scratch = scratch,
+	    .bitmaps = bitmaps.lookup(&number),
+	};
+	u32 reason;
+	u64 left = 0;
+
+	if (!generation || !match.bitmaps)
+		return REASON_FAULT;
+	match.family = &generation->families[search->family == 6];
+	match.classes = number * CLASSES_MAX;
+	if (!match.family->whole)
+		return REASON_NO_RULE;
+	if (read_fields(ctx, scratch) < 0 || classify(&match) < 0)
+		return REASON_FAULT;
+	intersect(&match);
+	for (int step = 0; step < SIGNATURE_STEPS_MAX; step++) {
+		if (!left) {
+			if (!match.summary)
+				return REASON_NO_RULE;
+			word = lowest_bit(match.summary);
+			match.summary &= match.summary - 1;
+			left = match.scratch->found[word % BITMAP_WORDS];
+			continue;
+		}
+		position = word * 64 + lowest_bit(left);
+		left &= left - 1;
+		reason = judge_signature(search, generation->slots[position % SIGNATURES_MAX]);
+		if (reason)
+			return reason;
+	}
+	return REASON_FAULT;
+}

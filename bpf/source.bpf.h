@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The source table: the most specific prefix that covers a packet's source decides. */
+
+/* The first slot of what a value leads to; the value becomes what is left, 0 for nothing. */
+static __always_inline u32 next_slot(u32 *value)
+{
+	u32 index = *value & ~(u32)VALUE_LIST;
+	struct node *node;
+	u64 whole;
+
+	if (!(*value & VALUE_LIST)) {
+		*value = 0;
+		return index;
+	}
+	node = nodes.lookup(&index);
+	whole = node ? *(volatile u64 *)node : 0;
+	*value = whole >> 32;
+	return whole;
+}
+
+/* The value of exactly this prefix, 0 if it is not listed; it is in one of two buckets. */
+static __always_inline u32 find4(struct control *control, u32 address, u32 length)
+{
+	u64 key = (u64)address << 6 | length;
+	u32 log2 = size_of(control, 0);
+	u32 index = bucket_of(key * control->seeds[0], log2), value;
+	struct bucket *bucket = cells4.lookup(&index);
+
+	if (!bucket)
+		return 0;
+	value = find_in(bucket, key);
+	if (value || !overflowed(bucket))
+		return value;
+	index = bucket_of(key * control->seeds[1], log2);
+	bucket = cells4.lookup(&index);
+	return bucket ? find_in(bucket, key) : 0;
+}
+
+static __always_inline u32 source_ipv4(struct search *search)
+{
+	u32 address = host32(search->source[0]);
+	u32 unit = address >> (32 - FRONT_UNITS_LOG2), index = unit / 64;
+	struct control *control = search->control;
+	u32 value = 0, left, length;
+	struct near4 *near;
+	u32 reason;
+	u64 *word, hash;
+
+	word = front4.lookup(&index);
+	if (!word)
+		return REASON_FAULT;
+	if (!bit_of(word, unit))
+		return REASON_NO_RULE;
+	unit = address >> (32 - NEAR4_UNITS_LOG2);
+	near = near4.lookup(&unit);
+	if (!near)
+		return REASON_FAULT;
+	hash = ((u64)address << 6 | 32) * control->seeds[1];
+	if (near->singles >> (hash >> 59) & 1)
+		value = find4(control, address, 32);
+	left = near->lengths | control->whole[0] << 31;
+	for (int step = 0; step < SEARCH4_MAX; step++) {
+		if (!value) {
+			if (!left)
+				return REASON_NO_RULE;
+			length = 31 - lowest_bit(left);
+			left &= left - 1;
+			value =
+			    find4(control, (u64)address >> (32 - length) << (32 - length), length);
+		}
+		if (value) {
+			reason = judge(search, next_slot(&value));
+			if (reason)
+				return reason;
+		}
+	}
+	return REASON_FAULT;
+}
+
+static __always_inline u32 find_in6(struct bucket *bucket, u64 key, struct address6 *address,
+				    u32 length)
+{
+	u32 index = find_in(bucket, key);
+	struct entry6 *entry = entries6.lookup(&index);
+
+	if (!index || !entry || entry->length != length ||
+	    host64(((u64 *)entry->address)[0]) != address->high ||
+	    host64(((u64 *)entry->address)[1]) != address->low)
+		return 0;
+	return *(volatile u32 *)&entry->value;
+}
+
+static __always_inline u32 find6(struct control *control, struct address6 *address, u32 length)
+{
+	u64 hash = hash6(control->seeds, address, length), key = hash & KEY_MASK;
+	u32 log2 = size_of(control, 1);
+	u32 index = bucket_of(hash * control->seeds[2], log2), value;
+	struct bucket *bucket = cells6.lookup(&index);
+
+	if (!bucket)
+		return 0;
+	value = find_in6(bucket, key, address, length);
+	if (value || !overflowed(bucket))
+		return value;
+	index = bucket_of(hash, log2);
+	bucket = cells6.lookup(&index);
+	return bucket ? find_in6(bucket, key, address, length) : 0;
+}
+
+static __always_inline u32 source_ipv6(struct search *search)
+{
+	u32 top = host32(search->source[0]), value = 0, base = 127 + search->nothing, length;
+	u32 unit = top * 0x9e3779b1 >> (32 - FRONT_UNITS_LOG2), index = unit / 64;
+	struct control *control = search->control;
+	struct address6 address, prefix;
+	struct near6 *near;
+	u32 reason;
+	u64 *word, left;
+
+	word = front6.lookup(&index);
+	if (!word)
+		return REASON_FAULT;
+	if (!bit_of(word, unit))
+		return REASON_NO_RULE;
+	index = unit >> (FRONT_UNITS_LOG2 - NEAR6_UNITS_LOG2);
+	address.high = (u64)top << 32 | host32(search->source[1]);
+	address.low = (u64)host32(search->source[2]) << 32 | host32(search->source[3]);
+	near = near6.lookup(&index);
+	if (!near)
+		return REASON_FAULT;
+	if (near->shorter >> NEAR6_SINGLES) {
+		unit = hash6(control->seeds, &address, 128) * control->seeds[2] >>
+		       (64 - SINGLE6_UNITS_LOG2);
+		index = unit / 64;
+		word = single6.lookup(&index);
+		if (word && bit_of(word, unit))
+			value = find6(control, &address, 128);
+	}
+	left = near->longer;
+	for (int step = 0; step < SEARCH6_MAX; step++) {
+		if (!value && !left) {
+			if (base == 63)
+				return REASON_NO_RULE;
+			base = 63 + search->nothing;
+			left = near->shorter << 1 >> 1 | (u64)control->whole[1] << 63;
+			continue;
+		}
+		if (!value) {
+			length = lowest_bit(left);
+			left &= left - 1;
+			prefix = address;
+			if (base == 127) {
+				prefix.low = first_bits(address.low, 63 - length);
+			} else {
+				prefix.low = 0;
+				prefix.high = first_bits(address.high, 63 - length);
+			}
+			value = find6(control, &prefix, base - length);
+		}
+		if (value) {
+			reason = judge(search, next_slot(&value));
+			if (reason)
+				return reason;
+		}
+	}
+	return REASON_FAULT;
+}
