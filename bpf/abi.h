@@ -211,9 +211,18 @@ enum class {
 	CLASSES_MAX = 3 << 20, /* of a generation: every field of both families has room */
 };
 
-/* One value of one map, so that a look-up in it is no look-up for the verifier. */
-struct bitmaps {
-	__u64 words[BITMAPS_MAX][BITMAP_WORDS];
+/*
+ * All of a generation are one value of the map, so that they are looked up once a packet. The map
+ * is declared with values of 1 / BITMAPS_MAX their size, since clang would write so much into its
+ * output, and the loader makes it with the right one.
+ */
+struct bitmap {
+	__u64 words[BITMAP_WORDS];
+};
+
+/* Two neighbours: an array's values lie 8 bytes apart. */
+struct classes {
+	__u32 of[2];
 };
 
 /* Where the classes of a field begin. With `second`, signatures that take either value match. */

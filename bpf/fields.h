@@ -33,7 +33,7 @@ struct transport {
 	__be32 sequence;
 	__be32 acknowledged;
 	__be16 offset_flags;
-};
+} __attribute__((packed));
 
 /*
  * What is known of one packet, in memory of the CPU's own: what the verifier reads back from there

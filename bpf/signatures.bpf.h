@@ -10,16 +10,18 @@
 struct match {
 	struct family *family;
 	struct scratch *scratch;
-	struct bitmaps *bitmaps;
-	u32 classes; /* where the generation's begin */
-	u32 summary; /* words in which a signature may match */
+	struct bitmap *bitmaps; /* BITMAPS_MAX of them */
+	u32 classes;		/* where the generation's begin */
+	u32 summary;		/* words in which a signature may match */
 };
 
 static __always_inline u32 *class_of(struct match *match, struct lookup *lookup, u32 field)
 {
-	u32 index = match->classes + lookup->classes + match->scratch->values[field % FIELDS_MAX];
+	u32 place = match->classes + lookup->classes + match->scratch->values[field % FIELDS_MAX];
+	u32 index = place / 2;
+	struct classes *pair = classes.lookup(&index);
 
-	return classes.lookup(&index);
+	return pair ? &pair->of[place % 2] : NULL;
 }
 
 /* Collects the class of every field, until no signature is left; -1 if one has no class. */
@@ -47,6 +49,11 @@ static __always_inline int classify(struct match *match)
 	return 0;
 }
 
+static __always_inline u64 word_of(struct match *match, u32 class, u32 word)
+{
+	return match->bitmaps[class % BITMAPS_MAX].words[word % BITMAP_WORDS];
+}
+
 /* The signatures that take every field's value, 64 at a time. */
 static __always_inline void intersect(struct match *match)
 {
@@ -61,14 +68,13 @@ static __always_inline void intersect(struct match *match)
 		if (!summary)
 			return;
 		summary &= summary - 1;
-		found = match->bitmaps->words[family->whole % BITMAPS_MAX][word % BITMAP_WORDS];
+		found = word_of(match, family->whole, word);
 		for (u32 i = 0; i < FIELDS_MAX; i++) {
 			u32 one = scratch->classes[i], other = scratch->seconds[i];
 
 			if (i >= family->lookups_used)
 				break;
-			found &= match->bitmaps->words[one % BITMAPS_MAX][word % BITMAP_WORDS] |
-				 match->bitmaps->words[other % BITMAPS_MAX][word % BITMAP_WORDS];
+			found &= word_of(match, one, word) | word_of(match, other, word);
 		}
 		scratch->found[word % BITMAP_WORDS] = found;
 	}

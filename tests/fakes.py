@@ -17,6 +17,7 @@ from xdpctl.plan import PROTECTED, Plan
 from xdpctl.policy import Protection, Quota
 from xdpctl.prefix import Prefix, parse_prefix
 from xdpctl.rules import Added, add
+from xdpctl.signatures.table import SignatureTable
 from xdpctl.store import SqliteStore
 from xdpctl.table.cells import SMALLEST_LOG2
 from xdpctl.table.family import FAMILIES
@@ -60,6 +61,7 @@ class FakeDatapath:
         control["seeds"], control["buckets_log2"] = SEEDS, SMALLEST_LOG2
         self.control = control[0]
         self.source = SourceTable(self.memory_of, self.control, lambda: None)
+        self.signatures = SignatureTable(self.memory_of, self.control, lambda: None)
         self.source.words[SlotNumber.PROTECTED] = int.from_bytes(PROTECTED.value, "little")
         self.hit_values: dict[int, bytes] = {}
         self.fail_after: int | None = None

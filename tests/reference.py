@@ -54,7 +54,15 @@ def trace(frame: bytes, entries: list[Entry], bypass: bool = False) -> tuple[str
 
 
 def verdict(name: str) -> str:
-    drops = {"DROPPED", "TRUNCATED", "MALFORMED", "VLAN_DEPTH", "EXTENSION_DEPTH"}
+    drops = {
+        "DROPPED",
+        "SIGNATURE",
+        "LIMITED",
+        "TRUNCATED",
+        "MALFORMED",
+        "VLAN_DEPTH",
+        "EXTENSION_DEPTH",
+    }
     return "drop" if name in drops else "pass"
 
 

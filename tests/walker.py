@@ -10,7 +10,19 @@ from xdpctl.capacity import Capacity
 from xdpctl.table.cells import buckets_log2
 from xdpctl.table.filters import SIZES
 from xdpctl.table.source import MAPS, SourceTable
-from xdpctl.wire import Action, Mode, Reason, Slot, SlotNumber
+from xdpctl.wire import (
+    BITMAP_WORDS,
+    BITMAPS_MAX,
+    CLASSES_MAX,
+    GENERATION,
+    RATE,
+    Action,
+    Limit,
+    Mode,
+    Reason,
+    Slot,
+    SlotNumber,
+)
 
 MASK = (1 << 64) - 1
 SMALL = Capacity(16, 4096, 4096)
@@ -24,6 +36,10 @@ def plain_memory(rules: int, capacity: Capacity = SMALL) -> dict[str, bytearray]
         sizes[MAPS[family]["cells"]] = (128 << buckets_log2(entries)) if entries else 0
     sizes["entries6"] = 24 * (2 * capacity.ipv6 + 1)
     sizes["slots"] = 8 * (rules + SlotNumber.FIRST)
+    sizes["classes"] = 4 * 2 * CLASSES_MAX
+    sizes["bitmaps"] = 2 * 8 * BITMAPS_MAX * BITMAP_WORDS
+    sizes["generations"] = 2 * GENERATION.itemsize
+    sizes["rates"] = RATE.itemsize * Limit.SIGNATURES_MAX
     sizes["nodes"] = sizes["slots"] + 8 * 256
     return {name: bytearray(size) for name, size in sizes.items()}
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from xdpctl.plan import Plan
+from xdpctl.signatures.table import SignatureTable
 from xdpctl.table.source import SourceTable
 from xdpctl.wire import Explanation, Hits, Reason, Sample
 
@@ -16,6 +17,7 @@ class Datapath(Protocol):
 
     capacity: int
     source: SourceTable
+    signatures: SignatureTable
 
     def apply(self, plan: Plan) -> None:
         """Make the plan's writes, in order; CapacityError if they do not fit."""

@@ -9,6 +9,8 @@ from xdpctl.model import Rule
 from xdpctl.prefix import Prefix
 from xdpctl.records import ENTRIES, SETS, TOKENS, encode, encode_set, rule_key
 from xdpctl.sets.model import NOTHING, Entries, SourceSet, encode_entries
+from xdpctl.signatures.model import Signature
+from xdpctl.signatures.records import SIGNATURES, encode_signature
 from xdpctl.state import State
 from xdpctl.tokens import Token
 
@@ -23,23 +25,21 @@ class Draft:
         self.tokens: dict[str, Token | None] = {}
         self.sets: dict[str, SourceSet | None] = {}
         self.entries: dict[str, Entries | None] = {}
+        self.signatures: dict[str, Signature | None] = {}
         self.events: list[Event] = []
         self.created_at = round(now.unix, 3)
-        self._origins: Counter[str] = Counter()
+        self._origins: Counter[str] = Counter(s.origin for s in state.signatures.values())
         self._room = state.room
         self._used = {family: state.used(family) for family in state.capacity}
 
     def __bool__(self) -> bool:
-        return bool(self.rules or self.tokens or self.sets or self.events)
+        return bool(self.rules or self.tokens or self.sets or self.signatures or self.events)
 
     def copy(self) -> "Draft":
         """The same draft, to try a change on."""
         other = Draft(self.state, self.now)
-        other.rules, other.sets, other.entries = (
-            dict(self.rules),
-            dict(self.sets),
-            dict(self.entries),
-        )
+        other.rules, other.sets = dict(self.rules), dict(self.sets)
+        other.entries, other.signatures = dict(self.entries), dict(self.signatures)
         return other
 
     def standing(self, source: Prefix) -> Rule | None:
@@ -61,7 +61,18 @@ class Draft:
         names = sorted({*self.state.sets, *self.sets})
         return [held for held in map(self.set_named, names) if held]
 
+    def all_signatures(self) -> list[Signature]:
+        """Every signature there will be, expired ones too."""
+        return [s for s in {**self.state.signatures, **self.signatures}.values() if s]
+
+    def signature(self, identity: str) -> Signature | None:
+        """The live signature of that id."""
+        staged, held = self.signatures, self.state.signatures
+        found = staged[identity] if identity in staged else held.get(identity)
+        return found if found and not found.expired(self.now.ns) else None
+
     def of_origin(self, origin: str) -> int:
+        """How many rules it has."""
         return self.state.origins[origin] + self._origins[origin]
 
     @property
@@ -109,6 +120,19 @@ class Draft:
         for family, before in self.entries_of(name).items():
             self._used[family] += len(entries[family]) - len(before)
 
+    def put_signature(self, held: Signature) -> None:
+        """A new or changed signature."""
+        self.remove_signature(held.id)
+        self._origins[held.origin] += 1
+        self.signatures[held.id] = held
+
+    def remove_signature(self, identity: str) -> None:
+        staged, held = self.signatures, self.state.signatures
+        before = staged[identity] if identity in staged else held.get(identity)
+        if before:
+            self._origins[before.origin] -= 1
+        self.signatures[identity] = None
+
     def note(self, actor: str, action: str, subject: str, /, **detail: object) -> None:
         """An audit event of this change."""
         self.events.append(Event(actor, action, subject, detail))
@@ -125,6 +149,8 @@ class Draft:
             changes[ENTRIES + name] = None if entries is None else encode_entries(entries)
         for name, held in self.sets.items():
             changes[SETS + name] = encode_set(held) if held else None
+        for identity, one in self.signatures.items():
+            changes[SIGNATURES + identity] = encode_signature(one, self.now) if one else None
         return changes
 
     def way_back(self) -> "Draft":
@@ -133,5 +159,6 @@ class Draft:
         back.rules = {source: self.state.rules.get(source) for source in self.rules}
         back.tokens = {name: self.state.token(name) for name in self.tokens}
         back.sets = {name: self.state.sets.get(name) for name in self.sets}
+        back.signatures = {i: self.state.signatures.get(i) for i in self.signatures}
         back.entries = {name: self.state.entries.get(name) for name in self.entries}
         return back

@@ -1,5 +1,6 @@
 """The datapath on pinned maps; needs neither root nor bcc, only the right to open the pins."""
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from threading import Lock
@@ -11,11 +12,18 @@ from xdpctl.errors import DatapathError
 from xdpctl.pins import Pins
 from xdpctl.plan import Plan
 from xdpctl.ring import Ring
+from xdpctl.signatures.table import MAPS as SIGNATURE_MAPS
+from xdpctl.signatures.table import SignatureTable
 from xdpctl.table.source import MAPS, SourceTable
 from xdpctl.wire import CONTROL, Explanation, Hits, Reason, Sample, SlotNumber, total_hits
 from xdpctl.writes import make
 
-_MAPPED = (*(name for names in MAPS.values() for name in names.values()), "nodes", "slots")
+_MAPPED = (
+    *(name for names in MAPS.values() for name in names.values()),
+    "nodes",
+    "slots",
+    *SIGNATURE_MAPS,
+)
 _OTHERS = ("hits", "explanations", "controls", "samples")
 _ZERO = bytes(4)
 _BATCH_FROM = 16  # fewer writes than this go one by one
@@ -28,10 +36,10 @@ class PinnedDatapath:
         self._pins = pins
         try:
             self._maps = {name: bpf.open_map(pins.map(name)) for name in (*_MAPPED, *_OTHERS)}
-            self._explain_fd = bpf.open_pin(pins.explain)
             memory = {name: self._maps[name].memory() for name in (*_MAPPED, "controls")}
             self._control = np.frombuffer(memory["controls"], CONTROL)[0]
             self.source = SourceTable(memory, self._control, rcu.wait)
+            self.signatures = SignatureTable(memory, self._control, rcu.wait)
             self._ring = Ring(self._maps["samples"].fd, self._maps["samples"].shape.max_entries)
         except OSError as error:
             raise DatapathError(
@@ -89,7 +97,12 @@ class PinnedDatapath:
     def explain(self, frame: bytes) -> Explanation:
         with self._explaining:
             try:
-                programs.run(self._explain_fd, frame)
+                # opened anew: after a restart of the loader another one is pinned
+                fd = bpf.open_pin(self._pins.explain)
+                try:
+                    programs.run(fd, frame)
+                finally:
+                    os.close(fd)
                 return Explanation.unpack(self._maps["explanations"].get(_ZERO) or b"")
             except OSError as error:
                 raise DatapathError(f"explain failed: {error.strerror}") from error

@@ -8,8 +8,8 @@ program atomically.
 import logging
 import os
 import secrets
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +22,14 @@ from xdpctl.errors import AttachError, DatapathError, SchemaError
 from xdpctl.links import AttachRefused, Link
 from xdpctl.pins import Pins
 from xdpctl.plan import PROTECTED
+from xdpctl.staged import Staged, load_staged
 from xdpctl.table.cells import SMALLEST_LOG2, buckets_log2
-from xdpctl.wire import CONTROL, SlotNumber
+from xdpctl.wire import BITMAPS_MAX, CONTROL, SlotNumber, Stage
 
-PROGRAM = "xdpctl"
+PROGRAM, EXPLAIN = "xdpctl", "explain"
+_STAGES = {Stage.SIGNATURES: "signatures", Stage.CONNECTION: "connection"}
+_EXPLAIN_STAGES = {stage: f"{EXPLAIN}_{name}" for stage, name in _STAGES.items()}
+_OF_PROGRAMS = ("counters", "stages")  # maps that each program has for itself
 log = logging.getLogger("xdpctl.loader")
 
 
@@ -34,12 +38,16 @@ class Port:
     """A configured interface and how it stands."""
 
     name: str
-    program_fd: int
+    staged: Staged
     state: str = "absent"
     mode: str | None = None
     detail: str = "no such interface yet"
     reason: str = ""  # why it is in generic mode
     index: int | None = None
+
+    @property
+    def program_fd(self) -> int:
+        return self.staged.program_fd
 
     def became(self, state: str, mode: str | None, detail: str) -> None:
         """Log a change once, not every second."""
@@ -50,14 +58,18 @@ class Port:
 
 
 def compile_filter(capacity: Capacity) -> Compiled:
-    """The filter and its explain twin."""
+    """The filter and its explain twin, with their stages."""
     defines = {
         "SLOTS_MAX": capacity.rules + SlotNumber.FIRST,
         "BUCKETS4_LOG2": buckets_log2(capacity.ipv4),
         "BUCKETS6_LOG2": buckets_log2(capacity.ipv6),
         "ENTRIES6_MAX": 2 * capacity.ipv6 + 1,  # new entries come before old ones go
     }
-    return compile_source("xdpctl.c", [PROGRAM, "explain"], defines)
+    names = [PROGRAM, *_STAGES.values(), EXPLAIN, *_EXPLAIN_STAGES.values()]
+    compiled = compile_source("xdpctl.c", names, defines)
+    one = compiled.maps["bitmaps"]
+    maps = compiled.maps | {"bitmaps": replace(one, value_size=BITMAPS_MAX * one.value_size)}
+    return replace(compiled, maps=maps)
 
 
 def _prepare(controls: bpf.Map) -> None:
@@ -79,7 +91,7 @@ class Loader:
         for directory in (pins.directory, pins.root, pins.ports_dir):
             directory.mkdir(parents=True, exist_ok=True)
             share(directory, group, 0o750)
-        shared = (name for name in compiled.maps if name != "counters")
+        shared = (name for name in compiled.maps if name not in _OF_PROGRAMS)
         self._maps = {name: self._adopt_or_create(name, pins.map(name)) for name in shared}
         self._maps["slots"].put((1).to_bytes(4, "little"), PROTECTED.value)
         _prepare(self._maps["controls"])
@@ -107,23 +119,35 @@ class Loader:
         share(path, self._group, 0o660)
         return made
 
-    def _load(self, name: str, counters: bpf.Map | None) -> int:
-        fds = {name: held.fd for name, held in self._maps.items()}
-        if counters:
-            fds["counters"] = counters.fd
+    def _load_staged(
+        self, program: str, stages: Mapping[Stage, str], directory: Path, counters: bpf.Map | None
+    ) -> Staged:
+        def load(name: str, stages_fd: int) -> int:
+            return self._load(
+                name, {"stages": stages_fd, "counters": counters.fd if counters else 0}
+            )
+
+        return load_staged(load, self._compiled.maps["stages"], program, stages, directory)
+
+    def _load(self, name: str, own: Mapping[str, int]) -> int:
+        fds = {name: held.fd for name, held in self._maps.items()} | dict(own)
         try:
             return programs.load(name, self._compiled.programs[name].linked(fds))
         except OSError as error:
             raise DatapathError(f"the kernel's verifier refused it: {error.strerror}") from error
 
     def _pin_explain(self) -> None:
-        fd = self._load("explain", None)
-        fresh = self.pins.root / "explain-new"
+        directory = self.pins.explain_dir
+        directory.mkdir(exist_ok=True)
+        share(directory, self._group, 0o750)
+        staged = self._load_staged(EXPLAIN, _EXPLAIN_STAGES, directory, None)
+        fresh = directory / "new"
         fresh.unlink(missing_ok=True)
-        bpf.pin(fd, fresh)
+        bpf.pin(staged.program_fd, fresh)
         share(fresh, self._group, 0o660)
         fresh.rename(self.pins.explain)
-        os.close(fd)
+        os.close(staged.program_fd)
+        staged.retire_others()
 
     def add_port(self, name: str) -> Port:
         """Prepare an interface's own counters and program; `reconcile` attaches it."""
@@ -131,7 +155,7 @@ class Loader:
         directory.mkdir(exist_ok=True)
         share(directory, self._group, 0o750)
         counters = self._adopt_or_create("counters", directory / "counters")
-        self.ports[name] = Port(name, self._load(PROGRAM, counters))
+        self.ports[name] = Port(name, self._load_staged(PROGRAM, _STAGES, directory, counters))
         return self.ports[name]
 
     def reconcile(self) -> None:
@@ -156,6 +180,7 @@ class Loader:
             mode = self._attach(port, link)
         else:
             mode = self._replace(port, link, link.program_id)
+        port.staged.retire_others()
         port.index = link.index
         renamed = f"renamed to {link.name}, still filtered" if link.name != port.name else ""
         port.became("attached", mode, ", ".join(filter(None, (port.reason, renamed))))

@@ -1,7 +1,7 @@
 """What a rule is. Values only: no clock, no kernel, no file."""
 
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 from zlib import crc32
 
 import msgspec
@@ -21,6 +21,7 @@ class Action(StrEnum):
 
     DROP = "drop"
     ACCEPT = "accept"
+    LIMIT = "limit"
 
 
 class Mode(StrEnum):
@@ -61,12 +62,26 @@ def check_reason(reason: str) -> None:
         )
 
 
-class Rule(msgspec.Struct, frozen=True, gc=False):
-    """A match and an action, who asked for it, and until when.
+class Deadlines(msgspec.Struct, frozen=True, gc=False):
+    """When a rule ends: `expires_ns` and `confirm_by_ns` are CLOCK_MONOTONIC, 0 for never.
 
-    `expires_ns` and `confirm_by_ns` are CLOCK_MONOTONIC, 0 for never. Until it is confirmed, a
-    provisional rule's kernel expiry is the earlier of the two.
+    Until it is confirmed, a provisional rule's kernel expiry is the earlier of the two. Those who
+    inherit have the two as fields, in a place of their own.
     """
+
+    @property
+    def kernel_expires_ns(self: Any) -> int:
+        """When the kernel stops applying it."""
+        ends: int = self.expires_ns
+        confirm_by: int = self.confirm_by_ns
+        return min(ends, confirm_by) if ends and confirm_by else ends or confirm_by
+
+    def expired(self, now_ns: int) -> bool:
+        return 0 < self.kernel_expires_ns <= now_ns
+
+
+class Rule(Deadlines, frozen=True, gc=False):
+    """A source and an action, who asked for it, and until when."""
 
     source: Prefix
     action: Action
@@ -88,21 +103,16 @@ class Rule(msgspec.Struct, frozen=True, gc=False):
         return rule_id(self.source)
 
     @property
+    def subject(self) -> str:
+        """What it is about, in words."""
+        return str(self.source)
+
+    @property
     def etag(self) -> str:
         """Eight hex digits that differ after any change."""
         ends = self.expires_ns, self.confirm_by_ns
         parts = (self.action, self.mode, self.origin, self.reason, self.tags, *ends)
         return f"{crc32(repr(parts).encode()):08x}"
-
-    @property
-    def kernel_expires_ns(self) -> int:
-        """When the kernel stops applying it."""
-        if self.expires_ns and self.confirm_by_ns:
-            return min(self.expires_ns, self.confirm_by_ns)
-        return self.expires_ns or self.confirm_by_ns
-
-    def expired(self, now_ns: int) -> bool:
-        return 0 < self.kernel_expires_ns <= now_ns
 
     def same_effect(self, other: "Rule") -> bool:
         """Equal but for its times and who tells the story."""

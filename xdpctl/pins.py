@@ -11,7 +11,8 @@ class Pins:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.root = directory / self.SCHEMA
-        self.explain = self.root / "explain"
+        self.explain_dir = self.root / "explain"
+        self.explain = self.explain_dir / "program"
         self.ports_dir = self.root / "ports"
 
     def map(self, name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, Self, TypeVar
 
 from xdpctl.errors import ConflictError, LockoutError, QuotaError
 from xdpctl.model import OPERATOR, Action, Mode, Rule
@@ -19,26 +20,30 @@ class Quota:
     shortest_ipv6: int = 0
     max_ttl: float | None = None
 
-    def check(self, rule: Rule, ttl: float | None, standing: int) -> None:
-        """QuotaError if the rule is too wide or too long, or one too many."""
-        shortest = self.shortest_ipv4 if rule.source.family == 4 else self.shortest_ipv6
-        if rule.source.length < shortest:
-            raise QuotaError(
-                f"{rule.origin} may block nothing wider than /{shortest}; {rule.source} is wider",
-                "match.source",
-                f"split it, or raise origins.{rule.origin}.shortest_ipv{rule.source.family}",
-            )
+    def check(self, origin: str, prefix: Prefix | None, ttl: float | None, standing: int) -> None:
+        """QuotaError if a rule on `prefix` is too wide or too long, or one too many."""
+        if prefix is not None:
+            self._check_width(origin, prefix)
         if self.max_ttl is not None and (ttl is None or ttl > self.max_ttl):
             raise QuotaError(
-                f"a rule of {rule.origin} must end within {self.max_ttl:g} seconds",
+                f"a rule of {origin} must end within {self.max_ttl:g} seconds",
                 "ttl",
                 f"give a ttl of at most {self.max_ttl:g}",
             )
         if standing >= self.max_rules:
             raise QuotaError(
-                f"{rule.origin} has {standing} rules, which is its quota",
+                f"{origin} has {standing} rules, which is its quota",
                 "",
-                f"remove some, or raise origins.{rule.origin}.max_rules",
+                f"remove some, or raise origins.{origin}.max_rules",
+            )
+
+    def _check_width(self, origin: str, prefix: Prefix) -> None:
+        shortest = self.shortest_ipv4 if prefix.family == 4 else self.shortest_ipv6
+        if prefix.length < shortest:
+            raise QuotaError(
+                f"{origin} may block nothing wider than /{shortest}; {prefix} is wider",
+                "match.source",
+                f"split it, or raise origins.{origin}.shortest_ipv{prefix.family}",
             )
 
 
@@ -81,11 +86,39 @@ class Protection:
     __hash__ = None  # type: ignore[assignment]
 
 
+class Mergeable(Protocol):
+    """What a rule and a signature have in common when the same match is asked for again."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def action(self) -> Action: ...
+    @property
+    def mode(self) -> Mode: ...
+    @property
+    def origin(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def tags(self) -> tuple[str, ...]: ...
+    @property
+    def expires_ns(self) -> int: ...
+    @property
+    def confirm_by_ns(self) -> int: ...
+    def same_effect(self, other: Self) -> bool: ...
+    def but(self, **changes: object) -> Self: ...
+
+
+Merged = TypeVar("Merged", bound=Mergeable)
+
+
 @dataclass(slots=True)
-class Judgement:
+class Judgement(Generic[Merged]):
     """A rule that may stand, and what its author should know."""
 
-    rule: Rule
+    rule: Merged
     warnings: list[str] = field(default_factory=list)
 
 
@@ -124,7 +157,7 @@ def _refuse_inside(rule: Rule, over: Prefix, why: str) -> None:
     raise LockoutError(f"{rule.source} is {place}{why}", "match.source", fix)
 
 
-def merge(standing: Rule, asked: Rule) -> Judgement:
+def merge(standing: Merged, asked: Merged) -> Judgement[Merged]:
     """The same match asked for again: extend it, take it over, or refuse."""
     if standing.same_effect(asked):
         return _extended(standing, asked)
@@ -138,10 +171,10 @@ def merge(standing: Rule, asked: Rule) -> Judgement:
         if standing.action is asked.action
         else f"remove the standing one first: DELETE /v1/rules/{standing.id}"
     )
-    raise ConflictError(f"{held} already stands on {standing.source}", "action", fix)
+    raise ConflictError(f"{held} already stands on {standing.subject}", "action", fix)
 
 
-def _extended(standing: Rule, asked: Rule) -> Judgement:
+def _extended(standing: Merged, asked: Merged) -> Judgement[Merged]:
     ends = (
         0
         if not (standing.expires_ns and asked.expires_ns)

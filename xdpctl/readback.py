@@ -62,7 +62,12 @@ class _Reader:
     def _listed(self, family: int, keys: Keys, value: int) -> None:
         slots = self._source.nodes.slots(value)
         alone = [s for s in slots if s == SlotNumber.PROTECTED or s >= SlotNumber.FIRST]
-        fine = SlotNumber.NONE not in slots and len(alone) <= 1 and len(set(slots)) == len(slots)
+        never = range(SlotNumber.SIGNATURES, SlotNumber.SETS)  # no prefix leads to a signature
+        fine = (
+            not any(s == SlotNumber.NONE or s in never for s in slots)
+            and len(alone) <= 1
+            and len(set(slots)) == len(slots)
+        )
         if not slots or not fine:
             self._wrong.append((family, keys))
             return

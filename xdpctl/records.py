@@ -102,7 +102,8 @@ def _encode_shared(
     return _encoder.encode(record)[1:]
 
 
-def _kernel_time(ns: int, unix: float, boot: str, now: Now) -> int:
+def kernel_time(ns: int, unix: float, boot: str, now: Now) -> int:
+    """A stored deadline in this boot's kernel time."""
     if not ns or boot == now.boot:
         return ns
     return max(1, now.after(unix - now.unix))
@@ -119,8 +120,8 @@ def decode(source: Prefix, value: bytes, now: Now) -> Rule:
         reason=_shared(record.reason),
         tags=tuple(map(_shared, record.tags)),
         created_at=record.created_at,
-        expires_ns=_kernel_time(record.expires_ns, record.expires_at, record.boot, now),
-        confirm_by_ns=_kernel_time(record.confirm_by_ns, record.confirm_by_at, record.boot, now),
+        expires_ns=kernel_time(record.expires_ns, record.expires_at, record.boot, now),
+        confirm_by_ns=kernel_time(record.confirm_by_ns, record.confirm_by_at, record.boot, now),
     )
 
 

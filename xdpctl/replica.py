@@ -23,6 +23,8 @@ from xdpctl.readback import read
 from xdpctl.records import ENTRIES, RULES, SETS, TOKENS, decode, decode_set, source_of
 from xdpctl.relist import relist
 from xdpctl.sets.model import NOTHING, Entries, decode_entries
+from xdpctl.signatures.arming import Arming
+from xdpctl.signatures.records import SIGNATURES, decode_signature
 from xdpctl.state import State
 from xdpctl.store import Change, Cursor, Reset, Store, Synced
 from xdpctl.tokens import Token
@@ -41,11 +43,13 @@ class Replica:
         self.datapath = datapath
         self.state = state
         self.clock = clock
+        self.arming = Arming(datapath, state, self._make)
         self.stale = 0
         self.unsettled = False
         self._chain = Chain(store.last_audit())
         self._cursor: Cursor | None = None
         self._ours: dict[str, tuple[bytes | None, Prefix, Rule | None]] = {}
+        self._signed = True  # the signatures in the kernel may not be the state's
         self._our_entries: dict[str, tuple[bytes, Entries]] = {}
 
     def commit(self, draft: Draft) -> None:
@@ -109,6 +113,15 @@ class Replica:
             return
         self.apply({source: self.state.target(source, now.ns) for source in changed}, now)
         self._relist(before, self.state.listings())
+        if self._signed:
+            self._arm(now)
+
+    def _arm(self, now: Now) -> bool:
+        """Put the signatures in force that shall be; whether anything differed."""
+        self._signed = True
+        differed = self.arming.bring(now.ns)
+        self._signed = False
+        return differed
 
     def _learn(self, change: Change, now: Now, changed: set[Prefix]) -> None:
         kind, _, name = change.key.partition("/")
@@ -122,6 +135,18 @@ class Replica:
                 self.state.learn_token(name, token)
             case kind if kind in (SETS, ENTRIES):
                 self._learn_set(kind, name, change)
+            case kind if kind == SIGNATURES:
+                self._learn_signature(name, change, now)
+                self._signed = True
+
+    def _learn_signature(self, name: str, change: Change, now: Now) -> None:
+        try:
+            if change.value is None:
+                self.state.signatures.pop(name, None)
+            else:
+                self.state.signatures[name] = decode_signature(change.value, now)
+        except (ValueError, XdpctlError) as error:
+            raise StoreError(f"the record {change.key} is unreadable: {error}") from error
 
     def _learn_set(self, kind: str, name: str, change: Change) -> None:
         state = self.state
@@ -188,8 +213,13 @@ class Replica:
             for slot in {*image.sets, *wanted}
         }
         sets = self._relist(held, wanted)
+        signed = self._arm(now)
         self.unsettled = False
-        return [*map(str, differing), *[f"{sets} sets"][: bool(sets)]]
+        return [
+            *map(str, differing),
+            *[f"{sets} sets"][: bool(sets)],
+            *["signatures"][:signed],
+        ]
 
     def protect(self, protection: Protection) -> None:
         """Let these prefixes be the protected ones; as before if the kernel refuses."""

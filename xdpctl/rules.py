@@ -109,7 +109,7 @@ def _place(draft: Draft, ask: Ask, caller: Caller) -> Added:
     rule = _build(draft, ask, caller)
     standing = draft.standing(rule.source)
     counted = draft.of_origin(caller.origin) - (1 if standing else 0)
-    draft.state.quota(caller.origin).check(rule, ask.ttl, counted)
+    draft.state.quota(caller.origin).check(caller.origin, rule.source, ask.ttl, counted)
     warnings = _guard(draft, rule, caller)
     if standing:
         judgement = policy.merge(standing, rule)
@@ -210,7 +210,7 @@ def change(
         ttl = changes["ttl"]
         assert ttl is None or isinstance(ttl, int | float)
         check_seconds(ttl, "ttl", TTL_MAX)
-        draft.state.quota(rule.origin).check(rule, ttl, 0)
+        draft.state.quota(rule.origin).check(rule.origin, rule.source, ttl, 0)
         fields["expires_ns"] = draft.now.after(ttl) if ttl is not None else 0
     changed = rule.but(**fields)
     warnings = _guard(draft, changed, caller) if changed.mode is not rule.mode else []

@@ -11,6 +11,7 @@ from xdpctl.policy import AUTOMATIC, Protection, Quota
 from xdpctl.prefix import Prefix
 from xdpctl.sets.model import NOTHING, Entries, SourceSet
 from xdpctl.sets.screen import outside
+from xdpctl.signatures.model import Signature
 from xdpctl.tokens import Token
 from xdpctl.wire import Action as WireAction
 from xdpctl.wire import Mode as WireMode
@@ -34,7 +35,7 @@ def word(action: Action, mode: Mode) -> bytes:
 
 @dataclass(slots=True)
 class State:
-    """Rules by source, sets by name, tokens by digest, and the kernel's tables.
+    """Rules by source, sets by name, signatures by id, tokens by digest, and the kernel's tables.
 
     `capacity` is the number of entries of each family: of rules, sets and protection together.
     """
@@ -48,6 +49,7 @@ class State:
     tokens: dict[str, Token] = field(default_factory=dict)
     sets: dict[str, SourceSet] = field(default_factory=dict)
     entries: dict[str, Entries] = field(default_factory=dict)
+    signatures: dict[str, Signature] = field(default_factory=dict)
     _lengths: dict[tuple[int, int], int] = field(default_factory=dict)
     next_expiry: int = NEVER  # no rule ends before this (kernel time)
     _membership: int = 0  # counts the changes of which sources have a rule
@@ -106,7 +108,7 @@ class State:
         self._membership += 1
         self.origins.clear()
         self.tokens = {}
-        self.sets, self.entries = {}, {}
+        self.sets, self.entries, self.signatures = {}, {}, {}
 
     def target(self, source: Prefix, now_ns: int) -> Target | None:
         """What the tables should hold for a prefix: protection first, then the rule on it."""
@@ -146,6 +148,10 @@ class State:
             held.slot: Listing(word(held.action, held.mode), self.applied(name))
             for name, held in list(self.sets.items())
         }
+
+    def signature_of(self, slot: int) -> Signature | None:
+        """The signature whose slot it is."""
+        return next((held for held in self.signatures.values() if held.slot == slot), None)
 
     def set_of(self, slot: int) -> SourceSet | None:
         """The set whose slot it is."""

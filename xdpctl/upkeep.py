@@ -13,6 +13,8 @@ from xdpctl.draft import Draft
 from xdpctl.model import Rule
 from xdpctl.records import encode, rule_key
 from xdpctl.replica import Replica
+from xdpctl.signatures import operations
+from xdpctl.signatures.records import SIGNATURES, encode_signature
 from xdpctl.state import NEVER
 from xdpctl.table.family import FAMILIES, within
 from xdpctl.wire import SlotNumber, Value
@@ -60,6 +62,7 @@ class Upkeep:
     def _rounds(self) -> Iterator[bool]:
         while True:
             self._follow_clock()
+            self._forget_signatures()
             if self._replica.unsettled:
                 self._repair()
             for part in (self._sweep(), self._check(), self._repaint()):
@@ -76,6 +79,15 @@ class Upkeep:
         while batch := list(islice(everything, _STEP)):
             self._forget(batch)
             yield
+
+    def _forget_signatures(self) -> None:
+        replica = self._replica
+        draft = Draft(replica.state, replica.clock.read())
+        for held in list(replica.state.signatures.values()):
+            if held.expired(draft.now.ns):
+                (hits,) = replica.datapath.hits([held.slot])
+                operations.expire(draft, held, {"packets": hits.packets, "bytes": hits.bytes})
+        replica.commit(draft)
 
     def sweep_now(self) -> None:
         """Forget everything expired at once, if anything can be."""
@@ -109,7 +121,7 @@ class Upkeep:
             expected = state.image.slots[first : first + _STEP]
             wrong += words[first : first + len(expected)].tobytes() != b"".join(expected)
             yield
-        if wrong:
+        if wrong or not self._replica.arming.agrees():
             self._repair()
 
     def _check_rules(self) -> Iterator[bool]:
@@ -180,6 +192,10 @@ class Upkeep:
             return
         timed = [r for r in replica.state.rules.values() if r.kernel_expires_ns]
         log.warning("the wall clock moved by %.1f s; deadlines stay", offset - self._offset)
-        replica.store.write({rule_key(r.source): encode(r, now) for r in timed})
+        signed = [s for s in replica.state.signatures.values() if s.kernel_expires_ns]
+        replica.store.write(
+            {rule_key(r.source): encode(r, now) for r in timed}
+            | {SIGNATURES + s.id: encode_signature(s, now) for s in signed}
+        )
         self._offset = offset
         replica.follow()

@@ -88,6 +88,32 @@ class Value(IntEnum):
     LIST = 1 << 25
 
 
+class Field(IntEnum):
+    """What signatures look at; of an address, words of 16 bits from the highest on."""
+
+    PROTOCOL = 0
+    SOURCE_PORT = 1
+    DESTINATION_PORT = 2
+    ICMP_TYPE = 3
+    ICMP_CODE = 4
+    TCP_FLAGS = 5
+    PACKET_LENGTH = 6
+    DSCP = 7
+    FRAGMENT = 8
+    FLOW_LABEL = 9
+    TTL = 10
+    VLAN = 11
+    SOURCE = 16
+    DESTINATION = 24
+
+
+class Stage(IntEnum):
+    """The programs behind the first one."""
+
+    SIGNATURES = 0
+    CONNECTION = 1
+
+
 FRONT_UNITS_LOG2 = 24
 NEAR4_UNITS_LOG2 = 18
 NEAR6_UNITS_LOG2 = 16
@@ -96,6 +122,14 @@ NEAR6_SINGLES = 63
 CELL_VALUE_BITS = 26
 CELL_KEY_BITS = 38
 BUCKET_CELLS = 8
+FIELDS_MAX = 32
+CLASS_BITS = 16
+BITMAP_WORDS = Limit.SIGNATURES_MAX // 64
+BITMAPS_MAX = 32768
+CLASSES_MAX = 3 << 20
+RATE_COST_SHIFT = 20
+BUCKETS_LOG2 = 20
+BUCKET_STRIDE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +208,22 @@ CONTROL = np.dtype(
         ("whole", "u4", 2),
         ("armed", "u4"),
         ("unused", "u4"),
+    ]
+)
+
+
+LOOKUP = np.dtype([("classes", "u4"), ("field", "u2"), ("second", "u2")])
+FAMILY = np.dtype([("whole", "u4"), ("lookups_used", "u4"), ("lookups", LOOKUP, FIELDS_MAX)])
+GENERATION = np.dtype([("families", FAMILY, 2), ("slots", "u4", Limit.SIGNATURES_MAX)])
+RATE = np.dtype(
+    [
+        ("cost", "u8"),
+        ("burst_ns", "u8"),
+        ("by_bytes", "u4"),
+        ("by_source", "u4"),
+        ("mask4", "u4"),
+        ("unused", "u4"),
+        ("mask6", "u8"),
     ]
 )
 

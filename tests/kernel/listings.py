@@ -7,9 +7,9 @@ import numpy as np
 from xdpctl.plan import Listing, own_slot
 from xdpctl.prefix import Prefix, parse_prefix
 from xdpctl.table.family import FAMILIES, Keys
-from xdpctl.wire import Action, Mode
+from xdpctl.wire import Action, Mode, SlotNumber
 
-ACCEPTING, DROPPING = 2, 65  # the first slot of each kind of set
+ACCEPTING, DROPPING = SlotNumber.SETS, SlotNumber.FIRST - 1  # the first slot of each kind of set
 LENGTHS4 = (32,) * 12 + (24, 24, 24, 25, 28, 30, 31, 22, 20, 16)
 LENGTHS6 = (128,) * 8 + (64, 64, 64, 48, 48, 56, 32, 33, 96, 127)
 ByFamily = dict[int, Keys]

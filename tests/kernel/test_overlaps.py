@@ -20,7 +20,7 @@ BESIDE = {"192.0.2.7": "192.0.2.8", "2001:db8::7": "2001:db8::8"}
 
 
 def monitor(filtered: Filter, slot: int, *prefixes: str) -> None:
-    action = Action.ACCEPT if slot < 34 else Action.DROP
+    action = Action.ACCEPT if slot < SlotNumber.SETS + 32 else Action.DROP
     filtered.relist(slot, listed(*prefixes, action=action, mode=Mode.MONITOR))
 
 

@@ -9,6 +9,7 @@ from itertools import chain
 import numpy as np
 
 from tests import packets, reference
+from tests.kernel.listings import ACCEPTING, DROPPING
 from xdpctl import programs
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.loader import Loader
@@ -55,9 +56,11 @@ def random_entries(rng: random.Random, seeds: list[bytes]) -> dict[Prefix, refer
 def random_sets(rng: random.Random, seeds: list[bytes]) -> dict[int, list[reference.Entry]]:
     """Sets by slot, whose entries lie around and on those of rules and of one another."""
     sets = {}
-    for slot in rng.sample((2, 3, 4, 63, 64, 65), rng.randrange(4)):
-        action = "accept" if slot < 34 else "drop"
-        state, owner = rng.choice(("live", "live", "monitor")), f"{slot:02}"
+    for slot in rng.sample(
+        (*range(ACCEPTING, ACCEPTING + 3), *range(DROPPING - 2, DROPPING + 1)), rng.randrange(4)
+    ):
+        action = "accept" if slot < ACCEPTING + 32 else "drop"
+        state, owner = rng.choice(("live", "live", "monitor")), f"{slot:04}"
         prefixes = {random_prefix(rng, seeds) for _ in range(rng.randrange(12))}
         sets[slot] = [reference.Entry(ip_network(p), action, state, owner) for p in prefixes]
     return sets

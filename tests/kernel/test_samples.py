@@ -21,7 +21,7 @@ from xdpctl.wire import Action, Mode, Sample, SlotNumber
 
 MOST_SECONDS = 30.0
 RECORD = 8 + Sample.size()  # the ring's header and the sample
-OTHER = 64  # a slot that is not watched
+OTHER = DROPPING - 1  # a slot that is not watched
 
 
 @pytest.fixture

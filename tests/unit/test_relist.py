@@ -24,7 +24,7 @@ from xdpctl.wire import Action, Mode, Reason, SlotNumber
 
 
 def listing(slot: int, prefixes: Iterable[Prefix], mode: Mode = Mode.ENFORCE) -> Listing:
-    action = Action.ACCEPT if slot < 34 else Action.DROP
+    action = Action.ACCEPT if slot < SlotNumber.SETS + 32 else Action.DROP
     return Listing(own_slot(action, mode, 0).value, by_family(prefixes))
 
 

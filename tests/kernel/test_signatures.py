@@ -1,0 +1,197 @@
+"""Random signatures and random packets, through the reference and through the loaded program."""
+
+import os
+import random
+import struct
+import time
+from collections.abc import Iterator
+from ipaddress import ip_network
+
+import numpy as np
+import pytest
+
+from tests import packets, reference, reference_signatures
+from tests.kernel.conftest import VERDICTS, Filter
+from tests.reference_signatures import Network, Signature, Tests
+from xdpctl import bpf, programs
+from xdpctl.errors import RuleError
+from xdpctl.match.components import COMPONENTS, FRAGMENT, TCP_FLAGS
+from xdpctl.match.match import Match, build
+from xdpctl.match.order import precedence
+from xdpctl.signatures.arming import rate_record
+from xdpctl.signatures.compile import compile_tables
+from xdpctl.signatures.model import Rate
+from xdpctl.wire import (
+    BUCKET_STRIDE,
+    BUCKETS_LOG2,
+    Action,
+    Limit,
+    Mode,
+    Reason,
+    Slot,
+    SlotNumber,
+)
+
+SECONDS = float(os.environ.get("XDPCTL_FUZZ_SECONDS", "0"))
+PAIRS = 200_000
+PER_ROUND = 400
+SIZES = (1, 2, 3, 5, 20, 64, 65, 130, Limit.SIGNATURES_MAX)
+NUMBERS = tuple(name for name, one in COMPONENTS.items() if one.kind.value == "number")
+EDGES = {
+    "protocol": (1, 6, 17, 58, 47, 44),
+    "packet_length": (28, 46, 64, 84, 100),
+    "icmp_type": (0, 3, 8, 128),
+    "vlan": (7,),
+    "ttl": (64, 255),
+    "flow_label": (0, 9),
+}
+PORTS = (53, 443, 67, 40000)
+FAR = 1 << 62  # a bucket's time that is never reached
+ACTIONS = {"drop": Action.DROP, "accept": Action.ACCEPT, "limit": Action.LIMIT}
+
+
+class Armed:
+    """The loaded program with signatures in force, and nothing in the source table."""
+
+    def __init__(self, held: Filter) -> None:
+        self.filter = held
+        self._buckets = bpf.open_map(held.loader.pins.map("buckets"))
+
+    def hold(self, ordered: list[tuple[Match, Signature]]) -> list[Signature]:
+        """Put these in force in this order; the same with their slots."""
+        table, source = self.filter.datapath.signatures, self.filter.datapath.source
+        slots = range(SlotNumber.SIGNATURES, SlotNumber.SIGNATURES + len(ordered))
+        table.settle()
+        told = []
+        for (_, one), slot in zip(ordered, slots, strict=True):
+            mode = Mode.MONITOR if one.state == "monitor" else Mode.ENFORCE
+            expires = 1 if one.state == "expired" else 0
+            word = Slot(ACTIONS[one.action], mode, expires, one.action == "drop").pack()
+            source.words[slot] = int.from_bytes(word, "little")
+            if one.action == "limit":
+                self._pace(slot, one.over)
+            told.append(Signature(one.components, one.action, one.state, one.over, slot))
+        table.install(compile_tables([(m, s) for (m, _), s in zip(ordered, slots, strict=True)]))
+        return told
+
+    def _pace(self, slot: int, over: bool) -> None:
+        number = slot - SlotNumber.SIGNATURES
+        self.filter.datapath.signatures.put_rate(slot, rate_record(Rate(pps=1e9, burst=60)))
+        index = (1 << BUCKETS_LOG2) + number * BUCKET_STRIDE
+        self._buckets.put(struct.pack("<I", index), struct.pack("<Q", FAR if over else 0))
+
+
+@pytest.fixture
+def armed(emptied: Filter) -> Iterator[Armed]:
+    held = Armed(emptied)
+    yield held
+    held.hold([])
+
+
+def random_tests(rng: random.Random, name: str, seen: list[int]) -> tuple[str, Tests]:
+    """Text for the product, and the same as the reference takes it."""
+    most = COMPONENTS[name].most
+    pool = [*EDGES.get(name, ()), *(PORTS if "port" in name else ()), *seen, 0, most]
+    groups = []
+    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+        value = rng.choice((*pool, rng.randrange(most + 1)))
+        group = [(rng.choice(("=", "=", "=", "<", "<=", ">", ">=", "!=")), value)]
+        if rng.random() < 0.25:
+            group.append((rng.choice((">=", "<=", "!=")), rng.choice(pool)))
+        groups.append(group)
+    text = ",".join("&".join(f"{op}{value}" for op, value in group) for group in groups)
+    return text.replace("==", "="), groups
+
+
+def random_bits(rng: random.Random, name: str) -> tuple[str, Tests]:
+    names = FRAGMENT if name == "fragment" else TCP_FLAGS
+    texts, groups = [], []
+    for _ in range(rng.choice((1, 1, 2))):
+        parts, group = [], []
+        for _ in range(rng.choice((1, 1, 2))):
+            chosen = rng.sample(sorted(names), rng.choice((1, 1, 2)))
+            negated = rng.random() < 0.4
+            parts.append("!" * negated + "+".join(chosen))
+            group.append(("!all" if negated else "all", sum(names[bit] for bit in chosen)))
+        texts.append("&".join(parts))
+        groups.append(group)
+    return ",".join(texts), groups
+
+
+def random_network(rng: random.Random, address: bytes) -> Network:
+    size = len(address) * 8
+    length = rng.choice((0, size, size, rng.randrange(size + 1)))
+    number = int.from_bytes(address, "big") >> (size - length) << (size - length)
+    return ip_network((number.to_bytes(size // 8, "big"), length))
+
+
+def random_match(
+    rng: random.Random, pool: list[bytes], lengths: list[int]
+) -> tuple[Match, dict[str, Network | Tests]]:
+    """Random components, drawn again while no packet could have them all."""
+    while True:
+        texts, wanted = dict[str, str](), dict[str, Network | Tests]()
+        for name in rng.sample(sorted(COMPONENTS), rng.choice((1, 1, 2, 2, 3, 4))):
+            if name in ("source", "destination"):
+                network = random_network(rng, rng.choice(pool))
+                texts[name], wanted[name] = str(network), network
+            elif name in NUMBERS:
+                seen = lengths if name == "packet_length" else []
+                texts[name], wanted[name] = random_tests(rng, name, seen)
+            else:
+                texts[name], wanted[name] = random_bits(rng, name)
+        try:
+            return build(texts), wanted
+        except RuleError:
+            continue
+
+
+def random_signatures(
+    rng: random.Random, pool: list[bytes], lengths: list[int]
+) -> list[tuple[Match, Signature]]:
+    """In FlowSpec's order, each match once."""
+    found = {}
+    for _ in range(rng.choice(SIZES)):
+        match, wanted = random_match(rng, pool, lengths)
+        state = rng.choice(("live", "live", "monitor", "expired"))
+        action = rng.choice(("drop", "drop", "accept", "limit"))
+        found[match] = Signature(wanted, action, state, rng.random() < 0.5)
+    return sorted(found.items(), key=lambda item: precedence(item[0]))
+
+
+def test_the_loaded_signatures_agree_with_the_reference(armed: Armed) -> None:
+    seed = int(os.environ.get("XDPCTL_FUZZ_SEED", "0")) or random.SystemRandom().getrandbits(32)
+    rng = random.Random(seed)
+    done, until, reached = 0, time.monotonic() + SECONDS, dict.fromkeys(Reason, 0)
+    while done < PAIRS or time.monotonic() < until:
+        four = [rng.randbytes(4) for _ in range(3)] + [packets.address(packets.SERVER)]
+        six = [rng.randbytes(16) for _ in range(3)] + [packets.address("2001:db8:ffff::7")]
+        frames = [packets.random_frame(rng, four[:3], six[:3]) for _ in range(PER_ROUND)]
+        lengths = [len(frame) - 14 for frame in frames[:8]]
+        ordered = armed.hold(random_signatures(rng, [*four, *six], lengths))
+        for frame in frames:
+            name, met = reference.trace(frame, [])[0], list[Signature]()
+            if name == "NO_RULE":
+                name, met = reference_signatures.trace(frame, ordered)
+            where = f"seed {seed}, pair {done}: {frame.hex()}"
+            said = armed.filter.datapath.explain(frame)
+            if len(met) < 60:  # beyond its steps a search is a fault, and passes
+                assert said.reason.name == name, where
+                assert list(said.slots) == [one.slot for one in met][:16], where
+                verdict = programs.run(armed.filter.program, frame).value
+                assert VERDICTS[verdict] == reference.verdict(name), where
+            reached[said.reason] += 1
+            done += 1
+    wanted = {Reason.SIGNATURE, Reason.LIMITED, Reason.ACCEPTED, Reason.NO_RULE}
+    assert all(reached[reason] > 100 for reason in wanted), f"seed {seed}: {reached}"
+
+
+def test_a_flip_leaves_nothing_of_the_generation_before(armed: Armed) -> None:
+    one = Signature({}, "drop")
+    first, second = (build({"protocol": "udp"}), one), (build({"destination_port": "53"}), one)
+    frame = packets.to_frame(packets.SOURCE)
+    for wanted in ([first], [second], [first, second], [], [first]):
+        armed.hold(wanted)
+        drops = programs.run(armed.filter.program, frame).value
+        assert VERDICTS[drops] == ("drop" if wanted else "pass")
+    assert np.count_nonzero(armed.filter.datapath.source.words[2:1026])

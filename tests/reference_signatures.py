@@ -1,0 +1,147 @@
+"""The reference model of signatures: what a packet has, and which of them take it.
+
+It reads RFC 8955 and 8956 literally, on the bytes of the frame, and shares no code with the
+product.
+"""
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from tests import reference
+
+Network = IPv4Network | IPv6Network
+Tests = Sequence[Sequence[tuple[str, int]]]  # or-ed groups of and-ed (operator, value)
+Fields = dict[str, object]
+_OPERATORS: Mapping[str, Callable[[int, int], bool]] = {
+    "=": lambda has, value: has == value,
+    "!=": lambda has, value: has != value,
+    "<": lambda has, value: has < value,
+    "<=": lambda has, value: has <= value,
+    ">": lambda has, value: has > value,
+    ">=": lambda has, value: has >= value,
+    "all": lambda has, value: has & value == value,
+    "!all": lambda has, value: has & value != value,
+}
+DONT, LATER, FIRST, LAST = 1, 2, 4, 8
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Components by name: a network, or tests. `state` is live, monitor or expired.
+
+    `over`: whether the packets of a limit come too fast.
+    """
+
+    components: Mapping[str, Network | Tests]
+    action: str  # drop, accept, limit
+    state: str = "live"
+    over: bool = False
+    slot: int = 0
+
+
+def trace(frame: bytes, ordered: Sequence[Signature]) -> tuple[str, list[Signature]]:
+    """The reason of a packet that no source entry decides, and the signatures met on the way."""
+    met: list[Signature] = []
+    has = fields(frame)
+    for signature in ordered:
+        if signature.state == "expired" or not takes(signature.components, has):
+            continue
+        if signature.action == "limit" and not signature.over:
+            continue
+        met.append(signature)
+        if signature.state == "live":
+            names = {"drop": "SIGNATURE", "accept": "ACCEPTED", "limit": "LIMITED"}
+            return names[signature.action], met
+    return "NO_RULE", met
+
+
+def takes(components: Mapping[str, Network | Tests], has: Fields) -> bool:
+    return all(_takes(name, wanted, has) for name, wanted in components.items())
+
+
+def _takes(name: str, wanted: Network | Tests, has: Fields) -> bool:
+    if isinstance(wanted, IPv4Network | IPv6Network):
+        address = ip_address(has[name])  # type: ignore[arg-type]
+        return address.version == wanted.version and address in wanted
+    if name == "port":
+        return any(_holds(wanted, has[end]) for end in ("source_port", "destination_port"))
+    return _holds(wanted, has[name])
+
+
+def _holds(wanted: Tests, has: object) -> bool:
+    if not isinstance(has, int):
+        return False
+    return any(all(_OPERATORS[op](has, value) for op, value in group) for group in wanted)
+
+
+def fields(frame: bytes) -> Fields:
+    """What there is in an IP packet; None for what it does not have."""
+    kind, offset = reference.link(frame)
+    first = struct.unpack_from(">H", frame, 12)[0]
+    tagged = first in reference.VLAN
+    found = _ipv4(frame[offset:]) if kind == 0x0800 else _ipv6(frame[offset:])
+    vlan = struct.unpack_from(">H", frame, 14)[0] & 0xFFF if tagged else None
+    return {**found, "vlan": vlan}
+
+
+def _ipv4(data: bytes) -> Fields:
+    length, _, word = struct.unpack_from(">HHH", data, 2)
+    bits = (DONT if word & 0x4000 else 0) | _fragment(word & 0x1FFF, bool(word & 0x2000))
+    rest = None if bits & LATER else data[(data[0] & 15) * 4 :]
+    return {
+        **_transport(data[9], rest, 1),
+        "source": data[12:16],
+        "destination": data[16:20],
+        "protocol": data[9],
+        "packet_length": length,
+        "dscp": data[1] >> 2,
+        "fragment": bits,
+        "flow_label": None,
+        "ttl": data[8],
+    }
+
+
+def _ipv6(data: bytes) -> Fields:
+    word, length = struct.unpack_from(">IH", data)
+    protocol, rest, bits = data[6], data[40:], 0
+    while protocol in reference.EXTENSIONS and not bits & LATER:
+        if protocol == 44:
+            offset_flags = int.from_bytes(rest[2:4], "big")
+            bits, size = _fragment(offset_flags >> 3, bool(offset_flags & 1)), 8
+        else:
+            size = (rest[1] + 2) * 4 if protocol == 51 else (rest[1] + 1) * 8
+        protocol, rest = rest[0], rest[size:]
+    return {
+        **_transport(protocol, None if bits & LATER else rest, 58),
+        "source": data[8:24],
+        "destination": data[24:40],
+        "protocol": protocol,
+        "packet_length": min(length + 40, 65535),
+        "dscp": word >> 22 & 63,
+        "fragment": bits,
+        "flow_label": word & 0xFFFFF,
+        "ttl": data[7],
+    }
+
+
+def _fragment(offset: int, more: bool) -> int:
+    if offset:
+        return LATER if more else LATER | LAST
+    return FIRST if more else 0
+
+
+def _transport(protocol: int, data: bytes | None, icmp: int) -> Fields:
+    names = ("source_port", "destination_port", "icmp_type", "icmp_code", "tcp_flags")
+    found: Fields = dict.fromkeys(names)
+    enough = 14 if protocol == 6 else 4
+    if data is None or len(data) < enough:
+        return found
+    if protocol in (6, 17):
+        found["source_port"], found["destination_port"] = struct.unpack_from(">HH", data)
+    if protocol == 6:
+        found["tcp_flags"] = int.from_bytes(data[12:14], "big") & 0xFFF
+    if protocol == icmp:
+        found["icmp_type"], found["icmp_code"] = data[0], data[1]
+    return found

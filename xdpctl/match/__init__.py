@@ -1,0 +1,1 @@
+"""What a rule matches: FlowSpec's components, in text, JSON and order. Pure."""

@@ -1,0 +1,172 @@
+"""A match: what a packet must have, component by component."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from xdpctl.errors import RuleError
+from xdpctl.match import bits, ranges
+from xdpctl.match.bits import Bits
+from xdpctl.match.components import COMPONENTS, FRAGMENT, Component, Kind
+from xdpctl.match.ranges import Ranges
+from xdpctl.prefix import Prefix, parse_prefix
+
+Value = Prefix | Ranges | Bits
+ID_MARK = "sig-"
+_TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
+_NEEDS = {  # the protocols that have what a component looks at
+    "port": {_TCP, _UDP},
+    "source_port": {_TCP, _UDP},
+    "destination_port": {_TCP, _UDP},
+    "tcp_flags": {_TCP},
+    "icmp_type": {_ICMP, _ICMPV6},
+    "icmp_code": {_ICMP, _ICMPV6},
+}
+_OF_FAMILY = {_ICMP: 4, _ICMPV6: 6}
+
+
+class Match(msgspec.Struct, frozen=True, gc=False):
+    """The components by name, in FlowSpec's order; a packet must have what all of them say."""
+
+    components: tuple[tuple[str, Any], ...]
+
+    @property
+    def id(self) -> str:
+        """The same for the same match, in a form that a URL path takes."""
+        return ID_MARK + hashlib.sha256(str(self).encode()).hexdigest()[:12]
+
+    @property
+    def family(self) -> int | None:
+        """4 or 6 if it can match packets of that family alone."""
+        given = dict(self.components)
+        prefixes = [p for name in ("source", "destination") if (p := given.get(name))]
+        if prefixes:
+            return int(prefixes[0].family)
+        return 6 if "flow_label" in given else None
+
+    def get(self, name: str) -> Any:
+        """A component's value, or None."""
+        return dict(self.components).get(name)
+
+    @property
+    def source_only(self) -> Prefix | None:
+        """The source, if nothing else is asked for."""
+        if [name for name, _ in self.components] == ["source"]:
+            source: Prefix = self.components[0][1]
+            return source
+        return None
+
+    @property
+    def everything(self) -> bool:
+        """Whether it takes each packet, at least of a family."""
+        return all(_takes_all(COMPONENTS[name], value) for name, value in self.components)
+
+    def as_json(self) -> dict[str, str]:
+        return dict(_texts(self))
+
+    def __str__(self) -> str:
+        """The short text: `dst 198.51.100.7 proto udp src-port 53 length >=512`."""
+        return " ".join(f"{COMPONENTS[name].words[0]} {text}" for name, text in _texts(self))
+
+
+def build(given: Mapping[str, Any]) -> Match:
+    """From JSON: component names to texts, numbers or lists of these; RuleError names the field."""
+    found: dict[str, Value] = {}
+    for name, value in given.items():
+        component = COMPONENTS.get(name)
+        if component is None:
+            known = ", ".join(COMPONENTS)
+            raise RuleError(f"{name[:40]!r} is no component", "match", f"known are {known}")
+        found[name] = read(component, _as_text(value, f"match.{name}"), f"match.{name}")
+    return join(found)
+
+
+def read(component: Component, text: str, where: str) -> Value:
+    """One component's value from its text."""
+    if component.kind is Kind.PREFIX:
+        return parse_prefix(text, where)
+    if component.kind is Kind.NUMBER:
+        return ranges.parse(text, component, where)
+    return bits.parse(text, component, where)
+
+
+def join(found: Mapping[str, Value]) -> Match:
+    """A match of these, or RuleError if there is no packet that it could take."""
+    if not found:
+        raise RuleError("the match is empty", "match", "give a source, a destination, a port, …")
+    ordered = sorted(found.items(), key=lambda item: COMPONENTS[item[0]].type)
+    match = Match(tuple(ordered))
+    _check_families(found)
+    _check_protocols(found)
+    _check_fragments(found)
+    return match
+
+
+def _as_text(value: Any, where: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | list):
+        raise RuleError(f"{value!r} is no text, number or list", where, 'write, for example, "53"')
+    if isinstance(value, list):
+        return ",".join(_as_text(item, where) for item in value)
+    return str(value)
+
+
+def _texts(match: Match) -> Iterator[tuple[str, str]]:
+    for name, value in match.components:
+        component = COMPONENTS[name]
+        match component.kind:
+            case Kind.PREFIX:
+                text = str(value).split("/")[0] if value.exact else str(value)
+            case Kind.NUMBER:
+                text = ranges.show(value, component)
+            case Kind.BITS:
+                text = bits.show(value, component)
+        yield name, text
+
+
+def _takes_all(component: Component, value: Value) -> bool:
+    if isinstance(value, Prefix):
+        return value.length == 0
+    if component.name in _NEEDS or component.name == "vlan":
+        return False
+    return component.kind is Kind.NUMBER and value == ((0, component.most),)
+
+
+def _check_families(found: Mapping[str, Value]) -> None:
+    families = {
+        name: value.family for name, value in found.items() if isinstance(value, Prefix)
+    } | ({"flow_label": 6} if "flow_label" in found else {})
+    if len(set(families.values())) > 1:
+        told = ", ".join(f"{name} is IPv{family}" for name, family in families.items())
+        first = next(iter(families))
+        raise RuleError(f"no packet has both: {told}", f"match.{first}", "make them one family")
+
+
+def _check_protocols(found: Mapping[str, Value]) -> None:
+    given = found.get("protocol", ((0, 255),))
+    left = {n for n in range(256) if ranges.holds(given, n)}  # type: ignore[arg-type]
+    for name in _NEEDS:
+        if name in found:
+            left &= _NEEDS[name]
+        if not left:
+            fix = "leave the protocol out, or write one that has it"
+            if "protocol" not in found:
+                fix = "leave one of the components out"
+            raise RuleError(f"no packet of this protocol has a {name}", f"match.{name}", fix)
+    family = next((v.family for v in found.values() if isinstance(v, Prefix)), None)
+    icmp = {"icmp_type", "icmp_code"} & found.keys()
+    if family and icmp and not {n for n in left if _OF_FAMILY[n] == family}:
+        wanted = "icmp" if family == 4 else "icmpv6"
+        raise RuleError(f"IPv{family} carries {wanted}", "match.protocol", f"write {wanted}")
+
+
+def _check_fragments(found: Mapping[str, Value]) -> None:
+    fragment = found.get("fragment")
+    headed = next((name for name in _NEEDS if name in found), None)
+    if fragment is None or headed is None:
+        return
+    heads = [v for v in range(16) if bits.holds(fragment, v)]  # type: ignore[arg-type]
+    if all(value & FRAGMENT["later"] for value in heads):
+        fix = "leave it out; a later fragment is matched by addresses, protocol and length"
+        raise RuleError(f"a later fragment has no {headed}", f"match.{headed}", fix)

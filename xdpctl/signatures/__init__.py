@@ -1,0 +1,1 @@
+"""Rules on more than a source: FlowSpec matches, limits, and the tables that decide them."""

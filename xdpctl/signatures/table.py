@@ -1,0 +1,65 @@
+"""The signatures in the kernel: two generations, of which packets meet one or the other."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from xdpctl.signatures.compile import Tables
+from xdpctl.wire import BITMAP_WORDS, BITMAPS_MAX, CLASSES_MAX, GENERATION, RATE, SlotNumber
+
+MAPS = ("classes", "bitmaps", "generations", "rates")
+
+
+class SignatureTable:
+    """Over `memory`, the writable memory of each map in MAPS; `control` tells which is in use.
+
+    `grace` waits until no packet reads what was there before the call.
+    """
+
+    def __init__(self, memory: Mapping[str, Any], control: Any, grace: Callable[[], None]) -> None:
+        self._classes = np.frombuffer(memory["classes"], np.uint32)[: 2 * CLASSES_MAX]
+        self._bitmaps = np.frombuffer(memory["bitmaps"], np.uint64)[
+            : 2 * BITMAPS_MAX * BITMAP_WORDS
+        ].reshape(2, BITMAPS_MAX, BITMAP_WORDS)
+        self._generations = np.frombuffer(memory["generations"], GENERATION)[:2]
+        self._rates = np.frombuffer(memory["rates"], RATE)
+        self._control = control
+        self._grace = grace
+        self._settled = False  # whether no packet can still be in the generation not in use
+
+    def rate(self, slot: int) -> Any:
+        """What a limit's slot allows."""
+        return self._rates[slot - SlotNumber.SIGNATURES]
+
+    def put_rate(self, slot: int, record: Any) -> None:
+        self._rates[slot - SlotNumber.SIGNATURES] = record
+
+    def settle(self) -> None:
+        """Wait until what the last install() put out of use may be written to."""
+        if not self._settled:
+            self._grace()
+            self._settled = True
+
+    def install(self, tables: Tables) -> None:
+        """From the next packet on these decide, all of them and no others."""
+        self.settle()
+        number = 0 if self._control["armed"] == 2 else 1
+        first = number * CLASSES_MAX
+        self._classes[first : first + len(tables.classes)] = tables.classes
+        self._bitmaps[number, : len(tables.bitmaps)] = tables.bitmaps
+        self._generations[number] = tables.generation
+        self._control["armed"] = 0 if tables.empty else number + 1
+        self._settled = False
+
+    def holds(self, tables: Tables) -> bool:
+        """Whether these are the ones in use."""
+        armed = int(self._control["armed"])
+        if tables.empty or not armed:
+            return tables.empty and not armed
+        number, first = armed - 1, (armed - 1) * CLASSES_MAX
+        return (
+            bool(self._generations[number] == tables.generation)
+            and np.array_equal(self._classes[first : first + len(tables.classes)], tables.classes)
+            and np.array_equal(self._bitmaps[number, : len(tables.bitmaps)], tables.bitmaps)
+        )

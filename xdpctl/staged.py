@@ -1,0 +1,48 @@
+"""A program with those it tail-calls: loaded together, so a packet never meets two versions.
+
+The kernel empties an array of programs when nobody holds it any more; a pin holds it, so it
+stays for as long as the program may be attached.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from xdpctl import bpf
+from xdpctl.wire import Stage
+
+_NAME = "stages"
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """The first program's descriptor, and the array of the others, pinned in `directory`."""
+
+    program_fd: int
+    directory: Path
+    pin: str
+
+    def retire_others(self) -> None:
+        """Once this one is in use: let go of the stages of those before it."""
+        for path in self.directory.iterdir():
+            if path.name.startswith(_NAME) and path.name != self.pin:
+                path.unlink()
+
+
+def load_staged(
+    load: Callable[[str, int], int],
+    shape: bpf.MapShape,
+    program: str,
+    stages: Mapping[Stage, str],
+    directory: Path,
+) -> Staged:
+    """`load(name, stages_fd)` loads one program against the array of stages."""
+    array = bpf.create_map(_NAME, shape)
+    for number, name in stages.items():
+        fd = load(name, array.fd)
+        array.put(number.to_bytes(4, "little"), fd.to_bytes(4, "little"))
+        os.close(fd)
+    pin = f"{_NAME}-{bpf.map_id(array.fd)}"
+    bpf.pin(array.fd, directory / pin)
+    return Staged(load(program, array.fd), directory, pin)
