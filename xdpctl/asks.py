@@ -21,6 +21,8 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.action is Action.LIMIT:
+            raise RuleError("a list of sources cannot be limited", "action", "give drop or accept")
         check_seconds(self.ttl, "ttl", TTL_MAX)
         check_seconds(self.confirm_within, "confirm_within", CONFIRM_MAX)
         check_tags(self.tags)

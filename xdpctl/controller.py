@@ -14,10 +14,12 @@ from xdpctl.clock import Clock
 from xdpctl.datapath import Datapath
 from xdpctl.draft import Draft
 from xdpctl.errors import XdpctlError
+from xdpctl.model import Rule
 from xdpctl.plan import Image
 from xdpctl.policy import Protection, Quota
-from xdpctl.prefix import Prefix
 from xdpctl.replica import Replica
+from xdpctl.signatures.arming import word_of
+from xdpctl.signatures.model import Signature
 from xdpctl.state import State
 from xdpctl.store import Store
 from xdpctl.upkeep import Upkeep
@@ -101,9 +103,15 @@ class Controller:
             self._refuse_rest()
         return job.future
 
-    def hits(self, source: Prefix) -> Hits:
-        """What the rule on `source` has hit so far."""
-        return self._replica.hits(source)
+    def hits(self, rule: Rule | Signature) -> Hits:
+        """What it has hit so far."""
+        if isinstance(rule, Signature):
+            return self.datapath.hits([rule.slot])[0]
+        return self._replica.hits(rule.source)
+
+    def in_force(self, held: Signature) -> bool:
+        """Whether the kernel has it."""
+        return self.state.image.slots[held.slot] == word_of(held)
 
     def set_protection(self, protection: Protection) -> "Future[None]":
         """Protect these prefixes from now on, and no others."""

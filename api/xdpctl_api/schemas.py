@@ -1,58 +1,67 @@
 """The shapes of v1, and their way from and to the model."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat
+from pydantic import BaseModel, Field, StrictBool
 
 from xdpctl.asks import Ask
 from xdpctl.clock import Now
 from xdpctl.controller import Controller
-from xdpctl.durations import parse_duration
 from xdpctl.model import Action, Mode, Rule
-from xdpctl.prefix import parse_prefix
+from xdpctl.signatures.model import Signature, Spare
+from xdpctl.signatures.operations import SignatureAsk
 from xdpctl.tokens import Role
-
-Duration = Annotated[
-    StrictFloat | str,  # true is no second
-    Field(description="Seconds, or text such as 15m, 1h30m", examples=["15m", 900]),
-]
-
-
-class Strict(BaseModel):
-    """Unknown fields are errors: a typing mistake must not become a wider rule."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class MatchIn(Strict):
-    """A match by FlowSpec's component names (RFC 8955); this version matches on `source`."""
-
-    source: str = Field(examples=["203.0.113.0/24"], max_length=64)
+from xdpctl_api.matches import LimitIn, LimitOut, MatchOrText, limit_out
+from xdpctl_api.shapes import Duration, Strict, seconds, timestamp
 
 
 class RuleIn(Strict):
     """A rule as it is asked for."""
 
-    match: MatchIn
+    match: MatchOrText
     action: Action = Action.DROP
+    limit: LimitIn | None = Field(default=None, description="What the action limit allows")
+    spare: Spare | None = Field(
+        default=None,
+        description="established: packets of this host's own TCP connections pass; the default of "
+        "all that matches on more than a source",
+    )
+    priority: int | None = Field(
+        default=None, description="Lower ones are looked at first, else FlowSpec's order decides"
+    )
     mode: Mode = Mode.ENFORCE
     ttl: Duration | None = None
     reason: str = ""
-    tags: list[str] = []
+    tags: list[str] = Field(default_factory=list)
     confirm_within: Duration | None = Field(
         default=None, description="Undone after this long unless confirmed"
     )
 
-    def ask(self) -> Ask:
-        return Ask(
-            source=parse_prefix(self.match.source),
-            action=self.action,
-            mode=self.mode,
-            ttl=seconds(self.ttl, "ttl"),
-            confirm_within=seconds(self.confirm_within, "confirm_within"),
-            reason=self.reason,
-            tags=tuple(self.tags),
+    force: bool = Field(default=False, description="An admin may drop everything")
+
+    def ask(self) -> Ask | SignatureAsk:
+        """A source with a drop or an accept, or all else."""
+        match = self.match.match()
+        source = match.source_only
+        common: dict[str, Any] = {
+            "action": self.action,
+            "mode": self.mode,
+            "ttl": seconds(self.ttl, "ttl"),
+            "confirm_within": seconds(self.confirm_within, "confirm_within"),
+            "reason": self.reason,
+            "tags": tuple(self.tags),
+        }
+        given = (self.limit, self.spare, self.priority)
+        if source is not None and self.action is not Action.LIMIT and given == (None, None, None):
+            return Ask(source=source, **common)
+        return SignatureAsk(
+            match=match,
+            limit=self.limit.rate() if self.limit else None,
+            spare=self.spare or Spare.ESTABLISHED,
+            priority=self.priority or 0,
+            force=self.force,
+            **common,
         )
 
 
@@ -62,10 +71,15 @@ class RuleChange(Strict):
     mode: Mode = Mode.ENFORCE
     ttl: Duration | None = Field(default=None, description="From now on; null for no end")
     reason: str = ""
-    tags: list[str] = []
+    tags: list[str] = Field(default_factory=list)
+    limit: LimitIn | None = None
+    spare: Spare = Spare.ESTABLISHED
+    priority: int = 0
 
     def changes(self) -> dict[str, object]:
-        given = self.model_dump(include=self.model_fields_set)
+        given = self.model_dump(include=self.model_fields_set - {"limit"})
+        if self.limit is not None:
+            given["limit"] = self.limit.rate()
         if "ttl" in given:
             given["ttl"] = seconds(self.ttl, "ttl")
         if "tags" in given:
@@ -78,7 +92,11 @@ class RuleOut(BaseModel):
 
     id: str
     match: dict[str, str]
+    text: str = Field(description="The match in short")
     action: Action
+    limit: LimitOut | None
+    spare: Spare
+    priority: int
     mode: Mode
     origin: str
     reason: str
@@ -156,21 +174,34 @@ class BypassOut(BaseModel):
     audited: bool
 
 
-def seconds(value: float | str | None, field: str) -> float | None:
-    return parse_duration(value, field) if isinstance(value, str) else value
+def _own(controller: Controller, rule: Rule | Signature) -> dict[str, Any]:
+    """What a rule on a source and one on more than that each have in their own way."""
+    if isinstance(rule, Signature):
+        return {
+            "match": rule.match.as_json(),
+            "text": str(rule.match),
+            "limit": limit_out(rule.limit) if rule.limit else None,
+            "spare": rule.spare,
+            "priority": rule.priority,
+            "slot": rule.slot if controller.in_force(rule) else None,
+        }
+    return {
+        "match": {"source": str(rule.source)},
+        "text": f"src {rule.source}",
+        "limit": None,
+        "spare": Spare.NONE,
+        "priority": 0,
+        "slot": controller.state.image.entries.get(rule.source),
+    }
 
 
-def timestamp(unix: float) -> datetime:
-    return datetime.fromtimestamp(min(max(unix, 0), 2**40), UTC)
-
-
-def rule_out(controller: Controller, rule: Rule, now: Now) -> dict[str, Any]:
+def rule_out(controller: Controller, rule: Rule | Signature, now: Now) -> dict[str, Any]:
     """A RuleOut's fields."""
-    hits = controller.hits(rule.source)
+    hits = controller.hits(rule)
     expires, confirm = rule.expires_ns, rule.confirm_by_ns
     return {
+        **_own(controller, rule),
         "id": rule.id,
-        "match": {"source": str(rule.source)},
         "action": rule.action,
         "mode": rule.mode,
         "origin": rule.origin,
@@ -180,7 +211,6 @@ def rule_out(controller: Controller, rule: Rule, now: Now) -> dict[str, Any]:
         "expires_at": timestamp(now.wall(expires)) if expires else None,
         "expires_in": (expires - now.ns) / 1e9 if expires else None,
         "confirm_in": (confirm - now.ns) / 1e9 if confirm else None,
-        "slot": controller.state.image.entries.get(rule.source),
         "packets": hits.packets,
         "bytes": hits.bytes,
         "etag": rule.etag,

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from xdpctl.model import Action, Mode
 from xdpctl.sets.model import NOTHING, Entries, FeedSource, Options, SourceSet
 from xdpctl_api.context import Context
-from xdpctl_api.schemas import Duration, Strict, seconds, timestamp
+from xdpctl_api.shapes import Duration, Strict, seconds, timestamp
 
 
 class FeedIn(Strict):

@@ -73,7 +73,7 @@ def test_a_wrong_rule_is_400_with_field_and_fix(api: Api, body: dict[str, Any], 
     ("body", "field"),
     [
         ({}, "match"),
-        ({"match": {"source": HOST, "port": 53}}, "match.port"),
+        ({"match": {"source": HOST, "prot": 53}}, "match.prot"),
         ({"match": {"source": HOST}, "acton": "drop"}, "acton"),
         ({"match": {"source": HOST}, "action": "reject"}, "action"),
         ({"match": {"source": "1" * 65}}, "match.source"),

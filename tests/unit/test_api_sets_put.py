@@ -10,6 +10,7 @@ import pytest
 from tests.unit.apiclient import Api, running
 from tests.unit.setcalls import picture
 from xdpctl.policy import CONFIGURED
+from xdpctl.wire import SlotNumber
 
 LIST = b"# a feed\n45.0.0.0/24 ; SBL1\n45.0.0.7\n\n2600::/32\n"
 TEXTS = ["45.0.0.0/24", "45.0.0.7/32", "2600::/32"]
@@ -37,7 +38,11 @@ def test_a_new_set_is_201_with_its_place_and_the_kernel_has_it(api: Api) -> None
     assert answer.headers["etag"] == f'"{found["etag"]}"'
     assert (found["created"], found["changed"], found["dry_run"]) == (True, True, False)
     assert (found["name"], found["action"], found["mode"]) == ("bad", "drop", "monitor")
-    assert (found["reason"], found["origin"], found["slot"]) == ("feed", "operator", 65)
+    assert (found["reason"], found["origin"], found["slot"]) == (
+        "feed",
+        "operator",
+        SlotNumber.FIRST - 1,
+    )
     assert found["entries"] == found["applied"] == {"ipv4": 2, "ipv6": 1}
     assert found["report"] == {
         **{"lines": 3, "rejected": 0, "duplicates": 0, "too_wide": 0, "private": 0},

@@ -82,7 +82,7 @@ def test_the_same_rule_again_extends_it_in_its_slot(
     assert not added.created
     assert added.rule.tags == ("a", "b")
     assert datapath.held()[f"{HOST}/32"].expires_ns == clock.ns + 60 * 10**9
-    assert control.hits(HOST_PREFIX) == Hits(23, 1481)
+    assert control.hits(control.state.rules[HOST_PREFIX]) == Hits(23, 1481)
     assert actions(control)[-1] == "rule.extend"
 
 

@@ -14,6 +14,7 @@ from xdpctl.table.nodes import Nodes, precedence
 from xdpctl.wire import SlotNumber, Value
 
 SETS, FIRST, PROTECTED = SlotNumber.SETS, SlotNumber.FIRST, SlotNumber.PROTECTED
+LOW, HIGH = SETS, FIRST - 1
 SLOTS = FIRST + 8  # that have a node of their own
 ROOM = 6
 Set = frozenset[int]
@@ -53,7 +54,12 @@ def test_one_slot_is_its_own_value_and_none_is_nothing(room: Room) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.sets(st.sampled_from([PROTECTED, 2, 3, 30, 64, 65, FIRST, FIRST + 7]), max_size=7))
+@given(
+    st.sets(
+        st.sampled_from([PROTECTED, LOW, LOW + 1, LOW + 28, HIGH - 1, HIGH, FIRST, FIRST + 7]),
+        max_size=7,
+    )
+)
 def test_protection_comes_first_then_the_rule_then_sets_by_number(slots: set[int]) -> None:
     room = Room()
     found = room.nodes.slots(room.nodes.value(slots))
@@ -65,37 +71,37 @@ def test_protection_comes_first_then_the_rule_then_sets_by_number(slots: set[int
 
 
 def test_the_same_list_is_the_same_node_and_its_end_is_shared(room: Room) -> None:
-    assert room.use(2, 3, 65) == room.use(65, 3, 2)
+    assert room.use(LOW, LOW + 1, HIGH) == room.use(HIGH, LOW + 1, LOW)
     assert room.nodes.used == 2
-    room.use(64, 3, 65)
+    room.use(HIGH - 1, LOW + 1, HIGH)
     assert room.nodes.used == 4
-    room.use(2, 65)
-    room.use(3, 65)
+    room.use(LOW, HIGH)
+    room.use(LOW + 1, HIGH)
     assert room.nodes.used == 5, "the last is the end of the first"
 
 
 def test_a_rules_node_has_its_slots_number_and_is_changed_in_place(room: Room) -> None:
-    value = room.use(FIRST + 2, 65)
+    value = room.use(FIRST + 2, HIGH)
     assert value == Value.LIST | FIRST + 2
     assert room.nodes.used == 0
-    assert room.nodes.changed(value, 65, 64) == value
-    assert room.nodes.slots(value) == (FIRST + 2, 64)
-    assert room.nodes.changed(value, 64, 0) == FIRST + 2
+    assert room.nodes.changed(value, HIGH, HIGH - 1) == value
+    assert room.nodes.slots(value) == (FIRST + 2, HIGH - 1)
+    assert room.nodes.changed(value, HIGH - 1, 0) == FIRST + 2
 
 
 @pytest.mark.parametrize(
     ("before", "old", "new", "after"),
     [
-        ((), 0, 65, (65,)),
-        ((65,), 65, 0, ()),
-        ((65,), 65, 2, (2,)),
-        ((65,), 0, 2, (2, 65)),
-        ((65,), 0, 65, (65,)),
-        ((2, 65), 2, 0, (65,)),
-        ((2, 65), 65, 3, (2, 3)),
-        ((2, 65), 3, 0, (2, 65)),
-        ((2, 65), 0, FIRST, (FIRST, 2, 65)),
-        ((FIRST, 2, 65), FIRST, PROTECTED, (PROTECTED, 2, 65)),
+        ((), 0, HIGH, (HIGH,)),
+        ((HIGH,), HIGH, 0, ()),
+        ((HIGH,), HIGH, LOW, (LOW,)),
+        ((HIGH,), 0, LOW, (LOW, HIGH)),
+        ((HIGH,), 0, HIGH, (HIGH,)),
+        ((LOW, HIGH), LOW, 0, (HIGH,)),
+        ((LOW, HIGH), HIGH, LOW + 1, (LOW, LOW + 1)),
+        ((LOW, HIGH), LOW + 1, 0, (LOW, HIGH)),
+        ((LOW, HIGH), 0, FIRST, (FIRST, LOW, HIGH)),
+        ((FIRST, LOW, HIGH), FIRST, PROTECTED, (PROTECTED, LOW, HIGH)),
         ((PROTECTED, FIRST), FIRST, 0, (PROTECTED,)),
     ],
 )
@@ -107,34 +113,34 @@ def test_a_slot_goes_and_another_comes(
 
 
 def test_with_no_node_left_the_unused_are_collected_after_a_grace_period(room: Room) -> None:
-    for slot in range(2, 2 + ROOM):
-        room.use(slot, 65)
-    kept = room.nodes.value([2, 65])
+    for slot in range(LOW, LOW + ROOM):
+        room.use(slot, HIGH)
+    kept = room.nodes.value([LOW, HIGH])
     room.in_use = {kept}
     assert room.graces == 0
     assert room.nodes.used == room.nodes.capacity == ROOM
     room.nodes.reserve(1)
     assert room.graces == 1
     assert room.nodes.used == 1
-    assert room.nodes.slots(room.use(20, 65)) == (20, 65)
-    assert room.nodes.slots(kept) == (2, 65)
-    assert room.nodes.value([2, 65]) == kept
+    assert room.nodes.slots(room.use(LOW + 18, HIGH)) == (LOW + 18, HIGH)
+    assert room.nodes.slots(kept) == (LOW, HIGH)
+    assert room.nodes.value([LOW, HIGH]) == kept
 
 
 def test_with_all_of_them_in_use_one_more_is_refused_and_nothing_is_changed(room: Room) -> None:
-    held = {slot: room.use(slot, 65) for slot in range(2, 2 + ROOM)}
+    held = {slot: room.use(slot, HIGH) for slot in range(LOW, LOW + ROOM)}
     before = bytes(room.memory)
     with pytest.raises(CapacityError, match="more than 6 different ways"):
-        room.nodes.value([20, 65])
+        room.nodes.value([LOW + 18, HIGH])
     assert bytes(room.memory) == before
-    assert all(room.nodes.slots(value) == (slot, 65) for slot, value in held.items())
+    assert all(room.nodes.slots(value) == (slot, HIGH) for slot, value in held.items())
 
 
 def test_what_another_wrote_is_taken_over(room: Room) -> None:
-    values = [room.use(2, 3, 65), room.use(FIRST, 3, 65), room.use(64, 65)]
+    values = [room.use(2, 3, HIGH), room.use(FIRST, 3, HIGH), room.use(HIGH - 1, HIGH)]
     again = Nodes(room.memory, SLOTS, lambda: values, room.grace)
     assert again.used == 3
-    assert [again.value(s) for s in ((2, 3, 65), (FIRST, 3, 65), (64, 65))] == values
+    assert [again.value(s) for s in ((2, 3, HIGH), (FIRST, 3, HIGH), (HIGH - 1, HIGH))] == values
 
 
 def test_no_loop_and_no_end_of_memory_is_followed_for_ever(room: Room) -> None:
@@ -187,12 +193,12 @@ def test_the_unused_are_collected_in_the_middle_of_many_that_come() -> None:
     held = combined(kernel, HOSTS[: nodes.capacity], PAIRS[: nodes.capacity])
     alone(kernel, held, HOSTS[:10])
     lead(kernel, [HOSTS[399]], 0, 2)
-    lead(kernel, [HOSTS[399]], 0, 65)
+    lead(kernel, [HOSTS[399]], 0, HIGH)
     assert nodes.used == nodes.capacity - 9, "so nine are free"
     alone(kernel, held, HOSTS[nodes.capacity - 25 : nodes.capacity])  # and 25 will be
-    lead(kernel, fresh, 0, 64)  # thirty ways more, all at once
-    held |= {prefix: frozenset({slot, 64}) for prefix, slot in fresh.items()}
-    agree(kernel, {**held, HOSTS[399]: {2, 65}}, [])
+    lead(kernel, fresh, 0, HIGH - 1)  # thirty ways more, all at once
+    held |= {prefix: frozenset({slot, HIGH - 1}) for prefix, slot in fresh.items()}
+    agree(kernel, {**held, HOSTS[399]: {2, HIGH}}, [])
 
 
 def alone(kernel: FakeDatapath, held: dict[Prefix, Set], prefixes: list[Prefix]) -> None:

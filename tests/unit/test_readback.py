@@ -19,6 +19,7 @@ from xdpctl.wire import Action, Slot, SlotNumber, Value
 
 CAPACITY = 16
 FIRST, PROTECTED = SlotNumber.FIRST, SlotNumber.PROTECTED
+LOW, HIGH = SlotNumber.SETS, FIRST - 1
 DROP = int.from_bytes(Slot(Action.DROP).pack(), "little")
 HOST, NET, HOST6, NET6 = parsed("203.0.113.7", "10.0.0.0/8", "2001:db8::1", "2001:db8::/32")
 NETS = (bytes((203, 0, 113, 8)), bytes.fromhex("20010db8") + bytes(11) + bytes((8,)))
@@ -61,11 +62,11 @@ def kernel() -> FakeDatapath:
     """A rule on each of two prefixes, and sets on those and others."""
     kernel = FakeDatapath(CAPACITY)
     kernel.source.words[FIRST : FIRST + 3] = DROP
-    kernel.source.words[[2, 64, 65]] = DROP
+    kernel.source.words[[LOW, HIGH - 1, HIGH]] = DROP
     lead(kernel, {HOST}, 0, FIRST)
     lead(kernel, {NET6}, 0, FIRST + 1)
-    lead(kernel, {HOST, NET, HOST6}, 0, 65)
-    lead(kernel, {HOST, NET, NET6}, 0, 2)
+    lead(kernel, {HOST, NET, HOST6}, 0, HIGH)
+    lead(kernel, {HOST, NET, NET6}, 0, LOW)
     return kernel
 
 
@@ -73,7 +74,7 @@ def test_what_is_right_is_adopted(kernel: FakeDatapath) -> None:
     before = kernel.listed()
     assert believed(kernel) == []
     assert kernel.listed() == before
-    assert before[HOST] == (FIRST, 2, 65)
+    assert before[HOST] == (FIRST, LOW, HIGH)
 
 
 def test_an_empty_table_is_an_empty_image() -> None:
@@ -109,14 +110,14 @@ def test_two_rules_or_protection_and_a_rule_on_one_prefix_are_wrong(kernel: Fake
 def test_a_list_that_goes_in_a_circle_is_wrong(kernel: FakeDatapath) -> None:
     value = int(kernel.source.tables[4].values(by_family([NET])[4])[0])
     assert value & Value.LIST
-    kernel.source.nodes._words[value & ~Value.LIST] = 65 | value << 32
+    kernel.source.nodes._words[value & ~Value.LIST] = HIGH | value << 32
     assert NET in believed(kernel)
     assert NET not in kernel.listed()
 
 
 def test_a_list_behind_the_end_of_memory_is_wrong(kernel: FakeDatapath) -> None:
     value = int(kernel.source.tables[4].values(by_family([NET])[4])[0])
-    kernel.source.nodes._words[value & ~Value.LIST] = 65 | (Value.LIST | 1 << 24) << 32
+    kernel.source.nodes._words[value & ~Value.LIST] = HIGH | (Value.LIST | 1 << 24) << 32
     assert NET in believed(kernel)
 
 
@@ -130,11 +131,18 @@ def test_an_entry_behind_the_end_of_memory_is_taken_out(kernel: FakeDatapath) ->
 
 words = st.one_of(
     st.integers(0, (1 << 64) - 1),
-    st.integers(0, 100),
-    st.builds(lambda a, b: a | (Value.LIST | b) << 32, st.integers(0, 99), st.integers(0, 400)),
+    st.integers(0, FIRST + 34),
+    st.builds(
+        lambda a, b: a | (Value.LIST | b) << 32,
+        st.integers(0, FIRST + 33),
+        st.integers(0, 4 * FIRST),
+    ),
 )
 states = st.lists(
-    st.tuples(st.sampled_from([1, 2, 64, 65, *range(66, 72)]), st.sets(st.sampled_from(POOL)))
+    st.tuples(
+        st.sampled_from([1, LOW, HIGH - 1, HIGH, *range(FIRST, FIRST + 6)]),
+        st.sets(st.sampled_from(POOL)),
+    )
 )
 
 

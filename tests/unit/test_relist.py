@@ -28,7 +28,8 @@ def listing(slot: int, prefixes: Iterable[Prefix], mode: Mode = Mode.ENFORCE) ->
     return Listing(own_slot(action, mode, 0).value, by_family(prefixes))
 
 
-SETS = (2, 3, 64, 65)
+LOW, HIGH = SlotNumber.SETS, SlotNumber.FIRST - 1
+SETS = (LOW, LOW + 1, HIGH - 1, HIGH)
 listings = st.builds(
     lambda slot, prefixes, mode: (slot, None if mode is None else (prefixes, mode)),
     st.sampled_from(SETS),
@@ -80,15 +81,17 @@ def test_a_plan_made_in_one_go_is_the_same_as_write_by_write(steps: list[Any]) -
 
 def test_a_new_set_is_invisible_until_all_of_it_is_there() -> None:
     kernel, image = FakeDatapath(), Image(16)
-    seen = [verdicts(kernel) for _ in walk(kernel, image, relist(image, 65, listing(65, PREFIXES)))]
+    seen = [
+        verdicts(kernel) for _ in walk(kernel, image, relist(image, HIGH, listing(HIGH, PREFIXES)))
+    ]
     assert all(set(found) == {Reason.NO_RULE} for found in seen[:-1])
     assert set(seen[-1]) == {Reason.DROPPED}
 
 
 def test_a_set_that_goes_is_gone_at_once() -> None:
     kernel, image = FakeDatapath(), Image(16)
-    list(walk(kernel, image, relist(image, 65, listing(65, PREFIXES))))
-    seen = [verdicts(kernel) for _ in walk(kernel, image, relist(image, 65, None))]
+    list(walk(kernel, image, relist(image, HIGH, listing(HIGH, PREFIXES))))
+    seen = [verdicts(kernel) for _ in walk(kernel, image, relist(image, HIGH, None))]
     assert all(set(found) == {Reason.NO_RULE} for found in seen)
     assert not kernel.listed()
 
@@ -96,19 +99,19 @@ def test_a_set_that_goes_is_gone_at_once() -> None:
 def test_on_one_prefix_protection_then_the_rule_then_accepting_sets_decide() -> None:
     kernel, image, prefix = FakeDatapath(), Image(16), PREFIXES[0]
     address = prefix.address
-    list(walk(kernel, image, relist(image, 65, listing(65, [prefix]))))
+    list(walk(kernel, image, relist(image, HIGH, listing(HIGH, [prefix]))))
     assert kernel.decide(address, NOW) == Reason.DROPPED
-    list(walk(kernel, image, relist(image, 2, listing(2, [prefix]))))
+    list(walk(kernel, image, relist(image, LOW, listing(LOW, [prefix]))))
     assert kernel.decide(address, NOW) == Reason.ACCEPTED
     list(change(kernel, image, {prefix: TARGETS["drop"]}))
     assert kernel.decide(address, NOW) == Reason.DROPPED
     list(change(kernel, image, {prefix: PROTECTED}))
     assert kernel.decide(address, NOW) == Reason.PROTECTED
-    assert kernel.listed() == {prefix: (SlotNumber.PROTECTED, 2, 65)}
+    assert kernel.listed() == {prefix: (SlotNumber.PROTECTED, LOW, HIGH)}
 
 
 def test_nothing_to_change_is_no_write() -> None:
     kernel, image = FakeDatapath(), Image(16)
-    wanted = listing(65, PREFIXES[:5])
-    list(walk(kernel, image, relist(image, 65, wanted)))
-    assert not relist(image, 65, wanted).writes
+    wanted = listing(HIGH, PREFIXES[:5])
+    list(walk(kernel, image, relist(image, HIGH, wanted)))
+    assert not relist(image, HIGH, wanted).writes

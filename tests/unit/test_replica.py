@@ -141,4 +141,4 @@ def test_a_rule_in_the_slot_of_protection_has_no_hits_of_others(
     with controller(tmp_path, datapath, clock, protection=why) as control:
         place(control, ask("192.0.2.0/24", "accept"))
         datapath.hit(parse_prefix("198.51.100.0/24"), Hits(23, 1481))
-        assert control.hits(parse_prefix("192.0.2.0/24")) == Hits(0, 0)
+        assert control.hits(control.state.rules[parse_prefix("192.0.2.0/24")]) == Hits(0, 0)

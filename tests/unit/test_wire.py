@@ -16,6 +16,10 @@ from xdpctl import wire
 from xdpctl.wire import (
     CONTROL,
     ENTRY6,
+    FAMILY,
+    GENERATION,
+    LOOKUP,
+    RATE,
     Explanation,
     Hits,
     Limit,
@@ -26,11 +30,26 @@ from xdpctl.wire import (
     total_hits,
 )
 
-OF_CONSTANTS = ("front", "near", "cell")  # enums whose members are CONSTANTS and Value
+OF_CONSTANTS = (
+    "front",
+    "near",
+    "cell",
+    "class",
+    "gcra",
+    "fragment",
+)  # enums whose members are CONSTANTS and Value
 ROOT = Path(__file__).parents[2]
 STRUCTS: tuple[type[Wire], ...] = (Hits, Sample)
-DTYPES = {"control": CONTROL, "entry6": ENTRY6}
+DTYPES = {
+    "control": CONTROL,
+    "entry6": ENTRY6,
+    "lookup": LOOKUP,
+    "family": FAMILY,
+    "generation": GENERATION,
+    "rate": RATE,
+}
 BY_SIZE = {"near4": 8, "near6": 16, "node": 8, "bucket": 8 * wire.BUCKET_CELLS}
+BY_SIZE |= {"bitmap": 8 * wire.BITMAP_WORDS, "classes": 8, "pending": 8}
 CONSTANTS = (
     "FRONT_UNITS_LOG2",
     "NEAR4_UNITS_LOG2",
@@ -40,6 +59,14 @@ CONSTANTS = (
     "CELL_VALUE_BITS",
     "CELL_KEY_BITS",
     "BUCKET_CELLS",
+    "FIELDS_MAX",
+    "CLASS_BITS",
+    "BITMAP_WORDS",
+    "BITMAPS_MAX",
+    "CLASSES_MAX",
+    "RATE_COST_SHIFT",
+    "BUCKETS_LOG2",
+    "BUCKET_STRIDE",
 )
 ENUMS = {
     wire.Action: "ACTION_",
@@ -49,6 +76,8 @@ ENUMS = {
     wire.SlotNumber: "SLOT_",
     wire.Word: "WORD_",
     wire.Value: "VALUE_",
+    wire.Field: "FIELD_",
+    wire.Stage: "STAGE_",
 }
 
 
@@ -155,7 +184,7 @@ def test_a_slot_is_one_word_whose_time_is_rounded_up(
     assert len(packed) == Slot.SIZE
     back = Slot.unpack(packed)
     assert (back.action, back.mode) == (action, mode)
-    assert expires_ns <= back.expires_ns < expires_ns + 8
+    assert expires_ns <= back.expires_ns < expires_ns + 16
     assert (back.expires_ns == 0) == (expires_ns == 0)
 
 
@@ -182,4 +211,7 @@ def test_hits_are_summed_over_cpus() -> None:
 
 def test_reasons_from_dropped_on_drop() -> None:
     drops = {reason.name for reason in Reason if reason.verdict == "drop"}
-    assert drops == {"DROPPED", "TRUNCATED", "MALFORMED", "VLAN_DEPTH", "EXTENSION_DEPTH"}
+    assert drops == {
+        *("DROPPED", "SIGNATURE", "LIMITED", "TRUNCATED", "MALFORMED"),
+        *("VLAN_DEPTH", "EXTENSION_DEPTH"),
+    }

@@ -19,7 +19,7 @@ from xdpctl.prefix import Prefix
 from xdpctl.wire import Action, Mode, Reason
 from xdpctl.writes import Leads, Write
 
-NOW = 1000
+NOW = 1600
 TARGETS = {
     "drop": own_slot(Action.DROP, Mode.ENFORCE, 0),
     "drop for a while": own_slot(Action.DROP, Mode.ENFORCE, NOW + 1),

@@ -64,6 +64,8 @@ class SourceSet(msgspec.Struct, frozen=True, kw_only=True):
     report: Mapping[str, int] = {}
 
     def __post_init__(self) -> None:
+        if self.action is Action.LIMIT:
+            raise RuleError("a set cannot be limited", "action", "give drop or accept")
         check_name(self.name, "name")
         check_reason(self.reason)
 

@@ -21,7 +21,8 @@ from xdpctl_api.auth import Operator
 from xdpctl_api.bodies import TooLarge
 from xdpctl_api.context import Context, context
 from xdpctl_api.problems import problem
-from xdpctl_api.schemas import ImportOut, Strict, seconds
+from xdpctl_api.schemas import ImportOut
+from xdpctl_api.shapes import Strict, seconds
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
 _CHUNK = 10_000

@@ -11,14 +11,18 @@ from xdpctl.errors import RuleError
 from xdpctl.model import Rule
 from xdpctl.prefix import Prefix, parse_address
 from xdpctl.sets.model import SourceSet
+from xdpctl.signatures.model import Signature
 from xdpctl.wire import Explanation, Reason, SlotNumber
 from xdpctl_api.auth import Viewer
 from xdpctl_api.context import Context, context
 from xdpctl_api.schemas import ExplainOut, RuleOut, rule_out
 
+Held = Rule | Signature | SourceSet
 router = APIRouter(prefix="/v1/explain", tags=["explain"])
 _DEFAULT_DESTINATION = {4: "192.0.2.1", 6: "2001:db8::1"}
-_DECIDED = (Reason.DROPPED, Reason.ACCEPTED)
+_DECIDED = (
+    *(Reason.DROPPED, Reason.ACCEPTED, Reason.SIGNATURE, Reason.LIMITED, Reason.ESTABLISHED),
+)
 Port = Annotated[int, Query(ge=0, le=65535)]
 
 
@@ -57,16 +61,17 @@ def _from_hex(text: str) -> bytes:
     return data
 
 
-def _met(ctx: Context, said: Explanation, source: Prefix | None) -> list[Rule | SourceSet]:
+def _met(ctx: Context, said: Explanation, source: Prefix | None) -> list[Held]:
     """The rules and sets behind the slots, in the order they were met."""
     state = ctx.controller.state
     near: Iterable[Prefix] = list(state.image.entries)
     if source is not None:
         near = map(source.widened, range(source.length, -1, -1))
-    by_slot: dict[int | None, Rule | SourceSet | None] = {
+    by_slot: dict[int | None, Held | None] = {
         state.image.entries.get(p): state.rules.get(p) for p in near
     }
     by_slot |= {held.slot: held for held in state.sets.values()}
+    by_slot |= {held.slot: held for held in state.signatures.values()}
     own = (slot for slot in said.slots if slot != SlotNumber.PROTECTED)
     return [held for slot in own if (held := by_slot.get(slot)) is not None]
 
@@ -79,16 +84,16 @@ def _told(ctx: Context, said: Explanation, data: bytes, source: Prefix | None) -
     if said.reason is Reason.PROTECTED and source is not None:
         over = protection.narrowest(source)
 
-    def out(rule: Rule) -> RuleOut:
+    def out(rule: Rule | Signature) -> RuleOut:
         return RuleOut(**rule_out(ctx.controller, rule, now))
 
     return ExplainOut(
         verdict=said.reason.verdict,
         reason=said.reason.name.lower(),
-        rule=out(decided) if isinstance(decided, Rule) else None,
+        rule=out(decided) if isinstance(decided, Rule | Signature) else None,
         set=decided.name if isinstance(decided, SourceSet) else None,
         protected_by={"prefix": str(over), "why": protection.why[over]} if over else None,
-        monitored=[out(held) for held in met if isinstance(held, Rule)],
+        monitored=[out(held) for held in met if isinstance(held, Rule | Signature)],
         monitored_sets=[held.name for held in met if isinstance(held, SourceSet)],
         frame=data.hex(),
     )

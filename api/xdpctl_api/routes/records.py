@@ -17,7 +17,8 @@ from xdpctl.store import Store
 from xdpctl.tokens import Token, digest, mint
 from xdpctl_api.auth import Admin, Operator
 from xdpctl_api.context import Context, context
-from xdpctl_api.schemas import TokenIn, TokenOut, seconds, timestamp
+from xdpctl_api.schemas import TokenIn, TokenOut
+from xdpctl_api.shapes import seconds, timestamp
 
 router = APIRouter(prefix="/v1")
 Ctx = Annotated[Context, Depends(context)]

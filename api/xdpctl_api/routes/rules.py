@@ -2,7 +2,7 @@
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Annotated
 
@@ -10,11 +10,19 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from pydantic import BaseModel, Field
 
 from xdpctl import rules
-from xdpctl.errors import NotFoundError
+from xdpctl.asks import Ask
+from xdpctl.draft import Draft
+from xdpctl.errors import NotFoundError, RuleError
+from xdpctl.match.match import ID_MARK
 from xdpctl.model import Action, Mode, Rule, parse_rule_id
-from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.prefix import parse_prefix
 from xdpctl.rules import Added
+from xdpctl.signatures import operations
+from xdpctl.signatures.arming import ordered
+from xdpctl.signatures.model import Signature
+from xdpctl.signatures.operations import AddedSignature, SignatureAsk
 from xdpctl.state import order
+from xdpctl.tokens import Caller
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.context import Context, context
 from xdpctl_api.schemas import RuleAnswer, RuleChange, RuleIn, RuleOut, RulePage, rule_out
@@ -24,9 +32,12 @@ Ctx = Annotated[Context, Depends(context)]
 IfMatch = Annotated[str | None, Header(description="The rule's ETag; 412 if it changed since")]
 
 
-def answer(ctx: Context, added: Added) -> RuleAnswer:
-    controller = ctx.controller
-    rule = controller.state.rules.get(added.rule.source, added.rule)
+def answer(ctx: Context, added: Added | AddedSignature) -> RuleAnswer:
+    controller, rule = ctx.controller, added.rule
+    if isinstance(rule, Signature):
+        rule = controller.state.signatures.get(rule.id, rule)
+    else:
+        rule = controller.state.rules.get(rule.source, rule)
     fields = rule_out(controller, rule, controller.clock.read())
     return RuleAnswer(
         **fields,
@@ -41,12 +52,17 @@ def named_etag(header: str | None) -> str | None:
     return None if header in (None, "*") else header.removeprefix("W/").strip('"')
 
 
+def _adding(ask: Ask | SignatureAsk, who: Caller) -> Callable[[Draft], Added | AddedSignature]:
+    if isinstance(ask, SignatureAsk):
+        return lambda draft: operations.add(draft, ask, who)
+    return lambda draft: rules.add(draft, ask, who)
+
+
 @router.post("", status_code=201, response_model=RuleAnswer, responses={200: {"model": RuleAnswer}})
 async def add_rule(body: RuleIn, who: Operator, ctx: Ctx) -> Response:
     """201 with the rule once it is durable and in the kernel; the same again is 200."""
     ask = body.ask()
-    future = ctx.controller.submit(lambda draft: rules.add(draft, ask, who))
-    added = await asyncio.wrap_future(future)
+    added = await asyncio.wrap_future(ctx.controller.submit(_adding(ask, who)))
     out = answer(ctx, added)
     headers = {"Location": f"/v1/rules/{out.id}", "ETag": f'"{out.etag}"'}
     # serialized here, once: this is the call that must keep up with an attack
@@ -64,7 +80,7 @@ class Filters(BaseModel):
     within: str | None = Field(default=None, description="Only rules inside this prefix")
     covering: str | None = Field(default=None, description="Only rules around this")
 
-    def test(self) -> Callable[[Rule], bool]:
+    def test(self) -> Callable[[Rule | Signature], bool]:
         """The filter as a function, its prefixes parsed once."""
         inside = parse_prefix(self.within, "within") if self.within else None
         around = parse_prefix(self.covering, "covering") if self.covering else None
@@ -73,8 +89,8 @@ class Filters(BaseModel):
             and (self.mode is None or rule.mode is self.mode)
             and (self.origin is None or rule.origin == self.origin)
             and (self.tag is None or self.tag in rule.tags)
-            and (inside is None or inside.covers(rule.source))
-            and (around is None or rule.source.covers(around))
+            and (inside is None or (rule.source is not None and inside.covers(rule.source)))
+            and (around is None or (rule.source is not None and rule.source.covers(around)))
         )
 
 
@@ -87,37 +103,53 @@ async def list_rules(
     cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
 ) -> RulePage:
     """The standing rules by address, a page at a time; rules may come and go between pages."""
-    after = parse_rule_id(cursor) if cursor else None
-    return await asyncio.to_thread(_page, ctx, filters.test(), limit, after)
+    return await asyncio.to_thread(_page, ctx, filters.test(), limit, cursor)
+
+
+def _standing(ctx: Context, cursor: str | None) -> Iterator[Rule | Signature]:
+    """Rules on sources by address, then signatures in the order in which packets meet them."""
+    state, now = ctx.controller.state, ctx.controller.clock.read()
+    signatures: list[Signature] = ordered(list(state.signatures.values()))
+    if cursor and cursor.startswith(ID_MARK):
+        seen = next((n for n, s in enumerate(signatures, 1) if s.id == cursor), len(signatures))
+        signatures = signatures[seen:]
+    else:
+        sources = state.ordered()
+        after = parse_rule_id(cursor) if cursor else None
+        start = bisect_right(sources, order(after), key=order) if after else 0
+        held = (state.rules.get(source) for source in islice(sources, start, None))
+        yield from (rule for rule in held if rule and not rule.expired(now.ns))
+    yield from (one for one in signatures if not one.expired(now.ns))
 
 
 def _page(
-    ctx: Context, wanted: Callable[[Rule], bool], limit: int, after: Prefix | None
+    ctx: Context, wanted: Callable[[Rule | Signature], bool], limit: int, cursor: str | None
 ) -> RulePage:
-    state, now = ctx.controller.state, ctx.controller.clock.read()
-    ordered = state.ordered()
-    start = bisect_right(ordered, order(after), key=order) if after else 0
-    standing = (state.rules.get(source) for source in islice(ordered, start, None))
-    found = (rule for rule in standing if rule and not rule.expired(now.ns) and wanted(rule))
-    page = list(islice(found, limit + 1))
+    now = ctx.controller.clock.read()
+    page = list(islice(filter(wanted, _standing(ctx, cursor)), limit + 1))
     return RulePage(
         rules=[RuleOut(**rule_out(ctx.controller, rule, now)) for rule in page[:limit]],
         next=page[limit - 1].id if len(page) > limit else None,
     )
 
 
-def _find(ctx: Context, rule_id: str) -> tuple[Prefix, Rule]:
-    source = parse_rule_id(rule_id)
-    rule = ctx.controller.state.rules.get(source)
-    if rule is None or rule.expired(ctx.controller.clock.read().ns):
-        raise NotFoundError(f"no rule stands on {source}; see GET /v1/rules")
-    return source, rule
+def _find(ctx: Context, rule_id: str) -> Rule | Signature:
+    state, now = ctx.controller.state, ctx.controller.clock.read()
+    rule: Rule | Signature | None
+    if rule_id.startswith(ID_MARK):
+        rule, subject = state.signatures.get(rule_id), rule_id
+    else:
+        source = parse_rule_id(rule_id)
+        rule, subject = state.rules.get(source), str(source)
+    if rule is None or rule.expired(now.ns):
+        raise NotFoundError(f"no rule stands on {subject}; see GET /v1/rules")
+    return rule
 
 
 @router.get("/{rule_id}")
 async def read_rule(rule_id: str, who: Viewer, ctx: Ctx, response: Response) -> RuleOut:
-    """One rule with its counters; its id is its match, `203.0.113.0_24`."""
-    _, rule = _find(ctx, rule_id)
+    """One rule with its counters. On a source its id is the match, `203.0.113.0_24`."""
+    rule = _find(ctx, rule_id)
     response.headers["ETag"] = f'"{rule.etag}"'
     return RuleOut(**rule_out(ctx.controller, rule, ctx.controller.clock.read()))
 
@@ -131,12 +163,26 @@ async def change_rule(
     response: Response,
     if_match: IfMatch = None,
 ) -> RuleAnswer:
-    """Change mode, ttl, reason or tags, at once and without a gap."""
-    source, changes, seen = parse_rule_id(rule_id), body.changes(), named_etag(if_match)
-    future = ctx.controller.submit(lambda draft: rules.change(draft, source, changes, who, seen))
-    out = answer(ctx, await asyncio.wrap_future(future))
+    """Change mode, ttl, reason or tags, of a signature also limit, spare and priority, at once."""
+    changes, seen = body.changes(), named_etag(if_match)
+
+    def change(draft: Draft) -> Added | AddedSignature:
+        if rule_id.startswith(ID_MARK):
+            return operations.change(draft, rule_id, changes, who, seen)
+        _refuse_for_sources(changes)
+        return rules.change(draft, parse_rule_id(rule_id), changes, who, seen)
+
+    out = answer(ctx, await asyncio.wrap_future(ctx.controller.submit(change)))
     response.headers["ETag"] = f'"{out.etag}"'
     return out
+
+
+def _refuse_for_sources(changes: dict[str, object]) -> None:
+    for field in ("limit", "spare", "priority"):
+        if field in changes:
+            raise RuleError(
+                f"a rule on a source alone has no {field}", field, "make it a rule of its own"
+            )
 
 
 @router.post("/{rule_id}/confirm")
@@ -144,18 +190,27 @@ async def confirm_rule(
     rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None
 ) -> RuleAnswer:
     """Let a provisional rule stand; 404 once its time was up and it undid itself."""
-    source, seen = parse_rule_id(rule_id), named_etag(if_match)
-    future = ctx.controller.submit(lambda draft: rules.confirm(draft, source, who, seen))
-    return answer(ctx, await asyncio.wrap_future(future))
+    seen = named_etag(if_match)
+
+    def confirm(draft: Draft) -> Added | AddedSignature:
+        if rule_id.startswith(ID_MARK):
+            return operations.confirm(draft, rule_id, who, seen)
+        return rules.confirm(draft, parse_rule_id(rule_id), who, seen)
+
+    return answer(ctx, await asyncio.wrap_future(ctx.controller.submit(confirm)))
 
 
 @router.delete("/{rule_id}")
 async def remove_rule(rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None) -> RuleOut:
     """Take it away; answers with the rule as it was, and its last counters."""
-    source, seen = parse_rule_id(rule_id), named_etag(if_match)
-    _, rule = _find(ctx, rule_id)
-    last = rule_out(ctx.controller, rule, ctx.controller.clock.read())
+    seen = named_etag(if_match)
+    last = rule_out(ctx.controller, _find(ctx, rule_id), ctx.controller.clock.read())
     hits = {"packets": last["packets"], "bytes": last["bytes"]}
-    future = ctx.controller.submit(lambda draft: rules.remove(draft, source, who, seen, hits))
-    await asyncio.wrap_future(future)
+
+    def remove(draft: Draft) -> object:
+        if rule_id.startswith(ID_MARK):
+            return operations.remove(draft, rule_id, who, seen, hits)
+        return rules.remove(draft, parse_rule_id(rule_id), who, seen, hits)
+
+    await asyncio.wrap_future(ctx.controller.submit(remove))
     return RuleOut(**last)

@@ -11,7 +11,8 @@ from xdpctl import __version__
 from xdpctl.sets.model import count
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.context import Context, context
-from xdpctl_api.schemas import BypassIn, BypassOut, timestamp
+from xdpctl_api.schemas import BypassIn, BypassOut
+from xdpctl_api.shapes import timestamp
 
 router = APIRouter(tags=["system"])
 Ctx = Annotated[Context, Depends(context)]

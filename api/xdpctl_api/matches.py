@@ -1,0 +1,102 @@
+"""The shapes of matches and limits in v1, and their way to the model."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from xdpctl.match import text
+from xdpctl.match.match import Match, build
+from xdpctl.signatures.model import Rate
+from xdpctl_api.shapes import Duration, Strict, seconds
+
+Values = str | int | list[str | int] | None
+
+
+class MatchIn(Strict):
+    """FlowSpec's components (RFC 8955, RFC 8956), ttl and vlan: a packet must have them all.
+
+    Numbers are one, a list `53,123`, ranges `1024-65535`, tests `>=512`, `!=80`, `>100&<200`; bits
+    are names joined by `+` (all of them), `&` and `,` (and, or), with `!` for not.
+    """
+
+    source: str | None = Field(default=None, examples=["203.0.113.0/24"], max_length=64)
+    destination: str | None = Field(default=None, examples=["198.51.100.7"], max_length=64)
+    protocol: Values = Field(default=None, examples=["udp"])
+    port: Values = Field(default=None, description="Source or destination port, TCP and UDP")
+    destination_port: Values = None
+    source_port: Values = Field(default=None, examples=["53,123"])
+    icmp_type: Values = None
+    icmp_code: Values = None
+    tcp_flags: Values = Field(default=None, examples=["syn&!ack"])
+    packet_length: Values = Field(
+        default=None, description="Of the IP packet with its header", examples=[">=512"]
+    )
+    dscp: Values = None
+    fragment: Values = Field(default=None, description="dont, later, first, last")
+    flow_label: Values = None
+    ttl: Values = Field(default=None, description="Or hop limit")
+    vlan: Values = Field(default=None, description="VLAN id of the outermost tag")
+
+    def match(self) -> Match:
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return build({name: value for name, value in given.items() if value is not None})
+
+
+def _from_text(given: object) -> object:
+    return text.parse(given).as_json() if isinstance(given, str) else given
+
+
+MatchOrText = Annotated[
+    MatchIn,
+    BeforeValidator(_from_text, json_schema_input_type=MatchIn | str),
+    Field(description="Components, or text: `udp src-port 53 length >=512 dst 198.51.100.7`"),
+]
+
+
+class Per(StrEnum):
+    ALL = "all"
+    SOURCE = "source"
+
+
+class LimitIn(Strict):
+    """FlowSpec's traffic-rate: packets or bits a second; what comes faster is dropped."""
+
+    pps: float | None = Field(default=None, description="Packets a second")
+    bps: float | None = Field(default=None, description="Bits a second, of whole frames")
+    burst: Duration = Field(default=0.1, description="How long's worth may come at once")
+    per: Per = Field(default=Per.ALL, description="One rate for all, or one for each source")
+    ipv4_length: int = Field(default=32, ge=1, le=32, description="Sources are prefixes so long")
+    ipv6_length: int = Field(default=64, ge=1, le=64)
+
+    def rate(self) -> Rate:
+        by_source = self.per is Per.SOURCE
+        return Rate(
+            pps=self.pps or 0.0,
+            bps=self.bps or 0.0,
+            burst=seconds(self.burst, "limit.burst") or 0.0,
+            per_ipv4=self.ipv4_length if by_source else 0,
+            per_ipv6=self.ipv6_length if by_source else 0,
+        )
+
+
+class LimitOut(Strict):
+    """A limit as it stands; `burst` in seconds."""
+
+    pps: float | None
+    bps: float | None
+    burst: float
+    per: Per
+    ipv4_length: int
+    ipv6_length: int
+
+
+def limit_out(rate: Rate) -> LimitOut:
+    return LimitOut(
+        pps=rate.pps or None,
+        bps=rate.bps or None,
+        burst=rate.burst,
+        per=Per.SOURCE if rate.by_source else Per.ALL,
+        ipv4_length=rate.per_ipv4,
+        ipv6_length=rate.per_ipv6,
+    )
