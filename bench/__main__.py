@@ -8,14 +8,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import control, packet, report, veth
+from bench import control, packet, report, signatures, veth
 from bench.results import Results
 from xdpctl.capacity import Capacity
 from xdpctl.errors import XdpctlError
 from xdpctl.lab.flood import Generator, compile_generator
 from xdpctl.loader import compile_filter
 
-PARTS = (packet.PART, veth.PART, control.PART)
+PARTS = (packet.PART, signatures.PART, veth.PART, control.PART)
 _WIDTH = 120
 _QUICK = control.Size(posts=300, concurrent_posts=2_000, rounds=1, nft_rules=5, nft_slow_rules=1)
 
@@ -34,6 +34,9 @@ def _measure(results: Results, parts: list[str], quick: bool) -> None:
     if packet.PART in parts:
         rounds, repeat = (2, 500_000) if quick else (7, 1_000_000)
         packet.measure(results, compiled, generator, rounds, repeat)
+    if signatures.PART in parts:
+        rounds, repeat = (2, 500_000) if quick else (7, 1_000_000)
+        signatures.measure(results, compiled, generator, rounds, repeat)
     if veth.PART in parts:
         rounds, packets = (2, 200_000) if quick else (5, 1_500_000)
         veth.measure(results, compiled, generator, rounds, packets)

@@ -1,12 +1,13 @@
 """Programs under test: our filter with its real maps and rules, and xdp-filter with its own."""
 
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from os import getpid
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -31,23 +32,33 @@ _PEER_PINS = Path("/sys/fs/bpf/xdp-filter")
 _BATCH = 4096
 
 
+@contextmanager
+def own_pins() -> Iterator[Pins]:
+    """A bpffs that is gone afterwards, with all that is pinned there."""
+    with TemporaryDirectory(prefix="xdpctl-bench-") as directory:
+        mount = Path(directory) / "bpf"
+        pins = Pins(mount)
+        try:
+            yield pins
+        finally:
+            take_down(pins)
+            if mount.is_mount():
+                subprocess.run(["umount", str(mount)], check=True)
+
+
 def ours(compiled: Compiled, listed: Keys, rules: Keys | None = None) -> int:
     """A filter of its own with a set that drops these, and rules with a ttl that drop those.
 
     Maps, programs and entries are made by the loader, the plans and the datapath themselves. The
     pins are gone afterwards: the program's descriptor holds everything.
     """
-    pins = Pins(Path(f"/sys/fs/bpf/xdpctl-bench-{getpid()}"))
-    try:
+    with own_pins() as pins:
         port = Loader(pins, compiled).add_port("bench")
         datapath = PinnedDatapath(pins)
         image = Image(datapath.capacity)
         for plan in _plans(image, listed, V4.empty if rules is None else rules):
             datapath.apply(plan)
             image.commit(plan)
-    finally:
-        take_down(pins)
-        pins.directory.rmdir()
     return port.program_fd
 
 

@@ -1,0 +1,110 @@
+"""What signatures cost one packet, over the same filter without any."""
+
+import os
+from collections.abc import Iterator
+
+from bench.cases import BARE, FRAME, Run
+from bench.filters import XDP_DROP, XDP_PASS, own_pins
+from bench.packet import Bench
+from bench.results import Bar, Case, Results
+from xdpctl.compiler import Compiled
+from xdpctl.kernel import PinnedDatapath
+from xdpctl.lab.flood import Generator
+from xdpctl.loader import Loader
+from xdpctl.match.match import Match, build
+from xdpctl.match.order import precedence
+from xdpctl.model import Action
+from xdpctl.signatures.arming import rate_record, word_of
+from xdpctl.signatures.compile import compile_tables
+from xdpctl.signatures.model import Rate, Signature, Spare
+from xdpctl.wire import SlotNumber
+
+PART = "signature"
+NONE = "no signatures, pass"
+COUNTS = (1, 64, 256, 1000)
+_EASY = dict(zip(COUNTS, (45, 50, 60, 80), strict=True))  # ns over none, at the most
+_HARD = dict(zip(COUNTS, (110, 130, 150, 200), strict=True))
+_LIMIT = 60
+_ALL_BUT_TTL = {
+    "destination": "192.0.0.0/8",
+    "source": "0.0.0.0/0",
+    "protocol": "udp",
+    "source_port": ">=1",
+    "packet_length": "20-1500",
+    "dscp": "0-62",
+    "fragment": "!later",
+}
+
+
+def _easy(count: int) -> list[Match]:
+    """Sources and ports that are not the packet's."""
+    return [
+        build({"source": f"10.1.{n // 250}.{n % 250}", "destination_port": str(1 + n)})
+        for n in range(count)
+    ]
+
+
+def _hard(count: int) -> list[Match]:
+    """All of it matches but the ttl."""
+    return [
+        build({**_ALL_BUT_TTL, "destination_port": f"1-{65535 - n}", "ttl": "1"})
+        for n in range(count)
+    ]
+
+
+def _with_hit(others: list[Match], at: int) -> list[Match]:
+    """One that matches, and nothing before or behind it that does."""
+    hit = build({"protocol": "udp", "destination_port": "53", "ttl": "64"})
+    return [*others[:at], hit, *others[at:]]
+
+
+def armed(
+    compiled: Compiled, matches: list[Match], action: Action, limit: Rate | None = None
+) -> int:
+    """A filter of its own with these in force, in this order; its program's descriptor."""
+    with own_pins() as pins:
+        port = Loader(pins, compiled).add_port("bench")
+        datapath = PinnedDatapath(pins)
+        for slot, match in enumerate(matches, SlotNumber.SIGNATURES):
+            held = Signature(match=match, slot=slot, action=action, limit=limit, spare=Spare.NONE)
+            datapath.source.words[slot] = int.from_bytes(word_of(held), "little")
+            if limit:
+                datapath.signatures.put_rate(slot, rate_record(limit))
+        slots = enumerate(matches, SlotNumber.SIGNATURES)
+        datapath.signatures.install(compile_tables([(match, slot) for slot, match in slots]))
+    return port.program_fd
+
+
+def _runs(compiled: Compiled) -> Iterator[Run]:
+    def run(name: str, verdict: int, matches: list[Match], *bars: Bar) -> Run:
+        case = Case(PART, name, "ns", NONE, bars)
+        return Run(case, armed(compiled, matches, Action.DROP), verdict, FRAME)
+
+    yield Run(Case(PART, NONE, "ns", BARE), armed(compiled, [], Action.DROP), XDP_PASS, FRAME)
+    for count in COUNTS:
+        easy = sorted(_easy(count), key=precedence)
+        what = f"{count:,} signature{'s' if count > 1 else ''}"
+        yield run(f"{what}, easy", XDP_PASS, easy, Bar(_EASY[count], over=True))
+        yield run(f"{what}, hardest", XDP_PASS, _hard(count), Bar(_HARD[count], over=True))
+        for where, at in (("first", 0), ("last", count - 1)):
+            yield run(f"{what}, match at the {where}", XDP_DROP, _with_hit(easy[1:], at))
+    for name, limit in (("for all", Rate(pps=1e9)), ("per source", Rate(pps=1e9, per_ipv4=32))):
+        fd = armed(compiled, [build({"protocol": "udp"})], Action.LIMIT, limit)
+        case = Case(PART, f"a limit {name}, within", "ns", NONE, (Bar(_LIMIT, over=True),))
+        yield Run(case, fd, XDP_PASS, FRAME)
+
+
+def measure(
+    results: Results, compiled: Compiled, generator: Generator, rounds: int, repeat: int
+) -> None:
+    """Every case in every round, the floor among them."""
+    runs = [Run(Case(PART, BARE, "ns"), generator.bare_fd, XDP_DROP, FRAME), *_runs(compiled)]
+    bench = Bench(generator, repeat)
+    for run in runs:
+        results.declare(run.case)
+        bench.check(run)
+    for _ in range(rounds):
+        for run in runs:
+            bench.take(run)
+    for fd in {run.program_fd for run in runs} - {generator.bare_fd}:
+        os.close(fd)
