@@ -7,7 +7,7 @@ import csv
 import re
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -15,8 +15,11 @@ from msgspec.structs import replace
 from xdpctl.asks import Ask, check_tags
 from xdpctl.durations import parse_duration
 from xdpctl.errors import RuleError
+from xdpctl.match.match import build
 from xdpctl.model import Action, Mode
 from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.signatures.model import Rate, Spare
+from xdpctl.signatures.operations import SignatureAsk
 
 COLUMNS = ("source", "action", "mode", "ttl", "reason", "tags")
 
@@ -32,15 +35,27 @@ class Format(StrEnum):
     NDJSON = "application/x-ndjson"
 
 
-Line = tuple[int, str, Ask | RuleError]
+Line = tuple[int, str, Ask | SignatureAsk | RuleError]
 
 
-class _Match(msgspec.Struct, forbid_unknown_fields=True):
-    source: str
+class _Limit(msgspec.Struct, forbid_unknown_fields=True):
+    pps: float = 0.0
+    bps: float = 0.0
+    burst: float = 0.1
+    per: Literal["all", "source"] = "all"
+    ipv4_length: int = 32
+    ipv6_length: int = 64
+
+    def rate(self) -> Rate:
+        lengths = (self.ipv4_length, self.ipv6_length) if self.per == "source" else (0, 0)
+        return Rate(self.pps, self.bps, self.burst, *lengths)
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
-    match: _Match
+    match: dict[str, Any]
+    limit: _Limit | None = None
+    spare: Spare | None = None
+    priority: int | None = None
     action: Action | None = None
     mode: Mode | None = None
     ttl: float | str | None = None
@@ -60,7 +75,7 @@ class Parser:
         self.defaults = defaults
         self.line = 0
         self._columns: list[str] | None = None
-        self._parse: Callable[[str], Ask | None] = {
+        self._parse: Callable[[str], Ask | SignatureAsk | None] = {
             Format.PLAIN: self._plain,
             Format.CSV: self._csv,
             Format.NDJSON: self._ndjson,
@@ -90,7 +105,7 @@ class Parser:
         d = self.defaults
         return Ask(source, d.action, d.mode, d.ttl, d.confirm_within, d.reason, d.tags)
 
-    def _plain(self, text: str) -> Ask:
+    def _plain(self, text: str) -> Ask | SignatureAsk:
         if text[0] == "{":  # `export` in a pipe
             return self._ndjson(text)
         return self._ask(parse_prefix(_COMMENT.split(text, maxsplit=1)[0]))
@@ -126,21 +141,33 @@ class Parser:
             tags=check_tags(fields["tags"].split()) if "tags" in fields else ask.tags,
         )
 
-    def _ndjson(self, text: str) -> Ask:
+    def _ndjson(self, text: str) -> Ask | SignatureAsk:
         try:
             line = _decoder.decode(text)
         except (msgspec.ValidationError, msgspec.DecodeError) as error:
             raise RuleError(str(error), "", 'write {"match": {"source": "..."}, ...}') from None
-        ask = self._ask(parse_prefix(line.match.source))
         ttl = parse_duration(line.ttl, "ttl") if isinstance(line.ttl, str) else line.ttl
-        return replace(
-            ask,
-            action=line.action or ask.action,
-            mode=line.mode or ask.mode,
-            ttl=ask.ttl if ttl is None else ttl,
-            confirm_within=line.confirm_within,
-            reason=ask.reason if line.reason is None else line.reason,
-            tags=ask.tags if line.tags is None else check_tags(line.tags),
+        own = (line.limit, line.spare, line.priority)
+        ask = self.defaults
+        common: dict[str, Any] = {
+            "action": line.action or ask.action,
+            "mode": line.mode or ask.mode,
+            "ttl": ask.ttl if ttl is None else ttl,
+            "confirm_within": line.confirm_within,
+            "reason": ask.reason if line.reason is None else line.reason,
+            "tags": ask.tags if line.tags is None else check_tags(line.tags),
+        }
+        source = line.match.get("source")
+        if line.match.keys() == {"source"} and own == (None, None, None):
+            if not isinstance(source, str):
+                raise RuleError("the source is no text", "match.source", 'write "203.0.113.7"')
+            return Ask(source=parse_prefix(source), **common)
+        return SignatureAsk(
+            match=build(line.match),
+            limit=line.limit.rate() if line.limit else None,
+            spare=line.spare or Spare.ESTABLISHED,
+            priority=line.priority or 0,
+            **common,
         )
 
 

@@ -19,6 +19,8 @@ from xdpctl.errors import (
 )
 from xdpctl.model import OPERATOR, TTL_MAX, Action, Mode, Rule
 from xdpctl.prefix import Prefix
+from xdpctl.signatures import operations
+from xdpctl.signatures.operations import SignatureAsk
 from xdpctl.tokens import Caller
 
 _REJECTS_SHOWN = 1000
@@ -162,7 +164,10 @@ def _refuse_wide(ask: Ask) -> None:
 
 
 def add_many(
-    draft: Draft, asks: Iterable[tuple[int, str, Ask | RuleError]], caller: Caller, source: str
+    draft: Draft,
+    asks: Iterable[tuple[int, str, Ask | SignatureAsk | RuleError]],
+    caller: Caller,
+    source: str,
 ) -> Imported:
     """Many rules as (line, text, ask); refused ones are reported, the others stand."""
     result = Imported()
@@ -170,8 +175,11 @@ def add_many(
         try:
             if isinstance(ask, RuleError):
                 raise ask
-            _refuse_wide(ask)
-            created = _place(draft, ask, caller).created
+            if isinstance(ask, SignatureAsk):
+                created = operations.add(draft, ask, caller).created
+            else:
+                _refuse_wide(ask)
+                created = _place(draft, ask, caller).created
         except RuleError as error:
             result.reject(line, text, error)
         except CapacityError as error:

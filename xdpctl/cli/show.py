@@ -14,6 +14,7 @@ from xdpctl.durations import show_duration
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 400)
 err = Console(stderr=True, highlight=False)
 _COLOURS = {"drop": "red", "accept": "green", "pass": "green"}
+_REJECTS = 20  # told one by one
 _ANSI = {"drop": 31, "accept": 32}
 
 
@@ -35,6 +36,23 @@ def si(number: float) -> str:
             return f"{number:.3g}{unit}" if unit else f"{number:g}"
         number /= 1000
     return f"{number:.3g} P"
+
+
+def plural(number: int, one: str, more: str) -> str:
+    """`1 entry`, `2,000 entries`."""
+    return f"{number:,} {one if number == 1 else more}"
+
+
+def rejects(told: list[dict[str, Any]], rejected: int) -> None:
+    """The first bad lines, and how many more there are."""
+    for reject in told[:_REJECTS]:
+        line = f"line {reject['line']}: {reject['error']}"
+        fix = f". {reject['fix']}" if reject.get("fix") else ""
+        err.print(line + fix, markup=False, soft_wrap=True)
+    hidden = rejected - min(_REJECTS, len(told))
+    if hidden > 0:
+        which = "them" if rejected <= len(told) else f"the first {len(told):,}"
+        err.print(f"and {hidden:,} more; --json shows {which}")
 
 
 def ends(rule: dict[str, Any]) -> str:
@@ -70,14 +88,36 @@ def _painted(cell: str) -> str:
     return f"\x1b[{code}m{cell}\x1b[0m" if code else cell
 
 
+def where(rule: dict[str, Any]) -> str:
+    """What it matches: a source, or the short text."""
+    only = rule["match"].keys() == {"source"} and not rule["limit"]
+    source: str = rule["match"]["source"] if only else rule["text"]
+    return source
+
+
+def name(rule: dict[str, Any]) -> str:
+    """What a command takes for it."""
+    return str(rule["id"] if rule["id"].startswith("sig-") else rule["match"]["source"])
+
+
+def rate(limit: dict[str, Any]) -> str:
+    """`10,000 pps per source`"""
+    number, unit = (limit["pps"], "pps") if limit["pps"] else (limit["bps"], "bps")
+    per = ""
+    if limit["per"] == "source":
+        lengths = limit["ipv4_length"], limit["ipv6_length"]
+        per = " per source" if lengths == (32, 64) else f" per /{lengths[0]} and /{lengths[1]}"
+    return f"{number:,g} {unit}{per}"
+
+
 def rules_table(rules: Iterable[dict[str, Any]]) -> int:
     """Print a table; how many rows."""
-    columns = ("source", "action", "mode", "origin", "ends", ">packets", ">bytes", "reason")
+    columns = ("match", "action", "mode", "origin", "ends", ">packets", ">bytes", "reason")
     return table(
         columns,
         [
             (
-                *(rule["match"]["source"], rule["action"], rule["mode"], rule["origin"]),
+                *(where(rule), rule["action"], rule["mode"], rule["origin"]),
                 *(ends(rule), si(rule["packets"]), si(rule["bytes"]), rule["reason"]),
             )
             for rule in rules
@@ -88,8 +128,10 @@ def rules_table(rules: Iterable[dict[str, Any]]) -> int:
 def rule_details(rule: dict[str, Any]) -> None:
     lines = {
         "rule": rule["id"],
-        "source": rule["match"]["source"],
-        "action": f"{coloured(rule['action'])}, {rule['mode']}",
+        "match": escape(where(rule)),
+        "action": f"{coloured(rule['action'])}, {rule['mode']}"
+        + (f", to {rate(rule['limit'])}" if rule["limit"] else ""),
+        "spare": rule["spare"] + (f", priority {rule['priority']}" if rule["priority"] else ""),
         "origin": rule["origin"],
         "reason": escape(rule["reason"]) or "-",
         "tags": ", ".join(rule["tags"]) or "-",

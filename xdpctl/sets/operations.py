@@ -29,9 +29,9 @@ class SetAsk:
 
     name: str
     entries: Entries
-    action: Action = Action.DROP
-    mode: Mode = Mode.ENFORCE
-    reason: str = ""
+    action: Action | None = None
+    mode: Mode | None = None
+    reason: str | None = None
     feed: FeedSource | None = None
     options: Options = DEFAULT
     force: bool = False
@@ -44,6 +44,7 @@ class Changed:
 
     set: SourceSet
     created: bool
+    warnings: list[str] = field(default_factory=list)
 
 
 def _allowed(caller: Caller) -> None:
@@ -84,16 +85,18 @@ def put(draft: Draft, ask: SetAsk, caller: Caller, etag: str | None = None) -> C
     _refuse_shrunk(ask, count(before))
     for family, keys in ask.entries.items():
         draft.check_entries(family, len(keys) - len(before[family]))
-    same_slot = standing is not None and standing.action is ask.action
+    plain = standing or SourceSet(name=ask.name, slot=0)
+    action = ask.action or plain.action
+    same_slot = standing is not None and standing.action is action
     came = sum(len(difference(keys, before[f])) for f, keys in ask.entries.items())
     gone = sum(len(difference(keys, ask.entries[f])) for f, keys in before.items())
     held = SourceSet(
         name=ask.name,
-        slot=standing.slot if standing and same_slot else _slot(draft, ask.action),
-        action=ask.action,
-        mode=ask.mode,
+        slot=standing.slot if standing and same_slot else _slot(draft, action),
+        action=action,
+        mode=ask.mode or plain.mode,
         origin=caller.origin,
-        reason=ask.reason,
+        reason=plain.reason if ask.reason is None else ask.reason,
         created_at=standing.created_at if standing else draft.created_at,
         changed_at=draft.created_at,
         feed=ask.feed,

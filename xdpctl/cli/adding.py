@@ -1,0 +1,158 @@
+"""Commands that add a rule: block, allow, limit."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from xdpctl.cli import options, show
+from xdpctl.cli.client import Client
+from xdpctl.match import text
+from xdpctl.signatures.model import Spare
+
+app = typer.Typer()
+MaybeSource = Annotated[
+    str | None, typer.Argument(metavar="[SOURCE]", help="Address or prefix; or give --match.")
+]
+MatchText = Annotated[
+    str | None,
+    typer.Option("--match", help="'udp src-port 53 length >=512 dst 198.51.100.7'"),
+]
+ConfirmWithin = Annotated[
+    str | None,
+    typer.Option("--confirm-within", help="Undo it by itself unless confirmed in this time."),
+]
+SpareOption = Annotated[
+    Spare | None,
+    typer.Option("--spare", help="established (with --match, unless said): who is in stays in."),
+]
+Priority = Annotated[
+    int | None, typer.Option("--priority", help="Lower is looked at first, else FlowSpec's order.")
+]
+Force = Annotated[bool, typer.Option("--force", help="An admin means everything.")]
+
+
+def _match(source: str | None, match: str | None) -> dict[str, str]:
+    if (source is None) == (match is None):
+        raise typer.BadParameter("give a source or --match, one of the two")
+    return {"source": source} if source is not None else text.parse(match or "").as_json()
+
+
+def _add(client: Client, body: dict[str, Any], as_json: bool) -> None:
+    given = {key: value for key, value in body.items() if value not in (None, "", [], False)}
+    rule = client.call("POST", "/v1/rules", json=given)
+    if as_json:
+        return show.emit(rule)
+    verb = "added" if rule["created"] else "extended"
+    what = f"{show.coloured(rule['action'])} {escape(show.where(rule))}"
+    if rule["limit"]:
+        what += f" to {show.rate(rule['limit'])}"
+    mode = " (monitor: counts only)" if rule["mode"] == "monitor" else ""
+    show.out.print(f"{verb}: {what}{mode}, ends {show.ends(rule)}; the kernel has it")
+    if rule["id"].startswith("sig-"):
+        show.out.print(f"  its id: {rule['id']}")
+    if rule["confirm_in"] is not None:
+        show.out.print(f"  confirm it with: xdpctl confirm {show.name(rule)}")
+    for warning in rule["warnings"]:
+        show.err.print(f"[yellow]note:[/yellow] {escape(warning)}")
+
+
+@app.command()
+def block(
+    context: typer.Context,
+    source: MaybeSource = None,
+    match: MatchText = None,
+    ttl: options.Ttl = None,
+    reason: options.Reason = "",
+    tag: options.Tags = None,
+    monitor: options.Monitor = False,
+    confirm_within: ConfirmWithin = None,
+    spare: SpareOption = None,
+    priority: Priority = None,
+    force: Force = False,
+    as_json: options.Json = False,
+) -> None:
+    """Drop everything from a source, or what matches, from the next packet on."""
+    body = {
+        "match": _match(source, match),
+        "action": "drop",
+        "mode": "monitor" if monitor else "enforce",
+        "ttl": ttl,
+        "reason": reason,
+        "tags": tag,
+        "confirm_within": confirm_within,
+        "spare": spare.value if spare else None,
+        "priority": priority,
+        "force": force,
+    }
+    _add(options.client(context), body, as_json)
+
+
+@app.command()
+def allow(
+    context: typer.Context,
+    source: MaybeSource = None,
+    match: MatchText = None,
+    ttl: options.Ttl = None,
+    reason: options.Reason = "",
+    tag: options.Tags = None,
+    priority: Priority = None,
+    as_json: options.Json = False,
+) -> None:
+    """Let a source pass, also inside a wider block; or what matches, before later signatures."""
+    body = {
+        "match": _match(source, match),
+        "action": "accept",
+        "ttl": ttl,
+        "reason": reason,
+        "tags": tag,
+        "priority": priority,
+    }
+    _add(options.client(context), body, as_json)
+
+
+@app.command()
+def limit(
+    context: typer.Context,
+    source: MaybeSource = None,
+    match: MatchText = None,
+    pps: Annotated[float | None, typer.Option(help="Packets a second.")] = None,
+    bps: Annotated[float | None, typer.Option(help="Bits a second, of whole frames.")] = None,
+    per: Annotated[
+        str, typer.Option(help="all, source, or the length of a source's prefix: /24 or /24,/56")
+    ] = "all",
+    burst: Annotated[str, typer.Option(help="How long's worth may come at once.")] = "0.1",
+    ttl: options.Ttl = None,
+    reason: options.Reason = "",
+    tag: options.Tags = None,
+    monitor: options.Monitor = False,
+    confirm_within: ConfirmWithin = None,
+    spare: SpareOption = None,
+    priority: Priority = None,
+    as_json: options.Json = False,
+) -> None:
+    """Drop what comes faster than a rate, of a source or of what matches."""
+    rate = {"pps": pps, "bps": bps, "burst": burst, **_per(per)}
+    body = {
+        "match": _match(source, match),
+        "action": "limit",
+        "limit": {key: value for key, value in rate.items() if value is not None},
+        "mode": "monitor" if monitor else "enforce",
+        "ttl": ttl,
+        "reason": reason,
+        "tags": tag,
+        "confirm_within": confirm_within,
+        "spare": spare.value if spare else None,
+        "priority": priority,
+    }
+    _add(options.client(context), body, as_json)
+
+
+def _per(given: str) -> dict[str, Any]:
+    if given in ("all", "source"):
+        return {"per": given}
+    lengths = [part.strip().removeprefix("/") for part in given.split(",")]
+    if len(lengths) > 2 or not all(part.isascii() and part.isdigit() for part in lengths):
+        raise typer.BadParameter("--per is all, source, /24 or /24,/56")
+    names = ("ipv4_length", "ipv6_length")
+    return {"per": "source", **dict(zip(names, map(int, lengths), strict=False))}
