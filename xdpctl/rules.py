@@ -1,9 +1,8 @@
-"""What one may ask of the rules: add, import, change, confirm, remove. Each works on a draft,
+"""What one may ask of the rules: add, change, confirm, remove. Each works on a draft,
 checks everything first, and stages nothing if it raises.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from xdpctl import policy
 from xdpctl.asks import Ask, check_seconds, check_tags
@@ -14,17 +13,11 @@ from xdpctl.errors import (
     LockoutError,
     NotFoundError,
     RoleError,
-    RuleError,
     StaleError,
 )
 from xdpctl.model import OPERATOR, TTL_MAX, Action, Mode, Rule
 from xdpctl.prefix import Prefix
-from xdpctl.signatures import operations
-from xdpctl.signatures.operations import SignatureAsk
 from xdpctl.tokens import Caller
-
-_REJECTS_SHOWN = 1000
-_WIDEST_IMPORTED = {4: 8, 6: 16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,29 +27,6 @@ class Added:
     rule: Rule
     created: bool
     warnings: list[str]
-
-
-@dataclass(slots=True)
-class Imported:
-    """How an import went: counts, and the lines that were refused with the reason."""
-
-    added: int = 0
-    extended: int = 0
-    rejected: int = 0
-    rejects: list[dict[str, str | int]] = field(default_factory=list)
-
-    def reject(self, line: int, text: str, error: RuleError) -> None:
-        self.rejected += 1
-        if len(self.rejects) < _REJECTS_SHOWN:
-            self.rejects.append(
-                {"line": line, "text": text[:200], "error": str(error), "fix": error.fix}
-            )
-
-    def absorb(self, other: "Imported") -> None:
-        self.added += other.added
-        self.extended += other.extended
-        self.rejected += other.rejected
-        self.rejects += other.rejects[: _REJECTS_SHOWN - len(self.rejects)]
 
 
 def _build(draft: Draft, ask: Ask, caller: Caller) -> Rule:
@@ -106,7 +76,7 @@ def _keep_caller(draft: Draft, rule: Rule, caller: Caller) -> None:
         )
 
 
-def _place(draft: Draft, ask: Ask, caller: Caller) -> Added:
+def place(draft: Draft, ask: Ask, caller: Caller) -> Added:
     """Everything an add checks, and the staging; the caller writes the audit event."""
     rule = _build(draft, ask, caller)
     standing = draft.standing(rule.source)
@@ -140,7 +110,7 @@ def describe(rule: Rule) -> dict[str, object]:
 
 def add(draft: Draft, ask: Ask, caller: Caller) -> Added:
     """One rule; the same rule again extends it."""
-    added = _place(draft, ask, caller)
+    added = place(draft, ask, caller)
     wider = around(draft, added.rule.source)
     if wider and wider.action is added.rule.action and added.rule.mode is Mode.ENFORCE:
         if not wider.protected:
@@ -149,48 +119,6 @@ def add(draft: Draft, ask: Ask, caller: Caller) -> Added:
     verb = "rule.add" if added.created else "rule.extend"
     draft.note(caller.name, verb, added.rule.id, **detail)
     return added
-
-
-def _refuse_wide(ask: Ask) -> None:
-    """One line of a feed must not drop a large part of the internet."""
-    widest = _WIDEST_IMPORTED[ask.source.family]
-    drops = ask.action is Action.DROP and ask.mode is Mode.ENFORCE
-    if drops and ask.source.length < widest:
-        raise RuleError(
-            f"{ask.source} is wider than /{widest}, too wide for a drop in a list",
-            "match.source",
-            "add it by itself if it is meant: xdpctl block",
-        )
-
-
-def add_many(
-    draft: Draft,
-    asks: Iterable[tuple[int, str, Ask | SignatureAsk | RuleError]],
-    caller: Caller,
-    source: str,
-) -> Imported:
-    """Many rules as (line, text, ask); refused ones are reported, the others stand."""
-    result = Imported()
-    for line, text, ask in asks:
-        try:
-            if isinstance(ask, RuleError):
-                raise ask
-            if isinstance(ask, SignatureAsk):
-                created = operations.add(draft, ask, caller).created
-            else:
-                _refuse_wide(ask)
-                created = _place(draft, ask, caller).created
-        except RuleError as error:
-            result.reject(line, text, error)
-        except CapacityError as error:
-            result.reject(line, text, RuleError(str(error), "", "see capacity"))
-        else:
-            result.added += created
-            result.extended += not created
-    if result.added or result.extended:
-        counts = {"added": result.added, "extended": result.extended}
-        draft.note(caller.name, "rule.import", source, **counts, rejected=result.rejected)
-    return result
 
 
 def _existing(draft: Draft, source: Prefix, caller: Caller, etag: str | None) -> Rule:

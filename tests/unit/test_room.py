@@ -16,9 +16,10 @@ from tests.fakes import (
     upkeep,
 )
 from xdpctl.errors import CapacityError, DatapathError, QuotaError
+from xdpctl.importing import add_many
 from xdpctl.policy import CONFIGURED, Quota
 from xdpctl.prefix import parse_prefix
-from xdpctl.rules import add_many, remove
+from xdpctl.rules import remove
 from xdpctl.wire import Reason
 
 HOST = parse_prefix("203.0.113.7")

@@ -9,14 +9,14 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from xdpctl import heap, rules
+from xdpctl import heap
 from xdpctl.asks import Ask
 from xdpctl.bulk import Format, Parser
 from xdpctl.draft import Draft
 from xdpctl.errors import RuleError
+from xdpctl.importing import Imported, add_many
 from xdpctl.model import Action, Mode
 from xdpctl.prefix import Prefix
-from xdpctl.rules import Imported
 from xdpctl_api.auth import Operator
 from xdpctl_api.bodies import TooLarge
 from xdpctl_api.context import Context, context
@@ -78,7 +78,7 @@ class _Import:
     def _add(self, draft: Draft, lines: list[bytes]) -> Imported:
         if self._dry_run:
             draft = self._scratch = self._scratch or Draft(draft.state, draft.now)
-        return rules.add_many(draft, self._parser.feed(lines), self._who, "bulk")
+        return add_many(draft, self._parser.feed(lines), self._who, "bulk")
 
     def out(self) -> ImportOut:
         return ImportOut(**asdict(self.total), dry_run=self._dry_run)
