@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from xdpctl.asks import Ask
+from xdpctl.bulk import Line
 from xdpctl.draft import Draft
 from xdpctl.errors import CapacityError, RuleError
 from xdpctl.model import Action, Mode
