@@ -30,6 +30,7 @@ from xdpctl.sets.loading import Limits, Loader
 from xdpctl.sets.refresher import Refresher
 from xdpctl.sockets import local_listener
 from xdpctl.store import SqliteStore
+from xdpctl.wire import SlotNumber
 from xdpctl_api.app import create_app
 from xdpctl_api.context import Context
 from xdpctl_api.server import serve, tcp_socket
@@ -95,18 +96,21 @@ def run(settings: Settings, listen_fd: int | None) -> None:
     stop = threading.Event()
     arguments = (settings, controller, stop)
     threading.Thread(target=_watch_protection, args=arguments, daemon=True).start()
-    log.info("serving on %s with %d rules", settings.listen.socket, len(controller.state.rules))
+    state = controller.state
+    counts = len(state.rules), len(state.sets)
+    log.info("serving on %s with %d rules and %d sets", settings.listen.socket, *counts)
     most = settings.capacity_ipv4 + settings.capacity_ipv6
     loader = Loader(settings.feeds, Limits(settings.bulk_max_bytes, most))
     refresher = Refresher(controller, loader)
     refresher.start()
-    app = create_app(Context(controller, settings, refresher))
+    context = Context(controller, settings, refresher)
     try:
-        uvloop.run(serve(app, settings.listen, local, tcp))
+        uvloop.run(serve(create_app(context), settings.listen, local, tcp, context.stop))
     finally:
         stop.set()
-        refresher.stop()
+        context.stop()
         controller.stop()
+        datapath.watch(SlotNumber.NONE, 0)  # a sampling that was left to itself
         store.close()
         for fd in locks:
             os.close(fd)

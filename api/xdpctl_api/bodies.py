@@ -1,11 +1,17 @@
 """What a body may weigh, and reading the large ones."""
 
+import gzip
+import zlib
+from contextlib import suppress
+from io import BytesIO
+
 from fastapi import Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xdpctl_api import problems
 
 _MOST = 65_536
+_PIECE = 65_536  # bytes unpacked at once
 # these read their bodies themselves, to bulk_max_bytes, and only once they know who is calling
 _OWN_LIMIT = (("POST", "/v1/rules/bulk"), ("PUT", "/v1/sets/"))
 
@@ -31,11 +37,21 @@ async def read_all(request: Request, most: int) -> bytes:
     return b"".join(pieces)
 
 
+def check_unpacked(data: bytes, most: int) -> None:
+    """TooLarge for gzip that unpacks to more; what is damaged is for its reader to tell."""
+    size = 0
+    with gzip.open(BytesIO(data)) as packed, suppress(OSError, EOFError, zlib.error):
+        while piece := packed.read(_PIECE):
+            size += len(piece)
+            if size > most:
+                raise TooLarge(most)
+
+
 async def too_large(_: Request, error: Exception) -> Response:
     """413, for the body of a set."""
     assert isinstance(error, TooLarge)
-    detail = f"more than {error.limit} bytes (bulk_max_bytes); nothing was applied"
-    fix = "send it gzipped, aggregate it, or raise bulk_max_bytes"
+    detail = f"more than {error.limit} bytes unpacked (bulk_max_bytes); nothing was applied"
+    fix = "send a shorter list, or raise bulk_max_bytes"
     return problems.problem(413, "too-large", detail, fix=fix)
 
 

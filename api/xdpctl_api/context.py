@@ -12,11 +12,14 @@ from fastapi import Request
 
 from xdpctl.config import Settings
 from xdpctl.controller import Controller
+from xdpctl.crew import Crew
 from xdpctl.geo import GeoDatabase, find_databases, open_databases, open_installed
 from xdpctl.sets.refresher import Refresher
 from xdpctl.wire import Limit
 
 _NEARLY_FULL = 0.8
+_FETCHES = 4  # at once, of those somebody waits for
+_WATCHES = 4  # of which one watches, and the others are told so
 
 
 class Fill(NamedTuple):
@@ -40,8 +43,16 @@ class Context:
     refresher: Refresher
     started: float = field(default_factory=time.time)
     refused: Counter[str] = field(default_factory=Counter)
+    fetches: Crew = field(default_factory=lambda: Crew("fetches of feeds", _FETCHES))
+    watches: Crew = field(default_factory=lambda: Crew("samplings", _WATCHES))
     _geo: GeoDatabase | None = None
     _geo_tried: bool = False
+
+    def stop(self) -> None:
+        """Whoever waits for a server or for traffic is answered at once."""
+        self.fetches.stop()
+        self.watches.stop()
+        self.refresher.stop()
 
     def loader(self) -> dict[str, Any]:
         """The loader's last word about the interfaces; {} if it never spoke."""

@@ -18,6 +18,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     errors.StaleError: (412, "stale"),
     errors.RoleError: (403, "role"),
     errors.AccessError: (401, "access"),
+    errors.BusyError: (503, "busy"),
     errors.StoreError: (503, "store"),
     errors.CapacityError: (507, "capacity"),
     errors.DatapathError: (503, "datapath"),
@@ -34,6 +35,7 @@ TITLES = {
     "stale": "It changed since you read it",
     "role": "Your role may not do this",
     "access": "Who are you?",
+    "busy": "Not now",
     "store": "It could not be stored, so it was not done",
     "capacity": "The table is full",
     "datapath": "The kernel refused",
@@ -41,6 +43,8 @@ TITLES = {
     "internal": "Something went wrong here",
     "too-large": "The body is too large",
 }
+_HEADERS = {401: {"WWW-Authenticate": "Bearer"}}
+_AGAIN_SECONDS = 10
 TYPE = "urn:xdpctl:problem:"
 
 
@@ -53,7 +57,7 @@ def problem(status: int, kind: str, detail: str, **more: Any) -> JSONResponse:
         "detail": detail,
         **{key: value for key, value in more.items() if value},
     }
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    headers = {"Retry-After": str(_AGAIN_SECONDS)} if kind == "busy" else _HEADERS.get(status)
     return JSONResponse(body, status, headers, media_type="application/problem+json")
 
 

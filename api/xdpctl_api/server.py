@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import logging
 import pwd
 import signal
 import socket
 import ssl
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 from fastapi import FastAPI
@@ -17,7 +18,7 @@ from xdpctl.config import Listen
 from xdpctl.errors import ConfigError
 from xdpctl_api.auth import LOCAL
 
-_FINISH_SECONDS = 5  # for open requests, when told to stop
+_FINISH_SECONDS = 2  # for open requests, when told to stop
 
 
 class LocalProtocol(HttpToolsProtocol):
@@ -79,16 +80,27 @@ def _server(app: FastAPI, local: bool, listen: Listen) -> Server:
     return Server(config)
 
 
+def _expected(record: logging.LogRecord) -> bool:
+    """False for a request that was cut off by our own stop: it is no defect."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
 async def serve(
-    app: FastAPI, listen: Listen, local: socket.socket, tcp: socket.socket | None
+    app: FastAPI,
+    listen: Listen,
+    local: socket.socket,
+    tcp: socket.socket | None,
+    stopping: Callable[[], None],
 ) -> None:
-    """Until SIGTERM or SIGINT; open requests are finished first."""
+    """Until SIGTERM or SIGINT, which call `stopping`; open requests are given a moment."""
     servers = [(_server(app, True, listen), local)]
     if tcp:
         servers.append((_server(app, False, listen), tcp))
     loop = asyncio.get_running_loop()
+    logging.getLogger("uvicorn.error").addFilter(_expected)
 
     def stop() -> None:
+        stopping()
         for server, _ in servers:
             server.should_exit = True
 

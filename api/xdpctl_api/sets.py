@@ -34,9 +34,9 @@ class FeedIn(Strict):
 class Choices(Strict):
     """What a set does, and what is done to its list first."""
 
-    action: Action = Action.DROP
-    mode: Mode = Mode.ENFORCE
-    reason: str = ""
+    action: Action | None = Field(default=None, description="Else what stands, or drop")
+    mode: Mode | None = Field(default=None, description="Else what stands, or enforce")
+    reason: str | None = Field(default=None, description="Else what stands")
     allow_private: bool = Field(
         default=False, description="Keep private and special-purpose prefixes (RFC 6890)"
     )
@@ -48,7 +48,10 @@ class Choices(Strict):
     at_most: int = Field(
         default=0, ge=0, description="Merge to so many entries of each family; lossy"
     )
-    force: bool = Field(default=False, description="Also if the list shrinks by more than half")
+    force: bool = Field(
+        default=False,
+        description="Also if the list shrinks by more than half, or drops for accepts",
+    )
     dry_run: bool = False
 
     @property
@@ -94,6 +97,7 @@ class FeedOut(BaseModel):
     column: str
     checked_at: datetime | None
     next_at: datetime
+    good_at: datetime = Field(description="The last look that went well, or the list's own time")
     failures: int
     error: str
 
@@ -123,9 +127,10 @@ class SetAnswer(SetOut):
     """A set that was just put; it is in the kernel when this is read."""
 
     created: bool
-    changed: bool
+    changed: bool = Field(description="Whether anything is other than before")
     dry_run: bool
-    rejects: list[dict[str, Any]]
+    rejects: list[dict[str, Any]] = Field(description="The first bad lines")
+    warnings: list[str] = Field(description="What the author should know")
 
 
 class TopOut(BaseModel):
@@ -176,6 +181,7 @@ def feed_out(ctx: Context, held: SourceSet) -> FeedOut | None:
         column=held.feed.column,
         checked_at=timestamp(tried.checked_at) if tried.checked_at else None,
         next_at=timestamp(tried.next_at),
+        good_at=timestamp(tried.good_at),
         failures=tried.failures,
         error=tried.error,
     )

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,9 @@ def test_a_set_of_a_file_is_read_at_once(api: Api, says: Lists) -> None:
         **{"format": "plain", "column": ""},
     }
     assert (told["failures"], told["error"]) == (0, "")
-    assert told["next_at"] == "2023-11-14T22:23:20Z"
+    looked, again = (datetime.fromisoformat(told[at]) for at in ("checked_at", "next_at"))
+    assert (again - looked).total_seconds() == 600, "it was looked at just now"
+    assert told["good_at"] == told["checked_at"]
 
 
 def test_a_set_of_a_url_remembers_its_version(api: Api) -> None:
@@ -90,9 +93,10 @@ def test_a_set_of_a_url_remembers_its_version(api: Api) -> None:
 def test_a_refresh_takes_the_new_list(api: Api, says: Lists) -> None:
     api.put("bad", FEED)
     assert not refresh(api).json()["changed"]
-    says.say("45.0.0.2", "45.0.0.3", "45.0.0.4")
+    says.say("45.0.0.2", "45.0.0.3", "nonsense", "45.0.0.4")
     found = refresh(api).json()
     assert found["changed"]
+    assert [reject["line"] for reject in found["rejects"]] == [3]
     assert (found["report"]["added"], found["report"]["removed"]) == (1, 1)
     assert entries(api) == ["45.0.0.2/32", "45.0.0.3/32", "45.0.0.4/32"]
 
@@ -120,6 +124,8 @@ def test_a_feed_that_fails_leaves_its_list_and_is_a_warning(api: Api, says: List
     assert "HTML" in told["error"]
     status = api.call("GET", "/v1/status").json()
     assert "the feed of the set bad failed 3 times" in status["warnings"][0]
+    last = 'xdpctl_feed_last_success_timestamp_seconds{set="bad"} '
+    assert last in api.call("GET", "/metrics").text
     assert status["problems"] == [], "the box is ready all the same"
     assert 'xdpctl_feed_failures{set="bad"} 3.0' in api.call("GET", "/metrics").text
     says.say("45.0.0.1", "45.0.0.2")
@@ -192,7 +198,7 @@ def test_a_dry_run_does_not_forget_that_the_feed_fails(api: Api, says: Lists) ->
 
 def test_a_dry_run_of_a_feed_keeps_nothing(api: Api, says: Lists) -> None:
     before = picture(api.controller)
-    found = api.put("bad", {**FEED, "dry_run": True})
+    found = api.put("bad", {**FEED, "dry_run": True}, 200)
     assert found["report"]["added"] == 3
     assert picture(api.controller) == before
     problem(api.call("GET", PATH), 404, "not-found")

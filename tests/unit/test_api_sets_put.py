@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.unit.apiclient import Api, running
-from tests.unit.setcalls import picture
+from tests.unit.apiclient import Api, problem, running
+from tests.unit.setcalls import picture, remove
 from xdpctl.policy import CONFIGURED
+from xdpctl_api import replacement
 
 LIST = b"# a feed\n45.0.0.0/24 ; SBL1\n45.0.0.7\n\n2600::/32\n"
 TEXTS = ["45.0.0.0/24", "45.0.0.7/32", "2600::/32"]
@@ -129,9 +130,48 @@ def test_a_dry_run_tells_and_changes_nothing(api: Api, standing: bool, dry: Any)
     if standing:
         api.put("bad", LIST)
     before = picture(api.controller)
-    found = api.put("bad", b"45.0.0.7\n45.0.0.8\n45.0.9.9", 200 if standing else 201, **dry)
+    found = api.put("bad", b"45.0.0.7\n45.0.0.8\n45.0.9.9", 200, **dry)
     assert found["dry_run"]
     assert found["created"] != standing
     assert found["report"]["added"] == (2 if standing else 3)
     assert found["report"]["protected"] == 1
     assert picture(api.controller) == before
+
+
+def test_what_is_not_given_stays_as_it_is(api: Api) -> None:
+    api.put("ours", b"44.0.0.0/7", action="accept", mode="monitor", reason="why")
+    for body in (b"44.0.0.0/7\n10.0.0.0/8", {"prefixes": ["44.0.0.0/7", "10.0.0.0/8"]}):
+        found = api.put("ours", body, 200)
+        assert (found["action"], found["mode"], found["reason"]) == ("accept", "monitor", "why")
+        assert found["report"]["entries"] == 2, "screened as what it is"
+    found = api.put("ours", LIST, 200, mode="enforce", reason="", force=1)
+    assert (found["action"], found["mode"], found["reason"]) == ("accept", "enforce", "")
+    found = api.put("new", LIST)
+    assert (found["action"], found["mode"], found["reason"]) == ("drop", "enforce", "")
+
+
+def test_it_says_whether_anything_is_other_than_before(api: Api) -> None:
+    assert api.put("bad", LIST, reason="why")["changed"]
+    api.clock.advance(1)
+    assert not api.put("bad", LIST, 200)["changed"]
+    assert not api.put("bad", LIST, 200, reason="why", mode="enforce")["changed"]
+    assert api.put("bad", LIST, 200, mode="monitor", dry_run=1)["changed"]
+    assert api.put("bad", LIST, 200, mode="monitor")["changed"]
+    assert api.put("bad", LIST, 200, aggregate=1)["changed"]
+    assert api.put("bad", LIST + b"46.0.0.9", 200, aggregate=1)["changed"]
+
+
+def test_a_set_whose_action_changed_while_its_list_was_read_is_stale(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.put("ours", b"44.0.0.0/7", action="accept")
+    prepared = replacement.prepare
+
+    def prepare(*arguments: Any) -> Any:
+        found = prepared(*arguments)
+        remove(api.controller, "ours")
+        return found
+
+    monkeypatch.setattr(replacement, "prepare", prepare)
+    problem(api.call("PUT", "/v1/sets/ours", content=b"44.0.0.0/7"), 412, "stale")
+    assert api.controller.state.sets == {}

@@ -6,33 +6,53 @@ A list that cannot be had or read changes nothing: the last good one stays, and 
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from xdpctl.controller import Controller
-from xdpctl.errors import StaleError, XdpctlError
+from xdpctl.crew import Crew
+from xdpctl.draft import Draft
+from xdpctl.errors import BusyError, StaleError, XdpctlError
 from xdpctl.model import OPERATOR
 from xdpctl.sets.loading import Loader
-from xdpctl.sets.model import NOTHING, SourceSet
+from xdpctl.sets.model import NOTHING, Entries, FeedSource, Options, SourceSet
 from xdpctl.sets.operations import Changed, SetAsk, put
 from xdpctl.sets.prepare import prepare
 from xdpctl.tokens import Caller, Role
 
 _LOOK_SECONDS = 1.0
 _RETRY = 60.0  # seconds after the first failure; twice as long after each further one
+_HANDS = 4  # looks at once of those that are due: a server that drips holds up one of them
 _FEED = Caller("feed", Role.OPERATOR, OPERATOR)
 log = logging.getLogger("xdpctl.sets")
 
 
 @dataclass(slots=True)
 class Attempt:
-    """How the last looks at a feed went; times are Unix seconds."""
+    """How the last looks at a feed went; times are Unix seconds.
+
+    `good_at` is the last one that went well, as far as is known: at least the list's own time.
+    """
 
     checked_at: float = 0.0
     next_at: float = 0.0
+    good_at: float = 0.0
     error: str = ""
     failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look found: the change if the list is another one, and the lines it refused."""
+
+    changed: Changed | None = None
+    rejects: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Refresher:
@@ -42,7 +62,9 @@ class Refresher:
         self.controller = controller
         self.loader = loader
         self.attempts: dict[str, Attempt] = {}
-        self._looking = threading.Lock()
+        self._crew = Crew("looks at feeds", _HANDS)
+        self._looking: set[str] = set()
+        self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
 
@@ -50,13 +72,22 @@ class Refresher:
         self._thread.start()
 
     def stop(self) -> None:
+        """Looks that are under way are left to themselves."""
         self._stop.set()
-        self._thread.join(1)
+        self._crew.stop()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def attempt(self, held: SourceSet) -> Attempt:
         """What is known of the set's feed; a set that was never looked at is due when it is old."""
-        first = Attempt(next_at=held.changed_at + (held.feed.refresh if held.feed else 0))
-        return self.attempts.setdefault(held.name, first)
+        due = held.changed_at + (held.feed.refresh if held.feed else 0)
+        return self.attempts.setdefault(held.name, Attempt(next_at=due, good_at=held.changed_at))
+
+    def looked(self, held: SourceSet) -> None:
+        """Its feed was just read, and is as good as new."""
+        now = time.time()
+        refresh = held.feed.refresh if held.feed else 0
+        self.attempts[held.name] = Attempt(now, now + refresh, now)
 
     def reschedule(self, held: SourceSet) -> None:
         """Its interval may have changed: it counts from the last look."""
@@ -69,7 +100,7 @@ class Refresher:
         sets = list(self.controller.state.sets.values())
         failing = [(held.name, self.attempt(held)) for held in sets if held.feed]
         return [
-            f"the feed of the set {name} failed {tried.failures} times, the last list stays: "
+            f"the feed of the set {name} failed {times(tried.failures)}, the last list stays: "
             f"{tried.error}"
             for name, tried in failing
             if tried.error
@@ -77,24 +108,37 @@ class Refresher:
 
     def _run(self) -> None:
         while not self._stop.wait(_LOOK_SECONDS):
-            now = time.time()
-            for held in list(self.controller.state.sets.values()):
-                if held.feed and self.attempt(held).next_at <= now and not self._stop.is_set():
-                    try:
-                        self.refresh(held)
-                    except XdpctlError as error:
-                        log.warning("the feed of %s: %s", held.name, error)
-                    except Exception:
-                        log.exception("a defect while the feed of %s was read", held.name)
+            try:
+                for held in self._due():
+                    self._crew.start(partial(self._look, held))
+            except BusyError:
+                continue  # the others are due in a second as well
 
-    def refresh(self, held: SourceSet, force: bool = False) -> Changed | None:
-        """One look; None if nothing is new. What goes wrong is remembered, and raised."""
+    def _due(self) -> list[SourceSet]:
+        """What is to be looked at, the longest overdue first."""
+        now = time.time()
+        fed = [each for each in list(self.controller.state.sets.values()) if each.feed]
+        fed = [each for each in fed if each.name not in self._looking]
+        due = [each for each in fed if self.attempt(each).next_at <= now]
+        return sorted(due, key=lambda each: self.attempt(each).next_at)
+
+    def _look(self, held: SourceSet) -> None:
+        try:
+            self.refresh(held)
+        except XdpctlError as error:
+            if not self._stop.is_set():
+                log.warning("the feed of %s: %s", held.name, error)
+        except Exception:
+            log.exception("a defect while the feed of %s was read", held.name)
+
+    def refresh(self, held: SourceSet, force: bool = False) -> Look:
+        """One look. What goes wrong is remembered, and raised; BusyError while another is made."""
         assert held.feed
-        with self._looking:
+        with self._alone(held.name):
             tried = self.attempt(held)
             tried.checked_at = time.time()
             try:
-                changed = self._refresh(held, force)
+                found = self._refresh(held, force)
             except StaleError:  # somebody changed the set meanwhile: it is looked at again
                 raise
             except Exception as error:
@@ -103,20 +147,35 @@ class Refresher:
                 wait = min(held.feed.refresh, _RETRY * 2 ** min(tried.failures - 1, 16))
                 tried.next_at = tried.checked_at + wait
                 raise
-            self.attempts[held.name] = Attempt(tried.checked_at, time.time() + held.feed.refresh)
-            return changed
+            if self.attempts.get(held.name) is tried:  # else somebody put another list meanwhile
+                self.looked(held)
+            return found
 
-    def _refresh(self, held: SourceSet, force: bool) -> Changed | None:
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        with self._lock:
+            if name in self._looking:
+                raise BusyError(f"the feed of the set {name} is being looked at; ask again soon")
+            self._looking.add(name)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._looking.discard(name)
+
+    def _refresh(self, held: SourceSet, force: bool) -> Look:
         assert held.feed
-        loaded = self.loader.load(held.feed)
+        asked = _asked(held.feed, held.options)
+        loaded = self.loader.load(asked)
         if loaded is None:
-            return None
+            return Look()
         listed, source = loaded
         state = self.controller.state
         entries, counts = prepare(state, held.name, listed, held.action, held.options)
-        stands = state.entries.get(held.name, NOTHING)
-        if all(np.array_equal(stands[f], keys) for f, keys in entries.items()):
-            return None
+        if _equal(state.entries.get(held.name, NOTHING), entries):
+            if asked == held.feed != source:
+                self._note_version(held, source)
+            return Look(None, listed.rejects)
         ask = SetAsk(
             name=held.name,
             entries=entries,
@@ -128,4 +187,34 @@ class Refresher:
             force=force,
             counts=counts,
         )
-        return self.controller.submit(lambda draft: put(draft, ask, _FEED, held.etag)).result()
+        future = self.controller.submit(lambda draft: put(draft, ask, _FEED, held.etag))
+        return Look(future.result(), listed.rejects)
+
+    def _note_version(self, held: SourceSet, source: FeedSource) -> None:
+        """What the server calls the list that stands; no change that anybody made."""
+
+        def operation(draft: Draft) -> None:
+            now = draft.set_named(held.name)
+            if now and now.feed == held.feed:
+                draft.put_set(now.but(feed=source))
+
+        self.controller.submit(operation).result()
+
+
+def _asked(feed: FeedSource, options: Options) -> FeedSource:
+    """Without the version that stands where the set depends on more than the list.
+
+    Merging and widening keep clear of rules and other sets, which may have changed since.
+    """
+    if options == Options(allow_private=options.allow_private):
+        return feed
+    return structs.replace(feed, etag="", last_modified="")
+
+
+def _equal(stands: Entries, entries: Entries) -> bool:
+    return all(np.array_equal(stands[family], keys) for family, keys in entries.items())
+
+
+def times(number: int) -> str:
+    """How often, in words."""
+    return "once" if number == 1 else f"{number} times"

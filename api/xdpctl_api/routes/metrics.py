@@ -86,6 +86,11 @@ class _Live(Collector):
             "Failures since the last good look",
             labels=["set"],
         )
+        good = GaugeMetricFamily(
+            "xdpctl_feed_last_success_timestamp_seconds",
+            "The last look at a feed that went well, or its list's own time",
+            labels=["set"],
+        )
         changed = GaugeMetricFamily(
             "xdpctl_set_changed_timestamp_seconds", "When its list last changed", labels=["set"]
         )
@@ -97,8 +102,10 @@ class _Live(Collector):
             octets.add_metric(key, hits.bytes)
             changed.add_metric([held.name], held.changed_at)
             if held.feed:
-                failures.add_metric([held.name], refresher.attempt(held).failures)
-        yield from (entries, packets, octets, changed, failures)
+                tried = refresher.attempt(held)
+                failures.add_metric([held.name], tried.failures)
+                good.add_metric([held.name], tried.good_at)
+        yield from (entries, packets, octets, changed, failures, good)
 
 
 @router.get("/metrics", response_class=Response)
