@@ -16,12 +16,16 @@ from xdpctl.table.family import FAMILIES, within
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One entry: a protected prefix (with the reason why), a rule's, or a set's."""
+    """One entry: a protected prefix (with the reason why), a rule's, or a set's.
+
+    What is not `applied` is in no table: it would drop what is protected.
+    """
 
     prefix: Prefix
     protected: str = ""
     rule: Rule | None = None
     set: SourceSet | None = None
+    applied: bool = True
 
     @property
     def action(self) -> Action:
@@ -50,19 +54,24 @@ def covering(draft: Draft, source: Prefix) -> Iterator[Listed]:
         if prefix in protection.why:
             yield Listed(prefix, protected=protection.why[prefix])
         rule = draft.standing(prefix)
-        if rule and not draft.state.suspended(rule):
-            yield Listed(prefix, rule=rule)
+        if rule:
+            yield Listed(prefix, rule=rule, applied=not draft.state.suspended(rule))
         for held, hit in zip(sets, hits, strict=True):
-            if hit[at] and not (held.action is Action.DROP and protection.over(prefix)):
-                yield Listed(prefix, set=held)
+            if hit[at]:
+                spared = held.action is Action.DROP and protection.over(prefix) is not None
+                yield Listed(prefix, set=held, applied=not spared)
 
 
 def deciding(draft: Draft, source: Prefix) -> Listed | None:
     """The entry that decides all of `source`, unless something inside it decides a part."""
-    return next((e for e in covering(draft, source) if e.mode is Mode.ENFORCE), None)
+    return next(filter(_decides, covering(draft, source)), None)
 
 
 def around(draft: Draft, source: Prefix) -> Listed | None:
     """The entry that would decide if nothing stood on exactly `source`."""
     wider = (e for e in covering(draft, source) if e.prefix != source)
-    return next((e for e in wider if e.mode is Mode.ENFORCE), None)
+    return next(filter(_decides, wider), None)
+
+
+def _decides(entry: Listed) -> bool:
+    return entry.applied and entry.mode is Mode.ENFORCE

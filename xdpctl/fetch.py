@@ -81,7 +81,7 @@ def _parse(url: str, policy: Policy) -> httpx.URL:
         raise RuleError(what, "url", fix)
     if scheme == "http" and not policy.allow_http:
         what = "anybody on the way can forge an answer over http"
-        raise RuleError(what, "url", "write https://, or allow http")
+        raise RuleError(what, "url", "write https://, or set feeds.allow_http")
     if parsed.userinfo:
         what = "the URL carries credentials, which would be shown wherever it is"
         raise RuleError(what, "url", "leave out what stands before the @")
@@ -174,7 +174,7 @@ def _body(response: httpcore.Response, headers: httpx.Headers, most: int) -> byt
         raise FetchError("the server does not say where the body ends, so it may be cut short")
     size = int(headers.get("content-length", "0"))
     if size > most:
-        raise FetchError(f"too large: {size} bytes, where {most} are allowed")
+        raise FetchError(f"too large: {size} bytes, where {most} are allowed (bulk_max_bytes)")
     pieces = _pieces(response.iter_stream(), most)
     return b"".join(pieces if coding == "identity" else _unpacked(pieces, most))
 
@@ -184,7 +184,9 @@ def _pieces(stream: Iterable[bytes], most: int) -> Iterator[bytes]:
     for piece in stream:
         size += len(piece)
         if size > most:
-            raise FetchError(f"too large: {size} bytes and more, where {most} are allowed")
+            raise FetchError(
+                f"too large: {size} bytes and more, where {most} are allowed (bulk_max_bytes)"
+            )
         yield piece
 
 
@@ -198,7 +200,8 @@ def _unpacked(pieces: Iterable[bytes], most: int) -> Iterator[bytes]:
             raise FetchError(f"the gzip is damaged: {error}") from error
         size += len(plain)
         if size > most:
-            raise FetchError(f"too large: unpacks to {size} bytes and more, {most} are allowed")
+            what = f"unpacks to {size} bytes and more, {most} are allowed (bulk_max_bytes)"
+            raise FetchError(f"too large: {what}")
         if gzip.unused_data:
             raise FetchError("the gzip goes on after its end")
         yield plain

@@ -41,8 +41,8 @@ def parse_rule_id(text: str) -> Prefix:
 
 
 def check_name(name: str, field: str) -> str:
-    """Origins, tags and token names: 1 to 32 of a-z 0-9 - _ ."""
-    if not (0 < len(name) <= 32 and _NAME.issuperset(name)):
+    """Origins, tags, tokens and sets: 1 to 32 of a-z 0-9 - _ . and, as in paths, not `.` or `..`"""
+    if not (0 < len(name) <= 32 and _NAME.issuperset(name)) or name in (".", ".."):
         raise RuleError(
             f"{name[:64]!r} is not a name", field, "use 1 to 32 of a-z, 0-9, '-', '_' and '.'"
         )

@@ -87,6 +87,9 @@ def test_everything_that_covers_it_is_told_in_order(api: Api) -> None:
     api.put("bad", b"45.0.0.0/8\n45.0.9.7\n45.0.9.0/24")
     api.add("45.0.9.0/24", action="accept")
     found = get(api, "/v1/lookup/45.0.9.7")["covering"]
+    spared = [(e["prefix"], e["set"]) for e in found if not e["applied"]]
+    assert spared == [("45.0.9.7/32", "bad"), ("45.0.9.0/24", "bad")], "told all the same"
+    found = [e for e in found if e["applied"]]
     assert [(e["prefix"], e["rule"], e["set"], e["protected"]) for e in found] == [
         ("45.0.9.0/24", None, None, CONFIGURED),
         ("45.0.9.0/24", "45.0.9.0_24", None, None),

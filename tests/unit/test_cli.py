@@ -41,8 +41,12 @@ class Api:
     def __init__(self) -> None:
         self.answers: dict[tuple[str, str], Any] = {}
         self.calls: list[tuple[str, str, dict[str, Any]]] = []
+        self.patience: float = 0.0
 
-    def call(self, client: Client, method: str, path: str, **more: Any) -> Any:
+    def call(
+        self, client: Client, method: str, path: str, seconds: float = 30.0, **more: Any
+    ) -> Any:
+        self.patience = seconds
         if not isinstance(more.get("content", b""), bytes):
             more["content"] = b"".join(more["content"])
         self.calls.append((method, path, more))

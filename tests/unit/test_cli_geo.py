@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.unit.test_cli import Api, Run, api, run
+from tests.unit.test_cli_put import NOT_FOUND
 from tests.unit.test_cli_sets import PUT
 from tests.unit.test_geo import AS1, DE, US, write_mmdb
 from xdpctl import geo
@@ -36,6 +37,7 @@ def sent(api: Api, run: Run, database: Path) -> Any:
 
     def typed(*arguments: str, expect: int = 0) -> tuple[list[str], dict[str, Any]]:
         api.answers["PUT", PATH] = {**PUT, "name": "places"}
+        api.answers.setdefault(("GET", PATH), NOT_FOUND)
         code, _, err = run("geo", "places", "--database", str(database), *arguments)
         assert code == expect, err
         (_, _, more) = api.calls[-1]
@@ -50,9 +52,7 @@ def test_a_country_is_sent_as_its_networks(sent: Any) -> None:
     assert lines == ["45.0.0.0/15", "46.0.0.0/8", "47.0.0.0/8", "2600::/32"]
     assert choices["reason"].startswith("DE, ")
     assert "of a test" in choices["reason"]
-    assert {k: v for k, v in choices.items() if k != "reason"} == {
-        **{"action": "drop", "mode": "enforce", "format": "plain"}
-    }
+    assert {k: v for k, v in choices.items() if k != "reason"} == {**{"format": "plain"}}
 
 
 def test_countries_and_networks_together_or_all_but_those(sent: Any) -> None:
@@ -66,10 +66,21 @@ def test_countries_and_networks_together_or_all_but_those(sent: Any) -> None:
     assert choices["force"]
 
 
-def test_what_is_accepted_is_accepted_whole(sent: Any) -> None:
+def test_what_is_given_is_sent(sent: Any) -> None:
     _, choices = sent("--country", "DE", "--action", "accept", "--reason", "customers")
-    assert (choices["action"], choices["allow_private"]) == ("accept", True)
-    assert choices["reason"] == "customers"
+    assert (choices["action"], choices["reason"]) == ("accept", "customers")
+
+
+def test_what_is_not_given_stays_but_for_a_reason_of_our_own(sent: Any, api: Api) -> None:
+    held = {**PUT, "reason": "whom we serve"}
+    api.answers["GET", PATH] = held
+    assert sent("--country", "DE")[1] == {"format": "plain"}
+    _, made = sent("--country", "DE", "--reason", "else")
+    assert made["reason"] == "else"
+    api.answers["GET", PATH] = NOT_FOUND
+    ours = sent("--country", "US")[1]["reason"]
+    api.answers["GET", PATH] = {**held, "reason": ours}
+    assert sent("--country", "DE")[1]["reason"] == ours.replace("US", "DE", 1)
 
 
 def test_a_reason_of_our_own_is_never_too_long(
@@ -79,6 +90,7 @@ def test_a_reason_of_our_own_is_never_too_long(
     networks = {f"45.{n - 64500}.0.0/16": {**AS1, "autonomous_system_number": n} for n in numbers}
     path = write_mmdb(tmp_path / "many", networks)
     api.answers["PUT", PATH] = PUT
+    api.answers["GET", PATH] = NOT_FOUND
     given = [word for n in numbers for word in ("--asn", str(n))]
     assert run("geo", "places", "--database", str(path), *given)[0] == 0
     check_reason(api.calls[-1][2]["params"]["reason"])
@@ -120,13 +132,13 @@ def test_without_a_database_it_says_what_to_install(
 
 
 def test_json_is_the_apis_answer(api: Api, run: Run, database: Path) -> None:
-    api.answers["PUT", PATH] = PUT
+    api.answers = {("PUT", PATH): PUT, ("GET", PATH): NOT_FOUND}
     _, out, _ = run("geo", "places", "--database", str(database), "--country", "DE", "--json")
     assert json.loads(out) == PUT
 
 
-def covering(prefix: str, **whose: str) -> dict[str, Any]:
-    nobody = {"rule": None, "set": None, "protected": None}
+def covering(prefix: str, **whose: Any) -> dict[str, Any]:
+    nobody = {"rule": None, "set": None, "protected": None, "applied": True}
     return {"prefix": prefix, "action": "drop", "mode": "enforce", **nobody, **whose}
 
 
@@ -135,15 +147,17 @@ def test_an_address_is_told_with_all_that_covers_it(api: Api, run: Run) -> None:
         covering("45.0.0.7/32", rule="45.0.0.7_32"),
         covering("45.0.0.0/24", set="bad", mode="monitor"),
         covering("45.0.0.0/8", protected="configured", action="accept"),
+        covering("45.0.0.0/7", set="bad", applied=False),
     ]
     api.answers["GET", "/v1/lookup/45.0.0.7"] = {**PLACE, "covering": entries}
     _, out, _ = run("lookup", "45.0.0.7")
     for shown in ("DE", "45.0.0.0/16", "AS64500 Example"):
         assert shown in out
-    lines = [line.split() for line in out.splitlines()[-3:]]
+    lines = [line.split() for line in out.splitlines()[-4:]]
     assert lines[0] == ["45.0.0.7/32", "drop,", "enforce,", "rule", "45.0.0.7_32"]
     assert lines[1] == ["45.0.0.0/24", "drop,", "monitor,", "set", "bad"]
     assert lines[2] == ["45.0.0.0/8", "protected:", "configured"]
+    assert " ".join(lines[3][3:]) == "set bad (not applied: protected)"
     assert json.loads(run("lookup", "45.0.0.7", "--json")[1])["covering"] == entries
 
 

@@ -69,17 +69,33 @@ def test_rules_sets_and_protection_are_met_in_the_order_of_the_filter() -> None:
         (WATCHES, entries("203.0.113.7")),
     )
     made = draft(rule("203.0.113.0/24"), sets=sets, protected=("203.0.0.0/16",))
-    assert [str(found) for found in covering(made, HOST)] == [
+    assert [str(found) for found in covering(made, HOST) if found.applied] == [
         "203.0.113.0/24",
         "203.0.113.0/24 of the set accepts",
         "203.0.0.0/16",
         "0.0.0.0/0 of the set drops",
-    ]  # what sets drop inside the protected prefix is not applied
+    ]
+    assert [str(found) for found in covering(made, HOST) if not found.applied] == [
+        "203.0.113.7/32 of the set watches",
+        "203.0.113.7/32 of the set drops",
+        "203.0.113.0/24 of the set drops",
+    ], "listed, and not applied inside the protected prefix"
     assert str(deciding(made, HOST)) == "203.0.113.0/24"
     made = draft(sets=sets)
     assert str(deciding(made, HOST)) == "203.0.113.7/32 of the set drops"
     assert str(deciding(made, parse_prefix("203.0.113.8"))) == "203.0.113.0/24 of the set accepts"
     assert str(deciding(made, parse_prefix("2001:db8::1"))) == "2001:db8::/32 of the set drops"
+
+
+def test_what_is_listed_and_not_applied_decides_nothing() -> None:
+    automatic = rule("203.0.113.7", origin="fastnetmon")
+    made = draft(automatic, sets=((DROPS, entries("203.0.113.7")),), protected=("203.0.113.0/24",))
+    assert [(str(each), each.applied) for each in covering(made, HOST)] == [
+        ("203.0.113.7/32", False),
+        ("203.0.113.7/32 of the set drops", False),
+        ("203.0.113.0/24", True),
+    ]
+    assert str(deciding(made, HOST)) == "203.0.113.0/24"
 
 
 def test_around_is_what_would_decide_without_it() -> None:

@@ -29,7 +29,7 @@ def test_a_name_is_lower_case_and_short(name: str) -> None:
     assert check_name(name, "tags") == name
 
 
-@pytest.mark.parametrize("name", ["", "A", "a b", "a/b", "ä", "x" * 33, "a\n"])
+@pytest.mark.parametrize("name", ["", "A", "a b", "a/b", "ä", "x" * 33, "a\n", ".", ".."])
 def test_what_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(RuleError, match="not a name") as caught:
         check_name(name, "tags")

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
 from xdpctl.errors import XdpctlError
 
 _SECONDS = 30.0
+SLOW_SECONDS = 150.0  # a fetch takes a minute at most, a large list some time to be put
 _CHUNK = 1 << 16
 
 
@@ -20,6 +22,8 @@ class Refused(XdpctlError):
 
     def __init__(self, problem: dict[str, Any]) -> None:
         text = problem.get("detail") or problem.get("title") or "refused"
+        if problem.get("stands"):
+            text += f"\n  {problem['stands']}"
         if problem.get("fix"):
             text += f"\n  fix: {problem['fix']}"
         super().__init__(text)
@@ -30,6 +34,11 @@ class Unreachable(XdpctlError):
     """Nobody answers."""
 
 
+def path(*parts: str) -> str:
+    """A path of v1, in which no part becomes two or a query."""
+    return "/".join(("/v1", *(quote(part, safe=":") for part in parts)))
+
+
 @dataclass(slots=True)
 class Client:
     """One control plane; every call answers with the JSON body or raises."""
@@ -38,7 +47,7 @@ class Client:
     url: str | None = None
     token: str | None = None
 
-    def _open(self) -> httpx.Client:
+    def _open(self, seconds: float) -> httpx.Client:
         headers = {}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
@@ -47,23 +56,25 @@ class Client:
             address = f'"[{session[0]}]"' if ":" in session[0] else session[0]
             headers["Forwarded"] = f"for={address}"
         if self.url:
-            return httpx.Client(base_url=self.url, headers=headers, timeout=_SECONDS)
+            return httpx.Client(base_url=self.url, headers=headers, timeout=seconds)
         transport = httpx.HTTPTransport(uds=str(self.socket))
         base = "http://xdpctl"
-        return httpx.Client(transport=transport, base_url=base, headers=headers, timeout=_SECONDS)
+        return httpx.Client(transport=transport, base_url=base, headers=headers, timeout=seconds)
 
-    def call(self, method: str, path: str, **more: Any) -> Any:
-        """One request; Refused or Unreachable if it does not succeed."""
+    def call(self, method: str, path: str, seconds: float = _SECONDS, **more: Any) -> Any:
+        """One request; Refused or Unreachable if it does not succeed within so many seconds."""
         where = self.url or str(self.socket)
         if not self.url:
             self._knock()
         try:
-            with self._open() as session:
+            with self._open(seconds) as session:
                 answer = session.request(method, path, **more)
         except httpx.TimeoutException:
-            raise Unreachable(f"{where} did not answer in {_SECONDS:g} s") from None
+            said = f"{where} did not answer in {seconds:g} s{_perhaps(method, path)}"
+            raise Unreachable(said) from None
         except httpx.TransportError as error:
-            raise Unreachable(f"{where} broke off: {error}") from None
+            said = f"{where} broke off: {error}{_perhaps(method, path)}"
+            raise Unreachable(said) from None
         if answer.is_success or (path == "/readyz" and answer.status_code == 503):
             kind = answer.headers.get("content-type", "")
             return answer.json() if kind.startswith("application/json") else answer.text
@@ -98,6 +109,14 @@ class Client:
             cursor = page["next"]
             if cursor is None:
                 return
+
+
+def _perhaps(method: str, path: str) -> str:
+    """What to know of a change whose answer did not come."""
+    if method == "GET":
+        return ""
+    look = "xdpctl set list" if path.startswith("/v1/sets/") else "xdpctl audit log"
+    return f". It may be done all the same, or be done yet: look with `{look}`"
 
 
 def chunks(path: Path, progress: Callable[[int], None]) -> Iterator[bytes]:

@@ -8,10 +8,20 @@ import typer
 from rich.markup import escape
 
 from xdpctl.cli import options, show
-from xdpctl.cli.sets import ActionOption, DryRun, Force, Monitor, Name, choose, put_list
+from xdpctl.cli.client import Client, Refused, path
+from xdpctl.cli.lists import (
+    ActionOption,
+    DryRun,
+    Force,
+    Monitor,
+    Name,
+    Reason,
+    choose,
+    put_list,
+)
 from xdpctl.errors import ConfigError
-from xdpctl.model import REASON_MAX, Action
-from xdpctl.prefix import Prefix
+from xdpctl.model import REASON_MAX
+from xdpctl.prefix import Prefix, parse_address
 
 app = typer.Typer()
 _PAGE = 20_000
@@ -36,22 +46,36 @@ def geo(
     asn: Asns = None,
     inverted: Except = False,
     database: Databases = None,
-    action: ActionOption = Action.DROP,
-    monitor: Monitor = False,
-    reason: options.Reason = "",
+    action: ActionOption = None,
+    monitor: Monitor = None,
+    reason: Reason = None,
     force: Force = False,
     dry_run: DryRun = False,
     as_json: options.Json = False,
 ) -> None:
-    """Make a set of countries or networks, from a database on this machine."""
+    """Make a set of countries or networks, from a database on this machine.
+
+    What is not given of --action, --monitor and --reason stays as it is.
+    """
     if not country and not asn:
         raise ConfigError("which ones? Give --country US, --asn AS64500, or several of them")
     lines, description = _networks(country or [], asn or [], inverted, database)
-    wanted = " ".join([*(country or ()), *(asn or ())]).upper()
-    reason = reason or f"{'all but ' if inverted else ''}{wanted}, {description}"[:REASON_MAX]
+    if reason is None and _describes_itself(options.client(context), name, description):
+        wanted = " ".join([*(country or ()), *(asn or ())]).upper()
+        reason = f"{'all but ' if inverted else ''}{wanted}, {description}"[:REASON_MAX]
     choices = choose(action, monitor, reason, force, dry_run)
-    choices |= {"format": "plain", "allow_private": action is Action.ACCEPT}
-    put_list(context, name, lines, choices, as_json)
+    put_list(context, name, lines, {**choices, "format": "plain"}, as_json)
+
+
+def _describes_itself(client: Client, name: str, description: str) -> bool:
+    """Whether a set has no reason of anybody's own, so that what is in it may be written there."""
+    try:
+        reason: str = client.call("GET", path("sets", name))["reason"]
+    except Refused as refused:
+        if refused.problem.get("status") == 404:
+            return True
+        raise
+    return not reason or reason.endswith(f", {description}")
 
 
 def _networks(
@@ -96,7 +120,8 @@ def lookup(
     as_json: options.Json = False,
 ) -> None:
     """Where an address is, and which rules and sets cover it."""
-    found = options.client(context).call("GET", f"/v1/lookup/{address}")
+    parse_address(address, "address")
+    found = options.client(context).call("GET", path("lookup", address))
     if as_json:
         return show.emit(found)
     asn = f"AS{found['asn']} {escape(found['as_name'] or '')}".rstrip() if found["asn"] else "-"
@@ -115,6 +140,7 @@ def lookup(
             else f"protected: {entry['protected']}"
         )
         act = "" if entry["protected"] else f"{show.coloured(entry['action'])}, {entry['mode']}, "
-        show.out.print(f"  {entry['prefix']:<20} {act}{whose}")
+        spared = "" if entry["applied"] else " (not applied: protected)"
+        show.out.print(f"  {entry['prefix']:<20} {act}{whose}{spared}")
     if not found["covering"]:
         show.out.print("  nothing listed covers it")

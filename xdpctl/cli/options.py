@@ -27,6 +27,7 @@ StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Where rules 
 PinDir = Annotated[Path | None, typer.Option("--pin-dir", help="Where the maps are pinned.")]
 Source = Annotated[str, typer.Argument(help="Address or prefix: 203.0.113.7, 2001:db8::/32")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit log.")]
+Monitor = Annotated[bool, typer.Option("--monitor", help="Only count what it would hit.")]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="May be given several times.")]
 Mode = Annotated[model.Mode, typer.Argument(help="enforce or monitor")]
 Ttl = Annotated[str | None, typer.Option("--ttl", help="How long: 90, 15m, 1h30m. None: for good.")]

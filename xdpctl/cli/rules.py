@@ -1,42 +1,24 @@
 """Commands about rules."""
 
-import json
-import sys
-from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
 from xdpctl.cli import options, show
-from xdpctl.cli.client import Client, chunks
+from xdpctl.cli.client import Client, path
 from xdpctl.model import rule_id
 from xdpctl.prefix import parse_prefix
 
 app = typer.Typer()
-_NDJSON = "application/x-ndjson"
-_SUFFIXES = {".csv": "text/csv", ".ndjson": _NDJSON, ".jsonl": _NDJSON}
-Monitor = Annotated[bool, typer.Option("--monitor", help="Only count what it would hit.")]
 ConfirmWithin = Annotated[
     str | None,
     typer.Option("--confirm-within", help="Undo it by itself unless confirmed in this time."),
 ]
 
 
-class FileFormat(StrEnum):
-    PLAIN = "plain"
-    CSV = "csv"
-    NDJSON = "ndjson"
-
-    @property
-    def media_type(self) -> str:
-        return _SUFFIXES.get(f".{self.value}", "text/plain")
-
-
-def _path(source: str) -> str:
-    return f"/v1/rules/{rule_id(parse_prefix(source.replace('_', '/')))}"
+def _path(source: str, *more: str) -> str:
+    return path("rules", rule_id(parse_prefix(source.replace("_", "/"))), *more)
 
 
 def _add(client: Client, body: dict[str, Any], as_json: bool) -> None:
@@ -61,7 +43,7 @@ def block(
     ttl: options.Ttl = None,
     reason: options.Reason = "",
     tag: options.Tags = None,
-    monitor: Monitor = False,
+    monitor: options.Monitor = False,
     confirm_within: ConfirmWithin = None,
     as_json: options.Json = False,
 ) -> None:
@@ -148,7 +130,7 @@ def mode(
 @app.command()
 def confirm(context: typer.Context, source: options.Source, as_json: options.Json = False) -> None:
     """Let a provisional rule (--confirm-within) stand."""
-    rule = options.client(context).call("POST", _path(source) + "/confirm")
+    rule = options.client(context).call("POST", _path(source, "confirm"))
     if as_json:
         return show.emit(rule)
     show.out.print(f"confirmed: {rule['match']['source']} stands, ends {show.ends(rule)}")
@@ -189,77 +171,3 @@ def explain(
         show.out.print(f"in monitor mode on the way: {rule['action']} {where}")
     for name in said["monitored_sets"]:
         show.out.print(f"in monitor mode on the way: the set {name}")
-
-
-@app.command("import")
-def import_rules(
-    context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="One prefix a line, CSV, or NDJSON; - is stdin.")],
-    kind: Annotated[FileFormat | None, typer.Option("--format", help="Else by its suffix.")] = None,
-    action: Annotated[str, typer.Option(help="For lines that name none.")] = "drop",
-    monitor: Monitor = False,
-    ttl: options.Ttl = None,
-    reason: options.Reason = "",
-    tag: options.Tags = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen.")] = False,
-    as_json: options.Json = False,
-) -> None:
-    """Add many rules; bad lines are reported, all others applied."""
-    path = Path("/dev/stdin") if str(file) == "-" else file
-    if not path.exists() or path.is_dir():
-        raise typer.BadParameter(f"there is no file {file}")
-    media = kind.media_type if kind else _SUFFIXES.get(file.suffix, "text/plain")
-    query = {"action": action, "reason": reason, "dry_run": dry_run, "ttl": ttl, "tag": tag}
-    query["mode"] = "monitor" if monitor else "enforce"
-    given = {k: v for k, v in query.items() if v not in (None, "", False)}
-    bar = Progress("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    bar.disable = not sys.stderr.isatty() or as_json
-    with bar:
-        size = path.stat().st_size if path.is_file() else None
-        task = bar.add_task(f"importing {file}", total=size)
-        result = options.client(context).call(
-            *("POST", "/v1/rules/bulk"),
-            params=given,
-            headers={"content-type": media},
-            content=chunks(path, lambda n: bar.advance(task, n)),
-        )
-    _imported(result, as_json)
-
-
-def _imported(result: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        show.emit(result)
-    else:
-        would = "would be " if result["dry_run"] else ""
-        show.out.print(
-            f"{result['added']} {would}added, {result['extended']} {would}extended, "
-            f"{result['rejected']} rejected"
-        )
-        for reject in result["rejects"][:20]:
-            show.err.print(f"line {reject['line']}: {reject['error']}", markup=False)
-        hidden = result["rejected"] - min(20, len(result["rejects"]))
-        if hidden > 0:
-            show.err.print(f"and {hidden} more; --json shows them")
-    if result["rejected"]:
-        raise typer.Exit(1)
-
-
-@app.command()
-def export(
-    context: typer.Context,
-    origin: Annotated[str | None, typer.Option(help="Only this origin's.")] = None,
-    plain: Annotated[bool, typer.Option("--plain", help="Only the sources, one a line.")] = False,
-) -> None:
-    """The rules as NDJSON that `import` takes, with their remaining time."""
-
-    for rule in options.client(context).pages(origin=origin):
-        if plain:
-            print(rule["match"]["source"])
-            continue
-        kept = {key: rule[key] for key in ("match", "action", "mode", "reason", "tags")}
-        if rule["expires_in"] is not None:
-            kept["ttl"] = round(rule["expires_in"], 3)
-        if rule["confirm_in"] is not None:
-            kept["confirm_within"] = round(rule["confirm_in"], 3)
-        print(json.dumps(kept))
-    sys.stdout.flush()

@@ -14,6 +14,7 @@ from xdpctl.durations import show_duration
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 400)
 err = Console(stderr=True, highlight=False)
 _COLOURS = {"drop": "red", "accept": "green", "pass": "green"}
+_REJECTS = 20  # told one by one
 _ANSI = {"drop": 31, "accept": 32}
 
 
@@ -35,6 +36,23 @@ def si(number: float) -> str:
             return f"{number:.3g}{unit}" if unit else f"{number:g}"
         number /= 1000
     return f"{number:.3g} P"
+
+
+def plural(number: int, one: str, more: str) -> str:
+    """`1 entry`, `2,000 entries`."""
+    return f"{number:,} {one if number == 1 else more}"
+
+
+def rejects(told: list[dict[str, Any]], rejected: int) -> None:
+    """The first bad lines, and how many more there are."""
+    for reject in told[:_REJECTS]:
+        line = f"line {reject['line']}: {reject['error']}"
+        fix = f". {reject['fix']}" if reject.get("fix") else ""
+        err.print(line + fix, markup=False, soft_wrap=True)
+    hidden = rejected - min(_REJECTS, len(told))
+    if hidden > 0:
+        which = "them" if rejected <= len(told) else f"the first {len(told):,}"
+        err.print(f"and {hidden:,} more; --json shows {which}")
 
 
 def ends(rule: dict[str, Any]) -> str:

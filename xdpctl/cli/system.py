@@ -7,7 +7,9 @@ import typer
 from rich.markup import escape
 
 from xdpctl.cli import options, show
+from xdpctl.cli.client import path
 from xdpctl.durations import show_duration
+from xdpctl.model import check_name
 from xdpctl.tokens import Role
 
 app = typer.Typer()
@@ -134,5 +136,5 @@ def token_list(context: typer.Context, as_json: options.Json = False) -> None:
 @token_app.command("revoke")
 def token_revoke(context: typer.Context, name: str, as_json: options.Json = False) -> None:
     """Revoke a token, from the next request on."""
-    gone = options.client(context).call("DELETE", f"/v1/tokens/{name}")
+    gone = options.client(context).call("DELETE", path("tokens", check_name(name, "name")))
     show.emit(gone) if as_json else show.out.print(f"revoked: {gone['name']}")

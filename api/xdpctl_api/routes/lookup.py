@@ -25,10 +25,11 @@ class EntryOut(BaseModel):
     rule: str | None
     set: str | None
     protected: str | None = Field(description="Why it is protected")
+    applied: bool = Field(description="False: listed, and spared because it is protected there")
 
 
 class LookupOut(BaseModel):
-    """`covering` is in the order in which a packet from it would meet the entries."""
+    """`covering` is in the order in which a packet from it would meet what is applied."""
 
     address: str
     country: str | None
@@ -70,4 +71,5 @@ def _out(entry: Listed) -> EntryOut:
         rule=entry.rule.id if entry.rule else None,
         set=entry.set.name if entry.set else None,
         protected=entry.protected or None,
+        applied=entry.applied,
     )

@@ -1,0 +1,97 @@
+"""Commands about many rules at once: in from a file, out as NDJSON."""
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+from xdpctl.cli import options, show
+from xdpctl.cli.client import chunks
+
+app = typer.Typer()
+_NDJSON = "application/x-ndjson"
+_SUFFIXES = {".csv": "text/csv", ".ndjson": _NDJSON, ".jsonl": _NDJSON}
+
+
+class FileFormat(StrEnum):
+    PLAIN = "plain"
+    CSV = "csv"
+    NDJSON = "ndjson"
+
+    @property
+    def media_type(self) -> str:
+        return _SUFFIXES.get(f".{self.value}", "text/plain")
+
+
+@app.command("import")
+def import_rules(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="One prefix a line, CSV, or NDJSON; - is stdin.")],
+    kind: Annotated[FileFormat | None, typer.Option("--format", help="Else by its suffix.")] = None,
+    action: Annotated[str, typer.Option(help="For lines that name none.")] = "drop",
+    monitor: options.Monitor = False,
+    ttl: options.Ttl = None,
+    reason: options.Reason = "",
+    tag: options.Tags = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Add many rules; bad lines are reported, all others applied."""
+    path = Path("/dev/stdin") if str(file) == "-" else file
+    if not path.exists() or path.is_dir():
+        raise typer.BadParameter(f"there is no file {file}")
+    media = kind.media_type if kind else _SUFFIXES.get(file.suffix, "text/plain")
+    query = {"action": action, "reason": reason, "dry_run": dry_run, "ttl": ttl, "tag": tag}
+    query["mode"] = "monitor" if monitor else "enforce"
+    given = {k: v for k, v in query.items() if v not in (None, "", False)}
+    bar = Progress("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    bar.disable = not sys.stderr.isatty() or as_json
+    with bar:
+        size = path.stat().st_size if path.is_file() else None
+        task = bar.add_task(f"importing {file}", total=size)
+        result = options.client(context).call(
+            *("POST", "/v1/rules/bulk"),
+            params=given,
+            headers={"content-type": media},
+            content=chunks(path, lambda n: bar.advance(task, n)),
+        )
+    _imported(result, as_json)
+
+
+def _imported(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        show.emit(result)
+    else:
+        would = "would be " if result["dry_run"] else ""
+        show.out.print(
+            f"{result['added']} {would}added, {result['extended']} {would}extended, "
+            f"{result['rejected']} rejected"
+        )
+        show.rejects(result["rejects"], result["rejected"])
+    if result["rejected"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    origin: Annotated[str | None, typer.Option(help="Only this origin's.")] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Only the sources, one a line.")] = False,
+) -> None:
+    """The rules as NDJSON that `import` takes, with their remaining time."""
+
+    for rule in options.client(context).pages(origin=origin):
+        if plain:
+            print(rule["match"]["source"])
+            continue
+        kept = {key: rule[key] for key in ("match", "action", "mode", "reason", "tags")}
+        if rule["expires_in"] is not None:
+            kept["ttl"] = round(rule["expires_in"], 3)
+        if rule["confirm_in"] is not None:
+            kept["confirm_within"] = round(rule["confirm_in"], 3)
+        print(json.dumps(kept))
+    sys.stdout.flush()
