@@ -57,9 +57,12 @@ def test_a_body_may_come_in_chunks_and_packed() -> None:
 @pytest.mark.parametrize(
     ("reply", "says"),
     [
-        (answer(b"x" * 1001), "too large: 1001 bytes, where 1000 are allowed"),
-        (chunked(*[b"x" * 100] * 11), "and more, where 1000 are allowed"),
-        (answer(gzip.compress(bytes(100_000)), GZIP), "unpacks to 1001 bytes and more, 1000 are"),
+        (answer(b"x" * 1001), "too large: 1001 bytes, where 1000 are allowed (bulk_max_bytes)"),
+        (chunked(*[b"x" * 100] * 11), "and more, where 1000 are allowed (bulk_max_bytes)"),
+        (
+            answer(gzip.compress(bytes(100_000)), GZIP),
+            "and more, 1000 are allowed (bulk_max_bytes)",
+        ),
         (answer(b"x" * 100)[:-90], "(received 10 bytes, expected 100)"),
         (chunked(b"192.0.2.1\n", end=b""), "without sending complete message body"),
         (b"HTTP/1.0 200 OK\r\n\r\n192.0.2.1\n", "does not say where the body ends"),
@@ -149,6 +152,12 @@ def test_a_bad_url_is_refused_at_once(url: str, says: str) -> None:
     assert caught.value.field == "url"
     assert caught.value.fix
     assert says in refusal(url, Policy())
+
+
+def test_plain_http_names_the_setting_that_allows_it() -> None:
+    with pytest.raises(RuleError) as caught:
+        check_url("http://feeds.test/", Policy())
+    assert "feeds.allow_http" in caught.value.fix
 
 
 def test_a_good_url_is_not() -> None:
