@@ -83,8 +83,9 @@ def test_slow_feeds_hold_up_no_other_request(api: Api, server: threading.Event) 
 
 
 def test_a_stop_answers_whoever_waits_for_a_feed_or_for_traffic(
-    api: Api, server: threading.Event
+    api: Api, server: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("xdpctl_api.routes.sets.watch", lambda *_: server.wait(20))
     api.put("bad", b"45.0.0.1")
 
     async def scenario(client: httpx.AsyncClient) -> None:
