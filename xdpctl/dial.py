@@ -67,6 +67,10 @@ def kind_of(address: bytes) -> str:
     return kinds[0].replace("_", "-") if kinds else "" if ip.is_global else "shared"
 
 
+def in_full(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind} address"
+
+
 def in_words(error: Exception) -> str:
     """What went wrong, in words of the layer that knows."""
     inner = error.args[0] if error.args else None  # where httpcore puts what it translates
@@ -118,7 +122,7 @@ class Dialer(httpcore.NetworkBackend):
         for address in addresses:
             packed = literal(address)
             if kind := kind_of(packed) if packed else "malformed":
-                raise FetchError(f"{host} is at {address}, a {kind} address, and not allowed")
+                raise FetchError(f"{host} is at {address}, {in_full(kind)}, and not allowed")
         return addresses
 
     def _ask(self, found: Future[list[str]], host: str, port: int) -> None:

@@ -87,7 +87,7 @@ class Draft:
             raise CapacityError(
                 f"the source table takes {capacity:,} IPv{family} entries and has {used:,}; "
                 f"{more:,} more do not fit, and nothing was applied. Remove some, aggregate, or "
-                f"raise capacity_ipv{family} and restart."
+                f"raise capacity_ipv{family}: xdpctl down, then start again."
             )
 
     def put(self, rule: Rule) -> None:

@@ -11,7 +11,7 @@ import httpcore
 import httpx
 
 from xdpctl import __version__
-from xdpctl.dial import Dialer, Policy, Resolve, in_words, kind_of, literal, resolve
+from xdpctl.dial import Dialer, Policy, Resolve, in_full, in_words, kind_of, literal, resolve
 from xdpctl.errors import FetchError, RuleError
 
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -92,7 +92,7 @@ def _parse(url: str, policy: Policy) -> httpx.URL:
         raise RuleError(f"there is no port {port}", "url", "write one from 1 to 65535")
     address = None if policy.allow_private else literal(host)
     if address and (kind := kind_of(address)):
-        raise RuleError(f"{host} is a {kind} address", "url", "name a public host")
+        raise RuleError(f"{host} is {in_full(kind)}", "url", "name a public host")
     return parsed
 
 

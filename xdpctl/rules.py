@@ -91,7 +91,7 @@ def place(draft: Draft, ask: Ask, caller: Caller) -> Added:
         capacity = draft.state.image.capacity
         raise CapacityError(
             f"the source table is full: {capacity} rules, its capacity. Nothing was applied. "
-            "Remove rules, or raise capacity and restart."
+            "Remove rules, or raise capacity: xdpctl down, then start again."
         )
     draft.check_entries(rule.source.family, 1)
     draft.put(rule)

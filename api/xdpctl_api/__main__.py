@@ -20,7 +20,7 @@ from xdpctl import config, heap
 from xdpctl.clock import Clock
 from xdpctl.config import Settings
 from xdpctl.controller import Controller
-from xdpctl.errors import ConfigError, RuleError, XdpctlError
+from xdpctl.errors import ConfigError, DatapathError, RuleError, XdpctlError
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.locks import hold
 from xdpctl.pins import Pins
@@ -77,8 +77,10 @@ def run(settings: Settings, listen_fd: int | None) -> None:
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     pins = Pins(settings.pin_dir)
     locks = [hold(settings.state_dir / "lock", "control plane")]
+    if not pins.root.is_dir():
+        raise DatapathError(f"there are no pinned maps under {pins.root}: is the loader running?")
+    locks.append(hold(pins.root, "control plane"))  # before anything may write to the maps
     datapath = PinnedDatapath(pins)
-    locks.append(hold(pins.root, "control plane"))
     store = SqliteStore(settings.database)
     try:
         protected = protection(settings)

@@ -152,7 +152,9 @@ def test_who_is_kept_in_by_the_set_cannot_take_it_away(far: Far, street_box: Box
     without = "\n".join(LIST[1:]).encode()
     tries: list[Callable[[dict[str, str]], dict[str, Any]]] = [
         lambda who: refusal(client, "DELETE", "/v1/sets/home", headers=who),
-        lambda who: refusal(client, "PUT", "/v1/sets/home", content=without, headers=who),
+        lambda who: refusal(
+            client, "PUT", "/v1/sets/home?action=accept", content=without, headers=who
+        ),
         lambda who: refusal(
             client, "PATCH", "/v1/sets/home", json={"mode": "monitor"}, headers=who
         ),

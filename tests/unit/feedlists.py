@@ -93,7 +93,7 @@ KNOWN: dict[str, tuple[FeedFormat, str, list[str]]] = {
 
 
 def shown(feed: Feed) -> list[str]:
-    return [str(p) for n, family in FAMILIES.items() for p in family.prefixes(feed.keys[n])]
+    return [str(p) for n, family in FAMILIES.items() for p in family.prefixes(feed.everything[n])]
 
 
 def refusal(data: str | bytes, *given: Any, **named: Any) -> RuleError:

@@ -1,11 +1,14 @@
 """What one may ask of sets, as calls of a running controller; and a kernel that counts writes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+
+import pytest
 
 from tests.fakes import ROOT, FakeDatapath
 from tests.unit.spaces import entries, prefixes_of
 from xdpctl.controller import Controller
+from xdpctl.errors import XdpctlError
 from xdpctl.model import Action, Mode
 from xdpctl.plan import Plan
 from xdpctl.sets import operations
@@ -38,11 +41,16 @@ class Recorder(FakeDatapath):
 
 
 def wanted(
-    name: str, *texts: str, action: str = "drop", mode: str = "enforce", **more: object
+    name: str,
+    *texts: str,
+    action: str | None = "drop",
+    mode: str | None = "enforce",
+    **more: object,
 ) -> SetAsk:
     """A set of these prefixes."""
     kept = {"entries": entries(*texts), **more}
-    return SetAsk(name=name, action=Action(action), mode=Mode(mode), **kept)  # type: ignore[arg-type]
+    kept |= {"action": action and Action(action), "mode": mode and Mode(mode)}
+    return SetAsk(name=name, **kept)  # type: ignore[arg-type]
 
 
 def submit(
@@ -107,3 +115,14 @@ def picture(control: Controller) -> Mapping[str, object]:
         "store": {change.key: change.value for change in stored},
         "audit": len(control.store.audit()),
     }
+
+
+def refused(
+    control: Controller, error: type[XdpctlError], says: str, call: Callable[[], object]
+) -> XdpctlError:
+    """The error of a call, which changed nothing."""
+    before = picture(control)
+    with pytest.raises(error, match=says) as caught:
+        call()
+    assert picture(control) == before
+    return caught.value

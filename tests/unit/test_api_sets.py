@@ -170,7 +170,9 @@ def test_nobody_over_tcp_takes_away_the_set_that_keeps_him_in(api: Api) -> None:
     path = "/v1/sets/ours"
     problem(api.call("DELETE", path, peer, token), 409, "lockout")
     problem(api.call("PATCH", path, peer, token, json={"mode": "monitor"}), 409, "lockout")
-    problem(api.call("PUT", path, peer, token, content=b"45.0.0.8"), 409, "lockout")
+    problem(
+        api.call("PUT", f"{path}?action=accept", peer, token, content=b"45.0.0.8"), 409, "lockout"
+    )
     assert api.call("DELETE", path, TCP, token).status_code == 200
 
 

@@ -125,7 +125,10 @@ def test_redirects_are_followed_so_far() -> None:
         ("https://user:word@feeds.test/", "carries credentials"),
         ("http://feeds.test/", "can forge"),
         *[
-            (f"https://{host}/", f"{host.strip('[]')} is a {kind} address")
+            (
+                f"https://{host}/",
+                f"{host.strip('[]')} is a{'n' * (kind == 'unspecified')} {kind} address",
+            )
             for kind, hosts in {
                 "loopback": "127.0.0.1 127.1 0x7f000001 2130706433 [::1] [::ffff:127.0.0.1]"
                 " [64:ff9b::7f00:1] [2002:7f00:1::]",

@@ -54,10 +54,13 @@ def records(control: Controller, action: str) -> list[dict[str, Any]]:
 def test_a_new_set_drops_what_is_in_it(
     control: Controller, datapath: Recorder, clock: FakeClock
 ) -> None:
-    made = put(control, wanted("bad", *BAD, reason="a feed", counts={"lines": 4}))
+    made = put(control, wanted("bad", *BAD, reason="a feed", counts={"lines": 4, "too_wide": 0}))
     assert made.created
     assert made.set.slot == HIGH
-    assert made.set.report == {"lines": 4, "entries": 3, "added": 3, "removed": 0}
+    assert made.set.report == {
+        **{"lines": 4, "too_wide": 0},
+        **{"entries": 3, "added": 3, "removed": 0},
+    }
     assert listed(datapath, HIGH) == {"45.0.0.0/24", "45.0.0.7/32", "2001:db8::/32"}
     for address in (HOST, HOST6):
         assert datapath.decide(address, clock.ns) is Reason.DROPPED
@@ -126,13 +129,13 @@ def test_another_action_takes_another_slot_and_counts_anew(
 ) -> None:
     put(control, wanted("bad", *BAD))
     datapath.hit_values[HIGH] = Hits(23, 1481).pack()
-    made = put(control, wanted("bad", *BAD, action="accept"))
+    made = put(control, wanted("bad", *BAD, action="accept", force=True))
     assert not made.created
     assert made.set.slot == LOW
     assert listed(datapath, HIGH) == set()
     assert datapath.decide(HOST, clock.ns) is Reason.ACCEPTED
     assert datapath.hits([LOW]) == [Hits(0, 0)]
-    back = put(control, wanted("bad", *BAD))
+    back = put(control, wanted("bad", *BAD, force=True))
     assert back.set.slot == HIGH
     assert datapath.hits([HIGH]) == [Hits(0, 0)]
     assert datapath.decide(HOST, clock.ns) is Reason.DROPPED
@@ -151,7 +154,7 @@ def test_while_the_action_changes_nobody_is_in_neither(
 
     datapath.fail_after = 1000  # so that writes are made one by one
     monkeypatch.setattr(datapath, "write", write)
-    put(control, wanted("bad", *BAD, action="accept"))
+    put(control, wanted("bad", *BAD, action="accept", force=True))
     assert len(seen) > 4
     assert set(seen) == {Reason.DROPPED, Reason.ACCEPTED}
     assert seen == sorted(seen, key=[Reason.DROPPED, Reason.ACCEPTED].index)
@@ -192,7 +195,7 @@ def test_sets_and_rules_on_one_prefix_do_not_disturb_each_other(
 
 
 def test_every_change_is_audited_with_numbers(control: Controller) -> None:
-    put(control, wanted("bad", *BAD, counts={"rejected": 2}))
+    put(control, wanted("bad", *BAD, counts={"rejected": 2, "too_wide": 0}))
     put(control, wanted("bad", "45.0.0.0/24", "45.0.0.8", mode="monitor"))
     change(control, "bad", reason="why", mode=Mode.ENFORCE)
     remove(control, "bad", packets=23, bytes=1481)
@@ -202,7 +205,7 @@ def test_every_change_is_audited_with_numbers(control: Controller) -> None:
     for record in (added, replaced, changed, removed):
         assert (record["actor"], record["subject"]) == (ROOT.name, "bad")
     assert added["detail"] == {
-        **{"action": "drop", "mode": "enforce", "rejected": 2},
+        **{"action": "drop", "mode": "enforce", "rejected": 2, "too_wide": 0},
         **{"entries": 3, "added": 3, "removed": 0},
     }
     assert replaced["detail"]["mode"] == "monitor"

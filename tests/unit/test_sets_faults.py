@@ -28,7 +28,7 @@ Change = Callable[[Controller], object]
 CHANGES: dict[str, Change] = {
     "new": lambda control: put(control, wanted("new", *NEW)),
     "replaced": lambda control: put(control, wanted("bad", *NEW)),
-    "accepted": lambda control: put(control, wanted("bad", *NEW, action="accept")),
+    "accepted": lambda control: put(control, wanted("bad", *NEW, action="accept", force=True)),
     "watched": lambda control: put(control, wanted("bad", *NEW, mode="monitor")),
     "mode": lambda control: change(control, "bad", mode=Mode.MONITOR),
     "removed": lambda control: remove(control, "bad"),

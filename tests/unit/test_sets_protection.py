@@ -72,9 +72,9 @@ def test_another_list_and_another_action_mind_it_too(
     assert listed(datapath, HIGH) == set()
     put(control, wanted("bad", "45.0.0.9", "45.0.1.9"))
     assert listed(datapath, HIGH) == {"45.0.1.9/32"}
-    put(control, wanted("bad", "45.0.0.9", "45.0.1.9", action="accept"))
+    put(control, wanted("bad", "45.0.0.9", "45.0.1.9", action="accept", force=True))
     assert listed(datapath, LOW) == {"45.0.0.9/32", "45.0.1.9/32"}
-    put(control, wanted("bad", "45.0.0.9", "45.0.1.9"))
+    put(control, wanted("bad", "45.0.0.9", "45.0.1.9", force=True))
     assert listed(datapath, HIGH) == {"45.0.1.9/32"}
 
 

@@ -1,24 +1,32 @@
 """What is refused of sets leaves store, state and kernel as they were."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.fakes import DETECTOR, ROOT, FakeClock, FakeDatapath, ask, controller, place
-from tests.unit.setcalls import change, hosts, listed, picture, put, remove, submit, texts, wanted
+from tests.unit.setcalls import (
+    change,
+    hosts,
+    listed,
+    put,
+    refused,
+    remove,
+    submit,
+    texts,
+    wanted,
+)
 from xdpctl.controller import Controller
 from xdpctl.draft import Draft
 from xdpctl.errors import (
     CapacityError,
-    ConflictError,
     LockoutError,
     NotFoundError,
     RoleError,
     RuleError,
     StaleError,
-    XdpctlError,
 )
 from xdpctl.model import OPERATOR, Mode
 from xdpctl.policy import CONFIGURED
@@ -36,17 +44,6 @@ def control(tmp_path: Path, datapath: FakeDatapath, clock: FakeClock) -> Iterato
         yield running
 
 
-def refused(
-    control: Controller, error: type[XdpctlError], says: str, call: Callable[[], object]
-) -> XdpctlError:
-    """The error of a call, which changed nothing."""
-    before = picture(control)
-    with pytest.raises(error, match=says) as caught:
-        call()
-    assert picture(control) == before
-    return caught.value
-
-
 def test_there_are_64_sets_and_no_more(control: Controller) -> None:
     for number in range(Limit.SETS_MAX):
         put(
@@ -57,7 +54,7 @@ def test_there_are_64_sets_and_no_more(control: Controller) -> None:
     refused(
         control, CapacityError, "there are 64 sets", lambda: put(control, wanted("x", "45.0.1.1"))
     )
-    other = wanted("s0", "45.0.0.0", action="accept")
+    other = wanted("s0", "45.0.0.0", action="accept", force=True)
     refused(control, CapacityError, "there are 64 sets", lambda: put(control, other))
     put(control, wanted("s0", "45.0.0.99"))
     remove(control, "s1")
@@ -101,32 +98,6 @@ def test_two_sets_of_one_batch_do_not_both_take_the_last_room(control: Controlle
     control.state.capacity = {4: 10, 6: 2}
     assert control.submit(operation).result(10) == "done"
     assert len(texts(control, "b")) == 9
-
-
-def test_a_list_that_shrinks_by_more_than_half_looks_like_a_broken_feed(
-    control: Controller,
-) -> None:
-    put(control, wanted("bad", *hosts(10)))
-    says = "has 4 entries, the one that stands 10"
-    error = refused(control, ConflictError, says, lambda: put(control, wanted("bad", *hosts(4))))
-    assert isinstance(error, RuleError)
-    assert "force" in error.fix
-    put(control, wanted("bad", *hosts(5)))
-    put(control, wanted("bad", *hosts(1), force=True))
-    assert texts(control, "bad") == ["45.0.0.0/32"]
-
-
-def test_an_empty_list_is_taken_only_if_it_is_meant(
-    control: Controller, datapath: FakeDatapath
-) -> None:
-    refused(control, ConflictError, "0 entries", lambda: put(control, wanted("new")))
-    put(control, wanted("bad", *hosts(1)))
-    refused(control, ConflictError, "0 entries", lambda: put(control, wanted("bad")))
-    slot = put(control, wanted("bad", force=True)).set.slot
-    assert listed(datapath, slot) == set()
-    assert texts(control, "bad") == []
-    put(control, wanted("bad", *hosts(3)))
-    assert len(listed(datapath, slot)) == 3
 
 
 def test_who_read_an_older_set_is_told_so(control: Controller, clock: FakeClock) -> None:
@@ -215,7 +186,7 @@ def test_nobody_takes_away_the_set_that_keeps_him_in(control: Controller) -> Non
         lambda: remove(control, "ours", AWAY),
         lambda: change(control, "ours", AWAY, mode=Mode.MONITOR),
         lambda: put(control, wanted("ours", "45.0.0.8", action="accept"), AWAY),
-        lambda: put(control, wanted("ours", "45.0.0.7"), AWAY),
+        lambda: put(control, wanted("ours", "45.0.0.7", force=True), AWAY),
     ):
         refused(control, LockoutError, "would drop 45.0.0.7", call)
     put(control, wanted("ours", "45.0.0.7", "45.0.0.8", action="accept"), AWAY)

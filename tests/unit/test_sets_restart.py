@@ -27,7 +27,8 @@ def fill(control: Controller) -> None:
     place(control, ask("45.0.0.0/24", "accept"))
     feed = FeedSource(url="https://feeds.test/", refresh=600.0, etag='"v1"')
     options = Options(aggregate=True, widen_ipv4=24)
-    put(control, wanted("bad", *BAD, feed=feed, options=options, reason="why", counts={"lines": 3}))
+    counts = {"lines": 3, "too_wide": 0}
+    put(control, wanted("bad", *BAD, feed=feed, options=options, reason="why", counts=counts))
     put(control, wanted("good", "45.0.0.7", action="accept", mode="monitor"))
 
 

@@ -7,13 +7,14 @@ from itertools import islice
 import msgspec
 
 from xdpctl.errors import RuleError
-from xdpctl.feeds.entries import NAMES, is_entry, numbered, parse_line, plain_name
+from xdpctl.feeds.entries import LINE, NAMES, is_entry, numbered, parse_line, plain_name
 from xdpctl.feeds.feed import FeedFormat
 from xdpctl.feeds.rows import DSHIELD_TITLE, cells_of
 
 _GZIP = b"\x1f\x8b"
 _PIECE = 4096  # bytes unpacked at once: a bomb grows a thousandfold
-_HEAD = 1 << 16  # bytes that tell the format
+_MEMBERS = 1 << 14  # of gzip; the blocks of bgzip are the smallest in use, 64 KiB each
+_HEAD = LINE  # bytes that tell the format
 _LINES = 10
 _DSHIELD = re.compile(r"[0-9]+(\.[0-9]+){3}\t[0-9]+(\.[0-9]+){3}\t[0-9]{1,2}(\t|$)")
 _ORIGIN = "check where the list comes from: it may want a login or a key, or have moved"
@@ -25,8 +26,12 @@ def unpacked(data: bytes, limit: int) -> bytes:
     if not data.startswith(_GZIP):
         _check_size(len(data), limit)
         return data
-    at = 0
+    at = members = 0
     while at < len(data) and (data[at] or data[at:].strip(b"\0")):  # zeros may pad the end
+        members += 1
+        if members > _MEMBERS:
+            problem = f"the gzip data has more than {_MEMBERS} members"
+            raise RuleError(problem, "", "pack the list as one")
         at = _unpack_member(data, at, out, limit)
     return bytes(out)
 
@@ -69,7 +74,7 @@ def text_of(data: bytes) -> bytes:
 
 
 def detect(data: bytes, column: str | None) -> FeedFormat:
-    texts = (text.strip() for _, text in numbered(data[:_HEAD]))
+    texts = (text.strip() for _, text in numbered(data[:_HEAD], lambda *_: None))
     lines = list(islice((text for text in texts if text[0] not in ";/"), _LINES))
     if not lines:
         return FeedFormat.PLAIN

@@ -1,7 +1,7 @@
 """One entry of a list: an address, a prefix, or a range of IPv4 addresses."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 
 from xdpctl.errors import RuleError
@@ -21,6 +21,7 @@ NAMES = (
     "ipv6prefix",
     "source",
 )
+LINE = 1 << 16  # bytes of a line, or of an object in JSON, that are read at all
 _LONGEST = 100  # characters; the longest entry has 49
 _COMMENT = re.compile(r"[\s,;#]|//")
 _RANGE = re.compile(r"([0-9]+(?:\.[0-9]+){3})\s*-\s*([0-9]+(?:\.[0-9]+){3}[^\s,;#]*)")
@@ -31,12 +32,30 @@ def plain_name(name: str) -> str:
     return re.sub(r"[\s_-]", "", name).lower()
 
 
-def numbered(data: bytes) -> Iterator[tuple[int, str]]:
-    """Lines that are neither blank nor comments; tabs around them are empty cells and stay."""
-    for number, raw in enumerate(BytesIO(data), 1):
+Refuse = Callable[[int, str, RuleError], None]
+
+
+def numbered(data: bytes, refuse: Refuse) -> Iterator[tuple[int, str]]:
+    """Lines that are neither blank nor comments; tabs around them are empty cells and stay.
+
+    Those that are too long are refused before anything is made of them.
+    """
+    stream, number = BytesIO(data), 0
+    while raw := stream.readline(LINE + 1):
+        number += 1
+        whole = len(raw) <= LINE or raw.endswith(b"\n")
         text = raw.decode(errors="replace").removeprefix("\ufeff").strip(" \n")
         if text and text[0] != "#" and not text.isspace():
-            yield number, text
+            if whole:
+                yield number, text
+            else:
+                refuse(number, text, too_long("line"))
+        if not whole:
+            stream.seek(data.find(b"\n", stream.tell()) + 1 or len(data))
+
+
+def too_long(what: str) -> RuleError:
+    return RuleError(f"the {what} has more than {LINE} bytes", "", "write one entry a line")
 
 
 def parse_entry(text: str) -> list[Prefix]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.feeds.entries import parse_line
+from xdpctl.feeds.entries import LINE, parse_line, too_long
 from xdpctl.feeds.feed import Gathering
 from xdpctl.table.family import V4
 
@@ -13,6 +13,7 @@ _CHUNK = 1 << 18  # bytes: what is made of them stays in the processor's cache
 _LONG = 1000  # characters of a line that are looked at
 _NEWLINE, _DOT, _SLASH = b"\n./"
 _END = np.isin(np.arange(256), list(b"\n\t ,;#"))  # what may follow an entry
+_SKIPPED = np.isin(np.arange(256), list(b"\n#;"))  # at the start of lines without an entry
 _SPACE = np.isin(np.arange(256), list(b"\t "))
 _DASH = np.isin(np.arange(256), list(b"\t -"))  # after a space: perhaps the rest of a range
 _LEAST = np.array([1000, 0, 10, 100, 1000], np.uint16)  # number of that many digits; 1000: no octet
@@ -25,19 +26,25 @@ def read_plain(data: bytes, into: Gathering) -> None:
     at, line = 0, 1
     while at < len(data):
         end = data.find(b"\n", at + _CHUNK) + 1 or len(data)
-        chunk = data[at:end]
-        if len(chunk) > 2 * _CHUNK:  # a line that is no line
-            line += _one_by_one(chunk, line, into)
+        if end - at > 2 * _CHUNK:  # a line that is no line
+            line += _one_by_one(data, at, end, line, into)
         else:
+            chunk = data[at:end]
             line += _at_once(chunk if chunk.endswith(b"\n") else chunk + b"\n", line, into)
         at = end
 
 
-def _one_by_one(chunk: bytes, line: int, into: Gathering) -> int:
-    lines = chunk.removesuffix(b"\n").split(b"\n")
-    for number, raw in enumerate(lines, line):
-        _one(raw, number, into)
-    return len(lines)
+def _one_by_one(data: bytes, at: int, end: int, line: int, into: Gathering) -> int:
+    first = line
+    while at < end:
+        stop = data.find(b"\n", at, end)
+        stop = stop if stop >= 0 else end
+        if stop - at > LINE:
+            into.refuse(line, data[at : at + _LONG].decode(errors="replace"), too_long("line"))
+        else:
+            _one(data[at:stop], line, into)
+        at, line = stop + 1, line + 1
+    return line - first
 
 
 def _one(raw: bytes, line: int, into: Gathering) -> None:
@@ -56,7 +63,7 @@ def _at_once(chunk: bytes, line: int, into: Gathering) -> int:
     starts[1:], first[1:] = ends[:-1] + 1, newlines[:-1] + 1
     simple, keys = _ipv4(codes, marks, first, starts)
     into.take4(keys[simple])
-    for number in np.flatnonzero(~simple).tolist():
+    for number in np.flatnonzero(~simple & ~_SKIPPED[codes[starts]]).tolist():
         _one(chunk[starts[number] : ends[number]], line + number, into)
     return len(ends)
 

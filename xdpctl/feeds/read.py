@@ -1,5 +1,7 @@
 """From the bytes of a document to the prefixes it lists."""
 
+from codecs import iterdecode
+
 from xdpctl.errors import RuleError
 from xdpctl.feeds.content import detect, text_of, unpacked
 from xdpctl.feeds.feed import Feed, FeedFormat, Gathering
@@ -7,6 +9,7 @@ from xdpctl.feeds.objects import read_json, read_ndjson
 from xdpctl.feeds.plain import read_plain
 from xdpctl.feeds.rows import read_csv, read_dshield
 
+_PIECE = 1 << 16
 LIMIT = 64 << 20  # bytes: some four million addresses
 
 
@@ -25,7 +28,12 @@ def read(
     text = text_of(unpacked(data, limit))
     if format is FeedFormat.AUTO:
         format = detect(text, column)
-    into = Gathering(max_entries)
+    if column and format in (FeedFormat.PLAIN, FeedFormat.DSHIELD):
+        problem = f"the format {format} has no column {column[:40]!r} to choose"
+        raise RuleError(problem, "column", "leave it out, or name another format")
+    into = Gathering(max_entries, format)
+    if format is not FeedFormat.JSON:
+        into.check_lines(text)
     match format:
         case FeedFormat.CSV:
             read_csv(text, column, into)
@@ -43,8 +51,10 @@ def read(
 
 
 def _is_utf8(data: bytes) -> bool:
+    pieces = (data[at : at + _PIECE] for at in range(0, len(data), _PIECE))
     try:
-        data.decode()
+        for _ in iterdecode(pieces, "utf-8"):
+            pass
     except UnicodeDecodeError:
         return False
     return True

@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Callable
+from itertools import islice
 
 from xdpctl.errors import RuleError
 from xdpctl.feeds.entries import NAMES, is_entry, numbered, parse_entry, plain_name
@@ -11,12 +12,13 @@ from xdpctl.prefix import Prefix
 
 DSHIELD_TITLE = "start\tend"
 _DELIMITERS = ",;\t|"
+_LOOKED = 1000  # columns among which the one of the entries is looked for
 
 
 def read_csv(data: bytes, column: str | None, into: Gathering) -> None:
     """The first row may name the columns: it does if no cell of it is an entry."""
     parse: Callable[[str], list[Prefix]] | None = None
-    for number, text in numbered(data):
+    for number, text in numbered(data, into.refuse):
         if parse is None:
             delimiter = _delimiter(text)
             try:
@@ -24,7 +26,7 @@ def read_csv(data: bytes, column: str | None, into: Gathering) -> None:
             except RuleError as error:
                 into.refuse(number, text, error)
                 continue
-            named = not any(map(is_entry, first))
+            named = not any(map(is_entry, islice(first, _LOOKED)))
             parse = _parser(_column(first, column, named), delimiter)
             if named:
                 continue
@@ -73,10 +75,12 @@ def _column(first: list[str], column: str | None, named: bool) -> int:
     number = int(column) if re.fullmatch("[0-9]{1,6}", column) else 0
     if 1 <= number <= len(first):
         return number - 1
-    if named or number:
+    if named:
         raise _missing(f"no column {column[:40]!r}", first)
-    fix = f"name it by number, 1 to {len(first)}"
-    raise RuleError(f"the columns have no names, so none is {column[:40]!r}", "column", fix)
+    problem = f"the columns have no names, so none is {column[:40]!r}"
+    if number:
+        problem = f"there is no column {column}: the first row has {len(first)}"
+    raise RuleError(problem, "column", f"name it by number, 1 to {len(first)}")
 
 
 def _missing(problem: str, first: list[str]) -> RuleError:
@@ -85,7 +89,7 @@ def _missing(problem: str, first: list[str]) -> RuleError:
 
 
 def read_dshield(data: bytes, into: Gathering) -> None:
-    for number, text in numbered(data):
+    for number, text in numbered(data, into.refuse):
         if not text.lower().startswith(DSHIELD_TITLE):
             into.take(number, text, _parse_dshield)
 

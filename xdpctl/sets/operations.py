@@ -3,6 +3,7 @@ and stages nothing if it raises.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from xdpctl.covering import deciding
 from xdpctl.draft import Draft
@@ -15,17 +16,19 @@ from xdpctl.errors import (
     StaleError,
 )
 from xdpctl.model import OPERATOR, Action, Mode
+from xdpctl.sets.losses import refuse_loss
 from xdpctl.sets.model import DEFAULT, Entries, FeedSource, Options, SourceSet, count
 from xdpctl.table.family import difference
 from xdpctl.tokens import Caller
 from xdpctl.wire import SlotNumber
 
-_SHRINK = 0.5  # a new list with a smaller share of the old one's entries is taken for a mistake
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetAsk:
-    """A set as somebody asks for it; `counts` is what reading and screening its list found."""
+    """A set as somebody asks for it; `counts` is what reading and screening its list found.
+
+    What is None stays as it stands; a new set drops, is enforced, and has no reason.
+    """
 
     name: str
     entries: Entries
@@ -40,7 +43,7 @@ class SetAsk:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """The set that stands now, and whether it is new."""
+    """The set that stands now, whether it is new, and what to know about it."""
 
     set: SourceSet
     created: bool
@@ -67,13 +70,25 @@ def _fresh(held: SourceSet | None, etag: str | None) -> None:
 
 def _slot(draft: Draft, action: Action) -> int:
     """A free slot: of two sets on one prefix the accepting one has the lower number."""
-    taken = {held.slot for held in (*draft.all_sets(), *draft.state.sets.values())}
+    taken = {held.slot: held for held in (*draft.state.sets.values(), *draft.all_sets())}
     numbers = range(SlotNumber.SETS, SlotNumber.FIRST)
-    ordered = numbers if action is Action.ACCEPT else reversed(numbers)
-    for number in ordered:
-        if number not in taken:
-            return number
-    raise CapacityError(f"there are {len(numbers)} sets, which is all there can be")
+    if len(taken) == len(numbers):
+        raise CapacityError(f"there are {len(numbers)} sets, which is all there can be; remove one")
+    others = [held for held in taken.values() if held.action is not action]
+    if action is Action.ACCEPT:
+        end = min(others, key=lambda held: held.slot, default=None)
+        ordered = range(SlotNumber.SETS, end.slot if end else SlotNumber.FIRST)
+    else:
+        end = max(others, key=lambda held: held.slot, default=None)
+        ordered = range(SlotNumber.FIRST - 1, end.slot if end else SlotNumber.SETS - 1, -1)
+    free = next((number for number in ordered if number not in taken), None)
+    if free is None:
+        assert end
+        raise CapacityError(
+            f"a set that {action}s has no place left on its side of the set {end.name}, which "
+            f"{end.action}s; remove a set that {action}s, or remove {end.name} and put it again"
+        )
+    return free
 
 
 def put(draft: Draft, ask: SetAsk, caller: Caller, etag: str | None = None) -> Changed:
@@ -82,21 +97,18 @@ def put(draft: Draft, ask: SetAsk, caller: Caller, etag: str | None = None) -> C
     standing = draft.set_named(ask.name)
     _fresh(standing, etag)
     before = draft.entries_of(ask.name)
-    _refuse_shrunk(ask, count(before))
+    chosen = _chosen(ask, standing)
+    refuse_loss(ask.entries, ask.counts, standing, before, ask.force)
     for family, keys in ask.entries.items():
         draft.check_entries(family, len(keys) - len(before[family]))
-    plain = standing or SourceSet(name=ask.name, slot=0)
-    action = ask.action or plain.action
-    same_slot = standing is not None and standing.action is action
+    same_slot = standing is not None and standing.action is chosen["action"]
     came = sum(len(difference(keys, before[f])) for f, keys in ask.entries.items())
     gone = sum(len(difference(keys, ask.entries[f])) for f, keys in before.items())
     held = SourceSet(
         name=ask.name,
-        slot=standing.slot if standing and same_slot else _slot(draft, action),
-        action=action,
-        mode=ask.mode or plain.mode,
+        slot=standing.slot if standing and same_slot else _slot(draft, chosen["action"]),
+        **chosen,
         origin=caller.origin,
-        reason=plain.reason if ask.reason is None else ask.reason,
         created_at=standing.created_at if standing else draft.created_at,
         changed_at=draft.created_at,
         feed=ask.feed,
@@ -106,19 +118,39 @@ def put(draft: Draft, ask: SetAsk, caller: Caller, etag: str | None = None) -> C
     _stage(draft, held, ask.entries, caller)
     detail = {"action": held.action.value, "mode": held.mode.value, **held.report}
     draft.note(caller.name, "set.change" if standing else "set.add", held.name, **detail)
-    return Changed(held, standing is None)
+    return Changed(held, standing is None, _warnings(standing, held))
 
 
-def _refuse_shrunk(ask: SetAsk, before: int) -> None:
-    now = count(ask.entries)
-    if ask.force or (now and now >= before * _SHRINK):
-        return
-    raise ConflictError(
-        f"the new list has {now:,} entries, the one that stands {before:,}; "
-        "that looks like a broken feed, so the old one stays",
-        "entries",
-        "give force (--force) if it is meant",
-    )
+def _chosen(ask: SetAsk, standing: SourceSet | None) -> dict[str, Any]:
+    """Action, mode and reason: as asked for, else as they stand."""
+    action, mode, reason = Action.DROP, Mode.ENFORCE, ""
+    if standing:
+        action, mode, reason = standing.action, standing.mode, standing.reason
+    if standing and ask.action not in (None, action) and not ask.force:
+        raise ConflictError(
+            f"the set {ask.name} stands and {action}s; it would {ask.action} from now on",
+            "action",
+            "give force (--force) if it is meant, or take another name",
+        )
+    action = ask.action or action
+    if ask.counts and ("too_wide" in ask.counts) is not (action is Action.DROP):  # screened or not
+        raise StaleError("the set's action changed while its list was read; put it again")
+    reason = reason if ask.reason is None else ask.reason
+    return {"action": action, "mode": ask.mode or mode, "reason": reason}
+
+
+def _warnings(before: SourceSet | None, held: SourceSet) -> list[str]:
+    """What the author may not have meant to change."""
+    if before is None:
+        return []
+    warnings = []
+    if held.action is not before.action:
+        warnings.append(f"was {before.action}")
+    if held.mode is not before.mode:
+        warnings.append(f"was {before.mode}")
+    if before.feed and not held.feed:
+        warnings.append(f"no longer refreshed from {before.feed.url or before.feed.file}")
+    return warnings
 
 
 def _refuse_cut(before: Draft, after: Draft, caller: Caller) -> None:

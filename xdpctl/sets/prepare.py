@@ -7,32 +7,37 @@ from xdpctl.errors import RuleError
 from xdpctl.feeds import Feed
 from xdpctl.model import Action
 from xdpctl.prefix import Prefix
-from xdpctl.sets.model import Entries, Options, count
+from xdpctl.sets.model import NOTHING, Entries, Options, count
 from xdpctl.sets.screen import SPECIAL, WIDEST, screen
 from xdpctl.state import State
 from xdpctl.table.family import FAMILIES, Family, Keys
 
 
 def prepare(
-    state: State, name: str, listed: Feed, action: Action, options: Options
+    state: State, name: str, listed: Feed, action: Action | None, options: Options
 ) -> tuple[Entries, dict[str, int]]:
-    """The entries, and what became of the list in numbers; RuleError for impossible options."""
+    """The entries, and what became of the list in numbers; RuleError for impossible options.
+
+    Without an action it is that of the set that stands.
+    """
+    standing = state.sets.get(name)
+    action = action or (standing.action if standing else Action.DROP)
     counts = {"lines": listed.lines, "rejected": listed.rejected, "duplicates": listed.duplicates}
-    entries: Entries = listed.keys
+    entries: Entries = listed.everything
     if action is Action.DROP:
-        screened = screen(entries, state.protection.why, options.allow_private)
+        screened = screen(listed.keys, state.protection.why, options.allow_private)
         entries = screened.entries
         counts |= {
-            "too_wide": screened.wide,
+            "too_wide": screened.wide + listed.broad_lines,
             "private": screened.special,
             "protected": screened.protected,
         }
     if options == Options(allow_private=options.allow_private):
         return entries, counts
     special = SPECIAL if action is Action.DROP and not options.allow_private else ()
+    kept = [*special, *_kept_out(state, name, action)]
     smaller = {}
     for number, keys in entries.items():
-        kept = [*special, *_kept_out(state, name)]
         lossy = _lossy(FAMILIES[number], keys, options, kept)
         others = _others(state, name, number)
         smaller[number] = merged(FAMILIES[number], lossy, others) if options.aggregate else lossy
@@ -60,8 +65,9 @@ def _lossy(family: Family, keys: Keys, options: Options, kept: list[Prefix | Ent
 def _refuse_broad(family: Family, keys: Keys, at_most: int) -> None:
     shortest = int(family.lengths(keys).min(initial=family.bits))
     if shortest < WIDEST[family.number]:
+        entries = "1 entry" if at_most == 1 else f"{at_most:,} entries"
         raise RuleError(
-            f"{at_most} entries would take a /{shortest}, a large part of the internet",
+            f"{entries} would take a /{shortest}, a large part of the internet",
             "at_most",
             "allow more entries",
         )
@@ -70,18 +76,26 @@ def _refuse_broad(family: Family, keys: Keys, at_most: int) -> None:
 def _check_length(family: Family, length: int) -> None:
     field, shortest = f"widen_ipv{family.number}", WIDEST[family.number]
     if not shortest <= length <= family.bits:
-        raise RuleError(f"{field} is {length}", field, f"give {shortest} to {family.bits}")
+        raise RuleError(
+            f"{field} must be {shortest} to {family.bits}, not {length}",
+            field,
+            f"give {shortest} to {family.bits}",
+        )
 
 
-def _kept_out(state: State, name: str) -> Iterator[Prefix | Entries]:
-    """What no prefix may be widened over: protected and accepted ones."""
+def _kept_out(state: State, name: str, action: Action) -> Iterator[Prefix | Entries]:
+    """What no prefix may be widened over: protected ones, and those with another action.
+
+    Within what drops, a wider accept would let in what the list does not name; beside a narrower
+    drop it would no longer decide for what it does.
+    """
     yield from state.protection.why
     for rule in list(state.rules.values()):
-        if rule.action is Action.ACCEPT:
+        if rule.action is not action:
             yield rule.source
     for other, held in list(state.sets.items()):
-        if held.action is Action.ACCEPT and other != name:
-            yield state.entries[other]
+        if held.action is not action and other != name:
+            yield state.entries.get(other, NOTHING)
 
 
 def _others(state: State, name: str, family: int) -> Iterator[Keys]:

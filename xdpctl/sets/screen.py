@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from xdpctl.prefix import Prefix, parse_prefix
 from xdpctl.sets.model import Entries
-from xdpctl.table.family import FAMILIES, Family, Keys
+from xdpctl.table.family import FAMILIES, Family, Keys, within
 
 WIDEST = {4: 8, 6: 16}  # one line of a feed must not drop a large part of the internet
 # IANA's special-purpose registries (RFC 6890) and multicast: no feed means them
@@ -47,6 +47,13 @@ def inside(family: Family, keys: Keys, prefixes: Iterable[Prefix]) -> NDArray[np
     return found
 
 
+def around(family: Family, keys: Keys, prefixes: Iterable[Prefix]) -> NDArray[np.bool_]:
+    """Which of the keys are, or cover, one of the prefixes."""
+    listed = (p for p in prefixes if p.family == family.number)
+    wider = {prefix.widened(n) for prefix in listed for n in range(prefix.length + 1)}
+    return within(np.sort(family.keys(wider)), keys)
+
+
 def outside(entries: Entries, prefixes: Iterable[Prefix]) -> Entries:
     """Without those inside one of the prefixes; the same arrays where there are none."""
     listed, out = list(prefixes), dict(entries)
@@ -58,7 +65,7 @@ def outside(entries: Entries, prefixes: Iterable[Prefix]) -> Entries:
 
 
 def screen(entries: Entries, protected: Iterable[Prefix], allow_private: bool) -> Screened:
-    """Leave out what is too wide or special; count what lies in protected prefixes.
+    """Leave out what is too wide or touches what is special; count what is in protected prefixes.
 
     Those stay in the set: protection may change, and they are not applied while it stands.
     """
@@ -68,7 +75,8 @@ def screen(entries: Entries, protected: Iterable[Prefix], allow_private: bool) -
         broad = family.lengths(keys) < WIDEST[number]
         private = np.zeros(len(keys), np.bool_)
         if not allow_private:
-            private = inside(family, keys, SPECIAL) & ~broad
+            private = inside(family, keys, SPECIAL) | around(family, keys, SPECIAL)
+            private &= ~broad
         wide, special = wide + int(broad.sum()), special + int(private.sum())
         kept[number] = keys[~(broad | private)] if broad.any() or private.any() else keys
     listed = list(protected)

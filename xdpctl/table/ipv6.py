@@ -27,23 +27,32 @@ class Table6(Table):
         self.filters = self._filters(memory)
         self._entries = np.frombuffer(memory["entries"], ENTRY6)
         self._given_up: list[Numbers] = []
-        self.adopt()
+        self._free = self._unused()
 
     def adopt(self) -> None:
         places = self.cells.held()
         self.cells.clear(places[self._numbers(places) >= len(self._entries)])
         super().adopt()
+        self._free, self._given_up = self._unused(), []
+
+    def _unused(self) -> Numbers:
+        """The numbers of entries that no cell has."""
+        numbers = self._numbers(self.cells.held())
         held = np.zeros(len(self._entries), np.bool_)
         held[0] = True
-        held[self._numbers(self.cells.held())] = True
-        self._free, self._given_up = np.flatnonzero(~held).astype(np.uint32), []
+        held[numbers[numbers < len(held)]] = True
+        return np.flatnonzero(~held).astype(np.uint32)
 
     def _filters(self, memory: Mapping[str, Any]) -> Filters:
         return Filters6(memory["front"], memory["near"], memory["single"])
 
     def _numbers(self, places: Places) -> NDArray[np.int64]:
-        """The entries' numbers of cells."""
+        """The entries' numbers of cells; what somebody else wrote may be no number of any."""
         return (self.cells.flat[places] & VALUE_MASK).astype(np.int64)
+
+    def _held(self, places: Places) -> NDArray[Any]:
+        """The entries of cells, until adopt() of just any where there is none."""
+        return self._entries[np.minimum(self._numbers(places), len(self._entries) - 1)]
 
     def hashed(self, keys: Keys) -> Hashed:
         hashes = self._hash(keys)
@@ -78,10 +87,10 @@ class Table6(Table):
             places[at] = elsewhere[0] if same else -1
 
     def values_at(self, places: Places) -> Numbers:
-        return self._entries["value"][self._numbers(places)]
+        return np.asarray(self._held(places)["value"])
 
     def keys_at(self, places: Places) -> Keys:
-        entries = self._entries[self._numbers(places)]
+        entries = self._held(places)
         return self.family.pack6(entries["address"], entries["length"])
 
     def _set(self, places: Places, values: Numbers) -> None:

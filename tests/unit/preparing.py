@@ -1,0 +1,38 @@
+"""Lists prepared for a set, as texts."""
+
+from collections.abc import Mapping
+
+from hypothesis import strategies as st
+
+from tests.fakes import protect
+from tests.unit.spaces import prefixes_of
+from xdpctl.feeds import Feed, read
+from xdpctl.model import Action
+from xdpctl.plan import Image
+from xdpctl.policy import CONFIGURED
+from xdpctl.prefix import Prefix
+from xdpctl.sets.model import Options
+from xdpctl.sets.prepare import prepare
+from xdpctl.state import State
+
+prefixes = st.builds(
+    lambda number, length: Prefix((0x0A000000 + number).to_bytes(4), 32).widened(length),
+    st.integers(0, 255),
+    st.integers(20, 32),
+)
+
+
+def state(*protected: str) -> State:
+    return State(Image(16), {}, {4: 100, 6: 100}, protect(dict.fromkeys(protected, CONFIGURED)))
+
+
+def feed(*texts: str) -> Feed:
+    return read("\n".join(texts).encode())
+
+
+def made(
+    texts: tuple[str, ...], options: Options, held: State | None = None, action: str = "drop"
+) -> tuple[list[str], Mapping[str, int]]:
+    """The entries that become of a list, and the counts."""
+    found, counts = prepare(held or state(), "x", feed(*texts), Action(action), options)
+    return [str(prefix) for prefix in prefixes_of(found)], counts

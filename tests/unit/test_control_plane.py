@@ -1,0 +1,35 @@
+"""The control plane's process before it serves: what it may not touch."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from xdpctl.config import Settings
+from xdpctl.errors import ConfigError, DatapathError
+from xdpctl.locks import hold
+from xdpctl.pins import Pins
+from xdpctl_api import __main__ as process
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr(process, "PinnedDatapath", lambda _: pytest.fail("opened the maps"))
+    return Settings(state_dir=tmp_path / "state", pin_dir=tmp_path / "bpf")
+
+
+def test_a_second_one_on_the_same_pins_opens_no_map(settings: Settings) -> None:
+    root = Pins(settings.pin_dir).root
+    root.mkdir(parents=True)
+    first = hold(root, "control plane")
+    try:
+        with pytest.raises(ConfigError, match="another control plane holds"):
+            process.run(settings, None)
+    finally:
+        os.close(first)
+
+
+def test_without_pins_it_says_that_the_loader_is_missing(settings: Settings) -> None:
+    with pytest.raises(DatapathError, match="is the loader running"):
+        process.run(settings, None)
+    assert not settings.pin_dir.exists()
