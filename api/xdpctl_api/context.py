@@ -94,6 +94,7 @@ class Context:
                 for family, capacity in state.capacity.items()
             ),
             Fill("sets", len(state.sets), Limit.SETS_MAX),
+            Fill("signatures", len(state.signatures), Limit.SIGNATURES_MAX),
             Fill("overlaps of sets", source.nodes.used, source.nodes.capacity),
         ]
 

@@ -1,16 +1,15 @@
 """Everything but: home may come, the rest of the world may not, and nobody locks himself out."""
 
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from tests.lab.conftest import SERVER, Street
+from tests.lab.echo import PATIENT, PORT, Echo, says_back
 from tests.lab.questions import block, eventually, put_set, refusal, set_in_kernel
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
@@ -21,36 +20,8 @@ HOME6, ABROAD6 = "2001:db8:5::a", "2001:db8:5::b"
 INSIDE, OUTSIDE = (HOME, HOME6, PARTNER), (ABROAD, ABROAD6)
 LIST = ("198.51.100.0/24", "11.0.0.0/8", f"{HOME6}/128")
 SETTINGS = 'protected = ["192.0.2.128/25"]\n'
-PORT = 7
-SURE, PATIENT = 0.7, 8.0  # seconds after which nothing comes that was held, or should have come
+SURE = 0.7  # seconds after which nothing comes that was held
 FROM_HOME = {"Forwarded": f"for={HOME}"}
-
-
-class Echo:
-    """Says back what it is told, to any number of peers."""
-
-    def __init__(self, host: Host) -> None:
-        self._listener = host.call(self._listen)
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _listen(self) -> socket.socket:
-        family = socket.AF_INET6
-        return socket.create_server(("::", PORT), family=family, dualstack_ipv6=True)
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                peer, _ = self._listener.accept()
-                threading.Thread(target=self._answer, args=(peer,), daemon=True).start()
-
-    def _answer(self, peer: socket.socket) -> None:
-        with suppress(OSError), peer:
-            while data := peer.recv(64):
-                peer.sendall(data)
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +51,6 @@ class Far:
 
     def neighbour(self, address: str) -> str:
         return self.host.ip(f"neigh show {address} dev far0")
-
-
-def says_back(connection: socket.socket, seconds: float = PATIENT) -> bool:
-    connection.settimeout(seconds)
-    try:
-        connection.sendall(b"good morning")
-        return bool(connection.recv(64))
-    except TimeoutError:
-        return False
 
 
 @pytest.fixture

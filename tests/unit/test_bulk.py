@@ -120,7 +120,7 @@ def test_a_bad_csv_cell_is_named(row: str, field: str) -> None:
     "line",
     [
         '{"match": {"source": "10.0.0.1"}, "acton": "drop"}',
-        '{"match": {"source": "10.0.0.1", "port": 53}}',
+        '{"match": {"source": "10.0.0.1", "prot": 53}}',
         '{"match": {"source": "10.0.0.1"}, "action": "burn"}',
         '{"match": {"source": "10.0.0.1"}, "ttl": -1}',
         '{"match": {"source": "10.0.0.1"}, "ttl": true}',

@@ -53,6 +53,7 @@ class _Live(Collector):
         yield rules
         yield from self._tables()
         yield from self._sets()
+        yield from self._signatures()
         yield GaugeMetricFamily("xdpctl_bypass", "1: everything passes", float(datapath.bypass()))
         ready = float(not self.ctx.problems())
         yield GaugeMetricFamily("xdpctl_ready", "1 if /readyz says so", ready)
@@ -74,6 +75,19 @@ class _Live(Collector):
         for name, octets in self.ctx.controller.datapath.memory().items():
             memory.add_metric([name], octets)
         yield memory
+
+    def _signatures(self) -> Iterator[Metric]:
+        labels = ["rule", "action", "mode"]
+        packets = CounterMetricFamily(
+            "xdpctl_signature_packets", "Packets a signature hit", labels=labels
+        )
+        octets = CounterMetricFamily("xdpctl_signature_bytes", "Bytes of these", labels=labels)
+        controller = self.ctx.controller
+        for held in list(controller.state.signatures.values()):
+            hits = controller.hits(held)
+            packets.add_metric([held.id, held.action.value, held.mode.value], hits.packets)
+            octets.add_metric([held.id, held.action.value, held.mode.value], hits.bytes)
+        yield from (packets, octets)
 
     def _sets(self) -> Iterator[Metric]:
         state, refresher = self.ctx.controller.state, self.ctx.refresher
