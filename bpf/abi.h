@@ -278,6 +278,8 @@ struct explanation {
 	__u32 reason;
 	__u32 slots_met;
 	__u32 slots[EXPLANATION_SLOTS_MAX];
+	__u32 behind_met; /* signatures that match too, and were not asked */
+	__u32 behind[EXPLANATION_SLOTS_MAX];
 };
 
 #endif

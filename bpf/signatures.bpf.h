@@ -141,6 +141,30 @@ static __always_inline u32 judge_signature(struct search *search, u32 number)
 		     (word & WORD_ACTION) == ACTION_LIMIT ? REASON_LIMITED : REASON_SIGNATURE);
 }
 
+/* Signatures behind the one that decided. */
+static __always_inline void tell_behind(struct match *match, struct generation *generation,
+					struct explanation *explanation, u32 word, u64 left)
+{
+	for (int step = 0; step < EXPLANATION_SLOTS_MAX + BITMAP_WORDS; step++) {
+		u32 met = explanation->behind_met, position;
+
+		if (!left) {
+			if (!match->summary)
+				return;
+			word = lowest_bit(match->summary);
+			match->summary &= match->summary - 1;
+			left = match->scratch->found[word % BITMAP_WORDS];
+			continue;
+		}
+		position = word * 64 + lowest_bit(left);
+		left &= left - 1;
+		if (met >= EXPLANATION_SLOTS_MAX)
+			return;
+		explanation->behind[met] = generation->slots[position % SIGNATURES_MAX];
+		explanation->behind_met = met + 1;
+	}
+}
+
 static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
 				     struct scratch *scratch)
 {
@@ -174,8 +198,11 @@ static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
 		position = word * 64 + lowest_bit(left);
 		left &= left - 1;
 		reason = judge_signature(search, generation->slots[position % SIGNATURES_MAX]);
-		if (reason)
+		if (reason) {
+			if (search->explanation)
+				tell_behind(&match, generation, search->explanation, word, left);
 			return reason;
+		}
 	}
 	return REASON_FAULT;
 }

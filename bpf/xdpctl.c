@@ -216,6 +216,7 @@ int explain(struct xdp_md *ctx)
 	if (!explanation)
 		return XDP_ABORTED;
 	explanation->slots_met = 0;
+	explanation->behind_met = 0;
 	return leave(ctx, &search, by_source(ctx, &search));
 }
 

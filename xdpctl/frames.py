@@ -8,6 +8,9 @@ from xdpctl.prefix import Prefix
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "icmpv6": 58, "sctp": 132}
 _ETHERTYPES = {4: 0x0800, 6: 0x86DD}
 _ROOM = 64  # of transport header and payload, enough for every look at ports and types
+_LEAST = 14  # up to a TCP header's flags
+LENGTH_MAX = 2900  # of an IP packet; what TEST_RUN takes in one piece
+SYN = 0x02
 
 
 def protocol_number(text: str) -> int:
@@ -21,18 +24,49 @@ def protocol_number(text: str) -> int:
 
 
 def build(
-    source: Prefix, destination: Prefix, protocol: int, source_port: int, destination_port: int
+    source: Prefix,
+    destination: Prefix,
+    protocol: int,
+    source_port: int,
+    destination_port: int,
+    *,
+    tcp_flags: int = SYN,
+    icmp_type: int = 8,
+    packet_length: int | None = None,
 ) -> bytes:
-    """An untagged, unfragmented Ethernet frame; addresses are a /32 or /128 each."""
+    """An untagged, unfragmented Ethernet frame; addresses are a /32 or /128 each.
+
+    `packet_length` is that of the IP packet, else as long as it takes.
+    """
     if source.family != destination.family:
         raise RuleError(
             "source and destination are of different families", "destination", "make them the same"
         )
-    transport = struct.pack(">HH", source_port, destination_port).ljust(_ROOM, b"\0")
+    header = 20 if source.family == 4 else 40
+    room = _ROOM if packet_length is None else packet_length - header
+    if not _LEAST <= room <= LENGTH_MAX - header:
+        raise RuleError(
+            f"a packet of {packet_length} bytes",
+            "packet_length",
+            f"give {header + _LEAST} to {LENGTH_MAX}",
+        )
+    transport = _transport(protocol, source_port, destination_port, tcp_flags, icmp_type)
+    transport = transport.ljust(room, b"\0")
     if source.family == 4:
-        total = 20 + len(transport)
+        total = header + len(transport)
         head = struct.pack(">BBHHHBBH", 0x45, 0, total, 0, 0, 64, protocol, 0)
     else:
         head = struct.pack(">IHBB", 6 << 28, len(transport), protocol, 64)
     link = bytes(12) + struct.pack(">H", _ETHERTYPES[source.family])
     return link + head + source.address + destination.address + transport
+
+
+def _transport(
+    protocol: int, source_port: int, destination_port: int, flags: int, icmp_type: int
+) -> bytes:
+    if protocol in (PROTOCOLS["icmp"], PROTOCOLS["icmpv6"]):
+        return struct.pack(">BB", icmp_type, 0)
+    ports = struct.pack(">HH", source_port, destination_port)
+    if protocol == PROTOCOLS["tcp"]:
+        return ports + struct.pack(">IIH", 1, 0, 5 << 12 | flags)
+    return ports

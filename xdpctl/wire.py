@@ -240,15 +240,22 @@ class Sample(Wire):
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What the explain program found: the reason, and the slots that matched, in order."""
+    """What the explain program found: the reason, the slots that matched, in order, and those of
+    signatures that match behind the one that decided.
+    """
 
     C_NAME: ClassVar[str] = "explanation"
-    SIZE: ClassVar[int] = 8 + 4 * Limit.EXPLANATION_SLOTS_MAX
+    SIZE: ClassVar[int] = 4 * (3 + 2 * Limit.EXPLANATION_SLOTS_MAX)
 
     reason: Reason
     slots: tuple[int, ...]
+    behind: tuple[int, ...] = ()
 
     @classmethod
     def unpack(cls, data: bytes) -> "Explanation":
-        reason, met, *slots = struct.unpack(f"={2 + Limit.EXPLANATION_SLOTS_MAX}I", data)
-        return cls(Reason(reason), tuple(slots[:met]))
+        reason, met, *rest = struct.unpack(f"={cls.SIZE // 4}I", data)
+        slots, (more, *behind) = (
+            rest[: Limit.EXPLANATION_SLOTS_MAX],
+            rest[Limit.EXPLANATION_SLOTS_MAX :],
+        )
+        return cls(Reason(reason), tuple(slots[:met]), tuple(behind[:more]))

@@ -146,6 +146,7 @@ class ExplainOut(BaseModel):
     protected_by: dict[str, str] | None
     monitored: list[RuleOut]
     monitored_sets: list[str]
+    behind: list[RuleOut] = Field(description="Signatures that match too, behind the deciding one")
     frame: str
 
 

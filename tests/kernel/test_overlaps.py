@@ -16,6 +16,7 @@ EXACT, NEAR, WIDE = (
     ("0.0.0.0/0", "::/0"),
 )
 ALL = range(SlotNumber.SETS, SlotNumber.FIRST)
+FIFTH, SEVENTH, FAR = (SlotNumber.SETS + n for n in (3, 5, 38))
 BESIDE = {"192.0.2.7": "192.0.2.8", "2001:db8::7": "2001:db8::8"}
 
 
@@ -73,16 +74,19 @@ def test_sets_come_and_go_on_one_prefix_without_disturbing_the_others(
 def test_explain_names_the_slots_of_sets_in_the_order_they_are_met(emptied: Filter) -> None:
     emptied.turn_into(parse_rules("monitor 192.0.2.7; monitor 192.0.2.0/24"))
     exact, near = (emptied.image.entries[parse_prefix(p)] for p in ("192.0.2.7", "192.0.2.0/24"))
-    monitor(emptied, 5, "192.0.2.7", "192.0.2.0/25")
-    monitor(emptied, 40, "192.0.2.7", "192.0.2.0/24")
-    monitor(emptied, 7, "192.0.2.0/24")
+    monitor(emptied, FIFTH, "192.0.2.7", "192.0.2.0/25")
+    monitor(emptied, FAR, "192.0.2.7", "192.0.2.0/24")
+    monitor(emptied, SEVENTH, "192.0.2.0/24")
     emptied.relist(ACCEPTING, listed("192.0.0.0/16", action=Action.ACCEPT))
     emptied.relist(DROPPING, listed("192.0.0.0/16", "2001:db8::/32"))
     frame = to_frame("192.0.2.7")
     said = emptied.datapath.explain(frame)
-    assert (said.reason, said.slots) == (Reason.ACCEPTED, (exact, 5, 40, near, 7, ACCEPTING))
+    assert (said.reason, said.slots) == (
+        Reason.ACCEPTED,
+        (exact, FIFTH, FAR, near, SEVENTH, ACCEPTING),
+    )
     said = emptied.datapath.explain(to_frame("192.0.2.200"))
-    assert (said.reason, said.slots) == (Reason.ACCEPTED, (near, 7, 40, ACCEPTING))
+    assert (said.reason, said.slots) == (Reason.ACCEPTED, (near, SEVENTH, FAR, ACCEPTING))
     said = emptied.datapath.explain(to_frame("2001:db8::7"))
     assert (said.reason, said.slots) == (Reason.DROPPED, (DROPPING,))
     emptied.relist(ACCEPTING, None)

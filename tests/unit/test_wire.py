@@ -110,7 +110,10 @@ def assertions() -> Iterator[str]:
     yield must(f"sizeof(struct {Slot.C_NAME}) == {Slot.SIZE}")
     name = f"struct {Explanation.C_NAME}"
     yield must(f"sizeof({name}) == {Explanation.SIZE}")
-    for index, field in enumerate(("reason", "slots_met", "slots")):
+    places = {"reason": 0, "slots_met": 1, "slots": 2}
+    places |= {"behind_met": 2 + Limit.EXPLANATION_SLOTS_MAX}
+    places |= {"behind": 3 + Limit.EXPLANATION_SLOTS_MAX}
+    for field, index in places.items():
         yield must(f"__builtin_offsetof({name}, {field}) == {4 * index}")
     for enum, prefix in ENUMS.items():
         for member in enum:

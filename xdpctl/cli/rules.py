@@ -93,6 +93,9 @@ def explain(
     protocol: Annotated[str, typer.Option(help="udp, tcp, icmp, ... or a number.")] = "udp",
     source_port: Annotated[int, typer.Option(help="Its source port.")] = 40000,
     destination_port: Annotated[int, typer.Option("--port", help="Its destination port.")] = 443,
+    tcp_flags: Annotated[str, typer.Option("--flags", help="Its TCP flags: syn+ack")] = "syn",
+    icmp_type: Annotated[int, typer.Option(help="Its ICMP type.")] = 8,
+    packet_length: Annotated[int | None, typer.Option("--length", help="Of the IP packet.")] = None,
     as_json: options.Json = False,
 ) -> None:
     """What the loaded program does with a packet, and which rule decides."""
@@ -102,8 +105,12 @@ def explain(
         "source_port": source_port,
         "destination_port": destination_port,
     }
-    if destination:
-        query["destination"] = destination
+    given = {"destination": destination, "packet_length": packet_length}
+    if protocol == "tcp":
+        given["tcp_flags"] = tcp_flags
+    if protocol.startswith("icmp"):
+        query["icmp_type"] = icmp_type
+    query |= {key: value for key, value in given.items() if value is not None}
     said = options.client(context).call("GET", "/v1/explain", params=query)
     if as_json:
         return show.emit(said)
@@ -118,5 +125,7 @@ def explain(
     for rule in said["monitored"]:
         where = escape(show.where(rule))
         show.out.print(f"in monitor mode on the way: {rule['action']} {where}")
+    for rule in said["behind"]:
+        show.out.print(f"behind it: {rule['action']} {escape(show.where(rule))} ({rule['id']})")
     for name in said["monitored_sets"]:
         show.out.print(f"in monitor mode on the way: the set {name}")

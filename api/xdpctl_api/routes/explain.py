@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query
 
 from xdpctl import frames
 from xdpctl.errors import RuleError
+from xdpctl.match.components import COMPONENTS
 from xdpctl.model import Rule
 from xdpctl.prefix import Prefix, parse_address
 from xdpctl.sets.model import SourceSet
@@ -35,6 +36,9 @@ async def explain(
     protocol: str = "udp",
     source_port: Port = 40000,
     destination_port: Port = 443,
+    tcp_flags: Annotated[str, Query(description="Names joined by +")] = "syn",
+    icmp_type: Annotated[int, Query(ge=0, le=255)] = 8,
+    packet_length: int | None = None,
     frame: Annotated[str | None, Query(description="A whole frame in hex, instead")] = None,
 ) -> ExplainOut:
     """Runs the frame through the explain program on the live maps; nothing is counted."""
@@ -44,11 +48,26 @@ async def explain(
     if origin is not None:
         to = parse_address(destination or _DEFAULT_DESTINATION[origin.family], "destination")
         number = frames.protocol_number(protocol)
-        data = frames.build(origin, to, number, source_port, destination_port)
+        data = frames.build(
+            *(origin, to, number, source_port, destination_port),
+            tcp_flags=_flags(tcp_flags),
+            icmp_type=icmp_type,
+            packet_length=packet_length,
+        )
     else:
         data = _from_hex(frame or "")
     said = await asyncio.to_thread(ctx.controller.datapath.explain, data)
     return _told(ctx, said, data, origin)
+
+
+def _flags(text: str) -> int:
+    """`syn+ack`; RuleError for what is no flag."""
+    known = COMPONENTS["tcp_flags"].names
+    names = text.split("+")
+    if not known.keys() >= set(names):
+        fix = f"write some of {', '.join(known)}, joined by +"
+        raise RuleError(f"{text[:40]!r} are no TCP flags", "tcp_flags", fix)
+    return sum(known[name] for name in set(names))
 
 
 def _from_hex(text: str) -> bytes:
@@ -77,7 +96,8 @@ def _met(ctx: Context, said: Explanation, source: Prefix | None) -> list[Held]:
 
 
 def _told(ctx: Context, said: Explanation, data: bytes, source: Prefix | None) -> ExplainOut:
-    protection, now = ctx.controller.state.protection, ctx.controller.clock.read()
+    state, now = ctx.controller.state, ctx.controller.clock.read()
+    protection = state.protection
     met = _met(ctx, said, source)
     decided = met.pop() if said.reason in _DECIDED and met else None
     over = None
@@ -95,5 +115,6 @@ def _told(ctx: Context, said: Explanation, data: bytes, source: Prefix | None) -
         protected_by={"prefix": str(over), "why": protection.why[over]} if over else None,
         monitored=[out(held) for held in met if isinstance(held, Rule | Signature)],
         monitored_sets=[held.name for held in met if isinstance(held, SourceSet)],
+        behind=[out(held) for slot in said.behind if (held := state.signature_of(slot))],
         frame=data.hex(),
     )
