@@ -91,7 +91,10 @@ def test_explain_names_the_slots_of_sets_in_the_order_they_are_met(emptied: Filt
     assert (said.reason, said.slots) == (Reason.DROPPED, (DROPPING,))
     emptied.relist(ACCEPTING, None)
     said = emptied.datapath.explain(frame)
-    assert (said.reason, said.slots) == (Reason.DROPPED, (exact, 5, 40, near, 7, DROPPING))
+    assert (said.reason, said.slots) == (
+        Reason.DROPPED,
+        (exact, FIFTH, FAR, near, SEVENTH, DROPPING),
+    )
 
 
 def test_hits_of_sets_are_exact_in_packets_and_bytes(emptied: Filter) -> None:

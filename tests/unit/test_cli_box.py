@@ -70,8 +70,9 @@ def test_explain_tells_the_verdict_the_rule_and_the_way(api: Api, run: Run) -> N
         "protocol": "tcp",
         "source_port": 40000,
         "destination_port": 22,
+        "tcp_flags": "syn",
     }
-    for shown in ("10.0.0.1: drop\n", "10.0.0.0/8: ours", "in monitor mode"):
+    for shown in ("10.0.0.1: drop\n", "10.0.0.0/8: ours", "in monitor mode", "behind it: drop"):
         assert shown in out
     assert "in monitor mode on the way: the set watched" in out
     assert json.loads(run("explain", "10.0.0.1", "--json")[1]) == said

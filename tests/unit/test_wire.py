@@ -199,10 +199,11 @@ def test_a_value_that_does_not_fit_is_refused() -> None:
 
 
 def test_an_explanation_shows_only_the_slots_that_were_met() -> None:
-    raw = struct.pack("=18I", Reason.DROPPED, 2, 7, 5, *range(14))
-    assert Explanation.unpack(raw) == Explanation(Reason.DROPPED, (7, 5))
-    full = struct.pack("=18I", Reason.NO_RULE, 30, *range(16))
-    assert len(Explanation.unpack(full).slots) == Limit.EXPLANATION_SLOTS_MAX
+    raw = struct.pack("=35I", Reason.DROPPED, 2, 7, 5, *range(14), 1, 9, *range(15))
+    assert Explanation.unpack(raw) == Explanation(Reason.DROPPED, (7, 5), (9,))
+    full = struct.pack("=35I", Reason.NO_RULE, 30, *range(16), 30, *range(16))
+    said = Explanation.unpack(full)
+    assert len(said.slots) == len(said.behind) == Limit.EXPLANATION_SLOTS_MAX
 
 
 def test_hits_are_summed_over_cpus() -> None:
