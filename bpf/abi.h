@@ -66,7 +66,7 @@ enum limit {
 	SEARCH4_MAX = 160, /* look-ups and slots met for one packet; beyond is a fault */
 	SEARCH6_MAX = 224,
 	SIGNATURES_MAX = 1024,
-	SIGNATURE_STEPS_MAX = 96, /* words of the bitmap and signatures met for one packet */
+	SIGNATURE_STEPS_MAX = 64, /* words of the bitmap and signatures met for one packet */
 };
 
 /*

@@ -44,6 +44,8 @@ struct scratch {
 	u32 values[FIELDS_MAX];	 /* by field */
 	u32 classes[FIELDS_MAX]; /* where they lead, in the order of the lookups */
 	u32 seconds[FIELDS_MAX];
+	u32 summary; /* words in which a signature may match */
+	u32 unused;
 	u64 found[BITMAP_WORDS]; /* the signatures that match, of words that have any */
 };
 

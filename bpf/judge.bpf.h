@@ -27,6 +27,9 @@ static __always_inline void record(struct explanation *explanation, u32 number)
 	if (met < EXPLANATION_SLOTS_MAX) {
 		explanation->slots[met] = number;
 		explanation->slots_met = met + 1;
+	} else {
+		explanation->slots[EXPLANATION_SLOTS_MAX - 1] =
+		    number; /* the last is always there */
 	}
 }
 

@@ -29,12 +29,12 @@ static __always_inline int classify(struct match *match)
 {
 	struct family *family = match->family;
 
-	match->summary = family->whole >> CLASS_BITS;
+	match->scratch->summary = family->whole >> CLASS_BITS;
 	for (u32 i = 0; i < FIELDS_MAX; i++) {
 		struct lookup *lookup = &family->lookups[i];
 		u32 *class, *second, found, other;
 
-		if (i >= family->lookups_used || !match->summary)
+		if (i >= family->lookups_used || !match->scratch->summary)
 			return 0;
 		class = class_of(match, lookup, lookup->field);
 		second = class_of(match, lookup, lookup->second);
@@ -44,7 +44,7 @@ static __always_inline int classify(struct match *match)
 		other = *second;
 		match->scratch->classes[i] = found;
 		match->scratch->seconds[i] = other;
-		match->summary &= (found | other) >> CLASS_BITS;
+		match->scratch->summary &= (found | other) >> CLASS_BITS;
 	}
 	return 0;
 }
@@ -59,7 +59,7 @@ static __always_inline void intersect(struct match *match)
 {
 	struct family *family = match->family;
 	struct scratch *scratch = match->scratch;
-	u32 summary = match->summary;
+	u32 summary = match->scratch->summary;
 
 	for (u32 n = 0; n < BITMAP_WORDS; n++) {
 		u32 word = lowest_bit(summary);
@@ -149,10 +149,10 @@ static __always_inline void tell_behind(struct match *match, struct generation *
 		u32 met = explanation->behind_met, position;
 
 		if (!left) {
-			if (!match->summary)
+			if (!match->scratch->summary)
 				return;
-			word = lowest_bit(match->summary);
-			match->summary &= match->summary - 1;
+			word = lowest_bit(match->scratch->summary);
+			match->scratch->summary &= match->scratch->summary - 1;
 			left = match->scratch->found[word % BITMAP_WORDS];
 			continue;
 		}
@@ -188,10 +188,10 @@ static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
 	intersect(&match);
 	for (int step = 0; step < SIGNATURE_STEPS_MAX; step++) {
 		if (!left) {
-			if (!match.summary)
+			if (!match.scratch->summary)
 				return REASON_NO_RULE;
-			word = lowest_bit(match.summary);
-			match.summary &= match.summary - 1;
+			word = lowest_bit(match.scratch->summary);
+			match.scratch->summary &= match.scratch->summary - 1;
 			left = match.scratch->found[word % BITMAP_WORDS];
 			continue;
 		}

@@ -169,7 +169,7 @@ static __always_inline int leave(struct xdp_md *ctx, struct search *search, u32 
 {
 	struct hits *counter;
 
-	if (search->sample)
+	if (search->control && search->sample)
 		sample(search);
 	if (reason >> REASON_BITS) {
 		ask(reason);

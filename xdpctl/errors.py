@@ -11,6 +11,7 @@ XdpctlError
 ├── AccessError        401   no token, a wrong one, or an expired one
 │   └── RoleError      403   a good token whose role may not do this
 ├── FetchError         502   no list to be had from a URL or a file
+├── RecordingError           no recording of packets, or a damaged one
 ├── BusyError          503   too much of the kind is under way, or it is about to stop
 ├── StoreError         503   the rule could not be made durable; the kernel was not touched
 ├── DatapathError      503   the kernel said no
@@ -72,6 +73,10 @@ class FetchError(XdpctlError):
 
 class BusyError(XdpctlError):
     """Nothing was done: all hands are busy, or the control plane is stopping; ask again."""
+
+
+class RecordingError(XdpctlError):
+    """The file is no recording of packets, or a damaged one."""
 
 
 class StoreError(XdpctlError):

@@ -60,7 +60,7 @@ class Limit(IntEnum):
     SEARCH4_MAX = 160
     SEARCH6_MAX = 224
     SIGNATURES_MAX = 1024
-    SIGNATURE_STEPS_MAX = 96
+    SIGNATURE_STEPS_MAX = 64
 
 
 class SlotNumber(IntEnum):

@@ -1,0 +1,141 @@
+"""Packets of a pcap or pcapng file, as Ethernet frames. Pure but for reading the file.
+
+Formats: draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng. Of each packet we need how long it was
+on the wire and the link type of its own interface.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from xdpctl.errors import RecordingError
+
+_MICRO, _NANO = 0xA1B2C3D4, 0xA1B23C4D
+_SECTION, _INTERFACE, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 3, 6
+_ORDER = 0x1A2B3C4D
+_BLOCK_MAX = 64 << 20
+_MACS = bytes(12)
+ETHERNET, RAW, LINUX_SLL, LINUX_SLL2 = 1, 101, 113, 276
+_RAW = (RAW, 12, 14, 228, 229)  # 12 and 14 are what BSDs call it; of IPv4 and IPv6 alone
+
+
+class Packet(NamedTuple):
+    """`frame` is Ethernet; `length` is what it was on the wire."""
+
+    frame: bytes
+    length: int
+
+
+@dataclass(slots=True)
+class Skipped:
+    """What of a recording could not be used."""
+
+    cut: int = 0  # shorter than on the wire
+    links: int = 0  # of a link type that is neither Ethernet nor IP
+    tail: bool = False  # the file ends inside a packet
+
+
+def packets(path: Path, skipped: Skipped) -> Iterator[Packet]:
+    """Every packet; RecordingError if it is no recording, or is damaged before its first one."""
+    try:
+        with path.open("rb", buffering=1 << 20) as file:
+            yield from _Reader(file, skipped, path).read()
+    except OSError as error:
+        raise RecordingError(f"{path}: {error.strerror}") from error
+
+
+class _Reader:
+    def __init__(self, file: BinaryIO, skipped: Skipped, path: Path) -> None:
+        self._file, self._skipped, self._path = file, skipped, path
+
+    def read(self) -> Iterator[Packet]:
+        magic = self._file.read(4)
+        for order in "<>":
+            if len(magic) == 4:
+                (number,) = struct.unpack(f"{order}I", magic)
+                if number in (_MICRO, _NANO):
+                    return self._classic(order)
+                if number == _SECTION:
+                    return self._blocks()
+        raise RecordingError(f"{self._path} is neither pcap nor pcapng")
+
+    def _take(self, count: int) -> bytes | None:
+        """None at the end; a part of it is the tail of a file that was cut off."""
+        data = self._file.read(count)
+        if len(data) == count:
+            return data
+        self._skipped.tail |= bool(data)
+        return None
+
+    def _classic(self, order: str) -> Iterator[Packet]:
+        head = self._take(20)
+        if head is None:
+            raise RecordingError(f"{self._path} ends inside its header")
+        link = struct.unpack(f"{order}I", head[16:])[0] & 0xFFFF
+        record = struct.Struct(f"{order}8xII")
+        while (start := self._take(16)) is not None:
+            held, length = record.unpack(start)
+            if held > _BLOCK_MAX:
+                raise RecordingError(f"{self._path} is damaged: a packet of {held} bytes")
+            data = self._take(held)
+            if data is None:
+                self._skipped.tail = True
+                return
+            yield from self._packet(data, length, link)
+
+    def _blocks(self) -> Iterator[Packet]:
+        order, links = "<", list[int]()
+        self._file.seek(0)
+        while (start := self._take(12)) is not None:
+            (kind,) = struct.unpack(f"{order}I", start[:4])
+            if kind == _SECTION:
+                order = "<" if struct.unpack("<I", start[8:])[0] == _ORDER else ">"
+                links = []
+            (size,) = struct.unpack(f"{order}I", start[4:8])
+            if not 12 <= size <= _BLOCK_MAX or size % 4:
+                raise RecordingError(f"{self._path} is damaged: a block of {size} bytes")
+            rest = self._take(size - 12)
+            if rest is None:
+                self._skipped.tail = True
+                return
+            body = (start[8:] + rest)[:-4]
+            if kind == _INTERFACE:
+                links.append(struct.unpack(f"{order}H", body[:2])[0])
+            elif kind in (_ENHANCED, _SIMPLE):
+                yield from self._block(kind, body, order, links)
+
+    def _block(self, kind: int, body: bytes, order: str, links: list[int]) -> Iterator[Packet]:
+        if kind == _ENHANCED and len(body) >= 20:
+            interface, held, length = struct.unpack(f"{order}I8xII", body[:20])
+            data = body[20 : 20 + held]
+        else:
+            interface = 0
+            (length,) = struct.unpack(f"{order}I", body[:4])
+            data = body[4 : 4 + length]
+        if interface >= len(links):
+            raise RecordingError(f"{self._path} is damaged: a packet of no interface")
+        yield from self._packet(data, length, links[interface])
+
+    def _packet(self, data: bytes, length: int, link: int) -> Iterator[Packet]:
+        frame = _ethernet(data, link)
+        if frame is None:
+            self._skipped.links += 1
+            return
+        self._skipped.cut += length > len(data)
+        yield Packet(frame, length + len(frame) - len(data))
+
+
+def _ethernet(data: bytes, link: int) -> bytes | None:
+    """With an Ethernet header, made up where the link has none; None if it carries no IP."""
+    if link == ETHERNET:
+        return data
+    if link in _RAW:
+        kind = {4: 0x0800, 6: 0x86DD}.get(data[0] >> 4) if data else None
+        return None if kind is None else _MACS + struct.pack(">H", kind) + data
+    if link == LINUX_SLL and len(data) >= 16:
+        return _MACS + data[14:16] + data[16:]
+    if link == LINUX_SLL2 and len(data) >= 20:
+        return _MACS + data[:2] + data[20:]
+    return None
