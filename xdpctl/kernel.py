@@ -24,7 +24,7 @@ _MAPPED = (
     "slots",
     *SIGNATURE_MAPS,
 )
-_OTHERS = ("hits", "explanations", "controls", "samples")
+_OTHERS = ("hits", "explanations", "controls", "samples", "buckets", "pending", "scratches")
 _ZERO = bytes(4)
 _BATCH_FROM = 16  # fewer writes than this go one by one
 

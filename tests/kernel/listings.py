@@ -1,18 +1,24 @@
 """Sets as the tests make them: keys of both families, and what a packet meets in plain sets."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from xdpctl.plan import Listing, own_slot
 from xdpctl.prefix import Prefix, parse_prefix
 from xdpctl.table.family import FAMILIES, Keys
-from xdpctl.wire import Action, Mode, SlotNumber
+from xdpctl.wire import Action, Limit, Mode, SlotNumber
 
 ACCEPTING, DROPPING = SlotNumber.SETS, SlotNumber.FIRST - 1  # the first slot of each kind of set
 LENGTHS4 = (32,) * 12 + (24, 24, 24, 25, 28, 30, 31, 22, 20, 16)
 LENGTHS6 = (128,) * 8 + (64, 64, 64, 48, 48, 56, 32, 33, 96, 127)
 ByFamily = dict[int, Keys]
+
+
+def told(slots: Sequence[int]) -> tuple[int, ...]:
+    """What an explanation has of the slots that were met: the first ones, and the last."""
+    most = Limit.EXPLANATION_SLOTS_MAX - 1
+    return (*slots[:most], *slots[most:][-1:])
 
 
 def keys_of(prefixes: Iterable[Prefix]) -> ByFamily:

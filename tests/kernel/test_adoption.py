@@ -18,7 +18,8 @@ from xdpctl.loader import Loader, compile_filter, take_down
 from xdpctl.pins import Pins
 from xdpctl.wire import Action, Mode
 
-MONITORED = 3
+MONITORED = ACCEPTING + 1
+OF_PROGRAMS = ("counters", "stages")
 
 
 def control(filtered: Filter) -> dict[str, list[int]]:
@@ -157,7 +158,7 @@ def test_another_capacity_is_refused_and_everything_left_alone(
 
 def test_the_memory_of_every_map_is_told(filled: Filter, compiled: Compiled) -> None:
     told = filled.datapath.memory()
-    shapes = {name: shape for name, shape in compiled.maps.items() if name != "counters"}
+    shapes = {name: shape for name, shape in compiled.maps.items() if name not in OF_PROGRAMS}
     assert set(told) == set(shapes)
     for name, shape in shapes.items():
         copies = filled.datapath._cpus if shape.type == bpf.PERCPU_ARRAY else 1

@@ -5,10 +5,10 @@ import random
 import pytest
 
 from tests.kernel.conftest import RULES, Filter, parse_rules
-from tests.kernel.listings import ACCEPTING, DROPPING, listed
+from tests.kernel.listings import ACCEPTING, DROPPING, listed, told
 from tests.packets import to_frame
 from xdpctl.prefix import parse_prefix
-from xdpctl.wire import Action, Limit, Mode, Reason, SlotNumber
+from xdpctl.wire import Action, Mode, Reason, SlotNumber
 
 EXACT, NEAR, WIDE = (
     ("192.0.2.7", "2001:db8::7"),
@@ -45,7 +45,7 @@ def test_every_set_on_and_around_a_source_counts_its_packet_once(
         assert (packets - before[slot][0], octets - before[slot][1]) == (18, size), slot
     assert emptied.explain(frames[0]) == "NO_RULE"
     said = emptied.datapath.explain(frames[0])
-    assert said.slots == tuple(ALL)[: Limit.EXPLANATION_SLOTS_MAX]
+    assert said.slots == told(ALL)
 
 
 @pytest.mark.parametrize("source", EXACT)

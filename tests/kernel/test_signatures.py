@@ -12,6 +12,7 @@ import pytest
 
 from tests import packets, reference, reference_signatures
 from tests.kernel.conftest import VERDICTS, Filter
+from tests.kernel.listings import told
 from tests.reference_signatures import Network, Signature, Tests
 from xdpctl import bpf, programs
 from xdpctl.errors import RuleError
@@ -62,7 +63,7 @@ class Armed:
         table, source = self.filter.datapath.signatures, self.filter.datapath.source
         slots = range(SlotNumber.SIGNATURES, SlotNumber.SIGNATURES + len(ordered))
         table.settle()
-        told = []
+        held = []
         for (_, one), slot in zip(ordered, slots, strict=True):
             mode = Mode.MONITOR if one.state == "monitor" else Mode.ENFORCE
             expires = 1 if one.state == "expired" else 0
@@ -70,9 +71,9 @@ class Armed:
             source.words[slot] = int.from_bytes(word, "little")
             if one.action == "limit":
                 self._pace(slot, one.over)
-            told.append(Signature(one.components, one.action, one.state, one.over, slot))
+            held.append(Signature(one.components, one.action, one.state, one.over, slot))
         table.install(compile_tables([(m, s) for (m, _), s in zip(ordered, slots, strict=True)]))
-        return told
+        return held
 
     def _pace(self, slot: int, over: bool) -> None:
         number = slot - SlotNumber.SIGNATURES
@@ -177,7 +178,7 @@ def test_the_loaded_signatures_agree_with_the_reference(armed: Armed) -> None:
             said = armed.filter.datapath.explain(frame)
             if len(met) < 30:  # beyond its steps a search is a fault, and passes
                 assert said.reason.name == name, where
-                assert list(said.slots) == [one.slot for one in met][:16], where
+                assert said.slots == told([one.slot for one in met]), where
                 verdict = programs.run(armed.filter.program, frame).value
                 assert VERDICTS[verdict] == reference.verdict(name), where
             reached[said.reason] += 1

@@ -9,6 +9,12 @@ from xdpctl import bpf, programs
 from xdpctl.loader import Loader
 from xdpctl.pins import Pins
 
+NAMES = (
+    "xdpctl",
+    "signatures",
+    "connection",
+    *(f"explain{of}" for of in ("", "_signatures", "_connection")),
+)
 _BUDGET = 1_000_000  # BPF_COMPLEXITY_LIMIT_INSNS
 _VERIFIED = 216  # offset of verified_insns in struct bpf_prog_info, Linux 5.16
 
@@ -21,13 +27,13 @@ def walked(fd: int) -> int:
     return int(struct.unpack_from("<I", buffer.raw, _VERIFIED)[0])
 
 
-@pytest.mark.parametrize("name", ["xdpctl", "explain"])
+@pytest.mark.parametrize("name", NAMES)
 def test_there_is_room_for_older_kernels_and_other_compilers(
     loader: Loader, pins: Pins, name: str
 ) -> None:
-    fd = bpf.open_pin(pins.explain)
-    if name == "xdpctl":
-        fd = loader.add_port("budget").program_fd
-    assert programs.info(fd).name == name
+    counters = loader.add_port("budget") and bpf.open_map(pins.port("budget") / "counters")
+    stages = bpf.create_map("stages", loader._compiled.maps["stages"])
+    fd = loader._load(name, {"counters": counters.fd, "stages": stages.fd})
+    assert programs.info(fd).name == name[:15]
     # Linux 6.1 needs twice what 6.18 does, clang 14 half as much again as clang 19
     assert 0 < walked(fd) < 0.6 * _BUDGET
