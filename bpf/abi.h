@@ -274,6 +274,10 @@ struct sample {
 };
 
 /* What `explain` found: the slots that matched, in the order they were met. */
+enum told {
+	TOLD = 1 << 30, /* in what `explain` returns, beside the reason and the last slot */
+};
+
 struct explanation {
 	__u32 reason;
 	__u32 slots_met;

@@ -6,7 +6,7 @@
  *
  * `xdpctl` is attached; signatures and connections are looked at by programs that it tail-calls,
  * which cost nothing where there are none. `explain` and its stages share the maps and are run by
- * BPF_PROG_TEST_RUN alone: they count nothing and never return XDP_PASS or XDP_TX, so that an
+ * BPF_PROG_TEST_RUN alone: they count nothing and return no action that there is, so that an
  * unprivileged process may hold them without being able to inject frames into the stack.
  */
 #include "parse.h"
@@ -164,6 +164,16 @@ static __always_inline void ask(u32 reason)
 	}
 }
 
+/* No action that there is, so the frame goes nowhere: the reason, and the slot met last. */
+static __always_inline int tell(struct explanation *explanation, u32 reason)
+{
+	u32 met = explanation->slots_met;
+	u32 last = met ? explanation->slots[(met - 1) % EXPLANATION_SLOTS_MAX] : SLOT_NONE;
+
+	explanation->reason = reason;
+	return TOLD | last << REASON_BITS | reason;
+}
+
 /* The one exit, unless another stage has to tell. */
 static __always_inline int leave(struct xdp_md *ctx, struct search *search, u32 reason)
 {
@@ -176,10 +186,8 @@ static __always_inline int leave(struct xdp_md *ctx, struct search *search, u32 
 		stages.call(ctx, STAGE_CONNECTION);
 		reason = REASON_FAULT;
 	}
-	if (search->explanation) {
-		search->explanation->reason = reason;
-		return XDP_DROP;
-	}
+	if (search->explanation)
+		return tell(search->explanation, reason);
 	counter = counters.lookup(&reason);
 	if (counter)
 		add(counter, search->bytes);

@@ -16,9 +16,9 @@ from pathlib import Path
 from threading import Lock
 
 _NUMBERS = {"x86_64": 321, "s390x": 351, "ppc64le": 361}
-_NUMBER = _NUMBERS.get(platform.machine(), 280)  # 280: aarch64, riscv64 and every later port
-_ATTR_BYTES = 144
-_libc = ctypes.CDLL(None, use_errno=True)
+NUMBER = _NUMBERS.get(platform.machine(), 280)  # 280: aarch64, riscv64 and every later port
+ATTR_BYTES = 144
+libc = ctypes.CDLL(None, use_errno=True)
 
 MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE = 0, 1, 2, 3
 OBJ_PIN, OBJ_GET, OBJ_GET_INFO_BY_FD = 6, 7, 15
@@ -32,8 +32,8 @@ _STOPPED_SHORT = (errno.E2BIG, errno.ENOSPC, errno.ENOENT)  # the count tells ho
 
 def _call(command: int, attr: bytes) -> tuple[int, int, bytes]:
     """The result, the errno, and the attributes as the kernel left them."""
-    buffer = ctypes.create_string_buffer(attr.ljust(_ATTR_BYTES, b"\0"), _ATTR_BYTES)
-    result = _libc.syscall(_NUMBER, command, buffer, _ATTR_BYTES)
+    buffer = ctypes.create_string_buffer(attr.ljust(ATTR_BYTES, b"\0"), ATTR_BYTES)
+    result = libc.syscall(NUMBER, command, buffer, ATTR_BYTES)
     return result, ctypes.get_errno() if result < 0 else 0, buffer.raw
 
 

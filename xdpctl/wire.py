@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -114,6 +114,19 @@ class Stage(IntEnum):
     CONNECTION = 1
 
 
+class Told(NamedTuple):
+    """What the explain program returns: the reason, and the slot that was met last, if any."""
+
+    reason: Reason
+    slot: int
+
+    @classmethod
+    def of(cls, value: int) -> "Told":
+        return cls(Reason(value & (1 << REASON_BITS) - 1), (value & TOLD - 1) >> REASON_BITS)
+
+
+TOLD = 1 << 30
+REASON_BITS = 8
 FRONT_UNITS_LOG2 = 24
 NEAR4_UNITS_LOG2 = 18
 NEAR6_UNITS_LOG2 = 16

@@ -37,6 +37,7 @@ OF_CONSTANTS = (
     "class",
     "gcra",
     "fragment",
+    "told",
 )  # enums whose members are CONSTANTS and Value
 ROOT = Path(__file__).parents[2]
 STRUCTS: tuple[type[Wire], ...] = (Hits, Sample)
@@ -59,6 +60,8 @@ CONSTANTS = (
     "CELL_VALUE_BITS",
     "CELL_KEY_BITS",
     "BUCKET_CELLS",
+    "TOLD",
+    "REASON_BITS",
     "FIELDS_MAX",
     "CLASS_BITS",
     "BITMAP_WORDS",

@@ -1,0 +1,183 @@
+"""Recordings through a filter of their own: attacks, legitimate traffic, and odd files."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from ipaddress import ip_address
+from pathlib import Path
+
+import dpkt
+import pytest
+from typer.testing import CliRunner
+
+from tests import packets
+from tests.reference_signatures import Fields, fields
+from xdpctl.cli.app import app
+from xdpctl.config import Settings
+from xdpctl.errors import ConfigError
+from xdpctl.rehearsal import recording
+from xdpctl.rehearsal.recording import Skipped
+from xdpctl.rehearsal.rehearsal import Rehearsal, Tally, rehearsing
+from xdpctl.store import SqliteStore
+from xdpctl.wire import Reason
+
+pytestmark = pytest.mark.usefixtures("_able")
+RULES = Path(__file__).parents[1] / "corpus_signatures.ndjson"
+VICTIMS = {
+    "dns-reflection": "227.213.154.241",
+    "gre-ppp-fragments": "9.9.9.9",
+    "http-webddos": "192.168.50.1",
+    "ipv6-exthdr-ah-flood": "2001:db8:1::1",
+    "tcp-syn-ecn-cwr-spoofed": "10.10.10.10",
+    "tcp-syn-optack": "10.10.10.10",
+    "tcp-syn-small": "198.51.100.5",
+    "tcp-synack-reflection": "10.10.10.10",
+    "udp-isakmp-amp": "10.10.10.10",
+}
+FLOWS = (1194, 50013)  # two that live inside tcp-synack-reflection
+COVERAGE = 0.99
+
+
+@pytest.fixture(scope="module")
+def rehearsal(_able: None) -> Iterator[Rehearsal]:
+    with rehearsing(Settings(), RULES) as (held, imported):
+        assert (imported.rejected, imported.added) == (0, 11)
+        yield held
+
+
+def written(path: Path, frames: list[bytes], link: int = recording.ETHERNET) -> Path:
+    with path.open("wb") as file:
+        writer = dpkt.pcap.Writer(file, linktype=link)
+        for frame in frames:
+            writer.writepkt(frame, 0)
+    return path
+
+
+def those(path: Path, wanted: Callable[[Fields], bool]) -> list[bytes]:
+    """The IP packets of a recording that are so."""
+    found = []
+    for frame, _ in recording.packets(path, Skipped()):
+        if frame[12:14] in (b"\x08\x00", b"\x86\xdd") and wanted(fields(frame)):
+            found.append(frame)
+    return found
+
+
+def to(victim: str) -> Callable[[Fields], bool]:
+    address = ip_address(victim).packed
+    return lambda has: has["destination"] == address and has["destination_port"] not in FLOWS
+
+
+@pytest.mark.parametrize("name", VICTIMS)
+def test_every_attack_is_covered(
+    corpus: Path, tmp_path: Path, rehearsal: Rehearsal, name: str
+) -> None:
+    attack = those(corpus / "attack" / f"{name}.pcap", to(VICTIMS[name]))
+    tally = rehearsal.run(written(tmp_path / "attack.pcap", attack))
+    assert tally.packets == len(attack) > 100
+    assert tally.share >= COVERAGE
+
+
+def test_what_cannot_come_from_beyond_the_link_passes(corpus: Path, rehearsal: Rehearsal) -> None:
+    tally = rehearsal.run(corpus / "attack" / "icmpv6-rsmurf.pcap")
+    assert tally.reasons == {Reason.NEVER_ROUTED: 1000}
+
+
+def test_nothing_legitimate_is_hit(corpus: Path, tmp_path: Path, rehearsal: Rehearsal) -> None:
+    legit = sorted((corpus / "legit").glob("*.pcap*"))
+    assert len(legit) == 18
+    for path in legit:
+        tally = rehearsal.run(path)
+        assert tally.packets
+        assert not tally.rules, path.name
+    inside = corpus / "attack" / "tcp-synack-reflection.pcap"
+    flows = those(inside, lambda has: has["destination_port"] in FLOWS)
+    tally = rehearsal.run(written(tmp_path / "flows.pcap", flows))
+    assert (tally.packets, tally.dropped) == (144, 0)
+
+
+def run(rehearsal: Rehearsal, path: Path, frames: list[bytes], link: int) -> Tally:
+    return rehearsal.run(written(path, frames, link))
+
+
+def test_every_link_type_is_judged_alike(tmp_path: Path, rehearsal: Rehearsal) -> None:
+    frame = packets.ethernet(
+        0x0800,
+        packets.ipv4(packets.address("192.0.2.7"), packets.address("9.9.9.9"), b"x" * 60, 47),
+    )
+    path, packet = tmp_path / "x.pcap", frame[14:]
+    kinds = {
+        recording.ETHERNET: frame,
+        recording.RAW: packet,
+        recording.LINUX_SLL: bytes(14) + b"\x08\x00" + packet,
+        recording.LINUX_SLL2: b"\x08\x00" + bytes(18) + packet,
+    }
+    for link, data in kinds.items():
+        tally = run(rehearsal, path, [data] * 7, link)
+        assert (tally.packets, tally.dropped, tally.reasons[Reason.SIGNATURE]) == (7, 7, 7), link
+        ((reason, identity, text),) = tally.rules
+        assert (reason, text) == (Reason.SIGNATURE, "dst 9.9.9.9 proto gre length 0-109")
+        assert identity.startswith("sig-")
+    assert run(rehearsal, path, [bytes(40)] * 3, 147).skipped.links == 3
+
+
+def test_short_and_long_frames_are_judged_by_what_is_there(
+    tmp_path: Path, rehearsal: Rehearsal
+) -> None:
+    frame = packets.to_frame("192.0.2.7", "198.51.100.5")
+    frames = [b"", frame[:13], frame[:20], frame, frame + bytes(60_000)]
+    tally = run(rehearsal, tmp_path / "x.pcap", frames, recording.ETHERNET)
+    assert tally.packets == 5
+    assert tally.short == 2
+    assert tally.reasons == {Reason.TRUNCATED: 3, Reason.NO_RULE: 2}
+
+
+def test_the_rules_that_stand_are_taken_from_a_copy_of_the_store(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path)
+    with pytest.raises(ConfigError, match="there is no store"), rehearsing(settings, None):
+        pass
+    with closing(SqliteStore(settings.database)) as store:
+        match = '{"source":"192.0.2.7/32"}'
+        rule = f'{{"match":{match},"action":"drop","mode":"enforce","origin":"operator",'
+        store.write({"rules/192.0.2.7_32": (rule + '"created_at":0}').encode()})
+        before = settings.database.read_bytes()
+        path = written(tmp_path / "x.pcap", [packets.to_frame("192.0.2.7")] * 5)
+        with rehearsing(settings, None) as (held, _):
+            tally = held.run(path)
+        assert tally.rules == {(Reason.DROPPED, "192.0.2.7_32", "src 192.0.2.7/32"): 5}
+        assert settings.database.read_bytes() == before
+
+
+def test_the_command_says_what_was_missed_and_exits_1(tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.write_text('{"match": {"protocol": "udp", "destination_port": "53"}}\n')
+    attack = written(tmp_path / "a.pcap", [packets.to_frame("192.0.2.7")] * 9)
+    arp = packets.ethernet(0x0806, bytes(46))
+    normal = written(tmp_path / "n.pcap", [arp, arp, packets.to_frame("192.0.2.8")])
+    command = ["replay", str(attack), "--normal", str(normal), "--rules", str(rules)]
+    said = CliRunner().invoke(app, [*command, "--min-coverage", "100", "--json"])
+    assert said.exit_code == 0, said.output
+    told = {r["kind"]: r for r in json.loads(said.stdout)["recordings"]}
+    assert (told["attack"]["packets"], told["attack"]["dropped_share"]) == (9, 1.0)
+    assert told["normal"]["reasons"] == {"link": 2, "signature": 1}
+    said = CliRunner().invoke(app, [*command, "--max-collateral", "30"])
+    assert said.exit_code == 1
+    assert "33.33% is dropped, at most 30% is allowed" in said.output
+    assert "coverage 100.00%" in said.output
+
+
+def test_a_limit_tells_what_it_would_be_applied_to(tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    limit = {"pps": 5, "per": "source"}
+    line = {"match": {"protocol": "udp"}, "action": "limit", "limit": limit}
+    rules.write_text(json.dumps(line))
+    frames = [packets.to_frame(f"192.0.2.{n}") for n in range(1, 24)]
+    with rehearsing(Settings(), rules) as (held, _):
+        tally = held.run(written(tmp_path / "x.pcap", frames))
+    assert tally.reasons == {Reason.LIMITED: 23}
+
+
+def test_nothing_is_left_behind() -> None:
+    before = Path("/proc/self/mounts").read_text().count("xdpctl-replay")
+    with rehearsing(Settings(), RULES):
+        pass
+    assert Path("/proc/self/mounts").read_text().count("xdpctl-replay") == before

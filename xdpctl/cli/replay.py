@@ -1,0 +1,119 @@
+"""The command that runs recordings through the rules."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from xdpctl import config
+from xdpctl.cli import options, show
+
+if TYPE_CHECKING:
+    from xdpctl.rehearsal.rehearsal import Tally
+
+app = typer.Typer()
+
+
+@app.command()
+def replay(
+    recording: Annotated[list[Path], typer.Argument(help="pcap or pcapng, of an attack.")],
+    normal: Annotated[
+        list[Path] | None, typer.Option("--normal", help="Of traffic that must live; repeatable.")
+    ] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option("--rules", help="As `import` takes, instead of what stands."),
+    ] = None,
+    min_coverage: Annotated[
+        float | None,
+        typer.Option(min=0, max=100, help="In %: exit 1 if less of an attack is dropped."),
+    ] = None,
+    max_collateral: Annotated[
+        float | None,
+        typer.Option(min=0, max=100, help="In %: exit 1 if more of normal is dropped."),
+    ] = None,
+    config_file: options.Config = None,
+    state_dir: options.StateDir = None,
+    as_json: options.Json = False,
+) -> None:
+    """What the rules would do to recorded packets, in a filter of its own (root). Nothing live is
+    touched.
+    """
+    from xdpctl.rehearsal.rehearsal import rehearsing
+
+    settings = config.override(config.load(config_file), state_dir=state_dir)
+    with rehearsing(settings, rules) as (rehearsal, imported):
+        for reject in imported.rejects:
+            show.err.print(f"line {reject['line']}: {reject['error']}", markup=False)
+        attacks = {str(path): rehearsal.run(path) for path in recording}
+        normals = {str(path): rehearsal.run(path) for path in normal or ()}
+    reports = [_report(name, "attack", tally) for name, tally in attacks.items()]
+    reports += [_report(name, "normal", tally) for name, tally in normals.items()]
+    missed = _missed(reports, min_coverage, max_collateral)
+    if as_json:
+        show.emit({"rejected": imported.rejected, "recordings": reports, "missed": missed})
+    else:
+        for report in reports:
+            _print(report)
+        for line in missed:
+            show.err.print(f"[red]missed:[/red] {escape(line)}", soft_wrap=True)
+    if missed or imported.rejected:
+        raise typer.Exit(1)
+
+
+def _report(name: str, kind: str, tally: "Tally") -> dict[str, Any]:
+    skipped = tally.skipped
+    return {
+        "recording": name,
+        "kind": kind,
+        "packets": tally.packets,
+        "bytes": tally.bytes,
+        "dropped": tally.dropped,
+        "dropped_share": tally.share,
+        "reasons": {reason.name.lower(): n for reason, n in tally.reasons.most_common()},
+        "rules": [
+            {"reason": reason.name.lower(), "id": identity, "match": text, "packets": count}
+            for (reason, identity, text), count in tally.rules.most_common()
+        ],
+        "not_ip_links": skipped.links,
+        "cut_packets": skipped.cut,
+        "cut_file": skipped.tail,
+    }
+
+
+def _missed(
+    reports: list[dict[str, Any]], coverage: float | None, collateral: float | None
+) -> list[str]:
+    found = []
+    for report in reports:
+        share, name = 100 * report["dropped_share"], report["recording"]
+        if report["kind"] == "attack" and coverage is not None and share < coverage:
+            found.append(f"{name}: {share:.2f}% is dropped, at least {coverage:g}% is wanted")
+        if report["kind"] == "normal" and collateral is not None and share > collateral:
+            found.append(f"{name}: {share:.2f}% is dropped, at most {collateral:g}% is allowed")
+    return found
+
+
+def _print(report: dict[str, Any]) -> None:
+    what = {"attack": "coverage", "normal": "collateral"}[report["kind"]]
+    show.out.print(
+        f"[bold]{escape(report['recording'])}[/bold]: {report['packets']:,} packets, "
+        f"{what} {report['dropped_share']:.2%}"
+    )
+    rows = [(f"  {rule['packets']:,}", rule["reason"], rule["match"]) for rule in report["rules"]]
+    told = {rule["reason"] for rule in report["rules"]}
+    rows += [
+        (f"  {count:,}", reason, "")
+        for reason, count in report["reasons"].items()
+        if reason not in told
+    ]
+    show.table((">  packets", "reason", "rule"), rows)
+    notes = {
+        "packets of links without IP": report["not_ip_links"],
+        "packets cut by the snapshot length, judged by what is there": report["cut_packets"],
+        "packet at the end that is cut off": int(report["cut_file"]),
+    }
+    for text, number in notes.items():
+        if number:
+            show.err.print(f"[yellow]note:[/yellow] {number:,} {text}")

@@ -1,0 +1,176 @@
+"""A filter of its own, with the rules that stand or others, that recordings are run through.
+
+Live traffic is not touched: maps, programs and pins are the rehearsal's, gone when it ends. A
+packet is judged as `explain` judges it. Time is not rehearsed: each packet of a limit counts as too
+fast, so a limit tells what it would be applied to.
+"""
+
+import sqlite3
+import struct
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from xdpctl import bpf
+from xdpctl.asks import Ask
+from xdpctl.bulk import Format, Parser
+from xdpctl.clock import Clock
+from xdpctl.config import Settings
+from xdpctl.controller import Controller
+from xdpctl.errors import ConfigError, StoreError
+from xdpctl.importing import Imported, add_many
+from xdpctl.kernel import PinnedDatapath
+from xdpctl.loader import Loader, compile_filter, take_down
+from xdpctl.model import OPERATOR, Action, Mode
+from xdpctl.pins import Pins
+from xdpctl.policy import CONFIGURED, Protection
+from xdpctl.prefix import Prefix
+from xdpctl.programs import FRAME_MIN, Runner
+from xdpctl.rehearsal.recording import Skipped, packets
+from xdpctl.signatures.arming import rate_record
+from xdpctl.signatures.model import Rate
+from xdpctl.state import State
+from xdpctl.store import SqliteStore
+from xdpctl.tokens import Caller, Role
+from xdpctl.wire import BUCKET_STRIDE, BUCKETS_LOG2, Reason, SlotNumber, Told
+
+_CALLER = Caller("replay", Role.ADMIN, OPERATOR)
+_DEFAULTS = Ask(Prefix(bytes(4), 0), Action.DROP, Mode.ENFORCE)
+_NEVER = struct.pack("<Q", 1 << 62)  # a bucket's time that does not come
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of one recording: packets and bytes by reason, and by what decided."""
+
+    packets: int = 0
+    bytes: int = 0
+    reasons: Counter[Reason] = field(default_factory=Counter)
+    rules: Counter[tuple[Reason, str, str]] = field(default_factory=Counter)  # with id and text
+    skipped: Skipped = field(default_factory=Skipped)
+    short: int = 0  # frames of less than an Ethernet header
+
+    @property
+    def dropped(self) -> int:
+        return sum(n for reason, n in self.reasons.items() if reason.verdict == "drop")
+
+    @property
+    def share(self) -> float:
+        """Of the packets, how much is dropped: coverage of an attack, collateral of all else."""
+        return self.dropped / self.packets if self.packets else 0.0
+
+
+class Rehearsal:
+    """Ask it about recordings, one after the other."""
+
+    def __init__(self, datapath: PinnedDatapath, state: State, pins: Pins) -> None:
+        self._state = state
+        self._explain = bpf.open_pin(pins.explain)
+        buckets = bpf.open_map(pins.map("buckets"))
+        for held in state.signatures.values():
+            if held.limit:
+                datapath.signatures.put_rate(held.slot, rate_record(Rate(pps=1)))
+                number = held.slot - SlotNumber.SIGNATURES
+                index = (1 << BUCKETS_LOG2) + number * BUCKET_STRIDE
+                buckets.put(struct.pack("<I", index), _NEVER)
+
+    def run(self, path: Path) -> Tally:
+        """Every packet of a recording; RecordingError if it is none."""
+        tally, values = Tally(), Counter[int]()
+        ask = Runner(self._explain).run
+        for frame, length in packets(path, tally.skipped):
+            tally.packets += 1
+            tally.bytes += length
+            if len(frame) < FRAME_MIN:
+                tally.short += 1
+                continue
+            values[ask(frame)] += 1
+        if tally.short:
+            tally.reasons[Reason.TRUNCATED] = tally.short
+        for value, count in values.items():
+            told = Told.of(value)
+            tally.reasons[told.reason] += count
+            if told.reason in _BY_RULES:
+                tally.rules[told.reason, *self._named(told.slot)] += count
+        return tally
+
+    def _named(self, slot: int) -> tuple[str, str]:
+        """The id and the text of what a slot belongs to."""
+        signature, held = self._state.signature_of(slot), self._state.set_of(slot)
+        if signature:
+            return signature.id, str(signature.match)
+        if held:
+            return held.name, f"the set {held.name}"
+        prefixes = self._state.image.entries
+        source = next((p for p, number in prefixes.items() if number == slot), None)
+        return (str(source).replace("/", "_"), f"src {source}") if source else ("", "protected")
+
+
+_BY_RULES = (
+    *(Reason.ACCEPTED, Reason.DROPPED, Reason.SIGNATURE, Reason.LIMITED, Reason.ESTABLISHED),
+)
+
+
+@contextmanager
+def rehearsing(settings: Settings, rules: Path | None) -> Iterator[tuple[Rehearsal, Imported]]:
+    """With a copy of the store's rules and sets, or with those of a file; root only."""
+    with TemporaryDirectory(prefix="xdpctl-replay-") as directory:
+        place = Path(directory)
+        pins = Pins(place / "bpf")
+        if rules is None:
+            _copy(settings.database, place / "rules.sqlite")
+        try:
+            Loader(pins, compile_filter(settings.capacities))
+            datapath = PinnedDatapath(pins)
+            with closing(SqliteStore(place / "rules.sqlite")) as store:
+                state, imported = _state(settings, store, datapath, rules)
+            yield Rehearsal(datapath, state, pins), imported
+        finally:
+            take_down(pins)
+            if pins.directory.is_mount():
+                subprocess.run(["umount", str(pins.directory)], check=True)
+
+
+def _copy(database: Path, to: Path) -> None:
+    """As it is now, whoever writes to it meanwhile."""
+    if not database.is_file():
+        raise ConfigError(f"there is no store at {database}; give --rules FILE, or --state-dir")
+    try:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as live:
+            with closing(sqlite3.connect(to)) as copy:
+                live.backup(copy)
+    except sqlite3.Error as error:
+        raise StoreError(f"{database} cannot be copied: {error}") from error
+
+
+def _state(
+    settings: Settings, store: SqliteStore, datapath: PinnedDatapath, rules: Path | None
+) -> tuple[State, Imported]:
+    """The maps as the control plane would have them; it has ended when this returns."""
+    protected = Protection(dict.fromkeys(settings.protected, CONFIGURED))
+    controller = Controller(
+        store, datapath, settings.quotas(), protected, Clock(), settings.capacities.entries
+    )
+    controller.start()
+    try:
+        return controller.state, _import(controller, rules)
+    finally:
+        controller.stop()
+
+
+def _import(controller: Controller, rules: Path | None) -> Imported:
+    if rules is None:
+        return Imported()
+    try:
+        lines = rules.read_bytes().splitlines()
+    except OSError as error:
+        raise ConfigError(f"{rules}: {error.strerror}") from error
+    parser = Parser(Format.PLAIN, _DEFAULTS)  # takes NDJSON's lines too
+    imported = controller.submit(
+        lambda draft: add_many(draft, parser.feed(lines), _CALLER, str(rules))
+    )
+    return imported.result()
