@@ -21,6 +21,9 @@ _HOWS = {  # the columns of the packet table, by what follows the filter in a ca
 }
 
 
+_WHERE = ("easy", "hardest", "match at the first", "match at the last")
+
+
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int]) -> str:
     rule = ["--:" if at in right else "---" for at in range(len(head))]
     lines = [f"| {' | '.join(row)} |" for row in (head, rule, *rows)]
@@ -46,7 +49,7 @@ def bars(taken: Taken) -> str:
     """Every bar with what it is held against."""
 
     def rows() -> Iterator[list[str]]:
-        for part in ("packet", "veth", "control"):
+        for part in ("packet", "signature", "veth", "control"):
             for entry in taken.part(part):
                 for bar in entry["bars"]:
                     if bar["limit"] is not None:
@@ -114,7 +117,29 @@ def _spread(entry: Entry) -> str:
     return f"{figure(min(entry['rounds']))} to {figure(max(entry['rounds']))}"
 
 
-BLOCKS = {"machine": machine, "bars": bars, "packet": packet, "veth": veth, "control": control}
+def signature(taken: Taken) -> str:
+    """A row for each number of signatures, nanoseconds over the same filter without any."""
+    found: dict[str, dict[str, float]] = {}
+    rest = []
+    for entry in taken.part("signature"):
+        what, _, how = entry["case"].rpartition(", ")
+        if what.endswith(("signature", "signatures")):
+            found.setdefault(what, {})[how] = entry["over_ns"]
+        elif entry["over_ns"] is not None:
+            rest.append(f"{entry['case']}: {entry['over_ns']:+.0f} ns")
+    rows = [[what, *(_signed(costs.get(how)) for how in _WHERE)] for what, costs in found.items()]
+    table = _table(("in force", *_WHERE), rows, range(1, 1 + len(_WHERE)))
+    return f"{table}\n\n{'; '.join(rest)} (the first one over the bare drop)."
+
+
+BLOCKS = {
+    "machine": machine,
+    "bars": bars,
+    "packet": packet,
+    "signature": signature,
+    "veth": veth,
+    "control": control,
+}
 
 
 def filled(page: str, taken: Taken) -> str:

@@ -13,10 +13,10 @@ from xdpctl.lab.flood import Generator
 from xdpctl.loader import Loader
 from xdpctl.match.match import Match, build
 from xdpctl.match.order import precedence
-from xdpctl.model import Action
+from xdpctl.model import Action, Spare
 from xdpctl.signatures.arming import rate_record, word_of
 from xdpctl.signatures.compile import compile_tables
-from xdpctl.signatures.model import Rate, Signature, Spare
+from xdpctl.signatures.model import Rate, Signature
 from xdpctl.wire import SlotNumber
 
 PART = "signature"

@@ -16,9 +16,9 @@ from xdpctl.asks import Ask, check_tags
 from xdpctl.durations import parse_duration
 from xdpctl.errors import RuleError
 from xdpctl.match.match import build
-from xdpctl.model import Action, Mode
+from xdpctl.model import Action, Mode, Spare
 from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.signatures.model import Rate, Spare
+from xdpctl.signatures.model import Rate
 from xdpctl.signatures.operations import SignatureAsk
 
 COLUMNS = ("source", "action", "mode", "ttl", "reason", "tags")

@@ -31,6 +31,13 @@ class Mode(StrEnum):
     MONITOR = "monitor"
 
 
+class Spare(StrEnum):
+    """Whose packets pass although a rule would drop them."""
+
+    NONE = "none"
+    ESTABLISHED = "established"
+
+
 def rule_id(source: Prefix) -> str:
     """`203.0.113.0_24`: the match itself, in a form that a URL path takes."""
     return str(source).replace("/", "_")

@@ -34,9 +34,9 @@ _RESERVED = [
 
 
 @lru_cache(4096)
-def own_slot(action: Action, mode: Mode, expires_ns: int) -> Target:
+def own_slot(action: Action, mode: Mode, expires_ns: int, spare: bool = False) -> Target:
     """A rule's target: a slot of its own with this verdict."""
-    return Target(0, Slot(action, mode, expires_ns).pack())
+    return Target(0, Slot(action, mode, expires_ns, spare).pack())
 
 
 class Listing(NamedTuple):

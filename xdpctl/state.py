@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
-from xdpctl.model import OPERATOR, Action, Mode, Rule
+from xdpctl.model import OPERATOR, Action, Mode, Rule, Spare
 from xdpctl.plan import PROTECTED, Image, Listing, Target, own_slot
 from xdpctl.policy import AUTOMATIC, Protection, Quota
 from xdpctl.prefix import Prefix
@@ -28,9 +28,10 @@ def order(source: Prefix) -> tuple[int, bytes, int]:
     return len(source.address), source.address, source.length
 
 
-def word(action: Action, mode: Mode) -> bytes:
-    """A slot's word without an end."""
-    return own_slot(_ACTIONS[action], _MODES[mode], 0).value
+def word(held: SourceSet) -> bytes:
+    """What a set's slot says."""
+    spare = held.spare is Spare.ESTABLISHED and held.action is Action.DROP
+    return own_slot(_ACTIONS[held.action], _MODES[held.mode], 0, spare).value
 
 
 @dataclass(slots=True)
@@ -145,7 +146,7 @@ class State:
     def listings(self) -> dict[int, Listing]:
         """What every set's slot should hold."""
         return {
-            held.slot: Listing(word(held.action, held.mode), self.applied(name))
+            held.slot: Listing(word(held), self.applied(name))
             for name, held in list(self.sets.items())
         }
 

@@ -87,6 +87,7 @@ class Replacement:
             entries=entries,
             action=choices.action,
             mode=choices.mode,
+            spare=choices.spare,
             reason=choices.reason,
             feed=feed,
             options=choices.options,

@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field, StrictBool
 from xdpctl.asks import Ask
 from xdpctl.clock import Now
 from xdpctl.controller import Controller
-from xdpctl.model import Action, Mode, Rule
-from xdpctl.signatures.model import Signature, Spare
+from xdpctl.model import Action, Mode, Rule, Spare
+from xdpctl.signatures.model import Signature
 from xdpctl.signatures.operations import SignatureAsk
 from xdpctl.tokens import Role
 from xdpctl_api.matches import LimitIn, LimitOut, MatchOrText, limit_out

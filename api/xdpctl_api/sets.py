@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import structs
 from pydantic import BaseModel, Field
 
-from xdpctl.model import Action, Mode
+from xdpctl.model import Action, Mode, Spare
 from xdpctl.sets.model import NOTHING, Entries, FeedSource, Options, SourceSet
 from xdpctl_api.context import Context
 from xdpctl_api.shapes import Duration, Strict, seconds, timestamp
@@ -36,6 +36,9 @@ class Choices(Strict):
 
     action: Action | None = Field(default=None, description="Else what stands, or drop")
     mode: Mode | None = Field(default=None, description="Else what stands, or enforce")
+    spare: Spare | None = Field(
+        default=None, description="established: this host's own TCP connections pass; else none"
+    )
     reason: str | None = Field(default=None, description="Else what stands")
     allow_private: bool = Field(
         default=False, description="Keep private and special-purpose prefixes (RFC 6890)"
@@ -83,6 +86,7 @@ class SetChange(Strict):
     """What may change while the entries stay; what is left out stays."""
 
     mode: Mode = Mode.ENFORCE
+    spare: Spare = Spare.NONE
     reason: str = ""
     refresh: Duration | None = None
 
@@ -108,6 +112,7 @@ class SetOut(BaseModel):
     name: str
     action: Action
     mode: Mode
+    spare: Spare
     origin: str
     reason: str
     slot: int
@@ -153,6 +158,7 @@ def set_out(ctx: Context, held: SourceSet, planned: Entries | None = None) -> di
         "name": held.name,
         "action": held.action,
         "mode": held.mode,
+        "spare": held.spare,
         "origin": held.origin,
         "reason": held.reason,
         "slot": held.slot,

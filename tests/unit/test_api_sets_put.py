@@ -10,7 +10,7 @@ import pytest
 from tests.unit.apiclient import Api, problem, running
 from tests.unit.setcalls import picture, remove
 from xdpctl.policy import CONFIGURED
-from xdpctl.wire import SlotNumber
+from xdpctl.wire import Slot, SlotNumber
 from xdpctl_api import replacement
 
 LIST = b"# a feed\n45.0.0.0/24 ; SBL1\n45.0.0.7\n\n2600::/32\n"
@@ -29,6 +29,17 @@ def entries(api: Api, name: str = "bad") -> list[str]:
     answer = api.call("GET", f"/v1/sets/{name}/entries")
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     return answer.text.split()
+
+
+def test_who_is_logged_in_is_spared_if_the_set_is_told_to(api: Api) -> None:
+    made = api.put("bad", LIST)
+    assert made["spare"] == "none"
+    number = made["slot"]
+    for query, spare in (({"spare": "established"}, True), ({}, True), ({"spare": "none"}, False)):
+        api.put("bad", LIST, 200, **query)
+        assert Slot.unpack(api.datapath.source.words[number].tobytes()).spare is spare
+    changed = api.call("PATCH", PATH, json={"spare": "established"}).json()
+    assert changed["spare"] == "established"
 
 
 def test_a_new_set_is_201_with_its_place_and_the_kernel_has_it(api: Api) -> None:

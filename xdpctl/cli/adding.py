@@ -8,7 +8,7 @@ from rich.markup import escape
 from xdpctl.cli import options, show
 from xdpctl.cli.client import Client
 from xdpctl.match import text
-from xdpctl.signatures.model import Spare
+from xdpctl.model import Spare
 
 app = typer.Typer()
 MaybeSource = Annotated[

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from xdpctl.cli import options, show
 from xdpctl.cli.client import SLOW_SECONDS, Client, Refused, Unreachable, path
-from xdpctl.model import Action, check_name
+from xdpctl.model import Action, Spare, check_name
 
 
 def _named(name: str) -> str:
@@ -59,6 +59,9 @@ Force = Annotated[
     typer.Option("--force", help="Also if it shrinks by more than half, or its action changes."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and count, change nothing.")]
+SpareOption = Annotated[
+    Spare | None, typer.Option("--spare", help="established: who is logged in stays; else none.")
+]
 ListFile = Annotated[
     Path | None, typer.Argument(help="The list; - is standard input.", allow_dash=True)
 ]
@@ -72,11 +75,17 @@ Refresh = Annotated[
 
 
 def choose(
-    action: Action | None, monitor: bool | None, reason: str | None, force: bool, dry_run: bool
+    action: Action | None,
+    monitor: bool | None,
+    reason: str | None,
+    force: bool,
+    dry_run: bool,
+    spare: Spare | None = None,
 ) -> dict[str, Any]:
     """What is given of what every set is put with, as the API names it."""
     mode = None if monitor is None else "monitor" if monitor else "enforce"
     named = {"action": action and action.value, "mode": mode, "reason": reason}
+    named["spare"] = spare and spare.value
     flags = {"force": force or None, "dry_run": dry_run or None}
     return {key: value for key, value in {**named, **flags}.items() if value is not None}
 

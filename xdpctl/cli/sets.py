@@ -24,6 +24,7 @@ from xdpctl.cli.lists import (
     Name,
     Reason,
     Refresh,
+    SpareOption,
     WidenIpv4,
     WidenIpv6,
     choose,
@@ -51,6 +52,7 @@ def put(
     action: ActionOption = None,
     monitor: Monitor = None,
     reason: Reason = None,
+    spare: SpareOption = None,
     format: FormatOption = ListFormat.AUTO,
     column: Column = "",
     allow_private: AllowPrivate = False,
@@ -77,7 +79,7 @@ def put(
         "widen_ipv6": widen_ipv6,
         "at_most": at_most,
     }
-    choices = choose(action, monitor, reason, force, dry_run)
+    choices = choose(action, monitor, reason, force, dry_run, spare)
     choices |= {key: value for key, value in shaping.items() if value}
     kind = {"format": format.value} | ({"column": column} if column else {})
     if file is not None:
@@ -116,6 +118,7 @@ def show_set(context: typer.Context, name: Name, as_json: options.Json = False) 
     lines = {
         "set": held["name"],
         "action": f"{show.coloured(held['action'])}, {held['mode']}",
+        "spare": held["spare"],
         "reason": escape(held["reason"]) or "-",
         "entries": ", ".join(f"{n:,} {family}" for family, n in held["entries"].items()),
         "in the kernel": ", ".join(f"{n:,} {family}" for family, n in held["applied"].items()),

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from xdpctl.errors import RuleError
-from xdpctl.model import OPERATOR, Action, Mode, check_name, check_reason
+from xdpctl.model import OPERATOR, Action, Mode, Spare, check_name, check_reason
 from xdpctl.table.family import FAMILIES, Keys
 
 Entries = Mapping[int, Keys]
@@ -55,6 +55,7 @@ class SourceSet(msgspec.Struct, frozen=True, kw_only=True):
     slot: int
     action: Action = Action.DROP
     mode: Mode = Mode.ENFORCE
+    spare: Spare = Spare.NONE
     origin: str = OPERATOR
     reason: str = ""
     created_at: float = 0.0
@@ -72,7 +73,8 @@ class SourceSet(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def etag(self) -> str:
         """Eight hex digits that differ after any change."""
-        parts = (self.slot, self.mode, self.origin, self.reason, self.changed_at, self.feed)
+        kept = (self.slot, self.mode, self.spare, self.origin)
+        parts = (*kept, self.reason, self.changed_at, self.feed)
         return f"{crc32(repr(parts).encode()):08x}"
 
     def but(self, **changes: Any) -> Self:

@@ -15,7 +15,7 @@ from xdpctl.errors import (
     RoleError,
     StaleError,
 )
-from xdpctl.model import OPERATOR, Action, Mode
+from xdpctl.model import OPERATOR, Action, Mode, Spare
 from xdpctl.sets.losses import refuse_loss
 from xdpctl.sets.model import DEFAULT, Entries, FeedSource, Options, SourceSet, count
 from xdpctl.table.family import difference
@@ -27,13 +27,14 @@ from xdpctl.wire import SlotNumber
 class SetAsk:
     """A set as somebody asks for it; `counts` is what reading and screening its list found.
 
-    What is None stays as it stands; a new set drops, is enforced, and has no reason.
+    What is None stays as it stands; a new set drops, is enforced, spares nobody, has no reason.
     """
 
     name: str
     entries: Entries
     action: Action | None = None
     mode: Mode | None = None
+    spare: Spare | None = None
     reason: str | None = None
     feed: FeedSource | None = None
     options: Options = DEFAULT
@@ -122,10 +123,11 @@ def put(draft: Draft, ask: SetAsk, caller: Caller, etag: str | None = None) -> C
 
 
 def _chosen(ask: SetAsk, standing: SourceSet | None) -> dict[str, Any]:
-    """Action, mode and reason: as asked for, else as they stand."""
-    action, mode, reason = Action.DROP, Mode.ENFORCE, ""
+    """Action, mode, spare and reason: as asked for, else as they stand."""
+    action, mode, spare, reason = Action.DROP, Mode.ENFORCE, Spare.NONE, ""
     if standing:
         action, mode, reason = standing.action, standing.mode, standing.reason
+        spare = standing.spare
     if standing and ask.action not in (None, action) and not ask.force:
         raise ConflictError(
             f"the set {ask.name} stands and {action}s; it would {ask.action} from now on",
@@ -136,7 +138,8 @@ def _chosen(ask: SetAsk, standing: SourceSet | None) -> dict[str, Any]:
     if ask.counts and ("too_wide" in ask.counts) is not (action is Action.DROP):  # screened or not
         raise StaleError("the set's action changed while its list was read; put it again")
     reason = reason if ask.reason is None else ask.reason
-    return {"action": action, "mode": ask.mode or mode, "reason": reason}
+    chosen = {"mode": ask.mode or mode, "spare": ask.spare or spare}
+    return {"action": action, **chosen, "reason": reason}
 
 
 def _warnings(before: SourceSet | None, held: SourceSet) -> list[str]:
@@ -178,7 +181,7 @@ def _stage(draft: Draft, held: SourceSet, entries: Entries | None, caller: Calle
 def change(
     draft: Draft, name: str, changes: dict[str, object], caller: Caller, etag: str | None
 ) -> Changed:
-    """Change `mode`, `reason` or `feed` of a set, its entries staying as they are."""
+    """Change `mode`, `spare`, `reason` or `feed` of a set, its entries staying as they are."""
     _allowed(caller)
     held = find(draft, name)
     _fresh(held, etag)

@@ -11,10 +11,10 @@ import numpy as np
 
 from xdpctl.datapath import Datapath
 from xdpctl.match.match import Match
-from xdpctl.model import Action, Mode
+from xdpctl.model import Action, Mode, Spare
 from xdpctl.plan import Plan
 from xdpctl.signatures.compile import Tables, compile_tables
-from xdpctl.signatures.model import Rate, Signature, Spare
+from xdpctl.signatures.model import Rate, Signature
 from xdpctl.state import State
 from xdpctl.wire import RATE, RATE_COST_SHIFT, Slot, SlotNumber
 from xdpctl.wire import Action as WireAction

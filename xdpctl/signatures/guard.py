@@ -6,9 +6,9 @@ from xdpctl.errors import LockoutError, RoleError, RuleError
 from xdpctl.match import bits, ranges
 from xdpctl.match.components import TCP_FLAGS
 from xdpctl.match.match import Match
-from xdpctl.model import Action, Mode
+from xdpctl.model import Action, Mode, Spare
 from xdpctl.prefix import Prefix
-from xdpctl.signatures.model import Signature, Spare
+from xdpctl.signatures.model import Signature
 from xdpctl.tokens import Caller, Role
 
 _TCP, _SSH = 6, 22

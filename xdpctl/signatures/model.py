@@ -1,6 +1,5 @@
 """What a signature is: a rule that matches on more than a source, or limits. Values only."""
 
-from enum import StrEnum
 from typing import Any, Self
 from zlib import crc32
 
@@ -9,20 +8,13 @@ import msgspec
 from xdpctl.errors import RuleError
 from xdpctl.match.match import Match
 from xdpctl.match.order import Key, precedence
-from xdpctl.model import OPERATOR, Action, Deadlines, Mode, check_reason
+from xdpctl.model import OPERATOR, Action, Deadlines, Mode, Spare, check_reason
 from xdpctl.prefix import Prefix
 
 PRIORITY_MAX = 32767
 BURST_MIN, BURST_MAX = 0.05, 60.0  # seconds; the clock's tick is up to 0.01
 _PPS_MAX = 1_000_000_000
 _BPS_MIN, _BPS_MAX = 1_000, 1_000_000_000_000
-
-
-class Spare(StrEnum):
-    """Whose packets pass although a rule would drop them."""
-
-    NONE = "none"
-    ESTABLISHED = "established"
 
 
 class Rate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

@@ -11,9 +11,9 @@ from xdpctl.asks import check_seconds, check_tags
 from xdpctl.draft import Draft
 from xdpctl.errors import CapacityError, NotFoundError, QuotaError, RoleError, StaleError
 from xdpctl.match.match import Match
-from xdpctl.model import CONFIRM_MAX, OPERATOR, TTL_MAX, Action, Mode
+from xdpctl.model import CONFIRM_MAX, OPERATOR, TTL_MAX, Action, Mode, Spare
 from xdpctl.signatures.guard import guard
-from xdpctl.signatures.model import Rate, Signature, Spare
+from xdpctl.signatures.model import Rate, Signature
 from xdpctl.tokens import Caller
 from xdpctl.wire import SlotNumber
 

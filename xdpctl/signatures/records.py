@@ -4,9 +4,9 @@ import msgspec
 
 from xdpctl.clock import Now
 from xdpctl.match.match import build
-from xdpctl.model import Action, Mode
+from xdpctl.model import Action, Mode, Spare
 from xdpctl.records import kernel_time
-from xdpctl.signatures.model import Rate, Signature, Spare
+from xdpctl.signatures.model import Rate, Signature
 
 SIGNATURES = "signatures/"
 
