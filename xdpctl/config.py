@@ -13,6 +13,8 @@ from xdpctl.errors import ConfigError, RuleError
 from xdpctl.model import OPERATOR, check_name
 from xdpctl.policy import AUTOMATIC, Quota
 from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.signatures.configured import read_limits
+from xdpctl.signatures.defaults import DefaultLimit
 
 DEFAULT_FILE = Path("/etc/xdpctl/xdpctl.toml")
 DEFAULT_SOCKET = Path("/run/xdpctl/api.sock")
@@ -60,6 +62,7 @@ class Settings:
     geo_databases: tuple[str, ...] = ()
     listen: Listen = field(default_factory=Listen)
     feeds: FeedSettings = field(default_factory=FeedSettings)
+    limits: tuple[DefaultLimit, ...] = ()
     origins: Mapping[str, Quota] = field(default_factory=dict)
 
     @property
@@ -104,7 +107,8 @@ def parse(data: Mapping[str, Any]) -> Settings:
     listen = _fill(Listen(), flat.pop("listen", {}), "listen.")
     feeds = _fill(FeedSettings(), flat.pop("feeds", {}), "feeds.")
     tables = _table(flat.pop("origins", {}))
-    settings = replace(_fill(Settings(), flat, ""), listen=listen, feeds=feeds)
+    limits = read_limits(flat.pop("limits", []))
+    settings = replace(_fill(Settings(), flat, ""), listen=listen, feeds=feeds, limits=limits)
     bases = settings.quotas()
     origins = {name: _quota(name, t, bases.get(name, AUTOMATIC)) for name, t in tables.items()}
     return _checked(replace(settings, origins=origins))

@@ -28,6 +28,7 @@ from xdpctl.policy import CONFIGURED, Protection
 from xdpctl.prefix import parse_prefix
 from xdpctl.sets.loading import Limits, Loader
 from xdpctl.sets.refresher import Refresher
+from xdpctl.signatures import defaults
 from xdpctl.sockets import local_listener
 from xdpctl.store import SqliteStore
 from xdpctl.wire import SlotNumber
@@ -93,6 +94,7 @@ def run(settings: Settings, listen_fd: int | None) -> None:
     local, tcp = _listeners(settings, listen_fd)
     assert local is not None
     controller.start()
+    controller.submit(lambda draft: defaults.bring(draft, settings.limits)).result()
     stop = threading.Event()
     arguments = (settings, controller, stop)
     threading.Thread(target=_watch_protection, args=arguments, daemon=True).start()

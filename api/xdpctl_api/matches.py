@@ -87,8 +87,8 @@ class LimitOut(Strict):
     bps: float | None
     burst: float
     per: Per
-    ipv4_length: int
-    ipv6_length: int
+    ipv4_length: int | None
+    ipv6_length: int | None
 
 
 def limit_out(rate: Rate) -> LimitOut:
@@ -97,6 +97,6 @@ def limit_out(rate: Rate) -> LimitOut:
         bps=rate.bps or None,
         burst=rate.burst,
         per=Per.SOURCE if rate.by_source else Per.ALL,
-        ipv4_length=rate.per_ipv4,
-        ipv6_length=rate.per_ipv6,
+        ipv4_length=rate.per_ipv4 or None,
+        ipv6_length=rate.per_ipv6 or None,
     )

@@ -107,7 +107,13 @@ def rate(limit: dict[str, Any]) -> str:
     if limit["per"] == "source":
         lengths = limit["ipv4_length"], limit["ipv6_length"]
         per = " per source" if lengths == (32, 64) else f" per /{lengths[0]} and /{lengths[1]}"
-    return f"{number:,g} {unit}{per}"
+    shown = f"{number:,.0f}" if float(number).is_integer() else f"{number:g}"
+    return f"{shown} {unit}{per}"
+
+
+def action(rule: dict[str, Any]) -> str:
+    """`drop`, or `limit 500 pps`."""
+    return f"limit {rate(rule['limit'])}" if rule["limit"] else str(rule["action"])
 
 
 def rules_table(rules: Iterable[dict[str, Any]]) -> int:
@@ -117,7 +123,7 @@ def rules_table(rules: Iterable[dict[str, Any]]) -> int:
         columns,
         [
             (
-                *(where(rule), rule["action"], rule["mode"], rule["origin"]),
+                *(where(rule), action(rule), rule["mode"], rule["origin"]),
                 *(ends(rule), si(rule["packets"]), si(rule["bytes"]), rule["reason"]),
             )
             for rule in rules

@@ -54,7 +54,8 @@ class Rate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     def __str__(self) -> str:
         """`10,000 pps per source`"""
-        rate = f"{self.pps:,g} pps" if self.pps else f"{self.bps:,g} bps"
+        number, unit = (self.pps, "pps") if self.pps else (self.bps, "bps")
+        rate = f"{number:,.0f} {unit}" if number.is_integer() else f"{number:g} {unit}"
         if not self.by_source:
             return rate
         exact = self.per_ipv4 in (0, 32) and self.per_ipv6 in (0, 64)

@@ -61,7 +61,7 @@ def describe(held: Signature) -> dict[str, object]:
     return told | ({"limit": str(held.limit)} if held.limit else {})
 
 
-def _slot(draft: Draft) -> int:
+def free_slot(draft: Draft) -> int:
     taken = {s.slot for s in (*draft.all_signatures(), *draft.state.signatures.values())}
     numbers = range(SlotNumber.SIGNATURES, SlotNumber.SETS)
     for number in numbers:
@@ -79,7 +79,7 @@ def add(draft: Draft, ask: SignatureAsk, caller: Caller) -> AddedSignature:
     standing = draft.signature(ask.match.id)
     asked = Signature(
         match=ask.match,
-        slot=standing.slot if standing else _slot(draft),
+        slot=standing.slot if standing else free_slot(draft),
         action=ask.action,
         limit=ask.limit,
         spare=ask.spare,

@@ -164,7 +164,15 @@ async def change_rule(
     if_match: IfMatch = None,
 ) -> RuleAnswer:
     """Change mode, ttl, reason or tags, of a signature also limit, spare and priority, at once."""
-    changes, seen = body.changes(), named_etag(if_match)
+    out = await _change(ctx, rule_id, body.changes(), who, if_match)
+    response.headers["ETag"] = f'"{out.etag}"'
+    return out
+
+
+async def _change(
+    ctx: Context, rule_id: str, changes: dict[str, object], who: Caller, if_match: str | None
+) -> RuleAnswer:
+    seen = named_etag(if_match)
 
     def change(draft: Draft) -> Added | AddedSignature:
         if rule_id.startswith(ID_MARK):
@@ -172,9 +180,15 @@ async def change_rule(
         _refuse_for_sources(changes)
         return rules.change(draft, parse_rule_id(rule_id), changes, who, seen)
 
-    out = answer(ctx, await asyncio.wrap_future(ctx.controller.submit(change)))
-    response.headers["ETag"] = f'"{out.etag}"'
-    return out
+    return answer(ctx, await asyncio.wrap_future(ctx.controller.submit(change)))
+
+
+@router.post("/{rule_id}/promote")
+async def promote_rule(
+    rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None
+) -> RuleAnswer:
+    """Enforce a rule that only counted so far; as PATCH with mode enforce."""
+    return await _change(ctx, rule_id, {"mode": Mode.ENFORCE}, who, if_match)
 
 
 def _refuse_for_sources(changes: dict[str, object]) -> None:

@@ -1,0 +1,77 @@
+"""`[[limits]]` of the configuration file."""
+
+from typing import Any
+
+from xdpctl.durations import parse_duration
+from xdpctl.errors import ConfigError, RuleError
+from xdpctl.match.match import build
+from xdpctl.match.text import parse
+from xdpctl.model import Mode, Spare, check_reason
+from xdpctl.signatures.defaults import DefaultLimit
+from xdpctl.signatures.model import Rate
+
+_KNOWN = ("match", "pps", "bps", "per", "burst", "mode", "spare", "reason")
+_SOURCE = (32, 64)
+
+
+def read_limits(tables: Any) -> tuple[DefaultLimit, ...]:
+    """ConfigError names the setting: `limits[2].pps`."""
+    if not isinstance(tables, list):
+        raise ConfigError("limits must be tables: [[limits]]")
+    found = tuple(_limit(table, f"limits[{n}]") for n, table in enumerate(tables, 1))
+    seen = [limit.match.id for limit in found]
+    for number, identity in enumerate(seen, 1):
+        if identity in seen[: number - 1]:
+            raise ConfigError(f"limits[{number}] matches the same as one before it")
+    return found
+
+
+def _limit(table: Any, where: str) -> DefaultLimit:
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where} must be a table")
+    unknown = [name for name in table if name not in _KNOWN]
+    if unknown:
+        raise ConfigError(f"unknown setting {where}.{unknown[0]}; known are {', '.join(_KNOWN)}")
+    try:
+        match = table.get("match")
+        mode, spare = table.get("mode", "enforce"), table.get("spare", "established")
+        if mode not in list(Mode) or spare not in list(Spare):
+            raise RuleError("mode is enforce or monitor, spare established or none")
+        check_reason(str(table.get("reason", "")))
+        return DefaultLimit(
+            parse(match) if isinstance(match, str) else build(match or {}),
+            _rate(table),
+            Mode(mode),
+            Spare(spare),
+            str(table.get("reason", "")),
+        )
+    except (RuleError, TypeError) as error:
+        fix = getattr(error, "fix", "")
+        raise ConfigError(f"{where}: {error}" + (f"; {fix}" if fix else "")) from error
+
+
+def _rate(table: dict[str, Any]) -> Rate:
+    numbers = {name: table.get(name, 0) for name in ("pps", "bps")}
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise RuleError(f"{name} is {value!r}", name, "write a number")
+    burst = table.get("burst", 0.1)
+    lengths = _lengths(table.get("per", "all"))
+    return Rate(
+        float(numbers["pps"]),
+        float(numbers["bps"]),
+        parse_duration(burst, "burst") if isinstance(burst, str) else float(burst),
+        *lengths,
+    )
+
+
+def _lengths(per: Any) -> tuple[int, int]:
+    """`all`, `source`, `/24` or `/24,/56`."""
+    if per == "all":
+        return 0, 0
+    if per == "source":
+        return _SOURCE
+    parts = [part.strip().removeprefix("/") for part in str(per).split(",")]
+    if len(parts) > 2 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise RuleError(f"per is {per!r}", "per", "write all, source, /24 or /24,/56")
+    return int(parts[0]), int(parts[1]) if len(parts) == 2 else _SOURCE[1]
