@@ -42,20 +42,24 @@ enum reason {
 	REASON_VLAN_DEPTH,   /* drop: more than VLAN_DEPTH_MAX tags */
 	REASON_EXTENSION_DEPTH, /* drop: more than EXTENSION_DEPTH_MAX extension headers */
 	REASON_MAX,
-	REASON_BITS = 8,
+	REASON_BITS = 8, /* above them: whether connections are spared, and which slot decided */
+	REASON_SPARE = 1 << REASON_BITS,
+	REASON_SLOT_SHIFT = REASON_BITS + 1,
 };
 
 /* The programs behind the first one, each with a verifier's budget of its own. */
 enum stage {
 	STAGE_SIGNATURES,
 	STAGE_CONNECTION,
+	STAGE_CAPTURE,
 	STAGES_MAX,
 };
 
-/* What becomes of a packet unless it belongs to a connection. */
+/* What the next stage has to know of a packet, of each CPU. */
 struct pending {
 	__u32 reason;
 	__u32 slot;
+	__u64 lost; /* captures for which there was no room */
 };
 
 enum limit {
@@ -166,7 +170,10 @@ struct control {
 	__u32 buckets_log2[2]; /* n: the buckets in use are 2^n from number 2^n on */
 	__u32 whole[2];	       /* 0.0.0.0/0, ::/0 may be listed */
 	__u32 armed;	       /* signatures: 0 for none, else 1 + the number of the generation */
+	__u32 captured;	       /* bits of the reasons whose packets are captured */
+	__u32 capture_slot;    /* only what this slot decided, or SLOT_NONE */
 	__u32 unused;
+	__u64 capture_mask; /* of a reason's packets, those whose count has none of these bits */
 };
 
 /*
@@ -271,6 +278,20 @@ struct sample {
 	__u8 source[16];
 	__u32 slot;
 	__u32 family;
+};
+
+enum captured {
+	CAPTURE_BYTES = 256, /* of a packet, at the most */
+};
+
+/* The beginning of one packet, and what became of it. */
+struct capture {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u32 interface;
+	__u32 length; /* of the frame */
+	__u32 reason;
+	__u32 slot; /* what decided, or SLOT_NONE */
+	__u8 head[CAPTURE_BYTES];
 };
 
 /* What `explain` found: the slots that matched, in the order they were met. */

@@ -47,6 +47,7 @@ struct scratch {
 	u32 summary; /* words in which a signature may match */
 	u32 unused;
 	u64 found[BITMAP_WORDS]; /* the signatures that match, of words that have any */
+	struct capture capture;
 };
 
 static __always_inline void no_transport(u32 *values)

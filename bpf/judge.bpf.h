@@ -42,8 +42,8 @@ static __always_inline int in_force(u64 word)
 }
 
 /*
- * The slot's verdict, `dropped` for a drop; with the slot's number above it, if an established
- * connection is to be spared. REASON_NONE: it is in monitor mode, go on.
+ * The slot's verdict, `dropped` for a drop, with the slot's number above it, and whether an
+ * established connection is to be spared. REASON_NONE: it is in monitor mode, go on.
  */
 static __always_inline u32 apply(struct search *search, u32 number, u64 word, enum reason dropped)
 {
@@ -61,11 +61,12 @@ static __always_inline u32 apply(struct search *search, u32 number, u64 word, en
 	}
 	if (word & WORD_MONITOR)
 		return REASON_NONE;
-	if (number == SLOT_PROTECTED)
-		return REASON_PROTECTED;
+	number <<= REASON_SLOT_SHIFT;
+	if (number == SLOT_PROTECTED << REASON_SLOT_SHIFT)
+		return REASON_PROTECTED | number;
 	if ((word & WORD_ACTION) == ACTION_ACCEPT)
-		return REASON_ACCEPTED;
-	return dropped | is_zero(~word & WORD_SPARE) * number << REASON_BITS;
+		return REASON_ACCEPTED | number;
+	return dropped | is_zero(~word & WORD_SPARE) * REASON_SPARE | number;
 }
 
 /* REASON_NONE: the slot is free, expired, in monitor mode or was met before: go on. */

@@ -32,9 +32,10 @@
 #define NODES_MAX (SLOTS_MAX + 65536)
 #endif
 
-#define MMAPABLE      (1U << 10)
-#define PAGE_SIZE     65536 /* the largest there is */
-#define SAMPLES_PAGES 4
+#define MMAPABLE       (1U << 10)
+#define PAGE_SIZE      65536 /* the largest there is */
+#define SAMPLES_PAGES  4
+#define CAPTURES_PAGES 32
 
 BPF_F_TABLE("array", u32, u64, front4, (1U << FRONT_UNITS_LOG2) / 64, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, front6, (1U << FRONT_UNITS_LOG2) / 64, MMAPABLE);
@@ -59,6 +60,7 @@ BPF_F_TABLE("percpu_array", u32, struct pending, pending, 1, 0);
 BPF_PROG_ARRAY(stages, STAGES_MAX);
 BPF_F_TABLE("array", u32, struct explanation, explanations, 1, 0);
 BPF_RINGBUF_OUTPUT(samples, SAMPLES_PAGES);
+BPF_RINGBUF_OUTPUT(captures, CAPTURES_PAGES);
 
 /* Helper 160, Linux 5.11: CLOCK_MONOTONIC as of the last tick, 15 ns cheaper than reading it. */
 static u64 (*coarse_ns)(void) = (void *)160;
@@ -134,7 +136,7 @@ static __always_inline u32 by_signature(struct xdp_md *ctx, struct search *searc
 }
 
 /* What was to be dropped passes if it belongs to a connection, and then it was no hit. */
-static __always_inline enum reason by_connection(struct xdp_md *ctx, struct search *search)
+static __always_inline u32 by_connection(struct xdp_md *ctx, struct search *search)
 {
 	u32 zero = 0;
 	struct scratch *scratch = scratches.lookup(&zero);
@@ -144,23 +146,23 @@ static __always_inline enum reason by_connection(struct xdp_md *ctx, struct sear
 	if (!asked || !scratch || parse(ctx, &scratch->packet))
 		return REASON_FAULT;
 	if (!established(ctx, &scratch->packet))
-		return asked->reason;
+		return asked->reason | asked->slot << REASON_SLOT_SHIFT;
 	hit = hits.lookup(&asked->slot);
 	if (hit && !search->explanation) {
 		hit->packets--;
 		hit->bytes -= search->bytes;
 	}
-	return REASON_ESTABLISHED;
+	return REASON_ESTABLISHED | asked->slot << REASON_SLOT_SHIFT;
 }
 
-static __always_inline void ask(u32 reason)
+static __always_inline void ask(u32 reason, u32 slot)
 {
 	u32 zero = 0;
 	struct pending *asked = pending.lookup(&zero);
 
 	if (asked) {
-		asked->reason = reason & ((1 << REASON_BITS) - 1);
-		asked->slot = reason >> REASON_BITS;
+		asked->reason = reason;
+		asked->slot = slot;
 	}
 }
 
@@ -175,22 +177,30 @@ static __always_inline int tell(struct explanation *explanation, u32 reason)
 }
 
 /* The one exit, unless another stage has to tell. */
-static __always_inline int leave(struct xdp_md *ctx, struct search *search, u32 reason)
+static __always_inline int leave(struct xdp_md *ctx, struct search *search, u32 decided)
 {
+	u32 reason = decided & (REASON_SPARE - 1), slot = decided >> REASON_SLOT_SHIFT;
+	struct control *control = search->control;
 	struct hits *counter;
 
-	if (search->control && search->sample)
+	if (control && search->sample)
 		sample(search);
-	if (reason >> REASON_BITS) {
-		ask(reason);
+	if (decided & REASON_SPARE) {
+		ask(reason, slot);
 		stages.call(ctx, STAGE_CONNECTION);
 		reason = REASON_FAULT;
 	}
 	if (search->explanation)
 		return tell(search->explanation, reason);
 	counter = counters.lookup(&reason);
-	if (counter)
+	if (counter) {
 		add(counter, search->bytes);
+		if (control && control->captured >> reason & 1 &&
+		    !(counter->packets & control->capture_mask)) {
+			ask(reason, slot);
+			stages.call(ctx, STAGE_CAPTURE);
+		}
+	}
 	return reason >= REASON_DROPPED ? XDP_DROP : XDP_PASS;
 }
 
@@ -213,6 +223,33 @@ int connection(struct xdp_md *ctx)
 	struct search search = begin(frame_length(ctx), NULL);
 
 	return leave(ctx, &search, by_connection(ctx, &search));
+}
+
+/* It was counted before; whoever asked reads the ring at his own pace. */
+int capture(struct xdp_md *ctx)
+{
+	u32 zero = 0, bytes = frame_length(ctx), size = bytes;
+	struct pending *asked = pending.lookup(&zero);
+	struct scratch *scratch = scratches.lookup(&zero);
+	struct control *control = controls.lookup(&zero);
+	struct capture *capture;
+
+	if (!asked || !scratch || !control)
+		return XDP_PASS;
+	capture = &scratch->capture;
+	if (!control->capture_slot || control->capture_slot == asked->slot) {
+		capture->time_ns = bpf_ktime_get_ns();
+		capture->interface = ctx->ingress_ifindex;
+		capture->length = bytes;
+		capture->reason = asked->reason;
+		capture->slot = asked->slot;
+		if (size > CAPTURE_BYTES)
+			size = CAPTURE_BYTES;
+		if (size < 1 || load_bytes(ctx, 0, capture->head, size) < 0 ||
+		    captures.ringbuf_output(capture, sizeof(*capture), BPF_RB_NO_WAKEUP) < 0)
+			asked->lost++;
+	}
+	return asked->reason >= REASON_DROPPED ? XDP_DROP : XDP_PASS;
 }
 
 int explain(struct xdp_md *ctx)

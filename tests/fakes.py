@@ -23,7 +23,7 @@ from xdpctl.table.cells import SMALLEST_LOG2
 from xdpctl.table.family import FAMILIES
 from xdpctl.table.source import SourceTable
 from xdpctl.tokens import Caller, Role
-from xdpctl.wire import CONTROL, Explanation, Hits, Reason, Sample, Slot, SlotNumber
+from xdpctl.wire import CONTROL, Capture, Explanation, Hits, Reason, Sample, Slot, SlotNumber
 from xdpctl.writes import Lead, Write, make
 
 SEEDS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)
@@ -70,6 +70,8 @@ class FakeDatapath:
         self.explanation = Explanation(Reason.NO_RULE, ())
         self.explained: list[bytes] = []
         self.taken: list[Sample] = []
+        self.to_capture: list[Capture] = []
+        self.capturing, self.lost_captures = (0, 0, 0), 0
         self._bypass = False
 
     def apply(self, plan: Plan) -> None:
@@ -108,6 +110,16 @@ class FakeDatapath:
     def samples(self) -> Iterator[Sample]:
         while self.taken:
             yield self.taken.pop(0)
+
+    def capture(self, reasons: int, slot: int, mask: int) -> None:
+        self.capturing = reasons, slot, mask
+
+    def captures(self) -> Iterator[Capture]:
+        while self.to_capture:
+            yield self.to_capture.pop(0)
+
+    def lost(self) -> int:
+        return self.lost_captures
 
     def counters(self) -> Mapping[str, Mapping[Reason, Hits]]:
         return self.by_port

@@ -6,7 +6,7 @@ from typing import Protocol
 from xdpctl.plan import Plan
 from xdpctl.signatures.table import SignatureTable
 from xdpctl.table.source import SourceTable
-from xdpctl.wire import Explanation, Hits, Reason, Sample
+from xdpctl.wire import Capture, Explanation, Hits, Reason, Sample
 
 
 class Datapath(Protocol):
@@ -33,6 +33,21 @@ class Datapath(Protocol):
 
     def samples(self) -> Iterator[Sample]:
         """The samples there are now, taken out as they are read; one reader at a time."""
+        ...
+
+    def capture(self, reasons: int, slot: int, mask: int) -> None:
+        """Capture packets of these reasons (bits), whose count has no bit of `mask`; 0: none.
+
+        With a slot other than SLOT_NONE only what it decided.
+        """
+        ...
+
+    def captures(self) -> Iterator[Capture]:
+        """The captures there are now, taken out as they are read; one reader at a time."""
+        ...
+
+    def lost(self) -> int:
+        """How many captures there was no room for, ever."""
         ...
 
     def hits(self, slots: Iterable[int]) -> list[Hits]:

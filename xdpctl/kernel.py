@@ -15,7 +15,17 @@ from xdpctl.ring import Ring
 from xdpctl.signatures.table import MAPS as SIGNATURE_MAPS
 from xdpctl.signatures.table import SignatureTable
 from xdpctl.table.source import MAPS, SourceTable
-from xdpctl.wire import CONTROL, Explanation, Hits, Reason, Sample, SlotNumber, total_hits
+from xdpctl.wire import (
+    CONTROL,
+    Capture,
+    Explanation,
+    Hits,
+    Pending,
+    Reason,
+    Sample,
+    SlotNumber,
+    total_hits,
+)
 from xdpctl.writes import make
 
 _MAPPED = (
@@ -24,7 +34,8 @@ _MAPPED = (
     "slots",
     *SIGNATURE_MAPS,
 )
-_OTHERS = ("hits", "explanations", "controls", "samples", "buckets", "pending", "scratches")
+_RINGS = ("samples", "captures")
+_OTHERS = ("hits", "explanations", "controls", "buckets", "pending", "scratches", *_RINGS)
 _ZERO = bytes(4)
 _BATCH_FROM = 16  # fewer writes than this go one by one
 
@@ -40,7 +51,9 @@ class PinnedDatapath:
             self._control = np.frombuffer(memory["controls"], CONTROL)[0]
             self.source = SourceTable(memory, self._control, rcu.wait)
             self.signatures = SignatureTable(memory, self._control, rcu.wait)
-            self._ring = Ring(self._maps["samples"].fd, self._maps["samples"].shape.max_entries)
+            self._samples, self._captures = (
+                Ring(self._maps[name].fd, self._maps[name].shape.max_entries) for name in _RINGS
+            )
         except OSError as error:
             raise DatapathError(
                 f"the pinned maps under {pins.root} cannot be opened ({error.strerror}); "
@@ -78,8 +91,24 @@ class PinnedDatapath:
         self._control["sampled"] = slot
 
     def samples(self) -> Iterator[Sample]:
-        for data in self._ring.read():
+        for data in self._samples.read():
             yield Sample.unpack(data)
+
+    def capture(self, reasons: int, slot: int, mask: int) -> None:
+        self._control["captured"] = 0  # nothing is captured by half of a change
+        self._control["capture_mask"] = mask
+        self._control["capture_slot"] = slot
+        self._control["captured"] = reasons
+
+    def captures(self) -> Iterator[Capture]:
+        for data in self._captures.read():
+            yield Capture.unpack(data)
+
+    def lost(self) -> int:
+        found = self._maps["pending"].get(_ZERO) or b""
+        size = Pending.size()
+        each = (Pending.unpack(found[at : at + size]) for at in range(0, len(found), size))
+        return sum(one.lost for one in each)
 
     def counters(self) -> dict[str, dict[Reason, Hits]]:
         found = {}

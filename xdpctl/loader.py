@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,39 +22,22 @@ from xdpctl.errors import AttachError, DatapathError, SchemaError
 from xdpctl.links import AttachRefused, Link
 from xdpctl.pins import Pins
 from xdpctl.plan import PROTECTED
+from xdpctl.port import Port, find
 from xdpctl.staged import Staged, load_staged
 from xdpctl.table.cells import SMALLEST_LOG2, buckets_log2
 from xdpctl.wire import BITMAPS_MAX, CONTROL, SlotNumber, Stage
 
 PROGRAM, EXPLAIN = "xdpctl", "explain"
-_STAGES = {Stage.SIGNATURES: "signatures", Stage.CONNECTION: "connection"}
-_EXPLAIN_STAGES = {stage: f"{EXPLAIN}_{name}" for stage, name in _STAGES.items()}
+_STAGES: dict[Stage, str] = {
+    Stage.SIGNATURES: "signatures",
+    Stage.CONNECTION: "connection",
+    Stage.CAPTURE: "capture",
+}
+_EXPLAIN_STAGES: dict[Stage, str] = {
+    stage: f"{EXPLAIN}_{name}" for stage, name in _STAGES.items() if stage is not Stage.CAPTURE
+}
 _OF_PROGRAMS = ("counters", "stages")  # maps that each program has for itself
 log = logging.getLogger("xdpctl.loader")
-
-
-@dataclass(slots=True)
-class Port:
-    """A configured interface and how it stands."""
-
-    name: str
-    staged: Staged
-    state: str = "absent"
-    mode: str | None = None
-    detail: str = "no such interface yet"
-    reason: str = ""  # why it is in generic mode
-    index: int | None = None
-
-    @property
-    def program_fd(self) -> int:
-        return self.staged.program_fd
-
-    def became(self, state: str, mode: str | None, detail: str) -> None:
-        """Log a change once, not every second."""
-        if (state, mode, detail) != (self.state, self.mode, self.detail):
-            level = logging.INFO if state == "attached" and mode == "native" else logging.WARNING
-            log.log(level, "%s: %s%s", self.name, state, f", {detail}" if detail else "")
-        self.state, self.mode, self.detail = state, mode, detail
 
 
 def compile_filter(capacity: Capacity) -> Compiled:
@@ -162,7 +145,7 @@ class Loader:
         """Bring every port to the attached state, as far as the interfaces are there."""
         present = links.links()
         for port in self.ports.values():
-            link = _find(port, present)
+            link = find(port, present)
             if link is None:
                 port.index = None
                 port.became("absent", None, "no such interface now; attaches when it appears")
@@ -234,14 +217,6 @@ def foreign(link: Link, info: programs.ProgramInfo) -> AttachError:
         f"(id {info.id}, tag {info.tag}, {link.xdp_mode} mode). It was left alone. Stop whoever "
         f"attached it, or take it off with: ip link set dev {link.name} xdp off"
     )
-
-
-def _find(port: Port, present: Iterable[Link]) -> Link | None:
-    """By name; else, after a rename, the index we attached to."""
-    by_name = {link.name: link for link in present}
-    if port.name in by_name:
-        return by_name[port.name]
-    return next((link for link in present if link.index == port.index), None)
 
 
 def _detach_ours(slots_id: int, present: Iterable[Link]) -> list[str]:

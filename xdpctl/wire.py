@@ -112,6 +112,7 @@ class Stage(IntEnum):
 
     SIGNATURES = 0
     CONNECTION = 1
+    CAPTURE = 2
 
 
 class Told(NamedTuple):
@@ -126,6 +127,7 @@ class Told(NamedTuple):
 
 
 TOLD = 1 << 30
+CAPTURE_BYTES = 256
 REASON_BITS = 8
 FRONT_UNITS_LOG2 = 24
 NEAR4_UNITS_LOG2 = 18
@@ -220,7 +222,10 @@ CONTROL = np.dtype(
         ("buckets_log2", "u4", 2),
         ("whole", "u4", 2),
         ("armed", "u4"),
+        ("captured", "u4"),
+        ("capture_slot", "u4"),
         ("unused", "u4"),
+        ("capture_mask", "u8"),
     ]
 )
 
@@ -249,6 +254,31 @@ class Sample(Wire):
     source: bytes
     slot: int
     family: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pending(Wire):
+    C_NAME: ClassVar[str] = "pending"
+    FORMAT: ClassVar[str] = "IIQ"
+
+    reason: int
+    slot: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Capture(Wire):
+    """The first bytes of one packet, and what became of it; `time_ns` is CLOCK_MONOTONIC."""
+
+    C_NAME: ClassVar[str] = "capture"
+    FORMAT: ClassVar[str] = f"QIIII{CAPTURE_BYTES}s"
+
+    time_ns: int
+    interface: int
+    length: int
+    reason: int
+    slot: int
+    head: bytes
 
 
 @dataclass(frozen=True, slots=True)

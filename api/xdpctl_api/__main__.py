@@ -113,6 +113,7 @@ def run(settings: Settings, listen_fd: int | None) -> None:
         context.stop()
         controller.stop()
         datapath.watch(SlotNumber.NONE, 0)  # a sampling that was left to itself
+        datapath.capture(0, SlotNumber.NONE, 0)
         store.close()
         for fd in locks:
             os.close(fd)

@@ -45,11 +45,13 @@ class Context:
     refused: Counter[str] = field(default_factory=Counter)
     fetches: Crew = field(default_factory=lambda: Crew("fetches of feeds", _FETCHES))
     watches: Crew = field(default_factory=lambda: Crew("samplings", _WATCHES))
+    stopping: bool = False
     _geo: GeoDatabase | None = None
     _geo_tried: bool = False
 
     def stop(self) -> None:
         """Whoever waits for a server or for traffic is answered at once."""
+        self.stopping = True
         self.fetches.stop()
         self.watches.stop()
         self.refresher.stop()

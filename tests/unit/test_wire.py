@@ -20,9 +20,11 @@ from xdpctl.wire import (
     GENERATION,
     LOOKUP,
     RATE,
+    Capture,
     Explanation,
     Hits,
     Limit,
+    Pending,
     Reason,
     Sample,
     Slot,
@@ -38,9 +40,10 @@ OF_CONSTANTS = (
     "gcra",
     "fragment",
     "told",
+    "captured",
 )  # enums whose members are CONSTANTS and Value
 ROOT = Path(__file__).parents[2]
-STRUCTS: tuple[type[Wire], ...] = (Hits, Sample)
+STRUCTS: tuple[type[Wire], ...] = (Hits, Sample, Pending, Capture)
 DTYPES = {
     "control": CONTROL,
     "entry6": ENTRY6,
@@ -50,7 +53,7 @@ DTYPES = {
     "rate": RATE,
 }
 BY_SIZE = {"near4": 8, "near6": 16, "node": 8, "bucket": 8 * wire.BUCKET_CELLS}
-BY_SIZE |= {"bitmap": 8 * wire.BITMAP_WORDS, "classes": 8, "pending": 8}
+BY_SIZE |= {"bitmap": 8 * wire.BITMAP_WORDS, "classes": 8}
 CONSTANTS = (
     "FRONT_UNITS_LOG2",
     "NEAR4_UNITS_LOG2",
@@ -61,6 +64,7 @@ CONSTANTS = (
     "CELL_KEY_BITS",
     "BUCKET_CELLS",
     "TOLD",
+    "CAPTURE_BYTES",
     "REASON_BITS",
     "FIELDS_MAX",
     "CLASS_BITS",

@@ -12,7 +12,19 @@ import typer
 from rich.markup import escape
 
 from xdpctl import __version__, config
-from xdpctl.cli import adding, bulk, geo, options, replay, rules, service, sets, show, system
+from xdpctl.cli import (
+    adding,
+    bulk,
+    capture,
+    geo,
+    options,
+    replay,
+    rules,
+    service,
+    sets,
+    show,
+    system,
+)
 from xdpctl.cli.client import Client, Refused, Unreachable
 from xdpctl.errors import ConfigError, XdpctlError
 
@@ -23,7 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-for module in (adding, rules, bulk, sets, geo, replay, system, service):
+for module in (adding, rules, bulk, sets, geo, capture, replay, system, service):
     app.registered_commands += module.app.registered_commands
     app.registered_groups += module.app.registered_groups
 

@@ -1,8 +1,10 @@
 """The CLI's way to the control plane: its Unix socket, or a URL with a token."""
 
+import json
 import os
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,26 +65,37 @@ class Client:
 
     def call(self, method: str, path: str, seconds: float = _SECONDS, **more: Any) -> Any:
         """One request; Refused or Unreachable if it does not succeed within so many seconds."""
+        with self._asking(method, path, seconds) as session:
+            answer = session.request(method, path, **more)
+        if answer.is_success or (path == "/readyz" and answer.status_code == 503):
+            kind = answer.headers.get("content-type", "")
+            return answer.json() if kind.startswith("application/json") else answer.text
+        raise _refused(answer)
+
+    def lines(self, path: str, seconds: float, **more: Any) -> Iterator[dict[str, Any]]:
+        """The lines of an NDJSON answer as they come."""
+        with self._asking("GET", path, seconds) as session:
+            with session.stream("GET", path, **more) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _refused(answer)
+                yield from map(json.loads, answer.iter_lines())
+
+    @contextmanager
+    def _asking(self, method: str, path: str, seconds: float) -> Iterator[httpx.Client]:
+        """A session; Unreachable if what is done with it fails or takes too long."""
         where = self.url or str(self.socket)
         if not self.url:
             self._knock()
         try:
             with self._open(seconds) as session:
-                answer = session.request(method, path, **more)
+                yield session
         except httpx.TimeoutException:
             said = f"{where} did not answer in {seconds:g} s{_perhaps(method, path)}"
             raise Unreachable(said) from None
         except httpx.TransportError as error:
             said = f"{where} broke off: {error}{_perhaps(method, path)}"
             raise Unreachable(said) from None
-        if answer.is_success or (path == "/readyz" and answer.status_code == 503):
-            kind = answer.headers.get("content-type", "")
-            return answer.json() if kind.startswith("application/json") else answer.text
-        try:
-            problem = answer.json()
-        except ValueError:
-            problem = {"detail": answer.text[:500], "status": answer.status_code}
-        raise Refused(problem)
 
     def _knock(self) -> None:
         """Tell a closed door from a locked one, which httpx does not."""
@@ -109,6 +122,14 @@ class Client:
             cursor = page["next"]
             if cursor is None:
                 return
+
+
+def _refused(answer: httpx.Response) -> "Refused":
+    try:
+        problem = answer.json()
+    except ValueError:
+        problem = {"detail": answer.text[:500], "status": answer.status_code}
+    return Refused(problem)
 
 
 def _perhaps(method: str, path: str) -> str:

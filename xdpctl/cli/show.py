@@ -24,6 +24,12 @@ def emit(value: Any) -> None:
     sys.stdout.write("\n")
 
 
+def line(value: Any) -> None:
+    """One line of NDJSON on standard output."""
+    json.dump(value, sys.stdout)
+    sys.stdout.write("\n")
+
+
 def coloured(word: str) -> str:
     colour = _COLOURS.get(word)
     return f"[{colour}]{word}[/{colour}]" if colour else word

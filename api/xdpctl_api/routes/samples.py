@@ -1,0 +1,122 @@
+"""Live packets, one in many, with what became of each."""
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import AsyncIterator
+from functools import lru_cache
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import StreamingResponse
+
+from xdpctl.capturing import CaptureAsk, Capturing, choose
+from xdpctl.clock import Now
+from xdpctl.errors import NotFoundError
+from xdpctl.match.match import ID_MARK
+from xdpctl.model import parse_rule_id
+from xdpctl.signatures.model import Signature
+from xdpctl.wire import Capture, Reason, SlotNumber
+from xdpctl_api.auth import Operator
+from xdpctl_api.context import Context, context
+from xdpctl_api.shapes import timestamp
+
+router = APIRouter(prefix="/v1/samples", tags=["samples"])
+Ctx = Annotated[Context, Depends(context)]
+NDJSON = "application/x-ndjson"
+
+
+@router.get("", response_class=StreamingResponse)
+async def samples(
+    request: Request,
+    who: Operator,
+    ctx: Ctx,
+    verdict: Annotated[str, Query(description="drop, pass, all, or a reason")] = "drop",
+    rule: Annotated[str | None, Query(description="Only what this rule or set decided")] = None,
+    every: Annotated[int, Query(description="One packet in so many; a power of two")] = 64,
+    seconds: float = 10.0,
+    limit: Annotated[int, Query(ge=1, le=10_000_000, description="End after so many")] = 100_000,
+) -> StreamingResponse:
+    """NDJSON, a line a packet while they come; the last line says how many were taken and lost."""
+    slot = _slot(ctx, rule) if rule is not None else SlotNumber.NONE
+    ask = CaptureAsk(choose(verdict), every, slot, seconds, limit)
+    capturing = Capturing(ctx.controller.datapath, ask)
+    return StreamingResponse(_stream(request, ctx, capturing), media_type=NDJSON)
+
+
+async def _stream(request: Request, ctx: Context, capturing: Capturing) -> AsyncIterator[bytes]:
+    """Batches are read by a thread of its own; it ends when whoever asked has gone."""
+    gone = threading.Event()
+    batches = capturing.batches(lambda: not (gone.is_set() or ctx.stopping))
+    teller = _Teller(ctx)
+    try:
+        while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+            if batch:
+                yield b"".join(map(teller.line, batch))
+            if await request.is_disconnected():
+                return
+        yield _line({"taken": capturing.taken, "lost": capturing.lost})
+    finally:
+        gone.set()
+        batches.close()
+
+
+def _line(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields).encode() + b"\n"
+
+
+def _slot(ctx: Context, rule: str) -> int:
+    """The slot of a rule's id, a source, or a set's name."""
+    state = ctx.controller.state
+    if rule.startswith(ID_MARK):
+        held = state.signatures.get(rule)
+        slot = held.slot if held else None
+    elif rule in state.sets:
+        slot = state.sets[rule].slot
+    else:
+        slot = state.image.entries.get(parse_rule_id(rule))
+    if slot is None:
+        raise NotFoundError(f"there is no rule or set {rule!r} in the kernel")
+    return slot
+
+
+class _Teller:
+    """Captures as lines, with names instead of numbers."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._now: Now = ctx.controller.clock.read()
+        self.interface = lru_cache(64)(_interface)
+        self.rule = lru_cache(4096)(self._rule)
+
+    def line(self, capture: Capture) -> bytes:
+        reason = Reason(capture.reason)
+        data = capture.head[: min(capture.length, len(capture.head))]
+        return _line(
+            {
+                "time": timestamp(self._now.wall(capture.time_ns)).isoformat(),
+                "interface": self.interface(capture.interface),
+                "verdict": reason.verdict,
+                "reason": reason.name.lower(),
+                "rule": self.rule(capture.slot),
+                "length": capture.length,
+                "data": data.hex(),
+            }
+        )
+
+    def _rule(self, slot: int) -> str | None:
+        state = self._ctx.controller.state
+        held = state.signature_of(slot) or state.set_of(slot)
+        if held:
+            return held.id if isinstance(held, Signature) else held.name
+        if slot == SlotNumber.PROTECTED:
+            return "protected"
+        return next((str(p) for p, n in list(state.image.entries.items()) if n == slot), None)
+
+
+def _interface(index: int) -> str:
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return f"#{index}"

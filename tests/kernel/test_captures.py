@@ -1,0 +1,105 @@
+"""Captures by the loaded program: which packets, what of them, and what is lost."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from tests import packets
+from tests.kernel.conftest import Filter
+from tests.packets import to_frame
+from xdpctl.capturing import CaptureAsk, Capturing, choose
+from xdpctl.errors import ConflictError, RuleError
+from xdpctl.prefix import parse_prefix
+from xdpctl.wire import CAPTURE_BYTES, Capture, Reason, SlotNumber
+
+DROPPED, PASSED = "192.0.2.7", "198.51.100.9"
+
+
+@pytest.fixture
+def filtered(emptied: Filter) -> Iterator[Filter]:
+    emptied.hold("drop 192.0.2.0/24; drop 203.0.113.7")
+    yield emptied
+    emptied.datapath.capture(0, SlotNumber.NONE, 0)
+
+
+def captured(filtered: Filter, ask: CaptureAsk, *frames: bytes) -> tuple[list[Capture], int]:
+    """What is captured of these frames, and how many are lost."""
+    capturing = Capturing(filtered.datapath, ask)
+    batches = capturing.batches()
+    found = next(batches)
+    for frame in frames:
+        filtered.run(frame)
+    found += next(batches)
+    lost = capturing.lost
+    batches.close()
+    return found, lost
+
+
+def test_what_is_dropped_is_captured_with_all_that_is_known_of_it(filtered: Filter) -> None:
+    frames = [to_frame(DROPPED), to_frame(PASSED), packets.to_frame("203.0.113.7")]
+    found, lost = captured(filtered, CaptureAsk(choose("drop"), every=1), *frames)
+    assert lost == 0
+    assert [(c.reason, c.length) for c in found] == [(Reason.DROPPED, len(frames[0]))] * 2
+    assert found[0].head[: len(frames[0])] == frames[0]
+    entries = filtered.image.entries
+    slots = [entries[parse_prefix(p)] for p in ("192.0.2.0/24", "203.0.113.7")]
+    assert [c.slot for c in found] == slots
+    assert found[0].time_ns <= found[1].time_ns
+
+
+def test_only_what_one_rule_decides_or_one_verdict(filtered: Filter) -> None:
+    slot = filtered.image.entries[parse_prefix("203.0.113.7")]
+    frames = [to_frame(DROPPED), to_frame("203.0.113.7"), to_frame(PASSED)] * 5
+    found, _ = captured(filtered, CaptureAsk(choose("drop"), every=1, slot=slot), *frames)
+    assert [c.slot for c in found] == [slot] * 5
+    found, _ = captured(filtered, CaptureAsk(choose("pass"), every=1), *frames)
+    assert Counter(c.reason for c in found) == {Reason.NO_RULE: 5}
+    assert {c.slot for c in found} == {SlotNumber.NONE}
+
+
+def test_one_in_so_many(filtered: Filter) -> None:
+    found, _ = captured(filtered, CaptureAsk(choose("all"), every=16), *[to_frame(DROPPED)] * 160)
+    assert len(found) == 10
+
+
+def test_of_a_long_packet_the_beginning(filtered: Filter) -> None:
+    frame = to_frame(DROPPED) + bytes(1000)
+    ((found,), _) = captured(filtered, CaptureAsk(choose("drop"), every=1), frame)
+    assert found.length == len(frame)
+    assert found.head == frame[:CAPTURE_BYTES]
+
+
+def test_what_there_is_no_room_for_is_counted_and_the_verdict_stays(filtered: Filter) -> None:
+    frame = to_frame(DROPPED)
+    ask = CaptureAsk(choose("drop"), every=1)
+    capturing = Capturing(filtered.datapath, ask)
+    batches = capturing.batches()
+    next(batches)
+    assert {filtered.run(frame, 9_000), filtered.run(frame)} == {"drop"}
+    found = next(batches)
+    lost = capturing.lost
+    batches.close()
+    assert len(found) + lost == 9_001
+    assert lost > 0
+
+
+def test_one_at_a_time_and_none_when_it_has_ended(filtered: Filter) -> None:
+    first = Capturing(filtered.datapath, CaptureAsk(choose("drop"), every=1))
+    with pytest.raises(ConflictError, match="another capture"):
+        Capturing(filtered.datapath, CaptureAsk(choose("drop")))
+    batches = first.batches()
+    next(batches)
+    batches.close()
+    filtered.run(to_frame(DROPPED))
+    assert not list(filtered.datapath.captures())
+    again = Capturing(filtered.datapath, CaptureAsk(choose("drop"), seconds=0.001)).batches()
+    assert [len(batch) for batch in again][-1] == 0
+
+
+@pytest.mark.parametrize("every", [0, 3, 1 << 21])
+def test_a_share_that_is_no_power_of_two_is_refused(every: int) -> None:
+    with pytest.raises(RuleError, match="one packet in"):
+        CaptureAsk(choose("drop"), every=every)
+    with pytest.raises(RuleError, match="no verdict"):
+        choose("droped")

@@ -1,0 +1,79 @@
+"""Captures on a running box, under a flood, by the command line."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tests.lab.conftest import Street
+from tests.lab.questions import block, counted, eventually
+from xdpctl import bpf
+from xdpctl.lab.box import Box
+from xdpctl.rehearsal.recording import Skipped, packets
+from xdpctl.wire import CONTROL, Reason
+
+
+def command(box: Box, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "xdpctl", "--socket", str(box.socket), "capture", *arguments]
+
+
+def is_off(box: Box) -> bool:
+    control = np.frombuffer(bpf.open_map(box.pins.map("controls")).memory(), CONTROL)[0]
+    return int(control["captured"]) == 0
+
+
+def test_dropped_packets_are_written_for_others_to_read(
+    street: Street, street_box: Box, tmp_path: Path
+) -> None:
+    street_box.start()
+    block(street_box.client, "203.0.113.0/24")
+    file = tmp_path / "x.pcapng"
+    arguments = ("--seconds", "1", "--every", "1024", "-w", str(file))
+    with street.flood(["203.0.113.7"]):
+        assert eventually(lambda: counted(street_box, Reason.DROPPED) > 10_000)
+        said = subprocess.run(command(street_box, *arguments), capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    skipped = Skipped()
+    found = list(packets(file, skipped))
+    assert len(found) > 20
+    assert f"{len(found):,} packets, one in 1,024" in said.stderr
+    assert all(packet.frame[26:30] == bytes((203, 0, 113, 7)) for packet in found)
+    assert skipped == Skipped()
+    whole = file.read_bytes()
+    assert whole.count(b"verdict=drop reason=dropped rule=203.0.113.0/24") == len(found)
+    assert is_off(street_box)
+
+
+def test_a_capture_ends_with_whoever_asked_for_it(street: Street, street_box: Box) -> None:
+    street_box.start()
+    block(street_box.client, "203.0.113.0/24")
+    with street.flood(["203.0.113.7"]):
+        arguments = ("--seconds", "600", "--every", "65536", "--json")
+        asked = subprocess.Popen(
+            command(street_box, *arguments), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        with asked:
+            assert asked.stdout
+            first = json.loads(asked.stdout.readline())
+            assert (first["rule"], first["interface"]) == ("203.0.113.0/24", "isp0")
+            assert not is_off(street_box)
+            asked.kill()
+        assert eventually(lambda: is_off(street_box))
+
+
+def test_a_stop_in_the_middle_of_one_is_quick(street: Street, street_box: Box) -> None:
+    street_box.start()
+    asked = subprocess.Popen(
+        command(street_box, "--seconds", "600"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    assert eventually(lambda: not is_off(street_box))
+    began = time.monotonic()
+    street_box.stop()
+    assert time.monotonic() - began < 15
+    assert asked.wait(20) is not None
+    assert is_off(street_box)

@@ -1,0 +1,81 @@
+"""The command that captures live packets with what became of them."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import typer
+from rich.markup import escape
+
+from xdpctl.cli import options, show
+from xdpctl.frames import summary
+from xdpctl.pcapng import Writer
+
+app = typer.Typer()
+_GRACE_SECONDS = 30.0
+
+
+@app.command()
+def capture(
+    context: typer.Context,
+    rule: Annotated[
+        str | None, typer.Option(help="Only what this rule (id or source) or set decided.")
+    ] = None,
+    verdict: Annotated[
+        str, typer.Option(help="drop, pass, all, or a reason such as limited.")
+    ] = "drop",
+    every: Annotated[int, typer.Option(help="One packet in so many, a power of two.")] = 64,
+    seconds: Annotated[float, typer.Option(help="How long.")] = 10.0,
+    limit: Annotated[int, typer.Option(help="End after so many packets.")] = 100_000,
+    write: Annotated[
+        Path | None, typer.Option("-w", "--write", help="To a pcapng file, with comments.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="NDJSON, a line a packet.")] = False,
+) -> None:
+    """Packets as they come, with what became of each; for Wireshark and tcpdump with -w."""
+    query: dict[str, Any] = {"verdict": verdict, "every": every, "seconds": seconds}
+    query |= {"limit": limit} | ({"rule": rule.replace("/", "_")} if rule else {})
+    try:
+        file = write.open("wb") if write else None
+    except OSError as error:
+        raise typer.BadParameter(f"{write}: {error.strerror}") from None
+    lines = options.client(context).lines("/v1/samples", seconds + _GRACE_SECONDS, params=query)
+    try:
+        end = _all(lines, file, as_json)
+    finally:
+        if file:
+            file.close()
+    told = f"{show.plural(end['taken'], 'packet', 'packets')}, one in {every:,}"
+    lost = f"; {end['lost']:,} lost for want of room: give a larger --every" if end["lost"] else ""
+    show.err.print(escape(told + lost + (f"; in {write}" if write else "")))
+
+
+def _all(lines: Any, file: BinaryIO | None, as_json: bool) -> dict[str, Any]:
+    """Every packet; the last line."""
+    writer = Writer(file) if file else None
+    end = {"taken": 0, "lost": 0}
+    for line in lines:
+        if "data" not in line:
+            end = line
+        elif writer:
+            _write(writer, line)
+        elif as_json:
+            show.line(line)
+        else:
+            _print(line)
+    return end
+
+
+def _write(writer: Writer, line: dict[str, Any]) -> None:
+    nanoseconds = int(datetime.fromisoformat(line["time"]).timestamp() * 1e6) * 1000
+    comment = f"verdict={line['verdict']} reason={line['reason']}"
+    comment += f" rule={line['rule']}" if line["rule"] else ""
+    data = bytes.fromhex(line["data"])
+    writer.packet(line["interface"], nanoseconds, data, line["length"], comment)
+
+
+def _print(line: dict[str, Any]) -> None:
+    clock = line["time"][11:23]
+    rule = f"  {line['rule']}" if line["rule"] else ""
+    what = f"{line['length']:>5} bytes  {summary(bytes.fromhex(line['data']))}"
+    print(f"{clock}  {line['interface']:<8}  {line['reason']:<12} {what}{rule}")

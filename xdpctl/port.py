@@ -1,0 +1,42 @@
+"""A configured interface, and how it stands."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from xdpctl.links import Link
+from xdpctl.staged import Staged
+
+log = logging.getLogger("xdpctl.loader")
+
+
+@dataclass(slots=True)
+class Port:
+    """What became of one interface; `reason` is why it is in generic mode."""
+
+    name: str
+    staged: Staged
+    state: str = "absent"
+    mode: str | None = None
+    detail: str = "no such interface yet"
+    reason: str = ""
+    index: int | None = None
+
+    @property
+    def program_fd(self) -> int:
+        return self.staged.program_fd
+
+    def became(self, state: str, mode: str | None, detail: str) -> None:
+        """Log a change once, not every second."""
+        if (state, mode, detail) != (self.state, self.mode, self.detail):
+            level = logging.INFO if state == "attached" and mode == "native" else logging.WARNING
+            log.log(level, "%s: %s%s", self.name, state, f", {detail}" if detail else "")
+        self.state, self.mode, self.detail = state, mode, detail
+
+
+def find(port: Port, present: Iterable[Link]) -> Link | None:
+    """By name; else, after a rename, the index we attached to."""
+    by_name = {link.name: link for link in present}
+    if port.name in by_name:
+        return by_name[port.name]
+    return next((link for link in present if link.index == port.index), None)
