@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from bench import cases, sources
@@ -65,12 +66,19 @@ def measure(
             runs += cases.of_peer(peer)
         except XdpctlError as error:
             results.notes.append(f"no xdp-filter: {error}")
-        bench = Bench(generator, repeat)
+        take_all(results, runs, generator, rounds, repeat)
+
+
+def take_all(
+    results: Results, runs: Sequence[Run], generator: Generator, rounds: int, repeat: int
+) -> None:
+    """Every case in every round, checked before; their programs are closed afterwards."""
+    bench = Bench(generator, repeat)
+    for run in runs:
+        results.declare(run.case)
+        bench.check(run)
+    for _ in range(rounds):
         for run in runs:
-            results.declare(run.case)
-            bench.check(run)
-        for _ in range(rounds):
-            for run in runs:
-                bench.take(run)
+            bench.take(run)
     for fd in {run.program_fd for run in runs} - {generator.bare_fd}:
         os.close(fd)

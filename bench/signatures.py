@@ -1,11 +1,10 @@
 """What signatures cost one packet, over the same filter without any."""
 
-import os
 from collections.abc import Iterator
 
 from bench.cases import BARE, FRAME, Run
 from bench.filters import XDP_DROP, XDP_PASS, own_pins
-from bench.packet import Bench
+from bench.packet import take_all
 from bench.results import Bar, Case, Results
 from xdpctl.compiler import Compiled
 from xdpctl.kernel import PinnedDatapath
@@ -99,12 +98,4 @@ def measure(
 ) -> None:
     """Every case in every round, the floor among them."""
     runs = [Run(Case(PART, BARE, "ns"), generator.bare_fd, XDP_DROP, FRAME), *_runs(compiled)]
-    bench = Bench(generator, repeat)
-    for run in runs:
-        results.declare(run.case)
-        bench.check(run)
-    for _ in range(rounds):
-        for run in runs:
-            bench.take(run)
-    for fd in {run.program_fd for run in runs} - {generator.bare_fd}:
-        os.close(fd)
+    take_all(results, runs, generator, rounds, repeat)

@@ -12,6 +12,8 @@ from xdpctl.asks import Ask
 from xdpctl.clock import Clock, Now
 from xdpctl.controller import Controller
 from xdpctl.errors import DatapathError, StoreError
+from xdpctl.explanation import Explanation
+from xdpctl.mapped import CONTROL
 from xdpctl.model import OPERATOR
 from xdpctl.plan import PROTECTED, Plan
 from xdpctl.policy import Protection, Quota
@@ -23,7 +25,7 @@ from xdpctl.table.cells import SMALLEST_LOG2
 from xdpctl.table.family import FAMILIES
 from xdpctl.table.source import SourceTable
 from xdpctl.tokens import Caller, Role
-from xdpctl.wire import CONTROL, Capture, Explanation, Hits, Reason, Sample, Slot, SlotNumber
+from xdpctl.wire import Capture, Hits, Reason, Sample, Slot, SlotNumber
 from xdpctl.writes import Lead, Write, make
 
 SEEDS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)

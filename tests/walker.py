@@ -7,6 +7,7 @@ bucket or a broken node shows here as it would to a packet.
 from collections.abc import Iterator
 
 from xdpctl.capacity import Capacity
+from xdpctl.mapped import GENERATION, RATE
 from xdpctl.table.cells import buckets_log2
 from xdpctl.table.filters import SIZES
 from xdpctl.table.source import MAPS, SourceTable
@@ -14,8 +15,6 @@ from xdpctl.wire import (
     BITMAP_WORDS,
     BITMAPS_MAX,
     CLASSES_MAX,
-    GENERATION,
-    RATE,
     Action,
     Limit,
     Mode,

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
+from xdpctl.explanation import Explanation
 from xdpctl.plan import Plan
 from xdpctl.signatures.table import SignatureTable
 from xdpctl.table.source import SourceTable
-from xdpctl.wire import Capture, Explanation, Hits, Reason, Sample
+from xdpctl.wire import Capture, Hits, Reason, Sample
 
 
 class Datapath(Protocol):

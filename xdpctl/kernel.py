@@ -9,23 +9,15 @@ import numpy as np
 
 from xdpctl import bpf, programs, rcu
 from xdpctl.errors import DatapathError
+from xdpctl.explanation import Explanation
+from xdpctl.mapped import CONTROL
 from xdpctl.pins import Pins
 from xdpctl.plan import Plan
 from xdpctl.ring import Ring
 from xdpctl.signatures.table import MAPS as SIGNATURE_MAPS
 from xdpctl.signatures.table import SignatureTable
 from xdpctl.table.source import MAPS, SourceTable
-from xdpctl.wire import (
-    CONTROL,
-    Capture,
-    Explanation,
-    Hits,
-    Pending,
-    Reason,
-    Sample,
-    SlotNumber,
-    total_hits,
-)
+from xdpctl.wire import Capture, Hits, Pending, Reason, Sample, SlotNumber, total_hits
 from xdpctl.writes import make
 
 _MAPPED = (

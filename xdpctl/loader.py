@@ -20,12 +20,13 @@ from xdpctl.capacity import Capacity
 from xdpctl.compiler import Compiled, compile_source
 from xdpctl.errors import AttachError, DatapathError, SchemaError
 from xdpctl.links import AttachRefused, Link
+from xdpctl.mapped import CONTROL
 from xdpctl.pins import Pins
 from xdpctl.plan import PROTECTED
 from xdpctl.port import Port, find
 from xdpctl.staged import Staged, load_staged
 from xdpctl.table.cells import SMALLEST_LOG2, buckets_log2
-from xdpctl.wire import BITMAPS_MAX, CONTROL, SlotNumber, Stage
+from xdpctl.wire import BITMAPS_MAX, SlotNumber, Stage
 
 PROGRAM, EXPLAIN = "xdpctl", "explain"
 _STAGES: dict[Stage, str] = {

@@ -8,9 +8,7 @@ import sys
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
-from typing import ClassVar, NamedTuple, Self
-
-import numpy as np
+from typing import ClassVar, Self
 
 
 class Action(IntEnum):
@@ -115,17 +113,6 @@ class Stage(IntEnum):
     CAPTURE = 2
 
 
-class Told(NamedTuple):
-    """What the explain program returns: the reason, and the slot that was met last, if any."""
-
-    reason: Reason
-    slot: int
-
-    @classmethod
-    def of(cls, value: int) -> "Told":
-        return cls(Reason(value & (1 << REASON_BITS) - 1), (value & TOLD - 1) >> REASON_BITS)
-
-
 TOLD = 1 << 30
 CAPTURE_BYTES = 256
 REASON_BITS = 8
@@ -211,41 +198,6 @@ def total_hits(per_cpu: bytes) -> Hits:
     return Hits(sum(numbers[0::2]), sum(numbers[1::2]))
 
 
-# Structs that lie in the maps' own memory, as numpy sees them
-ENTRY6 = np.dtype([("address", "u1", 16), ("length", "u4"), ("value", "u4")])
-CONTROL = np.dtype(
-    [
-        ("bypass", "u4"),
-        ("sampled", "u4"),
-        ("mask", "u8"),
-        ("seeds", "u8", 3),
-        ("buckets_log2", "u4", 2),
-        ("whole", "u4", 2),
-        ("armed", "u4"),
-        ("captured", "u4"),
-        ("capture_slot", "u4"),
-        ("unused", "u4"),
-        ("capture_mask", "u8"),
-    ]
-)
-
-
-LOOKUP = np.dtype([("classes", "u4"), ("field", "u2"), ("second", "u2")])
-FAMILY = np.dtype([("whole", "u4"), ("lookups_used", "u4"), ("lookups", LOOKUP, FIELDS_MAX)])
-GENERATION = np.dtype([("families", FAMILY, 2), ("slots", "u4", Limit.SIGNATURES_MAX)])
-RATE = np.dtype(
-    [
-        ("cost", "u8"),
-        ("burst_ns", "u8"),
-        ("by_bytes", "u4"),
-        ("by_source", "u4"),
-        ("mask4", "u4"),
-        ("unused", "u4"),
-        ("mask6", "u8"),
-    ]
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Sample(Wire):
     C_NAME: ClassVar[str] = "sample"
@@ -279,26 +231,3 @@ class Capture(Wire):
     reason: int
     slot: int
     head: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """What the explain program found: the reason, the slots that matched, in order, and those of
-    signatures that match behind the one that decided.
-    """
-
-    C_NAME: ClassVar[str] = "explanation"
-    SIZE: ClassVar[int] = 4 * (3 + 2 * Limit.EXPLANATION_SLOTS_MAX)
-
-    reason: Reason
-    slots: tuple[int, ...]
-    behind: tuple[int, ...] = ()
-
-    @classmethod
-    def unpack(cls, data: bytes) -> "Explanation":
-        reason, met, *rest = struct.unpack(f"={cls.SIZE // 4}I", data)
-        slots, (more, *behind) = (
-            rest[: Limit.EXPLANATION_SLOTS_MAX],
-            rest[Limit.EXPLANATION_SLOTS_MAX :],
-        )
-        return cls(Reason(reason), tuple(slots[:met]), tuple(behind[:more]))

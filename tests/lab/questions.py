@@ -10,10 +10,11 @@ from xdpctl import bpf
 from xdpctl.cli.client import Client, Refused
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.lab.box import Box
+from xdpctl.mapped import CONTROL
 from xdpctl.prefix import parse_prefix
 from xdpctl.readback import read
 from xdpctl.table.family import FAMILIES
-from xdpctl.wire import CONTROL, Reason, SlotNumber, total_hits
+from xdpctl.wire import Reason, SlotNumber, total_hits
 
 
 def eventually(condition: Callable[[], bool]) -> bool:

@@ -12,8 +12,9 @@ from tests.lab.conftest import Street
 from tests.lab.questions import block, counted, eventually
 from xdpctl import bpf
 from xdpctl.lab.box import Box
+from xdpctl.mapped import CONTROL
 from xdpctl.rehearsal.recording import Skipped, packets
-from xdpctl.wire import CONTROL, Reason
+from xdpctl.wire import Reason
 
 
 def command(box: Box, *arguments: str) -> list[str]:

@@ -11,10 +11,11 @@ from tests.unit.apiclient import TCP, Api, problem, running
 from tests.unit.setcalls import HIGH, LOW, hosts
 from tests.unit.test_geo import AS1, DE, write_mmdb
 from xdpctl.errors import ConfigError
+from xdpctl.explanation import Explanation
 from xdpctl.geo import Place
 from xdpctl.policy import CONFIGURED
 from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.wire import Explanation, Hits, Reason
+from xdpctl.wire import Hits, Reason
 from xdpctl_api import context
 
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xdpctl.mapped import CONTROL
 from xdpctl.table import cells as module
 from xdpctl.table.cells import SMALLEST_LOG2, Cells, Places, Words, buckets_log2
-from xdpctl.wire import CELL_VALUE_BITS, CONTROL
+from xdpctl.wire import CELL_VALUE_BITS
 
 LARGEST = 7  # as a power of two of buckets
 VALUE = 9

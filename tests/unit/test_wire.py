@@ -13,24 +13,9 @@ from hypothesis import strategies as st
 
 from tests.conftest import need
 from xdpctl import wire
-from xdpctl.wire import (
-    CONTROL,
-    ENTRY6,
-    FAMILY,
-    GENERATION,
-    LOOKUP,
-    RATE,
-    Capture,
-    Explanation,
-    Hits,
-    Limit,
-    Pending,
-    Reason,
-    Sample,
-    Slot,
-    Wire,
-    total_hits,
-)
+from xdpctl.explanation import Explanation
+from xdpctl.mapped import CONTROL, ENTRY6, FAMILY, GENERATION, LOOKUP, RATE
+from xdpctl.wire import Capture, Hits, Limit, Pending, Reason, Sample, Slot, Wire, total_hits
 
 OF_CONSTANTS = (
     "front",

@@ -22,6 +22,7 @@ from xdpctl.clock import Clock
 from xdpctl.config import Settings
 from xdpctl.controller import Controller
 from xdpctl.errors import ConfigError, StoreError
+from xdpctl.explanation import Told
 from xdpctl.importing import Imported, add_many
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.loader import Loader, compile_filter, take_down
@@ -36,7 +37,7 @@ from xdpctl.signatures.model import Rate
 from xdpctl.state import State
 from xdpctl.store import SqliteStore
 from xdpctl.tokens import Caller, Role
-from xdpctl.wire import BUCKET_STRIDE, BUCKETS_LOG2, Reason, SlotNumber, Told
+from xdpctl.wire import BUCKET_STRIDE, BUCKETS_LOG2, Reason, SlotNumber
 
 _CALLER = Caller("replay", Role.ADMIN, OPERATOR)
 _DEFAULTS = Ask(Prefix(bytes(4), 0), Action.DROP, Mode.ENFORCE)

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from xdpctl.datapath import Datapath
+from xdpctl.mapped import RATE
 from xdpctl.match.match import Match
 from xdpctl.model import Action, Mode, Spare
 from xdpctl.plan import Plan
 from xdpctl.signatures.compile import Tables, compile_tables
 from xdpctl.signatures.model import Rate, Signature
 from xdpctl.state import State
-from xdpctl.wire import RATE, RATE_COST_SHIFT, Slot, SlotNumber
+from xdpctl.wire import RATE_COST_SHIFT, Slot, SlotNumber
 from xdpctl.wire import Action as WireAction
 from xdpctl.wire import Mode as WireMode
 from xdpctl.writes import Word, Zero

@@ -14,21 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.errors import CapacityError
+from xdpctl.mapped import GENERATION, LOOKUP
 from xdpctl.match import bits
 from xdpctl.match.bits import Bits
 from xdpctl.match.components import COMPONENTS, Kind
 from xdpctl.match.match import Match
 from xdpctl.match.ranges import Ranges
 from xdpctl.prefix import Prefix
-from xdpctl.wire import (
-    BITMAP_WORDS,
-    BITMAPS_MAX,
-    CLASS_BITS,
-    GENERATION,
-    LOOKUP,
-    Field,
-    Limit,
-)
+from xdpctl.wire import BITMAP_WORDS, BITMAPS_MAX, CLASS_BITS, Field, Limit
 
 FAMILIES = (4, 6)
 _PREFIXES = {"source": Field.SOURCE, "destination": Field.DESTINATION}

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from xdpctl.mapped import GENERATION, RATE
 from xdpctl.signatures.compile import Tables
-from xdpctl.wire import BITMAP_WORDS, BITMAPS_MAX, CLASSES_MAX, GENERATION, RATE, SlotNumber
+from xdpctl.wire import BITMAP_WORDS, BITMAPS_MAX, CLASSES_MAX, SlotNumber
 
 MAPS = ("classes", "bitmaps", "generations", "rates")
 

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.errors import CapacityError
+from xdpctl.mapped import ENTRY6
 from xdpctl.table.cells import KEY_MASK, VALUE_MASK, Places, Words
 from xdpctl.table.family import V6, Keys, raw6, words6
 from xdpctl.table.filters import Filters, Filters6
 from xdpctl.table.table import Hashed, Numbers, Table
-from xdpctl.wire import ENTRY6
 
 
 class Table6(Table):

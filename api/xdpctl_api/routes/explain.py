@@ -8,12 +8,13 @@ from fastapi import APIRouter, Depends, Query
 
 from xdpctl import frames
 from xdpctl.errors import RuleError
+from xdpctl.explanation import Explanation
 from xdpctl.match.components import COMPONENTS
 from xdpctl.model import Rule
 from xdpctl.prefix import Prefix, parse_address
 from xdpctl.sets.model import SourceSet
 from xdpctl.signatures.model import Signature
-from xdpctl.wire import Explanation, Reason, SlotNumber
+from xdpctl.wire import Reason, SlotNumber
 from xdpctl_api.auth import Viewer
 from xdpctl_api.context import Context, context
 from xdpctl_api.schemas import ExplainOut, RuleOut, rule_out
