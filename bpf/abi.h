@@ -262,8 +262,8 @@ struct rate {
 	__u32 by_bytes;
 	__u32 by_source; /* 0: one bucket for all, else one for each source */
 	__u32 mask4;	 /* the bits of a source that tell buckets apart */
-	__u32 unused;
-	__u64 mask6; /* of its first 64 */
+	__u32 salt;	 /* so that limits have buckets of their own, and new ones after a change */
+	__u64 mask6;	 /* of its first 64 */
 };
 
 enum gcra {

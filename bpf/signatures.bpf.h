@@ -91,7 +91,8 @@ static __always_inline u64 *bucket_for(struct search *search, struct rate *rate,
 			source = (source << 32 | host32(search->source[1])) & rate->mask6;
 		else
 			source &= rate->mask4;
-		source = (source + number) * search->control->seeds[0];
+		source =
+		    source * search->control->seeds[0] + rate->salt * search->control->seeds[2];
 		source = (source ^ source >> 32) * search->control->seeds[1];
 		index = source >> (64 - BUCKETS_LOG2);
 	}
@@ -168,7 +169,8 @@ static __always_inline void tell_behind(struct match *match, struct generation *
 static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
 				     struct scratch *scratch)
 {
-	u32 number = *(volatile u32 *)&search->control->armed - 1, word = 0, position;
+	u32 armed = *(volatile u32 *)&search->control->armed, number = armed - 1, word = 0,
+	    position;
 	struct generation *generation = generations.lookup(&number);
 	struct match match = {
 	    .scratch = scratch,
@@ -177,6 +179,8 @@ static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
 	u32 reason;
 	u64 left = 0;
 
+	if (!armed) /* the last ones went meanwhile */
+		return REASON_NO_RULE;
 	if (!generation || !match.bitmaps)
 		return REASON_FAULT;
 	match.family = &generation->families[search->family == 6];

@@ -112,8 +112,12 @@ static __always_inline u32 by_source(struct xdp_md *ctx, struct search *search)
 		if (!reason)
 			reason = source_ipv6(search);
 	}
-	if (reason == REASON_NO_RULE && search->control->armed)
+	if (reason == REASON_NO_RULE && search->control->armed) {
+		if (search->sample)
+			sample(search);
+		search->sample = search->nothing;
 		stages.call(ctx, STAGE_SIGNATURES);
+	}
 	return reason;
 }
 

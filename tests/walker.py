@@ -14,6 +14,8 @@ from xdpctl.table.source import MAPS, SourceTable
 from xdpctl.wire import (
     BITMAP_WORDS,
     BITMAPS_MAX,
+    BUCKET_STRIDE,
+    BUCKETS_LOG2,
     CLASSES_MAX,
     Action,
     Limit,
@@ -39,6 +41,7 @@ def plain_memory(rules: int, capacity: Capacity = SMALL) -> dict[str, bytearray]
     sizes["bitmaps"] = 2 * 8 * BITMAPS_MAX * BITMAP_WORDS
     sizes["generations"] = 2 * GENERATION.itemsize
     sizes["rates"] = RATE.itemsize * Limit.SIGNATURES_MAX
+    sizes["buckets"] = 8 * ((1 << BUCKETS_LOG2) + BUCKET_STRIDE * Limit.SIGNATURES_MAX)
     sizes["nodes"] = sizes["slots"] + 8 * 256
     return {name: bytearray(size) for name, size in sizes.items()}
 

@@ -27,7 +27,7 @@ _MAPPED = (
     *SIGNATURE_MAPS,
 )
 _RINGS = ("samples", "captures")
-_OTHERS = ("hits", "explanations", "controls", "buckets", "pending", "scratches", *_RINGS)
+_OTHERS = ("hits", "explanations", "controls", "pending", "scratches", *_RINGS)
 _ZERO = bytes(4)
 _BATCH_FROM = 16  # fewer writes than this go one by one
 

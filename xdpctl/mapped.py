@@ -35,7 +35,7 @@ RATE = np.dtype(
         ("by_bytes", "u4"),
         ("by_source", "u4"),
         ("mask4", "u4"),
-        ("unused", "u4"),
+        ("salt", "u4"),
         ("mask6", "u8"),
     ]
 )

@@ -13,6 +13,7 @@ OPERATOR = "operator"
 TTL_MAX = 10 * 365 * 86400  # ten years, in seconds
 CONFIRM_MAX = 3600
 REASON_MAX = 500  # characters
+TAGS_MAX = 16
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
@@ -102,8 +103,8 @@ class Rule(Deadlines, frozen=True, gc=False):
 
     def __post_init__(self) -> None:
         check_reason(self.reason)
-        if len(self.tags) > 16:
-            raise RuleError("more than 16 tags", "tags", "keep at most 16")
+        if len(self.tags) > TAGS_MAX:
+            raise RuleError(f"more than {TAGS_MAX} tags", "tags", f"keep at most {TAGS_MAX}")
 
     @property
     def id(self) -> str:

@@ -17,6 +17,7 @@ from xdpctl.errors import (
 )
 from xdpctl.model import OPERATOR, TTL_MAX, Action, Mode, Rule
 from xdpctl.prefix import Prefix
+from xdpctl.signatures.guard import exposed
 from xdpctl.tokens import Caller
 
 
@@ -66,6 +67,13 @@ def _keep_caller(draft: Draft, rule: Rule, caller: Caller) -> None:
     address = caller.address
     if rule.action is not Action.ACCEPT or not address or not rule.source.covers(address):
         return
+    signature = exposed(draft, address)
+    if signature and not around(draft, rule.source):
+        raise LockoutError(
+            f"without it, {signature.match} would cut off your own session",
+            "id",
+            f"remove {signature.id} first, or let it spare established connections",
+        )
     wider, found = around(draft, rule.source), deciding(draft, address)
     by_this = found is not None and found.rule == rule
     if wider and wider.action is Action.DROP and by_this:

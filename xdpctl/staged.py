@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from xdpctl import bpf
+from xdpctl import bpf, rcu
 from xdpctl.wire import Stage
 
 _NAME = "stages"
@@ -25,9 +25,12 @@ class Staged:
 
     def retire_others(self) -> None:
         """Once this one is in use: let go of the stages of those before it."""
-        for path in self.directory.iterdir():
-            if path.name.startswith(_NAME) and path.name != self.pin:
-                path.unlink()
+        others = [path for path in self.directory.iterdir() if path.name.startswith(_NAME)]
+        others = [path for path in others if path.name != self.pin]
+        if others:
+            rcu.wait()  # no packet is still on its way to them
+        for path in others:
+            path.unlink()
 
 
 def load_staged(

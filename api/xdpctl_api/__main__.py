@@ -94,7 +94,10 @@ def run(settings: Settings, listen_fd: int | None) -> None:
     local, tcp = _listeners(settings, listen_fd)
     assert local is not None
     controller.start()
-    controller.submit(lambda draft: defaults.bring(draft, settings.limits)).result()
+    try:
+        controller.submit(lambda draft: defaults.bring(draft, settings.limits)).result()
+    except XdpctlError as error:  # what stands is served all the same
+        log.error("the configured limits are not in force: %s", error)
     stop = threading.Event()
     arguments = (settings, controller, stop)
     threading.Thread(target=_watch_protection, args=arguments, daemon=True).start()

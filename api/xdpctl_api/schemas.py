@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, StrictBool
 from xdpctl.asks import Ask
 from xdpctl.clock import Now
 from xdpctl.controller import Controller
+from xdpctl.errors import RuleError
 from xdpctl.model import Action, Mode, Rule, Spare
 from xdpctl.signatures.model import Signature
 from xdpctl.signatures.operations import SignatureAsk
@@ -78,6 +79,8 @@ class RuleChange(Strict):
 
     def changes(self) -> dict[str, object]:
         given = self.model_dump(include=self.model_fields_set - {"limit"})
+        if "limit" in self.model_fields_set and self.limit is None:
+            raise RuleError("a limit of null", "limit", "give its pps or bps, or remove the rule")
         if self.limit is not None:
             given["limit"] = self.limit.rate()
         if "ttl" in given:

@@ -12,7 +12,7 @@ import pytest
 
 from tests import packets, reference, reference_signatures
 from tests.kernel.conftest import VERDICTS, Filter
-from tests.kernel.listings import told
+from tests.kernel.listings import DROPPING, listed, told
 from tests.reference_signatures import Network, Signature, Tests
 from xdpctl import bpf, programs
 from xdpctl.errors import RuleError
@@ -22,9 +22,8 @@ from xdpctl.match.order import precedence
 from xdpctl.signatures.arming import rate_record
 from xdpctl.signatures.compile import compile_tables
 from xdpctl.signatures.model import Rate
+from xdpctl.signatures.table import own_bucket
 from xdpctl.wire import (
-    BUCKET_STRIDE,
-    BUCKETS_LOG2,
     Action,
     Limit,
     Mode,
@@ -47,6 +46,7 @@ EDGES = {
     "flow_label": (0, 9),
 }
 PORTS = (53, 443, 67, 40000)
+SOURCE = "192.0.2.7"
 FAR = 1 << 62  # a bucket's time that is never reached
 ACTIONS = {"drop": Action.DROP, "accept": Action.ACCEPT, "limit": Action.LIMIT}
 
@@ -76,10 +76,10 @@ class Armed:
         return held
 
     def _pace(self, slot: int, over: bool) -> None:
-        number = slot - SlotNumber.SIGNATURES
         self.filter.datapath.signatures.put_rate(slot, rate_record(Rate(pps=1e9, burst=60)))
-        index = (1 << BUCKETS_LOG2) + number * BUCKET_STRIDE
-        self._buckets.put(struct.pack("<I", index), struct.pack("<Q", FAR if over else 0))
+        self._buckets.put(
+            struct.pack("<I", own_bucket(slot)), struct.pack("<Q", FAR if over else 0)
+        )
 
 
 @pytest.fixture
@@ -196,3 +196,52 @@ def test_a_flip_leaves_nothing_of_the_generation_before(armed: Armed) -> None:
         drops = programs.run(armed.filter.program, frame).value
         assert VERDICTS[drops] == ("drop" if wanted else "pass")
     assert np.count_nonzero(armed.filter.datapath.source.words[2:1026])
+
+
+def limits(armed: Armed, *rates: Rate) -> None:
+    """A limit for each of these, on everything, whose packets are judged by each in turn."""
+    matches = [(build({"ttl": f"<={64 + n}"}), rate) for n, rate in enumerate(rates)]
+    table = armed.filter.datapath.signatures
+    armed.hold([(match, Signature({}, "limit")) for match, _ in matches])
+    for slot, (_, rate) in enumerate(matches, SlotNumber.SIGNATURES):
+        table.put_rate(slot, rate_record(rate))
+
+
+def verdicts(armed: Armed, *sources: str) -> list[str]:
+    return [armed.filter.run(packets.to_frame(source)) for source in sources]
+
+
+def test_a_changed_limit_begins_with_empty_buckets(armed: Armed) -> None:
+    for per in (0, 32):
+        limits(armed, Rate(pps=0.1, burst=0.05, per_ipv4=per))
+        assert verdicts(armed, SOURCE, SOURCE) == ["pass", "drop"]
+        table = armed.filter.datapath.signatures
+        table.put_rate(2, rate_record(Rate(pps=0.1, burst=0.05, per_ipv4=per)), in_use=True)
+        assert verdicts(armed, SOURCE, SOURCE) == ["pass", "drop"]
+
+
+def test_limits_share_no_buckets_with_their_neighbours(armed: Armed) -> None:
+    slow = Rate(pps=0.1, burst=0.05, per_ipv4=32)
+    limits(armed, slow, slow, slow)
+    sources = [f"192.0.2.{n}" for n in (101, 100, 99, 102, 103)]
+    assert verdicts(armed, *sources) == ["pass"] * 5
+    assert verdicts(armed, *sources) == ["drop"] * 5
+
+
+def test_sets_are_sampled_while_signatures_are_armed(armed: Armed) -> None:
+    held = armed.filter
+    held.relist(DROPPING, listed("192.0.2.0/24", mode=Mode.MONITOR))
+    armed.hold([(build({"protocol": "gre"}), Signature({}, "drop"))])
+    list(held.datapath.samples())
+    held.datapath.watch(DROPPING, 0)
+    held.run(packets.to_frame(SOURCE))
+    held.datapath.watch(SlotNumber.NONE, 0)
+    assert [sample.slot for sample in held.datapath.samples()] == [DROPPING]
+    held.relist(DROPPING, None)
+
+
+def test_what_goes_between_two_looks_is_no_fault(armed: Armed) -> None:
+    armed.hold([(build({"protocol": "udp"}), Signature({}, "drop"))])
+    assert verdicts(armed, SOURCE) == ["drop"]
+    armed.hold([])
+    assert verdicts(armed, SOURCE) == ["pass"]

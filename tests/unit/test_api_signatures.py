@@ -160,3 +160,66 @@ def test_a_rule_on_a_source_has_no_rate_or_priority_to_change(api: Api) -> None:
     path = f"/v1/rules/{made['id']}"
     found = problem(api.call("PATCH", path, json={"priority": 3}), 400, BAD)
     assert found["field"] == "priority"
+
+
+MINE = {"Forwarded": "for=10.1.1.1"}
+
+
+def asked(api: Api, match: str, **more: object) -> dict[str, Any]:
+    """What somebody who is logged in from 10.1.1.1 is answered."""
+    answer = api.call("POST", "/v1/rules", json={"match": match, **more}, headers=MINE)
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        *("tcp dst-port 22", "tcp flags psh", "flags psh+ack", "tcp dst-port 8443"),
+        *("port 1024-65535", "src 10.0.0.0/8 tcp", "ttl <100", "fragment !later"),
+    ],
+)
+def test_nobody_cuts_off_his_own_session(api: Api, match: str) -> None:
+    assert asked(api, match, spare="none")["type"].endswith("lockout")
+    assert asked(api, match, spare="none", confirm_within=60)["created"]
+    spared = asked(api, "tcp dst-port 443")
+    assert spared["warnings"] == [
+        "it holds new connections of your own, too; those that stand are spared"
+    ]
+    path = f"/v1/rules/{spared['id']}"
+    refused = api.call("PATCH", path, json={"spare": "none"}, headers=MINE)
+    assert problem(refused, 409, "lockout")["field"] == "spare"
+
+
+@pytest.mark.parametrize("match", ["udp", "tcp flags syn", "flags rst", "icmp", "src 10.2.0.0/16"])
+def test_what_is_no_session_of_his_is_no_lockout(api: Api, match: str) -> None:
+    assert asked(api, match, spare="none")["created"]
+
+
+def test_what_lets_him_in_stays_while_a_signature_would_cut_him_off(api: Api) -> None:
+    api.add("10.1.1.1", action="accept")
+    made = asked(api, "tcp dst-port 22", spare="none")
+    assert made["created"]
+    refused = api.call("DELETE", "/v1/rules/10.1.1.1_32", headers=MINE)
+    assert made["id"] in problem(refused, 409, "lockout")["fix"]
+    api.call("DELETE", f"/v1/rules/{made['id']}", headers=MINE)
+    assert api.call("DELETE", "/v1/rules/10.1.1.1_32", headers=MINE).status_code == 200
+
+
+def test_a_list_goes_on_where_a_rule_was_that_is_gone(api: Api) -> None:
+    ids = [add(api, f"ttl {n}")["id"] for n in (1, 2, 3, 4)]
+    first = api.call("GET", "/v1/rules", params={"limit": 2}).json()
+    api.call("DELETE", f"/v1/rules/{ids[1]}")
+    rest = api.call("GET", "/v1/rules", params={"limit": 2, "cursor": first["next"]}).json()
+    assert [rule["id"] for rule in rest["rules"]] == ids[2:]
+    problem(api.call("GET", "/v1/rules", params={"cursor": "sig;x;udp"}), 400, BAD)
+
+
+def test_lists_in_lists_and_a_limit_of_null_are_refused(api: Api) -> None:
+    nested = '{"match": {"port": ' + "[" * 900 + "]" * 900 + "}}"
+    headers = {"content-type": "application/x-ndjson"}
+    body = nested + '\n{"match": {"port": 53}}'
+    done = api.call("POST", "/v1/rules/bulk", content=body, headers=headers).json()
+    assert (done["added"], done["rejected"]) == (1, 1)
+    path = f"/v1/rules/{add(api, 'udp', action='limit', limit={'pps': 5})['id']}"
+    assert problem(api.call("PATCH", path, json={"limit": None}), 400, BAD)["field"] == "limit"

@@ -59,6 +59,8 @@ def test_ranges_hold_what_was_listed_and_read_back_the_same(pairs: list[tuple[in
         ("!syn+ack", {0, 2, 3, 16}),
         ("fin&syn,ack", {3, 16, 18}),
         ("0x12", {18}),
+        ("ack&syn", {18}),
+        ("rst,syn", {2, 3, 18}),
     ],
 )
 def test_bits_are_all_set_or_not(written: str, values: set[int]) -> None:
@@ -131,12 +133,18 @@ def test_what_no_packet_can_have_is_refused(given: dict[str, Any], says: str) ->
     assert caught.value.field.startswith("match")
 
 
+def test_bits_in_another_order_are_the_same_match() -> None:
+    for one, other in (("syn,rst", "rst,syn"), ("syn&ack", "syn+ack"), ("!ack&syn", "syn&!ack")):
+        assert text.parse(f"flags {one}").id == text.parse(f"flags {other}").id
+
+
 def test_everything_is_known_for_what_it_is() -> None:
     for written in (
         "proto 0-255",
         "src 0.0.0.0/0",
         "src ::/0 dst ::/0",
         "length 0-65535 ttl 0-255",
+        "fragment later,!later",
     ):
         assert text.parse(written).everything, written
     for written in ("port 0-65535", "vlan 0-4095", "src 0.0.0.0/1", "proto 1-255"):

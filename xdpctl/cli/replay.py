@@ -1,5 +1,7 @@
 """The command that runs recordings through the rules."""
 
+import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,6 +44,7 @@ def replay(
     """
     from xdpctl.rehearsal.rehearsal import rehearsing
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is mounted is unmounted
     settings = config.override(config.load(config_file), state_dir=state_dir)
     with rehearsing(settings, rules) as (rehearsal, imported):
         for reject in imported.rejects:

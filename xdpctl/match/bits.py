@@ -26,17 +26,26 @@ _GROUPS_MAX, _TESTS_MAX = 32, 12
 
 def parse(text: str, component: Component, where: str) -> Bits:
     """Groups are or-ed at `,`, the tests in them and-ed at `&`."""
-    groups = [
-        tuple(sorted({_test(test, component, where) for test in group.split("&")}))
+    groups = {
+        _group([_test(test, component, where) for test in group.split("&")])
         for group in text.replace(" ", "").split(",")
-    ]
-    parsed = tuple(dict.fromkeys(groups))
+    }
+    parsed = tuple(sorted(groups))
     if len(parsed) > _GROUPS_MAX or any(len(group) > _TESTS_MAX for group in parsed):
         fix = f"use at most {_GROUPS_MAX} of them, or several rules"
         raise RuleError(f"{component.name} lists {len(parsed)} tests", where, fix)
     if not any(holds(parsed, value) for value in range(component.most + 1)):
         raise RuleError(f"no {component.name} are {text[:80]!r}", where, "the tests exclude it all")
     return parsed
+
+
+def _group(tests: list[BitTest]) -> tuple[BitTest, ...]:
+    """All bits that must be set are one test."""
+    mask = 0
+    for test in tests:
+        mask |= 0 if test.negated else test.mask
+    wanted = {BitTest(False, mask)} if mask else set()
+    return tuple(sorted(wanted | {test for test in tests if test.negated}))
 
 
 def show(bits: Bits, component: Component) -> str:

@@ -108,6 +108,8 @@ def _as_text(value: Any, where: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | list):
         raise RuleError(f"{value!r} is no text, number or list", where, 'write, for example, "53"')
     if isinstance(value, list):
+        if any(isinstance(item, list) for item in value):
+            raise RuleError("a list in a list", where, "write one list of all values")
         return ",".join(_as_text(item, where) for item in value)
     return str(value)
 
@@ -130,7 +132,9 @@ def _takes_all(component: Component, value: Value) -> bool:
         return value.length == 0
     if component.name in _NEEDS or component.name == "vlan":
         return False
-    return component.kind is Kind.NUMBER and value == ((0, component.most),)
+    if component.kind is Kind.BITS:
+        return all(bits.holds(value, number) for number in range(component.most + 1))  # type: ignore[arg-type]
+    return value == ((0, component.most),)
 
 
 def _check_families(found: Mapping[str, Value]) -> None:

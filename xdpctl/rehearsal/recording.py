@@ -15,6 +15,7 @@ from xdpctl.errors import RecordingError
 _MICRO, _NANO = 0xA1B2C3D4, 0xA1B23C4D
 _SECTION, _INTERFACE, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 3, 6
 _ORDER = 0x1A2B3C4D
+_LEAST = {_INTERFACE: 8, _SIMPLE: 4, _ENHANCED: 20}  # bytes of a block's body
 _BLOCK_MAX = 64 << 20
 _MACS = bytes(12)
 ETHERNET, RAW, LINUX_SLL, LINUX_SLL2 = 1, 101, 113, 276
@@ -101,13 +102,15 @@ class _Reader:
                 self._skipped.tail = True
                 return
             body = (start[8:] + rest)[:-4]
+            if len(body) < _LEAST.get(kind, 0):
+                raise RecordingError(f"{self._path} is damaged: a block of {size} bytes")
             if kind == _INTERFACE:
                 links.append(struct.unpack(f"{order}H", body[:2])[0])
             elif kind in (_ENHANCED, _SIMPLE):
                 yield from self._block(kind, body, order, links)
 
     def _block(self, kind: int, body: bytes, order: str, links: list[int]) -> Iterator[Packet]:
-        if kind == _ENHANCED and len(body) >= 20:
+        if kind == _ENHANCED:
             interface, held, length = struct.unpack(f"{order}I8xII", body[:20])
             data = body[20 : 20 + held]
         else:

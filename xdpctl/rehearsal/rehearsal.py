@@ -5,6 +5,7 @@ packet is judged as `explain` judges it. Time is not rehearsed: each packet of a
 fast, so a limit tells what it would be applied to.
 """
 
+import os
 import sqlite3
 import struct
 import subprocess
@@ -34,10 +35,11 @@ from xdpctl.programs import FRAME_MIN, Runner
 from xdpctl.rehearsal.recording import Skipped, packets
 from xdpctl.signatures.arming import rate_record
 from xdpctl.signatures.model import Rate
+from xdpctl.signatures.table import own_bucket
 from xdpctl.state import State
 from xdpctl.store import SqliteStore
 from xdpctl.tokens import Caller, Role
-from xdpctl.wire import BUCKET_STRIDE, BUCKETS_LOG2, Reason, SlotNumber
+from xdpctl.wire import Reason
 
 _CALLER = Caller("replay", Role.ADMIN, OPERATOR)
 _DEFAULTS = Ask(Prefix(bytes(4), 0), Action.DROP, Mode.ENFORCE)
@@ -75,9 +77,7 @@ class Rehearsal:
         for held in state.signatures.values():
             if held.limit:
                 datapath.signatures.put_rate(held.slot, rate_record(Rate(pps=1)))
-                number = held.slot - SlotNumber.SIGNATURES
-                index = (1 << BUCKETS_LOG2) + number * BUCKET_STRIDE
-                buckets.put(struct.pack("<I", index), _NEVER)
+                buckets.put(struct.pack("<I", own_bucket(held.slot)), _NEVER)
 
     def run(self, path: Path) -> Tally:
         """Every packet of a recording; RecordingError if it is none."""
@@ -119,6 +119,8 @@ _BY_RULES = (
 @contextmanager
 def rehearsing(settings: Settings, rules: Path | None) -> Iterator[tuple[Rehearsal, Imported]]:
     """With a copy of the store's rules and sets, or with those of a file; root only."""
+    if os.geteuid() != 0:
+        raise ConfigError("a rehearsal loads programs into the kernel, so it needs root: use sudo")
     with TemporaryDirectory(prefix="xdpctl-replay-") as directory:
         place = Path(directory)
         pins = Pins(place / "bpf")

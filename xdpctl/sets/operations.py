@@ -18,6 +18,7 @@ from xdpctl.errors import (
 from xdpctl.model import OPERATOR, Action, Mode, Spare
 from xdpctl.sets.losses import refuse_loss
 from xdpctl.sets.model import DEFAULT, Entries, FeedSource, Options, SourceSet, count
+from xdpctl.signatures.guard import exposed
 from xdpctl.table.family import difference
 from xdpctl.tokens import Caller
 from xdpctl.wire import SlotNumber
@@ -161,6 +162,13 @@ def _refuse_cut(before: Draft, after: Draft, caller: Caller) -> None:
     if caller.address is None:
         return
     was, now = deciding(before, caller.address), deciding(after, caller.address)
+    signature = exposed(after, caller.address)
+    if now is None and was and was.action is Action.ACCEPT and signature:
+        raise LockoutError(
+            f"without {was}, {signature.match} would cut off your own session",
+            "entries",
+            f"remove {signature.id} first, or let it spare established connections",
+        )
     if now is None or now.action is Action.ACCEPT or (was and was.action is Action.DROP):
         return
     raise LockoutError(

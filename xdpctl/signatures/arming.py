@@ -38,6 +38,7 @@ class Arming:
         self._datapath = datapath
         self._state = state
         self._make = make
+        self._paced: dict[int, Any] = {}
         self._compiled: tuple[list[tuple[Match, int]], Tables] | None = None
 
     def bring(self, now_ns: int) -> bool:
@@ -47,22 +48,29 @@ class Arming:
         words = {slot: word_of(one) for slot, one in live.items()}
         tables = self._compile(ordered(live.values()))
         changed = {slot for slot in _NUMBERS if words.get(slot, _FREE) != held[slot]}
-        paced = {s.slot: rate_record(s.limit) for s in live.values() if s.limit}
-        repaced = [slot for slot, rate in paced.items() if table.rate(slot) != rate]
+        self._paced = {s.slot: rate_record(s.limit) for s in live.values() if s.limit}
+        repaced = [slot for slot, rate in self._paced.items() if not table.paces(slot, rate)]
         rearm = not table.holds(tables)
+        last = [s for s in changed & words.keys() if rearm and stronger(words[s], held[s])]
         if rearm:
             table.settle()
         for slot in repaced:
-            table.put_rate(slot, paced[slot])
-        self._write({slot: words[slot] for slot in sorted(changed & words.keys())})
+            table.put_rate(slot, self._paced[slot], held[slot] != _FREE)
+        self._write({slot: words[slot] for slot in sorted(changed & words.keys() - {*last})})
+        gone = sorted(changed - words.keys())
         if rearm:
             table.install(tables)
-        self._write(dict.fromkeys(sorted(changed - words.keys()), _FREE))
+        if rearm and (last or gone):
+            table.settle()  # no packet looks them up in the order from before
+        self._write({slot: words[slot] for slot in last})
+        self._write(dict.fromkeys(gone, _FREE))
         return bool(changed or repaced or rearm)
 
     def agrees(self) -> bool:
         """Whether the kernel still has what was last put in force."""
-        return self._compiled is None or self._datapath.signatures.holds(self._compiled[1])
+        table = self._datapath.signatures
+        paced = all(table.paces(slot, rate) for slot, rate in self._paced.items())
+        return paced and (self._compiled is None or table.holds(self._compiled[1]))
 
     def _compile(self, wanted: list[Signature]) -> Tables:
         """Compiled again only if another match is among them, or in another place."""
@@ -82,6 +90,19 @@ class Arming:
 def ordered(signatures: Iterable[Signature]) -> list[Signature]:
     """As a packet meets them."""
     return sorted(signatures, key=lambda held: held.order)
+
+
+def stronger(word: bytes, before: bytes) -> bool:
+    """Whether a standing signature's new word holds more than the one before.
+
+    Then it comes after its new place in the order, else before it: so nothing is held in between
+    that is held neither before nor after.
+    """
+    new, old = Slot.unpack(word), Slot.unpack(before)
+    if old.action is WireAction.NONE:
+        return False
+    enforced = new.mode is WireMode.ENFORCE
+    return enforced and (old.mode is WireMode.MONITOR or (old.spare and not new.spare))
 
 
 def word_of(held: Signature) -> bytes:

@@ -33,13 +33,15 @@ def _limit(table: Any, where: str) -> DefaultLimit:
     if unknown:
         raise ConfigError(f"unknown setting {where}.{unknown[0]}; known are {', '.join(_KNOWN)}")
     try:
-        match = table.get("match")
+        match = table.get("match", {})
+        if not isinstance(match, str | dict):
+            raise RuleError("match is no text or table", "match", 'write match = "udp dst-port 53"')
         mode, spare = table.get("mode", "enforce"), table.get("spare", "established")
         if mode not in list(Mode) or spare not in list(Spare):
             raise RuleError("mode is enforce or monitor, spare established or none")
         check_reason(str(table.get("reason", "")))
         return DefaultLimit(
-            parse(match) if isinstance(match, str) else build(match or {}),
+            parse(match) if isinstance(match, str) else build(match),
             _rate(table),
             Mode(mode),
             Spare(spare),
@@ -72,6 +74,7 @@ def _lengths(per: Any) -> tuple[int, int]:
     if per == "source":
         return _SOURCE
     parts = [part.strip().removeprefix("/") for part in str(per).split(",")]
-    if len(parts) > 2 or not all(part.isascii() and part.isdigit() for part in parts):
+    numbers = [int(part) if part.isascii() and part.isdigit() else 0 for part in parts]
+    if len(parts) > 2 or not all(numbers):
         raise RuleError(f"per is {per!r}", "per", "write all, source, /24 or /24,/56")
-    return int(parts[0]), int(parts[1]) if len(parts) == 2 else _SOURCE[1]
+    return numbers[0], numbers[1] if len(numbers) == 2 else _SOURCE[1]

@@ -11,7 +11,9 @@ from xdpctl.prefix import Prefix
 from xdpctl.signatures.model import Signature
 from xdpctl.tokens import Caller, Role
 
-_TCP, _SSH = 6, 22
+_TCP = 6
+_ACK, _OPENING = TCP_FLAGS["ack"], TCP_FLAGS["syn"] | TCP_FLAGS["rst"]
+_OF_SESSIONS = [flags for flags in range(4096) if flags & _ACK and not flags & _OPENING]
 _ICMP = ("icmp_type", "icmp_code")
 
 
@@ -21,20 +23,34 @@ def guard(draft: Draft, asked: Signature, caller: Caller, force: bool) -> list[s
         return []
     if asked.action is Action.DROP and asked.match.everything:
         _refuse_everything(asked, caller, force)
-    if asked.spare is Spare.ESTABLISHED:
-        return []
-    if caller.address and not asked.confirm_by_ns and _reaches(asked.match, caller.address):
+    mine = caller.address is not None and reaches(asked.match, caller.address)
+    if mine and caller.address:
         found = deciding(draft, caller.address)
-        if found is None or found.action is not Action.ACCEPT:
-            raise LockoutError(
-                "it may match your own session from "
-                f"{str(caller.address).split('/')[0]}, and spares no connection",
-                "spare",
-                'give spare "established", accept your address first, or add confirm_within',
-            )
+        mine = found is None or found.action is not Action.ACCEPT
+    if asked.spare is Spare.ESTABLISHED:
+        held = asked.action is Action.DROP and mine
+        return ["it holds new connections of your own, too; those that stand are spared"][:held]
+    if mine and not asked.confirm_by_ns:
+        raise LockoutError(
+            "it may match your own session from "
+            f"{str(caller.address).split('/')[0]}, and spares no connection",
+            "spare",
+            'give spare "established", accept your address first, or add confirm_within',
+        )
     if _may_be(asked.match, _TCP):
         return ["it spares no connection: those who are logged in are cut off where it matches"]
     return []
+
+
+def exposed(draft: Draft, address: Prefix) -> Signature | None:
+    """A signature that would cut off a session from there, if nothing accepts the address."""
+    for held in draft.all_signatures():
+        holds = held.action is not Action.ACCEPT and held.mode is Mode.ENFORCE
+        spares = held.spare is Spare.ESTABLISHED or bool(held.confirm_by_ns)
+        if holds and not spares and not held.expired(draft.now.ns):
+            if reaches(held.match, address):
+                return held
+    return None
 
 
 def _refuse_everything(asked: Signature, caller: Caller, force: bool) -> None:
@@ -53,14 +69,11 @@ def _may_be(match: Match, protocol: int) -> bool:
     return (given is None or ranges.holds(given, protocol)) and not any(map(match.get, _ICMP))
 
 
-def _reaches(match: Match, address: Prefix) -> bool:
-    """Whether it may match a packet of a login session from there; what cannot be known may be."""
+def reaches(match: Match, address: Prefix) -> bool:
+    """Whether it may match a packet of a session from there; what cannot be known may be."""
     if match.family not in (None, address.family) or not _may_be(match, _TCP):
         return False
     source, flags = match.get("source"), match.get("tcp_flags")
     if source is not None and not source.covers(address):
         return False
-    if flags is not None and not bits.holds(flags, TCP_FLAGS["ack"]):
-        return False
-    ports = [match.get(name) for name in ("port", "destination_port")]
-    return all(given is None or ranges.holds(given, _SSH) for given in ports)
+    return flags is None or any(bits.holds(flags, value) for value in _OF_SESSIONS)

@@ -8,7 +8,7 @@ import msgspec
 from xdpctl.errors import RuleError
 from xdpctl.match.match import Match
 from xdpctl.match.order import Key, precedence
-from xdpctl.model import OPERATOR, Action, Deadlines, Mode, Spare, check_reason
+from xdpctl.model import OPERATOR, TAGS_MAX, Action, Deadlines, Mode, Spare, check_reason
 from xdpctl.prefix import Prefix
 
 PRIORITY_MAX = 32767
@@ -86,6 +86,8 @@ class Signature(Deadlines, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_reason(self.reason)
+        if len(self.tags) > TAGS_MAX:
+            raise RuleError(f"more than {TAGS_MAX} tags", "tags", f"keep at most {TAGS_MAX}")
         if (self.limit is None) == (self.action is Action.LIMIT):
             raise RuleError(
                 "a limit needs its rate, and nothing else has one",

@@ -145,7 +145,8 @@ def change(
         _check_quota(draft, held, ttl, False)
         fields["expires_ns"] = draft.now.after(ttl) if ttl is not None else 0
     changed = held.but(**fields)
-    warnings = [] if changed.mode is held.mode else guard(draft, changed, caller, False)
+    before, after = ((s.mode, s.spare, s.priority) for s in (held, changed))
+    warnings = [] if before == after else guard(draft, changed, caller, held.match.everything)
     draft.put_signature(changed)
     draft.note(caller.name, "rule.change", identity, **_told(changes))
     return AddedSignature(changed, False, warnings)

@@ -1,5 +1,6 @@
 """The signatures in the kernel: two generations, of which packets meet one or the other."""
 
+import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -7,9 +8,21 @@ import numpy as np
 
 from xdpctl.mapped import GENERATION, RATE
 from xdpctl.signatures.compile import Tables
-from xdpctl.wire import BITMAP_WORDS, BITMAPS_MAX, CLASSES_MAX, SlotNumber
+from xdpctl.wire import (
+    BITMAP_WORDS,
+    BITMAPS_MAX,
+    BUCKET_STRIDE,
+    BUCKETS_LOG2,
+    CLASSES_MAX,
+    SlotNumber,
+)
 
-MAPS = ("classes", "bitmaps", "generations", "rates")
+MAPS = ("classes", "bitmaps", "generations", "rates", "buckets")
+
+
+def own_bucket(slot: int) -> int:
+    """The index of the bucket that a limit for all has."""
+    return (1 << BUCKETS_LOG2) + (slot - SlotNumber.SIGNATURES) * BUCKET_STRIDE
 
 
 class SignatureTable:
@@ -25,6 +38,7 @@ class SignatureTable:
         ].reshape(2, BITMAPS_MAX, BITMAP_WORDS)
         self._generations = np.frombuffer(memory["generations"], GENERATION)[:2]
         self._rates = np.frombuffer(memory["rates"], RATE)
+        self._buckets = np.frombuffer(memory["buckets"], np.uint64)
         self._control = control
         self._grace = grace
         self._settled = False  # whether no packet can still be in the generation not in use
@@ -33,8 +47,25 @@ class SignatureTable:
         """What a limit's slot allows."""
         return self._rates[slot - SlotNumber.SIGNATURES]
 
-    def put_rate(self, slot: int, record: Any) -> None:
-        self._rates[slot - SlotNumber.SIGNATURES] = record
+    def paces(self, slot: int, record: Any) -> bool:
+        """Whether a limit's slot allows this; its salt apart."""
+        held = self.rate(slot)
+        return all(held[name] == record[name] for name in RATE.names or () if name != "salt")
+
+    def put_rate(self, slot: int, record: Any, in_use: bool = False) -> None:
+        """Let a limit allow this, beginning with empty buckets.
+
+        While packets read it, they may meet half of it for a moment: what that puts into a bucket
+        is forgotten with the old ones.
+        """
+        number = slot - SlotNumber.SIGNATURES
+        fresh = record.copy()
+        fresh["salt"] = self._rates[number]["salt"]
+        self._rates[number] = fresh
+        if in_use:
+            self._grace()
+        self._rates[number]["salt"] = secrets.randbits(32)
+        self._buckets[own_bucket(slot)] = 0
 
     def settle(self) -> None:
         """Wait until what the last install() put out of use may be written to."""

@@ -13,7 +13,9 @@ from xdpctl import rules
 from xdpctl.asks import Ask
 from xdpctl.draft import Draft
 from xdpctl.errors import NotFoundError, RuleError
+from xdpctl.match import text
 from xdpctl.match.match import ID_MARK
+from xdpctl.match.order import Key, precedence
 from xdpctl.model import Action, Mode, Rule, parse_rule_id
 from xdpctl.prefix import parse_prefix
 from xdpctl.rules import Added
@@ -28,6 +30,7 @@ from xdpctl_api.context import Context, context
 from xdpctl_api.schemas import RuleAnswer, RuleChange, RuleIn, RuleOut, RulePage, rule_out
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
+_SIGNED = "sig;"  # what cursors behind the sources begin with
 Ctx = Annotated[Context, Depends(context)]
 IfMatch = Annotated[str | None, Header(description="The rule's ETag; 412 if it changed since")]
 
@@ -66,8 +69,8 @@ async def add_rule(body: RuleIn, who: Operator, ctx: Ctx) -> Response:
     out = answer(ctx, added)
     headers = {"Location": f"/v1/rules/{out.id}", "ETag": f'"{out.etag}"'}
     # serialized here, once: this is the call that must keep up with an attack
-    text = out.model_dump_json()
-    return Response(text, 201 if added.created else 200, headers, "application/json")
+    data = out.model_dump_json()
+    return Response(data, 201 if added.created else 200, headers, "application/json")
 
 
 class Filters(BaseModel):
@@ -109,17 +112,31 @@ async def list_rules(
 def _standing(ctx: Context, cursor: str | None) -> Iterator[Rule | Signature]:
     """Rules on sources by address, then signatures in the order in which packets meet them."""
     state, now = ctx.controller.state, ctx.controller.clock.read()
-    signatures: list[Signature] = ordered(list(state.signatures.values()))
-    if cursor and cursor.startswith(ID_MARK):
-        seen = next((n for n, s in enumerate(signatures, 1) if s.id == cursor), len(signatures))
-        signatures = signatures[seen:]
-    else:
+    passed = _place(cursor) if cursor and cursor.startswith(_SIGNED) else None
+    if passed is None:
         sources = state.ordered()
         after = parse_rule_id(cursor) if cursor else None
         start = bisect_right(sources, order(after), key=order) if after else 0
         held = (state.rules.get(source) for source in islice(sources, start, None))
         yield from (rule for rule in held if rule and not rule.expired(now.ns))
-    yield from (one for one in signatures if not one.expired(now.ns))
+    signatures: list[Signature] = ordered(list(state.signatures.values()))
+    for one in signatures:
+        if not one.expired(now.ns) and (passed is None or one.order > passed):
+            yield one
+
+
+def _cursor(rule: Rule | Signature) -> str:
+    """Where a listing goes on, also if the rule has gone meanwhile."""
+    if isinstance(rule, Signature):
+        return f"{_SIGNED}{rule.priority};{rule.match}"
+    return rule.id
+
+
+def _place(cursor: str) -> tuple[int, Key]:
+    priority, _, match = cursor.removeprefix(_SIGNED).partition(";")
+    if not priority.lstrip("-").isdigit():
+        raise RuleError(f"{cursor[:40]!r} is no cursor", "cursor", "give `next` of the page before")
+    return int(priority), precedence(text.parse(match))
 
 
 def _page(
@@ -129,7 +146,7 @@ def _page(
     page = list(islice(filter(wanted, _standing(ctx, cursor)), limit + 1))
     return RulePage(
         rules=[RuleOut(**rule_out(ctx.controller, rule, now)) for rule in page[:limit]],
-        next=page[limit - 1].id if len(page) > limit else None,
+        next=_cursor(page[limit - 1]) if len(page) > limit else None,
     )
 
 
