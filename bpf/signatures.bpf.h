@@ -136,8 +136,11 @@ static __always_inline u32 judge_signature(struct search *search, u32 number)
 	word = *(volatile u64 *)&slot->word;
 	if (!in_force(word))
 		return REASON_NONE;
-	if ((word & WORD_ACTION) == ACTION_LIMIT && !over(search, number - SLOT_SIGNATURES))
+	if ((word & WORD_ACTION) == ACTION_LIMIT && !over(search, number - SLOT_SIGNATURES)) {
+		if (search->explanation)
+			record(search->explanation, number);
 		return REASON_NONE;
+	}
 	return apply(search, number, word,
 		     (word & WORD_ACTION) == ACTION_LIMIT ? REASON_LIMITED : REASON_SIGNATURE);
 }

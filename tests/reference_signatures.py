@@ -42,15 +42,17 @@ class Signature:
 
 
 def trace(frame: bytes, ordered: Sequence[Signature]) -> tuple[str, list[Signature]]:
-    """The reason of a packet that no source entry decides, and the signatures met on the way."""
+    """The reason of a packet that no source entry decides, and the signatures met on the way,
+    limits that it is within among them.
+    """
     met: list[Signature] = []
     has = fields(frame)
     for signature in ordered:
         if signature.state == "expired" or not takes(signature.components, has):
             continue
+        met.append(signature)
         if signature.action == "limit" and not signature.over:
             continue
-        met.append(signature)
         if signature.state == "live":
             names = {"drop": "SIGNATURE", "accept": "ACCEPTED", "limit": "LIMITED"}
             return names[signature.action], met

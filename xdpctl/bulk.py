@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from xdpctl.asks import Ask, check_tags
 from xdpctl.durations import parse_duration
 from xdpctl.errors import RuleError
+from xdpctl.match import text as match_text
 from xdpctl.match.match import build
 from xdpctl.model import Action, Mode, Spare
 from xdpctl.prefix import Prefix, parse_prefix
@@ -52,7 +53,7 @@ class _Limit(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
-    match: dict[str, Any]
+    match: dict[str, Any] | str
     limit: _Limit | None = None
     spare: Spare | None = None
     priority: int | None = None
@@ -157,6 +158,8 @@ class Parser:
             "reason": ask.reason if line.reason is None else line.reason,
             "tags": ask.tags if line.tags is None else check_tags(line.tags),
         }
+        if isinstance(line.match, str):
+            line.match = match_text.parse(line.match).as_json()
         source = line.match.get("source")
         if line.match.keys() == {"source"} and own == (None, None, None):
             if not isinstance(source, str):

@@ -102,8 +102,9 @@ def run(settings: Settings, listen_fd: int | None) -> None:
     arguments = (settings, controller, stop)
     threading.Thread(target=_watch_protection, args=arguments, daemon=True).start()
     state = controller.state
-    counts = len(state.rules), len(state.sets)
-    log.info("serving on %s with %d rules and %d sets", settings.listen.socket, *counts)
+    counts = len(state.rules), len(state.signatures), len(state.sets)
+    said = "serving on %s with %d rules on sources, %d signatures and %d sets"
+    log.info(said, settings.listen.socket, *counts)
     most = settings.capacity_ipv4 + settings.capacity_ipv6
     loader = Loader(settings.feeds, Limits(settings.bulk_max_bytes, most))
     refresher = Refresher(controller, loader)

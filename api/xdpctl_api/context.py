@@ -15,7 +15,7 @@ from xdpctl.controller import Controller
 from xdpctl.crew import Crew
 from xdpctl.geo import GeoDatabase, find_databases, open_databases, open_installed
 from xdpctl.sets.refresher import Refresher
-from xdpctl.wire import Limit
+from xdpctl.wire import Limit, Reason
 
 _NEARLY_FULL = 0.8
 _FETCHES = 4  # at once, of those somebody waits for
@@ -78,6 +78,13 @@ class Context:
     def warnings(self) -> list[str]:
         """What does not keep this box from its work, and should be known."""
         found = self.refresher.problems()
+        by_port = self.controller.datapath.counters().values()
+        faults = sum(counts[Reason.FAULT].packets for counts in by_port if Reason.FAULT in counts)
+        if faults:
+            found.append(
+                f"{faults:,} packets passed as fault: more than 48 limits and monitored rules "
+                "matched one of them, or it is a defect; look at `xdpctl list`"
+            )
         for fill in self.fills():
             if fill.share >= _NEARLY_FULL:
                 found.append(

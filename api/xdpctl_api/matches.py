@@ -3,14 +3,14 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, StrictInt, StrictStr
 
 from xdpctl.match import text
 from xdpctl.match.match import Match, build
 from xdpctl.signatures.model import Rate
 from xdpctl_api.shapes import Duration, Strict, seconds
 
-Values = str | int | list[str | int] | None
+Values = StrictStr | StrictInt | list[StrictStr | StrictInt] | None
 
 
 class MatchIn(Strict):
@@ -39,8 +39,7 @@ class MatchIn(Strict):
     vlan: Values = Field(default=None, description="VLAN id of the outermost tag")
 
     def match(self) -> Match:
-        given = {name: getattr(self, name) for name in self.model_fields_set}
-        return build({name: value for name, value in given.items() if value is not None})
+        return build({name: getattr(self, name) for name in self.model_fields_set})
 
 
 def _from_text(given: object) -> object:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, Field, StrictBool
+from pydantic import BaseModel, Field, StrictBool, StrictInt
 
 from xdpctl.asks import Ask
 from xdpctl.clock import Now
@@ -28,7 +28,7 @@ class RuleIn(Strict):
         description="established: packets of this host's own TCP connections pass; the default of "
         "all that matches on more than a source",
     )
-    priority: int | None = Field(
+    priority: StrictInt | None = Field(
         default=None, description="Lower ones are looked at first, else FlowSpec's order decides"
     )
     mode: Mode = Mode.ENFORCE
@@ -75,7 +75,7 @@ class RuleChange(Strict):
     tags: list[str] = Field(default_factory=list)
     limit: LimitIn | None = None
     spare: Spare = Spare.ESTABLISHED
-    priority: int = 0
+    priority: StrictInt = 0
 
     def changes(self) -> dict[str, object]:
         given = self.model_dump(include=self.model_fields_set - {"limit"})
@@ -147,6 +147,7 @@ class ExplainOut(BaseModel):
     rule: RuleOut | None
     set: str | None
     protected_by: dict[str, str] | None
+    within: list[RuleOut] = Field(description="Limits that the packet is within")
     monitored: list[RuleOut]
     monitored_sets: list[str]
     behind: list[RuleOut] = Field(description="Signatures that match too, behind the deciding one")

@@ -181,3 +181,29 @@ def test_nothing_is_left_behind() -> None:
     with rehearsing(Settings(), RULES):
         pass
     assert Path("/proc/self/mounts").read_text().count("xdpctl-replay") == before
+
+
+def test_a_list_of_columns_is_read_as_import_reads_it(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.csv"
+    rules.write_text("source,action\n192.0.2.0/24,accept\n192.0.0.0/16,drop\n")
+    path = written(tmp_path / "x.pcap", [packets.to_frame(s) for s in ("192.0.2.7", "192.0.3.7")])
+    with rehearsing(Settings(), rules) as (held, imported):
+        assert (imported.added, imported.rejected) == (2, 0)
+        assert held.run(path).reasons == {Reason.ACCEPTED: 1, Reason.DROPPED: 1}
+
+
+def test_nothing_to_look_at_passes_no_check(tmp_path: Path) -> None:
+    rules, empty = tmp_path / "rules", written(tmp_path / "e.pcap", [])
+    rules.write_text("192.0.2.7")
+    (tmp_path / "bad.pcap").write_text("no recording")
+    good = written(tmp_path / "a.pcap", [packets.to_frame("192.0.2.7")])
+    command = ["replay", str(good), "--rules", str(rules)]
+    for more, says in (
+        (["--normal", str(empty), "--max-collateral", "0"], "there are no packets in it"),
+        (["--normal", str(tmp_path / "bad.pcap")], "neither pcap nor pcapng"),
+    ):
+        said = CliRunner().invoke(app, [*command, *more])
+        assert said.exit_code == 1
+        assert says in said.output
+        assert "coverage 100.00%" in said.output, "what was done is told"
+    assert CliRunner().invoke(app, [*command, "--max-collateral", "0"]).exit_code == 2

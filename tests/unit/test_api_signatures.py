@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from tests.unit.apiclient import Api, problem, running
+from xdpctl.config import parse
+from xdpctl.signatures import defaults
 from xdpctl.wire import RATE_COST_SHIFT, Action, Slot, SlotNumber
 
 MATCH = {"protocol": "udp", "source_port": "53", "packet_length": ">=512"}
@@ -223,3 +225,31 @@ def test_lists_in_lists_and_a_limit_of_null_are_refused(api: Api) -> None:
     assert (done["added"], done["rejected"]) == (1, 1)
     path = f"/v1/rules/{add(api, 'udp', action='limit', limit={'pps': 5})['id']}"
     assert problem(api.call("PATCH", path, json={"limit": None}), 400, BAD)["field"] == "limit"
+
+
+@pytest.mark.parametrize(
+    "match",
+    [{"protocol": "udp", "source_port": None}, {"protocol": True}, {"source_port": [True]}],
+)
+def test_nothing_that_is_given_is_left_out_of_a_match(api: Api, match: dict[str, Any]) -> None:
+    problem(api.call("POST", "/v1/rules", json={"match": match}), 400, BAD)
+    assert not api.controller.state.signatures
+
+
+def test_what_the_configuration_limits_is_not_taken_over(api: Api) -> None:
+    limits = parse({"limits": [{"match": "udp dst-port 53", "pps": 5}]}).limits
+    api.controller.submit(lambda draft: defaults.bring(draft, limits)).result(10)
+    found = api.call("POST", "/v1/rules", json={"match": "udp dst-port 53", "ttl": 3})
+    assert "limited by the configuration" in problem(found, 409, "conflict")["detail"]
+    (held,) = api.controller.state.signatures.values()
+    assert held.origin == "configured"
+    assert api.call("DELETE", f"/v1/rules/{held.id}").status_code == 200
+
+
+def test_bulk_takes_the_short_text(api: Api) -> None:
+    headers = {"content-type": "application/x-ndjson"}
+    body = '{"match": "udp src-port 53"}'
+    done = api.call("POST", "/v1/rules/bulk", content=body, headers=headers).json()
+    assert done["added"] == 1
+    (held,) = api.controller.state.signatures.values()
+    assert str(held.match) == "proto udp src-port 53"

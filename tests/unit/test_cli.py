@@ -13,6 +13,7 @@ from xdpctl import __version__
 from xdpctl.cli import main
 from xdpctl.cli.app import app
 from xdpctl.cli.client import Client, Refused, Unreachable
+from xdpctl.match import text
 
 RULE = {
     "id": "203.0.113.7_32",
@@ -252,3 +253,24 @@ def test_the_socket_really_says_so_when_nobody_is_there(
 def test_the_version_and_the_help_need_nobody() -> None:
     assert CliRunner().invoke(app, ["--version"]).output.strip() == __version__
     assert "block" in CliRunner().invoke(app, ["--help"]).output
+
+
+def test_a_signature_goes_by_its_id_or_by_its_match(api: Api, run: Run) -> None:
+    identity = text.parse("udp src-port 53").id
+    rule = {**RULE, "id": identity, "match": {"protocol": "udp"}, "text": "proto udp src-port 53"}
+    api.answers["DELETE", f"/v1/rules/{identity}"] = {**rule, "origin": "configured"}
+    for name in (identity, "proto udp src-port 53"):
+        code, out, err = run("unblock", name)
+        assert (code, out.startswith("removed: drop proto udp src-port 53")) == (0, True)
+        assert "brings it back at the next start" in err
+
+
+@pytest.mark.parametrize(
+    ("given", "pps"), [("5000", 5000), ("5k", 5000), ("1.5M", 1_500_000), ("2G", 2e9)]
+)
+def test_rates_have_units(api: Api, run: Run, given: str, pps: float) -> None:
+    api.answers["POST", "/v1/rules"] = ADDED
+    run("limit", "--match", "udp", "--pps", given, "--per", "/24")
+    body = api.calls[0][2]["json"]
+    assert body["limit"] == {"pps": pps, "burst": "0.1", "per": "source", "ipv4_length": 24}
+    assert run("limit", "--match", "udp", "--pps", "nan")[0] == 2

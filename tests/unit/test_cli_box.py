@@ -59,6 +59,7 @@ def test_explain_tells_the_verdict_the_rule_and_the_way(api: Api, run: Run) -> N
         "protected_by": {"prefix": "10.0.0.0/8", "why": "ours"},
         "monitored": [RULE],
         "monitored_sets": ["watched"],
+        "within": [],
         "behind": [RULE],
         "frame": "00",
     }

@@ -20,6 +20,7 @@ FEED = {
 }
 SET: dict[str, Any] = {
     **{"name": "bad", "action": "drop", "mode": "enforce", "origin": "operator"},
+    "spare": "none",
     **{"reason": "see [/24] and [ticket]", "slot": 65, "feed": None, "options": {}},
     **{"entries": {"ipv4": 12_345, "ipv6": 6}, "applied": {"ipv4": 12_344, "ipv6": 6}},
     **{"created_at": "2026-11-24T00:00:00Z", "changed_at": "2026-11-25T00:00:00Z"},

@@ -79,6 +79,7 @@ def test_bits_are_all_set_or_not(written: str, values: set[int]) -> None:
         ("ttl >60 &<70", "ttl 61-69"),
         ("from 2001:db8::/32 flow-label 7", "src 2001:db8::/32 flow-label 7"),
         ("proto 47", "proto gre"),
+        ("UDP SRC-PORT 53 FLOW-LABEL 7", "proto udp src-port 53 flow-label 7"),
     ],
 )
 def test_text_becomes_a_match_that_is_shown_in_order(written: str, kept: str) -> None:
@@ -120,6 +121,10 @@ def test_what_is_wrong_is_told_with_its_place(written: str, says: str) -> None:
         ({"source": "10.0.0.1", "icmp_type": 3, "protocol": "icmpv6"}, "IPv4 carries icmp"),
         ({"fragment": "later", "port": 53}, "a later fragment has no port"),
         ({"dscp": 64}, "dscp 64 is too large"),
+        ({"packet_length": "<20"}, "no IP packet is so short"),
+        ({"protocol": "icmp", "destination": "2001:db8::1"}, "IPv6 carries icmpv6"),
+        ({"protocol": "icmpv6", "source": "192.0.2.1"}, "IPv4 carries icmp"),
+        ({"protocol": "udp", "source_port": None}, "None is no text"),
         ({"vlan": True}, "True is no text"),
         ({"packet_length": [{}]}, "{} is no text"),
         ({"sauce": "10.0.0.1"}, "'sauce' is no component"),
@@ -184,7 +189,7 @@ def _value(component: Component) -> "st.SearchStrategy[str]":
         return st.builds(lambda a, n: str(Prefix(a, 32).widened(n)), octets, st.integers(0, 32))
     if component.kind is Kind.BITS:
         return st.sampled_from(sorted(component.names))
-    return st.integers(0, component.most).map(str)
+    return st.integers(20 if component.name == "packet_length" else 0, component.most).map(str)
 
 
 _NAMES = ("destination", "source", "protocol", "packet_length", "dscp", "fragment", "ttl", "vlan")

@@ -1,5 +1,6 @@
 """Commands that add a rule: block, allow, limit."""
 
+import re
 from typing import Annotated, Any
 
 import typer
@@ -116,8 +117,8 @@ def limit(
     context: typer.Context,
     source: MaybeSource = None,
     match: MatchText = None,
-    pps: Annotated[float | None, typer.Option(help="Packets a second.")] = None,
-    bps: Annotated[float | None, typer.Option(help="Bits a second, of whole frames.")] = None,
+    pps: Annotated[str | None, typer.Option(help="Packets a second: 5000, 5k.")] = None,
+    bps: Annotated[str | None, typer.Option(help="Bits a second, of frames: 100M.")] = None,
     per: Annotated[
         str, typer.Option(help="all, source, or the length of a source's prefix: /24 or /24,/56")
     ] = "all",
@@ -132,7 +133,7 @@ def limit(
     as_json: options.Json = False,
 ) -> None:
     """Drop what comes faster than a rate, of a source or of what matches."""
-    rate = {"pps": pps, "bps": bps, "burst": burst, **_per(per)}
+    rate = {"pps": number(pps, "pps"), "bps": number(bps, "bps"), "burst": burst, **_per(per)}
     body = {
         "match": _match(source, match),
         "action": "limit",
@@ -146,6 +147,16 @@ def limit(
         "priority": priority,
     }
     _add(options.client(context), body, as_json)
+
+
+def number(given: str | None, option: str) -> float | None:
+    """`5000`, `5k`, `100M`, `1.5G`."""
+    if given is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\d+)?)([kMG]?)", given)
+    if not found:
+        raise typer.BadParameter(f"--{option} is {given!r}: write a number, or 5k, 100M, 1.5G")
+    return float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]]
 
 
 def _per(given: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from xdpctl.cli import options, show
 from xdpctl.cli.client import chunks
 from xdpctl.match.match import ID_MARK
+from xdpctl.signatures.model import CONFIGURED
 
 app = typer.Typer()
 _NDJSON = "application/x-ndjson"
@@ -83,15 +84,18 @@ def export(
     origin: Annotated[str | None, typer.Option(help="Only this origin's.")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Only the sources, one a line.")] = False,
 ) -> None:
-    """The rules as NDJSON that `import` takes, with their remaining time."""
+    """The rules, not the configured ones, as NDJSON that `import` takes."""
 
     for rule in options.client(context).pages(origin=origin):
+        signed = rule["id"].startswith(ID_MARK)
         if plain:
-            if rule["match"].keys() == {"source"}:
+            if not signed:
                 print(rule["match"]["source"])
             continue
+        if rule["origin"] == CONFIGURED:
+            continue
         kept = {key: rule[key] for key in ("match", "action", "mode", "reason", "tags")}
-        if rule["id"].startswith(ID_MARK):
+        if signed:
             kept |= {key: rule[key] for key in ("spare", "priority")}
         if rule["limit"]:
             kept["limit"] = {k: v for k, v in rule["limit"].items() if v is not None}

@@ -26,7 +26,7 @@ Config = Annotated[
 StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Where rules are kept.")]
 PinDir = Annotated[Path | None, typer.Option("--pin-dir", help="Where the maps are pinned.")]
 Source = Annotated[str, typer.Argument(help="Address or prefix: 203.0.113.7, 2001:db8::/32")]
-RuleName = Annotated[str, typer.Argument(help="Its source, or its id: sig-…")]
+RuleName = Annotated[str, typer.Argument(help="Its source, its id (sig-…), or its match.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit log.")]
 Monitor = Annotated[bool, typer.Option("--monitor", help="Only count what it would hit.")]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="May be given several times.")]

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from xdpctl import config
 from xdpctl.cli import options, show
+from xdpctl.errors import RecordingError
 
 if TYPE_CHECKING:
     from xdpctl.rehearsal.rehearsal import Tally
@@ -44,16 +45,25 @@ def replay(
     """
     from xdpctl.rehearsal.rehearsal import rehearsing
 
+    if max_collateral is not None and not normal:
+        raise typer.BadParameter("--max-collateral is of --normal recordings; give one")
+    for path in (*recording, *(normal or ())):
+        if not path.is_file():
+            raise typer.BadParameter(f"there is no file {path}")
+
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is mounted is unmounted
     settings = config.override(config.load(config_file), state_dir=state_dir)
     with rehearsing(settings, rules) as (rehearsal, imported):
         for reject in imported.rejects:
             show.err.print(f"line {reject['line']}: {reject['error']}", markup=False)
-        attacks = {str(path): rehearsal.run(path) for path in recording}
-        normals = {str(path): rehearsal.run(path) for path in normal or ()}
-    reports = [_report(name, "attack", tally) for name, tally in attacks.items()]
-    reports += [_report(name, "normal", tally) for name, tally in normals.items()]
-    missed = _missed(reports, min_coverage, max_collateral)
+        kinds = [("attack", path) for path in recording] + [("normal", p) for p in normal or ()]
+        reports, missed = [], list[str]()
+        for kind, path in kinds:
+            try:
+                reports.append(_report(str(path), kind, rehearsal.run(path)))
+            except RecordingError as error:  # the others are told all the same
+                missed.append(str(error))
+    missed += _missed(reports, min_coverage, max_collateral)
     if as_json:
         show.emit({"rejected": imported.rejected, "recordings": reports, "missed": missed})
     else:
@@ -91,6 +101,9 @@ def _missed(
     found = []
     for report in reports:
         share, name = 100 * report["dropped_share"], report["recording"]
+        if not report["packets"] and (coverage is not None or collateral is not None):
+            found.append(f"{name}: there are no packets in it")
+            continue
         if report["kind"] == "attack" and coverage is not None and share < coverage:
             found.append(f"{name}: {share:.2f}% is dropped, at least {coverage:g}% is wanted")
         if report["kind"] == "normal" and collateral is not None and share > collateral:

@@ -7,16 +7,30 @@ from rich.markup import escape
 
 from xdpctl.cli import options, show
 from xdpctl.cli.client import path
+from xdpctl.errors import RuleError
+from xdpctl.match import text
 from xdpctl.match.match import ID_MARK
 from xdpctl.model import rule_id
 from xdpctl.prefix import parse_prefix
+from xdpctl.signatures.model import CONFIGURED
 
 app = typer.Typer()
 
 
 def _path(rule: str, *more: str) -> str:
-    known = rule if rule.startswith(ID_MARK) else rule_id(parse_prefix(rule.replace("_", "/")))
-    return path("rules", known, *more)
+    return path("rules", _id(rule), *more)
+
+
+def _id(rule: str) -> str:
+    """Of a rule by its id, its source, or its match as `list` shows it."""
+    if rule.startswith(ID_MARK):
+        return rule
+    try:
+        return rule_id(parse_prefix(rule.replace("_", "/")))
+    except RuleError:
+        if " " not in rule:
+            raise
+        return text.parse(rule).id
 
 
 @app.command()
@@ -29,6 +43,8 @@ def unblock(
         return show.emit(rule)
     hits = f"{show.si(rule['packets'])} packets"
     show.out.print(f"removed: {rule['action']} {escape(show.where(rule))}; it had hit {hits}")
+    if rule["origin"] == CONFIGURED:
+        show.err.print("[yellow]note:[/yellow] the configuration brings it back at the next start")
 
 
 @app.command("list")
@@ -125,6 +141,9 @@ def explain(
     for rule in said["monitored"]:
         where = escape(show.where(rule))
         show.out.print(f"in monitor mode on the way: {rule['action']} {where}")
+    for rule in said["within"]:
+        where = f"{escape(show.where(rule))}, {show.rate(rule['limit'])}"
+        show.out.print(f"within the limit {where} ({rule['id']})")
     for rule in said["behind"]:
         show.out.print(f"behind it: {rule['action']} {escape(show.where(rule))} ({rule['id']})")
     for name in said["monitored_sets"]:

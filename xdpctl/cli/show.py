@@ -101,6 +101,10 @@ def where(rule: dict[str, Any]) -> str:
     return source
 
 
+def _signature(rule: dict[str, Any]) -> str:
+    return str(rule["id"]) if rule["id"].startswith("sig-") else ""
+
+
 def name(rule: dict[str, Any]) -> str:
     """What a command takes for it."""
     return str(rule["id"] if rule["id"].startswith("sig-") else rule["match"]["source"])
@@ -124,13 +128,14 @@ def action(rule: dict[str, Any]) -> str:
 
 def rules_table(rules: Iterable[dict[str, Any]]) -> int:
     """Print a table; how many rows."""
-    columns = ("match", "action", "mode", "origin", "ends", ">packets", ">bytes", "reason")
+    columns = ("match", "action", "mode", "origin", "ends", ">packets", ">bytes", "id", "reason")
     return table(
         columns,
         [
             (
                 *(where(rule), action(rule), rule["mode"], rule["origin"]),
-                *(ends(rule), si(rule["packets"]), si(rule["bytes"]), rule["reason"]),
+                *(ends(rule), si(rule["packets"]), si(rule["bytes"]), _signature(rule)),
+                rule["reason"],
             )
             for rule in rules
         ],

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,8 @@ class Box:
         while todo:
             pid = todo.pop()
             found.append(pid)
-            children = Path(f"/proc/{pid}/task/{pid}/children")
-            if children.exists():
-                todo += map(int, children.read_text().split())
+            with suppress(FileNotFoundError, ProcessLookupError):  # it may end meanwhile
+                todo += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
         return found
 
     def control_plane(self) -> int:

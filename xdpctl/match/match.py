@@ -15,6 +15,7 @@ from xdpctl.prefix import Prefix, parse_prefix
 
 Value = Prefix | Ranges | Bits
 ID_MARK = "sig-"
+_SHORTEST = 20  # an IPv4 header
 _TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
 _NEEDS = {  # the protocols that have what a component looks at
     "port": {_TCP, _UDP},
@@ -101,6 +102,7 @@ def join(found: Mapping[str, Value]) -> Match:
     _check_families(found)
     _check_protocols(found)
     _check_fragments(found)
+    _check_length(found)
     return match
 
 
@@ -159,10 +161,16 @@ def _check_protocols(found: Mapping[str, Value]) -> None:
                 fix = "leave one of the components out"
             raise RuleError(f"no packet of this protocol has a {name}", f"match.{name}", fix)
     family = next((v.family for v in found.values() if isinstance(v, Prefix)), None)
-    icmp = {"icmp_type", "icmp_code"} & found.keys()
-    if family and icmp and not {n for n in left if _OF_FAMILY[n] == family}:
+    if family and not {n for n in left if _OF_FAMILY.get(n, family) == family}:
         wanted = "icmp" if family == 4 else "icmpv6"
         raise RuleError(f"IPv{family} carries {wanted}", "match.protocol", f"write {wanted}")
+
+
+def _check_length(found: Mapping[str, Value]) -> None:
+    lengths = found.get("packet_length")
+    if lengths and lengths[-1][1] < _SHORTEST:  # type: ignore[index,operator]
+        fix = f"give {_SHORTEST} or more; it is the length of the IP packet with its header"
+        raise RuleError("no IP packet is so short", "match.packet_length", fix)
 
 
 def _check_fragments(found: Mapping[str, Value]) -> None:

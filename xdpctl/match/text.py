@@ -40,7 +40,7 @@ def parse(text: str) -> Match:
 
 
 def _tokens(text: str) -> Iterator[_Token]:
-    for found in re.finditer(r"\S+", text):
+    for found in re.finditer(r"\S+", text.lower()):
         yield _Token(found[0], found.start() + 1)
 
 

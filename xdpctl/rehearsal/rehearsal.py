@@ -172,7 +172,8 @@ def _import(controller: Controller, rules: Path | None) -> Imported:
         lines = rules.read_bytes().splitlines()
     except OSError as error:
         raise ConfigError(f"{rules}: {error.strerror}") from error
-    parser = Parser(Format.PLAIN, _DEFAULTS)  # takes NDJSON's lines too
+    kind = Format.CSV if rules.suffix == ".csv" else Format.PLAIN  # which takes NDJSON's lines too
+    parser = Parser(kind, _DEFAULTS)
     imported = controller.submit(
         lambda draft: add_many(draft, parser.feed(lines), _CALLER, str(rules))
     )

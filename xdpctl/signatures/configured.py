@@ -58,6 +58,8 @@ def _rate(table: dict[str, Any]) -> Rate:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise RuleError(f"{name} is {value!r}", name, "write a number")
     burst = table.get("burst", 0.1)
+    if isinstance(burst, bool) or not isinstance(burst, str | int | float):
+        raise RuleError(f"burst is {burst!r}", "burst", 'write seconds, or "1s"')
     lengths = _lengths(table.get("per", "all"))
     return Rate(
         float(numbers["pps"]),

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from xdpctl.draft import Draft
 from xdpctl.match.match import Match
 from xdpctl.model import Action, Mode, Spare
-from xdpctl.signatures.model import Rate, Signature
+from xdpctl.signatures.model import CONFIGURED, Rate, Signature
 from xdpctl.signatures.operations import describe, free_slot
 
-CONFIGURED = "configured"
 log = logging.getLogger("xdpctl.signatures")
 
 

@@ -11,6 +11,7 @@ from xdpctl.match.order import Key, precedence
 from xdpctl.model import OPERATOR, TAGS_MAX, Action, Deadlines, Mode, Spare, check_reason
 from xdpctl.prefix import Prefix
 
+CONFIGURED = "configured"  # the origin of what the configuration asks for
 PRIORITY_MAX = 32767
 BURST_MIN, BURST_MAX = 0.05, 60.0  # seconds; the clock's tick is up to 0.01
 _PPS_MAX = 1_000_000_000

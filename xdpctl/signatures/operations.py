@@ -9,11 +9,18 @@ import msgspec
 from xdpctl import policy
 from xdpctl.asks import check_seconds, check_tags
 from xdpctl.draft import Draft
-from xdpctl.errors import CapacityError, NotFoundError, QuotaError, RoleError, StaleError
+from xdpctl.errors import (
+    CapacityError,
+    ConflictError,
+    NotFoundError,
+    QuotaError,
+    RoleError,
+    StaleError,
+)
 from xdpctl.match.match import Match
 from xdpctl.model import CONFIRM_MAX, OPERATOR, TTL_MAX, Action, Mode, Spare
 from xdpctl.signatures.guard import guard
-from xdpctl.signatures.model import Rate, Signature
+from xdpctl.signatures.model import CONFIGURED, Rate, Signature
 from xdpctl.tokens import Caller
 from xdpctl.wire import SlotNumber
 
@@ -94,6 +101,13 @@ def add(draft: Draft, ask: SignatureAsk, caller: Caller) -> AddedSignature:
     )
     _check_quota(draft, asked, ask.ttl, standing is None)
     warnings = guard(draft, asked, caller, ask.force)
+    if standing and standing.origin == CONFIGURED:
+        raise ConflictError(
+            f"{standing.match} is limited by the configuration",
+            "match",
+            "change it there and restart, or match something narrower; "
+            f"DELETE /v1/rules/{standing.id} takes it away until the next start",
+        )
     if standing:
         judgement = policy.merge(standing, asked)
         asked, warnings = judgement.rule, warnings + judgement.warnings

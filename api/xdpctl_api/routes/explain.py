@@ -10,7 +10,7 @@ from xdpctl import frames
 from xdpctl.errors import RuleError
 from xdpctl.explanation import Explanation
 from xdpctl.match.components import COMPONENTS
-from xdpctl.model import Rule
+from xdpctl.model import Mode, Rule
 from xdpctl.prefix import Prefix, parse_address
 from xdpctl.sets.model import SourceSet
 from xdpctl.signatures.model import Signature
@@ -96,6 +96,11 @@ def _met(ctx: Context, said: Explanation, source: Prefix | None) -> list[Held]:
     return [held for slot in own if (held := by_slot.get(slot)) is not None]
 
 
+def _within(held: Held) -> bool:
+    """Of what was met on the way: a limit that the packet is within."""
+    return isinstance(held, Signature) and bool(held.limit) and held.mode is Mode.ENFORCE
+
+
 def _told(ctx: Context, said: Explanation, data: bytes, source: Prefix | None) -> ExplainOut:
     state, now = ctx.controller.state, ctx.controller.clock.read()
     protection = state.protection
@@ -114,7 +119,10 @@ def _told(ctx: Context, said: Explanation, data: bytes, source: Prefix | None) -
         rule=out(decided) if isinstance(decided, Rule | Signature) else None,
         set=decided.name if isinstance(decided, SourceSet) else None,
         protected_by={"prefix": str(over), "why": protection.why[over]} if over else None,
-        monitored=[out(held) for held in met if isinstance(held, Rule | Signature)],
+        within=[out(held) for held in met if isinstance(held, Signature) and _within(held)],
+        monitored=[
+            out(held) for held in met if isinstance(held, Rule | Signature) and not _within(held)
+        ],
         monitored_sets=[held.name for held in met if isinstance(held, SourceSet)],
         behind=[out(held) for slot in said.behind if (held := state.signature_of(slot))],
         frame=data.hex(),
