@@ -6,6 +6,7 @@ an UPDATE message are lower, and a longer one before what it begins with.
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from xdpctl.match.bits import Bits
@@ -22,6 +23,7 @@ _LAST = 256  # after every byte
 Key = tuple[Any, ...]
 
 
+@lru_cache(4096)
 def precedence(match: Match) -> Key:
     """Sorts as the RFC says; equal only for equal matches."""
     parts: list[Key] = []
