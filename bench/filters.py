@@ -14,6 +14,7 @@ import numpy as np
 from bench.errors import BenchError
 from bench.sources import family_of, packed, texts
 from xdpctl import bpf, programs
+from xdpctl.bpffs import ensure
 from xdpctl.compiler import Compiled
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.lab.namespaces import Host
@@ -105,6 +106,7 @@ def xdp_filter(host: Host, device: str, first: Keys) -> Iterator[XdpFilter]:
     """xdp-filter on `device` with its default features and one address; LabError without it."""
     if _PEER_PINS.exists():
         raise BenchError(f"xdp-filter is in use here ({_PEER_PINS} is there)")
+    ensure(_PEER_PINS.parent)  # where its tools look for pins, and systemd mounts a bpffs
     host.sh("xdp-filter", "load", "-m", "native", device)
     try:
         host.sh("xdp-filter", "ip", "-m", "src", *texts(first))
