@@ -58,6 +58,13 @@ def check_name(name: str, field: str) -> str:
     return name
 
 
+def check_told(reason: str, tags: tuple[str, ...]) -> None:
+    """RuleError unless the reason is one line of text and the tags are few."""
+    check_reason(reason)
+    if len(tags) > TAGS_MAX:
+        raise RuleError(f"more than {TAGS_MAX} tags", "tags", f"keep at most {TAGS_MAX}")
+
+
 def check_reason(reason: str) -> None:
     """RuleError unless it is one line of text."""
     if len(reason) > REASON_MAX:
@@ -87,6 +94,12 @@ class Deadlines(msgspec.Struct, frozen=True, gc=False):
     def expired(self, now_ns: int) -> bool:
         return 0 < self.kernel_expires_ns <= now_ns
 
+    @property
+    def ends_unconfirmed(self: Any) -> bool:
+        """Whether what ends it is that nobody confirmed it."""
+        confirm_by: int = self.confirm_by_ns
+        return 0 < confirm_by == int(self.kernel_expires_ns)
+
 
 class Rule(Deadlines, frozen=True, gc=False):
     """A source and an action, who asked for it, and until when."""
@@ -102,9 +115,7 @@ class Rule(Deadlines, frozen=True, gc=False):
     confirm_by_ns: int = 0
 
     def __post_init__(self) -> None:
-        check_reason(self.reason)
-        if len(self.tags) > TAGS_MAX:
-            raise RuleError(f"more than {TAGS_MAX} tags", "tags", f"keep at most {TAGS_MAX}")
+        check_told(self.reason, self.tags)
 
     @property
     def id(self) -> str:

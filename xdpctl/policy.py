@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, Self, TypeVar
 
-from xdpctl.errors import ConflictError, LockoutError, QuotaError
+from xdpctl.errors import ConflictError, LockoutError, QuotaError, RoleError, StaleError
 from xdpctl.model import OPERATOR, Action, Mode, Rule
 from xdpctl.prefix import Prefix
 
@@ -86,11 +86,13 @@ class Protection:
     __hash__ = None  # type: ignore[assignment]
 
 
-class Mergeable(Protocol):
-    """What a rule and a signature have in common when the same match is asked for again."""
+class Standing(Protocol):
+    """What a rule and a signature have in common for those who change them."""
 
     @property
     def id(self) -> str: ...
+    @property
+    def etag(self) -> str: ...
     @property
     def subject(self) -> str: ...
     @property
@@ -111,7 +113,7 @@ class Mergeable(Protocol):
     def but(self, **changes: object) -> Self: ...
 
 
-Merged = TypeVar("Merged", bound=Mergeable)
+Merged = TypeVar("Merged", bound=Standing)
 
 
 @dataclass(slots=True)
@@ -155,6 +157,14 @@ def _refuse_inside(rule: Rule, over: Prefix, why: str) -> None:
         fix = "add confirm_within, so that it undoes itself unless you can still confirm it"
     place = "" if rule.source == over else f"in {over}, which is "
     raise LockoutError(f"{rule.source} is {place}{why}", "match.source", fix)
+
+
+def check_change(standing: Standing, origin: str, etag: str | None) -> None:
+    """StaleError if it is not what `etag` was read from; RoleError if it is another origin's."""
+    if etag is not None and etag != standing.etag:
+        raise StaleError(f"rule {standing.id} changed since it was read; read it again")
+    if origin not in (standing.origin, OPERATOR):
+        raise RoleError(f"rule {standing.id} belongs to {standing.origin}, not to {origin}")
 
 
 def merge(standing: Merged, asked: Merged) -> Judgement[Merged]:

@@ -8,14 +8,8 @@ from xdpctl import policy
 from xdpctl.asks import Ask, check_seconds, check_tags
 from xdpctl.covering import around, deciding
 from xdpctl.draft import Draft
-from xdpctl.errors import (
-    CapacityError,
-    LockoutError,
-    NotFoundError,
-    RoleError,
-    StaleError,
-)
-from xdpctl.model import OPERATOR, TTL_MAX, Action, Mode, Rule
+from xdpctl.errors import CapacityError, LockoutError, NotFoundError
+from xdpctl.model import TTL_MAX, Action, Mode, Rule
 from xdpctl.prefix import Prefix
 from xdpctl.signatures.guard import exposed
 from xdpctl.tokens import Caller
@@ -133,10 +127,7 @@ def _existing(draft: Draft, source: Prefix, caller: Caller, etag: str | None) ->
     rule = draft.standing(source)
     if rule is None:
         raise NotFoundError(f"no rule stands on {source}; see GET /v1/rules")
-    if etag is not None and etag != rule.etag:
-        raise StaleError(f"rule {rule.id} changed since it was read; read it again")
-    if rule.origin != caller.origin and caller.origin != OPERATOR:
-        raise RoleError(f"rule {rule.id} belongs to {rule.origin}, not to {caller.origin}")
+    policy.check_change(rule, caller.origin, etag)
     return rule
 
 
@@ -188,7 +179,6 @@ def remove(
 
 def expire(draft: Draft, rule: Rule, hits: dict[str, int]) -> None:
     """Forget a rule whose time is up; the kernel stopped applying it by itself."""
-    unconfirmed = bool(rule.confirm_by_ns) and rule.confirm_by_ns == rule.kernel_expires_ns
-    action = "rule.undo" if unconfirmed else "rule.expire"
+    action = "rule.undo" if rule.ends_unconfirmed else "rule.expire"
     draft.remove(rule)
     draft.note("xdpctl", action, rule.id, **describe(rule), **hits)

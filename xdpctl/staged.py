@@ -46,10 +46,11 @@ def load_staged(
     with ThreadPoolExecutor() as pool:  # the verifier takes a third of a second for the largest
         first = pool.submit(load, program, array.fd)
         loaded = {number: pool.submit(load, name, array.fd) for number, name in stages.items()}
+    program_fd = first.result()
     for number, future in loaded.items():
         fd = future.result()
         array.put(number.to_bytes(4, "little"), fd.to_bytes(4, "little"))
         os.close(fd)
     pin = f"{_NAME}-{bpf.map_id(array.fd)}"
     bpf.pin(array.fd, directory / pin)
-    return Staged(first.result(), directory, pin)
+    return Staged(program_fd, directory, pin)

@@ -8,7 +8,7 @@ import msgspec
 from xdpctl.errors import RuleError
 from xdpctl.match.match import Match
 from xdpctl.match.order import Key, precedence
-from xdpctl.model import OPERATOR, TAGS_MAX, Action, Deadlines, Mode, Spare, check_reason
+from xdpctl.model import OPERATOR, Action, Deadlines, Mode, Spare, check_told
 from xdpctl.prefix import Prefix
 
 CONFIGURED = "configured"  # the origin of what the configuration asks for
@@ -86,9 +86,7 @@ class Signature(Deadlines, frozen=True, kw_only=True):
     confirm_by_ns: int = 0
 
     def __post_init__(self) -> None:
-        check_reason(self.reason)
-        if len(self.tags) > TAGS_MAX:
-            raise RuleError(f"more than {TAGS_MAX} tags", "tags", f"keep at most {TAGS_MAX}")
+        check_told(self.reason, self.tags)
         if (self.limit is None) == (self.action is Action.LIMIT):
             raise RuleError(
                 "a limit needs its rate, and nothing else has one",

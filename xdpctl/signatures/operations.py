@@ -9,14 +9,7 @@ import msgspec
 from xdpctl import policy
 from xdpctl.asks import check_seconds, check_tags
 from xdpctl.draft import Draft
-from xdpctl.errors import (
-    CapacityError,
-    ConflictError,
-    NotFoundError,
-    QuotaError,
-    RoleError,
-    StaleError,
-)
+from xdpctl.errors import CapacityError, ConflictError, NotFoundError, QuotaError
 from xdpctl.match.match import Match
 from xdpctl.model import CONFIRM_MAX, OPERATOR, TTL_MAX, Action, Mode, Spare
 from xdpctl.signatures.guard import guard
@@ -137,10 +130,7 @@ def find(draft: Draft, identity: str, caller: Caller, etag: str | None) -> Signa
     held = draft.signature(identity)
     if held is None:
         raise NotFoundError(f"no rule {identity} stands; see GET /v1/rules")
-    if etag is not None and etag != held.etag:
-        raise StaleError(f"rule {identity} changed since it was read; read it again")
-    if held.origin != caller.origin and caller.origin != OPERATOR:
-        raise RoleError(f"rule {identity} belongs to {held.origin}, not to {caller.origin}")
+    policy.check_change(held, caller.origin, etag)
     return held
 
 
@@ -192,7 +182,6 @@ def remove(
 
 def expire(draft: Draft, held: Signature, hits: dict[str, int]) -> None:
     """Forget a signature whose time is up; the kernel stopped applying it by itself."""
-    unconfirmed = bool(held.confirm_by_ns) and held.confirm_by_ns == held.kernel_expires_ns
     draft.remove_signature(held.id)
-    action = "rule.undo" if unconfirmed else "rule.expire"
+    action = "rule.undo" if held.ends_unconfirmed else "rule.expire"
     draft.note("xdpctl", action, held.id, **describe(held), **hits)
