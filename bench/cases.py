@@ -51,7 +51,8 @@ def floors(bare_fd: int) -> list[Run]:
     ]
 
 
-def _frame(source: bytes) -> bytes:
+def frame_from(source: bytes) -> bytes:
+    """A datagram from this address."""
     if len(source) == 4:
         return FRAME[:26] + source + FRAME[30:]
     return FRAME6[:22] + source + FRAME6[38:]
@@ -67,7 +68,7 @@ class Filter:
 
     def fixed(self, how: str, verdict: int, source: Keys, *bars: Bar) -> Run:
         case = Case(PART, f"{self.what}, {how}, fixed", "ns", BARE, bars)
-        return Run(case, self.program_fd, verdict, _frame(sources.packed(source)))
+        return Run(case, self.program_fd, verdict, frame_from(sources.packed(source)))
 
     def walk(self, how: str, verdict: int, walked: Keys, limits: Limits) -> Run:
         six = sources.family_of(walked) is V6

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bench.cases import BARE, FRAME, Run
+from bench.cases import BARE, Run, frame_from
 from bench.filters import XDP_DROP, XDP_PASS, own_pins
 from bench.packet import take_all
 from bench.results import Bar, Case, Results
@@ -24,6 +24,7 @@ COUNTS = (1, 64, 256, 1000)
 _EASY = dict(zip(COUNTS, (45, 50, 60, 80), strict=True))  # ns over none, at the most
 _HARD = dict(zip(COUNTS, (110, 130, 150, 200), strict=True))
 _LIMIT = 60
+_FRAME = frame_from(bytes((198, 51, 100, 7)))
 _ALL_BUT_TTL = {
     "destination": "192.0.0.0/8",
     "source": "0.0.0.0/0",
@@ -77,9 +78,9 @@ def armed(
 def _runs(compiled: Compiled) -> Iterator[Run]:
     def run(name: str, verdict: int, matches: list[Match], *bars: Bar) -> Run:
         case = Case(PART, name, "ns", NONE, bars)
-        return Run(case, armed(compiled, matches, Action.DROP), verdict, FRAME)
+        return Run(case, armed(compiled, matches, Action.DROP), verdict, _FRAME)
 
-    yield Run(Case(PART, NONE, "ns", BARE), armed(compiled, [], Action.DROP), XDP_PASS, FRAME)
+    yield Run(Case(PART, NONE, "ns", BARE), armed(compiled, [], Action.DROP), XDP_PASS, _FRAME)
     for count in COUNTS:
         easy = sorted(_easy(count), key=precedence)
         what = f"{count:,} signature{'s' if count > 1 else ''}"
@@ -90,12 +91,12 @@ def _runs(compiled: Compiled) -> Iterator[Run]:
     for name, limit in (("for all", Rate(pps=1e9)), ("per source", Rate(pps=1e9, per_ipv4=32))):
         fd = armed(compiled, [build({"protocol": "udp"})], Action.LIMIT, limit)
         case = Case(PART, f"a limit {name}, within", "ns", NONE, (Bar(_LIMIT, over=True),))
-        yield Run(case, fd, XDP_PASS, FRAME)
+        yield Run(case, fd, XDP_PASS, _FRAME)
 
 
 def measure(
     results: Results, compiled: Compiled, generator: Generator, rounds: int, repeat: int
 ) -> None:
     """Every case in every round, the floor among them."""
-    runs = [Run(Case(PART, BARE, "ns"), generator.bare_fd, XDP_DROP, FRAME), *_runs(compiled)]
+    runs = [Run(Case(PART, BARE, "ns"), generator.bare_fd, XDP_DROP, _FRAME), *_runs(compiled)]
     take_all(results, runs, generator, rounds, repeat)

@@ -232,17 +232,18 @@ struct classes {
 	__u32 of[2];
 };
 
-/* Where the classes of a field begin. With `second`, signatures that take either value match. */
+/* Where the classes of a field begin. */
 struct lookup {
 	__u32 classes;
-	__u16 field;
-	__u16 second; /* the field itself, or another one */
+	__u32 field;
 };
 
 /* The fields that signatures of a family look at, those that most depend on first. */
 struct family {
 	__u32 whole; /* the class of all signatures of this family */
 	__u32 lookups_used;
+	__u32 port; /* where the classes of FlowSpec's `port` begin, which takes either port */
+	__u32 port_used;
 	struct lookup lookups[FIELDS_MAX];
 };
 

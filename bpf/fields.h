@@ -25,6 +25,7 @@
 #define IPV6_MORE_FRAGMENTS 1
 #define IPV6_OFFSET	    0xfff8
 #define ETHERNET_TYPE_AT    12
+#define DIRECT_MASK	    1023
 
 /* Of a TCP header, up to its flags; the first 4 bytes serve UDP and ICMP too. */
 struct transport {
@@ -43,8 +44,8 @@ struct scratch {
 	struct packet packet;
 	u32 values[FIELDS_MAX];	 /* by field */
 	u32 classes[FIELDS_MAX]; /* where they lead, in the order of the lookups */
-	u32 seconds[FIELDS_MAX];
-	u32 summary; /* words in which a signature may match */
+	u32 ports[2];		 /* where the source's and the destination's lead */
+	u32 summary;		 /* words in which a signature may match */
 	u32 unused;
 	u64 found[BITMAP_WORDS]; /* the signatures that match, of words that have any */
 	struct capture capture;
@@ -59,6 +60,19 @@ static __always_inline void no_transport(u32 *values)
 	values[FIELD_TCP_FLAGS] = NO_TCP_FLAGS;
 }
 
+/* 0 if all of it is there. In a frame's first buffer, which a helper is too dear for. */
+static __always_inline int load_transport(struct xdp_md *ctx, u32 offset, struct transport *head,
+					  u32 size)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	void *at = data + (offset & DIRECT_MASK);
+
+	if (offset > DIRECT_MASK || at + size > end)
+		return load_bytes(ctx, offset, head, size);
+	__builtin_memcpy(head, at, size);
+	return 0;
+}
+
 static __always_inline void read_transport(struct xdp_md *ctx, struct packet *packet, u32 *values)
 {
 	struct transport head = {};
@@ -66,11 +80,11 @@ static __always_inline void read_transport(struct xdp_md *ctx, struct packet *pa
 
 	no_transport(values);
 	if (packet->protocol == PROTOCOL_TCP) {
-		if (load_bytes(ctx, packet->offset, &head, sizeof(head)) < 0)
+		if (load_transport(ctx, packet->offset, &head, sizeof(head)) < 0)
 			return;
 		values[FIELD_TCP_FLAGS] = host16(head.offset_flags) & (NO_TCP_FLAGS - 1);
 	} else if (packet->protocol == PROTOCOL_UDP || packet->protocol == icmp) {
-		if (load_bytes(ctx, packet->offset, &head, 4) < 0)
+		if (load_transport(ctx, packet->offset, &head, 4) < 0)
 			return;
 	} else {
 		return;

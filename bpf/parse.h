@@ -94,6 +94,7 @@ struct ports {
 struct packet {
 	u32 family; /* 4 or 6 */
 	u32 ip;	    /* where the IP header is */
+	u32 end;    /* where the packet ends, by its IP header */
 	u32 offset; /* of the next header to read */
 	u32 protocol;
 	u32 fragmented; /* IPv6: a fragment header was there, even an atomic one */
@@ -160,6 +161,7 @@ static __always_inline enum reason parse_ipv4(struct xdp_md *ctx, struct packet 
 		return REASON_TRUNCATED;
 	packet->family = 4;
 	packet->ip = packet->offset;
+	packet->end = packet->offset + host16(ip->length);
 	packet->offset += header;
 	packet->protocol = ip->protocol;
 	if (ip->fragment & network16(0x1fff))
@@ -211,6 +213,7 @@ static __always_inline enum reason parse_ipv6(struct xdp_md *ctx, struct packet 
 	packet->family = 6;
 	packet->ip = packet->offset;
 	packet->offset += sizeof(*ip);
+	packet->end = packet->offset + host16(ip->payload_length);
 	packet->protocol = ip->next_header;
 	packet->hop_limit = ip->hop_limit;
 #pragma unroll

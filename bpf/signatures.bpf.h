@@ -15,13 +15,27 @@ struct match {
 	u32 summary;		/* words in which a signature may match */
 };
 
-static __always_inline u32 *class_of(struct match *match, struct lookup *lookup, u32 field)
+static __always_inline u32 *class_of(struct match *match, u32 begin, u32 field)
 {
-	u32 place = match->classes + lookup->classes + match->scratch->values[field % FIELDS_MAX];
+	u32 place = match->classes + begin + match->scratch->values[field % FIELDS_MAX];
 	u32 index = place / 2;
 	struct classes *pair = classes.lookup(&index);
 
 	return pair ? &pair->of[place % 2] : NULL;
+}
+
+/* What takes a packet by its source port takes it, or by its destination port. */
+static __always_inline int classify_ports(struct match *match)
+{
+	u32 *source = class_of(match, match->family->port, FIELD_SOURCE_PORT);
+	u32 *destination = class_of(match, match->family->port, FIELD_DESTINATION_PORT);
+
+	if (!source || !destination)
+		return -1;
+	match->scratch->ports[0] = *source;
+	match->scratch->ports[1] = *destination;
+	match->scratch->summary &= (*source | *destination) >> CLASS_BITS;
+	return 0;
 }
 
 /* Collects the class of every field, until no signature is left; -1 if one has no class. */
@@ -30,21 +44,21 @@ static __always_inline int classify(struct match *match)
 	struct family *family = match->family;
 
 	match->scratch->summary = family->whole >> CLASS_BITS;
+	match->scratch->ports[0] = match->scratch->ports[1] = family->whole;
+	if (family->port_used && classify_ports(match) < 0)
+		return -1;
 	for (u32 i = 0; i < FIELDS_MAX; i++) {
 		struct lookup *lookup = &family->lookups[i];
-		u32 *class, *second, found, other;
+		u32 *class, found;
 
 		if (i >= family->lookups_used || !match->scratch->summary)
 			return 0;
-		class = class_of(match, lookup, lookup->field);
-		second = class_of(match, lookup, lookup->second);
-		if (!class || !second)
+		class = class_of(match, lookup->classes, lookup->field);
+		if (!class)
 			return -1;
 		found = *class;
-		other = *second;
 		match->scratch->classes[i] = found;
-		match->scratch->seconds[i] = other;
-		match->scratch->summary &= (found | other) >> CLASS_BITS;
+		match->scratch->summary &= found >> CLASS_BITS;
 	}
 	return 0;
 }
@@ -68,13 +82,12 @@ static __always_inline void intersect(struct match *match)
 		if (!summary)
 			return;
 		summary &= summary - 1;
-		found = word_of(match, family->whole, word);
+		found = word_of(match, scratch->ports[0], word) |
+			word_of(match, scratch->ports[1], word);
 		for (u32 i = 0; i < FIELDS_MAX; i++) {
-			u32 one = scratch->classes[i], other = scratch->seconds[i];
-
 			if (i >= family->lookups_used)
 				break;
-			found &= word_of(match, one, word) | word_of(match, other, word);
+			found &= word_of(match, scratch->classes[i], word);
 		}
 		scratch->found[word % BITMAP_WORDS] = found;
 	}
@@ -186,7 +199,7 @@ static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
 		return REASON_NO_RULE;
 	if (!generation || !match.bitmaps)
 		return REASON_FAULT;
-	match.family = &generation->families[search->family == 6];
+	match.family = &generation->families[search->family >> 1 & 1]; /* 4: 0, 6: 1 */
 	match.classes = number * CLASSES_MAX;
 	if (!match.family->whole)
 		return REASON_NO_RULE;

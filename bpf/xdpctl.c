@@ -36,6 +36,7 @@
 #define PAGE_SIZE      65536 /* the largest there is */
 #define SAMPLES_PAGES  4
 #define CAPTURES_PAGES 32
+#define NOT_PARSED     (~0U)
 
 BPF_F_TABLE("array", u32, u64, front4, (1U << FRONT_UNITS_LOG2) / 64, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, front6, (1U << FRONT_UNITS_LOG2) / 64, MMAPABLE);
@@ -71,10 +72,18 @@ static u64 (*frame_length)(struct xdp_md *ctx) = (void *)188;
 #include "source.bpf.h"
 #include "signatures.bpf.h"
 
-/* What every stage begins with. */
-static __always_inline struct search begin(u64 bytes, struct explanation *explanation)
+static __always_inline u64 first_buffer(struct xdp_md *ctx)
 {
-	u64 nothing = bytes >> 32;
+	u64 bytes = (void *)(long)ctx->data_end - (void *)(long)ctx->data;
+
+	asm volatile("" : "+r"(bytes)); /* now: pointers kept for later multiply the paths */
+	return bytes;
+}
+
+/* What every stage begins with. */
+static __always_inline struct search begin(struct xdp_md *ctx, struct explanation *explanation)
+{
+	u64 bytes = first_buffer(ctx), nothing = bytes >> 32;
 	u32 zero = 0;
 	struct search search = {
 	    .bytes = bytes,
@@ -88,30 +97,50 @@ static __always_inline struct search begin(u64 bytes, struct explanation *explan
 	return search;
 }
 
+/*
+ * A frame in several buffers is longer than the first, and what is in there says so. Asking for
+ * the length costs as much as half the look-up of a source.
+ */
+static __always_inline void measure(struct xdp_md *ctx, struct search *search, u32 end)
+{
+	u64 missing = search->bytes - end;
+
+	if (search->explanation)
+		return;
+	asm volatile("" : "+r"(missing)); /* or the verifier would learn two ranges of bytes */
+	if ((s64)missing < 0)
+		search->bytes = frame_length(ctx);
+}
+
+/* REASON_NONE: nothing but its source is left to decide it. */
+static __always_inline enum reason before_source(struct xdp_md *ctx, struct search *search,
+						 struct packet *packet)
+{
+	enum reason reason = search->control->bypass ? REASON_BYPASS : parse(ctx, packet);
+
+	if (reason)
+		return reason;
+	search->family = packet->family;
+	if (packet->family == 4) {
+		search->source[0] = packet->source[0];
+		return link_ipv4(ctx, packet);
+	}
+	__builtin_memcpy(search->source, packet->source, sizeof(search->source));
+	return link_ipv6(ctx, packet);
+}
+
 static __always_inline u32 by_source(struct xdp_md *ctx, struct search *search)
 {
-	struct packet packet = {};
+	struct packet packet = {.end = NOT_PARSED};
 	u32 reason;
 
 	if (!search->control)
 		return REASON_FAULT;
-	if (search->control->bypass)
-		return REASON_BYPASS;
-	reason = parse(ctx, &packet);
+	reason = before_source(ctx, search, &packet);
+	measure(ctx, search, packet.end);
 	if (reason)
 		return reason;
-	search->family = packet.family;
-	if (packet.family == 4) {
-		search->source[0] = packet.source[0];
-		reason = link_ipv4(ctx, &packet);
-		if (!reason)
-			reason = source_ipv4(search);
-	} else {
-		__builtin_memcpy(search->source, packet.source, sizeof(search->source));
-		reason = link_ipv6(ctx, &packet);
-		if (!reason)
-			reason = source_ipv6(search);
-	}
+	reason = packet.family == 4 ? source_ipv4(search) : source_ipv6(search);
 	if (reason == REASON_NO_RULE && search->control->armed) {
 		if (search->sample)
 			sample(search);
@@ -121,7 +150,20 @@ static __always_inline u32 by_source(struct xdp_md *ctx, struct search *search)
 	return reason;
 }
 
-/* Parsed anew: what the first stage knew does not reach this one. */
+/*
+ * Parsed anew: what the first stage knew does not reach this one. All of it is read back from
+ * memory, of which the verifier knows nothing, whatever way led there: so it walks on once.
+ */
+static __always_inline enum reason parse_again(struct xdp_md *ctx, struct scratch *scratch)
+{
+	enum reason reason;
+
+	scratch->packet.fragment = 0;
+	reason = parse(ctx, &scratch->packet);
+	asm volatile("" ::: "memory");
+	return reason;
+}
+
 static __always_inline u32 by_signature(struct xdp_md *ctx, struct search *search)
 {
 	u32 zero = 0;
@@ -130,8 +172,8 @@ static __always_inline u32 by_signature(struct xdp_md *ctx, struct search *searc
 
 	if (!scratch || !search->control)
 		return REASON_FAULT;
-	scratch->packet.fragment = 0;
-	reason = parse(ctx, &scratch->packet);
+	reason = parse_again(ctx, scratch);
+	measure(ctx, search, scratch->packet.end);
 	if (reason)
 		return reason;
 	search->family = scratch->packet.family;
@@ -147,8 +189,9 @@ static __always_inline u32 by_connection(struct xdp_md *ctx, struct search *sear
 	struct pending *asked = pending.lookup(&zero);
 	struct hits *hit;
 
-	if (!asked || !scratch || parse(ctx, &scratch->packet))
+	if (!asked || !scratch || parse_again(ctx, scratch))
 		return REASON_FAULT;
+	measure(ctx, search, scratch->packet.end);
 	if (!established(ctx, &scratch->packet))
 		return asked->reason | asked->slot << REASON_SLOT_SHIFT;
 	hit = hits.lookup(&asked->slot);
@@ -210,21 +253,21 @@ static __always_inline int leave(struct xdp_md *ctx, struct search *search, u32 
 
 int xdpctl(struct xdp_md *ctx)
 {
-	struct search search = begin(frame_length(ctx), NULL);
+	struct search search = begin(ctx, NULL);
 
 	return leave(ctx, &search, by_source(ctx, &search));
 }
 
 int signatures(struct xdp_md *ctx)
 {
-	struct search search = begin(frame_length(ctx), NULL);
+	struct search search = begin(ctx, NULL);
 
 	return leave(ctx, &search, by_signature(ctx, &search));
 }
 
 int connection(struct xdp_md *ctx)
 {
-	struct search search = begin(frame_length(ctx), NULL);
+	struct search search = begin(ctx, NULL);
 
 	return leave(ctx, &search, by_connection(ctx, &search));
 }
@@ -260,7 +303,7 @@ int explain(struct xdp_md *ctx)
 {
 	u32 zero = 0;
 	struct explanation *explanation = explanations.lookup(&zero);
-	struct search search = begin(frame_length(ctx), explanation);
+	struct search search = begin(ctx, explanation);
 
 	if (!explanation)
 		return XDP_ABORTED;
@@ -273,7 +316,7 @@ int explain_signatures(struct xdp_md *ctx)
 {
 	u32 zero = 0;
 	struct explanation *explanation = explanations.lookup(&zero);
-	struct search search = begin(frame_length(ctx), explanation);
+	struct search search = begin(ctx, explanation);
 
 	if (!explanation)
 		return XDP_ABORTED;
@@ -284,7 +327,7 @@ int explain_connection(struct xdp_md *ctx)
 {
 	u32 zero = 0;
 	struct explanation *explanation = explanations.lookup(&zero);
-	struct search search = begin(frame_length(ctx), explanation);
+	struct search search = begin(ctx, explanation);
 
 	if (!explanation)
 		return XDP_ABORTED;

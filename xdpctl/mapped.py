@@ -25,8 +25,16 @@ CONTROL = np.dtype(
 )
 
 
-LOOKUP = np.dtype([("classes", "u4"), ("field", "u2"), ("second", "u2")])
-FAMILY = np.dtype([("whole", "u4"), ("lookups_used", "u4"), ("lookups", LOOKUP, FIELDS_MAX)])
+LOOKUP = np.dtype([("classes", "u4"), ("field", "u4")])
+FAMILY = np.dtype(
+    [
+        ("whole", "u4"),
+        ("lookups_used", "u4"),
+        ("port", "u4"),
+        ("port_used", "u4"),
+        ("lookups", LOOKUP, FIELDS_MAX),
+    ]
+)
 GENERATION = np.dtype([("families", FAMILY, 2), ("slots", "u4", Limit.SIGNATURES_MAX)])
 RATE = np.dtype(
     [

@@ -245,3 +245,19 @@ def test_what_goes_between_two_looks_is_no_fault(armed: Armed) -> None:
     assert verdicts(armed, SOURCE) == ["drop"]
     armed.hold([])
     assert verdicts(armed, SOURCE) == ["pass"]
+
+
+@pytest.mark.parametrize("before", [0, 960, 968, 976, 1000, 1104, 5000])
+@pytest.mark.parametrize("cut", [0, 1, 8])
+def test_ports_are_found_far_into_a_frame(armed: Armed, before: int, cut: int) -> None:
+    armed.hold([(build({"destination_port": "53"}), Signature({}, "drop"))])
+    headers = b""
+    while len(headers) < before:
+        left = min(before - len(headers), 2048)
+        headers += struct.pack(">BB", 60 if len(headers) + left < before else 17, left // 8 - 1)
+        headers += bytes(left - 2)
+    datagram = packets.udp(40000, 53, b"")
+    payload = headers + datagram
+    frame = packets.six(payload, 60 if headers else 17)
+    wanted = "drop" if cut < 8 else "pass"
+    assert armed.filter.run(frame[: len(frame) - cut]) == wanted

@@ -188,14 +188,30 @@ PRIME_COUNTS = [
 ]
 
 
-@pytest.mark.parametrize("size", [1514, 3000, 9014])
-def test_a_jumbo_frame_is_counted_with_its_whole_length(filtered: Filter, size: int) -> None:
+JUMBO = 9014
+JUMBO_FRAMES = [
+    (four(bytes(1514 - 34)), "DROPPED"),
+    (four(bytes(3000 - 34)), "DROPPED"),
+    (four(bytes(JUMBO - 34)), "DROPPED"),
+    (six(bytes(JUMBO - 54), 17, SOURCE6), "DROPPED"),
+    (packets.tagged(four(bytes(JUMBO - 38)), (0x8100,)), "DROPPED"),
+    (ethernet(0x0806, bytes(JUMBO - 14)), "LINK"),
+    (ethernet(IPV4, bytes(JUMBO - 14)), "MALFORMED"),
+    (four(bytes(JUMBO - 34), source="203.0.113.1"), "NO_RULE"),
+]
+
+
+@pytest.mark.parametrize(("frame", "reason"), JUMBO_FRAMES)
+def test_a_jumbo_frame_is_counted_with_its_whole_length(
+    filtered: Filter, frame: bytes, reason: str
+) -> None:
     filtered.hold(LISTED)
-    frame = four(bytes(size - 34))
-    before = filtered.hits(SOURCE)
-    assert len(frame) == size
-    assert filtered.judge(frame) == ("drop", "DROPPED")
-    assert filtered.hits(SOURCE) == (before[0] + 1, before[1] + size)
+    before = filtered.counters()[Reason[reason]].bytes
+    hit_before = filtered.hits(SOURCE)[1] + filtered.hits(SOURCE6)[1]
+    assert filtered.judge(frame)[1] == reason
+    assert filtered.counters()[Reason[reason]].bytes == before + len(frame)
+    hit = filtered.hits(SOURCE)[1] + filtered.hits(SOURCE6)[1] - hit_before
+    assert hit == (len(frame) if reason == "DROPPED" else 0)
 
 
 def test_bypass_passes_everything_and_counts_it_as_that(filtered: Filter) -> None:

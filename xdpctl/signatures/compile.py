@@ -25,30 +25,30 @@ from xdpctl.wire import BITMAP_WORDS, BITMAPS_MAX, CLASS_BITS, Field, Limit
 
 FAMILIES = (4, 6)
 _PREFIXES = {"source": Field.SOURCE, "destination": Field.DESTINATION}
-_FIELDS = {
-    "protocol": (Field.PROTOCOL, Field.PROTOCOL),
-    "port": (Field.SOURCE_PORT, Field.DESTINATION_PORT),
-    "destination_port": (Field.DESTINATION_PORT, Field.DESTINATION_PORT),
-    "source_port": (Field.SOURCE_PORT, Field.SOURCE_PORT),
-    "icmp_type": (Field.ICMP_TYPE, Field.ICMP_TYPE),
-    "icmp_code": (Field.ICMP_CODE, Field.ICMP_CODE),
-    "tcp_flags": (Field.TCP_FLAGS, Field.TCP_FLAGS),
-    "packet_length": (Field.PACKET_LENGTH, Field.PACKET_LENGTH),
-    "dscp": (Field.DSCP, Field.DSCP),
-    "fragment": (Field.FRAGMENT, Field.FRAGMENT),
-    "flow_label": (Field.FLOW_LABEL, Field.FLOW_LABEL),
-    "ttl": (Field.TTL, Field.TTL),
-    "vlan": (Field.VLAN, Field.VLAN),
+_EITHER_PORT = -1  # beside the fields: a signature takes the source or the destination port
+_FIELDS: dict[str, int] = {
+    "protocol": Field.PROTOCOL,
+    "port": _EITHER_PORT,
+    "destination_port": Field.DESTINATION_PORT,
+    "source_port": Field.SOURCE_PORT,
+    "icmp_type": Field.ICMP_TYPE,
+    "icmp_code": Field.ICMP_CODE,
+    "tcp_flags": Field.TCP_FLAGS,
+    "packet_length": Field.PACKET_LENGTH,
+    "dscp": Field.DSCP,
+    "fragment": Field.FRAGMENT,
+    "flow_label": Field.FLOW_LABEL,
+    "ttl": Field.TTL,
+    "vlan": Field.VLAN,
 }
 _WORD = 1 << 16
 _ABSENT = 1  # one value more than a field can have: the packet has no such field
 
 
 class Look(NamedTuple):
-    """A field to look at; with another `second`, a signature takes either's value."""
+    """A field to look at."""
 
     field: int
-    second: int
     size: int  # how many values there are
 
 
@@ -86,10 +86,13 @@ def compile_tables(ordered: Sequence[tuple[Match, int]]) -> Tables:
         theirs = np.array([a is not None for a in asked], np.bool_)
         record = generation["families"][index]
         record["whole"] = pool.classes(_rows(theirs[:, np.newaxis]))[0] if theirs.any() else 0
-        lookups = list(_lookups([a or {} for a in asked], theirs))
-        record["lookups_used"] = len(lookups)
-        for number, (look, bounds, taken) in enumerate(lookups):
-            record["lookups"][number] = np.array((at, look.field, look.second), LOOKUP)
+        lookups = _lookups([a or {} for a in asked], theirs)
+        for look, bounds, taken in lookups:
+            if look.field == _EITHER_PORT:
+                record["port"], record["port_used"] = at, 1
+            else:
+                record["lookups"][record["lookups_used"]] = np.array((at, look.field), LOOKUP)
+                record["lookups_used"] += 1
             parts.append(np.repeat(pool.classes(_rows(taken)), np.diff(bounds)))
             at += look.size
     return Tables(generation, np.concatenate(parts), pool.bitmaps())
@@ -131,10 +134,9 @@ def _asked(match: Match, family: int) -> Asked | None:
         if component.kind is Kind.PREFIX:
             asked |= dict(_words(value, _PREFIXES[name]))
             continue
-        field, second = _FIELDS[name]
         size = component.most + 1 + _ABSENT
         ranges = value if component.kind is Kind.NUMBER else _runs(value, component.most)
-        asked[Look(field, second, size)] = ranges
+        asked[Look(_FIELDS[name], size)] = ranges
     return asked
 
 
@@ -146,7 +148,7 @@ def _words(prefix: Prefix, field: Field) -> Iterator[tuple[Look, Ranges]]:
             return
         low = int.from_bytes(prefix.address[2 * number : 2 * number + 2], "big")
         high = low | (_WORD - 1) >> min(left, 16)
-        yield Look(field + number, field + number, _WORD), ((low, high),)
+        yield Look(field + number, _WORD), ((low, high),)
 
 
 @lru_cache(256)
