@@ -14,9 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from xdpctl import bpf
 from xdpctl.errors import CompileError
+from xdpctl.kept import fingerprint, keep, recall
 
 _MISSING = """bcc is not there for {python}.
 It comes from the distribution, not from the package index (the "bcc" there is something else):
@@ -56,9 +58,26 @@ def source_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "bpf"
 
 
-def compile_source(name: str, programs: list[str], defines: Mapping[str, int]) -> Compiled:
-    """Compile `bpf/<name>`; CompileError carries what clang or bcc said."""
+def compile_source(
+    name: str, programs: list[str], defines: Mapping[str, int], kept: Path | None = None
+) -> Compiled:
+    """Compile `bpf/<name>`, or take what an earlier start left in `kept`.
+
+    CompileError carries what clang or bcc said.
+    """
     request = {"name": name, "programs": programs, "defines": dict(defines)}
+    if kept is None:
+        return _read(_compiled(request))
+    made_from = fingerprint(request, (p for p in source_dir().rglob("*") if p.is_file()))
+    answer = recall(kept, made_from)
+    if answer is None:
+        answer = _compiled(request)
+        keep(kept, made_from, answer)
+    return _read(answer)
+
+
+def _compiled(request: Mapping[str, Any]) -> Any:
+    """What the child answers."""
     child = subprocess.run(
         [sys.executable, "-m", "xdpctl.compiler"],
         input=json.dumps(request),
@@ -68,7 +87,10 @@ def compile_source(name: str, programs: list[str], defines: Mapping[str, int]) -
     )
     if child.returncode:
         raise CompileError(child.stderr.strip() or f"the compiler died ({child.returncode})")
-    answer = json.loads(child.stdout)
+    return json.loads(child.stdout)
+
+
+def _read(answer: Any) -> Compiled:
     maps = {name: bpf.MapShape(*shape) for name, shape in answer["maps"].items()}
     return Compiled(
         maps,

@@ -79,6 +79,10 @@ class Settings:
         return self.state_dir / "rules.sqlite"
 
     @property
+    def compiled(self) -> Path:
+        return self.state_dir / "compiled.json"
+
+    @property
     def loader_status(self) -> Path:
         return self.state_dir / "loader.json"
 

@@ -41,8 +41,8 @@ _OF_PROGRAMS = ("counters", "stages")  # maps that each program has for itself
 log = logging.getLogger("xdpctl.loader")
 
 
-def compile_filter(capacity: Capacity) -> Compiled:
-    """The filter and its explain twin, with their stages."""
+def compile_filter(capacity: Capacity, kept: Path | None = None) -> Compiled:
+    """The filter and its explain twin, with their stages; `kept`: see compile_source()."""
     defines = {
         "SLOTS_MAX": capacity.rules + SlotNumber.FIRST,
         "BUCKETS4_LOG2": buckets_log2(capacity.ipv4),
@@ -50,7 +50,7 @@ def compile_filter(capacity: Capacity) -> Compiled:
         "ENTRIES6_MAX": 2 * capacity.ipv6 + 1,  # new entries come before old ones go
     }
     names = [PROGRAM, *_STAGES.values(), EXPLAIN, *_EXPLAIN_STAGES.values()]
-    compiled = compile_source("xdpctl.c", names, defines)
+    compiled = compile_source("xdpctl.c", names, defines, kept)
     one = compiled.maps["bitmaps"]
     maps = compiled.maps | {"bitmaps": replace(one, value_size=BITMAPS_MAX * one.value_size)}
     return replace(compiled, maps=maps)

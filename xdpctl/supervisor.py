@@ -197,7 +197,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     group, access = _prepare(settings)
     pins = Pins(settings.pin_dir)
     held = [hold(settings.state_dir / "loader.lock", "loader")]
-    loader = Loader(pins, compile_filter(settings.capacities), group)
+    loader = Loader(pins, compile_filter(settings.capacities, settings.compiled), group)
     held.append(hold(pins.ports_dir, "loader"))
     for name in settings.interfaces:
         loader.add_port(name)
