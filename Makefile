@@ -6,7 +6,7 @@ APT     := python3-bpfcc python3-venv iproute2 ethtool gcc libc6-dev
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.c bpf/*.h bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo test check format bench fuzz openapi lock dist clean
+.PHONY: help setup demo test check format bench rehearsals fuzz openapi lock dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
@@ -52,6 +52,11 @@ bench: setup
 	@$(BIN)/python -m bench
 	@$(BIN)/python -m bench.plots bench.json docs/img
 	@$(BIN)/python -m bench.page bench.json docs/performance.md
+
+rehearsals: setup
+	@test -d "$(CORPUS)" || { echo "make rehearsals CORPUS=DIR, which has attack/ and legit/"; exit 1; }
+	@$(BIN)/python -m bench.rehearsals tests/corpus_signatures.ndjson \
+	  $(CORPUS)/attack/* $(CORPUS)/legit/* > docs/rehearsals.md
 
 fuzz: setup
 	@XDPCTL_FUZZ_SECONDS=$(or $(SECONDS),300) $(BIN)/python -m pytest -q \

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import control, packet, report, signatures, veth
+from bench import control, limits, packet, report, signatures, veth
 from bench.results import Results
 from xdpctl.capacity import Capacity
 from xdpctl.errors import XdpctlError
@@ -37,6 +37,7 @@ def _measure(results: Results, parts: list[str], quick: bool) -> None:
     if signatures.PART in parts:
         rounds, repeat = (2, 500_000) if quick else (7, 1_000_000)
         signatures.measure(results, compiled, generator, rounds, repeat)
+        limits.measure(results, compiled, generator, *((1, 1.0) if quick else (3, 5.0)))
     if veth.PART in parts:
         rounds, packets = (2, 200_000) if quick else (5, 1_500_000)
         veth.measure(results, compiled, generator, rounds, packets)

@@ -17,8 +17,9 @@ from bench.taken import figure
 
 _TITLES = {
     "packet": "(a) ns a packet, BPF_PROG_TEST_RUN; CPU time, over: median difference in a round",
-    "veth": "(b) Mpps one core sends and drops over a veth pair; CPU time, all sources listed",
-    "control": "(c) rules in, over the Unix socket; nft beside it",
+    "signature": "(b) ns a packet with signatures and limits; over: the same without any",
+    "veth": "(c) Mpps one core sends and drops over a veth pair; CPU time, all sources listed",
+    "control": "(d) rules in, over the Unix socket; nft beside it",
 }
 
 

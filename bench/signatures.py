@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from bench.cases import BARE, Run, frame_from
+from bench import sources
+from bench.cases import BARE, BARE_WALK, WALKED, Run, frame_from
 from bench.filters import XDP_DROP, XDP_PASS, own_pins
 from bench.packet import take_all
 from bench.results import Bar, Case, Results
@@ -19,11 +20,11 @@ from xdpctl.signatures.model import Rate, Signature
 from xdpctl.wire import SlotNumber
 
 PART = "signature"
-NONE = "no signatures, pass"
+NONE, NONE_WALK = "no signatures, pass", "no signatures, pass, walk"
 COUNTS = (1, 64, 256, 1000)
 _EASY = dict(zip(COUNTS, (45, 50, 60, 80), strict=True))  # ns over none, at the most
 _HARD = dict(zip(COUNTS, (110, 130, 150, 200), strict=True))
-_LIMIT = 60
+_LIMIT, _LIMIT_SPOOFED = 60, 170
 _FRAME = frame_from(bytes((198, 51, 100, 7)))
 _ALL_BUT_TTL = {
     "destination": "192.0.0.0/8",
@@ -64,15 +65,21 @@ def armed(
     """A filter of its own with these in force, in this order; its program's descriptor."""
     with own_pins() as pins:
         port = Loader(pins, compiled).add_port("bench")
-        datapath = PinnedDatapath(pins)
-        for slot, match in enumerate(matches, SlotNumber.SIGNATURES):
-            held = Signature(match=match, slot=slot, action=action, limit=limit, spare=Spare.NONE)
-            datapath.source.words[slot] = int.from_bytes(word_of(held), "little")
-            if limit:
-                datapath.signatures.put_rate(slot, rate_record(limit))
-        slots = enumerate(matches, SlotNumber.SIGNATURES)
-        datapath.signatures.install(compile_tables([(match, slot) for slot, match in slots]))
+        arm(PinnedDatapath(pins), matches, action, limit)
     return port.program_fd
+
+
+def arm(
+    datapath: PinnedDatapath, matches: list[Match], action: Action, limit: Rate | None = None
+) -> None:
+    """Put these in force, in this order."""
+    for slot, match in enumerate(matches, SlotNumber.SIGNATURES):
+        held = Signature(match=match, slot=slot, action=action, limit=limit, spare=Spare.NONE)
+        datapath.source.words[slot] = int.from_bytes(word_of(held), "little")
+        if limit:
+            datapath.signatures.put_rate(slot, rate_record(limit))
+    slots = enumerate(matches, SlotNumber.SIGNATURES)
+    datapath.signatures.install(compile_tables([(match, slot) for slot, match in slots]))
 
 
 def _runs(compiled: Compiled) -> Iterator[Run]:
@@ -92,11 +99,30 @@ def _runs(compiled: Compiled) -> Iterator[Run]:
         fd = armed(compiled, [build({"protocol": "udp"})], Action.LIMIT, limit)
         case = Case(PART, f"a limit {name}, within", "ns", NONE, (Bar(_LIMIT, over=True),))
         yield Run(case, fd, XDP_PASS, _FRAME)
+    yield from _spoofed(compiled)
+
+
+def _spoofed(compiled: Compiled) -> Iterator[Run]:
+    """Every packet from another source: half as many as there are buckets."""
+    walked = sources.packed(sources.exact(WALKED))
+    none, one = [], [build({"protocol": "udp"})]
+    case = Case(PART, NONE_WALK, "ns", BARE_WALK)
+    yield Run(case, armed(compiled, none, Action.DROP), XDP_PASS, _FRAME, walked)
+    bar = Bar(_LIMIT_SPOOFED, over=True)
+    fd = armed(compiled, one, Action.LIMIT, Rate(pps=1e9, per_ipv4=32))
+    case = Case(PART, "a limit per source, walk", "ns", NONE_WALK, (bar,))
+    yield Run(case, fd, XDP_PASS, _FRAME, walked)
 
 
 def measure(
     results: Results, compiled: Compiled, generator: Generator, rounds: int, repeat: int
 ) -> None:
     """Every case in every round, the floor among them."""
-    runs = [Run(Case(PART, BARE, "ns"), generator.bare_fd, XDP_DROP, _FRAME), *_runs(compiled)]
+    bare = generator.bare_fd
+    walked = sources.packed(sources.exact(WALKED))
+    runs = [
+        Run(Case(PART, BARE, "ns"), bare, XDP_DROP, _FRAME),
+        Run(Case(PART, BARE_WALK, "ns"), bare, XDP_DROP, _FRAME, walked),
+        *_runs(compiled),
+    ]
     take_all(results, runs, generator, rounds, repeat)

@@ -52,6 +52,7 @@ enum stage {
 	STAGE_SIGNATURES,
 	STAGE_CONNECTION,
 	STAGE_CAPTURE,
+	STAGE_SHADOW,
 	STAGES_MAX,
 };
 
@@ -59,7 +60,10 @@ enum stage {
 struct pending {
 	__u32 reason;
 	__u32 slot;
-	__u64 lost; /* captures for which there was no room */
+	__u64 lost;	 /* captures for which there was no room */
+	__u64 monitored; /* the last SHADOWS_A_PACKET slots in monitor mode, SHADOW_BITS each */
+	__u32 decided;	 /* by the stage before, or REASON_NONE: ask signatures */
+	__u32 unused;
 };
 
 enum limit {
@@ -279,6 +283,47 @@ struct sample {
 	__u8 source[16];
 	__u32 slot;
 	__u32 family;
+};
+
+/* What slots in monitor mode would have hit, of those that are listed to be looked at. */
+enum shadowed {
+	SHADOWS_MAX = 1024,
+	SHADOWS_A_PACKET = 3,
+	SHADOW_BITS = 21, /* more than a slot's number has */
+	SKETCH_LOG2 = 9,
+	SKETCH_CELLS = 1 << SKETCH_LOG2,
+	GLIMPSES = 128,
+	CONNECTIONS_MAX = 4096,
+};
+
+/* Ports are in host order, 0 if there are none. */
+struct glimpse {
+	__u32 source[4]; /* network order; IPv4 in the first word */
+	__u16 source_port;
+	__u16 destination_port;
+	__u8 family;
+	__u8 protocol;
+	__u16 unused;
+};
+
+struct shadow {
+	__u64 looked;
+	__u64 established; /* of this host's TCP connections */
+	__u64 accepted;	   /* that a wider prefix accepts or protects */
+	__u8 sources[SKETCH_CELLS];
+	__u8 destinations[SKETCH_CELLS];
+	struct glimpse glimpses[GLIMPSES];
+};
+
+/* A TCP connection of this host that a slot would have hit; the value counts its packets. */
+struct connection {
+	__u32 slot;
+	__u16 source_port;
+	__u16 destination_port;
+	__u32 source[4];
+	__u32 destination[4];
+	__u32 family;
+	__u32 unused;
 };
 
 enum captured {

@@ -6,9 +6,11 @@ struct search {
 	__be32 source[4];
 	u32 family;
 	u64 bytes;
-	u64 nothing;  /* 0, which the verifier cannot know: it walks each constant by itself */
-	u64 sets_met; /* a set is met once, at its most specific prefix */
-	u64 sample;   /* whether it met the sampled slot at a packet to be sampled */
+	u64 nothing;   /* 0, which the verifier cannot know: it walks each constant by itself */
+	u64 sets_met;  /* a set is met once, at its most specific prefix */
+	u64 sample;    /* whether it met the sampled slot at a packet to be sampled */
+	u64 monitored; /* slots in monitor mode that it met, SHADOW_BITS each, the last one lowest
+			*/
 	struct control *control;
 	struct explanation *explanation;
 };
@@ -59,8 +61,10 @@ static __always_inline u32 apply(struct search *search, u32 number, u64 word, en
 				  is_zero(hit->packets & search->control->mask);
 		add(hit, search->bytes);
 	}
-	if (word & WORD_MONITOR)
+	if (word & WORD_MONITOR) {
+		search->monitored = search->monitored << SHADOW_BITS | number;
 		return REASON_NONE;
+	}
 	number <<= REASON_SLOT_SHIFT;
 	if (number == SLOT_PROTECTED << REASON_SLOT_SHIFT)
 		return REASON_PROTECTED | number;

@@ -58,6 +58,8 @@ BPF_F_TABLE("array", u32, struct rate, rates, SIGNATURES_MAX, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, buckets, BUCKETS_MAX, MMAPABLE);
 BPF_F_TABLE("percpu_array", u32, struct scratch, scratches, 1, 0);
 BPF_F_TABLE("percpu_array", u32, struct pending, pending, 1, 0);
+BPF_F_TABLE("hash", u32, struct shadow, shadows, SHADOWS_MAX, 0);
+BPF_F_TABLE("lru_hash", struct connection, u64, connections, CONNECTIONS_MAX, 0);
 BPF_PROG_ARRAY(stages, STAGES_MAX);
 BPF_F_TABLE("array", u32, struct explanation, explanations, 1, 0);
 BPF_RINGBUF_OUTPUT(samples, SAMPLES_PAGES);
@@ -71,6 +73,7 @@ static u64 (*frame_length)(struct xdp_md *ctx) = (void *)188;
 #include "judge.bpf.h"
 #include "source.bpf.h"
 #include "signatures.bpf.h"
+#include "shadow.bpf.h"
 
 static __always_inline u64 first_buffer(struct xdp_md *ctx)
 {
@@ -90,6 +93,7 @@ static __always_inline struct search begin(struct xdp_md *ctx, struct explanatio
 	    .nothing = nothing,
 	    .sets_met = nothing,
 	    .sample = nothing,
+	    .monitored = nothing,
 	    .explanation = explanation,
 	    .control = controls.lookup(&zero),
 	};
@@ -145,6 +149,8 @@ static __always_inline u32 by_source(struct xdp_md *ctx, struct search *search)
 		if (search->sample)
 			sample(search);
 		search->sample = search->nothing;
+		if (search->monitored) /* looked at in between, if a wider rule does not decide */
+			return REASON_NONE;
 		stages.call(ctx, STAGE_SIGNATURES);
 	}
 	return reason;
@@ -202,6 +208,32 @@ static __always_inline u32 by_connection(struct xdp_md *ctx, struct search *sear
 	return REASON_ESTABLISHED | asked->slot << REASON_SLOT_SHIFT;
 }
 
+/* What the rules in monitor mode that it met would have done to a packet; then it goes on. */
+static __always_inline u32 by_shadow(struct xdp_md *ctx, struct search *search)
+{
+	u32 zero = 0, slot, connected;
+	struct scratch *scratch = scratches.lookup(&zero);
+	struct pending *asked = pending.lookup(&zero);
+	u64 monitored;
+
+	if (!asked || !scratch || !search->control || parse_again(ctx, scratch))
+		return REASON_FAULT;
+	measure(ctx, search, scratch->packet.end);
+	read_transport(ctx, &scratch->packet, scratch->values);
+	connected = established(ctx, &scratch->packet);
+	monitored = asked->monitored;
+#pragma unroll
+	for (int met = 0; met < SHADOWS_A_PACKET; met++) {
+		slot = monitored & ((1 << SHADOW_BITS) - 1);
+		look(search, scratch, slot, asked->decided & (REASON_SPARE - 1), connected);
+		monitored >>= SHADOW_BITS;
+	}
+	if (asked->decided != REASON_NONE)
+		return asked->decided;
+	stages.call(ctx, STAGE_SIGNATURES);
+	return REASON_NO_RULE; /* the last ones went meanwhile */
+}
+
 static __always_inline void ask(u32 reason, u32 slot)
 {
 	u32 zero = 0;
@@ -210,6 +242,17 @@ static __always_inline void ask(u32 reason, u32 slot)
 	if (asked) {
 		asked->reason = reason;
 		asked->slot = slot;
+	}
+}
+
+static __always_inline void look_first(u64 monitored, u32 decided)
+{
+	u32 zero = 0;
+	struct pending *asked = pending.lookup(&zero);
+
+	if (asked) {
+		asked->monitored = monitored;
+		asked->decided = decided;
 	}
 }
 
@@ -232,6 +275,11 @@ static __always_inline int leave(struct xdp_md *ctx, struct search *search, u32 
 
 	if (control && search->sample)
 		sample(search);
+	if (search->monitored && !search->explanation) {
+		look_first(search->monitored, decided);
+		stages.call(ctx, STAGE_SHADOW);
+		decided = reason = REASON_FAULT;
+	}
 	if (decided & REASON_SPARE) {
 		ask(reason, slot);
 		stages.call(ctx, STAGE_CONNECTION);
@@ -270,6 +318,13 @@ int connection(struct xdp_md *ctx)
 	struct search search = begin(ctx, NULL);
 
 	return leave(ctx, &search, by_connection(ctx, &search));
+}
+
+int shadow(struct xdp_md *ctx)
+{
+	struct search search = begin(ctx, NULL);
+
+	return leave(ctx, &search, by_shadow(ctx, &search));
 }
 
 /* It was counted before; whoever asked reads the ring at his own pace. */

@@ -19,6 +19,7 @@ from xdpctl.plan import PROTECTED, Plan
 from xdpctl.policy import Protection, Quota
 from xdpctl.prefix import Prefix, parse_prefix
 from xdpctl.rules import Added, add
+from xdpctl.shadow import NOTHING, Shadow, read
 from xdpctl.signatures.table import SignatureTable
 from xdpctl.store import SqliteStore
 from xdpctl.table.cells import SMALLEST_LOG2
@@ -66,6 +67,8 @@ class FakeDatapath:
         self.signatures = SignatureTable(self.memory_of, self.control, lambda: None)
         self.source.words[SlotNumber.PROTECTED] = int.from_bytes(PROTECTED.value, "little")
         self.hit_values: dict[int, bytes] = {}
+        self.shadow_values: dict[int, bytes] = {}
+        self.connections: dict[int, list[tuple[bytes, int]]] = {}
         self.fail_after: int | None = None
         self.stays_broken = False
         self.by_port: dict[str, dict[Reason, Hits]] = {}
@@ -119,6 +122,19 @@ class FakeDatapath:
     def captures(self) -> Iterator[Capture]:
         while self.to_capture:
             yield self.to_capture.pop(0)
+
+    def shadows(self) -> list[int]:
+        return list(self.shadow_values)
+
+    def begin_shadow(self, slot: int) -> None:
+        self.shadow_values[slot] = NOTHING
+
+    def end_shadow(self, slot: int) -> None:
+        self.shadow_values.pop(slot, None)
+
+    def shadow(self, slot: int) -> Shadow | None:
+        value = self.shadow_values.get(slot)
+        return read(value, self.connections.get(slot, ())) if value else None
 
     def lost(self) -> int:
         return self.lost_captures

@@ -18,7 +18,7 @@ from xdpctl.signatures.defaults import DefaultLimit
 
 DEFAULT_FILE = Path("/etc/xdpctl/xdpctl.toml")
 DEFAULT_SOCKET = Path("/run/xdpctl/api.sock")
-_CAPACITY_MAX = 4_000_000
+_CAPACITIES = {"capacity": 2_000_000, "capacity_ipv4": 4_000_000, "capacity_ipv6": 4_000_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ def _quota(name: str, table: Any, base: Quota) -> Quota:
         raise ConfigError(f"{error.field}: {error}; {error.fix}") from error
     quota: Quota = _fill(base, values, f"origins.{name}.")
     for setting, most in (
-        ("max_rules", _CAPACITY_MAX),
+        ("max_rules", _CAPACITIES["capacity"]),
         ("shortest_ipv4", 32),
         ("shortest_ipv6", 128),
     ):
@@ -201,10 +201,10 @@ def _quota(name: str, table: Any, base: Quota) -> Quota:
 
 
 def _checked(settings: Settings) -> Settings:
-    for name in ("capacity", "capacity_ipv4", "capacity_ipv6"):
+    for name, most in _CAPACITIES.items():
         value = getattr(settings, name)
-        if not 1 <= value <= _CAPACITY_MAX:
-            raise ConfigError(f"{name} must be 1 to {_CAPACITY_MAX}, not {value}")
+        if not 1 <= value <= most:
+            raise ConfigError(f"{name} must be 1 to {most}, not {value}")
     if settings.bulk_max_bytes < 1:
         raise ConfigError(f"bulk_max_bytes must be above 0, not {settings.bulk_max_bytes}")
     listen = settings.listen

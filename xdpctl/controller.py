@@ -14,16 +14,17 @@ from xdpctl.clock import Clock
 from xdpctl.datapath import Datapath
 from xdpctl.draft import Draft
 from xdpctl.errors import XdpctlError
-from xdpctl.model import Rule
+from xdpctl.model import Mode, Rule
 from xdpctl.plan import Image
 from xdpctl.policy import Protection, Quota
 from xdpctl.replica import Replica
+from xdpctl.shadow import Shadow
 from xdpctl.signatures.arming import word_of
 from xdpctl.signatures.model import Signature
 from xdpctl.state import State
 from xdpctl.store import Store
 from xdpctl.upkeep import Upkeep
-from xdpctl.wire import Hits
+from xdpctl.wire import Hits, SlotNumber
 
 _BATCH_MAX = 256
 _NEARLY_FULL = 32_768  # more than one batch can add
@@ -108,6 +109,14 @@ class Controller:
         if isinstance(rule, Signature):
             return self.datapath.hits([rule.slot])[0]
         return self._replica.hits(rule.source)
+
+    def shadow(self, rule: Rule | Signature) -> Shadow | None:
+        """What a rule in monitor mode would have hit; None if nobody looked."""
+        if rule.mode is not Mode.MONITOR:
+            return None
+        if isinstance(rule, Signature):
+            return self.datapath.shadow(rule.slot)
+        return self.datapath.shadow(self.state.image.entries.get(rule.source, SlotNumber.NONE))
 
     def in_force(self, held: Signature) -> bool:
         """Whether the kernel has it."""

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from xdpctl.explanation import Explanation
 from xdpctl.plan import Plan
+from xdpctl.shadow import Shadow
 from xdpctl.signatures.table import SignatureTable
 from xdpctl.table.source import SourceTable
 from xdpctl.wire import Capture, Hits, Reason, Sample
@@ -45,6 +46,22 @@ class Datapath(Protocol):
 
     def captures(self) -> Iterator[Capture]:
         """The captures there are now, taken out as they are read; one reader at a time."""
+        ...
+
+    def shadows(self) -> Iterable[int]:
+        """The slots that have a shadow: what they would hit is looked at."""
+        ...
+
+    def begin_shadow(self, slot: int) -> None:
+        """Look at what this slot would hit from now on."""
+        ...
+
+    def end_shadow(self, slot: int) -> None:
+        """Look at it no longer, and forget what was seen."""
+        ...
+
+    def shadow(self, slot: int) -> Shadow | None:
+        """What the slot would have hit, None if nobody looked."""
         ...
 
     def lost(self) -> int:

@@ -2,6 +2,7 @@
 
 import struct
 from socket import AF_INET, AF_INET6, inet_ntop
+from typing import NamedTuple
 
 from xdpctl.errors import RuleError
 from xdpctl.prefix import Prefix
@@ -9,6 +10,7 @@ from xdpctl.prefix import Prefix
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "icmpv6": 58, "sctp": 132}
 _ETHERTYPES = {4: 0x0800, 6: 0x86DD}
 _TAGS = (0x8100, 0x88A8, 0x9100)
+_LINK = 14
 _ROOM = 64  # of transport header and payload, enough for every look at ports and types
 _LEAST = 14  # up to a TCP header's flags
 LENGTH_MAX = 2900  # of an IP packet; what TEST_RUN takes in one piece
@@ -74,29 +76,49 @@ def _transport(
     return ports
 
 
-def summary(frame: bytes) -> str:
-    """`203.0.113.7:53 > 198.51.100.7:4000 udp`, or the EtherType of what is no IP."""
-    offset = 14
+class _Said(NamedTuple):
+    """What an IP header says: addresses, protocol, and what of the transport header is there."""
+
+    source: bytes
+    destination: bytes
+    protocol: int
+    transport: bytes
+
+
+def _read(frame: bytes) -> tuple[int, _Said | None]:
+    """The EtherType behind all tags, and what the IP header says, if there is a whole one."""
+    offset = _LINK
     kind = int.from_bytes(frame[12:14], "big")
     while kind in _TAGS and len(frame) >= offset + 4:
         kind = int.from_bytes(frame[offset + 2 : offset + 4], "big")
         offset += 4
     packet = frame[offset:]
     if kind == _ETHERTYPES[4] and len(packet) >= 20:
-        head, protocol, family, size = (packet[0] & 15) * 4, packet[9], AF_INET, 4
-        addresses = packet[12:20]
-        headed = not int.from_bytes(packet[6:8], "big") & 0x1FFF
-    elif kind == _ETHERTYPES[6] and len(packet) >= 40:
-        head, protocol, family, size = 40, packet[6], AF_INET6, 16
-        addresses, headed = packet[8:40], True
-    else:
+        later = int.from_bytes(packet[6:8], "big") & 0x1FFF
+        transport = b"" if later else packet[(packet[0] & 15) * 4 :]
+        return kind, _Said(packet[12:16], packet[16:20], packet[9], transport)
+    if kind == _ETHERTYPES[6] and len(packet) >= 40:
+        return kind, _Said(packet[8:24], packet[24:40], packet[6], packet[40:])
+    return kind, None
+
+
+def source_of(frame: bytes) -> Prefix | None:
+    """The address that a frame says it comes from, if it is IP."""
+    said = _read(frame)[1]
+    return Prefix(said.source, len(said.source) * 8) if said else None
+
+
+def summary(frame: bytes) -> str:
+    """`203.0.113.7:53 > 198.51.100.7:4000 udp`, or the EtherType of what is no IP."""
+    kind, said = _read(frame)
+    if said is None:
         return f"ethertype {kind:#06x}"
-    ends = [inet_ntop(family, addresses[:size]), inet_ntop(family, addresses[size:])]
-    ports = packet[head : head + 4]
-    if headed and len(ports) == 4 and protocol in (PROTOCOLS["tcp"], PROTOCOLS["udp"]):
-        shown = ["[{}]" if size == 16 else "{}"] * 2
-        numbers = struct.unpack(">HH", ports)
-        pairs = zip(shown, ends, numbers, strict=True)
-        ends = [f"{form.format(end)}:{port}" for form, end, port in pairs]
+    six = len(said.source) == 16
+    ends = [inet_ntop(AF_INET6 if six else AF_INET, a) for a in (said.source, said.destination)]
+    ports = said.transport[:4]
+    if len(ports) == 4 and said.protocol in (PROTOCOLS["tcp"], PROTOCOLS["udp"]):
+        shown = "[{}]:{}" if six else "{}:{}"
+        pairs = zip(ends, struct.unpack(">HH", ports), strict=True)
+        ends = [shown.format(end, port) for end, port in pairs]
     named = {number: name for name, number in PROTOCOLS.items()}
-    return f"{ends[0]} > {ends[1]} {named.get(protocol, protocol)}"
+    return f"{ends[0]} > {ends[1]} {named.get(said.protocol, said.protocol)}"

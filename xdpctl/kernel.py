@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from threading import Lock
 
 import numpy as np
@@ -14,6 +14,7 @@ from xdpctl.mapped import CONTROL
 from xdpctl.pins import Pins
 from xdpctl.plan import Plan
 from xdpctl.ring import Ring
+from xdpctl.shadow import NOTHING, Shadow, read
 from xdpctl.signatures.table import MAPS as SIGNATURE_MAPS
 from xdpctl.signatures.table import SignatureTable
 from xdpctl.table.source import MAPS, SourceTable
@@ -27,9 +28,19 @@ _MAPPED = (
     *SIGNATURE_MAPS,
 )
 _RINGS = ("samples", "captures")
-_OTHERS = ("hits", "explanations", "controls", "pending", "scratches", *_RINGS)
+_SHADOWS = ("shadows", "connections")
+_OTHERS = ("hits", "explanations", "controls", "pending", "scratches", *_SHADOWS, *_RINGS)
 _ZERO = bytes(4)
 _BATCH_FROM = 16  # fewer writes than this go one by one
+
+
+@contextmanager
+def _of(what: str) -> Iterator[None]:
+    """What the kernel refuses of a map, as the port tells it."""
+    try:
+        yield
+    except OSError as error:
+        raise DatapathError(f"the kernel refused what is to do with {what}: {error}") from error
 
 
 class PinnedDatapath:
@@ -60,10 +71,8 @@ class PinnedDatapath:
         return dict(sorted(sizes.items(), key=lambda item: -item[1]))
 
     def apply(self, plan: Plan) -> None:
-        try:
+        with _of("hits"):
             make(self.source, plan.writes, self._zero)
-        except OSError as error:
-            raise DatapathError(f"the kernel refused to write hits: {error.strerror}") from error
 
     def _zero(self, slots: list[int]) -> None:
         hits, value = self._maps["hits"], bytes(Hits.size()) * self._cpus
@@ -95,6 +104,31 @@ class PinnedDatapath:
     def captures(self) -> Iterator[Capture]:
         for data in self._captures.read():
             yield Capture.unpack(data)
+
+    def shadows(self) -> list[int]:
+        with _of("shadows"):
+            return [int.from_bytes(key, "little") for key, _ in self._maps["shadows"].items()]
+
+    def begin_shadow(self, slot: int) -> None:
+        self.end_shadow(slot)
+        with _of("shadows"):
+            self._maps["shadows"].put(slot.to_bytes(4, "little"), NOTHING)
+
+    def end_shadow(self, slot: int) -> None:
+        with _of("shadows"):
+            self._maps["shadows"].delete(slot.to_bytes(4, "little"))
+            for key, _ in list(self._connections(slot)):
+                self._maps["connections"].delete(key)
+
+    def shadow(self, slot: int) -> Shadow | None:
+        with _of("shadows"):
+            value = self._maps["shadows"].get(slot.to_bytes(4, "little"))
+            return read(value, self._connections(slot)) if value else None
+
+    def _connections(self, slot: int) -> Iterator[tuple[bytes, int]]:
+        for key, value in self._maps["connections"].items():
+            if key[:4] == slot.to_bytes(4, "little"):
+                yield key, int.from_bytes(value, "little")
 
     def lost(self) -> int:
         found = self._maps["pending"].get(_ZERO) or b""

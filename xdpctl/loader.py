@@ -33,9 +33,10 @@ _STAGES: dict[Stage, str] = {
     Stage.SIGNATURES: "signatures",
     Stage.CONNECTION: "connection",
     Stage.CAPTURE: "capture",
+    Stage.SHADOW: "shadow",
 }
 _EXPLAIN_STAGES: dict[Stage, str] = {
-    stage: f"{EXPLAIN}_{name}" for stage, name in _STAGES.items() if stage is not Stage.CAPTURE
+    stage: f"{EXPLAIN}_{_STAGES[stage]}" for stage in (Stage.SIGNATURES, Stage.CONNECTION)
 }
 _OF_PROGRAMS = ("counters", "stages")  # maps that each program has for itself
 log = logging.getLogger("xdpctl.loader")

@@ -5,7 +5,7 @@ tests/unit/test_wire.py has the host's compiler compare them too.
 
 import numpy as np
 
-from xdpctl.wire import FIELDS_MAX, Limit
+from xdpctl.wire import FIELDS_MAX, GLIMPSES, SKETCH_CELLS, Limit
 
 ENTRY6 = np.dtype([("address", "u1", 16), ("length", "u4"), ("value", "u4")])
 CONTROL = np.dtype(
@@ -23,8 +23,6 @@ CONTROL = np.dtype(
         ("capture_mask", "u8"),
     ]
 )
-
-
 LOOKUP = np.dtype([("classes", "u4"), ("field", "u4")])
 FAMILY = np.dtype(
     [
@@ -45,5 +43,36 @@ RATE = np.dtype(
         ("mask4", "u4"),
         ("salt", "u4"),
         ("mask6", "u8"),
+    ]
+)
+GLIMPSE = np.dtype(
+    [
+        ("source", "u1", 16),
+        ("source_port", "u2"),
+        ("destination_port", "u2"),
+        ("family", "u1"),
+        ("protocol", "u1"),
+        ("unused", "u2"),
+    ]
+)
+SHADOW = np.dtype(
+    [
+        ("looked", "u8"),
+        ("established", "u8"),
+        ("accepted", "u8"),
+        ("sources", "u1", SKETCH_CELLS),
+        ("destinations", "u1", SKETCH_CELLS),
+        ("glimpses", GLIMPSE, GLIMPSES),
+    ]
+)
+CONNECTION = np.dtype(
+    [
+        ("slot", "u4"),
+        ("source_port", "u2"),
+        ("destination_port", "u2"),
+        ("source", "u1", 16),
+        ("destination", "u1", 16),
+        ("family", "u4"),
+        ("unused", "u4"),
     ]
 )

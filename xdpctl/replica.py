@@ -23,6 +23,7 @@ from xdpctl.readback import read
 from xdpctl.records import ENTRIES, RULES, SETS, TOKENS, decode, decode_set, source_of
 from xdpctl.relist import relist
 from xdpctl.sets.model import NOTHING, Entries, decode_entries
+from xdpctl.shadowing import Shadowing
 from xdpctl.signatures.arming import Arming
 from xdpctl.signatures.records import SIGNATURES, decode_signature
 from xdpctl.state import State
@@ -46,6 +47,7 @@ class Replica:
         self.arming = Arming(datapath, state, self._make)
         self.stale = 0
         self.unsettled = False
+        self._shadowing = Shadowing(datapath, state)
         self._chain = Chain(store.last_audit())
         self._cursor: Cursor | None = None
         self._ours: dict[str, tuple[bytes | None, Prefix, Rule | None]] = {}
@@ -115,6 +117,7 @@ class Replica:
         self._relist(before, self.state.listings())
         if self._signed:
             self._arm(now)
+        self._shadowing.bring()
 
     def _arm(self, now: Now) -> bool:
         """Put the signatures in force that shall be; whether anything differed."""
@@ -214,6 +217,7 @@ class Replica:
         }
         sets = self._relist(held, wanted)
         signed = self._arm(now)
+        self._shadowing.bring()
         self.unsettled = False
         return [
             *map(str, differing),

@@ -47,6 +47,7 @@ class State:
     protection: Protection = field(default_factory=lambda: Protection({}))
     rules: dict[Prefix, Rule] = field(default_factory=dict)
     origins: Counter[str] = field(default_factory=Counter)
+    monitored: dict[Prefix, None] = field(default_factory=dict)  # in the order they came
     tokens: dict[str, Token] = field(default_factory=dict)
     sets: dict[str, SourceSet] = field(default_factory=dict)
     entries: dict[str, Entries] = field(default_factory=dict)
@@ -75,11 +76,14 @@ class State:
         before = self.rules.pop(source, None) if rule is None else self.rules.get(source)
         if before:
             self.origins[before.origin] -= 1
+            self.monitored.pop(source, None)
         if rule:
             ends = rule.kernel_expires_ns
             if ends and ends < self.next_expiry:
                 self.next_expiry = ends
             self.rules[source] = rule
+            if rule.mode is Mode.MONITOR:
+                self.monitored[source] = None
             self.origins[rule.origin] += 1
         if (before is None) != (rule is None):
             self._membership += 1
@@ -105,6 +109,7 @@ class State:
     def forget(self) -> None:
         """All that came from the store; what the kernel holds stays known."""
         self.rules.clear()
+        self.monitored.clear()
         self._lengths.clear()
         self._membership += 1
         self.origins.clear()

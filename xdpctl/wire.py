@@ -111,6 +111,7 @@ class Stage(IntEnum):
     SIGNATURES = 0
     CONNECTION = 1
     CAPTURE = 2
+    SHADOW = 3
 
 
 TOLD = 1 << 30
@@ -132,6 +133,13 @@ CLASSES_MAX = 3 << 20
 RATE_COST_SHIFT = 20
 BUCKETS_LOG2 = 20
 BUCKET_STRIDE = 8
+SHADOWS_MAX = 1024
+SHADOWS_A_PACKET = 3
+SHADOW_BITS = 21
+SKETCH_LOG2 = 9
+SKETCH_CELLS = 1 << SKETCH_LOG2
+GLIMPSES = 128
+CONNECTIONS_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +219,13 @@ class Sample(Wire):
 @dataclass(frozen=True, slots=True)
 class Pending(Wire):
     C_NAME: ClassVar[str] = "pending"
-    FORMAT: ClassVar[str] = "IIQ"
+    FORMAT: ClassVar[str] = "IIQQI4x"
 
     reason: int
     slot: int
     lost: int
+    monitored: int
+    decided: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from xdpctl.signatures.model import Signature
 from xdpctl.signatures.operations import SignatureAsk
 from xdpctl.tokens import Role
 from xdpctl_api.matches import LimitIn, LimitOut, MatchOrText, limit_out
+from xdpctl_api.shadows import ShadowOut
 from xdpctl_api.shapes import Duration, Strict, seconds, timestamp
 
 
@@ -112,6 +113,10 @@ class RuleOut(BaseModel):
     packets: int
     bytes: int
     etag: str
+    shadow: ShadowOut | None = Field(
+        default=None,
+        description="What it would have hit, in monitor mode; of one rule, not in lists",
+    )
 
 
 class RuleAnswer(RuleOut):

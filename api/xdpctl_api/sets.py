@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from xdpctl.model import Action, Mode, Spare
 from xdpctl.sets.model import NOTHING, Entries, FeedSource, Options, SourceSet
 from xdpctl_api.context import Context
+from xdpctl_api.shadows import ShadowOut
 from xdpctl_api.shapes import Duration, Strict, seconds, timestamp
 
 
@@ -126,6 +127,9 @@ class SetOut(BaseModel):
     packets: int
     bytes: int
     etag: str
+    shadow: ShadowOut | None = Field(
+        default=None, description="What it would have hit, in monitor mode; not in lists"
+    )
 
 
 class SetAnswer(SetOut):

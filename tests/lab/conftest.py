@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 import pytest
 
@@ -33,9 +34,9 @@ class Street:
     generator: Generator
 
     @contextmanager
-    def flood(self, sources: Sequence[str]) -> Iterator["Future[Sent]"]:
+    def flood(self, sources: Sequence[str], to: str = SERVER) -> Iterator["Future[Sent]"]:
         """From these sources to the server while the block runs, as fast as the machine can."""
-        self._aim(sources)
+        self._aim(sources, to)
         sent = self.attacker.start(self._keep_on)
         try:
             yield sent
@@ -52,11 +53,12 @@ class Street:
         """What reaches the server's stack from there."""
         return Sniffer(self.server, "isp0", parse_prefix(network))
 
-    def _aim(self, sources: Sequence[str]) -> None:
+    def _aim(self, sources: Sequence[str], to: str = SERVER) -> None:
         index, _ = interface(self.attacker, "far0")
         _, mac = interface(self.server, "isp0")
         self.generator.stop.clear()
-        self.generator.aim(udp_frame(mac, SERVER, 53), sources, index)
+        packed = b"".join(ip_address(source).packed for source in sources)
+        self.generator.aim(udp_frame(mac, to, 53), packed, index)
 
     def _keep_on(self) -> Sent:
         began, packets = time.monotonic(), 0

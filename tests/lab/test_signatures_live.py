@@ -11,6 +11,7 @@ import pytest
 from tests.lab.conftest import SERVER, Street
 from tests.lab.echo import PORT, Echo, says_back
 from tests.lab.questions import counted, eventually, refusal
+from tests.packets import tagged, to_frame
 from xdpctl import programs
 from xdpctl.cli.client import Client
 from xdpctl.lab.box import Box
@@ -114,6 +115,49 @@ def test_a_limit_lets_through_what_it_says(street: Street, street_box: Box, per:
         passed = counted(street_box, Reason.NO_RULE) - before
         seconds = time.monotonic() - began
     assert 0.95 * RATE * seconds < passed < 1.05 * RATE * (seconds + 0.1)
+
+
+FLOOD6 = [f"2001:db8:bad::{n:x}" for n in range(1, 200)]
+SERVER6 = "2001:db8::1"
+
+
+@pytest.mark.parametrize("action", ["drop", "limit"])
+def test_ipv6_floods_are_held_by_the_same_words(
+    street: Street, street_box: Box, action: str
+) -> None:
+    street_box.start()
+    limit = {"limit": {"pps": 10, "per": "source"}} if action == "limit" else {}
+    with street.flood(FLOOD6, SERVER6):
+        assert eventually(lambda: counted(street_box, Reason.NO_RULE) > 10_000)
+        other = sign(street_box.client, f"udp dst-port 53 dst {SERVER}/32 src 203.0.113.0/24")
+        made = sign(street_box.client, f"{DNS} dst {SERVER6}/128", action=action, **limit)
+        assert eventually(lambda: packets(street_box, made["id"]) > 10_000)
+        if action == "drop":
+            time.sleep(0.05)
+            assert stands_still(street_box, Reason.NO_RULE)
+        assert packets(street_box, other["id"]) == 0
+        assert counted(street_box, Reason.FAULT) == 0
+
+
+@pytest.mark.parametrize("tags", [(), (0x8100,), (0x88A8, 0x8100)])
+def test_tagged_frames_are_told_by_their_outermost_tag(
+    street: Street, street_box: Box, tags: tuple[int, ...]
+) -> None:
+    street_box.start()
+    in_vlan = sign(street_box.client, "vlan 7 udp dst-port 53", priority=-1)
+    others = sign(street_box.client, DNS)
+    frame = tagged(to_frame(FLOOD[0]), tags)
+    street.attacker.call(lambda: emit(frame, 100))
+    assert eventually(lambda: counted(street_box, Reason.SIGNATURE) >= 100)
+    hits = [packets(street_box, rule["id"]) for rule in (in_vlan, others)]
+    assert hits == ([100, 0] if tags else [0, 100])
+
+
+def emit(frame: bytes, times: int) -> None:
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out:
+        out.bind(("far0", 0))
+        for _ in range(times):
+            out.send(frame)
 
 
 @pytest.fixture

@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 from tests.conftest import need
 from xdpctl import wire
 from xdpctl.explanation import Explanation
-from xdpctl.mapped import CONTROL, ENTRY6, FAMILY, GENERATION, LOOKUP, RATE
+from xdpctl.mapped import (
+    CONNECTION,
+    CONTROL,
+    ENTRY6,
+    FAMILY,
+    GENERATION,
+    GLIMPSE,
+    LOOKUP,
+    RATE,
+    SHADOW,
+)
 from xdpctl.wire import Capture, Hits, Limit, Pending, Reason, Sample, Slot, Wire, total_hits
 
 OF_CONSTANTS = (
@@ -26,6 +36,7 @@ OF_CONSTANTS = (
     "fragment",
     "told",
     "captured",
+    "shadowed",
 )  # enums whose members are CONSTANTS and Value
 ROOT = Path(__file__).parents[2]
 STRUCTS: tuple[type[Wire], ...] = (Hits, Sample, Pending, Capture)
@@ -36,6 +47,9 @@ DTYPES = {
     "family": FAMILY,
     "generation": GENERATION,
     "rate": RATE,
+    "glimpse": GLIMPSE,
+    "shadow": SHADOW,
+    "connection": CONNECTION,
 }
 BY_SIZE = {"near4": 8, "near6": 16, "node": 8, "bucket": 8 * wire.BUCKET_CELLS}
 BY_SIZE |= {"bitmap": 8 * wire.BITMAP_WORDS, "classes": 8}
@@ -59,6 +73,13 @@ CONSTANTS = (
     "RATE_COST_SHIFT",
     "BUCKETS_LOG2",
     "BUCKET_STRIDE",
+    "SHADOWS_MAX",
+    "SHADOWS_A_PACKET",
+    "SHADOW_BITS",
+    "SKETCH_LOG2",
+    "SKETCH_CELLS",
+    "GLIMPSES",
+    "CONNECTIONS_MAX",
 )
 ENUMS = {
     wire.Action: "ACTION_",

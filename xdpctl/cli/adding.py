@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from xdpctl.cli import options, show
+from xdpctl.cli import options, shadows, show
 from xdpctl.cli.client import Client
 from xdpctl.match import text
 from xdpctl.model import Spare
@@ -30,6 +30,17 @@ SpareOption = Annotated[
 Priority = Annotated[
     int | None, typer.Option("--priority", help="Lower is looked at first, else FlowSpec's order.")
 ]
+Shadow = Annotated[
+    str | None,
+    typer.Option(help="Only count for so long (60s), tell what it would hit, and ask."),
+]
+MaxCollateral = Annotated[
+    str | None,
+    typer.Option(
+        help="With --shadow, do not ask: on if at most this share of packets (1%) is of "
+        "established connections that it does not spare."
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="An admin means everything.")]
 
 
@@ -39,11 +50,13 @@ def _match(source: str | None, match: str | None) -> dict[str, str]:
     return {"source": source} if source is not None else text.parse(match or "").as_json()
 
 
-def _add(client: Client, body: dict[str, Any], as_json: bool) -> None:
+def _post(client: Client, body: dict[str, Any]) -> dict[str, Any]:
     given = {key: value for key, value in body.items() if value not in (None, "", [], False)}
-    rule = client.call("POST", "/v1/rules", json=given)
-    if as_json:
-        return show.emit(rule)
+    rule: dict[str, Any] = client.call("POST", "/v1/rules", json=given)
+    return rule
+
+
+def _tell(rule: dict[str, Any]) -> None:
     verb = "added" if rule["created"] else "extended"
     what = f"{show.coloured(rule['action'])} {escape(show.where(rule))}"
     if rule["limit"]:
@@ -71,13 +84,16 @@ def block(
     spare: SpareOption = None,
     priority: Priority = None,
     force: Force = False,
+    shadow: Shadow = None,
+    max_collateral: MaxCollateral = None,
     as_json: options.Json = False,
 ) -> None:
     """Drop everything from a source, or what matches, from the next packet on."""
+    seconds, bearable = shadows.check(shadow, max_collateral, monitor or bool(confirm_within))
     body = {
         "match": _match(source, match),
         "action": "drop",
-        "mode": "monitor" if monitor else "enforce",
+        "mode": "monitor" if monitor or seconds else "enforce",
         "ttl": ttl,
         "reason": reason,
         "tags": tag,
@@ -86,7 +102,7 @@ def block(
         "priority": priority,
         "force": force,
     }
-    _add(options.client(context), body, as_json)
+    _add(options.client(context), body, as_json, seconds, bearable)
 
 
 @app.command()
@@ -130,15 +146,18 @@ def limit(
     confirm_within: ConfirmWithin = None,
     spare: SpareOption = None,
     priority: Priority = None,
+    shadow: Shadow = None,
+    max_collateral: MaxCollateral = None,
     as_json: options.Json = False,
 ) -> None:
     """Drop what comes faster than a rate, of a source or of what matches."""
+    seconds, bearable = shadows.check(shadow, max_collateral, monitor or bool(confirm_within))
     rate = {"pps": number(pps, "pps"), "bps": number(bps, "bps"), "burst": burst, **_per(per)}
     body = {
         "match": _match(source, match),
         "action": "limit",
         "limit": {key: value for key, value in rate.items() if value is not None},
-        "mode": "monitor" if monitor else "enforce",
+        "mode": "monitor" if monitor or seconds else "enforce",
         "ttl": ttl,
         "reason": reason,
         "tags": tag,
@@ -146,7 +165,24 @@ def limit(
         "spare": spare.value if spare else None,
         "priority": priority,
     }
-    _add(options.client(context), body, as_json)
+    _add(options.client(context), body, as_json, seconds, bearable)
+
+
+def _add(
+    client: Client,
+    body: dict[str, Any],
+    as_json: bool,
+    seconds: float = 0.0,
+    bearable: float | None = None,
+) -> None:
+    """Ask for a rule and tell of it; watch it for so many seconds."""
+    rule = _post(client, body)
+    if not as_json:
+        _tell(rule)
+    elif not seconds:
+        show.emit(rule)
+    if seconds:
+        shadows.watch(client, rule, seconds, bearable, as_json)
 
 
 def number(given: str | None, option: str) -> float | None:

@@ -1,7 +1,8 @@
 """The command line's root: global options, exit codes, and the one place that prints errors.
 
 Exit codes: 0 done; 1 refused or failed, the reason on standard error; 2 wrong usage; 3 the
-control plane does not answer; 4 doctor found what keeps this box from filtering.
+control plane does not answer; 4 doctor found what keeps this box from filtering; 5 a shadow saw
+nothing.
 """
 
 import json
@@ -16,6 +17,7 @@ from xdpctl.cli import (
     adding,
     bulk,
     capture,
+    explain,
     geo,
     options,
     replay,
@@ -35,7 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-for module in (adding, rules, bulk, sets, geo, capture, replay, system, service):
+for module in (adding, rules, explain, bulk, sets, geo, capture, replay, system, service):
     app.registered_commands += module.app.registered_commands
     app.registered_groups += module.app.registered_groups
 

@@ -1,11 +1,11 @@
 """Commands about rules."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from xdpctl.cli import options, show
+from xdpctl.cli import options, shadows, show
 from xdpctl.cli.client import path
 from xdpctl.errors import RuleError
 from xdpctl.match import text
@@ -73,7 +73,10 @@ def show_rule(
 ) -> None:
     """One rule, whole."""
     rule = options.client(context).call("GET", _path(source))
-    show.emit(rule) if as_json else show.rule_details(rule)
+    if as_json:
+        return show.emit(rule)
+    show.rule_details(rule)
+    shadows.details(rule)
 
 
 @app.command()
@@ -91,6 +94,17 @@ def mode(
 
 
 @app.command()
+def promote(
+    context: typer.Context, source: options.RuleName, as_json: options.Json = False
+) -> None:
+    """Let a rule that only counted so far (--monitor) decide."""
+    rule = options.client(context).call("POST", _path(source, "promote"))
+    if as_json:
+        return show.emit(rule)
+    show.out.print(f"in force: {show.action(rule)} {escape(show.where(rule))}")
+
+
+@app.command()
 def confirm(
     context: typer.Context, source: options.RuleName, as_json: options.Json = False
 ) -> None:
@@ -99,52 +113,3 @@ def confirm(
     if as_json:
         return show.emit(rule)
     show.out.print(f"confirmed: {escape(show.where(rule))} stands, ends {show.ends(rule)}")
-
-
-@app.command()
-def explain(
-    context: typer.Context,
-    source: Annotated[str, typer.Argument(help="The packet's source address.")],
-    destination: Annotated[str | None, typer.Option("--to", help="Its destination.")] = None,
-    protocol: Annotated[str, typer.Option(help="udp, tcp, icmp, ... or a number.")] = "udp",
-    source_port: Annotated[int, typer.Option(help="Its source port.")] = 40000,
-    destination_port: Annotated[int, typer.Option("--port", help="Its destination port.")] = 443,
-    tcp_flags: Annotated[str, typer.Option("--flags", help="Its TCP flags: syn+ack")] = "syn",
-    icmp_type: Annotated[int, typer.Option(help="Its ICMP type.")] = 8,
-    packet_length: Annotated[int | None, typer.Option("--length", help="Of the IP packet.")] = None,
-    as_json: options.Json = False,
-) -> None:
-    """What the loaded program does with a packet, and which rule decides."""
-    query: dict[str, Any] = {
-        "source": source,
-        "protocol": protocol,
-        "source_port": source_port,
-        "destination_port": destination_port,
-    }
-    given = {"destination": destination, "packet_length": packet_length}
-    if protocol == "tcp":
-        given["tcp_flags"] = tcp_flags
-    if protocol.startswith("icmp"):
-        query["icmp_type"] = icmp_type
-    query |= {key: value for key, value in given.items() if value is not None}
-    said = options.client(context).call("GET", "/v1/explain", params=query)
-    if as_json:
-        return show.emit(said)
-    why = "" if said["rule"] or said["set"] else f", {said['reason'].replace('_', ' ')}"
-    show.out.print(f"{source}: {show.coloured(said['verdict'])}{why}")
-    if said["rule"]:
-        show.rule_details(said["rule"])
-    if said["set"]:
-        show.out.print(f"by the set {said['set']}")
-    if said["protected_by"]:
-        show.out.print(f"{said['protected_by']['prefix']}: {said['protected_by']['why']}")
-    for rule in said["monitored"]:
-        where = escape(show.where(rule))
-        show.out.print(f"in monitor mode on the way: {rule['action']} {where}")
-    for rule in said["within"]:
-        where = f"{escape(show.where(rule))}, {show.rate(rule['limit'])}"
-        show.out.print(f"within the limit {where} ({rule['id']})")
-    for rule in said["behind"]:
-        show.out.print(f"behind it: {rule['action']} {escape(show.where(rule))} ({rule['id']})")
-    for name in said["monitored_sets"]:
-        show.out.print(f"in monitor mode on the way: the set {name}")

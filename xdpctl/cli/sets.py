@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from xdpctl.cli import options, show
+from xdpctl.cli import options, shadows, show
 from xdpctl.cli.client import SLOW_SECONDS, path
 from xdpctl.cli.lists import (
     ActionOption,
@@ -134,6 +134,7 @@ def show_set(context: typer.Context, name: Name, as_json: options.Json = False) 
             often = show.plural(feed["failures"], "time", "times")
             lines["failing"] = f"[red]{escape(feed['error'])}[/red] ({often})"
     show.fields(lines)
+    shadows.details(held)
 
 
 @set_app.command("entries")

@@ -57,6 +57,7 @@ async def explain(
         )
     else:
         data = _from_hex(frame or "")
+        origin = frames.source_of(data)
     said = await asyncio.to_thread(ctx.controller.datapath.explain, data)
     return _told(ctx, said, data, origin)
 

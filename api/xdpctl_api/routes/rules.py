@@ -28,6 +28,7 @@ from xdpctl.tokens import Caller
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.context import Context, context
 from xdpctl_api.schemas import RuleAnswer, RuleChange, RuleIn, RuleOut, RulePage, rule_out
+from xdpctl_api.shadows import shadow_out
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
 _SIGNED = "sig;"  # what cursors behind the sources begin with
@@ -168,7 +169,8 @@ async def read_rule(rule_id: str, who: Viewer, ctx: Ctx, response: Response) -> 
     """One rule with its counters. On a source its id is the match, `203.0.113.0_24`."""
     rule = _find(ctx, rule_id)
     response.headers["ETag"] = f'"{rule.etag}"'
-    return RuleOut(**rule_out(ctx.controller, rule, ctx.controller.clock.read()))
+    shadow = shadow_out(ctx.controller.shadow(rule))
+    return RuleOut(**rule_out(ctx.controller, rule, ctx.controller.clock.read()), shadow=shadow)
 
 
 @router.patch("/{rule_id}")

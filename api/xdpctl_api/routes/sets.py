@@ -9,6 +9,7 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from xdpctl.draft import Draft
 from xdpctl.errors import RuleError
+from xdpctl.model import Mode
 from xdpctl.sets import operations
 from xdpctl.sets.model import NOTHING, SourceSet
 from xdpctl.sets.operations import Changed
@@ -19,6 +20,7 @@ from xdpctl_api.context import Context, context
 from xdpctl_api.replacement import JSON, Replacement
 from xdpctl_api.routes.rules import IfMatch, named_etag
 from xdpctl_api.sets import ListQuery, SetAnswer, SetChange, SetIn, SetOut, TopOut, set_out
+from xdpctl_api.shadows import shadow_out
 
 router = APIRouter(prefix="/v1/sets", tags=["sets"])
 Ctx = Annotated[Context, Depends(context)]
@@ -47,7 +49,9 @@ async def read_set(name: str, who: Viewer, ctx: Ctx, response: Response) -> SetO
     """One set: what it is, how large, what it hit, where it comes from."""
     held = _find(ctx, name)
     response.headers["ETag"] = f'"{held.etag}"'
-    return SetOut(**set_out(ctx, held))
+    monitored = held.mode is Mode.MONITOR
+    shadow = ctx.controller.datapath.shadow(held.slot) if monitored else None
+    return SetOut(**set_out(ctx, held), shadow=shadow_out(shadow))
 
 
 @router.get("/{name}/entries", response_class=PlainTextResponse)

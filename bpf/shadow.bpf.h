@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The shadow of a rule in monitor mode: of what it would have hit, how much is wanted traffic,
+ * from how many and to how many it goes, and what it looks like.
+ */
+
+/* HyperLogLog (Flajolet et al., 2007): the most trailing zeros of the hashes that a cell got. */
+static __always_inline void sketch(u8 *cells, u64 hash)
+{
+	u8 *cell = &cells[hash >> (64 - SKETCH_LOG2)];
+	u8 rank = lowest_bit(hash | 1ULL << (63 - SKETCH_LOG2)) + 1;
+
+	if (*cell < rank)
+		*cell = rank;
+}
+
+static __always_inline u64 hash_address(struct control *control, u32 family, __be32 *words)
+{
+	struct address6 address = {.low = host32(words[0])};
+
+	if (family == 6) {
+		address.high = (u64)host32(words[0]) << 32 | host32(words[1]);
+		address.low = (u64)host32(words[2]) << 32 | host32(words[3]);
+	}
+	return hash6(control->seeds, &address, 128) * control->seeds[2];
+}
+
+/* Of all packets, each equally likely to be kept (Vitter's algorithm R, 1985). */
+static __always_inline void glimpse(struct shadow *shadow, struct packet *packet, u32 *values)
+{
+	u64 looked = shadow->looked;
+	u32 place = looked;
+	struct glimpse *kept;
+
+	if (looked >= GLIMPSES)
+		place = bpf_get_prandom_u32() * (looked + 1) >> 32;
+	if (looked >> 32 || place >= GLIMPSES)
+		return;
+	kept = &shadow->glimpses[place];
+	kept->family = packet->family;
+	kept->protocol = packet->protocol;
+	kept->source_port = values[FIELD_SOURCE_PORT];
+	kept->destination_port = values[FIELD_DESTINATION_PORT];
+	__builtin_memcpy(kept->source, packet->source, sizeof(kept->source));
+}
+
+static __always_inline void remember(struct packet *packet, u32 *values, u32 slot)
+{
+	struct connection key = {.slot = slot, .family = packet->family};
+	u64 one = 1, *packets;
+
+	key.source_port = values[FIELD_SOURCE_PORT];
+	key.destination_port = values[FIELD_DESTINATION_PORT];
+	key.source[0] = packet->source[0];
+	key.destination[0] = packet->destination[0];
+	if (packet->family == 6) {
+		__builtin_memcpy(key.source, packet->source, sizeof(key.source));
+		__builtin_memcpy(key.destination, packet->destination, sizeof(key.destination));
+	}
+	packets = connections.lookup(&key);
+	if (packets)
+		__sync_fetch_and_add(packets, 1);
+	else
+		connections.update(&key, &one);
+}
+
+/* One slot's packet; slots that nobody wants to know of have no shadow. */
+static __always_inline void look(struct search *search, struct scratch *scratch, u32 slot,
+				 u32 reason, u32 connected)
+{
+	struct shadow *shadow = shadows.lookup(&slot);
+	struct packet *packet = &scratch->packet;
+
+	if (!shadow)
+		return;
+	sketch(shadow->sources, hash_address(search->control, packet->family, packet->source));
+	sketch(shadow->destinations,
+	       hash_address(search->control, packet->family, packet->destination));
+	glimpse(shadow, packet, scratch->values);
+	if (connected) {
+		__sync_fetch_and_add(&shadow->established, 1);
+		remember(packet, scratch->values, slot);
+	}
+	if (reason == REASON_ACCEPTED || reason == REASON_PROTECTED)
+		__sync_fetch_and_add(&shadow->accepted, 1);
+	__sync_fetch_and_add(&shadow->looked, 1);
+}

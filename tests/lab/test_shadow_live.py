@@ -1,0 +1,102 @@
+"""What a rule would hit, watched on a running box before it is switched on."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from threading import Event
+from typing import Any
+
+import pytest
+
+from tests.lab.conftest import Street
+from tests.lab.echo import says_back
+from tests.lab.questions import counted, eventually
+from tests.lab.test_signatures_live import FLOOD, SESSIONS, logged_in, packets, sign
+from xdpctl.lab.box import Box
+from xdpctl.wire import Reason
+
+__all__ = ["logged_in"]
+INSIDE = "203.0.113.0/24"
+
+
+def cli(box: Box, *command: str) -> "subprocess.CompletedProcess[str]":
+    call = [sys.executable, "-m", "xdpctl", "--socket", str(box.socket), *command]
+    env = {key: value for key, value in os.environ.items() if key != "SSH_CONNECTION"}
+    return subprocess.run(call, capture_output=True, text=True, timeout=60, env=env)
+
+
+def shadow(box: Box, rule: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(cli(box, "show", rule, "--json").stdout)["shadow"]
+    return found
+
+
+def test_a_flood_with_sessions_in_it_is_not_dropped_unseen(
+    street: Street, street_box: Box, logged_in: list[socket.socket]
+) -> None:
+    street_box.client.call(
+        "POST", "/v1/rules", json={"match": {"source": INSIDE}, "mode": "monitor"}
+    )
+    with street.flood(FLOOD):
+        assert all(map(says_back, logged_in))
+        assert eventually(lambda: shadow(street_box, INSIDE)["looked_at"] > 100_000)
+    found = shadow(street_box, INSIDE)
+    assert found["connections"] == SESSIONS
+    assert found["established"] >= SESSIONS
+    assert abs(found["sources"] - len(FLOOD)) < 0.2 * len(FLOOD)
+    assert found["top_ports"][0]["value"] == "udp/53"
+    said = cli(street_box, "show", INSIDE).stdout
+    assert f"{SESSIONS} connections established with this host" in said
+    assert "unestablished" in said
+    street_box.kill()
+    street_box.start()
+    assert shadow(street_box, INSIDE)["looked_at"] >= found["looked_at"], "kept by the kernel"
+
+
+@pytest.mark.parametrize(
+    ("bearable", "code", "mode"), [("100%", 0, "enforce"), ("0%", 1, "monitor")]
+)
+def test_a_shadow_switches_itself_on_if_what_it_costs_can_be_borne(
+    street: Street,
+    street_box: Box,
+    logged_in: list[socket.socket],
+    bearable: str,
+    code: int,
+    mode: str,
+) -> None:
+    options = ("--shadow", "2s", "--max-collateral", bearable)
+    quiet = Event()
+
+    def talk() -> None:
+        while not quiet.wait(0.05):
+            logged_in[0].sendall(b"good morning")
+
+    with street.flood(FLOOD):
+        assert eventually(lambda: counted(street_box, Reason.NO_RULE) > 10_000)
+        talking = street.attacker.start(talk)
+        ended = cli(street_box, "block", INSIDE, *options)
+        quiet.set()
+        talking.result(30)
+    assert ended.returncode == code, ended.stdout + ended.stderr
+    assert "collateral" in ended.stdout
+    assert street_box.client.call("GET", "/v1/rules/203.0.113.0_24")["mode"] == mode
+
+
+def test_what_nobody_sends_is_not_switched_on(street: Street, street_box: Box) -> None:
+    street_box.start()
+    ended = cli(street_box, "block", INSIDE, "--shadow", "1s", "--max-collateral", "100%")
+    assert (ended.returncode, "nothing it would have hit" in ended.stdout) == (5, True)
+
+
+def test_what_spares_connections_costs_none(
+    street: Street, street_box: Box, logged_in: list[socket.socket]
+) -> None:
+    match = f"src {INSIDE}"
+    made = sign(street_box.client, f"{match} ttl >=1", mode="monitor")
+    with street.flood(FLOOD):
+        assert all(map(says_back, logged_in))
+        assert eventually(lambda: packets(street_box, made["id"]) > 10_000)
+    said = cli(street_box, "show", made["id"]).stdout
+    assert "which it spares" in said
+    assert shadow(street_box, made["id"])["connections"] == SESSIONS
