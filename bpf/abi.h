@@ -273,7 +273,7 @@ struct rate {
 
 enum gcra {
 	RATE_COST_SHIFT = 20,
-	BUCKETS_LOG2 = 20, /* for sources, shared by those whose hashes agree */
+	BUCKETS_LOG2 = 19, /* for sources, shared by those whose hashes agree */
 	BUCKET_STRIDE = 8, /* a limit's own has a cache line for itself */
 	BUCKETS_MAX = (1 << BUCKETS_LOG2) + SIGNATURES_MAX * BUCKET_STRIDE,
 };

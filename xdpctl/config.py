@@ -13,6 +13,7 @@ from xdpctl.errors import ConfigError, RuleError
 from xdpctl.model import OPERATOR, check_name
 from xdpctl.policy import AUTOMATIC, Quota
 from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.response.settings import AutomaticSettings, read_automatic
 from xdpctl.signatures.configured import read_limits
 from xdpctl.signatures.defaults import DefaultLimit
 
@@ -64,6 +65,7 @@ class Settings:
     feeds: FeedSettings = field(default_factory=FeedSettings)
     limits: tuple[DefaultLimit, ...] = ()
     origins: Mapping[str, Quota] = field(default_factory=dict)
+    automatic: AutomaticSettings = field(default_factory=AutomaticSettings)
 
     @property
     def capacities(self) -> Capacity:
@@ -112,10 +114,11 @@ def parse(data: Mapping[str, Any]) -> Settings:
     feeds = _fill(FeedSettings(), flat.pop("feeds", {}), "feeds.")
     tables = _table(flat.pop("origins", {}))
     limits = read_limits(flat.pop("limits", []))
+    automatic = read_automatic(flat.pop("automatic", {}))
     settings = replace(_fill(Settings(), flat, ""), listen=listen, feeds=feeds, limits=limits)
     bases = settings.quotas()
     origins = {name: _quota(name, t, bases.get(name, AUTOMATIC)) for name, t in tables.items()}
-    return _checked(replace(settings, origins=origins))
+    return _checked(replace(settings, origins=origins, automatic=automatic))
 
 
 def override(

@@ -5,9 +5,9 @@ from collections import Counter
 from xdpctl.audit import Event
 from xdpctl.clock import Now
 from xdpctl.errors import CapacityError
-from xdpctl.model import Rule
+from xdpctl.model import Automatic, Rule
 from xdpctl.prefix import Prefix
-from xdpctl.records import ENTRIES, SETS, TOKENS, encode, encode_set, rule_key
+from xdpctl.records import AUTOMATIC, ENTRIES, SETS, TOKENS, encode, encode_set, rule_key
 from xdpctl.sets.model import NOTHING, Entries, SourceSet, encode_entries
 from xdpctl.signatures.model import Signature
 from xdpctl.signatures.records import SIGNATURES, encode_signature
@@ -26,6 +26,7 @@ class Draft:
         self.sets: dict[str, SourceSet | None] = {}
         self.entries: dict[str, Entries | None] = {}
         self.signatures: dict[str, Signature | None] = {}
+        self.automatic: list[Automatic | None] = []  # what it is to be, if anything is said
         self.events: list[Event] = []
         self.created_at = round(now.unix, 3)
         self._origins: Counter[str] = Counter(s.origin for s in state.signatures.values())
@@ -33,7 +34,8 @@ class Draft:
         self._used = {family: state.used(family) for family in state.capacity}
 
     def __bool__(self) -> bool:
-        return bool(self.rules or self.tokens or self.sets or self.signatures or self.events)
+        rules = self.rules or self.sets or self.signatures
+        return bool(rules or self.tokens or self.automatic or self.events)
 
     def copy(self) -> "Draft":
         """The same draft, to try a change on."""
@@ -149,6 +151,8 @@ class Draft:
             changes[ENTRIES + name] = None if entries is None else encode_entries(entries)
         for name, held in self.sets.items():
             changes[SETS + name] = encode_set(held) if held else None
+        for said in self.automatic:
+            changes[AUTOMATIC] = said.value.encode() if said else None
         for identity, one in self.signatures.items():
             changes[SIGNATURES + identity] = encode_signature(one, self.now) if one else None
         return changes
@@ -158,6 +162,7 @@ class Draft:
         back = Draft(self.state, self.now)
         back.rules = {source: self.state.rules.get(source) for source in self.rules}
         back.tokens = {name: self.state.token(name) for name in self.tokens}
+        back.automatic = [self.state.automatic for _ in self.automatic]
         back.sets = {name: self.state.sets.get(name) for name in self.sets}
         back.signatures = {i: self.state.signatures.get(i) for i in self.signatures}
         back.entries = {name: self.state.entries.get(name) for name in self.entries}

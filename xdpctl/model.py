@@ -32,6 +32,14 @@ class Mode(StrEnum):
     MONITOR = "monitor"
 
 
+class Automatic(StrEnum):
+    """Whether what detectors ask for is done, only watched, or not even that."""
+
+    OFF = "off"
+    SHADOW = "shadow"
+    ON = "on"
+
+
 class Spare(StrEnum):
     """Whose packets pass although a rule would drop them."""
 

@@ -18,6 +18,7 @@ RULES = "rules/"
 TOKENS = "tokens/"
 SETS = "sets/"
 ENTRIES = "entries/"
+AUTOMATIC = "settings/automatic"
 
 
 class _Match(msgspec.Struct):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
-from xdpctl.model import OPERATOR, Action, Mode, Rule, Spare
+from xdpctl.model import OPERATOR, Action, Automatic, Mode, Rule, Spare
 from xdpctl.plan import PROTECTED, Image, Listing, Target, own_slot
 from xdpctl.policy import AUTOMATIC, Protection, Quota
 from xdpctl.prefix import Prefix
@@ -52,6 +52,7 @@ class State:
     sets: dict[str, SourceSet] = field(default_factory=dict)
     entries: dict[str, Entries] = field(default_factory=dict)
     signatures: dict[str, Signature] = field(default_factory=dict)
+    automatic: Automatic | None = None  # said by an operator; else the configuration says it
     _lengths: dict[tuple[int, int], int] = field(default_factory=dict)
     next_expiry: int = NEVER  # no rule ends before this (kernel time)
     _membership: int = 0  # counts the changes of which sources have a rule
@@ -114,7 +115,7 @@ class State:
         self._membership += 1
         self.origins.clear()
         self.tokens = {}
-        self.sets, self.entries, self.signatures = {}, {}, {}
+        self.sets, self.entries, self.signatures, self.automatic = {}, {}, {}, None
 
     def target(self, source: Prefix, now_ns: int) -> Target | None:
         """What the tables should hold for a prefix: protection first, then the rule on it."""

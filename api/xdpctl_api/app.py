@@ -8,7 +8,18 @@ from xdpctl import __version__
 from xdpctl_api import problems
 from xdpctl_api.bodies import BodyLimit, TooLarge, too_large
 from xdpctl_api.context import Context
-from xdpctl_api.routes import bulk, explain, lookup, metrics, records, rules, samples, sets, system
+from xdpctl_api.routes import (
+    bulk,
+    explain,
+    hooks,
+    lookup,
+    metrics,
+    records,
+    rules,
+    samples,
+    sets,
+    system,
+)
 
 
 def create_app(context: Context | None = None) -> FastAPI:
@@ -25,7 +36,7 @@ def create_app(context: Context | None = None) -> FastAPI:
     app.add_middleware(BodyLimit)
     app.add_exception_handler(TooLarge, too_large)
     problems.install(app)
-    for module in (bulk, rules, sets, lookup, explain, samples, system, records, metrics):
+    for module in (bulk, rules, sets, hooks, lookup, explain, samples, system, records, metrics):
         app.include_router(module.router)
     return app
 

@@ -12,8 +12,8 @@ from xdpctl_api import problems
 
 _MOST = 65_536
 _PIECE = 65_536  # bytes unpacked at once
-# these read their bodies themselves, to bulk_max_bytes, and only once they know who is calling
-_OWN_LIMIT = (("POST", "/v1/rules/bulk"), ("PUT", "/v1/sets/"))
+# these read their bodies themselves, to a limit of their own, once they know who is calling
+_OWN_LIMIT = (("POST", "/v1/rules/bulk"), ("PUT", "/v1/sets/"), ("POST", "/v1/hooks/"))
 
 
 class TooLarge(Exception):
@@ -48,10 +48,10 @@ def check_unpacked(data: bytes, most: int) -> None:
 
 
 async def too_large(_: Request, error: Exception) -> Response:
-    """413, for the body of a set."""
+    """413, for a body that its route reads."""
     assert isinstance(error, TooLarge)
-    detail = f"more than {error.limit} bytes unpacked (bulk_max_bytes); nothing was applied"
-    fix = "send a shorter list, or raise bulk_max_bytes"
+    detail = f"more than {error.limit} bytes; nothing was applied"
+    fix = "send less at once; for lists, raise bulk_max_bytes"
     return problems.problem(413, "too-large", detail, fix=fix)
 
 

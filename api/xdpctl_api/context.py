@@ -14,6 +14,7 @@ from xdpctl.config import Settings
 from xdpctl.controller import Controller
 from xdpctl.crew import Crew
 from xdpctl.geo import GeoDatabase, find_databases, open_databases, open_installed
+from xdpctl.response.pace import Paces
 from xdpctl.sets.refresher import Refresher
 from xdpctl.wire import Limit, Reason
 
@@ -46,8 +47,12 @@ class Context:
     fetches: Crew = field(default_factory=lambda: Crew("fetches of feeds", _FETCHES))
     watches: Crew = field(default_factory=lambda: Crew("samplings", _WATCHES))
     stopping: bool = False
+    paces: Paces = field(init=False)
     _geo: GeoDatabase | None = None
     _geo_tried: bool = False
+
+    def __post_init__(self) -> None:
+        self.paces = Paces(self.settings.automatic.max_per_minute)
 
     def stop(self) -> None:
         """Whoever waits for a server or for traffic is answered at once."""

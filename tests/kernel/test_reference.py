@@ -29,6 +29,7 @@ from xdpctl.wire import Action, Mode, Reason
 
 PAIRS = int(os.environ.get("XDPCTL_FUZZ_PAIRS", "200000"))
 SECONDS = float(os.environ.get("XDPCTL_FUZZ_SECONDS", "0"))
+ENOUGH = 100_000  # pairs, among which every reason is
 PER_ROUND = 997
 SIGNED = {Reason.ESTABLISHED, Reason.SIGNATURE, Reason.LIMITED}
 UNSENT = {Reason.NONE, Reason.BYPASS, Reason.FAULT} | SIGNED  # no packet of this test meets these
@@ -136,6 +137,7 @@ def test_the_loaded_program_agrees_with_the_reference(
             assert result == (1 if reference.verdict(name) == "drop" else 2), where
             expected[Reason[name]] += 1
             done += 1
-    assert {r for r in Reason if not expected[r]} <= UNSENT, f"seed {seed}"
+    unsent = {reason for reason in Reason if not expected[reason]}
+    assert unsent <= UNSENT or PAIRS < ENOUGH, f"seed {seed}"
     counted = datapath.counters()["fuzz"]
     assert {r: h.packets for r, h in counted.items()} == {r: expected[r] for r in counted}

@@ -17,6 +17,7 @@ from xdpctl.cli import (
     adding,
     bulk,
     capture,
+    detectors,
     explain,
     geo,
     options,
@@ -37,7 +38,19 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-for module in (adding, rules, explain, bulk, sets, geo, capture, replay, system, service):
+for module in (
+    adding,
+    rules,
+    explain,
+    detectors,
+    bulk,
+    sets,
+    geo,
+    capture,
+    replay,
+    system,
+    service,
+):
     app.registered_commands += module.app.registered_commands
     app.registered_groups += module.app.registered_groups
 

@@ -42,7 +42,7 @@ def _limit(table: Any, where: str) -> DefaultLimit:
         check_reason(str(table.get("reason", "")))
         return DefaultLimit(
             parse(match) if isinstance(match, str) else build(match),
-            _rate(table),
+            read_rate(table),
             Mode(mode),
             Spare(spare),
             str(table.get("reason", "")),
@@ -52,7 +52,8 @@ def _limit(table: Any, where: str) -> DefaultLimit:
         raise ConfigError(f"{where}: {error}" + (f"; {fix}" if fix else "")) from error
 
 
-def _rate(table: dict[str, Any]) -> Rate:
+def read_rate(table: dict[str, Any]) -> Rate:
+    """From pps or bps, per and burst."""
     numbers = {name: table.get(name, 0) for name in ("pps", "bps")}
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int | float):

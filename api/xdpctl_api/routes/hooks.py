@@ -1,0 +1,154 @@
+"""Detectors in: what they say, what is done about it, and who may stop that."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, Field
+
+from xdpctl.detectors.registry import ADAPTERS, adapter
+from xdpctl.draft import Draft
+from xdpctl.errors import RoleError
+from xdpctl.model import Automatic
+from xdpctl.response import respond
+from xdpctl.response.respond import Outcome, Responder
+from xdpctl.tokens import Caller, Role
+from xdpctl_api.auth import Operator, Viewer, caller
+from xdpctl_api.bodies import read_all
+from xdpctl_api.context import Context, context
+from xdpctl_api.shapes import Duration, Strict, seconds
+
+router = APIRouter(prefix="/v1", tags=["detectors"])
+Ctx = Annotated[Context, Depends(context)]
+HOOK_BYTES = 4 << 20
+
+
+class HookOut(BaseModel):
+    """What became of it; `refused` and `ignored` say why."""
+
+    detector: str
+    mode: Automatic
+    events: int
+    rules: list[str] = Field(description="That stand now for these events")
+    released: list[str] = Field(description="That ended with them")
+    refused: list[dict[str, str]]
+    ignored: list[dict[str, str]]
+    dry_run: bool
+
+
+class AutomaticOut(BaseModel):
+    """What detectors may do: `mode` is what an operator said, null for the configuration."""
+
+    mode: Automatic | None
+    configured: Automatic
+    detectors: dict[str, Automatic] = Field(description="What holds for each of them now")
+
+
+class AutomaticIn(Strict):
+    mode: Automatic | None = Field(description="off, shadow, on; null: as configured")
+
+
+class UndoIn(Strict):
+    origin: str | None = Field(default=None, description="A detector; else all of them")
+    since: Duration = Field(description="How far back")
+
+
+class UndoOut(BaseModel):
+    removed: list[str]
+
+
+def detector_caller(request: Request, detector: str) -> Caller:
+    """RoleError unless it is that detector, or an operator."""
+    found = caller(request)
+    if found.role is not Role.DETECTOR:
+        found.require(Role.OPERATOR)
+    elif found.origin != detector:
+        raise RoleError(f"{found.name} is of {found.origin}, and this is the hook of {detector}")
+    return found
+
+
+def mode_of(ctx: Context, detector: str) -> Automatic:
+    """What an operator said holds for all, else the configuration for each."""
+    said = ctx.controller.state.automatic
+    return said if said is not None else ctx.settings.automatic.mode_for(detector)
+
+
+@router.post("/hooks/{detector}")
+async def hook(
+    detector: str,
+    request: Request,
+    ctx: Ctx,
+    dry_run: Annotated[bool, Query(description="Tell what would be done")] = False,
+) -> HookOut:
+    """A detector's own format in; 200 once what it asks for is durable and in the kernel.
+
+    One bad event is refused by itself; a body that cannot be read is 400, and nothing is done.
+    """
+    read = adapter(detector)
+    who = detector_caller(request, detector)
+    events = read(await read_all(request, HOOK_BYTES))
+    mode, room = mode_of(ctx, detector), ctx.paces.room(detector, time.monotonic())
+
+    def respond_to(draft: Draft) -> tuple[Outcome, int]:
+        tried = draft.copy() if dry_run else draft
+        responder = Responder(tried, ctx.settings.automatic, detector, mode, who, room)
+        return responder.take(events), responder.created
+
+    outcome, created = await _done(ctx, respond_to)
+    if not dry_run:
+        ctx.paces.spend(detector, created, time.monotonic())
+    return HookOut(
+        detector=detector,
+        mode=mode,
+        events=len(events),
+        rules=list(dict.fromkeys(outcome.rules)),
+        released=outcome.released,
+        refused=outcome.refused,
+        ignored=outcome.ignored,
+        dry_run=dry_run,
+    )
+
+
+async def _done(
+    ctx: Context, operation: Callable[[Draft], tuple[Outcome, int]]
+) -> tuple[Outcome, int]:
+    return await asyncio.wrap_future(ctx.controller.submit(operation))
+
+
+def _automatic(ctx: Context) -> AutomaticOut:
+    return AutomaticOut(
+        mode=ctx.controller.state.automatic,
+        configured=ctx.settings.automatic.mode,
+        detectors={name: mode_of(ctx, name) for name in ADAPTERS},
+    )
+
+
+@router.get("/automatic")
+async def read_automatic(who: Viewer, ctx: Ctx) -> AutomaticOut:
+    """Whether what detectors ask for is done."""
+    return _automatic(ctx)
+
+
+@router.put("/automatic")
+async def set_automatic(body: AutomaticIn, who: Operator, ctx: Ctx) -> AutomaticOut:
+    """Off freezes: nothing new is done by itself, what stands stays. It outlives a restart."""
+
+    def operation(draft: Draft) -> None:
+        draft.automatic = [body.mode]
+        draft.note(who.name, "automatic.mode", "", mode=body.mode.value if body.mode else None)
+
+    await asyncio.wrap_future(ctx.controller.submit(operation))
+    return _automatic(ctx)
+
+
+@router.post("/automatic/undo")
+async def undo(body: UndoIn, who: Operator, ctx: Ctx) -> UndoOut:
+    """Take away all that was added by itself since then, at once."""
+    back = seconds(body.since, "since") or 0.0
+
+    def operation(draft: Draft) -> list[str]:
+        return respond.undo(draft, body.origin, draft.now.unix - back, who)
+
+    return UndoOut(removed=await asyncio.wrap_future(ctx.controller.submit(operation)))

@@ -1,0 +1,302 @@
+"""From a detector's words to rules and back: what stands, what is refused, what ends."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes import HOUR
+from tests.unit.apiclient import TCP, Api, problem, running
+from xdpctl.config import parse
+from xdpctl.errors import ConfigError
+from xdpctl.response.pace import Paces
+
+VICTIM = "198.51.100.2"
+OURS = {"198.51.100.0/24": "ours", "2001:db8:66::/48": "ours"}
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    with running(tmp_path, 2000, OURS) as api:
+        yield api
+
+
+def configured(api: Api, **automatic: Any) -> None:
+    settings = parse({"automatic": automatic})
+    object.__setattr__(api.settings, "automatic", settings.automatic)
+
+
+def say(api: Api, detector: str, said: Any, status: int = 200, **more: Any) -> dict[str, Any]:
+    body = said if isinstance(said, bytes) else json.dumps(said).encode()
+    answer = api.call("POST", f"/v1/hooks/{detector}", content=body, **more)
+    assert answer.status_code == status, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def event(identity: str = "1", phase: str = "began", **more: Any) -> dict[str, Any]:
+    return {"phase": phase, "id": identity, **more}
+
+
+def standing(api: Api) -> dict[str, dict[str, Any]]:
+    return {r["id"]: r for r in api.call("GET", "/v1/rules").json()["rules"]}
+
+
+def fastnetmon(verb: str, host: str = VICTIM, report: str = "Attack type: udp_flood\n") -> Any:
+    return {"argv": [host, "incoming", "2043", verb], "stdin": report if verb == "ban" else ""}
+
+
+def test_a_victim_is_protected_until_the_end(api: Api) -> None:
+    said = say(api, "fastnetmon", fastnetmon("ban"))
+    (identity,) = said["rules"]
+    rule = standing(api)[identity]
+    assert (rule["text"], rule["action"]) == (f"dst {VICTIM} proto udp", "limit")
+    assert (rule["limit"]["pps"], rule["spare"], rule["mode"]) == (5000, "established", "enforce")
+    assert (rule["origin"], rule["expires_in"]) == ("fastnetmon", pytest.approx(900))
+    assert rule["reason"].startswith("fastnetmon: udp_flood")
+    again = say(api, "fastnetmon", fastnetmon("ban"))
+    assert again["rules"] == [identity]
+    assert len(standing(api)) == 1
+    ended = say(api, "fastnetmon", fastnetmon("unban"))
+    assert ended["released"] == [identity]
+    assert standing(api) == {}
+    assert say(api, "fastnetmon", fastnetmon("unban"))["released"] == [], "ended twice is ended"
+
+
+@pytest.mark.parametrize(
+    ("attack", "more", "text"),
+    [
+        ("syn_flood", {}, "dst {} flags syn&!ack"),
+        ("icmp_flood", {}, "dst {} proto icmp"),
+        ("amplification", {"port": 53}, "dst {} proto udp src-port 53"),
+        ("ip_fragmentation", {}, "dst {} fragment later"),
+        ("unknown", {}, "dst {}"),
+    ],
+)
+def test_each_attack_has_its_measure(
+    api: Api, attack: str, more: dict[str, Any], text: str
+) -> None:
+    for victim in (VICTIM, "2001:db8:66::2"):
+        said = say(api, "event", event(victim=victim, attack=attack, **more))
+        rule = standing(api)[said["rules"][0]]
+        wanted = text.format(victim).replace("proto icmp", "proto icmp" + "v6" * (":" in victim))
+        assert rule["text"].replace("proto tcp ", "") == wanted
+        assert rule["action"] == "limit"
+
+
+def test_sources_are_dropped_as_long_as_the_detector_says(api: Api) -> None:
+    sources = ["203.0.113.7", "203.0.113.0/26", "2001:db8:bad::/48"]
+    said = say(api, "event", event(sources=sources, ttl=60))
+    assert said["rules"] == ["203.0.113.7_32", "203.0.113.0_26", "2001:db8:bad::_48"]
+    assert {r["action"] for r in standing(api).values()} == {"drop"}
+    assert all(r["expires_in"] == pytest.approx(60) for r in standing(api).values())
+    api.clock.advance(30)
+    say(api, "event", event(sources=sources[:1], ttl=60))
+    assert standing(api)["203.0.113.7_32"]["expires_in"] == pytest.approx(60)
+    ended = say(api, "event", event(phase="ended"))
+    assert sorted(ended["released"]) == sorted(said["rules"])
+
+
+def test_a_rule_of_two_events_ends_with_the_last(api: Api) -> None:
+    for identity in ("1", "2"):
+        say(api, "event", event(identity, sources=["203.0.113.7"]))
+    assert say(api, "event", event("1", "ended"))["released"] == []
+    assert say(api, "event", event("2", "ended"))["released"] == ["203.0.113.7_32"]
+
+
+def test_a_jail_is_flushed_whole(api: Api) -> None:
+    for jail, source in (("sshd", "203.0.113.1"), ("sshd", "203.0.113.2"), ("web", "203.0.113.3")):
+        say(api, "fail2ban", {"argv": ["ban", jail, source, "600"]})
+    ended = say(api, "fail2ban", {"argv": ["flush", "sshd"]})
+    assert sorted(ended["released"]) == ["203.0.113.1_32", "203.0.113.2_32"]
+    assert list(standing(api)) == ["203.0.113.3_32"]
+
+
+def test_nothing_a_detector_says_blocks_our_own(api: Api) -> None:
+    sources = ["198.51.100.9", "203.0.113.7", "0.0.0.0/0", "10.0.0.0/8"]
+    said = say(api, "event", event(sources=sources))
+    assert said["rules"] == ["203.0.113.7_32"]
+    why = {one["what"]: one["why"] for one in said["refused"]}
+    assert why.keys() == {"198.51.100.9/32", "0.0.0.0/0", "10.0.0.0/8"}
+    assert "ours" in why["198.51.100.9/32"]
+    assert "wider" in why["10.0.0.0/8"]
+
+
+@pytest.mark.parametrize("victim", ["192.0.2.1", "2001:db8:67::1"])
+def test_victims_elsewhere_are_none_of_ours(api: Api, victim: str) -> None:
+    said = say(api, "event", event(victim=victim, attack="udp_flood"))
+    assert (said["rules"], standing(api)) == ([], {})
+    assert "none of ours" in said["ignored"][0]["why"]
+    configured(api, networks=["192.0.2.0/24", "2001:db8:67::/48"])
+    assert say(api, "event", event(victim=victim, attack="udp_flood"))["rules"]
+    assert say(api, "event", event(victim=VICTIM, attack="udp_flood"))["ignored"]
+
+
+def test_an_operators_rule_is_left_as_it_is(api: Api) -> None:
+    api.add("203.0.113.7", reason="mine")
+    api.add("203.0.113.8", action="accept")
+    said = say(api, "event", event(sources=["203.0.113.7", "203.0.113.8"], ttl=60))
+    assert said["rules"] == ["203.0.113.7_32"]
+    assert "accepts" in said["refused"][0]["why"]
+    held = standing(api)["203.0.113.7_32"]
+    assert (held["origin"], held["reason"], held["expires_in"]) == ("operator", "mine", None)
+    assert say(api, "event", event(phase="ended"))["released"] == []
+    assert len(standing(api)) == 2
+
+
+def test_off_does_nothing_and_shadow_only_watches(api: Api) -> None:
+    assert say(api, "event", event(sources=["203.0.113.7"]))["mode"] == "on"
+    assert api.call("PUT", "/v1/automatic", json={"mode": "off"}).json()["mode"] == "off"
+    said = say(api, "event", event("2", sources=["203.0.113.8"]))
+    assert (said["rules"], said["ignored"][0]["why"]) == ([], "automatic mitigation is off")
+    assert list(standing(api)) == ["203.0.113.7_32"], "what stands stays"
+    api.call("PUT", "/v1/automatic", json={"mode": "shadow"})
+    say(api, "event", event("2", sources=["203.0.113.8"]))
+    assert standing(api)["203.0.113.8_32"]["mode"] == "monitor"
+    api.call("PUT", "/v1/automatic", json={"mode": None})
+    say(api, "event", event("2", sources=["203.0.113.8"]))
+    assert standing(api)["203.0.113.8_32"]["mode"] == "enforce", "and goes into force with on"
+    assert say(api, "event", event("1", "ended"))["released"], "ends are heard in every mode"
+
+
+def test_what_an_operator_said_outlives_a_restart(tmp_path: Path) -> None:
+    with running(tmp_path, capacity=2000) as api:
+        api.call("PUT", "/v1/automatic", json={"mode": "off"})
+    with running(tmp_path, capacity=2000) as api:
+        held = api.call("GET", "/v1/automatic").json()
+        assert (held["mode"], held["configured"]) == ("off", "on")
+        assert set(held["detectors"].values()) == {"off"}
+
+
+def test_each_detector_may_have_its_own_mode(api: Api) -> None:
+    configured(api, mode="on", detectors={"suricata": {"mode": "shadow"}})
+    held = api.call("GET", "/v1/automatic").json()
+    assert (held["detectors"]["suricata"], held["detectors"]["event"]) == ("shadow", "on")
+
+
+def test_all_that_was_done_by_itself_is_undone_at_once(api: Api) -> None:
+    api.add("203.0.113.1")
+    say(api, "event", event("1", sources=["203.0.113.2"]))
+    api.clock.advance(HOUR / 6)
+    say(api, "event", event("2", sources=["203.0.113.3"]))
+    say(api, "fastnetmon", fastnetmon("ban"))
+    undo = {"since": "5m", "origin": "event"}
+    assert api.call("POST", "/v1/automatic/undo", json=undo).json() == {
+        "removed": ["203.0.113.3_32"]
+    }
+    removed = api.call("POST", "/v1/automatic/undo", json={"since": "1h"}).json()["removed"]
+    assert len(removed) == 2
+    assert list(standing(api)) == ["203.0.113.1_32"]
+    refused = api.call("POST", "/v1/automatic/undo", json={"since": "1h", "origin": "operator"})
+    assert problem(refused, 400, "bad-request")["field"] == "origin"
+
+
+def test_a_detector_gone_mad_is_held(api: Api) -> None:
+    configured(api, max_per_minute=5)
+    api.app.state.context.paces = Paces(5)
+    mad = [event(str(n), sources=[f"203.0.113.{n}"]) for n in range(1, 9)]
+    said = say(api, "event", mad)
+    assert len(said["rules"]) == 5
+    assert "more than 5 new rules" in said["refused"][0]["why"]
+    assert say(api, "event", mad[:5])["refused"] == [], "what stands may be said again"
+    assert say(api, "event", event("x", sources=["203.0.113.99"]))["refused"]
+    api.add("203.0.113.200")
+
+
+def test_a_window_slides() -> None:
+    paces = Paces(10)
+    paces.spend("a", 4, 0.0)
+    paces.spend("a", 3, 50.0)
+    assert [paces.room("a", now) for now in (50.0, 59.9, 60.0, 110.0)] == [3, 3, 7, 10]
+    assert paces.room("b", 0.0) == 10
+
+
+def test_trying_changes_nothing(api: Api) -> None:
+    said = say(api, "event", event(sources=["203.0.113.7"]), params={"dry_run": "true"})
+    assert (said["rules"], said["dry_run"]) == (["203.0.113.7_32"], True)
+    assert standing(api) == {}
+    audit = api.call("GET", "/v1/audit").json()
+    assert "event.began" not in json.dumps(audit)
+
+
+def test_what_was_said_is_in_the_audit(api: Api) -> None:
+    say(api, "fastnetmon", fastnetmon("ban"))
+    say(api, "fastnetmon", fastnetmon("unban"))
+    told = json.dumps(api.call("GET", "/v1/audit").json())
+    assert all(word in told for word in ("event.began", "event.ended", "udp_flood", VICTIM))
+
+
+def test_a_detectors_token_opens_its_own_hook_alone(api: Api) -> None:
+    secret = api.token("fnm", "detector", origin="fastnetmon")
+    viewer = api.token("looker", "viewer")
+    said = say(api, "fastnetmon", fastnetmon("ban"), token=secret, peer=TCP)
+    assert said["rules"]
+    problem(api.call("POST", "/v1/hooks/event", TCP, secret, json=event()), 403, "role")
+    problem(api.call("POST", "/v1/hooks/event", TCP, viewer, json=event()), 403, "role")
+    problem(api.call("POST", "/v1/hooks/event", TCP, json=event()), 401, "access")
+    problem(api.call("GET", "/v1/rules", TCP, secret), 403, "role")
+    problem(api.call("PUT", "/v1/automatic", TCP, secret, json={"mode": "on"}), 403, "role")
+
+
+def test_what_cannot_be_read_changes_nothing(api: Api) -> None:
+    bad = [event(sources=["203.0.113.7"]), event("2", sources=["nonsense"])]
+    answer = api.call("POST", "/v1/hooks/event", json=bad)
+    assert problem(answer, 400, "bad-request")["field"] == "sources"
+    assert standing(api) == {}
+    problem(api.call("POST", "/v1/hooks/snort", json={}), 404, "not-found")
+    problem(api.call("POST", "/v1/hooks/event", content=b"x" * (4 << 20) + b"x"), 413, "too-large")
+    problem(api.call("PUT", "/v1/automatic", json={"mode": "sometimes"}), 400, "bad-request")
+
+
+def test_when_nothing_can_be_stored_the_detector_is_told_to_come_again(api: Api) -> None:
+    api.store.broken = True
+    problem(api.call("POST", "/v1/hooks/event", json=event(sources=["203.0.113.7"])), 503, "store")
+    assert api.datapath.held().keys() == {"198.51.100.0/24", "2001:db8:66::/48"}
+
+
+def test_ten_thousand_sources_are_one_change(api: Api) -> None:
+    sources = [f"203.{n >> 8}.{n & 255}.7" for n in range(1_500)]
+    said = say(api, "event", event(sources=sources))
+    assert len(said["rules"]) == 1_500
+    assert len(say(api, "event", event(phase="ended"))["released"]) == 1_500
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({"mode": "maybe"}, "automatic.mode"),
+        ({"ttl": 0}, "automatic.ttl"),
+        ({"ttl": "soon"}, "ttl"),
+        ({"networks": ["x"]}, "x"),
+        ({"max_per_minute": 0}, "max_per_minute"),
+        ({"colour": 1}, "automatic.colour"),
+        ({"detectors": {"snort": {"mode": "on"}}}, "detectors.snort"),
+        ({"detectors": {"event": {"mode": "x"}}}, "detectors.event.mode"),
+        ({"protect": [{"attack": "x"}]}, "protect[1].attack"),
+        ({"protect": [{"attack": "udp_flood", "match": "dst 1.2.3.4"}]}, "destination"),
+        ({"protect": [{"attack": "udp_flood", "match": "udp", "pps": "x"}]}, "pps"),
+        ({"protect": [{"attack": "udp_flood", "colour": 1}]}, "colour"),
+        ({"protect": {}}, "protect"),
+    ],
+)
+def test_wrong_settings_are_named(given: dict[str, Any], word: str) -> None:
+    with pytest.raises(ConfigError, match="automatic") as caught:
+        parse({"automatic": given})
+    assert word in str(caught.value)
+
+
+def test_measures_of_the_configuration_replace_ours(api: Api) -> None:
+    own = [
+        {"attack": "udp_flood", "match": "udp dst-port 1024-65535", "pps": 77},
+        {"attack": "udp_flood", "match": "udp src-port 0"},
+    ]
+    configured(api, protect=own)
+    said = say(api, "event", event(victim=VICTIM, attack="udp_flood"))
+    rules = [standing(api)[identity] for identity in said["rules"]]
+    assert [(r["action"], r["limit"] and r["limit"]["pps"]) for r in rules] == [
+        ("limit", 77),
+        ("drop", None),
+    ]
+    assert say(api, "event", event("2", victim=VICTIM, attack="icmp_flood"))["rules"]

@@ -1,0 +1,124 @@
+"""`python -m tests.vm [KERNEL ...]`: the kernel tests on other kernels, as a table.
+
+Writes docs/kernels.md when all kernels were asked for.
+"""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tests.vm.guest import GUESTS, ROOT, Guest, GuestError, Ran, missing, run
+
+_SECONDS = 2400.0
+_PAIRS = 4_000
+_TABLE = ROOT / "docs" / "kernels.md"
+_FEATURES = {
+    "test_verifier": "all programs load, within six tenths of the verifier's budget",
+    "test_loader": "maps and programs pinned, native XDP on veth, renames, foreign programs",
+    "test_verdicts": "verdicts on every kind of frame",
+    "test_reference": f"sources against the reference, {_PAIRS:,} pairs",
+    "test_signatures": f"signatures and limits against the reference, {_PAIRS:,} pairs",
+    "test_lockout": "what keeps the link always passes",
+    "test_shadows": "shadows: established connections, sketches",
+    "test_captures": "captures through the ring buffer",
+    "test_samples": "samples of sets",
+    "test_overlaps": "rules and sets that overlap",
+    "test_slots": "a million changes of slots meet no packet half done",
+    "test_adoption": "a restart adopts what is pinned",
+    "test_rcu": "grace periods",
+    "test_rehearsal": "recordings through the rules",
+    "virtio": "native XDP on virtio_net",
+}
+_SCRIPT = f"""
+export XDPCTL_IN_VM=1 XDPCTL_REQUIRE_KERNEL=1 XDPCTL_FUZZ_PAIRS={_PAIRS}
+export PYTHONPATH=/project/api:/project
+export PYTHONDONTWRITEBYTECODE=1 PATH=/opt/venv/bin:$PATH
+modprobe veth
+python -m pytest -q -p no:cacheprovider --timeout=0 --junitxml=/tmp/results.xml \\
+  -k "not million" tests/kernel tests/vm/inside
+status=$?
+cat /tmp/results.xml >/dev/ttyS1
+exit $status
+"""
+
+
+def results(ran: Ran) -> dict[str, Counter[str]]:
+    """How many tests of each file passed, failed or were skipped."""
+    found: dict[str, Counter[str]] = {}
+    for case in ElementTree.fromstring(ran.result).iter("testcase"):
+        name = case.get("classname", "").rpartition(".")[2].removeprefix("test_inside_")
+        kinds = {child.tag for child in case} & {"failure", "error", "skipped"}
+        found.setdefault(name, Counter())[min(kinds, default="passed")] += 1
+    return found
+
+
+def _cell(counts: Counter[str]) -> str:
+    bad = counts["failure"] + counts["error"]
+    told = f"{counts['passed']:,}" + (f", **{bad} failed**" if bad else "")
+    return told + (f", {counts['skipped']} skipped" if counts["skipped"] else "")
+
+
+def _page(runs: dict[str, tuple[Ran, float]]) -> str:
+    releases = [ran.release for ran, _ in runs.values()]
+    by_kernel = [results(ran) for ran, _ in runs.values()]
+    emulated = any(ran.emulated for ran, _ in runs.values())
+    lines = [
+        "# Kernels",
+        "",
+        "The kernel tests in virtual machines, by `make test-vm-all`"
+        + (", under emulation (TCG)" if emulated else "")
+        + ": how many tests passed.",
+        "",
+        f"| feature | {' | '.join(releases)} |",
+        f"|---|{'--:|' * len(releases)}",
+    ]
+    names = sorted({name for found in by_kernel for name in found}, key=_place)
+    for name in names:
+        cells = [_cell(found.get(name, Counter())) for found in by_kernel]
+        lines.append(f"| {_FEATURES.get(name, name)} | {' | '.join(cells)} |")
+    seconds = [f"{took:.0f}" for _, took in runs.values()]
+    lines.append(f"| seconds, from power on to power off | {' | '.join(seconds)} |")
+    return "\n".join([*lines, ""])
+
+
+def _place(name: str) -> int:
+    known = list(_FEATURES)
+    return known.index(name) if name in known else len(known)
+
+
+def _one(guest: Guest) -> tuple[Ran, float]:
+    began = time.monotonic()
+    ran = run(guest, _SCRIPT, _SECONDS)
+    if not ran.result:
+        raise GuestError(f"{guest.name} handed over nothing:\n{ran.console[-3000:]}")
+    return ran, time.monotonic() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="tests.vm", description=__doc__)
+    parser.add_argument("kernel", nargs="*", choices=[*GUESTS, []], help="[all]")
+    parser.add_argument("--output", type=Path, default=_TABLE)
+    chosen = parser.parse_args()
+    if lacking := missing():
+        sys.exit(f"missing: apt-get install {' '.join(lacking)}")
+    runs, bad = {}, 0
+    try:
+        for name in chosen.kernel or GUESTS:
+            runs[name] = _one(GUESTS[name])
+            counts = sum(results(runs[name][0]).values(), Counter())
+            print(f"{name} ({runs[name][0].release}): {_cell(counts)}, {runs[name][1]:.0f} s")
+            if counts["failure"] + counts["error"]:
+                bad += 1
+                print(runs[name][0].console[-6000:])
+    except GuestError as error:
+        sys.exit(f"tests.vm: {error}")
+    if not chosen.kernel:
+        chosen.output.write_text(_page(runs))
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""Virtual machines for the kernel tests: their images, made once, and one run of one of them.
+
+Plain QEMU, emulated where there is no KVM. A run sees the image through a throw-away overlay and
+the checkout as a second disk, says what happens on its console, and hands over a file through its
+second serial port.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+TOOLS = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "mmdebstrap": "mmdebstrap",
+    "mke2fs": "e2fsprogs",
+    "cpio": "cpio",
+    "busybox": "busybox-static",
+    "zstd": "zstd",
+    "xz": "xz-utils",
+    "modprobe": "kmod",
+}
+_SOURCES = ("bpf", "xdpctl", "api", "bench", "tests", "typings", "pyproject.toml")
+_CLOUD = "linux-image-cloud-amd64"
+_KVM = ("-accel", "kvm", "-cpu", "host")
+_EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "max")
+_PROBE_SECONDS = 3.0
+
+
+class GuestError(Exception):
+    """A machine could not be made or did not do what it was told; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A distribution's release with one of its kernels."""
+
+    name: str
+    suite: str
+    package: str = _CLOUD
+    backports: bool = False
+
+    def lines(self) -> list[str]:
+        """What mmdebstrap is to fetch from, none for its own choice."""
+        if not self.backports:
+            return []
+        mirror = _mirror()
+        return [f"deb {mirror} {suite} main" for suite in (self.suite, f"{self.suite}-backports")]
+
+
+GUESTS = {
+    guest.name: guest
+    for guest in (
+        Guest("6.1", "bookworm"),
+        Guest("6.12", "trixie"),
+        Guest("newest", "trixie", f"{_CLOUD}/trixie-backports", backports=True),
+    )
+}
+
+
+def _mirror() -> str:
+    """The mirror that this machine itself uses."""
+    asked = ("apt-get", "indextargets", "--format", "$(REPO_URI)")
+    found = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+    remote = [uri for uri in found if uri.startswith("http")]
+    if not remote:
+        raise GuestError("apt has no mirror from which a root could be made")
+    return remote[0]
+
+
+def missing() -> list[str]:
+    """The Debian packages of the tools that are not here."""
+    return [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
+
+
+def images() -> Path:
+    """Where images are kept: XDPCTL_VM_IMAGES, or beside other caches."""
+    chosen = os.environ.get("XDPCTL_VM_IMAGES")
+    return Path(chosen) if chosen else Path("/var/tmp/xdpctl-vm")
+
+
+def image(guest: Guest) -> Path:
+    """The folder with the guest's image, made if what it is made from changed."""
+    script, lock = Path(__file__).with_name("image.sh"), ROOT / "requirements.lock"
+    made_from = hashlib.sha256(script.read_bytes() + lock.read_bytes() + repr(guest).encode())
+    folder = images() / f"{guest.name}-{made_from.hexdigest()[:12]}"
+    if (folder / "version").exists():
+        return folder
+    for old in images().glob(f"{guest.name}-*"):
+        shutil.rmtree(old)
+    folder.mkdir(parents=True)
+    command = [script, folder, guest.suite, guest.package, lock, *guest.lines()]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        shutil.rmtree(folder)
+        raise GuestError(f"no image of {guest.name}:\n{done.stderr[-2000:]}")
+    return folder
+
+
+def _disk(at: Path, script: str) -> None:
+    """A disk with the checkout, and what is to be run there."""
+    folder = at.with_suffix(".d")
+    folder.mkdir()
+    for name in _SOURCES:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    (folder / "run.sh").write_text(script)
+    make = ("mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-d", folder, at, "96M")
+    subprocess.run(make, check=True, capture_output=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a run went: the kernel's release, its console, what it handed over."""
+
+    release: str
+    emulated: bool
+    console: str
+    result: str
+
+
+def run(guest: Guest, script: str, seconds: float, cpus: int = 2, memory_mb: int = 2560) -> Ran:
+    """Boot, run a shell script in the checkout, power off; GuestError if it takes too long."""
+    folder = image(guest)
+    with TemporaryDirectory(prefix="xdpctl-vm-") as name:
+        place = Path(name)
+        _disk(place / "project", script)
+        command = [
+            *("qemu-system-x86_64", "-machine", "q35", *_accelerator()),
+            *("-smp", str(cpus), "-m", str(memory_mb), "-display", "none", "-monitor", "none"),
+            *("-no-reboot", "-serial", "stdio", "-serial", f"file:{place / 'result'}"),
+            *("-drive", f"file={folder / 'root.img'},format=raw,if=virtio,snapshot=on"),
+            *("-drive", f"file={place / 'project'},format=raw,if=virtio"),
+            *("-kernel", str(folder / "vmlinuz"), "-initrd", str(folder / "initrd")),
+            *("-netdev", "user,id=n0,restrict=on", "-device", "virtio-net-pci,netdev=n0"),
+            *("-append", "console=ttyS0 quiet mitigations=off net.ifnames=0 panic=-1"),
+        ]
+        console = _ended(guest, command, seconds)
+        result = (place / "result").read_text(errors="replace")
+    release = (folder / "version").read_text().strip()
+    return Ran(release, _accelerator() == _EMULATED, console, result)
+
+
+def _ended(guest: Guest, command: list[str], seconds: float) -> str:
+    """What the machine said, once it is off."""
+    options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True}
+    try:
+        done = subprocess.run(command, timeout=seconds, **options)
+    except subprocess.TimeoutExpired as late:
+        said = (late.stdout or b"").decode(errors="replace")[-3000:]
+        raise GuestError(f"{guest.name} did not end in {seconds:g} s:\n{said}") from None
+    console = done.stdout.decode(errors="replace")
+    if "ended with " not in console:
+        error = done.stderr.decode(errors="replace")
+        raise GuestError(f"{guest.name} did not run:\n{console[-3000:]}{error}")
+    return console
+
+
+@cache
+def _accelerator() -> tuple[str, ...]:
+    """KVM where a machine starts under it, else emulation, which is said once."""
+    tried = ("qemu-system-x86_64", "-machine", "q35", *_KVM, "-display", "none", "-S")
+    with subprocess.Popen(
+        tried, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as machine:
+        try:
+            _, error = machine.communicate(timeout=_PROBE_SECONDS)
+        except subprocess.TimeoutExpired:  # it stands and waits, as it was told
+            machine.kill()
+            return _KVM
+    why = error.decode(errors="replace").strip().splitlines()[:1]
+    print(f"emulated, since KVM does not work here: {' '.join(why)}", file=sys.stderr)
+    return _EMULATED

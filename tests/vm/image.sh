@@ -1,0 +1,78 @@
+#!/bin/sh
+# image.sh OUT SUITE KERNEL LOCK [APT LINE ...]: a root file system with what the kernel tests need,
+# its kernel, and an initrd that mounts it.
+set -eu
+out=$1 suite=$2 kernel=$3 lock=$4
+shift 4
+root=$(mktemp -d "$out/root.XXXXXX")
+trap 'rm -rf "$root" "$out/initrd.d"' EXIT
+chmod 755 "$root"
+
+mmdebstrap --quiet --mode=root --variant=minbase --aptopt='APT::Install-Recommends "false"' \
+	--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+	--dpkgopt='path-exclude=/usr/share/doc/*' \
+	--include="$kernel,python3-bpfcc,python3-venv,iproute2,ethtool,procps,kmod,gcc,libc6-dev,ca-certificates" \
+	"$suite" "$root" "$@" >&2
+
+# wheels come the way this machine gets them
+cp "$lock" "$root/requirements.lock"
+cp /etc/resolv.conf /etc/hosts "$root/etc/"
+[ ! -d /usr/local/share/ca-certificates ] || cp -r /usr/local/share/ca-certificates "$root/usr/local/share/"
+[ ! -f /etc/pip.conf ] || cp /etc/pip.conf "$root/etc/"
+cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
+chroot "$root" python3 -m venv --system-site-packages /opt/venv >&2
+chroot "$root" /opt/venv/bin/pip install --quiet --require-hashes --requirement /requirements.lock >&2
+
+cat >"$root/vminit" <<'INIT'
+#!/bin/sh
+# Runs what the second disk says, and ends the machine.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+mount -o remount,rw /
+mount -t tmpfs tmpfs /tmp
+mount -t tmpfs tmpfs /run
+mount -t bpf bpf /sys/fs/bpf
+ip link set lo up
+mkdir -p /project && mount /dev/vdb /project
+cd /project && sh /project/run.sh
+echo "ended with $?"
+sync
+echo o >/proc/sysrq-trigger
+sleep 60
+INIT
+chmod 755 "$root/vminit"
+
+version=$(ls "$root/lib/modules")
+cp "$root/boot/vmlinuz-$version" "$out/vmlinuz"
+early=$out/initrd.d
+mkdir -p "$early/bin" "$early/modules" "$early/dev" "$early/proc" "$early/sys" "$early/new"
+cp "$(command -v busybox)" "$early/bin/busybox"
+for module in virtio_pci virtio_blk virtio_net ext4; do
+	modprobe -d "$root" -S "$version" --show-depends $module 2>/dev/null | awk '$1 == "insmod" { print $2 }'
+done | awk '!seen[$0]++' | while read -r path; do
+	name=$(basename "$path")
+	case $name in
+	*.xz) name=${name%.xz} && xz -dc "$path" >"$early/modules/$name" ;;
+	*.zst) name=${name%.zst} && zstd -qdc "$path" >"$early/modules/$name" ;;
+	*) cp "$path" "$early/modules/$name" ;;
+	esac
+	echo "$name" >>"$early/modules/order"
+done
+cat >"$early/init" <<'INIT'
+#!/bin/busybox sh
+busybox=/bin/busybox
+$busybox mount -t proc proc /proc
+$busybox mount -t sysfs sysfs /sys
+$busybox mount -t devtmpfs devtmpfs /dev
+for module in $($busybox cat /modules/order); do $busybox insmod /modules/$module; done
+tries=0
+while [ ! -b /dev/vda ] && [ $tries -lt 100 ]; do $busybox sleep 0.1; tries=$((tries + 1)); done
+$busybox mount -t ext4 -o rw,noatime /dev/vda /new
+for kept in dev proc sys; do $busybox mount --move /$kept /new/$kept; done
+exec $busybox switch_root /new /vminit
+INIT
+chmod 755 "$early/init"
+(cd "$early" && find . | cpio -o -H newc --quiet | gzip -1) >"$out/initrd"
+
+rm -rf "$root/var/cache/apt" "$root/var/lib/apt/lists" "$root"/boot/* "$root/usr/lib/debug"
+mke2fs -q -F -t ext4 -O ^has_journal -d "$root" "$out/root.img" 2500M
+echo "$version" >"$out/version"

@@ -1,0 +1,1 @@
+"""Tests that make sense inside a virtual machine alone."""

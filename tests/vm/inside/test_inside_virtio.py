@@ -1,0 +1,55 @@
+"""On a network card with a driver: what only a machine of its own can show."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from tests.kernel.conftest import _able, compiled, loader, parse_rules, pins
+from xdpctl.kernel import PinnedDatapath
+from xdpctl.loader import Loader
+from xdpctl.plan import Image, transition
+from xdpctl.wire import Reason
+
+__all__ = ["_able", "compiled", "loader", "pins"]
+CARD, GATEWAY, OURS = "eth0", "10.0.2.2", "10.0.2.15/24"  # QEMU's user network
+
+
+@pytest.fixture
+def card() -> Iterator[str]:
+    if os.environ.get("XDPCTL_IN_VM") != "1":
+        pytest.skip("only inside a virtual machine: make test-vm")
+    subprocess.run(["ip", "link", "set", CARD, "up"], check=True)
+    subprocess.run(["ip", "addr", "add", OURS, "dev", CARD], check=True)
+    yield CARD
+    subprocess.run(["ip", "addr", "flush", "dev", CARD], check=True)
+
+
+def knock(seconds: float = 3.0) -> None:
+    """Let the gateway answer something."""
+    with socket.socket() as door, suppress(OSError):
+        door.settimeout(seconds)
+        door.connect((GATEWAY, 9))
+
+
+def test_the_driver_runs_it_natively_and_packets_meet_it(card: str, loader: Loader) -> None:
+    loader.add_port(card)
+    loader.reconcile()
+    port = loader.ports[card]
+    assert (port.state, port.mode) == ("attached", "native"), port.detail
+    datapath = PinnedDatapath(loader.pins)
+    knock()
+    seen = datapath.counters()[card]
+    assert seen[Reason.LINK].packets >= 1, "the gateway's ARP passes"
+    assert seen[Reason.NO_RULE].packets >= 1
+    image = Image(datapath.capacity)
+    plan = transition(image, parse_rules(f"drop {GATEWAY}"), time.monotonic_ns())
+    datapath.apply(plan)
+    knock()
+    after = datapath.counters()[card]
+    assert after[Reason.DROPPED].packets >= 1
+    assert after[Reason.NO_RULE].packets == seen[Reason.NO_RULE].packets

@@ -1,0 +1,1 @@
+"""What detectors say, each in its own format, as events. Pure: bytes in, events out."""

@@ -1,0 +1,61 @@
+"""CrowdSec: decisions of the local API's stream, and alerts of its http notification plugin.
+
+Deltas repeat what was deleted, so an end is an end however often it comes, and what was deleted
+comes before what is new. Decisions other than bans (a captcha) are for others.
+"""
+
+import re
+from typing import Any
+
+from xdpctl.detectors import reading
+from xdpctl.detectors.event import Event, Phase, plain
+from xdpctl.errors import RuleError
+from xdpctl.prefix import parse_prefix
+
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|h|m|s)")
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SCOPES = ("ip", "range")
+
+
+def read(body: bytes) -> list[Event]:
+    held = reading.document(body)
+    if isinstance(held, list):
+        alerts = [reading.table(one, f"[{n}]") for n, one in enumerate(held)]
+        new = [d for one in alerts for d in reading.listed(one.get("decisions"), "decisions")]
+        return [_event(one, Phase.BEGAN) for one in new]
+    stream = reading.table(held, "the body")
+    if not stream.keys() & {"new", "deleted"}:
+        raise RuleError("neither new nor deleted decisions", "new", "send what the stream answers")
+    gone = [_event(d, Phase.ENDED) for d in reading.listed(stream.get("deleted"), "deleted")]
+    return gone + [_event(d, Phase.BEGAN) for d in reading.listed(stream.get("new"), "new")]
+
+
+def _event(decision: Any, phase: Phase) -> Event:
+    held = reading.table(decision, "decision")
+    value, scope = reading.text(held, "value"), reading.text(held, "scope").lower()
+    kind = reading.text(held, "type")
+    note = plain(held.get("scenario", ""))
+    identity = f"{scope} {value.removesuffix('/32').removesuffix('/128')}"
+    if kind != "ban" or scope not in _SCOPES:
+        why = f"a {plain(kind)[:40]} of scope {plain(scope)[:40]} is not for a packet filter"
+        return Event(phase=phase, id=identity, note=note, ignored=why)
+    ttl = seconds(reading.text(held, "duration"))
+    if phase is Phase.BEGAN and ttl <= 0:
+        return Event(phase=phase, id=identity, note=note, ignored="it has ended already")
+    return Event(
+        phase=phase,
+        id=identity,
+        sources=(parse_prefix(value, "value"),),
+        ttl=ttl if phase is Phase.BEGAN else None,
+        note=note,
+    )
+
+
+def seconds(duration: str) -> float:
+    """Of `3h59m59.36s`, negative with a minus (Go's time.Duration)."""
+    bare = duration.removeprefix("-")
+    parts = _PART.findall(bare)
+    if not parts or "".join(number + unit for number, unit in parts) != bare:
+        raise RuleError(f"{plain(duration)[:40]!r} is no duration", "duration", "write 3h59m59s")
+    total = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    return -total if bare != duration else total

@@ -1,0 +1,61 @@
+"""What a detector says, whatever its format."""
+
+from enum import StrEnum
+
+import msgspec
+
+from xdpctl.match.match import Match
+from xdpctl.prefix import Prefix
+from xdpctl.signatures.model import Rate
+
+ID_MAX = 200
+_NOTE_MAX = 200
+
+
+class Phase(StrEnum):
+    """An event that only CONTINUES has begun before; one that never ENDED runs out."""
+
+    BEGAN = "began"
+    CONTINUES = "continues"
+    ENDED = "ended"
+
+
+class Attack(StrEnum):
+    """What it looks like; AMPLIFICATION comes from the event's `port`."""
+
+    UDP_FLOOD = "udp_flood"
+    SYN_FLOOD = "syn_flood"
+    ICMP_FLOOD = "icmp_flood"
+    AMPLIFICATION = "amplification"
+    IP_FRAGMENTATION = "ip_fragmentation"
+    UNKNOWN = "unknown"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """`id` is the detector's own, of the same attack from its beginning to its end.
+
+    `sources` are to be blocked; a `victim` is to be protected, by what `match` says if the
+    detector knows better than `attack`. `ttl` (seconds) is the detector's. With `group`, an end
+    without an id ends everything of that group. `ignored` says why there is nothing to do.
+    """
+
+    phase: Phase
+    id: str
+    victim: Prefix | None = None
+    sources: tuple[Prefix, ...] = ()
+    match: Match | None = None
+    limit: Rate | None = None
+    attack: Attack = Attack.UNKNOWN
+    port: int | None = None
+    ttl: float | None = None
+    pps: float = 0.0
+    bps: float = 0.0
+    group: str = ""
+    note: str = ""
+    ignored: str = ""
+
+
+def plain(text: object) -> str:
+    """What a detector or an attacker wrote, as one harmless line."""
+    kept = "".join(c if c.isprintable() else " " for c in str(text)[: 2 * _NOTE_MAX])
+    return kept.strip()[:_NOTE_MAX]

@@ -1,0 +1,180 @@
+"""FastNetMon: the notify script of the Community edition, and the Advanced edition's JSON.
+
+The script's first argument is the *victim* of an incoming attack and the sender of an outgoing
+one. Addresses are taken from there: the report has 0.0.0.0 where it is IPv6. Its sample of packets
+tells what the attack looks like; its sources may be spoofed and are never blocked.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from xdpctl.detectors import reading
+from xdpctl.detectors.event import Attack, Event, Phase, plain
+from xdpctl.errors import RuleError
+from xdpctl.match.match import Match, build
+from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.signatures.model import Rate
+
+_PACKET = re.compile(r"(\S+):(\d+) > (\S+):(\d+) protocol: (\w+)")
+_FIELD = re.compile(r"^([A-Z][a-z ]+): (.+?)\s*$", re.MULTILINE)
+_RATE = re.compile(r"(\d+) packets per second")
+_SHARE = 0.9  # of the sample, from one port: it is an amplification
+_PHASES = {
+    "ban": Phase.BEGAN,
+    "unban": Phase.ENDED,
+    "attack_status": Phase.CONTINUES,
+    "partial_block": Phase.BEGAN,
+    "partial_unblock": Phase.ENDED,
+}
+_FRAGMENTS = {
+    "dont-fragment": "dont",
+    "is-fragment": "later",
+    "first-fragment": "first",
+    "last-fragment": "last",
+    "not-a-fragment": "!later&!first",
+}
+_LISTS = {
+    "protocols": "protocol",
+    "source_ports": "source_port",
+    "destination_ports": "destination_port",
+    "packet_lengths": "packet_length",
+    "ttls": "ttl",
+    "vlans": "vlan",
+}
+
+
+def read(body: bytes) -> list[Event]:
+    """Of one call of the script, or of one document."""
+    held = reading.document(body)
+    if isinstance(held, dict) and "argv" in held:
+        return [_community(*reading.command(body))]
+    return list(_advanced(reading.table(held, "the body")))
+
+
+def _community(argv: list[str], report: str) -> Event:
+    if len(argv) != 4 or argv[3] not in ("ban", "unban", "attack_details"):
+        fix = "call it as FastNetMon does: ADDRESS incoming|outgoing PPS ban|unban"
+        raise RuleError(f"argv is {plain(argv)[:80]}", "argv", fix)
+    host, direction = reading.address(argv[0], "argv[0]"), argv[1]
+    phase = {"ban": Phase.BEGAN, "unban": Phase.ENDED}.get(argv[3], Phase.CONTINUES)
+    identity = f"{host} {direction}"
+    pps = float(argv[2]) if argv[2].isdigit() else 0.0
+    if direction != "incoming":
+        why = f"{host} of ours sends it, and what leaves is not filtered here"
+        return Event(phase=phase, id=identity, pps=pps, ignored=why)
+    said = dict(_FIELD.findall(report))
+    attack = reading.attack_named(said.get("Attack type", ""))
+    peak = _RATE.match(said.get("Peak attack power", ""))
+    packets = (
+        (protocol, int(port))
+        for _, port, to, _, protocol in _PACKET.findall(report)
+        if _same(to, host)
+    )
+    attack, source_port = _looks(attack, packets)
+    return Event(
+        phase=phase,
+        id=identity,
+        victim=host,
+        attack=attack,
+        port=source_port,
+        pps=float(peak[1]) if peak else pps,
+        note=plain(f"{said.get('Attack type', 'attack')}, {said.get('Attack protocol', '')}"),
+    )
+
+
+def _same(text: str, host: Prefix) -> bool:
+    try:
+        return reading.address(text, "") == host
+    except RuleError:
+        return False
+
+
+def _looks(attack: Attack, packets: Iterable[tuple[str, int]]) -> tuple[Attack, int | None]:
+    """A UDP flood from the port of one amplifying service is an amplification."""
+    seen = Counter(packets)
+    if not seen:
+        return attack, None
+    (protocol, port), count = seen.most_common(1)[0]
+    reflected = protocol == "udp" and port in reading.AMPLIFIERS
+    if reflected and count >= _SHARE * seen.total() and attack is not Attack.SYN_FLOOD:
+        return Attack.AMPLIFICATION, port
+    return attack, None
+
+
+def _advanced(held: dict[str, Any]) -> Iterator[Event]:
+    action = reading.text(held, "action")
+    if action not in _PHASES:
+        raise RuleError(f"action is {plain(action)[:40]!r}", "action", f"one of {[*_PHASES]}")
+    details = reading.table(held.get("attack_details", {}), "attack_details")
+    identity = reading.text(details, "attack_uuid", "")
+    if details.get("attack_detection_threshold_direction") == "outgoing":
+        why = "ours send it, and what leaves is not filtered here"
+        yield Event(phase=_PHASES[action], id=identity, ignored=why)
+        return
+    flows = reading.listed(held.get("flow_spec_rules"), "flow_spec_rules")
+    if action.startswith("partial"):
+        for number, flow in enumerate(flows):
+            yield _flow(reading.table(flow, f"flow_spec_rules[{number}]"), _PHASES[action])
+        return
+    dump = reading.listed(held.get("packet_dump_detailed"), "packet_dump_detailed")
+    named = str(details.get("attack_type", "")) or str(details.get("attack_protocol", ""))
+    for victim in _victims(held):
+        packets = (
+            (str(one.get("protocol")), one["source_port"])
+            for one in dump
+            if isinstance(one, dict)
+            and isinstance(one.get("source_port"), int)
+            and _same(str(one.get("destination_ip")), victim)
+        )
+        attack, port = _looks(reading.attack_named(named), packets)
+        yield Event(
+            phase=_PHASES[action],
+            id=f"{identity or 'host'} {victim}",
+            victim=victim,
+            attack=attack,
+            port=port,
+            pps=reading.number(details, "total_incoming_pps"),
+            bps=reading.number(details, "total_incoming_traffic_bits"),
+            note=plain(details.get("attack_detection_threshold", "")),
+        )
+
+
+def _victims(held: dict[str, Any]) -> list[Prefix]:
+    if held.get("alert_scope") == "hostgroup":
+        networks = reading.listed(held.get("hostgroup_networks"), "hostgroup_networks")
+        return [parse_prefix(str(one), "hostgroup_networks") for one in networks]
+    return [reading.address(reading.text(held, "ip"), "ip")]
+
+
+def _flow(flow: dict[str, Any], phase: Phase) -> Event:
+    identity = reading.text(flow, "uuid")
+    kind = reading.text(flow, "action_type", "discard")
+    if kind == "accept":
+        return Event(phase=phase, id=identity, ignored="it lets pass, which nobody asked to stop")
+    match = _match(flow)
+    limit = None
+    if kind == "rate-limit":
+        action = reading.table(flow.get("action", {}), "action")
+        limit = Rate(bps=max(8 * reading.number(action, "rate"), 1_000.0))
+    victim = match.get("destination")
+    return Event(phase=phase, id=identity, victim=victim, match=match, limit=limit)
+
+
+def _match(flow: dict[str, Any]) -> Match:
+    parts: dict[str, Any] = {}
+    for theirs, ours in (("destination_prefix", "destination"), ("source_prefix", "source")):
+        if flow.get(theirs):
+            parts[ours] = reading.text(flow, theirs)
+    for theirs, ours in _LISTS.items():
+        values = reading.listed(flow.get(theirs), theirs)
+        if values:
+            parts[ours] = ",".join(str(value) for value in values)
+    flags = reading.listed(flow.get("tcp_flags"), "tcp_flags")
+    if flags:
+        parts["tcp_flags"] = ",".join(str(one).replace("|", "+") for one in flags)
+    fragments = reading.listed(flow.get("fragmentation_flags"), "fragmentation_flags")
+    if fragments:
+        parts["fragment"] = ",".join(_FRAGMENTS.get(str(one), str(one)) for one in fragments)
+    return build(parts)

@@ -1,0 +1,93 @@
+"""What the formats share: JSON that may be anything, addresses as each tool writes them."""
+
+from typing import Any
+
+import msgspec
+
+from xdpctl.detectors.event import ID_MAX, Attack, plain
+from xdpctl.errors import RuleError
+from xdpctl.prefix import Prefix, parse_prefix
+
+# UDP services that answer with more than they are asked, by port
+AMPLIFIERS = frozenset(
+    (17, 19, 53, 69, 111, 123, 137, 161, 389, 427, 520, 1900, 3283, 3702, 5353, 10001, 11211)
+)
+_COMMAND_FIX = "xdpctl hook sends it so: its arguments and its standard input"
+
+
+def document(body: bytes) -> Any:
+    """RuleError for what is no JSON."""
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        raise RuleError(f"the body is no JSON: {error}", "", "send the detector's JSON") from None
+    except RecursionError:
+        raise RuleError("the body is nested too deeply", "", "send the detector's JSON") from None
+
+
+def table(value: Any, field: str) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise RuleError(f"{field} is {plain(value)[:40]!r}", field, "send an object")
+
+
+def listed(value: Any, field: str) -> list[Any]:
+    """A list; none of it for null, as Go writes an empty one."""
+    if value is None:
+        return []
+    if isinstance(value, list):
+        return value
+    raise RuleError(f"{field} is {plain(value)[:40]!r}", field, "send a list")
+
+
+def text(held: dict[str, Any], name: str, default: str | None = None) -> str:
+    """A string; RuleError if it is none, or missing without a default."""
+    value = held.get(name, default)
+    if isinstance(value, str) and len(value) <= ID_MAX:
+        return value
+    said = "missing" if value is None else repr(plain(value)[:40])
+    raise RuleError(f"{name} is {said}", name, f"send a text of at most {ID_MAX} characters")
+
+
+def number(held: dict[str, Any], name: str) -> float:
+    """A number from 0 on, 0 if there is none."""
+    value = held.get(name, 0)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e18:
+        return float(value)
+    raise RuleError(f"{name} is {plain(value)[:40]!r}", name, "send a number")
+
+
+def address(given: str, field: str) -> Prefix:
+    """One address, also as a prefix of full length."""
+    found = parse_prefix(given, field)
+    if not found.exact:
+        raise RuleError(f"{given[:64]!r} is no single address", field, "send an address")
+    return found
+
+
+def command(body: bytes) -> tuple[list[str], str]:
+    """What a script was called with: its arguments and its standard input."""
+    held = table(document(body), "the body")
+    given = listed(held.get("argv"), "argv")
+    if not given or not all(isinstance(one, str) and len(one) <= ID_MAX for one in given):
+        raise RuleError("argv is no list of texts", "argv", _COMMAND_FIX)
+    said = held.get("stdin", "")
+    if not isinstance(said, str):
+        raise RuleError("stdin is no text", "stdin", _COMMAND_FIX)
+    return given, said
+
+
+def attack_named(name: str) -> Attack:
+    """By the names that FastNetMon, sFlow-RT and people have for it."""
+    lowered = name.lower()
+    for part, attack in (
+        ("amplif", Attack.AMPLIFICATION),
+        ("reflect", Attack.AMPLIFICATION),
+        ("syn", Attack.SYN_FLOOD),
+        ("frag", Attack.IP_FRAGMENTATION),
+        ("icmp", Attack.ICMP_FLOOD),
+        ("udp", Attack.UDP_FLOOD),
+    ):
+        if part in lowered:
+            return attack
+    return Attack.UNKNOWN

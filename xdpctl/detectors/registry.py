@@ -1,0 +1,27 @@
+"""The detectors there are: a name, as in POST /v1/hooks/{name}, and who reads what it sends."""
+
+from collections.abc import Callable
+
+from xdpctl.detectors import alertmanager, crowdsec, fail2ban, fastnetmon, own, sflowrt, suricata
+from xdpctl.detectors.event import Event
+from xdpctl.errors import NotFoundError
+
+Adapter = Callable[[bytes], list[Event]]
+ADAPTERS: dict[str, Adapter] = {
+    "alertmanager": alertmanager.read,
+    "crowdsec": crowdsec.read,
+    "event": own.read,
+    "fail2ban": fail2ban.read,
+    "fastnetmon": fastnetmon.read,
+    "sflowrt": sflowrt.read,
+    "suricata": suricata.read,
+}
+
+
+def adapter(name: str) -> Adapter:
+    """NotFoundError for a detector that nobody reads."""
+    try:
+        return ADAPTERS[name]
+    except KeyError:
+        known = ", ".join(ADAPTERS)
+        raise NotFoundError(f"there is no hook {name[:40]!r}; there are {known}") from None

@@ -1,0 +1,24 @@
+"""How many new rules each detector may still ask for this minute. Pure but for what it holds."""
+
+from collections import deque
+
+_MINUTE = 60.0
+
+
+class Paces:
+    """A window that slides: what a detector gone mad may add in any minute is bounded."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._spent: dict[str, deque[tuple[float, int]]] = {}
+
+    def room(self, detector: str, now: float) -> int:
+        """At `now` (seconds of a clock that only goes on)."""
+        spent = self._spent.get(detector)
+        while spent and spent[0][0] <= now - _MINUTE:
+            spent.popleft()
+        return max(0, self._most - sum(count for _, count in spent or ()))
+
+    def spend(self, detector: str, count: int, now: float) -> None:
+        if count:
+            self._spent.setdefault(detector, deque()).append((now, count))

@@ -1,0 +1,239 @@
+"""What detectors say, done: rules that stand as long as the event does, and not one too many.
+
+Whose event a rule is stands in its tags, so its end is found by whoever runs then.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from xdpctl import rules
+from xdpctl.asks import Ask
+from xdpctl.detectors.event import Event, Phase
+from xdpctl.draft import Draft
+from xdpctl.errors import CapacityError, ConflictError, QuotaError, RuleError
+from xdpctl.model import OPERATOR, Action, Automatic, Rule
+from xdpctl.response.measures import asks, mode_of
+from xdpctl.response.settings import AutomaticSettings
+from xdpctl.signatures import operations
+from xdpctl.signatures.model import CONFIGURED, Signature
+from xdpctl.signatures.operations import SignatureAsk
+from xdpctl.tokens import Caller
+
+_EVENT, _GROUP = "event-", "group-"
+_TOLD = 20  # rules that an audit record names
+_REASON_MAX = 300
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of what a detector said."""
+
+    rules: list[str] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
+    refused: list[dict[str, str]] = field(default_factory=list)
+    ignored: list[dict[str, str]] = field(default_factory=list)
+
+    def refuse(self, what: str, error: Exception) -> None:
+        self.refused.append({"what": what, "why": str(error), "fix": getattr(error, "fix", "")})
+
+    def ignore(self, event: Event, why: str) -> None:
+        self.ignored.append({"event": event.id, "why": why})
+
+
+class Responder:
+    """One answer to a detector: its events in turn, on one draft.
+
+    `room`: so many new rules may come of it.
+    """
+
+    def __init__(
+        self,
+        draft: Draft,
+        settings: AutomaticSettings,
+        detector: str,
+        mode: Automatic,
+        caller: Caller,
+        room: int,
+    ) -> None:
+        self._draft, self._settings, self._detector = draft, settings, detector
+        self._mode, self._room = mode, room
+        self._caller = Caller(caller.name, caller.role, detector)
+        self.outcome = Outcome()
+        self.created = 0
+
+    def take(self, events: Iterable[Event]) -> Outcome:
+        for event in events:
+            if event.phase is Phase.ENDED:
+                self._release(event)
+            elif event.ignored:
+                self.outcome.ignore(event, event.ignored)
+            elif self._mode is Automatic.OFF:
+                self.outcome.ignore(event, "automatic mitigation is off")
+            else:
+                self._begin(event)
+        return self.outcome
+
+    def _begin(self, event: Event) -> None:
+        if not event.sources and (foreign := self._foreign(event)):
+            self.outcome.ignore(event, foreign)
+            return
+        quota = self._draft.state.quota(self._detector)
+        ttl = event.ttl or self._settings.ttl
+        ttl = ttl if quota.max_ttl is None else min(ttl, quota.max_ttl)
+        reason = f"{self._detector}: {event.note or event.attack}"[:_REASON_MAX]
+        tags = _tags(self._detector, event)
+        common = {"mode": mode_of(self._mode), "ttl": ttl, "reason": reason, "tags": tags}
+        placed = []
+        for ask in asks(event, self._settings.protect, **common):
+            try:
+                placed.append(self._place(ask))
+            except (RuleError, CapacityError) as error:
+                self.outcome.refuse(_subject(ask), error)
+        self.outcome.rules += placed
+        self._note(event, f"event.{event.phase}", placed)
+
+    def _foreign(self, event: Event) -> str:
+        """Why a victim is not for us to protect."""
+        if event.victim is None:
+            return "it names neither a victim nor sources"
+        ours, protection = self._settings.networks, self._draft.state.protection
+        if ours and any(network.covers(event.victim) for network in ours):
+            return ""
+        if not ours and protection.over(event.victim) is not None:
+            return ""
+        return f"{event.victim} is none of ours (automatic.networks, protected)"
+
+    def _place(self, ask: Ask | SignatureAsk) -> str:
+        """The id of the rule that stands for it now."""
+        if isinstance(ask, SignatureAsk):
+            standing: Rule | Signature | None = self._draft.signature(ask.match.id)
+        else:
+            standing = self._draft.standing(ask.source)
+        if standing is not None:
+            return self._extend(standing, ask)
+        if self.created >= self._room:
+            most = self._settings.max_per_minute
+            raise QuotaError(
+                f"{self._detector} asked for more than {most:,} new rules in a minute",
+                "",
+                "look at what it says, or raise automatic.max_per_minute",
+            )
+        if isinstance(ask, SignatureAsk):
+            identity = operations.add(self._draft, ask, self._caller).rule.id
+        else:
+            identity = rules.place(self._draft, ask, self._caller).rule.id
+        self.created += 1
+        return identity
+
+    def _extend(self, standing: Rule | Signature, ask: Ask | SignatureAsk) -> str:
+        if standing.action is Action.ACCEPT:
+            raise ConflictError(f"{standing.origin} accepts {standing.subject}", "", "")
+        if standing.origin != self._detector:
+            return standing.id  # another holds it, and ends it
+        ends = self._draft.now.after(ask.ttl) if ask.ttl is not None else 0
+        changed = standing.but(
+            mode=ask.mode,
+            reason=ask.reason,
+            expires_ns=max(standing.expires_ns, ends) if standing.expires_ns else 0,
+            tags=tuple(dict.fromkeys(standing.tags + ask.tags)),
+        )
+        self._put(changed)
+        return changed.id
+
+    def _put(self, changed: Rule | Signature) -> None:
+        if isinstance(changed, Signature):
+            self._draft.put_signature(changed)
+        else:
+            self._draft.put(changed)
+
+    def _release(self, event: Event) -> None:
+        """End what stands for this event alone."""
+        tag = _tags(self._detector, event)[0 if event.id else -1]
+        gone = []
+        for held in self._holding(event, tag):
+            left = tuple(kept for kept in held.tags if kept != tag)
+            if event.id and any(kept.startswith(_EVENT) for kept in left):
+                self._put(held.but(tags=left))
+                continue
+            gone.append(held.id)
+            remove(self._draft, held)
+        self.outcome.released += gone
+        self._note(event, "event.ended", gone)
+
+    def _holding(self, event: Event, tag: str) -> Iterator[Rule | Signature]:
+        draft = self._draft
+        found: Iterable[Rule | Signature | None]
+        if event.sources:
+            found = [draft.standing(source) for source in event.sources]
+        else:
+            found = [*_all_rules(draft, self._detector), *draft.all_signatures()]
+        for held in found:
+            if held and held.origin == self._detector and tag in held.tags:
+                yield held
+
+    def _note(self, event: Event, action: str, ids: list[str]) -> None:
+        self._draft.note(
+            self._caller.name,
+            action,
+            str(event.victim or event.id),
+            detector=self._detector,
+            id=event.id,
+            attack=event.attack.value,
+            mode=self._mode.value,
+            pps=event.pps,
+            note=event.note,
+            rules=len(ids),
+            first=ids[:_TOLD],
+        )
+
+
+def _all_rules(draft: Draft, origin: str) -> list[Rule]:
+    if not draft.of_origin(origin):
+        return []
+    held = {**draft.state.rules, **draft.rules}
+    return [rule for rule in held.values() if rule and rule.origin == origin]
+
+
+def _tags(detector: str, event: Event) -> tuple[str, ...]:
+    """Of the event, then of its group."""
+    tags = [_EVENT + _short(detector, event.id)] if event.id else []
+    return tuple(tags + ([_GROUP + _short(detector, event.group)] if event.group else []))
+
+
+def _short(detector: str, identity: str) -> str:
+    return hashlib.sha256(f"{detector}\0{identity}".encode()).hexdigest()[:16]
+
+
+def _subject(ask: Ask | SignatureAsk) -> str:
+    return str(ask.match if isinstance(ask, SignatureAsk) else ask.source)
+
+
+def remove(draft: Draft, held: Rule | Signature) -> None:
+    if isinstance(held, Signature):
+        draft.remove_signature(held.id)
+    else:
+        draft.remove(held)
+
+
+def undo(draft: Draft, origin: str | None, since: float, caller: Caller) -> list[str]:
+    """Take away what was added by itself since then (unix time); the ids.
+
+    Of one origin, or of all but operators and the configuration.
+    """
+    if origin in (OPERATOR, CONFIGURED):
+        raise RuleError(f"{origin} is nobody's automation", "origin", "name a detector")
+    everything: list[Rule | Signature] = [
+        *(rule for rule in draft.state.rules.values()),
+        *draft.all_signatures(),
+    ]
+    kept = (OPERATOR, CONFIGURED)
+    gone = []
+    for held in everything:
+        asked = held.origin == origin if origin else held.origin not in kept
+        if asked and held.created_at >= since and not held.expired(draft.now.ns):
+            remove(draft, held)
+            gone.append(held.id)
+    told = {"since": round(since, 3), "rules": len(gone), "first": gone[:_TOLD]}
+    draft.note(caller.name, "automatic.undo", origin or "all", **told)
+    return gone

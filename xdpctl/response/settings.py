@@ -1,0 +1,121 @@
+"""`[automatic]` of the configuration file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from xdpctl.detectors.event import Attack
+from xdpctl.detectors.registry import ADAPTERS
+from xdpctl.durations import parse_duration
+from xdpctl.errors import ConfigError, RuleError
+from xdpctl.match import text
+from xdpctl.model import Automatic
+from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.response.measures import MEASURES, Measure
+from xdpctl.signatures.configured import read_rate
+
+_KNOWN = ("mode", "networks", "ttl", "max_per_minute", "detectors", "protect")
+_PER_MINUTE = 20_000
+_TTL = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class AutomaticSettings:
+    """`networks` are ours: victims elsewhere are not protected; none: what is protected is ours.
+
+    `ttl` (seconds) is that of what no detector ends.
+    """
+
+    mode: Automatic = Automatic.ON
+    networks: tuple[Prefix, ...] = ()
+    ttl: float = _TTL
+    max_per_minute: int = _PER_MINUTE
+    detectors: Mapping[str, Automatic] = field(default_factory=dict)
+    protect: Mapping[Attack, tuple[Measure, ...]] = field(default_factory=lambda: MEASURES)
+
+    def mode_for(self, detector: str) -> Automatic:
+        return self.detectors.get(detector, self.mode)
+
+
+def read_automatic(given: Any) -> AutomaticSettings:
+    """ConfigError names the setting: `automatic.detectors.suricata.mode`."""
+    if not isinstance(given, dict):
+        raise ConfigError("automatic must be a table: [automatic]")
+    unknown = [name for name in given if name not in _KNOWN]
+    if unknown:
+        known = ", ".join(_KNOWN)
+        raise ConfigError(f"unknown setting automatic.{unknown[0]}; known are {known}")
+    try:
+        return AutomaticSettings(
+            mode=_mode(given.get("mode", "on"), "automatic.mode"),
+            networks=tuple(parse_prefix(str(one)) for one in given.get("networks", [])),
+            ttl=_ttl(given.get("ttl", _TTL)),
+            max_per_minute=_count(given.get("max_per_minute", _PER_MINUTE)),
+            detectors=_detectors(given.get("detectors", {})),
+            protect=_protect(given.get("protect", [])),
+        )
+    except (RuleError, TypeError) as error:
+        fix = getattr(error, "fix", "")
+        raise ConfigError(f"automatic: {error}" + (f"; {fix}" if fix else "")) from error
+
+
+def _mode(given: Any, where: str) -> Automatic:
+    if given not in list(Automatic):
+        raise ConfigError(f"{where} is {given!r}; write {', '.join(Automatic)}")
+    return Automatic(given)
+
+
+def _ttl(given: Any) -> float:
+    try:
+        seconds = parse_duration(given, "ttl") if isinstance(given, str) else given
+    except RuleError:
+        seconds = 0
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
+        raise ConfigError(f"automatic.ttl is {given!r}; write 900 or 15m")
+    return float(seconds)
+
+
+def _count(given: Any) -> int:
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise ConfigError(f"automatic.max_per_minute is {given!r}; write a number from 1 on")
+    return given
+
+
+def _detectors(given: Any) -> dict[str, Automatic]:
+    found = {}
+    for name, held in given.items():
+        where = f"automatic.detectors.{name}"
+        if name not in ADAPTERS:
+            raise ConfigError(f"{where} is no detector; there are {', '.join(ADAPTERS)}")
+        if not isinstance(held, dict) or held.keys() != {"mode"}:
+            raise ConfigError(f"{where} must be a table with mode")
+        found[name] = _mode(held["mode"], f"{where}.mode")
+    return found
+
+
+def _protect(given: Any) -> Mapping[Attack, tuple[Measure, ...]]:
+    """The measures there are, and instead of them those that are given for the same attack."""
+    if not isinstance(given, list):
+        raise ConfigError("automatic.protect must be tables: [[automatic.protect]]")
+    ours: dict[Attack, tuple[Measure, ...]] = {}
+    for number, table in enumerate(given, 1):
+        where = f"automatic.protect[{number}]"
+        if not isinstance(table, dict) or table.get("attack") not in list(Attack):
+            raise ConfigError(f"{where}.attack must be one of {', '.join(Attack)}")
+        attack = Attack(table["attack"])
+        ours[attack] = (*ours.get(attack, ()), _measure(table, where))
+    return {**MEASURES, **ours}
+
+
+def _measure(table: dict[str, Any], where: str) -> Measure:
+    unknown = table.keys() - {"attack", "match", "pps", "bps", "per", "burst"}
+    if unknown:
+        raise ConfigError(f"unknown setting {where}.{min(unknown)}")
+    parts: dict[str, str] = {}
+    if table.get("match"):
+        parts = text.parse(str(table["match"])).as_json()
+    if "destination" in parts:
+        raise ConfigError(f"{where}.match has a destination, which is the victim; leave it out")
+    rate = read_rate(table) if table.keys() & {"pps", "bps"} else None
+    amplified = table["attack"] == Attack.AMPLIFICATION
+    return Measure(parts, rate, amplified and "source_port" not in parts)
