@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from statistics import median
 
-from bench import million, nft, reload, sources
+from bench import hooks, million, nft, reload, sources
 from bench.errors import BenchError
 from bench.results import Bar, Case, Results, percentile
 from bench.service import Service, service
@@ -45,6 +45,8 @@ def measure(results: Results, size: Size, generator: Generator) -> None:
         for _ in range(size.rounds):
             with service(host, "isp0") as running:
                 _rules(take, size, running)
+            with service(host, "isp0", hooks.SETTINGS) as running:
+                hooks.measure(take, size.posts, running)
             with service(host, "isp0") as running:
                 million.measure(take, size.posts, running)
             with service(host, "isp0") as running:

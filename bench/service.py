@@ -75,9 +75,10 @@ def _megabytes(status: str, field: str) -> float:
 
 
 @contextmanager
-def service(host: Host, interface: str) -> Iterator[Service]:
+def service(host: Host, interface: str, settings: str = "") -> Iterator[Service]:
     """`xdpctl run` on `interface`, gone with its pins and files afterwards."""
     running = Service(host, [interface])
+    running.settings = settings
     try:
         running.start()
         yield running

@@ -69,20 +69,22 @@ class Connection:
         self.socket.close()
 
 
-def sequential(path: Path, requests: Iterable[bytes]) -> list[float]:
-    """Milliseconds of each request, one after the other on one connection; 201 expected."""
+def sequential(path: Path, requests: Iterable[bytes], wanted: int = 201) -> list[float]:
+    """Milliseconds of each request, one after the other on one connection."""
     connection, taken = Connection(path), []
     for data in requests:
         start = time.perf_counter()
         status, body = connection.call(data)
         taken.append((time.perf_counter() - start) * 1e3)
-        if status != 201:
+        if status != wanted:
             raise BenchError(f"HTTP {status}: {body[:300].decode(errors='replace')}")
     connection.close()
     return taken
 
 
-def concurrent(path: Path, clients: int, requests: list[bytes]) -> tuple[float, list[float]]:
+def concurrent(
+    path: Path, clients: int, requests: list[bytes], wanted: int = 201
+) -> tuple[float, list[float]]:
     """Seconds in all and milliseconds of each, `clients` requests being out at any time."""
     waiting, todo, taken = selectors.EpollSelector(), iter(requests), list[float]()
     sent: dict[int, float] = {}
@@ -97,7 +99,7 @@ def concurrent(path: Path, clients: int, requests: list[bytes]) -> tuple[float, 
             answer = connection.receive()
             if answer is None:
                 continue
-            if answer[0] != 201:
+            if answer[0] != wanted:
                 raise BenchError(f"HTTP {answer[0]}: {answer[1][:300].decode(errors='replace')}")
             taken.append((time.perf_counter() - sent.pop(id(connection))) * 1e3)
             _next(connection, todo, sent)

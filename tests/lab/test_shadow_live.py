@@ -21,10 +21,10 @@ __all__ = ["logged_in"]
 INSIDE = "203.0.113.0/24"
 
 
-def cli(box: Box, *command: str) -> "subprocess.CompletedProcess[str]":
+def cli(box: Box, *command: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
     call = [sys.executable, "-m", "xdpctl", "--socket", str(box.socket), *command]
     env = {key: value for key, value in os.environ.items() if key != "SSH_CONNECTION"}
-    return subprocess.run(call, capture_output=True, text=True, timeout=60, env=env)
+    return subprocess.run(call, capture_output=True, text=True, timeout=60, env=env, input=stdin)
 
 
 def shadow(box: Box, rule: str) -> dict[str, Any]:

@@ -13,12 +13,13 @@ from xdpctl import errors
 from xdpctl.cli.app import app
 from xdpctl.config import FeedSettings, Listen, Settings
 from xdpctl.policy import Quota
+from xdpctl.response.settings import AutomaticSettings
 from xdpctl.wire import Reason
 from xdpctl_api.app import openapi
 from xdpctl_api.problems import STATUS
 
 DOCS = Path(__file__).parents[2] / "docs"
-TABLES = {"listen", "origins", "feeds"}  # their settings are named below them
+TABLES = {"listen", "origins", "feeds", "automatic"}  # their settings are named below them
 
 
 def commands() -> list[str]:
@@ -34,7 +35,8 @@ def setting_names() -> list[str]:
     plain = [field.name for field in fields(Settings) if field.name not in TABLES]
     listen = [f"listen.{field.name}" for field in fields(Listen)]
     feeds = [f"feeds.{field.name}" for field in fields(FeedSettings)]
-    return plain + listen + feeds + [field.name for field in fields(Quota)]
+    automatic = [f"automatic.{field.name}" for field in fields(AutomaticSettings)]
+    return plain + listen + feeds + automatic + [field.name for field in fields(Quota)]
 
 
 def error_names() -> list[str]:
