@@ -5,9 +5,11 @@ from collections import Counter
 from xdpctl.audit import Event
 from xdpctl.clock import Now
 from xdpctl.errors import CapacityError
+from xdpctl.incidents.model import Incident
+from xdpctl.incidents.model import encode as encode_incident
 from xdpctl.model import Automatic, Rule
 from xdpctl.prefix import Prefix
-from xdpctl.records import AUTOMATIC, ENTRIES, SETS, TOKENS, encode, encode_set, rule_key
+from xdpctl.records import AUTOMATIC, ENTRIES, INCIDENTS, SETS, TOKENS, encode, encode_set, rule_key
 from xdpctl.sets.model import NOTHING, Entries, SourceSet, encode_entries
 from xdpctl.signatures.model import Signature
 from xdpctl.signatures.records import SIGNATURES, encode_signature
@@ -26,6 +28,7 @@ class Draft:
         self.sets: dict[str, SourceSet | None] = {}
         self.entries: dict[str, Entries | None] = {}
         self.signatures: dict[str, Signature | None] = {}
+        self.incidents: dict[str, Incident | None] = {}
         self.automatic: list[Automatic | None] = []  # what it is to be, if anything is said
         self.events: list[Event] = []
         self.created_at = round(now.unix, 3)
@@ -35,13 +38,15 @@ class Draft:
 
     def __bool__(self) -> bool:
         rules = self.rules or self.sets or self.signatures
-        return bool(rules or self.tokens or self.automatic or self.events)
+        others = self.tokens or self.automatic or self.incidents
+        return bool(rules or others or self.events)
 
     def copy(self) -> "Draft":
         """The same draft, to try a change on."""
         other = Draft(self.state, self.now)
         other.rules, other.sets = dict(self.rules), dict(self.sets)
         other.entries, other.signatures = dict(self.entries), dict(self.signatures)
+        other.incidents = dict(self.incidents)
         return other
 
     def standing(self, source: Prefix) -> Rule | None:
@@ -72,6 +77,20 @@ class Draft:
         staged, held = self.signatures, self.state.signatures
         found = staged[identity] if identity in staged else held.get(identity)
         return found if found and not found.expired(self.now.ns) else None
+
+    def all_incidents(self) -> list[Incident]:
+        """Every incident there will be."""
+        return [i for i in {**self.state.incidents, **self.incidents}.values() if i]
+
+    def incident_of(self, tag: str) -> Incident | None:
+        """The last incident that an event of this tag was a part of."""
+        staged = [i for i in self.incidents.values() if i and tag in i.tags]
+        if staged:
+            return max(staged, key=lambda held: held.opened_at)
+        identity = self.state.by_tag.get(tag)
+        if identity is None or identity in self.incidents:
+            return None
+        return self.state.incidents.get(identity)
 
     def of_origin(self, origin: str) -> int:
         """How many rules it has."""
@@ -151,6 +170,8 @@ class Draft:
             changes[ENTRIES + name] = None if entries is None else encode_entries(entries)
         for name, held in self.sets.items():
             changes[SETS + name] = encode_set(held) if held else None
+        for identity, incident in self.incidents.items():
+            changes[INCIDENTS + identity] = encode_incident(incident) if incident else None
         for said in self.automatic:
             changes[AUTOMATIC] = said.value.encode() if said else None
         for identity, one in self.signatures.items():
@@ -162,6 +183,7 @@ class Draft:
         back = Draft(self.state, self.now)
         back.rules = {source: self.state.rules.get(source) for source in self.rules}
         back.tokens = {name: self.state.token(name) for name in self.tokens}
+        back.incidents = {i: self.state.incidents.get(i) for i in self.incidents}
         back.automatic = [self.state.automatic for _ in self.automatic]
         back.sets = {name: self.state.sets.get(name) for name in self.sets}
         back.signatures = {i: self.state.signatures.get(i) for i in self.signatures}

@@ -19,6 +19,7 @@ TOKENS = "tokens/"
 SETS = "sets/"
 ENTRIES = "entries/"
 AUTOMATIC = "settings/automatic"
+INCIDENTS = "incidents/"
 
 
 class _Match(msgspec.Struct):

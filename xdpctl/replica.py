@@ -15,12 +15,23 @@ from xdpctl.clock import Clock, Now
 from xdpctl.datapath import Datapath
 from xdpctl.draft import Draft
 from xdpctl.errors import DatapathError, StoreError, XdpctlError
+from xdpctl.incidents.model import decode as decode_incident
 from xdpctl.model import Automatic, Rule
 from xdpctl.plan import Listing, Plan, Target, differences, transition
 from xdpctl.policy import Protection
 from xdpctl.prefix import Prefix
 from xdpctl.readback import read
-from xdpctl.records import AUTOMATIC, ENTRIES, RULES, SETS, TOKENS, decode, decode_set, source_of
+from xdpctl.records import (
+    AUTOMATIC,
+    ENTRIES,
+    INCIDENTS,
+    RULES,
+    SETS,
+    TOKENS,
+    decode,
+    decode_set,
+    source_of,
+)
 from xdpctl.relist import relist
 from xdpctl.sets.model import NOTHING, Entries, decode_entries
 from xdpctl.shadowing import Shadowing
@@ -138,11 +149,20 @@ class Replica:
                 self.state.learn_token(name, token)
             case _ if change.key == AUTOMATIC:
                 self._learn_automatic(change)
+            case kind if kind == INCIDENTS:
+                self._learn_incident(name, change)
             case kind if kind in (SETS, ENTRIES):
                 self._learn_set(kind, name, change)
             case kind if kind == SIGNATURES:
                 self._learn_signature(name, change, now)
                 self._signed = True
+
+    def _learn_incident(self, name: str, change: Change) -> None:
+        try:
+            incident = decode_incident(change.value) if change.value else None
+        except ValueError as error:
+            raise StoreError(f"the record {change.key} is unreadable: {error}") from error
+        self.state.learn_incident(name, incident)
 
     def _learn_automatic(self, change: Change) -> None:
         try:

@@ -10,6 +10,7 @@ import numpy as np
 from xdpctl import rules
 from xdpctl.audit import Event
 from xdpctl.draft import Draft
+from xdpctl.incidents import ledger
 from xdpctl.model import Rule
 from xdpctl.records import encode, rule_key
 from xdpctl.replica import Replica
@@ -23,6 +24,7 @@ _STEP = 512
 _KEYS = 8192  # of a set, looked at in one step
 _PAUSE_NS = 2_000_000_000  # between two rounds
 _SHARE = 20  # of the time, at most one part in so many goes into steps
+_RAN_OUT = "its time was up"
 _STALE_MIN = 64  # entries gone after which a repaint is worth its time
 _PROBE = "upkeep/probe"
 _CLOCK_STEP = 1.0  # seconds by which the wall clock must have jumped
@@ -87,6 +89,8 @@ class Upkeep:
             if held.expired(draft.now.ns):
                 (hits,) = replica.datapath.hits([held.slot])
                 operations.expire(draft, held, {"packets": hits.packets, "bytes": hits.bytes})
+                ledger.count(draft, held, hits, _RAN_OUT)
+        ledger.close_quiet(draft)
         replica.commit(draft)
 
     def sweep_now(self) -> None:
@@ -104,6 +108,7 @@ class Upkeep:
             if rule.expired(draft.now.ns) and replica.state.rules.get(rule.source) == rule:
                 hits = replica.hits(rule.source)
                 rules.expire(draft, rule, {"packets": hits.packets, "bytes": hits.bytes})
+                ledger.count(draft, rule, hits, _RAN_OUT)
         replica.commit(draft)
 
     def _check(self) -> Iterator[None]:

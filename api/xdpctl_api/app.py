@@ -12,6 +12,7 @@ from xdpctl_api.routes import (
     bulk,
     explain,
     hooks,
+    incidents,
     lookup,
     metrics,
     records,
@@ -36,7 +37,10 @@ def create_app(context: Context | None = None) -> FastAPI:
     app.add_middleware(BodyLimit)
     app.add_exception_handler(TooLarge, too_large)
     problems.install(app)
-    for module in (bulk, rules, sets, hooks, lookup, explain, samples, system, records, metrics):
+    for module in (
+        *(bulk, rules, sets, hooks, incidents, lookup, explain),
+        *(samples, system, records, metrics),
+    ):
         app.include_router(module.router)
     return app
 

@@ -46,6 +46,11 @@ def test_a_victim_of_ours_is_protected_until_the_detector_says_it_is_over(
         assert rules(street_box) == []
         before = counted(street_box, Reason.NO_RULE)
         assert eventually(lambda: counted(street_box, Reason.NO_RULE) > before + 50_000)
+    (held,) = street_box.client.call("GET", "/v1/incidents")["incidents"]
+    assert (held["subject"], held["open"], held["events_told"]) == (f"{SERVER}/32", False, 2)
+    assert held["packets"] > 10_000, "what the limit dropped, across the restart"
+    report = cli(street_box, "incident", "report", held["id"]).stdout
+    assert "the detector ended it" in report
 
 
 def test_sources_are_dropped_and_released_and_frozen(street: Street, street_box: Box) -> None:

@@ -37,8 +37,9 @@ export XDPCTL_IN_VM=1 XDPCTL_REQUIRE_KERNEL=1 XDPCTL_FUZZ_PAIRS={_PAIRS}
 export PYTHONPATH=/project/api:/project
 export PYTHONDONTWRITEBYTECODE=1 PATH=/opt/venv/bin:$PATH
 modprobe veth
-python -m pytest -q -p no:cacheprovider --timeout=0 --junitxml=/tmp/results.xml \\
-  -k "not million" tests/kernel tests/vm/inside
+ulimit -n 65536
+python -m pytest -q -p no:cacheprovider -p no:unraisableexception --timeout=0 \\
+  --junitxml=/tmp/results.xml -k "not million" tests/kernel tests/vm/inside
 status=$?
 cat /tmp/results.xml >/dev/ttyS1
 exit $status

@@ -4,7 +4,7 @@ Whose event a rule is stands in its tags, so its end is found by whoever runs th
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from xdpctl import rules
@@ -12,6 +12,8 @@ from xdpctl.asks import Ask
 from xdpctl.detectors.event import Event, Phase
 from xdpctl.draft import Draft
 from xdpctl.errors import CapacityError, ConflictError, QuotaError, RuleError
+from xdpctl.incidents import ledger
+from xdpctl.incidents.ledger import Said
 from xdpctl.model import OPERATOR, Action, Automatic, Rule
 from xdpctl.response.measures import asks, mode_of
 from xdpctl.response.settings import AutomaticSettings
@@ -19,8 +21,9 @@ from xdpctl.signatures import operations
 from xdpctl.signatures.model import CONFIGURED, Signature
 from xdpctl.signatures.operations import SignatureAsk
 from xdpctl.tokens import Caller
+from xdpctl.wire import Hits
 
-_EVENT, _GROUP = "event-", "group-"
+_EVENT, _GROUP = ledger.EVENT_TAG, "group-"
 _TOLD = 20  # rules that an audit record names
 _REASON_MAX = 300
 
@@ -33,6 +36,11 @@ class Outcome:
     released: list[str] = field(default_factory=list)
     refused: list[dict[str, str]] = field(default_factory=list)
     ignored: list[dict[str, str]] = field(default_factory=list)
+    incidents: list[str] = field(default_factory=list)
+
+    def told(self, incident: str) -> None:
+        if incident not in self.incidents:
+            self.incidents.append(incident)
 
     def refuse(self, what: str, error: Exception) -> None:
         self.refused.append({"what": what, "why": str(error), "fix": getattr(error, "fix", "")})
@@ -44,7 +52,7 @@ class Outcome:
 class Responder:
     """One answer to a detector: its events in turn, on one draft.
 
-    `room`: so many new rules may come of it.
+    `room`: so many new rules may come of it; `hits` tells what one has hit.
     """
 
     def __init__(
@@ -55,9 +63,10 @@ class Responder:
         mode: Automatic,
         caller: Caller,
         room: int,
+        hits: Callable[[Rule | Signature], Hits],
     ) -> None:
         self._draft, self._settings, self._detector = draft, settings, detector
-        self._mode, self._room = mode, room
+        self._mode, self._room, self._hits = mode, room, hits
         self._caller = Caller(caller.name, caller.role, detector)
         self.outcome = Outcome()
         self.created = 0
@@ -84,13 +93,18 @@ class Responder:
         reason = f"{self._detector}: {event.note or event.attack}"[:_REASON_MAX]
         tags = _tags(self._detector, event)
         common = {"mode": mode_of(self._mode), "ttl": ttl, "reason": reason, "tags": tags}
-        placed = []
+        placed, fresh = [], []
         for ask in asks(event, self._settings.protect, **common):
             try:
-                placed.append(self._place(ask))
+                rule, new = self._place(ask)
             except (RuleError, CapacityError) as error:
                 self.outcome.refuse(_subject(ask), error)
+                continue
+            placed.append(rule.id)
+            fresh += [rule] if new else []
         self.outcome.rules += placed
+        said = Said(event, self._detector, tags[0], ttl)
+        self.outcome.told(ledger.began(self._draft, said, fresh).id)
         self._note(event, f"event.{event.phase}", placed)
 
     def _foreign(self, event: Event) -> str:
@@ -104,14 +118,14 @@ class Responder:
             return ""
         return f"{event.victim} is none of ours (automatic.networks, protected)"
 
-    def _place(self, ask: Ask | SignatureAsk) -> str:
-        """The id of the rule that stands for it now."""
+    def _place(self, ask: Ask | SignatureAsk) -> tuple[Rule | Signature, bool]:
+        """The rule that stands for it now, and whether it is new."""
         if isinstance(ask, SignatureAsk):
             standing: Rule | Signature | None = self._draft.signature(ask.match.id)
         else:
             standing = self._draft.standing(ask.source)
         if standing is not None:
-            return self._extend(standing, ask)
+            return self._extend(standing, ask), False
         if self.created >= self._room:
             most = self._settings.max_per_minute
             raise QuotaError(
@@ -119,18 +133,19 @@ class Responder:
                 "",
                 "look at what it says, or raise automatic.max_per_minute",
             )
+        made: Rule | Signature
         if isinstance(ask, SignatureAsk):
-            identity = operations.add(self._draft, ask, self._caller).rule.id
+            made = operations.add(self._draft, ask, self._caller).rule
         else:
-            identity = rules.place(self._draft, ask, self._caller).rule.id
+            made = rules.place(self._draft, ask, self._caller).rule
         self.created += 1
-        return identity
+        return made, True
 
-    def _extend(self, standing: Rule | Signature, ask: Ask | SignatureAsk) -> str:
+    def _extend(self, standing: Rule | Signature, ask: Ask | SignatureAsk) -> Rule | Signature:
         if standing.action is Action.ACCEPT:
             raise ConflictError(f"{standing.origin} accepts {standing.subject}", "", "")
         if standing.origin != self._detector:
-            return standing.id  # another holds it, and ends it
+            return standing  # another holds it, and ends it
         ends = self._draft.now.after(ask.ttl) if ask.ttl is not None else 0
         changed = standing.but(
             mode=ask.mode,
@@ -139,7 +154,7 @@ class Responder:
             tags=tuple(dict.fromkeys(standing.tags + ask.tags)),
         )
         self._put(changed)
-        return changed.id
+        return changed
 
     def _put(self, changed: Rule | Signature) -> None:
         if isinstance(changed, Signature):
@@ -156,10 +171,12 @@ class Responder:
             if event.id and any(kept.startswith(_EVENT) for kept in left):
                 self._put(held.but(tags=left))
                 continue
-            gone.append(held.id)
+            gone.append((held, self._hits(held)))
             remove(self._draft, held)
-        self.outcome.released += gone
-        self._note(event, "event.ended", gone)
+        ledger.ended(self._draft, Said(event, self._detector, tag, 0.0), gone)
+        ids = [held.id for held, _ in gone]
+        self.outcome.released += ids
+        self._note(event, "event.ended", ids)
 
     def _holding(self, event: Event, tag: str) -> Iterator[Rule | Signature]:
         draft = self._draft
@@ -216,7 +233,13 @@ def remove(draft: Draft, held: Rule | Signature) -> None:
         draft.remove(held)
 
 
-def undo(draft: Draft, origin: str | None, since: float, caller: Caller) -> list[str]:
+def undo(
+    draft: Draft,
+    origin: str | None,
+    since: float,
+    caller: Caller,
+    hits: Callable[[Rule | Signature], Hits],
+) -> list[str]:
     """Take away what was added by itself since then (unix time); the ids.
 
     Of one origin, or of all but operators and the configuration.
@@ -232,6 +255,7 @@ def undo(draft: Draft, origin: str | None, since: float, caller: Caller) -> list
     for held in everything:
         asked = held.origin == origin if origin else held.origin not in kept
         if asked and held.created_at >= since and not held.expired(draft.now.ns):
+            ledger.count(draft, held, hits(held), f"undone by {caller.name}")
             remove(draft, held)
             gone.append(held.id)
     told = {"since": round(since, 3), "rules": len(gone), "first": gone[:_TOLD]}

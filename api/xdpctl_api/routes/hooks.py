@@ -35,6 +35,7 @@ class HookOut(BaseModel):
     released: list[str] = Field(description="That ended with them")
     refused: list[dict[str, str]]
     ignored: list[dict[str, str]]
+    incidents: list[str] = Field(description="Where it is on record")
     dry_run: bool
 
 
@@ -90,10 +91,11 @@ async def hook(
     who = detector_caller(request, detector)
     events = read(await read_all(request, HOOK_BYTES))
     mode, room = mode_of(ctx, detector), ctx.paces.room(detector, time.monotonic())
+    hits = ctx.controller.hits
 
     def respond_to(draft: Draft) -> tuple[Outcome, int]:
         tried = draft.copy() if dry_run else draft
-        responder = Responder(tried, ctx.settings.automatic, detector, mode, who, room)
+        responder = Responder(tried, ctx.settings.automatic, detector, mode, who, room, hits)
         return responder.take(events), responder.created
 
     outcome, created = await _done(ctx, respond_to)
@@ -107,6 +109,7 @@ async def hook(
         released=outcome.released,
         refused=outcome.refused,
         ignored=outcome.ignored,
+        incidents=outcome.incidents,
         dry_run=dry_run,
     )
 
@@ -146,9 +149,9 @@ async def set_automatic(body: AutomaticIn, who: Operator, ctx: Ctx) -> Automatic
 @router.post("/automatic/undo")
 async def undo(body: UndoIn, who: Operator, ctx: Ctx) -> UndoOut:
     """Take away all that was added by itself since then, at once."""
-    back = seconds(body.since, "since") or 0.0
+    back, hits = seconds(body.since, "since") or 0.0, ctx.controller.hits
 
     def operation(draft: Draft) -> list[str]:
-        return respond.undo(draft, body.origin, draft.now.unix - back, who)
+        return respond.undo(draft, body.origin, draft.now.unix - back, who, hits)
 
     return UndoOut(removed=await asyncio.wrap_future(ctx.controller.submit(operation)))

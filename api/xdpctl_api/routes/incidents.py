@@ -1,0 +1,135 @@
+"""What happened: attacks as they were told, what was done, and what came of it."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from msgspec import structs
+from pydantic import BaseModel, Field
+
+from xdpctl.controller import Controller
+from xdpctl.errors import NotFoundError
+from xdpctl.incidents.ledger import EVENT_TAG
+from xdpctl.incidents.model import Incident
+from xdpctl.model import Rule
+from xdpctl.signatures.model import Signature
+from xdpctl_api.auth import Viewer
+from xdpctl_api.context import Context, context
+
+router = APIRouter(prefix="/v1/incidents", tags=["detectors"])
+Ctx = Annotated[Context, Depends(context)]
+
+
+class ToldOut(BaseModel):
+    """What a detector said; `at` is Unix time, `monotonic` the kernel's clock in seconds."""
+
+    at: float
+    monotonic: float
+    detector: str
+    phase: str
+    event: str = Field(description="The detector's own id")
+    attack: str
+    pps: float
+    bps: float
+    note: str
+    done: int = Field(description="Rules that came of it, or ended with it")
+
+
+class DoneOut(BaseModel):
+    """A rule that came of it."""
+
+    id: str
+    what: str
+    action: str
+    mode: str
+    at: float
+    ended_at: float | None
+    why: str = Field(description="Why it ended")
+    packets: int
+    bytes: int
+
+
+class IncidentBrief(BaseModel):
+    """Times are Unix time; counters are of all its rules, those that stand as of now."""
+
+    id: str
+    subject: str = Field(description="The victim, or whose named sources these are")
+    open: bool
+    opened_at: float
+    updated_at: float
+    closed_at: float | None
+    closed_by: str
+    detectors: list[str]
+    attacks: list[str]
+    peak_pps: float
+    peak_bps: float
+    events_told: int
+    rules_made: int
+    rules_ended: int
+    sources_named: int
+    packets: int
+    bytes: int
+
+
+class IncidentOut(IncidentBrief):
+    """All of it; lists hold the first ones."""
+
+    events: list[ToldOut]
+    rules: list[DoneOut]
+    sources: list[str]
+
+
+def _standing(controller: Controller, held: Incident) -> list[Rule | Signature]:
+    """The rules that are there because of it."""
+    state, tags = controller.state, {tag for tag in held.tags if tag.startswith(EVENT_TAG)}
+    rules: list[Rule | Signature] = [*state.rules.values(), *state.signatures.values()]
+    return [rule for rule in rules if not tags.isdisjoint(rule.tags)]
+
+
+def _brief(controller: Controller, held: Incident) -> dict[str, Any]:
+    fields = structs.asdict(held)
+    packets, size = held.packets, held.bytes
+    for rule in _standing(controller, held) if held.rules_made > held.rules_ended else ():
+        hits = controller.hits(rule)
+        packets, size = packets + hits.packets, size + hits.bytes
+    return {
+        **{name: fields[name] for name in IncidentBrief.model_fields if name in fields},
+        "open": held.open,
+        "closed_at": held.closed_at or None,
+        "packets": packets,
+        "bytes": size,
+    }
+
+
+@router.get("")
+async def list_incidents(
+    who: Viewer,
+    ctx: Ctx,
+    open: Annotated[bool, Query(description="Only those that are not over")] = False,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> dict[str, list[IncidentBrief]]:
+    """The newest first."""
+    held = [one for one in list(ctx.controller.state.incidents.values()) if one.open or not open]
+    held.sort(key=lambda one: (-one.opened_at, one.id))
+    return {"incidents": [IncidentBrief(**_brief(ctx.controller, one)) for one in held[:limit]]}
+
+
+@router.get("/{incident_id}")
+async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
+    """One, whole: what was said when, what was done, and what it hit."""
+    held = ctx.controller.state.incidents.get(incident_id)
+    if held is None:
+        raise NotFoundError(f"there is no incident {incident_id[:40]!r}; see GET /v1/incidents")
+    standing = {rule.id: rule for rule in _standing(ctx.controller, held)}
+    rules = []
+    for one in held.rules:
+        fields = structs.asdict(one) | {"ended_at": one.ended_at or None}
+        if not one.ended_at and one.id in standing:
+            hits = ctx.controller.hits(standing[one.id])
+            fields |= {"packets": hits.packets, "bytes": hits.bytes}
+        rules.append(DoneOut(**fields))
+    return IncidentOut(
+        **_brief(ctx.controller, held),
+        events=[ToldOut(**structs.asdict(one)) for one in held.events],
+        rules=rules,
+        sources=list(held.sources),
+    )

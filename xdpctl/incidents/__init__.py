@@ -1,0 +1,1 @@
+"""What happened: attacks as they were told, what was done, and what came of it."""

@@ -1,0 +1,162 @@
+"""Keeps the incidents of a draft: opened, updated and closed with what detectors say."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xdpctl.detectors.event import Event, Phase
+from xdpctl.draft import Draft
+from xdpctl.incidents.model import (
+    EVENTS_KEPT,
+    RULES_KEPT,
+    SOURCES_KEPT,
+    TAGS_KEPT,
+    Done,
+    Incident,
+    Told,
+    first,
+    name,
+)
+from xdpctl.model import Rule
+from xdpctl.signatures.model import Signature
+from xdpctl.wire import Hits
+
+INCIDENTS_MAX = 1_000
+_REOPENED_SECONDS = 300.0  # another event on the same victim within so long is the same incident
+EVENT_TAG = "event-"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An event as it came: from whom, the tag of its rules, and how long they may stand."""
+
+    event: Event
+    detector: str
+    tag: str
+    ttl: float
+
+
+def began(draft: Draft, said: Said, made: Sequence[Rule | Signature]) -> Incident:
+    """Note an event that is on, with the rules that are new for it."""
+    event, now = said.event, draft.now.unix
+    held = _standing(draft, said) or _opened(draft, said)
+    fresh = [_done(rule, now) for rule in made]
+    active = first(held.active, (said.tag,), TAGS_KEPT)
+    named = () if said.tag in held.active else tuple(map(str, event.sources))
+    held = _told(draft, held, said, len(made)).but(
+        closed_at=0.0,
+        closed_by="",
+        ends_at=max(held.ends_at, now + said.ttl),
+        active=active,
+        tags=first(held.tags, (said.tag,), TAGS_KEPT),
+        rules_made=held.rules_made + len(fresh),
+        rules=(*held.rules, *fresh)[:RULES_KEPT],
+        sources_named=held.sources_named + len(named),
+        sources=first(held.sources, named, SOURCES_KEPT),
+    )
+    draft.incidents[held.id] = held
+    return held
+
+
+def ended(draft: Draft, said: Said, gone: Sequence[tuple[Rule | Signature, Hits]]) -> None:
+    """Note an end; the incident closes with the last of its events."""
+    for rule, hits in gone:
+        count(draft, rule, hits, "the detector ended it")
+    held = draft.incident_of(said.tag)
+    if held is None:
+        return
+    left = tuple(tag for tag in held.active if tag != said.tag)
+    held = _told(draft, held, said, len(gone)).but(active=left)
+    if not left and held.open:
+        held = held.but(closed_at=draft.now.unix, closed_by="the detector ended it")
+    draft.incidents[held.id] = held
+
+
+def count(draft: Draft, rule: Rule | Signature, hits: Hits, why: str) -> None:
+    """A rule of an incident has ended: what it hit belongs to the record."""
+    tags = [tag for tag in rule.tags if tag.startswith(EVENT_TAG)]
+    held = next((found for found in map(draft.incident_of, tags) if found), None)
+    if held is None:
+        return
+    now = draft.now.unix
+    listed = tuple(
+        _ended(one, hits, now, why) if one.id == rule.id and not one.ended_at else one
+        for one in held.rules
+    )
+    draft.incidents[held.id] = held.but(
+        rules=listed,
+        rules_ended=held.rules_ended + 1,
+        packets=held.packets + hits.packets,
+        bytes=held.bytes + hits.bytes,
+        updated_at=now,
+    )
+
+
+def close_quiet(draft: Draft) -> None:
+    """Those whose last rule has run out while nobody said anything more."""
+    now = draft.now.unix
+    for held in draft.all_incidents():
+        if held.open and held.ends_at <= now:
+            quiet = {"closed_at": now, "closed_by": "nothing more was said", "active": ()}
+            draft.incidents[held.id] = held.but(updated_at=now, **quiet)
+
+
+def _subject(said: Said) -> str:
+    if said.event.victim is not None and not said.event.sources:
+        return str(said.event.victim)
+    return f"sources named by {said.detector}"
+
+
+def _standing(draft: Draft, said: Said) -> Incident | None:
+    """The incident that this is a part of."""
+    found = draft.incident_of(said.tag)
+    if found and (found.open or found.closed_at > draft.now.unix - _REOPENED_SECONDS):
+        return found
+    subject, since = _subject(said), draft.now.unix - _REOPENED_SECONDS
+    alike = [h for h in draft.all_incidents() if h.subject == subject]
+    recent = [h for h in alike if h.open or h.closed_at > since]
+    return max(recent, key=lambda held: held.opened_at, default=None)
+
+
+def _opened(draft: Draft, said: Said) -> Incident:
+    everything = draft.all_incidents()
+    if len(everything) >= INCIDENTS_MAX:
+        closed = [held for held in everything if not held.open]
+        oldest = min(closed or everything, key=lambda held: held.opened_at)
+        draft.incidents[oldest.id] = None
+    subject, now = _subject(said), draft.now.unix
+    taken = frozenset(held.id for held in everything)
+    return Incident(name(subject, now, taken), subject, now, now, now + said.ttl)
+
+
+def _told(draft: Draft, held: Incident, said: Said, done: int) -> Incident:
+    event = said.event
+    told = Told(
+        at=draft.now.unix,
+        monotonic=draft.now.ns / 1e9,
+        detector=said.detector,
+        phase=event.phase.value,
+        event=event.id,
+        attack=event.attack.value,
+        pps=event.pps,
+        bps=event.bps,
+        note=event.note,
+        done=done,
+    )
+    attacks = () if event.phase is Phase.ENDED else (event.attack.value,)
+    return held.but(
+        updated_at=draft.now.unix,
+        detectors=first(held.detectors, (said.detector,), TAGS_KEPT),
+        attacks=first(held.attacks, attacks, TAGS_KEPT),
+        peak_pps=max(held.peak_pps, event.pps),
+        peak_bps=max(held.peak_bps, event.bps),
+        events_told=held.events_told + 1,
+        events=(*held.events, told)[:EVENTS_KEPT],
+    )
+
+
+def _done(rule: Rule | Signature, now: float) -> Done:
+    return Done(rule.id, rule.subject, rule.action.value, rule.mode.value, now)
+
+
+def _ended(one: Done, hits: Hits, now: float, why: str) -> Done:
+    return Done(one.id, one.what, one.action, one.mode, one.at, now, why, hits.packets, hits.bytes)

@@ -1,0 +1,89 @@
+"""One incident: events on one victim, close in time, with what was done. Values only."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+EVENTS_KEPT, RULES_KEPT, SOURCES_KEPT, TAGS_KEPT = 100, 100, 50, 2_000
+
+
+class Told(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing a detector said; `at` is Unix time, `monotonic` the kernel's clock in seconds."""
+
+    at: float
+    monotonic: float
+    detector: str
+    phase: str
+    event: str
+    attack: str
+    pps: float = 0.0
+    bps: float = 0.0
+    note: str = ""
+    done: int = 0  # rules that stand for it since, or ended with it
+
+
+class Done(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A rule that came of it; packets and bytes once it has ended."""
+
+    id: str
+    what: str
+    action: str
+    mode: str
+    at: float
+    ended_at: float = 0.0
+    why: str = ""
+    packets: int = 0
+    bytes: int = 0
+
+
+class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`subject` is the victim, or whose named sources these are. Lists keep the first ones;
+    `events_told`, `rules_made` and `sources_named` count all. `active` events have not ended.
+    `ends_at` is when the last rule runs out if nobody says anything more (Unix time).
+    """
+
+    id: str
+    subject: str
+    opened_at: float
+    updated_at: float
+    ends_at: float
+    closed_at: float = 0.0
+    closed_by: str = ""
+    detectors: tuple[str, ...] = ()
+    attacks: tuple[str, ...] = ()
+    peak_pps: float = 0.0
+    peak_bps: float = 0.0
+    events_told: int = 0
+    rules_made: int = 0
+    rules_ended: int = 0
+    sources_named: int = 0
+    packets: int = 0  # of rules that have ended
+    bytes: int = 0
+    active: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    events: tuple[Told, ...] = ()
+    rules: tuple[Done, ...] = ()
+    sources: tuple[str, ...] = ()
+
+    @property
+    def open(self) -> bool:
+        return not self.closed_at
+
+    def but(self, **changes: object) -> "Incident":
+        return msgspec.structs.replace(self, **changes)
+
+
+def name(subject: str, unix: float, taken: frozenset[str]) -> str:
+    """`20261125-081900`, with a number behind it if there is one of that second."""
+    first = datetime.fromtimestamp(unix, UTC).strftime("%Y%m%d-%H%M%S")
+    names = (first if n == 1 else f"{first}-{n}" for n in range(1, len(taken) + 2))
+    return next(one for one in names if one not in taken)
+
+
+def first(kept: tuple[str, ...], more: tuple[str, ...], most: int) -> tuple[str, ...]:
+    """Each once, the first ones."""
+    return tuple(dict.fromkeys(kept + more))[:most]
+
+
+encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder(Incident).decode
