@@ -1,0 +1,246 @@
+"""Followers: nothing is lost over rotations, restarts and a control plane that is away."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xdpctl.cli.client import Client, Refused, Unreachable
+from xdpctl.cli.hand_on import HandOn
+from xdpctl.errors import ConfigError
+from xdpctl.follow import crowdsec, suricata
+from xdpctl.follow.tail import Place, Tail, end_of, keep, recall
+
+
+def alert(number: int) -> bytes:
+    return json.dumps({"event_type": "alert", "n": number}, separators=(",", ":")).encode()
+
+
+def append(path: Path, *lines: bytes, end: bytes = b"\n") -> None:
+    with path.open("ab") as file:
+        file.write(b"".join(line + end for line in lines))
+
+
+def test_lines_come_once_and_whole(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    tail = Tail(path, None)
+    assert list(tail.lines()) == []
+    append(path, b"a", b"b")
+    append(path, b"half", end=b"")
+    assert list(tail.lines()) == [b"a", b"b"]
+    append(path, b" whole")
+    assert list(tail.lines()) == [b"half whole"]
+    assert tail.place == Place(path.stat().st_ino, path.stat().st_size)
+    tail.close()
+
+
+def test_a_rotated_file_is_read_to_its_end_and_the_new_one_from_its_start(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    append(path, b"a")
+    tail = Tail(path, None)
+    assert list(tail.lines()) == [b"a"]
+    append(path, b"b")
+    path.rename(tmp_path / "log.1")
+    assert list(tail.lines()) == [b"b"], "while there is no new one, the old one goes on"
+    append(tmp_path / "log.1", b"c")
+    append(path, b"d")
+    assert list(tail.lines()) == [b"c", b"d"]
+    tail.close()
+
+
+def test_a_truncated_file_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    append(path, b"long", b"longer")
+    tail = Tail(path, None)
+    assert len(list(tail.lines())) == 2
+    path.write_bytes(b"x\n")
+    assert list(tail.lines()) == [b"x"]
+    tail.close()
+
+
+def test_a_place_is_behind_what_was_given_not_what_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    append(path, *(b"%d" % n for n in range(10)))
+    tail = Tail(path, None)
+    lines = tail.lines()
+    assert [next(lines) for _ in range(4)] == [b"0", b"1", b"2", b"3"]
+    place = tail.place
+    tail.close()
+    again = Tail(path, place)
+    assert list(again.lines()) == [b"4", b"5", b"6", b"7", b"8", b"9"]
+    again.close()
+
+
+@pytest.mark.parametrize("place", [Place(1, 2), Place(0, 0), None])
+def test_a_place_in_another_file_is_its_start(tmp_path: Path, place: Place | None) -> None:
+    path = tmp_path / "log"
+    append(path, b"a")
+    tail = Tail(path, place)
+    assert list(tail.lines()) == [b"a"]
+    tail.close()
+
+
+def test_a_place_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    assert recall(state) is None
+    keep(state, Place(7, 9))
+    assert recall(state) == Place(7, 9)
+    for damaged in ("", "{", "[]", '{"inode": "x", "offset": 1}'):
+        state.write_text(damaged)
+        assert recall(state) is None
+    assert end_of(tmp_path / "missing") == Place()
+
+
+class Turns:
+    """Lets a follower wait so often, with something happening each time."""
+
+    def __init__(self, *happens: Callable[[], object]) -> None:
+        self.happens = list(happens)
+        self.waited: list[float] = []
+
+    def __call__(self, seconds: float) -> bool:
+        self.waited.append(seconds)
+        if not self.happens:
+            return True
+        self.happens.pop(0)()
+        return False
+
+
+def numbers(bodies: list[bytes]) -> list[int]:
+    return [json.loads(line)["n"] for body in bodies for line in body.splitlines()]
+
+
+def test_alerts_alone_are_given_and_only_those_that_are_new(tmp_path: Path) -> None:
+    eve, state, given = tmp_path / "eve.json", tmp_path / "state.json", list[bytes]()
+    append(eve, alert(0))
+
+    def give(body: bytes) -> bool:
+        given.append(body)
+        return True
+
+    def more() -> None:
+        append(eve, alert(1), b'{"event_type":"flow"}', b"nonsense", alert(2))
+
+    suricata.follow(eve, state, give, Turns(more))
+    assert numbers(given) == [1, 2], "what was there before the first start is not news"
+    append(eve, alert(3))  # while nobody followed
+    suricata.follow(eve, state, give, Turns())
+    assert numbers(given) == [1, 2, 3]
+
+
+def test_what_was_not_taken_is_said_again_after_a_restart(tmp_path: Path) -> None:
+    eve, state = tmp_path / "eve.json", tmp_path / "state.json"
+    append(eve, alert(0))
+    keep(state, end_of(eve))
+    append(eve, *(alert(n) for n in range(1, 451)))
+    taken: list[bytes] = []
+
+    def once(body: bytes) -> bool:
+        taken.append(body)
+        return len(taken) < 2
+
+    suricata.follow(eve, state, once, Turns())
+    assert [len(body.splitlines()) for body in taken] == [200, 200]
+    again: list[bytes] = []
+    suricata.follow(eve, state, lambda body: not again.append(body), Turns())
+    assert numbers(again) == list(range(201, 451)), "from what was not taken on"
+
+
+def handing(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> tuple[HandOn, Turns, list[bytes]]:
+    left, sent = list(answers), list[bytes]()
+
+    def call(client: Client, method: str, path: str, **more: Any) -> Any:
+        sent.append(more["content"])
+        answer = left.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(Client, "call", call)
+    turns = Turns(*[lambda: None] * 9)
+    return HandOn(Client(Path("/nowhere")), "suricata", turns), turns, sent
+
+
+DONE = {"rules": ["a"], "released": [], "refused": [{"what": "x", "why": "y", "fix": ""}]}
+
+
+def test_a_control_plane_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = Refused({"status": 503, "detail": "stopping"})
+    give, turns, sent = handing(monkeypatch, Unreachable("no"), busy, Unreachable("no"), DONE)
+    assert give(b"x")
+    assert (sent, turns.waited) == ([b"x"] * 4, [0.5, 1.0, 2.0])
+
+
+def test_what_is_refused_for_good_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    give, turns, _ = handing(monkeypatch, Refused({"status": 400, "detail": "no alert"}))
+    assert give(b"x")
+    assert turns.waited == []
+
+
+def test_an_end_ends_the_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    give, turns, _ = handing(monkeypatch, *[Unreachable("no")] * 20)
+    turns.happens = []
+    assert not give(b"x")
+
+
+class Lapi(ThreadingHTTPServer):
+    """CrowdSec's stream: answers in turn, and remembers what it was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str | None]] = []
+        self.answers: list[tuple[int, Any]] = []
+        super().__init__(("127.0.0.1", 0), _Stream)
+
+
+class _Stream(BaseHTTPRequestHandler):
+    server: Lapi
+
+    def do_GET(self) -> None:
+        self.server.asked.append((self.path.partition("?")[2], self.headers.get("X-Api-Key")))
+        status, body = self.server.answers.pop(0)
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def lapi() -> Iterator[Lapi]:
+    server = Lapi()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_bouncer_asks_for_all_then_for_changes_and_after_trouble_for_all(lapi: Lapi) -> None:
+    new = {"new": [], "deleted": None}
+    lapi.answers = [(200, new), (200, new), (500, {}), (200, new), (200, new)]
+    given: list[bytes] = []
+    url = f"http://127.0.0.1:{lapi.server_address[1]}"
+    turns = Turns(*[lambda: None] * 4)
+    crowdsec.follow(url, "key", 7.0, lambda body: not given.append(body), turns)
+    wanted = ["true", "false", "false", "true", "false"]
+    assert lapi.asked == [(f"startup={said}", "key") for said in wanted]
+    assert [json.loads(body) for body in given] == [new] * 4
+    assert set(turns.waited) == {7.0}
+
+
+def test_a_key_that_is_not_known_ends_it_and_a_lapi_that_is_away_does_not(lapi: Lapi) -> None:
+    lapi.answers = [(403, {"message": "access forbidden"})]
+    url = f"http://127.0.0.1:{lapi.server_address[1]}"
+    with pytest.raises(ConfigError, match="cscli bouncers add"):
+        crowdsec.follow(url, "wrong", 1.0, lambda _: True, Turns())
+    crowdsec.follow("http://127.0.0.1:1", "key", 1.0, lambda _: True, Turns(lambda: None))

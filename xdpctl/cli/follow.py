@@ -1,0 +1,61 @@
+"""Commands that go on: following what detectors write or publish."""
+
+import logging
+import signal
+from pathlib import Path
+from threading import Event
+from typing import Annotated
+
+import typer
+
+from xdpctl.cli import options
+from xdpctl.cli.hand_on import HandOn
+from xdpctl.errors import ConfigError
+from xdpctl.follow import crowdsec, suricata
+
+app = typer.Typer()
+follow_app = typer.Typer(help="Hand on what a detector says, for as long as it runs.")
+app.add_typer(follow_app, name="follow")
+_STATE = Path("/var/lib/xdpctl/suricata.json")
+
+
+def _until_told() -> Event:
+    """Set by SIGTERM and SIGINT."""
+    logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
+    ended = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    return ended
+
+
+@follow_app.command("suricata")
+def follow_suricata(
+    context: typer.Context,
+    eve: Annotated[Path, typer.Option(help="Suricata's EVE file.")] = Path(
+        "/var/log/suricata/eve.json"
+    ),
+    state: Annotated[Path, typer.Option(help="Where to remember the place in it.")] = _STATE,
+) -> None:
+    """The alerts of an EVE file, over rotations and restarts."""
+    if not state.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {state.parent} for --state")
+    ended = _until_told()
+    hand_on = HandOn(options.client(context), "suricata", ended.wait)
+    suricata.follow(eve, state, hand_on, ended.wait)
+
+
+@follow_app.command("crowdsec")
+def follow_crowdsec(
+    context: typer.Context,
+    key_file: Annotated[Path, typer.Option(help="With the key of `cscli bouncers add xdpctl`.")],
+    lapi: Annotated[str, typer.Option(help="The local API.")] = "http://127.0.0.1:8080",
+    every: Annotated[float, typer.Option(min=1, help="Seconds between two looks.")] = 10.0,
+) -> None:
+    """The decisions of CrowdSec's local API, as a bouncer."""
+    try:
+        key = key_file.read_text().strip()
+    except OSError as error:
+        raise ConfigError(f"{key_file}: {error.strerror}") from error
+    ended = _until_told()
+    hand_on = HandOn(options.client(context), "crowdsec", ended.wait)
+    crowdsec.follow(lapi, key, every, hand_on, ended.wait)
