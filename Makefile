@@ -60,7 +60,7 @@ test-vm: setup
 
 test-vm-all: setup
 	@sh packaging/need.sh qemu-system-x86 mmdebstrap cpio busybox-static zstd xz-utils kmod e2fsprogs
-	@$(BIN)/python -m tests.vm
+	@$(BIN)/python -m tests.vm --whole
 
 rehearsals: setup
 	@test -d "$(CORPUS)" || { echo "make rehearsals CORPUS=DIR, which has attack/ and legit/"; exit 1; }

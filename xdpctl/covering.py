@@ -45,11 +45,16 @@ class Listed:
 
 def covering(draft: Draft, source: Prefix) -> Iterator[Listed]:
     """Every live entry that covers all of `source`, in the order in which a packet meets them."""
-    prefixes = [source.widened(n) for n in range(source.length, -1, -1)]
-    keys = FAMILIES[source.family].keys(prefixes)
     sets = sorted(draft.all_sets(), key=lambda held: held.slot)
-    hits = [within(draft.entries_of(s.name)[source.family], keys).tolist() for s in sets]
     protection = draft.state.protection
+    lengths = draft.lengths(source) | {*protection.lengths(source)}
+    if sets:
+        lengths = {*range(source.length + 1)}
+    prefixes = [source.widened(n) for n in sorted(lengths, reverse=True) if n <= source.length]
+    hits = []
+    if sets:
+        keys = FAMILIES[source.family].keys(prefixes)
+        hits = [within(draft.entries_of(s.name)[source.family], keys).tolist() for s in sets]
     for at, prefix in enumerate(prefixes):
         if prefix in protection.why:
             yield Listed(prefix, protected=protection.why[prefix])

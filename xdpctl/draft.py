@@ -33,6 +33,7 @@ class Draft:
         self.events: list[Event] = []
         self.created_at = round(now.unix, 3)
         self._origins: Counter[str] = Counter(s.origin for s in state.signatures.values())
+        self._staged_lengths: set[int] = set()
         self._room = state.room
         self._used = {family: state.used(family) for family in state.capacity}
 
@@ -45,6 +46,7 @@ class Draft:
         """The same draft, to try a change on."""
         other = Draft(self.state, self.now)
         other.rules, other.sets = dict(self.rules), dict(self.sets)
+        other._staged_lengths = set(self._staged_lengths)
         other.entries, other.signatures = dict(self.entries), dict(self.signatures)
         other.incidents = dict(self.incidents)
         return other
@@ -82,15 +84,10 @@ class Draft:
         """Every incident there will be."""
         return [i for i in {**self.state.incidents, **self.incidents}.values() if i]
 
-    def incident_of(self, tag: str) -> Incident | None:
-        """The last incident that an event of this tag was a part of."""
-        staged = [i for i in self.incidents.values() if i and tag in i.tags]
-        if staged:
-            return max(staged, key=lambda held: held.opened_at)
-        identity = self.state.by_tag.get(tag)
-        if identity is None or identity in self.incidents:
-            return None
-        return self.state.incidents.get(identity)
+    def incident(self, identity: str) -> Incident | None:
+        """The one of that id."""
+        staged = identity in self.incidents
+        return (self.incidents if staged else self.state.incidents).get(identity)
 
     def of_origin(self, origin: str) -> int:
         """How many rules it has."""
@@ -111,7 +108,12 @@ class Draft:
                 f"raise capacity_ipv{family}: xdpctl down, then start again."
             )
 
+    def lengths(self, source: Prefix) -> set[int]:
+        """The prefix lengths at which there may be rules of this source's family."""
+        return self._staged_lengths.union(self.state.lengths(source))
+
     def put(self, rule: Rule) -> None:
+        self._staged_lengths.add(rule.source.length)
         staged = rule.source in self.rules
         held = self.rules[rule.source] if staged else self.state.rules.get(rule.source)
         if held:

@@ -59,6 +59,10 @@ class Protection:
         for size, length in sorted({(len(p.address), p.length) for p in why}):
             self._lengths[size].append(length)
 
+    def lengths(self, prefix: Prefix) -> list[int]:
+        """Those that protected prefixes of this one's family have, ascending."""
+        return self._lengths[len(prefix.address)]
+
     def over(self, prefix: Prefix) -> Prefix | None:
         """The widest protected prefix that covers all of `prefix`."""
         for length in self._lengths[len(prefix.address)]:

@@ -6,7 +6,6 @@ the same code as every change. Used from one thread.
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -15,31 +14,20 @@ from xdpctl.clock import Clock, Now
 from xdpctl.datapath import Datapath
 from xdpctl.draft import Draft
 from xdpctl.errors import DatapathError, StoreError, XdpctlError
-from xdpctl.incidents.model import decode as decode_incident
-from xdpctl.model import Automatic, Rule
+from xdpctl.learn import Learned, Ours, learn
 from xdpctl.plan import Listing, Plan, Target, differences, transition
 from xdpctl.policy import Protection
 from xdpctl.prefix import Prefix
 from xdpctl.readback import read
 from xdpctl.records import (
-    AUTOMATIC,
     ENTRIES,
-    INCIDENTS,
-    RULES,
-    SETS,
-    TOKENS,
-    decode,
-    decode_set,
-    source_of,
 )
 from xdpctl.relist import relist
-from xdpctl.sets.model import NOTHING, Entries, decode_entries
+from xdpctl.sets.model import NOTHING
 from xdpctl.shadowing import Shadowing
 from xdpctl.signatures.arming import Arming
-from xdpctl.signatures.records import SIGNATURES, decode_signature
 from xdpctl.state import State
 from xdpctl.store import Change, Cursor, Reset, Store, Synced
-from xdpctl.tokens import Token
 from xdpctl.wire import Hits, SlotNumber
 
 log = logging.getLogger("xdpctl.controller")
@@ -61,9 +49,8 @@ class Replica:
         self._shadowing = Shadowing(datapath, state)
         self._chain = Chain(store.last_audit())
         self._cursor: Cursor | None = None
-        self._ours: dict[str, tuple[bytes | None, Prefix, Rule | None]] = {}
+        self._ours = Ours()
         self._signed = True  # the signatures in the kernel may not be the state's
-        self._our_entries: dict[str, tuple[bytes, Entries]] = {}
 
     def commit(self, draft: Draft) -> None:
         """Store a draft with its audit records, then apply it; if the kernel refuses, undo it."""
@@ -72,9 +59,11 @@ class Replica:
         back, changes = draft.way_back(), draft.changes()
         self._write(changes, draft.events, draft.now)
         sources = zip(changes, draft.rules.items(), strict=False)
-        self._ours = {key: (changes[key], source, rule) for key, (source, rule) in sources}
         written = ((ENTRIES + name, entries) for name, entries in draft.entries.items() if entries)
-        self._our_entries = {key: (changes[key] or b"", entries) for key, entries in written}
+        self._ours = Ours(
+            {key: (changes[key], source, rule) for key, (source, rule) in sources},
+            {key: (changes[key] or b"", entries) for key, entries in written},
+        )
         try:
             self.follow()
         except DatapathError as error:
@@ -89,7 +78,7 @@ class Replica:
             self.follow()
             raise
         finally:
-            self._ours, self._our_entries = {}, {}
+            self._ours = Ours()
 
     def _write(self, changes: Mapping[str, bytes | None], events: list[Event], now: Now) -> None:
         records = self._chain.append(events, now.unix)
@@ -108,23 +97,25 @@ class Replica:
     def follow(self) -> None:
         """Learn what the store has that we have not seen, and bring the kernel to it."""
         now, reset = self.clock.read(), False
-        changed: set[Prefix] = set()
+        learned = Learned()
         before = self.state.listings()
         cursor = self._cursor
         for event in self.store.watch(cursor):
             match event:
                 case Change():
-                    self._learn(event, now, changed)
+                    learn(self.state, event, now, self._ours, learned)
                 case Reset():
                     reset = True
                     self.state.forget()
                 case Synced():
                     cursor = event.cursor
         self._cursor = cursor
+        self._signed |= learned.signatures
         if reset:
             self.settle(now)
             return
-        self.apply({source: self.state.target(source, now.ns) for source in changed}, now)
+        changed = {source: self.state.target(source, now.ns) for source in learned.sources}
+        self.apply(changed, now)
         self._relist(before, self.state.listings())
         if self._signed:
             self._arm(now)
@@ -136,77 +127,6 @@ class Replica:
         differed = self.arming.bring(now.ns)
         self._signed = False
         return differed
-
-    def _learn(self, change: Change, now: Now, changed: set[Prefix]) -> None:
-        kind, _, name = change.key.partition("/")
-        match kind + "/":
-            case kind if kind == RULES:
-                source, rule = self._read(change, now)
-                self.state.learn(source, rule)
-                changed.add(source)
-            case kind if kind == TOKENS:
-                token = Token.unpack(change.value) if change.value else None
-                self.state.learn_token(name, token)
-            case _ if change.key == AUTOMATIC:
-                self._learn_automatic(change)
-            case kind if kind == INCIDENTS:
-                self._learn_incident(name, change)
-            case kind if kind in (SETS, ENTRIES):
-                self._learn_set(kind, name, change)
-            case kind if kind == SIGNATURES:
-                self._learn_signature(name, change, now)
-                self._signed = True
-
-    def _learn_incident(self, name: str, change: Change) -> None:
-        try:
-            incident = decode_incident(change.value) if change.value else None
-        except ValueError as error:
-            raise StoreError(f"the record {change.key} is unreadable: {error}") from error
-        self.state.learn_incident(name, incident)
-
-    def _learn_automatic(self, change: Change) -> None:
-        try:
-            self.state.automatic = Automatic(change.value.decode()) if change.value else None
-        except ValueError as error:
-            raise StoreError(f"the record {change.key} is unreadable: {error}") from error
-
-    def _learn_signature(self, name: str, change: Change, now: Now) -> None:
-        try:
-            if change.value is None:
-                self.state.signatures.pop(name, None)
-            else:
-                self.state.signatures[name] = decode_signature(change.value, now)
-        except (ValueError, XdpctlError) as error:
-            raise StoreError(f"the record {change.key} is unreadable: {error}") from error
-
-    def _learn_set(self, kind: str, name: str, change: Change) -> None:
-        state = self.state
-        ours = self._our_entries.get(change.key)
-        try:
-            if change.value is None:
-                held: dict[str, Any] = state.sets if kind == SETS else state.entries
-                held.pop(name, None)
-            elif kind == SETS:
-                state.sets[name] = decode_set(change.value)
-            elif ours and ours[0] == change.value:
-                state.entries[name] = ours[1]
-            else:
-                state.entries[name] = decode_entries(change.value)
-        except (ValueError, XdpctlError) as error:
-            raise StoreError(f"the record {change.key} is unreadable: {error}") from error
-
-    def _read(self, change: Change, now: Now) -> tuple[Prefix, Rule | None]:
-        """The rule of a change; what we have just written ourselves is not parsed again."""
-        ours = self._ours.get(change.key)
-        if ours and ours[0] == change.value:
-            return ours[1:]
-        try:
-            source = source_of(change.key)
-            if change.value is None:
-                return source, None
-            return source, decode(source, change.value, now)
-        except (ValueError, XdpctlError) as error:
-            raise StoreError(f"the record {change.key} is unreadable: {error}") from error
 
     def apply(self, changes: Mapping[Prefix, Target | None], now: Now) -> None:
         """Make the kernel's entries lead where `changes` say."""

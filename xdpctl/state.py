@@ -54,7 +54,6 @@ class State:
     entries: dict[str, Entries] = field(default_factory=dict)
     signatures: dict[str, Signature] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)
-    by_tag: dict[str, str] = field(default_factory=dict)  # the incident of an event's tag
     automatic: Automatic | None = None  # said by an operator; else the configuration says it
     _lengths: dict[tuple[int, int], int] = field(default_factory=dict)
     next_expiry: int = NEVER  # no rule ends before this (kernel time)
@@ -110,16 +109,6 @@ class State:
             kept[token.digest] = token
         self.tokens = kept
 
-    def learn_incident(self, identity: str, incident: Incident | None) -> None:
-        """Take an incident over, or forget it."""
-        before = self.incidents.pop(identity, None) if incident is None else None
-        for tag in before.tags if before else ():
-            if self.by_tag.get(tag) == identity:
-                del self.by_tag[tag]
-        if incident:
-            self.incidents[identity] = incident
-            self.by_tag.update(dict.fromkeys(incident.tags, identity))
-
     def forget(self) -> None:
         """All that came from the store; what the kernel holds stays known."""
         self.rules.clear()
@@ -129,7 +118,7 @@ class State:
         self.origins.clear()
         self.tokens = {}
         self.sets, self.entries, self.signatures, self.automatic = {}, {}, {}, None
-        self.incidents, self.by_tag = {}, {}
+        self.incidents = {}
 
     def target(self, source: Prefix, now_ns: int) -> Target | None:
         """What the tables should hold for a prefix: protection first, then the rule on it."""

@@ -114,6 +114,15 @@ def test_what_an_operator_took_back_is_on_record(box: Api) -> None:
     assert (told["rules"][0]["why"], told["packets"]) == ("undone by root", 9)
 
 
+def test_what_a_detector_wrote_cannot_move_a_cursor(box: Api) -> None:
+    evil = "1\x1b[2J\x07\n2"
+    said = say(box, "event", event(evil, sources=["203.0.113.7"], note=evil))
+    told = whole(box, said["incidents"][0])["events"][0]
+    assert (told["event"], told["note"]) == ("1 [2J  2", "1 [2J  2")
+    assert "\\u001b" not in box.call("GET", "/v1/audit").text
+    assert say(box, "event", event(evil, "ended"))["released"], "the id itself is what was said"
+
+
 def test_they_outlive_a_restart(tmp_path: Path) -> None:
     with running(tmp_path, 2000, OURS) as box:
         (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
@@ -160,7 +169,7 @@ def test_names_are_times_and_never_the_same() -> None:
 
 
 def test_a_record_comes_back_as_it_was() -> None:
-    held = Incident("a", "b", 1.0, 2.0, 3.0, tags=("event-1",))
+    held = Incident("a", "b", 1.0, 2.0, 3.0, active=("event-1",))
     assert decode(encode(held)) == held
 
 

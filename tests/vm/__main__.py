@@ -32,6 +32,7 @@ _FEATURES = {
     "test_rehearsal": "recordings through the rules",
     "virtio": "native XDP on virtio_net",
 }
+_QUICK = ("verifier", "reference", "signatures", "shadows", "captures", "samples", "overlaps")
 _SCRIPT = f"""
 export XDPCTL_IN_VM=1 XDPCTL_REQUIRE_KERNEL=1 XDPCTL_FUZZ_PAIRS={_PAIRS}
 export PYTHONPATH=/project/api:/project
@@ -39,7 +40,7 @@ export PYTHONDONTWRITEBYTECODE=1 PATH=/opt/venv/bin:$PATH
 modprobe veth
 ulimit -n 65536
 python -m pytest -q -p no:cacheprovider -p no:unraisableexception --timeout=0 \\
-  --junitxml=/tmp/results.xml -k "not million" tests/kernel tests/vm/inside
+  --junitxml=/tmp/results.xml -k "not million" $TESTS tests/vm/inside
 status=$?
 cat /tmp/results.xml >/dev/ttyS1
 exit $status
@@ -90,9 +91,11 @@ def _place(name: str) -> int:
     return known.index(name) if name in known else len(known)
 
 
-def _one(guest: Guest) -> tuple[Ran, float]:
+def _one(guest: Guest, whole: bool) -> tuple[Ran, float]:
     began = time.monotonic()
-    ran = run(guest, _SCRIPT, _SECONDS)
+    quick = " ".join(f"tests/kernel/test_{name}.py" for name in _QUICK)
+    tests = "tests/kernel" if whole else quick
+    ran = run(guest, f"TESTS='{tests}'{_SCRIPT}", _SECONDS)
     if not ran.result:
         raise GuestError(f"{guest.name} handed over nothing:\n{ran.console[-3000:]}")
     return ran, time.monotonic() - began
@@ -101,6 +104,7 @@ def _one(guest: Guest) -> tuple[Ran, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="tests.vm", description=__doc__)
     parser.add_argument("kernel", nargs="*", choices=[*GUESTS, []], help="[all]")
+    parser.add_argument("--whole", action="store_true", help="all kernel tests, not the quick ones")
     parser.add_argument("--output", type=Path, default=_TABLE)
     chosen = parser.parse_args()
     if lacking := missing():
@@ -108,7 +112,7 @@ def main() -> None:
     runs, bad = {}, 0
     try:
         for name in chosen.kernel or GUESTS:
-            runs[name] = _one(GUESTS[name])
+            runs[name] = _one(GUESTS[name], chosen.whole)
             counts = sum(results(runs[name][0]).values(), Counter())
             print(f"{name} ({runs[name][0].release}): {_cell(counts)}, {runs[name][1]:.0f} s")
             if counts["failure"] + counts["error"]:

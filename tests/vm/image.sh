@@ -11,7 +11,7 @@ chmod 755 "$root"
 mmdebstrap --quiet --mode=root --variant=minbase --aptopt='APT::Install-Recommends "false"' \
 	--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
 	--dpkgopt='path-exclude=/usr/share/doc/*' \
-	--include="$kernel,python3-bpfcc,python3-venv,iproute2,ethtool,procps,kmod,gcc,libc6-dev,ca-certificates" \
+	--include="$kernel,python3-bpfcc,python3-venv,iproute2,ethtool,bpftool,procps,kmod,gcc,libc6-dev,ca-certificates" \
 	"$suite" "$root" "$@" >&2
 
 # wheels come the way this machine gets them

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xdpctl.detectors.event import Event, Phase
+from xdpctl.detectors.event import Event, Phase, plain
 from xdpctl.draft import Draft
 from xdpctl.incidents.model import (
+    ACTIVE_KEPT,
     EVENTS_KEPT,
     RULES_KEPT,
     SOURCES_KEPT,
-    TAGS_KEPT,
     Done,
     Incident,
     Told,
@@ -22,7 +22,7 @@ from xdpctl.wire import Hits
 
 INCIDENTS_MAX = 1_000
 _REOPENED_SECONDS = 300.0  # another event on the same victim within so long is the same incident
-EVENT_TAG = "event-"
+EVENT_TAG, INCIDENT_TAG = "event-", "incident-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,33 +35,40 @@ class Said:
     ttl: float
 
 
-def began(draft: Draft, said: Said, made: Sequence[Rule | Signature]) -> Incident:
+def part_of(draft: Draft, said: Said) -> Incident:
+    """The incident that an event which is on belongs to, opened if there is none."""
+    held = _standing(draft, said) or _opened(draft, said)
+    draft.incidents[held.id] = held
+    return held
+
+
+def tag_of(held: Incident) -> str:
+    """The tag of its rules."""
+    return INCIDENT_TAG + held.id
+
+
+def began(draft: Draft, held: Incident, said: Said, made: Sequence[Rule | Signature]) -> None:
     """Note an event that is on, with the rules that are new for it."""
     event, now = said.event, draft.now.unix
-    held = _standing(draft, said) or _opened(draft, said)
     fresh = [_done(rule, now) for rule in made]
-    active = first(held.active, (said.tag,), TAGS_KEPT)
     named = () if said.tag in held.active else tuple(map(str, event.sources))
-    held = _told(draft, held, said, len(made)).but(
+    draft.incidents[held.id] = _told(draft, held, said, len(made)).but(
         closed_at=0.0,
         closed_by="",
         ends_at=max(held.ends_at, now + said.ttl),
-        active=active,
-        tags=first(held.tags, (said.tag,), TAGS_KEPT),
+        active=first(held.active, (said.tag,), ACTIVE_KEPT),
         rules_made=held.rules_made + len(fresh),
         rules=(*held.rules, *fresh)[:RULES_KEPT],
         sources_named=held.sources_named + len(named),
         sources=first(held.sources, named, SOURCES_KEPT),
     )
-    draft.incidents[held.id] = held
-    return held
 
 
 def ended(draft: Draft, said: Said, gone: Sequence[tuple[Rule | Signature, Hits]]) -> None:
     """Note an end; the incident closes with the last of its events."""
     for rule, hits in gone:
         count(draft, rule, hits, "the detector ended it")
-    held = draft.incident_of(said.tag)
+    held = _active(draft, said.tag) or next((_of(draft, rule) for rule, _ in gone), None)
     if held is None:
         return
     left = tuple(tag for tag in held.active if tag != said.tag)
@@ -73,8 +80,7 @@ def ended(draft: Draft, said: Said, gone: Sequence[tuple[Rule | Signature, Hits]
 
 def count(draft: Draft, rule: Rule | Signature, hits: Hits, why: str) -> None:
     """A rule of an incident has ended: what it hit belongs to the record."""
-    tags = [tag for tag in rule.tags if tag.startswith(EVENT_TAG)]
-    held = next((found for found in map(draft.incident_of, tags) if found), None)
+    held = _of(draft, rule)
     if held is None:
         return
     now = draft.now.unix
@@ -106,14 +112,23 @@ def _subject(said: Said) -> str:
     return f"sources named by {said.detector}"
 
 
+def _of(draft: Draft, rule: Rule | Signature) -> Incident | None:
+    """The incident of a rule, by its tag."""
+    tags = (tag for tag in rule.tags if tag.startswith(INCIDENT_TAG))
+    named = (draft.incident(tag.removeprefix(INCIDENT_TAG)) for tag in tags)
+    return next((held for held in named if held), None)
+
+
+def _active(draft: Draft, tag: str) -> Incident | None:
+    """The incident in which an event goes on."""
+    return next((held for held in draft.all_incidents() if tag in held.active), None)
+
+
 def _standing(draft: Draft, said: Said) -> Incident | None:
-    """The incident that this is a part of."""
-    found = draft.incident_of(said.tag)
-    if found and (found.open or found.closed_at > draft.now.unix - _REOPENED_SECONDS):
-        return found
+    """What goes on, or ended not long ago, about the same."""
     subject, since = _subject(said), draft.now.unix - _REOPENED_SECONDS
-    alike = [h for h in draft.all_incidents() if h.subject == subject]
-    recent = [h for h in alike if h.open or h.closed_at > since]
+    alike = [held for held in draft.all_incidents() if held.subject == subject]
+    recent = [held for held in alike if held.open or held.closed_at > since]
     return max(recent, key=lambda held: held.opened_at, default=None)
 
 
@@ -135,7 +150,7 @@ def _told(draft: Draft, held: Incident, said: Said, done: int) -> Incident:
         monotonic=draft.now.ns / 1e9,
         detector=said.detector,
         phase=event.phase.value,
-        event=event.id,
+        event=plain(event.id),
         attack=event.attack.value,
         pps=event.pps,
         bps=event.bps,
@@ -145,8 +160,8 @@ def _told(draft: Draft, held: Incident, said: Said, done: int) -> Incident:
     attacks = () if event.phase is Phase.ENDED else (event.attack.value,)
     return held.but(
         updated_at=draft.now.unix,
-        detectors=first(held.detectors, (said.detector,), TAGS_KEPT),
-        attacks=first(held.attacks, attacks, TAGS_KEPT),
+        detectors=first(held.detectors, (said.detector,), ACTIVE_KEPT),
+        attacks=first(held.attacks, attacks, ACTIVE_KEPT),
         peak_pps=max(held.peak_pps, event.pps),
         peak_bps=max(held.peak_bps, event.bps),
         events_told=held.events_told + 1,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-EVENTS_KEPT, RULES_KEPT, SOURCES_KEPT, TAGS_KEPT = 100, 100, 50, 2_000
+EVENTS_KEPT, RULES_KEPT, SOURCES_KEPT, ACTIVE_KEPT = 100, 100, 50, 200
 
 
 class Told(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -60,7 +60,6 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     packets: int = 0  # of rules that have ended
     bytes: int = 0
     active: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
     events: tuple[Told, ...] = ()
     rules: tuple[Done, ...] = ()
     sources: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -150,8 +150,10 @@ def _check_families(found: Mapping[str, Value]) -> None:
 
 
 def _check_protocols(found: Mapping[str, Value]) -> None:
-    given = found.get("protocol", ((0, 255),))
-    left = {n for n in range(256) if ranges.holds(given, n)}  # type: ignore[arg-type]
+    if found.keys().isdisjoint(("protocol", *_NEEDS)):
+        return
+    given = cast(Ranges, found.get("protocol", ((0, 255),)))
+    left = {n for low, high in given for n in range(low, high + 1)}
     for name in _NEEDS:
         if name in found:
             left &= _NEEDS[name]

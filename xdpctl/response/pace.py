@@ -11,14 +11,16 @@ class Paces:
     def __init__(self, most: int) -> None:
         self._most = most
         self._spent: dict[str, deque[tuple[float, int]]] = {}
+        self._sums: dict[str, int] = {}
 
     def room(self, detector: str, now: float) -> int:
         """At `now` (seconds of a clock that only goes on)."""
         spent = self._spent.get(detector)
         while spent and spent[0][0] <= now - _MINUTE:
-            spent.popleft()
-        return max(0, self._most - sum(count for _, count in spent or ()))
+            self._sums[detector] -= spent.popleft()[1]
+        return max(0, self._most - self._sums.get(detector, 0))
 
     def spend(self, detector: str, count: int, now: float) -> None:
         if count:
             self._spent.setdefault(detector, deque()).append((now, count))
+            self._sums[detector] = self._sums.get(detector, 0) + count

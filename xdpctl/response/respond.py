@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 
 from xdpctl import rules
 from xdpctl.asks import Ask
-from xdpctl.detectors.event import Event, Phase
+from xdpctl.detectors.event import Event, Phase, plain
 from xdpctl.draft import Draft
 from xdpctl.errors import CapacityError, ConflictError, QuotaError, RuleError
 from xdpctl.incidents import ledger
 from xdpctl.incidents.ledger import Said
-from xdpctl.model import OPERATOR, Action, Automatic, Rule
+from xdpctl.model import Action, Automatic, Rule
 from xdpctl.response.measures import asks, mode_of
 from xdpctl.response.settings import AutomaticSettings
+from xdpctl.response.undo import remove
 from xdpctl.signatures import operations
-from xdpctl.signatures.model import CONFIGURED, Signature
+from xdpctl.signatures.model import Signature
 from xdpctl.signatures.operations import SignatureAsk
 from xdpctl.tokens import Caller
 from xdpctl.wire import Hits
@@ -46,7 +47,7 @@ class Outcome:
         self.refused.append({"what": what, "why": str(error), "fix": getattr(error, "fix", "")})
 
     def ignore(self, event: Event, why: str) -> None:
-        self.ignored.append({"event": event.id, "why": why})
+        self.ignored.append({"event": plain(event.id), "why": why})
 
 
 class Responder:
@@ -92,6 +93,9 @@ class Responder:
         ttl = ttl if quota.max_ttl is None else min(ttl, quota.max_ttl)
         reason = f"{self._detector}: {event.note or event.attack}"[:_REASON_MAX]
         tags = _tags(self._detector, event)
+        said = Said(event, self._detector, tags[0], ttl)
+        incident = ledger.part_of(self._draft, said)
+        tags += (ledger.tag_of(incident),)
         common = {"mode": mode_of(self._mode), "ttl": ttl, "reason": reason, "tags": tags}
         placed, fresh = [], []
         for ask in asks(event, self._settings.protect, **common):
@@ -103,8 +107,8 @@ class Responder:
             placed.append(rule.id)
             fresh += [rule] if new else []
         self.outcome.rules += placed
-        said = Said(event, self._detector, tags[0], ttl)
-        self.outcome.told(ledger.began(self._draft, said, fresh).id)
+        ledger.began(self._draft, incident, said, fresh)
+        self.outcome.told(incident.id)
         self._note(event, f"event.{event.phase}", placed)
 
     def _foreign(self, event: Event) -> str:
@@ -193,9 +197,9 @@ class Responder:
         self._draft.note(
             self._caller.name,
             action,
-            str(event.victim or event.id),
+            str(event.victim or plain(event.id)),
             detector=self._detector,
-            id=event.id,
+            id=plain(event.id),
             attack=event.attack.value,
             mode=self._mode.value,
             pps=event.pps,
@@ -224,40 +228,3 @@ def _short(detector: str, identity: str) -> str:
 
 def _subject(ask: Ask | SignatureAsk) -> str:
     return str(ask.match if isinstance(ask, SignatureAsk) else ask.source)
-
-
-def remove(draft: Draft, held: Rule | Signature) -> None:
-    if isinstance(held, Signature):
-        draft.remove_signature(held.id)
-    else:
-        draft.remove(held)
-
-
-def undo(
-    draft: Draft,
-    origin: str | None,
-    since: float,
-    caller: Caller,
-    hits: Callable[[Rule | Signature], Hits],
-) -> list[str]:
-    """Take away what was added by itself since then (unix time); the ids.
-
-    Of one origin, or of all but operators and the configuration.
-    """
-    if origin in (OPERATOR, CONFIGURED):
-        raise RuleError(f"{origin} is nobody's automation", "origin", "name a detector")
-    everything: list[Rule | Signature] = [
-        *(rule for rule in draft.state.rules.values()),
-        *draft.all_signatures(),
-    ]
-    kept = (OPERATOR, CONFIGURED)
-    gone = []
-    for held in everything:
-        asked = held.origin == origin if origin else held.origin not in kept
-        if asked and held.created_at >= since and not held.expired(draft.now.ns):
-            ledger.count(draft, held, hits(held), f"undone by {caller.name}")
-            remove(draft, held)
-            gone.append(held.id)
-    told = {"since": round(since, 3), "rules": len(gone), "first": gone[:_TOLD]}
-    draft.note(caller.name, "automatic.undo", origin or "all", **told)
-    return gone

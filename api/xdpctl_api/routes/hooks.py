@@ -12,7 +12,7 @@ from xdpctl.detectors.registry import ADAPTERS, adapter
 from xdpctl.draft import Draft
 from xdpctl.errors import RoleError
 from xdpctl.model import Automatic
-from xdpctl.response import respond
+from xdpctl.response import undo as undoing
 from xdpctl.response.respond import Outcome, Responder
 from xdpctl.tokens import Caller, Role
 from xdpctl_api.auth import Operator, Viewer, caller
@@ -152,6 +152,6 @@ async def undo(body: UndoIn, who: Operator, ctx: Ctx) -> UndoOut:
     back, hits = seconds(body.since, "since") or 0.0, ctx.controller.hits
 
     def operation(draft: Draft) -> list[str]:
-        return respond.undo(draft, body.origin, draft.now.unix - back, who, hits)
+        return undoing.undo(draft, body.origin, draft.now.unix - back, who, hits)
 
     return UndoOut(removed=await asyncio.wrap_future(ctx.controller.submit(operation)))

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from xdpctl.controller import Controller
 from xdpctl.errors import NotFoundError
-from xdpctl.incidents.ledger import EVENT_TAG
+from xdpctl.incidents.ledger import tag_of
 from xdpctl.incidents.model import Incident
 from xdpctl.model import Rule
 from xdpctl.signatures.model import Signature
@@ -80,9 +80,9 @@ class IncidentOut(IncidentBrief):
 
 def _standing(controller: Controller, held: Incident) -> list[Rule | Signature]:
     """The rules that are there because of it."""
-    state, tags = controller.state, {tag for tag in held.tags if tag.startswith(EVENT_TAG)}
+    state, tag = controller.state, tag_of(held)
     rules: list[Rule | Signature] = [*state.rules.values(), *state.signatures.values()]
-    return [rule for rule in rules if not tags.isdisjoint(rule.tags)]
+    return [rule for rule in rules if tag in rule.tags]
 
 
 def _brief(controller: Controller, held: Incident) -> dict[str, Any]:

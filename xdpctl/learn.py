@@ -1,0 +1,94 @@
+"""What a record of the store says, taken over into the state."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from xdpctl.clock import Now
+from xdpctl.errors import StoreError, XdpctlError
+from xdpctl.incidents.model import decode as decode_incident
+from xdpctl.model import Automatic, Rule
+from xdpctl.prefix import Prefix
+from xdpctl.records import (
+    AUTOMATIC,
+    ENTRIES,
+    INCIDENTS,
+    RULES,
+    SETS,
+    TOKENS,
+    decode,
+    decode_set,
+    source_of,
+)
+from xdpctl.sets.model import Entries, decode_entries
+from xdpctl.signatures.records import SIGNATURES, decode_signature
+from xdpctl.state import State
+from xdpctl.store import Change
+from xdpctl.tokens import Token
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """What this process has just written itself, by key: it need not be parsed again."""
+
+    rules: Mapping[str, tuple[bytes | None, Prefix, Rule | None]] = field(default_factory=dict)
+    entries: Mapping[str, tuple[bytes, Entries]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Learned:
+    """What has to be brought to the kernel: rules on these sources, and signatures."""
+
+    sources: set[Prefix] = field(default_factory=set)
+    signatures: bool = False
+
+
+def learn(state: State, change: Change, now: Now, ours: Ours, learned: Learned) -> None:
+    """StoreError for a record that cannot be read."""
+    try:
+        _learn(state, change, now, ours, learned)
+    except (ValueError, XdpctlError) as error:
+        raise StoreError(f"the record {change.key} is unreadable: {error}") from error
+
+
+def _learn(state: State, change: Change, now: Now, ours: Ours, learned: Learned) -> None:
+    kind, _, name = change.key.partition("/")
+    value = change.value
+    match kind + "/":
+        case kind if kind == RULES:
+            source, rule = _rule(change, now, ours)
+            state.learn(source, rule)
+            learned.sources.add(source)
+        case kind if kind == TOKENS:
+            state.learn_token(name, Token.unpack(value) if value else None)
+        case kind if kind == SIGNATURES:
+            _put(state.signatures, name, None if value is None else decode_signature(value, now))
+            learned.signatures = True
+        case kind if kind == SETS:
+            _put(state.sets, name, None if value is None else decode_set(value))
+        case kind if kind == ENTRIES:
+            _put(state.entries, name, None if value is None else _entries(change, value, ours))
+        case kind if kind == INCIDENTS:
+            _put(state.incidents, name, None if value is None else decode_incident(value))
+        case _ if change.key == AUTOMATIC:
+            state.automatic = Automatic(value.decode()) if value else None
+
+
+def _put(held: dict[str, Any], name: str, value: Any) -> None:
+    if value is None:
+        held.pop(name, None)
+    else:
+        held[name] = value
+
+
+def _entries(change: Change, value: bytes, ours: Ours) -> Entries:
+    written = ours.entries.get(change.key)
+    return written[1] if written and written[0] == value else decode_entries(value)
+
+
+def _rule(change: Change, now: Now, ours: Ours) -> tuple[Prefix, Rule | None]:
+    written = ours.rules.get(change.key)
+    if written and written[0] == change.value:
+        return written[1:]
+    source = source_of(change.key)
+    return source, None if change.value is None else decode(source, change.value, now)
