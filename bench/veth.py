@@ -23,6 +23,7 @@ PART = "veth"
 BARE = "bare XDP_DROP"
 _LEAKED_MOST = 0.0005  # of the packets; the lab's hosts say a word of their own now and then
 _WARM_UP = 50_000
+_SOME = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Street:
         return near, far
 
     def lane(self, name: str, prefixes: Keys, guard: Callable[[str], object]) -> Case:
-        """One more case; `guard` puts the drop on the far end."""
+        """One more case, from all of these; `guard` puts the drop on the far end."""
         near, far = self.pair()
         guard(far)
         case = self._results.declare(Case(PART, name, "Mpps", BARE))
@@ -105,6 +106,9 @@ def _build(street: Street, compiled: Compiled, bare_fd: int, stack: ExitStack) -
             fd = ours(compiled, listed)
             stack.callback(os.close, fd)
             street.lane(f"xdpctl, {sources.label(count, kind)}", listed, street.attached(fd))
+        some = listed[:: len(listed) // _SOME]  # of every length
+        what = f"xdpctl, {sources.label(counts[-1], kind)}, from {_SOME:,} of them"
+        street.lane(what, some, street.attached(fd))
     for count in EXACT[1:]:
         listed = sources.exact(count)
         street.lane(f"nft, set of {count:,} addresses", listed, street.filled(listed, False))
