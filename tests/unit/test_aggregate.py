@@ -74,7 +74,7 @@ def test_examples_next_to_others(own: str, others: str, wanted: str) -> None:
     assert V4.prefixes(found) == sorted(sides[2])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.sampled_from([V4, V6]), st.integers(0, 2**32), st.integers(0, 2000), st.integers(1, 12))
 def test_without_others_it_is_the_shortest_list(
     family: Family, seed: int, count: int, spread: int

@@ -219,7 +219,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps, st.integers(0, 3), st.sampled_from([1, 3, 1 << 15]))
 def test_cells_beside_a_dictionary(steps: Any, spread: int, chunk: int) -> None:
     """Forty keys on one to eight buckets, in and out, many at once."""

@@ -206,6 +206,99 @@ def test_sflowrt_counts_from_the_oldest() -> None:
     assert read("sflowrt", [{**newest, "flowKey": "local,53"}])[0].ignored
 
 
+def route(rate: str = "rate-limit:0", part: str = "announce", **components: Any) -> dict[str, Any]:
+    parts = {name.replace("_", "-"): value for name, value in components.items()}
+    nlri = [{**parts, "string": "flow"}]
+    update = {
+        "attribute": {"extended-community": [{"value": 1, "string": rate}]},
+        part: {"ipv4 flow": {"no-nexthop": nlri} if part == "announce" else nlri},
+    }
+    neighbor = {"address": {"peer": "192.0.2.9"}, "message": {"update": update}}
+    return {"exabgp": "5.0.0", "type": "update", "neighbor": neighbor}
+
+
+DST = {"destination_ipv4": ["198.51.100.2/32"]}
+
+
+def test_exabgp_announces_withdraws_and_goes_down() -> None:
+    ports = {"protocol": ["=udp"], "source_port": ["=53", ">=1024&<=2047"]}
+    (event,) = read("exabgp", route(**DST, **ports))
+    assert str(event.match) == "dst 198.51.100.2 proto udp src-port 53,1024-2047"
+    assert (event.phase, event.victim, event.limit) == (Phase.BEGAN, VICTIM, None)
+    (ended,) = read("exabgp", route(part="withdraw", **DST, **ports))
+    assert (ended.phase, ended.id) == (Phase.ENDED, event.id)
+    down = {"type": "state", "neighbor": {"address": {"peer": "192.0.2.9"}, "state": "down"}}
+    (gone,) = read("exabgp", down)
+    assert (gone.phase, gone.id, gone.group) == (Phase.ENDED, "", event.group)
+    (limited,) = read("exabgp", route("rate-limit:12500000", **DST))
+    assert limited.limit
+    assert limited.limit.bps == 1e8
+    assert "no less traffic" in read("exabgp", route("mark 46", **DST))[0].ignored
+    assert "no component" in read("exabgp", route(colour=["=1"]))[0].ignored
+    assert read("exabgp", route(source_ipv4=["203.0.113.0/24"]))[0].sources
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ({"tcp_flags": ["=syn&!ack"]}, "flags syn&!ack"),
+        ({"tcp_flags": ["ack+cwr&!fin+ece"]}, "flags ack&!fin&!ece,cwr&!fin&!ece"),
+        ({"tcp_flags": ["=syn+push", "!=urgent+ns"]}, "flags syn+psh,!urg+ae"),
+        ({"fragment": ["=not-a-fragment"]}, "fragment !later&!first"),
+        ({"icmp_type": ["=echo-request", ">=11&<=12"]}, "icmp-type 8,11-12"),
+    ],
+)
+def test_exabgp_writes_bits_its_own_way(theirs: dict[str, Any], ours: str) -> None:
+    (event,) = read("exabgp", route(**DST, **theirs))
+    assert ours == str(event.match).removeprefix("dst 198.51.100.2 ")
+
+
+def test_exabgp_ignores_what_it_cannot_hold() -> None:
+    many = "&".join(["fin+syn+rst+ack"] * 6)
+    for bad in ({"tcp_flags": [many]}, {"destination_ipv6": ["2001:db8::1/128/8"]}):
+        assert read("exabgp", route(**bad))[0].ignored
+    six = route(destination_ipv6=["2001:db8::1/128/0"], next_header=["=udp"])
+    assert str(read("exabgp", six)[0].match) == "dst 2001:db8::1 proto udp"
+    alias = {"action": "mitigate", "attack_id": "7", "destination": "198.51.100.2", "port": 53}
+    (event,) = read("exabgp", {**alias, "protocol": "udp"})
+    assert (str(event.match), event.id) == ("dst 198.51.100.2 proto udp dst-port 53", "7")
+    assert read("exabgp", {"action": "clear", "attack_id": "7"})[0].phase is Phase.ENDED
+
+
+def test_gobgp_says_it_in_numbers() -> None:
+    match = [
+        {"type": 1, "value": {"prefix": "198.51.100.2/32"}},
+        {"type": 3, "value": [{"op": 0x81, "value": 17}]},
+        {"type": 5, "value": [{"op": 1, "value": 53}, {"op": 3, "value": 1024}]},
+        {"type": 10, "value": [{"op": 0x03, "value": 100}, {"op": 0xC4, "value": 200}]},
+    ]
+    rate = [{"type": 16, "value": [{"type": 128, "subtype": 6, "as": 0, "rate": 0}]}]
+    path = {"nlri": {"value": match}, "attrs": [{"type": 1, "value": 2}, *rate]}
+    (event,) = read("gobgp", [path])
+    assert str(event.match) == "dst 198.51.100.2 proto udp dst-port 53,>=1024 length 100-199"
+    (ended,) = read("gobgp", {**path, "withdrawal": True})
+    assert (ended.phase, ended.id) == (Phase.ENDED, event.id)
+    flags = [match[0], {"type": 9, "value": [{"op": 1, "value": 2}, {"op": 0xC2, "value": 16}]}]
+    assert str(read("gobgp", {**path, "nlri": {"value": flags}})[0].match).endswith("syn&!ack")
+    for bad in ([{"type": 99}], [{"type": 3, "value": [{"op": 0x87, "value": 1}]}]):
+        assert read("gobgp", {"nlri": {"value": bad}})[0].ignored
+    posted = {"destination": "198.51.100.2", "protocol": 17, "action": "rate-limit", "rate": 1000}
+    (alias,) = read("gobgp", posted)
+    assert alias.limit
+    assert alias.limit.bps == 8000
+
+
+def test_wanguard_tells_of_anomalies_and_of_sources() -> None:
+    (event,) = read("wanguard", called("start", "7", "198.51.100.2/32", "incoming", "SYN", "9000"))
+    assert (event.victim, event.attack, event.pps) == (VICTIM, Attack.SYN_FLOOD, 9000)
+    (ended,) = read("wanguard", called("stop", "7", "198.51.100.2/32", "incoming", "SYN"))
+    assert (ended.phase, ended.id) == (Phase.ENDED, event.id)
+    assert read("wanguard", called("start", "7", "198.51.100.2", "outgoing", "SYN"))[0].ignored
+    (rule,) = read("wanguard", called("rule-start", "9", "Source IP", "203.0.113.7"))
+    assert rule.sources == (parse_prefix("203.0.113.7"),)
+    assert read("wanguard", called("rule-start", "9", "Source Port", "53"))[0].ignored
+
+
 def test_our_own_format_says_all_that_there_is() -> None:
     said = {"phase": "began", "id": "1", "match": "udp src-port 53 dst 198.51.100.2", "pps": 5000}
     (event,) = read("event", said)
@@ -235,6 +328,11 @@ BAD: list[tuple[str, Any, str]] = [
     ("fail2ban", called("ban", "sshd", "1.2.3.4", "nan"), "argv[3]"),
     ("fail2ban", called("start", "sshd"), "argv"),
     ("sflowrt", {"thresholdID": 7, "flowKey": "x"}, "thresholdID"),
+    ("exabgp", {"type": "update", "neighbor": 7}, "neighbor"),
+    ("exabgp", {"action": "shrug"}, "action"),
+    ("gobgp", {"uuid": "7"}, "action"),
+    ("wanguard", called("start", "7"), "argv"),
+    ("wanguard", called("rule-start", "7", "Source IP", "x; reboot"), "argv[3]"),
     ("event", {"phase": "began"}, "id"),
     ("event", {"phase": "began", "id": "1", "victm": "1.2.3.4"}, "victm"),
     ("event", {"phase": "begun", "id": "1"}, "phase"),
@@ -268,7 +366,8 @@ JSON = st.recursive(
 KEYS = st.sampled_from(
     "action ip argv stdin attack_details flow_spec_rules alerts version status labels src dst "
     "fingerprint event_type alert src_ip dest_ip metadata new deleted decisions value scope type "
-    "duration thresholdID flowKey phase id victim sources match attack port ttl pps".split()
+    "duration thresholdID flowKey phase id neighbor nlri attrs "
+    "victim sources match attack port ttl pps".split()
 )
 
 
@@ -330,3 +429,9 @@ def test_every_recorded_body_of_the_others(samples: Path) -> None:
         if verb in ("ban", "unban"):
             (event,) = read("fail2ban", called(verb, jail, rest[0], rest[4]))
             assert event.sources
+    routes = read("exabgp", (samples / "bgp" / "exabgp5-flowspec-updates.jsonl").read_bytes())
+    shown = {str(event.match): (event.limit.bps if event.limit else 0) for event in routes}
+    assert shown["dst 203.0.113.67 proto udp src-port 123"] == 1e8
+    assert shown["dst 203.0.113.10 src 198.18.7.0/24 proto udp dst-port 53 length >=512"] == 0
+    assert shown["dst 2001:db8:113::10 proto udp src-port 53"] == 0
+    assert sum(bool(event.ignored) for event in routes) == 2, "one marks, one cannot be matched"

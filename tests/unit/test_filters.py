@@ -89,7 +89,7 @@ def test_everything_marks_everybody_and_no_length(text: str) -> None:
     assert not any(rest)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.integers(0, 2**32),
     st.sampled_from([4, 6]),

@@ -1,6 +1,7 @@
 """Followers: nothing is lost over rotations, restarts and a control plane that is away."""
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +13,7 @@ import pytest
 from xdpctl.cli.client import Client, Refused, Unreachable
 from xdpctl.cli.hand_on import HandOn
 from xdpctl.errors import ConfigError
-from xdpctl.follow import crowdsec, suricata
+from xdpctl.follow import crowdsec, stream, suricata
 from xdpctl.follow.tail import Place, Tail, end_of, keep, recall
 
 
@@ -244,3 +245,32 @@ def test_a_key_that_is_not_known_ends_it_and_a_lapi_that_is_away_does_not(lapi: 
     with pytest.raises(ConfigError, match="cscli bouncers add"):
         crowdsec.follow(url, "wrong", 1.0, lambda _: True, Turns())
     crowdsec.follow("http://127.0.0.1:1", "key", 1.0, lambda _: True, Turns(lambda: None))
+
+
+def test_lines_that_a_program_is_given_are_handed_on_as_they_come() -> None:
+    given: list[bytes] = []
+    reader, writer = os.pipe()
+
+    def give(line: bytes) -> bool:
+        given.append(line)
+        return True
+
+    thread = threading.Thread(target=stream.follow, args=(reader, give, lambda: False))
+    thread.start()
+    os.write(writer, b"one\n\ntw")
+    os.write(writer, b"o\nlast")
+    os.close(writer)
+    thread.join(10)
+    os.close(reader)
+    assert given == [b"one", b"two", b"last"]
+
+
+def test_a_follower_of_lines_ends_when_it_is_told() -> None:
+    reader, writer = os.pipe()
+    stream.follow(reader, lambda line: True, lambda: True)
+    os.write(writer, b"one\ntwo\n")
+    given: list[bytes] = []
+    stream.follow(reader, lambda line: bool(given.append(line)), lambda: False)
+    assert given == [b"one"], "it ends at once when what it gives to does"
+    for descriptor in (reader, writer):
+        os.close(descriptor)

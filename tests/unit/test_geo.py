@@ -203,7 +203,7 @@ def test_a_database_without_countries_says_so(tmp_path: Path) -> None:
         ask(database, "DE")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(st.integers(0, 255), st.integers(23, 32), st.sampled_from(["DE", "US", ""])),

@@ -300,3 +300,12 @@ def test_measures_of_the_configuration_replace_ours(api: Api) -> None:
         ("drop", None),
     ]
     assert say(api, "event", event("2", victim=VICTIM, attack="icmp_flood"))["rules"]
+
+
+def test_a_route_announced_again_holds_with_its_new_rate(api: Api) -> None:
+    match = f"udp src-port 53 dst {VICTIM}"
+    (identity,) = say(api, "event", event(match=match, pps=5000))["rules"]
+    say(api, "event", event(match=match, pps=700))
+    assert standing(api)[identity]["limit"]["pps"] == 700
+    say(api, "event", event(match=match))
+    assert standing(api)[identity]["action"] == "drop"

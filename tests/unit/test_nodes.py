@@ -53,7 +53,7 @@ def test_one_slot_is_its_own_value_and_none_is_nothing(room: Room) -> None:
     assert room.nodes.used == 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.sets(
         st.sampled_from([PROTECTED, LOW, LOW + 1, LOW + 28, HIGH - 1, HIGH, FIRST, FIRST + 7]),

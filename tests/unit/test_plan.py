@@ -23,7 +23,7 @@ from xdpctl.wire import Action, Hits, SlotNumber
 from xdpctl.writes import Lead, Word, Zero
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(tables, min_size=2, max_size=4))
 def test_no_address_meets_a_verdict_that_is_neither_its_old_nor_its_new_one(
     steps: list[dict[Prefix, Target]],
@@ -33,7 +33,7 @@ def test_no_address_meets_a_verdict_that_is_neither_its_old_nor_its_new_one(
         undisturbed(kernel, change(kernel, image, desired))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(tables, min_size=1, max_size=4))
 def test_the_committed_image_is_what_the_writes_made(steps: list[dict[Prefix, Target]]) -> None:
     kernel, image = FakeDatapath(capacity=64), Image(64)
@@ -49,7 +49,7 @@ def test_the_committed_image_is_what_the_writes_made(steps: list[dict[Prefix, Ta
         assert image.room == 64 - len(used)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(tables, tables)
 def test_an_adopted_image_leads_to_the_same_tables(
     first: dict[Prefix, Target], second: dict[Prefix, Target]

@@ -170,7 +170,7 @@ def spoiled(states: Any, garbage: Any) -> FakeDatapath:
     return kernel
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(states, garbage("nodes", "slots"))
 def test_no_garbage_in_lists_and_slots_stops_it_and_none_of_it_stays(
     states: Any, garbage: Any
@@ -179,7 +179,7 @@ def test_no_garbage_in_lists_and_slots_stops_it_and_none_of_it_stays(
     believed(kernel)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(states, garbage("cells4", "cells6", "entries6"))
 def test_nor_does_garbage_in_cells_and_entries(states: Any, garbage: Any) -> None:
     kernel = spoiled(states, garbage)

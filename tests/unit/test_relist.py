@@ -38,7 +38,7 @@ listings = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.one_of(tables, listings), min_size=2, max_size=6))
 def test_nobody_is_disturbed_while_sets_come_change_and_go_among_rules(
     steps: list[Any],
@@ -63,7 +63,7 @@ def lists(image: Image) -> dict[int, list[Prefix]]:
     return {slot: prefixes_of(by) for slot, by in image.sets.items()}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.one_of(tables, listings), min_size=2, max_size=6))
 def test_a_plan_made_in_one_go_is_the_same_as_write_by_write(steps: list[Any]) -> None:
     singly, at_once, image = FakeDatapath(capacity=64), FakeDatapath(capacity=64), Image(64)

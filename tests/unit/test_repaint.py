@@ -113,7 +113,7 @@ def test_nobody_is_lost_when_a_neighbour_makes_way_in_the_middle() -> None:
     assert found(kernel, [*near[:9], *far]) == {*near[:9], *far}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(steps, max_size=6), st.lists(st.tuples(st.integers(0, 60), steps), max_size=8))
 def test_whatever_happens_in_the_middle_nobody_is_lost(before: Any, meanwhile: Any) -> None:
     both = Both(SEEDS)

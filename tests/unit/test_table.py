@@ -83,7 +83,7 @@ class Both:
             self.held = {p: slots for p, slots in self.held.items() if p not in who}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(steps, max_size=12))
 def test_it_is_what_a_dictionary_would_be(given: list[Any]) -> None:
     both = Both(SEEDS)
@@ -95,7 +95,7 @@ def test_it_is_what_a_dictionary_would_be(given: list[Any]) -> None:
     agree(both.kernel, both.held, ADDRESSES)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(steps, max_size=12), st.sampled_from([ONES, (1 << 63, 1, 1), (3, 5, 7)]))
 def test_with_seeds_under_which_everything_collides_nothing_is_wrong_or_lost(
     given: list[Any], seeds: tuple[int, int, int]

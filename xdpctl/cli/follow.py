@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import sys
 from pathlib import Path
 from threading import Event
 from typing import Annotated
@@ -10,8 +11,9 @@ import typer
 
 from xdpctl.cli import options
 from xdpctl.cli.hand_on import HandOn
+from xdpctl.detectors.registry import adapter
 from xdpctl.errors import ConfigError
-from xdpctl.follow import crowdsec, suricata
+from xdpctl.follow import crowdsec, stream, suricata
 
 app = typer.Typer()
 follow_app = typer.Typer(help="Hand on what a detector says, for as long as it runs.")
@@ -59,3 +61,15 @@ def follow_crowdsec(
     ended = _until_told()
     hand_on = HandOn(options.client(context), "crowdsec", ended.wait)
     crowdsec.follow(lapi, key, every, hand_on, ended.wait)
+
+
+@follow_app.command("lines")
+def follow_lines(
+    context: typer.Context,
+    detector: Annotated[str, typer.Argument(help="exabgp, gobgp, event, ...")],
+) -> None:
+    """Each line of standard input, for those that start a program and write to it."""
+    adapter(detector)  # a wrong name is told at once, not at the first line
+    ended = _until_told()
+    hand_on = HandOn(options.client(context), detector, ended.wait)
+    stream.follow(sys.stdin.fileno(), hand_on, ended.is_set)

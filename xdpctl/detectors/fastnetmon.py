@@ -5,17 +5,17 @@ one. Addresses are taken from there: the report has 0.0.0.0 where it is IPv6. It
 tells what the attack looks like; its sources may be spoofed and are never blocked.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from xdpctl.detectors import reading
+from xdpctl.detectors import flowspec, reading
 from xdpctl.detectors.event import Attack, Event, Phase, plain
 from xdpctl.errors import RuleError
 from xdpctl.match.match import Match, build
 from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.signatures.model import Rate
 
 _PACKET = re.compile(r"(\S+):(\d+) > (\S+):(\d+) protocol: (\w+)")
 _FIELD = re.compile(r"^([A-Z][a-z ]+): (.+?)\s*$", re.MULTILINE)
@@ -27,13 +27,6 @@ _PHASES = {
     "attack_status": Phase.CONTINUES,
     "partial_block": Phase.BEGAN,
     "partial_unblock": Phase.ENDED,
-}
-_FRAGMENTS = {
-    "dont-fragment": "dont",
-    "is-fragment": "later",
-    "first-fragment": "first",
-    "last-fragment": "last",
-    "not-a-fragment": "!later&!first",
 }
 _LISTS = {
     "protocols": "protocol",
@@ -151,15 +144,10 @@ def _victims(held: dict[str, Any]) -> list[Prefix]:
 def _flow(flow: dict[str, Any], phase: Phase) -> Event:
     identity = reading.text(flow, "uuid")
     kind = reading.text(flow, "action_type", "discard")
-    if kind == "accept":
-        return Event(phase=phase, id=identity, ignored="it lets pass, which nobody asked to stop")
-    match = _match(flow)
-    limit = None
+    rate = math.inf if kind == "accept" else 0.0
     if kind == "rate-limit":
-        action = reading.table(flow.get("action", {}), "action")
-        limit = Rate(bps=max(8 * reading.number(action, "rate"), 1_000.0))
-    victim = match.get("destination")
-    return Event(phase=phase, id=identity, victim=victim, match=match, limit=limit)
+        rate = reading.number(reading.table(flow.get("action", {}), "action"), "rate")
+    return flowspec.event(phase, identity, _match(flow), rate)
 
 
 def _match(flow: dict[str, Any]) -> Match:
@@ -176,5 +164,7 @@ def _match(flow: dict[str, Any]) -> Match:
         parts["tcp_flags"] = ",".join(str(one).replace("|", "+") for one in flags)
     fragments = reading.listed(flow.get("fragmentation_flags"), "fragmentation_flags")
     if fragments:
-        parts["fragment"] = ",".join(_FRAGMENTS.get(str(one), str(one)) for one in fragments)
+        parts["fragment"] = ",".join(
+            flowspec.FRAGMENTS.get(str(one), str(one)) for one in fragments
+        )
     return build(parts)

@@ -25,6 +25,19 @@ def document(body: bytes) -> Any:
         raise RuleError("the body is nested too deeply", "", "send the detector's JSON") from None
 
 
+def lines(body: bytes) -> list[dict[str, Any]]:
+    """A JSON object a line; RuleError names the line."""
+    found = []
+    for number, line in enumerate(body.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            found.append(table(document(line), "the line"))
+        except RuleError as error:
+            raise RuleError(f"line {number}: {error}", error.field, error.fix) from None
+    return found
+
+
 def table(value: Any, field: str) -> dict[str, Any]:
     if isinstance(value, dict):
         return value

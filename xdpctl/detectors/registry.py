@@ -2,7 +2,18 @@
 
 from collections.abc import Callable
 
-from xdpctl.detectors import alertmanager, crowdsec, fail2ban, fastnetmon, own, sflowrt, suricata
+from xdpctl.detectors import (
+    alertmanager,
+    crowdsec,
+    exabgp,
+    fail2ban,
+    fastnetmon,
+    gobgp,
+    own,
+    sflowrt,
+    suricata,
+    wanguard,
+)
 from xdpctl.detectors.event import Event
 from xdpctl.errors import NotFoundError
 
@@ -11,10 +22,13 @@ ADAPTERS: dict[str, Adapter] = {
     "alertmanager": alertmanager.read,
     "crowdsec": crowdsec.read,
     "event": own.read,
+    "exabgp": exabgp.read,
     "fail2ban": fail2ban.read,
     "fastnetmon": fastnetmon.read,
+    "gobgp": gobgp.read,
     "sflowrt": sflowrt.read,
     "suricata": suricata.read,
+    "wanguard": wanguard.read,
 }
 
 

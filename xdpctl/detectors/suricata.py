@@ -9,7 +9,6 @@ from typing import Any
 
 from xdpctl.detectors import reading
 from xdpctl.detectors.event import Attack, Event, Phase, plain
-from xdpctl.errors import RuleError
 
 _BLOCK, _PROTECT = "xdp_block_src", ("xdp_block_dst", "xdp_protect_dst")
 _DENIALS = ("attempted denial of service", "detection of a denial of service attack")
@@ -17,17 +16,8 @@ _DENIALS = ("attempted denial of service", "detection of a denial of service att
 
 def read(body: bytes) -> list[Event]:
     """Of every line that is an alert."""
-    found = []
-    for number, line in enumerate(body.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            held = reading.table(reading.document(line), "the line")
-        except RuleError as error:
-            raise RuleError(f"line {number}: {error}", error.field, error.fix) from None
-        if held.get("event_type") == "alert":
-            found.append(_event(held))
-    return found
+    said = reading.lines(body)
+    return [_event(held) for held in said if held.get("event_type") == "alert"]
 
 
 def _event(held: dict[str, Any]) -> Event:

@@ -151,7 +151,9 @@ class Responder:
         if standing.origin != self._detector:
             return standing  # another holds it, and ends it
         ends = self._draft.now.after(ask.ttl) if ask.ttl is not None else 0
+        asked = {"action": ask.action, "limit": ask.limit} if isinstance(ask, SignatureAsk) else {}
         changed = standing.but(
+            **asked,
             mode=ask.mode,
             reason=ask.reason,
             expires_ns=max(standing.expires_ns, ends) if standing.expires_ns else 0,

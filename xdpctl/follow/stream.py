@@ -1,0 +1,29 @@
+"""A detector that writes to our standard input: each line is handed on as it comes."""
+
+import os
+import select
+from collections.abc import Callable
+
+_LINE_MAX = 1 << 20
+_CHUNK = 1 << 16
+_LOOK_SECONDS = 0.5
+
+
+def follow(descriptor: int, give: Callable[[bytes], bool], ended: Callable[[], bool]) -> None:
+    """Until the writer closes it, or `give(body)` or `ended()` says that we are to end.
+
+    A line of more than 1 MiB is given as it is, in parts, and refused there.
+    """
+    held = b""
+    while not ended():
+        if not select.select([descriptor], [], [], _LOOK_SECONDS)[0]:
+            continue
+        chunk = os.read(descriptor, _CHUNK)
+        *lines, held = (held + chunk).split(b"\n")
+        if not chunk or len(held) > _LINE_MAX:
+            lines, held = [*lines, held], b""
+        for line in lines:
+            if line.strip() and not give(line):
+                return
+        if not chunk:
+            return
