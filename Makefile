@@ -27,7 +27,7 @@ $(STAMP): requirements.lock pyproject.toml
 	 from the distribution (python3-bpfcc), never from the package index'; exit 1; }
 	@echo "making $(VENV) ..."
 	@$(PYTHON) -m venv --clear --system-site-packages $(VENV)
-	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-warn-conflicts --require-hashes --requirement requirements.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 

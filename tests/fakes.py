@@ -1,6 +1,6 @@
 """The ports without a kernel: the table on plain memory, a clock that is set by hand."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -77,6 +77,7 @@ class FakeDatapath:
         self.taken: list[Sample] = []
         self.to_capture: list[Capture] = []
         self.capturing, self.lost_captures = (0, 0, 0), 0
+        self.when_capturing: Callable[[], None] = lambda: None
         self._bypass = False
 
     def apply(self, plan: Plan) -> None:
@@ -118,6 +119,8 @@ class FakeDatapath:
 
     def capture(self, reasons: int, slot: int, mask: int) -> None:
         self.capturing = reasons, slot, mask
+        if reasons:
+            self.when_capturing()
 
     def captures(self) -> Iterator[Capture]:
         while self.to_capture:

@@ -11,7 +11,9 @@ from xdpctl.wire import Capture, Reason, SlotNumber
 
 EVERY_MAX, SECONDS_MAX = 1 << 20, 3600.0
 _PAUSE_SECONDS = 0.02
+_YIELD_SECONDS = 0.5  # within which one that steps back has done so
 _capturing = threading.Lock()
+_wanted = threading.Event()  # somebody waits for one that steps back
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,21 @@ def choose(verdict: str) -> frozenset[Reason]:
 class Capturing:
     """Iterate over it; it ends by itself, or when `wanted` says no. One at a time.
 
-    `lost` is how many packets there was no room for.
+    One that `yields` ends as soon as another is asked for. `lost` is how many packets there was no
+    room for.
     """
 
-    def __init__(self, datapath: Datapath, ask: CaptureAsk) -> None:
-        if not _capturing.acquire(blocking=False):
-            raise ConflictError("another capture is under way", "", "ask again when it has ended")
-        self._datapath, self._ask = datapath, ask
+    def __init__(self, datapath: Datapath, ask: CaptureAsk, yields: bool = False) -> None:
+        if not yields:
+            _wanted.set()
+        try:
+            if not _capturing.acquire(timeout=0 if yields else _YIELD_SECONDS):
+                fix = "ask again when it has ended"
+                raise ConflictError("another capture is under way", "", fix)
+        finally:
+            if not yields:
+                _wanted.clear()
+        self._datapath, self._ask, self._yields = datapath, ask, yields
         self._lost_before = datapath.lost()
         self.taken = 0
 
@@ -76,7 +86,7 @@ class Capturing:
                 pass  # left over from an earlier one
             bits = sum(1 << reason for reason in ask.reasons)
             self._datapath.capture(bits, ask.slot, ask.every - 1)
-            while wanted() and self.taken < ask.most:
+            while wanted() and self.taken < ask.most and not (self._yields and _wanted.is_set()):
                 batch = list(self._limited(self._datapath.captures()))
                 self.taken += len(batch)
                 yield batch

@@ -11,6 +11,7 @@ from xdpctl.capacity import Capacity
 from xdpctl.durations import parse_duration
 from xdpctl.errors import ConfigError, RuleError
 from xdpctl.model import OPERATOR, check_name
+from xdpctl.notify.settings import NotifySettings, read_notify
 from xdpctl.policy import AUTOMATIC, Quota
 from xdpctl.prefix import Prefix, parse_prefix
 from xdpctl.response.settings import AutomaticSettings, read_automatic
@@ -66,6 +67,7 @@ class Settings:
     limits: tuple[DefaultLimit, ...] = ()
     origins: Mapping[str, Quota] = field(default_factory=dict)
     automatic: AutomaticSettings = field(default_factory=AutomaticSettings)
+    notify: NotifySettings = field(default_factory=NotifySettings)
 
     @property
     def capacities(self) -> Capacity:
@@ -75,6 +77,11 @@ class Settings:
     def quotas(self) -> dict[str, Quota]:
         """The quota of each origin; others get policy.AUTOMATIC."""
         return {OPERATOR: Quota(max_rules=self.capacity), **self.origins}
+
+    @property
+    def incident_key(self) -> Path:
+        """With what archives of incidents are signed."""
+        return self.state_dir / "incident.key"
 
     @property
     def database(self) -> Path:
@@ -115,10 +122,11 @@ def parse(data: Mapping[str, Any]) -> Settings:
     tables = _table(flat.pop("origins", {}))
     limits = read_limits(flat.pop("limits", []))
     automatic = read_automatic(flat.pop("automatic", {}))
+    notify = read_notify(flat.pop("notify", {}))
     settings = replace(_fill(Settings(), flat, ""), listen=listen, feeds=feeds, limits=limits)
     bases = settings.quotas()
     origins = {name: _quota(name, t, bases.get(name, AUTOMATIC)) for name, t in tables.items()}
-    return _checked(replace(settings, origins=origins, automatic=automatic))
+    return _checked(replace(settings, origins=origins, automatic=automatic, notify=notify))
 
 
 def override(

@@ -12,6 +12,7 @@ XdpctlError
 │   └── RoleError      403   a good token whose role may not do this
 ├── FetchError         502   no list to be had from a URL or a file
 ├── RecordingError           no recording of packets, or a damaged one
+├── EvidenceError            an archive of an incident that does not hold, or its key
 ├── BusyError          503   too much of the kind is under way, or it is about to stop
 ├── StoreError         503   the rule could not be made durable; the kernel was not touched
 ├── DatapathError      503   the kernel said no
@@ -77,6 +78,10 @@ class BusyError(XdpctlError):
 
 class RecordingError(XdpctlError):
     """The file is no recording of packets, or a damaged one."""
+
+
+class EvidenceError(XdpctlError):
+    """An archive of an incident is not what it was made as."""
 
 
 class StoreError(XdpctlError):

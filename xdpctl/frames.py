@@ -108,6 +108,21 @@ def source_of(frame: bytes) -> Prefix | None:
     return Prefix(said.source, len(said.source) * 8) if said else None
 
 
+def service(frame: bytes) -> str:
+    """What sort of packet it is: `udp from 53`, `tcp to 443`, `icmp`, the lower port's side."""
+    kind, said = _read(frame)
+    if said is None:
+        return f"ethertype {kind:#06x}"
+    named = {number: name for name, number in PROTOCOLS.items()}
+    protocol = named.get(said.protocol, f"protocol {said.protocol}")
+    if said.protocol not in (PROTOCOLS["tcp"], PROTOCOLS["udp"]):
+        return protocol
+    if len(said.transport) < 4:
+        return f"{protocol} later fragment"
+    source, destination = struct.unpack(">HH", said.transport[:4])
+    return f"{protocol} from {source}" if source < destination else f"{protocol} to {destination}"
+
+
 def summary(frame: bytes) -> str:
     """`203.0.113.7:53 > 198.51.100.7:4000 udp`, or the EtherType of what is no IP."""
     kind, said = _read(frame)

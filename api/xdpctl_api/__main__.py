@@ -110,6 +110,7 @@ def run(settings: Settings, listen_fd: int | None) -> None:
     refresher = Refresher(controller, loader)
     refresher.start()
     context = Context(controller, settings, refresher)
+    context.start()
     try:
         uvloop.run(serve(create_app(context), settings.listen, local, tcp, context.stop))
     finally:

@@ -17,11 +17,11 @@ _OWN_LIMIT = (("POST", "/v1/rules/bulk"), ("PUT", "/v1/sets/"), ("POST", "/v1/ho
 
 
 class TooLarge(Exception):
-    """The body went over its limit, in bytes."""
+    """The body went over its limit, in bytes, as it came or unpacked."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, unpacked: bool = False) -> None:
         super().__init__(limit)
-        self.limit = limit
+        self.limit, self.unpacked = limit, unpacked
 
 
 async def read_all(request: Request, most: int) -> bytes:
@@ -44,13 +44,14 @@ def check_unpacked(data: bytes, most: int) -> None:
         while piece := packed.read(_PIECE):
             size += len(piece)
             if size > most:
-                raise TooLarge(most)
+                raise TooLarge(most, unpacked=True)
 
 
 async def too_large(_: Request, error: Exception) -> Response:
     """413, for a body that its route reads."""
     assert isinstance(error, TooLarge)
-    detail = f"more than {error.limit} bytes; nothing was applied"
+    size = f"{error.limit} bytes unpacked" if error.unpacked else f"{error.limit} bytes"
+    detail = f"more than {size}; nothing was applied"
     fix = "send less at once; for lists, raise bulk_max_bytes"
     return problems.problem(413, "too-large", detail, fix=fix)
 

@@ -14,6 +14,9 @@ from xdpctl.config import Settings
 from xdpctl.controller import Controller
 from xdpctl.crew import Crew
 from xdpctl.geo import GeoDatabase, find_databases, open_databases, open_installed
+from xdpctl.incidents.witness import Witness
+from xdpctl.notify.herald import Herald
+from xdpctl.notify.news import Look
 from xdpctl.response.pace import Paces
 from xdpctl.sets.refresher import Refresher
 from xdpctl.wire import Limit, Reason
@@ -48,11 +51,15 @@ class Context:
     watches: Crew = field(default_factory=lambda: Crew("samplings", _WATCHES))
     stopping: bool = False
     paces: Paces = field(init=False)
+    witness: Witness = field(init=False)
+    herald: Herald = field(init=False)
     _geo: GeoDatabase | None = None
     _geo_tried: bool = False
 
     def __post_init__(self) -> None:
         self.paces = Paces(self.settings.automatic.max_per_minute)
+        self.witness = Witness(self.controller, self.settings.state_dir / "incidents")
+        self.herald = Herald(self.settings.notify, self.look)
 
     def stop(self) -> None:
         """Whoever waits for a server or for traffic is answered at once."""
@@ -60,6 +67,17 @@ class Context:
         self.fetches.stop()
         self.watches.stop()
         self.refresher.stop()
+        self.witness.stop()
+        self.herald.stop()
+
+    def start(self) -> None:
+        """What runs beside the requests."""
+        self.witness.start()
+        self.herald.start()
+
+    def look(self) -> Look:
+        """How it stands, for those who are told of changes."""
+        return Look(dict(self.controller.state.incidents), tuple(self.problems()))
 
     def loader(self) -> dict[str, Any]:
         """The loader's last word about the interfaces; {} if it never spoke."""

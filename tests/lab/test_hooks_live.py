@@ -2,6 +2,7 @@
 
 import time
 from typing import Any
+from zipfile import ZipFile
 
 from tests.lab.conftest import SERVER, Street
 from tests.lab.questions import counted, eventually, in_kernel
@@ -17,6 +18,11 @@ LIMIT = 5_000  # packets/s that the measure against a UDP flood lets through
 
 def rules(box: Box) -> list[dict[str, Any]]:
     return list(box.client.pages())
+
+
+def kept(box: Box, incident: str) -> dict[str, Any]:
+    found: dict[str, Any] = box.client.call("GET", f"/v1/incidents/{incident}")["evidence"]
+    return found
 
 
 def said(box: Box, **event: Any) -> dict[str, Any]:
@@ -39,6 +45,8 @@ def test_a_victim_of_ours_is_protected_until_the_detector_says_it_is_over(
         time.sleep(2)
         passed = counted(street_box, Reason.NO_RULE) - before
         assert passed < 1.1 * LIMIT * (time.monotonic() - began + 0.1)
+        (held,) = street_box.client.call("GET", "/v1/incidents")["incidents"]
+        assert eventually(lambda: kept(street_box, held["id"])["packets"] >= 50)
         street_box.kill()  # in the middle of the attack: the rule and its event outlive it
         street_box.start()
         assert [r["id"] for r in rules(street_box)] == [rule["id"]]
@@ -49,8 +57,17 @@ def test_a_victim_of_ours_is_protected_until_the_detector_says_it_is_over(
     (held,) = street_box.client.call("GET", "/v1/incidents")["incidents"]
     assert (held["subject"], held["open"], held["events_told"]) == (f"{SERVER}/32", False, 2)
     assert held["packets"] > 10_000, "what the limit dropped, across the restart"
-    report = cli(street_box, "incident", "report", held["id"]).stdout
-    assert "the detector ended it" in report
+    evidence = kept(street_box, held["id"])
+    assert {one["address"] for one in evidence["top_sources"]} <= set(FLOOD)
+    assert sum(count for _, count in evidence["top_services"]) == evidence["packets"]
+    archive = street_box.directory / "held.zip"
+    for words in (("export", held["id"], "-o", str(archive)), ("verify", str(archive))):
+        done = cli(street_box, "incident", *words)
+        assert done.returncode == 0, done.stderr
+    assert held["id"] in done.stdout
+    with ZipFile(archive) as parts:
+        assert "packets.pcapng" in parts.namelist()
+        assert b"the detector ended it" in parts.read("report.md")
 
 
 def test_sources_are_dropped_and_released_and_frozen(street: Street, street_box: Box) -> None:

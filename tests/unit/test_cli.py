@@ -64,6 +64,7 @@ class Api:
 def api(monkeypatch: pytest.MonkeyPatch) -> Api:
     api = Api()
     monkeypatch.setattr(Client, "call", lambda client, *a, **more: api.call(client, *a, **more))
+    monkeypatch.setattr(Client, "raw", lambda client, path: api.call(client, "GET", path))
     return api
 
 

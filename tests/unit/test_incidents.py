@@ -1,7 +1,9 @@
 """Incidents: one for each attack, from its first word to what its rules hit, however it ends."""
 
 import json
+import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,10 @@ from tests.unit.apiclient import Api, problem, running
 from tests.unit.test_cli import Api as Client
 from tests.unit.test_cli import Run, api, run
 from tests.unit.test_hooks import OURS, VICTIM, event, fastnetmon, say
-from xdpctl.incidents import ledger
+from xdpctl import frames
+from xdpctl.capturing import CaptureAsk, Capturing, choose
+from xdpctl.errors import ConflictError, EvidenceError
+from xdpctl.incidents import export, ledger, report
 from xdpctl.incidents.model import (
     EVENTS_KEPT,
     RULES_KEPT,
@@ -22,8 +27,8 @@ from xdpctl.incidents.model import (
     encode,
     name,
 )
-from xdpctl.prefix import parse_prefix
-from xdpctl.wire import Hits
+from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.wire import CAPTURE_BYTES, Capture, Hits, Reason
 
 __all__ = ["api", "run"]
 
@@ -177,6 +182,11 @@ def test_what_is_not_there_is_404(box: Api) -> None:
     problem(box.call("GET", "/v1/incidents/20261125-081900"), 404, "not-found")
 
 
+def sender(address: str, count: int, **more: Any) -> dict[str, Any]:
+    nowhere = {"country": "", "asn": 0, "as_name": ""}
+    return {"address": address, "packets": count, **nowhere, **more}
+
+
 def shown(**more: Any) -> dict[str, Any]:
     told = {
         "at": 1.7e9 + 1,
@@ -222,6 +232,22 @@ def shown(**more: Any) -> dict[str, Any]:
         "events": [told],
         "rules": [rule],
         "sources": ["203.0.113.7/32"],
+        "evidence": {
+            "packets": 60,
+            "sources": 2,
+            "bytes": 9_000,
+            "top_sources": [
+                {
+                    "address": "192.0.2.9",
+                    "packets": 50,
+                    "country": "US",
+                    "asn": 64496,
+                    "as_name": "=1+1",
+                },
+                {"address": "192.0.2.8", "packets": 10, "country": "", "asn": 0, "as_name": ""},
+            ],
+            "top_services": [["udp from 53", 60]],
+        },
     }
     return held | more
 
@@ -252,3 +278,143 @@ def test_a_report_has_no_meaning_that_an_attacker_gave_it(api: Client, run: Run)
     assert "\\| \\`x\\`" in out
     assert "may be forged" in out
     assert "- and 1 more" in out
+
+
+def test_a_page_has_no_meaning_that_an_attacker_gave_it() -> None:
+    evil = shown(subject="<img src=x onerror=alert(1)>", sources=["=cmd|x"])
+    page = report.page(evil)
+    assert "<script>" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;" in page
+    rows = report.sources_csv(evil).splitlines()
+    assert rows[2] == '192.0.2.9,"a packet, possibly forged",50,US,64496,\'=1+1'
+    assert "udp from 53" in report.to_provider(evil)
+    assert "possibly" not in report.to_ic3(evil)
+
+
+def captured(slot: int, source: bytes = bytes((203, 0, 113, 7))) -> Capture:
+    frame = udp(source, bytes((198, 51, 100, 2)), 53, 4444)
+    head = frame.ljust(CAPTURE_BYTES, b"\0")
+    return Capture(5 * 10**9, 1, len(frame), Reason.LIMITED, slot, head)
+
+
+def udp(source: bytes, target: bytes, source_port: int, target_port: int) -> bytes:
+    prefix = [Prefix(address, 32) for address in (source, target)]
+    return frames.build(*prefix, 17, source_port, target_port)
+
+
+def test_some_of_what_is_dropped_is_kept(box: Api, tmp_path: Path) -> None:
+    (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
+    rule = whole(box, identity)["rules"][0]["id"]
+    slot = box.call("GET", f"/v1/rules/{rule}").json()["slot"]
+    problem(box.call("GET", f"/v1/incidents/{identity}/packets"), 404, "not-found")
+    held = box.controller.state.incidents[identity]
+    for _ in range(2):
+
+        def soon() -> None:
+            box.datapath.to_capture += [captured(slot)] * 70 + [captured(slot + 1)] * 5
+
+        box.datapath.when_capturing = soon
+        assert box.witness.look([held]) == 50, "as many as one look keeps"
+    told = whole(box, identity)["evidence"]
+    assert (told["packets"], told["sources"]) == (100, 1)
+    assert told["top_sources"][0]["address"] == "203.0.113.7"
+    assert told["top_services"] == [["udp from 53", 100]]
+    assert box.datapath.capturing == (0, 0, 0)
+    answer = box.call("GET", f"/v1/incidents/{identity}/packets")
+    assert answer.headers["content-type"] == "application/x-pcapng"
+    assert f"reason=limited rule={rule}".encode() in answer.content
+    (tmp_path / "incidents" / "19991231-235959.pcapng").write_bytes(b"x")
+    box.witness._forget()
+    assert [p.stem for p in (tmp_path / "incidents").iterdir()] == [identity]
+
+
+def test_a_look_steps_back_for_whoever_asks(box: Api) -> None:
+    ask = CaptureAsk(choose("drop"), seconds=30)
+    look = Capturing(box.datapath, ask, yields=True).batches()
+    next(look)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(Capturing, box.datapath, ask)
+        assert list(look) == [], "it ends once somebody waits"
+        mine = asked.result().batches()
+    next(mine)
+    with pytest.raises(ConflictError):
+        Capturing(box.datapath, ask, yields=True)
+    mine.close()
+
+
+def exported(box: Api, tmp_path: Path) -> tuple[str, Path]:
+    (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
+    answer = box.call("GET", f"/v1/incidents/{identity}/export")
+    assert answer.headers["content-type"] == "application/zip"
+    path = tmp_path / "held.zip"
+    path.write_bytes(answer.content)
+    return identity, path
+
+
+def test_an_archive_holds_and_tells_who_made_it(box: Api, tmp_path: Path) -> None:
+    identity, path = exported(box, tmp_path)
+    found = export.verify(path)
+    assert found.incident == identity
+    assert found.fingerprint == box.call("GET", "/v1/incidents/key").json()["fingerprint"]
+    assert (tmp_path / "incident.key").stat().st_mode & 0o777 == 0o600
+    assert set(found.files) == {
+        "report.html", "report.md", "incident.json", "sources.csv", "to-provider.txt", "to-ic3.txt",
+    }  # fmt: skip
+    with zipfile.ZipFile(path) as held:
+        assert json.loads(held.read("incident.json"))["id"] == identity
+        assert b"<!doctype html>" in held.read("report.html")
+
+
+def test_an_archive_that_was_changed_is_found_out(box: Api, tmp_path: Path) -> None:
+    _, path = exported(box, tmp_path)
+    with zipfile.ZipFile(path) as held:
+        parts = {name: held.read(name) for name in held.namelist()}
+    other = export.signing_key(tmp_path / "other.key").sign(parts["manifest.json"]).hex()
+    for change, said in (
+        ({"sources.csv": b"forged"}, "sources.csv"),
+        ({"manifest.json": parts["manifest.json"] + b" "}, "not what was signed"),
+        ({"manifest.sig": other.encode()}, "not what was signed"),
+        ({"manifest.sig": b"zz"}, "not what was signed"),
+        ({"manifest.json": b"[]"}, "cannot be read"),
+        ({"more.txt": b"x"}, "not in the manifest"),
+        ({"report.md": None}, "missing"),
+        ({"manifest.sig": None}, "no manifest.sig"),
+    ):
+        changed = tmp_path / "changed.zip"
+        with zipfile.ZipFile(changed, "w") as held:
+            for name, data in (parts | change).items():
+                if data is not None:
+                    held.writestr(name, data)
+        with pytest.raises(EvidenceError, match=said):
+            export.verify(changed)
+    (tmp_path / "no.zip").write_bytes(path.read_bytes()[:200])
+    for bad in ("no.zip", "none.zip"):
+        with pytest.raises(EvidenceError):
+            export.verify(tmp_path / bad)
+
+
+def test_a_key_that_is_none_is_told(box: Api, tmp_path: Path) -> None:
+    (tmp_path / "incident.key").write_text("no key")
+    answer = box.call("GET", "/v1/incidents/key")
+    assert answer.status_code == 500
+    assert "incident.key" in answer.text
+
+
+def test_the_command_line_exports_and_verifies(
+    api: Client, run: Run, box: Api, tmp_path: Path
+) -> None:
+    identity, path = exported(box, tmp_path)
+    api.answers["GET", f"/v1/incidents/{identity}/export"] = path.read_bytes()
+    out = tmp_path / "out.zip"
+    assert run("incident", "export", identity, "-o", str(out))[0] == 0
+    assert out.read_bytes() == path.read_bytes()
+    code, said, _ = run("incident", "verify", str(out))
+    fingerprint = export.verify(out).fingerprint
+    assert (code, identity in said, fingerprint in said) == (0, True, True)
+    assert run("incident", "verify", str(out), "--key", fingerprint)[0] == 0
+    code, _, err = run("incident", "verify", str(out), "--key", "SHA256:other")
+    assert (code, "which is another" in err) == (1, True)
+    api.answers["GET", f"/v1/incidents/{identity}/packets"] = b"pcapng"
+    assert run("incident", "packets", identity, "-w", str(tmp_path / "p"))[0] == 0
+    assert run("incident", "packets", identity, "-w", str(tmp_path / "no" / "p"))[0] == 2

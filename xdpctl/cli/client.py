@@ -72,6 +72,14 @@ class Client:
             return answer.json() if kind.startswith("application/json") else answer.text
         raise _refused(answer)
 
+    def raw(self, path: str, seconds: float = _SECONDS) -> bytes:
+        """The bytes of what is no JSON."""
+        with self._asking("GET", path, seconds) as session:
+            answer = session.get(path)
+        if not answer.is_success:
+            raise _refused(answer)
+        return answer.content
+
     def lines(self, path: str, seconds: float, **more: Any) -> Iterator[dict[str, Any]]:
         """The lines of an NDJSON answer as they come."""
         with self._asking("GET", path, seconds) as session:

@@ -1,7 +1,6 @@
 """Commands about incidents: which there were, one of them, and a report to hand on."""
 
-import re
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,10 +9,14 @@ from rich.markup import escape
 from xdpctl.cli import options, show
 from xdpctl.cli.client import path
 from xdpctl.durations import show_duration
+from xdpctl.errors import EvidenceError
+from xdpctl.figures import si
+from xdpctl.incidents import export, report
 
 app = typer.Typer()
 incident_app = typer.Typer(help="One incident.", no_args_is_help=True)
 app.add_typer(incident_app, name="incident")
+_SENDERS = 10  # that are shown
 Identity = Annotated[str, typer.Argument(help="As `incidents` lists it.")]
 
 
@@ -42,8 +45,8 @@ def _row(held: dict[str, Any]) -> tuple[str, ...]:
         ", ".join(held["attacks"]),
         ", ".join(held["detectors"]),
         show_duration(ends - held["opened_at"]),
-        show.si(held["peak_pps"]),
-        show.si(held["packets"]),
+        si(held["peak_pps"]),
+        si(held["packets"]),
         "open" if held["open"] else "",
     )
 
@@ -56,82 +59,73 @@ def show_incident(
     held = options.client(context).call("GET", path("incidents", identity))
     if as_json:
         return show.emit(held)
-    show.fields({name: escape(value) for name, value in _facts(held).items()})
-    for at, line in _timeline(held):
-        show.out.print(f"{_clock(at)}  {escape(line)}", soft_wrap=True)
+    show.fields({name: escape(value) for name, value in report.facts(held).items()})
+    for at, line in report.timeline(held):
+        show.out.print(f"{report.clock(at)}  {escape(line)}", soft_wrap=True)
+    kept = held["evidence"]
+    for one in kept["top_sources"][:_SENDERS]:
+        show.out.print(escape(f"from {one['address']:<40} {report.place(one)}"), soft_wrap=True)
 
 
 @incident_app.command("report")
-def report(context: typer.Context, identity: Identity) -> None:
+def report_incident(context: typer.Context, identity: Identity) -> None:
     """The same as Markdown, for a provider's NOC or the board."""
     held = options.client(context).call("GET", path("incidents", identity))
-    typer.echo(_markdown(held))
+    typer.echo(report.markdown(held))
 
 
-def _facts(held: dict[str, Any]) -> dict[str, str]:
-    closed = f"{_utc(held['closed_at'])}, {held['closed_by']}" if held["closed_at"] else "goes on"
-    named = f"{held['sources_named']:,}" if held["sources_named"] else "none: only the victim"
-    return {
-        "incident": held["id"],
-        "victim": held["subject"],
-        "began": _utc(held["opened_at"]),
-        "ended": closed,
-        "attack": ", ".join(held["attacks"]) or "-",
-        "told by": ", ".join(held["detectors"]),
-        "peak": f"{show.si(held['peak_pps'])} packets/s, {show.si(held['peak_bps'])}bit/s, "
-        "by the detectors",
-        "sources named": named,
-        "rules": f"{held['rules_made']:,} made, {held['rules_ended']:,} ended",
-        "they hit": f"{show.si(held['packets'])} packets, {show.si(held['bytes'])}B",
-    }
+@incident_app.command("export")
+def export_incident(
+    context: typer.Context,
+    identity: Identity,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Else incident-ID.zip in this folder.")
+    ] = None,
+) -> None:
+    """One signed archive: the report as a page and text, records, packets, sources, drafts."""
+    data = options.client(context).raw(path("incidents", identity, "export"))
+    target = out or Path(f"incident-{identity}.zip")
+    _keep(target, data)
+    found = export.verify(target)
+    show.err.print(escape(f"{len(found.files)} files in {target}, signed by {found.fingerprint}"))
 
 
-def _timeline(held: dict[str, Any]) -> list[tuple[float, str]]:
-    """Everything in its order."""
-    lines = [(e["at"], _said(e)) for e in held["events"]]
-    for rule in held["rules"]:
-        mode = ", monitor" if rule["mode"] == "monitor" else ""
-        lines.append((rule["at"], f"{rule['action']} {rule['what']}{mode} ({rule['id']})"))
-        if rule["ended_at"]:
-            hit = f"{rule['packets']:,} packets hit"
-            lines.append((rule["ended_at"], f"ended {rule['what']}: {rule['why']}; {hit}"))
-    left = held["events_told"] - len(held["events"])
-    if left > 0:
-        lines.append((held["updated_at"], f"and {left:,} more events"))
-    left = held["rules_made"] - len(held["rules"])
-    if left > 0:
-        lines.append((held["updated_at"], f"and {left:,} more rules"))
-    return sorted(lines, key=lambda line: line[0])
+@incident_app.command("packets")
+def packets(
+    context: typer.Context,
+    identity: Identity,
+    write: Annotated[Path, typer.Option("-w", "--write", help="To this pcapng file.")],
+) -> None:
+    """Some of the packets that its rules dropped, for Wireshark and tcpdump."""
+    _keep(write, options.client(context).raw(path("incidents", identity, "packets")))
 
 
-def _said(event: dict[str, Any]) -> str:
-    rate = f", {show.si(event['pps'])} packets/s" if event["pps"] else ""
-    note = f": {event['note']}" if event["note"] else ""
-    return f"{event['detector']} {event['phase']} {event['event']} {event['attack']}{rate}{note}"
+@incident_app.command("key")
+def key(context: typer.Context) -> None:
+    """The fingerprint of what archives are signed with on this box."""
+    typer.echo(options.client(context).call("GET", path("incidents", "key"))["fingerprint"])
 
 
-def _utc(unix: float) -> str:
-    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+@incident_app.command("verify")
+def verify(
+    archive: Annotated[Path, typer.Argument(help="A file that `incident export` made.")],
+    signer: Annotated[
+        str | None, typer.Option("--key", help="The fingerprint that must have signed it.")
+    ] = None,
+) -> None:
+    """Whether an archive is as it was made, and who signed it; needs no control plane."""
+    found = export.verify(archive)
+    if signer is not None and signer != found.fingerprint:
+        raise EvidenceError(f"{archive} is signed by {found.fingerprint}, which is another")
+    files = show.plural(len(found.files), "file", "files")
+    show.out.print(escape(f"incident {found.incident}: {files}, as made {found.made_at}"))
+    show.out.print(escape(f"signed by {found.fingerprint}"), soft_wrap=True)
+    if signer is None:
+        show.err.print("compare that with `xdpctl incident key` on the box that made it")
 
 
-def _clock(unix: float) -> str:
-    return datetime.fromtimestamp(unix, UTC).strftime("%H:%M:%S.%f")[:-3]
-
-
-def _plain(text: str) -> str:
-    """What a detector or attacker wrote, without a meaning in Markdown or HTML."""
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_{}\[\]()#+!|])", r"\\\1", text)
-
-
-def _markdown(held: dict[str, Any]) -> str:
-    lines = [f"# Incident {held['id']}", ""]
-    lines += [f"- **{name}**: {_plain(value)}" for name, value in _facts(held).items()]
-    lines += ["", "Times are UTC. Source addresses are what packets said; they may be forged."]
-    lines += ["", "## Timeline", "", "| time | what |", "|---|---|"]
-    lines += [f"| {_clock(at)} | {_plain(line)} |" for at, line in _timeline(held)]
-    if held["sources"]:
-        lines += ["", "## Sources named", "", *(f"- {_plain(one)}" for one in held["sources"])]
-        left = held["sources_named"] - len(held["sources"])
-        lines += [f"- and {left:,} more"] if left > 0 else []
-    return "\n".join(lines)
+def _keep(target: Path, data: bytes) -> None:
+    try:
+        target.write_bytes(data)
+    except OSError as error:
+        raise typer.BadParameter(f"{target}: {error.strerror}") from None

@@ -8,6 +8,7 @@ from rich.markup import escape
 from xdpctl.cli import options, shadows, show
 from xdpctl.cli.client import path
 from xdpctl.errors import RuleError
+from xdpctl.figures import si
 from xdpctl.match import text
 from xdpctl.match.match import ID_MARK
 from xdpctl.model import rule_id
@@ -41,7 +42,7 @@ def unblock(
     rule = options.client(context).call("DELETE", _path(source))
     if as_json:
         return show.emit(rule)
-    hits = f"{show.si(rule['packets'])} packets"
+    hits = f"{si(rule['packets'])} packets"
     show.out.print(f"removed: {rule['action']} {escape(show.where(rule))}; it had hit {hits}")
     if rule["origin"] == CONFIGURED:
         show.err.print("[yellow]note:[/yellow] the configuration brings it back at the next start")

@@ -33,6 +33,7 @@ from xdpctl.cli.lists import (
     read,
     told,
 )
+from xdpctl.figures import si
 
 app = typer.Typer()
 set_app = typer.Typer(no_args_is_help=True, help="Named lists of prefixes: feeds, countries.")
@@ -105,7 +106,7 @@ def _row(held: dict[str, Any]) -> tuple[str, ...]:
     state = "-" if feed is None else f"failing: {feed['error']}" if feed["error"] else "good"
     state = state if len(state) <= _STATE else f"{state[: _STATE - 1]}…"
     counts = (f"{held['entries'][family]:,}" for family in ("ipv4", "ipv6"))
-    hits = (show.si(held["packets"]), show.si(held["bytes"]))
+    hits = (si(held["packets"]), si(held["bytes"]))
     return held["name"], held["action"], held["mode"], *counts, *hits, state
 
 
@@ -122,7 +123,7 @@ def show_set(context: typer.Context, name: Name, as_json: options.Json = False) 
         "reason": escape(held["reason"]) or "-",
         "entries": ", ".join(f"{n:,} {family}" for family, n in held["entries"].items()),
         "in the kernel": ", ".join(f"{n:,} {family}" for family, n in held["applied"].items()),
-        "hits": f"{show.si(held['packets'])} packets, {show.si(held['bytes'])}B",
+        "hits": f"{si(held['packets'])} packets, {si(held['bytes'])}B",
         "changed": held["changed_at"],
         "report": ", ".join(f"{key} {n:,}" for key, n in held["report"].items()),
     }
@@ -188,7 +189,7 @@ def top(
     took = f"{found['samples']:,} samples in {found['seconds']:.1f} s, one packet in {every}"
     show.out.print(took)
     for row in found["entries"]:
-        packets = show.si(row["packets"])
+        packets = si(row["packets"])
         show.out.print(f"  {row['prefix']:<20} {packets:>8} packets  {row['share']:6.1%}")
 
 
@@ -199,5 +200,5 @@ def remove(context: typer.Context, name: Name, as_json: options.Json = False) ->
     held = options.client(context).call("DELETE", path("sets", name))
     if as_json:
         return show.emit(held)
-    hits = f"{show.si(held['packets'])} packets"
+    hits = f"{si(held['packets'])} packets"
     show.out.print(f"removed: {held['action']} {held['name']}; it had hit {hits}")

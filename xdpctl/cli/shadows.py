@@ -12,6 +12,7 @@ from xdpctl.cli import show
 from xdpctl.cli.client import Client, path
 from xdpctl.durations import parse_duration
 from xdpctl.errors import RuleError
+from xdpctl.figures import si
 
 _NAMED = 5
 _VERBS = {"drop": "dropped", "limit": "dropped", "accept": "let through"}
@@ -41,7 +42,7 @@ def told(rule: dict[str, Any]) -> list[str]:
     unestablished = percent((looked - shadow["established"]) / looked)
     ends = show.plural(shadow["destinations"], "address", "addresses")
     lines = [
-        f"would have {verb} {show.si(looked)} packets, {unestablished} of them unestablished, "
+        f"would have {verb} {si(looked)} packets, {unestablished} of them unestablished, "
         f"from about {shadow['sources']:,} to {ends}"
     ]
     if shadow["connections"]:
@@ -51,7 +52,7 @@ def told(rule: dict[str, Any]) -> list[str]:
         more = ", …" if len(who) > _NAMED else ""
         lines.append(f"{many} established with this host{spared}: {', '.join(who[:_NAMED])}{more}")
     if shadow["accepted"]:
-        lines.append(f"{show.si(shadow['accepted'])} of them from accepted or protected sources")
+        lines.append(f"{si(shadow['accepted'])} of them from accepted or protected sources")
     for name, field in (("to", "top_ports"), ("from", "top_sources")):
         shares = [f"{s['value']} {percent(s['share'])}" for s in shadow[field]]
         lines.append(f"{name} {', '.join(shares)}")

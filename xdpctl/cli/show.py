@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from xdpctl.durations import show_duration
+from xdpctl.figures import si
 
 # in a pipe nothing is wrapped or shortened
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 400)
@@ -33,15 +34,6 @@ def line(value: Any) -> None:
 def coloured(word: str) -> str:
     colour = _COLOURS.get(word)
     return f"[{colour}]{word}[/{colour}]" if colour else word
-
-
-def si(number: float) -> str:
-    """`1.2 M`; three digits are enough to look at."""
-    for unit in ("", " k", " M", " G", " T"):
-        if abs(number) < 1000:
-            return f"{number:.3g}{unit}" if unit else f"{number:g}"
-        number /= 1000
-    return f"{number:.3g} P"
 
 
 def plural(number: int, one: str, more: str) -> str:

@@ -7,15 +7,18 @@ import typer
 from rich.markup import escape
 
 from xdpctl.cli import options, show
-from xdpctl.cli.client import path
+from xdpctl.cli.client import SLOW_SECONDS, path
 from xdpctl.durations import show_duration
+from xdpctl.figures import si
 from xdpctl.model import check_name
 from xdpctl.tokens import Role
 
 app = typer.Typer()
 token_app = typer.Typer(no_args_is_help=True, help="Tokens for the API over TCP.")
 audit_app = typer.Typer(no_args_is_help=True, help="Who changed what, and when.")
+notify_app = typer.Typer(no_args_is_help=True, help="Telling people.")
 app.add_typer(token_app, name="token")
+app.add_typer(notify_app, name="notify")
 app.add_typer(audit_app, name="audit")
 
 
@@ -50,11 +53,27 @@ def status(context: typer.Context, as_json: options.Json = False) -> None:
     show.fields(lines)
     for reason, hits in traffic["total"].items():
         if hits["packets"]:
-            show.out.print(f"  {reason:<16} {show.si(hits['packets']):>8} packets")
+            show.out.print(f"  {reason:<16} {si(hits['packets']):>8} packets")
     for warning in found["warnings"]:
         show.err.print(f"[yellow]warning:[/yellow] {escape(warning)}")
     for problem in found["problems"]:
         show.err.print(f"[red]problem:[/red] {escape(problem)}")
+
+
+@notify_app.command("test")
+def notify_test(context: typer.Context, as_json: options.Json = False) -> None:
+    """Send one message to each of notify.urls, and tell whether it was taken."""
+    call = options.client(context).call
+    taken = call("POST", "/v1/notifications/test", seconds=SLOW_SECONDS)["taken"]
+    if as_json:
+        show.emit(taken)
+    elif not taken:
+        show.out.print("notify.urls is empty: nobody is told of anything")
+    else:
+        for number, well in enumerate(taken):
+            show.out.print(f"notify.urls[{number}] {'took it' if well else 'did not take it'}")
+    if not all(taken):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -12,6 +12,8 @@ from xdpctl.detectors.registry import ADAPTERS, adapter
 from xdpctl.draft import Draft
 from xdpctl.errors import RoleError
 from xdpctl.model import Automatic
+from xdpctl.notify.news import News
+from xdpctl.notify.settings import Kind
 from xdpctl.response import undo as undoing
 from xdpctl.response.respond import Outcome, Responder
 from xdpctl.tokens import Caller, Role
@@ -101,6 +103,7 @@ async def hook(
     outcome, created = await _done(ctx, respond_to)
     if not dry_run:
         ctx.paces.spend(detector, created, time.monotonic())
+        _tell(ctx, detector, outcome)
     return HookOut(
         detector=detector,
         mode=mode,
@@ -112,6 +115,15 @@ async def hook(
         incidents=outcome.incidents,
         dry_run=dry_run,
     )
+
+
+def _tell(ctx: Context, detector: str, outcome: Outcome) -> None:
+    """Somebody should look at a detector that asks for what it may not have."""
+    if outcome.refused:
+        first = outcome.refused[0]
+        title = f"{detector} was refused {len(outcome.refused):,} of what it asked for"
+        text = f"{first['what']}: {first['why']}. {first['fix']}\nxdpctl audit log"
+        ctx.herald.tell(News(Kind.REFUSED, f"{detector} refused", title, text))
 
 
 async def _done(

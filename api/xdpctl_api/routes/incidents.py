@@ -1,22 +1,27 @@
 """What happened: attacks as they were told, what was done, and what came of it."""
 
+import asyncio
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import FileResponse
 from msgspec import structs
 from pydantic import BaseModel, Field
 
 from xdpctl.controller import Controller
 from xdpctl.errors import NotFoundError
+from xdpctl.incidents import evidence, report
 from xdpctl.incidents.ledger import tag_of
 from xdpctl.incidents.model import Incident
 from xdpctl.model import Rule
 from xdpctl.signatures.model import Signature
-from xdpctl_api.auth import Viewer
+from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.context import Context, context
 
 router = APIRouter(prefix="/v1/incidents", tags=["detectors"])
 Ctx = Annotated[Context, Depends(context)]
+PCAPNG, ZIP = "application/x-pcapng", "application/zip"
 
 
 class ToldOut(BaseModel):
@@ -70,12 +75,40 @@ class IncidentBrief(BaseModel):
     bytes: int
 
 
+class SenderOut(BaseModel):
+    """A source address as packets say it, which may be forged."""
+
+    address: str
+    packets: int
+    country: str
+    asn: int = Field(description="0 if no database says")
+    as_name: str
+
+
+class EvidenceOut(BaseModel):
+    """Of the packets that were kept of what its rules dropped."""
+
+    packets: int
+    sources: int = Field(description="Different source addresses")
+    bytes: int
+    top_sources: list[SenderOut]
+    top_services: list[tuple[str, int]] = Field(description="Such as `udp from 53`, and packets")
+
+
 class IncidentOut(IncidentBrief):
     """All of it; lists hold the first ones."""
 
     events: list[ToldOut]
     rules: list[DoneOut]
     sources: list[str]
+    evidence: EvidenceOut
+
+
+class KeyOut(BaseModel):
+    """With what archives of incidents are signed here."""
+
+    algorithm: str
+    fingerprint: str
 
 
 def _standing(controller: Controller, held: Incident) -> list[Rule | Signature]:
@@ -113,12 +146,17 @@ async def list_incidents(
     return {"incidents": [IncidentBrief(**_brief(ctx.controller, one)) for one in held[:limit]]}
 
 
+@router.get("/key")
+async def read_key(who: Viewer, ctx: Ctx) -> KeyOut:
+    """With what archives are signed on this box: to be compared with what `verify` tells."""
+    return KeyOut(algorithm="Ed25519", fingerprint=await asyncio.to_thread(_fingerprint, ctx))
+
+
 @router.get("/{incident_id}")
 async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
     """One, whole: what was said when, what was done, and what it hit."""
-    held = ctx.controller.state.incidents.get(incident_id)
-    if held is None:
-        raise NotFoundError(f"there is no incident {incident_id[:40]!r}; see GET /v1/incidents")
+    held = _held(ctx, incident_id)
+    found = await asyncio.to_thread(evidence.read, ctx.witness.file(held.id), ctx.geo())
     standing = {rule.id: rule for rule in _standing(ctx.controller, held)}
     rules = []
     for one in held.rules:
@@ -132,4 +170,55 @@ async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
         events=[ToldOut(**structs.asdict(one)) for one in held.events],
         rules=rules,
         sources=list(held.sources),
+        evidence=EvidenceOut(**found.as_json()),
     )
+
+
+@router.get("/{incident_id}/packets", response_class=FileResponse)
+async def read_packets(incident_id: str, who: Operator, ctx: Ctx) -> FileResponse:
+    """Some of the packets that its rules dropped, as pcapng with comments."""
+    path = ctx.witness.file(_held(ctx, incident_id).id)
+    if not path.is_file():
+        raise NotFoundError(f"no packets of {incident_id} were kept: its rules dropped none")
+    return FileResponse(path, media_type=PCAPNG, filename=path.name)
+
+
+@router.get("/{incident_id}/export", response_class=Response)
+async def export_incident(incident_id: str, who: Operator, ctx: Ctx) -> Response:
+    """One archive: report, records, packets, sources and drafts, with hashes that are signed."""
+    shown = await read_incident(incident_id, who, ctx)
+    made = await asyncio.to_thread(_archive, ctx, shown)
+    name = f'attachment; filename="incident-{shown.id}.zip"'
+    return Response(made, media_type=ZIP, headers={"Content-Disposition": name})
+
+
+def _fingerprint(ctx: Context) -> str:
+    from xdpctl.incidents import export  # 10 MB of memory that most never need
+
+    return export.fingerprint(export.signing_key(ctx.settings.incident_key).public_key())
+
+
+def _archive(ctx: Context, shown: IncidentOut) -> bytes:
+    from xdpctl.incidents import export
+
+    held = shown.model_dump(mode="json")
+    files = {
+        "report.html": report.page(held).encode(),
+        "report.md": report.markdown(held).encode(),
+        "incident.json": shown.model_dump_json(indent=1).encode(),
+        "sources.csv": report.sources_csv(held).encode(),
+        "to-provider.txt": report.to_provider(held).encode(),
+        "to-ic3.txt": report.to_ic3(held).encode(),
+    }
+    packets = ctx.witness.file(shown.id)
+    if packets.is_file():
+        files["packets.pcapng"] = packets.read_bytes()
+    key = export.signing_key(ctx.settings.incident_key)
+    return export.archive(shown.id, files, key, datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def _held(ctx: Context, incident_id: str) -> Incident:
+    held = ctx.controller.state.incidents.get(incident_id)
+    if held is None:
+        raise NotFoundError(f"there is no incident {incident_id[:40]!r}; see GET /v1/incidents")
+    return held

@@ -73,6 +73,12 @@ async def counters(who: Viewer, ctx: Ctx) -> dict[str, Any]:
     return {"total": total, "interfaces": ports}
 
 
+@router.post("/v1/notifications/test")
+async def test_notifications(who: Operator, ctx: Ctx) -> dict[str, list[bool]]:
+    """One message to each of notify.urls now; whether each was taken, in their order."""
+    return {"taken": await asyncio.to_thread(ctx.herald.test)}
+
+
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
     """The process answers."""

@@ -1,0 +1,1 @@
+"""Telling people: what is worth waking somebody for, and getting it to them."""

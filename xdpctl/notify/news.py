@@ -1,0 +1,68 @@
+"""What changed between two looks that somebody should hear of. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from xdpctl.durations import show_duration
+from xdpctl.figures import si
+from xdpctl.incidents.model import Incident
+from xdpctl.notify.settings import Kind
+
+_LOUDER = 2.0  # times the peak that was told before
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """`key` names what it is about: the same is not told twice in a while."""
+
+    kind: Kind
+    key: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How it stands: incidents by id, and what keeps the box from its work."""
+
+    incidents: Mapping[str, Incident]
+    problems: tuple[str, ...] = ()
+
+
+def news(before: Look, now: Look) -> Iterator[News]:
+    for held in now.incidents.values():
+        yield from _of_incident(before.incidents.get(held.id), held)
+    fresh = [one for one in now.problems if one not in before.problems]
+    if fresh:
+        yield News(Kind.TROUBLE, "box", "xdpctl needs you", "\n".join(now.problems))
+    elif before.problems and not now.problems:
+        yield News(Kind.TROUBLE, "box is well", "xdpctl is well again", "nothing is in the way")
+
+
+def _of_incident(before: Incident | None, held: Incident) -> Iterator[News]:
+    attack = ", ".join(held.attacks) or "an attack"
+    if held.open and (before is None or not before.open):
+        yield News(Kind.OPENED, f"{held.id} opened", f"{held.subject}: {attack}", _facts(held))
+    elif before is not None and held.open and _worse(before, held):
+        title = f"{held.subject}: it grows, {attack}"
+        yield News(Kind.ESCALATED, f"{held.id} {attack}", title, _facts(held))
+    elif before is not None and before.open and not held.open:
+        yield News(Kind.CLOSED, f"{held.id} closed", f"{held.subject}: over", _facts(held))
+
+
+def _worse(before: Incident, held: Incident) -> bool:
+    louder = before.peak_pps and held.peak_pps >= _LOUDER * before.peak_pps
+    return bool(louder) or len(held.attacks) > len(before.attacks)
+
+
+def _facts(held: Incident) -> str:
+    lines = [
+        f"Incident {held.id}, told by {', '.join(held.detectors)}",
+        f"Peak {si(held.peak_pps)} packets/s, {si(held.peak_bps)}bit/s by the detectors",
+        f"{held.rules_made:,} rules made, {held.rules_ended:,} ended",
+    ]
+    if not held.open:
+        lasted = show_duration(held.closed_at - held.opened_at)
+        hit = f"{si(held.packets)} packets, {si(held.bytes)}B"
+        lines += [f"It lasted {lasted}, the rules hit {hit}; {held.closed_by}"]
+    return "\n".join([*lines, f"xdpctl incident show {held.id}"])
