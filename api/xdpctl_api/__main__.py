@@ -73,7 +73,7 @@ def _listeners(settings: Settings, fd: int | None) -> list[socket.socket | None]
     return [local, tcp_socket(settings.listen)]
 
 
-def run(settings: Settings, listen_fd: int | None) -> None:
+def run(settings: Settings, listen_fd: int | None, path: Path | None = None) -> None:
     """Serve until told to stop."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     pins = Pins(settings.pin_dir)
@@ -109,7 +109,7 @@ def run(settings: Settings, listen_fd: int | None) -> None:
     loader = Loader(settings.feeds, Limits(settings.bulk_max_bytes, most))
     refresher = Refresher(controller, loader)
     refresher.start()
-    context = Context(controller, settings, refresher)
+    context = Context(controller, settings, refresher, path)
     context.start()
     try:
         uvloop.run(serve(create_app(context), settings.listen, local, tcp, context.stop))
@@ -138,7 +138,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     listen_fd, path = given.pop("listen_fd"), given.pop("config")
     try:
-        run(config.override(config.load(path), **given), listen_fd)
+        run(config.override(config.load(path), **given), listen_fd, path)
     except XdpctlError as error:
         sys.exit(f"xdpctl: {error}")
 

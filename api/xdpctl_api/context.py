@@ -4,13 +4,14 @@ import json
 import os
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastapi import Request
 
-from xdpctl.config import Settings
+from xdpctl.config import Settings, load
+from xdpctl.connections import Connections
 from xdpctl.controller import Controller
 from xdpctl.crew import Crew
 from xdpctl.geo import GeoDatabase, find_databases, open_databases, open_installed
@@ -18,6 +19,8 @@ from xdpctl.incidents.witness import Witness
 from xdpctl.notify.herald import Herald
 from xdpctl.notify.news import Look
 from xdpctl.response.pace import Paces
+from xdpctl.response.release import Releases
+from xdpctl.response.returns import Returns
 from xdpctl.sets.refresher import Refresher
 from xdpctl.wire import Limit, Reason
 
@@ -40,19 +43,26 @@ class Fill(NamedTuple):
 
 @dataclass(slots=True)
 class Context:
-    """The controller, the settings it runs under, the feeds, and counts for /metrics."""
+    """The controller, the settings it runs under, the feeds, and counts for /metrics.
+
+    `config` is the file that the settings came from, None for the usual one.
+    """
 
     controller: Controller
     settings: Settings
     refresher: Refresher
+    config: Path | None = None
     started: float = field(default_factory=time.time)
     refused: Counter[str] = field(default_factory=Counter)
     fetches: Crew = field(default_factory=lambda: Crew("fetches of feeds", _FETCHES))
     watches: Crew = field(default_factory=lambda: Crew("samplings", _WATCHES))
+    connections: Connections = field(default_factory=Connections)
     stopping: bool = False
     paces: Paces = field(init=False)
     witness: Witness = field(init=False)
     herald: Herald = field(init=False)
+    releases: Releases = field(init=False)
+    returns: Returns = field(default_factory=Returns)
     _geo: GeoDatabase | None = None
     _geo_tried: bool = False
 
@@ -60,6 +70,7 @@ class Context:
         self.paces = Paces(self.settings.automatic.max_per_minute)
         self.witness = Witness(self.controller, self.settings.state_dir / "incidents")
         self.herald = Herald(self.settings.notify, self.look)
+        self.releases = Releases(self.controller)
 
     def stop(self) -> None:
         """Whoever waits for a server or for traffic is answered at once."""
@@ -68,16 +79,25 @@ class Context:
         self.watches.stop()
         self.refresher.stop()
         self.witness.stop()
+        self.releases.stop()
         self.herald.stop()
 
     def start(self) -> None:
         """What runs beside the requests."""
         self.witness.start()
+        self.releases.start()
         self.herald.start()
 
     def look(self) -> Look:
         """How it stands, for those who are told of changes."""
         return Look(dict(self.controller.state.incidents), tuple(self.problems()))
+
+    def reload(self) -> None:
+        """Take [automatic] and [notify] anew from the file; ConfigError changes nothing."""
+        found = load(self.config)
+        self.settings = replace(self.settings, automatic=found.automatic, notify=found.notify)
+        self.paces.most = found.automatic.max_per_minute
+        self.herald.settings = found.notify
 
     def loader(self) -> dict[str, Any]:
         """The loader's last word about the interfaces; {} if it never spoke."""

@@ -14,8 +14,6 @@ import httpx
 from tests.fakes import BreakableStore, FakeClock, FakeDatapath, controller
 from xdpctl.config import Listen, Settings
 from xdpctl.controller import Controller
-from xdpctl.incidents.witness import Witness
-from xdpctl.notify.herald import Herald
 from xdpctl.policy import Quota
 from xdpctl.sets.loading import Limits, Loader
 from xdpctl.sets.refresher import Refresher
@@ -37,15 +35,13 @@ class Api:
     settings: Settings
     app: Any = field(init=False)
     refresher: Refresher = field(init=False)
-    witness: Witness = field(init=False)
-    herald: Herald = field(init=False)
+    context: Context = field(init=False)
 
     def __post_init__(self) -> None:
         limits = Limits(self.settings.bulk_max_bytes, 100_000)
         self.refresher = Refresher(self.controller, Loader(self.settings.feeds, limits))
-        context = Context(self.controller, self.settings, self.refresher)
-        self.witness, self.herald = context.witness, context.herald
-        self.app = create_app(context)
+        self.context = Context(self.controller, self.settings, self.refresher)
+        self.app = create_app(self.context)
 
     @property
     def store(self) -> BreakableStore:

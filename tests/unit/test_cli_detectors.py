@@ -14,6 +14,8 @@ DONE = {
     "events": 1,
     "rules": ["sig-1"],
     "released": ["sig-0"],
+    "held": ["sig-9"],
+    "watched": [{"event": "8", "why": "would break 21"}],
     "refused": [{"what": "198.51.100.9/32", "why": "it is ours", "fix": "look"}],
     "ignored": [{"event": "7", "why": "outgoing"}],
     "dry_run": False,
@@ -40,6 +42,8 @@ def test_a_scripts_arguments_and_input_are_handed_on_whole(
     assert "end: sig-0" in out
     assert "198.51.100.9/32: it is ours. look" in err
     assert "7: outgoing" in err
+    assert "once it hits no more: sig-9" in out
+    assert "8: would break 21" in err
 
 
 def test_minus_one_is_no_option(api: Api, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,3 +122,9 @@ def test_what_came_by_itself_is_undone(api: Api, run: Run) -> None:
     assert (code, out) == (0, "removed 2 rules\n")
     assert api.calls[0][2]["json"] == {"since": "10m", "origin": "fastnetmon"}
     assert run("undo")[0] == 2, "how far back has to be said"
+
+
+def test_the_file_is_read_again(api: Api, run: Run) -> None:
+    api.answers["POST", "/v1/automatic/reload"] = HELD
+    code, out, _ = run("policy", "reload")
+    assert (code, "event, suricata" in out) == (0, True)

@@ -11,6 +11,7 @@ from tests.fakes import HOUR
 from tests.unit.apiclient import TCP, Api, problem, running
 from xdpctl.config import parse
 from xdpctl.errors import ConfigError
+from xdpctl.prefix import parse_prefix
 from xdpctl.response.pace import Paces
 
 VICTIM = "198.51.100.2"
@@ -309,3 +310,90 @@ def test_a_route_announced_again_holds_with_its_new_rate(api: Api) -> None:
     assert standing(api)[identity]["limit"]["pps"] == 700
     say(api, "event", event(match=match))
     assert standing(api)[identity]["action"] == "drop"
+
+
+class Peers:
+    """Who is connected, as if the kernel said so."""
+
+    def __init__(self, **peers: int) -> None:
+        self.peers = {parse_prefix(name).address: n for name, n in peers.items()}
+
+    def now(self) -> dict[bytes, int]:
+        return self.peers
+
+
+def test_what_would_break_too_many_connections_is_only_watched(api: Api) -> None:
+    busy, quiet = "203.0.113.7", "203.0.113.8"
+    api.context.connections = Peers(**{busy: 21, quiet: 20})  # type: ignore[assignment]
+    told = say(api, "event", event("1", sources=[busy]))
+    assert "21 established connections" in told["watched"][0]["why"]
+    assert say(api, "event", event("2", sources=[quiet]))["watched"] == []
+    modes = {name: rule["mode"] for name, rule in standing(api).items()}
+    assert modes == {f"{busy}_32": "monitor", f"{quiet}_32": "enforce"}
+    assert "21 established" in api.call("GET", "/v1/audit").text
+    again = say(api, "event", event("3", sources=[quiet, "203.0.113.9"]))
+    assert again["watched"] == [], "what is dropped already breaks nothing more"
+
+
+MAPPED = "alerts[].{phase: (on && 'began') || 'ended', id: n, victim: target, attack: kind}"
+
+
+def test_a_detector_may_be_described_in_the_configuration(api: Api) -> None:
+    configured(api, detectors={"netflow": {"events": MAPPED, "mode": "shadow"}})
+    alert = {"on": True, "n": 7, "target": VICTIM, "kind": "udp_flood"}
+    (identity,) = say(api, "netflow", {"alerts": [alert]})["rules"]
+    assert standing(api)[identity]["mode"] == "monitor"
+    assert "netflow" in api.call("GET", "/v1/automatic").json()["detectors"]
+    assert say(api, "netflow", {"alerts": [{"on": False, "n": 7}]})["released"] == [identity]
+    assert say(api, "netflow", {"other": 1})["events"] == 0
+    say(api, "netflow", {"alerts": [{**alert, "kind": "flood"}]}, 400)
+
+
+@pytest.mark.parametrize(
+    ("detectors", "says"),
+    [
+        ({"snort": {"mode": "on"}}, "is no detector"),
+        ({"netflow": {"events": "alerts[.{"}}, "detectors.netflow.events is no JMESPath"),
+        ({"suricata": {"events": "@"}}, "is read by xdpctl"),
+        ({"Net Flow": {"events": "@"}}, "not a name"),
+        ({"netflow": {}}, "mode, events, or both"),
+        ([], "must be tables"),
+    ],
+)
+def test_descriptions_that_are_wrong_are_named(detectors: Any, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        parse({"automatic": {"detectors": detectors}})
+
+
+def test_who_comes_back_is_blocked_for_twice_as_long(api: Api) -> None:
+    source = "203.0.113.7"
+    for ttl in (600, 1200, 2400):
+        said = event("1", sources=[source], ttl=600)
+        say(api, "event", said, params={"dry_run": "true"})
+        say(api, "event", said)
+        say(api, "event", said)
+        assert standing(api)[f"{source}_32"]["expires_in"] == pytest.approx(ttl)
+        say(api, "event", event("1", "ended", sources=[source]))
+        api.clock.advance(60)
+    for _ in range(10):
+        say(api, "event", event("1", sources=[source], ttl=600))
+        say(api, "event", event("1", "ended", sources=[source]))
+    say(api, "event", event("1", sources=[source], ttl=600))
+    assert standing(api)[f"{source}_32"]["expires_in"] == pytest.approx(86_400), "and no longer"
+    say(api, "event", event("1", "ended", sources=[source]))
+    api.clock.advance(86_401)
+    say(api, "event", event("1", sources=[source], ttl=600))
+    assert standing(api)[f"{source}_32"]["expires_in"] == pytest.approx(600)
+
+
+def test_the_file_is_read_again_whole_or_not_at_all(api: Api, tmp_path: Path) -> None:
+    file = tmp_path / "xdpctl.toml"
+    object.__setattr__(api.context, "config", file)
+    file.write_text('[automatic]\nmode = "off"\nmax_per_minute = 7\n[notify]\nurls = ["x://"]\n')
+    held = api.call("POST", "/v1/automatic/reload").json()
+    assert (held["configured"], held["detectors"]["event"]) == ("off", "off")
+    assert api.context.paces.most == 7
+    assert api.context.herald.settings.urls == ("x://",)
+    file.write_text('[automatic]\nmode = "offf"\n')
+    problem(api.call("POST", "/v1/automatic/reload"), 400, "bad-request")
+    assert api.call("GET", "/v1/automatic").json()["configured"] == "off"

@@ -49,6 +49,12 @@ def whole(box: Api, identity: str) -> dict[str, Any]:
     return found
 
 
+def quiet(box: Api) -> list[str]:
+    """Four seconds in which nothing is hit."""
+    box.context.releases.step(100.0)
+    return box.context.releases.step(104.0)
+
+
 def test_an_attack_is_one_incident_with_what_was_done_and_hit(box: Api) -> None:
     (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
     rule = whole(box, identity)["rules"][0]
@@ -59,13 +65,14 @@ def test_an_attack_is_one_incident_with_what_was_done_and_hit(box: Api) -> None:
     box.clock.advance(60)
     assert say(box, "fastnetmon", fastnetmon("ban"))["incidents"] == [identity]
     box.clock.advance(60)
-    say(box, "fastnetmon", fastnetmon("unban"))
+    assert say(box, "fastnetmon", fastnetmon("unban"))["held"] == [rule["id"]]
+    quiet(box)
     told = whole(box, identity)
     assert [e["phase"] for e in told["events"]] == ["began", "began", "ended"]
     assert (told["open"], told["closed_at"] - told["opened_at"]) == (False, pytest.approx(120))
     assert (told["packets"], told["bytes"], told["rules_made"]) == (1_000, 64_000, 1)
     (ended,) = told["rules"]
-    assert (ended["packets"], ended["why"]) == (1_000, "the detector ended it")
+    assert (ended["packets"], ended["why"]) == (1_000, "the detector ended it, and it was quiet")
     assert told["attacks"] == ["udp_flood"]
     assert incidents(box, open="true") == []
 
@@ -315,7 +322,7 @@ def test_some_of_what_is_dropped_is_kept(box: Api, tmp_path: Path) -> None:
             box.datapath.to_capture += [captured(slot)] * 70 + [captured(slot + 1)] * 5
 
         box.datapath.when_capturing = soon
-        assert box.witness.look([held]) == 50, "as many as one look keeps"
+        assert box.context.witness.look([held]) == 50, "as many as one look keeps"
     told = whole(box, identity)["evidence"]
     assert (told["packets"], told["sources"]) == (100, 1)
     assert told["top_sources"][0]["address"] == "203.0.113.7"
@@ -325,7 +332,7 @@ def test_some_of_what_is_dropped_is_kept(box: Api, tmp_path: Path) -> None:
     assert answer.headers["content-type"] == "application/x-pcapng"
     assert f"reason=limited rule={rule}".encode() in answer.content
     (tmp_path / "incidents" / "19991231-235959.pcapng").write_bytes(b"x")
-    box.witness._forget()
+    box.context.witness._forget()
     assert [p.stem for p in (tmp_path / "incidents").iterdir()] == [identity]
 
 
@@ -418,3 +425,62 @@ def test_the_command_line_exports_and_verifies(
     api.answers["GET", f"/v1/incidents/{identity}/packets"] = b"pcapng"
     assert run("incident", "packets", identity, "-w", str(tmp_path / "p"))[0] == 0
     assert run("incident", "packets", identity, "-w", str(tmp_path / "no" / "p"))[0] == 2
+
+
+def hit(box: Api, rule: str, packets: int) -> None:
+    slot = box.call("GET", f"/v1/rules/{rule}").json()["slot"]
+    box.datapath.hit_values[slot] = Hits(packets, 64 * packets).pack()
+
+
+def test_what_still_hits_stays_until_it_is_quiet(box: Api) -> None:
+    (rule,) = say(box, "fastnetmon", fastnetmon("ban"))["rules"]
+    hit(box, rule, 1_000)
+    said = say(box, "fastnetmon", fastnetmon("unban"))
+    assert (said["held"], said["released"]) == ([rule], [])
+    step = box.context.releases.step
+    for second in range(8):
+        assert step(100.0 + second) == [], "the flood goes on"
+        hit(box, rule, 1_000 + 500 * (second + 1))
+    assert step(108.0) == []
+    assert [step(108.0 + second) for second in (1, 2, 3)] == [[], [], [rule]]
+    assert box.call("GET", f"/v1/rules/{rule}").status_code == 404
+    assert "rule.released" in box.call("GET", "/v1/audit").text
+
+
+def test_what_begins_again_is_no_longer_on_its_way_out(box: Api) -> None:
+    (rule,) = say(box, "fastnetmon", fastnetmon("ban"))["rules"]
+    hit(box, rule, 1_000)
+    say(box, "fastnetmon", fastnetmon("unban"))
+    assert say(box, "fastnetmon", fastnetmon("ban"))["rules"] == [rule]
+    assert quiet(box) == []
+    assert box.call("GET", f"/v1/rules/{rule}").status_code == 200
+
+
+def test_what_hit_nothing_or_is_only_watched_goes_at_once(box: Api) -> None:
+    (rule,) = say(box, "fastnetmon", fastnetmon("ban"))["rules"]
+    assert say(box, "fastnetmon", fastnetmon("unban"))["released"] == [rule]
+    box.call("PUT", "/v1/automatic", json={"mode": "shadow"})
+    (rule,) = say(box, "fastnetmon", fastnetmon("ban"))["rules"]
+    hit(box, rule, 1_000)
+    assert say(box, "fastnetmon", fastnetmon("unban"))["released"] == [rule]
+
+
+def test_what_worked_is_armed_again_at_the_next_wave(box: Api) -> None:
+    first = event("1", match=f"udp src-port 123 dst {VICTIM}", pps=700)
+    (rule,) = say(box, "event", first)["rules"]
+    (useless,) = say(box, "event", event("2", match=f"udp src-port 19 dst {VICTIM}"))["rules"]
+    hit(box, rule, 5_000)
+    for identity in ("1", "2"):
+        say(box, "event", event(identity, "ended"))
+    quiet(box)
+    box.clock.advance(3600)
+    wave = event("3", victim=VICTIM, attack="syn_flood")
+    said = say(box, "event", wave)
+    assert (rule in said["rules"], useless in said["rules"]) == (True, False)
+    held = box.call("GET", f"/v1/rules/{rule}").json()
+    assert (held["limit"]["pps"], held["action"]) == (700, "limit")
+    assert len(say(box, "event", event("3", "ended"))["released"]) == 2
+    box.clock.advance(86_401)
+    assert len(say(box, "event", wave)["rules"]) == 1, "a day later it is forgotten"
+    elsewhere = event("4", victim="198.51.100.9", attack="syn_flood")
+    assert len(say(box, "event", elsewhere)["rules"]) == 1

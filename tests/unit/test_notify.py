@@ -144,9 +144,9 @@ def box(tmp_path: Path) -> Iterator[Api]:
 
 def test_what_a_detector_may_not_have_is_told(box: Api) -> None:
     say(box, "event", event(sources=["203.0.113.7"]))
-    assert box.herald._waiting.empty()
+    assert box.context.herald._waiting.empty()
     say(box, "event", event(sources=[VICTIM]))
-    told = box.herald._waiting.get_nowait()
+    told = box.context.herald._waiting.get_nowait()
     assert (told.kind, "event was refused 1" in told.title) == (Kind.REFUSED, True)
     assert VICTIM in told.text
 

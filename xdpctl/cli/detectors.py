@@ -58,6 +58,13 @@ def policy_test(
     show.emit(done) if as_json else _tell(done)
 
 
+@policy_app.command("reload")
+def policy_reload(context: typer.Context) -> None:
+    """Take [automatic] and [notify] anew from the configuration file."""
+    held = options.client(context).call("POST", "/v1/automatic/reload")
+    show.out.print(escape(f"read again; detectors: {', '.join(held['detectors'])}"))
+
+
 def _read(given: Path) -> bytes:
     try:
         return sys.stdin.buffer.read() if str(given) == "-" else given.read_bytes()
@@ -73,9 +80,13 @@ def _tell(done: dict[str, Any]) -> None:
         show.out.print(f"{would}stand: {escape(identity)}")
     for identity in done["released"]:
         show.out.print(f"{would}end: {escape(identity)}")
+    for identity in done["held"]:
+        show.out.print(f"{would}end once it hits no more: {escape(identity)}")
     for one in done["refused"]:
         fix = f". {one['fix']}" if one["fix"] else ""
         show.err.print(f"refused: {one['what']}: {one['why']}{fix}", markup=False, soft_wrap=True)
+    for one in done["watched"]:
+        show.err.print(f"watched: {one['event']}: {one['why']}", markup=False, soft_wrap=True)
     for one in done["ignored"]:
         show.err.print(f"ignored: {one['event']}: {one['why']}", markup=False, soft_wrap=True)
 

@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 from typing import Annotated
@@ -10,8 +11,8 @@ from typing import Annotated
 import typer
 
 from xdpctl.cli import options
+from xdpctl.cli.client import Client, Unreachable
 from xdpctl.cli.hand_on import HandOn
-from xdpctl.detectors.registry import adapter
 from xdpctl.errors import ConfigError
 from xdpctl.follow import crowdsec, stream, suricata
 
@@ -69,7 +70,16 @@ def follow_lines(
     detector: Annotated[str, typer.Argument(help="exabgp, gobgp, event, ...")],
 ) -> None:
     """Each line of standard input, for those that start a program and write to it."""
-    adapter(detector)  # a wrong name is told at once, not at the first line
+    client = options.client(context)
+    _check_name(client, detector)
     ended = _until_told()
-    hand_on = HandOn(options.client(context), detector, ended.wait)
+    hand_on = HandOn(client, detector, ended.wait)
     stream.follow(sys.stdin.fileno(), hand_on, ended.is_set)
+
+
+def _check_name(client: Client, detector: str) -> None:
+    """A wrong name is told at once, not at the first line; unless nobody answers yet."""
+    with suppress(Unreachable):
+        known = client.call("GET", "/v1/automatic")["detectors"]
+        if detector not in known:
+            raise typer.BadParameter(f"{detector} is no detector; there are {', '.join(known)}")

@@ -23,8 +23,12 @@ _KNOWN = frozenset(
 
 def read(body: bytes) -> list[Event]:
     held = reading.document(body)
-    events = held if isinstance(held, list) else [held]
-    return [_event(reading.table(one, f"[{n}]")) for n, one in enumerate(events)]
+    return events(held if isinstance(held, list) else [held])
+
+
+def events(given: list[Any]) -> list[Event]:
+    """Of objects in our format."""
+    return [_event(reading.table(one, f"[{n}]")) for n, one in enumerate(given)]
 
 
 def _event(held: dict[str, Any]) -> Event:

@@ -1,6 +1,6 @@
 """The detectors there are: a name, as in POST /v1/hooks/{name}, and who reads what it sends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from xdpctl.detectors import (
     alertmanager,
@@ -32,10 +32,8 @@ ADAPTERS: dict[str, Adapter] = {
 }
 
 
-def adapter(name: str) -> Adapter:
+def adapter(name: str, known: Mapping[str, Adapter] = ADAPTERS) -> Adapter:
     """NotFoundError for a detector that nobody reads."""
-    try:
-        return ADAPTERS[name]
-    except KeyError:
-        known = ", ".join(ADAPTERS)
-        raise NotFoundError(f"there is no hook {name[:40]!r}; there are {known}") from None
+    if name not in known:
+        raise NotFoundError(f"there is no hook {name[:40]!r}; there are {', '.join(known)}")
+    return known[name]

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from xdpctl.detectors.event import Event, Phase, plain
 from xdpctl.draft import Draft
 from xdpctl.incidents.model import (
@@ -21,6 +23,7 @@ from xdpctl.signatures.model import Signature
 from xdpctl.wire import Hits
 
 INCIDENTS_MAX = 1_000
+_REMEMBERED_SECONDS, _WORKED_PACKETS, _WORKED_KEPT = 86_400.0, 1_000, 8
 _REOPENED_SECONDS = 300.0  # another event on the same victim within so long is the same incident
 EVENT_TAG, INCIDENT_TAG = "event-", "incident-"
 
@@ -97,6 +100,19 @@ def count(draft: Draft, rule: Rule | Signature, hits: Hits, why: str) -> None:
     )
 
 
+def worked(draft: Draft, said: Said) -> list[Done]:
+    """What hit much on the same victim within a day, and has ended; the newest first."""
+    subject, since = _subject(said), draft.now.unix - _REMEMBERED_SECONDS
+    found: dict[str, Done] = {}
+    for held in draft.all_incidents():
+        if held.subject == subject and held.updated_at >= since:
+            for one in held.rules:
+                if one.ended_at and one.packets >= _WORKED_PACKETS:
+                    found[one.id] = max(found.get(one.id, one), one, key=lambda d: d.ended_at)
+    newest = sorted(found.values(), key=lambda one: -one.ended_at)
+    return newest[:_WORKED_KEPT]
+
+
 def close_quiet(draft: Draft) -> None:
     """Those whose last rule has run out while nobody said anything more."""
     now = draft.now.unix
@@ -170,8 +186,10 @@ def _told(draft: Draft, held: Incident, said: Said, done: int) -> Incident:
 
 
 def _done(rule: Rule | Signature, now: float) -> Done:
-    return Done(rule.id, rule.subject, rule.action.value, rule.mode.value, now)
+    limit = rule.limit if isinstance(rule, Signature) else None
+    told = rule.id, rule.subject, rule.action.value, rule.mode.value
+    return Done(*told, now, limit=limit)
 
 
 def _ended(one: Done, hits: Hits, now: float, why: str) -> Done:
-    return Done(one.id, one.what, one.action, one.mode, one.at, now, why, hits.packets, hits.bytes)
+    return structs.replace(one, ended_at=now, why=why, packets=hits.packets, bytes=hits.bytes)

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from xdpctl.signatures.model import Rate
+
 EVENTS_KEPT, RULES_KEPT, SOURCES_KEPT, ACTIVE_KEPT = 100, 100, 50, 200
 
 
@@ -23,7 +25,7 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Done(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A rule that came of it; packets and bytes once it has ended."""
+    """A rule that came of it, with its limit if it is one; packets and bytes once it has ended."""
 
     id: str
     what: str
@@ -34,6 +36,7 @@ class Done(msgspec.Struct, frozen=True, omit_defaults=True):
     why: str = ""
     packets: int = 0
     bytes: int = 0
+    limit: Rate | None = None
 
 
 class Incident(msgspec.Struct, frozen=True, omit_defaults=True):

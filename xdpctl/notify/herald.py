@@ -30,7 +30,7 @@ class Herald:
         look: Callable[[], Look],
         send: Send | None = None,
     ) -> None:
-        self._settings, self._look = settings, look
+        self.settings, self._look = settings, look
         self._send = send or apprise_send
         self._waiting: queue.Queue[News] = queue.Queue(_WAITING_MAX)
         self._told: dict[str, float] = {}
@@ -43,9 +43,8 @@ class Herald:
         ]
 
     def start(self) -> None:
-        if self._settings.urls:
-            for thread in self._threads:
-                thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """What waits is left untold: it is in the records."""
@@ -54,7 +53,7 @@ class Herald:
     def tell(self, item: News) -> None:
         """Unless nobody is to be told of this kind, or was told the same within the hour."""
         now = time.monotonic()
-        if not self._settings.urls or item.kind not in self._settings.on:
+        if not self.settings.urls or item.kind not in self.settings.on:
             return
         if now - self._told.get(item.key, -_HOUR) < _HOUR:
             return
@@ -68,7 +67,7 @@ class Herald:
     def test(self) -> list[bool]:
         """One message to each URL now; whether each was taken."""
         text = "A test: this is how xdpctl tells of an attack."
-        return [self._send(url, "xdpctl: a test", text) for url in self._settings.urls]
+        return [self._send(url, "xdpctl: a test", text) for url in self.settings.urls]
 
     def _watch(self) -> None:
         before = self._look()
@@ -94,7 +93,7 @@ class Herald:
         now = time.monotonic()
         while self._sent and self._sent[0] <= now - _HOUR:
             self._sent.popleft()
-        if len(self._sent) >= self._settings.per_hour:
+        if len(self._sent) >= self.settings.per_hour:
             self._held_back += 1
             log.warning("not told, %d an hour were: %s", len(self._sent), item.title)
             return
@@ -103,7 +102,7 @@ class Herald:
         if self._held_back:
             text += f"\n({self._held_back} messages before this one were held back)"
             self._held_back = 0
-        left = list(enumerate(self._settings.urls))
+        left = list(enumerate(self.settings.urls))
         for pause in _TRIES:
             if self._stop.wait(pause):
                 return

@@ -1,12 +1,14 @@
 """What is done about an attack: limits and drops on what goes to the victim. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from xdpctl.asks import Ask
 from xdpctl.detectors.event import Attack, Event
-from xdpctl.match.match import Match, build
+from xdpctl.incidents.model import Done
+from xdpctl.match import text
+from xdpctl.match.match import ID_MARK, Match, build
 from xdpctl.model import Action, Automatic, Mode, Spare
 from xdpctl.prefix import Prefix
 from xdpctl.signatures.model import Rate
@@ -66,6 +68,13 @@ def asks(
 def _signature(match: Match, rate: Rate | None, common: dict[str, Any]) -> SignatureAsk:
     action = Action.LIMIT if rate else Action.DROP
     return SignatureAsk(match=match, action=action, limit=rate, spare=Spare.ESTABLISHED, **common)
+
+
+def remembered(done: Iterable[Done], common: dict[str, Any]) -> Iterator[SignatureAsk]:
+    """What was done before, asked for again."""
+    for one in done:
+        if one.id.startswith(ID_MARK):
+            yield _signature(text.parse(one.what), one.limit, common)
 
 
 def mode_of(automatic: Automatic) -> Mode:

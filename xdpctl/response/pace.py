@@ -9,7 +9,7 @@ class Paces:
     """A window that slides: what a detector gone mad may add in any minute is bounded."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self._spent: dict[str, deque[tuple[float, int]]] = {}
         self._sums: dict[str, int] = {}
 
@@ -18,7 +18,7 @@ class Paces:
         spent = self._spent.get(detector)
         while spent and spent[0][0] <= now - _MINUTE:
             self._sums[detector] -= spent.popleft()[1]
-        return max(0, self._most - self._sums.get(detector, 0))
+        return max(0, self.most - self._sums.get(detector, 0))
 
     def spend(self, detector: str, count: int, now: float) -> None:
         if count:

@@ -4,18 +4,26 @@ Whose event a rule is stands in its tags, so its end is found by whoever runs th
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import structs
 
 from xdpctl import rules
 from xdpctl.asks import Ask
+from xdpctl.connections import count
 from xdpctl.detectors.event import Event, Phase, plain
 from xdpctl.draft import Draft
 from xdpctl.errors import CapacityError, ConflictError, QuotaError, RuleError
 from xdpctl.incidents import ledger
 from xdpctl.incidents.ledger import Said
-from xdpctl.model import Action, Automatic, Rule
-from xdpctl.response.measures import asks, mode_of
+from xdpctl.model import Action, Automatic, Mode, Rule
+from xdpctl.prefix import Prefix
+from xdpctl.response.measures import asks, mode_of, remembered
+from xdpctl.response.release import ENDING_TAG, held_back
+from xdpctl.response.returns import Returns
 from xdpctl.response.settings import AutomaticSettings
 from xdpctl.response.undo import remove
 from xdpctl.signatures import operations
@@ -35,8 +43,11 @@ class Outcome:
 
     rules: list[str] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+    blocked: list[Prefix] = field(default_factory=list)
     refused: list[dict[str, str]] = field(default_factory=list)
     ignored: list[dict[str, str]] = field(default_factory=list)
+    watched: list[dict[str, str]] = field(default_factory=list)
     incidents: list[str] = field(default_factory=list)
 
     def told(self, incident: str) -> None:
@@ -53,7 +64,8 @@ class Outcome:
 class Responder:
     """One answer to a detector: its events in turn, on one draft.
 
-    `room`: so many new rules may come of it; `hits` tells what one has hit.
+    `room`: so many new rules may come of it; `hits` tells what one has hit, `peers` who has how
+    many established connections with this host, `returns` who came before.
     """
 
     def __init__(
@@ -65,9 +77,12 @@ class Responder:
         caller: Caller,
         room: int,
         hits: Callable[[Rule | Signature], Hits],
+        peers: Mapping[bytes, int],
+        returns: Returns,
     ) -> None:
         self._draft, self._settings, self._detector = draft, settings, detector
         self._mode, self._room, self._hits = mode, room, hits
+        self._peers, self._returns = peers, returns
         self._caller = Caller(caller.name, caller.role, detector)
         self.outcome = Outcome()
         self.created = 0
@@ -88,9 +103,7 @@ class Responder:
         if not event.sources and (foreign := self._foreign(event)):
             self.outcome.ignore(event, foreign)
             return
-        quota = self._draft.state.quota(self._detector)
-        ttl = event.ttl or self._settings.ttl
-        ttl = ttl if quota.max_ttl is None else min(ttl, quota.max_ttl)
+        ttl = min(event.ttl or self._settings.ttl, self._most_ttl)
         reason = f"{self._detector}: {event.note or event.attack}"[:_REASON_MAX]
         tags = _tags(self._detector, event)
         said = Said(event, self._detector, tags[0], ttl)
@@ -98,7 +111,7 @@ class Responder:
         tags += (ledger.tag_of(incident),)
         common = {"mode": mode_of(self._mode), "ttl": ttl, "reason": reason, "tags": tags}
         placed, fresh = [], []
-        for ask in asks(event, self._settings.protect, **common):
+        for ask in self._asks(event, said, common):
             try:
                 rule, new = self._place(ask)
             except (RuleError, CapacityError) as error:
@@ -110,6 +123,47 @@ class Responder:
         ledger.began(self._draft, incident, said, fresh)
         self.outcome.told(incident.id)
         self._note(event, f"event.{event.phase}", placed)
+
+    def _asks(
+        self, event: Event, said: Said, common: dict[str, Any]
+    ) -> Iterator[Ask | SignatureAsk]:
+        """For this event, and for a victim what worked there before."""
+        spared, now, most = self._spared(event), self._draft.now.ns / 1e9, self._most_ttl
+        asked = set()
+        for ask in asks(event, self._settings.protect, **common):
+            if isinstance(ask, SignatureAsk):
+                asked.add(ask.match.id)
+                yield ask
+                continue
+            mode = Mode.MONITOR if ask.source in spared else ask.mode
+            stands = self._draft.standing(ask.source) is not None
+            ttl = min(self._returns.ttl(ask.source, said.ttl, now, stands), most)
+            yield structs.replace(ask, mode=mode, ttl=ttl)
+        if not event.sources:
+            for known in remembered(ledger.worked(self._draft, said), common):
+                if known.match.id not in asked:
+                    yield known
+
+    @property
+    def _most_ttl(self) -> float:
+        most = self._draft.state.quota(self._detector).max_ttl
+        return math.inf if most is None else most
+
+    def _spared(self, event: Event) -> frozenset[Prefix]:
+        """The sources that are only watched, since dropping them would break too much."""
+        if self._mode is not Automatic.ON:
+            return frozenset()
+        fresh = [source for source in event.sources if not self._enforced(source)]
+        broken, most = count(fresh, self._peers), self._settings.max_connections
+        if broken <= most:
+            return frozenset()
+        why = f"would break {broken:,} established connections (automatic.max_connections {most:,})"
+        self.outcome.watched.append({"event": plain(event.id), "why": why})
+        return frozenset(fresh)
+
+    def _enforced(self, source: Prefix) -> bool:
+        standing = self._draft.standing(source)
+        return standing is not None and standing.mode is Mode.ENFORCE
 
     def _foreign(self, event: Event) -> str:
         """Why a victim is not for us to protect."""
@@ -142,6 +196,7 @@ class Responder:
             made = operations.add(self._draft, ask, self._caller).rule
         else:
             made = rules.place(self._draft, ask, self._caller).rule
+            self.outcome.blocked.append(ask.source)
         self.created += 1
         return made, True
 
@@ -157,7 +212,7 @@ class Responder:
             mode=ask.mode,
             reason=ask.reason,
             expires_ns=max(standing.expires_ns, ends) if standing.expires_ns else 0,
-            tags=tuple(dict.fromkeys(standing.tags + ask.tags)),
+            tags=tuple(dict.fromkeys((*_going(standing.tags), *ask.tags))),
         )
         self._put(changed)
         return changed
@@ -177,7 +232,12 @@ class Responder:
             if event.id and any(kept.startswith(_EVENT) for kept in left):
                 self._put(held.but(tags=left))
                 continue
-            gone.append((held, self._hits(held)))
+            hits = self._hits(held)
+            if held_back(held, hits):
+                self._put(held.but(tags=(*_going(left), ENDING_TAG)))
+                self.outcome.held.append(held.id)
+                continue
+            gone.append((held, hits))
             remove(self._draft, held)
         ledger.ended(self._draft, Said(event, self._detector, tag, 0.0), gone)
         ids = [held.id for held, _ in gone]
@@ -206,9 +266,15 @@ class Responder:
             mode=self._mode.value,
             pps=event.pps,
             note=event.note,
+            watched=[one["why"] for one in self.outcome.watched if one["event"] == plain(event.id)],
             rules=len(ids),
             first=ids[:_TOLD],
         )
+
+
+def _going(tags: tuple[str, ...]) -> tuple[str, ...]:
+    """Without the mark of one that has ended."""
+    return tuple(tag for tag in tags if tag != ENDING_TAG)
 
 
 def _all_rules(draft: Draft, origin: str) -> list[Rule]:

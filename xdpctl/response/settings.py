@@ -5,36 +5,63 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xdpctl.detectors.event import Attack
-from xdpctl.detectors.registry import ADAPTERS
+from xdpctl.detectors.mapped import adapter
+from xdpctl.detectors.registry import ADAPTERS, Adapter
 from xdpctl.durations import parse_duration
 from xdpctl.errors import ConfigError, RuleError
 from xdpctl.match import text
-from xdpctl.model import Automatic
+from xdpctl.model import Automatic, check_name
 from xdpctl.prefix import Prefix, parse_prefix
 from xdpctl.response.measures import MEASURES, Measure
 from xdpctl.signatures.configured import read_rate
 
-_KNOWN = ("mode", "networks", "ttl", "max_per_minute", "detectors", "protect")
+_KNOWN = (
+    "mode",
+    "networks",
+    "ttl",
+    "max_per_minute",
+    "max_connections",
+    "detectors",
+    "protect",
+)
 _PER_MINUTE = 20_000
+_CONNECTIONS = 20
 _TTL = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSettings:
+    """Its own mode, if it has one, and who reads it if the configuration says how."""
+
+    mode: Automatic | None = None
+    read: Adapter | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AutomaticSettings:
     """`networks` are ours: victims elsewhere are not protected; none: what is protected is ours.
 
-    `ttl` (seconds) is that of what no detector ends.
+    `ttl` (seconds) is that of what no detector ends. Drops of sources that would break more than
+    `max_connections` are only watched.
     """
 
     mode: Automatic = Automatic.ON
     networks: tuple[Prefix, ...] = ()
     ttl: float = _TTL
     max_per_minute: int = _PER_MINUTE
-    detectors: Mapping[str, Automatic] = field(default_factory=dict)
+    max_connections: int = _CONNECTIONS
+    detectors: Mapping[str, DetectorSettings] = field(default_factory=dict)
     protect: Mapping[Attack, tuple[Measure, ...]] = field(default_factory=lambda: MEASURES)
 
+    @property
+    def adapters(self) -> dict[str, Adapter]:
+        """Of all detectors there are."""
+        described = {name: held.read for name, held in self.detectors.items() if held.read}
+        return {**ADAPTERS, **described}
+
     def mode_for(self, detector: str) -> Automatic:
-        return self.detectors.get(detector, self.mode)
+        held = self.detectors.get(detector)
+        return held.mode if held and held.mode else self.mode
 
 
 def read_automatic(given: Any) -> AutomaticSettings:
@@ -50,7 +77,8 @@ def read_automatic(given: Any) -> AutomaticSettings:
             mode=_mode(given.get("mode", "on"), "automatic.mode"),
             networks=tuple(parse_prefix(str(one)) for one in given.get("networks", [])),
             ttl=_ttl(given.get("ttl", _TTL)),
-            max_per_minute=_count(given.get("max_per_minute", _PER_MINUTE)),
+            max_per_minute=_count(given, "max_per_minute", _PER_MINUTE, 1),
+            max_connections=_count(given, "max_connections", _CONNECTIONS, 0),
             detectors=_detectors(given.get("detectors", {})),
             protect=_protect(given.get("protect", [])),
         )
@@ -75,21 +103,32 @@ def _ttl(given: Any) -> float:
     return float(seconds)
 
 
-def _count(given: Any) -> int:
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise ConfigError(f"automatic.max_per_minute is {given!r}; write a number from 1 on")
+def _count(table: dict[str, Any], name: str, default: int, least: int) -> int:
+    given = table.get(name, default)
+    if isinstance(given, bool) or not isinstance(given, int) or given < least:
+        raise ConfigError(f"automatic.{name} is {given!r}; write a number from {least} on")
     return given
 
 
-def _detectors(given: Any) -> dict[str, Automatic]:
+def _detectors(given: Any) -> dict[str, DetectorSettings]:
+    if not isinstance(given, dict):
+        raise ConfigError("automatic.detectors must be tables: [automatic.detectors.NAME]")
     found = {}
     for name, held in given.items():
         where = f"automatic.detectors.{name}"
-        if name not in ADAPTERS:
-            raise ConfigError(f"{where} is no detector; there are {', '.join(ADAPTERS)}")
-        if not isinstance(held, dict) or held.keys() != {"mode"}:
-            raise ConfigError(f"{where} must be a table with mode")
-        found[name] = _mode(held["mode"], f"{where}.mode")
+        if not isinstance(held, dict) or not held or held.keys() - {"mode", "events"}:
+            raise ConfigError(f"{where} must be a table with mode, events, or both")
+        if "events" in held:
+            if name in ADAPTERS:
+                raise ConfigError(f"{where}.events: {name} is read by xdpctl; take another name")
+            check_name(name, where)
+        elif name not in ADAPTERS:
+            known = ", ".join(ADAPTERS)
+            raise ConfigError(f"{where} is no detector; there are {known}; or give it events")
+        mode = _mode(held["mode"], f"{where}.mode") if "mode" in held else None
+        events = held.get("events")
+        read = adapter(str(events), f"{where}.events") if events is not None else None
+        found[name] = DetectorSettings(mode, read)
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
-from xdpctl.detectors.registry import ADAPTERS, adapter
+from xdpctl.detectors.registry import adapter
 from xdpctl.draft import Draft
 from xdpctl.errors import RoleError
 from xdpctl.model import Automatic
@@ -35,8 +35,12 @@ class HookOut(BaseModel):
     events: int
     rules: list[str] = Field(description="That stand now for these events")
     released: list[str] = Field(description="That ended with them")
+    held: list[str] = Field(description="That ended with them, and stay until they hit no more")
     refused: list[dict[str, str]]
     ignored: list[dict[str, str]]
+    watched: list[dict[str, str]] = Field(
+        description="In monitor mode, since dropping it would break too many connections"
+    )
     incidents: list[str] = Field(description="Where it is on record")
     dry_run: bool
 
@@ -89,20 +93,25 @@ async def hook(
 
     One bad event is refused by itself; a body that cannot be read is 400, and nothing is done.
     """
-    read = adapter(detector)
+    read = adapter(detector, ctx.settings.automatic.adapters)
     who = detector_caller(request, detector)
     events = read(await read_all(request, HOOK_BYTES))
     mode, room = mode_of(ctx, detector), ctx.paces.room(detector, time.monotonic())
     hits = ctx.controller.hits
+    named = any(event.sources for event in events)
+    peers = await asyncio.to_thread(ctx.connections.now) if named else {}
 
     def respond_to(draft: Draft) -> tuple[Outcome, int]:
         tried = draft.copy() if dry_run else draft
-        responder = Responder(tried, ctx.settings.automatic, detector, mode, who, room, hits)
+        settings = ctx.settings.automatic
+        known = hits, peers, ctx.returns
+        responder = Responder(tried, settings, detector, mode, who, room, *known)
         return responder.take(events), responder.created
 
     outcome, created = await _done(ctx, respond_to)
     if not dry_run:
         ctx.paces.spend(detector, created, time.monotonic())
+        ctx.returns.came(outcome.blocked, ctx.controller.clock.read().ns / 1e9)
         _tell(ctx, detector, outcome)
     return HookOut(
         detector=detector,
@@ -110,8 +119,10 @@ async def hook(
         events=len(events),
         rules=list(dict.fromkeys(outcome.rules)),
         released=outcome.released,
+        held=outcome.held,
         refused=outcome.refused,
         ignored=outcome.ignored,
+        watched=outcome.watched,
         incidents=outcome.incidents,
         dry_run=dry_run,
     )
@@ -124,6 +135,10 @@ def _tell(ctx: Context, detector: str, outcome: Outcome) -> None:
         title = f"{detector} was refused {len(outcome.refused):,} of what it asked for"
         text = f"{first['what']}: {first['why']}. {first['fix']}\nxdpctl audit log"
         ctx.herald.tell(News(Kind.REFUSED, f"{detector} refused", title, text))
+    for one in outcome.watched:
+        title = f"{detector}: only watched, {one['why']}"
+        text = f"xdpctl list --origin {detector}; xdpctl promote ID drops it all the same"
+        ctx.herald.tell(News(Kind.REFUSED, f"{detector} {one['event']} watched", title, text))
 
 
 async def _done(
@@ -136,7 +151,7 @@ def _automatic(ctx: Context) -> AutomaticOut:
     return AutomaticOut(
         mode=ctx.controller.state.automatic,
         configured=ctx.settings.automatic.mode,
-        detectors={name: mode_of(ctx, name) for name in ADAPTERS},
+        detectors={name: mode_of(ctx, name) for name in ctx.settings.automatic.adapters},
     )
 
 
@@ -155,6 +170,15 @@ async def set_automatic(body: AutomaticIn, who: Operator, ctx: Ctx) -> Automatic
         draft.note(who.name, "automatic.mode", "", mode=body.mode.value if body.mode else None)
 
     await asyncio.wrap_future(ctx.controller.submit(operation))
+    return _automatic(ctx)
+
+
+@router.post("/automatic/reload")
+async def reload(who: Operator, ctx: Ctx) -> AutomaticOut:
+    """Take [automatic] and [notify] anew from the configuration file; if it is wrong, nothing."""
+    await asyncio.to_thread(ctx.reload)
+    done = ctx.controller.submit(lambda draft: draft.note(who.name, "automatic.reload", ""))
+    await asyncio.wrap_future(done)
     return _automatic(ctx)
 
 

@@ -1,0 +1,47 @@
+"""Who is connected with this host, as the kernel's tables say, and whom a drop would break."""
+
+import socket
+from pathlib import Path
+
+from xdpctl.connections import Connections, count, parse
+from xdpctl.prefix import parse_prefix
+
+HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n"
+
+
+def line(peer: bytes, state: str = "01") -> str:
+    words = (int.from_bytes(peer[at : at + 4], "little") for at in range(0, len(peer), 4))
+    address = "".join(f"{word:08X}" for word in words)
+    return f"   0: 0100007F:1F90 {address}:C350 {state} 00000000:00000000 00:00000000 00000000 0\n"
+
+
+FOUR, SIX = bytes((203, 0, 113, 7)), socket.inet_pton(socket.AF_INET6, "2001:db8::7")
+MAPPED = bytes(10) + b"\xff\xff" + FOUR
+
+
+def test_established_ones_are_counted_by_peer() -> None:
+    table = HEAD + line(FOUR) * 3 + line(FOUR, "06") + line(SIX) + line(MAPPED) + "half a li"
+    assert parse(table) == {FOUR: 4, SIX: 1}
+
+
+def test_each_peer_counts_once_however_it_is_covered() -> None:
+    peers = {FOUR: 4, SIX: 1, bytes((192, 0, 2, 1)): 9}
+    for named, wanted in (
+        (["203.0.113.7"], 4),
+        (["203.0.113.0/24", "203.0.113.7", "2001:db8::/32"], 5),
+        (["0.0.0.0/0"], 13),
+        (["198.51.100.1"], 0),
+    ):
+        assert count([parse_prefix(one) for one in named], peers) == wanted
+
+
+def test_the_kernel_is_believed_and_asked_seldom(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with socket.create_connection(server.getsockname()):
+            assert Connections().now()[bytes((127, 0, 0, 1))] >= 1
+    table = tmp_path / "tcp"
+    table.write_text(HEAD + line(FOUR))
+    asked = Connections((table, tmp_path / "none"))
+    assert asked.now() == {FOUR: 1}
+    table.write_text(HEAD)
+    assert asked.now() == {FOUR: 1}, "within the second"

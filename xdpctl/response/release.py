@@ -1,0 +1,80 @@
+"""What a detector has ended and still hits stays until it is quiet: nothing is opened to look."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterable
+
+from xdpctl.controller import Controller
+from xdpctl.draft import Draft
+from xdpctl.errors import XdpctlError
+from xdpctl.incidents import ledger
+from xdpctl.model import Mode
+from xdpctl.signatures.model import Signature
+from xdpctl.wire import Hits
+
+ENDING_TAG = "ending"
+_STEP_SECONDS = 1.0
+_QUIET_PPS = 100.0  # fewer than so many packets a second are no flood
+_QUIET_SECONDS = 3.0  # for so long
+_WHY = "the detector ended it, and it was quiet"
+log = logging.getLogger("xdpctl.response")
+
+
+def held_back(held: object, hits: Hits) -> bool:
+    """Whether a rule that a detector ended should be looked at before it goes."""
+    return isinstance(held, Signature) and held.mode is Mode.ENFORCE and hits.packets > 0
+
+
+class Releases:
+    """Start it, stop it; `step` looks once."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self._seen: dict[str, tuple[int, float, float]] = {}  # packets, when, quiet since
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="releases", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(_STEP_SECONDS):
+            try:
+                self.step(time.monotonic())
+            except XdpctlError as error:
+                log.error("what has ended stays for now: %s", error)
+
+    def step(self, now: float) -> list[str]:
+        """Take away what has been quiet for long enough; the ids."""
+        signatures = list(self._controller.state.signatures.values())
+        ending = {held.id: held for held in signatures if ENDING_TAG in held.tags}
+        self._seen = {name: seen for name, seen in self._seen.items() if name in ending}
+        quiet = [held for held in ending.values() if self._quiet(held, now)]
+        if quiet:
+            self._controller.submit(lambda draft: self._remove(draft, quiet)).result()
+        return [held.id for held in quiet]
+
+    def _quiet(self, held: Signature, now: float) -> bool:
+        packets = self._controller.hits(held).packets
+        before, then, since = self._seen.get(held.id, (packets, now, now))
+        if packets - before > _QUIET_PPS * (now - then):
+            since = now
+        self._seen[held.id] = packets, now, since
+        return now - since >= _QUIET_SECONDS
+
+    def _remove(self, draft: Draft, quiet: Iterable[Signature]) -> None:
+        for held in quiet:
+            standing = draft.signature(held.id)
+            if standing is None or ENDING_TAG not in standing.tags:
+                continue  # it began again meanwhile
+            hits = self._controller.hits(standing)
+            ledger.count(draft, standing, hits, _WHY)
+            draft.remove_signature(standing.id)
+            told = {"packets": hits.packets, "bytes": hits.bytes}
+            draft.note(standing.origin, "rule.released", standing.id, **told)
