@@ -32,6 +32,7 @@ class Box:
         self.socket = self.directory / "api.sock"
         self.log = self.directory / "log"
         self.settings = ""  # a configuration file's text, for the next start
+        self.port = 0  # for the next start; 0 for the Unix socket alone
         self.client = Client(self.socket)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -41,7 +42,7 @@ class Box:
         names = [word for name in self.interfaces for word in ("-i", name)]
         paths = ("--state-dir", self.directory / "state", "--pin-dir", self.pins.directory)
         command = [sys.executable, "-m", "xdpctl", "run", *names, *map(str, paths)]
-        command += ["--socket", str(self.socket), "--port", "0"]
+        command += ["--socket", str(self.socket), "--port", str(self.port)]
         if self.settings:
             settings = self.directory / "xdpctl.toml"
             settings.write_text(self.settings)
