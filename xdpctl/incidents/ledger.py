@@ -24,18 +24,21 @@ from xdpctl.wire import Hits
 
 INCIDENTS_MAX = 1_000
 _REMEMBERED_SECONDS, _WORKED_PACKETS, _WORKED_KEPT = 86_400.0, 1_000, 8
-_REOPENED_SECONDS = 300.0  # another event on the same victim within so long is the same incident
 EVENT_TAG, INCIDENT_TAG = "event-", "incident-"
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An event as it came: from whom, the tag of its rules, and how long they may stand."""
+    """An event as it came: from whom, the tag of its rules, and how long they may stand.
+
+    Another event on the same victim within `gap` seconds is of the same incident.
+    """
 
     event: Event
     detector: str
     tag: str
-    ttl: float
+    ttl: float = 0.0
+    gap: float = 0.0
 
 
 def part_of(draft: Draft, said: Said) -> Incident:
@@ -142,7 +145,7 @@ def _active(draft: Draft, tag: str) -> Incident | None:
 
 def _standing(draft: Draft, said: Said) -> Incident | None:
     """What goes on, or ended not long ago, about the same."""
-    subject, since = _subject(said), draft.now.unix - _REOPENED_SECONDS
+    subject, since = _subject(said), draft.now.unix - said.gap
     alike = [held for held in draft.all_incidents() if held.subject == subject]
     recent = [held for held in alike if held.open or held.closed_at > since]
     return max(recent, key=lambda held: held.opened_at, default=None)

@@ -106,7 +106,7 @@ class Responder:
         ttl = min(event.ttl or self._settings.ttl, self._most_ttl)
         reason = f"{self._detector}: {event.note or event.attack}"[:_REASON_MAX]
         tags = _tags(self._detector, event)
-        said = Said(event, self._detector, tags[0], ttl)
+        said = Said(event, self._detector, tags[0], ttl, self._settings.same_incident)
         incident = ledger.part_of(self._draft, said)
         tags += (ledger.tag_of(incident),)
         common = {"mode": mode_of(self._mode), "ttl": ttl, "reason": reason, "tags": tags}
@@ -239,7 +239,7 @@ class Responder:
                 continue
             gone.append((held, hits))
             remove(self._draft, held)
-        ledger.ended(self._draft, Said(event, self._detector, tag, 0.0), gone)
+        ledger.ended(self._draft, Said(event, self._detector, tag), gone)
         ids = [held.id for held, _ in gone]
         self.outcome.released += ids
         self._note(event, "event.ended", ids)

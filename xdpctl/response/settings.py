@@ -19,6 +19,7 @@ _KNOWN = (
     "mode",
     "networks",
     "ttl",
+    "same_incident",
     "max_per_minute",
     "max_connections",
     "detectors",
@@ -26,7 +27,7 @@ _KNOWN = (
 )
 _PER_MINUTE = 20_000
 _CONNECTIONS = 20
-_TTL = 900.0
+_TTL, _SAME_INCIDENT = 900.0, 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +42,15 @@ class DetectorSettings:
 class AutomaticSettings:
     """`networks` are ours: victims elsewhere are not protected; none: what is protected is ours.
 
-    `ttl` (seconds) is that of what no detector ends. Drops of sources that would break more than
+    `ttl` (seconds) is that of what no detector ends; events on one victim that are less than
+    `same_incident` seconds apart are one incident. Drops of sources that would break more than
     `max_connections` are only watched.
     """
 
     mode: Automatic = Automatic.ON
     networks: tuple[Prefix, ...] = ()
     ttl: float = _TTL
+    same_incident: float = _SAME_INCIDENT
     max_per_minute: int = _PER_MINUTE
     max_connections: int = _CONNECTIONS
     detectors: Mapping[str, DetectorSettings] = field(default_factory=dict)
@@ -76,7 +79,8 @@ def read_automatic(given: Any) -> AutomaticSettings:
         return AutomaticSettings(
             mode=_mode(given.get("mode", "on"), "automatic.mode"),
             networks=tuple(parse_prefix(str(one)) for one in given.get("networks", [])),
-            ttl=_ttl(given.get("ttl", _TTL)),
+            ttl=_seconds(given, "ttl", _TTL),
+            same_incident=_seconds(given, "same_incident", _SAME_INCIDENT),
             max_per_minute=_count(given, "max_per_minute", _PER_MINUTE, 1),
             max_connections=_count(given, "max_connections", _CONNECTIONS, 0),
             detectors=_detectors(given.get("detectors", {})),
@@ -93,13 +97,14 @@ def _mode(given: Any, where: str) -> Automatic:
     return Automatic(given)
 
 
-def _ttl(given: Any) -> float:
+def _seconds(table: dict[str, Any], name: str, default: float) -> float:
+    given = table.get(name, default)
     try:
-        seconds = parse_duration(given, "ttl") if isinstance(given, str) else given
+        seconds = parse_duration(given, name) if isinstance(given, str) else given
     except RuleError:
         seconds = 0
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
-        raise ConfigError(f"automatic.ttl is {given!r}; write 900 or 15m")
+        raise ConfigError(f"automatic.{name} is {given!r}; write {default:g} or 15m")
     return float(seconds)
 
 

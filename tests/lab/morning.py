@@ -1,0 +1,199 @@
+"""A school district's morning: twelve waves, each another vector, two from inside, two at once.
+
+The detector here is the test's own and simple: it counts what passes, and says what it sees by the
+hook. Wave by wave the report tells how long it took; `make morning` writes it for the docs.
+"""
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tests.lab.conftest import SERVER, Street
+from tests.lab.echo import PORT
+from tests.lab.questions import counted, eventually
+from xdpctl import frames
+from xdpctl.lab.box import Box
+from xdpctl.lab.flood import interface
+from xdpctl.prefix import parse_prefix
+from xdpctl.wire import Reason
+
+OTHER = "192.0.2.2"
+OUTSIDE = [f"203.0.113.{n}" for n in range(1, 200)]
+INSIDE = [f"192.0.2.{n}" for n in range(200, 210)]
+SETTINGS = "[automatic]\nsame_incident = 0.5\n"
+_PPS = 20_000  # of a wave; what raw sockets in Python send without trouble
+_SECONDS_MAX = 60.0
+_SEEN = 3_000  # packets that passed when the detector speaks
+_BATCH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """What comes, and what the detector takes it for."""
+
+    name: str
+    attack: str
+    protocol: int
+    source_port: int = 4000
+    port: int = 5000
+    length: int | None = None
+    sources: Sequence[str] = tuple(OUTSIDE)
+    victim: str = SERVER
+    later_fragment: bool = False
+    tcp_flags: int = frames.SYN
+
+    def frames(self, mac: str) -> list[bytes]:
+        victim = parse_prefix(self.victim)
+        return [self._frame(parse_prefix(source), victim, mac) for source in self.sources]
+
+    def _frame(self, source: Any, victim: Any, mac: str) -> bytes:
+        ports = self.source_port, self.port
+        more = {"packet_length": self.length, "tcp_flags": self.tcp_flags}
+        built = frames.build(source, victim, self.protocol, *ports, **more)
+        frame = bytearray(bytes.fromhex(mac.replace(":", "")) + built[6:])
+        if self.later_fragment:
+            frame[20:22] = struct.pack(">H", 185)
+        return bytes(frame)
+
+    def event(self, identity: str, phase: str, pps: float = 0.0) -> dict[str, Any]:
+        said: dict[str, Any] = {"phase": phase, "id": identity, "victim": self.victim}
+        said |= {"attack": self.attack, "note": self.name}
+        if self.attack == "amplification":
+            said["port"] = self.source_port
+        return said | ({"pps": round(pps)} if pps else {})
+
+
+def _amplified(name: str, port: int, length: int, **more: Any) -> Wave:
+    return Wave(name, "amplification", 17, port, 4444, length, **more)
+
+
+WAVES = (
+    _amplified("DNS amplification", 53, 1200),
+    Wave("UDP flood", "udp_flood", 17),
+    Wave("SYN flood", "syn_flood", 6, port=PORT),
+    Wave("ICMP flood", "icmp_flood", 1),
+    _amplified("NTP amplification", 123, 468),
+    Wave("UDP flood from inside", "udp_flood", 17, sources=tuple(INSIDE)),
+    Wave("fragments", "ip_fragmentation", 17, length=1400, later_fragment=True),
+    _amplified("SSDP amplification", 1900, 320),
+    Wave("ACK flood", "unknown", 6, port=PORT, tcp_flags=0x10, sources=tuple(OUTSIDE[:8])),
+    Wave("ICMP flood from inside", "icmp_flood", 1, sources=tuple(INSIDE)),
+    _amplified("memcached amplification", 11211, 1400),
+    Wave("SYN flood on another server", "syn_flood", 6, port=PORT, victim=OTHER),
+)
+TOGETHER = 11  # the number of the wave that begins while the one before it goes on
+
+
+@dataclass(slots=True)
+class Felt:
+    """One wave as it was: times in milliseconds from its first packet, or from the word."""
+
+    name: str
+    incident: str
+    seen: float = 0.0
+    answered: float = 0.0
+    held: float = 0.0
+    dropped: int = 0
+    released: float = 0.0
+
+
+@contextmanager
+def flooding(street: Street, wave: Wave) -> Iterator[None]:
+    """The wave, for as long as the block runs."""
+    _, mac = interface(street.server, "isp0")
+    built, stop = wave.frames(mac), threading.Event()
+
+    def run() -> None:
+        until = time.monotonic() + _SECONDS_MAX
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out:
+            out.bind(("far0", 0))
+            while not stop.is_set() and time.monotonic() < until:
+                began = time.monotonic()
+                for n in range(_BATCH):
+                    out.send(built[n % len(built)])
+                time.sleep(max(0.0, began + _BATCH / _PPS - time.monotonic()))
+
+    sending = street.attacker.start(run)
+    try:
+        yield
+    finally:
+        stop.set()
+        sending.result(30)
+
+
+def say(box: Box, **event: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = box.client.call("POST", "/v1/hooks/event", json=event)
+    return answer
+
+
+def _dropped(box: Box) -> int:
+    return counted(box, Reason.LIMITED) + counted(box, Reason.SIGNATURE)
+
+
+def _passed(box: Box) -> int:
+    return counted(box, Reason.NO_RULE)
+
+
+def begin(box: Box, wave: Wave, identity: str) -> Felt:
+    """Wait until the detector sees it, let it speak, and wait until it is held."""
+    began, passed, dropped = time.monotonic(), _passed(box), _dropped(box)
+    armed = any(rule["mode"] == "enforce" for rule in box.client.pages())
+    assert eventually(lambda: _passed(box) - passed > _SEEN or (armed and _dropped(box) > dropped))
+    seen = time.monotonic()
+    pps = (_passed(box) + _dropped(box) - passed - dropped) / (seen - began)
+    before = _dropped(box)
+    done = say(box, **wave.event(identity, "began", pps))
+    answered = time.monotonic()
+    assert done["rules"], done
+    assert not done["refused"], done
+    assert eventually(lambda: _dropped(box) > before)
+    held = time.monotonic()
+    times = (1e3 * (at - since) for at, since in ((seen, began), (answered, seen), (held, seen)))
+    return Felt(wave.name, done["incidents"][0], *times)
+
+
+def end(box: Box, wave: Wave, identity: str, felt: Felt) -> None:
+    """The flood is over; the detector says so, and what was done goes by itself."""
+    said = time.monotonic()
+    say(box, **wave.event(identity, "ended"))
+    assert eventually(lambda: not _standing(box, felt.incident))
+    felt.released = 1e3 * (time.monotonic() - said)
+    felt.dropped = box.client.call("GET", f"/v1/incidents/{felt.incident}")["packets"]
+
+
+def _standing(box: Box, incident: str) -> bool:
+    return any(f"incident-{incident}" in rule["tags"] for rule in box.client.pages())
+
+
+def waves(street: Street, box: Box) -> Iterator[Felt]:
+    """All twelve; after each, whoever asks may look whether all is well."""
+    number = 0
+    while number < len(WAVES):
+        now = WAVES[number : number + (2 if number + 1 == TOGETHER else 1)]
+        felt = []
+        with _all(street, now, box, number, felt):
+            yield from felt
+            time.sleep(1)  # for what is kept of it
+        for offset, wave in enumerate(now):
+            end(box, wave, str(number + offset), felt[offset])
+        number += len(now)
+        time.sleep(0.6)
+
+
+@contextmanager
+def _all(
+    street: Street, now: Sequence[Wave], box: Box, number: int, felt: list[Felt]
+) -> Iterator[None]:
+    """Each begins while those before it go on."""
+    if not now:
+        yield
+        return
+    with flooding(street, now[0]):
+        felt.append(begin(box, now[0], str(number)))
+        with _all(street, now[1:], box, number + 1, felt):
+            yield
