@@ -6,13 +6,14 @@ APT     := python3-bpfcc python3-venv iproute2 ethtool gcc libc6-dev
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.c bpf/*.h bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo test check format bench rehearsals test-vm test-vm-all fuzz openapi lock dist clean
+.PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-all fuzz openapi lock dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
 	@echo "make test    the whole suite (root; skips what a machine cannot do, and says so)"
 	@echo "make check   ruff, mypy, clang-format"
 	@echo "make bench   figures beside a bare drop, xdp-filter and nft; plots, docs/performance.md"
+	@echo "make morning twelve attacks in a lab, and docs/morning.md of it"
 	@echo "make test-vm KERNEL=6.12   the kernel tests in a virtual machine; test-vm-all: 6.1, 6.12, newest"
 	@echo "make fuzz SECONDS=600   random rules and packets against the reference"
 	@echo "make setup   distribution packages, virtual environment, locked dependencies"
@@ -53,6 +54,13 @@ bench: setup
 	@$(BIN)/python -m bench
 	@$(BIN)/python -m bench.plots bench.json docs/img
 	@$(BIN)/python -m bench.page bench.json docs/performance.md
+
+morning: setup
+	@sh packaging/need.sh chromium
+	@$(BIN)/python -m tests.lab.morning_page docs > /tmp/incident.html
+	@chromium --headless --no-sandbox --hide-scrollbars --window-size=1000,1150 \
+	  --screenshot=docs/img/incident.png /tmp/incident.html 2>/dev/null
+	@rm /tmp/incident.html
 
 test-vm: setup
 	@sh packaging/need.sh qemu-system-x86 mmdebstrap cpio busybox-static zstd xz-utils kmod e2fsprogs

@@ -33,7 +33,7 @@ def facts(held: dict[str, Any]) -> dict[str, str]:
         "ended": closed,
         "attack": ", ".join(held["attacks"]) or "-",
         "told by": ", ".join(held["detectors"]),
-        "peak": f"{si(held['peak_pps'])} packets/s, {si(held['peak_bps'])}bit/s, by the detectors",
+        "peak": _peak(held),
         "sources named": named,
         "rules": f"{held['rules_made']:,} made, {held['rules_ended']:,} ended",
         "they hit": f"{si(held['packets'])} packets, {si(held['bytes'])}B",
@@ -155,6 +155,12 @@ def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     source = (files("xdpctl.incidents") / "report.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source)
+
+
+def _peak(held: dict[str, Any]) -> str:
+    rates = ((held["peak_pps"], " packets/s"), (held["peak_bps"], "bit/s"))
+    told = [f"{si(rate)}{unit}" for rate, unit in rates if rate]
+    return f"{', '.join(told)}, by the detectors" if told else "the detectors told of no rate"
 
 
 def _said(event: dict[str, Any]) -> str:
