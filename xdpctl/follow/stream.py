@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 _LINE_MAX = 1 << 20
 _CHUNK = 1 << 16
-_LOOK_SECONDS = 0.5
+_LOOK_MILLISECONDS = 500
 
 
 def follow(descriptor: int, give: Callable[[bytes], bool], ended: Callable[[], bool]) -> None:
@@ -15,8 +15,10 @@ def follow(descriptor: int, give: Callable[[bytes], bool], ended: Callable[[], b
     A line of more than 1 MiB is given as it is, in parts, and refused there.
     """
     held = b""
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLIN)
     while not ended():
-        if not select.select([descriptor], [], [], _LOOK_SECONDS)[0]:
+        if not waiting.poll(_LOOK_MILLISECONDS):
             continue
         chunk = os.read(descriptor, _CHUNK)
         *lines, held = (held + chunk).split(b"\n")
