@@ -58,7 +58,7 @@ bench: setup
 morning: setup
 	@sh packaging/need.sh chromium
 	@$(BIN)/python -m tests.lab.morning_page docs > /tmp/incident.html
-	@chromium --headless --no-sandbox --hide-scrollbars --window-size=1000,1150 \
+	@chromium --headless --no-sandbox --hide-scrollbars --window-size=1000,1320 \
 	  --screenshot=docs/img/incident.png /tmp/incident.html 2>/dev/null
 	@rm /tmp/incident.html
 

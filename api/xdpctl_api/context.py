@@ -15,6 +15,7 @@ from xdpctl.connections import Connections
 from xdpctl.controller import Controller
 from xdpctl.crew import Crew
 from xdpctl.geo import GeoDatabase, find_databases, open_databases, open_installed
+from xdpctl.incidents.files import Files
 from xdpctl.incidents.witness import Witness
 from xdpctl.notify.herald import Herald
 from xdpctl.notify.news import Look
@@ -59,6 +60,7 @@ class Context:
     connections: Connections = field(default_factory=Connections)
     stopping: bool = False
     paces: Paces = field(init=False)
+    files: Files = field(init=False)
     witness: Witness = field(init=False)
     herald: Herald = field(init=False)
     releases: Releases = field(init=False)
@@ -68,7 +70,8 @@ class Context:
 
     def __post_init__(self) -> None:
         self.paces = Paces(self.settings.automatic.max_per_minute)
-        self.witness = Witness(self.controller, self.settings.state_dir / "incidents")
+        self.files = Files(self.settings.state_dir / "incidents")
+        self.witness = Witness(self.controller, self.files, self.connections)
         self.herald = Herald(self.settings.notify, self.look)
         self.releases = Releases(self.controller)
 

@@ -31,6 +31,7 @@ _SECONDS_MAX = 60.0
 _SEEN = 3_000  # packets that passed when the detector speaks
 _BATCH = 200
 _PATIENCE = 20.0
+_SHORT_SECONDS, _LONG_SECONDS = 1.0, 15.0  # enough for some packets to be kept; to be drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,15 +182,15 @@ def _standing(box: Box, incident: str) -> bool:
     return any(f"incident-{incident}" in rule["tags"] for rule in box.client.pages())
 
 
-def waves(street: Street, box: Box) -> Iterator[Felt]:
-    """All twelve; after each, whoever asks may look whether all is well."""
+def waves(street: Street, box: Box, long: int = -1) -> Iterator[Felt]:
+    """All twelve; during each, whoever asks may look whether all is well. One may be `long`."""
     number = 0
     while number < len(WAVES):
         now = WAVES[number : number + (2 if number + 1 == TOGETHER else 1)]
         felt = []
         with _all(street, now, box, number, felt):
             yield from felt
-            time.sleep(1)  # for what is kept of it
+            time.sleep(_LONG_SECONDS if number == long else _SHORT_SECONDS)
         for offset, wave in enumerate(now):
             end(box, wave, str(number + offset), felt[offset])
         number += len(now)

@@ -66,7 +66,7 @@ def write(docs: Path) -> str:
             box.settings = morning.SETTINGS
             box.start()
             sessions = logged_in(live)
-            felt = list(morning.waves(live, box))
+            felt = list(morning.waves(live, box, _EXAMPLE))
             broken = SESSIONS - sum(map(says_back, sessions))
             incident = box.client.call("GET", f"/v1/incidents/{felt[_EXAMPLE].incident}")
         finally:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xdpctl.detectors import own
 from xdpctl.detectors.event import Attack, Event, Phase
 from xdpctl.detectors.registry import ADAPTERS, adapter
 from xdpctl.errors import NotFoundError, RuleError, XdpctlError
@@ -435,3 +436,16 @@ def test_every_recorded_body_of_the_others(samples: Path) -> None:
     assert shown["dst 203.0.113.10 src 198.18.7.0/24 proto udp dst-port 53 length >=512"] == 0
     assert shown["dst 2001:db8:113::10 proto udp src-port 53"] == 0
     assert sum(bool(event.ignored) for event in routes) == 2, "one marks, one cannot be matched"
+
+
+def test_the_schema_of_our_format_says_what_is_read() -> None:
+    path = Path(__file__).parents[2] / "docs" / "event.schema.json"
+    event = json.loads(path.read_text())["$defs"]["event"]
+    assert event["properties"].keys() == own.KNOWN
+    assert event["properties"]["phase"]["enum"] == [*Phase]
+    assert event["properties"]["attack"]["enum"] == [*Attack]
+    least = dict.fromkeys(event["required"], "ended")
+    assert read("event", least)
+    for missing in least:
+        with pytest.raises(RuleError):
+            read("event", {name: "ended" for name in least if name != missing})

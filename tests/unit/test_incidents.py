@@ -1,5 +1,6 @@
 """Incidents: one for each attack, from its first word to what its rules hit, however it ends."""
 
+import io
 import json
 import zipfile
 from collections.abc import Iterator
@@ -13,11 +14,11 @@ from tests.fakes import upkeep
 from tests.unit.apiclient import Api, problem, running
 from tests.unit.test_cli import Api as Client
 from tests.unit.test_cli import Run, api, run
-from tests.unit.test_hooks import OURS, VICTIM, event, fastnetmon, say
+from tests.unit.test_hooks import OURS, VICTIM, Peers, event, fastnetmon, say
 from xdpctl import frames
 from xdpctl.capturing import CaptureAsk, Capturing, choose
 from xdpctl.errors import ConflictError, EvidenceError
-from xdpctl.incidents import export, ledger, report
+from xdpctl.incidents import export, ledger, meter, report
 from xdpctl.incidents.model import (
     EVENTS_KEPT,
     RULES_KEPT,
@@ -190,7 +191,7 @@ def test_what_is_not_there_is_404(box: Api) -> None:
 
 
 def sender(address: str, count: int, **more: Any) -> dict[str, Any]:
-    nowhere = {"country": "", "asn": 0, "as_name": ""}
+    nowhere = {"connected": False, "country": "", "asn": 0, "as_name": ""}
     return {"address": address, "packets": count, **nowhere, **more}
 
 
@@ -244,16 +245,11 @@ def shown(**more: Any) -> dict[str, Any]:
             "sources": 2,
             "bytes": 9_000,
             "top_sources": [
-                {
-                    "address": "192.0.2.9",
-                    "packets": 50,
-                    "country": "US",
-                    "asn": 64496,
-                    "as_name": "=1+1",
-                },
-                {"address": "192.0.2.8", "packets": 10, "country": "", "asn": 0, "as_name": ""},
+                sender("192.0.2.9", 50, country="US", asn=64496, as_name="=1+1"),
+                sender("192.0.2.8", 10, connected=True),
             ],
             "top_services": [["udp from 53", 60]],
+            "rates": [[1.7e9 + n, 1_000.0 * n, 8e6, 50.0, 1_000.0 * n] for n in range(10)],
         },
     }
     return held | more
@@ -295,6 +291,10 @@ def test_a_page_has_no_meaning_that_an_attacker_gave_it() -> None:
     assert "&lt;script&gt;" in page
     rows = report.sources_csv(evil).splitlines()
     assert rows[2] == '192.0.2.9,"a packet, possibly forged",50,US,64496,\'=1+1'
+    assert rows[3].startswith("192.0.2.8,connected,10")
+    assert "peak of drops" in page
+    assert 'points="0.0,159.1 100.0,159.1' in page, "what passed"
+    assert report.page(shown(evidence={**evil["evidence"], "rates": []})).count("<svg") == 0
     assert "udp from 53" in report.to_provider(evil)
     assert "possibly" not in report.to_ic3(evil)
 
@@ -316,6 +316,7 @@ def test_some_of_what_is_dropped_is_kept(box: Api, tmp_path: Path) -> None:
     slot = box.call("GET", f"/v1/rules/{rule}").json()["slot"]
     problem(box.call("GET", f"/v1/incidents/{identity}/packets"), 404, "not-found")
     held = box.controller.state.incidents[identity]
+    box.context.files.prepare()
     for _ in range(2):
 
         def soon() -> None:
@@ -332,8 +333,61 @@ def test_some_of_what_is_dropped_is_kept(box: Api, tmp_path: Path) -> None:
     assert answer.headers["content-type"] == "application/x-pcapng"
     assert f"reason=limited rule={rule}".encode() in answer.content
     (tmp_path / "incidents" / "19991231-235959.pcapng").write_bytes(b"x")
-    box.context.witness._forget()
-    assert [p.stem for p in (tmp_path / "incidents").iterdir()] == [identity]
+    box.context.files.forget({identity})
+    assert {p.stem for p in (tmp_path / "incidents").iterdir()} == {identity}
+
+
+def test_a_sender_that_is_connected_is_told_from_one_that_may_be_forged(box: Api) -> None:
+    (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
+    rule = whole(box, identity)["rules"][0]["id"]
+    slot = box.call("GET", f"/v1/rules/{rule}").json()["slot"]
+    other = captured(slot, bytes((203, 0, 113, 8)))
+    box.datapath.when_capturing = lambda: box.datapath.to_capture.extend([captured(slot), other])
+    box.context.witness._connections = Peers(**{"203.0.113.7": 1})  # type: ignore[assignment]
+    box.context.files.prepare()
+    for _ in range(2):
+        box.context.witness.look([box.controller.state.incidents[identity]])
+    told = whole(box, identity)["evidence"]["top_sources"]
+    assert {one["address"]: one["connected"] for one in told} == {
+        "203.0.113.7": True,
+        "203.0.113.8": False,
+    }
+    assert box.context.files.connected(identity).read_text() == "203.0.113.7\n"
+
+
+def test_how_much_there_was_is_measured_while_it_goes_on(box: Api) -> None:
+    (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
+    rule = whole(box, identity)["rules"][0]["id"]
+    for second in range(4):
+        hit(box, rule, 500 * second**2)
+        passed = Hits(100 * second, 0)
+        box.datapath.by_port = {"eth0": {Reason.NO_RULE: passed, Reason.LIMITED: Hits(7, 0)}}
+        box.clock.advance(1)
+        box.context.witness.step(50.0 + second)
+        box.context.witness.step(50.5 + second)
+    rates = whole(box, identity)["evidence"]["rates"]
+    assert [row[1:] for row in rates] == [
+        [500.0, 256_000.0, 100.0, 0.0],
+        [1_500.0, 768_000.0, 100.0, 0.0],
+        [2_500.0, 1_280_000.0, 100.0, 0.0],
+    ]
+    say(box, "fastnetmon", fastnetmon("unban"))
+    box.context.witness.step(60.0)
+    assert len(whole(box, identity)["evidence"]["rates"]) == 3, "it is over"
+    with zipfile.ZipFile(
+        io.BytesIO(box.call("GET", f"/v1/incidents/{identity}/export").content)
+    ) as held:
+        assert held.read("rates.csv").startswith(b"time,hit_pps,hit_bps,passed_pps,dropped_pps\n")
+
+
+def test_many_lines_are_thinned_out_and_the_peak_stays(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    lines = [f"{n}.0,{900 if n == 777 else 1}.0,0.0,0.0,0.0" for n in range(2_000)]
+    path.write_text("\n".join(["time", *lines, "2000.0,1.0"]))
+    rows = meter.read(path)
+    assert len(rows) <= 240
+    assert max(rows, key=lambda row: row[1]) == (777.0, 900.0, 0.0, 0.0, 0.0)
+    assert meter.read(tmp_path / "none") == []
 
 
 def test_a_look_steps_back_for_whoever_asks(box: Api) -> None:

@@ -64,7 +64,9 @@ def show_incident(
         show.out.print(f"{report.clock(at)}  {escape(line)}", soft_wrap=True)
     kept = held["evidence"]
     for one in kept["top_sources"][:_SENDERS]:
-        show.out.print(escape(f"from {one['address']:<40} {report.place(one)}"), soft_wrap=True)
+        sure = "connected  " if one["connected"] else ""
+        told = f"from {one['address']:<40} {sure}{report.place(one)}"
+        show.out.print(escape(told), soft_wrap=True)
 
 
 @incident_app.command("report")

@@ -16,7 +16,7 @@ from xdpctl.match.match import Match, build
 from xdpctl.prefix import Prefix, parse_prefix
 from xdpctl.signatures.model import Rate
 
-_KNOWN = frozenset(
+KNOWN = frozenset(
     ("phase", "id", "victim", "sources", "match", "attack", "port", "ttl", "pps", "bps", "note")
 )
 
@@ -32,9 +32,9 @@ def events(given: list[Any]) -> list[Event]:
 
 
 def _event(held: dict[str, Any]) -> Event:
-    unknown = sorted(held.keys() - _KNOWN)
+    unknown = sorted(held.keys() - KNOWN)
     if unknown:
-        fix = f"known are {', '.join(sorted(_KNOWN))}"
+        fix = f"known are {', '.join(sorted(KNOWN))}"
         raise RuleError(f"unknown field {plain(unknown[0])[:40]!r}", unknown[0][:40], fix)
     phase, attack = _member(Phase, held, "phase"), Attack.UNKNOWN
     if "attack" in held:

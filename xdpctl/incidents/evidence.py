@@ -1,47 +1,58 @@
 """What the kept packets of an incident say: who sent them, and what they are."""
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from xdpctl.frames import service, source_of
 from xdpctl.geo import GeoDatabase
+from xdpctl.incidents import meter
+from xdpctl.incidents.files import Files
+from xdpctl.prefix import Prefix
 from xdpctl.rehearsal.recording import Skipped, packets
 
 _TOP = 20
 
 
 class Sender(msgspec.Struct, frozen=True):
-    """A source address as packets say it, which may be forged; where it is, if a database says."""
+    """A source address as packets say it, and where it is, if a database says.
+
+    It may be forged; `connected` says that it had completed a handshake with this host.
+    """
 
     address: str
     packets: int
+    connected: bool = False
     country: str = ""
     asn: int = 0
     as_name: str = ""
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """`packets` were kept, of `sources` addresses; the most frequent senders and services."""
+    """`packets` were kept, of `sources` addresses; the most frequent senders and services.
+
+    `rates` has rows as meter.COLUMNS: how much there was, over time.
+    """
 
     packets: int = 0
     sources: int = 0
     bytes: int = 0
     top_sources: tuple[Sender, ...] = ()
     top_services: tuple[tuple[str, int], ...] = ()
+    rates: tuple[tuple[float, ...], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         built: dict[str, Any] = msgspec.to_builtins(self)
         return built
 
 
-def read(path: Path, places: GeoDatabase | None) -> Evidence:
-    """Of a file of kept packets; of none if there is no file. RecordingError if it is damaged."""
+def read(files: Files, identity: str, places: GeoDatabase | None) -> Evidence:
+    """What was kept of an incident; nothing if nothing was. RecordingError if it is damaged."""
+    rates, path = tuple(meter.read(files.rates(identity))), files.packets(identity)
     if not path.is_file():
-        return Evidence()
-    sources: Counter[Any] = Counter()
+        return Evidence(rates=rates)
+    sources: Counter[Prefix] = Counter()
     services: Counter[str] = Counter()
     count = size = 0
     for packet in packets(path, Skipped()):
@@ -50,10 +61,16 @@ def read(path: Path, places: GeoDatabase | None) -> Evidence:
         if source is not None:
             sources[source] += 1
         services[service(packet.frame)] += 1
-    top = [(source, n) for source, n in sources.most_common(_TOP)]
-    senders = []
-    for source, n in top:
-        place = places.lookup(source) if places else None
-        where = (place.country, place.asn, place.as_name) if place else ("", 0, "")
-        senders.append(Sender(str(source).split("/")[0], n, *where))
-    return Evidence(count, len(sources), size, tuple(senders), tuple(services.most_common(_TOP)))
+    noted = files.connected(identity)
+    connected = frozenset(noted.read_text().split()) if noted.is_file() else frozenset()
+    senders = [_sender(*one, connected, places) for one in sources.most_common(_TOP)]
+    top = tuple(services.most_common(_TOP))
+    return Evidence(count, len(sources), size, tuple(senders), top, rates)
+
+
+def _sender(
+    source: Prefix, count: int, connected: frozenset[str], places: GeoDatabase | None
+) -> Sender:
+    name, place = str(source).split("/")[0], places.lookup(source) if places else None
+    where = (place.country, place.asn, place.as_name) if place else ("", 0, "")
+    return Sender(name, count, name in connected, *where)

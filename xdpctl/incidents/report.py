@@ -16,7 +16,11 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from xdpctl.figures import si
 
-_FORGED = "Source addresses are what packets said; they may be forged."
+_FORGED = (
+    "Source addresses are what packets said; they may be forged. "
+    "A connected one had completed a TCP handshake with this host at the time."
+)
+_WIDTH, _HEIGHT = 900.0, 160.0  # of the chart
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would take for one
 
 
@@ -34,6 +38,7 @@ def facts(held: dict[str, Any]) -> dict[str, str]:
         "attack": ", ".join(held["attacks"]) or "-",
         "told by": ", ".join(held["detectors"]),
         "peak": _peak(held),
+        "peak of drops": _worst(kept["rates"]),
         "sources named": named,
         "rules": f"{held['rules_made']:,} made, {held['rules_ended']:,} ended",
         "they hit": f"{si(held['packets'])} packets, {si(held['bytes'])}B",
@@ -78,9 +83,11 @@ def markdown(held: dict[str, Any]) -> str:
     lines += [f"| {clock(at)} | {_plain(line)} |" for at, line in timeline(held)]
     kept = held["evidence"]
     if kept["packets"]:
-        lines += ["", "## Packets kept", "", "| from | packets | where |", "|---|---|---|"]
+        lines += ["", "## Packets kept", "", "| from | packets | where | |", "|---|---|---|---|"]
         for one in kept["top_sources"]:
-            lines.append(f"| {one['address']} | {one['packets']} | {_plain(place(one))} |")
+            sure = "connected" if one["connected"] else ""
+            told = f"{one['address']} | {one['packets']} | {_plain(place(one))} | {sure}"
+            lines.append(f"| {told} |")
         lines += ["", *(f"- {name}: {count}" for name, count in kept["top_services"])]
     if held["sources"]:
         lines += ["", "## Sources named", "", *(f"- {_plain(one)}" for one in held["sources"])]
@@ -94,7 +101,12 @@ def page(held: dict[str, Any]) -> str:
     lines = [(clock(at), line) for at, line in timeline(held)]
     senders = [(one, place(one)) for one in held["evidence"]["top_sources"]]
     return _template().render(
-        held=held, facts=facts(held), timeline=lines, senders=senders, forged=_FORGED
+        held=held,
+        facts=facts(held),
+        timeline=lines,
+        senders=senders,
+        forged=_FORGED,
+        chart=_chart(held["evidence"]["rates"]),
     )
 
 
@@ -104,10 +116,11 @@ def sources_csv(held: dict[str, Any]) -> str:
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(("source", "from", "packets_kept", "country", "asn", "as_name"))
     for source in held["sources"]:
-        rows.writerow((source, "named by a detector", "", "", "", ""))
+        rows.writerow((_cell(source), "named by a detector", "", "", "", ""))
     for one in held["evidence"]["top_sources"]:
         where = (one["country"], one["asn"] or "", _cell(one["as_name"]))
-        rows.writerow((one["address"], "a packet, possibly forged", one["packets"], *where))
+        sure = "connected" if one["connected"] else "a packet, possibly forged"
+        rows.writerow((one["address"], sure, one["packets"], *where))
     return out.getvalue()
 
 
@@ -161,6 +174,29 @@ def _peak(held: dict[str, Any]) -> str:
     rates = ((held["peak_pps"], " packets/s"), (held["peak_bps"], "bit/s"))
     told = [f"{si(rate)}{unit}" for rate, unit in rates if rate]
     return f"{', '.join(told)}, by the detectors" if told else "the detectors told of no rate"
+
+
+def _worst(rates: list[list[float]]) -> str:
+    if not rates:
+        return "not measured"
+    at, packets, size, *_ = max(rates, key=lambda row: row[1])
+    return f"{si(packets)} packets/s, {si(size)}bit/s, measured at {clock(at)[:8]}"
+
+
+def _chart(rates: list[list[float]]) -> dict[str, Any] | None:
+    """Lines of what its rules dropped and what the box passed, as an SVG draws them."""
+    if len(rates) < 2:
+        return None
+    first, last = rates[0][0], rates[-1][0]
+    most = max(max(row[1], row[3]) for row in rates) or 1.0
+
+    def line(column: int) -> str:
+        across = ((row[0] - first) / (last - first or 1.0) * _WIDTH for row in rates)
+        up = (_HEIGHT * (1 - row[column] / most) for row in rates)
+        return " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, up, strict=True))
+
+    ends = {"first": clock(first)[:8], "last": clock(last)[:8], "most": f"{si(most)} packets/s"}
+    return {"hit": line(1), "passed": line(3), "width": _WIDTH, "height": _HEIGHT, **ends}
 
 
 def _said(event: dict[str, Any]) -> str:

@@ -1,7 +1,6 @@
-"""Keeps some of the packets that an incident's rules drop: what it looked like, to be shown later.
+"""Keeps some of what an incident's rules drop: what it looked like, to be shown later.
 
-One pcapng file an incident, in which each look is a section of its own. Whoever asks for a capture
-goes before: a look steps back, and comes again.
+Whoever asks for a capture goes before: a look steps back, and comes again.
 """
 
 import logging
@@ -11,14 +10,16 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from xdpctl.capturing import CaptureAsk, Capturing, choose
+from xdpctl.connections import Connections
 from xdpctl.controller import Controller
 from xdpctl.errors import ConflictError, XdpctlError
+from xdpctl.frames import source_of
+from xdpctl.incidents import standing
+from xdpctl.incidents.files import Files
+from xdpctl.incidents.meter import Meter
 from xdpctl.incidents.model import Incident
-from xdpctl.match.match import ID_MARK
-from xdpctl.model import parse_rule_id
 from xdpctl.pcapng import Writer
 from xdpctl.wire import Capture, Reason, SlotNumber
 
@@ -27,6 +28,7 @@ _AFTER = (0.25, 2.0, 10.0, 30.0, 60.0)  # seconds to the next look; the last one
 _EVERY, _LOOK_SECONDS, _MOST = 16, 1.0, 4_000
 _EACH = 50  # packets of an incident in one look
 _LOOKS_MAX = 20
+_CONNECTED_MAX = 1_000
 log = logging.getLogger("xdpctl.incidents")
 
 
@@ -37,10 +39,11 @@ class _Watched:
 
 
 class Witness:
-    """Start it, stop it; `file` is where an incident's packets are."""
+    """Start it, stop it."""
 
-    def __init__(self, controller: Controller, folder: Path) -> None:
-        self._controller, self._folder = controller, folder
+    def __init__(self, controller: Controller, files: Files, connections: Connections) -> None:
+        self._controller, self._files, self._connections = controller, files, connections
+        self._meter = Meter(controller, files)
         self._watched: dict[str, _Watched] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="witness", daemon=True)
@@ -53,26 +56,28 @@ class Witness:
         if self._thread.is_alive():
             self._thread.join()
 
-    def file(self, identity: str) -> Path:
-        """There may be none, if nothing was dropped or nobody looked."""
-        return self._folder / f"{identity}.pcapng"
-
     def _run(self) -> None:
         while not self._stop.wait(_STEP_SECONDS):
             try:
-                due = self._due(time.monotonic())
-                if due:
-                    self._forget()
-                    self.look(due)
+                self.step(time.monotonic())
             except ConflictError:
                 continue  # somebody captures; again in a moment
             except (OSError, XdpctlError) as error:
-                log.warning("no packets are kept: %s", error)
+                log.warning("nothing is kept of incidents: %s", error)
                 self._stop.wait(_AFTER[-1])
 
-    def _due(self, now: float) -> list[Incident]:
-        """The open ones whose next look has come."""
+    def step(self, now: float) -> None:
+        """Measure those that go on, and look at those whose time has come."""
         held = [one for one in list(self._controller.state.incidents.values()) if one.open]
+        if held:
+            self._files.prepare()
+        self._meter.step(now, held)
+        due = self._due(held, now)
+        if due:
+            self._files.forget(self._controller.state.incidents)
+            self.look(due)
+
+    def _due(self, held: list[Incident], now: float) -> list[Incident]:
         for one in held:
             self._watched.setdefault(one.id, _Watched(now + _AFTER[0]))
         for gone in self._watched.keys() - {one.id for one in held}:
@@ -85,33 +90,25 @@ class Witness:
 
     def look(self, incidents: Iterable[Incident]) -> int:
         """Take some packets of each; how many."""
-        rules = {slot: (one.id, rule) for one in incidents for slot, rule in self._slots(one)}
+        state = self._controller.state
+        rules = {
+            slot: (one.id, rule)
+            for one in incidents
+            for slot, rule in standing.slots(state, one).items()
+        }
         taken: Counter[str] = Counter()
         if rules:
             kept = self._take(rules, taken)
             for identity in taken:
-                self._write(identity, [held for held in kept if held[0] == identity])
+                mine = [(rule, capture) for name, rule, capture in kept if name == identity]
+                self._write(identity, mine)
+                self._note_connected(identity, [capture for _, capture in mine])
         now = time.monotonic()
         for one in incidents:
             watched = self._watched.setdefault(one.id, _Watched(now))
             watched.looks += 1
             watched.due = now + _AFTER[min(watched.looks, len(_AFTER) - 1)]
         return taken.total()
-
-    def _slots(self, held: Incident) -> list[tuple[int, str]]:
-        """Of the rules that stand because of it, as far as it lists them."""
-        state, found = self._controller.state, []
-        for done in held.rules:
-            if done.ended_at:
-                continue
-            if done.id.startswith(ID_MARK):
-                signature = state.signatures.get(done.id)
-                slot = signature.slot if signature else None
-            else:
-                slot = state.image.entries.get(parse_rule_id(done.id))
-            if slot is not None:
-                found.append((slot, done.id))
-        return found
 
     def _take(
         self, rules: dict[int, tuple[str, str]], taken: Counter[str]
@@ -134,26 +131,31 @@ class Witness:
                     kept.append((identity, rule, capture))
         return kept
 
-    def _write(self, identity: str, kept: list[tuple[str, str, Capture]]) -> None:
+    def _write(self, identity: str, kept: list[tuple[str, Capture]]) -> None:
         now = self._controller.clock.read()
-        self._folder.mkdir(mode=0o750, exist_ok=True)
-        with self.file(identity).open("ab") as file:
+        with self._files.packets(identity).open("ab") as file:
             writer = Writer(file)
-            for _, rule, capture in kept:
+            for rule, capture in kept:
                 reason = Reason(capture.reason)
-                data = capture.head[: min(capture.length, len(capture.head))]
                 comment = f"verdict={reason.verdict} reason={reason.name.lower()} rule={rule}"
                 unix_ns = int(now.wall(capture.time_ns) * 1e6) * 1000
-                writer.packet(_name(capture.interface), unix_ns, data, capture.length, comment)
+                interface = _name(capture.interface)
+                writer.packet(interface, unix_ns, _seen(capture), capture.length, comment)
 
-    def _forget(self) -> None:
-        """Files of incidents that are no longer on record."""
-        if not self._folder.is_dir():
-            return
-        known = self._controller.state.incidents
-        for path in self._folder.glob("*.pcapng"):
-            if path.stem not in known:
-                path.unlink(missing_ok=True)
+    def _note_connected(self, identity: str, kept: list[Capture]) -> None:
+        """Which of their senders have a connection with this host, so that they are not forged."""
+        peers, path = self._connections.now(), self._files.connected(identity)
+        known = path.read_text().split() if path.is_file() else []
+        sources = [source for capture in kept if (source := source_of(_seen(capture)))]
+        named = [str(source).split("/")[0] for source in sources if source.address in peers]
+        fresh = list(dict.fromkeys(name for name in named if name not in known))
+        if fresh and len(known) < _CONNECTED_MAX:
+            with path.open("a") as file:
+                file.writelines(f"{name}\n" for name in fresh)
+
+
+def _seen(capture: Capture) -> bytes:
+    return capture.head[: min(capture.length, len(capture.head))]
 
 
 def _name(index: int) -> str:

@@ -76,10 +76,11 @@ class IncidentBrief(BaseModel):
 
 
 class SenderOut(BaseModel):
-    """A source address as packets say it, which may be forged."""
+    """A source address as packets say it."""
 
     address: str
     packets: int
+    connected: bool = Field(description="It had a connection with this host then")
     country: str
     asn: int = Field(description="0 if no database says")
     as_name: str
@@ -93,6 +94,9 @@ class EvidenceOut(BaseModel):
     bytes: int
     top_sources: list[SenderOut]
     top_services: list[tuple[str, int]] = Field(description="Such as `udp from 53`, and packets")
+    rates: list[tuple[float, float, float, float, float]] = Field(
+        description="Unix time; packets/s and bit/s its rules hit; packets/s passed and dropped"
+    )
 
 
 class IncidentOut(IncidentBrief):
@@ -156,7 +160,7 @@ async def read_key(who: Viewer, ctx: Ctx) -> KeyOut:
 async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
     """One, whole: what was said when, what was done, and what it hit."""
     held = _held(ctx, incident_id)
-    found = await asyncio.to_thread(evidence.read, ctx.witness.file(held.id), ctx.geo())
+    found = await asyncio.to_thread(evidence.read, ctx.files, held.id, ctx.geo())
     standing = {rule.id: rule for rule in _standing(ctx.controller, held)}
     rules = []
     for one in held.rules:
@@ -177,7 +181,7 @@ async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
 @router.get("/{incident_id}/packets", response_class=FileResponse)
 async def read_packets(incident_id: str, who: Operator, ctx: Ctx) -> FileResponse:
     """Some of the packets that its rules dropped, as pcapng with comments."""
-    path = ctx.witness.file(_held(ctx, incident_id).id)
+    path = ctx.files.packets(_held(ctx, incident_id).id)
     if not path.is_file():
         raise NotFoundError(f"no packets of {incident_id} were kept: its rules dropped none")
     return FileResponse(path, media_type=PCAPNG, filename=path.name)
@@ -210,9 +214,8 @@ def _archive(ctx: Context, shown: IncidentOut) -> bytes:
         "to-provider.txt": report.to_provider(held).encode(),
         "to-ic3.txt": report.to_ic3(held).encode(),
     }
-    packets = ctx.witness.file(shown.id)
-    if packets.is_file():
-        files["packets.pcapng"] = packets.read_bytes()
+    kept = {"packets.pcapng": ctx.files.packets(shown.id), "rates.csv": ctx.files.rates(shown.id)}
+    files |= {name: path.read_bytes() for name, path in kept.items() if path.is_file()}
     key = export.signing_key(ctx.settings.incident_key)
     return export.archive(shown.id, files, key, datetime.now(UTC).isoformat(timespec="seconds"))
 

@@ -1,0 +1,33 @@
+"""What is kept of an incident beside its record: losing it must cost nothing but itself."""
+
+from collections.abc import Container
+from pathlib import Path
+
+
+class Files:
+    """Some packets, how much there was second by second, and who was connected."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def packets(self, identity: str) -> Path:
+        """pcapng; each look is a section of its own."""
+        return self._folder / f"{identity}.pcapng"
+
+    def rates(self, identity: str) -> Path:
+        """CSV, as meter.COLUMNS has it."""
+        return self._folder / f"{identity}.csv"
+
+    def connected(self, identity: str) -> Path:
+        """Addresses, one a line."""
+        return self._folder / f"{identity}.connected"
+
+    def prepare(self) -> None:
+        self._folder.mkdir(mode=0o750, exist_ok=True)
+
+    def forget(self, known: Container[str]) -> None:
+        """Those of incidents that are no longer on record."""
+        if self._folder.is_dir():
+            for path in self._folder.iterdir():
+                if path.stem not in known:
+                    path.unlink(missing_ok=True)

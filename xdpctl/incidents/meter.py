@@ -1,0 +1,95 @@
+"""How much there was of an incident, second by second: a line of a CSV file each."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from xdpctl.controller import Controller
+from xdpctl.incidents import standing
+from xdpctl.incidents.files import Files
+from xdpctl.incidents.model import Incident
+
+COLUMNS = ("time", "hit_pps", "hit_bps", "passed_pps", "dropped_pps")
+_OFTEN, _SELDOM = 1.0, 10.0  # seconds from line to line, in the first minutes and after them
+_OFTEN_LINES, _LINES_MAX = 600, 4_000
+_POINTS = 240  # that a reader is given
+
+
+@dataclass(slots=True)
+class _Counted:
+    """At the last line: all hits of the incident, all that the box passed and dropped."""
+
+    at: float
+    packets: int
+    bytes: int
+    passed: int
+    dropped: int
+    lines: int = 0
+
+
+class Meter:
+    """`step` it often; it writes when a line is due."""
+
+    def __init__(self, controller: Controller, files: Files) -> None:
+        self._controller, self._files = controller, files
+        self._last: dict[str, _Counted] = {}
+
+    def step(self, now: float, incidents: list[Incident]) -> None:
+        """Those that go on; `now` in seconds of a clock that only goes on."""
+        self._last = {one.id: self._last[one.id] for one in incidents if one.id in self._last}
+        due = [one for one in incidents if self._due(one, now)]
+        if due:
+            passed, dropped = self._box()
+            for one in due:
+                self._line(one, now, passed, dropped)
+
+    def _due(self, held: Incident, now: float) -> bool:
+        last = self._last.get(held.id)
+        if last is None:
+            return True
+        pause = _OFTEN if last.lines < _OFTEN_LINES else _SELDOM
+        return last.lines < _LINES_MAX and now - last.at >= pause
+
+    def _box(self) -> tuple[int, int]:
+        """Packets that the box passed and dropped, of all interfaces."""
+        sums = {"pass": 0, "drop": 0}
+        for by_reason in self._controller.datapath.counters().values():
+            for reason, hits in by_reason.items():
+                sums[reason.verdict] += hits.packets
+        return sums["pass"], sums["drop"]
+
+    def _line(self, held: Incident, now: float, passed: int, dropped: int) -> None:
+        hits = self._controller.datapath.hits([*standing.slots(self._controller.state, held)])
+        packets = held.packets + sum(one.packets for one in hits)
+        size = held.bytes + sum(one.bytes for one in hits)
+        last = self._last.get(held.id)
+        lines = last.lines + 1 if last else 0
+        self._last[held.id] = _Counted(now, packets, size, passed, dropped, lines)
+        if last is None:
+            return
+        seconds = now - last.at
+        rates = (
+            (packets - last.packets) / seconds,
+            8 * (size - last.bytes) / seconds,
+            (passed - last.passed) / seconds,
+            (dropped - last.dropped) / seconds,
+        )
+        path = self._files.rates(held.id)
+        new = not path.exists()
+        with path.open("a") as file:
+            if new:
+                file.write(",".join(COLUMNS) + "\n")
+            unix = self._controller.clock.read().unix
+            file.write(",".join(f"{value:.1f}" for value in (unix, *rates)) + "\n")
+
+
+def read(path: Path) -> list[tuple[float, ...]]:
+    """Lines of the file as COLUMNS has them, thinned out to what can be drawn, peaks kept."""
+    if not path.is_file():
+        return []
+    rows = []
+    for line in path.read_text().splitlines()[1:]:
+        cells = line.split(",")
+        if len(cells) == len(COLUMNS):  # the last one may have been cut off
+            rows.append(tuple(map(float, cells)))
+    step = -(-len(rows) // _POINTS) or 1
+    return [max(rows[at : at + step], key=lambda row: row[1]) for at in range(0, len(rows), step)]
