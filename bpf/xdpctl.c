@@ -347,7 +347,10 @@ int capture(struct xdp_md *ctx)
 		capture->slot = asked->slot;
 		if (size > CAPTURE_BYTES)
 			size = CAPTURE_BYTES;
-		if (size < 1 || load_bytes(ctx, 0, capture->head, size) < 0 ||
+		/* what 6.1's verifier knows of it, whatever register it ends up in */
+		asm volatile("" : "+r"(size));
+		size = ((size - 1) & (CAPTURE_BYTES - 1)) + 1;
+		if (load_bytes(ctx, 0, capture->head, size) < 0 ||
 		    captures.ringbuf_output(capture, sizeof(*capture), BPF_RB_NO_WAKEUP) < 0)
 			asked->lost++;
 	}
