@@ -36,8 +36,8 @@ static __always_inline void glimpse(struct shadow *shadow, struct packet *packet
 		place = bpf_get_prandom_u32() * (looked + 1) >> 32;
 	if (looked >> 32 || place >= GLIMPSES)
 		return;
-	asm volatile(""
-		     : "+r"(place)); /* or clang would mask a copy, which 6.1 learns nothing from */
+	/* or clang would mask a copy, from which 6.1's verifier learns nothing */
+	asm volatile("" : "+r"(place));
 	kept = &shadow->glimpses[place & (GLIMPSES - 1)];
 	kept->family = packet->family;
 	kept->protocol = packet->protocol;

@@ -89,6 +89,13 @@ class Draft:
         staged = identity in self.incidents
         return (self.incidents if staged else self.state.incidents).get(identity)
 
+    def rules_of(self, origin: str) -> list[Rule]:
+        """Its rules on sources."""
+        if not self.of_origin(origin):
+            return []
+        held = {**self.state.rules, **self.rules}
+        return [rule for rule in held.values() if rule and rule.origin == origin]
+
     def of_origin(self, origin: str) -> int:
         """How many rules it has."""
         return self.state.origins[origin] + self._origins[origin]

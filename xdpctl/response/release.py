@@ -10,10 +10,10 @@ from xdpctl.draft import Draft
 from xdpctl.errors import XdpctlError
 from xdpctl.incidents import ledger
 from xdpctl.model import Mode
+from xdpctl.response.marks import ENDING_TAG
 from xdpctl.signatures.model import Signature
 from xdpctl.wire import Hits
 
-ENDING_TAG = "ending"
 _STEP_SECONDS = 1.0
 _QUIET_PPS = 100.0  # fewer than so many packets a second are no flood
 _QUIET_SECONDS = 3.0  # for so long

@@ -1,12 +1,7 @@
-"""What detectors say, done: rules that stand as long as the event does, and not one too many.
+"""What detectors say, done: rules that stand as long as the event does, and not one too many."""
 
-Whose event a rule is stands in its tags, so its end is found by whoever runs then.
-"""
-
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec import structs
@@ -21,8 +16,10 @@ from xdpctl.incidents import ledger
 from xdpctl.incidents.ledger import Said
 from xdpctl.model import Action, Automatic, Mode, Rule
 from xdpctl.prefix import Prefix
+from xdpctl.response import marks
 from xdpctl.response.measures import asks, mode_of, remembered
-from xdpctl.response.release import ENDING_TAG, held_back
+from xdpctl.response.outcome import Outcome
+from xdpctl.response.release import held_back
 from xdpctl.response.returns import Returns
 from xdpctl.response.settings import AutomaticSettings
 from xdpctl.response.undo import remove
@@ -32,33 +29,8 @@ from xdpctl.signatures.operations import SignatureAsk
 from xdpctl.tokens import Caller
 from xdpctl.wire import Hits
 
-_EVENT, _GROUP = ledger.EVENT_TAG, "group-"
 _TOLD = 20  # rules that an audit record names
 _REASON_MAX = 300
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of what a detector said."""
-
-    rules: list[str] = field(default_factory=list)
-    released: list[str] = field(default_factory=list)
-    held: list[str] = field(default_factory=list)
-    blocked: list[Prefix] = field(default_factory=list)
-    refused: list[dict[str, str]] = field(default_factory=list)
-    ignored: list[dict[str, str]] = field(default_factory=list)
-    watched: list[dict[str, str]] = field(default_factory=list)
-    incidents: list[str] = field(default_factory=list)
-
-    def told(self, incident: str) -> None:
-        if incident not in self.incidents:
-            self.incidents.append(incident)
-
-    def refuse(self, what: str, error: Exception) -> None:
-        self.refused.append({"what": what, "why": str(error), "fix": getattr(error, "fix", "")})
-
-    def ignore(self, event: Event, why: str) -> None:
-        self.ignored.append({"event": plain(event.id), "why": why})
 
 
 class Responder:
@@ -105,7 +77,7 @@ class Responder:
             return
         ttl = min(event.ttl or self._settings.ttl, self._most_ttl)
         reason = f"{self._detector}: {event.note or event.attack}"[:_REASON_MAX]
-        tags = _tags(self._detector, event)
+        tags = marks.of(self._detector, event)
         said = Said(event, self._detector, tags[0], ttl, self._settings.same_incident)
         incident = ledger.part_of(self._draft, said)
         tags += (ledger.tag_of(incident),)
@@ -212,7 +184,7 @@ class Responder:
             mode=ask.mode,
             reason=ask.reason,
             expires_ns=max(standing.expires_ns, ends) if standing.expires_ns else 0,
-            tags=tuple(dict.fromkeys((*_going(standing.tags), *ask.tags))),
+            tags=tuple(dict.fromkeys((*marks.going(standing.tags), *ask.tags))),
         )
         self._put(changed)
         return changed
@@ -225,16 +197,16 @@ class Responder:
 
     def _release(self, event: Event) -> None:
         """End what stands for this event alone."""
-        tag = _tags(self._detector, event)[0 if event.id else -1]
+        tag = marks.of(self._detector, event)[0 if event.id else -1]
         gone = []
         for held in self._holding(event, tag):
             left = tuple(kept for kept in held.tags if kept != tag)
-            if event.id and any(kept.startswith(_EVENT) for kept in left):
+            if event.id and any(kept.startswith(ledger.EVENT_TAG) for kept in left):
                 self._put(held.but(tags=left))
                 continue
             hits = self._hits(held)
             if held_back(held, hits):
-                self._put(held.but(tags=(*_going(left), ENDING_TAG)))
+                self._put(held.but(tags=(*marks.going(left), marks.ENDING_TAG)))
                 self.outcome.held.append(held.id)
                 continue
             gone.append((held, hits))
@@ -250,7 +222,7 @@ class Responder:
         if event.sources:
             found = [draft.standing(source) for source in event.sources]
         else:
-            found = [*_all_rules(draft, self._detector), *draft.all_signatures()]
+            found = [*draft.rules_of(self._detector), *draft.all_signatures()]
         for held in found:
             if held and held.origin == self._detector and tag in held.tags:
                 yield held
@@ -270,28 +242,6 @@ class Responder:
             rules=len(ids),
             first=ids[:_TOLD],
         )
-
-
-def _going(tags: tuple[str, ...]) -> tuple[str, ...]:
-    """Without the mark of one that has ended."""
-    return tuple(tag for tag in tags if tag != ENDING_TAG)
-
-
-def _all_rules(draft: Draft, origin: str) -> list[Rule]:
-    if not draft.of_origin(origin):
-        return []
-    held = {**draft.state.rules, **draft.rules}
-    return [rule for rule in held.values() if rule and rule.origin == origin]
-
-
-def _tags(detector: str, event: Event) -> tuple[str, ...]:
-    """Of the event, then of its group."""
-    tags = [_EVENT + _short(detector, event.id)] if event.id else []
-    return tuple(tags + ([_GROUP + _short(detector, event.group)] if event.group else []))
-
-
-def _short(detector: str, identity: str) -> str:
-    return hashlib.sha256(f"{detector}\0{identity}".encode()).hexdigest()[:16]
 
 
 def _subject(ask: Ask | SignatureAsk) -> str:

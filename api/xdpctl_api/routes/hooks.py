@@ -15,7 +15,8 @@ from xdpctl.model import Automatic
 from xdpctl.notify.news import News
 from xdpctl.notify.settings import Kind
 from xdpctl.response import undo as undoing
-from xdpctl.response.respond import Outcome, Responder
+from xdpctl.response.outcome import Outcome
+from xdpctl.response.respond import Responder
 from xdpctl.tokens import Caller, Role
 from xdpctl_api.auth import Operator, Viewer, caller
 from xdpctl_api.bodies import read_all
