@@ -3,10 +3,11 @@ PYTHON  ?= /usr/bin/python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 APT     := python3-bpfcc python3-venv iproute2 ethtool gcc libc6-dev
+VM_APT  := qemu-system-x86 mmdebstrap cpio busybox-static zstd xz-utils kmod e2fsprogs
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.c bpf/*.h bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-all fuzz openapi lock dist clean
+.PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-all deb fuzz openapi lock dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
@@ -15,6 +16,7 @@ help:
 	@echo "make bench   figures beside a bare drop, xdp-filter and nft; plots, docs/performance.md"
 	@echo "make morning twelve attacks in a lab, and docs/morning.md of it"
 	@echo "make test-vm KERNEL=6.12   the kernel tests in a virtual machine; test-vm-all: 6.1, 6.12, newest"
+	@echo "make deb     a Debian package in dist/"
 	@echo "make fuzz SECONDS=600   random rules and packets against the reference"
 	@echo "make setup   distribution packages, virtual environment, locked dependencies"
 
@@ -63,12 +65,15 @@ morning: setup
 	@rm /tmp/incident.html
 
 test-vm: setup
-	@sh packaging/need.sh qemu-system-x86 mmdebstrap cpio busybox-static zstd xz-utils kmod e2fsprogs
-	@$(BIN)/python -m tests.vm $(or $(KERNEL),6.12)
+	@sh packaging/need.sh $(VM_APT)
+	@$(BIN)/python -m tests.vm $(or $(KERNEL),6.12) --set $(or $(SET),quick)
+
+deb: setup
+	@packaging/deb/build.sh dist
 
 test-vm-all: setup
-	@sh packaging/need.sh qemu-system-x86 mmdebstrap cpio busybox-static zstd xz-utils kmod e2fsprogs
-	@$(BIN)/python -m tests.vm --whole
+	@sh packaging/need.sh $(VM_APT)
+	@$(BIN)/python -m tests.vm --set whole
 
 rehearsals: setup
 	@test -d "$(CORPUS)" || { echo "make rehearsals CORPUS=DIR, which has attack/ and legit/"; exit 1; }
@@ -86,6 +91,9 @@ openapi: setup
 lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
 	  --python-version 3.11 requirements.in --output-file requirements.lock
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
+	  --python-version 3.11 requirements-run.in --constraint requirements.lock \
+	  --output-file requirements-run.lock
 
 dist: setup
 	$(BIN)/python -m hatchling build
