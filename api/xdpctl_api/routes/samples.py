@@ -41,7 +41,8 @@ async def samples(
     """NDJSON, a line a packet while they come; the last line says how many were taken and lost."""
     slot = _slot(ctx, rule) if rule is not None else SlotNumber.NONE
     ask = CaptureAsk(choose(verdict), every, slot, seconds, limit)
-    capturing = Capturing(ctx.controller.datapath, ask)
+    # it may wait a moment for one that steps back
+    capturing = await asyncio.to_thread(Capturing, ctx.controller.datapath, ask)
     return StreamingResponse(_stream(request, ctx, capturing), media_type=NDJSON)
 
 
