@@ -52,7 +52,8 @@ def test_what_would_be_hit_is_looked_at_and_passes(filtered: Filter) -> None:
     assert filtered.judge(to_frame("2001:db8::9")) == ("pass", "NO_RULE")
     found = seen(filtered, slot)
     assert (found.looked, found.established, found.accepted) == (8, 0, 0)
-    assert (found.sources, found.destinations, found.connections) == (8, 1, [])
+    assert 6 <= found.sources <= 8, "an estimate: two of them may share a cell"
+    assert (found.destinations, found.connections) == (1, [])
     assert found.ports == [("udp/53", 1.0)]
     assert {share.share for share in found.top_sources} == {1 / 8}
     assert seen(filtered, six).top_sources == [("2001:db8::9", 1.0)]
@@ -95,7 +96,8 @@ def test_a_set_has_one_too(filtered: Filter) -> None:
     filtered.datapath.begin_shadow(DROPPING)
     for source in ("192.0.2.1", "192.0.2.2", "2001:db8::1", "198.51.100.1"):
         assert filtered.run(to_frame(source)) == "pass"
-    assert (seen(filtered, DROPPING).looked, seen(filtered, DROPPING).sources) == (3, 3)
+    assert seen(filtered, DROPPING).looked == 3
+    assert 2 <= seen(filtered, DROPPING).sources <= 3
 
 
 def test_signatures_are_asked_after_a_monitored_source(filtered: Filter, armed: Armed) -> None:
