@@ -17,7 +17,7 @@ from xdpctl.errors import ConfigError
 from xdpctl.incidents.model import Incident
 from xdpctl.notify import herald
 from xdpctl.notify.herald import Herald, apprise_send
-from xdpctl.notify.news import Look, News, news
+from xdpctl.notify.news import Look, News, last_told, news
 from xdpctl.notify.settings import Kind, NotifySettings
 
 __all__ = ["api", "run"]
@@ -52,6 +52,15 @@ def test_what_changes_is_news_and_nothing_else() -> None:
     (item,) = news(look(OPEN), look(closed))
     assert "lasted 11m 39s" in item.text
     assert "xdpctl incident show a" in item.text
+
+
+def test_what_grows_slowly_is_told_when_it_has_doubled() -> None:
+    before, found = look(OPEN.but(peak_pps=1e4)), []
+    for peak in (1.3e4, 1.6e4, 1.9e4, 2.1e4, 2.5e4, 4e4, 4.3e4):
+        now = look(OPEN.but(peak_pps=peak))
+        found.append(told(before, now))
+        before = last_told(before, now)
+    assert found == [[], [], [], [Kind.ESCALATED], [], [], [Kind.ESCALATED]]
 
 
 def item(key: str = "k", kind: Kind = Kind.OPENED) -> News:

@@ -143,7 +143,7 @@ class Witness:
                 writer.packet(interface, unix_ns, _seen(capture), capture.length, comment)
 
     def _note_connected(self, identity: str, kept: list[Capture]) -> None:
-        """Which of their senders have a connection with this host, so that they are not forged."""
+        """Which of their senders have a connection with this host now."""
         peers, path = self._connections.now(), self._files.connected(identity)
         known = path.read_text().split() if path.is_file() else []
         sources = [source for capture in kept if (source := source_of(_seen(capture)))]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xdpctl.errors import XdpctlError
-from xdpctl.notify.news import Look, News, news
+from xdpctl.notify.news import Look, News, last_told, news
 from xdpctl.notify.settings import NotifySettings
 
 _LOOK_SECONDS = 1.0
@@ -70,15 +70,18 @@ class Herald:
         return [self._send(url, "xdpctl: a test", text) for url in self.settings.urls]
 
     def _watch(self) -> None:
-        before = self._look()
+        before = self._now(Look({}))
         while not self._stop.wait(_LOOK_SECONDS):
-            try:
-                now = self._look()
-            except XdpctlError as error:
-                now = Look(before.incidents, (str(error),))
+            now = self._now(before)
             for item in news(before, now):
                 self.tell(item)
-            before = now
+            before = last_told(before, now)
+
+    def _now(self, before: Look) -> Look:
+        try:
+            return self._look()
+        except XdpctlError as error:
+            return Look(before.incidents, (str(error),))
 
     def _deliver(self) -> None:
         while not self._stop.is_set():

@@ -39,6 +39,16 @@ def news(before: Look, now: Look) -> Iterator[News]:
         yield News(Kind.TROUBLE, "box is well", "xdpctl is well again", "nothing is in the way")
 
 
+def last_told(before: Look, now: Look) -> Look:
+    """What the next look is to be compared with: of an incident, how it was when it was told of."""
+
+    def told(held: Incident) -> Incident:
+        old = before.incidents.get(held.id)
+        return held if old is None or any(_of_incident(old, held)) else old
+
+    return Look({held.id: told(held) for held in now.incidents.values()}, now.problems)
+
+
 def _of_incident(before: Incident | None, held: Incident) -> Iterator[News]:
     attack = ", ".join(held.attacks) or "an attack"
     if held.open and (before is None or not before.open):
