@@ -5,12 +5,12 @@ Whoever asks for a capture goes before: a look steps back, and comes again.
 
 import logging
 import socket
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from xdpctl.beat import Beat
 from xdpctl.capturing import CaptureAsk, Capturing, choose
 from xdpctl.connections import Connections
 from xdpctl.controller import Controller
@@ -45,26 +45,17 @@ class Witness:
         self._controller, self._files, self._connections = controller, files, connections
         self._meter = Meter(controller, files)
         self._watched: dict[str, _Watched] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="witness", daemon=True)
+        self._beat = Beat("witness", _STEP_SECONDS, self._once)
+        self.start, self.stop = self._beat.start, self._beat.stop
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(_STEP_SECONDS):
-            try:
-                self.step(time.monotonic())
-            except ConflictError:
-                continue  # somebody captures; again in a moment
-            except (OSError, XdpctlError) as error:
-                log.warning("nothing is kept of incidents: %s", error)
-                self._stop.wait(_AFTER[-1])
+    def _once(self) -> None:
+        try:
+            self.step(time.monotonic())
+        except ConflictError:
+            return  # somebody captures; again in a moment
+        except (OSError, XdpctlError) as error:
+            log.warning("nothing is kept of incidents: %s", error)
+            self._beat.rest(_AFTER[-1])
 
     def step(self, now: float) -> None:
         """Measure those that go on, and look at those whose time has come."""
@@ -121,7 +112,7 @@ class Witness:
 
         def unsated() -> bool:
             enough = all(taken[identity] >= _EACH for identity in wanted)
-            return not enough and not self._stop.is_set()
+            return not enough and not self._beat.stopping
 
         for batch in capturing.batches(unsated):
             for capture in batch:

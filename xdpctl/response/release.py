@@ -1,10 +1,10 @@
 """What a detector has ended and still hits stays until it is quiet: nothing is opened to look."""
 
 import logging
-import threading
 import time
 from collections.abc import Iterable
 
+from xdpctl.beat import Beat
 from xdpctl.controller import Controller
 from xdpctl.draft import Draft
 from xdpctl.errors import XdpctlError
@@ -32,23 +32,14 @@ class Releases:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
         self._seen: dict[str, tuple[int, float, float]] = {}  # packets, when, quiet since
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="releases", daemon=True)
+        beat = Beat("releases", _STEP_SECONDS, self._once)
+        self.start, self.stop = beat.start, beat.stop
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(_STEP_SECONDS):
-            try:
-                self.step(time.monotonic())
-            except XdpctlError as error:
-                log.error("what has ended stays for now: %s", error)
+    def _once(self) -> None:
+        try:
+            self.step(time.monotonic())
+        except XdpctlError as error:
+            log.error("what has ended stays for now: %s", error)
 
     def step(self, now: float) -> list[str]:
         """Take away what has been quiet for long enough; the ids."""
