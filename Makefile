@@ -4,10 +4,11 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 APT     := python3-bpfcc python3-venv iproute2 ethtool gcc libc6-dev
 VM_APT  := qemu-system-x86 mmdebstrap cpio busybox-static zstd xz-utils kmod e2fsprogs
+VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.c bpf/*.h bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-all deb fuzz openapi lock dist clean
+.PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-life test-vm-all deb fuzz openapi lock dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
@@ -16,6 +17,7 @@ help:
 	@echo "make bench   figures beside a bare drop, xdp-filter and nft; plots, docs/performance.md"
 	@echo "make morning twelve attacks in a lab, and docs/morning.md of it"
 	@echo "make test-vm KERNEL=6.12   the kernel tests in a virtual machine; test-vm-all: 6.1, 6.12, newest"
+	@echo "make test-vm-life   the Debian package in a machine's life, and docs/machine.md of it"
 	@echo "make deb     a Debian package in dist/"
 	@echo "make fuzz SECONDS=600   random rules and packets against the reference"
 	@echo "make setup   distribution packages, virtual environment, locked dependencies"
@@ -67,6 +69,12 @@ morning: setup
 test-vm: setup
 	@sh packaging/need.sh $(VM_APT)
 	@$(BIN)/python -m tests.vm $(or $(KERNEL),6.12) --set $(or $(SET),quick)
+
+test-vm-life: setup
+	@sh packaging/need.sh $(VM_APT)
+	@packaging/deb/build.sh dist
+	@VERSION_SUFFIX=+next packaging/deb/build.sh dist
+	@$(BIN)/python -m tests.vm.life dist/xdpctl_$(VERSION)_*.deb dist/xdpctl_$(VERSION)+next_*.deb
 
 deb: setup
 	@packaging/deb/build.sh dist

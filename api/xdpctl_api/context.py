@@ -17,11 +17,15 @@ from xdpctl.crew import Crew
 from xdpctl.geo import GeoDatabase, find_databases, open_databases, open_installed
 from xdpctl.incidents.files import Files
 from xdpctl.incidents.witness import Witness
+from xdpctl.model import Automatic
 from xdpctl.notify.herald import Herald
 from xdpctl.notify.news import Look
+from xdpctl.prefix import Prefix
+from xdpctl.response.ladder import Ladder
 from xdpctl.response.pace import Paces
 from xdpctl.response.release import Releases
 from xdpctl.response.returns import Returns
+from xdpctl.response.settings import LadderSettings
 from xdpctl.sets.refresher import Refresher
 from xdpctl.wire import Limit, Reason
 
@@ -64,6 +68,7 @@ class Context:
     witness: Witness = field(init=False)
     herald: Herald = field(init=False)
     releases: Releases = field(init=False)
+    ladder: Ladder = field(init=False)
     returns: Returns = field(default_factory=Returns)
     _geo: GeoDatabase | None = None
     _geo_tried: bool = False
@@ -74,6 +79,7 @@ class Context:
         self.witness = Witness(self.controller, self.files, self.connections)
         self.herald = Herald(self.settings.notify, self.look)
         self.releases = Releases(self.controller)
+        self.ladder = Ladder(self.controller, self._steps, self.automatic_for)
 
     def stop(self) -> None:
         """Whoever waits for a server or for traffic is answered at once."""
@@ -83,13 +89,28 @@ class Context:
         self.refresher.stop()
         self.witness.stop()
         self.releases.stop()
+        self.ladder.stop()
         self.herald.stop()
 
     def start(self) -> None:
         """What runs beside the requests."""
         self.witness.start()
         self.releases.start()
+        self.ladder.start()
         self.herald.start()
+
+    def automatic_for(self, detector: str) -> Automatic:
+        """What an operator said holds for all, else the configuration for each."""
+        said = self.controller.state.automatic
+        return said if said is not None else self.settings.automatic.mode_for(detector)
+
+    def _steps(self) -> LadderSettings:
+        return self.settings.automatic.ladder  # as of now: it may be reloaded
+
+    def ours(self, source: Prefix) -> bool:
+        """Whether an address is of our own networks."""
+        named = any(network.covers(source) for network in self.settings.automatic.networks)
+        return named or self.controller.state.protection.over(source) is not None
 
     def look(self) -> Look:
         """How it stands, for those who are told of changes."""

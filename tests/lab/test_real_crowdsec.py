@@ -7,6 +7,8 @@ from subprocess import Popen
 from tests.lab.conftest import Street
 from tests.lab.daemons import command_line, daemon, installed
 from tests.lab.questions import eventually
+from tests.unit.test_geo import AS1, DE, write_mmdb
+from xdpctl.cli.placing import SET
 from xdpctl.lab.box import Box
 
 PORT = 18080
@@ -64,8 +66,14 @@ def test_decisions_are_followed_over_an_outage(
     key = tmp_path / "key"
     key.write_text(crowd.cscli("bouncers", "add", "xdpctl", "-o", "raw"))
     url = f"http://127.0.0.1:{PORT}"
+    world = write_mmdb(tmp_path / "world.mmdb", {"45.0.0.0/16": DE, "49.0.0.0/24": AS1})
     follow = ("follow", "crowdsec", "--lapi", url, "--key-file", str(key), "--every", "1")
+    follow += ("--places", "drop", "--database", str(world))
     words = tmp_path / "follower"
+
+    def places() -> int:
+        sets = street_box.client.call("GET", "/v1/sets")["sets"]
+        return sum(sum(one["entries"].values()) for one in sets if one["name"] == SET)
 
     def sources() -> set[str]:
         return {rule["match"]["source"] for rule in street_box.client.pages()}
@@ -80,6 +88,14 @@ def test_decisions_are_followed_over_an_outage(
             assert eventually(lambda: sources() == wanted), (words.read_text(), said(crowd))
             crowd.cscli("decisions", "delete", "-i", "203.0.113.7")
             assert eventually(lambda: sources() == wanted - {"203.0.113.7/32"})
+            crowd.cscli("decisions", "add", "--scope", "country", "-v", "DE", "-d", "1h")
+            assert eventually(lambda: places() == 1), (words.read_text(), said(crowd))
+            crowd.cscli("decisions", "add", "--scope", "AS", "-v", "64500", "-d", "1h")
+            assert eventually(lambda: places() == 2), (words.read_text(), said(crowd))
+            crowd.cscli("decisions", "delete", "--scope", "country", "-v", "DE")
+            assert eventually(lambda: places() == 1), (words.read_text(), said(crowd))
+            crowd.cscli("decisions", "delete", "--scope", "AS", "-v", "64500")
+            assert eventually(lambda: places() == 0), (words.read_text(), said(crowd))
         assert sources() == wanted - {"203.0.113.7/32"}, "while it is away everything stays"
         with crowd.serving():
             assert eventually(lambda: listening(street)), said(crowd)

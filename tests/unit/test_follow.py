@@ -232,7 +232,15 @@ def test_a_bouncer_asks_for_all_then_for_changes_and_after_trouble_for_all(lapi:
     given: list[bytes] = []
     url = f"http://127.0.0.1:{lapi.server_address[1]}"
     turns = Turns(*[lambda: None] * 4)
-    crowdsec.follow(url, "key", 7.0, lambda body: not given.append(body), turns)
+    whole: list[bool] = []
+
+    def give(body: bytes, all_of_it: bool) -> bool:
+        given.append(body)
+        whole.append(all_of_it)
+        return True
+
+    crowdsec.follow(crowdsec.Access(url, "key"), 7.0, give, turns)
+    assert whole == [True, False, True, False]
     wanted = ["true", "false", "false", "true", "false"]
     assert lapi.asked == [(f"startup={said}", "key") for said in wanted]
     assert [json.loads(body) for body in given] == [new] * 4
@@ -243,8 +251,9 @@ def test_a_key_that_is_not_known_ends_it_and_a_lapi_that_is_away_does_not(lapi: 
     lapi.answers = [(403, {"message": "access forbidden"})]
     url = f"http://127.0.0.1:{lapi.server_address[1]}"
     with pytest.raises(ConfigError, match="cscli bouncers add"):
-        crowdsec.follow(url, "wrong", 1.0, lambda _: True, Turns())
-    crowdsec.follow("http://127.0.0.1:1", "key", 1.0, lambda _: True, Turns(lambda: None))
+        crowdsec.follow(crowdsec.Access(url, "wrong"), 1.0, lambda *_: True, Turns())
+    nobody = crowdsec.Access("http://127.0.0.1:1", "key")
+    crowdsec.follow(nobody, 1.0, lambda *_: True, Turns(lambda: None))
 
 
 def test_lines_that_a_program_is_given_are_handed_on_as_they_come() -> None:

@@ -191,7 +191,7 @@ def test_what_is_not_there_is_404(box: Api) -> None:
 
 
 def sender(address: str, count: int, **more: Any) -> dict[str, Any]:
-    nowhere = {"connected": False, "country": "", "asn": 0, "as_name": ""}
+    nowhere = {"connected": False, "inside": False, "country": "", "asn": 0, "as_name": ""}
     return {"address": address, "packets": count, **nowhere, **more}
 
 
@@ -234,6 +234,7 @@ def shown(**more: Any) -> dict[str, Any]:
         "events_told": 3,
         "rules_made": 1,
         "rules_ended": 1,
+        "rules_raised": 0,
         "sources_named": 2,
         "packets": 123_456,
         "bytes": 10,
@@ -279,7 +280,7 @@ def test_a_report_has_no_meaning_that_an_attacker_gave_it(api: Client, run: Run)
     assert "<script>" not in out
     assert "\\[a\\]\\(b\\)" in out
     assert "\\| \\`x\\`" in out
-    assert "may be forged" in out
+    assert "possibly spoofed" in out
     assert "- and 1 more" in out
 
 
@@ -290,13 +291,13 @@ def test_a_page_has_no_meaning_that_an_attacker_gave_it() -> None:
     assert "<img" not in page
     assert "&lt;script&gt;" in page
     rows = report.sources_csv(evil).splitlines()
-    assert rows[2] == '192.0.2.9,"a packet, possibly forged",50,US,64496,\'=1+1'
-    assert rows[3].startswith("192.0.2.8,connected,10")
+    assert rows[2] == "192.0.2.9,possibly spoofed,50,US,64496,'=1+1"
+    assert rows[3].startswith("192.0.2.8,verified,10")
     assert "peak of drops" in page
     assert 'points="0.0,159.1 100.0,159.1' in page, "what passed"
     assert report.page(shown(evidence={**evil["evidence"], "rates": []})).count("<svg") == 0
     assert "udp from 53" in report.to_provider(evil)
-    assert "possibly" not in report.to_ic3(evil)
+    assert "An address is not a culprit." in report.to_ic3(evil)
 
 
 def captured(slot: int, source: bytes = bytes((203, 0, 113, 7))) -> Capture:
@@ -421,6 +422,7 @@ def test_an_archive_holds_and_tells_who_made_it(box: Api, tmp_path: Path) -> Non
     assert (tmp_path / "incident.key").stat().st_mode & 0o777 == 0o600
     assert set(found.files) == {
         "report.html", "report.md", "incident.json", "sources.csv", "to-provider.txt", "to-ic3.txt",
+        "said.ndjson",
     }  # fmt: skip
     with zipfile.ZipFile(path) as held:
         assert json.loads(held.read("incident.json"))["id"] == identity

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -32,6 +33,8 @@ _CLOUD = "linux-image-cloud-amd64"
 _KVM = ("-accel", "kvm", "-cpu", "host")
 _EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "max")
 _PROBE_SECONDS = 3.0
+_CPUS, _MEMORY_MB = 2, 2560
+_KERNEL_LINE = "console=ttyS0 quiet mitigations=off net.ifnames=0 panic=-1"
 
 
 class GuestError(Exception):
@@ -104,7 +107,7 @@ def image(guest: Guest) -> Path:
     return folder
 
 
-def _disk(at: Path, script: str) -> None:
+def _disk(at: Path, script: str, files: Iterable[Path]) -> None:
     """A disk with the checkout, and what is to be run there."""
     folder = at.with_suffix(".d")
     folder.mkdir()
@@ -114,9 +117,28 @@ def _disk(at: Path, script: str) -> None:
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, folder / name)
+    for file in files:
+        shutil.copy(file, folder / file.name)
     (folder / "run.sh").write_text(script)
-    make = ("mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-d", folder, at, "96M")
+    make = ("mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-d", folder, at, "192M")
     subprocess.run(make, check=True, capture_output=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is around a run: its network, what starts first, more files for its second disk."""
+
+    network: tuple[str, ...] = (
+        *("-netdev", "user,id=n0,restrict=on"),
+        *("-device", "virtio-net-pci,netdev=n0"),
+    )
+    init: str = "/vminit"
+    files: tuple[Path, ...] = ()
+    reboots: bool = False  # rather than to end when it does
+    place: Path | None = None  # where its files are while it runs, else somewhere
+
+
+_PLAIN = Setting()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,21 +151,21 @@ class Ran:
     result: str
 
 
-def run(guest: Guest, script: str, seconds: float, cpus: int = 2, memory_mb: int = 2560) -> Ran:
+def run(guest: Guest, script: str, seconds: float, setting: Setting = _PLAIN) -> Ran:
     """Boot, run a shell script in the checkout, power off; GuestError if it takes too long."""
     folder = image(guest)
     with TemporaryDirectory(prefix="xdpctl-vm-") as name:
-        place = Path(name)
-        _disk(place / "project", script)
+        place = setting.place or Path(name)
+        _disk(place / "project", script, setting.files)
         command = [
             *("qemu-system-x86_64", "-machine", "q35", *_accelerator()),
-            *("-smp", str(cpus), "-m", str(memory_mb), "-display", "none", "-monitor", "none"),
-            *("-no-reboot", "-serial", "stdio", "-serial", f"file:{place / 'result'}"),
+            *("-smp", str(_CPUS), "-m", str(_MEMORY_MB), "-display", "none", "-monitor", "none"),
+            *("-serial", "stdio", "-serial", f"file:{place / 'result'}"),
             *("-drive", f"file={folder / 'root.img'},format=raw,if=virtio,snapshot=on"),
             *("-drive", f"file={place / 'project'},format=raw,if=virtio"),
             *("-kernel", str(folder / "vmlinuz"), "-initrd", str(folder / "initrd")),
-            *("-netdev", "user,id=n0,restrict=on", "-device", "virtio-net-pci,netdev=n0"),
-            *("-append", "console=ttyS0 quiet mitigations=off net.ifnames=0 panic=-1"),
+            *(*setting.network, *(() if setting.reboots else ("-no-reboot",))),
+            *("-append", f"{_KERNEL_LINE} init={setting.init}"),
         ]
         console = _ended(guest, command, seconds)
         result = (place / "result").read_text(errors="replace")

@@ -11,7 +11,7 @@ chmod 755 "$root"
 mmdebstrap --quiet --mode=root --variant=minbase --aptopt='APT::Install-Recommends "false"' \
 	--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
 	--dpkgopt='path-exclude=/usr/share/doc/*' \
-	--include="$kernel,python3-bpfcc,python3-venv,iproute2,ethtool,bpftool,procps,kmod,gcc,libc6-dev,ca-certificates" \
+	--include="$kernel,python3-bpfcc,python3-venv,iproute2,ethtool,bpftool,procps,kmod,gcc,libc6-dev,ca-certificates,systemd-sysv,udev,nftables" \
 	"$suite" "$root" "$@" >&2
 
 # wheels come the way this machine gets them
@@ -41,6 +41,26 @@ sleep 60
 INIT
 chmod 755 "$root/vminit"
 
+# with init=/sbin/init, systemd runs the second disk's script once everything is up
+cat >"$root/etc/systemd/system/vm.service" <<'UNIT'
+[Unit]
+Description=What the second disk says
+After=multi-user.target
+
+[Service]
+ExecStart=/bin/sh -c 'mkdir -p /project && mount /dev/vdb /project && cd /project && sh run.sh'
+Environment=HOME=/root
+StandardOutput=journal+console
+StandardError=journal+console
+
+[Install]
+WantedBy=multi-user.target
+UNIT
+chroot "$root" systemctl --quiet enable vm.service systemd-networkd.service >&2
+chroot "$root" systemctl --quiet mask serial-getty@ttyS0.service apt-daily.timer \
+	apt-daily-upgrade.timer systemd-networkd-wait-online.service >&2
+echo '/dev/vda / ext4 noatime 0 1' >"$root/etc/fstab"
+
 version=$(ls "$root/lib/modules")
 cp "$root/boot/vmlinuz-$version" "$out/vmlinuz"
 early=$out/initrd.d
@@ -68,7 +88,11 @@ tries=0
 while [ ! -b /dev/vda ] && [ $tries -lt 100 ]; do $busybox sleep 0.1; tries=$((tries + 1)); done
 $busybox mount -t ext4 -o rw,noatime /dev/vda /new
 for kept in dev proc sys; do $busybox mount --move /$kept /new/$kept; done
-exec $busybox switch_root /new /vminit
+first=/vminit
+for word in $($busybox cat /proc/cmdline); do
+	case $word in init=*) first=${word#init=} ;; esac
+done
+exec $busybox switch_root /new $first
 INIT
 chmod 755 "$early/init"
 (cd "$early" && find . | cpio -o -H newc --quiet | gzip -1) >"$out/initrd"

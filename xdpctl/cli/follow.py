@@ -12,7 +12,9 @@ import typer
 
 from xdpctl.cli import options
 from xdpctl.cli.client import Client, Unreachable
+from xdpctl.cli.geo import Databases, opened
 from xdpctl.cli.hand_on import HandOn
+from xdpctl.cli.placing import Choice, Placing
 from xdpctl.errors import ConfigError
 from xdpctl.follow import crowdsec, stream, suricata
 
@@ -50,18 +52,45 @@ def follow_suricata(
 @follow_app.command("crowdsec")
 def follow_crowdsec(
     context: typer.Context,
-    key_file: Annotated[Path, typer.Option(help="With the key of `cscli bouncers add xdpctl`.")],
+    key_file: Annotated[
+        Path | None, typer.Option(help="With the key of `cscli bouncers add xdpctl`.")
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(help="Of this bouncer, PEM, instead of a key.")
+    ] = None,
+    private_key: Annotated[
+        Path | None, typer.Option(help="Of the certificate, if it is not in the same file.")
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option("--ca", help="Who the API's own certificate is of, PEM.")
+    ] = None,
     lapi: Annotated[str, typer.Option(help="The local API.")] = "http://127.0.0.1:8080",
     every: Annotated[float, typer.Option(min=1, help="Seconds between two looks.")] = 10.0,
+    places: Annotated[
+        Choice | None,
+        typer.Option("--places", help="Bans of countries and networks (AS), as a set; else none."),
+    ] = None,
+    database: Databases = None,
 ) -> None:
     """The decisions of CrowdSec's local API, as a bouncer."""
+    if (key_file is None) == (certificate is None):
+        raise typer.BadParameter("give --key-file, or --certificate")
     try:
-        key = key_file.read_text().strip()
+        key = key_file.read_text().strip() if key_file else ""
     except OSError as error:
         raise ConfigError(f"{key_file}: {error.strerror}") from error
+    access = crowdsec.Access(lapi, key, certificate, private_key, ca)
     ended = _until_told()
-    hand_on = HandOn(options.client(context), "crowdsec", ended.wait)
-    crowdsec.follow(lapi, key, every, hand_on, ended.wait)
+    client = options.client(context)
+    hand_on = HandOn(client, "crowdsec", ended.wait)
+    placing = Placing(client, places, lambda: opened(database)) if places else None
+
+    def give(body: bytes, whole: bool) -> bool:
+        if placing:
+            placing(body, whole)
+        return hand_on(body)
+
+    crowdsec.follow(access, every, give, ended.wait)
 
 
 @follow_app.command("lines")

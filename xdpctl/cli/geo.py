@@ -1,8 +1,8 @@
 """Commands about places: sets of countries and networks, and where an address is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -22,6 +22,9 @@ from xdpctl.cli.lists import (
 from xdpctl.errors import ConfigError
 from xdpctl.model import REASON_MAX
 from xdpctl.prefix import Prefix, parse_address
+
+if TYPE_CHECKING:
+    from xdpctl.geo import GeoDatabase
 
 app = typer.Typer()
 _PAGE = 20_000
@@ -82,13 +85,26 @@ def _networks(
     countries: list[str], asns: list[str], inverted: bool, databases: list[Path] | None
 ) -> tuple[bytes, str]:
     """Their prefixes, one a line, and which database says so."""
-    # numpy and the databases' readers, which no other command should wait for
+    held = opened(databases)
+    return networks(held, countries, asns, inverted), held.description
+
+
+def opened(databases: list[Path] | None) -> "GeoDatabase":
+    """Those that are named, else those that are installed."""
+    from xdpctl import geo  # with the databases' readers, which no other command should wait for
+
+    return geo.open_databases(databases) if databases else geo.open_installed()
+
+
+def networks(
+    database: "GeoDatabase", countries: Iterable[str], asns: Iterable[str], inverted: bool = False
+) -> bytes:
+    """Prefixes, one a line; RuleError names what is in no such database."""
     from xdpctl import geo
     from xdpctl.sets.screen import WIDEST
     from xdpctl.table.family import FAMILIES
 
-    opened = geo.open_databases(databases) if databases else geo.open_installed()
-    keys = opened.networks(
+    keys = database.networks(
         countries=frozenset(map(geo.parse_country, countries)),
         asns=frozenset(map(geo.parse_asn, asns)),
         inverted=inverted,
@@ -100,7 +116,7 @@ def _networks(
         for found in family.prefixes(keys[number][first : first + _PAGE])
         for prefix in _pieces(found, WIDEST[number])
     )
-    return "".join(lines).encode(), opened.description
+    return "".join(lines).encode()
 
 
 def _pieces(prefix: Prefix, widest: int) -> Iterator[Prefix]:

@@ -64,8 +64,7 @@ def show_incident(
         show.out.print(f"{report.clock(at)}  {escape(line)}", soft_wrap=True)
     kept = held["evidence"]
     for one in kept["top_sources"][:_SENDERS]:
-        sure = "connected  " if one["connected"] else ""
-        told = f"from {one['address']:<40} {sure}{report.place(one)}"
+        told = f"from {one['address']:<40} {report.standing(one):<18} {report.place(one)}"
         show.out.print(escape(told), soft_wrap=True)
 
 
@@ -100,6 +99,13 @@ def packets(
 ) -> None:
     """Some of the packets that its rules dropped, for Wireshark and tcpdump."""
     _keep(write, options.client(context).raw(path("incidents", identity, "packets")))
+
+
+@incident_app.command("said")
+def said(context: typer.Context, identity: Identity) -> None:
+    """What detectors said of it, word for word, as NDJSON."""
+    data = options.client(context).raw(path("incidents", identity, "said"))
+    typer.echo(data.decode(errors="replace"), nl=False)
 
 
 @incident_app.command("key")

@@ -1,7 +1,10 @@
 """CrowdSec's local API: a bouncer that pulls decisions, all of them first, then what changed."""
 
 import logging
+import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
@@ -13,24 +16,49 @@ _RESYNC = 360  # pulls after which all decisions are asked for again: a delta ma
 log = logging.getLogger("xdpctl.follow")
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Where the API is, and who we are there: a key, or a certificate of CrowdSec's authority."""
+
+    lapi: str
+    key: str = ""
+    certificate: Path | None = None
+    private_key: Path | None = None
+    ca: Path | None = None
+
+    def session(self) -> httpx.Client:
+        """ConfigError for files that are none."""
+        headers = {"User-Agent": f"xdpctl/{__version__}"}
+        if self.key:
+            headers["X-Api-Key"] = self.key
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+            if self.certificate:
+                context.load_cert_chain(self.certificate, self.private_key)
+        except OSError as error:  # of which ssl.SSLError is one
+            names = ", ".join(str(f) for f in (self.ca, self.certificate, self.private_key) if f)
+            raise ConfigError(f"{names}: {error.strerror or error}") from error
+        return httpx.Client(
+            base_url=self.lapi, headers=headers, timeout=_SECONDS, verify=context, trust_env=False
+        )
+
+
 def follow(
-    lapi: str,
-    key: str,
+    access: Access,
     every: float,
-    give: Callable[[bytes], bool],
+    give: Callable[[bytes, bool], bool],
     wait: Callable[[float], bool],
 ) -> None:
-    """Until `wait(seconds)` or `give(body)` says so.
+    """Until `wait(seconds)` or `give(body, whole)` says so; `whole`: all decisions are in it.
 
-    ConfigError for a key that the API does not know.
+    ConfigError for a key or certificate that the API does not know.
     """
-    headers = {"X-Api-Key": key, "User-Agent": f"xdpctl/{__version__}"}
     pulls, startup = 0, True
-    with httpx.Client(base_url=lapi, headers=headers, timeout=_SECONDS) as session:
+    with access.session() as session:
         while True:
             body = _pull(session, startup)
             if body is not None:
-                if not give(body):
+                if not give(body, startup):
                     return
                 pulls += 1
             startup = body is None or pulls % _RESYNC == 0
@@ -47,7 +75,8 @@ def _pull(session: httpx.Client, startup: bool) -> bytes | None:
         return None
     if answer.status_code in (401, 403):
         raise ConfigError(
-            f"{session.base_url} does not know this key; make one: cscli bouncers add xdpctl"
+            f"{session.base_url} does not know this key or certificate; a key is made by: "
+            "cscli bouncers add xdpctl"
         )
     if not answer.is_success:
         log.warning("%s answers %d", session.base_url, answer.status_code)

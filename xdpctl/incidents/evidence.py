@@ -1,6 +1,7 @@
 """What the kept packets of an incident say: who sent them, and what they are."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -18,12 +19,14 @@ _TOP = 20
 class Sender(msgspec.Struct, frozen=True):
     """A source address as packets say it, and where it is, if a database says.
 
-    It may be forged; `connected` says that it had completed a handshake with this host.
+    It may be forged; `connected` says that it had completed a handshake with this host, `inside`
+    that it is of our own networks.
     """
 
     address: str
     packets: int
     connected: bool = False
+    inside: bool = False
     country: str = ""
     asn: int = 0
     as_name: str = ""
@@ -47,7 +50,9 @@ class Evidence(msgspec.Struct, frozen=True):
         return built
 
 
-def read(files: Files, identity: str, places: GeoDatabase | None) -> Evidence:
+def read(
+    files: Files, identity: str, places: GeoDatabase | None, ours: Callable[[Prefix], bool]
+) -> Evidence:
     """What was kept of an incident; nothing if nothing was. RecordingError if it is damaged."""
     rates, path = tuple(meter.read(files.rates(identity))), files.packets(identity)
     if not path.is_file():
@@ -63,14 +68,21 @@ def read(files: Files, identity: str, places: GeoDatabase | None) -> Evidence:
         services[service(packet.frame)] += 1
     noted = files.connected(identity)
     connected = frozenset(noted.read_text().split()) if noted.is_file() else frozenset()
-    senders = [_sender(*one, connected, places) for one in sources.most_common(_TOP)]
+    senders = [
+        _sender(source, number, connected, ours(source), places)
+        for source, number in sources.most_common(_TOP)
+    ]
     top = tuple(services.most_common(_TOP))
     return Evidence(count, len(sources), size, tuple(senders), top, rates)
 
 
 def _sender(
-    source: Prefix, count: int, connected: frozenset[str], places: GeoDatabase | None
+    source: Prefix,
+    count: int,
+    connected: frozenset[str],
+    inside: bool,
+    places: GeoDatabase | None,
 ) -> Sender:
     name, place = str(source).split("/")[0], places.lookup(source) if places else None
     where = (place.country, place.asn, place.as_name) if place else ("", 0, "")
-    return Sender(name, count, name in connected, *where)
+    return Sender(name, count, name in connected, inside, *where)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 class Files:
-    """Some packets, how much there was second by second, and who was connected."""
+    """Some packets, how much there was second by second, who was connected, who said what."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -21,6 +21,10 @@ class Files:
     def connected(self, identity: str) -> Path:
         """Addresses, one a line."""
         return self._folder / f"{identity}.connected"
+
+    def words(self, identity: str) -> Path:
+        """NDJSON of words.Word."""
+        return self._folder / f"{identity}.ndjson"
 
     def prepare(self) -> None:
         self._folder.mkdir(mode=0o750, exist_ok=True)

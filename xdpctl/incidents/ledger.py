@@ -70,18 +70,21 @@ def began(draft: Draft, held: Incident, said: Said, made: Sequence[Rule | Signat
     )
 
 
-def ended(draft: Draft, said: Said, gone: Sequence[tuple[Rule | Signature, Hits]]) -> None:
-    """Note an end; the incident closes with the last of its events."""
+def ended(
+    draft: Draft, said: Said, gone: Sequence[tuple[Rule | Signature, Hits]]
+) -> Incident | None:
+    """Note an end, and of what; the incident closes with the last of its events."""
     for rule, hits in gone:
         count(draft, rule, hits, "the detector ended it")
     held = _active(draft, said.tag) or next((_of(draft, rule) for rule, _ in gone), None)
     if held is None:
-        return
+        return None
     left = tuple(tag for tag in held.active if tag != said.tag)
     held = _told(draft, held, said, len(gone)).but(active=left)
     if not left and held.open:
         held = held.but(closed_at=draft.now.unix, closed_by="the detector ended it")
     draft.incidents[held.id] = held
+    return held
 
 
 def count(draft: Draft, rule: Rule | Signature, hits: Hits, why: str) -> None:
@@ -100,6 +103,28 @@ def count(draft: Draft, rule: Rule | Signature, hits: Hits, why: str) -> None:
         packets=held.packets + hits.packets,
         bytes=held.bytes + hits.bytes,
         updated_at=now,
+    )
+
+
+def raised(draft: Draft, rule: Signature, why: str) -> None:
+    """A rule of an incident went on to the next step of its ladder."""
+    held = _of(draft, rule)
+    if held is None:
+        return
+    told = Told(
+        at=draft.now.unix,
+        monotonic=draft.now.ns / 1e9,
+        detector="xdpctl",
+        phase="raised",
+        event=rule.id,
+        attack=rule.action.value,
+        note=why,
+        done=1,
+    )
+    draft.incidents[held.id] = held.but(
+        updated_at=draft.now.unix,
+        rules_raised=held.rules_raised + 1,
+        events=(*held.events, told)[:EVENTS_KEPT],
     )
 
 

@@ -59,6 +59,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     events_told: int = 0
     rules_made: int = 0
     rules_ended: int = 0
+    rules_raised: int = 0  # to the next step of their ladder
     sources_named: int = 0
     packets: int = 0  # of rules that have ended
     bytes: int = 0

@@ -17,8 +17,8 @@ from jinja2 import Environment, StrictUndefined, Template
 from xdpctl.figures import si
 
 _FORGED = (
-    "Source addresses are what packets said; they may be forged. "
-    "A connected one had completed a TCP handshake with this host at the time."
+    "Source addresses are what packets said. A verified one had completed a TCP handshake with "
+    "this host at the time; every other is possibly spoofed. An address is not a culprit."
 )
 _WIDTH, _HEIGHT = 900.0, 160.0  # of the chart
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would take for one
@@ -75,6 +75,12 @@ def place(sender: dict[str, Any]) -> str:
     return ", ".join(part for part in (sender["country"], network) if part)
 
 
+def standing(sender: dict[str, Any]) -> str:
+    """How far an address is to be believed, and whether it is ours."""
+    inside = ", inside" if sender["inside"] else ""
+    return ("verified" if sender["connected"] else "possibly spoofed") + inside
+
+
 def markdown(held: dict[str, Any]) -> str:
     lines = [f"# Incident {held['id']}", ""]
     lines += [f"- **{name}**: {_plain(value)}" for name, value in facts(held).items()]
@@ -83,10 +89,9 @@ def markdown(held: dict[str, Any]) -> str:
     lines += [f"| {clock(at)} | {_plain(line)} |" for at, line in timeline(held)]
     kept = held["evidence"]
     if kept["packets"]:
-        lines += ["", "## Packets kept", "", "| from | packets | where | |", "|---|---|---|---|"]
+        lines += ["", "## Packets kept", "", "| from | packets | | where |", "|---|---|---|---|"]
         for one in kept["top_sources"]:
-            sure = "connected" if one["connected"] else ""
-            told = f"{one['address']} | {one['packets']} | {_plain(place(one))} | {sure}"
+            told = f"{one['address']} | {one['packets']} | {standing(one)} | {_plain(place(one))}"
             lines.append(f"| {told} |")
         lines += ["", *(f"- {name}: {count}" for name, count in kept["top_services"])]
     if held["sources"]:
@@ -99,7 +104,7 @@ def markdown(held: dict[str, Any]) -> str:
 def page(held: dict[str, Any]) -> str:
     """One HTML page that needs nothing else, made to be printed."""
     lines = [(clock(at), line) for at, line in timeline(held)]
-    senders = [(one, place(one)) for one in held["evidence"]["top_sources"]]
+    senders = [(one, standing(one), place(one)) for one in held["evidence"]["top_sources"]]
     return _template().render(
         held=held,
         facts=facts(held),
@@ -114,13 +119,12 @@ def sources_csv(held: dict[str, Any]) -> str:
     """A line a source: those that were named, then those that kept packets say."""
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(("source", "from", "packets_kept", "country", "asn", "as_name"))
+    rows.writerow(("source", "standing", "packets_kept", "country", "asn", "as_name"))
     for source in held["sources"]:
         rows.writerow((_cell(source), "named by a detector", "", "", "", ""))
     for one in held["evidence"]["top_sources"]:
         where = (one["country"], one["asn"] or "", _cell(one["as_name"]))
-        sure = "connected" if one["connected"] else "a packet, possibly forged"
-        rows.writerow((one["address"], sure, one["packets"], *where))
+        rows.writerow((one["address"], standing(one), one["packets"], *where))
     return out.getvalue()
 
 

@@ -62,7 +62,8 @@ def _of_incident(before: Incident | None, held: Incident) -> Iterator[News]:
 
 def _worse(before: Incident, held: Incident) -> bool:
     louder = before.peak_pps and held.peak_pps >= _LOUDER * before.peak_pps
-    return bool(louder) or len(held.attacks) > len(before.attacks)
+    more = len(held.attacks) > len(before.attacks) or held.rules_raised > before.rules_raised
+    return bool(louder) or more
 
 
 def _facts(held: Incident) -> str:

@@ -31,8 +31,8 @@ from xdpctl.model import OPERATOR, Action, Mode
 from xdpctl.pins import Pins
 from xdpctl.policy import CONFIGURED, Protection
 from xdpctl.prefix import Prefix
-from xdpctl.programs import FRAME_MIN, Runner
-from xdpctl.rehearsal.recording import Skipped, packets
+from xdpctl.rehearsal.judging import judge
+from xdpctl.rehearsal.recording import Skipped
 from xdpctl.signatures.arming import rate_record
 from xdpctl.signatures.model import Rate
 from xdpctl.signatures.table import own_bucket
@@ -50,12 +50,12 @@ _NEVER = struct.pack("<Q", 1 << 62)  # a bucket's time that does not come
 class Tally:
     """What became of one recording: packets and bytes by reason, and by what decided."""
 
-    packets: int = 0
-    bytes: int = 0
+    packets: int
+    bytes: int
+    skipped: Skipped
+    short: int  # frames of less than an Ethernet header
     reasons: Counter[Reason] = field(default_factory=Counter)
     rules: Counter[tuple[Reason, str, str]] = field(default_factory=Counter)  # with id and text
-    skipped: Skipped = field(default_factory=Skipped)
-    short: int = 0  # frames of less than an Ethernet header
 
     @property
     def dropped(self) -> int:
@@ -81,18 +81,11 @@ class Rehearsal:
 
     def run(self, path: Path) -> Tally:
         """Every packet of a recording; RecordingError if it is none."""
-        tally, values = Tally(), Counter[int]()
-        ask = Runner(self._explain).run
-        for frame, length in packets(path, tally.skipped):
-            tally.packets += 1
-            tally.bytes += length
-            if len(frame) < FRAME_MIN:
-                tally.short += 1
-                continue
-            values[ask(frame)] += 1
+        judged = judge(self._explain, path)
+        tally = Tally(judged.packets, judged.bytes, judged.skipped, judged.short)
         if tally.short:
             tally.reasons[Reason.TRUNCATED] = tally.short
-        for value, count in values.items():
+        for value, count in judged.values.items():
             told = Told.of(value)
             tally.reasons[told.reason] += count
             if told.reason in _BY_RULES:

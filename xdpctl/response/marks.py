@@ -7,6 +7,8 @@ from xdpctl.incidents.ledger import EVENT_TAG
 
 _GROUP_TAG = "group-"
 ENDING_TAG = "ending"
+WATCHED_TAG = "watched"  # in monitor mode until it has been watched for long enough
+RAISED_TAG = "raised"  # a limit that became a drop
 
 
 def going(tags: tuple[str, ...]) -> tuple[str, ...]:

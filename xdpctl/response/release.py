@@ -11,12 +11,12 @@ from xdpctl.errors import XdpctlError
 from xdpctl.incidents import ledger
 from xdpctl.model import Mode
 from xdpctl.response.marks import ENDING_TAG
+from xdpctl.response.pulse import Pulse
 from xdpctl.signatures.model import Signature
 from xdpctl.wire import Hits
 
 _STEP_SECONDS = 1.0
-_QUIET_PPS = 100.0  # fewer than so many packets a second are no flood
-_QUIET_SECONDS = 3.0  # for so long
+_QUIET_SECONDS = 3.0
 _WHY = "the detector ended it, and it was quiet"
 log = logging.getLogger("xdpctl.response")
 
@@ -31,7 +31,7 @@ class Releases:
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
-        self._seen: dict[str, tuple[int, float, float]] = {}  # packets, when, quiet since
+        self._pulse = Pulse()
         beat = Beat("releases", _STEP_SECONDS, self._once)
         self.start, self.stop = beat.start, beat.stop
 
@@ -45,19 +45,15 @@ class Releases:
         """Take away what has been quiet for long enough; the ids."""
         signatures = list(self._controller.state.signatures.values())
         ending = {held.id: held for held in signatures if ENDING_TAG in held.tags}
-        self._seen = {name: seen for name, seen in self._seen.items() if name in ending}
+        self._pulse.keep(ending)
         quiet = [held for held in ending.values() if self._quiet(held, now)]
         if quiet:
             self._controller.submit(lambda draft: self._remove(draft, quiet)).result()
         return [held.id for held in quiet]
 
     def _quiet(self, held: Signature, now: float) -> bool:
-        packets = self._controller.hits(held).packets
-        before, then, since = self._seen.get(held.id, (packets, now, now))
-        if packets - before > _QUIET_PPS * (now - then):
-            since = now
-        self._seen[held.id] = packets, now, since
-        return now - since >= _QUIET_SECONDS
+        loud, seconds = self._pulse.feel(held.id, self._controller.hits(held).packets, now)
+        return not loud and seconds >= _QUIET_SECONDS
 
     def _remove(self, draft: Draft, quiet: Iterable[Signature]) -> None:
         for held in quiet:

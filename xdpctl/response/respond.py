@@ -11,12 +11,13 @@ from xdpctl.asks import Ask
 from xdpctl.connections import count
 from xdpctl.detectors.event import Event, Phase, plain
 from xdpctl.draft import Draft
-from xdpctl.errors import CapacityError, ConflictError, QuotaError, RuleError
+from xdpctl.errors import CapacityError, QuotaError, RuleError
 from xdpctl.incidents import ledger
 from xdpctl.incidents.ledger import Said
-from xdpctl.model import Action, Automatic, Mode, Rule
+from xdpctl.model import Automatic, Mode, Rule
 from xdpctl.prefix import Prefix
 from xdpctl.response import marks
+from xdpctl.response.extending import extended
 from xdpctl.response.measures import asks, mode_of, remembered
 from xdpctl.response.outcome import Outcome
 from xdpctl.response.release import held_back
@@ -58,6 +59,7 @@ class Responder:
         self._caller = Caller(caller.name, caller.role, detector)
         self.outcome = Outcome()
         self.created = 0
+        self._proven: frozenset[str] = frozenset()  # ids of what helped the victim before
 
     def take(self, events: Iterable[Event]) -> Outcome:
         for event in events:
@@ -101,20 +103,26 @@ class Responder:
     ) -> Iterator[Ask | SignatureAsk]:
         """For this event, and for a victim what worked there before."""
         spared, now, most = self._spared(event), self._draft.now.ns / 1e9, self._most_ttl
-        asked = set()
+        before = [] if event.sources else ledger.worked(self._draft, said)
+        known = {ask.match.id: ask for ask in remembered(before, common)}
+        self._proven = frozenset(known)
         for ask in asks(event, self._settings.protect, **common):
             if isinstance(ask, SignatureAsk):
-                asked.add(ask.match.id)
+                known.pop(ask.match.id, None)
                 yield ask
                 continue
             mode = Mode.MONITOR if ask.source in spared else ask.mode
             stands = self._draft.standing(ask.source) is not None
             ttl = min(self._returns.ttl(ask.source, said.ttl, now, stands), most)
             yield structs.replace(ask, mode=mode, ttl=ttl)
-        if not event.sources:
-            for known in remembered(ledger.worked(self._draft, said), common):
-                if known.match.id not in asked:
-                    yield known
+        yield from known.values()
+
+    def _first_step(self, ask: SignatureAsk) -> SignatureAsk:
+        """Where it begins on the ladder; what helped before is not watched again."""
+        watched = self._settings.ladder.shadow and ask.match.id not in self._proven
+        if self._mode is not Automatic.ON or not watched:
+            return ask
+        return structs.replace(ask, mode=Mode.MONITOR, tags=(*ask.tags, marks.WATCHED_TAG))
 
     @property
     def _most_ttl(self) -> float:
@@ -155,7 +163,10 @@ class Responder:
         else:
             standing = self._draft.standing(ask.source)
         if standing is not None:
-            return self._extend(standing, ask), False
+            changed = extended(standing, ask, self._detector, self._draft.now)
+            if changed is not standing:
+                self._put(changed)
+            return changed, False
         if self.created >= self._room:
             most = self._settings.max_per_minute
             raise QuotaError(
@@ -165,29 +176,12 @@ class Responder:
             )
         made: Rule | Signature
         if isinstance(ask, SignatureAsk):
-            made = operations.add(self._draft, ask, self._caller).rule
+            made = operations.add(self._draft, self._first_step(ask), self._caller).rule
         else:
             made = rules.place(self._draft, ask, self._caller).rule
             self.outcome.blocked.append(ask.source)
         self.created += 1
         return made, True
-
-    def _extend(self, standing: Rule | Signature, ask: Ask | SignatureAsk) -> Rule | Signature:
-        if standing.action is Action.ACCEPT:
-            raise ConflictError(f"{standing.origin} accepts {standing.subject}", "", "")
-        if standing.origin != self._detector:
-            return standing  # another holds it, and ends it
-        ends = self._draft.now.after(ask.ttl) if ask.ttl is not None else 0
-        asked = {"action": ask.action, "limit": ask.limit} if isinstance(ask, SignatureAsk) else {}
-        changed = standing.but(
-            **asked,
-            mode=ask.mode,
-            reason=ask.reason,
-            expires_ns=max(standing.expires_ns, ends) if standing.expires_ns else 0,
-            tags=tuple(dict.fromkeys((*marks.going(standing.tags), *ask.tags))),
-        )
-        self._put(changed)
-        return changed
 
     def _put(self, changed: Rule | Signature) -> None:
         if isinstance(changed, Signature):
@@ -211,7 +205,9 @@ class Responder:
                 continue
             gone.append((held, hits))
             remove(self._draft, held)
-        ledger.ended(self._draft, Said(event, self._detector, tag), gone)
+        incident = ledger.ended(self._draft, Said(event, self._detector, tag), gone)
+        if incident:
+            self.outcome.told(incident.id)
         ids = [held.id for held, _ in gone]
         self.outcome.released += ids
         self._note(event, "event.ended", ids)

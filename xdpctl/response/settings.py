@@ -1,5 +1,6 @@
 """`[automatic]` of the configuration file."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ _KNOWN = (
     "max_connections",
     "detectors",
     "protect",
+    "ladder",
 )
 _PER_MINUTE = 20_000
 _CONNECTIONS = 20
@@ -36,6 +38,16 @@ class DetectorSettings:
 
     mode: Automatic | None = None
     read: Adapter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LadderSettings:
+    """What protects a victim is only counted for `shadow` seconds; a limit that is exceeded for
+    `limit` seconds on end becomes a drop.
+    """
+
+    shadow: float = 0.0
+    limit: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,7 @@ class AutomaticSettings:
     max_connections: int = _CONNECTIONS
     detectors: Mapping[str, DetectorSettings] = field(default_factory=dict)
     protect: Mapping[Attack, tuple[Measure, ...]] = field(default_factory=lambda: MEASURES)
+    ladder: LadderSettings = field(default_factory=LadderSettings)
 
     @property
     def adapters(self) -> dict[str, Adapter]:
@@ -85,6 +98,7 @@ def read_automatic(given: Any) -> AutomaticSettings:
             max_connections=_count(given, "max_connections", _CONNECTIONS, 0),
             detectors=_detectors(given.get("detectors", {})),
             protect=_protect(given.get("protect", [])),
+            ladder=_ladder(given.get("ladder", {})),
         )
     except (RuleError, TypeError) as error:
         fix = getattr(error, "fix", "")
@@ -97,15 +111,25 @@ def _mode(given: Any, where: str) -> Automatic:
     return Automatic(given)
 
 
-def _seconds(table: dict[str, Any], name: str, default: float) -> float:
-    given = table.get(name, default)
+def _seconds(table: dict[str, Any], name: str, default: float, within: str = "") -> float:
+    if name not in table:
+        return default
+    given = table[name]
     try:
         seconds = parse_duration(given, name) if isinstance(given, str) else given
     except RuleError:
         seconds = 0
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
-        raise ConfigError(f"automatic.{name} is {given!r}; write {default:g} or 15m")
+        raise ConfigError(f"automatic.{within}{name} is {given!r}; write seconds, or 15m")
     return float(seconds)
+
+
+def _ladder(given: Any) -> LadderSettings:
+    if not isinstance(given, dict) or given.keys() - {"shadow", "limit"}:
+        raise ConfigError("automatic.ladder must be a table with shadow, limit, or both")
+    return LadderSettings(
+        _seconds(given, "shadow", 0.0, "ladder."), _seconds(given, "limit", math.inf, "ladder.")
+    )
 
 
 def _count(table: dict[str, Any], name: str, default: int, least: int) -> int:

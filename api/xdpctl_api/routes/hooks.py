@@ -1,16 +1,18 @@
 """Detectors in: what they say, what is done about it, and who may stop that."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request
 from pydantic import BaseModel, Field
 
 from xdpctl.detectors.registry import adapter
 from xdpctl.draft import Draft
 from xdpctl.errors import RoleError
+from xdpctl.incidents import words
 from xdpctl.model import Automatic
 from xdpctl.notify.news import News
 from xdpctl.notify.settings import Kind
@@ -26,6 +28,7 @@ from xdpctl_api.shapes import Duration, Strict, seconds
 router = APIRouter(prefix="/v1", tags=["detectors"])
 Ctx = Annotated[Context, Depends(context)]
 HOOK_BYTES = 4 << 20
+log = logging.getLogger("xdpctl.api")
 
 
 class HookOut(BaseModel):
@@ -77,17 +80,12 @@ def detector_caller(request: Request, detector: str) -> Caller:
     return found
 
 
-def mode_of(ctx: Context, detector: str) -> Automatic:
-    """What an operator said holds for all, else the configuration for each."""
-    said = ctx.controller.state.automatic
-    return said if said is not None else ctx.settings.automatic.mode_for(detector)
-
-
 @router.post("/hooks/{detector}")
 async def hook(
     detector: str,
     request: Request,
     ctx: Ctx,
+    after: BackgroundTasks,
     dry_run: Annotated[bool, Query(description="Tell what would be done")] = False,
 ) -> HookOut:
     """A detector's own format in; 200 once what it asks for is durable and in the kernel.
@@ -96,8 +94,9 @@ async def hook(
     """
     read = adapter(detector, ctx.settings.automatic.adapters)
     who = detector_caller(request, detector)
-    events = read(await read_all(request, HOOK_BYTES))
-    mode, room = mode_of(ctx, detector), ctx.paces.room(detector, time.monotonic())
+    body = await read_all(request, HOOK_BYTES)
+    events = read(body)
+    mode, room = ctx.automatic_for(detector), ctx.paces.room(detector, time.monotonic())
     hits = ctx.controller.hits
     named = any(event.sources for event in events)
     peers = await asyncio.to_thread(ctx.connections.now) if named else {}
@@ -114,6 +113,7 @@ async def hook(
         ctx.paces.spend(detector, created, time.monotonic())
         ctx.returns.came(outcome.blocked, ctx.controller.clock.read().ns / 1e9)
         _tell(ctx, detector, outcome)
+        after.add_task(_keep, ctx, detector, body, outcome.incidents)
     return HookOut(
         detector=detector,
         mode=mode,
@@ -142,6 +142,17 @@ def _tell(ctx: Context, detector: str, outcome: Outcome) -> None:
         ctx.herald.tell(News(Kind.REFUSED, f"{detector} {one['event']} watched", title, text))
 
 
+def _keep(ctx: Context, detector: str, body: bytes, incidents: list[str]) -> None:
+    """What it said, word for word, beside the record of what it was about."""
+    at = ctx.controller.clock.read().unix
+    try:
+        ctx.files.prepare()
+        for identity in incidents:
+            words.keep(ctx.files.words(identity), at, detector, body)
+    except OSError as error:
+        log.warning("what %s said is not kept: %s", detector, error)
+
+
 async def _done(
     ctx: Context, operation: Callable[[Draft], tuple[Outcome, int]]
 ) -> tuple[Outcome, int]:
@@ -152,7 +163,7 @@ def _automatic(ctx: Context) -> AutomaticOut:
     return AutomaticOut(
         mode=ctx.controller.state.automatic,
         configured=ctx.settings.automatic.mode,
-        detectors={name: mode_of(ctx, name) for name in ctx.settings.automatic.adapters},
+        detectors={name: ctx.automatic_for(name) for name in ctx.settings.automatic.adapters},
     )
 
 

@@ -21,7 +21,7 @@ from xdpctl_api.context import Context, context
 
 router = APIRouter(prefix="/v1/incidents", tags=["detectors"])
 Ctx = Annotated[Context, Depends(context)]
-PCAPNG, ZIP = "application/x-pcapng", "application/zip"
+PCAPNG, ZIP, NDJSON = "application/x-pcapng", "application/zip", "application/x-ndjson"
 
 
 class ToldOut(BaseModel):
@@ -70,6 +70,7 @@ class IncidentBrief(BaseModel):
     events_told: int
     rules_made: int
     rules_ended: int
+    rules_raised: int = Field(description="To the next step of their ladder")
     sources_named: int
     packets: int
     bytes: int
@@ -81,6 +82,7 @@ class SenderOut(BaseModel):
     address: str
     packets: int
     connected: bool = Field(description="It had a connection with this host then")
+    inside: bool = Field(description="It is of our own networks")
     country: str
     asn: int = Field(description="0 if no database says")
     as_name: str
@@ -160,7 +162,7 @@ async def read_key(who: Viewer, ctx: Ctx) -> KeyOut:
 async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
     """One, whole: what was said when, what was done, and what it hit."""
     held = _held(ctx, incident_id)
-    found = await asyncio.to_thread(evidence.read, ctx.files, held.id, ctx.geo())
+    found = await asyncio.to_thread(evidence.read, ctx.files, held.id, ctx.geo(), ctx.ours)
     standing = {rule.id: rule for rule in _standing(ctx.controller, held)}
     rules = []
     for one in held.rules:
@@ -185,6 +187,15 @@ async def read_packets(incident_id: str, who: Operator, ctx: Ctx) -> FileRespons
     if not path.is_file():
         raise NotFoundError(f"no packets of {incident_id} were kept: its rules dropped none")
     return FileResponse(path, media_type=PCAPNG, filename=path.name)
+
+
+@router.get("/{incident_id}/said", response_class=FileResponse)
+async def read_said(incident_id: str, who: Operator, ctx: Ctx) -> FileResponse:
+    """What detectors said of it, word for word: NDJSON of `at`, `detector`, `body` and `cut`."""
+    path = ctx.files.words(_held(ctx, incident_id).id)
+    if not path.is_file():
+        raise NotFoundError(f"what was said of {incident_id} was not kept")
+    return FileResponse(path, media_type=NDJSON, filename=path.name)
 
 
 @router.get("/{incident_id}/export", response_class=Response)
@@ -214,7 +225,11 @@ def _archive(ctx: Context, shown: IncidentOut) -> bytes:
         "to-provider.txt": report.to_provider(held).encode(),
         "to-ic3.txt": report.to_ic3(held).encode(),
     }
-    kept = {"packets.pcapng": ctx.files.packets(shown.id), "rates.csv": ctx.files.rates(shown.id)}
+    kept = {
+        "packets.pcapng": ctx.files.packets(shown.id),
+        "rates.csv": ctx.files.rates(shown.id),
+        "said.ndjson": ctx.files.words(shown.id),
+    }
     files |= {name: path.read_bytes() for name, path in kept.items() if path.is_file()}
     key = export.signing_key(ctx.settings.incident_key)
     return export.archive(shown.id, files, key, datetime.now(UTC).isoformat(timespec="seconds"))

@@ -1,0 +1,280 @@
+"""`python -m tests.vm.life OLD.deb NEW.deb`: the package in a machine's life, under attack.
+
+A machine with systemd is flooded through its network card while it is set up, upgraded, rebooted
+and more (tests/vm/inside/life.py); what reached its network stack is told. Writes docs/machine.md.
+"""
+
+import argparse
+import re
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from tests.vm.cable import MAC, Cable, Flood, Monitor, frame
+from tests.vm.guest import GUESTS, ROOT, GuestError, Ran, Setting, missing, run
+
+_SECONDS = 1500.0
+_PAGE = ROOT / "docs" / "machine.md"
+_OURS, _FRIEND = "198.51.100.7", "192.0.2.9"
+_HOSTILE = [f"203.0.113.{n}" for n in range(1, 50)]
+_CARD = f"virtio-net-pci,netdev=card,id=nic,bus=slot,mac={MAC}"
+_SCRIPT = """
+exec >/dev/ttyS0 2>&1
+python3 tests/vm/inside/life.py
+echo "ended with $?"
+sync
+systemctl poweroff --force --force
+"""
+Facts = Mapping[str, str]
+
+
+class Claim(NamedTuple):
+    """A line of the page: what is done, what came of it, and whether that is as it must be."""
+
+    doing: str
+    outcome: Callable[[Facts], str]
+    holds: Callable[[Facts], bool]
+
+
+def _none(name: str) -> Callable[[Facts], bool]:
+    """Nobody who is blocked came through, everybody else did."""
+    return lambda f: f[f"{name}.hostile"] == "0" and int(f[f"{name}.friend"]) > 0
+
+
+CLAIMS = (
+    Claim(
+        "`dpkg -i`, an interface named in the settings, `systemctl start`",
+        lambda f: f"{f['start.port']}, {f['start.seconds']} s after it (the first start compiles)",
+        lambda f: f["start.port"] == "attached native",
+    ),
+    Claim(
+        "The control plane's confinement",
+        lambda f: f"runs as {f['user']}; `systemd-analyze security`: {f['exposure']}",
+        lambda f: f["user"] == "xdpctl" and float(f["exposure"]) <= 3.0,
+    ),
+    Claim(
+        "Before anything is blocked",
+        lambda f: f"{f['before.hostile']} packets of the attacker reach the stack",
+        lambda f: int(f["before.hostile"]) > 0,
+    ),
+    Claim("`xdpctl block`", lambda f: _reached(f, "block"), _none("block")),
+    Claim(
+        "Upgrade to another version, `dpkg -i`",
+        lambda f: f"{_reached(f, 'upgrade')}; then it is {f['upgrade.version']}",
+        lambda f: _none("upgrade")(f) and f["upgrade.version"] != f["installed"],
+    ),
+    Claim(
+        "kill -9 of both processes",
+        lambda f: f"{_reached(f, 'killed')}; back within {f['killed.seconds']} s after that",
+        _none("killed"),
+    ),
+    Claim(
+        "The card is pulled (`device_del`)",
+        lambda f: f"`status` tells that it is {f['unplugged.port']}",
+        lambda f: f["unplugged.port"] == "absent",
+    ),
+    Claim(
+        "... and put back",
+        lambda f: (
+            f"{f['replugged.port']} {f['replugged.seconds']} s after it is there; "
+            f"{f['replugged.early']} packets before that, {_reached(f, 'replugged')} after it"
+        ),
+        lambda f: _none("replugged")(f) and f["replugged.port"] == "attached native",
+    ),
+    Claim(
+        "The interface is renamed, and renamed back",
+        lambda f: f"{f['renamed.port']} under the other name; {_reached(f, 'renamed')}",
+        lambda f: _none("renamed")(f) and f["renamed.port"] == "attached native",
+    ),
+    Claim(
+        "`ip link set mtu 9000` while it is attached",
+        lambda f: (
+            f"the MTU is {f['jumbo.mtu']} (`ip` says: {f['jumbo']}); {f['jumbo.port']}; "
+            + _reached(f, "jumbo")
+        ),
+        lambda f: _none("jumbo")(f) and f["jumbo.port"].startswith("attached"),
+    ),
+    Claim(
+        "An interface whose driver has no XDP appears",
+        lambda f: f["plain.port"],
+        lambda f: f["plain.port"] == "attached generic",
+    ),
+    Claim(
+        "The disk is full",
+        lambda f: (
+            f"a new rule is refused: {f['full.status']} {f['full.says']}; "
+            f"{_reached(f, 'full')}; with room again it is taken"
+        ),
+        lambda f: _none("full")(f) and f["full.status"] == "503" and f["full.after"] == "201",
+    ),
+    Claim(
+        "Reboot in the middle of the flood",
+        lambda f: (
+            f"attached {f['boot.after.card.seconds']} s after the card is there, before the "
+            f"network is set up; {f['boot.early']} packets reach the stack from power on, "
+            f"{_reached(f, 'boot')} later; the rules are back"
+        ),
+        lambda f: (
+            _none("boot")(f)
+            and f["boot.early"] == "0"
+            and f["boot.before.network"] == "True"
+            and "203.0.113.0_24" in f["boot.rules"]
+        ),
+    ),
+    Claim(
+        "No bpffs at /sys/fs/bpf, loader restarted",
+        lambda f: f"{f['bpffs.port']}, since it mounts its own; {_reached(f, 'bpffs')}",
+        lambda f: _none("bpffs")(f) and f["bpffs.port"] == "attached native",
+    ),
+    Claim(
+        "The root turns read-only",
+        lambda f: (
+            f"a new rule is refused: {f['readonly.status']} {f['readonly.says']}; "
+            f"{_reached(f, 'readonly')}, and {_reached(f, 'readonly.killed')} when the loader is "
+            "killed as well; writable again, all is as before"
+        ),
+        lambda f: (
+            _none("readonly")(f)
+            and _none("readonly.killed")(f)
+            and f["readonly.status"] == "503"
+            and "readonly.after" in f
+        ),
+    ),
+    Claim(
+        "`dpkg --purge`",
+        lambda f: (
+            f"nothing is attached, nothing left; {f['purge.hostile']} packets reach the stack again"
+        ),
+        lambda f: (
+            f["purge.xdp"] == "False" and f["purge.left"] == "[]" and int(f["purge.hostile"]) > 0
+        ),
+    ),
+)
+
+
+def _reached(facts: Facts, name: str) -> str:
+    return f"{facts[f'{name}.hostile']} of the attacker's packets reach the stack"
+
+
+def _judged(claim: Claim, facts: Facts) -> tuple[str, bool]:
+    try:
+        return claim.outcome(facts), claim.holds(facts)
+    except KeyError as absent:
+        return f"not found out: {absent.args[0]}", False
+
+
+class Owner(threading.Thread):
+    """Pulls the card and puts it back as the machine asks for it."""
+
+    def __init__(self, asked: Path, monitor: Path) -> None:
+        super().__init__(daemon=True)
+        self._asked, self._monitor = asked, monitor
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        done = 0
+        while not self.ended.wait(0.2):
+            with suppress(FileNotFoundError):
+                words = re.findall(r"^\?\? (\w+)\s*$", self._asked.read_text("utf-8"), re.M)
+                for word in words[done:]:
+                    self._do(word)
+                done = len(words)
+
+    def _do(self, word: str) -> None:
+        with closing(Monitor(self._monitor)) as monitor:
+            if word == "unplug":
+                monitor.ask("device_del", id="nic")
+                monitor.wait("DEVICE_DELETED")
+            else:
+                driver, *options = _CARD.split(",")
+                given = dict(option.split("=", 1) for option in options)
+                monitor.ask("device_add", driver=driver, **given)
+
+
+def live(guest: str, old: Path, new: Path) -> Ran:
+    """One machine's life; GuestError if it does not come to its end."""
+    with TemporaryDirectory(prefix="xdpctl-life-") as name:
+        place = Path(name)
+        cable = Cable(place, "card")
+        packages = [place / "old.deb", place / "new.deb"]
+        for given, package in zip((old, new), packages, strict=True):
+            shutil.copy(given, package)
+        control = place / "control"
+        setting = Setting(
+            network=(
+                *("-netdev", cable.netdev),
+                *("-device", "pcie-root-port,id=slot,chassis=1", "-device", _CARD),
+                *("-qmp", f"unix:{control},server=on,wait=off"),
+            ),
+            init="/sbin/init",
+            files=tuple(packages),
+            reboots=True,
+            place=place,
+        )
+        frames = [frame(source, _OURS) for source in [*_HOSTILE, _FRIEND]]
+        owner = Owner(place / "result", control)
+        owner.start()
+        try:
+            with closing(cable), Flood(cable, frames):
+                return run(GUESTS[guest], _SCRIPT, _SECONDS, setting)
+        finally:
+            owner.ended.set()
+            owner.join()
+
+
+def _page(ran: Ran, rows: list[tuple[str, str]], seconds: float) -> str:
+    how = ", emulated (TCG), so that times are several times what a real one takes"
+    lines = [
+        "# A machine's life under attack",
+        "",
+        "The Debian package in a virtual machine with systemd and virtio_net, kernel "
+        f"{ran.release}{how if ran.emulated else ''}: what becomes of a flood of {len(_HOSTILE)} "
+        "blocked sources while the machine is set up, upgraded, pulled about and rebooted. A "
+        "counter behind XDP, at netfilter's prerouting, counts what reached the stack; a friend's "
+        "packets were counted beside them and came through each time. `make test-vm-life`, "
+        f"{seconds:.0f} s.",
+        "",
+        "| what happens | outcome |",
+        "|---|---|",
+        *(f"| {doing} | {outcome} |" for doing, outcome in rows),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="tests.vm.life", description=__doc__)
+    parser.add_argument("old", type=Path)
+    parser.add_argument("new", type=Path)
+    parser.add_argument("--kernel", choices=("6.12", "newest"), default="6.12")
+    parser.add_argument("--output", type=Path, default=_PAGE)
+    chosen = parser.parse_args()
+    if lacking := missing():
+        sys.exit(f"missing: apt-get install {' '.join(lacking)}")
+    began = time.monotonic()
+    try:
+        ran = live(chosen.kernel, chosen.old, chosen.new)
+    except GuestError as error:
+        sys.exit(f"tests.vm: {error}")
+    facts = dict(re.findall(r"^@@ (\S+) (.*?)\s*$", ran.result, re.M))
+    rows, bad = [], 0
+    for claim in CLAIMS:
+        outcome, holds = _judged(claim, facts)
+        print(f"{'ok  ' if holds else 'FAIL'} {claim.doing}: {outcome}")
+        rows.append((claim.doing, outcome))
+        bad += not holds
+    for name in (name for name in facts if name.endswith(".broke")):
+        print(name, facts[name].encode().decode("unicode_escape"), file=sys.stderr)
+    if not bad:
+        chosen.output.write_text(_page(ran, rows, time.monotonic() - began))
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""What detectors said of an incident, word for word: a line of JSON each."""
+
+from pathlib import Path
+
+import msgspec
+
+_BODY_MAX = 64 << 10
+_FILE_MAX = 1 << 20  # afterwards the record counts on, and nothing more is kept word for word
+
+
+class Word(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A body as it came, at Unix time; `cut` says that it was longer."""
+
+    at: float
+    detector: str
+    body: str
+    cut: bool = False
+
+
+def keep(path: Path, at: float, detector: str, body: bytes) -> bool:
+    """Whether there was room for it."""
+    if path.is_file() and path.stat().st_size >= _FILE_MAX:
+        return False
+    text = body[:_BODY_MAX].decode(errors="replace")
+    line = msgspec.json.encode(Word(at, detector, text, len(body) > _BODY_MAX))
+    with path.open("ab") as file:
+        file.write(line + b"\n")
+    return True

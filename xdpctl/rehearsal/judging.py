@@ -1,0 +1,57 @@
+"""A recording through a loaded program, packet by packet, on as many CPUs as there are."""
+
+import os
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+
+from xdpctl.programs import FRAME_MIN, Runner
+from xdpctl.rehearsal.recording import Skipped, packets
+
+ALONE_BYTES = 8 << 20  # a shorter recording is done sooner than processes are started
+_WORKERS = 4  # each reads the whole file, so that more would gain little
+
+
+@dataclass(slots=True)
+class Judged:
+    """How often the program answered what."""
+
+    packets: int = 0
+    bytes: int = 0
+    short: int = 0  # frames of less than an Ethernet header, which no program runs on
+    values: Counter[int] = field(default_factory=Counter)
+    skipped: Skipped = field(default_factory=Skipped)
+
+
+def judge(program: int, path: Path) -> Judged:
+    """Of every packet; RecordingError if the file is no recording."""
+    workers = min(len(os.sched_getaffinity(0)), _WORKERS)
+    if workers == 1 or not path.is_file() or path.stat().st_size < ALONE_BYTES:
+        return _share(program, path, 0, 1)
+    # forked, so that the descriptor of the program is theirs too
+    with ProcessPoolExecutor(workers, get_context("fork")) as pool:
+        asked = [pool.submit(_share, program, path, n, workers) for n in range(workers)]
+        first, *others = [share.result() for share in asked]
+    for other in others:  # what is skipped was seen by each
+        first.packets += other.packets
+        first.bytes += other.bytes
+        first.short += other.short
+        first.values.update(other.values)
+    return first
+
+
+def _share(program: int, path: Path, start: int, step: int) -> Judged:
+    """Every `step`th packet."""
+    judged = Judged()
+    values, ask = judged.values, Runner(program).run
+    for frame, length in islice(packets(path, judged.skipped), start, None, step):
+        judged.packets += 1
+        judged.bytes += length
+        if len(frame) < FRAME_MIN:
+            judged.short += 1
+        else:
+            values[ask(frame)] += 1
+    return judged
