@@ -17,7 +17,9 @@ from xdpctl.loader import compile_filter
 
 PARTS = (packet.PART, signatures.PART, veth.PART, control.PART)
 _WIDTH = 120
-_QUICK = control.Size(posts=300, concurrent_posts=2_000, rounds=1, nft_rules=5, nft_slow_rules=1)
+_QUICK = control.Size(
+    posts=300, concurrent_posts=2_000, rounds=1, sustained=3, nft_rules=5, nft_slow_rules=1
+)
 
 
 def _arguments() -> argparse.Namespace:

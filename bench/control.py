@@ -27,6 +27,7 @@ class Size:
     posts: int = 2_000
     concurrent_posts: int = 10_000
     rounds: int = 5
+    sustained: int = 60  # seconds
     nft_rules: int = 10
     nft_slow_rules: int = 3  # where one takes more than a second
 
@@ -51,6 +52,8 @@ def measure(results: Results, size: Size, generator: Generator) -> None:
                 million.measure(take, size.posts, running)
             with service(host, "isp0") as running:
                 reload.measure(take, results.notes, running, reload.Line(generator, far, host))
+        with service(host, "isp0", hooks.SETTINGS) as running:
+            hooks.sustain(take, size.sustained, running)
         for number in range(size.rounds):
             _nft(take, size, host, number)
 

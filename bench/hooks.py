@@ -20,6 +20,7 @@ max_rules = 200000
 """
 _MANY = 10_000
 _CLIENTS = 16
+_A_SECOND = 1_000
 _RATE = Bar(1_000, at_least=True)
 Take = Callable[..., None]
 
@@ -59,3 +60,26 @@ def measure(take: Take, posts: int, running: Service) -> None:
     if len(answer["rules"]) != _MANY:
         raise BenchError(f"of an event not all is done: {answer['refused'][:3]}")
     connection.close()
+
+
+def sustain(take: Take, seconds: int, running: Service) -> None:
+    """As many events each second for so long, each with a source of its own."""
+    texts = sources.texts(sources.exact(seconds * _A_SECOND))
+    before, memory = _rules(running), running.own_mb()
+    began = time.perf_counter()
+    for second in range(seconds):
+        bodies = list(_block(texts[second * _A_SECOND : (second + 1) * _A_SECOND]))
+        concurrent(running.socket, _CLIENTS, bodies, 200)
+        time.sleep(max(0.0, began + second + 1 - time.perf_counter()))
+    took = time.perf_counter() - began
+    take(f"{_A_SECOND:,} events/s for {seconds} s, done within", "s", took, Bar(seconds + 1))
+    take("memory that these took", "MB", running.own_mb() - memory)
+    if (lost := before + len(texts) - _rules(running)) > 0:
+        raise BenchError(f"{lost:,} of {len(texts):,} events were lost")
+
+
+def _rules(running: Service) -> int:
+    connection = Connection(running.socket)
+    tables = connection.json(request("GET", "/v1/status"))["tables"]
+    connection.close()
+    return next(int(table["used"]) for table in tables if table["name"] == "rules")

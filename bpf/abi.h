@@ -342,7 +342,7 @@ struct capture {
 
 /* What `explain` found: the slots that matched, in the order they were met. */
 enum told {
-	TOLD = 1 << 30, /* in what `explain` returns, beside the reason and the last slot */
+	TOLD = 1 << 30, /* in what `explain` returns, beside the reason and its slot */
 };
 
 struct explanation {

@@ -256,14 +256,14 @@ static __always_inline void look_first(u64 monitored, u32 decided)
 	}
 }
 
-/* No action that there is, so the frame goes nowhere: the reason, and the slot met last. */
-static __always_inline int tell(struct explanation *explanation, u32 reason)
+/*
+ * No action that there is, so the frame goes nowhere: the reason, and the slot that decided. All
+ * that run at the same time write to one explanation, so nothing is taken from there.
+ */
+static __always_inline int tell(struct explanation *explanation, u32 reason, u32 slot)
 {
-	u32 met = explanation->slots_met;
-	u32 last = met ? explanation->slots[(met - 1) % EXPLANATION_SLOTS_MAX] : SLOT_NONE;
-
 	explanation->reason = reason;
-	return TOLD | last << REASON_BITS | reason;
+	return TOLD | slot << REASON_BITS | reason;
 }
 
 /* The one exit, unless another stage has to tell. */
@@ -286,7 +286,7 @@ static __always_inline int leave(struct xdp_md *ctx, struct search *search, u32 
 		reason = REASON_FAULT;
 	}
 	if (search->explanation)
-		return tell(search->explanation, reason);
+		return tell(search->explanation, reason, slot);
 	counter = counters.lookup(&reason);
 	if (counter) {
 		add(counter, search->bytes);

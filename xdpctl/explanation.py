@@ -8,7 +8,7 @@ from xdpctl.wire import REASON_BITS, TOLD, Limit, Reason
 
 
 class Told(NamedTuple):
-    """What the explain program returns: the reason, and the slot that was met last, if any."""
+    """What the explain program returns: the reason, and the slot that decided, if one did."""
 
     reason: Reason
     slot: int

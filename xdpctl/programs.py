@@ -14,7 +14,6 @@ F_TEST_XDP_LIVE_FRAMES = 1 << 1
 _LOG_BYTES = 1 << 20
 FRAME_MAX = 3000  # a page, less what the kernel keeps of it
 FRAME_MIN = 14
-_sizes, _value = struct.Struct("<II"), struct.Struct("<I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +111,8 @@ class Runner:
         self._frame = ctypes.create_string_buffer(FRAME_MAX)
         attr = struct.pack("<IIIIQQI", fd, 0, 0, 0, address_of(self._frame), 0, 1)
         self._attr = ctypes.create_string_buffer(attr.ljust(ATTR_BYTES, b"\0"), ATTR_BYTES)
+        # prog_fd, retval, data_size_in, data_size_out, ...
+        self._words = memoryview(self._attr).cast("B").cast("I")
         self._arguments = (
             ctypes.c_long(NUMBER),
             ctypes.c_int(PROG_TEST_RUN),
@@ -123,9 +124,8 @@ class Runner:
         """What the program returns; of frames longer than FRAME_MAX it sees the beginning."""
         size = min(len(frame), FRAME_MAX)
         ctypes.memmove(self._frame, frame, size)
-        _sizes.pack_into(self._attr, 8, size, 0)  # the kernel wrote there
+        self._words[2], self._words[3] = size, 0  # the kernel wrote there
         if libc.syscall(*self._arguments) < 0:
             code = ctypes.get_errno()
             raise OSError(code, f"run program: {os.strerror(code)}")
-        value: int = _value.unpack_from(self._attr, 4)[0]
-        return value
+        return self._words[1]

@@ -14,8 +14,8 @@ from tests import packets
 from tests.reference_signatures import Fields, fields
 from xdpctl.cli.app import app
 from xdpctl.config import Settings
-from xdpctl.errors import ConfigError
-from xdpctl.rehearsal import recording
+from xdpctl.errors import ConfigError, RecordingError
+from xdpctl.rehearsal import judging, recording
 from xdpctl.rehearsal.recording import Skipped
 from xdpctl.rehearsal.rehearsal import Rehearsal, Tally, rehearsing
 from xdpctl.store import SqliteStore
@@ -207,3 +207,22 @@ def test_nothing_to_look_at_passes_no_check(tmp_path: Path) -> None:
         assert says in said.output
         assert "coverage 100.00%" in said.output, "what was done is told"
     assert CliRunner().invoke(app, [*command, "--max-collateral", "0"]).exit_code == 2
+
+
+def test_a_long_recording_is_shared_out_and_comes_to_the_same(
+    tmp_path: Path, rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attacked = packets.ethernet(
+        0x0800,
+        packets.ipv4(packets.address("192.0.2.7"), packets.address("9.9.9.9"), b"x" * 60, 47),
+    )
+    frames = [attacked, b"", packets.to_frame("192.0.2.8"), attacked[:-9]] * 700
+    path = written(tmp_path / "x.pcap", frames)
+    with path.open("ab") as file:
+        file.write(b"cut off")
+    alone = rehearsal.run(path)
+    assert (alone.packets, alone.short, alone.skipped.tail) == (2_800, 700, True)
+    monkeypatch.setattr(judging, "ALONE_BYTES", 0)
+    assert rehearsal.run(path) == alone
+    with pytest.raises(RecordingError, match="neither pcap nor pcapng"):
+        rehearsal.run(Path(__file__))

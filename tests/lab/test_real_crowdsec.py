@@ -92,9 +92,9 @@ def test_decisions_are_followed_over_an_outage(
             assert eventually(lambda: places() == 1), (words.read_text(), said(crowd))
             crowd.cscli("decisions", "add", "--scope", "AS", "-v", "64500", "-d", "1h")
             assert eventually(lambda: places() == 2), (words.read_text(), said(crowd))
-            crowd.cscli("decisions", "delete", "--scope", "country", "-v", "DE")
+            crowd.cscli("decisions", "delete", "-v", "DE")
             assert eventually(lambda: places() == 1), (words.read_text(), said(crowd))
-            crowd.cscli("decisions", "delete", "--scope", "AS", "-v", "64500")
+            crowd.cscli("decisions", "delete", "-v", "64500")
             assert eventually(lambda: places() == 0), (words.read_text(), said(crowd))
         assert sources() == wanted - {"203.0.113.7/32"}, "while it is away everything stays"
         with crowd.serving():

@@ -147,6 +147,12 @@ def test_files_that_are_no_certificates_are_told(tmp_path: Path) -> None:
             access.session()
 
 
+def test_places_are_asked_for_if_they_are_wanted() -> None:
+    assert Access("http://x", "k").query(True) == {"startup": "true"}
+    asked = Access("http://x", "k", places=True).query(False)
+    assert asked == {"startup": "false", "scopes": "ip,range,country,as"}
+
+
 def test_a_key_is_sent_and_an_own_authority_believed(tmp_path: Path) -> None:
     with Access("http://127.0.0.1:1", "secret").session() as session:
         assert session.headers["x-api-key"] == "secret"

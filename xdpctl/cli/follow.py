@@ -79,7 +79,7 @@ def follow_crowdsec(
         key = key_file.read_text().strip() if key_file else ""
     except OSError as error:
         raise ConfigError(f"{key_file}: {error.strerror}") from error
-    access = crowdsec.Access(lapi, key, certificate, private_key, ca)
+    access = crowdsec.Access(lapi, key, certificate, private_key, ca, places is not None)
     ended = _until_told()
     client = options.client(context)
     hand_on = HandOn(client, "crowdsec", ended.wait)

@@ -18,13 +18,22 @@ log = logging.getLogger("xdpctl.follow")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Where the API is, and who we are there: a key, or a certificate of CrowdSec's authority."""
+    """Where the API is, and who we are there: a key, or a certificate of CrowdSec's authority.
+
+    Decisions about countries and autonomous systems are asked for if we want `places`.
+    """
 
     lapi: str
     key: str = ""
     certificate: Path | None = None
     private_key: Path | None = None
     ca: Path | None = None
+    places: bool = False
+
+    def query(self, startup: bool) -> dict[str, str]:
+        """Of the stream, which leaves out all but addresses and ranges unless it is asked."""
+        scopes = {"scopes": "ip,range,country,as"} if self.places else {}
+        return {"startup": str(startup).lower(), **scopes}
 
     def session(self) -> httpx.Client:
         """ConfigError for files that are none."""
@@ -56,7 +65,7 @@ def follow(
     pulls, startup = 0, True
     with access.session() as session:
         while True:
-            body = _pull(session, startup)
+            body = _pull(session, access.query(startup))
             if body is not None:
                 if not give(body, startup):
                     return
@@ -66,10 +75,10 @@ def follow(
                 return
 
 
-def _pull(session: httpx.Client, startup: bool) -> bytes | None:
+def _pull(session: httpx.Client, query: dict[str, str]) -> bytes | None:
     """What the stream answers; None if it does not, and then all has to be asked for again."""
     try:
-        answer = session.get("/v1/decisions/stream", params={"startup": str(startup).lower()})
+        answer = session.get("/v1/decisions/stream", params=query)
     except httpx.HTTPError as error:
         log.warning("%s does not answer: %s", session.base_url, error)
         return None

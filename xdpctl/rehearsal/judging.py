@@ -12,6 +12,7 @@ from xdpctl.programs import FRAME_MIN, Runner
 from xdpctl.rehearsal.recording import Skipped, packets
 
 ALONE_BYTES = 8 << 20  # a shorter recording is done sooner than processes are started
+_BATCH = 1_000
 _WORKERS = 4  # each reads the whole file, so that more would gain little
 
 
@@ -35,23 +36,24 @@ def judge(program: int, path: Path) -> Judged:
     with ProcessPoolExecutor(workers, get_context("fork")) as pool:
         asked = [pool.submit(_share, program, path, n, workers) for n in range(workers)]
         first, *others = [share.result() for share in asked]
-    for other in others:  # what is skipped was seen by each
+    for other in others:
         first.packets += other.packets
         first.bytes += other.bytes
         first.short += other.short
         first.values.update(other.values)
+        first.skipped.cut += other.skipped.cut
+        first.skipped.links += other.skipped.links
     return first
 
 
 def _share(program: int, path: Path, start: int, step: int) -> Judged:
     """Every `step`th packet."""
     judged = Judged()
-    values, ask = judged.values, Runner(program).run
-    for frame, length in islice(packets(path, judged.skipped), start, None, step):
-        judged.packets += 1
-        judged.bytes += length
-        if len(frame) < FRAME_MIN:
-            judged.short += 1
-        else:
-            values[ask(frame)] += 1
+    ask, mine = Runner(program).run, packets(path, judged.skipped, start, step)
+    while batch := list(islice(mine, _BATCH)):
+        frames = [frame for frame, _ in batch if len(frame) >= FRAME_MIN]
+        judged.packets += len(batch)
+        judged.bytes += sum(length for _, length in batch)
+        judged.short += len(batch) - len(frames)
+        judged.values.update(map(ask, frames))
     return judged

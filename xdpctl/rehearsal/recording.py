@@ -7,6 +7,7 @@ on the wire and the link type of its own interface.
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -20,6 +21,9 @@ _BLOCK_MAX = 64 << 20
 _MACS = bytes(12)
 ETHERNET, RAW, LINUX_SLL, LINUX_SLL2 = 1, 101, 113, 276
 _RAW = (RAW, 12, 14, 228, 229)  # 12 and 14 are what BSDs call it; of IPv4 and IPv6 alone
+
+
+_Record = tuple[bytes, int, int]  # what was captured, its length on the wire, the link type
 
 
 class Packet(NamedTuple):
@@ -38,11 +42,22 @@ class Skipped:
     tail: bool = False  # the file ends inside a packet
 
 
-def packets(path: Path, skipped: Skipped) -> Iterator[Packet]:
-    """Every packet; RecordingError if it is no recording, or is damaged before its first one."""
+def packets(path: Path, skipped: Skipped, start: int = 0, step: int = 1) -> Iterator[Packet]:
+    """Every `step`th packet from `start` on, else every one.
+
+    `skipped` is counted of these. RecordingError if it is no recording, or is damaged.
+    """
     try:
         with path.open("rb", buffering=1 << 20) as file:
-            yield from _Reader(file, skipped, path).read()
+            for data, length, link in islice(
+                _Reader(file, skipped, path).read(), start, None, step
+            ):
+                frame = data if link == ETHERNET else _ethernet(data, link)
+                if frame is None:
+                    skipped.links += 1
+                    continue
+                skipped.cut += length > len(data)
+                yield Packet(frame, length + len(frame) - len(data))
     except OSError as error:
         raise RecordingError(f"{path}: {error.strerror}") from error
 
@@ -51,7 +66,7 @@ class _Reader:
     def __init__(self, file: BinaryIO, skipped: Skipped, path: Path) -> None:
         self._file, self._skipped, self._path = file, skipped, path
 
-    def read(self) -> Iterator[Packet]:
+    def read(self) -> Iterator[_Record]:
         magic = self._file.read(4)
         for order in "<>":
             if len(magic) == 4:
@@ -70,23 +85,23 @@ class _Reader:
         self._skipped.tail |= bool(data)
         return None
 
-    def _classic(self, order: str) -> Iterator[Packet]:
+    def _classic(self, order: str) -> Iterator[_Record]:
         head = self._take(20)
         if head is None:
             raise RecordingError(f"{self._path} ends inside its header")
         link = struct.unpack(f"{order}I", head[16:])[0] & 0xFFFF
-        record = struct.Struct(f"{order}8xII")
+        unpack, read = struct.Struct(f"{order}8xII").unpack, self._file.read
         while (start := self._take(16)) is not None:
-            held, length = record.unpack(start)
+            held, length = unpack(start)
             if held > _BLOCK_MAX:
                 raise RecordingError(f"{self._path} is damaged: a packet of {held} bytes")
-            data = self._take(held)
-            if data is None:
+            data = read(held)
+            if len(data) < held:
                 self._skipped.tail = True
                 return
-            yield from self._packet(data, length, link)
+            yield data, length, link
 
-    def _blocks(self) -> Iterator[Packet]:
+    def _blocks(self) -> Iterator[_Record]:
         order, links = "<", list[int]()
         self._file.seek(0)
         while (start := self._take(12)) is not None:
@@ -107,9 +122,9 @@ class _Reader:
             if kind == _INTERFACE:
                 links.append(struct.unpack(f"{order}H", body[:2])[0])
             elif kind in (_ENHANCED, _SIMPLE):
-                yield from self._block(kind, body, order, links)
+                yield self._block(kind, body, order, links)
 
-    def _block(self, kind: int, body: bytes, order: str, links: list[int]) -> Iterator[Packet]:
+    def _block(self, kind: int, body: bytes, order: str, links: list[int]) -> _Record:
         if kind == _ENHANCED:
             interface, held, length = struct.unpack(f"{order}I8xII", body[:20])
             data = body[20 : 20 + held]
@@ -119,21 +134,11 @@ class _Reader:
             data = body[4 : 4 + length]
         if interface >= len(links):
             raise RecordingError(f"{self._path} is damaged: a packet of no interface")
-        yield from self._packet(data, length, links[interface])
-
-    def _packet(self, data: bytes, length: int, link: int) -> Iterator[Packet]:
-        frame = _ethernet(data, link)
-        if frame is None:
-            self._skipped.links += 1
-            return
-        self._skipped.cut += length > len(data)
-        yield Packet(frame, length + len(frame) - len(data))
+        return data, length, links[interface]
 
 
 def _ethernet(data: bytes, link: int) -> bytes | None:
-    """With an Ethernet header, made up where the link has none; None if it carries no IP."""
-    if link == ETHERNET:
-        return data
+    """With an Ethernet header, which the link has not; None if it carries no IP."""
     if link in _RAW:
         kind = {4: 0x0800, 6: 0x86DD}.get(data[0] >> 4) if data else None
         return None if kind is None else _MACS + struct.pack(">H", kind) + data
