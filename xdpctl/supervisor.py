@@ -1,7 +1,6 @@
 """`xdpctl run`: the loader in this process, the control plane in an unprivileged child."""
 
 import ctypes
-import json
 import logging
 import os
 import pwd
@@ -13,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from xdpctl import links
+from xdpctl import links, systemd
 from xdpctl.bpffs import group_id
 from xdpctl.config import Settings
 from xdpctl.errors import AttachError, ConfigError, XdpctlError
@@ -21,9 +20,9 @@ from xdpctl.loader import Loader, compile_filter
 from xdpctl.locks import hold
 from xdpctl.pins import Pins
 from xdpctl.sockets import local_listener
+from xdpctl.status import Status
 
 _LOOK_AGAIN_SECONDS = 1.0  # a bpf_link attach raises no event, so look now and then
-_PROTECT_SECONDS = 30.0  # addresses and routes are also looked at after every event
 _PR_SET_PDEATHSIG = 1
 _BACKOFF_MAX = 30.0
 _NAME_BYTES = 16  # IFNAMSIZ, with the NUL
@@ -119,51 +118,6 @@ def identity(settings: Settings) -> tuple[int, int]:
     return user.pw_uid, group_id(settings.group) or user.pw_gid
 
 
-class Status:
-    """What the loader tells the control plane, in a file: its ports, and what to protect."""
-
-    def __init__(self, settings: Settings, loader: Loader) -> None:
-        self._path = settings.loader_status
-        self._loader = loader
-        self._find = settings.protect_found
-        self._protect: dict[str, str] = {}
-        self._look_at = 0.0
-        self._written = ""
-
-    def look_soon(self) -> None:
-        """An address or link changed."""
-        self._look_at = 0.0
-
-    def write(self) -> None:
-        """Replace the file if anything differs; a full disk must not stop the loader."""
-        if self._find and time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + _PROTECT_SECONDS
-            self._protect = {str(p): why for p, why in sorted(links.to_protect().items())}
-        ports = {
-            port.name: {"state": port.state, "mode": port.mode, "detail": port.detail}
-            for port in self._loader.ports.values()
-        }
-        text = json.dumps({"pid": os.getpid(), "ports": ports, "protect": self._protect})
-        if text == self._written and self._path.exists():
-            return
-        try:
-            fresh = self._path.with_suffix(".new")
-            fresh.write_text(text)
-            fresh.chmod(0o644)
-            fresh.replace(self._path)
-            self._written = text
-        except OSError as error:
-            log.error("cannot write %s: %s", self._path, error.strerror)
-
-
-def _notify_systemd() -> None:
-    """READY=1 for Type=notify, sd_notify(3)."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
-            out.sendto(b"READY=1", address.replace("@", "\0", 1))
-
-
 def _check(settings: Settings) -> None:
     """ConfigError for what makes a start pointless."""
     if os.geteuid() != 0:
@@ -207,7 +161,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     failed = [p.detail for p in loader.ports.values() if p.state == "failed"]
     if failed:
         raise AttachError("; ".join(failed))
-    _notify_systemd()
+    systemd.ready()
     control = None
     if not loader_only:
         control = ControlPlane(settings, config, local_listener(settings.listen.socket, access))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uvloop
 
-from xdpctl import config, heap
+from xdpctl import config, heap, systemd
 from xdpctl.clock import Clock
 from xdpctl.config import Settings
 from xdpctl.controller import Controller
@@ -111,6 +111,7 @@ def run(settings: Settings, listen_fd: int | None, path: Path | None = None) -> 
     refresher.start()
     context = Context(controller, settings, refresher, path)
     context.start()
+    systemd.ready()  # what stands is in the kernel, and who connects now is waited on
     try:
         uvloop.run(serve(create_app(context), settings.listen, local, tcp, context.stop))
     finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import pwd
 import signal
@@ -18,7 +19,9 @@ from xdpctl.config import Listen
 from xdpctl.errors import ConfigError
 from xdpctl_api.auth import LOCAL
 
+_FREEBIND = 15  # ip(7); Python names it from 3.13 on
 _FINISH_SECONDS = 2  # for open requests, when told to stop
+log = logging.getLogger("xdpctl.api")
 
 
 class LocalProtocol(HttpToolsProtocol):
@@ -52,7 +55,14 @@ def tcp_socket(listen: Listen) -> socket.socket | None:
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((listen.host, listen.port))
+        try:
+            listener.bind((listen.host, listen.port))
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
+            log.warning("%s is no address of this host yet; listening for it", listen.host)
+            listener.setsockopt(socket.SOL_IP, _FREEBIND, 1)
+            listener.bind((listen.host, listen.port))
     except OSError as error:
         raise ConfigError(
             f"cannot listen on {listen.host} port {listen.port}: {error.strerror}; "

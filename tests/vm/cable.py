@@ -29,6 +29,7 @@ class Cable:
     """Two sockets that stand for a cable: QEMU's `dgram` network on one end, this on the other."""
 
     def __init__(self, place: Path, name: str) -> None:
+        self.name = name
         self._theirs, ours = str(place / f"{name}.qemu"), str(place / f"{name}.here")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(ours)

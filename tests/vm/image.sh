@@ -87,11 +87,11 @@ for module in $($busybox cat /modules/order); do $busybox insmod /modules/$modul
 tries=0
 while [ ! -b /dev/vda ] && [ $tries -lt 100 ]; do $busybox sleep 0.1; tries=$((tries + 1)); done
 $busybox mount -t ext4 -o rw,noatime /dev/vda /new
-for kept in dev proc sys; do $busybox mount --move /$kept /new/$kept; done
 first=/vminit
 for word in $($busybox cat /proc/cmdline); do
 	case $word in init=*) first=${word#init=} ;; esac
 done
+for kept in dev proc sys; do $busybox mount --move /$kept /new/$kept; done
 exec $busybox switch_root /new $first
 INIT
 chmod 755 "$early/init"

@@ -23,7 +23,7 @@ _SECONDS = 1500.0
 _PAGE = ROOT / "docs" / "machine.md"
 _OURS, _FRIEND = "198.51.100.7", "192.0.2.9"
 _HOSTILE = [f"203.0.113.{n}" for n in range(1, 50)]
-_CARD = f"virtio-net-pci,netdev=card,id=nic,bus=slot,mac={MAC}"
+_CARD = f"virtio-net-pci,netdev=card,id=nic,bus=bay,mac={MAC}"
 _SCRIPT = """
 exec >/dev/ttyS0 2>&1
 python3 tests/vm/inside/life.py
@@ -209,7 +209,7 @@ def live(guest: str, old: Path, new: Path) -> Ran:
         setting = Setting(
             network=(
                 *("-netdev", cable.netdev),
-                *("-device", "pcie-root-port,id=slot,chassis=1", "-device", _CARD),
+                *("-device", "pcie-root-port,id=bay,chassis=1", "-device", _CARD),
                 *("-qmp", f"unix:{control},server=on,wait=off"),
             ),
             init="/sbin/init",
