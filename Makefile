@@ -8,7 +8,7 @@ VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.c bpf/*.h bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-life test-vm-all deb fuzz openapi lock dist clean
+.PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo deb fuzz openapi lock dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
@@ -18,6 +18,8 @@ help:
 	@echo "make morning twelve attacks in a lab, and docs/morning.md of it"
 	@echo "make test-vm KERNEL=6.12   the kernel tests in a virtual machine; test-vm-all: 6.1, 6.12, newest"
 	@echo "make test-vm-life   the Debian package in a machine's life, and docs/machine.md of it"
+	@echo "make test-vm-inline   a bridge with the filter on its outer card"
+	@echo "make vagrant-demo   an attack on one of three Vagrant machines; vagrant-box: a box for them"
 	@echo "make deb     a Debian package in dist/"
 	@echo "make fuzz SECONDS=600   random rules and packets against the reference"
 	@echo "make setup   distribution packages, virtual environment, locked dependencies"
@@ -69,6 +71,19 @@ morning: setup
 test-vm: setup
 	@sh packaging/need.sh $(VM_APT)
 	@$(BIN)/python -m tests.vm $(or $(KERNEL),6.12) --set $(or $(SET),quick)
+
+test-vm-inline: setup
+	@sh packaging/need.sh $(VM_APT)
+	@$(BIN)/python -m tests.vm.inline $(if $(KERNEL),--kernel $(KERNEL))
+
+vagrant-box: setup
+	@sh packaging/need.sh mmdebstrap extlinux syslinux-common fdisk qemu-utils e2fsprogs vagrant
+	@mkdir -p dist
+	@vagrant/box.sh dist/xdpctl-trixie.box trixie
+	@vagrant box add --force --name xdpctl/trixie dist/xdpctl-trixie.box
+
+vagrant-demo: setup
+	@$(BIN)/python -m tests.vm.vagrant $(ARGS)
 
 test-vm-life: setup
 	@sh packaging/need.sh $(VM_APT)

@@ -170,7 +170,7 @@ def run(guest: Guest, script: str, seconds: float, setting: Setting = _PLAIN) ->
         console = _ended(guest, command, seconds)
         result = (place / "result").read_text(errors="replace")
     release = (folder / "version").read_text().strip()
-    return Ran(release, _accelerator() == _EMULATED, console, result)
+    return Ran(release, emulated(), console, result)
 
 
 def _ended(guest: Guest, command: list[str], seconds: float) -> str:
@@ -186,6 +186,11 @@ def _ended(guest: Guest, command: list[str], seconds: float) -> str:
         error = done.stderr.decode(errors="replace")
         raise GuestError(f"{guest.name} did not run:\n{console[-3000:]}{error}")
     return console
+
+
+def emulated() -> bool:
+    """Whether KVM does not work here; that is said once."""
+    return _accelerator() == _EMULATED
 
 
 @cache

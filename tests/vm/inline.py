@@ -48,7 +48,7 @@ def _icmpv6(kind: int) -> bytes:
 
 
 _SOLICITED = address("ff02::1:ff00:7")
-LINK: Mapping[str, bytes] = {
+LINK: dict[str, bytes] = {
     "ARP": _to(
         _BROADCAST,
         ethernet(
@@ -76,17 +76,17 @@ LINK: Mapping[str, bytes] = {
     ),
 }
 _HOSTILE4_FRAME = ethernet(0x0800, ipv4(_HOSTILE, _SERVER, udp()))
-BLOCKED: Mapping[str, bytes] = {
+BLOCKED: dict[str, bytes] = {
     "a blocked source": _HOSTILE4_FRAME,
     "a blocked source, VLAN": packets.tagged(_HOSTILE4_FRAME, (0x8100,)),
     "a blocked source, QinQ": packets.tagged(_HOSTILE4_FRAME, (0x88A8, 0x8100)),
     "a blocked IPv6 source": ethernet(0x86DD, ipv6(_HOSTILE6, _SERVER6, udp())),
     "what a signature matches": ethernet(0x0800, ipv4(_FRIEND, _SERVER, udp(123, 40000))),
 }
-LIMITED: Mapping[str, bytes] = {
+LIMITED: dict[str, bytes] = {
     "what a limit of 1 packet/s matches": ethernet(0x0800, ipv4(_FRIEND, _SERVER, udp(9, 4500))),
 }
-OTHERS: Mapping[str, bytes] = {
+OTHERS: dict[str, bytes] = {
     "IPv4": ethernet(0x0800, ipv4(_FRIEND, _SERVER, udp())),
     "IPv6": ethernet(0x86DD, ipv6(_FRIEND6, _SERVER6, udp())),
     "a later fragment": ethernet(0x0800, ipv4(_FRIEND, _SERVER, bytes(64), fragment=100)),
