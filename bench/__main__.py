@@ -8,14 +8,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import control, limits, packet, report, signatures, veth
+from bench import bridge, control, limits, packet, report, signatures, veth
 from bench.results import Results
 from xdpctl.capacity import Capacity
 from xdpctl.errors import XdpctlError
 from xdpctl.lab.flood import Generator, compile_generator
 from xdpctl.loader import compile_filter
 
-PARTS = (packet.PART, signatures.PART, veth.PART, control.PART)
+PARTS = (packet.PART, signatures.PART, veth.PART, bridge.PART, control.PART)
 _WIDTH = 120
 _QUICK = control.Size(
     posts=300, concurrent_posts=2_000, rounds=1, sustained=3, nft_rules=5, nft_slow_rules=1
@@ -43,6 +43,9 @@ def _measure(results: Results, parts: list[str], quick: bool) -> None:
     if veth.PART in parts:
         rounds, packets = (2, 200_000) if quick else (5, 1_500_000)
         veth.measure(results, compiled, generator, rounds, packets)
+    if bridge.PART in parts:
+        rounds, packets = (2, 100_000) if quick else (9, 500_000)
+        bridge.measure(results, compiled, generator, rounds, packets)
     if control.PART in parts:
         control.measure(results, _QUICK if quick else control.Size(), generator)
     generator.close()

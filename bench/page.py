@@ -49,7 +49,7 @@ def bars(taken: Taken) -> str:
     """Every bar with what it is held against."""
 
     def rows() -> Iterator[list[str]]:
-        for part in ("packet", "signature", "veth", "control"):
+        for part in ("packet", "signature", "veth", "bridge", "control"):
             for entry in taken.part(part):
                 for bar in entry["bars"]:
                     if bar["limit"] is not None:
@@ -103,6 +103,14 @@ def veth(taken: Taken) -> str:
     return _table(("case", "Mpps", "rounds", "ns a packet"), rows, (1, 2, 3))
 
 
+def bridge(taken: Taken) -> str:
+    rows = [
+        [entry["case"], f"{figure(entry['median'])} {entry['unit']}", _spread(entry)]
+        for entry in taken.part("bridge")
+    ]
+    return _table(("case", "median", "rounds"), rows, (1, 2))
+
+
 def control(taken: Taken) -> str:
     rows = [
         [entry["case"], f"{figure(entry['median'])} {entry['unit']}", _spread(entry)]
@@ -138,6 +146,7 @@ BLOCKS = {
     "packet": packet,
     "signature": signature,
     "veth": veth,
+    "bridge": bridge,
     "control": control,
 }
 

@@ -19,7 +19,8 @@ _TITLES = {
     "packet": "(a) ns a packet, BPF_PROG_TEST_RUN; CPU time, over: median difference in a round",
     "signature": "(b) ns a packet with signatures and limits; over: the same without any",
     "veth": "(c) Mpps one core sends and drops over a veth pair; CPU time, all sources listed",
-    "control": "(d) rules in, over the Unix socket; nft beside it",
+    "bridge": "(d) Mpps one core takes through a bridge, sender and receiver included; CPU time",
+    "control": "(e) rules in, over the Unix socket; nft beside it",
 }
 
 

@@ -62,7 +62,7 @@ class Street:
 
     def attached(self, program_fd: int) -> Callable[[str], None]:
         """A guard that attaches a program natively."""
-        return lambda device: self.receiver.call(lambda: _attach(device, program_fd))
+        return lambda device: self.receiver.call(lambda: attach(device, program_fd))
 
     def filled(self, prefixes: Keys, interval: bool) -> Callable[[str], float]:
         """A guard that is an nft set at the ingress hook."""
@@ -83,7 +83,8 @@ class Street:
         lane.case.rounds.append(there / seconds / 1e6)
 
 
-def _attach(device: str, program_fd: int) -> None:
+def attach(device: str, program_fd: int) -> None:
+    """Natively, in the calling thread's namespace."""
     link = next(link for link in links.links() if link.name == device)
     links.attach(link, program_fd, "native")
 

@@ -2,6 +2,9 @@
 
 from collections import Counter
 
+import pytest
+
+from tests.vm import inline, life
 from tests.vm.__main__ import _page, results
 from tests.vm.guest import GUESTS, Ran
 
@@ -33,3 +36,92 @@ def test_the_page_has_a_row_a_feature_and_a_column_a_kernel() -> None:
     assert f"| verdicts on every kind of frame | {bad} | {bad} | {bad} |" in lines
     assert lines[-1].startswith("| seconds, from power on to power off | 61")
     assert lines[-2].startswith("| test_new | 0, **1 failed**"), "what is new has a row, too"
+
+
+def crossed() -> inline.Seen:
+    """What comes through when all is well."""
+    names = {**inline.INWARD, **inline.OUTWARD}
+    kept = ("LACP", "LLDP", "EAPOL")
+    seen = inline.Seen({(w, n): 20 for w in inline.ROUNDS for n in names if n not in kept})
+    for name in {**inline.BLOCKED, **inline.LIMITED}:
+        seen["rules", name] = seen["everything", name] = 0
+    seen["rules", "what a limit of 1 packet/s matches"] = 5
+    for name in inline.OTHERS:
+        seen["everything", name] = 0
+    return seen
+
+
+def test_a_bridge_is_well_if_all_comes_through_that_must() -> None:
+    assert inline.faults(crossed()) == []
+
+
+@pytest.mark.parametrize(
+    ("when", "name", "count", "says"),
+    [
+        ("rules", "a blocked source", 1, "not 0-0"),
+        ("rules", "IPv4", 19, "not 20-20"),
+        ("everything", "ARP", 0, "not 20-20"),
+        ("everything", "IPv6", 1, "not 0-0"),
+        ("attached", "the way out, to a friend", 21, "not 20-20"),
+        ("rules", "what a limit of 1 packet/s matches", 20, "not 1-10"),
+        ("bare", "IPv4", 0, "does not cross the bridge"),
+        ("bare", "STP", 7, "7 of 20 without a filter"),
+    ],
+)
+def test_a_frame_too_many_or_too_few_is_told(when: str, name: str, count: int, says: str) -> None:
+    seen = crossed()
+    seen[when, name] = count
+    assert any(one.startswith(name) and says in one for one in inline.faults(seen))
+
+
+def lived() -> dict[str, str]:
+    """What a machine tells that all went well with."""
+    held = ("block", "upgrade", "killed", "replugged", "renamed", "jumbo", "full", "boot")
+    held += ("bpffs", "readonly", "readonly.killed")
+    facts = {f"{name}.{who}": n for name in held for who, n in (("hostile", "0"), ("friend", "9"))}
+    ports = ("start", "replugged", "renamed", "jumbo", "boot", "bpffs")
+    facts |= {f"{name}.port": "attached native" for name in ports}
+    return {
+        **facts,
+        **{"start.seconds": "9", "user": "xdpctl", "exposure": "1.6", "before.hostile": "7"},
+        **{"installed": "1", "upgrade.version": "2", "killed.seconds": "3"},
+        **{"unplugged.port": "absent", "replugged.seconds": "1", "replugged.early": "0"},
+        **{"jumbo.mtu": "9000", "jumbo": "taken", "plain.port": "attached generic"},
+        **{"full.status": "503", "full.says": "no", "full.after": "201"},
+        **{"boot.early": "0", "boot.before.network": "True", "boot.rules": "203.0.113.0_24"},
+        **{"boot.after.card.seconds": "2", "readonly.status": "503", "readonly.says": "no"},
+        **{"readonly.after": "0", "purge.xdp": "False", "purge.left": "[]", "purge.hostile": "7"},
+    }
+
+
+def test_a_life_is_well_if_every_claim_holds() -> None:
+    told = [life.judged(claim, lived()) for claim in life.CLAIMS]
+    assert [outcome for outcome, holds in told if not holds] == []
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "claim"),
+    [
+        ("boot.early", "1", "Reboot"),
+        ("boot.before.network", "False", "Reboot"),
+        ("upgrade.hostile", "3", "Upgrade"),
+        ("upgrade.version", "1", "Upgrade"),
+        ("killed.friend", "0", "kill -9"),
+        ("exposure", "3.1", "confinement"),
+        ("start.port", "attached generic", "dpkg -i"),
+        ("purge.left", "['/run/xdpctl']", "purge"),
+        ("purge.hostile", "0", "purge"),
+        ("full.status", "201", "disk is full"),
+    ],
+)
+def test_what_went_wrong_in_a_life_is_told(fact: str, value: str, claim: str) -> None:
+    facts = {**lived(), fact: value}
+    broken = [c.doing for c in life.CLAIMS if not life.judged(c, facts)[1]]
+    assert len(broken) == 1
+    assert claim in broken[0]
+
+
+def test_what_was_not_found_out_does_not_hold() -> None:
+    outcomes = [life.judged(claim, {}) for claim in life.CLAIMS]
+    assert not any(holds for _, holds in outcomes)
+    assert all(outcome.startswith("not found out: ") for outcome, _ in outcomes)

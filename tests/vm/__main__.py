@@ -31,7 +31,7 @@ _FEATURES = {
     "test_adoption": "a restart adopts what is pinned",
     "test_rcu": "grace periods",
     "test_rehearsal": "recordings through the rules",
-    "virtio": "native XDP on virtio_net",
+    "virtio": "virtio_net: native, native with two queues, generic",
 }
 _QUICK = ("verifier", "reference", "signatures", "shadows", "captures", "samples", "overlaps")
 _SETS = {"ci": ("verifier", "shadows", "captures"), "quick": _QUICK, "whole": ()}

@@ -99,7 +99,7 @@ def image(guest: Guest) -> Path:
     for old in images().glob(f"{guest.name}-*"):
         shutil.rmtree(old)
     folder.mkdir(parents=True)
-    command = [script, folder, guest.suite, guest.package, lock, *guest.lines()]
+    command = [*map(str, (script, folder, guest.suite, guest.package, lock)), *guest.lines()]
     done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         shutil.rmtree(folder)
@@ -131,6 +131,9 @@ class Setting:
     network: tuple[str, ...] = (
         *("-netdev", "user,id=n0,restrict=on"),
         *("-device", "virtio-net-pci,netdev=n0"),
+        # a tap of the network namespace that QEMU runs in, which nobody else is in
+        *("-netdev", "tap,id=n1,script=no,downscript=no,queues=2,vhost=off"),
+        *("-device", "virtio-net-pci,netdev=n1,mq=on,vectors=6"),
     )
     init: str = "/vminit"
     files: tuple[Path, ...] = ()
@@ -158,7 +161,7 @@ def run(guest: Guest, script: str, seconds: float, setting: Setting = _PLAIN) ->
         place = setting.place or Path(name)
         _disk(place / "project", script, setting.files)
         command = [
-            *("qemu-system-x86_64", "-machine", "q35", *_accelerator()),
+            *("unshare", "--net", "qemu-system-x86_64", "-machine", "q35", *_accelerator()),
             *("-smp", str(_CPUS), "-m", str(_MEMORY_MB), "-display", "none", "-monitor", "none"),
             *("-serial", "stdio", "-serial", f"file:{place / 'result'}"),
             *("-drive", f"file={folder / 'root.img'},format=raw,if=virtio,snapshot=on"),

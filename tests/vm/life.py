@@ -162,7 +162,8 @@ def _reached(facts: Facts, name: str) -> str:
     return f"{facts[f'{name}.hostile']} of the attacker's packets reach the stack"
 
 
-def _judged(claim: Claim, facts: Facts) -> tuple[str, bool]:
+def judged(claim: Claim, facts: Facts) -> tuple[str, bool]:
+    """What is told of it, and whether it holds."""
     try:
         return claim.outcome(facts), claim.holds(facts)
     except KeyError as absent:
@@ -265,7 +266,7 @@ def main() -> None:
     facts = dict(re.findall(r"^@@ (\S+) (.*?)\s*$", ran.result, re.M))
     rows, bad = [], 0
     for claim in CLAIMS:
-        outcome, holds = _judged(claim, facts)
+        outcome, holds = judged(claim, facts)
         print(f"{'ok  ' if holds else 'FAIL'} {claim.doing}: {outcome}")
         rows.append((claim.doing, outcome))
         bad += not holds

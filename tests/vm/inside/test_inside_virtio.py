@@ -10,12 +10,14 @@ from contextlib import suppress
 import pytest
 
 from tests.kernel.conftest import _able, compiled, loader, parse_rules, pins
+from xdpctl import links
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.loader import Loader
 from xdpctl.plan import Image, transition
 from xdpctl.wire import Reason
 
 __all__ = ["_able", "compiled", "loader", "pins"]
+SEVERAL = "eth1"  # it has two queues
 CARD, GATEWAY, OURS = "eth0", "10.0.2.2", "10.0.2.15/24"  # QEMU's user network
 
 
@@ -34,6 +36,32 @@ def knock(seconds: float = 3.0) -> None:
     with socket.socket() as door, suppress(OSError):
         door.settimeout(seconds)
         door.connect((GATEWAY, 9))
+
+
+def test_a_card_with_several_queues_takes_it_natively(card: str, loader: Loader) -> None:
+    subprocess.run(["ip", "link", "set", SEVERAL, "up"], check=True)
+    subprocess.run(["ethtool", "-L", SEVERAL, "combined", "2"], check=True)
+    shown = subprocess.run(
+        ["ethtool", "-l", SEVERAL], check=True, capture_output=True, text=True
+    ).stdout.split("Current hardware settings:")[1]
+    assert shown.split("Combined:")[1].split()[0] == "2"
+    loader.add_port(SEVERAL)
+    loader.reconcile()
+    port = loader.ports[SEVERAL]
+    assert (port.state, port.mode) == ("attached", "native"), port.detail
+
+
+def test_in_generic_mode_it_filters_just_so(card: str, loader: Loader) -> None:
+    port = loader.add_port(card)
+    (link,) = (link for link in links.links() if link.name == card)
+    links.attach(link, port.program_fd, "generic")
+    loader.reconcile()
+    assert (port.state, port.mode) == ("attached", "generic")
+    datapath = PinnedDatapath(loader.pins)
+    plan = transition(Image(datapath.capacity), parse_rules(f"drop {GATEWAY}"), time.monotonic_ns())
+    datapath.apply(plan)
+    knock()
+    assert datapath.counters()[card][Reason.DROPPED].packets >= 1
 
 
 def test_the_driver_runs_it_natively_and_packets_meet_it(card: str, loader: Loader) -> None:
