@@ -4,6 +4,7 @@ Bounded in time and rate; run it in the lab that vagrant makes, and nowhere else
 """
 
 import argparse
+import json
 import random
 import socket
 import struct
@@ -19,7 +20,7 @@ _SOURCES = "203.0.113."  # RFC 5737: nobody's
 def frame(mac: bytes, own: bytes, source: str, destination: str) -> bytes:
     udp = struct.pack(">HHHH", random.randrange(1024, 65536), 9, 8 + 64, 0) + bytes(64)
     addresses = socket.inet_aton(source) + socket.inet_aton(destination)
-    head = struct.pack(">BBHIBBH", 0x45, 0, 20 + len(udp), 1, 64, 17, 0) + addresses
+    head = struct.pack(">BBHIBBH", 0x45, 0, 20 + len(udp), 1 << 16, 64, 17, 0) + addresses
     total = sum(struct.unpack(">10H", head))
     check = ~((total >> 16) + (total & 0xFFFF)) & 0xFFFF
     return mac + own + b"\x08\0" + head[:10] + struct.pack(">H", check) + head[12:] + udp
@@ -32,13 +33,13 @@ def neighbour(interface: str, address: str) -> bytes:
     for _ in range(50):
         time.sleep(0.1)
         shown = subprocess.run(
-            ["ip", "-br", "neigh", "show", address, "dev", interface],
+            ["ip", "-j", "neigh", "show", address, "dev", interface],
             capture_output=True,
-            text=True,
             check=True,
-        ).stdout.split()
-        if len(shown) > 2:
-            return bytes.fromhex(shown[2].replace(":", ""))
+        ).stdout
+        for found in json.loads(shown or "[]"):
+            if "lladdr" in found:
+                return bytes.fromhex(found["lladdr"].replace(":", ""))
     raise SystemExit(f"nobody answers for {address} on {interface}")
 
 

@@ -76,8 +76,8 @@ def test_a_frame_too_many_or_too_few_is_told(when: str, name: str, count: int, s
 
 def lived() -> dict[str, str]:
     """What a machine tells that all went well with."""
-    held = ("block", "upgrade", "killed", "replugged", "renamed", "jumbo", "full", "boot")
-    held += ("bpffs", "readonly", "readonly.killed")
+    held = [*("block", "upgrade", "killed", "replugged", "renamed", "jumbo", "full", "boot")]
+    held += ["bpffs", "readonly", "readonly.killed"]
     facts = {f"{name}.{who}": n for name in held for who, n in (("hostile", "0"), ("friend", "9"))}
     ports = ("start", "replugged", "renamed", "jumbo", "boot", "bpffs")
     facts |= {f"{name}.port": "attached native" for name in ports}

@@ -18,7 +18,7 @@ def frame(source: str, destination: str, to: str = MAC, size: int = 40) -> bytes
     """UDP, from a station that is never asked for."""
     udp = struct.pack(">HHHH", 4000, 4001, 8 + size, 0) + bytes(size)
     addresses = socket.inet_aton(source) + socket.inet_aton(destination)
-    head = struct.pack(">BBHIBBH", 0x45, 0, 20 + len(udp), 1, 64, 17, 0) + addresses
+    head = struct.pack(">BBHIBBH", 0x45, 0, 20 + len(udp), 1 << 16, 64, 17, 0) + addresses
     total = sum(struct.unpack(">10H", head))
     check = ~((total >> 16) + (total & 0xFFFF)) & 0xFFFF
     head = head[:10] + struct.pack(">H", check) + head[12:]

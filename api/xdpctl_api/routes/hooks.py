@@ -114,10 +114,16 @@ async def hook(
         ctx.returns.came(outcome.blocked, ctx.controller.clock.read().ns / 1e9)
         _tell(ctx, detector, outcome)
         after.add_task(_keep, ctx, detector, body, outcome.incidents)
+    return _answer(detector, mode, len(events), outcome, dry_run)
+
+
+def _answer(
+    detector: str, mode: Automatic, events: int, outcome: Outcome, dry_run: bool
+) -> HookOut:
     return HookOut(
         detector=detector,
         mode=mode,
-        events=len(events),
+        events=events,
         rules=list(dict.fromkeys(outcome.rules)),
         released=outcome.released,
         held=outcome.held,
