@@ -40,9 +40,10 @@ class FakeClock(Clock):
 
     def __init__(self, ns: int = 1_000_000_000_000, unix: float = 1.7e9, boot: str = "a") -> None:
         self.ns, self.unix, self.boot = ns, unix, boot
+        self.error: float | None = None
 
     def read(self) -> Now:
-        return Now(self.ns, self.unix, self.boot)
+        return Now(self.ns, self.unix, self.boot, self.error)
 
     def advance(self, seconds: float) -> None:
         """Time passes: both clocks move."""

@@ -4,14 +4,22 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from xdpctl import ntp
+
+_ASK_NS = 10_000_000_000  # it changes slowly
+
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """One reading; `boot` tells which boot `ns` counts from."""
+    """One reading; `boot` tells which boot `ns` counts from.
+
+    `error` is by how many seconds `unix` is off at most, None where nothing synchronises it.
+    """
 
     ns: int  # CLOCK_MONOTONIC, what the kernel's slots expire by
     unix: float
     boot: str
+    error: float | None = None
 
     def wall(self, ns: int) -> float:
         """When `ns` will be (or was), in seconds since 1970."""
@@ -27,6 +35,10 @@ class Clock:
 
     def __init__(self) -> None:
         self._boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        self._error, self._asked_ns = ntp.error(), time.monotonic_ns()
 
     def read(self) -> Now:
-        return Now(time.monotonic_ns(), time.time(), self._boot)
+        ns = time.monotonic_ns()
+        if ns - self._asked_ns > _ASK_NS:
+            self._error, self._asked_ns = ntp.error(), ns
+        return Now(ns, time.time(), self._boot, self._error)

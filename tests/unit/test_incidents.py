@@ -235,6 +235,7 @@ def shown(**more: Any) -> dict[str, Any]:
         "rules_made": 1,
         "rules_ended": 1,
         "rules_raised": 0,
+        "clock_error": None,
         "sources_named": 2,
         "packets": 123_456,
         "bytes": 10,

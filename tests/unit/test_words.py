@@ -13,7 +13,10 @@ from tests.unit.apiclient import Api, problem, running
 from tests.unit.test_cli import Api as Client
 from tests.unit.test_cli import Run, api, run
 from tests.unit.test_hooks import OURS, VICTIM, event, fastnetmon, say
+from xdpctl import ntp
+from xdpctl.clock import Clock
 from xdpctl.incidents import report, words
+from xdpctl.prefix import parse_prefix
 
 __all__ = ["api", "run"]
 
@@ -90,9 +93,24 @@ def test_an_address_is_believed_so_far(connected: bool, inside: bool, says: str)
     assert report.standing({"connected": connected, "inside": inside}) == says
 
 
-def test_ours_is_what_is_named_or_protected(box: Api) -> None:
-    from xdpctl.prefix import parse_prefix
+@pytest.mark.parametrize(
+    ("error", "says"), [(0.0032, "synchronised (NTP), within 3 ms"), (None, "was not synchronised")]
+)
+def test_a_record_tells_how_good_its_clock_was(box: Api, error: float | None, says: str) -> None:
+    box.clock.error = error
+    (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
+    held = box.call("GET", f"/v1/incidents/{identity}").json()
+    assert held["clock_error"] == error
+    assert report.facts(held)["clock"].startswith(says)
 
+
+def test_the_kernel_says_whether_its_clock_is_kept() -> None:
+    error = ntp.error()
+    assert error is None or 0 <= error < 3600
+    assert Clock().read().error in (error, ntp.error())
+
+
+def test_ours_is_what_is_named_or_protected(box: Api) -> None:
     assert box.context.ours(parse_prefix("198.51.100.7"))
     assert not box.context.ours(parse_prefix("203.0.113.7"))
 

@@ -184,7 +184,8 @@ def _opened(draft: Draft, said: Said) -> Incident:
         draft.incidents[oldest.id] = None
     subject, now = _subject(said), draft.now.unix
     taken = frozenset(held.id for held in everything)
-    return Incident(name(subject, now, taken), subject, now, now, now + said.ttl)
+    identity, error = name(subject, now, taken), draft.now.error
+    return Incident(identity, subject, now, now, now + said.ttl, clock_error=error)
 
 
 def _told(draft: Draft, held: Incident, said: Said, done: int) -> Incident:

@@ -67,6 +67,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     events: tuple[Told, ...] = ()
     rules: tuple[Done, ...] = ()
     sources: tuple[str, ...] = ()
+    clock_error: float | None = None  # seconds, as clock.Now has it, when it was opened
 
     @property
     def open(self) -> bool:

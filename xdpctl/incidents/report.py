@@ -43,6 +43,7 @@ def facts(held: dict[str, Any]) -> dict[str, str]:
         "rules": f"{held['rules_made']:,} made, {held['rules_ended']:,} ended",
         "they hit": f"{si(held['packets'])} packets, {si(held['bytes'])}B",
         "packets kept": packets if kept["packets"] else "none",
+        "clock": _sure(held["clock_error"]),
     }
 
 
@@ -178,6 +179,13 @@ def _peak(held: dict[str, Any]) -> str:
     rates = ((held["peak_pps"], " packets/s"), (held["peak_bps"], "bit/s"))
     told = [f"{si(rate)}{unit}" for rate, unit in rates if rate]
     return f"{', '.join(told)}, by the detectors" if told else "the detectors told of no rate"
+
+
+def _sure(error: float | None) -> str:
+    """How far its times are to be believed."""
+    if error is None:
+        return "was not synchronised; the kernel's own clock is in incident.json"
+    return f"synchronised (NTP), within {error * 1e3:,.0f} ms"
 
 
 def _worst(rates: list[list[float]]) -> str:

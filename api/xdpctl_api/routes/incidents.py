@@ -74,6 +74,9 @@ class IncidentBrief(BaseModel):
     sources_named: int
     packets: int
     bytes: int
+    clock_error: float | None = Field(
+        description="Seconds by which times are off at most, as NTP says; null: not synchronised"
+    )
 
 
 class SenderOut(BaseModel):
