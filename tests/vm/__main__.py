@@ -84,7 +84,9 @@ def _page(runs: dict[str, tuple[Ran, float]]) -> str:
         cells = [_cell(found.get(name, Counter())) for found in by_kernel]
         lines.append(f"| {_FEATURES.get(name, name)} | {' | '.join(cells)} |")
     seconds = [f"{took:.0f}" for _, took in runs.values()]
-    lines.append(f"| seconds, with the making of an image that was missing | {' | '.join(seconds)} |")
+    lines.append(
+        f"| seconds, with the making of an image that was missing | {' | '.join(seconds)} |"
+    )
     return "\n".join([*lines, ""])
 
 
