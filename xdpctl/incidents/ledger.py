@@ -124,6 +124,7 @@ def raised(draft: Draft, rule: Signature, why: str) -> None:
     draft.incidents[held.id] = held.but(
         updated_at=draft.now.unix,
         rules_raised=held.rules_raised + 1,
+        events_told=held.events_told + 1,  # of which `events` keeps the first
         events=(*held.events, told)[:EVENTS_KEPT],
     )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -187,18 +188,14 @@ async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
 async def read_packets(incident_id: str, who: Operator, ctx: Ctx) -> FileResponse:
     """Some of the packets that its rules dropped, as pcapng with comments."""
     path = ctx.files.packets(_held(ctx, incident_id).id)
-    if not path.is_file():
-        raise NotFoundError(f"no packets of {incident_id} were kept: its rules dropped none")
-    return FileResponse(path, media_type=PCAPNG, filename=path.name)
+    return _file(path, PCAPNG, f"no packets of {incident_id} were kept: its rules dropped none")
 
 
 @router.get("/{incident_id}/said", response_class=FileResponse)
 async def read_said(incident_id: str, who: Operator, ctx: Ctx) -> FileResponse:
     """What detectors said of it, word for word: NDJSON of `at`, `detector`, `body` and `cut`."""
     path = ctx.files.words(_held(ctx, incident_id).id)
-    if not path.is_file():
-        raise NotFoundError(f"what was said of {incident_id} was not kept")
-    return FileResponse(path, media_type=NDJSON, filename=path.name)
+    return _file(path, NDJSON, f"what was said of {incident_id} was not kept")
 
 
 @router.get("/{incident_id}/export", response_class=Response)
@@ -208,6 +205,12 @@ async def export_incident(incident_id: str, who: Operator, ctx: Ctx) -> Response
     made = await asyncio.to_thread(_archive, ctx, shown)
     name = f'attachment; filename="incident-{shown.id}.zip"'
     return Response(made, media_type=ZIP, headers={"Content-Disposition": name})
+
+
+def _file(path: Path, media: str, missing: str) -> FileResponse:
+    if not path.is_file():
+        raise NotFoundError(missing)
+    return FileResponse(path, media_type=media, filename=path.name)
 
 
 def _fingerprint(ctx: Context) -> str:
