@@ -20,7 +20,7 @@ max_rules = 200000
 """
 _MANY = 10_000
 _CLIENTS = 16
-_A_SECOND = 1_000
+_A_SECOND, _SENDERS = 1_000, 64
 _RATE = Bar(1_000, at_least=True)
 Take = Callable[..., None]
 
@@ -63,13 +63,13 @@ def measure(take: Take, posts: int, running: Service) -> None:
 
 
 def sustain(take: Take, seconds: int, running: Service) -> None:
-    """As many events each second for so long, each with a source of its own."""
+    """As many events each second for so long, each with a source of its own, from many senders."""
     texts = sources.texts(sources.exact(seconds * _A_SECOND))
     before, memory = _rules(running), running.own_mb()
     began = time.perf_counter()
     for second in range(seconds):
         bodies = list(_block(texts[second * _A_SECOND : (second + 1) * _A_SECOND]))
-        concurrent(running.socket, _CLIENTS, bodies, 200)
+        concurrent(running.socket, _SENDERS, bodies, 200)
         time.sleep(max(0.0, began + second + 1 - time.perf_counter()))
     took = time.perf_counter() - began
     take(f"{_A_SECOND:,} events/s for {seconds} s, done within", "s", took, Bar(seconds + 1))

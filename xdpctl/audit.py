@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 START = "0" * 64
+_JSON = json.JSONEncoder(sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ def _digest(record: dict[str, Any]) -> str:
 
 
 def _encode(record: dict[str, Any]) -> bytes:
-    return json.dumps(record, sort_keys=True).encode()
+    return _JSON.encode(record).encode()
 
 
 class Chain:

@@ -41,10 +41,15 @@ class Connections:
         self._peers: Mapping[bytes, int] = {}
         self._at = -_FRESH_SECONDS
 
+    @property
+    def fresh(self) -> bool:
+        """Whether `now` answers at once, without reading the kernel's tables."""
+        return time.monotonic() - self._at < _FRESH_SECONDS
+
     def now(self) -> Mapping[bytes, int]:
         """Established connections by the peer's address; safe from any thread."""
         with self._lock:
-            if time.monotonic() - self._at >= _FRESH_SECONDS:
+            if not self.fresh:
                 found: Counter[bytes] = Counter()
                 for table in self._tables:
                     if table.exists():

@@ -1,6 +1,8 @@
 """What is about to change: decided, but neither stored nor applied."""
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from xdpctl.audit import Event
 from xdpctl.clock import Now
@@ -186,6 +188,13 @@ class Draft:
         for identity, one in self.signatures.items():
             changes[SIGNATURES + identity] = encode_signature(one, self.now) if one else None
         return changes
+
+    def written(self, changes: Mapping[str, bytes | None]) -> dict[str, tuple[bytes | None, Any]]:
+        """Of what the store was told, what is costly to read again: each record and its value."""
+        values: dict[str, Any] = dict(zip(changes, self.rules.items(), strict=False))  # they lead
+        values |= {ENTRIES + name: held for name, held in self.entries.items()}
+        values |= {INCIDENTS + identity: held for identity, held in self.incidents.items()}
+        return {key: (changes[key], value) for key, value in values.items()}
 
     def way_back(self) -> "Draft":
         """The draft that puts back what stands now where this one changes something."""

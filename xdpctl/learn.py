@@ -1,6 +1,6 @@
 """What a record of the store says, taken over into the state."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,19 +20,15 @@ from xdpctl.records import (
     decode_set,
     source_of,
 )
-from xdpctl.sets.model import Entries, decode_entries
+from xdpctl.sets.model import decode_entries
 from xdpctl.signatures.records import SIGNATURES, decode_signature
 from xdpctl.state import State
 from xdpctl.store import Change
 from xdpctl.tokens import Token
 
-
-@dataclass(frozen=True, slots=True)
-class Ours:
-    """What this process has just written itself, by key: it need not be parsed again."""
-
-    rules: Mapping[str, tuple[bytes | None, Prefix, Rule | None]] = field(default_factory=dict)
-    entries: Mapping[str, tuple[bytes, Entries]] = field(default_factory=dict)
+# What this process has just written, by key, with its value: it need not be parsed again. A rule's
+# value is its source and the rule.
+Ours = Mapping[str, tuple[bytes | None, Any]]
 
 
 @dataclass(slots=True)
@@ -67,9 +63,9 @@ def _learn(state: State, change: Change, now: Now, ours: Ours, learned: Learned)
         case kind if kind == SETS:
             _put(state.sets, name, None if value is None else decode_set(value))
         case kind if kind == ENTRIES:
-            _put(state.entries, name, None if value is None else _entries(change, value, ours))
+            _put(state.entries, name, value and _known(change, ours, decode_entries))
         case kind if kind == INCIDENTS:
-            _put(state.incidents, name, None if value is None else decode_incident(value))
+            _put(state.incidents, name, value and _known(change, ours, decode_incident))
         case _ if change.key == AUTOMATIC:
             state.automatic = Automatic(value.decode()) if value else None
 
@@ -81,14 +77,18 @@ def _put(held: dict[str, Any], name: str, value: Any) -> None:
         held[name] = value
 
 
-def _entries(change: Change, value: bytes, ours: Ours) -> Entries:
-    written = ours.entries.get(change.key)
-    return written[1] if written and written[0] == value else decode_entries(value)
+def _known(change: Change, ours: Ours, read: Callable[[bytes], Any]) -> Any:
+    """The value of a record that is there."""
+    written = ours.get(change.key)
+    if written and written[0] == change.value:
+        return written[1]
+    return read(change.value or b"")
 
 
 def _rule(change: Change, now: Now, ours: Ours) -> tuple[Prefix, Rule | None]:
-    written = ours.rules.get(change.key)
+    written = ours.get(change.key)
     if written and written[0] == change.value:
-        return written[1:]
+        source, rule = written[1]
+        return source, rule
     source = source_of(change.key)
     return source, None if change.value is None else decode(source, change.value, now)

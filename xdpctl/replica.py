@@ -19,9 +19,6 @@ from xdpctl.plan import Listing, Plan, Target, differences, transition
 from xdpctl.policy import Protection
 from xdpctl.prefix import Prefix
 from xdpctl.readback import read
-from xdpctl.records import (
-    ENTRIES,
-)
 from xdpctl.relist import relist
 from xdpctl.sets.model import NOTHING
 from xdpctl.shadowing import Shadowing
@@ -49,7 +46,7 @@ class Replica:
         self._shadowing = Shadowing(datapath, state)
         self._chain = Chain(store.last_audit())
         self._cursor: Cursor | None = None
-        self._ours = Ours()
+        self._ours: Ours = {}
         self._signed = True  # the signatures in the kernel may not be the state's
 
     def commit(self, draft: Draft) -> None:
@@ -58,12 +55,7 @@ class Replica:
             return
         back, changes = draft.way_back(), draft.changes()
         self._write(changes, draft.events, draft.now)
-        sources = zip(changes, draft.rules.items(), strict=False)
-        written = ((ENTRIES + name, entries) for name, entries in draft.entries.items() if entries)
-        self._ours = Ours(
-            {key: (changes[key], source, rule) for key, (source, rule) in sources},
-            {key: (changes[key] or b"", entries) for key, entries in written},
-        )
+        self._ours = draft.written(changes)
         try:
             self.follow()
         except DatapathError as error:
@@ -78,7 +70,7 @@ class Replica:
             self.follow()
             raise
         finally:
-            self._ours = Ours()
+            self._ours = {}
 
     def _write(self, changes: Mapping[str, bytes | None], events: list[Event], now: Now) -> None:
         records = self._chain.append(events, now.unix)

@@ -37,8 +37,8 @@ def create_app(context: Context | None = None) -> FastAPI:
     app.add_middleware(BodyLimit)
     app.add_exception_handler(TooLarge, too_large)
     problems.install(app)
-    for module in (
-        *(bulk, rules, sets, hooks, incidents, lookup, explain),
+    for module in (  # routes are tried in turn: what comes by the thousand is first
+        *(hooks, bulk, rules, sets, incidents, lookup, explain),
         *(samples, system, records, metrics),
     ):
         app.include_router(module.router)

@@ -81,6 +81,7 @@ def _server(app: FastAPI, local: bool, listen: Listen) -> Server:
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=not local,
         timeout_graceful_shutdown=_FINISH_SECONDS,
         ssl_certfile=None if local else listen.tls_certificate,
         ssl_keyfile=None if local else listen.tls_key,

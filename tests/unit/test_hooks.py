@@ -315,6 +315,8 @@ def test_a_route_announced_again_holds_with_its_new_rate(api: Api) -> None:
 class Peers:
     """Who is connected, as if the kernel said so."""
 
+    fresh = True
+
     def __init__(self, **peers: int) -> None:
         self.peers = {parse_prefix(name).address: n for name, n in peers.items()}
 

@@ -86,6 +86,8 @@ def name(subject: str, unix: float, taken: frozenset[str]) -> str:
 
 def first(kept: tuple[str, ...], more: tuple[str, ...], most: int) -> tuple[str, ...]:
     """Each once, the first ones."""
+    if len(kept) >= most:
+        return kept
     return tuple(dict.fromkeys(kept + more))[:most]
 
 

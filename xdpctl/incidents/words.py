@@ -19,10 +19,10 @@ class Word(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def keep(path: Path, at: float, detector: str, body: bytes) -> bool:
     """Whether there was room for it."""
-    if path.is_file() and path.stat().st_size >= _FILE_MAX:
-        return False
     text = body[:_BODY_MAX].decode(errors="replace")
     line = msgspec.json.encode(Word(at, detector, text, len(body) > _BODY_MAX))
     with path.open("ab") as file:
+        if file.tell() >= _FILE_MAX:
+            return False
         file.write(line + b"\n")
     return True

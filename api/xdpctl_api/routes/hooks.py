@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -97,8 +97,7 @@ async def hook(
     events = read(body)
     mode, room = ctx.automatic_for(detector), ctx.paces.room(detector, time.monotonic())
     hits = ctx.controller.hits
-    named = any(event.sources for event in events)
-    peers = await asyncio.to_thread(ctx.connections.now) if named else {}
+    peers = await _peers(ctx) if any(event.sources for event in events) else {}
 
     def respond_to(draft: Draft) -> tuple[Outcome, int]:
         tried = draft.copy() if dry_run else draft
@@ -114,6 +113,12 @@ async def hook(
         _tell(ctx, detector, outcome)
         _keep(ctx, detector, body, outcome.incidents)
     return _answer(detector, mode, len(events), outcome, dry_run)
+
+
+async def _peers(ctx: Context) -> Mapping[bytes, int]:
+    """Who is connected; the kernel's tables may be long, so they are not read in the loop."""
+    now = ctx.connections.now
+    return now() if ctx.connections.fresh else await asyncio.to_thread(now)
 
 
 def _answer(
