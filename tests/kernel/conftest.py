@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -123,6 +124,12 @@ def _able() -> None:
 
 @pytest.fixture(scope="session")
 def compiled() -> Compiled:
+    return _once()
+
+
+@cache
+def _once() -> Compiled:
+    """Also where other tests import the fixture, which makes it another one."""
     return compile_filter(CAPACITY)
 
 

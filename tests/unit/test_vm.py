@@ -1,12 +1,15 @@
 """What is made of a run of the kernel tests on another kernel."""
 
 from collections import Counter
+from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
-from tests.vm import inline, life
+from tests.vm import inline, life, owner
 from tests.vm.__main__ import _page, results
-from tests.vm.guest import GUESTS, Ran
+from tests.vm.guest import GUESTS, GuestError, Ran
+from tests.vm.owner import Owner
 
 REPORT = """<?xml version="1.0"?><testsuites><testsuite>
 <testcase classname="tests.kernel.test_verdicts" name="a"/>
@@ -18,6 +21,10 @@ REPORT = """<?xml version="1.0"?><testsuites><testsuite>
 
 
 def test_tests_are_counted_by_file() -> None:
+    two = f"@@ fact 1\r\n?? flood\r\n{REPORT}\n{REPORT.replace('test_new', 'test_newer')}"
+    found = results(Ran("6.1.0", True, "", two))
+    assert found.pop("test_newer") == Counter(error=1)
+    assert found.pop("test_verdicts") == Counter(passed=2, failure=2)
     found = results(Ran("6.1.0", True, "", REPORT))
     assert found == {
         "test_verdicts": Counter(passed=1, failure=1),
@@ -34,8 +41,28 @@ def test_the_page_has_a_row_a_feature_and_a_column_a_kernel() -> None:
     assert "| feature | 6.1 | 6.12 | newest |" in lines
     bad = "1, **1 failed**"
     assert f"| verdicts on every kind of frame | {bad} | {bad} | {bad} |" in lines
-    assert lines[-1].startswith("| seconds, with the making of an image that was missing | 61")
+    assert lines[-1].startswith("| seconds, from an image that is there | 61")
     assert lines[-2].startswith("| test_new | 0, **1 failed**"), "what is new has a row, too"
+
+
+def test_the_owner_does_what_is_asked_once_and_tells_what_it_could_not_do(tmp_path: Path) -> None:
+    handed, done = tmp_path / "result", SimpleQueue[str]()
+    with Owner(handed, done.put):
+        handed.write_bytes(b"@@ a 1\r\n?? calm\r\n?? flo")
+        assert done.get(timeout=5) == "calm"
+        with handed.open("ab") as file:
+            file.write(b"od\r\n")
+        assert done.get(timeout=5) == "flood"
+    assert done.empty()
+    assert owner.told(handed.read_text()) == {"a": "1"}
+    assert owner.rest(handed.read_text()) == ""
+
+    def broken(word: str) -> None:
+        done.put(word)
+        raise OSError("no such card")
+
+    with pytest.raises(GuestError, match="no such card"), Owner(handed, broken):
+        done.get(timeout=5)
 
 
 def crossed() -> inline.Seen:

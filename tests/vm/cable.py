@@ -25,6 +25,10 @@ def frame(source: str, destination: str, to: str = MAC, size: int = 40) -> bytes
     return bytes.fromhex(to.replace(":", "")) + b"\x02\0\0\0\0\x01\x08\0" + head + udp
 
 
+HOSTILE, FRIEND, SERVER = tuple(f"203.0.113.{n}" for n in range(1, 50)), "192.0.2.9", "198.51.100.7"
+FRAMES = [frame(source, SERVER) for source in (*HOSTILE, FRIEND)]
+
+
 class Cable:
     """Two sockets that stand for a cable: QEMU's `dgram` network on one end, this on the other."""
 

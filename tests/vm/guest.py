@@ -128,20 +128,11 @@ def _disk(at: Path, script: str, files: Iterable[Path]) -> None:
 class Setting:
     """What is around a run: its network, what starts first, more files for its second disk."""
 
-    network: tuple[str, ...] = (
-        *("-netdev", "user,id=n0,restrict=on"),
-        *("-device", "virtio-net-pci,netdev=n0"),
-        # a tap of the network namespace that QEMU runs in, which nobody else is in
-        *("-netdev", "tap,id=n1,script=no,downscript=no,queues=2,vhost=off"),
-        *("-device", "virtio-net-pci,netdev=n1,mq=on,vectors=6"),
-    )
+    network: tuple[str, ...] = ()
     init: str = "/vminit"
     files: tuple[Path, ...] = ()
     reboots: bool = False  # rather than to end when it does
     place: Path | None = None  # where its files are while it runs, else somewhere
-
-
-_PLAIN = Setting()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +145,7 @@ class Ran:
     result: str
 
 
-def run(guest: Guest, script: str, seconds: float, setting: Setting = _PLAIN) -> Ran:
+def run(guest: Guest, script: str, seconds: float, setting: Setting) -> Ran:
     """Boot, run a shell script in the checkout, power off; GuestError if it takes too long."""
     folder = image(guest)
     with TemporaryDirectory(prefix="xdpctl-vm-") as name:

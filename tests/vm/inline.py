@@ -5,14 +5,13 @@ without the filter, and what keeps links alive whatever the rules say.
 """
 
 import argparse
-import re
 import struct
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,6 +19,7 @@ from tests import packets
 from tests.packets import address, ethernet, ipv4, ipv6, udp
 from tests.vm.cable import Cable
 from tests.vm.guest import GUESTS, GuestError, Setting, missing, run
+from tests.vm.owner import Owner, told
 
 _SECONDS = 600.0
 _EACH, _PAUSE_SECONDS = 20, 0.002
@@ -100,32 +100,31 @@ OUTWARD = {
 Seen = Counter[tuple[str, str]]  # round and name
 
 
-class Street(threading.Thread):
+class Street:
     """Sends a round's frames as the machine asks for it, and counts what comes out."""
 
-    def __init__(self, asked: Path, outside: Cable, inside: Cable) -> None:
-        super().__init__(daemon=True)
-        self._asked, self._outside, self._inside = asked, outside, inside
+    def __init__(self, outside: Cable, inside: Cable) -> None:
+        self._outside, self._inside = outside, inside
         self._round, self.seen = "", Seen()
-        self.ended = threading.Event()
+        self._ended = threading.Event()
+        sides = (inside, INWARD), (outside, OUTWARD)
+        self._readers = [threading.Thread(target=self._count, args=side) for side in sides]
 
-    def run(self) -> None:
-        done = 0
-        readers = [
-            threading.Thread(target=self._count, args=one)
-            for one in ((self._inside, INWARD), (self._outside, OUTWARD))
-        ]
-        for reader in readers:
+    def __enter__(self) -> "Street":
+        for reader in self._readers:
             reader.start()
-        while not self.ended.wait(0.1):
-            with suppress(FileNotFoundError):
-                asked = re.findall(r"^\?\? (\w+)\s*$", self._asked.read_text("utf-8"), re.M)
-                for self._round in asked[done:]:
-                    self._send(self._outside, INWARD)
-                    self._send(self._inside, OUTWARD, source=b"\x02\0\0\0\0\x02")
-                done = len(asked)
-        for reader in readers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for reader in self._readers:
             reader.join()
+
+    def send(self, name: str) -> None:
+        """The frames of a round, both ways."""
+        self._round = name
+        self._send(self._outside, INWARD)
+        self._send(self._inside, OUTWARD, source=b"\x02\0\0\0\0\x02")
 
     def _send(self, cable: Cable, frames: Mapping[str, bytes], source: bytes | None = None) -> None:
         for _ in range(_EACH):
@@ -137,7 +136,7 @@ class Street(threading.Thread):
     def _count(self, cable: Cable, frames: Mapping[str, bytes]) -> None:
         names = {frame[12:]: name for name, frame in frames.items()}
         whole = set(frames.values()) | {_from(f, b"\x02\0\0\0\0\x02") for f in frames.values()}
-        while not self.ended.is_set():
+        while not self._ended.is_set():
             frame = cable.receive()
             if frame in whole:
                 self.seen[self._round, names[frame[12:]]] += 1
@@ -157,17 +156,12 @@ def cross(guest: str) -> tuple[Seen, Mapping[str, str]]:
             for number, cable in enumerate((outside, inside)):
                 device = f"virtio-net-pci,netdev={cable.name},mac=52:54:00:12:34:5{number}"
                 network += ["-netdev", cable.netdev, "-device", device]
-            street = Street(place / "result", outside, inside)
-            street.start()
-            try:
-                setting = Setting(network=tuple(network), place=place)
+            setting = Setting(network=tuple(network), place=place)
+            with Street(outside, inside) as street, Owner(place / "result", street.send):
                 ran = run(GUESTS[guest], _SCRIPT, _SECONDS, setting)
-            finally:
-                street.ended.set()
-                street.join()
     if "ended with 0" not in ran.console:
         raise GuestError(f"{guest} broke:\n{ran.console[-3000:]}")
-    return street.seen, dict(re.findall(r"^@@ (\S+) (.*?)\s*$", ran.result, re.M))
+    return street.seen, told(ran.result)
 
 
 def faults(seen: Seen) -> list[str]:
@@ -205,13 +199,13 @@ def main() -> None:
         sys.exit(f"missing: apt-get install {' '.join(lacking)}")
     began = time.monotonic()
     try:
-        seen, told = cross(chosen.kernel)
+        seen, facts = cross(chosen.kernel)
     except GuestError as error:
         sys.exit(f"tests.vm: {error}")
     print(f"{'':<36}", *(f"{when:>10}" for when in ROUNDS))
     for name in {**INWARD, **OUTWARD}:
         print(f"{name:<36}", *(f"{seen[when, name]:>10}" for when in ROUNDS))
-    print(f"{told.get('port')}; of {_EACH} each; {time.monotonic() - began:.0f} s")
+    print(f"{facts.get('port')}; of {_EACH} each; {time.monotonic() - began:.0f} s")
     if found := faults(seen):
         sys.exit("\n".join(found))
 

@@ -5,28 +5,26 @@ and more (tests/vm/inside/life.py); what reached its network stack is told. Writ
 """
 
 import argparse
-import re
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from tests.vm.cable import MAC, Cable, Flood, Monitor, frame
+from tests.vm.cable import FRAMES, HOSTILE, MAC, Cable, Flood, Monitor
 from tests.vm.guest import GUESTS, ROOT, GuestError, Ran, Setting, missing, run
+from tests.vm.owner import Owner, told
 
 _SECONDS = 1500.0
 _PAGE = ROOT / "docs" / "machine.md"
-_OURS, _FRIEND = "198.51.100.7", "192.0.2.9"
-_HOSTILE = [f"203.0.113.{n}" for n in range(1, 50)]
 _CARD = f"virtio-net-pci,netdev=card,id=nic,bus=bay,mac={MAC}"
 _SCRIPT = """
 exec >/dev/ttyS0 2>&1
-python3 tests/vm/inside/life.py
+python3 -m tests.vm.inside.life
 echo "ended with $?"
 sync
 systemctl poweroff --force --force
@@ -170,32 +168,16 @@ def judged(claim: Claim, facts: Facts) -> tuple[str, bool]:
         return f"not found out: {absent.args[0]}", False
 
 
-class Owner(threading.Thread):
-    """Pulls the card and puts it back as the machine asks for it."""
-
-    def __init__(self, asked: Path, monitor: Path) -> None:
-        super().__init__(daemon=True)
-        self._asked, self._monitor = asked, monitor
-        self.ended = threading.Event()
-
-    def run(self) -> None:
-        done = 0
-        while not self.ended.wait(0.2):
-            with suppress(FileNotFoundError):
-                words = re.findall(r"^\?\? (\w+)\s*$", self._asked.read_text("utf-8"), re.M)
-                for word in words[done:]:
-                    self._do(word)
-                done = len(words)
-
-    def _do(self, word: str) -> None:
-        with closing(Monitor(self._monitor)) as monitor:
-            if word == "unplug":
-                monitor.ask("device_del", id="nic")
-                monitor.wait("DEVICE_DELETED")
-            else:
-                driver, *options = _CARD.split(",")
-                given = dict(option.split("=", 1) for option in options)
-                monitor.ask("device_add", driver=driver, **given)
+def _card(monitor: Path, word: str) -> None:
+    """Pull the card, or put it back."""
+    with closing(Monitor(monitor)) as machine:
+        if word == "unplug":
+            machine.ask("device_del", id="nic")
+            machine.wait("DEVICE_DELETED")
+        else:
+            driver, *options = _CARD.split(",")
+            given = dict(option.split("=", 1) for option in options)
+            machine.ask("device_add", driver=driver, **given)
 
 
 def live(guest: str, old: Path, new: Path) -> Ran:
@@ -218,15 +200,9 @@ def live(guest: str, old: Path, new: Path) -> Ran:
             reboots=True,
             place=place,
         )
-        frames = [frame(source, _OURS) for source in [*_HOSTILE, _FRIEND]]
-        owner = Owner(place / "result", control)
-        owner.start()
-        try:
-            with closing(cable), Flood(cable, frames):
-                return run(GUESTS[guest], _SCRIPT, _SECONDS, setting)
-        finally:
-            owner.ended.set()
-            owner.join()
+        owner = Owner(place / "result", partial(_card, control))
+        with closing(cable), Flood(cable, FRAMES), owner:
+            return run(GUESTS[guest], _SCRIPT, _SECONDS, setting)
 
 
 def _page(ran: Ran, rows: list[tuple[str, str]], seconds: float) -> str:
@@ -235,7 +211,7 @@ def _page(ran: Ran, rows: list[tuple[str, str]], seconds: float) -> str:
         "# A machine's life under attack",
         "",
         "The Debian package in a virtual machine with systemd and virtio_net, kernel "
-        f"{ran.release}{how if ran.emulated else ''}: what becomes of a flood of {len(_HOSTILE)} "
+        f"{ran.release}{how if ran.emulated else ''}: what becomes of a flood of {len(HOSTILE)} "
         "blocked sources while the machine is set up, upgraded, pulled about and rebooted. A "
         "counter behind XDP, at netfilter's prerouting, counts what reached the stack; a friend's "
         "packets were counted beside them and came through each time. `make test-vm-life`, "
@@ -263,7 +239,7 @@ def main() -> None:
         ran = live(chosen.kernel, chosen.old, chosen.new)
     except GuestError as error:
         sys.exit(f"tests.vm: {error}")
-    facts = dict(re.findall(r"^@@ (\S+) (.*?)\s*$", ran.result, re.M))
+    facts = told(ran.result)
     rows, bad = [], 0
     for claim in CLAIMS:
         outcome, holds = judged(claim, facts)

@@ -1,7 +1,6 @@
 """A bridge between two cards, with the filter on the outer one; run as the machine's only program.
 
-`?? NAME` on the second serial port asks the machine's owner to send its frames through, for the
-round of that name; `@@ name value` tells what was found.
+Its owner sends the frames of a round through when asked for it by name.
 """
 
 import os
@@ -11,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.vm.inside.life import ask, call, port, sh, tell, until
+from tests.vm.inside.machine import ask, call, port, sh, tell, until
 
 OUTSIDE, INSIDE, BRIDGE = "eth0", "eth1", "br0"
 HOSTILE, HOSTILE6, SERVER = "203.0.113.0/24", "2001:db8:bad::/48", "198.51.100.7"

@@ -1,16 +1,12 @@
 """A machine's life under attack, from inside: installed, upgraded, unplugged, rebooted, purged.
 
-Run by systemd as root, after every boot, on the Python of the distribution alone. What is found
-goes to the second serial port as `@@ name value`; `?? word` there asks the machine's owner to pull
-its network card (`unplug`) or to put it back (`plug`).
+Run by systemd as root, after every boot, on the Python of the distribution alone. Its owner pulls
+the network card (`unplug`) and puts it back (`plug`) when asked.
 """
 
-import http.client
 import json
 import os
 import re
-import socket
-import subprocess
 import sys
 import time
 import traceback
@@ -18,12 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.vm.inside.machine import ask, call, port, sh, tell, until
+
 CARD, ADDRESS = "eth0", "198.51.100.7/24"
 HOSTILE, FRIEND = "203.0.113.0/24", "192.0.2.9"
-SOCKET, STATE = Path("/run/xdpctl/api.sock"), Path("/var/lib/xdpctl")
 UNITS = ("xdpctl-loader.service", "xdpctl.socket", "xdpctl.service")
 PHASE, CLASS = Path("/var/lib/vm-phase"), Path("/sys/class/net")
-HELD_SECONDS, READY_SECONDS = 3.0, 240.0
+HELD_SECONDS = 3.0
 _NFT = f"""table inet vm {{
   counter hostile {{}}
   counter friend {{}}
@@ -43,58 +40,8 @@ IPv6AcceptRA=no
 """
 
 
-def tell(name: str, value: object) -> None:
-    with Path("/dev/ttyS1").open("w") as port:
-        port.write(f"@@ {name} {value}\n")
-    print(name, value, flush=True)
-
-
-def ask(word: str) -> None:
-    with Path("/dev/ttyS1").open("w") as port:
-        port.write(f"?? {word}\n")
-
-
-def sh(*words: str, check: bool = True) -> str:
-    done = subprocess.run(words, capture_output=True, text=True)
-    if check and done.returncode:
-        raise RuntimeError(f"{' '.join(words)}: {done.stdout}{done.stderr}")
-    return (done.stdout + done.stderr).strip()
-
-
-def call(method: str, path: str, body: object = None) -> tuple[int, Any]:
-    """Ask the control plane."""
-    with socket.socket(socket.AF_UNIX) as line:
-        line.settimeout(60)
-        line.connect(str(SOCKET))
-        asked = http.client.HTTPConnection("xdpctl")
-        asked.sock = line
-        headers = {"Content-Type": "application/json"}
-        asked.request(method, path, json.dumps(body) if body else None, headers)
-        answer = asked.getresponse()
-        return answer.status, json.loads(answer.read() or b"null")
-
-
-def until(true: Callable[[], bool], seconds: float = READY_SECONDS) -> float:
-    """How long it took; RuntimeError if it never came."""
-    began = time.monotonic()
-    while time.monotonic() - began < seconds:
-        try:
-            if true():
-                return round(time.monotonic() - began, 1)
-        except (OSError, ValueError, http.client.HTTPException):
-            pass  # not yet
-        time.sleep(0.2)
-    raise RuntimeError(f"in vain waited for {seconds:g} s")
-
-
-def port(name: str = CARD) -> str:
-    """How the control plane sees an interface."""
-    found = call("GET", "/v1/status")[1]["interfaces"].get(name, {})
-    return f"{found.get('state')} {found.get('mode') or ''}".strip()
-
-
 def attached() -> bool:
-    return port().startswith("attached")
+    return port(CARD).startswith("attached")
 
 
 def reached() -> dict[str, int]:
@@ -130,7 +77,7 @@ def install() -> None:
     sh("systemctl", "start", *UNITS)
     until(attached)
     tell("start.seconds", round(time.monotonic() - began, 1))
-    tell("start.port", port())
+    tell("start.port", port(CARD))
 
 
 def confined() -> None:
@@ -169,14 +116,14 @@ def killed() -> None:
 def replugged() -> None:
     ask("unplug")
     until(lambda: not (CLASS / CARD).exists())
-    until(lambda: port().startswith("absent"))
-    tell("unplugged.port", port())
+    until(lambda: port(CARD).startswith("absent"))
+    tell("unplugged.port", port(CARD))
     reached()
     ask("plug")
     until((CLASS / CARD).exists)
     tell("replugged.seconds", until(attached))
     tell("replugged.early", reached()["hostile"])
-    tell("replugged.port", port())
+    tell("replugged.port", port(CARD))
     held("replugged")
 
 
@@ -188,7 +135,7 @@ def renamed() -> None:
             sh("ip", "link", "set", new, "up")
             time.sleep(HELD_SECONDS)
             if new != CARD:
-                tell("renamed.port", port())
+                tell("renamed.port", port(CARD))
 
     held("renamed", rename)
 
@@ -200,7 +147,7 @@ def jumbo() -> None:
         tell("jumbo", said or "taken")
 
     held("jumbo", larger)
-    tell("jumbo.port", port())
+    tell("jumbo.port", port(CARD))
     sh("ip", "link", "set", CARD, "mtu", "1500")
 
 
@@ -249,7 +196,7 @@ def booted() -> None:
     """Where the counters are up long before the loader and the network."""
     until(attached)
     tell("boot.early", reached()["hostile"])
-    tell("boot.port", port())
+    tell("boot.port", port(CARD))
     stands = [r["id"] for r in call("GET", "/v1/rules")[1]["rules"]]
     tell("boot.rules", ",".join(stands))
     card = _micros("sys-subsystem-net-devices-eth0.device", "ActiveEnter")
@@ -269,7 +216,7 @@ def _micros(unit: str, what: str) -> int:
 def no_bpffs() -> None:
     sh("umount", "/sys/fs/bpf")
     held("bpffs", lambda: tell("bpffs", sh("systemctl", "restart", "xdpctl-loader") or "started"))
-    tell("bpffs.port", port())
+    tell("bpffs.port", port(CARD))
 
 
 def read_only() -> None:

@@ -1,0 +1,61 @@
+"""Who stands beside a virtual machine and does what it cannot do itself."""
+
+import re
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from tests.vm.guest import GuestError
+
+_LOOK_SECONDS = 0.1
+
+
+class Owner(threading.Thread):
+    """Calls `do` with each word that the machine asks for (tests/vm/inside/machine.py).
+
+    Used as a context; GuestError at its end if `do` failed.
+    """
+
+    def __init__(self, handed_over: Path, do: Callable[[str], None]) -> None:
+        super().__init__(daemon=True)
+        self._handed_over, self._do = handed_over, do
+        self._ended = threading.Event()
+        self._broke: Exception | None = None
+
+    def run(self) -> None:
+        done = 0
+        while not self._ended.wait(_LOOK_SECONDS) and not self._broke:
+            with suppress(FileNotFoundError):
+                words = asked(self._handed_over.read_text(errors="replace"))
+                try:
+                    for word in words[done:]:
+                        self._do(word)
+                except Exception as error:
+                    self._broke = error
+                done = len(words)
+
+    def __enter__(self) -> "Owner":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join()
+        if self._broke:
+            raise GuestError(f"what the machine asked for: {self._broke}") from self._broke
+
+
+def asked(text: str) -> list[str]:
+    """What a machine asked for, of all that it handed over; a line that is not whole waits."""
+    return re.findall(r"^\?\? (\w+)\s*\n", text, re.M)
+
+
+def told(text: str) -> dict[str, str]:
+    """What it told, by name."""
+    return dict(re.findall(r"^@@ (\S+) (.*?)\s*$", text, re.M))
+
+
+def rest(text: str) -> str:
+    """Everything else."""
+    return re.sub(r"^(\?\?|@@) .*\n?", "", text, flags=re.M)
