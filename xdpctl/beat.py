@@ -1,14 +1,32 @@
 """Something that is done again and again, beside everything else."""
 
+import logging
 import threading
+import time
 from collections.abc import Callable
+
+from xdpctl.errors import XdpctlError
+
+log = logging.getLogger("xdpctl")
 
 
 class Beat:
-    """Calls `step` in a thread of its own, with so many seconds before each; start it, stop it."""
+    """Calls `step` with the monotonic clock in a thread of its own, `seconds` after it was done.
 
-    def __init__(self, name: str, seconds: float, step: Callable[[], None]) -> None:
-        self._seconds, self._step = seconds, step
+    What goes wrong is logged after the words of `trouble`, once as long as it is the same, and
+    `rest` seconds go by before the next step. Start it, stop it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        seconds: float,
+        step: Callable[[float], object],
+        trouble: str,
+        rest: float = 0.0,
+    ) -> None:
+        self._seconds, self._step, self._trouble, self._rest = seconds, step, trouble, rest
+        self._said = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -25,10 +43,17 @@ class Beat:
     def stopping(self) -> bool:
         return self._stop.is_set()
 
-    def rest(self, seconds: float) -> None:
-        """In a step: wait, but no longer than until the end."""
-        self._stop.wait(seconds)
-
     def _run(self) -> None:
         while not self._stop.wait(self._seconds):
-            self._step()
+            try:
+                self._step(time.monotonic())
+                self._said = ""
+            except Exception as error:
+                self._tell(error)
+                self._stop.wait(self._rest)
+
+    def _tell(self, error: Exception) -> None:
+        expected = isinstance(error, OSError | XdpctlError)
+        if (said := repr(error)) != self._said:
+            log.error("%s: %s", self._trouble, error, exc_info=None if expected else error)
+        self._said = said

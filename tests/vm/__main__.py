@@ -8,14 +8,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
-from tests.vm.cable import FRAMES, MAC, Cable, Flood
-from tests.vm.guest import GUESTS, ROOT, Guest, GuestError, Ran, Setting, image, missing, run
+from tests.vm.cable import MAC, Cable, on_request
+from tests.vm.guest import GUESTS, ROOT, Guest, GuestError, Ran, Setting, image, machines, run
 from tests.vm.owner import Owner, rest
 
 _SECONDS = 2400.0
@@ -122,22 +122,13 @@ def _one(guest: Guest, names: Sequence[str]) -> tuple[Ran, float]:
     image(guest)
     began = time.monotonic()
     others = " ".join(f"tests/kernel/test_{name}.py" for name in names) or _REST
+    script = f"BESIDE='{_BESIDE}' OTHERS='{others}'{_SCRIPT}"
     with TemporaryDirectory(prefix="xdpctl-vm-") as name:
         place = Path(name)
-        with closing(Cable(place, "n2")) as cable, ExitStack() as floods:
-
-            def do(word: str) -> None:
-                if word == "flood":
-                    floods.enter_context(Flood(cable, FRAMES))
-                else:
-                    floods.close()
-
+        with closing(Cable(place, "n2")) as cable, on_request(cable) as flood:
             card = ("-netdev", cable.netdev, "-device", f"virtio-net-pci,netdev=n2,mac={MAC}")
-            setting = Setting(network=(*_CARDS, *card), place=place)
-            with Owner(place / "result", do):
-                ran = run(
-                    guest, f"BESIDE='{_BESIDE}' OTHERS='{others}'{_SCRIPT}", _SECONDS, setting
-                )
+            with Owner(place / "result", flood):
+                ran = run(guest, script, _SECONDS, Setting(place, (*_CARDS, *card)))
     if not ran.result:
         raise GuestError(f"{guest.name} handed over nothing:\n{ran.console[-3000:]}")
     return ran, time.monotonic() - began
@@ -149,10 +140,8 @@ def main() -> None:
     parser.add_argument("--set", choices=_SETS, default="quick", help="which tests [quick]")
     parser.add_argument("--output", type=Path, default=_TABLE)
     chosen = parser.parse_args()
-    if lacking := missing():
-        sys.exit(f"missing: apt-get install {' '.join(lacking)}")
     runs, bad = {}, 0
-    try:
+    with machines():
         for name in chosen.kernel or GUESTS:
             runs[name] = _one(GUESTS[name], _SETS[chosen.set])
             counts = sum(results(runs[name][0]).values(), Counter())
@@ -160,8 +149,6 @@ def main() -> None:
             if counts["failure"] + counts["error"]:
                 bad += 1
                 print(runs[name][0].console[-6000:])
-    except GuestError as error:
-        sys.exit(f"tests.vm: {error}")
     if not chosen.kernel:
         chosen.output.write_text(_page(runs))
     sys.exit(1 if bad else 0)

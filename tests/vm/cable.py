@@ -5,7 +5,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,20 @@ class Flood:
         self._ended.set()
         for thread in self._threads:
             thread.join()
+
+
+@contextmanager
+def on_request(cable: Cable) -> Iterator[Callable[[str], None]]:
+    """What an owner does: a flood begins at the word `flood`, and ends at the next one."""
+    with ExitStack() as floods:
+
+        def do(word: str) -> None:
+            if word == "flood":
+                floods.enter_context(Flood(cable, FRAMES))
+            else:
+                floods.close()
+
+        yield do
 
 
 class Monitor:

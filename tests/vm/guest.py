@@ -10,11 +10,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
@@ -100,10 +100,14 @@ def image(guest: Guest) -> Path:
         shutil.rmtree(old)
     folder.mkdir(parents=True)
     command = [*map(str, (script, folder, guest.suite, guest.package, lock)), *guest.lines()]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    if done.returncode:
+    options: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    try:
+        done = subprocess.run(command, text=True, **options)
+        if done.returncode:
+            raise GuestError(f"no image of {guest.name}:\n{done.stderr[-2000:]}")
+    except BaseException:  # interrupted, perhaps: half an image is none
         shutil.rmtree(folder)
-        raise GuestError(f"no image of {guest.name}:\n{done.stderr[-2000:]}")
+        raise
     return folder
 
 
@@ -126,13 +130,15 @@ def _disk(at: Path, script: str, files: Iterable[Path]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is around a run: its network, what starts first, more files for its second disk."""
+    """What is around a run: the folder of its files, its network, what starts first, more files for
+    its second disk.
+    """
 
-    network: tuple[str, ...] = ()
+    place: Path
+    network: tuple[str, ...]
     init: str = "/vminit"
     files: tuple[Path, ...] = ()
     reboots: bool = False  # rather than to end when it does
-    place: Path | None = None  # where its files are while it runs, else somewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,22 +153,20 @@ class Ran:
 
 def run(guest: Guest, script: str, seconds: float, setting: Setting) -> Ran:
     """Boot, run a shell script in the checkout, power off; GuestError if it takes too long."""
-    folder = image(guest)
-    with TemporaryDirectory(prefix="xdpctl-vm-") as name:
-        place = setting.place or Path(name)
-        _disk(place / "project", script, setting.files)
-        command = [
-            *("unshare", "--net", "qemu-system-x86_64", "-machine", "q35", *_accelerator()),
-            *("-smp", str(_CPUS), "-m", str(_MEMORY_MB), "-display", "none", "-monitor", "none"),
-            *("-serial", "stdio", "-serial", f"file:{place / 'result'}"),
-            *("-drive", f"file={folder / 'root.img'},format=raw,if=virtio,snapshot=on"),
-            *("-drive", f"file={place / 'project'},format=raw,if=virtio"),
-            *("-kernel", str(folder / "vmlinuz"), "-initrd", str(folder / "initrd")),
-            *(*setting.network, *(() if setting.reboots else ("-no-reboot",))),
-            *("-append", f"{_KERNEL_LINE} init={setting.init}"),
-        ]
-        console = _ended(guest, command, seconds)
-        result = (place / "result").read_text(errors="replace")
+    folder, place = image(guest), setting.place
+    _disk(place / "project", script, setting.files)
+    command = [
+        *("unshare", "--net", "qemu-system-x86_64", "-machine", "q35", *_accelerator()),
+        *("-smp", str(_CPUS), "-m", str(_MEMORY_MB), "-display", "none", "-monitor", "none"),
+        *("-serial", "stdio", "-serial", f"file:{place / 'result'}"),
+        *("-drive", f"file={folder / 'root.img'},format=raw,if=virtio,snapshot=on"),
+        *("-drive", f"file={place / 'project'},format=raw,if=virtio"),
+        *("-kernel", str(folder / "vmlinuz"), "-initrd", str(folder / "initrd")),
+        *(*setting.network, *(() if setting.reboots else ("-no-reboot",))),
+        *("-append", f"{_KERNEL_LINE} init={setting.init}"),
+    ]
+    console = _ended(guest, command, seconds)
+    result = (place / "result").read_text(errors="replace")
     release = (folder / "version").read_text().strip()
     return Ran(release, emulated(), console, result)
 
@@ -185,6 +189,19 @@ def _ended(guest: Guest, command: list[str], seconds: float) -> str:
 def emulated() -> bool:
     """Whether KVM does not work here; that is said once."""
     return _accelerator() == _EMULATED
+
+
+@contextmanager
+def machines() -> Iterator[None]:
+    """A program that needs them: what is missing or fails, and Ctrl-C, end it with a line."""
+    if lacking := missing():
+        sys.exit(f"missing: apt-get install {' '.join(lacking)}")
+    try:
+        yield
+    except GuestError as error:
+        sys.exit(f"tests.vm: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 @cache

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from tests import packets
 from tests.packets import address, ethernet, ipv4, ipv6, udp
 from tests.vm.cable import Cable
-from tests.vm.guest import GUESTS, GuestError, Setting, missing, run
+from tests.vm.guest import GUESTS, GuestError, Setting, machines, run
 from tests.vm.owner import Owner, told
 
 _SECONDS = 600.0
@@ -156,7 +156,7 @@ def cross(guest: str) -> tuple[Seen, Mapping[str, str]]:
             for number, cable in enumerate((outside, inside)):
                 device = f"virtio-net-pci,netdev={cable.name},mac=52:54:00:12:34:5{number}"
                 network += ["-netdev", cable.netdev, "-device", device]
-            setting = Setting(network=tuple(network), place=place)
+            setting = Setting(place, tuple(network))
             with Street(outside, inside) as street, Owner(place / "result", street.send):
                 ran = run(GUESTS[guest], _SCRIPT, _SECONDS, setting)
     if "ended with 0" not in ran.console:
@@ -195,13 +195,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tests.vm.inline", description=__doc__)
     parser.add_argument("--kernel", choices=GUESTS, default="6.12")
     chosen = parser.parse_args()
-    if lacking := missing():
-        sys.exit(f"missing: apt-get install {' '.join(lacking)}")
     began = time.monotonic()
-    try:
+    with machines():
         seen, facts = cross(chosen.kernel)
-    except GuestError as error:
-        sys.exit(f"tests.vm: {error}")
     print(f"{'':<36}", *(f"{when:>10}" for when in ROUNDS))
     for name in {**INWARD, **OUTWARD}:
         print(f"{name:<36}", *(f"{seen[when, name]:>10}" for when in ROUNDS))

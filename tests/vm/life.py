@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from tests.vm.cable import FRAMES, HOSTILE, MAC, Cable, Flood, Monitor
-from tests.vm.guest import GUESTS, ROOT, GuestError, Ran, Setting, missing, run
+from tests.vm.guest import GUESTS, ROOT, Ran, Setting, machines, run
 from tests.vm.owner import Owner, told
 
 _SECONDS = 1500.0
@@ -190,7 +190,8 @@ def live(guest: str, old: Path, new: Path) -> Ran:
             shutil.copy(given, package)
         control = place / "control"
         setting = Setting(
-            network=(
+            place,
+            (
                 *("-netdev", cable.netdev),
                 *("-device", "pcie-root-port,id=bay,chassis=1", "-device", _CARD),
                 *("-qmp", f"unix:{control},server=on,wait=off"),
@@ -198,7 +199,6 @@ def live(guest: str, old: Path, new: Path) -> Ran:
             init="/sbin/init",
             files=tuple(packages),
             reboots=True,
-            place=place,
         )
         owner = Owner(place / "result", partial(_card, control))
         with closing(cable), Flood(cable, FRAMES), owner:
@@ -232,13 +232,9 @@ def main() -> None:
     parser.add_argument("--kernel", choices=("6.12", "newest"), default="6.12")
     parser.add_argument("--output", type=Path, default=_PAGE)
     chosen = parser.parse_args()
-    if lacking := missing():
-        sys.exit(f"missing: apt-get install {' '.join(lacking)}")
     began = time.monotonic()
-    try:
+    with machines():
         ran = live(chosen.kernel, chosen.old, chosen.new)
-    except GuestError as error:
-        sys.exit(f"tests.vm: {error}")
     facts = told(ran.result)
     rows, bad = [], 0
     for claim in CLAIMS:

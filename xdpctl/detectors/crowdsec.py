@@ -15,7 +15,7 @@ from xdpctl.prefix import parse_prefix
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|h|m|s)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SCOPES = ("ip", "range")
-_PLACES = ("country", "as")
+PLACES = {"country": "country", "as": "asn"}  # scopes, and what a geo set calls them
 
 
 def read(body: bytes) -> list[Event]:
@@ -39,7 +39,7 @@ def _event(decision: Any, phase: Phase) -> Event:
     identity = f"{scope} {value.removesuffix('/32').removesuffix('/128')}"
     if kind != "ban" or scope not in _SCOPES:
         why = f"a {plain(kind)[:40]} of scope {plain(scope)[:40]} is not for a packet filter"
-        if kind == "ban" and scope in _PLACES:
+        if kind == "ban" and scope in PLACES:
             why = f"a ban of scope {scope} becomes a set, by xdpctl follow crowdsec --places"
         return Event(phase=phase, id=identity, note=note, ignored=why)
     ttl = seconds(reading.text(held, "duration"))

@@ -3,9 +3,8 @@
 from typing import Any
 
 from xdpctl.detectors import reading
+from xdpctl.detectors.crowdsec import PLACES
 from xdpctl.errors import RuleError
-
-_SCOPES = {"country": "country", "as": "asn"}
 
 
 class Places:
@@ -47,7 +46,7 @@ def _place(decision: Any) -> tuple[tuple[str, str], object] | None:
     """What a ban is of, and the decision's number; None if it is of no place."""
     if not isinstance(decision, dict):
         raise RuleError("a decision is no object", "new", "send what the stream answers")
-    kind = _SCOPES.get(str(decision.get("scope", "")).lower())
+    kind = PLACES.get(str(decision.get("scope", "")).lower())
     if kind is None or decision.get("type") != "ban":
         return None
     value = str(decision.get("value", "")).strip().upper()

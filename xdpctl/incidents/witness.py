@@ -3,18 +3,18 @@
 Whoever asks for a capture goes before: a look steps back, and comes again.
 """
 
-import logging
 import socket
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from xdpctl.beat import Beat
 from xdpctl.capturing import CaptureAsk, Capturing, choose
 from xdpctl.connections import Connections
 from xdpctl.controller import Controller
-from xdpctl.errors import ConflictError, XdpctlError
+from xdpctl.errors import ConflictError
 from xdpctl.frames import source_of
 from xdpctl.incidents import standing
 from xdpctl.incidents.files import Files
@@ -29,7 +29,6 @@ _EVERY, _LOOK_SECONDS, _MOST = 16, 1.0, 4_000
 _EACH = 50  # packets of an incident in one look
 _LOOKS_MAX = 20
 _CONNECTED_MAX = 1_000
-log = logging.getLogger("xdpctl.incidents")
 
 
 @dataclass(slots=True)
@@ -45,17 +44,9 @@ class Witness:
         self._controller, self._files, self._connections = controller, files, connections
         self._meter = Meter(controller, files)
         self._watched: dict[str, _Watched] = {}
-        self._beat = Beat("witness", _STEP_SECONDS, self._once)
+        trouble = "nothing is kept of incidents"
+        self._beat = Beat("witness", _STEP_SECONDS, self.step, trouble, rest=_AFTER[-1])
         self.start, self.stop = self._beat.start, self._beat.stop
-
-    def _once(self) -> None:
-        try:
-            self.step(time.monotonic())
-        except ConflictError:
-            return  # somebody captures; again in a moment
-        except (OSError, XdpctlError) as error:
-            log.warning("nothing is kept of incidents: %s", error)
-            self._beat.rest(_AFTER[-1])
 
     def step(self, now: float) -> None:
         """Measure those that go on, and look at those whose time has come."""
@@ -66,7 +57,8 @@ class Witness:
         due = self._due(held, now)
         if due:
             self._files.forget(self._controller.state.incidents)
-            self.look(due)
+            with suppress(ConflictError):  # somebody captures; again in a moment
+                self.look(due)
 
     def _due(self, held: list[Incident], now: float) -> list[Incident]:
         for one in held:

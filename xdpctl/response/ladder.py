@@ -3,15 +3,12 @@
 How long a limit has been exceeded is not kept over a restart.
 """
 
-import logging
-import time
 from collections.abc import Callable
 
 from xdpctl.beat import Beat
 from xdpctl.clock import Now
 from xdpctl.controller import Controller
 from xdpctl.draft import Draft
-from xdpctl.errors import XdpctlError
 from xdpctl.incidents import ledger
 from xdpctl.incidents.ledger import EVENT_TAG
 from xdpctl.model import Action, Automatic, Mode
@@ -21,7 +18,6 @@ from xdpctl.response.settings import LadderSettings
 from xdpctl.signatures.model import Signature
 
 _STEP_SECONDS = 1.0
-log = logging.getLogger("xdpctl.response")
 
 
 class Ladder:
@@ -39,14 +35,8 @@ class Ladder:
     ) -> None:
         self._controller, self._settings, self._mode_of = controller, settings, mode_of
         self._pulse = Pulse()
-        beat = Beat("ladder", _STEP_SECONDS, self._once)
+        beat = Beat("ladder", _STEP_SECONDS, self.step, "no rule goes on to its next step for now")
         self.start, self.stop = beat.start, beat.stop
-
-    def _once(self) -> None:
-        try:
-            self.step(time.monotonic())
-        except XdpctlError as error:
-            log.error("no rule goes on to its next step for now: %s", error)
 
     def step(self, now: float) -> list[str]:
         """Let those go on whose time has come; their ids."""

@@ -1,13 +1,10 @@
 """What a detector has ended and still hits stays until it is quiet: nothing is opened to look."""
 
-import logging
-import time
 from collections.abc import Iterable
 
 from xdpctl.beat import Beat
 from xdpctl.controller import Controller
 from xdpctl.draft import Draft
-from xdpctl.errors import XdpctlError
 from xdpctl.incidents import ledger
 from xdpctl.model import Mode
 from xdpctl.response.marks import ENDING_TAG
@@ -18,7 +15,6 @@ from xdpctl.wire import Hits
 _STEP_SECONDS = 1.0
 _QUIET_SECONDS = 3.0
 _WHY = "the detector ended it, and it was quiet"
-log = logging.getLogger("xdpctl.response")
 
 
 def held_back(held: object, hits: Hits) -> bool:
@@ -32,14 +28,8 @@ class Releases:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
         self._pulse = Pulse()
-        beat = Beat("releases", _STEP_SECONDS, self._once)
+        beat = Beat("releases", _STEP_SECONDS, self.step, "what has ended stays for now")
         self.start, self.stop = beat.start, beat.stop
-
-    def _once(self) -> None:
-        try:
-            self.step(time.monotonic())
-        except XdpctlError as error:
-            log.error("what has ended stays for now: %s", error)
 
     def step(self, now: float) -> list[str]:
         """Take away what has been quiet for long enough; the ids."""

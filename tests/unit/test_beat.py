@@ -1,0 +1,49 @@
+"""What is done again and again goes on whatever happens, and what happened is told."""
+
+import logging
+from queue import SimpleQueue
+
+import pytest
+
+from xdpctl.beat import Beat
+from xdpctl.errors import StoreError
+
+
+@pytest.mark.parametrize(
+    ("error", "traced"), [(StoreError("no room"), False), (KeyError("defect"), True)]
+)
+def test_it_goes_on_after_trouble_which_is_told_once(
+    error: Exception, traced: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    steps = SimpleQueue[float]()
+
+    def step(now: float) -> None:
+        steps.put(now)
+        if steps.qsize() <= 3:
+            raise error
+
+    beat = Beat("test", 0.001, step, "nothing is done")
+    with caplog.at_level(logging.ERROR):
+        beat.start()
+        while steps.qsize() < 5:
+            pass
+        beat.stop()
+    assert beat.stopping
+    assert steps.get() < steps.get()
+    (said,) = caplog.records
+    assert said.getMessage() == f"nothing is done: {error}"
+    assert bool(said.exc_info) is traced
+
+
+def test_it_ends_at_once_while_it_rests() -> None:
+    began = SimpleQueue[float]()
+
+    def step(now: float) -> None:
+        began.put(now)
+        raise OSError("full")
+
+    beat = Beat("test", 0.0, step, "nothing is kept", rest=3600.0)
+    beat.start()
+    began.get(timeout=5)
+    beat.stop()
+    assert began.empty()
