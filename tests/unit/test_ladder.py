@@ -7,8 +7,18 @@ from typing import Any
 import pytest
 
 from tests.unit.apiclient import Api, running
-from tests.unit.test_hooks import OURS, VICTIM, configured, event, fastnetmon, say, standing
-from tests.unit.test_incidents import hit, incidents, whole
+from tests.unit.hooked import (
+    OURS,
+    VICTIM,
+    configured,
+    event,
+    fastnetmon,
+    hit,
+    incidents,
+    say,
+    standing,
+    whole,
+)
 from xdpctl.config import parse
 from xdpctl.errors import ConfigError
 from xdpctl.notify.news import Look, news

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.unit.apiclient import Api, running
+from tests.unit.hooked import OURS, VICTIM, event, say
 from tests.unit.test_cli import Api as Client
 from tests.unit.test_cli import Run, api, run
-from tests.unit.test_hooks import OURS, VICTIM, event, say
 from xdpctl.config import parse
 from xdpctl.errors import ConfigError
 from xdpctl.incidents.model import Incident

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.unit.apiclient import Api, problem, running
+from tests.unit.hooked import OURS, VICTIM, event, fastnetmon, say
 from tests.unit.test_cli import Api as Client
 from tests.unit.test_cli import Run, api, run
-from tests.unit.test_hooks import OURS, VICTIM, event, fastnetmon, say
 from xdpctl import ntp
 from xdpctl.clock import Clock
 from xdpctl.incidents import report, words

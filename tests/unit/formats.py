@@ -1,0 +1,40 @@
+"""What detectors send, read by their adapters."""
+
+import json
+from typing import Any
+
+from xdpctl.detectors.event import Event
+from xdpctl.detectors.registry import adapter
+from xdpctl.prefix import parse_prefix
+
+VICTIM = parse_prefix("198.51.100.2")
+
+
+def read(name: str, said: Any) -> list[Event]:
+    return adapter(name)(said if isinstance(said, bytes) else json.dumps(said).encode())
+
+
+def called(*argv: str, stdin: str = "") -> dict[str, Any]:
+    return {"argv": [*argv], "stdin": stdin}
+
+
+ADVANCED = {
+    "action": "ban",
+    "alert_scope": "host",
+    "ip": "198.51.100.2",
+    "attack_details": {"attack_uuid": "c9c3", "total_incoming_pps": 2866},
+    "packet_dump_detailed": [
+        {"source_ip": "1.2.3.4", "destination_ip": to, "source_port": port, "protocol": "udp"}
+        for to, port in [("198.51.100.2", 123)] * 10 + [("9.9.9.9", 53)] * 20
+    ],
+}
+
+
+def alert(status: str = "firing", **labels: str) -> dict[str, Any]:
+    return {"status": status, "fingerprint": "c3b1", "labels": {"alertname": "Flood", **labels}}
+
+
+def eve(**more: Any) -> dict[str, Any]:
+    alert = {"signature_id": 9, "signature": "LAB flood", "category": "x", **more.pop("alert", {})}
+    ends = {"src_ip": "203.0.113.7", "dest_ip": "198.51.100.2", "proto": "UDP", "src_port": 53}
+    return {"event_type": "alert", "alert": alert, **ends, **more}

@@ -1,0 +1,136 @@
+"""What is kept of an incident beside its record."""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.unit.apiclient import Api, problem, running
+from tests.unit.hooked import (
+    OURS,
+    Peers,
+    fastnetmon,
+    hit,
+    say,
+    whole,
+)
+from xdpctl import frames
+from xdpctl.capturing import CaptureAsk, Capturing, choose
+from xdpctl.errors import ConflictError
+from xdpctl.incidents import meter
+from xdpctl.prefix import Prefix
+from xdpctl.wire import CAPTURE_BYTES, Capture, Hits, Reason
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Api]:
+    with running(tmp_path, 2000, OURS) as box:
+        yield box
+
+
+def captured(slot: int, source: bytes = bytes((203, 0, 113, 7))) -> Capture:
+    frame = udp(source, bytes((198, 51, 100, 2)), 53, 4444)
+    head = frame.ljust(CAPTURE_BYTES, b"\0")
+    return Capture(5 * 10**9, 1, len(frame), Reason.LIMITED, slot, head)
+
+
+def udp(source: bytes, target: bytes, source_port: int, target_port: int) -> bytes:
+    prefix = [Prefix(address, 32) for address in (source, target)]
+    return frames.build(*prefix, 17, source_port, target_port)
+
+
+def test_some_of_what_is_dropped_is_kept(box: Api, tmp_path: Path) -> None:
+    (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
+    rule = whole(box, identity)["rules"][0]["id"]
+    slot = box.call("GET", f"/v1/rules/{rule}").json()["slot"]
+    problem(box.call("GET", f"/v1/incidents/{identity}/packets"), 404, "not-found")
+    held = box.controller.state.incidents[identity]
+    box.context.files.prepare()
+    for _ in range(2):
+
+        def soon() -> None:
+            box.datapath.to_capture += [captured(slot)] * 70 + [captured(slot + 1)] * 5
+
+        box.datapath.when_capturing = soon
+        assert box.context.witness.look([held]) == 50, "as many as one look keeps"
+    told = whole(box, identity)["evidence"]
+    assert (told["packets"], told["sources"]) == (100, 1)
+    assert told["top_sources"][0]["address"] == "203.0.113.7"
+    assert told["top_services"] == [["udp from 53", 100]]
+    assert box.datapath.capturing == (0, 0, 0)
+    answer = box.call("GET", f"/v1/incidents/{identity}/packets")
+    assert answer.headers["content-type"] == "application/x-pcapng"
+    assert f"reason=limited rule={rule}".encode() in answer.content
+    (tmp_path / "incidents" / "19991231-235959.pcapng").write_bytes(b"x")
+    box.context.files.forget({identity})
+    assert {p.stem for p in (tmp_path / "incidents").iterdir()} == {identity}
+
+
+def test_a_sender_that_is_connected_is_told_from_one_that_may_be_forged(box: Api) -> None:
+    (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
+    rule = whole(box, identity)["rules"][0]["id"]
+    slot = box.call("GET", f"/v1/rules/{rule}").json()["slot"]
+    other = captured(slot, bytes((203, 0, 113, 8)))
+    box.datapath.when_capturing = lambda: box.datapath.to_capture.extend([captured(slot), other])
+    box.context.witness._connections = Peers(**{"203.0.113.7": 1})  # type: ignore[assignment]
+    box.context.files.prepare()
+    for _ in range(2):
+        box.context.witness.look([box.controller.state.incidents[identity]])
+    told = whole(box, identity)["evidence"]["top_sources"]
+    assert {one["address"]: one["connected"] for one in told} == {
+        "203.0.113.7": True,
+        "203.0.113.8": False,
+    }
+    assert box.context.files.connected(identity).read_text() == "203.0.113.7\n"
+
+
+def test_how_much_there_was_is_measured_while_it_goes_on(box: Api) -> None:
+    (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
+    rule = whole(box, identity)["rules"][0]["id"]
+    for second in range(4):
+        hit(box, rule, 500 * second**2)
+        passed = Hits(100 * second, 0)
+        box.datapath.by_port = {"eth0": {Reason.NO_RULE: passed, Reason.LIMITED: Hits(7, 0)}}
+        box.clock.advance(1)
+        box.context.witness.step(50.0 + second)
+        box.context.witness.step(50.5 + second)
+    rates = whole(box, identity)["evidence"]["rates"]
+    assert [row[1:] for row in rates] == [
+        [500.0, 256_000.0, 100.0, 0.0],
+        [1_500.0, 768_000.0, 100.0, 0.0],
+        [2_500.0, 1_280_000.0, 100.0, 0.0],
+    ]
+    say(box, "fastnetmon", fastnetmon("unban"))
+    box.context.witness.step(60.0)
+    assert len(whole(box, identity)["evidence"]["rates"]) == 3, "it is over"
+    with zipfile.ZipFile(
+        io.BytesIO(box.call("GET", f"/v1/incidents/{identity}/export").content)
+    ) as held:
+        assert held.read("rates.csv").startswith(b"time,hit_pps,hit_bps,passed_pps,dropped_pps\n")
+
+
+def test_many_lines_are_thinned_out_and_the_peak_stays(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    lines = [f"{n}.0,{900 if n == 777 else 1}.0,0.0,0.0,0.0" for n in range(2_000)]
+    path.write_text("\n".join(["time", *lines, "2000.0,1.0"]))
+    rows = meter.read(path)
+    assert len(rows) <= 240
+    assert max(rows, key=lambda row: row[1]) == (777.0, 900.0, 0.0, 0.0, 0.0)
+    assert meter.read(tmp_path / "none") == []
+
+
+def test_a_look_steps_back_for_whoever_asks(box: Api) -> None:
+    ask = CaptureAsk(choose("drop"), seconds=30)
+    look = Capturing(box.datapath, ask, yields=True).batches()
+    next(look)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(Capturing, box.datapath, ask)
+        assert list(look) == [], "it ends once somebody waits"
+        mine = asked.result().batches()
+    next(mine)
+    with pytest.raises(ConflictError):
+        Capturing(box.datapath, ask, yields=True)
+    mine.close()

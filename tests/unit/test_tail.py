@@ -1,0 +1,82 @@
+"""Lines of a file that is written to, rotated and truncated meanwhile."""
+
+from pathlib import Path
+
+import pytest
+
+from xdpctl.follow.tail import Place, Tail, end_of, keep, recall
+
+
+def append(path: Path, *lines: bytes, end: bytes = b"\n") -> None:
+    with path.open("ab") as file:
+        file.write(b"".join(line + end for line in lines))
+
+
+def test_lines_come_once_and_whole(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    tail = Tail(path, None)
+    assert list(tail.lines()) == []
+    append(path, b"a", b"b")
+    append(path, b"half", end=b"")
+    assert list(tail.lines()) == [b"a", b"b"]
+    append(path, b" whole")
+    assert list(tail.lines()) == [b"half whole"]
+    assert tail.place == Place(path.stat().st_ino, path.stat().st_size)
+    tail.close()
+
+
+def test_a_rotated_file_is_read_to_its_end_and_the_new_one_from_its_start(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    append(path, b"a")
+    tail = Tail(path, None)
+    assert list(tail.lines()) == [b"a"]
+    append(path, b"b")
+    path.rename(tmp_path / "log.1")
+    assert list(tail.lines()) == [b"b"], "while there is no new one, the old one goes on"
+    append(tmp_path / "log.1", b"c")
+    append(path, b"d")
+    assert list(tail.lines()) == [b"c", b"d"]
+    tail.close()
+
+
+def test_a_truncated_file_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    append(path, b"long", b"longer")
+    tail = Tail(path, None)
+    assert len(list(tail.lines())) == 2
+    path.write_bytes(b"x\n")
+    assert list(tail.lines()) == [b"x"]
+    tail.close()
+
+
+def test_a_place_is_behind_what_was_given_not_what_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    append(path, *(b"%d" % n for n in range(10)))
+    tail = Tail(path, None)
+    lines = tail.lines()
+    assert [next(lines) for _ in range(4)] == [b"0", b"1", b"2", b"3"]
+    place = tail.place
+    tail.close()
+    again = Tail(path, place)
+    assert list(again.lines()) == [b"4", b"5", b"6", b"7", b"8", b"9"]
+    again.close()
+
+
+@pytest.mark.parametrize("place", [Place(1, 2), Place(0, 0), None])
+def test_a_place_in_another_file_is_its_start(tmp_path: Path, place: Place | None) -> None:
+    path = tmp_path / "log"
+    append(path, b"a")
+    tail = Tail(path, place)
+    assert list(tail.lines()) == [b"a"]
+    tail.close()
+
+
+def test_a_place_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    assert recall(state) is None
+    keep(state, Place(7, 9))
+    assert recall(state) == Place(7, 9)
+    for damaged in ("", "{", "[]", '{"inode": "x", "offset": 1}'):
+        state.write_text(damaged)
+        assert recall(state) is None
+    assert end_of(tmp_path / "missing") == Place()
