@@ -11,12 +11,13 @@ import logging
 import os
 import socket
 import sys
-import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import uvloop
 
 from xdpctl import config, heap, systemd
+from xdpctl.beat import Beat
 from xdpctl.clock import Clock
 from xdpctl.config import Settings
 from xdpctl.controller import Controller
@@ -53,15 +54,15 @@ def protection(settings: Settings) -> Protection:
     return Protection(why | dict.fromkeys(settings.protected, CONFIGURED))
 
 
-def _watch_protection(settings: Settings, controller: Controller, stop: threading.Event) -> None:
+def _protecting(settings: Settings, controller: Controller) -> Beat:
     """Addresses and gateways come and go; the loader rewrites its file when they do."""
-    while not stop.wait(_LOOK_SECONDS):
-        try:
-            now = protection(settings)
-            if now != controller.state.protection:
-                controller.set_protection(now).result()
-        except XdpctlError as error:
-            log.error("protected prefixes stay as they were: %s", error)
+
+    def step(_: float) -> None:
+        now = protection(settings)
+        if now != controller.state.protection:
+            controller.set_protection(now).result()
+
+    return Beat("protection", _LOOK_SECONDS, step, "protected prefixes stay as they were")
 
 
 def _listeners(settings: Settings, fd: int | None) -> list[socket.socket | None]:
@@ -73,16 +74,20 @@ def _listeners(settings: Settings, fd: int | None) -> list[socket.socket | None]
     return [local, tcp_socket(settings.listen)]
 
 
-def run(settings: Settings, listen_fd: int | None, path: Path | None = None) -> None:
-    """Serve until told to stop."""
+def _controller(settings: Settings, ending: ExitStack) -> Controller:
+    """Over the store and the pinned maps, which are its alone until the end."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     pins = Pins(settings.pin_dir)
-    locks = [hold(settings.state_dir / "lock", "control plane")]
+    ending.callback(os.close, hold(settings.state_dir / "lock", "control plane"))
     if not pins.root.is_dir():
         raise DatapathError(f"there are no pinned maps under {pins.root}: is the loader running?")
-    locks.append(hold(pins.root, "control plane"))  # before anything may write to the maps
+    # before anything may write to the maps
+    ending.callback(os.close, hold(pins.root, "control plane"))
     datapath = PinnedDatapath(pins)
     store = SqliteStore(settings.database)
+    ending.callback(store.close)
+    ending.callback(datapath.capture, 0, SlotNumber.NONE, 0)  # what was left to itself
+    ending.callback(datapath.watch, SlotNumber.NONE, 0)
     try:
         protected = protection(settings)
     except ConfigError as error:  # until the loader's first word
@@ -91,38 +96,40 @@ def run(settings: Settings, listen_fd: int | None, path: Path | None = None) -> 
     controller = Controller(
         store, datapath, settings.quotas(), protected, Clock(), settings.capacities.entries
     )
-    local, tcp = _listeners(settings, listen_fd)
-    assert local is not None
+    ending.callback(controller.stop)
+    return controller
+
+
+def _begin(settings: Settings, controller: Controller) -> None:
     controller.start()
     try:
         controller.submit(lambda draft: defaults.bring(draft, settings.limits)).result()
     except XdpctlError as error:  # what stands is served all the same
         log.error("the configured limits are not in force: %s", error)
-    stop = threading.Event()
-    arguments = (settings, controller, stop)
-    threading.Thread(target=_watch_protection, args=arguments, daemon=True).start()
     state = controller.state
     counts = len(state.rules), len(state.signatures), len(state.sets)
     said = "serving on %s with %d rules on sources, %d signatures and %d sets"
     log.info(said, settings.listen.socket, *counts)
-    most = settings.capacity_ipv4 + settings.capacity_ipv6
-    loader = Loader(settings.feeds, Limits(settings.bulk_max_bytes, most))
-    refresher = Refresher(controller, loader)
-    refresher.start()
-    context = Context(controller, settings, refresher, path)
-    context.start()
-    systemd.ready()  # what stands is in the kernel, and who connects now is waited on
-    try:
+
+
+def run(settings: Settings, listen_fd: int | None, path: Path | None = None) -> None:
+    """Serve until told to stop."""
+    with ExitStack() as ending:
+        controller = _controller(settings, ending)
+        local, tcp = _listeners(settings, listen_fd)
+        assert local is not None
+        _begin(settings, controller)
+        protecting = _protecting(settings, controller)
+        most = settings.capacity_ipv4 + settings.capacity_ipv6
+        loader = Loader(settings.feeds, Limits(settings.bulk_max_bytes, most))
+        refresher = Refresher(controller, loader)
+        context = Context(controller, settings, refresher, path)
+        for beside in (protecting, refresher, context):
+            beside.start()
+        ending.callback(context.stop)
+        ending.callback(protecting.stop)
+        systemd.ready()  # what stands is in the kernel, and who connects now is waited on
         uvloop.run(serve(create_app(context), settings.listen, local, tcp, context.stop))
-    finally:
-        stop.set()
-        context.stop()
-        controller.stop()
-        datapath.watch(SlotNumber.NONE, 0)  # a sampling that was left to itself
-        datapath.capture(0, SlotNumber.NONE, 0)
-        store.close()
-        for fd in locks:
-            os.close(fd)
 
 
 def main() -> None:
