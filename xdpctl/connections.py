@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from xdpctl.prefix import Prefix
 
@@ -32,13 +33,49 @@ def _address(text: str) -> bytes:
     return address.removeprefix(_MAPPED) if len(address) == 16 else address
 
 
+class Peers:
+    """Established connections by the peer's address, as they were once."""
+
+    def __init__(self, connections: Mapping[bytes, int] = MappingProxyType({})) -> None:
+        self._connections = connections
+        self._within: dict[tuple[int, int], dict[bytes, list[bytes]]] = {}
+
+    def __contains__(self, address: bytes) -> bool:
+        return address in self._connections
+
+    def count(self, sources: Iterable[Prefix]) -> int:
+        """How many connections the peers have that any of the sources covers."""
+        if not self._connections:
+            return 0
+        covered = {peer for source in sources for peer in self._covered(source)}
+        return sum(self._connections[peer] for peer in covered)
+
+    def _covered(self, source: Prefix) -> Iterable[bytes]:
+        if source.exact:
+            return (source.address,) if source.address in self else ()
+        shape = len(source.address), source.length
+        if shape not in self._within:
+            found: dict[bytes, list[bytes]] = {}
+            for peer in self._connections:
+                if len(peer) == shape[0]:
+                    found.setdefault(_network(peer, shape[1]), []).append(peer)
+            self._within[shape] = found
+        return self._within[shape].get(source.address, ())
+
+
+def _network(address: bytes, length: int) -> bytes:
+    bits = len(address) * 8
+    mask = ((1 << length) - 1) << (bits - length)
+    return (int.from_bytes(address, "big") & mask).to_bytes(len(address), "big")
+
+
 class Connections:
     """What the kernel says, asked at most once a second, since its tables may be long."""
 
     def __init__(self, tables: tuple[Path, ...] = _TABLES) -> None:
         self._tables = tables
         self._lock = threading.Lock()
-        self._peers: Mapping[bytes, int] = {}
+        self._peers = Peers()
         self._at = -_FRESH_SECONDS
 
     @property
@@ -46,7 +83,7 @@ class Connections:
         """Whether `now` answers at once, without reading the kernel's tables."""
         return time.monotonic() - self._at < _FRESH_SECONDS
 
-    def now(self) -> Mapping[bytes, int]:
+    def now(self) -> Peers:
         """Established connections by the peer's address; safe from any thread."""
         with self._lock:
             if not self.fresh:
@@ -54,28 +91,5 @@ class Connections:
                 for table in self._tables:
                     if table.exists():
                         found += parse(table.read_text())
-                self._peers, self._at = found, time.monotonic()
+                self._peers, self._at = Peers(found), time.monotonic()
             return self._peers
-
-
-def count(sources: Iterable[Prefix], peers: Mapping[bytes, int]) -> int:
-    """How many connections the peers have that any of the sources covers."""
-    if not peers:
-        return 0
-    networks: dict[tuple[int, int], set[bytes]] = {}
-    for source in sources:
-        networks.setdefault((len(source.address), source.length), set()).add(source.address)
-    return sum(
-        number
-        for peer, number in peers.items()
-        if any(
-            len(peer) == size and _network(peer, length) in held
-            for (size, length), held in networks.items()
-        )
-    )
-
-
-def _network(address: bytes, length: int) -> bytes:
-    bits = len(address) * 8
-    mask = ((1 << length) - 1) << (bits - length)
-    return (int.from_bytes(address, "big") & mask).to_bytes(len(address), "big")

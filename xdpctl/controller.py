@@ -137,10 +137,10 @@ class Controller:
         return self.submit(operation)
 
     def set_bypass(self, on: bool, actor: str) -> "Future[bool]":
-        """The red button works even when the store does not; whether it was audited."""
+        """The red button waits for nobody, and needs no store; whether it was audited."""
+        self.datapath.set_bypass(on)
 
         def operation(_: Draft) -> bool:
-            self.datapath.set_bypass(on)
             return self._replica.record(Event(actor, "bypass.on" if on else "bypass.off", "", {}))
 
         return self._put(_Job(operation, Future(), alone=True))
@@ -191,10 +191,15 @@ class Controller:
                     result = job.operation(draft)
                 except XdpctlError as error:
                     job.future.set_exception(error)
-                    continue
-                if job.alone:
-                    job.future.set_result(result)
-                served.append((job, result))
+                except Exception as error:  # it may have left half of its change in the draft
+                    log.exception("a defect; what was asked for was not done")
+                    job.future.set_exception(error)
+                    self._serve([other for other in jobs if not other.future.done()])
+                    return
+                else:
+                    if job.alone:
+                        job.future.set_result(result)
+                    served.append((job, result))
             self._replica.commit(draft)
         except Exception as error:
             self._troubled(error)

@@ -91,12 +91,12 @@ class Draft:
         staged = identity in self.incidents
         return (self.incidents if staged else self.state.incidents).get(identity)
 
-    def rules_of(self, origin: str) -> list[Rule]:
-        """Its rules on sources."""
-        if not self.of_origin(origin):
-            return []
-        held = {**self.state.rules, **self.rules}
-        return [rule for rule in held.values() if rule and rule.origin == origin]
+    def tagged(self, tag: str) -> list[Rule | Signature]:
+        """What an event, or a group of them, holds."""
+        staged = (source for source, rule in self.rules.items() if rule and tag in rule.tags)
+        sources = dict.fromkeys((*self.state.tagged.sources(tag), *staged))
+        held = [*map(self.standing, sources), *self.all_signatures()]
+        return [one for one in held if one and tag in one.tags]
 
     def of_origin(self, origin: str) -> int:
         """How many rules it has."""

@@ -8,6 +8,7 @@ import msgspec
 
 from xdpctl.errors import RuleError
 from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.tags import ours
 
 OPERATOR = "operator"
 TTL_MAX = 10 * 365 * 86400  # ten years, in seconds
@@ -69,7 +70,7 @@ def check_name(name: str, field: str) -> str:
 def check_told(reason: str, tags: tuple[str, ...]) -> None:
     """RuleError unless the reason is one line of text and the tags are few."""
     check_reason(reason)
-    if len(tags) > TAGS_MAX:
+    if len(tags) > TAGS_MAX and sum(not ours(tag) for tag in tags) > TAGS_MAX:
         raise RuleError(f"more than {TAGS_MAX} tags", "tags", f"keep at most {TAGS_MAX}")
 
 

@@ -4,10 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, Self, TypeVar
 
+from xdpctl import tags
+from xdpctl.asks import check_tags
 from xdpctl.errors import ConflictError, LockoutError, QuotaError, RoleError, StaleError
 from xdpctl.model import OPERATOR, Action, Mode, Rule
 from xdpctl.prefix import Prefix
 
+_DOING = frozenset(("mode", "limit", "spare", "priority"))
 CONFIGURED = "configured as protected"
 
 
@@ -171,6 +174,21 @@ def check_change(standing: Standing, origin: str, etag: str | None) -> None:
         raise RoleError(f"rule {standing.id} belongs to {standing.origin}, not to {origin}")
 
 
+def tags_after(
+    standing: Standing, changes: Mapping[str, object], origin: str
+) -> dict[str, tuple[str, ...]]:
+    """The tags that a change leaves, if it touches them; RuleError for one that is not a name.
+
+    An operator's word on what a detector's rule does is not to be overruled by the detector.
+    """
+    held, asked = standing.tags, changes.get("tags")
+    if isinstance(asked, tuple):
+        held = tags.given(held, check_tags(asked))
+    if origin == OPERATOR != standing.origin and changes.keys() & _DOING:
+        held = tags.pinned(held)
+    return {} if held == standing.tags else {"tags": held}
+
+
 def merge(standing: Merged, asked: Merged) -> Judgement[Merged]:
     """The same match asked for again: extend it, take it over, or refuse."""
     if standing.same_effect(asked):
@@ -200,11 +218,13 @@ def _extended(standing: Merged, asked: Merged) -> Judgement[Merged]:
         warnings.append("it already stands confirmed, so confirm_within was not applied")
     if standing.expires_ns and not ends:
         warnings.append("it had an end and has none now: no ttl was asked for")
+    taken = asked.origin == OPERATOR and standing.origin != OPERATOR
+    held = tags.taken_over(standing.tags) if taken else standing.tags
     merged = standing.but(
         expires_ns=ends,
         confirm_by_ns=confirm_by,
-        origin=OPERATOR if asked.origin == OPERATOR else standing.origin,
+        origin=OPERATOR if taken else standing.origin,
         reason=asked.reason or standing.reason,
-        tags=tuple(dict.fromkeys(standing.tags + asked.tags)),
+        tags=tags.joined(held, asked.tags),
     )
     return Judgement(merged, warnings)

@@ -5,7 +5,7 @@ checks everything first, and stages nothing if it raises.
 from dataclasses import dataclass
 
 from xdpctl import policy
-from xdpctl.asks import Ask, check_seconds, check_tags
+from xdpctl.asks import Ask, check_seconds
 from xdpctl.covering import around, deciding
 from xdpctl.draft import Draft
 from xdpctl.errors import CapacityError, LockoutError, NotFoundError
@@ -136,11 +136,8 @@ def change(
 ) -> Added:
     """Change `mode`, `ttl` (None: no end), `reason` or `tags` of a standing rule."""
     rule = _existing(draft, source, caller, etag)
-    if "tags" in changes:
-        tags = changes["tags"]
-        assert isinstance(tags, tuple)
-        check_tags(tags)
     fields: dict[str, object] = {k: v for k, v in changes.items() if k != "ttl"}
+    fields |= policy.tags_after(rule, changes, caller.origin)
     if "ttl" in changes:
         ttl = changes["ttl"]
         assert ttl is None or isinstance(ttl, int | float)

@@ -13,6 +13,7 @@ from xdpctl.prefix import Prefix
 from xdpctl.sets.model import NOTHING, Entries, SourceSet
 from xdpctl.sets.screen import outside
 from xdpctl.signatures.model import Signature
+from xdpctl.tagged import Tagged
 from xdpctl.tokens import Token
 from xdpctl.wire import Action as WireAction
 from xdpctl.wire import Mode as WireMode
@@ -49,6 +50,7 @@ class State:
     rules: dict[Prefix, Rule] = field(default_factory=dict)
     origins: Counter[str] = field(default_factory=Counter)
     monitored: dict[Prefix, None] = field(default_factory=dict)  # in the order they came
+    tagged: Tagged = field(default_factory=Tagged)
     tokens: dict[str, Token] = field(default_factory=dict)
     sets: dict[str, SourceSet] = field(default_factory=dict)
     entries: dict[str, Entries] = field(default_factory=dict)
@@ -80,6 +82,8 @@ class State:
         if before:
             self.origins[before.origin] -= 1
             self.monitored.pop(source, None)
+            if before.tags:
+                self.tagged.remove(before)
         if rule:
             ends = rule.kernel_expires_ns
             if ends and ends < self.next_expiry:
@@ -88,6 +92,8 @@ class State:
             if rule.mode is Mode.MONITOR:
                 self.monitored[source] = None
             self.origins[rule.origin] += 1
+            if rule.tags:
+                self.tagged.add(rule)
         if (before is None) != (rule is None):
             self._membership += 1
             shape = len(source.address), source.length
@@ -113,6 +119,7 @@ class State:
         """All that came from the store; what the kernel holds stays known."""
         self.rules.clear()
         self.monitored.clear()
+        self.tagged.clear()
         self._lengths.clear()
         self._membership += 1
         self.origins.clear()

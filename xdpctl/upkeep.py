@@ -11,8 +11,9 @@ from xdpctl import rules
 from xdpctl.audit import Event
 from xdpctl.draft import Draft
 from xdpctl.incidents import ledger
+from xdpctl.incidents.model import encode as encode_incident
 from xdpctl.model import Rule
-from xdpctl.records import encode, rule_key
+from xdpctl.records import INCIDENTS, encode, rule_key
 from xdpctl.replica import Replica
 from xdpctl.signatures import operations
 from xdpctl.signatures.records import SIGNATURES, encode_signature
@@ -196,11 +197,17 @@ class Upkeep:
         if abs(offset - self._offset) < _CLOCK_STEP:
             return
         timed = [r for r in replica.state.rules.values() if r.kernel_expires_ns]
-        log.warning("the wall clock moved by %.1f s; deadlines stay", offset - self._offset)
+        moved = offset - self._offset
+        log.warning("the wall clock moved by %.1f s; deadlines stay", moved)
         signed = [s for s in replica.state.signatures.values() if s.kernel_expires_ns]
         replica.store.write(
             {rule_key(r.source): encode(r, now) for r in timed}
             | {SIGNATURES + s.id: encode_signature(s, now) for s in signed}
+            | {
+                INCIDENTS + i.id: encode_incident(i.but(ends_at=i.ends_at + moved))
+                for i in replica.state.incidents.values()
+                if i.open
+            }
         )
         self._offset = offset
         replica.follow()

@@ -14,6 +14,7 @@ from xdpctl.config import Settings, load
 from xdpctl.connections import Connections
 from xdpctl.controller import Controller
 from xdpctl.crew import Crew
+from xdpctl.draft import Draft
 from xdpctl.geo import GeoDatabase, find_databases, open_databases, open_installed
 from xdpctl.incidents.files import Files
 from xdpctl.incidents.witness import Witness
@@ -99,9 +100,11 @@ class Context:
         self.ladder.start()
         self.herald.start()
 
-    def automatic_for(self, detector: str) -> Automatic:
-        """What an operator said holds for all, else the configuration for each."""
+    def automatic_for(self, detector: str, draft: Draft | None = None) -> Automatic:
+        """What an operator said holds for all, also just now in a draft; else the configuration."""
         said = self.controller.state.automatic
+        if draft and draft.automatic:
+            said = draft.automatic[-1]
         return said if said is not None else self.settings.automatic.mode_for(detector)
 
     def _steps(self) -> LadderSettings:

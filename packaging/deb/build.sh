@@ -11,6 +11,7 @@ minor=$($python -c 'import sys; print(sys.version_info.minor)')
 architecture=$(dpkg --print-architecture)
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
+trap 'exit 130' INT TERM
 chmod 755 "$root"
 lib=$root/usr/lib/xdpctl
 

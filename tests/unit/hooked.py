@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.unit.apiclient import Api
 from xdpctl.config import parse
+from xdpctl.connections import Peers
 from xdpctl.prefix import parse_prefix
 from xdpctl.wire import Hits
 
@@ -37,15 +38,15 @@ def fastnetmon(verb: str, host: str = VICTIM, report: str = "Attack type: udp_fl
     return {"argv": [host, "incoming", "2043", verb], "stdin": report if verb == "ban" else ""}
 
 
-class Peers:
+class Connected:
     """Who is connected, as if the kernel said so."""
 
     fresh = True
 
     def __init__(self, **peers: int) -> None:
-        self.peers = {parse_prefix(name).address: n for name, n in peers.items()}
+        self.peers = Peers({parse_prefix(name).address: n for name, n in peers.items()})
 
-    def now(self) -> dict[bytes, int]:
+    def now(self) -> Peers:
         return self.peers
 
 

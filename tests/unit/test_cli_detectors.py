@@ -2,11 +2,14 @@
 
 import io
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.unit.test_cli import Api, Run, api, run
+from xdpctl.cli.client import Client, Refused, Unreachable
 
 __all__ = ["api", "run"]
 DONE = {
@@ -23,11 +26,11 @@ DONE = {
 HELD = {"mode": None, "configured": "on", "detectors": {"event": "on", "suricata": "shadow"}}
 
 
-def stdin(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def stdin(monkeypatch: pytest.MonkeyPatch, said: str | bytes) -> None:
     class Piped(io.StringIO):
-        buffer = io.BytesIO(text.encode())
+        buffer = io.BytesIO(said if isinstance(said, bytes) else said.encode())
 
-    monkeypatch.setattr("sys.stdin", Piped(text))
+    monkeypatch.setattr("sys.stdin", Piped())
 
 
 def test_a_scripts_arguments_and_input_are_handed_on_whole(
@@ -58,6 +61,60 @@ def test_a_whole_input_is_drained(api: Api, run: Run, monkeypatch: pytest.Monkey
     stdin(monkeypatch, "x" * (3 << 20))
     assert run("hook", "fastnetmon", "--", "a", "b", "c", "d")[0] == 0
     assert len(api.calls[0][2]["json"]["stdin"]) == 1 << 20
+
+
+def test_any_bytes_are_handed_on(api: Api, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.answers["POST", "/v1/hooks/fastnetmon"] = DONE
+    stdin(monkeypatch, b"host \xff\xfe report")
+    assert run("hook", "fastnetmon", "--", "a", "b", "c", "ban")[0] == 0
+    assert api.calls[0][2]["json"]["stdin"] == "host \ufffd\ufffd report"
+
+
+def test_what_a_detector_never_sends_is_not_waited_for(
+    api: Api, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.answers["POST", "/v1/hooks/wanguard"] = DONE
+    monkeypatch.setattr("sys.stdin", None)
+    assert run("hook", "wanguard", "--", "a")[0] == 0
+
+
+def test_a_control_plane_that_restarts_is_waited_for_and_one_that_refuses_is_not(
+    api: Api, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    stdin(monkeypatch, "")
+    busy = Refused({"status": 503, "detail": "stopping"})
+    turns: list[Any] = [Unreachable("no"), busy, DONE]
+
+    def call(client: Client, *_: Any, **__: Any) -> Any:
+        answer = turns.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(Client, "call", call)
+    assert run("hook", "event", "--", "a")[0] == 0
+    assert waited == [0.5, 1.0]
+    turns = [Refused({"status": 400, "detail": "no event"})]
+    assert run("hook", "event", "--", "a")[0] == 1
+    turns = [Unreachable("no")] * 5
+    assert run("hook", "event", "--", "a")[0] == 3
+    assert (waited[2:], turns) == ([0.5, 1.0, 2.0, 4.0], [])
+
+
+def test_lines_are_followed_with_a_detectors_token(
+    api: Api, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.answers["GET", "/v1/automatic"] = Refused({"status": 403, "detail": "needs viewer"})
+    api.answers["POST", "/v1/hooks/exabgp"] = DONE
+    reading, writing = os.pipe()
+    os.write(writing, b'{"a": 1}\n')
+    os.close(writing)
+    with os.fdopen(reading) as piped:
+        monkeypatch.setattr("sys.stdin", piped)
+        assert run("follow", "lines", "exabgp")[0] == 0
+    assert api.calls[-1][2]["content"] == b'{"a": 1}'
 
 
 @pytest.mark.parametrize("given", ["file", "-"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.formats import ADVANCED, VICTIM, alert, called, eve, read
 from xdpctl.detectors import own
-from xdpctl.detectors.event import Attack, Phase
+from xdpctl.detectors.event import Attack, Event, Phase
 from xdpctl.detectors.registry import ADAPTERS, adapter
 from xdpctl.errors import NotFoundError, RuleError, XdpctlError
 from xdpctl.prefix import parse_prefix
@@ -175,3 +175,21 @@ def test_the_schema_of_our_format_says_what_is_read() -> None:
     for missing in least:
         with pytest.raises(RuleError):
             read("event", {name: "ended" for name in least if name != missing})
+
+
+def test_one_that_is_odd_costs_none_of_those_around_it() -> None:
+    block = {"metadata": {"mitigation": ["xdp_block_src"]}}
+    good = [json.dumps(eve(src_ip=f"203.0.113.{n}", alert=block)) for n in range(1, 4)]
+    odd = json.dumps({"event_type": "alert", "alert": block})
+    events = read("suricata", "\n".join([good[0], odd, "{cut", *good[1:]]).encode())
+    assert [bool(event.ignored) for event in events] == [False, True, True, False, False]
+    assert "src_ip" in events[1].ignored
+    ban = {**BAN, "duration": "4h"}
+    events = read("crowdsec", {"new": [ban, {**ban, "value": "x" * 300}, 7, ban], "deleted": None})
+    assert [bool(event.ignored) for event in events] == [False, True, True, False]
+
+
+def test_an_event_has_a_name() -> None:
+    with pytest.raises(RuleError, match="no id"):
+        Event(phase=Phase.BEGAN, id="")
+    assert Event(phase=Phase.ENDED, id="", group="sshd").group

@@ -5,13 +5,15 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.unit.apiclient import Api, problem, running
 from tests.unit.hooked import (
     OURS,
-    Peers,
+    Connected,
+    event,
     fastnetmon,
     hit,
     say,
@@ -21,6 +23,8 @@ from xdpctl import frames
 from xdpctl.capturing import CaptureAsk, Capturing, choose
 from xdpctl.errors import ConflictError
 from xdpctl.incidents import meter
+from xdpctl.incidents.files import add
+from xdpctl.pcapng import Writer
 from xdpctl.prefix import Prefix
 from xdpctl.wire import CAPTURE_BYTES, Capture, Hits, Reason
 
@@ -75,7 +79,7 @@ def test_a_sender_that_is_connected_is_told_from_one_that_may_be_forged(box: Api
     slot = box.call("GET", f"/v1/rules/{rule}").json()["slot"]
     other = captured(slot, bytes((203, 0, 113, 8)))
     box.datapath.when_capturing = lambda: box.datapath.to_capture.extend([captured(slot), other])
-    box.context.witness._connections = Peers(**{"203.0.113.7": 1})  # type: ignore[assignment]
+    box.context.witness._connections = Connected(**{"203.0.113.7": 1})  # type: ignore[assignment]
     box.context.files.prepare()
     for _ in range(2):
         box.context.witness.look([box.controller.state.incidents[identity]])
@@ -134,3 +138,71 @@ def test_a_look_steps_back_for_whoever_asks(box: Api) -> None:
     with pytest.raises(ConflictError):
         Capturing(box.datapath, ask, yields=True)
     mine.close()
+
+
+def section() -> bytes:
+    """One look's packets."""
+    file = io.BytesIO()
+    writer = Writer(file)
+    for _ in range(5):
+        writer.packet("eth0", 10**18, bytes(60), 60, "verdict=drop")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kept", "packets", "damaged"),
+    [
+        (b"", 0, True),
+        (section()[:-37], 4, True),
+        (section() + section()[:50], 5, True),
+        (section()[:-37] + section(), 5, True),
+        (section() * 2, 10, False),
+    ],
+)
+def test_files_that_were_cut_off_are_read_as_far_as_they_go(
+    box: Api, kept: bytes, packets: int, damaged: bool
+) -> None:
+    (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
+    box.context.files.prepare()
+    box.context.files.packets(identity).write_bytes(kept)
+    line, head = "1700000000.0,1.0,1.0,1.0,1.0", ",".join(meter.COLUMNS)
+    box.context.files.rates(identity).write_text(
+        f"{head}\n{line}\n1700000001.{line}\n17,\n{line}\n"
+    )
+    found = whole(box, identity)["evidence"]
+    assert (found["packets"], bool(found["damage"])) == (packets, damaged)
+    assert len(found["rates"]) == 2
+    assert box.call("GET", f"/v1/incidents/{identity}/export").status_code == 200
+
+
+def test_what_does_not_fit_is_not_kept_by_halves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    assert add(path, b"abc\n")
+    assert not add(path, b"more", most=4)
+    monkeypatch.setattr(Path, "open", lambda *_, **__: Full(path, "ab"))
+    with pytest.raises(OSError, match="No space left"):
+        add(path, b"def\n")
+    monkeypatch.undo()
+    assert path.read_bytes() == b"abc\n"
+
+
+class Full(io.FileIO):
+    """On a disk that takes two bytes more."""
+
+    def write(self, data: Any) -> int:
+        return super().write(bytes(data)[:2])
+
+
+def test_rules_beyond_those_listed_make_no_peak_when_they_end(box: Api) -> None:
+    names = [f"203.0.113.{n}" for n in range(120)]
+    (identity,) = say(box, "event", [event(name, sources=[name]) for name in names])["incidents"]
+    box.context.files.prepare()
+    hit(box, "203.0.113.110_32", 10_000_000)
+    for second in range(2):
+        box.context.witness.step(float(second))
+    say(box, "event", event("203.0.113.110", "ended", sources=["203.0.113.110"]))
+    box.context.witness.step(2.0)
+    rates = whole(box, identity)["evidence"]["rates"]
+    assert [row[1] for row in rates] == [0.0, 0.0]

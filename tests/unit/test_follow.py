@@ -1,5 +1,6 @@
 """Followers: nothing is lost over rotations, restarts and a control plane that is away."""
 
+import errno
 import json
 import os
 import threading
@@ -14,7 +15,7 @@ from xdpctl.cli.client import Client, Refused, Unreachable
 from xdpctl.cli.hand_on import HandOn
 from xdpctl.errors import ConfigError
 from xdpctl.follow import crowdsec, stream, suricata
-from xdpctl.follow.tail import end_of, keep
+from xdpctl.follow.tail import Place, end_of, keep
 
 
 def alert(number: int) -> bytes:
@@ -81,6 +82,37 @@ def test_what_was_not_taken_is_said_again_after_a_restart(tmp_path: Path) -> Non
     assert numbers(again) == list(range(201, 451)), "from what was not taken on"
 
 
+def test_a_batch_is_bounded_in_bytes_too(tmp_path: Path) -> None:
+    eve, state = tmp_path / "eve.json", tmp_path / "state.json"
+    keep(state, end_of(eve))
+    append(eve, *(alert(n) + b" " * 400_000 for n in range(7)))
+    given: list[bytes] = []
+    suricata.follow(eve, state, lambda body: not given.append(body), Turns())
+    assert numbers(given) == list(range(7))
+    assert [len(body.splitlines()) for body in given] == [3, 3, 1]
+
+
+def test_a_place_that_cannot_be_kept_is_told_at_the_start_and_ends_nothing_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    eve = tmp_path / "eve.json"
+    with pytest.raises(ConfigError, match="cannot be written"):
+        suricata.follow(eve, tmp_path / "none" / "state.json", lambda body: True, Turns())
+
+    def full() -> None:
+        append(eve, alert(1))
+        monkeypatch.setattr(suricata, "keep", no_room)
+
+    def no_room(state: Path, place: Place) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    given: list[bytes] = []
+    take = lambda body: not given.append(body)  # noqa: E731
+    suricata.follow(eve, tmp_path / "state.json", take, Turns(full, lambda: append(eve, alert(2))))
+    assert numbers(given) == [1, 2]
+    assert "not remembered" in caplog.text
+
+
 def handing(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> tuple[HandOn, Turns, list[bytes]]:
     left, sent = list(answers), list[bytes]()
 
@@ -104,12 +136,14 @@ def test_a_control_plane_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPa
     give, turns, sent = handing(monkeypatch, Unreachable("no"), busy, Unreachable("no"), DONE)
     assert give(b"x")
     assert (sent, turns.waited) == ([b"x"] * 4, [0.5, 1.0, 2.0])
+    assert give.partly, "of it something was refused"
 
 
 def test_what_is_refused_for_good_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     give, turns, _ = handing(monkeypatch, Refused({"status": 400, "detail": "no alert"}))
     assert give(b"x")
     assert turns.waited == []
+    assert give.partly
 
 
 def test_an_end_ends_the_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,3 +247,32 @@ def test_a_follower_of_lines_ends_when_it_is_told() -> None:
     assert given == [b"one"], "it ends at once when what it gives to does"
     for descriptor in (reader, writer):
         os.close(descriptor)
+
+
+def test_a_large_answer_is_handed_on_in_pieces_what_is_over_first() -> None:
+    new = [{"value": f"203.0.113.{n % 256}", "id": n} for n in range(4_500)]
+    body = json.dumps({"new": new, "deleted": [{"value": "203.0.113.1"}]}).encode()
+    pieces = [json.loads(piece) for piece in crowdsec.pieces(body)]
+    assert [{kind: len(held) for kind, held in piece.items()} for piece in pieces] == [
+        {"deleted": 1},
+        *({"new": count} for count in (2_000, 2_000, 500)),
+    ]
+    assert [one for piece in pieces[1:] for one in piece["new"]] == new
+    for whole in (b'{"new": null, "deleted": null}', b"no JSON", b"[]"):
+        assert list(crowdsec.pieces(whole)) == [whole]
+
+
+def test_what_was_not_all_done_is_asked_for_again_soon(lapi: Lapi) -> None:
+    lapi.answers += [(200, {"new": None, "deleted": None})] * 9
+    turns = Turns(*[lambda: None] * 8)
+    done = iter([False, *[True] * 8])
+    access = crowdsec.Access(f"http://127.0.0.1:{lapi.server_address[1]}", "key")
+    crowdsec.follow(access, 7.0, lambda *_: next(done), turns)
+    whole = ["startup=true" in asked for asked, _ in lapi.asked]
+    assert whole == [True, *[False] * 5, True, False, False] or whole.count(True) == 2
+
+
+@pytest.mark.parametrize("lapi", ["", "127.0.0.1:8080", "ftp://x", "http://"])
+def test_what_is_no_api_is_told_at_once(lapi: str) -> None:
+    with pytest.raises(ConfigError, match="is no API"):
+        crowdsec.Access(lapi, "key").session()

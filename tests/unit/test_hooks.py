@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes import HOUR
 from tests.unit.apiclient import TCP, Api, problem, running
-from tests.unit.hooked import OURS, VICTIM, Peers, configured, event, fastnetmon, say, standing
+from tests.unit.hooked import OURS, VICTIM, Connected, configured, event, fastnetmon, say, standing
 from xdpctl.response.pace import Paces
 
 
@@ -215,7 +215,7 @@ def test_a_route_announced_again_holds_with_its_new_rate(api: Api) -> None:
 
 def test_what_would_break_too_many_connections_is_only_watched(api: Api) -> None:
     busy, quiet = "203.0.113.7", "203.0.113.8"
-    api.context.connections = Peers(**{busy: 21, quiet: 20})  # type: ignore[assignment]
+    api.context.connections = Connected(**{busy: 21, quiet: 20})  # type: ignore[assignment]
     told = say(api, "event", event("1", sources=[busy]))
     assert "21 established connections" in told["watched"][0]["why"]
     assert say(api, "event", event("2", sources=[quiet]))["watched"] == []
@@ -245,3 +245,12 @@ def test_who_comes_back_is_blocked_for_twice_as_long(api: Api) -> None:
     api.clock.advance(86_401)
     say(api, "event", event("1", sources=[source], ttl=600))
     assert standing(api)[f"{source}_32"]["expires_in"] == pytest.approx(600)
+
+
+def test_a_long_body_is_done_in_parts_and_answered_as_one(api: Api) -> None:
+    names = [f"203.0.{n // 250}.{n % 250}" for n in range(1_800)]
+    said = say(api, "event", [event(name, sources=[name]) for name in names])
+    assert (said["events"], len(said["rules"]), len(said["incidents"])) == (1_800, 1_800, 1)
+    ends = say(api, "event", [event(name, "ended") for name in names])
+    assert len(ends["released"]) == 1_800
+    assert standing(api) == {}

@@ -71,6 +71,7 @@ def shown(**more: Any) -> dict[str, Any]:
                 sender("192.0.2.8", 10, connected=True),
             ],
             "top_services": [["udp from 53", 60]],
+            "damage": "",
             "rates": [[1.7e9 + n, 1_000.0 * n, 8e6, 50.0, 1_000.0 * n] for n in range(10)],
         },
     }

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -199,3 +200,55 @@ def test_the_command_line_tries_it(api: Client, run: Run) -> None:
         api.answers["POST", "/v1/notifications/test"] = {"taken": taken}
         ended, out, _ = run("notify", "test")
         assert (ended, said in out) == (code, True)
+
+
+def heard(*looks: Look) -> list[str]:
+    """The texts that somebody is told of."""
+    herald = Herald(NotifySettings(urls=("json://x",)), lambda: Look({}), lambda *_: True)
+    before = looks[0]
+    for now in looks[1:]:
+        for item in news(before, now):
+            herald.tell(item)
+        before = last_told(before, now)
+    told = []
+    while not herald._waiting.empty():
+        told.append(herald._waiting.get().text)
+    return told
+
+
+def test_each_trouble_is_told_also_within_the_hour() -> None:
+    off, full, bypass = ("eth0 is detached",), ("the disk is full",), ("everything passes",)
+    told = heard(
+        look(), look(problems=off), look(problems=off + full), look(), look(problems=bypass)
+    )
+    assert [text.splitlines()[-1] for text in told] == [
+        "eth0 is detached",
+        "the disk is full",
+        "nothing is in the way",
+        "everything passes",
+    ]
+
+
+def test_each_step_of_a_ladder_is_told() -> None:
+    steps = [OPEN.but(rules_raised=n) for n in range(3)]
+    assert len(heard(look(), *map(look, steps))) == 3
+
+
+def test_no_error_of_a_messenger_or_of_a_look_is_the_last_word() -> None:
+    turns, sent = SimpleQueue[str](), SimpleQueue[str]()
+
+    def send(url: str, title: str, text: str) -> bool:
+        sent.put(title)
+        raise RuntimeError("a defect of somebody else's")
+
+    def broken() -> Look:
+        turns.put("look")
+        raise KeyError("a defect")
+
+    herald = Herald(NotifySettings(urls=("json://x",)), broken, send)
+    herald.start()
+    for title in ("first", "second"):
+        herald.tell(News(Kind.TROUBLE, title, title, ""))
+        assert sent.get(timeout=10) == title
+    assert [turns.get(timeout=10) for _ in range(2)] == ["look"] * 2
+    herald.stop()

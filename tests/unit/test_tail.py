@@ -80,3 +80,32 @@ def test_a_place_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
         state.write_text(damaged)
         assert recall(state) is None
     assert end_of(tmp_path / "missing") == Place()
+
+
+def test_what_is_still_written_to_a_rotated_file_is_read(tmp_path: Path) -> None:
+    path, old = tmp_path / "log", tmp_path / "log.1"
+    append(path, b"a")
+    tail = Tail(path, None)
+    assert list(tail.lines()) == [b"a"]
+    path.rename(old)
+    path.touch()  # as logrotate does it before it says so to the writer
+    assert list(tail.lines()) == []
+    append(old, b"b")
+    assert list(tail.lines()) == [b"b"]
+    append(old, b"c")
+    append(path, b"d")
+    assert list(tail.lines()) == [b"c", b"d"]
+    tail.close()
+
+
+def test_the_rest_of_a_file_that_was_rotated_meanwhile_comes_first(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    append(path, b"a")
+    place = end_of(path)
+    append(path, b"b")
+    path.rename(tmp_path / "log.1")
+    append(path, b"c")
+    tail = Tail(path, place)
+    assert list(tail.lines()) == [b"b", b"c"]
+    assert tail.place.inode == path.stat().st_ino
+    tail.close()

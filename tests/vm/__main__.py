@@ -41,7 +41,7 @@ _FEATURES = {
 }
 _QUICK = ("reference", "signatures", "shadows", "captures", "samples", "overlaps")
 _SETS = {"ci": ("shadows", "captures"), "quick": _QUICK, "whole": ()}
-_XML = "<?xml"
+_XML, _PROCESSES = "<?xml", 2
 _CARDS = (
     *("-netdev", "user,id=n0,restrict=on"),
     *("-device", "virtio-net-pci,netdev=n0"),
@@ -72,11 +72,21 @@ exit $status
 """
 
 
+def _reports(ran: Ran) -> list[ElementTree.Element]:
+    """JUnit's, of each process."""
+    return [ElementTree.fromstring(_XML + one) for one in rest(ran.result).split(_XML)[1:]]
+
+
+def _bad(ran: Ran) -> int:
+    """How many tests did not pass."""
+    counts = sum(results(ran).values(), Counter[str]())
+    return counts["failure"] + counts["error"]
+
+
 def results(ran: Ran) -> dict[str, Counter[str]]:
     """How many tests of each file passed, failed or were skipped."""
     found: dict[str, Counter[str]] = {}
-    reports = [ElementTree.fromstring(_XML + one) for one in rest(ran.result).split(_XML)[1:]]
-    for case in chain.from_iterable(report.iter("testcase") for report in reports):
+    for case in chain.from_iterable(report.iter("testcase") for report in _reports(ran)):
         name = case.get("classname", "").rpartition(".")[2].removeprefix("test_inside_")
         kinds = {child.tag for child in case} & {"failure", "error", "skipped"}
         found.setdefault(name, Counter())[min(kinds, default="passed")] += 1
@@ -129,8 +139,10 @@ def _one(guest: Guest, names: Sequence[str]) -> tuple[Ran, float]:
             card = ("-netdev", cable.netdev, "-device", f"virtio-net-pci,netdev=n2,mac={MAC}")
             with Owner(place / "result", flood):
                 ran = run(guest, script, _SECONDS, Setting(place, (*_CARDS, *card)))
-    if not ran.result:
-        raise GuestError(f"{guest.name} handed over nothing:\n{ran.console[-3000:]}")
+    handed = len(_reports(ran))
+    if handed < _PROCESSES or ("ended with 0" not in ran.console and not _bad(ran)):
+        why = f"handed over {handed} reports of {_PROCESSES}, with no test that failed"
+        raise GuestError(f"{guest.name} {why}:\n{ran.console[-6000:]}")
     return ran, time.monotonic() - began
 
 
@@ -146,7 +158,7 @@ def main() -> None:
             runs[name] = _one(GUESTS[name], _SETS[chosen.set])
             counts = sum(results(runs[name][0]).values(), Counter())
             print(f"{name} ({runs[name][0].release}): {_cell(counts)}, {runs[name][1]:.0f} s")
-            if counts["failure"] + counts["error"]:
+            if _bad(runs[name][0]):
                 bad += 1
                 print(runs[name][0].console[-6000:])
     if not chosen.kernel:

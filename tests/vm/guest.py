@@ -8,6 +8,7 @@ second serial port.
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -196,6 +197,7 @@ def machines() -> Iterator[None]:
     """A program that needs them: what is missing or fails, and Ctrl-C, end it with a line."""
     if lacking := missing():
         sys.exit(f"missing: apt-get install {' '.join(lacking)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # no machine is left running
     try:
         yield
     except GuestError as error:

@@ -6,6 +6,7 @@ out=$1 suite=$2 kernel=$3 lock=$4
 shift 4
 root=$(mktemp -d "$out/root.XXXXXX")
 trap 'rm -rf "$root" "$out/initrd.d"' EXIT
+trap 'exit 130' INT TERM
 chmod 755 "$root"
 
 mmdebstrap --quiet --mode=root --variant=minbase --aptopt='APT::Install-Recommends "false"' \

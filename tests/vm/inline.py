@@ -22,7 +22,7 @@ from tests.vm.guest import GUESTS, GuestError, Setting, machines, run
 from tests.vm.owner import Owner, told
 
 _SECONDS = 600.0
-_EACH, _PAUSE_SECONDS = 20, 0.002
+_EACH, _PAUSE_SECONDS, _TAKEN_SECONDS = 20, 0.002, 5.0
 _SERVER, _SERVER6 = address("198.51.100.7"), address("2001:db8:66::7")
 _FRIEND, _FRIEND6 = address("192.0.2.9"), address("2001:db8:9::9")
 _HOSTILE, _HOSTILE6 = address("203.0.113.9"), address("2001:db8:bad::9")
@@ -129,8 +129,10 @@ class Street:
     def _send(self, cable: Cable, frames: Mapping[str, bytes], source: bytes | None = None) -> None:
         for _ in range(_EACH):
             for frame in frames.values():
+                until = time.monotonic() + _TAKEN_SECONDS
                 while not cable.send(_from(frame, source)):
-                    pass
+                    if time.monotonic() > until:
+                        raise OSError("nobody takes the frames: the machine is gone")
                 time.sleep(_PAUSE_SECONDS)
 
     def _count(self, cable: Cable, frames: Mapping[str, bytes]) -> None:

@@ -1,6 +1,7 @@
 """Commands about detectors: speaking for one, trying what would be done, stopping it all."""
 
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,13 +9,16 @@ import typer
 from rich.markup import escape
 
 from xdpctl.cli import options, show
-from xdpctl.cli.client import path
+from xdpctl.cli.client import Client, Refused, Unreachable, path
+from xdpctl.cli.hand_on import passing
 from xdpctl.model import Automatic
 
 app = typer.Typer()
 policy_app = typer.Typer(help="What is done about which attack.", no_args_is_help=True)
 app.add_typer(policy_app, name="policy")
 _INPUT_MAX = 1 << 20
+_WITH_INPUT = frozenset(("fastnetmon",))  # whose scripts get more than arguments
+_PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds before the next try
 _MODES = "off, shadow, on, or configured"
 
 
@@ -36,11 +40,9 @@ def hook(
     if body is not None:
         given: dict[str, Any] = {"content": _read(body)}
     else:
-        said = "" if sys.stdin.isatty() else sys.stdin.read(_INPUT_MAX)
-        while not sys.stdin.isatty() and sys.stdin.read(_INPUT_MAX):
-            pass  # whoever writes there would be ended by a closed pipe
+        said = _input() if detector in _WITH_INPUT else ""
         given = {"json": {"argv": arguments, "stdin": said}}
-    done = options.client(context).call("POST", path("hooks", detector), **given)
+    done = _handed(options.client(context), path("hooks", detector), given)
     show.emit(done) if as_json else _tell(done)
 
 
@@ -63,6 +65,28 @@ def policy_reload(context: typer.Context) -> None:
     """Take [automatic] and [notify] anew from the configuration file."""
     held = options.client(context).call("POST", "/v1/automatic/reload")
     show.out.print(escape(f"read again; detectors: {', '.join(held['detectors'])}"))
+
+
+def _input() -> str:
+    """All of it: whoever writes there would be ended by a closed pipe."""
+    if sys.stdin.isatty():
+        return ""
+    said = sys.stdin.buffer.read(_INPUT_MAX)
+    while sys.stdin.buffer.read(_INPUT_MAX):
+        pass
+    return said.decode(errors="replace")
+
+
+def _handed(client: Client, where: str, given: dict[str, Any]) -> Any:
+    """The answer. A detector says it once, so a control plane that restarts is waited for."""
+    for pause in _PAUSES:
+        try:
+            return client.call("POST", where, **given)
+        except (Refused, Unreachable) as error:
+            if not passing(error):
+                raise
+        time.sleep(pause)
+    return client.call("POST", where, **given)
 
 
 def _read(given: Path) -> bytes:

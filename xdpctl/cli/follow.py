@@ -3,7 +3,6 @@
 import logging
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 from threading import Event
 from typing import Annotated
@@ -11,7 +10,7 @@ from typing import Annotated
 import typer
 
 from xdpctl.cli import options
-from xdpctl.cli.client import Client, Unreachable
+from xdpctl.cli.client import Client, Refused, Unreachable
 from xdpctl.cli.geo import Databases, opened
 from xdpctl.cli.hand_on import HandOn
 from xdpctl.cli.placing import Choice, Placing
@@ -77,18 +76,24 @@ def follow_crowdsec(
         raise typer.BadParameter("give --key-file, or --certificate")
     try:
         key = key_file.read_text().strip() if key_file else ""
-    except OSError as error:
-        raise ConfigError(f"{key_file}: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", "") or "no text"
+        raise ConfigError(f"{key_file}: {why}") from error
     access = crowdsec.Access(lapi, key, certificate, private_key, ca, places is not None)
     ended = _until_told()
     client = options.client(context)
     hand_on = HandOn(client, "crowdsec", ended.wait)
     placing = Placing(client, places, lambda: opened(database)) if places else None
 
-    def give(body: bytes, whole: bool) -> bool:
+    def give(body: bytes, whole: bool) -> bool | None:
         if placing:
             placing(body, whole)
-        return hand_on(body)
+        all_done = True
+        for piece in crowdsec.pieces(body):
+            if not hand_on(piece):
+                return None
+            all_done &= not hand_on.partly
+        return all_done
 
     crowdsec.follow(access, every, give, ended.wait)
 
@@ -108,7 +113,13 @@ def follow_lines(
 
 def _check_name(client: Client, detector: str) -> None:
     """A wrong name is told at once, not at the first line; unless nobody answers yet."""
-    with suppress(Unreachable):
+    try:
         known = client.call("GET", "/v1/automatic")["detectors"]
-        if detector not in known:
-            raise typer.BadParameter(f"{detector} is no detector; there are {', '.join(known)}")
+    except Unreachable:
+        return
+    except Refused as error:
+        if error.problem.get("status") in (401, 403):  # a detector's token opens its hook alone
+            return
+        raise
+    if detector not in known:
+        raise typer.BadParameter(f"{detector} is no detector; there are {', '.join(known)}")

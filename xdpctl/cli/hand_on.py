@@ -11,11 +11,20 @@ _AGAIN = frozenset((429, 500, 502, 503, 507))
 log = logging.getLogger("xdpctl.follow")
 
 
+def passing(error: Refused | Unreachable) -> bool:
+    """Whether it may be otherwise in a moment: no control plane, or one that is in trouble."""
+    return isinstance(error, Unreachable) or error.problem.get("status") in _AGAIN
+
+
 class HandOn:
-    """Called with a body; `wait(seconds)` sleeps, and is true once we are to end."""
+    """Called with a body; `wait(seconds)` sleeps, and is true once we are to end.
+
+    `partly` says that of the last body not all was done.
+    """
 
     def __init__(self, client: Client, detector: str, wait: Callable[[float], bool]) -> None:
         self._client, self._detector, self._wait = client, detector, wait
+        self.partly = False
 
     def __call__(self, body: bytes) -> bool:
         """Whether it was taken, or refused for good; false if we are to end before."""
@@ -24,12 +33,11 @@ class HandOn:
             try:
                 self._tell(self._client.call("POST", path("hooks", self._detector), content=body))
                 return True
-            except Refused as error:
-                if error.problem.get("status") not in _AGAIN:
+            except (Refused, Unreachable) as error:
+                if not passing(error):
                     log.error("refused, and left out: %s", error)
+                    self.partly = True
                     return True
-                why = str(error)
-            except Unreachable as error:
                 why = str(error)
             seconds = _WAITS[min(turn, len(_WAITS) - 1)]
             log.warning("again in %g s: %s", seconds, why.splitlines()[0])
@@ -38,6 +46,7 @@ class HandOn:
             turn += 1
 
     def _tell(self, done: dict[str, Any]) -> None:
+        self.partly = bool(done["refused"])
         for one in done["refused"]:
             log.warning("%s: %s", one["what"], one["why"])
         if done["rules"] or done["released"]:

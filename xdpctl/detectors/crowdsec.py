@@ -19,16 +19,21 @@ PLACES = {"country": "country", "as": "asn"}  # scopes, and what a geo set calls
 
 
 def read(body: bytes) -> list[Event]:
+    return reading.each(_said(body), lambda one: _event(*one))
+
+
+def _said(body: bytes) -> list[tuple[Any, Phase]]:
+    """Decisions, and what became of them; those that are over come first."""
     held = reading.document(body)
     if isinstance(held, list):
         alerts = [reading.table(one, f"[{n}]") for n, one in enumerate(held)]
         new = [d for one in alerts for d in reading.listed(one.get("decisions"), "decisions")]
-        return [_event(one, Phase.BEGAN) for one in new]
+        return [(one, Phase.BEGAN) for one in new]
     stream = reading.table(held, "the body")
     if not stream.keys() & {"new", "deleted"}:
         raise RuleError("neither new nor deleted decisions", "new", "send what the stream answers")
-    gone = [_event(d, Phase.ENDED) for d in reading.listed(stream.get("deleted"), "deleted")]
-    return gone + [_event(d, Phase.BEGAN) for d in reading.listed(stream.get("new"), "new")]
+    kinds = ("deleted", Phase.ENDED), ("new", Phase.BEGAN)
+    return [(d, phase) for kind, phase in kinds for d in reading.listed(stream.get(kind), kind)]
 
 
 def _event(decision: Any, phase: Phase) -> Event:

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
+from xdpctl.errors import RuleError
 from xdpctl.match.match import Match
 from xdpctl.prefix import Prefix
 from xdpctl.signatures.model import Rate
@@ -37,6 +38,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     `sources` are to be blocked; a `victim` is to be protected, by what `match` says if the
     detector knows better than `attack`. `ttl` (seconds) is the detector's. With `group`, an end
     without an id ends everything of that group. `ignored` says why there is nothing to do.
+    RuleError for one that has neither of the three.
     """
 
     phase: Phase
@@ -53,6 +55,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     group: str = ""
     note: str = ""
     ignored: str = ""
+
+    def __post_init__(self) -> None:
+        if not (self.id or self.group or self.ignored):
+            raise RuleError("an event has no id", "id", "give each attack an id of its own")
 
 
 def plain(text: object) -> str:

@@ -1,10 +1,11 @@
 """What the formats share: JSON that may be anything, addresses as each tool writes them."""
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import msgspec
 
-from xdpctl.detectors.event import ID_MAX, Attack, plain
+from xdpctl.detectors.event import ID_MAX, Attack, Event, Phase, plain
 from xdpctl.errors import RuleError
 from xdpctl.prefix import Prefix, parse_prefix
 
@@ -12,6 +13,7 @@ from xdpctl.prefix import Prefix, parse_prefix
 AMPLIFIERS = frozenset(
     (17, 19, 53, 69, 111, 123, 137, 161, 389, 427, 520, 1900, 3283, 3702, 5353, 10001, 11211)
 )
+T = TypeVar("T")
 _COMMAND_FIX = "xdpctl hook sends it so: its arguments and its standard input"
 
 
@@ -35,6 +37,26 @@ def lines(body: bytes) -> list[dict[str, Any]]:
             found.append(table(document(line), "the line"))
         except RuleError as error:
             raise RuleError(f"line {number}: {error}", error.field, error.fix) from None
+    return found
+
+
+def each(items: Iterable[T], read: Callable[[T], Event | None]) -> list[Event]:
+    """The event of each, if it is one. What cannot be read is ignored, and says why; RuleError if
+    nothing can: one that is odd must not cost those around it.
+    """
+    found: list[Event] = []
+    first, readable = None, False
+    for number, item in enumerate(items, 1):
+        try:
+            event = read(item)
+        except RuleError as error:
+            first = first or error
+            event = Event(phase=Phase.BEGAN, id=f"no. {number}", ignored=f"unreadable: {error}")
+        else:
+            readable = True
+        found += [event] if event else []
+    if first and not readable:
+        raise first
     return found
 
 

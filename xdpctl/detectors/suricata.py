@@ -16,8 +16,12 @@ _DENIALS = ("attempted denial of service", "detection of a denial of service att
 
 def read(body: bytes) -> list[Event]:
     """Of every line that is an alert."""
-    said = reading.lines(body)
-    return [_event(held) for held in said if held.get("event_type") == "alert"]
+    return reading.each((line for line in body.splitlines() if line.strip()), _line)
+
+
+def _line(line: bytes) -> Event | None:
+    held = reading.table(reading.document(line), "the line")
+    return _event(held) if held.get("event_type") == "alert" else None
 
 
 def _event(held: dict[str, Any]) -> Event:

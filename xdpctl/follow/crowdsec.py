@@ -1,18 +1,23 @@
 """CrowdSec's local API: a bouncer that pulls decisions, all of them first, then what changed."""
 
 import logging
+import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import msgspec
 
 from xdpctl import __version__
 from xdpctl.errors import ConfigError
 
 _SECONDS = 30.0
-_RESYNC = 360  # pulls after which all decisions are asked for again: a delta may have been lost
+# pulls after which all decisions are asked for again: a delta may have been lost, or some of
+# them refused
+_RESYNC, _SOON = 360, 6
+_PIECE = 2_000  # decisions that are handed on at once
 log = logging.getLogger("xdpctl.follow")
 
 
@@ -36,7 +41,9 @@ class Access:
         return {"startup": str(startup).lower(), **scopes}
 
     def session(self) -> httpx.Client:
-        """ConfigError for files that are none."""
+        """ConfigError for files that are none, and for what is no address of an API."""
+        if not re.fullmatch(r"https?://[^/]+.*", self.lapi):
+            raise ConfigError(f"{self.lapi[:80]!r} is no API: write http://127.0.0.1:8080")
         headers = {"User-Agent": f"xdpctl/{__version__}"}
         if self.key:
             headers["X-Api-Key"] = self.key
@@ -55,24 +62,42 @@ class Access:
 def follow(
     access: Access,
     every: float,
-    give: Callable[[bytes, bool], bool],
+    give: Callable[[bytes, bool], bool | None],
     wait: Callable[[float], bool],
 ) -> None:
     """Until `wait(seconds)` or `give(body, whole)` says so; `whole`: all decisions are in it.
 
-    ConfigError for a key or certificate that the API does not know.
+    `give` tells whether all of it was done, or None if we are to end: what was left out is asked
+    for again soon. ConfigError for a key or certificate that the API does not know.
     """
-    pulls, startup = 0, True
+    left, startup = _RESYNC, True
     with access.session() as session:
         while True:
             body = _pull(session, access.query(startup))
             if body is not None:
-                if not give(body, startup):
+                taken = give(body, startup)
+                if taken is None:
                     return
-                pulls += 1
-            startup = body is None or pulls % _RESYNC == 0
+                left = (_RESYNC if startup else left) - 1
+                left = left if taken else min(left, _SOON)
+            startup = body is None or left <= 0
             if wait(every):
                 return
+
+
+def pieces(body: bytes) -> Iterator[bytes]:
+    """The same decisions, so many at a time: those that are over first, as in the whole of it."""
+    try:
+        held = msgspec.json.decode(body, type=dict[str, list[msgspec.Raw] | None])
+    except msgspec.DecodeError:
+        yield body  # for the hook to tell what is wrong with it
+        return
+    whole = {kind: held.get(kind) or [] for kind in ("deleted", "new")}
+    if not any(whole.values()):
+        yield body
+    for kind, decisions in whole.items():
+        for at in range(0, len(decisions), _PIECE):
+            yield msgspec.json.encode({kind: decisions[at : at + _PIECE]})
 
 
 def _pull(session: httpx.Client, query: dict[str, str]) -> bytes | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _PIECE = 1 << 20
-_LINE_MAX = 4 << 20
+_LINE_MAX = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,9 @@ class Place:
 
 
 class Tail:
-    """`place` is where to begin; a file that is not the one it names is read from its start."""
+    """`place` is where to begin, also in a file that has been rotated away since; any other file is
+    read from its start.
+    """
 
     def __init__(self, path: Path, place: Place | None) -> None:
         self._path = path
@@ -31,10 +33,12 @@ class Tail:
 
     def lines(self) -> Iterator[bytes]:
         """The whole lines there are now; the rest of one waits for its end."""
-        while True:
+        while self._opened():
+            rotated = self._rotated()
             yield from self._read()
-            if not self._moved_on():
+            if not rotated:
                 return
+            self.close()
 
     @property
     def place(self) -> Place:
@@ -42,7 +46,7 @@ class Tail:
         return Place(self._inode, self._at)
 
     def _read(self) -> Iterator[bytes]:
-        file = self._opened()
+        file = self._file
         if file is None:
             return
         if os.fstat(file.fileno()).st_size < file.tell():  # it was truncated
@@ -60,7 +64,7 @@ class Tail:
         if self._file is not None:
             return self._file
         try:
-            self._file = self._path.open("rb")
+            self._file = self._first().open("rb")
         except OSError:
             return None
         about = os.fstat(self._file.fileno())
@@ -72,21 +76,33 @@ class Tail:
         self._begin = None
         return self._file
 
-    def _moved_on(self) -> bool:
-        """Whether another file has the name now; the one before was read to its end."""
+    def _first(self) -> Path:
+        """The file, or the one of that place if it has got another name meanwhile."""
+        if self._begin is None or _inode(self._path) == self._begin.inode:
+            return self._path
+        rotated = self._path.parent.glob(f"{self._path.name}*")
+        return next((p for p in rotated if _inode(p) == self._begin.inode), self._path)
+
+    def _rotated(self) -> bool:
+        """Whether another file has the name now and is written to: then the one before is whole."""
         try:
-            now = self._path.stat().st_ino
+            now = self._path.stat()
         except OSError:
             return False
-        if self._file is None or now == self._inode:
-            return False
-        self._file.close()
-        self._file = None
-        return True
+        return self._file is not None and now.st_ino != self._inode and now.st_size > 0
 
     def close(self) -> None:
         if self._file:
             self._file.close()
+        self._file = None
+
+
+def _inode(path: Path) -> int:
+    """0 if there is no such file."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
 
 
 def end_of(path: Path) -> Place:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from xdpctl.errors import RecordingError
 from xdpctl.frames import service, source_of
 from xdpctl.geo import GeoDatabase
 from xdpctl.incidents import meter
@@ -35,7 +36,8 @@ class Sender(msgspec.Struct, frozen=True):
 class Evidence(msgspec.Struct, frozen=True):
     """`packets` were kept, of `sources` addresses; the most frequent senders and services.
 
-    `rates` has rows as meter.COLUMNS: how much there was, over time.
+    `rates` has rows as meter.COLUMNS: how much there was, over time. `damage` tells where and why
+    the packets could not be read on.
     """
 
     packets: int = 0
@@ -44,6 +46,7 @@ class Evidence(msgspec.Struct, frozen=True):
     top_sources: tuple[Sender, ...] = ()
     top_services: tuple[tuple[str, int], ...] = ()
     rates: tuple[tuple[float, ...], ...] = ()
+    damage: str = ""
 
     def as_json(self) -> dict[str, Any]:
         built: dict[str, Any] = msgspec.to_builtins(self)
@@ -53,19 +56,25 @@ class Evidence(msgspec.Struct, frozen=True):
 def read(
     files: Files, identity: str, places: GeoDatabase | None, ours: Callable[[Prefix], bool]
 ) -> Evidence:
-    """What was kept of an incident; nothing if nothing was. RecordingError if it is damaged."""
+    """What was kept of an incident, as far as it can be read; nothing if nothing was."""
     rates, path = tuple(meter.read(files.rates(identity))), files.packets(identity)
     if not path.is_file():
         return Evidence(rates=rates)
     sources: Counter[Prefix] = Counter()
     services: Counter[str] = Counter()
     count = size = 0
-    for packet in packets(path, Skipped()):
-        count, size = count + 1, size + packet.length
-        source = source_of(packet.frame)
-        if source is not None:
-            sources[source] += 1
-        services[service(packet.frame)] += 1
+    damage, skipped = "", Skipped()
+    try:
+        for packet in packets(path, skipped):
+            count, size = count + 1, size + packet.length
+            source = source_of(packet.frame)
+            if source is not None:
+                sources[source] += 1
+            services[service(packet.frame)] += 1
+    except RecordingError as error:  # the disk was full, or the machine went off
+        damage = str(error)
+    if skipped.tail:
+        damage = f"{path.name} ends inside a packet"
     noted = files.connected(identity)
     connected = frozenset(noted.read_text().split()) if noted.is_file() else frozenset()
     senders = [
@@ -73,7 +82,7 @@ def read(
         for source, number in sources.most_common(_TOP)
     ]
     top = tuple(services.most_common(_TOP))
-    return Evidence(count, len(sources), size, tuple(senders), top, rates)
+    return Evidence(count, len(sources), size, tuple(senders), top, rates, damage)
 
 
 def _sender(

@@ -1,5 +1,8 @@
 """What is kept of an incident beside its record: losing it must cost nothing but itself."""
 
+import errno
+import math
+import os
 from collections.abc import Container
 from pathlib import Path
 
@@ -35,3 +38,18 @@ class Files:
             for path in self._folder.iterdir():
                 if path.stem not in known:
                     path.unlink(missing_ok=True)
+
+
+def add(path: Path, data: bytes, most: float = math.inf) -> bool:
+    """Behind what a file holds, unless it has `most` bytes; all of it, or OSError and nothing."""
+    with path.open("ab", buffering=0) as file:
+        end = file.tell()
+        if end >= most:
+            return False
+        try:
+            if file.write(data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        except OSError:
+            file.truncate(end)
+            raise
+    return True

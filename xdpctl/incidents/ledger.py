@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from msgspec import structs
 
+from xdpctl import tags
 from xdpctl.detectors.event import Event, Phase, plain
 from xdpctl.draft import Draft
 from xdpctl.incidents.model import (
@@ -23,8 +24,8 @@ from xdpctl.signatures.model import Signature
 from xdpctl.wire import Hits
 
 INCIDENTS_MAX = 1_000
+_ENDED, _MANY = "the detector ended it", "more"
 _REMEMBERED_SECONDS, _WORKED_PACKETS, _WORKED_KEPT = 86_400.0, 1_000, 8
-EVENT_TAG, INCIDENT_TAG = "event-", "incident-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +43,13 @@ class Said:
 
 
 def part_of(draft: Draft, said: Said) -> Incident:
-    """The incident that an event which is on belongs to, opened if there is none."""
-    held = _standing(draft, said) or _opened(draft, said)
-    draft.incidents[held.id] = held
-    return held
+    """The incident that an event which is on belongs to, a new one if there is none; see began."""
+    return _standing(draft, said) or _opened(draft, said)
 
 
 def tag_of(held: Incident) -> str:
     """The tag of its rules."""
-    return INCIDENT_TAG + held.id
+    return tags.INCIDENT + held.id
 
 
 def began(draft: Draft, held: Incident, said: Said, made: Sequence[Rule | Signature]) -> None:
@@ -62,7 +61,7 @@ def began(draft: Draft, held: Incident, said: Said, made: Sequence[Rule | Signat
         closed_at=0.0,
         closed_by="",
         ends_at=max(held.ends_at, now + said.ttl),
-        active=first(held.active, (said.tag,), ACTIVE_KEPT),
+        active=_active_with(held.active, said.tag),
         rules_made=held.rules_made + len(fresh),
         rules=(*held.rules, *fresh)[:RULES_KEPT],
         sources_named=held.sources_named + len(named),
@@ -72,29 +71,42 @@ def began(draft: Draft, held: Incident, said: Said, made: Sequence[Rule | Signat
 
 def ended(
     draft: Draft, said: Said, gone: Sequence[tuple[Rule | Signature, Hits]]
-) -> Incident | None:
-    """Note an end, and of what; the incident closes with the last of its events."""
+) -> list[Incident]:
+    """Note an end, and of what; an incident closes with the last of its events."""
     for rule, hits in gone:
-        count(draft, rule, hits, "the detector ended it")
-    held = _active(draft, said.tag) or next((_of(draft, rule) for rule, _ in gone), None)
-    if held is None:
-        return None
+        count(draft, rule, hits, _ENDED)
+    first_of_gone = next((_of(draft, rule) for rule, _ in gone), None)
+    held = _active(draft, said.tag) or [one for one in (first_of_gone,) if one]
+    return [_without(draft, one, said, len(gone)) for one in held]
+
+
+def _without(draft: Draft, held: Incident, said: Said, gone: int) -> Incident:
+    """The incident, in which an event goes on no longer."""
     left = tuple(tag for tag in held.active if tag != said.tag)
-    held = _told(draft, held, said, len(gone)).but(active=left)
+    held = _told(draft, held, said, gone).but(active=left)
     if not left and held.open:
-        held = held.but(closed_at=draft.now.unix, closed_by="the detector ended it")
+        held = held.but(closed_at=draft.now.unix, closed_by=_ENDED)
     draft.incidents[held.id] = held
     return held
 
 
-def count(draft: Draft, rule: Rule | Signature, hits: Hits, why: str) -> None:
+def _active_with(active: tuple[str, ...], tag: str) -> tuple[str, ...]:
+    """Once there are too many to keep, the incident goes on until its rules have run out."""
+    if tag in active or _MANY in active:
+        return active
+    return (*active, tag if len(active) < ACTIVE_KEPT else _MANY)
+
+
+def count(
+    draft: Draft, rule: Rule | Signature, hits: Hits, why: str, taken_back: bool = False
+) -> None:
     """A rule of an incident has ended: what it hit belongs to the record."""
     held = _of(draft, rule)
     if held is None:
         return
     now = draft.now.unix
     listed = tuple(
-        _ended(one, hits, now, why) if one.id == rule.id and not one.ended_at else one
+        _ended(one, hits, now, why, taken_back) if one.id == rule.id and not one.ended_at else one
         for one in held.rules
     )
     draft.incidents[held.id] = held.but(
@@ -136,7 +148,7 @@ def worked(draft: Draft, said: Said) -> list[Done]:
     for held in draft.all_incidents():
         if held.subject == subject and held.updated_at >= since:
             for one in held.rules:
-                if one.ended_at and one.packets >= _WORKED_PACKETS:
+                if one.ended_at and one.packets >= _WORKED_PACKETS and not one.taken_back:
                     found[one.id] = max(found.get(one.id, one), one, key=lambda d: d.ended_at)
     newest = sorted(found.values(), key=lambda one: -one.ended_at)
     return newest[:_WORKED_KEPT]
@@ -159,14 +171,14 @@ def _subject(said: Said) -> str:
 
 def _of(draft: Draft, rule: Rule | Signature) -> Incident | None:
     """The incident of a rule, by its tag."""
-    tags = (tag for tag in rule.tags if tag.startswith(INCIDENT_TAG))
-    named = (draft.incident(tag.removeprefix(INCIDENT_TAG)) for tag in tags)
+    names = (tag.removeprefix(tags.INCIDENT) for tag in rule.tags if tag.startswith(tags.INCIDENT))
+    named = map(draft.incident, names)
     return next((held for held in named if held), None)
 
 
-def _active(draft: Draft, tag: str) -> Incident | None:
-    """The incident in which an event goes on."""
-    return next((held for held in draft.all_incidents() if tag in held.active), None)
+def _active(draft: Draft, tag: str) -> list[Incident]:
+    """The incidents in which an event goes on: of each victim that it was said of."""
+    return [held for held in draft.all_incidents() if tag in held.active]
 
 
 def _standing(draft: Draft, said: Said) -> Incident | None:
@@ -221,5 +233,6 @@ def _done(rule: Rule | Signature, now: float) -> Done:
     return Done(*told, now, limit=limit)
 
 
-def _ended(one: Done, hits: Hits, now: float, why: str) -> Done:
-    return structs.replace(one, ended_at=now, why=why, packets=hits.packets, bytes=hits.bytes)
+def _ended(one: Done, hits: Hits, now: float, why: str, taken_back: bool) -> Done:
+    hit = {"packets": hits.packets, "bytes": hits.bytes}
+    return structs.replace(one, ended_at=now, why=why, taken_back=taken_back, **hit)

@@ -1,12 +1,14 @@
 """How much there was of an incident, second by second: a line of a CSV file each."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from xdpctl.controller import Controller
 from xdpctl.incidents import standing
-from xdpctl.incidents.files import Files
+from xdpctl.incidents.files import Files, add
 from xdpctl.incidents.model import Incident
+from xdpctl.wire import Hits
 
 COLUMNS = ("time", "hit_pps", "hit_bps", "passed_pps", "dropped_pps")
 _OFTEN, _SELDOM = 1.0, 10.0  # seconds from line to line, in the first minutes and after them
@@ -59,8 +61,9 @@ class Meter:
 
     def _line(self, held: Incident, now: float, passed: int, dropped: int) -> None:
         hits = self._controller.datapath.hits([*standing.slots(self._controller.state, held)])
-        packets = held.packets + sum(one.packets for one in hits)
-        size = held.bytes + sum(one.bytes for one in hits)
+        # of the rules that it lists alone: others would all at once be there when they end
+        hits += [Hits(one.packets, one.bytes) for one in held.rules]
+        packets, size = sum(one.packets for one in hits), sum(one.bytes for one in hits)
         last = self._last.get(held.id)
         lines = last.lines + 1 if last else 0
         self._last[held.id] = _Counted(now, packets, size, passed, dropped, lines)
@@ -74,22 +77,21 @@ class Meter:
             (dropped - last.dropped) / seconds,
         )
         path = self._files.rates(held.id)
-        new = not path.exists()
-        with path.open("a") as file:
-            if new:
-                file.write(",".join(COLUMNS) + "\n")
-            unix = self._controller.clock.read().unix
-            file.write(",".join(f"{value:.1f}" for value in (unix, *rates)) + "\n")
+        head = "" if path.exists() else ",".join(COLUMNS) + "\n"
+        unix = self._controller.clock.read().unix
+        add(path, (head + ",".join(f"{value:.1f}" for value in (unix, *rates)) + "\n").encode())
 
 
 def read(path: Path) -> list[tuple[float, ...]]:
     """Lines of the file as COLUMNS has them, thinned out to what can be drawn, peaks kept."""
     if not path.is_file():
         return []
-    rows = []
+    rows: list[tuple[float, ...]] = []
     for line in path.read_text().splitlines()[1:]:
         cells = line.split(",")
-        if len(cells) == len(COLUMNS):  # the last one may have been cut off
-            rows.append(tuple(map(float, cells)))
+        with suppress(ValueError):  # a line may have been cut off
+            row = tuple(map(float, cells))
+            if len(row) == len(COLUMNS):
+                rows.append(row)
     step = -(-len(rows) // _POINTS) or 1
     return [max(rows[at : at + step], key=lambda row: row[1]) for at in range(0, len(rows), step)]

@@ -37,6 +37,7 @@ class Done(msgspec.Struct, frozen=True, omit_defaults=True):
     packets: int = 0
     bytes: int = 0
     limit: Rate | None = None
+    taken_back: bool = False  # by a person
 
 
 class Incident(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -29,7 +29,10 @@ def facts(held: dict[str, Any]) -> dict[str, str]:
     closed = f"{_utc(held['closed_at'])}, {held['closed_by']}" if held["closed_at"] else "goes on"
     named = f"{held['sources_named']:,}" if held["sources_named"] else "none: only the victim"
     kept = held["evidence"]
-    packets = f"{kept['packets']:,}, from {kept['sources']:,} addresses"
+    packets = (
+        f"{kept['packets']:,}, from {kept['sources']:,} addresses" if kept["packets"] else "none"
+    )
+    damage = f"; {kept['damage']}" if kept["damage"] else ""
     return {
         "incident": held["id"],
         "victim": held["subject"],
@@ -42,7 +45,7 @@ def facts(held: dict[str, Any]) -> dict[str, str]:
         "sources named": named,
         "rules": f"{held['rules_made']:,} made, {held['rules_ended']:,} ended",
         "they hit": f"{si(held['packets'])} packets, {si(held['bytes'])}B",
-        "packets kept": packets if kept["packets"] else "none",
+        "packets kept": packets + damage,
         "clock": _sure(held["clock_error"]),
     }
 

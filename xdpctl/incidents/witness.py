@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 
 from xdpctl.beat import Beat
 from xdpctl.capturing import CaptureAsk, Capturing, choose
@@ -17,7 +18,7 @@ from xdpctl.controller import Controller
 from xdpctl.errors import ConflictError
 from xdpctl.frames import source_of
 from xdpctl.incidents import standing
-from xdpctl.incidents.files import Files
+from xdpctl.incidents.files import Files, add
 from xdpctl.incidents.meter import Meter
 from xdpctl.incidents.model import Incident
 from xdpctl.pcapng import Writer
@@ -28,7 +29,7 @@ _AFTER = (0.25, 2.0, 10.0, 30.0, 60.0)  # seconds to the next look; the last one
 _EVERY, _LOOK_SECONDS, _MOST = 16, 1.0, 4_000
 _EACH = 50  # packets of an incident in one look
 _LOOKS_MAX = 20
-_CONNECTED_MAX = 1_000
+_CONNECTED_MAX, _FILE_MAX = 1_000, 4 << 20
 
 
 @dataclass(slots=True)
@@ -115,15 +116,15 @@ class Witness:
         return kept
 
     def _write(self, identity: str, kept: list[tuple[str, Capture]]) -> None:
-        now = self._controller.clock.read()
-        with self._files.packets(identity).open("ab") as file:
-            writer = Writer(file)
-            for rule, capture in kept:
-                reason = Reason(capture.reason)
-                comment = f"verdict={reason.verdict} reason={reason.name.lower()} rule={rule}"
-                unix_ns = int(now.wall(capture.time_ns) * 1e6) * 1000
-                interface = _name(capture.interface)
-                writer.packet(interface, unix_ns, _seen(capture), capture.length, comment)
+        now, section = self._controller.clock.read(), BytesIO()
+        writer = Writer(section)
+        for rule, capture in kept:
+            reason = Reason(capture.reason)
+            comment = f"verdict={reason.verdict} reason={reason.name.lower()} rule={rule}"
+            unix_ns = int(now.wall(capture.time_ns) * 1e6) * 1000
+            interface = _name(capture.interface)
+            writer.packet(interface, unix_ns, _seen(capture), capture.length, comment)
+        add(self._files.packets(identity), section.getvalue(), _FILE_MAX)
 
     def _note_connected(self, identity: str, kept: list[Capture]) -> None:
         """Which of their senders have a connection with this host now."""
@@ -133,8 +134,7 @@ class Witness:
         named = [str(source).split("/")[0] for source in sources if source.address in peers]
         fresh = list(dict.fromkeys(name for name in named if name not in known))
         if fresh and len(known) < _CONNECTED_MAX:
-            with path.open("a") as file:
-                file.writelines(f"{name}\n" for name in fresh)
+            add(path, "".join(f"{name}\n" for name in fresh).encode())
 
 
 def _seen(capture: Capture) -> bytes:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import msgspec
 
+from xdpctl.incidents.files import add
+
 _BODY_MAX = 64 << 10
 _FILE_MAX = 1 << 20  # afterwards the record counts on, and nothing more is kept word for word
 
@@ -21,8 +23,4 @@ def keep(path: Path, at: float, detector: str, body: bytes) -> bool:
     """Whether there was room for it."""
     text = body[:_BODY_MAX].decode(errors="replace")
     line = msgspec.json.encode(Word(at, detector, text, len(body) > _BODY_MAX))
-    with path.open("ab") as file:
-        if file.tell() >= _FILE_MAX:
-            return False
-        file.write(line + b"\n")
-    return True
+    return add(path, line + b"\n", _FILE_MAX)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from xdpctl.beat import Beat
 from xdpctl.errors import XdpctlError
 from xdpctl.notify.news import Look, News, last_told, news
 from xdpctl.notify.settings import NotifySettings
@@ -36,19 +37,20 @@ class Herald:
         self._told: dict[str, float] = {}
         self._sent: deque[float] = deque()
         self._held_back = 0
+        self._before: Look | None = None
         self._stop = threading.Event()
-        names = {"herald": self._watch, "messenger": self._deliver}
-        self._threads = [
-            threading.Thread(target=run, name=name, daemon=True) for name, run in names.items()
-        ]
+        trouble = "nobody is told of what changes for now"
+        self._beat = Beat("herald", _LOOK_SECONDS, self._watch, trouble)
+        self._messenger = threading.Thread(target=self._deliver, name="messenger", daemon=True)
 
     def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
+        self._beat.start()
+        self._messenger.start()
 
     def stop(self) -> None:
         """What waits is left untold: it is in the records."""
         self._stop.set()
+        self._beat.stop()
 
     def tell(self, item: News) -> None:
         """Unless nobody is to be told of this kind, or was told the same within the hour."""
@@ -69,13 +71,14 @@ class Herald:
         text = "A test: this is how xdpctl tells of an attack."
         return [self._send(url, "xdpctl: a test", text) for url in self.settings.urls]
 
-    def _watch(self) -> None:
-        before = self._now(Look({}))
-        while not self._stop.wait(_LOOK_SECONDS):
-            now = self._now(before)
-            for item in news(before, now):
-                self.tell(item)
-            before = last_told(before, now)
+    def _watch(self, _: float) -> None:
+        if self._before is None:
+            self._before = self._now(Look({}))
+            return
+        now = self._now(self._before)
+        for item in news(self._before, now):
+            self.tell(item)
+        self._before = last_told(self._before, now)
 
     def _now(self, before: Look) -> Look:
         try:
@@ -89,7 +92,10 @@ class Herald:
                 item = self._waiting.get(timeout=_LOOK_SECONDS)
             except queue.Empty:
                 continue
-            self.deliver(item)
+            try:
+                self.deliver(item)
+            except Exception:  # the next one is told all the same
+                log.exception("not told, by a defect: %s", item.title)
 
     def deliver(self, item: News) -> None:
         """To each URL, again and again for a while if it is not taken."""

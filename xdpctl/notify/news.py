@@ -34,7 +34,7 @@ def news(before: Look, now: Look) -> Iterator[News]:
         yield from _of_incident(before.incidents.get(held.id), held)
     fresh = [one for one in now.problems if one not in before.problems]
     if fresh:
-        yield News(Kind.TROUBLE, "box", "xdpctl needs you", "\n".join(now.problems))
+        yield News(Kind.TROUBLE, "\n".join(fresh), "xdpctl needs you", "\n".join(now.problems))
     elif before.problems and not now.problems:
         yield News(Kind.TROUBLE, "box is well", "xdpctl is well again", "nothing is in the way")
 
@@ -55,7 +55,8 @@ def _of_incident(before: Incident | None, held: Incident) -> Iterator[News]:
         yield News(Kind.OPENED, f"{held.id} opened", f"{held.subject}: {attack}", _facts(held))
     elif before is not None and held.open and _worse(before, held):
         title = f"{held.subject}: it grows, {attack}"
-        yield News(Kind.ESCALATED, f"{held.id} {attack}", title, _facts(held))
+        key = f"{held.id} {attack} {held.rules_raised} {held.peak_pps:g}"
+        yield News(Kind.ESCALATED, key, title, _facts(held))
     elif before is not None and before.open and not held.open:
         yield News(Kind.CLOSED, f"{held.id} closed", f"{held.subject}: over", _facts(held))
 

@@ -1,10 +1,12 @@
 """A rule that stands when a detector asks for it again. Pure."""
 
+from typing import Any
+
+from xdpctl import tags
 from xdpctl.asks import Ask
 from xdpctl.clock import Now
 from xdpctl.errors import ConflictError
 from xdpctl.model import Action, Mode, Rule
-from xdpctl.response import marks
 from xdpctl.signatures.model import Signature
 from xdpctl.signatures.operations import SignatureAsk
 
@@ -14,20 +16,27 @@ def extended(
 ) -> Rule | Signature:
     """As it stands from now on: longer, and no step down its ladder.
 
-    ConflictError if somebody accepts that source; the rule of another is left to them.
+    ConflictError if somebody accepts that source. What is no detector's is left as it is, and of
+    what an operator changed, or another detector holds, no more than its end is changed; but what
+    the other only watches is enforced.
     """
     if standing.action is Action.ACCEPT:
         raise ConflictError(f"{standing.origin} accepts {standing.subject}", "", "")
-    if standing.origin != detector:
-        return standing  # another holds it, and ends it
+    own = standing.origin == detector
+    if not own and not tags.of_event(standing.tags):
+        return standing
     ends = now.after(ask.ttl) if ask.ttl is not None else 0
-    asked = {}
-    if isinstance(ask, SignatureAsk) and marks.RAISED_TAG not in standing.tags:
-        asked = {"action": ask.action, "limit": ask.limit}
-    return standing.but(
-        **asked,
-        mode=Mode.MONITOR if marks.WATCHED_TAG in standing.tags else ask.mode,
-        reason=ask.reason,
-        expires_ns=max(standing.expires_ns, ends) if standing.expires_ns else 0,
-        tags=tuple(dict.fromkeys((*marks.going(standing.tags), *ask.tags))),
-    )
+    changes: dict[str, Any] = {
+        "expires_ns": max(standing.expires_ns, ends) if standing.expires_ns else 0,
+        "tags": tags.joined(tags.without(standing.tags, tags.ENDING), ask.tags),
+    }
+    if tags.PINNED in standing.tags:
+        return standing.but(**changes)
+    watched = tags.WATCHED in standing.tags
+    if own:
+        changes |= {"reason": ask.reason, "mode": Mode.MONITOR if watched else ask.mode}
+        if isinstance(ask, SignatureAsk) and tags.RAISED not in standing.tags:
+            changes |= {"action": ask.action, "limit": ask.limit}
+    elif ask.mode is Mode.ENFORCE and not watched:
+        changes["mode"] = ask.mode
+    return standing.but(**changes)

@@ -5,14 +5,13 @@ How long a limit has been exceeded is not kept over a restart.
 
 from collections.abc import Callable
 
+from xdpctl import tags
 from xdpctl.beat import Beat
 from xdpctl.clock import Now
 from xdpctl.controller import Controller
 from xdpctl.draft import Draft
 from xdpctl.incidents import ledger
-from xdpctl.incidents.ledger import EVENT_TAG
 from xdpctl.model import Action, Automatic, Mode
-from xdpctl.response.marks import ENDING_TAG, RAISED_TAG, WATCHED_TAG
 from xdpctl.response.pulse import Pulse
 from xdpctl.response.settings import LadderSettings
 from xdpctl.signatures.model import Signature
@@ -35,50 +34,64 @@ class Ladder:
     ) -> None:
         self._controller, self._settings, self._mode_of = controller, settings, mode_of
         self._pulse = Pulse()
+        self._since: dict[str, float] = {}  # those that are watched, of the monotonic clock
         beat = Beat("ladder", _STEP_SECONDS, self.step, "no rule goes on to its next step for now")
         self.start, self.stop = beat.start, beat.stop
 
     def step(self, now: float) -> list[str]:
         """Let those go on whose time has come; their ids."""
         held = list(self._controller.state.signatures.values())
-        steps = [one for one in held if self._climbs(one)]
-        self._pulse.keep({one.id for one in steps})
+        steps = {one.id: one for one in held if self._climbs(one)}
+        self._pulse.keep(steps)
+        self._since = {name: at for name, at in self._since.items() if name in steps}
         clock = self._controller.clock.read()
-        due = [one for one in steps if self._due(one, now, clock)]
+        due = [one for one in steps.values() if self._due(one, now, clock)]
         if due:
-            self._controller.submit(lambda draft: _raise(draft, due)).result()
+            self._controller.submit(lambda draft: self._raise(draft, due)).result()
         return [one.id for one in due]
 
     def _climbs(self, held: Signature) -> bool:
-        automatic = any(tag.startswith(EVENT_TAG) for tag in held.tags)
-        going = automatic and ENDING_TAG not in held.tags
         limits = held.action is Action.LIMIT and held.mode is Mode.ENFORCE
         return (
-            going
-            and (WATCHED_TAG in held.tags or limits)
+            (tags.WATCHED in held.tags or limits)
+            and tags.of_event(held.tags)
+            and tags.ENDING not in held.tags
+            and tags.PINNED not in held.tags
             and self._mode_of(held.origin) is Automatic.ON
         )
 
     def _due(self, held: Signature, now: float, clock: Now) -> bool:
         ladder = self._settings()
-        if WATCHED_TAG in held.tags:
-            return clock.unix - held.created_at >= ladder.shadow
+        if tags.WATCHED in held.tags:
+            # what went by before it was first seen here counts; no later step of the wall clock
+            since = self._since.setdefault(held.id, now - max(0.0, clock.unix - held.created_at))
+            return now - since >= ladder.shadow
         loud, seconds = self._pulse.feel(held.id, self._controller.hits(held).packets, now)
         return loud and seconds >= ladder.limit
 
+    def _raise(self, draft: Draft, due: list[Signature]) -> None:
+        for held in due:
+            standing = draft.signature(held.id)
+            if standing is None or not _alike(standing, held) or not self._climbs(standing):
+                continue  # it was changed meanwhile
+            if tags.WATCHED in standing.tags:
+                left = tags.without(standing.tags, tags.WATCHED)
+                raised, why = (
+                    standing.but(mode=Mode.ENFORCE, tags=left),
+                    "it was watched long enough",
+                )
+            else:
+                more = (*standing.tags, tags.RAISED)
+                raised = standing.but(action=Action.DROP, limit=None, tags=more)
+                why = f"{standing.limit} was exceeded for too long"
+            draft.put_signature(raised)
+            ledger.raised(draft, raised, why)
+            draft.note(raised.origin, "rule.raised", raised.id, action=raised.action.value, why=why)
 
-def _raise(draft: Draft, due: list[Signature]) -> None:
-    for held in due:
-        standing = draft.signature(held.id)
-        if standing is None or standing.tags != held.tags:
-            continue  # it was changed meanwhile
-        if WATCHED_TAG in standing.tags:
-            tags = tuple(tag for tag in standing.tags if tag != WATCHED_TAG)
-            raised, why = standing.but(mode=Mode.ENFORCE, tags=tags), "it was watched long enough"
-        else:
-            tags = (*standing.tags, RAISED_TAG)
-            raised = standing.but(action=Action.DROP, limit=None, tags=tags)
-            why = f"{standing.limit} was exceeded for too long"
-        draft.put_signature(raised)
-        ledger.raised(draft, raised, why)
-        draft.note(raised.origin, "rule.raised", raised.id, action=raised.action.value, why=why)
+
+def _alike(one: Signature, other: Signature) -> bool:
+    """Whether they do the same at the same step."""
+    at_one, at_other = (
+        (held.action, held.mode, held.limit, tags.WATCHED in held.tags) for held in (one, other)
+    )
+    return at_one == at_other

@@ -19,6 +19,12 @@ class Outcome:
     watched: list[dict[str, str]] = field(default_factory=list)
     incidents: list[str] = field(default_factory=list)
 
+    def add(self, more: "Outcome") -> None:
+        """What became of what was said next."""
+        for name in self.__slots__:
+            getattr(self, name).extend(getattr(more, name))
+        self.incidents = list(dict.fromkeys(self.incidents))
+
     def told(self, incident: str) -> None:
         if incident not in self.incidents:
             self.incidents.append(incident)

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
+from xdpctl import tags
 from xdpctl.beat import Beat
 from xdpctl.controller import Controller
 from xdpctl.draft import Draft
 from xdpctl.incidents import ledger
 from xdpctl.model import Mode
-from xdpctl.response.marks import ENDING_TAG
 from xdpctl.response.pulse import Pulse
 from xdpctl.signatures.model import Signature
 from xdpctl.wire import Hits
@@ -34,7 +34,7 @@ class Releases:
     def step(self, now: float) -> list[str]:
         """Take away what has been quiet for long enough; the ids."""
         signatures = list(self._controller.state.signatures.values())
-        ending = {held.id: held for held in signatures if ENDING_TAG in held.tags}
+        ending = {held.id: held for held in signatures if tags.ENDING in held.tags}
         self._pulse.keep(ending)
         quiet = [held for held in ending.values() if self._quiet(held, now)]
         if quiet:
@@ -48,7 +48,7 @@ class Releases:
     def _remove(self, draft: Draft, quiet: Iterable[Signature]) -> None:
         for held in quiet:
             standing = draft.signature(held.id)
-            if standing is None or ENDING_TAG not in standing.tags:
+            if standing is None or tags.ENDING not in standing.tags:
                 continue  # it began again meanwhile
             hits = self._controller.hits(standing)
             ledger.count(draft, standing, hits, _WHY)

@@ -1,14 +1,14 @@
 """What detectors say, done: rules that stand as long as the event does, and not one too many."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from msgspec import structs
 
-from xdpctl import rules
+from xdpctl import rules, tags
 from xdpctl.asks import Ask
-from xdpctl.connections import count
+from xdpctl.connections import Peers
 from xdpctl.detectors.event import Event, Phase, plain
 from xdpctl.draft import Draft
 from xdpctl.errors import CapacityError, QuotaError, RuleError
@@ -50,7 +50,7 @@ class Responder:
         caller: Caller,
         room: int,
         hits: Callable[[Rule | Signature], Hits],
-        peers: Mapping[bytes, int],
+        peers: Peers,
         returns: Returns,
     ) -> None:
         self._draft, self._settings, self._detector = draft, settings, detector
@@ -63,7 +63,7 @@ class Responder:
 
     def take(self, events: Iterable[Event]) -> Outcome:
         for event in events:
-            if event.phase is Phase.ENDED:
+            if event.phase is Phase.ENDED and (event.id or event.group):
                 self._release(event)
             elif event.ignored:
                 self.outcome.ignore(event, event.ignored)
@@ -79,13 +79,18 @@ class Responder:
             return
         ttl = min(event.ttl or self._settings.ttl, self._most_ttl)
         reason = f"{self._detector}: {event.note or event.attack}"[:_REASON_MAX]
-        tags = marks.of(self._detector, event)
-        said = Said(event, self._detector, tags[0], ttl, self._settings.same_incident)
+        marked = marks.of(self._detector, event)
+        said = Said(event, self._detector, marked[0], ttl, self._settings.same_incident)
         incident = ledger.part_of(self._draft, said)
-        tags += (ledger.tag_of(incident),)
-        common = {"mode": mode_of(self._mode), "ttl": ttl, "reason": reason, "tags": tags}
+        marked += (ledger.tag_of(incident),)
+        common = {"mode": mode_of(self._mode), "ttl": ttl, "reason": reason, "tags": marked}
+        try:
+            asked = list(self._asks(event, said, common))
+        except RuleError as error:  # what is configured for such an attack does not go with it
+            self.outcome.refuse(plain(event.id), error)
+            return
         placed, fresh = [], []
-        for ask in self._asks(event, said, common):
+        for ask in asked:
             try:
                 rule, new = self._place(ask)
             except (RuleError, CapacityError) as error:
@@ -122,7 +127,7 @@ class Responder:
         watched = self._settings.ladder.shadow and ask.match.id not in self._proven
         if self._mode is not Automatic.ON or not watched:
             return ask
-        return structs.replace(ask, mode=Mode.MONITOR, tags=(*ask.tags, marks.WATCHED_TAG))
+        return structs.replace(ask, mode=Mode.MONITOR, tags=(*ask.tags, tags.WATCHED))
 
     @property
     def _most_ttl(self) -> float:
@@ -134,7 +139,7 @@ class Responder:
         if self._mode is not Automatic.ON:
             return frozenset()
         fresh = [source for source in event.sources if not self._enforced(source)]
-        broken, most = count(fresh, self._peers), self._settings.max_connections
+        broken, most = self._peers.count(fresh), self._settings.max_connections
         if broken <= most:
             return frozenset()
         why = f"would break {broken:,} established connections (automatic.max_connections {most:,})"
@@ -194,33 +199,29 @@ class Responder:
         tag = marks.of(self._detector, event)[0 if event.id else -1]
         gone = []
         for held in self._holding(event, tag):
-            left = tuple(kept for kept in held.tags if kept != tag)
-            if event.id and any(kept.startswith(ledger.EVENT_TAG) for kept in left):
+            left = tags.without(held.tags, tag)
+            if event.id and tags.of_event(left):
                 self._put(held.but(tags=left))
                 continue
             hits = self._hits(held)
             if held_back(held, hits):
-                self._put(held.but(tags=(*marks.going(left), marks.ENDING_TAG)))
+                self._put(held.but(tags=(*tags.without(left, tags.ENDING), tags.ENDING)))
                 self.outcome.held.append(held.id)
                 continue
             gone.append((held, hits))
             remove(self._draft, held)
-        incident = ledger.ended(self._draft, Said(event, self._detector, tag), gone)
-        if incident:
+        for incident in ledger.ended(self._draft, Said(event, self._detector, tag), gone):
             self.outcome.told(incident.id)
         ids = [held.id for held, _ in gone]
         self.outcome.released += ids
         self._note(event, "event.ended", ids)
 
     def _holding(self, event: Event, tag: str) -> Iterator[Rule | Signature]:
-        draft = self._draft
-        found: Iterable[Rule | Signature | None]
-        if event.sources:
-            found = [draft.standing(source) for source in event.sources]
-        else:
-            found = [*draft.rules_of(self._detector), *draft.all_signatures()]
-        for held in found:
-            if held and held.origin == self._detector and tag in held.tags:
+        """Also what another detector made: this event keeps it as well."""
+        if not event.sources:
+            yield from self._draft.tagged(tag)
+        for held in map(self._draft.standing, event.sources):
+            if held and tag in held.tags:
                 yield held
 
     def _note(self, event: Event, action: str, ids: list[str]) -> None:

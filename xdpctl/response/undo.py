@@ -42,7 +42,7 @@ def undo(
     for held in everything:
         asked = held.origin == origin if origin else held.origin not in kept
         if asked and held.created_at >= since and not held.expired(draft.now.ns):
-            ledger.count(draft, held, hits(held), f"undone by {caller.name}")
+            ledger.count(draft, held, hits(held), f"undone by {caller.name}", taken_back=True)
             remove(draft, held)
             gone.append(held.id)
     told = {"since": round(since, 3), "rules": len(gone), "first": gone[:_TOLD]}

@@ -140,8 +140,7 @@ def change(
     """Change `mode`, `ttl` (None: no end), `reason`, `tags`, `limit`, `spare` or `priority`."""
     held = find(draft, identity, caller, etag)
     fields = {name: value for name, value in changes.items() if name != "ttl"}
-    if "tags" in fields:
-        check_tags(fields["tags"])  # type: ignore[arg-type]
+    fields |= policy.tags_after(held, changes, caller.origin)
     if "ttl" in changes:
         ttl = changes["ttl"]
         assert ttl is None or isinstance(ttl, int | float)

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
+from xdpctl.connections import Peers
+from xdpctl.detectors.event import Event
 from xdpctl.detectors.registry import adapter
 from xdpctl.draft import Draft
 from xdpctl.errors import RoleError
@@ -28,6 +30,7 @@ from xdpctl_api.shapes import Duration, Strict, seconds
 router = APIRouter(prefix="/v1", tags=["detectors"])
 Ctx = Annotated[Context, Depends(context)]
 HOOK_BYTES = 4 << 20
+_AT_ONCE = 1_000  # events
 log = logging.getLogger("xdpctl.api")
 
 
@@ -95,27 +98,49 @@ async def hook(
     who = detector_caller(request, detector)
     body = await read_all(request, HOOK_BYTES)
     events = read(body)
-    mode, room = ctx.automatic_for(detector), ctx.paces.room(detector, time.monotonic())
-    hits = ctx.controller.hits
-    peers = await _peers(ctx) if any(event.sources for event in events) else {}
-
-    def respond_to(draft: Draft) -> tuple[Outcome, int]:
-        tried = draft.copy() if dry_run else draft
-        settings = ctx.settings.automatic
-        known = hits, peers, ctx.returns
-        responder = Responder(tried, settings, detector, mode, who, room, *known)
-        return responder.take(events), responder.created
-
-    outcome, created = await _done(ctx, respond_to)
+    outcome, mode = Outcome(), ctx.automatic_for(detector)
+    for at in range(0, len(events), _AT_ONCE):
+        some = events[at : at + _AT_ONCE]
+        peers = await _peers(ctx) if any(event.sources for event in some) else Peers()
+        became, mode = await _done(ctx, _Said(detector, who, some, peers, dry_run))
+        outcome.add(became)
+        if not dry_run:
+            ctx.returns.came(became.blocked, ctx.controller.clock.read().ns / 1e9)
+            _tell(ctx, detector, became)
     if not dry_run:
-        ctx.paces.spend(detector, created, time.monotonic())
-        ctx.returns.came(outcome.blocked, ctx.controller.clock.read().ns / 1e9)
-        _tell(ctx, detector, outcome)
         _keep(ctx, detector, body, outcome.incidents)
     return _answer(detector, mode, len(events), outcome, dry_run)
 
 
-async def _peers(ctx: Context) -> Mapping[bytes, int]:
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """Events as one change: others come between it and the next, the red button too."""
+
+    detector: str
+    who: Caller
+    events: list[Event]
+    peers: Peers
+    dry_run: bool
+
+
+async def _done(ctx: Context, said: _Said) -> tuple[Outcome, Automatic]:
+    """What became of it, and under which mode, that of the moment when it is done."""
+
+    def operation(draft: Draft) -> tuple[Outcome, Automatic]:
+        detector, now = said.detector, time.monotonic()
+        mode, room = ctx.automatic_for(detector, draft), ctx.paces.room(detector, now)
+        tried = draft.copy() if said.dry_run else draft
+        settings, known = ctx.settings.automatic, (ctx.controller.hits, said.peers, ctx.returns)
+        responder = Responder(tried, settings, detector, mode, said.who, room, *known)
+        outcome = responder.take(said.events)
+        if not said.dry_run:
+            ctx.paces.spend(detector, responder.created, now)
+        return outcome, mode
+
+    return await asyncio.wrap_future(ctx.controller.submit(operation))
+
+
+async def _peers(ctx: Context) -> Peers:
     """Who is connected; the kernel's tables may be long, so they are not read in the loop."""
     now = ctx.connections.now
     return now() if ctx.connections.fresh else await asyncio.to_thread(now)
@@ -161,12 +186,6 @@ def _keep(ctx: Context, detector: str, body: bytes, incidents: list[str]) -> Non
             words.keep(ctx.files.words(identity), at, detector, body)
     except OSError as error:
         log.warning("what %s said is not kept: %s", detector, error)
-
-
-async def _done(
-    ctx: Context, operation: Callable[[Draft], tuple[Outcome, int]]
-) -> tuple[Outcome, int]:
-    return await asyncio.wrap_future(ctx.controller.submit(operation))
 
 
 def _automatic(ctx: Context) -> AutomaticOut:

@@ -103,6 +103,7 @@ class EvidenceOut(BaseModel):
     rates: list[tuple[float, float, float, float, float]] = Field(
         description="Unix time; packets/s and bit/s its rules hit; packets/s passed and dropped"
     )
+    damage: str = Field(description="Where and why the packets could not be read on; or empty")
 
 
 class IncidentOut(IncidentBrief):

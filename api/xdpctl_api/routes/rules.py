@@ -13,6 +13,7 @@ from xdpctl import rules
 from xdpctl.asks import Ask
 from xdpctl.draft import Draft
 from xdpctl.errors import NotFoundError, RuleError
+from xdpctl.incidents import ledger
 from xdpctl.match import text
 from xdpctl.match.match import ID_MARK
 from xdpctl.match.order import Key, precedence
@@ -25,6 +26,7 @@ from xdpctl.signatures.model import Signature
 from xdpctl.signatures.operations import AddedSignature, SignatureAsk
 from xdpctl.state import order
 from xdpctl.tokens import Caller
+from xdpctl.wire import Hits
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.context import Context, context
 from xdpctl_api.schemas import RuleAnswer, RuleChange, RuleIn, RuleOut, RulePage, rule_out
@@ -240,10 +242,13 @@ async def remove_rule(rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch =
     last = rule_out(ctx.controller, _find(ctx, rule_id), ctx.controller.clock.read())
     hits = {"packets": last["packets"], "bytes": last["bytes"]}
 
-    def remove(draft: Draft) -> object:
+    def remove(draft: Draft) -> None:
+        gone: Rule | Signature
         if rule_id.startswith(ID_MARK):
-            return operations.remove(draft, rule_id, who, seen, hits)
-        return rules.remove(draft, parse_rule_id(rule_id), who, seen, hits)
+            gone = operations.remove(draft, rule_id, who, seen, hits)
+        else:
+            gone = rules.remove(draft, parse_rule_id(rule_id), who, seen, hits)
+        ledger.count(draft, gone, Hits(**hits), f"removed by {who.name}", taken_back=True)
 
     await asyncio.wrap_future(ctx.controller.submit(remove))
     return RuleOut(**last)

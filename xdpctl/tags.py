@@ -1,0 +1,49 @@
+"""Tags that xdpctl itself gives to rules: whose they are, and how far they have come. Pure."""
+
+from collections.abc import Iterable
+
+EVENT, GROUP, INCIDENT = "event-", "group-", "incident-"
+ENDING = "ending"  # its detector ended it, and it stays until it is quiet
+WATCHED = "watched"  # in monitor mode until it has been watched for long enough
+RAISED = "raised"  # a limit that became a drop
+PINNED = "pinned"  # an operator changed what it does, so no detector does
+_STATES = frozenset((ENDING, WATCHED, RAISED, PINNED))
+_EVENTS_KEPT = 16
+Tags = tuple[str, ...]
+
+
+def ours(tag: str) -> bool:
+    """Whether xdpctl gives such tags itself."""
+    return tag in _STATES or tag.startswith((EVENT, GROUP, INCIDENT))
+
+
+def of_event(tags: Iterable[str]) -> bool:
+    """Whether a detector's event holds a rule with these tags."""
+    return any(tag.startswith(EVENT) for tag in tags)
+
+
+def without(tags: Tags, *gone: str) -> Tags:
+    return tuple(tag for tag in tags if tag not in gone)
+
+
+def joined(held: Tags, more: Tags) -> Tags:
+    """Both; of the events the newest, of the incidents the first."""
+    both = list(dict.fromkeys((*held, *more)))
+    events = [tag for tag in both if tag.startswith((EVENT, GROUP))]
+    incidents = [tag for tag in both if tag.startswith(INCIDENT)]
+    return without(tuple(both), *events[:-_EVENTS_KEPT], *incidents[1:])
+
+
+def given(held: Tags, asked: Tags) -> Tags:
+    """What somebody asks for instead of those held: ours stay."""
+    return (*filter(ours, held), *(tag for tag in asked if not ours(tag)))
+
+
+def taken_over(held: Tags) -> Tags:
+    """An operator holds the rule from now on: it is of its incident still, and of no event."""
+    return tuple(tag for tag in held if not ours(tag) or tag.startswith(INCIDENT))
+
+
+def pinned(held: Tags) -> Tags:
+    """An operator changed a detector's rule."""
+    return (*without(held, WATCHED, PINNED), PINNED)
