@@ -104,7 +104,7 @@ def test_a_frame_too_many_or_too_few_is_told(when: str, name: str, count: int, s
 def lived() -> dict[str, str]:
     """What a machine tells that all went well with."""
     held = [*("block", "upgrade", "killed", "replugged", "renamed", "jumbo", "full", "boot")]
-    held += ["bpffs", "readonly", "readonly.killed"]
+    held += ["reinstalled", "bpffs", "readonly", "readonly.killed"]
     facts = {f"{name}.{who}": n for name in held for who, n in (("hostile", "0"), ("friend", "9"))}
     ports = ("start", "replugged", "renamed", "jumbo", "boot", "bpffs")
     facts |= {f"{name}.port": "attached native" for name in ports}
@@ -116,6 +116,8 @@ def lived() -> dict[str, str]:
         **{"jumbo.mtu": "9000", "jumbo": "taken", "plain.port": "attached generic"},
         **{"full.status": "503", "full.says": "no", "full.after": "201"},
         **{"boot.early": "0", "boot.before.network": "True", "boot.rules": "203.0.113.0_24"},
+        **{"boot.cycles": "0", "boot.early.unit": "active", "removed.xdp": "False"},
+        **{"reinstalled.units": "enabled"},
         **{"boot.after.card.seconds": "2", "readonly.status": "503", "readonly.says": "no"},
         **{"readonly.after": "0", "purge.xdp": "False", "purge.left": "[]", "purge.hostile": "7"},
     }
@@ -131,6 +133,8 @@ def test_a_life_is_well_if_every_claim_holds() -> None:
     [
         ("boot.early", "1", "Reboot"),
         ("boot.before.network", "False", "Reboot"),
+        ("boot.cycles", "1", "Reboot"),
+        ("reinstalled.units", "disabled, enabled", "remove"),
         ("upgrade.hostile", "3", "Upgrade"),
         ("upgrade.version", "1", "Upgrade"),
         ("killed.friend", "0", "kill -9"),

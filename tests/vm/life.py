@@ -68,6 +68,17 @@ CLAIMS = (
         lambda f: _none("upgrade")(f) and f["upgrade.version"] != f["installed"],
     ),
     Claim(
+        "`dpkg --remove`, and `dpkg -i` again",
+        lambda f: (
+            f"nothing is attached in between; then the units are {f['reinstalled.units']}, the "
+            f"rules are back, and {_reached(f, 'reinstalled')}"
+        ),
+        lambda f: (
+            _none("reinstalled")(f)
+            and (f["removed.xdp"], f["reinstalled.units"]) == ("False", "enabled")
+        ),
+    ),
+    Claim(
         "kill -9 of both processes",
         lambda f: f"{_reached(f, 'killed')}; back within {f['killed.seconds']} s after that",
         _none("killed"),
@@ -116,10 +127,12 @@ CLAIMS = (
         lambda f: (
             f"attached {f['boot.after.card.seconds']} s after the card is there, before the "
             f"network is set up; {f['boot.early']} packets reach the stack from power on, "
-            f"{_reached(f, 'boot')} later; the rules are back"
+            f"{_reached(f, 'boot')} later; the rules are back; a unit that needs the network "
+            f"before `sysinit.target`, as cloud-init's, is {f['boot.early.unit']}"
         ),
         lambda f: (
             _none("boot")(f)
+            and (f["boot.cycles"], f["boot.early.unit"]) == ("0", "active")
             and f["boot.early"] == "0"
             and f["boot.before.network"] == "True"
             and "203.0.113.0_24" in f["boot.rules"]

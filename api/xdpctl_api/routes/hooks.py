@@ -29,7 +29,7 @@ from xdpctl_api.shapes import Duration, Strict, seconds
 
 router = APIRouter(prefix="/v1", tags=["detectors"])
 Ctx = Annotated[Context, Depends(context)]
-HOOK_BYTES = 4 << 20
+HOOK_BYTES, _LARGE = 4 << 20, 64 << 10
 _AT_ONCE = 1_000  # events
 log = logging.getLogger("xdpctl.api")
 
@@ -97,7 +97,7 @@ async def hook(
     read = adapter(detector, ctx.settings.automatic.adapters)
     who = detector_caller(request, detector)
     body = await read_all(request, HOOK_BYTES)
-    events = read(body)
+    events = read(body) if len(body) < _LARGE else await asyncio.to_thread(read, body)
     outcome, mode = Outcome(), ctx.automatic_for(detector)
     for at in range(0, len(events), _AT_ONCE):
         some = events[at : at + _AT_ONCE]

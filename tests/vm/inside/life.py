@@ -6,102 +6,25 @@ the network card (`unplug`) and puts it back (`plug`) when asked.
 
 import json
 import os
-import re
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.vm.inside.flooded import CARD, HELD_SECONDS, attached, held, reached
 from tests.vm.inside.machine import ask, call, port, sh, tell, until
+from tests.vm.inside.package import (
+    block,
+    confined,
+    install,
+    main_pid,
+    purge,
+    reinstalled,
+    upgrade,
+)
 
-CARD, ADDRESS = "eth0", "198.51.100.7/24"
-HOSTILE, FRIEND = "203.0.113.0/24", "192.0.2.9"
-UNITS = ("xdpctl-loader.service", "xdpctl.socket", "xdpctl.service")
 PHASE, CLASS = Path("/var/lib/vm-phase"), Path("/sys/class/net")
-HELD_SECONDS = 3.0
-_NFT = f"""table inet vm {{
-  counter hostile {{}}
-  counter friend {{}}
-  chain first {{
-    type filter hook prerouting priority raw;
-    ip saddr {HOSTILE} counter name hostile
-    ip saddr {FRIEND} counter name friend
-  }}
-}}
-"""
-_NETWORK = f"""[Match]
-Name={CARD}
-[Network]
-Address={ADDRESS}
-LinkLocalAddressing=no
-IPv6AcceptRA=no
-"""
-
-
-def attached() -> bool:
-    return port(CARD).startswith("attached")
-
-
-def reached() -> dict[str, int]:
-    """Packets that came as far as the network stack, since it was asked last."""
-    said = json.loads(sh("nft", "-j", "reset", "counters"))["nftables"]
-    return {o["counter"]["name"]: o["counter"]["packets"] for o in said if "counter" in o}
-
-
-def held(name: str, doing: Callable[[], None] | None = None) -> None:
-    """Tell what reached the stack while something was done, and a while after."""
-    reached()
-    if doing:
-        doing()
-    time.sleep(HELD_SECONDS)
-    now = reached()
-    tell(f"{name}.hostile", now["hostile"])
-    tell(f"{name}.friend", now["friend"])
-
-
-def version() -> str:
-    return sh("dpkg-query", "--show", "--showformat=${Version}", "xdpctl")
-
-
-def install() -> None:
-    Path("/etc/systemd/network/card.network").write_text(_NETWORK)
-    Path("/etc/nftables.conf").write_text(_NFT)
-    sh("systemctl", "enable", "--now", "nftables")
-    sh("systemctl", "restart", "systemd-networkd")
-    sh("dpkg", "-i", "/project/old.deb")
-    tell("installed", version())
-    Path("/etc/xdpctl/xdpctl.toml").write_text(f'interfaces = ["{CARD}", "plain0"]\n')
-    began = time.monotonic()
-    sh("systemctl", "start", *UNITS)
-    until(attached)
-    tell("start.seconds", round(time.monotonic() - began, 1))
-    tell("start.port", port(CARD))
-
-
-def confined() -> None:
-    """Who the control plane is, and what systemd thinks of it."""
-    tell("user", sh("stat", "-c", "%U", f"/proc/{main_pid('xdpctl.service')}"))
-    said = sh("systemd-analyze", "security", "--no-pager", "xdpctl.service")
-    (level,) = re.findall(r"exposure level for xdpctl.service: ([\d.]+)", said)
-    tell("exposure", level)
-
-
-def main_pid(unit: str) -> str:
-    return sh("systemctl", "show", "--value", "--property=MainPID", unit)
-
-
-def block() -> None:
-    held("before")
-    tell("block", sh("xdpctl", "block", HOSTILE, "--ttl", "2h", "--reason", "flood"))
-    held("block")
-
-
-def upgrade() -> None:
-    held("upgrade", lambda: tell("upgrade", bool(sh("dpkg", "-i", "/project/new.deb"))))
-    until(attached)
-    tell("upgrade.version", version())
 
 
 def killed() -> None:
@@ -205,6 +128,11 @@ def booted() -> None:
     tell("boot.loader.seconds", round(loader / 1e6, 1))
     tell("boot.after.card.seconds", round((loader - card) / 1e6, 1))
     tell("boot.before.network", loader < network)
+    said = sh(
+        "journalctl", "--boot", "--no-pager", "--quiet", "--grep", "ordering cycle", check=False
+    )
+    tell("boot.cycles", len(said.splitlines()))
+    tell("boot.early.unit", sh("systemctl", "is-active", "early.service", check=False))
     held("boot")
 
 
@@ -232,17 +160,21 @@ def read_only() -> None:
     tell("readonly.after", until(lambda: call("POST", "/v1/rules", _rule("192.0.2.102"))[0] < 300))
 
 
-def purge() -> None:
-    sh("dpkg", "--purge", "xdpctl")
-    tell("purge.xdp", "prog/xdp" in sh("ip", "link", "show", CARD))
-    places = ("/etc/xdpctl", "/var/lib/xdpctl", "/run/xdpctl", "/usr/lib/xdpctl", "/usr/bin/xdpctl")
-    tell("purge.left", [place for place in places if Path(place).exists()])
-    held("purge")
-
-
 PHASES = {
     "new": (
-        *(install, confined, block, upgrade, killed, replugged, renamed, jumbo, plain, full),
+        *(
+            install,
+            confined,
+            block,
+            upgrade,
+            reinstalled,
+            killed,
+            replugged,
+            renamed,
+            jumbo,
+            plain,
+            full,
+        ),
         reboot,
     ),
     "rebooted": (booted, no_bpffs, read_only, purge),

@@ -1,0 +1,93 @@
+"""The Debian package under attack: installed, upgraded, removed, installed again, purged."""
+
+import re
+import time
+from pathlib import Path
+
+from tests.vm.inside.flooded import ADDRESS, CARD, COUNTERS, HOSTILE, attached, held
+from tests.vm.inside.machine import port, sh, tell, until
+
+UNITS = ("xdpctl-loader.service", "xdpctl.socket", "xdpctl.service")
+_NETWORK = f"""[Match]
+Name={CARD}
+[Network]
+Address={ADDRESS}
+LinkLocalAddressing=no
+IPv6AcceptRA=no
+"""
+# as cloud-init's: it wants the network before the system is set up
+_EARLY = """[Unit]
+DefaultDependencies=no
+After=systemd-networkd.service
+Before=sysinit.target
+[Service]
+Type=oneshot
+ExecStart=/bin/true
+RemainAfterExit=yes
+[Install]
+WantedBy=sysinit.target
+"""
+
+
+def version() -> str:
+    return sh("dpkg-query", "--show", "--showformat=${Version}", "xdpctl")
+
+
+def install() -> None:
+    Path("/etc/systemd/network/card.network").write_text(_NETWORK)
+    Path("/etc/nftables.conf").write_text(COUNTERS)
+    Path("/etc/systemd/system/early.service").write_text(_EARLY)
+    sh("systemctl", "enable", "early.service")
+    sh("systemctl", "enable", "--now", "nftables")
+    sh("systemctl", "restart", "systemd-networkd")
+    sh("dpkg", "-i", "/project/old.deb")
+    tell("installed", version())
+    Path("/etc/xdpctl/xdpctl.toml").write_text(f'interfaces = ["{CARD}", "plain0"]\n')
+    began = time.monotonic()
+    sh("systemctl", "start", *UNITS)
+    until(attached)
+    tell("start.seconds", round(time.monotonic() - began, 1))
+    tell("start.port", port(CARD))
+
+
+def confined() -> None:
+    """Who the control plane is, and what systemd thinks of it."""
+    tell("user", sh("stat", "-c", "%U", f"/proc/{main_pid('xdpctl.service')}"))
+    said = sh("systemd-analyze", "security", "--no-pager", "xdpctl.service")
+    (level,) = re.findall(r"exposure level for xdpctl.service: ([\d.]+)", said)
+    tell("exposure", level)
+
+
+def main_pid(unit: str) -> str:
+    return sh("systemctl", "show", "--value", "--property=MainPID", unit)
+
+
+def block() -> None:
+    held("before")
+    tell("block", sh("xdpctl", "block", HOSTILE, "--ttl", "2h", "--reason", "flood"))
+    held("block")
+
+
+def upgrade() -> None:
+    held("upgrade", lambda: tell("upgrade", bool(sh("dpkg", "-i", "/project/new.deb"))))
+    until(attached)
+    tell("upgrade.version", version())
+
+
+def reinstalled() -> None:
+    sh("dpkg", "--remove", "xdpctl")
+    tell("removed.xdp", "prog/xdp" in sh("ip", "link", "show", CARD))
+    sh("dpkg", "-i", "/project/new.deb")
+    enabled = {sh("systemctl", "is-enabled", unit, check=False) for unit in UNITS}
+    tell("reinstalled.units", ", ".join(sorted(enabled)))
+    sh("systemctl", "start", *UNITS)
+    until(attached)
+    held("reinstalled")
+
+
+def purge() -> None:
+    sh("dpkg", "--purge", "xdpctl")
+    tell("purge.xdp", "prog/xdp" in sh("ip", "link", "show", CARD))
+    places = ("/etc/xdpctl", "/var/lib/xdpctl", "/run/xdpctl", "/usr/lib/xdpctl", "/usr/bin/xdpctl")
+    tell("purge.left", [place for place in places if Path(place).exists()])
+    held("purge")
