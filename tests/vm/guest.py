@@ -34,7 +34,7 @@ _CLOUD = "linux-image-cloud-amd64"
 _KVM = ("-accel", "kvm", "-cpu", "host")
 _EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "max")
 _PROBE_SECONDS = 3.0
-_CPUS, _MEMORY_MB = 2, 2560
+_CPUS, _MEMORY_MB = 2, 4096
 _KERNEL_LINE = "console=ttyS0 quiet mitigations=off net.ifnames=0 panic=-1"
 
 
