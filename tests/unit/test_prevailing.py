@@ -92,6 +92,16 @@ def test_what_an_operator_takes_over_is_his(box: Api) -> None:
     assert not any(tag.startswith(("event-", "ending")) for tag in held["tags"])
 
 
+def test_an_operator_may_tag_his_own_as_he_likes(box: Api) -> None:
+    configured(box, ladder={"shadow": 1, "limit": 1})
+    asked = {"match": {"destination": VICTIM}, "action": "limit", "limit": {"pps": 5}}
+    more = {"tags": ["ending", "event-0", "watched"], "mode": "monitor"}
+    rule = box.call("POST", "/v1/rules", json={**asked, **more}).json()["id"]
+    box.clock.advance(60)
+    assert (quiet(box), loud(box, rule)) == ([], [])
+    assert standing(box)[rule]["mode"] == "monitor"
+
+
 def test_many_ids_on_one_victim_neither_stop_the_ladder_nor_let_the_rule_run_out(box: Api) -> None:
     configured(box, ladder={"limit": 30})
     for number in range(40):

@@ -7,7 +7,7 @@ from xdpctl.beat import Beat
 from xdpctl.controller import Controller
 from xdpctl.draft import Draft
 from xdpctl.incidents import ledger
-from xdpctl.model import Mode
+from xdpctl.model import OPERATOR, Mode
 from xdpctl.response.pulse import Pulse
 from xdpctl.signatures.model import Signature
 from xdpctl.wire import Hits
@@ -22,6 +22,11 @@ def held_back(held: object, hits: Hits) -> bool:
     return isinstance(held, Signature) and held.mode is Mode.ENFORCE and hits.packets > 0
 
 
+def _ending(held: Signature) -> bool:
+    """A detector's; an operator may tag his own as he likes."""
+    return tags.ENDING in held.tags and held.origin != OPERATOR
+
+
 class Releases:
     """Start it, stop it; `step` looks once."""
 
@@ -34,7 +39,7 @@ class Releases:
     def step(self, now: float) -> list[str]:
         """Take away what has been quiet for long enough; the ids."""
         signatures = list(self._controller.state.signatures.values())
-        ending = {held.id: held for held in signatures if tags.ENDING in held.tags}
+        ending = {held.id: held for held in signatures if _ending(held)}
         self._pulse.keep(ending)
         quiet = [held for held in ending.values() if self._quiet(held, now)]
         if quiet:
@@ -48,7 +53,7 @@ class Releases:
     def _remove(self, draft: Draft, quiet: Iterable[Signature]) -> None:
         for held in quiet:
             standing = draft.signature(held.id)
-            if standing is None or tags.ENDING not in standing.tags:
+            if standing is None or not _ending(standing):
                 continue  # it began again meanwhile
             hits = self._controller.hits(standing)
             ledger.count(draft, standing, hits, _WHY)
