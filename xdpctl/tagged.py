@@ -1,4 +1,4 @@
-"""Which rules an event holds, found without a look at all of them."""
+"""Which rules are of an event or an incident, found without a look at all of them."""
 
 from xdpctl import tags
 from xdpctl.model import Rule
@@ -6,7 +6,7 @@ from xdpctl.prefix import Prefix
 
 
 class Tagged:
-    """Sources by the tags of events and groups; the many tags of one rule alone need no set."""
+    """Sources by such tags; the many tags that are of one rule alone need no set."""
 
     def __init__(self) -> None:
         self._held: dict[str, Prefix | set[Prefix]] = {}
@@ -17,7 +17,7 @@ class Tagged:
 
     def add(self, rule: Rule) -> None:
         for tag in rule.tags:
-            if not tag.startswith((tags.EVENT, tags.GROUP)):
+            if not tag.startswith((tags.EVENT, tags.GROUP, tags.INCIDENT)):
                 continue
             held = self._held.get(tag)
             if held is None:

@@ -34,6 +34,11 @@ def joined(held: Tags, more: Tags) -> Tags:
     return without(tuple(both), *events[:-_EVENTS_KEPT], *incidents[1:])
 
 
+def of_incident(tags: Tags, tag: str) -> Tags:
+    """Of that one alone from now on."""
+    return (*(one for one in tags if not one.startswith(INCIDENT)), tag)
+
+
 def given(held: Tags, asked: Tags) -> Tags:
     """What somebody asks for instead of those held: ours stay."""
     return (*filter(ours, held), *(tag for tag in asked if not ours(tag)))

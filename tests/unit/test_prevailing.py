@@ -232,3 +232,20 @@ def test_the_wall_clock_may_step_while_an_attack_goes_on(box: Api) -> None:
     upkeep(box.controller, box.clock)
     (held,) = incidents(box)
     assert (held["open"], standing(box)) == (False, {})
+
+
+def test_a_rule_that_goes_on_in_the_next_attack_is_of_both_records(box: Api) -> None:
+    rule = flood(box)
+    hit(box, rule, 5_000)
+    assert say(box, "event", event("1", "ended"))["held"] == [rule]
+    box.clock.advance(400)
+    assert flood(box, "2") == rule
+    hit(box, rule, 905_000)
+    second, first = incidents(box)
+    assert (first["packets"], second["packets"]) == (5_000, 900_000)
+    say(box, "event", event("2", "ended"))
+    assert quiet(box) == [rule]
+    for held, packets in zip(incidents(box), (900_000, 5_000), strict=True):
+        assert (held["rules_made"], held["rules_ended"], held["packets"]) == (1, 1, packets)
+        assert whole(box, held["id"])["rules"][0]["packets"] == packets
+    assert whole(box, first["id"])["rules"][0]["why"] == f"it went on in {second['id']}"

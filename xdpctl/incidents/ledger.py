@@ -1,6 +1,6 @@
 """Keeps the incidents of a draft: opened, updated and closed with what detectors say."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from msgspec import structs
@@ -26,6 +26,8 @@ from xdpctl.wire import Hits
 INCIDENTS_MAX = 1_000
 _ENDED, _MANY = "the detector ended it", "more"
 _REMEMBERED_SECONDS, _WORKED_PACKETS, _WORKED_KEPT = 86_400.0, 1_000, 8
+Held = Rule | Signature
+Made = tuple[Held, Hits]  # and what it has hit so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,23 @@ def tag_of(held: Incident) -> str:
     return tags.INCIDENT + held.id
 
 
-def began(draft: Draft, held: Incident, said: Said, made: Sequence[Rule | Signature]) -> None:
-    """Note an event that is on, with the rules that are new for it."""
+def carried(draft: Draft, held: Incident, rule: Held, hits: Callable[[Held], Hits]) -> Made | None:
+    """A rule of an incident that is over is of this one from now on; None if it is of no such one.
+
+    What it has hit so far belongs to the former.
+    """
+    former = _of(draft, rule)
+    if former is None or former.id == held.id or former.open:
+        return None
+    so_far = hits(rule)
+    count(draft, rule, so_far, f"it went on in {held.id}")
+    return rule.but(tags=tags.of_incident(rule.tags, tag_of(held))), so_far
+
+
+def began(draft: Draft, held: Incident, said: Said, made: Sequence[Made]) -> None:
+    """Note an event that is on, with the rules that are new for it or come from an earlier one."""
     event, now = said.event, draft.now.unix
-    fresh = [_done(rule, now) for rule in made]
+    fresh = [_done(rule, now, hits) for rule, hits in made]
     named = () if said.tag in held.active else tuple(map(str, event.sources))
     draft.incidents[held.id] = _told(draft, held, said, len(made)).but(
         closed_at=0.0,
@@ -69,9 +84,7 @@ def began(draft: Draft, held: Incident, said: Said, made: Sequence[Rule | Signat
     )
 
 
-def ended(
-    draft: Draft, said: Said, gone: Sequence[tuple[Rule | Signature, Hits]]
-) -> list[Incident]:
+def ended(draft: Draft, said: Said, gone: Sequence[Made]) -> list[Incident]:
     """Note an end, and of what; an incident closes with the last of its events."""
     for rule, hits in gone:
         count(draft, rule, hits, _ENDED)
@@ -104,13 +117,13 @@ def count(
     held = _of(draft, rule)
     if held is None:
         return
-    now = draft.now.unix
-    listed = tuple(
-        _ended(one, hits, now, why, taken_back) if one.id == rule.id and not one.ended_at else one
-        for one in held.rules
-    )
+    now, rules = draft.now.unix, list(held.rules)
+    for place, one in enumerate(rules):
+        if one.id == rule.id and not one.ended_at:
+            hits = Hits(hits.packets - one.before_packets, hits.bytes - one.before_bytes)
+            rules[place] = _ended(one, hits, now, why, taken_back)
     draft.incidents[held.id] = held.but(
-        rules=listed,
+        rules=tuple(rules),
         rules_ended=held.rules_ended + 1,
         packets=held.packets + hits.packets,
         bytes=held.bytes + hits.bytes,
@@ -227,10 +240,10 @@ def _told(draft: Draft, held: Incident, said: Said, done: int) -> Incident:
     )
 
 
-def _done(rule: Rule | Signature, now: float) -> Done:
+def _done(rule: Held, now: float, before: Hits) -> Done:
     limit = rule.limit if isinstance(rule, Signature) else None
     told = rule.id, rule.subject, rule.action.value, rule.mode.value
-    return Done(*told, now, limit=limit)
+    return Done(*told, now, limit=limit, before_packets=before.packets, before_bytes=before.bytes)
 
 
 def _ended(one: Done, hits: Hits, now: float, why: str, taken_back: bool) -> Done:

@@ -38,6 +38,8 @@ class Done(msgspec.Struct, frozen=True, omit_defaults=True):
     bytes: int = 0
     limit: Rate | None = None
     taken_back: bool = False  # by a person
+    before_packets: int = 0  # that it had hit already when it came to this incident
+    before_bytes: int = 0
 
 
 class Incident(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -89,7 +89,7 @@ class Responder:
         except RuleError as error:  # what is configured for such an attack does not go with it
             self.outcome.refuse(plain(event.id), error)
             return
-        placed, fresh = [], []
+        placed, fresh = [], list[ledger.Made]()
         for ask in asked:
             try:
                 rule, new = self._place(ask)
@@ -97,7 +97,11 @@ class Responder:
                 self.outcome.refuse(_subject(ask), error)
                 continue
             placed.append(rule.id)
-            fresh += [rule] if new else []
+            if new:
+                fresh.append((rule, Hits(0, 0)))
+            elif carried := ledger.carried(self._draft, incident, rule, self._hits):
+                self._put(carried[0])
+                fresh.append(carried)
         self.outcome.rules += placed
         ledger.began(self._draft, incident, said, fresh)
         self.outcome.told(incident.id)

@@ -1,6 +1,7 @@
 """What happened: attacks as they were told, what was done, and what came of it."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,8 +16,7 @@ from xdpctl.errors import NotFoundError
 from xdpctl.incidents import evidence, report
 from xdpctl.incidents.ledger import tag_of
 from xdpctl.incidents.model import Incident
-from xdpctl.model import Rule
-from xdpctl.signatures.model import Signature
+from xdpctl.wire import Hits
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.context import Context, context
 
@@ -122,25 +122,27 @@ class KeyOut(BaseModel):
     fingerprint: str
 
 
-def _standing(controller: Controller, held: Incident) -> list[Rule | Signature]:
-    """The rules that are there because of it."""
+def _standing(controller: Controller, held: Incident) -> dict[str, Hits]:
+    """The rules that are there because of it, and what they have hit since they are."""
     state, tag = controller.state, tag_of(held)
-    rules: list[Rule | Signature] = [*state.rules.values(), *state.signatures.values()]
-    return [rule for rule in rules if tag in rule.tags]
+    before = {one.id: (one.before_packets, one.before_bytes) for one in held.rules}
+    found = {}
+    sources = [state.rules.get(source) for source in state.tagged.sources(tag)]
+    for rule in (*sources, *list(state.signatures.values())):
+        if rule and tag in rule.tags:
+            hits, (packets, size) = controller.hits(rule), before.get(rule.id, (0, 0))
+            found[rule.id] = Hits(hits.packets - packets, hits.bytes - size)
+    return found
 
 
-def _brief(controller: Controller, held: Incident) -> dict[str, Any]:
+def _brief(held: Incident, standing: Mapping[str, Hits]) -> dict[str, Any]:
     fields = structs.asdict(held)
-    packets, size = held.packets, held.bytes
-    for rule in _standing(controller, held) if held.rules_made > held.rules_ended else ():
-        hits = controller.hits(rule)
-        packets, size = packets + hits.packets, size + hits.bytes
     return {
         **{name: fields[name] for name in IncidentBrief.model_fields if name in fields},
         "open": held.open,
         "closed_at": held.closed_at or None,
-        "packets": packets,
-        "bytes": size,
+        "packets": held.packets + sum(hits.packets for hits in standing.values()),
+        "bytes": held.bytes + sum(hits.bytes for hits in standing.values()),
     }
 
 
@@ -154,7 +156,11 @@ async def list_incidents(
     """The newest first."""
     held = [one for one in list(ctx.controller.state.incidents.values()) if one.open or not open]
     held.sort(key=lambda one: (-one.opened_at, one.id))
-    return {"incidents": [IncidentBrief(**_brief(ctx.controller, one)) for one in held[:limit]]}
+    return {"incidents": await asyncio.to_thread(_briefs, ctx.controller, held[:limit])}
+
+
+def _briefs(controller: Controller, incidents: list[Incident]) -> list[IncidentBrief]:
+    return [IncidentBrief(**_brief(one, _standing(controller, one))) for one in incidents]
 
 
 @router.get("/key")
@@ -168,16 +174,15 @@ async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
     """One, whole: what was said when, what was done, and what it hit."""
     held = _held(ctx, incident_id)
     found = await asyncio.to_thread(evidence.read, ctx.files, held.id, ctx.geo(), ctx.ours)
-    standing = {rule.id: rule for rule in _standing(ctx.controller, held)}
+    standing = await asyncio.to_thread(_standing, ctx.controller, held)
     rules = []
     for one in held.rules:
         fields = structs.asdict(one) | {"ended_at": one.ended_at or None}
         if not one.ended_at and one.id in standing:
-            hits = ctx.controller.hits(standing[one.id])
-            fields |= {"packets": hits.packets, "bytes": hits.bytes}
+            fields |= {"packets": standing[one.id].packets, "bytes": standing[one.id].bytes}
         rules.append(DoneOut(**fields))
     return IncidentOut(
-        **_brief(ctx.controller, held),
+        **_brief(held, standing),
         events=[ToldOut(**structs.asdict(one)) for one in held.events],
         rules=rules,
         sources=list(held.sources),
