@@ -1,13 +1,21 @@
 """Keeps the incidents of a draft: opened, updated and closed with what detectors say."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from msgspec import structs
 
 from xdpctl import tags
-from xdpctl.detectors.event import Event, Phase, plain
+from xdpctl.detectors.event import Phase, plain
 from xdpctl.draft import Draft
+from xdpctl.incidents.belonging import (
+    Held,
+    Said,
+    going_on,
+    of_event,
+    of_rule,
+    subject_of,
+    tag_of,
+)
 from xdpctl.incidents.model import (
     ACTIVE_KEPT,
     EVENTS_KEPT,
@@ -19,39 +27,17 @@ from xdpctl.incidents.model import (
     first,
     name,
 )
-from xdpctl.model import Rule
 from xdpctl.signatures.model import Signature
 from xdpctl.wire import Hits
 
 INCIDENTS_MAX = 1_000
 _ENDED, _MANY = "the detector ended it", "more"
-_REMEMBERED_SECONDS, _WORKED_PACKETS, _WORKED_KEPT = 86_400.0, 1_000, 8
-Held = Rule | Signature
 Made = tuple[Held, Hits]  # and what it has hit so far
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """An event as it came: from whom, the tag of its rules, and how long they may stand.
-
-    Another event on the same victim within `gap` seconds is of the same incident.
-    """
-
-    event: Event
-    detector: str
-    tag: str
-    ttl: float = 0.0
-    gap: float = 0.0
 
 
 def part_of(draft: Draft, said: Said) -> Incident:
     """The incident that an event which is on belongs to, a new one if there is none; see began."""
-    return _standing(draft, said) or _opened(draft, said)
-
-
-def tag_of(held: Incident) -> str:
-    """The tag of its rules."""
-    return tags.INCIDENT + held.id
+    return going_on(draft, said) or _opened(draft, said)
 
 
 def carried(draft: Draft, held: Incident, rule: Held, hits: Callable[[Held], Hits]) -> Made | None:
@@ -59,7 +45,7 @@ def carried(draft: Draft, held: Incident, rule: Held, hits: Callable[[Held], Hit
 
     What it has hit so far belongs to the former.
     """
-    former = _of(draft, rule)
+    former = of_rule(draft, rule)
     if former is None or former.id == held.id or former.open:
         return None
     so_far = hits(rule)
@@ -88,8 +74,8 @@ def ended(draft: Draft, said: Said, gone: Sequence[Made]) -> list[Incident]:
     """Note an end, and of what; an incident closes with the last of its events."""
     for rule, hits in gone:
         count(draft, rule, hits, _ENDED)
-    first_of_gone = next((_of(draft, rule) for rule, _ in gone), None)
-    held = _active(draft, said.tag) or [one for one in (first_of_gone,) if one]
+    first_of_gone = next((of_rule(draft, rule) for rule, _ in gone), None)
+    held = of_event(draft, said.tag) or [one for one in (first_of_gone,) if one]
     return [_without(draft, one, said, len(gone)) for one in held]
 
 
@@ -110,11 +96,9 @@ def _active_with(active: tuple[str, ...], tag: str) -> tuple[str, ...]:
     return (*active, tag if len(active) < ACTIVE_KEPT else _MANY)
 
 
-def count(
-    draft: Draft, rule: Rule | Signature, hits: Hits, why: str, taken_back: bool = False
-) -> None:
+def count(draft: Draft, rule: Held, hits: Hits, why: str, taken_back: bool = False) -> None:
     """A rule of an incident has ended: what it hit belongs to the record."""
-    held = _of(draft, rule)
+    held = of_rule(draft, rule)
     if held is None:
         return
     now, rules = draft.now.unix, list(held.rules)
@@ -133,7 +117,7 @@ def count(
 
 def raised(draft: Draft, rule: Signature, why: str) -> None:
     """A rule of an incident went on to the next step of its ladder."""
-    held = _of(draft, rule)
+    held = of_rule(draft, rule)
     if held is None:
         return
     told = Told(
@@ -154,19 +138,6 @@ def raised(draft: Draft, rule: Signature, why: str) -> None:
     )
 
 
-def worked(draft: Draft, said: Said) -> list[Done]:
-    """What hit much on the same victim within a day, and has ended; the newest first."""
-    subject, since = _subject(said), draft.now.unix - _REMEMBERED_SECONDS
-    found: dict[str, Done] = {}
-    for held in draft.all_incidents():
-        if held.subject == subject and held.updated_at >= since:
-            for one in held.rules:
-                if one.ended_at and one.packets >= _WORKED_PACKETS and not one.taken_back:
-                    found[one.id] = max(found.get(one.id, one), one, key=lambda d: d.ended_at)
-    newest = sorted(found.values(), key=lambda one: -one.ended_at)
-    return newest[:_WORKED_KEPT]
-
-
 def close_quiet(draft: Draft) -> None:
     """Those whose last rule has run out while nobody said anything more."""
     now = draft.now.unix
@@ -176,39 +147,13 @@ def close_quiet(draft: Draft) -> None:
             draft.incidents[held.id] = held.but(updated_at=now, **quiet)
 
 
-def _subject(said: Said) -> str:
-    if said.event.victim is not None and not said.event.sources:
-        return str(said.event.victim)
-    return f"sources named by {said.detector}"
-
-
-def _of(draft: Draft, rule: Rule | Signature) -> Incident | None:
-    """The incident of a rule, by its tag."""
-    names = (tag.removeprefix(tags.INCIDENT) for tag in rule.tags if tag.startswith(tags.INCIDENT))
-    named = map(draft.incident, names)
-    return next((held for held in named if held), None)
-
-
-def _active(draft: Draft, tag: str) -> list[Incident]:
-    """The incidents in which an event goes on: of each victim that it was said of."""
-    return [held for held in draft.all_incidents() if tag in held.active]
-
-
-def _standing(draft: Draft, said: Said) -> Incident | None:
-    """What goes on, or ended not long ago, about the same."""
-    subject, since = _subject(said), draft.now.unix - said.gap
-    alike = [held for held in draft.all_incidents() if held.subject == subject]
-    recent = [held for held in alike if held.open or held.closed_at > since]
-    return max(recent, key=lambda held: held.opened_at, default=None)
-
-
 def _opened(draft: Draft, said: Said) -> Incident:
     everything = draft.all_incidents()
     if len(everything) >= INCIDENTS_MAX:
         closed = [held for held in everything if not held.open]
         oldest = min(closed or everything, key=lambda held: held.opened_at)
         draft.incidents[oldest.id] = None
-    subject, now = _subject(said), draft.now.unix
+    subject, now = subject_of(said), draft.now.unix
     taken = frozenset(held.id for held in everything)
     identity, error = name(subject, now, taken), draft.now.error
     return Incident(identity, subject, now, now, now + said.ttl, clock_error=error)

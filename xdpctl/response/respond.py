@@ -13,7 +13,7 @@ from xdpctl.detectors.event import Event, Phase, plain
 from xdpctl.draft import Draft
 from xdpctl.errors import CapacityError, QuotaError, RuleError
 from xdpctl.incidents import ledger
-from xdpctl.incidents.ledger import Said
+from xdpctl.incidents.belonging import Said, tag_of, worked
 from xdpctl.model import Automatic, Mode, Rule
 from xdpctl.prefix import Prefix
 from xdpctl.response import marks
@@ -82,7 +82,7 @@ class Responder:
         marked = marks.of(self._detector, event)
         said = Said(event, self._detector, marked[0], ttl, self._settings.same_incident)
         incident = ledger.part_of(self._draft, said)
-        marked += (ledger.tag_of(incident),)
+        marked += (tag_of(incident),)
         common = {"mode": mode_of(self._mode), "ttl": ttl, "reason": reason, "tags": marked}
         try:
             asked = list(self._asks(event, said, common))
@@ -112,7 +112,7 @@ class Responder:
     ) -> Iterator[Ask | SignatureAsk]:
         """For this event, and for a victim what worked there before."""
         spared, now, most = self._spared(event), self._draft.now.ns / 1e9, self._most_ttl
-        before = [] if event.sources else ledger.worked(self._draft, said)
+        before = [] if event.sources else worked(self._draft, said)
         known = {ask.match.id: ask for ask in remembered(before, common)}
         self._proven = frozenset(known)
         for ask in asks(event, self._settings.protect, **common):

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from xdpctl.controller import Controller
 from xdpctl.errors import NotFoundError
 from xdpctl.incidents import evidence, report
-from xdpctl.incidents.ledger import tag_of
+from xdpctl.incidents.belonging import tag_of
 from xdpctl.incidents.model import Incident
 from xdpctl.wire import Hits
 from xdpctl_api.auth import Operator, Viewer
