@@ -125,11 +125,15 @@ class Controller:
     def set_protection(self, protection: Protection) -> "Future[None]":
         """Protect these prefixes from now on, and no others."""
 
+        first: list[Protection] = []  # an operation may be tried again
+
         def operation(draft: Draft) -> None:
-            before = self.state.protection
+            first.append(self.state.protection)
+            before = first[0]
             if before == protection:
                 return
-            self._replica.protect(protection)
+            if self.state.protection != protection:
+                self._replica.protect(protection)
             came = {str(p): why for p, why in protection.why.items() if p not in before.why}
             gone = [str(p) for p in before.why if p not in protection.why]
             draft.note("xdpctl", "protection.change", "", came=came, gone=gone)

@@ -183,7 +183,8 @@ def tags_after(
     """
     held, asked = standing.tags, changes.get("tags")
     if isinstance(asked, tuple):
-        held = tags.given(held, check_tags(asked))
+        checked = check_tags(asked)
+        held = checked if standing.origin == OPERATOR else tags.given(held, checked)
     if origin == OPERATOR != standing.origin and changes.keys() & _DOING:
         held = tags.pinned(held)
     return {} if held == standing.tags else {"tags": held}

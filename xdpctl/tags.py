@@ -8,13 +8,26 @@ WATCHED = "watched"  # in monitor mode until it has been watched for long enough
 RAISED = "raised"  # a limit that became a drop
 PINNED = "pinned"  # an operator changed what it does, so no detector does
 _STATES = frozenset((ENDING, WATCHED, RAISED, PINNED))
-_EVENTS_KEPT = 16
+_EVENTS_KEPT, _GROUP_SHOWN = 16, 8
 Tags = tuple[str, ...]
 
 
 def ours(tag: str) -> bool:
     """Whether xdpctl gives such tags itself."""
     return tag in _STATES or tag.startswith((EVENT, GROUP, INCIDENT))
+
+
+def event(name: str, group: str) -> str:
+    """Of an event, and of its group if it has one: its end finds those of its events."""
+    return EVENT + name + ("." + group[:_GROUP_SHOWN] if group else "")
+
+
+def ends(tag: str, held: str) -> bool:
+    """Whether the end of an event or of a group, by its tag, takes away a tag that a rule has."""
+    if not tag.startswith(GROUP):
+        return tag == held
+    of_group = "." + tag.removeprefix(GROUP)[:_GROUP_SHOWN]
+    return tag == held or (held.startswith(EVENT) and held.endswith(of_group))
 
 
 def of_event(tags: Iterable[str]) -> bool:

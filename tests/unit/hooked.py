@@ -69,3 +69,19 @@ def quiet(box: Api) -> list[str]:
 def hit(box: Api, rule: str, packets: int) -> None:
     slot = box.call("GET", f"/v1/rules/{rule}").json()["slot"]
     box.datapath.hit_values[slot] = Hits(packets, 64 * packets).pack()
+
+
+def flood(box: Api, identity: str = "1", **more: object) -> str:
+    """The rule of a flood on the victim."""
+    said = say(box, "event", event(identity, victim=VICTIM, attack="udp_flood", **more))
+    rule: str = said["rules"][0]
+    return rule
+
+
+def loud(box: Api, rule: str, seconds: int = 40) -> list[str]:
+    """What the ladder raises while a rule hits much."""
+    raised: list[str] = []
+    for second in range(seconds):
+        hit(box, rule, 500 * (second + 1))
+        raised += box.context.ladder.step(float(second))
+    return raised

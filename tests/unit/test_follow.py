@@ -269,7 +269,16 @@ def test_what_was_not_all_done_is_asked_for_again_soon(lapi: Lapi) -> None:
     access = crowdsec.Access(f"http://127.0.0.1:{lapi.server_address[1]}", "key")
     crowdsec.follow(access, 7.0, lambda *_: next(done), turns)
     whole = ["startup=true" in asked for asked, _ in lapi.asked]
-    assert whole == [True, *[False] * 5, True, False, False] or whole.count(True) == 2
+    assert whole == [True, *[False] * 6, True, False]
+
+
+def test_what_is_refused_each_time_is_asked_for_less_and_less_often(lapi: Lapi) -> None:
+    lapi.answers += [(200, {"new": None, "deleted": None})] * 90
+    access = crowdsec.Access(f"http://127.0.0.1:{lapi.server_address[1]}", "key")
+    turns = Turns(*[lambda: None] * 89)
+    crowdsec.follow(access, 7.0, lambda _, whole: not whole, turns)
+    at = [n for n, (asked, _) in enumerate(lapi.asked) if "startup=true" in asked]
+    assert at == [0, 7, 20, 45]
 
 
 @pytest.mark.parametrize("lapi", ["", "127.0.0.1:8080", "ftp://x", "http://"])

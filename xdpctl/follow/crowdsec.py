@@ -70,7 +70,7 @@ def follow(
     `give` tells whether all of it was done, or None if we are to end: what was left out is asked
     for again soon. ConfigError for a key or certificate that the API does not know.
     """
-    left, startup = _RESYNC, True
+    left, soon, startup = _RESYNC, _SOON, True
     with access.session() as session:
         while True:
             body = _pull(session, access.query(startup))
@@ -79,7 +79,10 @@ def follow(
                 if taken is None:
                     return
                 left = (_RESYNC if startup else left) - 1
-                left = left if taken else min(left, _SOON)
+                if not taken:
+                    left = min(left, soon)
+                if startup:  # what is refused each time is not asked for each minute
+                    soon = _SOON if taken else min(2 * soon, _RESYNC)
             startup = body is None or left <= 0
             if wait(every):
                 return

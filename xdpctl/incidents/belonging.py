@@ -65,8 +65,9 @@ def of_rule(draft: Draft, rule: Held) -> Incident | None:
 
 
 def of_event(draft: Draft, tag: str) -> list[Incident]:
-    """The incidents in which an event goes on: of each victim that it was said of."""
-    return [held for held in draft.all_incidents() if tag in held.active]
+    """The incidents in which an event, or one of a group, goes on: of each victim."""
+    going = (held for held in draft.all_incidents() if held.active)
+    return [held for held in going if any(tags.ends(tag, one) for one in held.active)]
 
 
 def going_on(draft: Draft, said: Said) -> Incident | None:

@@ -27,7 +27,7 @@ from xdpctl.incidents.model import (
     first,
     name,
 )
-from xdpctl.signatures.model import Signature
+from xdpctl.signatures.model import Signature, automatic
 from xdpctl.wire import Hits
 
 INCIDENTS_MAX = 1_000
@@ -41,12 +41,13 @@ def part_of(draft: Draft, said: Said) -> Incident:
 
 
 def carried(draft: Draft, held: Incident, rule: Held, hits: Callable[[Held], Hits]) -> Made | None:
-    """A rule of an incident that is over is of this one from now on; None if it is of no such one.
+    """A rule of an incident that is over, or of none, is of this one from now on; else None.
 
-    What it has hit so far belongs to the former.
+    What it has hit so far is not of this one.
     """
     former = of_rule(draft, rule)
-    if former is None or former.id == held.id or former.open:
+    elsewhere = former is not None and (former.id == held.id or former.open)
+    if elsewhere or not (automatic(rule) and tags.of_event(rule.tags)):
         return None
     so_far = hits(rule)
     count(draft, rule, so_far, f"it went on in {held.id}")
@@ -81,7 +82,7 @@ def ended(draft: Draft, said: Said, gone: Sequence[Made]) -> list[Incident]:
 
 def _without(draft: Draft, held: Incident, said: Said, gone: int) -> Incident:
     """The incident, in which an event goes on no longer."""
-    left = tuple(tag for tag in held.active if tag != said.tag)
+    left = tuple(one for one in held.active if not tags.ends(said.tag, one))
     held = _told(draft, held, said, gone).but(active=left)
     if not left and held.open:
         held = held.but(closed_at=draft.now.unix, closed_by=_ENDED)
@@ -104,7 +105,7 @@ def count(draft: Draft, rule: Held, hits: Hits, why: str, taken_back: bool = Fal
     now, rules = draft.now.unix, list(held.rules)
     for place, one in enumerate(rules):
         if one.id == rule.id and not one.ended_at:
-            hits = Hits(hits.packets - one.before_packets, hits.bytes - one.before_bytes)
+            hits = one.since(hits)
             rules[place] = _ended(one, hits, now, why, taken_back)
     draft.incidents[held.id] = held.but(
         rules=tuple(rules),

@@ -60,8 +60,11 @@ class Meter:
         return sums["pass"], sums["drop"]
 
     def _line(self, held: Incident, now: float, passed: int, dropped: int) -> None:
-        hits = self._controller.datapath.hits([*standing.slots(self._controller.state, held)])
         # of the rules that it lists alone: others would all at once be there when they end
+        listed = {one.id: one for one in held.rules if not one.ended_at}
+        slots = standing.slots(self._controller.state, held)
+        told = zip(slots.values(), self._controller.datapath.hits([*slots]), strict=True)
+        hits = [listed[rule].since(now) for rule, now in told]
         hits += [Hits(one.packets, one.bytes) for one in held.rules]
         packets, size = sum(one.packets for one in hits), sum(one.bytes for one in hits)
         last = self._last.get(held.id)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from xdpctl.signatures.model import Rate
+from xdpctl.wire import Hits
 
 EVENTS_KEPT, RULES_KEPT, SOURCES_KEPT, ACTIVE_KEPT = 100, 100, 50, 200
 
@@ -40,6 +41,12 @@ class Done(msgspec.Struct, frozen=True, omit_defaults=True):
     taken_back: bool = False  # by a person
     before_packets: int = 0  # that it had hit already when it came to this incident
     before_bytes: int = 0
+
+    def since(self, hits: Hits) -> Hits:
+        """Of all that it has hit, what it hit since it came to this incident."""
+        if hits.packets < self.before_packets or hits.bytes < self.before_bytes:
+            return hits  # the counters began anew, as after a reboot
+        return Hits(hits.packets - self.before_packets, hits.bytes - self.before_bytes)
 
 
 class Incident(msgspec.Struct, frozen=True, omit_defaults=True):

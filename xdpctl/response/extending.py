@@ -7,7 +7,7 @@ from xdpctl.asks import Ask
 from xdpctl.clock import Now
 from xdpctl.errors import ConflictError
 from xdpctl.model import Action, Mode, Rule
-from xdpctl.signatures.model import Signature
+from xdpctl.signatures.model import Signature, automatic
 from xdpctl.signatures.operations import SignatureAsk
 
 
@@ -18,12 +18,12 @@ def extended(
 
     ConflictError if somebody accepts that source. What is no detector's is left as it is, and of
     what an operator changed, or another detector holds, no more than its end is changed; but what
-    the other only watches is enforced.
+    the other only watches is enforced, and stays so.
     """
     if standing.action is Action.ACCEPT:
         raise ConflictError(f"{standing.origin} accepts {standing.subject}", "", "")
     own = standing.origin == detector
-    if not own and not tags.of_event(standing.tags):
+    if not automatic(standing) or not (own or tags.of_event(standing.tags)):
         return standing
     ends = now.after(ask.ttl) if ask.ttl is not None else 0
     changes: dict[str, Any] = {
@@ -34,9 +34,15 @@ def extended(
         return standing.but(**changes)
     watched = tags.WATCHED in standing.tags
     if own:
-        changes |= {"reason": ask.reason, "mode": Mode.MONITOR if watched else ask.mode}
+        changes |= {"reason": ask.reason, "mode": _mode(standing, ask.mode, watched)}
         if isinstance(ask, SignatureAsk) and tags.RAISED not in standing.tags:
             changes |= {"action": ask.action, "limit": ask.limit}
     elif ask.mode is Mode.ENFORCE and not watched:
-        changes["mode"] = ask.mode
+        changes["mode"] = Mode.ENFORCE
     return standing.but(**changes)
+
+
+def _mode(standing: Rule | Signature, asked: Mode, watched: bool) -> Mode:
+    if watched:
+        return Mode.MONITOR
+    return Mode.ENFORCE if standing.mode is Mode.ENFORCE else asked

@@ -11,10 +11,10 @@ from xdpctl.clock import Now
 from xdpctl.controller import Controller
 from xdpctl.draft import Draft
 from xdpctl.incidents import ledger
-from xdpctl.model import OPERATOR, Action, Automatic, Mode
+from xdpctl.model import Action, Automatic, Mode
 from xdpctl.response.pulse import Pulse
 from xdpctl.response.settings import LadderSettings
-from xdpctl.signatures.model import Signature
+from xdpctl.signatures.model import Signature, automatic
 
 _STEP_SECONDS = 1.0
 
@@ -53,7 +53,7 @@ class Ladder:
     def _climbs(self, held: Signature) -> bool:
         limits = held.action is Action.LIMIT and held.mode is Mode.ENFORCE
         return (
-            held.origin != OPERATOR
+            automatic(held)
             and (tags.WATCHED in held.tags or limits)
             and tags.of_event(held.tags)
             and tags.ENDING not in held.tags

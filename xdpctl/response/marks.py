@@ -7,9 +7,10 @@ from xdpctl.detectors.event import Event
 
 
 def of(detector: str, event: Event) -> tuple[str, ...]:
-    """Of the event, then of its group; an event has one of them."""
-    own = [tags.EVENT + _short(detector, event.id)] if event.id else []
-    return tuple(own + ([tags.GROUP + _short(detector, event.group)] if event.group else []))
+    """Of the event, then of its group; it has one of them at least."""
+    group = _short(detector, event.group) if event.group else ""
+    own = [tags.event(_short(detector, event.id), group)] if event.id else []
+    return tuple(own + ([tags.GROUP + group] if group else []))
 
 
 def _short(detector: str, identity: str) -> str:

@@ -1,6 +1,7 @@
-"""How many new rules each detector may still ask for this minute. Pure but for what it holds."""
+"""How many new rules each detector may still ask for this minute. Safe from any thread."""
 
 from collections import deque
+from threading import Lock
 
 _MINUTE = 60.0
 
@@ -10,17 +11,21 @@ class Paces:
 
     def __init__(self, most: int) -> None:
         self.most = most
+        self._lock = Lock()
         self._spent: dict[str, deque[tuple[float, int]]] = {}
         self._sums: dict[str, int] = {}
 
     def room(self, detector: str, now: float) -> int:
         """At `now` (seconds of a clock that only goes on)."""
-        spent = self._spent.get(detector)
-        while spent and spent[0][0] <= now - _MINUTE:
-            self._sums[detector] -= spent.popleft()[1]
-        return max(0, self.most - self._sums.get(detector, 0))
+        with self._lock:
+            spent = self._spent.get(detector)
+            while spent and spent[0][0] <= now - _MINUTE:
+                self._sums[detector] -= spent.popleft()[1]
+            return max(0, self.most - self._sums.get(detector, 0))
 
     def spend(self, detector: str, count: int, now: float) -> None:
-        if count:
-            self._spent.setdefault(detector, deque()).append((now, count))
-            self._sums[detector] = self._sums.get(detector, 0) + count
+        """So many; fewer than none are given back."""
+        with self._lock:
+            if count:
+                self._spent.setdefault(detector, deque()).append((now, count))
+                self._sums[detector] = self._sums.get(detector, 0) + count

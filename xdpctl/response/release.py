@@ -7,9 +7,9 @@ from xdpctl.beat import Beat
 from xdpctl.controller import Controller
 from xdpctl.draft import Draft
 from xdpctl.incidents import ledger
-from xdpctl.model import OPERATOR, Mode
+from xdpctl.model import Mode
 from xdpctl.response.pulse import Pulse
-from xdpctl.signatures.model import Signature
+from xdpctl.signatures.model import Signature, automatic
 from xdpctl.wire import Hits
 
 _STEP_SECONDS = 1.0
@@ -24,7 +24,7 @@ def held_back(held: object, hits: Hits) -> bool:
 
 def _ending(held: Signature) -> bool:
     """A detector's; an operator may tag his own as he likes."""
-    return tags.ENDING in held.tags and held.origin != OPERATOR
+    return tags.ENDING in held.tags and automatic(held)
 
 
 class Releases:

@@ -14,6 +14,7 @@ from xdpctl.draft import Draft
 from xdpctl.errors import CapacityError, QuotaError, RuleError
 from xdpctl.incidents import ledger
 from xdpctl.incidents.belonging import Said, tag_of, worked
+from xdpctl.incidents.model import RULES_KEPT
 from xdpctl.model import Automatic, Mode, Rule
 from xdpctl.prefix import Prefix
 from xdpctl.response import marks
@@ -25,7 +26,7 @@ from xdpctl.response.returns import Returns
 from xdpctl.response.settings import AutomaticSettings
 from xdpctl.response.undo import remove
 from xdpctl.signatures import operations
-from xdpctl.signatures.model import Signature
+from xdpctl.signatures.model import Signature, automatic
 from xdpctl.signatures.operations import SignatureAsk
 from xdpctl.tokens import Caller
 from xdpctl.wire import Hits
@@ -63,10 +64,10 @@ class Responder:
 
     def take(self, events: Iterable[Event]) -> Outcome:
         for event in events:
-            if event.phase is Phase.ENDED and (event.id or event.group):
-                self._release(event)
-            elif event.ignored:
+            if event.ignored:
                 self.outcome.ignore(event, event.ignored)
+            elif event.phase is Phase.ENDED:
+                self._release(event)
             elif self._mode is Automatic.OFF:
                 self.outcome.ignore(event, "automatic mitigation is off")
             else:
@@ -99,9 +100,11 @@ class Responder:
             placed.append(rule.id)
             if new:
                 fresh.append((rule, Hits(0, 0)))
-            elif carried := ledger.carried(self._draft, incident, rule, self._hits):
-                self._put(carried[0])
-                fresh.append(carried)
+            elif len(incident.rules) + len(fresh) < RULES_KEPT:
+                carried = ledger.carried(self._draft, incident, rule, self._hits)
+                if carried:
+                    self._put(carried[0])
+                    fresh.append(carried)
         self.outcome.rules += placed
         ledger.began(self._draft, incident, said, fresh)
         self.outcome.told(incident.id)
@@ -203,8 +206,8 @@ class Responder:
         tag = marks.of(self._detector, event)[0 if event.id else -1]
         gone = []
         for held in self._holding(event, tag):
-            left = tags.without(held.tags, tag)
-            if event.id and tags.of_event(left):
+            left = tuple(one for one in held.tags if not tags.ends(tag, one))
+            if tags.of_event(left):
                 self._put(held.but(tags=left))
                 continue
             hits = self._hits(held)
@@ -222,11 +225,9 @@ class Responder:
 
     def _holding(self, event: Event, tag: str) -> Iterator[Rule | Signature]:
         """Also what another detector made: this event keeps it as well."""
-        if not event.sources:
-            yield from self._draft.tagged(tag)
-        for held in map(self._draft.standing, event.sources):
-            if held and tag in held.tags:
-                yield held
+        draft = self._draft
+        named = map(draft.standing, event.sources) if event.sources else draft.tagged(tag)
+        yield from (held for held in named if held and tag in held.tags and automatic(held))
 
     def _note(self, event: Event, action: str, ids: list[str]) -> None:
         self._draft.note(

@@ -6,7 +6,7 @@ from xdpctl.draft import Draft
 from xdpctl.errors import RuleError
 from xdpctl.incidents import ledger
 from xdpctl.model import OPERATOR, Rule
-from xdpctl.signatures.model import CONFIGURED, Signature
+from xdpctl.signatures.model import CONFIGURED, Signature, automatic
 from xdpctl.tokens import Caller
 from xdpctl.wire import Hits
 
@@ -37,10 +37,9 @@ def undo(
         *(rule for rule in draft.state.rules.values()),
         *draft.all_signatures(),
     ]
-    kept = (OPERATOR, CONFIGURED)
     gone = []
     for held in everything:
-        asked = held.origin == origin if origin else held.origin not in kept
+        asked = held.origin == origin if origin else automatic(held)
         if asked and held.created_at >= since and not held.expired(draft.now.ns):
             ledger.count(draft, held, hits(held), f"undone by {caller.name}", taken_back=True)
             remove(draft, held)

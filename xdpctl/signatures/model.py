@@ -8,7 +8,7 @@ import msgspec
 from xdpctl.errors import RuleError
 from xdpctl.match.match import Match
 from xdpctl.match.order import Key, precedence
-from xdpctl.model import OPERATOR, Action, Deadlines, Mode, Spare, check_told
+from xdpctl.model import OPERATOR, Action, Deadlines, Mode, Rule, Spare, check_told
 from xdpctl.prefix import Prefix
 
 CONFIGURED = "configured"  # the origin of what the configuration asks for
@@ -133,3 +133,8 @@ class Signature(Deadlines, frozen=True, kw_only=True):
 
     def but(self, **changes: Any) -> Self:
         return msgspec.structs.replace(self, **changes)
+
+
+def automatic(held: Rule | Signature) -> bool:
+    """Whether a program asked for it: neither an operator nor the configuration."""
+    return held.origin not in (OPERATOR, CONFIGURED)

@@ -126,7 +126,16 @@ class _Said:
 async def _done(ctx: Context, said: _Said) -> tuple[Outcome, Automatic]:
     """What became of it, and under which mode, that of the moment when it is done."""
 
+    spent = 0
+
+    def spend(count: int) -> None:
+        """Instead of what was spent before: it is asked for once, however often it is tried."""
+        nonlocal spent
+        ctx.paces.spend(said.detector, count - spent, time.monotonic())
+        spent = count
+
     def operation(draft: Draft) -> tuple[Outcome, Automatic]:
+        spend(0)
         detector, now = said.detector, time.monotonic()
         mode, room = ctx.automatic_for(detector, draft), ctx.paces.room(detector, now)
         tried = draft.copy() if said.dry_run else draft
@@ -134,10 +143,14 @@ async def _done(ctx: Context, said: _Said) -> tuple[Outcome, Automatic]:
         responder = Responder(tried, settings, detector, mode, said.who, room, *known)
         outcome = responder.take(said.events)
         if not said.dry_run:
-            ctx.paces.spend(detector, responder.created, now)
+            spend(responder.created)
         return outcome, mode
 
-    return await asyncio.wrap_future(ctx.controller.submit(operation))
+    try:
+        return await asyncio.wrap_future(ctx.controller.submit(operation))
+    except Exception:
+        spend(0)
+        raise
 
 
 async def _peers(ctx: Context) -> Peers:

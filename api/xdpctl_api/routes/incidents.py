@@ -125,13 +125,13 @@ class KeyOut(BaseModel):
 def _standing(controller: Controller, held: Incident) -> dict[str, Hits]:
     """The rules that are there because of it, and what they have hit since they are."""
     state, tag = controller.state, tag_of(held)
-    before = {one.id: (one.before_packets, one.before_bytes) for one in held.rules}
+    listed = {one.id: one for one in held.rules if not one.ended_at}
     found = {}
     sources = [state.rules.get(source) for source in state.tagged.sources(tag)]
     for rule in (*sources, *list(state.signatures.values())):
         if rule and tag in rule.tags:
-            hits, (packets, size) = controller.hits(rule), before.get(rule.id, (0, 0))
-            found[rule.id] = Hits(hits.packets - packets, hits.bytes - size)
+            hits, one = controller.hits(rule), listed.get(rule.id)
+            found[rule.id] = one.since(hits) if one else hits
     return found
 
 
