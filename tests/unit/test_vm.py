@@ -35,9 +35,9 @@ def test_tests_are_counted_by_file() -> None:
 
 
 def test_the_page_has_a_row_a_feature_and_a_column_a_kernel() -> None:
-    page = _page({name: (Ran(name, True, "", REPORT), 61.0) for name in GUESTS})
+    page = _page({name: (Ran(name, True, "", REPORT), 61.0) for name in GUESTS}, "whole")
     lines = page.splitlines()
-    assert "under emulation" in page
+    assert "the whole set, under emulation" in page
     assert "| feature | 6.1 | 6.12 | newest |" in lines
     bad = "1, **1 failed**"
     assert f"| verdicts on every kind of frame | {bad} | {bad} | {bad} |" in lines

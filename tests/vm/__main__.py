@@ -99,14 +99,14 @@ def _cell(counts: Counter[str]) -> str:
     return told + (f", {counts['skipped']} skipped" if counts["skipped"] else "")
 
 
-def _page(runs: dict[str, tuple[Ran, float]]) -> str:
+def _page(runs: dict[str, tuple[Ran, float]], chosen: str) -> str:
     releases = [ran.release for ran, _ in runs.values()]
     by_kernel = [results(ran) for ran, _ in runs.values()]
     emulated = any(ran.emulated for ran, _ in runs.values())
     lines = [
         "# Kernels",
         "",
-        "The kernel tests in virtual machines, by `make test-vm-all`"
+        f"The kernel tests in virtual machines, the {chosen} set"
         + (", under emulation (TCG)" if emulated else "")
         + ": how many tests passed.",
         "",
@@ -162,7 +162,7 @@ def main() -> None:
                 bad += 1
                 print(runs[name][0].console[-6000:])
     if not chosen.kernel:
-        chosen.output.write_text(_page(runs))
+        chosen.output.write_text(_page(runs, chosen.set))
     sys.exit(1 if bad else 0)
 
 
