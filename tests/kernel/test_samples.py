@@ -19,7 +19,7 @@ from xdpctl.kernel import PinnedDatapath
 from xdpctl.prefix import parse_prefix
 from xdpctl.wire import Action, Mode, Sample, SlotNumber
 
-MOST_SECONDS = 300.0  # that a slow machine may take, an emulated one among them
+MOST_SECONDS = 200.0  # that a slow machine may take, an emulated one among them
 RECORD = 8 + Sample.size()  # the ring's header and the sample
 OTHER = DROPPING - 1  # a slot that is not watched
 
