@@ -11,7 +11,8 @@ log = logging.getLogger("xdpctl")
 
 
 class Beat:
-    """Calls `step` with the monotonic clock in a thread of its own, `seconds` after it was done.
+    """Calls `step` with the monotonic clock in a thread of its own: at once, and again `seconds`
+    after it was done.
 
     What goes wrong is logged after the words of `trouble`, once as long as it is the same, and
     `rest` seconds go by before the next step. Start it, stop it.
@@ -44,13 +45,14 @@ class Beat:
         return self._stop.is_set()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._seconds):
+        while not self._stop.is_set():
             try:
                 self._step(time.monotonic())
                 self._said = ""
             except Exception as error:
                 self._tell(error)
                 self._stop.wait(self._rest)
+            self._stop.wait(self._seconds)
 
     def _tell(self, error: Exception) -> None:
         expected = isinstance(error, OSError | XdpctlError)

@@ -1,8 +1,13 @@
 """A fresh kernel, a clock that stands still, and upkeep that never pauses."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from tests.fakes import FakeClock, FakeDatapath
+from tests.unit.apiclient import Api, running
+from tests.unit.hooked import OURS
 from xdpctl import upkeep
 
 
@@ -21,3 +26,10 @@ def clock() -> FakeClock:
 @pytest.fixture
 def datapath() -> FakeDatapath:
     return FakeDatapath()
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Api]:
+    """The API of a box that has networks to protect."""
+    with running(tmp_path, 2000, OURS) as box:
+        yield box

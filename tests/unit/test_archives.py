@@ -2,14 +2,12 @@
 
 import json
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.unit.apiclient import Api, running
+from tests.unit.apiclient import Api
 from tests.unit.hooked import (
-    OURS,
     fastnetmon,
     say,
 )
@@ -19,12 +17,6 @@ from xdpctl.errors import EvidenceError
 from xdpctl.incidents import export
 
 __all__ = ["api", "run"]
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[Api]:
-    with running(tmp_path, 2000, OURS) as box:
-        yield box
 
 
 def exported(box: Api, tmp_path: Path) -> tuple[str, Path]:

@@ -2,16 +2,14 @@
 
 import io
 import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.apiclient import Api, problem, running
+from tests.unit.apiclient import Api, problem
 from tests.unit.hooked import (
-    OURS,
     Connected,
     event,
     fastnetmon,
@@ -27,12 +25,6 @@ from xdpctl.incidents.files import add
 from xdpctl.pcapng import Writer
 from xdpctl.prefix import Prefix
 from xdpctl.wire import CAPTURE_BYTES, Capture, Hits, Reason
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[Api]:
-    with running(tmp_path, 2000, OURS) as box:
-        yield box
 
 
 def captured(slot: int, source: bytes = bytes((203, 0, 113, 7))) -> Capture:

@@ -1,6 +1,5 @@
 """One record for each attack: opened, updated, closed by what detectors say."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,12 +28,6 @@ from xdpctl.incidents.model import (
 )
 from xdpctl.prefix import parse_prefix
 from xdpctl.wire import Hits
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[Api]:
-    with running(tmp_path, 2000, OURS) as box:
-        yield box
 
 
 def test_an_attack_is_one_incident_with_what_was_done_and_hit(box: Api) -> None:

@@ -1,14 +1,11 @@
 """Steps of what protects a victim: watched, limited, dropped; and none of them back."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.apiclient import Api, running
+from tests.unit.apiclient import Api
 from tests.unit.hooked import (
-    OURS,
     VICTIM,
     configured,
     event,
@@ -24,12 +21,6 @@ from xdpctl.errors import ConfigError
 from xdpctl.notify.news import Look, news
 from xdpctl.notify.settings import Kind
 from xdpctl.response.pulse import Pulse
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[Api]:
-    with running(tmp_path, 2000, OURS) as box:
-        yield box
 
 
 def flood(box: Api, rule: str, first: int, seconds: int, per_second: int = 500) -> list[str]:

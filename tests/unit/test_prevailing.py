@@ -1,13 +1,9 @@
 """What an operator did to a detector's rule stays."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from tests.unit.apiclient import Api, running
+from tests.unit.apiclient import Api
 from tests.unit.hooked import (
-    OURS,
     VICTIM,
     configured,
     event,
@@ -23,12 +19,6 @@ from tests.unit.hooked import (
 from xdpctl.connections import Peers
 from xdpctl.detectors.event import Event, Phase
 from xdpctl.response import marks
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[Api]:
-    with running(tmp_path, 2000, OURS) as box:
-        yield box
 
 
 def test_a_watched_rule_that_is_promoted_stays_so(box: Api) -> None:

@@ -1,13 +1,7 @@
 """What a detector has ended stays until it is quiet, and comes back armed."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
-from tests.unit.apiclient import Api, running
+from tests.unit.apiclient import Api
 from tests.unit.hooked import (
-    OURS,
     VICTIM,
     event,
     fastnetmon,
@@ -15,12 +9,6 @@ from tests.unit.hooked import (
     quiet,
     say,
 )
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[Api]:
-    with running(tmp_path, 2000, OURS) as box:
-        yield box
 
 
 def test_what_still_hits_stays_until_it_is_quiet(box: Api) -> None:

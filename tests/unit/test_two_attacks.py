@@ -2,15 +2,12 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.fakes import upkeep
-from tests.unit.apiclient import Api, running
+from tests.unit.apiclient import Api
 from tests.unit.hooked import (
-    OURS,
     VICTIM,
     configured,
     event,
@@ -27,12 +24,6 @@ from xdpctl.errors import StoreError
 from xdpctl.incidents import ledger
 
 BAN = {"value": "203.0.113.7", "scope": "Ip", "type": "ban", "duration": "4h", "scenario": "x"}
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[Api]:
-    with running(tmp_path, 2000, OURS) as box:
-        yield box
 
 
 def test_of_two_detectors_the_longer_ban_holds_and_the_last_end_ends_it(box: Api) -> None:

@@ -6,7 +6,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from tests.vm import inline, life, owner
+from tests.vm import claims, inline, owner
 from tests.vm.__main__ import _page, results
 from tests.vm.guest import GUESTS, GuestError, Ran
 from tests.vm.owner import Owner
@@ -124,7 +124,7 @@ def lived() -> dict[str, str]:
 
 
 def test_a_life_is_well_if_every_claim_holds() -> None:
-    told = [life.judged(claim, lived()) for claim in life.CLAIMS]
+    told = [claims.judged(claim, lived()) for claim in claims.CLAIMS]
     assert [outcome for outcome, holds in told if not holds] == []
 
 
@@ -147,12 +147,12 @@ def test_a_life_is_well_if_every_claim_holds() -> None:
 )
 def test_what_went_wrong_in_a_life_is_told(fact: str, value: str, claim: str) -> None:
     facts = {**lived(), fact: value}
-    broken = [c.doing for c in life.CLAIMS if not life.judged(c, facts)[1]]
+    broken = [c.doing for c in claims.CLAIMS if not claims.judged(c, facts)[1]]
     assert len(broken) == 1
     assert claim in broken[0]
 
 
 def test_what_was_not_found_out_does_not_hold() -> None:
-    outcomes = [life.judged(claim, {}) for claim in life.CLAIMS]
+    outcomes = [claims.judged(claim, {}) for claim in claims.CLAIMS]
     assert not any(holds for _, holds in outcomes)
     assert all(outcome.startswith("not found out: ") for outcome, _ in outcomes)

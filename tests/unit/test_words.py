@@ -3,14 +3,13 @@
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.apiclient import Api, problem, running
-from tests.unit.hooked import OURS, VICTIM, event, fastnetmon, say
+from tests.unit.apiclient import Api, problem
+from tests.unit.hooked import VICTIM, event, fastnetmon, say
 from tests.unit.test_cli import Api as Client
 from tests.unit.test_cli import Run, api, run
 from xdpctl import ntp
@@ -19,12 +18,6 @@ from xdpctl.incidents import report, words
 from xdpctl.prefix import parse_prefix
 
 __all__ = ["api", "run"]
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[Api]:
-    with running(tmp_path, 2000, OURS) as box:
-        yield box
 
 
 def kept(box: Api, identity: str) -> list[dict[str, Any]]:

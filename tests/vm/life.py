@@ -8,14 +8,13 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 from tests.vm.cable import FRAMES, HOSTILE, MAC, Cable, Flood, Monitor
+from tests.vm.claims import CLAIMS, judged
 from tests.vm.guest import GUESTS, ROOT, Ran, Setting, machines, run
 from tests.vm.owner import Owner, told
 
@@ -29,156 +28,6 @@ echo "ended with $?"
 sync
 systemctl poweroff --force --force
 """
-Facts = Mapping[str, str]
-
-
-class Claim(NamedTuple):
-    """A line of the page: what is done, what came of it, and whether that is as it must be."""
-
-    doing: str
-    outcome: Callable[[Facts], str]
-    holds: Callable[[Facts], bool]
-
-
-def _none(name: str) -> Callable[[Facts], bool]:
-    """Nobody who is blocked came through, everybody else did."""
-    return lambda f: f[f"{name}.hostile"] == "0" and int(f[f"{name}.friend"]) > 0
-
-
-CLAIMS = (
-    Claim(
-        "`dpkg -i`, an interface named in the settings, `systemctl start`",
-        lambda f: f"{f['start.port']}, {f['start.seconds']} s after it (the first start compiles)",
-        lambda f: f["start.port"] == "attached native",
-    ),
-    Claim(
-        "The control plane's confinement",
-        lambda f: f"runs as {f['user']}; `systemd-analyze security`: {f['exposure']}",
-        lambda f: f["user"] == "xdpctl" and float(f["exposure"]) <= 3.0,
-    ),
-    Claim(
-        "Before anything is blocked",
-        lambda f: f"{f['before.hostile']} packets of the attacker reach the stack",
-        lambda f: int(f["before.hostile"]) > 0,
-    ),
-    Claim("`xdpctl block`", lambda f: _reached(f, "block"), _none("block")),
-    Claim(
-        "Upgrade to another version, `dpkg -i`",
-        lambda f: f"{_reached(f, 'upgrade')}; then it is {f['upgrade.version']}",
-        lambda f: _none("upgrade")(f) and f["upgrade.version"] != f["installed"],
-    ),
-    Claim(
-        "`dpkg --remove`, and `dpkg -i` again",
-        lambda f: (
-            f"nothing is attached in between; then the units are {f['reinstalled.units']}, the "
-            f"rules are back, and {_reached(f, 'reinstalled')}"
-        ),
-        lambda f: (
-            _none("reinstalled")(f)
-            and (f["removed.xdp"], f["reinstalled.units"]) == ("False", "enabled")
-        ),
-    ),
-    Claim(
-        "kill -9 of both processes",
-        lambda f: f"{_reached(f, 'killed')}; back within {f['killed.seconds']} s after that",
-        _none("killed"),
-    ),
-    Claim(
-        "The card is pulled (`device_del`)",
-        lambda f: f"`status` tells that it is {f['unplugged.port']}",
-        lambda f: f["unplugged.port"] == "absent",
-    ),
-    Claim(
-        "... and put back",
-        lambda f: (
-            f"{f['replugged.port']} {f['replugged.seconds']} s after it is there; "
-            f"{f['replugged.early']} packets before that, {_reached(f, 'replugged')} after it"
-        ),
-        lambda f: _none("replugged")(f) and f["replugged.port"] == "attached native",
-    ),
-    Claim(
-        "The interface is renamed, and renamed back",
-        lambda f: f"{f['renamed.port']} under the other name; {_reached(f, 'renamed')}",
-        lambda f: _none("renamed")(f) and f["renamed.port"] == "attached native",
-    ),
-    Claim(
-        "`ip link set mtu 9000` while it is attached",
-        lambda f: (
-            f"the MTU is {f['jumbo.mtu']} (`ip` says: {f['jumbo']}); {f['jumbo.port']}; "
-            + _reached(f, "jumbo")
-        ),
-        lambda f: _none("jumbo")(f) and f["jumbo.port"].startswith("attached"),
-    ),
-    Claim(
-        "An interface whose driver has no XDP appears",
-        lambda f: f["plain.port"],
-        lambda f: f["plain.port"] == "attached generic",
-    ),
-    Claim(
-        "The disk is full",
-        lambda f: (
-            f"a new rule is refused: {f['full.status']} {f['full.says']}; "
-            f"{_reached(f, 'full')}; with room again it is taken"
-        ),
-        lambda f: _none("full")(f) and f["full.status"] == "503" and f["full.after"] == "201",
-    ),
-    Claim(
-        "Reboot in the middle of the flood",
-        lambda f: (
-            f"attached {f['boot.after.card.seconds']} s after the card is there, before the "
-            f"network is set up; {f['boot.early']} packets reach the stack from power on, "
-            f"{_reached(f, 'boot')} later; the rules are back; a unit that needs the network "
-            f"before `sysinit.target`, as cloud-init's, is {f['boot.early.unit']}"
-        ),
-        lambda f: (
-            _none("boot")(f)
-            and (f["boot.cycles"], f["boot.early.unit"]) == ("0", "active")
-            and f["boot.early"] == "0"
-            and f["boot.before.network"] == "True"
-            and "203.0.113.0_24" in f["boot.rules"]
-        ),
-    ),
-    Claim(
-        "No bpffs at /sys/fs/bpf, loader restarted",
-        lambda f: f"{f['bpffs.port']}, since it mounts its own; {_reached(f, 'bpffs')}",
-        lambda f: _none("bpffs")(f) and f["bpffs.port"] == "attached native",
-    ),
-    Claim(
-        "The root turns read-only",
-        lambda f: (
-            f"a new rule is refused: {f['readonly.status']} {f['readonly.says']}; "
-            f"{_reached(f, 'readonly')}, and {_reached(f, 'readonly.killed')} when the loader is "
-            "killed as well; writable again, all is as before"
-        ),
-        lambda f: (
-            _none("readonly")(f)
-            and _none("readonly.killed")(f)
-            and f["readonly.status"] == "503"
-            and "readonly.after" in f
-        ),
-    ),
-    Claim(
-        "`dpkg --purge`",
-        lambda f: (
-            f"nothing is attached, nothing left; {f['purge.hostile']} packets reach the stack again"
-        ),
-        lambda f: (
-            f["purge.xdp"] == "False" and f["purge.left"] == "[]" and int(f["purge.hostile"]) > 0
-        ),
-    ),
-)
-
-
-def _reached(facts: Facts, name: str) -> str:
-    return f"{facts[f'{name}.hostile']} of the attacker's packets reach the stack"
-
-
-def judged(claim: Claim, facts: Facts) -> tuple[str, bool]:
-    """What is told of it, and whether it holds."""
-    try:
-        return claim.outcome(facts), claim.holds(facts)
-    except KeyError as absent:
-        return f"not found out: {absent.args[0]}", False
 
 
 def _card(monitor: Path, word: str) -> None:

@@ -77,10 +77,8 @@ class Ladder:
                 continue  # it was changed meanwhile
             if tags.WATCHED in standing.tags:
                 left = tags.without(standing.tags, tags.WATCHED)
-                raised, why = (
-                    standing.but(mode=Mode.ENFORCE, tags=left),
-                    "it was watched long enough",
-                )
+                raised = standing.but(mode=Mode.ENFORCE, tags=left)
+                why = "it was watched long enough"
             else:
                 more = (*standing.tags, tags.RAISED)
                 raised = standing.but(action=Action.DROP, limit=None, tags=more)

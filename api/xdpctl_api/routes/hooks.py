@@ -102,7 +102,7 @@ async def hook(
     for at in range(0, len(events), _AT_ONCE):
         some = events[at : at + _AT_ONCE]
         peers = await _peers(ctx) if any(event.sources for event in some) else Peers()
-        became, mode = await _done(ctx, _Said(detector, who, some, peers, dry_run))
+        became, mode = await _done(ctx, _Part(detector, who, some, peers, dry_run))
         outcome.add(became)
         if not dry_run:
             ctx.returns.came(became.blocked, ctx.controller.clock.read().ns / 1e9)
@@ -113,7 +113,7 @@ async def hook(
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _Part:
     """Events as one change: others come between it and the next, the red button too."""
 
     detector: str
@@ -123,7 +123,7 @@ class _Said:
     dry_run: bool
 
 
-async def _done(ctx: Context, said: _Said) -> tuple[Outcome, Automatic]:
+async def _done(ctx: Context, part: _Part) -> tuple[Outcome, Automatic]:
     """What became of it, and under which mode, that of the moment when it is done."""
 
     spent = 0
@@ -131,18 +131,18 @@ async def _done(ctx: Context, said: _Said) -> tuple[Outcome, Automatic]:
     def spend(count: int) -> None:
         """Instead of what was spent before: it is asked for once, however often it is tried."""
         nonlocal spent
-        ctx.paces.spend(said.detector, count - spent, time.monotonic())
+        ctx.paces.spend(part.detector, count - spent, time.monotonic())
         spent = count
 
     def operation(draft: Draft) -> tuple[Outcome, Automatic]:
         spend(0)
-        detector, now = said.detector, time.monotonic()
+        detector, now = part.detector, time.monotonic()
         mode, room = ctx.automatic_for(detector, draft), ctx.paces.room(detector, now)
-        tried = draft.copy() if said.dry_run else draft
-        settings, known = ctx.settings.automatic, (ctx.controller.hits, said.peers, ctx.returns)
-        responder = Responder(tried, settings, detector, mode, said.who, room, *known)
-        outcome = responder.take(said.events)
-        if not said.dry_run:
+        tried = draft.copy() if part.dry_run else draft
+        settings, known = ctx.settings.automatic, (ctx.controller.hits, part.peers, ctx.returns)
+        responder = Responder(tried, settings, detector, mode, part.who, room, *known)
+        outcome = responder.take(part.events)
+        if not part.dry_run:
             spend(responder.created)
         return outcome, mode
 

@@ -1,39 +1,31 @@
 """Single rules: add, list, read, change, confirm, remove."""
 
 import asyncio
-from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Response
-from pydantic import BaseModel, Field
 
 from xdpctl import rules
 from xdpctl.asks import Ask
 from xdpctl.draft import Draft
 from xdpctl.errors import NotFoundError, RuleError
 from xdpctl.incidents import ledger
-from xdpctl.match import text
 from xdpctl.match.match import ID_MARK
-from xdpctl.match.order import Key, precedence
-from xdpctl.model import Action, Mode, Rule, parse_rule_id
-from xdpctl.prefix import parse_prefix
+from xdpctl.model import Mode, Rule, parse_rule_id
 from xdpctl.rules import Added
 from xdpctl.signatures import operations
-from xdpctl.signatures.arming import ordered
 from xdpctl.signatures.model import Signature
 from xdpctl.signatures.operations import AddedSignature, SignatureAsk
-from xdpctl.state import order
 from xdpctl.tokens import Caller
 from xdpctl.wire import Hits
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.context import Context, context
+from xdpctl_api.listing import Filters, page
 from xdpctl_api.schemas import RuleAnswer, RuleChange, RuleIn, RuleOut, RulePage, rule_out
 from xdpctl_api.shadows import shadow_out
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
-_SIGNED = "sig;"  # what cursors behind the sources begin with
 Ctx = Annotated[Context, Depends(context)]
 IfMatch = Annotated[str | None, Header(description="The rule's ETag; 412 if it changed since")]
 
@@ -76,30 +68,6 @@ async def add_rule(body: RuleIn, who: Operator, ctx: Ctx) -> Response:
     return Response(data, 201 if added.created else 200, headers, "application/json")
 
 
-class Filters(BaseModel):
-    """What a listing may be narrowed by."""
-
-    action: Action | None = None
-    mode: Mode | None = None
-    origin: str | None = None
-    tag: str | None = None
-    within: str | None = Field(default=None, description="Only rules inside this prefix")
-    covering: str | None = Field(default=None, description="Only rules around this")
-
-    def test(self) -> Callable[[Rule | Signature], bool]:
-        """The filter as a function, its prefixes parsed once."""
-        inside = parse_prefix(self.within, "within") if self.within else None
-        around = parse_prefix(self.covering, "covering") if self.covering else None
-        return lambda rule: (
-            (self.action is None or rule.action is self.action)
-            and (self.mode is None or rule.mode is self.mode)
-            and (self.origin is None or rule.origin == self.origin)
-            and (self.tag is None or self.tag in rule.tags)
-            and (inside is None or (rule.source is not None and inside.covers(rule.source)))
-            and (around is None or (rule.source is not None and rule.source.covers(around)))
-        )
-
-
 @router.get("")
 async def list_rules(
     who: Viewer,
@@ -109,48 +77,7 @@ async def list_rules(
     cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
 ) -> RulePage:
     """The standing rules by address, a page at a time; rules may come and go between pages."""
-    return await asyncio.to_thread(_page, ctx, filters.test(), limit, cursor)
-
-
-def _standing(ctx: Context, cursor: str | None) -> Iterator[Rule | Signature]:
-    """Rules on sources by address, then signatures in the order in which packets meet them."""
-    state, now = ctx.controller.state, ctx.controller.clock.read()
-    passed = _place(cursor) if cursor and cursor.startswith(_SIGNED) else None
-    if passed is None:
-        sources = state.ordered()
-        after = parse_rule_id(cursor) if cursor else None
-        start = bisect_right(sources, order(after), key=order) if after else 0
-        held = (state.rules.get(source) for source in islice(sources, start, None))
-        yield from (rule for rule in held if rule and not rule.expired(now.ns))
-    signatures: list[Signature] = ordered(list(state.signatures.values()))
-    for one in signatures:
-        if not one.expired(now.ns) and (passed is None or one.order > passed):
-            yield one
-
-
-def _cursor(rule: Rule | Signature) -> str:
-    """Where a listing goes on, also if the rule has gone meanwhile."""
-    if isinstance(rule, Signature):
-        return f"{_SIGNED}{rule.priority};{rule.match}"
-    return rule.id
-
-
-def _place(cursor: str) -> tuple[int, Key]:
-    priority, _, match = cursor.removeprefix(_SIGNED).partition(";")
-    if not priority.lstrip("-").isdigit():
-        raise RuleError(f"{cursor[:40]!r} is no cursor", "cursor", "give `next` of the page before")
-    return int(priority), precedence(text.parse(match))
-
-
-def _page(
-    ctx: Context, wanted: Callable[[Rule | Signature], bool], limit: int, cursor: str | None
-) -> RulePage:
-    now = ctx.controller.clock.read()
-    page = list(islice(filter(wanted, _standing(ctx, cursor)), limit + 1))
-    return RulePage(
-        rules=[RuleOut(**rule_out(ctx.controller, rule, now)) for rule in page[:limit]],
-        next=_cursor(page[limit - 1]) if len(page) > limit else None,
-    )
+    return await asyncio.to_thread(page, ctx, filters.test(), limit, cursor)
 
 
 def _find(ctx: Context, rule_id: str) -> Rule | Signature:

@@ -1,0 +1,85 @@
+"""The standing rules, narrowed down, a page at a time."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+from pydantic import BaseModel, Field
+
+from xdpctl.errors import RuleError
+from xdpctl.match import text
+from xdpctl.match.order import Key, precedence
+from xdpctl.model import Action, Mode, Rule, parse_rule_id
+from xdpctl.prefix import parse_prefix
+from xdpctl.signatures.arming import ordered
+from xdpctl.signatures.model import Signature
+from xdpctl.state import order
+from xdpctl_api.context import Context
+from xdpctl_api.schemas import RuleOut, RulePage, rule_out
+
+_SIGNED = "sig;"  # what cursors behind the sources begin with
+
+
+class Filters(BaseModel):
+    """What a listing may be narrowed by."""
+
+    action: Action | None = None
+    mode: Mode | None = None
+    origin: str | None = None
+    tag: str | None = None
+    within: str | None = Field(default=None, description="Only rules inside this prefix")
+    covering: str | None = Field(default=None, description="Only rules around this")
+
+    def test(self) -> Callable[[Rule | Signature], bool]:
+        """The filter as a function, its prefixes parsed once."""
+        inside = parse_prefix(self.within, "within") if self.within else None
+        around = parse_prefix(self.covering, "covering") if self.covering else None
+        return lambda rule: (
+            (self.action is None or rule.action is self.action)
+            and (self.mode is None or rule.mode is self.mode)
+            and (self.origin is None or rule.origin == self.origin)
+            and (self.tag is None or self.tag in rule.tags)
+            and (inside is None or (rule.source is not None and inside.covers(rule.source)))
+            and (around is None or (rule.source is not None and rule.source.covers(around)))
+        )
+
+
+def _standing(ctx: Context, cursor: str | None) -> Iterator[Rule | Signature]:
+    """Rules on sources by address, then signatures in the order in which packets meet them."""
+    state, now = ctx.controller.state, ctx.controller.clock.read()
+    passed = _place(cursor) if cursor and cursor.startswith(_SIGNED) else None
+    if passed is None:
+        sources = state.ordered()
+        after = parse_rule_id(cursor) if cursor else None
+        start = bisect_right(sources, order(after), key=order) if after else 0
+        held = (state.rules.get(source) for source in islice(sources, start, None))
+        yield from (rule for rule in held if rule and not rule.expired(now.ns))
+    signatures: list[Signature] = ordered(list(state.signatures.values()))
+    for one in signatures:
+        if not one.expired(now.ns) and (passed is None or one.order > passed):
+            yield one
+
+
+def _cursor(rule: Rule | Signature) -> str:
+    """Where a listing goes on, also if the rule has gone meanwhile."""
+    if isinstance(rule, Signature):
+        return f"{_SIGNED}{rule.priority};{rule.match}"
+    return rule.id
+
+
+def _place(cursor: str) -> tuple[int, Key]:
+    priority, _, match = cursor.removeprefix(_SIGNED).partition(";")
+    if not priority.lstrip("-").isdigit():
+        raise RuleError(f"{cursor[:40]!r} is no cursor", "cursor", "give `next` of the page before")
+    return int(priority), precedence(text.parse(match))
+
+
+def page(
+    ctx: Context, wanted: Callable[[Rule | Signature], bool], limit: int, cursor: str | None
+) -> RulePage:
+    now = ctx.controller.clock.read()
+    found = list(islice(filter(wanted, _standing(ctx, cursor)), limit + 1))
+    return RulePage(
+        rules=[RuleOut(**rule_out(ctx.controller, rule, now)) for rule in found[:limit]],
+        next=_cursor(found[limit - 1]) if len(found) > limit else None,
+    )
