@@ -1,17 +1,15 @@
 """The ring buffer: sources of the watched slot's packets, at the rate asked for, never garbled."""
 
-import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from ipaddress import ip_address
 from itertools import count, pairwise
 
 import pytest
 
-from tests.kernel.conftest import Filter, parse_rules
+from tests.kernel.conftest import Filter, one_cpu, parse_rules
 from tests.kernel.listings import ACCEPTING, DROPPING, listed
 from tests.packets import to_frame
 from xdpctl import programs
@@ -34,17 +32,6 @@ def watched(emptied: Filter) -> Iterator[Filter]:
     yield emptied
     emptied.datapath.watch(SlotNumber.NONE, 0)
     list(emptied.datapath.samples())
-
-
-@contextmanager
-def one_cpu() -> Iterator[None]:
-    """Hits are counted by CPU, and so is which packet is sampled."""
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(allowed)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, allowed)
 
 
 def source_of(sample: Sample) -> str:
