@@ -13,9 +13,11 @@ from bench.service import Service, service
 from bench.wire import Connection, concurrent, request, rule, sequential
 from xdpctl.lab.flood import Generator
 from xdpctl.lab.namespaces import Host, Lab
+from xdpctl.prefix import parse_prefix
 
 PART = "control"
 CLIENTS = 16
+_STORED = 300  # rules that a boot brings back
 Take = Callable[..., None]
 
 
@@ -45,6 +47,8 @@ def measure(results: Results, size: Size, generator: Generator) -> None:
         host.ip("addr add 192.0.2.1/24 dev isp0")
         for _ in range(size.rounds):
             with service(host, "isp0") as running:
+                _boot(take, running)
+            with service(host, "isp0") as running:
                 _rules(take, size, running)
             with service(host, "isp0", hooks.SETTINGS) as running:
                 hooks.measure(take, size.posts, running)
@@ -56,6 +60,14 @@ def measure(results: Results, size: Size, generator: Generator) -> None:
             hooks.sustain(take, size.sustained, running)
         for number in range(size.rounds):
             _nft(take, size, host, number)
+
+
+def _boot(take: Take, running: Service) -> None:
+    texts = sources.texts(sources.exact(_STORED))
+    listing = "\n".join(texts).encode()
+    Connection(running.socket).json(request("POST", "/v1/rules/bulk", listing, "text/plain"))
+    seconds = running.boot(parse_prefix(texts[-1]))
+    take(f"boot: nothing in the kernel to {_STORED} rules in force", "s", seconds, Bar(2))
 
 
 def _rules(take: Take, size: Size, running: Service) -> None:

@@ -3,13 +3,18 @@
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from bench.errors import BenchError
 from bench.wire import Connection, request
+from xdpctl.errors import DatapathError
+from xdpctl.kernel import PinnedDatapath
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
+from xdpctl.loader import take_down
+from xdpctl.prefix import Prefix
 
 _IDLE_SECONDS = 6  # two rounds of its upkeep
 _MAPPED = "anon_inode:bpf-map"
@@ -65,6 +70,25 @@ class Service(Box):
         if answer["applied"]["ipv4"] != listing.count(b"\n"):
             raise BenchError(f"of the set {name} not all is applied: {answer}")
         return seconds
+
+    def boot(self, source: Prefix) -> float:
+        """Seconds from nothing in the kernel to a stored rule on `source` that is there."""
+        self.kill()
+        self.host.call(lambda: take_down(self.pins))
+        with ThreadPoolExecutor() as pool:
+            began = time.monotonic()
+            starting = pool.submit(self.start)
+            while not (starting.done() or self._holds(source)):
+                time.sleep(0.01)
+            seconds = time.monotonic() - began
+            starting.result()
+        return seconds
+
+    def _holds(self, source: Prefix) -> bool:
+        try:
+            return bool(PinnedDatapath(self.pins).source.slots_of([source])[0])
+        except DatapathError:  # the loader has not made the maps yet
+            return False
 
     def _read(self, name: str) -> str:
         return Path(f"/proc/{self.control_plane()}/{name}").read_text()

@@ -29,7 +29,12 @@ def ensure(directory: Path) -> None:
     """Mount one at `directory` unless it lies on one already; DatapathError if that fails."""
     if is_bpffs(directory):
         return
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatapathError(
+            f"pin_dir {directory} is not on a bpffs and cannot be made: {error.strerror}"
+        ) from error
     command = ["mount", "-t", "bpf", "bpf", str(directory)]
     mounted = subprocess.run(command, capture_output=True, text=True)
     if mounted.returncode:

@@ -159,6 +159,10 @@ class PinnedDatapath:
                 finally:
                     os.close(fd)
                 return Explanation.unpack(self._maps["explanations"].get(_ZERO) or b"")
+            except FileNotFoundError as error:
+                raise DatapathError(
+                    "the loader has not loaded the explain program yet; ask again in a moment"
+                ) from error
             except OSError as error:
                 raise DatapathError(f"explain failed: {error.strerror}") from error
 

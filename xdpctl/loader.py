@@ -81,7 +81,6 @@ class Loader:
         self._maps["slots"].put((1).to_bytes(4, "little"), PROTECTED.value)
         _prepare(self._maps["controls"])
         self._id = bpf.map_id(self._maps["slots"].fd)
-        self._pin_explain()
         self.ports: dict[str, Port] = {}
 
     def _adopt_or_create(self, name: str, path: Path) -> bpf.Map:
@@ -121,7 +120,8 @@ class Loader:
         except OSError as error:
             raise DatapathError(f"the kernel's verifier refused it: {error.strerror}") from error
 
-    def _pin_explain(self) -> None:
+    def add_explain(self) -> None:
+        """Load and pin the explain program, which no packet of the traffic waits for."""
         directory = self.pins.explain_dir
         directory.mkdir(exist_ok=True)
         share(directory, self._group, 0o750)

@@ -1,10 +1,16 @@
-"""The API's Unix socket."""
+"""The API's sockets, listening."""
 
+import errno
+import logging
 import os
 import socket
 from pathlib import Path
 
+from xdpctl.config import Listen
 from xdpctl.errors import ConfigError
+
+_FREEBIND = 15  # ip(7); Python names it from 3.13 on
+log = logging.getLogger("xdpctl.api")
 
 
 def local_listener(path: Path, group: int) -> socket.socket:
@@ -23,4 +29,28 @@ def local_listener(path: Path, group: int) -> socket.socket:
     os.chown(path, -1, group)
     path.chmod(0o660)
     listener.listen(1024)
+    return listener
+
+
+def tcp_listener(listen: Listen) -> socket.socket | None:
+    """The listening TCP socket; None if the port is 0."""
+    if not listen.port:
+        return None
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        try:
+            listener.bind((listen.host, listen.port))
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
+            log.warning("%s is no address of this host yet; listening for it", listen.host)
+            listener.setsockopt(socket.SOL_IP, _FREEBIND, 1)
+            listener.bind((listen.host, listen.port))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {listen.host} port {listen.port}: {error.strerror}; "
+            "set listen.port, or 0 for the Unix socket alone"
+        ) from error
     return listener

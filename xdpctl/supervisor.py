@@ -166,6 +166,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     if not loader_only:
         control = ControlPlane(settings, config, local_listener(settings.listen.socket, access))
     try:
+        loader.add_explain()
         _loop(loader, status, control)
     finally:
         if control:

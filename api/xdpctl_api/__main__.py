@@ -11,10 +11,9 @@ import logging
 import os
 import socket
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-import uvloop
 
 from xdpctl import config, heap, systemd
 from xdpctl.beat import Beat
@@ -27,15 +26,10 @@ from xdpctl.locks import hold
 from xdpctl.pins import Pins
 from xdpctl.policy import CONFIGURED, Protection
 from xdpctl.prefix import parse_prefix
-from xdpctl.sets.loading import Limits, Loader
-from xdpctl.sets.refresher import Refresher
 from xdpctl.signatures import defaults
-from xdpctl.sockets import local_listener
+from xdpctl.sockets import local_listener, tcp_listener
 from xdpctl.store import SqliteStore
 from xdpctl.wire import SlotNumber
-from xdpctl_api.app import create_app
-from xdpctl_api.context import Context
-from xdpctl_api.server import serve, tcp_socket
 
 _LOOK_SECONDS = 1.0
 _SYSTEMD_FD = 3  # sd_listen_fds(3)
@@ -54,7 +48,8 @@ def protection(settings: Settings) -> Protection:
     return Protection(why | dict.fromkeys(settings.protected, CONFIGURED))
 
 
-def _protecting(settings: Settings, controller: Controller) -> Beat:
+@contextmanager
+def _protecting(settings: Settings, controller: Controller) -> Iterator[None]:
     """Addresses and gateways come and go; the loader rewrites its file when they do."""
 
     def step(_: float) -> None:
@@ -62,16 +57,21 @@ def _protecting(settings: Settings, controller: Controller) -> Beat:
         if now != controller.state.protection:
             controller.set_protection(now).result()
 
-    return Beat("protection", _LOOK_SECONDS, step, "protected prefixes stay as they were")
+    beat = Beat("protection", _LOOK_SECONDS, step, "protected prefixes stay as they were")
+    beat.start()
+    try:
+        yield
+    finally:
+        beat.stop()
 
 
-def _listeners(settings: Settings, fd: int | None) -> list[socket.socket | None]:
+def _listeners(settings: Settings, fd: int | None) -> tuple[socket.socket, socket.socket | None]:
     """The Unix socket (handed over by `xdpctl run` or systemd, or our own) and the TCP one."""
     if fd is None and os.environ.get("LISTEN_FDS") == "1":
         fd = _SYSTEMD_FD
     handed = socket.socket(fileno=fd) if fd is not None else None
     local = handed or local_listener(settings.listen.socket, os.getgid())
-    return [local, tcp_socket(settings.listen)]
+    return local, tcp_listener(settings.listen)
 
 
 def _controller(settings: Settings, ending: ExitStack) -> Controller:
@@ -117,19 +117,13 @@ def run(settings: Settings, listen_fd: int | None, path: Path | None = None) -> 
     with ExitStack() as ending:
         controller = _controller(settings, ending)
         local, tcp = _listeners(settings, listen_fd)
-        assert local is not None
         _begin(settings, controller)
-        protecting = _protecting(settings, controller)
-        most = settings.capacity_ipv4 + settings.capacity_ipv6
-        loader = Loader(settings.feeds, Limits(settings.bulk_max_bytes, most))
-        refresher = Refresher(controller, loader)
-        context = Context(controller, settings, refresher, path)
-        for beside in (protecting, refresher, context):
-            beside.start()
-        ending.callback(context.stop)
-        ending.callback(protecting.stop)
+        ending.enter_context(_protecting(settings, controller))
         systemd.ready()  # what stands is in the kernel, and who connects now is waited on
-        uvloop.run(serve(create_app(context), settings.listen, local, tcp, context.stop))
+        # What it takes to serve is loaded late: at boot the network waits for the rules.
+        from xdpctl_api.serving import serve
+
+        serve(controller, settings, path, local, tcp)
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import logging
 import pwd
 import signal
@@ -16,10 +15,8 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from xdpctl.config import Listen
-from xdpctl.errors import ConfigError
 from xdpctl_api.auth import LOCAL
 
-_FREEBIND = 15  # ip(7); Python names it from 3.13 on
 _FINISH_SECONDS = 2  # for open requests, when told to stop
 log = logging.getLogger("xdpctl.api")
 
@@ -45,30 +42,6 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-def tcp_socket(listen: Listen) -> socket.socket | None:
-    """The listening TCP socket; None if the port is 0."""
-    if not listen.port:
-        return None
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        try:
-            listener.bind((listen.host, listen.port))
-        except OSError as error:
-            if error.errno != errno.EADDRNOTAVAIL:
-                raise
-            log.warning("%s is no address of this host yet; listening for it", listen.host)
-            listener.setsockopt(socket.SOL_IP, _FREEBIND, 1)
-            listener.bind((listen.host, listen.port))
-    except OSError as error:
-        raise ConfigError(
-            f"cannot listen on {listen.host} port {listen.port}: {error.strerror}; "
-            "set listen.port, or 0 for the Unix socket alone"
-        ) from error
-    return listener
 
 
 def _server(app: FastAPI, local: bool, listen: Listen) -> Server:

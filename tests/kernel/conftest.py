@@ -49,6 +49,7 @@ class Filter:
     def __init__(self, loader: Loader) -> None:
         self.loader = loader
         self.program = loader.add_port("test").program_fd
+        loader.add_explain()
         self.datapath = PinnedDatapath(loader.pins)
         self.image = Image(self.datapath.capacity)
         self.rules: Mapping[Prefix, Target] = {}

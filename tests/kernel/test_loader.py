@@ -5,12 +5,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from tests.packets import to_frame
 from xdpctl import bpf, links
 from xdpctl.compiler import Compiled
-from xdpctl.errors import SchemaError
+from xdpctl.errors import DatapathError, SchemaError
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.lab.flood import Generator, compile_generator
 from xdpctl.lab.namespaces import Host, Lab
@@ -19,7 +21,7 @@ from xdpctl.loader import Loader, take_down
 from xdpctl.pins import Pins
 from xdpctl.plan import Image, own_slot, transition
 from xdpctl.prefix import parse_prefix
-from xdpctl.wire import Action, Mode, SlotNumber
+from xdpctl.wire import Action, Mode, Reason, SlotNumber
 
 
 @pytest.fixture
@@ -78,6 +80,16 @@ def test_a_driver_without_native_xdp_gets_generic_mode_and_the_reason(
     assert (port.state, port.mode) == ("attached", "generic")
     assert "no native XDP" in port.detail
     assert link(wire, "lo").xdp_mode == "generic"
+
+
+def test_traffic_does_not_wait_for_the_explain_program(loader: Loader, wire: Host) -> None:
+    frame = to_frame("192.0.2.7")
+    attached(loader, wire)
+    datapath = PinnedDatapath(loader.pins)
+    with pytest.raises(DatapathError, match="has not loaded the explain program yet"):
+        datapath.explain(frame)
+    loader.add_explain()
+    assert datapath.explain(frame).reason is Reason.NO_RULE
 
 
 def test_jumbo_frames_attach_natively(loader: Loader, wire: Host) -> None:
@@ -204,3 +216,8 @@ def test_bpftool_can_read_what_is_pinned(loader: Loader) -> None:
         text=True,
     )
     assert "array" in tool.stdout, tool.stderr
+
+
+def test_pins_that_nothing_can_be_made_for_are_refused(compiled: Compiled) -> None:
+    with pytest.raises(DatapathError, match="pin_dir /proc/xdpctl is not on a bpffs"):
+        Loader(Pins(Path("/proc/xdpctl")), compiled)

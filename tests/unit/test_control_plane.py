@@ -1,6 +1,8 @@
 """The control plane's process before it serves: what it may not touch."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,3 +35,9 @@ def test_without_pins_it_says_that_the_loader_is_missing(settings: Settings) -> 
     with pytest.raises(DatapathError, match="is the loader running"):
         process.run(settings, None)
     assert not settings.pin_dir.exists()
+
+
+def test_rules_do_not_wait_for_what_serves() -> None:
+    late = ("fastapi", "uvicorn", "xdpctl_api.routes")
+    code = f"import sys, xdpctl_api.__main__; print(sorted(sys.modules.keys() & set({late})))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"

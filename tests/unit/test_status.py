@@ -11,7 +11,7 @@ import pytest
 from xdpctl import links, status, systemd
 from xdpctl.config import Listen, Settings
 from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl_api.server import tcp_socket
+from xdpctl.sockets import tcp_listener
 
 LOADER: Any = SimpleNamespace(ports={})
 GATEWAY, RESOLVER = "192.0.2.1/32", "192.0.2.53/32"
@@ -89,7 +89,7 @@ def test_systemd_is_told_where_it_listens(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_an_address_that_is_to_come_is_listened_for(caplog: pytest.LogCaptureFixture) -> None:
-    listener = tcp_socket(Listen(host="203.0.113.99", port=8460))
+    listener = tcp_listener(Listen(host="203.0.113.99", port=8460))
     assert listener is not None
     assert listener.getsockname() == ("203.0.113.99", 8460)
     assert "203.0.113.99 is no address of this host yet" in caplog.text

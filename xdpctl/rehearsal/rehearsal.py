@@ -120,7 +120,7 @@ def rehearsing(settings: Settings, rules: Path | None) -> Iterator[tuple[Rehears
         if rules is None:
             _copy(settings.database, place / "rules.sqlite")
         try:
-            Loader(pins, compile_filter(settings.capacities, settings.compiled))
+            Loader(pins, compile_filter(settings.capacities, settings.compiled)).add_explain()
             datapath = PinnedDatapath(pins)
             with closing(SqliteStore(place / "rules.sqlite")) as store:
                 state, imported = _state(settings, store, datapath, rules)
