@@ -13,7 +13,6 @@ from bench.service import Service, service
 from bench.wire import Connection, concurrent, request, rule, sequential
 from xdpctl.lab.flood import Generator
 from xdpctl.lab.namespaces import Host, Lab
-from xdpctl.prefix import parse_prefix
 
 PART = "control"
 CLIENTS = 16
@@ -63,11 +62,15 @@ def measure(results: Results, size: Size, generator: Generator) -> None:
 
 
 def _boot(take: Take, running: Service) -> None:
-    texts = sources.texts(sources.exact(_STORED))
-    listing = "\n".join(texts).encode()
-    Connection(running.socket).json(request("POST", "/v1/rules/bulk", listing, "text/plain"))
-    seconds = running.boot(parse_prefix(texts[-1]))
-    take(f"boot: nothing in the kernel to {_STORED} rules in force", "s", seconds, Bar(2))
+    listing = "\n".join(sources.texts(sources.exact(_STORED))).encode()
+    _add(Connection(running.socket), listing, _STORED)
+    take(f"boot: nothing in the kernel to {_STORED} rules in force", "s", running.boot(), Bar(2))
+
+
+def _add(connection: Connection, listing: bytes, count: int) -> None:
+    answer = connection.json(request("POST", "/v1/rules/bulk", listing, "text/plain"))
+    if answer["added"] != count:
+        raise BenchError(f"of {count} rules {answer['added']} were added: {answer}")
 
 
 def _rules(take: Take, size: Size, running: Service) -> None:
@@ -76,10 +79,8 @@ def _rules(take: Take, size: Size, running: Service) -> None:
     listing = "\n".join(sources.texts(sources.exact(size.loaded))).encode()
     connection = Connection(running.socket)
     start, used = time.perf_counter(), running.cpu_seconds()
-    answer = connection.json(request("POST", "/v1/rules/bulk", listing, "text/plain"))
+    _add(connection, listing, size.loaded)
     seconds = time.perf_counter() - start
-    if answer["added"] != size.loaded:
-        raise BenchError(f"of {size.loaded} rules {answer['added']} were added: {answer}")
     take(f"load {k} rules, durable and in the kernel", "s", seconds, Bar(2))
     take("its CPU time for that", "s", running.cpu_seconds() - used)
     take(f"own memory with {k} rules", "MB", running.own_mb(), Bar(120))

@@ -1,6 +1,7 @@
 """The real `xdpctl run` in a lab, and what its control plane takes."""
 
 import os
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,14 +10,12 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.wire import Connection, request
-from xdpctl.errors import DatapathError
-from xdpctl.kernel import PinnedDatapath
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
 from xdpctl.loader import take_down
-from xdpctl.prefix import Prefix
 
 _IDLE_SECONDS = 6  # two rounds of its upkeep
+_BOOT_SECONDS = 20
 _MAPPED = "anon_inode:bpf-map"
 
 
@@ -71,24 +70,23 @@ class Service(Box):
             raise BenchError(f"of the set {name} not all is applied: {answer}")
         return seconds
 
-    def boot(self, source: Prefix) -> float:
-        """Seconds from nothing in the kernel to a stored rule on `source` that is there."""
+    def boot(self) -> float:
+        """Seconds from nothing in the kernel until systemd would be told that rules are back."""
         self.kill()
         self.host.call(lambda: take_down(self.pins))
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor() as pool, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+            door = self.directory / "ready"
+            told.bind(str(door))
+            door.chmod(0o777)  # the control plane's user is another one
+            told.settimeout(_BOOT_SECONDS)
+            self.environment["NOTIFY_SOCKET"] = str(door)
             began = time.monotonic()
             starting = pool.submit(self.start)
-            while not (starting.done() or self._holds(source)):
-                time.sleep(0.01)
+            for _ in ("the loader", "the control plane"):
+                told.recv(16)
             seconds = time.monotonic() - began
             starting.result()
         return seconds
-
-    def _holds(self, source: Prefix) -> bool:
-        try:
-            return bool(PinnedDatapath(self.pins).source.slots_of([source])[0])
-        except DatapathError:  # the loader has not made the maps yet
-            return False
 
     def _read(self, name: str) -> str:
         return Path(f"/proc/{self.control_plane()}/{name}").read_text()

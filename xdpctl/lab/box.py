@@ -33,6 +33,7 @@ class Box:
         self.log = self.directory / "log"
         self.settings = ""  # a configuration file's text, for the next start
         self.port = 0  # for the next start; 0 for the Unix socket alone
+        self.environment: dict[str, str] = {}
         self.client = Client(self.socket)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -48,7 +49,8 @@ class Box:
             settings.write_text(self.settings)
             command += ["--config", str(settings)]
         with self.log.open("ab") as log:
-            self._process = self.host.popen(*command, stdout=log, stderr=log)
+            environment = os.environ | self.environment
+            self._process = self.host.popen(*command, stdout=log, stderr=log, env=environment)
         while time.monotonic() - began < _START_SECONDS:
             if self._process.poll() is not None:
                 break
