@@ -10,6 +10,8 @@ from xdpctl.model import Action, Mode, Rule
 from xdpctl.signatures.model import Signature, automatic
 from xdpctl.signatures.operations import SignatureAsk
 
+_SLACK = 0.01  # of the time that is asked for
+
 
 def extended(
     standing: Rule | Signature, ask: Ask | SignatureAsk, detector: str, now: Now
@@ -25,9 +27,8 @@ def extended(
     own = standing.origin == detector
     if not automatic(standing) or not (own or tags.of_event(standing.tags)):
         return standing
-    ends = now.after(ask.ttl) if ask.ttl is not None else 0
     changes: dict[str, Any] = {
-        "expires_ns": max(standing.expires_ns, ends) if standing.expires_ns else 0,
+        "expires_ns": _expires_ns(standing, ask.ttl, now),
         "tags": tags.joined(tags.without(standing.tags, tags.ENDING), ask.tags),
     }
     if tags.PINNED in standing.tags:
@@ -40,6 +41,14 @@ def extended(
     elif ask.mode is Mode.ENFORCE and not watched:
         changes["mode"] = Mode.ENFORCE
     return standing.but(**changes)
+
+
+def _expires_ns(standing: Rule | Signature, ttl: float | None, now: Now) -> int:
+    """Later, but not by so little as what is left of a ban differs each time that it is told."""
+    if not standing.expires_ns or ttl is None:
+        return standing.expires_ns
+    ends = now.after(ttl)
+    return ends if ends - standing.expires_ns > ttl * _SLACK * 1e9 else standing.expires_ns
 
 
 def _mode(standing: Rule | Signature, asked: Mode, watched: bool) -> Mode:

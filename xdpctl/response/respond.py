@@ -59,7 +59,7 @@ class Responder:
         self._peers, self._returns = peers, returns
         self._caller = Caller(caller.name, caller.role, detector)
         self.outcome = Outcome()
-        self.created = 0
+        self.created = self._writes = 0
         self._proven: frozenset[str] = frozenset()  # ids of what helped the victim before
 
     def take(self, events: Iterable[Event]) -> Outcome:
@@ -90,7 +90,7 @@ class Responder:
         except RuleError as error:  # what is configured for such an attack does not go with it
             self.outcome.refuse(plain(event.id), error)
             return
-        placed, fresh = [], list[ledger.Made]()
+        placed, fresh, written = [], list[ledger.Made](), self._writes
         for ask in asked:
             try:
                 rule, new = self._place(ask)
@@ -108,7 +108,8 @@ class Responder:
         self.outcome.rules += placed
         ledger.began(self._draft, incident, said, fresh)
         self.outcome.told(incident.id)
-        self._note(event, f"event.{event.phase}", placed)
+        if self._writes > written:  # a detector that says it all again changes nothing
+            self._note(event, f"event.{event.phase}", placed)
 
     def _asks(
         self, event: Event, said: Said, common: dict[str, Any]
@@ -176,7 +177,7 @@ class Responder:
             standing = self._draft.standing(ask.source)
         if standing is not None:
             changed = extended(standing, ask, self._detector, self._draft.now)
-            if changed is not standing:
+            if changed != standing:
                 self._put(changed)
             return changed, False
         if self.created >= self._room:
@@ -193,9 +194,11 @@ class Responder:
             made = rules.place(self._draft, ask, self._caller).rule
             self.outcome.blocked.append(ask.source)
         self.created += 1
+        self._writes += 1
         return made, True
 
     def _put(self, changed: Rule | Signature) -> None:
+        self._writes += 1
         if isinstance(changed, Signature):
             self._draft.put_signature(changed)
         else:
