@@ -17,7 +17,7 @@ from xdpctl.incidents.belonging import Said, tag_of, worked
 from xdpctl.incidents.model import RULES_KEPT
 from xdpctl.model import Automatic, Mode, Rule
 from xdpctl.prefix import Prefix
-from xdpctl.response import marks
+from xdpctl.response import guards, marks
 from xdpctl.response.extending import extended
 from xdpctl.response.measures import asks, mode_of, remembered
 from xdpctl.response.outcome import Outcome
@@ -75,7 +75,7 @@ class Responder:
         return self.outcome
 
     def _begin(self, event: Event) -> None:
-        if not event.sources and (foreign := self._foreign(event)):
+        if not event.sources and (foreign := guards.foreign(event, self._draft, self._settings)):
             self.outcome.ignore(event, foreign)
             return
         ttl = min(event.ttl or self._settings.ttl, self._most_ttl)
@@ -146,28 +146,10 @@ class Responder:
         """The sources that are only watched, since dropping them would break too much."""
         if self._mode is not Automatic.ON:
             return frozenset()
-        fresh = [source for source in event.sources if not self._enforced(source)]
-        broken, most = self._peers.count(fresh), self._settings.max_connections
-        if broken <= most:
-            return frozenset()
-        why = f"would break {broken:,} established connections (automatic.max_connections {most:,})"
-        self.outcome.watched.append({"event": plain(event.id), "why": why})
-        return frozenset(fresh)
-
-    def _enforced(self, source: Prefix) -> bool:
-        standing = self._draft.standing(source)
-        return standing is not None and standing.mode is Mode.ENFORCE
-
-    def _foreign(self, event: Event) -> str:
-        """Why a victim is not for us to protect."""
-        if event.victim is None:
-            return "it names neither a victim nor sources"
-        ours, protection = self._settings.networks, self._draft.state.protection
-        if ours and any(network.covers(event.victim) for network in ours):
-            return ""
-        if not ours and protection.over(event.victim) is not None:
-            return ""
-        return f"{event.victim} is none of ours (automatic.networks, protected)"
+        fresh, why = guards.broken(event, self._draft, self._settings, self._peers)
+        if why:
+            self.outcome.watched.append({"event": plain(event.id), "why": why})
+        return frozenset(fresh if why else ())
 
     def _place(self, ask: Ask | SignatureAsk) -> tuple[Rule | Signature, bool]:
         """The rule that stands for it now, and whether it is new."""

@@ -1,0 +1,39 @@
+"""What no detector gets past, whatever it says: whose victim it is, and whom a drop would break."""
+
+from collections.abc import Sequence
+
+from xdpctl.connections import Peers
+from xdpctl.detectors.event import Event
+from xdpctl.draft import Draft
+from xdpctl.model import Mode
+from xdpctl.prefix import Prefix
+from xdpctl.response.settings import AutomaticSettings
+
+
+def foreign(event: Event, draft: Draft, settings: AutomaticSettings) -> str:
+    """Why a victim is not for us to protect."""
+    if event.victim is None:
+        return "it names neither a victim nor sources"
+    ours, protection = settings.networks, draft.state.protection
+    if ours and any(network.covers(event.victim) for network in ours):
+        return ""
+    if not ours and protection.over(event.victim) is not None:
+        return ""
+    return f"{event.victim} is none of ours (automatic.networks, protected)"
+
+
+def broken(
+    event: Event, draft: Draft, settings: AutomaticSettings, peers: Peers
+) -> tuple[Sequence[Prefix], str]:
+    """The sources that are not dropped yet, and why dropping them would break too much."""
+    fresh = [source for source in event.sources if not _dropped(draft, source)]
+    count, most = peers.count(fresh), settings.max_connections
+    if count <= most:
+        return fresh, ""
+    settable = f"automatic.max_connections {most:,}"
+    return fresh, f"would break {count:,} established connections ({settable})"
+
+
+def _dropped(draft: Draft, source: Prefix) -> bool:
+    standing = draft.standing(source)
+    return standing is not None and standing.mode is Mode.ENFORCE
