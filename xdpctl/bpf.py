@@ -24,7 +24,7 @@ MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE = 0, 1, 2, 3
 OBJ_PIN, OBJ_GET, OBJ_GET_INFO_BY_FD = 6, 7, 15
 MAP_LOOKUP_BATCH, MAP_UPDATE_BATCH, MAP_DELETE_BATCH = 24, 26, 27
 
-HASH, ARRAY, PERCPU_ARRAY, LPM_TRIE = 1, 2, 6, 11
+HASH, ARRAY, PERCPU_ARRAY, LPM_TRIE, RINGBUF = 1, 2, 6, 11, 27
 
 _BATCH = 1024
 _STOPPED_SHORT = (errno.E2BIG, errno.ENOSPC, errno.ENOENT)  # the count tells how far it came
@@ -174,9 +174,10 @@ class Map:
         return memoryview(mmap.mmap(self.fd, whole))[:size]
 
     def memory_bytes(self) -> int:
-        """Kernel memory by the kernel's own account."""
+        """Kernel memory by the kernel's own account, which before 6.4 leaves a ring's out."""
         text = Path(f"/proc/self/fdinfo/{self.fd}").read_text()
-        return int(next(x.split()[1] for x in text.splitlines() if x.startswith("memlock:")))
+        told = int(next(x.split()[1] for x in text.splitlines() if x.startswith("memlock:")))
+        return told or (self.shape.max_entries if self.shape.type == RINGBUF else 0)
 
     def close(self) -> None:
         os.close(self.fd)

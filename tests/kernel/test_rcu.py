@@ -9,7 +9,8 @@ from tests.kernel.listings import DROPPING, listed
 from tests.packets import to_frame
 from xdpctl import programs, rcu
 
-PACKETS = 600_000  # some 40 ms of one RCU read-side section, if nobody else wants the CPU
+SECONDS = 0.04  # of one RCU read-side section, if nobody else wants the CPU
+FEW = 20_000  # packets
 TRIES, LEAST = 9, 6
 
 
@@ -20,22 +21,24 @@ def test_waiting_ends_no_sooner_than_the_programs_that_run(emptied: Filter) -> N
     assert theirs is not None
     emptied.relist(DROPPING, listed("192.0.2.0/24"))
     frame, allowed = to_frame("192.0.2.7"), os.sched_getaffinity(0)
+    nanoseconds = programs.run(emptied.program, frame, FEW).duration_ns
+    packets = int(SECONDS * 1e9 / max(nanoseconds, 1))
 
     def run() -> None:
         os.sched_setaffinity(0, {theirs})
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
-        programs.run(emptied.program, frame, PACKETS)
+        programs.run(emptied.program, frame, packets)
 
     ended = 0
     os.sched_setaffinity(0, {mine})
     try:
-        for done in range(0, TRIES * PACKETS, PACKETS):
+        for done in range(FEW, FEW + TRIES * packets, packets):
             thread = threading.Thread(target=run)
             thread.start()
             while emptied.set_hits(DROPPING)[0] == done and thread.is_alive():
                 pass
             rcu.wait()
-            ended += emptied.set_hits(DROPPING)[0] == done + PACKETS
+            ended += emptied.set_hits(DROPPING)[0] == done + packets
             thread.join()
     finally:
         os.sched_setaffinity(0, allowed)

@@ -109,6 +109,7 @@ def test_the_loaded_program_agrees_with_the_reference(
     seed = int(os.environ.get("XDPCTL_FUZZ_SEED", "0")) or random.SystemRandom().getrandbits(32)
     rng = random.Random(seed)
     program = loader.add_port("fuzz").program_fd
+    loader.add_explain()
     image, done, until = Image(datapath.capacity), 0, time.monotonic() + SECONDS
     expected = dict.fromkeys(Reason, 0)
     while done < PAIRS or time.monotonic() < until:

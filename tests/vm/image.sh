@@ -31,6 +31,7 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 mount -o remount,rw /
 mount -t tmpfs tmpfs /tmp
 mount -t tmpfs tmpfs /run
+mkdir -p /dev/shm && mount -t tmpfs tmpfs /dev/shm
 mount -t bpf bpf /sys/fs/bpf
 ip link set lo up
 mkdir -p /project && mount /dev/vdb /project
