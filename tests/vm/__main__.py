@@ -7,7 +7,7 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -49,9 +49,8 @@ _CARDS = (
     *("-netdev", "tap,id=n1,script=no,downscript=no,queues=2,vhost=off"),
     *("-device", "virtio-net-pci,netdev=n1,mq=on,vectors=6"),
 )
-_REST = "tests/kernel --ignore=tests/kernel/test_verifier.py"
-# these run beside the others: there are two processors
-_BESIDE = "tests/kernel/test_verifier.py tests/vm/inside"
+# these run beside the others, as there are two processors: about half of the whole set
+_BESIDE, _BESIDE_WHOLE = ("verifier",), ("verifier", "adoption", "large", "slots")
 _SCRIPT = f"""
 export XDPCTL_IN_VM=1 XDPCTL_REQUIRE_KERNEL=1 XDPCTL_FUZZ_PAIRS={_PAIRS}
 export PYTHONPATH=/project/api:/project
@@ -127,12 +126,17 @@ def _place(name: str) -> int:
     return known.index(name) if name in known else len(known)
 
 
+def _files(names: Iterable[str]) -> list[str]:
+    return [f"tests/kernel/test_{name}.py" for name in names]
+
+
 def _one(guest: Guest, names: Sequence[str]) -> tuple[Ran, float]:
     """A run and its seconds, without the making of an image."""
     image(guest)
     began = time.monotonic()
-    others = " ".join(f"tests/kernel/test_{name}.py" for name in names) or _REST
-    script = f"BESIDE='{_BESIDE}' OTHERS='{others}'{_SCRIPT}"
+    beside = _files(_BESIDE if names else _BESIDE_WHOLE)
+    others = _files(names) or ["tests/kernel", *(f"--ignore={path}" for path in beside)]
+    script = f"BESIDE='{' '.join(beside)} tests/vm/inside' OTHERS='{' '.join(others)}'{_SCRIPT}"
     with TemporaryDirectory(prefix="xdpctl-vm-") as name:
         place = Path(name)
         with closing(Cable(place, "n2")) as cable, on_request(cable) as flood:
