@@ -66,6 +66,11 @@ class PinnedDatapath:
         self._cpus = self._maps["hits"].value_bytes // Hits.size()
         self._explaining = Lock()
 
+    def close(self) -> None:
+        """Let go of the descriptors; what is mapped stays as long as somebody has a view of it."""
+        for held in self._maps.values():
+            held.close()
+
     def memory(self) -> dict[str, int]:
         sizes = {name: held.memory_bytes() for name, held in self._maps.items()}
         return dict(sorted(sizes.items(), key=lambda item: -item[1]))

@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,7 +132,7 @@ class Loader:
         bpf.pin(staged.program_fd, fresh)
         share(fresh, self._group, 0o660)
         fresh.rename(self.pins.explain)
-        os.close(staged.program_fd)
+        staged.close()
         staged.retire_others()
 
     def add_port(self, name: str) -> Port:
@@ -139,9 +140,17 @@ class Loader:
         directory = self.pins.port(name)
         directory.mkdir(exist_ok=True)
         share(directory, self._group, 0o750)
-        counters = self._adopt_or_create("counters", directory / "counters")
-        self.ports[name] = Port(name, self._load_staged(PROGRAM, _STAGES, directory, counters))
+        with closing(self._adopt_or_create("counters", directory / "counters")) as counters:
+            staged = self._load_staged(PROGRAM, _STAGES, directory, counters)
+        self.ports[name] = Port(name, staged)
         return self.ports[name]
+
+    def close(self) -> None:
+        """Let go of the descriptors; what is pinned and attached stays."""
+        for port in self.ports.values():
+            port.staged.close()
+        for held in self._maps.values():
+            held.close()
 
     def reconcile(self) -> None:
         """Bring every port to the attached state, as far as the interfaces are there."""

@@ -21,8 +21,13 @@ class Staged:
     """The first program's descriptor, and the array of the others, pinned in `directory`."""
 
     program_fd: int
+    array: bpf.Map
     directory: Path
     pin: str
+
+    def close(self) -> None:
+        os.close(self.program_fd)
+        self.array.close()
 
     def retire_others(self) -> None:
         """Once this one is in use: let go of the stages of those before it."""
@@ -53,4 +58,4 @@ def load_staged(
         os.close(fd)
     pin = f"{_NAME}-{bpf.map_id(array.fd)}"
     bpf.pin(array.fd, directory / pin)
-    return Staged(program_fd, directory, pin)
+    return Staged(program_fd, array, directory, pin)

@@ -171,6 +171,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     finally:
         if control:
             control.stop()
+        loader.close()
         for fd in held:
             os.close(fd)
     names = ", ".join(p.name for p in loader.ports.values() if p.state == "attached")

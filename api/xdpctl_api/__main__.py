@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from xdpctl import config, heap, systemd
@@ -83,7 +83,7 @@ def _controller(settings: Settings, ending: ExitStack) -> Controller:
         raise DatapathError(f"there are no pinned maps under {pins.root}: is the loader running?")
     # before anything may write to the maps
     ending.callback(os.close, hold(pins.root, "control plane"))
-    datapath = PinnedDatapath(pins)
+    datapath = ending.enter_context(closing(PinnedDatapath(pins)))
     store = SqliteStore(settings.database)
     ending.callback(store.close)
     ending.callback(datapath.capture, 0, SlotNumber.NONE, 0)  # what was left to itself

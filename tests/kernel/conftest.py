@@ -4,7 +4,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,6 +53,10 @@ class Filter:
         self.datapath = PinnedDatapath(loader.pins)
         self.image = Image(self.datapath.capacity)
         self.rules: Mapping[Prefix, Target] = {}
+
+    def close(self) -> None:
+        self.datapath.close()
+        self.loader.close()
 
     def hold(self, rules: str | Mapping[Prefix, Target]) -> None:
         """Exactly these rules, written to tables and front arrays that were empty before."""
@@ -154,13 +158,15 @@ def pins(tmp_path: Path) -> Iterator[Pins]:
 
 
 @pytest.fixture
-def loader(pins: Pins, compiled: Compiled) -> Loader:
-    return Loader(pins, compiled)
+def loader(pins: Pins, compiled: Compiled) -> Iterator[Loader]:
+    with closing(Loader(pins, compiled)) as loader:
+        yield loader
 
 
 @pytest.fixture
-def datapath(loader: Loader) -> PinnedDatapath:
-    return PinnedDatapath(loader.pins)
+def datapath(loader: Loader) -> Iterator[PinnedDatapath]:
+    with closing(PinnedDatapath(loader.pins)) as datapath:
+        yield datapath
 
 
 @contextmanager
@@ -168,7 +174,8 @@ def filtering(directory: Path, compiled: Compiled) -> Iterator[Filter]:
     """A loaded program under pins that are gone afterwards."""
     pins = Pins(directory / "bpf")
     try:
-        yield Filter(Loader(pins, compiled))
+        with closing(Filter(Loader(pins, compiled))) as made:
+            yield made
     finally:
         take_down(pins)
         subprocess.run(["umount", str(pins.directory)], check=True)

@@ -1,12 +1,13 @@
 """What a start finds in the pins of an earlier one: taken over whole, or left alone whole."""
 
-import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.kernel.conftest import CAPACITY, Filter, parse_rules
+from tests.kernel.conftest import CAPACITY, Filter, filtering, parse_rules
 from tests.kernel.listings import ACCEPTING, DROPPING, listed, prefixes_of, random_keys
 from tests.packets import to_frame
 from xdpctl import bpf, readback
@@ -14,7 +15,7 @@ from xdpctl.capacity import Capacity
 from xdpctl.compiler import Compiled
 from xdpctl.errors import SchemaError
 from xdpctl.kernel import PinnedDatapath
-from xdpctl.loader import Loader, compile_filter, take_down
+from xdpctl.loader import Loader, compile_filter
 from xdpctl.pins import Pins
 from xdpctl.wire import Action, Mode
 
@@ -29,7 +30,7 @@ def control(filtered: Filter) -> dict[str, list[int]]:
 
 
 @pytest.fixture
-def filled(loader: Loader) -> Filter:
+def filled(loader: Loader) -> Iterator[Filter]:
     """Rules and sets of both families, and packets that hit them."""
     made = Filter(loader)
     made.turn_into(parse_rules("drop 192.0.2.0/24; accept 192.0.2.7; monitor 2001:db8::/32"))
@@ -38,7 +39,8 @@ def filled(loader: Loader) -> Filter:
     made.relist(ACCEPTING, listed("192.0.2.7", "2001:db8:1:2::/64", action=Action.ACCEPT))
     made.relist(MONITORED, listed("192.0.2.7", "::/0", "0.0.0.0/0", mode=Mode.MONITOR))
     send(made)
-    return made
+    yield made
+    made.datapath.close()
 
 
 FRAMES = {
@@ -69,39 +71,40 @@ def same_sets(one: Filter, other: Filter) -> bool:
     return sets[0] == sets[1]
 
 
-def adopted(filled: Filter, compiled: Compiled) -> Filter:
+@contextmanager
+def adopted(filled: Filter, compiled: Compiled) -> Iterator[Filter]:
     """A second start on the same pins, which reads what it finds."""
-    again = Filter(Loader(filled.loader.pins, compiled))
-    again.image, wrong = readback.read(again.datapath.source, again.datapath.capacity)
-    assert not wrong
-    return again
+    with closing(Filter(Loader(filled.loader.pins, compiled))) as again:
+        again.image, wrong = readback.read(again.datapath.source, again.datapath.capacity)
+        assert not wrong
+        yield again
 
 
 def test_a_restart_finds_rules_sets_seeds_and_hits(filled: Filter, compiled: Compiled) -> None:
     before, counted = hits(filled), filled.counters()
-    again = adopted(filled, compiled)
-    assert again.image.entries == filled.image.entries
-    assert again.image.slots == filled.image.slots
-    assert same_sets(again, filled)
-    assert control(again) == control(filled)
-    assert hits(again) == before
-    assert again.counters() == counted
-    send(again)
-    assert hits(again) == {slot: (2 * n, 2 * size) for slot, (n, size) in before.items()}
+    with adopted(filled, compiled) as again:
+        assert again.image.entries == filled.image.entries
+        assert again.image.slots == filled.image.slots
+        assert same_sets(again, filled)
+        assert control(again) == control(filled)
+        assert hits(again) == before
+        assert again.counters() == counted
+        send(again)
+        assert hits(again) == {slot: (2 * n, 2 * size) for slot, (n, size) in before.items()}
     assert before[MONITORED] != before[ACCEPTING] != (0, 0)
 
 
 def test_a_restart_goes_on_where_the_last_one_stopped(filled: Filter, compiled: Compiled) -> None:
-    again = adopted(filled, compiled)
     others = random_keys(np.random.default_rng(8), 4_000, 2_000)
-    again.relist(DROPPING, listed("198.51.100.0/24", "2001:db8:1::/48", also=others))
-    again.relist(MONITORED, None)
-    list(again.datapath.source.repaint())
-    send(again)
-    third = adopted(again, compiled)
-    assert same_sets(third, again)
-    assert set(third.image.sets) == {DROPPING, ACCEPTING}
-    send(third)
+    with adopted(filled, compiled) as again:
+        again.relist(DROPPING, listed("198.51.100.0/24", "2001:db8:1::/48", also=others))
+        again.relist(MONITORED, None)
+        list(again.datapath.source.repaint())
+        send(again)
+        with adopted(again, compiled) as third:
+            assert same_sets(third, again)
+            assert set(third.image.sets) == {DROPPING, ACCEPTING}
+            send(third)
 
 
 def test_seeds_are_odd_random_and_never_changed(
@@ -111,14 +114,10 @@ def test_seeds_are_odd_random_and_never_changed(
     assert all(seed % 2 for seed in seeds)
     assert len(set(seeds)) == 3
     for _ in range(2):
-        assert control(adopted(filled, compiled))["seeds"] == seeds
-    pins = Pins(tmp_path / "second")
-    try:
-        second = control(Filter(Loader(pins, compiled)))["seeds"]
-    finally:
-        take_down(pins)
-        subprocess.run(["umount", str(pins.directory)], check=True)
-    assert not {*second} & {*seeds}
+        with adopted(filled, compiled) as again:
+            assert control(again)["seeds"] == seeds
+    with filtering(tmp_path / "second", compiled) as second:
+        assert not {*control(second)["seeds"]} & {*seeds}
 
 
 def pinned(pins: Pins) -> dict[str, tuple[int, bpf.MapShape] | None]:
@@ -176,9 +175,9 @@ def test_nothing_grows_with_what_is_put_in(filled: Filter) -> None:
 
 
 def test_who_opens_the_pins_sees_what_another_wrote(filled: Filter) -> None:
-    reader = PinnedDatapath(filled.loader.pins)
-    image, _ = readback.read(reader.source, reader.capacity)
-    assert image.entries == filled.image.entries
-    filled.relist(DROPPING, None)
-    image, wrong = readback.read(reader.source, reader.capacity)
+    with closing(PinnedDatapath(filled.loader.pins)) as reader:
+        image, _ = readback.read(reader.source, reader.capacity)
+        assert image.entries == filled.image.entries
+        filled.relist(DROPPING, None)
+        image, wrong = readback.read(reader.source, reader.capacity)
     assert (set(image.sets), wrong) == ({ACCEPTING, MONITORED}, [])

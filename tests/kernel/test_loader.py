@@ -4,6 +4,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,10 +83,11 @@ def test_a_driver_without_native_xdp_gets_generic_mode_and_the_reason(
     assert link(wire, "lo").xdp_mode == "generic"
 
 
-def test_traffic_does_not_wait_for_the_explain_program(loader: Loader, wire: Host) -> None:
+def test_traffic_does_not_wait_for_the_explain_program(
+    loader: Loader, wire: Host, datapath: PinnedDatapath
+) -> None:
     frame = to_frame("192.0.2.7")
     attached(loader, wire)
-    datapath = PinnedDatapath(loader.pins)
     with pytest.raises(DatapathError, match="has not loaded the explain program yet"):
         datapath.explain(frame)
     loader.add_explain()
@@ -104,10 +106,10 @@ def test_a_restart_adopts_the_maps_and_swaps_the_program(
     source = parse_prefix("203.0.113.0/24")
     target = own_slot(Action.DROP, Mode.ENFORCE, 0)
     datapath.apply(transition(Image(datapath.capacity), {source: target}, 1))
-    again = Loader(loader.pins, compiled)
-    after = attached(again, wire)
-    assert after.program_id != before.program_id
-    assert PinnedDatapath(again.pins).source.slots_of([source]) == [(SlotNumber.FIRST,)]
+    with closing(Loader(loader.pins, compiled)) as again:
+        after = attached(again, wire)
+        assert after.program_id != before.program_id
+    assert datapath.source.slots_of([source]) == [(SlotNumber.FIRST,)]
 
 
 def test_reconciling_again_changes_nothing(loader: Loader, wire: Host) -> None:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from ipaddress import ip_address
 from itertools import count, pairwise
 
@@ -180,5 +181,5 @@ def test_a_second_reader_goes_on_where_the_first_stopped(watched: Filter) -> Non
     reader = watched.datapath.samples()
     assert source_of(next(reader)) == "192.0.2.1"
     assert source_of(next(reader)) == "192.0.2.2"
-    again = PinnedDatapath(watched.loader.pins)
-    assert list(map(source_of, again.samples())) == ["192.0.2.2", "2001:db8::1"]
+    with closing(PinnedDatapath(watched.loader.pins)) as again:
+        assert list(map(source_of, again.samples())) == ["192.0.2.2", "2001:db8::1"]

@@ -3,6 +3,7 @@
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,7 +42,8 @@ def filtered(_able: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """With room for the feeds."""
     pins = Pins(tmp_path_factory.mktemp("corpus") / "bpf")
     try:
-        yield Filter(Loader(pins, compile_filter(CAPACITY)))
+        with closing(Filter(Loader(pins, compile_filter(CAPACITY)))) as made:
+            yield made
     finally:
         take_down(pins)
         subprocess.run(["umount", str(pins.directory)], check=True)

@@ -120,11 +120,12 @@ def rehearsing(settings: Settings, rules: Path | None) -> Iterator[tuple[Rehears
         if rules is None:
             _copy(settings.database, place / "rules.sqlite")
         try:
-            Loader(pins, compile_filter(settings.capacities, settings.compiled)).add_explain()
-            datapath = PinnedDatapath(pins)
-            with closing(SqliteStore(place / "rules.sqlite")) as store:
-                state, imported = _state(settings, store, datapath, rules)
-            yield Rehearsal(datapath, state, pins), imported
+            compiled = compile_filter(settings.capacities, settings.compiled)
+            with closing(Loader(pins, compiled)) as loader, closing(PinnedDatapath(pins)) as opened:
+                loader.add_explain()
+                with closing(SqliteStore(place / "rules.sqlite")) as store:
+                    state, imported = _state(settings, store, opened, rules)
+                yield Rehearsal(opened, state, pins), imported
         finally:
             take_down(pins)
             if pins.directory.is_mount():
