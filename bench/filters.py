@@ -4,7 +4,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +21,7 @@ from xdpctl.lab.namespaces import Host
 from xdpctl.loader import Loader, take_down
 from xdpctl.pins import Pins
 from xdpctl.plan import Image, Listing, Plan, own_slot, transition
+from xdpctl.port import Port
 from xdpctl.relist import relist
 from xdpctl.table.family import FAMILIES, V4, Keys
 from xdpctl.wire import Action, Mode, SlotNumber
@@ -47,15 +48,26 @@ def own_pins() -> Iterator[Pins]:
                 subprocess.run(["umount", str(mount)], check=True)
 
 
+@contextmanager
+def loaded(compiled: Compiled) -> Iterator[tuple[Port, PinnedDatapath]]:
+    """A filter of its own, by the loader.
+
+    Afterwards its pins and its maps' descriptors are gone: the program's and the stages', which
+    stay open, hold everything.
+    """
+    with own_pins() as pins, closing(Loader(pins, compiled)) as loader:
+        port = loader.add_port("bench")
+        with closing(PinnedDatapath(pins)) as datapath:
+            yield port, datapath
+        del loader.ports[port.name]
+
+
 def ours(compiled: Compiled, listed: Keys, rules: Keys | None = None) -> int:
     """A filter of its own with a set that drops these, and rules with a ttl that drop those.
 
-    Maps, programs and entries are made by the loader, the plans and the datapath themselves. The
-    pins are gone afterwards: the program's descriptor holds everything.
+    Entries are made by the plans and the datapath themselves.
     """
-    with own_pins() as pins:
-        port = Loader(pins, compiled).add_port("bench")
-        datapath = PinnedDatapath(pins)
+    with loaded(compiled) as (port, datapath):
         image = Image(datapath.capacity)
         for plan in _plans(image, listed, V4.empty if rules is None else rules):
             datapath.apply(plan)

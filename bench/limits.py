@@ -9,7 +9,7 @@ from threading import Event
 
 from bench import sources
 from bench.cases import frame_from
-from bench.filters import own_pins
+from bench.filters import loaded
 from bench.results import Bar, Case, Results
 from bench.signatures import PART, arm
 from bench.walks import Walks
@@ -17,7 +17,6 @@ from xdpctl import programs
 from xdpctl.compiler import Compiled
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.lab.flood import Generator
-from xdpctl.loader import Loader
 from xdpctl.match.match import build
 from xdpctl.model import Action
 from xdpctl.signatures.model import Rate
@@ -50,9 +49,7 @@ def _off(
 ) -> float:
     """By how many percent what passed is more or less than the rate."""
     generator.aim(frame_from(bytes((198, 51, 100, 7))), sources.packed(sources.exact(count)))
-    with own_pins() as pins:
-        port = Loader(pins, compiled).add_port("bench")
-        datapath = PinnedDatapath(pins)
+    with loaded(compiled) as (port, datapath):
         arm(datapath, [build({"protocol": "udp"})], Action.LIMIT, limit)
         walk = Walks(generator).over(port.program_fd)
         with _sending(generator, walk):

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 
 from bench import sources
 from bench.cases import BARE, BARE_WALK, WALKED, Run, frame_from
-from bench.filters import XDP_DROP, XDP_PASS, own_pins
+from bench.filters import XDP_DROP, XDP_PASS, loaded
 from bench.packet import take_all
 from bench.results import Bar, Case, Results
 from xdpctl.compiler import Compiled
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.lab.flood import Generator
-from xdpctl.loader import Loader
 from xdpctl.match.match import Match, build
 from xdpctl.match.order import precedence
 from xdpctl.model import Action, Spare
@@ -63,9 +62,8 @@ def armed(
     compiled: Compiled, matches: list[Match], action: Action, limit: Rate | None = None
 ) -> int:
     """A filter of its own with these in force, in this order; its program's descriptor."""
-    with own_pins() as pins:
-        port = Loader(pins, compiled).add_port("bench")
-        arm(PinnedDatapath(pins), matches, action, limit)
+    with loaded(compiled) as (port, datapath):
+        arm(datapath, matches, action, limit)
     return port.program_fd
 
 
