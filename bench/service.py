@@ -86,6 +86,7 @@ class Service(Box):
                 told.recv(16)
             seconds = time.monotonic() - began
             starting.result()
+        del self.environment["NOTIFY_SOCKET"]
         return seconds
 
     def _read(self, name: str) -> str:

@@ -8,8 +8,8 @@ program atomically.
 import logging
 import os
 import secrets
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from xdpctl.links import AttachRefused, Link
 from xdpctl.mapped import CONTROL
 from xdpctl.pins import Pins
 from xdpctl.plan import PROTECTED
-from xdpctl.port import Port, find
+from xdpctl.port import Port, find, foreign
 from xdpctl.staged import Staged, load_staged
 from xdpctl.table.cells import SMALLEST_LOG2, buckets_log2
 from xdpctl.wire import BITMAPS_MAX, SlotNumber, Stage
@@ -195,39 +195,27 @@ class Loader:
     def _replace(self, port: Port, link: Link, program_id: int) -> str:
         """Swap an earlier program of ours for this one, in the mode it has; the mode."""
         mode = link.xdp_mode or "native"
-        with _opened(program_id) as held:
-            info = programs.info(held.fd)
+        with _opened(program_id) as fd:
+            info = programs.info(fd)
             if self._id not in info.map_ids:
                 raise foreign(link, info)
             if program_id != programs.info(port.program_fd).id:
-                links.attach(link, port.program_fd, mode, expected_fd=held.fd)
+                links.attach(link, port.program_fd, mode, expected_fd=fd)
                 port.reason = "" if mode == "native" else "generic, as an earlier start left it"
         return mode
 
 
-class _opened:
-    """A program by id, closed again; AttachError if it went away since it was seen."""
-
-    def __init__(self, program_id: int) -> None:
-        try:
-            self.fd = programs.open_by_id(program_id)
-        except OSError as error:
-            raise AttachError(f"the attached program changed meanwhile: {error}") from error
-
-    def __enter__(self) -> "_opened":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.fd)
-
-
-def foreign(link: Link, info: programs.ProgramInfo) -> AttachError:
-    """The refusal to overwrite somebody else's program."""
-    return AttachError(
-        f"{link.name} already carries an XDP program that is not ours: {info.name or 'unnamed'} "
-        f"(id {info.id}, tag {info.tag}, {link.xdp_mode} mode). It was left alone. Stop whoever "
-        f"attached it, or take it off with: ip link set dev {link.name} xdp off"
-    )
+@contextmanager
+def _opened(program_id: int) -> Iterator[int]:
+    """The descriptor of a program, closed again; AttachError if it went away since it was seen."""
+    try:
+        fd = programs.open_by_id(program_id)
+    except OSError as error:
+        raise AttachError(f"the attached program changed meanwhile: {error}") from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _detach_ours(slots_id: int, present: Iterable[Link]) -> list[str]:
@@ -235,9 +223,9 @@ def _detach_ours(slots_id: int, present: Iterable[Link]) -> list[str]:
     for link in present:
         if link.program_id is None:
             continue
-        with _opened(link.program_id) as held:
-            if slots_id in programs.info(held.fd).map_ids:
-                links.detach(link, held.fd)
+        with _opened(link.program_id) as fd:
+            if slots_id in programs.info(fd).map_ids:
+                links.detach(link, fd)
                 done.append(link.name)
     return done
 

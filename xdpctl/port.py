@@ -4,7 +4,9 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from xdpctl.errors import AttachError
 from xdpctl.links import Link
+from xdpctl.programs import ProgramInfo
 from xdpctl.staged import Staged
 
 log = logging.getLogger("xdpctl.loader")
@@ -40,3 +42,12 @@ def find(port: Port, present: Iterable[Link]) -> Link | None:
     if port.name in by_name:
         return by_name[port.name]
     return next((link for link in present if link.index == port.index), None)
+
+
+def foreign(link: Link, info: ProgramInfo) -> AttachError:
+    """The refusal to overwrite somebody else's program."""
+    return AttachError(
+        f"{link.name} already carries an XDP program that is not ours: {info.name or 'unnamed'} "
+        f"(id {info.id}, tag {info.tag}, {link.xdp_mode} mode). It was left alone. Stop whoever "
+        f"attached it, or take it off with: ip link set dev {link.name} xdp off"
+    )

@@ -34,18 +34,6 @@ def test_of_two_detectors_the_longer_ban_holds_and_the_last_end_ends_it(box: Api
     assert say(box, "crowdsec", {"new": None, "deleted": [BAN]})["released"] == [rule]
 
 
-def test_decisions_that_are_told_again_write_nothing(box: Api) -> None:
-    def told(seconds: int) -> tuple[int, float]:
-        again = {"new": [{**BAN, "duration": f"{seconds}s"}], "deleted": None}
-        (rule,) = say(box, "crowdsec", again)["rules"]
-        return len(box.controller.store.audit()), standing(box)[rule]["expires_in"]
-
-    records, _ = told(14_400)
-    box.clock.advance(3_600)
-    assert told(10_801) == (records, pytest.approx(10_800)), "a second is how late we were told"
-    assert told(14_400) == (records + 1, pytest.approx(14_400)), "it came back"
-
-
 def test_what_one_only_watches_another_may_drop(box: Api) -> None:
     configured(box, detectors={"event": {"mode": "shadow"}})
     (rule,) = say(box, "event", event("1", sources=["203.0.113.7"]))["rules"]

@@ -33,7 +33,7 @@ class Box:
         self.log = self.directory / "log"
         self.settings = ""  # a configuration file's text, for the next start
         self.port = 0  # for the next start; 0 for the Unix socket alone
-        self.environment: dict[str, str] = {}
+        self.environment: dict[str, str] = {}  # beside this process's own, for the next start
         self.client = Client(self.socket)
         self._process: subprocess.Popen[bytes] | None = None
 

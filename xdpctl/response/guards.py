@@ -1,7 +1,5 @@
 """What no detector gets past, whatever it says: whose victim it is, and whom a drop would break."""
 
-from collections.abc import Sequence
-
 from xdpctl.connections import Peers
 from xdpctl.detectors.event import Event
 from xdpctl.draft import Draft
@@ -24,12 +22,12 @@ def foreign(event: Event, draft: Draft, settings: AutomaticSettings) -> str:
 
 def broken(
     event: Event, draft: Draft, settings: AutomaticSettings, peers: Peers
-) -> tuple[Sequence[Prefix], str]:
-    """The sources that are not dropped yet, and why dropping them would break too much."""
-    fresh = [source for source in event.sources if not _dropped(draft, source)]
+) -> tuple[frozenset[Prefix], str]:
+    """The sources that are not dropped yet, if that would break too much, and why; else none."""
+    fresh = frozenset(source for source in event.sources if not _dropped(draft, source))
     count, most = peers.count(fresh), settings.max_connections
     if count <= most:
-        return fresh, ""
+        return frozenset(), ""
     settable = f"automatic.max_connections {most:,}"
     return fresh, f"would break {count:,} established connections ({settable})"
 

@@ -146,10 +146,10 @@ class Responder:
         """The sources that are only watched, since dropping them would break too much."""
         if self._mode is not Automatic.ON:
             return frozenset()
-        fresh, why = guards.broken(event, self._draft, self._settings, self._peers)
-        if why:
+        spared, why = guards.broken(event, self._draft, self._settings, self._peers)
+        if spared:
             self.outcome.watched.append({"event": plain(event.id), "why": why})
-        return frozenset(fresh if why else ())
+        return spared
 
     def _place(self, ask: Ask | SignatureAsk) -> tuple[Rule | Signature, bool]:
         """The rule that stands for it now, and whether it is new."""
