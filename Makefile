@@ -30,6 +30,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "xdpctl needs Python 3.11 or newer as $(PYTHON)"; exit 1; }
 	@sh packaging/need.sh $(APT)
+	@sh packaging/user.sh
 	@$(PYTHON) -c 'import bcc; bcc.BPF' || { echo 'bcc is not importable by $(PYTHON). It comes\
 	 from the distribution (python3-bpfcc), never from the package index'; exit 1; }
 	@echo "making $(VENV) ..."

@@ -36,5 +36,5 @@ WantedBy=multi-user.target
 UNIT
 echo 'the timetable' >/srv/index.html
 systemctl daemon-reload
-systemctl enable --quiet nftables school xdpctl-loader xdpctl.socket xdpctl
-systemctl restart nftables school xdpctl-loader xdpctl.socket xdpctl
+systemctl enable --quiet nftables school xdpctl-loader xdpctl.socket xdpctl-tcp.socket xdpctl
+systemctl restart nftables school xdpctl-loader xdpctl.socket xdpctl-tcp.socket xdpctl

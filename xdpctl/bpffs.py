@@ -1,10 +1,8 @@
 """The bpffs that pins live on: found, mounted where there is none, and shared with a group."""
 
 import errno
-import grp
 import os
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 from xdpctl.errors import DatapathError
@@ -42,10 +40,3 @@ def ensure(directory: Path) -> None:
             f"{directory} is not on a bpffs and mounting one there failed: "
             f"{mounted.stderr.strip() or os.strerror(errno.EPERM)}"
         )
-
-
-def group_id(name: str) -> int:
-    """The group that may open the pins; root's own where there is none of that name."""
-    with suppress(KeyError):
-        return grp.getgrnam(name).gr_gid
-    return 0

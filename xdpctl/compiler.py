@@ -24,6 +24,8 @@ _MISSING = """bcc is not there for {python}.
 It comes from the distribution, not from the package index (the "bcc" there is something else):
   apt-get install python3-bpfcc
 and a virtual environment must be made by /usr/bin/python3 with --system-site-packages."""
+# of every Python that root starts: neither the working directory nor PYTHON* says what it imports
+ISOLATED = ("-I",)
 _LOAD_MAP = 0x18  # BPF_LD | BPF_DW | BPF_IMM, 16 bytes; source register 1: a map's descriptor
 
 
@@ -79,10 +81,11 @@ def compile_source(
 def _compiled(request: Mapping[str, Any]) -> Any:
     """What the child answers."""
     child = subprocess.run(
-        [sys.executable, "-m", "xdpctl.compiler"],
+        [sys.executable, *ISOLATED, "-m", "xdpctl.compiler"],
         input=json.dumps(request),
         capture_output=True,
         text=True,
+        cwd="/",
         env={**os.environ, "BCC_KERNEL_SOURCE": str(source_dir() / "headers")},
     )
     if child.returncode:

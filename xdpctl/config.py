@@ -20,6 +20,9 @@ from xdpctl.signatures.defaults import DefaultLimit
 
 DEFAULT_FILE = Path("/etc/xdpctl/xdpctl.toml")
 DEFAULT_SOCKET = Path("/run/xdpctl/api.sock")
+CONTROL_FOLDER = "control"  # in state_dir
+_LISTS = ("interfaces", "protected", "geo_databases", "listen.names", "listen.trusted_proxies")
+_PREFIXES = ("protected", "listen.trusted_proxies")
 _CAPACITIES = {"capacity": 2_000_000, "capacity_ipv4": 4_000_000, "capacity_ipv6": 4_000_000}
 
 
@@ -33,6 +36,8 @@ class Listen:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
+    names: tuple[str, ...] = ()
+    trusted_proxies: tuple[Prefix, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +84,31 @@ class Settings:
         return {OPERATOR: Quota(max_rules=self.capacity), **self.origins}
 
     @property
+    def control_dir(self) -> Path:
+        """The control plane's own folder; the loader neither reads nor writes there."""
+        return self.state_dir / CONTROL_FOLDER
+
+    @property
+    def loader_dir(self) -> Path:
+        """The loader's own folder; the control plane only reads there."""
+        return self.state_dir / "loader"
+
+    @property
     def incident_key(self) -> Path:
         """With what archives of incidents are signed."""
-        return self.state_dir / "incident.key"
+        return self.control_dir / "incident.key"
 
     @property
     def database(self) -> Path:
-        return self.state_dir / "rules.sqlite"
+        return self.control_dir / "rules.sqlite"
 
     @property
     def compiled(self) -> Path:
-        return self.state_dir / "compiled.json"
+        return self.loader_dir / "compiled.json"
 
     @property
     def loader_status(self) -> Path:
-        return self.state_dir / "loader.json"
+        return self.loader_dir / "status.json"
 
 
 def load(path: Path | None) -> Settings:
@@ -171,10 +186,10 @@ def _fill(base: Any, table: Any, prefix: str) -> Any:
 
 
 def _convert(name: str, value: Any, default: Any) -> Any:
-    if name in ("interfaces", "protected", "geo_databases"):
+    if name in _LISTS:
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
             raise ConfigError(f"{name} must be a list of strings")
-        return tuple(_prefix(v, name) for v in value) if name == "protected" else tuple(value)
+        return tuple(_prefix(v, name) for v in value) if name in _PREFIXES else tuple(value)
     if name.endswith("max_ttl") and isinstance(value, int | float) and value is not True:
         return float(value)
     wanted: type = str if isinstance(default, Path) or default is None else type(default)
@@ -223,6 +238,8 @@ def _checked(settings: Settings) -> Settings:
         raise ConfigError(f"listen.port must be 0 (off) to 65535, not {listen.port}")
     if (listen.tls_certificate is None) != (listen.tls_key is None):
         raise ConfigError("listen.tls_certificate and listen.tls_key go together")
+    if any(not proxy.exact for proxy in listen.trusted_proxies):
+        raise ConfigError("listen.trusted_proxies must be single addresses")
     loopback = listen.host in ("127.0.0.1", "::1", "localhost")
     if listen.port and not loopback and listen.tls_certificate is None:
         raise ConfigError(

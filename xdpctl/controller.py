@@ -104,6 +104,17 @@ class Controller:
             self._refuse_rest()
         return job.future
 
+    def responds(self, seconds: float) -> bool:
+        """Whether the deciding thread takes up what it is asked, within so many seconds."""
+        job = _Job(lambda _: True, Future(), alone=True)
+        try:
+            return bool(self._put(job).result(seconds))
+        except TimeoutError:
+            job.future.cancel()
+            return False
+        except XdpctlError:  # it stops, or is in trouble, which it says itself
+            return True
+
     def hits(self, rule: Rule | Signature) -> Hits:
         """What it has hit so far."""
         if isinstance(rule, Signature):

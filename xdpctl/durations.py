@@ -5,14 +5,16 @@ import re
 from xdpctl.errors import RuleError
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+_LONGEST = 40  # characters
+_NUMBER = r"[0-9]{1,12}(?:\.[0-9]{1,9})?"
+_PART = re.compile(f"({_NUMBER})([smhdw])")
 
 
 def parse_duration(text: str, field: str) -> float:
     """Seconds in `90`, `15m`, `1h30m`; RuleError names `field`."""
-    if re.fullmatch(r"\d+(\.\d+)?", text):
+    if re.fullmatch(_NUMBER, text):
         return float(text)
-    parts = _PART.findall(text)
+    parts = _PART.findall(text) if len(text) <= _LONGEST else []
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise RuleError(
             f"{text[:40]!r} is not a length of time",

@@ -1,19 +1,21 @@
 """What was compiled, kept from one start to the next: it takes a second of every restart.
 
-The file may lie in somebody else's folder, so only one that nobody else could write is believed.
+Root loads what lies here into the kernel, so it lies in a folder that only root can write.
 """
 
 import hashlib
 import json
 import logging
-import os
 import platform
-import stat
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from xdpctl.errors import ConfigError
+from xdpctl.owned import Owned
+
+_MOST = 16 << 20  # bytes; the filter has one
 log = logging.getLogger("xdpctl.kept")
 
 
@@ -31,31 +33,23 @@ def fingerprint(request: Mapping[str, Any], sources: Iterable[Path]) -> str:
 def recall(path: Path, made_from: str) -> Any:
     """What was kept there if it was made from this, else None."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
+        with Owned(path.parent) as folder:
+            held = json.loads(folder.read(path.name, _MOST))
+        return held["compiled"] if held["made_from"] == made_from else None
+    except ConfigError as error:
+        log.warning("the filter is compiled anew: %s", error)
         return None
-    with open(fd, encoding="utf-8") as file:
-        about = os.fstat(fd)
-        if about.st_uid != os.geteuid() or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            log.warning("others could have written %s; the filter is compiled anew", path)
-            return None
-        try:
-            held = json.load(file)
-            return held["compiled"] if held["made_from"] == made_from else None
-        except (ValueError, KeyError, TypeError):
-            return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def keep(path: Path, made_from: str, compiled: Any) -> None:
     """For the next start; where there is no room or no folder for it, that one compiles again."""
     if not path.parent.is_dir():
         return
-    fresh = path.with_suffix(".new")
+    data = json.dumps({"made_from": made_from, "compiled": compiled}).encode()
     try:
-        fresh.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with open(os.open(fresh, flags, 0o600), "w", encoding="utf-8") as file:
-            json.dump({"made_from": made_from, "compiled": compiled}, file)
-        fresh.replace(path)
-    except OSError as error:
-        log.warning("the compiled filter cannot be kept in %s: %s", path, error.strerror)
+        with Owned(path.parent) as folder:
+            folder.replace(path.name, data, 0o600)
+    except (ConfigError, OSError) as error:
+        log.warning("the compiled filter cannot be kept in %s: %s", path, error)

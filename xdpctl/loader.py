@@ -77,6 +77,8 @@ class Loader:
         for directory in (pins.directory, pins.root, pins.ports_dir):
             directory.mkdir(parents=True, exist_ok=True)
             share(directory, group, 0o750)
+        pins.lock_dir.mkdir(exist_ok=True)
+        share(pins.lock_dir, 0, 0o700)
         shared = (name for name in compiled.maps if name not in _OF_PROGRAMS)
         self._maps = {name: self._adopt_or_create(name, pins.map(name)) for name in shared}
         self._maps["slots"].put((1).to_bytes(4, "little"), PROTECTED.value)

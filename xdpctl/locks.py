@@ -11,7 +11,7 @@ def hold(path: Path, job: str) -> int:
     """Lock a file (made if need be) or folder until the descriptor closes; ConfigError if taken."""
     try:
         flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
-        fd = os.open(path, flags | os.O_CLOEXEC, 0o640)
+        fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o640)
     except OSError as error:
         raise ConfigError(f"cannot open {path}: {error.strerror}") from error
     try:

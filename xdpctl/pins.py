@@ -14,6 +14,7 @@ class Pins:
         self.explain_dir = self.root / "explain"
         self.explain = self.explain_dir / "program"
         self.ports_dir = self.root / "ports"
+        self.lock_dir = self.root / "loader"  # root's alone: no other process may hold its lock
 
     def map(self, name: str) -> Path:
         return self.root / name

@@ -1,5 +1,6 @@
 """IPv4 and IPv6 prefixes: parsed strictly, compared fast, small in memory."""
 
+from ipaddress import ip_address
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import NamedTuple
 
@@ -40,6 +41,17 @@ class Prefix(NamedTuple):
     def __str__(self) -> str:
         family = AF_INET if len(self.address) == 4 else AF_INET6
         return f"{inet_ntop(family, self.address)}/{self.length}"
+
+
+def exact_address(text: str) -> Prefix | None:
+    """An address as an exact prefix, an IPv4-mapped one as IPv4; None for what is no address."""
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    packed = (mapped or address).packed
+    return Prefix(packed, len(packed) * 8)
 
 
 def parse_address(text: str, field: str) -> Prefix:

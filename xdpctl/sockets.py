@@ -9,6 +9,7 @@ from pathlib import Path
 from xdpctl.config import Listen
 from xdpctl.errors import ConfigError
 
+_BACKLOG = 1024
 _FREEBIND = 15  # ip(7); Python names it from 3.13 on
 log = logging.getLogger("xdpctl.api")
 
@@ -28,12 +29,12 @@ def local_listener(path: Path, group: int) -> socket.socket:
         raise ConfigError(f"cannot listen on {path}: {error.strerror}") from error
     os.chown(path, -1, group)
     path.chmod(0o660)
-    listener.listen(1024)
+    listener.listen(_BACKLOG)
     return listener
 
 
 def tcp_listener(listen: Listen) -> socket.socket | None:
-    """The listening TCP socket; None if the port is 0."""
+    """The TCP socket, listening; None if the port is 0. ConfigError if it cannot be had."""
     if not listen.port:
         return None
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
@@ -48,7 +49,9 @@ def tcp_listener(listen: Listen) -> socket.socket | None:
             log.warning("%s is no address of this host yet; listening for it", listen.host)
             listener.setsockopt(socket.SOL_IP, _FREEBIND, 1)
             listener.bind((listen.host, listen.port))
+        listener.listen(_BACKLOG)
     except OSError as error:
+        listener.close()
         raise ConfigError(
             f"cannot listen on {listen.host} port {listen.port}: {error.strerror}; "
             "set listen.port, or 0 for the Unix socket alone"

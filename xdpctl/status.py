@@ -1,17 +1,22 @@
-"""The loader's word to the control plane, in a file: its ports, and what to protect."""
+"""The loader's word to the control plane, in a file of root's: its ports, and what to protect."""
 
 import json
 import logging
 import os
 import time
-from pathlib import Path
 
-from xdpctl import links
+from xdpctl import links, logins
 from xdpctl.config import Settings
+from xdpctl.errors import ConfigError, RuleError
 from xdpctl.loader import Loader
+from xdpctl.owned import Owned
+from xdpctl.prefix import parse_prefix
 
+NAME = "status.json"
+BEAT_SECONDS = 5.0  # between two signs of life in the file
 _PROTECT_SECONDS = 30.0  # addresses and routes are also looked at after every event
 _REMEMBERED_SECONDS = 120.0
+_MOST, _PREFIXES_MAX, _WHY_MAX = 1 << 20, 10_000, 200
 log = logging.getLogger("xdpctl.run")
 
 
@@ -21,24 +26,34 @@ class Status:
     """
 
     def __init__(self, settings: Settings, loader: Loader) -> None:
-        self._path = settings.loader_status
+        self._folder = Owned(settings.loader_dir)
         self._loader = loader
         self._find = settings.protect_found
-        self._before = _found_before(self._path) if self._find else {}
+        self._before = _found_before(self._folder) if self._find else {}
         self._forget_at = time.monotonic() + _REMEMBERED_SECONDS
         self._protect: dict[str, str] = {}
         self._look_at = 0.0
+        self._sessions: list[str] = []
+        self._sessions_at = 0.0
         self._written = ""
+        self._beat_at = 0.0
+
+    def close(self) -> None:
+        self._folder.close()
 
     def look_soon(self) -> None:
         """An address or link changed."""
         self._look_at = 0.0
 
     def write(self) -> None:
-        """Replace the file if anything differs; a full disk must not stop the loader."""
-        if self._find and time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + _PROTECT_SECONDS
-            if time.monotonic() >= self._forget_at:
+        """Replace the file if anything differs, and now and then as a sign of life.
+
+        A full disk must not stop the loader.
+        """
+        now = time.monotonic()
+        if self._find and now >= self._look_at:
+            self._look_at = now + _PROTECT_SECONDS
+            if now >= self._forget_at:
                 self._before = {}
             found = {str(p): why for p, why in sorted(links.to_protect().items())}
             self._protect = {**self._before, **found}
@@ -46,23 +61,31 @@ class Status:
             port.name: {"state": port.state, "mode": port.mode, "detail": port.detail}
             for port in self._loader.ports.values()
         }
-        text = json.dumps({"pid": os.getpid(), "ports": ports, "protect": self._protect})
-        if text == self._written and self._path.exists():
+        if now >= self._sessions_at:
+            self._sessions_at = now + BEAT_SECONDS
+            self._sessions = [str(address) for address in logins.addresses()]
+        said = {
+            "pid": os.getpid(),
+            "ports": ports,
+            "protect": self._protect,
+            "sessions": self._sessions,
+        }
+        text = json.dumps(said)
+        if text == self._written and now < self._beat_at:
             return
         try:
-            fresh = self._path.with_suffix(".new")
-            fresh.write_text(text)
-            fresh.chmod(0o644)
-            fresh.replace(self._path)
-            self._written = text
+            data = json.dumps(said | {"beat": now}).encode()
+            self._folder.replace(NAME, data, 0o644, durable=text != self._written)
+            self._written, self._beat_at = text, now + BEAT_SECONDS
         except OSError as error:
-            log.error("cannot write %s: %s", self._path, error.strerror)
+            log.error("cannot write %s: %s", self._folder.path / NAME, error.strerror)
 
 
-def _found_before(path: Path) -> dict[str, str]:
+def _found_before(folder: Owned) -> dict[str, str]:
     """What an earlier process protected; nothing if it left no word."""
     try:
-        found = json.loads(path.read_text())["protect"]
-        return {str(prefix): str(why) for prefix, why in found.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        found = json.loads(folder.read(NAME, _MOST))["protect"]
+        pairs = list(found.items())[:_PREFIXES_MAX]
+        return {str(parse_prefix(prefix)): str(why)[:_WHY_MAX] for prefix, why in pairs}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuleError, ConfigError):
         return {}

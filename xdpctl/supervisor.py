@@ -1,6 +1,7 @@
 """`xdpctl run`: the loader in this process, the control plane in an unprivileged child."""
 
 import ctypes
+import grp
 import logging
 import os
 import pwd
@@ -13,13 +14,14 @@ import time
 from pathlib import Path
 
 from xdpctl import links, systemd
-from xdpctl.bpffs import group_id
-from xdpctl.config import Settings
+from xdpctl.compiler import ISOLATED
+from xdpctl.config import CONTROL_FOLDER, Settings
 from xdpctl.errors import AttachError, ConfigError, XdpctlError
 from xdpctl.loader import Loader, compile_filter
 from xdpctl.locks import hold
+from xdpctl.owned import Owned
 from xdpctl.pins import Pins
-from xdpctl.sockets import local_listener
+from xdpctl.sockets import local_listener, tcp_listener
 from xdpctl.status import Status
 
 _LOOK_AGAIN_SECONDS = 1.0  # a bpf_link attach raises no event, so look now and then
@@ -33,28 +35,38 @@ log = logging.getLogger("xdpctl.run")
 class ControlPlane:
     """The child, started again when it dies; what is in the kernel goes on meanwhile."""
 
-    def __init__(self, settings: Settings, config: Path | None, listener: socket.socket) -> None:
-        self._settings, self._config, self._listener = settings, config, listener
+    def __init__(
+        self,
+        settings: Settings,
+        config: Path | None,
+        listener: socket.socket,
+        tcp: socket.socket | None,
+    ) -> None:
+        self._settings, self._config, self._listener, self._tcp = settings, config, listener, tcp
         self._wait, self._again_at = 1.0, 0.0
         self._ask_at, self._silent = time.monotonic() + _ASK_SECONDS, 0
         self._started = time.monotonic()
         self._child = self._start()
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        s, fd = self._settings, self._listener.fileno()
-        command = [sys.executable, "-m", "xdpctl_api", "--listen-fd", str(fd)]
-        command += ["--state-dir", str(s.state_dir), "--pin-dir", str(s.pin_dir)]
-        command += ["--socket", str(s.listen.socket), "--port", str(s.listen.port)]
-        command += ["--config", str(self._config)] if self._config else []
+        s = self._settings
+        fds = [listener.fileno() for listener in (self._listener, self._tcp) if listener]
+        command = [sys.executable, *ISOLATED, "-m", "xdpctl_api", "--listen-fd", str(fds[0])]
+        command += ["--tcp-fd", str(fds[1])] if self._tcp else []
+        command += ["--state-dir", str(s.state_dir.absolute())]
+        command += ["--pin-dir", str(s.pin_dir.absolute())]
+        command += ["--socket", str(s.listen.socket.absolute()), "--port", str(s.listen.port)]
+        command += ["--config", str(self._config.absolute())] if self._config else []
         user, group = identity(s)
         self._started = time.monotonic()
         libc = ctypes.CDLL(None)
         return subprocess.Popen(
             command,
-            pass_fds=(fd,),
+            pass_fds=fds,
             user=user,
             group=group,
             extra_groups=[],
+            cwd="/",
             # so that a killed `xdpctl run` leaves no control plane that blocks the next one
             preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
         )
@@ -110,12 +122,22 @@ class ControlPlane:
 
 
 def identity(settings: Settings) -> tuple[int, int]:
-    """The unprivileged user and group; nobody and its group where the user does not exist."""
+    """The unprivileged user and group; ConfigError unless both exist.
+
+    There is no other user to fall back on: whoever shares one could write to the maps.
+    """
     try:
         user = pwd.getpwnam(settings.user)
-    except KeyError:
-        user = pwd.getpwnam("nobody")
-    return user.pw_uid, group_id(settings.group) or user.pw_gid
+        group = grp.getgrnam(settings.group)
+    except KeyError as error:
+        raise ConfigError(
+            f"{str(error).strip(chr(34))}; make both with: systemd-sysusers, or "
+            f"useradd --system --user-group --no-create-home --shell /usr/sbin/nologin "
+            f"{settings.user}"
+        ) from None
+    if user.pw_uid == 0:
+        raise ConfigError("user must not be root: the control plane speaks to the network")
+    return user.pw_uid, group.gr_gid
 
 
 def _check(settings: Settings) -> None:
@@ -129,30 +151,32 @@ def _check(settings: Settings) -> None:
             raise ConfigError(f"{name!r} is no interface name")
 
 
-def _prepare(settings: Settings) -> tuple[int, int]:
-    """The state directory; the groups that may open the pins and the socket."""
+def _prepare(settings: Settings) -> int:
+    """The loader's and the control plane's folders; the group that may open pins and socket."""
     user, group = identity(settings)
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
-    os.chown(settings.state_dir, user, group)
-    settings.state_dir.chmod(0o750)
-    access = group_id(settings.group)
-    if not access:
-        log.warning(
-            "there is no group %s: only root may use the socket, and the control plane runs as "
-            "nobody. packaging/sysusers.d makes both.",
-            settings.group,
-        )
-    return group, access
+    with Owned(settings.state_dir) as folder:
+        folder.folder_for(CONTROL_FOLDER, user, group, 0o750)
+    Owned(settings.loader_dir).close()
+    return group
+
+
+def _tcp(settings: Settings) -> socket.socket | None:
+    """The TCP socket; None if there is to be none, or the port is taken: then it is said."""
+    try:
+        return tcp_listener(settings.listen)
+    except ConfigError as error:
+        log.error("%s. The Unix socket serves all the same", error)
+        return None
 
 
 def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     """Attach, serve, and keep both up until SIGTERM or SIGINT; leaves the filter attached."""
     _check(settings)
-    group, access = _prepare(settings)
+    group = _prepare(settings)
     pins = Pins(settings.pin_dir)
-    held = [hold(settings.state_dir / "loader.lock", "loader")]
+    held = [hold(settings.loader_dir / "lock", "loader")]
     loader = Loader(pins, compile_filter(settings.capacities, settings.compiled), group)
-    held.append(hold(pins.ports_dir, "loader"))
+    held.append(hold(pins.lock_dir, "loader"))
     for name in settings.interfaces:
         loader.add_port(name)
     loader.reconcile()
@@ -164,7 +188,8 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     systemd.ready()
     control = None
     if not loader_only:
-        control = ControlPlane(settings, config, local_listener(settings.listen.socket, access))
+        local = local_listener(settings.listen.socket, group)
+        control = ControlPlane(settings, config, local, _tcp(settings))
     try:
         loader.add_explain()
         _loop(loader, status, control)
@@ -172,6 +197,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
         if control:
             control.stop()
         loader.close()
+        status.close()
         for fd in held:
             os.close(fd)
     names = ", ".join(p.name for p in loader.ports.values() if p.state == "attached")
@@ -195,6 +221,7 @@ def _loop(loader: Loader, status: Status, control: ControlPlane | None) -> None:
             status.write()
         except XdpctlError as error:
             log.error("will look again: %s", error)
+        systemd.alive()
         if control:
             control.keep()
         if changed.wait(_LOOK_AGAIN_SECONDS):

@@ -1,12 +1,41 @@
-"""What systemd is told, where it is what started us."""
+"""What systemd is told, where it is what started us (sd_notify(3)), and what it hands over."""
 
 import os
 import socket
 
+_FIRST_FD = 3  # sd_listen_fds(3)
+
 
 def ready() -> None:
-    """READY=1 for Type=notify, sd_notify(3)."""
+    """READY=1 for Type=notify."""
+    _tell(b"READY=1")
+
+
+def alive() -> None:
+    """WATCHDOG=1 for WatchdogSec."""
+    _tell(b"WATCHDOG=1")
+
+
+def watchdog_seconds() -> float:
+    """Within which `alive` must be told; 0 if nobody waits for it (sd_watchdog_enabled(3))."""
+    given, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID")
+    if not given.isdigit() or len(given) > 15 or (pid and pid != str(os.getpid())):
+        return 0.0
+    return int(given) / 1e6
+
+
+def listeners() -> dict[str, socket.socket]:
+    """The sockets that systemd opened for us, by FileDescriptorName (sd_listen_fds_with_names)."""
+    count = os.environ.get("LISTEN_FDS", "")
+    if not count.isdigit() or len(count) > 3 or os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return {}
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
+    fds = range(_FIRST_FD, _FIRST_FD + int(count))
+    return {name: socket.socket(fileno=fd) for name, fd in zip(names, fds, strict=False) if name}
+
+
+def _tell(state: bytes) -> None:
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
-            out.sendto(b"READY=1", address.replace("@", "\0", 1))
+            out.sendto(state, address.replace("@", "\0", 1))

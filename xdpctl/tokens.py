@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from xdpctl.errors import AccessError, RoleError
+from xdpctl.model import OPERATOR
 from xdpctl.prefix import Prefix
 
 _MARK = "xdpctl_"
@@ -44,6 +45,14 @@ class Caller:
             raise RoleError(
                 f"{self.name} has the role {self.role}; this needs {role}. "
                 f"An admin makes such a token with: xdpctl token create NAME --role {role}"
+            )
+
+    def require_unbound(self) -> None:
+        """RoleError for a caller whose token acts for one origin under that origin's quota."""
+        if self.origin != OPERATOR:
+            raise RoleError(
+                f"{self.name} acts for {self.origin}, and this acts for everybody. "
+                f"An admin makes a token for it without --origin"
             )
 
 

@@ -6,7 +6,6 @@ Runs unprivileged. Started by `xdpctl run`, or by its own unit:
 
 import argparse
 import gc
-import json
 import logging
 import os
 import socket
@@ -14,25 +13,26 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from xdpctl import config, heap, systemd
 from xdpctl.beat import Beat
 from xdpctl.clock import Clock
 from xdpctl.config import Settings
 from xdpctl.controller import Controller
-from xdpctl.errors import ConfigError, DatapathError, RuleError, XdpctlError
+from xdpctl.errors import ConfigError, DatapathError, XdpctlError
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.locks import hold
 from xdpctl.pins import Pins
 from xdpctl.policy import CONFIGURED, Protection
-from xdpctl.prefix import parse_prefix
 from xdpctl.signatures import defaults
-from xdpctl.sockets import local_listener, tcp_listener
+from xdpctl.sockets import local_listener
 from xdpctl.store import SqliteStore
 from xdpctl.wire import SlotNumber
+from xdpctl.word import Word
 
 _LOOK_SECONDS = 1.0
-_SYSTEMD_FD = 3  # sd_listen_fds(3)
+_SOCKET_NAMES = ("local", "tcp")  # FileDescriptorName in packaging/systemd
 # rules are many and live long: the default would walk all of them again and again
 _GC_THRESHOLDS = (50_000, 20, 100)
 log = logging.getLogger("xdpctl.api")
@@ -41,11 +41,10 @@ log = logging.getLogger("xdpctl.api")
 def protection(settings: Settings) -> Protection:
     """Configured prefixes, and what the loader found: this host must not cut itself off."""
     try:
-        found = json.loads(settings.loader_status.read_text())["protect"]
-        why = {parse_prefix(text): str(reason) for text, reason in found.items()}
-    except (OSError, ValueError, KeyError, AttributeError, RuleError) as error:
+        found = Word.read(settings.loader_status).protect
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{settings.loader_status} cannot be read: {error!r}") from error
-    return Protection(why | dict.fromkeys(settings.protected, CONFIGURED))
+    return Protection(found | dict.fromkeys(settings.protected, CONFIGURED))
 
 
 @contextmanager
@@ -65,20 +64,30 @@ def _protecting(settings: Settings, controller: Controller) -> Iterator[None]:
         beat.stop()
 
 
-def _listeners(settings: Settings, fd: int | None) -> tuple[socket.socket, socket.socket | None]:
-    """The Unix socket (handed over by `xdpctl run` or systemd, or our own) and the TCP one."""
-    if fd is None and os.environ.get("LISTEN_FDS") == "1":
-        fd = _SYSTEMD_FD
-    handed = socket.socket(fileno=fd) if fd is not None else None
-    local = handed or local_listener(settings.listen.socket, os.getgid())
-    return local, tcp_listener(settings.listen)
+class Doors(NamedTuple):
+    """The listening sockets; root opened them, so nobody else can have taken the port."""
+
+    local: socket.socket
+    tcp: socket.socket | None
+
+    @classmethod
+    def open(cls, settings: Settings, local_fd: int | None, tcp_fd: int | None) -> "Doors":
+        """Handed over by `xdpctl run` or by systemd; a Unix socket of our own if by neither."""
+        named = systemd.listeners()
+        for name, fd in zip(_SOCKET_NAMES, (local_fd, tcp_fd), strict=True):
+            if fd is not None:
+                named[name] = socket.socket(fileno=fd)
+        local, tcp = map(named.get, _SOCKET_NAMES)
+        if tcp is None and settings.listen.port:
+            log.error("TCP is not served: port %d was not handed over", settings.listen.port)
+        return cls(local or local_listener(settings.listen.socket, os.getgid()), tcp)
 
 
 def _controller(settings: Settings, ending: ExitStack) -> Controller:
     """Over the store and the pinned maps, which are its alone until the end."""
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    settings.control_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
     pins = Pins(settings.pin_dir)
-    ending.callback(os.close, hold(settings.state_dir / "lock", "control plane"))
+    ending.callback(os.close, hold(settings.control_dir / "lock", "control plane"))
     if not pins.root.is_dir():
         raise DatapathError(f"there are no pinned maps under {pins.root}: is the loader running?")
     # before anything may write to the maps
@@ -112,18 +121,23 @@ def _begin(settings: Settings, controller: Controller) -> None:
     log.info(said, settings.listen.socket, *counts)
 
 
-def run(settings: Settings, listen_fd: int | None, path: Path | None = None) -> None:
+def run(
+    settings: Settings,
+    local_fd: int | None,
+    path: Path | None = None,
+    tcp_fd: int | None = None,
+) -> None:
     """Serve until told to stop."""
     with ExitStack() as ending:
         controller = _controller(settings, ending)
-        local, tcp = _listeners(settings, listen_fd)
+        doors = Doors.open(settings, local_fd, tcp_fd)
         _begin(settings, controller)
         ending.enter_context(_protecting(settings, controller))
         systemd.ready()  # what stands is in the kernel, and who connects now is waited on
         # What it takes to serve is loaded late: at boot the network waits for the rules.
         from xdpctl_api.serving import serve
 
-        serve(controller, settings, path, local, tcp)
+        serve(controller, settings, path, *doors)
 
 
 def main() -> None:
@@ -134,13 +148,15 @@ def main() -> None:
     parser.add_argument("--pin-dir", type=Path)
     parser.add_argument("--port", type=int)
     parser.add_argument("--listen-fd", type=int, help="an already listening Unix socket")
+    parser.add_argument("--tcp-fd", type=int, help="an already listening TCP socket")
     given = vars(parser.parse_args())
     gc.set_threshold(*_GC_THRESHOLDS)
     heap.prepare()
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
-    listen_fd, path = given.pop("listen_fd"), given.pop("config")
+    local_fd, tcp_fd = given.pop("listen_fd"), given.pop("tcp_fd")
+    path = given.pop("config")
     try:
-        run(config.override(config.load(path), **given), listen_fd, path)
+        run(config.override(config.load(path), **given), local_fd, path, tcp_fd)
     except XdpctlError as error:
         sys.exit(f"xdpctl: {error}")
 

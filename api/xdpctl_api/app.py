@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from xdpctl import __version__
 from xdpctl_api import problems
-from xdpctl_api.bodies import BodyLimit, TooLarge, too_large
+from xdpctl_api.bodies import BodyLimit, Budget, TooLarge, too_large
 from xdpctl_api.context import Context
 from xdpctl_api.routes import (
     bulk,
@@ -22,6 +22,8 @@ from xdpctl_api.routes import (
     system,
 )
 
+_BODIES_LEAST = 64 << 20  # bytes of bodies that are held at once
+
 
 def create_app(context: Context | None = None) -> FastAPI:
     """The API over a context; without one it serves only its own description."""
@@ -34,7 +36,8 @@ def create_app(context: Context | None = None) -> FastAPI:
         openapi_url="/openapi.json",
     )
     app.state.context = context
-    app.add_middleware(BodyLimit)
+    most = 2 * context.settings.bulk_max_bytes if context else 0
+    app.add_middleware(BodyLimit, budget=Budget(max(most, _BODIES_LEAST)))
     app.add_exception_handler(TooLarge, too_large)
     problems.install(app)
     for module in (  # routes are tried in turn: what comes by the thousand is first

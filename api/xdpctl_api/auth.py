@@ -1,56 +1,47 @@
-"""Who is calling: a peer on the Unix socket, or a bearer token (RFC 6750) on TCP."""
+"""Who is calling: a peer on the Unix socket, or a bearer token (RFC 6750)."""
 
 import re
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from xdpctl.errors import AccessError
 from xdpctl.model import OPERATOR
-from xdpctl.prefix import Prefix, parse_address
+from xdpctl.prefix import Prefix, exact_address
 from xdpctl.tokens import Caller, Role, authenticate
+from xdpctl_api.doors import PEER, LocalPeer, RemotePeer
 
-LOCAL = "local:"  # server.py names a Unix socket's peer "local:<user>"
+_SECRET_MAX = 256  # characters
 # [v6] and v4 may be followed by a port; an IPv6 address without brackets is against the RFC
 _FORWARDED_FOR = re.compile(
-    r'for="?(?:\[([^\]]+)\]|(\d+\.\d+\.\d+\.\d+)|([0-9a-f:.]+))', re.IGNORECASE
+    r'for="?(?:\[([^\]]{1,64})\]|(\d{1,3}(?:\.\d{1,3}){3})|([0-9a-f:.]{2,64}))', re.IGNORECASE
 )
+_FORWARDED_MAX = 256  # characters that are looked at
 
 
 def caller(request: Request) -> Caller:
     """AccessError without a good token; root and the socket's group need none."""
-    peer = request.client.host if request.client else ""
+    peer = request.scope.get(PEER)
     header = request.headers.get("authorization", "")
     if header:
         scheme, _, secret = header.partition(" ")
-        if scheme.lower() != "bearer":
+        if scheme.lower() != "bearer" or len(secret) > _SECRET_MAX:
             raise AccessError("the Authorization header must be: Bearer TOKEN")
         controller = request.app.state.context.controller
         now = controller.clock.read().unix
         token = authenticate(secret.strip(), controller.state.tokens, now)
-        address = None if peer.startswith(LOCAL) else _address(peer)
+        address = peer.address if isinstance(peer, RemotePeer) else None
         return Caller(f"token {token.name}", token.role, token.origin, address)
-    if peer.startswith(LOCAL):
-        return Caller(peer.removeprefix(LOCAL), Role.ADMIN, OPERATOR, _forwarded(request))
+    if isinstance(peer, LocalPeer):
+        return Caller(peer.user, Role.ADMIN, OPERATOR, _forwarded(request))
     raise AccessError("no token: send Authorization: Bearer TOKEN, or use the Unix socket")
 
 
 def _forwarded(request: Request) -> Prefix | None:
     """The client behind the CLI's ssh session (RFC 7239); believed on the Unix socket alone."""
-    found = _FORWARDED_FOR.search(request.headers.get("forwarded", ""))
-    return _address(found[1] or found[2] or found[3]) if found else None
-
-
-def _address(text: str) -> Prefix | None:
-    """As an exact prefix, an IPv4-mapped one as IPv4; None for what is no address."""
-    try:
-        address = ip_address(text.split("%")[0])
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if address.version == 6 else None
-    return parse_address(str(mapped or address), "caller")
+    found = _FORWARDED_FOR.search(request.headers.get("forwarded", "")[:_FORWARDED_MAX])
+    return exact_address(found[1] or found[2] or found[3]) if found else None
 
 
 def needs(role: Role) -> Callable[[Request], Awaitable[Caller]]:
@@ -65,6 +56,15 @@ def needs(role: Role) -> Callable[[Request], Awaitable[Caller]]:
     return dependency
 
 
+async def _unbound(request: Request) -> Caller:
+    """A dependency: an operator who acts for operators and not for one detector."""
+    found = caller(request)
+    found.require(Role.OPERATOR)
+    found.require_unbound()
+    return found
+
+
 Viewer = Annotated[Caller, Depends(needs(Role.VIEWER))]
 Operator = Annotated[Caller, Depends(needs(Role.OPERATOR))]
+Unbound = Annotated[Caller, Depends(_unbound)]
 Admin = Annotated[Caller, Depends(needs(Role.ADMIN))]

@@ -8,12 +8,32 @@ from io import BytesIO
 from fastapi import Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from xdpctl.errors import BusyError
 from xdpctl_api import problems
 
 _MOST = 65_536
 _PIECE = 65_536  # bytes unpacked at once
 # these read their bodies themselves, to a limit of their own, once they know who is calling
 _OWN_LIMIT = (("POST", "/v1/rules/bulk"), ("PUT", "/v1/sets/"), ("POST", "/v1/hooks/"))
+
+
+class Budget:
+    """How many bytes of bodies may be held at once, of all requests together."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.held = most, 0
+
+    def take(self, size: int) -> None:
+        """BusyError if so many more are too many."""
+        if self.held + size > self.most:
+            raise BusyError(
+                f"the bodies under way have {self.held >> 20} MiB of {self.most >> 20} MiB; "
+                "send this one again in a moment"
+            )
+        self.held += size
+
+    def give(self, size: int) -> None:
+        self.held -= size
 
 
 class TooLarge(Exception):
@@ -59,12 +79,15 @@ async def too_large(_: Request, error: Exception) -> Response:
 class BodyLimit:
     """413 for a body over the limit, of stated length or chunked, before any route runs."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, budget: Budget) -> None:
+        self.app, self._budget = app, budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _limits_itself(scope):
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
+            return
+        if _limits_itself(scope):
+            await self._budgeted(scope, receive, send)
             return
         stated = dict(scope["headers"]).get(b"content-length", b"0")
         messages = [] if int(stated) > _MOST else await _read(receive)
@@ -79,6 +102,23 @@ class BodyLimit:
         detail = f"more than {_MOST} bytes for one object"
         answer = problems.problem(413, "too-large", detail, fix="POST lists to /v1/rules/bulk")
         await answer(scope, receive, send)
+
+    async def _budgeted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A route that reads its body itself; what it has read is counted until it has answered."""
+        held = 0
+
+        async def counted() -> Message:
+            nonlocal held
+            message = await receive()
+            size = len(message.get("body", b""))
+            self._budget.take(size)
+            held += size
+            return message
+
+        try:
+            await self.app(scope, counted, send)
+        finally:
+            self._budget.give(held)
 
 
 def _limits_itself(scope: Scope) -> bool:

@@ -1,12 +1,11 @@
 """What every route works with; one object, made by the entry point."""
 
-import json
 import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fastapi import Request
 
@@ -29,9 +28,11 @@ from xdpctl.response.returns import Returns
 from xdpctl.response.settings import LadderSettings
 from xdpctl.sets.refresher import Refresher
 from xdpctl.wire import Limit, Reason
+from xdpctl.word import Word
 
 _NEARLY_FULL = 0.8
 _FETCHES = 4  # at once, of those somebody waits for
+_PARSERS = 2  # large bodies that are read at once: each may take much memory
 _WATCHES = 4  # of which one watches, and the others are told so
 
 
@@ -62,6 +63,7 @@ class Context:
     refused: Counter[str] = field(default_factory=Counter)
     fetches: Crew = field(default_factory=lambda: Crew("fetches of feeds", _FETCHES))
     watches: Crew = field(default_factory=lambda: Crew("samplings", _WATCHES))
+    parsing: Crew = field(default_factory=lambda: Crew("bodies of detectors", _PARSERS))
     connections: Connections = field(default_factory=Connections)
     stopping: bool = False
     paces: Paces = field(init=False)
@@ -76,7 +78,7 @@ class Context:
 
     def __post_init__(self) -> None:
         self.paces = Paces(self.settings.automatic.max_per_minute)
-        self.files = Files(self.settings.state_dir / "incidents")
+        self.files = Files(self.settings.control_dir / "incidents")
         self.witness = Witness(self.controller, self.files, self.connections)
         self.herald = Herald(self.settings.notify, self.look)
         self.releases = Releases(self.controller)
@@ -87,6 +89,7 @@ class Context:
         self.stopping = True
         self.fetches.stop()
         self.watches.stop()
+        self.parsing.stop()
         self.refresher.stop()
         self.witness.stop()
         self.releases.stop()
@@ -126,13 +129,12 @@ class Context:
         self.paces.most = found.automatic.max_per_minute
         self.herald.settings = found.notify
 
-    def loader(self) -> dict[str, Any]:
-        """The loader's last word about the interfaces; {} if it never spoke."""
+    def loader(self) -> Word | None:
+        """The loader's last word; None if it never spoke."""
         try:
-            found: dict[str, Any] = json.loads(self.settings.loader_status.read_text())
+            return Word.read(self.settings.loader_status)
         except (OSError, ValueError):
-            return {}
-        return found
+            return None
 
     def geo(self) -> GeoDatabase | None:
         """The databases that are configured or installed; ConfigError if one cannot be read."""
@@ -187,13 +189,15 @@ class Context:
         if self.controller.datapath.bypass():
             found.append("the bypass is on: everything passes")
         loader = self.loader()
-        if not loader:
-            found.append("the loader has not said that it runs")
-        elif not _runs(loader["pid"]):
+        if loader is None:
+            return [*found, "the loader has not said that it runs"]
+        if not _runs(loader.pid):
             found.append("the loader is not running: what appears now is not attached")
-        for name, port in loader.get("ports", {}).items():
-            if port["state"] != "attached":
-                found.append(f"{name} is {port['state']}: {port['detail']}")
+        elif loader.silent:
+            found.append("the loader hangs: what appears now is not attached")
+        for name, port in loader.ports.items():
+            if port.get("state") != "attached":
+                found.append(f"{name} is {port.get('state')}: {port.get('detail')}")
         return found
 
 

@@ -1,67 +1,176 @@
-"""uvicorn on two doors at once: a Unix socket for the host, TCP for the rest."""
+"""uvicorn on two doors at once: a Unix socket for the host, TCP for the rest.
+
+Connections are counted when they are accepted, before a TLS handshake, so a door that is held by
+idle ones keeps neither the other door nor new callers out.
+"""
 
 import asyncio
 import contextlib
 import logging
-import pwd
+import resource
 import signal
 import socket
 import ssl
-import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from ipaddress import ip_address
+from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from xdpctl import systemd
 from xdpctl.config import Listen
-from xdpctl_api.auth import LOCAL
+from xdpctl_api.admission import Admission, Caps, Ticket
+from xdpctl_api.connection import Connection, LocalConnection, credentials
+from xdpctl_api.doors import Hosts, LocalDoor, RemoteDoor
 
 _FINISH_SECONDS = 2  # for open requests, when told to stop
+_HANDSHAKE_SECONDS = 5.0
+_DESCRIPTORS = 16_384  # wanted, where the hard limit allows so many
+_OURS = 256  # descriptors for maps, the store, feeds and files
+_TCP, _LOCAL = Caps(1024, 64), Caps(512, 256, reserved=128)
+_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 have forward secrecy
+_AGAIN_SECONDS = 0.1
+_PREFIX6 = 8  # bytes of an IPv6 address that tell one network from another
 log = logging.getLogger("xdpctl.api")
 
 
-class LocalProtocol(HttpToolsProtocol):
-    """Names the peer of a Unix socket by its user, as SO_PEERCRED tells (unix(7))."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        peer = transport.get_extra_info("socket")
-        raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        pid, uid, _ = struct.unpack("3i", raw)
-        try:
-            name = pwd.getpwuid(uid).pw_name
-        except KeyError:
-            name = f"uid {uid}"
-        self.client = (f"{LOCAL}{name}", pid)
+def partition() -> tuple[Caps, Caps]:
+    """The caps of both doors, TCP first, so that together they leave descriptors for the rest."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    room = max(48, max(soft, wanted) - _OURS)
+    if room >= _TCP.total + _LOCAL.total:
+        return _TCP, _LOCAL
+    local = max(32, room // 3)
+    return Caps(room - local, max(8, room // 16)), Caps(local, local // 2, reserved=local // 4)
 
 
 class Server(uvicorn.Server):
-    """One of two; signals are the entry point's business."""
+    """One of two, with an accept loop of its own; signals are the entry point's business."""
+
+    def __init__(self, config: uvicorn.Config, admission: Admission) -> None:
+        super().__init__(config)
+        self.admission = admission
+        self._local = config.http is LocalConnection
+        self._accepting: asyncio.Task[None] | None = None
+        self._opening: set[asyncio.Task[None]] = set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.servers: list[Any] = []
+        (listener,) = sockets or []
+        listener.setblocking(False)
+        self._accepting = asyncio.get_running_loop().create_task(self._accept(listener))
+        self.started = True
 
-def _server(app: FastAPI, local: bool, listen: Listen) -> Server:
-    config = uvicorn.Config(
-        app,
-        http=LocalProtocol if local else HttpToolsProtocol,
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for task in (self._accepting, *self._opening):
+            if task:
+                task.cancel()
+        await super().shutdown(sockets)
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Connection) and connection.overdue(now):
+                    connection.end()
+        return await super().on_tick(counter)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, address = await loop.sock_accept(listener)
+            except OSError as error:  # descriptors or memory are short, or the caller left
+                log.error("cannot accept a connection: %s", error)
+                await asyncio.sleep(_AGAIN_SECONDS)
+                continue
+            ticket = self._admit(connection, address)
+            if ticket is None:
+                connection.close()
+                continue
+            opening = loop.create_task(self._open(connection, ticket))
+            ticket.abort = opening.cancel  # type: ignore[assignment]
+            self._opening.add(opening)
+            opening.add_done_callback(self._opening.discard)
+
+    def _admit(self, connection: socket.socket, address: Any) -> Ticket | None:
+        if self._local:
+            _, uid = credentials(connection)
+            return self.admission.enter(uid, privileged=uid == 0)
+        return self.admission.enter(network_of(address[0]))
+
+    async def _open(self, connection: socket.socket, ticket: Ticket) -> None:
+        """Through the TLS handshake, if there is one, to a connection that serves requests."""
+        config = self.config
+
+        def protocol() -> HttpToolsProtocol:
+            kind: Any = config.http_protocol_class
+            made: HttpToolsProtocol = kind(
+                ticket=ticket,
+                config=config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+            )
+            return made
+
+        more = {"ssl_handshake_timeout": _HANDSHAKE_SECONDS} if config.ssl else {}
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                protocol, connection, ssl=config.ssl, **more
+            )
+        except (OSError, TimeoutError):  # ssl.SSLError is an OSError
+            ticket.leave()
+            with suppress(OSError):
+                connection.close()
+        except asyncio.CancelledError:
+            ticket.leave()
+            raise
+
+
+def network_of(address: str) -> bytes:
+    """Who a TCP client is for counting: an IPv4 address, or the /64 of an IPv6 one."""
+    found = ip_address(address.split("%")[0])
+    mapped = found.ipv4_mapped if found.version == 6 else None
+    packed = (mapped or found).packed
+    return packed[:_PREFIX6] if len(packed) == 16 else packed
+
+
+def _config(app: ASGIApp, local: bool, listen: Listen) -> uvicorn.Config:
+    proxies = [] if local else [str(one).split("/")[0] for one in listen.trusted_proxies]
+    door = LocalDoor(app) if local else RemoteDoor(app, hosts(listen))
+    return uvicorn.Config(
+        door,
+        http=LocalConnection if local else Connection,
         ws="none",
         lifespan="off",
         loop="uvloop",
         log_level="warning",
         access_log=False,
         server_header=False,
-        proxy_headers=not local,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
         timeout_graceful_shutdown=_FINISH_SECONDS,
         ssl_certfile=None if local else listen.tls_certificate,
         ssl_keyfile=None if local else listen.tls_key,
         ssl_ca_certs=None if local or not listen.tls_client_ca else str(listen.tls_client_ca),
         ssl_cert_reqs=ssl.CERT_REQUIRED if not local and listen.tls_client_ca else ssl.CERT_NONE,
+        ssl_ciphers=_CIPHERS,
     )
-    return Server(config)
+
+
+def hosts(listen: Listen) -> Hosts:
+    """The names under which TCP is reached: configured ones and this machine's own."""
+    return Hosts((listen.host, socket.gethostname(), *listen.names))
 
 
 def _expected(record: logging.LogRecord) -> bool:
@@ -69,17 +178,27 @@ def _expected(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
+async def _pat(seconds: float, alive: Callable[[], bool]) -> None:
+    """Tell systemd that the loop turns, as long as `alive` says that the rest works too."""
+    while True:
+        if await asyncio.to_thread(alive):
+            systemd.alive()
+        await asyncio.sleep(seconds)
+
+
 async def serve(
-    app: FastAPI,
+    app: ASGIApp,
     listen: Listen,
     local: socket.socket,
     tcp: socket.socket | None,
     stopping: Callable[[], None],
+    alive: Callable[[], bool] = lambda: True,
 ) -> None:
     """Until SIGTERM or SIGINT, which call `stopping`; open requests are given a moment."""
-    servers = [(_server(app, True, listen), local)]
+    for_tcp, for_local = partition()
+    servers = [(Server(_config(app, True, listen), Admission(for_local)), local)]
     if tcp:
-        servers.append((_server(app, False, listen), tcp))
+        servers.append((Server(_config(app, False, listen), Admission(for_tcp)), tcp))
     loop = asyncio.get_running_loop()
     logging.getLogger("uvicorn.error").addFilter(_expected)
 
@@ -90,4 +209,10 @@ async def serve(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    await asyncio.gather(*(server.serve([listener]) for server, listener in servers))
+    seconds = systemd.watchdog_seconds()
+    patting = loop.create_task(_pat(seconds / 3, alive)) if seconds else None
+    try:
+        await asyncio.gather(*(server.serve([listener]) for server, listener in servers))
+    finally:
+        if patting:
+            patting.cancel()

@@ -1,6 +1,7 @@
 """What the control plane does once its rules are in force: feeds, detectors, and the API."""
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import uvloop
@@ -12,6 +13,12 @@ from xdpctl.sets.refresher import Refresher
 from xdpctl_api import server
 from xdpctl_api.app import create_app
 from xdpctl_api.context import Context
+
+_RESPONDS_SECONDS = 8.0
+
+
+def _alive(controller: Controller) -> Callable[[], bool]:
+    return lambda: controller.responds(_RESPONDS_SECONDS)
 
 
 def serve(
@@ -30,6 +37,6 @@ def serve(
     context.start()
     try:
         app = create_app(context)
-        uvloop.run(server.serve(app, settings.listen, local, tcp, context.stop))
+        uvloop.run(server.serve(app, settings.listen, local, tcp, context.stop, _alive(controller)))
     finally:
         context.stop()

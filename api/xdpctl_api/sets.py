@@ -47,10 +47,12 @@ class Choices(Strict):
     aggregate: bool = Field(
         default=False, description="Merge exactly: no address gains or loses a verdict"
     )
-    widen_ipv4: int = Field(default=0, description="Widen longer prefixes to this length; lossy")
-    widen_ipv6: int = 0
+    widen_ipv4: int = Field(
+        default=0, ge=0, le=32, description="Widen longer prefixes to this length; lossy"
+    )
+    widen_ipv6: int = Field(default=0, ge=0, le=128)
     at_most: int = Field(
-        default=0, ge=0, description="Merge to so many entries of each family; lossy"
+        default=0, ge=0, le=1 << 31, description="Merge to so many entries of each family; lossy"
     )
     force: bool = Field(
         default=False,

@@ -135,6 +135,7 @@ def test_the_rules_that_stand_are_taken_from_a_copy_of_the_store(tmp_path: Path)
     settings = Settings(state_dir=tmp_path)
     with pytest.raises(ConfigError, match="there is no store"), rehearsing(settings, None):
         pass
+    settings.control_dir.mkdir()
     with closing(SqliteStore(settings.database)) as store:
         match = '{"source":"192.0.2.7/32"}'
         rule = f'{{"match":{match},"action":"drop","mode":"enforce","origin":"operator",'

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from xdpctl.sets.loading import Limits, Loader
 from xdpctl.sets.refresher import Refresher
 from xdpctl_api.app import create_app
 from xdpctl_api.context import Context
+from xdpctl_api.doors import Hosts, LocalDoor, RemoteDoor
 
 LOCAL = ("local:root", 1)
 TCP = ("127.0.0.1", 5)
@@ -60,9 +62,14 @@ class Api:
         if token:
             headers["Authorization"] = f"Bearer {token}"
 
+        local = peer[0].startswith("local:")
+        client_at = (peer[0].removeprefix("local:"), peer[1])
+        door = LocalDoor(self.app) if local else RemoteDoor(self.app, Hosts(()))
+
         async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=peer)
-            async with httpx.AsyncClient(transport=transport, base_url="http://xdpctl") as client:
+            transport = httpx.ASGITransport(door, raise_app_exceptions=False, client=client_at)
+            base = "http://xdpctl" if local else "http://127.0.0.1:8460"
+            async with httpx.AsyncClient(transport=transport, base_url=base) as client:
                 return await client.request(method, path, headers=headers, **more)
 
         return asyncio.run(send())
@@ -90,9 +97,11 @@ class Api:
         return secret
 
     def loader_says(
-        self, ports: Mapping[str, Mapping[str, object]], pid: int | None = None
+        self, ports: Mapping[str, Mapping[str, object]], pid: int | None = None, **more: object
     ) -> None:
-        said = {"pid": os.getpid() if pid is None else pid, "ports": ports}
+        said: dict[str, object] = {"pid": os.getpid() if pid is None else pid, "ports": ports}
+        said |= {"beat": time.monotonic(), "protect": {}, "sessions": []} | more
+        self.settings.loader_status.parent.mkdir(exist_ok=True)
         self.settings.loader_status.write_text(json.dumps(said))
 
 
@@ -111,6 +120,7 @@ def running(
     """An API on a started controller, ready, with one interface attached; `more` are settings."""
     datapath, clock = FakeDatapath(capacity), FakeClock()
     listen = Listen(socket=tmp_path / "s")
+    (tmp_path / "control").mkdir(exist_ok=True)
     settings = Settings(state_dir=tmp_path, bulk_max_bytes=bulk_max_bytes, listen=listen, **more)
     with controller(tmp_path, datapath, clock, protection, quotas) as control:
         api = Api(control, datapath, clock, settings)

@@ -9,11 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.unit.apiclient import LOCAL, Api, problem, running
+from tests.unit.apiclient import Api, problem, running
 from xdpctl.config import FeedSettings
 from xdpctl.feeds import read
 from xdpctl.sets.model import FeedSource
 from xdpctl_api.context import _FETCHES
+from xdpctl_api.doors import LocalDoor
 
 FEED = {"feed": {"url": "https://feeds.test/"}}
 Scenario = Callable[[httpx.AsyncClient], Awaitable[Any]]
@@ -43,7 +44,7 @@ def play(api: Api, scenario: Scenario) -> None:
     """Requests of one loop, as the server has them."""
 
     async def whole() -> None:
-        transport = httpx.ASGITransport(api.app, client=LOCAL)
+        transport = httpx.ASGITransport(LocalDoor(api.app), client=("root", 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
             await scenario(client)
 
@@ -116,11 +117,11 @@ def test_nothing_is_decided_for_a_caller_who_has_left(api: Api, server: threadin
             """Nobody reads it."""
 
         scope = {
-            **{"type": "http", "method": "PUT", "path": "/v1/sets/bad", "client": LOCAL},
+            **{"type": "http", "method": "PUT", "path": "/v1/sets/bad", "client": ("root", 1)},
             **{"query_string": b"", "http_version": "1.1", "root_path": "", "scheme": "http"},
             "headers": [(b"content-type", b"application/json")],
         }
-        request = asyncio.create_task(api.app(scope, receive, send))
+        request = asyncio.create_task(LocalDoor(api.app)(scope, receive, send))
         await until(lambda: under_way(api) == 1)
         left.set()
         server.set()

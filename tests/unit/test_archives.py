@@ -33,7 +33,7 @@ def test_an_archive_holds_and_tells_who_made_it(box: Api, tmp_path: Path) -> Non
     found = export.verify(path)
     assert found.incident == identity
     assert found.fingerprint == box.call("GET", "/v1/incidents/key").json()["fingerprint"]
-    assert (tmp_path / "incident.key").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "control" / "incident.key").stat().st_mode & 0o777 == 0o600
     assert set(found.files) == {
         "report.html", "report.md", "incident.json", "sources.csv", "to-provider.txt", "to-ic3.txt",
         "said.ndjson",
@@ -72,7 +72,7 @@ def test_an_archive_that_was_changed_is_found_out(box: Api, tmp_path: Path) -> N
 
 
 def test_a_key_that_is_none_is_told(box: Api, tmp_path: Path) -> None:
-    (tmp_path / "incident.key").write_text("no key")
+    (tmp_path / "control" / "incident.key").write_text("no key")
     answer = box.call("GET", "/v1/incidents/key")
     assert answer.status_code == 500
     assert "incident.key" in answer.text
@@ -88,7 +88,7 @@ def test_the_command_line_exports_and_verifies(
     assert out.read_bytes() == path.read_bytes()
     code, said, _ = run("incident", "verify", str(out))
     fingerprint = export.verify(out).fingerprint
-    assert (code, identity in said, fingerprint in said) == (0, True, True)
+    assert (code, identity in said, fingerprint in said) == (6, True, True)
     assert run("incident", "verify", str(out), "--key", fingerprint)[0] == 0
     code, _, err = run("incident", "verify", str(out), "--key", "SHA256:other")
     assert (code, "which is another" in err) == (1, True)

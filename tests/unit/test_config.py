@@ -38,7 +38,7 @@ max_ttl = 60
     settings = config.load(path)
     assert settings.interfaces == ("eth0", "eth1")
     assert settings.protected == (parse_prefix("192.0.2.0/24"), parse_prefix("2001:db8::1"))
-    assert settings.database == Path("/var/tmp/x/rules.sqlite")
+    assert settings.database == Path("/var/tmp/x/control/rules.sqlite")
     assert settings.listen.socket == Path("/run/x.sock")
     quotas = settings.quotas()
     assert quotas["fastnetmon"] == replace(AUTOMATIC, max_rules=10, max_ttl=5400)

@@ -60,9 +60,9 @@ def test_some_of_what_is_dropped_is_kept(box: Api, tmp_path: Path) -> None:
     answer = box.call("GET", f"/v1/incidents/{identity}/packets")
     assert answer.headers["content-type"] == "application/x-pcapng"
     assert f"reason=limited rule={rule}".encode() in answer.content
-    (tmp_path / "incidents" / "19991231-235959.pcapng").write_bytes(b"x")
+    (tmp_path / "control" / "incidents" / "19991231-235959.pcapng").write_bytes(b"x")
     box.context.files.forget({identity})
-    assert {p.stem for p in (tmp_path / "incidents").iterdir()} == {identity}
+    assert {p.stem for p in (tmp_path / "control" / "incidents").iterdir()} == {identity}
 
 
 def test_a_sender_that_is_connected_is_told_from_one_that_may_be_forged(box: Api) -> None:

@@ -64,6 +64,7 @@ def test_what_was_protected_stays_so_until_the_network_had_time_to_come(
 @pytest.mark.parametrize("left", ["", "{", "[]", '{"protect": 1}', '{"protect": null}'])
 def test_a_damaged_word_is_no_word(host: Host, tmp_path: Path, left: str) -> None:
     settings = Settings(state_dir=tmp_path)
+    settings.loader_dir.mkdir()
     settings.loader_status.write_text(left)
     host.protect(gateway="gateway")
     status.Status(settings, LOADER).write()

@@ -1,7 +1,6 @@
 """The CLI's way to the control plane: its Unix socket, or a URL with a token."""
 
 import json
-import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,10 +11,12 @@ from urllib.parse import quote
 
 import httpx
 
+from xdpctl import logins
 from xdpctl.errors import XdpctlError
 
 _SECONDS = 30.0
 SLOW_SECONDS = 150.0  # a fetch takes a minute at most, a large list some time to be put
+_KNOCK_SECONDS = 1.0
 _CHUNK = 1 << 16
 
 
@@ -53,10 +54,9 @@ class Client:
         headers = {}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
-        session = os.environ.get("SSH_CONNECTION", "").split()
-        if session:  # so that the lock-out guard knows whom not to cut off (RFC 7239)
-            address = f'"[{session[0]}]"' if ":" in session[0] else session[0]
-            headers["Forwarded"] = f"for={address}"
+        client = logins.own()
+        if client:  # so that the lock-out guard knows whom not to cut off (RFC 7239)
+            headers["Forwarded"] = "for=" + (f'"[{client}]"' if ":" in client else client)
         if self.url:
             return httpx.Client(base_url=self.url, headers=headers, timeout=seconds)
         transport = httpx.HTTPTransport(uds=str(self.socket))
@@ -108,6 +108,7 @@ class Client:
     def _knock(self) -> None:
         """Tell a closed door from a locked one, which httpx does not."""
         with socket.socket(socket.AF_UNIX) as door:
+            door.settimeout(_KNOCK_SECONDS)  # a full backlog would hold us up for ever
             try:
                 door.connect(str(self.socket))
             except PermissionError:

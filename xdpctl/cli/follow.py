@@ -16,11 +16,12 @@ from xdpctl.cli.hand_on import HandOn
 from xdpctl.cli.placing import Choice, Placing
 from xdpctl.errors import ConfigError
 from xdpctl.follow import crowdsec, stream, suricata
+from xdpctl.owned import Owned
 
 app = typer.Typer()
 follow_app = typer.Typer(help="Hand on what a detector says, for as long as it runs.")
 app.add_typer(follow_app, name="follow")
-_STATE = Path("/var/lib/xdpctl/suricata.json")
+_STATE = Path("/var/lib/xdpctl/follow/suricata.json")
 
 
 def _until_told() -> Event:
@@ -41,6 +42,8 @@ def follow_suricata(
     state: Annotated[Path, typer.Option(help="Where to remember the place in it.")] = _STATE,
 ) -> None:
     """The alerts of an EVE file, over rotations and restarts."""
+    if state == _STATE:
+        Owned(state.parent).close()
     if not state.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {state.parent} for --state")
     ended = _until_told()

@@ -8,6 +8,7 @@ from xdpctl.cli.client import Client, Refused, Unreachable, path
 
 _WAITS = (0.5, 1.0, 2.0, 5.0, 10.0)
 _AGAIN = frozenset((429, 500, 502, 503, 507))
+_DEFECT, _TRIES = 500, 5  # of a body that the control plane fails on: others wait behind it
 log = logging.getLogger("xdpctl.follow")
 
 
@@ -34,7 +35,8 @@ class HandOn:
                 self._tell(self._client.call("POST", path("hooks", self._detector), content=body))
                 return True
             except (Refused, Unreachable) as error:
-                if not passing(error):
+                defect = isinstance(error, Refused) and error.problem.get("status") == _DEFECT
+                if not passing(error) or (defect and turn >= _TRIES - 1):
                     log.error("refused, and left out: %s", error)
                     self.partly = True
                     return True

@@ -121,7 +121,10 @@ def verify(
         str | None, typer.Option("--key", help="The fingerprint that must have signed it.")
     ] = None,
 ) -> None:
-    """Whether an archive is as it was made, and who signed it; needs no control plane."""
+    """Whether an archive is as it was made, and who signed it; needs no control plane.
+
+    Exits 6 without --key: anybody can make and sign an archive.
+    """
     found = export.verify(archive)
     if signer is not None and signer != found.fingerprint:
         raise EvidenceError(f"{archive} is signed by {found.fingerprint}, which is another")
@@ -129,7 +132,11 @@ def verify(
     show.out.print(escape(f"incident {found.incident}: {files}, as made {found.made_at}"))
     show.out.print(escape(f"signed by {found.fingerprint}"), soft_wrap=True)
     if signer is None:
-        show.err.print("compare that with `xdpctl incident key` on the box that made it")
+        show.err.print(
+            "the signer was not checked: give --key with what `xdpctl incident key` says on the "
+            "box that made it"
+        )
+        raise typer.Exit(6)
 
 
 def _keep(target: Path, data: bytes) -> None:

@@ -60,9 +60,9 @@ def down(
 
     settings = config.override(config.load(config_file), pin_dir=pin_dir)
     pins = Pins(settings.pin_dir)
-    if pins.ports_dir.is_dir():
+    if pins.lock_dir.is_dir():
         try:
-            hold(pins.ports_dir, "loader")  # until this process ends
+            hold(pins.lock_dir, "loader")  # until this process ends
         except ConfigError:
             running = f"`xdpctl run` is still running on {pins.directory}; stop it first, then down"
             raise ConfigError(running) from None

@@ -1,19 +1,25 @@
 """Commands about the box: status, audit, tokens, bypass."""
 
+import os
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from xdpctl import config
 from xdpctl.cli import options, show
-from xdpctl.cli.client import SLOW_SECONDS, path
+from xdpctl.cli.client import SLOW_SECONDS, Refused, Unreachable, path
 from xdpctl.durations import show_duration
+from xdpctl.errors import DatapathError
 from xdpctl.figures import si
 from xdpctl.model import check_name
+from xdpctl.pins import Pins
 from xdpctl.tokens import Role
 
 app = typer.Typer()
+_BYPASS_SECONDS, _TELL_SECONDS = 5.0, 0.5  # without and with the switch already set
 token_app = typer.Typer(no_args_is_help=True, help="Tokens for the API over TCP.")
 audit_app = typer.Typer(no_args_is_help=True, help="Who changed what, and when.")
 notify_app = typer.Typer(no_args_is_help=True, help="Telling people.")
@@ -77,15 +83,45 @@ def notify_test(context: typer.Context, as_json: options.Json = False) -> None:
 
 
 @app.command()
-def bypass(context: typer.Context, switch: Switch, as_json: options.Json = False) -> None:
-    """The red button: `on` lets everything pass at once, `off` filters again."""
-    body = {"on": switch is Switch.ON}
-    said = options.client(context).call("POST", "/v1/bypass", json=body)
+def bypass(
+    context: typer.Context,
+    switch: Switch,
+    config_file: options.Config = None,
+    pin_dir: options.PinDir = None,
+    as_json: options.Json = False,
+) -> None:
+    """The red button: `on` lets everything pass at once, `off` filters again.
+
+    As root it needs no control plane: the switch is set in the kernel, and then told.
+    """
+    client, on = options.client(context), switch is Switch.ON
+    pressed = client.url is None and _press(config_file, pin_dir, on)
+    said = {"on": on, "audited": False}
+    try:
+        seconds = _TELL_SECONDS if pressed else _BYPASS_SECONDS
+        said = client.call("POST", "/v1/bypass", seconds=seconds, json={"on": on})
+    except (Unreachable, Refused):
+        if not pressed:
+            raise
     if as_json:
         return show.emit(said)
     show.out.print("everything passes" if said["on"] else "filtering")
     if not said["audited"]:
         show.err.print("[yellow]note:[/yellow] the audit log could not be written")
+
+
+def _press(config_file: Path | None, pin_dir: Path | None, on: bool) -> bool:
+    """Whether the switch could be set in the kernel, past the control plane."""
+    if os.geteuid() != 0:
+        return False
+    from xdpctl.red_button import press
+
+    settings = config.override(config.load(config_file), pin_dir=pin_dir)
+    try:
+        press(Pins(settings.pin_dir), on)
+    except DatapathError:
+        return False  # nothing is loaded; the control plane says what is wrong
+    return True
 
 
 @audit_app.command("log")

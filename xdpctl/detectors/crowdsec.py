@@ -12,7 +12,8 @@ from xdpctl.detectors.event import Event, Phase, plain
 from xdpctl.errors import RuleError
 from xdpctl.prefix import parse_prefix
 
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|h|m|s)")
+_PART = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ns|us|µs|ms|h|m|s)")
+_LONGEST = 60  # characters of a duration
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SCOPES = ("ip", "range")
 PLACES = {"country": "country", "as": "asn"}  # scopes, and what a geo set calls them
@@ -62,7 +63,7 @@ def _event(decision: Any, phase: Phase) -> Event:
 def seconds(duration: str) -> float:
     """Of `3h59m59.36s`, negative with a minus (Go's time.Duration)."""
     bare = duration.removeprefix("-")
-    parts = _PART.findall(bare)
+    parts = _PART.findall(bare) if len(bare) <= _LONGEST else []
     if not parts or "".join(number + unit for number, unit in parts) != bare:
         raise RuleError(f"{plain(duration)[:40]!r} is no duration", "duration", "write 3h59m59s")
     total = sum(float(number) * _SECONDS[unit] for number, unit in parts)

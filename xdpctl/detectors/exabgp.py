@@ -55,7 +55,11 @@ _PHASES = {"mitigate": Phase.BEGAN, "clear": Phase.ENDED}
 
 def read(body: bytes) -> list[Event]:
     """Of every line; one bad route is ignored by itself."""
-    return [found for held in reading.lines(body) for found in _events(held)]
+    return reading.every(reading.lines(body), _line)
+
+
+def _line(line: bytes) -> list[Event]:
+    return list(_events(reading.table(reading.document(line), "the line")))
 
 
 def _events(held: dict[str, Any]) -> Iterator[Event]:

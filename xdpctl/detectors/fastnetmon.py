@@ -17,9 +17,13 @@ from xdpctl.errors import RuleError
 from xdpctl.match.match import Match, build
 from xdpctl.prefix import Prefix, parse_prefix
 
-_PACKET = re.compile(r"(\S+):(\d+) > (\S+):(\d+) protocol: (\w+)")
-_FIELD = re.compile(r"^([A-Z][a-z ]+): (.+?)\s*$", re.MULTILINE)
-_RATE = re.compile(r"(\d+) packets per second")
+# matched against lines of at most _LINE_MAX characters, so no input makes them slow
+_PACKET = re.compile(
+    r"([0-9a-fA-F.:]{2,64}):(\d{1,5}) > ([0-9a-fA-F.:]{2,64}):(\d{1,5}) protocol: (\w{1,20})"
+)
+_FIELD = re.compile(r"([A-Z][a-z ]{1,60}): (\S.*)")
+_RATE = re.compile(r"(\d{1,15}) packets per second")
+_LINE_MAX, _LINES_MAX = 400, 20_000
 _SHARE = 0.9  # of the sample, from one port: it is an amplification
 _PHASES = {
     "ban": Phase.BEGAN,
@@ -53,16 +57,18 @@ def _community(argv: list[str], report: str) -> Event:
     host, direction = reading.address(argv[0], "argv[0]"), argv[1]
     phase = {"ban": Phase.BEGAN, "unban": Phase.ENDED}.get(argv[3], Phase.CONTINUES)
     identity = f"{host} {direction}"
-    pps = float(argv[2]) if argv[2].isdigit() else 0.0
+    pps = float(argv[2]) if argv[2].isascii() and argv[2].isdigit() else 0.0
     if direction != "incoming":
         why = f"{host} of ours sends it, and what leaves is not filtered here"
         return Event(phase=phase, id=identity, pps=pps, ignored=why)
-    said = dict(_FIELD.findall(report))
+    lines = [line.rstrip() for line in report.splitlines()[:_LINES_MAX] if len(line) <= _LINE_MAX]
+    said = {found[1]: found[2] for line in lines if (found := _FIELD.fullmatch(line))}
     attack = reading.attack_named(said.get("Attack type", ""))
     peak = _RATE.match(said.get("Peak attack power", ""))
     packets = (
         (protocol, int(port))
-        for _, port, to, _, protocol in _PACKET.findall(report)
+        for line in lines
+        for _, port, to, _, protocol in _PACKET.findall(line)
         if _same(to, host)
     )
     attack, source_port = _looks(attack, packets)

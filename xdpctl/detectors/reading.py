@@ -1,6 +1,6 @@
 """What the formats share: JSON that may be anything, addresses as each tool writes them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,40 +21,37 @@ def document(body: bytes) -> Any:
     """RuleError for what is no JSON."""
     try:
         return msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RuleError(f"the body is no JSON: {error}", "", "send the detector's JSON") from None
     except RecursionError:
         raise RuleError("the body is nested too deeply", "", "send the detector's JSON") from None
 
 
-def lines(body: bytes) -> list[dict[str, Any]]:
-    """A JSON object a line; RuleError names the line."""
-    found = []
-    for number, line in enumerate(body.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            found.append(table(document(line), "the line"))
-        except RuleError as error:
-            raise RuleError(f"line {number}: {error}", error.field, error.fix) from None
-    return found
+def lines(body: bytes) -> Iterator[bytes]:
+    """Those that are not empty."""
+    return (line for line in body.splitlines() if line.strip())
 
 
 def each(items: Iterable[T], read: Callable[[T], Event | None]) -> list[Event]:
-    """The event of each, if it is one. What cannot be read is ignored, and says why; RuleError if
-    nothing can: one that is odd must not cost those around it.
+    """The event of each item, if it is one; see `every`."""
+    return every(items, lambda item: [event] if (event := read(item)) else [])
+
+
+def every(items: Iterable[T], read: Callable[[T], Iterable[Event]]) -> list[Event]:
+    """The events of each item. An item that cannot be read is ignored, and says why; RuleError if
+    none can: one that is odd must not cost those around it.
     """
     found: list[Event] = []
     first, readable = None, False
     for number, item in enumerate(items, 1):
         try:
-            event = read(item)
+            found += read(item)
         except RuleError as error:
             first = first or error
-            event = Event(phase=Phase.BEGAN, id=f"no. {number}", ignored=f"unreadable: {error}")
+            why = f"unreadable: {error}"
+            found.append(Event(phase=Phase.BEGAN, id=f"no. {number}", ignored=why))
         else:
             readable = True
-        found += [event] if event else []
     if first and not readable:
         raise first
     return found

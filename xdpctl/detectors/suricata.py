@@ -16,7 +16,7 @@ _DENIALS = ("attempted denial of service", "detection of a denial of service att
 
 def read(body: bytes) -> list[Event]:
     """Of every line that is an alert."""
-    return reading.each((line for line in body.splitlines() if line.strip()), _line)
+    return reading.each(reading.lines(body), _line)
 
 
 def _line(line: bytes) -> Event | None:

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from xdpctl.owned import read_file, replace_file
+
 _PIECE = 1 << 20
 _LINE_MAX = 2 << 20
+_PLACE_MAX = 1 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +120,13 @@ def end_of(path: Path) -> Place:
 def recall(state: Path) -> Place | None:
     """Where an earlier run was; None if there was none, or it left nothing readable."""
     try:
-        held = json.loads(state.read_text())
+        held = json.loads(read_file(state, _PLACE_MAX))
         return Place(int(held["inode"]), int(held["offset"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
 
 
 def keep(state: Path, place: Place) -> None:
     """Replaced whole, so a full disk or a kill leaves the one from before."""
-    fresh = state.with_suffix(".new")
-    fresh.write_text(json.dumps({"inode": place.inode, "offset": place.offset}))
-    fresh.replace(state)
+    held = json.dumps({"inode": place.inode, "offset": place.offset})
+    replace_file(state, held.encode(), 0o644)

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from xdpctl.errors import EvidenceError
+from xdpctl.owned import replace_file
 
 _MANIFEST, _SIGNATURE = "manifest.json", "manifest.sig"
 _EACH_MAX = 64 << 20  # bytes of a file in an archive that is read
@@ -58,15 +58,9 @@ def signing_key(path: Path) -> Ed25519PrivateKey:
 def _made(path: Path) -> Ed25519PrivateKey:
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    new = path.with_suffix(".new")
     try:
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        new.rename(path)
+        replace_file(path, pem)
     except OSError as error:
-        new.unlink(missing_ok=True)
         raise EvidenceError(f"{path}: {error.strerror}") from error
     return key
 

@@ -67,7 +67,9 @@ def build(line: Timeline, cleanup: ExitStack) -> Stage:
         ("tcp_synack_retries", 0),
     ):
         server.sysctl(f"net.ipv4.{name}", value)
-    service = server.popen(sys.executable, "-m", "xdpctl.lab.service", stderr=subprocess.DEVNULL)
+    service = server.popen(
+        sys.executable, "-I", "-m", "xdpctl.lab.service", stderr=subprocess.DEVNULL
+    )
     cleanup.callback(_end, service)
     box = Box(server, ["isp0", "isp1"])
     cleanup.callback(box.remove)

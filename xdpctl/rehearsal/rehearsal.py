@@ -6,9 +6,9 @@ fast, so a limit tells what it would be applied to.
 """
 
 import os
-import sqlite3
 import struct
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -20,6 +20,7 @@ from xdpctl import bpf
 from xdpctl.asks import Ask
 from xdpctl.bulk import Format, Parser
 from xdpctl.clock import Clock
+from xdpctl.compiler import ISOLATED
 from xdpctl.config import Settings
 from xdpctl.controller import Controller
 from xdpctl.errors import ConfigError, StoreError
@@ -132,16 +133,40 @@ def rehearsing(settings: Settings, rules: Path | None) -> Iterator[tuple[Rehears
                 subprocess.run(["umount", str(pins.directory)], check=True)
 
 
+_COPY = """
+import sqlite3, sys
+live = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
+whole = sqlite3.connect(":memory:")
+live.backup(whole)
+sys.stdout.buffer.write(whole.serialize())
+"""
+_STORE_MAX, _COPY_SECONDS = 1 << 30, 60
+
+
 def _copy(database: Path, to: Path) -> None:
-    """As it is now, whoever writes to it meanwhile."""
-    if not database.is_file():
+    """As it is now, whoever writes to it meanwhile.
+
+    The store belongs to an unprivileged user, so a child of that user reads it, and not root.
+    """
+    if not database.parent.is_dir() or not os.path.lexists(database):
         raise ConfigError(f"there is no store at {database}; give --rules FILE, or --state-dir")
+    owner = database.parent.stat()
     try:
-        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as live:
-            with closing(sqlite3.connect(to)) as copy:
-                live.backup(copy)
-    except sqlite3.Error as error:
-        raise StoreError(f"{database} cannot be copied: {error}") from error
+        done = subprocess.run(
+            [sys.executable, *ISOLATED, "-c", _COPY, str(database.absolute())],
+            capture_output=True,
+            user=owner.st_uid,
+            group=owner.st_gid,
+            extra_groups=[],
+            cwd="/",
+            timeout=_COPY_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise StoreError(f"{database} cannot be copied within {_COPY_SECONDS} s") from error
+    if done.returncode or len(done.stdout) > _STORE_MAX:
+        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["too large"]
+        raise StoreError(f"{database} cannot be copied: {said[0][:200]}")
+    to.write_bytes(done.stdout)
 
 
 def _state(

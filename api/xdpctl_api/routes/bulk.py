@@ -25,7 +25,7 @@ from xdpctl_api.schemas import ImportOut
 from xdpctl_api.shapes import Strict, seconds
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
-_CHUNK = 10_000
+_CHUNK, _CHUNK_BYTES = 10_000, 4 << 20
 _LINE_MAX = 65_536
 _ANY = Prefix(bytes(4), 0)  # the defaults' source, which no line keeps
 _BODY = {"schema": {"type": "string", "format": "binary"}}
@@ -33,7 +33,7 @@ _BODY = {"schema": {"type": "string", "format": "binary"}}
 
 async def _lines(request: Request, most: int) -> AsyncIterator[list[bytes]]:
     """The body's lines in chunks, the last one with or without a newline."""
-    rest, size, lines = b"", 0, []
+    rest, size, chunk, lines = b"", 0, 0, []
     async for piece in request.stream():
         size += len(piece)
         if size > most:
@@ -42,9 +42,10 @@ async def _lines(request: Request, most: int) -> AsyncIterator[list[bytes]]:
         if len(rest) > _LINE_MAX:
             raise RuleError("a line is longer than 64 KiB", "body", "one rule a line")
         lines += whole
-        while len(lines) >= _CHUNK:
-            yield lines[:_CHUNK]
-            lines = lines[_CHUNK:]
+        chunk += len(piece)
+        if len(lines) >= _CHUNK or chunk >= _CHUNK_BYTES:
+            yield lines
+            chunk, lines = 0, []
     yield [*lines, rest] if rest else lines
 
 

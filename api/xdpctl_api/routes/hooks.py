@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -13,16 +14,16 @@ from xdpctl.connections import Peers
 from xdpctl.detectors.event import Event
 from xdpctl.detectors.registry import adapter
 from xdpctl.draft import Draft
-from xdpctl.errors import RoleError
+from xdpctl.errors import BusyError, RoleError
 from xdpctl.incidents import words
-from xdpctl.model import Automatic
+from xdpctl.model import OPERATOR, Automatic
 from xdpctl.notify.news import News
 from xdpctl.notify.settings import Kind
 from xdpctl.response import undo as undoing
 from xdpctl.response.outcome import Outcome
 from xdpctl.response.respond import Responder
 from xdpctl.tokens import Caller, Role
-from xdpctl_api.auth import Operator, Viewer, caller
+from xdpctl_api.auth import Unbound, Viewer, caller
 from xdpctl_api.bodies import read_all
 from xdpctl_api.context import Context, context
 from xdpctl_api.shapes import Duration, Strict, seconds
@@ -31,6 +32,7 @@ router = APIRouter(prefix="/v1", tags=["detectors"])
 Ctx = Annotated[Context, Depends(context)]
 HOOK_BYTES, _LARGE = 4 << 20, 64 << 10
 _AT_ONCE = 1_000  # events
+_WAIT_SECONDS, _WAIT_STEP, _READ_SECONDS = 10.0, 0.05, 20.0  # of large bodies
 log = logging.getLogger("xdpctl.api")
 
 
@@ -74,12 +76,14 @@ class UndoOut(BaseModel):
 
 
 def detector_caller(request: Request, detector: str) -> Caller:
-    """RoleError unless it is that detector, or an operator."""
+    """RoleError unless it is that detector, or an operator who acts for no other origin."""
     found = caller(request)
+    speaks_for = {found.origin}
     if found.role is not Role.DETECTOR:
         found.require(Role.OPERATOR)
-    elif found.origin != detector:
-        raise RoleError(f"{found.name} is of {found.origin}, and this is the hook of {detector}")
+        speaks_for |= {detector} if found.origin == OPERATOR else set()
+    if detector not in speaks_for:
+        raise RoleError(f"{found.name} may post to the hook of {found.origin}, not to {detector}")
     return found
 
 
@@ -94,10 +98,10 @@ async def hook(
 
     One bad event is refused by itself; a body that cannot be read is 400, and nothing is done.
     """
-    read = adapter(detector, ctx.settings.automatic.adapters)
     who = detector_caller(request, detector)
+    read = adapter(detector, ctx.settings.automatic.adapters)
     body = await read_all(request, HOOK_BYTES)
-    events = read(body) if len(body) < _LARGE else await asyncio.to_thread(read, body)
+    events = read(body) if len(body) < _LARGE else await _read(ctx, lambda: read(body))
     outcome, mode = Outcome(), ctx.automatic_for(detector)
     for at in range(0, len(events), _AT_ONCE):
         some = events[at : at + _AT_ONCE]
@@ -110,6 +114,27 @@ async def hook(
     if not dry_run:
         _keep(ctx, detector, body, outcome.incidents)
     return _answer(detector, mode, len(events), outcome, dry_run)
+
+
+async def _read(ctx: Context, work: Callable[[], list[Event]]) -> list[Event]:
+    """A large body, beside the loop; BusyError if those before it take too long."""
+    give_up = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            started = ctx.parsing.start(work)
+        except BusyError:
+            if ctx.stopping or time.monotonic() >= give_up:
+                raise
+            await asyncio.sleep(_WAIT_STEP)
+        else:
+            return await _within(asyncio.wrap_future(started))
+
+
+async def _within(reading: asyncio.Future[list[Event]]) -> list[Event]:
+    try:
+        return await asyncio.wait_for(reading, _READ_SECONDS)
+    except TimeoutError:
+        raise BusyError(f"the body was not read within {_READ_SECONDS:g} s") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +241,7 @@ async def read_automatic(who: Viewer, ctx: Ctx) -> AutomaticOut:
 
 
 @router.put("/automatic")
-async def set_automatic(body: AutomaticIn, who: Operator, ctx: Ctx) -> AutomaticOut:
+async def set_automatic(body: AutomaticIn, who: Unbound, ctx: Ctx) -> AutomaticOut:
     """Off freezes: nothing new is done by itself, what stands stays. It outlives a restart."""
 
     def operation(draft: Draft) -> None:
@@ -228,7 +253,7 @@ async def set_automatic(body: AutomaticIn, who: Operator, ctx: Ctx) -> Automatic
 
 
 @router.post("/automatic/reload")
-async def reload(who: Operator, ctx: Ctx) -> AutomaticOut:
+async def reload(who: Unbound, ctx: Ctx) -> AutomaticOut:
     """Take [automatic] and [notify] anew from the configuration file; if it is wrong, nothing."""
     await asyncio.to_thread(ctx.reload)
     done = ctx.controller.submit(lambda draft: draft.note(who.name, "automatic.reload", ""))
@@ -237,7 +262,7 @@ async def reload(who: Operator, ctx: Ctx) -> AutomaticOut:
 
 
 @router.post("/automatic/undo")
-async def undo(body: UndoIn, who: Operator, ctx: Ctx) -> UndoOut:
+async def undo(body: UndoIn, who: Unbound, ctx: Ctx) -> UndoOut:
     """Take away all that was added by itself since then, at once."""
     back, hits = seconds(body.since, "since") or 0.0, ctx.controller.hits
 

@@ -29,7 +29,7 @@ class _Live(Collector):
         state = GaugeMetricFamily(
             "xdpctl_interface_attached", "1 if filtered", labels=["interface", "mode"]
         )
-        for name, port in self.ctx.loader().get("ports", {}).items():
+        for name, port in (loader.ports if (loader := self.ctx.loader()) else {}).items():
             state.add_metric([name, port["mode"] or ""], float(port["state"] == "attached"))
         yield state
 

@@ -23,6 +23,7 @@ from xdpctl_api.shapes import seconds, timestamp
 router = APIRouter(prefix="/v1")
 Ctx = Annotated[Context, Depends(context)]
 _PAGE = 5000
+_LAST = 2**63 - 1  # that SQLite counts
 
 
 def _records(store: Store) -> Iterator[bytes]:
@@ -36,7 +37,7 @@ def _records(store: Store) -> Iterator[bytes]:
 async def read_audit(
     who: Operator,
     ctx: Ctx,
-    after: Annotated[int, Query(ge=0, description="Sequence number to start behind")] = 0,
+    after: Annotated[int, Query(ge=0, le=_LAST, description="Sequence number to start behind")] = 0,
     limit: Annotated[int, Query(ge=1, le=_PAGE)] = 100,
     last: Annotated[bool, Query(description="The newest instead of the oldest")] = False,
 ) -> JSONResponse:

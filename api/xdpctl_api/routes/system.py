@@ -4,12 +4,14 @@ import asyncio
 import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
 from xdpctl import __version__
+from xdpctl.errors import BusyError
 from xdpctl.sets.model import count
-from xdpctl_api.auth import Operator, Viewer
+from xdpctl_api.auth import Unbound, Viewer
+from xdpctl_api.connection import GONE
 from xdpctl_api.context import Context, context
 from xdpctl_api.schemas import BypassIn, BypassOut
 from xdpctl_api.shapes import timestamp
@@ -44,7 +46,7 @@ async def status(who: Viewer, ctx: Ctx) -> dict[str, Any]:
         "protected": [
             {"prefix": str(prefix), "why": why} for prefix, why in state.protection.why.items()
         ],
-        "interfaces": ctx.loader().get("ports", {}),
+        "interfaces": loader.ports if (loader := ctx.loader()) else {},
     }
 
 
@@ -52,9 +54,10 @@ async def status(who: Viewer, ctx: Ctx) -> dict[str, Any]:
 async def interfaces(who: Viewer, ctx: Ctx) -> dict[str, Any]:
     """Each configured interface: attached or not, in which mode, and why not native."""
     loader = ctx.loader()
-    return {"loader": {k: v for k, v in loader.items() if k != "ports"}} | {
-        "interfaces": loader.get("ports", {})
-    }
+    if loader is None:
+        return {"loader": {}, "interfaces": {}}
+    protect = {str(prefix): why for prefix, why in loader.protect.items()}
+    return {"loader": {"pid": loader.pid, "protect": protect}, "interfaces": loader.ports}
 
 
 @router.get("/v1/counters")
@@ -74,7 +77,7 @@ async def counters(who: Viewer, ctx: Ctx) -> dict[str, Any]:
 
 
 @router.post("/v1/notifications/test")
-async def test_notifications(who: Operator, ctx: Ctx) -> dict[str, list[bool]]:
+async def test_notifications(who: Unbound, ctx: Ctx) -> dict[str, list[bool]]:
     """One message to each of notify.urls now; whether each was taken, in their order."""
     return {"taken": await asyncio.to_thread(ctx.herald.test)}
 
@@ -101,7 +104,13 @@ async def read_bypass(who: Viewer, ctx: Ctx) -> dict[str, bool]:
 
 
 @router.post("/v1/bypass")
-async def set_bypass(body: BypassIn, who: Operator, ctx: Ctx) -> BypassOut:
-    """The big red button: pass everything, one map write; and back."""
+async def set_bypass(body: BypassIn, who: Unbound, ctx: Ctx, request: Request) -> BypassOut:
+    """The big red button: pass everything, one map write; and back.
+
+    Nothing is done for a caller who has hung up: he may have decided otherwise since.
+    """
+    gone = request.scope.get(GONE)
+    if gone and gone():
+        raise BusyError("the caller has hung up, so nothing was done")
     audited = await asyncio.wrap_future(ctx.controller.set_bypass(body.on, who.name))
     return BypassOut(on=ctx.controller.datapath.bypass(), audited=audited)

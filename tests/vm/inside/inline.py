@@ -15,7 +15,7 @@ from tests.vm.inside.machine import ask, call, port, sh, tell, until
 OUTSIDE, INSIDE, BRIDGE = "eth0", "eth1", "br0"
 HOSTILE, HOSTILE6, SERVER = "203.0.113.0/24", "2001:db8:bad::/48", "198.51.100.7"
 ROUND_SECONDS = 8.0
-_SETTINGS = f'interfaces = ["{OUTSIDE}"]\nuser = "nobody"\n[listen]\nport = 0\n'
+_SETTINGS = f'interfaces = ["{OUTSIDE}"]\nuser = "nobody"\ngroup = "nogroup"\n[listen]\nport = 0\n'
 _RULES: tuple[dict[str, Any], ...] = (
     {"match": {"source": HOSTILE}},
     {"match": {"source": HOSTILE6}},

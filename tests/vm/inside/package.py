@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.vm.inside.flooded import ADDRESS, CARD, COUNTERS, HOSTILE, attached, held
 from tests.vm.inside.machine import port, sh, tell, until
 
-UNITS = ("xdpctl-loader.service", "xdpctl.socket", "xdpctl.service")
+UNITS = (*("xdpctl-loader.service", "xdpctl.socket", "xdpctl-tcp.socket", "xdpctl.service"),)
 _NETWORK = f"""[Match]
 Name={CARD}
 [Network]

@@ -1,0 +1,150 @@
+"""One HTTP connection: bounded in the size of its header and in the time it takes."""
+
+import asyncio
+import pwd
+import select
+import socket
+import struct
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from xdpctl_api.admission import Ticket
+
+GONE = "xdpctl.gone"  # in the scope: a function that tells whether the caller has hung up
+_HEADER_SECONDS = 10.0  # from the first byte that is expected to the end of the header
+_BODY_SECONDS, _BODY_RATE = 30.0, 16 * 1024  # and a body of this many bytes a second may go on
+_READER_SECONDS = 60.0  # that a caller may leave an answer unread
+_URL_MAX, _HEADERS_MAX, _HEADER_BYTES = 8 << 10, 100, 32 << 10
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's protocol with limits; `overdue` is asked once a second."""
+
+    def __init__(self, ticket: Ticket, **more: Any) -> None:
+        super().__init__(**more)
+        self._ticket = ticket
+        ticket.idle, ticket.abort = self._idle, self._abort
+        self._header_since: float | None = self.loop.time()
+        self._header_bytes = self._body_bytes = 0
+        self._body_since: float | None = None
+        self._unread_since: float | None = None
+        self._lost = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self._ticket.leave()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        in_header = self._header_since is not None
+        super().data_received(data)
+        if in_header and self._header_since is not None:
+            self._header_bytes += len(data)
+            if self._header_bytes > _HEADER_BYTES:
+                self._refuse()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope[GONE] = self.gone  # type: ignore[literal-required]
+        if self._header_since is None:
+            self._header_since = self.loop.time()
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > _URL_MAX:
+            self._refuse()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        size = sum(len(one) + len(other) for one, other in self.headers)
+        if len(self.headers) > _HEADERS_MAX or size > _HEADER_BYTES:
+            self._refuse()
+
+    def on_headers_complete(self) -> None:
+        self._header_since, self._header_bytes = None, 0
+        self._body_since, self._body_bytes = self.loop.time(), 0
+        if not self.transport.is_closing():
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if self.cycle is not None:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._body_since = None
+        if self.cycle is not None:
+            super().on_message_complete()
+
+    def overdue(self, now: float) -> bool:
+        """Whether this connection has taken more time than it may (seconds of the loop's clock)."""
+        if self._header_since is not None and now - self._header_since > _HEADER_SECONDS:
+            return True
+        if self.flow is None:
+            return False
+        if self._body_since is not None and self.flow.read_paused:
+            self._body_since = now  # we are the slow ones
+        elif self._body_since is not None:
+            allowed = _BODY_SECONDS + self._body_bytes / _BODY_RATE
+            if now - self._body_since > allowed:
+                return True
+        if not self.flow.write_paused:
+            self._unread_since = None
+        elif self._unread_since is None:
+            self._unread_since = now
+        return self._unread_since is not None and now - self._unread_since > _READER_SECONDS
+
+    def gone(self) -> bool:
+        """Whether the caller has closed its end, as the kernel knows before any event loop."""
+        peer = None if self._lost else self.transport.get_extra_info("socket")
+        if peer is None or peer.fileno() < 0:
+            return True
+        poll = select.poll()
+        poll.register(peer.fileno(), select.POLLRDHUP)
+        return bool(poll.poll(0))
+
+    def end(self) -> None:
+        """Close at once, whatever is still to be sent."""
+        self._abort()
+
+    def _idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _abort(self) -> None:
+        self._ticket.leave()
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _refuse(self) -> None:
+        """RFC 6585 section 5; whatever follows is not read."""
+        if not self.transport.is_closing():
+            self.transport.write(
+                b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+                b"content-length: 0\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.close()
+
+
+class LocalConnection(Connection):
+    """Names the peer of a Unix socket by its user, as SO_PEERCRED tells (unix(7))."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        pid, uid = credentials(transport.get_extra_info("socket"))
+        self.client = (user_name(uid), pid)
+
+
+def credentials(peer: socket.socket) -> tuple[int, int]:
+    """The process and the user at the other end of a Unix socket."""
+    raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, uid, _ = struct.unpack("3i", raw)
+    return pid, uid
+
+
+def user_name(uid: int) -> str:
+    """`uid 1234` for a user without a name."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

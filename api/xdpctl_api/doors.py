@@ -1,0 +1,97 @@
+"""Two doors into the application. Which one a request came through says who may be calling.
+
+The door is a property of the listening socket. It is noted in the ASGI scope under a key that no
+header, address or query can set, and nothing else decides whether a caller is local.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from xdpctl.prefix import Prefix, exact_address
+from xdpctl_api import problems
+
+PEER = "xdpctl.peer"
+_PORT = re.compile(r":[0-9]{1,5}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPeer:
+    """A process on the other end of the Unix socket, named by the kernel (SO_PEERCRED)."""
+
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemotePeer:
+    """A client on TCP; `address` is None if it cannot be known."""
+
+    address: Prefix | None
+
+
+class LocalDoor:
+    """For the Unix socket: the file system has decided who may connect."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = scope.get("client")
+        scope[PEER] = LocalPeer(client[0] if client else "unknown")
+        await self._app(scope, receive, send)
+
+
+class Hosts:
+    """The names under which the API is reached over TCP.
+
+    Address literals always are: DNS rebinding needs a name.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = frozenset(name.lower().rstrip(".") for name in ("localhost", *names) if name)
+
+    def allows(self, authority: str) -> bool:
+        """Whether `authority`, a host with or without a port, names this API."""
+        host = authority.lower()
+        if host.startswith("["):
+            host, _, port = host[1:].partition("]")
+            return exact_address(host) is not None and (not port or bool(_PORT.fullmatch(port)))
+        host = _PORT.sub("", host).rstrip(".")
+        return host in self._names or exact_address(host) is not None
+
+
+class RemoteDoor:
+    """For TCP: a request must name this host, and must not come from another site's page."""
+
+    def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
+        self._app, self._hosts = app, hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = scope.get("client")
+        scope[PEER] = RemotePeer(exact_address(client[0]) if client else None)
+        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        if refusal is None:
+            await self._app(scope, receive, send)
+        else:
+            await problems.problem(*refusal)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
+        """Status, kind and detail of a refusal."""
+        hosts = _values(scope, b"host")
+        if len(hosts) != 1 or not self._hosts.allows(hosts[0]):
+            said = repr(hosts[0][:80]) if len(hosts) == 1 else f"{len(hosts)} Host headers"
+            detail = f"this API is not reached as {said}; add the name to listen.names"
+            return 421, "host", detail
+        for origin in _values(scope, b"origin"):
+            if origin.lower() not in (f"http://{hosts[0]}".lower(), f"https://{hosts[0]}".lower()):
+                return 403, "cross-site", f"a page of {origin[:80]!r} may not use this API"
+        for site in _values(scope, b"sec-fetch-site"):
+            if site not in ("same-origin", "none"):
+                return 403, "cross-site", "a page of another site may not use this API"
+        return None
+
+
+def _values(scope: Scope, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]

@@ -1,0 +1,10 @@
+#!/bin/sh
+# user.sh: the unprivileged user that the control plane runs as, and the group that may use it.
+set -eu
+getent passwd xdpctl >/dev/null && getent group xdpctl >/dev/null && exit 0
+if command -v systemd-sysusers >/dev/null; then
+	systemd-sysusers "$(dirname "$0")/sysusers.d/xdpctl.conf"
+else
+	useradd --system --user-group --no-create-home --home-dir /var/lib/xdpctl \
+		--shell /usr/sbin/nologin xdpctl
+fi

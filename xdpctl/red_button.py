@@ -1,0 +1,21 @@
+"""The red button without a control plane: root writes the switch into the pinned map itself."""
+
+import struct
+
+from xdpctl import bpf
+from xdpctl.errors import DatapathError
+from xdpctl.pins import Pins
+
+_BYPASS = struct.Struct("=I")  # struct control of bpf/abi.h begins with it
+
+
+def press(pins: Pins, on: bool) -> None:
+    """Let everything pass, or filter again; DatapathError where there are no pinned maps."""
+    try:
+        controls = bpf.open_map(pins.map("controls"))
+    except OSError as error:
+        raise DatapathError(f"{pins.map('controls')}: {error.strerror}") from error
+    try:
+        _BYPASS.pack_into(controls.memory(), 0, int(on))
+    finally:
+        controls.close()
