@@ -30,17 +30,20 @@ enum reason {
 	REASON_LINK,	     /* pass: not IP (ARP, LLDP, LACP, STP, ...) */
 	REASON_NEIGHBOUR,    /* pass: IPv6 neighbour discovery, RFC 4861 */
 	REASON_NEVER_ROUTED, /* pass: to 224.0.0.0/24 or ff02::/16 */
-	REASON_DHCP,	     /* pass: DHCP from or to an unset or link-local address */
-	REASON_BYPASS,	     /* pass: the bypass switch is on */
-	REASON_FAULT,	     /* pass: a map did not hold what it must */
-	REASON_ESTABLISHED,  /* pass: a rule spares this host's TCP connections, and it is of one */
-	REASON_DROPPED,	     /* drop: a rule drops the source */
-	REASON_SIGNATURE,    /* drop: a signature matches */
-	REASON_LIMITED,	     /* drop: faster than a limit */
-	REASON_TRUNCATED,    /* drop: the frame ends inside a header */
-	REASON_MALFORMED,    /* drop: a version or length field is impossible */
-	REASON_VLAN_DEPTH,   /* drop: more than VLAN_DEPTH_MAX tags */
+	REASON_DHCP,	/* pass: DHCP that a client cannot do without, see link.h, exempt.bpf.h */
+	REASON_CONTROL, /* pass: a control protocol that only a neighbour can have sent */
+	REASON_BYPASS,	/* pass: the bypass switch is on */
+	REASON_FAULT,	/* pass: a map did not hold what it must */
+	REASON_ESTABLISHED, /* pass: a rule spares this host's TCP connections, and it is of one */
+	REASON_DROPPED,	    /* drop: a rule drops the source */
+	REASON_SIGNATURE,   /* drop: a signature matches */
+	REASON_LIMITED,	    /* drop: faster than a limit */
+	REASON_TRUNCATED,   /* drop: the frame ends inside a header */
+	REASON_MALFORMED,   /* drop: a version or length field is impossible */
+	REASON_VLAN_DEPTH,  /* drop: more than VLAN_DEPTH_MAX tags */
 	REASON_EXTENSION_DEPTH, /* drop: more than EXTENSION_DEPTH_MAX extension headers */
+	REASON_TINY_FRAGMENT,	/* drop: a fragment that hides or overwrites a TCP header */
+	REASON_SPOOFED,		/* drop: it came from outside, and its source cannot be there */
 	REASON_MAX,
 	REASON_BITS = 8, /* above them: whether connections are spared, and which slot decided */
 	REASON_SPARE = 1 << REASON_BITS,
@@ -71,8 +74,8 @@ enum limit {
 	EXTENSION_DEPTH_MAX = 8,
 	EXPLANATION_SLOTS_MAX = 16,
 	SETS_MAX = 64,
-	SEARCH4_MAX = 160, /* look-ups and slots met for one packet; beyond is a fault */
-	SEARCH6_MAX = 224,
+	SEARCH4_MAX = 112, /* look-ups and slots met for one packet; beyond is a fault */
+	SEARCH6_MAX = 168,
 	SIGNATURES_MAX = 1024,
 	SIGNATURE_STEPS_MAX = 64, /* words of the bitmap and signatures met for one packet */
 };
@@ -84,9 +87,33 @@ enum limit {
 enum slot_number {
 	SLOT_NONE,
 	SLOT_PROTECTED,
+	SLOT_NEIGHBOUR, /* protected, and behind an outside interface: a gateway, a resolver, a peer
+			 */
 	SLOT_SIGNATURES,
 	SLOT_SETS = SLOT_SIGNATURES + SIGNATURES_MAX,
 	SLOT_FIRST = SLOT_SETS + SETS_MAX,
+};
+
+/*
+ * On which side of an outside interface a source is (RFC 2827). What is not known may be anywhere.
+ */
+enum side {
+	SIDE_UNKNOWN,
+	SIDE_INSIDE,
+	SIDE_OUTSIDE,
+	SIDES_MAX = 8192,
+	SIDE_UNITS_LOG2 =
+	    16, /* a bit for each IPv4 /16, or hashed IPv6 /32: a side is known here */
+};
+
+struct side_key4 {
+	__u32 length;
+	__u8 address[4];
+};
+
+struct side_key6 {
+	__u32 length;
+	__u8 address[16];
 };
 
 /*
@@ -275,7 +302,8 @@ enum gcra {
 	RATE_COST_SHIFT = 20,
 	BUCKETS_LOG2 = 19, /* for sources, shared by those whose hashes agree */
 	BUCKET_STRIDE = 8, /* a limit's own has a cache line for itself */
-	BUCKETS_MAX = (1 << BUCKETS_LOG2) + SIGNATURES_MAX * BUCKET_STRIDE,
+	BUCKET_DHCP = (1 << BUCKETS_LOG2) + SIGNATURES_MAX * BUCKET_STRIDE,
+	BUCKETS_MAX = BUCKET_DHCP + BUCKET_STRIDE,
 };
 
 /* Where a packet of the sampled slot came from; IPv4 in the first four bytes. */

@@ -25,30 +25,26 @@ static __always_inline int is_connected(u32 state)
 	       state == BPF_TCP_LAST_ACK || state == BPF_TCP_CLOSING;
 }
 
-/* A SYN opens a connection, so it belongs to none; a flood of them costs no look-up. */
-static __always_inline int established(struct xdp_md *ctx, struct packet *packet)
+/* Whether there is one between the packet's source and its destination, at these ports. */
+static __always_inline int has_connection(struct xdp_md *ctx, struct packet *packet,
+					  __be16 source_port, __be16 destination_port)
 {
 	struct bpf_sock_tuple tuple = {};
-	struct transport head;
 	struct bpf_sock *socket;
 	u32 size = sizeof(tuple.ipv4), connected;
 
-	if (packet->protocol != PROTOCOL_TCP ||
-	    load_bytes(ctx, packet->offset, &head, sizeof(head)) < 0 ||
-	    (host16(head.offset_flags) & (FLAG_SYN | FLAG_ACK)) == FLAG_SYN)
-		return 0;
 	if (packet->family == 4) {
 		tuple.ipv4.saddr = packet->source[0];
 		tuple.ipv4.daddr = packet->destination[0];
-		tuple.ipv4.sport = head.source_port;
-		tuple.ipv4.dport = head.destination_port;
+		tuple.ipv4.sport = source_port;
+		tuple.ipv4.dport = destination_port;
 	} else {
 		size = sizeof(tuple.ipv6);
 		__builtin_memcpy(tuple.ipv6.saddr, packet->source, sizeof(packet->source));
 		__builtin_memcpy(tuple.ipv6.daddr, packet->destination,
 				 sizeof(packet->destination));
-		tuple.ipv6.sport = head.source_port;
-		tuple.ipv6.dport = head.destination_port;
+		tuple.ipv6.sport = source_port;
+		tuple.ipv6.dport = destination_port;
 	}
 	socket = find_socket(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 	if (!socket)
@@ -56,6 +52,18 @@ static __always_inline int established(struct xdp_md *ctx, struct packet *packet
 	connected = is_connected(socket->state);
 	release_socket(socket);
 	return connected;
+}
+
+/* A SYN opens a connection, so it belongs to none; a flood of them costs no look-up. */
+static __always_inline int established(struct xdp_md *ctx, struct packet *packet)
+{
+	struct transport head;
+
+	if (packet->protocol != PROTOCOL_TCP ||
+	    load_bytes(ctx, packet->offset, &head, sizeof(head)) < 0 ||
+	    (host16(head.offset_flags) & (FLAG_SYN | FLAG_ACK)) == FLAG_SYN)
+		return 0;
+	return has_connection(ctx, packet, head.source_port, head.destination_port);
 }
 
 #endif

@@ -10,22 +10,15 @@
 
 #include "parse.h"
 
-#define PROTOCOL_ICMP 1
-#define PROTOCOL_TCP  6
-
 #define NO_PORT	      65536
 #define NO_ICMP	      256
 #define NO_TCP_FLAGS  4096
 #define NO_FLOW_LABEL (1 << 20)
 #define NO_VLAN	      4096
 
-#define IPV4_DONT_FRAGMENT  0x4000
-#define IPV4_MORE_FRAGMENTS 0x2000
-#define IPV4_OFFSET	    0x1fff
-#define IPV6_MORE_FRAGMENTS 1
-#define IPV6_OFFSET	    0xfff8
-#define ETHERNET_TYPE_AT    12
-#define DIRECT_MASK	    1023
+#define IPV4_DONT_FRAGMENT 0x4000
+#define ETHERNET_TYPE_AT   12
+#define DIRECT_MASK	   1023
 
 /* Of a TCP header, up to its flags; the first 4 bytes serve UDP and ICMP too. */
 struct transport {

@@ -6,11 +6,14 @@ struct search {
 	__be32 source[4];
 	u32 family;
 	u64 bytes;
-	u64 nothing;   /* 0, which the verifier cannot know: it walks each constant by itself */
-	u64 sets_met;  /* a set is met once, at its most specific prefix */
-	u64 sample;    /* whether it met the sampled slot at a packet to be sampled */
-	u64 monitored; /* slots in monitor mode that it met, SHADOW_BITS each, the last one lowest
-			*/
+	u64 nothing;	 /* 0, which the verifier cannot know: it walks each constant by itself */
+	u64 sets_met;	 /* a set is met once, at its most specific prefix */
+	u64 sample;	 /* whether it met the sampled slot at a packet to be sampled */
+	u32 outside;	 /* whether it came in by an outside interface */
+	u32 exempt;	 /* 1: a drop has to be looked at once more, see exempt.bpf.h */
+	u32 neighbourly; /* outside, 1: only a neighbour says such things, see side.bpf.h */
+	u64 monitored;	 /* slots in monitor mode that it met, SHADOW_BITS each, the last one lowest
+			  */
 	struct control *control;
 	struct explanation *explanation;
 };
@@ -44,6 +47,17 @@ static __always_inline int in_force(u64 word)
 }
 
 /*
+ * Outside, rules on sources hold where a packet claims to be of a neighbour and is nothing that a
+ * neighbour would send.
+ */
+static __always_inline u64 pretends(struct search *search, u32 number)
+{
+	if (!search->outside)
+		return 0;
+	return is_zero(number ^ SLOT_NEIGHBOUR) & is_zero(search->neighbourly);
+}
+
+/*
  * The slot's verdict, `dropped` for a drop, with the slot's number above it, and whether an
  * established connection is to be spared. REASON_NONE: it is in monitor mode, go on.
  */
@@ -65,12 +79,12 @@ static __always_inline u32 apply(struct search *search, u32 number, u64 word, en
 		search->monitored = search->monitored << SHADOW_BITS | number;
 		return REASON_NONE;
 	}
+	if (!search->outside && (number == SLOT_PROTECTED || number == SLOT_NEIGHBOUR))
+		return REASON_PROTECTED | number << REASON_SLOT_SHIFT;
 	number <<= REASON_SLOT_SHIFT;
-	if (number == SLOT_PROTECTED << REASON_SLOT_SHIFT)
-		return REASON_PROTECTED | number;
 	if ((word & WORD_ACTION) == ACTION_ACCEPT)
 		return REASON_ACCEPTED | number;
-	return dropped | is_zero(~word & WORD_SPARE) * REASON_SPARE | number;
+	return dropped | (is_zero(~word & WORD_SPARE) | search->exempt) * REASON_SPARE | number;
 }
 
 /* REASON_NONE: the slot is free, expired, in monitor mode or was met before: go on. */
@@ -82,7 +96,7 @@ static __always_inline u32 judge(struct search *search, u32 number)
 	if (!slot)
 		return REASON_FAULT;
 	word = *(volatile u64 *)&slot->word;
-	if (!in_force(word))
+	if (!in_force(word) || pretends(search, number))
 		return REASON_NONE;
 	if (number >= SLOT_SETS && number < SLOT_FIRST) {
 		bit = 1ULL << (number - SLOT_SETS);

@@ -31,16 +31,28 @@
 #define ETHERTYPE_QINQ	  0x9100 /* before 802.1ad, still sold */
 
 #define PROTOCOL_HOP_BY_HOP   0
+#define PROTOCOL_ICMP	      1
+#define PROTOCOL_IGMP	      2
+#define PROTOCOL_TCP	      6
 #define PROTOCOL_UDP	      17
 #define PROTOCOL_ROUTING      43
 #define PROTOCOL_FRAGMENT     44
 #define PROTOCOL_AH	      51
 #define PROTOCOL_ICMPV6	      58
 #define PROTOCOL_DESTINATION  60
+#define PROTOCOL_OSPF	      89
+#define PROTOCOL_VRRP	      112
 #define PROTOCOL_MOBILITY     135
 #define PROTOCOL_HIP	      139
 #define PROTOCOL_SHIM6	      140
 #define PROTOCOL_NOT_IN_FRAME 256 /* beside the number: a later fragment, its header elsewhere */
+
+#define IPV4_OFFSET	    0x1fff
+#define IPV4_MORE_FRAGMENTS 0x2000
+#define IPV6_OFFSET	    0xfff8
+#define IPV6_MORE_FRAGMENTS 1
+#define IPV6_RESERVED	    6
+#define TCP_TO_FLAGS	    14 /* bytes of a TCP header up to its flags */
 
 #define DHCP_SERVER   67
 #define DHCP_CLIENT   68
@@ -98,7 +110,7 @@ struct packet {
 	u32 offset; /* of the next header to read */
 	u32 protocol;
 	u32 fragmented; /* IPv6: a fragment header was there, even an atomic one */
-	u32 fragment;	/* IPv6: its offset and flags */
+	u32 fragment;	/* its offset in bytes, and 1 if more follow; 0 for what is whole */
 	u32 hop_limit;
 	__be32 source[4]; /* IPv4 uses the first word */
 	__be32 destination[4];
@@ -164,7 +176,10 @@ static __always_inline enum reason parse_ipv4(struct xdp_md *ctx, struct packet 
 	packet->end = packet->offset + host16(ip->length);
 	packet->offset += header;
 	packet->protocol = ip->protocol;
-	if (ip->fragment & network16(0x1fff))
+	packet->hop_limit = ip->ttl;
+	packet->fragment = (host16(ip->fragment) & IPV4_OFFSET) << 3 |
+			   !!(ip->fragment & network16(IPV4_MORE_FRAGMENTS));
+	if (ip->fragment & network16(IPV4_OFFSET))
 		packet->protocol |= PROTOCOL_NOT_IN_FRAME;
 	packet->source[0] = ip->source;
 	packet->destination[0] = ip->destination;
@@ -187,8 +202,8 @@ static __always_inline enum reason parse_extensions(struct xdp_md *ctx, struct p
 		if (kind == PROTOCOL_FRAGMENT) {
 			packet->offset += 8;
 			packet->fragmented = 1;
-			packet->fragment = host16(extension.offset_flags);
-			if (extension.offset_flags & network16(0xfff8)) {
+			packet->fragment = host16(extension.offset_flags) & ~IPV6_RESERVED;
+			if (extension.offset_flags & network16(IPV6_OFFSET)) {
 				packet->protocol |= PROTOCOL_NOT_IN_FRAME;
 				return REASON_NONE;
 			}
@@ -224,6 +239,19 @@ static __always_inline enum reason parse_ipv6(struct xdp_md *ctx, struct packet 
 	return parse_extensions(ctx, packet);
 }
 
+/*
+ * A first fragment without a TCP header's flags, or one that begins where they are, lets a
+ * connection pass that signatures on ports or flags do not see (RFC 1858, RFC 3128).
+ */
+static __always_inline int is_tiny_fragment(struct packet *packet)
+{
+	u32 offset = packet->fragment & IPV6_OFFSET;
+
+	if ((packet->protocol & 255) != PROTOCOL_TCP || !packet->fragment)
+		return 0;
+	return offset == 8 || (!offset && (s32)(packet->end - packet->offset) < TCP_TO_FLAGS);
+}
+
 static __always_inline enum reason parse(struct xdp_md *ctx, struct packet *packet)
 {
 	__be16 type;
@@ -232,10 +260,14 @@ static __always_inline enum reason parse(struct xdp_md *ctx, struct packet *pack
 	if (reason)
 		return reason;
 	if (type == network16(ETHERTYPE_IPV4))
-		return parse_ipv4(ctx, packet);
-	if (type == network16(ETHERTYPE_IPV6))
-		return parse_ipv6(ctx, packet);
-	return REASON_LINK;
+		reason = parse_ipv4(ctx, packet);
+	else if (type == network16(ETHERTYPE_IPV6))
+		reason = parse_ipv6(ctx, packet);
+	else
+		return REASON_LINK;
+	if (!reason && is_tiny_fragment(packet))
+		return REASON_TINY_FRAGMENT;
+	return reason;
 }
 
 #endif

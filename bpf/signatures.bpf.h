@@ -112,22 +112,15 @@ static __always_inline u64 *bucket_for(struct search *search, struct rate *rate,
 	return buckets.lookup(&index);
 }
 
-/* Whether a packet comes faster than the limit; one that does not is paid for. */
-static __always_inline int over(struct search *search, u32 number)
+/* GCRA: whether a packet comes too fast for a bucket; one that does not is paid for. */
+static __always_inline int exceeds(struct search *search, u64 *bucket, u64 cost, u64 burst_ns)
 {
-	struct rate *rate = rates.lookup(&number);
-	u64 now = coarse_ns(), cost, held, *bucket;
+	u64 now = coarse_ns(), held;
 
-	if (!rate)
-		return 0;
-	bucket = bucket_for(search, rate, number);
-	if (!bucket)
-		return 0;
-	cost = (rate->by_bytes ? search->bytes * rate->cost : rate->cost) >> RATE_COST_SHIFT;
 #pragma unroll
 	for (int attempt = 0; attempt < 4; attempt++) {
 		held = *(volatile u64 *)bucket;
-		if (held > now + rate->burst_ns)
+		if (held > now + burst_ns)
 			return 1;
 		if (search->explanation)
 			return 0;
@@ -136,6 +129,20 @@ static __always_inline int over(struct search *search, u32 number)
 			return 0;
 	}
 	return 1;
+}
+
+static __always_inline int over(struct search *search, u32 number)
+{
+	struct rate *rate = rates.lookup(&number);
+	u64 cost, *bucket;
+
+	if (!rate)
+		return 0;
+	bucket = bucket_for(search, rate, number);
+	if (!bucket)
+		return 0;
+	cost = (rate->by_bytes ? search->bytes * rate->cost : rate->cost) >> RATE_COST_SHIFT;
+	return exceeds(search, bucket, cost, rate->burst_ns);
 }
 
 /* REASON_NONE: it is free, expired, in monitor mode, or a limit that the packet is within. */

@@ -4,10 +4,10 @@
  * source decides, then the first signature that matches. Every packet leaves through one exit
  * that counts it under a reason.
  *
- * `xdpctl` is attached; signatures and connections are looked at by programs that it tail-calls,
- * which cost nothing where there are none. `explain` and its stages share the maps and are run by
- * BPF_PROG_TEST_RUN alone: they count nothing and return no action that there is, so that an
- * unprivileged process may hold them without being able to inject frames into the stack.
+ * `xdpctl` is attached, or `outside`; signatures and connections are looked at by programs that it
+ * tail-calls, which cost nothing where there are none. `explain` and its stages share the maps and
+ * are run by BPF_PROG_TEST_RUN alone: they count nothing and return no action that there is, so
+ * that an unprivileged process may hold them without being able to inject frames into the stack.
  */
 #include "parse.h"
 #include "link.h"
@@ -48,6 +48,10 @@ BPF_F_TABLE("array", u32, struct bucket, cells6, 2U << BUCKETS6_LOG2, MMAPABLE);
 BPF_F_TABLE("array", u32, struct entry6, entries6, ENTRIES6_MAX, MMAPABLE);
 BPF_F_TABLE("array", u32, struct node, nodes, NODES_MAX, MMAPABLE);
 BPF_F_TABLE("array", u32, struct slot, slots, SLOTS_MAX, MMAPABLE);
+BPF_F_TABLE("array", u32, u64, side_units4, (1U << SIDE_UNITS_LOG2) / 64, MMAPABLE);
+BPF_F_TABLE("array", u32, u64, side_units6, (1U << SIDE_UNITS_LOG2) / 64, MMAPABLE);
+BPF_F_TABLE("lpm_trie", struct side_key4, u32, sides4, SIDES_MAX, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("lpm_trie", struct side_key6, u32, sides6, SIDES_MAX, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("percpu_array", u32, struct hits, hits, SLOTS_MAX, 0);
 BPF_F_TABLE("percpu_array", u32, struct hits, counters, REASON_MAX, 0);
 BPF_F_TABLE("array", u32, struct control, controls, 1, MMAPABLE);
@@ -72,7 +76,9 @@ static u64 (*frame_length)(struct xdp_md *ctx) = (void *)188;
 
 #include "judge.bpf.h"
 #include "source.bpf.h"
+#include "side.bpf.h"
 #include "signatures.bpf.h"
+#include "exempt.bpf.h"
 #include "shadow.bpf.h"
 
 static __always_inline u64 first_buffer(struct xdp_md *ctx)
@@ -133,6 +139,32 @@ static __always_inline enum reason before_source(struct xdp_md *ctx, struct sear
 	return link_ipv6(ctx, packet);
 }
 
+/*
+ * What the source alone decides. What is known of the packet is hidden from the verifier, which
+ * would walk the table once for each case.
+ */
+static __always_inline u32 judge_source(struct xdp_md *ctx, struct search *search,
+					struct packet *packet)
+{
+	u32 decided;
+
+	search->exempt = may_be_exempt(ctx, packet) ^ search->nothing;
+	asm volatile("" : "+r"(search->exempt)); /* now */
+	if (search->outside) {
+		if (is_unset(packet))
+			return REASON_SPOOFED;
+		search->neighbourly = is_of_neighbour(ctx, packet) ^ search->nothing;
+		asm volatile("" : "+r"(search->neighbourly));
+	}
+	decided = packet->family == 4 ? source_ipv4(search) : source_ipv6(search);
+	/* outside, signatures and limits hold for what is protected, too */
+	if (search->outside &&
+	    ((decided == (REASON_ACCEPTED | SLOT_PROTECTED << REASON_SLOT_SHIFT)) ||
+	     decided == (REASON_ACCEPTED | SLOT_NEIGHBOUR << REASON_SLOT_SHIFT)))
+		return REASON_NO_RULE;
+	return decided;
+}
+
 static __always_inline u32 by_source(struct xdp_md *ctx, struct search *search)
 {
 	struct packet packet = {.end = NOT_PARSED};
@@ -144,12 +176,13 @@ static __always_inline u32 by_source(struct xdp_md *ctx, struct search *search)
 	measure(ctx, search, packet.end);
 	if (reason)
 		return reason;
-	reason = packet.family == 4 ? source_ipv4(search) : source_ipv6(search);
+	reason = judge_source(ctx, search, &packet);
 	if (reason == REASON_NO_RULE && search->control->armed) {
 		if (search->sample)
 			sample(search);
 		search->sample = search->nothing;
-		if (search->monitored) /* looked at in between, if a wider rule does not decide */
+		/* looked at in between, if a wider rule does not decide */
+		if (search->monitored && !search->explanation)
 			return REASON_NONE;
 		stages.call(ctx, STAGE_SIGNATURES);
 	}
@@ -193,19 +226,24 @@ static __always_inline u32 by_connection(struct xdp_md *ctx, struct search *sear
 	u32 zero = 0;
 	struct scratch *scratch = scratches.lookup(&zero);
 	struct pending *asked = pending.lookup(&zero);
+	enum reason spared = REASON_ESTABLISHED;
 	struct hits *hit;
 
 	if (!asked || !scratch || parse_again(ctx, scratch))
 		return REASON_FAULT;
 	measure(ctx, search, scratch->packet.end);
-	if (!established(ctx, &scratch->packet))
-		return asked->reason | asked->slot << REASON_SLOT_SHIFT;
+	if (!established(ctx, &scratch->packet)) {
+		spared =
+		    asked->reason == REASON_DROPPED ? exempt(ctx, search, scratch) : REASON_NONE;
+		if (!spared)
+			return asked->reason | asked->slot << REASON_SLOT_SHIFT;
+	}
 	hit = hits.lookup(&asked->slot);
 	if (hit && !search->explanation) {
 		hit->packets--;
 		hit->bytes -= search->bytes;
 	}
-	return REASON_ESTABLISHED | asked->slot << REASON_SLOT_SHIFT;
+	return spared | asked->slot << REASON_SLOT_SHIFT;
 }
 
 /* What the rules in monitor mode that it met would have done to a packet; then it goes on. */
@@ -266,12 +304,27 @@ static __always_inline int tell(struct explanation *explanation, u32 reason, u32
 	return TOLD | slot << REASON_BITS | reason;
 }
 
+static __always_inline int count(struct xdp_md *ctx, struct control *control, u32 reason, u32 slot,
+				 u64 bytes)
+{
+	struct hits *counter = counters.lookup(&reason);
+
+	if (counter) {
+		add(counter, bytes);
+		if (control && control->captured >> reason & 1 &&
+		    !(counter->packets & control->capture_mask)) {
+			ask(reason, slot);
+			stages.call(ctx, STAGE_CAPTURE);
+		}
+	}
+	return reason >= REASON_DROPPED ? XDP_DROP : XDP_PASS;
+}
+
 /* The one exit, unless another stage has to tell. */
 static __always_inline int leave(struct xdp_md *ctx, struct search *search, u32 decided)
 {
 	u32 reason = decided & (REASON_SPARE - 1), slot = decided >> REASON_SLOT_SHIFT;
 	struct control *control = search->control;
-	struct hits *counter;
 
 	if (control && search->sample)
 		sample(search);
@@ -287,22 +340,27 @@ static __always_inline int leave(struct xdp_md *ctx, struct search *search, u32 
 	}
 	if (search->explanation)
 		return tell(search->explanation, reason, slot);
-	counter = counters.lookup(&reason);
-	if (counter) {
-		add(counter, search->bytes);
-		if (control && control->captured >> reason & 1 &&
-		    !(counter->packets & control->capture_mask)) {
-			ask(reason, slot);
-			stages.call(ctx, STAGE_CAPTURE);
-		}
-	}
-	return reason >= REASON_DROPPED ? XDP_DROP : XDP_PASS;
+	return count(ctx, control, reason, slot, search->bytes);
 }
 
 int xdpctl(struct xdp_md *ctx)
 {
 	struct search search = begin(ctx, NULL);
 
+	return leave(ctx, &search, by_source(ctx, &search));
+}
+
+/* The same for an interface behind which nobody of ours is. */
+int outside(struct xdp_md *ctx)
+{
+	struct search search;
+	u32 zero = 0;
+
+	if (is_spoofed(ctx))
+		return count(ctx, controls.lookup(&zero), REASON_SPOOFED, SLOT_NONE,
+			     frame_length(ctx));
+	search = begin(ctx, NULL);
+	search.outside = 1;
 	return leave(ctx, &search, by_source(ctx, &search));
 }
 
@@ -327,67 +385,5 @@ int shadow(struct xdp_md *ctx)
 	return leave(ctx, &search, by_shadow(ctx, &search));
 }
 
-/* It was counted before; whoever asked reads the ring at his own pace. */
-int capture(struct xdp_md *ctx)
-{
-	u32 zero = 0, bytes = frame_length(ctx), size = bytes;
-	struct pending *asked = pending.lookup(&zero);
-	struct scratch *scratch = scratches.lookup(&zero);
-	struct control *control = controls.lookup(&zero);
-	struct capture *capture;
-
-	if (!asked || !scratch || !control)
-		return XDP_PASS;
-	capture = &scratch->capture;
-	if (!control->capture_slot || control->capture_slot == asked->slot) {
-		capture->time_ns = bpf_ktime_get_ns();
-		capture->interface = ctx->ingress_ifindex;
-		capture->length = bytes;
-		capture->reason = asked->reason;
-		capture->slot = asked->slot;
-		if (size > CAPTURE_BYTES)
-			size = CAPTURE_BYTES;
-		/* what 6.1's verifier knows of it, whatever register it ends up in */
-		asm volatile("" : "+r"(size));
-		size = ((size - 1) & (CAPTURE_BYTES - 1)) + 1;
-		if (load_bytes(ctx, 0, capture->head, size) < 0 ||
-		    captures.ringbuf_output(capture, sizeof(*capture), BPF_RB_NO_WAKEUP) < 0)
-			asked->lost++;
-	}
-	return asked->reason >= REASON_DROPPED ? XDP_DROP : XDP_PASS;
-}
-
-int explain(struct xdp_md *ctx)
-{
-	u32 zero = 0;
-	struct explanation *explanation = explanations.lookup(&zero);
-	struct search search = begin(ctx, explanation);
-
-	if (!explanation)
-		return XDP_ABORTED;
-	explanation->slots_met = 0;
-	explanation->behind_met = 0;
-	return leave(ctx, &search, by_source(ctx, &search));
-}
-
-int explain_signatures(struct xdp_md *ctx)
-{
-	u32 zero = 0;
-	struct explanation *explanation = explanations.lookup(&zero);
-	struct search search = begin(ctx, explanation);
-
-	if (!explanation)
-		return XDP_ABORTED;
-	return leave(ctx, &search, by_signature(ctx, &search));
-}
-
-int explain_connection(struct xdp_md *ctx)
-{
-	u32 zero = 0;
-	struct explanation *explanation = explanations.lookup(&zero);
-	struct search search = begin(ctx, explanation);
-
-	if (!explanation)
-		return XDP_ABORTED;
-	return leave(ctx, &search, by_connection(ctx, &search));
-}
+#include "capture.bpf.h"
+#include "explain.bpf.h"

@@ -15,7 +15,7 @@ from xdpctl.errors import DatapathError, StoreError
 from xdpctl.explanation import Explanation
 from xdpctl.mapped import CONTROL
 from xdpctl.model import OPERATOR
-from xdpctl.plan import PROTECTED, Plan
+from xdpctl.plan import SHARED, Plan
 from xdpctl.policy import Protection, Quota
 from xdpctl.prefix import Prefix, parse_prefix
 from xdpctl.rules import Added, add
@@ -24,9 +24,10 @@ from xdpctl.signatures.table import SignatureTable
 from xdpctl.store import SqliteStore
 from xdpctl.table.cells import SMALLEST_LOG2
 from xdpctl.table.family import FAMILIES
+from xdpctl.table.sides import SideTable
 from xdpctl.table.source import SourceTable
 from xdpctl.tokens import Caller, Role
-from xdpctl.wire import Capture, Hits, Reason, Sample, Slot, SlotNumber
+from xdpctl.wire import Capture, Hits, Reason, Sample, Slot
 from xdpctl.writes import Lead, Write, make
 
 SEEDS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)
@@ -55,6 +56,15 @@ class FakeClock(Clock):
         self.ns, self.unix, self.boot = 5_000_000_000, self.unix + seconds_down, self.boot + "'"
 
 
+class FakeTrie(dict[bytes, bytes]):
+    """What the table of sides asks of a trie; only exact keys are looked up in tests."""
+
+    put = dict.__setitem__
+
+    def delete(self, key: bytes) -> bool:
+        return self.pop(key, None) is not None
+
+
 class FakeDatapath:
     """The real table on plain memory; after `fail_after` writes the next one is refused."""
 
@@ -66,7 +76,9 @@ class FakeDatapath:
         self.control = control[0]
         self.source = SourceTable(self.memory_of, self.control, lambda: None)
         self.signatures = SignatureTable(self.memory_of, self.control, lambda: None)
-        self.source.words[SlotNumber.PROTECTED] = int.from_bytes(PROTECTED.value, "little")
+        self.sides = SideTable(self.memory_of, {4: FakeTrie(), 6: FakeTrie()})
+        for shared in SHARED:
+            self.source.words[shared.shared] = int.from_bytes(shared.value, "little")
         self.hit_values: dict[int, bytes] = {}
         self.shadow_values: dict[int, bytes] = {}
         self.connections: dict[int, list[tuple[bytes, int]]] = {}
@@ -146,7 +158,7 @@ class FakeDatapath:
     def counters(self) -> Mapping[str, Mapping[Reason, Hits]]:
         return self.by_port
 
-    def explain(self, frame: bytes) -> Explanation:
+    def explain(self, frame: bytes, outside: bool = False) -> Explanation:
         self.explained.append(frame)
         return self.explanation
 

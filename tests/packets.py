@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 MAC = bytes.fromhex("020000000002") + bytes.fromhex("020000000001")
+_SPOKEN = (53, 179, 853, 3784, 4784)  # ports of what keeps a network together
 EXTENSIONS = (0, 43, 44, 51, 60, 135, 139, 140)
 
 
@@ -32,10 +33,11 @@ def ipv4(
     protocol: int = 17,
     options: bytes = b"",
     fragment: int = 0,
+    ttl: int = 64,
 ) -> bytes:
     words = 5 + len(options) // 4
     total = words * 4 + len(payload)
-    head = struct.pack(">BBHHHBBH", 4 << 4 | words, 0, total, 1, fragment, 64, protocol, 0)
+    head = struct.pack(">BBHHHBBH", 4 << 4 | words, 0, total, 1, fragment, ttl, protocol, 0)
     return head + source + destination + options + payload
 
 
@@ -47,14 +49,14 @@ def ipv6(
 
 
 def extended(
-    kinds: tuple[int, ...], last: int, payload: bytes, offset: int = 0
+    kinds: tuple[int, ...], last: int, payload: bytes, offset: int = 0, more: bool = False
 ) -> tuple[int, bytes]:
     """Extension headers in front of `payload`: the first next-header value and the bytes."""
     after = (*kinds[1:], last)
     out = b""
     for kind, following in zip(kinds, after, strict=False):
         if kind == 44:
-            out += struct.pack(">BBHI", following, 0, offset << 3, 9)
+            out += struct.pack(">BBHI", following, 0, offset << 3 | more, 9)
         elif kind == 51:
             out += struct.pack(">BB", following, 4) + bytes(22)
         else:
@@ -102,11 +104,15 @@ def _random_ipv4(rng: random.Random, sources: list[bytes]) -> bytes:
     packet = ipv4(
         source,
         destination,
-        _random_payload(rng, (67, 68)),
-        rng.choice((17, 17, 6, 1, 47, 50)),
+        _random_payload(rng, (67, 68, *_SPOKEN)),
+        rng.choice((17, 17, 6, 6, 1, 2, 47, 50, 89, 112)),
         bytes(4 * rng.choice((0, 0, 0, 1, 10))),
-        rng.choice((0, 0, 0, 0x4000, 0x2000, 0x2001, 5)),
+        rng.choice((0, 0, 0, 0, 0x4000, 0x2000, 0x2001, 1, 5)),
+        rng.choice((64, 64, 1, 254, 255)),
     )
+    if packet[9] == 1:  # ICMP of all kinds
+        at = 4 * (packet[0] & 15)
+        packet = packet[:at] + bytes((rng.choice((0, 3, 8, 11, 12)), 4)) + packet[at + 2 :]
     if rng.random() < 0.03:
         return bytes((rng.randrange(256),)) + packet[1:]
     return packet
@@ -118,12 +124,14 @@ def _random_ipv6(rng: random.Random, sources: list[bytes]) -> bytes:
     odd = ("ff02::1", "ff05::1", "fe80::2", "ff12::1", "febf::1")
     destination = address(rng.choice(("2001:db8:ffff::7",) * 6 + odd))
     if rng.random() < 0.3:
-        last, payload = 58, bytes((rng.choice((128, 132, 133, 135, 137, 138)),)) + rng.randbytes(11)
+        kind = rng.choice((1, 2, 4, 128, 130, 132, 133, 135, 137, 138, 143))
+        last, payload = 58, bytes((kind,)) + rng.randbytes(11)
     else:
-        last, payload = rng.choice((17, 6, 59)), _random_payload(rng, (546, 547))
+        last = rng.choice((17, 6, 6, 59, 89, 112))
+        payload = _random_payload(rng, (546, 547, *_SPOKEN))
     kinds = tuple(rng.choice(EXTENSIONS) for _ in range(rng.choice((0,) * 8 + (1, 1, 2, 3, 8, 9))))
-    first, body = extended(kinds, last, payload, rng.choice((0, 0, 3)))
-    packet = ipv6(source, destination, body, first, rng.choice((255, 255, 64)))
+    first, body = extended(kinds, last, payload, rng.choice((0, 0, 0, 1, 3)), rng.random() < 0.5)
+    packet = ipv6(source, destination, body, first, rng.choice((255, 255, 64, 1)))
     if rng.random() < 0.03:
         return bytes((rng.randrange(256),)) + packet[1:]
     return packet

@@ -6,10 +6,14 @@ reasons; random rules and packets are run through it and through the loaded prog
 
 import ipaddress
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 VLAN = {0x8100, 0x88A8, 0x9100}
 EXTENSIONS = {0, 43, 44, 51, 60, 135, 139, 140}
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True)
@@ -19,38 +23,67 @@ class Entry:
     `owner` is the name of the set it is in, or "" for a rule's or protection's.
     """
 
-    network: ipaddress.IPv4Network | ipaddress.IPv6Network
-    action: str  # drop, accept, protected
+    network: Network
+    action: str  # drop, accept, protected, neighbour
     state: str = "live"
     owner: str = ""
+
+
+class Port(NamedTuple):
+    """The interface a packet comes in by: whether outside, and then on which side sources are."""
+
+    outside: bool = False
+    sides: Mapping[Network, str] = {}  # inside or outside; the most specific one counts
+
+
+INSIDE = Port()
 
 
 class Decided(Exception):
     """Carries the reason; the walk ends here."""
 
 
-def reason(frame: bytes, entries: list[Entry], bypass: bool = False) -> str:
+def reason(frame: bytes, entries: list[Entry], bypass: bool = False, port: Port = INSIDE) -> str:
     """The name of the reason under which the frame leaves."""
-    return trace(frame, entries, bypass)[0]
+    return trace(frame, entries, bypass, port)[0]
 
 
-def trace(frame: bytes, entries: list[Entry], bypass: bool = False) -> tuple[str, list[Entry]]:
+def trace(
+    frame: bytes, entries: list[Entry], bypass: bool = False, port: Port = INSIDE
+) -> tuple[str, list[Entry]]:
     """The reason, and the live or monitored entries met on the way to it."""
     met: list[Entry] = []
     try:
         if bypass:
             raise Decided("BYPASS")
         kind, offset = link(frame)
+        if port.outside:
+            not_spoofed(kind, frame[offset:], port.sides)
         if kind == 0x0800:
-            source = ipv4(frame[offset:])
+            packet = ipv4(frame[offset:])
         elif kind == 0x86DD:
-            source = ipv6(frame[offset:])
+            packet = ipv6(frame[offset:])
         else:
             raise Decided("LINK")
-        by_source(source, entries, met)
+        if port.outside and int(packet.source) == 0:
+            raise Decided("SPOOFED")
+        by_source(packet, entries, met, port.outside)
     except Decided as decided:
         return str(decided), met
     return "NO_RULE", met
+
+
+def not_spoofed(kind: int, data: bytes, sides: Mapping[Network, str]) -> None:
+    """Looked at before the rest of the packet is."""
+    if kind == 0x0800 and len(data) >= 20:
+        source: Address = ipaddress.IPv4Address(data[12:16])
+    elif kind == 0x86DD and len(data) >= 40:
+        source = ipaddress.IPv6Address(data[8:24])
+    else:
+        return
+    around = [n for n in sides if n.version == source.version and source in n]
+    if around and sides[max(around, key=lambda n: n.prefixlen)] == "inside":
+        raise Decided("SPOOFED")
 
 
 def verdict(name: str) -> str:
@@ -62,6 +95,8 @@ def verdict(name: str) -> str:
         "MALFORMED",
         "VLAN_DEPTH",
         "EXTENSION_DEPTH",
+        "TINY_FRAGMENT",
+        "SPOOFED",
     }
     return "drop" if name in drops else "pass"
 
@@ -82,13 +117,45 @@ def link(frame: bytes) -> tuple[int, int]:
     return kind, offset
 
 
-def udp_port(protocol: int, payload: bytes) -> int | None:
-    if protocol != 17 or len(payload) < 4:
+class Packet(NamedTuple):
+    """What decides besides the rules; `head` begins with the transport header, None: elsewhere."""
+
+    source: Address
+    protocol: int
+    ttl: int
+    head: bytes | None
+
+
+def ports(packet: Packet) -> tuple[int, int] | None:
+    """Of UDP and TCP."""
+    if packet.protocol not in (6, 17) or packet.head is None or len(packet.head) < 4:
         return None
-    return int.from_bytes(payload[2:4], "big")
+    return struct.unpack_from(">HH", packet.head)
 
 
-def ipv4(data: bytes) -> ipaddress.IPv4Address:
+def dhcp_port(packet: Packet, known: tuple[int, ...]) -> bool:
+    pair = ports(packet)
+    return packet.protocol == 17 and pair is not None and pair[1] in known
+
+
+def control(packet: Packet) -> bool:
+    """With TTL 255: VRRP, single-hop BFD, BGP (RFC 5082)."""
+    pair = ports(packet)
+    if packet.head is None or packet.ttl != 255:
+        return False
+    if packet.protocol == 112:
+        return True
+    bgp = packet.protocol == 6 and pair is not None and 179 in pair
+    return bgp or (packet.protocol == 17 and pair is not None and pair[1] == 3784)
+
+
+def no_tiny_fragment(protocol: int, offset: int, more: bool, left: int) -> None:
+    """RFC 1858 and 3128; `left` are the bytes from the TCP header on, by the packet's length."""
+    if protocol == 6 and (offset == 8 or (offset == 0 and more and left < 14)):
+        raise Decided("TINY_FRAGMENT")
+
+
+def ipv4(data: bytes) -> Packet:
     if len(data) < 20:
         raise Decided("TRUNCATED")
     version, header = data[0] >> 4, (data[0] & 15) * 4
@@ -97,70 +164,103 @@ def ipv4(data: bytes) -> ipaddress.IPv4Address:
     if len(data) < header:
         raise Decided("TRUNCATED")
     source, destination = ipaddress.IPv4Address(data[12:16]), ipaddress.IPv4Address(data[16:20])
+    length, word = struct.unpack_from(">H", data, 2)[0], struct.unpack_from(">H", data, 6)[0]
+    offset, more = (word & 0x1FFF) * 8, bool(word & 0x2000)
+    no_tiny_fragment(data[9], offset, more, length - header)
+    packet = Packet(source, data[9], data[8], None if offset else data[header:])
     if destination in ipaddress.ip_network("224.0.0.0/24"):
         raise Decided("NEVER_ROUTED")
-    first_fragment = struct.unpack_from(">H", data, 6)[0] & 0x1FFF == 0
-    if int(source) == 0 or int(destination) == 0xFFFFFFFF:
-        if first_fragment and udp_port(data[9], data[header:]) in (67, 68):
-            raise Decided("DHCP")
-    return source
+    igmp = packet.protocol == 2 and offset == 0
+    if control(packet) or (igmp and destination.is_multicast):
+        raise Decided("CONTROL")
+    if int(destination) == 0xFFFFFFFF and dhcp_port(packet, (67, 68)):
+        raise Decided("DHCP")
+    return packet
 
 
-def ipv6(data: bytes) -> ipaddress.IPv6Address:
+def ipv6(data: bytes) -> Packet:
     if len(data) < 40:
         raise Decided("TRUNCATED")
     if data[0] >> 4 != 6:
         raise Decided("MALFORMED")
     source, destination = ipaddress.IPv6Address(data[8:24]), ipaddress.IPv6Address(data[24:40])
     protocol, hop_limit, rest = data[6], data[7], data[40:]
-    fragmented = later_fragment = False
+    left = int.from_bytes(data[4:6], "big")
+    offset, more, fragmented = 0, False, False
     for _ in range(8):
-        if protocol not in EXTENSIONS or later_fragment:
+        if protocol not in EXTENSIONS or offset:
             break
         if len(rest) < 4:
             raise Decided("TRUNCATED")
         if protocol == 44:
             fragmented = True
-            later_fragment = int.from_bytes(rest[2:4], "big") >> 3 != 0
-            size = 8
+            word = int.from_bytes(rest[2:4], "big")
+            offset, more, size = word & 0xFFF8, bool(word & 1), 8
         elif protocol == 51:
             size = (rest[1] + 2) * 4
         else:
             size = (rest[1] + 1) * 8
-        protocol, rest = rest[0], rest[size:]
-    if protocol in EXTENSIONS and not later_fragment:
+        protocol, rest, left = rest[0], rest[size:], left - size
+    if protocol in EXTENSIONS and not offset:
         raise Decided("EXTENSION_DEPTH")
+    no_tiny_fragment(protocol, offset, more, left)
+    packet = Packet(source, protocol, hop_limit, None if offset else rest)
     if destination in ipaddress.ip_network("ff02::/16"):
         raise Decided("NEVER_ROUTED")
-    if later_fragment:
-        return source
-    if protocol == 58 and hop_limit == 255 and not fragmented and rest and 133 <= rest[0] <= 137:
+    if offset:
+        return packet
+    kind = rest[0] if protocol == 58 and rest and not fragmented else -1
+    if hop_limit == 255 and 133 <= kind <= 137:
         raise Decided("NEIGHBOUR")
+    if control(packet):
+        raise Decided("CONTROL")
     local = ipaddress.ip_network("fe80::/10")
-    if (source in local or destination in local) and udp_port(protocol, rest) in (546, 547):
+    if source in local and (protocol == 89 or kind in (130, 131, 132, 143)):
+        raise Decided("CONTROL")
+    if (source in local or destination in local) and dhcp_port(packet, (546, 547)):
         raise Decided("DHCP")
-    return source
+    return packet
 
 
-def by_source(
-    source: ipaddress.IPv4Address | ipaddress.IPv6Address,
-    entries: list[Entry],
-    met: list[Entry],
-) -> None:
+def neighbourly(packet: Packet) -> bool:
+    """What a gateway, a resolver or a routing peer sends."""
+    if packet.head is None:
+        return False
+    version = packet.source.version
+    if packet.protocol in (2, 89, 112):
+        return True
+    if packet.protocol == (1 if version == 4 else 58):
+        errors = (3, 11, 12) if version == 4 else (1, 2, 3, 4)
+        return bool(packet.head) and packet.head[0] in errors
+    pair = ports(packet)
+    if pair is None:
+        return False
+    if pair[0] in (53, 853):
+        return True
+    if packet.protocol == 6:
+        return 179 in pair
+    return pair in ((67, 68), (547, 546)) or pair[1] in (3784, 3785, 4784)
+
+
+def by_source(packet: Packet, entries: list[Entry], met: list[Entry], outside: bool) -> None:
+    source = packet.source
     covering = [e for e in entries if e.network.version == source.version and source in e.network]
     counted = set()
     for entry in sorted(covering, key=precedence):
         if entry.state == "expired" or entry.owner in counted:
             continue
+        if outside and entry.action == "neighbour" and not neighbourly(packet):
+            continue
         counted |= {entry.owner} - {""}
         met.append(entry)
         if entry.state == "live":
-            names = {"drop": "DROPPED", "accept": "ACCEPTED", "protected": "PROTECTED"}
-            raise Decided(names[entry.action])
+            names = {"drop": "DROPPED", "accept": "ACCEPTED"}
+            protected = "NO_RULE" if outside else "PROTECTED"
+            raise Decided(names.get(entry.action, protected))
 
 
 def precedence(entry: Entry) -> tuple[int, int, str]:
     """Most specific first; on one prefix protection, the rule, sets that accept, sets that drop."""
-    kind = ("protected", "", "accept", "drop")
-    what = entry.action if entry.owner or entry.action == "protected" else ""
+    kind = ("protected", "neighbour", "", "accept", "drop")
+    what = entry.action if entry.owner or entry.action in kind[:2] else ""
     return -entry.network.prefixlen, kind.index(what), entry.owner

@@ -14,9 +14,9 @@ from xdpctl.table.source import MAPS, SourceTable
 from xdpctl.wire import (
     BITMAP_WORDS,
     BITMAPS_MAX,
-    BUCKET_STRIDE,
-    BUCKETS_LOG2,
+    BUCKETS_MAX,
     CLASSES_MAX,
+    SIDE_UNITS_LOG2,
     Action,
     Limit,
     Mode,
@@ -41,8 +41,9 @@ def plain_memory(rules: int, capacity: Capacity = SMALL) -> dict[str, bytearray]
     sizes["bitmaps"] = 2 * 8 * BITMAPS_MAX * BITMAP_WORDS
     sizes["generations"] = 2 * GENERATION.itemsize
     sizes["rates"] = RATE.itemsize * Limit.SIGNATURES_MAX
-    sizes["buckets"] = 8 * ((1 << BUCKETS_LOG2) + BUCKET_STRIDE * Limit.SIGNATURES_MAX)
+    sizes["buckets"] = 8 * BUCKETS_MAX
     sizes["nodes"] = sizes["slots"] + 8 * 256
+    sizes |= dict.fromkeys(("side_units4", "side_units6"), (1 << SIDE_UNITS_LOG2) // 8)
     return {name: bytearray(size) for name, size in sizes.items()}
 
 
@@ -167,6 +168,6 @@ def judge(memory: Memory, number: int, now_ns: int, met: list[int]) -> Reason:
     met.append(number)
     if slot.mode == Mode.MONITOR:
         return Reason.NONE
-    if number == SlotNumber.PROTECTED:
+    if number in (SlotNumber.PROTECTED, SlotNumber.NEIGHBOUR):
         return Reason.PROTECTED
     return Reason.DROPPED if slot.action == Action.DROP else Reason.ACCEPTED

@@ -15,14 +15,16 @@ from xdpctl.notify.settings import NotifySettings, read_notify
 from xdpctl.policy import AUTOMATIC, Quota
 from xdpctl.prefix import Prefix, parse_prefix
 from xdpctl.response.settings import AutomaticSettings, read_automatic
+from xdpctl.sides import Outside
 from xdpctl.signatures.configured import read_limits
 from xdpctl.signatures.defaults import DefaultLimit
 
 DEFAULT_FILE = Path("/etc/xdpctl/xdpctl.toml")
 DEFAULT_SOCKET = Path("/run/xdpctl/api.sock")
 CONTROL_FOLDER = "control"  # in state_dir
-_LISTS = ("interfaces", "protected", "geo_databases", "listen.names", "listen.trusted_proxies")
-_PREFIXES = ("protected", "listen.trusted_proxies")
+_PREFIXES = ("protected", "peers", "listen.trusted_proxies", "outside.allow")
+_LISTS = (*_PREFIXES, "geo_databases", "listen.names")
+_SIDES = ("outside", "inside")
 _CAPACITIES = {"capacity": 2_000_000, "capacity_ipv4": 4_000_000, "capacity_ipv6": 4_000_000}
 
 
@@ -56,6 +58,8 @@ class Settings:
     """Everything an operator may set; docs/operations.md has a heading for each."""
 
     interfaces: tuple[str, ...] = ()
+    outside_interfaces: frozenset[str] = frozenset()  # of them, those that are declared so
+    peers: tuple[Prefix, ...] = ()
     protected: tuple[Prefix, ...] = ()
     protect_found: bool = True
     capacity: int = Capacity().rules
@@ -68,6 +72,7 @@ class Settings:
     bulk_max_bytes: int = 64 << 20
     geo_databases: tuple[str, ...] = ()
     listen: Listen = field(default_factory=Listen)
+    outside: Outside = field(default_factory=Outside)
     feeds: FeedSettings = field(default_factory=FeedSettings)
     limits: tuple[DefaultLimit, ...] = ()
     origins: Mapping[str, Quota] = field(default_factory=dict)
@@ -134,14 +139,41 @@ def parse(data: Mapping[str, Any]) -> Settings:
     flat = dict(data)
     listen = _fill(Listen(), flat.pop("listen", {}), "listen.")
     feeds = _fill(FeedSettings(), flat.pop("feeds", {}), "feeds.")
+    outside = _fill(Outside(), flat.pop("outside", {}), "outside.")
+    names, of_outside = _interfaces(flat.pop("interfaces", []))
     tables = _table(flat.pop("origins", {}))
     limits = read_limits(flat.pop("limits", []))
     automatic = read_automatic(flat.pop("automatic", {}))
     notify = read_notify(flat.pop("notify", {}))
-    settings = replace(_fill(Settings(), flat, ""), listen=listen, feeds=feeds, limits=limits)
+    settings = replace(
+        _fill(Settings(), flat, ""),
+        interfaces=names,
+        outside_interfaces=of_outside,
+        listen=listen,
+        feeds=feeds,
+        outside=outside,
+        limits=limits,
+    )
     bases = settings.quotas()
     origins = {name: _quota(name, t, bases.get(name, AUTOMATIC)) for name, t in tables.items()}
     return _checked(replace(settings, origins=origins, automatic=automatic, notify=notify))
+
+
+def _interfaces(given: Any) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The names, and those of them that are declared to be outside."""
+    if not isinstance(given, list):
+        raise ConfigError("interfaces must be a list of names or of tables")
+    names, outside = [], set[str]()
+    for number, one in enumerate(given, 1):
+        table = {"name": one} if isinstance(one, str) else _table(one)
+        name, side = table.get("name"), table.get("side", "inside")
+        if not isinstance(name, str) or side not in _SIDES or table.keys() - {"name", "side"}:
+            fix = 'write "eth0", or {name = "eth0", side = "outside"} (or "inside")'
+            raise ConfigError(f"interfaces[{number}] is {one!r}; {fix}")
+        names.append(name)
+        if side == "outside":
+            outside.add(name)
+    return tuple(names), frozenset(outside)
 
 
 def override(
@@ -238,6 +270,8 @@ def _checked(settings: Settings) -> Settings:
         raise ConfigError(f"listen.port must be 0 (off) to 65535, not {listen.port}")
     if (listen.tls_certificate is None) != (listen.tls_key is None):
         raise ConfigError("listen.tls_certificate and listen.tls_key go together")
+    if any(not peer.exact for peer in settings.peers):
+        raise ConfigError("peers must be single addresses")
     if any(not proxy.exact for proxy in listen.trusted_proxies):
         raise ConfigError("listen.trusted_proxies must be single addresses")
     loopback = listen.host in ("127.0.0.1", "::1", "localhost")

@@ -17,6 +17,7 @@ from xdpctl.errors import XdpctlError
 from xdpctl.model import Mode, Rule
 from xdpctl.plan import Image
 from xdpctl.policy import Protection, Quota
+from xdpctl.prefix import Prefix
 from xdpctl.replica import Replica
 from xdpctl.shadow import Shadow
 from xdpctl.signatures.arming import word_of
@@ -24,7 +25,7 @@ from xdpctl.signatures.model import Signature
 from xdpctl.state import State
 from xdpctl.store import Store
 from xdpctl.upkeep import Upkeep
-from xdpctl.wire import Hits, SlotNumber
+from xdpctl.wire import Hits, Side, SlotNumber
 
 _BATCH_MAX = 256
 _NEARLY_FULL = 32_768  # more than one batch can add
@@ -150,6 +151,15 @@ class Controller:
             draft.note("xdpctl", "protection.change", "", came=came, gone=gone)
 
         return self.submit(operation)
+
+    def set_sides(self, sides: Mapping[Prefix, Side]) -> "Future[None]":
+        """From now on these are the sides of outside interfaces on which sources can be."""
+
+        def operation(_: Draft) -> None:
+            self.state.sides = dict(sides)
+            self.datapath.sides.bring(self.state.sides)
+
+        return self._put(_Job(operation, Future(), alone=True))
 
     def set_bypass(self, on: bool, actor: str) -> "Future[bool]":
         """The red button waits for nobody, and needs no store; whether it was audited."""

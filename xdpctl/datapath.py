@@ -7,6 +7,7 @@ from xdpctl.explanation import Explanation
 from xdpctl.plan import Plan
 from xdpctl.shadow import Shadow
 from xdpctl.signatures.table import SignatureTable
+from xdpctl.table.sides import SideTable
 from xdpctl.table.source import SourceTable
 from xdpctl.wire import Capture, Hits, Reason, Sample
 
@@ -20,6 +21,7 @@ class Datapath(Protocol):
     capacity: int
     source: SourceTable
     signatures: SignatureTable
+    sides: SideTable
 
     def apply(self, plan: Plan) -> None:
         """Make the plan's writes, in order; CapacityError if they do not fit."""
@@ -76,8 +78,10 @@ class Datapath(Protocol):
         """Packets and bytes by reason, per interface."""
         ...
 
-    def explain(self, frame: bytes) -> Explanation:
-        """What the loaded program would do with this frame, without counting it."""
+    def explain(self, frame: bytes, outside: bool = False) -> Explanation:
+        """What the loaded program would do with this frame, without counting it; `outside`: if
+        it came in by an outside interface.
+        """
         ...
 
     def bypass(self) -> bool:

@@ -17,6 +17,8 @@ from xdpctl.ring import Ring
 from xdpctl.shadow import NOTHING, Shadow, read
 from xdpctl.signatures.table import MAPS as SIGNATURE_MAPS
 from xdpctl.signatures.table import SignatureTable
+from xdpctl.table.sides import MAPS as SIDE_MAPS
+from xdpctl.table.sides import TRIES, SideTable
 from xdpctl.table.source import MAPS, SourceTable
 from xdpctl.wire import Capture, Hits, Pending, Reason, Sample, SlotNumber, total_hits
 from xdpctl.writes import make
@@ -26,10 +28,11 @@ _MAPPED = (
     "nodes",
     "slots",
     *SIGNATURE_MAPS,
+    *SIDE_MAPS,
 )
 _RINGS = ("samples", "captures")
 _SHADOWS = ("shadows", "connections")
-_OTHERS = ("hits", "explanations", "controls", "pending", "scratches", *_SHADOWS, *_RINGS)
+_OTHERS = (*TRIES, "hits", "explanations", "controls", "pending", "scratches", *_SHADOWS, *_RINGS)
 _ZERO = bytes(4)
 _BATCH_FROM = 16  # fewer writes than this go one by one
 
@@ -54,6 +57,7 @@ class PinnedDatapath:
             self._control = np.frombuffer(memory["controls"], CONTROL)[0]
             self.source = SourceTable(memory, self._control, rcu.wait)
             self.signatures = SignatureTable(memory, self._control, rcu.wait)
+            self.sides = SideTable(memory, {4: self._maps[TRIES[0]], 6: self._maps[TRIES[1]]})
             self._samples, self._captures = (
                 Ring(self._maps[name].fd, self._maps[name].shape.max_entries) for name in _RINGS
             )
@@ -154,11 +158,12 @@ class PinnedDatapath:
                 counters.close()
         return found
 
-    def explain(self, frame: bytes) -> Explanation:
+    def explain(self, frame: bytes, outside: bool = False) -> Explanation:
+        pin = self._pins.explain_outside if outside else self._pins.explain
         with self._explaining:
             try:
                 # opened anew: after a restart of the loader another one is pinned
-                fd = bpf.open_pin(self._pins.explain)
+                fd = bpf.open_pin(pin)
                 try:
                     programs.run(fd, frame)
                 finally:

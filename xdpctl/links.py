@@ -7,13 +7,14 @@ its own. Errors carry no extack text; what an errno means for XDP is said here.
 import errno
 import ipaddress
 import logging
+import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from socket import AF_INET, AF_INET6
+from subprocess import DEVNULL, PIPE
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -21,10 +22,12 @@ from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.rtnl import RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR, RTMGRP_LINK
 
 from xdpctl.errors import AttachError
-from xdpctl.prefix import Prefix, parse_address, parse_prefix
+from xdpctl.policy import GATEWAY, LOOPBACK, OWN_ADDRESS, RESOLVER
+from xdpctl.prefix import Prefix, exact_address, parse_address, parse_prefix
 
 log = logging.getLogger("xdpctl.links")
-_LOOPBACK = ("127.0.0.0/8", "::1/128")
+_LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1/128")
+_ROUTES_BYTES = 4 << 20
 # linux/if_link.h
 _FLAG_NOEXIST, _FLAG_GENERIC, _FLAG_NATIVE, _FLAG_REPLACE = 1, 2, 4, 16
 # as pyroute2 names enum XDP_ATTACHED_*
@@ -130,20 +133,51 @@ def own_addresses() -> set[Prefix]:
     return {parse_address(text, "address") for text in texts if text}
 
 
-def gateways() -> set[Prefix]:
-    """The default gateways, by asking for a route to a documentation address of each family."""
+def networks(names: Collection[str]) -> set[Prefix]:
+    """The networks that these interfaces have an address in."""
     found: set[Prefix] = set()
     with _netlink() as netlink:
-        for family, beyond in ((AF_INET, "192.0.2.255"), (AF_INET6, "2001:db8:ffff::1")):
-            try:
-                messages = netlink.route("get", family=family, dst=beyond)
-            except NetlinkError:
-                continue  # no default route of this family
-            for message in messages:
-                gateway, via = message.get_attr("RTA_GATEWAY"), message.get_attr("RTA_VIA")
-                text = gateway or (via["addr"] if via else None)
-                if text:
-                    found.add(parse_address(text, "gateway"))
+        by_index = {
+            message["index"]: message.get_attr("IFLA_IFNAME") for message in netlink.get_links()
+        }
+        for message in netlink.get_addr():
+            text = message.get_attr("IFA_ADDRESS")
+            if text and by_index.get(message["index"]) in names:
+                exact = parse_address(text, "address")
+                found.add(exact.widened(message["prefixlen"]))
+    return found
+
+
+def gateways() -> set[Prefix]:
+    """The next hops of all routes in all tables: ECMP, backups, and those behind a blackhole.
+
+    A box with a full Internet table has a million routes and few next hops: what is read of the
+    listing is bounded.
+    """
+    found: set[Prefix] = set()
+    for family in ("-4", "-6"):
+        command = ("ip", family, "route", "show", "table", "all")
+        try:
+            with subprocess.Popen(command, stdout=PIPE, stderr=DEVNULL, cwd="/") as listing:
+                assert listing.stdout is not None
+                text = listing.stdout.read(_ROUTES_BYTES).decode(errors="replace")
+                listing.kill()
+        except OSError as error:
+            raise AttachError(f"ip route cannot be run: {error.strerror}") from error
+        found |= next_hops(text)
+    return found
+
+
+def next_hops(listing: str) -> set[Prefix]:
+    """What stands behind `via` in the lines of `ip route`."""
+    found: set[Prefix] = set()
+    for words in map(str.split, listing.splitlines()):
+        for place, word in enumerate(words[:-1]):
+            if word == "via":
+                named = words[place + 1 : place + 3]
+                text = named[-1] if named[0] in ("inet", "inet6") else named[0]
+                if address := exact_address(text):
+                    found.add(address)
     return found
 
 
@@ -164,10 +198,10 @@ def resolvers(path: Path = Path("/etc/resolv.conf")) -> set[Prefix]:
 
 def to_protect() -> dict[Prefix, str]:
     """What this host must never cut itself off from, and why."""
-    why = dict.fromkeys(resolvers(), "a resolver of this host")
-    why |= dict.fromkeys(gateways(), "a gateway of this host")
-    why |= dict.fromkeys(own_addresses(), "this host's own address")
-    return why | dict.fromkeys(map(parse_prefix, _LOOPBACK), "loopback")
+    why = dict.fromkeys(resolvers(), RESOLVER)
+    why |= dict.fromkeys(gateways(), GATEWAY)
+    why |= dict.fromkeys(own_addresses(), OWN_ADDRESS)
+    return why | dict.fromkeys(map(parse_prefix, _LOOPBACK_NETWORKS), LOOPBACK)
 
 
 def driver(interface: str) -> str:

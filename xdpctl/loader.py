@@ -23,13 +23,13 @@ from xdpctl.errors import AttachError, DatapathError, SchemaError
 from xdpctl.links import AttachRefused, Link
 from xdpctl.mapped import CONTROL
 from xdpctl.pins import Pins
-from xdpctl.plan import PROTECTED
+from xdpctl.plan import SHARED
 from xdpctl.port import Port, find, foreign
 from xdpctl.staged import Staged, load_staged
 from xdpctl.table.cells import SMALLEST_LOG2, buckets_log2
 from xdpctl.wire import BITMAPS_MAX, SlotNumber, Stage
 
-PROGRAM, EXPLAIN = "xdpctl", "explain"
+PROGRAM, OUTSIDE, EXPLAIN = "xdpctl", "outside", "explain"
 _STAGES: dict[Stage, str] = {
     Stage.SIGNATURES: "signatures",
     Stage.CONNECTION: "connection",
@@ -51,7 +51,8 @@ def compile_filter(capacity: Capacity, kept: Path | None = None) -> Compiled:
         "BUCKETS6_LOG2": buckets_log2(capacity.ipv6),
         "ENTRIES6_MAX": 2 * capacity.ipv6 + 1,  # new entries come before old ones go
     }
-    names = [PROGRAM, *_STAGES.values(), EXPLAIN, *_EXPLAIN_STAGES.values()]
+    names = [PROGRAM, OUTSIDE, *_STAGES.values()]
+    names += [EXPLAIN, f"{EXPLAIN}_{OUTSIDE}", *_EXPLAIN_STAGES.values()]
     compiled = compile_source("xdpctl.c", names, defines, kept)
     one = compiled.maps["bitmaps"]
     maps = compiled.maps | {"bitmaps": replace(one, value_size=BITMAPS_MAX * one.value_size)}
@@ -79,9 +80,10 @@ class Loader:
             share(directory, group, 0o750)
         pins.lock_dir.mkdir(exist_ok=True)
         share(pins.lock_dir, 0, 0o700)
-        shared = (name for name in compiled.maps if name not in _OF_PROGRAMS)
-        self._maps = {name: self._adopt_or_create(name, pins.map(name)) for name in shared}
-        self._maps["slots"].put((1).to_bytes(4, "little"), PROTECTED.value)
+        names = (name for name in compiled.maps if name not in _OF_PROGRAMS)
+        self._maps = {name: self._adopt_or_create(name, pins.map(name)) for name in names}
+        for shared in SHARED:
+            self._maps["slots"].put(shared.shared.to_bytes(4, "little"), shared.value)
         _prepare(self._maps["controls"])
         self._id = bpf.map_id(self._maps["slots"].fd)
         self.ports: dict[str, Port] = {}
@@ -124,26 +126,31 @@ class Loader:
             raise DatapathError(f"the kernel's verifier refused it: {error.strerror}") from error
 
     def add_explain(self) -> None:
-        """Load and pin the explain program, which no packet of the traffic waits for."""
-        directory = self.pins.explain_dir
-        directory.mkdir(exist_ok=True)
-        share(directory, self._group, 0o750)
-        staged = self._load_staged(EXPLAIN, _EXPLAIN_STAGES, directory, None)
-        fresh = directory / "new"
-        fresh.unlink(missing_ok=True)
-        bpf.pin(staged.program_fd, fresh)
-        share(fresh, self._group, 0o660)
-        fresh.rename(self.pins.explain)
-        staged.close()
-        staged.retire_others()
+        """Load and pin the explain programs, which no packet of the traffic waits for."""
+        for program, pin in (
+            (EXPLAIN, self.pins.explain),
+            (f"{EXPLAIN}_{OUTSIDE}", self.pins.explain_outside),
+        ):
+            for directory in (self.pins.explain_dir, pin.parent):
+                directory.mkdir(exist_ok=True)
+                share(directory, self._group, 0o750)
+            staged = self._load_staged(program, _EXPLAIN_STAGES, pin.parent, None)
+            fresh = pin.with_name("new")
+            fresh.unlink(missing_ok=True)
+            bpf.pin(staged.program_fd, fresh)
+            share(fresh, self._group, 0o660)
+            fresh.rename(pin)
+            staged.close()
+            staged.retire_others()
 
-    def add_port(self, name: str) -> Port:
+    def add_port(self, name: str, outside: bool = False) -> Port:
         """Prepare an interface's own counters and program; `reconcile` attaches it."""
         directory = self.pins.port(name)
         directory.mkdir(exist_ok=True)
         share(directory, self._group, 0o750)
         with closing(self._adopt_or_create("counters", directory / "counters")) as counters:
-            staged = self._load_staged(PROGRAM, _STAGES, directory, counters)
+            program = OUTSIDE if outside else PROGRAM
+            staged = self._load_staged(program, _STAGES, directory, counters)
         self.ports[name] = Port(name, staged)
         return self.ports[name]
 

@@ -12,7 +12,8 @@ class Pins:
         self.directory = directory
         self.root = directory / self.SCHEMA
         self.explain_dir = self.root / "explain"
-        self.explain = self.explain_dir / "program"
+        self.explain = self.explain_dir / "inside" / "program"
+        self.explain_outside = self.explain_dir / "outside" / "program"
         self.ports_dir = self.root / "ports"
         self.lock_dir = self.root / "loader"  # root's alone: no other process may hold its lock
 

@@ -20,6 +20,11 @@ from xdpctl.writes import Lead, Word, Write, Zero
 _FREE = Slot(Action.NONE).pack()
 
 
+def is_shared(slot: int) -> bool:
+    """Whether a slot is of protected prefixes."""
+    return slot in (SlotNumber.PROTECTED, SlotNumber.NEIGHBOUR)
+
+
 class Target(NamedTuple):
     """What a prefix should lead to: a shared slot's number, or 0 and a value for its own."""
 
@@ -28,9 +33,9 @@ class Target(NamedTuple):
 
 
 PROTECTED = Target(SlotNumber.PROTECTED, Slot(Action.ACCEPT).pack())
-_RESERVED = [
-    PROTECTED.value if n == SlotNumber.PROTECTED else _FREE for n in range(SlotNumber.FIRST)
-]
+NEIGHBOUR = Target(SlotNumber.NEIGHBOUR, Slot(Action.ACCEPT).pack())
+SHARED = (PROTECTED, NEIGHBOUR)  # by all protected prefixes of their kind
+_RESERVED = [Slot(Action.ACCEPT).pack() if is_shared(n) else _FREE for n in range(SlotNumber.FIRST)]
 
 
 @lru_cache(4096)
@@ -95,7 +100,7 @@ class Image:
         slot = self.entries.get(prefix)
         if slot is None:
             return None
-        return Target(slot if slot == SlotNumber.PROTECTED else 0, self.slots[slot])
+        return Target(slot if is_shared(slot) else 0, self.slots[slot])
 
     def listing(self, slot: int) -> Listing | None:
         """What a set's slot holds now."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Generic, Protocol, Self, TypeVar
 
 from xdpctl import tags
@@ -11,7 +12,10 @@ from xdpctl.model import OPERATOR, Action, Mode, Rule
 from xdpctl.prefix import Prefix
 
 _DOING = frozenset(("mode", "limit", "spare", "priority"))
-CONFIGURED = "configured as protected"
+CONFIGURED, PEER = "configured as protected", "configured as a routing peer"
+OWN_ADDRESS, LOOPBACK = "this host's own address", "loopback"
+GATEWAY, RESOLVER = "a gateway of this host", "a resolver of this host"
+_NEIGHBOURS = (GATEWAY, RESOLVER, PEER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,16 @@ class Protection:
         self._lengths: dict[int, list[int]] = {4: [], 16: []}  # by address size, ascending
         for size, length in sorted({(len(p.address), p.length) for p in why}):
             self._lengths[size].append(length)
+
+    @cached_property
+    def neighbours(self) -> frozenset[Prefix]:
+        """Gateways, resolvers and peers that are no part of our own networks."""
+        named = (p for p, why in self.why.items() if why in _NEIGHBOURS)
+        return frozenset(p for p in named if self.why[p] != RESOLVER or not self._ours(p))
+
+    def _ours(self, prefix: Prefix) -> bool:
+        over = (prefix.widened(length) for length in range(prefix.length, -1, -1))
+        return any(self.why.get(one) in (CONFIGURED, OWN_ADDRESS, LOOPBACK) for one in over)
 
     def lengths(self, prefix: Prefix) -> list[int]:
         """Those that protected prefixes of this one's family have, ascending."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from xdpctl.plan import Image
+from xdpctl.plan import Image, is_shared
 from xdpctl.prefix import Prefix
 from xdpctl.table.family import FAMILIES, Keys
 from xdpctl.table.source import SourceTable
@@ -61,7 +61,7 @@ class _Reader:
 
     def _listed(self, family: int, keys: Keys, value: int) -> None:
         slots = self._source.nodes.slots(value)
-        alone = [s for s in slots if s == SlotNumber.PROTECTED or s >= SlotNumber.FIRST]
+        alone = [s for s in slots if is_shared(s) or s >= SlotNumber.FIRST]
         never = range(SlotNumber.SIGNATURES, SlotNumber.SETS)  # no prefix leads to a signature
         fine = (
             not any(s == SlotNumber.NONE or s in never for s in slots)
@@ -71,7 +71,7 @@ class _Reader:
         if not slots or not fine:
             self._wrong.append((family, keys))
             return
-        if alone and alone[0] == SlotNumber.PROTECTED:
+        if alone and is_shared(alone[0]):
             self._entries.update(dict.fromkeys(FAMILIES[family].prefixes(keys), alone[0]))
         elif alone:
             keys = self._rules(family, keys, alone * len(keys))

@@ -7,7 +7,7 @@ from itertools import chain
 
 from xdpctl.incidents.model import Incident
 from xdpctl.model import OPERATOR, Action, Automatic, Mode, Rule, Spare
-from xdpctl.plan import PROTECTED, Image, Listing, Target, own_slot
+from xdpctl.plan import NEIGHBOUR, PROTECTED, Image, Listing, Target, own_slot
 from xdpctl.policy import AUTOMATIC, Protection, Quota
 from xdpctl.prefix import Prefix
 from xdpctl.sets.model import NOTHING, Entries, SourceSet
@@ -17,6 +17,7 @@ from xdpctl.tagged import Tagged
 from xdpctl.tokens import Token
 from xdpctl.wire import Action as WireAction
 from xdpctl.wire import Mode as WireMode
+from xdpctl.wire import Side
 
 _ACTIONS = {Action.DROP: WireAction.DROP, Action.ACCEPT: WireAction.ACCEPT}
 _MODES = {Mode.ENFORCE: WireMode.ENFORCE, Mode.MONITOR: WireMode.MONITOR}
@@ -56,6 +57,7 @@ class State:
     entries: dict[str, Entries] = field(default_factory=dict)
     signatures: dict[str, Signature] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)
+    sides: Mapping[Prefix, Side] = field(default_factory=dict)
     automatic: Automatic | None = None  # said by an operator; else the configuration says it
     _lengths: dict[tuple[int, int], int] = field(default_factory=dict)
     next_expiry: int = NEVER  # no rule ends before this (kernel time)
@@ -130,7 +132,7 @@ class State:
     def target(self, source: Prefix, now_ns: int) -> Target | None:
         """What the tables should hold for a prefix: protection first, then the rule on it."""
         if source in self.protection.why:
-            return PROTECTED
+            return NEIGHBOUR if source in self.protection.neighbours else PROTECTED
         rule = self.rules.get(source)
         if rule is None or rule.expired(now_ns) or self.suspended(rule):
             return None

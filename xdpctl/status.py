@@ -33,7 +33,9 @@ class Status:
         self._forget_at = time.monotonic() + _REMEMBERED_SECONDS
         self._protect: dict[str, str] = {}
         self._look_at = 0.0
+        self._outside = settings.outside_interfaces
         self._sessions: list[str] = []
+        self._on_link: list[str] = []
         self._sessions_at = 0.0
         self._written = ""
         self._beat_at = 0.0
@@ -64,11 +66,13 @@ class Status:
         if now >= self._sessions_at:
             self._sessions_at = now + BEAT_SECONDS
             self._sessions = [str(address) for address in logins.addresses()]
+            self._on_link = sorted(map(str, links.networks(self._outside))) if self._outside else []
         said = {
             "pid": os.getpid(),
             "ports": ports,
             "protect": self._protect,
             "sessions": self._sessions,
+            "on_link": self._on_link,
         }
         text = json.dumps(said)
         if text == self._written and now < self._beat_at:

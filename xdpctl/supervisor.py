@@ -178,7 +178,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     loader = Loader(pins, compile_filter(settings.capacities, settings.compiled), group)
     held.append(hold(pins.lock_dir, "loader"))
     for name in settings.interfaces:
-        loader.add_port(name)
+        loader.add_port(name, outside=name in settings.outside_interfaces)
     loader.reconcile()
     status = Status(settings, loader)
     status.write()

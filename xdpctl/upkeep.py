@@ -129,6 +129,8 @@ class Upkeep:
             yield
         if wrong or not self._replica.arming.agrees():
             self._repair()
+        if self._replica.datapath.sides.bring(state.sides):
+            self._repaired(["sides of outside interfaces"])
 
     def _check_rules(self) -> Iterator[bool]:
         """Rules and protected prefixes lead to their slots."""
@@ -176,16 +178,24 @@ class Upkeep:
         dropped = self._replica.resync()
         differing = dropped + self._replica.settle(self._replica.clock.read())
         if differing:
-            detail = {"entries": len(differing), "first": differing[:10]}
-            log.warning("repaired %d kernel entries that somebody changed: %s", *detail.values())
-            self._replica.record(Event("xdpctl", "kernel.repair", "", detail))
+            self._repaired(differing)
+
+    def _repaired(self, differing: list[str]) -> None:
+        detail = {"entries": len(differing), "first": differing[:10]}
+        log.warning("repaired %d kernel entries that somebody changed: %s", *detail.values())
+        self._replica.record(Event("xdpctl", "kernel.repair", "", detail))
 
     def _repaint(self) -> Iterator[None]:
-        replica = self._replica
-        held = sum(table.used for table in replica.datapath.source.tables.values())
-        if replica.stale >= max(_STALE_MIN, held // 100):
+        """Clear stale bits once there are many, and set those that somebody else cleared."""
+        replica, source = self._replica, self._replica.datapath.source
+        held = sum(table.used for table in source.tables.values())
+        clear = replica.stale >= max(_STALE_MIN, held // 100)
+        if clear:
             replica.stale = 0
-            yield from replica.datapath.source.repaint()
+        if clear or held:
+            yield from source.repaint(clear)
+        if lacking := source.take_lacking():
+            self._repaired([f"bits in front of {lacking} tables"])
 
     def _follow_clock(self) -> None:
         """Deadlines are kernel time; after a step their wall-clock copies are written anew."""

@@ -34,20 +34,31 @@ class Reason(IntEnum):
     NEIGHBOUR = 5
     NEVER_ROUTED = 6
     DHCP = 7
-    BYPASS = 8
-    FAULT = 9
-    ESTABLISHED = 10
-    DROPPED = 11
-    SIGNATURE = 12
-    LIMITED = 13
-    TRUNCATED = 14
-    MALFORMED = 15
-    VLAN_DEPTH = 16
-    EXTENSION_DEPTH = 17
+    CONTROL = 8
+    BYPASS = 9
+    FAULT = 10
+    ESTABLISHED = 11
+    DROPPED = 12
+    SIGNATURE = 13
+    LIMITED = 14
+    TRUNCATED = 15
+    MALFORMED = 16
+    VLAN_DEPTH = 17
+    EXTENSION_DEPTH = 18
+    TINY_FRAGMENT = 19
+    SPOOFED = 20
 
     @property
     def verdict(self) -> str:
         return "drop" if self >= Reason.DROPPED else "pass"
+
+
+class Side(IntEnum):
+    """On which side of an outside interface a source is, as far as that is known."""
+
+    UNKNOWN = 0
+    INSIDE = 1
+    OUTSIDE = 2
 
 
 class Limit(IntEnum):
@@ -55,8 +66,8 @@ class Limit(IntEnum):
     EXTENSION_DEPTH_MAX = 8
     EXPLANATION_SLOTS_MAX = 16
     SETS_MAX = 64
-    SEARCH4_MAX = 160
-    SEARCH6_MAX = 224
+    SEARCH4_MAX = 112
+    SEARCH6_MAX = 168
     SIGNATURES_MAX = 1024
     SIGNATURE_STEPS_MAX = 64
 
@@ -66,7 +77,8 @@ class SlotNumber(IntEnum):
 
     NONE = 0
     PROTECTED = 1
-    SIGNATURES = 2
+    NEIGHBOUR = 2
+    SIGNATURES = 3
     SETS = SIGNATURES + Limit.SIGNATURES_MAX
     FIRST = SETS + Limit.SETS_MAX
 
@@ -133,6 +145,10 @@ CLASSES_MAX = 3 << 20
 RATE_COST_SHIFT = 20
 BUCKETS_LOG2 = 19
 BUCKET_STRIDE = 8
+BUCKET_DHCP = (1 << BUCKETS_LOG2) + Limit.SIGNATURES_MAX * BUCKET_STRIDE
+BUCKETS_MAX = BUCKET_DHCP + BUCKET_STRIDE
+SIDES_MAX = 8192
+SIDE_UNITS_LOG2 = 16
 SHADOWS_MAX = 1024
 SHADOWS_A_PACKET = 3
 SHADOW_BITS = 21

@@ -20,19 +20,23 @@ class _File(msgspec.Struct):
     ports: dict[str, dict[str, Any]] = {}
     protect: dict[str, str] = {}
     sessions: list[str] = []
+    on_link: list[str] = []
 
 
 _decoder = msgspec.json.Decoder(_File)
 
 
 class Word(msgspec.Struct, frozen=True):
-    """`beat` is CLOCK_MONOTONIC in seconds; `sessions` are addresses that are logged in by ssh."""
+    """`beat` is CLOCK_MONOTONIC in seconds; `sessions` are addresses that are logged in by ssh,
+    `on_link` the networks on outside interfaces.
+    """
 
     pid: int
     beat: float
     ports: dict[str, dict[str, Any]]
     protect: dict[Prefix, str]
     sessions: tuple[Prefix, ...]
+    on_link: tuple[Prefix, ...]
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -40,10 +44,11 @@ class Word(msgspec.Struct, frozen=True):
         held = _decoder.decode(read_file(path, _MOST))
         try:
             protect = {parse_prefix(text): why for text, why in held.protect.items()}
+            on_link = tuple(map(parse_prefix, held.on_link))
         except RuleError as error:
             raise ValueError(str(error)) from error
         sessions = tuple(found for one in held.sessions if (found := exact_address(one)))
-        return cls(held.pid, held.beat, held.ports, protect, sessions)
+        return cls(held.pid, held.beat, held.ports, protect, sessions, on_link)
 
     @property
     def silent(self) -> bool:

@@ -15,7 +15,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from xdpctl import config, heap, systemd
+from xdpctl import config, heap, sides, systemd
 from xdpctl.beat import Beat
 from xdpctl.clock import Clock
 from xdpctl.config import Settings
@@ -24,7 +24,7 @@ from xdpctl.errors import ConfigError, DatapathError, XdpctlError
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.locks import hold
 from xdpctl.pins import Pins
-from xdpctl.policy import CONFIGURED, Protection
+from xdpctl.policy import CONFIGURED, PEER, Protection
 from xdpctl.signatures import defaults
 from xdpctl.sockets import local_listener
 from xdpctl.store import SqliteStore
@@ -38,13 +38,17 @@ _GC_THRESHOLDS = (50_000, 20, 100)
 log = logging.getLogger("xdpctl.api")
 
 
-def protection(settings: Settings) -> Protection:
+def protection(settings: Settings, word: Word | None) -> Protection:
     """Configured prefixes, and what the loader found: this host must not cut itself off."""
+    configured = dict.fromkeys(settings.peers, PEER) | dict.fromkeys(settings.protected, CONFIGURED)
+    return Protection((word.protect if word else {}) | configured)
+
+
+def _word(settings: Settings) -> Word:
     try:
-        found = Word.read(settings.loader_status).protect
+        return Word.read(settings.loader_status)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{settings.loader_status} cannot be read: {error!r}") from error
-    return Protection(found | dict.fromkeys(settings.protected, CONFIGURED))
 
 
 @contextmanager
@@ -52,9 +56,13 @@ def _protecting(settings: Settings, controller: Controller) -> Iterator[None]:
     """Addresses and gateways come and go; the loader rewrites its file when they do."""
 
     def step(_: float) -> None:
-        now = protection(settings)
+        word = _word(settings)
+        now = protection(settings, word)
         if now != controller.state.protection:
             controller.set_protection(now).result()
+        wanted = sides.known(now, settings.outside, word.on_link, word.sessions)
+        if settings.outside_interfaces and wanted != controller.state.sides:
+            controller.set_sides(wanted).result()
 
     beat = Beat("protection", _LOOK_SECONDS, step, "protected prefixes stay as they were")
     beat.start()
@@ -98,13 +106,19 @@ def _controller(settings: Settings, ending: ExitStack) -> Controller:
     ending.callback(datapath.capture, 0, SlotNumber.NONE, 0)  # what was left to itself
     ending.callback(datapath.watch, SlotNumber.NONE, 0)
     try:
-        protected = protection(settings)
+        word = _word(settings)
     except ConfigError as error:  # until the loader's first word
         log.warning("only configured prefixes are protected yet: %s", error)
-        protected = Protection(dict.fromkeys(settings.protected, CONFIGURED))
+        word = None
+    protected = protection(settings, word)
     controller = Controller(
         store, datapath, settings.quotas(), protected, Clock(), settings.capacities.entries
     )
+    if settings.outside_interfaces and word:
+        controller.state.sides = sides.known(
+            protected, settings.outside, word.on_link, word.sessions
+        )
+        datapath.sides.bring(controller.state.sides)
     ending.callback(controller.stop)
     return controller
 

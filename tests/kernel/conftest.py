@@ -18,7 +18,16 @@ from xdpctl.compiler import Compiled
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.loader import Loader, compile_filter, take_down
 from xdpctl.pins import Pins
-from xdpctl.plan import PROTECTED, Image, Listing, Target, differences, own_slot, transition
+from xdpctl.plan import (
+    NEIGHBOUR,
+    PROTECTED,
+    Image,
+    Listing,
+    Target,
+    differences,
+    own_slot,
+    transition,
+)
 from xdpctl.prefix import Prefix, parse_prefix
 from xdpctl.relist import relist
 from xdpctl.wire import Action, Hits, Mode, Reason
@@ -29,6 +38,7 @@ RULES = {
     "drop": own_slot(Action.DROP, Mode.ENFORCE, 0),
     "accept": own_slot(Action.ACCEPT, Mode.ENFORCE, 0),
     "protect": PROTECTED,
+    "neighbour": NEIGHBOUR,
     "monitor": own_slot(Action.DROP, Mode.MONITOR, 0),
     "monitor-accept": own_slot(Action.ACCEPT, Mode.MONITOR, 0),
     "expired": own_slot(Action.DROP, Mode.ENFORCE, 1),
@@ -49,6 +59,7 @@ class Filter:
     def __init__(self, loader: Loader) -> None:
         self.loader = loader
         self.program = loader.add_port("test").program_fd
+        self.outside = loader.add_port("outside", outside=True).program_fd
         loader.add_explain()
         self.datapath = PinnedDatapath(loader.pins)
         self.image = Image(self.datapath.capacity)
@@ -86,30 +97,31 @@ class Filter:
         self.turn_into({})
         list(self.datapath.source.repaint())
 
-    def run(self, frame: bytes, times: int = 1) -> str:
+    def run(self, frame: bytes, times: int = 1, outside: bool = False) -> str:
         """The verdict by the program alone: `drop` or `pass`."""
-        return VERDICTS[programs.run(self.program, frame, times).value]
+        program = self.outside if outside else self.program
+        return VERDICTS[programs.run(program, frame, times).value]
 
-    def judge(self, frame: bytes) -> tuple[str, str]:
+    def judge(self, frame: bytes, outside: bool = False) -> tuple[str, str]:
         """The verdict and the reason it was counted under, once, with all its bytes."""
-        before = self.counters()
-        verdict = self.run(frame)
-        after = self.counters()
+        before = self.counters(outside)
+        verdict = self.run(frame, outside=outside)
+        after = self.counters(outside)
         grown = [reason for reason in after if after[reason] != before[reason]]
         assert len(grown) == 1, f"counted under {grown}"
         was, now = before[grown[0]], after[grown[0]]
         assert (now.packets - was.packets, now.bytes - was.bytes) == (1, len(frame))
         return verdict, grown[0].name
 
-    def explain(self, frame: bytes) -> str:
+    def explain(self, frame: bytes, outside: bool = False) -> str:
         """The reason by the explain program, which counts nothing."""
-        before = self.counters()
-        reason = self.datapath.explain(frame).reason.name
-        assert self.counters() == before
+        before = self.counters(outside)
+        reason = self.datapath.explain(frame, outside).reason.name
+        assert self.counters(outside) == before
         return reason
 
-    def counters(self) -> dict[Reason, Hits]:
-        return self.datapath.counters()["test"]
+    def counters(self, outside: bool = False) -> dict[Reason, Hits]:
+        return self.datapath.counters()["outside" if outside else "test"]
 
     def hits(self, source: str) -> tuple[int, int]:
         """Packets and bytes of the rule on `source`."""

@@ -14,6 +14,7 @@ from xdpctl import programs
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.loader import Loader
 from xdpctl.plan import (
+    NEIGHBOUR,
     PROTECTED,
     Image,
     Listing,
@@ -25,7 +26,7 @@ from xdpctl.plan import (
 from xdpctl.prefix import Prefix
 from xdpctl.relist import relist
 from xdpctl.table.family import FAMILIES
-from xdpctl.wire import Action, Mode, Reason
+from xdpctl.wire import Action, Mode, Reason, Side
 
 PAIRS = int(os.environ.get("XDPCTL_FUZZ_PAIRS", "200000"))
 SECONDS = float(os.environ.get("XDPCTL_FUZZ_SECONDS", "0"))
@@ -33,6 +34,7 @@ ENOUGH = 100_000  # pairs, among which every reason is
 PER_ROUND = 997
 SIGNED = {Reason.ESTABLISHED, Reason.SIGNATURE, Reason.LIMITED}
 UNSENT = {Reason.NONE, Reason.BYPASS, Reason.FAULT} | SIGNED  # no packet of this test meets these
+KEPT = {"protected": PROTECTED, "neighbour": NEIGHBOUR}
 ACTIONS = {"drop": Action.DROP, "accept": Action.ACCEPT}
 
 
@@ -49,8 +51,8 @@ def random_entries(rng: random.Random, seeds: list[bytes]) -> dict[Prefix, refer
     for _ in range(rng.randrange(1, 30)):
         prefix = random_prefix(rng, seeds)
         state = rng.choice(("live", "live", "live", "expired", "monitor"))
-        action = rng.choice(("drop", "drop", "accept", "protected"))
-        state = "live" if action == "protected" else state
+        action = rng.choice(("drop", "drop", "drop", "accept", *KEPT))
+        state = "live" if action in KEPT else state
         entries[prefix] = reference.Entry(ip_network(prefix), action, state)
     return entries
 
@@ -82,11 +84,22 @@ def listing(entries: list[reference.Entry]) -> Listing:
 
 
 def target(entry: reference.Entry) -> Target:
-    if entry.action == "protected":
-        return PROTECTED
+    if entry.action in KEPT:
+        return KEPT[entry.action]
     mode = Mode.MONITOR if entry.state == "monitor" else Mode.ENFORCE
     expires = 1 if entry.state == "expired" else 0
     return own_slot(ACTIONS[entry.action], mode, expires)
+
+
+def random_port(rng: random.Random, seeds: list[bytes]) -> reference.Port:
+    """Half of them outside, with sides around the same addresses."""
+    if rng.random() < 0.5:
+        return reference.INSIDE
+    prefixes = [random_prefix(rng, seeds) for _ in range(rng.randrange(8))]
+    prefixes = [prefix for prefix in prefixes if prefix.length]
+    return reference.Port(
+        True, {ip_network(p): rng.choice(("inside", "inside", "outside")) for p in prefixes}
+    )
 
 
 def sources(rng: random.Random, prefixes: list[Prefix], size: int) -> list[bytes]:
@@ -108,10 +121,10 @@ def test_the_loaded_program_agrees_with_the_reference(
 ) -> None:
     seed = int(os.environ.get("XDPCTL_FUZZ_SEED", "0")) or random.SystemRandom().getrandbits(32)
     rng = random.Random(seed)
-    program = loader.add_port("fuzz").program_fd
+    programs_of = {of: loader.add_port(f"fuzz{of:d}", of).program_fd for of in (False, True)}
     loader.add_explain()
     image, done, until = Image(datapath.capacity), 0, time.monotonic() + SECONDS
-    expected = dict.fromkeys(Reason, 0)
+    expected = {of: dict.fromkeys(Reason, 0) for of in (False, True)}
     while done < PAIRS or time.monotonic() < until:
         seeds = [rng.randbytes(rng.choice((4, 16))) for _ in range(3)]
         entries, sets = random_entries(rng, seeds), random_sets(rng, seeds)
@@ -122,23 +135,27 @@ def test_the_loaded_program_agrees_with_the_reference(
         for plan in plans:
             datapath.apply(plan)
             image.commit(plan)
+        port = random_port(rng, seeds)
+        sides = ((Prefix(n.network_address.packed, n.prefixlen), s) for n, s in port.sides.items())
+        datapath.sides.bring({prefix: Side[name.upper()] for prefix, name in sides})
         listed = [*entries.values(), *chain.from_iterable(sets.values())]
         slot_of = {entries[prefix]: slot for prefix, slot in image.entries.items()}
         prefixes = [Prefix(e.network.network_address.packed, e.network.prefixlen) for e in listed]
         pools = sources(rng, prefixes, 4), sources(rng, prefixes, 16)
         for _ in range(PER_ROUND):
             frame = packets.random_frame(rng, *pools)
-            name, met = reference.trace(frame, listed)
-            said = datapath.explain(frame)
-            where = f"seed {seed}, pair {done}: {frame.hex()} with {listed}"
+            name, met = reference.trace(frame, listed, port=port)
+            said = datapath.explain(frame, port.outside)
+            where = f"seed {seed}, pair {done}: {frame.hex()} by {port} with {listed}"
             assert said.reason.name == name, where
             slots = [int(e.owner) if e.owner else slot_of[e] for e in met]
             assert said.slots == told(slots), where
-            result = programs.run(program, frame).value
+            result = programs.run(programs_of[port.outside], frame).value
             assert result == (1 if reference.verdict(name) == "drop" else 2), where
-            expected[Reason[name]] += 1
+            expected[port.outside][Reason[name]] += 1
             done += 1
-    unsent = {reason for reason in Reason if not expected[reason]}
+    unsent = {one for one in Reason if not any(counts[one] for counts in expected.values())}
     assert unsent <= UNSENT or PAIRS < ENOUGH, f"seed {seed}"
-    counted = datapath.counters()["fuzz"]
-    assert {r: h.packets for r, h in counted.items()} == {r: expected[r] for r in counted}
+    for of, counts in expected.items():
+        counted = datapath.counters()[f"fuzz{of:d}"]
+        assert {r: h.packets for r, h in counted.items()} == {r: counts[r] for r in counted}

@@ -11,10 +11,11 @@ from xdpctl.cli.client import Client, Refused
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.lab.box import Box
 from xdpctl.mapped import CONTROL
+from xdpctl.plan import is_shared
 from xdpctl.prefix import parse_prefix
 from xdpctl.readback import read
 from xdpctl.table.family import FAMILIES
-from xdpctl.wire import Reason, SlotNumber, total_hits
+from xdpctl.wire import Reason, total_hits
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
@@ -35,7 +36,7 @@ def block(client: Client, source: str, **more: object) -> dict[str, object]:
 def in_kernel(box: Box) -> dict[str, int]:
     image, wrong = read(PinnedDatapath(box.pins).source, 0)
     assert not wrong
-    return {str(p): slot for p, slot in image.entries.items() if slot != SlotNumber.PROTECTED}
+    return {str(p): slot for p, slot in image.entries.items() if not is_shared(slot)}
 
 
 def in_store(box: Box) -> set[str]:

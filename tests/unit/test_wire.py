@@ -53,6 +53,7 @@ DTYPES = {
 }
 BY_SIZE = {"near4": 8, "near6": 16, "node": 8, "bucket": 8 * wire.BUCKET_CELLS}
 BY_SIZE |= {"bitmap": 8 * wire.BITMAP_WORDS, "classes": 8}
+BY_SIZE |= {"side_key4": 8, "side_key6": 20}
 CONSTANTS = (
     "FRONT_UNITS_LOG2",
     "NEAR4_UNITS_LOG2",
@@ -73,6 +74,10 @@ CONSTANTS = (
     "RATE_COST_SHIFT",
     "BUCKETS_LOG2",
     "BUCKET_STRIDE",
+    "BUCKET_DHCP",
+    "BUCKETS_MAX",
+    "SIDES_MAX",
+    "SIDE_UNITS_LOG2",
     "SHADOWS_MAX",
     "SHADOWS_A_PACKET",
     "SHADOW_BITS",
@@ -91,6 +96,7 @@ ENUMS = {
     wire.Value: "VALUE_",
     wire.Field: "FIELD_",
     wire.Stage: "STAGE_",
+    wire.Side: "SIDE_",
 }
 
 

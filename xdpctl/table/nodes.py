@@ -19,7 +19,7 @@ _LONGEST = Limit.SETS_MAX + 2  # every set, the rule and protection
 
 def precedence(slot: int) -> tuple[int, int]:
     """The order of slots on one prefix."""
-    return (0 if slot == SlotNumber.PROTECTED else 1 if slot >= SlotNumber.FIRST else 2), slot
+    return (0 if slot < SlotNumber.SIGNATURES else 1 if slot >= SlotNumber.FIRST else 2), slot
 
 
 class Nodes:

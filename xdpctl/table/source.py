@@ -75,7 +75,16 @@ class SourceTable:
             for keys, values in table.scan():
                 yield number, keys, values
 
-    def repaint(self) -> Iterator[None]:
-        """Clear the filters' bits that nothing needs any more; yields between short steps."""
+    def repaint(self, clear: bool = True) -> Iterator[None]:
+        """Set the filters' bits that are lacking, and `clear` those that nothing needs any more;
+        yields between short steps.
+        """
         for table in self.tables.values():
-            yield from table.repaint()
+            yield from table.repaint(clear)
+
+    def take_lacking(self) -> int:
+        """In front of how many tables bits were lacking since this was last asked."""
+        lacking = [table for table in self.tables.values() if table.lacking]
+        for table in lacking:
+            table.lacking = False
+        return len(lacking)

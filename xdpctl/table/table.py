@@ -47,6 +47,7 @@ class Table(ABC):
         self.cells = Cells(memory["cells"], control, index, grace)
         self._grace = grace
         self._shadow: Filters | None = None
+        self.lacking = False  # whether a repaint had to set what should have been set
 
     @property
     def used(self) -> int:
@@ -176,24 +177,36 @@ class Table(ABC):
             places = start + np.flatnonzero(self.cells.flat[start : start + step] & VALUE_MASK)
             yield self.keys_at(places), self.values_at(places)
 
-    def repaint(self) -> Iterator[None]:
-        """Clear the bits of the filters that nothing needs any more, in short steps."""
-        size = self.cells.sparse()
+    def repaint(self, clear: bool = True) -> Iterator[None]:
+        """Paint the filters anew, in short steps: set what is lacking, and `clear` what nothing
+        needs any more.
+        """
+        size = self.cells.sparse() if clear else None
         if size:
             self.cells.move(size, self._hashed_at)
         sizes, moves = SIZES[self.family.number], -1
         try:
             while moves != self.cells.moves:  # what moved may have gone to where this has been
-                moves = self.cells.moves
+                moves, whole = self.cells.moves, False
                 memory = {name: bytearray(size) for name, size in sizes.items()}
                 shadow = self._shadow = self._filters(memory)
                 for keys, _ in self.scan():
                     shadow.mark(keys, self._single_hashes(keys))
+                    whole |= not self.family.lengths(keys).all()
                     yield
-            for live, fresh in zip(self.filters.arrays(), shadow.arrays(), strict=True):
-                live[...] = fresh
+            self._take_over(shadow, whole, clear)
         finally:
             self._shadow = None
+
+    def _take_over(self, painted: Filters, whole: bool, clear: bool) -> None:
+        if whole and not self._whole[0]:
+            self._whole[0], self.lacking = 1, True
+        for live, fresh in zip(self.filters.arrays(), painted.arrays(), strict=True):
+            if np.any(fresh & ~live):
+                live |= fresh
+                self.lacking = True
+            if clear:
+                live[...] = fresh
 
 
 def _changed(nodes: Nodes, values: Numbers, old: Numbers, new: Numbers) -> Numbers:

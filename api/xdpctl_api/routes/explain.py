@@ -11,10 +11,11 @@ from xdpctl.errors import RuleError
 from xdpctl.explanation import Explanation
 from xdpctl.match.components import COMPONENTS
 from xdpctl.model import Mode, Rule
+from xdpctl.plan import is_shared
 from xdpctl.prefix import Prefix, parse_address
 from xdpctl.sets.model import SourceSet
 from xdpctl.signatures.model import Signature
-from xdpctl.wire import Reason, SlotNumber
+from xdpctl.wire import Reason
 from xdpctl_api.auth import Viewer
 from xdpctl_api.context import Context, context
 from xdpctl_api.schemas import ExplainOut, RuleOut, rule_out
@@ -93,7 +94,7 @@ def _met(ctx: Context, said: Explanation, source: Prefix | None) -> list[Held]:
     }
     by_slot |= {held.slot: held for held in state.sets.values()}
     by_slot |= {held.slot: held for held in state.signatures.values()}
-    own = (slot for slot in said.slots if slot != SlotNumber.PROTECTED)
+    own = (slot for slot in said.slots if not is_shared(slot))
     return [held for slot in own if (held := by_slot.get(slot)) is not None]
 
 

@@ -16,6 +16,7 @@ from xdpctl.clock import Now
 from xdpctl.errors import NotFoundError
 from xdpctl.match.match import ID_MARK
 from xdpctl.model import parse_rule_id
+from xdpctl.plan import is_shared
 from xdpctl.signatures.model import Signature
 from xdpctl.wire import Capture, Reason, SlotNumber
 from xdpctl_api.auth import Operator
@@ -111,7 +112,7 @@ class _Teller:
         held = state.signature_of(slot) or state.set_of(slot)
         if held:
             return held.id if isinstance(held, Signature) else held.name
-        if slot == SlotNumber.PROTECTED:
+        if is_shared(slot):
             return "protected"
         return next((str(p) for p, n in list(state.image.entries.items()) if n == slot), None)
 

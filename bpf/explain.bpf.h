@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What BPF_PROG_TEST_RUN runs: the same ways, on the same maps, that count nothing. */
+
+static __always_inline int explain_source(struct xdp_md *ctx, int outside)
+{
+	u32 zero = 0;
+	struct explanation *explanation = explanations.lookup(&zero);
+	struct search search = begin(ctx, explanation);
+
+	if (!explanation)
+		return XDP_ABORTED;
+	explanation->slots_met = 0;
+	explanation->behind_met = 0;
+	search.outside = outside;
+	if (outside && is_spoofed(ctx))
+		return leave(ctx, &search, REASON_SPOOFED);
+	return leave(ctx, &search, by_source(ctx, &search));
+}
+
+int explain(struct xdp_md *ctx)
+{
+	return explain_source(ctx, 0);
+}
+
+int explain_outside(struct xdp_md *ctx)
+{
+	return explain_source(ctx, 1);
+}
+
+int explain_signatures(struct xdp_md *ctx)
+{
+	u32 zero = 0;
+	struct explanation *explanation = explanations.lookup(&zero);
+	struct search search = begin(ctx, explanation);
+
+	if (!explanation)
+		return XDP_ABORTED;
+	return leave(ctx, &search, by_signature(ctx, &search));
+}
+
+int explain_connection(struct xdp_md *ctx)
+{
+	u32 zero = 0;
+	struct explanation *explanation = explanations.lookup(&zero);
+	struct search search = begin(ctx, explanation);
+
+	if (!explanation)
+		return XDP_ABORTED;
+	return leave(ctx, &search, by_connection(ctx, &search));
+}

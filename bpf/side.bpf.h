@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * On an outside interface: a source that cannot be out there is spoofed (RFC 2827, RFC 6890). One
+ * bit says for most packets that nothing is known of theirs; a trie has what is.
+ */
+
+static __always_inline u32 side_ipv4(__be32 source)
+{
+	u32 unit = host32(source) >> (32 - SIDE_UNITS_LOG2), index = unit / 64, *side;
+	struct side_key4 key = {.length = 32};
+	u64 *word;
+
+	__builtin_memcpy(key.address, &source, sizeof(key.address));
+	asm volatile("" : : "r"(&key) : "memory");
+	word = side_units4.lookup(&index);
+	if (!word || !bit_of(word, unit))
+		return SIDE_UNKNOWN;
+	side = sides4.lookup(&key);
+	return side ? *side : SIDE_UNKNOWN;
+}
+
+/* Of what is not 2000::/3, none is on the Internet (RFC 4291 section 2.4), so the trie is asked. */
+static __always_inline u32 side_ipv6(__be32 *source)
+{
+	u32 top = host32(source[0]), unit, index, *side;
+	struct side_key6 key = {.length = 128};
+	u64 *word;
+
+	__builtin_memcpy(key.address, source, sizeof(key.address));
+	asm volatile("" : : "r"(&key) : "memory");
+	unit = top * 0x9e3779b1 >> (32 - SIDE_UNITS_LOG2);
+	index = unit / 64;
+	word = side_units6.lookup(&index);
+	if (!word || (top >> 29 == 1 && !bit_of(word, unit)))
+		return SIDE_UNKNOWN;
+	side = sides6.lookup(&key);
+	return side ? *side : SIDE_UNKNOWN;
+}
+
+/*
+ * Before anything else is known of the packet, and nothing of it is known afterwards: so the
+ * verifier goes on once.
+ */
+static __always_inline int is_spoofed(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	u32 side = SIDE_UNKNOWN, zero = 0;
+	struct control *control = controls.lookup(&zero);
+	struct packet packet = {};
+	__be16 type;
+	void *ip;
+
+	if (!control || control->bypass || parse_link(ctx, &packet, &type))
+		return 0;
+	ip = data + (packet.offset & 63);
+	if (type == network16(ETHERTYPE_IPV4) && ip + sizeof(struct ipv4) <= end)
+		side = side_ipv4(((struct ipv4 *)ip)->source);
+	else if (type == network16(ETHERTYPE_IPV6) && ip + sizeof(struct ipv6) <= end)
+		side = side_ipv6(((struct ipv6 *)ip)->source);
+
+	return side == SIDE_INSIDE;
+}
+
+/* What is not set yet may look for an address (see link.h), and for nothing else. */
+static __always_inline int is_unset(struct packet *packet)
+{
+	if (packet->family == 4)
+		return !packet->source[0];
+	return !(packet->source[0] | packet->source[1] | packet->source[2] | packet->source[3]);
+}
+
+static __always_inline int is_error(struct xdp_md *ctx, struct packet *packet)
+{
+	u8 type;
+
+	if (load_bytes(ctx, packet->offset, &type, sizeof(type)) < 0)
+		return 0;
+	if (packet->family == 6)
+		return type >= 1 && type <= 4;
+	return type == 3 || type == 11 || type == 12;
+}
+
+static __always_inline int is_dhcp(struct ports *ports)
+{
+	return (ports->source == network16(DHCP_SERVER) &&
+		ports->destination == network16(DHCP_CLIENT)) ||
+	       (ports->source == network16(DHCPV6_SERVER) &&
+		ports->destination == network16(DHCPV6_CLIENT));
+}
+
+/* What a gateway, a resolver or a routing peer says; all else from there is like anybody's. */
+static __always_inline u32 is_of_neighbour(struct xdp_md *ctx, struct packet *packet)
+{
+	u32 protocol = packet->protocol;
+	struct ports ports;
+
+	if (protocol == PROTOCOL_VRRP || protocol == PROTOCOL_OSPF || protocol == PROTOCOL_IGMP)
+		return 1;
+	if (protocol == (packet->family == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6))
+		return is_error(ctx, packet);
+	if (protocol != PROTOCOL_TCP && protocol != PROTOCOL_UDP)
+		return 0;
+	if (read_ports(ctx, packet, &ports) < 0)
+		return 0;
+	if (ports.source == network16(DNS) || ports.source == network16(DNS_OVER_TLS))
+		return 1;
+	if (protocol == PROTOCOL_TCP)
+		return ports.source == network16(BGP) || ports.destination == network16(BGP);
+	return is_dhcp(&ports) || ports.destination == network16(BFD) ||
+	       ports.destination == network16(BFD_ECHO) ||
+	       ports.destination == network16(BFD_MULTIHOP);
+}

@@ -1,0 +1,119 @@
+"""Bodies of the hooks, of every format there is and of what is configured."""
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+
+from tests.fuzz.inputs import bodies, dumps, texts
+from tests.fuzz.loop import fuzz
+from tests.fuzz.seeds import DETECTORS, MAPPED
+from xdpctl.detectors import crowdsec, mapped
+from xdpctl.detectors.event import Event
+from xdpctl.detectors.registry import ADAPTERS
+from xdpctl.errors import ConfigError, RuleError
+from xdpctl.incidents.model import Told
+from xdpctl.incidents.model import decode as incident  # noqa: F401  the record must be readable
+
+_EXPRESSION = (
+    "attacks[].{phase: 'began', id: uuid, victim: ip, attack: kind, pps: ceil(rate),"
+    " note: join(',', keys(@))}"
+)
+
+
+def _usable(events: list[Event]) -> None:
+    """What is read is what later code counts on: finite numbers and short texts."""
+    for event in events:
+        told = Told(0.0, 0.0, "x", event.phase, event.id, event.attack, event.pps, event.bps)
+        assert max(told.pps, told.bps, event.ttl or 0.0) < float("inf")
+        assert len(event.note) <= 200
+        assert event.port is None or event.port >= 0
+        str(event.match or "").encode()
+
+
+def test_there_are_seeds_of_every_detector() -> None:
+    assert DETECTORS.keys() == ADAPTERS.keys()
+
+
+@pytest.mark.parametrize("name", sorted(ADAPTERS))
+def test_a_seed_is_read(name: str) -> None:
+    """Else what is made of it would all be refused at the first look."""
+    for seed in DETECTORS[name]:
+        assert ADAPTERS[name](dumps(seed))
+
+
+@pytest.mark.parametrize("name", sorted(ADAPTERS))
+def test_a_body_is_read_or_refused(name: str) -> None:
+    fuzz(bodies(DETECTORS[name]), lambda body: _usable(ADAPTERS[name](body)))
+
+
+@pytest.mark.parametrize("name", sorted(ADAPTERS))
+@pytest.mark.parametrize(
+    "text", [b'"\xff"', b'"\\ud800"', b"[" * 100_000, b"9" * 5000, b"1e999", b"\xef\xbb\xbf{}"]
+)
+def test_no_json_is_refused_as_such(name: str, text: bytes) -> None:
+    for body in (text, b'{"a":%b}' % text, b"{%b:1}" % text, b"[%b]" % text):
+        with pytest.raises(RuleError):
+            ADAPTERS[name](body)
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("wanguard", {"argv": ["start", "7", "198.51.100.2", "incoming", "UDP flood", "²"]}),
+        ("sflowrt", [{"thresholdID": "udp_amplification", "flowKey": "198.51.100.2,²"}]),
+        ("fastnetmon", {"argv": ["198.51.100.2", "incoming", "²", "ban"]}),
+        ("gobgp", {"nlri": {"value": [{"type": []}]}}),
+    ],
+)
+def test_digits_and_types_that_are_none(name: str, body: Any) -> None:
+    with suppress(RuleError):
+        _usable(ADAPTERS[name](dumps(body)))
+
+
+@pytest.mark.parametrize("size", [200, 10_000, 1_000_000])
+def test_an_id_is_of_bounded_length(size: int) -> None:
+    """It is kept in tags, in incidents and in the audit log."""
+    alert = {**DETECTORS["suricata"][0]["alert"], "gid": "x" * size}
+    with suppress(RuleError):
+        for event in ADAPTERS["suricata"](dumps({**DETECTORS["suricata"][0], "alert": alert})):
+            assert len(event.id) < 1_000
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        _EXPRESSION,
+        "attacks[::step].{phase: 'began', id: uuid, victim: ip}",
+        "attacks[?rate > `1`].{phase: 'began', id: to_string(uuid), victim: ip, "
+        " pps: to_number(kind)}",
+        "sort_by(attacks, &rate)[].merge(@, {phase: 'began'})",
+        "attacks[].{phase: 'began', id: to_string(@), victim: ip, bps: max([rate])}",
+    ],
+)
+def test_what_is_mapped_is_read_or_refused(expression: str) -> None:
+    try:
+        read = mapped.adapter(expression, "x")
+    except ConfigError:
+        return
+    fuzz(bodies(MAPPED), lambda body: _usable(read(body)))
+
+
+def test_an_expression_compiles_or_is_refused() -> None:
+    pieces_of = st.sampled_from(
+        ("a", "[", "]", "[?", "`", "'", '"', "\\", "(", ")", "&", "|", "||", "*", "@", "9" * 5000,
+         ".", "{", "}", ":", "[::0]", "-", "`[`", "`1e999`", '"\\ud800"', "'\\", "(" * 5000,
+         "!" * 5000, "a." * 5000, "\0", "é", " ")
+    )  # fmt: skip
+    expressions = st.lists(pieces_of, max_size=8).map("".join) | texts
+
+    def call(expression: str) -> None:
+        mapped.adapter(expression, "x")(b'{"a": [1, 2]}')
+
+    fuzz(expressions, call)
+
+
+def test_a_duration_of_crowdsec_is_seconds_or_refused() -> None:
+    parts = st.sampled_from(("1", "h", "m", "s", "ms", "µs", "ns", ".", "-", "٣", "9" * 400, "²"))
+    fuzz(st.lists(parts, max_size=9).map("".join) | texts, crowdsec.seconds)
