@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from xdpctl.errors import RuleError
-from xdpctl.model import CONFIRM_MAX, TTL_MAX, Action, Mode, check_name
+from xdpctl.model import CONFIRM_MAX, TTL_MAX, Action, Mode, Spare, check_name
 from xdpctl.prefix import Prefix
 
 
@@ -19,6 +19,7 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     confirm_within: float | None = None
     reason: str = ""
     tags: tuple[str, ...] = ()
+    spare: Spare = Spare.NONE
 
     def __post_init__(self) -> None:
         if self.action is Action.LIMIT:

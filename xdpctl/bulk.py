@@ -168,7 +168,7 @@ class Parser:
         return SignatureAsk(
             match=build(line.match),
             limit=line.limit.rate() if line.limit else None,
-            spare=line.spare or Spare.ESTABLISHED,
+            spare=line.spare,
             priority=line.priority or 0,
             **common,
         )

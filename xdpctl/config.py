@@ -18,6 +18,7 @@ from xdpctl.response.settings import AutomaticSettings, read_automatic
 from xdpctl.sides import Outside
 from xdpctl.signatures.configured import read_limits
 from xdpctl.signatures.defaults import DefaultLimit
+from xdpctl.wire import Limit
 
 DEFAULT_FILE = Path("/etc/xdpctl/xdpctl.toml")
 DEFAULT_SOCKET = Path("/run/xdpctl/api.sock")
@@ -250,6 +251,7 @@ def _quota(name: str, table: Any, base: Quota) -> Quota:
         ("max_rules", _CAPACITIES["capacity"]),
         ("shortest_ipv4", 32),
         ("shortest_ipv6", 128),
+        ("max_signatures", Limit.SIGNATURES_MAX),
     ):
         if not 0 <= getattr(quota, setting) <= most:
             raise ConfigError(f"origins.{name}.{setting} must be 0 to {most}")

@@ -3,7 +3,7 @@
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -160,6 +160,10 @@ class Controller:
             self.datapath.sides.bring(self.state.sides)
 
         return self._put(_Job(operation, Future(), alone=True))
+
+    def set_sessions(self, sessions: Iterable[Prefix]) -> None:
+        """Who is logged in on this host by ssh."""
+        self.state.sessions = tuple(sessions)
 
     def set_bypass(self, on: bool, actor: str) -> "Future[bool]":
         """The red button waits for nobody, and needs no store; whether it was audited."""

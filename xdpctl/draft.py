@@ -9,14 +9,21 @@ from xdpctl.clock import Now
 from xdpctl.errors import CapacityError
 from xdpctl.incidents.model import Incident
 from xdpctl.incidents.model import encode as encode_incident
+from xdpctl.match.overlap import overlap
 from xdpctl.model import Automatic, Rule
 from xdpctl.prefix import Prefix
 from xdpctl.records import AUTOMATIC, ENTRIES, INCIDENTS, SETS, TOKENS, encode, encode_set, rule_key
 from xdpctl.sets.model import NOTHING, Entries, SourceSet, encode_entries
-from xdpctl.signatures.model import Signature
+from xdpctl.signatures.model import Signature, automatic
 from xdpctl.signatures.records import SIGNATURES, encode_signature
-from xdpctl.state import State
+from xdpctl.state import State, space
 from xdpctl.tokens import Token
+from xdpctl.wire import BITMAP_WORDS, Limit
+
+# limits and monitored signatures that one packet may meet: of SIGNATURE_STEPS_MAX, a word of the
+# bitmap takes a step, too; detectors leave some to people
+CROWD = Limit.SIGNATURE_STEPS_MAX - BITMAP_WORDS - 2
+AUTOMATIC_CROWD = CROWD - 16
 
 
 class Draft:
@@ -35,6 +42,7 @@ class Draft:
         self.events: list[Event] = []
         self.created_at = round(now.unix, 3)
         self._origins: Counter[str] = Counter(s.origin for s in state.signatures.values())
+        self._covered: Counter[tuple[str, int]] = Counter()
         self._staged_lengths: set[int] = set()
         self._room = state.room
         self._used = {family: state.used(family) for family in state.capacity}
@@ -50,7 +58,9 @@ class Draft:
         other.rules, other.sets = dict(self.rules), dict(self.sets)
         other._staged_lengths = set(self._staged_lengths)
         other.entries, other.signatures = dict(self.entries), dict(self.signatures)
-        other.incidents = dict(self.incidents)
+        other.incidents, other.automatic = dict(self.incidents), list(self.automatic)
+        other._origins, other._covered = Counter(self._origins), Counter(self._covered)
+        other._room, other._used = self._room, dict(self._used)
         return other
 
     def standing(self, source: Prefix) -> Rule | None:
@@ -102,6 +112,17 @@ class Draft:
         """How many rules it has."""
         return self.state.origins[origin] + self._origins[origin]
 
+    def covered(self, family: int, origin: str | None = None) -> int:
+        """How much of the address space an origin's rules drop, or all detectors' together."""
+        both = self.state.covered, self._covered
+        of_family = ((who, n) for held in both for (who, of), n in held.items() if of == family)
+        return sum(n for who, n in of_family if origin in (None, who))
+
+    def _cover(self, before: Rule | None, after: Rule | None) -> None:
+        for rule, sign in ((before, -1), (after, 1)):
+            if rule:
+                self._covered[rule.origin, rule.source.family] += sign * space(rule)
+
     @property
     def room(self) -> int:
         """How many new rules the kernel's tables still take."""
@@ -131,10 +152,12 @@ class Draft:
             self._room -= 1
             self._used[rule.source.family] += 1
         self._origins[rule.origin] += 1
+        self._cover(held, rule)
         self.rules[rule.source] = rule
 
     def remove(self, rule: Rule) -> None:
         self._origins[rule.origin] -= 1
+        self._cover(rule, None)
         self.rules[rule.source] = None
 
     def put_set(self, held: SourceSet, entries: Entries | None = None) -> None:
@@ -153,10 +176,29 @@ class Draft:
             self._used[family] += len(entries[family]) - len(before)
 
     def put_signature(self, held: Signature) -> None:
-        """A new or changed signature."""
+        """A new or changed signature; CapacityError if too many let the same packet pass."""
+        self._check_crowd(held)
         self.remove_signature(held.id)
         self._origins[held.origin] += 1
         self.signatures[held.id] = held
+
+    def _check_crowd(self, held: Signature) -> None:
+        """So few let one packet pass that the program always comes to the end of them.
+
+        Each that comes overlaps fewer than so many others, so no packet meets more.
+        """
+        before = self.signatures.get(held.id) or self.state.signatures.get(held.id)
+        if not held.lets_pass or (before and before.lets_pass):
+            return
+        others = (o for o in self.all_signatures() if o.lets_pass and o.id != held.id)
+        crowd = sum(overlap(held.match, other.match) for other in others)
+        most = AUTOMATIC_CROWD if automatic(held) else CROWD
+        if crowd >= most:
+            raise CapacityError(
+                f"{crowd} limits and monitored signatures may match the same packet as "
+                f"{held.match}, and {most} is the most. Nothing was applied. Remove some, or name "
+                "destinations, so that they do not overlap."
+            )
 
     def remove_signature(self, identity: str) -> None:
         staged, held = self.signatures, self.state.signatures

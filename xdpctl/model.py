@@ -122,6 +122,7 @@ class Rule(Deadlines, frozen=True, gc=False):
     created_at: float = 0.0
     expires_ns: int = 0
     confirm_by_ns: int = 0
+    spare: Spare = Spare.NONE
 
     def __post_init__(self) -> None:
         check_told(self.reason, self.tags)
@@ -139,7 +140,7 @@ class Rule(Deadlines, frozen=True, gc=False):
     def etag(self) -> str:
         """Eight hex digits that differ after any change."""
         ends = self.expires_ns, self.confirm_by_ns
-        parts = (self.action, self.mode, self.origin, self.reason, self.tags, *ends)
+        parts = (self.action, self.mode, self.origin, self.reason, self.tags, self.spare, *ends)
         return f"{crc32(repr(parts).encode()):08x}"
 
     def same_effect(self, other: "Rule") -> bool:

@@ -8,8 +8,9 @@ from typing import Generic, Protocol, Self, TypeVar
 from xdpctl import tags
 from xdpctl.asks import check_tags
 from xdpctl.errors import ConflictError, LockoutError, QuotaError, RoleError, StaleError
-from xdpctl.model import OPERATOR, Action, Mode, Rule
+from xdpctl.model import OPERATOR, Action, Mode, Rule, Spare
 from xdpctl.prefix import Prefix
+from xdpctl.wire import Limit
 
 _DOING = frozenset(("mode", "limit", "spare", "priority"))
 CONFIGURED, PEER = "configured as protected", "configured as a routing peer"
@@ -26,6 +27,8 @@ class Quota:
     shortest_ipv4: int = 0
     shortest_ipv6: int = 0
     max_ttl: float | None = None
+    max_signatures: int = Limit.SIGNATURES_MAX
+    max_share: float = 1.0
 
     def check(self, origin: str, prefix: Prefix | None, ttl: float | None, standing: int) -> None:
         """QuotaError if a rule on `prefix` is too wide or too long, or one too many."""
@@ -44,6 +47,20 @@ class Quota:
                 f"remove some, or raise origins.{origin}.max_rules",
             )
 
+    def check_share(self, origin: str, family: int, own: int, every: int) -> None:
+        """QuotaError if rules drop too much of a family: `own` of this origin, `every` of all."""
+        for held, most, who in (
+            (own, self.max_share, origin),
+            (every, _SHARE_OF_ALL, "all detectors together"),
+        ):
+            if held > most * _WHOLE[family]:
+                raise QuotaError(
+                    f"{who} would drop {held / _WHOLE[family]:.2%} of IPv{family}, and {most:.2%} "
+                    "is the most",
+                    "match.source",
+                    f"let some rules end, or raise origins.{origin}.max_share",
+                )
+
     def _check_width(self, origin: str, prefix: Prefix) -> None:
         shortest = self.shortest_ipv4 if prefix.family == 4 else self.shortest_ipv6
         if prefix.length < shortest:
@@ -54,7 +71,16 @@ class Quota:
             )
 
 
-AUTOMATIC = Quota(max_rules=50_000, shortest_ipv4=16, shortest_ipv6=32, max_ttl=86400.0)
+AUTOMATIC = Quota(
+    max_rules=50_000,
+    shortest_ipv4=24,
+    shortest_ipv6=48,
+    max_ttl=86400.0,
+    max_signatures=128,
+    max_share=1 / 256,
+)
+_SHARE_OF_ALL = 1 / 128  # of each family, that all detectors together may drop
+_WHOLE = {4: 1 << 32, 6: 1 << 61}  # addresses; /64s of 2000::/3
 
 
 class Protection:
@@ -127,6 +153,8 @@ class Standing(Protocol):
     @property
     def tags(self) -> tuple[str, ...]: ...
     @property
+    def spare(self) -> Spare: ...
+    @property
     def expires_ns(self) -> int: ...
     @property
     def confirm_by_ns(self) -> int: ...
@@ -145,19 +173,10 @@ class Judgement(Generic[Merged]):
     warnings: list[str] = field(default_factory=list)
 
 
-def guard(rule: Rule, protection: Protection, caller: Prefix | None, accepted: bool) -> list[str]:
-    """LockoutError if the rule would cut our own people off; else the warnings.
-
-    `accepted`: something more specific that stands lets the caller in anyway.
-    """
+def guard(rule: Rule, protection: Protection) -> list[str]:
+    """LockoutError if the rule would drop what is protected; else the warnings."""
     if rule.action is not Action.DROP or rule.mode is Mode.MONITOR:
         return []
-    if caller and rule.source.covers(caller) and not accepted:
-        raise LockoutError(
-            f"{rule.source} holds {str(caller).split('/')[0]}, the address you are calling from",
-            "match.source",
-            "accept your own address first, or call from elsewhere",
-        )
     over = protection.over(rule.source)
     if over is not None:
         _refuse_inside(rule, over, protection.why[over])
@@ -241,5 +260,6 @@ def _extended(standing: Merged, asked: Merged) -> Judgement[Merged]:
         origin=OPERATOR if taken else standing.origin,
         reason=asked.reason or standing.reason,
         tags=tags.joined(held, asked.tags),
+        **({"spare": asked.spare} if taken else {}),
     )
     return Judgement(merged, warnings)

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from xdpctl.clock import Now
-from xdpctl.model import Action, Mode, Rule, parse_rule_id, rule_id
+from xdpctl.model import Action, Mode, Rule, Spare, parse_rule_id, rule_id
 from xdpctl.prefix import Prefix
 from xdpctl.sets.model import SourceSet
 
@@ -40,6 +40,7 @@ class _Shared(msgspec.Struct, omit_defaults=True):
     expires_at: float = 0
     confirm_by_ns: int = 0
     confirm_by_at: float = 0
+    spare: str = ""
 
 
 class _Record(_Shared, kw_only=True):
@@ -85,6 +86,7 @@ def _encode_shared(
     created_at: float,
     expires_ns: int,
     confirm_by_ns: int,
+    spare: Spare,
     now: Now | None,
 ) -> bytes:
     """The JSON after the match, up to its end; `now` where there is a time."""
@@ -100,6 +102,7 @@ def _encode_shared(
         expires_at=now.wall(expires_ns) if now and expires_ns else 0,
         confirm_by_ns=confirm_by_ns,
         confirm_by_at=now.wall(confirm_by_ns) if now and confirm_by_ns else 0,
+        spare="" if spare is Spare.NONE else spare.value,
     )
     return _encoder.encode(record)[1:]
 
@@ -124,6 +127,7 @@ def decode(source: Prefix, value: bytes, now: Now) -> Rule:
         created_at=record.created_at,
         expires_ns=kernel_time(record.expires_ns, record.expires_at, record.boot, now),
         confirm_by_ns=kernel_time(record.confirm_by_ns, record.confirm_by_at, record.boot, now),
+        spare=Spare(record.spare) if record.spare else Spare.NONE,
     )
 
 

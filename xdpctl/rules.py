@@ -4,7 +4,7 @@ checks everything first, and stages nothing if it raises.
 
 from dataclasses import dataclass
 
-from xdpctl import policy
+from xdpctl import people, policy
 from xdpctl.asks import Ask, check_seconds
 from xdpctl.covering import around, deciding
 from xdpctl.draft import Draft
@@ -12,6 +12,8 @@ from xdpctl.errors import CapacityError, LockoutError, NotFoundError
 from xdpctl.model import TTL_MAX, Action, Mode, Rule
 from xdpctl.prefix import Prefix
 from xdpctl.signatures.guard import exposed
+from xdpctl.signatures.model import automatic
+from xdpctl.state import space
 from xdpctl.tokens import Caller
 
 
@@ -36,24 +38,14 @@ def _build(draft: Draft, ask: Ask, caller: Caller) -> Rule:
         created_at=draft.created_at,
         expires_ns=now.after(ask.ttl) if ask.ttl is not None else 0,
         confirm_by_ns=now.after(ask.confirm_within) if ask.confirm_within is not None else 0,
+        spare=ask.spare,
     )
 
 
 def _guard(draft: Draft, rule: Rule, caller: Caller) -> list[str]:
-    address = caller.address
-    accepted = (
-        address is not None
-        and rule.source.covers(address)
-        and _accepted_inside(draft, rule.source, address)
-    )
-    return policy.guard(rule, draft.state.protection, address, accepted)
-
-
-def _accepted_inside(draft: Draft, source: Prefix, address: Prefix) -> bool:
-    """Whether something more specific than `source` lets the address in."""
-    found = deciding(draft, address)
-    inside = found is not None and found.prefix.length > source.length
-    return inside and found is not None and found.action is Action.ACCEPT
+    people.refuse_drop(draft, rule, caller)
+    people.refuse_end(draft, rule, caller)
+    return policy.guard(rule, draft.state.protection)
 
 
 def _keep_caller(draft: Draft, rule: Rule, caller: Caller) -> None:
@@ -83,7 +75,12 @@ def place(draft: Draft, ask: Ask, caller: Caller) -> Added:
     rule = _build(draft, ask, caller)
     standing = draft.standing(rule.source)
     counted = draft.of_origin(caller.origin) - (1 if standing else 0)
-    draft.state.quota(caller.origin).check(caller.origin, rule.source, ask.ttl, counted)
+    quota = draft.state.quota(caller.origin)
+    quota.check(caller.origin, rule.source, ask.ttl, counted)
+    if automatic(rule) and standing is None:
+        family, more = rule.source.family, space(rule)
+        own, every = draft.covered(family, caller.origin), draft.covered(family)
+        quota.check_share(caller.origin, family, own + more, every + more)
     warnings = _guard(draft, rule, caller)
     if standing:
         judgement = policy.merge(standing, rule)
@@ -145,7 +142,8 @@ def change(
         draft.state.quota(rule.origin).check(rule.origin, rule.source, ttl, 0)
         fields["expires_ns"] = draft.now.after(ttl) if ttl is not None else 0
     changed = rule.but(**fields)
-    warnings = _guard(draft, changed, caller) if changed.mode is not rule.mode else []
+    before, after = ((r.mode, r.expires_ns) for r in (rule, changed))
+    warnings = [] if before == after else _guard(draft, changed, caller)
     if changed.mode is Mode.MONITOR:
         _keep_caller(draft, rule, caller)
     draft.put(changed)

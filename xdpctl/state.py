@@ -24,6 +24,15 @@ _MODES = {Mode.ENFORCE: WireMode.ENFORCE, Mode.MONITOR: WireMode.MONITOR}
 
 
 NEVER = 1 << 63
+_CALLERS_KEPT, _CALLED_NS = 256, 3600 * 10**9
+
+
+def space(rule: Rule) -> int:
+    """How much of its family's address space it drops: addresses, or /64s of IPv6."""
+    if rule.action is not Action.DROP or rule.origin == OPERATOR:
+        return 0
+    whole = 32 if rule.source.family == 4 else 64
+    return 1 << max(0, whole - rule.source.length)
 
 
 def order(source: Prefix) -> tuple[int, bytes, int]:
@@ -58,6 +67,9 @@ class State:
     signatures: dict[str, Signature] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)
     sides: Mapping[Prefix, Side] = field(default_factory=dict)
+    sessions: tuple[Prefix, ...] = ()  # logged in by ssh, as the loader says
+    callers: dict[Prefix, int] = field(default_factory=dict)  # of the API: when last (kernel time)
+    covered: Counter[tuple[str, int]] = field(default_factory=Counter)  # by origin and family
     automatic: Automatic | None = None  # said by an operator; else the configuration says it
     _lengths: dict[tuple[int, int], int] = field(default_factory=dict)
     next_expiry: int = NEVER  # no rule ends before this (kernel time)
@@ -83,6 +95,7 @@ class State:
         before = self.rules.pop(source, None) if rule is None else self.rules.get(source)
         if before:
             self.origins[before.origin] -= 1
+            self.covered[before.origin, source.family] -= space(before)
             self.monitored.pop(source, None)
             if before.tags:
                 self.tagged.remove(before)
@@ -94,6 +107,7 @@ class State:
             if rule.mode is Mode.MONITOR:
                 self.monitored[source] = None
             self.origins[rule.origin] += 1
+            self.covered[rule.origin, source.family] += space(rule)
             if rule.tags:
                 self.tagged.add(rule)
         if (before is None) != (rule is None):
@@ -105,6 +119,18 @@ class State:
         """The prefix lengths that rules of this source's family have."""
         size = len(source.address)
         return [n for (of, n), count in self._lengths.items() if count and of == size]
+
+    def called(self, address: Prefix, now_ns: int) -> None:
+        """Somebody who may change rules has used the API from there."""
+        self.callers.pop(address, None)
+        self.callers[address] = now_ns
+        while len(self.callers) > _CALLERS_KEPT:
+            del self.callers[next(iter(self.callers))]
+
+    def people(self, now_ns: int) -> list[Prefix]:
+        """The addresses of those who are logged in by ssh, or used the API within an hour."""
+        recent = [one for one, at in list(self.callers.items()) if now_ns - at < _CALLED_NS]
+        return list(dict.fromkeys((*self.sessions, *recent)))
 
     def token(self, name: str) -> Token | None:
         """The token of that name."""
@@ -125,6 +151,7 @@ class State:
         self._lengths.clear()
         self._membership += 1
         self.origins.clear()
+        self.covered.clear()
         self.tokens = {}
         self.sets, self.entries, self.signatures, self.automatic = {}, {}, {}, None
         self.incidents = {}
@@ -136,7 +163,8 @@ class State:
         rule = self.rules.get(source)
         if rule is None or rule.expired(now_ns) or self.suspended(rule):
             return None
-        return own_slot(_ACTIONS[rule.action], _MODES[rule.mode], rule.kernel_expires_ns)
+        spare = rule.spare is Spare.ESTABLISHED and rule.action is Action.DROP
+        return own_slot(_ACTIONS[rule.action], _MODES[rule.mode], rule.kernel_expires_ns, spare)
 
     def suspended(self, rule: Rule) -> bool:
         """Automatic drops never apply inside what has become protected since."""

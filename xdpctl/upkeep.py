@@ -7,12 +7,12 @@ from itertools import islice
 
 import numpy as np
 
-from xdpctl import rules
+from xdpctl import people, rules
 from xdpctl.audit import Event
 from xdpctl.draft import Draft
 from xdpctl.incidents import ledger
 from xdpctl.incidents.model import encode as encode_incident
-from xdpctl.model import Rule
+from xdpctl.model import Mode, Rule
 from xdpctl.records import INCIDENTS, encode, rule_key
 from xdpctl.replica import Replica
 from xdpctl.signatures import operations
@@ -22,6 +22,7 @@ from xdpctl.table.family import FAMILIES, within
 from xdpctl.wire import SlotNumber, Value
 
 _STEP = 512
+_SHELTER_NS = 10_000_000_000  # before an accept ends
 _KEYS = 8192  # of a set, looked at in one step
 _PAUSE_NS = 2_000_000_000  # between two rounds
 _SHARE = 20  # of the time, at most one part in so many goes into steps
@@ -65,6 +66,7 @@ class Upkeep:
     def _rounds(self) -> Iterator[bool]:
         while True:
             self._follow_clock()
+            self._shelter()
             self._forget_signatures()
             if self._replica.unsettled:
                 self._repair()
@@ -82,6 +84,23 @@ class Upkeep:
         while batch := list(islice(everything, _STEP)):
             self._forget(batch)
             yield
+
+    def _shelter(self) -> None:
+        """What would drop somebody who is logged in, once what lets him in has ended, is suspended.
+
+        The kernel ends an accept by itself, so this comes some rounds before.
+        """
+        replica = self._replica
+        draft = Draft(replica.state, replica.clock.read())
+        for address, accept, drop in people.about_to_be_dropped(draft, _SHELTER_NS):
+            if drop.rule:
+                draft.put(drop.rule.but(mode=Mode.MONITOR))
+            elif drop.set:
+                draft.put_set(drop.set.but(mode=Mode.MONITOR))
+            why = f"{people.name(address)} is logged in, and {accept} that lets it in ends"
+            log.warning("%s is suspended: %s", drop, why)
+            draft.note("xdpctl", "rule.suspend", str(drop), why=why)
+        replica.commit(draft)
 
     def _forget_signatures(self) -> None:
         replica = self._replica

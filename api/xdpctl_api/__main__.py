@@ -60,6 +60,7 @@ def _protecting(settings: Settings, controller: Controller) -> Iterator[None]:
         now = protection(settings, word)
         if now != controller.state.protection:
             controller.set_protection(now).result()
+        controller.set_sessions(word.sessions)
         wanted = sides.known(now, settings.outside, word.on_link, word.sessions)
         if settings.outside_interfaces and wanted != controller.state.sides:
             controller.set_sides(wanted).result()

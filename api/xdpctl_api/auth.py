@@ -32,6 +32,8 @@ def caller(request: Request) -> Caller:
         now = controller.clock.read().unix
         token = authenticate(secret.strip(), controller.state.tokens, now)
         address = peer.address if isinstance(peer, RemotePeer) else None
+        if address and token.role in (Role.OPERATOR, Role.ADMIN) and token.origin == OPERATOR:
+            controller.state.called(address, controller.clock.read().ns)
         return Caller(f"token {token.name}", token.role, token.origin, address)
     if isinstance(peer, LocalPeer):
         return Caller(peer.user, Role.ADMIN, OPERATOR, _forwarded(request))

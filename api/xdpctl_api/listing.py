@@ -1,5 +1,6 @@
 """The standing rules, narrowed down, a page at a time."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -18,6 +19,7 @@ from xdpctl_api.context import Context
 from xdpctl_api.schemas import RuleOut, RulePage, rule_out
 
 _SIGNED = "sig;"  # what cursors behind the sources begin with
+_CURSOR = re.compile(r"(-?[0-9]{1,5});([01]);(.{1,4000})")
 
 
 class Filters(BaseModel):
@@ -63,15 +65,16 @@ def _standing(ctx: Context, cursor: str | None) -> Iterator[Rule | Signature]:
 def _cursor(rule: Rule | Signature) -> str:
     """Where a listing goes on, also if the rule has gone meanwhile."""
     if isinstance(rule, Signature):
-        return f"{_SIGNED}{rule.priority};{rule.match}"
+        priority, of_detector, _ = rule.order
+        return f"{_SIGNED}{priority};{of_detector:d};{rule.match}"
     return rule.id
 
 
-def _place(cursor: str) -> tuple[int, Key]:
-    priority, _, match = cursor.removeprefix(_SIGNED).partition(";")
-    if not priority.lstrip("-").isdigit():
+def _place(cursor: str) -> tuple[int, bool, Key]:
+    found = _CURSOR.fullmatch(cursor.removeprefix(_SIGNED))
+    if not found:
         raise RuleError(f"{cursor[:40]!r} is no cursor", "cursor", "give `next` of the page before")
-    return int(priority), precedence(text.parse(match))
+    return int(found[1]), found[2] == "1", precedence(text.parse(found[3]))
 
 
 def page(

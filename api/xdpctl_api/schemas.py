@@ -27,7 +27,7 @@ class RuleIn(Strict):
     spare: Spare | None = Field(
         default=None,
         description="established: packets of this host's own TCP connections pass; the default of "
-        "all that matches on more than a source",
+        "all that matches on more than a source, but not of a limit for each source",
     )
     priority: StrictInt | None = Field(
         default=None, description="Lower ones are looked at first, else FlowSpec's order decides"
@@ -60,7 +60,7 @@ class RuleIn(Strict):
         return SignatureAsk(
             match=match,
             limit=self.limit.rate() if self.limit else None,
-            spare=self.spare or Spare.ESTABLISHED,
+            spare=self.spare,
             priority=self.priority or 0,
             force=self.force,
             **common,
@@ -199,7 +199,7 @@ def _own(controller: Controller, rule: Rule | Signature) -> dict[str, Any]:
         "match": {"source": str(rule.source)},
         "text": f"src {rule.source}",
         "limit": None,
-        "spare": Spare.NONE,
+        "spare": rule.spare,
         "priority": 0,
         "slot": controller.state.image.entries.get(rule.source),
     }

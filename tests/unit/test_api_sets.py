@@ -173,6 +173,7 @@ def test_nobody_over_tcp_takes_away_the_set_that_keeps_him_in(api: Api) -> None:
     problem(
         api.call("PUT", f"{path}?action=accept", peer, token, content=b"45.0.0.8"), 409, "lockout"
     )
+    api.clock.advance(3601)
     assert api.call("DELETE", path, TCP, token).status_code == 200
 
 

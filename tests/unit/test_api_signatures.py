@@ -37,7 +37,7 @@ def test_components_and_text_are_the_same_rule(api: Api) -> None:
     made = add(api, MATCH, reason="reflection", ttl="1h")
     assert made["match"] == MATCH
     assert made["text"] == TEXT
-    assert (made["slot"], made["spare"], made["in_kernel"]) == (2, "established", True)
+    assert (made["slot"], made["spare"], made["in_kernel"]) == (3, "established", True)
     again = add(api, "udp length >=512 src-port 53", 200)
     assert again["id"] == made["id"]
     assert again["expires_in"] is None
@@ -86,7 +86,7 @@ def test_they_are_listed_after_sources_in_the_order_in_which_packets_meet_them(a
             break
     assert seen == wanted
     slots = api.datapath.signatures._generations[int(api.datapath.control["armed"]) - 1]["slots"]
-    assert slots[:3].tolist() == [3, 4, 2]
+    assert slots[:3].tolist() == [4, 5, 3]
 
 
 def test_one_that_goes_leaves_the_kernel_and_its_slot_is_used_again(api: Api) -> None:

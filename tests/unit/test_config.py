@@ -66,7 +66,7 @@ def test_an_operators_quota_is_changed_in_what_is_given_alone() -> None:
         ({"capacity": True}, "capacity must be of type int"),
         ({"capacity": 0}, "capacity must be 1 to"),
         ({"capacity": 4_000_001}, "capacity must be 1 to"),
-        ({"interfaces": "eth0"}, "interfaces must be a list of strings"),
+        ({"interfaces": "eth0"}, "interfaces must be a list of names or of tables"),
         ({"protected": [1]}, "protected must be a list of strings"),
         ({"protected": ["192.0.2.1/24"]}, "write 192.0.2.0/24"),
         ({"protect_found": 1}, "protect_found must be of type bool"),

@@ -10,7 +10,7 @@ from xdpctl.config import parse
 from xdpctl.controller import Controller
 from xdpctl.errors import ConfigError
 from xdpctl.match import text
-from xdpctl.model import Action, Mode, Spare
+from xdpctl.model import Action, Mode
 from xdpctl.signatures import defaults, operations
 from xdpctl.signatures.operations import SignatureAsk
 from xdpctl.tokens import Caller, Role
@@ -33,7 +33,7 @@ def bring(control: Controller, *tables: Any) -> list[str]:
 def test_they_are_read_with_all_that_they_may_say() -> None:
     one, two = read(SYN, {**EACH, "per": "/24,/56", "burst": "1s", "mode": "monitor"})
     assert str(one.match) == "dst 198.51.100.0/24 proto tcp flags syn"
-    assert (one.rate.pps, one.rate.by_source, one.spare) == (2000, False, Spare.ESTABLISHED)
+    assert (one.rate.pps, one.rate.by_source, one.spare) == (2000, False, None)
     assert (two.rate.per_ipv4, two.rate.per_ipv6, two.rate.burst) == (24, 56, 1.0)
     assert two.mode is Mode.MONITOR
 

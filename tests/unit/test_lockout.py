@@ -139,4 +139,6 @@ def test_nobody_enforces_a_watched_drop_of_his_own_address(api: Api) -> None:
     enforce = {"mode": "enforce"}
     path = "/v1/rules/203.0.113.0_24"
     problem(api.call("PATCH", path, PEER, token, json=enforce), 409, "lockout")
+    problem(api.call("PATCH", path, TCP, token, json=enforce), 409, "lockout")  # somebody else's
+    api.clock.advance(3601)
     assert api.call("PATCH", path, TCP, token, json=enforce).status_code == 200

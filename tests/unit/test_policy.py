@@ -35,7 +35,7 @@ def rule(source: str, action: str = "drop", **more: object) -> Rule:
 )
 def test_what_is_protected_is_not_dropped(refused: Rule) -> None:
     with pytest.raises(LockoutError) as caught:
-        guard(refused, PROTECTION, None, False)
+        guard(refused, PROTECTION)
     assert caught.value.field == "match.source"
     assert "monitor" in caught.value.fix or "confirm_within" in caught.value.fix
 
@@ -51,25 +51,16 @@ def test_what_is_protected_is_not_dropped(refused: Rule) -> None:
     ],
 )
 def test_what_is_not_protected_or_on_trial_may_stand(fine: Rule) -> None:
-    assert guard(fine, PROTECTION, None, False) == []
+    assert guard(fine, PROTECTION) == []
 
 
 def test_a_block_around_protected_prefixes_stands_and_says_so() -> None:
-    (warning,) = guard(rule("192.0.0.0/8"), PROTECTION, None, False)
+    (warning,) = guard(rule("192.0.0.0/8"), PROTECTION)
     assert "192.0.2.0/24" in warning
     assert CONFIGURED in warning
     many = protect({f"10.0.0.{number}/32": FOUND for number in range(7)})
-    (warning,) = guard(rule("10.0.0.0/24"), many, None, False)
+    (warning,) = guard(rule("10.0.0.0/24"), many)
     assert "and 2 more" in warning
-
-
-def test_nobody_drops_the_address_he_calls_from() -> None:
-    caller = parse_prefix("203.0.113.7")
-    with pytest.raises(LockoutError, match=r"203\.0\.113\.7, the address you are calling from"):
-        guard(rule("203.0.113.0/24"), NOTHING, caller, False)
-    assert guard(rule("203.0.113.0/24"), NOTHING, caller, True) == []
-    assert guard(rule("203.0.112.0/24"), NOTHING, caller, False) == []
-    assert guard(rule("203.0.113.0/24", mode=Mode.MONITOR), NOTHING, caller, False) == []
 
 
 def test_protection_knows_what_is_over_and_what_is_inside() -> None:

@@ -236,5 +236,5 @@ def test_reasons_from_dropped_on_drop() -> None:
     drops = {reason.name for reason in Reason if reason.verdict == "drop"}
     assert drops == {
         *("DROPPED", "SIGNATURE", "LIMITED", "TRUNCATED", "MALFORMED"),
-        *("VLAN_DEPTH", "EXTENSION_DEPTH"),
+        *("VLAN_DEPTH", "EXTENSION_DEPTH", "TINY_FRAGMENT", "SPOOFED"),
     }

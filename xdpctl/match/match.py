@@ -17,7 +17,7 @@ Value = Prefix | Ranges | Bits
 ID_MARK = "sig-"
 _SHORTEST = 20  # an IPv4 header
 _TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
-_NEEDS = {  # the protocols that have what a component looks at
+NEEDS = {  # the protocols that have what a component looks at
     "port": {_TCP, _UDP},
     "source_port": {_TCP, _UDP},
     "destination_port": {_TCP, _UDP},
@@ -132,7 +132,7 @@ def _texts(match: Match) -> Iterator[tuple[str, str]]:
 def _takes_all(component: Component, value: Value) -> bool:
     if isinstance(value, Prefix):
         return value.length == 0
-    if component.name in _NEEDS or component.name == "vlan":
+    if component.name in NEEDS or component.name == "vlan":
         return False
     if component.kind is Kind.BITS:
         return all(bits.holds(value, number) for number in range(component.most + 1))  # type: ignore[arg-type]
@@ -150,13 +150,13 @@ def _check_families(found: Mapping[str, Value]) -> None:
 
 
 def _check_protocols(found: Mapping[str, Value]) -> None:
-    if found.keys().isdisjoint(("protocol", *_NEEDS)):
+    if found.keys().isdisjoint(("protocol", *NEEDS)):
         return
     given = cast(Ranges, found.get("protocol", ((0, 255),)))
     left = {n for low, high in given for n in range(low, high + 1)}
-    for name in _NEEDS:
+    for name in NEEDS:
         if name in found:
-            left &= _NEEDS[name]
+            left &= NEEDS[name]
         if not left:
             fix = "leave the protocol out, or write one that has it"
             if "protocol" not in found:
@@ -177,7 +177,7 @@ def _check_length(found: Mapping[str, Value]) -> None:
 
 def _check_fragments(found: Mapping[str, Value]) -> None:
     fragment = found.get("fragment")
-    headed = next((name for name in _NEEDS if name in found), None)
+    headed = next((name for name in NEEDS if name in found), None)
     if fragment is None or headed is None:
         return
     heads = [v for v in range(16) if bits.holds(fragment, v)]  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from xdpctl.asks import Ask
 from xdpctl.clock import Now
 from xdpctl.errors import ConflictError
 from xdpctl.model import Action, Mode, Rule
-from xdpctl.signatures.model import Signature, automatic
+from xdpctl.signatures.model import Signature, automatic, sparing
 from xdpctl.signatures.operations import SignatureAsk
 
 _SLACK = 0.01  # of the time that is asked for
@@ -37,7 +37,8 @@ def extended(
     if own:
         changes |= {"reason": ask.reason, "mode": _mode(standing, ask.mode, watched)}
         if isinstance(ask, SignatureAsk) and tags.RAISED not in standing.tags:
-            changes |= {"action": ask.action, "limit": ask.limit}
+            spare = ask.spare or sparing(ask.limit)
+            changes |= {"action": ask.action, "limit": ask.limit, "spare": spare}
     elif ask.mode is Mode.ENFORCE and not watched:
         changes["mode"] = Mode.ENFORCE
     return standing.but(**changes)

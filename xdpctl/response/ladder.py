@@ -14,7 +14,7 @@ from xdpctl.incidents import ledger
 from xdpctl.model import Action, Automatic, Mode
 from xdpctl.response.pulse import Pulse
 from xdpctl.response.settings import LadderSettings
-from xdpctl.signatures.model import Signature, automatic
+from xdpctl.signatures.model import Signature, automatic, sparing
 
 _STEP_SECONDS = 1.0
 
@@ -81,7 +81,9 @@ class Ladder:
                 why = "it was watched long enough"
             else:
                 more = (*standing.tags, tags.RAISED)
-                raised = standing.but(action=Action.DROP, limit=None, tags=more)
+                raised = standing.but(
+                    action=Action.DROP, limit=None, spare=sparing(None), tags=more
+                )
                 why = f"{standing.limit} was exceeded for too long"
             draft.put_signature(raised)
             ledger.raised(draft, raised, why)

@@ -53,11 +53,11 @@ def asks(
     """The rules for an event that is on. `common`: mode, ttl, reason and tags of all of them.
 
     Sources are dropped. Else the event's own match is, or is limited as it says; else what the
-    attack is known for. What protects a victim spares established connections.
+    attack is known for. All of it spares established connections, but for limits for each source.
     """
     if event.sources:
         for source in event.sources:
-            yield Ask(source, **common)
+            yield Ask(source, spare=Spare.ESTABLISHED, **common)
     elif event.match is not None:
         yield _signature(event.match, event.limit, common)
     elif event.victim is not None:
@@ -67,7 +67,7 @@ def asks(
 
 def _signature(match: Match, rate: Rate | None, common: dict[str, Any]) -> SignatureAsk:
     action = Action.LIMIT if rate else Action.DROP
-    return SignatureAsk(match=match, action=action, limit=rate, spare=Spare.ESTABLISHED, **common)
+    return SignatureAsk(match=match, action=action, limit=rate, **common)
 
 
 def remembered(done: Iterable[Done], common: dict[str, Any]) -> Iterator[SignatureAsk]:

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 
 from xdpctl.errors import ConflictError
 from xdpctl.sets.model import Entries, SourceSet, count
+from xdpctl.table.family import FAMILIES
 
 _SHRINK = 0.5  # a new list with a smaller share of the old one's entries is taken for a mistake
+# of a family's address space: what no feed may drop, and what it may always grow by
+_SPACE_MAX, _SPACE_FREE, _GROWTH = 1 / 4, 1 / 256, 4
 _LEFT_OUT = {"too_wide": "too wide (wider than /8, IPv6 /16)", "private": "private or special"}
 
 
@@ -41,6 +44,24 @@ def refuse_loss(
         "entries",
         "give force (--force) if it is meant",
     )
+
+
+def refuse_growth(
+    entries: Entries, standing: SourceSet | None, before: Entries, force: bool
+) -> None:
+    """ConflictError if a feed's list would drop far more of the address space than it did."""
+    if force:
+        return
+    for family, keys in entries.items():
+        now, was = FAMILIES[family].share(keys), FAMILIES[family].share(before[family])
+        most = min(_SPACE_MAX, _GROWTH * was + _SPACE_FREE) if standing else _SPACE_MAX
+        if now > most:
+            stands = f"; the one that stands drops {was:.2%}, and stays" if standing else ""
+            raise ConflictError(
+                f"the new list drops {now:.2%} of IPv{family}{stands}",
+                "entries",
+                "look at it, and give force (--force) if it is meant",
+            )
 
 
 def _entries(number: int) -> str:

@@ -16,7 +16,8 @@ from xdpctl.errors import (
     StaleError,
 )
 from xdpctl.model import OPERATOR, Action, Mode, Spare
-from xdpctl.sets.losses import refuse_loss
+from xdpctl.people import refuse_cut
+from xdpctl.sets.losses import refuse_growth, refuse_loss
 from xdpctl.sets.model import DEFAULT, Entries, FeedSource, Options, SourceSet, count
 from xdpctl.signatures.guard import exposed
 from xdpctl.table.family import difference
@@ -101,6 +102,8 @@ def put(draft: Draft, ask: SetAsk, caller: Caller, etag: str | None = None) -> C
     before = draft.entries_of(ask.name)
     chosen = _chosen(ask, standing)
     refuse_loss(ask.entries, ask.counts, standing, before, ask.force)
+    if ask.feed and chosen["action"] is Action.DROP:
+        refuse_growth(ask.entries, standing, before, ask.force)
     for family, keys in ask.entries.items():
         draft.check_entries(family, len(keys) - len(before[family]))
     same_slot = standing is not None and standing.action is chosen["action"]
@@ -159,6 +162,7 @@ def _warnings(before: SourceSet | None, held: SourceSet) -> list[str]:
 
 def _refuse_cut(before: Draft, after: Draft, caller: Caller) -> None:
     """LockoutError if a change would have its own caller dropped."""
+    refuse_cut(before, after, caller, "entries")
     if caller.address is None:
         return
     was, now = deciding(before, caller.address), deciding(after, caller.address)
@@ -169,14 +173,6 @@ def _refuse_cut(before: Draft, after: Draft, caller: Caller) -> None:
             "entries",
             f"remove {signature.id} first, or let it spare established connections",
         )
-    if now is None or now.action is Action.ACCEPT or (was and was.action is Action.DROP):
-        return
-    raise LockoutError(
-        f"then {now} would drop {str(caller.address).split('/')[0]}, the address you are calling "
-        "from",
-        "entries",
-        "accept your own address first, or call from elsewhere",
-    )
 
 
 def _stage(draft: Draft, held: SourceSet, entries: Entries | None, caller: Caller) -> None:

@@ -36,15 +36,15 @@ def _limit(table: Any, where: str) -> DefaultLimit:
         match = table.get("match", {})
         if not isinstance(match, str | dict):
             raise RuleError("match is no text or table", "match", 'write match = "udp dst-port 53"')
-        mode, spare = table.get("mode", "enforce"), table.get("spare", "established")
-        if mode not in list(Mode) or spare not in list(Spare):
+        mode, spare = table.get("mode", "enforce"), table.get("spare")
+        if mode not in list(Mode) or spare not in (None, *Spare):
             raise RuleError("mode is enforce or monitor, spare established or none")
         check_reason(str(table.get("reason", "")))
         return DefaultLimit(
             parse(match) if isinstance(match, str) else build(match),
             read_rate(table),
             Mode(mode),
-            Spare(spare),
+            Spare(spare) if spare else None,
             str(table.get("reason", "")),
         )
     except (RuleError, TypeError) as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from xdpctl.draft import Draft
 from xdpctl.match.match import Match
 from xdpctl.model import Action, Mode, Spare
-from xdpctl.signatures.model import CONFIGURED, Rate, Signature
+from xdpctl.signatures.model import CONFIGURED, Rate, Signature, sparing
 from xdpctl.signatures.operations import describe, free_slot
 
 log = logging.getLogger("xdpctl.signatures")
@@ -20,7 +20,7 @@ class DefaultLimit:
     match: Match
     rate: Rate
     mode: Mode = Mode.ENFORCE
-    spare: Spare = Spare.ESTABLISHED
+    spare: Spare | None = None
     reason: str = ""
 
 
@@ -41,7 +41,7 @@ def bring(draft: Draft, wanted: Iterable[DefaultLimit]) -> None:
             slot=standing.slot if standing else free_slot(draft),
             action=Action.LIMIT,
             limit=limit.rate,
-            spare=limit.spare,
+            spare=limit.spare or sparing(limit.rate),
             mode=limit.mode,
             origin=CONFIGURED,
             reason=limit.reason,

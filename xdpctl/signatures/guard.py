@@ -1,5 +1,6 @@
 """May this signature stand? Protected and accepted sources never reach it; others may be us."""
 
+from xdpctl import people
 from xdpctl.covering import deciding
 from xdpctl.draft import Draft
 from xdpctl.errors import LockoutError, RoleError, RuleError
@@ -23,30 +24,41 @@ def guard(draft: Draft, asked: Signature, caller: Caller, force: bool) -> list[s
         return []
     if asked.action is Action.DROP and asked.match.everything:
         _refuse_everything(asked, caller, force)
-    mine = caller.address is not None and reaches(asked.match, caller.address)
-    if mine and caller.address:
-        found = deciding(draft, caller.address)
-        mine = found is None or found.action is not Action.ACCEPT
+    reached = [
+        (address, who)
+        for address, who in people.addresses(draft, caller)
+        if reaches(asked.match, address) and not _let_in(draft, address)
+    ]
+    mine = any(address == caller.address for address, _ in reached)
+    if mine and asked.limit and asked.limit.by_source:
+        return [f"it holds your own session, too, to {asked.limit}"]
     if asked.spare is Spare.ESTABLISHED:
         held = asked.action is Action.DROP and mine
         return ["it holds new connections of your own, too; those that stand are spared"][:held]
-    if mine and not asked.confirm_by_ns:
+    if reached and not asked.confirm_by_ns:
+        address, _ = reached[0]
+        whose = "your own session" if address == caller.address else "a session"
         raise LockoutError(
-            "it may match your own session from "
-            f"{str(caller.address).split('/')[0]}, and spares no connection",
+            f"it may match {whose} from {people.name(address)}, and spares no connection",
             "spare",
-            'give spare "established", accept your address first, or add confirm_within',
+            'give spare "established", accept that address first, or add confirm_within',
         )
     if _may_be(asked.match, _TCP):
         return ["it spares no connection: those who are logged in are cut off where it matches"]
     return []
 
 
+def _let_in(draft: Draft, address: Prefix) -> bool:
+    found = deciding(draft, address)
+    return found is not None and found.action is Action.ACCEPT
+
+
 def exposed(draft: Draft, address: Prefix) -> Signature | None:
     """A signature that would cut off a session from there, if nothing accepts the address."""
     for held in draft.all_signatures():
         holds = held.action is not Action.ACCEPT and held.mode is Mode.ENFORCE
-        spares = held.spare is Spare.ESTABLISHED or bool(held.confirm_by_ns)
+        paced = held.limit is not None and held.limit.by_source
+        spares = paced or held.spare is Spare.ESTABLISHED or bool(held.confirm_by_ns)
         if holds and not spares and not held.expired(draft.now.ns):
             if reaches(held.match, address):
                 return held

@@ -63,12 +63,17 @@ class Rate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         return f"{rate} per " + ("source" if exact else f"/{self.per_ipv4} and /{self.per_ipv6}")
 
 
+def sparing(limit: Rate | None) -> Spare:
+    """What is spared where nothing is said."""
+    return Spare.NONE if limit and limit.by_source else Spare.ESTABLISHED
+
+
 class Signature(Deadlines, frozen=True, kw_only=True):
     """A match with what is done about it. `slot` is its number in the kernel.
 
-    Of two that match a packet, the one with the lower `priority` is looked at first, else that
-    which comes first in FlowSpec's order. A limit that a packet is within, like monitor mode, lets
-    the search go on.
+    Of two that match a packet, the one with the lower `priority` is looked at first, else an
+    operator's before a detector's, else that which comes first in FlowSpec's order. A limit that a
+    packet is within, like monitor mode, lets the search go on.
     """
 
     match: Match
@@ -93,6 +98,12 @@ class Signature(Deadlines, frozen=True, kw_only=True):
                 "limit",
                 'give action "limit" and limit {"pps": …} together',
             )
+        if self.limit and self.limit.by_source and self.spare is Spare.ESTABLISHED:
+            raise RuleError(
+                "a limit for each source counts the packets of its own connections, too",
+                "spare",
+                'leave spare out, or give "none"',
+            )
         if not -PRIORITY_MAX <= self.priority <= PRIORITY_MAX:
             fix = f"give -{PRIORITY_MAX} to {PRIORITY_MAX}; lower ones are looked at first"
             raise RuleError(f"a priority of {self.priority}", "priority", fix)
@@ -113,9 +124,14 @@ class Signature(Deadlines, frozen=True, kw_only=True):
         return source
 
     @property
-    def order(self) -> tuple[int, Key]:
-        """The key by which signatures are looked at."""
-        return self.priority, precedence(self.match)
+    def order(self) -> tuple[int, bool, Key]:
+        """The key by which signatures are looked at: of one priority, people's go first."""
+        return self.priority, automatic(self), precedence(self.match)
+
+    @property
+    def lets_pass(self) -> bool:
+        """Whether packets that it matches may go on to the next signature."""
+        return self.action is Action.LIMIT or self.mode is Mode.MONITOR
 
     @property
     def etag(self) -> str:

@@ -12,10 +12,11 @@ from xdpctl.draft import Draft
 from xdpctl.errors import CapacityError, ConflictError, NotFoundError, QuotaError
 from xdpctl.match.match import Match
 from xdpctl.model import CONFIRM_MAX, OPERATOR, TTL_MAX, Action, Mode, Spare
+from xdpctl.policy import Quota
 from xdpctl.signatures.guard import guard
-from xdpctl.signatures.model import CONFIGURED, Rate, Signature
+from xdpctl.signatures.model import CONFIGURED, Rate, Signature, automatic, sparing
 from xdpctl.tokens import Caller
-from xdpctl.wire import SlotNumber
+from xdpctl.wire import Limit, SlotNumber
 
 
 class SignatureAsk(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +25,7 @@ class SignatureAsk(msgspec.Struct, frozen=True, kw_only=True):
     match: Match
     action: Action = Action.DROP
     limit: Rate | None = None
-    spare: Spare = Spare.ESTABLISHED
+    spare: Spare | None = None  # see model.sparing
     priority: int = 0
     mode: Mode = Mode.ENFORCE
     ttl: float | None = None
@@ -61,7 +62,19 @@ def describe(held: Signature) -> dict[str, object]:
     return told | ({"limit": str(held.limit)} if held.limit else {})
 
 
-def free_slot(draft: Draft) -> int:
+_RESERVED = 256  # signatures that detectors leave for people
+
+
+def free_slot(draft: Draft, origin: str = OPERATOR) -> int:
+    """CapacityError if all are taken; QuotaError if those that are left are for people."""
+    if origin not in (OPERATOR, CONFIGURED):
+        others = sum(automatic(held) for held in draft.all_signatures())
+        if others >= Limit.SIGNATURES_MAX - _RESERVED:
+            raise QuotaError(
+                f"detectors have {others} signatures, and the other {_RESERVED} are for people",
+                "match",
+                "let some end, or merge them: a component takes many values",
+            )
     taken = {s.slot for s in (*draft.all_signatures(), *draft.state.signatures.values())}
     numbers = range(SlotNumber.SIGNATURES, SlotNumber.SETS)
     for number in numbers:
@@ -79,10 +92,10 @@ def add(draft: Draft, ask: SignatureAsk, caller: Caller) -> AddedSignature:
     standing = draft.signature(ask.match.id)
     asked = Signature(
         match=ask.match,
-        slot=standing.slot if standing else free_slot(draft),
+        slot=standing.slot if standing else free_slot(draft, caller.origin),
         action=ask.action,
         limit=ask.limit,
-        spare=ask.spare,
+        spare=ask.spare or sparing(ask.limit),
         priority=ask.priority,
         mode=ask.mode,
         origin=caller.origin,
@@ -113,6 +126,8 @@ def add(draft: Draft, ask: SignatureAsk, caller: Caller) -> AddedSignature:
 
 def _check_quota(draft: Draft, asked: Signature, ttl: float | None, new: bool) -> None:
     quota = draft.state.quota(asked.origin)
+    if automatic(asked):
+        _check_automatic(draft, asked, quota, new)
     named = [asked.match.get(name) for name in ("destination", "source")]
     prefix = max((p for p in named if p), key=lambda p: p.length, default=None)
     if prefix is None and asked.origin != OPERATOR:
@@ -123,6 +138,30 @@ def _check_quota(draft: Draft, asked: Signature, ttl: float | None, new: bool) -
         )
     counted = draft.of_origin(asked.origin) - (0 if new else 1)
     quota.check(asked.origin, prefix, ttl, counted)
+
+
+def _check_automatic(draft: Draft, asked: Signature, quota: Quota, new: bool) -> None:
+    """What people's signatures are guarded by: number and order."""
+    if asked.priority < 0:
+        raise QuotaError(
+            f"{asked.origin} may not go before others: priority {asked.priority}",
+            "priority",
+            "leave it out, or give 0 or more",
+        )
+    narrow = {name for name, _ in asked.match.components} - {"destination"}
+    if asked.action is Action.DROP and not narrow:
+        raise QuotaError(
+            f"{asked.origin} may not drop all that goes to {asked.match.get('destination')}",
+            "match",
+            "give a rate, or what else the packets have in common",
+        )
+    held = sum(one.origin == asked.origin for one in draft.all_signatures())
+    if new and held >= quota.max_signatures:
+        raise QuotaError(
+            f"{asked.origin} has {held} signatures, which is its quota",
+            "match",
+            f"let some end, or raise origins.{asked.origin}.max_signatures",
+        )
 
 
 def find(draft: Draft, identity: str, caller: Caller, etag: str | None) -> Signature:

@@ -77,6 +77,19 @@ class Family:
         raw[:, 16] = length
         return raw.reshape(-1).view(self.dtype)
 
+    def share(self, keys: Keys) -> float:
+        """What part of the address space sorted keys cover, of IPv6 of 2000::/3 in /64s."""
+        if not len(keys):
+            return 0.0
+        lengths = self.lengths(keys).astype(np.float64)
+        if self.number == 4:
+            first, whole, bits = addresses4(keys).astype(np.float64), 2.0**32, 32
+        else:
+            first, whole, bits = words6(keys)[0].astype(np.float64), 2.0**61, 64
+        ends = first + np.exp2(bits - np.minimum(lengths, bits))
+        before = np.concatenate(([0.0], np.maximum.accumulate(ends)[:-1]))  # they may be nested
+        return float(np.maximum(ends - np.maximum(first, before), 0).sum() / whole)
+
     def last(self, keys: Keys) -> Keys:
         """The key of the last single address in each key's prefix."""
         if self.number == 4:
