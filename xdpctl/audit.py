@@ -4,12 +4,14 @@ removed or slipped in unseen. Pure; the store keeps the bytes.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 START = "0" * 64
+CHECKPOINT = "audit/checkpoint"  # the store's key
+Sign = Callable[[bytes], dict[str, str]]
 _JSON = json.JSONEncoder(sort_keys=True)
 
 
@@ -65,6 +67,31 @@ class Chain:
             self.sequence, self.hash = last["sequence"], last["hash"]
 
 
+def checkpoint(last: bytes, records: int, unix: float, sign: Sign) -> bytes:
+    """What stands for `records` records up to `last` that are dropped: its number and hash, signed.
+
+    It proves that this box dropped them, and that what follows is what followed then.
+    """
+    held = json.loads(last)
+    about = {
+        "sequence": held["sequence"],
+        "hash": held["hash"],
+        "records": records,
+        "at": datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds"),
+    }
+    return _encode(about | sign(_encode(about)))
+
+
+def signed_part(raw: bytes) -> tuple[dict[str, Any], bytes]:
+    """A checkpoint, and the bytes that were signed; ValueError if it is none."""
+    try:
+        held = json.loads(raw)
+        about = {name: held[name] for name in ("sequence", "hash", "records", "at")}
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"no checkpoint: {error!r}") from error
+    return held, _encode(about)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """How many records were read, and what is wrong with the first bad one, if any."""
@@ -74,14 +101,14 @@ class Verdict:
     last_hash: str
 
 
-def verify(records: Iterable[bytes]) -> Verdict:
-    """Walk the chain from its start."""
-    chain = Chain(None)
+def verify(records: Iterable[bytes], since: bytes | None = None) -> Verdict:
+    """Walk the chain from its start, or from the checkpoint `since`."""
+    chain = Chain(since)
     for count, raw in enumerate(records):
         try:
             record = json.loads(raw)
             number, previous, claimed = record["sequence"], record["previous"], record["hash"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return Verdict(count, f"the record after {chain.sequence} is unreadable", chain.hash)
         if number != chain.sequence + 1:
             problem = f"record {chain.sequence + 1} is missing: {number} follows"

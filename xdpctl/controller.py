@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from xdpctl.audit import Event
+from xdpctl.audit import Event, Sign
 from xdpctl.capacity import Capacity
 from xdpctl.clock import Clock
 from xdpctl.datapath import Datapath
@@ -56,6 +56,7 @@ class Controller:
         protection: Protection,
         clock: Clock,
         capacity: Mapping[int, int] | None = None,
+        sign: Sign = lambda _: {},
     ) -> None:
         self.store = store
         self.datapath = datapath
@@ -65,7 +66,7 @@ class Controller:
             Image(datapath.capacity), quotas, capacity or Capacity().entries, protection
         )
         self._replica = Replica(store, datapath, self.state, clock)
-        self._upkeep = Upkeep(self._replica)
+        self._upkeep = Upkeep(self._replica, sign)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
         self._stopping = False
@@ -73,6 +74,7 @@ class Controller:
     def start(self) -> None:
         """Bring the kernel to what the store says, then serve."""
         self._replica.resync()
+        self._replica.recover()
         self._replica.follow()
         rules = {"rules": len(self.state.rules), "sets": len(self.state.sets)}
         self._replica.record(Event("xdpctl", "control.start", "", rules))
@@ -115,6 +117,17 @@ class Controller:
             return False
         except XdpctlError:  # it stops, or is in trouble, which it says itself
             return True
+
+    def store_problems(self) -> list[str]:
+        """What is wrong with what the store holds."""
+        found = [str(self._replica.recovered)] if self._replica.recovered else []
+        aside = list(self.state.unreadable.values())
+        if aside:
+            found.append(
+                f"{len(aside)} records were set aside; what the kernel has of them stays: "
+                f"{aside[0]}; remove or add them again"
+            )
+        return found
 
     def hits(self, rule: Rule | Signature) -> Hits:
         """What it has hit so far."""

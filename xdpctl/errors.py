@@ -13,6 +13,7 @@ XdpctlError
 ├── FetchError         502   no list to be had from a URL or a file
 ├── RecordingError           no recording of packets, or a damaged one
 ├── EvidenceError            an archive of an incident that does not hold, or its key
+├── PaceError          429   more than this caller may send in a minute
 ├── BusyError          503   too much of the kind is under way, or it is about to stop
 ├── StoreError         503   the rule could not be made durable; the kernel was not touched
 ├── DatapathError      503   the kernel said no
@@ -70,6 +71,10 @@ class RoleError(AccessError):
 
 class FetchError(XdpctlError):
     """There is no list to be had from this URL or file now; says why in one line."""
+
+
+class PaceError(XdpctlError):
+    """More bytes or events than a detector may send in a minute; nothing of it was done."""
 
 
 class BusyError(XdpctlError):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from xdpctl.audit import CHECKPOINT
 from xdpctl.clock import Now
 from xdpctl.errors import StoreError, XdpctlError
 from xdpctl.incidents.model import decode as decode_incident
@@ -43,7 +44,7 @@ def learn(state: State, change: Change, now: Now, ours: Ours, learned: Learned) 
     """StoreError for a record that cannot be read."""
     try:
         _learn(state, change, now, ours, learned)
-    except (ValueError, XdpctlError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, XdpctlError) as error:
         raise StoreError(f"the record {change.key} is unreadable: {error}") from error
 
 
@@ -66,6 +67,8 @@ def _learn(state: State, change: Change, now: Now, ours: Ours, learned: Learned)
             _put(state.entries, name, value and _known(change, ours, decode_entries))
         case kind if kind == INCIDENTS:
             _put(state.incidents, name, value and _known(change, ours, decode_incident))
+        case _ if change.key == CHECKPOINT:
+            state.checkpoint = value
         case _ if change.key == AUTOMATIC:
             state.automatic = Automatic(value.decode()) if value else None
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from xdpctl.audit import Chain, Event
+from xdpctl.audit import CHECKPOINT, Chain, Event, Sign, checkpoint
 from xdpctl.clock import Clock, Now
 from xdpctl.datapath import Datapath
 from xdpctl.draft import Draft
@@ -19,6 +19,7 @@ from xdpctl.plan import Listing, Plan, Target, differences, transition
 from xdpctl.policy import Protection
 from xdpctl.prefix import Prefix
 from xdpctl.readback import read
+from xdpctl.recovery import Recovered, keep, lost, recover
 from xdpctl.relist import relist
 from xdpctl.sets.model import NOTHING
 from xdpctl.shadowing import Shadowing
@@ -27,6 +28,8 @@ from xdpctl.state import State
 from xdpctl.store import Change, Cursor, Reset, Store, Synced
 from xdpctl.wire import Hits, SlotNumber
 
+# of the audit log: beyond either, the oldest part is dropped behind a signed checkpoint
+_AUDIT_RECORDS, _AUDIT_BYTES, _AUDIT_KEPT = 500_000, 256 << 20, 0.8
 log = logging.getLogger("xdpctl.controller")
 
 
@@ -47,6 +50,7 @@ class Replica:
         self._chain = Chain(store.last_audit())
         self._cursor: Cursor | None = None
         self._ours: Ours = {}
+        self.recovered: Recovered | None = None
         self._signed = True  # the signatures in the kernel may not be the state's
 
     def commit(self, draft: Draft) -> None:
@@ -95,7 +99,7 @@ class Replica:
         for event in self.store.watch(cursor):
             match event:
                 case Change():
-                    learn(self.state, event, now, self._ours, learned)
+                    self._learn(event, now, learned)
                 case Reset():
                     reset = True
                     self.state.forget()
@@ -104,6 +108,7 @@ class Replica:
         self._cursor = cursor
         self._signed |= learned.signatures
         if reset:
+            keep(self.state)
             self.settle(now)
             return
         changed = {source: self.state.target(source, now.ns) for source in learned.sources}
@@ -112,6 +117,40 @@ class Replica:
         if self._signed:
             self._arm(now)
         self._shadowing.bring()
+
+    def _learn(self, change: Change, now: Now, learned: Learned) -> None:
+        """A record that cannot be read is set aside, and told of; all others are served."""
+        try:
+            learn(self.state, change, now, self._ours, learned)
+            self.state.unreadable.pop(change.key, None)
+        except StoreError as error:
+            log.error("set aside: %s", error)
+            self.state.unreadable[change.key] = str(error)
+
+    def recover(self) -> None:
+        """Where the store is gone and the kernel still filters, take over what the kernel has."""
+        armed = bool(self.datapath.signatures.armed)
+        if not self.store.pristine() or not lost(self.state.image, armed):
+            return
+        draft, self.recovered = recover(self.state, self.clock.read(), armed)
+        log.error("%s", self.recovered)
+        self.arming.held = armed
+        self._write(draft.changes(), draft.events, draft.now)
+
+    def trim_audit(self, sign: Sign) -> None:
+        """Drop the oldest records of an audit log that has grown too large."""
+        records, size = self.store.audit_size()
+        share = max(records / _AUDIT_RECORDS, size / _AUDIT_BYTES)
+        if share <= 1:
+            return
+        keep = int(records / share * _AUDIT_KEPT)
+        newest = self._chain.sequence
+        (last,) = self.store.audit(newest - keep - 1, 1)
+        now = self.clock.read()
+        mark = checkpoint(last, records - keep, now.unix, sign)
+        self.store.forget_audit(newest - keep, {CHECKPOINT: mark})
+        self.state.checkpoint = mark
+        self.record(Event("xdpctl", "audit.trim", "", {"records": records - keep}))
 
     def _arm(self, now: Now) -> bool:
         """Put the signatures in force that shall be; whether anything differed."""

@@ -70,6 +70,8 @@ class State:
     sessions: tuple[Prefix, ...] = ()  # logged in by ssh, as the loader says
     callers: dict[Prefix, int] = field(default_factory=dict)  # of the API: when last (kernel time)
     covered: Counter[tuple[str, int]] = field(default_factory=Counter)  # by origin and family
+    unreadable: dict[str, str] = field(default_factory=dict)  # records that were set aside, and why
+    checkpoint: bytes | None = None  # what the audit log begins behind, if its start was dropped
     automatic: Automatic | None = None  # said by an operator; else the configuration says it
     _lengths: dict[tuple[int, int], int] = field(default_factory=dict)
     next_expiry: int = NEVER  # no rule ends before this (kernel time)
@@ -154,7 +156,7 @@ class State:
         self.covered.clear()
         self.tokens = {}
         self.sets, self.entries, self.signatures, self.automatic = {}, {}, {}, None
-        self.incidents = {}
+        self.incidents, self.unreadable, self.checkpoint = {}, {}, None
 
     def target(self, source: Prefix, now_ns: int) -> Target | None:
         """What the tables should hold for a prefix: protection first, then the rule on it."""

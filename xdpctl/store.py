@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from xdpctl.errors import StoreError
 
@@ -63,6 +63,18 @@ class Store(Protocol):
 
     def last_audit(self) -> bytes | None:
         """The newest audit record."""
+        ...
+
+    def pristine(self) -> bool:
+        """Whether no record was ever written: neither one that stands nor one that went."""
+        ...
+
+    def audit_size(self) -> tuple[int, int]:
+        """How many audit records there are, and their bytes."""
+        ...
+
+    def forget_audit(self, upto: int, changes: Mapping[str, bytes | None]) -> None:
+        """Drop audit records up to that sequence number, and write `changes`, both or neither."""
         ...
 
 
@@ -174,7 +186,28 @@ class SqliteStore:
         rows = self._read("SELECT record FROM audit ORDER BY sequence DESC LIMIT 1", ())
         return rows[0][0] if rows else None
 
-    def _read(self, query: str, values: tuple[int, ...]) -> list[tuple[bytes]]:
+    def pristine(self) -> bool:
+        return not self._read("SELECT 1 FROM entries LIMIT 1", ())
+
+    def audit_size(self) -> tuple[int, int]:
+        query = "SELECT COUNT(*), COALESCE(SUM(LENGTH(record)), 0) FROM audit"
+        ((records, size),) = self._read(query, ())
+        return int(records), int(size)
+
+    def forget_audit(self, upto: int, changes: Mapping[str, bytes | None]) -> None:
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                insert = "INSERT OR REPLACE INTO entries (key, value) VALUES (?, ?)"
+                self._db.executemany(insert, changes.items())
+                self._db.execute("DELETE FROM audit WHERE sequence <= ?", (upto,))
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise self._explained(error) from error
+
+    def _read(self, query: str, values: tuple[int, ...]) -> list[tuple[Any, ...]]:
         with self._lock:
             try:
                 return self._db.execute(query, values).fetchall()

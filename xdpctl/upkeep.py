@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 
 from xdpctl import people, rules
-from xdpctl.audit import Event
+from xdpctl.audit import Event, Sign
 from xdpctl.draft import Draft
 from xdpctl.incidents import ledger
 from xdpctl.incidents.model import encode as encode_incident
@@ -22,6 +22,7 @@ from xdpctl.table.family import FAMILIES, within
 from xdpctl.wire import SlotNumber, Value
 
 _STEP = 512
+_TRIM_NS = 60_000_000_000  # between two looks at the audit log's size
 _SHELTER_NS = 10_000_000_000  # before an accept ends
 _KEYS = 8192  # of a set, looked at in one step
 _PAUSE_NS = 2_000_000_000  # between two rounds
@@ -39,8 +40,9 @@ class Upkeep:
     `probe`: at the end of the next round, find out whether the store works again.
     """
 
-    def __init__(self, replica: Replica) -> None:
-        self._replica = replica
+    def __init__(self, replica: Replica, sign: Sign = lambda _: {}) -> None:
+        self._replica, self._sign = replica, sign
+        self._trim_at_ns = 0
         self.probe = False
         self._offset: float | None = None
         self._steps = self._rounds()
@@ -73,6 +75,7 @@ class Upkeep:
             for part in (self._sweep(), self._check(), self._repaint()):
                 for _ in part:
                     yield False
+            self._trim()
             if self.probe:
                 # a row, since an empty write touches no disk; raises while the store is in trouble
                 self._replica.store.write({_PROBE: b""})
@@ -84,6 +87,12 @@ class Upkeep:
         while batch := list(islice(everything, _STEP)):
             self._forget(batch)
             yield
+
+    def _trim(self) -> None:
+        now_ns = time.monotonic_ns()
+        if now_ns >= self._trim_at_ns:
+            self._trim_at_ns = now_ns + _TRIM_NS
+            self._replica.trim_audit(self._sign)
 
     def _shelter(self) -> None:
         """What would drop somebody who is logged in, once what lets him in has ended, is suspended.

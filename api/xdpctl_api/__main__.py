@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xdpctl import config, heap, sides, systemd
+from xdpctl.audit import Sign
 from xdpctl.beat import Beat
 from xdpctl.clock import Clock
 from xdpctl.config import Settings
@@ -92,6 +93,15 @@ class Doors(NamedTuple):
         return cls(local or local_listener(settings.listen.socket, os.getgid()), tcp)
 
 
+def _signer(path: Path) -> Sign:
+    def sign(data: bytes) -> dict[str, str]:
+        from xdpctl.incidents.export import signer  # late: it is large, and seldom needed
+
+        return signer(path)(data)
+
+    return sign
+
+
 def _controller(settings: Settings, ending: ExitStack) -> Controller:
     """Over the store and the pinned maps, which are its alone until the end."""
     settings.control_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -113,7 +123,13 @@ def _controller(settings: Settings, ending: ExitStack) -> Controller:
         word = None
     protected = protection(settings, word)
     controller = Controller(
-        store, datapath, settings.quotas(), protected, Clock(), settings.capacities.entries
+        store,
+        datapath,
+        settings.quotas(),
+        protected,
+        Clock(),
+        settings.capacities.entries,
+        _signer(settings.incident_key),
     )
     if settings.outside_interfaces and word:
         controller.state.sides = sides.known(

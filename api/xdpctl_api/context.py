@@ -32,6 +32,7 @@ from xdpctl.word import Word
 
 _NEARLY_FULL = 0.8
 _FETCHES = 4  # at once, of those somebody waits for
+_BYTES_A_MINUTE, _EVENTS_A_MINUTE = 64 << 20, 100_000  # of one detector
 _PARSERS = 2  # large bodies that are read at once: each may take much memory
 _WATCHES = 4  # of which one watches, and the others are told so
 
@@ -66,6 +67,9 @@ class Context:
     parsing: Crew = field(default_factory=lambda: Crew("bodies of detectors", _PARSERS))
     connections: Connections = field(default_factory=Connections)
     stopping: bool = False
+    paced: Counter[str] = field(default_factory=Counter)  # bodies refused, by detector
+    received: Paces = field(default_factory=lambda: Paces(_BYTES_A_MINUTE))
+    events: Paces = field(default_factory=lambda: Paces(_EVENTS_A_MINUTE))
     paces: Paces = field(init=False)
     files: Files = field(init=False)
     witness: Witness = field(init=False)
@@ -157,6 +161,8 @@ class Context:
                 f"{faults:,} packets passed as fault: more than 48 limits and monitored rules "
                 "matched one of them, or it is a defect; look at `xdpctl list`"
             )
+        for detector, bodies in self.paced.items():
+            found.append(f"{detector} sent too much in a minute: {bodies:,} bodies were refused")
         for fill in self.fills():
             if fill.share >= _NEARLY_FULL:
                 found.append(
@@ -184,6 +190,7 @@ class Context:
         found = []
         if self.controller.problem:
             found.append(self.controller.problem)
+        found += self.controller.store_problems()
         if self.controller.state.room < 1:
             found.append(f"the source table is full: {self.controller.datapath.capacity} rules")
         if self.controller.datapath.bypass():

@@ -18,6 +18,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     errors.StaleError: (412, "stale"),
     errors.RoleError: (403, "role"),
     errors.AccessError: (401, "access"),
+    errors.PaceError: (429, "pace"),
     errors.BusyError: (503, "busy"),
     errors.StoreError: (503, "store"),
     errors.CapacityError: (507, "capacity"),
@@ -35,6 +36,7 @@ TITLES = {
     "stale": "It changed since you read it",
     "role": "Your role may not do this",
     "access": "Who are you?",
+    "pace": "Too much in a minute",
     "busy": "Not now",
     "store": "It could not be stored, so it was not done",
     "capacity": "The table is full",
@@ -57,7 +59,9 @@ def problem(status: int, kind: str, detail: str, **more: Any) -> JSONResponse:
         "detail": detail,
         **{key: value for key, value in more.items() if value},
     }
-    headers = {"Retry-After": str(_AGAIN_SECONDS)} if kind == "busy" else _HEADERS.get(status)
+    headers = (
+        {"Retry-After": str(_AGAIN_SECONDS)} if kind in ("busy", "pace") else _HEADERS.get(status)
+    )
     return JSONResponse(body, status, headers, media_type="application/problem+json")
 
 

@@ -11,7 +11,6 @@ from tests.fakes import BreakableStore, FakeClock, FakeDatapath, ask, controller
 from tests.unit.setcalls import HIGH, LOW, Recorder, hosts, listed, put, remove, texts, wanted
 from tests.unit.spaces import entries, parsed
 from xdpctl.controller import Controller
-from xdpctl.errors import StoreError
 from xdpctl.prefix import parse_prefix
 from xdpctl.records import ENTRIES, SETS
 from xdpctl.sets.model import FeedSource, Options
@@ -155,7 +154,7 @@ def test_upkeep_of_sets_that_are_as_they_should_be_finds_nothing(
         assert datapath.decide(parse_prefix("45.0.4.1").address, clock.ns) is Reason.ACCEPTED
 
 
-def test_a_set_that_the_kernel_has_and_the_store_has_not_is_taken_out(
+def test_what_the_kernel_has_stays_in_force_when_the_store_is_gone(
     tmp_path: Path, datapath: FakeDatapath, clock: FakeClock
 ) -> None:
     with controller(tmp_path, datapath, clock) as control:
@@ -164,22 +163,29 @@ def test_a_set_that_the_kernel_has_and_the_store_has_not_is_taken_out(
     for more in tmp_path.glob("rules.sqlite-*"):
         more.unlink()
     with controller(tmp_path, datapath, clock) as control:
-        assert datapath.listed() == {}
-        assert datapath.decide(HOST.address, clock.ns) is Reason.NO_RULE
-        assert put(control, wanted("bad", *BAD)).set.slot == HIGH
+        assert datapath.decide(HOST.address, clock.ns) is Reason.DROPPED
+        assert {held.slot for held in control.state.sets.values()} == {HIGH, LOW}
+        assert all(name.startswith("recovered-") for name in control.state.sets)
+        (problem,) = control.store_problems()
+        assert "the store was lost: 1 rules and 2 sets" in problem
+    with controller(tmp_path, datapath, clock) as control:
+        assert control.store_problems() == []
+        assert datapath.decide(HOST.address, clock.ns) is Reason.DROPPED
 
 
 @pytest.mark.parametrize("key", [SETS + "bad", ENTRIES + "bad"])
-def test_a_record_that_is_unreadable_is_named(
+def test_a_record_that_is_unreadable_is_set_aside_and_named(
     tmp_path: Path, datapath: FakeDatapath, clock: FakeClock, key: str
 ) -> None:
     with controller(tmp_path, datapath, clock) as control:
         fill(control)
         control.store.write({key: b"{nonsense"})
-    with pytest.raises(StoreError, match=f"the record {key} is unreadable"):
-        with controller(tmp_path, datapath, clock):
-            pass
-    assert datapath.decide(HOST.address, clock.ns) is Reason.DROPPED, "the kernel goes on"
+    with controller(tmp_path, datapath, clock) as control:
+        (problem,) = control.store_problems()
+        assert f"the record {key} is unreadable" in problem
+        assert set(control.state.sets) == {"good", "bad"}, "as the kernel has it"
+        assert datapath.decide(HOST.address, clock.ns) is Reason.DROPPED, "the kernel goes on"
+        place(control, ask("203.0.113.7"))
     store = BreakableStore(tmp_path / "rules.sqlite")
     store.write({SETS + "bad": None, ENTRIES + "bad": None})
     store.close()

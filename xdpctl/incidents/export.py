@@ -4,7 +4,7 @@ import hashlib
 import io
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,25 @@ def _made(path: Path) -> Ed25519PrivateKey:
     except OSError as error:
         raise EvidenceError(f"{path}: {error.strerror}") from error
     return key
+
+
+def signer(path: Path) -> Callable[[bytes], dict[str, str]]:
+    """What signs with the key at `path`, made at the first signature."""
+
+    def sign(data: bytes) -> dict[str, str]:
+        key = signing_key(path)
+        return {"signature": key.sign(data).hex(), "signer": fingerprint(key.public_key())}
+
+    return sign
+
+
+def holds_for(path: Path, data: bytes, held: Mapping[str, Any]) -> None:
+    """EvidenceError unless the key at `path` signed the data."""
+    try:
+        public = signing_key(path).public_key()
+        public.verify(bytes.fromhex(str(held.get("signature", ""))), data)
+    except (InvalidSignature, ValueError) as error:
+        raise EvidenceError("the signature does not hold") from error
 
 
 def fingerprint(key: Ed25519PublicKey) -> str:

@@ -27,17 +27,19 @@ from xdpctl.incidents.model import (
     first,
     name,
 )
+from xdpctl.match.match import ID_MARK
+from xdpctl.model import parse_rule_id
 from xdpctl.signatures.model import Signature, automatic
 from xdpctl.wire import Hits
 
-INCIDENTS_MAX = 1_000
+INCIDENTS_MAX, OF_DETECTOR_MAX = 1_000, 500
 _ENDED, _MANY = "the detector ended it", "more"
 Made = tuple[Held, Hits]  # and what it has hit so far
 
 
-def part_of(draft: Draft, said: Said) -> Incident:
+def part_of(draft: Draft, said: Said, hits: Callable[[Held], Hits]) -> Incident:
     """The incident that an event which is on belongs to, a new one if there is none; see began."""
-    return going_on(draft, said) or _opened(draft, said)
+    return going_on(draft, said) or _opened(draft, said, hits)
 
 
 def carried(draft: Draft, held: Incident, rule: Held, hits: Callable[[Held], Hits]) -> Made | None:
@@ -148,16 +150,26 @@ def close_quiet(draft: Draft) -> None:
             draft.incidents[held.id] = held.but(updated_at=now, **quiet)
 
 
-def _opened(draft: Draft, said: Said) -> Incident:
+def _opened(draft: Draft, said: Said, hits: Callable[[Held], Hits]) -> Incident:
     everything = draft.all_incidents()
-    if len(everything) >= INCIDENTS_MAX:
-        closed = [held for held in everything if not held.open]
-        oldest = min(closed or everything, key=lambda held: held.opened_at)
-        draft.incidents[oldest.id] = None
+    own = [held for held in everything if said.detector in held.detectors]
+    crowd = own if len(own) >= OF_DETECTOR_MAX else everything
+    if len(own) >= OF_DETECTOR_MAX or len(everything) >= INCIDENTS_MAX:
+        least = min(crowd, key=lambda held: _worth(draft, held, hits))
+        draft.incidents[least.id] = None
     subject, now = subject_of(said), draft.now.unix
     taken = frozenset(held.id for held in everything)
     identity, error = name(subject, now, taken), draft.now.error
     return Incident(identity, subject, now, now, now + said.ttl, clock_error=error)
+
+
+def _worth(draft: Draft, held: Incident, hits: Callable[[Held], Hits]) -> tuple[int, bool, float]:
+    """By what its rules have hit: a detector can make up victims, and no packets to them."""
+    standing = (draft.signature(one.id) for one in held.rules if one.id.startswith(ID_MARK))
+    sources = (one.id for one in held.rules if not one.id.startswith(ID_MARK))
+    rules = [*standing, *map(draft.standing, map(parse_rule_id, sources))]
+    packets = held.packets + sum(hits(rule).packets for rule in rules if rule)
+    return packets, held.open, held.opened_at
 
 
 def _told(draft: Draft, held: Incident, said: Said, done: int) -> Incident:

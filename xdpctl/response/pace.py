@@ -1,4 +1,4 @@
-"""How many new rules each detector may still ask for this minute. Safe from any thread."""
+"""How much each detector may still ask for, or send, this minute. Safe from any thread."""
 
 from collections import deque
 from threading import Lock

@@ -82,7 +82,7 @@ class Responder:
         reason = f"{self._detector}: {event.note or event.attack}"[:_REASON_MAX]
         marked = marks.of(self._detector, event)
         said = Said(event, self._detector, marked[0], ttl, self._settings.same_incident)
-        incident = ledger.part_of(self._draft, said)
+        incident = ledger.part_of(self._draft, said, self._hits)
         marked += (tag_of(incident),)
         common = {"mode": mode_of(self._mode), "ttl": ttl, "reason": reason, "tags": marked}
         try:
@@ -189,7 +189,7 @@ class Responder:
     def _release(self, event: Event) -> None:
         """End what stands for this event alone."""
         tag = marks.of(self._detector, event)[0 if event.id else -1]
-        gone = []
+        gone, written = [], self._writes
         for held in self._holding(event, tag):
             left = tuple(one for one in held.tags if not tags.ends(tag, one))
             if tags.of_event(left):
@@ -202,10 +202,14 @@ class Responder:
                 continue
             gone.append((held, hits))
             remove(self._draft, held)
-        for incident in ledger.ended(self._draft, Said(event, self._detector, tag), gone):
+        told = ledger.ended(self._draft, Said(event, self._detector, tag), gone)
+        for incident in told:
             self.outcome.told(incident.id)
         ids = [held.id for held, _ in gone]
         self.outcome.released += ids
+        if self._writes == written and not gone and not told:
+            self.outcome.ignore(event, "nothing stands for it")  # and nothing is written of it
+            return
         self._note(event, "event.ended", ids)
 
     def _holding(self, event: Event, tag: str) -> Iterator[Rule | Signature]:

@@ -38,11 +38,15 @@ class Arming:
         self._datapath = datapath
         self._state = state
         self._make = make
+        self.held = False  # what the kernel has stays until there are signatures again
         self._paced: dict[int, Any] = {}
         self._compiled: tuple[list[tuple[Match, int]], Tables] | None = None
 
     def bring(self, now_ns: int) -> bool:
         """Put in force what shall be; whether anything differed."""
+        self.held = self.held and not self._state.signatures
+        if self.held:
+            return False
         table, held = self._datapath.signatures, self._state.image.slots
         live = {s.slot: s for s in self._state.signatures.values() if not s.expired(now_ns)}
         words = {slot: word_of(one) for slot, one in live.items()}
@@ -68,6 +72,8 @@ class Arming:
 
     def agrees(self) -> bool:
         """Whether the kernel still has what was last put in force."""
+        if self.held:
+            return True
         table = self._datapath.signatures
         paced = all(table.paces(slot, rate) for slot, rate in self._paced.items())
         return paced and (self._compiled is None or table.holds(self._compiled[1]))

@@ -67,6 +67,11 @@ class SignatureTable:
         self._rates[number]["salt"] = secrets.randbits(32)
         self._buckets[own_bucket(slot)] = 0
 
+    @property
+    def armed(self) -> bool:
+        """Whether packets meet any."""
+        return bool(self._control["armed"])
+
     def settle(self) -> None:
         """Wait until what the last install() put out of use may be written to."""
         if not self._settled:

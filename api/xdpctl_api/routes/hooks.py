@@ -14,13 +14,14 @@ from xdpctl.connections import Peers
 from xdpctl.detectors.event import Event
 from xdpctl.detectors.registry import adapter
 from xdpctl.draft import Draft
-from xdpctl.errors import BusyError, RoleError
+from xdpctl.errors import BusyError, PaceError, RoleError
 from xdpctl.incidents import words
 from xdpctl.model import OPERATOR, Automatic
 from xdpctl.notify.news import News
 from xdpctl.notify.settings import Kind
 from xdpctl.response import undo as undoing
 from xdpctl.response.outcome import Outcome
+from xdpctl.response.pace import Paces
 from xdpctl.response.respond import Responder
 from xdpctl.tokens import Caller, Role
 from xdpctl_api.auth import Unbound, Viewer, caller
@@ -101,7 +102,9 @@ async def hook(
     who = detector_caller(request, detector)
     read = adapter(detector, ctx.settings.automatic.adapters)
     body = await read_all(request, HOOK_BYTES)
+    _pace(ctx, ctx.received, detector, len(body), _BYTES)
     events = read(body) if len(body) < _LARGE else await _read(ctx, lambda: read(body))
+    _pace(ctx, ctx.events, detector, len(events), _EVENTS)
     outcome, mode = Outcome(), ctx.automatic_for(detector)
     for at in range(0, len(events), _AT_ONCE):
         some = events[at : at + _AT_ONCE]
@@ -114,6 +117,18 @@ async def hook(
     if not dry_run:
         _keep(ctx, detector, body, outcome.incidents)
     return _answer(detector, mode, len(events), outcome, dry_run)
+
+
+_BYTES, _EVENTS = "bytes", "events"
+
+
+def _pace(ctx: Context, paces: Paces, detector: str, count: int, of: str) -> None:
+    """PaceError if it is too much; else it is spent."""
+    now = time.monotonic()
+    if count > paces.room(detector, now):
+        ctx.paced[detector] += 1
+        raise PaceError(f"{detector} sends more than {paces.most:,} {of} in a minute")
+    paces.spend(detector, count, now)
 
 
 async def _read(ctx: Context, work: Callable[[], list[Event]]) -> list[Event]:

@@ -11,7 +11,8 @@ from fastapi.responses import JSONResponse
 from xdpctl import audit
 from xdpctl.asks import check_seconds
 from xdpctl.draft import Draft
-from xdpctl.errors import ConflictError, NotFoundError
+from xdpctl.errors import ConflictError, EvidenceError, NotFoundError
+from xdpctl.incidents.export import holds_for
 from xdpctl.model import OPERATOR, TTL_MAX, check_name
 from xdpctl.store import Store
 from xdpctl.tokens import Token, digest, mint
@@ -27,7 +28,7 @@ _LAST = 2**63 - 1  # that SQLite counts
 
 
 def _records(store: Store) -> Iterator[bytes]:
-    after = 0
+    after = 0  # where the oldest were dropped, the first page begins behind them
     while page := store.audit(after, _PAGE):
         yield from page
         after = json.loads(page[-1])["sequence"]
@@ -53,12 +54,23 @@ async def read_audit(
 @router.get("/audit/verify", tags=["audit"])
 async def verify_audit(who: Operator, ctx: Ctx) -> dict[str, Any]:
     """Walk the whole chain; `problem` says what was tampered with, null if nothing."""
-    verdict = await asyncio.to_thread(audit.verify, _records(ctx.controller.store))
+    mark = ctx.controller.state.checkpoint
+    verdict = await asyncio.to_thread(audit.verify, _records(ctx.controller.store), mark)
     return {
         "records": verdict.records,
-        "problem": verdict.problem,
+        "problem": verdict.problem or (_false(ctx, mark) if mark else None),
         "last_hash": verdict.last_hash,
     }
+
+
+def _false(ctx: Context, mark: bytes) -> str | None:
+    """What is wrong with the checkpoint that the log begins behind."""
+    try:
+        held, signed = audit.signed_part(mark)
+        holds_for(ctx.settings.incident_key, signed, held)
+    except (ValueError, EvidenceError) as error:
+        return f"the checkpoint at the start is not this box's: {error}"
+    return None
 
 
 def _out(token: Token, secret: str | None = None) -> TokenOut:
