@@ -108,6 +108,8 @@ def verify(records: Iterable[bytes], since: bytes | None = None) -> Verdict:
         try:
             record = json.loads(raw)
             number, previous, claimed = record["sequence"], record["previous"], record["hash"]
+            if not isinstance(number, int) or abs(number) >= 1 << 63:
+                raise ValueError("no number")
         except (ValueError, KeyError, TypeError, RecursionError):
             return Verdict(count, f"the record after {chain.sequence} is unreadable", chain.hash)
         if number != chain.sequence + 1:

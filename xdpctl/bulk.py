@@ -145,8 +145,10 @@ class Parser:
     def _ndjson(self, text: str) -> Ask | SignatureAsk:
         try:
             line = _decoder.decode(text)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
-            raise RuleError(str(error), "", 'write {"match": {"source": "..."}, ...}') from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise RuleError(
+                str(error)[:200], "", 'write {"match": {"source": "..."}, ...}'
+            ) from None
         ttl = parse_duration(line.ttl, "ttl") if isinstance(line.ttl, str) else line.ttl
         own = (line.limit, line.spare, line.priority)
         ask = self.defaults

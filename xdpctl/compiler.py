@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from xdpctl import bpf
+from xdpctl.children import python
 from xdpctl.errors import CompileError
 from xdpctl.kept import fingerprint, keep, recall
 
@@ -24,8 +25,6 @@ _MISSING = """bcc is not there for {python}.
 It comes from the distribution, not from the package index (the "bcc" there is something else):
   apt-get install python3-bpfcc
 and a virtual environment must be made by /usr/bin/python3 with --system-site-packages."""
-# of every Python that root starts: neither the working directory nor PYTHON* says what it imports
-ISOLATED = ("-I",)
 _LOAD_MAP = 0x18  # BPF_LD | BPF_DW | BPF_IMM, 16 bytes; source register 1: a map's descriptor
 
 
@@ -81,7 +80,7 @@ def compile_source(
 def _compiled(request: Mapping[str, Any]) -> Any:
     """What the child answers."""
     child = subprocess.run(
-        [sys.executable, *ISOLATED, "-m", "xdpctl.compiler"],
+        python("xdpctl.compiler"),
         input=json.dumps(request),
         capture_output=True,
         text=True,

@@ -25,6 +25,7 @@ DEFAULT_SOCKET = Path("/run/xdpctl/api.sock")
 CONTROL_FOLDER = "control"  # in state_dir
 _PREFIXES = ("protected", "peers", "listen.trusted_proxies", "outside.allow")
 _LISTS = (*_PREFIXES, "geo_databases", "listen.names")
+_DEPTH_MAX, _LARGEST = 20, 2**63
 _SIDES = ("outside", "inside")
 _CAPACITIES = {"capacity": 2_000_000, "capacity_ipv4": 4_000_000, "capacity_ipv6": 4_000_000}
 
@@ -127,7 +128,7 @@ def load(path: Path | None) -> Settings:
             data = tomllib.load(file)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # of which tomllib.TOMLDecodeError is one
         raise ConfigError(f"{path} is not TOML: {error}") from error
     try:
         return parse(data)
@@ -137,6 +138,7 @@ def load(path: Path | None) -> Settings:
 
 def parse(data: Mapping[str, Any]) -> Settings:
     """From TOML's tables; unknown settings are errors."""
+    _check_numbers(data, "")
     flat = dict(data)
     listen = _fill(Listen(), flat.pop("listen", {}), "listen.")
     feeds = _fill(FeedSettings(), flat.pop("feeds", {}), "feeds.")
@@ -158,6 +160,20 @@ def parse(data: Mapping[str, Any]) -> Settings:
     bases = settings.quotas()
     origins = {name: _quota(name, t, bases.get(name, AUTOMATIC)) for name, t in tables.items()}
     return _checked(replace(settings, origins=origins, automatic=automatic, notify=notify))
+
+
+def _check_numbers(value: Any, where: str, depth: int = 0) -> None:
+    """ConfigError for a number that is none, or that no setting takes."""
+    if depth > _DEPTH_MAX:
+        raise ConfigError(f"{where[:80]} is nested too deeply")
+    if isinstance(value, dict):
+        for name, one in value.items():
+            _check_numbers(one, f"{where}.{name}"[:200].removeprefix("."), depth + 1)
+    elif isinstance(value, list):
+        for number, one in enumerate(value, 1):
+            _check_numbers(one, f"{where}[{number}]", depth + 1)
+    elif isinstance(value, int | float) and not abs(value) < _LARGEST:
+        raise ConfigError(f"{where[:80]} is no number that a setting takes")
 
 
 def _interfaces(given: Any) -> tuple[tuple[str, ...], frozenset[str]]:

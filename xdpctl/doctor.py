@@ -45,6 +45,7 @@ def examine(settings: Settings) -> list[Finding]:
     found = [_kernel(), _jit(), _btf(), _bcc(), _privileges(), _bpffs(settings.pin_dir)]
     found += [_unprivileged()]
     present = {link.name: link for link in links.links()}
+    found += [_sides(settings)]
     names = settings.interfaces or tuple(n for n in present if n != "lo")
     for name in names:
         if name in present:
@@ -121,6 +122,16 @@ def _unprivileged() -> Finding:
     return Finding("ok", "unprivileged BPF", f"kernel.unprivileged_bpf_disabled={value}")
 
 
+def _sides(settings: Settings) -> Finding:
+    if settings.outside_interfaces:
+        return Finding(
+            "ok", "spoofing", f"outside: {', '.join(sorted(settings.outside_interfaces))}"
+        )
+    text = "no interface is declared to be outside: spoofed addresses of your own pass every rule"
+    fix = 'interfaces = [{name = "eth0", side = "outside"}], where nobody of yours is behind it'
+    return Finding("warning", "spoofing", text, fix)
+
+
 def _interface(link: Link, pin_dir: Path) -> Iterator[Finding]:
     driver = links.driver(link.name)
     known = link.kind in _NATIVE or driver in _NATIVE
@@ -141,7 +152,7 @@ def _offloads(link: Link) -> Iterator[Finding]:
         yield Finding("warning", link.name, "offloads unknown", "apt-get install ethtool")
         return
     text = subprocess.run(["ethtool", "-k", link.name], capture_output=True, text=True).stdout
-    flags = dict(re.findall(r"^\s*([\w-]+): (on|off)", text, re.MULTILINE))
+    flags = dict(re.findall(r"^[ \t]*([\w-]{1,60}): (on|off)", text, re.MULTILINE))
     for name, why in _OFFLOADS.items():
         virtual = link.kind in ("veth", "bridge", "tun", "dummy", "bond")
         if flags.get(name) == "on" and not virtual:

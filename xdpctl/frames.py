@@ -19,7 +19,7 @@ SYN = 0x02
 
 def protocol_number(text: str) -> int:
     """`tcp`, `17`; RuleError for anything else."""
-    if text.isascii() and text.isdigit() and int(text) <= 255:
+    if len(text) <= 3 and text.isascii() and text.isdigit() and int(text) <= 255:
         return int(text)
     if text in PROTOCOLS:
         return PROTOCOLS[text]

@@ -59,7 +59,7 @@ def parse_address(text: str, field: str) -> Prefix:
     prefix = parse_prefix(text, field)
     if "/" in text:
         fix = f"write {text.split('/')[0]}"
-        raise RuleError(f"{text!r} is a prefix, not an address", field, fix)
+        raise RuleError(f"{text[:80]!r} is a prefix, not an address", field, fix)
     return prefix
 
 
@@ -75,7 +75,7 @@ def parse_prefix(text: str, field: str = "match.source") -> Prefix:
     if slash:
         if not (tail.isascii() and tail.isdigit() and len(tail) <= 3 and int(tail) <= bits):
             raise RuleError(
-                f"{tail!r} is not a prefix length of an IPv{4 if bits == 32 else 6} address",
+                f"{tail[:40]!r} is not a prefix length of an IPv{4 if bits == 32 else 6} address",
                 field,
                 f"write {bare}/N with N from 0 to {bits}",
             )
@@ -83,7 +83,7 @@ def parse_prefix(text: str, field: str = "match.source") -> Prefix:
     if bits == 128 and length >= 96 and address.startswith(_MAPPED):
         native = Prefix(address[12:], length - 96)
         raise RuleError(
-            f"{text!r} is an IPv4-mapped IPv6 address, which no packet carries as its source",
+            f"{text[:80]!r} is an IPv4-mapped IPv6 address, which no packet carries as its source",
             field,
             f"write it as IPv4: {native if slash else inet_ntop(AF_INET, address[12:])}",
         )
@@ -92,7 +92,7 @@ def parse_prefix(text: str, field: str = "match.source") -> Prefix:
     prefix = Prefix(address, bits).widened(length)
     if prefix.address != address:
         raise RuleError(
-            f"{text!r} has host bits set, so it is unclear what is meant",
+            f"{text[:80]!r} has host bits set, so it is unclear what is meant",
             field,
             f"write {prefix} for the network or {bare} for the address",
         )
@@ -102,9 +102,9 @@ def parse_prefix(text: str, field: str = "match.source") -> Prefix:
 def _malformed(text: str, bare: str, field: str) -> RuleError:
     if "%" in bare:
         return RuleError(
-            f"{text!r} carries a zone id, which packets do not",
+            f"{text[:80]!r} carries a zone id, which packets do not",
             field,
-            f"write {bare.split('%')[0]} without it",
+            f"write {bare.split('%')[0][:64]} without it",
         )
     return RuleError(
         f"{text[:80]!r} is not an IPv4 or IPv6 prefix",

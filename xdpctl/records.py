@@ -5,6 +5,7 @@ a reboot only the wall clock is left.
 """
 
 from functools import lru_cache
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import astuple
@@ -14,12 +15,14 @@ from xdpctl.model import Action, Mode, Rule, Spare, parse_rule_id, rule_id
 from xdpctl.prefix import Prefix
 from xdpctl.sets.model import SourceSet
 
+T = TypeVar("T")
 RULES = "rules/"
 TOKENS = "tokens/"
 SETS = "sets/"
 ENTRIES = "entries/"
 AUTOMATIC = "settings/automatic"
 INCIDENTS = "incidents/"
+_FOREVER = 1e9  # seconds
 
 
 class _Match(msgspec.Struct):
@@ -107,16 +110,24 @@ def _encode_shared(
     return _encoder.encode(record)[1:]
 
 
+def decoded(decoder: "msgspec.json.Decoder[T]", value: bytes) -> T:
+    """ValueError for what is none, or is nested too deeply."""
+    try:
+        return decoder.decode(value)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
 def kernel_time(ns: int, unix: float, boot: str, now: Now) -> int:
     """A stored deadline in this boot's kernel time."""
     if not ns or boot == now.boot:
         return ns
-    return max(1, now.after(unix - now.unix))
+    return max(1, now.after(max(-_FOREVER, min(unix - now.unix, _FOREVER))))
 
 
 def decode(source: Prefix, value: bytes, now: Now) -> Rule:
     """The rule stored under the key of `source`; ValueError or RuleError if it is unreadable."""
-    record = _decoder.decode(value)
+    record = decoded(_decoder, value)
     return Rule(
         source=source,
         action=Action(record.action),
@@ -138,4 +149,4 @@ def encode_set(held: SourceSet) -> bytes:
 
 def decode_set(value: bytes) -> SourceSet:
     """ValueError if it is unreadable."""
-    return _sets.decode(value)
+    return decoded(_sets, value)

@@ -8,13 +8,12 @@ import pwd
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 from xdpctl import links, systemd
-from xdpctl.compiler import ISOLATED
+from xdpctl.children import python
 from xdpctl.config import CONTROL_FOLDER, Settings
 from xdpctl.errors import AttachError, ConfigError, XdpctlError
 from xdpctl.loader import Loader, compile_filter
@@ -51,7 +50,7 @@ class ControlPlane:
     def _start(self) -> "subprocess.Popen[bytes]":
         s = self._settings
         fds = [listener.fileno() for listener in (self._listener, self._tcp) if listener]
-        command = [sys.executable, *ISOLATED, "-m", "xdpctl_api", "--listen-fd", str(fds[0])]
+        command = python("xdpctl_api", "--listen-fd", str(fds[0]))
         command += ["--tcp-fd", str(fds[1])] if self._tcp else []
         command += ["--state-dir", str(s.state_dir.absolute())]
         command += ["--pin-dir", str(s.pin_dir.absolute())]
@@ -160,6 +159,12 @@ def _prepare(settings: Settings) -> int:
     return group
 
 
+_NOBODY_OUTSIDE = (
+    "no interface is declared to be outside: packets that claim one of your own addresses pass "
+    'every rule. Where it is true, write interfaces = [{name = "eth0", side = "outside"}]'
+)
+
+
 def _tcp(settings: Settings) -> socket.socket | None:
     """The TCP socket; None if there is to be none, or the port is taken: then it is said."""
     try:
@@ -182,6 +187,8 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     loader.reconcile()
     status = Status(settings, loader)
     status.write()
+    if not settings.outside_interfaces:
+        log.warning("%s", _NOBODY_OUTSIDE)
     failed = [p.detail for p in loader.ports.values() if p.state == "failed"]
     if failed:
         raise AttachError("; ".join(failed))

@@ -72,8 +72,11 @@ class Token:
 
     @classmethod
     def unpack(cls, value: bytes) -> "Token":
-        fields = json.loads(value)
-        return cls(**{**fields, "role": Role(fields["role"])})
+        try:
+            fields = json.loads(value)
+            return cls(**{**fields, "role": Role(fields["role"])})
+        except (KeyError, TypeError, RecursionError) as error:
+            raise ValueError(f"no token: {error!r}") from error
 
 
 def digest(secret: str) -> str:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from fastapi import Request
 
+from xdpctl import sides
 from xdpctl.config import Settings, load
 from xdpctl.connections import Connections
 from xdpctl.controller import Controller
@@ -160,6 +161,12 @@ class Context:
             found.append(
                 f"{faults:,} packets passed as fault: more than 48 limits and monitored rules "
                 "matched one of them, or it is a defect; look at `xdpctl list`"
+            )
+        state = self.controller.state
+        for address in sides.hidden(state.sides, state.sessions):
+            found.append(
+                f"{address} is logged in, and could not log in again from outside: its network is "
+                "not expected there; add it to outside.allow"
             )
         for detector, bodies in self.paced.items():
             found.append(f"{detector} sent too much in a minute: {bodies:,} bodies were refused")

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from tests.fuzz.inputs import changed, json_values, texts
 from tests.fuzz.loop import fuzz
+from xdpctl.config import parse
 from xdpctl.match import text
 from xdpctl.match.components import BY_WORD, COMPONENTS, FRAGMENT, TCP_FLAGS
 from xdpctl.match.match import Match, build
 from xdpctl.match.order import precedence
-from xdpctl.signatures.configured import read_limits
 from xdpctl_api.listing import _place
 
 _WORDS = (*BY_WORD, "tcp", "udp", "icmp", "icmpv6", "gre", *TCP_FLAGS, *FRAGMENT)
@@ -107,7 +107,7 @@ def test_limits_are_read_or_refused() -> None:
             "/²",
         )
     )
-    fuzz(changed(_LIMITS, json_values | rates), read_limits)
+    fuzz(changed(_LIMITS, json_values | rates), lambda one: parse({"limits": one}))
 
 
 def test_a_place_in_a_listing_is_one_or_refused() -> None:

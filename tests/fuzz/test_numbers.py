@@ -10,12 +10,12 @@ from tests.fuzz.inputs import ODD_TEXTS, texts
 from tests.fuzz.loop import fuzz
 from xdpctl.asks import check_seconds
 from xdpctl.cli.adding import _per, number
+from xdpctl.config import parse
 from xdpctl.durations import parse_duration, show_duration
 from xdpctl.feeds.rows import cells_of
 from xdpctl.figures import si
 from xdpctl.geo import parse_asn, parse_country
 from xdpctl.sets.model import check_refresh
-from xdpctl.signatures.configured import read_rate
 from xdpctl.signatures.model import Rate
 
 _PARTS = ("1", "0", "90", ".", "s", "m", "h", "d", "w", " ", "-", "e", "٣", "²", "9" * 400,
@@ -84,8 +84,8 @@ def test_a_rate_of_the_configuration_is_finite_or_refused() -> None:
     )
 
     def call(table: dict[str, Any]) -> None:
-        rate = read_rate(table)
-        assert math.isfinite(rate.pps + rate.bps + rate.burst)
+        (limit,) = parse({"limits": [{"match": "udp", **table}]}).limits
+        assert math.isfinite(limit.rate.pps + limit.rate.bps + limit.rate.burst)
 
     fuzz(tables, call)
     base = st.sampled_from(({"pps": 5}, {"bps": 5000}))

@@ -189,7 +189,7 @@ def number(given: str | None, option: str) -> float | None:
     """`5000`, `5k`, `100M`, `1.5G`."""
     if given is None:
         return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\d+)?)([kMG]?)", given)
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?(?:e[0-9]{1,2})?)([kMG]?)", given)
     if not found:
         raise typer.BadParameter(f"--{option} is {given!r}: write a number, or 5k, 100M, 1.5G")
     return float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]]
@@ -199,7 +199,7 @@ def _per(given: str) -> dict[str, Any]:
     if given in ("all", "source"):
         return {"per": given}
     lengths = [part.strip().removeprefix("/") for part in given.split(",")]
-    if len(lengths) > 2 or not all(part.isascii() and part.isdigit() for part in lengths):
+    if len(lengths) > 2 or not all(re.fullmatch("[0-9]{1,3}", part) for part in lengths):
         raise typer.BadParameter("--per is all, source, /24 or /24,/56")
     names = ("ipv4_length", "ipv6_length")
     return {"per": "source", **dict(zip(names, map(int, lengths), strict=False))}

@@ -30,6 +30,12 @@ def explain(
     packet_length: Annotated[int | None, typer.Option("--length", help="Of the IP packet.")] = None,
     frame: Annotated[str | None, typer.Option(help="A whole frame in hex, instead.")] = None,
     pcap: Annotated[Path | None, typer.Option(help="Or one of a pcap or pcapng file:")] = None,
+    outside: Annotated[
+        bool | None,
+        typer.Option(
+            "--outside/--inside", help="By which interface; else outside if there is one."
+        ),
+    ] = None,
     number: Annotated[
         int, typer.Option("--packet", min=1, help="which one, counted as Wireshark does.")
     ] = 1,
@@ -55,6 +61,8 @@ def explain(
         if protocol.startswith("icmp"):
             query["icmp_type"] = icmp_type
         query |= {key: value for key, value in given.items() if value is not None}
+    if outside is not None:
+        query["outside"] = str(outside).lower()
     said = options.client(context).call("GET", "/v1/explain", params=query)
     if as_json:
         return show.emit(said)

@@ -1,5 +1,6 @@
 """What a detector says, whatever its format."""
 
+import math
 from enum import StrEnum
 
 import msgspec
@@ -59,6 +60,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not (self.id or self.group or self.ignored):
             raise RuleError("an event has no id", "id", "give each attack an id of its own")
+        if max(len(self.id), len(self.group)) > 2 * ID_MAX:
+            raise RuleError("an id is too long", "id", f"send at most {ID_MAX} characters")
+        if not (math.isfinite(self.pps) and math.isfinite(self.bps)):
+            raise RuleError("a rate is no number", "pps", "send packets or bits a second")
 
 
 def plain(text: object) -> str:

@@ -103,9 +103,10 @@ def _route(phase: Phase, given: Any, rate: float | None, peer: str) -> Event:
     text = plain(route.get("string", ""))
     try:
         match = _match(route)
+        named = f"{peer} {match.id}"
+        return flowspec.event(phase, named, match, rate, peer, flowspec.ROUTE_TTL)
     except RuleError as error:
         return Event(phase=phase, id=text, group=peer, ignored=f"{error}")
-    return flowspec.event(phase, f"{peer} {match.id}", match, rate, peer, flowspec.ROUTE_TTL)
 
 
 def _match(route: dict[str, Any]) -> Match:

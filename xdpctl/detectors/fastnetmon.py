@@ -15,7 +15,7 @@ from xdpctl.detectors import flowspec, reading
 from xdpctl.detectors.event import Attack, Event, Phase, plain
 from xdpctl.errors import RuleError
 from xdpctl.match.match import Match, build
-from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.prefix import Prefix, exact_address, parse_prefix
 
 # matched against lines of at most _LINE_MAX characters, so no input makes them slow
 _PACKET = re.compile(
@@ -24,6 +24,7 @@ _PACKET = re.compile(
 _FIELD = re.compile(r"([A-Z][a-z ]{1,60}): (\S.*)")
 _RATE = re.compile(r"(\d{1,15}) packets per second")
 _LINE_MAX, _LINES_MAX = 400, 20_000
+_SAMPLE_MAX, _NETWORKS_MAX = 20_000, 1_000
 _SHARE = 0.9  # of the sample, from one port: it is an amplification
 _PHASES = {
     "ban": Phase.BEGAN,
@@ -119,14 +120,9 @@ def _advanced(held: dict[str, Any]) -> Iterator[Event]:
         return
     dump = reading.listed(held.get("packet_dump_detailed"), "packet_dump_detailed")
     named = str(details.get("attack_type", "")) or str(details.get("attack_protocol", ""))
+    sampled = _by_destination(dump)
     for victim in _victims(held):
-        packets = (
-            (str(one.get("protocol")), one["source_port"])
-            for one in dump
-            if isinstance(one, dict)
-            and isinstance(one.get("source_port"), int)
-            and _same(str(one.get("destination_ip")), victim)
-        )
+        packets = sampled.get(victim, [])
         attack, port = _looks(reading.attack_named(named), packets)
         yield Event(
             phase=_PHASES[action],
@@ -140,9 +136,23 @@ def _advanced(held: dict[str, Any]) -> Iterator[Event]:
         )
 
 
+def _by_destination(dump: list[Any]) -> dict[Prefix, list[tuple[str, int]]]:
+    """Protocol and source port of the sampled packets."""
+    found: dict[Prefix, list[tuple[str, int]]] = {}
+    for one in dump[:_SAMPLE_MAX]:
+        if isinstance(one, dict) and isinstance(one.get("source_port"), int):
+            to = exact_address(str(one.get("destination_ip"))[:64])
+            if to:
+                found.setdefault(to, []).append((str(one.get("protocol"))[:20], one["source_port"]))
+    return found
+
+
 def _victims(held: dict[str, Any]) -> list[Prefix]:
     if held.get("alert_scope") == "hostgroup":
         networks = reading.listed(held.get("hostgroup_networks"), "hostgroup_networks")
+        if len(networks) > _NETWORKS_MAX:
+            fix = f"send at most {_NETWORKS_MAX}"
+            raise RuleError(f"{len(networks)} networks", "hostgroup_networks", fix)
         return [parse_prefix(str(one), "hostgroup_networks") for one in networks]
     return [reading.address(reading.text(held, "ip"), "ip")]
 

@@ -59,7 +59,10 @@ def bits(names: list[str], any_of: bool, negated: bool) -> list[str]:
 
 def all_of(tests: list[list[str]]) -> list[str]:
     """Tests that must hold together, each a list of alternatives; RuleError for too many."""
-    if math.prod(map(len, tests)) > _ALTERNATIVES_MAX:
-        fix = "use the match bit, or fewer tests"
-        raise RuleError("too many alternatives of bits", "announce", fix)
+    alternatives = 1
+    for test in tests:
+        alternatives *= len(test)
+        if alternatives > _ALTERNATIVES_MAX or len(tests) > _ALTERNATIVES_MAX:
+            fix = "use the match bit, or fewer tests"
+            raise RuleError("too many alternatives of bits", "announce", fix)
     return ["&".join(chosen) for chosen in product(*tests)]

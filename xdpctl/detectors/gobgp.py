@@ -36,10 +36,10 @@ def _event(path: dict[str, Any]) -> Event:
     nlri = reading.table(path["nlri"], "nlri")
     try:
         match = _match(reading.listed(nlri.get("value"), "nlri.value"))
+        rate = _rate(reading.listed(path.get("attrs"), "attrs"))
+        return flowspec.event(phase, f"{peer} {match.id}", match, rate, peer, flowspec.ROUTE_TTL)
     except RuleError as error:
         return Event(phase=phase, id=plain(nlri), ignored=str(error))
-    rate = _rate(reading.listed(path.get("attrs"), "attrs"))
-    return flowspec.event(phase, f"{peer} {match.id}", match, rate, peer, flowspec.ROUTE_TTL)
 
 
 def _rate(attributes: list[Any]) -> float | None:
@@ -58,7 +58,8 @@ def _match(components: list[Any]) -> Match:
     parts: dict[str, Any] = {}
     for given in components:
         held = reading.table(given, "nlri.value")
-        component = _BY_TYPE.get(held.get("type", 0))
+        number = held.get("type", 0)
+        component = _BY_TYPE.get(number) if isinstance(number, int) else None
         if component is None:
             fix = "known are those of RFC 8955"
             raise RuleError(f"{plain(held.get('type'))} is no component", "nlri.value.type", fix)

@@ -15,14 +15,14 @@ def adapter(expression: str, where: str) -> Adapter:
     """Of an expression that gives one event, a list of them, or null; ConfigError if it is none."""
     try:
         compiled = jmespath.compile(expression)
-    except JMESPathError as error:
+    except (JMESPathError, ValueError, RecursionError) as error:
         raise ConfigError(f"{where} is no JMESPath expression: {plain(error)}") from error
 
     def read(body: bytes) -> list[Event]:
         held = reading.document(body)
         try:
             found = compiled.search(held)
-        except (JMESPathError, RecursionError) as error:
+        except (JMESPathError, RecursionError, ValueError, TypeError) as error:
             fix = f"look at {where}, or at what is sent"
             raise RuleError(f"the body does not fit: {plain(error)}", "", fix) from None
         given = found if isinstance(found, list) else [found]

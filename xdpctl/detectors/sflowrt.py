@@ -1,5 +1,6 @@
 """sFlow-RT's events, as /events/json answers and its ddos-protect names them. They never end."""
 
+import re
 from typing import Any
 
 from xdpctl.detectors import reading
@@ -23,7 +24,8 @@ def _event(held: dict[str, Any]) -> Event:
         why = f"flowKey {plain(key)[:60]!r} does not begin with an address"
         return Event(phase=Phase.BEGAN, id=f"{named} {plain(key)}", ignored=why)
     attack = reading.attack_named(named)
-    port = int(rest[-1]) if rest and rest[-1].isdigit() else None
+    last = rest[-1] if rest else ""
+    port = int(last) if re.fullmatch("[0-9]{1,5}", last) and int(last) <= 65535 else None
     if attack is Attack.AMPLIFICATION and port is None:
         attack = Attack.UDP_FLOOD
     return Event(

@@ -31,7 +31,7 @@ def read(body: bytes) -> list[Event]:
 def _anomaly(phase: Phase, argv: list[str]) -> Event:
     _, number, victim, direction, anomaly, *rest = argv
     host = parse_prefix(victim, "argv[2]")
-    pps = float(rest[0]) if rest and rest[0].isdigit() else 0.0
+    pps = float(rest[0]) if rest and rest[0].isascii() and rest[0].isdigit() else 0.0
     if direction.lower() != "incoming":
         why = f"{host} of ours sends it, and what leaves is not filtered here"
         return Event(phase=phase, id=f"anomaly {number}", pps=pps, ignored=why)

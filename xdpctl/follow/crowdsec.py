@@ -42,7 +42,7 @@ class Access:
 
     def session(self) -> httpx.Client:
         """ConfigError for files that are none, and for what is no address of an API."""
-        if not re.fullmatch(r"https?://[^/]+.*", self.lapi):
+        if not re.fullmatch(r"https?://[^/\s]{1,300}(/\S{0,500})?", self.lapi):
             raise ConfigError(f"{self.lapi[:80]!r} is no API: write http://127.0.0.1:8080")
         headers = {"User-Agent": f"xdpctl/{__version__}"}
         if self.key:
@@ -54,9 +54,16 @@ class Access:
         except OSError as error:  # of which ssl.SSLError is one
             names = ", ".join(str(f) for f in (self.ca, self.certificate, self.private_key) if f)
             raise ConfigError(f"{names}: {error.strerror or error}") from error
-        return httpx.Client(
-            base_url=self.lapi, headers=headers, timeout=_SECONDS, verify=context, trust_env=False
-        )
+        try:
+            return httpx.Client(
+                base_url=self.lapi,
+                headers=headers,
+                timeout=_SECONDS,
+                verify=context,
+                trust_env=False,
+            )
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise ConfigError(f"{self.lapi[:80]!r}, or the key for it: {error}") from error
 
 
 def follow(
@@ -92,7 +99,7 @@ def pieces(body: bytes) -> Iterator[bytes]:
     """The same decisions, so many at a time: those that are over first, as in the whole of it."""
     try:
         held = msgspec.json.decode(body, type=dict[str, list[msgspec.Raw] | None])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         yield body  # for the hook to tell what is wrong with it
         return
     whole = {kind: held.get(kind) or [] for kind in ("deleted", "new")}

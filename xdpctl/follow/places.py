@@ -49,5 +49,7 @@ def _place(decision: Any) -> tuple[tuple[str, str], object] | None:
     kind = PLACES.get(str(decision.get("scope", "")).lower())
     if kind is None or decision.get("type") != "ban":
         return None
-    value = str(decision.get("value", "")).strip().upper()
-    return (kind, value), decision.get("id")
+    value, number = str(decision.get("value", ""))[:64].strip().upper(), decision.get("id")
+    if not isinstance(number, int | str | None):
+        raise RuleError("a decision's id is no number", "id", "send what the stream answers")
+    return (kind, value), number

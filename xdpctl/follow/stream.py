@@ -14,16 +14,20 @@ def follow(descriptor: int, give: Callable[[bytes], bool], ended: Callable[[], b
 
     A line of more than 1 MiB is given as it is, in parts, and refused there.
     """
-    held = b""
+    held, lines = bytearray(), list[bytes]()
     waiting = select.poll()
     waiting.register(descriptor, select.POLLIN)
     while not ended():
         if not waiting.poll(_LOOK_MILLISECONDS):
             continue
         chunk = os.read(descriptor, _CHUNK)
-        *lines, held = (held + chunk).split(b"\n")
+        lines = []
+        held += chunk
+        if b"\n" in chunk or not chunk or len(held) > _LINE_MAX:
+            *lines, rest = bytes(held).split(b"\n")
+            held = bytearray(rest)
         if not chunk or len(held) > _LINE_MAX:
-            lines, held = [*lines, held], b""
+            lines, held = [*lines, bytes(held)], bytearray()
         for line in lines:
             if line.strip() and not give(line):
                 return

@@ -121,8 +121,9 @@ def recall(state: Path) -> Place | None:
     """Where an earlier run was; None if there was none, or it left nothing readable."""
     try:
         held = json.loads(read_file(state, _PLACE_MAX))
-        return Place(int(held["inode"]), int(held["offset"]))
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        place = Place(int(held["inode"]), int(held["offset"]))
+        return place if min(place.inode, place.offset) >= 0 else None
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -26,6 +27,10 @@ from xdpctl.owned import replace_file
 _MANIFEST, _SIGNATURE = "manifest.json", "manifest.sig"
 _EACH_MAX = 64 << 20  # bytes of a file in an archive that is read
 _FILES_MAX = 64
+_UNSOUND = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError),
+    ValueError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,7 @@ def verify(path: Path) -> Verified:
             return _verified(held)
     except OSError as error:
         raise EvidenceError(f"{path}: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+    except _UNSOUND as error:
         raise EvidenceError(f"{path} is no sound archive: {error}") from error
 
 

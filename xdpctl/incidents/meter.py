@@ -90,7 +90,7 @@ def read(path: Path) -> list[tuple[float, ...]]:
     if not path.is_file():
         return []
     rows: list[tuple[float, ...]] = []
-    for line in path.read_text().splitlines()[1:]:
+    for line in path.read_text(errors="replace").splitlines()[1:]:
         cells = line.split(",")
         with suppress(ValueError):  # a line may have been cut off
             row = tuple(map(float, cells))

@@ -102,4 +102,12 @@ def first(kept: tuple[str, ...], more: tuple[str, ...], most: int) -> tuple[str,
 
 
 encode = msgspec.json.Encoder().encode
-decode = msgspec.json.Decoder(Incident).decode
+_decoder = msgspec.json.Decoder(Incident)
+
+
+def decode(value: bytes) -> Incident:
+    """ValueError if it is unreadable."""
+    try:
+        return _decoder.decode(value)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error

@@ -129,7 +129,7 @@ class Witness:
     def _note_connected(self, identity: str, kept: list[Capture]) -> None:
         """Which of their senders have a connection with this host now."""
         peers, path = self._connections.now(), self._files.connected(identity)
-        known = path.read_text().split() if path.is_file() else []
+        known = path.read_text(errors="replace").split() if path.is_file() else []
         sources = [source for capture in kept if (source := source_of(_seen(capture)))]
         named = [str(source).split("/")[0] for source in sources if source.address in peers]
         fresh = list(dict.fromkeys(name for name in named if name not in known))

@@ -1,12 +1,12 @@
 """The demo's scene: attacker, client and server, a real HTTP service, and what watches them."""
 
 import subprocess
-import sys
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from xdpctl.children import python
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import Generator, Sent, compile_generator, interface, syn_frame
 from xdpctl.lab.namespaces import Host, Lab
@@ -67,9 +67,7 @@ def build(line: Timeline, cleanup: ExitStack) -> Stage:
         ("tcp_synack_retries", 0),
     ):
         server.sysctl(f"net.ipv4.{name}", value)
-    service = server.popen(
-        sys.executable, "-I", "-m", "xdpctl.lab.service", stderr=subprocess.DEVNULL
-    )
+    service = server.popen(*python("xdpctl.lab.service"), stderr=subprocess.DEVNULL)
     cleanup.callback(_end, service)
     box = Box(server, ["isp0", "isp1"])
     cleanup.callback(box.remove)

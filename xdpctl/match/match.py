@@ -106,14 +106,27 @@ def join(found: Mapping[str, Value]) -> Match:
     return match
 
 
+def _shown(value: Any) -> str:
+    """What somebody sent, in short; a number may be too long to be shown."""
+    try:
+        return repr(value)[:80]
+    except ValueError:
+        return f"a {type(value).__name__}"
+
+
 def _as_text(value: Any, where: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | list):
-        raise RuleError(f"{value!r} is no text, number or list", where, 'write, for example, "53"')
+        raise RuleError(
+            f"{_shown(value)} is no text, number or list", where, 'write, for example, "53"'
+        )
     if isinstance(value, list):
         if any(isinstance(item, list) for item in value):
             raise RuleError("a list in a list", where, "write one list of all values")
         return ",".join(_as_text(item, where) for item in value)
-    return str(value)
+    try:
+        return str(value)
+    except ValueError:  # an integer of more digits than Python writes
+        raise RuleError(f"{_shown(value)} is too large", where, "write a smaller number") from None
 
 
 def _texts(match: Match) -> Iterator[tuple[str, str]]:

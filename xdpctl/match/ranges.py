@@ -11,25 +11,33 @@ from xdpctl.match.components import Component
 
 Ranges = tuple[tuple[int, int], ...]  # from, to, both included; sorted, apart by more than one
 _TEST = re.compile(r"(<=|>=|!=|<|>|=|)([^<>=!]+)", re.ASCII)
-_LISTED_MAX = 128
+_LISTED_MAX, _TEXT_MAX = 128, 4096
 
 
 def parse(text: str, component: Component, where: str) -> Ranges:
     """Lists are or-ed at `,` and and-ed at `&`, which binds tighter (RFC 8955 section 4.2.1.1)."""
+    if len(text) > _TEXT_MAX:
+        fix = f"write at most {_TEXT_MAX} characters, or several rules"
+        raise RuleError(f"{component.name} is {len(text)} characters long", where, fix)
     every: Ranges = ((0, component.most),)
     found: list[tuple[int, int]] = []
     for part in text.replace(" ", "").split(","):
         kept = every
         for test in part.split("&"):
-            kept = _both(kept, _test(test, component, where))
+            kept = _few(_both(kept, _test(test, component, where)), component, where)
         found += kept
-    merged = _merged(found)
+    merged = _few(_merged(found), component, where)
     if not merged:
         raise RuleError(f"no {component.name} is {text[:80]!r}", where, "the tests exclude it all")
-    if len(merged) > _LISTED_MAX:
-        fix = f"use at most {_LISTED_MAX} ranges, or several rules"
-        raise RuleError(f"{component.name} lists {len(merged)} ranges", where, fix)
     return merged
+
+
+def _few(kept: Ranges, component: Component, where: str) -> Ranges:
+    """The same, if they are so few that a signature may have them."""
+    if len(kept) > _LISTED_MAX:
+        fix = f"use at most {_LISTED_MAX} ranges, or several rules"
+        raise RuleError(f"{component.name} lists {len(kept)} ranges", where, fix)
+    return kept
 
 
 def show(ranges: Ranges, component: Component) -> str:

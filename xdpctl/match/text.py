@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from xdpctl.errors import RuleError
 from xdpctl.match.components import BY_WORD, COMPONENTS, Component
 from xdpctl.match.match import Match, Value, join, read
 
-_FIELD = "match"
+_FIELD, _TEXT_MAX = "match", 16_384
 _DANGLING = re.compile(r"[<>=!&,+]$")
 
 
@@ -21,9 +22,12 @@ class _Token(NamedTuple):
 def parse(text: str) -> Match:
     """RuleError quotes the token that is wrong and says where it stands."""
     found: dict[str, Value] = {}
-    tokens = list(_tokens(text))
+    if len(text) > _TEXT_MAX:
+        fix = f"write at most {_TEXT_MAX} characters"
+        raise RuleError(f"the match is {len(text)} characters long", _FIELD, fix)
+    tokens = deque(_tokens(text))
     while tokens:
-        word = tokens.pop(0)
+        word = tokens.popleft()
         component, values = _component(word), []
         if component is None:
             component, values = COMPONENTS["protocol"], [_protocol(word)]
@@ -60,14 +64,14 @@ def _protocol(word: _Token) -> _Token:
     raise _wrong(word, "no component", fix)
 
 
-def _values(word: _Token, tokens: list[_Token]) -> Iterator[_Token]:
+def _values(word: _Token, tokens: deque[_Token]) -> Iterator[_Token]:
     """The token behind the word, and those that an operator at its end or start ties to it."""
     if not tokens:
         raise _wrong(word, "nothing behind it", f"write its value: {word.text} …")
-    token = tokens.pop(0)
+    token = tokens.popleft()
     yield token
     while tokens and (_DANGLING.search(token.text) or tokens[0].text[0] in "&,"):
-        token = tokens.pop(0)
+        token = tokens.popleft()
         yield token
 
 

@@ -20,7 +20,6 @@ from xdpctl import bpf
 from xdpctl.asks import Ask
 from xdpctl.bulk import Format, Parser
 from xdpctl.clock import Clock
-from xdpctl.compiler import ISOLATED
 from xdpctl.config import Settings
 from xdpctl.controller import Controller
 from xdpctl.errors import ConfigError, StoreError
@@ -153,7 +152,7 @@ def _copy(database: Path, to: Path) -> None:
     owner = database.parent.stat()
     try:
         done = subprocess.run(
-            [sys.executable, *ISOLATED, "-c", _COPY, str(database.absolute())],
+            [sys.executable, "-I", "-c", _COPY, str(database.absolute())],
             capture_output=True,
             user=owner.st_uid,
             group=owner.st_gid,

@@ -109,6 +109,9 @@ def decode_entries(data: bytes) -> Entries:
     addresses = np.frombuffer(data, "<u4", count4, 8)
     lengths = np.frombuffer(data, np.uint8, count4, 8 + 4 * count4)
     v6 = np.frombuffer(data, FAMILIES[6].dtype, count6, 8 + 5 * count4)
+    longest = FAMILIES[6].lengths(v6)
+    if (lengths > 32).any() or (longest > 128).any():
+        raise ValueError("a prefix is longer than an address")
     return {4: FAMILIES[4].pack4(addresses, lengths), 6: v6}
 
 

@@ -77,7 +77,9 @@ def _lengths(per: Any) -> tuple[int, int]:
     if per == "source":
         return _SOURCE
     parts = [part.strip().removeprefix("/") for part in str(per).split(",")]
-    numbers = [int(part) if part.isascii() and part.isdigit() else 0 for part in parts]
+    numbers = [
+        int(part) if part.isascii() and part.isdigit() and len(part) <= 3 else 0 for part in parts
+    ]
     if len(parts) > 2 or not all(numbers):
         raise RuleError(f"per is {per!r}", "per", "write all, source, /24 or /24,/56")
     return numbers[0], numbers[1] if len(numbers) == 2 else _SOURCE[1]

@@ -5,7 +5,7 @@ import msgspec
 from xdpctl.clock import Now
 from xdpctl.match.match import build
 from xdpctl.model import Action, Mode, Spare
-from xdpctl.records import kernel_time
+from xdpctl.records import decoded, kernel_time
 from xdpctl.signatures.model import Rate, Signature
 
 SIGNATURES = "signatures/"
@@ -60,7 +60,7 @@ def encode_signature(held: Signature, now: Now) -> bytes:
 
 def decode_signature(value: bytes, now: Now) -> Signature:
     """ValueError or RuleError if it is unreadable."""
-    record = _decoder.decode(value)
+    record = decoded(_decoder, value)
     return Signature(
         match=build(record.match),
         slot=record.slot,

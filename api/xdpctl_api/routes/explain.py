@@ -42,6 +42,9 @@ async def explain(
     icmp_type: Annotated[int, Query(ge=0, le=255)] = 8,
     packet_length: int | None = None,
     frame: Annotated[str | None, Query(description="A whole frame in hex, instead")] = None,
+    outside: Annotated[
+        bool | None, Query(description="By an outside interface; else if there are any")
+    ] = None,
 ) -> ExplainOut:
     """Runs the frame through the explain program on the live maps; nothing is counted."""
     if (source is None) == (frame is None):
@@ -59,7 +62,8 @@ async def explain(
     else:
         data = _from_hex(frame or "")
         origin = frames.source_of(data)
-    said = await asyncio.to_thread(ctx.controller.datapath.explain, data)
+    by_outside = bool(ctx.settings.outside_interfaces) if outside is None else outside
+    said = await asyncio.to_thread(ctx.controller.datapath.explain, data, by_outside)
     return _told(ctx, said, data, origin)
 
 

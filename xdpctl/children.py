@@ -1,0 +1,23 @@
+"""Starting Python as root: what it imports is said by nobody but this package.
+
+Neither the working directory nor PYTHON* variables nor a user's site-packages have a say (-I), and
+modules come from where this process has its own.
+"""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+_PACKAGES = ("xdpctl", "xdpctl_api")
+_CODE = (
+    "import runpy, sys; sys.path[:0] = {places!r}; "
+    "runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+)
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """The command line that runs a module; start it with `cwd="/"`."""
+    specs = (find_spec(name) for name in _PACKAGES)
+    origins = (Path(spec.origin) for spec in specs if spec and spec.origin)
+    places = list(dict.fromkeys(str(origin.resolve().parents[1]) for origin in origins))
+    return [sys.executable, "-I", "-c", _CODE.format(places=places, module=module), *arguments]
