@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from xdpctl.covering import Listed, covering, deciding
+from xdpctl.covering import Listed, around, covering, deciding
 from xdpctl.draft import Draft
 from xdpctl.errors import LockoutError
 from xdpctl.model import Action, Mode, Rule
@@ -75,12 +75,28 @@ def refuse_end(draft: Draft, rule: Rule, caller: Caller) -> None:
     for address, who in addresses(draft, caller):
         if not rule.source.covers(address):
             continue
-        behind = next((f for f in covering(draft, address) if f.rule != rule and _decides(f)), None)
+        others = (f for f in covering(draft, address) if not f.rule or f.prefix != rule.source)
+        behind = next(filter(_decides, others), None)
         if behind and behind.action is Action.DROP and ends(behind) > rule.kernel_expires_ns:
             raise LockoutError(
                 f"when it ends, {behind} would drop {name(address)}, {who}",
                 "ttl",
                 f"let it last as long, or remove {behind} first",
+            )
+
+
+def refuse_loss(draft: Draft, rule: Rule, caller: Caller) -> None:
+    """LockoutError if without this accept a drop around it would hit one of them."""
+    wider = around(draft, rule.source)
+    if rule.action is not Action.ACCEPT or wider is None or wider.action is not Action.DROP:
+        return
+    for address, who in addresses(draft, caller):
+        found = deciding(draft, address) if rule.source.covers(address) else None
+        if found and found.rule == rule:
+            raise LockoutError(
+                f"without it, the drop of {wider} would hit {name(address)}, {who}",
+                "id",
+                f"remove the drop of {wider} first",
             )
 
 

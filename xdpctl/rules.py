@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from xdpctl import people, policy
 from xdpctl.asks import Ask, check_seconds
-from xdpctl.covering import around, deciding
+from xdpctl.covering import around
 from xdpctl.draft import Draft
 from xdpctl.errors import CapacityError, LockoutError, NotFoundError
 from xdpctl.model import TTL_MAX, Action, Mode, Rule
@@ -48,8 +48,9 @@ def _guard(draft: Draft, rule: Rule, caller: Caller) -> list[str]:
     return policy.guard(rule, draft.state.protection)
 
 
-def _keep_caller(draft: Draft, rule: Rule, caller: Caller) -> None:
-    """LockoutError if without this accept a drop around it would hit whoever asks."""
+def _keep(draft: Draft, rule: Rule, caller: Caller) -> None:
+    """LockoutError if somebody would be cut off without this rule."""
+    people.refuse_loss(draft, rule, caller)
     address = caller.address
     if rule.action is not Action.ACCEPT or not address or not rule.source.covers(address):
         return
@@ -59,14 +60,6 @@ def _keep_caller(draft: Draft, rule: Rule, caller: Caller) -> None:
             f"without it, {signature.match} would cut off your own session",
             "id",
             f"remove {signature.id} first, or let it spare established connections",
-        )
-    wider, found = around(draft, rule.source), deciding(draft, address)
-    by_this = found is not None and found.rule == rule
-    if wider and wider.action is Action.DROP and by_this:
-        raise LockoutError(
-            f"without it, the drop of {wider} would hit the address you are calling from",
-            "id",
-            f"remove the drop of {wider} first",
         )
 
 
@@ -145,7 +138,7 @@ def change(
     before, after = ((r.mode, r.expires_ns) for r in (rule, changed))
     warnings = [] if before == after else _guard(draft, changed, caller)
     if changed.mode is Mode.MONITOR:
-        _keep_caller(draft, rule, caller)
+        _keep(draft, rule, caller)
     draft.put(changed)
     draft.note(caller.name, "rule.change", rule.id, **changes)
     return Added(changed, False, warnings)
@@ -166,7 +159,7 @@ def remove(
 ) -> Rule:
     """Take a rule away; `hits` goes into the audit log with it."""
     rule = _existing(draft, source, caller, etag)
-    _keep_caller(draft, rule, caller)
+    _keep(draft, rule, caller)
     draft.remove(rule)
     draft.note(caller.name, "rule.remove", rule.id, **describe(rule), **hits)
     return rule

@@ -56,8 +56,10 @@ class Hosts:
         """Whether `authority`, a host with or without a port, names this API."""
         host = authority.lower()
         if host.startswith("["):
-            host, _, port = host[1:].partition("]")
-            return exact_address(host) is not None and (not port or bool(_PORT.fullmatch(port)))
+            host, closed, port = host[1:].partition("]")
+            return bool(closed and exact_address(host)) and (
+                not port or bool(_PORT.fullmatch(port))
+            )
         host = _PORT.sub("", host).rstrip(".")
         return host in self._names or exact_address(host) is not None
 

@@ -148,6 +148,7 @@ def network_of(address: str) -> bytes:
 def _config(app: ASGIApp, local: bool, listen: Listen) -> uvicorn.Config:
     proxies = [] if local else [str(one).split("/")[0] for one in listen.trusted_proxies]
     door = LocalDoor(app) if local else RemoteDoor(app, hosts(listen))
+    tls = not local and listen.tls_certificate is not None
     return uvicorn.Config(
         door,
         http=LocalConnection if local else Connection,
@@ -160,12 +161,20 @@ def _config(app: ASGIApp, local: bool, listen: Listen) -> uvicorn.Config:
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies,
         timeout_graceful_shutdown=_FINISH_SECONDS,
-        ssl_certfile=None if local else listen.tls_certificate,
-        ssl_keyfile=None if local else listen.tls_key,
-        ssl_ca_certs=None if local or not listen.tls_client_ca else str(listen.tls_client_ca),
-        ssl_cert_reqs=ssl.CERT_REQUIRED if not local and listen.tls_client_ca else ssl.CERT_NONE,
+        ssl_certfile=listen.tls_certificate if tls else None,
+        ssl_keyfile=listen.tls_key if tls else None,
+        ssl_ca_certs=str(listen.tls_client_ca) if tls and listen.tls_client_ca else None,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if tls and listen.tls_client_ca else ssl.CERT_NONE,
         ssl_ciphers=_CIPHERS,
+        ssl_context_factory=_context if tls else None,
     )
+
+
+def _context(_: uvicorn.Config, made: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """uvicorn's, without what came before TLS 1.2 (RFC 8996)."""
+    context = made()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 def hosts(listen: Listen) -> Hosts:

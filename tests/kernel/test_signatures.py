@@ -195,7 +195,8 @@ def test_a_flip_leaves_nothing_of_the_generation_before(armed: Armed) -> None:
         armed.hold(wanted)
         drops = programs.run(armed.filter.program, frame).value
         assert VERDICTS[drops] == ("drop" if wanted else "pass")
-    assert np.count_nonzero(armed.filter.datapath.source.words[2:1026])
+    words = armed.filter.datapath.source.words
+    assert np.count_nonzero(words[SlotNumber.SIGNATURES : SlotNumber.SETS])
 
 
 def limits(armed: Armed, *rates: Rate) -> None:
@@ -216,7 +217,8 @@ def test_a_changed_limit_begins_with_empty_buckets(armed: Armed) -> None:
         limits(armed, Rate(pps=0.1, burst=0.05, per_ipv4=per))
         assert verdicts(armed, SOURCE, SOURCE) == ["pass", "drop"]
         table = armed.filter.datapath.signatures
-        table.put_rate(2, rate_record(Rate(pps=0.1, burst=0.05, per_ipv4=per)), in_use=True)
+        record = rate_record(Rate(pps=0.1, burst=0.05, per_ipv4=per))
+        table.put_rate(SlotNumber.SIGNATURES, record, in_use=True)
         assert verdicts(armed, SOURCE, SOURCE) == ["pass", "drop"]
 
 

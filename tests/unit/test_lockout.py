@@ -112,6 +112,8 @@ def token(api: Api) -> str:
 def test_nobody_removes_the_accept_that_keeps_him_in(api: Api, token: str) -> None:
     found = problem(api.call("DELETE", OWN, PEER, token), 409, "lockout")
     assert found["fix"] == "remove the drop of 203.0.113.0/24 first"
+    problem(api.call("DELETE", OWN, TCP, token), 409, "lockout")
+    api.clock.advance(3601)  # and nobody has called from there
     assert api.call("DELETE", OWN, TCP, token).status_code == 200
 
 
@@ -119,6 +121,7 @@ def test_nobody_only_watches_the_accept_that_keeps_him_in(api: Api, token: str) 
     monitor = {"mode": "monitor"}
     problem(api.call("PATCH", OWN, PEER, token, json=monitor), 409, "lockout")
     assert api.call("PATCH", OWN, PEER, token, json={"reason": "mine"}).status_code == 200
+    api.clock.advance(3601)
     assert api.call("PATCH", OWN, TCP, token, json=monitor).status_code == 200
 
 

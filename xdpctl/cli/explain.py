@@ -32,9 +32,7 @@ def explain(
     pcap: Annotated[Path | None, typer.Option(help="Or one of a pcap or pcapng file:")] = None,
     outside: Annotated[
         bool | None,
-        typer.Option(
-            "--outside/--inside", help="By which interface; else outside if there is one."
-        ),
+        typer.Option("--outside/--inside", help="Where it came in; else outside, if any is."),
     ] = None,
     number: Annotated[
         int, typer.Option("--packet", min=1, help="which one, counted as Wireshark does.")

@@ -1,0 +1,427 @@
+"""What passes a rule that drops everything, and what no packet gets around."""
+
+import random
+import struct
+import time
+from collections.abc import Callable, Iterator
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes import FakeClock, FakeDatapath, ask, controller, place, upkeep
+from tests.kernel.conftest import Filter
+from tests.kernel.test_signatures import Armed, Signature, random_signatures
+from tests.packets import IPV4, IPV6, address, ethernet, ipv4, ipv6, random_frame, udp
+from tests.unit.apiclient import TCP, Api, problem
+from tests.unit.hooked import say
+from xdpctl import links, sides
+from xdpctl.match.match import build
+from xdpctl.match.overlap import overlap
+from xdpctl.match.text import parse
+from xdpctl.policy import CONFIGURED, GATEWAY, LOOPBACK, OWN_ADDRESS, PEER, RESOLVER, Protection
+from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.sides import Outside
+from xdpctl.wire import Reason, Side
+
+OWN, GATE, NAMES, ROUTER, NET = (
+    "198.51.100.7",
+    "198.51.100.1",
+    "192.0.2.53",
+    "198.51.100.9",
+    "10.0.0.0/8",
+)
+DROP_ALL = "drop 0.0.0.0/0; drop ::/0"
+NEAR = f"neighbour {GATE}; neighbour {NAMES}; neighbour {ROUTER}; neighbour fe80::1"
+SERVER, SERVER6 = OWN, "2001:db8:1::7"
+PROTECTION = Protection(
+    {
+        parse_prefix(text): why
+        for text, why in {
+            OWN: OWN_ADDRESS,
+            "2001:db8:1::7": OWN_ADDRESS,
+            "127.0.0.0/8": LOOPBACK,
+            "::1": LOOPBACK,
+            GATE: GATEWAY,
+            "fe80::1": GATEWAY,
+            NAMES: RESOLVER,
+            "10.0.0.53": RESOLVER,
+            ROUTER: PEER,
+            NET: CONFIGURED,
+            "2a00:1::/32": CONFIGURED,
+        }.items()
+    }
+)
+
+
+def frame(source: str, payload: bytes = udp(), protocol: int = 17, **more: int) -> bytes:
+    to = more.pop("to", None) or (SERVER6 if ":" in source else SERVER)
+    if ":" in source:
+        packet = ipv6(address(source), address(str(to)), payload, protocol, more.get("ttl", 64))
+        return ethernet(IPV6, packet)
+    ttl, fragment = more.get("ttl", 64), more.get("fragment", 0)
+    return ethernet(
+        IPV4, ipv4(address(source), address(str(to)), payload, protocol, ttl=ttl, fragment=fragment)
+    )
+
+
+@pytest.fixture
+def outside(emptied: Filter) -> Iterator[Filter]:
+    """A filter that drops everything, with the sides of a box like the one above."""
+    on_link = [parse_prefix("198.51.100.0/24"), parse_prefix("2001:db8:1::/64")]
+    emptied.hold(f"{DROP_ALL}; {NEAR}; protect {OWN}; protect {NET}; protect 127.0.0.0/8")
+    emptied.datapath.sides.bring(sides.known(PROTECTION, Outside(), on_link, []))
+    yield emptied
+    emptied.datapath.sides.bring({})
+
+
+SPOOFED = [
+    *(OWN, "2001:db8:1::7", "127.0.0.1", "::1", "10.1.2.3", "10.0.0.53", "2a00:1::9"),
+    *("0.0.0.0", "::", "224.0.0.9", "255.255.255.255", "ff02::1", "240.0.0.1", "192.168.3.4"),
+    *("172.31.0.1", "100.64.0.9", "169.254.1.1", "203.0.113.5", "fc00::1", "100::1", "3fff::1"),
+]
+
+
+@pytest.mark.parametrize("source", SPOOFED)
+def test_a_source_that_cannot_be_outside_is_dropped_there(outside: Filter, source: str) -> None:
+    outside.hold(NEAR)  # nothing else in force
+    for one in (frame(source), frame(source, udp(68, 67)), frame(source, bytes(40), 6)):
+        assert outside.judge(one, outside=True) == ("drop", "SPOOFED")
+        assert outside.explain(one, outside=True) == "SPOOFED"
+    assert outside.judge(frame("45.0.0.1"), outside=True) == ("pass", "NO_RULE")
+
+
+def test_an_accept_of_an_inside_address_lets_no_spoofed_one_in(outside: Filter) -> None:
+    outside.hold("accept 10.1.2.3")
+    assert outside.judge(frame("10.1.2.3"), outside=True) == ("drop", "SPOOFED")
+    assert outside.judge(frame("10.1.2.3")) == ("pass", "ACCEPTED")
+
+
+SAID_BY_NEIGHBOURS: dict[str, tuple[int, bytes]] = {
+    "DNS": (17, udp(53, 40000)),
+    "DNS over TCP": (6, struct.pack(">HH", 53, 40000) + bytes(16)),
+    "DNS over TLS": (6, struct.pack(">HH", 853, 40000) + bytes(16)),
+    "BGP to us": (6, struct.pack(">HH", 40000, 179) + bytes(16)),
+    "BGP from us": (6, struct.pack(">HH", 179, 40000) + bytes(16)),
+    "BFD": (17, udp(49152, 3784)),
+    "BFD echo": (17, udp(49152, 3785)),
+    "BFD multihop": (17, udp(49152, 4784)),
+    "DHCP": (17, udp(67, 68)),
+    "VRRP": (112, bytes(20)),
+    "OSPF": (89, bytes(24)),
+    "IGMP": (2, bytes(8)),
+    "unreachable": (1, bytes((3, 1)) + bytes(30)),
+    "time exceeded": (1, bytes((11, 0)) + bytes(30)),
+}
+ONLY_FROM_ANYBODY = {
+    "UDP": (17, udp(40000, 443)),
+    "TCP": (6, struct.pack(">HH", 40000, 443) + bytes(16)),
+    "ping": (1, bytes((8, 0)) + bytes(30)),
+    "GRE": (47, bytes(30)),
+}
+
+
+@pytest.mark.parametrize("neighbour", [GATE, NAMES, ROUTER])
+def test_a_neighbour_may_say_what_neighbours_say_and_nothing_else(
+    outside: Filter, neighbour: str
+) -> None:
+    for name, (protocol, payload) in SAID_BY_NEIGHBOURS.items():
+        found = outside.judge(frame(neighbour, payload, protocol), outside=True)
+        assert found == ("pass", "NO_RULE"), name
+    for name, (protocol, payload) in ONLY_FROM_ANYBODY.items():
+        found = outside.judge(frame(neighbour, payload, protocol), outside=True)
+        assert found == ("drop", "DROPPED"), name
+    for name, (protocol, payload) in (SAID_BY_NEIGHBOURS | ONLY_FROM_ANYBODY).items():
+        one = frame(neighbour, payload, protocol)
+        assert outside.judge(one) == ("pass", "PROTECTED"), f"{name}, on a plain interface"
+
+
+def test_signatures_hold_for_protected_sources_outside(armed: Armed) -> None:
+    held = armed.filter
+    held.hold(f"protect 198.51.100.0/24; neighbour {GATE}")
+    armed.hold([(build({"protocol": "udp"}), Signature({}, "drop"))])
+    for source in (GATE, "198.51.100.77"):
+        one = frame(source, udp(53, 40000))
+        assert held.judge(one, outside=True) == ("drop", "SIGNATURE")
+        assert held.judge(one) == ("pass", "PROTECTED")
+
+
+FROM_NEARBY: dict[str, tuple[bytes, str]] = {
+    "VRRP": (frame("45.0.0.1", bytes(20), 112, ttl=255), "CONTROL"),
+    "BFD": (frame("45.0.0.1", udp(49152, 3784), ttl=255), "CONTROL"),
+    "BGP with TTL security": (
+        frame("45.0.0.1", struct.pack(">HH", 179, 4) + bytes(16), 6, ttl=255),
+        "CONTROL",
+    ),
+    "BGP over IPv6": (
+        frame("2a00::1", struct.pack(">HH", 4, 179) + bytes(16), 6, ttl=255),
+        "CONTROL",
+    ),
+    "MLD report": (frame("fe80::9", bytes((131, 0)) + bytes(22), 58, ttl=1), "CONTROL"),
+    "OSPFv3": (frame("fe80::9", bytes(24), 89, ttl=1), "CONTROL"),
+}
+FROM_BEYOND: dict[str, bytes] = {
+    "VRRP": frame("45.0.0.1", bytes(20), 112, ttl=254),
+    "BFD": frame("45.0.0.1", udp(49152, 3784), ttl=254),
+    "BGP": frame("45.0.0.1", struct.pack(">HH", 179, 4) + bytes(16), 6, ttl=64),
+    "UDP with TTL 255": frame("45.0.0.1", udp(), ttl=255),
+    "DHCP from nobody to one host": frame("0.0.0.0", udp(68, 67)),
+    "DHCP from anybody": frame("45.0.0.1", udp(67, 67)),
+    "OSPF": frame("45.0.0.1", bytes(24), 89, ttl=1),
+    "IGMP to one host": frame("45.0.0.1", bytes(8), 2, ttl=1),
+    "too large, about nobody's connection": frame("45.0.0.1", bytes((3, 4)) + bytes(40), 1),
+    "MLD report of a global address": frame("2a00::1", bytes((131, 0)) + bytes(22), 58, ttl=1),
+}
+
+
+@pytest.mark.parametrize("name", FROM_NEARBY)
+def test_a_control_protocol_passes_from_the_link(outside: Filter, name: str) -> None:
+    one, reason = FROM_NEARBY[name]
+    for side in (False, True):
+        assert outside.judge(one, side) == ("pass", reason)
+
+
+@pytest.mark.parametrize("name", FROM_BEYOND)
+def test_and_not_from_beyond_it(outside: Filter, name: str) -> None:
+    assert outside.judge(FROM_BEYOND[name])[0] == "drop"
+    assert outside.judge(FROM_BEYOND[name], outside=True)[0] == "drop"
+
+
+def test_an_igmp_report_to_its_group_passes(outside: Filter) -> None:
+    packet = ipv4(address("45.0.0.1"), address("239.1.2.3"), bytes(8), 2, ttl=1)
+    assert outside.judge(ethernet(IPV4, packet)) == ("pass", "CONTROL")
+
+
+def test_dhcp_offers_pass_at_a_bounded_rate(outside: Filter) -> None:
+    body = bytes((2,)) + bytes(235) + bytes.fromhex("63825363") + bytes(60)
+    offer = frame("45.0.0.1", udp(67, 68, body))
+    assert outside.judge(offer) == ("pass", "DHCP")
+    verdicts = [outside.run(offer) for _ in range(1_000)]
+    assert 10 < verdicts.count("pass") < 300, "what is beyond it is dropped"
+    for wrong in (body[:200], bytes((1,)) + body[1:], body.replace(b"cSc", b"xxx")):
+        time.sleep(0.05)
+        packet = frame("45.0.0.1", udp(67, 68, wrong[:236] + bytes(70)))
+        assert outside.judge(packet) == ("drop", "DROPPED")
+
+
+def test_hits_of_what_passes_all_the_same_are_none(outside: Filter) -> None:
+    body = bytes((2,)) + bytes(235) + bytes.fromhex("63825363") + bytes(60)
+    time.sleep(0.6)
+    before = outside.hits("0.0.0.0/0")
+    assert outside.judge(frame("45.0.0.1", udp(67, 68, body))) == ("pass", "DHCP")
+    assert outside.hits("0.0.0.0/0") == before
+
+
+@pytest.mark.parametrize("length", [8, 13])
+def test_a_tiny_first_fragment_hides_nothing(armed: Armed, length: int) -> None:
+    armed.hold([(build({"protocol": "tcp", "tcp_flags": "syn"}), Signature({}, "drop"))])
+    head = struct.pack(">HHIIHHHH", 40000, 80, 1, 0, 5 << 12 | 2, 1000, 0, 0)
+    first = frame("45.0.0.1", head[:length], 6, fragment=0x2000)
+    assert armed.filter.judge(first) == ("drop", "TINY_FRAGMENT")
+    assert armed.filter.explain(first) == "TINY_FRAGMENT"
+    rest = frame("45.0.0.1", head[8:], 6, fragment=1)
+    assert armed.filter.judge(rest) == ("drop", "TINY_FRAGMENT")
+    whole = frame("45.0.0.1", head, 6, fragment=0x2000)
+    assert armed.filter.judge(whole) == ("drop", "SIGNATURE")
+
+
+def test_nor_does_one_of_ipv6(filtered: Filter) -> None:
+    head = struct.pack(">HHIIHHHH", 40000, 80, 1, 0, 5 << 12 | 2, 1000, 0, 0)
+    first = struct.pack(">BBHI", 6, 0, 1, 9) + head[:8]
+    rest = struct.pack(">BBHI", 6, 0, 1 << 3, 9) + head[8:]
+    for payload in (first, rest):
+        assert filtered.judge(frame("2a00::1", payload, 44)) == ("drop", "TINY_FRAGMENT")
+
+
+def test_explain_goes_the_way_of_the_packet(armed: Armed) -> None:
+    """Monitored sources and dropping signatures, limits, sets: what is told is what is counted."""
+    seed = random.SystemRandom().getrandbits(32)
+    rng, held, seen = random.Random(seed), armed.filter, set()
+    for _ in range(12):
+        four, six = [rng.randbytes(4) for _ in range(3)], [rng.randbytes(16) for _ in range(3)]
+        words = rng.choices(("monitor", "monitor", "accept", "drop", "expired"), k=6)
+        prefixes = [Prefix(one, len(one) * 8).widened(len(one) * 6) for one in (*four, *six)]
+        held.hold("; ".join(f"{w} {p}" for w, p in zip(words, prefixes, strict=True)))
+        frames = [random_frame(rng, four, six) for _ in range(120)]
+        armed.hold(random_signatures(rng, [*four, *six], [len(f) - 14 for f in frames[:8]])[:20])
+        for one in frames:
+            for side in (False, True):
+                said = held.explain(one, side)
+                assert held.judge(one, side)[1] == said, f"seed {seed}: {one.hex()}"
+                seen.add(said)
+    assert {"SIGNATURE", "NO_RULE", "DROPPED"} <= seen, f"seed {seed}"
+
+
+def test_no_number_of_limits_makes_the_rest_pass(api: Api) -> None:
+    """Forty-eight that let a packet pass were a fault, and the fault let it pass for good."""
+    made = refused = 0
+    for n in range(70):
+        body = {"match": {"protocol": "udp", "packet_length": f">={n + 20}"}, "action": "limit"}
+        body |= {"limit": {"pps": 1_000_000}}
+        answer = api.call("POST", "/v1/rules", json=body)
+        made += answer.status_code == 201
+        if answer.status_code != 201:
+            refused += 1
+            problem(answer, 507, "capacity")
+    assert refused
+    assert made <= 46, "and a word of the bitmap is a step, too"
+    drop = {"match": {"protocol": "udp", "destination_port": "53"}}
+    assert api.call("POST", "/v1/rules", json=drop).status_code == 201
+    apart = {"match": "udp dst 198.51.100.9", "action": "limit", "limit": {"pps": 5}}
+    problem(api.call("POST", "/v1/rules", json=apart), 507, "capacity")
+    other = {"match": "tcp dst 198.51.100.9", "action": "limit", "limit": {"pps": 5}}
+    assert api.call("POST", "/v1/rules", json=other).status_code == 201, "they do not overlap"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        ("udp dst 198.51.100.7", "udp dst 198.51.100.8", False),
+        ("udp dst 198.51.100.0/24", "src 10.0.0.1 dst 198.51.100.8", True),
+        ("udp src-port 53", "udp src-port 54-99", False),
+        ("udp port 53", "udp dst-port 80", True),
+        ("tcp flags syn", "udp", False),
+        ("tcp flags syn&!ack", "tcp flags ack", False),
+        ("tcp flags syn", "tcp flags ack", True),
+        ("icmp-type 8", "tcp flags syn", False),
+        ("dst 198.51.100.7", "dst 2001:db8::7", False),
+        ("length <100", "length >99", False),
+        ("fragment later", "fragment first", True),
+        ("ttl 1-5,9", "ttl 6-8,10", False),
+    ],
+)
+def test_matches_that_share_no_packet_are_told_apart(one: str, other: str, both: bool) -> None:
+    first, second = parse(one), parse(other)
+    assert overlap(first, second) is overlap(second, first)
+    if not both:
+        assert not overlap(first, second)
+    elif "fragment" not in one:
+        assert overlap(first, second)
+
+
+def bound(api: Api, **body: Any) -> Any:
+    token = getattr(api, "_bound", None) or api.token("fnm", "operator", origin="fastnetmon")
+    api._bound = token  # type: ignore[attr-defined]
+    return api.call("POST", "/v1/rules", TCP, token, json={"ttl": "1h", **body})
+
+
+def test_a_detector_neither_outranks_people_nor_takes_all_the_room(api: Api) -> None:
+    first = bound(api, match="udp dst 198.51.100.7 src-port 53", priority=-5)
+    problem(first, 403, "quota")
+    problem(bound(api, match="dst 198.51.100.7"), 403, "quota")
+    for n in range(128):
+        match = f"udp dst 198.51.{n}.7 src-port 53"
+        assert bound(api, match=match).status_code == 201
+    problem(bound(api, match="udp dst 198.51.200.7 src-port 53"), 403, "quota")
+    mine = api.call("POST", "/v1/rules", json={"match": "udp dst-port 53"})
+    assert mine.status_code == 201
+    ordered = [rule["origin"] for rule in api.call("GET", "/v1/rules?limit=200").json()["rules"]]
+    assert ordered[0] == "operator", "of one priority, people's go first"
+
+
+def test_a_limit_for_each_source_counts_its_connections_too(api: Api) -> None:
+    body = {"match": "tcp dst-port 443", "action": "limit", "limit": {"pps": 100, "per": "source"}}
+    problem(
+        api.call("POST", "/v1/rules", json={**body, "spare": "established"}), 400, "bad-request"
+    )
+    made = api.call("POST", "/v1/rules", json=body)
+    assert (made.status_code, made.json()["spare"]) == (201, "none")
+    total = {**body, "match": "tcp dst-port 80", "limit": {"pps": 100}}
+    assert api.call("POST", "/v1/rules", json=total).json()["spare"] == "established"
+
+
+@pytest.mark.parametrize("what", ["front", "near", "single", "whole"])
+@pytest.mark.parametrize(
+    "source", ["203.0.113.7", "203.0.113.0/24", "2001:db8::/48", "2001:db8::7"]
+)
+def test_what_stands_in_front_of_the_cells_is_repaired(
+    tmp_path: Path, what: str, source: str
+) -> None:
+    datapath, clock = FakeDatapath(), FakeClock()
+    prefix = parse_prefix(source)
+    with controller(tmp_path, datapath, clock) as control:
+        place(control, ask(source))
+        place(control, ask("0.0.0.0/0" if prefix.family == 4 else "::/0"))
+        table = datapath.source.tables[prefix.family]
+        held = getattr(table.filters, what, None) if what != "whole" else table._whole
+        if held is None or not held.any():
+            pytest.skip("nothing stands there for this one")
+        held[:] = 0
+        for _ in range(4):
+            upkeep(control, clock)
+        assert datapath.decide(prefix.address, clock.ns) is Reason.DROPPED
+        assert datapath.decide(address("9.9.9.9" if prefix.family == 4 else "9::9"), clock.ns)
+        assert table._whole[0]
+        repaired = b"".join(control.store.audit(0, 5000)).count(b"kernel.repair")
+        assert repaired >= 1
+
+
+def test_sides_that_somebody_cleared_are_repaired(tmp_path: Path) -> None:
+    datapath, clock = FakeDatapath(), FakeClock()
+    wanted = sides.known(PROTECTION, Outside(), [], [])
+    with controller(tmp_path, datapath, clock) as control:
+        control.set_sides(wanted).result(10)
+        assert datapath.sides.held() == wanted
+        datapath.sides._units[4][:] = 0
+        datapath.sides._tries[4].delete(next(iter(k for k, _ in datapath.sides._tries[4].items())))
+        for _ in range(4):
+            upkeep(control, clock)
+        assert datapath.sides.held() == wanted
+        assert datapath.sides._units[4].any()
+
+
+def test_the_sides_of_a_box() -> None:
+    on_link = [parse_prefix("192.168.1.0/24"), parse_prefix(NET)]
+    session = parse_prefix("172.16.9.9")
+    found = sides.known(
+        PROTECTION, Outside(allow=(parse_prefix("100.64.0.0/10"),)), on_link, [session]
+    )
+    for text, side in {
+        OWN: Side.INSIDE,
+        GATE: Side.OUTSIDE,
+        NAMES: Side.OUTSIDE,
+        "192.168.1.0/24": Side.OUTSIDE,
+        "192.168.0.0/16": Side.INSIDE,
+        NET: Side.OUTSIDE,  # on the outside link itself: those are no spoofed ones
+        "100.64.0.0/10": Side.OUTSIDE,
+        "172.16.9.9": Side.OUTSIDE,
+        "fe80::/10": Side.OUTSIDE,
+    }.items():
+        assert found[parse_prefix(text)] is side, text
+    assert parse_prefix("10.0.0.53") not in PROTECTION.neighbours, "a resolver of ours is inside"
+    assert sides.hidden(found, [session, parse_prefix("45.0.0.1")]) == [session]
+    bare = sides.known(PROTECTION, Outside(special_purpose=False), [], [])
+    assert parse_prefix("192.168.0.0/16") not in bare
+
+
+def test_next_hops_of_every_route_are_found() -> None:
+    listing = """default via 192.0.2.1 dev eth0 proto dhcp metric 100
+default proto static metric 200
+\tnexthop via 192.0.2.2 dev eth0 weight 1
+\tnexthop via inet6 fe80::2 dev eth1 weight 1
+blackhole 10.0.0.0/8 metric 4278198272
+198.51.100.0/24 via 192.0.2.4 dev eth0 table backup
+2001:db8::/32 via fe80::1 dev eth0 proto ra metric 1024 pref medium
+local 127.0.0.1 dev lo table local proto kernel
+broken via
+broken via nonsense dev eth0
+"""
+    found = {str(one).split("/")[0] for one in links.next_hops(listing)}
+    assert found == {"192.0.2.1", "192.0.2.2", "192.0.2.4", "fe80::1", "fe80::2"}
+
+
+def test_networks_are_those_of_the_reference(outside: Filter) -> None:
+    """The table that the tests of the program use is the one that a box has."""
+    held = outside.datapath.sides.held()
+    assert held[parse_prefix("127.0.0.0/8")] is Side.INSIDE
+    assert all(ip_network(str(prefix)) for prefix in held)
+
+
+Refusal = Callable[[Api], Any]
+
+
+def test_a_hook_cannot_drop_all_that_goes_to_a_victim(api: Api) -> None:
+    said = say(api, "event", {"phase": "began", "id": "1", "match": "dst 198.51.100.2"})
+    assert said["rules"] == []
+    assert "may not drop all that goes to" in said["refused"][0]["why"]

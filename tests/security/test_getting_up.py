@@ -1,0 +1,260 @@
+"""Root believes nothing that another user could have written, and follows no link of his."""
+
+import json
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.lab.questions import block, eventually
+from tests.unit.apiclient import ATTACHED, Api
+from xdpctl import systemd
+from xdpctl.children import python
+from xdpctl.config import Settings
+from xdpctl.errors import ConfigError
+from xdpctl.kept import keep, recall
+from xdpctl.lab.box import Box
+from xdpctl.locks import hold
+from xdpctl.owned import Owned, read_file, replace_file
+from xdpctl.status import NAME, _found_before
+from xdpctl.word import Word
+
+NOBODY = pwd.getpwnam("nobody").pw_uid
+SECRET = "root's own\n"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    tmp_path.chmod(0o755)
+    (tmp_path / "precious").write_text(SECRET)
+    (tmp_path / "precious").chmod(0o600)
+    return tmp_path
+
+
+def give(path: Path) -> None:
+    os.chown(path, NOBODY, -1)
+
+
+def writable(path: Path) -> None:
+    path.chmod(0o777)
+
+
+@pytest.mark.parametrize("change", [give, writable])
+def test_a_folder_that_others_can_write_is_refused(
+    place: Path, change: Callable[[Path], None]
+) -> None:
+    folder = place / "state"
+    folder.mkdir()
+    change(folder)
+    with pytest.raises(ConfigError, match="can be written by other users"):
+        Owned(folder)
+    with pytest.raises(ConfigError, match="can be written by other users"):
+        Owned(folder / "loader")
+
+
+def test_a_folder_that_is_a_link_is_refused(place: Path) -> None:
+    (place / "elsewhere").mkdir()
+    (place / "state").symlink_to(place / "elsewhere")
+    with pytest.raises(ConfigError, match="cannot open the folder"):
+        Owned(place / "state")
+
+
+def test_what_is_written_replaces_links_and_never_follows_them(place: Path) -> None:
+    with Owned(place / "state") as folder:
+        for trap in (NAME, f".{NAME}.new"):
+            (folder.path / trap).symlink_to(place / "precious")
+        folder.replace(NAME, b"{}", 0o644)
+        assert (folder.path / NAME).read_bytes() == b"{}"
+    assert (place / "precious").read_text() == SECRET
+    assert (place / "precious").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_in_somebody_elses_folder_is_replaced_and_not_followed(place: Path) -> None:
+    folder = place / "theirs"
+    folder.mkdir()
+    give(folder)
+    for trap in ("state.json", ".state.json.new"):
+        (folder / trap).symlink_to(place / "precious")
+    replace_file(folder / "state.json", b"1", 0o644)
+    assert (place / "precious").read_text() == SECRET
+    assert not (folder / "state.json").is_symlink()
+
+
+def test_a_fifo_holds_nobody_up(place: Path) -> None:
+    os.mkfifo(place / NAME)
+    began = time.monotonic()
+    with Owned(place) as folder:
+        with pytest.raises(ConfigError, match="not a file"):
+            folder.read(NAME, 100)
+        assert _found_before(folder) == {}
+    with pytest.raises(OSError, match="not a regular file"):
+        read_file(place / NAME, 100)
+    with pytest.raises(OSError, match="not a regular file"):
+        Word.read(place / NAME)
+    assert time.monotonic() - began < 5
+
+
+def test_no_lock_is_taken_through_a_link(place: Path) -> None:
+    (place / "lock").symlink_to(place / "made")
+    with pytest.raises(ConfigError, match="cannot open"):
+        hold(place / "lock", "loader")
+    assert not (place / "made").exists()
+
+
+def test_what_was_compiled_is_read_where_only_root_writes(place: Path) -> None:
+    folder = place / "state"
+    folder.mkdir()
+    keep(folder / "compiled.json", "x", {"maps": {}})
+    assert recall(folder / "compiled.json", "x") == {"maps": {}}
+    give(folder)
+    assert recall(folder / "compiled.json", "x") is None
+
+
+@pytest.mark.parametrize(
+    "protect",
+    [{"not a prefix": "x"}, {"0.0.0.0/0\n": "x"}, {"1.2.3.4/33": "x"}, [1], {"10.0.0.1": ["x"]}],
+)
+def test_a_word_of_the_loader_is_parsed_before_it_is_believed(place: Path, protect: object) -> None:
+    (place / NAME).write_text(json.dumps({"pid": 1, "beat": 0, "ports": {}, "protect": protect}))
+    with pytest.raises(ValueError, match=r".+"):
+        Word.read(place / NAME)
+    if not isinstance(protect, dict) or protect != {"10.0.0.1": ["x"]}:
+        with Owned(place) as folder:
+            assert _found_before(folder) == {}
+
+
+def test_the_unprivileged_half_owns_its_folder_and_no_other(box: Box) -> None:
+    box.start()
+    user = pwd.getpwnam("xdpctl").pw_uid
+    owners = {
+        name: (box.directory / "state" / name).stat().st_uid for name in ("control", "loader")
+    }
+    assert owners == {"control": user, "loader": 0}
+    assert (box.directory / "state").stat().st_uid == 0
+    status = (box.directory / "state" / "loader" / NAME).stat()
+    assert (status.st_uid, status.st_mode & 0o777) == (0, 0o644)
+
+
+def test_a_control_plane_gone_bad_overwrites_nothing_of_roots(box: Box) -> None:
+    """What it could put into its own folder while root works beside it."""
+    box.start()
+    precious = box.directory / "precious"
+    precious.write_text(SECRET)
+    precious.chmod(0o600)
+    control = box.directory / "state" / "control"
+    for name in ("loader.json", "status.json", "compiled.json", "loader.lock", "removed"):
+        (control / name).unlink(missing_ok=True)
+        (control / name).symlink_to(precious)
+    os.mkfifo(control / "loader.new")
+    box.stop()
+    box.start()
+    assert precious.read_text() == SECRET
+    assert precious.stat().st_mode & 0o777 == 0o600
+
+
+def test_its_locks_do_not_keep_root_from_taking_the_filter_off(box: Box) -> None:
+    """It holds every folder of the pins that it can open, and not the loader's lock."""
+    box.start()
+    code = (
+        "import fcntl, os, sys, time\n"
+        "for path in sys.argv[1:]:\n"
+        "    try:\n"
+        "        fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+        "        print('held', path, flush=True)\n"
+        "    except OSError as error:\n"
+        "        print(type(error).__name__, path, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    user = pwd.getpwnam("xdpctl")
+    places = [str(box.pins.ports_dir), str(box.pins.lock_dir)]
+    with subprocess.Popen(
+        [sys.executable, "-I", "-c", code, *places],
+        stdout=subprocess.PIPE,
+        text=True,
+        user=user.pw_uid,
+        group=user.pw_gid,
+        extra_groups=[],
+    ) as bad:
+        assert bad.stdout
+        said = [bad.stdout.readline().split()[0] for _ in places]
+        try:
+            assert said == ["held", "PermissionError"]
+            box.stop()
+            box.start()  # the loader takes its own lock
+        finally:
+            bad.kill()
+
+
+@pytest.mark.parametrize("module", ["json", "numpy", "uvicorn"])
+def test_nothing_is_imported_from_the_working_directory(tmp_path: Path, module: str) -> None:
+    (tmp_path / f"{module}.py").write_text("raise SystemExit('imported from the directory')")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONSTARTUP": str(tmp_path / "x")}
+    done = subprocess.run(
+        [*python("xdpctl_api"), "--help"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage: xdpctl_api" in done.stdout
+
+
+def test_a_store_is_read_as_its_owner(box: Box) -> None:
+    """A link in the place of the store would show root what its owner may not read."""
+    box.start()
+    block(box.client, "203.0.113.7")
+    settings = Settings(state_dir=box.directory / "state")
+    box.stop()
+    secret = box.directory / "secret.sqlite"
+    settings.database.rename(secret)
+    secret.chmod(0o600)
+    os.chown(secret, 0, 0)
+    settings.database.symlink_to(secret)
+    command = (sys.executable, "-m", "xdpctl", "replay", __file__, "--state-dir")
+    done = subprocess.run(
+        (*command, str(settings.state_dir)), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode != 0
+    assert "cannot be copied" in done.stderr
+
+
+def test_a_hung_loader_repairs_what_it_missed_when_it_is_back(box: Box) -> None:
+    box.start()
+    loader = box.processes()[0]
+    os.kill(loader, signal.SIGSTOP)
+    try:
+        box.host.ip("link set isp0 xdp off")
+        assert "prog/xdp" not in box.host.ip("link show isp0")
+    finally:
+        os.kill(loader, signal.SIGCONT)
+    assert eventually(lambda: "prog/xdp" in box.host.ip("link show isp0"))
+
+
+def test_a_loader_that_says_nothing_is_a_problem(api: Api) -> None:
+    api.loader_says(ATTACHED, beat=time.monotonic() - 60)
+    answer = api.call("GET", "/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["problems"] == ["the loader hangs: what appears now is not attached"]
+    api.loader_says(ATTACHED)
+    assert api.call("GET", "/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("unit", ["xdpctl-loader.service", "xdpctl.service"])
+def test_units_are_watched(unit: str) -> None:
+    text = (Path(__file__).parents[2] / "packaging" / "systemd" / unit).read_text()
+    assert "\nWatchdogSec=" in text
+
+
+def test_the_watchdog_is_told_by_whoever_it_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert systemd.watchdog_seconds() == 0
+    monkeypatch.setenv("WATCHDOG_USEC", "30000000")
+    assert systemd.watchdog_seconds() == 30
+    monkeypatch.setenv("WATCHDOG_PID", "1")
+    assert systemd.watchdog_seconds() == 0
