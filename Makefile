@@ -21,7 +21,7 @@ help:
 	@echo "make test-vm-inline   a bridge with the filter on its outer card"
 	@echo "make vagrant-demo   an attack on one of three Vagrant machines; vagrant-box: a box for them"
 	@echo "make deb     a Debian package in dist/"
-	@echo "make fuzz SECONDS=600   random rules and packets against the reference"
+	@echo "make fuzz SECONDS=600   random rules and packets against the reference, and every parser of outside input"
 	@echo "make setup   distribution packages, virtual environment, locked dependencies"
 
 setup: $(STAMP)
@@ -106,7 +106,7 @@ rehearsals: setup
 
 fuzz: setup
 	@XDPCTL_FUZZ_SECONDS=$(or $(SECONDS),300) $(BIN)/python -m pytest -q \
-	  --timeout=0 tests/kernel/test_reference.py
+	  --timeout=0 tests/kernel/test_reference.py tests/fuzz
 
 openapi: setup
 	@$(BIN)/python -c 'import json; from xdpctl_api.app import openapi; \

@@ -24,6 +24,7 @@ Limits = Mapping[str, float]
 Spread = Callable[[Keys, int], Keys]
 # nanoseconds over the floor, at the most
 _FIXED_DROP = 50
+_SIDE = 2  # ns, that the look at a source's side may take
 _DROP_WALKS = {"1,000,000 addresses": 300, "100,000 prefixes": 130, "100,000 IPv6 prefixes": 300}
 _PASS_WALKS = {"1,000,000 addresses": 25, "100,000 prefixes": 25, "100,000 IPv6 prefixes": 60}
 _PASS_NEAR = {"100,000 prefixes": 100}
@@ -98,6 +99,17 @@ class Filter:
         return (Bar(case=f"xdp-filter, {self.what}, {verdict}, fixed"),)
 
 
+def of_outside(compiled: Compiled) -> Iterator[Run]:
+    """Clean packets on an interface that is declared outside, beside those on one that is not."""
+    for listed in (sources.exact(1), sources.exact6(10_000)):
+        what = sources.label(len(listed), "address" if len(listed) == 1 else "IPv6 address")
+        held = Filter(f"{what}, outside", ours(compiled, listed, outside=True), listed)
+        for run in held.others():
+            floor = run.case.name.replace(", outside", "")
+            bars = (Bar(_SIDE, over=True),) if not floor.endswith("near") else ()
+            yield replace(run, case=replace(run.case, floor=floor, bars=bars))
+
+
 def of_ours(compiled: Compiled) -> Iterator[Run]:
     """Sets of each kind and size, with a rule beside each; and rules alone."""
     rule = sources.exact(EXACT[-1] + 1)[-1:]
@@ -121,6 +133,7 @@ def of_ours(compiled: Compiled) -> Iterator[Run]:
         filter = Filter(what, ours(compiled, listed), listed)
         yield from filter.listed_ones()
         yield from filter.others()
+    yield from of_outside(compiled)
 
 
 def of_peer(peer: XdpFilter) -> Iterator[Run]:

@@ -49,25 +49,25 @@ def own_pins() -> Iterator[Pins]:
 
 
 @contextmanager
-def loaded(compiled: Compiled) -> Iterator[tuple[Port, PinnedDatapath]]:
-    """A filter of its own, by the loader.
+def loaded(compiled: Compiled, outside: bool = False) -> Iterator[tuple[Port, PinnedDatapath]]:
+    """A filter of its own, by the loader; `outside` as on an interface that is declared so.
 
     Afterwards its pins and its maps' descriptors are gone: the program's and the stages', which
     stay open, hold everything.
     """
     with own_pins() as pins, closing(Loader(pins, compiled)) as loader:
-        port = loader.add_port("bench")
+        port = loader.add_port("bench", outside)
         with closing(PinnedDatapath(pins)) as datapath:
             yield port, datapath
         del loader.ports[port.name]
 
 
-def ours(compiled: Compiled, listed: Keys, rules: Keys | None = None) -> int:
+def ours(compiled: Compiled, listed: Keys, rules: Keys | None = None, outside: bool = False) -> int:
     """A filter of its own with a set that drops these, and rules with a ttl that drop those.
 
     Entries are made by the plans and the datapath themselves.
     """
-    with loaded(compiled) as (port, datapath):
+    with loaded(compiled, outside) as (port, datapath):
         image = Image(datapath.capacity)
         for plan in _plans(image, listed, V4.empty if rules is None else rules):
             datapath.apply(plan)

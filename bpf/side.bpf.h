@@ -6,59 +6,82 @@
 
 static __always_inline u32 side_ipv4(__be32 source)
 {
-	u32 unit = host32(source) >> (32 - SIDE_UNITS_LOG2), index = unit / 64, *side;
 	struct side_key4 key = {.length = 32};
-	u64 *word;
+	u32 *side;
 
 	__builtin_memcpy(key.address, &source, sizeof(key.address));
 	asm volatile("" : : "r"(&key) : "memory");
-	word = side_units4.lookup(&index);
-	if (!word || !bit_of(word, unit))
-		return SIDE_UNKNOWN;
 	side = sides4.lookup(&key);
 	return side ? *side : SIDE_UNKNOWN;
 }
 
-/* Of what is not 2000::/3, none is on the Internet (RFC 4291 section 2.4), so the trie is asked. */
 static __always_inline u32 side_ipv6(__be32 *source)
 {
-	u32 top = host32(source[0]), unit, index, *side;
 	struct side_key6 key = {.length = 128};
-	u64 *word;
+	u32 *side;
 
 	__builtin_memcpy(key.address, source, sizeof(key.address));
 	asm volatile("" : : "r"(&key) : "memory");
-	unit = top * 0x9e3779b1 >> (32 - SIDE_UNITS_LOG2);
-	index = unit / 64;
-	word = side_units6.lookup(&index);
-	if (!word || (top >> 29 == 1 && !bit_of(word, unit)))
-		return SIDE_UNKNOWN;
 	side = sides6.lookup(&key);
 	return side ? *side : SIDE_UNKNOWN;
 }
 
+static __always_inline int is_known_ipv4(__be32 source)
+{
+	u32 unit = host32(source) >> (32 - SIDE_UNITS_LOG2), index = unit / 64;
+	u64 *word = side_units4.lookup(&index);
+
+	return word && bit_of(word, unit);
+}
+
+/* Of what is not 2000::/3, none is on the Internet (RFC 4291 section 2.4), so the trie is asked. */
+static __always_inline int is_known_ipv6(__be32 first)
+{
+	u32 top = host32(first), unit = top * 0x9e3779b1 >> (32 - SIDE_UNITS_LOG2);
+	u32 index = unit / 64;
+	u64 *word = side_units6.lookup(&index);
+
+	return word && (top >> 29 != 1 || bit_of(word, unit));
+}
+
 /*
  * Before anything else is known of the packet, and nothing of it is known afterwards: so the
- * verifier goes on once.
+ * verifier goes on once. What most packets do not need comes last.
  */
 static __always_inline int is_spoofed(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct ethernet *ethernet = data;
 	u32 side = SIDE_UNKNOWN, zero = 0;
-	struct control *control = controls.lookup(&zero);
-	struct packet packet = {};
+	struct control *control;
+	struct packet packet;
 	__be16 type;
 	void *ip;
 
-	if (!control || control->bypass || parse_link(ctx, &packet, &type))
+	if ((void *)(ethernet + 1) > end)
 		return 0;
-	ip = data + (packet.offset & 63);
-	if (type == network16(ETHERTYPE_IPV4) && ip + sizeof(struct ipv4) <= end)
-		side = side_ipv4(((struct ipv4 *)ip)->source);
-	else if (type == network16(ETHERTYPE_IPV6) && ip + sizeof(struct ipv6) <= end)
-		side = side_ipv6(((struct ipv6 *)ip)->source);
+	type = ethernet->type;
+	ip = ethernet + 1;
+	if (is_vlan(type)) {
+		if (parse_link(ctx, &packet, &type))
+			return 0;
+		ip = data + (packet.offset & 63);
+	}
+	if (type == network16(ETHERTYPE_IPV4)) {
+		struct ipv4 *header = ip;
 
-	return side == SIDE_INSIDE;
+		if ((void *)(header + 1) > end || !is_known_ipv4(header->source))
+			return 0;
+		side = side_ipv4(header->source);
+	} else if (type == network16(ETHERTYPE_IPV6)) {
+		struct ipv6 *header = ip;
+
+		if ((void *)(header + 1) > end || !is_known_ipv6(header->source[0]))
+			return 0;
+		side = side_ipv6(header->source);
+	}
+	control = controls.lookup(&zero);
+	return side == SIDE_INSIDE && control && !control->bypass;
 }
 
 /* What is not set yet may look for an address (see link.h), and for nothing else. */

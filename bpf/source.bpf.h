@@ -36,7 +36,23 @@ static __always_inline u32 find4(struct control *control, u32 address, u32 lengt
 	return bucket ? find_in(bucket, key) : 0;
 }
 
-static __always_inline u32 source_ipv4(struct search *search)
+/*
+ * What the packet says counts only if something is listed near its source, so it is read then. The
+ * verifier is not told, or it would walk the table once for each case.
+ */
+static __always_inline void look_closer(struct xdp_md *ctx, struct search *search,
+					struct packet *packet)
+{
+	search->exempt = may_be_exempt(ctx, packet) ^ search->nothing;
+	asm volatile("" : "+r"(search->exempt)); /* now */
+	if (search->outside) {
+		search->neighbourly = is_of_neighbour(ctx, packet) ^ search->nothing;
+		asm volatile("" : "+r"(search->neighbourly));
+	}
+}
+
+static __always_inline u32 source_ipv4(struct xdp_md *ctx, struct search *search,
+				       struct packet *packet)
 {
 	u32 address = host32(search->source[0]);
 	u32 unit = address >> (32 - FRONT_UNITS_LOG2), index = unit / 64;
@@ -51,6 +67,7 @@ static __always_inline u32 source_ipv4(struct search *search)
 		return REASON_FAULT;
 	if (!bit_of(word, unit))
 		return REASON_NO_RULE;
+	look_closer(ctx, search, packet);
 	unit = address >> (32 - NEAR4_UNITS_LOG2);
 	near = near4.lookup(&unit);
 	if (!near)
@@ -107,7 +124,8 @@ static __always_inline u32 find6(struct control *control, struct address6 *addre
 	return bucket ? find_in6(bucket, key, address, length) : 0;
 }
 
-static __always_inline u32 source_ipv6(struct search *search)
+static __always_inline u32 source_ipv6(struct xdp_md *ctx, struct search *search,
+				       struct packet *packet)
 {
 	u32 top = host32(search->source[0]), value = 0, base = 127 + search->nothing, length;
 	u32 unit = top * 0x9e3779b1 >> (32 - FRONT_UNITS_LOG2), index = unit / 64;
@@ -122,6 +140,7 @@ static __always_inline u32 source_ipv6(struct search *search)
 		return REASON_FAULT;
 	if (!bit_of(word, unit))
 		return REASON_NO_RULE;
+	look_closer(ctx, search, packet);
 	index = unit >> (FRONT_UNITS_LOG2 - NEAR6_UNITS_LOG2);
 	address.high = (u64)top << 32 | host32(search->source[1]);
 	address.low = (u64)host32(search->source[2]) << 32 | host32(search->source[3]);

@@ -75,10 +75,10 @@ static u64 (*coarse_ns)(void) = (void *)160;
 static u64 (*frame_length)(struct xdp_md *ctx) = (void *)188;
 
 #include "judge.bpf.h"
-#include "source.bpf.h"
 #include "side.bpf.h"
 #include "signatures.bpf.h"
 #include "exempt.bpf.h"
+#include "source.bpf.h"
 #include "shadow.bpf.h"
 
 static __always_inline u64 first_buffer(struct xdp_md *ctx)
@@ -139,24 +139,16 @@ static __always_inline enum reason before_source(struct xdp_md *ctx, struct sear
 	return link_ipv6(ctx, packet);
 }
 
-/*
- * What the source alone decides. What is known of the packet is hidden from the verifier, which
- * would walk the table once for each case.
- */
+/* What the source alone decides. */
 static __always_inline u32 judge_source(struct xdp_md *ctx, struct search *search,
 					struct packet *packet)
 {
 	u32 decided;
 
-	search->exempt = may_be_exempt(ctx, packet) ^ search->nothing;
-	asm volatile("" : "+r"(search->exempt)); /* now */
-	if (search->outside) {
-		if (is_unset(packet))
-			return REASON_SPOOFED;
-		search->neighbourly = is_of_neighbour(ctx, packet) ^ search->nothing;
-		asm volatile("" : "+r"(search->neighbourly));
-	}
-	decided = packet->family == 4 ? source_ipv4(search) : source_ipv6(search);
+	if (search->outside && is_unset(packet))
+		return REASON_SPOOFED;
+	decided = packet->family == 4 ? source_ipv4(ctx, search, packet)
+				      : source_ipv6(ctx, search, packet);
 	/* outside, signatures and limits hold for what is protected, too */
 	if (search->outside &&
 	    ((decided == (REASON_ACCEPTED | SLOT_PROTECTED << REASON_SLOT_SHIFT)) ||
@@ -353,14 +345,11 @@ int xdpctl(struct xdp_md *ctx)
 /* The same for an interface behind which nobody of ours is. */
 int outside(struct xdp_md *ctx)
 {
-	struct search search;
-	u32 zero = 0;
+	struct search search = begin(ctx, NULL);
 
-	if (is_spoofed(ctx))
-		return count(ctx, controls.lookup(&zero), REASON_SPOOFED, SLOT_NONE,
-			     frame_length(ctx));
-	search = begin(ctx, NULL);
 	search.outside = 1;
+	if (is_spoofed(ctx))
+		return count(ctx, search.control, REASON_SPOOFED, SLOT_NONE, frame_length(ctx));
 	return leave(ctx, &search, by_source(ctx, &search));
 }
 

@@ -18,6 +18,7 @@ from threading import Lock
 _NUMBERS = {"x86_64": 321, "s390x": 351, "ppc64le": 361}
 NUMBER = _NUMBERS.get(platform.machine(), 280)  # 280: aarch64, riscv64 and every later port
 ATTR_BYTES = 144
+_MMAPABLE = 1 << 10
 libc = ctypes.CDLL(None, use_errno=True)
 
 MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE = 0, 1, 2, 3
@@ -166,6 +167,10 @@ class Map:
         if code not in (0, errno.ENOENT):
             raise OSError(code, f"read {self.name}: {os.strerror(code)}")
         return struct.unpack_from("<I", answer, 32)[0], code == errno.ENOENT
+
+    @property
+    def mappable(self) -> bool:
+        return bool(self.shape.flags & _MMAPABLE)
 
     def memory(self) -> memoryview:
         """An array's own memory, writable, exactly as long as its values (BPF_F_MMAPABLE)."""

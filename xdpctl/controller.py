@@ -75,7 +75,9 @@ class Controller:
         """Bring the kernel to what the store says, then serve."""
         self._replica.resync()
         self._replica.recover()
+        before = self._replica.in_kernel()
         self._replica.follow()
+        self._replica.note_gone(*before)
         rules = {"rules": len(self.state.rules), "sets": len(self.state.sets)}
         self._replica.record(Event("xdpctl", "control.start", "", rules))
         self._thread.start()

@@ -82,6 +82,8 @@ class Loader:
         share(pins.lock_dir, 0, 0o700)
         names = (name for name in compiled.maps if name not in _OF_PROGRAMS)
         self._maps = {name: self._adopt_or_create(name, pins.map(name)) for name in names}
+        # a map that somebody has mapped for writing cannot be frozen by whoever may open its pin
+        self._mapped = [self._map(name) for name, held in self._maps.items() if held.mappable]
         for shared in SHARED:
             self._maps["slots"].put(shared.shared.to_bytes(4, "little"), shared.value)
         _prepare(self._maps["controls"])
@@ -107,6 +109,16 @@ class Loader:
         bpf.pin(made.fd, path)
         share(path, self._group, 0o660)
         return made
+
+    def _map(self, name: str) -> memoryview:
+        try:
+            return self._maps[name].memory()
+        except OSError as error:
+            raise SchemaError(
+                f"{self.pins.map(name)} cannot be written ({error.strerror}): somebody froze it. "
+                "`xdpctl down` removes it (traffic is not filtered until the next start; rules are "
+                "kept)."
+            ) from error
 
     def _load_staged(
         self, program: str, stages: Mapping[Stage, str], directory: Path, counters: bpf.Map | None
@@ -156,6 +168,7 @@ class Loader:
 
     def close(self) -> None:
         """Let go of the descriptors; what is pinned and attached stays."""
+        self._mapped.clear()
         for port in self.ports.values():
             port.staged.close()
         for held in self._maps.values():

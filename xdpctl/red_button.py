@@ -17,5 +17,10 @@ def press(pins: Pins, on: bool) -> None:
         raise DatapathError(f"{pins.map('controls')}: {error.strerror}") from error
     try:
         _BYPASS.pack_into(controls.memory(), 0, int(on))
+    except OSError as error:  # frozen by whoever may open it (bpf(2), BPF_MAP_FREEZE)
+        raise DatapathError(
+            f"{pins.map('controls')} cannot be written ({error.strerror}). "
+            "`xdpctl down` takes the filter off; rules are kept"
+        ) from error
     finally:
         controls.close()

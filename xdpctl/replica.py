@@ -15,7 +15,7 @@ from xdpctl.datapath import Datapath
 from xdpctl.draft import Draft
 from xdpctl.errors import DatapathError, StoreError, XdpctlError
 from xdpctl.learn import Learned, Ours, learn
-from xdpctl.plan import Listing, Plan, Target, differences, transition
+from xdpctl.plan import Listing, Plan, Target, differences, is_shared, transition
 from xdpctl.policy import Protection
 from xdpctl.prefix import Prefix
 from xdpctl.readback import read
@@ -136,6 +136,28 @@ class Replica:
         log.error("%s", self.recovered)
         self.arming.held = armed
         self._write(draft.changes(), draft.events, draft.now)
+
+    def in_kernel(self) -> tuple[frozenset[Prefix], int]:
+        """The sources of rules, and how many sets, that the kernel holds."""
+        image = self.state.image
+        rules = (prefix for prefix, slot in image.entries.items() if not is_shared(slot))
+        return frozenset(rules), len(image.sets)
+
+    def note_gone(self, rules: frozenset[Prefix], sets: int) -> None:
+        """Say it if the store does not know of what the kernel filtered until now.
+
+        So it is after a removal that the kernel had not yet heard of, and if the store has lost
+        its last changes.
+        """
+        gone, fewer = len(rules - self.state.rules.keys()), max(0, sets - len(self.state.sets))
+        if gone or fewer:
+            log.warning(
+                "the store has no record of %d rules and %d sets that the kernel held; they are no "
+                "longer in force. If nobody removed them, the store has lost changes",
+                gone,
+                fewer,
+            )
+            self.record(Event("xdpctl", "store.behind", "", {"rules": gone, "sets": fewer}))
 
     def trim_audit(self, sign: Sign) -> None:
         """Drop the oldest records of an audit log that has grown too large."""

@@ -17,13 +17,21 @@ class Caps:
     reserved: int = 0
 
 
+def _nothing_under_way() -> bool:
+    return True
+
+
+def _nothing_to_end() -> None:
+    pass
+
+
 @dataclass(slots=True, eq=False)
 class Ticket:
     """One connection's place. `idle` says that no request is being answered on it."""
 
     peer: Hashable
-    idle: Callable[[], bool] = lambda: True
-    abort: Callable[[], None] = lambda: None
+    idle: Callable[[], bool] = _nothing_under_way
+    abort: Callable[[], None] = _nothing_to_end
     leave: Callable[[], None] = field(default=lambda: None)
 
 
@@ -64,12 +72,15 @@ class Admission:
         for ticket in self._tickets:
             if (peer is None or ticket.peer == peer) and ticket.idle():
                 self.evicted += 1
+                abort = ticket.abort
                 self._leave(ticket)
-                ticket.abort()
+                abort()
                 return True
         return False
 
     def _leave(self, ticket: Ticket) -> None:
+        # or each would hold its connection, and that its ticket, until a collector comes by
+        ticket.idle, ticket.abort = _nothing_under_way, _nothing_to_end
         if ticket in self._tickets:
             del self._tickets[ticket]
             self._of_peer[ticket.peer] -= 1

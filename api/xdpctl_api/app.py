@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from xdpctl import __version__
 from xdpctl_api import problems
+from xdpctl_api.auth import KnownSender
 from xdpctl_api.bodies import BodyLimit, Budget, TooLarge, too_large
 from xdpctl_api.context import Context
 from xdpctl_api.routes import (
@@ -38,6 +39,7 @@ def create_app(context: Context | None = None) -> FastAPI:
     app.state.context = context
     most = 2 * context.settings.bulk_max_bytes if context else 0
     app.add_middleware(BodyLimit, budget=Budget(max(most, _BODIES_LEAST)))
+    app.add_middleware(KnownSender)  # added last, so first
     app.add_exception_handler(TooLarge, too_large)
     problems.install(app)
     for module in (  # routes are tried in turn: what comes by the thousand is first

@@ -5,11 +5,13 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from xdpctl.errors import AccessError
 from xdpctl.model import OPERATOR
 from xdpctl.prefix import Prefix, exact_address
 from xdpctl.tokens import Caller, Role, authenticate
+from xdpctl_api import problems
 from xdpctl_api.doors import PEER, LocalPeer, RemotePeer
 
 _SECRET_MAX = 256  # characters
@@ -44,6 +46,29 @@ def _forwarded(request: Request) -> Prefix | None:
     """The client behind the CLI's ssh session (RFC 7239); believed on the Unix socket alone."""
     found = _FORWARDED_FOR.search(request.headers.get("forwarded", "")[:_FORWARDED_MAX])
     return exact_address(found[1] or found[2] or found[3]) if found else None
+
+
+class KnownSender:
+    """401 before a body is read: nobody holds a connection by a body that he never finishes."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _has_body(scope):
+            try:
+                caller(Request(scope))
+            except AccessError as error:
+                answer = problems.problem(401, "access", str(error))
+                answer.headers["Connection"] = "close"
+                await answer(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _has_body(scope: Scope) -> bool:
+    headers = dict(scope["headers"])
+    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
 
 
 def needs(role: Role) -> Callable[[Request], Awaitable[Caller]]:

@@ -35,6 +35,19 @@ class Connection(HttpToolsProtocol):
         self._lost = True
         self._ticket.leave()
         super().connection_lost(exc)
+        if self.cycle is None or self.cycle.response_complete:
+            self._let_go()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._lost:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Of all that leads back here. TLS keeps memory that no collector knows the size of."""
+        self.cycle = self.flow = self.parser = None  # type: ignore[assignment]
+        self.scope = {}  # type: ignore[typeddict-item]
+        self.transport = None  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
         in_header = self._header_since is not None

@@ -85,9 +85,14 @@ def little_memory() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def fuzz(inputs: SearchStrategy[T], call: Callable[[T], object], allowed: Allowed = ()) -> None:
+def fuzz(
+    inputs: SearchStrategy[T],
+    call: Callable[[T], object],
+    allowed: Allowed = (),
+    seconds: float = SECONDS,
+) -> None:
     """Fails for any exception that is neither an XdpctlError nor `allowed`, and for a hang."""
-    ends, failed = time.monotonic() + SECONDS, False
+    ends, failed = time.monotonic() + seconds, False
 
     def body(one: _Shown) -> None:
         nonlocal failed

@@ -1,6 +1,7 @@
 """What passes a rule that drops everything, and what no packet gets around."""
 
 import random
+import shutil
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -425,3 +426,17 @@ def test_a_hook_cannot_drop_all_that_goes_to_a_victim(api: Api) -> None:
     said = say(api, "event", {"phase": "began", "id": "1", "match": "dst 198.51.100.2"})
     assert said["rules"] == []
     assert "may not drop all that goes to" in said["refused"][0]["why"]
+
+
+def test_a_store_that_has_lost_its_last_changes_is_told(tmp_path: Path) -> None:
+    datapath, clock = FakeDatapath(), FakeClock()
+    earlier, later = tmp_path / "earlier", tmp_path / "later"
+    earlier.mkdir()
+    with controller(earlier, datapath, clock) as control:
+        place(control, ask("203.0.113.7"))
+    shutil.copytree(earlier, later)
+    with controller(later, datapath, clock) as control:
+        place(control, ask("203.0.113.8"))
+        assert b"store.behind" not in b"".join(control.store.audit(0, 5000))
+    with controller(earlier, datapath, clock) as control:
+        assert b"store.behind" in b"".join(control.store.audit(0, 5000))

@@ -2,11 +2,11 @@
 
 import socket
 import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.security.certificates import certify
 from tests.unit.apiclient import TCP, Api, problem
 from xdpctl.config import Listen, parse
 from xdpctl.errors import ConfigError
@@ -153,10 +153,7 @@ def test_which_hooks_there_are_is_told_to_nobody_without_a_token(api: Api) -> No
 
 
 def test_tls_has_forward_secrecy_in_every_suite(tmp_path: Path) -> None:
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
-    more = ("-nodes", "-keyout", key, "-out", certificate, "-days", "1", "-subj", "/CN=box")
-    subprocess.run((*command, *more), check=True, capture_output=True)
+    certificate, key = certify(tmp_path)
     listen = Listen(tls_certificate=certificate, tls_key=key)
 
     async def nothing(*_: object) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import pwd
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -14,19 +15,22 @@ import pytest
 
 from tests.lab.questions import block, eventually
 from tests.unit.apiclient import ATTACHED, Api
-from xdpctl import systemd
+from xdpctl import bpf, red_button, systemd
 from xdpctl.children import python
 from xdpctl.config import Settings
-from xdpctl.errors import ConfigError
+from xdpctl.errors import ConfigError, DatapathError, SchemaError
 from xdpctl.kept import keep, recall
 from xdpctl.lab.box import Box
+from xdpctl.loader import Loader
 from xdpctl.locks import hold
 from xdpctl.owned import Owned, read_file, replace_file
+from xdpctl.pins import Pins
 from xdpctl.status import NAME, _found_before
 from xdpctl.word import Word
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
 SECRET = "root's own\n"
+_FREEZE = 22  # BPF_MAP_FREEZE
 
 
 @pytest.fixture
@@ -258,3 +262,25 @@ def test_the_watchdog_is_told_by_whoever_it_watches(monkeypatch: pytest.MonkeyPa
     assert systemd.watchdog_seconds() == 30
     monkeypatch.setenv("WATCHDOG_PID", "1")
     assert systemd.watchdog_seconds() == 0
+
+
+def test_a_map_cannot_be_frozen_while_the_loader_lives(loader: Loader) -> None:
+    """Else whoever may write the maps could make them such that nobody can, the button included."""
+    for name in ("controls", "slots", "cells4", "generations"):
+        held = bpf.open_map(loader.pins.map(name))
+        try:
+            with pytest.raises(OSError, match="busy"):
+                bpf.bpf(_FREEZE, struct.pack("<I", held.fd), "freeze")
+        finally:
+            held.close()
+
+
+def test_a_frozen_map_is_told_with_the_way_out(loader: Loader, pins: Pins) -> None:
+    frozen = bpf.open_map(pins.map("controls"))
+    loader._mapped.clear()
+    bpf.bpf(_FREEZE, struct.pack("<I", frozen.fd), "freeze")
+    frozen.close()
+    with pytest.raises(DatapathError, match="xdpctl down"):
+        red_button.press(pins, True)
+    with pytest.raises(SchemaError, match="xdpctl down"):
+        Loader(pins, loader._compiled)

@@ -1,21 +1,28 @@
 """The red button and the Unix socket work whatever the network, a detector or a hang does."""
 
+import asyncio
+import gc
 import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.fakes import FakeClock, FakeDatapath, ask, controller, place
-from tests.unit.apiclient import Api, problem
+from tests.security.certificates import certify
+from tests.unit.apiclient import TCP, Api, problem
 from tests.unit.hooked import VICTIM, event, incidents, say
 from xdpctl import audit, replica
+from xdpctl.config import Listen
 from xdpctl.detectors.registry import ADAPTERS
 from xdpctl.errors import BusyError, RuleError
 from xdpctl.incidents import ledger
@@ -23,7 +30,8 @@ from xdpctl.lab.box import Box
 from xdpctl.response.pace import Paces
 from xdpctl_api.admission import Admission, Caps
 from xdpctl_api.bodies import Budget
-from xdpctl_api.connection import _HEADER_BYTES
+from xdpctl_api.connection import _HEADER_BYTES, Connection
+from xdpctl_api.server import Server, _config
 
 PORT, IDLE = 8460, 1_100
 
@@ -239,3 +247,64 @@ def test_the_audit_log_is_bounded_behind_a_signed_checkpoint(
         assert again.state.checkpoint == mark
         records = again.store.audit(0, 5000)
         assert audit.verify(records, again.state.checkpoint).problem is None
+
+
+def test_a_body_of_nobody_is_not_waited_for(api: Api) -> None:
+    """Else a few addresses with a body that never ends hold every connection there is."""
+
+    async def never() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(60)
+
+    for token in (None, "xdpctl_made_up"):
+        began = time.monotonic()
+        answer = api.call("POST", "/v1/rules", TCP, token, content=never())
+        problem(answer, 401, "access")
+        assert answer.headers["connection"] == "close"
+        assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_closed_connection_leaves_nothing(tmp_path: Path, secure: bool) -> None:
+    """Not even for the collector: TLS keeps memory that it does not know the size of."""
+    connections = asyncio.run(_churned(tmp_path, secure, 40))
+    assert connections <= 3
+
+
+async def _churned(place: Path, secure: bool, times: int) -> int:
+    """How many connections there still are after so many came and went, without a collector."""
+    listen = Listen(socket=place / "s")
+    if secure:
+        certificate, key = certify(place)
+        listen = Listen(host="127.0.0.1", tls_certificate=certificate, tls_key=key)
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = Server(_config(_hello, False, listen), Admission(Caps(64, 64)))
+    task = asyncio.create_task(server.serve([listener]))
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    address = listener.getsockname()[:2]
+    gc.collect()
+    gc.disable()
+    before = sum(isinstance(one, Connection) for one in gc.get_objects())
+    try:
+        for n in range(times):
+            reader, writer = await asyncio.open_connection(
+                *address, ssl=context if secure else None
+            )
+            if n % 2:
+                writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                assert b"200" in await reader.readline()
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+        await asyncio.sleep(0.3)
+        return sum(isinstance(one, Connection) for one in gc.get_objects()) - before
+    finally:
+        gc.enable()
+        server.should_exit = True
+        await task
+
+
+async def _hello(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})

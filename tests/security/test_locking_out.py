@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes import FakeClock, FakeDatapath, ask, controller, place, upkeep
 from tests.unit.apiclient import TCP, Api, problem, running
-from tests.unit.hooked import OURS
+from tests.unit.hooked import OURS, VICTIM, event, say
 from xdpctl import logins
 from xdpctl.config import parse
 from xdpctl.model import Mode
@@ -246,3 +246,33 @@ def test_a_feed_that_grows_to_the_whole_internet_is_refused(fed: Fed) -> None:
     fed.file.with_name("all.txt").write_text("\n".join(whole))
     problem(fed.api.call("PUT", "/v1/sets/all", json=body), 409, "conflict")
     assert fed.api.put("all", {**body, "force": True})["entries"]["ipv4"] > 200, "a person may"
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        "ttl 0-255 dst 198.51.100.0/24",
+        "length 0-65535 dst 198.51.100.2",
+        "proto 0-255 dst 198.51.100.0/24",
+        "src 0.0.0.0/0 dst 198.51.100.0/24",
+        "tcp dst 198.51.100.2",
+        "proto 6,17 ttl 0-255 dst 198.51.100.2",
+    ],
+)
+def test_a_hook_drops_nothing_that_only_looks_narrow(api: Api, match: str) -> None:
+    """A component that each packet has leaves a match on the destination alone."""
+    said = say(api, "event", event(victim=VICTIM, match=match))
+    assert not said["rules"]
+    assert "may not drop all" in str(said["refused"])
+    said = say(api, "event", event("2", victim=VICTIM, match=match, pps=500))
+    assert said["rules"], "a rate is no drop"
+
+
+@pytest.mark.parametrize(
+    "match", ["udp dst-port 53 dst 8.8.8.8", "udp dst 0.0.0.0/0 src 9.9.9.9", "udp dst 8.0.0.0/8"]
+)
+def test_a_hook_drops_nothing_on_its_way_to_others(api: Api, match: str) -> None:
+    """A victim of ours beside it is no leave to."""
+    said = say(api, "event", event(victim=VICTIM, match=match))
+    assert not said["rules"]
+    assert "none of ours" in str(said["ignored"])

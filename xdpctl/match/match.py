@@ -64,6 +64,11 @@ class Match(msgspec.Struct, frozen=True, gc=False):
         """Whether it takes each packet, at least of a family."""
         return all(_takes_all(COMPONENTS[name], value) for name, value in self.components)
 
+    @property
+    def narrowing(self) -> frozenset[str]:
+        """The names of those components that some packet of the family does not have."""
+        return frozenset(n for n, value in self.components if not _takes_all(COMPONENTS[n], value))
+
     def as_json(self) -> dict[str, str]:
         return dict(_texts(self))
 

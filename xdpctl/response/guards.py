@@ -13,11 +13,12 @@ def foreign(event: Event, draft: Draft, settings: AutomaticSettings) -> str:
     if event.victim is None:
         return "it names neither a victim nor sources"
     ours, protection = settings.networks, draft.state.protection
-    if ours and any(network.covers(event.victim) for network in ours):
-        return ""
-    if not ours and protection.over(event.victim) is not None:
-        return ""
-    return f"{event.victim} is none of ours (automatic.networks, protected)"
+    destination = event.match.get("destination") if event.match else None
+    for aim in (event.victim, destination or event.victim):
+        known = any(network.covers(aim) for network in ours) if ours else protection.over(aim)
+        if not known:
+            return f"{aim} is none of ours (automatic.networks, protected)"
+    return ""
 
 
 def broken(

@@ -11,12 +11,15 @@ from xdpctl.asks import check_seconds, check_tags
 from xdpctl.draft import Draft
 from xdpctl.errors import CapacityError, ConflictError, NotFoundError, QuotaError
 from xdpctl.match.match import Match
+from xdpctl.match.ranges import holds
 from xdpctl.model import CONFIRM_MAX, OPERATOR, TTL_MAX, Action, Mode, Spare
 from xdpctl.policy import Quota
 from xdpctl.signatures.guard import guard
 from xdpctl.signatures.model import CONFIGURED, Rate, Signature, automatic, sparing
 from xdpctl.tokens import Caller
 from xdpctl.wire import Limit, SlotNumber
+
+_TCP = 6
 
 
 class SignatureAsk(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,10 +151,13 @@ def _check_automatic(draft: Draft, asked: Signature, quota: Quota, new: bool) ->
             "priority",
             "leave it out, or give 0 or more",
         )
-    narrow = {name for name, _ in asked.match.components} - {"destination"}
+    narrow = asked.match.narrowing - {"destination"}
+    if narrow == {"protocol"} and holds(asked.match.get("protocol"), _TCP):
+        narrow = frozenset()
     if asked.action is Action.DROP and not narrow:
         raise QuotaError(
-            f"{asked.origin} may not drop all that goes to {asked.match.get('destination')}",
+            f"{asked.origin} may not drop all that goes to {asked.match.get('destination')}, "
+            "nor all of its TCP",
             "match",
             "give a rate, or what else the packets have in common",
         )

@@ -1,0 +1,132 @@
+"""Requests that the API's own description allows, and such that it does not, from each role.
+
+Nothing is a defect of ours (500), nobody gets what his role does not give him, and every refusal
+is a problem document.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import strategies as st
+from schemathesis import Case, GenerationMode
+
+from tests.fuzz.loop import SECONDS, fuzz
+from tests.unit.apiclient import LOCAL, PROBLEM, TCP, Api, running
+from tests.unit.hooked import OURS, VICTIM, event, say
+from xdpctl.detectors.registry import ADAPTERS
+from xdpctl_api.app import openapi
+
+_OPEN = {"/healthz", "/readyz"}
+_NOT_VIEWED = ("/v1/tokens", "/v1/audit")
+_PLANNED = {502, 503, 504, 507}  # a feed, the store, a deadline, no room
+_LIVE = ("/v1/samples", "/top")  # they go on for as long as one asks
+_TIMES = 4  # as long as one parser, for there are many requests
+_SOURCE, _SIGNATURE = "8.8.5.7", "udp dst-port 53"
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Api]:
+    """A box with one of each thing, so that some requests find what they ask for."""
+    with running(tmp_path, 300, OURS) as api:
+        api.call("PUT", "/v1/automatic", json={"mode": "on"})
+        yield api
+
+
+def stand(api: Api) -> dict[str, list[str]]:
+    """One of each thing again, and their names, by path parameter."""
+    api.call("POST", "/v1/rules", json={"match": {"source": _SOURCE}})
+    made = api.call("POST", "/v1/rules", json={"match": _SIGNATURE})
+    api.call("PUT", "/v1/sets/bad", content=b"9.9.9.9\n")
+    say(api, "event", event(victim=VICTIM, attack="udp_flood"))
+    incidents = [one["id"] for one in api.call("GET", "/v1/incidents").json()["incidents"]]
+    return {
+        "rule_id": [f"{_SOURCE}_32", made.json().get("id", "none")],
+        "name": ["bad", "spare"],
+        "incident_id": incidents,
+        "address": [_SOURCE, VICTIM],
+        "detector": sorted(ADAPTERS),
+    }
+
+
+@st.composite
+def requests(draw: st.DrawFn, known: Mapping[str, list[str]]) -> Case:
+    """One of the described requests, or nearly; half of them about something that exists."""
+    operation = draw(st.sampled_from(_OPERATIONS))
+    modes = [mode for mode in GenerationMode if mode.is_positive or _has_input(operation)]
+    case: Case = draw(operation.as_strategy(generation_mode=draw(st.sampled_from(modes))))
+    for name in case.path_parameters or {}:
+        if known.get(name) and draw(st.booleans()):
+            case.path_parameters[name] = draw(st.sampled_from(known[name]))
+    if case.path.endswith(_LIVE):
+        case.query["seconds"] = draw(st.sampled_from((0.05, -1, "x")))
+    return case
+
+
+def _has_input(operation: Any) -> bool:
+    described = operation.definition.raw
+    return bool(described.get("parameters") or described.get("requestBody"))
+
+
+_OPERATIONS = [
+    found.ok() for found in schemathesis.openapi.from_dict(openapi()).get_all_operations()
+]
+
+
+def sent(api: Api, case: Case, peer: tuple[str, int], token: str | None) -> httpx.Response:
+    how = case.as_transport_kwargs(base_url="")
+    told = {key: value for key, value in how.items() if key in ("json", "params")}
+    if isinstance(how.get("data"), str | bytes):
+        told["content"] = how["data"]
+    told["params"] = {
+        str(k): v if isinstance(v, list) else str(v) for k, v in told["params"].items()
+    }
+    headers = {k: v.encode("utf-8", "replace") for k, v in how["headers"].items()}
+    return api.call(case.method, how["url"], peer, token, headers=headers, **told)
+
+
+def allowed(role: str | None, case: Case) -> bool:
+    """Whether a request of this role may come to anything."""
+    path = case.path
+    if role in ("admin", "local") or path in _OPEN:
+        return True
+    if path.startswith("/v1/hooks"):
+        return role in ("detector", "operator")
+    if role == "operator":
+        return not path.startswith("/v1/tokens")
+    return role == "viewer" and case.method == "GET" and not path.startswith(_NOT_VIEWED)
+
+
+@pytest.mark.parametrize("role", [None, "viewer", "operator", "detector", "admin", "local"])
+def test_no_request_is_a_defect_or_more_than_a_role_may(box: Api, role: str | None) -> None:
+    token = box.token("who", role) if role not in (None, "local") else None
+    peer = LOCAL if role == "local" else TCP
+    known = stand(box)
+
+    def ask(case: Case) -> None:
+        answer = sent(box, case, peer, token)
+        status, shown = answer.status_code, f"{case.method} {case.formatted_path}: {answer.text}"
+        assert status < 500 or status in _PLANNED, shown
+        if status >= 400 and case.path != "/readyz":
+            assert answer.headers["content-type"] == PROBLEM, shown
+        if status < 300:
+            assert allowed(role, case), f"{role} may not: {shown}"
+        if case.method == "DELETE" and status < 300:
+            stand(box)
+
+    fuzz(requests(known), ask, (httpx.InvalidURL,), seconds=_TIMES * SECONDS)
+
+
+def test_each_request_can_be_made(box: Api) -> None:
+    """Else what is refused for its form would show nothing."""
+    known, done = stand(box), set()
+
+    def ask(case: Case) -> None:
+        if sent(box, case, LOCAL, None).status_code < 300:
+            done.add((case.method, case.path))
+
+    fuzz(requests(known), ask, (httpx.InvalidURL,), seconds=_TIMES * SECONDS)
+    assert len(done) > len(_OPERATIONS) / 2, sorted(done)

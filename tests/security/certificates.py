@@ -1,0 +1,13 @@
+"""A certificate for a test."""
+
+import subprocess
+from pathlib import Path
+
+
+def certify(place: Path) -> tuple[Path, Path]:
+    """A certificate that is good for a day, and its key."""
+    certificate, key = place / "cert.pem", place / "key.pem"
+    command = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+    more = ("-nodes", "-keyout", key, "-out", certificate, "-days", "1", "-subj", "/CN=box")
+    subprocess.run((*command, *more), check=True, capture_output=True)
+    return certificate, key
