@@ -75,7 +75,7 @@ enum limit {
 	EXPLANATION_SLOTS_MAX = 16,
 	SETS_MAX = 64,
 	SEARCH4_MAX = 112, /* look-ups and slots met for one packet; beyond is a fault */
-	SEARCH6_MAX = 168,
+	SEARCH6_MAX = 195,
 	SIGNATURES_MAX = 1024,
 	SIGNATURE_STEPS_MAX = 64, /* words of the bitmap and signatures met for one packet */
 };

@@ -10,7 +10,7 @@
 #define ICMPV6_TOO_LARGE 2
 #define ICMP_HEADER	 8
 #define DHCP_REPLY	 2
-#define DHCP_COOKIE_AT	 244 /* behind the UDP header, where options begin */
+#define DHCP_COOKIE_AT	 244 /* from the start of the UDP header; options follow */
 #define DHCP_COOKIE	 0x63825363
 #define DHCP_COST_NS	 10000000  /* 100 a second, */
 #define DHCP_BURST_NS	 500000000 /* 50 at once */

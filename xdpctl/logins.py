@@ -34,8 +34,8 @@ def own(pid: int | None = None, proc: Path = _PROC) -> str:
 def addresses(proc: Path = _PROC) -> list[Prefix]:
     """Of everybody who is logged in by ssh, sorted.
 
-    Only direct children of an sshd that runs as root are asked: what else a user starts may say
-    what it likes.
+    Only direct children of an sshd are asked whose program root owns. A user who is logged in can
+    still name another address than his own, by what he starts in the place of his shell.
     """
     found = {client for process in _sessions(proc) if (client := _client(process))}
     return sorted(found)[:_SESSIONS_MAX]

@@ -27,7 +27,7 @@ _LOOK_AGAIN_SECONDS = 1.0  # a bpf_link attach raises no event, so look now and 
 _PR_SET_PDEATHSIG = 1
 _BACKOFF_MAX = 30.0
 _NAME_BYTES = 16  # IFNAMSIZ, with the NUL
-_ASK_SECONDS, _SILENT_MAX = 5.0, 6
+_ASK_SECONDS, _SILENT_MAX, _STARTING_MAX = 5.0, 6, 18  # times without an answer; 90 s to start
 log = logging.getLogger("xdpctl.run")
 
 
@@ -43,7 +43,6 @@ class ControlPlane:
     ) -> None:
         self._settings, self._config, self._listener, self._tcp = settings, config, listener, tcp
         self._wait, self._again_at = 1.0, 0.0
-        self._ask_at, self._silent = time.monotonic() + _ASK_SECONDS, 0
         self._started = time.monotonic()
         self._child = self._start()
 
@@ -58,6 +57,7 @@ class ControlPlane:
         command += ["--config", str(self._config.absolute())] if self._config else []
         user, group = identity(s)
         self._started = time.monotonic()
+        self._ask_at, self._silent, self._answered = self._started + _ASK_SECONDS, 0, False
         libc = ctypes.CDLL(None)
         return subprocess.Popen(
             command,
@@ -95,8 +95,11 @@ class ControlPlane:
         if time.monotonic() < self._ask_at:
             return
         self._ask_at = time.monotonic() + _ASK_SECONDS
-        self._silent = 0 if self._answers() else self._silent + 1
-        if self._silent >= _SILENT_MAX:
+        if self._answers():
+            self._silent, self._answered = 0, True
+        else:
+            self._silent += 1
+        if self._silent >= (_SILENT_MAX if self._answered else _STARTING_MAX):
             log.error("the control plane hangs and is ended; filtering goes on")
             self._silent = 0
             self._child.kill()

@@ -46,11 +46,14 @@ class Upkeep:
         self.probe = False
         self._offset: float | None = None
         self._steps = self._rounds()
-        self._not_before = 0
+        self._not_before = self._shelter_at_ns = 0
 
     def step(self) -> bool:
         """One short step, at most a few milliseconds; whether it ended a good round."""
         began = time.monotonic_ns()
+        if began >= self._shelter_at_ns:  # not once a round, which may take longer than is left
+            self._shelter_at_ns = began + _PAUSE_NS
+            self._shelter()
         if began < self._not_before:
             return False
         pause = _PAUSE_NS
@@ -68,7 +71,6 @@ class Upkeep:
     def _rounds(self) -> Iterator[bool]:
         while True:
             self._follow_clock()
-            self._shelter()
             self._forget_signatures()
             if self._replica.unsettled:
                 self._repair()

@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from xdpctl import config, heap, sides, systemd
 from xdpctl.audit import Sign
 from xdpctl.beat import Beat
 from xdpctl.clock import Clock
-from xdpctl.config import Settings
+from xdpctl.config import Listen, Settings
 from xdpctl.controller import Controller
 from xdpctl.errors import ConfigError, DatapathError, XdpctlError
 from xdpctl.kernel import PinnedDatapath
@@ -88,9 +89,25 @@ class Doors(NamedTuple):
             if fd is not None:
                 named[name] = socket.socket(fileno=fd)
         local, tcp = map(named.get, _SOCKET_NAMES)
-        if tcp is None and settings.listen.port:
+        if tcp is not None and (why := _unfit(tcp, settings.listen)):
+            log.error("TCP is not served: %s", why)
+            tcp.close()
+            tcp = None
+        elif tcp is None and settings.listen.port:
             log.error("TCP is not served: port %d was not handed over", settings.listen.port)
         return cls(local or local_listener(settings.listen.socket, os.getgid()), tcp)
+
+
+def _unfit(tcp: socket.socket, listen: Listen) -> str:
+    """Why the socket that was handed over is not the one that the settings speak of; else ""."""
+    host, port = tcp.getsockname()[:2]
+    if not listen.port:
+        return "listen.port is 0. Disable xdpctl-tcp.socket"
+    if port != listen.port:
+        return f"port {port} was handed over, and listen.port is {listen.port}"
+    if listen.tls_certificate is None and not ip_address(host.split("%")[0]).is_loopback:
+        return f"{host} is reached from elsewhere, and there is no listen.tls_certificate"
+    return ""
 
 
 def _signer(path: Path) -> Sign:

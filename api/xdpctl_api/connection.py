@@ -24,12 +24,16 @@ class Connection(HttpToolsProtocol):
     def __init__(self, ticket: Ticket, **more: Any) -> None:
         super().__init__(**more)
         self._ticket = ticket
-        ticket.idle, ticket.abort = self._idle, self._abort
         self._header_since: float | None = self.loop.time()
         self._header_bytes = self._body_bytes = 0
         self._body_since: float | None = None
         self._unread_since: float | None = None
         self._lost = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        # before, while TLS is shaking hands, the accept loop's own say what to end
+        self._ticket.idle, self._ticket.abort = self._idle, self._abort
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True

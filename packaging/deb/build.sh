@@ -28,7 +28,7 @@ $tools -m pip install --quiet --no-deps --no-compile --target "$packages" "$whee
 rm -rf "$wheels" "$packages/bin"
 $python -m compileall -q -s "$root" -p / "$packages"
 cat >"$lib/bin/xdpctl" <<'SCRIPT'
-#!/usr/lib/xdpctl/bin/python -P
+#!/usr/lib/xdpctl/bin/python -I
 from xdpctl.cli import main
 
 main()

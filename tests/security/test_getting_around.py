@@ -415,7 +415,7 @@ broken via nonsense dev eth0
 def test_networks_are_those_of_the_reference(outside: Filter) -> None:
     """The table that the tests of the program use is the one that a box has."""
     held = outside.datapath.sides.held()
-    assert held[parse_prefix("127.0.0.0/8")] is Side.INSIDE
+    assert held[parse_prefix("127.0.0.0/8")] == Side.INSIDE
     assert all(ip_network(str(prefix)) for prefix in held)
 
 
@@ -440,3 +440,10 @@ def test_a_store_that_has_lost_its_last_changes_is_told(tmp_path: Path) -> None:
         assert b"store.behind" not in b"".join(control.store.audit(0, 5000))
     with controller(earlier, datapath, clock) as control:
         assert b"store.behind" in b"".join(control.store.audit(0, 5000))
+
+
+def test_a_side_of_half_the_address_space_holds_for_each_source(outside: Filter) -> None:
+    outside.datapath.sides.bring({parse_prefix("::/1"): Side.INSIDE})
+    for source in ("200c:7727::1", "2001:4860::8888", "::2"):
+        assert outside.judge(frame(source), outside=True) == ("drop", "SPOOFED")
+    outside.datapath.sides.bring(sides.known(PROTECTION, Outside(), [], []))

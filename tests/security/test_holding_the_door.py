@@ -305,6 +305,34 @@ async def _churned(place: Path, secure: bool, times: int) -> int:
         await task
 
 
+def test_a_handshake_that_makes_room_is_ended(tmp_path: Path) -> None:
+    """Else it would go on without a place, and be served beyond all bounds."""
+    assert asyncio.run(_crowded(tmp_path)) == [True, False]
+
+
+async def _crowded(place: Path) -> list[bool]:
+    """Of two connections that say nothing, where one fits: whether each was closed."""
+    certificate, key = certify(place)
+    listen = Listen(host="127.0.0.1", tls_certificate=certificate, tls_key=key)
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = Server(_config(_hello, False, listen), Admission(Caps(1, 1)))
+    task = asyncio.create_task(server.serve([listener]))
+    doors = []
+    for _ in range(2):
+        doors.append(await asyncio.open_connection(*listener.getsockname()[:2]))
+        await asyncio.sleep(0.2)
+    closed = []
+    for reader, writer in doors:
+        try:
+            closed.append(await asyncio.wait_for(reader.read(1), 1) == b"")
+        except TimeoutError:
+            closed.append(False)
+        writer.close()
+    server.should_exit = True
+    await task
+    return closed
+
+
 async def _hello(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"hello"})

@@ -12,7 +12,7 @@ from xdpctl import config
 from xdpctl.cli import options, show
 from xdpctl.cli.client import SLOW_SECONDS, Refused, Unreachable, path
 from xdpctl.durations import show_duration
-from xdpctl.errors import DatapathError
+from xdpctl.errors import ConfigError, DatapathError
 from xdpctl.figures import si
 from xdpctl.model import check_name
 from xdpctl.pins import Pins
@@ -95,7 +95,7 @@ def bypass(
     As root it needs no control plane: the switch is set in the kernel, and then told.
     """
     client, on = options.client(context), switch is Switch.ON
-    pressed = client.url is None and _press(config_file, pin_dir, on)
+    pressed = client.url is None and _press(client.socket, config_file, pin_dir, on)
     said = {"on": on, "audited": False}
     try:
         seconds = _TELL_SECONDS if pressed else _BYPASS_SECONDS
@@ -110,15 +110,24 @@ def bypass(
         show.err.print("[yellow]note:[/yellow] the audit log could not be written")
 
 
-def _press(config_file: Path | None, pin_dir: Path | None, on: bool) -> bool:
-    """Whether the switch could be set in the kernel, past the control plane."""
+def _press(door: Path, config_file: Path | None, pin_dir: Path | None, on: bool) -> bool:
+    """Whether the switch could be set in the kernel, past the control plane.
+
+    Of the instance that is meant: another socket without its pins is another instance's.
+    """
     if os.geteuid() != 0:
         return False
     from xdpctl.red_button import press
 
-    settings = config.override(config.load(config_file), pin_dir=pin_dir)
     try:
-        press(Pins(settings.pin_dir), on)
+        settings = config.load(config_file)
+    except ConfigError as error:
+        show.err.print(f"[yellow]note:[/yellow] {escape(str(error))}; defaults are used")
+        settings = config.Settings()
+    if pin_dir is None and door not in (settings.listen.socket, config.Listen().socket):
+        return False
+    try:
+        press(Pins(pin_dir or settings.pin_dir), on)
     except DatapathError:
         return False  # nothing is loaded; the control plane says what is wrong
     return True

@@ -14,12 +14,14 @@ from xdpctl.match.match import Match
 from xdpctl.match.ranges import holds
 from xdpctl.model import CONFIRM_MAX, OPERATOR, TTL_MAX, Action, Mode, Spare
 from xdpctl.policy import Quota
+from xdpctl.prefix import Prefix
 from xdpctl.signatures.guard import guard
 from xdpctl.signatures.model import CONFIGURED, Rate, Signature, automatic, sparing
 from xdpctl.tokens import Caller
 from xdpctl.wire import Limit, SlotNumber
 
 _TCP = 6
+_RESERVED = 256  # signatures that detectors leave for people
 
 
 class SignatureAsk(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,9 +65,6 @@ def describe(held: Signature) -> dict[str, object]:
         "reason": held.reason,
     }
     return told | ({"limit": str(held.limit)} if held.limit else {})
-
-
-_RESERVED = 256  # signatures that detectors leave for people
 
 
 def free_slot(draft: Draft, origin: str = OPERATOR) -> int:
@@ -131,8 +130,7 @@ def _check_quota(draft: Draft, asked: Signature, ttl: float | None, new: bool) -
     quota = draft.state.quota(asked.origin)
     if automatic(asked):
         _check_automatic(draft, asked, quota, new)
-    named = [asked.match.get(name) for name in ("destination", "source")]
-    prefix = max((p for p in named if p), key=lambda p: p.length, default=None)
+    prefix = _named(asked)
     if prefix is None and asked.origin != OPERATOR:
         raise QuotaError(
             f"{asked.origin} may only ask for what names a destination or a source",
@@ -141,6 +139,12 @@ def _check_quota(draft: Draft, asked: Signature, ttl: float | None, new: bool) -
         )
     counted = draft.of_origin(asked.origin) - (0 if new else 1)
     quota.check(asked.origin, prefix, ttl, counted)
+
+
+def _named(asked: Signature) -> Prefix | None:
+    """The destination or the source, whichever is narrower."""
+    named = [asked.match.get(name) for name in ("destination", "source")]
+    return max((p for p in named if p), key=lambda p: p.length, default=None)
 
 
 def _check_automatic(draft: Draft, asked: Signature, quota: Quota, new: bool) -> None:
@@ -190,9 +194,11 @@ def change(
         ttl = changes["ttl"]
         assert ttl is None or isinstance(ttl, int | float)
         check_seconds(ttl, "ttl", TTL_MAX)
-        _check_quota(draft, held, ttl, False)
+        draft.state.quota(held.origin).check(held.origin, _named(held), ttl, 0)
         fields["expires_ns"] = draft.now.after(ttl) if ttl is not None else 0
     changed = held.but(**fields)
+    if caller.origin != OPERATOR and automatic(changed):
+        _check_automatic(draft, changed, draft.state.quota(changed.origin), False)
     before, after = ((s.mode, s.spare, s.priority) for s in (held, changed))
     warnings = [] if before == after else guard(draft, changed, caller, held.match.everything)
     draft.put_signature(changed)

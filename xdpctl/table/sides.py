@@ -16,7 +16,7 @@ from xdpctl.wire import SIDE_UNITS_LOG2, SIDES_MAX, Side
 Sides = Mapping[Prefix, Side]
 MAPS = ("side_units4", "side_units6")
 TRIES = ("sides4", "sides6")
-_GOLDEN = 0x9E3779B1  # the multiplier of side_ipv6() in bpf/side.bpf.h
+_GOLDEN = 0x9E3779B1  # the multiplier of is_known_ipv6() in bpf/side.bpf.h
 _HASHED = 32  # bits of an IPv6 address that a unit is a hash of
 
 
@@ -38,13 +38,13 @@ class SideTable:
         }
         self._tries = tries
 
-    def held(self) -> dict[Prefix, Side]:
-        """What the kernel has."""
+    def held(self) -> dict[Prefix, int]:
+        """What the kernel has; somebody may have written what is no Side."""
         found = {}
         for trie in self._tries.values():
             for key, value in trie.items():
                 length = int.from_bytes(key[:4], "little")
-                found[Prefix(key[4:], length)] = Side(int.from_bytes(value, "little"))
+                found[Prefix(key[4:], length)] = int.from_bytes(value, "little")
         return found
 
     def bring(self, wanted: Sides) -> bool:
@@ -58,7 +58,7 @@ class SideTable:
                 differed = True
                 live |= units[family]
         for prefix, side in wanted.items():
-            if held.get(prefix) is not side:
+            if held.get(prefix) != side:
                 differed = True
                 self._tries[prefix.family].put(_key(prefix), side.to_bytes(4, "little"))
         for prefix in held.keys() - wanted.keys():
@@ -93,7 +93,7 @@ def _units4(prefix: Prefix) -> tuple[int, int | None]:
 def _units6(prefix: Prefix) -> tuple[int, int | None]:
     """One unit, or all for what is wider than what they are hashes of."""
     top = int.from_bytes(prefix.address[:4], "big")
-    if top >> 29 != 1:  # not of 2000::/3: the program asks the trie
+    if prefix.length >= 3 and top >> 29 != 1:  # nothing of 2000::/3: the program asks the trie
         return 0, 0
     if prefix.length < _HASHED:
         return 0, None
