@@ -315,6 +315,9 @@ def test_a_detector_neither_outranks_people_nor_takes_all_the_room(api: Api) -> 
         match = f"udp dst 198.51.{n}.7 src-port 53"
         assert bound(api, match=match).status_code == 201
     problem(bound(api, match="udp dst 198.51.200.7 src-port 53"), 403, "quota")
+    held = api.call("GET", "/v1/rules?limit=1").json()["rules"][0]["id"]
+    token, sooner = api._bound, {"priority": -1}
+    problem(api.call("PATCH", f"/v1/rules/{held}", TCP, token, json=sooner), 403, "quota")
     mine = api.call("POST", "/v1/rules", json={"match": "udp dst-port 53"})
     assert mine.status_code == 201
     ordered = [rule["origin"] for rule in api.call("GET", "/v1/rules?limit=200").json()["rules"]]

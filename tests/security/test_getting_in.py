@@ -3,6 +3,7 @@
 import socket
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from xdpctl.errors import ConfigError
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
 from xdpctl.tokens import Caller, Role
+from xdpctl_api.__main__ import _unfit
 from xdpctl_api.doors import Hosts
 from xdpctl_api.server import _config
 
@@ -174,3 +176,24 @@ def test_without_the_user_of_its_own_it_does_not_start(box: Box) -> None:
     with pytest.raises(Exception, match="did not come up"):
         box.start()
     assert all(word in box.log.read_text() for word in command)
+
+
+@pytest.mark.parametrize(
+    ("host", "listen", "why"),
+    [
+        ("127.0.0.1", {"port": 0}, "disable"),
+        ("127.0.0.1", {"port": 9}, "port"),
+        ("0.0.0.0", {}, "tls_certificate"),
+        ("127.0.0.1", {}, ""),
+        ("0.0.0.0", {"tls_certificate": Path("/c"), "tls_key": Path("/k")}, ""),
+    ],
+)
+def test_a_port_that_is_not_that_of_the_settings_is_not_served(
+    host: str, listen: dict[str, Any], why: str
+) -> None:
+    """A socket unit says another address than the configuration, which has checked its own."""
+    with socket.create_server((host, 0)) as handed:
+        wanted = Listen(**{"port": handed.getsockname()[1], **listen})
+        said = _unfit(handed, wanted).lower()
+    assert why in said
+    assert bool(said) is bool(why)
