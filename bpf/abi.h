@@ -116,6 +116,11 @@ struct side_key6 {
 	__u8 address[16];
 };
 
+union side_key {
+	struct side_key4 ipv4;
+	struct side_key6 ipv6;
+};
+
 /*
  * What stands in front of the cells, one-sided: a bit too much costs a look-up, a missing one
  * would lose an entry.

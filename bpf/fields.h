@@ -35,6 +35,7 @@ struct transport {
  */
 struct scratch {
 	struct packet packet;
+	union side_key side;	 /* looked up in sides4 or sides6 */
 	u32 values[FIELDS_MAX];	 /* by field */
 	u32 classes[FIELDS_MAX]; /* where they lead, in the order of the lookups */
 	u32 ports[2];		 /* where the source's and the destination's lead */

@@ -39,17 +39,17 @@ class Connection(HttpToolsProtocol):
         self._lost = True
         self._ticket.leave()
         super().connection_lost(exc)
-        if self.cycle is None or self.cycle.response_complete:
-            self._let_go()
+        self._unset_keepalive_if_required()
+        self._let_go()
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self._lost:
-            self._let_go()
+        if not self._lost:
+            super().on_response_complete()
 
     def _let_go(self) -> None:
         """Of all that leads back here. TLS keeps memory that no collector knows the size of."""
         self.cycle = self.flow = self.parser = None  # type: ignore[assignment]
+        self.pipeline.clear()
         self.scope = {}  # type: ignore[typeddict-item]
         self.transport = None  # type: ignore[assignment]
 

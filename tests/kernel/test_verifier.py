@@ -19,7 +19,6 @@ NAMES = (
     *(f"explain{of}" for of in ("", "_outside", "_signatures", "_connection")),
 )
 _BUDGET = 1_000_000  # BPF_COMPLEXITY_LIMIT_INSNS
-_OUTSIDE = 0.75  # the longest; a virtual machine with Linux 6.1 takes it
 _VERIFIED = 216  # offset of verified_insns in struct bpf_prog_info, Linux 5.16
 
 
@@ -39,5 +38,5 @@ def test_there_is_room_for_older_kernels_and_other_compilers(
     stages = bpf.create_map("stages", loader._compiled.maps["stages"])
     fd = loader._load(name, {"counters": counters.fd, "stages": stages.fd})
     assert programs.info(fd).name == name[:15]
-    # Linux 6.1 needs twice what 6.18 does, clang 14 half as much again as clang 19
-    assert 0 < walked(fd) < (_OUTSIDE if name == "outside" else 0.6) * _BUDGET
+    # clang 14 needs half as much again as clang 19, Linux 6.1 a little more than 6.18
+    assert 0 < walked(fd) < 0.6 * _BUDGET
