@@ -38,7 +38,7 @@ def test_there_is_room_for_older_kernels_and_other_compilers(
     stages = bpf.create_map("stages", loader._compiled.maps["stages"])
     fd = loader._load(name, {"counters": counters.fd, "stages": stages.fd})
     assert programs.info(fd).name == name[:15]
-    # clang 14 needs half as much again as clang 19; so does Linux 6.1, which compares the stack more
-    # strictly than 6.18, for what looks at sides
+    # clang 14 needs half as much again as clang 19; so does Linux 6.1, which compares the stack
+    # more strictly than 6.18, for what looks at sides
     most = 0.8 if name.endswith("outside") else 0.6
     assert 0 < walked(fd) < most * _BUDGET
