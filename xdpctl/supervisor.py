@@ -27,7 +27,8 @@ _LOOK_AGAIN_SECONDS = 1.0  # a bpf_link attach raises no event, so look now and 
 _PR_SET_PDEATHSIG = 1
 _BACKOFF_MAX = 30.0
 _NAME_BYTES = 16  # IFNAMSIZ, with the NUL
-_ASK_SECONDS, _SILENT_MAX, _STARTING_MAX = 5.0, 6, 18  # times without an answer; 90 s to start
+_ASK_SECONDS, _SILENT_MAX = 5.0, 6  # times without an answer
+_START_SECONDS = 90.0  # that it may take until its first one, as with systemd
 log = logging.getLogger("xdpctl.run")
 
 
@@ -57,7 +58,7 @@ class ControlPlane:
         command += ["--config", str(self._config.absolute())] if self._config else []
         user, group = identity(s)
         self._started = time.monotonic()
-        self._ask_at, self._silent, self._answered = self._started + _ASK_SECONDS, 0, False
+        self._ask_at, self._silent, self._answered = self._started, 0, False
         libc = ctypes.CDLL(None)
         return subprocess.Popen(
             command,
@@ -92,14 +93,15 @@ class ControlPlane:
 
     def _end_if_hung(self) -> None:
         """After half a minute without an answer to /healthz; it is started again then."""
-        if time.monotonic() < self._ask_at:
+        now = time.monotonic()
+        if now < self._ask_at:
             return
-        self._ask_at = time.monotonic() + _ASK_SECONDS
         if self._answers():
             self._silent, self._answered = 0, True
-        else:
+        elif self._answered or now - self._started > _START_SECONDS:
             self._silent += 1
-        if self._silent >= (_SILENT_MAX if self._answered else _STARTING_MAX):
+        self._ask_at = now + (_ASK_SECONDS if self._answered else _LOOK_AGAIN_SECONDS)
+        if self._silent >= _SILENT_MAX:
             log.error("the control plane hangs and is ended; filtering goes on")
             self._silent = 0
             self._child.kill()

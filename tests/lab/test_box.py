@@ -124,6 +124,7 @@ def test_nothing_answers_after_stop(box: Box) -> None:
 
 def test_a_control_plane_that_hangs_is_ended_and_started_again(box: Box) -> None:
     box.start()
+    time.sleep(3)  # it has been asked by now; a start may take longer than an answer
     hung = box.control_plane()
     os.kill(hung, signal.SIGSTOP)
     for _ in range(900):

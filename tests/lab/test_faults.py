@@ -9,6 +9,7 @@ import pytest
 from tests.lab.questions import block, eventually, in_kernel, in_store
 from xdpctl import bpf, links
 from xdpctl.cli.client import Client, Refused
+from xdpctl.config import Settings
 from xdpctl.kernel import PinnedDatapath
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import LabError, sh
@@ -63,7 +64,7 @@ def test_killed_in_the_middle_of_a_bulk_load_maps_and_store_agree_again(
 def test_a_full_disk_refuses_new_rules_and_everything_else_goes_on(box: Box) -> None:
     state = box.directory / "state"
     state.mkdir()
-    sh("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(state))
+    sh("mount", "-t", "tmpfs", "-o", "size=2m,mode=0755", "tmpfs", str(state))
     try:
         box.start()
         block(box.client, "203.0.113.7")
@@ -85,7 +86,7 @@ def test_a_corrupt_store_stops_the_start_with_a_clear_word_and_filtering_goes_on
     block(box.client, "203.0.113.7")
     before = in_kernel(box)
     box.kill()
-    database = box.directory / "state" / "rules.sqlite"
+    database = Settings(state_dir=box.directory / "state").database
     for path in database.parent.glob("rules.sqlite*"):
         path.unlink()
     database.write_bytes(b"this is no database" * 100)

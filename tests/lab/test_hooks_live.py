@@ -61,7 +61,9 @@ def test_a_victim_of_ours_is_protected_until_the_detector_says_it_is_over(
     assert {one["address"] for one in evidence["top_sources"]} <= set(FLOOD)
     assert sum(count for _, count in evidence["top_services"]) == evidence["packets"]
     archive = street_box.directory / "held.zip"
-    for words in (("export", held["id"], "-o", str(archive)), ("verify", str(archive))):
+    key = cli(street_box, "incident", "key").stdout.strip()
+    exported = ("export", held["id"], "-o", str(archive))
+    for words in (exported, ("verify", str(archive), "--key", key)):
         done = cli(street_box, "incident", *words)
         assert done.returncode == 0, done.stderr
     assert held["id"] in done.stdout

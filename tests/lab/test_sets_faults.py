@@ -83,7 +83,7 @@ def small_disk(box: Box) -> Iterator[Path]:
     """A file that fills the disk of the box's state as far as it is written."""
     state = box.directory / "state"
     state.mkdir()
-    sh("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(state))
+    sh("mount", "-t", "tmpfs", "-o", "size=4m,mode=0755", "tmpfs", str(state))
     try:
         yield state / "filler"
     finally:

@@ -15,7 +15,7 @@ from xdpctl.wire import Reason
 NET = parse_prefix("203.0.113.0/24")
 WATCHED = [f"203.0.113.{n}" for n in (0, 1, 2, 3, 63, 64, *range(70, 190, 5), 254, 255)]
 EXACT = [parse_prefix(text) for text in WATCHED]
-DECIDING = {"drop": "drop", "accept": "pass", "protect": "pass"}
+DECIDING = {"drop": "drop", "accept": "pass", "protect": "pass", "neighbour": "pass"}
 WORDS = [*RULES, "drop", "drop", "accept"]
 AROUND = [NET.widened(length) for length in (0, 8, 16, 22, 23, 24)]
 TRANSITIONS, REPAINT_EVERY, LEAST_PACKETS = 400, 5, 1_000_000
