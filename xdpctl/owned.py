@@ -57,22 +57,7 @@ class Owned:
 
     def replace(self, name: str, data: bytes, mode: int, durable: bool = True) -> None:
         """Whole or not at all, whatever happens in between; OSError if there is no room."""
-        fresh = f".{name}.new"
-        with suppress(FileNotFoundError):
-            os.unlink(fresh, dir_fd=self.fd)
-        fd = os.open(fresh, _FRESH, 0o600, dir_fd=self.fd)
-        try:
-            with open(fd, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fchmod(file.fileno(), mode)
-                if durable:
-                    os.fsync(file.fileno())
-            os.rename(fresh, name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
-        except OSError:
-            with suppress(OSError):
-                os.unlink(fresh, dir_fd=self.fd)
-            raise
+        _replace(self.fd, name, data, mode, durable)
 
     def folder_for(self, name: str, user: int, group: int, mode: int) -> None:
         """A folder in this one that belongs to another user."""
@@ -92,10 +77,10 @@ class Owned:
 def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Replace a file in a folder that others may write too: no link of theirs is followed."""
     fd = os.open(path.absolute().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    folder = Owned.__new__(Owned)
-    folder.path, folder.fd = path.absolute().parent, fd
-    with folder:
-        folder.replace(path.name, data, mode)
+    try:
+        _replace(fd, path.name, data, mode, durable=True)
+    finally:
+        os.close(fd)
 
 
 def read_file(path: Path, most: int) -> bytes:
@@ -107,6 +92,25 @@ def read_file(path: Path, most: int) -> bytes:
     if len(data) > most:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     return data
+
+
+def _replace(folder: int, name: str, data: bytes, mode: int, durable: bool) -> None:
+    fresh = f".{name}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(fresh, dir_fd=folder)
+    fd = os.open(fresh, _FRESH, 0o600, dir_fd=folder)
+    try:
+        with open(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            if durable:
+                os.fsync(file.fileno())
+        os.rename(fresh, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(fresh, dir_fd=folder)
+        raise
 
 
 def _ours(about: os.stat_result) -> bool:

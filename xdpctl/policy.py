@@ -49,16 +49,16 @@ class Quota:
 
     def check_share(self, origin: str, family: int, own: int, every: int) -> None:
         """QuotaError if rules drop too much of a family: `own` of this origin, `every` of all."""
-        for held, most, who in (
-            (own, self.max_share, origin),
-            (every, _SHARE_OF_ALL, "all detectors together"),
+        for held, most, who, fix in (
+            (own, self.max_share, origin, f"raise origins.{origin}.max_share"),
+            (every, _SHARE_OF_ALL, "all detectors together", "let an operator block it"),
         ):
             if held > most * _WHOLE[family]:
                 raise QuotaError(
                     f"{who} would drop {held / _WHOLE[family]:.2%} of IPv{family}, and {most:.2%} "
                     "is the most",
                     "match.source",
-                    f"let some rules end, or raise origins.{origin}.max_share",
+                    f"let some rules end, or {fix}",
                 )
 
     def _check_width(self, origin: str, prefix: Prefix) -> None:

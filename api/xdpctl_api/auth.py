@@ -49,7 +49,10 @@ def _forwarded(request: Request) -> Prefix | None:
 
 
 class KnownSender:
-    """401 before a body is read: nobody holds a connection by a body that he never finishes."""
+    """401 before a body is read: nobody holds a connection by a body that he never finishes.
+
+    The route asks again, since a token may be revoked while the body comes.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

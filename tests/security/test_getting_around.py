@@ -1,30 +1,22 @@
 """What passes a rule that drops everything, and what no packet gets around."""
 
 import random
-import shutil
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from ipaddress import ip_network
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.fakes import FakeClock, FakeDatapath, ask, controller, place, upkeep
 from tests.kernel.conftest import Filter
 from tests.kernel.test_signatures import Armed, Signature, random_signatures
 from tests.packets import IPV4, IPV6, address, ethernet, ipv4, ipv6, random_frame, udp
-from tests.unit.apiclient import TCP, Api, problem
-from tests.unit.hooked import say
 from xdpctl import links, sides
 from xdpctl.match.match import build
-from xdpctl.match.overlap import overlap
-from xdpctl.match.text import parse
 from xdpctl.policy import CONFIGURED, GATEWAY, LOOPBACK, OWN_ADDRESS, PEER, RESOLVER, Protection
 from xdpctl.prefix import Prefix, parse_prefix
 from xdpctl.sides import Outside
-from xdpctl.wire import Reason, Side
+from xdpctl.wire import Side
 
 OWN, GATE, NAMES, ROUTER, NET = (
     "198.51.100.7",
@@ -254,127 +246,6 @@ def test_explain_goes_the_way_of_the_packet(armed: Armed) -> None:
     assert {"SIGNATURE", "NO_RULE", "DROPPED"} <= seen, f"seed {seed}"
 
 
-def test_no_number_of_limits_makes_the_rest_pass(api: Api) -> None:
-    """Forty-eight that let a packet pass were a fault, and the fault let it pass for good."""
-    made = refused = 0
-    for n in range(70):
-        body = {"match": {"protocol": "udp", "packet_length": f">={n + 20}"}, "action": "limit"}
-        body |= {"limit": {"pps": 1_000_000}}
-        answer = api.call("POST", "/v1/rules", json=body)
-        made += answer.status_code == 201
-        if answer.status_code != 201:
-            refused += 1
-            problem(answer, 507, "capacity")
-    assert refused
-    assert made <= 46, "and a word of the bitmap is a step, too"
-    drop = {"match": {"protocol": "udp", "destination_port": "53"}}
-    assert api.call("POST", "/v1/rules", json=drop).status_code == 201
-    apart = {"match": "udp dst 198.51.100.9", "action": "limit", "limit": {"pps": 5}}
-    problem(api.call("POST", "/v1/rules", json=apart), 507, "capacity")
-    other = {"match": "tcp dst 198.51.100.9", "action": "limit", "limit": {"pps": 5}}
-    assert api.call("POST", "/v1/rules", json=other).status_code == 201, "they do not overlap"
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "both"),
-    [
-        ("udp dst 198.51.100.7", "udp dst 198.51.100.8", False),
-        ("udp dst 198.51.100.0/24", "src 10.0.0.1 dst 198.51.100.8", True),
-        ("udp src-port 53", "udp src-port 54-99", False),
-        ("udp port 53", "udp dst-port 80", True),
-        ("tcp flags syn", "udp", False),
-        ("tcp flags syn&!ack", "tcp flags ack", False),
-        ("tcp flags syn", "tcp flags ack", True),
-        ("icmp-type 8", "tcp flags syn", False),
-        ("dst 198.51.100.7", "dst 2001:db8::7", False),
-        ("length <100", "length >99", False),
-        ("fragment later", "fragment first", True),
-        ("ttl 1-5,9", "ttl 6-8,10", False),
-    ],
-)
-def test_matches_that_share_no_packet_are_told_apart(one: str, other: str, both: bool) -> None:
-    first, second = parse(one), parse(other)
-    assert overlap(first, second) is overlap(second, first)
-    if not both:
-        assert not overlap(first, second)
-    elif "fragment" not in one:
-        assert overlap(first, second)
-
-
-def bound(api: Api, **body: Any) -> Any:
-    token = getattr(api, "_bound", None) or api.token("fnm", "operator", origin="fastnetmon")
-    api._bound = token  # type: ignore[attr-defined]
-    return api.call("POST", "/v1/rules", TCP, token, json={"ttl": "1h", **body})
-
-
-def test_a_detector_neither_outranks_people_nor_takes_all_the_room(api: Api) -> None:
-    first = bound(api, match="udp dst 198.51.100.7 src-port 53", priority=-5)
-    problem(first, 403, "quota")
-    problem(bound(api, match="dst 198.51.100.7"), 403, "quota")
-    for n in range(128):
-        match = f"udp dst 198.51.{n}.7 src-port 53"
-        assert bound(api, match=match).status_code == 201
-    problem(bound(api, match="udp dst 198.51.200.7 src-port 53"), 403, "quota")
-    held = api.call("GET", "/v1/rules?limit=1").json()["rules"][0]["id"]
-    token, sooner = api._bound, {"priority": -1}
-    problem(api.call("PATCH", f"/v1/rules/{held}", TCP, token, json=sooner), 403, "quota")
-    mine = api.call("POST", "/v1/rules", json={"match": "udp dst-port 53"})
-    assert mine.status_code == 201
-    ordered = [rule["origin"] for rule in api.call("GET", "/v1/rules?limit=200").json()["rules"]]
-    assert ordered[0] == "operator", "of one priority, people's go first"
-
-
-def test_a_limit_for_each_source_counts_its_connections_too(api: Api) -> None:
-    body = {"match": "tcp dst-port 443", "action": "limit", "limit": {"pps": 100, "per": "source"}}
-    problem(
-        api.call("POST", "/v1/rules", json={**body, "spare": "established"}), 400, "bad-request"
-    )
-    made = api.call("POST", "/v1/rules", json=body)
-    assert (made.status_code, made.json()["spare"]) == (201, "none")
-    total = {**body, "match": "tcp dst-port 80", "limit": {"pps": 100}}
-    assert api.call("POST", "/v1/rules", json=total).json()["spare"] == "established"
-
-
-@pytest.mark.parametrize("what", ["front", "near", "single", "whole"])
-@pytest.mark.parametrize(
-    "source", ["203.0.113.7", "203.0.113.0/24", "2001:db8::/48", "2001:db8::7"]
-)
-def test_what_stands_in_front_of_the_cells_is_repaired(
-    tmp_path: Path, what: str, source: str
-) -> None:
-    datapath, clock = FakeDatapath(), FakeClock()
-    prefix = parse_prefix(source)
-    with controller(tmp_path, datapath, clock) as control:
-        place(control, ask(source))
-        place(control, ask("0.0.0.0/0" if prefix.family == 4 else "::/0"))
-        table = datapath.source.tables[prefix.family]
-        held = getattr(table.filters, what, None) if what != "whole" else table._whole
-        if held is None or not held.any():
-            pytest.skip("nothing stands there for this one")
-        held[:] = 0
-        for _ in range(4):
-            upkeep(control, clock)
-        assert datapath.decide(prefix.address, clock.ns) is Reason.DROPPED
-        assert datapath.decide(address("9.9.9.9" if prefix.family == 4 else "9::9"), clock.ns)
-        assert table._whole[0]
-        repaired = b"".join(control.store.audit(0, 5000)).count(b"kernel.repair")
-        assert repaired >= 1
-
-
-def test_sides_that_somebody_cleared_are_repaired(tmp_path: Path) -> None:
-    datapath, clock = FakeDatapath(), FakeClock()
-    wanted = sides.known(PROTECTION, Outside(), [], [])
-    with controller(tmp_path, datapath, clock) as control:
-        control.set_sides(wanted).result(10)
-        assert datapath.sides.held() == wanted
-        datapath.sides._units[4][:] = 0
-        datapath.sides._tries[4].delete(next(iter(k for k, _ in datapath.sides._tries[4].items())))
-        for _ in range(4):
-            upkeep(control, clock)
-        assert datapath.sides.held() == wanted
-        assert datapath.sides._units[4].any()
-
-
 def test_the_sides_of_a_box() -> None:
     on_link = [parse_prefix("192.168.1.0/24"), parse_prefix(NET)]
     session = parse_prefix("172.16.9.9")
@@ -420,29 +291,6 @@ def test_networks_are_those_of_the_reference(outside: Filter) -> None:
     held = outside.datapath.sides.held()
     assert held[parse_prefix("127.0.0.0/8")] == Side.INSIDE
     assert all(ip_network(str(prefix)) for prefix in held)
-
-
-Refusal = Callable[[Api], Any]
-
-
-def test_a_hook_cannot_drop_all_that_goes_to_a_victim(api: Api) -> None:
-    said = say(api, "event", {"phase": "began", "id": "1", "match": "dst 198.51.100.2"})
-    assert said["rules"] == []
-    assert "may not drop all that goes to" in said["refused"][0]["why"]
-
-
-def test_a_store_that_has_lost_its_last_changes_is_told(tmp_path: Path) -> None:
-    datapath, clock = FakeDatapath(), FakeClock()
-    earlier, later = tmp_path / "earlier", tmp_path / "later"
-    earlier.mkdir()
-    with controller(earlier, datapath, clock) as control:
-        place(control, ask("203.0.113.7"))
-    shutil.copytree(earlier, later)
-    with controller(later, datapath, clock) as control:
-        place(control, ask("203.0.113.8"))
-        assert b"store.behind" not in b"".join(control.store.audit(0, 5000))
-    with controller(earlier, datapath, clock) as control:
-        assert b"store.behind" in b"".join(control.store.audit(0, 5000))
 
 
 def test_a_side_of_half_the_address_space_holds_for_each_source(outside: Filter) -> None:

@@ -1,38 +1,28 @@
 """The red button and the Unix socket work whatever the network, a detector or a hang does."""
 
-import asyncio
-import gc
 import json
 import os
 import signal
 import socket
-import ssl
-import struct
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.fakes import FakeClock, FakeDatapath, ask, controller, place
-from tests.security.certificates import certify
-from tests.unit.apiclient import TCP, Api, problem
+from tests.unit.apiclient import Api, problem
 from tests.unit.hooked import VICTIM, event, incidents, say
 from xdpctl import audit, replica
-from xdpctl.config import Listen
 from xdpctl.detectors.registry import ADAPTERS
 from xdpctl.errors import BusyError, RuleError
 from xdpctl.incidents import ledger
 from xdpctl.lab.box import Box
 from xdpctl.response.pace import Paces
-from xdpctl_api.admission import Admission, Caps
 from xdpctl_api.bodies import Budget
-from xdpctl_api.connection import _HEADER_BYTES, Connection
-from xdpctl_api.server import Server, _config
+from xdpctl_api.connection import _HEADER_BYTES
 
 PORT, IDLE = 8460, 1_100
 
@@ -118,29 +108,6 @@ def test_the_button_works_while_the_control_plane_hangs_and_is_not_pressed_later
     assert box.client.call("GET", "/v1/status", seconds=20)["bypass"] is False
     time.sleep(0.5)
     assert box.client.call("GET", "/v1/bypass") == {"on": False}, "what was given up on is not done"
-
-
-def test_an_idle_connection_makes_room_and_a_busy_one_does_not() -> None:
-    door = Admission(Caps(total=4, each=2, reserved=1))
-    ended: list[str] = []
-    first, second = door.enter("a"), door.enter("a")
-    assert first
-    assert second
-    first.abort = lambda: ended.append("first")
-    third = door.enter("a")
-    assert third
-    assert ended == ["first"]
-    for ticket in (second, third):
-        ticket.idle = lambda: False
-    assert door.enter("a") is None
-    other = door.enter("b")
-    assert other
-    other.idle = lambda: False
-    assert door.enter("c") is None, "what is left is for root"
-    assert door.enter("root", privileged=True)
-    third.leave()
-    third.leave()
-    assert door.enter("a")
 
 
 def test_bodies_under_way_are_bounded_together() -> None:
@@ -248,106 +215,3 @@ def test_the_audit_log_is_bounded_behind_a_signed_checkpoint(
         assert again.state.checkpoint == mark
         records = again.store.audit(0, 5000)
         assert audit.verify(records, again.state.checkpoint).problem is None
-
-
-def test_a_body_of_nobody_is_not_waited_for(api: Api) -> None:
-    """Else a few addresses with a body that never ends hold every connection there is."""
-
-    async def never() -> AsyncIterator[bytes]:
-        yield b"{"
-        await asyncio.sleep(60)
-
-    for token in (None, "xdpctl_made_up"):
-        began = time.monotonic()
-        answer = api.call("POST", "/v1/rules", TCP, token, content=never())
-        problem(answer, 401, "access")
-        assert answer.headers["connection"] == "close"
-        assert time.monotonic() - began < 30
-
-
-@pytest.mark.parametrize("secure", [False, True])
-def test_a_closed_connection_leaves_nothing(tmp_path: Path, secure: bool) -> None:
-    """Not even for the collector: TLS keeps memory that it does not know the size of."""
-    connections, defects = asyncio.run(_churned(tmp_path, secure, 60))
-    assert connections <= 3
-    assert not defects
-
-
-async def _churned(place: Path, secure: bool, times: int) -> tuple[int, list[Any]]:
-    """How many connections there still are after so many came and went, without a collector.
-
-    They leave before a request, after one, in the middle of one, and without a word (RST).
-    """
-    defects: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, about: defects.append(about))
-    listen = Listen(socket=place / "s")
-    if secure:
-        certificate, key = certify(place)
-        listen = Listen(host="127.0.0.1", tls_certificate=certificate, tls_key=key)
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = Server(_config(_hello, False, listen), Admission(Caps(64, 64)))
-    task = asyncio.create_task(server.serve([listener]))
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    address = listener.getsockname()[:2]
-    gc.collect()
-    gc.disable()
-    before = sum(isinstance(one, Connection) for one in gc.get_objects())
-    try:
-        for n in range(times):
-            reader, writer = await asyncio.open_connection(
-                *address, ssl=context if secure else None
-            )
-            if n % 4:
-                writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                await writer.drain()
-            if n % 4 in (1, 2):
-                assert b"200" in await reader.readline()
-            if n % 4 == 2:
-                peer = writer.get_extra_info("socket")
-                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                writer.transport.abort()
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
-        await asyncio.sleep(6)  # longer than a connection is kept alive
-        left = sum(isinstance(one, Connection) for one in gc.get_objects())
-        return left - before, defects
-    finally:
-        gc.enable()
-        server.should_exit = True
-        await task
-
-
-def test_a_handshake_that_makes_room_is_ended(tmp_path: Path) -> None:
-    """Else it would go on without a place, and be served beyond all bounds."""
-    assert asyncio.run(_crowded(tmp_path)) == [True, False]
-
-
-async def _crowded(place: Path) -> list[bool]:
-    """Of two connections that say nothing, where one fits: whether each was closed."""
-    certificate, key = certify(place)
-    listen = Listen(host="127.0.0.1", tls_certificate=certificate, tls_key=key)
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = Server(_config(_hello, False, listen), Admission(Caps(1, 1)))
-    task = asyncio.create_task(server.serve([listener]))
-    doors = []
-    for _ in range(2):
-        doors.append(await asyncio.open_connection(*listener.getsockname()[:2]))
-        await asyncio.sleep(0.2)
-    closed = []
-    for reader, writer in doors:
-        try:
-            closed.append(await asyncio.wait_for(reader.read(1), 1) == b"")
-        except TimeoutError:
-            closed.append(False)
-        writer.close()
-    server.should_exit = True
-    await task
-    return closed
-
-
-async def _hello(scope: Any, receive: Any, send: Any) -> None:
-    await asyncio.sleep(0.02)
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"hello"})

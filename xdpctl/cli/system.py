@@ -128,8 +128,9 @@ def _press(door: Path, config_file: Path | None, pin_dir: Path | None, on: bool)
         return False
     try:
         press(Pins(pin_dir or settings.pin_dir), on)
-    except DatapathError:
-        return False  # nothing is loaded; the control plane says what is wrong
+    except DatapathError as error:
+        show.err.print(f"[yellow]note:[/yellow] {escape(str(error))}; the control plane is asked")
+        return False
     return True
 
 

@@ -1,0 +1,96 @@
+"""Limits and signatures of detectors leave people their room and their order."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.apiclient import TCP, Api, problem
+from tests.unit.hooked import say
+from xdpctl.match.overlap import overlap
+from xdpctl.match.text import parse
+
+
+def test_no_number_of_limits_makes_the_rest_pass(api: Api) -> None:
+    """Forty-eight that let a packet pass were a fault, and the fault let it pass for good."""
+    made = refused = 0
+    for n in range(70):
+        body = {"match": {"protocol": "udp", "packet_length": f">={n + 20}"}, "action": "limit"}
+        body |= {"limit": {"pps": 1_000_000}}
+        answer = api.call("POST", "/v1/rules", json=body)
+        made += answer.status_code == 201
+        if answer.status_code != 201:
+            refused += 1
+            problem(answer, 507, "capacity")
+    assert refused
+    assert made <= 46, "and a word of the bitmap is a step, too"
+    drop = {"match": {"protocol": "udp", "destination_port": "53"}}
+    assert api.call("POST", "/v1/rules", json=drop).status_code == 201
+    apart = {"match": "udp dst 198.51.100.9", "action": "limit", "limit": {"pps": 5}}
+    problem(api.call("POST", "/v1/rules", json=apart), 507, "capacity")
+    other = {"match": "tcp dst 198.51.100.9", "action": "limit", "limit": {"pps": 5}}
+    assert api.call("POST", "/v1/rules", json=other).status_code == 201, "they do not overlap"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        ("udp dst 198.51.100.7", "udp dst 198.51.100.8", False),
+        ("udp dst 198.51.100.0/24", "src 10.0.0.1 dst 198.51.100.8", True),
+        ("udp src-port 53", "udp src-port 54-99", False),
+        ("udp port 53", "udp dst-port 80", True),
+        ("tcp flags syn", "udp", False),
+        ("tcp flags syn&!ack", "tcp flags ack", False),
+        ("tcp flags syn", "tcp flags ack", True),
+        ("icmp-type 8", "tcp flags syn", False),
+        ("dst 198.51.100.7", "dst 2001:db8::7", False),
+        ("length <100", "length >99", False),
+        ("fragment later", "fragment first", True),
+        ("ttl 1-5,9", "ttl 6-8,10", False),
+    ],
+)
+def test_matches_that_share_no_packet_are_told_apart(one: str, other: str, both: bool) -> None:
+    first, second = parse(one), parse(other)
+    assert overlap(first, second) is overlap(second, first)
+    if not both:
+        assert not overlap(first, second)
+    elif "fragment" not in one:
+        assert overlap(first, second)
+
+
+def test_a_detector_neither_outranks_people_nor_takes_all_the_room(api: Api) -> None:
+    token = api.token("fnm", "operator", origin="fastnetmon")
+
+    def bound(**body: Any) -> Any:
+        return api.call("POST", "/v1/rules", TCP, token, json={"ttl": "1h", **body})
+
+    first = bound(match="udp dst 198.51.100.7 src-port 53", priority=-5)
+    problem(first, 403, "quota")
+    problem(bound(match="dst 198.51.100.7"), 403, "quota")
+    for n in range(128):
+        match = f"udp dst 198.51.{n}.7 src-port 53"
+        assert bound(match=match).status_code == 201
+    problem(bound(match="udp dst 198.51.200.7 src-port 53"), 403, "quota")
+    held = api.call("GET", "/v1/rules?limit=1").json()["rules"][0]["id"]
+    sooner = {"priority": -1}
+    problem(api.call("PATCH", f"/v1/rules/{held}", TCP, token, json=sooner), 403, "quota")
+    mine = api.call("POST", "/v1/rules", json={"match": "udp dst-port 53"})
+    assert mine.status_code == 201
+    ordered = [rule["origin"] for rule in api.call("GET", "/v1/rules?limit=200").json()["rules"]]
+    assert ordered[0] == "operator", "of one priority, people's go first"
+
+
+def test_a_limit_for_each_source_counts_its_connections_too(api: Api) -> None:
+    body = {"match": "tcp dst-port 443", "action": "limit", "limit": {"pps": 100, "per": "source"}}
+    problem(
+        api.call("POST", "/v1/rules", json={**body, "spare": "established"}), 400, "bad-request"
+    )
+    made = api.call("POST", "/v1/rules", json=body)
+    assert (made.status_code, made.json()["spare"]) == (201, "none")
+    total = {**body, "match": "tcp dst-port 80", "limit": {"pps": 100}}
+    assert api.call("POST", "/v1/rules", json=total).json()["spare"] == "established"
+
+
+def test_a_hook_cannot_drop_all_that_goes_to_a_victim(api: Api) -> None:
+    said = say(api, "event", {"phase": "began", "id": "1", "match": "dst 198.51.100.2"})
+    assert said["rules"] == []
+    assert "may not drop all that goes to" in said["refused"][0]["why"]
