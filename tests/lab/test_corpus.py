@@ -23,7 +23,9 @@ CAPACITY = Capacity(60_000, 60_000, 60_000)
 VLAN = (0x8100, 0x88A8, 0x9100)
 ETHERNET = 1  # LINKTYPE_ETHERNET; the others here (raw IP) only gain a header
 RAW_IP = {12: None, 14: None, 101: None, 228: 0x0800, 229: 0x86DD}
-NEVER_DROPPED = {"LINK", "NEVER_ROUTED", "NEIGHBOUR", "DHCP"}
+NEVER_DROPPED = {"LINK", "NEVER_ROUTED", "NEIGHBOUR", "DHCP", "CONTROL"}
+BGP, BFD, VRRP, IGMP, OSPF = 179, 3784, 112, 2, 89
+MLD = {130, 131, 132, 143}
 CAPTURES = sorted(f"{path.parent.name}/{path.name}" for path in CORPUS.glob("*/*.pcap*"))
 ATTACKS = sorted(path.name for path in CORPUS.glob("attack/*.pcap*"))
 FROM_THE_LINK = {"icmpv6-rsmurf.pcap"}  # to ff02::1, which no router forwards: it all passes
@@ -86,6 +88,9 @@ def read(frame: bytes) -> Packet:
 def class_of_ipv4(packet: dpkt.ip.IP) -> str:
     if packet.dst[:3] == b"\xe0\0\0":
         return "NEVER_ROUTED"
+    igmp = packet.p == IGMP and packet.dst[0] & 0xF0 == 0xE0
+    if igmp or (packet.ttl == 255 and is_routing(packet.p, packet.data)):
+        return "CONTROL"
     from_nobody_or_to_all = packet.src == bytes(4) or packet.dst == b"\xff" * 4
     udp = packet.data
     if from_nobody_or_to_all and isinstance(udp, dpkt.udp.UDP) and udp.dport in (67, 68):
@@ -93,14 +98,36 @@ def class_of_ipv4(packet: dpkt.ip.IP) -> str:
     return ""
 
 
+def is_routing(protocol: int, upper: object) -> bool:
+    """Of a packet with a TTL of 255: VRRP, BFD or BGP."""
+    if isinstance(upper, dpkt.udp.UDP):
+        return bool(upper.dport == BFD)
+    if isinstance(upper, dpkt.tcp.TCP):
+        return BGP in (upper.sport, upper.dport)
+    return protocol == VRRP
+
+
+def is_link_local(address: bytes) -> bool:
+    return address[0] == 0xFE and address[1] & 0xC0 == 0x80
+
+
 def class_of_ipv6(packet: dpkt.ip6.IP6) -> str:
     if packet.dst[:2] == b"\xff\x02":
         return "NEVER_ROUTED"
     upper, fragmented = packet.data, 44 in packet.extension_hdrs
     if isinstance(upper, dpkt.icmp6.ICMP6) and packet.hlim == 255 and not fragmented:
-        return "NEIGHBOUR" if 133 <= upper.type <= 137 else ""
-    local = any(a[0] == 0xFE and a[1] & 0xC0 == 0x80 for a in (packet.src, packet.dst))
-    if local and isinstance(upper, dpkt.udp.UDP) and upper.dport in (546, 547):
+        if 133 <= upper.type <= 137:
+            return "NEIGHBOUR"
+    if packet.hlim == 255 and is_routing(packet.p, upper):
+        return "CONTROL"
+    mld = isinstance(upper, dpkt.icmp6.ICMP6) and not fragmented and upper.type in MLD
+    if is_link_local(packet.src) and (mld or packet.p == OSPF):
+        return "CONTROL"
+    if (
+        (is_link_local(packet.src) or is_link_local(packet.dst))
+        and isinstance(upper, dpkt.udp.UDP)
+        and upper.dport in (546, 547)
+    ):
         return "DHCP"
     return ""
 
