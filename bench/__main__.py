@@ -10,10 +10,10 @@ from rich.console import Console
 
 from bench import bridge, control, limits, packet, report, signatures, veth
 from bench.results import Results
-from xdpctl.capacity import Capacity
+from xdpctl.datapath.loader.loader import compile_filter
 from xdpctl.errors import XdpctlError
 from xdpctl.lab.flood import Generator, compile_generator
-from xdpctl.loader import compile_filter
+from xdpctl.model.capacity import Capacity
 
 PARTS = (packet.PART, signatures.PART, veth.PART, bridge.PART, control.PART)
 _WIDTH = 120

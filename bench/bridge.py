@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.filters import ours
 from bench.results import Bar, Case, Results
 from bench.veth import attach
-from xdpctl.compiler import Compiled
+from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.lab.flood import Generator, interface, udp_frame
 from xdpctl.lab.namespaces import Lab
 

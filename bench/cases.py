@@ -7,9 +7,9 @@ from functools import partial
 from bench import sources
 from bench.filters import XDP_DROP, XDP_FILTER_MAX, XDP_PASS, XdpFilter, ours
 from bench.results import Bar, Case
-from xdpctl.compiler import Compiled
+from xdpctl.base.net.prefix_arrays import V6, Keys
+from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.lab.flood import udp_frame
-from xdpctl.table.family import V6, Keys
 
 PART = "packet"
 BARE, BARE_WALK, BARE6_WALK = "bare, fixed", "bare, walk", "bare, walk IPv6"

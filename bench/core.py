@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from bench.errors import BenchError
-from xdpctl import programs
+from xdpctl.datapath.bpf import programs
 from xdpctl.lab.flood import Generator
 from xdpctl.lab.namespaces import Host
 

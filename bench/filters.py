@@ -13,18 +13,18 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.sources import family_of, packed, texts
-from xdpctl import bpf, programs
-from xdpctl.bpffs import ensure
-from xdpctl.compiler import Compiled
-from xdpctl.kernel import PinnedDatapath
+from xdpctl.abi.structs import Action, Mode, SlotNumber
+from xdpctl.base.net.prefix_arrays import FAMILIES, V4, Keys
+from xdpctl.datapath.bpf import maps, programs
+from xdpctl.datapath.bpf.bpffs import ensure
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.loader.compiler import Compiled
+from xdpctl.datapath.loader.interface import Port
+from xdpctl.datapath.loader.loader import Loader, take_down
+from xdpctl.datapath.pinned import PinnedDatapath
+from xdpctl.datapath.plan import Image, Listing, Plan, own_slot, transition
+from xdpctl.datapath.set_plan import relist
 from xdpctl.lab.namespaces import Host
-from xdpctl.loader import Loader, take_down
-from xdpctl.pins import Pins
-from xdpctl.plan import Image, Listing, Plan, own_slot, transition
-from xdpctl.port import Port
-from xdpctl.relist import relist
-from xdpctl.table.family import FAMILIES, V4, Keys
-from xdpctl.wire import Action, Mode, SlotNumber
 
 XDP_DROP, XDP_PASS = 1, 2
 XDP_FILTER_MAX = 10_000
@@ -88,7 +88,7 @@ def _plans(image: Image, listed: Keys, rules: Keys) -> Iterator[Plan]:
 class XdpFilter:
     """xdp-filter's program and its table of addresses, which all its interfaces share."""
 
-    def __init__(self, program_fd: int, table: bpf.Map) -> None:
+    def __init__(self, program_fd: int, table: maps.Map) -> None:
         self.program_fd = program_fd
         self._table = table
         self._listed: list[bytes] = []
@@ -127,10 +127,10 @@ def xdp_filter(host: Host, device: str, first: Keys) -> Iterator[XdpFilter]:
         found = re.search(r"xdpfilt_\w+\s+(?:\w+\s+)?(\d+)\s+[0-9a-f]{16}", status)
         if found is None:
             raise BenchError(f"xdp-filter's program is not on {device}:\n{status}")
-        fd = bpf.open_pin(_PEER_PINS / "filter_ipv4")
+        fd = maps.open_pin(_PEER_PINS / "filter_ipv4")
         # bpf.Map sizes the values of per-CPU arrays; those of a per-CPU hash are the same
-        shape = replace(bpf.map_shape(fd), type=bpf.PERCPU_ARRAY)
-        peer = XdpFilter(programs.open_by_id(int(found[1])), bpf.Map(fd, "filter_ipv4", shape))
+        shape = replace(maps.map_shape(fd), type=maps.PERCPU_ARRAY)
+        peer = XdpFilter(programs.open_by_id(int(found[1])), maps.Map(fd, "filter_ipv4", shape))
         peer.learn(packed(first))
         yield peer
     finally:

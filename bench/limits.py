@@ -13,14 +13,14 @@ from bench.filters import loaded
 from bench.results import Bar, Case, Results
 from bench.signatures import PART, arm
 from bench.walks import Walks
-from xdpctl import programs
-from xdpctl.compiler import Compiled
-from xdpctl.kernel import PinnedDatapath
+from xdpctl.abi.structs import Reason
+from xdpctl.datapath.bpf import programs
+from xdpctl.datapath.loader.compiler import Compiled
+from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.lab.flood import Generator
-from xdpctl.match.match import build
-from xdpctl.model import Action
-from xdpctl.signatures.model import Rate
-from xdpctl.wire import Reason
+from xdpctl.model.match.match import build
+from xdpctl.model.rule import Action
+from xdpctl.model.signature import Rate
 
 RATE = 10_000  # packets a second, of all sources together
 _CPUS = 2

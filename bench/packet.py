@@ -11,8 +11,8 @@ from bench.errors import BenchError
 from bench.filters import check, xdp_filter
 from bench.results import Results
 from bench.walks import Walks
-from xdpctl import programs
-from xdpctl.compiler import Compiled
+from xdpctl.datapath.bpf import programs
+from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.errors import XdpctlError
 from xdpctl.lab.flood import Generator
 from xdpctl.lab.namespaces import Lab

@@ -6,8 +6,8 @@ A recording of a folder called `attack` is one; everything else is normal traffi
 import sys
 from pathlib import Path
 
-from xdpctl.config import Settings
-from xdpctl.rehearsal.rehearsal import Rehearsal, Tally, rehearsing
+from xdpctl.lab.replay.replay import Rehearsal, Tally, rehearsing
+from xdpctl.service.config import Settings
 
 _HEAD = """# Rehearsals
 

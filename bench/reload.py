@@ -18,9 +18,9 @@ from bench.errors import BenchError
 from bench.million import COUNT, DIFFERENT, NAME, listing
 from bench.results import Bar
 from bench.service import Service
+from xdpctl.base.net.prefix_arrays import Keys
 from xdpctl.lab.flood import Generator, interface, udp_frame
 from xdpctl.lab.namespaces import Host
-from xdpctl.table.family import Keys
 
 STEADY = 40_000  # in a set of their own, which stays
 _TURN = 1 << 16  # packets

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.wire import Connection, request
+from xdpctl.datapath.loader.loader import take_down
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
-from xdpctl.loader import take_down
 
 _IDLE_SECONDS = 6  # two rounds of its upkeep
 _BOOT_SECONDS = 20

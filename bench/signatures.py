@@ -7,16 +7,16 @@ from bench.cases import BARE, BARE_WALK, WALKED, Run, frame_from
 from bench.filters import XDP_DROP, XDP_PASS, loaded
 from bench.packet import take_all
 from bench.results import Bar, Case, Results
-from xdpctl.compiler import Compiled
-from xdpctl.kernel import PinnedDatapath
+from xdpctl.abi.structs import SlotNumber
+from xdpctl.control.signature_sync import rate_record, word_of
+from xdpctl.datapath.loader.compiler import Compiled
+from xdpctl.datapath.pinned import PinnedDatapath
+from xdpctl.datapath.signatures.compile import compile_tables
 from xdpctl.lab.flood import Generator
-from xdpctl.match.match import Match, build
-from xdpctl.match.order import precedence
-from xdpctl.model import Action, Spare
-from xdpctl.signatures.arming import rate_record, word_of
-from xdpctl.signatures.compile import compile_tables
-from xdpctl.signatures.model import Rate, Signature
-from xdpctl.wire import SlotNumber
+from xdpctl.model.match.match import Match, build
+from xdpctl.model.match.precedence import precedence
+from xdpctl.model.rule import Action, Spare
+from xdpctl.model.signature import Rate, Signature
 
 PART = "signature"
 NONE, NONE_WALK = "no signatures, pass", "no signatures, pass, walk"

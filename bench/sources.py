@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.table.family import V4, V6, Family, Keys, addresses4, raw6, within
+from xdpctl.base.net.prefix_arrays import V4, V6, Family, Keys, addresses4, raw6, within
 
 LENGTHS = range(12, 32)
 LENGTHS6 = {32: 0.1, 40: 0.15, 48: 0.3, 56: 0.15, 64: 0.2, 128: 0.1}

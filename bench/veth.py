@@ -12,12 +12,12 @@ from bench.core import came, flood
 from bench.errors import BenchError
 from bench.filters import XDP_FILTER_MAX, ours, xdp_filter
 from bench.results import Bar, Case, Results
-from xdpctl import links
-from xdpctl.compiler import Compiled
+from xdpctl.base.net.prefix_arrays import Keys
+from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.errors import XdpctlError
 from xdpctl.lab.flood import Generator, interface, udp_frame
 from xdpctl.lab.namespaces import Host, Lab
-from xdpctl.table.family import Keys
 
 PART = "veth"
 BARE = "bare XDP_DROP"
@@ -85,8 +85,8 @@ class Street:
 
 def attach(device: str, program_fd: int) -> None:
     """Natively, in the calling thread's namespace."""
-    link = next(link for link in links.links() if link.name == device)
-    links.attach(link, program_fd, "native")
+    link = next(link for link in netlink.links() if link.name == device)
+    netlink.attach(link, program_fd, "native")
 
 
 def _passed(host: Host) -> int:

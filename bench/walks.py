@@ -5,10 +5,10 @@ import struct
 from contextlib import suppress
 
 from bench.errors import BenchError
-from xdpctl import bpf
-from xdpctl.bpf import address_of
+from xdpctl.datapath.bpf import maps
+from xdpctl.datapath.bpf.maps import address_of
+from xdpctl.datapath.bpf.programs import PROG_LOAD, PROG_TYPE_XDP
 from xdpctl.lab.flood import Generator
-from xdpctl.programs import PROG_LOAD, PROG_TYPE_XDP
 
 _BPF_XDP = 37  # the attach type that libxdp loads its programs for; ours have none
 
@@ -18,7 +18,7 @@ class Walks:
 
     def __init__(self, generator: Generator) -> None:
         compiled = generator.compiled
-        self._second = bpf.create_map("tested", compiled.maps["tested"])
+        self._second = maps.create_map("tested", compiled.maps["tested"])
         fds = {name: held.fd for name, held in generator.maps.items()}
         fds["tested"] = self._second.fd
         second_fd = _load_as_libxdp(compiled.programs["walk"].linked(fds))
@@ -45,4 +45,4 @@ def _load_as_libxdp(instructions: bytes) -> int:
         *(PROG_TYPE_XDP, len(instructions) // 8, address_of(code), address_of(licence)),
         *(0, 0, 0, 0, 0, b"walk", 0, _BPF_XDP),
     )
-    return bpf.bpf(PROG_LOAD, attr, "load the walk")[0]
+    return maps.bpf(PROG_LOAD, attr, "load the walk")[0]

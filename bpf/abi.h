@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the kernel side and user space agree on: xdpctl/wire.py states the same structs and
+ * What the kernel side and user space agree on: xdpctl/abi/structs.py states the same structs and
  * enums once more in Python, and tests/unit/test_wire.py has the host's compiler compare them.
  * Addresses are in network order, everything else in host order.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Bits, hashes and buckets of the source table: pure functions, no map is touched here. The
- * control plane writes what they read: xdpctl/table/ has the same hashes in Python.
+ * control plane writes what they read: xdpctl/datapath/tables/ has the same hashes in Python.
  */
 #ifndef XDPCTL_CELLS_H
 #define XDPCTL_CELLS_H

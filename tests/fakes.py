@@ -7,28 +7,28 @@ from pathlib import Path
 import numpy as np
 
 from tests.walker import plain_memory, search
-from xdpctl import model
-from xdpctl.asks import Ask
-from xdpctl.clock import Clock, Now
-from xdpctl.controller import Controller
+from xdpctl.abi.arrays import CONTROL
+from xdpctl.abi.explanation import Explanation
+from xdpctl.abi.shadow import NOTHING, Shadow, read
+from xdpctl.abi.structs import Capture, Hits, Reason, Sample, Slot
+from xdpctl.base.clock import Clock, Now
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.base.net.prefix_arrays import FAMILIES
+from xdpctl.control.controller import Controller
+from xdpctl.control.operations.source_rules import Added, add
+from xdpctl.control.store.store import SqliteStore
+from xdpctl.datapath.plan import SHARED, Plan
+from xdpctl.datapath.signatures.table import SignatureTable
+from xdpctl.datapath.tables.cells import SMALLEST_LOG2
+from xdpctl.datapath.tables.sides import SideTable
+from xdpctl.datapath.tables.source import SourceTable
+from xdpctl.datapath.writes import Lead, Write, make
 from xdpctl.errors import DatapathError, StoreError
-from xdpctl.explanation import Explanation
-from xdpctl.mapped import CONTROL
-from xdpctl.model import OPERATOR
-from xdpctl.plan import SHARED, Plan
-from xdpctl.policy import Protection, Quota
-from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.rules import Added, add
-from xdpctl.shadow import NOTHING, Shadow, read
-from xdpctl.signatures.table import SignatureTable
-from xdpctl.store import SqliteStore
-from xdpctl.table.cells import SMALLEST_LOG2
-from xdpctl.table.family import FAMILIES
-from xdpctl.table.sides import SideTable
-from xdpctl.table.source import SourceTable
-from xdpctl.tokens import Caller, Role
-from xdpctl.wire import Capture, Hits, Reason, Sample, Slot
-from xdpctl.writes import Lead, Write, make
+from xdpctl.model import rule
+from xdpctl.model.identity import Caller, Role
+from xdpctl.model.policy import Protection, Quota
+from xdpctl.model.requests import Ask
+from xdpctl.model.rule import OPERATOR
 
 SEEDS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)
 ROOT = Caller("root", Role.ADMIN, OPERATOR)
@@ -240,8 +240,8 @@ def protect(why: Mapping[str, str]) -> Protection:
 
 def ask(source: str, action: str = "drop", **more: object) -> Ask:
     """An Ask from texts."""
-    kept = model.Mode(str(more.pop("mode", "enforce")))
-    return Ask(parse_prefix(source), model.Action(action), kept, **more)  # type: ignore[arg-type]
+    kept = rule.Mode(str(more.pop("mode", "enforce")))
+    return Ask(parse_prefix(source), rule.Action(action), kept, **more)  # type: ignore[arg-type]
 
 
 def place(control: Controller, wanted: Ask, caller: Caller = ROOT) -> Added:

@@ -6,12 +6,8 @@ bucket or a broken node shows here as it would to a packet.
 
 from collections.abc import Iterator
 
-from xdpctl.capacity import Capacity
-from xdpctl.mapped import GENERATION, RATE
-from xdpctl.table.cells import buckets_log2
-from xdpctl.table.filters import SIZES
-from xdpctl.table.source import MAPS, SourceTable
-from xdpctl.wire import (
+from xdpctl.abi.arrays import GENERATION, RATE
+from xdpctl.abi.structs import (
     BITMAP_WORDS,
     BITMAPS_MAX,
     BUCKETS_MAX,
@@ -24,6 +20,10 @@ from xdpctl.wire import (
     Slot,
     SlotNumber,
 )
+from xdpctl.datapath.tables.cells import buckets_log2
+from xdpctl.datapath.tables.filters import SIZES
+from xdpctl.datapath.tables.source import MAPS, SourceTable
+from xdpctl.model.capacity import Capacity
 
 MASK = (1 << 64) - 1
 SMALL = Capacity(16, 4096, 4096)

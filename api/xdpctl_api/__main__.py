@@ -16,22 +16,24 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
-from xdpctl import config, heap, sides, systemd
-from xdpctl.audit import Sign
-from xdpctl.beat import Beat
-from xdpctl.clock import Clock
-from xdpctl.config import Listen, Settings
-from xdpctl.controller import Controller
+from xdpctl.abi.structs import SlotNumber
+from xdpctl.base.clock import Clock
+from xdpctl.base.periodic import Beat
+from xdpctl.base.system import malloc, sd_notify
+from xdpctl.base.system.filelock import hold
+from xdpctl.control.controller import Controller
+from xdpctl.control.operations import default_limits
+from xdpctl.control.store.audit import Sign
+from xdpctl.control.store.store import SqliteStore
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.errors import ConfigError, DatapathError, XdpctlError
-from xdpctl.kernel import PinnedDatapath
-from xdpctl.locks import hold
-from xdpctl.pins import Pins
-from xdpctl.policy import CONFIGURED, PEER, Protection
-from xdpctl.signatures import defaults
-from xdpctl.sockets import local_listener
-from xdpctl.store import SqliteStore
-from xdpctl.wire import SlotNumber
-from xdpctl.word import Word
+from xdpctl.model import sides
+from xdpctl.model.policy import CONFIGURED, PEER, Protection
+from xdpctl.service import config
+from xdpctl.service.config import Listen, Settings
+from xdpctl.service.loader_report import Word
+from xdpctl.service.sockets import local_listener
 
 _LOOK_SECONDS = 1.0
 _SOCKET_NAMES = ("local", "tcp")  # FileDescriptorName in packaging/systemd
@@ -84,7 +86,7 @@ class Doors(NamedTuple):
     @classmethod
     def open(cls, settings: Settings, local_fd: int | None, tcp_fd: int | None) -> "Doors":
         """Handed over by `xdpctl run` or by systemd; a Unix socket of our own if by neither."""
-        named = systemd.listeners()
+        named = sd_notify.listeners()
         for name, fd in zip(_SOCKET_NAMES, (local_fd, tcp_fd), strict=True):
             if fd is not None:
                 named[name] = socket.socket(fileno=fd)
@@ -112,7 +114,7 @@ def _unfit(tcp: socket.socket, listen: Listen) -> str:
 
 def _signer(path: Path) -> Sign:
     def sign(data: bytes) -> dict[str, str]:
-        from xdpctl.incidents.export import signer  # late: it is large, and seldom needed
+        from xdpctl.incidents.archive import signer  # late: it is large, and seldom needed
 
         return signer(path)(data)
 
@@ -160,7 +162,7 @@ def _controller(settings: Settings, ending: ExitStack) -> Controller:
 def _begin(settings: Settings, controller: Controller) -> None:
     controller.start()
     try:
-        controller.submit(lambda draft: defaults.bring(draft, settings.limits)).result()
+        controller.submit(lambda draft: default_limits.bring(draft, settings.limits)).result()
     except XdpctlError as error:  # what stands is served all the same
         log.error("the configured limits are not in force: %s", error)
     state = controller.state
@@ -181,7 +183,7 @@ def run(
         doors = Doors.open(settings, local_fd, tcp_fd)
         _begin(settings, controller)
         ending.enter_context(_protecting(settings, controller))
-        systemd.ready()  # what stands is in the kernel, and who connects now is waited on
+        sd_notify.ready()  # what stands is in the kernel, and who connects now is waited on
         # What it takes to serve is loaded late: at boot the network waits for the rules.
         from xdpctl_api.serving import serve
 
@@ -199,7 +201,7 @@ def main() -> None:
     parser.add_argument("--tcp-fd", type=int, help="an already listening TCP socket")
     given = vars(parser.parse_args())
     gc.set_threshold(*_GC_THRESHOLDS)
-    heap.prepare()
+    malloc.prepare()
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     local_fd, tcp_fd = given.pop("listen_fd"), given.pop("tcp_fd")
     path = given.pop("config")

@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from xdpctl.base.net.prefix import Prefix, exact_address
 from xdpctl.errors import AccessError
-from xdpctl.model import OPERATOR
-from xdpctl.prefix import Prefix, exact_address
-from xdpctl.tokens import Caller, Role, authenticate
+from xdpctl.model.identity import Caller, Role, authenticate
+from xdpctl.model.rule import OPERATOR
 from xdpctl_api import problems
 from xdpctl_api.doors import PEER, LocalPeer, RemotePeer
 

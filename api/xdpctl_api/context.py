@@ -9,27 +9,27 @@ from typing import NamedTuple
 
 from fastapi import Request
 
-from xdpctl import sides
-from xdpctl.config import Settings, load
-from xdpctl.connections import Connections
-from xdpctl.controller import Controller
-from xdpctl.crew import Crew
-from xdpctl.draft import Draft
-from xdpctl.geo import GeoDatabase, find_databases, open_databases, open_installed
+from xdpctl.abi.structs import Limit, Reason
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.tcp_peers import Connections
+from xdpctl.base.workers import Crew
+from xdpctl.control.controller import Controller
+from xdpctl.control.state.draft import Draft
 from xdpctl.incidents.files import Files
-from xdpctl.incidents.witness import Witness
-from xdpctl.model import Automatic
-from xdpctl.notify.herald import Herald
-from xdpctl.notify.news import Look
-from xdpctl.prefix import Prefix
-from xdpctl.response.ladder import Ladder
-from xdpctl.response.pace import Paces
-from xdpctl.response.release import Releases
-from xdpctl.response.returns import Returns
-from xdpctl.response.settings import LadderSettings
-from xdpctl.sets.refresher import Refresher
-from xdpctl.wire import Limit, Reason
-from xdpctl.word import Word
+from xdpctl.incidents.recorder import Witness
+from xdpctl.lists.geo import GeoDatabase, find_databases, open_databases, open_installed
+from xdpctl.lists.refresher import Refresher
+from xdpctl.mitigation.rate_limit import Paces
+from xdpctl.mitigation.repeat_offenders import Returns
+from xdpctl.mitigation.settings import LadderSettings
+from xdpctl.mitigation.watchers.ladder import Ladder
+from xdpctl.mitigation.watchers.release import Releases
+from xdpctl.model import sides
+from xdpctl.model.rule import Automatic
+from xdpctl.notify.changes import Look
+from xdpctl.notify.dispatcher import Herald
+from xdpctl.service.config import Settings, load
+from xdpctl.service.loader_report import Word
 
 _NEARLY_FULL = 0.8
 _FETCHES = 4  # at once, of those somebody waits for

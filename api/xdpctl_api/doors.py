@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from xdpctl.prefix import Prefix, exact_address
+from xdpctl.base.net.prefix import Prefix, exact_address
 from xdpctl_api import problems
 
 PEER = "xdpctl.peer"

@@ -6,10 +6,10 @@ from typing import Any
 from msgspec import structs
 from pydantic import BaseModel, Field
 
-from xdpctl.controller import Controller
-from xdpctl.incidents.belonging import tag_of
-from xdpctl.incidents.model import Incident
-from xdpctl.wire import Hits
+from xdpctl.abi.structs import Hits
+from xdpctl.control.controller import Controller
+from xdpctl.incidents.ledger.attribution import tag_of
+from xdpctl.model.incident import Incident
 
 
 class ToldOut(BaseModel):

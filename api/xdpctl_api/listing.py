@@ -7,14 +7,14 @@ from itertools import islice
 
 from pydantic import BaseModel, Field
 
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.control.signature_sync import ordered
+from xdpctl.control.state.state import order
 from xdpctl.errors import RuleError
-from xdpctl.match import text
-from xdpctl.match.order import Key, precedence
-from xdpctl.model import Action, Mode, Rule, parse_rule_id
-from xdpctl.prefix import parse_prefix
-from xdpctl.signatures.arming import ordered
-from xdpctl.signatures.model import Signature
-from xdpctl.state import order
+from xdpctl.model.match import text
+from xdpctl.model.match.precedence import Key, precedence
+from xdpctl.model.rule import Action, Mode, Rule, parse_rule_id
+from xdpctl.model.signature import Signature
 from xdpctl_api.context import Context
 from xdpctl_api.schemas import RuleOut, RulePage, rule_out
 

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, StrictInt, StrictStr
 
-from xdpctl.match import text
-from xdpctl.match.match import Match, build
-from xdpctl.signatures.model import Rate
+from xdpctl.model.match import text
+from xdpctl.model.match.match import Match, build
+from xdpctl.model.signature import Rate
 from xdpctl_api.shapes import Duration, Strict, seconds
 
 Values = StrictStr | StrictInt | list[StrictStr | StrictInt] | None

@@ -6,15 +6,15 @@ import pydantic
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 
-from xdpctl.draft import Draft
+from xdpctl.control.operations import sets
+from xdpctl.control.operations.sets import Changed, SetAsk
+from xdpctl.control.state.draft import Draft
 from xdpctl.errors import BusyError, RuleError, StaleError
-from xdpctl.feeds import Feed
-from xdpctl.model import Action, check_name
-from xdpctl.sets import operations
-from xdpctl.sets.model import NOTHING, FeedSource, SourceSet
-from xdpctl.sets.operations import Changed, SetAsk
-from xdpctl.sets.prepare import prepare
-from xdpctl.tokens import Caller
+from xdpctl.lists.formats import Feed
+from xdpctl.lists.prepare import prepare
+from xdpctl.model.identity import Caller
+from xdpctl.model.rule import Action, check_name
+from xdpctl.model.source_set import NOTHING, FeedSource, SourceSet
 from xdpctl_api.bodies import check_unpacked, read_all
 from xdpctl_api.context import Context
 from xdpctl_api.sets import Choices, ListQuery, SetAnswer, SetIn, set_out
@@ -105,7 +105,7 @@ class Replacement:
             before = held.set_named(self.name)
             if (ask.action or _action(before)) is not self._screened_for:
                 raise StaleError("the set's action changed while the list was read; PUT it again")
-            return before, operations.put(held, ask, self.who, etag)
+            return before, sets.put(held, ask, self.who, etag)
 
         return await asyncio.wrap_future(self.ctx.controller.submit(operation))
 

@@ -5,14 +5,14 @@ from typing import Any
 
 from pydantic import BaseModel, Field, StrictBool, StrictInt
 
-from xdpctl.asks import Ask
-from xdpctl.clock import Now
-from xdpctl.controller import Controller
+from xdpctl.base.clock import Now
+from xdpctl.control.controller import Controller
+from xdpctl.control.operations.signatures import SignatureAsk
 from xdpctl.errors import RuleError
-from xdpctl.model import Action, Mode, Rule, Spare
-from xdpctl.signatures.model import Signature
-from xdpctl.signatures.operations import SignatureAsk
-from xdpctl.tokens import Role
+from xdpctl.model.identity import Role
+from xdpctl.model.requests import Ask
+from xdpctl.model.rule import Action, Mode, Rule, Spare
+from xdpctl.model.signature import Signature
 from xdpctl_api.matches import LimitIn, LimitOut, MatchOrText, limit_out
 from xdpctl_api.shadows import ShadowOut
 from xdpctl_api.shapes import Duration, Strict, seconds, timestamp

@@ -20,8 +20,8 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from xdpctl import systemd
-from xdpctl.config import Listen
+from xdpctl.base.system import sd_notify
+from xdpctl.service.config import Listen
 from xdpctl_api.admission import Admission, Caps, Ticket
 from xdpctl_api.connection import Connection, LocalConnection, credentials
 from xdpctl_api.doors import Hosts, LocalDoor, RemoteDoor
@@ -191,7 +191,7 @@ async def _pat(seconds: float, alive: Callable[[], bool]) -> None:
     """Tell systemd that the loop turns, as long as `alive` says that the rest works too."""
     while True:
         if await asyncio.to_thread(alive):
-            systemd.alive()
+            sd_notify.alive()
         await asyncio.sleep(seconds)
 
 
@@ -218,7 +218,7 @@ async def serve(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    seconds = systemd.watchdog_seconds()
+    seconds = sd_notify.watchdog_seconds()
     patting = loop.create_task(_pat(seconds / 3, alive)) if seconds else None
     try:
         await asyncio.gather(*(server.serve([listener]) for server, listener in servers))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import uvloop
 
-from xdpctl.config import Settings
-from xdpctl.controller import Controller
-from xdpctl.sets.loading import Limits, Loader
-from xdpctl.sets.refresher import Refresher
+from xdpctl.control.controller import Controller
+from xdpctl.lists.refresher import Refresher
+from xdpctl.lists.source import Limits, Loader
+from xdpctl.service.config import Settings
 from xdpctl_api import server
 from xdpctl_api.app import create_app
 from xdpctl_api.context import Context

@@ -6,8 +6,8 @@ from typing import Any
 from msgspec import structs
 from pydantic import BaseModel, Field
 
-from xdpctl.model import Action, Mode, Spare
-from xdpctl.sets.model import NOTHING, Entries, FeedSource, Options, SourceSet
+from xdpctl.model.rule import Action, Mode, Spare
+from xdpctl.model.source_set import NOTHING, Entries, FeedSource, Options, SourceSet
 from xdpctl_api.context import Context
 from xdpctl_api.shadows import ShadowOut
 from xdpctl_api.shapes import Duration, Strict, seconds, timestamp

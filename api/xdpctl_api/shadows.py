@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from xdpctl.shadow import Shadow, Share
+from xdpctl.abi.shadow import Shadow, Share
 
 _CONNECTIONS = 20
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat
 
-from xdpctl.durations import parse_duration
+from xdpctl.base.durations import parse_duration
 
 Duration = Annotated[
     StrictFloat | str,  # true is no second

@@ -7,21 +7,21 @@ from typing import Any, NamedTuple, cast
 
 from fastapi import Request
 
-from xdpctl import feeds
-from xdpctl.asks import Ask
-from xdpctl.bulk import Format, Parser
-from xdpctl.cli.adding import number
-from xdpctl.config import parse
-from xdpctl.detectors import crowdsec, mapped
+from xdpctl.base.durations import parse_duration
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.cli.add import number
+from xdpctl.control.operations.bulk_parser import Format, Parser
+from xdpctl.detectors.formats import crowdsec, jmespath
 from xdpctl.detectors.registry import ADAPTERS
-from xdpctl.durations import parse_duration
-from xdpctl.feeds import FeedFormat
-from xdpctl.feeds.entries import parse_line
-from xdpctl.geo import parse_asn
 from xdpctl.incidents import report
-from xdpctl.match import text
-from xdpctl.match.match import build
-from xdpctl.prefix import parse_prefix
+from xdpctl.lists import formats
+from xdpctl.lists.formats import FeedFormat
+from xdpctl.lists.formats.entries import parse_line
+from xdpctl.lists.geo import parse_asn
+from xdpctl.model.match import text
+from xdpctl.model.match.match import build
+from xdpctl.model.requests import Ask
+from xdpctl.service.config import parse
 from xdpctl_api.auth import _forwarded
 
 HOOK, TEXT = 4 << 20, 64 << 10  # bytes of a hook's body, and of the API's others
@@ -80,9 +80,9 @@ def _readers() -> dict[str, tuple[Callable[[str], object], int]]:
         "match flags": (lambda s: build({"tcp_flags": s}), HOOK),
         "prefix": (parse_prefix, HOOK),
         "feed line": (parse_line, HOOK),
-        "feed": (lambda s: feeds.read(s.encode()), HOOK),
-        "feed csv": (lambda s: feeds.read(s.encode(), FeedFormat.CSV, "ip"), HOOK),
-        "feed dshield": (lambda s: feeds.read(s.encode(), FeedFormat.DSHIELD), HOOK),
+        "feed": (lambda s: formats.read(s.encode()), HOOK),
+        "feed csv": (lambda s: formats.read(s.encode(), FeedFormat.CSV, "ip"), HOOK),
+        "feed dshield": (lambda s: formats.read(s.encode(), FeedFormat.DSHIELD), HOOK),
         "bulk csv": (lambda s: list(Parser(Format.CSV, _DEFAULTS).feed([s.encode()])), HOOK),
         "bulk plain": (lambda s: list(Parser(Format.PLAIN, _DEFAULTS).feed([s.encode()])), HOOK),
         "asn": (parse_asn, HOOK),
@@ -92,7 +92,7 @@ def _readers() -> dict[str, tuple[Callable[[str], object], int]]:
         "fastnetmon": (lambda s: ADAPTERS["fastnetmon"](json.dumps(
             {"argv": ["198.51.100.2", "incoming", "5", "ban"], "stdin": s}).encode()), HOOK),
         "limits.per": (lambda s: parse({"limits": [{"match": "udp", "pps": 5, "per": s}]}), HOOK),
-        "events": (lambda s: mapped.adapter(s, "x"), 1 << 12),
+        "events": (lambda s: jmespath.adapter(s, "x"), 1 << 12),
     }  # fmt: skip
 
 

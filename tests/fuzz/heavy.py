@@ -7,16 +7,17 @@ from typing import Any
 
 from tests.fuzz.adversaries import HOOK, Case, Make, run_of
 from tests.fuzz.seeds import DETECTORS
-from xdpctl import audit, feeds
-from xdpctl.detectors import mapped
+from xdpctl.base.net.packets import service
+from xdpctl.control.store import audit
+from xdpctl.detectors.follow.crowdsec import pieces
+from xdpctl.detectors.follow.crowdsec_places import Places
+from xdpctl.detectors.formats import jmespath
 from xdpctl.detectors.registry import ADAPTERS
-from xdpctl.follow.crowdsec import pieces
-from xdpctl.follow.places import Places
-from xdpctl.frames import service
+from xdpctl.lists import formats
 
 _FLOWS = ("nlri", "value")
 _ANNOUNCED = ("neighbor", "message", "update", "announce", "ipv4 flow", "no-nexthop", 0)
-_MAPPED = mapped.adapter("a[?b > `1`].{phase: 'began', id: c} | sort_by(@, &id)", "x")
+_MAPPED = jmespath.adapter("a[?b > `1`].{phase: 'began', id: c} | sort_by(@, &id)", "x")
 
 
 def _hook(name: str, seed: int, path: tuple[Any, ...], make: Make, told: str) -> Case:
@@ -91,12 +92,12 @@ def documents() -> Iterator[Case]:
         lambda n: b'{"new":[%b{}]}' % (b"{}," * (n // 3)),
     )
     for part in (b"{},", b'"",', b"[],", b'{"a":1},', b'"a":1,', b"1,"):
-        yield Case(f"json {part!r}", feeds.read, _enclosed(b"[", part, b"1]"))
-        yield Case(f"json of {part!r}", feeds.read, _enclosed(b"{", part, b"}"))
-    yield Case("lines", feeds.read, lambda n: b"x\n" * (n // 2))
-    yield Case("commented", feeds.read, lambda n: b"#\n" * (n // 2) + b"1.2.3.4")
-    yield Case("members", feeds.read, lambda n: gzip.compress(b"1.2.3.4\n") * (n // 32))
-    yield Case("zeros", feeds.read, lambda n: gzip.compress(b"1.2.3.4\n") + b"\0" * n)
+        yield Case(f"json {part!r}", formats.read, _enclosed(b"[", part, b"1]"))
+        yield Case(f"json of {part!r}", formats.read, _enclosed(b"{", part, b"}"))
+    yield Case("lines", formats.read, lambda n: b"x\n" * (n // 2))
+    yield Case("commented", formats.read, lambda n: b"#\n" * (n // 2) + b"1.2.3.4")
+    yield Case("members", formats.read, lambda n: gzip.compress(b"1.2.3.4\n") * (n // 32))
+    yield Case("zeros", formats.read, lambda n: gzip.compress(b"1.2.3.4\n") + b"\0" * n)
     yield Case("log", audit.verify, lambda n: audit.Chain(None).append(
         [audit.Event("a", "b", "c", {})] * (n // 500), 1.0), HOOK)  # fmt: skip
     yield Case("tags", service, lambda n: bytes(12) + b"\x81\0\0\1" * (n // 4))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.inputs import changed, damaged, json_values
 from tests.fuzz.loop import fuzz
-from xdpctl.config import Settings, load, override, parse
+from xdpctl.service.config import Settings, load, override, parse
 
 SEEDS: list[dict[str, Any]] = [
     {

@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from tests.fuzz.inputs import bodies, dumps, texts
 from tests.fuzz.loop import fuzz
 from tests.fuzz.seeds import DETECTORS, MAPPED
-from xdpctl.detectors import crowdsec, mapped
-from xdpctl.detectors.event import Event
+from xdpctl.detectors.formats import crowdsec, jmespath
 from xdpctl.detectors.registry import ADAPTERS
 from xdpctl.errors import ConfigError, RuleError
-from xdpctl.incidents.model import Told
-from xdpctl.incidents.model import decode as incident  # noqa: F401  the record must be readable
+from xdpctl.model.event import Event
+from xdpctl.model.incident import (
+    Told,
+    decode,  # noqa: F401  the record must be readable
+)
 
 _EXPRESSION = (
     "attacks[].{phase: 'began', id: uuid, victim: ip, attack: kind, pps: ceil(rate),"
@@ -94,7 +96,7 @@ def test_an_id_is_of_bounded_length(size: int) -> None:
 )
 def test_what_is_mapped_is_read_or_refused(expression: str) -> None:
     try:
-        read = mapped.adapter(expression, "x")
+        read = jmespath.adapter(expression, "x")
     except ConfigError:
         return
     fuzz(bodies(MAPPED), lambda body: _usable(read(body)))
@@ -110,7 +112,7 @@ def test_an_expression_compiles_or_is_refused() -> None:
     expressions = st.lists(pieces_of, max_size=8).map("".join) | texts
 
     def call(expression: str) -> None:
-        mapped.adapter(expression, "x")(b'{"a": [1, 2]}')
+        jmespath.adapter(expression, "x")(b'{"a": [1, 2]}')
 
     fuzz(expressions, call)
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.fuzz.inputs import bodies, changed_json, damaged, json_values
 from tests.fuzz.loop import fuzz
-from xdpctl.audit import START, Chain, Event, verify
-from xdpctl.incidents import export, meter
+from xdpctl.control.store.audit import START, Chain, Event, verify
+from xdpctl.incidents import archive, rates
 
 _RECORDS = Chain(None).append([Event("a", "b", "c", {"d": [1, None]})] * 3, 1.8e9)
 
@@ -43,18 +43,18 @@ def test_a_log_is_judged_whatever_is_in_it() -> None:
 
 def test_rates_of_an_incident_are_read_as_far_as_they_can_be(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
-    seed = ",".join(meter.COLUMNS).encode() + b"\n" + b"1.0,2.0,3.0,4.0,5.0\n" * 3
+    seed = ",".join(rates.COLUMNS).encode() + b"\n" + b"1.0,2.0,3.0,4.0,5.0\n" * 3
 
     def call(data: bytes) -> None:
         path.write_bytes(data)
-        meter.read(path)
+        rates.read_rows(path)
 
     fuzz(damaged([seed]), call)
 
 
 def _packed(kind: int) -> bytes:
     """A sound archive whose members are compressed so."""
-    whole = export.archive("i", {"a.json": b"{}" * 50}, Ed25519PrivateKey.generate(), "now")
+    whole = archive.archive("i", {"a.json": b"{}" * 50}, Ed25519PrivateKey.generate(), "now")
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(whole)) as held, zipfile.ZipFile(out, "w", kind) as fresh:
         for name in held.namelist():
@@ -69,7 +69,7 @@ def test_an_archive_holds_or_is_refused(tmp_path: Path, kind: int) -> None:
 
     def call(data: bytes) -> None:
         path.write_bytes(data)
-        export.verify(path)
+        archive.verify_archive(path)
 
     fuzz(damaged([_packed(kind)]), call)
 
@@ -87,6 +87,6 @@ def test_a_manifest_of_any_shape_is_refused(tmp_path: Path) -> None:
         with zipfile.ZipFile(path, "w") as held:
             held.writestr("manifest.json", said)
             held.writestr("manifest.sig", "00" * 64)
-        export.verify(path)
+        archive.verify_archive(path)
 
     fuzz(bodies([seed]), call)

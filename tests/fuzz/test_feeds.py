@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from tests.fuzz.inputs import bodies, damaged, json_values, texts
 from tests.fuzz.loop import fuzz
-from xdpctl import feeds
-from xdpctl.asks import Ask
-from xdpctl.bulk import Format, Parser
-from xdpctl.feeds import FeedFormat
-from xdpctl.feeds.content import unpacked
-from xdpctl.feeds.entries import parse_entry, parse_line
-from xdpctl.prefix import parse_prefix
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.control.operations.bulk_parser import Format, Parser
+from xdpctl.lists import formats
+from xdpctl.lists.formats import FeedFormat
+from xdpctl.lists.formats.content import unpacked
+from xdpctl.lists.formats.entries import parse_entry, parse_line
+from xdpctl.model.requests import Ask
 
 _LIMIT = 1 << 20  # bytes unpacked
 _ENTRIES = 1_000
@@ -57,7 +57,7 @@ def test_a_document_is_read_or_refused(kind: FeedFormat) -> None:
     own = st.one_of(damaged(_DOCUMENTS[kind]), documents)
     fuzz(
         st.tuples(own, columns | texts),
-        lambda given: feeds.read(given[0], kind, given[1], _LIMIT, max_entries=_ENTRIES),
+        lambda given: formats.read(given[0], kind, given[1], _LIMIT, max_entries=_ENTRIES),
     )
 
 
@@ -65,7 +65,7 @@ def test_a_document_is_read_or_refused(kind: FeedFormat) -> None:
 def test_json_is_read_or_refused(kind: FeedFormat) -> None:
     fuzz(
         st.tuples(bodies(_OBJECTS), columns | texts),
-        lambda given: feeds.read(given[0], kind, given[1], _LIMIT, max_entries=_ENTRIES),
+        lambda given: formats.read(given[0], kind, given[1], _LIMIT, max_entries=_ENTRIES),
     )
 
 
@@ -77,7 +77,7 @@ def test_a_packed_document_is_read_or_refused_within_its_limit() -> None:
 
     def call(data: bytes) -> None:
         assert len(unpacked(data, _LIMIT)) <= _LIMIT
-        feeds.read(data, limit=_LIMIT, max_entries=_ENTRIES)
+        formats.read(data, limit=_LIMIT, max_entries=_ENTRIES)
 
     fuzz(damaged(seeds), call)
 
@@ -147,4 +147,4 @@ def test_a_line_of_json_is_a_rule_or_refused() -> None:
     ]
     defaults = Ask(parse_prefix("0.0.0.0/0"))
     fuzz(bodies(seeds), lambda data: list(Parser(Format.NDJSON, defaults).feed([data])))
-    fuzz(json_values, lambda value: feeds.read(repr(value).encode("utf-8", "replace")))
+    fuzz(json_values, lambda value: formats.read(repr(value).encode("utf-8", "replace")))

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from tests.fuzz.inputs import bodies, changed_json, damaged, dumps, json_values, texts
 from tests.fuzz.loop import fuzz
 from tests.fuzz.seeds import DETECTORS, STREAM
-from xdpctl.detectors import reading
-from xdpctl.follow.crowdsec import Access, pieces
-from xdpctl.follow.places import Places
-from xdpctl.follow.suricata import _batches
-from xdpctl.follow.tail import Tail, recall
+from xdpctl.detectors import parsing
+from xdpctl.detectors.follow.crowdsec import Access, pieces
+from xdpctl.detectors.follow.crowdsec_places import Places
+from xdpctl.detectors.follow.suricata import _batches
+from xdpctl.detectors.follow.tail import Tail, recall
 
 
 def test_decisions_are_cut_in_pieces_or_handed_on() -> None:
@@ -79,7 +79,7 @@ def test_a_place_in_a_file_is_recalled_or_forgotten(tmp_path: Path) -> None:
 
 def test_lines_are_cut_apart_whatever_is_in_them() -> None:
     lines = st.lists(changed_json(STREAM) | st.binary(), max_size=4).map(b"\n".join)
-    fuzz(lines, lambda body: list(reading.lines(body)))
+    fuzz(lines, lambda body: list(parsing.lines(body)))
 
 
 @pytest.mark.parametrize("offset", [-1, -(2**70), 2**70, 10**300])

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tests.fuzz.databases import NONE, RECORDS, libloc, mmdb, text
 from tests.fuzz.inputs import damaged
 from tests.fuzz.loop import fuzz
-from xdpctl.geo import open_database
-from xdpctl.prefix import parse_address
+from xdpctl.base.net.prefix import parse_address
+from xdpctl.lists.geo import open_database
 
 _ADDRESSES = [parse_address(text, "x") for text in ("192.0.2.7", "64.0.0.1", "::1", "2001:db8::1")]
 

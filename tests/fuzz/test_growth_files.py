@@ -14,14 +14,14 @@ from tests.fuzz.adversaries import TEXT, Case
 from tests.fuzz.databases import RECORDS, libloc, mmdb
 from tests.fuzz.growth import check
 from tests.fuzz.test_recordings import block, blocks, classic
-from xdpctl import doctor
-from xdpctl.config import load
-from xdpctl.follow import stream
-from xdpctl.follow.crowdsec import Access
-from xdpctl.follow.suricata import _batches
-from xdpctl.follow.tail import Tail
-from xdpctl.geo import open_database
-from xdpctl.rehearsal.recording import Skipped, packets
+from xdpctl.base.net.pcap_reader import Skipped, packets
+from xdpctl.detectors.follow import stdin
+from xdpctl.detectors.follow.crowdsec import Access
+from xdpctl.detectors.follow.suricata import _batches
+from xdpctl.detectors.follow.tail import Tail
+from xdpctl.lists.geo import open_database
+from xdpctl.service import doctor
+from xdpctl.service.config import load
 
 
 def repeated(part: bytes, before: bytes = b"") -> Callable[[int], bytes]:
@@ -81,7 +81,7 @@ def test_a_line_of_a_stream_that_comes_in_small_parts() -> None:
             return left <= 0
 
         try:
-            stream.follow(reading, lambda _: True, ended)
+            stdin.follow(reading, lambda _: True, ended)
         finally:
             os.close(reading)
             os.close(writing)

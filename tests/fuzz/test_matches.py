@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from tests.fuzz.inputs import changed, json_values, texts
 from tests.fuzz.loop import fuzz
-from xdpctl.config import parse
-from xdpctl.match import text
-from xdpctl.match.components import BY_WORD, COMPONENTS, FRAGMENT, TCP_FLAGS
-from xdpctl.match.match import Match, build
-from xdpctl.match.order import precedence
+from xdpctl.model.match import text
+from xdpctl.model.match.components import BY_WORD, COMPONENTS, FRAGMENT, TCP_FLAGS
+from xdpctl.model.match.match import Match, build
+from xdpctl.model.match.precedence import precedence
+from xdpctl.service.config import parse
 from xdpctl_api.listing import _place
 
 _WORDS = (*BY_WORD, "tcp", "udp", "icmp", "icmpv6", "gre", *TCP_FLAGS, *FRAGMENT)

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from tests.fuzz.inputs import ODD_TEXTS, texts
 from tests.fuzz.loop import fuzz
-from xdpctl.asks import check_seconds
-from xdpctl.cli.adding import _per, number
-from xdpctl.config import parse
-from xdpctl.durations import parse_duration, show_duration
-from xdpctl.feeds.rows import cells_of
-from xdpctl.figures import si
-from xdpctl.geo import parse_asn, parse_country
-from xdpctl.sets.model import check_refresh
-from xdpctl.signatures.model import Rate
+from xdpctl.base.durations import parse_duration, show_duration
+from xdpctl.base.units import si
+from xdpctl.cli.add import _per, number
+from xdpctl.lists.formats.tables import cells_of
+from xdpctl.lists.geo import parse_asn, parse_country
+from xdpctl.model.requests import check_seconds
+from xdpctl.model.signature import Rate
+from xdpctl.model.source_set import check_refresh
+from xdpctl.service.config import parse
 
 _PARTS = ("1", "0", "90", ".", "s", "m", "h", "d", "w", " ", "-", "e", "٣", "²", "9" * 400,
           "1" * 5000, "k", "M", "G", ",", "/", "inf", "nan", "_", "\n")  # fmt: skip

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from tests.fuzz.inputs import texts
 from tests.fuzz.loop import fuzz
+from xdpctl.base.net.prefix import parse_address, parse_prefix
 from xdpctl.errors import RuleError
-from xdpctl.model import check_name, check_reason, parse_rule_id
-from xdpctl.prefix import parse_address, parse_prefix
+from xdpctl.model.rule import check_name, check_reason, parse_rule_id
 
 
 def test_a_prefix_is_one_or_refused() -> None:

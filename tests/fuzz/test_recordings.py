@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from tests.fuzz.inputs import damaged
 from tests.fuzz.loop import fuzz
-from xdpctl import frames
-from xdpctl.prefix import Prefix
-from xdpctl.rehearsal.recording import Skipped, packets
+from xdpctl.base.net.packets import build, protocol_number, service, source_of, summary
+from xdpctl.base.net.pcap_reader import Skipped, packets
+from xdpctl.base.net.prefix import Prefix
 
 _FRAME = bytes(12) + b"\x08\x00\x45" + bytes(8) + b"\x11" + bytes(10) + b"\0\x35\0\x36" + bytes(18)
 _FRAME6 = (
@@ -59,9 +59,9 @@ def _read(path: Path, data: bytes) -> None:
     path.write_bytes(data)
     skipped = Skipped()
     for packet in packets(path, skipped):
-        frames.summary(packet.frame)
-        frames.service(packet.frame)
-        frames.source_of(packet.frame)
+        summary(packet.frame)
+        service(packet.frame)
+        source_of(packet.frame)
         assert len(packet.frame) <= len(data) + 14
 
 
@@ -94,9 +94,9 @@ def test_a_pcapng_is_read_or_refused(tmp_path: Path) -> None:
 
 def test_a_frame_is_told_whatever_is_in_it() -> None:
     def call(frame: bytes) -> None:
-        assert len(frames.summary(frame)) < 200
-        assert len(frames.service(frame)) < 200
-        source = frames.source_of(frame)
+        assert len(summary(frame)) < 200
+        assert len(service(frame)) < 200
+        source = source_of(frame)
         assert source is None or str(source)
 
     fuzz(damaged([_FRAME, _FRAME6, _TAGGED, _TAGGED[:20]]) | st.binary(), call)
@@ -111,14 +111,12 @@ def test_a_frame_is_built_or_refused() -> None:
 
     def call(given: tuple[Prefix, Prefix, int, int, int, int | None]) -> None:
         source, destination, protocol, port, kind, size = given
-        frame = frames.build(
-            source, destination, protocol, port, port, icmp_type=kind, packet_length=size
-        )
-        assert frames.source_of(frame) == source
+        frame = build(source, destination, protocol, port, port, icmp_type=kind, packet_length=size)
+        assert source_of(frame) == source
 
     fuzz(st.tuples(ends, ends, bytes_, ports, bytes_, sizes), call)
 
 
 def test_a_protocol_is_a_number_or_refused() -> None:
     odd = st.sampled_from(("²", "٣", "9" * 5000, "tcp", "TCP", "", "256", "00", "-1"))
-    fuzz(odd | st.text(max_size=9), frames.protocol_number)
+    fuzz(odd | st.text(max_size=9), protocol_number)

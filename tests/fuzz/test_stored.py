@@ -8,19 +8,17 @@ from hypothesis import strategies as st
 
 from tests.fuzz.inputs import bodies, damaged
 from tests.fuzz.loop import fuzz
-from xdpctl import records
-from xdpctl.clock import Now
-from xdpctl.incidents.model import Done, Incident, Told
-from xdpctl.incidents.model import decode as decode_incident
-from xdpctl.incidents.model import encode as encode_incident
-from xdpctl.match.match import build
-from xdpctl.model import Action, Rule
-from xdpctl.prefix import parse_prefix
-from xdpctl.sets.model import FeedSource, SourceSet, decode_entries, encode_entries
-from xdpctl.signatures.model import Rate, Signature
-from xdpctl.signatures.records import decode_signature, encode_signature
-from xdpctl.table.family import FAMILIES
-from xdpctl.tokens import Role, Token
+from xdpctl.base.clock import Now
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.base.net.prefix_arrays import FAMILIES
+from xdpctl.control.store import records
+from xdpctl.control.store.signature_records import decode_signature, encode_signature
+from xdpctl.model.identity import Role, Token
+from xdpctl.model.incident import Done, Incident, Told, decode, encode
+from xdpctl.model.match.match import build
+from xdpctl.model.rule import Action, Rule
+from xdpctl.model.signature import Rate, Signature
+from xdpctl.model.source_set import FeedSource, SourceSet, decode_entries, encode_entries
 
 _NOW, _LATER = Now(10**12, 1.8e9, "boot"), Now(10**10, 1.8e9, "another boot")
 _SOURCE = parse_prefix("203.0.113.0/24")
@@ -70,7 +68,7 @@ def test_entries_are_decoded_or_unreadable() -> None:
 
 
 def test_an_incident_is_decoded_or_unreadable() -> None:
-    fuzz(bodies([json.loads(encode_incident(_INCIDENT))]), decode_incident, _BAD)
+    fuzz(bodies([json.loads(encode(_INCIDENT))]), decode, _BAD)
 
 
 def test_an_incident_that_is_written_can_be_read() -> None:
@@ -78,7 +76,7 @@ def test_an_incident_that_is_written_can_be_read() -> None:
 
     def call(pps: float) -> None:
         held = _INCIDENT.but(peak_pps=pps, events=(_TOLD,))
-        decode_incident(encode_incident(held))
+        decode(encode(held))
 
     numbers = st.floats(allow_nan=False, allow_infinity=False, min_value=0)
     fuzz(numbers, call)

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import need
-from xdpctl import programs
-from xdpctl.capacity import Capacity
-from xdpctl.compiler import Compiled
-from xdpctl.kernel import PinnedDatapath
-from xdpctl.loader import Loader, compile_filter, take_down
-from xdpctl.pins import Pins
-from xdpctl.plan import (
+from xdpctl.abi.structs import Action, Hits, Mode, Reason
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.datapath.bpf import programs
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.loader.compiler import Compiled
+from xdpctl.datapath.loader.loader import Loader, compile_filter, take_down
+from xdpctl.datapath.pinned import PinnedDatapath
+from xdpctl.datapath.plan import (
     NEIGHBOUR,
     PROTECTED,
     Image,
@@ -28,9 +29,8 @@ from xdpctl.plan import (
     own_slot,
     transition,
 )
-from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.relist import relist
-from xdpctl.wire import Action, Hits, Mode, Reason
+from xdpctl.datapath.set_plan import relist
+from xdpctl.model.capacity import Capacity
 
 CAPACITY = Capacity(2000, 4096, 4096)
 LARGE = Capacity(2000, 200_000, 100_000)

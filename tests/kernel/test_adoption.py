@@ -10,17 +10,18 @@ import pytest
 from tests.kernel.conftest import CAPACITY, Filter, filtering, parse_rules
 from tests.kernel.listings import ACCEPTING, DROPPING, listed, prefixes_of, random_keys
 from tests.packets import to_frame
-from xdpctl import bpf, readback
-from xdpctl.capacity import Capacity
-from xdpctl.compiler import Compiled
+from xdpctl.abi.structs import Action, Mode
+from xdpctl.datapath import readback
+from xdpctl.datapath.bpf import maps
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.loader.compiler import Compiled
+from xdpctl.datapath.loader.loader import Loader, compile_filter
+from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.errors import SchemaError
-from xdpctl.kernel import PinnedDatapath
-from xdpctl.loader import Loader, compile_filter
-from xdpctl.pins import Pins
-from xdpctl.wire import Action, Mode
+from xdpctl.model.capacity import Capacity
 
 MONITORED = ACCEPTING + 1
-_ARRAYS = (bpf.ARRAY, bpf.PERCPU_ARRAY)
+_ARRAYS = (maps.ARRAY, maps.PERCPU_ARRAY)
 OF_PROGRAMS = ("counters", "stages")
 
 
@@ -120,14 +121,14 @@ def test_seeds_are_odd_random_and_never_changed(
         assert not {*control(second)["seeds"]} & {*seeds}
 
 
-def pinned(pins: Pins) -> dict[str, tuple[int, bpf.MapShape] | None]:
+def pinned(pins: Pins) -> dict[str, tuple[int, maps.MapShape] | None]:
     """All that lies under the pins: names, and identity and shape of the maps."""
-    found: dict[str, tuple[int, bpf.MapShape] | None] = {}
+    found: dict[str, tuple[int, maps.MapShape] | None] = {}
     for path in sorted(pins.root.rglob("*")):
         found[str(path)] = None
         if path.is_file() and path != pins.explain:
-            held = bpf.open_map(path)
-            found[str(path)] = bpf.map_id(held.fd), held.shape
+            held = maps.open_map(path)
+            found[str(path)] = maps.map_id(held.fd), held.shape
             held.close()
     return found
 
@@ -161,9 +162,9 @@ def test_the_memory_of_every_map_is_told(filled: Filter, compiled: Compiled) -> 
     shapes = {name: shape for name, shape in compiled.maps.items() if name not in OF_PROGRAMS}
     assert set(told) == set(shapes)
     for name, shape in shapes.items():
-        copies = filled.datapath._cpus if shape.type == bpf.PERCPU_ARRAY else 1
+        copies = filled.datapath._cpus if shape.type == maps.PERCPU_ARRAY else 1
         least = shape.max_entries * max(shape.value_size * copies, 1)
-        if shape.type == bpf.LPM_TRIE:
+        if shape.type == maps.LPM_TRIE:
             least = 0  # it has what is in it
         beside = 0 if shape.type in _ARRAYS else (shape.key_size + 64) * shape.max_entries
         assert least <= told[name] <= 3 * least + beside + 65_536, name

@@ -8,10 +8,10 @@ import pytest
 from tests import packets
 from tests.kernel.conftest import Filter, one_cpu
 from tests.packets import to_frame
-from xdpctl.capturing import CaptureAsk, Capturing, choose
+from xdpctl.abi.structs import CAPTURE_BYTES, Capture, Reason, SlotNumber
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.control.capture import CaptureAsk, Capturing, choose
 from xdpctl.errors import ConflictError, RuleError
-from xdpctl.prefix import parse_prefix
-from xdpctl.wire import CAPTURE_BYTES, Capture, Reason, SlotNumber
 
 DROPPED, PASSED = "192.0.2.7", "198.51.100.9"
 

@@ -24,9 +24,9 @@ from tests.kernel.listings import (
     random_singles,
 )
 from tests.packets import to_frame
-from xdpctl import programs
-from xdpctl.prefix import Prefix
-from xdpctl.wire import Action, Reason
+from xdpctl.abi.structs import Action, Reason
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.datapath.bpf import programs
 
 SIZES = ((30_000, 15_000), (60_000, 30_000), (200, 50), (40_000, 20_000))
 STEPS = (1_000, 20_000, 500, 70_000, 6_000, 90_000, 30, 45_000)

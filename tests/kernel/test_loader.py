@@ -11,18 +11,19 @@ from pathlib import Path
 import pytest
 
 from tests.packets import to_frame
-from xdpctl import bpf, links
-from xdpctl.compiler import Compiled
+from xdpctl.abi.structs import Action, Mode, Reason, SlotNumber
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.datapath.bpf import maps
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader.compiler import Compiled
+from xdpctl.datapath.loader.loader import Loader, take_down
+from xdpctl.datapath.loader.netlink import Link
+from xdpctl.datapath.pinned import PinnedDatapath
+from xdpctl.datapath.plan import Image, own_slot, transition
 from xdpctl.errors import DatapathError, SchemaError
-from xdpctl.kernel import PinnedDatapath
 from xdpctl.lab.flood import Generator, compile_generator
 from xdpctl.lab.namespaces import Host, Lab, LabError
-from xdpctl.links import Link
-from xdpctl.loader import Loader, take_down
-from xdpctl.pins import Pins
-from xdpctl.plan import Image, own_slot, transition
-from xdpctl.prefix import parse_prefix
-from xdpctl.wire import Action, Mode, Reason, SlotNumber
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def generator() -> Iterator[Generator]:
 
 
 def link(host: Host, name: str) -> Link:
-    return next(found for found in host.call(links.links) if found.name == name)
+    return next(found for found in host.call(netlink.links) if found.name == name)
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
@@ -121,7 +122,7 @@ def test_reconciling_again_changes_nothing(loader: Loader, wire: Host) -> None:
 def test_a_foreign_program_is_refused_by_name_and_left_alone(
     loader: Loader, wire: Host, generator: Generator
 ) -> None:
-    wire.call(lambda: links.attach(link_here("isp0"), generator.bare_fd, "native"))
+    wire.call(lambda: netlink.attach(link_here("isp0"), generator.bare_fd, "native"))
     theirs = link(wire, "isp0").program_id
     port = loader.add_port("isp0")
     wire.call(loader.reconcile)
@@ -132,16 +133,16 @@ def test_a_foreign_program_is_refused_by_name_and_left_alone(
 
 
 def link_here(name: str) -> Link:
-    return next(found for found in links.links() if found.name == name)
+    return next(found for found in netlink.links() if found.name == name)
 
 
 def test_pins_of_another_shape_are_not_adopted(loader: Loader, compiled: Compiled) -> None:
     shape = replace(compiled.maps["slots"], max_entries=99)
     other = replace(compiled, maps={**compiled.maps, "slots": shape})
-    held = bpf.map_shape(bpf.open_pin(loader.pins.map("slots")))
+    held = maps.map_shape(maps.open_pin(loader.pins.map("slots")))
     with pytest.raises(SchemaError, match="max_entries=99"):
         Loader(loader.pins, other)
-    assert bpf.map_shape(bpf.open_pin(loader.pins.map("slots"))) == held
+    assert maps.map_shape(maps.open_pin(loader.pins.map("slots"))) == held
 
 
 def test_an_interface_that_comes_later_is_attached_and_counts_go_on(
@@ -152,7 +153,7 @@ def test_an_interface_that_comes_later_is_attached_and_counts_go_on(
     host.call(loader.reconcile)
     assert port.state == "absent"
     changed = threading.Event()
-    host.call(lambda: links.watch(changed.set))
+    host.call(lambda: netlink.watch(changed.set))
     lab.cable(host, "isp0", other, "far0")
     assert changed.wait(5), "netlink told of the new interface"
     assert eventually(lambda: bool(host.call(loader.reconcile) or port.state == "attached"))
@@ -187,10 +188,10 @@ def test_a_renamed_or_downed_interface_stays_filtered(loader: Loader, wire: Host
 def test_an_interface_that_vanishes_in_the_middle_of_an_attach_is_no_error(
     loader: Loader, wire: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ghost = wire.call(links.links)
+    ghost = wire.call(netlink.links)
     wire.ip("link del isp0")
     port = loader.add_port("isp0")
-    monkeypatch.setattr(links, "links", lambda: ghost)
+    monkeypatch.setattr(netlink, "links", lambda: ghost)
     wire.call(loader.reconcile)
     assert port.state == "absent"
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.kernel.conftest import Filter, parse_rules
 from tests.packets import IPV4, IPV6, address, ethernet, extended, ipv4, ipv6, tagged, udp
-from xdpctl.prefix import parse_prefix
+from xdpctl.base.net.prefix import parse_prefix
 
 STACKS = ((), (0x8100,), (0x88A8, 0x8100), (0x9100,), (0x8100,) * 4)
 LLC = {"spanning tree": "424203", "IS-IS": "fefe03", "SNAP of CDP": "aaaa0300000c2000"}

@@ -7,8 +7,8 @@ import pytest
 from tests.kernel.conftest import RULES, Filter, parse_rules
 from tests.kernel.listings import ACCEPTING, DROPPING, listed, told
 from tests.packets import to_frame
-from xdpctl.prefix import parse_prefix
-from xdpctl.wire import Action, Mode, Reason, SlotNumber
+from xdpctl.abi.structs import Action, Mode, Reason, SlotNumber
+from xdpctl.base.net.prefix import parse_prefix
 
 EXACT, NEAR, WIDE = (
     ("192.0.2.7", "2001:db8::7"),

@@ -7,7 +7,7 @@ from tests.conftest import need
 from tests.kernel.conftest import Filter
 from tests.kernel.listings import DROPPING, listed
 from tests.packets import to_frame
-from xdpctl import programs, rcu
+from xdpctl.datapath.bpf import programs, rcu
 
 SECONDS = 0.04  # of one RCU read-side section, if nobody else wants the CPU
 FEW = 20_000  # packets

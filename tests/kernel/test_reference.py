@@ -10,10 +10,13 @@ import numpy as np
 
 from tests import packets, reference
 from tests.kernel.listings import ACCEPTING, DROPPING, told
-from xdpctl import programs
-from xdpctl.kernel import PinnedDatapath
-from xdpctl.loader import Loader
-from xdpctl.plan import (
+from xdpctl.abi.structs import Action, Mode, Reason, Side
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.prefix_arrays import FAMILIES
+from xdpctl.datapath.bpf import programs
+from xdpctl.datapath.loader.loader import Loader
+from xdpctl.datapath.pinned import PinnedDatapath
+from xdpctl.datapath.plan import (
     NEIGHBOUR,
     PROTECTED,
     Image,
@@ -23,10 +26,7 @@ from xdpctl.plan import (
     own_slot,
     transition,
 )
-from xdpctl.prefix import Prefix
-from xdpctl.relist import relist
-from xdpctl.table.family import FAMILIES
-from xdpctl.wire import Action, Mode, Reason, Side
+from xdpctl.datapath.set_plan import relist
 
 PAIRS = int(os.environ.get("XDPCTL_FUZZ_PAIRS", "200000"))
 SECONDS = float(os.environ.get("XDPCTL_FUZZ_SECONDS", "0"))

@@ -12,14 +12,14 @@ from typer.testing import CliRunner
 
 from tests import packets
 from tests.reference_signatures import Fields, fields
+from xdpctl.abi.structs import Reason
+from xdpctl.base.net import pcap_reader
+from xdpctl.base.net.pcap_reader import Skipped
 from xdpctl.cli.app import app
-from xdpctl.config import Settings
+from xdpctl.control.store.store import SqliteStore
 from xdpctl.errors import ConfigError, RecordingError
-from xdpctl.rehearsal import judging, recording
-from xdpctl.rehearsal.recording import Skipped
-from xdpctl.rehearsal.rehearsal import Rehearsal, Tally, rehearsing
-from xdpctl.store import SqliteStore
-from xdpctl.wire import Reason
+from xdpctl.lab.replay.replay import Rehearsal, Tally, rehearsing
+from xdpctl.service.config import Settings
 
 pytestmark = pytest.mark.usefixtures("_able")
 RULES = Path(__file__).parents[1] / "corpus_signatures.ndjson"
@@ -45,7 +45,7 @@ def rehearsal(_able: None) -> Iterator[Rehearsal]:
         yield held
 
 
-def written(path: Path, frames: list[bytes], link: int = recording.ETHERNET) -> Path:
+def written(path: Path, frames: list[bytes], link: int = pcap_reader.ETHERNET) -> Path:
     with path.open("wb") as file:
         writer = dpkt.pcap.Writer(file, linktype=link)
         for frame in frames:
@@ -56,7 +56,7 @@ def written(path: Path, frames: list[bytes], link: int = recording.ETHERNET) -> 
 def those(path: Path, wanted: Callable[[Fields], bool]) -> list[bytes]:
     """The IP packets of a recording that are so."""
     found = []
-    for frame, _ in recording.packets(path, Skipped()):
+    for frame, _ in pcap_reader.packets(path, Skipped()):
         if frame[12:14] in (b"\x08\x00", b"\x86\xdd") and wanted(fields(frame)):
             found.append(frame)
     return found
@@ -106,10 +106,10 @@ def test_every_link_type_is_judged_alike(tmp_path: Path, rehearsal: Rehearsal) -
     )
     path, packet = tmp_path / "x.pcap", frame[14:]
     kinds = {
-        recording.ETHERNET: frame,
-        recording.RAW: packet,
-        recording.LINUX_SLL: bytes(14) + b"\x08\x00" + packet,
-        recording.LINUX_SLL2: b"\x08\x00" + bytes(18) + packet,
+        pcap_reader.ETHERNET: frame,
+        pcap_reader.RAW: packet,
+        pcap_reader.LINUX_SLL: bytes(14) + b"\x08\x00" + packet,
+        pcap_reader.LINUX_SLL2: b"\x08\x00" + bytes(18) + packet,
     }
     for link, data in kinds.items():
         tally = run(rehearsal, path, [data] * 7, link)
@@ -125,7 +125,7 @@ def test_short_and_long_frames_are_judged_by_what_is_there(
 ) -> None:
     frame = packets.to_frame("192.0.2.7", "198.51.100.5")
     frames = [b"", frame[:13], frame[:20], frame, frame + bytes(60_000)]
-    tally = run(rehearsal, tmp_path / "x.pcap", frames, recording.ETHERNET)
+    tally = run(rehearsal, tmp_path / "x.pcap", frames, pcap_reader.ETHERNET)
     assert tally.packets == 5
     assert tally.short == 2
     assert tally.reasons == {Reason.TRUNCATED: 3, Reason.NO_RULE: 2}
@@ -223,7 +223,7 @@ def test_a_long_recording_is_shared_out_and_comes_to_the_same(
         file.write(b"cut off")
     alone = rehearsal.run(path)
     assert (alone.packets, alone.short, alone.skipped.tail) == (2_800, 700, True)
-    monkeypatch.setattr(judging, "ALONE_BYTES", 0)
+    monkeypatch.setattr("xdpctl.lab.replay.run.ALONE_BYTES", 0)
     assert rehearsal.run(path) == alone
     with pytest.raises(RecordingError, match="neither pcap nor pcapng"):
         rehearsal.run(Path(__file__))

@@ -13,10 +13,10 @@ import pytest
 from tests.kernel.conftest import Filter, one_cpu, parse_rules
 from tests.kernel.listings import ACCEPTING, DROPPING, listed
 from tests.packets import to_frame
-from xdpctl import programs
-from xdpctl.kernel import PinnedDatapath
-from xdpctl.prefix import parse_prefix
-from xdpctl.wire import Action, Mode, Sample, SlotNumber
+from xdpctl.abi.structs import Action, Mode, Sample, SlotNumber
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.datapath.bpf import programs
+from xdpctl.datapath.pinned import PinnedDatapath
 
 MOST_SECONDS = 200.0  # that a slow machine may take, an emulated one among them
 RECORD = 8 + Sample.size()  # the ring's header and the sample

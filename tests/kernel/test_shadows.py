@@ -11,11 +11,11 @@ from tests.kernel.conftest import Filter
 from tests.kernel.listings import DROPPING, listed
 from tests.kernel.test_signatures import Armed, Signature, armed
 from tests.packets import to_frame
-from xdpctl import shadow
-from xdpctl.match.match import build
-from xdpctl.prefix import parse_prefix
-from xdpctl.shadow import Shadow
-from xdpctl.wire import SHADOWS_A_PACKET, Mode, Reason, SlotNumber
+from xdpctl.abi import shadow
+from xdpctl.abi.shadow import Shadow
+from xdpctl.abi.structs import SHADOWS_A_PACKET, Mode, Reason, SlotNumber
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.model.match.match import build
 
 __all__ = ["armed"]
 MONITORED = "192.0.2.0/24"

@@ -14,23 +14,16 @@ from tests import packets, reference, reference_signatures
 from tests.kernel.conftest import VERDICTS, Filter
 from tests.kernel.listings import DROPPING, listed, told
 from tests.reference_signatures import Network, Signature, Tests
-from xdpctl import bpf, programs
+from xdpctl.abi.structs import Action, Limit, Mode, Reason, Slot, SlotNumber
+from xdpctl.control.signature_sync import rate_record
+from xdpctl.datapath.bpf import maps, programs
+from xdpctl.datapath.signatures.compile import compile_tables
+from xdpctl.datapath.signatures.table import own_bucket
 from xdpctl.errors import RuleError
-from xdpctl.match.components import COMPONENTS, FRAGMENT, TCP_FLAGS
-from xdpctl.match.match import Match, build
-from xdpctl.match.order import precedence
-from xdpctl.signatures.arming import rate_record
-from xdpctl.signatures.compile import compile_tables
-from xdpctl.signatures.model import Rate
-from xdpctl.signatures.table import own_bucket
-from xdpctl.wire import (
-    Action,
-    Limit,
-    Mode,
-    Reason,
-    Slot,
-    SlotNumber,
-)
+from xdpctl.model.match.components import COMPONENTS, FRAGMENT, TCP_FLAGS
+from xdpctl.model.match.match import Match, build
+from xdpctl.model.match.precedence import precedence
+from xdpctl.model.signature import Rate
 
 SECONDS = float(os.environ.get("XDPCTL_FUZZ_SECONDS", "0"))
 PAIRS = int(os.environ.get("XDPCTL_FUZZ_PAIRS", "200000"))
@@ -56,7 +49,7 @@ class Armed:
 
     def __init__(self, held: Filter) -> None:
         self.filter = held
-        self._buckets = bpf.open_map(held.loader.pins.map("buckets"))
+        self._buckets = maps.open_map(held.loader.pins.map("buckets"))
 
     def hold(self, ordered: list[tuple[Match, Signature]]) -> list[Signature]:
         """Put these in force in this order; the same with their slots."""

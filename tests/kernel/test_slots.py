@@ -5,12 +5,12 @@ import threading
 import pytest
 
 from tests.packets import to_frame
-from xdpctl import programs
-from xdpctl.kernel import PinnedDatapath
-from xdpctl.loader import Loader
-from xdpctl.plan import Image, Target, own_slot, transition
-from xdpctl.prefix import parse_prefix
-from xdpctl.wire import Action, Mode, Reason
+from xdpctl.abi.structs import Action, Mode, Reason
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.datapath.bpf import programs
+from xdpctl.datapath.loader.loader import Loader
+from xdpctl.datapath.pinned import PinnedDatapath
+from xdpctl.datapath.plan import Image, Target, own_slot, transition
 
 HOST = parse_prefix("192.0.2.7")
 LONG_AGO = 8

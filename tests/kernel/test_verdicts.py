@@ -11,9 +11,9 @@ import pytest
 from tests import packets
 from tests.kernel.conftest import RULES, Filter
 from tests.packets import IPV4, LOCAL6, SOURCE, SOURCE6, ethernet, four, six, to_frame, udp
-from xdpctl.plan import own_slot
-from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.wire import Action, Mode, Reason
+from xdpctl.abi.structs import Action, Mode, Reason
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.datapath.plan import own_slot
 
 LISTED = f"drop {SOURCE}; drop {SOURCE6}; drop {LOCAL6}"
 PASSES = ("NO_RULE", "ACCEPTED", "PROTECTED", "LINK", "DHCP")

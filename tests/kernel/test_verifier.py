@@ -5,9 +5,9 @@ import struct
 
 import pytest
 
-from xdpctl import bpf, programs
-from xdpctl.loader import Loader
-from xdpctl.pins import Pins
+from xdpctl.datapath.bpf import maps, programs
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.loader.loader import Loader
 
 NAMES = (
     "xdpctl",
@@ -26,7 +26,7 @@ def walked(fd: int) -> int:
     """The instructions that the verifier went through."""
     buffer = ctypes.create_string_buffer(232)
     attr = struct.pack("<IIQ", fd, len(buffer), ctypes.addressof(buffer))
-    bpf.bpf(bpf.OBJ_GET_INFO_BY_FD, attr, "read program info")
+    maps.bpf(maps.OBJ_GET_INFO_BY_FD, attr, "read program info")
     return int(struct.unpack_from("<I", buffer.raw, _VERIFIED)[0])
 
 
@@ -34,8 +34,8 @@ def walked(fd: int) -> int:
 def test_there_is_room_for_older_kernels_and_other_compilers(
     loader: Loader, pins: Pins, name: str
 ) -> None:
-    counters = loader.add_port("budget") and bpf.open_map(pins.port("budget") / "counters")
-    stages = bpf.create_map("stages", loader._compiled.maps["stages"])
+    counters = loader.add_port("budget") and maps.open_map(pins.port("budget") / "counters")
+    stages = maps.create_map("stages", loader._compiled.maps["stages"])
     fd = loader._load(name, {"counters": counters.fd, "stages": stages.fd})
     assert programs.info(fd).name == name[:15]
     # clang 14 needs half as much again as clang 19; so does Linux 6.1, which compares the stack

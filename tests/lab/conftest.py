@@ -12,12 +12,12 @@ import pytest
 
 from tests.conftest import need
 from tests.kernel.conftest import _able, compiled, datapath, loader, pins
-from xdpctl import programs
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.datapath.bpf import programs
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import Generator, Sent, compile_generator, interface, udp_frame
 from xdpctl.lab.namespaces import Host, Lab
 from xdpctl.lab.sniffer import Sniffer
-from xdpctl.prefix import parse_prefix
 
 __all__ = ["_able", "compiled", "datapath", "loader", "pins"]
 FLOOD_SECONDS = 120.0  # never longer, whatever happens to the test

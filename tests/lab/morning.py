@@ -16,11 +16,11 @@ from typing import Any
 from tests.lab.conftest import SERVER, Street
 from tests.lab.echo import PORT
 from tests.lab.questions import counted
-from xdpctl import frames
+from xdpctl.abi.structs import Reason
+from xdpctl.base.net.packets import SYN, build
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import interface
-from xdpctl.prefix import parse_prefix
-from xdpctl.wire import Reason
 
 OTHER = "192.0.2.2"
 OUTSIDE = [f"203.0.113.{n}" for n in range(1, 200)]
@@ -47,7 +47,7 @@ class Wave:
     sources: Sequence[str] = tuple(OUTSIDE)
     victim: str = SERVER
     later_fragment: bool = False
-    tcp_flags: int = frames.SYN
+    tcp_flags: int = SYN
 
     def frames(self, mac: str) -> list[bytes]:
         victim = parse_prefix(self.victim)
@@ -56,7 +56,7 @@ class Wave:
     def _frame(self, source: Any, victim: Any, mac: str) -> bytes:
         ports = self.source_port, self.port
         more = {"packet_length": self.length, "tcp_flags": self.tcp_flags}
-        built = frames.build(source, victim, self.protocol, *ports, **more)
+        built = build(source, victim, self.protocol, *ports, **more)
         frame = bytearray(bytes.fromhex(mac.replace(":", "")) + built[6:])
         if self.later_fragment:
             frame[20:22] = struct.pack(">H", 185)

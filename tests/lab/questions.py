@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from xdpctl import bpf
-from xdpctl.cli.client import Client, Refused
-from xdpctl.kernel import PinnedDatapath
+from xdpctl.abi.arrays import CONTROL
+from xdpctl.abi.structs import Reason, total_hits
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.base.net.prefix_arrays import FAMILIES
+from xdpctl.datapath.bpf import maps
+from xdpctl.datapath.pinned import PinnedDatapath
+from xdpctl.datapath.plan import is_shared
+from xdpctl.datapath.readback import read
 from xdpctl.lab.box import Box
-from xdpctl.mapped import CONTROL
-from xdpctl.plan import is_shared
-from xdpctl.prefix import parse_prefix
-from xdpctl.readback import read
-from xdpctl.table.family import FAMILIES
-from xdpctl.wire import Reason, total_hits
+from xdpctl.service.client import Client, Refused
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
@@ -73,7 +73,7 @@ def sets_in_kernel(box: Box) -> dict[int, set[str]]:
 
 def table_sizes(box: Box) -> Callable[[], list[int]]:
     """Tells the tables' sizes as the program reads them, as powers of two."""
-    control = np.frombuffer(bpf.open_map(box.pins.map("controls")).memory(), CONTROL)[0]
+    control = np.frombuffer(maps.open_map(box.pins.map("controls")).memory(), CONTROL)[0]
     return lambda: list(map(int, control["buckets_log2"]))
 
 
@@ -84,7 +84,7 @@ def set_in_kernel(box: Box, name: str) -> set[str]:
 
 def counted(box: Box, reason: Reason) -> int:
     """Packets that left `isp0` under a reason."""
-    counters = bpf.open_map(box.pins.port("isp0") / "counters")
+    counters = maps.open_map(box.pins.port("isp0") / "counters")
     try:
         return total_hits(counters.get(reason.to_bytes(4, "little")) or b"").packets
     finally:

@@ -8,9 +8,9 @@ import pytest
 from bench import sources
 from bench.filters import XDP_DROP
 from bench.walks import Walks
-from xdpctl import programs
+from xdpctl.base.net.prefix_arrays import Keys
+from xdpctl.datapath.bpf import programs
 from xdpctl.lab.flood import Generator, compile_generator, syn_frame, udp_frame
-from xdpctl.table.family import Keys
 
 MAC = "020000000001"
 COUNT = 7

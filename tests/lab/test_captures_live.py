@@ -10,11 +10,11 @@ import numpy as np
 
 from tests.lab.conftest import Street
 from tests.lab.questions import block, counted, eventually
-from xdpctl import bpf
+from xdpctl.abi.arrays import CONTROL
+from xdpctl.abi.structs import Reason
+from xdpctl.base.net.pcap_reader import Skipped, packets
+from xdpctl.datapath.bpf import maps
 from xdpctl.lab.box import Box
-from xdpctl.mapped import CONTROL
-from xdpctl.rehearsal.recording import Skipped, packets
-from xdpctl.wire import Reason
 
 
 def command(box: Box, *arguments: str) -> list[str]:
@@ -22,7 +22,7 @@ def command(box: Box, *arguments: str) -> list[str]:
 
 
 def is_off(box: Box) -> bool:
-    control = np.frombuffer(bpf.open_map(box.pins.map("controls")).memory(), CONTROL)[0]
+    control = np.frombuffer(maps.open_map(box.pins.map("controls")).memory(), CONTROL)[0]
     return int(control["captured"]) == 0
 
 

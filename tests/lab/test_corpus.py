@@ -12,12 +12,12 @@ import pytest
 
 from tests.conftest import CORPUS
 from tests.kernel.conftest import RULES, Filter
-from xdpctl import readback
-from xdpctl.capacity import Capacity
-from xdpctl.loader import Loader, compile_filter, take_down
-from xdpctl.pins import Pins
-from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.wire import Reason
+from xdpctl.abi.structs import Reason
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.datapath import readback
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.loader.loader import Loader, compile_filter, take_down
+from xdpctl.model.capacity import Capacity
 
 CAPACITY = Capacity(60_000, 60_000, 60_000)
 VLAN = (0x8100, 0x88A8, 0x9100)

@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 
 from tests.lab.questions import block, eventually, in_kernel, in_store
-from xdpctl import bpf, links
-from xdpctl.cli.client import Client, Refused
-from xdpctl.config import Settings
-from xdpctl.kernel import PinnedDatapath
+from xdpctl.abi.structs import SlotNumber
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.base.net.prefix_arrays import FAMILIES
+from xdpctl.datapath.bpf import maps
+from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import LabError, sh
-from xdpctl.prefix import parse_prefix
-from xdpctl.table.family import FAMILIES
-from xdpctl.wire import SlotNumber
+from xdpctl.service.client import Client, Refused
+from xdpctl.service.config import Settings
 
 LIST = "".join(f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}\n" for n in range(60_000)).encode()
 
@@ -34,7 +35,7 @@ def test_what_somebody_changes_in_the_maps_is_repaired_and_audited(box: Box) -> 
     meddler = PinnedDatapath(box.pins).source
     meddler.tables[4].drop(FAMILIES[4].keys([parse_prefix("203.0.113.7")]))
     meddler.lead(4, FAMILIES[4].keys([parse_prefix("198.51.100.9")]), 0, SlotNumber.FIRST)
-    slots = bpf.open_map(box.pins.map("slots"))
+    slots = maps.open_map(box.pins.map("slots"))
     slots.put(before["2001:db8::/48"].to_bytes(4, "little"), bytes(8))
     assert eventually(
         lambda: set(in_kernel(box)) == set(before) and bool(audited(box, "kernel.repair"))
@@ -93,7 +94,7 @@ def test_a_corrupt_store_stops_the_start_with_a_clear_word_and_filtering_goes_on
     with pytest.raises(LabError, match="goes on filtering"):
         box.start()
     assert in_kernel(box) == before
-    assert box.host.call(lambda: any(link.program_id for link in links.links()))
+    assert box.host.call(lambda: any(link.program_id for link in netlink.links()))
 
 
 def fill(path: Path) -> None:

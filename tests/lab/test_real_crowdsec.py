@@ -8,7 +8,7 @@ from tests.lab.conftest import Street
 from tests.lab.daemons import command_line, daemon, installed
 from tests.lab.questions import eventually
 from tests.unit.test_geo import AS1, DE, write_mmdb
-from xdpctl.cli.placing import SET
+from xdpctl.cli.crowdsec_places import SET
 from xdpctl.lab.box import Box
 
 PORT = 18080

@@ -7,8 +7,8 @@ from pathlib import Path
 from tests.lab.conftest import SERVER, Street
 from tests.lab.daemons import PACKAGING, daemon, installed, script
 from tests.lab.questions import counted, eventually
+from xdpctl.abi.structs import Reason
 from xdpctl.lab.box import Box
-from xdpctl.wire import Reason
 
 OURS = 18461
 FLOOD = [f"203.0.113.{n}" for n in range(1, 100)]

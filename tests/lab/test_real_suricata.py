@@ -5,8 +5,8 @@ from pathlib import Path
 from tests.lab.conftest import SERVER, Street
 from tests.lab.daemons import command_line, daemon, installed
 from tests.lab.questions import counted, eventually
+from xdpctl.abi.structs import Reason
 from xdpctl.lab.box import Box
-from xdpctl.wire import Reason
 
 RULE = (
     'alert udp any any -> $HOME_NET any (msg:"LAB UDP flood"; dsize:>0; threshold: type both, '

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.lab.conftest import Street
+from xdpctl.abi.structs import Hits
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import sh
-from xdpctl.wire import Hits
 
 BLOCKED = "203.0.113.0/24"
 SOURCES = [f"203.0.113.{n}" for n in range(1, 255)]

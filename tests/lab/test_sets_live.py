@@ -9,10 +9,10 @@ import numpy as np
 
 from tests.lab.conftest import Street
 from tests.lab.questions import counted, eventually, put_set, set_in_kernel, some, table_sizes
-from xdpctl import rcu
+from xdpctl.abi.structs import Reason
+from xdpctl.datapath.bpf import rcu
 from xdpctl.lab.box import Box
 from xdpctl.lab.sniffer import Sniffer
-from xdpctl.wire import Reason
 
 NET = "203.0.113.0/24"
 SOURCES = [f"203.0.113.{n}" for n in (1, 7, 64, 129, 254)]

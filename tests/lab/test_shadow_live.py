@@ -14,8 +14,8 @@ from tests.lab.conftest import Street
 from tests.lab.echo import says_back
 from tests.lab.questions import counted, eventually
 from tests.lab.test_signatures_live import FLOOD, SESSIONS, logged_in, packets, sign
+from xdpctl.abi.structs import Reason
 from xdpctl.lab.box import Box
-from xdpctl.wire import Reason
 
 __all__ = ["logged_in"]
 INSIDE = "203.0.113.0/24"

@@ -12,11 +12,11 @@ from tests.lab.conftest import SERVER, Street
 from tests.lab.echo import PORT, Echo, says_back
 from tests.lab.questions import counted, eventually, refusal
 from tests.packets import tagged, to_frame
-from xdpctl import programs
-from xdpctl.cli.client import Client
+from xdpctl.abi.structs import Reason
+from xdpctl.datapath.bpf import programs
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import interface, syn_frame
-from xdpctl.wire import Reason
+from xdpctl.service.client import Client
 
 FLOOD = [f"203.0.113.{n}" for n in range(1, 200)]
 DNS = "udp dst-port 53"

@@ -15,7 +15,7 @@ import pytest
 
 from tests.security.certificates import certify
 from tests.unit.apiclient import TCP, Api, problem
-from xdpctl.config import Listen
+from xdpctl.service.config import Listen
 from xdpctl_api.admission import Admission, Caps
 from xdpctl_api.connection import Connection
 from xdpctl_api.server import Server, _config

@@ -11,12 +11,21 @@ import pytest
 from tests.kernel.conftest import Filter
 from tests.kernel.test_signatures import Armed, Signature, random_signatures
 from tests.packets import IPV4, IPV6, address, ethernet, ipv4, ipv6, random_frame, udp
-from xdpctl import links, sides
-from xdpctl.match.match import build
-from xdpctl.policy import CONFIGURED, GATEWAY, LOOPBACK, OWN_ADDRESS, PEER, RESOLVER, Protection
-from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.sides import Outside
-from xdpctl.wire import Side
+from xdpctl.abi.structs import Side
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.datapath.loader import netlink
+from xdpctl.model import sides
+from xdpctl.model.match.match import build
+from xdpctl.model.policy import (
+    CONFIGURED,
+    GATEWAY,
+    LOOPBACK,
+    OWN_ADDRESS,
+    PEER,
+    RESOLVER,
+    Protection,
+)
+from xdpctl.model.sides import Outside
 
 OWN, GATE, NAMES, ROUTER, NET = (
     "198.51.100.7",
@@ -282,7 +291,7 @@ local 127.0.0.1 dev lo table local proto kernel
 broken via
 broken via nonsense dev eth0
 """
-    found = {str(one).split("/")[0] for one in links.next_hops(listing)}
+    found = {str(one).split("/")[0] for one in netlink.next_hops(listing)}
     assert found == {"192.0.2.1", "192.0.2.2", "192.0.2.4", "fe80::1", "fe80::2"}
 
 

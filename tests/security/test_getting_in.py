@@ -9,11 +9,11 @@ import pytest
 
 from tests.security.certificates import certify
 from tests.unit.apiclient import TCP, Api, problem
-from xdpctl.config import Listen, parse
 from xdpctl.errors import ConfigError
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
-from xdpctl.tokens import Caller, Role
+from xdpctl.model.identity import Caller, Role
+from xdpctl.service.config import Listen, parse
 from xdpctl_api.__main__ import _unfit
 from xdpctl_api.doors import Hosts
 from xdpctl_api.server import _config

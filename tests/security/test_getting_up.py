@@ -15,18 +15,20 @@ import pytest
 
 from tests.lab.questions import block, eventually
 from tests.unit.apiclient import ATTACHED, Api
-from xdpctl import bpf, red_button, systemd
-from xdpctl.children import python
-from xdpctl.config import Settings
+from xdpctl.base.system import sd_notify
+from xdpctl.base.system.filelock import hold
+from xdpctl.base.system.owned_folder import Owned, read_file, replace_file
+from xdpctl.base.system.python_child import python
+from xdpctl.datapath import emergency_bypass
+from xdpctl.datapath.bpf import maps
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.loader.compile_cache import keep, recall
+from xdpctl.datapath.loader.loader import Loader
 from xdpctl.errors import ConfigError, DatapathError, SchemaError
-from xdpctl.kept import keep, recall
 from xdpctl.lab.box import Box
-from xdpctl.loader import Loader
-from xdpctl.locks import hold
-from xdpctl.owned import Owned, read_file, replace_file
-from xdpctl.pins import Pins
-from xdpctl.status import NAME, _found_before
-from xdpctl.word import Word
+from xdpctl.service.config import Settings
+from xdpctl.service.loader_report import Word
+from xdpctl.service.loader_status import NAME, _found_before
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
 SECRET = "root's own\n"
@@ -257,30 +259,30 @@ def test_units_are_watched(unit: str) -> None:
 
 
 def test_the_watchdog_is_told_by_whoever_it_watches(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert systemd.watchdog_seconds() == 0
+    assert sd_notify.watchdog_seconds() == 0
     monkeypatch.setenv("WATCHDOG_USEC", "30000000")
-    assert systemd.watchdog_seconds() == 30
+    assert sd_notify.watchdog_seconds() == 30
     monkeypatch.setenv("WATCHDOG_PID", "1")
-    assert systemd.watchdog_seconds() == 0
+    assert sd_notify.watchdog_seconds() == 0
 
 
 def test_a_map_cannot_be_frozen_while_the_loader_lives(loader: Loader) -> None:
     """Else whoever may write the maps could make them such that nobody can, the button included."""
     for name in ("controls", "slots", "cells4", "generations"):
-        held = bpf.open_map(loader.pins.map(name))
+        held = maps.open_map(loader.pins.map(name))
         try:
             with pytest.raises(OSError, match="busy"):
-                bpf.bpf(_FREEZE, struct.pack("<I", held.fd), "freeze")
+                maps.bpf(_FREEZE, struct.pack("<I", held.fd), "freeze")
         finally:
             held.close()
 
 
 def test_a_frozen_map_is_told_with_the_way_out(loader: Loader, pins: Pins) -> None:
-    frozen = bpf.open_map(pins.map("controls"))
+    frozen = maps.open_map(pins.map("controls"))
     loader._mapped.clear()
-    bpf.bpf(_FREEZE, struct.pack("<I", frozen.fd), "freeze")
+    maps.bpf(_FREEZE, struct.pack("<I", frozen.fd), "freeze")
     frozen.close()
     with pytest.raises(DatapathError, match="xdpctl down"):
-        red_button.press(pins, True)
+        emergency_bypass.press(pins, True)
     with pytest.raises(SchemaError, match="xdpctl down"):
         Loader(pins, loader._compiled)

@@ -15,12 +15,13 @@ import pytest
 from tests.fakes import FakeClock, FakeDatapath, ask, controller, place
 from tests.unit.apiclient import Api, problem
 from tests.unit.hooked import VICTIM, event, incidents, say
-from xdpctl import audit, replica
+from xdpctl.control import replica
+from xdpctl.control.store import audit
 from xdpctl.detectors.registry import ADAPTERS
 from xdpctl.errors import BusyError, RuleError
-from xdpctl.incidents import ledger
+from xdpctl.incidents.ledger import ledger
 from xdpctl.lab.box import Box
-from xdpctl.response.pace import Paces
+from xdpctl.mitigation.rate_limit import Paces
 from xdpctl_api.bodies import Budget
 from xdpctl_api.connection import _HEADER_BYTES
 
@@ -183,7 +184,7 @@ def test_made_up_victims_do_not_flush_the_evidence_of_a_real_one(
     (real,) = say(api, "event", event("real", victim=VICTIM, attack="udp_flood"))["incidents"]
     (rule,) = api.controller.state.incidents[real].rules
     held = api.controller.state.signatures[rule.id]
-    from xdpctl.wire import Hits
+    from xdpctl.abi.structs import Hits
 
     api.datapath.hit_values[held.slot] = Hits(5_000, 500_000).pack()
     for n in range(20):

@@ -11,12 +11,12 @@ import pytest
 from tests.fakes import FakeClock, FakeDatapath, ask, controller, place, upkeep
 from tests.unit.apiclient import TCP, Api, problem, running
 from tests.unit.hooked import OURS, VICTIM, event, say
-from xdpctl import logins
-from xdpctl.config import parse
-from xdpctl.model import Mode
-from xdpctl.prefix import parse_prefix
-from xdpctl.sets.loading import FeedSettings
-from xdpctl.wire import Reason
+from xdpctl.abi.structs import Reason
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.base.system import ssh_sessions
+from xdpctl.lists.source import FeedSettings
+from xdpctl.model.rule import Mode
+from xdpctl.service.config import parse
 
 ALICE, BOB = "203.0.113.7", "2001:db8:5::7"  # logged in by ssh
 ACCEPT = f"/v1/rules/{ALICE}_32"
@@ -174,8 +174,8 @@ def test_sessions_are_those_that_sshd_has_started(proc: Proc) -> None:
     proc.add(15, 11, connection=f"::ffff:{ALICE} 50000 198.51.100.7 22")
     proc.add(16, 11, connection=f"{BOB}%eth0 50000 198.51.100.7 22")
     proc.add(17, 11, connection="\x00\xff not an address")
-    assert set(logins.addresses(proc.root)) <= {parse_prefix(ALICE), parse_prefix(BOB)}
-    assert parse_prefix(ALICE) in logins.addresses(proc.root)
+    assert set(ssh_sessions.addresses(proc.root)) <= {parse_prefix(ALICE), parse_prefix(BOB)}
+    assert parse_prefix(ALICE) in ssh_sessions.addresses(proc.root)
 
 
 def test_a_session_is_found_through_sudo(proc: Proc) -> None:
@@ -183,19 +183,19 @@ def test_a_session_is_found_through_sudo(proc: Proc) -> None:
     proc.add(12, 11, connection=f"{ALICE} 50000 198.51.100.7 22")
     proc.add(13, 12, "sudo")
     proc.add(14, 13, "xdpctl")
-    assert logins.own(14, proc.root) == ALICE
+    assert ssh_sessions.own(14, proc.root) == ALICE
     proc.add(20, 1)
-    assert logins.own(20, proc.root) == ""
+    assert ssh_sessions.own(20, proc.root) == ""
     proc.add(30, 31)
     proc.add(31, 30)
-    assert logins.own(30, proc.root) == "", "a circle ends"
+    assert ssh_sessions.own(30, proc.root) == "", "a circle ends"
 
 
 def test_a_program_of_that_name_that_is_not_roots_is_no_daemon(proc: Proc) -> None:
     proc.add(10, 1, "sshd")
     proc.add(12, 10, connection="9.9.9.9 1 2 3")
     os.chown(proc.root / "sshd", 1000, 1000)
-    assert not logins.addresses(proc.root)
+    assert not ssh_sessions.addresses(proc.root)
 
 
 @pytest.mark.parametrize("source", ["9.0.0.0/23", "9.0.0.0/8", "0.0.0.0/0", "2600::/47", "::/0"])

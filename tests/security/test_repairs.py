@@ -7,11 +7,11 @@ import pytest
 
 from tests.fakes import FakeClock, FakeDatapath, ask, controller, place, protect, upkeep
 from tests.packets import address
-from xdpctl import sides
-from xdpctl.policy import CONFIGURED
-from xdpctl.prefix import parse_prefix
-from xdpctl.sides import Outside
-from xdpctl.wire import Reason
+from xdpctl.abi.structs import Reason
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.model import sides
+from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.sides import Outside
 
 
 @pytest.mark.parametrize("what", ["front", "near", "single", "whole"])

@@ -6,8 +6,8 @@ import pytest
 
 from tests.unit.apiclient import TCP, Api, problem
 from tests.unit.hooked import say
-from xdpctl.match.overlap import overlap
-from xdpctl.match.text import parse
+from xdpctl.model.match.overlap import overlap
+from xdpctl.model.match.text import parse
 
 
 def test_no_number_of_limits_makes_the_rest_pass(api: Api) -> None:

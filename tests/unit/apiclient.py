@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 
 from tests.fakes import BreakableStore, FakeClock, FakeDatapath, controller
-from xdpctl.config import Listen, Settings
-from xdpctl.controller import Controller
-from xdpctl.policy import Quota
-from xdpctl.sets.loading import Limits, Loader
-from xdpctl.sets.refresher import Refresher
+from xdpctl.control.controller import Controller
+from xdpctl.lists.refresher import Refresher
+from xdpctl.lists.source import Limits, Loader
+from xdpctl.model.policy import Quota
+from xdpctl.service.config import Listen, Settings
 from xdpctl_api.app import create_app
 from xdpctl_api.context import Context
 from xdpctl_api.doors import Hosts, LocalDoor, RemoteDoor

@@ -8,7 +8,7 @@ import pytest
 from tests.fakes import FakeClock, FakeDatapath
 from tests.unit.apiclient import Api, running
 from tests.unit.hooked import OURS
-from xdpctl import upkeep
+from xdpctl.control import upkeep
 
 
 @pytest.fixture(autouse=True)

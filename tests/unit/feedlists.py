@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.errors import RuleError
-from xdpctl.feeds import Feed, FeedFormat, read
-from xdpctl.table.family import FAMILIES
+from xdpctl.lists.formats import Feed, FeedFormat, read
 
 SPAMHAUS = """; Spamhaus DROP List 2026/11/24 - (c) 2026 The Spamhaus Project SLU
 ; https://www.spamhaus.org/drop/drop.txt

@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from xdpctl.detectors.event import Event
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.detectors.registry import adapter
-from xdpctl.prefix import parse_prefix
+from xdpctl.model.event import Event
 
 VICTIM = parse_prefix("198.51.100.2")
 

@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 from tests.unit.apiclient import Api
-from xdpctl.config import parse
-from xdpctl.connections import Peers
-from xdpctl.prefix import parse_prefix
-from xdpctl.wire import Hits
+from xdpctl.abi.structs import Hits
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.base.net.tcp_peers import Peers
+from xdpctl.service.config import parse
 
 VICTIM = "198.51.100.2"
 OURS = {"198.51.100.0/24": "ours", "2001:db8:66::/48": "ours"}

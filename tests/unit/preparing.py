@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from tests.fakes import protect
 from tests.unit.spaces import prefixes_of
-from xdpctl.feeds import Feed, read
-from xdpctl.model import Action
-from xdpctl.plan import Image
-from xdpctl.policy import CONFIGURED
-from xdpctl.prefix import Prefix
-from xdpctl.sets.model import Options
-from xdpctl.sets.prepare import prepare
-from xdpctl.state import State
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.control.state.state import State
+from xdpctl.datapath.plan import Image
+from xdpctl.lists.formats import Feed, read
+from xdpctl.lists.prepare import prepare
+from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.rule import Action
+from xdpctl.model.source_set import Options
 
 prefixes = st.builds(
     lambda number, length: Prefix((0x0A000000 + number).to_bytes(4), 32).widened(length),

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from hypothesis import strategies as st
 
 from tests.unit.spaces import keys, space
-from xdpctl.aggregate import merged
-from xdpctl.prefix import Prefix
-from xdpctl.table.family import FAMILIES, Family
+from xdpctl.base.net.aggregate import merged
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.prefix_arrays import FAMILIES, Family
 
 NETS = (bytes((203, 0, 113, 64)), bytes.fromhex("20010db8") + bytes(11) + bytes((64,)))
 Prefixes = set[Prefix]

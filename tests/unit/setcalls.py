@@ -7,17 +7,17 @@ import pytest
 
 from tests.fakes import ROOT, FakeDatapath
 from tests.unit.spaces import entries, prefixes_of
-from xdpctl.controller import Controller
+from xdpctl.abi.structs import SlotNumber
+from xdpctl.control.controller import Controller
+from xdpctl.control.operations import sets
+from xdpctl.control.operations.sets import Changed, SetAsk
+from xdpctl.control.store.store import Change
+from xdpctl.datapath.plan import Plan
+from xdpctl.datapath.writes import Leads, Write
 from xdpctl.errors import XdpctlError
-from xdpctl.model import Action, Mode
-from xdpctl.plan import Plan
-from xdpctl.sets import operations
-from xdpctl.sets.model import SourceSet
-from xdpctl.sets.operations import Changed, SetAsk
-from xdpctl.store import Change
-from xdpctl.tokens import Caller
-from xdpctl.wire import SlotNumber
-from xdpctl.writes import Leads, Write
+from xdpctl.model.identity import Caller
+from xdpctl.model.rule import Action, Mode
+from xdpctl.model.source_set import SourceSet
 
 LOW, HIGH = SlotNumber.SETS, SlotNumber.FIRST - 1  # the first accepting set's slot, and dropping
 
@@ -56,7 +56,7 @@ def wanted(
 def submit(
     control: Controller, ask: SetAsk, caller: Caller = ROOT, etag: str | None = None
 ) -> Future[Changed]:
-    return control.submit(lambda draft: operations.put(draft, ask, caller, etag))
+    return control.submit(lambda draft: sets.put(draft, ask, caller, etag))
 
 
 def put(
@@ -72,17 +72,13 @@ def change(
     etag: str | None = None,
     **changes: object,
 ) -> Changed:
-    return control.submit(
-        lambda draft: operations.change(draft, name, changes, caller, etag)
-    ).result(10)
+    return control.submit(lambda draft: sets.change(draft, name, changes, caller, etag)).result(10)
 
 
 def remove(
     control: Controller, name: str, caller: Caller = ROOT, etag: str | None = None, **hits: int
 ) -> SourceSet:
-    return control.submit(lambda draft: operations.remove(draft, name, caller, etag, hits)).result(
-        10
-    )
+    return control.submit(lambda draft: sets.remove(draft, name, caller, etag, hits)).result(10)
 
 
 def listed(datapath: FakeDatapath, slot: int) -> set[str]:

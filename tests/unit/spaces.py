@@ -5,9 +5,9 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
 import numpy as np
 
-from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.sets.model import Entries
-from xdpctl.table.family import FAMILIES, Family, Keys
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.base.net.prefix_arrays import FAMILIES, Family, Keys
+from xdpctl.model.source_set import Entries
 
 
 def space(net: bytes, tail: int) -> list[Prefix]:

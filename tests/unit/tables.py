@@ -7,11 +7,11 @@ import numpy as np
 from tests.fakes import FakeDatapath
 from tests.unit.spaces import by_family
 from tests.walker import search
-from xdpctl.prefix import Prefix
-from xdpctl.table.family import FAMILIES
-from xdpctl.table.nodes import precedence
-from xdpctl.table.source import SourceTable
-from xdpctl.wire import Action, Mode, Slot, SlotNumber
+from xdpctl.abi.structs import Action, Mode, Slot, SlotNumber
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.prefix_arrays import FAMILIES
+from xdpctl.datapath.tables.nodes import precedence
+from xdpctl.datapath.tables.source import SourceTable
 
 COUNTS = int.from_bytes(Slot(Action.DROP, Mode.MONITOR).pack(), "little")  # lets a search go on
 Held = Mapping[Prefix, Iterable[int]]

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from tests.unit.ranks import Prefixes, covered, decider, listings, merge, ranks
 from tests.unit.spaces import collapsed, keys, parsed
-from xdpctl.aggregate import count_addresses, merged, smallest, widened
-from xdpctl.prefix import Prefix
-from xdpctl.table.family import V4, V6, Family
+from xdpctl.base.net.aggregate import count_addresses, merged, smallest, widened
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.prefix_arrays import V4, V6, Family
 
 
 @settings(max_examples=150)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from tests.unit.ranks import Prefixes, covered, family_of, listings, merge, rank
 from tests.unit.spaces import collapsed, keys, parsed
-from xdpctl.aggregate import count_addresses, merged, smallest, widened
-from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.table.family import V4, V6, Keys
+from xdpctl.base.net.aggregate import count_addresses, merged, smallest, widened
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.base.net.prefix_arrays import V4, V6, Keys
 
 IMPOSSIBLE = 1 << 20
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.unit.apiclient import Api, pieces, problem, running
-from xdpctl.policy import CONFIGURED
+from xdpctl.model.policy import CONFIGURED
 
 BULK = "/v1/rules/bulk"
 

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.apiclient import Api, problem, running
 from tests.unit.setcalls import picture
 from tests.unit.webserver import Server, answer
-from xdpctl.config import FeedSettings
+from xdpctl.service.config import FeedSettings
 
 PATH = "/v1/sets/bad"
 FEED = {"feed": {"file": "bad.txt", "refresh": "10m", "format": "plain"}}

@@ -10,12 +10,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.unit.apiclient import TCP, Api, problem, running
 from tests.unit.setcalls import HIGH, LOW, hosts
 from tests.unit.test_geo import AS1, DE, write_mmdb
+from xdpctl.abi.explanation import Explanation
+from xdpctl.abi.structs import Hits, Reason
+from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.errors import ConfigError
-from xdpctl.explanation import Explanation
-from xdpctl.geo import Place
-from xdpctl.policy import CONFIGURED
-from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.wire import Hits, Reason
+from xdpctl.lists.geo import Place
+from xdpctl.model.policy import CONFIGURED
 from xdpctl_api import context
 
 

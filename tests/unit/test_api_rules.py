@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.unit.apiclient import Api, pieces, problem, running
-from xdpctl.policy import CONFIGURED
-from xdpctl.prefix import parse_prefix
-from xdpctl.wire import Hits, SlotNumber
+from xdpctl.abi.structs import Hits, SlotNumber
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.model.policy import CONFIGURED
 
 HOST = "203.0.113.7"
 PATH = "/v1/rules/203.0.113.7_32"

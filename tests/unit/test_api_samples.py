@@ -9,7 +9,7 @@ import pytest
 
 from tests import packets
 from tests.unit.apiclient import Api, problem, running
-from xdpctl.wire import CAPTURE_BYTES, Capture, Reason, SlotNumber
+from xdpctl.abi.structs import CAPTURE_BYTES, Capture, Reason, SlotNumber
 
 FRAME = packets.to_frame("203.0.113.7")
 

@@ -8,10 +8,10 @@ import pytest
 
 from tests.unit.apiclient import TCP, Api, problem, running
 from tests.unit.setcalls import HIGH, LOW, hosts, picture
-from xdpctl.policy import CONFIGURED
-from xdpctl.prefix import parse_prefix
-from xdpctl.sets import top
-from xdpctl.wire import Hits, Reason, Sample
+from xdpctl.abi.structs import Hits, Reason, Sample
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.control import set_sampling
+from xdpctl.model.policy import CONFIGURED
 
 LIST = b"45.0.0.0/24\n45.0.0.7\n45.0.9.9\n2600::/32\n"
 PATH = "/v1/sets/bad"
@@ -195,7 +195,7 @@ def test_top_tells_which_entries_are_hit_and_by_whom(
             api.datapath.taken.append(other)
         seen.append((int(control["sampled"]), int(control["mask"])))
 
-    monkeypatch.setattr("xdpctl.sets.top.time.sleep", sleep)
+    monkeypatch.setattr("xdpctl.control.set_sampling.time.sleep", sleep)
     found = get(api, f"{PATH}/top?seconds=0.05&every=8")
     assert set(seen) == {(HIGH, 7)}
     assert int(api.datapath.control["sampled"]) == 0, "and it is off again"
@@ -229,7 +229,7 @@ def test_top_names_what_it_does_not_take(api: Api, query: str, field: str) -> No
 
 def test_only_one_watches_at_a_time(api: Api) -> None:
     api.put("bad", LIST)
-    with top._watching:
+    with set_sampling._watching:
         found = problem(api.call("GET", f"{PATH}/top?seconds=0.01"), 409, "conflict")
     assert "again" in found["fix"]
     assert get(api, f"{PATH}/top?seconds=0.01")["samples"] == 0

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.apiclient import TCP, Api, pieces, problem, running
 from tests.unit.setcalls import picture
-from xdpctl.policy import CONFIGURED
+from xdpctl.model.policy import CONFIGURED
 
 LIST = b"45.0.0.0/24\n45.0.0.7\n2600::/32\n"
 PATH = "/v1/sets/bad"

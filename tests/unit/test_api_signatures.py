@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.unit.apiclient import Api, problem, running
-from xdpctl.config import parse
-from xdpctl.signatures import defaults
-from xdpctl.wire import RATE_COST_SHIFT, Action, Slot, SlotNumber
+from xdpctl.abi.structs import RATE_COST_SHIFT, Action, Slot, SlotNumber
+from xdpctl.control.operations import default_limits
+from xdpctl.service.config import parse
 
 MATCH = {"protocol": "udp", "source_port": "53", "packet_length": ">=512"}
 BAD = "bad-request"
@@ -238,7 +238,7 @@ def test_nothing_that_is_given_is_left_out_of_a_match(api: Api, match: dict[str,
 
 def test_what_the_configuration_limits_is_not_taken_over(api: Api) -> None:
     limits = parse({"limits": [{"match": "udp dst-port 53", "pps": 5}]}).limits
-    api.controller.submit(lambda draft: defaults.bring(draft, limits)).result(10)
+    api.controller.submit(lambda draft: default_limits.bring(draft, limits)).result(10)
     found = api.call("POST", "/v1/rules", json={"match": "udp dst-port 53", "ttl": 3})
     assert "limited by the configuration" in problem(found, 409, "conflict")["detail"]
     (held,) = api.controller.state.signatures.values()

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from tests.unit.apiclient import Api, problem, running
-from xdpctl.config import FeedSettings
-from xdpctl.feeds import read
-from xdpctl.sets.model import FeedSource
+from xdpctl.lists.formats import read
+from xdpctl.model.source_set import FeedSource
+from xdpctl.service.config import FeedSettings
 from xdpctl_api.context import _FETCHES
 from xdpctl_api.doors import LocalDoor
 

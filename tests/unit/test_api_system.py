@@ -10,9 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests import packets
 from tests.unit.apiclient import ATTACHED, Api, problem, running
-from xdpctl.explanation import Explanation
-from xdpctl.policy import CONFIGURED
-from xdpctl.wire import Hits, Reason
+from xdpctl.abi.explanation import Explanation
+from xdpctl.abi.structs import Hits, Reason
+from xdpctl.model.policy import CONFIGURED
 
 GONE_PID = 2**22 + 1  # above PID_MAX_LIMIT, so never anybody's
 

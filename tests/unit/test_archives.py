@@ -14,7 +14,7 @@ from tests.unit.hooked import (
 from tests.unit.test_cli import Api as Client
 from tests.unit.test_cli import Run, api, run
 from xdpctl.errors import EvidenceError
-from xdpctl.incidents import export
+from xdpctl.incidents import archive
 
 __all__ = ["api", "run"]
 
@@ -30,7 +30,7 @@ def exported(box: Api, tmp_path: Path) -> tuple[str, Path]:
 
 def test_an_archive_holds_and_tells_who_made_it(box: Api, tmp_path: Path) -> None:
     identity, path = exported(box, tmp_path)
-    found = export.verify(path)
+    found = archive.verify_archive(path)
     assert found.incident == identity
     assert found.fingerprint == box.call("GET", "/v1/incidents/key").json()["fingerprint"]
     assert (tmp_path / "control" / "incident.key").stat().st_mode & 0o777 == 0o600
@@ -47,7 +47,7 @@ def test_an_archive_that_was_changed_is_found_out(box: Api, tmp_path: Path) -> N
     _, path = exported(box, tmp_path)
     with zipfile.ZipFile(path) as held:
         parts = {name: held.read(name) for name in held.namelist()}
-    other = export.signing_key(tmp_path / "other.key").sign(parts["manifest.json"]).hex()
+    other = archive.signing_key(tmp_path / "other.key").sign(parts["manifest.json"]).hex()
     for change, said in (
         ({"sources.csv": b"forged"}, "sources.csv"),
         ({"manifest.json": parts["manifest.json"] + b" "}, "not what was signed"),
@@ -64,11 +64,11 @@ def test_an_archive_that_was_changed_is_found_out(box: Api, tmp_path: Path) -> N
                 if data is not None:
                     held.writestr(name, data)
         with pytest.raises(EvidenceError, match=said):
-            export.verify(changed)
+            archive.verify_archive(changed)
     (tmp_path / "no.zip").write_bytes(path.read_bytes()[:200])
     for bad in ("no.zip", "none.zip"):
         with pytest.raises(EvidenceError):
-            export.verify(tmp_path / bad)
+            archive.verify_archive(tmp_path / bad)
 
 
 def test_a_key_that_is_none_is_told(box: Api, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_the_command_line_exports_and_verifies(
     assert run("incident", "export", identity, "-o", str(out))[0] == 0
     assert out.read_bytes() == path.read_bytes()
     code, said, _ = run("incident", "verify", str(out))
-    fingerprint = export.verify(out).fingerprint
+    fingerprint = archive.verify_archive(out).fingerprint
     assert (code, identity in said, fingerprint in said) == (6, True, True)
     assert run("incident", "verify", str(out), "--key", fingerprint)[0] == 0
     code, _, err = run("incident", "verify", str(out), "--key", "SHA256:other")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xdpctl.audit import START, Chain, Event, verify
+from xdpctl.control.store.audit import START, Chain, Event, verify
 
 texts = st.text(max_size=8)
 events = st.builds(

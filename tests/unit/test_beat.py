@@ -5,7 +5,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from xdpctl.beat import Beat
+from xdpctl.base.periodic import Beat
 from xdpctl.errors import StoreError
 
 

@@ -10,8 +10,8 @@ import pytest
 from bench import cases, page, plots, sources
 from bench.results import Bar, Case, Results
 from bench.taken import Taken
-from xdpctl.prefix import Prefix
-from xdpctl.table.family import Keys, within
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.prefix_arrays import Keys, within
 
 COUNT = 997
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xdpctl.asks import Ask
-from xdpctl.bulk import Format, Parser
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.control.operations.bulk_parser import Format, Parser
 from xdpctl.errors import RuleError
-from xdpctl.model import Action, Mode
-from xdpctl.prefix import Prefix, parse_prefix
+from xdpctl.model.requests import Ask
+from xdpctl.model.rule import Action, Mode
 
 DEFAULTS = Ask(Prefix(bytes(4), 0), Action.DROP, Mode.MONITOR, 60.0, None, "feed", ("a",))
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import ROOT, BreakableStore, FakeClock, FakeDatapath, ask, controller
-from xdpctl.controller import Controller
+from xdpctl.control.controller import Controller
+from xdpctl.control.operations.source_rules import add
 from xdpctl.errors import StoreError
-from xdpctl.rules import add
 
 
 @pytest.fixture

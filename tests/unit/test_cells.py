@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xdpctl.mapped import CONTROL
-from xdpctl.table import cells as module
-from xdpctl.table.cells import SMALLEST_LOG2, Cells, Places, Words, buckets_log2
-from xdpctl.wire import CELL_VALUE_BITS
+from xdpctl.abi.arrays import CONTROL
+from xdpctl.abi.structs import CELL_VALUE_BITS
+from xdpctl.datapath.tables import cells
+from xdpctl.datapath.tables.cells import SMALLEST_LOG2, Cells, Places, Words, buckets_log2
 
 LARGEST = 7  # as a power of two of buckets
 VALUE = 9
@@ -226,7 +226,7 @@ def test_cells_beside_a_dictionary(steps: Any, spread: int, chunk: int) -> None:
     table, held = Table(), dict[int, int]()
     table.at = {key: (key % (1 << spread), key // 8 % (1 << spread)) for key in range(1, 41)}
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(module, "_CHUNK", chunk)
+        patched.setattr(cells, "_CHUNK", chunk)
         for kind, keys in steps:
             some = sorted(key for key in keys if (key in held) == (kind == "c"))
             if kind == "c":

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from xdpctl import __version__
 from xdpctl.cli import main
 from xdpctl.cli.app import app
-from xdpctl.cli.client import Client, Refused, Unreachable
-from xdpctl.match import text
+from xdpctl.model.match import text
+from xdpctl.service.client import Client, Refused, Unreachable
 
 RULE = {
     "id": "203.0.113.7_32",

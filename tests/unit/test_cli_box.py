@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.unit.test_cli import RULE, Api, Run, api, run
-from xdpctl.tokens import Role
+from xdpctl.model.identity import Role
 
 __all__ = ["api", "run"]  # the fixtures
 STATUS = {

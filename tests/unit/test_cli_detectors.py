@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.test_cli import Api, Run, api, run
-from xdpctl.cli.client import Client, Refused, Unreachable
+from xdpctl.service.client import Client, Refused, Unreachable
 
 __all__ = ["api", "run"]
 DONE = {

@@ -9,9 +9,9 @@ import pytest
 from tests import packets
 from tests.unit.test_cli import Api, Run, api, run
 from tests.unit.test_recording import block, classic, enhanced, interface, section
-from xdpctl.frames import source_of, summary
-from xdpctl.prefix import parse_address
-from xdpctl.rehearsal.recording import ETHERNET, RAW
+from xdpctl.base.net.packets import source_of, summary
+from xdpctl.base.net.pcap_reader import ETHERNET, RAW
+from xdpctl.base.net.prefix import parse_address
 
 __all__ = ["api", "run"]
 FRAMES = [packets.to_frame("203.0.113.7"), packets.to_frame("2001:db8::7"), packets.four()]

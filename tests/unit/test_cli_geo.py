@@ -10,9 +10,9 @@ from tests.unit.test_cli import Api, Run, api, run
 from tests.unit.test_cli_put import NOT_FOUND
 from tests.unit.test_cli_sets import PUT
 from tests.unit.test_geo import AS1, DE, US, write_mmdb
-from xdpctl import geo
 from xdpctl.errors import ConfigError
-from xdpctl.model import check_reason
+from xdpctl.lists import geo
+from xdpctl.model.rule import check_reason
 
 __all__ = ["api", "run"]  # the fixtures
 PATH = "/v1/sets/places"

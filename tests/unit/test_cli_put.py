@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.test_cli import Api, Run, api, run
 from tests.unit.test_cli_sets import FEED, PATH, PUT, REJECTS, SET, file
-from xdpctl.cli.client import Client, Refused, Unreachable, path
+from xdpctl.service.client import Client, Refused, Unreachable, path
 
 __all__ = ["api", "file", "run"]  # the fixtures
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.unit.test_cli import ADDED, RULE, Api, Run, api, run
-from xdpctl.cli import shadows
-from xdpctl.cli.shadows import percent, told
+from xdpctl.cli import monitoring
+from xdpctl.cli.monitoring import percent, told
 
 __all__ = ["api", "run"]
 PLACE = "/v1/rules/203.0.113.7_32"
@@ -30,7 +30,7 @@ MONITORED = {**RULE, "mode": "monitor", "shadow": SHADOW}
 @pytest.fixture(autouse=True)
 def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     seconds: list[float] = []
-    monkeypatch.setattr(shadows.time, "sleep", seconds.append)
+    monkeypatch.setattr(monitoring.time, "sleep", seconds.append)
     return seconds
 
 
@@ -88,7 +88,7 @@ def test_interrupted_it_goes_on_counting(
         raise KeyboardInterrupt
 
     answers(api)
-    monkeypatch.setattr(shadows.time, "sleep", interrupt)
+    monkeypatch.setattr(monitoring.time, "sleep", interrupt)
     code, out, _ = run("block", "203.0.113.7", "--shadow", "5s", "--max-collateral", "0%")
     assert (code, "stays in monitor mode" in out) == (130, True)
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from xdpctl import config
-from xdpctl.config import Settings
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.errors import ConfigError
-from xdpctl.policy import AUTOMATIC, Quota
-from xdpctl.prefix import parse_prefix
+from xdpctl.model.policy import AUTOMATIC, Quota
+from xdpctl.service import config
+from xdpctl.service.config import Settings
 
 
 def test_nothing_set_is_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,8 @@
 import socket
 from pathlib import Path
 
-from xdpctl.connections import Connections, Peers, parse
-from xdpctl.prefix import parse_prefix
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.base.net.tcp_peers import Connections, Peers, parse
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n"
 

@@ -19,7 +19,11 @@ from tests.fakes import (
     place,
     protect,
 )
-from xdpctl.controller import Controller
+from xdpctl.abi.structs import Action, Hits, Reason
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.control.controller import Controller
+from xdpctl.control.operations.source_rules import add, change, remove
+from xdpctl.control.store.store import SqliteStore
 from xdpctl.errors import (
     ConflictError,
     DatapathError,
@@ -30,12 +34,8 @@ from xdpctl.errors import (
     StoreError,
     XdpctlError,
 )
-from xdpctl.model import OPERATOR, Mode
-from xdpctl.policy import CONFIGURED
-from xdpctl.prefix import parse_prefix
-from xdpctl.rules import add, change, remove
-from xdpctl.store import SqliteStore
-from xdpctl.wire import Action, Hits, Reason
+from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.rule import OPERATOR, Mode
 
 HOST = "203.0.113.7"
 HOST_PREFIX = parse_prefix(HOST)

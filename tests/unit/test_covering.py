@@ -4,14 +4,14 @@ import pytest
 
 from tests.fakes import FakeClock, protect
 from tests.unit.spaces import entries
-from xdpctl.covering import around, covering, deciding
-from xdpctl.draft import Draft
-from xdpctl.model import Action, Mode, Rule
-from xdpctl.plan import Image
-from xdpctl.policy import CONFIGURED
-from xdpctl.prefix import parse_prefix
-from xdpctl.sets.model import Entries, SourceSet
-from xdpctl.state import State
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.control.state.coverage import around, covering, deciding
+from xdpctl.control.state.draft import Draft
+from xdpctl.control.state.state import State
+from xdpctl.datapath.plan import Image
+from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.rule import Action, Mode, Rule
+from xdpctl.model.source_set import Entries, SourceSet
 
 NOW = FakeClock().read()
 HOST = parse_prefix("203.0.113.7")

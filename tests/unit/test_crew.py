@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from xdpctl.crew import Crew
+from xdpctl.base.workers import Crew
 from xdpctl.errors import BusyError
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import BreakableStore, FakeClock, FakeDatapath, ask, controller, place, upkeep
-from xdpctl.controller import Controller
-from xdpctl.prefix import parse_prefix
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.control.controller import Controller
 
 HOST = parse_prefix("203.0.113.7")
 

@@ -6,27 +6,27 @@ from typing import Any
 import pytest
 
 from tests.fakes import FakeClock, FakeDatapath, controller
-from xdpctl.config import parse
-from xdpctl.controller import Controller
+from xdpctl.control.controller import Controller
+from xdpctl.control.operations import default_limits, signatures
+from xdpctl.control.operations.signatures import SignatureAsk
 from xdpctl.errors import ConfigError
-from xdpctl.match import text
-from xdpctl.model import Action, Mode
-from xdpctl.signatures import defaults, operations
-from xdpctl.signatures.operations import SignatureAsk
-from xdpctl.tokens import Caller, Role
+from xdpctl.model.identity import Caller, Role
+from xdpctl.model.match import text
+from xdpctl.model.rule import Action, Mode
+from xdpctl.service.config import parse
 
 ROOT = Caller("root", Role.ADMIN, "operator")
 SYN = {"match": "tcp flags syn dst 198.51.100.0/24", "pps": 2000}
 EACH = {"match": {"destination": "198.51.100.0/24"}, "pps": 10_000, "per": "source"}
 
 
-def read(*tables: Any) -> tuple[defaults.DefaultLimit, ...]:
+def read(*tables: Any) -> tuple[default_limits.DefaultLimit, ...]:
     return parse({"limits": list(tables)}).limits
 
 
 def bring(control: Controller, *tables: Any) -> list[str]:
     limits = read(*tables)
-    control.submit(lambda draft: defaults.bring(draft, limits)).result(10)
+    control.submit(lambda draft: default_limits.bring(draft, limits)).result(10)
     return [str(held.match) for held in control.state.signatures.values()]
 
 
@@ -86,7 +86,7 @@ def test_what_an_operator_asked_for_is_left_alone(
 ) -> None:
     with controller(tmp_path, datapath, clock) as control:
         ask = SignatureAsk(match=text.parse(SYN["match"]))
-        control.submit(lambda draft: operations.add(draft, ask, ROOT)).result(10)
+        control.submit(lambda draft: signatures.add(draft, ask, ROOT)).result(10)
         bring(control, SYN)
         (held,) = control.state.signatures.values()
         assert (held.action, held.origin) == (Action.DROP, "operator")

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.unit.formats import ADVANCED, VICTIM, alert, called, eve, read
-from xdpctl.detectors.event import Attack, Phase
-from xdpctl.prefix import parse_prefix
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.model.event import Attack, Phase
 
 REPORT = """IP: 0.0.0.0
 Attack type: udp_flood

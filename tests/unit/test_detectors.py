@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.formats import ADVANCED, VICTIM, alert, called, eve, read
-from xdpctl.detectors import own
-from xdpctl.detectors.event import Attack, Event, Phase
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.detectors.formats import native
 from xdpctl.detectors.registry import ADAPTERS, adapter
 from xdpctl.errors import NotFoundError, RuleError, XdpctlError
-from xdpctl.prefix import parse_prefix
+from xdpctl.model.event import Attack, Event, Phase
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
 
@@ -167,7 +167,7 @@ def test_every_recorded_body_of_the_others(samples: Path) -> None:
 def test_the_schema_of_our_format_says_what_is_read() -> None:
     path = Path(__file__).parents[2] / "docs" / "event.schema.json"
     event = json.loads(path.read_text())["$defs"]["event"]
-    assert event["properties"].keys() == own.KNOWN
+    assert event["properties"].keys() == native.KNOWN
     assert event["properties"]["phase"]["enum"] == [*Phase]
     assert event["properties"]["attack"]["enum"] == [*Attack]
     least = dict.fromkeys(event["required"], "ended")

@@ -27,9 +27,9 @@ from tests.unit.webserver import (
     redirect,
     refusal,
 )
-from xdpctl.dial import Policy
 from xdpctl.errors import ConfigError
-from xdpctl.fetch import fetch
+from xdpctl.lists.fetch import fetch
+from xdpctl.lists.safe_dial import Policy
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,11 @@ import pytest
 import typer
 
 from xdpctl import errors
+from xdpctl.abi.structs import Reason
 from xdpctl.cli.app import app
-from xdpctl.config import FeedSettings, Listen, Settings
-from xdpctl.policy import Quota
-from xdpctl.response.settings import AutomaticSettings
-from xdpctl.wire import Reason
+from xdpctl.mitigation.settings import AutomaticSettings
+from xdpctl.model.policy import Quota
+from xdpctl.service.config import FeedSettings, Listen, Settings
 from xdpctl_api.app import openapi
 from xdpctl_api.problems import STATUS
 

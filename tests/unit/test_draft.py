@@ -4,15 +4,15 @@ import pytest
 
 from tests.fakes import FakeClock, protect
 from tests.unit.spaces import entries, prefixes_of
-from xdpctl.draft import Draft
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.control.state.draft import Draft
+from xdpctl.control.state.state import State
+from xdpctl.control.store.records import ENTRIES, SETS, decode_set
+from xdpctl.datapath.plan import Image
 from xdpctl.errors import CapacityError
-from xdpctl.model import Action, Rule
-from xdpctl.plan import Image
-from xdpctl.policy import CONFIGURED
-from xdpctl.prefix import parse_prefix
-from xdpctl.records import ENTRIES, SETS, decode_set
-from xdpctl.sets.model import NOTHING, SourceSet, decode_entries
-from xdpctl.state import State
+from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.rule import Action, Rule
+from xdpctl.model.source_set import NOTHING, SourceSet, decode_entries
 
 OLD, NEW = SourceSet(name="old", slot=65), SourceSet(name="new", slot=64)
 

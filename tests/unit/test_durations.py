@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xdpctl.durations import parse_duration, show_duration
+from xdpctl.base.durations import parse_duration, show_duration
 from xdpctl.errors import RuleError
 
 

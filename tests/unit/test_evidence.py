@@ -17,14 +17,14 @@ from tests.unit.hooked import (
     say,
     whole,
 )
-from xdpctl import frames
-from xdpctl.capturing import CaptureAsk, Capturing, choose
+from xdpctl.abi.structs import CAPTURE_BYTES, Capture, Hits, Reason
+from xdpctl.base.net.packets import build
+from xdpctl.base.net.pcapng_writer import Writer
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.control.capture import CaptureAsk, Capturing, choose
 from xdpctl.errors import ConflictError
-from xdpctl.incidents import meter
 from xdpctl.incidents.files import add
-from xdpctl.pcapng import Writer
-from xdpctl.prefix import Prefix
-from xdpctl.wire import CAPTURE_BYTES, Capture, Hits, Reason
+from xdpctl.incidents.rates import COLUMNS, read_rows
 
 
 def captured(slot: int, source: bytes = bytes((203, 0, 113, 7))) -> Capture:
@@ -35,7 +35,7 @@ def captured(slot: int, source: bytes = bytes((203, 0, 113, 7))) -> Capture:
 
 def udp(source: bytes, target: bytes, source_port: int, target_port: int) -> bytes:
     prefix = [Prefix(address, 32) for address in (source, target)]
-    return frames.build(*prefix, 17, source_port, target_port)
+    return build(*prefix, 17, source_port, target_port)
 
 
 def test_some_of_what_is_dropped_is_kept(box: Api, tmp_path: Path) -> None:
@@ -112,10 +112,10 @@ def test_many_lines_are_thinned_out_and_the_peak_stays(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     lines = [f"{n}.0,{900 if n == 777 else 1}.0,0.0,0.0,0.0" for n in range(2_000)]
     path.write_text("\n".join(["time", *lines, "2000.0,1.0"]))
-    rows = meter.read(path)
+    rows = read_rows(path)
     assert len(rows) <= 240
     assert max(rows, key=lambda row: row[1]) == (777.0, 900.0, 0.0, 0.0, 0.0)
-    assert meter.read(tmp_path / "none") == []
+    assert read_rows(tmp_path / "none") == []
 
 
 def test_a_look_steps_back_for_whoever_asks(box: Api) -> None:
@@ -157,7 +157,7 @@ def test_files_that_were_cut_off_are_read_as_far_as_they_go(
     (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
     box.context.files.prepare()
     box.context.files.packets(identity).write_bytes(kept)
-    line, head = "1700000000.0,1.0,1.0,1.0,1.0", ",".join(meter.COLUMNS)
+    line, head = "1700000000.0,1.0,1.0,1.0,1.0", ",".join(COLUMNS)
     box.context.files.rates(identity).write_text(
         f"{head}\n{line}\n1700000001.{line}\n17,\n{line}\n"
     )

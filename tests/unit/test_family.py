@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.spaces import keys, parsed
-from xdpctl.prefix import Prefix
-from xdpctl.table.family import FAMILIES, V4, V6, Family, difference, within, words6
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.prefix_arrays import FAMILIES, V4, V6, Family, difference, within, words6
 
 
 def prefixes_of(family: Family) -> st.SearchStrategy[Prefix]:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from tests.conftest import CORPUS
 from tests.unit.feedlists import DSHIELD, KNOWN, refusal, shown
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.errors import RuleError
-from xdpctl.feeds import FeedFormat, plain, read
-from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.table.family import FAMILIES
+from xdpctl.lists.formats import FeedFormat, plain, read
 
 LISTS = sorted(f"{path.parent.name}/{path.name}" for path in CORPUS.glob("[fg]e*/*.txt"))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.unit.feedlists import KNOWN, refusal, shown
 from xdpctl.errors import RuleError
-from xdpctl.feeds import FeedFormat, read
+from xdpctl.lists.formats import FeedFormat, read
 
 PACKED = gzip.compress(b"1.1.1.1\n" * 1000)
 

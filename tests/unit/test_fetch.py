@@ -20,9 +20,9 @@ from tests.unit.webserver import (
     refusal,
 )
 from xdpctl import __version__
-from xdpctl.dial import Policy
 from xdpctl.errors import RuleError
-from xdpctl.fetch import Fetched, Validators, check_url, fetch
+from xdpctl.lists.fetch import Fetched, Validators, check_url, fetch
+from xdpctl.lists.safe_dial import Policy
 
 DATE = "Mon, 23 Nov 2026 00:00:00 GMT"
 GZIP = "Content-Encoding: gzip"

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from tests.unit.spaces import parsed
 from tests.unit.tables import counting, edges, lead, met, random_prefixes
-from xdpctl.prefix import Prefix
-from xdpctl.table import filters as module
-from xdpctl.table.family import FAMILIES, V4, V6, Keys
-from xdpctl.table.filters import SIZES, Filters, Filters4, Filters6
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.prefix_arrays import FAMILIES, V4, V6, Keys
+from xdpctl.datapath.tables.filters import SIZES, Filters, Filters4, Filters6
 
 RANDOM = np.random.default_rng(11)
 NO_HASHES = np.empty(0, np.uint64)
@@ -105,8 +104,8 @@ def test_many_at_once_mark_what_each_of_them_does(
     for prefix in some:
         mark(singly, family.keys([prefix]))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(module, "_SPREAD", steps[0])
-        patched.setattr(module, "_AT_ONCE", steps[1])
+        patched.setattr("xdpctl.datapath.tables.filters._SPREAD", steps[0])
+        patched.setattr("xdpctl.datapath.tables.filters._AT_ONCE", steps[1])
         mark(together, family.keys(some))
     for one, other in zip(together.arrays(), singly.arrays(), strict=True):
         assert np.array_equal(one, other)

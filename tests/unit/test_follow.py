@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from tests.unit.turns import Turns
-from xdpctl.cli.client import Client, Refused, Unreachable
-from xdpctl.cli.hand_on import HandOn
+from xdpctl.cli.delivery import HandOn
+from xdpctl.detectors.follow import stdin, suricata
+from xdpctl.detectors.follow.tail import Place, end_of, keep
 from xdpctl.errors import ConfigError
-from xdpctl.follow import stream, suricata
-from xdpctl.follow.tail import Place, end_of, keep
+from xdpctl.service.client import Client, Refused, Unreachable
 
 
 def alert(number: int) -> bytes:
@@ -144,7 +144,7 @@ def test_lines_that_a_program_is_given_are_handed_on_as_they_come() -> None:
         given.append(line)
         return True
 
-    thread = threading.Thread(target=stream.follow, args=(reader, give, lambda: False))
+    thread = threading.Thread(target=stdin.follow, args=(reader, give, lambda: False))
     thread.start()
     os.write(writer, b"one\n\ntw")
     os.write(writer, b"o\nlast")
@@ -156,10 +156,10 @@ def test_lines_that_a_program_is_given_are_handed_on_as_they_come() -> None:
 
 def test_a_follower_of_lines_ends_when_it_is_told() -> None:
     reader, writer = os.pipe()
-    stream.follow(reader, lambda line: True, lambda: True)
+    stdin.follow(reader, lambda line: True, lambda: True)
     os.write(writer, b"one\ntwo\n")
     given: list[bytes] = []
-    stream.follow(reader, lambda line: bool(given.append(line)), lambda: False)
+    stdin.follow(reader, lambda line: bool(given.append(line)), lambda: False)
     assert given == [b"one"], "it ends at once when what it gives to does"
     for descriptor in (reader, writer):
         os.close(descriptor)

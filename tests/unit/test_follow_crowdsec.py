@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.unit.turns import Turns
+from xdpctl.detectors.follow import crowdsec
 from xdpctl.errors import ConfigError
-from xdpctl.follow import crowdsec
 
 
 class Lapi(ThreadingHTTPServer):

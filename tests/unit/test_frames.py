@@ -5,9 +5,9 @@ import struct
 import pytest
 
 from tests import packets, reference
+from xdpctl.base.net.packets import PROTOCOLS, build, protocol_number
+from xdpctl.base.net.prefix import parse_address
 from xdpctl.errors import RuleError
-from xdpctl.frames import PROTOCOLS, build, protocol_number
-from xdpctl.prefix import parse_address
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from mmdb_writer import MMDBWriter, SearchTreeNode, TreeWriter
 from netaddr import IPSet  # type: ignore[import-untyped]
 
+from xdpctl.base.net.prefix import Prefix, parse_address
+from xdpctl.base.net.prefix_arrays import FAMILIES, Keys
 from xdpctl.errors import ConfigError, RuleError
-from xdpctl.geo import GeoDatabase, Place, open_database
-from xdpctl.geo.mmdb import _Nodes
-from xdpctl.prefix import Prefix, parse_address
-from xdpctl.table.family import FAMILIES, Keys
+from xdpctl.lists.geo import GeoDatabase, Place, open_database
+from xdpctl.lists.geo.mmdb import _Nodes
 
 DE = {"country": {"iso_code": "DE", "names": {"en": "Germany"}}, "continent": {"code": "EU"}}
 US = {"country": {"iso_code": "US"}}

@@ -3,8 +3,8 @@
 import pytest
 
 from xdpctl.errors import RuleError
-from xdpctl.geo import parse_asn, parse_country
-from xdpctl.geo.codes import ISO
+from xdpctl.lists.geo import parse_asn, parse_country
+from xdpctl.lists.geo.codes import ISO
 
 
 def test_countries_are_all_of_iso_3166() -> None:

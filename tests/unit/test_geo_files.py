@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests.unit.test_geo import AS1, DE, US, WORLD, ask, write_mmdb
+from xdpctl.base.net.prefix import parse_address
 from xdpctl.errors import ConfigError, RuleError
-from xdpctl.geo import (
+from xdpctl.lists.geo import (
     Combined,
     Place,
     find_databases,
@@ -18,7 +19,6 @@ from xdpctl.geo import (
     open_databases,
     open_installed,
 )
-from xdpctl.prefix import parse_address
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import pytest
 
 from tests.unit.test_geo import ask, texts
+from xdpctl.base.net.prefix import Prefix, parse_address
 from xdpctl.errors import ConfigError, RuleError
-from xdpctl.geo import GeoDatabase, Place, open_database
-from xdpctl.prefix import Prefix, parse_address
+from xdpctl.lists.geo import GeoDatabase, Place, open_database
 
 INSTALLED = Path("/usr/share/libloc-location/location.db")
 NONE = 0xFFFFFFFF

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xdpctl.geo.sets import difference, merged, union
-from xdpctl.prefix import Prefix
-from xdpctl.table.family import FAMILIES, V4, V6, Family, Keys
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.prefix_arrays import FAMILIES, V4, V6, Family, Keys
+from xdpctl.lists.geo.set_algebra import difference, merged, union
 
 BASES = {4: bytes([192, 0, 2, 0]), 6: b"\x20\x01" + bytes(14)}
 Spans = list[tuple[int, int]]

@@ -10,7 +10,7 @@ import pytest
 from tests.fakes import HOUR
 from tests.unit.apiclient import TCP, Api, problem, running
 from tests.unit.hooked import OURS, VICTIM, Connected, configured, event, fastnetmon, say, standing
-from xdpctl.response.pace import Paces
+from xdpctl.mitigation.rate_limit import Paces
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 
 from tests.unit.apiclient import Api, problem, running
 from tests.unit.hooked import OURS, VICTIM, configured, event, say, standing
-from xdpctl.config import parse
 from xdpctl.errors import ConfigError
+from xdpctl.service.config import parse
 
 
 @pytest.fixture

@@ -16,8 +16,10 @@ from tests.unit.hooked import (
     say,
     whole,
 )
-from xdpctl.incidents import ledger
-from xdpctl.incidents.model import (
+from xdpctl.abi.structs import Hits
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.incidents.ledger import ledger
+from xdpctl.model.incident import (
     EVENTS_KEPT,
     RULES_KEPT,
     SOURCES_KEPT,
@@ -26,8 +28,6 @@ from xdpctl.incidents.model import (
     encode,
     name,
 )
-from xdpctl.prefix import parse_prefix
-from xdpctl.wire import Hits
 
 
 def test_an_attack_is_one_incident_with_what_was_done_and_hit(box: Api) -> None:

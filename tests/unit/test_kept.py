@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from xdpctl.kept import fingerprint, keep, recall
+from xdpctl.datapath.loader.compile_cache import fingerprint, keep, recall
 
 REQUEST = {"name": "one.c", "programs": ["one"], "defines": {"MOST": 4}}
 COMPILED = {"maps": {}, "programs": {"one": ["95", []]}}

@@ -16,11 +16,11 @@ from tests.unit.hooked import (
     standing,
     whole,
 )
-from xdpctl.config import parse
 from xdpctl.errors import ConfigError
-from xdpctl.notify.news import Look, news
+from xdpctl.mitigation.watchers.activity import Pulse
+from xdpctl.notify.changes import Look, news
 from xdpctl.notify.settings import Kind
-from xdpctl.response.pulse import Pulse
+from xdpctl.service.config import parse
 
 
 def flood(box: Api, rule: str, first: int, seconds: int, per_second: int = 500) -> list[str]:

@@ -10,11 +10,11 @@ from msgspec import structs
 
 from tests.unit.spaces import prefixes_of
 from tests.unit.webserver import Server, answer
-from xdpctl.config import FeedSettings
 from xdpctl.errors import FetchError, RuleError
-from xdpctl.feeds import Feed
-from xdpctl.sets.loading import Limits, Loader
-from xdpctl.sets.model import FeedSource, SourceSet
+from xdpctl.lists.formats import Feed
+from xdpctl.lists.source import Limits, Loader
+from xdpctl.model.source_set import FeedSource, SourceSet
+from xdpctl.service.config import FeedSettings
 
 LIMITS = Limits(max_bytes=1000, max_entries=50)
 

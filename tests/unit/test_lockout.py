@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.apiclient import TCP, Api, problem, running
-from xdpctl.policy import CONFIGURED, Quota
+from xdpctl.model.policy import CONFIGURED, Quota
 
 QUOTAS = {"operator": Quota(1000), "fastnetmon": Quota(2, 24, 64, 3600)}
 RULE = {"match": {"source": "203.0.113.7"}, "ttl": 60}

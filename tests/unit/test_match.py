@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
-from xdpctl.match import bits, ranges, text
-from xdpctl.match.components import COMPONENTS, Component, Kind
-from xdpctl.match.match import Match, build
-from xdpctl.match.order import precedence
-from xdpctl.prefix import Prefix
+from xdpctl.model.match import bits, ranges, text
+from xdpctl.model.match.components import COMPONENTS, Component, Kind
+from xdpctl.model.match.match import Match, build
+from xdpctl.model.match.precedence import precedence
 
 PORT, FLAGS = COMPONENTS["destination_port"], COMPONENTS["tcp_flags"]
 _REFLECTION = "dst 198.51.100.7 proto udp src-port 53 length >=512"

@@ -2,9 +2,9 @@
 
 import pytest
 
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.errors import RuleError
-from xdpctl.model import Action, Mode, Rule, check_name, parse_rule_id, rule_id
-from xdpctl.prefix import parse_prefix
+from xdpctl.model.rule import Action, Mode, Rule, check_name, parse_rule_id, rule_id
 
 SOURCE = parse_prefix("203.0.113.0/24")
 RULE = Rule(SOURCE, Action.DROP)

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from tests.fakes import FakeDatapath
 from tests.unit.tables import agree, counting, lead
+from xdpctl.abi.structs import SlotNumber, Value
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.datapath.tables.nodes import Nodes, precedence
 from xdpctl.errors import CapacityError
-from xdpctl.prefix import Prefix
-from xdpctl.table.nodes import Nodes, precedence
-from xdpctl.wire import SlotNumber, Value
 
 SETS, FIRST, PROTECTED = SlotNumber.SETS, SlotNumber.FIRST, SlotNumber.PROTECTED
 LOW, HIGH = SETS, FIRST - 1

@@ -13,13 +13,12 @@ from tests.unit.apiclient import Api, running
 from tests.unit.hooked import OURS, VICTIM, event, say
 from tests.unit.test_cli import Api as Client
 from tests.unit.test_cli import Run, api, run
-from xdpctl.config import parse
 from xdpctl.errors import ConfigError
-from xdpctl.incidents.model import Incident
-from xdpctl.notify import herald
-from xdpctl.notify.herald import Herald, apprise_send
-from xdpctl.notify.news import Look, News, last_told, news
+from xdpctl.model.incident import Incident
+from xdpctl.notify.changes import Look, News, last_told, news
+from xdpctl.notify.dispatcher import Herald, apprise_send
 from xdpctl.notify.settings import Kind, NotifySettings
+from xdpctl.service.config import parse
 
 __all__ = ["api", "run"]
 OPEN = Incident("a", "198.51.100.2/32", 1.0, 2.0, 900.0, detectors=("x",), attacks=("udp_flood",))
@@ -98,7 +97,7 @@ def test_the_same_is_told_once_and_only_what_is_asked_for() -> None:
 def test_what_is_not_taken_is_tried_again_and_not_sent_twice(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(herald, "_TRIES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("xdpctl.notify.dispatcher._TRIES", (0.0, 0.0, 0.0))
     sent = Sent(b=1, c=9)
     Herald(settings("a", "b", "c"), look, sent).deliver(item())
     assert [url for url, _ in sent.texts] == ["a", "b"]

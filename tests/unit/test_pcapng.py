@@ -6,10 +6,10 @@ from pathlib import Path
 import dpkt
 
 from tests import packets
-from xdpctl.frames import summary
-from xdpctl.pcapng import Writer
-from xdpctl.rehearsal import recording
-from xdpctl.rehearsal.recording import Skipped
+from xdpctl.base.net import pcap_reader
+from xdpctl.base.net.packets import summary
+from xdpctl.base.net.pcap_reader import Skipped
+from xdpctl.base.net.pcapng_writer import Writer
 
 NOW = 1_764_067_140_123_456_789
 FRAME = packets.to_frame("192.0.2.7")
@@ -37,7 +37,7 @@ def test_our_own_reader_gets_lengths(tmp_path: Path) -> None:
     path = tmp_path / "x.pcapng"
     path.write_bytes(written())
     skipped = Skipped()
-    found = list(recording.packets(path, skipped))
+    found = list(pcap_reader.packets(path, skipped))
     assert [packet.length for packet in found] == [len(FRAME), 1500, len(FRAME)]
     assert skipped == Skipped(cut=1)
 

@@ -10,12 +10,12 @@ import pytest
 from tests.unit.test_cli import Api, Run, api, run
 from tests.unit.test_cli_put import NOT_FOUND
 from tests.unit.test_geo import AS1, DE, US, write_mmdb
-from xdpctl.cli.client import Client
-from xdpctl.cli.placing import SET, Choice, Placing
+from xdpctl.cli.crowdsec_places import SET, Choice, Placing
+from xdpctl.detectors.follow.crowdsec import Access
+from xdpctl.detectors.follow.crowdsec_places import Places
 from xdpctl.errors import ConfigError, RuleError
-from xdpctl.follow.crowdsec import Access
-from xdpctl.follow.places import Places
-from xdpctl.geo import open_databases
+from xdpctl.lists.geo import open_databases
+from xdpctl.service.client import Client
 
 __all__ = ["api", "run"]
 PATH = f"/v1/sets/{SET}"

@@ -8,19 +8,12 @@ from hypothesis import strategies as st
 
 from tests.fakes import FakeDatapath
 from tests.unit.walks import NOW, PREFIXES, TARGETS, change, tables, undisturbed
+from xdpctl.abi.structs import Action, Hits, SlotNumber
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.datapath.plan import PROTECTED, Image, Target, decides, differences, transition
+from xdpctl.datapath.readback import read
+from xdpctl.datapath.writes import Lead, Word, Zero
 from xdpctl.errors import CapacityError
-from xdpctl.plan import (
-    PROTECTED,
-    Image,
-    Target,
-    decides,
-    differences,
-    transition,
-)
-from xdpctl.prefix import Prefix
-from xdpctl.readback import read
-from xdpctl.wire import Action, Hits, SlotNumber
-from xdpctl.writes import Lead, Word, Zero
 
 
 @settings(max_examples=300)

@@ -3,13 +3,10 @@
 import pytest
 
 from tests.fakes import protect
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.errors import LockoutError
-from xdpctl.model import Action, Mode, Rule
-from xdpctl.policy import (
-    CONFIGURED,
-    guard,
-)
-from xdpctl.prefix import parse_prefix
+from xdpctl.model.policy import CONFIGURED, guard
+from xdpctl.model.rule import Action, Mode, Rule
 
 FOUND = "a gateway of this host"
 PROTECTION = protect(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xdpctl.base.net.prefix import Prefix, parse_address, parse_prefix
 from xdpctl.errors import RuleError
-from xdpctl.prefix import Prefix, parse_address, parse_prefix
 
 addresses = st.one_of(st.binary(min_size=4, max_size=4), st.binary(min_size=16, max_size=16))
 

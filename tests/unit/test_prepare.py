@@ -7,12 +7,12 @@ from msgspec import structs
 
 from tests.unit.preparing import feed, made, prefixes, state
 from tests.unit.spaces import entries, prefixes_of
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.control.state.state import State
 from xdpctl.errors import RuleError
-from xdpctl.model import Action, Rule
-from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.sets.model import Options, SourceSet
-from xdpctl.sets.prepare import prepare
-from xdpctl.state import State
+from xdpctl.lists.prepare import prepare
+from xdpctl.model.rule import Action, Rule
+from xdpctl.model.source_set import Options, SourceSet
 
 
 def test_widened_is_told_in_addresses_and_merged_in_entries() -> None:

@@ -16,9 +16,9 @@ from tests.unit.hooked import (
     standing,
     whole,
 )
-from xdpctl.connections import Peers
-from xdpctl.detectors.event import Event, Phase
-from xdpctl.response import marks
+from xdpctl.base.net.tcp_peers import Peers
+from xdpctl.mitigation import event_tags
+from xdpctl.model.event import Event, Phase
 
 
 def test_a_watched_rule_that_is_promoted_stays_so(box: Api) -> None:
@@ -109,7 +109,7 @@ def test_a_freeze_that_comes_first_holds(box: Api) -> None:
 
 
 def test_an_operators_own_tags_make_no_detectors_rule_of_it(box: Api) -> None:
-    (tag,) = marks.of("event", Event(phase=Phase.BEGAN, id="1"))
+    (tag,) = event_tags.of("event", Event(phase=Phase.BEGAN, id="1"))
     rule = box.add("203.0.113.7", mode="monitor", tags=[tag, "group-web"], ttl=60)["id"]
     before = standing(box)[rule]
     say(box, "event", event("1", sources=["203.0.113.7"]))

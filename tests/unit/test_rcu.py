@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from xdpctl import rcu
+from xdpctl.datapath.bpf import rcu
 
 
 class Libc:
@@ -25,7 +25,7 @@ class Libc:
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     found: list[float] = []
-    monkeypatch.setattr("xdpctl.rcu.time.sleep", found.append)
+    monkeypatch.setattr("xdpctl.datapath.bpf.rcu.time.sleep", found.append)
     return found
 
 

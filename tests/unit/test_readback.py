@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from tests.fakes import FakeDatapath
 from tests.unit.spaces import by_family, parsed, prefixes_of, space
 from tests.unit.tables import lead
-from xdpctl.plan import Image
-from xdpctl.prefix import Prefix
-from xdpctl.readback import read
-from xdpctl.table.nodes import precedence
-from xdpctl.table.source import SourceTable
-from xdpctl.wire import Action, Slot, SlotNumber, Value
+from xdpctl.abi.structs import Action, Slot, SlotNumber, Value
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.datapath.plan import Image
+from xdpctl.datapath.readback import read
+from xdpctl.datapath.tables.nodes import precedence
+from xdpctl.datapath.tables.source import SourceTable
 
 CAPACITY = 16
 FIRST, PROTECTED = SlotNumber.FIRST, SlotNumber.PROTECTED

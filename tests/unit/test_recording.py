@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from xdpctl.base.net.pcap_reader import ETHERNET, RAW, Packet, Skipped, packets
 from xdpctl.errors import RecordingError
-from xdpctl.rehearsal.recording import ETHERNET, RAW, Packet, Skipped, packets
 
 FRAME = bytes(12) + b"\x08\x00" + b"\x45" + bytes(45)
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes import HOUR, FakeClock
-from xdpctl.clock import Now
-from xdpctl.model import TTL_MAX, Action, Mode, Rule
-from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.records import decode, encode, rule_key, source_of
+from xdpctl.base.clock import Now
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.control.store.records import decode, encode, rule_key, source_of
+from xdpctl.model.rule import TTL_MAX, Action, Mode, Rule
 
 SECOND = 10**9
 SOURCE = parse_prefix("203.0.113.0/24")

@@ -11,13 +11,12 @@ from msgspec import structs
 
 from tests.fakes import BreakableStore, FakeClock, FakeDatapath, controller
 from tests.unit.setcalls import HIGH, change, hosts, listed, put, remove, texts, wanted
-from xdpctl.controller import Controller
+from xdpctl.control.controller import Controller
 from xdpctl.errors import ConflictError, FetchError, RuleError, StaleError, StoreError
-from xdpctl.feeds import Feed, read
-from xdpctl.model import Mode
-from xdpctl.sets import refresher as module
-from xdpctl.sets.model import FeedSource, Options
-from xdpctl.sets.refresher import Refresher
+from xdpctl.lists.formats import Feed, read
+from xdpctl.lists.refresher import Refresher
+from xdpctl.model.rule import Mode
+from xdpctl.model.source_set import FeedSource, Options
 
 SOURCE = FeedSource(url="https://feeds.test/", refresh=600.0)
 START = 1_700_000_000.0
@@ -53,7 +52,7 @@ def control(tmp_path: Path, datapath: FakeDatapath, clock: FakeClock) -> Iterato
 def now(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The refresher's time, set by hand."""
     made = SimpleNamespace(at=START)
-    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: made.at))
+    monkeypatch.setattr("xdpctl.lists.refresher.time", SimpleNamespace(time=lambda: made.at))
     return made
 
 
@@ -215,7 +214,7 @@ def test_a_set_removed_while_its_list_was_fetched_stays_away(
 def test_its_thread_looks_at_what_is_due_and_survives_whatever_happens(
     control: Controller, now: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.005)
+    monkeypatch.setattr("xdpctl.lists.refresher._LOOK_SECONDS", 0.005)
     refresher, lists = following(control, ZeroDivisionError(), FetchError("x"), hosts(9), None)
     put(control, wanted("fixed", "46.0.0.1"))
 

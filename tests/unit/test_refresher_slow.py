@@ -11,12 +11,11 @@ from msgspec import structs
 from tests.fakes import FakeClock, ask, place
 from tests.unit.setcalls import change, hosts, put, texts, wanted
 from tests.unit.test_refresher import SOURCE, START, control, eventually, following, look, now
-from xdpctl.controller import Controller
+from xdpctl.control.controller import Controller
 from xdpctl.errors import BusyError
-from xdpctl.feeds import Feed, read
-from xdpctl.sets import refresher as module
-from xdpctl.sets.model import FeedSource, Options
-from xdpctl.sets.refresher import Refresher
+from xdpctl.lists.formats import Feed, read
+from xdpctl.lists.refresher import _HANDS, Refresher
+from xdpctl.model.source_set import FeedSource, Options
 
 __all__ = ["control", "now"]  # the fixtures
 
@@ -42,7 +41,7 @@ def timed(
     control: Controller, now: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., tuple[Refresher, Servers]]]:
     """A refresher at work on overdue sets of these names, of which some hang."""
-    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.005)
+    monkeypatch.setattr("xdpctl.lists.refresher._LOOK_SECONDS", 0.005)
     made: list[tuple[Refresher, Servers]] = []
 
     def start(names: list[str], slow: list[str]) -> tuple[Refresher, Servers]:
@@ -77,7 +76,7 @@ def test_so_many_are_looked_at_at_once_and_the_others_as_soon_as_one_is_done(
 ) -> None:
     names = [f"s{n}" for n in range(7)]
     _, servers = timed(names, names)
-    for _ in range(module._HANDS):
+    for _ in range(_HANDS):
         assert servers.all_in.acquire(timeout=10)
     assert not servers.all_in.acquire(timeout=0.1)
     servers.go.set()

@@ -9,18 +9,11 @@ from hypothesis import strategies as st
 from tests.fakes import FakeDatapath
 from tests.unit.spaces import by_family, prefixes_of
 from tests.unit.walks import NOW, PREFIXES, TARGETS, change, tables, undisturbed, verdicts, walk
-from xdpctl.plan import (
-    PROTECTED,
-    Image,
-    Listing,
-    differences,
-    own_slot,
-    transition,
-)
-from xdpctl.prefix import Prefix
-from xdpctl.readback import read
-from xdpctl.relist import relist
-from xdpctl.wire import Action, Mode, Reason, SlotNumber
+from xdpctl.abi.structs import Action, Mode, Reason, SlotNumber
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.datapath.plan import PROTECTED, Image, Listing, differences, own_slot, transition
+from xdpctl.datapath.readback import read
+from xdpctl.datapath.set_plan import relist
 
 
 def listing(slot: int, prefixes: Iterable[Prefix], mode: Mode = Mode.ENFORCE) -> Listing:

@@ -12,9 +12,9 @@ from tests.fakes import SEEDS, FakeDatapath
 from tests.unit.spaces import parsed
 from tests.unit.tables import agree, counting, edges, lead, met, random_prefixes
 from tests.unit.test_table import ADDRESSES, Both, steps
-from xdpctl.prefix import Prefix
-from xdpctl.table import table as module
-from xdpctl.table.source import MAPS
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.datapath.tables import family_table
+from xdpctl.datapath.tables.source import MAPS
 
 KEPT = parsed("10.0.0.0/8", "203.0.113.7", "198.51.100.0/25", "2001:db8::/32", "2001:db9::1")
 GONE = parsed("11.0.0.0/8", "192.0.2.1", "2400::/16", "2a00:1450::/64", "2a00::1")
@@ -23,7 +23,7 @@ GONE = parsed("11.0.0.0/8", "192.0.2.1", "2400::/16", "2a00:1450::/64", "2a00::1
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A step is one bucket, so that there is a middle of a repaint."""
-    monkeypatch.setattr(module, "_STEP", 1)
+    monkeypatch.setattr(family_table, "_STEP", 1)
 
 
 def painted(kernel: FakeDatapath) -> dict[str, bytes]:
@@ -118,7 +118,7 @@ def test_nobody_is_lost_when_a_neighbour_makes_way_in_the_middle() -> None:
 def test_whatever_happens_in_the_middle_nobody_is_lost(before: Any, meanwhile: Any) -> None:
     both = Both(SEEDS)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(module, "_STEP", 1)
+        patched.setattr(family_table, "_STEP", 1)
         for step in before:
             both.step(*step)
         for number, _ in enumerate(both.kernel.source.repaint()):

@@ -16,16 +16,16 @@ from tests.fakes import (
     protect,
     upkeep,
 )
-from xdpctl.controller import Controller
-from xdpctl.draft import Draft
+from xdpctl.abi.structs import Hits, Reason
+from xdpctl.abi.structs import Mode as WireMode
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.control.controller import Controller
+from xdpctl.control.operations.source_rules import add, change
+from xdpctl.control.state.draft import Draft
 from xdpctl.errors import DatapathError
-from xdpctl.model import Mode
-from xdpctl.policy import CONFIGURED
-from xdpctl.prefix import parse_prefix
-from xdpctl.rules import add, change
-from xdpctl.tokens import Role, Token
-from xdpctl.wire import Hits, Reason
-from xdpctl.wire import Mode as WireMode
+from xdpctl.model.identity import Role, Token
+from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.rule import Mode
 
 HOST = parse_prefix("203.0.113.7")
 PROTECTED = protect({"203.0.113.0/24": CONFIGURED})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from xdpctl.ring import Ring
+from xdpctl.datapath.bpf.ringbuf import Ring
 
 SIZE = mmap.PAGESIZE
 BUSY, DISCARD = 1 << 31, 1 << 30

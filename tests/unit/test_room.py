@@ -15,12 +15,12 @@ from tests.fakes import (
     protect,
     upkeep,
 )
+from xdpctl.abi.structs import Reason
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.control.operations.bulk_import import add_many
+from xdpctl.control.operations.source_rules import remove
 from xdpctl.errors import CapacityError, DatapathError, QuotaError
-from xdpctl.importing import add_many
-from xdpctl.policy import CONFIGURED, Quota
-from xdpctl.prefix import parse_prefix
-from xdpctl.rules import remove
-from xdpctl.wire import Reason
+from xdpctl.model.policy import CONFIGURED, Quota
 
 HOST = parse_prefix("203.0.113.7")
 

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from tests.unit.preparing import made, prefixes, state
 from tests.unit.spaces import entries, prefixes_of
-from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.sets.model import Options
-from xdpctl.sets.screen import SPECIAL, WIDEST, inside, outside, screen
-from xdpctl.table.family import FAMILIES
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.base.net.prefix_arrays import FAMILIES
+from xdpctl.model.screening import SPECIAL, WIDEST, inside, outside, screen
+from xdpctl.model.source_set import Options
 
 WIDE = ("0.0.0.0/0", "44.0.0.0/7", "::/0", "2000::/3", "2600::/15")
 JUST = ("45.0.0.0/8", "2600::/16")

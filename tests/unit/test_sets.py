@@ -21,15 +21,15 @@ from tests.unit.setcalls import (
     wanted,
 )
 from tests.unit.spaces import entries
-from xdpctl.controller import Controller
-from xdpctl.draft import Draft
+from xdpctl.abi.structs import Hits, Reason
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.control.controller import Controller
+from xdpctl.control.operations import sets
+from xdpctl.control.state.draft import Draft
+from xdpctl.datapath.writes import Leads, Word, Write
 from xdpctl.errors import NotFoundError
-from xdpctl.model import Action, Mode
-from xdpctl.prefix import parse_prefix
-from xdpctl.sets import operations
-from xdpctl.sets.model import FeedSource
-from xdpctl.wire import Hits, Reason
-from xdpctl.writes import Leads, Word, Write
+from xdpctl.model.rule import Action, Mode
+from xdpctl.model.source_set import FeedSource
 
 HOST, HOST6 = parse_prefix("45.0.0.7").address, parse_prefix("2001:db8::7").address
 BAD = ("45.0.0.0/24", "45.0.0.7", "2001:db8::/32")
@@ -216,11 +216,11 @@ def test_every_change_is_audited_with_numbers(control: Controller) -> None:
 
 def test_two_changes_of_one_batch_are_both_made(control: Controller, datapath: Recorder) -> None:
     def operation(draft: Draft) -> None:
-        operations.put(draft, wanted("a", "45.0.0.1"), ROOT)
-        operations.put(draft, wanted("b", "45.0.0.2", action="accept"), ROOT)
-        operations.put(draft, wanted("c", "45.0.0.3"), ROOT)
-        operations.remove(draft, "a", ROOT, None, {})
-        operations.put(draft, wanted("d", "45.0.0.4"), ROOT)
+        sets.put(draft, wanted("a", "45.0.0.1"), ROOT)
+        sets.put(draft, wanted("b", "45.0.0.2", action="accept"), ROOT)
+        sets.put(draft, wanted("c", "45.0.0.3"), ROOT)
+        sets.remove(draft, "a", ROOT, None, {})
+        sets.put(draft, wanted("d", "45.0.0.4"), ROOT)
 
     control.submit(operation).result(10)
     slots = {name: held.slot for name, held in control.state.sets.items()}

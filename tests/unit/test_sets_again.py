@@ -8,13 +8,13 @@ import pytest
 from tests.fakes import FakeClock, FakeDatapath, controller
 from tests.unit.preparing import feed
 from tests.unit.setcalls import hosts, listed, put, refused, remove, texts, wanted
-from xdpctl.controller import Controller
+from xdpctl.abi.structs import Limit
+from xdpctl.control.controller import Controller
+from xdpctl.control.operations.sets import Changed, SetAsk
 from xdpctl.errors import CapacityError, ConflictError, RuleError, StaleError
-from xdpctl.model import Action
-from xdpctl.sets.model import FeedSource, Options
-from xdpctl.sets.operations import Changed, SetAsk
-from xdpctl.sets.prepare import prepare
-from xdpctl.wire import Limit
+from xdpctl.lists.prepare import prepare
+from xdpctl.model.rule import Action
+from xdpctl.model.source_set import FeedSource, Options
 
 
 @pytest.fixture

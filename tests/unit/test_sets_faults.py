@@ -10,13 +10,13 @@ import pytest
 
 from tests.fakes import BreakableStore, FakeClock, FakeDatapath, ask, controller, place, upkeep
 from tests.unit.setcalls import change, hosts, picture, put, remove, wanted
-from xdpctl.controller import Controller
+from xdpctl.abi.structs import Reason
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.control.controller import Controller
+from xdpctl.datapath.plan import Plan
+from xdpctl.datapath.writes import Leads
 from xdpctl.errors import DatapathError, StoreError
-from xdpctl.model import Mode
-from xdpctl.plan import Plan
-from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.wire import Reason
-from xdpctl.writes import Leads
+from xdpctl.model.rule import Mode
 
 OLD = ("45.0.0.0/24", "45.0.1.1", "45.0.1.2", "2001:db8::/48", "45.0.2.0/30")
 NEW = ("45.0.0.0/25", "45.0.1.1", "45.0.1.3", "2001:db8::/32", "2001:db8::1", "45.0.2.0/31")

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from tests.unit.spaces import by_family, entries, prefixes_of
 from tests.unit.test_family import prefixes_of as any_prefix
+from xdpctl.base.net.prefix_arrays import V4, V6
+from xdpctl.control.store.records import decode_set, encode_set
 from xdpctl.errors import RuleError
-from xdpctl.model import Action, Mode
-from xdpctl.records import decode_set, encode_set
-from xdpctl.sets.model import (
+from xdpctl.model.rule import Action, Mode
+from xdpctl.model.source_set import (
     NOTHING,
     FeedSource,
     Options,
@@ -20,7 +21,6 @@ from xdpctl.sets.model import (
     decode_entries,
     encode_entries,
 )
-from xdpctl.table.family import V4, V6
 
 FEED = FeedSource(url="https://feeds.test/", refresh=60.0, column="ip", etag='"v1"')
 HELD = SourceSet(

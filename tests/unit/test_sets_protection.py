@@ -7,11 +7,11 @@ import pytest
 
 from tests.fakes import FakeClock, controller, protect, upkeep
 from tests.unit.setcalls import HIGH, LOW, Recorder, listed, put, texts, wanted
-from xdpctl.controller import Controller
+from xdpctl.abi.structs import Reason
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.control.controller import Controller
 from xdpctl.errors import DatapathError
-from xdpctl.policy import CONFIGURED
-from xdpctl.prefix import parse_prefix
-from xdpctl.wire import Reason
+from xdpctl.model.policy import CONFIGURED
 
 NET = "45.0.0.0/24"
 LIST = ("45.0.0.0/8", NET, "45.0.0.7", "45.0.1.0/24", "2001:db8::1", "2001:db8::/32")

@@ -18,8 +18,11 @@ from tests.unit.setcalls import (
     texts,
     wanted,
 )
-from xdpctl.controller import Controller
-from xdpctl.draft import Draft
+from xdpctl.abi.structs import Limit
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.control.controller import Controller
+from xdpctl.control.operations import sets
+from xdpctl.control.state.draft import Draft
 from xdpctl.errors import (
     CapacityError,
     LockoutError,
@@ -28,12 +31,9 @@ from xdpctl.errors import (
     RuleError,
     StaleError,
 )
-from xdpctl.model import OPERATOR, Mode
-from xdpctl.policy import CONFIGURED
-from xdpctl.prefix import parse_prefix
-from xdpctl.sets import operations
-from xdpctl.tokens import Caller, Role
-from xdpctl.wire import Limit
+from xdpctl.model.identity import Caller, Role
+from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.rule import OPERATOR, Mode
 
 AWAY = Caller("token hands", Role.OPERATOR, OPERATOR, parse_prefix("45.0.0.7"))
 
@@ -88,11 +88,11 @@ def test_too_many_entries_are_refused_beforehand_with_the_numbers(control: Contr
 
 def test_two_sets_of_one_batch_do_not_both_take_the_last_room(control: Controller) -> None:
     def operation(draft: Draft) -> str:
-        operations.put(draft, wanted("a", *hosts(6)), ROOT)
+        sets.put(draft, wanted("a", *hosts(6)), ROOT)
         with pytest.raises(CapacityError, match="has 7; 5 more"):
-            operations.put(draft, wanted("b", *hosts(5, 50)), ROOT)
-        operations.remove(draft, "a", ROOT, None, {})
-        operations.put(draft, wanted("b", *hosts(9, 50)), ROOT)
+            sets.put(draft, wanted("b", *hosts(5, 50)), ROOT)
+        sets.remove(draft, "a", ROOT, None, {})
+        sets.put(draft, wanted("b", *hosts(9, 50)), ROOT)
         return "done"
 
     control.state.capacity = {4: 10, 6: 2}

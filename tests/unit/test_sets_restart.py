@@ -10,13 +10,13 @@ import pytest
 from tests.fakes import BreakableStore, FakeClock, FakeDatapath, ask, controller, place, upkeep
 from tests.unit.setcalls import HIGH, LOW, Recorder, hosts, listed, put, remove, texts, wanted
 from tests.unit.spaces import entries, parsed
-from xdpctl.controller import Controller
-from xdpctl.prefix import parse_prefix
-from xdpctl.records import ENTRIES, SETS
-from xdpctl.sets.model import FeedSource, Options
-from xdpctl.table.family import FAMILIES
-from xdpctl.wire import Action, Hits, Reason, Slot
-from xdpctl.writes import Lead, Leads, Word
+from xdpctl.abi.structs import Action, Hits, Reason, Slot
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.base.net.prefix_arrays import FAMILIES
+from xdpctl.control.controller import Controller
+from xdpctl.control.store.records import ENTRIES, SETS
+from xdpctl.datapath.writes import Lead, Leads, Word
+from xdpctl.model.source_set import FeedSource, Options
 
 BAD = ("45.0.0.0/24", "45.0.0.7", "2001:db8::/32")
 HOST, NET, NET6 = parsed("45.0.0.7", "45.0.0.0/24", "2001:db8::/32")

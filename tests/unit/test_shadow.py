@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tests.unit.apiclient import Api, running
-from xdpctl import shadow
-from xdpctl.mapped import CONNECTION, GLIMPSE, SHADOW
-from xdpctl.wire import SHADOWS_MAX, SKETCH_CELLS, SKETCH_LOG2
+from xdpctl.abi import shadow
+from xdpctl.abi.arrays import CONNECTION, GLIMPSE, SHADOW
+from xdpctl.abi.structs import SHADOWS_MAX, SKETCH_CELLS, SKETCH_LOG2
 
 NOTHING_SEEN = shadow.read(shadow.NOTHING, ())
 

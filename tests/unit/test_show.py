@@ -2,10 +2,10 @@
 
 import pytest
 
-from xdpctl.cli import show
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.cli import output
 from xdpctl.errors import RuleError
-from xdpctl.model import Action, Rule
-from xdpctl.prefix import parse_prefix
+from xdpctl.model.rule import Action, Rule
 
 RULE = {
     "id": "2001:db8:1234:5678::_64",
@@ -28,16 +28,16 @@ RULE = {
 
 
 def test_brackets_in_a_reason_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    show.rules_table([RULE])
-    show.rule_details(RULE)
+    output.rules_table([RULE])
+    output.rule_details(RULE)
     assert capsys.readouterr().out.count("see [/24] and [ticket]") == 2
 
 
 def test_a_source_is_never_shortened(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(show.out, "width", 60)
-    show.rules_table([RULE])
+    monkeypatch.setattr(output.out, "width", 60)
+    output.rules_table([RULE])
     assert "2001:db8:1234:5678::/64" in capsys.readouterr().out
 
 

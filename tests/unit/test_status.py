@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from xdpctl import links, status, systemd
-from xdpctl.config import Listen, Settings
-from xdpctl.prefix import Prefix, parse_prefix
-from xdpctl.sockets import tcp_listener
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.base.system import sd_notify
+from xdpctl.datapath.loader import netlink
+from xdpctl.service import loader_status
+from xdpctl.service.config import Listen, Settings
+from xdpctl.service.sockets import tcp_listener
 
 LOADER: Any = SimpleNamespace(ports={})
 GATEWAY, RESOLVER = "192.0.2.1/32", "192.0.2.53/32"
@@ -23,8 +25,8 @@ class Host:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.found: dict[Prefix, str] = {}
         self.now = 1000.0
-        monkeypatch.setattr(links, "to_protect", lambda: self.found)
-        monkeypatch.setattr(status.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(netlink, "to_protect", lambda: self.found)
+        monkeypatch.setattr(loader_status.time, "monotonic", lambda: self.now)
 
     def protect(self, **why: str) -> None:
         named = {"gateway": GATEWAY, "resolver": RESOLVER}
@@ -46,10 +48,10 @@ def test_what_was_protected_stays_so_until_the_network_had_time_to_come(
 ) -> None:
     settings = Settings(state_dir=tmp_path)
     host.protect(gateway="gateway", resolver="resolver")
-    status.Status(settings, LOADER).write()
+    loader_status.Status(settings, LOADER).write()
     assert told(settings) == {GATEWAY: "gateway", RESOLVER: "resolver"}
     host.protect()  # another boot: no address yet
-    again = status.Status(settings, LOADER)
+    again = loader_status.Status(settings, LOADER)
     again.write()
     assert told(settings) == {GATEWAY: "gateway", RESOLVER: "resolver"}
     host.protect(gateway="another reason")
@@ -67,25 +69,25 @@ def test_a_damaged_word_is_no_word(host: Host, tmp_path: Path, left: str) -> Non
     settings.loader_dir.mkdir()
     settings.loader_status.write_text(left)
     host.protect(gateway="gateway")
-    status.Status(settings, LOADER).write()
+    loader_status.Status(settings, LOADER).write()
     assert told(settings) == {GATEWAY: "gateway"}
 
 
 def test_nothing_is_protected_that_was_not_to_be_found(host: Host, tmp_path: Path) -> None:
     host.protect(gateway="gateway")
-    status.Status(Settings(state_dir=tmp_path), LOADER).write()
+    loader_status.Status(Settings(state_dir=tmp_path), LOADER).write()
     settings = Settings(state_dir=tmp_path, protect_found=False)
-    status.Status(settings, LOADER).write()
+    loader_status.Status(settings, LOADER).write()
     assert told(settings) == {}
 
 
 def test_systemd_is_told_where_it_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-    systemd.ready()  # nobody to tell
+    sd_notify.ready()  # nobody to tell
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ears:
         ears.bind(str(tmp_path / "notify"))
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        systemd.ready()
+        sd_notify.ready()
         assert ears.recv(100) == b"READY=1"
 
 

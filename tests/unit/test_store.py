@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from xdpctl import store as module
+from xdpctl.control.store.store import Change, Cursor, Reset, SqliteStore, Synced
 from xdpctl.errors import StoreError
-from xdpctl.store import Change, Cursor, Reset, SqliteStore, Synced
 
 
 @pytest.fixture
@@ -97,7 +96,7 @@ def test_a_cursor_of_another_history_starts_again(store: SqliteStore, foreign: C
 def test_a_cursor_older_than_the_tombstones_starts_again(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_TOMBSTONES_KEPT", 2)
+    monkeypatch.setattr("xdpctl.control.store.store._TOMBSTONES_KEPT", 2)
     store.write({"kept": b"1"})
     old = cursor(store)
     for number in range(6):

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from tests.fakes import SEEDS, FakeDatapath
 from tests.unit.spaces import by_family, parsed, space
 from tests.unit.tables import COUNTS, agree, counting, edges, lead, met, random_prefixes
+from xdpctl.abi.structs import SlotNumber
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.datapath.tables.cells import SMALLEST_LOG2
+from xdpctl.datapath.tables.source import SourceTable
 from xdpctl.errors import CapacityError
-from xdpctl.prefix import Prefix
-from xdpctl.table.cells import SMALLEST_LOG2
-from xdpctl.table.source import SourceTable
-from xdpctl.wire import SlotNumber
 
 ONES = (1, 1, 1)  # all of IPv4 is in one bucket then, and what differs in a few bits of IPv6
 NETS = (bytes((203, 0, 113, 8)), bytes.fromhex("20010db8") + bytes(11) + bytes((8,)))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from xdpctl.follow.tail import Place, Tail, end_of, keep, recall
+from xdpctl.detectors.follow.tail import Place, Tail, end_of, keep, recall
 
 
 def append(path: Path, *lines: bytes, end: bytes = b"\n") -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from xdpctl.errors import AccessError, RoleError
-from xdpctl.tokens import Caller, Role, Token, authenticate, digest, mint
+from xdpctl.model.identity import Caller, Role, Token, authenticate, digest, mint
 
 MAY = {
     Role.VIEWER: {Role.VIEWER},

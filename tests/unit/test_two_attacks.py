@@ -21,7 +21,7 @@ from tests.unit.hooked import (
     whole,
 )
 from xdpctl.errors import StoreError
-from xdpctl.incidents import ledger
+from xdpctl.incidents.ledger import ledger
 
 BAN = {"value": "203.0.113.7", "scope": "Ip", "type": "ban", "duration": "4h", "scenario": "x"}
 

@@ -17,14 +17,14 @@ from tests.fakes import (
     place,
     upkeep,
 )
-from xdpctl import audit
-from xdpctl.controller import Controller
+from xdpctl.abi.structs import Action, Hits, Reason, Slot, SlotNumber
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.control.controller import Controller
+from xdpctl.control.operations.source_rules import confirm
+from xdpctl.control.store import audit
+from xdpctl.datapath.writes import Lead, Word
 from xdpctl.errors import NotFoundError, StoreError
-from xdpctl.policy import CONFIGURED
-from xdpctl.prefix import parse_prefix
-from xdpctl.rules import confirm
-from xdpctl.wire import Action, Hits, Reason, Slot, SlotNumber
-from xdpctl.writes import Lead, Word
+from xdpctl.model.policy import CONFIGURED
 
 HOST = parse_prefix("203.0.113.7")
 NET = parse_prefix("192.0.2.0/24")

@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import need
-from xdpctl import wire
-from xdpctl.explanation import Explanation
-from xdpctl.mapped import (
+from xdpctl.abi import structs
+from xdpctl.abi.arrays import (
     CONNECTION,
     CONTROL,
     ENTRY6,
@@ -25,7 +24,8 @@ from xdpctl.mapped import (
     RATE,
     SHADOW,
 )
-from xdpctl.wire import Capture, Hits, Limit, Pending, Reason, Sample, Slot, Wire, total_hits
+from xdpctl.abi.explanation import Explanation
+from xdpctl.abi.structs import Capture, Hits, Limit, Pending, Reason, Sample, Slot, Wire, total_hits
 
 OF_CONSTANTS = (
     "front",
@@ -51,8 +51,8 @@ DTYPES = {
     "shadow": SHADOW,
     "connection": CONNECTION,
 }
-BY_SIZE = {"near4": 8, "near6": 16, "node": 8, "bucket": 8 * wire.BUCKET_CELLS}
-BY_SIZE |= {"bitmap": 8 * wire.BITMAP_WORDS, "classes": 8}
+BY_SIZE = {"near4": 8, "near6": 16, "node": 8, "bucket": 8 * structs.BUCKET_CELLS}
+BY_SIZE |= {"bitmap": 8 * structs.BITMAP_WORDS, "classes": 8}
 BY_SIZE |= {"side_key4": 8, "side_key6": 20}
 CONSTANTS = (
     "FRONT_UNITS_LOG2",
@@ -87,16 +87,16 @@ CONSTANTS = (
     "CONNECTIONS_MAX",
 )
 ENUMS = {
-    wire.Action: "ACTION_",
-    wire.Mode: "MODE_",
-    wire.Reason: "REASON_",
-    wire.Limit: "",
-    wire.SlotNumber: "SLOT_",
-    wire.Word: "WORD_",
-    wire.Value: "VALUE_",
-    wire.Field: "FIELD_",
-    wire.Stage: "STAGE_",
-    wire.Side: "SIDE_",
+    structs.Action: "ACTION_",
+    structs.Mode: "MODE_",
+    structs.Reason: "REASON_",
+    structs.Limit: "",
+    structs.SlotNumber: "SLOT_",
+    structs.Word: "WORD_",
+    structs.Value: "VALUE_",
+    structs.Field: "FIELD_",
+    structs.Stage: "STAGE_",
+    structs.Side: "SIDE_",
 }
 
 
@@ -146,7 +146,7 @@ def assertions() -> Iterator[str]:
     for name, size in BY_SIZE.items():
         yield must(f"sizeof(struct {name}) == {size}")
     for constant in CONSTANTS:
-        yield must(f"{constant} == {getattr(wire, constant)}")
+        yield must(f"{constant} == {getattr(structs, constant)}")
 
 
 def compiled(tmp_path: Path, lines: list[str]) -> "subprocess.CompletedProcess[str]":
@@ -198,9 +198,9 @@ def test_what_is_packed_unpacks_to_the_same(value: Wire) -> None:
     assert type(value).unpack(packed) == value
 
 
-@given(st.sampled_from(wire.Action), st.sampled_from(wire.Mode), st.integers(0, 2**60))
+@given(st.sampled_from(structs.Action), st.sampled_from(structs.Mode), st.integers(0, 2**60))
 def test_a_slot_is_one_word_whose_time_is_rounded_up(
-    action: wire.Action, mode: wire.Mode, expires_ns: int
+    action: structs.Action, mode: structs.Mode, expires_ns: int
 ) -> None:
     packed = Slot(action, mode, expires_ns).pack()
     assert len(packed) == Slot.SIZE

@@ -12,10 +12,10 @@ from tests.unit.apiclient import Api, problem
 from tests.unit.hooked import VICTIM, event, fastnetmon, say
 from tests.unit.test_cli import Api as Client
 from tests.unit.test_cli import Run, api, run
-from xdpctl import ntp
-from xdpctl.clock import Clock
-from xdpctl.incidents import report, words
-from xdpctl.prefix import parse_prefix
+from xdpctl.base.clock import Clock
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.base.system import adjtimex
+from xdpctl.incidents import report, statements
 
 __all__ = ["api", "run"]
 
@@ -64,11 +64,11 @@ def test_a_disk_that_takes_nothing_keeps_no_attack_from_being_fought(
 
 def test_long_bodies_are_cut_and_there_is_an_end_to_it(tmp_path: Path) -> None:
     path = tmp_path / "x.ndjson"
-    assert words.keep(path, 1.0, "event", b"\xff" + b"x" * (1 << 20))
+    assert statements.keep(path, 1.0, "event", b"\xff" + b"x" * (1 << 20))
     (line,) = path.read_text().splitlines()
     one = json.loads(line)
     assert (one["cut"], len(one["body"]), one["body"][:2]) == (True, 65536, "\ufffdx")
-    taken = sum(words.keep(path, 1.0, "event", b"x" * 65536) for _ in range(40))
+    taken = sum(statements.keep(path, 1.0, "event", b"x" * 65536) for _ in range(40))
     assert 10 < taken < 20
     assert path.stat().st_size < 2 << 20
 
@@ -98,9 +98,9 @@ def test_a_record_tells_how_good_its_clock_was(box: Api, error: float | None, sa
 
 
 def test_the_kernel_says_whether_its_clock_is_kept() -> None:
-    error = ntp.error()
+    error = adjtimex.error()
     assert error is None or 0 <= error < 3600
-    assert Clock().read().error in (error, ntp.error())
+    assert Clock().read().error in (error, adjtimex.error())
 
 
 def test_ours_is_what_is_named_or_protected(box: Api) -> None:

@@ -6,18 +6,10 @@ from hypothesis import strategies as st
 
 from tests.fakes import FakeDatapath
 from tests.unit.spaces import space
-from xdpctl.plan import (
-    PROTECTED,
-    Image,
-    Plan,
-    Target,
-    differences,
-    own_slot,
-    transition,
-)
-from xdpctl.prefix import Prefix
-from xdpctl.wire import Action, Mode, Reason
-from xdpctl.writes import Leads, Write
+from xdpctl.abi.structs import Action, Mode, Reason
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.datapath.plan import PROTECTED, Image, Plan, Target, differences, own_slot, transition
+from xdpctl.datapath.writes import Leads, Write
 
 NOW = 1600
 TARGETS = {

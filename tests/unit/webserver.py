@@ -11,9 +11,9 @@ from typing import Any
 import httpcore
 import pytest
 
-from xdpctl.dial import Policy
 from xdpctl.errors import FetchError
-from xdpctl.fetch import Validators, fetch
+from xdpctl.lists.fetch import Validators, fetch
+from xdpctl.lists.safe_dial import Policy
 
 STRICT = Policy(max_bytes=1000, allow_http=True)
 LOCAL = replace(STRICT, allow_private=True)

@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from xdpctl import __version__, config
+from xdpctl import __version__
 from xdpctl.cli import (
-    adding,
+    add,
     bulk,
     capture,
     detectors,
@@ -23,15 +23,16 @@ from xdpctl.cli import (
     geo,
     incidents,
     options,
+    output,
     replay,
     rules,
-    service,
+    run,
     sets,
-    show,
     system,
 )
-from xdpctl.cli.client import Client, Refused, Unreachable
 from xdpctl.errors import ConfigError, XdpctlError
+from xdpctl.service import config
+from xdpctl.service.client import Client, Refused, Unreachable
 
 app = typer.Typer(
     name="xdpctl",
@@ -41,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for module in (
-    adding,
+    add,
     rules,
     explain,
     detectors,
@@ -53,7 +54,7 @@ for module in (
     capture,
     replay,
     system,
-    service,
+    run,
 ):
     app.registered_commands += module.app.registered_commands
     app.registered_groups += module.app.registered_groups
@@ -99,5 +100,5 @@ def _fail(error: XdpctlError, code: int) -> None:
     else:
         fix = getattr(error, "fix", "")
         text = f"{error}\n  fix: {fix}" if fix else str(error)
-        show.err.print(f"[red]xdpctl:[/red] {escape(text)}", soft_wrap=True)
+        output.err.print(f"[red]xdpctl:[/red] {escape(text)}", soft_wrap=True)
     sys.exit(code)

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
-from xdpctl.cli import options, show
-from xdpctl.cli.client import chunks
-from xdpctl.match.match import ID_MARK
-from xdpctl.signatures.model import CONFIGURED
+from xdpctl.cli import options, output
+from xdpctl.model.match.match import ID_MARK
+from xdpctl.model.signature import CONFIGURED
+from xdpctl.service.client import chunks
 
 app = typer.Typer()
 _NDJSON = "application/x-ndjson"
@@ -66,14 +66,14 @@ def import_rules(
 
 def _imported(result: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        show.emit(result)
+        output.emit(result)
     else:
         would = "would be " if result["dry_run"] else ""
-        show.out.print(
+        output.out.print(
             f"{result['added']} {would}added, {result['extended']} {would}extended, "
             f"{result['rejected']} rejected"
         )
-        show.rejects(result["rejects"], result["rejected"])
+        output.rejects(result["rejects"], result["rejected"])
     if result["rejected"]:
         raise typer.Exit(1)
 

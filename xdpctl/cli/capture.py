@@ -7,9 +7,9 @@ from typing import Annotated, Any, BinaryIO
 import typer
 from rich.markup import escape
 
-from xdpctl.cli import options, show
-from xdpctl.frames import summary
-from xdpctl.pcapng import Writer
+from xdpctl.base.net.packets import summary
+from xdpctl.base.net.pcapng_writer import Writer
+from xdpctl.cli import options, output
 
 app = typer.Typer()
 _GRACE_SECONDS = 30.0
@@ -45,9 +45,9 @@ def capture(
     finally:
         if file:
             file.close()
-    told = f"{show.plural(end['taken'], 'packet', 'packets')}, one in {every:,}"
+    told = f"{output.plural(end['taken'], 'packet', 'packets')}, one in {every:,}"
     lost = f"; {end['lost']:,} lost for want of room: give a larger --every" if end["lost"] else ""
-    show.err.print(escape(told + lost + (f"; in {write}" if write else "")))
+    output.err.print(escape(told + lost + (f"; in {write}" if write else "")))
 
 
 def _all(lines: Any, file: BinaryIO | None, as_json: bool) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def _all(lines: Any, file: BinaryIO | None, as_json: bool) -> dict[str, Any]:
         elif writer:
             _write(writer, line)
         elif as_json:
-            show.line(line)
+            output.line(line)
         else:
             _print(line)
     return end

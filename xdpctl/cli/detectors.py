@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from xdpctl.cli import options, show
-from xdpctl.cli.client import Client, Refused, Unreachable, path
-from xdpctl.cli.hand_on import passing
-from xdpctl.model import Automatic
+from xdpctl.cli import options, output
+from xdpctl.cli.delivery import passing
+from xdpctl.model.rule import Automatic
+from xdpctl.service.client import Client, Refused, Unreachable, path
 
 app = typer.Typer()
 policy_app = typer.Typer(help="What is done about which attack.", no_args_is_help=True)
@@ -43,7 +43,7 @@ def hook(
         said = _input() if detector in _WITH_INPUT else ""
         given = {"json": {"argv": arguments, "stdin": said}}
     done = _handed(options.client(context), path("hooks", detector), given)
-    show.emit(done) if as_json else _tell(done)
+    output.emit(done) if as_json else _tell(done)
 
 
 @policy_app.command("test")
@@ -57,14 +57,14 @@ def policy_test(
     call = options.client(context).call
     where, query = path("hooks", detector), {"dry_run": "true"}
     done = call("POST", where, content=_read(event), params=query)
-    show.emit(done) if as_json else _tell(done)
+    output.emit(done) if as_json else _tell(done)
 
 
 @policy_app.command("reload")
 def policy_reload(context: typer.Context) -> None:
     """Take [automatic] and [notify] anew from the configuration file."""
     held = options.client(context).call("POST", "/v1/automatic/reload")
-    show.out.print(escape(f"read again; detectors: {', '.join(held['detectors'])}"))
+    output.out.print(escape(f"read again; detectors: {', '.join(held['detectors'])}"))
 
 
 def _input() -> str:
@@ -98,21 +98,21 @@ def _read(given: Path) -> bytes:
 
 def _tell(done: dict[str, Any]) -> None:
     would = "would " if done["dry_run"] else ""
-    events = show.plural(done["events"], "event", "events")
-    show.out.print(f"{events}, mode {done['mode']}")
+    events = output.plural(done["events"], "event", "events")
+    output.out.print(f"{events}, mode {done['mode']}")
     for identity in done["rules"]:
-        show.out.print(f"{would}stand: {escape(identity)}")
+        output.out.print(f"{would}stand: {escape(identity)}")
     for identity in done["released"]:
-        show.out.print(f"{would}end: {escape(identity)}")
+        output.out.print(f"{would}end: {escape(identity)}")
     for identity in done["held"]:
-        show.out.print(f"{would}end once it hits no more: {escape(identity)}")
+        output.out.print(f"{would}end once it hits no more: {escape(identity)}")
     for one in done["refused"]:
         fix = f". {one['fix']}" if one["fix"] else ""
-        show.err.print(f"refused: {one['what']}: {one['why']}{fix}", markup=False, soft_wrap=True)
+        output.err.print(f"refused: {one['what']}: {one['why']}{fix}", markup=False, soft_wrap=True)
     for one in done["watched"]:
-        show.err.print(f"watched: {one['event']}: {one['why']}", markup=False, soft_wrap=True)
+        output.err.print(f"watched: {one['event']}: {one['why']}", markup=False, soft_wrap=True)
     for one in done["ignored"]:
-        show.err.print(f"ignored: {one['event']}: {one['why']}", markup=False, soft_wrap=True)
+        output.err.print(f"ignored: {one['event']}: {one['why']}", markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -141,16 +141,16 @@ def _set(context: typer.Context, mode: str | None, as_json: bool) -> None:
         said = None if mode == "configured" else mode
         held = call("PUT", "/v1/automatic", json={"mode": said})
     if as_json:
-        return show.emit(held)
+        return output.emit(held)
     said = (
         f"{held['mode']}, by an operator"
         if held["mode"]
         else f"{held['configured']}, as configured"
     )
-    show.out.print(f"automatic mitigation: {said}")
+    output.out.print(f"automatic mitigation: {said}")
     for name, own in held["detectors"].items():
         if own != (held["mode"] or held["configured"]):
-            show.out.print(f"  {name}: {own}")
+            output.out.print(f"  {name}: {own}")
 
 
 @app.command()
@@ -164,5 +164,5 @@ def undo(
     body = {"since": since} | ({"origin": origin} if origin else {})
     removed = options.client(context).call("POST", "/v1/automatic/undo", json=body)["removed"]
     if as_json:
-        return show.emit({"removed": removed})
-    show.out.print(f"removed {show.plural(len(removed), 'rule', 'rules')}")
+        return output.emit({"removed": removed})
+    output.out.print(f"removed {output.plural(len(removed), 'rule', 'rules')}")

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from xdpctl import frames
-from xdpctl.cli import options, show
-from xdpctl.programs import FRAME_MAX
-from xdpctl.rehearsal.recording import Packet, Skipped, packets
+from xdpctl.base.net.packets import summary
+from xdpctl.base.net.pcap_reader import Packet, Skipped, packets
+from xdpctl.cli import options, output
+from xdpctl.datapath.bpf.programs import FRAME_MAX
 
 app = typer.Typer()
 
@@ -63,8 +63,8 @@ def explain(
         query["outside"] = str(outside).lower()
     said = options.client(context).call("GET", "/v1/explain", params=query)
     if as_json:
-        return show.emit(said)
-    _tell(source or frames.summary(bytes.fromhex(said["frame"])), said)
+        return output.emit(said)
+    _tell(source or summary(bytes.fromhex(said["frame"])), said)
 
 
 def _packet(path: Path, number: int) -> Packet:
@@ -74,7 +74,7 @@ def _packet(path: Path, number: int) -> Packet:
         seen += 1
         if seen + skipped.links == number:
             if skipped.cut and packet.length > len(packet.frame):
-                show.err.print(
+                output.err.print(
                     f"[yellow]note:[/yellow] of its {packet.length:,} bytes {path} holds "
                     f"{len(packet.frame):,}"
                 )
@@ -86,20 +86,20 @@ def _packet(path: Path, number: int) -> Packet:
 
 def _tell(what: str, said: dict[str, Any]) -> None:
     why = "" if said["rule"] or said["set"] else f", {said['reason'].replace('_', ' ')}"
-    show.out.print(f"{escape(what)}: {show.coloured(said['verdict'])}{why}")
+    output.out.print(f"{escape(what)}: {output.coloured(said['verdict'])}{why}")
     if said["rule"]:
-        show.rule_details(said["rule"])
+        output.rule_details(said["rule"])
     if said["set"]:
-        show.out.print(f"by the set {said['set']}")
+        output.out.print(f"by the set {said['set']}")
     if said["protected_by"]:
-        show.out.print(f"{said['protected_by']['prefix']}: {said['protected_by']['why']}")
+        output.out.print(f"{said['protected_by']['prefix']}: {said['protected_by']['why']}")
     for rule in said["monitored"]:
-        where = escape(show.where(rule))
-        show.out.print(f"in monitor mode on the way: {rule['action']} {where}")
+        where = escape(output.where(rule))
+        output.out.print(f"in monitor mode on the way: {rule['action']} {where}")
     for rule in said["within"]:
-        where = f"{escape(show.where(rule))}, {show.rate(rule['limit'])}"
-        show.out.print(f"within the limit {where} ({rule['id']})")
+        where = f"{escape(output.where(rule))}, {output.rate(rule['limit'])}"
+        output.out.print(f"within the limit {where} ({rule['id']})")
     for rule in said["behind"]:
-        show.out.print(f"behind it: {rule['action']} {escape(show.where(rule))} ({rule['id']})")
+        output.out.print(f"behind it: {rule['action']} {escape(output.where(rule))} ({rule['id']})")
     for name in said["monitored_sets"]:
-        show.out.print(f"in monitor mode on the way: the set {name}")
+        output.out.print(f"in monitor mode on the way: the set {name}")

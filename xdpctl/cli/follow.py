@@ -9,14 +9,14 @@ from typing import Annotated
 
 import typer
 
+from xdpctl.base.system.owned_folder import Owned
 from xdpctl.cli import options
-from xdpctl.cli.client import Client, Refused, Unreachable
+from xdpctl.cli.crowdsec_places import Choice, Placing
+from xdpctl.cli.delivery import HandOn
 from xdpctl.cli.geo import Databases, opened
-from xdpctl.cli.hand_on import HandOn
-from xdpctl.cli.placing import Choice, Placing
+from xdpctl.detectors.follow import crowdsec, stdin, suricata
 from xdpctl.errors import ConfigError
-from xdpctl.follow import crowdsec, stream, suricata
-from xdpctl.owned import Owned
+from xdpctl.service.client import Client, Refused, Unreachable
 
 app = typer.Typer()
 follow_app = typer.Typer(help="Hand on what a detector says, for as long as it runs.")
@@ -111,7 +111,7 @@ def follow_lines(
     _check_name(client, detector)
     ended = _until_told()
     hand_on = HandOn(client, detector, ended.wait)
-    stream.follow(sys.stdin.fileno(), hand_on, ended.is_set)
+    stdin.follow(sys.stdin.fileno(), hand_on, ended.is_set)
 
 
 def _check_name(client: Client, detector: str) -> None:

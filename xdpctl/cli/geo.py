@@ -7,24 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from xdpctl.cli import options, show
-from xdpctl.cli.client import Client, Refused, path
-from xdpctl.cli.lists import (
-    ActionOption,
-    DryRun,
-    Force,
-    Monitor,
-    Name,
-    Reason,
-    choose,
-    put_list,
-)
+from xdpctl.base.net.prefix import Prefix, parse_address
+from xdpctl.cli import options, output
+from xdpctl.cli.set_put import ActionOption, DryRun, Force, Monitor, Name, Reason, choose, put_list
 from xdpctl.errors import ConfigError
-from xdpctl.model import REASON_MAX
-from xdpctl.prefix import Prefix, parse_address
+from xdpctl.model.rule import REASON_MAX
+from xdpctl.service.client import Client, Refused, path
 
 if TYPE_CHECKING:
-    from xdpctl.geo import GeoDatabase
+    from xdpctl.lists.geo import GeoDatabase
 
 app = typer.Typer()
 _PAGE = 20_000
@@ -91,7 +82,9 @@ def _networks(
 
 def opened(databases: list[Path] | None) -> "GeoDatabase":
     """Those that are named, else those that are installed."""
-    from xdpctl import geo  # with the databases' readers, which no other command should wait for
+    from xdpctl.lists import (
+        geo,  # with the databases' readers, which no other command should wait for
+    )
 
     return geo.open_databases(databases) if databases else geo.open_installed()
 
@@ -100,9 +93,9 @@ def networks(
     database: "GeoDatabase", countries: Iterable[str], asns: Iterable[str], inverted: bool = False
 ) -> bytes:
     """Prefixes, one a line; RuleError names what is in no such database."""
-    from xdpctl import geo
-    from xdpctl.sets.screen import WIDEST
-    from xdpctl.table.family import FAMILIES
+    from xdpctl.base.net.prefix_arrays import FAMILIES
+    from xdpctl.lists import geo
+    from xdpctl.model.screening import WIDEST
 
     keys = database.networks(
         countries=frozenset(map(geo.parse_country, countries)),
@@ -139,14 +132,14 @@ def lookup(
     parse_address(address, "address")
     found = options.client(context).call("GET", path("lookup", address))
     if as_json:
-        return show.emit(found)
+        return output.emit(found)
     asn = f"AS{found['asn']} {escape(found['as_name'] or '')}".rstrip() if found["asn"] else "-"
     lines = {"address": found["address"]}
     if found["database"]:
         lines |= {"country": found["country"] or "-", "network": found["network"] or "-", "AS": asn}
     else:
         lines["country"] = "no database: set geo_databases, or install libloc-database"
-    show.fields(lines)
+    output.fields(lines)
     for entry in found["covering"]:
         whose = (
             f"rule {entry['rule']}"
@@ -155,8 +148,8 @@ def lookup(
             if entry["set"]
             else f"protected: {entry['protected']}"
         )
-        act = "" if entry["protected"] else f"{show.coloured(entry['action'])}, {entry['mode']}, "
+        act = "" if entry["protected"] else f"{output.coloured(entry['action'])}, {entry['mode']}, "
         spared = "" if entry["applied"] else " (not applied: protected)"
-        show.out.print(f"  {entry['prefix']:<20} {act}{whose}{spared}")
+        output.out.print(f"  {entry['prefix']:<20} {act}{whose}{spared}")
     if not found["covering"]:
-        show.out.print("  nothing listed covers it")
+        output.out.print("  nothing listed covers it")

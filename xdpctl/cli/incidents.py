@@ -6,12 +6,13 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from xdpctl.cli import options, show
-from xdpctl.cli.client import path
-from xdpctl.durations import show_duration
+from xdpctl.base.durations import show_duration
+from xdpctl.base.units import si
+from xdpctl.cli import options, output
 from xdpctl.errors import EvidenceError
-from xdpctl.figures import si
-from xdpctl.incidents import export, report
+from xdpctl.incidents import report
+from xdpctl.incidents.archive import verify_archive
+from xdpctl.service.client import path
 
 app = typer.Typer()
 incident_app = typer.Typer(help="One incident.", no_args_is_help=True)
@@ -31,10 +32,10 @@ def incidents(
     query = {"limit": limit} | ({"open": "true"} if only_open else {})
     found = options.client(context).call("GET", "/v1/incidents", params=query)["incidents"]
     if as_json:
-        return show.emit(found)
+        return output.emit(found)
     columns = ("incident", "victim", "attack", "detectors", "lasted", ">peak pps", ">hit", "")
-    if not show.table(columns, map(_row, found)):
-        show.out.print("no incidents")
+    if not output.table(columns, map(_row, found)):
+        output.out.print("no incidents")
 
 
 def _row(held: dict[str, Any]) -> tuple[str, ...]:
@@ -58,14 +59,14 @@ def show_incident(
     """What was said when, what was done, and what it hit."""
     held = options.client(context).call("GET", path("incidents", identity))
     if as_json:
-        return show.emit(held)
-    show.fields({name: escape(value) for name, value in report.facts(held).items()})
+        return output.emit(held)
+    output.fields({name: escape(value) for name, value in report.facts(held).items()})
     for at, line in report.timeline(held):
-        show.out.print(f"{report.clock(at)}  {escape(line)}", soft_wrap=True)
+        output.out.print(f"{report.clock(at)}  {escape(line)}", soft_wrap=True)
     kept = held["evidence"]
     for one in kept["top_sources"][:_SENDERS]:
         told = f"from {one['address']:<40} {report.standing(one):<18} {report.place(one)}"
-        show.out.print(escape(told), soft_wrap=True)
+        output.out.print(escape(told), soft_wrap=True)
 
 
 @incident_app.command("report")
@@ -87,8 +88,8 @@ def export_incident(
     data = options.client(context).raw(path("incidents", identity, "export"))
     target = out or Path(f"incident-{identity}.zip")
     _keep(target, data)
-    found = export.verify(target)
-    show.err.print(escape(f"{len(found.files)} files in {target}, signed by {found.fingerprint}"))
+    found = verify_archive(target)
+    output.err.print(escape(f"{len(found.files)} files in {target}, signed by {found.fingerprint}"))
 
 
 @incident_app.command("packets")
@@ -125,14 +126,14 @@ def verify(
 
     Exits 6 without --key: anybody can make and sign an archive.
     """
-    found = export.verify(archive)
+    found = verify_archive(archive)
     if signer is not None and signer != found.fingerprint:
         raise EvidenceError(f"{archive} is signed by {found.fingerprint}, which is another")
-    files = show.plural(len(found.files), "file", "files")
-    show.out.print(escape(f"incident {found.incident}: {files}, as made {found.made_at}"))
-    show.out.print(escape(f"signed by {found.fingerprint}"), soft_wrap=True)
+    files = output.plural(len(found.files), "file", "files")
+    output.out.print(escape(f"incident {found.incident}: {files}, as made {found.made_at}"))
+    output.out.print(escape(f"signed by {found.fingerprint}"), soft_wrap=True)
     if signer is None:
-        show.err.print(
+        output.err.print(
             "the signer was not checked: give --key with what `xdpctl incident key` says on the "
             "box that made it"
         )

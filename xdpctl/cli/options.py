@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from xdpctl import config, model
-from xdpctl.cli.client import Client
+from xdpctl.model import rule
+from xdpctl.service import config
+from xdpctl.service.client import Client
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
 Socket = Annotated[
@@ -30,7 +31,7 @@ RuleName = Annotated[str, typer.Argument(help="Its source, its id (sig-…), or 
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit log.")]
 Monitor = Annotated[bool, typer.Option("--monitor", help="Only count what it would hit.")]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="May be given several times.")]
-Mode = Annotated[model.Mode, typer.Argument(help="enforce or monitor")]
+Mode = Annotated[rule.Mode, typer.Argument(help="enforce or monitor")]
 Ttl = Annotated[str | None, typer.Option("--ttl", help="How long: 90, 15m, 1h30m. None: for good.")]
 
 

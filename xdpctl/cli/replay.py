@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from xdpctl import config
-from xdpctl.cli import options, show
+from xdpctl.cli import options, output
 from xdpctl.errors import RecordingError
+from xdpctl.service import config
 
 if TYPE_CHECKING:
-    from xdpctl.rehearsal.rehearsal import Tally
+    from xdpctl.lab.replay.replay import Tally
 
 app = typer.Typer()
 
@@ -43,7 +43,7 @@ def replay(
     """What the rules would do to recorded packets, in a filter of its own (root). Nothing live is
     touched.
     """
-    from xdpctl.rehearsal.rehearsal import rehearsing
+    from xdpctl.lab.replay.replay import rehearsing
 
     if max_collateral is not None and not normal:
         raise typer.BadParameter("--max-collateral is of --normal recordings; give one")
@@ -55,7 +55,7 @@ def replay(
     settings = config.override(config.load(config_file), state_dir=state_dir)
     with rehearsing(settings, rules) as (rehearsal, imported):
         for reject in imported.rejects:
-            show.err.print(f"line {reject['line']}: {reject['error']}", markup=False)
+            output.err.print(f"line {reject['line']}: {reject['error']}", markup=False)
         kinds = [("attack", path) for path in recording] + [("normal", p) for p in normal or ()]
         reports, missed = [], list[str]()
         for kind, path in kinds:
@@ -65,12 +65,12 @@ def replay(
                 missed.append(str(error))
     missed += _missed(reports, min_coverage, max_collateral)
     if as_json:
-        show.emit({"rejected": imported.rejected, "recordings": reports, "missed": missed})
+        output.emit({"rejected": imported.rejected, "recordings": reports, "missed": missed})
     else:
         for report in reports:
             _print(report)
         for line in missed:
-            show.err.print(f"[red]missed:[/red] {escape(line)}", soft_wrap=True)
+            output.err.print(f"[red]missed:[/red] {escape(line)}", soft_wrap=True)
     if missed or imported.rejected:
         raise typer.Exit(1)
 
@@ -113,7 +113,7 @@ def _missed(
 
 def _print(report: dict[str, Any]) -> None:
     what = {"attack": "coverage", "normal": "collateral"}[report["kind"]]
-    show.out.print(
+    output.out.print(
         f"[bold]{escape(report['recording'])}[/bold]: {report['packets']:,} packets, "
         f"{what} {report['dropped_share']:.2%}"
     )
@@ -124,7 +124,7 @@ def _print(report: dict[str, Any]) -> None:
         for reason, count in report["reasons"].items()
         if reason not in told
     ]
-    show.table((">  packets", "reason", "rule"), rows)
+    output.table((">  packets", "reason", "rule"), rows)
     notes = {
         "packets of links without IP": report["not_ip_links"],
         "packets cut by the snapshot length, judged by what is there": report["cut_packets"],
@@ -132,4 +132,4 @@ def _print(report: dict[str, Any]) -> None:
     }
     for text, number in notes.items():
         if number:
-            show.err.print(f"[yellow]note:[/yellow] {number:,} {text}")
+            output.err.print(f"[yellow]note:[/yellow] {number:,} {text}")

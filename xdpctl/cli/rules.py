@@ -5,15 +5,15 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from xdpctl.cli import options, shadows, show
-from xdpctl.cli.client import path
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.base.units import si
+from xdpctl.cli import monitoring, options, output
 from xdpctl.errors import RuleError
-from xdpctl.figures import si
-from xdpctl.match import text
-from xdpctl.match.match import ID_MARK
-from xdpctl.model import rule_id
-from xdpctl.prefix import parse_prefix
-from xdpctl.signatures.model import CONFIGURED
+from xdpctl.model.match import text
+from xdpctl.model.match.match import ID_MARK
+from xdpctl.model.rule import rule_id
+from xdpctl.model.signature import CONFIGURED
+from xdpctl.service.client import path
 
 app = typer.Typer()
 
@@ -41,11 +41,13 @@ def unblock(
     """Remove the rule on exactly this source, or of this id, whatever its action."""
     rule = options.client(context).call("DELETE", _path(source))
     if as_json:
-        return show.emit(rule)
+        return output.emit(rule)
     hits = f"{si(rule['packets'])} packets"
-    show.out.print(f"removed: {rule['action']} {escape(show.where(rule))}; it had hit {hits}")
+    output.out.print(f"removed: {rule['action']} {escape(output.where(rule))}; it had hit {hits}")
     if rule["origin"] == CONFIGURED:
-        show.err.print("[yellow]note:[/yellow] the configuration brings it back at the next start")
+        output.err.print(
+            "[yellow]note:[/yellow] the configuration brings it back at the next start"
+        )
 
 
 @app.command("list")
@@ -63,9 +65,9 @@ def list_rules(
     filters = {"action": action, "mode": mode, "origin": origin, "tag": tag}
     found = options.client(context).pages(**filters, within=within, covering=covering)
     if as_json:
-        return show.emit(list(found))
-    if not show.rules_table(found):
-        show.out.print("no rules")
+        return output.emit(list(found))
+    if not output.rules_table(found):
+        output.out.print("no rules")
 
 
 @app.command("show")
@@ -75,9 +77,9 @@ def show_rule(
     """One rule, whole."""
     rule = options.client(context).call("GET", _path(source))
     if as_json:
-        return show.emit(rule)
-    show.rule_details(rule)
-    shadows.details(rule)
+        return output.emit(rule)
+    output.rule_details(rule)
+    monitoring.details(rule)
 
 
 @app.command()
@@ -90,8 +92,8 @@ def mode(
     """Let the rule on exactly this source, or of this id, decide, or only count."""
     rule = options.client(context).call("PATCH", _path(source), json={"mode": mode.value})
     if as_json:
-        return show.emit(rule)
-    show.out.print(f"{rule['action']} {escape(show.where(rule))}: {rule['mode']}")
+        return output.emit(rule)
+    output.out.print(f"{rule['action']} {escape(output.where(rule))}: {rule['mode']}")
 
 
 @app.command()
@@ -101,8 +103,8 @@ def promote(
     """Let a rule that only counted so far (--monitor) decide."""
     rule = options.client(context).call("POST", _path(source, "promote"))
     if as_json:
-        return show.emit(rule)
-    show.out.print(f"in force: {show.action(rule)} {escape(show.where(rule))}")
+        return output.emit(rule)
+    output.out.print(f"in force: {output.action(rule)} {escape(output.where(rule))}")
 
 
 @app.command()
@@ -112,5 +114,5 @@ def confirm(
     """Let a provisional rule (--confirm-within) stand."""
     rule = options.client(context).call("POST", _path(source, "confirm"))
     if as_json:
-        return show.emit(rule)
-    show.out.print(f"confirmed: {escape(show.where(rule))} stands, ends {show.ends(rule)}")
+        return output.emit(rule)
+    output.out.print(f"confirmed: {escape(output.where(rule))} stands, ends {output.ends(rule)}")

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from xdpctl.cli import options, shadows, show
-from xdpctl.cli.client import SLOW_SECONDS, path
-from xdpctl.cli.lists import (
+from xdpctl.base.units import si
+from xdpctl.cli import monitoring, options, output
+from xdpctl.cli.set_put import (
     ActionOption,
     Aggregate,
     AllowPrivate,
@@ -33,7 +33,7 @@ from xdpctl.cli.lists import (
     read,
     told,
 )
-from xdpctl.figures import si
+from xdpctl.service.client import SLOW_SECONDS, path
 
 app = typer.Typer()
 set_app = typer.Typer(no_args_is_help=True, help="Named lists of prefixes: feeds, countries.")
@@ -95,10 +95,10 @@ def list_sets(context: typer.Context, as_json: options.Json = False) -> None:
     """Every set with its size and hits."""
     sets = options.client(context).call("GET", "/v1/sets")["sets"]
     if as_json:
-        return show.emit(sets)
+        return output.emit(sets)
     columns = ("set", "action", "mode", ">IPv4", ">IPv6", ">packets", ">bytes", "feed")
-    if not show.table(columns, map(_row, sets)):
-        show.out.print("no sets")
+    if not output.table(columns, map(_row, sets)):
+        output.out.print("no sets")
 
 
 def _row(held: dict[str, Any]) -> tuple[str, ...]:
@@ -115,10 +115,10 @@ def show_set(context: typer.Context, name: Name, as_json: options.Json = False) 
     """One set, whole."""
     held = options.client(context).call("GET", path("sets", name))
     if as_json:
-        return show.emit(held)
+        return output.emit(held)
     lines = {
         "set": held["name"],
-        "action": f"{show.coloured(held['action'])}, {held['mode']}",
+        "action": f"{output.coloured(held['action'])}, {held['mode']}",
         "spare": held["spare"],
         "reason": escape(held["reason"]) or "-",
         "entries": ", ".join(f"{n:,} {family}" for family, n in held["entries"].items()),
@@ -132,10 +132,10 @@ def show_set(context: typer.Context, name: Name, as_json: options.Json = False) 
         lines["feed"] = escape(feed["url"] or feed["file"])
         lines["checked"] = f"{feed['checked_at'] or 'not since the start'}, next {feed['next_at']}"
         if feed["error"]:
-            often = show.plural(feed["failures"], "time", "times")
+            often = output.plural(feed["failures"], "time", "times")
             lines["failing"] = f"[red]{escape(feed['error'])}[/red] ({often})"
-    show.fields(lines)
-    shadows.details(held)
+    output.fields(lines)
+    monitoring.details(held)
 
 
 @set_app.command("entries")
@@ -154,7 +154,7 @@ def mode(
     """Let it decide, or only count: at once for all its entries."""
     body = {"mode": mode.value}
     held = options.client(context).call("PATCH", path("sets", name), json=body)
-    show.emit(held) if as_json else show.out.print(f"{held['name']}: {held['mode']}")
+    output.emit(held) if as_json else output.out.print(f"{held['name']}: {held['mode']}")
 
 
 @set_app.command("refresh")
@@ -165,11 +165,11 @@ def refresh(
     client, where = options.client(context), path("sets", name, "refresh")
     held = client.call("POST", where, seconds=SLOW_SECONDS, params={"force": force})
     if as_json:
-        return show.emit(held)
+        return output.emit(held)
     if held["changed"]:
         return told(held)
-    show.out.print(f"{held['name']}: nothing new")
-    show.rejects(held["rejects"], len(held["rejects"]))
+    output.out.print(f"{held['name']}: nothing new")
+    output.rejects(held["rejects"], len(held["rejects"]))
 
 
 @set_app.command("top")
@@ -185,12 +185,12 @@ def top(
     client, where = options.client(context), path("sets", name, "top")
     found = client.call("GET", where, seconds=seconds + _ANSWER_SECONDS, params=query)
     if as_json:
-        return show.emit(found)
+        return output.emit(found)
     took = f"{found['samples']:,} samples in {found['seconds']:.1f} s, one packet in {every}"
-    show.out.print(took)
+    output.out.print(took)
     for row in found["entries"]:
         packets = si(row["packets"])
-        show.out.print(f"  {row['prefix']:<20} {packets:>8} packets  {row['share']:6.1%}")
+        output.out.print(f"  {row['prefix']:<20} {packets:>8} packets  {row['share']:6.1%}")
 
 
 @set_app.command("remove")
@@ -199,6 +199,6 @@ def remove(context: typer.Context, name: Name, as_json: options.Json = False) ->
     """Take it away, at once for all its entries."""
     held = options.client(context).call("DELETE", path("sets", name))
     if as_json:
-        return show.emit(held)
+        return output.emit(held)
     hits = f"{si(held['packets'])} packets"
-    show.out.print(f"removed: {held['action']} {held['name']}; it had hit {hits}")
+    output.out.print(f"removed: {held['action']} {held['name']}; it had hit {hits}")

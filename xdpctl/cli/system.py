@@ -8,15 +8,15 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from xdpctl import config
-from xdpctl.cli import options, show
-from xdpctl.cli.client import SLOW_SECONDS, Refused, Unreachable, path
-from xdpctl.durations import show_duration
+from xdpctl.base.durations import show_duration
+from xdpctl.base.units import si
+from xdpctl.cli import options, output
+from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.errors import ConfigError, DatapathError
-from xdpctl.figures import si
-from xdpctl.model import check_name
-from xdpctl.pins import Pins
-from xdpctl.tokens import Role
+from xdpctl.model.identity import Role
+from xdpctl.model.rule import check_name
+from xdpctl.service import config
+from xdpctl.service.client import SLOW_SECONDS, Refused, Unreachable, path
 
 app = typer.Typer()
 _BYPASS_SECONDS, _TELL_SECONDS = 5.0, 0.5  # without and with the switch already set
@@ -40,7 +40,7 @@ def status(context: typer.Context, as_json: options.Json = False) -> None:
     found = client.call("GET", "/v1/status")
     traffic = client.call("GET", "/v1/counters")
     if as_json:
-        return show.emit({**found, "counters": traffic})
+        return output.emit({**found, "counters": traffic})
     memory = sum(found["kernel_memory"].values()) / 2**20
     lines = {
         "version": f"{found['version']}, up {show_duration(found['uptime'])}",
@@ -56,14 +56,14 @@ def status(context: typer.Context, as_json: options.Json = False) -> None:
     for name, port in found["interfaces"].items():
         mode = f" {port['mode']}" if port["mode"] else ""
         lines[name] = f"{port['state']}{mode}" + (f", {port['detail']}" if port["detail"] else "")
-    show.fields(lines)
+    output.fields(lines)
     for reason, hits in traffic["total"].items():
         if hits["packets"]:
-            show.out.print(f"  {reason:<16} {si(hits['packets']):>8} packets")
+            output.out.print(f"  {reason:<16} {si(hits['packets']):>8} packets")
     for warning in found["warnings"]:
-        show.err.print(f"[yellow]warning:[/yellow] {escape(warning)}")
+        output.err.print(f"[yellow]warning:[/yellow] {escape(warning)}")
     for problem in found["problems"]:
-        show.err.print(f"[red]problem:[/red] {escape(problem)}")
+        output.err.print(f"[red]problem:[/red] {escape(problem)}")
 
 
 @notify_app.command("test")
@@ -72,12 +72,12 @@ def notify_test(context: typer.Context, as_json: options.Json = False) -> None:
     call = options.client(context).call
     taken = call("POST", "/v1/notifications/test", seconds=SLOW_SECONDS)["taken"]
     if as_json:
-        show.emit(taken)
+        output.emit(taken)
     elif not taken:
-        show.out.print("notify.urls is empty: nobody is told of anything")
+        output.out.print("notify.urls is empty: nobody is told of anything")
     else:
         for number, well in enumerate(taken):
-            show.out.print(f"notify.urls[{number}] {'took it' if well else 'did not take it'}")
+            output.out.print(f"notify.urls[{number}] {'took it' if well else 'did not take it'}")
     if not all(taken):
         raise typer.Exit(1)
 
@@ -104,10 +104,10 @@ def bypass(
         if not pressed:
             raise
     if as_json:
-        return show.emit(said)
-    show.out.print("everything passes" if said["on"] else "filtering")
+        return output.emit(said)
+    output.out.print("everything passes" if said["on"] else "filtering")
     if not said["audited"]:
-        show.err.print("[yellow]note:[/yellow] the audit log could not be written")
+        output.err.print("[yellow]note:[/yellow] the audit log could not be written")
 
 
 def _press(door: Path, config_file: Path | None, pin_dir: Path | None, on: bool) -> bool:
@@ -117,19 +117,19 @@ def _press(door: Path, config_file: Path | None, pin_dir: Path | None, on: bool)
     """
     if os.geteuid() != 0:
         return False
-    from xdpctl.red_button import press
+    from xdpctl.datapath.emergency_bypass import press
 
     try:
         settings = config.load(config_file)
     except ConfigError as error:
-        show.err.print(f"[yellow]note:[/yellow] {escape(str(error))}; defaults are used")
+        output.err.print(f"[yellow]note:[/yellow] {escape(str(error))}; defaults are used")
         settings = config.Settings()
     if pin_dir is None and door not in (settings.listen.socket, config.Listen().socket):
         return False
     try:
         press(Pins(pin_dir or settings.pin_dir), on)
     except DatapathError as error:
-        show.err.print(f"[yellow]note:[/yellow] {escape(str(error))}; the control plane is asked")
+        output.err.print(f"[yellow]note:[/yellow] {escape(str(error))}; the control plane is asked")
         return False
     return True
 
@@ -144,13 +144,13 @@ def audit_log(
     query = {"limit": limit, "last": True}
     records = options.client(context).call("GET", "/v1/audit", params=query)["records"]
     if as_json:
-        return show.emit(records)
+        return output.emit(records)
     for record in records:
         detail = ", ".join(f"{k} {v}" for k, v in record["detail"].items() if v not in (None, ""))
         line = (
             f"{record['at']}  {record['actor']}  {record['action']}  {record['subject']}  {detail}"
         )
-        show.out.print(line, markup=False, soft_wrap=True)
+        output.out.print(line, markup=False, soft_wrap=True)
 
 
 @audit_app.command("verify")
@@ -158,11 +158,11 @@ def audit_verify(context: typer.Context, as_json: options.Json = False) -> None:
     """Check the hash chain; exits 1 if any record was changed, removed or inserted."""
     found = options.client(context).call("GET", "/v1/audit/verify")
     if as_json:
-        show.emit(found)
+        output.emit(found)
     elif found["problem"]:
-        show.err.print(f"[red]tampered with:[/red] {found['problem']}")
+        output.err.print(f"[red]tampered with:[/red] {found['problem']}")
     else:
-        show.out.print(
+        output.out.print(
             f"{found['records']} records, unbroken; the last hash is {found['last_hash']}"
         )
     if found["problem"]:
@@ -182,8 +182,8 @@ def token_create(
     body: dict[str, Any] = {"name": name, "role": role.value, "origin": origin, "ttl": ttl}
     made = options.client(context).call("POST", "/v1/tokens", json=body)
     if as_json:
-        return show.emit(made)
-    show.err.print(f"token {name}, role {role}; keep it, it is not shown again:")
+        return output.emit(made)
+    output.err.print(f"token {name}, role {role}; keep it, it is not shown again:")
     print(made["secret"])
 
 
@@ -192,14 +192,16 @@ def token_list(context: typer.Context, as_json: options.Json = False) -> None:
     """Every token, without its secret."""
     tokens = options.client(context).call("GET", "/v1/tokens")["tokens"]
     if as_json:
-        return show.emit(tokens)
+        return output.emit(tokens)
     for token in tokens:
         until = token["expires_at"] or "for good"
-        show.out.print(f"{token['name']}  {token['role']}  origin {token['origin']}  until {until}")
+        output.out.print(
+            f"{token['name']}  {token['role']}  origin {token['origin']}  until {until}"
+        )
 
 
 @token_app.command("revoke")
 def token_revoke(context: typer.Context, name: str, as_json: options.Json = False) -> None:
     """Revoke a token, from the next request on."""
     gone = options.client(context).call("DELETE", path("tokens", check_name(name, "name")))
-    show.emit(gone) if as_json else show.out.print(f"revoked: {gone['name']}")
+    output.emit(gone) if as_json else output.out.print(f"revoked: {gone['name']}")

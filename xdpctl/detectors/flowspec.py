@@ -3,10 +3,10 @@
 import math
 from itertools import product
 
-from xdpctl.detectors.event import Event, Phase
 from xdpctl.errors import RuleError
-from xdpctl.match.match import Match
-from xdpctl.signatures.model import Rate
+from xdpctl.model.event import Event, Phase
+from xdpctl.model.match.match import Match
+from xdpctl.model.signature import Rate
 
 ROUTE_TTL = 86_400.0  # seconds; a route stands until it is withdrawn, and no longer than this
 _ALTERNATIVES_MAX = 64

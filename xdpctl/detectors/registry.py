@@ -2,26 +2,26 @@
 
 from collections.abc import Callable, Mapping
 
-from xdpctl.detectors import (
+from xdpctl.detectors.formats import (
     alertmanager,
     crowdsec,
     exabgp,
     fail2ban,
     fastnetmon,
     gobgp,
-    own,
+    native,
     sflowrt,
     suricata,
     wanguard,
 )
-from xdpctl.detectors.event import Event
 from xdpctl.errors import NotFoundError
+from xdpctl.model.event import Event
 
 Adapter = Callable[[bytes], list[Event]]
 ADAPTERS: dict[str, Adapter] = {
     "alertmanager": alertmanager.read,
     "crowdsec": crowdsec.read,
-    "event": own.read,
+    "event": native.read,
     "exabgp": exabgp.read,
     "fail2ban": fail2ban.read,
     "fastnetmon": fastnetmon.read,

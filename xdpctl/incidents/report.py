@@ -14,7 +14,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from xdpctl.figures import si
+from xdpctl.base.units import si
 
 _FORGED = (
     "Source addresses are what packets said. A verified one had completed a TCP handshake with "

@@ -12,11 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from xdpctl.bpffs import is_bpffs
-from xdpctl.cli.client import Client, Unreachable
+from xdpctl.datapath.bpf.bpffs import is_bpffs
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.loader.loader import take_down
 from xdpctl.lab.namespaces import Host, LabError, sh
-from xdpctl.loader import take_down
-from xdpctl.pins import Pins
+from xdpctl.service.client import Client, Unreachable
 
 _START_SECONDS = 20
 

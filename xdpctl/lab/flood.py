@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xdpctl import bpf, programs
-from xdpctl.compiler import Compiled, compile_source
+from xdpctl.datapath.bpf import maps, programs
+from xdpctl.datapath.loader.compiler import Compiled, compile_source
 from xdpctl.lab.namespaces import Host
 
 _CHUNK = 32_768  # a run costs some 20 ms to set up, however short it is
@@ -86,7 +86,7 @@ class Generator:
 
     def __init__(self, compiled: Compiled) -> None:
         self.compiled = compiled
-        self.maps = {name: bpf.create_map(name, s) for name, s in compiled.maps.items()}
+        self.maps = {name: maps.create_map(name, s) for name, s in compiled.maps.items()}
         fds = {name: m.fd for name, m in self.maps.items()}
 
         def load(name: str) -> int:

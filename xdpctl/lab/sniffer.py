@@ -6,8 +6,8 @@ import struct
 from types import TracebackType
 from typing import Self
 
+from xdpctl.base.net.prefix import Prefix
 from xdpctl.lab.namespaces import Host
-from xdpctl.prefix import Prefix
 
 _SO_ATTACH_FILTER = 26
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6

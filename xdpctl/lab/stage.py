@@ -6,14 +6,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from xdpctl.children import python
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.base.system.python_child import python
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import Generator, Sent, compile_generator, interface, syn_frame
 from xdpctl.lab.namespaces import Host, Lab
-from xdpctl.lab.service import Visitor
 from xdpctl.lab.sniffer import Sniffer
 from xdpctl.lab.timeline import Timeline
-from xdpctl.prefix import parse_prefix
+from xdpctl.lab.webserver import Visitor
 
 ATTACKER_NET = "203.0.113.0/24"
 SERVER4, SERVER6 = "192.0.2.1", "2001:db8:2::1"
@@ -67,7 +67,7 @@ def build(line: Timeline, cleanup: ExitStack) -> Stage:
         ("tcp_synack_retries", 0),
     ):
         server.sysctl(f"net.ipv4.{name}", value)
-    service = server.popen(*python("xdpctl.lab.service"), stderr=subprocess.DEVNULL)
+    service = server.popen(*python("xdpctl.lab.webserver"), stderr=subprocess.DEVNULL)
     cleanup.callback(_end, service)
     box = Box(server, ["isp0", "isp1"])
     cleanup.callback(box.remove)

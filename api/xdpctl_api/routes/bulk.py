@@ -9,14 +9,14 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from xdpctl import heap
-from xdpctl.asks import Ask
-from xdpctl.bulk import Format, Parser
-from xdpctl.draft import Draft
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.system import malloc
+from xdpctl.control.operations.bulk_import import Imported, add_many
+from xdpctl.control.operations.bulk_parser import Format, Parser
+from xdpctl.control.state.draft import Draft
 from xdpctl.errors import RuleError
-from xdpctl.importing import Imported, add_many
-from xdpctl.model import Action, Mode
-from xdpctl.prefix import Prefix
+from xdpctl.model.requests import Ask
+from xdpctl.model.rule import Action, Mode
 from xdpctl_api.auth import Operator
 from xdpctl_api.bodies import TooLarge
 from xdpctl_api.context import Context, context
@@ -114,7 +114,7 @@ async def import_rules(
             await job.take(lines)
     except TooLarge:
         return _too_large(most, job.total)
-    await asyncio.to_thread(heap.trim)
+    await asyncio.to_thread(malloc.trim)
     return job.out()
 
 

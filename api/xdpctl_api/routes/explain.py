@@ -6,16 +6,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from xdpctl import frames
+from xdpctl.abi.explanation import Explanation
+from xdpctl.abi.structs import Reason
+from xdpctl.base.net import packets
+from xdpctl.base.net.prefix import Prefix, parse_address
+from xdpctl.datapath.plan import is_shared
 from xdpctl.errors import RuleError
-from xdpctl.explanation import Explanation
-from xdpctl.match.components import COMPONENTS
-from xdpctl.model import Mode, Rule
-from xdpctl.plan import is_shared
-from xdpctl.prefix import Prefix, parse_address
-from xdpctl.sets.model import SourceSet
-from xdpctl.signatures.model import Signature
-from xdpctl.wire import Reason
+from xdpctl.model.match.components import COMPONENTS
+from xdpctl.model.rule import Mode, Rule
+from xdpctl.model.signature import Signature
+from xdpctl.model.source_set import SourceSet
 from xdpctl_api.auth import Viewer
 from xdpctl_api.context import Context, context
 from xdpctl_api.schemas import ExplainOut, RuleOut, rule_out
@@ -52,8 +52,8 @@ async def explain(
     origin = parse_address(source, "source") if source is not None else None
     if origin is not None:
         to = parse_address(destination or _DEFAULT_DESTINATION[origin.family], "destination")
-        number = frames.protocol_number(protocol)
-        data = frames.build(
+        number = packets.protocol_number(protocol)
+        data = packets.build(
             *(origin, to, number, source_port, destination_port),
             tcp_flags=_flags(tcp_flags),
             icmp_type=icmp_type,
@@ -61,7 +61,7 @@ async def explain(
         )
     else:
         data = _from_hex(frame or "")
-        origin = frames.source_of(data)
+        origin = packets.source_of(data)
     by_outside = bool(ctx.settings.outside_interfaces) if outside is None else outside
     said = await asyncio.to_thread(ctx.controller.datapath.explain, data, by_outside)
     return _told(ctx, said, data, origin)

@@ -10,20 +10,20 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
-from xdpctl.connections import Peers
-from xdpctl.detectors.event import Event
+from xdpctl.base.net.tcp_peers import Peers
+from xdpctl.control.state.draft import Draft
 from xdpctl.detectors.registry import adapter
-from xdpctl.draft import Draft
 from xdpctl.errors import BusyError, PaceError, RoleError
-from xdpctl.incidents import words
-from xdpctl.model import OPERATOR, Automatic
-from xdpctl.notify.news import News
+from xdpctl.incidents import statements
+from xdpctl.mitigation.outcome import Outcome
+from xdpctl.mitigation.rate_limit import Paces
+from xdpctl.mitigation.responder import Responder
+from xdpctl.mitigation.undo import undo as take_back
+from xdpctl.model.event import Event
+from xdpctl.model.identity import Caller, Role
+from xdpctl.model.rule import OPERATOR, Automatic
+from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
-from xdpctl.response import undo as undoing
-from xdpctl.response.outcome import Outcome
-from xdpctl.response.pace import Paces
-from xdpctl.response.respond import Responder
-from xdpctl.tokens import Caller, Role
 from xdpctl_api.auth import Unbound, Viewer, caller
 from xdpctl_api.bodies import read_all
 from xdpctl_api.context import Context, context
@@ -236,7 +236,7 @@ def _keep(ctx: Context, detector: str, body: bytes, incidents: list[str]) -> Non
     try:
         ctx.files.prepare()
         for identity in incidents:
-            words.keep(ctx.files.words(identity), at, detector, body)
+            statements.keep(ctx.files.words(identity), at, detector, body)
     except OSError as error:
         log.warning("what %s said is not kept: %s", detector, error)
 
@@ -282,6 +282,6 @@ async def undo(body: UndoIn, who: Unbound, ctx: Ctx) -> UndoOut:
     back, hits = seconds(body.since, "since") or 0.0, ctx.controller.hits
 
     def operation(draft: Draft) -> list[str]:
-        return undoing.undo(draft, body.origin, draft.now.unix - back, who, hits)
+        return take_back(draft, body.origin, draft.now.unix - back, who, hits)
 
     return UndoOut(removed=await asyncio.wrap_future(ctx.controller.submit(operation)))

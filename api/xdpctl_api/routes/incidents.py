@@ -10,10 +10,10 @@ from fastapi.responses import FileResponse
 from msgspec import structs
 from pydantic import BaseModel
 
-from xdpctl.controller import Controller
+from xdpctl.control.controller import Controller
 from xdpctl.errors import NotFoundError
-from xdpctl.incidents import evidence, report
-from xdpctl.incidents.model import Incident
+from xdpctl.incidents import report, summary
+from xdpctl.model.incident import Incident
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.context import Context, context
 from xdpctl_api.incidents import (
@@ -65,7 +65,7 @@ async def read_key(who: Viewer, ctx: Ctx) -> KeyOut:
 async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
     """One, whole: what was said when, what was done, and what it hit."""
     held = _held(ctx, incident_id)
-    found = await asyncio.to_thread(evidence.read, ctx.files, held.id, ctx.geo(), ctx.ours)
+    found = await asyncio.to_thread(summary.read, ctx.files, held.id, ctx.geo(), ctx.ours)
     standing = await asyncio.to_thread(standing_of, ctx.controller, held)
     rules = []
     for one in held.rules:
@@ -112,13 +112,13 @@ def _file(path: Path, media: str, missing: str) -> FileResponse:
 
 
 def _fingerprint(ctx: Context) -> str:
-    from xdpctl.incidents import export  # 10 MB of memory that most never need
+    from xdpctl.incidents import archive  # 10 MB of memory that most never need
 
-    return export.fingerprint(export.signing_key(ctx.settings.incident_key).public_key())
+    return archive.fingerprint(archive.signing_key(ctx.settings.incident_key).public_key())
 
 
 def _archive(ctx: Context, shown: IncidentOut) -> bytes:
-    from xdpctl.incidents import export
+    from xdpctl.incidents import archive
 
     held = shown.model_dump(mode="json")
     files = {
@@ -135,8 +135,8 @@ def _archive(ctx: Context, shown: IncidentOut) -> bytes:
         "said.ndjson": ctx.files.words(shown.id),
     }
     files |= {name: path.read_bytes() for name, path in kept.items() if path.is_file()}
-    key = export.signing_key(ctx.settings.incident_key)
-    return export.archive(shown.id, files, key, datetime.now(UTC).isoformat(timespec="seconds"))
+    key = archive.signing_key(ctx.settings.incident_key)
+    return archive.archive(shown.id, files, key, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def _held(ctx: Context, incident_id: str) -> Incident:

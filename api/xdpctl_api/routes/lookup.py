@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
-from xdpctl.covering import Listed, covering
-from xdpctl.draft import Draft
-from xdpctl.model import Action, Mode
-from xdpctl.prefix import parse_address
+from xdpctl.base.net.prefix import parse_address
+from xdpctl.control.state.coverage import Listed, covering
+from xdpctl.control.state.draft import Draft
+from xdpctl.model.rule import Action, Mode
 from xdpctl_api.auth import Viewer
 from xdpctl_api.context import Context, context
 

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from xdpctl.sets.model import NOTHING, count
+from xdpctl.model.source_set import NOTHING, count
 from xdpctl_api.auth import Viewer
 from xdpctl_api.context import Context, context
 

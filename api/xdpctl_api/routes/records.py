@@ -8,14 +8,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse
 
-from xdpctl import audit
-from xdpctl.asks import check_seconds
-from xdpctl.draft import Draft
+from xdpctl.control.state.draft import Draft
+from xdpctl.control.store import audit
+from xdpctl.control.store.store import Store
 from xdpctl.errors import ConflictError, EvidenceError, NotFoundError
-from xdpctl.incidents.export import holds_for
-from xdpctl.model import OPERATOR, TTL_MAX, check_name
-from xdpctl.store import Store
-from xdpctl.tokens import Token, digest, mint
+from xdpctl.incidents.archive import holds_for
+from xdpctl.model.identity import Token, digest, mint
+from xdpctl.model.requests import check_seconds
+from xdpctl.model.rule import OPERATOR, TTL_MAX, check_name
 from xdpctl_api.auth import Admin, Operator
 from xdpctl_api.context import Context, context
 from xdpctl_api.schemas import TokenIn, TokenOut

@@ -6,19 +6,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
-from xdpctl import rules
-from xdpctl.asks import Ask
-from xdpctl.draft import Draft
+from xdpctl.abi.structs import Hits
+from xdpctl.control.operations import signatures, source_rules
+from xdpctl.control.operations.signatures import AddedSignature, SignatureAsk
+from xdpctl.control.operations.source_rules import Added
+from xdpctl.control.state.draft import Draft
 from xdpctl.errors import NotFoundError, RuleError
-from xdpctl.incidents import ledger
-from xdpctl.match.match import ID_MARK
-from xdpctl.model import Mode, Rule, parse_rule_id
-from xdpctl.rules import Added
-from xdpctl.signatures import operations
-from xdpctl.signatures.model import Signature
-from xdpctl.signatures.operations import AddedSignature, SignatureAsk
-from xdpctl.tokens import Caller
-from xdpctl.wire import Hits
+from xdpctl.incidents.ledger import ledger
+from xdpctl.model.identity import Caller
+from xdpctl.model.match.match import ID_MARK
+from xdpctl.model.requests import Ask
+from xdpctl.model.rule import Mode, Rule, parse_rule_id
+from xdpctl.model.signature import Signature
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.context import Context, context
 from xdpctl_api.listing import Filters, page
@@ -52,8 +51,8 @@ def named_etag(header: str | None) -> str | None:
 
 def _adding(ask: Ask | SignatureAsk, who: Caller) -> Callable[[Draft], Added | AddedSignature]:
     if isinstance(ask, SignatureAsk):
-        return lambda draft: operations.add(draft, ask, who)
-    return lambda draft: rules.add(draft, ask, who)
+        return lambda draft: signatures.add(draft, ask, who)
+    return lambda draft: source_rules.add(draft, ask, who)
 
 
 @router.post("", status_code=201, response_model=RuleAnswer, responses={200: {"model": RuleAnswer}})
@@ -124,9 +123,9 @@ async def _change(
 
     def change(draft: Draft) -> Added | AddedSignature:
         if rule_id.startswith(ID_MARK):
-            return operations.change(draft, rule_id, changes, who, seen)
+            return signatures.change(draft, rule_id, changes, who, seen)
         _refuse_for_sources(changes)
-        return rules.change(draft, parse_rule_id(rule_id), changes, who, seen)
+        return source_rules.change(draft, parse_rule_id(rule_id), changes, who, seen)
 
     return answer(ctx, await asyncio.wrap_future(ctx.controller.submit(change)))
 
@@ -156,8 +155,8 @@ async def confirm_rule(
 
     def confirm(draft: Draft) -> Added | AddedSignature:
         if rule_id.startswith(ID_MARK):
-            return operations.confirm(draft, rule_id, who, seen)
-        return rules.confirm(draft, parse_rule_id(rule_id), who, seen)
+            return signatures.confirm(draft, rule_id, who, seen)
+        return source_rules.confirm(draft, parse_rule_id(rule_id), who, seen)
 
     return answer(ctx, await asyncio.wrap_future(ctx.controller.submit(confirm)))
 
@@ -172,9 +171,9 @@ async def remove_rule(rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch =
     def remove(draft: Draft) -> None:
         gone: Rule | Signature
         if rule_id.startswith(ID_MARK):
-            gone = operations.remove(draft, rule_id, who, seen, hits)
+            gone = signatures.remove(draft, rule_id, who, seen, hits)
         else:
-            gone = rules.remove(draft, parse_rule_id(rule_id), who, seen, hits)
+            gone = source_rules.remove(draft, parse_rule_id(rule_id), who, seen, hits)
         ledger.count(draft, gone, Hits(**hits), f"removed by {who.name}", taken_back=True)
 
     await asyncio.wrap_future(ctx.controller.submit(remove))

@@ -11,14 +11,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
-from xdpctl.capturing import CaptureAsk, Capturing, choose
-from xdpctl.clock import Now
+from xdpctl.abi.structs import Capture, Reason, SlotNumber
+from xdpctl.base.clock import Now
+from xdpctl.control.capture import CaptureAsk, Capturing, choose
+from xdpctl.datapath.plan import is_shared
 from xdpctl.errors import NotFoundError
-from xdpctl.match.match import ID_MARK
-from xdpctl.model import parse_rule_id
-from xdpctl.plan import is_shared
-from xdpctl.signatures.model import Signature
-from xdpctl.wire import Capture, Reason, SlotNumber
+from xdpctl.model.match.match import ID_MARK
+from xdpctl.model.rule import parse_rule_id
+from xdpctl.model.signature import Signature
 from xdpctl_api.auth import Operator
 from xdpctl_api.context import Context, context
 from xdpctl_api.shapes import timestamp

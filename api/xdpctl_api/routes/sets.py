@@ -7,14 +7,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
-from xdpctl.draft import Draft
+from xdpctl.base.net.prefix_arrays import FAMILIES
+from xdpctl.control.operations import sets
+from xdpctl.control.operations.sets import Changed
+from xdpctl.control.set_sampling import watch
+from xdpctl.control.state.draft import Draft
 from xdpctl.errors import RuleError
-from xdpctl.model import Mode
-from xdpctl.sets import operations
-from xdpctl.sets.model import NOTHING, SourceSet
-from xdpctl.sets.operations import Changed
-from xdpctl.sets.top import watch
-from xdpctl.table.family import FAMILIES
+from xdpctl.model.rule import Mode
+from xdpctl.model.source_set import NOTHING, SourceSet
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.context import Context, context
 from xdpctl_api.replacement import JSON, Replacement
@@ -34,7 +34,7 @@ _PAGE = 20_000
 
 def _find(ctx: Context, name: str) -> SourceSet:
     state = ctx.controller.state
-    return operations.find(Draft(state, ctx.controller.clock.read()), name)
+    return sets.find(Draft(state, ctx.controller.clock.read()), name)
 
 
 @router.get("")
@@ -106,9 +106,9 @@ async def change_set(
     def operation(draft: Draft) -> Changed:
         changes: dict[str, Any] = body.model_dump(include=body.model_fields_set - {"refresh"})
         if body.refresh is not None:  # of the feed that stands now, not when it was asked for
-            held = operations.find(draft, name)
+            held = sets.find(draft, name)
             changes["feed"] = ctx.refresher.loader.every(held, body.refresh)
-        return operations.change(draft, name, changes, who, seen)
+        return sets.change(draft, name, changes, who, seen)
 
     changed = (await asyncio.wrap_future(ctx.controller.submit(operation))).set
     ctx.refresher.reschedule(changed)
@@ -122,7 +122,7 @@ async def remove_set(name: str, who: Operator, ctx: Ctx, if_match: IfMatch = Non
     last = set_out(ctx, held)
     hits = {"packets": last["packets"], "bytes": last["bytes"]}
     seen = named_etag(if_match)
-    future = ctx.controller.submit(lambda draft: operations.remove(draft, name, who, seen, hits))
+    future = ctx.controller.submit(lambda draft: sets.remove(draft, name, who, seen, hits))
     await asyncio.wrap_future(future)
     ctx.refresher.attempts.pop(name, None)
     return SetOut(**last)

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 from xdpctl import __version__
 from xdpctl.errors import BusyError
-from xdpctl.sets.model import count
+from xdpctl.model.source_set import count
 from xdpctl_api.auth import Unbound, Viewer
 from xdpctl_api.connection import GONE
 from xdpctl_api.context import Context, context

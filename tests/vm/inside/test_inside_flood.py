@@ -12,10 +12,10 @@ import pytest
 from tests.kernel.conftest import _able, compiled, loader, parse_rules, pins
 from tests.vm.cable import FRIEND, SERVER
 from tests.vm.inside.machine import ask
-from xdpctl.kernel import PinnedDatapath
-from xdpctl.loader import Loader
-from xdpctl.plan import Image, transition
-from xdpctl.wire import Reason
+from xdpctl.abi.structs import Reason
+from xdpctl.datapath.loader.loader import Loader
+from xdpctl.datapath.pinned import PinnedDatapath
+from xdpctl.datapath.plan import Image, transition
 
 __all__ = ["_able", "compiled", "loader", "pins"]
 CARD, PORT = "eth2", 4001

@@ -10,11 +10,11 @@ from contextlib import suppress
 import pytest
 
 from tests.kernel.conftest import _able, compiled, loader, parse_rules, pins
-from xdpctl import links
-from xdpctl.kernel import PinnedDatapath
-from xdpctl.loader import Loader
-from xdpctl.plan import Image, transition
-from xdpctl.wire import Reason
+from xdpctl.abi.structs import Reason
+from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader.loader import Loader
+from xdpctl.datapath.pinned import PinnedDatapath
+from xdpctl.datapath.plan import Image, transition
 
 __all__ = ["_able", "compiled", "loader", "pins"]
 SEVERAL = "eth1"  # it has two queues
@@ -53,8 +53,8 @@ def test_a_card_with_several_queues_takes_it_natively(card: str, loader: Loader)
 
 def test_in_generic_mode_it_filters_just_so(card: str, loader: Loader) -> None:
     port = loader.add_port(card)
-    (link,) = (link for link in links.links() if link.name == card)
-    links.attach(link, port.program_fd, "generic")
+    (link,) = (link for link in netlink.links() if link.name == card)
+    netlink.attach(link, port.program_fd, "generic")
     loader.reconcile()
     assert (port.state, port.mode) == ("attached", "generic")
     datapath = PinnedDatapath(loader.pins)

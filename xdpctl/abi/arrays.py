@@ -1,0 +1,78 @@
+"""The structs of bpf/abi.h that lie in the maps' own memory, as numpy sees them.
+
+tests/unit/test_wire.py has the host's compiler compare them too.
+"""
+
+import numpy as np
+
+from xdpctl.abi.structs import FIELDS_MAX, GLIMPSES, SKETCH_CELLS, Limit
+
+ENTRY6 = np.dtype([("address", "u1", 16), ("length", "u4"), ("value", "u4")])
+CONTROL = np.dtype(
+    [
+        ("bypass", "u4"),
+        ("sampled", "u4"),
+        ("mask", "u8"),
+        ("seeds", "u8", 3),
+        ("buckets_log2", "u4", 2),
+        ("whole", "u4", 2),
+        ("armed", "u4"),
+        ("captured", "u4"),
+        ("capture_slot", "u4"),
+        ("unused", "u4"),
+        ("capture_mask", "u8"),
+    ]
+)
+LOOKUP = np.dtype([("classes", "u4"), ("field", "u4")])
+FAMILY = np.dtype(
+    [
+        ("whole", "u4"),
+        ("lookups_used", "u4"),
+        ("port", "u4"),
+        ("port_used", "u4"),
+        ("lookups", LOOKUP, FIELDS_MAX),
+    ]
+)
+GENERATION = np.dtype([("families", FAMILY, 2), ("slots", "u4", Limit.SIGNATURES_MAX)])
+RATE = np.dtype(
+    [
+        ("cost", "u8"),
+        ("burst_ns", "u8"),
+        ("by_bytes", "u4"),
+        ("by_source", "u4"),
+        ("mask4", "u4"),
+        ("salt", "u4"),
+        ("mask6", "u8"),
+    ]
+)
+GLIMPSE = np.dtype(
+    [
+        ("source", "u1", 16),
+        ("source_port", "u2"),
+        ("destination_port", "u2"),
+        ("family", "u1"),
+        ("protocol", "u1"),
+        ("unused", "u2"),
+    ]
+)
+SHADOW = np.dtype(
+    [
+        ("looked", "u8"),
+        ("established", "u8"),
+        ("accepted", "u8"),
+        ("sources", "u1", SKETCH_CELLS),
+        ("destinations", "u1", SKETCH_CELLS),
+        ("glimpses", GLIMPSE, GLIMPSES),
+    ]
+)
+CONNECTION = np.dtype(
+    [
+        ("slot", "u4"),
+        ("source_port", "u2"),
+        ("destination_port", "u2"),
+        ("source", "u1", 16),
+        ("destination", "u1", 16),
+        ("family", "u4"),
+        ("unused", "u4"),
+    ]
+)

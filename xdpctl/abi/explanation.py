@@ -1,0 +1,41 @@
+"""What the explain program says of one packet: in a map, and in what it returns."""
+
+import struct
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from xdpctl.abi.structs import REASON_BITS, TOLD, Limit, Reason
+
+
+class Told(NamedTuple):
+    """What the explain program returns: the reason, and the slot that decided, if one did."""
+
+    reason: Reason
+    slot: int
+
+    @classmethod
+    def of(cls, value: int) -> "Told":
+        return cls(Reason(value & (1 << REASON_BITS) - 1), (value & TOLD - 1) >> REASON_BITS)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What the explain program found: the reason, the slots that matched, in order, and those of
+    signatures that match behind the one that decided.
+    """
+
+    C_NAME: ClassVar[str] = "explanation"
+    SIZE: ClassVar[int] = 4 * (3 + 2 * Limit.EXPLANATION_SLOTS_MAX)
+
+    reason: Reason
+    slots: tuple[int, ...]
+    behind: tuple[int, ...] = ()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "Explanation":
+        reason, met, *rest = struct.unpack(f"={cls.SIZE // 4}I", data)
+        slots, (more, *behind) = (
+            rest[: Limit.EXPLANATION_SLOTS_MAX],
+            rest[Limit.EXPLANATION_SLOTS_MAX :],
+        )
+        return cls(Reason(reason), tuple(slots[:met]), tuple(behind[:more]))

@@ -1,0 +1,139 @@
+"""Frames in short: the one that stands for a 5-tuple, and what one says. Pure."""
+
+import struct
+from socket import AF_INET, AF_INET6, inet_ntop
+from typing import NamedTuple
+
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.errors import RuleError
+
+PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "icmpv6": 58, "sctp": 132}
+_ETHERTYPES = {4: 0x0800, 6: 0x86DD}
+_TAGS = (0x8100, 0x88A8, 0x9100)
+_LINK = 14
+_ROOM = 64  # of transport header and payload, enough for every look at ports and types
+_LEAST = 14  # up to a TCP header's flags
+LENGTH_MAX = 2900  # of an IP packet; what TEST_RUN takes in one piece
+SYN = 0x02
+
+
+def protocol_number(text: str) -> int:
+    """`tcp`, `17`; RuleError for anything else."""
+    if len(text) <= 3 and text.isascii() and text.isdigit() and int(text) <= 255:
+        return int(text)
+    if text in PROTOCOLS:
+        return PROTOCOLS[text]
+    names = ", ".join(PROTOCOLS)
+    raise RuleError(f"{text[:40]!r} is not a protocol", "protocol", f"write 0..255 or {names}")
+
+
+def build(
+    source: Prefix,
+    destination: Prefix,
+    protocol: int,
+    source_port: int,
+    destination_port: int,
+    *,
+    tcp_flags: int = SYN,
+    icmp_type: int = 8,
+    packet_length: int | None = None,
+) -> bytes:
+    """An untagged, unfragmented Ethernet frame; addresses are a /32 or /128 each.
+
+    `packet_length` is that of the IP packet, else as long as it takes.
+    """
+    if source.family != destination.family:
+        raise RuleError(
+            "source and destination are of different families", "destination", "make them the same"
+        )
+    header = 20 if source.family == 4 else 40
+    room = _ROOM if packet_length is None else packet_length - header
+    if not _LEAST <= room <= LENGTH_MAX - header:
+        raise RuleError(
+            f"a packet of {packet_length} bytes",
+            "packet_length",
+            f"give {header + _LEAST} to {LENGTH_MAX}",
+        )
+    transport = _transport(protocol, source_port, destination_port, tcp_flags, icmp_type)
+    transport = transport.ljust(room, b"\0")
+    if source.family == 4:
+        total = header + len(transport)
+        head = struct.pack(">BBHHHBBH", 0x45, 0, total, 0, 0, 64, protocol, 0)
+    else:
+        head = struct.pack(">IHBB", 6 << 28, len(transport), protocol, 64)
+    link = bytes(12) + struct.pack(">H", _ETHERTYPES[source.family])
+    return link + head + source.address + destination.address + transport
+
+
+def _transport(
+    protocol: int, source_port: int, destination_port: int, flags: int, icmp_type: int
+) -> bytes:
+    if protocol in (PROTOCOLS["icmp"], PROTOCOLS["icmpv6"]):
+        return struct.pack(">BB", icmp_type, 0)
+    ports = struct.pack(">HH", source_port, destination_port)
+    if protocol == PROTOCOLS["tcp"]:
+        return ports + struct.pack(">IIH", 1, 0, 5 << 12 | flags)
+    return ports
+
+
+class _Said(NamedTuple):
+    """What an IP header says: addresses, protocol, and what of the transport header is there."""
+
+    source: bytes
+    destination: bytes
+    protocol: int
+    transport: bytes
+
+
+def _read(frame: bytes) -> tuple[int, _Said | None]:
+    """The EtherType behind all tags, and what the IP header says, if there is a whole one."""
+    offset = _LINK
+    kind = int.from_bytes(frame[12:14], "big")
+    while kind in _TAGS and len(frame) >= offset + 4:
+        kind = int.from_bytes(frame[offset + 2 : offset + 4], "big")
+        offset += 4
+    packet = frame[offset:]
+    if kind == _ETHERTYPES[4] and len(packet) >= 20:
+        later = int.from_bytes(packet[6:8], "big") & 0x1FFF
+        transport = b"" if later else packet[(packet[0] & 15) * 4 :]
+        return kind, _Said(packet[12:16], packet[16:20], packet[9], transport)
+    if kind == _ETHERTYPES[6] and len(packet) >= 40:
+        return kind, _Said(packet[8:24], packet[24:40], packet[6], packet[40:])
+    return kind, None
+
+
+def source_of(frame: bytes) -> Prefix | None:
+    """The address that a frame says it comes from, if it is IP."""
+    said = _read(frame)[1]
+    return Prefix(said.source, len(said.source) * 8) if said else None
+
+
+def service(frame: bytes) -> str:
+    """What sort of packet it is: `udp from 53`, `tcp to 443`, `icmp`, the lower port's side."""
+    kind, said = _read(frame)
+    if said is None:
+        return f"ethertype {kind:#06x}"
+    named = {number: name for name, number in PROTOCOLS.items()}
+    protocol = named.get(said.protocol, f"protocol {said.protocol}")
+    if said.protocol not in (PROTOCOLS["tcp"], PROTOCOLS["udp"]):
+        return protocol
+    if len(said.transport) < 4:
+        return f"{protocol} later fragment"
+    source, destination = struct.unpack(">HH", said.transport[:4])
+    return f"{protocol} from {source}" if source < destination else f"{protocol} to {destination}"
+
+
+def summary(frame: bytes) -> str:
+    """`203.0.113.7:53 > 198.51.100.7:4000 udp`, or the EtherType of what is no IP."""
+    kind, said = _read(frame)
+    if said is None:
+        return f"ethertype {kind:#06x}"
+    six = len(said.source) == 16
+    ends = [inet_ntop(AF_INET6 if six else AF_INET, a) for a in (said.source, said.destination)]
+    ports = said.transport[:4]
+    if len(ports) == 4 and said.protocol in (PROTOCOLS["tcp"], PROTOCOLS["udp"]):
+        shown = "[{}]:{}" if six else "{}:{}"
+        pairs = zip(ends, struct.unpack(">HH", ports), strict=True)
+        ends = [shown.format(end, port) for end, port in pairs]
+    named = {number: name for name, number in PROTOCOLS.items()}
+    return f"{ends[0]} > {ends[1]} {named.get(said.protocol, said.protocol)}"

@@ -1,0 +1,95 @@
+"""Who has an established TCP connection with this host (Documentation/networking/proc_net_tcp)."""
+
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from xdpctl.base.net.prefix import Prefix
+
+_ESTABLISHED = "01"
+_TABLES = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
+_MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 peer of an IPv6 socket (RFC 4291 section 2.5.5.2)
+_FRESH_SECONDS = 1.0
+
+
+def parse(table: str) -> Counter[bytes]:
+    """Connections by the peer's address, from one of the kernel's tables."""
+    found: Counter[bytes] = Counter()
+    for line in table.splitlines()[1:]:
+        words = line.split(None, 4)
+        if len(words) == 5 and words[3] == _ESTABLISHED:
+            found[_address(words[2].split(":")[0])] += 1
+    return found
+
+
+def _address(text: str) -> bytes:
+    """Words of 32 bits in the host's order, each in hexadecimal."""
+    words = (int(text[at : at + 8], 16) for at in range(0, len(text), 8))
+    address = b"".join(socket.htonl(word).to_bytes(4, "big") for word in words)
+    return address.removeprefix(_MAPPED) if len(address) == 16 else address
+
+
+class Peers:
+    """Established connections by the peer's address, as they were once."""
+
+    def __init__(self, connections: Mapping[bytes, int] = MappingProxyType({})) -> None:
+        self._connections = connections
+        self._within: dict[tuple[int, int], dict[bytes, list[bytes]]] = {}
+
+    def __contains__(self, address: bytes) -> bool:
+        return address in self._connections
+
+    def count(self, sources: Iterable[Prefix]) -> int:
+        """How many connections the peers have that any of the sources covers."""
+        if not self._connections:
+            return 0
+        covered = {peer for source in sources for peer in self._covered(source)}
+        return sum(self._connections[peer] for peer in covered)
+
+    def _covered(self, source: Prefix) -> Iterable[bytes]:
+        if source.exact:
+            return (source.address,) if source.address in self else ()
+        shape = len(source.address), source.length
+        if shape not in self._within:
+            found: dict[bytes, list[bytes]] = {}
+            for peer in self._connections:
+                if len(peer) == shape[0]:
+                    found.setdefault(_network(peer, shape[1]), []).append(peer)
+            self._within[shape] = found
+        return self._within[shape].get(source.address, ())
+
+
+def _network(address: bytes, length: int) -> bytes:
+    bits = len(address) * 8
+    mask = ((1 << length) - 1) << (bits - length)
+    return (int.from_bytes(address, "big") & mask).to_bytes(len(address), "big")
+
+
+class Connections:
+    """What the kernel says, asked at most once a second, since its tables may be long."""
+
+    def __init__(self, tables: tuple[Path, ...] = _TABLES) -> None:
+        self._tables = tables
+        self._lock = threading.Lock()
+        self._peers = Peers()
+        self._at = -_FRESH_SECONDS
+
+    @property
+    def fresh(self) -> bool:
+        """Whether `now` answers at once, without reading the kernel's tables."""
+        return time.monotonic() - self._at < _FRESH_SECONDS
+
+    def now(self) -> Peers:
+        """Established connections by the peer's address; safe from any thread."""
+        with self._lock:
+            if not self.fresh:
+                found: Counter[bytes] = Counter()
+                for table in self._tables:
+                    if table.exists():
+                        found += parse(table.read_text())
+                self._peers, self._at = Peers(found), time.monotonic()
+            return self._peers

@@ -1,0 +1,158 @@
+"""How things look: tables for people, JSON for programs."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from xdpctl.base.durations import show_duration
+from xdpctl.base.units import si
+
+# in a pipe nothing is wrapped or shortened
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 400)
+err = Console(stderr=True, highlight=False)
+_COLOURS = {"drop": "red", "accept": "green", "pass": "green"}
+_REJECTS = 20  # told one by one
+_ANSI = {"drop": 31, "accept": 32}
+
+
+def emit(value: Any) -> None:
+    """One JSON document on standard output."""
+    json.dump(value, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+def line(value: Any) -> None:
+    """One line of NDJSON on standard output."""
+    json.dump(value, sys.stdout)
+    sys.stdout.write("\n")
+
+
+def coloured(word: str) -> str:
+    colour = _COLOURS.get(word)
+    return f"[{colour}]{word}[/{colour}]" if colour else word
+
+
+def plural(number: int, one: str, more: str) -> str:
+    """`1 entry`, `2,000 entries`."""
+    return f"{number:,} {one if number == 1 else more}"
+
+
+def rejects(told: list[dict[str, Any]], rejected: int) -> None:
+    """The first bad lines, and how many more there are."""
+    for reject in told[:_REJECTS]:
+        line = f"line {reject['line']}: {reject['error']}"
+        fix = f". {reject['fix']}" if reject.get("fix") else ""
+        err.print(line + fix, markup=False, soft_wrap=True)
+    hidden = rejected - min(_REJECTS, len(told))
+    if hidden > 0:
+        which = "them" if rejected <= len(told) else f"the first {len(told):,}"
+        err.print(f"and {hidden:,} more; --json shows {which}")
+
+
+def ends(rule: dict[str, Any]) -> str:
+    if rule["confirm_in"] is not None:
+        return f"confirm within {show_duration(rule['confirm_in'])}"
+    left = rule["expires_in"]
+    return "never" if left is None else f"in {show_duration(left)}"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
+    """Print aligned rows; how many. A column called `>name` is one of numbers, to the right.
+
+    Written at once, without rich: tens of thousands of rules are listed in the time of a few.
+    """
+    names, numbers = [c.lstrip(">") for c in columns], [c.startswith(">") for c in columns]
+    listed = [names, *rows]
+    widths = [max(map(len, column)) for column in zip(*listed, strict=True)]
+    left = max(8, out.width - sum(widths[:-1]) - 2 * len(widths)) if out.is_terminal else None
+    for number, row in enumerate(listed if len(listed) > 1 else []):
+        cells = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numbers, strict=True)
+        ]
+        cells[-1] = cells[-1].rstrip()[:left]
+        line = "  ".join(map(_painted, cells) if number else cells)
+        sys.stdout.write(line + "\n")
+    return len(listed) - 1
+
+
+def _painted(cell: str) -> str:
+    """In the colour of its word, on a terminal."""
+    code = _ANSI.get(cell.strip()) if out.is_terminal else None
+    return f"\x1b[{code}m{cell}\x1b[0m" if code else cell
+
+
+def where(rule: dict[str, Any]) -> str:
+    """What it matches: a source, or the short text."""
+    only = rule["match"].keys() == {"source"} and not rule["limit"]
+    source: str = rule["match"]["source"] if only else rule["text"]
+    return source
+
+
+def _signature(rule: dict[str, Any]) -> str:
+    return str(rule["id"]) if rule["id"].startswith("sig-") else ""
+
+
+def name(rule: dict[str, Any]) -> str:
+    """What a command takes for it."""
+    return str(rule["id"] if rule["id"].startswith("sig-") else rule["match"]["source"])
+
+
+def rate(limit: dict[str, Any]) -> str:
+    """`10,000 pps per source`"""
+    number, unit = (limit["pps"], "pps") if limit["pps"] else (limit["bps"], "bps")
+    per = ""
+    if limit["per"] == "source":
+        lengths = limit["ipv4_length"], limit["ipv6_length"]
+        per = " per source" if lengths == (32, 64) else f" per /{lengths[0]} and /{lengths[1]}"
+    shown = f"{number:,.0f}" if float(number).is_integer() else f"{number:g}"
+    return f"{shown} {unit}{per}"
+
+
+def action(rule: dict[str, Any]) -> str:
+    """`drop`, or `limit 500 pps`."""
+    return f"limit {rate(rule['limit'])}" if rule["limit"] else str(rule["action"])
+
+
+def rules_table(rules: Iterable[dict[str, Any]]) -> int:
+    """Print a table; how many rows."""
+    columns = ("match", "action", "mode", "origin", "ends", ">packets", ">bytes", "id", "reason")
+    return table(
+        columns,
+        [
+            (
+                *(where(rule), action(rule), rule["mode"], rule["origin"]),
+                *(ends(rule), si(rule["packets"]), si(rule["bytes"]), _signature(rule)),
+                rule["reason"],
+            )
+            for rule in rules
+        ],
+    )
+
+
+def rule_details(rule: dict[str, Any]) -> None:
+    lines = {
+        "rule": rule["id"],
+        "match": escape(where(rule)),
+        "action": f"{coloured(rule['action'])}, {rule['mode']}"
+        + (f", to {rate(rule['limit'])}" if rule["limit"] else ""),
+        "spare": rule["spare"] + (f", priority {rule['priority']}" if rule["priority"] else ""),
+        "origin": rule["origin"],
+        "reason": escape(rule["reason"]) or "-",
+        "tags": ", ".join(rule["tags"]) or "-",
+        "since": rule["created_at"],
+        "ends": ends(rule),
+        "hits": f"{si(rule['packets'])} packets, {si(rule['bytes'])}B",
+        "slot": str(rule["slot"]),
+    }
+    fields(lines)
+
+
+def fields(lines: dict[str, str]) -> None:
+    width = max(map(len, lines))
+    for name, value in lines.items():
+        out.print(f"[bold]{name:<{width}}[/bold]  {value}")

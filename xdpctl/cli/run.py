@@ -1,0 +1,110 @@
+"""Commands that run on the box itself, as root: run, down, doctor, demo.
+
+What they need is imported when they run: the other commands should not wait for it.
+"""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xdpctl.base.system.filelock import hold
+from xdpctl.cli import options, output
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.errors import ConfigError
+from xdpctl.service import config
+
+app = typer.Typer()
+Interfaces = Annotated[
+    list[str] | None,
+    typer.Option("--interface", "-i", help="Interface to filter; may be given several times."),
+]
+
+
+@app.command()
+def run(
+    interface: Interfaces = None,
+    config_file: options.Config = None,
+    state_dir: options.StateDir = None,
+    pin_dir: options.PinDir = None,
+    socket: Annotated[Path | None, typer.Option("--socket", help="The API's socket.")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="TCP port; 0: none.")] = None,
+    loader_only: Annotated[
+        bool, typer.Option("--loader-only", help="Leave the control plane to its own unit.")
+    ] = False,
+) -> None:
+    """Attach the filter and serve the API, in the foreground; stays attached when it ends."""
+    from xdpctl.service import supervisor
+
+    logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
+    settings = config.override(
+        config.load(config_file),
+        interfaces=tuple(interface or ()),
+        state_dir=state_dir,
+        pin_dir=pin_dir,
+        socket=socket,
+        port=port,
+    )
+    supervisor.run(settings, config_file, loader_only)
+
+
+@app.command()
+def down(
+    config_file: options.Config = None,
+    pin_dir: options.PinDir = None,
+    as_json: options.Json = False,
+) -> None:
+    """Detach the filter everywhere and remove the pins; rules stay in the store."""
+    from xdpctl.datapath.loader.loader import take_down
+
+    settings = config.override(config.load(config_file), pin_dir=pin_dir)
+    pins = Pins(settings.pin_dir)
+    if pins.lock_dir.is_dir():
+        try:
+            hold(pins.lock_dir, "loader")  # until this process ends
+        except ConfigError:
+            running = f"`xdpctl run` is still running on {pins.directory}; stop it first, then down"
+            raise ConfigError(running) from None
+    names = take_down(pins)
+    if as_json:
+        return output.emit({"detached": names})
+    output.out.print(
+        f"detached from {', '.join(names)}" if names else "nothing of ours was attached"
+    )
+
+
+@app.command("doctor")
+def doctor_command(
+    interface: Interfaces = None,
+    config_file: options.Config = None,
+    pin_dir: options.PinDir = None,
+    as_json: options.Json = False,
+) -> None:
+    """Whether this box can, before `run`; every finding says what to do. Exits 4 if it cannot."""
+    from xdpctl.service import doctor
+
+    settings = config.override(
+        config.load(config_file), interfaces=tuple(interface or ()), pin_dir=pin_dir
+    )
+    findings = doctor.examine(settings)
+    if as_json:
+        output.emit([finding.as_dict() for finding in findings])
+    else:
+        colours = {"ok": "green", "warning": "yellow", "problem": "red"}
+        for f in findings:
+            output.out.print(
+                f"[{colours[f.level]}]{f.level:<8}[/] [bold]{f.subject}[/bold]: {f.text}"
+            )
+            if f.fix:
+                output.out.print(f"         do: {f.fix}", markup=False, soft_wrap=True)
+    if any(f.level == "problem" for f in findings):
+        raise typer.Exit(4)
+
+
+@app.command()
+def demo() -> None:
+    """Play an attack and its mitigation in a lab of namespaces; exits 1 if a claim fails."""
+    from xdpctl.lab.demo import play
+
+    raise typer.Exit(play())

@@ -1,0 +1,168 @@
+"""Putting a set: the options that say how, the request, and what is told of it."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from xdpctl.cli import options, output
+from xdpctl.model.rule import Action, Spare, check_name
+from xdpctl.service.client import SLOW_SECONDS, Client, Refused, Unreachable, path
+
+
+def _named(name: str) -> str:
+    return check_name(name, "name")
+
+
+class ListFormat(StrEnum):
+    """What `--format` takes; `auto` looks at the content."""
+
+    AUTO = "auto"
+    PLAIN = "plain"
+    CSV = "csv"
+    JSON = "json"
+    NDJSON = "ndjson"
+    DSHIELD = "dshield"
+
+
+Name = Annotated[
+    str, typer.Argument(help="The set's name: a-z, 0-9, '-', '_' and '.'", callback=_named)
+]
+ActionOption = Annotated[
+    Action | None, typer.Option("--action", help="drop or accept; else as it stands, or drop.")
+]
+Monitor = Annotated[
+    bool | None,
+    typer.Option("--monitor/--enforce", help="Only count, or decide; else as it stands."),
+]
+Reason = Annotated[str | None, typer.Option("--reason", help="Why; else as it stands.")]
+FormatOption = Annotated[ListFormat, typer.Option("--format", help="Of the list.")]
+Column = Annotated[str, typer.Option("--column", help="Of CSV, or the field of JSON objects.")]
+AllowPrivate = Annotated[
+    bool, typer.Option("--allow-private", help="Keep private and special-purpose prefixes.")
+]
+Aggregate = Annotated[
+    bool, typer.Option("--aggregate", help="Merge exactly: nobody gains or loses a verdict.")
+]
+WidenIpv4 = Annotated[
+    int, typer.Option("--widen-ipv4", help="Lossy: widen longer prefixes to this length.")
+]
+WidenIpv6 = Annotated[int, typer.Option("--widen-ipv6", help="The same for IPv6.")]
+AtMost = Annotated[
+    int, typer.Option("--at-most", help="Lossy: merge to so many entries of each family.")
+]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Also if it shrinks by more than half, or its action changes."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and count, change nothing.")]
+SpareOption = Annotated[
+    Spare | None, typer.Option("--spare", help="established: who is logged in stays; else none.")
+]
+ListFile = Annotated[
+    Path | None, typer.Argument(help="The list; - is standard input.", allow_dash=True)
+]
+FeedUrl = Annotated[str | None, typer.Option("--url", help="Fetch it from here, again and again.")]
+FeedFile = Annotated[
+    str | None, typer.Option("--local", help="Read it from feeds.directory, again and again.")
+]
+Refresh = Annotated[
+    str | None, typer.Option("--refresh", help="How often, of --url and --local; else 1h.")
+]
+
+
+def choose(
+    action: Action | None,
+    monitor: bool | None,
+    reason: str | None,
+    force: bool,
+    dry_run: bool,
+    spare: Spare | None = None,
+) -> dict[str, Any]:
+    """What is given of what every set is put with, as the API names it."""
+    mode = None if monitor is None else "monitor" if monitor else "enforce"
+    named = {"action": action and action.value, "mode": mode, "reason": reason}
+    named["spare"] = spare and spare.value
+    flags = {"force": force or None, "dry_run": dry_run or None}
+    return {key: value for key, value in {**named, **flags}.items() if value is not None}
+
+
+def read(path: Path) -> bytes:
+    """A file's content, or standard input's."""
+    try:
+        return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"{path}: {error.strerror}") from None
+
+
+def put_list(
+    context: typer.Context, name: str, data: bytes, choices: dict[str, Any], as_json: bool
+) -> None:
+    """PUT a list as the body, and tell what became of it."""
+    headers = {"content-type": "application/octet-stream"}
+    _put(context, name, as_json, params=choices, content=data, headers=headers)
+
+
+def put_feed(
+    context: typer.Context,
+    name: str,
+    feed: dict[str, Any],
+    choices: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """PUT where the list comes from, and tell what became of it."""
+    _put(context, name, as_json, json={**choices, "feed": feed})
+
+
+def _put(context: typer.Context, name: str, as_json: bool, **how: Any) -> None:
+    client = options.client(context)
+    try:
+        found = client.call("PUT", path("sets", name), seconds=SLOW_SECONDS, **how)
+    except Refused as refused:
+        raise Refused({**refused.problem, "stands": _standing(client, name)}) from None
+    output.emit(found) if as_json else told(found)
+
+
+def _standing(client: Client, name: str) -> str:
+    """What there is of a set that could not be put; nothing if that cannot be known."""
+    try:
+        entries = client.call("GET", path("sets", name))["entries"]
+    except Refused as refused:
+        return f"there is no set {name}" if refused.problem.get("status") == 404 else ""
+    except Unreachable:
+        return ""
+    number = output.plural(sum(entries.values()), "entry", "entries")
+    return f"the set {name} stays as it was, with {number}"
+
+
+_NOTES = {
+    "rejected": "lines rejected",
+    "duplicates": "duplicates",
+    "too_wide": "left out, too wide for a list (wider than /8, IPv6 /16)",
+    "private": "left out, private or special-purpose (--allow-private keeps them)",
+    "protected": "not applied, inside protected prefixes",
+    "saved": "entries saved by merging",
+    "extra_addresses": "addresses that the list did not name",
+}
+
+
+def told(found: dict[str, Any]) -> None:
+    """What became of a set, and what its author should know."""
+    report = found["report"]
+    verb = "would be " if found["dry_run"] else ""
+    verb += "made" if found["created"] else "replaced" if found["changed"] else "unchanged"
+    mode = " (monitor: counts only)" if found["mode"] == "monitor" else ""
+    output.out.print(
+        f"{verb}: {output.coloured(found['action'])} {found['name']}{mode}, "
+        f"{output.plural(report['entries'], 'entry', 'entries')}: "
+        f"{report['added']:,} added, {report['removed']:,} removed"
+    )
+    for warning in found["warnings"]:
+        output.err.print(f"[yellow]note:[/yellow] {escape(warning)}", soft_wrap=True)
+    for key, text in _NOTES.items():
+        if report.get(key):
+            output.err.print(f"[yellow]note:[/yellow] {text}: {report[key]:,}")
+    output.rejects(found["rejects"], report.get("rejected", 0))

@@ -1,0 +1,77 @@
+"""Many rules at once: each line by itself, on one draft."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from xdpctl.control.operations import signatures
+from xdpctl.control.operations.bulk_parser import Line
+from xdpctl.control.operations.signatures import SignatureAsk
+from xdpctl.control.operations.source_rules import place
+from xdpctl.control.state.draft import Draft
+from xdpctl.errors import CapacityError, RuleError
+from xdpctl.model.identity import Caller
+from xdpctl.model.requests import Ask
+from xdpctl.model.rule import Action, Mode
+
+_REJECTS_SHOWN = 1000
+_WIDEST_IMPORTED = {4: 8, 6: 16}
+
+
+@dataclass(slots=True)
+class Imported:
+    """How an import went: counts, and the lines that were refused with the reason."""
+
+    added: int = 0
+    extended: int = 0
+    rejected: int = 0
+    rejects: list[dict[str, str | int]] = field(default_factory=list)
+
+    def reject(self, line: int, text: str, error: RuleError) -> None:
+        self.rejected += 1
+        if len(self.rejects) < _REJECTS_SHOWN:
+            self.rejects.append(
+                {"line": line, "text": text[:200], "error": str(error), "fix": error.fix}
+            )
+
+    def absorb(self, other: "Imported") -> None:
+        self.added += other.added
+        self.extended += other.extended
+        self.rejected += other.rejected
+        self.rejects += other.rejects[: _REJECTS_SHOWN - len(self.rejects)]
+
+
+def _refuse_wide(ask: Ask) -> None:
+    """One line of a feed must not drop a large part of the internet."""
+    widest = _WIDEST_IMPORTED[ask.source.family]
+    drops = ask.action is Action.DROP and ask.mode is Mode.ENFORCE
+    if drops and ask.source.length < widest:
+        raise RuleError(
+            f"{ask.source} is wider than /{widest}, too wide for a drop in a list",
+            "match.source",
+            "add it by itself if it is meant: xdpctl block",
+        )
+
+
+def add_many(draft: Draft, lines: Iterable[Line], caller: Caller, source: str) -> Imported:
+    """Many rules as (line, text, ask); refused ones are reported, the others stand."""
+    result = Imported()
+    for line, text, ask in lines:
+        try:
+            if isinstance(ask, RuleError):
+                raise ask
+            if isinstance(ask, SignatureAsk):
+                created = signatures.add(draft, ask, caller).created
+            else:
+                _refuse_wide(ask)
+                created = place(draft, ask, caller).created
+        except RuleError as error:
+            result.reject(line, text, error)
+        except CapacityError as error:
+            result.reject(line, text, RuleError(str(error), "", "see capacity"))
+        else:
+            result.added += created
+            result.extended += not created
+    if result.added or result.extended:
+        counts = {"added": result.added, "extended": result.extended}
+        draft.note(caller.name, "rule.import", source, **counts, rejected=result.rejected)
+    return result

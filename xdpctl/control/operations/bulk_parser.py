@@ -1,0 +1,186 @@
+"""Lists of rules as people and feeds have them: plain lines, CSV, NDJSON. Pure and fast.
+
+One line, one rule; a bad line is reported and takes no other with it.
+"""
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from xdpctl.base.durations import parse_duration
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.control.operations.signatures import SignatureAsk
+from xdpctl.errors import RuleError
+from xdpctl.model.match import text as match_text
+from xdpctl.model.match.match import build
+from xdpctl.model.requests import Ask, check_tags
+from xdpctl.model.rule import Action, Mode, Spare
+from xdpctl.model.signature import Rate
+
+COLUMNS = ("source", "action", "mode", "ttl", "reason", "tags")
+
+
+E = TypeVar("E", bound=StrEnum)
+
+
+class Format(StrEnum):
+    """By media type."""
+
+    PLAIN = "text/plain"
+    CSV = "text/csv"
+    NDJSON = "application/x-ndjson"
+
+
+Line = tuple[int, str, Ask | SignatureAsk | RuleError]
+
+
+class _Limit(msgspec.Struct, forbid_unknown_fields=True):
+    pps: float = 0.0
+    bps: float = 0.0
+    burst: float = 0.1
+    per: Literal["all", "source"] = "all"
+    ipv4_length: int = 32
+    ipv6_length: int = 64
+
+    def rate(self) -> Rate:
+        lengths = (self.ipv4_length, self.ipv6_length) if self.per == "source" else (0, 0)
+        return Rate(self.pps, self.bps, self.burst, *lengths)
+
+
+class _Line(msgspec.Struct, forbid_unknown_fields=True):
+    match: dict[str, Any] | str
+    limit: _Limit | None = None
+    spare: Spare | None = None
+    priority: int | None = None
+    action: Action | None = None
+    mode: Mode | None = None
+    ttl: float | str | None = None
+    confirm_within: float | None = None
+    reason: str | None = None
+    tags: tuple[str, ...] | None = None
+
+
+_COMMENT = re.compile(r"[\s,;#]")
+_decoder = msgspec.json.Decoder(_Line)
+
+
+class Parser:
+    """Fed with lines as they arrive; remembers the line number and, for CSV, the header."""
+
+    def __init__(self, kind: Format, defaults: Ask) -> None:
+        self.defaults = defaults
+        self.line = 0
+        self._columns: list[str] | None = None
+        self._parse: Callable[[str], Ask | SignatureAsk | None] = {
+            Format.PLAIN: self._plain,
+            Format.CSV: self._csv,
+            Format.NDJSON: self._ndjson,
+        }[kind]
+
+    def feed(self, lines: Iterable[bytes]) -> Iterator[Line]:
+        """Each line that is not empty, a comment or the header, as (number, text, outcome)."""
+        for raw in lines:
+            self.line += 1
+            try:
+                text = raw.decode().strip().removeprefix("\ufeff")
+            except UnicodeDecodeError:
+                error = RuleError("the line is not UTF-8", "", "convert the file")
+                yield self.line, raw.decode("latin-1")[:80], error
+                continue
+            if not text or text[0] in "#;":
+                continue
+            try:
+                ask = self._parse(text)
+            except RuleError as error:
+                yield self.line, text, error
+                continue
+            if ask is not None:
+                yield self.line, text, ask
+
+    def _ask(self, source: Prefix) -> Ask:
+        d = self.defaults
+        return Ask(source, d.action, d.mode, d.ttl, d.confirm_within, d.reason, d.tags)
+
+    def _plain(self, text: str) -> Ask | SignatureAsk:
+        if text[0] == "{":  # `export` in a pipe
+            return self._ndjson(text)
+        return self._ask(parse_prefix(_COMMENT.split(text, maxsplit=1)[0]))
+
+    def _csv(self, text: str) -> Ask | None:
+        try:
+            (row,) = csv.reader([text], strict=True)
+        except csv.Error as error:
+            raise RuleError(f"not CSV: {error}", "", "quote the field") from None
+        if self._columns is None:
+            self._columns = [cell.strip().lower() for cell in row]
+            unknown = [c for c in self._columns if c not in COLUMNS]
+            if "source" not in self._columns or unknown:
+                raise RuleError(
+                    f"the first line must name the columns; got {', '.join(self._columns)}",
+                    "",
+                    f"use source and any of {', '.join(COLUMNS[1:])}",
+                )
+            return None
+        fields = {k: v.strip() for k, v in zip(self._columns, row, strict=False) if v.strip()}
+        return self._from_fields(fields)
+
+    def _from_fields(self, fields: dict[str, str]) -> Ask:
+        ask = self._ask(parse_prefix(fields.get("source", "")))
+        if len(fields) == 1:
+            return ask
+        return replace(
+            ask,
+            action=_member(Action, fields.get("action"), ask.action, "action"),
+            mode=_member(Mode, fields.get("mode"), ask.mode, "mode"),
+            ttl=parse_duration(fields["ttl"], "ttl") if "ttl" in fields else ask.ttl,
+            reason=fields.get("reason", ask.reason),
+            tags=check_tags(fields["tags"].split()) if "tags" in fields else ask.tags,
+        )
+
+    def _ndjson(self, text: str) -> Ask | SignatureAsk:
+        try:
+            line = _decoder.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise RuleError(
+                str(error)[:200], "", 'write {"match": {"source": "..."}, ...}'
+            ) from None
+        ttl = parse_duration(line.ttl, "ttl") if isinstance(line.ttl, str) else line.ttl
+        own = (line.limit, line.spare, line.priority)
+        ask = self.defaults
+        common: dict[str, Any] = {
+            "action": line.action or ask.action,
+            "mode": line.mode or ask.mode,
+            "ttl": ask.ttl if ttl is None else ttl,
+            "confirm_within": line.confirm_within,
+            "reason": ask.reason if line.reason is None else line.reason,
+            "tags": ask.tags if line.tags is None else check_tags(line.tags),
+        }
+        if isinstance(line.match, str):
+            line.match = match_text.parse(line.match).as_json()
+        source = line.match.get("source")
+        if line.match.keys() == {"source"} and own == (None, None, None):
+            if not isinstance(source, str):
+                raise RuleError("the source is no text", "match.source", 'write "203.0.113.7"')
+            return Ask(source=parse_prefix(source), **common)
+        return SignatureAsk(
+            match=build(line.match),
+            limit=line.limit.rate() if line.limit else None,
+            spare=line.spare,
+            priority=line.priority or 0,
+            **common,
+        )
+
+
+def _member(kind: type[E], text: str | None, default: E, field: str) -> E:
+    if text is None:
+        return default
+    try:
+        return kind(text)
+    except ValueError:
+        choices = " or ".join(kind)
+        raise RuleError(f"{text[:40]!r} is no {field}", field, f"write {choices}") from None

@@ -1,0 +1,53 @@
+"""The limits of the configuration: there from the start, gone when they are taken out of it."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from xdpctl.control.operations.signatures import describe, free_slot
+from xdpctl.control.state.draft import Draft
+from xdpctl.model.match.match import Match
+from xdpctl.model.rule import Action, Mode, Spare
+from xdpctl.model.signature import CONFIGURED, Rate, Signature, sparing
+
+log = logging.getLogger("xdpctl.signatures")
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultLimit:
+    """One `[[limits]]` of the configuration."""
+
+    match: Match
+    rate: Rate
+    mode: Mode = Mode.ENFORCE
+    spare: Spare | None = None
+    reason: str = ""
+
+
+def bring(draft: Draft, wanted: Iterable[DefaultLimit]) -> None:
+    """Let exactly these stand under the origin `configured`; others' rules are left alone."""
+    limits = {one.match.id: one for one in wanted}
+    for held in draft.all_signatures():
+        if held.origin == CONFIGURED and held.id not in limits:
+            draft.remove_signature(held.id)
+            draft.note("xdpctl", "rule.remove", held.id, **describe(held))
+    for identity, limit in limits.items():
+        standing = draft.signature(identity)
+        if standing and standing.origin != CONFIGURED:
+            log.warning("%s stands by %s, not as configured", limit.match, standing.origin)
+            continue
+        asked = Signature(
+            match=limit.match,
+            slot=standing.slot if standing else free_slot(draft),
+            action=Action.LIMIT,
+            limit=limit.rate,
+            spare=limit.spare or sparing(limit.rate),
+            mode=limit.mode,
+            origin=CONFIGURED,
+            reason=limit.reason,
+            created_at=standing.created_at if standing else draft.created_at,
+        )
+        if standing != asked:
+            draft.put_signature(asked)
+            verb = "rule.change" if standing else "rule.add"
+            draft.note("xdpctl", verb, identity, **describe(asked))

@@ -1,0 +1,115 @@
+"""People whom no change should cut off: who asks, and who is logged in. Reads a draft."""
+
+from collections.abc import Iterator
+
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.control.state.coverage import Listed, around, covering, deciding
+from xdpctl.control.state.draft import Draft
+from xdpctl.errors import LockoutError
+from xdpctl.model.identity import Caller
+from xdpctl.model.rule import Action, Mode, Rule
+
+_NEVER = 1 << 63
+
+
+def addresses(draft: Draft, caller: Caller) -> Iterator[tuple[Prefix, str]]:
+    """Each address with who is there, the caller first."""
+    if caller.address:
+        yield caller.address, "the address you are calling from"
+    for address in draft.state.people(draft.now.ns):
+        if address != caller.address:
+            yield address, "from where somebody is logged in"
+
+
+def name(address: Prefix) -> str:
+    return str(address).split("/")[0]
+
+
+def refuse_drop(draft: Draft, rule: Rule, caller: Caller) -> None:
+    """LockoutError if a drop holds one of them whom nothing that lasts as long lets in.
+
+    Others than the caller may be held by a drop that undoes itself.
+    """
+    if rule.action is not Action.DROP or rule.mode is Mode.MONITOR:
+        return
+    for address, who in addresses(draft, caller):
+        if not rule.source.covers(address) or _sheltered(draft, rule, address):
+            continue
+        if rule.confirm_by_ns and address != caller.address:
+            continue
+        fix = "accept your own address first, for as long, or call from elsewhere"
+        if address != caller.address:
+            fix = f"allow {name(address)} first, for as long, or add confirm_within"
+        raise LockoutError(f"{rule.source} holds {name(address)}, {who}", "match.source", fix)
+
+
+def _sheltered(draft: Draft, rule: Rule, address: Prefix) -> bool:
+    """Whether something more specific lets it in until the drop has ended."""
+    found = deciding(draft, address)
+    if found is None or found.prefix.length <= rule.source.length:
+        return False
+    return found.action is Action.ACCEPT and ends(found) >= (rule.kernel_expires_ns or _NEVER)
+
+
+def ends(found: Listed) -> int:
+    """When it ends (CLOCK_MONOTONIC)."""
+    return (found.rule.kernel_expires_ns if found.rule else 0) or _NEVER
+
+
+def refuse_cut(before: Draft, after: Draft, caller: Caller, field: str) -> None:
+    """LockoutError if one of them passes before a change and is dropped after it."""
+    for address, who in addresses(before, caller):
+        was, now = deciding(before, address), deciding(after, address)
+        if now is None or now.action is Action.ACCEPT or (was and was.action is Action.DROP):
+            continue
+        fix = "accept your own address first, or call from elsewhere"
+        if address != caller.address:
+            fix = f"allow {name(address)} first"
+        raise LockoutError(f"then {now} would drop {name(address)}, {who}", field, fix)
+
+
+def refuse_end(draft: Draft, rule: Rule, caller: Caller) -> None:
+    """LockoutError if an accept ends before a drop around it that would then hit one of them."""
+    if rule.action is not Action.ACCEPT or not rule.kernel_expires_ns:
+        return
+    for address, who in addresses(draft, caller):
+        if not rule.source.covers(address):
+            continue
+        others = (f for f in covering(draft, address) if not f.rule or f.prefix != rule.source)
+        behind = next(filter(_decides, others), None)
+        if behind and behind.action is Action.DROP and ends(behind) > rule.kernel_expires_ns:
+            raise LockoutError(
+                f"when it ends, {behind} would drop {name(address)}, {who}",
+                "ttl",
+                f"let it last as long, or remove {behind} first",
+            )
+
+
+def refuse_loss(draft: Draft, rule: Rule, caller: Caller) -> None:
+    """LockoutError if without this accept a drop around it would hit one of them."""
+    wider = around(draft, rule.source)
+    if rule.action is not Action.ACCEPT or wider is None or wider.action is not Action.DROP:
+        return
+    for address, who in addresses(draft, caller):
+        found = deciding(draft, address) if rule.source.covers(address) else None
+        if found and found.rule == rule:
+            raise LockoutError(
+                f"without it, the drop of {wider} would hit {name(address)}, {who}",
+                "id",
+                f"remove the drop of {wider} first",
+            )
+
+
+def about_to_be_dropped(draft: Draft, within_ns: int) -> Iterator[tuple[Prefix, Listed, Listed]]:
+    """Who is logged in, what lets him in for only so long, and the drop that he meets then."""
+    for address in draft.state.people(draft.now.ns):
+        found = [one for one in covering(draft, address) if _decides(one)]
+        later = [one for one in found if ends(one) > draft.now.ns + within_ns]
+        if not found or not later or found[0] is later[0]:
+            continue
+        if found[0].action is Action.ACCEPT and later[0].action is Action.DROP:
+            yield address, found[0], later[0]
+
+
+def _decides(found: Listed) -> bool:
+    return found.applied and found.mode is Mode.ENFORCE

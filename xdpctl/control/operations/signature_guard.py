@@ -1,0 +1,91 @@
+"""May this signature stand? Protected and accepted sources never reach it; others may be us."""
+
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.control.operations import lockout
+from xdpctl.control.state.coverage import deciding
+from xdpctl.control.state.draft import Draft
+from xdpctl.errors import LockoutError, RoleError, RuleError
+from xdpctl.model.identity import Caller, Role
+from xdpctl.model.match import bits, ranges
+from xdpctl.model.match.components import TCP_FLAGS
+from xdpctl.model.match.match import Match
+from xdpctl.model.rule import Action, Mode, Spare
+from xdpctl.model.signature import Signature
+
+_TCP = 6
+_ACK, _OPENING = TCP_FLAGS["ack"], TCP_FLAGS["syn"] | TCP_FLAGS["rst"]
+_OF_SESSIONS = [flags for flags in range(4096) if flags & _ACK and not flags & _OPENING]
+_ICMP = ("icmp_type", "icmp_code")
+
+
+def guard(draft: Draft, asked: Signature, caller: Caller, force: bool) -> list[str]:
+    """LockoutError or RuleError if it would cut our own people off; else the warnings."""
+    if asked.action is Action.ACCEPT or asked.mode is Mode.MONITOR:
+        return []
+    if asked.action is Action.DROP and asked.match.everything:
+        _refuse_everything(asked, caller, force)
+    reached = [
+        (address, who)
+        for address, who in lockout.addresses(draft, caller)
+        if reaches(asked.match, address) and not _let_in(draft, address)
+    ]
+    mine = any(address == caller.address for address, _ in reached)
+    if mine and asked.limit and asked.limit.by_source:
+        return [f"it holds your own session, too, to {asked.limit}"]
+    if asked.spare is Spare.ESTABLISHED:
+        held = asked.action is Action.DROP and mine
+        return ["it holds new connections of your own, too; those that stand are spared"][:held]
+    if reached and not asked.confirm_by_ns:
+        address, _ = reached[0]
+        whose = "your own session" if address == caller.address else "a session"
+        raise LockoutError(
+            f"it may match {whose} from {lockout.name(address)}, and spares no connection",
+            "spare",
+            'give spare "established", accept that address first, or add confirm_within',
+        )
+    if _may_be(asked.match, _TCP):
+        return ["it spares no connection: those who are logged in are cut off where it matches"]
+    return []
+
+
+def _let_in(draft: Draft, address: Prefix) -> bool:
+    found = deciding(draft, address)
+    return found is not None and found.action is Action.ACCEPT
+
+
+def exposed(draft: Draft, address: Prefix) -> Signature | None:
+    """A signature that would cut off a session from there, if nothing accepts the address."""
+    for held in draft.all_signatures():
+        holds = held.action is not Action.ACCEPT and held.mode is Mode.ENFORCE
+        paced = held.limit is not None and held.limit.by_source
+        spares = paced or held.spare is Spare.ESTABLISHED or bool(held.confirm_by_ns)
+        if holds and not spares and not held.expired(draft.now.ns):
+            if reaches(held.match, address):
+                return held
+    return None
+
+
+def _refuse_everything(asked: Signature, caller: Caller, force: bool) -> None:
+    if not force:
+        raise RuleError(
+            f"{asked.match} matches every packet",
+            "match",
+            "name what is to be dropped; if all is meant, an admin gives force",
+        )
+    if caller.role is not Role.ADMIN:
+        raise RoleError(f"only an admin may drop everything, and {caller.name} is {caller.role}")
+
+
+def _may_be(match: Match, protocol: int) -> bool:
+    given = match.get("protocol")
+    return (given is None or ranges.holds(given, protocol)) and not any(map(match.get, _ICMP))
+
+
+def reaches(match: Match, address: Prefix) -> bool:
+    """Whether it may match a packet of a session from there; what cannot be known may be."""
+    if match.family not in (None, address.family) or not _may_be(match, _TCP):
+        return False
+    source, flags = match.get("source"), match.get("tcp_flags")
+    if source is not None and not source.covers(address):
+        return False
+    return flags is None or any(bits.holds(flags, value) for value in _OF_SESSIONS)

@@ -1,0 +1,173 @@
+"""What one may ask of the rules: add, change, confirm, remove. Each works on a draft,
+checks everything first, and stages nothing if it raises.
+"""
+
+from dataclasses import dataclass
+
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.control.operations import lockout
+from xdpctl.control.operations.signature_guard import exposed
+from xdpctl.control.state.coverage import around
+from xdpctl.control.state.draft import Draft
+from xdpctl.control.state.state import space
+from xdpctl.errors import CapacityError, LockoutError, NotFoundError
+from xdpctl.model import policy
+from xdpctl.model.identity import Caller
+from xdpctl.model.requests import Ask, check_seconds
+from xdpctl.model.rule import TTL_MAX, Action, Mode, Rule
+from xdpctl.model.signature import automatic
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """The rule that stands now, whether it is new, and what to know about it."""
+
+    rule: Rule
+    created: bool
+    warnings: list[str]
+
+
+def _build(draft: Draft, ask: Ask, caller: Caller) -> Rule:
+    now = draft.now
+    return Rule(
+        source=ask.source,
+        action=ask.action,
+        mode=ask.mode,
+        origin=caller.origin,
+        reason=ask.reason,
+        tags=ask.tags,
+        created_at=draft.created_at,
+        expires_ns=now.after(ask.ttl) if ask.ttl is not None else 0,
+        confirm_by_ns=now.after(ask.confirm_within) if ask.confirm_within is not None else 0,
+        spare=ask.spare,
+    )
+
+
+def _guard(draft: Draft, rule: Rule, caller: Caller) -> list[str]:
+    lockout.refuse_drop(draft, rule, caller)
+    lockout.refuse_end(draft, rule, caller)
+    return policy.guard(rule, draft.state.protection)
+
+
+def _keep(draft: Draft, rule: Rule, caller: Caller) -> None:
+    """LockoutError if somebody would be cut off without this rule."""
+    lockout.refuse_loss(draft, rule, caller)
+    address = caller.address
+    if rule.action is not Action.ACCEPT or not address or not rule.source.covers(address):
+        return
+    signature = exposed(draft, address)
+    if signature and not around(draft, rule.source):
+        raise LockoutError(
+            f"without it, {signature.match} would cut off your own session",
+            "id",
+            f"remove {signature.id} first, or let it spare established connections",
+        )
+
+
+def place(draft: Draft, ask: Ask, caller: Caller) -> Added:
+    """Everything an add checks, and the staging; the caller writes the audit event."""
+    rule = _build(draft, ask, caller)
+    standing = draft.standing(rule.source)
+    counted = draft.of_origin(caller.origin) - (1 if standing else 0)
+    quota = draft.state.quota(caller.origin)
+    quota.check(caller.origin, rule.source, ask.ttl, counted)
+    if automatic(rule) and standing is None:
+        family, more = rule.source.family, space(rule)
+        own, every = draft.covered(family, caller.origin), draft.covered(family)
+        quota.check_share(caller.origin, family, own + more, every + more)
+    warnings = _guard(draft, rule, caller)
+    if standing:
+        judgement = policy.merge(standing, rule)
+        draft.put(judgement.rule)
+        return Added(judgement.rule, False, warnings + judgement.warnings)
+    if draft.room < 1:
+        capacity = draft.state.image.capacity
+        raise CapacityError(
+            f"the source table is full: {capacity} rules, its capacity. Nothing was applied. "
+            "Remove rules, or raise capacity: xdpctl down, then start again."
+        )
+    draft.check_entries(rule.source.family, 1)
+    draft.put(rule)
+    return Added(rule, True, warnings)
+
+
+def describe(rule: Rule) -> dict[str, object]:
+    """What the audit log keeps of a rule."""
+    return {
+        "action": rule.action.value,
+        "mode": rule.mode.value,
+        "origin": rule.origin,
+        "reason": rule.reason,
+    }
+
+
+def add(draft: Draft, ask: Ask, caller: Caller) -> Added:
+    """One rule; the same rule again extends it."""
+    added = place(draft, ask, caller)
+    wider = around(draft, added.rule.source)
+    if wider and wider.action is added.rule.action and added.rule.mode is Mode.ENFORCE:
+        if not wider.protected:
+            added.warnings.append(f"{wider} already covers it with the same action")
+    detail = {**describe(added.rule), "ttl": ask.ttl, "confirm_within": ask.confirm_within}
+    verb = "rule.add" if added.created else "rule.extend"
+    draft.note(caller.name, verb, added.rule.id, **detail)
+    return added
+
+
+def _existing(draft: Draft, source: Prefix, caller: Caller, etag: str | None) -> Rule:
+    rule = draft.standing(source)
+    if rule is None:
+        raise NotFoundError(f"no rule stands on {source}; see GET /v1/rules")
+    policy.check_change(rule, caller.origin, etag)
+    return rule
+
+
+def change(
+    draft: Draft, source: Prefix, changes: dict[str, object], caller: Caller, etag: str | None
+) -> Added:
+    """Change `mode`, `ttl` (None: no end), `reason` or `tags` of a standing rule."""
+    rule = _existing(draft, source, caller, etag)
+    fields: dict[str, object] = {k: v for k, v in changes.items() if k != "ttl"}
+    fields |= policy.tags_after(rule, changes, caller.origin)
+    if "ttl" in changes:
+        ttl = changes["ttl"]
+        assert ttl is None or isinstance(ttl, int | float)
+        check_seconds(ttl, "ttl", TTL_MAX)
+        draft.state.quota(rule.origin).check(rule.origin, rule.source, ttl, 0)
+        fields["expires_ns"] = draft.now.after(ttl) if ttl is not None else 0
+    changed = rule.but(**fields)
+    before, after = ((r.mode, r.expires_ns) for r in (rule, changed))
+    warnings = [] if before == after else _guard(draft, changed, caller)
+    if changed.mode is Mode.MONITOR:
+        _keep(draft, rule, caller)
+    draft.put(changed)
+    draft.note(caller.name, "rule.change", rule.id, **changes)
+    return Added(changed, False, warnings)
+
+
+def confirm(draft: Draft, source: Prefix, caller: Caller, etag: str | None) -> Added:
+    """Make a provisional rule stand; NotFoundError once its time is up."""
+    rule = _existing(draft, source, caller, etag)
+    confirmed = rule.but(confirm_by_ns=0)
+    warnings = [] if rule.confirm_by_ns else ["it was not waiting for a confirmation"]
+    draft.put(confirmed)
+    draft.note(caller.name, "rule.confirm", rule.id)
+    return Added(confirmed, False, warnings)
+
+
+def remove(
+    draft: Draft, source: Prefix, caller: Caller, etag: str | None, hits: dict[str, int]
+) -> Rule:
+    """Take a rule away; `hits` goes into the audit log with it."""
+    rule = _existing(draft, source, caller, etag)
+    _keep(draft, rule, caller)
+    draft.remove(rule)
+    draft.note(caller.name, "rule.remove", rule.id, **describe(rule), **hits)
+    return rule
+
+
+def expire(draft: Draft, rule: Rule, hits: dict[str, int]) -> None:
+    """Forget a rule whose time is up; the kernel stopped applying it by itself."""
+    action = "rule.undo" if rule.ends_unconfirmed else "rule.expire"
+    draft.remove(rule)
+    draft.note("xdpctl", action, rule.id, **describe(rule), **hits)

@@ -1,0 +1,145 @@
+"""A store that is gone beside a kernel that still filters: what the kernel has is taken over.
+
+Nothing that is filtered is let through because a file is missing. What the kernel does not know is
+lost: who asked and why, the names of sets, and the matches of signatures, which stay in force.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xdpctl.abi.structs import Action as WireAction
+from xdpctl.abi.structs import Mode as WireMode
+from xdpctl.abi.structs import Slot
+from xdpctl.base.clock import Now
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.control.state.draft import Draft
+from xdpctl.control.state.state import State
+from xdpctl.control.store.records import ENTRIES, RULES, SETS, source_of
+from xdpctl.datapath.plan import Image, is_shared
+from xdpctl.errors import RuleError
+from xdpctl.model.rule import Action, Mode, Rule, Spare
+from xdpctl.model.source_set import Entries, SourceSet
+
+TAG = "recovered"
+_REASON = "found in the kernel; its record was lost"
+_ACTIONS = {WireAction.DROP: Action.DROP, WireAction.ACCEPT: Action.ACCEPT}
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """How much was taken over from the kernel, and whether signatures stay as they are."""
+
+    rules: int
+    sets: int
+    signatures: bool
+
+    def __str__(self) -> str:
+        more = " Signatures stay in force until one is added or removed." if self.signatures else ""
+        return (
+            f"the store was lost: {self.rules} rules and {self.sets} sets were taken over from the "
+            f"kernel, under the tag {TAG}.{more} Tokens, incidents and the audit log are gone; "
+            "look at `xdpctl list`, and restart the control plane once all is well"
+        )
+
+
+def lost(image: Image, armed: bool) -> bool:
+    """Whether the kernel holds what an empty store would take away."""
+    return armed or bool(image.sets) or any(not is_shared(slot) for slot in image.entries.values())
+
+
+def recover(state: State, now: Now, armed: bool) -> tuple[Draft, Recovered]:
+    """The draft that has the records of what the kernel holds."""
+    draft, image = Draft(state, now), state.image
+    for prefix, slot in image.entries.items():
+        rule = _rule(image, prefix, slot, draft.created_at)
+        if rule:
+            draft.rules[prefix] = rule
+    for number, (slot, keys) in enumerate(sorted(image.sets.items()), 1):
+        held = _set(image, f"{TAG}-{number}", slot, draft.created_at)
+        if held:
+            draft.sets[held.name], draft.entries[held.name] = held, dict(keys)
+    found = Recovered(len(draft.rules), len(draft.sets), armed)
+    draft.note("xdpctl", "store.lost", "", rules=found.rules, sets=found.sets, signatures=armed)
+    return draft, found
+
+
+def keep(state: State) -> None:
+    """What has a record that cannot be read, and is in the kernel, goes on as it is there."""
+    image = state.image
+    for key in state.unreadable:
+        kind, _, name = key.partition("/")
+        if kind + "/" == RULES:
+            _keep_rule(state, key)
+        elif kind + "/" == ENTRIES and name in state.sets:
+            keys = image.sets.get(state.sets[name].slot)
+            if keys is not None:
+                state.entries[name] = dict(keys)
+        elif kind + "/" == SETS and name in state.entries:
+            slot = _slot_of(state, state.entries[name])
+            held = _set(image, name, slot, 0.0) if slot is not None else None
+            if held:
+                state.sets[name] = held
+
+
+def _keep_rule(state: State, key: str) -> None:
+    try:
+        source = source_of(key)
+    except RuleError:
+        return
+    slot = state.image.entries.get(source)
+    rule = _rule(state.image, source, slot, 0.0) if slot is not None else None
+    if rule:
+        state.learn(source, rule)
+
+
+def _slot_of(state: State, entries: Entries) -> int | None:
+    """The slot of a set in the kernel that has these entries and no record."""
+    known = {held.slot for held in state.sets.values()}
+    for slot, keys in state.image.sets.items():
+        same = all(np.array_equal(keys[family], entries[family]) for family in entries)
+        if slot not in known and same:
+            return slot
+    return None
+
+
+def _rule(image: Image, source: Prefix, slot: int, created_at: float) -> Rule | None:
+    """None for what is protected, or does nothing."""
+    held = Slot.unpack(image.slots[slot])
+    if is_shared(slot) or held.action not in _ACTIONS:
+        return None
+    return Rule(
+        source=source,
+        action=_ACTIONS[held.action],
+        mode=_mode(held),
+        reason=_REASON,
+        tags=(TAG,),
+        created_at=created_at,
+        expires_ns=held.expires_ns,
+        spare=_spare(held),
+    )
+
+
+def _set(image: Image, name: str, slot: int, created_at: float) -> SourceSet | None:
+    held = Slot.unpack(image.slots[slot])
+    if held.action not in _ACTIONS:
+        return None
+    return SourceSet(
+        name=name,
+        slot=slot,
+        action=_ACTIONS[held.action],
+        mode=_mode(held),
+        spare=_spare(held),
+        reason=_REASON,
+        created_at=created_at,
+        changed_at=created_at,
+        report={"entries": sum(map(len, image.sets[slot].values()))},
+    )
+
+
+def _mode(held: Slot) -> Mode:
+    return Mode.MONITOR if held.mode == WireMode.MONITOR else Mode.ENFORCE
+
+
+def _spare(held: Slot) -> Spare:
+    return Spare.ESTABLISHED if held.spare else Spare.NONE

@@ -1,0 +1,255 @@
+"""Store, state and kernel in step: what is committed is durable, then applied, or undone.
+
+Only what comes back from the store's watch reaches the kernel, so the start after a crash runs
+the same code as every change. Used from one thread.
+"""
+
+import logging
+from collections.abc import Mapping
+
+import numpy as np
+
+from xdpctl.abi.structs import Hits, SlotNumber
+from xdpctl.base.clock import Clock, Now
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.control.ingest import Learned, Ours, learn
+from xdpctl.control.recovery import Recovered, keep, lost, recover
+from xdpctl.control.shadow_slots import Shadowing
+from xdpctl.control.signature_sync import Arming
+from xdpctl.control.state.draft import Draft
+from xdpctl.control.state.state import State
+from xdpctl.control.store.audit import CHECKPOINT, Chain, Event, Sign, checkpoint
+from xdpctl.control.store.store import Change, Cursor, Reset, Store, Synced
+from xdpctl.datapath.plan import Listing, Plan, Target, differences, is_shared, transition
+from xdpctl.datapath.port import Datapath
+from xdpctl.datapath.readback import read
+from xdpctl.datapath.set_plan import relist
+from xdpctl.errors import DatapathError, StoreError, XdpctlError
+from xdpctl.model.policy import Protection
+from xdpctl.model.source_set import NOTHING
+
+# of the audit log: beyond either, the oldest part is dropped behind a signed checkpoint
+_AUDIT_RECORDS, _AUDIT_BYTES, _AUDIT_KEPT = 500_000, 256 << 20, 0.8
+log = logging.getLogger("xdpctl.controller")
+
+
+class Replica:
+    """`stale` counts entries that went since the front was last repainted; `unsettled`: the kernel
+    refused something, so a round of upkeep has to bring everything to where it should be.
+    """
+
+    def __init__(self, store: Store, datapath: Datapath, state: State, clock: Clock) -> None:
+        self.store = store
+        self.datapath = datapath
+        self.state = state
+        self.clock = clock
+        self.arming = Arming(datapath, state, self._make)
+        self.stale = 0
+        self.unsettled = False
+        self._shadowing = Shadowing(datapath, state)
+        self._chain = Chain(store.last_audit())
+        self._cursor: Cursor | None = None
+        self._ours: Ours = {}
+        self.recovered: Recovered | None = None
+        self._signed = True  # the signatures in the kernel may not be the state's
+
+    def commit(self, draft: Draft) -> None:
+        """Store a draft with its audit records, then apply it; if the kernel refuses, undo it."""
+        if not draft:
+            return
+        back, changes = draft.way_back(), draft.changes()
+        self._write(changes, draft.events, draft.now)
+        self._ours = draft.written(changes)
+        try:
+            self.follow()
+        except DatapathError as error:
+            log.error("undoing a change that the kernel refused: %s", error)
+            undone = Event(
+                "xdpctl",
+                "rule.undo",
+                "",
+                {"rules": len(back.rules), "sets": len(back.sets), "why": str(error)},
+            )
+            self._write(back.changes(), [undone], draft.now)
+            self.follow()
+            raise
+        finally:
+            self._ours = {}
+
+    def _write(self, changes: Mapping[str, bytes | None], events: list[Event], now: Now) -> None:
+        records = self._chain.append(events, now.unix)
+        self.store.write(changes, records)
+        self._chain.commit(records)
+
+    def record(self, event: Event) -> bool:
+        """An audit record that must not hold up what it tells of; whether it was kept."""
+        try:
+            self._write({}, [event], self.clock.read())
+        except StoreError as error:
+            log.error("not audited: %s: %s", event, error)
+            return False
+        return True
+
+    def follow(self) -> None:
+        """Learn what the store has that we have not seen, and bring the kernel to it."""
+        now, reset = self.clock.read(), False
+        learned = Learned()
+        before = self.state.listings()
+        cursor = self._cursor
+        for event in self.store.watch(cursor):
+            match event:
+                case Change():
+                    self._learn(event, now, learned)
+                case Reset():
+                    reset = True
+                    self.state.forget()
+                case Synced():
+                    cursor = event.cursor
+        self._cursor = cursor
+        self._signed |= learned.signatures
+        if reset:
+            keep(self.state)
+            self.settle(now)
+            return
+        changed = {source: self.state.target(source, now.ns) for source in learned.sources}
+        self.apply(changed, now)
+        self._relist(before, self.state.listings())
+        if self._signed:
+            self._arm(now)
+        self._shadowing.bring()
+
+    def _learn(self, change: Change, now: Now, learned: Learned) -> None:
+        """A record that cannot be read is set aside, and told of; all others are served."""
+        try:
+            learn(self.state, change, now, self._ours, learned)
+            self.state.unreadable.pop(change.key, None)
+        except StoreError as error:
+            log.error("set aside: %s", error)
+            self.state.unreadable[change.key] = str(error)
+
+    def recover(self) -> None:
+        """Where the store is gone and the kernel still filters, take over what the kernel has."""
+        armed = bool(self.datapath.signatures.armed)
+        if not self.store.pristine() or not lost(self.state.image, armed):
+            return
+        draft, self.recovered = recover(self.state, self.clock.read(), armed)
+        log.error("%s", self.recovered)
+        self.arming.held = armed
+        self._write(draft.changes(), draft.events, draft.now)
+
+    def in_kernel(self) -> tuple[frozenset[Prefix], int]:
+        """The sources of rules, and how many sets, that the kernel holds."""
+        image = self.state.image
+        rules = (prefix for prefix, slot in image.entries.items() if not is_shared(slot))
+        return frozenset(rules), len(image.sets)
+
+    def note_gone(self, rules: frozenset[Prefix], sets: int) -> None:
+        """Say it if the store does not know of what the kernel filtered until now.
+
+        So it is after a removal that the kernel had not yet heard of, and if the store has lost
+        its last changes.
+        """
+        gone, fewer = len(rules - self.state.rules.keys()), max(0, sets - len(self.state.sets))
+        if gone or fewer:
+            log.warning(
+                "the store has no record of %d rules and %d sets that the kernel held; they are no "
+                "longer in force. If nobody removed them, the store has lost changes",
+                gone,
+                fewer,
+            )
+            self.record(Event("xdpctl", "store.behind", "", {"rules": gone, "sets": fewer}))
+
+    def trim_audit(self, sign: Sign) -> None:
+        """Drop the oldest records of an audit log that has grown too large."""
+        records, size = self.store.audit_size()
+        share = max(records / _AUDIT_RECORDS, size / _AUDIT_BYTES)
+        if share <= 1:
+            return
+        keep = int(records / share * _AUDIT_KEPT)
+        newest = self._chain.sequence
+        (last,) = self.store.audit(newest - keep - 1, 1)
+        now = self.clock.read()
+        mark = checkpoint(last, records - keep, now.unix, sign)
+        self.store.forget_audit(newest - keep, {CHECKPOINT: mark})
+        self.state.checkpoint = mark
+        self.record(Event("xdpctl", "audit.trim", "", {"records": records - keep}))
+
+    def _arm(self, now: Now) -> bool:
+        """Put the signatures in force that shall be; whether anything differed."""
+        self._signed = True
+        differed = self.arming.bring(now.ns)
+        self._signed = False
+        return differed
+
+    def apply(self, changes: Mapping[Prefix, Target | None], now: Now) -> None:
+        """Make the kernel's entries lead where `changes` say."""
+        image = self.state.image
+        real = {p: target for p, target in changes.items() if image.value(p) != target}
+        self._make(transition(image, real, now.ns))
+
+    def _make(self, plan: Plan) -> None:
+        try:
+            self.datapath.apply(plan)
+        except DatapathError:
+            self.unsettled = True
+            self.resync()
+            raise
+        self.state.image.commit(plan)
+        self.stale += plan.removals
+
+    def _relist(self, held: Mapping[int, Listing], wanted: Mapping[int, Listing]) -> int:
+        """Sets that come or change, then those that go; how many there were."""
+        changed = [slot for slot in wanted if not same(held.get(slot), wanted[slot])]
+        gone = [slot for slot in held if slot not in wanted]
+        for slot in changed + gone:
+            self._make(relist(self.state.image, slot, wanted.get(slot)))
+        return len(changed) + len(gone)
+
+    def settle(self, now: Now) -> list[str]:
+        """Bring everything to where it should be; what differed."""
+        self.unsettled = True
+        image = self.state.image
+        differing = differences(self.state.desired(now.ns), image)
+        self.apply(differing, now)
+        wanted = self.state.listings()
+        held = {
+            slot: Listing(image.slots[slot], image.sets.get(slot, NOTHING))
+            for slot in {*image.sets, *wanted}
+        }
+        sets = self._relist(held, wanted)
+        signed = self._arm(now)
+        self._shadowing.bring()
+        self.unsettled = False
+        return [
+            *map(str, differing),
+            *[f"{sets} sets"][: bool(sets)],
+            *["signatures"][:signed],
+        ]
+
+    def protect(self, protection: Protection) -> None:
+        """Let these prefixes be the protected ones; as before if the kernel refuses."""
+        before, self.state.protection = self.state.protection, protection
+        try:
+            self.settle(self.clock.read())
+        except XdpctlError:
+            self.state.protection = before
+            raise
+
+    def resync(self) -> list[str]:
+        """Read what the kernel really holds; the entries that led nowhere and were taken out."""
+        self.state.image, dropped = read(self.datapath.source, self.datapath.capacity)
+        return [str(prefix) for prefix in dropped]
+
+    def hits(self, source: Prefix) -> Hits:
+        """What the rule on `source` has hit so far."""
+        slot = self.state.image.entries.get(source, SlotNumber.NONE)
+        return self.datapath.hits([slot])[0] if slot >= SlotNumber.FIRST else Hits(0, 0)
+
+
+def same(one: Listing | None, other: Listing | None) -> bool:
+    """Whether two listings say the same."""
+    if one is None or other is None or one.value != other.value:
+        return one is other
+    families = {*one.keys, *other.keys}
+    pairs = ((one.keys[family], other.keys[family]) for family in families)
+    return all(a is b or np.array_equal(a, b) for a, b in pairs)

@@ -1,0 +1,73 @@
+"""Which entries of a set hit: counted on samples of its packets, while somebody asks."""
+
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from xdpctl.abi.structs import Sample, SlotNumber
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.prefix_arrays import FAMILIES, within
+from xdpctl.datapath.port import Datapath
+from xdpctl.errors import ConflictError
+from xdpctl.model.source_set import Entries
+
+_PAUSE_SECONDS = 0.02
+_SAMPLES_MAX = 200_000
+_watching = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    """What was seen in `seconds`: one packet of each CPU in `every` was looked at."""
+
+    seconds: float
+    every: int
+    samples: int
+    entries: list[tuple[Prefix, int]]
+    sources: list[tuple[Prefix, int]]
+
+
+def watch(
+    datapath: Datapath, slot: int, entries: Entries, seconds: float, every: int, most: int
+) -> Top:
+    """Sample a slot's packets for a while; `every` is a power of two.
+
+    ConflictError while somebody else does.
+    """
+    if not _watching.acquire(blocking=False):
+        raise ConflictError("another sampling is under way", "", "ask again in a few seconds")
+    found: Counter[Prefix] = Counter()
+    began = time.monotonic()
+    try:
+        for _ in datapath.samples():
+            pass  # left over from an earlier watch
+        datapath.watch(slot, every - 1)
+        while (left := began + seconds - time.monotonic()) > 0:
+            time.sleep(min(left, _PAUSE_SECONDS))
+            found.update(map(_source, (s for s in datapath.samples() if s.slot == slot)))
+            if found.total() >= _SAMPLES_MAX:
+                break
+    finally:
+        datapath.watch(SlotNumber.NONE, 0)
+        _watching.release()
+    took = time.monotonic() - began
+    hit = Counter[Prefix]()
+    for source, count in found.items():
+        hit[_entry(entries, source)] += count
+    return Top(took, every, found.total(), hit.most_common(most), found.most_common(most))
+
+
+def _source(sample: Sample) -> Prefix:
+    size = 4 if sample.family == 4 else 16
+    return Prefix(sample.source[:size], size * 8)
+
+
+def _entry(entries: Entries, source: Prefix) -> Prefix:
+    """The most specific entry that covers a source; the source, if it went meanwhile."""
+    around = [source.widened(n) for n in range(source.length, -1, -1)]
+    listed = within(entries[source.family], FAMILIES[source.family].keys(around))
+    at = np.flatnonzero(listed)
+    return around[int(at[0])] if len(at) else source

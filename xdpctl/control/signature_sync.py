@@ -1,0 +1,133 @@
+"""Brings the signatures in the kernel to what the state says, in an order that mixes nothing.
+
+What nothing leads to yet is written first; then one store puts all signatures in force that
+shall be, and takes those away that shall not; then the slots of these are emptied.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from xdpctl.abi.arrays import RATE
+from xdpctl.abi.structs import RATE_COST_SHIFT, Slot, SlotNumber
+from xdpctl.abi.structs import Action as WireAction
+from xdpctl.abi.structs import Mode as WireMode
+from xdpctl.control.state.state import State
+from xdpctl.datapath.plan import Plan
+from xdpctl.datapath.port import Datapath
+from xdpctl.datapath.signatures.compile import Tables, compile_tables
+from xdpctl.datapath.writes import Word, Zero
+from xdpctl.model.match.match import Match
+from xdpctl.model.rule import Action, Mode, Spare
+from xdpctl.model.signature import Rate, Signature
+
+_ACTIONS = {
+    Action.DROP: WireAction.DROP,
+    Action.ACCEPT: WireAction.ACCEPT,
+    Action.LIMIT: WireAction.LIMIT,
+}
+_FREE = Slot(WireAction.NONE).pack()
+_NUMBERS = range(SlotNumber.SIGNATURES, SlotNumber.SETS)
+
+
+class Arming:
+    """`make` applies a plan and remembers it."""
+
+    def __init__(self, datapath: Datapath, state: State, make: Callable[[Plan], None]) -> None:
+        self._datapath = datapath
+        self._state = state
+        self._make = make
+        self.held = False  # what the kernel has stays until there are signatures again
+        self._paced: dict[int, Any] = {}
+        self._compiled: tuple[list[tuple[Match, int]], Tables] | None = None
+
+    def bring(self, now_ns: int) -> bool:
+        """Put in force what shall be; whether anything differed."""
+        self.held = self.held and not self._state.signatures
+        if self.held:
+            return False
+        table, held = self._datapath.signatures, self._state.image.slots
+        live = {s.slot: s for s in self._state.signatures.values() if not s.expired(now_ns)}
+        words = {slot: word_of(one) for slot, one in live.items()}
+        tables = self._compile(ordered(live.values()))
+        changed = {slot for slot in _NUMBERS if words.get(slot, _FREE) != held[slot]}
+        self._paced = {s.slot: rate_record(s.limit) for s in live.values() if s.limit}
+        repaced = [slot for slot, rate in self._paced.items() if not table.paces(slot, rate)]
+        rearm = not table.holds(tables)
+        last = [s for s in changed & words.keys() if rearm and stronger(words[s], held[s])]
+        if rearm:
+            table.settle()
+        for slot in repaced:
+            table.put_rate(slot, self._paced[slot], held[slot] != _FREE)
+        self._write({slot: words[slot] for slot in sorted(changed & words.keys() - {*last})})
+        gone = sorted(changed - words.keys())
+        if rearm:
+            table.install(tables)
+        if rearm and (last or gone):
+            table.settle()  # no packet looks them up in the order from before
+        self._write({slot: words[slot] for slot in last})
+        self._write(dict.fromkeys(gone, _FREE))
+        return bool(changed or repaced or rearm)
+
+    def agrees(self) -> bool:
+        """Whether the kernel still has what was last put in force."""
+        if self.held:
+            return True
+        table = self._datapath.signatures
+        paced = all(table.paces(slot, rate) for slot, rate in self._paced.items())
+        return paced and (self._compiled is None or table.holds(self._compiled[1]))
+
+    def _compile(self, wanted: list[Signature]) -> Tables:
+        """Compiled again only if another match is among them, or in another place."""
+        key = [(held.match, held.slot) for held in wanted]
+        if self._compiled is None or self._compiled[0] != key:
+            self._compiled = key, compile_tables(key)
+        return self._compiled[1]
+
+    def _write(self, words: Mapping[int, bytes]) -> None:
+        before = self._state.image.slots
+        fresh = [Zero(slot) for slot, word in words.items() if before[slot] == _FREE != word]
+        writes = [Word(slot, word) for slot, word in words.items()]
+        if writes:
+            self._make(Plan(writes=(*fresh, *writes), slots=dict(words)))
+
+
+def ordered(signatures: Iterable[Signature]) -> list[Signature]:
+    """As a packet meets them."""
+    return sorted(signatures, key=lambda held: held.order)
+
+
+def stronger(word: bytes, before: bytes) -> bool:
+    """Whether a standing signature's new word holds more than the one before.
+
+    Then it comes after its new place in the order, else before it: so nothing is held in between
+    that is held neither before nor after.
+    """
+    new, old = Slot.unpack(word), Slot.unpack(before)
+    if old.action is WireAction.NONE:
+        return False
+    enforced = new.mode is WireMode.ENFORCE
+    return enforced and (old.mode is WireMode.MONITOR or (old.spare and not new.spare))
+
+
+def word_of(held: Signature) -> bytes:
+    """What its slot says."""
+    mode = WireMode.MONITOR if held.mode is Mode.MONITOR else WireMode.ENFORCE
+    spare = held.spare is Spare.ESTABLISHED and held.action is not Action.ACCEPT
+    return Slot(_ACTIONS[held.action], mode, held.kernel_expires_ns, spare).pack()
+
+
+def rate_record(limit: Rate) -> Any:
+    """A limit as the kernel reads it."""
+    a_second = 1e9 * (1 << RATE_COST_SHIFT)
+    cost = a_second / limit.pps if limit.pps else a_second * 8 / limit.bps
+    size4, size6 = limit.per_ipv4, limit.per_ipv6
+    record = np.zeros(1, RATE)[0]
+    record["cost"] = round(cost)
+    record["burst_ns"] = round(limit.burst * 1e9)
+    record["by_bytes"] = limit.bps > 0
+    record["by_source"] = limit.by_source
+    record["mask4"] = (1 << 32) - (1 << (32 - size4))
+    record["mask6"] = (1 << 64) - (1 << (64 - size6))
+    return record

@@ -1,0 +1,260 @@
+"""What is about to change: decided, but neither stored nor applied."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from xdpctl.abi.structs import BITMAP_WORDS, Limit
+from xdpctl.base.clock import Now
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.control.state.state import State, space
+from xdpctl.control.store.audit import Event
+from xdpctl.control.store.records import (
+    AUTOMATIC,
+    ENTRIES,
+    INCIDENTS,
+    SETS,
+    TOKENS,
+    encode,
+    encode_set,
+    rule_key,
+)
+from xdpctl.control.store.signature_records import SIGNATURES, encode_signature
+from xdpctl.errors import CapacityError
+from xdpctl.model.identity import Token
+from xdpctl.model.incident import Incident
+from xdpctl.model.incident import encode as encode_incident
+from xdpctl.model.match.overlap import overlap
+from xdpctl.model.rule import Automatic, Rule
+from xdpctl.model.signature import Signature, automatic
+from xdpctl.model.source_set import NOTHING, Entries, SourceSet, encode_entries
+
+# limits and monitored signatures that one packet may meet: of SIGNATURE_STEPS_MAX, a word of the
+# bitmap takes a step, too; detectors leave some to people
+CROWD = Limit.SIGNATURE_STEPS_MAX - BITMAP_WORDS - 2
+AUTOMATIC_CROWD = CROWD - 16
+
+
+class Draft:
+    """Reads through to the state."""
+
+    def __init__(self, state: State, now: Now) -> None:
+        self.state = state
+        self.now = now
+        self.rules: dict[Prefix, Rule | None] = {}
+        self.tokens: dict[str, Token | None] = {}
+        self.sets: dict[str, SourceSet | None] = {}
+        self.entries: dict[str, Entries | None] = {}
+        self.signatures: dict[str, Signature | None] = {}
+        self.incidents: dict[str, Incident | None] = {}
+        self.automatic: list[Automatic | None] = []  # what it is to be, if anything is said
+        self.events: list[Event] = []
+        self.created_at = round(now.unix, 3)
+        self._origins: Counter[str] = Counter(s.origin for s in state.signatures.values())
+        self._covered: Counter[tuple[str, int]] = Counter()
+        self._staged_lengths: set[int] = set()
+        self._room = state.room
+        self._used = {family: state.used(family) for family in state.capacity}
+
+    def __bool__(self) -> bool:
+        rules = self.rules or self.sets or self.signatures
+        others = self.tokens or self.automatic or self.incidents
+        return bool(rules or others or self.events)
+
+    def copy(self) -> "Draft":
+        """The same draft, to try a change on."""
+        other = Draft(self.state, self.now)
+        other.rules, other.sets = dict(self.rules), dict(self.sets)
+        other._staged_lengths = set(self._staged_lengths)
+        other.entries, other.signatures = dict(self.entries), dict(self.signatures)
+        other.incidents, other.automatic = dict(self.incidents), list(self.automatic)
+        other._origins, other._covered = Counter(self._origins), Counter(self._covered)
+        other._room, other._used = self._room, dict(self._used)
+        return other
+
+    def standing(self, source: Prefix) -> Rule | None:
+        """The live rule on exactly this source."""
+        rule = self.rules[source] if source in self.rules else self.state.rules.get(source)
+        return rule if rule and not rule.expired(self.now.ns) else None
+
+    def set_named(self, name: str) -> SourceSet | None:
+        """The set of that name."""
+        return self.sets[name] if name in self.sets else self.state.sets.get(name)
+
+    def entries_of(self, name: str) -> Entries:
+        """The entries of the set of that name."""
+        held = self.entries[name] if name in self.entries else self.state.entries.get(name)
+        return held or NOTHING
+
+    def all_sets(self) -> list[SourceSet]:
+        """Every set there will be, by name."""
+        names = sorted({*self.state.sets, *self.sets})
+        return [held for held in map(self.set_named, names) if held]
+
+    def all_signatures(self) -> list[Signature]:
+        """Every signature there will be, expired ones too."""
+        return [s for s in {**self.state.signatures, **self.signatures}.values() if s]
+
+    def signature(self, identity: str) -> Signature | None:
+        """The live signature of that id."""
+        staged, held = self.signatures, self.state.signatures
+        found = staged[identity] if identity in staged else held.get(identity)
+        return found if found and not found.expired(self.now.ns) else None
+
+    def all_incidents(self) -> list[Incident]:
+        """Every incident there will be."""
+        return [i for i in {**self.state.incidents, **self.incidents}.values() if i]
+
+    def incident(self, identity: str) -> Incident | None:
+        """The one of that id."""
+        staged = identity in self.incidents
+        return (self.incidents if staged else self.state.incidents).get(identity)
+
+    def tagged(self, tag: str) -> list[Rule | Signature]:
+        """What an event, or a group of them, holds."""
+        staged = (source for source, rule in self.rules.items() if rule and tag in rule.tags)
+        sources = dict.fromkeys((*self.state.tagged.sources(tag), *staged))
+        held = [*map(self.standing, sources), *self.all_signatures()]
+        return [one for one in held if one and tag in one.tags]
+
+    def of_origin(self, origin: str) -> int:
+        """How many rules it has."""
+        return self.state.origins[origin] + self._origins[origin]
+
+    def covered(self, family: int, origin: str | None = None) -> int:
+        """How much of the address space an origin's rules drop, or all detectors' together."""
+        both = self.state.covered, self._covered
+        of_family = ((who, n) for held in both for (who, of), n in held.items() if of == family)
+        return sum(n for who, n in of_family if origin in (None, who))
+
+    def _cover(self, before: Rule | None, after: Rule | None) -> None:
+        for rule, sign in ((before, -1), (after, 1)):
+            if rule:
+                self._covered[rule.origin, rule.source.family] += sign * space(rule)
+
+    @property
+    def room(self) -> int:
+        """How many new rules the kernel's tables still take."""
+        return self._room
+
+    def check_entries(self, family: int, more: int) -> None:
+        """CapacityError unless so many entries more fit."""
+        capacity, used = self.state.capacity[family], self._used[family]
+        if more > 0 and used + more > capacity:
+            raise CapacityError(
+                f"the source table takes {capacity:,} IPv{family} entries and has {used:,}; "
+                f"{more:,} more do not fit, and nothing was applied. Remove some, aggregate, or "
+                f"raise capacity_ipv{family}: xdpctl down, then start again."
+            )
+
+    def lengths(self, source: Prefix) -> set[int]:
+        """The prefix lengths at which there may be rules of this source's family."""
+        return self._staged_lengths.union(self.state.lengths(source))
+
+    def put(self, rule: Rule) -> None:
+        self._staged_lengths.add(rule.source.length)
+        staged = rule.source in self.rules
+        held = self.rules[rule.source] if staged else self.state.rules.get(rule.source)
+        if held:
+            self._origins[held.origin] -= 1
+        elif not staged:
+            self._room -= 1
+            self._used[rule.source.family] += 1
+        self._origins[rule.origin] += 1
+        self._cover(held, rule)
+        self.rules[rule.source] = rule
+
+    def remove(self, rule: Rule) -> None:
+        self._origins[rule.origin] -= 1
+        self._cover(rule, None)
+        self.rules[rule.source] = None
+
+    def put_set(self, held: SourceSet, entries: Entries | None = None) -> None:
+        """A new or changed set; None leaves its entries as they are."""
+        self.sets[held.name] = held
+        if entries is not None:
+            self._count(held.name, entries)
+            self.entries[held.name] = entries
+
+    def remove_set(self, name: str) -> None:
+        self._count(name, NOTHING)
+        self.sets[name] = self.entries[name] = None
+
+    def _count(self, name: str, entries: Entries) -> None:
+        for family, before in self.entries_of(name).items():
+            self._used[family] += len(entries[family]) - len(before)
+
+    def put_signature(self, held: Signature) -> None:
+        """A new or changed signature; CapacityError if too many let the same packet pass."""
+        self._check_crowd(held)
+        self.remove_signature(held.id)
+        self._origins[held.origin] += 1
+        self.signatures[held.id] = held
+
+    def _check_crowd(self, held: Signature) -> None:
+        """So few let one packet pass that the program always comes to the end of them.
+
+        Each that comes overlaps fewer than so many others, so no packet meets more.
+        """
+        before = self.signatures.get(held.id) or self.state.signatures.get(held.id)
+        if not held.lets_pass or (before and before.lets_pass):
+            return
+        others = (o for o in self.all_signatures() if o.lets_pass and o.id != held.id)
+        crowd = sum(overlap(held.match, other.match) for other in others)
+        most = AUTOMATIC_CROWD if automatic(held) else CROWD
+        if crowd >= most:
+            raise CapacityError(
+                f"{crowd} limits and monitored signatures may match the same packet as "
+                f"{held.match}, and {most} is the most. Nothing was applied. Remove some, or name "
+                "destinations, so that they do not overlap."
+            )
+
+    def remove_signature(self, identity: str) -> None:
+        staged, held = self.signatures, self.state.signatures
+        before = staged[identity] if identity in staged else held.get(identity)
+        if before:
+            self._origins[before.origin] -= 1
+        self.signatures[identity] = None
+
+    def note(self, actor: str, action: str, subject: str, /, **detail: object) -> None:
+        """An audit event of this change."""
+        self.events.append(Event(actor, action, subject, detail))
+
+    def changes(self) -> dict[str, bytes | None]:
+        """What the store is to be told."""
+        changes = {
+            rule_key(source): encode(rule, self.now) if rule else None
+            for source, rule in self.rules.items()
+        }
+        for name, token in self.tokens.items():
+            changes[TOKENS + name] = token.pack() if token else None
+        for name, entries in self.entries.items():
+            changes[ENTRIES + name] = None if entries is None else encode_entries(entries)
+        for name, held in self.sets.items():
+            changes[SETS + name] = encode_set(held) if held else None
+        for identity, incident in self.incidents.items():
+            changes[INCIDENTS + identity] = encode_incident(incident) if incident else None
+        for said in self.automatic:
+            changes[AUTOMATIC] = said.value.encode() if said else None
+        for identity, one in self.signatures.items():
+            changes[SIGNATURES + identity] = encode_signature(one, self.now) if one else None
+        return changes
+
+    def written(self, changes: Mapping[str, bytes | None]) -> dict[str, tuple[bytes | None, Any]]:
+        """Of what the store was told, what is costly to read again: each record and its value."""
+        values: dict[str, Any] = dict(zip(changes, self.rules.items(), strict=False))  # they lead
+        values |= {ENTRIES + name: held for name, held in self.entries.items()}
+        values |= {INCIDENTS + identity: held for identity, held in self.incidents.items()}
+        return {key: (changes[key], value) for key, value in values.items()}
+
+    def way_back(self) -> "Draft":
+        """The draft that puts back what stands now where this one changes something."""
+        back = Draft(self.state, self.now)
+        back.rules = {source: self.state.rules.get(source) for source in self.rules}
+        back.tokens = {name: self.state.token(name) for name in self.tokens}
+        back.incidents = {i: self.state.incidents.get(i) for i in self.incidents}
+        back.automatic = [self.state.automatic for _ in self.automatic]
+        back.sets = {name: self.state.sets.get(name) for name in self.sets}
+        back.signatures = {i: self.state.signatures.get(i) for i in self.signatures}
+        back.entries = {name: self.state.entries.get(name) for name in self.entries}
+        return back

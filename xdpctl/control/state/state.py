@@ -1,0 +1,216 @@
+"""What the controller knows: rules, sets, tokens, and what the kernel was last seen to hold."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+
+from xdpctl.abi.structs import Action as WireAction
+from xdpctl.abi.structs import Mode as WireMode
+from xdpctl.abi.structs import Side
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.control.state.tag_index import Tagged
+from xdpctl.datapath.plan import NEIGHBOUR, PROTECTED, Image, Listing, Target, own_slot
+from xdpctl.model.identity import Token
+from xdpctl.model.incident import Incident
+from xdpctl.model.policy import AUTOMATIC, Protection, Quota
+from xdpctl.model.rule import OPERATOR, Action, Automatic, Mode, Rule, Spare
+from xdpctl.model.screening import outside
+from xdpctl.model.signature import Signature
+from xdpctl.model.source_set import NOTHING, Entries, SourceSet
+
+_ACTIONS = {Action.DROP: WireAction.DROP, Action.ACCEPT: WireAction.ACCEPT}
+_MODES = {Mode.ENFORCE: WireMode.ENFORCE, Mode.MONITOR: WireMode.MONITOR}
+
+
+NEVER = 1 << 63
+_CALLERS_KEPT, _CALLED_NS = 256, 3600 * 10**9
+
+
+def space(rule: Rule) -> int:
+    """How much of its family's address space it drops: addresses, or /64s of IPv6."""
+    if rule.action is not Action.DROP or rule.origin == OPERATOR:
+        return 0
+    whole = 32 if rule.source.family == 4 else 64
+    return 1 << max(0, whole - rule.source.length)
+
+
+def order(source: Prefix) -> tuple[int, bytes, int]:
+    """The key by which rules are listed."""
+    return len(source.address), source.address, source.length
+
+
+def word(held: SourceSet) -> bytes:
+    """What a set's slot says."""
+    spare = held.spare is Spare.ESTABLISHED and held.action is Action.DROP
+    return own_slot(_ACTIONS[held.action], _MODES[held.mode], 0, spare).value
+
+
+@dataclass(slots=True)
+class State:
+    """Rules by source, sets by name, signatures by id, tokens by digest, and the kernel's tables.
+
+    `capacity` is the number of entries of each family: of rules, sets and protection together.
+    """
+
+    image: Image
+    quotas: Mapping[str, Quota]
+    capacity: Mapping[int, int]
+    protection: Protection = field(default_factory=lambda: Protection({}))
+    rules: dict[Prefix, Rule] = field(default_factory=dict)
+    origins: Counter[str] = field(default_factory=Counter)
+    monitored: dict[Prefix, None] = field(default_factory=dict)  # in the order they came
+    tagged: Tagged = field(default_factory=Tagged)
+    tokens: dict[str, Token] = field(default_factory=dict)
+    sets: dict[str, SourceSet] = field(default_factory=dict)
+    entries: dict[str, Entries] = field(default_factory=dict)
+    signatures: dict[str, Signature] = field(default_factory=dict)
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    sides: Mapping[Prefix, Side] = field(default_factory=dict)
+    sessions: tuple[Prefix, ...] = ()  # logged in by ssh, as the loader says
+    callers: dict[Prefix, int] = field(default_factory=dict)  # of the API: when last (kernel time)
+    covered: Counter[tuple[str, int]] = field(default_factory=Counter)  # by origin and family
+    unreadable: dict[str, str] = field(default_factory=dict)  # records that were set aside, and why
+    checkpoint: bytes | None = None  # what the audit log begins behind, if its start was dropped
+    automatic: Automatic | None = None  # said by an operator; else the configuration says it
+    _lengths: dict[tuple[int, int], int] = field(default_factory=dict)
+    next_expiry: int = NEVER  # no rule ends before this (kernel time)
+    _membership: int = 0  # counts the changes of which sources have a rule
+    _ordered: tuple[int, list[Prefix]] = (-1, [])
+    _listed: dict[str, tuple[Entries, Protection, Entries]] = field(default_factory=dict)
+
+    def ordered(self) -> list[Prefix]:
+        """The rules' sources: IPv4 first, by address, wider before narrower."""
+        membership, (seen, ordered) = self._membership, self._ordered
+        if seen != membership:
+            ordered = sorted(list(self.rules), key=order)
+            self._ordered = membership, ordered
+        return ordered
+
+    @property
+    def room(self) -> int:
+        """How many more rules fit; suspended ones hold no slot, and count all the same."""
+        return min(self.image.room, self.image.capacity - len(self.rules))
+
+    def learn(self, source: Prefix, rule: Rule | None) -> None:
+        """Take a rule over, or forget the one on `source`."""
+        before = self.rules.pop(source, None) if rule is None else self.rules.get(source)
+        if before:
+            self.origins[before.origin] -= 1
+            self.covered[before.origin, source.family] -= space(before)
+            self.monitored.pop(source, None)
+            if before.tags:
+                self.tagged.remove(before)
+        if rule:
+            ends = rule.kernel_expires_ns
+            if ends and ends < self.next_expiry:
+                self.next_expiry = ends
+            self.rules[source] = rule
+            if rule.mode is Mode.MONITOR:
+                self.monitored[source] = None
+            self.origins[rule.origin] += 1
+            self.covered[rule.origin, source.family] += space(rule)
+            if rule.tags:
+                self.tagged.add(rule)
+        if (before is None) != (rule is None):
+            self._membership += 1
+            shape = len(source.address), source.length
+            self._lengths[shape] = self._lengths.get(shape, 0) + (1 if rule else -1)
+
+    def lengths(self, source: Prefix) -> list[int]:
+        """The prefix lengths that rules of this source's family have."""
+        size = len(source.address)
+        return [n for (of, n), count in self._lengths.items() if count and of == size]
+
+    def called(self, address: Prefix, now_ns: int) -> None:
+        """Somebody who may change rules has used the API from there."""
+        self.callers.pop(address, None)
+        self.callers[address] = now_ns
+        while len(self.callers) > _CALLERS_KEPT:
+            del self.callers[next(iter(self.callers))]
+
+    def people(self, now_ns: int) -> list[Prefix]:
+        """The addresses of those who are logged in by ssh, or used the API within an hour."""
+        recent = [one for one, at in list(self.callers.items()) if now_ns - at < _CALLED_NS]
+        return list(dict.fromkeys((*self.sessions, *recent)))
+
+    def token(self, name: str) -> Token | None:
+        """The token of that name."""
+        return next((t for t in self.tokens.values() if t.name == name), None)
+
+    def learn_token(self, name: str, token: Token | None) -> None:
+        """Take a token over, or forget the one called `name`."""
+        kept = {digest: t for digest, t in self.tokens.items() if t.name != name}
+        if token:
+            kept[token.digest] = token
+        self.tokens = kept
+
+    def forget(self) -> None:
+        """All that came from the store; what the kernel holds stays known."""
+        self.rules.clear()
+        self.monitored.clear()
+        self.tagged.clear()
+        self._lengths.clear()
+        self._membership += 1
+        self.origins.clear()
+        self.covered.clear()
+        self.tokens = {}
+        self.sets, self.entries, self.signatures, self.automatic = {}, {}, {}, None
+        self.incidents, self.unreadable, self.checkpoint = {}, {}, None
+
+    def target(self, source: Prefix, now_ns: int) -> Target | None:
+        """What the tables should hold for a prefix: protection first, then the rule on it."""
+        if source in self.protection.why:
+            return NEIGHBOUR if source in self.protection.neighbours else PROTECTED
+        rule = self.rules.get(source)
+        if rule is None or rule.expired(now_ns) or self.suspended(rule):
+            return None
+        spare = rule.spare is Spare.ESTABLISHED and rule.action is Action.DROP
+        return own_slot(_ACTIONS[rule.action], _MODES[rule.mode], rule.kernel_expires_ns, spare)
+
+    def suspended(self, rule: Rule) -> bool:
+        """Automatic drops never apply inside what has become protected since."""
+        automatic = rule.origin != OPERATOR and rule.action is Action.DROP
+        return automatic and self.protection.over(rule.source) is not None
+
+    def used(self, family: int) -> int:
+        """How many entries of a family there are to hold."""
+        size = 4 if family == 4 else 16
+        rules = sum(n for (of, _), n in self._lengths.items() if of == size)
+        kept = sum(prefix.family == family for prefix in self.protection.why)
+        return rules + kept + sum(len(held[family]) for held in self.entries.values())
+
+    def applied(self, name: str) -> Entries:
+        """A set's entries, of a drop without those inside protected prefixes."""
+        entries = self.entries.get(name, NOTHING)
+        if self.sets[name].action is not Action.DROP:
+            return entries
+        held = self._listed.get(name)
+        if held is None or held[0] is not entries or held[1] is not self.protection:
+            held = entries, self.protection, outside(entries, self.protection.why)
+            self._listed[name] = held
+        return held[2]
+
+    def listings(self) -> dict[int, Listing]:
+        """What every set's slot should hold."""
+        return {
+            held.slot: Listing(word(held), self.applied(name))
+            for name, held in list(self.sets.items())
+        }
+
+    def signature_of(self, slot: int) -> Signature | None:
+        """The signature whose slot it is."""
+        return next((held for held in self.signatures.values() if held.slot == slot), None)
+
+    def set_of(self, slot: int) -> SourceSet | None:
+        """The set whose slot it is."""
+        return next((held for held in self.sets.values() if held.slot == slot), None)
+
+    def desired(self, now_ns: int) -> dict[Prefix, Target]:
+        """Everything the tables should hold."""
+        prefixes = chain(self.rules, self.protection.why)
+        targets = ((prefix, self.target(prefix, now_ns)) for prefix in prefixes)
+        return {prefix: target for prefix, target in targets if target}
+
+    def quota(self, origin: str) -> Quota:
+        return self.quotas.get(origin, AUTOMATIC)

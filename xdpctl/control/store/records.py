@@ -1,0 +1,152 @@
+"""Rules as the store keeps them: JSON that survives a reboot with the remaining lifetime.
+
+Within one boot the kernel's clock counts, so a step of the wall clock moves no deadline. After
+a reboot only the wall clock is left.
+"""
+
+from functools import lru_cache
+from typing import TypeVar
+
+import msgspec
+from msgspec.structs import astuple
+
+from xdpctl.base.clock import Now
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.model.rule import Action, Mode, Rule, Spare, parse_rule_id, rule_id
+from xdpctl.model.source_set import SourceSet
+
+T = TypeVar("T")
+RULES = "rules/"
+TOKENS = "tokens/"
+SETS = "sets/"
+ENTRIES = "entries/"
+AUTOMATIC = "settings/automatic"
+INCIDENTS = "incidents/"
+_FOREVER = 1e9  # seconds
+
+
+class _Match(msgspec.Struct):
+    source: str
+
+
+class _Shared(msgspec.Struct, omit_defaults=True):
+    """All of a record but its match: thousands of rules of one import have the same."""
+
+    action: str
+    mode: str
+    origin: str
+    created_at: float
+    reason: str = ""
+    tags: tuple[str, ...] = ()
+    boot: str = ""
+    expires_ns: int = 0
+    expires_at: float = 0
+    confirm_by_ns: int = 0
+    confirm_by_at: float = 0
+    spare: str = ""
+
+
+class _Record(_Shared, kw_only=True):
+    match: _Match
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(_Record)
+_sets = msgspec.json.Decoder(SourceSet)
+_strings: dict[str, str] = {}
+
+
+def _shared(text: str) -> str:
+    """One object for the origins, reasons and tags that thousands of rules repeat."""
+    if len(_strings) > 10_000:
+        _strings.clear()
+    return _strings.setdefault(text, text)
+
+
+def rule_key(source: Prefix) -> str:
+    return RULES + rule_id(source)
+
+
+def source_of(key: str) -> Prefix:
+    """The source of the rule under a store key."""
+    return parse_rule_id(key.removeprefix(RULES))
+
+
+def encode(rule: Rule, now: Now) -> bytes:
+    """The value that the store keeps of a rule."""
+    timed = rule.expires_ns or rule.confirm_by_ns
+    shared = _encode_shared(*astuple(rule)[1:], now if timed else None)
+    return b'{"match":{"source":"%b"},%b' % (str(rule.source).encode(), shared)
+
+
+@lru_cache(256)
+def _encode_shared(
+    action: Action,
+    mode: Mode,
+    origin: str,
+    reason: str,
+    tags: tuple[str, ...],
+    created_at: float,
+    expires_ns: int,
+    confirm_by_ns: int,
+    spare: Spare,
+    now: Now | None,
+) -> bytes:
+    """The JSON after the match, up to its end; `now` where there is a time."""
+    record = _Shared(
+        action=action.value,
+        mode=mode.value,
+        origin=origin,
+        created_at=created_at,
+        reason=reason,
+        tags=tags,
+        boot=now.boot if now else "",
+        expires_ns=expires_ns,
+        expires_at=now.wall(expires_ns) if now and expires_ns else 0,
+        confirm_by_ns=confirm_by_ns,
+        confirm_by_at=now.wall(confirm_by_ns) if now and confirm_by_ns else 0,
+        spare="" if spare is Spare.NONE else spare.value,
+    )
+    return _encoder.encode(record)[1:]
+
+
+def decoded(decoder: "msgspec.json.Decoder[T]", value: bytes) -> T:
+    """ValueError for what is none, or is nested too deeply."""
+    try:
+        return decoder.decode(value)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def kernel_time(ns: int, unix: float, boot: str, now: Now) -> int:
+    """A stored deadline in this boot's kernel time."""
+    if not ns or boot == now.boot:
+        return ns
+    return max(1, now.after(max(-_FOREVER, min(unix - now.unix, _FOREVER))))
+
+
+def decode(source: Prefix, value: bytes, now: Now) -> Rule:
+    """The rule stored under the key of `source`; ValueError or RuleError if it is unreadable."""
+    record = decoded(_decoder, value)
+    return Rule(
+        source=source,
+        action=Action(record.action),
+        mode=Mode(record.mode),
+        origin=_shared(record.origin),
+        reason=_shared(record.reason),
+        tags=tuple(map(_shared, record.tags)),
+        created_at=record.created_at,
+        expires_ns=kernel_time(record.expires_ns, record.expires_at, record.boot, now),
+        confirm_by_ns=kernel_time(record.confirm_by_ns, record.confirm_by_at, record.boot, now),
+        spare=Spare(record.spare) if record.spare else Spare.NONE,
+    )
+
+
+def encode_set(held: SourceSet) -> bytes:
+    """The value that the store keeps of a set, its entries apart."""
+    return _encoder.encode(held)
+
+
+def decode_set(value: bytes) -> SourceSet:
+    """ValueError if it is unreadable."""
+    return decoded(_sets, value)

@@ -1,0 +1,131 @@
+"""Programs by bpf(2): what is loaded, loading, and running one on a frame."""
+
+import ctypes
+import os
+import struct
+from dataclasses import dataclass
+
+from xdpctl.datapath.bpf.maps import ATTR_BYTES, NUMBER, OBJ_GET_INFO_BY_FD, address_of, bpf, libc
+
+PROG_LOAD, PROG_TEST_RUN, PROG_GET_FD_BY_ID = 5, 10, 13
+PROG_TYPE_XDP = 6
+F_XDP_HAS_FRAGS = 1 << 5
+F_TEST_XDP_LIVE_FRAMES = 1 << 1
+_LOG_BYTES = 1 << 20
+FRAME_MAX = 3000  # a page, less what the kernel keeps of it
+FRAME_MIN = 14
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramInfo:
+    """What tells one loaded program from another."""
+
+    id: int
+    tag: str
+    name: str
+    map_ids: tuple[int, ...]
+
+
+def info(fd: int) -> ProgramInfo:
+    """Name, tag and the ids of the maps it uses (struct bpf_prog_info)."""
+    ids = ctypes.create_string_buffer(4 * 64)
+    asked = bytearray(232)
+    struct.pack_into("<IQ", asked, 52, 64, address_of(ids))
+    buffer = ctypes.create_string_buffer(bytes(asked), len(asked))
+    attr = struct.pack("<IIQ", fd, len(asked), address_of(buffer))
+    bpf(OBJ_GET_INFO_BY_FD, attr, "read program info")
+    raw = buffer.raw
+    (identity,) = struct.unpack_from("<I", raw, 4)
+    (count,) = struct.unpack_from("<I", raw, 52)
+    name = raw[64:80].split(b"\0")[0].decode(errors="replace")
+    return ProgramInfo(
+        identity, raw[8:16].hex(), name, struct.unpack_from(f"<{min(count, 64)}I", ids.raw)
+    )
+
+
+def open_by_id(identity: int) -> int:
+    """The descriptor of a program by its id; root only."""
+    return bpf(PROG_GET_FD_BY_ID, struct.pack("<II", identity, 0), f"open program {identity}")[0]
+
+
+def load(name: str, instructions: bytes, flags: int = F_XDP_HAS_FRAGS) -> int:
+    """Verify and load an XDP program; the error carries the end of the verifier's log."""
+    code = ctypes.create_string_buffer(instructions, len(instructions))
+    licence = ctypes.create_string_buffer(b"GPL")
+    log = ctypes.create_string_buffer(_LOG_BYTES)
+
+    def attempt(level: int) -> int:
+        attr = struct.pack(
+            "<IIQQIIQII16sI",
+            *(PROG_TYPE_XDP, len(instructions) // 8, address_of(code), address_of(licence)),
+            *(level, _LOG_BYTES if level else 0, address_of(log) if level else 0),
+            *(0, flags, name.encode()[:15], 0),
+        )
+        return bpf(PROG_LOAD, attr, f"load program {name}")[0]
+
+    try:
+        return attempt(0)
+    except OSError:
+        try:
+            return attempt(1)
+        except OSError as error:
+            tail = "\n".join(log.value.decode(errors="replace").splitlines()[-12:])
+            raise OSError(error.errno, f"{error.strerror}\n{tail}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What BPF_PROG_TEST_RUN answered; `duration_ns` is per repeat."""
+
+    value: int
+    duration_ns: int
+    frame: bytes
+
+
+def run(
+    fd: int, frame: bytes, repeat: int = 1, flags: int = 0, ifindex: int = 0, batch: int = 0
+) -> RunResult:
+    """Run a program on a frame (at least 14 bytes). `ifindex` needs that device here."""
+    given = ctypes.create_string_buffer(frame, len(frame))
+    live = bool(flags & F_TEST_XDP_LIVE_FRAMES)
+    room = 0 if live else len(frame) + 256
+    back = ctypes.create_string_buffer(max(room, 1))
+    # struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex
+    context = ctypes.create_string_buffer(struct.pack("<6I", 0, len(frame), 0, ifindex, 0, 0), 24)
+    attr = struct.pack(
+        "<IIIIQQIIIIQQIII",
+        *(fd, 0, len(frame), room, address_of(given), 0 if live else address_of(back)),
+        *(repeat, 0, 24 if ifindex else 0, 0, address_of(context) if ifindex else 0, 0),
+        *(flags, 0, batch),
+    )
+    _, out = bpf(PROG_TEST_RUN, attr, "run program")
+    value, _, size = struct.unpack_from("<3I", out, 4)
+    (duration,) = struct.unpack_from("<I", out, 36)
+    return RunResult(value, duration, back.raw[: min(size, room)])
+
+
+class Runner:
+    """Runs one program on frame after frame, with as little as can be done for each."""
+
+    def __init__(self, fd: int) -> None:
+        self._frame = ctypes.create_string_buffer(FRAME_MAX)
+        attr = struct.pack("<IIIIQQI", fd, 0, 0, 0, address_of(self._frame), 0, 1)
+        self._attr = ctypes.create_string_buffer(attr.ljust(ATTR_BYTES, b"\0"), ATTR_BYTES)
+        # prog_fd, retval, data_size_in, data_size_out, ...
+        self._words = memoryview(self._attr).cast("B").cast("I")
+        self._arguments = (
+            ctypes.c_long(NUMBER),
+            ctypes.c_int(PROG_TEST_RUN),
+            ctypes.byref(self._attr),
+            ctypes.c_int(ATTR_BYTES),
+        )
+
+    def run(self, frame: bytes) -> int:
+        """What the program returns; of frames longer than FRAME_MAX it sees the beginning."""
+        size = min(len(frame), FRAME_MAX)
+        ctypes.memmove(self._frame, frame, size)
+        self._words[2], self._words[3] = size, 0  # the kernel wrote there
+        if libc.syscall(*self._arguments) < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, f"run program: {os.strerror(code)}")
+        return self._words[1]

@@ -1,0 +1,160 @@
+"""Compiles bpf/*.c with bcc, in a child process that takes LLVM's 130 MB with it when it exits.
+
+The parent gets instructions, the shapes of the maps, and where each map is referred to: enough
+to load the program against maps of its own. `python -m xdpctl.compiler` is the child.
+"""
+
+import ctypes
+import json
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from xdpctl.base.system.python_child import python
+from xdpctl.datapath.bpf.maps import MapShape, map_shape
+from xdpctl.datapath.loader.compile_cache import fingerprint, keep, recall
+from xdpctl.errors import CompileError
+
+_MISSING = """bcc is not there for {python}.
+It comes from the distribution, not from the package index (the "bcc" there is something else):
+  apt-get install python3-bpfcc
+and a virtual environment must be made by /usr/bin/python3 with --system-site-packages."""
+_LOAD_MAP = 0x18  # BPF_LD | BPF_DW | BPF_IMM, 16 bytes; source register 1: a map's descriptor
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Instructions whose map references are still to be filled in."""
+
+    name: str
+    instructions: bytes
+    references: tuple[tuple[int, str], ...]  # byte offset, map name
+
+    def linked(self, fds: Mapping[str, int]) -> bytes:
+        """The instructions with each map reference pointing at `fds[name]`."""
+        code = bytearray(self.instructions)
+        for offset, name in self.references:
+            struct.pack_into("<i", code, offset + 4, fds[name])
+        return bytes(code)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A compiled source file: the shapes of its maps and its programs, by name."""
+
+    maps: dict[str, MapShape]
+    programs: dict[str, Program]
+
+
+def source_dir() -> Path:
+    """bpf/ inside the installed package, or beside the package in a checkout."""
+    package = Path(str(files("xdpctl")))
+    installed = package / "bpf"
+    return installed if installed.is_dir() else package.parent / "bpf"
+
+
+def compile_source(
+    name: str, programs: list[str], defines: Mapping[str, int], kept: Path | None = None
+) -> Compiled:
+    """Compile `bpf/<name>`, or take what an earlier start left in `kept`.
+
+    CompileError carries what clang or bcc said.
+    """
+    request = {"name": name, "programs": programs, "defines": dict(defines)}
+    if kept is None:
+        return _read(_compiled(request))
+    made_from = fingerprint(request, (p for p in source_dir().rglob("*") if p.is_file()))
+    answer = recall(kept, made_from)
+    if answer is None:
+        answer = _compiled(request)
+        keep(kept, made_from, answer)
+    return _read(answer)
+
+
+def _compiled(request: Mapping[str, Any]) -> Any:
+    """What the child answers."""
+    child = subprocess.run(
+        python("xdpctl.datapath.loader.compiler"),
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env={**os.environ, "BCC_KERNEL_SOURCE": str(source_dir() / "headers")},
+    )
+    if child.returncode:
+        raise CompileError(child.stderr.strip() or f"the compiler died ({child.returncode})")
+    return json.loads(child.stdout)
+
+
+def _read(answer: Any) -> Compiled:
+    maps = {name: MapShape(*shape) for name, shape in answer["maps"].items()}
+    return Compiled(
+        maps,
+        {
+            name: Program(name, bytes.fromhex(code), tuple((at, of) for at, of in references))
+            for name, (code, references) in answer["programs"].items()
+        },
+    )
+
+
+def _spliced(path: Path) -> str:
+    """The source with its `.bpf.h` files in place: bcc rewrites map accesses in one file only."""
+    lines = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if line.startswith('#include "') and line.endswith('.bpf.h"'):
+            part = path.with_name(line.split('"')[1])
+            lines += [f'#line 1 "{part}"', part.read_text(), f'#line {number + 1} "{path}"']
+        else:
+            lines.append(line)
+    return "\n".join([f'#line 1 "{path}"', *lines, ""])
+
+
+def _references(code: bytes, names: Mapping[int, str]) -> list[tuple[int, str]]:
+    found, offset = [], 0
+    while offset < len(code):
+        opcode, registers, _, immediate = struct.unpack_from("<BBhi", code, offset)
+        if opcode == _LOAD_MAP:
+            if registers >> 4 == 1:
+                found.append((offset, names[immediate]))
+            offset += 8
+        offset += 8
+    return found
+
+
+def _child() -> None:
+    request = json.load(sys.stdin)
+    try:
+        import bcc
+    except ImportError:
+        raise SystemExit(_MISSING.format(python=sys.executable)) from None
+    source = source_dir()
+    flags = [f"-I{source}", "-Wall"]
+    flags += [f"-D{name}={value}" for name, value in request["defines"].items()]
+    try:
+        module = bcc.BPF(text=_spliced(source / request["name"]), cflags=flags)
+    except Exception as error:  # bcc raises bare Exception; clang's words are on stderr
+        raise SystemExit(str(error)) from None
+    bcc.lib.bpf_table_name.restype = ctypes.c_char_p
+    fds = {}
+    for index in range(bcc.lib.bpf_num_tables(module.module)):
+        name = bcc.lib.bpf_table_name(module.module, index)
+        fds[bcc.lib.bpf_table_fd(module.module, name)] = name.decode()
+    programs = {}
+    for name in request["programs"]:
+        code = module.dump_func(name)
+        programs[name] = (code.hex(), _references(code, fds))
+    maps = {name: map_shape(fd) for fd, name in fds.items()}
+    shapes = {
+        name: (s.type, s.key_size, s.value_size, s.max_entries, s.flags) for name, s in maps.items()
+    }
+    json.dump({"maps": shapes, "programs": programs}, sys.stdout)
+
+
+if __name__ == "__main__":
+    _child()

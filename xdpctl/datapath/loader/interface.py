@@ -1,0 +1,53 @@
+"""A configured interface, and how it stands."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from xdpctl.datapath.bpf.programs import ProgramInfo
+from xdpctl.datapath.loader.netlink import Link
+from xdpctl.datapath.loader.stages import Staged
+from xdpctl.errors import AttachError
+
+log = logging.getLogger("xdpctl.loader")
+
+
+@dataclass(slots=True)
+class Port:
+    """What became of one interface; `reason` is why it is in generic mode."""
+
+    name: str
+    staged: Staged
+    state: str = "absent"
+    mode: str | None = None
+    detail: str = "no such interface yet"
+    reason: str = ""
+    index: int | None = None
+
+    @property
+    def program_fd(self) -> int:
+        return self.staged.program_fd
+
+    def became(self, state: str, mode: str | None, detail: str) -> None:
+        """Log a change once, not every second."""
+        if (state, mode, detail) != (self.state, self.mode, self.detail):
+            level = logging.INFO if state == "attached" and mode == "native" else logging.WARNING
+            log.log(level, "%s: %s%s", self.name, state, f", {detail}" if detail else "")
+        self.state, self.mode, self.detail = state, mode, detail
+
+
+def find(port: Port, present: Iterable[Link]) -> Link | None:
+    """By name; else, after a rename, the index we attached to."""
+    by_name = {link.name: link for link in present}
+    if port.name in by_name:
+        return by_name[port.name]
+    return next((link for link in present if link.index == port.index), None)
+
+
+def foreign(link: Link, info: ProgramInfo) -> AttachError:
+    """The refusal to overwrite somebody else's program."""
+    return AttachError(
+        f"{link.name} already carries an XDP program that is not ours: {info.name or 'unnamed'} "
+        f"(id {info.id}, tag {info.tag}, {link.xdp_mode} mode). It was left alone. Stop whoever "
+        f"attached it, or take it off with: ip link set dev {link.name} xdp off"
+    )

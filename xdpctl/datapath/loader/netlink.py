@@ -1,0 +1,237 @@
+"""Interfaces, their addresses and what XDP is attached to them, over netlink.
+
+pyroute2's synchronous sockets belong to the thread that made them, so every call here makes
+its own. Errors carry no extack text; what an errno means for XDP is said here.
+"""
+
+import errno
+import ipaddress
+import logging
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import DEVNULL, PIPE
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.rtnl import RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR, RTMGRP_LINK
+
+from xdpctl.base.net.prefix import Prefix, exact_address, parse_address, parse_prefix
+from xdpctl.errors import AttachError
+from xdpctl.model.policy import GATEWAY, LOOPBACK, OWN_ADDRESS, RESOLVER
+
+log = logging.getLogger("xdpctl.links")
+_LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1/128")
+_ROUTES_BYTES = 4 << 20
+# linux/if_link.h
+_FLAG_NOEXIST, _FLAG_GENERIC, _FLAG_NATIVE, _FLAG_REPLACE = 1, 2, 4, 16
+# as pyroute2 names enum XDP_ATTACHED_*
+_MODES = {"xdp": "native", "xdpgeneric": "generic", "xdpoffload": "offload", "xdpmulti": "several"}
+_FLAG_OF = {"native": _FLAG_NATIVE, "generic": _FLAG_GENERIC}
+_MEANING = {
+    errno.EOPNOTSUPP: "its driver has no native XDP",
+    errno.ERANGE: "its MTU is too large for its driver's XDP",
+    errno.EINVAL: "its driver refuses (often LRO, a queue count or the MTU: see xdpctl doctor)",
+    errno.ENOMEM: "its driver could not get the memory for XDP queues",
+    errno.ENODEV: "it went away in the middle of the attach",
+    errno.EBUSY: "another program came first",
+    errno.EEXIST: "another program came first",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One interface; `xdp_mode` is native, generic, offload, several or None."""
+
+    index: int
+    name: str
+    up: bool
+    mtu: int
+    mac: str
+    kind: str
+    xdp_mode: str | None
+    program_id: int | None
+
+
+class AttachRefused(AttachError):
+    """The kernel's own refusal; `gone` and `taken` tell the two races apart."""
+
+    def __init__(self, interface: str, mode: str, code: int) -> None:
+        meaning = _MEANING.get(code, f"errno {code}")
+        super().__init__(f"{interface} does not take XDP in {mode} mode: {meaning}")
+        self.meaning = meaning
+        self.gone = code == errno.ENODEV
+        self.taken = code in (errno.EBUSY, errno.EEXIST)
+
+
+@contextmanager
+def _netlink() -> Iterator[Any]:
+    """A netlink socket of the calling thread's own; what it refuses is an AttachError."""
+    try:
+        with IPRoute() as netlink:
+            yield netlink
+    except (NetlinkError, OSError) as error:
+        raise AttachError(f"netlink refuses: {error}") from error
+
+
+def links() -> list[Link]:
+    """Every interface of this network namespace."""
+    with _netlink() as netlink:
+        return [_link(message) for message in netlink.get_links()]
+
+
+def _link(message: Any) -> Link:
+    xdp = message.get_attr("IFLA_XDP")
+    mode = xdp.get_attr("IFLA_XDP_ATTACHED") if xdp else None
+    info = message.get_attr("IFLA_LINKINFO")
+    return Link(
+        index=message["index"],
+        name=message.get_attr("IFLA_IFNAME"),
+        up=bool(message["flags"] & 1),
+        mtu=message.get_attr("IFLA_MTU") or 0,
+        mac=message.get_attr("IFLA_ADDRESS") or "",
+        kind=(info.get_attr("IFLA_INFO_KIND") if info else None) or "",
+        xdp_mode=_MODES.get(mode or ""),
+        program_id=xdp.get_attr("IFLA_XDP_PROG_ID") if mode else None,
+    )
+
+
+def attach(link: Link, program_fd: int, mode: str, expected_fd: int | None = None) -> None:
+    """Attach where nothing is, or atomically replace exactly the program `expected_fd`."""
+    flags = _FLAG_OF[mode] | (_FLAG_NOEXIST if expected_fd is None else _FLAG_REPLACE)
+    attrs = [("IFLA_XDP_FD", program_fd), ("IFLA_XDP_FLAGS", flags)]
+    if expected_fd is not None:
+        attrs.append(("IFLA_XDP_EXPECTED_FD", expected_fd))
+    _set_xdp(link, mode, attrs)
+
+
+def detach(link: Link, expected_fd: int) -> None:
+    """Take off exactly the program `expected_fd`."""
+    mode = link.xdp_mode or "native"
+    flags = _FLAG_OF.get(mode, _FLAG_NATIVE) | _FLAG_REPLACE
+    attrs = [("IFLA_XDP_FD", -1), ("IFLA_XDP_FLAGS", flags)]
+    _set_xdp(link, mode, [*attrs, ("IFLA_XDP_EXPECTED_FD", expected_fd)])
+
+
+def _set_xdp(link: Link, mode: str, attrs: list[tuple[str, int]]) -> None:
+    with _netlink() as netlink:
+        try:
+            netlink.link("set", index=link.index, xdp={"attrs": attrs})
+        except NetlinkError as error:
+            raise AttachRefused(link.name, mode, error.code) from error
+
+
+def own_addresses() -> set[Prefix]:
+    """The addresses of this host, as /32 and /128."""
+    with _netlink() as netlink:
+        texts = {m.get_attr("IFA_LOCAL") or m.get_attr("IFA_ADDRESS") for m in netlink.get_addr()}
+    return {parse_address(text, "address") for text in texts if text}
+
+
+def networks(names: Collection[str]) -> set[Prefix]:
+    """The networks that these interfaces have an address in."""
+    found: set[Prefix] = set()
+    with _netlink() as netlink:
+        by_index = {
+            message["index"]: message.get_attr("IFLA_IFNAME") for message in netlink.get_links()
+        }
+        for message in netlink.get_addr():
+            text = message.get_attr("IFA_ADDRESS")
+            if text and by_index.get(message["index"]) in names:
+                exact = parse_address(text, "address")
+                found.add(exact.widened(message["prefixlen"]))
+    return found
+
+
+def gateways() -> set[Prefix]:
+    """The next hops of all routes in all tables: ECMP, backups, and those behind a blackhole.
+
+    A box with a full Internet table has a million routes and few next hops: what is read of the
+    listing is bounded.
+    """
+    found: set[Prefix] = set()
+    for family in ("-4", "-6"):
+        command = ("ip", family, "route", "show", "table", "all")
+        try:
+            with subprocess.Popen(command, stdout=PIPE, stderr=DEVNULL, cwd="/") as listing:
+                assert listing.stdout is not None
+                text = listing.stdout.read(_ROUTES_BYTES).decode(errors="replace")
+                listing.kill()
+        except OSError as error:
+            raise AttachError(f"ip route cannot be run: {error.strerror}") from error
+        found |= next_hops(text)
+    return found
+
+
+def next_hops(listing: str) -> set[Prefix]:
+    """What stands behind `via` in the lines of `ip route`."""
+    found: set[Prefix] = set()
+    for words in map(str.split, listing.splitlines()):
+        for place, word in enumerate(words[:-1]):
+            if word == "via":
+                named = words[place + 1 : place + 3]
+                text = named[-1] if named[0] in ("inet", "inet6") else named[0]
+                if address := exact_address(text):
+                    found.add(address)
+    return found
+
+
+def resolvers(path: Path = Path("/etc/resolv.conf")) -> set[Prefix]:
+    """The name servers of resolv.conf(5), without zone ids."""
+    found: set[Prefix] = set()
+    text = path.read_text(errors="replace") if path.exists() else ""
+    for words in map(str.split, text.splitlines()):
+        if len(words) >= 2 and words[0] == "nameserver":
+            address = words[1].split("%")[0]
+            try:
+                ipaddress.ip_address(address)
+            except ValueError:
+                continue  # resolvers(3) skips such a line too
+            found.add(parse_address(address, "nameserver"))
+    return found
+
+
+def to_protect() -> dict[Prefix, str]:
+    """What this host must never cut itself off from, and why."""
+    why = dict.fromkeys(resolvers(), RESOLVER)
+    why |= dict.fromkeys(gateways(), GATEWAY)
+    why |= dict.fromkeys(own_addresses(), OWN_ADDRESS)
+    return why | dict.fromkeys(map(parse_prefix, _LOOPBACK_NETWORKS), LOOPBACK)
+
+
+def driver(interface: str) -> str:
+    """The kernel driver behind an interface, or its kind, or "virtual"."""
+    path = Path("/sys/class/net") / interface / "device" / "driver"
+    return path.resolve().name if path.exists() else "virtual"
+
+
+def watch(changed: Callable[[], None]) -> threading.Thread:
+    """Call `changed` from a thread of its own after every link or address event."""
+    ready = threading.Event()
+
+    def listen() -> None:
+        with _netlink() as netlink:
+            netlink.bind(groups=RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR)
+            ready.set()
+            while True:
+                for _ in netlink.get():
+                    changed()
+
+    def keep_listening() -> None:
+        while True:
+            try:
+                listen()
+            except AttachError as error:  # often ENOBUFS: more events than we could read
+                log.warning("events were lost, looking again: %s", error)
+                changed()
+                time.sleep(1)
+
+    thread = threading.Thread(target=keep_listening, name="netlink", daemon=True)
+    thread.start()
+    ready.wait(5)
+    return thread

@@ -1,0 +1,183 @@
+"""The datapath on pinned maps; needs neither root nor bcc, only the right to open the pins."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Lock
+
+import numpy as np
+
+from xdpctl.abi.arrays import CONTROL
+from xdpctl.abi.explanation import Explanation
+from xdpctl.abi.shadow import NOTHING, Shadow, read
+from xdpctl.abi.structs import Capture, Hits, Pending, Reason, Sample, SlotNumber, total_hits
+from xdpctl.datapath.bpf import maps, programs, rcu
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.bpf.ringbuf import Ring
+from xdpctl.datapath.plan import Plan
+from xdpctl.datapath.signatures.table import MAPS as SIGNATURE_MAPS
+from xdpctl.datapath.signatures.table import SignatureTable
+from xdpctl.datapath.tables.sides import MAPS as SIDE_MAPS
+from xdpctl.datapath.tables.sides import TRIES, SideTable
+from xdpctl.datapath.tables.source import MAPS, SourceTable
+from xdpctl.datapath.writes import make
+from xdpctl.errors import DatapathError
+
+_MAPPED = (
+    *(name for names in MAPS.values() for name in names.values()),
+    "nodes",
+    "slots",
+    *SIGNATURE_MAPS,
+    *SIDE_MAPS,
+)
+_RINGS = ("samples", "captures")
+_SHADOWS = ("shadows", "connections")
+_OTHERS = (*TRIES, "hits", "explanations", "controls", "pending", "scratches", *_SHADOWS, *_RINGS)
+_ZERO = bytes(4)
+_BATCH_FROM = 16  # fewer writes than this go one by one
+
+
+@contextmanager
+def _of(what: str) -> Iterator[None]:
+    """What the kernel refuses of a map, as the port tells it."""
+    try:
+        yield
+    except OSError as error:
+        raise DatapathError(f"the kernel refused what is to do with {what}: {error}") from error
+
+
+class PinnedDatapath:
+    """Opens the maps under `pins` (see Pins) that a loader made."""
+
+    def __init__(self, pins: Pins) -> None:
+        self._pins = pins
+        try:
+            self._maps = {name: maps.open_map(pins.map(name)) for name in (*_MAPPED, *_OTHERS)}
+            memory = {name: self._maps[name].memory() for name in (*_MAPPED, "controls")}
+            self._control = np.frombuffer(memory["controls"], CONTROL)[0]
+            self.source = SourceTable(memory, self._control, rcu.wait)
+            self.signatures = SignatureTable(memory, self._control, rcu.wait)
+            self.sides = SideTable(memory, {4: self._maps[TRIES[0]], 6: self._maps[TRIES[1]]})
+            self._samples, self._captures = (
+                Ring(self._maps[name].fd, self._maps[name].shape.max_entries) for name in _RINGS
+            )
+        except OSError as error:
+            raise DatapathError(
+                f"the pinned maps under {pins.root} cannot be opened ({error.strerror}); "
+                "is the loader running, and may this user read them?"
+            ) from error
+        self.capacity = self._maps["slots"].shape.max_entries - SlotNumber.FIRST
+        self._cpus = self._maps["hits"].value_bytes // Hits.size()
+        self._explaining = Lock()
+
+    def close(self) -> None:
+        """Let go of the descriptors; what is mapped stays as long as somebody has a view of it."""
+        for held in self._maps.values():
+            held.close()
+
+    def memory(self) -> dict[str, int]:
+        sizes = {name: held.memory_bytes() for name, held in self._maps.items()}
+        return dict(sorted(sizes.items(), key=lambda item: -item[1]))
+
+    def apply(self, plan: Plan) -> None:
+        with _of("hits"):
+            make(self.source, plan.writes, self._zero)
+
+    def _zero(self, slots: list[int]) -> None:
+        hits, value = self._maps["hits"], bytes(Hits.size()) * self._cpus
+        keys = [slot.to_bytes(4, "little") for slot in slots]
+        done = 0
+        if len(keys) >= _BATCH_FROM:
+            done = hits.put_many(b"".join(keys), value * len(keys), len(keys))
+        for key in keys[done:]:
+            hits.put(key, value)
+
+    def hits(self, slots: Iterable[int]) -> list[Hits]:
+        table = self._maps["hits"]
+        return [total_hits(table.get(number.to_bytes(4, "little")) or b"") for number in slots]
+
+    def watch(self, slot: int, mask: int) -> None:
+        self._control["mask"] = mask
+        self._control["sampled"] = slot
+
+    def samples(self) -> Iterator[Sample]:
+        for data in self._samples.read():
+            yield Sample.unpack(data)
+
+    def capture(self, reasons: int, slot: int, mask: int) -> None:
+        self._control["captured"] = 0  # nothing is captured by half of a change
+        self._control["capture_mask"] = mask
+        self._control["capture_slot"] = slot
+        self._control["captured"] = reasons
+
+    def captures(self) -> Iterator[Capture]:
+        for data in self._captures.read():
+            yield Capture.unpack(data)
+
+    def shadows(self) -> list[int]:
+        with _of("shadows"):
+            return [int.from_bytes(key, "little") for key, _ in self._maps["shadows"].items()]
+
+    def begin_shadow(self, slot: int) -> None:
+        self.end_shadow(slot)
+        with _of("shadows"):
+            self._maps["shadows"].put(slot.to_bytes(4, "little"), NOTHING)
+
+    def end_shadow(self, slot: int) -> None:
+        with _of("shadows"):
+            self._maps["shadows"].delete(slot.to_bytes(4, "little"))
+            for key, _ in list(self._connections(slot)):
+                self._maps["connections"].delete(key)
+
+    def shadow(self, slot: int) -> Shadow | None:
+        with _of("shadows"):
+            value = self._maps["shadows"].get(slot.to_bytes(4, "little"))
+            return read(value, self._connections(slot)) if value else None
+
+    def _connections(self, slot: int) -> Iterator[tuple[bytes, int]]:
+        for key, value in self._maps["connections"].items():
+            if key[:4] == slot.to_bytes(4, "little"):
+                yield key, int.from_bytes(value, "little")
+
+    def lost(self) -> int:
+        found = self._maps["pending"].get(_ZERO) or b""
+        size = Pending.size()
+        each = (Pending.unpack(found[at : at + size]) for at in range(0, len(found), size))
+        return sum(one.lost for one in each)
+
+    def counters(self) -> dict[str, dict[Reason, Hits]]:
+        found = {}
+        for port in self._pins.ports():
+            with suppress(FileNotFoundError):  # detached since the listing
+                counters = maps.open_map(port / "counters")
+                found[self._pins.interface(port)] = {
+                    Reason(int.from_bytes(key, "little")): total_hits(value)
+                    for key, value in counters.items()
+                    if int.from_bytes(key, "little")
+                }
+                counters.close()
+        return found
+
+    def explain(self, frame: bytes, outside: bool = False) -> Explanation:
+        pin = self._pins.explain_outside if outside else self._pins.explain
+        with self._explaining:
+            try:
+                # opened anew: after a restart of the loader another one is pinned
+                fd = maps.open_pin(pin)
+                try:
+                    programs.run(fd, frame)
+                finally:
+                    os.close(fd)
+                return Explanation.unpack(self._maps["explanations"].get(_ZERO) or b"")
+            except FileNotFoundError as error:
+                raise DatapathError(
+                    "the loader has not loaded the explain program yet; ask again in a moment"
+                ) from error
+            except OSError as error:
+                raise DatapathError(f"explain failed: {error.strerror}") from error
+
+    def bypass(self) -> bool:
+        return bool(self._control["bypass"])
+
+    def set_bypass(self, on: bool) -> None:
+        self._control["bypass"] = int(on)

@@ -1,0 +1,249 @@
+"""From what the tables hold to what they should hold, as an ordered list of writes.
+
+The order is what keeps a change calm. Entries that decide are written longest prefix first;
+then entries that stop deciding go, shortest first. So by one plan no address whose verdict is
+the same before and after ever meets another one in between; tests/unit/test_plan.py walks it.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+from xdpctl.abi.structs import Action, Mode, Slot, SlotNumber
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.prefix_arrays import Keys
+from xdpctl.datapath.writes import Lead, Word, Write, Zero
+from xdpctl.errors import CapacityError
+
+_FREE = Slot(Action.NONE).pack()
+
+
+def is_shared(slot: int) -> bool:
+    """Whether a slot is of protected prefixes."""
+    return slot in (SlotNumber.PROTECTED, SlotNumber.NEIGHBOUR)
+
+
+class Target(NamedTuple):
+    """What a prefix should lead to: a shared slot's number, or 0 and a value for its own."""
+
+    shared: int
+    value: bytes
+
+
+PROTECTED = Target(SlotNumber.PROTECTED, Slot(Action.ACCEPT).pack())
+NEIGHBOUR = Target(SlotNumber.NEIGHBOUR, Slot(Action.ACCEPT).pack())
+SHARED = (PROTECTED, NEIGHBOUR)  # by all protected prefixes of their kind
+_RESERVED = [Slot(Action.ACCEPT).pack() if is_shared(n) else _FREE for n in range(SlotNumber.FIRST)]
+
+
+@lru_cache(4096)
+def own_slot(action: Action, mode: Mode, expires_ns: int, spare: bool = False) -> Target:
+    """A rule's target: a slot of its own with this verdict."""
+    return Target(0, Slot(action, mode, expires_ns, spare).pack())
+
+
+class Listing(NamedTuple):
+    """What a set should be: its slot's word, and its sorted keys by family."""
+
+    value: bytes
+    keys: Mapping[int, Keys]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`writes` in order; the rest is for Image.commit."""
+
+    writes: tuple[Write, ...]
+    entries: Mapping[Prefix, int | None] = field(default_factory=dict)
+    slots: Mapping[int, bytes] = field(default_factory=dict)
+    freed: tuple[int, ...] = ()
+    sets: Mapping[int, Mapping[int, Keys] | None] = field(default_factory=dict)
+    removals: int = 0  # how many entries it takes away
+
+
+@dataclass(slots=True)
+class Image:
+    """What the kernel's tables hold: rules and protected prefixes with their slots' numbers, the
+    keys of every set by its slot, and all slots' words.
+    """
+
+    capacity: int
+    entries: dict[Prefix, int] = field(default_factory=dict)
+    slots: list[bytes] = field(default_factory=lambda: list(_RESERVED))
+    free: deque[int] = field(default_factory=deque)
+    sets: dict[int, Mapping[int, Keys]] = field(default_factory=dict)
+
+    @classmethod
+    def adopt(
+        cls,
+        capacity: int,
+        entries: dict[Prefix, int],
+        sets: dict[int, Mapping[int, Keys]],
+        slots: list[bytes],
+    ) -> "Image":
+        """From what was read; `slots` has at least the reserved ones."""
+        used = set(entries.values())
+        while len(slots) > SlotNumber.FIRST and len(slots) - 1 not in used:
+            slots.pop()
+        free = deque(n for n in range(SlotNumber.FIRST, len(slots)) if n not in used)
+        return cls(capacity, entries, slots, free, sets)
+
+    @property
+    def room(self) -> int:
+        """How many more rules fit."""
+        return self.capacity - (len(self.slots) - SlotNumber.FIRST) + len(self.free)
+
+    def value(self, prefix: Prefix) -> Target | None:
+        """Where the prefix leads now, sets apart."""
+        slot = self.entries.get(prefix)
+        if slot is None:
+            return None
+        return Target(slot if is_shared(slot) else 0, self.slots[slot])
+
+    def listing(self, slot: int) -> Listing | None:
+        """What a set's slot holds now."""
+        keys = self.sets.get(slot)
+        return None if keys is None else Listing(self.slots[slot], keys)
+
+    def commit(self, plan: Plan) -> None:
+        """Remember an applied plan."""
+        for number, value in plan.slots.items():
+            if number < len(self.slots):
+                self.slots[number] = value
+            else:
+                self.slots.append(value)
+        for prefix, slot in plan.entries.items():
+            if slot is None:
+                del self.entries[prefix]
+            else:
+                self.entries[prefix] = slot
+        while self.free and self.free[0] in plan.slots:
+            self.free.popleft()
+        self.free.extend(plan.freed)
+        for number, keys in plan.sets.items():
+            if keys is None:
+                self.sets.pop(number, None)
+            else:
+                self.sets[number] = keys
+
+
+_unpacked = lru_cache(4096)(Slot.unpack)
+
+
+def decides(target: Target | None, now_ns: int) -> bool:
+    """Whether a packet that meets it goes no further (neither monitored, expired nor absent)."""
+    if target is None or not target.value:
+        return False
+    slot = _unpacked(target.value)
+    live = slot.expires_ns == 0 or slot.expires_ns > now_ns
+    return live and slot.mode == Mode.ENFORCE and slot.action != Action.NONE
+
+
+def differences(desired: Mapping[Prefix, Target], image: Image) -> dict[Prefix, Target | None]:
+    """What must change so that the image's entries become `desired`."""
+    changes: dict[Prefix, Target | None] = {
+        prefix: None for prefix in image.entries if prefix not in desired
+    }
+    changes.update(
+        (prefix, target) for prefix, target in desired.items() if image.value(prefix) != target
+    )
+    return changes
+
+
+def transition(image: Image, changes: Mapping[Prefix, Target | None], now_ns: int) -> Plan:
+    """The writes that make `changes` in an order that disturbs nobody else.
+
+    CapacityError, with nothing planned, if they need more slots than there are.
+    """
+    return _Planner(image, now_ns).plan(changes)
+
+
+class _Planner:
+    def __init__(self, image: Image, now_ns: int) -> None:
+        self.image = image
+        self.now_ns = now_ns
+        self.zeroed: list[Write] = []  # these two are of slots that no entry leads to yet
+        self.prepared: list[Write] = []
+        self.writes: list[Write] = []
+        self.entries: dict[Prefix, int | None] = {}
+        self.slots: dict[int, bytes] = {}
+        self.freed: list[int] = []
+        self._reused = iter(image.free)
+        self._next = len(image.slots)
+
+    def plan(self, changes: Mapping[Prefix, Target | None]) -> Plan:
+        self._check_room(changes.items())
+        settle: list[tuple[int, Prefix, Target | None]] = []
+        leave: list[tuple[int, Prefix, Target | None]] = []
+        for prefix, target in changes.items():
+            chosen = settle if decides(target, self.now_ns) else leave
+            chosen.append((prefix.length, prefix, target))
+        settle.sort(key=lambda item: (len(item[1].address), -item[0]))
+        leave.sort(key=lambda item: (len(item[1].address), item[0]))
+        for _, prefix, target in settle + leave:
+            if target is None:
+                self._remove(prefix)
+            else:
+                self._put(prefix, target)
+        return Plan(
+            writes=tuple(self.zeroed + self.prepared + self.writes),
+            entries=self.entries,
+            slots=self.slots,
+            freed=tuple(self.freed),
+            removals=sum(slot is None for slot in self.entries.values()),
+        )
+
+    def _check_room(self, changes: Iterable[tuple[Prefix, Target | None]]) -> None:
+        held = self.image.entries
+        new = sum(
+            1
+            for prefix, target in changes
+            if target and not target.shared and held.get(prefix, 0) < SlotNumber.FIRST
+        )
+        if new > self.image.room:
+            raise CapacityError(
+                f"the source table takes {self.image.capacity} rules and has room for "
+                f"{self.image.room}; {new} more were asked for, and none was applied"
+            )
+
+    def _put(self, prefix: Prefix, target: Target) -> None:
+        old = self.image.entries.get(prefix, SlotNumber.NONE)
+        if target.shared:
+            if old >= SlotNumber.FIRST:
+                self.freed.append(old)
+            if self.image.slots[target.shared] != target.value:
+                self._prepare(target.shared, target.value)
+            self._lead(prefix, old, target.shared)
+        elif old >= SlotNumber.FIRST:
+            self.slots[old] = target.value
+            self.writes.append(Word(old, target.value))
+        else:
+            self._lead(prefix, old, self._allocate(target.value))
+
+    def _allocate(self, value: bytes) -> int:
+        number = next(self._reused, 0)
+        if number:
+            self.zeroed.append(Zero(number))
+        else:
+            number = self._next
+            self._next += 1
+        self._prepare(number, value)
+        return number
+
+    def _prepare(self, number: int, value: bytes) -> None:
+        self.slots[number] = value
+        self.prepared.append(Word(number, value))
+
+    def _lead(self, prefix: Prefix, old: int, number: int) -> None:
+        if old != number:
+            self.entries[prefix] = number
+            self.writes.append(Lead(prefix, old, number))
+
+    def _remove(self, prefix: Prefix) -> None:
+        number = self.image.entries[prefix]
+        if number >= SlotNumber.FIRST:
+            self.freed.append(number)
+        self.entries[prefix] = None
+        self.writes.append(Lead(prefix, number, SlotNumber.NONE))

@@ -1,0 +1,102 @@
+"""The signatures in the kernel: two generations, of which packets meet one or the other."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from xdpctl.abi.arrays import GENERATION, RATE
+from xdpctl.abi.structs import (
+    BITMAP_WORDS,
+    BITMAPS_MAX,
+    BUCKET_STRIDE,
+    BUCKETS_LOG2,
+    CLASSES_MAX,
+    SlotNumber,
+)
+from xdpctl.datapath.signatures.compile import Tables
+
+MAPS = ("classes", "bitmaps", "generations", "rates", "buckets")
+
+
+def own_bucket(slot: int) -> int:
+    """The index of the bucket that a limit for all has."""
+    return (1 << BUCKETS_LOG2) + (slot - SlotNumber.SIGNATURES) * BUCKET_STRIDE
+
+
+class SignatureTable:
+    """Over `memory`, the writable memory of each map in MAPS; `control` tells which is in use.
+
+    `grace` waits until no packet reads what was there before the call.
+    """
+
+    def __init__(self, memory: Mapping[str, Any], control: Any, grace: Callable[[], None]) -> None:
+        self._classes = np.frombuffer(memory["classes"], np.uint32)[: 2 * CLASSES_MAX]
+        self._bitmaps = np.frombuffer(memory["bitmaps"], np.uint64)[
+            : 2 * BITMAPS_MAX * BITMAP_WORDS
+        ].reshape(2, BITMAPS_MAX, BITMAP_WORDS)
+        self._generations = np.frombuffer(memory["generations"], GENERATION)[:2]
+        self._rates = np.frombuffer(memory["rates"], RATE)
+        self._buckets = np.frombuffer(memory["buckets"], np.uint64)
+        self._control = control
+        self._grace = grace
+        self._settled = False  # whether no packet can still be in the generation not in use
+
+    def rate(self, slot: int) -> Any:
+        """What a limit's slot allows."""
+        return self._rates[slot - SlotNumber.SIGNATURES]
+
+    def paces(self, slot: int, record: Any) -> bool:
+        """Whether a limit's slot allows this; its salt apart."""
+        held = self.rate(slot)
+        return all(held[name] == record[name] for name in RATE.names or () if name != "salt")
+
+    def put_rate(self, slot: int, record: Any, in_use: bool = False) -> None:
+        """Let a limit allow this, beginning with empty buckets.
+
+        While packets read it, they may meet half of it for a moment: what that puts into a bucket
+        is forgotten with the old ones.
+        """
+        number = slot - SlotNumber.SIGNATURES
+        fresh = record.copy()
+        fresh["salt"] = self._rates[number]["salt"]
+        self._rates[number] = fresh
+        if in_use:
+            self._grace()
+        self._rates[number]["salt"] = secrets.randbits(32)
+        self._buckets[own_bucket(slot)] = 0
+
+    @property
+    def armed(self) -> bool:
+        """Whether packets meet any."""
+        return bool(self._control["armed"])
+
+    def settle(self) -> None:
+        """Wait until what the last install() put out of use may be written to."""
+        if not self._settled:
+            self._grace()
+            self._settled = True
+
+    def install(self, tables: Tables) -> None:
+        """From the next packet on these decide, all of them and no others."""
+        self.settle()
+        number = 0 if self._control["armed"] == 2 else 1
+        first = number * CLASSES_MAX
+        self._classes[first : first + len(tables.classes)] = tables.classes
+        self._bitmaps[number, : len(tables.bitmaps)] = tables.bitmaps
+        self._generations[number] = tables.generation
+        self._control["armed"] = 0 if tables.empty else number + 1
+        self._settled = False
+
+    def holds(self, tables: Tables) -> bool:
+        """Whether these are the ones in use."""
+        armed = int(self._control["armed"])
+        if tables.empty or not armed:
+            return tables.empty and not armed
+        number, first = armed - 1, (armed - 1) * CLASSES_MAX
+        return (
+            bool(self._generations[number] == tables.generation)
+            and np.array_equal(self._classes[first : first + len(tables.classes)], tables.classes)
+            and np.array_equal(self._bitmaps[number, : len(tables.bitmaps)], tables.bitmaps)
+        )

@@ -1,0 +1,250 @@
+"""A hash table of 64-byte buckets that packets read while it is written.
+
+A key is in the first of two buckets, of eight cells each; in the second only if the first was
+full. Every change is one store of one 64-bit word, so a packet finds the old or the new. Nothing
+is ever evicted.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.abi.structs import BUCKET_CELLS, CELL_KEY_BITS, CELL_VALUE_BITS
+
+Words = NDArray[np.uint64]
+Places = NDArray[np.int64]  # flat numbers of cells, -1 for none
+Hashing = Callable[[Places], tuple[Words, Words, Words]]  # key and both hashes of what is there
+VALUE_MASK = np.uint64((1 << CELL_VALUE_BITS) - 1)
+VALUE_BITS = np.uint64(CELL_VALUE_BITS)
+KEY_MASK = np.uint64((1 << CELL_KEY_BITS) - 1)
+_CHUNK = 1 << 15
+_LOAD = 4  # a bucket's cells in use on average, above which the table grows
+_SPARSE = 1  # and below which it may shrink
+SMALLEST_LOG2 = 4
+# An empty cell is 0. The last cell of a bucket is never empty again: then it has this, no
+# prefix's word (its value is 0).
+_SPENT = np.uint64(1 << CELL_VALUE_BITS)
+_LAST = BUCKET_CELLS - 1
+
+
+def buckets_log2(entries: int) -> int:
+    """How many buckets, as a power of two, a table of `entries` needs.
+
+    Half as full as it may be: while one set replaces another, both are in it.
+    """
+    return max(SMALLEST_LOG2, (2 * entries // _LOAD - 1).bit_length())
+
+
+class Cells:
+    """Cells over `memory`, of which control.buckets_log2[index] says the region in use.
+
+    `grace` waits until no packet still reads what was there before.
+    """
+
+    def __init__(self, memory: Any, control: Any, index: int, grace: Callable[[], None]) -> None:
+        self._memory = np.frombuffer(memory, np.uint64)
+        self._largest = (len(self._memory) // BUCKET_CELLS).bit_length() - 2
+        self._log2: NDArray[np.uint32] = control["buckets_log2"][index : index + 1]
+        self._grace = grace
+        self.moves = 0  # how often something that was there went to another cell
+        self._use(int(self._log2[0]))
+        self.used = len(self.held())
+
+    def _use(self, log2: int) -> None:
+        count = 1 << log2
+        self.flat = self._memory[count * BUCKET_CELLS : 2 * count * BUCKET_CELLS]
+        self.rows = self.flat.reshape(-1, BUCKET_CELLS)
+        self._shift = np.uint64(64 - log2)
+
+    def fits(self, more: int) -> int | None:
+        """The size (as a power of two) to move to before `more` are inserted, if any."""
+        needed = max(SMALLEST_LOG2, (-(-(self.used + more) // _LOAD) - 1).bit_length())
+        wanted = min(needed, self._largest)
+        return wanted if 1 << wanted > len(self.rows) else None
+
+    def larger(self) -> int | None:
+        """The next size, if there is one."""
+        log2 = int(self._log2[0]) + 1
+        return log2 if log2 <= self._largest else None
+
+    def sparse(self) -> int | None:
+        """The size to shrink to, if it is worth it."""
+        if self.used >= len(self.rows) * _SPARSE:
+            return None
+        wanted = max(SMALLEST_LOG2, (-(-2 * self.used // _LOAD) - 1).bit_length())
+        return wanted if 1 << wanted < len(self.rows) else None
+
+    def move(self, log2: int, hashed: Hashing) -> bool:
+        """To the region of another size: filled, then used, then the old one is cleared.
+
+        `hashed` tells key and both hashes of what is in cells. False, with nothing changed, if
+        somebody found no place there.
+        """
+        places = self.held()
+        keys, first, second = hashed(places)
+        values = self.flat[places] & VALUE_MASK
+        before, used = self.flat, self.used
+        self._use(log2)
+        self.flat[:] = 0
+        self.used = 0
+        left = self.insert(keys, values, first, second) < 0
+        pairs = self.buckets(np.stack((first[left], second[left]), axis=1))
+        words = (keys << VALUE_BITS | values)[left].tolist()
+        if self._swap(words, pairs, self._others(hashed), lambda: None):
+            self._use(int(self._log2[0]))
+            self.used = used
+            return False
+        self.moves += 1
+        self._log2[0] = log2
+        self._grace()
+        before[:] = 0
+        return True
+
+    def _others(self, hashed: Hashing) -> Callable[[int], int]:
+        """Which tells the other bucket of what is in a cell."""
+
+        def other(place: int) -> int:
+            _, *hashes = hashed(np.array([place]))
+            first, second = self.buckets(np.concatenate(hashes)).tolist()
+            return int(second if place // BUCKET_CELLS == first else first)
+
+        return other
+
+    def held(self) -> Places:
+        """All cells that hold something."""
+        return np.flatnonzero(self.flat & VALUE_MASK)
+
+    def buckets(self, hashes: Words) -> Places:
+        return (hashes >> self._shift).astype(np.int64)
+
+    def find(self, keys: Words, first: Words, second: Words) -> Places:
+        """The cell of each key, by its two hashes."""
+        places = np.full(len(keys), -1, np.int64)
+        for start in range(0, len(keys), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            self.look(keys[part], first[part], places[part])
+            overflowed = self.rows[self.buckets(first[part]), _LAST] != 0
+            missing = np.flatnonzero((places[part] < 0) & overflowed)
+            found = places[part][missing]
+            self.look(keys[part][missing], second[part][missing], found)
+            places[part][missing] = found
+        return places
+
+    def look(self, keys: Words, hashes: Words, places: Places) -> None:
+        """Fill in the places of those that are in the bucket of that hash."""
+        buckets = self.buckets(hashes)
+        rows = self.rows[buckets]
+        equal = (rows >> VALUE_BITS == keys[:, None]) & (rows & VALUE_MASK != 0)
+        column = equal.argmax(axis=1)
+        hit = equal[np.arange(len(keys)), column]
+        places[hit] = (buckets * BUCKET_CELLS + column)[hit]
+
+    def insert(self, keys: Words, values: Words, first: Words, second: Words) -> Places:
+        """The cells that new keys were put into; each key has a free one, or CapacityError."""
+        words = keys << VALUE_BITS | values
+        places = np.full(len(keys), -1, np.int64)
+        for hashes in (first, second):
+            left = np.flatnonzero(places < 0)
+            if len(left):
+                places[left] = self._place(words[left], self.buckets(hashes[left]))
+            if hashes is first:
+                self._overflow(self.buckets(first[places < 0]))
+        self.used += int(np.count_nonzero(places >= 0))
+        return places
+
+    def _overflow(self, buckets: Places) -> None:
+        """Let packets look on behind these buckets, full or not."""
+        last = self.rows[buckets, _LAST]
+        self.rows[buckets, _LAST] = np.where(last == 0, _SPENT, last)
+
+    def _place(self, words: Words, buckets: Places) -> Places:
+        order = np.lexsort((words, buckets))
+        places = np.full(len(words), -1, np.int64)
+        for start in range(0, len(order), _CHUNK):
+            chosen = order[start : start + _CHUNK]
+            places[chosen] = self._place_sorted(words[chosen], buckets[chosen])
+        return places
+
+    def _place_sorted(self, words: Words, buckets: Places) -> Places:
+        """Into the free cells of each bucket, as many as it has."""
+        index = np.arange(len(buckets))
+        starts = np.concatenate(([True], buckets[1:] != buckets[:-1]))
+        rank = index - np.maximum.accumulate(np.where(starts, index, 0))
+        rows = self.rows[buckets]
+        free = rows & VALUE_MASK == 0
+        # two keys with the same cell key (a hash of IPv6) may not share a bucket
+        same = (rows >> VALUE_BITS == (words >> VALUE_BITS)[:, None]) & ~free
+        ordered = words[:-1] >> VALUE_BITS == words[1:] >> VALUE_BITS
+        twins = np.concatenate(([False], ordered & ~starts[1:]))
+        fits = (rank < free.sum(axis=1)) & ~same.any(axis=1) & ~twins
+        columns = np.argsort(~free, axis=1, kind="stable")
+        places = np.full(len(words), -1, np.int64)
+        at = buckets * BUCKET_CELLS + columns[index, np.minimum(rank, BUCKET_CELLS - 1)]
+        places[fits] = at[fits]
+        self.flat[at[fits]] = words[fits]
+        return places
+
+    def squeeze(
+        self,
+        words: list[int],
+        buckets: Places,
+        hashed: Hashing,
+    ) -> list[int]:
+        """Put words whose two `buckets` are full in the place of neighbours that move.
+
+        Those that found no place are named.
+        """
+        # without a grace period a packet could have looked there before and here after
+        return self._swap(words, buckets, self._others(hashed), self._grace)
+
+    def _swap(
+        self,
+        words: list[int],
+        buckets: Places,
+        other: Callable[[int], int],
+        grace: Callable[[], None],
+    ) -> list[int]:
+        places: dict[int, int] = {}
+        refused = []
+        for at, (word, pair) in enumerate(zip(words, buckets.tolist(), strict=True)):
+            place = self._make_way(word, pair, other, places)
+            if place is None:
+                refused.append(at)
+            else:
+                places[place] = word
+        if places:
+            self.moves += 1
+            grace()
+        for place, word in places.items():
+            self.flat[place] = word
+        self.used += len(places)
+        return refused
+
+    def _make_way(
+        self, word: int, buckets: list[int], other: Callable[[int], int], taken: dict[int, int]
+    ) -> int | None:
+        key = word >> CELL_VALUE_BITS
+        for bucket in buckets:
+            cells = range(bucket * BUCKET_CELLS, (bucket + 1) * BUCKET_CELLS)
+            promised = [taken[place] >> CELL_VALUE_BITS for place in cells if place in taken]
+            if key in promised or np.any(self.rows[bucket] >> VALUE_BITS == key):
+                continue
+            for place in cells:
+                if place not in taken and self._copy(place, self.rows[other(place)]):
+                    return place
+        return None
+
+    def _copy(self, place: int, row: Words) -> bool:
+        """Whether what is in a cell could be put into another bucket as well."""
+        free = np.flatnonzero(row & VALUE_MASK == 0)
+        key = self.flat[place] >> VALUE_BITS
+        if not len(free) or np.any(row[row & VALUE_MASK != 0] >> VALUE_BITS == key):
+            return False
+        row[free[0]] = self.flat[place]
+        return True
+
+    def clear(self, places: Places) -> None:
+        self.flat[places] = np.where(places % BUCKET_CELLS == _LAST, _SPENT, np.uint64(0))
+        self.used -= len(places)

@@ -1,0 +1,221 @@
+"""One family's half of the source table: prefixes, each leading to a list of slots."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.base.net.prefix_arrays import Family, Keys
+from xdpctl.datapath.tables.cells import VALUE_BITS, VALUE_MASK, Cells, Places, Words
+from xdpctl.datapath.tables.filters import SIZES, Filters
+from xdpctl.datapath.tables.nodes import Nodes
+from xdpctl.errors import CapacityError
+
+Numbers = NDArray[np.uint32]
+_STEP = 1 << 11  # buckets looked at in one step
+
+
+class Hashed(NamedTuple):
+    """Prefixes as the cells know them: key, and the hashes of its two buckets."""
+
+    keys: Words
+    first: Words
+    second: Words
+
+
+class Table(ABC):
+    """Prefixes of one family in the maps' memory.
+
+    `memory` has `front`, `near`, `cells` and, of IPv6, `single` and `entries`; `control` is a
+    CONTROL record in the map's memory; `grace` waits until no packet reads what was taken away.
+    """
+
+    family: Family
+    filters: Filters
+
+    def __init__(
+        self,
+        memory: Mapping[str, Any],
+        control: Any,
+        grace: Callable[[], None],
+    ) -> None:
+        index = 0 if self.family.number == 4 else 1
+        self._whole: NDArray[np.uint32] = control["whole"][index : index + 1]
+        self._seeds: NDArray[np.uint64] = control["seeds"].copy()
+        self.cells = Cells(memory["cells"], control, index, grace)
+        self._grace = grace
+        self._shadow: Filters | None = None
+        self.lacking = False  # whether a repaint had to set what should have been set
+
+    @property
+    def used(self) -> int:
+        return self.cells.used
+
+    def adopt(self) -> None:
+        """Take over what is there and can be found, clear the rest, and count anew.
+
+        Somebody else may have written, or we were killed while a prefix was in two cells.
+        """
+        places = self.cells.held()
+        keys = self.keys_at(places)
+        lost = self.find(keys) != places
+        self.cells.clear(places[lost])
+        self.cells.used = int(np.count_nonzero(~lost))
+        self.mark(keys[~lost])
+
+    @abstractmethod
+    def hashed(self, keys: Keys) -> Hashed: ...
+
+    @abstractmethod
+    def find(self, keys: Keys) -> Places:
+        """The cell of each prefix, -1 if it is not listed."""
+
+    @abstractmethod
+    def values_at(self, places: Places) -> Numbers:
+        """The values of cells."""
+
+    @abstractmethod
+    def keys_at(self, places: Places) -> Keys:
+        """The prefixes of cells."""
+
+    @abstractmethod
+    def _set(self, places: Places, values: Numbers) -> None: ...
+
+    @abstractmethod
+    def _enter(self, keys: Keys, values: Numbers) -> Words:
+        """What the cells of new prefixes hold behind the key."""
+
+    @abstractmethod
+    def _leave(self, places: Places) -> None:
+        """These cells are about to be cleared."""
+
+    @abstractmethod
+    def _filters(self, memory: Mapping[str, Any]) -> Filters: ...
+
+    def values(self, keys: Keys) -> Numbers:
+        """What each prefix leads to, 0 if it is not listed."""
+        places = self.find(keys)
+        found = np.zeros(len(keys), np.uint32)
+        found[places >= 0] = self.values_at(places[places >= 0])
+        return found
+
+    def lead(self, nodes: Nodes, keys: Keys, old: Numbers, new: Numbers) -> None:
+        """Let each prefix lead to slot `new` instead of `old`, 0 for none, beside its others.
+
+        Each prefix is there once.
+        """
+        places = self.find(keys)
+        present = places >= 0
+        if present.any():
+            self._change(nodes, places[present], old[present], new[present])
+        fresh = ~present & (new != 0)
+        if fresh.any():  # last: this may move every cell
+            self._insert(keys[fresh], new[fresh])
+
+    def _change(self, nodes: Nodes, places: Places, old: Numbers, new: Numbers) -> None:
+        changed = _changed(nodes, self.values_at(places), old, new)
+        kept = changed != 0
+        self._set(places[kept], changed[kept])
+        if not kept.all():
+            self._leave(places[~kept])
+            self.cells.clear(places[~kept])
+
+    def _insert(self, keys: Keys, values: Numbers) -> None:
+        self.mark(keys)
+        size = self.cells.fits(len(keys))
+        if size:
+            self.cells.move(size, self._hashed_at)
+        self._fill(self.hashed(keys), self._enter(keys, values))
+
+    def _fill(self, hashed: Hashed, held: Words) -> None:
+        """Put new prefixes into cells, moving others where both buckets are full."""
+        places = self.cells.insert(hashed.keys, held, hashed.first, hashed.second)
+        left = places < 0
+        if not left.any():
+            return
+        words = (hashed.keys << VALUE_BITS | held)[left]
+        pairs = self.cells.buckets(np.stack((hashed.first[left], hashed.second[left]), axis=1))
+        refused = self.cells.squeeze(words.tolist(), pairs, self._hashed_at)
+        if refused:
+            size = self.cells.larger()
+            if size is None or not self.cells.move(size, self._hashed_at):
+                raise CapacityError(f"no room for {len(refused)} more beside {self.used} entries")
+            again = np.flatnonzero(left)[refused]
+            self._fill(Hashed(*(part[again] for part in hashed)), held[again])
+
+    def _hashed_at(self, places: Places) -> Hashed:
+        return self.hashed(self.keys_at(places))
+
+    def drop(self, keys: Keys) -> None:
+        """Forget prefixes, whatever they lead to."""
+        places = self.find(keys)
+        places = places[places >= 0]
+        self._leave(places)
+        self.cells.clear(places)
+
+    def mark(self, keys: Keys) -> None:
+        """Let packets from these prefixes reach the cells."""
+        hashes = self._single_hashes(keys)
+        if not self.family.lengths(keys).all():
+            self._whole[0] = 1
+        for filters in filter(None, (self.filters, self._shadow)):
+            filters.mark(keys, hashes)
+
+    def _single_hashes(self, keys: Keys) -> Words:
+        """Of the single addresses among the keys, by which the filters know them."""
+        return self._hash_single(keys[self.family.lengths(keys) == self.family.bits])
+
+    @abstractmethod
+    def _hash_single(self, keys: Keys) -> Words: ...
+
+    def scan(self) -> Iterator[tuple[Keys, Numbers]]:
+        """All prefixes and their values, so many buckets at a time; keys are in no order."""
+        step = _STEP * self.cells.rows.shape[1]
+        for start in range(0, len(self.cells.flat), step):
+            places = start + np.flatnonzero(self.cells.flat[start : start + step] & VALUE_MASK)
+            yield self.keys_at(places), self.values_at(places)
+
+    def repaint(self, clear: bool = True) -> Iterator[None]:
+        """Paint the filters anew, in short steps: set what is lacking, and `clear` what nothing
+        needs any more.
+        """
+        size = self.cells.sparse() if clear else None
+        if size:
+            self.cells.move(size, self._hashed_at)
+        sizes, moves = SIZES[self.family.number], -1
+        try:
+            while moves != self.cells.moves:  # what moved may have gone to where this has been
+                moves, whole = self.cells.moves, False
+                memory = {name: bytearray(size) for name, size in sizes.items()}
+                shadow = self._shadow = self._filters(memory)
+                for keys, _ in self.scan():
+                    shadow.mark(keys, self._single_hashes(keys))
+                    whole |= not self.family.lengths(keys).all()
+                    yield
+            self._take_over(shadow, whole, clear)
+        finally:
+            self._shadow = None
+
+    def _take_over(self, painted: Filters, whole: bool, clear: bool) -> None:
+        if whole and not self._whole[0]:
+            self._whole[0], self.lacking = 1, True
+        for live, fresh in zip(self.filters.arrays(), painted.arrays(), strict=True):
+            if np.any(fresh & ~live):
+                live |= fresh
+                self.lacking = True
+            if clear:
+                live[...] = fresh
+
+
+def _changed(nodes: Nodes, values: Numbers, old: Numbers, new: Numbers) -> Numbers:
+    """Each value without slot `old` and with `new`."""
+    out = np.where(values == old, new, values).astype(np.uint32)
+    listed = np.flatnonzero(values != old)
+    triples = np.stack((values[listed], old[listed], new[listed]), axis=1)
+    kinds, which = np.unique(triples, axis=0, return_inverse=True)
+    nodes.reserve(len(kinds))
+    results = [nodes.changed(*kind) for kind in kinds.tolist()]
+    out[listed] = np.array(results, np.uint32)[which.reshape(-1)]
+    return out

@@ -1,0 +1,150 @@
+"""What stands in front of the cells: arrays that say where a look-up is worth its time.
+
+`front`: something is listed near; `near`: prefixes of these lengths are, and single addresses with
+these hashes. A bit that is set too much costs a look-up; a missing one would lose an entry. So
+bits are set before an entry comes, and only a repaint, from all entries, clears them again.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.abi.structs import (
+    FRONT_UNITS_LOG2,
+    NEAR4_UNITS_LOG2,
+    NEAR6_SINGLES,
+    NEAR6_UNITS_LOG2,
+    SINGLE6_UNITS_LOG2,
+)
+from xdpctl.base.net.prefix_arrays import V4, V6, Family, Keys, addresses4, words6
+
+Hashes = NDArray[np.uint64]
+_GOLDEN = np.uint64(0x9E3779B1)  # the multiplier of source_ipv6() in bpf/xdpctl.c
+_SPREAD = 1 << 12  # up to so many units, prefixes are marked all at once, wider ones singly
+_WIDEST6 = 16  # a shorter IPv6 prefix marks everything
+_AT_ONCE = 1 << 20  # units in one step
+_FRONT_BYTES = (1 << FRONT_UNITS_LOG2) // 8
+
+SIZES = {  # bytes of each array
+    4: {"front": _FRONT_BYTES, "near": 8 << NEAR4_UNITS_LOG2},
+    6: {
+        "front": _FRONT_BYTES,
+        "near": 16 << NEAR6_UNITS_LOG2,
+        "single": (1 << SINGLE6_UNITS_LOG2) // 8,
+    },
+}
+
+
+def _set(bits: NDArray[np.uint8], units: NDArray[Any]) -> None:
+    values = np.left_shift(1, units & np.uint64(7)).astype(np.uint8)
+    np.bitwise_or.at(bits, (units >> np.uint64(3)).astype(np.int64), values)
+
+
+def _spans(first: NDArray[Any], count: int) -> NDArray[np.uint64]:
+    """Each of `first`, and the `count - 1` numbers after it."""
+    steps = np.arange(count, dtype=np.uint64)
+    return (first.astype(np.uint64)[:, None] + steps).reshape(-1)
+
+
+def _fill(array: NDArray[Any], first: NDArray[Any], count: int, value: int) -> None:
+    """Or `value` into `count` elements from each of `first`."""
+    bits = array.dtype.type(value)
+    if count <= _SPREAD:
+        for part in np.array_split(first, len(first) * count // _AT_ONCE + 1):
+            np.bitwise_or.at(array, _spans(part, count).astype(np.int64), bits)
+        return
+    for start in first.tolist():
+        array[start : start + count] |= bits
+
+
+class Filters(ABC):
+    """One family's arrays, over buffers of SIZES bytes."""
+
+    family: Family
+
+    def mark(self, keys: Keys, hashes: Hashes) -> None:
+        """Let packets from these prefixes reach the cells; the hashes are of the single ones."""
+        lengths = self.family.lengths(keys)
+        for length in np.unique(lengths).tolist():
+            self._mark(keys[lengths == length], length)
+        self._single(keys[lengths == self.family.bits], hashes)
+
+    @abstractmethod
+    def _mark(self, keys: Keys, length: int) -> None: ...
+
+    @abstractmethod
+    def _single(self, keys: Keys, hashes: Hashes) -> None: ...
+
+    @abstractmethod
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """All of them, to be copied."""
+
+
+class Filters4(Filters):
+    """A bit for each /24, and what lies near each /19."""
+
+    family = V4
+
+    def __init__(self, front: Any, near: Any) -> None:
+        self.front = np.frombuffer(front, np.uint8)
+        self.near = np.frombuffer(near, np.uint32).reshape(-1, 2)
+
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        return self.front, self.near
+
+    def _mark(self, keys: Keys, length: int) -> None:
+        addresses = addresses4(keys)
+        units = addresses >> np.uint64(32 - FRONT_UNITS_LOG2)
+        if length > FRONT_UNITS_LOG2 - 3:  # within one byte
+            run = (1 << (1 << max(0, FRONT_UNITS_LOG2 - length))) - 1
+            values = np.left_shift(run, units & np.uint64(7)).astype(np.uint8)
+            np.bitwise_or.at(self.front, (units >> np.uint64(3)).astype(np.int64), values)
+        else:
+            count = 1 << (FRONT_UNITS_LOG2 - 3 - length)
+            _fill(self.front, units >> np.uint64(3), count, 255)
+        if 0 < length < 32:
+            units = addresses >> np.uint64(32 - NEAR4_UNITS_LOG2)
+            count = 1 << max(0, NEAR4_UNITS_LOG2 - length)
+            _fill(self.near[:, 0], units, count, 1 << (31 - length))
+
+    def _single(self, keys: Keys, hashes: Hashes) -> None:
+        units = addresses4(keys) >> np.uint64(32 - NEAR4_UNITS_LOG2)
+        bits = np.left_shift(np.uint32(1), (hashes >> np.uint64(59)).astype(np.uint32))
+        np.bitwise_or.at(self.near[:, 1], units.astype(np.int64), bits)
+
+
+class Filters6(Filters):
+    """A bit, and what lies near, for each hash of an address's first 32 bits."""
+
+    family = V6
+
+    def __init__(self, front: Any, near: Any, single: Any) -> None:
+        self.front = np.frombuffer(front, np.uint8)
+        self.near = np.frombuffer(near, np.uint64).reshape(-1, 2)
+        self.single = np.frombuffer(single, np.uint8)
+
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        return self.front, self.near, self.single
+
+    def _mark(self, keys: Keys, length: int) -> None:
+        if length < _WIDEST6:
+            self.front[:] = 255
+            if length:
+                self.near[:, 1] |= np.uint64(1 << (63 - length))
+            return
+        column, bit = (0, 127 - length) if length >= 64 else (1, 63 - length)
+        if length == 128:
+            column, bit = 1, NEAR6_SINGLES
+        count = 1 << max(0, 32 - length)
+        tops = np.unique(words6(keys)[0] >> np.uint64(32))
+        for part in np.array_split(tops, len(tops) * count // _AT_ONCE + 1):
+            hashes = _spans(part, count) * _GOLDEN & np.uint64(0xFFFFFFFF)
+            units = hashes >> np.uint64(32 - FRONT_UNITS_LOG2)
+            _set(self.front, units)
+            rows = (units >> np.uint64(FRONT_UNITS_LOG2 - NEAR6_UNITS_LOG2)).astype(np.int64)
+            np.bitwise_or.at(self.near[:, column], rows, np.uint64(1 << bit))
+
+    def _single(self, keys: Keys, hashes: Hashes) -> None:
+        _set(self.single, hashes >> np.uint64(64 - SINGLE6_UNITS_LOG2))

@@ -1,0 +1,103 @@
+"""Which sources can be on an outside interface, in the kernel: a trie, and bits in front of it.
+
+A bit too much costs a look-up, a missing one would lose a prefix. So bits are set before a prefix
+comes, and cleared after the last one near has gone.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from xdpctl.abi.structs import SIDE_UNITS_LOG2, SIDES_MAX, Side
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.errors import DatapathError
+
+Sides = Mapping[Prefix, Side]
+MAPS = ("side_units4", "side_units6")
+TRIES = ("sides4", "sides6")
+_GOLDEN = 0x9E3779B1  # the multiplier of is_known_ipv6() in bpf/side.bpf.h
+_HASHED = 32  # bits of an IPv6 address that a unit is a hash of
+
+
+class Trie(Protocol):
+    """A map from the packed length and address to the packed side."""
+
+    def put(self, key: bytes, value: bytes) -> None: ...
+    def delete(self, key: bytes) -> bool: ...
+    def items(self) -> Iterable[tuple[bytes, bytes]]: ...
+
+
+class SideTable:
+    """Over the units' memory and the two tries."""
+
+    def __init__(self, memory: Mapping[str, Any], tries: Mapping[int, Trie]) -> None:
+        self._units = {
+            family: np.frombuffer(memory[name], np.uint8)[: 1 << SIDE_UNITS_LOG2 - 3]
+            for family, name in zip((4, 6), MAPS, strict=True)
+        }
+        self._tries = tries
+
+    def held(self) -> dict[Prefix, int]:
+        """What the kernel has; somebody may have written what is no Side."""
+        found = {}
+        for trie in self._tries.values():
+            for key, value in trie.items():
+                length = int.from_bytes(key[:4], "little")
+                found[Prefix(key[4:], length)] = int.from_bytes(value, "little")
+        return found
+
+    def bring(self, wanted: Sides) -> bool:
+        """Let the kernel have exactly these; whether anything differed."""
+        if len(wanted) > SIDES_MAX:
+            raise DatapathError(f"{len(wanted):,} prefixes with a known side: {SIDES_MAX:,} fit")
+        units = {family: _marked(family, wanted) for family in self._units}
+        held, differed = self.held(), False
+        for family, live in self._units.items():
+            if (units[family] & ~live).any():
+                differed = True
+                live |= units[family]
+        for prefix, side in wanted.items():
+            if held.get(prefix) != side:
+                differed = True
+                self._tries[prefix.family].put(_key(prefix), side.to_bytes(4, "little"))
+        for prefix in held.keys() - wanted.keys():
+            differed = True
+            self._tries[prefix.family].delete(_key(prefix))
+        for family, live in self._units.items():
+            if (live != units[family]).any():
+                live[:] = units[family]
+        return differed
+
+
+def _key(prefix: Prefix) -> bytes:
+    return prefix.length.to_bytes(4, "little") + prefix.address
+
+
+def _marked(family: int, wanted: Sides) -> Any:
+    units = np.zeros(1 << SIDE_UNITS_LOG2, np.bool_)
+    of_family = (prefix for prefix in wanted if prefix.family == family)
+    for first, count in map(_UNITS[family], of_family):
+        if count is None:
+            units[:] = True
+        else:
+            units[first : first + count] = True
+    return np.packbits(units, bitorder="little")
+
+
+def _units4(prefix: Prefix) -> tuple[int, int | None]:
+    first = int.from_bytes(prefix.address, "big") >> (32 - SIDE_UNITS_LOG2)
+    return first, 1 << max(0, SIDE_UNITS_LOG2 - prefix.length)
+
+
+def _units6(prefix: Prefix) -> tuple[int, int | None]:
+    """One unit, or all for what is wider than what they are hashes of."""
+    top = int.from_bytes(prefix.address[:4], "big")
+    if prefix.length >= 3 and top >> 29 != 1:  # nothing of 2000::/3: the program asks the trie
+        return 0, 0
+    if prefix.length < _HASHED:
+        return 0, None
+    return (top * _GOLDEN & 0xFFFFFFFF) >> (32 - SIDE_UNITS_LOG2), 1
+
+
+_UNITS: dict[int, Callable[[Prefix], tuple[int, int | None]]] = {4: _units4, 6: _units6}

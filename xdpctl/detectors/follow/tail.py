@@ -1,0 +1,133 @@
+"""Lines of a file that grows, is rotated, truncated or not there yet; and where we were in it."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from xdpctl.base.system.owned_folder import read_file, replace_file
+
+_PIECE = 1 << 20
+_LINE_MAX = 2 << 20
+_PLACE_MAX = 1 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Behind the last whole line that was handed on: the file's inode, and bytes into it."""
+
+    inode: int = 0
+    offset: int = 0
+
+
+class Tail:
+    """`place` is where to begin, also in a file that has been rotated away since; any other file is
+    read from its start.
+    """
+
+    def __init__(self, path: Path, place: Place | None) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._inode = 0
+        self._rest, self._at = b"", 0
+        self._begin = place
+
+    def lines(self) -> Iterator[bytes]:
+        """The whole lines there are now; the rest of one waits for its end."""
+        while self._opened():
+            rotated = self._rotated()
+            yield from self._read()
+            if not rotated:
+                return
+            self.close()
+
+    @property
+    def place(self) -> Place:
+        """Behind the last line that lines() gave."""
+        return Place(self._inode, self._at)
+
+    def _read(self) -> Iterator[bytes]:
+        file = self._file
+        if file is None:
+            return
+        if os.fstat(file.fileno()).st_size < file.tell():  # it was truncated
+            file.seek(0)
+            self._rest, self._at = b"", 0
+        while piece := file.read(_PIECE):
+            *whole, self._rest = (self._rest + piece).split(b"\n")
+            for line in whole:
+                self._at += len(line) + 1
+                yield line
+            if len(self._rest) > _LINE_MAX:  # no line of a log
+                self._rest, self._at = b"", file.tell()
+
+    def _opened(self) -> BinaryIO | None:
+        if self._file is not None:
+            return self._file
+        try:
+            self._file = self._first().open("rb")
+        except OSError:
+            return None
+        about = os.fstat(self._file.fileno())
+        self._inode, self._rest, self._at = about.st_ino, b"", 0
+        begin = self._begin
+        if begin and begin.inode == about.st_ino and begin.offset <= about.st_size:
+            self._file.seek(begin.offset)
+            self._at = begin.offset
+        self._begin = None
+        return self._file
+
+    def _first(self) -> Path:
+        """The file, or the one of that place if it has got another name meanwhile."""
+        if self._begin is None or _inode(self._path) == self._begin.inode:
+            return self._path
+        rotated = self._path.parent.glob(f"{self._path.name}*")
+        return next((p for p in rotated if _inode(p) == self._begin.inode), self._path)
+
+    def _rotated(self) -> bool:
+        """Whether another file has the name now and is written to: then the one before is whole."""
+        try:
+            now = self._path.stat()
+        except OSError:
+            return False
+        return self._file is not None and now.st_ino != self._inode and now.st_size > 0
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
+        self._file = None
+
+
+def _inode(path: Path) -> int:
+    """0 if there is no such file."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
+
+
+def end_of(path: Path) -> Place:
+    """Where a first start begins: what was there before is not news."""
+    try:
+        about = path.stat()
+    except OSError:
+        return Place()
+    return Place(about.st_ino, about.st_size)
+
+
+def recall(state: Path) -> Place | None:
+    """Where an earlier run was; None if there was none, or it left nothing readable."""
+    try:
+        held = json.loads(read_file(state, _PLACE_MAX))
+        place = Place(int(held["inode"]), int(held["offset"]))
+        return place if min(place.inode, place.offset) >= 0 else None
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+
+
+def keep(state: Path, place: Place) -> None:
+    """Replaced whole, so a full disk or a kill leaves the one from before."""
+    held = json.dumps({"inode": place.inode, "offset": place.offset})
+    replace_file(state, held.encode(), 0o644)

@@ -1,0 +1,62 @@
+"""Prometheus Alertmanager's webhook, version 4: each alert is an event, by its fingerprint.
+
+Labels say what it is about: `dst` or `victim`, `src`, `attack`, `proto`, `sport`, `dport`.
+"""
+
+from typing import Any
+
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.detectors import parsing
+from xdpctl.errors import RuleError
+from xdpctl.model.event import Event, Phase, plain
+from xdpctl.model.match.match import Match, build
+
+_VICTIM, _SOURCE = ("dst", "victim", "destination"), ("src", "source", "source_ip")
+_PARTS = {"proto": "protocol", "sport": "source_port", "dport": "destination_port"}
+
+
+def read(body: bytes) -> list[Event]:
+    held = parsing.table(parsing.document(body), "the body")
+    if held.get("version") != "4":
+        raise RuleError(
+            f"version is {plain(held.get('version'))[:20]!r}", "version", "send version 4"
+        )
+    alerts = parsing.listed(held.get("alerts"), "alerts")
+    return [_event(parsing.table(one, f"alerts[{n}]")) for n, one in enumerate(alerts)]
+
+
+def _label(labels: dict[str, Any], names: tuple[str, ...]) -> str:
+    return next((parsing.text(labels, name) for name in names if labels.get(name)), "")
+
+
+def _event(alert: dict[str, Any]) -> Event:
+    status = parsing.text(alert, "status")
+    if status not in ("firing", "resolved"):
+        raise RuleError(f"status is {plain(status)[:40]!r}", "status", "firing or resolved")
+    phase = Phase.BEGAN if status == "firing" else Phase.ENDED
+    labels = parsing.table(alert.get("labels", {}), "labels")
+    identity = parsing.text(alert, "fingerprint")
+    victim, source = _label(labels, _VICTIM), _label(labels, _SOURCE)
+    note = plain(labels.get("alertname", ""))
+    if not victim and not source:
+        why = f"{note or 'the alert'} has neither of the labels dst and src"
+        return Event(phase=phase, id=identity, note=note, ignored=why)
+    about = parse_prefix(victim, "labels.dst") if victim else None
+    return Event(
+        phase=phase,
+        id=identity,
+        victim=about,
+        sources=(parse_prefix(source, "labels.src"),) if source else (),
+        match=_match(labels, victim) if victim and not source else None,
+        attack=parsing.attack_named(str(labels.get("attack", ""))),
+        note=note,
+    )
+
+
+def _match(labels: dict[str, Any], victim: str) -> Match | None:
+    """What ports and protocol tell, if they do."""
+    if "sport" not in labels:
+        return None
+    given = [name for name in _PARTS if name in labels]
+    parts = {_PARTS[name]: parsing.text(labels, name) for name in given}
+    return build({"destination": victim, **parts})

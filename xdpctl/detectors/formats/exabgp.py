@@ -1,0 +1,169 @@
+"""ExaBGP's JSON, an object a line: FlowSpec routes that a peer announces and withdraws.
+
+A route is a rule as long as it is announced; a session that goes down takes its routes with it.
+What a mitigation script posts is read too: `{"action": "mitigate", "destination": …}`.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from xdpctl.detectors import flowspec, parsing
+from xdpctl.errors import RuleError
+from xdpctl.model.event import ID_MAX, Event, Phase, plain
+from xdpctl.model.match.match import Match, build
+
+_COMPONENTS = {
+    "destination-ipv4": "destination",
+    "destination-ipv6": "destination",
+    "source-ipv4": "source",
+    "source-ipv6": "source",
+    "protocol": "protocol",
+    "next-header": "protocol",
+    "port": "port",
+    "destination-port": "destination_port",
+    "source-port": "source_port",
+    "icmp-type": "icmp_type",
+    "icmp-code": "icmp_code",
+    "tcp-flags": "tcp_flags",
+    "packet-length": "packet_length",
+    "dscp": "dscp",
+    "traffic-class": "dscp",
+    "fragment": "fragment",
+    "flow-label": "flow_label",
+}
+_BITS = {
+    **flowspec.FRAGMENTS,
+    "push": "psh",
+    "urgent": "urg",
+    "ns": "ae",
+}
+_ICMP_TYPES = {
+    "echo-reply": "0",
+    "unreachable": "3",
+    "redirect": "5",
+    "echo-request": "8",
+    "time-exceeded": "11",
+    "parameter-problem": "12",
+}
+_FAMILIES = ("ipv4 flow", "ipv6 flow")
+_RATE = re.compile(r"rate-limit:(\d{1,15})")
+_BIT_TEST = re.compile(r"(!?)(=?)(!?)(.+)")
+_ALIASES = ("source", "destination", "protocol", "port", "source_port")
+_PHASES = {"mitigate": Phase.BEGAN, "clear": Phase.ENDED}
+
+
+def read(body: bytes) -> list[Event]:
+    """Of every line; one bad route is ignored by itself."""
+    return parsing.every(parsing.lines(body), _line)
+
+
+def _line(line: bytes) -> list[Event]:
+    return list(_events(parsing.table(parsing.document(line), "the line")))
+
+
+def _events(held: dict[str, Any]) -> Iterator[Event]:
+    if "action" in held:
+        yield _alias(held)
+        return
+    neighbor = parsing.table(held.get("neighbor", {}), "neighbor")
+    address = parsing.table(neighbor.get("address", {}), "neighbor.address")
+    peer = parsing.text(address, "peer", "")
+    if held.get("type") == "state" and neighbor.get("state") == "down":
+        yield Event(phase=Phase.ENDED, id="", group=peer, note=plain(f"{peer} is down"))
+    if held.get("type") != "update":
+        return
+    message = parsing.table(neighbor.get("message", {}), "message")
+    update = parsing.table(message.get("update", {}), "update")
+    rate = _rate(parsing.table(update.get("attribute", {}), "attribute"))
+    for phase, part in ((Phase.ENDED, "withdraw"), (Phase.BEGAN, "announce")):
+        routes = parsing.table(update.get(part, {}), part)
+        for family in _FAMILIES:
+            for route in _routes(routes.get(family), family):
+                yield _route(phase, route, rate, peer)
+
+
+def _routes(held: Any, family: str) -> list[Any]:
+    """A list of them, under a next hop where they are announced."""
+    if isinstance(held, dict):
+        return [one for routes in held.values() for one in parsing.listed(routes, family)]
+    return parsing.listed(held, family)
+
+
+def _rate(attribute: dict[str, Any]) -> float | None:
+    for one in parsing.listed(attribute.get("extended-community"), "extended-community"):
+        found = _RATE.fullmatch(str(one.get("string", "")) if isinstance(one, dict) else "")
+        if found:
+            return float(found[1])
+    return None
+
+
+def _route(phase: Phase, given: Any, rate: float | None, peer: str) -> Event:
+    route = parsing.table(given, "a route")
+    text = plain(route.get("string", ""))
+    try:
+        match = _match(route)
+        named = f"{peer} {match.id}"
+        return flowspec.event(phase, named, match, rate, peer, flowspec.ROUTE_TTL)
+    except RuleError as error:
+        return Event(phase=phase, id=text, group=peer, ignored=f"{error}")
+
+
+def _match(route: dict[str, Any]) -> Match:
+    parts: dict[str, Any] = {}
+    for theirs, given in route.items():
+        if theirs in ("string", "rd"):
+            continue
+        if theirs not in _COMPONENTS:
+            fix = "known are those of RFC 8955"
+            raise RuleError(f"{plain(theirs)[:40]!r} is no component", "announce", fix)
+        values = [str(value) for value in parsing.listed(given, theirs)]
+        parts[_COMPONENTS[theirs]] = _value(_COMPONENTS[theirs], values)
+    return build(parts)
+
+
+def _value(component: str, values: list[str]) -> str:
+    if component in ("destination", "source"):
+        return _prefix(values)
+    if component in ("tcp_flags", "fragment"):
+        return ",".join(one for value in values for one in _bits(value))
+    if component == "icmp_type":
+        values = [_ICMP_TYPES.get(one.removeprefix("="), one) for one in values]
+    return ",".join(values)
+
+
+def _prefix(values: list[str]) -> str:
+    """One; IPv6 has an offset behind the length (RFC 8956 section 3.1)."""
+    if len(values) != 1:
+        raise RuleError(f"{len(values)} prefixes", "announce", "send one")
+    address, *rest = values[0].split("/")
+    if len(rest) == 2 and rest[1] != "0":
+        raise RuleError(f"{plain(values[0])[:60]} has an offset", "announce", "use offset 0")
+    return "/".join([address, *rest[:1]])
+
+
+def _bits(value: str) -> list[str]:
+    tests = []
+    for test in value.split("&"):
+        found = _BIT_TEST.fullmatch(test)
+        if not found:
+            raise RuleError(f"{plain(value)[:40]!r} is no test of bits", "announce", "")
+        before, whole, behind, said = found.groups()
+        names = [_BITS.get(name, name) for name in said.split("+")]
+        tests.append(flowspec.bits(names, any_of=not whole, negated=bool(before or behind)))
+    return flowspec.all_of(tests)
+
+
+def _alias(held: dict[str, Any]) -> Event:
+    action = parsing.text(held, "action")
+    if action not in _PHASES:
+        raise RuleError(f"action is {plain(action)[:40]!r}", "action", "mitigate or clear")
+    identity = parsing.text(held, "attack_id")
+    if not 0 < len(identity) <= ID_MAX:
+        raise RuleError("attack_id is empty", "attack_id", "send the attack's own id")
+    if action == "clear":
+        return Event(phase=Phase.ENDED, id=identity)
+    parts = {name: held[name] for name in _ALIASES if held.get(name) not in (None, "")}
+    if "port" in parts:
+        parts["destination_port"] = parts.pop("port")
+    return flowspec.event(Phase.BEGAN, identity, build(parts), 0.0)

@@ -1,0 +1,186 @@
+"""FastNetMon: the notify script of the Community edition, and the Advanced edition's JSON.
+
+The script's first argument is the *victim* of an incoming attack and the sender of an outgoing
+one. Addresses are taken from there: the report has 0.0.0.0 where it is IPv6. Its sample of packets
+tells what the attack looks like; its sources may be spoofed and are never blocked.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from xdpctl.base.net.prefix import Prefix, exact_address, parse_prefix
+from xdpctl.detectors import flowspec, parsing
+from xdpctl.errors import RuleError
+from xdpctl.model.event import Attack, Event, Phase, plain
+from xdpctl.model.match.match import Match, build
+
+# matched against lines of at most _LINE_MAX characters, so no input makes them slow
+_PACKET = re.compile(
+    r"([0-9a-fA-F.:]{2,64}):(\d{1,5}) > ([0-9a-fA-F.:]{2,64}):(\d{1,5}) protocol: (\w{1,20})"
+)
+_FIELD = re.compile(r"([A-Z][a-z ]{1,60}): (\S.*)")
+_RATE = re.compile(r"(\d{1,15}) packets per second")
+_LINE_MAX, _LINES_MAX = 400, 20_000
+_SAMPLE_MAX, _NETWORKS_MAX = 20_000, 1_000
+_SHARE = 0.9  # of the sample, from one port: it is an amplification
+_PHASES = {
+    "ban": Phase.BEGAN,
+    "unban": Phase.ENDED,
+    "attack_status": Phase.CONTINUES,
+    "partial_block": Phase.BEGAN,
+    "partial_unblock": Phase.ENDED,
+}
+_LISTS = {
+    "protocols": "protocol",
+    "source_ports": "source_port",
+    "destination_ports": "destination_port",
+    "packet_lengths": "packet_length",
+    "ttls": "ttl",
+    "vlans": "vlan",
+}
+
+
+def read(body: bytes) -> list[Event]:
+    """Of one call of the script, or of one document."""
+    held = parsing.document(body)
+    if isinstance(held, dict) and "argv" in held:
+        return [_community(*parsing.command(body))]
+    return list(_advanced(parsing.table(held, "the body")))
+
+
+def _community(argv: list[str], report: str) -> Event:
+    if len(argv) != 4 or argv[3] not in ("ban", "unban", "attack_details"):
+        fix = "call it as FastNetMon does: ADDRESS incoming|outgoing PPS ban|unban"
+        raise RuleError(f"argv is {plain(argv)[:80]}", "argv", fix)
+    host, direction = parsing.address(argv[0], "argv[0]"), argv[1]
+    phase = {"ban": Phase.BEGAN, "unban": Phase.ENDED}.get(argv[3], Phase.CONTINUES)
+    identity = f"{host} {direction}"
+    pps = float(argv[2]) if argv[2].isascii() and argv[2].isdigit() else 0.0
+    if direction != "incoming":
+        why = f"{host} of ours sends it, and what leaves is not filtered here"
+        return Event(phase=phase, id=identity, pps=pps, ignored=why)
+    lines = [line.rstrip() for line in report.splitlines()[:_LINES_MAX] if len(line) <= _LINE_MAX]
+    said = {found[1]: found[2] for line in lines if (found := _FIELD.fullmatch(line))}
+    attack = parsing.attack_named(said.get("Attack type", ""))
+    peak = _RATE.match(said.get("Peak attack power", ""))
+    packets = (
+        (protocol, int(port))
+        for line in lines
+        for _, port, to, _, protocol in _PACKET.findall(line)
+        if _same(to, host)
+    )
+    attack, source_port = _looks(attack, packets)
+    return Event(
+        phase=phase,
+        id=identity,
+        victim=host,
+        attack=attack,
+        port=source_port,
+        pps=float(peak[1]) if peak else pps,
+        note=plain(f"{said.get('Attack type', 'attack')}, {said.get('Attack protocol', '')}"),
+    )
+
+
+def _same(text: str, host: Prefix) -> bool:
+    try:
+        return parsing.address(text, "") == host
+    except RuleError:
+        return False
+
+
+def _looks(attack: Attack, packets: Iterable[tuple[str, int]]) -> tuple[Attack, int | None]:
+    """A UDP flood from the port of one amplifying service is an amplification."""
+    seen = Counter(packets)
+    if not seen:
+        return attack, None
+    (protocol, port), count = seen.most_common(1)[0]
+    reflected = protocol == "udp" and port in parsing.AMPLIFIERS
+    if reflected and count >= _SHARE * seen.total() and attack is not Attack.SYN_FLOOD:
+        return Attack.AMPLIFICATION, port
+    return attack, None
+
+
+def _advanced(held: dict[str, Any]) -> Iterator[Event]:
+    action = parsing.text(held, "action")
+    if action not in _PHASES:
+        raise RuleError(f"action is {plain(action)[:40]!r}", "action", f"one of {[*_PHASES]}")
+    details = parsing.table(held.get("attack_details", {}), "attack_details")
+    identity = parsing.text(details, "attack_uuid", "")
+    if details.get("attack_detection_threshold_direction") == "outgoing":
+        why = "ours send it, and what leaves is not filtered here"
+        yield Event(phase=_PHASES[action], id=identity, ignored=why)
+        return
+    flows = parsing.listed(held.get("flow_spec_rules"), "flow_spec_rules")
+    if action.startswith("partial"):
+        for number, flow in enumerate(flows):
+            yield _flow(parsing.table(flow, f"flow_spec_rules[{number}]"), _PHASES[action])
+        return
+    dump = parsing.listed(held.get("packet_dump_detailed"), "packet_dump_detailed")
+    named = str(details.get("attack_type", "")) or str(details.get("attack_protocol", ""))
+    sampled = _by_destination(dump)
+    for victim in _victims(held):
+        packets = sampled.get(victim, [])
+        attack, port = _looks(parsing.attack_named(named), packets)
+        yield Event(
+            phase=_PHASES[action],
+            id=f"{identity or 'host'} {victim}",
+            victim=victim,
+            attack=attack,
+            port=port,
+            pps=parsing.number(details, "total_incoming_pps"),
+            bps=parsing.number(details, "total_incoming_traffic_bits"),
+            note=plain(details.get("attack_detection_threshold", "")),
+        )
+
+
+def _by_destination(dump: list[Any]) -> dict[Prefix, list[tuple[str, int]]]:
+    """Protocol and source port of the sampled packets."""
+    found: dict[Prefix, list[tuple[str, int]]] = {}
+    for one in dump[:_SAMPLE_MAX]:
+        if isinstance(one, dict) and isinstance(one.get("source_port"), int):
+            to = exact_address(str(one.get("destination_ip"))[:64])
+            if to:
+                found.setdefault(to, []).append((str(one.get("protocol"))[:20], one["source_port"]))
+    return found
+
+
+def _victims(held: dict[str, Any]) -> list[Prefix]:
+    if held.get("alert_scope") == "hostgroup":
+        networks = parsing.listed(held.get("hostgroup_networks"), "hostgroup_networks")
+        if len(networks) > _NETWORKS_MAX:
+            fix = f"send at most {_NETWORKS_MAX}"
+            raise RuleError(f"{len(networks)} networks", "hostgroup_networks", fix)
+        return [parse_prefix(str(one), "hostgroup_networks") for one in networks]
+    return [parsing.address(parsing.text(held, "ip"), "ip")]
+
+
+def _flow(flow: dict[str, Any], phase: Phase) -> Event:
+    identity = parsing.text(flow, "uuid")
+    kind = parsing.text(flow, "action_type", "discard")
+    rate = math.inf if kind == "accept" else 0.0
+    if kind == "rate-limit":
+        rate = parsing.number(parsing.table(flow.get("action", {}), "action"), "rate")
+    return flowspec.event(phase, identity, _match(flow), rate)
+
+
+def _match(flow: dict[str, Any]) -> Match:
+    parts: dict[str, Any] = {}
+    for theirs, ours in (("destination_prefix", "destination"), ("source_prefix", "source")):
+        if flow.get(theirs):
+            parts[ours] = parsing.text(flow, theirs)
+    for theirs, ours in _LISTS.items():
+        values = parsing.listed(flow.get(theirs), theirs)
+        if values:
+            parts[ours] = ",".join(str(value) for value in values)
+    flags = parsing.listed(flow.get("tcp_flags"), "tcp_flags")
+    if flags:
+        parts["tcp_flags"] = ",".join(str(one).replace("|", "+") for one in flags)
+    fragments = parsing.listed(flow.get("fragmentation_flags"), "fragmentation_flags")
+    if fragments:
+        parts["fragment"] = ",".join(
+            flowspec.FRAGMENTS.get(str(one), str(one)) for one in fragments
+        )
+    return build(parts)

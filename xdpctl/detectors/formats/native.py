@@ -1,0 +1,85 @@
+"""Our own format, for detectors that can be told what to say: one event, or a list of them.
+
+{"phase": "began", "id": "42", "victim": "198.51.100.7", "attack": "udp_flood"}
+{"phase": "began", "id": "43", "sources": ["203.0.113.7"], "ttl": 600}
+{"phase": "began", "id": "44", "match": "udp src-port 53 dst 198.51.100.7", "pps": 5000}
+{"phase": "ended", "id": "42"}
+"""
+
+from typing import Any
+
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.detectors import parsing
+from xdpctl.errors import RuleError
+from xdpctl.model.event import Attack, Event, Phase, plain
+from xdpctl.model.match import text
+from xdpctl.model.match.match import Match, build
+from xdpctl.model.signature import Rate
+
+KNOWN = frozenset(
+    ("phase", "id", "victim", "sources", "match", "attack", "port", "ttl", "pps", "bps", "note")
+)
+
+
+def read(body: bytes) -> list[Event]:
+    held = parsing.document(body)
+    return events(held if isinstance(held, list) else [held])
+
+
+def events(given: list[Any]) -> list[Event]:
+    """Of objects in our format."""
+    return [_event(parsing.table(one, f"[{n}]")) for n, one in enumerate(given)]
+
+
+def _event(held: dict[str, Any]) -> Event:
+    unknown = sorted(held.keys() - KNOWN)
+    if unknown:
+        fix = f"known are {', '.join(sorted(KNOWN))}"
+        raise RuleError(f"unknown field {plain(unknown[0])[:40]!r}", unknown[0][:40], fix)
+    phase, attack = _member(Phase, held, "phase"), Attack.UNKNOWN
+    if "attack" in held:
+        attack = _member(Attack, held, "attack")
+    match = _match(held["match"]) if "match" in held else None
+    pps, bps = parsing.number(held, "pps"), parsing.number(held, "bps")
+    port = held.get("port")
+    if port is not None and (not isinstance(port, int) or not 0 <= port <= 65535):
+        raise RuleError(f"port is {plain(port)[:40]!r}", "port", "send 0 to 65535")
+    if (port is None) == (attack is Attack.AMPLIFICATION):
+        fix = "an amplification comes from a port, and nothing else has one"
+        raise RuleError("attack and port do not go together", "port", fix)
+    sources = parsing.listed(held.get("sources"), "sources")
+    return Event(
+        phase=phase,
+        id=parsing.text(held, "id"),
+        victim=_victim(parsing.text(held, "victim", ""), match),
+        sources=tuple(parse_prefix(str(source), "sources") for source in sources),
+        match=match,
+        limit=Rate(pps=pps, bps=bps) if match and (pps or bps) else None,
+        attack=attack,
+        port=port,
+        ttl=parsing.number(held, "ttl") or None,
+        pps=pps,
+        bps=bps,
+        note=plain(held.get("note", "")),
+    )
+
+
+def _victim(given: str, match: Match | None) -> Prefix | None:
+    if given:
+        return parse_prefix(given, "victim")
+    named: Prefix | None = match.get("destination") if match else None
+    return named
+
+
+def _member(kind: Any, held: dict[str, Any], name: str) -> Any:
+    given = parsing.text(held, name)
+    if given not in list(kind):
+        fix = f"one of {', '.join(kind)}"
+        raise RuleError(f"{name} is {plain(given)[:40]!r}", name, fix)
+    return kind(given)
+
+
+def _match(given: Any) -> Match:
+    if isinstance(given, str):
+        return text.parse(given)
+    return build(parsing.table(given, "match"))

@@ -1,0 +1,148 @@
+"""Keeps some of what an incident's rules drop: what it looked like, to be shown later.
+
+Whoever asks for a capture goes before: a look steps back, and comes again.
+"""
+
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from io import BytesIO
+
+from xdpctl.abi.structs import Capture, Reason, SlotNumber
+from xdpctl.base.net.packets import source_of
+from xdpctl.base.net.pcapng_writer import Writer
+from xdpctl.base.net.tcp_peers import Connections
+from xdpctl.base.periodic import Beat
+from xdpctl.control.capture import CaptureAsk, Capturing, choose
+from xdpctl.control.controller import Controller
+from xdpctl.errors import ConflictError
+from xdpctl.incidents.files import Files, add
+from xdpctl.incidents.ledger import rule_slots
+from xdpctl.incidents.rates import Meter
+from xdpctl.model.incident import Incident
+
+_STEP_SECONDS = 0.25
+_AFTER = (0.25, 2.0, 10.0, 30.0, 60.0)  # seconds to the next look; the last one again and again
+_EVERY, _LOOK_SECONDS, _MOST = 16, 1.0, 4_000
+_EACH = 50  # packets of an incident in one look
+_LOOKS_MAX = 20
+_CONNECTED_MAX, _FILE_MAX = 1_000, 4 << 20
+
+
+@dataclass(slots=True)
+class _Watched:
+    due: float
+    looks: int = 0
+
+
+class Witness:
+    """Start it, stop it."""
+
+    def __init__(self, controller: Controller, files: Files, connections: Connections) -> None:
+        self._controller, self._files, self._connections = controller, files, connections
+        self._meter = Meter(controller, files)
+        self._watched: dict[str, _Watched] = {}
+        trouble = "nothing is kept of incidents"
+        self._beat = Beat("witness", _STEP_SECONDS, self.step, trouble, rest=_AFTER[-1])
+        self.start, self.stop = self._beat.start, self._beat.stop
+
+    def step(self, now: float) -> None:
+        """Measure those that go on, and look at those whose time has come."""
+        held = [one for one in list(self._controller.state.incidents.values()) if one.open]
+        if held:
+            self._files.prepare()
+        self._meter.step(now, held)
+        due = self._due(held, now)
+        if due:
+            self._files.forget(self._controller.state.incidents)
+            with suppress(ConflictError):  # somebody captures; again in a moment
+                self.look(due)
+
+    def _due(self, held: list[Incident], now: float) -> list[Incident]:
+        for one in held:
+            self._watched.setdefault(one.id, _Watched(now + _AFTER[0]))
+        for gone in self._watched.keys() - {one.id for one in held}:
+            del self._watched[gone]
+        return [
+            one
+            for one in held
+            if self._watched[one.id].due <= now and self._watched[one.id].looks < _LOOKS_MAX
+        ]
+
+    def look(self, incidents: Iterable[Incident]) -> int:
+        """Take some packets of each; how many."""
+        state = self._controller.state
+        rules = {
+            slot: (one.id, rule)
+            for one in incidents
+            for slot, rule in rule_slots.slots(state, one).items()
+        }
+        taken: Counter[str] = Counter()
+        if rules:
+            kept = self._take(rules, taken)
+            for identity in taken:
+                mine = [(rule, capture) for name, rule, capture in kept if name == identity]
+                self._write(identity, mine)
+                self._note_connected(identity, [capture for _, capture in mine])
+        now = time.monotonic()
+        for one in incidents:
+            watched = self._watched.setdefault(one.id, _Watched(now))
+            watched.looks += 1
+            watched.due = now + _AFTER[min(watched.looks, len(_AFTER) - 1)]
+        return taken.total()
+
+    def _take(
+        self, rules: dict[int, tuple[str, str]], taken: Counter[str]
+    ) -> list[tuple[str, str, Capture]]:
+        only = next(iter(rules)) if len(rules) == 1 else int(SlotNumber.NONE)
+        ask = CaptureAsk(choose("drop"), _EVERY, only, _LOOK_SECONDS, _MOST)
+        capturing = Capturing(self._controller.datapath, ask, yields=True)
+        wanted = {identity for identity, _ in rules.values()}
+        kept = []
+
+        def unsated() -> bool:
+            enough = all(taken[identity] >= _EACH for identity in wanted)
+            return not enough and not self._beat.stopping
+
+        for batch in capturing.batches(unsated):
+            for capture in batch:
+                identity, rule = rules.get(capture.slot, ("", ""))
+                if identity and taken[identity] < _EACH:
+                    taken[identity] += 1
+                    kept.append((identity, rule, capture))
+        return kept
+
+    def _write(self, identity: str, kept: list[tuple[str, Capture]]) -> None:
+        now, section = self._controller.clock.read(), BytesIO()
+        writer = Writer(section)
+        for rule, capture in kept:
+            reason = Reason(capture.reason)
+            comment = f"verdict={reason.verdict} reason={reason.name.lower()} rule={rule}"
+            unix_ns = int(now.wall(capture.time_ns) * 1e6) * 1000
+            interface = _name(capture.interface)
+            writer.packet(interface, unix_ns, _seen(capture), capture.length, comment)
+        add(self._files.packets(identity), section.getvalue(), _FILE_MAX)
+
+    def _note_connected(self, identity: str, kept: list[Capture]) -> None:
+        """Which of their senders have a connection with this host now."""
+        peers, path = self._connections.now(), self._files.connected(identity)
+        known = path.read_text(errors="replace").split() if path.is_file() else []
+        sources = [source for capture in kept if (source := source_of(_seen(capture)))]
+        named = [str(source).split("/")[0] for source in sources if source.address in peers]
+        fresh = list(dict.fromkeys(name for name in named if name not in known))
+        if fresh and len(known) < _CONNECTED_MAX:
+            add(path, "".join(f"{name}\n" for name in fresh).encode())
+
+
+def _seen(capture: Capture) -> bytes:
+    return capture.head[: min(capture.length, len(capture.head))]
+
+
+def _name(index: int) -> str:
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return f"#{index}"

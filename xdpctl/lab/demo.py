@@ -1,0 +1,172 @@
+"""The main job, played in a lab: an attack, one rule, and everything that must hold after it."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.errors import ConfigError
+from xdpctl.lab.flood import Generator, compile_generator
+from xdpctl.lab.sniffer import Sniffer
+from xdpctl.lab.stage import ATTACKER_NET, Stage, aim, build, remains
+from xdpctl.lab.timeline import Timeline, out
+from xdpctl.lab.webserver import Answer
+
+ATTACKERS = [f"203.0.113.{n}" for n in range(1, 33)]
+LATE_SOURCE = "198.18.0.9"
+FLOOD_RATE, FLOOD_SECONDS = 400_000, 34
+TTL = 4.0
+_LEAST_RATE = 300_000
+
+
+def play() -> int:
+    """The exit status: 0 if every claim of the story holds."""
+    if os.geteuid() != 0:
+        raise ConfigError(
+            "the demo makes network namespaces and loads BPF programs: run it as root"
+        )
+    line = Timeline()
+    out.print("[bold]An attack and its mitigation[/bold], in network namespaces of its own\n")
+    with ExitStack() as cleanup:
+        stage = build(line, cleanup)
+        for act in (_calm, _attack, _mitigate, _explain, _expire, _survive):
+            act(stage)
+        line.tell("cleaning up", "bold")
+    left = remains(stage)
+    line.claim(not left, f"left behind: {', '.join(left) or 'nothing'}")
+    if line.failed:
+        out.print(f"\n[red]{len(line.failed)} claims did not hold[/red]")
+        return 1
+    out.print("\n[green]Every claim holds.[/green]")
+    return 0
+
+
+def _service(answers: list[Answer]) -> str:
+    good = sorted(a.seconds for a in answers if a.good)
+    middle = f", {good[len(good) // 2] * 1000:.1f} ms" if good else ""
+    return f"{len(good)} of {len(answers)} requests answered{middle}"
+
+
+def _watch(stage: Stage, seconds: float, done: Callable[[], bool] = lambda: False) -> list[Answer]:
+    """Tell the figures once a second; the requests of the last second that passed."""
+    until, recent = time.monotonic() + seconds, []
+    before = stage.stack.count()
+    while time.monotonic() < until and not done():
+        moment = time.monotonic()
+        time.sleep(min(1.0, until - moment))
+        now, recent = stage.stack.count(), stage.visitor.since(moment - 0.5)
+        rate = (now - before) / (time.monotonic() - moment)
+        before = now
+        stage.line.tell(
+            f"  attack packets in the stack {rate:>9,.0f}/s    client {_service(recent)}"
+        )
+    return recent
+
+
+def _fine(answers: list[Answer]) -> bool:
+    return len(answers) >= 4 and all(answer.good for answer in answers)
+
+
+def _calm(stage: Stage) -> None:
+    stage.line.tell("a client reads the page over IPv4 and IPv6", "bold")
+    stage.visitor.start()
+    time.sleep(0.3)
+    answers = _watch(stage, 2)
+    stage.line.claim(_fine(answers), f"the client is fine: {_service(answers)}")
+
+
+def _attack(stage: Stage) -> None:
+    stage.line.tell(f"SYN flood from {len(ATTACKERS)} sources in {ATTACKER_NET}", "bold")
+    aim(stage, stage.generator, ATTACKERS)
+    packets = FLOOD_RATE * FLOOD_SECONDS
+    before, began = stage.stack.count(), time.monotonic()
+    stage.flood = stage.attacker.start(
+        lambda: stage.generator.run(packets, FLOOD_RATE, FLOOD_SECONDS)
+    )
+    answers = _watch(stage, 4)
+    good = sum(answer.good for answer in answers)
+    rate = (stage.stack.count() - before) / (time.monotonic() - began)
+    stage.line.claim(rate > 0, f"{rate:,.0f} attack packets a second reach the stack")
+    stage.line.claim(good < len(answers) / 2, f"the client suffers: {_service(answers)}")
+
+
+def _mitigate(stage: Stage) -> None:
+    stage.line.tell(f"POST /v1/rules: drop {ATTACKER_NET}", "bold")
+    body = {"match": {"source": ATTACKER_NET}, "reason": "SYN flood, seen at 8:19"}
+    asked = time.monotonic()
+    rule = stage.box.client.call("POST", "/v1/rules", json=body)
+    took = (time.monotonic() - asked) * 1000
+    stage.line.claim(
+        rule["in_kernel"], f"answered after {took:.1f} ms: slot {rule['slot']} in the kernel"
+    )
+    moment = time.monotonic()
+    before = stage.stack.count()
+    _watch(stage, 8, lambda: _fine(stage.visitor.since(time.monotonic() - 1.0)))
+    recovered = stage.visitor.since(time.monotonic() - 1.0)
+    leaked = stage.stack.count() - before
+    dropped = stage.box.client.call("GET", f"/v1/rules/{rule['id']}")["packets"]
+    rate = dropped / (time.monotonic() - moment)
+    stage.line.claim(
+        leaked == 0, f"dropped at once: {leaked} attack packets reached the stack since"
+    )
+    stage.line.claim(rate >= _LEAST_RATE, f"{rate:,.0f} packets a second dropped in XDP")
+    seconds = time.monotonic() - asked
+    stage.line.claim(_fine(recovered), f"the client is fine again after {seconds:.1f} s")
+
+
+def _explain(stage: Stage) -> None:
+    stage.line.tell(f"xdpctl explain {ATTACKERS[6]}", "bold")
+    said = stage.box.cli("explain", ATTACKERS[6], "--protocol", "tcp", "--port", "80")
+    rule = said["rule"] or {}
+    source = rule.get("match", {}).get("source")
+    text = f"{said['verdict']}: {source}, {rule.get('reason')!r}, asked for by {rule.get('origin')}"
+    stage.line.claim(said["verdict"] == "drop" and source == ATTACKER_NET, text)
+
+
+def _expire(stage: Stage) -> None:
+    stage.line.tell(f"a rule with a TTL of {TTL:g} s, and the control plane stopped", "bold")
+    body = {"match": {"source": LATE_SOURCE}, "ttl": TTL}
+    stage.box.client.call("POST", "/v1/rules", json=body)
+    asked = time.monotonic()
+    os.kill(stage.box.control_plane(), signal.SIGSTOP)
+    generator = Generator(compile_generator())
+    aim(stage, generator, [LATE_SOURCE])
+    with Sniffer(stage.server, "isp0", parse_prefix(LATE_SOURCE)) as late:
+        late.count()
+        second = stage.attacker.start(lambda: generator.run(10**6, 20_000, 8))
+        time.sleep(max(0.0, TTL - 1 - (time.monotonic() - asked)))
+        held = late.count()
+        while late.count() == held and time.monotonic() - asked < TTL + 5:
+            time.sleep(0.005)
+        ended = time.monotonic() - asked
+        arrived = late.count() > held
+        second.result()
+    generator.close()
+    os.kill(stage.box.control_plane(), signal.SIGCONT)
+    stage.line.claim(held == 0, f"while it stands, {held} of its packets reach the stack")
+    stage.line.claim(arrived, f"the kernel ended it by itself after {ended:.1f} s")
+
+
+def _survive(stage: Stage) -> None:
+    line = stage.line
+    line.tell("kill -9 of every process of ours, under the flood", "bold")
+    assert stage.flood is not None
+    before, victims = stage.stack.count(), stage.box.processes()
+    stage.box.kill()
+    line.tell(f"  killed {len(victims)} processes; nobody of ours is alive")
+    _watch(stage, 2)
+    line.tell(
+        f"  started again: ready after {stage.box.start():.1f} s, pins adopted, program swapped"
+    )
+    _watch(stage, 2)
+    line.claim(not stage.flood.done(), "the flood went on all the while")
+    leaked = stage.stack.count() - before
+    rules = stage.box.client.call("GET", "/v1/rules")["rules"]
+    kept = [rule["match"]["source"] for rule in rules] == [ATTACKER_NET]
+    line.claim(leaked == 0, f"{leaked} packets of a blocklisted source reached the stack")
+    line.claim(kept, "the rule is still there, the expired one is not")
+    stage.generator.stop.set()
+    sent = stage.flood.result()
+    line.tell(f"  the flood ends: {sent.packets:,} packets in {sent.seconds:.0f} s")

@@ -1,0 +1,218 @@
+"""Fetches a list from a URL an operator chose and a stranger answers; trusts neither."""
+
+import ssl
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import responses
+
+import httpcore
+import httpx
+
+from xdpctl import __version__
+from xdpctl.errors import FetchError, RuleError
+from xdpctl.lists.safe_dial import (
+    Dialer,
+    Policy,
+    Resolve,
+    in_full,
+    in_words,
+    kind_of,
+    literal,
+    resolve,
+)
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_LONGEST_VALIDATOR = 1000  # characters; it is kept, and sent again with every request
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """How the server names the version it sent; sent back to hear whether it still stands."""
+
+    etag: str = ""
+    last_modified: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A whole answer; `body` is None when the known version still stands."""
+
+    body: bytes | None
+    validators: Validators
+    url: str  # after redirects
+    content_type: str
+
+
+def check_url(url: str, policy: Policy) -> None:
+    """RuleError if it can be seen without the network that this is not to be fetched."""
+    _parse(url, policy)
+
+
+def fetch(
+    url: str,
+    validators: Validators,
+    policy: Policy,
+    *,
+    resolve: Resolve = resolve,
+    network: httpcore.NetworkBackend | None = None,
+) -> Fetched:
+    """The answer to a GET, redirects followed; `network` dials what `resolve` found, if allowed."""
+    dialer = Dialer(policy, resolve, network or httpcore.SyncBackend())
+    target, via = url, ""
+    with _pool(policy, dialer) as pool:
+        for _ in range(policy.max_redirects + 1):
+            try:
+                parsed = _parse(target, policy)
+                with _get(pool, parsed, validators, dialer) as response:
+                    answer = _answer(response, parsed, validators, policy.max_bytes)
+            except (FetchError, RuleError) as error:
+                raise FetchError(f"{via}{error}") from error
+            if isinstance(answer, Fetched):
+                return answer
+            target, via = str(answer), f"redirected to {_place(answer)}: "
+            if parsed.scheme == "https" and answer.scheme == "http":
+                raise FetchError(f"{via}from https to http, which anybody on the way can forge")
+    raise FetchError(f"{via}more than {policy.max_redirects} redirects")
+
+
+def _parse(url: str, policy: Policy) -> httpx.URL:
+    """The one reading of a URL: what is checked here is what is connected to."""
+    fix = "write it as https://host/path"
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise RuleError(f"not a URL: {in_words(error)}", "url", fix) from None
+    scheme, host, port = parsed.scheme, parsed.raw_host.decode("ascii"), parsed.port
+    if scheme not in ("https", "http"):
+        what = f"{scheme[:20]}: is not fetched, only https and http" if scheme else "not a URL"
+        raise RuleError(what, "url", fix)
+    if scheme == "http" and not policy.allow_http:
+        what = "anybody on the way can forge an answer over http"
+        raise RuleError(what, "url", "write https://, or set feeds.allow_http")
+    if parsed.userinfo:
+        what = "the URL carries credentials, which would be shown wherever it is"
+        raise RuleError(what, "url", "leave out what stands before the @")
+    labels = host.removesuffix(".").split(".")
+    if "%" in host or not all(0 < len(label) < 64 for label in labels):
+        raise RuleError("the URL names no host that can exist", "url", fix)
+    if port is not None and not 0 < port < 65536:
+        raise RuleError(f"there is no port {port}", "url", "write one from 1 to 65535")
+    address = None if policy.allow_private else literal(host)
+    if address and (kind := kind_of(address)):
+        raise RuleError(f"{host} is {in_full(kind)}", "url", "name a public host")
+    return parsed
+
+
+def _place(url: httpx.URL) -> str:
+    """A URL for a message: without user and query, where secrets are."""
+    path = url.raw_path.partition(b"?")[0]
+    return f"{url.scheme}://{url.netloc.decode('ascii')}{path.decode('ascii')}"[:200]
+
+
+def _pool(policy: Policy, dialer: Dialer) -> httpcore.ConnectionPool:
+    proxy = None
+    if policy.proxy:
+        split = httpx.Proxy(policy.proxy)
+        proxy = httpcore.Proxy(str(split.url), auth=split.raw_auth)
+    try:
+        context = ssl.create_default_context(cafile=policy.ca_file or None)
+    except OSError as error:
+        raise FetchError(f"ca_file {policy.ca_file}: {in_words(error)}") from error
+    if not policy.ca_file and not any(ssl.get_default_verify_paths()[:2]):
+        context = httpx.create_ssl_context(trust_env=False)  # no system store: certifi's
+    return httpcore.ConnectionPool(ssl_context=context, proxy=proxy, network_backend=dialer)
+
+
+@contextmanager
+def _get(
+    pool: httpcore.ConnectionPool, url: httpx.URL, known: Validators, dialer: Dialer
+) -> Iterator[httpcore.Response]:
+    """One request; whatever breaks the transfer inside the block is a FetchError."""
+    fields = {
+        "Host": url.netloc.decode("ascii"),
+        "User-Agent": f"xdpctl/{__version__}",
+        "Accept-Encoding": "gzip",
+        "If-None-Match": known.etag,
+        "If-Modified-Since": known.last_modified,
+    }
+    headers = [(k.encode(), v.encode("latin-1", "replace")) for k, v in fields.items() if v]
+    target = httpcore.URL(
+        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+    )
+    try:
+        with pool.stream("GET", target, headers=headers) as response:
+            yield response
+    except httpcore.TimeoutException as error:
+        dialer.left()  # raises when it was the deadline
+        seconds = dialer.policy.timeout_seconds
+        raise FetchError(f"{url.host} did not answer within {seconds:g} s") from error
+    except httpcore.ProxyError as error:
+        raise FetchError(f"the proxy refused: {in_words(error)}") from error
+    except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+        raise FetchError(f"{url.host}: {in_words(error)}") from error
+
+
+def _answer(
+    response: httpcore.Response, url: httpx.URL, known: Validators, most: int
+) -> Fetched | httpx.URL:
+    """What came, or where to go instead."""
+    status, headers = response.status, httpx.Headers(response.headers)
+    if status in _REDIRECTS and "location" in headers:
+        try:
+            return url.join(headers["location"])
+        except (httpx.InvalidURL, ValueError) as error:
+            raise FetchError(f"redirected to what is not a URL: {in_words(error)}") from None
+    unchanged = status == 304 and known != Validators()
+    if status != 200 and not unchanged:
+        raise FetchError(f"the server answered {status} {responses.get(status, '')}".rstrip())
+    old = known if unchanged else Validators()
+    named = (headers.get("etag", old.etag), headers.get("last-modified", old.last_modified))
+    sent = (v if v.isascii() and len(v) <= _LONGEST_VALIDATOR else "" for v in named)
+    body = None if unchanged else _body(response, headers, most)
+    return Fetched(body, Validators(*sent), str(url), headers.get("content-type", ""))
+
+
+def _body(response: httpcore.Response, headers: httpx.Headers, most: int) -> bytes:
+    """All of the body: one that may have been cut short is an error."""
+    coding = headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("identity", "gzip", "x-gzip"):
+        raise FetchError(f"the body is encoded as {coding[:40]!r}, which was not asked for")
+    if "content-length" not in headers and "transfer-encoding" not in headers:
+        raise FetchError("the server does not say where the body ends, so it may be cut short")
+    size = int(headers.get("content-length", "0"))
+    if size > most:
+        raise FetchError(f"too large: {size} bytes, where {most} are allowed (bulk_max_bytes)")
+    pieces = _pieces(response.iter_stream(), most)
+    return b"".join(pieces if coding == "identity" else _unpacked(pieces, most))
+
+
+def _pieces(stream: Iterable[bytes], most: int) -> Iterator[bytes]:
+    size = 0
+    for piece in stream:
+        size += len(piece)
+        if size > most:
+            raise FetchError(
+                f"too large: {size} bytes and more, where {most} are allowed (bulk_max_bytes)"
+            )
+        yield piece
+
+
+def _unpacked(pieces: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """The contents of one gzip member, unpacked no further than one byte too many."""
+    gzip, size = zlib.decompressobj(zlib.MAX_WBITS | 16), 0
+    for piece in pieces:
+        try:
+            plain = gzip.decompress(piece, most - size + 1)
+        except zlib.error as error:
+            raise FetchError(f"the gzip is damaged: {error}") from error
+        size += len(plain)
+        if size > most:
+            what = f"unpacks to {size} bytes and more, {most} are allowed (bulk_max_bytes)"
+            raise FetchError(f"too large: {what}")
+        if gzip.unused_data:
+            raise FetchError("the gzip goes on after its end")
+        yield plain
+    if not gzip.eof:
+        raise FetchError("the gzip is cut short")

@@ -1,0 +1,126 @@
+"""What a document is, by its content and never by its name: packed or not, text, and which."""
+
+import re
+import zlib
+from itertools import islice
+
+import msgspec
+
+from xdpctl.errors import RuleError
+from xdpctl.lists.formats.entries import LINE, NAMES, is_entry, numbered, parse_line, plain_name
+from xdpctl.lists.formats.feed import FeedFormat
+from xdpctl.lists.formats.tables import DSHIELD_TITLE, cells_of
+
+_GZIP = b"\x1f\x8b"
+_PIECE = 4096  # bytes unpacked at once: a bomb grows a thousandfold
+_MEMBERS = 1 << 14  # of gzip; the blocks of bgzip are the smallest in use, 64 KiB each
+_HEAD = LINE  # bytes that tell the format
+_LINES = 10
+_DSHIELD = re.compile(r"[0-9]+(\.[0-9]+){3}\t[0-9]+(\.[0-9]+){3}\t[0-9]{1,2}(\t|$)")
+_ORIGIN = "check where the list comes from: it may want a login or a key, or have moved"
+
+
+def unpacked(data: bytes, limit: int) -> bytes:
+    """The document itself, of at most `limit` bytes; any number of gzip members, or none."""
+    out = bytearray()
+    if not data.startswith(_GZIP):
+        _check_size(len(data), limit)
+        return data
+    at = members = 0
+    while at < len(data) and (data[at] or data[at:].strip(b"\0")):  # zeros may pad the end
+        members += 1
+        if members > _MEMBERS:
+            problem = f"the gzip data has more than {_MEMBERS} members"
+            raise RuleError(problem, "", "pack the list as one")
+        at = _unpack_member(data, at, out, limit)
+    return bytes(out)
+
+
+def _unpack_member(data: bytes, at: int, out: bytearray, limit: int) -> int:
+    """Append what the member at `at` holds; where the next one is."""
+    inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    while not inflate.eof:
+        piece = data[at : at + _PIECE]
+        if not piece:
+            raise RuleError("the gzip data ends early", "", "fetch the list again")
+        try:
+            out += inflate.decompress(piece, limit + 1 - len(out))
+        except zlib.error as error:
+            raise RuleError(f"the gzip data is corrupt: {error}", "", "fetch it again") from None
+        _check_size(len(out), limit)
+        at += len(piece)
+    return at - len(inflate.unused_data)
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise RuleError(
+            f"the list has at least {size} bytes unpacked; at most {limit} are allowed",
+            "",
+            "use a shorter list, or raise the limit",
+        )
+
+
+def text_of(data: bytes) -> bytes:
+    """Without byte-order mark and with newlines alone; RuleError if it is no text or markup."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:_PIECE]:
+        raise RuleError("the document is not UTF-8 text", "", "convert it to UTF-8")
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    head = data[:_PIECE].lstrip().lower()
+    if head.startswith(b"<"):
+        html = head.startswith(b"<!doctype html") or b"<html" in head
+        raise RuleError(f"the document is {'HTML' if html else 'XML'}, not a list", "", _ORIGIN)
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
+
+
+def detect(data: bytes, column: str | None) -> FeedFormat:
+    texts = (text.strip() for _, text in numbered(data[:_HEAD], lambda *_: None))
+    lines = list(islice((text for text in texts if text[0] not in ";/"), _LINES))
+    if not lines:
+        return FeedFormat.PLAIN
+    if lines[0][0] in "[{":
+        return FeedFormat.NDJSON if _an_object_a_line(lines) else FeedFormat.JSON
+    kinds = [kind for kind in map(_format_of, lines) if kind]
+    kind = kinds[0] if kinds else FeedFormat.PLAIN
+    if kind is FeedFormat.PLAIN and len(lines) == 1:
+        _check_one_line(lines[0])
+    return FeedFormat.CSV if column and kind is FeedFormat.PLAIN else kind
+
+
+def _an_object_a_line(lines: list[str]) -> bool:
+    if lines[0][0] == "[" or len(lines) == 1 or not lines[0].endswith("}"):
+        return False
+    return lines[1].startswith("{") or isinstance(_json(lines[0]), dict)
+
+
+def _json(text: str) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _format_of(text: str) -> FeedFormat | None:
+    """What the line suggests, if anything."""
+    if text.lower().startswith(DSHIELD_TITLE) or _DSHIELD.match(text):
+        return FeedFormat.DSHIELD
+    if text[0] == '"' and isinstance(_json(text), str):
+        return FeedFormat.NDJSON if is_entry(text[1:-1]) else None
+    try:
+        if parse_line(text):
+            return FeedFormat.PLAIN
+    except RuleError:
+        pass
+    try:
+        cells = cells_of(text)
+    except RuleError:
+        return None
+    table = any(is_entry(cell) or plain_name(cell) in NAMES for cell in cells)
+    return FeedFormat.CSV if table else None
+
+
+def _check_one_line(text: str) -> None:
+    """Of a list that is one long line, only the first entry would be read."""
+    pieces = re.split(r"[\s,;]+", text)[:3]
+    if len(pieces) > 1 and all(map(is_entry, pieces)):
+        raise RuleError("all entries are in one line", "", "write one entry a line")

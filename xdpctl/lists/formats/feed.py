@@ -1,0 +1,193 @@
+"""What a list held, and the gathering of it while it is read."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from sys import byteorder
+from typing import Any
+
+import numpy as np
+
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.prefix_arrays import FAMILIES, V4, Keys
+from xdpctl.errors import RuleError
+
+_REJECTS = 100  # told one by one
+_SHOWN = 3  # of those, in the error of a list that is none
+_TEXT = 200  # characters of a refused line that are told
+_PATIENCE = 5000  # refused entries after which a list that is mostly such is given up
+_LINES = 4  # lines for each entry: duplicates, comments
+_BROAD = 1 << 24  # addresses of a /8
+_SLACK = 1 << 16  # entries beyond twice the maximum before duplicates are sorted out
+
+
+class FeedFormat(StrEnum):
+    AUTO = "auto"
+    PLAIN = "plain"
+    CSV = "csv"
+    JSON = "json"
+    NDJSON = "ndjson"
+    DSHIELD = "dshield"
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Sorted unique keys by family, as xdpctl.table.family has them, and what was refused.
+
+    Ranges of more addresses than a /8 are apart: whoever drops must not take their pieces.
+    """
+
+    keys: dict[int, Keys]
+    lines: int  # or objects, that held an entry or should have
+    duplicates: int  # prefixes that were there already
+    rejected: int
+    rejects: list[dict[str, Any]]  # the first of them: line, text, error, fix
+    broad: Keys = field(default_factory=lambda: V4.empty)
+    broad_lines: int = 0
+
+    @property
+    def everything(self) -> dict[int, Keys]:
+        """The keys with those of the broad ranges."""
+        if not len(self.broad):
+            return self.keys
+        return {**self.keys, 4: _unique(np.concatenate([self.keys[4], self.broad]))}
+
+
+class Gathering:
+    """Takes entries line by line or many at once; holds little more than the keys found."""
+
+    def __init__(self, max_entries: int | None = None, kind: FeedFormat = FeedFormat.AUTO) -> None:
+        self.kind = kind
+        self.lines = 0
+        self.rejected = 0
+        self.rejects: list[dict[str, Any]] = []
+        self._most = max_entries
+        self._duplicates = 0
+        self._raw = {number: bytearray() for number in FAMILIES}
+        self._broad = bytearray()
+        self._broad_lines = 0
+        self._room = self.room
+
+    def take(self, line: int, text: str, parse: Callable[[str], Iterable[Prefix]]) -> None:
+        """One line, of which `parse` makes prefixes, none if it is no entry, or a RuleError."""
+        try:
+            found = list(parse(text))
+        except RuleError as error:
+            self.refuse(line, text, error)
+            return
+        into, broad = self._raw[4], len(found) > 1 and _is_broad(found)
+        if broad:
+            into, self._broad_lines = self._broad, self._broad_lines + 1
+        for address, length in found:
+            if len(address) == 4:
+                key = int.from_bytes(address, "big") << 6 | length
+                into += key.to_bytes(8, byteorder)
+            else:
+                self._raw[6] += address + length.to_bytes()
+            self._room -= 1
+        self.lines += bool(found)
+        if self._room < 0:
+            self._compact()
+
+    def take4(self, keys: Keys) -> None:
+        """Lines of one IPv4 entry each."""
+        self.lines += len(keys)
+        self._raw[4] += keys.tobytes()
+        self._room -= len(keys)
+        if self._room < 0:
+            self._compact()
+
+    def refuse(self, line: int, text: str, error: RuleError) -> None:
+        self.lines += 1
+        self.rejected += 1
+        if len(self.rejects) < _REJECTS:
+            told = {"line": line, "text": text[:_TEXT], "error": str(error), "fix": error.fix}
+            self.rejects.append(told)
+        if self.rejected > _PATIENCE and self.failed:
+            raise self._no_list()
+
+    @property
+    def failed(self) -> bool:
+        """Whether this was no list: nothing in it, or more refused than not."""
+        return self.rejected * 2 > self.lines or not self.lines
+
+    def feed(self) -> Feed:
+        """RuleError beyond the maximum, or if this was no list."""
+        keys = self._compact()
+        if not self.lines:
+            raise RuleError(
+                "the list is empty: it holds no entry", "", "check where the list comes from"
+            )
+        if self.failed:
+            raise self._no_list()
+        broad = np.frombuffer(self._broad, V4.dtype)
+        return Feed(
+            keys,
+            self.lines,
+            self._duplicates,
+            self.rejected,
+            self.rejects,
+            broad,
+            self._broad_lines,
+        )
+
+    def _no_list(self) -> RuleError:
+        told = "; at ".join(f"{each['line']}: {each['error']}" for each in self.rejects[:_SHOWN])
+        return RuleError(
+            f"this does not look like a list of prefixes in the format {self.kind}: "
+            f"{self.rejected} of {self.lines} entries were refused, the first at {told}",
+            "",
+            "check where the list comes from, or name its format (and its column)",
+        )
+
+    def check_lines(self, data: bytes) -> None:
+        """RuleError for more lines than a list of the maximum needs."""
+        if self._most is not None:
+            self.check_count(data.count(b"\n"), _LINES * (self._most + _SLACK), "lines")
+
+    def check_count(self, count: int, most: int, what: str) -> None:
+        if count > most:
+            raise RuleError(
+                f"the list has {count:,} {what}; at most {most:,} are read for "
+                f"{self._most:,} entries",
+                "",
+                "use a shorter list, or raise the limit",
+            )
+
+    @property
+    def room(self) -> int:
+        """How many more may come before duplicates must be sorted out; far off if unlimited."""
+        return 1 << 62 if self._most is None else 2 * self._most + _SLACK
+
+    def _compact(self) -> dict[int, Keys]:
+        """Sort out the duplicates; RuleError if more than the maximum remain."""
+        keys = {}
+        for number, family in FAMILIES.items():
+            found = np.frombuffer(self._raw.pop(number), family.dtype)
+            keys[number] = _unique(found)
+            self._duplicates += len(found) - len(keys[number])
+        broad = _unique(np.frombuffer(bytes(self._broad), V4.dtype))
+        self._broad = bytearray(broad.tobytes())
+        count = sum(map(len, keys.values())) + len(broad)
+        if self._most is not None and count > self._most:
+            raise RuleError(
+                f"the list holds at least {count} prefixes; at most {self._most} are allowed",
+                "",
+                "use a shorter list, or raise the limit",
+            )
+        self._raw = {number: bytearray(found.tobytes()) for number, found in keys.items()}
+        self._room = self.room - count
+        return keys
+
+
+def _is_broad(pieces: list[Prefix]) -> bool:
+    """Whether these pieces of a range, which is IPv4, are more than one entry of a drop may be."""
+    return sum(1 << 32 - length for _, length in pieces) > _BROAD
+
+
+def _unique(keys: Keys) -> Keys:
+    """Sorted; several times faster than numpy's own on numbers."""
+    keys = np.sort(keys)
+    kept = np.ones(len(keys), np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=kept[1:])
+    return keys[kept]

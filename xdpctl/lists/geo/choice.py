@@ -1,0 +1,82 @@
+"""Which networks are asked for, and the picking of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.errors import ConfigError, RuleError
+from xdpctl.lists.geo.codes import ISO, parse_asn, parse_country
+from xdpctl.lists.geo.place import GeoDatabase
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What a database knows, a row each: a country's two letters or b"", an AS or 0."""
+
+    codes: NDArray[Any]  # S2
+    asns: NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Networks in any of these; if inverted, those known to be in none of them."""
+
+    countries: frozenset[str]
+    asns: frozenset[int]
+    inverted: bool
+
+
+def choose(
+    database: GeoDatabase, countries: frozenset[str], asns: frozenset[int], inverted: bool
+) -> Choice:
+    """A choice this database can answer, with codes as ISO writes them."""
+    if not countries and not asns:
+        raise RuleError("no country and no AS is named", "country", "name one, for example DE")
+    for asked, had, what in (
+        (countries, database.has_countries, "countries"),
+        (asns, database.has_asns, "AS numbers"),
+    ):
+        if asked and not had:
+            raise ConfigError(f"{database.description} holds no {what}; add a database that does")
+    codes = frozenset(parse_country(code) for code in countries)
+    return Choice(codes, frozenset(parse_asn(str(number)) for number in asns), inverted)
+
+
+def pick(database: GeoDatabase, choice: Choice, records: Records) -> NDArray[np.bool_]:
+    """Which records are chosen; RuleError where a country or AS has none at all."""
+    for code in sorted(choice.countries):
+        if not (records.codes == code.encode()).any():
+            raise _absent_country(database, code)
+    for number in sorted(choice.asns):
+        if not (records.asns == number).any():
+            raise RuleError(
+                f"AS{number} has no network in {database.description}",
+                "asn",
+                "check the number; a newer database may have it",
+            )
+    chosen = np.isin(records.codes, np.array(sorted(choice.countries), "S2"))
+    chosen |= np.isin(records.asns, np.array(sorted(choice.asns), np.uint32))
+    if not choice.inverted:
+        return chosen
+    known = np.zeros(len(chosen), np.bool_)
+    if choice.countries:
+        known |= records.codes != b""
+    if choice.asns:
+        known |= records.asns != 0
+    return known & ~chosen
+
+
+def _absent_country(database: GeoDatabase, code: str) -> RuleError:
+    if code in ISO:
+        return RuleError(
+            f"{code} has no network in {database.description}",
+            "country",
+            "leave it out, or use another database",
+        )
+    return RuleError(
+        f"{code} is no country's code, nor one of {database.description}",
+        "country",
+        "write the two letters of ISO 3166-1, for example DE",
+    )

@@ -1,0 +1,87 @@
+"""MMDB records, of which only the wanted fields are read: millions of them in seconds.
+
+maxminddb reads whole records, with a city's name in eight languages. Its C extension is fast all
+the same, but a damaged file crashes it (3.2.0: one changed byte in forty), and so the daemon.
+"""
+
+from dataclasses import dataclass, field
+from mmap import mmap
+from typing import Any
+
+from xdpctl.lists.geo.tree import Damaged
+
+_POINTER, _STRING, _UINT16, _UINT32, _MAP, _ARRAY, _BOOLEAN = 1, 2, 5, 6, 7, 11, 14
+_POINTER_BASES = (0, 0, 2048, 526336)  # by a pointer's size in bytes; 0 for one of four
+_SIZE_BASES = (29, 285, 65821)  # of sizes that take one, two or three bytes more
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """Of one file, whose pointers count from `base`; without `wanted`, all fields are read."""
+
+    data: mmap
+    base: int
+    wanted: frozenset[str] | None = None
+    _pointed: dict[int, Any] = field(default_factory=dict)  # most maps are shared by many records
+
+    def record(self, offset: int) -> Any:
+        """Maps, texts and numbers; what is of no use here is None."""
+        try:
+            return self._value(offset)[0]
+        except (IndexError, UnicodeDecodeError, RecursionError) as error:
+            raise Damaged("its records are cut or mixed up") from error
+
+    def _value(self, offset: int) -> tuple[Any, int]:
+        """A value and where the next one starts."""
+        kind, size, offset = self._head(offset)
+        if kind == _POINTER:
+            if size not in self._pointed:
+                self._pointed[size] = self._value(size)[0]
+            return self._pointed[size], offset
+        if kind == _STRING:
+            return self.data[offset : offset + size].decode(), offset + size
+        if kind in (_UINT16, _UINT32):
+            return int.from_bytes(self.data[offset : offset + size], "big"), offset + size
+        if kind == _MAP:
+            return self._map(size, offset)
+        return None, self._after(kind, size, offset)
+
+    def _map(self, size: int, offset: int) -> tuple[dict[str, Any], int]:
+        found = {}
+        for _ in range(size):
+            name, offset = self._value(offset)
+            if not isinstance(name, str):
+                raise Damaged("a field's name is not a text")
+            if self.wanted is None or name in self.wanted:
+                found[name], offset = self._value(offset)
+            else:
+                offset = self._after(*self._head(offset))
+        return found, offset
+
+    def _head(self, offset: int) -> tuple[int, int, int]:
+        """Type; size, or where a pointer leads; where the content starts."""
+        control = self.data[offset]
+        kind, size, offset = control >> 5, control & 31, offset + 1
+        if kind == _POINTER:
+            more = (size >> 3) + 1
+            number = int.from_bytes(self.data[offset : offset + more], "big")
+            if more < 4:
+                number += ((size & 7) << (8 * more)) + _POINTER_BASES[more]
+            return kind, number + self.base, offset + more
+        if kind == 0:
+            kind, offset = self.data[offset] + 7, offset + 1
+        if size >= 29:
+            more = size - 28
+            size = int.from_bytes(self.data[offset : offset + more], "big")
+            size, offset = size + _SIZE_BASES[more - 1], offset + more
+        return kind, size, offset
+
+    def _after(self, kind: int, size: int, offset: int) -> int:
+        """Where the next value starts, of one with this head."""
+        if kind in (_POINTER, _BOOLEAN):
+            return offset
+        if kind not in (_MAP, _ARRAY):
+            return offset + size
+        for _ in range(size * 2 if kind == _MAP else size):
+            offset = self._after(*self._head(offset))
+        return offset

@@ -1,0 +1,85 @@
+"""Databases on disk: told apart by content, and found where distributions put them."""
+
+from collections.abc import Sequence
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from stat import S_ISREG
+
+from xdpctl.errors import ConfigError
+from xdpctl.lists.geo.combined import Combined
+from xdpctl.lists.geo.libloc import MAGIC, open_libloc
+from xdpctl.lists.geo.mmdb import MARKER, TAIL, open_mmdb
+from xdpctl.lists.geo.place import GeoDatabase, LayoutError
+
+_PLACES = (  # what somebody keeps up to date comes before what a package ships
+    ("var/lib/GeoIP", "*.mmdb"),  # geoipupdate
+    ("usr/share/GeoIP", "*.mmdb"),
+    ("usr/local/share/GeoIP", "*.mmdb"),
+    ("var/lib/location", "database.db"),  # `location update`
+    ("usr/share/libloc-location", "location.db"),  # libloc-database
+)
+_INSTALL = "apt-get install libloc-database, or name an MMDB file such as GeoLite2-Country.mmdb"
+_PACKED = {b"\x1f\x8b": "gunzip", b"PK\x03\x04": "unzip", b"\xfd7zXZ": "unxz"}
+
+
+def find_databases(root: Path = Path("/")) -> list[Path]:
+    """What this machine has, the better first; a country file before the larger city file."""
+    found: list[Path] = []
+    for folder, pattern in _PLACES:
+        files = [path for path in (root / folder).glob(pattern) if path.is_file()]
+        found += sorted(files, key=lambda path: (path.stat().st_size, path.name))
+    return found
+
+
+def open_database(path: Path) -> GeoDatabase:
+    """An MMDB or libloc file; ConfigError with the path, and what to do, if it is neither."""
+    try:
+        if not S_ISREG(path.stat().st_mode):
+            raise ConfigError(f"{path} is not a file; name the database itself")
+        with path.open("rb") as file:
+            head = file.read(8)
+            if not head:
+                raise ConfigError(f"{path} is empty; fetch it again")
+            mapped = mmap(file.fileno(), 0, access=ACCESS_READ)
+            if head.startswith(MAGIC):
+                return open_libloc(path, mapped)
+            if mapped.rfind(MARKER, max(0, len(mapped) - TAIL)) >= 0:
+                return open_mmdb(path, file.fileno(), mapped)
+    except FileNotFoundError:
+        raise ConfigError(f"there is no geo database {path}; {_INSTALL}") from None
+    except PermissionError:
+        raise ConfigError(f"you may not read {path}; use sudo, or chmod a+r it") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}); {_INSTALL}") from error
+    raise ConfigError(f"{path} {_not_ours(head)}")
+
+
+def open_databases(paths: Sequence[Path]) -> GeoDatabase:
+    """One or several as one; all must be good."""
+    if not paths:
+        raise ConfigError(f"no geo database is named or installed; {_INSTALL}")
+    opened = tuple(open_database(path) for path in paths)
+    return opened[0] if len(opened) == 1 else Combined(opened)
+
+
+def open_installed(root: Path = Path("/")) -> GeoDatabase:
+    """All that is found, save MMDB files of other things than countries and ASes."""
+    opened: list[GeoDatabase] = []
+    for path in find_databases(root):
+        try:
+            opened.append(open_database(path))
+        except LayoutError:
+            continue
+    if not opened:
+        raise ConfigError(f"no geo database is installed; {_INSTALL}")
+    return opened[0] if len(opened) == 1 else Combined(tuple(opened))
+
+
+def _not_ours(head: bytes) -> str:
+    for magic, tool in _PACKED.items():
+        if head.startswith(magic):
+            return f"is compressed; {tool} it first"
+    return (
+        "is neither an MMDB nor a libloc database, or it is cut short; fetch it again, or use "
+        "another (GeoIP.dat and CSV files are not read)"
+    )

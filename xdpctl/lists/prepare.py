@@ -1,0 +1,107 @@
+"""From a list as it was read to the entries of a set: screened, widened, aggregated."""
+
+from collections.abc import Iterator
+
+from xdpctl.base.net.aggregate import count_addresses, merged, smallest, widened
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.prefix_arrays import FAMILIES, Family, Keys
+from xdpctl.control.state.state import State
+from xdpctl.errors import RuleError
+from xdpctl.lists.formats import Feed
+from xdpctl.model.rule import Action
+from xdpctl.model.screening import SPECIAL, WIDEST, screen
+from xdpctl.model.source_set import NOTHING, Entries, Options, count
+
+
+def prepare(
+    state: State, name: str, listed: Feed, action: Action | None, options: Options
+) -> tuple[Entries, dict[str, int]]:
+    """The entries, and what became of the list in numbers; RuleError for impossible options.
+
+    Without an action it is that of the set that stands.
+    """
+    standing = state.sets.get(name)
+    action = action or (standing.action if standing else Action.DROP)
+    counts = {"lines": listed.lines, "rejected": listed.rejected, "duplicates": listed.duplicates}
+    entries: Entries = listed.everything
+    if action is Action.DROP:
+        screened = screen(listed.keys, state.protection.why, options.allow_private)
+        entries = screened.entries
+        counts |= {
+            "too_wide": screened.wide + listed.broad_lines,
+            "private": screened.special,
+            "protected": screened.protected,
+        }
+    if options == Options(allow_private=options.allow_private):
+        return entries, counts
+    special = SPECIAL if action is Action.DROP and not options.allow_private else ()
+    kept = [*special, *_kept_out(state, name, action)]
+    smaller = {}
+    for number, keys in entries.items():
+        lossy = _lossy(FAMILIES[number], keys, options, kept)
+        others = _others(state, name, number)
+        smaller[number] = merged(FAMILIES[number], lossy, others) if options.aggregate else lossy
+    counts["saved"] = count(entries) - count(smaller)
+    counts["extra_addresses"] = sum(
+        count_addresses(FAMILIES[number], keys) - count_addresses(FAMILIES[number], before)
+        for (number, keys), before in zip(smaller.items(), entries.values(), strict=True)
+    )
+    return smaller, counts
+
+
+def _lossy(family: Family, keys: Keys, options: Options, kept: list[Prefix | Entries]) -> Keys:
+    """Widened and merged as far as is asked for, over nothing of what is `kept` out."""
+    out = [each if isinstance(each, Prefix) else each[family.number] for each in kept]
+    length = options.widen_ipv4 if family.number == 4 else options.widen_ipv6
+    if length:
+        _check_length(family, length)
+        keys, _ = widened(family, keys, length, out)
+    if options.at_most:
+        keys, _ = smallest(family, keys, options.at_most, out)
+        _refuse_broad(family, keys, options.at_most)
+    return keys
+
+
+def _refuse_broad(family: Family, keys: Keys, at_most: int) -> None:
+    shortest = int(family.lengths(keys).min(initial=family.bits))
+    if shortest < WIDEST[family.number]:
+        entries = "1 entry" if at_most == 1 else f"{at_most:,} entries"
+        raise RuleError(
+            f"{entries} would take a /{shortest}, a large part of the internet",
+            "at_most",
+            "allow more entries",
+        )
+
+
+def _check_length(family: Family, length: int) -> None:
+    field, shortest = f"widen_ipv{family.number}", WIDEST[family.number]
+    if not shortest <= length <= family.bits:
+        raise RuleError(
+            f"{field} must be {shortest} to {family.bits}, not {length}",
+            field,
+            f"give {shortest} to {family.bits}",
+        )
+
+
+def _kept_out(state: State, name: str, action: Action) -> Iterator[Prefix | Entries]:
+    """What no prefix may be widened over: protected ones, and those with another action.
+
+    Within what drops, a wider accept would let in what the list does not name; beside a narrower
+    drop it would no longer decide for what it does.
+    """
+    yield from state.protection.why
+    for rule in list(state.rules.values()):
+        if rule.action is not action:
+            yield rule.source
+    for other, held in list(state.sets.items()):
+        if held.action is not action and other != name:
+            yield state.entries.get(other, NOTHING)
+
+
+def _others(state: State, name: str, family: int) -> Iterator[Keys]:
+    """Everything else that is listed, next to which merging must change nothing."""
+    sources = [*list(state.rules), *state.protection.why]
+    yield FAMILIES[family].keys(prefix for prefix in sources if prefix.family == family)
+    for other, entries in list(state.entries.items()):
+        if other != name:
+            yield entries[family]

@@ -1,0 +1,109 @@
+"""Reading a set's list from where it comes from: a URL, or a file on this box."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec import structs
+
+from xdpctl.base.durations import parse_duration
+from xdpctl.errors import FetchError, RuleError
+from xdpctl.lists.fetch import Validators, check_url, fetch
+from xdpctl.lists.formats import Feed, FeedFormat, read
+from xdpctl.lists.safe_dial import Policy
+from xdpctl.model.source_set import FeedSource, SourceSet, check_refresh
+from xdpctl.service.config import FeedSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a list may weigh, unpacked, and how many entries it may have."""
+
+    max_bytes: int
+    max_entries: int
+
+
+class Loader:
+    """Knows where lists may come from."""
+
+    def __init__(self, settings: FeedSettings, limits: Limits) -> None:
+        self.limits = limits
+        self._directory = settings.directory
+        self._policy = Policy(
+            max_bytes=limits.max_bytes,
+            allow_private=settings.allow_private,
+            allow_http=settings.allow_http,
+            ca_file=settings.ca_file,
+            proxy=settings.proxy,
+        )
+
+    def check(self, source: FeedSource) -> None:
+        """RuleError for what can be seen without trying."""
+        check_refresh(source.refresh)
+        if bool(source.url) == bool(source.file):
+            raise RuleError("a feed has either a url or a file", "feed", "give one of the two")
+        if source.url:
+            check_url(source.url, self._policy)
+        else:
+            self._path(source.file)
+
+    def every(self, held: SourceSet, refresh: float | str) -> FeedSource:
+        """The set's source with another refresh interval."""
+        if held.feed is None:
+            raise RuleError(f"the set {held.name} has no feed", "refresh", "PUT it with a feed")
+        seconds = parse_duration(refresh, "refresh") if isinstance(refresh, str) else refresh
+        return structs.replace(held.feed, refresh=check_refresh(seconds))
+
+    def load(self, source: FeedSource) -> tuple[Feed, FeedSource] | None:
+        """The list, and the source with the version it had; None if that still stands.
+
+        FetchError or RuleError, in one line, if there is no list to be had.
+        """
+        if source.file:
+            return self._file(source)
+        known = Validators(source.etag, source.last_modified)
+        answer = fetch(source.url, known, self._policy)
+        if answer.body is None:
+            return None
+        held = answer.validators
+        return self.parse(answer.body, source.format, source.column), _version(
+            source, held.etag, held.last_modified
+        )
+
+    def parse(self, data: bytes, format: str, column: str) -> Feed:
+        """A list of any of the known formats."""
+        try:
+            kind = FeedFormat(format)
+        except ValueError:
+            known = ", ".join(FeedFormat)
+            raise RuleError(f"{format!r} is no format", "format", f"use {known}") from None
+        limits = self.limits
+        return read(
+            data, kind, column or None, limit=limits.max_bytes, max_entries=limits.max_entries
+        )
+
+    def _path(self, name: str) -> Path:
+        path = self._directory / name
+        if "\0" in name or not path.resolve().is_relative_to(self._directory.resolve()):
+            raise RuleError(
+                f"{name!r} is not in {self._directory}",
+                "feed.file",
+                f"put it there (feeds.directory), or upload it: xdpctl set put NAME {name}",
+            )
+        return path.resolve()
+
+    def _file(self, source: FeedSource) -> tuple[Feed, FeedSource] | None:
+        path = self._path(source.file)
+        try:
+            version = str(path.stat().st_mtime_ns)
+            if version == source.last_modified:
+                return None
+            if path.stat().st_size > self.limits.max_bytes:
+                raise FetchError(f"{path} is larger than {self.limits.max_bytes} bytes")
+            data = path.read_bytes()
+        except OSError as error:
+            raise FetchError(f"{path}: {error.strerror}") from error
+        return self.parse(data, source.format, source.column), _version(source, "", version)
+
+
+def _version(source: FeedSource, etag: str, last_modified: str) -> FeedSource:
+    return structs.replace(source, etag=etag, last_modified=last_modified)

@@ -1,1 +1,0 @@
-"""What a rule matches: FlowSpec's components, in text, JSON and order. Pure."""

@@ -1,0 +1,58 @@
+"""A rule that stands when a detector asks for it again. Pure."""
+
+from typing import Any
+
+from xdpctl.base.clock import Now
+from xdpctl.control.operations.signatures import SignatureAsk
+from xdpctl.errors import ConflictError
+from xdpctl.model import tags
+from xdpctl.model.requests import Ask
+from xdpctl.model.rule import Action, Mode, Rule
+from xdpctl.model.signature import Signature, automatic, sparing
+
+_SLACK = 0.01  # of the time that is asked for
+
+
+def extended(
+    standing: Rule | Signature, ask: Ask | SignatureAsk, detector: str, now: Now
+) -> Rule | Signature:
+    """As it stands from now on: longer, and no step down its ladder.
+
+    ConflictError if somebody accepts that source. What is no detector's is left as it is, and of
+    what an operator changed, or another detector holds, no more than its end is changed; but what
+    the other only watches is enforced, and stays so.
+    """
+    if standing.action is Action.ACCEPT:
+        raise ConflictError(f"{standing.origin} accepts {standing.subject}", "", "")
+    own = standing.origin == detector
+    if not automatic(standing) or not (own or tags.of_event(standing.tags)):
+        return standing
+    changes: dict[str, Any] = {
+        "expires_ns": _expires_ns(standing, ask.ttl, now),
+        "tags": tags.joined(tags.without(standing.tags, tags.ENDING), ask.tags),
+    }
+    if tags.PINNED in standing.tags:
+        return standing.but(**changes)
+    watched = tags.WATCHED in standing.tags
+    if own:
+        changes |= {"reason": ask.reason, "mode": _mode(standing, ask.mode, watched)}
+        if isinstance(ask, SignatureAsk) and tags.RAISED not in standing.tags:
+            spare = ask.spare or sparing(ask.limit)
+            changes |= {"action": ask.action, "limit": ask.limit, "spare": spare}
+    elif ask.mode is Mode.ENFORCE and not watched:
+        changes["mode"] = Mode.ENFORCE
+    return standing.but(**changes)
+
+
+def _expires_ns(standing: Rule | Signature, ttl: float | None, now: Now) -> int:
+    """Later, but not by so little as what is left of a ban differs each time that it is told."""
+    if not standing.expires_ns or ttl is None:
+        return standing.expires_ns
+    ends = now.after(ttl)
+    return ends if ends - standing.expires_ns > ttl * _SLACK * 1e9 else standing.expires_ns
+
+
+def _mode(standing: Rule | Signature, asked: Mode, watched: bool) -> Mode:
+    if watched:
+        return Mode.MONITOR
+    return Mode.ENFORCE if standing.mode is Mode.ENFORCE else asked

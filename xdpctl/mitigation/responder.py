@@ -1,0 +1,239 @@
+"""What detectors say, done: rules that stand as long as the event does, and not one too many."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from msgspec import structs
+
+from xdpctl.abi.structs import Hits
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.tcp_peers import Peers
+from xdpctl.control.operations import signatures, source_rules
+from xdpctl.control.operations.signatures import SignatureAsk
+from xdpctl.control.state.draft import Draft
+from xdpctl.errors import CapacityError, QuotaError, RuleError
+from xdpctl.incidents.ledger import ledger
+from xdpctl.incidents.ledger.attribution import Said, tag_of, worked
+from xdpctl.mitigation import event_tags, guards
+from xdpctl.mitigation.extend import extended
+from xdpctl.mitigation.measures import asks, mode_of, remembered
+from xdpctl.mitigation.outcome import Outcome
+from xdpctl.mitigation.repeat_offenders import Returns
+from xdpctl.mitigation.settings import AutomaticSettings
+from xdpctl.mitigation.undo import remove
+from xdpctl.mitigation.watchers.release import held_back
+from xdpctl.model import tags
+from xdpctl.model.event import Event, Phase, plain
+from xdpctl.model.identity import Caller
+from xdpctl.model.incident import RULES_KEPT
+from xdpctl.model.requests import Ask
+from xdpctl.model.rule import Automatic, Mode, Rule
+from xdpctl.model.signature import Signature, automatic
+
+_TOLD = 20  # rules that an audit record names
+_REASON_MAX = 300
+
+
+class Responder:
+    """One answer to a detector: its events in turn, on one draft.
+
+    `room`: so many new rules may come of it; `hits` tells what one has hit, `peers` who has how
+    many established connections with this host, `returns` who came before.
+    """
+
+    def __init__(
+        self,
+        draft: Draft,
+        settings: AutomaticSettings,
+        detector: str,
+        mode: Automatic,
+        caller: Caller,
+        room: int,
+        hits: Callable[[Rule | Signature], Hits],
+        peers: Peers,
+        returns: Returns,
+    ) -> None:
+        self._draft, self._settings, self._detector = draft, settings, detector
+        self._mode, self._room, self._hits = mode, room, hits
+        self._peers, self._returns = peers, returns
+        self._caller = Caller(caller.name, caller.role, detector)
+        self.outcome = Outcome()
+        self.created = self._writes = 0
+        self._proven: frozenset[str] = frozenset()  # ids of what helped the victim before
+
+    def take(self, events: Iterable[Event]) -> Outcome:
+        for event in events:
+            if event.ignored:
+                self.outcome.ignore(event, event.ignored)
+            elif event.phase is Phase.ENDED:
+                self._release(event)
+            elif self._mode is Automatic.OFF:
+                self.outcome.ignore(event, "automatic mitigation is off")
+            else:
+                self._begin(event)
+        return self.outcome
+
+    def _begin(self, event: Event) -> None:
+        if not event.sources and (foreign := guards.foreign(event, self._draft, self._settings)):
+            self.outcome.ignore(event, foreign)
+            return
+        ttl = min(event.ttl or self._settings.ttl, self._most_ttl)
+        reason = f"{self._detector}: {event.note or event.attack}"[:_REASON_MAX]
+        marked = event_tags.of(self._detector, event)
+        said = Said(event, self._detector, marked[0], ttl, self._settings.same_incident)
+        incident = ledger.part_of(self._draft, said, self._hits)
+        marked += (tag_of(incident),)
+        common = {"mode": mode_of(self._mode), "ttl": ttl, "reason": reason, "tags": marked}
+        try:
+            asked = list(self._asks(event, said, common))
+        except RuleError as error:  # what is configured for such an attack does not go with it
+            self.outcome.refuse(plain(event.id), error)
+            return
+        placed, fresh, written = [], list[ledger.Made](), self._writes
+        for ask in asked:
+            try:
+                rule, new = self._place(ask)
+            except (RuleError, CapacityError) as error:
+                self.outcome.refuse(_subject(ask), error)
+                continue
+            placed.append(rule.id)
+            if new:
+                fresh.append((rule, Hits(0, 0)))
+            elif len(incident.rules) + len(fresh) < RULES_KEPT:
+                carried = ledger.carried(self._draft, incident, rule, self._hits)
+                if carried:
+                    self._put(carried[0])
+                    fresh.append(carried)
+        self.outcome.rules += placed
+        ledger.began(self._draft, incident, said, fresh)
+        self.outcome.told(incident.id)
+        if self._writes > written:  # a detector that says it all again changes nothing
+            self._note(event, f"event.{event.phase}", placed)
+
+    def _asks(
+        self, event: Event, said: Said, common: dict[str, Any]
+    ) -> Iterator[Ask | SignatureAsk]:
+        """For this event, and for a victim what worked there before."""
+        spared, now, most = self._spared(event), self._draft.now.ns / 1e9, self._most_ttl
+        before = [] if event.sources else worked(self._draft, said)
+        known = {ask.match.id: ask for ask in remembered(before, common)}
+        self._proven = frozenset(known)
+        for ask in asks(event, self._settings.protect, **common):
+            if isinstance(ask, SignatureAsk):
+                known.pop(ask.match.id, None)
+                yield ask
+                continue
+            mode = Mode.MONITOR if ask.source in spared else ask.mode
+            stands = self._draft.standing(ask.source) is not None
+            ttl = min(self._returns.ttl(ask.source, said.ttl, now, stands), most)
+            yield structs.replace(ask, mode=mode, ttl=ttl)
+        yield from known.values()
+
+    def _first_step(self, ask: SignatureAsk) -> SignatureAsk:
+        """Where it begins on the ladder; what helped before is not watched again."""
+        watched = self._settings.ladder.shadow and ask.match.id not in self._proven
+        if self._mode is not Automatic.ON or not watched:
+            return ask
+        return structs.replace(ask, mode=Mode.MONITOR, tags=(*ask.tags, tags.WATCHED))
+
+    @property
+    def _most_ttl(self) -> float:
+        most = self._draft.state.quota(self._detector).max_ttl
+        return math.inf if most is None else most
+
+    def _spared(self, event: Event) -> frozenset[Prefix]:
+        """The sources that are only watched, since dropping them would break too much."""
+        if self._mode is not Automatic.ON:
+            return frozenset()
+        spared, why = guards.broken(event, self._draft, self._settings, self._peers)
+        if spared:
+            self.outcome.watched.append({"event": plain(event.id), "why": why})
+        return spared
+
+    def _place(self, ask: Ask | SignatureAsk) -> tuple[Rule | Signature, bool]:
+        """The rule that stands for it now, and whether it is new."""
+        if isinstance(ask, SignatureAsk):
+            standing: Rule | Signature | None = self._draft.signature(ask.match.id)
+        else:
+            standing = self._draft.standing(ask.source)
+        if standing is not None:
+            changed = extended(standing, ask, self._detector, self._draft.now)
+            if changed != standing:
+                self._put(changed)
+            return changed, False
+        if self.created >= self._room:
+            most = self._settings.max_per_minute
+            raise QuotaError(
+                f"{self._detector} asked for more than {most:,} new rules in a minute",
+                "",
+                "look at what it says, or raise automatic.max_per_minute",
+            )
+        made: Rule | Signature
+        if isinstance(ask, SignatureAsk):
+            made = signatures.add(self._draft, self._first_step(ask), self._caller).rule
+        else:
+            made = source_rules.place(self._draft, ask, self._caller).rule
+            self.outcome.blocked.append(ask.source)
+        self.created += 1
+        self._writes += 1
+        return made, True
+
+    def _put(self, changed: Rule | Signature) -> None:
+        self._writes += 1
+        if isinstance(changed, Signature):
+            self._draft.put_signature(changed)
+        else:
+            self._draft.put(changed)
+
+    def _release(self, event: Event) -> None:
+        """End what stands for this event alone."""
+        tag = event_tags.of(self._detector, event)[0 if event.id else -1]
+        gone, written = [], self._writes
+        for held in self._holding(event, tag):
+            left = tuple(one for one in held.tags if not tags.ends(tag, one))
+            if tags.of_event(left):
+                self._put(held.but(tags=left))
+                continue
+            hits = self._hits(held)
+            if held_back(held, hits):
+                self._put(held.but(tags=(*tags.without(left, tags.ENDING), tags.ENDING)))
+                self.outcome.held.append(held.id)
+                continue
+            gone.append((held, hits))
+            remove(self._draft, held)
+        told = ledger.ended(self._draft, Said(event, self._detector, tag), gone)
+        for incident in told:
+            self.outcome.told(incident.id)
+        ids = [held.id for held, _ in gone]
+        self.outcome.released += ids
+        if self._writes == written and not gone and not told:
+            self.outcome.ignore(event, "nothing stands for it")  # and nothing is written of it
+            return
+        self._note(event, "event.ended", ids)
+
+    def _holding(self, event: Event, tag: str) -> Iterator[Rule | Signature]:
+        """Also what another detector made: this event keeps it as well."""
+        draft = self._draft
+        named = map(draft.standing, event.sources) if event.sources else draft.tagged(tag)
+        yield from (held for held in named if held and tag in held.tags and automatic(held))
+
+    def _note(self, event: Event, action: str, ids: list[str]) -> None:
+        self._draft.note(
+            self._caller.name,
+            action,
+            str(event.victim or plain(event.id)),
+            detector=self._detector,
+            id=plain(event.id),
+            attack=event.attack.value,
+            mode=self._mode.value,
+            pps=event.pps,
+            note=event.note,
+            watched=[one["why"] for one in self.outcome.watched if one["event"] == plain(event.id)],
+            rules=len(ids),
+            first=ids[:_TOLD],
+        )
+
+
+def _subject(ask: Ask | SignatureAsk) -> str:
+    return str(ask.match if isinstance(ask, SignatureAsk) else ask.source)

@@ -1,0 +1,1 @@
+"""mitigation: watchers."""

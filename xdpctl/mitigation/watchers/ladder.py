@@ -1,0 +1,98 @@
+"""What protects a victim, step by step: watched, then limited, then dropped.
+
+How long a limit has been exceeded is not kept over a restart.
+"""
+
+from collections.abc import Callable
+
+from xdpctl.base.clock import Now
+from xdpctl.base.periodic import Beat
+from xdpctl.control.controller import Controller
+from xdpctl.control.state.draft import Draft
+from xdpctl.incidents.ledger import ledger
+from xdpctl.mitigation.settings import LadderSettings
+from xdpctl.mitigation.watchers.activity import Pulse
+from xdpctl.model import tags
+from xdpctl.model.rule import Action, Automatic, Mode
+from xdpctl.model.signature import Signature, automatic, sparing
+
+_STEP_SECONDS = 1.0
+
+
+class Ladder:
+    """Start it, stop it; `step` looks once.
+
+    `settings` tells the steps there are, `mode_of` whether a detector is obeyed: while it is not,
+    nothing moves.
+    """
+
+    def __init__(
+        self,
+        controller: Controller,
+        settings: Callable[[], LadderSettings],
+        mode_of: Callable[[str], Automatic],
+    ) -> None:
+        self._controller, self._settings, self._mode_of = controller, settings, mode_of
+        self._pulse = Pulse()
+        self._since: dict[str, float] = {}  # those that are watched, of the monotonic clock
+        beat = Beat("ladder", _STEP_SECONDS, self.step, "no rule goes on to its next step for now")
+        self.start, self.stop = beat.start, beat.stop
+
+    def step(self, now: float) -> list[str]:
+        """Let those go on whose time has come; their ids."""
+        held = list(self._controller.state.signatures.values())
+        steps = {one.id: one for one in held if self._climbs(one)}
+        self._pulse.keep(steps)
+        self._since = {name: at for name, at in self._since.items() if name in steps}
+        clock = self._controller.clock.read()
+        due = [one for one in steps.values() if self._due(one, now, clock)]
+        if due:
+            self._controller.submit(lambda draft: self._raise(draft, due)).result()
+        return [one.id for one in due]
+
+    def _climbs(self, held: Signature) -> bool:
+        limits = held.action is Action.LIMIT and held.mode is Mode.ENFORCE
+        return (
+            automatic(held)
+            and (tags.WATCHED in held.tags or limits)
+            and tags.of_event(held.tags)
+            and tags.ENDING not in held.tags
+            and tags.PINNED not in held.tags
+            and self._mode_of(held.origin) is Automatic.ON
+        )
+
+    def _due(self, held: Signature, now: float, clock: Now) -> bool:
+        ladder = self._settings()
+        if tags.WATCHED in held.tags:
+            # what went by before it was first seen here counts; no later step of the wall clock
+            since = self._since.setdefault(held.id, now - max(0.0, clock.unix - held.created_at))
+            return now - since >= ladder.shadow
+        loud, seconds = self._pulse.feel(held.id, self._controller.hits(held).packets, now)
+        return loud and seconds >= ladder.limit
+
+    def _raise(self, draft: Draft, due: list[Signature]) -> None:
+        for held in due:
+            standing = draft.signature(held.id)
+            if standing is None or not _alike(standing, held) or not self._climbs(standing):
+                continue  # it was changed meanwhile
+            if tags.WATCHED in standing.tags:
+                left = tags.without(standing.tags, tags.WATCHED)
+                raised = standing.but(mode=Mode.ENFORCE, tags=left)
+                why = "it was watched long enough"
+            else:
+                more = (*standing.tags, tags.RAISED)
+                raised = standing.but(
+                    action=Action.DROP, limit=None, spare=sparing(None), tags=more
+                )
+                why = f"{standing.limit} was exceeded for too long"
+            draft.put_signature(raised)
+            ledger.raised(draft, raised, why)
+            draft.note(raised.origin, "rule.raised", raised.id, action=raised.action.value, why=why)
+
+
+def _alike(one: Signature, other: Signature) -> bool:
+    """Whether they do the same at the same step."""
+    at_one, at_other = (
+        (held.action, held.mode, held.limit, tags.WATCHED in held.tags) for held in (one, other)
+    )
+    return at_one == at_other

@@ -1,0 +1,60 @@
+"""The components a match may have: FlowSpec's (RFC 8955 section 4.2.2, RFC 8956) and two more."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from xdpctl.base.net.packets import PROTOCOLS
+
+
+class Kind(Enum):
+    PREFIX = "prefix"
+    NUMBER = "number"
+    BITS = "bits"
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """`type` is FlowSpec's number, by which matches are ordered; the largest value is `most`.
+
+    `words` are the names it has in the short text, the first of which is written; `names` those
+    of its values or bits.
+    """
+
+    name: str
+    type: int
+    kind: Kind
+    words: tuple[str, ...]
+    most: int = 0
+    names: Mapping[str, int] = field(default_factory=dict)
+
+
+TCP_FLAGS = {
+    name: 1 << bit
+    for bit, name in enumerate(("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ae"))
+}
+FRAGMENT = {"dont": 1, "later": 2, "first": 4, "last": 8}
+_LISTED = (
+    Component("destination", 1, Kind.PREFIX, ("dst", "to")),
+    Component("source", 2, Kind.PREFIX, ("src", "from")),
+    Component("protocol", 3, Kind.NUMBER, ("proto",), 255, PROTOCOLS),
+    Component("port", 4, Kind.NUMBER, ("port",), 65535),
+    Component("destination_port", 5, Kind.NUMBER, ("dst-port", "dport"), 65535),
+    Component("source_port", 6, Kind.NUMBER, ("src-port", "sport"), 65535),
+    Component("icmp_type", 7, Kind.NUMBER, ("icmp-type",), 255),
+    Component("icmp_code", 8, Kind.NUMBER, ("icmp-code",), 255),
+    Component("tcp_flags", 9, Kind.BITS, ("flags", "tcp-flags"), 4095, TCP_FLAGS),
+    Component("packet_length", 10, Kind.NUMBER, ("length",), 65535),
+    Component("dscp", 11, Kind.NUMBER, ("dscp",), 63),
+    Component("fragment", 12, Kind.BITS, ("fragment",), 15, FRAGMENT),
+    Component("flow_label", 13, Kind.NUMBER, ("flow-label",), (1 << 20) - 1),
+    # not FlowSpec's: after all of its own
+    Component("ttl", 250, Kind.NUMBER, ("ttl", "hop-limit"), 255),
+    Component("vlan", 251, Kind.NUMBER, ("vlan",), 4095),
+)
+COMPONENTS = {component.name: component for component in _LISTED}
+BY_WORD = {
+    word: component
+    for component in _LISTED
+    for word in (*component.words, component.name, component.name.replace("_", "-"))
+}

@@ -1,0 +1,204 @@
+"""A match: what a packet must have, component by component."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import msgspec
+
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.errors import RuleError
+from xdpctl.model.match import bits, ranges
+from xdpctl.model.match.bits import Bits
+from xdpctl.model.match.components import COMPONENTS, FRAGMENT, Component, Kind
+from xdpctl.model.match.ranges import Ranges
+
+Value = Prefix | Ranges | Bits
+ID_MARK = "sig-"
+_SHORTEST = 20  # an IPv4 header
+_TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
+NEEDS = {  # the protocols that have what a component looks at
+    "port": {_TCP, _UDP},
+    "source_port": {_TCP, _UDP},
+    "destination_port": {_TCP, _UDP},
+    "tcp_flags": {_TCP},
+    "icmp_type": {_ICMP, _ICMPV6},
+    "icmp_code": {_ICMP, _ICMPV6},
+}
+_OF_FAMILY = {_ICMP: 4, _ICMPV6: 6}
+
+
+class Match(msgspec.Struct, frozen=True, gc=False):
+    """The components by name, in FlowSpec's order; a packet must have what all of them say."""
+
+    components: tuple[tuple[str, Any], ...]
+
+    @property
+    def id(self) -> str:
+        """The same for the same match, in a form that a URL path takes."""
+        return ID_MARK + hashlib.sha256(str(self).encode()).hexdigest()[:12]
+
+    @property
+    def family(self) -> int | None:
+        """4 or 6 if it can match packets of that family alone."""
+        given = dict(self.components)
+        prefixes = [p for name in ("source", "destination") if (p := given.get(name))]
+        if prefixes:
+            return int(prefixes[0].family)
+        return 6 if "flow_label" in given else None
+
+    def get(self, name: str) -> Any:
+        """A component's value, or None."""
+        return dict(self.components).get(name)
+
+    @property
+    def source_only(self) -> Prefix | None:
+        """The source, if nothing else is asked for."""
+        if [name for name, _ in self.components] == ["source"]:
+            source: Prefix = self.components[0][1]
+            return source
+        return None
+
+    @property
+    def everything(self) -> bool:
+        """Whether it takes each packet, at least of a family."""
+        return all(_takes_all(COMPONENTS[name], value) for name, value in self.components)
+
+    @property
+    def narrowing(self) -> frozenset[str]:
+        """The names of those components that some packet of the family does not have."""
+        return frozenset(n for n, value in self.components if not _takes_all(COMPONENTS[n], value))
+
+    def as_json(self) -> dict[str, str]:
+        return dict(_texts(self))
+
+    def __str__(self) -> str:
+        """The short text: `dst 198.51.100.7 proto udp src-port 53 length >=512`."""
+        return " ".join(f"{COMPONENTS[name].words[0]} {text}" for name, text in _texts(self))
+
+
+def build(given: Mapping[str, Any]) -> Match:
+    """From JSON: component names to texts, numbers or lists of these; RuleError names the field."""
+    found: dict[str, Value] = {}
+    for name, value in given.items():
+        component = COMPONENTS.get(name)
+        if component is None:
+            known = ", ".join(COMPONENTS)
+            raise RuleError(f"{name[:40]!r} is no component", "match", f"known are {known}")
+        found[name] = read(component, _as_text(value, f"match.{name}"), f"match.{name}")
+    return join(found)
+
+
+def read(component: Component, text: str, where: str) -> Value:
+    """One component's value from its text."""
+    if component.kind is Kind.PREFIX:
+        return parse_prefix(text, where)
+    if component.kind is Kind.NUMBER:
+        return ranges.parse(text, component, where)
+    return bits.parse(text, component, where)
+
+
+def join(found: Mapping[str, Value]) -> Match:
+    """A match of these, or RuleError if there is no packet that it could take."""
+    if not found:
+        raise RuleError("the match is empty", "match", "give a source, a destination, a port, …")
+    ordered = sorted(found.items(), key=lambda item: COMPONENTS[item[0]].type)
+    match = Match(tuple(ordered))
+    _check_families(found)
+    _check_protocols(found)
+    _check_fragments(found)
+    _check_length(found)
+    return match
+
+
+def _shown(value: Any) -> str:
+    """What somebody sent, in short; a number may be too long to be shown."""
+    try:
+        return repr(value)[:80]
+    except ValueError:
+        return f"a {type(value).__name__}"
+
+
+def _as_text(value: Any, where: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | list):
+        raise RuleError(
+            f"{_shown(value)} is no text, number or list", where, 'write, for example, "53"'
+        )
+    if isinstance(value, list):
+        if any(isinstance(item, list) for item in value):
+            raise RuleError("a list in a list", where, "write one list of all values")
+        return ",".join(_as_text(item, where) for item in value)
+    try:
+        return str(value)
+    except ValueError:  # an integer of more digits than Python writes
+        raise RuleError(f"{_shown(value)} is too large", where, "write a smaller number") from None
+
+
+def _texts(match: Match) -> Iterator[tuple[str, str]]:
+    for name, value in match.components:
+        component = COMPONENTS[name]
+        match component.kind:
+            case Kind.PREFIX:
+                text = str(value).split("/")[0] if value.exact else str(value)
+            case Kind.NUMBER:
+                text = ranges.show(value, component)
+            case Kind.BITS:
+                text = bits.show(value, component)
+        yield name, text
+
+
+def _takes_all(component: Component, value: Value) -> bool:
+    if isinstance(value, Prefix):
+        return value.length == 0
+    if component.name in NEEDS or component.name == "vlan":
+        return False
+    if component.kind is Kind.BITS:
+        return all(bits.holds(value, number) for number in range(component.most + 1))  # type: ignore[arg-type]
+    return value == ((0, component.most),)
+
+
+def _check_families(found: Mapping[str, Value]) -> None:
+    families = {
+        name: value.family for name, value in found.items() if isinstance(value, Prefix)
+    } | ({"flow_label": 6} if "flow_label" in found else {})
+    if len(set(families.values())) > 1:
+        told = ", ".join(f"{name} is IPv{family}" for name, family in families.items())
+        first = next(iter(families))
+        raise RuleError(f"no packet has both: {told}", f"match.{first}", "make them one family")
+
+
+def _check_protocols(found: Mapping[str, Value]) -> None:
+    if found.keys().isdisjoint(("protocol", *NEEDS)):
+        return
+    given = cast(Ranges, found.get("protocol", ((0, 255),)))
+    left = {n for low, high in given for n in range(low, high + 1)}
+    for name in NEEDS:
+        if name in found:
+            left &= NEEDS[name]
+        if not left:
+            fix = "leave the protocol out, or write one that has it"
+            if "protocol" not in found:
+                fix = "leave one of the components out"
+            raise RuleError(f"no packet of this protocol has a {name}", f"match.{name}", fix)
+    family = next((v.family for v in found.values() if isinstance(v, Prefix)), None)
+    if family and not {n for n in left if _OF_FAMILY.get(n, family) == family}:
+        wanted = "icmp" if family == 4 else "icmpv6"
+        raise RuleError(f"IPv{family} carries {wanted}", "match.protocol", f"write {wanted}")
+
+
+def _check_length(found: Mapping[str, Value]) -> None:
+    lengths = found.get("packet_length")
+    if lengths and lengths[-1][1] < _SHORTEST:  # type: ignore[index,operator]
+        fix = f"give {_SHORTEST} or more; it is the length of the IP packet with its header"
+        raise RuleError("no IP packet is so short", "match.packet_length", fix)
+
+
+def _check_fragments(found: Mapping[str, Value]) -> None:
+    fragment = found.get("fragment")
+    headed = next((name for name in NEEDS if name in found), None)
+    if fragment is None or headed is None:
+        return
+    heads = [v for v in range(16) if bits.holds(fragment, v)]  # type: ignore[arg-type]
+    if all(value & FRAGMENT["later"] for value in heads):
+        fix = "leave it out; a later fragment is matched by addresses, protocol and length"
+        raise RuleError(f"a later fragment has no {headed}", f"match.{headed}", fix)

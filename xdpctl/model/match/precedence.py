@@ -1,0 +1,72 @@
+"""FlowSpec's order of precedence (RFC 8955 section 5.1, RFC 8956 section 3.6): a key to sort by.
+
+Component by component, by type: a match that has the lower type goes first. Of two prefixes the
+longer one inside the other goes first, else the lower address; of two lists the one whose bytes in
+an UPDATE message are lower, and a longer one before what it begins with.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.model.match.bits import Bits
+from xdpctl.model.match.components import COMPONENTS, Kind
+from xdpctl.model.match.match import Match
+from xdpctl.model.match.ranges import Ranges
+
+_END, _AND = 0x80, 0x40
+_LESS, _GREATER, _EQUAL = 0x04, 0x02, 0x01
+_NOT, _ALL = 0x02, 0x01
+_LAST = 256  # after every byte
+
+Key = tuple[Any, ...]
+
+
+@lru_cache(4096)
+def precedence(match: Match) -> Key:
+    """Sorts as the RFC says; equal only for equal matches."""
+    parts: list[Key] = []
+    for name, value in match.components:
+        component = COMPONENTS[name]
+        match component.kind:
+            case Kind.PREFIX:
+                key = _prefix(value)
+            case Kind.NUMBER:
+                key = (*_joined(list(_tests(value))), _LAST)
+            case Kind.BITS:
+                key = (*_joined(list(_masks(value))), _LAST)
+        parts.append((component.type, key))
+    return (*parts, (_LAST,))
+
+
+def _prefix(prefix: Prefix) -> Key:
+    number = int.from_bytes(prefix.address, "big")
+    size = len(prefix.address) * 8
+    return (*(number >> (size - 1 - bit) & 1 for bit in range(prefix.length)), 2)
+
+
+def _tests(ranges: Ranges) -> Iterator[tuple[int, int]]:
+    """Operator and value of each test, the and-bit among the operator's."""
+    for low, high in ranges:
+        if low == high:
+            yield _EQUAL, low
+        else:
+            yield _GREATER | _EQUAL, low
+            yield _AND | _LESS | _EQUAL, high
+
+
+def _masks(bits: Bits) -> Iterator[tuple[int, int]]:
+    for group in bits:
+        for number, test in enumerate(group):
+            yield (_AND if number else 0) | _ALL | (_NOT if test.negated else 0), test.mask
+
+
+def _joined(tests: list[tuple[int, int]]) -> bytes:
+    """The list as an UPDATE has it: each value in as few bytes as it takes, 1, 2 or 4."""
+    out = b""
+    for number, (operator, value) in enumerate(tests, 1):
+        size = 0 if value < 1 << 8 else 1 if value < 1 << 16 else 2
+        end = _END if number == len(tests) else 0
+        out += bytes((operator | end | size << 4,)) + value.to_bytes(1 << size, "big")
+    return out

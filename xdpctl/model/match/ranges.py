@@ -1,0 +1,116 @@
+"""Numbers as a component lists them: `53,123`, `1024-65535`, `>=512`, `!=80`, `>100&<200`.
+
+Whatever is written becomes the same sorted ranges, so equal matches look equal.
+"""
+
+import re
+from collections.abc import Iterable
+
+from xdpctl.errors import RuleError
+from xdpctl.model.match.components import Component
+
+Ranges = tuple[tuple[int, int], ...]  # from, to, both included; sorted, apart by more than one
+_TEST = re.compile(r"(<=|>=|!=|<|>|=|)([^<>=!]+)", re.ASCII)
+_LISTED_MAX, _TEXT_MAX = 128, 4096
+
+
+def parse(text: str, component: Component, where: str) -> Ranges:
+    """Lists are or-ed at `,` and and-ed at `&`, which binds tighter (RFC 8955 section 4.2.1.1)."""
+    if len(text) > _TEXT_MAX:
+        fix = f"write at most {_TEXT_MAX} characters, or several rules"
+        raise RuleError(f"{component.name} is {len(text)} characters long", where, fix)
+    every: Ranges = ((0, component.most),)
+    found: list[tuple[int, int]] = []
+    for part in text.replace(" ", "").split(","):
+        kept = every
+        for test in part.split("&"):
+            kept = _few(_both(kept, _test(test, component, where)), component, where)
+        found += kept
+    merged = _few(_merged(found), component, where)
+    if not merged:
+        raise RuleError(f"no {component.name} is {text[:80]!r}", where, "the tests exclude it all")
+    return merged
+
+
+def _few(kept: Ranges, component: Component, where: str) -> Ranges:
+    """The same, if they are so few that a signature may have them."""
+    if len(kept) > _LISTED_MAX:
+        fix = f"use at most {_LISTED_MAX} ranges, or several rules"
+        raise RuleError(f"{component.name} lists {len(kept)} ranges", where, fix)
+    return kept
+
+
+def show(ranges: Ranges, component: Component) -> str:
+    """The shortest text that parse() takes for the same."""
+    named = {value: name for name, value in component.names.items()}
+    return ",".join(_shown(low, high, component.most, named) for low, high in ranges)
+
+
+def holds(ranges: Ranges, value: int) -> bool:
+    return any(low <= value <= high for low, high in ranges)
+
+
+def _shown(low: int, high: int, most: int, named: dict[int, str]) -> str:
+    if low == high:
+        return named.get(low, str(low))
+    if high == most and low:
+        return f">={low}"
+    return f"{low}-{high}"
+
+
+def _number(text: str, component: Component, where: str) -> int:
+    if text in component.names:
+        return component.names[text]
+    base = 16 if text.startswith("0x") else 10
+    digits = text.removeprefix("0x")
+    if not re.fullmatch("[0-9a-f]{1,8}" if base == 16 else "[0-9]{1,8}", digits):
+        named = f", or {', '.join(component.names)}" if component.names else ""
+        raise RuleError(
+            f"{text[:40]!r} is no {component.name}", where, f"write 0 to {component.most}{named}"
+        )
+    value = int(digits, base)
+    if value > component.most:
+        raise RuleError(
+            f"{component.name} {value} is too large", where, f"write 0 to {component.most}"
+        )
+    return value
+
+
+def _test(text: str, component: Component, where: str) -> Ranges:
+    found = _TEST.fullmatch(text)
+    if not found:
+        fix = "write a number, a range such as 1024-65535, or <, <=, >, >=, !=, = before a number"
+        raise RuleError(f"{text[:40]!r} is no test of a {component.name}", where, fix)
+    operator, operand = found.groups()
+    low_text, dash, high_text = operand.partition("-")
+    if dash and not operator and operand not in component.names:
+        low, high = (_number(part, component, where) for part in (low_text, high_text))
+        if low > high:
+            raise RuleError(f"{text} is backwards", where, f"write {high}-{low}")
+        return ((low, high),)
+    value, most = _number(operand, component, where), component.most
+    match operator:
+        case "<" | "<=":
+            found_ranges = [(0, value - (operator == "<"))]
+        case ">" | ">=":
+            found_ranges = [(value + (operator == ">"), most)]
+        case "!=":
+            found_ranges = [(0, value - 1), (value + 1, most)]
+        case _:
+            found_ranges = [(value, value)]
+    return tuple((low, high) for low, high in found_ranges if low <= high)
+
+
+def _both(one: Ranges, other: Ranges) -> Ranges:
+    pairs = ((max(a, c), min(b, d)) for a, b in one for c, d in other)
+    return tuple((low, high) for low, high in pairs if low <= high)
+
+
+def _merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
+    merged: list[tuple[int, int]] = []
+    for low, high in sorted(ranges):
+        if merged and low <= merged[-1][1] + 1:
+            merged[-1] = merged[-1][0], max(high, merged[-1][1])
+        else:
+            merged.append((low, high))
+    return tuple(merged)

@@ -1,0 +1,42 @@
+"""A rule as somebody asks for it, checked for all that can be checked without a clock."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.errors import RuleError
+from xdpctl.model.rule import CONFIRM_MAX, TTL_MAX, Action, Mode, Spare, check_name
+
+
+class Ask(msgspec.Struct, frozen=True, gc=False):
+    """A rule as somebody asks for it; times are seconds from now, None for no end."""
+
+    source: Prefix
+    action: Action = Action.DROP
+    mode: Mode = Mode.ENFORCE
+    ttl: float | None = None
+    confirm_within: float | None = None
+    reason: str = ""
+    tags: tuple[str, ...] = ()
+    spare: Spare = Spare.NONE
+
+    def __post_init__(self) -> None:
+        if self.action is Action.LIMIT:
+            raise RuleError("a list of sources cannot be limited", "action", "give drop or accept")
+        check_seconds(self.ttl, "ttl", TTL_MAX)
+        check_seconds(self.confirm_within, "confirm_within", CONFIRM_MAX)
+        check_tags(self.tags)
+
+
+def check_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """The tags, or RuleError for one that is not a name."""
+    return tuple(check_name(tag, "tags") for tag in tags)
+
+
+def check_seconds(value: float | None, field: str, most: float) -> None:
+    """RuleError unless None or above 0 and at most `most`."""
+    if value is not None and not 0 < value <= most:
+        raise RuleError(
+            f"{field} is {value:g} seconds", field, f"give more than 0 and at most {most:g}"
+        )

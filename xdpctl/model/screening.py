@@ -1,0 +1,84 @@
+"""Which entries of a list may be in a set that drops."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.base.net.prefix_arrays import FAMILIES, Family, Keys, within
+from xdpctl.model.source_set import Entries
+
+WIDEST = {4: 8, 6: 16}  # one line of a feed must not drop a large part of the internet
+# IANA's special-purpose registries (RFC 6890) and multicast: no feed means them
+SPECIAL = tuple(
+    parse_prefix(text)
+    for text in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+        *("172.16.0.0/12", "192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/3"),
+        *("::/128", "::1/128", "fc00::/7", "fe80::/10", "ff00::/8"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """What is left of a list, and how many entries were left out for which reason."""
+
+    entries: Entries
+    wide: int
+    special: int
+    protected: int
+
+
+def inside(family: Family, keys: Keys, prefixes: Iterable[Prefix]) -> NDArray[np.bool_]:
+    """Which of the sorted keys lie inside one of the prefixes."""
+    found = np.zeros(len(keys), np.bool_)
+    lengths = family.lengths(keys)
+    for prefix in prefixes:
+        if prefix.family == family.number:
+            first = family.keys([prefix])
+            span = slice(
+                int(np.searchsorted(keys, first)[0]),
+                int(np.searchsorted(keys, family.last(first), "right")[0]),
+            )
+            found[span] |= lengths[span] >= prefix.length
+    return found
+
+
+def around(family: Family, keys: Keys, prefixes: Iterable[Prefix]) -> NDArray[np.bool_]:
+    """Which of the keys are, or cover, one of the prefixes."""
+    listed = (p for p in prefixes if p.family == family.number)
+    wider = {prefix.widened(n) for prefix in listed for n in range(prefix.length + 1)}
+    return within(np.sort(family.keys(wider)), keys)
+
+
+def outside(entries: Entries, prefixes: Iterable[Prefix]) -> Entries:
+    """Without those inside one of the prefixes; the same arrays where there are none."""
+    listed, out = list(prefixes), dict(entries)
+    for number, keys in entries.items():
+        held = inside(FAMILIES[number], keys, listed)
+        if held.any():
+            out[number] = keys[~held]
+    return out
+
+
+def screen(entries: Entries, protected: Iterable[Prefix], allow_private: bool) -> Screened:
+    """Leave out what is too wide or touches what is special; count what is in protected prefixes.
+
+    Those stay in the set: protection may change, and they are not applied while it stands.
+    """
+    kept, wide, special = {}, 0, 0
+    for number, keys in entries.items():
+        family = FAMILIES[number]
+        broad = family.lengths(keys) < WIDEST[number]
+        private = np.zeros(len(keys), np.bool_)
+        if not allow_private:
+            private = inside(family, keys, SPECIAL) | around(family, keys, SPECIAL)
+            private &= ~broad
+        wide, special = wide + int(broad.sum()), special + int(private.sum())
+        kept[number] = keys[~(broad | private)] if broad.any() or private.any() else keys
+    listed = list(protected)
+    held = sum(int(inside(FAMILIES[n], k, listed).sum()) for n, k in kept.items())
+    return Screened(kept, wide, special, held)

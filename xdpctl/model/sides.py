@@ -1,0 +1,77 @@
+"""On which side of an outside interface a source can be: who is spoofed if he comes from there.
+
+RFC 2827 (BCP 38) for our own networks, RFC 6890 for those that nobody has. Pure.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from xdpctl.abi.structs import Side
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.model.policy import CONFIGURED, LOOPBACK, OWN_ADDRESS, Protection
+
+# The special-purpose registries of IPv4 and IPv6 without what is reachable from everywhere.
+_SPECIAL = (
+    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+    *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15"),
+    *("198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4"),
+    *("64:ff9b:1::/48", "100::/64", "2001::/32", "2001:2::/48", "2001:db8::/32"),
+    *("2001:10::/28", "2001:20::/28", "3fff::/20", "5f00::/16", "fc00::/7"),
+)
+# No packet has these for its source, wherever it is: loopback, multicast, broadcast.
+_NEVER = ("127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "::1/128", "ff00::/8")
+# What is not set yet looks for an address; the program knows what it may say.
+_UNSET = ("0.0.0.0/32", "::/128")
+_LINK_LOCAL = "fe80::/10"
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """`[outside]`: `allow` are networks that are out there although they look as if they were not;
+    `special_purpose` says whether what RFC 6890 sets apart is dropped.
+    """
+
+    special_purpose: bool = True
+    allow: tuple[Prefix, ...] = ()
+
+
+def known(
+    protection: Protection,
+    outside: Outside,
+    on_link: Iterable[Prefix],
+    sessions: Iterable[Prefix],
+) -> dict[Prefix, Side]:
+    """The side of each prefix of which it is known; the most specific one counts.
+
+    `on_link` are the networks on the outside interfaces themselves. `sessions` are addresses of
+    people who are logged in: they are where they are.
+    """
+    found: dict[Prefix, Side] = {}
+    if outside.special_purpose:
+        found |= _all(_SPECIAL, Side.INSIDE)
+    found[parse_prefix(_LINK_LOCAL)] = Side.OUTSIDE
+    found |= _of(protection.why, (CONFIGURED,), Side.INSIDE)
+    found |= dict.fromkeys((*outside.allow, *on_link), Side.OUTSIDE)
+    found |= {prefix: Side.OUTSIDE for prefix in sessions if _side(found, prefix) is Side.INSIDE}
+    found |= dict.fromkeys(protection.neighbours, Side.OUTSIDE)
+    found |= _of(protection.why, (OWN_ADDRESS, LOOPBACK), Side.INSIDE)
+    return found | _all(_NEVER, Side.INSIDE) | _all(_UNSET, Side.OUTSIDE)
+
+
+def hidden(sides: Mapping[Prefix, Side], sessions: Iterable[Prefix]) -> list[Prefix]:
+    """Sessions that could not be opened again: their network is not expected outside."""
+    return [one for one in sessions if _side(sides, one.widened(one.length - 1)) is Side.INSIDE]
+
+
+def _side(sides: Mapping[Prefix, Side], address: Prefix) -> Side:
+    covering = (address.widened(length) for length in range(address.length, -1, -1))
+    return next((sides[prefix] for prefix in covering if prefix in sides), Side.UNKNOWN)
+
+
+def _all(texts: Iterable[str], side: Side) -> dict[Prefix, Side]:
+    return {parse_prefix(text): side for text in texts}
+
+
+def _of(why: Mapping[Prefix, str], reasons: Iterable[str], side: Side) -> dict[Prefix, Side]:
+    wanted = tuple(reasons)
+    return {prefix: side for prefix, reason in why.items() if reason in wanted}

@@ -1,0 +1,126 @@
+"""What a set is. Values only: its entries are arrays of keys, by family."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+from zlib import crc32
+
+import msgspec
+import numpy as np
+
+from xdpctl.base.net.prefix_arrays import FAMILIES, Keys
+from xdpctl.errors import RuleError
+from xdpctl.model.rule import OPERATOR, Action, Mode, Spare, check_name, check_reason
+
+Entries = Mapping[int, Keys]
+NOTHING: Entries = {number: family.empty for number, family in FAMILIES.items()}
+REFRESH_MIN, REFRESH_MAX = 60, 30 * 86400  # seconds
+
+
+class FeedSource(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a set's entries come from again and again: a URL, or a file on this box.
+
+    `etag` and `last_modified` are what the server called the version that stands.
+    """
+
+    url: str = ""
+    file: str = ""
+    refresh: float = 3600.0
+    format: str = "auto"
+    column: str = ""
+    etag: str = ""
+    last_modified: str = ""
+
+
+class Options(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is done to a list before it becomes the set.
+
+    `widen_ipv4` and `widen_ipv6` are the length that longer prefixes are widened to, `at_most` the
+    number of entries of each family that are to remain; 0 for none.
+    """
+
+    allow_private: bool = False
+    aggregate: bool = False
+    widen_ipv4: int = 0
+    widen_ipv6: int = 0
+    at_most: int = 0
+
+
+DEFAULT = Options()
+
+
+class SourceSet(msgspec.Struct, frozen=True, kw_only=True):
+    """A set without its entries. `report` is what its last change did."""
+
+    name: str
+    slot: int
+    action: Action = Action.DROP
+    mode: Mode = Mode.ENFORCE
+    spare: Spare = Spare.NONE
+    origin: str = OPERATOR
+    reason: str = ""
+    created_at: float = 0.0
+    changed_at: float = 0.0
+    feed: FeedSource | None = None
+    options: Options = DEFAULT
+    report: Mapping[str, int] = {}
+
+    def __post_init__(self) -> None:
+        if self.action is Action.LIMIT:
+            raise RuleError("a set cannot be limited", "action", "give drop or accept")
+        check_name(self.name, "name")
+        check_reason(self.reason)
+
+    @property
+    def etag(self) -> str:
+        """Eight hex digits that differ after any change."""
+        kept = (self.slot, self.mode, self.spare, self.origin)
+        parts = (*kept, self.reason, self.changed_at, self.feed)
+        return f"{crc32(repr(parts).encode()):08x}"
+
+    def but(self, **changes: Any) -> Self:
+        return msgspec.structs.replace(self, **changes)
+
+
+def count(entries: Entries) -> int:
+    return sum(map(len, entries.values()))
+
+
+_HEADER = np.dtype("<u4")
+
+
+def encode_entries(entries: Entries) -> bytes:
+    """Addresses and lengths of IPv4, then the keys of IPv6, after both counts."""
+    v4, v6 = (entries.get(number, FAMILIES[number].empty) for number in (4, 6))
+    return b"".join(
+        (
+            np.array([len(v4), len(v6)], _HEADER).tobytes(),
+            (v4 >> np.uint64(6)).astype("<u4").tobytes(),
+            FAMILIES[4].lengths(v4).tobytes(),
+            v6.tobytes(),
+        )
+    )
+
+
+def decode_entries(data: bytes) -> Entries:
+    """ValueError if it is not what encode_entries() made."""
+    count4, count6 = np.frombuffer(data, _HEADER, 2).tolist()
+    if len(data) != 8 + 5 * count4 + 17 * count6:
+        raise ValueError(f"{len(data)} bytes do not hold {count4} and {count6} entries")
+    addresses = np.frombuffer(data, "<u4", count4, 8)
+    lengths = np.frombuffer(data, np.uint8, count4, 8 + 4 * count4)
+    v6 = np.frombuffer(data, FAMILIES[6].dtype, count6, 8 + 5 * count4)
+    longest = FAMILIES[6].lengths(v6)
+    if (lengths > 32).any() or (longest > 128).any():
+        raise ValueError("a prefix is longer than an address")
+    return {4: FAMILIES[4].pack4(addresses, lengths), 6: v6}
+
+
+def check_refresh(seconds: float) -> float:
+    """RuleError unless a feed may be looked at so often."""
+    if not REFRESH_MIN <= seconds <= REFRESH_MAX:
+        raise RuleError(
+            f"refresh is {seconds:g} seconds",
+            "feed.refresh",
+            f"give {REFRESH_MIN} to {REFRESH_MAX} seconds",
+        )
+    return seconds

@@ -1,0 +1,98 @@
+"""The loader's word to the control plane, in a file of root's: its ports, and what to protect."""
+
+import json
+import logging
+import os
+import time
+
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.base.system import ssh_sessions
+from xdpctl.base.system.owned_folder import Owned
+from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader.loader import Loader
+from xdpctl.errors import ConfigError, RuleError
+from xdpctl.service.config import Settings
+
+NAME = "status.json"
+BEAT_SECONDS = 5.0  # between two signs of life in the file
+_PROTECT_SECONDS = 30.0  # addresses and routes are also looked at after every event
+_REMEMBERED_SECONDS = 120.0
+_MOST, _PREFIXES_MAX, _WHY_MAX = 1 << 20, 10_000, 200
+log = logging.getLogger("xdpctl.run")
+
+
+class Status:
+    """At boot rules are back before the network is, so what was protected before stays protected
+    until addresses and gateways have had time to come.
+    """
+
+    def __init__(self, settings: Settings, loader: Loader) -> None:
+        self._folder = Owned(settings.loader_dir)
+        self._loader = loader
+        self._find = settings.protect_found
+        self._before = _found_before(self._folder) if self._find else {}
+        self._forget_at = time.monotonic() + _REMEMBERED_SECONDS
+        self._protect: dict[str, str] = {}
+        self._look_at = 0.0
+        self._outside = settings.outside_interfaces
+        self._sessions: list[str] = []
+        self._on_link: list[str] = []
+        self._sessions_at = 0.0
+        self._written = ""
+        self._beat_at = 0.0
+
+    def close(self) -> None:
+        self._folder.close()
+
+    def look_soon(self) -> None:
+        """An address or link changed."""
+        self._look_at = 0.0
+
+    def write(self) -> None:
+        """Replace the file if anything differs, and now and then as a sign of life.
+
+        A full disk must not stop the loader.
+        """
+        now = time.monotonic()
+        if self._find and now >= self._look_at:
+            self._look_at = now + _PROTECT_SECONDS
+            if now >= self._forget_at:
+                self._before = {}
+            found = {str(p): why for p, why in sorted(netlink.to_protect().items())}
+            self._protect = {**self._before, **found}
+        ports = {
+            port.name: {"state": port.state, "mode": port.mode, "detail": port.detail}
+            for port in self._loader.ports.values()
+        }
+        if now >= self._sessions_at:
+            self._sessions_at = now + BEAT_SECONDS
+            self._sessions = [str(address) for address in ssh_sessions.addresses()]
+            self._on_link = (
+                sorted(map(str, netlink.networks(self._outside))) if self._outside else []
+            )
+        said = {
+            "pid": os.getpid(),
+            "ports": ports,
+            "protect": self._protect,
+            "sessions": self._sessions,
+            "on_link": self._on_link,
+        }
+        text = json.dumps(said)
+        if text == self._written and now < self._beat_at:
+            return
+        try:
+            data = json.dumps(said | {"beat": now}).encode()
+            self._folder.replace(NAME, data, 0o644, durable=text != self._written)
+            self._written, self._beat_at = text, now + BEAT_SECONDS
+        except OSError as error:
+            log.error("cannot write %s: %s", self._folder.path / NAME, error.strerror)
+
+
+def _found_before(folder: Owned) -> dict[str, str]:
+    """What an earlier process protected; nothing if it left no word."""
+    try:
+        found = json.loads(folder.read(NAME, _MOST))["protect"]
+        pairs = list(found.items())[:_PREFIXES_MAX]
+        return {str(parse_prefix(prefix)): str(why)[:_WHY_MAX] for prefix, why in pairs}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuleError, ConfigError):
+        return {}

@@ -1,0 +1,59 @@
+"""The API's sockets, listening."""
+
+import errno
+import logging
+import os
+import socket
+from pathlib import Path
+
+from xdpctl.errors import ConfigError
+from xdpctl.service.config import Listen
+
+_BACKLOG = 1024
+_FREEBIND = 15  # ip(7); Python names it from 3.13 on
+log = logging.getLogger("xdpctl.api")
+
+
+def local_listener(path: Path, group: int) -> socket.socket:
+    """The API's Unix socket, for root and `group`; it outlives a restart of the child."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_socket():
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            if probe.connect_ex(str(path)) == 0:
+                raise ConfigError(f"another control plane answers on {path}; give a --socket")
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {path}: {error.strerror}") from error
+    os.chown(path, -1, group)
+    path.chmod(0o660)
+    listener.listen(_BACKLOG)
+    return listener
+
+
+def tcp_listener(listen: Listen) -> socket.socket | None:
+    """The TCP socket, listening; None if the port is 0. ConfigError if it cannot be had."""
+    if not listen.port:
+        return None
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        try:
+            listener.bind((listen.host, listen.port))
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
+            log.warning("%s is no address of this host yet; listening for it", listen.host)
+            listener.setsockopt(socket.SOL_IP, _FREEBIND, 1)
+            listener.bind((listen.host, listen.port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"cannot listen on {listen.host} port {listen.port}: {error.strerror}; "
+            "set listen.port, or 0 for the Unix socket alone"
+        ) from error
+    return listener

@@ -1,0 +1,242 @@
+"""`xdpctl run`: the loader in this process, the control plane in an unprivileged child."""
+
+import ctypes
+import grp
+import logging
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from xdpctl.base.system import sd_notify
+from xdpctl.base.system.filelock import hold
+from xdpctl.base.system.owned_folder import Owned
+from xdpctl.base.system.python_child import python
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader.loader import Loader, compile_filter
+from xdpctl.errors import AttachError, ConfigError, XdpctlError
+from xdpctl.service.config import CONTROL_FOLDER, Settings
+from xdpctl.service.loader_status import Status
+from xdpctl.service.sockets import local_listener, tcp_listener
+
+_LOOK_AGAIN_SECONDS = 1.0  # a bpf_link attach raises no event, so look now and then
+_PR_SET_PDEATHSIG = 1
+_BACKOFF_MAX = 30.0
+_NAME_BYTES = 16  # IFNAMSIZ, with the NUL
+_ASK_SECONDS, _SILENT_MAX = 5.0, 6  # times without an answer
+_START_SECONDS = 90.0  # that it may take until its first one, as with systemd
+log = logging.getLogger("xdpctl.run")
+
+
+class ControlPlane:
+    """The child, started again when it dies; what is in the kernel goes on meanwhile."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        config: Path | None,
+        listener: socket.socket,
+        tcp: socket.socket | None,
+    ) -> None:
+        self._settings, self._config, self._listener, self._tcp = settings, config, listener, tcp
+        self._wait, self._again_at = 1.0, 0.0
+        self._started = time.monotonic()
+        self._child = self._start()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        s = self._settings
+        fds = [listener.fileno() for listener in (self._listener, self._tcp) if listener]
+        command = python("xdpctl_api", "--listen-fd", str(fds[0]))
+        command += ["--tcp-fd", str(fds[1])] if self._tcp else []
+        command += ["--state-dir", str(s.state_dir.absolute())]
+        command += ["--pin-dir", str(s.pin_dir.absolute())]
+        command += ["--socket", str(s.listen.socket.absolute()), "--port", str(s.listen.port)]
+        command += ["--config", str(self._config.absolute())] if self._config else []
+        user, group = identity(s)
+        self._started = time.monotonic()
+        self._ask_at, self._silent, self._answered = self._started, 0, False
+        libc = ctypes.CDLL(None)
+        return subprocess.Popen(
+            command,
+            pass_fds=fds,
+            user=user,
+            group=group,
+            extra_groups=[],
+            cwd="/",
+            # so that a killed `xdpctl run` leaves no control plane that blocks the next one
+            preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
+        )
+
+    def keep(self) -> None:
+        """Start it again if it died; ConfigError if it never came up."""
+        code = self._child.poll()
+        if code is None:
+            self._end_if_hung()
+            return
+        lived = time.monotonic() - self._started
+        if self._again_at == 0 and lived < 5 and code > 0:
+            raise ConfigError("the control plane did not start; what it said is above")
+        if self._again_at == 0 or self._again_at < self._started:
+            self._wait = 1.0 if lived > 60 else min(self._wait * 2, _BACKOFF_MAX)
+            self._again_at = time.monotonic() + self._wait
+            log.error(
+                "the control plane died (%s); filtering goes on, next try in %.0f s",
+                code,
+                self._wait,
+            )
+        if time.monotonic() >= self._again_at:
+            self._child = self._start()
+
+    def _end_if_hung(self) -> None:
+        """After half a minute without an answer to /healthz; it is started again then."""
+        now = time.monotonic()
+        if now < self._ask_at:
+            return
+        if self._answers():
+            self._silent, self._answered = 0, True
+        elif self._answered or now - self._started > _START_SECONDS:
+            self._silent += 1
+        self._ask_at = now + (_ASK_SECONDS if self._answered else _LOOK_AGAIN_SECONDS)
+        if self._silent >= _SILENT_MAX:
+            log.error("the control plane hangs and is ended; filtering goes on")
+            self._silent = 0
+            self._child.kill()
+
+    def _answers(self) -> bool:
+        try:
+            with socket.socket(socket.AF_UNIX) as door:
+                door.settimeout(1)
+                door.connect(str(self._settings.listen.socket))
+                door.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+                return door.recv(64).startswith(b"HTTP/1.1 200")
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        self._child.terminate()
+        try:
+            self._child.wait(10)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+
+
+def identity(settings: Settings) -> tuple[int, int]:
+    """The unprivileged user and group; ConfigError unless both exist.
+
+    There is no other user to fall back on: whoever shares one could write to the maps.
+    """
+    try:
+        user = pwd.getpwnam(settings.user)
+        group = grp.getgrnam(settings.group)
+    except KeyError as error:
+        raise ConfigError(
+            f"{str(error).strip(chr(34))}; make both with: systemd-sysusers, or "
+            f"useradd --system --user-group --no-create-home --shell /usr/sbin/nologin "
+            f"{settings.user}"
+        ) from None
+    if user.pw_uid == 0:
+        raise ConfigError("user must not be root: the control plane speaks to the network")
+    return user.pw_uid, group.gr_gid
+
+
+def _check(settings: Settings) -> None:
+    """ConfigError for what makes a start pointless."""
+    if os.geteuid() != 0:
+        raise ConfigError("run needs root: it loads BPF programs and attaches them. Use sudo.")
+    if not settings.interfaces:
+        raise ConfigError("no interface: give -i eth0, or set interfaces in the configuration")
+    for name in settings.interfaces:
+        if "/" in name or not 0 < len(name) < _NAME_BYTES:
+            raise ConfigError(f"{name!r} is no interface name")
+
+
+def _prepare(settings: Settings) -> int:
+    """The loader's and the control plane's folders; the group that may open pins and socket."""
+    user, group = identity(settings)
+    with Owned(settings.state_dir) as folder:
+        folder.folder_for(CONTROL_FOLDER, user, group, 0o750)
+    Owned(settings.loader_dir).close()
+    return group
+
+
+_NOBODY_OUTSIDE = (
+    "no interface is declared to be outside: packets that claim one of your own addresses pass "
+    'every rule. Where it is true, write interfaces = [{name = "eth0", side = "outside"}]'
+)
+
+
+def _tcp(settings: Settings) -> socket.socket | None:
+    """The TCP socket; None if there is to be none, or the port is taken: then it is said."""
+    try:
+        return tcp_listener(settings.listen)
+    except ConfigError as error:
+        log.error("%s. The Unix socket serves all the same", error)
+        return None
+
+
+def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
+    """Attach, serve, and keep both up until SIGTERM or SIGINT; leaves the filter attached."""
+    _check(settings)
+    group = _prepare(settings)
+    pins = Pins(settings.pin_dir)
+    held = [hold(settings.loader_dir / "lock", "loader")]
+    loader = Loader(pins, compile_filter(settings.capacities, settings.compiled), group)
+    held.append(hold(pins.lock_dir, "loader"))
+    for name in settings.interfaces:
+        loader.add_port(name, outside=name in settings.outside_interfaces)
+    loader.reconcile()
+    status = Status(settings, loader)
+    status.write()
+    if not settings.outside_interfaces:
+        log.warning("%s", _NOBODY_OUTSIDE)
+    failed = [p.detail for p in loader.ports.values() if p.state == "failed"]
+    if failed:
+        raise AttachError("; ".join(failed))
+    sd_notify.ready()
+    control = None
+    if not loader_only:
+        local = local_listener(settings.listen.socket, group)
+        control = ControlPlane(settings, config, local, _tcp(settings))
+    try:
+        loader.add_explain()
+        _loop(loader, status, control)
+    finally:
+        if control:
+            control.stop()
+        loader.close()
+        status.close()
+        for fd in held:
+            os.close(fd)
+    names = ", ".join(p.name for p in loader.ports.values() if p.state == "attached")
+    stays = f"{names} stays filtered (xdpctl down detaches)" if names else "nothing was attached"
+    log.info("stopped; %s", stays)
+
+
+def _loop(loader: Loader, status: Status, control: ControlPlane | None) -> None:
+    changed, stopping = threading.Event(), threading.Event()
+
+    def stop(*_: object) -> None:
+        stopping.set()
+        changed.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    netlink.watch(changed.set)
+    while not stopping.is_set():
+        try:
+            loader.reconcile()
+            status.write()
+        except XdpctlError as error:
+            log.error("will look again: %s", error)
+        sd_notify.alive()
+        if control:
+            control.keep()
+        if changed.wait(_LOOK_AGAIN_SECONDS):
+            status.look_soon()
+        changed.clear()

@@ -1,1 +1,0 @@
-"""Sets: named lists of prefixes with one action, replaced as a whole."""

@@ -1,1 +1,0 @@
-"""Rules on more than a source: FlowSpec matches, limits, and the tables that decide them."""
