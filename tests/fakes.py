@@ -24,6 +24,7 @@ from xdpctl.datapath.tables.sides import SideTable
 from xdpctl.datapath.tables.source import SourceTable
 from xdpctl.datapath.writes import Lead, Write, make
 from xdpctl.errors import DatapathError, StoreError
+from xdpctl.incidents.ledger import ledger
 from xdpctl.model import rule
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.policy import Protection, Quota
@@ -225,7 +226,7 @@ def controller(
     """A started controller on a real store under `tmp_path`, stopped again at the end."""
     store = BreakableStore(tmp_path / "rules.sqlite")
     quotas = quotas or {OPERATOR: Quota(max_rules=1_000_000)}
-    control = Controller(store, datapath, quotas, protect(protection or {}), clock)
+    control = Controller(store, datapath, quotas, protect(protection or {}), clock, ledger=ledger)
     try:
         control.start()
         yield control

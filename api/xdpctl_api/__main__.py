@@ -28,6 +28,7 @@ from xdpctl.control.store.store import SqliteStore
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.errors import ConfigError, DatapathError, XdpctlError
+from xdpctl.incidents.ledger import ledger
 from xdpctl.model import sides
 from xdpctl.model.policy import CONFIGURED, PEER, Protection
 from xdpctl.service import config
@@ -149,6 +150,7 @@ def _controller(settings: Settings, ending: ExitStack) -> Controller:
         Clock(),
         settings.capacities.entries,
         _signer(settings.incident_key),
+        ledger,
     )
     if settings.outside_interfaces and word:
         controller.state.sides = sides.known(

@@ -32,7 +32,7 @@ def caller(request: Request) -> Caller:
             raise AccessError("the Authorization header must be: Bearer TOKEN")
         controller = request.app.state.context.controller
         now = controller.clock.read().unix
-        token = authenticate(secret.strip(), controller.state.tokens, now)
+        token = authenticate(secret.strip(), controller.state.tokens_by_digest, now)
         address = peer.address if isinstance(peer, RemotePeer) else None
         if address and token.role in (Role.OPERATOR, Role.ADMIN) and token.origin == OPERATOR:
             controller.state.called(address, controller.clock.read().ns)

@@ -15,6 +15,7 @@ from xdpctl.base.net.tcp_peers import Connections
 from xdpctl.base.workers import Crew
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
+from xdpctl.control.store.kinds import AUTOMATIC_MODE
 from xdpctl.incidents.files import Files
 from xdpctl.incidents.recorder import Witness
 from xdpctl.lists.geo import GeoDatabase, find_databases, open_databases, open_installed
@@ -111,8 +112,8 @@ class Context:
     def automatic_for(self, detector: str, draft: Draft | None = None) -> Automatic:
         """What an operator said holds for all, also just now in a draft; else the configuration."""
         said = self.controller.state.automatic
-        if draft and draft.automatic:
-            said = draft.automatic[-1]
+        if draft and AUTOMATIC_MODE in draft.settings:
+            said = draft.settings[AUTOMATIC_MODE]
         return said if said is not None else self.settings.automatic.mode_for(detector)
 
     def _steps(self) -> LadderSettings:

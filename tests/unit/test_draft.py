@@ -110,7 +110,7 @@ def test_the_store_is_told_both_halves_of_a_set(draft: Draft) -> None:
 def test_the_way_back_is_what_stood_before(draft: Draft, state: State) -> None:
     draft.put_set(NEW, entries("46.0.0.1"))
     draft.put_set(OLD.but(reason="x"), entries("47.0.0.1"))
-    back = draft.way_back()
+    back = draft.inverse()
     assert back.sets == {"new": None, "old": OLD}
     assert back.entries["new"] is None
     assert back.entries["old"] is state.entries["old"]

@@ -18,7 +18,7 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.state import State
 from xdpctl.control.store.audit import Event, Sign
 from xdpctl.control.store.store import Store
-from xdpctl.control.upkeep import Upkeep
+from xdpctl.control.upkeep import Ledger, NoLedger, Upkeep
 from xdpctl.datapath.plan import Image
 from xdpctl.datapath.port import Datapath
 from xdpctl.errors import XdpctlError
@@ -57,6 +57,7 @@ class Controller:
         clock: Clock,
         capacity: Mapping[int, int] | None = None,
         sign: Sign = lambda _: {},
+        ledger: Ledger | None = None,
     ) -> None:
         self.store = store
         self.datapath = datapath
@@ -66,7 +67,7 @@ class Controller:
             Image(datapath.capacity), quotas, capacity or Capacity().entries, protection
         )
         self._replica = Replica(store, datapath, self.state, clock)
-        self._upkeep = Upkeep(self._replica, sign)
+        self._upkeep = Upkeep(self._replica, sign, ledger or NoLedger())
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
         self._stopping = False

@@ -12,11 +12,11 @@ import numpy as np
 from xdpctl.abi.structs import Hits, SlotNumber
 from xdpctl.base.clock import Clock, Now
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.control.ingest import Learned, Ours, learn
+from xdpctl.control.ingest import Learned, learn
 from xdpctl.control.recovery import Recovered, keep, lost, recover
 from xdpctl.control.shadow_slots import Shadowing
 from xdpctl.control.signature_sync import Arming
-from xdpctl.control.state.draft import Draft
+from xdpctl.control.state.draft import Draft, Written
 from xdpctl.control.state.state import State
 from xdpctl.control.store.audit import CHECKPOINT, Chain, Event, Sign, checkpoint
 from xdpctl.control.store.store import Change, Cursor, Reset, Store, Synced
@@ -49,7 +49,7 @@ class Replica:
         self._shadowing = Shadowing(datapath, state)
         self._chain = Chain(store.last_audit())
         self._cursor: Cursor | None = None
-        self._ours: Ours = {}
+        self._ours: Written = {}
         self.recovered: Recovered | None = None
         self._signed = True  # the signatures in the kernel may not be the state's
 
@@ -57,7 +57,7 @@ class Replica:
         """Store a draft with its audit records, then apply it; if the kernel refuses, undo it."""
         if not draft:
             return
-        back, changes = draft.way_back(), draft.changes()
+        back, changes = draft.inverse(), draft.changes()
         self._write(changes, draft.events, draft.now)
         self._ours = draft.written(changes)
         try:

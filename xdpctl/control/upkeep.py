@@ -4,10 +4,11 @@ import logging
 import time
 from collections.abc import Iterator
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 
-from xdpctl.abi.structs import SlotNumber, Value
+from xdpctl.abi.structs import Hits, SlotNumber, Value
 from xdpctl.base.net.prefix_arrays import FAMILIES, within
 from xdpctl.control.operations import lockout, signatures, source_rules
 from xdpctl.control.replica import Replica
@@ -16,9 +17,9 @@ from xdpctl.control.state.state import NEVER
 from xdpctl.control.store.audit import Event, Sign
 from xdpctl.control.store.records import INCIDENTS, encode, rule_key
 from xdpctl.control.store.signature_records import SIGNATURES, encode_signature
-from xdpctl.incidents.ledger import ledger
 from xdpctl.model.incident import encode as encode_incident
 from xdpctl.model.rule import Mode, Rule
+from xdpctl.model.signature import Signature
 
 _STEP = 512
 _TRIM_NS = 60_000_000_000  # between two looks at the audit log's size
@@ -33,14 +34,31 @@ _CLOCK_STEP = 1.0  # seconds by which the wall clock must have jumped
 log = logging.getLogger("xdpctl.controller")
 
 
+class Ledger(Protocol):
+    """Records what rules did once they have ended; incidents/ledger is the one that does."""
+
+    def count(self, draft: Draft, rule: Rule | Signature, hits: Hits, why: str) -> None: ...
+    def close_quiet(self, draft: Draft) -> None: ...
+
+
+class NoLedger:
+    """Where no incidents are kept, as in a replay."""
+
+    def count(self, draft: Draft, rule: Rule | Signature, hits: Hits, why: str) -> None:
+        """Nothing is recorded."""
+
+    def close_quiet(self, draft: Draft) -> None:
+        """Nothing is recorded."""
+
+
 class Upkeep:
     """Rounds of: forget what expired, check the tables, repaint the front, follow the clock.
 
     `probe`: at the end of the next round, find out whether the store works again.
     """
 
-    def __init__(self, replica: Replica, sign: Sign = lambda _: {}) -> None:
-        self._replica, self._sign = replica, sign
+    def __init__(self, replica: Replica, sign: Sign, ledger: Ledger) -> None:
+        self._replica, self._sign, self._ledger = replica, sign, ledger
         self._trim_at_ns = 0
         self.probe = False
         self._offset: float | None = None
@@ -119,8 +137,8 @@ class Upkeep:
             if held.expired(draft.now.ns):
                 (hits,) = replica.datapath.hits([held.slot])
                 signatures.expire(draft, held, {"packets": hits.packets, "bytes": hits.bytes})
-                ledger.count(draft, held, hits, _RAN_OUT)
-        ledger.close_quiet(draft)
+                self._ledger.count(draft, held, hits, _RAN_OUT)
+        self._ledger.close_quiet(draft)
         replica.commit(draft)
 
     def sweep_now(self) -> None:
@@ -138,7 +156,7 @@ class Upkeep:
             if rule.expired(draft.now.ns) and replica.state.rules.get(rule.source) == rule:
                 hits = replica.hits(rule.source)
                 source_rules.expire(draft, rule, {"packets": hits.packets, "bytes": hits.bytes})
-                ledger.count(draft, rule, hits, _RAN_OUT)
+                self._ledger.count(draft, rule, hits, _RAN_OUT)
         replica.commit(draft)
 
     def _check(self) -> Iterator[None]:

@@ -10,8 +10,8 @@ from xdpctl.errors import FetchError, RuleError
 from xdpctl.lists.fetch import Validators, check_url, fetch
 from xdpctl.lists.formats import Feed, FeedFormat, read
 from xdpctl.lists.safe_dial import Policy
+from xdpctl.lists.settings import FeedSettings
 from xdpctl.model.source_set import FeedSource, SourceSet, check_refresh
-from xdpctl.service.config import FeedSettings
 
 
 @dataclass(frozen=True, slots=True)

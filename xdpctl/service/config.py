@@ -13,6 +13,7 @@ from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.control.operations.default_limits import DefaultLimit
 from xdpctl.control.operations.limit_settings import read_limits
 from xdpctl.errors import ConfigError, RuleError
+from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticSettings, read_automatic
 from xdpctl.model.capacity import Capacity
 from xdpctl.model.policy import AUTOMATIC, Quota
@@ -42,17 +43,6 @@ class Listen:
     tls_client_ca: Path | None = None
     names: tuple[str, ...] = ()
     trusted_proxies: tuple[Prefix, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class FeedSettings:
-    """Where sets may be refreshed from: URLs, and files in `directory`."""
-
-    directory: Path = Path("/etc/xdpctl/sets")
-    allow_private: bool = False
-    allow_http: bool = False
-    ca_file: str = ""
-    proxy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from xdpctl.base.net.tcp_peers import Peers
 from xdpctl.control.state.draft import Draft
+from xdpctl.control.store.kinds import AUTOMATIC_MODE
 from xdpctl.detectors.registry import adapter
 from xdpctl.errors import BusyError, PaceError, RoleError
 from xdpctl.incidents import statements
@@ -260,7 +261,7 @@ async def set_automatic(body: AutomaticIn, who: Unbound, ctx: Ctx) -> AutomaticO
     """Off freezes: nothing new is done by itself, what stands stays. It outlives a restart."""
 
     def operation(draft: Draft) -> None:
-        draft.automatic = [body.mode]
+        draft.settings[AUTOMATIC_MODE] = body.mode
         draft.note(who.name, "automatic.mode", "", mode=body.mode.value if body.mode else None)
 
     await asyncio.wrap_future(ctx.controller.submit(operation))

@@ -87,7 +87,7 @@ def _out(token: Token, secret: str | None = None) -> TokenOut:
 @router.get("/tokens", tags=["tokens"])
 async def list_tokens(who: Admin, ctx: Ctx) -> dict[str, list[TokenOut]]:
     """Every token, without its secret."""
-    return {"tokens": [_out(token) for token in ctx.controller.state.tokens.values()]}
+    return {"tokens": [_out(token) for token in list(ctx.controller.state.tokens.values())]}
 
 
 @router.post("/tokens", tags=["tokens"], status_code=201)
@@ -100,7 +100,7 @@ async def create_token(body: TokenIn, who: Admin, ctx: Ctx) -> TokenOut:
     secret = mint()
 
     def operation(draft: Draft) -> Token:
-        if draft.state.token(name) or name in draft.tokens:
+        if draft.state.tokens.get(name) or name in draft.tokens:
             raise ConflictError(f"a token {name} exists", "name", "revoke it, or choose another")
         unix = draft.now.unix
         expires = unix + ttl if ttl is not None else None
@@ -117,7 +117,7 @@ async def revoke_token(name: str, who: Admin, ctx: Ctx) -> TokenOut:
     """Revoke a token, from the next request on."""
 
     def operation(draft: Draft) -> Token:
-        token = draft.state.token(name)
+        token = draft.state.tokens.get(name)
         if token is None:
             raise NotFoundError(f"no token is called {name}; see GET /v1/tokens")
         draft.tokens[name] = None

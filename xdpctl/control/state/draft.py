@@ -9,26 +9,17 @@ from xdpctl.base.clock import Now
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.state.state import State, space
 from xdpctl.control.store.audit import Event
-from xdpctl.control.store.records import (
-    AUTOMATIC,
-    ENTRIES,
-    INCIDENTS,
-    SETS,
-    TOKENS,
-    encode,
-    encode_set,
-    rule_key,
-)
-from xdpctl.control.store.signature_records import SIGNATURES, encode_signature
+from xdpctl.control.store.kinds import KINDS, Kind
 from xdpctl.errors import CapacityError
 from xdpctl.model.identity import Token
 from xdpctl.model.incident import Incident
-from xdpctl.model.incident import encode as encode_incident
 from xdpctl.model.match.overlap import overlap
 from xdpctl.model.rule import Automatic, Rule
 from xdpctl.model.signature import Signature, automatic
-from xdpctl.model.source_set import NOTHING, Entries, SourceSet, encode_entries
+from xdpctl.model.source_set import NOTHING, Entries, SourceSet
 
+# What this process has just written, by key: the bytes, the identity, and the value.
+Written = Mapping[str, tuple[bytes | None, Any, Any]]
 # limits and monitored signatures that one packet may meet: of SIGNATURE_STEPS_MAX, a word of the
 # bitmap takes a step, too; detectors leave some to people
 CROWD = Limit.SIGNATURE_STEPS_MAX - BITMAP_WORDS - 2
@@ -47,7 +38,7 @@ class Draft:
         self.entries: dict[str, Entries | None] = {}
         self.signatures: dict[str, Signature | None] = {}
         self.incidents: dict[str, Incident | None] = {}
-        self.automatic: list[Automatic | None] = []  # what it is to be, if anything is said
+        self.settings: dict[str, Automatic | None] = {}
         self.events: list[Event] = []
         self.created_at = round(now.unix, 3)
         self._origins: Counter[str] = Counter(s.origin for s in state.signatures.values())
@@ -57,17 +48,20 @@ class Draft:
         self._used = {family: state.used(family) for family in state.capacity}
 
     def __bool__(self) -> bool:
-        rules = self.rules or self.sets or self.signatures
-        others = self.tokens or self.automatic or self.incidents
-        return bool(rules or others or self.events)
+        return any(map(self._staged, KINDS)) or bool(self.events)
+
+    def _staged(self, kind: Kind) -> dict[Any, Any]:
+        """What is to change of that kind; None is to go."""
+        staged: dict[Any, Any] = getattr(self, kind.field)
+        return staged
 
     def copy(self) -> "Draft":
         """The same draft, to try a change on."""
         other = Draft(self.state, self.now)
-        other.rules, other.sets = dict(self.rules), dict(self.sets)
+        for kind in KINDS:
+            other._staged(kind).update(self._staged(kind))
+        other.events = list(self.events)
         other._staged_lengths = set(self._staged_lengths)
-        other.entries, other.signatures = dict(self.entries), dict(self.signatures)
-        other.incidents, other.automatic = dict(self.incidents), list(self.automatic)
         other._origins, other._covered = Counter(self._origins), Counter(self._covered)
         other._room, other._used = self._room, dict(self._used)
         return other
@@ -221,40 +215,27 @@ class Draft:
         self.events.append(Event(actor, action, subject, detail))
 
     def changes(self) -> dict[str, bytes | None]:
-        """What the store is to be told."""
-        changes = {
-            rule_key(source): encode(rule, self.now) if rule else None
-            for source, rule in self.rules.items()
+        """What the store is to be told: the value of each key, None to delete it."""
+        return {
+            kind.key(identity): None if value is None else kind.encode(value, self.now)
+            for kind in KINDS
+            for identity, value in self._staged(kind).items()
         }
-        for name, token in self.tokens.items():
-            changes[TOKENS + name] = token.pack() if token else None
-        for name, entries in self.entries.items():
-            changes[ENTRIES + name] = None if entries is None else encode_entries(entries)
-        for name, held in self.sets.items():
-            changes[SETS + name] = encode_set(held) if held else None
-        for identity, incident in self.incidents.items():
-            changes[INCIDENTS + identity] = encode_incident(incident) if incident else None
-        for said in self.automatic:
-            changes[AUTOMATIC] = said.value.encode() if said else None
-        for identity, one in self.signatures.items():
-            changes[SIGNATURES + identity] = encode_signature(one, self.now) if one else None
-        return changes
 
-    def written(self, changes: Mapping[str, bytes | None]) -> dict[str, tuple[bytes | None, Any]]:
-        """Of what the store was told, what is costly to read again: each record and its value."""
-        values: dict[str, Any] = dict(zip(changes, self.rules.items(), strict=False))  # they lead
-        values |= {ENTRIES + name: held for name, held in self.entries.items()}
-        values |= {INCIDENTS + identity: held for identity, held in self.incidents.items()}
-        return {key: (changes[key], value) for key, value in values.items()}
+    def written(self, changes: Mapping[str, bytes | None]) -> Written:
+        """Of what the store was told, what is costly to decode again."""
+        return {
+            key: (changes[key], identity, value)
+            for kind in KINDS
+            if kind.costly
+            for identity, value in self._staged(kind).items()
+            for key in (kind.key(identity),)
+        }
 
-    def way_back(self) -> "Draft":
+    def inverse(self) -> "Draft":
         """The draft that puts back what stands now where this one changes something."""
         back = Draft(self.state, self.now)
-        back.rules = {source: self.state.rules.get(source) for source in self.rules}
-        back.tokens = {name: self.state.token(name) for name in self.tokens}
-        back.incidents = {i: self.state.incidents.get(i) for i in self.incidents}
-        back.automatic = [self.state.automatic for _ in self.automatic]
-        back.sets = {name: self.state.sets.get(name) for name in self.sets}
-        back.signatures = {i: self.state.signatures.get(i) for i in self.signatures}
-        back.entries = {name: self.state.entries.get(name) for name in self.entries}
+        for kind in KINDS:
+            stands = getattr(self.state, kind.field)
+            back._staged(kind).update((one, stands.get(one)) for one in self._staged(kind))
         return back

@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Any
 
 from xdpctl.abi.structs import Action as WireAction
 from xdpctl.abi.structs import Mode as WireMode
 from xdpctl.abi.structs import Side
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.state.tag_index import Tagged
+from xdpctl.control.store.kinds import AUTOMATIC_MODE, KINDS, RULES, Kind
 from xdpctl.datapath.plan import NEIGHBOUR, PROTECTED, Image, Listing, Target, own_slot
 from xdpctl.model.identity import Token
 from xdpctl.model.incident import Incident
@@ -48,7 +50,7 @@ def word(held: SourceSet) -> bytes:
 
 @dataclass(slots=True)
 class State:
-    """Rules by source, sets by name, signatures by id, tokens by digest, and the kernel's tables.
+    """Rules by source, sets and tokens by name, signatures by id, and the kernel's tables.
 
     `capacity` is the number of entries of each family: of rules, sets and protection together.
     """
@@ -72,7 +74,8 @@ class State:
     covered: Counter[tuple[str, int]] = field(default_factory=Counter)  # by origin and family
     unreadable: dict[str, str] = field(default_factory=dict)  # records that were set aside, and why
     checkpoint: bytes | None = None  # what the audit log begins behind, if its start was dropped
-    automatic: Automatic | None = None  # said by an operator; else the configuration says it
+    settings: dict[str, Automatic] = field(default_factory=dict)
+    _by_digest: Mapping[str, Token] = field(default_factory=dict)
     _lengths: dict[tuple[int, int], int] = field(default_factory=dict)
     next_expiry: int = NEVER  # no rule ends before this (kernel time)
     _membership: int = 0  # counts the changes of which sources have a rule
@@ -134,29 +137,37 @@ class State:
         recent = [one for one, at in list(self.callers.items()) if now_ns - at < _CALLED_NS]
         return list(dict.fromkeys((*self.sessions, *recent)))
 
-    def token(self, name: str) -> Token | None:
-        """The token of that name."""
-        return next((t for t in self.tokens.values() if t.name == name), None)
+    @property
+    def automatic(self) -> Automatic | None:
+        """What detectors may do, as an operator said; None: as the configuration says."""
+        return self.settings.get(AUTOMATIC_MODE)
 
-    def learn_token(self, name: str, token: Token | None) -> None:
-        """Take a token over, or forget the one called `name`."""
-        kept = {digest: t for digest, t in self.tokens.items() if t.name != name}
-        if token:
-            kept[token.digest] = token
-        self.tokens = kept
+    @property
+    def tokens_by_digest(self) -> Mapping[str, Token]:
+        """For authentication; another mapping after each change."""
+        return self._by_digest
+
+    def take_over(self, kind: Kind, identity: Any, value: Any) -> None:
+        """What the store says of one record; None: it is gone."""
+        if kind is RULES:
+            self.learn(identity, value)
+            return
+        held: dict[Any, Any] = getattr(self, kind.field)
+        if value is None:
+            held.pop(identity, None)
+        else:
+            held[identity] = value
+        if kind.field == "tokens":
+            self._by_digest = {token.digest: token for token in held.values()}
 
     def forget(self) -> None:
         """All that came from the store; what the kernel holds stays known."""
-        self.rules.clear()
-        self.monitored.clear()
-        self.tagged.clear()
-        self._lengths.clear()
+        for kind in KINDS:
+            setattr(self, kind.field, {})
+        for index in (self.monitored, self.tagged, self._lengths, self.origins, self.covered):
+            index.clear()
         self._membership += 1
-        self.origins.clear()
-        self.covered.clear()
-        self.tokens = {}
-        self.sets, self.entries, self.signatures, self.automatic = {}, {}, {}, None
-        self.incidents, self.unreadable, self.checkpoint = {}, {}, None
+        self._by_digest, self.unreadable, self.checkpoint = {}, {}, None
 
     def target(self, source: Prefix, now_ns: int) -> Target | None:
         """What the tables should hold for a prefix: protection first, then the rule on it."""

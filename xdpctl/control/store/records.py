@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import TypeVar
 
 import msgspec
-from msgspec.structs import astuple
 
 from xdpctl.base.clock import Now
 from xdpctl.base.net.prefix import Prefix
@@ -20,7 +19,7 @@ RULES = "rules/"
 TOKENS = "tokens/"
 SETS = "sets/"
 ENTRIES = "entries/"
-AUTOMATIC = "settings/automatic"
+SETTINGS = "settings/"
 INCIDENTS = "incidents/"
 _FOREVER = 1e9  # seconds
 
@@ -75,7 +74,18 @@ def source_of(key: str) -> Prefix:
 def encode(rule: Rule, now: Now) -> bytes:
     """The value that the store keeps of a rule."""
     timed = rule.expires_ns or rule.confirm_by_ns
-    shared = _encode_shared(*astuple(rule)[1:], now if timed else None)
+    shared = _encode_shared(
+        action=rule.action,
+        mode=rule.mode,
+        origin=rule.origin,
+        reason=rule.reason,
+        tags=rule.tags,
+        created_at=rule.created_at,
+        expires_ns=rule.expires_ns,
+        confirm_by_ns=rule.confirm_by_ns,
+        spare=rule.spare,
+        now=now if timed else None,
+    )
     return b'{"match":{"source":"%b"},%b' % (str(rule.source).encode(), shared)
 
 
