@@ -19,7 +19,7 @@ from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.bpffs import ensure
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader.compiler import Compiled
-from xdpctl.datapath.loader.interface import Port
+from xdpctl.datapath.loader.interface import AttachedInterface
 from xdpctl.datapath.loader.loader import Loader, take_down
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.datapath.plan import Image, Listing, Plan, own_slot, transition
@@ -49,7 +49,9 @@ def own_pins() -> Iterator[Pins]:
 
 
 @contextmanager
-def loaded(compiled: Compiled, outside: bool = False) -> Iterator[tuple[Port, PinnedDatapath]]:
+def loaded(
+    compiled: Compiled, outside: bool = False
+) -> Iterator[tuple[AttachedInterface, PinnedDatapath]]:
     """A filter of its own, by the loader; `outside` as on an interface that is declared so.
 
     Afterwards its pins and its maps' descriptors are gone: the program's and the stages', which

@@ -69,7 +69,7 @@ struct pending {
 	__u32 unused;
 };
 
-enum limit {
+enum constants {
 	VLAN_DEPTH_MAX = 4,
 	EXTENSION_DEPTH_MAX = 8,
 	EXPLANATION_SLOTS_MAX = 16,

@@ -9,7 +9,7 @@ import numpy as np
 from tests.walker import plain_memory, search
 from xdpctl.abi.arrays import CONTROL
 from xdpctl.abi.explanation import Explanation
-from xdpctl.abi.shadow import NOTHING, Shadow, read
+from xdpctl.abi.shadow import NOTHING, MonitorStatistics, read
 from xdpctl.abi.structs import Capture, Hits, Reason, Sample, Slot
 from xdpctl.base.clock import Clock, Now
 from xdpctl.base.net.prefix import Prefix, parse_prefix
@@ -28,7 +28,7 @@ from xdpctl.incidents.ledger import ledger
 from xdpctl.model import rule
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.policy import Protection, Quota
-from xdpctl.model.requests import Ask
+from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import OPERATOR
 
 SEEDS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)
@@ -149,7 +149,7 @@ class FakeDatapath:
     def end_shadow(self, slot: int) -> None:
         self.shadow_values.pop(slot, None)
 
-    def shadow(self, slot: int) -> Shadow | None:
+    def shadow(self, slot: int) -> MonitorStatistics | None:
         value = self.shadow_values.get(slot)
         return read(value, self.connections.get(slot, ())) if value else None
 
@@ -239,13 +239,13 @@ def protect(why: Mapping[str, str]) -> Protection:
     return Protection({parse_prefix(text): reason for text, reason in why.items()})
 
 
-def ask(source: str, action: str = "drop", **more: object) -> Ask:
+def ask(source: str, action: str = "drop", **more: object) -> RuleRequest:
     """An Ask from texts."""
     kept = rule.Mode(str(more.pop("mode", "enforce")))
-    return Ask(parse_prefix(source), rule.Action(action), kept, **more)  # type: ignore[arg-type]
+    return RuleRequest(parse_prefix(source), rule.Action(action), kept, **more)  # type: ignore[arg-type]
 
 
-def place(control: Controller, wanted: Ask, caller: Caller = ROOT) -> Added:
+def place(control: Controller, wanted: RuleRequest, caller: Caller = ROOT) -> Added:
     return control.submit(lambda draft: add(draft, wanted, caller)).result(10)
 
 

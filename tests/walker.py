@@ -14,7 +14,7 @@ from xdpctl.abi.structs import (
     CLASSES_MAX,
     SIDE_UNITS_LOG2,
     Action,
-    Limit,
+    Constants,
     Mode,
     Reason,
     Slot,
@@ -40,7 +40,7 @@ def plain_memory(rules: int, capacity: Capacity = SMALL) -> dict[str, bytearray]
     sizes["classes"] = 4 * 2 * CLASSES_MAX
     sizes["bitmaps"] = 2 * 8 * BITMAPS_MAX * BITMAP_WORDS
     sizes["generations"] = 2 * GENERATION.itemsize
-    sizes["rates"] = RATE.itemsize * Limit.SIGNATURES_MAX
+    sizes["rates"] = RATE.itemsize * Constants.SIGNATURES_MAX
     sizes["buckets"] = 8 * BUCKETS_MAX
     sizes["nodes"] = sizes["slots"] + 8 * 256
     sizes |= dict.fromkeys(("side_units4", "side_units6"), (1 << SIDE_UNITS_LOG2) // 8)

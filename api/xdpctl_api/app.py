@@ -5,10 +5,9 @@ from typing import Any
 from fastapi import FastAPI
 
 from xdpctl import __version__
+from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api import problems
 from xdpctl_api.auth import KnownSender
-from xdpctl_api.bodies import BodyLimit, Budget, TooLarge, too_large
-from xdpctl_api.context import Context
 from xdpctl_api.routes import (
     bulk,
     explain,
@@ -22,11 +21,12 @@ from xdpctl_api.routes import (
     sets,
     system,
 )
+from xdpctl_api.transport.bodies import BodyLimit, Budget, TooLarge, too_large
 
 _BODIES_LEAST = 64 << 20  # bytes of bodies that are held at once
 
 
-def create_app(context: Context | None = None) -> FastAPI:
+def create_app(context: ControlPlane | None = None) -> FastAPI:
     """The API over a context; without one it serves only its own description."""
     app = FastAPI(
         title="xdpctl",

@@ -12,7 +12,7 @@ from xdpctl.errors import AccessError
 from xdpctl.model.identity import Caller, Role, authenticate
 from xdpctl.model.rule import OPERATOR
 from xdpctl_api import problems
-from xdpctl_api.doors import PEER, LocalPeer, RemotePeer
+from xdpctl_api.transport.callers import PEER, LocalPeer, RemotePeer
 
 _SECRET_MAX = 256  # characters
 # [v6] and v4 may be followed by a port; an IPv6 address without brackets is against the RFC

@@ -1,6 +1,5 @@
 """What the control plane does once its rules are in force: feeds, detectors, and the API."""
 
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,11 +7,12 @@ import uvloop
 
 from xdpctl.control.controller import Controller
 from xdpctl.lists.refresher import Refresher
-from xdpctl.lists.source import Limits, Loader
+from xdpctl.lists.source import Limits, ListSource
 from xdpctl.service.config import Settings
-from xdpctl_api import server
+from xdpctl.service.control_plane import ControlPlane
+from xdpctl.service.listeners import Listeners
 from xdpctl_api.app import create_app
-from xdpctl_api.context import Context
+from xdpctl_api.transport import server
 
 _RESPONDS_SECONDS = 8.0
 
@@ -22,21 +22,15 @@ def _alive(controller: Controller) -> Callable[[], bool]:
 
 
 def serve(
-    controller: Controller,
-    settings: Settings,
-    path: Path | None,
-    local: socket.socket,
-    tcp: socket.socket | None,
+    controller: Controller, settings: Settings, config: Path | None, listeners: Listeners
 ) -> None:
-    """Until SIGTERM or SIGINT; `path`: the file that the settings came from."""
+    """Until SIGTERM or SIGINT; `config` is the file that the settings came from."""
     most = settings.capacity_ipv4 + settings.capacity_ipv6
-    loader = Loader(settings.feeds, Limits(settings.bulk_max_bytes, most))
-    refresher = Refresher(controller, loader)
-    context = Context(controller, settings, refresher, path)
-    refresher.start()
-    context.start()
+    source = ListSource(settings.feeds, Limits(settings.bulk_max_bytes, most))
+    plane = ControlPlane(controller, settings, Refresher(controller, source), config)
+    plane.start()
     try:
-        app = create_app(context)
-        uvloop.run(server.serve(app, settings.listen, local, tcp, context.stop, _alive(controller)))
+        app, alive = create_app(plane), _alive(controller)
+        uvloop.run(server.serve(app, settings.listen, *listeners, plane.stop, alive))
     finally:
-        context.stop()
+        plane.stop()

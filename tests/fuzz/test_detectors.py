@@ -14,7 +14,7 @@ from xdpctl.detectors.registry import ADAPTERS
 from xdpctl.errors import ConfigError, RuleError
 from xdpctl.model.event import Event
 from xdpctl.model.incident import (
-    Told,
+    TimelineEntry,
     decode,  # noqa: F401  the record must be readable
 )
 
@@ -27,7 +27,9 @@ _EXPRESSION = (
 def _usable(events: list[Event]) -> None:
     """What is read is what later code counts on: finite numbers and short texts."""
     for event in events:
-        told = Told(0.0, 0.0, "x", event.phase, event.id, event.attack, event.pps, event.bps)
+        told = TimelineEntry(
+            0.0, 0.0, "x", event.phase, event.id, event.attack, event.pps, event.bps
+        )
         assert max(told.pps, told.bps, event.ttl or 0.0) < float("inf")
         assert len(event.note) <= 200
         assert event.port is None or event.port >= 0

@@ -11,7 +11,7 @@ from xdpctl.model.match.components import BY_WORD, COMPONENTS, FRAGMENT, TCP_FLA
 from xdpctl.model.match.match import Match, build
 from xdpctl.model.match.precedence import precedence
 from xdpctl.service.config import parse
-from xdpctl_api.listing import _place
+from xdpctl_api.shapes.listing import _place
 
 _WORDS = (*BY_WORD, "tcp", "udp", "icmp", "icmpv6", "gre", *TCP_FLAGS, *FRAGMENT)
 _SIGNS = (

@@ -14,7 +14,7 @@ from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.control.store import records
 from xdpctl.control.store.signature_records import decode_signature, encode_signature
 from xdpctl.model.identity import Role, Token
-from xdpctl.model.incident import Done, Incident, Told, decode, encode
+from xdpctl.model.incident import Done, Incident, TimelineEntry, decode, encode
 from xdpctl.model.match.match import build
 from xdpctl.model.rule import Action, Rule
 from xdpctl.model.signature import Rate, Signature
@@ -28,7 +28,7 @@ _LIMIT = Signature(
     match=build({"port": 53}), slot=3, action=Action.LIMIT, limit=Rate(pps=5), expires_ns=2 * 10**12
 )
 _SET = SourceSet(name="a", slot=1, feed=FeedSource(url="https://x"), report={"added": 1})
-_TOLD = Told(1.0, 2.0, "suricata", "began", "1", "udp_flood", 5.0, 6.0)
+_TOLD = TimelineEntry(1.0, 2.0, "suricata", "began", "1", "udp_flood", 5.0, 6.0)
 _DONE = Done("sig-1", "udp", "limit", "enforce", 1.0, limit=Rate(pps=5))
 _INCIDENT = Incident("i", "x", 1.0, 2.0, 3.0, events=(_TOLD,), rules=(_DONE,), sources=("::1",))
 
@@ -75,7 +75,7 @@ def test_an_incident_that_is_written_can_be_read() -> None:
     """A detector's numbers come in as they are."""
 
     def call(pps: float) -> None:
-        held = _INCIDENT.but(peak_pps=pps, events=(_TOLD,))
+        held = _INCIDENT.replace(peak_pps=pps, events=(_TOLD,))
         decode(encode(held))
 
     numbers = st.floats(allow_nan=False, allow_infinity=False, min_value=0)

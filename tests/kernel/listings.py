@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from xdpctl.abi.structs import Action, Limit, Mode, SlotNumber
+from xdpctl.abi.structs import Action, Constants, Mode, SlotNumber
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES, Keys
 from xdpctl.datapath.plan import Listing, own_slot
@@ -17,7 +17,7 @@ ByFamily = dict[int, Keys]
 
 def told(slots: Sequence[int]) -> tuple[int, ...]:
     """What an explanation has of the slots that were met: the first ones, and the last."""
-    most = Limit.EXPLANATION_SLOTS_MAX - 1
+    most = Constants.EXPLANATION_SLOTS_MAX - 1
     return (*slots[:most], *slots[most:][-1:])
 
 

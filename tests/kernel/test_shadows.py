@@ -12,7 +12,7 @@ from tests.kernel.listings import DROPPING, listed
 from tests.kernel.test_signatures import Armed, Signature, armed
 from tests.packets import to_frame
 from xdpctl.abi import shadow
-from xdpctl.abi.shadow import Shadow
+from xdpctl.abi.shadow import MonitorStatistics
 from xdpctl.abi.structs import SHADOWS_A_PACKET, Mode, Reason, SlotNumber
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.model.match.match import build
@@ -37,7 +37,7 @@ def looked_at(filtered: Filter, *sources: str) -> list[int]:
     return slots
 
 
-def seen(filtered: Filter, slot: int) -> Shadow:
+def seen(filtered: Filter, slot: int) -> MonitorStatistics:
     found = filtered.datapath.shadow(slot)
     assert found is not None
     return found

@@ -14,7 +14,7 @@ from tests import packets, reference, reference_signatures
 from tests.kernel.conftest import VERDICTS, Filter
 from tests.kernel.listings import DROPPING, listed, told
 from tests.reference_signatures import Network, Signature, Tests
-from xdpctl.abi.structs import Action, Limit, Mode, Reason, Slot, SlotNumber
+from xdpctl.abi.structs import Action, Constants, Mode, Reason, Slot, SlotNumber
 from xdpctl.control.signature_sync import rate_record
 from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.signatures.compile import compile_tables
@@ -28,7 +28,7 @@ from xdpctl.model.signature import Rate
 SECONDS = float(os.environ.get("XDPCTL_FUZZ_SECONDS", "0"))
 PAIRS = int(os.environ.get("XDPCTL_FUZZ_PAIRS", "200000"))
 PER_ROUND = 400
-SIZES = (1, 2, 3, 5, 20, 64, 65, 130, Limit.SIGNATURES_MAX)
+SIZES = (1, 2, 3, 5, 20, 64, 65, 130, Constants.SIGNATURES_MAX)
 NUMBERS = tuple(name for name, one in COMPONENTS.items() if one.kind.value == "number")
 EDGES = {
     "protocol": (1, 6, 17, 58, 47, 44),

@@ -16,9 +16,9 @@ import pytest
 from tests.security.certificates import certify
 from tests.unit.apiclient import TCP, Api, problem
 from xdpctl.service.config import Listen
-from xdpctl_api.admission import Admission, Caps
-from xdpctl_api.connection import Connection
-from xdpctl_api.server import Server, _config
+from xdpctl_api.transport.admission import Admission, Caps
+from xdpctl_api.transport.connection import Connection
+from xdpctl_api.transport.server import Server, _config
 
 
 def test_an_idle_connection_makes_room_and_a_busy_one_does_not() -> None:

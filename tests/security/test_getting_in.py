@@ -14,9 +14,9 @@ from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
 from xdpctl.model.identity import Caller, Role
 from xdpctl.service.config import Listen, parse
-from xdpctl_api.__main__ import _unfit
-from xdpctl_api.doors import Hosts
-from xdpctl_api.server import _config
+from xdpctl.service.listeners import unfit
+from xdpctl_api.transport.callers import Hosts
+from xdpctl_api.transport.server import _config
 
 PORT = 8460
 FORGED = {
@@ -194,6 +194,6 @@ def test_a_port_that_is_not_that_of_the_settings_is_not_served(
     """A socket unit says another address than the configuration, which has checked its own."""
     with socket.create_server((host, 0)) as handed:
         wanted = Listen(**{"port": handed.getsockname()[1], **listen})
-        said = _unfit(handed, wanted).lower()
+        said = unfit(handed, wanted).lower()
     assert why in said
     assert bool(said) is bool(why)

@@ -27,7 +27,7 @@ from xdpctl.datapath.loader.loader import Loader
 from xdpctl.errors import ConfigError, DatapathError, SchemaError
 from xdpctl.lab.box import Box
 from xdpctl.service.config import Settings
-from xdpctl.service.loader_report import Word
+from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.loader_status import NAME, _found_before
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
@@ -102,7 +102,7 @@ def test_a_fifo_holds_nobody_up(place: Path) -> None:
     with pytest.raises(OSError, match="not a regular file"):
         read_file(place / NAME, 100)
     with pytest.raises(OSError, match="not a regular file"):
-        Word.read(place / NAME)
+        LoaderReport.read(place / NAME)
     assert time.monotonic() - began < 5
 
 
@@ -129,7 +129,7 @@ def test_what_was_compiled_is_read_where_only_root_writes(place: Path) -> None:
 def test_a_word_of_the_loader_is_parsed_before_it_is_believed(place: Path, protect: object) -> None:
     (place / NAME).write_text(json.dumps({"pid": 1, "beat": 0, "ports": {}, "protect": protect}))
     with pytest.raises(ValueError, match=r".+"):
-        Word.read(place / NAME)
+        LoaderReport.read(place / NAME)
     if not isinstance(protect, dict) or protect != {"10.0.0.1": ["x"]}:
         with Owned(place) as folder:
             assert _found_before(folder) == {}

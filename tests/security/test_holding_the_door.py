@@ -21,9 +21,9 @@ from xdpctl.detectors.registry import ADAPTERS
 from xdpctl.errors import BusyError, RuleError
 from xdpctl.incidents.ledger import ledger
 from xdpctl.lab.box import Box
-from xdpctl.mitigation.rate_limit import Paces
-from xdpctl_api.bodies import Budget
-from xdpctl_api.connection import _HEADER_BYTES
+from xdpctl.mitigation.rate_limit import RateLimits
+from xdpctl_api.transport.bodies import Budget
+from xdpctl_api.transport.connection import _HEADER_BYTES
 
 PORT, IDLE = 8460, 1_100
 
@@ -166,13 +166,13 @@ def test_ends_of_what_nobody_knows_are_not_recorded(api: Api) -> None:
 
 
 def test_what_a_detector_sends_in_a_minute_is_bounded(api: Api) -> None:
-    api.context.events = Paces(10)
+    api.context.hooks.event_paces = RateLimits(10)
     say(api, "event", [event(str(n), "ended") for n in range(10)])
     answer = api.call("POST", "/v1/hooks/event", json=event("x", "ended"))
     problem(answer, 429, "pace")
     assert answer.headers["retry-after"]
     assert "event sent too much in a minute" in api.call("GET", "/v1/status").text
-    api.context.received = Paces(10)
+    api.context.hooks.byte_paces = RateLimits(10)
     answer = api.call("POST", "/v1/hooks/fastnetmon", content=b"[" + b" " * 20 + b"]")
     problem(answer, 429, "pace")
 

@@ -15,12 +15,12 @@ import httpx
 from tests.fakes import BreakableStore, FakeClock, FakeDatapath, controller
 from xdpctl.control.controller import Controller
 from xdpctl.lists.refresher import Refresher
-from xdpctl.lists.source import Limits, Loader
+from xdpctl.lists.source import Limits, ListSource
 from xdpctl.model.policy import Quota
 from xdpctl.service.config import Listen, Settings
+from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.app import create_app
-from xdpctl_api.context import Context
-from xdpctl_api.doors import Hosts, LocalDoor, RemoteDoor
+from xdpctl_api.transport.callers import Hosts, LocalCallers, RemoteCallers
 
 LOCAL = ("local:root", 1)
 TCP = ("127.0.0.1", 5)
@@ -37,12 +37,12 @@ class Api:
     settings: Settings
     app: Any = field(init=False)
     refresher: Refresher = field(init=False)
-    context: Context = field(init=False)
+    context: ControlPlane = field(init=False)
 
     def __post_init__(self) -> None:
         limits = Limits(self.settings.bulk_max_bytes, 100_000)
-        self.refresher = Refresher(self.controller, Loader(self.settings.feeds, limits))
-        self.context = Context(self.controller, self.settings, self.refresher)
+        self.refresher = Refresher(self.controller, ListSource(self.settings.feeds, limits))
+        self.context = ControlPlane(self.controller, self.settings, self.refresher)
         self.app = create_app(self.context)
 
     @property
@@ -64,7 +64,7 @@ class Api:
 
         local = peer[0].startswith("local:")
         client_at = (peer[0].removeprefix("local:"), peer[1])
-        door = LocalDoor(self.app) if local else RemoteDoor(self.app, Hosts(()))
+        door = LocalCallers(self.app) if local else RemoteCallers(self.app, Hosts(()))
 
         async def send() -> httpx.Response:
             transport = httpx.ASGITransport(door, raise_app_exceptions=False, client=client_at)

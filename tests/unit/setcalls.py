@@ -10,7 +10,7 @@ from tests.unit.spaces import entries, prefixes_of
 from xdpctl.abi.structs import SlotNumber
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations import sets
-from xdpctl.control.operations.sets import Changed, SetAsk
+from xdpctl.control.operations.sets import Changed, SetRequest
 from xdpctl.control.store.store import Change
 from xdpctl.datapath.plan import Plan
 from xdpctl.datapath.writes import Leads, Write
@@ -46,21 +46,21 @@ def wanted(
     action: str | None = "drop",
     mode: str | None = "enforce",
     **more: object,
-) -> SetAsk:
+) -> SetRequest:
     """A set of these prefixes."""
     kept = {"entries": entries(*texts), **more}
     kept |= {"action": action and Action(action), "mode": mode and Mode(mode)}
-    return SetAsk(name=name, **kept)  # type: ignore[arg-type]
+    return SetRequest(name=name, **kept)  # type: ignore[arg-type]
 
 
 def submit(
-    control: Controller, ask: SetAsk, caller: Caller = ROOT, etag: str | None = None
+    control: Controller, ask: SetRequest, caller: Caller = ROOT, etag: str | None = None
 ) -> Future[Changed]:
     return control.submit(lambda draft: sets.put(draft, ask, caller, etag))
 
 
 def put(
-    control: Controller, ask: SetAsk, caller: Caller = ROOT, etag: str | None = None
+    control: Controller, ask: SetRequest, caller: Caller = ROOT, etag: str | None = None
 ) -> Changed:
     return submit(control, ask, caller, etag).result(10)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,6 @@ from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.errors import ConfigError
 from xdpctl.lists.geo import Place
 from xdpctl.model.policy import CONFIGURED
-from xdpctl_api import context
 
 
 class World:
@@ -32,14 +32,14 @@ class World:
 
 @pytest.fixture
 def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    monkeypatch.setattr(context, "find_databases", lambda: [])  # whatever is installed here
+    monkeypatch.setattr("xdpctl.lists.geo.installed.find_databases", list)  # none is installed
     with running(tmp_path, protection={"45.0.9.0/24": CONFIGURED}) as api:
         yield api
 
 
 @pytest.fixture
-def world(api: Api) -> None:
-    api.app.state.context._geo, api.app.state.context._geo_tried = World(), True
+def world(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api.context, "geo_databases", SimpleNamespace(current=World))
 
 
 def get(api: Api, path: str) -> Any:
@@ -180,8 +180,8 @@ def test_a_database_with_trouble_is_no_defect(api: Api, monkeypatch: pytest.Monk
     def broken() -> None:
         raise ConfigError("x.mmdb is a damaged MMDB file")
 
-    monkeypatch.setattr(context, "find_databases", lambda: ["x"])
-    monkeypatch.setattr(context, "open_installed", broken)
+    monkeypatch.setattr("xdpctl.lists.geo.installed.find_databases", lambda: [Path(__file__)])
+    monkeypatch.setattr("xdpctl.lists.geo.installed.open_installed", broken)
     assert (
         "damaged" in problem(api.call("GET", "/v1/lookup/45.0.0.7"), 400, "bad-request")["detail"]
     )

@@ -10,8 +10,8 @@ import pytest
 from tests.unit.apiclient import Api, problem, running
 from tests.unit.setcalls import picture, remove
 from xdpctl.abi.structs import Slot, SlotNumber
+from xdpctl.lists import replacement
 from xdpctl.model.policy import CONFIGURED
-from xdpctl_api import replacement
 
 LIST = b"# a feed\n45.0.0.0/24 ; SBL1\n45.0.0.7\n\n2600::/32\n"
 TEXTS = ["45.0.0.0/24", "45.0.0.7/32", "2600::/32"]

@@ -13,8 +13,8 @@ from tests.unit.apiclient import Api, problem, running
 from xdpctl.lists.formats import read
 from xdpctl.model.source_set import FeedSource
 from xdpctl.service.config import FeedSettings
-from xdpctl_api.context import _FETCHES
-from xdpctl_api.doors import LocalDoor
+from xdpctl.service.control_plane import _FETCHES
+from xdpctl_api.transport.callers import LocalCallers
 
 FEED = {"feed": {"url": "https://feeds.test/"}}
 Scenario = Callable[[httpx.AsyncClient], Awaitable[Any]]
@@ -35,7 +35,7 @@ def server(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Even
         assert go.wait(20)
         return read(b"45.0.0.1\n"), source
 
-    monkeypatch.setattr(api.refresher.loader, "load", load)
+    monkeypatch.setattr(api.refresher.source, "load", load)
     yield go
     go.set()
 
@@ -44,7 +44,7 @@ def play(api: Api, scenario: Scenario) -> None:
     """Requests of one loop, as the server has them."""
 
     async def whole() -> None:
-        transport = httpx.ASGITransport(LocalDoor(api.app), client=("root", 1))
+        transport = httpx.ASGITransport(LocalCallers(api.app), client=("root", 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
             await scenario(client)
 
@@ -121,7 +121,7 @@ def test_nothing_is_decided_for_a_caller_who_has_left(api: Api, server: threadin
             **{"query_string": b"", "http_version": "1.1", "root_path": "", "scheme": "http"},
             "headers": [(b"content-type", b"application/json")],
         }
-        request = asyncio.create_task(LocalDoor(api.app)(scope, receive, send))
+        request = asyncio.create_task(LocalCallers(api.app)(scope, receive, send))
         await until(lambda: under_way(api) == 1)
         left.set()
         server.set()

@@ -5,7 +5,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from xdpctl.base.periodic import Beat
+from xdpctl.base.periodic import PeriodicTask
 from xdpctl.errors import StoreError
 
 
@@ -22,7 +22,7 @@ def test_it_goes_on_after_trouble_which_is_told_once(
         if steps.qsize() <= 3:
             raise error
 
-    beat = Beat("test", 0.001, step, "nothing is done")
+    beat = PeriodicTask("test", 0.001, step, "nothing is done")
     with caplog.at_level(logging.ERROR):
         beat.start()
         while steps.qsize() < 5:
@@ -42,7 +42,7 @@ def test_it_ends_at_once_while_it_rests() -> None:
         began.put(now)
         raise OSError("full")
 
-    beat = Beat("test", 0.0, step, "nothing is kept", rest=3600.0)
+    beat = PeriodicTask("test", 0.0, step, "nothing is kept", rest=3600.0)
     beat.start()
     began.get(timeout=5)
     beat.stop()

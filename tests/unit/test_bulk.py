@@ -9,24 +9,24 @@ from hypothesis import strategies as st
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.control.operations.bulk_parser import Format, Parser
 from xdpctl.errors import RuleError
-from xdpctl.model.requests import Ask
+from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Action, Mode
 
-DEFAULTS = Ask(Prefix(bytes(4), 0), Action.DROP, Mode.MONITOR, 60.0, None, "feed", ("a",))
+DEFAULTS = RuleRequest(Prefix(bytes(4), 0), Action.DROP, Mode.MONITOR, 60.0, None, "feed", ("a",))
 
 
-def parse(kind: Format, text: str | bytes) -> list[tuple[int, Ask | RuleError]]:
+def parse(kind: Format, text: str | bytes) -> list[tuple[int, RuleRequest | RuleError]]:
     raw = text.encode() if isinstance(text, str) else text
     return [(number, ask) for number, _, ask in Parser(kind, DEFAULTS).feed(raw.split(b"\n"))]
 
 
-def good(kind: Format, text: str | bytes) -> list[Ask]:
+def good(kind: Format, text: str | bytes) -> list[RuleRequest]:
     asks = [ask for _, ask in parse(kind, text)]
-    assert all(isinstance(ask, Ask) for ask in asks), asks
+    assert all(isinstance(ask, RuleRequest) for ask in asks), asks
     return asks  # type: ignore[return-value]
 
 
-def sources(asks: list[Ask]) -> list[str]:
+def sources(asks: list[RuleRequest]) -> list[str]:
     return [str(ask.source) for ask in asks]
 
 
@@ -160,14 +160,14 @@ def test_no_bytes_whatever_break_the_parser(lines: list[bytes], kind: Format) ->
     for number, text, outcome in Parser(kind, DEFAULTS).feed(lines):
         assert 1 <= number <= len(lines)
         assert isinstance(text, str)
-        assert isinstance(outcome, Ask | RuleError)
+        assert isinstance(outcome, RuleRequest | RuleError)
 
 
 def test_what_export_writes_is_read_back_in_a_plain_pipe() -> None:
     line = b'{"match": {"source": "203.0.113.0/24"}, "action": "accept", "confirm_within": 9.5}'
     ((number, _, ask),) = Parser(Format.PLAIN, DEFAULTS).feed([line])
     assert number == 1
-    assert isinstance(ask, Ask)
+    assert isinstance(ask, RuleRequest)
     assert (str(ask.source), ask.action.value, ask.confirm_within) == (
         "203.0.113.0/24",
         "accept",

@@ -10,14 +10,18 @@ import pytest
 from xdpctl.base.system.filelock import hold
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.errors import ConfigError, DatapathError
+from xdpctl.service import daemon
 from xdpctl.service.config import Settings
-from xdpctl_api import __main__
 
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(__main__, "PinnedDatapath", lambda _: pytest.fail("opened the maps"))
+    monkeypatch.setattr(daemon, "PinnedDatapath", lambda _: pytest.fail("opened the maps"))
     return Settings(state_dir=tmp_path / "state", pin_dir=tmp_path / "bpf")
+
+
+def _never(*_: object) -> None:
+    pytest.fail("it served")
 
 
 def test_a_second_one_on_the_same_pins_opens_no_map(settings: Settings) -> None:
@@ -26,14 +30,14 @@ def test_a_second_one_on_the_same_pins_opens_no_map(settings: Settings) -> None:
     first = hold(root, "control plane")
     try:
         with pytest.raises(ConfigError, match="another control plane holds"):
-            __main__.run(settings, None)
+            daemon.run(_never, settings, None)
     finally:
         os.close(first)
 
 
 def test_without_pins_it_says_that_the_loader_is_missing(settings: Settings) -> None:
     with pytest.raises(DatapathError, match="is the loader running"):
-        __main__.run(settings, None)
+        daemon.run(_never, settings, None)
     assert not settings.pin_dir.exists()
 
 

@@ -18,7 +18,7 @@ HOST = parse_prefix("203.0.113.7")
 
 
 def rule(source: str, action: str = "drop", **more: object) -> Rule:
-    return Rule(parse_prefix(source), Action(action)).but(**more)
+    return Rule(parse_prefix(source), Action(action)).replace(**more)
 
 
 def draft(

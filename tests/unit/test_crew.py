@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from xdpctl.base.workers import Crew
+from xdpctl.base.workers import WorkerPool
 from xdpctl.errors import BusyError
 
 
@@ -18,7 +18,7 @@ def held() -> Iterator[threading.Event]:
 
 
 def test_an_outcome_is_handed_over_whatever_it_is() -> None:
-    crew = Crew("tests", 1)
+    crew = WorkerPool("tests", 1)
     assert crew.start(lambda: 7).result(10) == 7
     with pytest.raises(ZeroDivisionError):
         crew.start(lambda: 1 // 0).result(10)
@@ -26,7 +26,7 @@ def test_an_outcome_is_handed_over_whatever_it_is() -> None:
 
 
 def test_beyond_its_hands_work_is_refused_and_not_queued(held: threading.Event) -> None:
-    crew, asked = Crew("tests", 2), []
+    crew, asked = WorkerPool("tests", 2), []
     waiting = [crew.start(lambda: held.wait(10)) for _ in range(2)]
     with pytest.raises(BusyError, match="2 tests are under way"):
         crew.start(lambda: asked.append(1))
@@ -38,7 +38,7 @@ def test_beyond_its_hands_work_is_refused_and_not_queued(held: threading.Event) 
 
 
 def test_a_stop_answers_whoever_waits_and_waits_for_nobody(held: threading.Event) -> None:
-    crew = Crew("tests", 2)
+    crew = WorkerPool("tests", 2)
     waiting = crew.start(lambda: held.wait(10))
     crew.stop()
     with pytest.raises(BusyError, match="stopping"):
@@ -49,7 +49,7 @@ def test_a_stop_answers_whoever_waits_and_waits_for_nobody(held: threading.Event
 
 
 def test_nobody_can_cancel_what_has_begun(held: threading.Event) -> None:
-    future = Crew("tests", 1).start(lambda: held.wait(10))
+    future = WorkerPool("tests", 1).start(lambda: held.wait(10))
     assert not future.cancel()
     held.set()
     assert future.result(10)

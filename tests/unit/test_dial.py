@@ -29,7 +29,7 @@ from tests.unit.webserver import (
 )
 from xdpctl.errors import ConfigError
 from xdpctl.lists.fetch import fetch
-from xdpctl.lists.safe_dial import Policy
+from xdpctl.lists.safe_dial import FetchPolicy
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +110,7 @@ def test_a_proxy_does_not_see_inside_https(certificate: Path, tls: ssl.SSLContex
             inner.sendall(answer(b"x"))
 
     with closing(Server(tunnel, tunnel)) as server:
-        proxied = Policy(proxy=f"http://127.0.0.1:{server.port}", ca_file=f"{certificate}.crt")
+        proxied = FetchPolicy(proxy=f"http://127.0.0.1:{server.port}", ca_file=f"{certificate}.crt")
         assert fetch("https://feeds.test/", NEW, proxied).body == b"x"
         assert "Hostname mismatch" in refusal("https://other.test/", proxied)
     assert server.requests[0].startswith("CONNECT feeds.test:443 HTTP/1.1\r\n")
@@ -153,4 +153,4 @@ def test_only_a_proxy_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "Proxy-Authorization: Basic" in server.requests[1]
     for proxy in ("socks5://h", "https://h", "h:1", "http://h:x", "http://"):
         with pytest.raises(ConfigError, match="proxy"):
-            Policy(proxy=proxy)
+            FetchPolicy(proxy=proxy)

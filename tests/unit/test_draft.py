@@ -48,7 +48,7 @@ def test_what_is_staged_hides_what_stands_and_changes_nothing_yet(
     draft: Draft, state: State
 ) -> None:
     draft.put_set(NEW, entries("46.0.0.1"))
-    draft.put_set(OLD.but(reason="x"))
+    draft.put_set(OLD.replace(reason="x"))
     assert draft
     assert [held.name for held in draft.all_sets()] == ["new", "old"]
     assert texts(draft, "new") == ["46.0.0.1/32"]
@@ -94,7 +94,7 @@ def test_room_is_counted_with_what_is_staged(draft: Draft) -> None:
 
 def test_the_store_is_told_both_halves_of_a_set(draft: Draft) -> None:
     draft.put_set(NEW, entries("46.0.0.1"))
-    draft.put_set(OLD.but(reason="x"))
+    draft.put_set(OLD.replace(reason="x"))
     changes = draft.changes()
     assert set(changes) == {SETS + "new", ENTRIES + "new", SETS + "old"}
     assert decode_set(changes[SETS + "old"] or b"").reason == "x"
@@ -109,7 +109,7 @@ def test_the_store_is_told_both_halves_of_a_set(draft: Draft) -> None:
 
 def test_the_way_back_is_what_stood_before(draft: Draft, state: State) -> None:
     draft.put_set(NEW, entries("46.0.0.1"))
-    draft.put_set(OLD.but(reason="x"), entries("47.0.0.1"))
+    draft.put_set(OLD.replace(reason="x"), entries("47.0.0.1"))
     back = draft.inverse()
     assert back.sets == {"new": None, "old": OLD}
     assert back.entries["new"] is None

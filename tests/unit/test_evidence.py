@@ -51,7 +51,7 @@ def test_some_of_what_is_dropped_is_kept(box: Api, tmp_path: Path) -> None:
             box.datapath.to_capture += [captured(slot)] * 70 + [captured(slot + 1)] * 5
 
         box.datapath.when_capturing = soon
-        assert box.context.witness.look([held]) == 50, "as many as one look keeps"
+        assert box.context.recorder.look([held]) == 50, "as many as one look keeps"
     told = whole(box, identity)["evidence"]
     assert (told["packets"], told["sources"]) == (100, 1)
     assert told["top_sources"][0]["address"] == "203.0.113.7"
@@ -71,10 +71,10 @@ def test_a_sender_that_is_connected_is_told_from_one_that_may_be_forged(box: Api
     slot = box.call("GET", f"/v1/rules/{rule}").json()["slot"]
     other = captured(slot, bytes((203, 0, 113, 8)))
     box.datapath.when_capturing = lambda: box.datapath.to_capture.extend([captured(slot), other])
-    box.context.witness._connections = Connected(**{"203.0.113.7": 1})  # type: ignore[assignment]
+    box.context.recorder._connections = Connected(**{"203.0.113.7": 1})  # type: ignore[assignment]
     box.context.files.prepare()
     for _ in range(2):
-        box.context.witness.look([box.controller.state.incidents[identity]])
+        box.context.recorder.look([box.controller.state.incidents[identity]])
     told = whole(box, identity)["evidence"]["top_sources"]
     assert {one["address"]: one["connected"] for one in told} == {
         "203.0.113.7": True,
@@ -91,8 +91,8 @@ def test_how_much_there_was_is_measured_while_it_goes_on(box: Api) -> None:
         passed = Hits(100 * second, 0)
         box.datapath.by_port = {"eth0": {Reason.NO_RULE: passed, Reason.LIMITED: Hits(7, 0)}}
         box.clock.advance(1)
-        box.context.witness.step(50.0 + second)
-        box.context.witness.step(50.5 + second)
+        box.context.recorder.step(50.0 + second)
+        box.context.recorder.step(50.5 + second)
     rates = whole(box, identity)["evidence"]["rates"]
     assert [row[1:] for row in rates] == [
         [500.0, 256_000.0, 100.0, 0.0],
@@ -100,7 +100,7 @@ def test_how_much_there_was_is_measured_while_it_goes_on(box: Api) -> None:
         [2_500.0, 1_280_000.0, 100.0, 0.0],
     ]
     say(box, "fastnetmon", fastnetmon("unban"))
-    box.context.witness.step(60.0)
+    box.context.recorder.step(60.0)
     assert len(whole(box, identity)["evidence"]["rates"]) == 3, "it is over"
     with zipfile.ZipFile(
         io.BytesIO(box.call("GET", f"/v1/incidents/{identity}/export").content)
@@ -193,8 +193,8 @@ def test_rules_beyond_those_listed_make_no_peak_when_they_end(box: Api) -> None:
     box.context.files.prepare()
     hit(box, "203.0.113.110_32", 10_000_000)
     for second in range(2):
-        box.context.witness.step(float(second))
+        box.context.recorder.step(float(second))
     say(box, "event", event("203.0.113.110", "ended", sources=["203.0.113.110"]))
-    box.context.witness.step(2.0)
+    box.context.recorder.step(2.0)
     rates = whole(box, identity)["evidence"]["rates"]
     assert [row[1] for row in rates] == [0.0, 0.0]

@@ -22,7 +22,7 @@ from tests.unit.webserver import (
 from xdpctl import __version__
 from xdpctl.errors import RuleError
 from xdpctl.lists.fetch import Fetched, Validators, check_url, fetch
-from xdpctl.lists.safe_dial import Policy
+from xdpctl.lists.safe_dial import FetchPolicy
 
 DATE = "Mon, 23 Nov 2026 00:00:00 GMT"
 GZIP = "Content-Encoding: gzip"
@@ -146,22 +146,22 @@ def test_redirects_are_followed_so_far() -> None:
 )
 def test_a_bad_url_is_refused_at_once(url: str, says: str) -> None:
     with pytest.raises(RuleError) as caught:
-        check_url(url, Policy())
+        check_url(url, FetchPolicy())
     assert says in str(caught.value)
     assert "word" not in str(caught.value)
     assert caught.value.field == "url"
     assert caught.value.fix
-    assert says in refusal(url, Policy())
+    assert says in refusal(url, FetchPolicy())
 
 
 def test_plain_http_names_the_setting_that_allows_it() -> None:
     with pytest.raises(RuleError) as caught:
-        check_url("http://feeds.test/", Policy())
+        check_url("http://feeds.test/", FetchPolicy())
     assert "feeds.allow_http" in caught.value.fix
 
 
 def test_a_good_url_is_not() -> None:
     for url in ("https://feeds.test/a?b=c", "https://[2606:4700::1]:8443/", "https://8.8.8.8"):
-        check_url(url, Policy())
+        check_url(url, FetchPolicy())
     for url in ("http://127.0.0.1/", "http://[::1]/", "http://224.0.0.1/"):
         check_url(url, LOCAL)

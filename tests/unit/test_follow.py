@@ -12,7 +12,7 @@ import pytest
 from tests.unit.turns import Turns
 from xdpctl.cli.delivery import HandOn
 from xdpctl.detectors.follow import stdin, suricata
-from xdpctl.detectors.follow.tail import Place, end_of, keep
+from xdpctl.detectors.follow.tail import FilePosition, end_of, keep
 from xdpctl.errors import ConfigError
 from xdpctl.service.client import Client, Refused, Unreachable
 
@@ -87,7 +87,7 @@ def test_a_place_that_cannot_be_kept_is_told_at_the_start_and_ends_nothing_later
         append(eve, alert(1))
         monkeypatch.setattr(suricata, "keep", no_room)
 
-    def no_room(state: Path, place: Place) -> None:
+    def no_room(state: Path, place: FilePosition) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     given: list[bytes] = []

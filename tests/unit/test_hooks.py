@@ -10,7 +10,7 @@ import pytest
 from tests.fakes import HOUR
 from tests.unit.apiclient import TCP, Api, problem, running
 from tests.unit.hooked import OURS, VICTIM, Connected, configured, event, fastnetmon, say, standing
-from xdpctl.mitigation.rate_limit import Paces
+from xdpctl.mitigation.rate_limit import RateLimits
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_all_that_was_done_by_itself_is_undone_at_once(api: Api) -> None:
 
 def test_a_detector_gone_mad_is_held(api: Api) -> None:
     configured(api, max_per_minute=5)
-    api.app.state.context.paces = Paces(5)
+    api.app.state.context.hooks.rules_paces = RateLimits(5)
     mad = [event(str(n), sources=[f"203.0.113.{n}"]) for n in range(1, 9)]
     said = say(api, "event", mad)
     assert len(said["rules"]) == 5
@@ -147,7 +147,7 @@ def test_a_detector_gone_mad_is_held(api: Api) -> None:
 
 
 def test_a_window_slides() -> None:
-    paces = Paces(10)
+    paces = RateLimits(10)
     paces.spend("a", 4, 0.0)
     paces.spend("a", 3, 50.0)
     assert [paces.room("a", now) for now in (50.0, 59.9, 60.0, 110.0)] == [3, 3, 7, 10]
@@ -215,7 +215,7 @@ def test_a_route_announced_again_holds_with_its_new_rate(api: Api) -> None:
 
 def test_what_would_break_too_many_connections_is_only_watched(api: Api) -> None:
     busy, quiet = "203.0.113.7", "203.0.113.8"
-    api.context.connections = Connected(**{busy: 21, quiet: 20})  # type: ignore[assignment]
+    api.context.hooks.connections = Connected(**{busy: 21, quiet: 20})  # type: ignore[assignment]
     told = say(api, "event", event("1", sources=[busy]))
     assert "21 established connections" in told["watched"][0]["why"]
     assert say(api, "event", event("2", sources=[quiet]))["watched"] == []

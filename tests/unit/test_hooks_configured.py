@@ -123,8 +123,8 @@ def test_the_file_is_read_again_whole_or_not_at_all(api: Api, tmp_path: Path) ->
     file.write_text('[automatic]\nmode = "off"\nmax_per_minute = 7\n[notify]\nurls = ["x://"]\n')
     held = api.call("POST", "/v1/automatic/reload").json()
     assert (held["configured"], held["detectors"]["event"]) == ("off", "off")
-    assert api.context.paces.most == 7
-    assert api.context.herald.settings.urls == ("x://",)
+    assert api.context.hooks.rules_paces.most == 7
+    assert api.context.dispatcher.settings.urls == ("x://",)
     file.write_text('[automatic]\nmode = "offf"\n')
     problem(api.call("POST", "/v1/automatic/reload"), 400, "bad-request")
     assert api.call("GET", "/v1/automatic").json()["configured"] == "off"

@@ -17,8 +17,8 @@ from tests.unit.hooked import (
     whole,
 )
 from xdpctl.errors import ConfigError
-from xdpctl.mitigation.watchers.activity import Pulse
-from xdpctl.notify.changes import Look, news
+from xdpctl.mitigation.watchers.activity import Activity
+from xdpctl.notify.changes import Snapshot, news
 from xdpctl.notify.settings import Kind
 from xdpctl.service.config import parse
 
@@ -42,7 +42,7 @@ def test_it_is_watched_then_limited_then_dropped(box: Api) -> None:
     configured(box, ladder={"shadow": "10s", "limit": 30})
     (rule,) = say(box, "fastnetmon", fastnetmon("ban"))["rules"]
     assert (standing(box)[rule]["mode"], standing(box)[rule]["action"]) == ("monitor", "limit")
-    before = dict(box.context.look().incidents)
+    before = dict(box.context.snapshot().incidents)
     assert flood(box, rule, 0, 9) == []
     box.clock.advance(9)
     say(box, "fastnetmon", fastnetmon("ban"))
@@ -50,7 +50,7 @@ def test_it_is_watched_then_limited_then_dropped(box: Api) -> None:
     box.clock.advance(1)
     assert box.context.ladder.step(10.0) == [rule]
     assert (standing(box)[rule]["mode"], standing(box)[rule]["action"]) == ("enforce", "limit")
-    told = [one.kind for one in news(Look(before), box.context.look())]
+    told = [one.kind for one in news(Snapshot(before), box.context.snapshot())]
     assert told == [Kind.ESCALATED]
 
     assert flood(box, rule, 11, 30) == []
@@ -133,7 +133,7 @@ def test_a_ladder_that_cannot_be_is_refused(ladder: Any, says: str) -> None:
 
 
 def test_a_pulse_tells_for_how_long() -> None:
-    pulse = Pulse()
+    pulse = Activity()
     assert pulse.feel("a", 5_000, 10.0) == (False, 0.0), "what came before is not known to be fast"
     assert pulse.feel("a", 6_000, 11.0) == (True, 1.0)
     assert pulse.feel("a", 7_000, 13.0) == (True, 3.0)

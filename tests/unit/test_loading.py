@@ -12,7 +12,7 @@ from tests.unit.spaces import prefixes_of
 from tests.unit.webserver import Server, answer
 from xdpctl.errors import FetchError, RuleError
 from xdpctl.lists.formats import Feed
-from xdpctl.lists.source import Limits, Loader
+from xdpctl.lists.source import Limits, ListSource
 from xdpctl.model.source_set import FeedSource, SourceSet
 from xdpctl.service.config import FeedSettings
 
@@ -32,8 +32,8 @@ def lists(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def loader(lists: Path) -> Loader:
-    return Loader(FeedSettings(directory=lists, allow_private=True, allow_http=True), LIMITS)
+def loader(lists: Path) -> ListSource:
+    return ListSource(FeedSettings(directory=lists, allow_private=True, allow_http=True), LIMITS)
 
 
 def shown(loaded: tuple[Feed, FeedSource] | None) -> list[str]:
@@ -41,7 +41,7 @@ def shown(loaded: tuple[Feed, FeedSource] | None) -> list[str]:
     return [str(prefix) for prefix in prefixes_of(loaded[0].keys)]
 
 
-def test_a_file_is_read_again_only_when_it_changed(loader: Loader, lists: Path) -> None:
+def test_a_file_is_read_again_only_when_it_changed(loader: ListSource, lists: Path) -> None:
     loaded = loader.load(FeedSource(file="bad.txt"))
     assert shown(loaded) == ["45.0.0.1/32", "45.0.0.2/32"]
     assert loaded
@@ -56,7 +56,7 @@ def test_a_file_is_read_again_only_when_it_changed(loader: Loader, lists: Path) 
     assert again[1].last_modified == "1"
 
 
-def test_a_file_may_lie_deeper_and_be_packed(loader: Loader, lists: Path) -> None:
+def test_a_file_may_lie_deeper_and_be_packed(loader: ListSource, lists: Path) -> None:
     assert shown(loader.load(FeedSource(file="deep/bad.csv"))) == ["45.0.0.3/32"]
     assert shown(loader.load(FeedSource(file="deep/../bad.txt")))[0] == "45.0.0.1/32"
     (lists / "bad.gz").write_bytes(gzip.compress(b"45.0.0.4\n"))
@@ -69,7 +69,7 @@ def test_a_file_may_lie_deeper_and_be_packed(loader: Loader, lists: Path) -> Non
     "name", ["../secret", "/etc/hostname", "deep/../../secret", "../sets-too", "out", "dir/secret"]
 )
 def test_no_name_and_no_link_leads_out_of_the_directory(
-    loader: Loader, lists: Path, name: str
+    loader: ListSource, lists: Path, name: str
 ) -> None:
     (lists / "out").symlink_to(lists.parent / "secret")
     (lists / "dir").symlink_to(lists.parent)
@@ -80,7 +80,7 @@ def test_no_name_and_no_link_leads_out_of_the_directory(
         assert caught.value.fix
 
 
-def test_a_link_that_is_laid_later_is_not_followed_either(loader: Loader, lists: Path) -> None:
+def test_a_link_that_is_laid_later_is_not_followed_either(loader: ListSource, lists: Path) -> None:
     loader.check(FeedSource(file="later"))
     (lists / "later").symlink_to(lists.parent / "secret")
     with pytest.raises(RuleError, match="is not in"):
@@ -89,11 +89,11 @@ def test_a_link_that_is_laid_later_is_not_followed_either(loader: Loader, lists:
 
 def test_the_directory_itself_may_be_a_link(lists: Path) -> None:
     (lists.parent / "alias").symlink_to(lists)
-    loader = Loader(FeedSettings(directory=lists.parent / "alias"), LIMITS)
+    loader = ListSource(FeedSettings(directory=lists.parent / "alias"), LIMITS)
     assert len(shown(loader.load(FeedSource(file="bad.txt")))) == 2
 
 
-def test_a_file_that_cannot_be_read_is_told_with_its_path(loader: Loader, lists: Path) -> None:
+def test_a_file_that_cannot_be_read_is_told_with_its_path(loader: ListSource, lists: Path) -> None:
     with pytest.raises(FetchError, match=r"sets/none: No such file"):
         loader.load(FeedSource(file="none"))
     with pytest.raises(FetchError, match="sets/deep"):
@@ -106,13 +106,13 @@ def test_a_file_that_cannot_be_read_is_told_with_its_path(loader: Loader, lists:
         loader.load(FeedSource(file="html"))
 
 
-def test_a_name_that_no_file_can_have_is_refused(loader: Loader) -> None:
+def test_a_name_that_no_file_can_have_is_refused(loader: ListSource) -> None:
     for name in ("a\0b", "x" * 300):
         with pytest.raises((RuleError, FetchError)):
             loader.load(FeedSource(file=name))
 
 
-def test_limits_hold_for_files_and_bodies_alike(loader: Loader, lists: Path) -> None:
+def test_limits_hold_for_files_and_bodies_alike(loader: ListSource, lists: Path) -> None:
     many = "\n".join(f"45.0.0.{n}" for n in range(51))
     with pytest.raises(RuleError, match="at most 50"):
         loader.parse(many.encode(), "auto", "")
@@ -123,7 +123,7 @@ def test_limits_hold_for_files_and_bodies_alike(loader: Loader, lists: Path) -> 
         loader.parse(gzip.compress(b"45.0.0.1\n" * 112), "auto", "")
 
 
-def test_a_url_is_asked_with_what_is_known_of_it(loader: Loader) -> None:
+def test_a_url_is_asked_with_what_is_known_of_it(loader: ListSource) -> None:
     first = answer(b"45.0.0.1\n", 'ETag: "v1"')
     unchanged = b"HTTP/1.1 304 Not Modified\r\n\r\n"
     with closing(Server(first, unchanged, answer(status="500 Oops"))) as server:
@@ -151,7 +151,7 @@ def test_a_url_is_asked_with_what_is_known_of_it(loader: Loader) -> None:
     ],
 )
 def test_what_can_be_seen_without_trying_is_refused(
-    loader: Loader, source: FeedSource, field: str
+    loader: ListSource, source: FeedSource, field: str
 ) -> None:
     with pytest.raises(RuleError) as caught:
         loader.check(source)
@@ -160,14 +160,14 @@ def test_what_can_be_seen_without_trying_is_refused(
 
 
 def test_settings_say_where_a_url_may_lead(lists: Path) -> None:
-    strict = Loader(FeedSettings(directory=lists), LIMITS)
+    strict = ListSource(FeedSettings(directory=lists), LIMITS)
     for url in ("http://feeds.test/", "https://10.0.0.1/"):
         with pytest.raises(RuleError):
             strict.check(FeedSource(url=url))
     strict.check(FeedSource(url="https://feeds.test/"))
 
 
-def test_another_interval_leaves_the_source_as_it_is(loader: Loader) -> None:
+def test_another_interval_leaves_the_source_as_it_is(loader: ListSource) -> None:
     feed = FeedSource(url="https://feeds.test/", etag='"v1"')
     held = SourceSet(name="bad", slot=65, feed=feed)
     assert loader.every(held, "15m") == structs.replace(feed, refresh=900.0)
@@ -177,10 +177,10 @@ def test_another_interval_leaves_the_source_as_it_is(loader: Loader) -> None:
             loader.every(held, wrong)
         assert "refresh" in caught.value.field
     with pytest.raises(RuleError, match="has no feed"):
-        loader.every(held.but(feed=None), 900)
+        loader.every(held.replace(feed=None), 900)
 
 
-def test_a_format_that_is_none_is_refused(loader: Loader) -> None:
+def test_a_format_that_is_none_is_refused(loader: ListSource) -> None:
     with pytest.raises(RuleError, match="'yaml' is no format") as caught:
         loader.parse(b"45.0.0.1", "yaml", "")
     assert "plain" in caught.value.fix

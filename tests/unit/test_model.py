@@ -43,18 +43,18 @@ def test_what_is_no_name_is_refused(name: str) -> None:
 def test_the_kernel_ends_it_at_the_earlier_of_the_two(
     expires: int, confirm: int, kernel: int
 ) -> None:
-    rule = RULE.but(expires_ns=expires, confirm_by_ns=confirm)
+    rule = RULE.replace(expires_ns=expires, confirm_by_ns=confirm)
     assert rule.kernel_expires_ns == kernel
     assert not rule.expired(kernel - 1)
     assert rule.expired(kernel) == bool(kernel)
 
 
 def test_times_and_stories_do_not_change_the_effect() -> None:
-    told = RULE.but(origin="x", reason="y", tags=("z",), created_at=1.0, expires_ns=9)
+    told = RULE.replace(origin="x", reason="y", tags=("z",), created_at=1.0, expires_ns=9)
     assert RULE.same_effect(told)
-    assert not RULE.same_effect(RULE.but(action=Action.ACCEPT))
-    assert not RULE.same_effect(RULE.but(mode=Mode.MONITOR))
-    assert not RULE.same_effect(RULE.but(source=parse_prefix("203.0.113.0/25")))
+    assert not RULE.same_effect(RULE.replace(action=Action.ACCEPT))
+    assert not RULE.same_effect(RULE.replace(mode=Mode.MONITOR))
+    assert not RULE.same_effect(RULE.replace(source=parse_prefix("203.0.113.0/25")))
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,8 @@ def test_times_and_stories_do_not_change_the_effect() -> None:
     ],
 )
 def test_any_change_makes_another_etag(change: dict[str, object]) -> None:
-    assert RULE.but(**change).etag != RULE.etag
-    assert RULE.but().etag == RULE.etag
+    assert RULE.replace(**change).etag != RULE.etag
+    assert RULE.replace().etag == RULE.etag
 
 
 @pytest.mark.parametrize(
@@ -79,5 +79,5 @@ def test_any_change_makes_another_etag(change: dict[str, object]) -> None:
 )
 def test_an_invalid_rule_cannot_be_built(change: dict[str, object], field: str) -> None:
     with pytest.raises(RuleError) as caught:
-        RULE.but(**change)
+        RULE.replace(**change)
     assert caught.value.field == field

@@ -15,8 +15,8 @@ from tests.unit.test_cli import Api as Client
 from tests.unit.test_cli import Run, api, run
 from xdpctl.errors import ConfigError
 from xdpctl.model.incident import Incident
-from xdpctl.notify.changes import Look, News, last_told, news
-from xdpctl.notify.dispatcher import Herald, apprise_send
+from xdpctl.notify.changes import News, Snapshot, last_told, news
+from xdpctl.notify.dispatcher import Dispatcher, apprise_send
 from xdpctl.notify.settings import Kind, NotifySettings
 from xdpctl.service.config import parse
 
@@ -24,23 +24,23 @@ __all__ = ["api", "run"]
 OPEN = Incident("a", "198.51.100.2/32", 1.0, 2.0, 900.0, detectors=("x",), attacks=("udp_flood",))
 
 
-def told(before: Look, now: Look) -> list[Kind]:
+def told(before: Snapshot, now: Snapshot) -> list[Kind]:
     return [item.kind for item in news(before, now)]
 
 
-def look(*incidents: Incident, problems: tuple[str, ...] = ()) -> Look:
-    return Look({held.id: held for held in incidents}, problems)
+def look(*incidents: Incident, problems: tuple[str, ...] = ()) -> Snapshot:
+    return Snapshot({held.id: held for held in incidents}, problems)
 
 
 def test_what_changes_is_news_and_nothing_else() -> None:
-    closed = OPEN.but(closed_at=700.0, closed_by="the detector ended it", peak_pps=5e4)
-    louder, other = OPEN.but(peak_pps=1e4), OPEN.but(attacks=("udp_flood", "syn_flood"))
+    closed = OPEN.replace(closed_at=700.0, closed_by="the detector ended it", peak_pps=5e4)
+    louder, other = OPEN.replace(peak_pps=1e4), OPEN.replace(attacks=("udp_flood", "syn_flood"))
     for before, now, wanted in (
         (look(), look(OPEN), [Kind.OPENED]),
         (look(OPEN), look(OPEN), []),
         (look(OPEN), look(other), [Kind.ESCALATED]),
-        (look(louder), look(OPEN.but(peak_pps=1.9e4)), []),
-        (look(louder), look(OPEN.but(peak_pps=2e4)), [Kind.ESCALATED]),
+        (look(louder), look(OPEN.replace(peak_pps=1.9e4)), []),
+        (look(louder), look(OPEN.replace(peak_pps=2e4)), [Kind.ESCALATED]),
         (look(OPEN), look(closed), [Kind.CLOSED]),
         (look(closed), look(OPEN), [Kind.OPENED]),
         (look(), look(closed), []),
@@ -55,9 +55,9 @@ def test_what_changes_is_news_and_nothing_else() -> None:
 
 
 def test_what_grows_slowly_is_told_when_it_has_doubled() -> None:
-    before, found = look(OPEN.but(peak_pps=1e4)), []
+    before, found = look(OPEN.replace(peak_pps=1e4)), []
     for peak in (1.3e4, 1.6e4, 1.9e4, 2.1e4, 2.5e4, 4e4, 4.3e4):
-        now = look(OPEN.but(peak_pps=peak))
+        now = look(OPEN.replace(peak_pps=peak))
         found.append(told(before, now))
         before = last_told(before, now)
     assert found == [[], [], [], [Kind.ESCALATED], [], [], [Kind.ESCALATED]]
@@ -87,7 +87,7 @@ class Sent:
 
 
 def test_the_same_is_told_once_and_only_what_is_asked_for() -> None:
-    told = Herald(settings("a", on=frozenset({Kind.OPENED})), look, Sent())
+    told = Dispatcher(settings("a", on=frozenset({Kind.OPENED})), look, Sent())
     for _ in range(3):
         told.tell(item())
     told.tell(item("other", Kind.CLOSED))
@@ -99,7 +99,7 @@ def test_what_is_not_taken_is_tried_again_and_not_sent_twice(
 ) -> None:
     monkeypatch.setattr("xdpctl.notify.dispatcher._TRIES", (0.0, 0.0, 0.0))
     sent = Sent(b=1, c=9)
-    Herald(settings("a", "b", "c"), look, sent).deliver(item())
+    Dispatcher(settings("a", "b", "c"), look, sent).deliver(item())
     assert [url for url, _ in sent.texts] == ["a", "b"]
     assert "notify.urls[2] took nothing: title k" in caplog.text
 
@@ -109,7 +109,7 @@ def test_so_many_an_hour_and_the_next_one_says_how_many_were_not(
 ) -> None:
     sent, clock = Sent(), [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    told = Herald(settings("a", per_hour=2), look, sent)
+    told = Dispatcher(settings("a", per_hour=2), look, sent)
     for n in range(5):
         told.deliver(item(str(n)))
     assert len(sent.texts) == 2
@@ -128,11 +128,11 @@ def test_nothing_waits_for_those_who_do_not_listen() -> None:
     states = iter([look(), look(OPEN)])
     last = [look()]
 
-    def next_look() -> Look:
+    def next_look() -> Snapshot:
         last[0] = next(states, last[0])
         return last[0]
 
-    told = Herald(settings("a"), next_look, send)
+    told = Dispatcher(settings("a"), next_look, send)
     told.start()
     try:
         assert going.wait(10), "the incident that opened is told"
@@ -153,9 +153,9 @@ def box(tmp_path: Path) -> Iterator[Api]:
 
 def test_what_a_detector_may_not_have_is_told(box: Api) -> None:
     say(box, "event", event(sources=["203.0.113.7"]))
-    assert box.context.herald._waiting.empty()
+    assert box.context.dispatcher._waiting.empty()
     say(box, "event", event(sources=[VICTIM]))
-    told = box.context.herald._waiting.get_nowait()
+    told = box.context.dispatcher._waiting.get_nowait()
     assert (told.kind, "event was refused 1" in told.title) == (Kind.REFUSED, True)
     assert VICTIM in told.text
 
@@ -201,9 +201,9 @@ def test_the_command_line_tries_it(api: Client, run: Run) -> None:
         assert (ended, said in out) == (code, True)
 
 
-def heard(*looks: Look) -> list[str]:
+def heard(*looks: Snapshot) -> list[str]:
     """The texts that somebody is told of."""
-    herald = Herald(NotifySettings(urls=("json://x",)), lambda: Look({}), lambda *_: True)
+    herald = Dispatcher(NotifySettings(urls=("json://x",)), lambda: Snapshot({}), lambda *_: True)
     before = looks[0]
     for now in looks[1:]:
         for item in news(before, now):
@@ -229,7 +229,7 @@ def test_each_trouble_is_told_also_within_the_hour() -> None:
 
 
 def test_each_step_of_a_ladder_is_told() -> None:
-    steps = [OPEN.but(rules_raised=n) for n in range(3)]
+    steps = [OPEN.replace(rules_raised=n) for n in range(3)]
     assert len(heard(look(), *map(look, steps))) == 3
 
 
@@ -240,11 +240,11 @@ def test_no_error_of_a_messenger_or_of_a_look_is_the_last_word() -> None:
         sent.put(title)
         raise RuntimeError("a defect of somebody else's")
 
-    def broken() -> Look:
+    def broken() -> Snapshot:
         turns.put("look")
         raise KeyError("a defect")
 
-    herald = Herald(NotifySettings(urls=("json://x",)), broken, send)
+    herald = Dispatcher(NotifySettings(urls=("json://x",)), broken, send)
     herald.start()
     for title in ("first", "second"):
         herald.tell(News(Kind.TROUBLE, title, title, ""))

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.test_cli import Api, Run, api, run
 from tests.unit.test_cli_put import NOT_FOUND
 from tests.unit.test_geo import AS1, DE, US, write_mmdb
-from xdpctl.cli.crowdsec_places import SET, Choice, Placing
+from xdpctl.cli.crowdsec_places import SET, Choice, PlaceSync
 from xdpctl.detectors.follow.crowdsec import Access
 from xdpctl.detectors.follow.crowdsec_places import Places
 from xdpctl.errors import ConfigError, RuleError
@@ -61,7 +61,7 @@ class Sets:
         api.answers["PUT", PATH] = {}
         api.answers["DELETE", PATH] = {}
         client = Client(Path("/nowhere"))
-        self.placing = Placing(client, choice, lambda: open_databases([database]))
+        self.placing = PlaceSync(client, choice, lambda: open_databases([database]))
 
     def lines(self) -> list[str]:
         """Of the last PUT."""

@@ -16,7 +16,7 @@ NOTHING = protect({})
 
 
 def rule(source: str, action: str = "drop", **more: object) -> Rule:
-    return Rule(parse_prefix(source), Action(action)).but(**more)
+    return Rule(parse_prefix(source), Action(action)).replace(**more)
 
 
 @pytest.mark.parametrize(

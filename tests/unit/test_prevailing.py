@@ -103,7 +103,7 @@ def test_a_freeze_that_comes_first_holds(box: Api) -> None:
             assert box.call("PUT", "/v1/automatic", json={"mode": "off"}).json()["mode"] == "off"
             return Peers()
 
-    box.context.connections = Slow()  # type: ignore[assignment]
+    box.context.hooks.connections = Slow()  # type: ignore[assignment]
     said = say(box, "event", event("1", sources=["203.0.113.7"]))
     assert (said["mode"], said["rules"], standing(box)) == ("off", [], {})
 

@@ -117,7 +117,7 @@ def test_an_equal_list_with_another_version_is_not_fetched_whole_again(
     clock.advance(1)
     assert look(refresher) is None
     held = control.state.sets["bad"]
-    assert held == before.but(feed=structs.replace(SOURCE, etag="v1"))
+    assert held == before.replace(feed=structs.replace(SOURCE, etag="v1"))
     assert len(control.store.audit()) == audit
     assert look(refresher) is None
     assert lists.asked[1].etag == "v1"

@@ -8,9 +8,9 @@ import pytest
 from tests.fakes import FakeClock, FakeDatapath, controller
 from tests.unit.preparing import feed
 from tests.unit.setcalls import hosts, listed, put, refused, remove, texts, wanted
-from xdpctl.abi.structs import Limit
+from xdpctl.abi.structs import Constants
 from xdpctl.control.controller import Controller
-from xdpctl.control.operations.sets import Changed, SetAsk
+from xdpctl.control.operations.sets import Changed, SetRequest
 from xdpctl.errors import CapacityError, ConflictError, RuleError, StaleError
 from xdpctl.lists.prepare import prepare
 from xdpctl.model.rule import Action
@@ -31,7 +31,7 @@ def prepared(
     found, counts = prepare(control.state, "bad", feed(*lines), None, given)
     return put(
         control,
-        SetAsk(name="bad", entries=found, options=given, force=force, counts=counts),
+        SetRequest(name="bad", entries=found, options=given, force=force, counts=counts),
     )
 
 
@@ -132,7 +132,7 @@ def test_what_changed_beside_the_list_is_told(control: Controller) -> None:
 
 def test_a_list_that_was_prepared_for_another_action_is_not_taken(control: Controller) -> None:
     found, counts = prepare(control.state, "bad", feed("10.0.0.1"), Action.ACCEPT, Options())
-    ask = SetAsk(name="bad", entries=found, counts=counts)  # made by then, and removed again
+    ask = SetRequest(name="bad", entries=found, counts=counts)  # made by then, and removed again
     refused(control, StaleError, "while its list was read", lambda: put(control, ask))
 
 
@@ -140,8 +140,8 @@ def test_a_list_that_was_prepared_for_another_action_is_not_taken(control: Contr
 def test_no_set_that_drops_goes_before_one_that_accepts(
     control: Controller, first: str, second: str
 ) -> None:
-    for number in range(Limit.SETS_MAX):
-        action = first if number < Limit.SETS_MAX - 1 else second
+    for number in range(Constants.SETS_MAX):
+        action = first if number < Constants.SETS_MAX - 1 else second
         put(control, wanted(f"s{number}", f"45.0.0.{number}", action=action))
     remove(control, "s0")
     says = f"{second}s has no place left on its side of the set s62, which {first}s; remove"

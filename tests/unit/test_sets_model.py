@@ -84,7 +84,7 @@ def test_a_record_comes_back_as_it_went() -> None:
     ],
 )
 def test_an_etag_differs_after_any_change(change: dict[str, object]) -> None:
-    assert HELD.but(**change).etag != HELD.etag
+    assert HELD.replace(**change).etag != HELD.etag
     assert len(HELD.etag) == 8
     assert decode_set(encode_set(HELD)).etag == HELD.etag
 

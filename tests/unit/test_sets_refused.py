@@ -18,7 +18,7 @@ from tests.unit.setcalls import (
     texts,
     wanted,
 )
-from xdpctl.abi.structs import Limit
+from xdpctl.abi.structs import Constants
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations import sets
@@ -45,12 +45,12 @@ def control(tmp_path: Path, datapath: FakeDatapath, clock: FakeClock) -> Iterato
 
 
 def test_there_are_64_sets_and_no_more(control: Controller) -> None:
-    for number in range(Limit.SETS_MAX):
+    for number in range(Constants.SETS_MAX):
         put(
             control, wanted(f"s{number}", f"45.0.0.{number}", action=["drop", "accept"][number % 2])
         )
     slots = {held.slot for held in control.state.sets.values()}
-    assert len(slots) == Limit.SETS_MAX
+    assert len(slots) == Constants.SETS_MAX
     refused(
         control, CapacityError, "there are 64 sets", lambda: put(control, wanted("x", "45.0.1.1"))
     )

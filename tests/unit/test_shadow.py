@@ -84,7 +84,7 @@ def test_a_picture_is_told_in_words_of_the_field() -> None:
 
 
 def test_nothing_seen_is_nothing() -> None:
-    empty = shadow.Shadow(0, 0, 0, 0, 0, [], [], [])
+    empty = shadow.MonitorStatistics(0, 0, 0, 0, 0, [], [], [])
     assert empty == NOTHING_SEEN
 
 

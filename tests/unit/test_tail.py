@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from xdpctl.detectors.follow.tail import Place, Tail, end_of, keep, recall
+from xdpctl.detectors.follow.tail import FilePosition, Tail, end_of, keep, recall
 
 
 def append(path: Path, *lines: bytes, end: bytes = b"\n") -> None:
@@ -21,7 +21,7 @@ def test_lines_come_once_and_whole(tmp_path: Path) -> None:
     assert list(tail.lines()) == [b"a", b"b"]
     append(path, b" whole")
     assert list(tail.lines()) == [b"half whole"]
-    assert tail.place == Place(path.stat().st_ino, path.stat().st_size)
+    assert tail.place == FilePosition(path.stat().st_ino, path.stat().st_size)
     tail.close()
 
 
@@ -62,8 +62,8 @@ def test_a_place_is_behind_what_was_given_not_what_was_read(tmp_path: Path) -> N
     again.close()
 
 
-@pytest.mark.parametrize("place", [Place(1, 2), Place(0, 0), None])
-def test_a_place_in_another_file_is_its_start(tmp_path: Path, place: Place | None) -> None:
+@pytest.mark.parametrize("place", [FilePosition(1, 2), FilePosition(0, 0), None])
+def test_a_place_in_another_file_is_its_start(tmp_path: Path, place: FilePosition | None) -> None:
     path = tmp_path / "log"
     append(path, b"a")
     tail = Tail(path, place)
@@ -74,12 +74,12 @@ def test_a_place_in_another_file_is_its_start(tmp_path: Path, place: Place | Non
 def test_a_place_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
     state = tmp_path / "state.json"
     assert recall(state) is None
-    keep(state, Place(7, 9))
-    assert recall(state) == Place(7, 9)
+    keep(state, FilePosition(7, 9))
+    assert recall(state) == FilePosition(7, 9)
     for damaged in ("", "{", "[]", '{"inode": "x", "offset": 1}'):
         state.write_text(damaged)
         assert recall(state) is None
-    assert end_of(tmp_path / "missing") == Place()
+    assert end_of(tmp_path / "missing") == FilePosition()
 
 
 def test_what_is_still_written_to_a_rotated_file_is_read(tmp_path: Path) -> None:

@@ -178,14 +178,14 @@ def test_the_end_of_what_is_no_ban_ends_no_ban(box: Api) -> None:
 def test_what_was_not_stored_is_not_counted_against_a_detector(
     box: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    box.context.paces.most = 100
+    box.context.hooks.rules_paces.most = 100
     asked = event("1", sources=[f"203.0.113.{n}" for n in range(40)])
     with monkeypatch.context() as broken:
         broken.setattr(box.store, "write", no_room)
         for _ in range(3):
             say(box, "event", asked, 503)
     assert len(say(box, "event", asked)["rules"]) == 40
-    assert box.context.paces.room("event", time.monotonic()) == 60
+    assert box.context.hooks.rules_paces.room("event", time.monotonic()) == 60
 
 
 def no_room(*_: object) -> int:
@@ -216,11 +216,11 @@ def test_no_rate_jumps_when_a_rule_ends_that_came_from_an_earlier_attack(box: Ap
     flood(box, "3")
     (held,) = (one for one in box.controller.state.incidents.values() if one.open)
     box.context.files.prepare()
-    box.context.witness.step(0.0)
+    box.context.recorder.step(0.0)
     hit(box, rule, 5_500)
-    box.context.witness.step(1.0)
+    box.context.recorder.step(1.0)
     box.call("DELETE", f"/v1/rules/{rule}")
-    box.context.witness.step(2.0)
+    box.context.recorder.step(2.0)
     assert [row[1] for row in whole(box, held.id)["evidence"]["rates"]] == [500.0, 0.0]
 
 

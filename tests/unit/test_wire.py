@@ -25,7 +25,17 @@ from xdpctl.abi.arrays import (
     SHADOW,
 )
 from xdpctl.abi.explanation import Explanation
-from xdpctl.abi.structs import Capture, Hits, Limit, Pending, Reason, Sample, Slot, Wire, total_hits
+from xdpctl.abi.structs import (
+    Capture,
+    Constants,
+    Hits,
+    Pending,
+    Reason,
+    Sample,
+    Slot,
+    Wire,
+    total_hits,
+)
 
 OF_CONSTANTS = (
     "front",
@@ -90,7 +100,7 @@ ENUMS = {
     structs.Action: "ACTION_",
     structs.Mode: "MODE_",
     structs.Reason: "REASON_",
-    structs.Limit: "",
+    structs.Constants: "",
     structs.SlotNumber: "SLOT_",
     structs.Word: "WORD_",
     structs.Value: "VALUE_",
@@ -130,8 +140,8 @@ def assertions() -> Iterator[str]:
     name = f"struct {Explanation.C_NAME}"
     yield must(f"sizeof({name}) == {Explanation.SIZE}")
     places = {"reason": 0, "slots_met": 1, "slots": 2}
-    places |= {"behind_met": 2 + Limit.EXPLANATION_SLOTS_MAX}
-    places |= {"behind": 3 + Limit.EXPLANATION_SLOTS_MAX}
+    places |= {"behind_met": 2 + Constants.EXPLANATION_SLOTS_MAX}
+    places |= {"behind": 3 + Constants.EXPLANATION_SLOTS_MAX}
     for field, index in places.items():
         yield must(f"__builtin_offsetof({name}, {field}) == {4 * index}")
     for enum, prefix in ENUMS.items():
@@ -222,7 +232,7 @@ def test_an_explanation_shows_only_the_slots_that_were_met() -> None:
     assert Explanation.unpack(raw) == Explanation(Reason.DROPPED, (7, 5), (9,))
     full = struct.pack("=35I", Reason.NO_RULE, 30, *range(16), 30, *range(16))
     said = Explanation.unpack(full)
-    assert len(said.slots) == len(said.behind) == Limit.EXPLANATION_SLOTS_MAX
+    assert len(said.slots) == len(said.behind) == Constants.EXPLANATION_SLOTS_MAX
 
 
 def test_hits_are_summed_over_cpus() -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from xdpctl.errors import FetchError
 from xdpctl.lists.fetch import Validators, fetch
-from xdpctl.lists.safe_dial import Policy
+from xdpctl.lists.safe_dial import FetchPolicy
 
-STRICT = Policy(max_bytes=1000, allow_http=True)
+STRICT = FetchPolicy(max_bytes=1000, allow_http=True)
 LOCAL = replace(STRICT, allow_private=True)
 HASTY = replace(LOCAL, timeout_seconds=0.1)
 PUBLIC = "198.41.0.4"
@@ -104,7 +104,7 @@ def names(**table: str) -> Callable[[str, int], list[str]]:
     return resolve
 
 
-def refusal(url: str, policy: Policy, **how: Any) -> str:
+def refusal(url: str, policy: FetchPolicy, **how: Any) -> str:
     with pytest.raises(FetchError) as caught:
         fetch(url, NEW, policy, **how)
     assert "\n" not in str(caught.value)

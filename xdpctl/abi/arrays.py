@@ -5,7 +5,7 @@ tests/unit/test_wire.py has the host's compiler compare them too.
 
 import numpy as np
 
-from xdpctl.abi.structs import FIELDS_MAX, GLIMPSES, SKETCH_CELLS, Limit
+from xdpctl.abi.structs import FIELDS_MAX, GLIMPSES, SKETCH_CELLS, Constants
 
 ENTRY6 = np.dtype([("address", "u1", 16), ("length", "u4"), ("value", "u4")])
 CONTROL = np.dtype(
@@ -33,7 +33,7 @@ FAMILY = np.dtype(
         ("lookups", LOOKUP, FIELDS_MAX),
     ]
 )
-GENERATION = np.dtype([("families", FAMILY, 2), ("slots", "u4", Limit.SIGNATURES_MAX)])
+GENERATION = np.dtype([("families", FAMILY, 2), ("slots", "u4", Constants.SIGNATURES_MAX)])
 RATE = np.dtype(
     [
         ("cost", "u8"),

@@ -4,17 +4,17 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from xdpctl.abi.structs import REASON_BITS, TOLD, Limit, Reason
+from xdpctl.abi.structs import REASON_BITS, TOLD, Constants, Reason
 
 
-class Told(NamedTuple):
+class PackedVerdict(NamedTuple):
     """What the explain program returns: the reason, and the slot that decided, if one did."""
 
     reason: Reason
     slot: int
 
     @classmethod
-    def of(cls, value: int) -> "Told":
+    def of(cls, value: int) -> "PackedVerdict":
         return cls(Reason(value & (1 << REASON_BITS) - 1), (value & TOLD - 1) >> REASON_BITS)
 
 
@@ -25,7 +25,7 @@ class Explanation:
     """
 
     C_NAME: ClassVar[str] = "explanation"
-    SIZE: ClassVar[int] = 4 * (3 + 2 * Limit.EXPLANATION_SLOTS_MAX)
+    SIZE: ClassVar[int] = 4 * (3 + 2 * Constants.EXPLANATION_SLOTS_MAX)
 
     reason: Reason
     slots: tuple[int, ...]
@@ -35,7 +35,7 @@ class Explanation:
     def unpack(cls, data: bytes) -> "Explanation":
         reason, met, *rest = struct.unpack(f"={cls.SIZE // 4}I", data)
         slots, (more, *behind) = (
-            rest[: Limit.EXPLANATION_SLOTS_MAX],
-            rest[Limit.EXPLANATION_SLOTS_MAX :],
+            rest[: Constants.EXPLANATION_SLOTS_MAX],
+            rest[Constants.EXPLANATION_SLOTS_MAX :],
         )
         return cls(Reason(reason), tuple(slots[:met]), tuple(behind[:more]))

@@ -36,7 +36,7 @@ class Share(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Shadow:
+class MonitorStatistics:
     """Of the packets that were looked at: how many were of this host's established TCP
     connections, how many a wider prefix accepts or protects, and from how many addresses to
     how many they went (estimated, 5 % standard error).
@@ -54,11 +54,11 @@ class Shadow:
     connections: list[Connection]
 
 
-def read(value: bytes, connections: Iterable[tuple[bytes, int]]) -> Shadow:
+def read(value: bytes, connections: Iterable[tuple[bytes, int]]) -> MonitorStatistics:
     """From a value of the map `shadows`, and its connections with their packets."""
     held = np.frombuffer(value, SHADOW)[0]
     seen = held["glimpses"][held["glimpses"]["family"] != 0]
-    return Shadow(
+    return MonitorStatistics(
         looked=int(held["looked"]),
         established=int(held["established"]),
         accepted=int(held["accepted"]),

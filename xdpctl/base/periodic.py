@@ -10,7 +10,7 @@ from xdpctl.errors import XdpctlError
 log = logging.getLogger("xdpctl")
 
 
-class Beat:
+class PeriodicTask:
     """Calls `step` with the monotonic clock in a thread of its own: at once, and again `seconds`
     after it was done.
 

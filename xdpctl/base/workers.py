@@ -10,7 +10,7 @@ from xdpctl.errors import BusyError
 T = TypeVar("T")
 
 
-class Crew:
+class WorkerPool:
     """`start` refuses when all hands are busy; `stop` leaves what is under way to itself."""
 
     def __init__(self, job: str, hands: int) -> None:

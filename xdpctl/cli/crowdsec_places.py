@@ -25,7 +25,7 @@ class Choice(StrEnum):
     DROP = "drop"
 
 
-class Placing:
+class PlaceSync:
     """Called with each body of the stream. What could not be put is put at the next one."""
 
     def __init__(self, client: Client, choice: Choice, opened: "Callable[[], GeoDatabase]") -> None:

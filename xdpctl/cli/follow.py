@@ -11,7 +11,7 @@ import typer
 
 from xdpctl.base.system.owned_folder import Owned
 from xdpctl.cli import options
-from xdpctl.cli.crowdsec_places import Choice, Placing
+from xdpctl.cli.crowdsec_places import Choice, PlaceSync
 from xdpctl.cli.delivery import HandOn
 from xdpctl.cli.geo import Databases, opened
 from xdpctl.detectors.follow import crowdsec, stdin, suricata
@@ -86,7 +86,7 @@ def follow_crowdsec(
     ended = _until_told()
     client = options.client(context)
     hand_on = HandOn(client, "crowdsec", ended.wait)
-    placing = Placing(client, places, lambda: opened(database)) if places else None
+    placing = PlaceSync(client, places, lambda: opened(database)) if places else None
 
     def give(body: bytes, whole: bool) -> bool | None:
         if placing:

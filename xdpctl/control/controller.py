@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from xdpctl.abi.shadow import Shadow
+from xdpctl.abi.shadow import MonitorStatistics
 from xdpctl.abi.structs import Hits, Side, SlotNumber
 from xdpctl.base.clock import Clock
 from xdpctl.base.net.prefix import Prefix
@@ -138,7 +138,7 @@ class Controller:
             return self.datapath.hits([rule.slot])[0]
         return self._replica.hits(rule.source)
 
-    def shadow(self, rule: Rule | Signature) -> Shadow | None:
+    def shadow(self, rule: Rule | Signature) -> MonitorStatistics | None:
         """What a rule in monitor mode would have hit; None if nobody looked."""
         if rule.mode is not Mode.MONITOR:
             return None

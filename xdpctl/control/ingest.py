@@ -13,14 +13,14 @@ from xdpctl.errors import StoreError, XdpctlError
 
 
 @dataclass(slots=True)
-class Learned:
+class Ingested:
     """What has to be brought to the kernel: rules on these sources, and signatures."""
 
     sources: set[Prefix] = field(default_factory=set)
     signatures: bool = False
 
 
-def learn(state: State, change: Change, now: Now, written: Written, learned: Learned) -> None:
+def learn(state: State, change: Change, now: Now, written: Written, learned: Ingested) -> None:
     """StoreError for a record that cannot be read; `written` is what this process just wrote."""
     try:
         _learn(state, change, now, written, learned)
@@ -28,7 +28,7 @@ def learn(state: State, change: Change, now: Now, written: Written, learned: Lea
         raise StoreError(f"the record {change.key} is unreadable: {error}") from error
 
 
-def _learn(state: State, change: Change, now: Now, written: Written, learned: Learned) -> None:
+def _learn(state: State, change: Change, now: Now, written: Written, learned: Ingested) -> None:
     if change.key == CHECKPOINT:
         state.checkpoint = change.value
     found = kind_of(change.key)

@@ -12,10 +12,10 @@ import numpy as np
 from xdpctl.abi.structs import Hits, SlotNumber
 from xdpctl.base.clock import Clock, Now
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.control.ingest import Learned, learn
+from xdpctl.control.ingest import Ingested, learn
 from xdpctl.control.recovery import Recovered, keep, lost, recover
-from xdpctl.control.shadow_slots import Shadowing
-from xdpctl.control.signature_sync import Arming
+from xdpctl.control.shadow_slots import MonitorSlots
+from xdpctl.control.signature_sync import SignatureSync
 from xdpctl.control.state.draft import Draft, Written
 from xdpctl.control.state.state import State
 from xdpctl.control.store.audit import CHECKPOINT, Chain, Event, Sign, checkpoint
@@ -43,10 +43,10 @@ class Replica:
         self.datapath = datapath
         self.state = state
         self.clock = clock
-        self.arming = Arming(datapath, state, self._make)
+        self.arming = SignatureSync(datapath, state, self._make)
         self.stale = 0
         self.unsettled = False
-        self._shadowing = Shadowing(datapath, state)
+        self._shadowing = MonitorSlots(datapath, state)
         self._chain = Chain(store.last_audit())
         self._cursor: Cursor | None = None
         self._ours: Written = {}
@@ -93,7 +93,7 @@ class Replica:
     def follow(self) -> None:
         """Learn what the store has that we have not seen, and bring the kernel to it."""
         now, reset = self.clock.read(), False
-        learned = Learned()
+        learned = Ingested()
         before = self.state.listings()
         cursor = self._cursor
         for event in self.store.watch(cursor):
@@ -118,7 +118,7 @@ class Replica:
             self._arm(now)
         self._shadowing.bring()
 
-    def _learn(self, change: Change, now: Now, learned: Learned) -> None:
+    def _learn(self, change: Change, now: Now, learned: Ingested) -> None:
         """A record that cannot be read is set aside, and told of; all others are served."""
         try:
             learn(self.state, change, now, self._ours, learned)

@@ -13,7 +13,7 @@ from xdpctl.model.rule import Mode
 log = logging.getLogger("xdpctl.controller")
 
 
-class Shadowing:
+class MonitorSlots:
     """A shadow that an earlier process left goes on if its slot still monitors."""
 
     def __init__(self, datapath: Datapath, state: State) -> None:

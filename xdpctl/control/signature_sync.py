@@ -31,7 +31,7 @@ _FREE = Slot(WireAction.NONE).pack()
 _NUMBERS = range(SlotNumber.SIGNATURES, SlotNumber.SETS)
 
 
-class Arming:
+class SignatureSync:
     """`make` applies a plan and remembers it."""
 
     def __init__(self, datapath: Datapath, state: State, make: Callable[[Plan], None]) -> None:

@@ -122,9 +122,9 @@ class Upkeep:
         draft = Draft(replica.state, replica.clock.read())
         for address, accept, drop in lockout.about_to_be_dropped(draft, _SHELTER_NS):
             if drop.rule:
-                draft.put(drop.rule.but(mode=Mode.MONITOR))
+                draft.put(drop.rule.replace(mode=Mode.MONITOR))
             elif drop.set:
-                draft.put_set(drop.set.but(mode=Mode.MONITOR))
+                draft.put_set(drop.set.replace(mode=Mode.MONITOR))
             why = f"{lockout.name(address)} is logged in, and {accept} that lets it in ends"
             log.warning("%s is suspended: %s", drop, why)
             draft.note("xdpctl", "rule.suspend", str(drop), why=why)
@@ -261,7 +261,7 @@ class Upkeep:
             {rule_key(r.source): encode(r, now) for r in timed}
             | {SIGNATURES + s.id: encode_signature(s, now) for s in signed}
             | {
-                INCIDENTS + i.id: encode_incident(i.but(ends_at=i.ends_at + moved))
+                INCIDENTS + i.id: encode_incident(i.replace(ends_at=i.ends_at + moved))
                 for i in replica.state.incidents.values()
                 if i.open
             }

@@ -9,7 +9,7 @@ import numpy as np
 
 from xdpctl.abi.arrays import CONTROL
 from xdpctl.abi.explanation import Explanation
-from xdpctl.abi.shadow import NOTHING, Shadow, read
+from xdpctl.abi.shadow import NOTHING, MonitorStatistics, read
 from xdpctl.abi.structs import Capture, Hits, Pending, Reason, Sample, SlotNumber, total_hits
 from xdpctl.datapath.bpf import maps, programs, rcu
 from xdpctl.datapath.bpf.pins import Pins
@@ -129,7 +129,7 @@ class PinnedDatapath:
             for key, _ in list(self._connections(slot)):
                 self._maps["connections"].delete(key)
 
-    def shadow(self, slot: int) -> Shadow | None:
+    def shadow(self, slot: int) -> MonitorStatistics | None:
         with _of("shadows"):
             value = self._maps["shadows"].get(slot.to_bytes(4, "little"))
             return read(value, self._connections(slot)) if value else None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from xdpctl.abi.explanation import Explanation
-from xdpctl.abi.shadow import Shadow
+from xdpctl.abi.shadow import MonitorStatistics
 from xdpctl.abi.structs import Capture, Hits, Reason, Sample
 from xdpctl.datapath.plan import Plan
 from xdpctl.datapath.signatures.table import SignatureTable
@@ -62,7 +62,7 @@ class Datapath(Protocol):
         """Look at it no longer, and forget what was seen."""
         ...
 
-    def shadow(self, slot: int) -> Shadow | None:
+    def shadow(self, slot: int) -> MonitorStatistics | None:
         """What the slot would have hit, None if nobody looked."""
         ...
 

@@ -15,7 +15,7 @@ from xdpctl.abi.structs import Capture, Reason, SlotNumber
 from xdpctl.base.net.packets import source_of
 from xdpctl.base.net.pcapng_writer import Writer
 from xdpctl.base.net.tcp_peers import Connections
-from xdpctl.base.periodic import Beat
+from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.capture import CaptureAsk, Capturing, choose
 from xdpctl.control.controller import Controller
 from xdpctl.errors import ConflictError
@@ -38,7 +38,7 @@ class _Watched:
     looks: int = 0
 
 
-class Witness:
+class PacketRecorder:
     """Start it, stop it."""
 
     def __init__(self, controller: Controller, files: Files, connections: Connections) -> None:
@@ -46,7 +46,7 @@ class Witness:
         self._meter = Meter(controller, files)
         self._watched: dict[str, _Watched] = {}
         trouble = "nothing is kept of incidents"
-        self._beat = Beat("witness", _STEP_SECONDS, self.step, trouble, rest=_AFTER[-1])
+        self._beat = PeriodicTask("witness", _STEP_SECONDS, self.step, trouble, rest=_AFTER[-1])
         self.start, self.stop = self._beat.start, self._beat.stop
 
     def step(self, now: float) -> None:

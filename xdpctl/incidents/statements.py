@@ -10,7 +10,7 @@ _BODY_MAX = 64 << 10
 _FILE_MAX = 1 << 20  # afterwards the record counts on, and nothing more is kept word for word
 
 
-class Word(msgspec.Struct, frozen=True, omit_defaults=True):
+class Statement(msgspec.Struct, frozen=True, omit_defaults=True):
     """A body as it came, at Unix time; `cut` says that it was longer."""
 
     at: float
@@ -22,5 +22,5 @@ class Word(msgspec.Struct, frozen=True, omit_defaults=True):
 def keep(path: Path, at: float, detector: str, body: bytes) -> bool:
     """Whether there was room for it."""
     text = body[:_BODY_MAX].decode(errors="replace")
-    line = msgspec.json.encode(Word(at, detector, text, len(body) > _BODY_MAX))
+    line = msgspec.json.encode(Statement(at, detector, text, len(body) > _BODY_MAX))
     return add(path, line + b"\n", _FILE_MAX)

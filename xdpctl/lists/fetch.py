@@ -14,7 +14,7 @@ from xdpctl import __version__
 from xdpctl.errors import FetchError, RuleError
 from xdpctl.lists.safe_dial import (
     Dialer,
-    Policy,
+    FetchPolicy,
     Resolve,
     in_full,
     in_words,
@@ -45,7 +45,7 @@ class Fetched:
     content_type: str
 
 
-def check_url(url: str, policy: Policy) -> None:
+def check_url(url: str, policy: FetchPolicy) -> None:
     """RuleError if it can be seen without the network that this is not to be fetched."""
     _parse(url, policy)
 
@@ -53,7 +53,7 @@ def check_url(url: str, policy: Policy) -> None:
 def fetch(
     url: str,
     validators: Validators,
-    policy: Policy,
+    policy: FetchPolicy,
     *,
     resolve: Resolve = resolve,
     network: httpcore.NetworkBackend | None = None,
@@ -77,7 +77,7 @@ def fetch(
     raise FetchError(f"{via}more than {policy.max_redirects} redirects")
 
 
-def _parse(url: str, policy: Policy) -> httpx.URL:
+def _parse(url: str, policy: FetchPolicy) -> httpx.URL:
     """The one reading of a URL: what is checked here is what is connected to."""
     fix = "write it as https://host/path"
     try:
@@ -111,7 +111,7 @@ def _place(url: httpx.URL) -> str:
     return f"{url.scheme}://{url.netloc.decode('ascii')}{path.decode('ascii')}"[:200]
 
 
-def _pool(policy: Policy, dialer: Dialer) -> httpcore.ConnectionPool:
+def _pool(policy: FetchPolicy, dialer: Dialer) -> httpcore.ConnectionPool:
     proxy = None
     if policy.proxy:
         split = httpx.Proxy(policy.proxy)

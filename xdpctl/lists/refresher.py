@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from msgspec import structs
 
-from xdpctl.base.workers import Crew
+from xdpctl.base.workers import WorkerPool
 from xdpctl.control.controller import Controller
-from xdpctl.control.operations.sets import Changed, SetAsk, put
+from xdpctl.control.operations.sets import Changed, SetRequest, put
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import BusyError, StaleError, XdpctlError
 from xdpctl.lists.prepare import prepare
-from xdpctl.lists.source import Loader
+from xdpctl.lists.source import ListSource
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.rule import OPERATOR
 from xdpctl.model.source_set import NOTHING, Entries, FeedSource, Options, SourceSet
@@ -48,7 +48,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class FetchResult:
     """What a look found: the change if the list is another one, and the lines it refused."""
 
     changed: Changed | None = None
@@ -58,11 +58,11 @@ class Look:
 class Refresher:
     """Start it, stop it; `refresh` looks at one feed now, in the caller's thread."""
 
-    def __init__(self, controller: Controller, loader: Loader) -> None:
+    def __init__(self, controller: Controller, source: ListSource) -> None:
         self.controller = controller
-        self.loader = loader
+        self.source = source
         self.attempts: dict[str, Attempt] = {}
-        self._crew = Crew("looks at feeds", _HANDS)
+        self._crew = WorkerPool("looks at feeds", _HANDS)
         self._looking: set[str] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -131,7 +131,7 @@ class Refresher:
         except Exception:
             log.exception("a defect while the feed of %s was read", held.name)
 
-    def refresh(self, held: SourceSet, force: bool = False) -> Look:
+    def refresh(self, held: SourceSet, force: bool = False) -> FetchResult:
         """One look. What goes wrong is remembered, and raised; BusyError while another is made."""
         assert held.feed
         with self._alone(held.name):
@@ -163,20 +163,20 @@ class Refresher:
             with self._lock:
                 self._looking.discard(name)
 
-    def _refresh(self, held: SourceSet, force: bool) -> Look:
+    def _refresh(self, held: SourceSet, force: bool) -> FetchResult:
         assert held.feed
         asked = _asked(held.feed, held.options)
-        loaded = self.loader.load(asked)
+        loaded = self.source.load(asked)
         if loaded is None:
-            return Look()
+            return FetchResult()
         listed, source = loaded
         state = self.controller.state
         entries, counts = prepare(state, held.name, listed, held.action, held.options)
         if _equal(state.entries.get(held.name, NOTHING), entries):
             if asked == held.feed != source:
                 self._note_version(held, source)
-            return Look(None, listed.rejects)
-        ask = SetAsk(
+            return FetchResult(None, listed.rejects)
+        ask = SetRequest(
             name=held.name,
             entries=entries,
             action=held.action,
@@ -188,7 +188,7 @@ class Refresher:
             counts=counts,
         )
         future = self.controller.submit(lambda draft: put(draft, ask, _FEED, held.etag))
-        return Look(future.result(), listed.rejects)
+        return FetchResult(future.result(), listed.rejects)
 
     def _note_version(self, held: SourceSet, source: FeedSource) -> None:
         """What the server calls the list that stands; no change that anybody made."""
@@ -196,7 +196,7 @@ class Refresher:
         def operation(draft: Draft) -> None:
             now = draft.set_named(held.name)
             if now and now.feed == held.feed:
-                draft.put_set(now.but(feed=source))
+                draft.put_set(now.replace(feed=source))
 
         self.controller.submit(operation).result()
 

@@ -22,7 +22,7 @@ Resolve = Callable[[str, int], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class FetchPolicy:
     """What a fetch may cost and where it may go."""
 
     max_bytes: int = 32 << 20  # on the wire and unpacked alike
@@ -85,7 +85,9 @@ def in_words(error: Exception) -> str:
 class Dialer(httpcore.NetworkBackend):
     """Connects to addresses it has checked itself, and lets no step outlive the deadline."""
 
-    def __init__(self, policy: Policy, resolve: Resolve, network: httpcore.NetworkBackend) -> None:
+    def __init__(
+        self, policy: FetchPolicy, resolve: Resolve, network: httpcore.NetworkBackend
+    ) -> None:
         self.policy, self._resolve, self._network = policy, resolve, network
         self._end = time.monotonic() + policy.deadline_seconds
 

@@ -9,7 +9,7 @@ from xdpctl.base.durations import parse_duration
 from xdpctl.errors import FetchError, RuleError
 from xdpctl.lists.fetch import Validators, check_url, fetch
 from xdpctl.lists.formats import Feed, FeedFormat, read
-from xdpctl.lists.safe_dial import Policy
+from xdpctl.lists.safe_dial import FetchPolicy
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.model.source_set import FeedSource, SourceSet, check_refresh
 
@@ -22,13 +22,13 @@ class Limits:
     max_entries: int
 
 
-class Loader:
+class ListSource:
     """Knows where lists may come from."""
 
     def __init__(self, settings: FeedSettings, limits: Limits) -> None:
         self.limits = limits
         self._directory = settings.directory
-        self._policy = Policy(
+        self._policy = FetchPolicy(
             max_bytes=limits.max_bytes,
             allow_private=settings.allow_private,
             allow_http=settings.allow_http,

@@ -6,7 +6,7 @@ from xdpctl.base.clock import Now
 from xdpctl.control.operations.signatures import SignatureAsk
 from xdpctl.errors import ConflictError
 from xdpctl.model import tags
-from xdpctl.model.requests import Ask
+from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Action, Mode, Rule
 from xdpctl.model.signature import Signature, automatic, sparing
 
@@ -14,7 +14,7 @@ _SLACK = 0.01  # of the time that is asked for
 
 
 def extended(
-    standing: Rule | Signature, ask: Ask | SignatureAsk, detector: str, now: Now
+    standing: Rule | Signature, ask: RuleRequest | SignatureAsk, detector: str, now: Now
 ) -> Rule | Signature:
     """As it stands from now on: longer, and no step down its ladder.
 
@@ -32,7 +32,7 @@ def extended(
         "tags": tags.joined(tags.without(standing.tags, tags.ENDING), ask.tags),
     }
     if tags.PINNED in standing.tags:
-        return standing.but(**changes)
+        return standing.replace(**changes)
     watched = tags.WATCHED in standing.tags
     if own:
         changes |= {"reason": ask.reason, "mode": _mode(standing, ask.mode, watched)}
@@ -41,7 +41,7 @@ def extended(
             changes |= {"action": ask.action, "limit": ask.limit, "spare": spare}
     elif ask.mode is Mode.ENFORCE and not watched:
         changes["mode"] = Mode.ENFORCE
-    return standing.but(**changes)
+    return standing.replace(**changes)
 
 
 def _expires_ns(standing: Rule | Signature, ttl: float | None, now: Now) -> int:

@@ -10,7 +10,7 @@ from xdpctl.model.event import Attack, Event
 from xdpctl.model.incident import Done
 from xdpctl.model.match import text
 from xdpctl.model.match.match import ID_MARK, Match, build
-from xdpctl.model.requests import Ask
+from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Action, Automatic, Mode, Spare
 from xdpctl.model.signature import Rate
 
@@ -49,7 +49,7 @@ MEASURES: Mapping[Attack, tuple[Measure, ...]] = {
 
 def asks(
     event: Event, measures: Mapping[Attack, tuple[Measure, ...]], **common: Any
-) -> Iterator[Ask | SignatureAsk]:
+) -> Iterator[RuleRequest | SignatureAsk]:
     """The rules for an event that is on. `common`: mode, ttl, reason and tags of all of them.
 
     Sources are dropped. Else the event's own match is, or is limited as it says; else what the
@@ -57,7 +57,7 @@ def asks(
     """
     if event.sources:
         for source in event.sources:
-            yield Ask(source, spare=Spare.ESTABLISHED, **common)
+            yield RuleRequest(source, spare=Spare.ESTABLISHED, **common)
     elif event.match is not None:
         yield _signature(event.match, event.limit, common)
     elif event.victim is not None:

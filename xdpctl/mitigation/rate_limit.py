@@ -6,7 +6,7 @@ from threading import Lock
 _MINUTE = 60.0
 
 
-class Paces:
+class RateLimits:
     """A window that slides: what a detector gone mad may add in any minute is bounded."""
 
     def __init__(self, most: int) -> None:

@@ -8,7 +8,7 @@ from xdpctl.base.net.prefix import Prefix
 _KEPT, _DAY, _DOUBLINGS = 100_000, 86_400.0, 10
 
 
-class Returns:
+class RepeatOffenders:
     """How often each source was blocked of late; the oldest are forgotten, and all at a restart."""
 
     def __init__(self) -> None:

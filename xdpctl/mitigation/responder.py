@@ -14,12 +14,12 @@ from xdpctl.control.operations.signatures import SignatureAsk
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, QuotaError, RuleError
 from xdpctl.incidents.ledger import ledger
-from xdpctl.incidents.ledger.attribution import Said, tag_of, worked
+from xdpctl.incidents.ledger.attribution import ReportedEvent, tag_of, worked
 from xdpctl.mitigation import event_tags, guards
 from xdpctl.mitigation.extend import extended
 from xdpctl.mitigation.measures import asks, mode_of, remembered
 from xdpctl.mitigation.outcome import Outcome
-from xdpctl.mitigation.repeat_offenders import Returns
+from xdpctl.mitigation.repeat_offenders import RepeatOffenders
 from xdpctl.mitigation.settings import AutomaticSettings
 from xdpctl.mitigation.undo import remove
 from xdpctl.mitigation.watchers.release import held_back
@@ -27,7 +27,7 @@ from xdpctl.model import tags
 from xdpctl.model.event import Event, Phase, plain
 from xdpctl.model.identity import Caller
 from xdpctl.model.incident import RULES_KEPT
-from xdpctl.model.requests import Ask
+from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Automatic, Mode, Rule
 from xdpctl.model.signature import Signature, automatic
 
@@ -52,7 +52,7 @@ class Responder:
         room: int,
         hits: Callable[[Rule | Signature], Hits],
         peers: Peers,
-        returns: Returns,
+        returns: RepeatOffenders,
     ) -> None:
         self._draft, self._settings, self._detector = draft, settings, detector
         self._mode, self._room, self._hits = mode, room, hits
@@ -81,7 +81,7 @@ class Responder:
         ttl = min(event.ttl or self._settings.ttl, self._most_ttl)
         reason = f"{self._detector}: {event.note or event.attack}"[:_REASON_MAX]
         marked = event_tags.of(self._detector, event)
-        said = Said(event, self._detector, marked[0], ttl, self._settings.same_incident)
+        said = ReportedEvent(event, self._detector, marked[0], ttl, self._settings.same_incident)
         incident = ledger.part_of(self._draft, said, self._hits)
         marked += (tag_of(incident),)
         common = {"mode": mode_of(self._mode), "ttl": ttl, "reason": reason, "tags": marked}
@@ -112,8 +112,8 @@ class Responder:
             self._note(event, f"event.{event.phase}", placed)
 
     def _asks(
-        self, event: Event, said: Said, common: dict[str, Any]
-    ) -> Iterator[Ask | SignatureAsk]:
+        self, event: Event, said: ReportedEvent, common: dict[str, Any]
+    ) -> Iterator[RuleRequest | SignatureAsk]:
         """For this event, and for a victim what worked there before."""
         spared, now, most = self._spared(event), self._draft.now.ns / 1e9, self._most_ttl
         before = [] if event.sources else worked(self._draft, said)
@@ -151,7 +151,7 @@ class Responder:
             self.outcome.watched.append({"event": plain(event.id), "why": why})
         return spared
 
-    def _place(self, ask: Ask | SignatureAsk) -> tuple[Rule | Signature, bool]:
+    def _place(self, ask: RuleRequest | SignatureAsk) -> tuple[Rule | Signature, bool]:
         """The rule that stands for it now, and whether it is new."""
         if isinstance(ask, SignatureAsk):
             standing: Rule | Signature | None = self._draft.signature(ask.match.id)
@@ -193,16 +193,16 @@ class Responder:
         for held in self._holding(event, tag):
             left = tuple(one for one in held.tags if not tags.ends(tag, one))
             if tags.of_event(left):
-                self._put(held.but(tags=left))
+                self._put(held.replace(tags=left))
                 continue
             hits = self._hits(held)
             if held_back(held, hits):
-                self._put(held.but(tags=(*tags.without(left, tags.ENDING), tags.ENDING)))
+                self._put(held.replace(tags=(*tags.without(left, tags.ENDING), tags.ENDING)))
                 self.outcome.held.append(held.id)
                 continue
             gone.append((held, hits))
             remove(self._draft, held)
-        told = ledger.ended(self._draft, Said(event, self._detector, tag), gone)
+        told = ledger.ended(self._draft, ReportedEvent(event, self._detector, tag), gone)
         for incident in told:
             self.outcome.told(incident.id)
         ids = [held.id for held, _ in gone]
@@ -235,5 +235,5 @@ class Responder:
         )
 
 
-def _subject(ask: Ask | SignatureAsk) -> str:
+def _subject(ask: RuleRequest | SignatureAsk) -> str:
     return str(ask.match if isinstance(ask, SignatureAsk) else ask.source)

@@ -10,7 +10,7 @@ from xdpctl.model.signature import Rate
 EVENTS_KEPT, RULES_KEPT, SOURCES_KEPT, ACTIVE_KEPT = 100, 100, 50, 200
 
 
-class Told(msgspec.Struct, frozen=True, omit_defaults=True):
+class TimelineEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One thing a detector said; `at` is Unix time, `monotonic` the kernel's clock in seconds."""
 
     at: float
@@ -74,7 +74,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     packets: int = 0  # of rules that have ended
     bytes: int = 0
     active: tuple[str, ...] = ()
-    events: tuple[Told, ...] = ()
+    events: tuple[TimelineEntry, ...] = ()
     rules: tuple[Done, ...] = ()
     sources: tuple[str, ...] = ()
     clock_error: float | None = None  # seconds, as clock.Now has it, when it was opened
@@ -83,7 +83,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     def open(self) -> bool:
         return not self.closed_at
 
-    def but(self, **changes: object) -> "Incident":
+    def replace(self, **changes: object) -> "Incident":
         return msgspec.structs.replace(self, **changes)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Generic, Protocol, Self, TypeVar
 
-from xdpctl.abi.structs import Limit
+from xdpctl.abi.structs import Constants
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import ConflictError, LockoutError, QuotaError, RoleError, StaleError
 from xdpctl.model import tags
@@ -27,7 +27,7 @@ class Quota:
     shortest_ipv4: int = 0
     shortest_ipv6: int = 0
     max_ttl: float | None = None
-    max_signatures: int = Limit.SIGNATURES_MAX
+    max_signatures: int = Constants.SIGNATURES_MAX
     max_share: float = 1.0
 
     def check(self, origin: str, prefix: Prefix | None, ttl: float | None, standing: int) -> None:
@@ -133,7 +133,7 @@ class Protection:
     __hash__ = None  # type: ignore[assignment]
 
 
-class Standing(Protocol):
+class RuleLike(Protocol):
     """What a rule and a signature have in common for those who change them."""
 
     @property
@@ -159,10 +159,10 @@ class Standing(Protocol):
     @property
     def confirm_by_ns(self) -> int: ...
     def same_effect(self, other: Self) -> bool: ...
-    def but(self, **changes: object) -> Self: ...
+    def replace(self, **changes: object) -> Self: ...
 
 
-Merged = TypeVar("Merged", bound=Standing)
+Merged = TypeVar("Merged", bound=RuleLike)
 
 
 @dataclass(slots=True)
@@ -199,7 +199,7 @@ def _refuse_inside(rule: Rule, over: Prefix, why: str) -> None:
     raise LockoutError(f"{rule.source} is {place}{why}", "match.source", fix)
 
 
-def check_change(standing: Standing, origin: str, etag: str | None) -> None:
+def check_change(standing: RuleLike, origin: str, etag: str | None) -> None:
     """StaleError if it is not what `etag` was read from; RoleError if it is another origin's."""
     if etag is not None and etag != standing.etag:
         raise StaleError(f"rule {standing.id} changed since it was read; read it again")
@@ -208,7 +208,7 @@ def check_change(standing: Standing, origin: str, etag: str | None) -> None:
 
 
 def tags_after(
-    standing: Standing, changes: Mapping[str, object], origin: str
+    standing: RuleLike, changes: Mapping[str, object], origin: str
 ) -> dict[str, tuple[str, ...]]:
     """The tags that a change leaves, if it touches them; RuleError for one that is not a name.
 
@@ -254,7 +254,7 @@ def _extended(standing: Merged, asked: Merged) -> Judgement[Merged]:
         warnings.append("it had an end and has none now: no ttl was asked for")
     taken = asked.origin == OPERATOR and standing.origin != OPERATOR
     held = tags.taken_over(standing.tags) if taken else standing.tags
-    merged = standing.but(
+    merged = standing.replace(
         expires_ns=ends,
         confirm_by_ns=confirm_by,
         origin=OPERATOR if taken else standing.origin,

@@ -9,7 +9,7 @@ from xdpctl.errors import RuleError
 from xdpctl.model.rule import CONFIRM_MAX, TTL_MAX, Action, Mode, Spare, check_name
 
 
-class Ask(msgspec.Struct, frozen=True, gc=False):
+class RuleRequest(msgspec.Struct, frozen=True, gc=False):
     """A rule as somebody asks for it; times are seconds from now, None for no end."""
 
     source: Prefix

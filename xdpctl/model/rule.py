@@ -147,5 +147,5 @@ class Rule(Deadlines, frozen=True, gc=False):
         """Equal but for its times and who tells the story."""
         return (self.source, self.action, self.mode) == (other.source, other.action, other.mode)
 
-    def but(self, **changes: object) -> Self:
+    def replace(self, **changes: object) -> Self:
         return msgspec.structs.replace(self, **changes)

@@ -147,7 +147,7 @@ class Signature(Deadlines, frozen=True, kw_only=True):
         """Equal but for its times and who tells the story."""
         return (self.match, *self._verdict) == (other.match, *other._verdict)
 
-    def but(self, **changes: Any) -> Self:
+    def replace(self, **changes: Any) -> Self:
         return msgspec.structs.replace(self, **changes)
 
 

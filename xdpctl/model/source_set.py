@@ -77,7 +77,7 @@ class SourceSet(msgspec.Struct, frozen=True, kw_only=True):
         parts = (*kept, self.reason, self.changed_at, self.feed)
         return f"{crc32(repr(parts).encode()):08x}"
 
-    def but(self, **changes: Any) -> Self:
+    def replace(self, **changes: Any) -> Self:
         return msgspec.structs.replace(self, **changes)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si
+from xdpctl.mitigation.outcome import Outcome
 from xdpctl.model.incident import Incident
 from xdpctl.notify.settings import Kind
 
@@ -22,14 +23,27 @@ class News:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Snapshot:
     """How it stands: incidents by id, and what keeps the box from its work."""
 
     incidents: Mapping[str, Incident]
     problems: tuple[str, ...] = ()
 
 
-def news(before: Look, now: Look) -> Iterator[News]:
+def refusals(detector: str, outcome: Outcome) -> Iterator[News]:
+    """A detector that asks for what it may not have: somebody should look."""
+    if outcome.refused:
+        first = outcome.refused[0]
+        title = f"{detector} was refused {len(outcome.refused):,} of what it asked for"
+        text = f"{first['what']}: {first['why']}. {first['fix']}\nxdpctl audit log"
+        yield News(Kind.REFUSED, f"{detector} refused", title, text)
+    for one in outcome.watched:
+        title = f"{detector}: only watched, {one['why']}"
+        text = f"xdpctl list --origin {detector}; xdpctl promote ID drops it all the same"
+        yield News(Kind.REFUSED, f"{detector} {one['event']} watched", title, text)
+
+
+def news(before: Snapshot, now: Snapshot) -> Iterator[News]:
     for held in now.incidents.values():
         yield from _of_incident(before.incidents.get(held.id), held)
     fresh = [one for one in now.problems if one not in before.problems]
@@ -39,14 +53,14 @@ def news(before: Look, now: Look) -> Iterator[News]:
         yield News(Kind.TROUBLE, "box is well", "xdpctl is well again", "nothing is in the way")
 
 
-def last_told(before: Look, now: Look) -> Look:
+def last_told(before: Snapshot, now: Snapshot) -> Snapshot:
     """What the next look is to be compared with: of an incident, how it was when it was told of."""
 
     def told(held: Incident) -> Incident:
         old = before.incidents.get(held.id)
         return held if old is None or any(_of_incident(old, held)) else old
 
-    return Look({held.id: told(held) for held in now.incidents.values()}, now.problems)
+    return Snapshot({held.id: told(held) for held in now.incidents.values()}, now.problems)
 
 
 def _of_incident(before: Incident | None, held: Incident) -> Iterator[News]:

@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from xdpctl.base.periodic import Beat
+from xdpctl.base.periodic import PeriodicTask
 from xdpctl.errors import XdpctlError
-from xdpctl.notify.changes import Look, News, last_told, news
+from xdpctl.notify.changes import News, Snapshot, last_told, news
 from xdpctl.notify.settings import NotifySettings
 
 _LOOK_SECONDS = 1.0
@@ -22,13 +22,13 @@ log = logging.getLogger("xdpctl.notify")
 Send = Callable[[str, str, str], bool]  # URL, title, text; whether it was taken
 
 
-class Herald:
+class Dispatcher:
     """Start it, stop it; `tell` never waits. `look` says how it stands."""
 
     def __init__(
         self,
         settings: NotifySettings,
-        look: Callable[[], Look],
+        look: Callable[[], Snapshot],
         send: Send | None = None,
     ) -> None:
         self.settings, self._look = settings, look
@@ -37,10 +37,10 @@ class Herald:
         self._told: dict[str, float] = {}
         self._sent: deque[float] = deque()
         self._held_back = 0
-        self._before: Look | None = None
+        self._before: Snapshot | None = None
         self._stop = threading.Event()
         trouble = "nobody is told of what changes for now"
-        self._beat = Beat("herald", _LOOK_SECONDS, self._watch, trouble)
+        self._beat = PeriodicTask("herald", _LOOK_SECONDS, self._watch, trouble)
         self._messenger = threading.Thread(target=self._deliver, name="messenger", daemon=True)
 
     def start(self) -> None:
@@ -73,18 +73,18 @@ class Herald:
 
     def _watch(self, _: float) -> None:
         if self._before is None:
-            self._before = self._now(Look({}))
+            self._before = self._now(Snapshot({}))
             return
         now = self._now(self._before)
         for item in news(self._before, now):
             self.tell(item)
         self._before = last_told(self._before, now)
 
-    def _now(self, before: Look) -> Look:
+    def _now(self, before: Snapshot) -> Snapshot:
         try:
             return self._look()
         except XdpctlError as error:
-            return Look(before.incidents, (str(error),))
+            return Snapshot(before.incidents, (str(error),))
 
     def _deliver(self) -> None:
         while not self._stop.is_set():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from xdpctl.abi.structs import Limit
+from xdpctl.abi.structs import Constants
 from xdpctl.base.durations import parse_duration
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.control.operations.default_limits import DefaultLimit
@@ -257,7 +257,7 @@ def _quota(name: str, table: Any, base: Quota) -> Quota:
         ("max_rules", _CAPACITIES["capacity"]),
         ("shortest_ipv4", 32),
         ("shortest_ipv6", 128),
-        ("max_signatures", Limit.SIGNATURES_MAX),
+        ("max_signatures", Constants.SIGNATURES_MAX),
     ):
         if not 0 <= getattr(quota, setting) <= most:
             raise ConfigError(f"origins.{name}.{setting} must be 0 to {most}")

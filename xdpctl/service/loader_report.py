@@ -26,7 +26,7 @@ class _File(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_File)
 
 
-class Word(msgspec.Struct, frozen=True):
+class LoaderReport(msgspec.Struct, frozen=True):
     """`beat` is CLOCK_MONOTONIC in seconds; `sessions` are addresses that are logged in by ssh,
     `on_link` the networks on outside interfaces.
     """

@@ -33,7 +33,7 @@ _START_SECONDS = 90.0  # that it may take until its first one, as with systemd
 log = logging.getLogger("xdpctl.run")
 
 
-class ControlPlane:
+class ControlPlaneProcess:
     """The child, started again when it dies; what is in the kernel goes on meanwhile."""
 
     def __init__(
@@ -202,7 +202,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     control = None
     if not loader_only:
         local = local_listener(settings.listen.socket, group)
-        control = ControlPlane(settings, config, local, _tcp(settings))
+        control = ControlPlaneProcess(settings, config, local, _tcp(settings))
     try:
         loader.add_explain()
         _loop(loader, status, control)
@@ -218,7 +218,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     log.info("stopped; %s", stays)
 
 
-def _loop(loader: Loader, status: Status, control: ControlPlane | None) -> None:
+def _loop(loader: Loader, status: Status, control: ControlPlaneProcess | None) -> None:
     changed, stopping = threading.Event(), threading.Event()
 
     def stop(*_: object) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
@@ -15,14 +15,15 @@ from xdpctl.control.operations.bulk_import import Imported, add_many
 from xdpctl.control.operations.bulk_parser import Format, Parser
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import RuleError
-from xdpctl.model.requests import Ask
+from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Action, Mode
+from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator
-from xdpctl_api.bodies import TooLarge
-from xdpctl_api.context import Context, context
+from xdpctl_api.dependencies import Ctx
 from xdpctl_api.problems import problem
-from xdpctl_api.schemas import ImportOut
-from xdpctl_api.shapes import Strict, seconds
+from xdpctl_api.shapes.common import Strict, seconds
+from xdpctl_api.shapes.rules import ImportOut
+from xdpctl_api.transport.bodies import TooLarge
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
 _CHUNK, _CHUNK_BYTES = 10_000, 4 << 20
@@ -59,15 +60,15 @@ class BulkQuery(Strict):
     tag: list[str] = Field(default=[])
     dry_run: bool = False
 
-    def defaults(self) -> Ask:
+    def defaults(self) -> RuleRequest:
         ttl = seconds(self.ttl, "ttl")
-        return Ask(_ANY, self.action, self.mode, ttl, None, self.reason, tuple(self.tag))
+        return RuleRequest(_ANY, self.action, self.mode, ttl, None, self.reason, tuple(self.tag))
 
 
 class _Import:
     """One request's parser, running total and, for a dry run, the draft nobody commits."""
 
-    def __init__(self, ctx: Context, who: Operator, parser: Parser, dry_run: bool) -> None:
+    def __init__(self, ctx: ControlPlane, who: Operator, parser: Parser, dry_run: bool) -> None:
         self.total = Imported()
         self._ctx, self._who, self._parser, self._dry_run = ctx, who, parser, dry_run
         self._scratch: Draft | None = None
@@ -93,7 +94,7 @@ class _Import:
 async def import_rules(
     request: Request,
     who: Operator,
-    ctx: Annotated[Context, Depends(context)],
+    ctx: Ctx,
     query: Annotated[BulkQuery, Query()],
 ) -> ImportOut | Response:
     """NDJSON, CSV or one prefix a line; bad lines are reported, all others applied.

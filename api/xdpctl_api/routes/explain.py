@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from xdpctl.abi.explanation import Explanation
 from xdpctl.abi.structs import Reason
@@ -16,9 +16,10 @@ from xdpctl.model.match.components import COMPONENTS
 from xdpctl.model.rule import Mode, Rule
 from xdpctl.model.signature import Signature
 from xdpctl.model.source_set import SourceSet
+from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Viewer
-from xdpctl_api.context import Context, context
-from xdpctl_api.schemas import ExplainOut, RuleOut, rule_out
+from xdpctl_api.dependencies import Ctx
+from xdpctl_api.shapes.rules import ExplainOut, RuleOut, rule_out
 
 Held = Rule | Signature | SourceSet
 router = APIRouter(prefix="/v1/explain", tags=["explain"])
@@ -32,7 +33,7 @@ Port = Annotated[int, Query(ge=0, le=65535)]
 @router.get("")
 async def explain(
     who: Viewer,
-    ctx: Annotated[Context, Depends(context)],
+    ctx: Ctx,
     source: str | None = None,
     destination: str | None = None,
     protocol: str = "udp",
@@ -87,7 +88,7 @@ def _from_hex(text: str) -> bytes:
     return data
 
 
-def _met(ctx: Context, said: Explanation, source: Prefix | None) -> list[Held]:
+def _met(ctx: ControlPlane, said: Explanation, source: Prefix | None) -> list[Held]:
     """The rules and sets behind the slots, in the order they were met."""
     state = ctx.controller.state
     near: Iterable[Prefix] = list(state.image.entries)
@@ -107,7 +108,7 @@ def _within(held: Held) -> bool:
     return isinstance(held, Signature) and bool(held.limit) and held.mode is Mode.ENFORCE
 
 
-def _told(ctx: Context, said: Explanation, data: bytes, source: Prefix | None) -> ExplainOut:
+def _told(ctx: ControlPlane, said: Explanation, data: bytes, source: Prefix | None) -> ExplainOut:
     state, now = ctx.controller.state, ctx.controller.clock.read()
     protection = state.protection
     met = _met(ctx, said, source)

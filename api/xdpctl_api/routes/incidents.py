@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 from msgspec import structs
 from pydantic import BaseModel
@@ -14,9 +14,10 @@ from xdpctl.control.controller import Controller
 from xdpctl.errors import NotFoundError
 from xdpctl.incidents import report, summary
 from xdpctl.model.incident import Incident
+from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Viewer
-from xdpctl_api.context import Context, context
-from xdpctl_api.incidents import (
+from xdpctl_api.dependencies import Ctx
+from xdpctl_api.shapes.incidents import (
     DoneOut,
     EvidenceOut,
     IncidentBrief,
@@ -27,7 +28,6 @@ from xdpctl_api.incidents import (
 )
 
 router = APIRouter(prefix="/v1/incidents", tags=["detectors"])
-Ctx = Annotated[Context, Depends(context)]
 PCAPNG, ZIP, NDJSON = "application/x-pcapng", "application/zip", "application/x-ndjson"
 
 
@@ -65,7 +65,8 @@ async def read_key(who: Viewer, ctx: Ctx) -> KeyOut:
 async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
     """One, whole: what was said when, what was done, and what it hit."""
     held = _held(ctx, incident_id)
-    found = await asyncio.to_thread(summary.read, ctx.files, held.id, ctx.geo(), ctx.ours)
+    places = await asyncio.to_thread(ctx.geo)
+    found = await asyncio.to_thread(summary.read, ctx.files, held.id, places, ctx.ours)
     standing = await asyncio.to_thread(standing_of, ctx.controller, held)
     rules = []
     for one in held.rules:
@@ -111,13 +112,13 @@ def _file(path: Path, media: str, missing: str) -> FileResponse:
     return FileResponse(path, media_type=media, filename=path.name)
 
 
-def _fingerprint(ctx: Context) -> str:
+def _fingerprint(ctx: ControlPlane) -> str:
     from xdpctl.incidents import archive  # 10 MB of memory that most never need
 
     return archive.fingerprint(archive.signing_key(ctx.settings.incident_key).public_key())
 
 
-def _archive(ctx: Context, shown: IncidentOut) -> bytes:
+def _archive(ctx: ControlPlane, shown: IncidentOut) -> bytes:
     from xdpctl.incidents import archive
 
     held = shown.model_dump(mode="json")
@@ -139,7 +140,7 @@ def _archive(ctx: Context, shown: IncidentOut) -> bytes:
     return archive.archive(shown.id, files, key, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-def _held(ctx: Context, incident_id: str) -> Incident:
+def _held(ctx: ControlPlane, incident_id: str) -> Incident:
     held = ctx.controller.state.incidents.get(incident_id)
     if held is None:
         raise NotFoundError(f"there is no incident {incident_id[:40]!r}; see GET /v1/incidents")

@@ -1,17 +1,17 @@
 """What is known of an address: where it is, and which rules and sets cover it."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from xdpctl.base.net.prefix import parse_address
-from xdpctl.control.state.coverage import Listed, covering
+from xdpctl.control.state.coverage import MatchingEntry, covering
 from xdpctl.control.state.draft import Draft
 from xdpctl.model.rule import Action, Mode
 from xdpctl_api.auth import Viewer
-from xdpctl_api.context import Context, context
+from xdpctl_api.dependencies import Ctx
 
 router = APIRouter(prefix="/v1/lookup", tags=["explain"])
 
@@ -41,14 +41,12 @@ class LookupOut(BaseModel):
 
 
 @router.get("/{address}")
-async def look_up(
-    address: str, who: Viewer, ctx: Annotated[Context, Depends(context)]
-) -> LookupOut:
+async def look_up(address: str, who: Viewer, ctx: Ctx) -> LookupOut:
     """Country, AS number and name if a database is there, and everything that covers it."""
     source = parse_address(address, "address")
     draft = Draft(ctx.controller.state, ctx.controller.clock.read())
     found = [_out(entry) for entry in covering(draft, source)]
-    database = ctx.geo()
+    database = await asyncio.to_thread(ctx.geo)
     place = await asyncio.to_thread(database.lookup, source) if database else None
     where: dict[str, Any] = dict.fromkeys(("country", "asn", "as_name", "network"))
     if place:
@@ -63,7 +61,7 @@ async def look_up(
     return LookupOut(address=text, **where, database=description, covering=found)
 
 
-def _out(entry: Listed) -> EntryOut:
+def _out(entry: MatchingEntry) -> EntryOut:
     return EntryOut(
         prefix=str(entry.prefix),
         action=entry.action,

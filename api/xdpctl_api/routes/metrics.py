@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import Iterator
-from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.responses import Response
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from xdpctl.model.source_set import NOTHING, count
+from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Viewer
-from xdpctl_api.context import Context, context
+from xdpctl_api.dependencies import Ctx
 
 router = APIRouter(tags=["system"])
 
@@ -20,7 +20,7 @@ router = APIRouter(tags=["system"])
 class _Live(Collector):
     """Reads the kernel when it is scraped; nothing is kept in between."""
 
-    def __init__(self, ctx: Context) -> None:
+    def __init__(self, ctx: ControlPlane) -> None:
         self.ctx = ctx
 
     def collect(self) -> Iterator[Metric]:
@@ -123,7 +123,7 @@ class _Live(Collector):
 
 
 @router.get("/metrics", response_class=Response)
-async def metrics(who: Viewer, ctx: Annotated[Context, Depends(context)]) -> Response:
+async def metrics(who: Viewer, ctx: Ctx) -> Response:
     """Prometheus text format."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Live(ctx))

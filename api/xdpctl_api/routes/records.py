@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
 
 from xdpctl.control.state.draft import Draft
@@ -16,13 +16,13 @@ from xdpctl.incidents.archive import holds_for
 from xdpctl.model.identity import Token, digest, mint
 from xdpctl.model.requests import check_seconds
 from xdpctl.model.rule import OPERATOR, TTL_MAX, check_name
+from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Admin, Operator
-from xdpctl_api.context import Context, context
-from xdpctl_api.schemas import TokenIn, TokenOut
-from xdpctl_api.shapes import seconds, timestamp
+from xdpctl_api.dependencies import Ctx
+from xdpctl_api.shapes.common import seconds, timestamp
+from xdpctl_api.shapes.rules import TokenIn, TokenOut
 
 router = APIRouter(prefix="/v1")
-Ctx = Annotated[Context, Depends(context)]
 _PAGE = 5000
 _LAST = 2**63 - 1  # that SQLite counts
 
@@ -63,7 +63,7 @@ async def verify_audit(who: Operator, ctx: Ctx) -> dict[str, Any]:
     }
 
 
-def _false(ctx: Context, mark: bytes) -> str | None:
+def _false(ctx: ControlPlane, mark: bytes) -> str | None:
     """What is wrong with the checkpoint that the log begins behind."""
     try:
         held, signed = audit.signed_part(mark)

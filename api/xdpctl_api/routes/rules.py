@@ -15,21 +15,21 @@ from xdpctl.errors import NotFoundError, RuleError
 from xdpctl.incidents.ledger import ledger
 from xdpctl.model.identity import Caller
 from xdpctl.model.match.match import ID_MARK
-from xdpctl.model.requests import Ask
+from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Mode, Rule, parse_rule_id
 from xdpctl.model.signature import Signature
+from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Viewer
-from xdpctl_api.context import Context, context
-from xdpctl_api.listing import Filters, page
-from xdpctl_api.schemas import RuleAnswer, RuleChange, RuleIn, RuleOut, RulePage, rule_out
-from xdpctl_api.shadows import shadow_out
+from xdpctl_api.dependencies import Ctx
+from xdpctl_api.shapes.listing import Filters, page
+from xdpctl_api.shapes.monitor import shadow_out
+from xdpctl_api.shapes.rules import RuleAnswer, RuleChange, RuleIn, RuleOut, RulePage, rule_out
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
-Ctx = Annotated[Context, Depends(context)]
 IfMatch = Annotated[str | None, Header(description="The rule's ETag; 412 if it changed since")]
 
 
-def answer(ctx: Context, added: Added | AddedSignature) -> RuleAnswer:
+def answer(ctx: ControlPlane, added: Added | AddedSignature) -> RuleAnswer:
     controller, rule = ctx.controller, added.rule
     if isinstance(rule, Signature):
         rule = controller.state.signatures.get(rule.id, rule)
@@ -49,7 +49,9 @@ def named_etag(header: str | None) -> str | None:
     return None if header in (None, "*") else header.removeprefix("W/").strip('"')
 
 
-def _adding(ask: Ask | SignatureAsk, who: Caller) -> Callable[[Draft], Added | AddedSignature]:
+def _adding(
+    ask: RuleRequest | SignatureAsk, who: Caller
+) -> Callable[[Draft], Added | AddedSignature]:
     if isinstance(ask, SignatureAsk):
         return lambda draft: signatures.add(draft, ask, who)
     return lambda draft: source_rules.add(draft, ask, who)
@@ -79,7 +81,7 @@ async def list_rules(
     return await asyncio.to_thread(page, ctx, filters.test(), limit, cursor)
 
 
-def _find(ctx: Context, rule_id: str) -> Rule | Signature:
+def _find(ctx: ControlPlane, rule_id: str) -> Rule | Signature:
     state, now = ctx.controller.state, ctx.controller.clock.read()
     rule: Rule | Signature | None
     if rule_id.startswith(ID_MARK):
@@ -117,7 +119,7 @@ async def change_rule(
 
 
 async def _change(
-    ctx: Context, rule_id: str, changes: dict[str, object], who: Caller, if_match: str | None
+    ctx: ControlPlane, rule_id: str, changes: dict[str, object], who: Caller, if_match: str | None
 ) -> RuleAnswer:
     seen = named_etag(if_match)
 

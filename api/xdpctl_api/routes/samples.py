@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from functools import lru_cache
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
 from xdpctl.abi.structs import Capture, Reason, SlotNumber
@@ -19,12 +19,12 @@ from xdpctl.errors import NotFoundError
 from xdpctl.model.match.match import ID_MARK
 from xdpctl.model.rule import parse_rule_id
 from xdpctl.model.signature import Signature
+from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator
-from xdpctl_api.context import Context, context
-from xdpctl_api.shapes import timestamp
+from xdpctl_api.dependencies import Ctx
+from xdpctl_api.shapes.common import timestamp
 
 router = APIRouter(prefix="/v1/samples", tags=["samples"])
-Ctx = Annotated[Context, Depends(context)]
 NDJSON = "application/x-ndjson"
 
 
@@ -47,7 +47,9 @@ async def samples(
     return StreamingResponse(_stream(request, ctx, capturing), media_type=NDJSON)
 
 
-async def _stream(request: Request, ctx: Context, capturing: Capturing) -> AsyncIterator[bytes]:
+async def _stream(
+    request: Request, ctx: ControlPlane, capturing: Capturing
+) -> AsyncIterator[bytes]:
     """Batches are read by a thread of its own; it ends when whoever asked has gone."""
     gone = threading.Event()
     batches = capturing.batches(lambda: not (gone.is_set() or ctx.stopping))
@@ -68,7 +70,7 @@ def _line(fields: dict[str, Any]) -> bytes:
     return json.dumps(fields).encode() + b"\n"
 
 
-def _slot(ctx: Context, rule: str) -> int:
+def _slot(ctx: ControlPlane, rule: str) -> int:
     """The slot of a rule's id, a source, or a set's name."""
     state = ctx.controller.state
     if rule.startswith(ID_MARK):
@@ -86,7 +88,7 @@ def _slot(ctx: Context, rule: str) -> int:
 class _Teller:
     """Captures as lines, with names instead of numbers."""
 
-    def __init__(self, ctx: Context) -> None:
+    def __init__(self, ctx: ControlPlane) -> None:
         self._ctx = ctx
         self._now: Now = ctx.controller.clock.read()
         self.interface = lru_cache(64)(_interface)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from xdpctl.base.net.prefix_arrays import FAMILIES
@@ -15,15 +15,15 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.errors import RuleError
 from xdpctl.model.rule import Mode
 from xdpctl.model.source_set import NOTHING, SourceSet
+from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Viewer
-from xdpctl_api.context import Context, context
-from xdpctl_api.replacement import JSON, Replacement
+from xdpctl_api.dependencies import Ctx
 from xdpctl_api.routes.rules import IfMatch, named_etag
-from xdpctl_api.sets import ListQuery, SetAnswer, SetChange, SetIn, SetOut, TopOut, set_out
-from xdpctl_api.shadows import shadow_out
+from xdpctl_api.set_replacement import JSON, replace_set
+from xdpctl_api.shapes.monitor import shadow_out
+from xdpctl_api.shapes.sets import ListQuery, SetAnswer, SetChange, SetIn, SetOut, TopOut, set_out
 
 router = APIRouter(prefix="/v1/sets", tags=["sets"])
-Ctx = Annotated[Context, Depends(context)]
 _TEXT = {"schema": {"type": "string", "format": "binary"}}
 _BODIES = {
     JSON: {"schema": SetIn.model_json_schema()},
@@ -32,7 +32,7 @@ _BODIES = {
 _PAGE = 20_000
 
 
-def _find(ctx: Context, name: str) -> SourceSet:
+def _find(ctx: ControlPlane, name: str) -> SourceSet:
     state = ctx.controller.state
     return sets.find(Draft(state, ctx.controller.clock.read()), name)
 
@@ -90,7 +90,7 @@ async def put_set(
     anything is wrong, the old set stays whole. `action`, `mode` and `reason` stay as they are
     where they are not given; a feed goes unless it is given again.
     """
-    out = await Replacement(ctx, name, who).make(request, query, named_etag(if_match))
+    out = await replace_set(ctx, name, who, request, query, named_etag(if_match))
     headers = {"Location": f"/v1/sets/{name}", "ETag": f'"{out.etag}"'}
     status = 201 if out.created and not out.dry_run else 200
     return Response(out.model_dump_json(), status, headers, JSON)
@@ -107,7 +107,7 @@ async def change_set(
         changes: dict[str, Any] = body.model_dump(include=body.model_fields_set - {"refresh"})
         if body.refresh is not None:  # of the feed that stands now, not when it was asked for
             held = sets.find(draft, name)
-            changes["feed"] = ctx.refresher.loader.every(held, body.refresh)
+            changes["feed"] = ctx.refresher.source.every(held, body.refresh)
         return sets.change(draft, name, changes, who, seen)
 
     changed = (await asyncio.wrap_future(ctx.controller.submit(operation))).set

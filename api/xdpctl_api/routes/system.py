@@ -2,22 +2,21 @@
 
 import asyncio
 import time
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from xdpctl import __version__
 from xdpctl.errors import BusyError
 from xdpctl.model.source_set import count
 from xdpctl_api.auth import Unbound, Viewer
-from xdpctl_api.connection import GONE
-from xdpctl_api.context import Context, context
-from xdpctl_api.schemas import BypassIn, BypassOut
-from xdpctl_api.shapes import timestamp
+from xdpctl_api.dependencies import Ctx
+from xdpctl_api.shapes.common import timestamp
+from xdpctl_api.shapes.rules import BypassIn, BypassOut
+from xdpctl_api.transport.connection import GONE
 
 router = APIRouter(tags=["system"])
-Ctx = Annotated[Context, Depends(context)]
 
 
 @router.get("/v1/status")
@@ -79,7 +78,7 @@ async def counters(who: Viewer, ctx: Ctx) -> dict[str, Any]:
 @router.post("/v1/notifications/test")
 async def test_notifications(who: Unbound, ctx: Ctx) -> dict[str, list[bool]]:
     """One message to each of notify.urls now; whether each was taken, in their order."""
-    return {"taken": await asyncio.to_thread(ctx.herald.test)}
+    return {"taken": await asyncio.to_thread(ctx.dispatcher.test)}
 
 
 @router.get("/healthz")

@@ -10,7 +10,7 @@ from xdpctl.control.operations.source_rules import place
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, RuleError
 from xdpctl.model.identity import Caller
-from xdpctl.model.requests import Ask
+from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Action, Mode
 
 _REJECTS_SHOWN = 1000
@@ -40,7 +40,7 @@ class Imported:
         self.rejects += other.rejects[: _REJECTS_SHOWN - len(self.rejects)]
 
 
-def _refuse_wide(ask: Ask) -> None:
+def _refuse_wide(ask: RuleRequest) -> None:
     """One line of a feed must not drop a large part of the internet."""
     widest = _WIDEST_IMPORTED[ask.source.family]
     drops = ask.action is Action.DROP and ask.mode is Mode.ENFORCE

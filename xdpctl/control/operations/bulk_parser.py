@@ -18,7 +18,7 @@ from xdpctl.control.operations.signatures import SignatureAsk
 from xdpctl.errors import RuleError
 from xdpctl.model.match import text as match_text
 from xdpctl.model.match.match import build
-from xdpctl.model.requests import Ask, check_tags
+from xdpctl.model.requests import RuleRequest, check_tags
 from xdpctl.model.rule import Action, Mode, Spare
 from xdpctl.model.signature import Rate
 
@@ -36,7 +36,7 @@ class Format(StrEnum):
     NDJSON = "application/x-ndjson"
 
 
-Line = tuple[int, str, Ask | SignatureAsk | RuleError]
+Line = tuple[int, str, RuleRequest | SignatureAsk | RuleError]
 
 
 class _Limit(msgspec.Struct, forbid_unknown_fields=True):
@@ -72,11 +72,11 @@ _decoder = msgspec.json.Decoder(_Line)
 class Parser:
     """Fed with lines as they arrive; remembers the line number and, for CSV, the header."""
 
-    def __init__(self, kind: Format, defaults: Ask) -> None:
+    def __init__(self, kind: Format, defaults: RuleRequest) -> None:
         self.defaults = defaults
         self.line = 0
         self._columns: list[str] | None = None
-        self._parse: Callable[[str], Ask | SignatureAsk | None] = {
+        self._parse: Callable[[str], RuleRequest | SignatureAsk | None] = {
             Format.PLAIN: self._plain,
             Format.CSV: self._csv,
             Format.NDJSON: self._ndjson,
@@ -102,16 +102,16 @@ class Parser:
             if ask is not None:
                 yield self.line, text, ask
 
-    def _ask(self, source: Prefix) -> Ask:
+    def _ask(self, source: Prefix) -> RuleRequest:
         d = self.defaults
-        return Ask(source, d.action, d.mode, d.ttl, d.confirm_within, d.reason, d.tags)
+        return RuleRequest(source, d.action, d.mode, d.ttl, d.confirm_within, d.reason, d.tags)
 
-    def _plain(self, text: str) -> Ask | SignatureAsk:
+    def _plain(self, text: str) -> RuleRequest | SignatureAsk:
         if text[0] == "{":  # `export` in a pipe
             return self._ndjson(text)
         return self._ask(parse_prefix(_COMMENT.split(text, maxsplit=1)[0]))
 
-    def _csv(self, text: str) -> Ask | None:
+    def _csv(self, text: str) -> RuleRequest | None:
         try:
             (row,) = csv.reader([text], strict=True)
         except csv.Error as error:
@@ -129,7 +129,7 @@ class Parser:
         fields = {k: v.strip() for k, v in zip(self._columns, row, strict=False) if v.strip()}
         return self._from_fields(fields)
 
-    def _from_fields(self, fields: dict[str, str]) -> Ask:
+    def _from_fields(self, fields: dict[str, str]) -> RuleRequest:
         ask = self._ask(parse_prefix(fields.get("source", "")))
         if len(fields) == 1:
             return ask
@@ -142,7 +142,7 @@ class Parser:
             tags=check_tags(fields["tags"].split()) if "tags" in fields else ask.tags,
         )
 
-    def _ndjson(self, text: str) -> Ask | SignatureAsk:
+    def _ndjson(self, text: str) -> RuleRequest | SignatureAsk:
         try:
             line = _decoder.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -166,7 +166,7 @@ class Parser:
         if line.match.keys() == {"source"} and own == (None, None, None):
             if not isinstance(source, str):
                 raise RuleError("the source is no text", "match.source", 'write "203.0.113.7"')
-            return Ask(source=parse_prefix(source), **common)
+            return RuleRequest(source=parse_prefix(source), **common)
         return SignatureAsk(
             match=build(line.match),
             limit=line.limit.rate() if line.limit else None,

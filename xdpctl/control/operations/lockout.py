@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.control.state.coverage import Listed, around, covering, deciding
+from xdpctl.control.state.coverage import MatchingEntry, around, covering, deciding
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import LockoutError
 from xdpctl.model.identity import Caller
@@ -51,7 +51,7 @@ def _sheltered(draft: Draft, rule: Rule, address: Prefix) -> bool:
     return found.action is Action.ACCEPT and ends(found) >= (rule.kernel_expires_ns or _NEVER)
 
 
-def ends(found: Listed) -> int:
+def ends(found: MatchingEntry) -> int:
     """When it ends (CLOCK_MONOTONIC)."""
     return (found.rule.kernel_expires_ns if found.rule else 0) or _NEVER
 
@@ -100,7 +100,9 @@ def refuse_loss(draft: Draft, rule: Rule, caller: Caller) -> None:
             )
 
 
-def about_to_be_dropped(draft: Draft, within_ns: int) -> Iterator[tuple[Prefix, Listed, Listed]]:
+def about_to_be_dropped(
+    draft: Draft, within_ns: int
+) -> Iterator[tuple[Prefix, MatchingEntry, MatchingEntry]]:
     """Who is logged in, what lets him in for only so long, and the drop that he meets then."""
     for address in draft.state.people(draft.now.ns):
         found = [one for one in covering(draft, address) if _decides(one)]
@@ -111,5 +113,5 @@ def about_to_be_dropped(draft: Draft, within_ns: int) -> Iterator[tuple[Prefix, 
             yield address, found[0], later[0]
 
 
-def _decides(found: Listed) -> bool:
+def _decides(found: MatchingEntry) -> bool:
     return found.applied and found.mode is Mode.ENFORCE

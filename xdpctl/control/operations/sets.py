@@ -26,7 +26,7 @@ from xdpctl.model.source_set import DEFAULT, Entries, FeedSource, Options, Sourc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetAsk:
+class SetRequest:
     """A set as somebody asks for it; `counts` is what reading and screening its list found.
 
     What is None stays as it stands; a new set drops, is enforced, spares nobody, has no reason.
@@ -94,7 +94,7 @@ def _slot(draft: Draft, action: Action) -> int:
     return free
 
 
-def put(draft: Draft, ask: SetAsk, caller: Caller, etag: str | None = None) -> Changed:
+def put(draft: Draft, ask: SetRequest, caller: Caller, etag: str | None = None) -> Changed:
     """A new set, or another list for the one of that name."""
     _allowed(caller)
     standing = draft.set_named(ask.name)
@@ -126,7 +126,7 @@ def put(draft: Draft, ask: SetAsk, caller: Caller, etag: str | None = None) -> C
     return Changed(held, standing is None, _warnings(standing, held))
 
 
-def _chosen(ask: SetAsk, standing: SourceSet | None) -> dict[str, Any]:
+def _chosen(ask: SetRequest, standing: SourceSet | None) -> dict[str, Any]:
     """Action, mode, spare and reason: as asked for, else as they stand."""
     action, mode, spare, reason = Action.DROP, Mode.ENFORCE, Spare.NONE, ""
     if standing:
@@ -189,7 +189,7 @@ def change(
     _allowed(caller)
     held = find(draft, name)
     _fresh(held, etag)
-    changed = held.but(**changes)
+    changed = held.replace(**changes)
     _stage(draft, changed, None, caller)
     shown = {k: v for k, v in changes.items() if k != "feed"}
     draft.note(caller.name, "set.change", name, **shown)

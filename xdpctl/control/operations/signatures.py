@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from xdpctl.abi.structs import Limit, SlotNumber
+from xdpctl.abi.structs import Constants, SlotNumber
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.operations.signature_guard import guard
 from xdpctl.control.state.draft import Draft
@@ -71,7 +71,7 @@ def free_slot(draft: Draft, origin: str = OPERATOR) -> int:
     """CapacityError if all are taken; QuotaError if those that are left are for people."""
     if origin not in (OPERATOR, CONFIGURED):
         others = sum(automatic(held) for held in draft.all_signatures())
-        if others >= Limit.SIGNATURES_MAX - _RESERVED:
+        if others >= Constants.SIGNATURES_MAX - _RESERVED:
             raise QuotaError(
                 f"detectors have {others} signatures, and the other {_RESERVED} are for people",
                 "match",
@@ -196,7 +196,7 @@ def change(
         check_seconds(ttl, "ttl", TTL_MAX)
         draft.state.quota(held.origin).check(held.origin, _named(held), ttl, 0)
         fields["expires_ns"] = draft.now.after(ttl) if ttl is not None else 0
-    changed = held.but(**fields)
+    changed = held.replace(**fields)
     if caller.origin != OPERATOR and automatic(changed):
         _check_automatic(draft, changed, draft.state.quota(changed.origin), False)
     before, after = ((s.mode, s.spare, s.priority) for s in (held, changed))
@@ -214,7 +214,7 @@ def confirm(draft: Draft, identity: str, caller: Caller, etag: str | None) -> Ad
     """Make a provisional signature stand; NotFoundError once its time is up."""
     held = find(draft, identity, caller, etag)
     warnings = [] if held.confirm_by_ns else ["it was not waiting for a confirmation"]
-    confirmed = held.but(confirm_by_ns=0)
+    confirmed = held.replace(confirm_by_ns=0)
     draft.put_signature(confirmed)
     draft.note(caller.name, "rule.confirm", identity)
     return AddedSignature(confirmed, False, warnings)

@@ -13,7 +13,7 @@ from xdpctl.control.state.state import space
 from xdpctl.errors import CapacityError, LockoutError, NotFoundError
 from xdpctl.model import policy
 from xdpctl.model.identity import Caller
-from xdpctl.model.requests import Ask, check_seconds
+from xdpctl.model.requests import RuleRequest, check_seconds
 from xdpctl.model.rule import TTL_MAX, Action, Mode, Rule
 from xdpctl.model.signature import automatic
 
@@ -27,7 +27,7 @@ class Added:
     warnings: list[str]
 
 
-def _build(draft: Draft, ask: Ask, caller: Caller) -> Rule:
+def _build(draft: Draft, ask: RuleRequest, caller: Caller) -> Rule:
     now = draft.now
     return Rule(
         source=ask.source,
@@ -64,7 +64,7 @@ def _keep(draft: Draft, rule: Rule, caller: Caller) -> None:
         )
 
 
-def place(draft: Draft, ask: Ask, caller: Caller) -> Added:
+def place(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:
     """Everything an add checks, and the staging; the caller writes the audit event."""
     rule = _build(draft, ask, caller)
     standing = draft.standing(rule.source)
@@ -101,7 +101,7 @@ def describe(rule: Rule) -> dict[str, object]:
     }
 
 
-def add(draft: Draft, ask: Ask, caller: Caller) -> Added:
+def add(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:
     """One rule; the same rule again extends it."""
     added = place(draft, ask, caller)
     wider = around(draft, added.rule.source)
@@ -135,7 +135,7 @@ def change(
         check_seconds(ttl, "ttl", TTL_MAX)
         draft.state.quota(rule.origin).check(rule.origin, rule.source, ttl, 0)
         fields["expires_ns"] = draft.now.after(ttl) if ttl is not None else 0
-    changed = rule.but(**fields)
+    changed = rule.replace(**fields)
     before, after = ((r.mode, r.expires_ns) for r in (rule, changed))
     warnings = [] if before == after else _guard(draft, changed, caller)
     if changed.mode is Mode.MONITOR:
@@ -148,7 +148,7 @@ def change(
 def confirm(draft: Draft, source: Prefix, caller: Caller, etag: str | None) -> Added:
     """Make a provisional rule stand; NotFoundError once its time is up."""
     rule = _existing(draft, source, caller, etag)
-    confirmed = rule.but(confirm_by_ns=0)
+    confirmed = rule.replace(confirm_by_ns=0)
     warnings = [] if rule.confirm_by_ns else ["it was not waiting for a confirmation"]
     draft.put(confirmed)
     draft.note(caller.name, "rule.confirm", rule.id)

@@ -15,7 +15,7 @@ from xdpctl.model.source_set import SourceSet
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class MatchingEntry:
     """One entry: a protected prefix (with the reason why), a rule's, or a set's.
 
     What is not `applied` is in no table: it would drop what is protected.
@@ -43,7 +43,7 @@ class Listed:
         return str(self.prefix)
 
 
-def covering(draft: Draft, source: Prefix) -> Iterator[Listed]:
+def covering(draft: Draft, source: Prefix) -> Iterator[MatchingEntry]:
     """Every live entry that covers all of `source`, in the order in which a packet meets them."""
     sets = sorted(draft.all_sets(), key=lambda held: held.slot)
     protection = draft.state.protection
@@ -57,26 +57,26 @@ def covering(draft: Draft, source: Prefix) -> Iterator[Listed]:
         hits = [within(draft.entries_of(s.name)[source.family], keys).tolist() for s in sets]
     for at, prefix in enumerate(prefixes):
         if prefix in protection.why:
-            yield Listed(prefix, protected=protection.why[prefix])
+            yield MatchingEntry(prefix, protected=protection.why[prefix])
         rule = draft.standing(prefix)
         if rule:
-            yield Listed(prefix, rule=rule, applied=not draft.state.suspended(rule))
+            yield MatchingEntry(prefix, rule=rule, applied=not draft.state.suspended(rule))
         for held, hit in zip(sets, hits, strict=True):
             if hit[at]:
                 spared = held.action is Action.DROP and protection.over(prefix) is not None
-                yield Listed(prefix, set=held, applied=not spared)
+                yield MatchingEntry(prefix, set=held, applied=not spared)
 
 
-def deciding(draft: Draft, source: Prefix) -> Listed | None:
+def deciding(draft: Draft, source: Prefix) -> MatchingEntry | None:
     """The entry that decides all of `source`, unless something inside it decides a part."""
     return next(filter(_decides, covering(draft, source)), None)
 
 
-def around(draft: Draft, source: Prefix) -> Listed | None:
+def around(draft: Draft, source: Prefix) -> MatchingEntry | None:
     """The entry that would decide if nothing stood on exactly `source`."""
     wider = (e for e in covering(draft, source) if e.prefix != source)
     return next(filter(_decides, wider), None)
 
 
-def _decides(entry: Listed) -> bool:
+def _decides(entry: MatchingEntry) -> bool:
     return entry.applied and entry.mode is Mode.ENFORCE

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from xdpctl.abi.structs import BITMAP_WORDS, Limit
+from xdpctl.abi.structs import BITMAP_WORDS, Constants
 from xdpctl.base.clock import Now
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.state.state import State, space
@@ -22,7 +22,7 @@ from xdpctl.model.source_set import NOTHING, Entries, SourceSet
 Written = Mapping[str, tuple[bytes | None, Any, Any]]
 # limits and monitored signatures that one packet may meet: of SIGNATURE_STEPS_MAX, a word of the
 # bitmap takes a step, too; detectors leave some to people
-CROWD = Limit.SIGNATURE_STEPS_MAX - BITMAP_WORDS - 2
+CROWD = Constants.SIGNATURE_STEPS_MAX - BITMAP_WORDS - 2
 AUTOMATIC_CROWD = CROWD - 16
 
 

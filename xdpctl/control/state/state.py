@@ -10,7 +10,7 @@ from xdpctl.abi.structs import Action as WireAction
 from xdpctl.abi.structs import Mode as WireMode
 from xdpctl.abi.structs import Side
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.control.state.tag_index import Tagged
+from xdpctl.control.state.tag_index import TagIndex
 from xdpctl.control.store.kinds import AUTOMATIC_MODE, KINDS, RULES, Kind
 from xdpctl.datapath.plan import NEIGHBOUR, PROTECTED, Image, Listing, Target, own_slot
 from xdpctl.model.identity import Token
@@ -62,7 +62,7 @@ class State:
     rules: dict[Prefix, Rule] = field(default_factory=dict)
     origins: Counter[str] = field(default_factory=Counter)
     monitored: dict[Prefix, None] = field(default_factory=dict)  # in the order they came
-    tagged: Tagged = field(default_factory=Tagged)
+    tagged: TagIndex = field(default_factory=TagIndex)
     tokens: dict[str, Token] = field(default_factory=dict)
     sets: dict[str, SourceSet] = field(default_factory=dict)
     entries: dict[str, Entries] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from xdpctl.model import tags
 from xdpctl.model.rule import Rule
 
 
-class Tagged:
+class TagIndex:
     """Sources by such tags; the many tags that are of one rule alone need no set."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ log = logging.getLogger("xdpctl.loader")
 
 
 @dataclass(slots=True)
-class Port:
+class AttachedInterface:
     """What became of one interface; `reason` is why it is in generic mode."""
 
     name: str
@@ -36,7 +36,7 @@ class Port:
         self.state, self.mode, self.detail = state, mode, detail
 
 
-def find(port: Port, present: Iterable[Link]) -> Link | None:
+def find(port: AttachedInterface, present: Iterable[Link]) -> Link | None:
     """By name; else, after a rename, the index we attached to."""
     by_name = {link.name: link for link in present}
     if port.name in by_name:

@@ -22,7 +22,7 @@ from xdpctl.datapath.bpf.bpffs import ensure, share
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.compiler import Compiled, compile_source
-from xdpctl.datapath.loader.interface import Port, find, foreign
+from xdpctl.datapath.loader.interface import AttachedInterface, find, foreign
 from xdpctl.datapath.loader.netlink import AttachRefused, Link
 from xdpctl.datapath.loader.stages import Staged, load_staged
 from xdpctl.datapath.plan import SHARED
@@ -89,7 +89,7 @@ class Loader:
             self._maps["slots"].put(shared.shared.to_bytes(4, "little"), shared.value)
         _prepare(self._maps["controls"])
         self._id = maps.map_id(self._maps["slots"].fd)
-        self.ports: dict[str, Port] = {}
+        self.ports: dict[str, AttachedInterface] = {}
 
     def _adopt_or_create(self, name: str, path: Path) -> maps.Map:
         wanted = self._compiled.maps[name]
@@ -156,7 +156,7 @@ class Loader:
             staged.close()
             staged.retire_others()
 
-    def add_port(self, name: str, outside: bool = False) -> Port:
+    def add_port(self, name: str, outside: bool = False) -> AttachedInterface:
         """Prepare an interface's own counters and program; `reconcile` attaches it."""
         directory = self.pins.port(name)
         directory.mkdir(exist_ok=True)
@@ -164,7 +164,7 @@ class Loader:
         with closing(self._adopt_or_create("counters", directory / "counters")) as counters:
             program = OUTSIDE if outside else PROGRAM
             staged = self._load_staged(program, _STAGES, directory, counters)
-        self.ports[name] = Port(name, staged)
+        self.ports[name] = AttachedInterface(name, staged)
         return self.ports[name]
 
     def close(self) -> None:
@@ -192,7 +192,7 @@ class Loader:
             except AttachError as error:
                 port.became("failed", link.xdp_mode, str(error))
 
-    def _reconcile_port(self, port: Port, link: Link) -> None:
+    def _reconcile_port(self, port: AttachedInterface, link: Link) -> None:
         if link.program_id is None:
             mode = self._attach(port, link)
         else:
@@ -202,7 +202,7 @@ class Loader:
         renamed = f"renamed to {link.name}, still filtered" if link.name != port.name else ""
         port.became("attached", mode, ", ".join(filter(None, (port.reason, renamed))))
 
-    def _attach(self, port: Port, link: Link) -> str:
+    def _attach(self, port: AttachedInterface, link: Link) -> str:
         """Native, or generic with the reason; the mode."""
         try:
             netlink.attach(link, port.program_fd, "native")
@@ -215,7 +215,7 @@ class Loader:
             port.reason = f"several times slower than native, because {refusal.meaning}"
             return "generic"
 
-    def _replace(self, port: Port, link: Link, program_id: int) -> str:
+    def _replace(self, port: AttachedInterface, link: Link, program_id: int) -> str:
         """Swap an earlier program of ours for this one, in the mode it has; the mode."""
         mode = link.xdp_mode or "native"
         with _opened(program_id) as fd:

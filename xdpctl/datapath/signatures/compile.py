@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.abi.arrays import GENERATION, LOOKUP
-from xdpctl.abi.structs import BITMAP_WORDS, BITMAPS_MAX, CLASS_BITS, Field, Limit
+from xdpctl.abi.structs import BITMAP_WORDS, BITMAPS_MAX, CLASS_BITS, Constants, Field
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import CapacityError
 from xdpctl.model.match import bits
@@ -45,14 +45,14 @@ _WORD = 1 << 16
 _ABSENT = 1  # one value more than a field can have: the packet has no such field
 
 
-class Look(NamedTuple):
+class FieldKey(NamedTuple):
     """A field to look at."""
 
     field: int
     size: int  # how many values there are
 
 
-Asked = dict[Look, Ranges]
+Asked = dict[FieldKey, Ranges]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +73,10 @@ def compile_tables(ordered: Sequence[tuple[Match, int]]) -> Tables:
 
     CapacityError if they are more than SIGNATURES_MAX, or have too many different bitmaps.
     """
-    if len(ordered) > Limit.SIGNATURES_MAX:
+    if len(ordered) > Constants.SIGNATURES_MAX:
         raise CapacityError(
-            f"there can be {Limit.SIGNATURES_MAX} signatures, and {len(ordered)} were asked for; "
-            "nothing was applied. Remove some, or merge them: a component takes many values."
+            f"there can be {Constants.SIGNATURES_MAX} signatures, and {len(ordered)} were asked "
+            "for; nothing was applied. Remove some, or merge them: a component takes many values."
         )
     generation = np.zeros(1, GENERATION)[0]
     generation["slots"][: len(ordered)] = [slot for _, slot in ordered]
@@ -100,12 +100,12 @@ def compile_tables(ordered: Sequence[tuple[Match, int]]) -> Tables:
 
 def _lookups(
     asked: Sequence[Asked], theirs: NDArray[np.bool_]
-) -> Iterator[tuple[Look, NDArray[np.int64], NDArray[np.bool_]]]:
+) -> Iterator[tuple[FieldKey, NDArray[np.int64], NDArray[np.bool_]]]:
     """For each field: where its values are cut, and who takes what lies between two cuts.
 
     What most signatures depend on comes first, so most packets are done after a look or two.
     """
-    users: dict[Look, dict[Ranges, list[int]]] = {}
+    users: dict[FieldKey, dict[Ranges, list[int]]] = {}
     for number, one in enumerate(asked):
         for look, ranges in one.items():
             users.setdefault(look, {}).setdefault(ranges, []).append(number)
@@ -123,7 +123,7 @@ def _lookups(
         yield look, bounds, taken
 
 
-@lru_cache(4 * Limit.SIGNATURES_MAX)
+@lru_cache(4 * Constants.SIGNATURES_MAX)
 def _asked(match: Match, family: int) -> Asked | None:
     """What a match asks of each field of that family's packets; None if it takes none of them."""
     if match.family not in (None, family):
@@ -136,11 +136,11 @@ def _asked(match: Match, family: int) -> Asked | None:
             continue
         size = component.most + 1 + _ABSENT
         ranges = value if component.kind is Kind.NUMBER else _runs(value, component.most)
-        asked[Look(_FIELDS[name], size)] = ranges
+        asked[FieldKey(_FIELDS[name], size)] = ranges
     return asked
 
 
-def _words(prefix: Prefix, field: Field) -> Iterator[tuple[Look, Ranges]]:
+def _words(prefix: Prefix, field: Field) -> Iterator[tuple[FieldKey, Ranges]]:
     """A prefix word by word: whole, in part, or not at all."""
     for number in range(len(prefix.address) // 2):
         left = prefix.length - 16 * number
@@ -148,7 +148,7 @@ def _words(prefix: Prefix, field: Field) -> Iterator[tuple[Look, Ranges]]:
             return
         low = int.from_bytes(prefix.address[2 * number : 2 * number + 2], "big")
         high = low | (_WORD - 1) >> min(left, 16)
-        yield Look(field + number, _WORD), ((low, high),)
+        yield FieldKey(field + number, _WORD), ((low, high),)
 
 
 @lru_cache(256)

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from xdpctl.abi.structs import Limit, SlotNumber, Value
+from xdpctl.abi.structs import Constants, SlotNumber, Value
 from xdpctl.errors import CapacityError
 
 Slots = tuple[int, ...]
-_LONGEST = Limit.SETS_MAX + 2  # every set, the rule and protection
+_LONGEST = Constants.SETS_MAX + 2  # every set, the rule and protection
 
 
 def precedence(slot: int) -> tuple[int, int]:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from xdpctl.detectors.follow.tail import Place, Tail, end_of, keep, recall
+from xdpctl.detectors.follow.tail import FilePosition, Tail, end_of, keep, recall
 from xdpctl.errors import ConfigError
 
 _BATCH, _BATCH_BYTES = 200, 1 << 20  # of alerts handed on at once
@@ -41,14 +41,14 @@ def follow(
         tail.close()
 
 
-def _remember(state: Path, place: Place) -> None:
+def _remember(state: Path, place: FilePosition) -> None:
     try:
         keep(state, place)
     except OSError as error:
         log.warning("the place in the file is not remembered: %s", error)
 
 
-def _batches(tail: Tail) -> Iterator[tuple[bytes, Place]]:
+def _batches(tail: Tail) -> Iterator[tuple[bytes, FilePosition]]:
     """Alerts, some at a time, and the place behind them."""
     alerts: list[bytes] = []
     size = 0

@@ -15,7 +15,7 @@ _PLACE_MAX = 1 << 10
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FilePosition:
     """Behind the last whole line that was handed on: the file's inode, and bytes into it."""
 
     inode: int = 0
@@ -27,7 +27,7 @@ class Tail:
     read from its start.
     """
 
-    def __init__(self, path: Path, place: Place | None) -> None:
+    def __init__(self, path: Path, place: FilePosition | None) -> None:
         self._path = path
         self._file: BinaryIO | None = None
         self._inode = 0
@@ -44,9 +44,9 @@ class Tail:
             self.close()
 
     @property
-    def place(self) -> Place:
+    def place(self) -> FilePosition:
         """Behind the last line that lines() gave."""
-        return Place(self._inode, self._at)
+        return FilePosition(self._inode, self._at)
 
     def _read(self) -> Iterator[bytes]:
         file = self._file
@@ -108,26 +108,26 @@ def _inode(path: Path) -> int:
         return 0
 
 
-def end_of(path: Path) -> Place:
+def end_of(path: Path) -> FilePosition:
     """Where a first start begins: what was there before is not news."""
     try:
         about = path.stat()
     except OSError:
-        return Place()
-    return Place(about.st_ino, about.st_size)
+        return FilePosition()
+    return FilePosition(about.st_ino, about.st_size)
 
 
-def recall(state: Path) -> Place | None:
+def recall(state: Path) -> FilePosition | None:
     """Where an earlier run was; None if there was none, or it left nothing readable."""
     try:
         held = json.loads(read_file(state, _PLACE_MAX))
-        place = Place(int(held["inode"]), int(held["offset"]))
+        place = FilePosition(int(held["inode"]), int(held["offset"]))
         return place if min(place.inode, place.offset) >= 0 else None
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 
-def keep(state: Path, place: Place) -> None:
+def keep(state: Path, place: FilePosition) -> None:
     """Replaced whole, so a full disk or a kill leaves the one from before."""
     held = json.dumps({"inode": place.inode, "offset": place.offset})
     replace_file(state, held.encode(), 0o644)

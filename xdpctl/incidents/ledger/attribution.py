@@ -10,11 +10,11 @@ from xdpctl.model.rule import Rule
 from xdpctl.model.signature import Signature
 
 _REMEMBERED_SECONDS, _WORKED_PACKETS, _WORKED_KEPT = 86_400.0, 1_000, 8
-Held = Rule | Signature
+RuleOrSignature = Rule | Signature
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ReportedEvent:
     """An event as it came: from whom, the tag of its rules, and how long they may stand.
 
     Another event on the same victim within `gap` seconds is of the same incident.
@@ -32,7 +32,7 @@ def tag_of(held: Incident) -> str:
     return tags.INCIDENT + held.id
 
 
-def worked(draft: Draft, said: Said) -> list[Done]:
+def worked(draft: Draft, said: ReportedEvent) -> list[Done]:
     """What hit much on the same victim within a day, and has ended; the newest first.
 
     Nothing that a person has taken back since.
@@ -51,13 +51,13 @@ def worked(draft: Draft, said: Said) -> list[Done]:
     return sorted(found.values(), key=lambda one: -one.ended_at)[:_WORKED_KEPT]
 
 
-def subject_of(said: Said) -> str:
+def subject_of(said: ReportedEvent) -> str:
     if said.event.victim is not None and not said.event.sources:
         return str(said.event.victim)
     return f"sources named by {said.detector}"
 
 
-def of_rule(draft: Draft, rule: Held) -> Incident | None:
+def of_rule(draft: Draft, rule: RuleOrSignature) -> Incident | None:
     """The incident of a rule, by its tag."""
     names = (tag.removeprefix(tags.INCIDENT) for tag in rule.tags if tag.startswith(tags.INCIDENT))
     named = map(draft.incident, names)
@@ -70,7 +70,7 @@ def of_event(draft: Draft, tag: str) -> list[Incident]:
     return [held for held in going if any(tags.ends(tag, one) for one in held.active)]
 
 
-def going_on(draft: Draft, said: Said) -> Incident | None:
+def going_on(draft: Draft, said: ReportedEvent) -> Incident | None:
     """What goes on, or ended not long ago, about the same."""
     subject, since = subject_of(said), draft.now.unix - said.gap
     alike = [held for held in draft.all_incidents() if held.subject == subject]

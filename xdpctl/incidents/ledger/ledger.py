@@ -7,8 +7,8 @@ from msgspec import structs
 from xdpctl.abi.structs import Hits
 from xdpctl.control.state.draft import Draft
 from xdpctl.incidents.ledger.attribution import (
-    Held,
-    Said,
+    ReportedEvent,
+    RuleOrSignature,
     going_on,
     of_event,
     of_rule,
@@ -24,7 +24,7 @@ from xdpctl.model.incident import (
     SOURCES_KEPT,
     Done,
     Incident,
-    Told,
+    TimelineEntry,
     first,
     name,
 )
@@ -34,15 +34,17 @@ from xdpctl.model.signature import Signature, automatic
 
 INCIDENTS_MAX, OF_DETECTOR_MAX = 1_000, 500
 _ENDED, _MANY = "the detector ended it", "more"
-Made = tuple[Held, Hits]  # and what it has hit so far
+Made = tuple[RuleOrSignature, Hits]  # and what it has hit so far
 
 
-def part_of(draft: Draft, said: Said, hits: Callable[[Held], Hits]) -> Incident:
+def part_of(draft: Draft, said: ReportedEvent, hits: Callable[[RuleOrSignature], Hits]) -> Incident:
     """The incident that an event which is on belongs to, a new one if there is none; see began."""
     return going_on(draft, said) or _opened(draft, said, hits)
 
 
-def carried(draft: Draft, held: Incident, rule: Held, hits: Callable[[Held], Hits]) -> Made | None:
+def carried(
+    draft: Draft, held: Incident, rule: RuleOrSignature, hits: Callable[[RuleOrSignature], Hits]
+) -> Made | None:
     """A rule of an incident that is over, or of none, is of this one from now on; else None.
 
     What it has hit so far is not of this one.
@@ -53,15 +55,15 @@ def carried(draft: Draft, held: Incident, rule: Held, hits: Callable[[Held], Hit
         return None
     so_far = hits(rule)
     count(draft, rule, so_far, f"it went on in {held.id}")
-    return rule.but(tags=tags.of_incident(rule.tags, tag_of(held))), so_far
+    return rule.replace(tags=tags.of_incident(rule.tags, tag_of(held))), so_far
 
 
-def began(draft: Draft, held: Incident, said: Said, made: Sequence[Made]) -> None:
+def began(draft: Draft, held: Incident, said: ReportedEvent, made: Sequence[Made]) -> None:
     """Note an event that is on, with the rules that are new for it or come from an earlier one."""
     event, now = said.event, draft.now.unix
     fresh = [_done(rule, now, hits) for rule, hits in made]
     named = () if said.tag in held.active else tuple(map(str, event.sources))
-    draft.incidents[held.id] = _told(draft, held, said, len(made)).but(
+    draft.incidents[held.id] = _told(draft, held, said, len(made)).replace(
         closed_at=0.0,
         closed_by="",
         ends_at=max(held.ends_at, now + said.ttl),
@@ -73,7 +75,7 @@ def began(draft: Draft, held: Incident, said: Said, made: Sequence[Made]) -> Non
     )
 
 
-def ended(draft: Draft, said: Said, gone: Sequence[Made]) -> list[Incident]:
+def ended(draft: Draft, said: ReportedEvent, gone: Sequence[Made]) -> list[Incident]:
     """Note an end, and of what; an incident closes with the last of its events."""
     for rule, hits in gone:
         count(draft, rule, hits, _ENDED)
@@ -82,12 +84,12 @@ def ended(draft: Draft, said: Said, gone: Sequence[Made]) -> list[Incident]:
     return [_without(draft, one, said, len(gone)) for one in held]
 
 
-def _without(draft: Draft, held: Incident, said: Said, gone: int) -> Incident:
+def _without(draft: Draft, held: Incident, said: ReportedEvent, gone: int) -> Incident:
     """The incident, in which an event goes on no longer."""
     left = tuple(one for one in held.active if not tags.ends(said.tag, one))
-    held = _told(draft, held, said, gone).but(active=left)
+    held = _told(draft, held, said, gone).replace(active=left)
     if not left and held.open:
-        held = held.but(closed_at=draft.now.unix, closed_by=_ENDED)
+        held = held.replace(closed_at=draft.now.unix, closed_by=_ENDED)
     draft.incidents[held.id] = held
     return held
 
@@ -99,7 +101,9 @@ def _active_with(active: tuple[str, ...], tag: str) -> tuple[str, ...]:
     return (*active, tag if len(active) < ACTIVE_KEPT else _MANY)
 
 
-def count(draft: Draft, rule: Held, hits: Hits, why: str, taken_back: bool = False) -> None:
+def count(
+    draft: Draft, rule: RuleOrSignature, hits: Hits, why: str, taken_back: bool = False
+) -> None:
     """A rule of an incident has ended: what it hit belongs to the record."""
     held = of_rule(draft, rule)
     if held is None:
@@ -109,7 +113,7 @@ def count(draft: Draft, rule: Held, hits: Hits, why: str, taken_back: bool = Fal
         if one.id == rule.id and not one.ended_at:
             hits = one.since(hits)
             rules[place] = _ended(one, hits, now, why, taken_back)
-    draft.incidents[held.id] = held.but(
+    draft.incidents[held.id] = held.replace(
         rules=tuple(rules),
         rules_ended=held.rules_ended + 1,
         packets=held.packets + hits.packets,
@@ -123,7 +127,7 @@ def raised(draft: Draft, rule: Signature, why: str) -> None:
     held = of_rule(draft, rule)
     if held is None:
         return
-    told = Told(
+    told = TimelineEntry(
         at=draft.now.unix,
         monotonic=draft.now.ns / 1e9,
         detector="xdpctl",
@@ -133,7 +137,7 @@ def raised(draft: Draft, rule: Signature, why: str) -> None:
         note=why,
         done=1,
     )
-    draft.incidents[held.id] = held.but(
+    draft.incidents[held.id] = held.replace(
         updated_at=draft.now.unix,
         rules_raised=held.rules_raised + 1,
         events_told=held.events_told + 1,  # of which `events` keeps the first
@@ -147,10 +151,10 @@ def close_quiet(draft: Draft) -> None:
     for held in draft.all_incidents():
         if held.open and held.ends_at <= now:
             quiet = {"closed_at": now, "closed_by": "nothing more was said", "active": ()}
-            draft.incidents[held.id] = held.but(updated_at=now, **quiet)
+            draft.incidents[held.id] = held.replace(updated_at=now, **quiet)
 
 
-def _opened(draft: Draft, said: Said, hits: Callable[[Held], Hits]) -> Incident:
+def _opened(draft: Draft, said: ReportedEvent, hits: Callable[[RuleOrSignature], Hits]) -> Incident:
     everything = draft.all_incidents()
     own = [held for held in everything if said.detector in held.detectors]
     crowd = own if len(own) >= OF_DETECTOR_MAX else everything
@@ -163,7 +167,9 @@ def _opened(draft: Draft, said: Said, hits: Callable[[Held], Hits]) -> Incident:
     return Incident(identity, subject, now, now, now + said.ttl, clock_error=error)
 
 
-def _worth(draft: Draft, held: Incident, hits: Callable[[Held], Hits]) -> tuple[int, bool, float]:
+def _worth(
+    draft: Draft, held: Incident, hits: Callable[[RuleOrSignature], Hits]
+) -> tuple[int, bool, float]:
     """By what its rules have hit: a detector can make up victims, and no packets to them."""
     standing = (draft.signature(one.id) for one in held.rules if one.id.startswith(ID_MARK))
     sources = (one.id for one in held.rules if not one.id.startswith(ID_MARK))
@@ -172,9 +178,9 @@ def _worth(draft: Draft, held: Incident, hits: Callable[[Held], Hits]) -> tuple[
     return packets, held.open, held.opened_at
 
 
-def _told(draft: Draft, held: Incident, said: Said, done: int) -> Incident:
+def _told(draft: Draft, held: Incident, said: ReportedEvent, done: int) -> Incident:
     event = said.event
-    told = Told(
+    told = TimelineEntry(
         at=draft.now.unix,
         monotonic=draft.now.ns / 1e9,
         detector=said.detector,
@@ -187,7 +193,7 @@ def _told(draft: Draft, held: Incident, said: Said, done: int) -> Incident:
         done=done,
     )
     attacks = () if event.phase is Phase.ENDED else (event.attack.value,)
-    return held.but(
+    return held.replace(
         updated_at=draft.now.unix,
         detectors=first(held.detectors, (said.detector,), ACTIVE_KEPT),
         attacks=first(held.attacks, attacks, ACTIVE_KEPT),
@@ -198,7 +204,7 @@ def _told(draft: Draft, held: Incident, said: Said, done: int) -> Incident:
     )
 
 
-def _done(rule: Held, now: float, before: Hits) -> Done:
+def _done(rule: RuleOrSignature, now: float, before: Hits) -> Done:
     limit = rule.limit if isinstance(rule, Signature) else None
     told = rule.id, rule.subject, rule.action.value, rule.mode.value
     return Done(*told, now, limit=limit, before_packets=before.packets, before_bytes=before.bytes)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from xdpctl.abi.explanation import Told
+from xdpctl.abi.explanation import PackedVerdict
 from xdpctl.abi.structs import Reason
 from xdpctl.base.clock import Clock
 from xdpctl.base.net.pcap_reader import Skipped
@@ -36,13 +36,13 @@ from xdpctl.errors import ConfigError, StoreError
 from xdpctl.lab.replay.run import judge
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.policy import CONFIGURED, Protection
-from xdpctl.model.requests import Ask
+from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import OPERATOR, Action, Mode
 from xdpctl.model.signature import Rate
 from xdpctl.service.config import Settings
 
 _CALLER = Caller("replay", Role.ADMIN, OPERATOR)
-_DEFAULTS = Ask(Prefix(bytes(4), 0), Action.DROP, Mode.ENFORCE)
+_DEFAULTS = RuleRequest(Prefix(bytes(4), 0), Action.DROP, Mode.ENFORCE)
 _NEVER = struct.pack("<Q", 1 << 62)  # a bucket's time that does not come
 
 
@@ -86,7 +86,7 @@ class Rehearsal:
         if tally.short:
             tally.reasons[Reason.TRUNCATED] = tally.short
         for value, count in judged.values.items():
-            told = Told.of(value)
+            told = PackedVerdict.of(value)
             tally.reasons[told.reason] += count
             if told.reason in _BY_RULES:
                 tally.rules[told.reason, *self._named(told.slot)] += count

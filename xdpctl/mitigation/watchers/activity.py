@@ -14,7 +14,7 @@ class _Seen:
     since: float
 
 
-class Pulse:
+class Activity:
     """`feel` it often: with a rule's packets so far, and seconds of a clock that only goes on."""
 
     def __init__(self) -> None:

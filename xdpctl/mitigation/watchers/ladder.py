@@ -6,12 +6,12 @@ How long a limit has been exceeded is not kept over a restart.
 from collections.abc import Callable
 
 from xdpctl.base.clock import Now
-from xdpctl.base.periodic import Beat
+from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.incidents.ledger import ledger
 from xdpctl.mitigation.settings import LadderSettings
-from xdpctl.mitigation.watchers.activity import Pulse
+from xdpctl.mitigation.watchers.activity import Activity
 from xdpctl.model import tags
 from xdpctl.model.rule import Action, Automatic, Mode
 from xdpctl.model.signature import Signature, automatic, sparing
@@ -33,9 +33,11 @@ class Ladder:
         mode_of: Callable[[str], Automatic],
     ) -> None:
         self._controller, self._settings, self._mode_of = controller, settings, mode_of
-        self._pulse = Pulse()
+        self._pulse = Activity()
         self._since: dict[str, float] = {}  # those that are watched, of the monotonic clock
-        beat = Beat("ladder", _STEP_SECONDS, self.step, "no rule goes on to its next step for now")
+        beat = PeriodicTask(
+            "ladder", _STEP_SECONDS, self.step, "no rule goes on to its next step for now"
+        )
         self.start, self.stop = beat.start, beat.stop
 
     def step(self, now: float) -> list[str]:
@@ -77,11 +79,11 @@ class Ladder:
                 continue  # it was changed meanwhile
             if tags.WATCHED in standing.tags:
                 left = tags.without(standing.tags, tags.WATCHED)
-                raised = standing.but(mode=Mode.ENFORCE, tags=left)
+                raised = standing.replace(mode=Mode.ENFORCE, tags=left)
                 why = "it was watched long enough"
             else:
                 more = (*standing.tags, tags.RAISED)
-                raised = standing.but(
+                raised = standing.replace(
                     action=Action.DROP, limit=None, spare=sparing(None), tags=more
                 )
                 why = f"{standing.limit} was exceeded for too long"

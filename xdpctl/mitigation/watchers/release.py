@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 
 from xdpctl.abi.structs import Hits
-from xdpctl.base.periodic import Beat
+from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.incidents.ledger import ledger
-from xdpctl.mitigation.watchers.activity import Pulse
+from xdpctl.mitigation.watchers.activity import Activity
 from xdpctl.model import tags
 from xdpctl.model.rule import Mode
 from xdpctl.model.signature import Signature, automatic
@@ -32,8 +32,8 @@ class Releases:
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
-        self._pulse = Pulse()
-        beat = Beat("releases", _STEP_SECONDS, self.step, "what has ended stays for now")
+        self._pulse = Activity()
+        beat = PeriodicTask("releases", _STEP_SECONDS, self.step, "what has ended stays for now")
         self.start, self.stop = beat.start, beat.stop
 
     def step(self, now: float) -> list[str]:

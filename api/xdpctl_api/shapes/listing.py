@@ -15,8 +15,8 @@ from xdpctl.model.match import text
 from xdpctl.model.match.precedence import Key, precedence
 from xdpctl.model.rule import Action, Mode, Rule, parse_rule_id
 from xdpctl.model.signature import Signature
-from xdpctl_api.context import Context
-from xdpctl_api.schemas import RuleOut, RulePage, rule_out
+from xdpctl.service.control_plane import ControlPlane
+from xdpctl_api.shapes.rules import RuleOut, RulePage, rule_out
 
 _SIGNED = "sig;"  # what cursors behind the sources begin with
 _CURSOR = re.compile(r"(-?[0-9]{1,5});([01]);(.{1,4000})")
@@ -46,7 +46,7 @@ class Filters(BaseModel):
         )
 
 
-def _standing(ctx: Context, cursor: str | None) -> Iterator[Rule | Signature]:
+def _standing(ctx: ControlPlane, cursor: str | None) -> Iterator[Rule | Signature]:
     """Rules on sources by address, then signatures in the order in which packets meet them."""
     state, now = ctx.controller.state, ctx.controller.clock.read()
     passed = _place(cursor) if cursor and cursor.startswith(_SIGNED) else None
@@ -78,7 +78,7 @@ def _place(cursor: str) -> tuple[int, bool, Key]:
 
 
 def page(
-    ctx: Context, wanted: Callable[[Rule | Signature], bool], limit: int, cursor: str | None
+    ctx: ControlPlane, wanted: Callable[[Rule | Signature], bool], limit: int, cursor: str | None
 ) -> RulePage:
     now = ctx.controller.clock.read()
     found = list(islice(filter(wanted, _standing(ctx, cursor)), limit + 1))

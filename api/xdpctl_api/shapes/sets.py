@@ -6,11 +6,12 @@ from typing import Any
 from msgspec import structs
 from pydantic import BaseModel, Field
 
+from xdpctl.lists.replacement import Choices
 from xdpctl.model.rule import Action, Mode, Spare
 from xdpctl.model.source_set import NOTHING, Entries, FeedSource, Options, SourceSet
-from xdpctl_api.context import Context
-from xdpctl_api.shadows import ShadowOut
-from xdpctl_api.shapes import Duration, Strict, seconds, timestamp
+from xdpctl.service.control_plane import ControlPlane
+from xdpctl_api.shapes.common import Duration, Strict, seconds, timestamp
+from xdpctl_api.shapes.monitor import ShadowOut
 
 
 class FeedIn(Strict):
@@ -32,7 +33,7 @@ class FeedIn(Strict):
         )
 
 
-class Choices(Strict):
+class SetChoices(Strict):
     """What a set does, and what is done to its list first."""
 
     action: Action | None = Field(default=None, description="Else what stands, or drop")
@@ -61,6 +62,18 @@ class Choices(Strict):
     dry_run: bool = False
 
     @property
+    def choices(self) -> Choices:
+        return Choices(
+            action=self.action,
+            mode=self.mode,
+            spare=self.spare,
+            reason=self.reason,
+            options=self.options,
+            force=self.force,
+            dry_run=self.dry_run,
+        )
+
+    @property
     def options(self) -> Options:
         return Options(
             allow_private=self.allow_private,
@@ -71,14 +84,14 @@ class Choices(Strict):
         )
 
 
-class SetIn(Choices):
+class SetIn(SetChoices):
     """A set in one JSON document: either its prefixes, or its feed."""
 
     prefixes: list[str] | None = None
     feed: FeedIn | None = None
 
 
-class ListQuery(Choices):
+class ListQuery(SetChoices):
     """The same for a list that is the body."""
 
     format: str = "auto"
@@ -154,7 +167,7 @@ class TopOut(BaseModel):
     sources: list[dict[str, Any]]
 
 
-def set_out(ctx: Context, held: SourceSet, planned: Entries | None = None) -> dict[str, Any]:
+def set_out(ctx: ControlPlane, held: SourceSet, planned: Entries | None = None) -> dict[str, Any]:
     """A SetOut's fields; `planned` are the entries of a dry run."""
     state = ctx.controller.state
     (hits,) = ctx.controller.datapath.hits([held.slot])
@@ -181,7 +194,7 @@ def set_out(ctx: Context, held: SourceSet, planned: Entries | None = None) -> di
     }
 
 
-def feed_out(ctx: Context, held: SourceSet) -> FeedOut | None:
+def feed_out(ctx: ControlPlane, held: SourceSet) -> FeedOut | None:
     if held.feed is None:
         return None
     tried = ctx.refresher.attempt(held)

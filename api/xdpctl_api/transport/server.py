@@ -22,9 +22,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from xdpctl.base.system import sd_notify
 from xdpctl.service.config import Listen
-from xdpctl_api.admission import Admission, Caps, Ticket
-from xdpctl_api.connection import Connection, LocalConnection, credentials
-from xdpctl_api.doors import Hosts, LocalDoor, RemoteDoor
+from xdpctl_api.transport.admission import Admission, Caps, Ticket
+from xdpctl_api.transport.callers import Hosts, LocalCallers, RemoteCallers
+from xdpctl_api.transport.connection import Connection, LocalConnection, credentials
 
 _FINISH_SECONDS = 2  # for open requests, when told to stop
 _HANDSHAKE_SECONDS = 5.0
@@ -147,7 +147,7 @@ def network_of(address: str) -> bytes:
 
 def _config(app: ASGIApp, local: bool, listen: Listen) -> uvicorn.Config:
     proxies = [] if local else [str(one).split("/")[0] for one in listen.trusted_proxies]
-    door = LocalDoor(app) if local else RemoteDoor(app, hosts(listen))
+    door = LocalCallers(app) if local else RemoteCallers(app, hosts(listen))
     tls = not local and listen.tls_certificate is not None
     return uvicorn.Config(
         door,

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, StrictInt, StrictStr
 from xdpctl.model.match import text
 from xdpctl.model.match.match import Match, build
 from xdpctl.model.signature import Rate
-from xdpctl_api.shapes import Duration, Strict, seconds
+from xdpctl_api.shapes.common import Duration, Strict, seconds
 
 Values = StrictStr | StrictInt | list[StrictStr | StrictInt] | None
 

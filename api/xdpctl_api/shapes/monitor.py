@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from xdpctl.abi.shadow import Shadow, Share
+from xdpctl.abi.shadow import MonitorStatistics, Share
 
 _CONNECTIONS = 20
 
@@ -36,7 +36,7 @@ class ShadowOut(BaseModel):
     top_ports: list[ShareOut] = Field(description="Destination ports: udp/53")
 
 
-def shadow_out(found: Shadow | None) -> ShadowOut | None:
+def shadow_out(found: MonitorStatistics | None) -> ShadowOut | None:
     if found is None:
         return None
     return ShadowOut(

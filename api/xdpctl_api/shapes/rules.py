@@ -10,12 +10,12 @@ from xdpctl.control.controller import Controller
 from xdpctl.control.operations.signatures import SignatureAsk
 from xdpctl.errors import RuleError
 from xdpctl.model.identity import Role
-from xdpctl.model.requests import Ask
+from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Action, Mode, Rule, Spare
 from xdpctl.model.signature import Signature
-from xdpctl_api.matches import LimitIn, LimitOut, MatchOrText, limit_out
-from xdpctl_api.shadows import ShadowOut
-from xdpctl_api.shapes import Duration, Strict, seconds, timestamp
+from xdpctl_api.shapes.common import Duration, Strict, seconds, timestamp
+from xdpctl_api.shapes.matches import LimitIn, LimitOut, MatchOrText, limit_out
+from xdpctl_api.shapes.monitor import ShadowOut
 
 
 class RuleIn(Strict):
@@ -42,7 +42,7 @@ class RuleIn(Strict):
 
     force: bool = Field(default=False, description="An admin may drop everything")
 
-    def ask(self) -> Ask | SignatureAsk:
+    def ask(self) -> RuleRequest | SignatureAsk:
         """A source with a drop or an accept, or all else."""
         match = self.match.match()
         source = match.source_only
@@ -56,7 +56,7 @@ class RuleIn(Strict):
         }
         given = (self.limit, self.spare, self.priority)
         if source is not None and self.action is not Action.LIMIT and given == (None, None, None):
-            return Ask(source=source, **common)
+            return RuleRequest(source=source, **common)
         return SignatureAsk(
             match=match,
             limit=self.limit.rate() if self.limit else None,

@@ -31,7 +31,7 @@ class RemotePeer:
     address: Prefix | None
 
 
-class LocalDoor:
+class LocalCallers:
     """For the Unix socket: the file system has decided who may connect."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -64,7 +64,7 @@ class Hosts:
         return host in self._names or exact_address(host) is not None
 
 
-class RemoteDoor:
+class RemoteCallers:
     """For TCP: a request must name this host, and must not come from another site's page."""
 
     def __init__(self, app: ASGIApp, hosts: Hosts) -> None:

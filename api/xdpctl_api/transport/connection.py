@@ -9,7 +9,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from xdpctl_api.admission import Ticket
+from xdpctl_api.transport.admission import Ticket
 
 GONE = "xdpctl.gone"  # in the scope: a function that tells whether the caller has hung up
 _HEADER_SECONDS = 10.0  # from the first byte that is expected to the end of the header

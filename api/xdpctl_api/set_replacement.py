@@ -1,0 +1,77 @@
+"""One PUT of a set: what the request asks for, and the answer."""
+
+from collections.abc import Callable
+
+import pydantic
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+
+from xdpctl.errors import BusyError, RuleError
+from xdpctl.lists.formats import Feed
+from xdpctl.lists.replacement import Prepared, Replacement
+from xdpctl.model.identity import Caller
+from xdpctl.model.rule import check_name
+from xdpctl.service.control_plane import ControlPlane
+from xdpctl_api.shapes.sets import ListQuery, SetAnswer, SetChoices, SetIn, set_out
+from xdpctl_api.transport.bodies import check_unpacked, read_all
+
+JSON = "application/json"
+
+
+async def replace_set(
+    ctx: ControlPlane, name: str, who: Caller, request: Request, query: ListQuery, etag: str | None
+) -> SetAnswer:
+    """Read, decide, and tell; nothing is decided for a caller who has left."""
+    replacement = Replacement(ctx.controller, ctx.refresher, ctx.fetches, check_name(name, "name"))
+    data = await read_all(request, ctx.settings.bulk_max_bytes)
+    kind = request.headers.get("content-type", "text/plain").split(";")[0].strip().lower()
+    document = kind == JSON and query.format == "auto"
+    choices: SetChoices = _document(data, query) if document else query
+    prepared = await _prepared(ctx, replacement, data, choices)
+    if await request.is_disconnected():
+        raise BusyError("whoever asked has left; nothing was done")
+    replaced = await replacement.decide(prepared, who, etag, choices.dry_run)
+    changed = replaced.changed
+    return SetAnswer(
+        **set_out(ctx, changed.set, prepared.request.entries if choices.dry_run else None),
+        created=changed.created,
+        changed=replaced.differs,
+        dry_run=choices.dry_run,
+        rejects=prepared.listed.rejects,
+        warnings=changed.warnings,
+    )
+
+
+async def _prepared(
+    ctx: ControlPlane, replacement: Replacement, data: bytes, choices: SetChoices
+) -> Prepared:
+    if not isinstance(choices, SetIn):
+        return await replacement.of_list(_reader(ctx, data, choices), choices.choices)
+    if (choices.prefixes is None) == (choices.feed is None):
+        raise RuleError("neither or both of prefixes and feed", "prefixes", "give one of them")
+    if choices.feed:
+        return await replacement.of_feed(choices.feed.source(), choices.choices)
+    lines = "\n".join(choices.prefixes or ()).encode()
+    parse = ctx.refresher.source.parse
+    read = (lambda: parse(lines, "plain", "")) if lines else None
+    return await replacement.of_list(read, choices.choices)
+
+
+def _reader(ctx: ControlPlane, data: bytes, choices: SetChoices) -> Callable[[], Feed]:
+    assert isinstance(choices, ListQuery)
+
+    def read() -> Feed:
+        check_unpacked(data, ctx.settings.bulk_max_bytes)
+        return ctx.refresher.source.parse(data, choices.format, choices.column)
+
+    return read
+
+
+def _document(data: bytes, query: ListQuery) -> SetIn:
+    for field in query.model_fields_set:
+        raise RuleError(f"{field} is in the query", field, "put it into the document")
+    try:
+        return SetIn.model_validate_json(data)
+    except pydantic.ValidationError as error:
+        found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
+        raise RequestValidationError(found) from None

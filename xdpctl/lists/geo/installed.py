@@ -1,0 +1,44 @@
+"""The geo databases of this box: opened at the first question, and again after an update."""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from xdpctl.lists.geo.files import find_databases, open_databases, open_installed
+from xdpctl.lists.geo.place import GeoDatabase
+
+Stamp = tuple[tuple[Path, int, int, int], ...]
+
+
+class Databases:
+    """Those that are `named`, or what is installed if none is. For any thread; it reads files."""
+
+    def __init__(self, named: Sequence[str]) -> None:
+        self._named = tuple(map(Path, named))
+        self._lock = threading.Lock()
+        self._stamp: Stamp = ()
+        self._opened: GeoDatabase | None = None
+
+    def current(self) -> GeoDatabase | None:
+        """None if there is none; ConfigError if one cannot be read."""
+        with self._lock:
+            stamp = _stamp(self._named or find_databases())
+            if stamp != self._stamp or (self._named and self._opened is None):
+                self._opened = self._open() if stamp or self._named else None
+                self._stamp = stamp
+            return self._opened
+
+    def _open(self) -> GeoDatabase:
+        return open_databases(self._named) if self._named else open_installed()
+
+
+def _stamp(paths: Sequence[Path]) -> Stamp:
+    """What changes when a file is replaced or written: inode, size and time."""
+    found = []
+    for path in paths:
+        try:
+            held = path.stat()
+        except OSError:
+            continue  # opening it says why
+        found.append((path, held.st_ino, held.st_size, held.st_mtime_ns))
+    return tuple(found)

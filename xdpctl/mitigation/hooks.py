@@ -1,0 +1,199 @@
+"""What detectors post, from the body to the answer: read, paced, decided, recorded.
+
+Runs in the event loop. Bodies that are large are read in threads, and each part of at most
+`_EVENTS_AT_ONCE` events is one operation of the controller, so that an operator's requests, the
+freeze among them, come in between.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from xdpctl.base.net.tcp_peers import Connections, Peers
+from xdpctl.base.workers import WorkerPool
+from xdpctl.control.controller import Controller
+from xdpctl.control.state.draft import Draft
+from xdpctl.control.store.kinds import AUTOMATIC_MODE
+from xdpctl.detectors.registry import adapter
+from xdpctl.errors import BusyError, PaceError
+from xdpctl.incidents import statements
+from xdpctl.incidents.files import Files
+from xdpctl.mitigation.outcome import Outcome
+from xdpctl.mitigation.rate_limit import RateLimits
+from xdpctl.mitigation.repeat_offenders import RepeatOffenders
+from xdpctl.mitigation.responder import Responder
+from xdpctl.mitigation.settings import AutomaticSettings
+from xdpctl.model.event import Event
+from xdpctl.model.identity import Caller
+from xdpctl.model.rule import Automatic
+
+BODY_BYTES_MAX = 4 << 20
+_READ_IN_A_THREAD = 64 << 10  # bytes, and more
+_EVENTS_AT_ONCE = 1_000
+_BYTES_A_MINUTE, _EVENTS_A_MINUTE = 64 << 20, 100_000  # of one detector
+_PARSERS = 2  # large bodies that are read at the same time: each may take much memory
+_WAIT_SECONDS, _WAIT_STEP, _READ_SECONDS = 10.0, 0.05, 20.0  # of large bodies
+log = logging.getLogger("xdpctl.api")
+Reader = Callable[[bytes], list[Event]]
+
+
+class Answer(NamedTuple):
+    """What became of one body of so many events, under the mode that held when it was decided."""
+
+    outcome: Outcome
+    mode: Automatic
+    events: int
+
+
+class _Part(NamedTuple):
+    """Events that are decided together."""
+
+    detector: str
+    who: Caller
+    events: list[Event]
+    peers: Peers
+    dry_run: bool
+
+
+@dataclass(slots=True)
+class Hooks:
+    """One for all detectors; `settings` are those of now, `tell` hears of every outcome."""
+
+    controller: Controller
+    files: Files
+    connections: Connections
+    settings: Callable[[], AutomaticSettings]
+    tell: Callable[[str, Outcome], None]
+    rules_paces: RateLimits = field(init=False)
+    byte_paces: RateLimits = field(default_factory=lambda: RateLimits(_BYTES_A_MINUTE))
+    event_paces: RateLimits = field(default_factory=lambda: RateLimits(_EVENTS_A_MINUTE))
+    refused_bodies: Counter[str] = field(default_factory=Counter)  # for their pace, by detector
+    returns: RepeatOffenders = field(default_factory=RepeatOffenders)
+    parsing: WorkerPool = field(default_factory=lambda: WorkerPool("bodies of detectors", _PARSERS))
+    stopping: bool = False
+
+    def __post_init__(self) -> None:
+        self.rules_paces = RateLimits(self.settings().max_per_minute)
+
+    def stop(self) -> None:
+        """Whoever waits for a body to be read is answered at once."""
+        self.stopping = True
+        self.parsing.stop()
+
+    def mode_for(self, detector: str, draft: Draft | None = None) -> Automatic:
+        """What an operator said holds for all, also just now in a draft; else the configuration."""
+        said = self.controller.state.automatic
+        if draft and AUTOMATIC_MODE in draft.settings:
+            said = draft.settings[AUTOMATIC_MODE]
+        return said if said is not None else self.settings().mode_for(detector)
+
+    def reader(self, detector: str) -> Reader:
+        """The adapter of a detector's format; NotFoundError if there is none."""
+        return adapter(detector, self.settings().adapters)
+
+    async def take(
+        self, detector: str, read: Reader, body: bytes, who: Caller, dry_run: bool = False
+    ) -> Answer:
+        """Durable and in the kernel when it returns.
+
+        One bad event is refused by itself. RuleError if the body cannot be read, PaceError or
+        BusyError if it is too much; nothing is done then.
+        """
+        self._spend(self.byte_paces, detector, len(body), "bytes")
+        large = len(body) >= _READ_IN_A_THREAD
+        events = await self._read_beside(lambda: read(body)) if large else read(body)
+        self._spend(self.event_paces, detector, len(events), "events")
+        outcome, mode = Outcome(), self.mode_for(detector)
+        for at in range(0, len(events), _EVENTS_AT_ONCE):
+            some = events[at : at + _EVENTS_AT_ONCE]
+            peers = await self._peers() if any(event.sources for event in some) else Peers()
+            became, mode = await self._decide(_Part(detector, who, some, peers, dry_run))
+            outcome.add(became)
+            if not dry_run:
+                self.returns.came(became.blocked, self.controller.clock.read().ns / 1e9)
+                self.tell(detector, became)
+        if not dry_run:
+            self._record(detector, body, outcome.incidents)
+        return Answer(outcome, mode, len(events))
+
+    def _spend(self, paces: RateLimits, detector: str, count: int, of: str) -> None:
+        """PaceError if it is too much."""
+        now = time.monotonic()
+        if count > paces.room(detector, now):
+            self.refused_bodies[detector] += 1
+            raise PaceError(f"{detector} sends more than {paces.most:,} {of} in a minute")
+        paces.spend(detector, count, now)
+
+    async def _read_beside(self, work: Callable[[], list[Event]]) -> list[Event]:
+        """In a thread; BusyError if the bodies before it take too long."""
+        give_up = time.monotonic() + _WAIT_SECONDS
+        while True:
+            try:
+                started = self.parsing.start(work)
+            except BusyError:
+                if self.stopping or time.monotonic() >= give_up:
+                    raise
+                await asyncio.sleep(_WAIT_STEP)
+            else:
+                return await _within(asyncio.wrap_future(started))
+
+    async def _decide(self, part: _Part) -> tuple[Outcome, Automatic]:
+        """What became of it, and the mode of the moment when it was decided."""
+        spent = 0
+
+        def spend(count: int) -> None:
+            """Instead of what was spent before: however often it is tried, it counts once."""
+            nonlocal spent
+            self.rules_paces.spend(part.detector, count - spent, time.monotonic())
+            spent = count
+
+        def operation(draft: Draft) -> tuple[Outcome, Automatic]:
+            spend(0)
+            mode = self.mode_for(part.detector, draft)
+            responder = Responder(
+                draft.copy() if part.dry_run else draft,
+                self.settings(),
+                part.detector,
+                mode,
+                part.who,
+                self.rules_paces.room(part.detector, time.monotonic()),
+                self.controller.hits,
+                part.peers,
+                self.returns,
+            )
+            outcome = responder.take(part.events)
+            if not part.dry_run:
+                spend(responder.created)
+            return outcome, mode
+
+        try:
+            return await asyncio.wrap_future(self.controller.submit(operation))
+        except Exception:
+            spend(0)
+            raise
+
+    async def _peers(self) -> Peers:
+        """Who is connected; the kernel's tables may be long, so a thread reads them."""
+        now = self.connections.now
+        return now() if self.connections.fresh else await asyncio.to_thread(now)
+
+    def _record(self, detector: str, body: bytes, incidents: list[str]) -> None:
+        """What it said, word for word, beside the record; cheaper here than in another thread."""
+        at = self.controller.clock.read().unix
+        try:
+            self.files.prepare()
+            for identity in incidents:
+                statements.keep(self.files.words(identity), at, detector, body)
+        except OSError as error:
+            log.warning("what %s reported is not kept: %s", detector, error)
+
+
+async def _within(reading: asyncio.Future[list[Event]]) -> list[Event]:
+    try:
+        return await asyncio.wait_for(reading, _READ_SECONDS)
+    except TimeoutError:
+        raise BusyError(f"the body was not read within {_READ_SECONDS:g} s") from None

@@ -1,0 +1,176 @@
+"""The control plane's process: settings, store, pinned maps, controller; then it serves.
+
+It runs unprivileged. `xdpctl run` or a systemd unit starts it as `python -m xdpctl_api`, which
+hands over what serves HTTP: this package knows nothing of it.
+"""
+
+import argparse
+import gc
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+from xdpctl.abi.structs import SlotNumber
+from xdpctl.base.clock import Clock
+from xdpctl.base.periodic import PeriodicTask
+from xdpctl.base.system import malloc, sd_notify
+from xdpctl.base.system.filelock import hold
+from xdpctl.control.controller import Controller
+from xdpctl.control.operations import default_limits
+from xdpctl.control.store.audit import Sign
+from xdpctl.control.store.store import SqliteStore
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.pinned import PinnedDatapath
+from xdpctl.errors import ConfigError, DatapathError, XdpctlError
+from xdpctl.incidents.ledger import ledger
+from xdpctl.model import sides
+from xdpctl.model.policy import CONFIGURED, PEER, Protection
+from xdpctl.service import config
+from xdpctl.service.config import Settings
+from xdpctl.service.listeners import Listeners
+from xdpctl.service.loader_report import LoaderReport
+
+_LOOK_SECONDS = 1.0
+# rules are many and live long: the default would walk all of them again and again
+_GC_THRESHOLDS = (50_000, 20, 100)
+# Serves until SIGTERM or SIGINT. What it needs is loaded when it is called: at boot the network
+# waits for the rules.
+Serve = Callable[[Controller, Settings, Path | None, Listeners], None]
+log = logging.getLogger("xdpctl.api")
+
+
+def protection(settings: Settings, word: LoaderReport | None) -> Protection:
+    """Configured prefixes, and what the loader found: this host must not cut itself off."""
+    configured = dict.fromkeys(settings.peers, PEER) | dict.fromkeys(settings.protected, CONFIGURED)
+    return Protection((word.protect if word else {}) | configured)
+
+
+def _word(settings: Settings) -> LoaderReport:
+    try:
+        return LoaderReport.read(settings.loader_status)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{settings.loader_status} cannot be read: {error!r}") from error
+
+
+@contextmanager
+def _protecting(settings: Settings, controller: Controller) -> Iterator[None]:
+    """Addresses and gateways come and go; the loader rewrites its file when they do."""
+
+    def step(_: float) -> None:
+        word = _word(settings)
+        now = protection(settings, word)
+        if now != controller.state.protection:
+            controller.set_protection(now).result()
+        controller.set_sessions(word.sessions)
+        wanted = sides.known(now, settings.outside, word.on_link, word.sessions)
+        if settings.outside_interfaces and wanted != controller.state.sides:
+            controller.set_sides(wanted).result()
+
+    beat = PeriodicTask("protection", _LOOK_SECONDS, step, "protected prefixes stay as they were")
+    beat.start()
+    try:
+        yield
+    finally:
+        beat.stop()
+
+
+def _signer(path: Path) -> Sign:
+    def sign(data: bytes) -> dict[str, str]:
+        from xdpctl.incidents.archive import signer  # late: it is large, and seldom needed
+
+        return signer(path)(data)
+
+    return sign
+
+
+def _controller(settings: Settings, ending: ExitStack) -> Controller:
+    """Over the store and the pinned maps, which are its alone until the end."""
+    settings.control_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+    pins = Pins(settings.pin_dir)
+    ending.callback(os.close, hold(settings.control_dir / "lock", "control plane"))
+    if not pins.root.is_dir():
+        raise DatapathError(f"there are no pinned maps under {pins.root}: is the loader running?")
+    # before anything may write to the maps
+    ending.callback(os.close, hold(pins.root, "control plane"))
+    datapath = ending.enter_context(closing(PinnedDatapath(pins)))
+    store = SqliteStore(settings.database)
+    ending.callback(store.close)
+    ending.callback(datapath.capture, 0, SlotNumber.NONE, 0)  # what was left to itself
+    ending.callback(datapath.watch, SlotNumber.NONE, 0)
+    try:
+        word = _word(settings)
+    except ConfigError as error:  # until the loader's first word
+        log.warning("only configured prefixes are protected yet: %s", error)
+        word = None
+    protected = protection(settings, word)
+    controller = Controller(
+        store,
+        datapath,
+        settings.quotas(),
+        protected,
+        Clock(),
+        settings.capacities.entries,
+        _signer(settings.incident_key),
+        ledger,
+    )
+    if settings.outside_interfaces and word:
+        controller.state.sides = sides.known(
+            protected, settings.outside, word.on_link, word.sessions
+        )
+        datapath.sides.bring(controller.state.sides)
+    ending.callback(controller.stop)
+    return controller
+
+
+def _begin(settings: Settings, controller: Controller) -> None:
+    controller.start()
+    try:
+        controller.submit(lambda draft: default_limits.bring(draft, settings.limits)).result()
+    except XdpctlError as error:  # what stands is served all the same
+        log.error("the configured limits are not in force: %s", error)
+    state = controller.state
+    counts = len(state.rules), len(state.signatures), len(state.sets)
+    said = "serving on %s with %d rules on sources, %d signatures and %d sets"
+    log.info(said, settings.listen.socket, *counts)
+
+
+def run(
+    serve: Serve,
+    settings: Settings,
+    local_fd: int | None,
+    path: Path | None = None,
+    tcp_fd: int | None = None,
+) -> None:
+    """Bring the kernel to what is stored, then `serve` until told to stop."""
+    with ExitStack() as ending:
+        controller = _controller(settings, ending)
+        listeners = Listeners.open(settings, local_fd, tcp_fd)
+        _begin(settings, controller)
+        ending.enter_context(_protecting(settings, controller))
+        sd_notify.ready()  # what stands is in the kernel, and who connects now is waited on
+        serve(controller, settings, path, listeners)
+
+
+def main(serve: Serve) -> None:
+    """The command line of `python -m xdpctl_api`."""
+    parser = argparse.ArgumentParser(prog="xdpctl_api", description=__doc__.split("\n")[0])
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--state-dir", type=Path)
+    parser.add_argument("--socket", type=Path)
+    parser.add_argument("--pin-dir", type=Path)
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--listen-fd", type=int, help="an already listening Unix socket")
+    parser.add_argument("--tcp-fd", type=int, help="an already listening TCP socket")
+    given = vars(parser.parse_args())
+    gc.set_threshold(*_GC_THRESHOLDS)
+    malloc.prepare()
+    logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
+    local_fd, tcp_fd = given.pop("listen_fd"), given.pop("tcp_fd")
+    path = given.pop("config")
+    try:
+        run(serve, config.override(config.load(path), **given), local_fd, path, tcp_fd)
+    except XdpctlError as error:
+        sys.exit(f"xdpctl: {error}")

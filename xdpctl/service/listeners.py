@@ -1,0 +1,49 @@
+"""The API's listening sockets, as they were handed over by `xdpctl run` or by systemd."""
+
+import logging
+import os
+import socket
+from ipaddress import ip_address
+from typing import NamedTuple
+
+from xdpctl.base.system import sd_notify
+from xdpctl.service.config import Listen, Settings
+from xdpctl.service.sockets import local_listener
+
+_SOCKET_NAMES = ("local", "tcp")  # FileDescriptorName in packaging/systemd
+log = logging.getLogger("xdpctl.api")
+
+
+class Listeners(NamedTuple):
+    """Root opened them, so nobody else can have taken the port."""
+
+    local: socket.socket
+    tcp: socket.socket | None
+
+    @classmethod
+    def open(cls, settings: Settings, local_fd: int | None, tcp_fd: int | None) -> "Listeners":
+        """Those that were handed over; else a Unix socket of our own, and no TCP."""
+        named = sd_notify.listeners()
+        for name, fd in zip(_SOCKET_NAMES, (local_fd, tcp_fd), strict=True):
+            if fd is not None:
+                named[name] = socket.socket(fileno=fd)
+        local, tcp = map(named.get, _SOCKET_NAMES)
+        if tcp is not None and (why := unfit(tcp, settings.listen)):
+            log.error("TCP is not served: %s", why)
+            tcp.close()
+            tcp = None
+        elif tcp is None and settings.listen.port:
+            log.error("TCP is not served: port %d was not handed over", settings.listen.port)
+        return cls(local or local_listener(settings.listen.socket, os.getgid()), tcp)
+
+
+def unfit(tcp: socket.socket, listen: Listen) -> str:
+    """Why the socket that was handed over is not the one that the settings name; else ""."""
+    host, port = tcp.getsockname()[:2]
+    if not listen.port:
+        return "listen.port is 0. Disable xdpctl-tcp.socket"
+    if port != listen.port:
+        return f"port {port} was handed over, and listen.port is {listen.port}"
+    if listen.tls_certificate is None and not ip_address(host.split("%")[0]).is_loopback:
+        return f"{host} is reached from elsewhere, and there is no listen.tls_certificate"
+    return ""
