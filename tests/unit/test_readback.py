@@ -12,7 +12,7 @@ from tests.unit.spaces import by_family, parsed, prefixes_of, space
 from tests.unit.tables import lead
 from xdpctl.abi.structs import Action, Slot, SlotNumber, Value
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.datapath.plan import Image
+from xdpctl.datapath.plan import Image, is_shared
 from xdpctl.datapath.readback import read
 from xdpctl.datapath.tables.nodes import precedence
 from xdpctl.datapath.tables.source import SourceTable
@@ -42,7 +42,7 @@ def believed(kernel: FakeDatapath) -> list[Prefix]:
     assert held_by(image) == listed
     for by in image.sets.values():
         assert all(np.array_equal(keys, np.unique(keys)) for keys in by.values())
-    own = [slot for slot in image.entries.values() if slot != PROTECTED]
+    own = [slot for slot in image.entries.values() if not is_shared(slot)]
     assert len(own) == len(set(own)), "a rule's slot is on one prefix only"
     assert all(FIRST <= slot < FIRST + CAPACITY for slot in own)
     assert set(image.sets) <= set(range(SlotNumber.SETS, FIRST))
@@ -184,3 +184,12 @@ def test_no_garbage_in_lists_and_slots_stops_it_and_none_of_it_stays(
 def test_nor_does_garbage_in_cells_and_entries(states: Any, garbage: Any) -> None:
     kernel = spoiled(states, garbage)
     believed(kernel)
+
+
+@pytest.mark.parametrize("shared", [SlotNumber.PROTECTED, SlotNumber.NEIGHBOUR])
+def test_many_prefixes_lead_to_the_slots_of_protection(shared: int) -> None:
+    kernel = FakeDatapath(CAPACITY)
+    lead(kernel, {HOST, NET, HOST6, NET6}, 0, shared)
+    assert not believed(kernel)
+    image, _ = read(kernel.source, CAPACITY)
+    assert image.room == CAPACITY, "they take no rule's slot"
