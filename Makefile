@@ -13,7 +13,7 @@ C_FILES := $(wildcard bpf/*.c bpf/*.h bpf/headers/include/*/*.h)
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
 	@echo "make test    the whole suite (root; skips what a machine cannot do, and says so)"
-	@echo "make check   ruff, mypy, clang-format"
+	@echo "make check   ruff, mypy, import-linter, clang-format"
 	@echo "make bench   figures beside a bare drop, xdp-filter and nft; plots, docs/performance.md"
 	@echo "make morning twelve attacks in a lab, and docs/morning.md of it"
 	@echo "make test-vm KERNEL=6.12   the kernel tests in a virtual machine; test-vm-all: 6.1, 6.12, newest"
@@ -49,6 +49,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
 
 format: setup
@@ -59,12 +60,12 @@ format: setup
 bench: setup
 	@sh packaging/need.sh xdp-tools nftables
 	@$(BIN)/python -m bench
-	@$(BIN)/python -m bench.plots bench.json docs/img
-	@$(BIN)/python -m bench.page bench.json docs/performance.md
+	@$(BIN)/python -m bench.report.plots bench.json docs/img
+	@$(BIN)/python -m bench.report.page bench.json docs/performance.md
 
 morning: setup
 	@sh packaging/need.sh chromium
-	@$(BIN)/python -m tests.lab.morning_page docs > /tmp/incident.html
+	@$(BIN)/python -m tests.lab.morning.page docs > /tmp/incident.html
 	@chromium --headless --no-sandbox --hide-scrollbars --window-size=1000,1320 \
 	  --screenshot=docs/img/incident.png /tmp/incident.html 2>/dev/null
 	@rm /tmp/incident.html
@@ -101,7 +102,7 @@ test-vm-all: setup
 
 rehearsals: setup
 	@test -d "$(CORPUS)" || { echo "make rehearsals CORPUS=DIR, which has attack/ and legit/"; exit 1; }
-	@$(BIN)/python -m bench.rehearsals tests/corpus_signatures.ndjson \
+	@$(BIN)/python -m bench.measure.rehearsals tests/corpus_signatures.ndjson \
 	  $(CORPUS)/attack/* $(CORPUS)/legit/* > docs/rehearsals.md
 
 fuzz: setup

@@ -4,6 +4,6 @@ Three parts, all in network namespaces of their own: what the filter costs a pac
 core drops over a veth pair, and how fast rules and sets get in. Everything is compared within one
 run, in rounds that take each case in turn, because nanoseconds of two runs are not comparable on
 a machine that is shared. Prints tables and writes bench.json with every round's raw figure; a
-missed bar is shown and does not change the exit status. `bench.plots` draws that file, and
-`bench.page` puts its tables into docs/performance.md, which says what they mean.
+missed bar is shown and does not change the exit status. `bench.report.plots` draws that file, and
+`bench.report.page` puts its tables into docs/performance.md, which says what they mean.
 """

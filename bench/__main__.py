@@ -8,8 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import bridge, control, limits, packet, report, signatures, veth
-from bench.results import Results
+from bench.measure import bridge, control, limits, packet, signatures, veth
+from bench.report import report
+from bench.report.results import Results
 from xdpctl.datapath.loader.loader import compile_filter
 from xdpctl.errors import XdpctlError
 from xdpctl.lab.flood import Generator, compile_generator

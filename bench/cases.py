@@ -6,7 +6,7 @@ from functools import partial
 
 from bench import sources
 from bench.filters import XDP_DROP, XDP_FILTER_MAX, XDP_PASS, XdpFilter, ours
-from bench.results import Bar, Case
+from bench.report.results import Bar, Case
 from xdpctl.base.net.prefix_arrays import V6, Keys
 from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.lab.flood import udp_frame

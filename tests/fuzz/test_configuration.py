@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.fuzz.inputs import changed, damaged, json_values
-from tests.fuzz.loop import fuzz
+from tests.fuzz.support.inputs import changed, damaged, json_values
+from tests.fuzz.support.loop import fuzz
 from xdpctl.service.config import Settings, load, override, parse
 
 SEEDS: list[dict[str, Any]] = [

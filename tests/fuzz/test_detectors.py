@@ -6,17 +6,14 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from tests.fuzz.inputs import bodies, dumps, texts
-from tests.fuzz.loop import fuzz
-from tests.fuzz.seeds import DETECTORS, MAPPED
+from tests.fuzz.support.inputs import bodies, dumps, texts
+from tests.fuzz.support.loop import fuzz
+from tests.fuzz.support.seeds import DETECTORS, MAPPED
 from xdpctl.detectors.formats import crowdsec, jmespath
 from xdpctl.detectors.registry import ADAPTERS
 from xdpctl.errors import ConfigError, RuleError
 from xdpctl.model.event import Event
-from xdpctl.model.incident import (
-    TimelineEntry,
-    decode,  # noqa: F401  the record must be readable
-)
+from xdpctl.model.incident import TimelineEntry
 
 _EXPRESSION = (
     "attacks[].{phase: 'began', id: uuid, victim: ip, attack: kind, pps: ceil(rate),"

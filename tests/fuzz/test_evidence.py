@@ -11,8 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import strategies as st
 
-from tests.fuzz.inputs import bodies, changed_json, damaged, json_values
-from tests.fuzz.loop import fuzz
+from tests.fuzz.support.inputs import bodies, changed_json, damaged, json_values
+from tests.fuzz.support.loop import fuzz
 from xdpctl.control.store.audit import START, Chain, Event, verify
 from xdpctl.incidents import archive, rates
 

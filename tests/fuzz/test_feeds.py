@@ -6,8 +6,8 @@ import zlib
 import pytest
 from hypothesis import strategies as st
 
-from tests.fuzz.inputs import bodies, damaged, json_values, texts
-from tests.fuzz.loop import fuzz
+from tests.fuzz.support.inputs import bodies, damaged, json_values, texts
+from tests.fuzz.support.loop import fuzz
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.operations.bulk_parser import Format, Parser
 from xdpctl.lists import formats

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from tests.fuzz.inputs import bodies, changed_json, damaged, dumps, json_values, texts
-from tests.fuzz.loop import fuzz
-from tests.fuzz.seeds import DETECTORS, STREAM
+from tests.fuzz.support.inputs import bodies, changed_json, damaged, dumps, json_values, texts
+from tests.fuzz.support.loop import fuzz
+from tests.fuzz.support.seeds import DETECTORS, STREAM
 from xdpctl.detectors import parsing
 from xdpctl.detectors.follow.crowdsec import Access, pieces
 from xdpctl.detectors.follow.crowdsec_places import Places

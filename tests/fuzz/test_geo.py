@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from tests.fuzz.databases import NONE, RECORDS, libloc, mmdb, text
-from tests.fuzz.inputs import damaged
-from tests.fuzz.loop import fuzz
+from tests.fuzz.support.databases import NONE, RECORDS, libloc, mmdb, text
+from tests.fuzz.support.inputs import damaged
+from tests.fuzz.support.loop import fuzz
 from xdpctl.base.net.prefix import parse_address
 from xdpctl.lists.geo import open_database
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.fuzz.inputs import changed, json_values, texts
-from tests.fuzz.loop import fuzz
+from tests.fuzz.support.inputs import changed, json_values, texts
+from tests.fuzz.support.loop import fuzz
 from xdpctl.model.match import text
 from xdpctl.model.match.components import BY_WORD, COMPONENTS, FRAGMENT, TCP_FLAGS
 from xdpctl.model.match.match import Match, build

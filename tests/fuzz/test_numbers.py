@@ -6,11 +6,11 @@ from typing import Any
 import typer
 from hypothesis import strategies as st
 
-from tests.fuzz.inputs import ODD_TEXTS, texts
-from tests.fuzz.loop import fuzz
+from tests.fuzz.support.inputs import ODD_TEXTS, texts
+from tests.fuzz.support.loop import fuzz
 from xdpctl.base.durations import parse_duration, show_duration
 from xdpctl.base.units import si
-from xdpctl.cli.add import _per, number
+from xdpctl.cli.rules.add import _per, number
 from xdpctl.lists.formats.tables import cells_of
 from xdpctl.lists.geo import parse_asn, parse_country
 from xdpctl.model.requests import check_seconds

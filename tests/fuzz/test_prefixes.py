@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import strategies as st
 
-from tests.fuzz.inputs import texts
-from tests.fuzz.loop import fuzz
+from tests.fuzz.support.inputs import texts
+from tests.fuzz.support.loop import fuzz
 from xdpctl.base.net.prefix import parse_address, parse_prefix
 from xdpctl.errors import RuleError
 from xdpctl.model.rule import check_name, check_reason, parse_rule_id

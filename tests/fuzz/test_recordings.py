@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from tests.fuzz.inputs import damaged
-from tests.fuzz.loop import fuzz
+from tests.fuzz.support.inputs import damaged
+from tests.fuzz.support.loop import fuzz
 from xdpctl.base.net.packets import build, protocol_number, service, source_of, summary
 from xdpctl.base.net.pcap_reader import Skipped, packets
 from xdpctl.base.net.prefix import Prefix

@@ -14,9 +14,9 @@ import schemathesis
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 
-from tests.fuzz.loop import SECONDS, fuzz
-from tests.unit.apiclient import LOCAL, PROBLEM, TCP, Api, running
-from tests.unit.hooked import OURS, VICTIM, event, say
+from tests.fuzz.support.loop import SECONDS, fuzz
+from tests.support.apiclient import LOCAL, PROBLEM, TCP, Api, running
+from tests.support.hooked import OURS, VICTIM, event, say
 from xdpctl.detectors.registry import ADAPTERS
 from xdpctl_api.app import openapi
 

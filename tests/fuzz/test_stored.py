@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tests.fuzz.inputs import bodies, damaged
-from tests.fuzz.loop import fuzz
+from tests.fuzz.support.inputs import bodies, damaged
+from tests.fuzz.support.loop import fuzz
 from xdpctl.base.clock import Now
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import packets
 from tests.kernel.conftest import Filter, one_cpu
-from tests.packets import to_frame
+from tests.support import packets
+from tests.support.packets import to_frame
 from xdpctl.abi.structs import CAPTURE_BYTES, Capture, Reason, SlotNumber
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.capture import CaptureAsk, Capturing, choose

@@ -23,7 +23,7 @@ from tests.kernel.listings import (
     random_keys,
     random_singles,
 )
-from tests.packets import to_frame
+from tests.support.packets import to_frame
 from xdpctl.abi.structs import Action, Reason
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.datapath.bpf import programs

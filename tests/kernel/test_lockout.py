@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.kernel.conftest import Filter, parse_rules
-from tests.packets import IPV4, IPV6, address, ethernet, extended, ipv4, ipv6, tagged, udp
+from tests.support.packets import IPV4, IPV6, address, ethernet, extended, ipv4, ipv6, tagged, udp
 from xdpctl.base.net.prefix import parse_prefix
 
 STACKS = ((), (0x8100,), (0x88A8, 0x8100), (0x9100,), (0x8100,) * 4)

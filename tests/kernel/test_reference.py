@@ -8,8 +8,9 @@ from itertools import chain
 
 import numpy as np
 
-from tests import packets, reference
+from tests import reference
 from tests.kernel.listings import ACCEPTING, DROPPING, told
+from tests.support import packets
 from xdpctl.abi.structs import Action, Mode, Reason, Side
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES

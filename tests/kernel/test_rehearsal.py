@@ -10,8 +10,8 @@ import dpkt
 import pytest
 from typer.testing import CliRunner
 
-from tests import packets
 from tests.reference_signatures import Fields, fields
+from tests.support import packets
 from xdpctl.abi.structs import Reason
 from xdpctl.base.net import pcap_reader
 from xdpctl.base.net.pcap_reader import Skipped

@@ -12,7 +12,7 @@ import pytest
 
 from tests.kernel.conftest import Filter, one_cpu, parse_rules
 from tests.kernel.listings import ACCEPTING, DROPPING, listed
-from tests.packets import to_frame
+from tests.support.packets import to_frame
 from xdpctl.abi.structs import Action, Mode, Sample, SlotNumber
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.datapath.bpf import programs

@@ -10,10 +10,11 @@ from ipaddress import ip_network
 import numpy as np
 import pytest
 
-from tests import packets, reference, reference_signatures
+from tests import reference, reference_signatures
 from tests.kernel.conftest import VERDICTS, Filter
 from tests.kernel.listings import DROPPING, listed, told
 from tests.reference_signatures import Network, Signature, Tests
+from tests.support import packets
 from xdpctl.abi.structs import Action, Constants, Mode, Reason, Slot, SlotNumber
 from xdpctl.control.signature_sync import rate_record
 from xdpctl.datapath.bpf import maps, programs

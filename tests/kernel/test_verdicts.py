@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import pytest
 
-from tests import packets
 from tests.kernel.conftest import RULES, Filter
-from tests.packets import IPV4, LOCAL6, SOURCE, SOURCE6, ethernet, four, six, to_frame, udp
+from tests.support import packets
+from tests.support.packets import IPV4, LOCAL6, SOURCE, SOURCE6, ethernet, four, six, to_frame, udp
 from xdpctl.abi.structs import Action, Mode, Reason
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.datapath.plan import own_slot

@@ -6,7 +6,7 @@ from zipfile import ZipFile
 
 from tests.lab.conftest import SERVER, Street
 from tests.lab.questions import counted, eventually, in_kernel
-from tests.lab.test_shadow_live import cli
+from tests.lab.test_monitor_live import cli
 from xdpctl.abi.structs import Reason
 from xdpctl.lab.box import Box
 

@@ -11,7 +11,7 @@ import pytest
 from tests.lab.conftest import SERVER, Street
 from tests.lab.echo import PORT, Echo, says_back
 from tests.lab.questions import counted, eventually, refusal
-from tests.packets import tagged, to_frame
+from tests.support.packets import tagged, to_frame
 from xdpctl.abi.structs import Reason
 from xdpctl.datapath.bpf import programs
 from xdpctl.lab.box import Box

@@ -8,9 +8,9 @@ import pytest
 from tests.kernel.conftest import _able, compiled, emptied, filtered, loader, pins
 from tests.kernel.test_signatures import armed
 from tests.lab.conftest import box, host
-from tests.unit.apiclient import Api, running
+from tests.support.apiclient import Api, running
+from tests.support.hooked import OURS
 from tests.unit.conftest import _no_pauses
-from tests.unit.hooked import OURS
 
 __all__ = [
     "_able",

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.security.certificates import certify
-from tests.unit.apiclient import TCP, Api, problem
+from tests.support.apiclient import TCP, Api, problem
 from xdpctl.service.config import Listen
 from xdpctl_api.transport.admission import Admission, Caps
 from xdpctl_api.transport.connection import Connection

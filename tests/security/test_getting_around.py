@@ -10,7 +10,7 @@ import pytest
 
 from tests.kernel.conftest import Filter
 from tests.kernel.test_signatures import Armed, Signature, random_signatures
-from tests.packets import IPV4, IPV6, address, ethernet, ipv4, ipv6, random_frame, udp
+from tests.support.packets import IPV4, IPV6, address, ethernet, ipv4, ipv6, random_frame, udp
 from xdpctl.abi.structs import Side
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.datapath.loader import netlink

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.security.certificates import certify
-from tests.unit.apiclient import TCP, Api, problem
+from tests.support.apiclient import TCP, Api, problem
 from xdpctl.errors import ConfigError
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host

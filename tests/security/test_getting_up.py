@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.questions import block, eventually
-from tests.unit.apiclient import ATTACHED, Api
+from tests.support.apiclient import ATTACHED, Api
 from xdpctl.base.system import sd_notify
 from xdpctl.base.system.filelock import hold
 from xdpctl.base.system.owned_folder import Owned, read_file, replace_file

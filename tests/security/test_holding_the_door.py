@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import FakeClock, FakeDatapath, ask, controller, place
-from tests.unit.apiclient import Api, problem
-from tests.unit.hooked import VICTIM, event, incidents, say
+from tests.support.apiclient import Api, problem
+from tests.support.fakes import FakeClock, FakeDatapath, ask, controller, place
+from tests.support.hooked import VICTIM, event, incidents, say
 from xdpctl.control import replica
 from xdpctl.control.store import audit
 from xdpctl.detectors.registry import ADAPTERS

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.fakes import FakeClock, FakeDatapath, ask, controller, place, upkeep
-from tests.unit.apiclient import TCP, Api, problem, running
-from tests.unit.hooked import OURS, VICTIM, event, say
+from tests.support.apiclient import TCP, Api, problem, running
+from tests.support.fakes import FakeClock, FakeDatapath, ask, controller, place, upkeep
+from tests.support.hooked import OURS, VICTIM, event, say
 from xdpctl.abi.structs import Reason
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.system import ssh_sessions

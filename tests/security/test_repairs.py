@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import FakeClock, FakeDatapath, ask, controller, place, protect, upkeep
-from tests.packets import address
+from tests.support.fakes import FakeClock, FakeDatapath, ask, controller, place, protect, upkeep
+from tests.support.packets import address
 from xdpctl.abi.structs import Reason
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.model import sides

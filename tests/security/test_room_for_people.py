@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.apiclient import TCP, Api, problem
-from tests.unit.hooked import say
+from tests.support.apiclient import TCP, Api, problem
+from tests.support.hooked import say
 from xdpctl.model.match.overlap import overlap
 from xdpctl.model.match.text import parse
 

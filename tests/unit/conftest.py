@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import FakeClock, FakeDatapath
-from tests.unit.apiclient import Api, running
-from tests.unit.hooked import OURS
+from tests.support.apiclient import Api, running
+from tests.support.fakes import FakeClock, FakeDatapath
+from tests.support.hooked import OURS
 from xdpctl.control import upkeep
 
 

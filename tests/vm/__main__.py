@@ -128,7 +128,11 @@ def _place(name: str) -> int:
 
 
 def _files(names: Iterable[str]) -> list[str]:
-    return [f"tests/kernel/test_{name}.py" for name in names]
+    return [
+        str(path.relative_to(ROOT))
+        for name in names
+        for path in (ROOT / "tests" / "kernel").rglob(f"test_{name}.py")
+    ]
 
 
 def _one(guest: Guest, names: Sequence[str]) -> tuple[Ran, float]:

@@ -15,8 +15,8 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests import packets
-from tests.packets import address, ethernet, ipv4, ipv6, udp
+from tests.support import packets
+from tests.support.packets import address, ethernet, ipv4, ipv6, udp
 from tests.vm.cable import Cable
 from tests.vm.guest import GUESTS, GuestError, Setting, machines, run
 from tests.vm.owner import Owner, told

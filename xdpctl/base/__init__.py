@@ -1,1 +1,4 @@
-"""base."""
+"""What knows nothing of filtering: clocks, durations, periodic tasks, worker threads.
+
+Everything may import it; it imports only errors.
+"""

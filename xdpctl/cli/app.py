@@ -13,23 +13,10 @@ import typer
 from rich.markup import escape
 
 from xdpctl import __version__
-from xdpctl.cli import (
-    add,
-    bulk,
-    capture,
-    detectors,
-    explain,
-    follow,
-    geo,
-    incidents,
-    options,
-    output,
-    replay,
-    rules,
-    run,
-    sets,
-    system,
-)
+from xdpctl.cli import capture, explain, incidents, options, output, replay, run, system
+from xdpctl.cli.detectors import automatic, follow
+from xdpctl.cli.rules import add, bulk, rules
+from xdpctl.cli.sets import geo, sets
 from xdpctl.errors import ConfigError, XdpctlError
 from xdpctl.service import config
 from xdpctl.service.client import Client, Refused, Unreachable
@@ -45,7 +32,7 @@ for module in (
     add,
     rules,
     explain,
-    detectors,
+    automatic,
     follow,
     incidents,
     bulk,

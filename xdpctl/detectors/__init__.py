@@ -1,1 +1,4 @@
-"""What detectors say, each in its own format, as events. Pure: bytes in, events out."""
+"""What detectors report: each format becomes events, and nothing is decided here.
+
+Imports control and what is below.
+"""

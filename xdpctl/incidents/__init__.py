@@ -1,1 +1,4 @@
-"""What happened: attacks as they were told, what was done, and what came of it."""
+"""What happened: one record for each attack on one victim, its packets and rates, the report.
+
+Imports lists and what is below.
+"""

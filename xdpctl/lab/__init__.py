@@ -1,5 +1,4 @@
-"""Network namespaces with hosts in them, and bounded traffic between them.
+"""A lab of network namespaces: a protected server, its clients, an attacker; demo and replay.
 
-For the demo, the lab tests and the benchmark: everything lives in namespaces made here and
-goes with them.
+Imports service and what is below.
 """

@@ -1,1 +1,4 @@
-"""lists."""
+"""Prefixes from elsewhere: feeds that are fetched again and again, files, uploads, geo databases.
+
+All of it is hostile input, bounded in bytes and time. Imports control and what is below.
+"""

@@ -20,7 +20,7 @@ def remove(draft: Draft, held: Rule | Signature) -> None:
         draft.remove(held)
 
 
-def undo(
+def take_back(
     draft: Draft,
     origin: str | None,
     since: float,

@@ -1,1 +1,1 @@
-"""Telling people: what is worth waking somebody for, and getting it to them."""
+"""Who is told of what changed. Imports mitigation and what is below."""

@@ -1,1 +1,4 @@
-"""service."""
+"""The processes of a box: settings, the supervisor, the control plane wired together, its client.
+
+Imports everything below; the API and the command line import it.
+"""

@@ -10,7 +10,7 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.kinds import AUTOMATIC_MODE
 from xdpctl.errors import RoleError
 from xdpctl.mitigation.hooks import BODY_BYTES_MAX, Answer
-from xdpctl.mitigation.undo import undo as take_back
+from xdpctl.mitigation.undo import take_back
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.rule import OPERATOR, Automatic
 from xdpctl.service.control_plane import ControlPlane

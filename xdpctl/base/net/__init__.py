@@ -1,1 +1,4 @@
-"""base: net."""
+"""Addresses, prefixes and packets: parsing, arrays of prefixes, captures in files.
+
+Imports only base.
+"""

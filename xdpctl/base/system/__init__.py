@@ -1,1 +1,4 @@
-"""base: system."""
+"""The operating system: file locks, folders that others cannot write, child processes, sd_notify.
+
+Imports only base.
+"""

@@ -1,1 +1,4 @@
-"""control: operations."""
+"""What can be asked of the controller: rules, signatures, sets, imports.
+
+Each operation reads and changes a draft; none has an effect of its own.
+"""

@@ -1,1 +1,4 @@
-"""control: store."""
+"""What survives a restart: records of every kind, and the audit log.
+
+`kinds` states each kind of record once.
+"""

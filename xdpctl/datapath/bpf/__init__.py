@@ -1,1 +1,4 @@
-"""datapath: bpf."""
+"""System calls: maps, programs, ring buffers, pins, grace periods.
+
+Nothing here knows what a map means. Imports base and errors.
+"""

@@ -1,1 +1,4 @@
-"""datapath: loader."""
+"""Root's half: compiles the programs, attaches them to interfaces, and repairs what others change.
+
+The only importers of bcc (`compiler`) and pyroute2 (`netlink`).
+"""

@@ -1,1 +1,4 @@
-"""datapath: signatures."""
+"""Signatures as tables: each field's values to classes, classes to bitmaps.
+
+`compile` is pure; `table` writes to the maps.
+"""

@@ -1,1 +1,1 @@
-"""incidents: ledger."""
+"""Which incident an event or a rule belongs to, and what its record says after each change."""

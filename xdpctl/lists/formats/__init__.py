@@ -1,4 +1,4 @@
-"""Threat feeds and country lists, whatever their format, read into sets of prefixes. Pure."""
+"""The formats of lists: plain, CSV, JSON, NDJSON; bytes in, prefixes and rejected lines out."""
 
 from xdpctl.lists.formats.feed import Feed, FeedFormat
 from xdpctl.lists.formats.read import LIMIT, read

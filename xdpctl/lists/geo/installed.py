@@ -1,12 +1,15 @@
 """The geo databases of this box: opened at the first question, and again after an update."""
 
+import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from xdpctl.errors import ConfigError
 from xdpctl.lists.geo.files import find_databases, open_databases, open_installed
 from xdpctl.lists.geo.place import GeoDatabase
 
+log = logging.getLogger("xdpctl.geo")
 Stamp = tuple[tuple[Path, int, int, int], ...]
 
 
@@ -20,7 +23,7 @@ class Databases:
         self._opened: GeoDatabase | None = None
 
     def current(self) -> GeoDatabase | None:
-        """None if there is none; ConfigError if one cannot be read."""
+        """None if there is none. ConfigError if one cannot be read and none was read before."""
         with self._lock:
             stamp = _stamp(self._named or find_databases())
             if stamp != self._stamp or (self._named and self._opened is None):
@@ -29,7 +32,13 @@ class Databases:
             return self._opened
 
     def _open(self) -> GeoDatabase:
-        return open_databases(self._named) if self._named else open_installed()
+        try:
+            return open_databases(self._named) if self._named else open_installed()
+        except ConfigError as error:
+            if self._opened is None:
+                raise
+            log.warning("the geo database that was open stays in use: %s", error)
+            return self._opened
 
 
 def _stamp(paths: Sequence[Path]) -> Stamp:

@@ -1,1 +1,1 @@
-"""mitigation: watchers."""
+"""What looks at automatic rules while they stand: the next step of a ladder, the release."""

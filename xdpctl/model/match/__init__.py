@@ -1,1 +1,4 @@
-"""model: match."""
+"""The match of a rule, in FlowSpec's components (RFC 8955, RFC 8956): parsing, order, overlap.
+
+Pure. Imports base.
+"""

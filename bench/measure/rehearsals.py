@@ -1,0 +1,66 @@
+"""What rules do to recordings, as Markdown.
+
+`python -m bench.measure.rehearsals RULES RECORDINGS...`
+
+A recording of a folder called `attack` is one; everything else is normal traffic.
+"""
+
+import sys
+from pathlib import Path
+
+from xdpctl.lab.replay.replay import Rehearsal, Tally, rehearsing
+from xdpctl.service.config import Settings
+
+_HEAD = """# Rehearsals
+
+What hand-written signatures do to recorded attacks and to recorded normal traffic: `xdpctl replay`
+of whole files, with the answers of the victim and all else that a recording holds. Made by
+`make rehearsals`; the rules are [these](../tests/corpus_signatures.ndjson), and
+[signatures](signatures.md) says what is counted how.
+"""
+
+
+def _row(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |\n"
+
+
+def _attack(name: str, tally: Tally) -> str:
+    told = f"### {name}\n\n{tally.packets:,} packets, {tally.share:.2%} dropped\n\n"
+    told += _row("packets", "reason", "rule") + _row("--:", "---", "---")
+    for (reason, _, text), count in tally.rules.most_common():
+        told += _row(f"{count:,}", reason.name.lower(), f"`{text}`")
+    decided = {reason for reason, _, _ in tally.rules}
+    for reason, count in tally.reasons.most_common():
+        if reason not in decided:
+            told += _row(f"{count:,}", reason.name.lower().replace("_", " "), "")
+    return told + "\n"
+
+
+def _told(rehearsal: Rehearsal, recordings: list[Path]) -> str:
+    tallies = {path: rehearsal.run(path) for path in recordings}
+    attacks = [path for path in recordings if path.parent.name == "attack"]
+    normal = [path for path in recordings if path not in attacks]
+    lines = _HEAD + "\n## Attacks\n\n"
+    lines += _row("recording", "packets", "dropped") + _row("---", "--:", "--:")
+    for path in attacks:
+        lines += _row(path.stem, f"{tallies[path].packets:,}", f"{tallies[path].share:.2%}")
+    lines += "\n" + "".join(_attack(path.stem, tallies[path]) for path in attacks)
+    lines += "## Normal traffic\n\n" + _row("recording", "packets", "dropped")
+    lines += _row("---", "--:", "--:")
+    for path in normal:
+        lines += _row(path.stem, f"{tallies[path].packets:,}", f"{tallies[path].dropped:,}")
+    return lines
+
+
+def main() -> None:
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    rules, *recordings = map(Path, sys.argv[1:])
+    with rehearsing(Settings(state_dir=Path("/nonexistent")), rules) as (rehearsal, imported):
+        if imported.rejected:
+            sys.exit(f"{rules}: {imported.rejects}")
+        sys.stdout.write(_told(rehearsal, sorted(recordings)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""The tables of a run, put into the blocks of a page.
+
+`python -m bench.report.page bench.json docs/performance.md`
+
+A block is what stands between `<!-- bench: NAME -->` and `<!-- end -->`.
+"""
+
+import argparse
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from bench.peers import figures as peers
+from bench.report.taken import Entry, Taken, figure, read
+
+_HOWS = {  # the columns of the packet table, by what follows the filter in a case's name
+    "drop, fixed": "drop, fixed",
+    "drop, walk": "drop, walk",
+    "a rule with a ttl, drop, fixed": "rule with a ttl, fixed",
+    "pass, fixed": "pass, fixed",
+    "pass, walk": "pass, walk",
+    "pass, walk near": "pass, walk near",
+}
+
+
+_WHERE = ("easy", "hardest", "match at the first", "match at the last")
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int]) -> str:
+    rule = ["--:" if at in right else "---" for at in range(len(head))]
+    lines = [f"| {' | '.join(row)} |" for row in (head, rule, *rows)]
+    return "\n".join(lines)
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+,.0f}"
+
+
+def machine(taken: Taken) -> str:
+    m = taken.machine
+    lines = [
+        f"{m['date'][:10]}: {m['cpu']}, {m['cores']} cores ({m['caches']}), kernel {m['kernel']}, "
+        f"Spectre v2: {m['spectre_v2']}. {m['peers']}.",
+        f"Load {m['load_before']:.1f} before; the run took {m['seconds'] / 60:.0f} minutes.",
+        *(f"Note: {note}." for note in taken.notes),
+    ]
+    return "\n".join(lines)
+
+
+def bars(taken: Taken) -> str:
+    """Every bar with what it is held against."""
+
+    def rows() -> Iterator[list[str]]:
+        for part in ("packet", "signature", "veth", "bridge", "control"):
+            for entry in taken.part(part):
+                for bar in entry["bars"]:
+                    if bar["limit"] is not None:
+                        yield [part, *_held(entry, bar)]
+
+    return _table(("part", "case", "figure", "bar", ""), rows(), (2, 3))
+
+
+def _held(entry: Entry, bar: Entry) -> list[str]:
+    over = bar["of"] == "over_ns"
+    value = entry[bar["of"]]
+    shown = f"{value:+.1f} ns" if over else f"{figure(value)} {entry['unit']}"
+    sign, peer = "≥" if bar["at_least"] else "≤", bar["peer"]
+    limit = figure(bar["limit"]) if peer else f"{'+' if over else ''}{bar['limit']:,g}"
+    whose = f" ({peer.split(',')[0]}'s)" if peer else ""
+    return [entry["case"], shown, f"{sign} {limit}{whose}", "" if bar["pass"] else "**missed**"]
+
+
+def packet(taken: Taken) -> str:
+    """A row for each filter, nanoseconds over the bare drop."""
+    found: dict[str, dict[str, float]] = {}
+    for entry in taken.part("packet"):
+        for how in sorted(_HOWS, key=len, reverse=True):
+            if entry["case"].endswith(f", {how}") and entry["over_ns"] is not None:
+                what = entry["case"].removesuffix(f", {how}")
+                found.setdefault(what, {})[how] = entry["over_ns"]
+                break
+    rows = [[what, *(_signed(costs.get(how)) for how in _HOWS)] for what, costs in found.items()]
+    for cost in (*peers.PACKET, peers.PACKET6):
+        column = "fixed" if "fixed" in cost.what else "walk"
+        cells = {f"drop, {column}": _signed(cost.drop), f"pass, {column}": _signed(cost.passed)}
+        rows.append([f"*{_sized(cost)}*", *(cells.get(how, "") for how in _HOWS)])
+    floors = [entry for entry in taken.part("packet") if entry["case"].startswith("bare")]
+    said = ", ".join(f"{entry['case'][6:]} {entry['median']:.1f} ns" for entry in floors)
+    table = _table(("filter", *_HOWS.values()), rows, range(1, 1 + len(_HOWS)))
+    return f"{table}\n\nThe bare drop itself: {said}."
+
+
+def _sized(cost: peers.Cost) -> str:
+    return f"{cost.what.split(',')[0]}{', IPv6' if 'IPv6' in cost.what else ''}, {cost.size:,}"
+
+
+def veth(taken: Taken) -> str:
+    rows = [
+        [entry["case"], figure(entry["median"]), _spread(entry), f"{1000 / entry['median']:.0f}"]
+        for entry in taken.part("veth")
+    ]
+    rows += [
+        [f"*{what}*", figure(mpps), "", f"{1000 / mpps:.0f}"] for what, mpps in peers.VETH.items()
+    ]
+    return _table(("case", "Mpps", "rounds", "ns a packet"), rows, (1, 2, 3))
+
+
+def bridge(taken: Taken) -> str:
+    rows = [
+        [entry["case"], f"{figure(entry['median'])} {entry['unit']}", _spread(entry)]
+        for entry in taken.part("bridge")
+    ]
+    return _table(("case", "median", "rounds"), rows, (1, 2))
+
+
+def control(taken: Taken) -> str:
+    rows = [
+        [entry["case"], f"{figure(entry['median'])} {entry['unit']}", _spread(entry)]
+        for entry in taken.part("control")
+    ]
+    rows += [[f"*{what}: load 1,000,000*", f"{value} s", ""] for what, value in peers.LOAD.items()]
+    rows += [[f"*{what}: one more*", f"{value} ms", ""] for what, value in peers.ONE_MORE.items()]
+    return _table(("case", "median", "rounds"), rows, (1, 2))
+
+
+def _spread(entry: Entry) -> str:
+    return f"{figure(min(entry['rounds']))} to {figure(max(entry['rounds']))}"
+
+
+def signature(taken: Taken) -> str:
+    """A row for each number of signatures, nanoseconds over the same filter without any."""
+    found: dict[str, dict[str, float]] = {}
+    rest = []
+    for entry in taken.part("signature"):
+        what, _, how = entry["case"].rpartition(", ")
+        if what.endswith(("signature", "signatures")):
+            found.setdefault(what, {})[how] = entry["over_ns"]
+        elif entry["over_ns"] is not None:
+            rest.append(f"{entry['case']}: {entry['over_ns']:+.0f} ns")
+    rows = [[what, *(_signed(costs.get(how)) for how in _WHERE)] for what, costs in found.items()]
+    table = _table(("in force", *_WHERE), rows, range(1, 1 + len(_WHERE)))
+    return f"{table}\n\n{'; '.join(rest)} (the first one over the bare drop)."
+
+
+BLOCKS = {
+    "machine": machine,
+    "bars": bars,
+    "packet": packet,
+    "signature": signature,
+    "veth": veth,
+    "bridge": bridge,
+    "control": control,
+}
+
+
+def filled(page: str, taken: Taken) -> str:
+    """The page with every block of it written anew."""
+
+    def block(found: re.Match[str]) -> str:
+        return f"{found[1]}\n{BLOCKS[found[2]](taken)}\n{found[3]}"
+
+    return re.sub(r"(<!-- bench: (\w+) -->).*?(<!-- end -->)", block, page, flags=re.DOTALL)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bench.report.page", description=__doc__)
+    parser.add_argument("figures", type=Path, help="bench.json")
+    parser.add_argument("page", type=Path)
+    arguments = parser.parse_args()
+    page: Path = arguments.page
+    page.write_text(filled(page.read_text(), read(arguments.figures)))
+
+
+if __name__ == "__main__":
+    main()

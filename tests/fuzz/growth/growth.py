@@ -1,0 +1,44 @@
+"""Measures how time grows with the size of an input.
+
+Four times the input may take less than twelve times as long; quadratic growth would be sixteen.
+"""
+
+import time
+from contextlib import suppress
+
+import pytest
+import typer
+
+from tests.fuzz.growth.adversaries import Case
+from tests.fuzz.support.loop import Stuck, little_memory, within
+from xdpctl.errors import XdpctlError
+
+_FLOOR, _FACTOR = 0.02, 12.0  # seconds of CPU, growth
+_TOTAL = 60.0  # seconds of CPU of all sizes: what takes longer is stuck, on a slow machine too
+_STEPS = 5  # of sizes, each four times the one before it: the least is small enough to be quick
+_REFUSED = (XdpctlError, typer.BadParameter)
+
+
+def _seconds(case: Case, size: int) -> float:
+    given = case.make(size)
+    begun = time.process_time()
+    with suppress(*_REFUSED):
+        case.call(given)
+    return time.process_time() - begun
+
+
+def check(case: Case) -> None:
+    """From small to large, so that what is too slow is known before it is stuck."""
+    sizes = [case.most >> 2 * (_STEPS - step) for step in range(1, _STEPS + 1)]
+    spent: list[float] = []
+    try:
+        with little_memory(), within(_TOTAL):
+            for size in sizes:
+                spent.append(_seconds(case, size))
+                if len(spent) > 1 and spent[-1] > _FLOOR and spent[-1] > _FACTOR * spent[-2]:
+                    spent[-1] = min(spent[-1], _seconds(case, size))  # it was disturbed, perhaps
+                    told = f"{sizes[len(spent) - 2]} and {size} took {spent[-2:]} s"
+                    assert spent[-1] < _FACTOR * max(spent[-2], _FLOOR / _FACTOR), told
+    except Stuck:
+        known = dict(zip(sizes, spent, strict=False))
+        pytest.fail(f"{case.name}: more than {_TOTAL} s of CPU; {known} s for so many bytes")

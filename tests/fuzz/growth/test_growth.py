@@ -1,0 +1,28 @@
+"""Time grows with the size of an input and hardly faster, whatever is in it."""
+
+import pytest
+
+from tests.fuzz.growth.adversaries import Case, runs
+from tests.fuzz.growth.growth import check
+from tests.fuzz.growth.heavy import documents, hooks
+
+_RUNS, _HOOKS, _DOCUMENTS = list(runs()), list(hooks()), list(documents())
+
+
+def _name(case: Case) -> str:
+    return case.name
+
+
+@pytest.mark.parametrize("case", _RUNS, ids=_name)
+def test_runs_of_what_an_expression_begins_with(case: Case) -> None:
+    check(case)
+
+
+@pytest.mark.parametrize("case", _HOOKS, ids=_name)
+def test_fields_of_a_hook(case: Case) -> None:
+    check(case)
+
+
+@pytest.mark.parametrize("case", _DOCUMENTS, ids=_name)
+def test_documents(case: Case) -> None:
+    check(case)

@@ -1,0 +1,186 @@
+"""What a start finds in the pins of an earlier one: taken over whole, or left alone whole."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.kernel.conftest import CAPACITY, Filter, filtering, parse_rules
+from tests.kernel.listings import ACCEPTING, DROPPING, listed, prefixes_of, random_keys
+from tests.support.packets import to_frame
+from xdpctl.abi.structs import Action, Mode
+from xdpctl.datapath import readback
+from xdpctl.datapath.bpf import maps
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.loader.compiler import Compiled
+from xdpctl.datapath.loader.loader import Loader, compile_filter
+from xdpctl.datapath.pinned import PinnedDatapath
+from xdpctl.errors import SchemaError
+from xdpctl.model.capacity import Capacity
+
+MONITORED = ACCEPTING + 1
+_ARRAYS = (maps.ARRAY, maps.PERCPU_ARRAY)
+OF_PROGRAMS = ("counters", "stages")
+
+
+def control(filtered: Filter) -> dict[str, list[int]]:
+    held = filtered.datapath._control
+    return {name: held[name].tolist() for name in ("seeds", "buckets_log2", "whole")}
+
+
+@pytest.fixture
+def filled(loader: Loader) -> Iterator[Filter]:
+    """Rules and sets of both families, and packets that hit them."""
+    made = Filter(loader)
+    made.turn_into(parse_rules("drop 192.0.2.0/24; accept 192.0.2.7; monitor 2001:db8::/32"))
+    others = random_keys(np.random.default_rng(7), 3_000, 1_500)
+    made.relist(DROPPING, listed("198.51.100.0/24", "2001:db8:1::/48", also=others))
+    made.relist(ACCEPTING, listed("192.0.2.7", "2001:db8:1:2::/64", action=Action.ACCEPT))
+    made.relist(MONITORED, listed("192.0.2.7", "::/0", "0.0.0.0/0", mode=Mode.MONITOR))
+    send(made)
+    yield made
+    made.datapath.close()
+
+
+FRAMES = {
+    "192.0.2.1": ("drop", 13),
+    "192.0.2.7": ("pass", 7),
+    "198.51.100.1": ("drop", 5),
+    "2001:db8:1::1": ("drop", 3),
+    "2001:db8:1:2::1": ("pass", 11),
+    "203.0.113.1": ("pass", 2),
+}
+
+
+def send(filtered: Filter) -> None:
+    for source, (verdict, times) in FRAMES.items():
+        for _ in range(times):
+            assert filtered.run(to_frame(source)) == verdict
+
+
+def hits(filtered: Filter) -> dict[int, tuple[int, int]]:
+    slots = [*filtered.image.entries.values(), *filtered.image.sets]
+    return {slot: filtered.set_hits(slot) for slot in slots}
+
+
+def same_sets(one: Filter, other: Filter) -> bool:
+    sets = [
+        {slot: prefixes_of(keys) for slot, keys in made.image.sets.items()} for made in (one, other)
+    ]
+    return sets[0] == sets[1]
+
+
+@contextmanager
+def adopted(filled: Filter, compiled: Compiled) -> Iterator[Filter]:
+    """A second start on the same pins, which reads what it finds."""
+    with closing(Filter(Loader(filled.loader.pins, compiled))) as again:
+        again.image, wrong = readback.read(again.datapath.source, again.datapath.capacity)
+        assert not wrong
+        yield again
+
+
+def test_a_restart_finds_rules_sets_seeds_and_hits(filled: Filter, compiled: Compiled) -> None:
+    before, counted = hits(filled), filled.counters()
+    with adopted(filled, compiled) as again:
+        assert again.image.entries == filled.image.entries
+        assert again.image.slots == filled.image.slots
+        assert same_sets(again, filled)
+        assert control(again) == control(filled)
+        assert hits(again) == before
+        assert again.counters() == counted
+        send(again)
+        assert hits(again) == {slot: (2 * n, 2 * size) for slot, (n, size) in before.items()}
+    assert before[MONITORED] != before[ACCEPTING] != (0, 0)
+
+
+def test_a_restart_goes_on_where_the_last_one_stopped(filled: Filter, compiled: Compiled) -> None:
+    others = random_keys(np.random.default_rng(8), 4_000, 2_000)
+    with adopted(filled, compiled) as again:
+        again.relist(DROPPING, listed("198.51.100.0/24", "2001:db8:1::/48", also=others))
+        again.relist(MONITORED, None)
+        list(again.datapath.source.repaint())
+        send(again)
+        with adopted(again, compiled) as third:
+            assert same_sets(third, again)
+            assert set(third.image.sets) == {DROPPING, ACCEPTING}
+            send(third)
+
+
+def test_seeds_are_odd_random_and_never_changed(
+    filled: Filter, compiled: Compiled, tmp_path: Path
+) -> None:
+    seeds = control(filled)["seeds"]
+    assert all(seed % 2 for seed in seeds)
+    assert len(set(seeds)) == 3
+    for _ in range(2):
+        with adopted(filled, compiled) as again:
+            assert control(again)["seeds"] == seeds
+    with filtering(tmp_path / "second", compiled) as second:
+        assert not {*control(second)["seeds"]} & {*seeds}
+
+
+def pinned(pins: Pins) -> dict[str, tuple[int, maps.MapShape] | None]:
+    """All that lies under the pins: names, and identity and shape of the maps."""
+    found: dict[str, tuple[int, maps.MapShape] | None] = {}
+    for path in sorted(pins.root.rglob("*")):
+        found[str(path)] = None
+        if path.is_file() and path != pins.explain:
+            held = maps.open_map(path)
+            found[str(path)] = maps.map_id(held.fd), held.shape
+            held.close()
+    return found
+
+
+@pytest.mark.parametrize(
+    "capacity",
+    [
+        CAPACITY._replace(rules=CAPACITY.rules + 1),
+        CAPACITY._replace(ipv4=4 * CAPACITY.ipv4),
+        CAPACITY._replace(ipv4=CAPACITY.ipv4 // 4),
+        CAPACITY._replace(ipv6=CAPACITY.ipv6 + 1),
+    ],
+    ids=["rules", "more IPv4", "less IPv4", "IPv6"],
+)
+def test_another_capacity_is_refused_and_everything_left_alone(
+    filled: Filter, capacity: Capacity
+) -> None:
+    before, held, seeds = pinned(filled.loader.pins), hits(filled), control(filled)
+    with pytest.raises(SchemaError, match="Nothing was changed"):
+        Loader(filled.loader.pins, compile_filter(capacity))
+    assert pinned(filled.loader.pins) == before
+    assert control(filled) == seeds
+    assert hits(filled) == held
+    image, wrong = readback.read(filled.datapath.source, filled.datapath.capacity)
+    assert (image.entries, wrong) == (filled.image.entries, [])
+    send(filled)
+
+
+def test_the_memory_of_every_map_is_told(filled: Filter, compiled: Compiled) -> None:
+    told = filled.datapath.memory()
+    shapes = {name: shape for name, shape in compiled.maps.items() if name not in OF_PROGRAMS}
+    assert set(told) == set(shapes)
+    for name, shape in shapes.items():
+        copies = filled.datapath._cpus if shape.type == maps.PERCPU_ARRAY else 1
+        least = shape.max_entries * max(shape.value_size * copies, 1)
+        if shape.type == maps.LPM_TRIE:
+            least = 0  # it has what is in it
+        beside = 0 if shape.type in _ARRAYS else (shape.key_size + 64) * shape.max_entries
+        assert least <= told[name] <= 3 * least + beside + 65_536, name
+    assert list(told.values()) == sorted(told.values(), reverse=True)
+
+
+def test_nothing_grows_with_what_is_put_in(filled: Filter) -> None:
+    before = filled.datapath.memory()
+    filled.empty()
+    assert filled.datapath.memory() == before
+
+
+def test_who_opens_the_pins_sees_what_another_wrote(filled: Filter) -> None:
+    with closing(PinnedDatapath(filled.loader.pins)) as reader:
+        image, _ = readback.read(reader.source, reader.capacity)
+        assert image.entries == filled.image.entries
+        filled.relist(DROPPING, None)
+        image, wrong = readback.read(reader.source, reader.capacity)
+    assert (set(image.sets), wrong) == ({ACCEPTING, MONITORED}, [])

@@ -1,0 +1,52 @@
+"""Detectors as their packages bring them, started by hand on a lab host."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.conftest import need
+from tests.support.paths import ROOT
+from xdpctl.lab.box import Box
+from xdpctl.lab.namespaces import Host
+
+_END_SECONDS = 15
+PACKAGING = ROOT / "packaging" / "detectors"
+
+
+def installed(program: str) -> None:
+    """Skip without it; where CI says that everything must work, fail."""
+    need(shutil.which(program) is not None, f"{program}: apt-get install it")
+
+
+@contextmanager
+def daemon(
+    host: Host, log: Path, *command: str, env: Mapping[str, str] | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Runs inside the host while the block does; its words are in `log`."""
+    whole = {**os.environ, **(env or {})}
+    with log.open("ab") as words:
+        process = host.popen(*command, stdout=words, stderr=words, env=whole)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def command_line(box: Box, *words: str) -> tuple[str, ...]:
+    """Our command line, speaking to this box."""
+    return (sys.executable, "-m", "xdpctl", "--socket", str(box.socket), *words)
+
+
+def script(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(("#!/bin/sh", *lines, "")))
+    path.chmod(0o755)
+    return path

@@ -1,0 +1,146 @@
+"""The whole application without a server: requests through ASGI, a kernel that is faked."""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.support.fakes import BreakableStore, FakeClock, FakeDatapath, controller
+from xdpctl.control.controller import Controller
+from xdpctl.lists.refresher import Refresher
+from xdpctl.lists.source import Limits, ListSource
+from xdpctl.model.policy import Quota
+from xdpctl.service.config import Listen, Settings
+from xdpctl.service.control_plane import ControlPlane
+from xdpctl_api.app import create_app
+from xdpctl_api.transport.callers import Hosts, LocalCallers, RemoteCallers
+
+LOCAL = ("local:root", 1)
+TCP = ("127.0.0.1", 5)
+PROBLEM = "application/problem+json"
+
+
+@dataclass
+class Api:
+    """One running application; `call` is a request, by default from root on the Unix socket."""
+
+    controller: Controller
+    datapath: FakeDatapath
+    clock: FakeClock
+    settings: Settings
+    app: Any = field(init=False)
+    refresher: Refresher = field(init=False)
+    context: ControlPlane = field(init=False)
+
+    def __post_init__(self) -> None:
+        limits = Limits(self.settings.bulk_max_bytes, 100_000)
+        self.refresher = Refresher(self.controller, ListSource(self.settings.feeds, limits))
+        self.context = ControlPlane(self.controller, self.settings, self.refresher)
+        self.app = create_app(self.context)
+
+    @property
+    def store(self) -> BreakableStore:
+        assert isinstance(self.controller.store, BreakableStore)
+        return self.controller.store
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        peer: tuple[str, int] = LOCAL,
+        token: str | None = None,
+        **more: Any,
+    ) -> httpx.Response:
+        headers = dict(more.pop("headers", {}))
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+
+        local = peer[0].startswith("local:")
+        client_at = (peer[0].removeprefix("local:"), peer[1])
+        door = LocalCallers(self.app) if local else RemoteCallers(self.app, Hosts(()))
+
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(door, raise_app_exceptions=False, client=client_at)
+            base = "http://xdpctl" if local else "http://127.0.0.1:8460"
+            async with httpx.AsyncClient(transport=transport, base_url=base) as client:
+                return await client.request(method, path, headers=headers, **more)
+
+        return asyncio.run(send())
+
+    def add(self, source: str, status: int = 201, **body: Any) -> dict[str, Any]:
+        """POST a rule and expect the status."""
+        answer = self.call("POST", "/v1/rules", json={"match": {"source": source}, **body})
+        assert answer.status_code == status, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def put(self, name: str, body: Any, status: int = 201, **query: Any) -> dict[str, Any]:
+        """PUT a set, of lines or of a JSON document, and expect the status."""
+        kind = {"json": body} if isinstance(body, dict) else {"content": body}
+        answer = self.call("PUT", f"/v1/sets/{name}", params=query, **kind)
+        assert answer.status_code == status, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def token(self, name: str, role: str, **more: Any) -> str:
+        """The secret of a new token."""
+        answer = self.call("POST", "/v1/tokens", json={"name": name, "role": role, **more})
+        assert answer.status_code == 201, answer.text
+        secret: str = answer.json()["secret"]
+        return secret
+
+    def loader_says(
+        self, ports: Mapping[str, Mapping[str, object]], pid: int | None = None, **more: object
+    ) -> None:
+        said: dict[str, object] = {"pid": os.getpid() if pid is None else pid, "ports": ports}
+        said |= {"beat": time.monotonic(), "protect": {}, "sessions": []} | more
+        self.settings.loader_status.parent.mkdir(exist_ok=True)
+        self.settings.loader_status.write_text(json.dumps(said))
+
+
+ATTACHED = {"eth0": {"state": "attached", "mode": "native", "detail": ""}}
+
+
+@contextmanager
+def running(
+    tmp_path: Path,
+    capacity: int = 16,
+    protection: Mapping[str, str] | None = None,
+    quotas: Mapping[str, Quota] | None = None,
+    bulk_max_bytes: int = 100_000,
+    **more: Any,
+) -> Iterator[Api]:
+    """An API on a started controller, ready, with one interface attached; `more` are settings."""
+    datapath, clock = FakeDatapath(capacity), FakeClock()
+    listen = Listen(socket=tmp_path / "s")
+    (tmp_path / "control").mkdir(exist_ok=True)
+    settings = Settings(state_dir=tmp_path, bulk_max_bytes=bulk_max_bytes, listen=listen, **more)
+    with controller(tmp_path, datapath, clock, protection, quotas) as control:
+        api = Api(control, datapath, clock, settings)
+        api.loader_says(ATTACHED)
+        yield api
+
+
+def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
+    """The problem document, checked for what every one has."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == PROBLEM
+    found: dict[str, Any] = answer.json()
+    assert found["type"] == f"urn:xdpctl:problem:{kind}"
+    assert found["status"] == status
+    assert found["title"]
+    assert found["detail"]
+    return found
+
+
+async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
+    """A body of unknown length."""
+    for part in parts:
+        yield part

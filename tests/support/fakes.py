@@ -1,0 +1,260 @@
+"""The ports without a kernel: the table on plain memory, a clock that is set by hand."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from tests.support.walker import plain_memory, search
+from xdpctl.abi.arrays import CONTROL
+from xdpctl.abi.explanation import Explanation
+from xdpctl.abi.shadow import NOTHING, MonitorStatistics, read
+from xdpctl.abi.structs import Capture, Hits, Reason, Sample, Slot
+from xdpctl.base.clock import Clock, Now
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.base.net.prefix_arrays import FAMILIES
+from xdpctl.control.controller import Controller
+from xdpctl.control.operations.source_rules import Added, add
+from xdpctl.control.store.store import SqliteStore
+from xdpctl.datapath.plan import SHARED, Plan
+from xdpctl.datapath.signatures.table import SignatureTable
+from xdpctl.datapath.tables.cells import SMALLEST_LOG2
+from xdpctl.datapath.tables.sides import SideTable
+from xdpctl.datapath.tables.source import SourceTable
+from xdpctl.datapath.writes import Lead, Write, make
+from xdpctl.errors import DatapathError, StoreError
+from xdpctl.incidents.ledger import ledger
+from xdpctl.model import rule
+from xdpctl.model.identity import Caller, Role
+from xdpctl.model.policy import Protection, Quota
+from xdpctl.model.requests import RuleRequest
+from xdpctl.model.rule import OPERATOR
+
+SEEDS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)
+ROOT = Caller("root", Role.ADMIN, OPERATOR)
+DETECTOR = Caller("token fastnetmon", Role.OPERATOR, "fastnetmon")
+HOUR = 3600.0
+
+
+class FakeClock(Clock):
+    """Stands still until it is told otherwise."""
+
+    def __init__(self, ns: int = 1_000_000_000_000, unix: float = 1.7e9, boot: str = "a") -> None:
+        self.ns, self.unix, self.boot = ns, unix, boot
+        self.error: float | None = None
+
+    def read(self) -> Now:
+        return Now(self.ns, self.unix, self.boot, self.error)
+
+    def advance(self, seconds: float) -> None:
+        """Time passes: both clocks move."""
+        self.ns += round(seconds * 1e9)
+        self.unix += seconds
+
+    def reboot(self, seconds_down: float) -> None:
+        """Another boot: kernel time starts again, wall time went on."""
+        self.ns, self.unix, self.boot = 5_000_000_000, self.unix + seconds_down, self.boot + "'"
+
+
+class FakeTrie(dict[bytes, bytes]):
+    """What the table of sides asks of a trie; only exact keys are looked up in tests."""
+
+    put = dict.__setitem__
+
+    def delete(self, key: bytes) -> bool:
+        return self.pop(key, None) is not None
+
+
+class FakeDatapath:
+    """The real table on plain memory; after `fail_after` writes the next one is refused."""
+
+    def __init__(self, capacity: int = 16) -> None:
+        self.capacity = capacity
+        self.memory_of = plain_memory(capacity)
+        control = np.zeros(1, CONTROL)
+        control["seeds"], control["buckets_log2"] = SEEDS, SMALLEST_LOG2
+        self.control = control[0]
+        self.source = SourceTable(self.memory_of, self.control, lambda: None)
+        self.signatures = SignatureTable(self.memory_of, self.control, lambda: None)
+        self.sides = SideTable(self.memory_of, {4: FakeTrie(), 6: FakeTrie()})
+        for shared in SHARED:
+            self.source.words[shared.shared] = int.from_bytes(shared.value, "little")
+        self.hit_values: dict[int, bytes] = {}
+        self.shadow_values: dict[int, bytes] = {}
+        self.connections: dict[int, list[tuple[bytes, int]]] = {}
+        self.fail_after: int | None = None
+        self.stays_broken = False
+        self.by_port: dict[str, dict[Reason, Hits]] = {}
+        self.explanation = Explanation(Reason.NO_RULE, ())
+        self.explained: list[bytes] = []
+        self.taken: list[Sample] = []
+        self.to_capture: list[Capture] = []
+        self.capturing, self.lost_captures = (0, 0, 0), 0
+        self.when_capturing: Callable[[], None] = lambda: None
+        self._bypass = False
+
+    def apply(self, plan: Plan) -> None:
+        if self.fail_after is None:
+            make(self.source, plan.writes, self._zero)
+            return
+        for write in plan.writes:
+            self._may_fail(write)
+            self.write(write)
+
+    def write(self, write: Write) -> None:
+        """One write, as the kernel's memory would get it."""
+        make(self.source, [write], self._zero)
+
+    def _zero(self, slots: list[int]) -> None:
+        for slot in slots:
+            self.hit_values.pop(slot, None)
+
+    def _may_fail(self, write: Write) -> None:
+        if self.fail_after is None:
+            return
+        if self.fail_after == 0:
+            self.fail_after = 0 if self.stays_broken else None
+            raise DatapathError(f"the kernel refused to write {write}: fake")
+        self.fail_after -= 1
+
+    def hits(self, slots: Iterable[int]) -> list[Hits]:
+        return [Hits.unpack(self.hit_values.get(number, bytes(Hits.size()))) for number in slots]
+
+    def memory(self) -> Mapping[str, int]:
+        return {name: len(held) for name, held in self.memory_of.items()}
+
+    def watch(self, slot: int, mask: int) -> None:
+        self.control["sampled"], self.control["mask"] = slot, mask
+
+    def samples(self) -> Iterator[Sample]:
+        while self.taken:
+            yield self.taken.pop(0)
+
+    def capture(self, reasons: int, slot: int, mask: int) -> None:
+        self.capturing = reasons, slot, mask
+        if reasons:
+            self.when_capturing()
+
+    def captures(self) -> Iterator[Capture]:
+        while self.to_capture:
+            yield self.to_capture.pop(0)
+
+    def shadows(self) -> list[int]:
+        return list(self.shadow_values)
+
+    def begin_shadow(self, slot: int) -> None:
+        self.shadow_values[slot] = NOTHING
+
+    def end_shadow(self, slot: int) -> None:
+        self.shadow_values.pop(slot, None)
+
+    def shadow(self, slot: int) -> MonitorStatistics | None:
+        value = self.shadow_values.get(slot)
+        return read(value, self.connections.get(slot, ())) if value else None
+
+    def lost(self) -> int:
+        return self.lost_captures
+
+    def counters(self) -> Mapping[str, Mapping[Reason, Hits]]:
+        return self.by_port
+
+    def explain(self, frame: bytes, outside: bool = False) -> Explanation:
+        self.explained.append(frame)
+        return self.explanation
+
+    def bypass(self) -> bool:
+        return self._bypass
+
+    def set_bypass(self, on: bool) -> None:
+        self._bypass = on
+
+    def hit(self, prefix: Prefix, hits: Hits) -> None:
+        """Pretend that traffic met this prefix's first slot."""
+        ((first, *_),) = self.source.slots_of([prefix])
+        self.hit_values[first] = hits.pack()
+
+    def decide(self, address: bytes, now_ns: int) -> Reason:
+        """A source's verdict by bpf/xdpctl.c's search over these tables."""
+        return search(self.source, self.control, address, now_ns)[0]
+
+    def held(self) -> dict[str, Slot]:
+        """Every entry with what its first slot says."""
+        return {
+            str(prefix): Slot.unpack(self.source.words[slots[0]].tobytes())
+            for prefix, slots in self.listed().items()
+        }
+
+    def listed(self) -> dict[Prefix, tuple[int, ...]]:
+        """Every entry with its slots."""
+        return {
+            prefix: self.source.nodes.slots(value)
+            for family, keys, values in self.source.scan()
+            for prefix, value in zip(FAMILIES[family].prefixes(keys), values.tolist(), strict=True)
+        }
+
+    def mislead(self, prefix: Prefix, slot: int = 4_000_000) -> None:
+        """Somebody else lets an entry lead to a slot, of a rule that is none by default."""
+        ((old, *_),) = self.source.slots_of([prefix]) or ((0,),)
+        self.write(Lead(prefix, old, slot))
+
+    def drop(self, prefix: Prefix) -> None:
+        """Somebody else takes an entry out."""
+        family = FAMILIES[prefix.family]
+        self.source.tables[prefix.family].drop(family.keys([prefix]))
+
+
+class BreakableStore(SqliteStore):
+    """The real store with a switch that refuses writes."""
+
+    broken = False
+
+    def write(self, changes: Mapping[str, bytes | None], audit: Sequence[bytes] = ()) -> int:
+        if self.broken:
+            raise StoreError("the store refuses: fake")
+        return super().write(changes, audit)
+
+
+@contextmanager
+def controller(
+    tmp_path: Path,
+    datapath: FakeDatapath,
+    clock: FakeClock,
+    protection: Mapping[str, str] | None = None,
+    quotas: Mapping[str, Quota] | None = None,
+) -> Iterator[Controller]:
+    """A started controller on a real store under `tmp_path`, stopped again at the end."""
+    store = BreakableStore(tmp_path / "rules.sqlite")
+    quotas = quotas or {OPERATOR: Quota(max_rules=1_000_000)}
+    control = Controller(store, datapath, quotas, protect(protection or {}), clock, ledger=ledger)
+    try:
+        control.start()
+        yield control
+    finally:
+        control.stop()
+        store.close()
+
+
+def protect(why: Mapping[str, str]) -> Protection:
+    return Protection({parse_prefix(text): reason for text, reason in why.items()})
+
+
+def ask(source: str, action: str = "drop", **more: object) -> RuleRequest:
+    """An Ask from texts."""
+    kept = rule.Mode(str(more.pop("mode", "enforce")))
+    return RuleRequest(parse_prefix(source), rule.Action(action), kept, **more)  # type: ignore[arg-type]
+
+
+def place(control: Controller, wanted: RuleRequest, caller: Caller = ROOT) -> Added:
+    return control.submit(lambda draft: add(draft, wanted, caller)).result(10)
+
+
+def upkeep(control: Controller, clock: FakeClock, seconds: float = 2.1, steps: int = 60) -> None:
+    """End the round that is under way, let time pass, and have a whole round made.
+
+    After each batch of jobs the controller makes one step.
+    """
+    for wait in (0.0, seconds):
+        clock.advance(wait)
+        for _ in range(steps):
+            control.submit(lambda draft: None).result(10)

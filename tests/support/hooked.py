@@ -1,0 +1,87 @@
+"""Detectors and what came of them, through the API."""
+
+import json
+from typing import Any
+
+from tests.support.apiclient import Api
+from xdpctl.abi.structs import Hits
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.base.net.tcp_peers import Peers
+from xdpctl.service.config import parse
+
+VICTIM = "198.51.100.2"
+OURS = {"198.51.100.0/24": "ours", "2001:db8:66::/48": "ours"}
+
+
+def configured(api: Api, **automatic: Any) -> None:
+    settings = parse({"automatic": automatic})
+    object.__setattr__(api.settings, "automatic", settings.automatic)
+
+
+def say(api: Api, detector: str, said: Any, status: int = 200, **more: Any) -> dict[str, Any]:
+    body = said if isinstance(said, bytes) else json.dumps(said).encode()
+    answer = api.call("POST", f"/v1/hooks/{detector}", content=body, **more)
+    assert answer.status_code == status, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def event(identity: str = "1", phase: str = "began", **more: Any) -> dict[str, Any]:
+    return {"phase": phase, "id": identity, **more}
+
+
+def standing(api: Api) -> dict[str, dict[str, Any]]:
+    return {r["id"]: r for r in api.call("GET", "/v1/rules").json()["rules"]}
+
+
+def fastnetmon(verb: str, host: str = VICTIM, report: str = "Attack type: udp_flood\n") -> Any:
+    return {"argv": [host, "incoming", "2043", verb], "stdin": report if verb == "ban" else ""}
+
+
+class Connected:
+    """Who is connected, as if the kernel said so."""
+
+    fresh = True
+
+    def __init__(self, **peers: int) -> None:
+        self.peers = Peers({parse_prefix(name).address: n for name, n in peers.items()})
+
+    def now(self) -> Peers:
+        return self.peers
+
+
+def incidents(box: Api, **query: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = box.call("GET", "/v1/incidents", params=query).json()["incidents"]
+    return found
+
+
+def whole(box: Api, identity: str) -> dict[str, Any]:
+    found: dict[str, Any] = box.call("GET", f"/v1/incidents/{identity}").json()
+    return found
+
+
+def quiet(box: Api) -> list[str]:
+    """Four seconds in which nothing is hit."""
+    box.context.releases.step(100.0)
+    return box.context.releases.step(104.0)
+
+
+def hit(box: Api, rule: str, packets: int) -> None:
+    slot = box.call("GET", f"/v1/rules/{rule}").json()["slot"]
+    box.datapath.hit_values[slot] = Hits(packets, 64 * packets).pack()
+
+
+def flood(box: Api, identity: str = "1", **more: object) -> str:
+    """The rule of a flood on the victim."""
+    said = say(box, "event", event(identity, victim=VICTIM, attack="udp_flood", **more))
+    rule: str = said["rules"][0]
+    return rule
+
+
+def loud(box: Api, rule: str, seconds: int = 40) -> list[str]:
+    """What the ladder raises while a rule hits much."""
+    raised: list[str] = []
+    for second in range(seconds):
+        hit(box, rule, 500 * (second + 1))
+        raised += box.context.ladder.step(float(second))
+    return raised

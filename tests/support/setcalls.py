@@ -1,0 +1,124 @@
+"""What one may ask of sets, as calls of a running controller; and a kernel that counts writes."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+
+import pytest
+
+from tests.support.fakes import ROOT, FakeDatapath
+from tests.support.spaces import entries, prefixes_of
+from xdpctl.abi.structs import SlotNumber
+from xdpctl.control.controller import Controller
+from xdpctl.control.operations import sets
+from xdpctl.control.operations.sets import Changed, SetRequest
+from xdpctl.control.store.store import Change
+from xdpctl.datapath.plan import Plan
+from xdpctl.datapath.writes import Leads, Write
+from xdpctl.errors import XdpctlError
+from xdpctl.model.identity import Caller
+from xdpctl.model.rule import Action, Mode
+from xdpctl.model.source_set import SourceSet
+
+LOW, HIGH = SlotNumber.SETS, SlotNumber.FIRST - 1  # the first accepting set's slot, and dropping
+
+
+class Recorder(FakeDatapath):
+    """Remembers every write that it was given."""
+
+    def __init__(self, capacity: int = 16) -> None:
+        super().__init__(capacity)
+        self.writes: list[Write] = []
+
+    def apply(self, plan: Plan) -> None:
+        self.writes += plan.writes
+        super().apply(plan)
+
+    def led(self) -> int:
+        """How many entries were written since the last call; forgets all writes."""
+        led = sum(len(write.keys) for write in self.writes if isinstance(write, Leads))
+        self.writes = []
+        return led
+
+
+def wanted(
+    name: str,
+    *texts: str,
+    action: str | None = "drop",
+    mode: str | None = "enforce",
+    **more: object,
+) -> SetRequest:
+    """A set of these prefixes."""
+    kept = {"entries": entries(*texts), **more}
+    kept |= {"action": action and Action(action), "mode": mode and Mode(mode)}
+    return SetRequest(name=name, **kept)  # type: ignore[arg-type]
+
+
+def submit(
+    control: Controller, ask: SetRequest, caller: Caller = ROOT, etag: str | None = None
+) -> Future[Changed]:
+    return control.submit(lambda draft: sets.put(draft, ask, caller, etag))
+
+
+def put(
+    control: Controller, ask: SetRequest, caller: Caller = ROOT, etag: str | None = None
+) -> Changed:
+    return submit(control, ask, caller, etag).result(10)
+
+
+def change(
+    control: Controller,
+    name: str,
+    caller: Caller = ROOT,
+    etag: str | None = None,
+    **changes: object,
+) -> Changed:
+    return control.submit(lambda draft: sets.change(draft, name, changes, caller, etag)).result(10)
+
+
+def remove(
+    control: Controller, name: str, caller: Caller = ROOT, etag: str | None = None, **hits: int
+) -> SourceSet:
+    return control.submit(lambda draft: sets.remove(draft, name, caller, etag, hits)).result(10)
+
+
+def listed(datapath: FakeDatapath, slot: int) -> set[str]:
+    """The prefixes that lead to a slot, in the kernel."""
+    return {str(prefix) for prefix, slots in datapath.listed().items() if slot in slots}
+
+
+def texts(control: Controller, name: str) -> list[str]:
+    """A set's entries, as the controller has them."""
+    return [str(prefix) for prefix in prefixes_of(control.state.entries[name])]
+
+
+def hosts(count: int, first: int = 0, net: int = 45) -> list[str]:
+    """So many public addresses."""
+    return [f"{net}.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(first, first + count)]
+
+
+def picture(control: Controller) -> Mapping[str, object]:
+    """All that a refused change must leave alone: the store, the state, the kernel."""
+    state, datapath = control.state, control.datapath
+    assert isinstance(datapath, FakeDatapath)
+    stored = [change for change in control.store.watch(None) if isinstance(change, Change)]
+    return {
+        "sets": dict(state.sets),
+        "entries": {name: texts(control, name) for name in state.entries},
+        "rules": dict(state.rules),
+        "kernel": datapath.listed(),
+        "words": datapath.source.words[:80].tolist(),
+        "used": [state.used(4), state.used(6)],
+        "store": {change.key: change.value for change in stored},
+        "audit": len(control.store.audit()),
+    }
+
+
+def refused(
+    control: Controller, error: type[XdpctlError], says: str, call: Callable[[], object]
+) -> XdpctlError:
+    """The error of a call, which changed nothing."""
+    before = picture(control)
+    with pytest.raises(error, match=says) as caught:
+        call()
+    assert picture(control) == before
+    return caught.value

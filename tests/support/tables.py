@@ -1,0 +1,90 @@
+"""The source table beside a plain dictionary: what is listed, and what a packet meets."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from tests.support.fakes import FakeDatapath
+from tests.support.spaces import by_family
+from tests.support.walker import search
+from xdpctl.abi.structs import Action, Mode, Slot, SlotNumber
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.prefix_arrays import FAMILIES
+from xdpctl.datapath.tables.nodes import precedence
+from xdpctl.datapath.tables.source import SourceTable
+
+COUNTS = int.from_bytes(Slot(Action.DROP, Mode.MONITOR).pack(), "little")  # lets a search go on
+Held = Mapping[Prefix, Iterable[int]]
+
+
+def counting(rules: int = 64, seeds: tuple[int, int, int] | None = None) -> FakeDatapath:
+    """A kernel whose slots all only count, so that a search meets all there is."""
+    kernel = FakeDatapath(rules)
+    if seeds:
+        kernel.control["seeds"] = seeds
+        kernel.source = SourceTable(kernel.memory_of, kernel.control, lambda: None)
+    kernel.source.words[1:] = COUNTS
+    return kernel
+
+
+def lead(kernel: FakeDatapath, prefixes: Iterable[Prefix], old: int, new: int) -> None:
+    """Let many prefixes lead to slot `new` instead of `old`, all at once."""
+    for number, keys in by_family(prefixes).items():
+        kernel.source.lead(number, keys, old, new)
+
+
+def met(kernel: FakeDatapath, address: bytes) -> list[int]:
+    """The slots that a packet from there meets."""
+    return search(kernel.source, kernel.control, address, 0)[1]
+
+
+def expected(held: Held, address: bytes) -> list[int]:
+    """The same from a dictionary: longest prefix first, a set only once."""
+    found: list[int] = []
+    single = Prefix(address, len(address) * 8)
+    for length in range(single.length, -1, -1):
+        for slot in sorted(held.get(single.widened(length), ()), key=precedence):
+            if slot not in found or not SlotNumber.SETS <= slot < SlotNumber.FIRST:
+                found.append(slot)
+    return found
+
+
+def agree(kernel: FakeDatapath, held: Held, addresses: Iterable[bytes]) -> None:
+    """What is listed is what the dictionary has, and is what packets meet."""
+    listed = kernel.listed()
+    assert {prefix: set(slots) for prefix, slots in listed.items()} == {
+        prefix: set(slots) for prefix, slots in held.items()
+    }
+    assert all(list(slots) == sorted(slots, key=precedence) for slots in listed.values())
+    assert kernel.source.slots_of(held) == [listed[prefix] for prefix in held]
+    for number, table in kernel.source.tables.items():
+        assert table.used == sum(prefix.family == number for prefix in held)
+    for address in addresses:
+        assert met(kernel, address) == expected(held, address), address
+
+
+def edges(prefixes: Iterable[Prefix]) -> list[bytes]:
+    """The first and the last address of each prefix, and both neighbours outside of it."""
+    found = set()
+    for prefix in prefixes:
+        size = len(prefix.address)
+        first = int.from_bytes(prefix.address, "big")
+        last = first + (1 << size * 8 - prefix.length) - 1
+        top = (1 << size * 8) - 1
+        found |= {
+            number.to_bytes(size, "big")
+            for number in (first, last, max(first - 1, 0), min(last + 1, top))
+        }
+    return sorted(found)
+
+
+def random_prefixes(random: np.random.Generator, count: int, lengths: Iterable[int]) -> set[Prefix]:
+    """So many of both families, of these lengths (as of IPv4; four times as long in IPv6)."""
+    listed = list(lengths)
+    found = set()
+    for family in FAMILIES.values():
+        for _ in range(count):
+            address = random.bytes(family.bits // 8)
+            length = int(random.choice(listed)) * family.bits // 32
+            found.add(Prefix(address, family.bits).widened(length))
+    return found

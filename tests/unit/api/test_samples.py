@@ -1,0 +1,91 @@
+"""Live packets over the API: lines as they come, and a last one that counts."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import packets
+from tests.support.apiclient import Api, problem, running
+from xdpctl.abi.structs import CAPTURE_BYTES, Capture, Reason, SlotNumber
+
+FRAME = packets.to_frame("203.0.113.7")
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    with running(tmp_path) as api:
+        yield api
+
+
+def ready(api: Api, *slots: int, reason: Reason = Reason.DROPPED) -> None:
+    """Captures that will be there once they are asked for."""
+    head = FRAME.ljust(CAPTURE_BYTES, b"\0")
+    waiting = [Capture(api.clock.ns, 1, len(FRAME), reason, slot, head) for slot in slots]
+    before = api.datapath.capture
+
+    def capture(reasons: int, slot: int, mask: int) -> None:
+        before(reasons, slot, mask)
+        if reasons:
+            api.datapath.to_capture = list(waiting)
+
+    api.datapath.capture = capture  # type: ignore[method-assign]
+
+
+def lines(api: Api, **query: Any) -> list[dict[str, Any]]:
+    answer = api.call("GET", "/v1/samples", params={"seconds": 0.01, **query})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def test_each_packet_is_told_with_the_rule_that_decided(api: Api) -> None:
+    source = api.add("203.0.113.0/24")
+    signed = api.call("POST", "/v1/rules", json={"match": "udp"}).json()
+    ready(api, source["slot"], signed["slot"], SlotNumber.PROTECTED, 0)
+    *told, end = lines(api, verdict="all", every=1)
+    assert [line["rule"] for line in told] == ["203.0.113.0/24", signed["id"], "protected", None]
+    assert end == {"taken": 4, "lost": 0}
+    first = told[0]
+    assert bytes.fromhex(first["data"]) == FRAME
+    assert (first["verdict"], first["reason"], first["interface"]) == ("drop", "dropped", "lo")
+    assert first["time"].startswith("2023-11-14T22:13:20")
+    assert api.datapath.capturing == (0, 0, 0), "it was turned off again"
+
+
+def test_a_rule_is_named_by_source_id_or_set(api: Api) -> None:
+    wanted = {
+        "203.0.113.0_24": api.add("203.0.113.0/24")["slot"],
+        "bad": api.put("bad", b"45.0.0.7")["slot"],
+    }
+    asked = []
+    capture = api.datapath.capture
+    api.datapath.capture = lambda *a: asked.append(a) or capture(*a)  # type: ignore
+    for name, slot in wanted.items():
+        lines(api, rule=name, every=128)
+        assert asked[-2] == (sum(1 << r for r in Reason if r.verdict == "drop"), slot, 127)
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "kind"),
+    [
+        ({"verdict": "droped"}, 400, "bad-request"),
+        ({"every": 3}, 400, "bad-request"),
+        ({"seconds": 0}, 400, "bad-request"),
+        ({"rule": "sig-0"}, 404, "not-found"),
+        ({"rule": "203.0.113.7"}, 404, "not-found"),
+    ],
+)
+def test_what_cannot_be_captured_is_refused(
+    api: Api, query: dict[str, Any], status: int, kind: str
+) -> None:
+    problem(api.call("GET", "/v1/samples", params=query), status, kind)
+    assert lines(api) == [{"taken": 0, "lost": 0}], "and holds up nobody"
+
+
+def test_it_ends_after_so_many(api: Api) -> None:
+    ready(api, *[2] * 50)
+    *told, end = lines(api, limit=7, seconds=60)
+    assert (len(told), end["taken"]) == (7, 7)

@@ -1,0 +1,255 @@
+"""Signatures over the API: asked for, listed, changed, refused, and in the kernel when answered."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.apiclient import Api, problem, running
+from xdpctl.abi.structs import RATE_COST_SHIFT, Action, Slot, SlotNumber
+from xdpctl.control.operations import default_limits
+from xdpctl.service.config import parse
+
+MATCH = {"protocol": "udp", "source_port": "53", "packet_length": ">=512"}
+BAD = "bad-request"
+TEXT = "proto udp src-port 53 length >=512"
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    with running(tmp_path, capacity=2000) as api:
+        yield api
+
+
+def add(api: Api, match: object = TEXT, status: int = 201, **more: object) -> dict[str, Any]:
+    answer = api.call("POST", "/v1/rules", json={"match": match, **more})
+    assert answer.status_code == status, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def slot_of(api: Api, number: int) -> Slot:
+    return Slot.unpack(api.datapath.source.words[number].tobytes())
+
+
+def test_components_and_text_are_the_same_rule(api: Api) -> None:
+    made = add(api, MATCH, reason="reflection", ttl="1h")
+    assert made["match"] == MATCH
+    assert made["text"] == TEXT
+    assert (made["slot"], made["spare"], made["in_kernel"]) == (3, "established", True)
+    again = add(api, "udp length >=512 src-port 53", 200)
+    assert again["id"] == made["id"]
+    assert again["expires_in"] is None
+    word = slot_of(api, made["slot"])
+    assert (word.action, word.spare) == (Action.DROP, True)
+    assert int(api.datapath.control["armed"]) in (1, 2)
+
+
+def test_a_source_with_more_or_a_limit_is_a_signature_and_alone_it_is_none(api: Api) -> None:
+    assert add(api, {"source": "203.0.113.7"})["id"] == "203.0.113.7_32"
+    assert add(api, "src 203.0.113.8")["id"] == "203.0.113.8_32"
+    assert add(api, "src 203.0.113.7 udp")["id"].startswith("sig-")
+    paced = add(api, "src 203.0.113.7", action="limit", limit={"pps": 10})
+    assert paced["id"].startswith("sig-")
+    assert paced["limit"]["per"] == "all"
+
+
+def test_limits_reach_the_kernel_as_the_time_that_a_packet_takes(api: Api) -> None:
+    limit = {"bps": 8_000_000, "burst": 0.25, "per": "source"}
+    made = add(api, "udp", action="limit", limit={**limit, "ipv4_length": 24})
+    rate = api.datapath.signatures.rate(made["slot"])
+    assert int(rate["cost"]) == 1000 << RATE_COST_SHIFT, "a byte a microsecond"
+    assert (int(rate["burst_ns"]), int(rate["by_bytes"])) == (250_000_000, 1)
+    assert int(rate["mask4"]) == 0xFFFFFF00
+    assert int(rate["mask6"]) == 2**64 - 1
+    path = f"/v1/rules/{made['id']}"
+    changed = api.call("PATCH", path, json={"limit": {"pps": 100}, "spare": "none"}).json()
+    assert (changed["limit"]["pps"], changed["limit"]["bps"]) == (100, None)
+    assert int(api.datapath.signatures.rate(made["slot"])["cost"]) == 10_000_000 << RATE_COST_SHIFT
+    assert not slot_of(api, made["slot"]).spare
+
+
+def test_they_are_listed_after_sources_in_the_order_in_which_packets_meet_them(api: Api) -> None:
+    last = add(api, "ttl 1")["id"]
+    first = add(api, "vlan 7", priority=-1)["id"]
+    middle = add(api, "dst 198.51.100.7 udp")["id"]
+    add(api, {"source": "203.0.113.7"})
+    wanted = ["203.0.113.7_32", first, middle, last]
+    seen, cursor = [], None
+    while True:
+        query = {"limit": 1, **({"cursor": cursor} if cursor else {})}
+        page = api.call("GET", "/v1/rules", params=query).json()
+        seen += [rule["id"] for rule in page["rules"]]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert seen == wanted
+    slots = api.datapath.signatures._generations[int(api.datapath.control["armed"]) - 1]["slots"]
+    assert slots[:3].tolist() == [4, 5, 3]
+
+
+def test_one_that_goes_leaves_the_kernel_and_its_slot_is_used_again(api: Api) -> None:
+    made = add(api, confirm_within=60)
+    path = f"/v1/rules/{made['id']}"
+    assert api.call("POST", f"{path}/confirm").json()["confirm_in"] is None
+    assert api.call("GET", path).headers["etag"]
+    gone = api.call("DELETE", path)
+    assert gone.status_code == 200
+    assert slot_of(api, made["slot"]).action is Action.NONE
+    assert int(api.datapath.control["armed"]) == 0
+    assert api.call("GET", path).status_code == 404
+    assert add(api, "udp")["slot"] == made["slot"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"match": "udp flags syn"}, "match.tcp_flags"),
+        ({"match": "src-prt 5"}, "match"),
+        ({"match": {"protocol": "udp", "dscp": 64}}, "match.dscp"),
+        ({"match": "udp", "action": "limit"}, "limit"),
+        ({"match": "udp", "limit": {"pps": 5}}, "limit"),
+        ({"match": "udp", "action": "limit", "limit": {"pps": 5, "bps": 5000}}, "limit"),
+        ({"match": "udp", "action": "limit", "limit": {"pps": 0}}, "limit"),
+        ({"match": "udp", "action": "limit", "limit": {"pps": 2e9}}, "limit.pps"),
+        ({"match": "udp", "action": "limit", "limit": {"bps": 10}}, "limit.bps"),
+        ({"match": "udp", "action": "limit", "limit": {"pps": 5, "burst": 0.001}}, "limit.burst"),
+        ({"match": "udp", "priority": 40000}, "priority"),
+        ({"match": "proto 0-255"}, "match"),
+        ({"match": {}}, "match"),
+    ],
+)
+def test_bad_input_is_400_names_the_field_and_changes_nothing(
+    api: Api, body: dict[str, Any], field: str
+) -> None:
+    found = problem(api.call("POST", "/v1/rules", json=body), 400, BAD)
+    assert found["field"] == field
+    assert found["fix"]
+    assert not api.controller.state.signatures
+    assert int(api.datapath.control["armed"]) == 0
+
+
+def test_one_that_only_counted_is_promoted(api: Api) -> None:
+    for match in ("udp", {"source": "203.0.113.7"}):
+        made = add(api, match, mode="monitor")
+        path = f"/v1/rules/{made['id']}"
+        assert api.call("POST", f"{path}/promote").json()["mode"] == "enforce"
+        assert api.call("GET", path).json()["mode"] == "enforce"
+    assert problem(api.call("POST", "/v1/rules/sig-0/promote"), 404, "not-found")
+
+
+def test_an_admin_may_drop_everything_with_force(api: Api) -> None:
+    made = add(api, "proto 0-255", force=True)
+    assert made["text"] == "proto 0-255"
+
+
+def test_one_more_than_there_can_be_is_refused_and_the_others_stay(api: Api) -> None:
+    lines = "\n".join(f'{{"match": {{"vlan": "{n}"}}}}' for n in range(1, 1025))
+    headers = {"content-type": "application/x-ndjson"}
+    done = api.call("POST", "/v1/rules/bulk", content=lines, headers=headers).json()
+    assert (done["added"], done["rejected"]) == (1024, 0)
+    found = problem(api.call("POST", "/v1/rules", json={"match": "udp"}), 507, "capacity")
+    assert "1024 signatures" in found["detail"]
+    assert len(api.controller.state.signatures) == 1024
+    full = next(t for t in api.call("GET", "/v1/status").json()["tables"] if t["fill"] == 1)
+    assert full["name"] == "signatures"
+    assert max(s.slot for s in api.controller.state.signatures.values()) < SlotNumber.SETS
+
+
+def test_a_rule_on_a_source_has_no_rate_or_priority_to_change(api: Api) -> None:
+    made = add(api, {"source": "203.0.113.7"})
+    path = f"/v1/rules/{made['id']}"
+    found = problem(api.call("PATCH", path, json={"priority": 3}), 400, BAD)
+    assert found["field"] == "priority"
+
+
+MINE = {"Forwarded": "for=10.1.1.1"}
+
+
+def asked(api: Api, match: str, **more: object) -> dict[str, Any]:
+    """What somebody who is logged in from 10.1.1.1 is answered."""
+    answer = api.call("POST", "/v1/rules", json={"match": match, **more}, headers=MINE)
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        *("tcp dst-port 22", "tcp flags psh", "flags psh+ack", "tcp dst-port 8443"),
+        *("port 1024-65535", "src 10.0.0.0/8 tcp", "ttl <100", "fragment !later"),
+    ],
+)
+def test_nobody_cuts_off_his_own_session(api: Api, match: str) -> None:
+    assert asked(api, match, spare="none")["type"].endswith("lockout")
+    assert asked(api, match, spare="none", confirm_within=60)["created"]
+    spared = asked(api, "tcp dst-port 443")
+    assert spared["warnings"] == [
+        "it holds new connections of your own, too; those that stand are spared"
+    ]
+    path = f"/v1/rules/{spared['id']}"
+    refused = api.call("PATCH", path, json={"spare": "none"}, headers=MINE)
+    assert problem(refused, 409, "lockout")["field"] == "spare"
+
+
+@pytest.mark.parametrize("match", ["udp", "tcp flags syn", "flags rst", "icmp", "src 10.2.0.0/16"])
+def test_what_is_no_session_of_his_is_no_lockout(api: Api, match: str) -> None:
+    assert asked(api, match, spare="none")["created"]
+
+
+def test_what_lets_him_in_stays_while_a_signature_would_cut_him_off(api: Api) -> None:
+    api.add("10.1.1.1", action="accept")
+    made = asked(api, "tcp dst-port 22", spare="none")
+    assert made["created"]
+    refused = api.call("DELETE", "/v1/rules/10.1.1.1_32", headers=MINE)
+    assert made["id"] in problem(refused, 409, "lockout")["fix"]
+    api.call("DELETE", f"/v1/rules/{made['id']}", headers=MINE)
+    assert api.call("DELETE", "/v1/rules/10.1.1.1_32", headers=MINE).status_code == 200
+
+
+def test_a_list_goes_on_where_a_rule_was_that_is_gone(api: Api) -> None:
+    ids = [add(api, f"ttl {n}")["id"] for n in (1, 2, 3, 4)]
+    first = api.call("GET", "/v1/rules", params={"limit": 2}).json()
+    api.call("DELETE", f"/v1/rules/{ids[1]}")
+    rest = api.call("GET", "/v1/rules", params={"limit": 2, "cursor": first["next"]}).json()
+    assert [rule["id"] for rule in rest["rules"]] == ids[2:]
+    problem(api.call("GET", "/v1/rules", params={"cursor": "sig;x;udp"}), 400, BAD)
+
+
+def test_lists_in_lists_and_a_limit_of_null_are_refused(api: Api) -> None:
+    nested = '{"match": {"port": ' + "[" * 900 + "]" * 900 + "}}"
+    headers = {"content-type": "application/x-ndjson"}
+    body = nested + '\n{"match": {"port": 53}}'
+    done = api.call("POST", "/v1/rules/bulk", content=body, headers=headers).json()
+    assert (done["added"], done["rejected"]) == (1, 1)
+    path = f"/v1/rules/{add(api, 'udp', action='limit', limit={'pps': 5})['id']}"
+    assert problem(api.call("PATCH", path, json={"limit": None}), 400, BAD)["field"] == "limit"
+
+
+@pytest.mark.parametrize(
+    "match",
+    [{"protocol": "udp", "source_port": None}, {"protocol": True}, {"source_port": [True]}],
+)
+def test_nothing_that_is_given_is_left_out_of_a_match(api: Api, match: dict[str, Any]) -> None:
+    problem(api.call("POST", "/v1/rules", json={"match": match}), 400, BAD)
+    assert not api.controller.state.signatures
+
+
+def test_what_the_configuration_limits_is_not_taken_over(api: Api) -> None:
+    limits = parse({"limits": [{"match": "udp dst-port 53", "pps": 5}]}).limits
+    api.controller.submit(lambda draft: default_limits.bring(draft, limits)).result(10)
+    found = api.call("POST", "/v1/rules", json={"match": "udp dst-port 53", "ttl": 3})
+    assert "limited by the configuration" in problem(found, 409, "conflict")["detail"]
+    (held,) = api.controller.state.signatures.values()
+    assert held.origin == "configured"
+    assert api.call("DELETE", f"/v1/rules/{held.id}").status_code == 200
+
+
+def test_bulk_takes_the_short_text(api: Api) -> None:
+    headers = {"content-type": "application/x-ndjson"}
+    body = '{"match": "udp src-port 53"}'
+    done = api.call("POST", "/v1/rules/bulk", content=body, headers=headers).json()
+    assert done["added"] == 1
+    (held,) = api.controller.state.signatures.values()
+    assert str(held.match) == "proto udp src-port 53"

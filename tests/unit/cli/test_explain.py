@@ -1,0 +1,103 @@
+"""`explain` of a source, a frame in hex, and a packet of a recording."""
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import packets
+from tests.unit.base.test_pcap_reader import block, classic, enhanced, interface, section
+from tests.unit.cli.test_cli import Api, Run, api, run
+from xdpctl.base.net.packets import source_of, summary
+from xdpctl.base.net.pcap_reader import ETHERNET, RAW
+from xdpctl.base.net.prefix import parse_address
+
+__all__ = ["api", "run"]
+FRAMES = [packets.to_frame("203.0.113.7"), packets.to_frame("2001:db8::7"), packets.four()]
+
+
+def asked(api: Api) -> Any:
+    ((_, _, more),) = api.calls
+    return more["params"]
+
+
+@pytest.fixture(autouse=True)
+def answer(api: Api) -> None:
+    lists = dict.fromkeys(("monitored", "within", "behind", "monitored_sets"), ())
+    none = dict.fromkeys(("rule", "set", "protected_by"))
+    said = {"verdict": "pass", "reason": "no_rule", "frame": FRAMES[0].hex(), **none, **lists}
+    api.answers["GET", "/v1/explain"] = said
+
+
+def recording(tmp_path: Path, link: int = ETHERNET) -> str:
+    path = tmp_path / "x.pcap"
+    path.write_bytes(classic("<", 0xA1B2C3D4, link, [(f, len(f)) for f in FRAMES]))
+    return str(path)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_packet_of_a_recording_is_sent_whole(
+    api: Api, run: Run, tmp_path: Path, number: int
+) -> None:
+    code, out, _ = run("explain", "--pcap", recording(tmp_path), "--packet", str(number))
+    assert (code, asked(api)) == (0, {"frame": FRAMES[number - 1].hex()})
+    assert out.startswith("203.0.113.7:40000 > 198.51.100.7:53 udp: pass, no rule")
+
+
+def test_packets_are_counted_as_others_count_them(api: Api, run: Run, tmp_path: Path) -> None:
+    links = section("<") + interface("<", 147) + interface("<", ETHERNET)
+    other, ours = enhanced("<", 0, b"abcd", 4), enhanced("<", 1, FRAMES[2], 1500)
+    path = tmp_path / "x.pcapng"
+    path.write_bytes(links + other + ours + block("<", 5, bytes(8)) + other)
+    code, _, err = run("explain", "--pcap", str(path), "--packet", "2")
+    assert (code, asked(api)) == (0, {"frame": FRAMES[2].hex()})
+    assert "of its 1,500 bytes" in err
+    for number, word in (("1", "neither Ethernet nor IP"), ("4", "no packet 4, only 3")):
+        code, _, err = run("explain", "--pcap", str(path), "--packet", number)
+        assert (code, word in " ".join(err.replace("│", "").split())) == (2, True), err
+
+
+def test_what_is_longer_than_can_be_asked_is_cut(api: Api, run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "x.pcap"
+    frame = packets.four(bytes(8000))
+    path.write_bytes(classic("<", 0xA1B2C3D4, ETHERNET, [(frame, len(frame))]))
+    assert run("explain", "--pcap", str(path))[0] == 0
+    assert asked(api) == {"frame": frame[:3000].hex()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        ([], 2, "--pcap"),
+        (["203.0.113.7", "--frame", "00"], 2, "one of the three"),
+        (["--pcap", "/nowhere"], 1, "No such file"),
+        (["--pcap", "README.md"], 1, "neither pcap nor pcapng"),
+        (["--pcap", "README.md", "--packet", "0"], 2, "--packet"),
+    ],
+)
+def test_wrong_use_says_what_is_right(run: Run, arguments: list[str], code: int, word: str) -> None:
+    ended, _, err = run("explain", *arguments)
+    assert (ended, word in err) == (code, True), err
+
+
+def test_a_frame_in_hex_is_passed_on(api: Api, run: Run) -> None:
+    assert run("explain", "--frame", FRAMES[1].hex())[0] == 0
+    assert asked(api) == {"frame": FRAMES[1].hex()}
+
+
+@pytest.mark.parametrize("tags", [(), (0x8100,), (0x88A8, 0x8100)])
+@pytest.mark.parametrize("source", ["203.0.113.7", "2001:db8::7"])
+def test_a_frame_says_where_it_comes_from(source: str, tags: tuple[int, ...]) -> None:
+    frame = packets.tagged(packets.to_frame(source), tags)
+    assert source_of(frame) == parse_address(source, "source")
+    assert source in summary(frame)
+    assert source_of(frame[:20]) is None
+    assert source_of(packets.ethernet(0x0806, bytes(46))) is None
+
+
+def test_raw_ip_becomes_a_frame(api: Api, run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "x.pcap"
+    path.write_bytes(classic("<", 0xA1B2C3D4, RAW, [(FRAMES[0][14:], len(FRAMES[0]) - 14)]))
+    assert run("explain", "--pcap", str(path))[0] == 0
+    assert asked(api) == {"frame": (bytes(12) + struct.pack(">H", 0x0800) + FRAMES[0][14:]).hex()}

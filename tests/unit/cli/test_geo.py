@@ -1,0 +1,176 @@
+"""Sets of places from a database on this machine, and where an address is."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.cli.test_cli import Api, Run, api, run
+from tests.unit.cli.test_put import NOT_FOUND
+from tests.unit.cli.test_sets import PUT
+from tests.unit.lists.geo.test_geo import AS1, DE, US, write_mmdb
+from xdpctl.errors import ConfigError
+from xdpctl.lists import geo
+from xdpctl.model.rule import check_reason
+
+__all__ = ["api", "run"]  # the fixtures
+PATH = "/v1/sets/places"
+PLACE: dict[str, Any] = {
+    **{"address": "45.0.0.7", "country": "DE", "asn": 64500, "as_name": "Example [/AS] Ltd"},
+    **{"network": "45.0.0.0/16", "database": "of a test", "covering": []},
+}
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    networks = {
+        **{"45.0.0.0/16": DE, "45.1.0.0/16": DE, "46.0.0.0/7": DE, "2600::/32": DE},
+        **{"48.0.0.0/16": US, "49.0.0.0/24": AS1},
+    }
+    return write_mmdb(tmp_path / "world.mmdb", networks)
+
+
+@pytest.fixture
+def sent(api: Api, run: Run, database: Path) -> Any:
+    """What `xdpctl geo places` with more words sends: the list, and the choices."""
+
+    def typed(*arguments: str, expect: int = 0) -> tuple[list[str], dict[str, Any]]:
+        api.answers["PUT", PATH] = {**PUT, "name": "places"}
+        api.answers.setdefault(("GET", PATH), NOT_FOUND)
+        code, _, err = run("geo", "places", "--database", str(database), *arguments)
+        assert code == expect, err
+        (_, _, more) = api.calls[-1]
+        assert more["headers"] == {"content-type": "application/octet-stream"}
+        return more["content"].decode().splitlines(), more["params"]
+
+    return typed
+
+
+def test_a_country_is_sent_as_its_networks(sent: Any) -> None:
+    lines, choices = sent("--country", "de")
+    assert lines == ["45.0.0.0/15", "46.0.0.0/8", "47.0.0.0/8", "2600::/32"]
+    assert choices["reason"].startswith("DE, ")
+    assert "of a test" in choices["reason"]
+    assert {k: v for k, v in choices.items() if k != "reason"} == {**{"format": "plain"}}
+
+
+def test_countries_and_networks_together_or_all_but_those(sent: Any) -> None:
+    lines, choices = sent("--country", "US", "--asn", "as64500", "--monitor", "--dry-run")
+    assert lines == ["48.0.0.0/16", "49.0.0.0/24"]
+    assert choices["reason"].startswith("US AS64500, ")
+    assert (choices["mode"], choices["dry_run"]) == ("monitor", True)
+    lines, choices = sent("--country", "DE", "--except", "--force")
+    assert lines == ["48.0.0.0/16"]
+    assert choices["reason"].startswith("all but DE, ")
+    assert choices["force"]
+
+
+def test_what_is_given_is_sent(sent: Any) -> None:
+    _, choices = sent("--country", "DE", "--action", "accept", "--reason", "customers")
+    assert (choices["action"], choices["reason"]) == ("accept", "customers")
+
+
+def test_what_is_not_given_stays_but_for_a_reason_of_our_own(sent: Any, api: Api) -> None:
+    held = {**PUT, "reason": "whom we serve"}
+    api.answers["GET", PATH] = held
+    assert sent("--country", "DE")[1] == {"format": "plain"}
+    _, made = sent("--country", "DE", "--reason", "else")
+    assert made["reason"] == "else"
+    api.answers["GET", PATH] = NOT_FOUND
+    ours = sent("--country", "US")[1]["reason"]
+    api.answers["GET", PATH] = {**held, "reason": ours}
+    assert sent("--country", "DE")[1]["reason"] == ours.replace("US", "DE", 1)
+
+
+def test_a_reason_of_our_own_is_never_too_long(
+    sent: Any, tmp_path: Path, api: Api, run: Run
+) -> None:
+    numbers = range(64500, 64600)
+    networks = {f"45.{n - 64500}.0.0/16": {**AS1, "autonomous_system_number": n} for n in numbers}
+    path = write_mmdb(tmp_path / "many", networks)
+    api.answers["PUT", PATH] = PUT
+    api.answers["GET", PATH] = NOT_FOUND
+    given = [word for n in numbers for word in ("--asn", str(n))]
+    assert run("geo", "places", "--database", str(path), *given)[0] == 0
+    check_reason(api.calls[-1][2]["params"]["reason"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ([], 2, "which ones?"),
+        (["--country", "UK"], 1, "GB"),
+        (["--country", "Germany"], 1, "DE"),
+        (["--country", "JP"], 1, "JP has no network"),
+        (["--asn", "x"], 1, "AS"),
+        (["--asn", "64999"], 1, "AS64999 has no network"),
+        (["--country", "DE", "--database", "/none.mmdb"], 2, "/none.mmdb"),
+    ],
+)
+def test_what_cannot_be_known_is_told_before_anything_is_asked(
+    api: Api, run: Run, database: Path, arguments: list[str], code: int, says: str
+) -> None:
+    given = arguments if "--database" in arguments else [*arguments, "--database", str(database)]
+    ended, _, err = run("geo", "places", *given)
+    assert ended == code
+    assert says in err
+    assert not api.calls
+
+
+def test_without_a_database_it_says_what_to_install(
+    api: Api, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none() -> None:
+        raise ConfigError("no database; install libloc-database")
+
+    monkeypatch.setattr(geo, "open_installed", none)
+    code, _, err = run("geo", "places", "--country", "DE")
+    assert code == 2
+    assert "libloc-database" in err
+    assert not api.calls
+
+
+def test_json_is_the_apis_answer(api: Api, run: Run, database: Path) -> None:
+    api.answers = {("PUT", PATH): PUT, ("GET", PATH): NOT_FOUND}
+    _, out, _ = run("geo", "places", "--database", str(database), "--country", "DE", "--json")
+    assert json.loads(out) == PUT
+
+
+def covering(prefix: str, **whose: Any) -> dict[str, Any]:
+    nobody = {"rule": None, "set": None, "protected": None, "applied": True}
+    return {"prefix": prefix, "action": "drop", "mode": "enforce", **nobody, **whose}
+
+
+def test_an_address_is_told_with_all_that_covers_it(api: Api, run: Run) -> None:
+    entries = [
+        covering("45.0.0.7/32", rule="45.0.0.7_32"),
+        covering("45.0.0.0/24", set="bad", mode="monitor"),
+        covering("45.0.0.0/8", protected="configured", action="accept"),
+        covering("45.0.0.0/7", set="bad", applied=False),
+    ]
+    api.answers["GET", "/v1/lookup/45.0.0.7"] = {**PLACE, "covering": entries}
+    _, out, _ = run("lookup", "45.0.0.7")
+    for shown in ("DE", "45.0.0.0/16", "AS64500 Example"):
+        assert shown in out
+    lines = [line.split() for line in out.splitlines()[-4:]]
+    assert lines[0] == ["45.0.0.7/32", "drop,", "enforce,", "rule", "45.0.0.7_32"]
+    assert lines[1] == ["45.0.0.0/24", "drop,", "monitor,", "set", "bad"]
+    assert lines[2] == ["45.0.0.0/8", "protected:", "configured"]
+    assert " ".join(lines[3][3:]) == "set bad (not applied: protected)"
+    assert json.loads(run("lookup", "45.0.0.7", "--json")[1])["covering"] == entries
+
+
+def test_brackets_in_a_name_are_shown_as_they_are(api: Api, run: Run) -> None:
+    api.answers["GET", "/v1/lookup/45.0.0.7"] = PLACE
+    assert "AS64500 Example [/AS] Ltd" in run("lookup", "45.0.0.7")[1]
+
+
+def test_an_address_of_which_nothing_is_known(api: Api, run: Run) -> None:
+    unknown = dict.fromkeys(("country", "asn", "as_name", "network"))
+    api.answers["GET", "/v1/lookup/::1"] = {**PLACE, **unknown, "address": "::1"}
+    out = run("lookup", "::1")[1]
+    assert [line.split()[-1] for line in out.splitlines()[:4]] == ["::1", "-", "-", "-"]
+    assert "nothing listed covers it" in out
+    api.answers["GET", "/v1/lookup/::1"] = {**PLACE, **unknown, "database": None}
+    assert "install libloc-database" in run("lookup", "::1")[1]

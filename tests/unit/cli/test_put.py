@@ -1,0 +1,143 @@
+"""What is told of a set that was put or could not be, and names that would be another path."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.unit.cli.test_cli import Api, Run, api, run
+from tests.unit.cli.test_sets import FEED, PATH, PUT, REJECTS, SET, file
+from xdpctl.service.client import Client, Refused, Unreachable, path
+
+__all__ = ["api", "file", "run"]  # the fixtures
+
+
+def test_the_first_bad_lines_are_told_and_how_many_there_are(
+    api: Api, run: Run, file: Path
+) -> None:
+    def rejected(number: int) -> dict[str, Any]:
+        report = {**SET["report"], "rejected": number}
+        return {**PUT, "rejects": REJECTS[:number], "report": report}
+
+    api.answers["PUT", PATH] = [rejected(20), rejected(30), rejected(2_030)]
+    err = run("set", "put", "bad", str(file))[2]
+    assert (err.count("is not a prefix"), "more" in err) == (20, False)
+    err = run("set", "put", "bad", str(file))[2]
+    assert err.count("is not a prefix") == 20
+    assert "and 10 more; --json shows them" in err
+    err = run("set", "put", "bad", str(file))[2]
+    assert "and 2,010 more; --json shows the first 30" in err
+
+
+def test_warnings_are_told_and_one_is_one(api: Api, run: Run, file: Path) -> None:
+    report = {"entries": 1, "added": 1, "removed": 0}
+    api.answers["PUT", PATH] = {**PUT, "rejects": [], "report": report, "warnings": ["mind [it]"]}
+    _, out, err = run("set", "put", "bad", str(file))
+    assert out == "made: drop bad, 1 entry: 1 added, 0 removed\n"
+    assert err == "note: mind [it]\n"
+
+
+def test_what_changes_nothing_is_told_as_that(api: Api, run: Run, file: Path) -> None:
+    api.answers["PUT", PATH] = {**PUT, "created": False, "changed": False}
+    assert run("set", "put", "bad", str(file))[1].startswith("unchanged: drop bad, ")
+
+
+def test_an_empty_reason_is_one(api: Api, run: Run, file: Path) -> None:
+    api.answers["PUT", PATH] = PUT
+    run("set", "put", "bad", str(file), "--reason", "")
+    assert api.calls[0][2]["params"] == {"reason": "", "format": "auto"}
+
+
+NOT_FOUND = Refused({"status": 404, "detail": "there is no set 'bad'"})
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (SET, "the set bad stays as it was, with 12,351 entries"),
+        ({**SET, "entries": {"ipv4": 1, "ipv6": 0}}, "the set bad stays as it was, with 1 entry"),
+        (NOT_FOUND, "there is no set bad"),
+        (Refused({"status": 401, "detail": "who?"}), ""),
+        (Unreachable("gone"), ""),
+    ],
+)
+def test_a_failure_tells_what_stands(
+    api: Api, run: Run, file: Path, answer: Any, says: str
+) -> None:
+    problem = {"status": 502, "detail": "no answer from DNS"}
+    api.answers = {("PUT", PATH): Refused(problem), ("GET", PATH): answer}
+    for source in ([str(file)], ["--url", "https://feeds.test/"]):
+        code, _, err = run("set", "put", "bad", *source)
+        assert code == 1
+        assert err == "xdpctl: no answer from DNS\n" + (f"  {says}\n" if says else "")
+    err = run("set", "put", "bad", str(file), "--json")[2]
+    assert json.loads(err) == {**problem, "stands": says}
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/b", "a?b=c", "../rules", "a#b", "A", "", "x" * 33])
+@pytest.mark.parametrize(
+    "words", ["put NAME FILE", "show NAME", "entries NAME", "remove NAME", "mode NAME monitor"]
+)
+def test_a_bad_name_is_refused_before_anything_is_asked(
+    api: Api, run: Run, file: Path, name: str, words: str
+) -> None:
+    given = {"NAME": name, "FILE": str(file)}
+    code, _, err = run("set", *(given.get(word, word) for word in words.split()))
+    assert code == 1
+    assert "is not a name" in err
+    assert "fix: use 1 to 32 of a-z" in err
+    assert not api.calls
+
+
+def test_other_names_and_addresses_are_checked_too(api: Api, run: Run) -> None:
+    for words in (("token", "revoke", "../rules"), ("geo", "a/b", "--country", "US")):
+        assert "is not a name" in run(*words)[2]
+    for address, says in (("1.2.3.4/32", "write 1.2.3.4"), ("a/b", "not an"), ("?", "not an")):
+        code, _, err = run("lookup", address)
+        assert code == 1
+        assert says in err
+    assert not api.calls
+
+
+def test_a_path_stays_one_path() -> None:
+    assert path("sets", "a-b.c_d", "top") == "/v1/sets/a-b.c_d/top"
+    assert path("lookup", "2001:db8::1") == "/v1/lookup/2001:db8::1"
+    assert path("tokens", "../a?b#c") == "/v1/tokens/..%2Fa%3Fb%23c"
+
+
+@pytest.mark.parametrize(
+    ("method", "where", "says"),
+    [
+        ("GET", "/v1/status", ""),
+        ("PUT", "/v1/sets/bad", "look with `xdpctl set list`"),
+        ("POST", "/v1/rules", "look with `xdpctl audit log`"),
+    ],
+)
+@pytest.mark.parametrize("trouble", [httpx.ReadTimeout("slow"), httpx.ReadError("gone")])
+def test_a_change_without_an_answer_may_be_done_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, trouble: Exception, method: str, where: str, says: str
+) -> None:
+    waited: list[Any] = []
+
+    def request(session: httpx.Client, *_: Any, **__: Any) -> None:
+        waited.append(session.timeout.read)
+        raise trouble
+
+    monkeypatch.setattr(httpx.Client, "request", request)
+    client = Client(Path("/nowhere"), url="http://127.0.0.1:1")
+    with pytest.raises(Unreachable) as told:
+        client.call(method, where, seconds=7.5)
+    assert waited == [7.5]
+    assert ("may be done all the same" in str(told.value)) == bool(says)
+    assert says in str(told.value)
+
+
+def test_a_long_trouble_is_short_in_a_list_and_whole_in_show(api: Api, run: Run) -> None:
+    long = "the server answered 404 Not Found, and " + "so on " * 20
+    held = {**SET, "feed": {**FEED, "error": long, "failures": 1}}
+    api.answers = {("GET", "/v1/sets"): {"sets": [held]}, ("GET", PATH): held}
+    (_, row) = run("set", "list")[1].splitlines()
+    assert row.endswith("failing: the server answered 404 Not Found, and s…")
+    assert f"{long.strip()} (1 time)" in " ".join(run("set", "show", "bad")[1].split())

@@ -1,0 +1,155 @@
+"""A set put again: what stays as it stands, what has to be meant, and lists that look wrong."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.fakes import FakeClock, FakeDatapath, controller
+from tests.support.preparing import feed
+from tests.support.setcalls import hosts, listed, put, refused, remove, texts, wanted
+from xdpctl.abi.structs import Constants
+from xdpctl.control.controller import Controller
+from xdpctl.control.operations.sets import Changed, SetRequest
+from xdpctl.errors import CapacityError, ConflictError, RuleError, StaleError
+from xdpctl.lists.prepare import prepare
+from xdpctl.model.rule import Action
+from xdpctl.model.source_set import FeedSource, Options
+
+
+@pytest.fixture
+def control(tmp_path: Path, datapath: FakeDatapath, clock: FakeClock) -> Iterator[Controller]:
+    with controller(tmp_path, datapath, clock) as running:
+        yield running
+
+
+def prepared(
+    control: Controller, *lines: str, options: Options | None = None, force: bool = False
+) -> Changed:
+    """The set `bad` of a list, as the API puts it."""
+    given = options or Options()
+    found, counts = prepare(control.state, "bad", feed(*lines), None, given)
+    return put(
+        control,
+        SetRequest(name="bad", entries=found, options=given, force=force, counts=counts),
+    )
+
+
+def test_a_list_that_shrinks_by_more_than_half_looks_like_a_broken_feed(
+    control: Controller,
+) -> None:
+    put(control, wanted("bad", *hosts(10)))
+    says = "has 4 entries, the one that stands 10"
+    error = refused(control, ConflictError, says, lambda: put(control, wanted("bad", *hosts(4))))
+    assert isinstance(error, RuleError)
+    assert "force" in error.fix
+    put(control, wanted("bad", *hosts(5)))
+    put(control, wanted("bad", *hosts(1), force=True))
+    assert texts(control, "bad") == ["45.0.0.0/32"]
+
+
+def test_an_empty_list_is_taken_only_if_it_is_meant(
+    control: Controller, datapath: FakeDatapath
+) -> None:
+    error = refused(
+        control, ConflictError, "^the new list has 0 entries$", lambda: put(control, wanted("new"))
+    )
+    assert isinstance(error, RuleError)
+    assert "force" in error.fix
+    put(control, wanted("bad", *hosts(1)))
+    says = "has 0 entries, the one that stands 1; that looks like a broken feed"
+    refused(control, ConflictError, says, lambda: put(control, wanted("bad")))
+    slot = put(control, wanted("bad", force=True)).set.slot
+    assert listed(datapath, slot) == set()
+    assert texts(control, "bad") == []
+    put(control, wanted("bad", *hosts(3)))
+    assert len(listed(datapath, slot)) == 3
+
+
+def test_a_list_that_was_left_out_whole_is_refused_with_what_was_left_out(
+    control: Controller, datapath: FakeDatapath
+) -> None:
+    says = r"^nothing of the list is left: 1 too wide \(wider than /8, IPv6 /16\)$"
+    error = refused(control, ConflictError, says, lambda: prepared(control, "0.0.0.0/0"))
+    assert isinstance(error, RuleError)
+    assert "xdpctl block" in error.fix
+    refused(control, ConflictError, says, lambda: prepared(control, "0.0.0.0/0", force=True))
+    prepared(control, *hosts(2))
+    lines = ("0.0.0.0/0", "10.0.0.0/8", "192.168.0.1")
+    says = r"nothing of the list is left: 1 too wide .*, 2 private or special"
+    error = refused(control, ConflictError, says, lambda: prepared(control, *lines, force=True))
+    assert isinstance(error, RuleError)
+    assert "--allow-private" in error.fix
+    allowed = Options(allow_private=True)
+    assert prepared(control, *lines, options=allowed).set.report["entries"] == 2
+    prepared(control, *hosts(9), options=allowed)
+    says = r"has 1 entry \(left out: 9 private or special\), the one that stands 9"
+    local = hosts(9, net=10)
+    refused(control, ConflictError, says, lambda: prepared(control, *local, "45.0.0.1"))
+
+
+def test_the_same_list_merged_is_not_taken_for_a_broken_feed(control: Controller) -> None:
+    prepared(control, *hosts(20))
+    for options in (Options(widen_ipv4=16), Options(aggregate=True), Options()):
+        made = prepared(control, *hosts(20), options=options)
+        assert made.set.options == options
+    prepared(control, *hosts(20), options=Options(widen_ipv4=16))
+    says = "has 9 entries, the one that stands 20"
+    refused(control, ConflictError, says, lambda: prepared(control, *hosts(9)))
+    prepared(control, *hosts(10))
+
+
+def test_what_is_not_given_stays_as_it_stands(control: Controller) -> None:
+    nothing = {"action": None, "mode": None}
+    made = put(control, wanted("new", *hosts(3), **nothing))  # type: ignore[arg-type]
+    assert (made.set.action, made.set.mode, made.set.reason) == ("drop", "enforce", "")
+    given = wanted("home", *hosts(3), action="accept", mode="monitor", reason="why")
+    put(control, given)
+    made = put(control, wanted("home", *hosts(3, 1), **nothing))  # type: ignore[arg-type]
+    assert (made.set.action, made.set.mode, made.set.reason) == ("accept", "monitor", "why")
+    assert made.warnings == []
+    put(control, wanted("home", *hosts(3), **nothing, reason=""))  # type: ignore[arg-type]
+    assert control.state.sets["home"].reason == ""
+
+
+def test_another_action_has_to_be_meant(control: Controller) -> None:
+    put(control, wanted("home", *hosts(3), action="accept"))
+    says = "home stands and accepts; it would drop"
+    error = refused(control, ConflictError, says, lambda: put(control, wanted("home", *hosts(3))))
+    assert isinstance(error, RuleError)
+    assert (error.field, "force" in error.fix) == ("action", True)
+    made = put(control, wanted("home", *hosts(3), force=True))
+    assert (made.set.action, made.warnings) == ("drop", ["was accept"])
+
+
+def test_what_changed_beside_the_list_is_told(control: Controller) -> None:
+    source = FeedSource(url="https://feeds.test/")
+    put(control, wanted("bad", *hosts(3), mode="monitor", feed=source))
+    made = put(control, wanted("bad", *hosts(3), mode="enforce"))
+    assert made.warnings == ["was monitor", "no longer refreshed from https://feeds.test/"]
+    assert put(control, wanted("bad", *hosts(3), feed=source)).warnings == []
+
+
+def test_a_list_that_was_prepared_for_another_action_is_not_taken(control: Controller) -> None:
+    found, counts = prepare(control.state, "bad", feed("10.0.0.1"), Action.ACCEPT, Options())
+    ask = SetRequest(name="bad", entries=found, counts=counts)  # made by then, and removed again
+    refused(control, StaleError, "while its list was read", lambda: put(control, ask))
+
+
+@pytest.mark.parametrize(("first", "second"), [("accept", "drop"), ("drop", "accept")])
+def test_no_set_that_drops_goes_before_one_that_accepts(
+    control: Controller, first: str, second: str
+) -> None:
+    for number in range(Constants.SETS_MAX):
+        action = first if number < Constants.SETS_MAX - 1 else second
+        put(control, wanted(f"s{number}", f"45.0.0.{number}", action=action))
+    remove(control, "s0")
+    says = f"{second}s has no place left on its side of the set s62, which {first}s; remove"
+    new = wanted("x", "45.0.0.0", action=second)
+    refused(control, CapacityError, says, lambda: put(control, new))
+    remove(control, "s62")
+    put(control, new)
+    slots = {held.slot: held.action for held in control.state.sets.values()}
+    assert [str(slots[slot]) for slot in sorted(slots)][-1] == "drop"
+    accepting = [slot for slot, action in slots.items() if action is Action.ACCEPT]
+    assert max(accepting) < min(slots.keys() - accepting)

@@ -1,0 +1,94 @@
+"""The configuration's limits: read, refused, in force, and gone with their lines."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.fakes import FakeClock, FakeDatapath, controller
+from xdpctl.control.controller import Controller
+from xdpctl.control.operations import default_limits, signatures
+from xdpctl.control.operations.signatures import SignatureAsk
+from xdpctl.errors import ConfigError
+from xdpctl.model.identity import Caller, Role
+from xdpctl.model.match import text
+from xdpctl.model.rule import Action, Mode
+from xdpctl.service.config import parse
+
+ROOT = Caller("root", Role.ADMIN, "operator")
+SYN = {"match": "tcp flags syn dst 198.51.100.0/24", "pps": 2000}
+EACH = {"match": {"destination": "198.51.100.0/24"}, "pps": 10_000, "per": "source"}
+
+
+def read(*tables: Any) -> tuple[default_limits.DefaultLimit, ...]:
+    return parse({"limits": list(tables)}).limits
+
+
+def bring(control: Controller, *tables: Any) -> list[str]:
+    limits = read(*tables)
+    control.submit(lambda draft: default_limits.bring(draft, limits)).result(10)
+    return [str(held.match) for held in control.state.signatures.values()]
+
+
+def test_they_are_read_with_all_that_they_may_say() -> None:
+    one, two = read(SYN, {**EACH, "per": "/24,/56", "burst": "1s", "mode": "monitor"})
+    assert str(one.match) == "dst 198.51.100.0/24 proto tcp flags syn"
+    assert (one.rate.pps, one.rate.by_source, one.spare) == (2000, False, None)
+    assert (two.rate.per_ipv4, two.rate.per_ipv6, two.rate.burst) == (24, 56, 1.0)
+    assert two.mode is Mode.MONITOR
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("x", r"limits\[1\] must be a table"),
+        ({**SYN, "ppps": 5}, r"unknown setting limits\[1\].ppps"),
+        ({"match": "udp"}, r"limits\[1\]: a limit is either of packets or of bits"),
+        ({**SYN, "match": "src-prt 5"}, r"limits\[1\]: 'src-prt' at 1"),
+        ({**SYN, "pps": "many"}, r"limits\[1\]: pps is 'many'; write a number"),
+        ({**SYN, "per": "person"}, r"limits\[1\]: per is 'person'"),
+        ({**SYN, "mode": "off"}, r"limits\[1\]: mode is enforce or monitor"),
+        ({"pps": 5}, r"limits\[1\]: the match is empty"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(table: Any, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        read(table)
+
+
+def test_two_of_one_match_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"limits\[2\] matches the same"):
+        read(SYN, SYN)
+
+
+def test_exactly_these_stand_and_a_restart_changes_nothing(
+    tmp_path: Path, datapath: FakeDatapath, clock: FakeClock
+) -> None:
+    with controller(tmp_path, datapath, clock) as control:
+        assert len(bring(control, SYN, EACH)) == 2
+        held = dict(control.state.signatures)
+        assert {one.action for one in held.values()} == {Action.LIMIT}
+    with controller(tmp_path, datapath, clock) as control:
+        before = control.store.last_audit()
+        bring(control, SYN, EACH)
+        assert control.state.signatures == held
+        assert control.store.last_audit() == before
+        faster = {**SYN, "pps": 4000}
+        assert bring(control, faster) == ["dst 198.51.100.0/24 proto tcp flags syn"]
+        (kept,) = control.state.signatures.values()
+        assert kept.limit is not None
+        assert kept.limit.pps == 4000
+        assert bring(control) == []
+
+
+def test_what_an_operator_asked_for_is_left_alone(
+    tmp_path: Path, datapath: FakeDatapath, clock: FakeClock
+) -> None:
+    with controller(tmp_path, datapath, clock) as control:
+        ask = SignatureAsk(match=text.parse(SYN["match"]))
+        control.submit(lambda draft: signatures.add(draft, ask, ROOT)).result(10)
+        bring(control, SYN)
+        (held,) = control.state.signatures.values()
+        assert (held.action, held.origin) == (Action.DROP, "operator")
+        bring(control)
+        assert control.state.signatures

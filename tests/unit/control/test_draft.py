@@ -1,0 +1,117 @@
+"""A draft: what will be, read through to what is; and the way back."""
+
+import pytest
+
+from tests.support.fakes import FakeClock, protect
+from tests.support.spaces import entries, prefixes_of
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.control.state.draft import Draft
+from xdpctl.control.state.state import State
+from xdpctl.control.store.records import ENTRIES, SETS, decode_set
+from xdpctl.datapath.plan import Image
+from xdpctl.errors import CapacityError
+from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.rule import Action, Rule
+from xdpctl.model.source_set import NOTHING, SourceSet, decode_entries
+
+OLD, NEW = SourceSet(name="old", slot=65), SourceSet(name="new", slot=64)
+
+
+@pytest.fixture
+def state() -> State:
+    made = State(Image(16), {}, {4: 10, 6: 4}, protect({"45.0.9.0/24": CONFIGURED}))
+    made.sets["old"], made.entries["old"] = OLD, entries("45.0.0.1", "45.0.0.2", "2600::1")
+    rule = Rule(parse_prefix("45.0.0.9"), Action.DROP)
+    made.learn(rule.source, rule)
+    return made
+
+
+@pytest.fixture
+def draft(state: State) -> Draft:
+    return Draft(state, FakeClock().read())
+
+
+def texts(draft: Draft, name: str) -> list[str]:
+    return [str(prefix) for prefix in prefixes_of(draft.entries_of(name))]
+
+
+def test_it_reads_through_to_what_stands(draft: Draft) -> None:
+    assert not draft
+    assert draft.set_named("old") == OLD
+    assert draft.all_sets() == [OLD]
+    assert texts(draft, "old") == ["45.0.0.1/32", "45.0.0.2/32", "2600::1/128"]
+    assert draft.set_named("none") is None
+    assert draft.entries_of("none") == NOTHING
+
+
+def test_what_is_staged_hides_what_stands_and_changes_nothing_yet(
+    draft: Draft, state: State
+) -> None:
+    draft.put_set(NEW, entries("46.0.0.1"))
+    draft.put_set(OLD.replace(reason="x"))
+    assert draft
+    assert [held.name for held in draft.all_sets()] == ["new", "old"]
+    assert texts(draft, "new") == ["46.0.0.1/32"]
+    assert len(texts(draft, "old")) == 3, "only the set changed"
+    draft.remove_set("old")
+    assert draft.set_named("old") is None
+    assert texts(draft, "old") == []
+    assert state.sets == {"old": OLD}
+
+
+def test_a_copy_goes_its_own_way(draft: Draft) -> None:
+    draft.put_set(NEW, entries("46.0.0.1"))
+    other = draft.copy()
+    other.remove_set("new")
+    other.put_set(OLD, entries("47.0.0.1"))
+    assert [held.name for held in draft.all_sets()] == ["new", "old"]
+    assert len(texts(draft, "old")) == 3
+    assert [held.name for held in other.all_sets()] == ["old"]
+
+
+def test_room_is_counted_with_what_is_staged(draft: Draft) -> None:
+    draft.check_entries(4, 6)
+    with pytest.raises(
+        CapacityError, match=r"takes 10 IPv4 entries and has 4; 7 more.*xdpctl down"
+    ):
+        draft.check_entries(4, 7)
+    draft.put_set(NEW, entries("46.0.0.1", "46.0.0.2"))
+    with pytest.raises(CapacityError, match="has 6; 5 more"):
+        draft.check_entries(4, 5)
+    draft.put_set(NEW, entries("46.0.0.1"))
+    draft.check_entries(4, 5)
+    draft.remove_set("old")
+    draft.check_entries(4, 7)
+    draft.check_entries(6, 4)
+    with pytest.raises(CapacityError, match="IPv6"):
+        draft.check_entries(6, 5)
+    draft.put(Rule(parse_prefix("47.0.0.1"), Action.DROP))
+    with pytest.raises(CapacityError):
+        draft.check_entries(4, 7)
+    draft.check_entries(4, 0)
+    draft.check_entries(4, -100)
+
+
+def test_the_store_is_told_both_halves_of_a_set(draft: Draft) -> None:
+    draft.put_set(NEW, entries("46.0.0.1"))
+    draft.put_set(OLD.replace(reason="x"))
+    changes = draft.changes()
+    assert set(changes) == {SETS + "new", ENTRIES + "new", SETS + "old"}
+    assert decode_set(changes[SETS + "old"] or b"").reason == "x"
+    assert prefixes_of(decode_entries(changes[ENTRIES + "new"] or b"")) == [
+        parse_prefix("46.0.0.1")
+    ]
+    draft.remove_set("old")
+    changes = draft.changes()
+    assert changes[SETS + "old"] is None
+    assert changes[ENTRIES + "old"] is None
+
+
+def test_the_way_back_is_what_stood_before(draft: Draft, state: State) -> None:
+    draft.put_set(NEW, entries("46.0.0.1"))
+    draft.put_set(OLD.replace(reason="x"), entries("47.0.0.1"))
+    back = draft.inverse()
+    assert back.sets == {"new": None, "old": OLD}
+    assert back.entries["new"] is None
+    assert back.entries["old"] is state.entries["old"]
+    assert back.changes()[SETS + "new"] is None

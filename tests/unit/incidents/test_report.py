@@ -1,0 +1,122 @@
+"""What people see of an incident, whatever an attacker wrote."""
+
+import json
+from typing import Any
+
+from tests.unit.cli.test_cli import Api as Client
+from tests.unit.cli.test_cli import Run, api, run
+from xdpctl.incidents import report
+
+__all__ = ["api", "run"]
+
+
+def sender(address: str, count: int, **more: Any) -> dict[str, Any]:
+    nowhere = {"connected": False, "inside": False, "country": "", "asn": 0, "as_name": ""}
+    return {"address": address, "packets": count, **nowhere, **more}
+
+
+def shown(**more: Any) -> dict[str, Any]:
+    told = {
+        "at": 1.7e9 + 1,
+        "monotonic": 5.0,
+        "detector": "fastnetmon",
+        "phase": "began",
+        "event": "198.51.100.2 incoming",
+        "attack": "udp_flood",
+        "pps": 90_000.0,
+        "bps": 0.0,
+        "note": "<script>alert(1)</script> | `x` [a](b)",
+        "done": 1,
+    }
+    rule = {
+        "id": "sig-1",
+        "what": "dst 198.51.100.2 proto udp",
+        "action": "limit",
+        "mode": "enforce",
+        "at": 1.7e9 + 1,
+        "ended_at": 1.7e9 + 60,
+        "why": "the detector ended it",
+        "packets": 123_456,
+        "bytes": 1,
+    }
+    held = {
+        "id": "20231114-221320",
+        "subject": "198.51.100.2/32",
+        "open": False,
+        "opened_at": 1.7e9,
+        "updated_at": 1.7e9 + 60,
+        "closed_at": 1.7e9 + 60,
+        "closed_by": "the detector ended it",
+        "detectors": ["fastnetmon"],
+        "attacks": ["udp_flood"],
+        "peak_pps": 90_000.0,
+        "peak_bps": 0.0,
+        "events_told": 3,
+        "rules_made": 1,
+        "rules_ended": 1,
+        "rules_raised": 0,
+        "clock_error": None,
+        "sources_named": 2,
+        "packets": 123_456,
+        "bytes": 10,
+        "events": [told],
+        "rules": [rule],
+        "sources": ["203.0.113.7/32"],
+        "evidence": {
+            "packets": 60,
+            "sources": 2,
+            "bytes": 9_000,
+            "top_sources": [
+                sender("192.0.2.9", 50, country="US", asn=64496, as_name="=1+1"),
+                sender("192.0.2.8", 10, connected=True),
+            ],
+            "top_services": [["udp from 53", 60]],
+            "damage": "",
+            "rates": [[1.7e9 + n, 1_000.0 * n, 8e6, 50.0, 1_000.0 * n] for n in range(10)],
+        },
+    }
+    return held | more
+
+
+def test_the_command_line_lists_and_shows_them(api: Client, run: Run) -> None:
+    api.answers["GET", "/v1/incidents"] = {"incidents": [shown()]}
+    code, out, _ = run("incidents", "--open")
+    assert (code, "198.51.100.2/32" in out, "90 k" in out) == (0, True, True)
+    assert api.calls[0][2]["params"] == {"limit": 100, "open": "true"}
+    api.answers["GET", "/v1/incidents/20231114-221320"] = shown()
+    _, out, _ = run("incident", "show", "20231114-221320")
+    assert "22:13:21.000  fastnetmon began 198.51.100.2 incoming udp_flood" in out
+    assert "123,456 packets hit" in out
+    assert "and 2 more events" in out
+    assert json.loads(run("incident", "show", "20231114-221320", "--json")[1]) == shown()
+    api.answers["GET", "/v1/incidents"] = {"incidents": []}
+    assert run("incidents")[1] == "no incidents\n"
+
+
+def test_a_report_has_no_meaning_that_an_attacker_gave_it(api: Client, run: Run) -> None:
+    api.answers["GET", "/v1/incidents/x"] = shown()
+    code, out, _ = run("incident", "report", "x")
+    assert code == 0
+    assert out.startswith("# Incident 20231114-221320\n")
+    assert "&lt;script&gt;" in out
+    assert "<script>" not in out
+    assert "\\[a\\]\\(b\\)" in out
+    assert "\\| \\`x\\`" in out
+    assert "possibly spoofed" in out
+    assert "- and 1 more" in out
+
+
+def test_a_page_has_no_meaning_that_an_attacker_gave_it() -> None:
+    evil = shown(subject="<img src=x onerror=alert(1)>", sources=["=cmd|x"])
+    page = report.page(evil)
+    assert "<script>" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;" in page
+    rows = report.sources_csv(evil).splitlines()
+    assert rows[2] == "192.0.2.9,possibly spoofed,50,US,64496,'=1+1"
+    assert rows[3].startswith("192.0.2.8,verified,10")
+    assert "peak of drops" in page
+    assert 'points="0.0,159.1 100.0,159.1' in page, "what passed"
+    assert report.page(shown(evidence={**evil["evidence"], "rates": []})).count("<svg") == 0
+    assert "udp from 53" in report.to_provider(evil)
+    assert "An address is not a culprit." in report.to_ic3(evil)

@@ -1,0 +1,143 @@
+"""Steps of what protects a victim: watched, limited, dropped; and none of them back."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.apiclient import Api
+from tests.support.hooked import (
+    VICTIM,
+    configured,
+    event,
+    fastnetmon,
+    hit,
+    incidents,
+    say,
+    standing,
+    whole,
+)
+from xdpctl.errors import ConfigError
+from xdpctl.mitigation.watchers.activity import Activity
+from xdpctl.notify.changes import Snapshot, news
+from xdpctl.notify.settings import Kind
+from xdpctl.service.config import parse
+
+
+def flood(box: Api, rule: str, first: int, seconds: int, per_second: int = 500) -> list[str]:
+    """What goes on to its next step while a rule hits so much, second by second."""
+    moved = []
+    for second in range(first, first + seconds):
+        hit(box, rule, per_second * (second + 1))
+        moved += box.context.ladder.step(float(second))
+    return moved
+
+
+def test_without_a_ladder_a_limit_stays_one(box: Api) -> None:
+    (rule,) = say(box, "fastnetmon", fastnetmon("ban"))["rules"]
+    assert standing(box)[rule]["mode"] == "enforce"
+    assert flood(box, rule, 0, 400) == []
+
+
+def test_it_is_watched_then_limited_then_dropped(box: Api) -> None:
+    configured(box, ladder={"shadow": "10s", "limit": 30})
+    (rule,) = say(box, "fastnetmon", fastnetmon("ban"))["rules"]
+    assert (standing(box)[rule]["mode"], standing(box)[rule]["action"]) == ("monitor", "limit")
+    before = dict(box.context.snapshot().incidents)
+    assert flood(box, rule, 0, 9) == []
+    box.clock.advance(9)
+    say(box, "fastnetmon", fastnetmon("ban"))
+    assert standing(box)[rule]["mode"] == "monitor", "said again, it is still watched"
+    box.clock.advance(1)
+    assert box.context.ladder.step(10.0) == [rule]
+    assert (standing(box)[rule]["mode"], standing(box)[rule]["action"]) == ("enforce", "limit")
+    told = [one.kind for one in news(Snapshot(before), box.context.snapshot())]
+    assert told == [Kind.ESCALATED]
+
+    assert flood(box, rule, 11, 30) == []
+    assert flood(box, rule, 41, 1) == [rule]
+    held = standing(box)[rule]
+    assert (held["action"], held["limit"], held["spare"]) == ("drop", None, "established")
+    say(box, "fastnetmon", fastnetmon("ban"))
+    assert standing(box)[rule]["action"] == "drop", "said again, it is still dropped"
+    assert flood(box, rule, 50, 100) == []
+
+    steps = [e for e in whole(box, incidents(box)[0]["id"])["events"] if e["phase"] == "raised"]
+    assert [(e["event"], e["attack"]) for e in steps] == [(rule, "limit"), (rule, "drop")]
+    assert steps[1]["note"] == "5,000 pps was exceeded for too long"
+    assert incidents(box)[0]["rules_raised"] == 2
+    assert box.call("GET", "/v1/audit").text.count("rule.raised") == 2
+
+
+def test_only_what_is_exceeded_without_a_pause_is_dropped(box: Api) -> None:
+    configured(box, ladder={"limit": "30s"})
+    (rule,) = say(box, "fastnetmon", fastnetmon("ban"))["rules"]
+    assert standing(box)[rule]["mode"] == "enforce"
+    assert flood(box, rule, 0, 20) == []
+    assert flood(box, rule, 20, 20, per_second=1) == []
+    hit(box, rule, 0)
+    box.context.ladder.step(40.0)
+    assert flood(box, rule, 41, 29) == []
+    assert flood(box, rule, 70, 1) == [rule]
+
+
+@pytest.mark.parametrize("mode", ["shadow", "off"])
+def test_nothing_moves_while_detectors_are_not_obeyed(box: Api, mode: str) -> None:
+    configured(box, ladder={"shadow": "10s", "limit": "30s"})
+    (rule,) = say(box, "fastnetmon", fastnetmon("ban"))["rules"]
+    box.call("PUT", "/v1/automatic", json={"mode": mode})
+    box.clock.advance(100)
+    assert flood(box, rule, 0, 50) == []
+    box.call("PUT", "/v1/automatic", json={"mode": None})
+    assert box.context.ladder.step(60.0) == [rule]
+
+
+def test_operators_and_what_is_ending_are_left_alone(box: Api) -> None:
+    configured(box, ladder={"limit": "5s"})
+    match = {"protocol": "udp", "destination_port": "53"}
+    body = {"match": match, "action": "limit", "limit": {"pps": 100}}
+    ours = box.call("POST", "/v1/rules", json=body).json()["id"]
+    (theirs,) = say(box, "fastnetmon", fastnetmon("ban"))["rules"]
+    hit(box, theirs, 1_000)
+    assert say(box, "fastnetmon", fastnetmon("unban"))["held"] == [theirs]
+    assert flood(box, ours, 0, 20) == flood(box, theirs, 20, 20) == []
+
+
+def test_sources_and_what_helped_before_are_not_watched_first(box: Api) -> None:
+    configured(box, ladder={"shadow": "10s"})
+    said = say(box, "event", event("1", sources=["203.0.113.7"]))
+    assert standing(box)[said["rules"][0]]["mode"] == "enforce"
+    wave = event("2", match=f"udp src-port 123 dst {VICTIM}", pps=700)
+    (rule,) = say(box, "event", wave)["rules"]
+    hit(box, rule, 5_000)
+    say(box, "event", event("2", "ended"))
+    assert rule not in standing(box), "what was only watched goes at once"
+    box.clock.advance(3600)
+    said = say(box, "event", event("3", victim=VICTIM, attack="syn_flood"))
+    modes = {name: standing(box)[name]["mode"] for name in said["rules"]}
+    assert modes.pop(rule) == "enforce"
+    assert list(modes.values()) == ["monitor"]
+
+
+@pytest.mark.parametrize(
+    ("ladder", "says"),
+    [
+        ([], "automatic.ladder must be a table"),
+        ({"drop": "1m"}, "automatic.ladder must be a table with shadow, limit, or both"),
+        ({"shadow": 0}, "automatic.ladder.shadow is 0"),
+        ({"limit": "soon"}, "automatic.ladder.limit is 'soon'; write seconds, or 15m"),
+    ],
+)
+def test_a_ladder_that_cannot_be_is_refused(ladder: Any, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        parse({"automatic": {"ladder": ladder}})
+
+
+def test_a_pulse_tells_for_how_long() -> None:
+    pulse = Activity()
+    assert pulse.feel("a", 5_000, 10.0) == (False, 0.0), "what came before is not known to be fast"
+    assert pulse.feel("a", 6_000, 11.0) == (True, 1.0)
+    assert pulse.feel("a", 7_000, 13.0) == (True, 3.0)
+    assert pulse.feel("a", 7_050, 14.0) == (False, 1.0)
+    assert pulse.feel("a", 7_050, 17.0) == (False, 4.0)
+    pulse.keep(())
+    assert pulse.feel("a", 9_999, 18.0) == (False, 0.0)

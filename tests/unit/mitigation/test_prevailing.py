@@ -1,0 +1,130 @@
+"""What an operator did to a detector's rule stays."""
+
+import pytest
+
+from tests.support.apiclient import Api
+from tests.support.hooked import (
+    VICTIM,
+    configured,
+    event,
+    flood,
+    hit,
+    incidents,
+    loud,
+    quiet,
+    say,
+    standing,
+    whole,
+)
+from xdpctl.base.net.tcp_peers import Peers
+from xdpctl.mitigation import event_tags
+from xdpctl.model.event import Event, Phase
+
+
+def test_a_watched_rule_that_is_promoted_stays_so(box: Api) -> None:
+    configured(box, ladder={"shadow": 600, "limit": 30})
+    rule = flood(box)
+    assert box.call("POST", f"/v1/rules/{rule}/promote").status_code == 200
+    box.clock.advance(300)
+    flood(box, phase="continues")
+    held = standing(box)[rule]
+    assert (held["mode"], held["expires_in"]) == ("enforce", pytest.approx(900))
+    assert loud(box, rule) == [], "nor does it climb any more"
+
+
+@pytest.mark.parametrize(
+    "change", [{"mode": "monitor"}, {"limit": {"pps": 50_000}}, {"mode": "monitor", "tags": ["x"]}]
+)
+def test_what_an_operator_changed_is_not_changed_back(box: Api, change: dict[str, object]) -> None:
+    rule = flood(box)
+    assert box.call("PATCH", f"/v1/rules/{rule}", json=change).status_code == 200
+    before = standing(box)[rule]
+    flood(box, phase="continues")
+    after = standing(box)[rule]
+    assert (after["mode"], after["limit"]) == (before["mode"], before["limit"])
+    assert say(box, "event", event("1", "ended"))["released"] == [rule], "its end is its end"
+
+
+def test_a_source_that_is_only_watched_by_an_operators_word_stays_so(box: Api) -> None:
+    (rule,) = say(box, "event", event("1", sources=["203.0.113.7"]))["rules"]
+    box.call("PATCH", f"/v1/rules/{rule}", json={"mode": "monitor"})
+    say(box, "event", event("1", "continues", sources=["203.0.113.7"]))
+    assert standing(box)[rule]["mode"] == "monitor"
+
+
+def test_what_an_operator_takes_over_is_his(box: Api) -> None:
+    configured(box, ladder={"limit": 30})
+    rule = flood(box)
+    hit(box, rule, 5_000)
+    assert say(box, "event", event("1", "ended"))["held"] == [rule]
+    asked = {"match": standing(box)[rule]["match"], "action": "limit", "limit": {"pps": 5_000}}
+    assert box.call("POST", "/v1/rules", json=asked).status_code == 200
+    assert quiet(box) == []
+    assert loud(box, rule) == []
+    held = standing(box)[rule]
+    assert (held["origin"], held["action"], held["expires_in"]) == ("operator", "limit", None)
+    assert not any(tag.startswith(("event-", "ending")) for tag in held["tags"])
+
+
+def test_an_operator_may_tag_his_own_as_he_likes(box: Api) -> None:
+    configured(box, ladder={"shadow": 1, "limit": 1})
+    asked = {"match": {"destination": VICTIM}, "action": "limit", "limit": {"pps": 5}}
+    more = {"tags": ["ending", "event-0", "watched"], "mode": "monitor"}
+    rule = box.call("POST", "/v1/rules", json={**asked, **more}).json()["id"]
+    box.clock.advance(60)
+    assert (quiet(box), loud(box, rule)) == ([], [])
+    assert standing(box)[rule]["mode"] == "monitor"
+
+
+def test_what_was_undone_is_not_what_worked(box: Api) -> None:
+    say(box, "event", event("1", victim=VICTIM, attack="amplification", port=443))
+    (rule,) = standing(box)
+    hit(box, rule, 5_000)
+    assert box.call("POST", "/v1/automatic/undo", json={"since": "10m"}).json()["removed"] == [rule]
+    box.clock.advance(400)
+    assert rule not in say(box, "event", event("2", victim=VICTIM, attack="syn_flood"))["rules"]
+
+
+def test_what_an_operator_removes_is_on_record(box: Api) -> None:
+    rule = flood(box)
+    hit(box, rule, 5_000)
+    box.call("DELETE", f"/v1/rules/{rule}")
+    (held,) = incidents(box)
+    assert (held["rules_ended"], held["packets"]) == (1, 5_000)
+    (done,) = whole(box, held["id"])["rules"]
+    assert done["why"].startswith("removed by")
+
+
+def test_a_freeze_that_comes_first_holds(box: Api) -> None:
+    class Slow:
+        fresh = False
+
+        def now(self) -> Peers:
+            assert box.call("PUT", "/v1/automatic", json={"mode": "off"}).json()["mode"] == "off"
+            return Peers()
+
+    box.context.hooks.connections = Slow()  # type: ignore[assignment]
+    said = say(box, "event", event("1", sources=["203.0.113.7"]))
+    assert (said["mode"], said["rules"], standing(box)) == ("off", [], {})
+
+
+def test_an_operators_own_tags_make_no_detectors_rule_of_it(box: Api) -> None:
+    (tag,) = event_tags.of("event", Event(phase=Phase.BEGAN, id="1"))
+    rule = box.add("203.0.113.7", mode="monitor", tags=[tag, "group-web"], ttl=60)["id"]
+    before = standing(box)[rule]
+    say(box, "event", event("1", sources=["203.0.113.7"]))
+    assert standing(box)[rule] == before
+    assert say(box, "event", event("1", "ended", sources=["203.0.113.7"]))["released"] == []
+    assert say(box, "event", event("1", "ended"))["released"] == []
+    box.call("PATCH", f"/v1/rules/{rule}", json={"tags": ["group-office"]})
+    assert standing(box)[rule]["tags"] == ["group-office"]
+
+
+def test_a_record_of_what_an_operator_took_over_ends_with_the_record(box: Api) -> None:
+    say(box, "event", event("1", sources=["203.0.113.7"]))
+    rule = box.add("203.0.113.7", status=200)["id"]
+    say(box, "event", event("1", "ended", sources=["203.0.113.7"]))
+    box.clock.advance(400)
+    before = standing(box)[rule]["etag"]
+    say(box, "event", event("2", sources=["203.0.113.7"]))
+    assert standing(box)[rule]["etag"] == before

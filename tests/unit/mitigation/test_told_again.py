@@ -1,0 +1,20 @@
+"""A detector that says again what it said."""
+
+import pytest
+
+from tests.support.apiclient import Api
+from tests.support.hooked import say, standing
+
+
+def test_decisions_that_are_told_again_write_nothing(box: Api) -> None:
+    ban = {"value": "203.0.113.7", "scope": "Ip", "type": "ban", "scenario": "x"}
+
+    def told(seconds: int) -> tuple[int, float]:
+        again = {"new": [{**ban, "duration": f"{seconds}s"}], "deleted": None}
+        (rule,) = say(box, "crowdsec", again)["rules"]
+        return len(box.controller.store.audit()), standing(box)[rule]["expires_in"]
+
+    records, _ = told(14_400)
+    box.clock.advance(3_600)
+    assert told(10_801) == (records, pytest.approx(10_800)), "a second is how late we were told"
+    assert told(14_400) == (records + 1, pytest.approx(14_400)), "it came back"

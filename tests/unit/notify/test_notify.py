@@ -1,0 +1,253 @@
+"""Who is told of what: changes alone, once, not too often, and nothing ever waits for it."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+
+from tests.support.apiclient import Api, running
+from tests.support.hooked import OURS, VICTIM, event, say
+from tests.unit.cli.test_cli import Api as Client
+from tests.unit.cli.test_cli import Run, api, run
+from xdpctl.errors import ConfigError
+from xdpctl.model.incident import Incident
+from xdpctl.notify.changes import News, Snapshot, last_told, news
+from xdpctl.notify.dispatcher import Dispatcher, apprise_send
+from xdpctl.notify.settings import Kind, NotifySettings
+from xdpctl.service.config import parse
+
+__all__ = ["api", "run"]
+OPEN = Incident("a", "198.51.100.2/32", 1.0, 2.0, 900.0, detectors=("x",), attacks=("udp_flood",))
+
+
+def told(before: Snapshot, now: Snapshot) -> list[Kind]:
+    return [item.kind for item in news(before, now)]
+
+
+def look(*incidents: Incident, problems: tuple[str, ...] = ()) -> Snapshot:
+    return Snapshot({held.id: held for held in incidents}, problems)
+
+
+def test_what_changes_is_news_and_nothing_else() -> None:
+    closed = OPEN.replace(closed_at=700.0, closed_by="the detector ended it", peak_pps=5e4)
+    louder, other = OPEN.replace(peak_pps=1e4), OPEN.replace(attacks=("udp_flood", "syn_flood"))
+    for before, now, wanted in (
+        (look(), look(OPEN), [Kind.OPENED]),
+        (look(OPEN), look(OPEN), []),
+        (look(OPEN), look(other), [Kind.ESCALATED]),
+        (look(louder), look(OPEN.replace(peak_pps=1.9e4)), []),
+        (look(louder), look(OPEN.replace(peak_pps=2e4)), [Kind.ESCALATED]),
+        (look(OPEN), look(closed), [Kind.CLOSED]),
+        (look(closed), look(OPEN), [Kind.OPENED]),
+        (look(), look(closed), []),
+        (look(), look(problems=("the store",)), [Kind.TROUBLE]),
+        (look(problems=("the store",)), look(problems=("the store",)), []),
+        (look(problems=("the store",)), look(), [Kind.TROUBLE]),
+    ):
+        assert told(before, now) == wanted
+    (item,) = news(look(OPEN), look(closed))
+    assert "lasted 11m 39s" in item.text
+    assert "xdpctl incident show a" in item.text
+
+
+def test_what_grows_slowly_is_told_when_it_has_doubled() -> None:
+    before, found = look(OPEN.replace(peak_pps=1e4)), []
+    for peak in (1.3e4, 1.6e4, 1.9e4, 2.1e4, 2.5e4, 4e4, 4.3e4):
+        now = look(OPEN.replace(peak_pps=peak))
+        found.append(told(before, now))
+        before = last_told(before, now)
+    assert found == [[], [], [], [Kind.ESCALATED], [], [], [Kind.ESCALATED]]
+
+
+def item(key: str = "k", kind: Kind = Kind.OPENED) -> News:
+    return News(kind, key, f"title {key}", "text")
+
+
+def settings(*urls: str, **more: Any) -> NotifySettings:
+    return NotifySettings(urls, **more)
+
+
+class Sent:
+    """Takes everything, but for the first so many of each URL."""
+
+    def __init__(self, **refusals: int) -> None:
+        self.refusals = refusals
+        self.texts: list[tuple[str, str]] = []
+
+    def __call__(self, url: str, title: str, text: str) -> bool:
+        if self.refusals.get(url, 0) > 0:
+            self.refusals[url] -= 1
+            return False
+        self.texts.append((url, text))
+        return True
+
+
+def test_the_same_is_told_once_and_only_what_is_asked_for() -> None:
+    told = Dispatcher(settings("a", on=frozenset({Kind.OPENED})), look, Sent())
+    for _ in range(3):
+        told.tell(item())
+    told.tell(item("other", Kind.CLOSED))
+    assert told._waiting.qsize() == 1
+
+
+def test_what_is_not_taken_is_tried_again_and_not_sent_twice(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("xdpctl.notify.dispatcher._TRIES", (0.0, 0.0, 0.0))
+    sent = Sent(b=1, c=9)
+    Dispatcher(settings("a", "b", "c"), look, sent).deliver(item())
+    assert [url for url, _ in sent.texts] == ["a", "b"]
+    assert "notify.urls[2] took nothing: title k" in caplog.text
+
+
+def test_so_many_an_hour_and_the_next_one_says_how_many_were_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent, clock = Sent(), [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    told = Dispatcher(settings("a", per_hour=2), look, sent)
+    for n in range(5):
+        told.deliver(item(str(n)))
+    assert len(sent.texts) == 2
+    clock[0] += 3600
+    told.deliver(item("later"))
+    assert "3 messages before this one were held back" in sent.texts[-1][1]
+
+
+def test_nothing_waits_for_those_who_do_not_listen() -> None:
+    stuck, going = threading.Event(), threading.Event()
+
+    def send(url: str, title: str, text: str) -> bool:
+        going.set()
+        return stuck.wait(30)
+
+    states = iter([look(), look(OPEN)])
+    last = [look()]
+
+    def next_look() -> Snapshot:
+        last[0] = next(states, last[0])
+        return last[0]
+
+    told = Dispatcher(settings("a"), next_look, send)
+    told.start()
+    try:
+        assert going.wait(10), "the incident that opened is told"
+        began = time.monotonic()
+        for n in range(1_000):
+            told.tell(item(str(n)))
+        assert time.monotonic() - began < 5
+    finally:
+        stuck.set()
+        told.stop()
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Api]:
+    with running(tmp_path, 2000, OURS, notify=settings("a")) as box:
+        yield box
+
+
+def test_what_a_detector_may_not_have_is_told(box: Api) -> None:
+    say(box, "event", event(sources=["203.0.113.7"]))
+    assert box.context.dispatcher._waiting.empty()
+    say(box, "event", event(sources=[VICTIM]))
+    told = box.context.dispatcher._waiting.get_nowait()
+    assert (told.kind, "event was refused 1" in told.title) == (Kind.REFUSED, True)
+    assert VICTIM in told.text
+
+
+def test_a_url_that_nobody_knows_is_told_without_its_secrets(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert not apprise_send("nosuch://user:secret@host/token", "title", "text")
+    assert "secret" not in caplog.text
+    assert "token" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"url": []}, "notify.url;"),
+        ({"urls": "x"}, "notify.urls"),
+        ({"urls": ["x"] * 21}, "at most 20"),
+        ({"on": ["everything"]}, "'everything'"),
+        ({"per_hour": 0}, "per_hour"),
+        ({"per_hour": True}, "per_hour"),
+        (7, r"\[notify\]"),
+    ],
+)
+def test_settings_that_are_wrong_are_named(given: Any, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        parse({"notify": given})
+
+
+def test_settings() -> None:
+    held = parse({"notify": {"urls": ["mailto://x"], "on": ["trouble"], "per_hour": 5}}).notify
+    assert (held.urls, held.on, held.per_hour) == (("mailto://x",), {Kind.TROUBLE}, 5)
+
+
+def test_the_command_line_tries_it(api: Client, run: Run) -> None:
+    for taken, code, said in (
+        ([True, False], 1, "notify.urls[1] did not take it"),
+        ([True], 0, "notify.urls[0] took it"),
+        ([], 0, "nobody is told"),
+    ):
+        api.answers["POST", "/v1/notifications/test"] = {"taken": taken}
+        ended, out, _ = run("notify", "test")
+        assert (ended, said in out) == (code, True)
+
+
+def heard(*looks: Snapshot) -> list[str]:
+    """The texts that somebody is told of."""
+    herald = Dispatcher(NotifySettings(urls=("json://x",)), lambda: Snapshot({}), lambda *_: True)
+    before = looks[0]
+    for now in looks[1:]:
+        for item in news(before, now):
+            herald.tell(item)
+        before = last_told(before, now)
+    told = []
+    while not herald._waiting.empty():
+        told.append(herald._waiting.get().text)
+    return told
+
+
+def test_each_trouble_is_told_also_within_the_hour() -> None:
+    off, full, bypass = ("eth0 is detached",), ("the disk is full",), ("everything passes",)
+    told = heard(
+        look(), look(problems=off), look(problems=off + full), look(), look(problems=bypass)
+    )
+    assert [text.splitlines()[-1] for text in told] == [
+        "eth0 is detached",
+        "the disk is full",
+        "nothing is in the way",
+        "everything passes",
+    ]
+
+
+def test_each_step_of_a_ladder_is_told() -> None:
+    steps = [OPEN.replace(rules_raised=n) for n in range(3)]
+    assert len(heard(look(), *map(look, steps))) == 3
+
+
+def test_no_error_of_a_messenger_or_of_a_look_is_the_last_word() -> None:
+    turns, sent = SimpleQueue[str](), SimpleQueue[str]()
+
+    def send(url: str, title: str, text: str) -> bool:
+        sent.put(title)
+        raise RuntimeError("a defect of somebody else's")
+
+    def broken() -> Snapshot:
+        turns.put("look")
+        raise KeyError("a defect")
+
+    herald = Dispatcher(NotifySettings(urls=("json://x",)), broken, send)
+    herald.start()
+    for title in ("first", "second"):
+        herald.tell(News(Kind.TROUBLE, title, title, ""))
+        assert sent.get(timeout=10) == title
+    assert [turns.get(timeout=10) for _ in range(2)] == ["look"] * 2
+    herald.stop()

@@ -1,0 +1,1 @@
+"""Commands for detectors: what they may do, following them, delivering what they report."""

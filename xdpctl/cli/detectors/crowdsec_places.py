@@ -1,0 +1,85 @@
+"""The set of what CrowdSec bans by country and autonomous system, kept as its decisions go."""
+
+import logging
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from xdpctl.cli.sets.geo import networks
+from xdpctl.detectors.follow.crowdsec_places import Places
+from xdpctl.errors import ConfigError, RuleError
+from xdpctl.model.rule import REASON_MAX
+from xdpctl.service.client import SLOW_SECONDS, Client, Refused, Unreachable, path
+
+if TYPE_CHECKING:
+    from xdpctl.lists.geo import GeoDatabase
+
+SET = "crowdsec-places"
+log = logging.getLogger("xdpctl.follow")
+
+
+class Choice(StrEnum):
+    """What is done about a place; nothing, unless it is asked for."""
+
+    MONITOR = "monitor"
+    DROP = "drop"
+
+
+class PlaceSync:
+    """Called with each body of the stream. What could not be put is put at the next one."""
+
+    def __init__(self, client: Client, choice: Choice, opened: "Callable[[], GeoDatabase]") -> None:
+        self._client, self._choice, self._open = client, choice, opened
+        self._places, self._put = Places(), False
+        self._database: GeoDatabase | None = None
+
+    def __call__(self, body: bytes, whole: bool) -> None:
+        try:
+            self._put &= not self._places.take(body, whole)
+            if not self._put:
+                self._bring()
+                self._put = True
+        except (RuleError, ConfigError, Refused, Unreachable) as error:
+            log.error("the set %s stays as it is: %s", SET, error)
+
+    def _bring(self) -> None:
+        named = [*self._places.countries, *self._places.asns]
+        lines = b"".join(self._lines()) if named else b""
+        if not lines:
+            self._remove()
+            return
+        self._client.call(
+            "PUT",
+            path("sets", SET),
+            seconds=SLOW_SECONDS,
+            params={
+                "action": "drop",
+                "mode": "monitor" if self._choice is Choice.MONITOR else "enforce",
+                "spare": "established",
+                "format": "plain",
+                "force": "true",  # it may well shrink
+                "reason": f"CrowdSec bans {', '.join(sorted(named))}"[:REASON_MAX],
+            },
+            content=lines,
+            headers={"content-type": "application/octet-stream"},
+        )
+        log.info("the set %s has the networks of %s", SET, ", ".join(sorted(named)))
+
+    def _lines(self) -> Iterator[bytes]:
+        """Of each place by itself: one that no database knows keeps no other out."""
+        if self._database is None:
+            self._database = self._open()
+        for place in sorted(self._places.countries | self._places.asns):
+            country = place in self._places.countries
+            try:
+                yield networks(self._database, [place][:country], [place][country:])
+            except (RuleError, ConfigError) as error:
+                log.warning("left out: %s", error)
+
+    def _remove(self) -> None:
+        try:
+            self._client.call("DELETE", path("sets", SET))
+            log.info("the set %s is gone: no place is banned any more", SET)
+        except Refused as refused:
+            if refused.problem.get("status") != 404:
+                raise

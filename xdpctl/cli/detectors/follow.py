@@ -1,0 +1,128 @@
+"""Commands that go on: following what detectors write or publish."""
+
+import logging
+import signal
+import sys
+from pathlib import Path
+from threading import Event
+from typing import Annotated
+
+import typer
+
+from xdpctl.base.system.owned_folder import Owned
+from xdpctl.cli import options
+from xdpctl.cli.detectors.crowdsec_places import Choice, PlaceSync
+from xdpctl.cli.detectors.delivery import HandOn
+from xdpctl.cli.sets.geo import Databases, opened
+from xdpctl.detectors.follow import crowdsec, stdin, suricata
+from xdpctl.errors import ConfigError
+from xdpctl.service.client import Client, Refused, Unreachable
+
+app = typer.Typer()
+follow_app = typer.Typer(help="Hand on what a detector says, for as long as it runs.")
+app.add_typer(follow_app, name="follow")
+_STATE = Path("/var/lib/xdpctl/follow/suricata.json")
+
+
+def _until_told() -> Event:
+    """Set by SIGTERM and SIGINT."""
+    logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
+    ended = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    return ended
+
+
+@follow_app.command("suricata")
+def follow_suricata(
+    context: typer.Context,
+    eve: Annotated[Path, typer.Option(help="Suricata's EVE file.")] = Path(
+        "/var/log/suricata/eve.json"
+    ),
+    state: Annotated[Path, typer.Option(help="Where to remember the place in it.")] = _STATE,
+) -> None:
+    """The alerts of an EVE file, over rotations and restarts."""
+    if state == _STATE:
+        Owned(state.parent).close()
+    if not state.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {state.parent} for --state")
+    ended = _until_told()
+    hand_on = HandOn(options.client(context), "suricata", ended.wait)
+    suricata.follow(eve, state, hand_on, ended.wait)
+
+
+@follow_app.command("crowdsec")
+def follow_crowdsec(
+    context: typer.Context,
+    key_file: Annotated[
+        Path | None, typer.Option(help="With the key of `cscli bouncers add xdpctl`.")
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(help="Of this bouncer, PEM, instead of a key.")
+    ] = None,
+    private_key: Annotated[
+        Path | None, typer.Option(help="Of the certificate, if it is not in the same file.")
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option("--ca", help="Who the API's own certificate is of, PEM.")
+    ] = None,
+    lapi: Annotated[str, typer.Option(help="The local API.")] = "http://127.0.0.1:8080",
+    every: Annotated[float, typer.Option(min=1, help="Seconds between two looks.")] = 10.0,
+    places: Annotated[
+        Choice | None,
+        typer.Option("--places", help="Bans of countries and networks (AS), as a set; else none."),
+    ] = None,
+    database: Databases = None,
+) -> None:
+    """The decisions of CrowdSec's local API, as a bouncer."""
+    if (key_file is None) == (certificate is None):
+        raise typer.BadParameter("give --key-file, or --certificate")
+    try:
+        key = key_file.read_text().strip() if key_file else ""
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", "") or "no text"
+        raise ConfigError(f"{key_file}: {why}") from error
+    access = crowdsec.Access(lapi, key, certificate, private_key, ca, places is not None)
+    ended = _until_told()
+    client = options.client(context)
+    hand_on = HandOn(client, "crowdsec", ended.wait)
+    placing = PlaceSync(client, places, lambda: opened(database)) if places else None
+
+    def give(body: bytes, whole: bool) -> bool | None:
+        if placing:
+            placing(body, whole)
+        all_done = True
+        for piece in crowdsec.pieces(body):
+            if not hand_on(piece):
+                return None
+            all_done &= not hand_on.partly
+        return all_done
+
+    crowdsec.follow(access, every, give, ended.wait)
+
+
+@follow_app.command("lines")
+def follow_lines(
+    context: typer.Context,
+    detector: Annotated[str, typer.Argument(help="exabgp, gobgp, event, ...")],
+) -> None:
+    """Each line of standard input, for those that start a program and write to it."""
+    client = options.client(context)
+    _check_name(client, detector)
+    ended = _until_told()
+    hand_on = HandOn(client, detector, ended.wait)
+    stdin.follow(sys.stdin.fileno(), hand_on, ended.is_set)
+
+
+def _check_name(client: Client, detector: str) -> None:
+    """A wrong name is told at once, not at the first line; unless nobody answers yet."""
+    try:
+        known = client.call("GET", "/v1/automatic")["detectors"]
+    except Unreachable:
+        return
+    except Refused as error:
+        if error.problem.get("status") in (401, 403):  # a detector's token opens its hook alone
+            return
+        raise
+    if detector not in known:
+        raise typer.BadParameter(f"{detector} is no detector; there are {', '.join(known)}")

@@ -1,0 +1,206 @@
+"""Commands that add a rule: block, allow, limit."""
+
+import re
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from xdpctl.cli import options, output
+from xdpctl.cli.rules import monitoring
+from xdpctl.model.match import text
+from xdpctl.model.rule import Spare
+from xdpctl.service.client import Client
+
+app = typer.Typer()
+MaybeSource = Annotated[
+    str | None, typer.Argument(metavar="[SOURCE]", help="Address or prefix; or give --match.")
+]
+MatchText = Annotated[
+    str | None,
+    typer.Option("--match", help="'udp src-port 53 length >=512 dst 198.51.100.7'"),
+]
+ConfirmWithin = Annotated[
+    str | None,
+    typer.Option("--confirm-within", help="Undo it by itself unless confirmed in this time."),
+]
+SpareOption = Annotated[
+    Spare | None,
+    typer.Option("--spare", help="established (with --match, unless said): who is in stays in."),
+]
+Priority = Annotated[
+    int | None, typer.Option("--priority", help="Lower is looked at first, else FlowSpec's order.")
+]
+Shadow = Annotated[
+    str | None,
+    typer.Option(help="Only count for so long (60s), tell what it would hit, and ask."),
+]
+MaxCollateral = Annotated[
+    str | None,
+    typer.Option(
+        help="With --shadow, do not ask: on if at most this share of packets (1%) is of "
+        "established connections that it does not spare."
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="An admin means everything.")]
+
+
+def _match(source: str | None, match: str | None) -> dict[str, str]:
+    if (source is None) == (match is None):
+        raise typer.BadParameter("give a source or --match, one of the two")
+    return {"source": source} if source is not None else text.parse(match or "").as_json()
+
+
+def _post(client: Client, body: dict[str, Any]) -> dict[str, Any]:
+    given = {key: value for key, value in body.items() if value not in (None, "", [], False)}
+    rule: dict[str, Any] = client.call("POST", "/v1/rules", json=given)
+    return rule
+
+
+def _tell(rule: dict[str, Any]) -> None:
+    verb = "added" if rule["created"] else "extended"
+    what = f"{output.coloured(rule['action'])} {escape(output.where(rule))}"
+    if rule["limit"]:
+        what += f" to {output.rate(rule['limit'])}"
+    mode = " (monitor: counts only)" if rule["mode"] == "monitor" else ""
+    output.out.print(f"{verb}: {what}{mode}, ends {output.ends(rule)}; the kernel has it")
+    if rule["id"].startswith("sig-"):
+        output.out.print(f"  its id: {rule['id']}")
+    if rule["confirm_in"] is not None:
+        output.out.print(f"  confirm it with: xdpctl confirm {output.name(rule)}")
+    for warning in rule["warnings"]:
+        output.err.print(f"[yellow]note:[/yellow] {escape(warning)}")
+
+
+@app.command()
+def block(
+    context: typer.Context,
+    source: MaybeSource = None,
+    match: MatchText = None,
+    ttl: options.Ttl = None,
+    reason: options.Reason = "",
+    tag: options.Tags = None,
+    monitor: options.Monitor = False,
+    confirm_within: ConfirmWithin = None,
+    spare: SpareOption = None,
+    priority: Priority = None,
+    force: Force = False,
+    shadow: Shadow = None,
+    max_collateral: MaxCollateral = None,
+    as_json: options.Json = False,
+) -> None:
+    """Drop everything from a source, or what matches, from the next packet on."""
+    seconds, bearable = monitoring.check(shadow, max_collateral, monitor or bool(confirm_within))
+    body = {
+        "match": _match(source, match),
+        "action": "drop",
+        "mode": "monitor" if monitor or seconds else "enforce",
+        "ttl": ttl,
+        "reason": reason,
+        "tags": tag,
+        "confirm_within": confirm_within,
+        "spare": spare.value if spare else None,
+        "priority": priority,
+        "force": force,
+    }
+    _add(options.client(context), body, as_json, seconds, bearable)
+
+
+@app.command()
+def allow(
+    context: typer.Context,
+    source: MaybeSource = None,
+    match: MatchText = None,
+    ttl: options.Ttl = None,
+    reason: options.Reason = "",
+    tag: options.Tags = None,
+    priority: Priority = None,
+    as_json: options.Json = False,
+) -> None:
+    """Let a source pass, also inside a wider block; or what matches, before later signatures."""
+    body = {
+        "match": _match(source, match),
+        "action": "accept",
+        "ttl": ttl,
+        "reason": reason,
+        "tags": tag,
+        "priority": priority,
+    }
+    _add(options.client(context), body, as_json)
+
+
+@app.command()
+def limit(
+    context: typer.Context,
+    source: MaybeSource = None,
+    match: MatchText = None,
+    pps: Annotated[str | None, typer.Option(help="Packets a second: 5000, 5k.")] = None,
+    bps: Annotated[str | None, typer.Option(help="Bits a second, of frames: 100M.")] = None,
+    per: Annotated[
+        str, typer.Option(help="all, source, or the length of a source's prefix: /24 or /24,/56")
+    ] = "all",
+    burst: Annotated[str, typer.Option(help="How long's worth may come at once.")] = "0.1",
+    ttl: options.Ttl = None,
+    reason: options.Reason = "",
+    tag: options.Tags = None,
+    monitor: options.Monitor = False,
+    confirm_within: ConfirmWithin = None,
+    spare: SpareOption = None,
+    priority: Priority = None,
+    shadow: Shadow = None,
+    max_collateral: MaxCollateral = None,
+    as_json: options.Json = False,
+) -> None:
+    """Drop what comes faster than a rate, of a source or of what matches."""
+    seconds, bearable = monitoring.check(shadow, max_collateral, monitor or bool(confirm_within))
+    rate = {"pps": number(pps, "pps"), "bps": number(bps, "bps"), "burst": burst, **_per(per)}
+    body = {
+        "match": _match(source, match),
+        "action": "limit",
+        "limit": {key: value for key, value in rate.items() if value is not None},
+        "mode": "monitor" if monitor or seconds else "enforce",
+        "ttl": ttl,
+        "reason": reason,
+        "tags": tag,
+        "confirm_within": confirm_within,
+        "spare": spare.value if spare else None,
+        "priority": priority,
+    }
+    _add(options.client(context), body, as_json, seconds, bearable)
+
+
+def _add(
+    client: Client,
+    body: dict[str, Any],
+    as_json: bool,
+    seconds: float = 0.0,
+    bearable: float | None = None,
+) -> None:
+    """Ask for a rule and tell of it; watch it for so many seconds."""
+    rule = _post(client, body)
+    if not as_json:
+        _tell(rule)
+    elif not seconds:
+        output.emit(rule)
+    if seconds:
+        monitoring.watch(client, rule, seconds, bearable, as_json)
+
+
+def number(given: str | None, option: str) -> float | None:
+    """`5000`, `5k`, `100M`, `1.5G`."""
+    if given is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?(?:e[0-9]{1,2})?)([kMG]?)", given)
+    if not found:
+        raise typer.BadParameter(f"--{option} is {given!r}: write a number, or 5k, 100M, 1.5G")
+    return float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]]
+
+
+def _per(given: str) -> dict[str, Any]:
+    if given in ("all", "source"):
+        return {"per": given}
+    lengths = [part.strip().removeprefix("/") for part in given.split(",")]
+    if len(lengths) > 2 or not all(re.fullmatch("[0-9]{1,3}", part) for part in lengths):
+        raise typer.BadParameter("--per is all, source, /24 or /24,/56")
+    names = ("ipv4_length", "ipv6_length")
+    return {"per": "source", **dict(zip(names, map(int, lengths), strict=False))}

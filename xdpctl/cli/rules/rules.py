@@ -1,0 +1,119 @@
+"""Commands about rules."""
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.base.units import si
+from xdpctl.cli import options, output
+from xdpctl.cli.rules import monitoring
+from xdpctl.errors import RuleError
+from xdpctl.model.match import text
+from xdpctl.model.match.match import ID_MARK
+from xdpctl.model.rule import rule_id
+from xdpctl.model.signature import CONFIGURED
+from xdpctl.service.client import path
+
+app = typer.Typer()
+
+
+def _path(rule: str, *more: str) -> str:
+    return path("rules", _id(rule), *more)
+
+
+def _id(rule: str) -> str:
+    """Of a rule by its id, its source, or its match as `list` shows it."""
+    if rule.startswith(ID_MARK):
+        return rule
+    try:
+        return rule_id(parse_prefix(rule.replace("_", "/")))
+    except RuleError:
+        if " " not in rule:
+            raise
+        return text.parse(rule).id
+
+
+@app.command()
+def unblock(
+    context: typer.Context, source: options.RuleName, as_json: options.Json = False
+) -> None:
+    """Remove the rule on exactly this source, or of this id, whatever its action."""
+    rule = options.client(context).call("DELETE", _path(source))
+    if as_json:
+        return output.emit(rule)
+    hits = f"{si(rule['packets'])} packets"
+    output.out.print(f"removed: {rule['action']} {escape(output.where(rule))}; it had hit {hits}")
+    if rule["origin"] == CONFIGURED:
+        output.err.print(
+            "[yellow]note:[/yellow] the configuration brings it back at the next start"
+        )
+
+
+@app.command("list")
+def list_rules(
+    context: typer.Context,
+    action: Annotated[str | None, typer.Option(help="drop, accept or limit")] = None,
+    mode: Annotated[str | None, typer.Option(help="enforce or monitor")] = None,
+    origin: Annotated[str | None, typer.Option(help="Who asked for it.")] = None,
+    tag: Annotated[str | None, typer.Option(help="With this tag.")] = None,
+    within: Annotated[str | None, typer.Option(help="Inside this prefix.")] = None,
+    covering: Annotated[str | None, typer.Option(help="Around this address or prefix.")] = None,
+    as_json: options.Json = False,
+) -> None:
+    """The standing rules with their hits."""
+    filters = {"action": action, "mode": mode, "origin": origin, "tag": tag}
+    found = options.client(context).pages(**filters, within=within, covering=covering)
+    if as_json:
+        return output.emit(list(found))
+    if not output.rules_table(found):
+        output.out.print("no rules")
+
+
+@app.command("show")
+def show_rule(
+    context: typer.Context, source: options.RuleName, as_json: options.Json = False
+) -> None:
+    """One rule, whole."""
+    rule = options.client(context).call("GET", _path(source))
+    if as_json:
+        return output.emit(rule)
+    output.rule_details(rule)
+    monitoring.details(rule)
+
+
+@app.command()
+def mode(
+    context: typer.Context,
+    source: options.RuleName,
+    mode: options.Mode,
+    as_json: options.Json = False,
+) -> None:
+    """Let the rule on exactly this source, or of this id, decide, or only count."""
+    rule = options.client(context).call("PATCH", _path(source), json={"mode": mode.value})
+    if as_json:
+        return output.emit(rule)
+    output.out.print(f"{rule['action']} {escape(output.where(rule))}: {rule['mode']}")
+
+
+@app.command()
+def promote(
+    context: typer.Context, source: options.RuleName, as_json: options.Json = False
+) -> None:
+    """Let a rule that only counted so far (--monitor) decide."""
+    rule = options.client(context).call("POST", _path(source, "promote"))
+    if as_json:
+        return output.emit(rule)
+    output.out.print(f"in force: {output.action(rule)} {escape(output.where(rule))}")
+
+
+@app.command()
+def confirm(
+    context: typer.Context, source: options.RuleName, as_json: options.Json = False
+) -> None:
+    """Let a provisional rule (--confirm-within) stand."""
+    rule = options.client(context).call("POST", _path(source, "confirm"))
+    if as_json:
+        return output.emit(rule)
+    output.out.print(f"confirmed: {escape(output.where(rule))} stands, ends {output.ends(rule)}")

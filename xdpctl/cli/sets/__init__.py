@@ -1,0 +1,1 @@
+"""Commands for sets, their lists, and sets of countries."""

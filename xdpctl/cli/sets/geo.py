@@ -1,0 +1,153 @@
+"""Commands about places: sets of countries and networks, and where an address is."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from xdpctl.base.net.prefix import Prefix, parse_address
+from xdpctl.cli import options, output
+from xdpctl.cli.sets.put import ActionOption, DryRun, Force, Monitor, Name, Reason, choose, put_list
+from xdpctl.errors import ConfigError
+from xdpctl.model.rule import REASON_MAX
+from xdpctl.service.client import Client, Refused, path
+
+if TYPE_CHECKING:
+    from xdpctl.lists.geo import GeoDatabase
+
+app = typer.Typer()
+_PAGE = 20_000
+Countries = Annotated[
+    list[str] | None, typer.Option("--country", help="ISO 3166 code; may be given several times.")
+]
+Asns = Annotated[
+    list[str] | None, typer.Option("--asn", help="AS number; may be given several times.")
+]
+Except = Annotated[bool, typer.Option("--except", help="All known networks but these.")]
+Databases = Annotated[
+    list[Path] | None,
+    typer.Option("--database", help="MMDB or libloc file, else what is installed."),
+]
+
+
+@app.command()
+def geo(
+    context: typer.Context,
+    name: Name,
+    country: Countries = None,
+    asn: Asns = None,
+    inverted: Except = False,
+    database: Databases = None,
+    action: ActionOption = None,
+    monitor: Monitor = None,
+    reason: Reason = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: options.Json = False,
+) -> None:
+    """Make a set of countries or networks, from a database on this machine.
+
+    What is not given of --action, --monitor and --reason stays as it is.
+    """
+    if not country and not asn:
+        raise ConfigError("which ones? Give --country US, --asn AS64500, or several of them")
+    lines, description = _networks(country or [], asn or [], inverted, database)
+    if reason is None and _describes_itself(options.client(context), name, description):
+        wanted = " ".join([*(country or ()), *(asn or ())]).upper()
+        reason = f"{'all but ' if inverted else ''}{wanted}, {description}"[:REASON_MAX]
+    choices = choose(action, monitor, reason, force, dry_run)
+    put_list(context, name, lines, {**choices, "format": "plain"}, as_json)
+
+
+def _describes_itself(client: Client, name: str, description: str) -> bool:
+    """Whether a set has no reason of anybody's own, so that what is in it may be written there."""
+    try:
+        reason: str = client.call("GET", path("sets", name))["reason"]
+    except Refused as refused:
+        if refused.problem.get("status") == 404:
+            return True
+        raise
+    return not reason or reason.endswith(f", {description}")
+
+
+def _networks(
+    countries: list[str], asns: list[str], inverted: bool, databases: list[Path] | None
+) -> tuple[bytes, str]:
+    """Their prefixes, one a line, and which database says so."""
+    held = opened(databases)
+    return networks(held, countries, asns, inverted), held.description
+
+
+def opened(databases: list[Path] | None) -> "GeoDatabase":
+    """Those that are named, else those that are installed."""
+    from xdpctl.lists import geo
+
+    return geo.open_databases(databases) if databases else geo.open_installed()
+
+
+def networks(
+    database: "GeoDatabase", countries: Iterable[str], asns: Iterable[str], inverted: bool = False
+) -> bytes:
+    """Prefixes, one a line; RuleError names what is in no such database."""
+    from xdpctl.base.net.prefix_arrays import FAMILIES
+    from xdpctl.lists import geo
+    from xdpctl.model.screening import WIDEST
+
+    keys = database.networks(
+        countries=frozenset(map(geo.parse_country, countries)),
+        asns=frozenset(map(geo.parse_asn, asns)),
+        inverted=inverted,
+    )
+    lines = (
+        f"{prefix}\n"
+        for number, family in FAMILIES.items()
+        for first in range(0, len(keys[number]), _PAGE)
+        for found in family.prefixes(keys[number][first : first + _PAGE])
+        for prefix in _pieces(found, WIDEST[number])
+    )
+    return "".join(lines).encode()
+
+
+def _pieces(prefix: Prefix, widest: int) -> Iterator[Prefix]:
+    """Parts that a list may drop: a country's neighbouring /8s are one /7 in the database."""
+    bits = len(prefix.address) * 8
+    first = int.from_bytes(prefix.address, "big")
+    length = max(prefix.length, widest)
+    for number in range(1 << (length - prefix.length)):
+        address = first + (number << (bits - length))
+        yield Prefix(address.to_bytes(bits // 8, "big"), length)
+
+
+@app.command()
+def lookup(
+    context: typer.Context,
+    address: Annotated[str, typer.Argument(help="IPv4 or IPv6 address")],
+    as_json: options.Json = False,
+) -> None:
+    """Where an address is, and which rules and sets cover it."""
+    parse_address(address, "address")
+    found = options.client(context).call("GET", path("lookup", address))
+    if as_json:
+        return output.emit(found)
+    asn = f"AS{found['asn']} {escape(found['as_name'] or '')}".rstrip() if found["asn"] else "-"
+    lines = {"address": found["address"]}
+    if found["database"]:
+        lines |= {"country": found["country"] or "-", "network": found["network"] or "-", "AS": asn}
+    else:
+        lines["country"] = "no database: set geo_databases, or install libloc-database"
+    output.fields(lines)
+    for entry in found["covering"]:
+        whose = (
+            f"rule {entry['rule']}"
+            if entry["rule"]
+            else f"set {entry['set']}"
+            if entry["set"]
+            else f"protected: {entry['protected']}"
+        )
+        act = "" if entry["protected"] else f"{output.coloured(entry['action'])}, {entry['mode']}, "
+        spared = "" if entry["applied"] else " (not applied: protected)"
+        output.out.print(f"  {entry['prefix']:<20} {act}{whose}{spared}")
+    if not found["covering"]:
+        output.out.print("  nothing listed covers it")

@@ -1,0 +1,205 @@
+"""Commands about sets: named lists of prefixes with one action."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from xdpctl.base.units import si
+from xdpctl.cli import options, output
+from xdpctl.cli.rules import monitoring
+from xdpctl.cli.sets.put import (
+    ActionOption,
+    Aggregate,
+    AllowPrivate,
+    AtMost,
+    Column,
+    DryRun,
+    FeedFile,
+    FeedUrl,
+    Force,
+    FormatOption,
+    ListFile,
+    ListFormat,
+    Monitor,
+    Name,
+    Reason,
+    Refresh,
+    SpareOption,
+    WidenIpv4,
+    WidenIpv6,
+    choose,
+    put_feed,
+    put_list,
+    read,
+    told,
+)
+from xdpctl.service.client import SLOW_SECONDS, path
+
+app = typer.Typer()
+set_app = typer.Typer(no_args_is_help=True, help="Named lists of prefixes: feeds, countries.")
+app.add_typer(set_app, name="set")
+_ANSWER_SECONDS = 30.0  # beyond the watching itself
+_STATE = 50  # characters of what fails, in a list
+
+
+@set_app.command("put")
+def put(
+    context: typer.Context,
+    name: Name,
+    file: ListFile = None,
+    url: FeedUrl = None,
+    local: FeedFile = None,
+    refresh: Refresh = None,
+    action: ActionOption = None,
+    monitor: Monitor = None,
+    reason: Reason = None,
+    spare: SpareOption = None,
+    format: FormatOption = ListFormat.AUTO,
+    column: Column = "",
+    allow_private: AllowPrivate = False,
+    aggregate: Aggregate = False,
+    widen_ipv4: WidenIpv4 = 0,
+    widen_ipv6: WidenIpv6 = 0,
+    at_most: AtMost = 0,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: options.Json = False,
+) -> None:
+    """Make a set, or give the one of that name another list, without a gap.
+
+    What is not given of --action, --monitor and --reason stays as it is; a feed does not.
+    """
+    if sum(given is not None for given in (file, url, local)) != 1:
+        raise typer.BadParameter("give one of FILE, --url and --local")
+    if file is not None and refresh is not None:
+        raise typer.BadParameter("--refresh is for --url and --local; FILE is read this once")
+    shaping = {
+        "allow_private": allow_private,
+        "aggregate": aggregate,
+        "widen_ipv4": widen_ipv4,
+        "widen_ipv6": widen_ipv6,
+        "at_most": at_most,
+    }
+    choices = choose(action, monitor, reason, force, dry_run, spare)
+    choices |= {key: value for key, value in shaping.items() if value}
+    kind = {"format": format.value} | ({"column": column} if column else {})
+    if file is not None:
+        return put_list(context, name, read(file), choices | kind, as_json)
+    named = {"url": url, "file": local, "refresh": refresh}
+    feed = {key: value for key, value in named.items() if value is not None}
+    put_feed(context, name, feed | kind, choices, as_json)
+
+
+@set_app.command("list")
+def list_sets(context: typer.Context, as_json: options.Json = False) -> None:
+    """Every set with its size and hits."""
+    sets = options.client(context).call("GET", "/v1/sets")["sets"]
+    if as_json:
+        return output.emit(sets)
+    columns = ("set", "action", "mode", ">IPv4", ">IPv6", ">packets", ">bytes", "feed")
+    if not output.table(columns, map(_row, sets)):
+        output.out.print("no sets")
+
+
+def _row(held: dict[str, Any]) -> tuple[str, ...]:
+    feed = held["feed"]
+    state = "-" if feed is None else f"failing: {feed['error']}" if feed["error"] else "good"
+    state = state if len(state) <= _STATE else f"{state[: _STATE - 1]}…"
+    counts = (f"{held['entries'][family]:,}" for family in ("ipv4", "ipv6"))
+    hits = (si(held["packets"]), si(held["bytes"]))
+    return held["name"], held["action"], held["mode"], *counts, *hits, state
+
+
+@set_app.command("show")
+def show_set(context: typer.Context, name: Name, as_json: options.Json = False) -> None:
+    """One set, whole."""
+    held = options.client(context).call("GET", path("sets", name))
+    if as_json:
+        return output.emit(held)
+    lines = {
+        "set": held["name"],
+        "action": f"{output.coloured(held['action'])}, {held['mode']}",
+        "spare": held["spare"],
+        "reason": escape(held["reason"]) or "-",
+        "entries": ", ".join(f"{n:,} {family}" for family, n in held["entries"].items()),
+        "in the kernel": ", ".join(f"{n:,} {family}" for family, n in held["applied"].items()),
+        "hits": f"{si(held['packets'])} packets, {si(held['bytes'])}B",
+        "changed": held["changed_at"],
+        "report": ", ".join(f"{key} {n:,}" for key, n in held["report"].items()),
+    }
+    feed = held["feed"]
+    if feed:
+        lines["feed"] = escape(feed["url"] or feed["file"])
+        lines["checked"] = f"{feed['checked_at'] or 'not since the start'}, next {feed['next_at']}"
+        if feed["error"]:
+            often = output.plural(feed["failures"], "time", "times")
+            lines["failing"] = f"[red]{escape(feed['error'])}[/red] ({often})"
+    output.fields(lines)
+    monitoring.details(held)
+
+
+@set_app.command("entries")
+def entries(context: typer.Context, name: Name) -> None:
+    """Its prefixes, one a line."""
+    print(options.client(context).call("GET", path("sets", name, "entries")), end="")
+
+
+@set_app.command("mode")
+def mode(
+    context: typer.Context,
+    name: Name,
+    mode: options.Mode,
+    as_json: options.Json = False,
+) -> None:
+    """Let it decide, or only count: at once for all its entries."""
+    body = {"mode": mode.value}
+    held = options.client(context).call("PATCH", path("sets", name), json=body)
+    output.emit(held) if as_json else output.out.print(f"{held['name']}: {held['mode']}")
+
+
+@set_app.command("refresh")
+def refresh(
+    context: typer.Context, name: Name, force: Force = False, as_json: options.Json = False
+) -> None:
+    """Look at its feed now."""
+    client, where = options.client(context), path("sets", name, "refresh")
+    held = client.call("POST", where, seconds=SLOW_SECONDS, params={"force": force})
+    if as_json:
+        return output.emit(held)
+    if held["changed"]:
+        return told(held)
+    output.out.print(f"{held['name']}: nothing new")
+    output.rejects(held["rejects"], len(held["rejects"]))
+
+
+@set_app.command("top")
+def top(
+    context: typer.Context,
+    name: Name,
+    seconds: Annotated[float, typer.Option(help="How long to watch.")] = 5.0,
+    every: Annotated[int, typer.Option(help="One packet in so many; a power of two.")] = 64,
+    as_json: options.Json = False,
+) -> None:
+    """Which of its entries are hit, by samples."""
+    query = {"seconds": seconds, "every": every}
+    client, where = options.client(context), path("sets", name, "top")
+    found = client.call("GET", where, seconds=seconds + _ANSWER_SECONDS, params=query)
+    if as_json:
+        return output.emit(found)
+    took = f"{found['samples']:,} samples in {found['seconds']:.1f} s, one packet in {every}"
+    output.out.print(took)
+    for row in found["entries"]:
+        packets = si(row["packets"])
+        output.out.print(f"  {row['prefix']:<20} {packets:>8} packets  {row['share']:6.1%}")
+
+
+@set_app.command("remove")
+@set_app.command("delete", hidden=True)
+def remove(context: typer.Context, name: Name, as_json: options.Json = False) -> None:
+    """Take it away, at once for all its entries."""
+    held = options.client(context).call("DELETE", path("sets", name))
+    if as_json:
+        return output.emit(held)
+    hits = f"{si(held['packets'])} packets"
+    output.out.print(f"removed: {held['action']} {held['name']}; it had hit {hits}")
