@@ -1,4 +1,4 @@
-"""The kernel's half: pinned maps, plans of writes to them, and the port that the control plane uses.
+"""The kernel's half: pinned maps, plans of writes to them, the port that control uses.
 
 `plan` and `set_plan` are pure. Imports model, base and abi.
 """
