@@ -55,7 +55,7 @@ enum stage {
 	STAGE_SIGNATURES,
 	STAGE_CONNECTION,
 	STAGE_CAPTURE,
-	STAGE_SHADOW,
+	STAGE_MONITOR,
 	STAGES_MAX,
 };
 
@@ -63,9 +63,10 @@ enum stage {
 struct pending {
 	__u32 reason;
 	__u32 slot;
-	__u64 lost;	 /* captures for which there was no room */
-	__u64 monitored; /* the last SHADOWS_A_PACKET slots in monitor mode, SHADOW_BITS each */
-	__u32 decided;	 /* by the stage before, or REASON_NONE: ask signatures */
+	__u64 lost; /* captures for which there was no room */
+	__u64
+	    monitored; /* the last MONITORED_A_PACKET slots in monitor mode, MONITORED_BITS each */
+	__u32 decided; /* by the stage before, or REASON_NONE: ask signatures */
 	__u32 unused;
 };
 
@@ -319,10 +320,10 @@ struct sample {
 };
 
 /* What slots in monitor mode would have hit, of those that are listed to be looked at. */
-enum shadowed {
-	SHADOWS_MAX = 1024,
-	SHADOWS_A_PACKET = 3,
-	SHADOW_BITS = 21, /* more than a slot's number has */
+enum monitoring {
+	STATISTICS_MAX = 1024,
+	MONITORED_A_PACKET = 3,
+	MONITORED_BITS = 21, /* more than a slot's number has */
 	SKETCH_LOG2 = 9,
 	SKETCH_CELLS = 1 << SKETCH_LOG2,
 	GLIMPSES = 128,
@@ -339,7 +340,7 @@ struct glimpse {
 	__u16 unused;
 };
 
-struct shadow {
+struct monitor_statistics {
 	__u64 looked;
 	__u64 established; /* of this host's TCP connections */
 	__u64 accepted;	   /* that a wider prefix accepts or protects */

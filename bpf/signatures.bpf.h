@@ -7,7 +7,7 @@
  */
 
 /* What of a generation is still to be looked at for one packet. */
-struct match {
+struct sig_lookup {
 	struct family *family;
 	struct scratch *scratch;
 	struct bitmap *bitmaps; /* BITMAPS_MAX of them */
@@ -15,7 +15,7 @@ struct match {
 	u32 summary;		/* words in which a signature may match */
 };
 
-static __always_inline u32 *class_of(struct match *match, u32 begin, u32 field)
+static __always_inline u32 *class_of(struct sig_lookup *match, u32 begin, u32 field)
 {
 	u32 place = match->classes + begin + match->scratch->values[field % FIELDS_MAX];
 	u32 index = place / 2;
@@ -25,7 +25,7 @@ static __always_inline u32 *class_of(struct match *match, u32 begin, u32 field)
 }
 
 /* What takes a packet by its source port takes it, or by its destination port. */
-static __always_inline int classify_ports(struct match *match)
+static __always_inline int classify_ports(struct sig_lookup *match)
 {
 	u32 *source = class_of(match, match->family->port, FIELD_SOURCE_PORT);
 	u32 *destination = class_of(match, match->family->port, FIELD_DESTINATION_PORT);
@@ -39,7 +39,7 @@ static __always_inline int classify_ports(struct match *match)
 }
 
 /* Collects the class of every field, until no signature is left; -1 if one has no class. */
-static __always_inline int classify(struct match *match)
+static __always_inline int classify(struct sig_lookup *match)
 {
 	struct family *family = match->family;
 
@@ -49,27 +49,27 @@ static __always_inline int classify(struct match *match)
 		return -1;
 	for (u32 i = 0; i < FIELDS_MAX; i++) {
 		struct lookup *lookup = &family->lookups[i];
-		u32 *class, found;
+		u32 *field_class, found;
 
 		if (i >= family->lookups_used || !match->scratch->summary)
 			return 0;
-		class = class_of(match, lookup->classes, lookup->field);
-		if (!class)
+		field_class = class_of(match, lookup->classes, lookup->field);
+		if (!field_class)
 			return -1;
-		found = *class;
+		found = *field_class;
 		match->scratch->classes[i] = found;
 		match->scratch->summary &= found >> CLASS_BITS;
 	}
 	return 0;
 }
 
-static __always_inline u64 word_of(struct match *match, u32 class, u32 word)
+static __always_inline u64 word_of(struct sig_lookup *match, u32 field_class, u32 word)
 {
-	return match->bitmaps[class % BITMAPS_MAX].words[word % BITMAP_WORDS];
+	return match->bitmaps[field_class % BITMAPS_MAX].words[word % BITMAP_WORDS];
 }
 
 /* The signatures that take every field's value, 64 at a time. */
-static __always_inline void intersect(struct match *match)
+static __always_inline void intersect(struct sig_lookup *match)
 {
 	struct family *family = match->family;
 	struct scratch *scratch = match->scratch;
@@ -161,12 +161,12 @@ static __always_inline u32 judge_signature(struct search *search, u32 number)
 			record(search->explanation, number);
 		return REASON_NONE;
 	}
-	return apply(search, number, word,
-		     (word & WORD_ACTION) == ACTION_LIMIT ? REASON_LIMITED : REASON_SIGNATURE);
+	return apply_slot(search, number, word,
+			  (word & WORD_ACTION) == ACTION_LIMIT ? REASON_LIMITED : REASON_SIGNATURE);
 }
 
 /* Signatures behind the one that decided. */
-static __always_inline void tell_behind(struct match *match, struct generation *generation,
+static __always_inline void tell_behind(struct sig_lookup *match, struct generation *generation,
 					struct explanation *explanation, u32 word, u64 left)
 {
 	for (int step = 0; step < EXPLANATION_SLOTS_MAX + BITMAP_WORDS; step++) {
@@ -195,7 +195,7 @@ static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
 	u32 armed = *(volatile u32 *)&search->control->armed, number = armed - 1, word = 0,
 	    position;
 	struct generation *generation = generations.lookup(&number);
-	struct match match = {
+	struct sig_lookup match = {
 	    .scratch = scratch,
 	    .bitmaps = bitmaps.lookup(&number),
 	};

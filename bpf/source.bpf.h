@@ -40,13 +40,13 @@ static __always_inline u32 find4(struct control *control, u32 address, u32 lengt
  * What the packet says counts only if something is listed near its source, so it is read then. The
  * verifier is not told, or it would walk the table once for each case.
  */
-static __always_inline void look_closer(struct xdp_md *ctx, struct search *search,
-					struct packet *packet)
+static __always_inline void read_exemptions(struct xdp_md *ctx, struct search *search,
+					    struct packet *packet)
 {
-	search->exempt = may_be_exempt(ctx, packet) ^ search->nothing;
+	search->exempt = may_be_exempt(ctx, packet) ^ search->opaque_zero;
 	asm volatile("" : "+r"(search->exempt)); /* now */
 	if (search->outside) {
-		search->neighbourly = is_of_neighbour(ctx, packet) ^ search->nothing;
+		search->neighbourly = is_of_neighbour(ctx, packet) ^ search->opaque_zero;
 		asm volatile("" : "+r"(search->neighbourly));
 	}
 }
@@ -67,7 +67,7 @@ static __always_inline u32 source_ipv4(struct xdp_md *ctx, struct search *search
 		return REASON_FAULT;
 	if (!bit_of(word, unit))
 		return REASON_NO_RULE;
-	look_closer(ctx, search, packet);
+	read_exemptions(ctx, search, packet);
 	unit = address >> (32 - NEAR4_UNITS_LOG2);
 	near = near4.lookup(&unit);
 	if (!near)
@@ -86,7 +86,7 @@ static __always_inline u32 source_ipv4(struct xdp_md *ctx, struct search *search
 			    find4(control, (u64)address >> (32 - length) << (32 - length), length);
 		}
 		if (value) {
-			reason = judge(search, next_slot(&value));
+			reason = eval_slot(search, next_slot(&value));
 			if (reason)
 				return reason;
 		}
@@ -127,7 +127,7 @@ static __always_inline u32 find6(struct control *control, struct address6 *addre
 static __always_inline u32 source_ipv6(struct xdp_md *ctx, struct search *search,
 				       struct packet *packet)
 {
-	u32 top = host32(search->source[0]), value = 0, base = 127 + search->nothing, length;
+	u32 top = host32(search->source[0]), value = 0, base = 127 + search->opaque_zero, length;
 	u32 unit = top * 0x9e3779b1 >> (32 - FRONT_UNITS_LOG2), index = unit / 64;
 	struct control *control = search->control;
 	struct address6 address, prefix;
@@ -140,7 +140,7 @@ static __always_inline u32 source_ipv6(struct xdp_md *ctx, struct search *search
 		return REASON_FAULT;
 	if (!bit_of(word, unit))
 		return REASON_NO_RULE;
-	look_closer(ctx, search, packet);
+	read_exemptions(ctx, search, packet);
 	index = unit >> (FRONT_UNITS_LOG2 - NEAR6_UNITS_LOG2);
 	address.high = (u64)top << 32 | host32(search->source[1]);
 	address.low = (u64)host32(search->source[2]) << 32 | host32(search->source[3]);
@@ -160,7 +160,7 @@ static __always_inline u32 source_ipv6(struct xdp_md *ctx, struct search *search
 		if (!value && !left) {
 			if (base == 63)
 				return REASON_NO_RULE;
-			base = 63 + search->nothing;
+			base = 63 + search->opaque_zero;
 			left = near->shorter << 1 >> 1 | (u64)control->whole[1] << 63;
 			continue;
 		}
@@ -177,7 +177,7 @@ static __always_inline u32 source_ipv6(struct xdp_md *ctx, struct search *search
 			value = find6(control, &prefix, base - length);
 		}
 		if (value) {
-			reason = judge(search, next_slot(&value));
+			reason = eval_slot(search, next_slot(&value));
 			if (reason)
 				return reason;
 		}

@@ -62,7 +62,7 @@ BPF_F_TABLE("array", u32, struct rate, rates, SIGNATURES_MAX, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, buckets, BUCKETS_MAX, MMAPABLE);
 BPF_F_TABLE("percpu_array", u32, struct scratch, scratches, 1, 0);
 BPF_F_TABLE("percpu_array", u32, struct pending, pending, 1, 0);
-BPF_F_TABLE("hash", u32, struct shadow, shadows, SHADOWS_MAX, 0);
+BPF_F_TABLE("hash", u32, struct monitor_statistics, statistics, STATISTICS_MAX, 0);
 BPF_F_TABLE("lru_hash", struct connection, u64, connections, CONNECTIONS_MAX, 0);
 BPF_PROG_ARRAY(stages, STAGES_MAX);
 BPF_F_TABLE("array", u32, struct explanation, explanations, 1, 0);
@@ -74,12 +74,12 @@ static u64 (*coarse_ns)(void) = (void *)160;
 /* Helper 188, Linux 5.18: the whole frame, with the fragments of a jumbo one. */
 static u64 (*frame_length)(struct xdp_md *ctx) = (void *)188;
 
-#include "judge.bpf.h"
+#include "slot.bpf.h"
 #include "side.bpf.h"
 #include "signatures.bpf.h"
 #include "exempt.bpf.h"
 #include "source.bpf.h"
-#include "shadow.bpf.h"
+#include "monitor.bpf.h"
 
 static __always_inline u64 first_buffer(struct xdp_md *ctx)
 {
@@ -92,14 +92,14 @@ static __always_inline u64 first_buffer(struct xdp_md *ctx)
 /* What every stage begins with. */
 static __always_inline struct search begin(struct xdp_md *ctx, struct explanation *explanation)
 {
-	u64 bytes = first_buffer(ctx), nothing = bytes >> 32;
+	u64 bytes = first_buffer(ctx), opaque_zero = bytes >> 32;
 	u32 zero = 0;
 	struct search search = {
 	    .bytes = bytes,
-	    .nothing = nothing,
-	    .sets_met = nothing,
-	    .sample = nothing,
-	    .monitored = nothing,
+	    .opaque_zero = opaque_zero,
+	    .sets_met = opaque_zero,
+	    .sample = opaque_zero,
+	    .monitored = opaque_zero,
 	    .explanation = explanation,
 	    .control = controls.lookup(&zero),
 	};
@@ -140,8 +140,8 @@ static __always_inline enum reason before_source(struct xdp_md *ctx, struct sear
 }
 
 /* What the source alone decides. */
-static __always_inline u32 judge_source(struct xdp_md *ctx, struct search *search,
-					struct packet *packet)
+static __always_inline u32 eval_source(struct xdp_md *ctx, struct search *search,
+				       struct packet *packet)
 {
 	u32 decided;
 
@@ -168,11 +168,11 @@ static __always_inline u32 by_source(struct xdp_md *ctx, struct search *search)
 	measure(ctx, search, packet.end);
 	if (reason)
 		return reason;
-	reason = judge_source(ctx, search, &packet);
+	reason = eval_source(ctx, search, &packet);
 	if (reason == REASON_NO_RULE && search->control->armed) {
 		if (search->sample)
 			sample(search);
-		search->sample = search->nothing;
+		search->sample = search->opaque_zero;
 		/* looked at in between, if a wider rule does not decide */
 		if (search->monitored && !search->explanation)
 			return REASON_NONE;
@@ -182,8 +182,8 @@ static __always_inline u32 by_source(struct xdp_md *ctx, struct search *search)
 }
 
 /*
- * Parsed anew: what the first stage knew does not reach this one. All of it is read back from
- * memory, of which the verifier knows nothing, whatever way led there: so it walks on once.
+ * Parses again: tail calls share no stack. The barrier forces the fields to be loaded from memory,
+ * so the verifier sees unknown scalars and one state, whatever path the parser took.
  */
 static __always_inline enum reason parse_again(struct xdp_md *ctx, struct scratch *scratch)
 {
@@ -239,7 +239,7 @@ static __always_inline u32 by_connection(struct xdp_md *ctx, struct search *sear
 }
 
 /* What the rules in monitor mode that it met would have done to a packet; then it goes on. */
-static __always_inline u32 by_shadow(struct xdp_md *ctx, struct search *search)
+static __always_inline u32 record_monitored(struct xdp_md *ctx, struct search *search)
 {
 	u32 zero = 0, slot, connected;
 	struct scratch *scratch = scratches.lookup(&zero);
@@ -253,10 +253,11 @@ static __always_inline u32 by_shadow(struct xdp_md *ctx, struct search *search)
 	connected = established(ctx, &scratch->packet);
 	monitored = asked->monitored;
 #pragma unroll
-	for (int met = 0; met < SHADOWS_A_PACKET; met++) {
-		slot = monitored & ((1 << SHADOW_BITS) - 1);
-		look(search, scratch, slot, asked->decided & (REASON_SPARE - 1), connected);
-		monitored >>= SHADOW_BITS;
+	for (int met = 0; met < MONITORED_A_PACKET; met++) {
+		slot = monitored & ((1 << MONITORED_BITS) - 1);
+		record_statistics(search, scratch, slot, asked->decided & (REASON_SPARE - 1),
+				  connected);
+		monitored >>= MONITORED_BITS;
 	}
 	if (asked->decided != REASON_NONE)
 		return asked->decided;
@@ -264,7 +265,7 @@ static __always_inline u32 by_shadow(struct xdp_md *ctx, struct search *search)
 	return REASON_NO_RULE; /* the last ones went meanwhile */
 }
 
-static __always_inline void ask(u32 reason, u32 slot)
+static __always_inline void set_pending(u32 reason, u32 slot)
 {
 	u32 zero = 0;
 	struct pending *asked = pending.lookup(&zero);
@@ -275,7 +276,7 @@ static __always_inline void ask(u32 reason, u32 slot)
 	}
 }
 
-static __always_inline void look_first(u64 monitored, u32 decided)
+static __always_inline void defer_to_monitor(u64 monitored, u32 decided)
 {
 	u32 zero = 0;
 	struct pending *asked = pending.lookup(&zero);
@@ -290,7 +291,7 @@ static __always_inline void look_first(u64 monitored, u32 decided)
  * No action that there is, so the frame goes nowhere: the reason, and the slot that decided. All
  * that run at the same time write to one explanation, so nothing is taken from there.
  */
-static __always_inline int tell(struct explanation *explanation, u32 reason, u32 slot)
+static __always_inline int explain_return(struct explanation *explanation, u32 reason, u32 slot)
 {
 	explanation->reason = reason;
 	return TOLD | slot << REASON_BITS | reason;
@@ -305,7 +306,7 @@ static __always_inline int count(struct xdp_md *ctx, struct control *control, u3
 		add(counter, bytes);
 		if (control && control->captured >> reason & 1 &&
 		    !(counter->packets & control->capture_mask)) {
-			ask(reason, slot);
+			set_pending(reason, slot);
 			stages.call(ctx, STAGE_CAPTURE);
 		}
 	}
@@ -321,17 +322,17 @@ static __always_inline int leave(struct xdp_md *ctx, struct search *search, u32 
 	if (control && search->sample)
 		sample(search);
 	if (search->monitored && !search->explanation) {
-		look_first(search->monitored, decided);
-		stages.call(ctx, STAGE_SHADOW);
+		defer_to_monitor(search->monitored, decided);
+		stages.call(ctx, STAGE_MONITOR);
 		decided = reason = REASON_FAULT;
 	}
 	if (decided & REASON_SPARE) {
-		ask(reason, slot);
+		set_pending(reason, slot);
 		stages.call(ctx, STAGE_CONNECTION);
 		reason = REASON_FAULT;
 	}
 	if (search->explanation)
-		return tell(search->explanation, reason, slot);
+		return explain_return(search->explanation, reason, slot);
 	return count(ctx, control, reason, slot, search->bytes);
 }
 
@@ -367,11 +368,11 @@ int connection(struct xdp_md *ctx)
 	return leave(ctx, &search, by_connection(ctx, &search));
 }
 
-int shadow(struct xdp_md *ctx)
+int monitor(struct xdp_md *ctx)
 {
 	struct search search = begin(ctx, NULL);
 
-	return leave(ctx, &search, by_shadow(ctx, &search));
+	return leave(ctx, &search, record_monitored(ctx, &search));
 }
 
 #include "capture.bpf.h"

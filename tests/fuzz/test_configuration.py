@@ -28,9 +28,12 @@ SEEDS: list[dict[str, Any]] = [
             "same_incident": 300,
             "max_per_minute": 5,
             "max_connections": 5,
-            "detectors": {"mine": {"events": "a.b", "mode": "shadow"}, "suricata": {"mode": "off"}},
+            "detectors": {
+                "mine": {"events": "a.b", "mode": "observe"},
+                "suricata": {"mode": "off"},
+            },
             "protect": [{"attack": "udp_flood", "match": "udp", "pps": 5}],
-            "ladder": {"shadow": 5, "limit": "1h"},
+            "ladder": {"monitor": 5, "limit": "1h"},
         },
     }
 ]
@@ -58,7 +61,7 @@ def _sound(settings: Settings) -> None:
     held = settings.automatic
     for seconds in (held.ttl, held.same_incident, held.ladder.limit):
         assert seconds > 0, "NaN is neither above nor below anything"
-    assert held.ladder.shadow >= 0
+    assert held.ladder.monitor >= 0
     for quota in settings.quotas().values():
         assert quota.max_ttl is None or quota.max_ttl > 0
     assert all(isinstance(name, str) for name in held.adapters)
@@ -94,7 +97,7 @@ def test_every_setting_takes_a_value_or_refuses_it() -> None:
         for key in type(getattr(Settings(), name)).__dataclass_fields__
     ]
     paths += [("origins", "x", key) for key in ("max_rules", "max_ttl", "shortest_ipv4")]
-    paths += [("automatic", "ladder", key) for key in ("shadow", "limit")]
+    paths += [("automatic", "ladder", key) for key in ("monitor", "limit")]
     paths += [("automatic", "detectors", "mine", key) for key in ("events", "mode")]
 
     def call(given: tuple[tuple[str, ...], Any]) -> None:

@@ -11,9 +11,9 @@ from tests.kernel.listings import DROPPING, listed
 from tests.kernel.test_signatures import Armed, Signature, armed
 from tests.support import packets
 from tests.support.packets import to_frame
-from xdpctl.abi import shadow
-from xdpctl.abi.shadow import MonitorStatistics
-from xdpctl.abi.structs import SHADOWS_A_PACKET, Mode, Reason, SlotNumber
+from xdpctl.abi import monitor_statistics
+from xdpctl.abi.monitor_statistics import MonitorStatistics
+from xdpctl.abi.structs import MONITORED_A_PACKET, Mode, Reason, SlotNumber
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.model.match.match import build
 
@@ -25,20 +25,20 @@ LOOPBACK = "127.0.0.1"
 @pytest.fixture
 def filtered(emptied: Filter) -> Iterator[Filter]:
     yield emptied
-    for slot in emptied.datapath.shadows():
-        emptied.datapath.end_shadow(slot)
+    for slot in emptied.datapath.monitored():
+        emptied.datapath.end_statistics(slot)
 
 
 def looked_at(filtered: Filter, *sources: str) -> list[int]:
-    """The slots of these rules, with shadows that begin now."""
+    """The slots of these rules, with statistics that begin now."""
     slots = [filtered.image.entries[parse_prefix(source)] for source in sources]
     for slot in slots:
-        filtered.datapath.begin_shadow(slot)
+        filtered.datapath.begin_statistics(slot)
     return slots
 
 
 def seen(filtered: Filter, slot: int) -> MonitorStatistics:
-    found = filtered.datapath.shadow(slot)
+    found = filtered.datapath.statistics(slot)
     assert found is not None
     return found
 
@@ -60,10 +60,10 @@ def test_what_would_be_hit_is_looked_at_and_passes(filtered: Filter) -> None:
     assert filtered.hits(MONITORED)[0] == 8
 
 
-def test_who_has_no_shadow_only_counts(filtered: Filter) -> None:
+def test_without_statistics_a_rule_only_counts(filtered: Filter) -> None:
     filtered.hold(f"monitor {MONITORED}")
     assert filtered.judge(to_frame("192.0.2.1")) == ("pass", "NO_RULE")
-    assert filtered.datapath.shadow(filtered.image.entries[parse_prefix(MONITORED)]) is None
+    assert filtered.datapath.statistics(filtered.image.entries[parse_prefix(MONITORED)]) is None
     assert filtered.hits(MONITORED)[0] == 1
 
 
@@ -88,12 +88,12 @@ def test_of_many_rules_the_last_ones_are_looked_at(filtered: Filter) -> None:
     slots = looked_at(filtered, *prefixes)
     filtered.run(to_frame("192.0.2.0"))
     assert [seen(filtered, slot).looked for slot in slots] == [0, 0, 1, 1, 1]
-    assert SHADOWS_A_PACKET == 3
+    assert MONITORED_A_PACKET == 3
 
 
 def test_a_set_has_one_too(filtered: Filter) -> None:
     filtered.relist(DROPPING, listed(MONITORED, "2001:db8::/32", mode=Mode.MONITOR))
-    filtered.datapath.begin_shadow(DROPPING)
+    filtered.datapath.begin_statistics(DROPPING)
     for source in ("192.0.2.1", "192.0.2.2", "2001:db8::1", "198.51.100.1"):
         assert filtered.run(to_frame(source)) == "pass"
     assert seen(filtered, DROPPING).looked == 3
@@ -105,7 +105,7 @@ def test_signatures_are_asked_after_a_monitored_source(filtered: Filter, armed: 
     (slot,) = looked_at(filtered, MONITORED)
     first, second = build({"destination_port": "53"}), build({"protocol": "udp"})
     armed.hold([(first, Signature({}, "drop", "monitor")), (second, Signature({}, "drop"))])
-    filtered.datapath.begin_shadow(SlotNumber.SIGNATURES)
+    filtered.datapath.begin_statistics(SlotNumber.SIGNATURES)
     assert filtered.judge(to_frame("192.0.2.1")) == ("drop", "SIGNATURE")
     assert filtered.judge(to_frame("198.51.100.1")) == ("drop", "SIGNATURE")
     assert seen(filtered, slot).looked == 1
@@ -165,11 +165,13 @@ def test_established_connections_are_told_one_by_one(filtered: Filter) -> None:
     assert [c.packets for c in found.connections] == [5, 2]
     assert [c.source_port for c in found.connections] == [ports[1], ports[0]]
     assert {(c.source, c.destination) for c in found.connections} == {(LOOPBACK, LOOPBACK)}
-    filtered.datapath.begin_shadow(slot)
-    assert seen(filtered, slot) == shadow.read(shadow.NOTHING, ())
+    filtered.datapath.begin_statistics(slot)
+    assert seen(filtered, slot) == monitor_statistics.read(monitor_statistics.NOTHING, ())
 
 
-def test_what_is_dropped_is_counted_once_with_a_shadow_on_the_way(filtered: Filter) -> None:
+def test_what_is_dropped_is_counted_once_with_a_monitoring_rule_on_the_way(
+    filtered: Filter,
+) -> None:
     filtered.hold(f"monitor 192.0.2.1; drop {MONITORED}")
     looked_at(filtered, "192.0.2.1")
     before = filtered.counters()

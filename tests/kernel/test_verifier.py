@@ -12,7 +12,7 @@ from xdpctl.datapath.loader.loader import Loader
 NAMES = (
     "xdpctl",
     "outside",
-    "shadow",
+    "monitor",
     "capture",
     "signatures",
     "connection",

@@ -27,8 +27,8 @@ def cli(box: Box, *command: str, stdin: str = "") -> "subprocess.CompletedProces
     return subprocess.run(call, capture_output=True, text=True, timeout=60, env=env, input=stdin)
 
 
-def shadow(box: Box, rule: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(cli(box, "show", rule, "--json").stdout)["shadow"]
+def statistics(box: Box, rule: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(cli(box, "show", rule, "--json").stdout)["statistics"]
     return found
 
 
@@ -40,8 +40,8 @@ def test_a_flood_with_sessions_in_it_is_not_dropped_unseen(
     )
     with street.flood(FLOOD):
         assert all(map(says_back, logged_in))
-        assert eventually(lambda: shadow(street_box, INSIDE)["looked_at"] > 100_000)
-    found = shadow(street_box, INSIDE)
+        assert eventually(lambda: statistics(street_box, INSIDE)["looked_at"] > 100_000)
+    found = statistics(street_box, INSIDE)
     assert found["connections"] == SESSIONS
     assert found["established"] >= SESSIONS
     assert abs(found["sources"] - len(FLOOD)) < 0.2 * len(FLOOD)
@@ -51,13 +51,13 @@ def test_a_flood_with_sessions_in_it_is_not_dropped_unseen(
     assert "unestablished" in said
     street_box.kill()
     street_box.start()
-    assert shadow(street_box, INSIDE)["looked_at"] >= found["looked_at"], "kept by the kernel"
+    assert statistics(street_box, INSIDE)["looked_at"] >= found["looked_at"], "kept by the kernel"
 
 
 @pytest.mark.parametrize(
     ("bearable", "code", "mode"), [("100%", 0, "enforce"), ("0%", 1, "monitor")]
 )
-def test_a_shadow_switches_itself_on_if_what_it_costs_can_be_borne(
+def test_an_observed_rule_switches_itself_on_if_what_it_costs_can_be_borne(
     street: Street,
     street_box: Box,
     logged_in: list[socket.socket],
@@ -65,7 +65,7 @@ def test_a_shadow_switches_itself_on_if_what_it_costs_can_be_borne(
     code: int,
     mode: str,
 ) -> None:
-    options = ("--shadow", "2s", "--max-collateral", bearable)
+    options = ("--observe", "2s", "--max-collateral", bearable)
     quiet = Event()
 
     def talk() -> None:
@@ -85,7 +85,7 @@ def test_a_shadow_switches_itself_on_if_what_it_costs_can_be_borne(
 
 def test_what_nobody_sends_is_not_switched_on(street: Street, street_box: Box) -> None:
     street_box.start()
-    ended = cli(street_box, "block", INSIDE, "--shadow", "1s", "--max-collateral", "100%")
+    ended = cli(street_box, "block", INSIDE, "--observe", "1s", "--max-collateral", "100%")
     assert (ended.returncode, "nothing it would have hit" in ended.stdout) == (5, True)
 
 
@@ -99,4 +99,4 @@ def test_what_spares_connections_costs_none(
         assert eventually(lambda: packets(street_box, made["id"]) > 10_000)
     said = cli(street_box, "show", made["id"]).stdout
     assert "which it spares" in said
-    assert shadow(street_box, made["id"])["connections"] == SESSIONS
+    assert statistics(street_box, made["id"])["connections"] == SESSIONS

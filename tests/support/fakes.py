@@ -9,7 +9,7 @@ import numpy as np
 from tests.support.walker import plain_memory, search
 from xdpctl.abi.arrays import CONTROL
 from xdpctl.abi.explanation import Explanation
-from xdpctl.abi.shadow import NOTHING, MonitorStatistics, read
+from xdpctl.abi.monitor_statistics import NOTHING, MonitorStatistics, read
 from xdpctl.abi.structs import Capture, Hits, Reason, Sample, Slot
 from xdpctl.base.clock import Clock, Now
 from xdpctl.base.net.prefix import Prefix, parse_prefix
@@ -81,7 +81,7 @@ class FakeDatapath:
         for shared in SHARED:
             self.source.words[shared.shared] = int.from_bytes(shared.value, "little")
         self.hit_values: dict[int, bytes] = {}
-        self.shadow_values: dict[int, bytes] = {}
+        self.statistics_values: dict[int, bytes] = {}
         self.connections: dict[int, list[tuple[bytes, int]]] = {}
         self.fail_after: int | None = None
         self.stays_broken = False
@@ -140,17 +140,17 @@ class FakeDatapath:
         while self.to_capture:
             yield self.to_capture.pop(0)
 
-    def shadows(self) -> list[int]:
-        return list(self.shadow_values)
+    def monitored(self) -> list[int]:
+        return list(self.statistics_values)
 
-    def begin_shadow(self, slot: int) -> None:
-        self.shadow_values[slot] = NOTHING
+    def begin_statistics(self, slot: int) -> None:
+        self.statistics_values[slot] = NOTHING
 
-    def end_shadow(self, slot: int) -> None:
-        self.shadow_values.pop(slot, None)
+    def end_statistics(self, slot: int) -> None:
+        self.statistics_values.pop(slot, None)
 
-    def shadow(self, slot: int) -> MonitorStatistics | None:
-        value = self.shadow_values.get(slot)
+    def statistics(self, slot: int) -> MonitorStatistics | None:
+        value = self.statistics_values.get(slot)
         return read(value, self.connections.get(slot, ())) if value else None
 
     def lost(self) -> int:

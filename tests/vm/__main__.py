@@ -28,7 +28,7 @@ _FEATURES = {
     "test_reference": f"sources against the reference, {_PAIRS:,} pairs",
     "test_signatures": f"signatures and limits against the reference, {_PAIRS:,} pairs",
     "test_lockout": "what keeps the link always passes",
-    "test_shadows": "shadows: established connections, sketches",
+    "test_monitor_statistics": "monitor statistics: established connections, sketches",
     "test_captures": "captures through the ring buffer",
     "test_samples": "samples of sets",
     "test_overlaps": "rules and sets that overlap",
@@ -40,8 +40,8 @@ _FEATURES = {
     "virtio": "virtio_net: native, native with two queues, generic",
     "flood": "a flood through the card: none of the blocked sources' packets reaches a socket",
 }
-_QUICK = ("reference", "signatures", "shadows", "captures", "samples", "overlaps")
-_SETS = {"ci": ("shadows", "captures"), "quick": _QUICK, "whole": ()}
+_QUICK = ("reference", "signatures", "monitor_statistics", "captures", "samples", "overlaps")
+_SETS = {"ci": ("monitor_statistics", "captures"), "quick": _QUICK, "whole": ()}
 _XML, _PROCESSES = "<?xml", 2
 _CARDS = (
     *("-netdev", "user,id=n0,restrict=on"),

@@ -55,7 +55,7 @@ GLIMPSE = np.dtype(
         ("unused", "u2"),
     ]
 )
-SHADOW = np.dtype(
+MONITOR_STATISTICS = np.dtype(
     [
         ("looked", "u8"),
         ("established", "u8"),

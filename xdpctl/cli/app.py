@@ -1,7 +1,7 @@
 """The command line's root: global options, exit codes, and the one place that prints errors.
 
 Exit codes: 0 done; 1 refused or failed, the reason on standard error; 2 wrong usage; 3 the
-control plane does not answer; 4 doctor found what keeps this box from filtering; 5 a shadow saw
+control plane does not answer; 4 doctor found what keeps this box from filtering; 5 `--observe` saw
 nothing; 6 an archive is sound and its signer was not checked.
 """
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from xdpctl.abi.shadow import MonitorStatistics
+from xdpctl.abi.monitor_statistics import MonitorStatistics
 from xdpctl.abi.structs import Hits, Side, SlotNumber
 from xdpctl.base.clock import Clock
 from xdpctl.base.net.prefix import Prefix
@@ -138,13 +138,13 @@ class Controller:
             return self.datapath.hits([rule.slot])[0]
         return self._replica.hits(rule.source)
 
-    def shadow(self, rule: Rule | Signature) -> MonitorStatistics | None:
+    def statistics(self, rule: Rule | Signature) -> MonitorStatistics | None:
         """What a rule in monitor mode would have hit; None if nobody looked."""
         if rule.mode is not Mode.MONITOR:
             return None
         if isinstance(rule, Signature):
-            return self.datapath.shadow(rule.slot)
-        return self.datapath.shadow(self.state.image.entries.get(rule.source, SlotNumber.NONE))
+            return self.datapath.statistics(rule.slot)
+        return self.datapath.statistics(self.state.image.entries.get(rule.source, SlotNumber.NONE))
 
     def in_force(self, held: Signature) -> bool:
         """Whether the kernel has it."""

@@ -13,8 +13,8 @@ from xdpctl.abi.structs import Hits, SlotNumber
 from xdpctl.base.clock import Clock, Now
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.ingest import Ingested, learn
+from xdpctl.control.monitor_slots import MonitorSlots
 from xdpctl.control.recovery import Recovered, keep, lost, recover
-from xdpctl.control.shadow_slots import MonitorSlots
 from xdpctl.control.signature_sync import SignatureSync
 from xdpctl.control.state.draft import Draft, Written
 from xdpctl.control.state.state import State
@@ -46,7 +46,7 @@ class Replica:
         self.arming = SignatureSync(datapath, state, self._make)
         self.stale = 0
         self.unsettled = False
-        self._shadowing = MonitorSlots(datapath, state)
+        self._monitor_slots = MonitorSlots(datapath, state)
         self._chain = Chain(store.last_audit())
         self._cursor: Cursor | None = None
         self._ours: Written = {}
@@ -116,7 +116,7 @@ class Replica:
         self._relist(before, self.state.listings())
         if self._signed:
             self._arm(now)
-        self._shadowing.bring()
+        self._monitor_slots.bring()
 
     def _learn(self, change: Change, now: Now, learned: Ingested) -> None:
         """A record that cannot be read is set aside, and told of; all others are served."""
@@ -218,7 +218,7 @@ class Replica:
         }
         sets = self._relist(held, wanted)
         signed = self._arm(now)
-        self._shadowing.bring()
+        self._monitor_slots.bring()
         self.unsettled = False
         return [
             *map(str, differing),

@@ -9,7 +9,7 @@ import numpy as np
 
 from xdpctl.abi.arrays import CONTROL
 from xdpctl.abi.explanation import Explanation
-from xdpctl.abi.shadow import NOTHING, MonitorStatistics, read
+from xdpctl.abi.monitor_statistics import NOTHING, MonitorStatistics, read
 from xdpctl.abi.structs import Capture, Hits, Pending, Reason, Sample, SlotNumber, total_hits
 from xdpctl.datapath.bpf import maps, programs, rcu
 from xdpctl.datapath.bpf.pins import Pins
@@ -31,8 +31,17 @@ _MAPPED = (
     *SIDE_MAPS,
 )
 _RINGS = ("samples", "captures")
-_SHADOWS = ("shadows", "connections")
-_OTHERS = (*TRIES, "hits", "explanations", "controls", "pending", "scratches", *_SHADOWS, *_RINGS)
+_STATISTICS = ("statistics", "connections")
+_OTHERS = (
+    *TRIES,
+    "hits",
+    "explanations",
+    "controls",
+    "pending",
+    "scratches",
+    *_STATISTICS,
+    *_RINGS,
+)
 _ZERO = bytes(4)
 _BATCH_FROM = 16  # fewer writes than this go one by one
 
@@ -114,24 +123,24 @@ class PinnedDatapath:
         for data in self._captures.read():
             yield Capture.unpack(data)
 
-    def shadows(self) -> list[int]:
-        with _of("shadows"):
-            return [int.from_bytes(key, "little") for key, _ in self._maps["shadows"].items()]
+    def monitored(self) -> list[int]:
+        with _of("statistics"):
+            return [int.from_bytes(key, "little") for key, _ in self._maps["statistics"].items()]
 
-    def begin_shadow(self, slot: int) -> None:
-        self.end_shadow(slot)
-        with _of("shadows"):
-            self._maps["shadows"].put(slot.to_bytes(4, "little"), NOTHING)
+    def begin_statistics(self, slot: int) -> None:
+        self.end_statistics(slot)
+        with _of("statistics"):
+            self._maps["statistics"].put(slot.to_bytes(4, "little"), NOTHING)
 
-    def end_shadow(self, slot: int) -> None:
-        with _of("shadows"):
-            self._maps["shadows"].delete(slot.to_bytes(4, "little"))
+    def end_statistics(self, slot: int) -> None:
+        with _of("statistics"):
+            self._maps["statistics"].delete(slot.to_bytes(4, "little"))
             for key, _ in list(self._connections(slot)):
                 self._maps["connections"].delete(key)
 
-    def shadow(self, slot: int) -> MonitorStatistics | None:
-        with _of("shadows"):
-            value = self._maps["shadows"].get(slot.to_bytes(4, "little"))
+    def statistics(self, slot: int) -> MonitorStatistics | None:
+        with _of("statistics"):
+            value = self._maps["statistics"].get(slot.to_bytes(4, "little"))
             return read(value, self._connections(slot)) if value else None
 
     def _connections(self, slot: int) -> Iterator[tuple[bytes, int]]:

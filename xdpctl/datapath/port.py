@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from xdpctl.abi.explanation import Explanation
-from xdpctl.abi.shadow import MonitorStatistics
+from xdpctl.abi.monitor_statistics import MonitorStatistics
 from xdpctl.abi.structs import Capture, Hits, Reason, Sample
 from xdpctl.datapath.plan import Plan
 from xdpctl.datapath.signatures.table import SignatureTable
@@ -50,19 +50,19 @@ class Datapath(Protocol):
         """The captures there are now, taken out as they are read; one reader at a time."""
         ...
 
-    def shadows(self) -> Iterable[int]:
-        """The slots that have a shadow: what they would hit is looked at."""
+    def monitored(self) -> Iterable[int]:
+        """The slots that the kernel keeps monitor statistics of."""
         ...
 
-    def begin_shadow(self, slot: int) -> None:
+    def begin_statistics(self, slot: int) -> None:
         """Look at what this slot would hit from now on."""
         ...
 
-    def end_shadow(self, slot: int) -> None:
+    def end_statistics(self, slot: int) -> None:
         """Look at it no longer, and forget what was seen."""
         ...
 
-    def shadow(self, slot: int) -> MonitorStatistics | None:
+    def statistics(self, slot: int) -> MonitorStatistics | None:
         """What the slot would have hit, None if nobody looked."""
         ...
 

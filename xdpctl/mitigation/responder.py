@@ -132,7 +132,7 @@ class Responder:
 
     def _first_step(self, ask: SignatureAsk) -> SignatureAsk:
         """Where it begins on the ladder; what helped before is not watched again."""
-        watched = self._settings.ladder.shadow and ask.match.id not in self._proven
+        watched = self._settings.ladder.monitor and ask.match.id not in self._proven
         if self._mode is not Automatic.ON or not watched:
             return ask
         return structs.replace(ask, mode=Mode.MONITOR, tags=(*ask.tags, tags.WATCHED))

@@ -42,11 +42,11 @@ class DetectorSettings:
 
 @dataclass(frozen=True, slots=True)
 class LadderSettings:
-    """What protects a victim is only counted for `shadow` seconds; a limit that is exceeded for
+    """What protects a victim is only counted for `monitor` seconds; a limit that is exceeded for
     `limit` seconds on end becomes a drop.
     """
 
-    shadow: float = 0.0
+    monitor: float = 0.0
     limit: float = math.inf
 
 
@@ -125,10 +125,10 @@ def _seconds(table: dict[str, Any], name: str, default: float, within: str = "")
 
 
 def _ladder(given: Any) -> LadderSettings:
-    if not isinstance(given, dict) or given.keys() - {"shadow", "limit"}:
-        raise ConfigError("automatic.ladder must be a table with shadow, limit, or both")
+    if not isinstance(given, dict) or given.keys() - {"monitor", "limit"}:
+        raise ConfigError("automatic.ladder must be a table with monitor, limit, or both")
     return LadderSettings(
-        _seconds(given, "shadow", 0.0, "ladder."), _seconds(given, "limit", math.inf, "ladder.")
+        _seconds(given, "monitor", 0.0, "ladder."), _seconds(given, "limit", math.inf, "ladder.")
     )
 
 

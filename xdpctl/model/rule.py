@@ -37,7 +37,7 @@ class Automatic(StrEnum):
     """Whether what detectors ask for is done, only watched, or not even that."""
 
     OFF = "off"
-    SHADOW = "shadow"
+    OBSERVE = "observe"
     ON = "on"
 
 

@@ -49,7 +49,7 @@ class AutomaticOut(BaseModel):
 
 
 class AutomaticIn(Strict):
-    mode: Automatic | None = Field(description="off, shadow, on; null: as configured")
+    mode: Automatic | None = Field(description="off, observe, on; null: as configured")
 
 
 class UndoIn(Strict):

@@ -22,7 +22,7 @@ from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.shapes.listing import Filters, page
-from xdpctl_api.shapes.monitor import shadow_out
+from xdpctl_api.shapes.monitor import statistics_out
 from xdpctl_api.shapes.rules import RuleAnswer, RuleChange, RuleIn, RuleOut, RulePage, rule_out
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
@@ -99,8 +99,10 @@ async def read_rule(rule_id: str, who: Viewer, ctx: Ctx, response: Response) -> 
     """One rule with its counters. On a source its id is the match, `203.0.113.0_24`."""
     rule = _find(ctx, rule_id)
     response.headers["ETag"] = f'"{rule.etag}"'
-    shadow = shadow_out(ctx.controller.shadow(rule))
-    return RuleOut(**rule_out(ctx.controller, rule, ctx.controller.clock.read()), shadow=shadow)
+    statistics = statistics_out(ctx.controller.statistics(rule))
+    return RuleOut(
+        **rule_out(ctx.controller, rule, ctx.controller.clock.read()), statistics=statistics
+    )
 
 
 @router.patch("/{rule_id}")

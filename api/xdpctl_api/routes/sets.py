@@ -20,7 +20,7 @@ from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.routes.rules import IfMatch, named_etag
 from xdpctl_api.set_replacement import JSON, replace_set
-from xdpctl_api.shapes.monitor import shadow_out
+from xdpctl_api.shapes.monitor import statistics_out
 from xdpctl_api.shapes.sets import ListQuery, SetAnswer, SetChange, SetIn, SetOut, TopOut, set_out
 
 router = APIRouter(prefix="/v1/sets", tags=["sets"])
@@ -50,8 +50,8 @@ async def read_set(name: str, who: Viewer, ctx: Ctx, response: Response) -> SetO
     held = _find(ctx, name)
     response.headers["ETag"] = f'"{held.etag}"'
     monitored = held.mode is Mode.MONITOR
-    shadow = ctx.controller.datapath.shadow(held.slot) if monitored else None
-    return SetOut(**set_out(ctx, held), shadow=shadow_out(shadow))
+    statistics = ctx.controller.datapath.statistics(held.slot) if monitored else None
+    return SetOut(**set_out(ctx, held), statistics=statistics_out(statistics))
 
 
 @router.get("/{name}/entries", response_class=PlainTextResponse)

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from xdpctl.abi.shadow import MonitorStatistics, Share
+from xdpctl.abi.monitor_statistics import MonitorStatistics, Share
 
 _CONNECTIONS = 20
 
@@ -22,7 +22,7 @@ class ConnectionOut(BaseModel):
     packets: int
 
 
-class ShadowOut(BaseModel):
+class StatisticsOut(BaseModel):
     """Packets since it is in monitor mode; shares are of a random sample of 128 of them."""
 
     looked_at: int = Field(description="Packets; of each, the last three rules it met")
@@ -36,10 +36,10 @@ class ShadowOut(BaseModel):
     top_ports: list[ShareOut] = Field(description="Destination ports: udp/53")
 
 
-def shadow_out(found: MonitorStatistics | None) -> ShadowOut | None:
+def statistics_out(found: MonitorStatistics | None) -> StatisticsOut | None:
     if found is None:
         return None
-    return ShadowOut(
+    return StatisticsOut(
         looked_at=found.looked,
         established=found.established,
         accepted=found.accepted,

@@ -15,7 +15,7 @@ from xdpctl.model.rule import Action, Mode, Rule, Spare
 from xdpctl.model.signature import Signature
 from xdpctl_api.shapes.common import Duration, Strict, seconds, timestamp
 from xdpctl_api.shapes.matches import LimitIn, LimitOut, MatchOrText, limit_out
-from xdpctl_api.shapes.monitor import ShadowOut
+from xdpctl_api.shapes.monitor import StatisticsOut
 
 
 class RuleIn(Strict):
@@ -113,7 +113,7 @@ class RuleOut(BaseModel):
     packets: int
     bytes: int
     etag: str
-    shadow: ShadowOut | None = Field(
+    statistics: StatisticsOut | None = Field(
         default=None,
         description="What it would have hit, in monitor mode; of one rule, not in lists",
     )

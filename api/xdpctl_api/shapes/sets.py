@@ -11,7 +11,7 @@ from xdpctl.model.rule import Action, Mode, Spare
 from xdpctl.model.source_set import NOTHING, Entries, FeedSource, Options, SourceSet
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.shapes.common import Duration, Strict, seconds, timestamp
-from xdpctl_api.shapes.monitor import ShadowOut
+from xdpctl_api.shapes.monitor import StatisticsOut
 
 
 class FeedIn(Strict):
@@ -142,7 +142,7 @@ class SetOut(BaseModel):
     packets: int
     bytes: int
     etag: str
-    shadow: ShadowOut | None = Field(
+    statistics: StatisticsOut | None = Field(
         default=None, description="What it would have hit, in monitor mode; not in lists"
     )
 

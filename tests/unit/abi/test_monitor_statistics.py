@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from tests.support.apiclient import Api, running
-from xdpctl.abi import shadow
-from xdpctl.abi.arrays import CONNECTION, GLIMPSE, SHADOW
-from xdpctl.abi.structs import SHADOWS_MAX, SKETCH_CELLS, SKETCH_LOG2
+from xdpctl.abi import monitor_statistics
+from xdpctl.abi.arrays import CONNECTION, GLIMPSE, MONITOR_STATISTICS
+from xdpctl.abi.structs import SKETCH_CELLS, SKETCH_LOG2, STATISTICS_MAX
 
-NOTHING_SEEN = shadow.read(shadow.NOTHING, ())
+NOTHING_SEEN = monitor_statistics.read(monitor_statistics.NOTHING, ())
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 
 def sketch(values: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """As bpf/shadow.bpf.h makes it, of so many random hashes."""
+    """As bpf/monitor.bpf.h makes it, of so many random hashes."""
     dice, cells = random.Random(values), np.zeros(SKETCH_CELLS, np.uint8)
     for _ in range(values):
         hashed = dice.getrandbits(64)
@@ -36,7 +36,7 @@ def sketch(values: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 @pytest.mark.parametrize("values", [0, 1, 7, 100, 1_000, 1_500, 20_000, 300_000])
 def test_how_many_there_were_is_estimated_within_three_standard_errors(values: int) -> None:
-    assert abs(shadow.estimate(sketch(values)) - values) <= 0.14 * values
+    assert abs(monitor_statistics.estimate(sketch(values)) - values) <= 0.14 * values
 
 
 def glimpses(*seen: tuple[str, int, int, int]) -> np.ndarray[Any, np.dtype[Any]]:
@@ -50,7 +50,7 @@ def glimpses(*seen: tuple[str, int, int, int]) -> np.ndarray[Any, np.dtype[Any]]
 
 
 def picture(**fields: Any) -> bytes:
-    held = np.zeros(1, SHADOW)
+    held = np.zeros(1, MONITOR_STATISTICS)
     seen = fields.pop("glimpses", glimpses())
     held[0]["glimpses"][: len(seen)] = seen
     for name, value in fields.items():
@@ -73,7 +73,9 @@ def test_a_picture_is_told_in_words_of_the_field() -> None:
         ("203.0.113.7", 17, 53, 1234), ("203.0.113.7", 17, 53, 1234), ("2001:db8::7", 58, 0, 0)
     )
     held = [(connection("10.1.2.3", 5, "192.0.2.1"), 3), (connection("2001:db8::9", 6, "::1"), 9)]
-    found = shadow.read(picture(looked=9, established=2, accepted=1, glimpses=seen), held)
+    found = monitor_statistics.read(
+        picture(looked=9, established=2, accepted=1, glimpses=seen), held
+    )
     assert (found.looked, found.established, found.accepted) == (9, 2, 1)
     assert found.ports == [("udp/1234", 2 / 3), ("icmpv6", 1 / 3)]
     assert found.top_sources == [("203.0.113.7", 2 / 3), ("2001:db8::7", 1 / 3)]
@@ -84,26 +86,26 @@ def test_a_picture_is_told_in_words_of_the_field() -> None:
 
 
 def test_nothing_seen_is_nothing() -> None:
-    empty = shadow.MonitorStatistics(0, 0, 0, 0, 0, [], [], [])
+    empty = monitor_statistics.MonitorStatistics(0, 0, 0, 0, 0, [], [], [])
     assert empty == NOTHING_SEEN
 
 
-def test_a_rule_has_a_shadow_while_it_is_in_monitor_mode(api: Api) -> None:
+def test_a_rule_has_statistics_while_it_is_in_monitor_mode(api: Api) -> None:
     slot = api.add("203.0.113.0/24", mode="monitor")["slot"]
     api.add("203.0.113.9")
-    assert api.datapath.shadows() == [slot]
-    api.datapath.shadow_values[slot] = picture(looked=7, established=1)
+    assert api.datapath.monitored() == [slot]
+    api.datapath.statistics_values[slot] = picture(looked=7, established=1)
     api.datapath.connections[slot] = [(connection("203.0.113.5", 5, "192.0.2.1"), 1)]
-    shown = api.call("GET", "/v1/rules/203.0.113.0_24").json()["shadow"]
+    shown = api.call("GET", "/v1/rules/203.0.113.0_24").json()["statistics"]
     assert (shown["looked_at"], shown["established"], shown["connections"]) == (7, 1, 1)
     assert shown["top_connections"][0]["source"] == "203.0.113.5"
     listed = api.call("GET", "/v1/rules").json()["rules"]
-    assert all(rule["shadow"] is None for rule in listed)
-    api.call("PATCH", "/v1/rules/203.0.113.0_24", json={"reason": "the same shadow goes on"})
-    assert api.datapath.shadow_values[slot] != shadow.NOTHING
+    assert all(rule["statistics"] is None for rule in listed)
+    api.call("PATCH", "/v1/rules/203.0.113.0_24", json={"reason": "the same statistics go on"})
+    assert api.datapath.statistics_values[slot] != monitor_statistics.NOTHING
     api.call("POST", "/v1/rules/203.0.113.0_24/promote")
-    assert api.datapath.shadows() == []
-    assert api.call("GET", "/v1/rules/203.0.113.0_24").json()["shadow"] is None
+    assert api.datapath.monitored() == []
+    assert api.call("GET", "/v1/rules/203.0.113.0_24").json()["statistics"] is None
 
 
 @pytest.mark.parametrize("kind", ["set", "signature"])
@@ -115,38 +117,38 @@ def test_so_have_sets_and_signatures(api: Api, kind: str) -> None:
         rule = {"match": "udp dst-port 53", "mode": "monitor"}
         made = api.call("POST", "/v1/rules", json=rule).json()
         slot, path, more = made["slot"], f"/v1/rules/{made['id']}", {"json": {"mode": "enforce"}}
-    assert api.datapath.shadows() == [slot]
-    assert api.call("GET", path).json()["shadow"]["looked_at"] == 0
+    assert api.datapath.monitored() == [slot]
+    assert api.call("GET", path).json()["statistics"]["looked_at"] == 0
     assert api.call("PATCH", path, **more).status_code == 200
-    assert api.datapath.shadows() == []
+    assert api.datapath.monitored() == []
 
 
 def test_another_rule_in_the_same_slot_begins_anew(api: Api) -> None:
     slot = api.add("203.0.113.1", mode="monitor")["slot"]
-    api.datapath.shadow_values[slot] = picture(looked=7)
+    api.datapath.statistics_values[slot] = picture(looked=7)
     api.call("DELETE", "/v1/rules/203.0.113.1_32")
-    api.datapath.shadow_values[slot] = picture(looked=7)  # as if somebody had put it back
+    api.datapath.statistics_values[slot] = picture(looked=7)  # as if somebody had put it back
     fresh = api.add("203.0.113.2", mode="monitor")["slot"]
-    assert api.datapath.shadow_values[fresh] == shadow.NOTHING
+    assert api.datapath.statistics_values[fresh] == monitor_statistics.NOTHING
 
 
-def test_a_shadow_outlives_the_control_plane(tmp_path: Path) -> None:
+def test_a_statistics_outlives_the_control_plane(tmp_path: Path) -> None:
     with running(tmp_path, capacity=2000) as api:
         slot = api.add("203.0.113.1", mode="monitor")["slot"]
-        api.datapath.shadow_values[slot] = picture(looked=7)
-        api.datapath.shadow_values[slot + 5] = picture(looked=3)
-        again = type(api.controller._replica._shadowing)(api.datapath, api.controller.state)
+        api.datapath.statistics_values[slot] = picture(looked=7)
+        api.datapath.statistics_values[slot + 5] = picture(looked=3)
+        again = type(api.controller._replica._monitor_slots)(api.datapath, api.controller.state)
         again.bring()
-        assert api.call("GET", "/v1/rules/203.0.113.1_32").json()["shadow"]["looked_at"] == 7
-        assert api.datapath.shadows() == [slot]
+        assert api.call("GET", "/v1/rules/203.0.113.1_32").json()["statistics"]["looked_at"] == 7
+        assert api.datapath.monitored() == [slot]
 
 
-def test_beyond_the_room_for_shadows_rules_still_stand(api: Api) -> None:
-    lines = "".join(f"198.18.{n // 250}.{n % 250}\n" for n in range(SHADOWS_MAX + 3))
+def test_beyond_the_room_for_statistics_rules_still_stand(api: Api) -> None:
+    lines = "".join(f"198.18.{n // 250}.{n % 250}\n" for n in range(STATISTICS_MAX + 3))
     answer = api.call("POST", "/v1/rules/bulk", content=lines, params={"mode": "monitor"})
-    assert answer.json()["added"] == SHADOWS_MAX + 3
-    assert len(api.datapath.shadows()) == SHADOWS_MAX
-    last = f"198.18.{(SHADOWS_MAX + 2) // 250}.{(SHADOWS_MAX + 2) % 250}_32"
-    assert api.call("GET", f"/v1/rules/{last}").json()["shadow"] is None
+    assert answer.json()["added"] == STATISTICS_MAX + 3
+    assert len(api.datapath.monitored()) == STATISTICS_MAX
+    last = f"198.18.{(STATISTICS_MAX + 2) // 250}.{(STATISTICS_MAX + 2) % 250}_32"
+    assert api.call("GET", f"/v1/rules/{last}").json()["statistics"] is None
     api.call("DELETE", "/v1/rules/198.18.0.0_32")
-    assert len(api.datapath.shadows()) == SHADOWS_MAX
+    assert len(api.datapath.monitored()) == STATISTICS_MAX

@@ -22,8 +22,8 @@ from xdpctl.abi.arrays import (
     GENERATION,
     GLIMPSE,
     LOOKUP,
+    MONITOR_STATISTICS,
     RATE,
-    SHADOW,
 )
 from xdpctl.abi.explanation import Explanation
 from xdpctl.abi.structs import (
@@ -47,7 +47,7 @@ OF_CONSTANTS = (
     "fragment",
     "told",
     "captured",
-    "shadowed",
+    "monitoring",
 )  # enums whose members are CONSTANTS and Value
 
 STRUCTS: tuple[type[Wire], ...] = (Hits, Sample, Pending, Capture)
@@ -59,7 +59,7 @@ DTYPES = {
     "generation": GENERATION,
     "rate": RATE,
     "glimpse": GLIMPSE,
-    "shadow": SHADOW,
+    "monitor_statistics": MONITOR_STATISTICS,
     "connection": CONNECTION,
 }
 BY_SIZE = {"near4": 8, "near6": 16, "node": 8, "bucket": 8 * structs.BUCKET_CELLS}
@@ -89,9 +89,9 @@ CONSTANTS = (
     "BUCKETS_MAX",
     "SIDES_MAX",
     "SIDE_UNITS_LOG2",
-    "SHADOWS_MAX",
-    "SHADOWS_A_PACKET",
-    "SHADOW_BITS",
+    "STATISTICS_MAX",
+    "MONITORED_A_PACKET",
+    "MONITORED_BITS",
     "SKETCH_LOG2",
     "SKETCH_CELLS",
     "GLIMPSES",

@@ -23,7 +23,7 @@ DONE = {
     "ignored": [{"event": "7", "why": "outgoing"}],
     "dry_run": False,
 }
-HELD = {"mode": None, "configured": "on", "detectors": {"event": "on", "suricata": "shadow"}}
+HELD = {"mode": None, "configured": "on", "detectors": {"event": "on", "suricata": "observe"}}
 
 
 def stdin(monkeypatch: pytest.MonkeyPatch, said: str | bytes) -> None:
@@ -152,7 +152,7 @@ def test_a_policy_is_tried_without_doing_anything(api: Api, run: Run, tmp_path: 
     [
         (["freeze"], "off"),
         (["automatic", "off"], "off"),
-        (["automatic", "shadow"], "shadow"),
+        (["automatic", "observe"], "observe"),
         (["automatic", "configured"], None),
     ],
 )
@@ -168,7 +168,7 @@ def test_an_operator_says_what_detectors_may_do(
 def test_what_holds_is_told_detector_by_detector(api: Api, run: Run) -> None:
     api.answers["GET", "/v1/automatic"] = HELD
     _, out, _ = run("automatic")
-    assert out == "automatic mitigation: on, as configured\n  suricata: shadow\n"
+    assert out == "automatic mitigation: on, as configured\n  suricata: observe\n"
     assert json.loads(run("automatic", "--json")[1]) == HELD
     assert run("automatic", "sometimes")[0] == 2
 

@@ -1,4 +1,4 @@
-"""`block --shadow`: what is asked of the API, what is told, and when a rule goes into force."""
+"""`block --observe`: what is asked of the API, what is told, and when a rule goes into force."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from xdpctl.cli.rules.monitoring import percent, told
 
 __all__ = ["api", "run"]
 PLACE = "/v1/rules/203.0.113.7_32"
-SHADOW: dict[str, Any] = {
+STATISTICS: dict[str, Any] = {
     "looked_at": 1_200_000,
     "established": 12_000,
     "accepted": 0,
@@ -24,7 +24,7 @@ SHADOW: dict[str, Any] = {
     "top_sources": [{"value": "203.0.113.7", "share": 0.5}],
     "top_ports": [{"value": "udp/53", "share": 1.0}],
 }
-MONITORED = {**RULE, "mode": "monitor", "shadow": SHADOW}
+MONITORED = {**RULE, "mode": "monitor", "statistics": STATISTICS}
 
 
 @pytest.fixture(autouse=True)
@@ -34,9 +34,9 @@ def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return seconds
 
 
-def answers(api: Api, **shadow: Any) -> None:
+def answers(api: Api, **statistics: Any) -> None:
     api.answers["POST", "/v1/rules"] = {**ADDED, "mode": "monitor"}
-    api.answers["GET", PLACE] = {**MONITORED, "shadow": {**SHADOW, **shadow}}
+    api.answers["GET", PLACE] = {**MONITORED, "statistics": {**STATISTICS, **statistics}}
     api.answers["POST", f"{PLACE}/promote"] = ADDED
 
 
@@ -48,7 +48,7 @@ def test_a_share_of_what_is_logged_in_decides(
     api: Api, run: Run, waited: list[float], bearable: str, code: int, calls: int
 ) -> None:
     answers(api)
-    ended, out, err = run("block", "203.0.113.7", "--shadow", "60s", "--max-collateral", bearable)
+    ended, out, err = run("block", "203.0.113.7", "--observe", "60s", "--max-collateral", bearable)
     assert (ended, len(api.calls), waited) == (code, calls, [60.0]), out + err
     assert api.calls[0][2]["json"]["mode"] == "monitor"
     assert "would have dropped 1.2 M packets, 99 % of them unestablished" in out
@@ -61,22 +61,22 @@ def test_a_share_of_what_is_logged_in_decides(
 def test_what_is_spared_costs_nothing(api: Api, run: Run) -> None:
     answers(api)
     api.answers["GET", PLACE]["spare"] = "established"
-    code, out, _ = run("block", "203.0.113.7", "--shadow", "5s", "--max-collateral", "0%")
+    code, out, _ = run("block", "203.0.113.7", "--observe", "5s", "--max-collateral", "0%")
     assert (code, "which it spares" in out, "collateral 0 %" in out) == (0, True, True)
 
 
-@pytest.mark.parametrize("shadow", [None, {**SHADOW, "looked_at": 0}])
-def test_nothing_seen_decides_nothing(api: Api, run: Run, shadow: Any) -> None:
+@pytest.mark.parametrize("statistics", [None, {**STATISTICS, "looked_at": 0}])
+def test_nothing_seen_decides_nothing(api: Api, run: Run, statistics: Any) -> None:
     answers(api)
-    api.answers["GET", PLACE]["shadow"] = shadow
-    code, out, _ = run("block", "203.0.113.7", "--shadow", "5s", "--max-collateral", "100%")
+    api.answers["GET", PLACE]["statistics"] = statistics
+    code, out, _ = run("block", "203.0.113.7", "--observe", "5s", "--max-collateral", "100%")
     assert (code, "stays in monitor mode" in out) == (5, True)
 
 
 def test_json_is_the_rule_as_it_stands_then(api: Api, run: Run) -> None:
     answers(api)
-    shadow = ("--shadow", "5s", "--max-collateral", "5%", "--json")
-    code, out, err = run("block", "203.0.113.7", *shadow)
+    statistics = ("--observe", "5s", "--max-collateral", "5%", "--json")
+    code, out, err = run("block", "203.0.113.7", *statistics)
     assert (code, json.loads(out)) == (0, ADDED)
     assert "collateral 1 %" in err
 
@@ -89,27 +89,27 @@ def test_interrupted_it_goes_on_counting(
 
     answers(api)
     monkeypatch.setattr(monitoring.time, "sleep", interrupt)
-    code, out, _ = run("block", "203.0.113.7", "--shadow", "5s", "--max-collateral", "0%")
+    code, out, _ = run("block", "203.0.113.7", "--observe", "5s", "--max-collateral", "0%")
     assert (code, "stays in monitor mode" in out) == (130, True)
 
 
 def test_what_is_in_force_already_is_not_watched(api: Api, run: Run, waited: list[float]) -> None:
     api.answers["POST", "/v1/rules"] = ADDED
-    code, out, _ = run("block", "203.0.113.7", "--shadow", "5s", "--max-collateral", "0%")
+    code, out, _ = run("block", "203.0.113.7", "--observe", "5s", "--max-collateral", "0%")
     assert (code, waited, "in force already" in out) == (0, [], True)
 
 
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        (["--shadow", "5s"], "--max-collateral"),
-        (["--max-collateral", "1%"], "--shadow"),
-        (["--shadow", "5s", "--max-collateral", "lots"], "0.5%"),
-        (["--shadow", "5s", "--max-collateral", "101%"], "100%"),
-        (["--shadow", "5s", "--max-collateral", "0%", "--monitor"], "--monitor"),
-        (["--shadow", "5s", "--max-collateral", "0%", "--confirm-within", "1m"], "--confirm"),
-        (["--shadow", "soon", "--max-collateral", "0%"], "60s or 5m"),
-        (["--shadow", "0", "--max-collateral", "0%"], "60s or 5m"),
+        (["--observe", "5s"], "--max-collateral"),
+        (["--max-collateral", "1%"], "--observe"),
+        (["--observe", "5s", "--max-collateral", "lots"], "0.5%"),
+        (["--observe", "5s", "--max-collateral", "101%"], "100%"),
+        (["--observe", "5s", "--max-collateral", "0%", "--monitor"], "--monitor"),
+        (["--observe", "5s", "--max-collateral", "0%", "--confirm-within", "1m"], "--confirm"),
+        (["--observe", "soon", "--max-collateral", "0%"], "60s or 5m"),
+        (["--observe", "0", "--max-collateral", "0%"], "60s or 5m"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_asked(
@@ -123,8 +123,8 @@ def test_what_makes_no_sense_is_refused_before_anything_is_asked(
 
 def test_a_limit_may_be_watched_too(api: Api, run: Run) -> None:
     answers(api)
-    shadow = ("--shadow", "5s", "--max-collateral", "5%")
-    assert run("limit", "203.0.113.7", "--pps", "5k", *shadow)[0] == 0
+    statistics = ("--observe", "5s", "--max-collateral", "5%")
+    assert run("limit", "203.0.113.7", "--pps", "5k", *statistics)[0] == 0
     assert api.calls[0][2]["json"]["mode"] == "monitor"
 
 
@@ -135,6 +135,6 @@ def test_shares_are_never_rounded_to_all_or_nothing() -> None:
 
 
 def test_one_line_tells_of_accepted_sources() -> None:
-    lines = told({**MONITORED, "shadow": {**SHADOW, "accepted": 5, "connections": 0}})
+    lines = told({**MONITORED, "statistics": {**STATISTICS, "accepted": 5, "connections": 0}})
     assert "5 of them from accepted or protected sources" in lines
     assert not any("established with" in line for line in lines)

@@ -18,13 +18,13 @@ def api(tmp_path: Path) -> Iterator[Api]:
         yield api
 
 
-def test_off_does_nothing_and_shadow_only_watches(api: Api) -> None:
+def test_off_does_nothing_and_observe_only_watches(api: Api) -> None:
     assert say(api, "event", event(sources=["203.0.113.7"]))["mode"] == "on"
     assert api.call("PUT", "/v1/automatic", json={"mode": "off"}).json()["mode"] == "off"
     said = say(api, "event", event("2", sources=["203.0.113.8"]))
     assert (said["rules"], said["ignored"][0]["why"]) == ([], "automatic mitigation is off")
     assert list(standing(api)) == ["203.0.113.7_32"], "what stands stays"
-    api.call("PUT", "/v1/automatic", json={"mode": "shadow"})
+    api.call("PUT", "/v1/automatic", json={"mode": "observe"})
     say(api, "event", event("2", sources=["203.0.113.8"]))
     assert standing(api)["203.0.113.8_32"]["mode"] == "monitor"
     api.call("PUT", "/v1/automatic", json={"mode": None})
@@ -43,9 +43,9 @@ def test_what_an_operator_said_outlives_a_restart(tmp_path: Path) -> None:
 
 
 def test_each_detector_may_have_its_own_mode(api: Api) -> None:
-    configured(api, mode="on", detectors={"suricata": {"mode": "shadow"}})
+    configured(api, mode="on", detectors={"suricata": {"mode": "observe"}})
     held = api.call("GET", "/v1/automatic").json()
-    assert (held["detectors"]["suricata"], held["detectors"]["event"]) == ("shadow", "on")
+    assert (held["detectors"]["suricata"], held["detectors"]["event"]) == ("observe", "on")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ MAPPED = "alerts[].{phase: (on && 'began') || 'ended', id: n, victim: target, at
 
 
 def test_a_detector_may_be_described_in_the_configuration(api: Api) -> None:
-    configured(api, detectors={"netflow": {"events": MAPPED, "mode": "shadow"}})
+    configured(api, detectors={"netflow": {"events": MAPPED, "mode": "observe"}})
     alert = {"on": True, "n": 7, "target": VICTIM, "kind": "udp_flood"}
     (identity,) = say(api, "netflow", {"alerts": [alert]})["rules"]
     assert standing(api)[identity]["mode"] == "monitor"

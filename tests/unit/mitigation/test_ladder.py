@@ -39,7 +39,7 @@ def test_without_a_ladder_a_limit_stays_one(box: Api) -> None:
 
 
 def test_it_is_watched_then_limited_then_dropped(box: Api) -> None:
-    configured(box, ladder={"shadow": "10s", "limit": 30})
+    configured(box, ladder={"monitor": "10s", "limit": 30})
     (rule,) = say(box, "fastnetmon", fastnetmon("ban"))["rules"]
     assert (standing(box)[rule]["mode"], standing(box)[rule]["action"]) == ("monitor", "limit")
     before = dict(box.context.snapshot().incidents)
@@ -80,9 +80,9 @@ def test_only_what_is_exceeded_without_a_pause_is_dropped(box: Api) -> None:
     assert flood(box, rule, 70, 1) == [rule]
 
 
-@pytest.mark.parametrize("mode", ["shadow", "off"])
+@pytest.mark.parametrize("mode", ["observe", "off"])
 def test_nothing_moves_while_detectors_are_not_obeyed(box: Api, mode: str) -> None:
-    configured(box, ladder={"shadow": "10s", "limit": "30s"})
+    configured(box, ladder={"monitor": "10s", "limit": "30s"})
     (rule,) = say(box, "fastnetmon", fastnetmon("ban"))["rules"]
     box.call("PUT", "/v1/automatic", json={"mode": mode})
     box.clock.advance(100)
@@ -103,7 +103,7 @@ def test_operators_and_what_is_ending_are_left_alone(box: Api) -> None:
 
 
 def test_sources_and_what_helped_before_are_not_watched_first(box: Api) -> None:
-    configured(box, ladder={"shadow": "10s"})
+    configured(box, ladder={"monitor": "10s"})
     said = say(box, "event", event("1", sources=["203.0.113.7"]))
     assert standing(box)[said["rules"][0]]["mode"] == "enforce"
     wave = event("2", match=f"udp src-port 123 dst {VICTIM}", pps=700)
@@ -122,8 +122,8 @@ def test_sources_and_what_helped_before_are_not_watched_first(box: Api) -> None:
     ("ladder", "says"),
     [
         ([], "automatic.ladder must be a table"),
-        ({"drop": "1m"}, "automatic.ladder must be a table with shadow, limit, or both"),
-        ({"shadow": 0}, "automatic.ladder.shadow is 0"),
+        ({"drop": "1m"}, "automatic.ladder must be a table with monitor, limit, or both"),
+        ({"monitor": 0}, "automatic.ladder.monitor is 0"),
         ({"limit": "soon"}, "automatic.ladder.limit is 'soon'; write seconds, or 15m"),
     ],
 )

@@ -22,7 +22,7 @@ from xdpctl.model.event import Event, Phase
 
 
 def test_a_watched_rule_that_is_promoted_stays_so(box: Api) -> None:
-    configured(box, ladder={"shadow": 600, "limit": 30})
+    configured(box, ladder={"monitor": 600, "limit": 30})
     rule = flood(box)
     assert box.call("POST", f"/v1/rules/{rule}/promote").status_code == 200
     box.clock.advance(300)
@@ -67,7 +67,7 @@ def test_what_an_operator_takes_over_is_his(box: Api) -> None:
 
 
 def test_an_operator_may_tag_his_own_as_he_likes(box: Api) -> None:
-    configured(box, ladder={"shadow": 1, "limit": 1})
+    configured(box, ladder={"monitor": 1, "limit": 1})
     asked = {"match": {"destination": VICTIM}, "action": "limit", "limit": {"pps": 5}}
     more = {"tags": ["ending", "event-0", "watched"], "mode": "monitor"}
     rule = box.call("POST", "/v1/rules", json={**asked, **more}).json()["id"]

@@ -31,7 +31,7 @@ def test_what_begins_again_is_no_longer_on_its_way_out(box: Api) -> None:
 def test_what_hit_nothing_or_is_only_watched_goes_at_once(box: Api) -> None:
     (rule,) = say(box, "fastnetmon", fastnetmon("ban"))["rules"]
     assert say(box, "fastnetmon", fastnetmon("unban"))["released"] == [rule]
-    box.call("PUT", "/v1/automatic", json={"mode": "shadow"})
+    box.call("PUT", "/v1/automatic", json={"mode": "observe"})
     (rule,) = say(box, "fastnetmon", fastnetmon("ban"))["rules"]
     hit(box, rule, 1_000)
     assert say(box, "fastnetmon", fastnetmon("unban"))["released"] == [rule]

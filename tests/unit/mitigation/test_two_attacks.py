@@ -35,7 +35,7 @@ def test_of_two_detectors_the_longer_ban_holds_and_the_last_end_ends_it(box: Api
 
 
 def test_what_one_only_watches_another_may_drop(box: Api) -> None:
-    configured(box, detectors={"event": {"mode": "shadow"}})
+    configured(box, detectors={"event": {"mode": "observe"}})
     (rule,) = say(box, "event", event("1", sources=["203.0.113.7"]))["rules"]
     assert standing(box)[rule]["mode"] == "monitor"
     say(box, "crowdsec", {"new": [BAN], "deleted": None})
@@ -127,7 +127,7 @@ def test_a_measure_that_does_not_go_with_the_victim_is_refused_whole(box: Api) -
 
 
 def test_the_wall_clock_may_step_while_an_attack_goes_on(box: Api) -> None:
-    configured(box, ladder={"shadow": 10})
+    configured(box, ladder={"monitor": 10})
     rule = flood(box)
     upkeep(box.controller, box.clock)
     assert box.context.ladder.step(0.0) == []
@@ -144,7 +144,7 @@ def test_the_wall_clock_may_step_while_an_attack_goes_on(box: Api) -> None:
 
 
 def test_what_another_made_enforced_stays_so(box: Api) -> None:
-    configured(box, detectors={"crowdsec": {"mode": "shadow"}})
+    configured(box, detectors={"crowdsec": {"mode": "observe"}})
     said = {"new": [BAN], "deleted": None}
     (rule,) = say(box, "crowdsec", said)["rules"]
     say(box, "event", event("1", sources=["203.0.113.7"]))

@@ -19,7 +19,7 @@ app.add_typer(policy_app, name="policy")
 _INPUT_MAX = 1 << 20
 _WITH_INPUT = frozenset(("fastnetmon",))  # whose scripts get more than arguments
 _PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds before the next try
-_MODES = "off, shadow, on, or configured"
+_MODES = "off, observe, on, or configured"
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -121,7 +121,7 @@ def automatic(
     mode: Annotated[str | None, typer.Argument(help=_MODES)] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Whether what detectors ask for is done, only watched (shadow), or nothing is."""
+    """Whether what detectors ask for is done, only observed (observe), or nothing is."""
     if mode is not None and mode not in (*Automatic, "configured"):
         raise typer.BadParameter(f"{mode!r}: write {_MODES}")
     _set(context, mode, as_json)

@@ -31,14 +31,14 @@ SpareOption = Annotated[
 Priority = Annotated[
     int | None, typer.Option("--priority", help="Lower is looked at first, else FlowSpec's order.")
 ]
-Shadow = Annotated[
+Observe = Annotated[
     str | None,
     typer.Option(help="Only count for so long (60s), tell what it would hit, and ask."),
 ]
 MaxCollateral = Annotated[
     str | None,
     typer.Option(
-        help="With --shadow, do not ask: on if at most this share of packets (1%) is of "
+        help="With --observe, do not ask: on if at most this share of packets (1%) is of "
         "established connections that it does not spare."
     ),
 ]
@@ -85,12 +85,12 @@ def block(
     spare: SpareOption = None,
     priority: Priority = None,
     force: Force = False,
-    shadow: Shadow = None,
+    observe: Observe = None,
     max_collateral: MaxCollateral = None,
     as_json: options.Json = False,
 ) -> None:
     """Drop everything from a source, or what matches, from the next packet on."""
-    seconds, bearable = monitoring.check(shadow, max_collateral, monitor or bool(confirm_within))
+    seconds, bearable = monitoring.check(observe, max_collateral, monitor or bool(confirm_within))
     body = {
         "match": _match(source, match),
         "action": "drop",
@@ -147,12 +147,12 @@ def limit(
     confirm_within: ConfirmWithin = None,
     spare: SpareOption = None,
     priority: Priority = None,
-    shadow: Shadow = None,
+    observe: Observe = None,
     max_collateral: MaxCollateral = None,
     as_json: options.Json = False,
 ) -> None:
     """Drop what comes faster than a rate, of a source or of what matches."""
-    seconds, bearable = monitoring.check(shadow, max_collateral, monitor or bool(confirm_within))
+    seconds, bearable = monitoring.check(observe, max_collateral, monitor or bool(confirm_within))
     rate = {"pps": number(pps, "pps"), "bps": number(bps, "bps"), "burst": burst, **_per(per)}
     body = {
         "match": _match(source, match),

@@ -32,29 +32,29 @@ def percent(share: float) -> str:
 
 def told(rule: dict[str, Any]) -> list[str]:
     """Lines on what it would have hit; of a rule or a set."""
-    shadow = rule["shadow"]
-    if shadow is None:
+    statistics = rule["statistics"]
+    if statistics is None:
         return ["nobody looked at what it hits: too many rules are in monitor mode"]
-    looked = shadow["looked_at"]
+    looked = statistics["looked_at"]
     if not looked:
         return ["nothing it would have hit came yet"]
     verb = _VERBS[rule["action"]]
-    unestablished = percent((looked - shadow["established"]) / looked)
-    ends = output.plural(shadow["destinations"], "address", "addresses")
+    unestablished = percent((looked - statistics["established"]) / looked)
+    ends = output.plural(statistics["destinations"], "address", "addresses")
     lines = [
         f"would have {verb} {si(looked)} packets, {unestablished} of them unestablished, "
-        f"from about {shadow['sources']:,} to {ends}"
+        f"from about {statistics['sources']:,} to {ends}"
     ]
-    if shadow["connections"]:
-        many = output.plural(shadow["connections"], "connection", "connections")
+    if statistics["connections"]:
+        many = output.plural(statistics["connections"], "connection", "connections")
         spared = ", which it spares" if rule["spare"] == "established" else ""
-        who = sorted({c["source"] for c in shadow["top_connections"]})
+        who = sorted({c["source"] for c in statistics["top_connections"]})
         more = ", …" if len(who) > _NAMED else ""
         lines.append(f"{many} established with this host{spared}: {', '.join(who[:_NAMED])}{more}")
-    if shadow["accepted"]:
-        lines.append(f"{si(shadow['accepted'])} of them from accepted or protected sources")
+    if statistics["accepted"]:
+        lines.append(f"{si(statistics['accepted'])} of them from accepted or protected sources")
     for name, field in (("to", "top_ports"), ("from", "top_sources")):
-        shares = [f"{s['value']} {percent(s['share'])}" for s in shadow[field]]
+        shares = [f"{s['value']} {percent(s['share'])}" for s in statistics[field]]
         lines.append(f"{name} {', '.join(shares)}")
     return lines
 
@@ -70,26 +70,26 @@ def check(seconds: str | None, collateral: str | None, others: bool) -> tuple[fl
     """How long to watch, 0 for not at all, and the share of established packets to bear."""
     if seconds is None:
         if collateral is not None:
-            raise typer.BadParameter("--max-collateral goes with --shadow")
+            raise typer.BadParameter("--max-collateral goes with --observe")
         return 0.0, None
     if others:
         raise typer.BadParameter(
-            "--shadow begins in monitor mode: neither --monitor nor --confirm-within go with it"
+            "--observe begins in monitor mode: neither --monitor nor --confirm-within go with it"
         )
     if collateral is None and not sys.stdin.isatty():
         raise typer.BadParameter(
-            "--shadow asks before it goes on, and here is nobody to ask: give --max-collateral 0%"
+            "--observe asks before it goes on, and here is nobody to ask: give --max-collateral 0%"
         )
     return _duration(seconds), None if collateral is None else _share(collateral)
 
 
 def _duration(given: str) -> float:
     try:
-        seconds = parse_duration(given, "--shadow")
+        seconds = parse_duration(given, "--observe")
     except RuleError:
         seconds = 0.0
     if seconds <= 0:
-        raise typer.BadParameter(f"--shadow is {given!r}: write how long to watch, 60s or 5m")
+        raise typer.BadParameter(f"--observe is {given!r}: write how long to watch, 60s or 5m")
     return seconds
 
 
@@ -139,7 +139,9 @@ def _decide(
         return rule, EXIT_INTERRUPTED
     rule = client.call("GET", place)
     details(rule, said)
-    code = _asked() if bearable is None else _judged(rule["shadow"], rule["spare"], bearable, said)
+    code = (
+        _asked() if bearable is None else _judged(rule["statistics"], rule["spare"], bearable, said)
+    )
     return rule if code else client.call("POST", path("rules", rule["id"], "promote")), code
 
 
@@ -147,11 +149,11 @@ def _asked() -> int:
     return 0 if typer.confirm("switch it on?", default=False) else EXIT_COLLATERAL
 
 
-def _judged(shadow: dict[str, Any] | None, spare: str, bearable: float, said: Console) -> int:
-    if not shadow or not shadow["looked_at"]:
+def _judged(statistics: dict[str, Any] | None, spare: str, bearable: float, said: Console) -> int:
+    if not statistics or not statistics["looked_at"]:
         return EXIT_NOTHING
-    hit = 0 if spare == "established" else shadow["established"]
-    share: float = hit / shadow["looked_at"]
+    hit = 0 if spare == "established" else statistics["established"]
+    share: float = hit / statistics["looked_at"]
     verdict = "within" if share <= bearable else "more than"
     said.print(f"collateral {percent(share)}, {verdict} the {percent(bearable)} to bear")
     return 0 if share <= bearable else EXIT_COLLATERAL

@@ -35,7 +35,7 @@ _STAGES: dict[Stage, str] = {
     Stage.SIGNATURES: "signatures",
     Stage.CONNECTION: "connection",
     Stage.CAPTURE: "capture",
-    Stage.SHADOW: "shadow",
+    Stage.MONITOR: "monitor",
 }
 _EXPLAIN_STAGES: dict[Stage, str] = {
     stage: f"{EXPLAIN}_{_STAGES[stage]}" for stage in (Stage.SIGNATURES, Stage.CONNECTION)

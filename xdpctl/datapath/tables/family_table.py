@@ -46,7 +46,7 @@ class Table(ABC):
         self._seeds: NDArray[np.uint64] = control["seeds"].copy()
         self.cells = Cells(memory["cells"], control, index, grace)
         self._grace = grace
-        self._shadow: Filters | None = None
+        self._repainted: Filters | None = None
         self.lacking = False  # whether a repaint had to set what should have been set
 
     @property
@@ -160,7 +160,7 @@ class Table(ABC):
         hashes = self._single_hashes(keys)
         if not self.family.lengths(keys).all():
             self._whole[0] = 1
-        for filters in filter(None, (self.filters, self._shadow)):
+        for filters in filter(None, (self.filters, self._repainted)):
             filters.mark(keys, hashes)
 
     def _single_hashes(self, keys: Keys) -> Words:
@@ -189,14 +189,14 @@ class Table(ABC):
             while moves != self.cells.moves:  # what moved may have gone to where this has been
                 moves, whole = self.cells.moves, False
                 memory = {name: bytearray(size) for name, size in sizes.items()}
-                shadow = self._shadow = self._filters(memory)
+                repainted = self._repainted = self._filters(memory)
                 for keys, _ in self.scan():
-                    shadow.mark(keys, self._single_hashes(keys))
+                    repainted.mark(keys, self._single_hashes(keys))
                     whole |= not self.family.lengths(keys).all()
                     yield
-            self._take_over(shadow, whole, clear)
+            self._take_over(repainted, whole, clear)
         finally:
-            self._shadow = None
+            self._repainted = None
 
     def _take_over(self, painted: Filters, whole: bool, clear: bool) -> None:
         if whole and not self._whole[0]:

@@ -68,7 +68,7 @@ class Ladder:
         if tags.WATCHED in held.tags:
             # what went by before it was first seen here counts; no later step of the wall clock
             since = self._since.setdefault(held.id, now - max(0.0, clock.unix - held.created_at))
-            return now - since >= ladder.shadow
+            return now - since >= ladder.monitor
         loud, seconds = self._pulse.feel(held.id, self._controller.hits(held).packets, now)
         return loud and seconds >= ladder.limit
 

@@ -1,10 +1,10 @@
-"""Which rules have a shadow in the kernel: those in monitor mode, as far as there is room."""
+"""Which rules the kernel keeps statistics of: those in monitor mode, as far as there is room."""
 
 import logging
 from collections.abc import Iterator
 from itertools import islice
 
-from xdpctl.abi.structs import SHADOWS_MAX, SlotNumber
+from xdpctl.abi.structs import STATISTICS_MAX, SlotNumber
 from xdpctl.control.state.state import State
 from xdpctl.datapath.port import Datapath
 from xdpctl.errors import DatapathError
@@ -14,7 +14,7 @@ log = logging.getLogger("xdpctl.controller")
 
 
 class MonitorSlots:
-    """A shadow that an earlier process left goes on if its slot still monitors."""
+    """Statistics that an earlier process began go on if their slot still monitors."""
 
     def __init__(self, datapath: Datapath, state: State) -> None:
         self._datapath = datapath
@@ -22,9 +22,9 @@ class MonitorSlots:
         self._held: dict[int, str] | None = None
 
     def bring(self) -> None:
-        """Shadows for what is in monitor mode now; what cannot be had must stop no rule."""
+        """Statistics of what is in monitor mode now; a failure here stops no rule."""
         try:
-            self._bring(dict(islice(self._wanted(), SHADOWS_MAX)))
+            self._bring(dict(islice(self._wanted(), STATISTICS_MAX)))
         except DatapathError as error:
             self._held = None
             log.error("what monitored rules would hit is not known: %s", error)
@@ -33,12 +33,12 @@ class MonitorSlots:
         if self._held == wanted:
             return
         if self._held is None:
-            self._held = {slot: wanted.get(slot, "") for slot in self._datapath.shadows()}
+            self._held = {slot: wanted.get(slot, "") for slot in self._datapath.monitored()}
         for slot in self._held.keys() - wanted.keys():
-            self._datapath.end_shadow(slot)
+            self._datapath.end_statistics(slot)
         for slot, whose in wanted.items():
             if self._held.get(slot) != whose:
-                self._datapath.begin_shadow(slot)
+                self._datapath.begin_statistics(slot)
         self._held = wanted
 
     def _wanted(self) -> Iterator[tuple[int, str]]:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The shadow of a rule in monitor mode: of what it would have hit, how much is wanted traffic,
- * from how many and to how many it goes, and what it looks like.
+ * Monitor statistics of a slot: of the packets that a rule in monitor mode would have hit, how many
+ * belong to established connections, how many sources and destinations they have, and examples.
  */
 
 /* HyperLogLog (Flajolet et al., 2007): the most trailing zeros of the hashes that a cell got. */
@@ -26,9 +26,10 @@ static __always_inline u64 hash_address(struct control *control, u32 family, __b
 }
 
 /* Of all packets, each equally likely to be kept (Vitter's algorithm R, 1985). */
-static __always_inline void glimpse(struct shadow *shadow, struct packet *packet, u32 *values)
+static __always_inline void keep_glimpse(struct monitor_statistics *statistics,
+					 struct packet *packet, u32 *values)
 {
-	u64 looked = shadow->looked;
+	u64 looked = statistics->looked;
 	u32 place = looked;
 	struct glimpse *kept;
 
@@ -38,7 +39,7 @@ static __always_inline void glimpse(struct shadow *shadow, struct packet *packet
 		return;
 	/* or clang would mask a copy, from which 6.1's verifier learns nothing */
 	asm volatile("" : "+r"(place));
-	kept = &shadow->glimpses[place & (GLIMPSES - 1)];
+	kept = &statistics->glimpses[place & (GLIMPSES - 1)];
 	kept->family = packet->family;
 	kept->protocol = packet->protocol;
 	kept->source_port = values[FIELD_SOURCE_PORT];
@@ -66,24 +67,24 @@ static __always_inline void remember(struct packet *packet, u32 *values, u32 slo
 		connections.update(&key, &one);
 }
 
-/* One slot's packet; slots that nobody wants to know of have no shadow. */
-static __always_inline void look(struct search *search, struct scratch *scratch, u32 slot,
-				 u32 reason, u32 connected)
+/* One packet of a slot; the control plane says which slots have statistics. */
+static __always_inline void record_statistics(struct search *search, struct scratch *scratch,
+					      u32 slot, u32 reason, u32 connected)
 {
-	struct shadow *shadow = shadows.lookup(&slot);
+	struct monitor_statistics *kept = statistics.lookup(&slot);
 	struct packet *packet = &scratch->packet;
 
-	if (!shadow)
+	if (!kept)
 		return;
-	sketch(shadow->sources, hash_address(search->control, packet->family, packet->source));
-	sketch(shadow->destinations,
+	sketch(kept->sources, hash_address(search->control, packet->family, packet->source));
+	sketch(kept->destinations,
 	       hash_address(search->control, packet->family, packet->destination));
-	glimpse(shadow, packet, scratch->values);
+	keep_glimpse(kept, packet, scratch->values);
 	if (connected) {
-		__sync_fetch_and_add(&shadow->established, 1);
+		__sync_fetch_and_add(&kept->established, 1);
 		remember(packet, scratch->values, slot);
 	}
 	if (reason == REASON_ACCEPTED || reason == REASON_PROTECTED)
-		__sync_fetch_and_add(&shadow->accepted, 1);
-	__sync_fetch_and_add(&shadow->looked, 1);
+		__sync_fetch_and_add(&kept->accepted, 1);
+	__sync_fetch_and_add(&kept->looked, 1);
 }

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a slot says of a packet that leads to it: counted, sampled, told, and its verdict. */
+/* Evaluates the slot that a packet leads to: counts, samples, explains, and returns the verdict. */
 
 /* One packet's way through the source table. */
 struct search {
 	__be32 source[4];
 	u32 family;
 	u64 bytes;
-	u64 nothing;	 /* 0, which the verifier cannot know: it walks each constant by itself */
+	u64 opaque_zero; /* 0, which the verifier cannot know: it walks each constant separately */
 	u64 sets_met;	 /* a set is met once, at its most specific prefix */
 	u64 sample;	 /* whether it met the sampled slot at a packet to be sampled */
 	u32 outside;	 /* whether it came in by an outside interface */
 	u32 exempt;	 /* 1: a drop has to be looked at once more, see exempt.bpf.h */
 	u32 neighbourly; /* outside, 1: only a neighbour says such things, see side.bpf.h */
-	u64 monitored;	 /* slots in monitor mode that it met, SHADOW_BITS each, the last one lowest
+	u64 monitored;	 /* slots in monitor mode that it met, MONITORED_BITS each, the last one
+			  * lowest
 			  */
 	struct control *control;
 	struct explanation *explanation;
@@ -50,7 +51,7 @@ static __always_inline int in_force(u64 word)
  * Outside, rules on sources hold where a packet claims to be of a neighbour and is nothing that a
  * neighbour would send.
  */
-static __always_inline u64 pretends(struct search *search, u32 number)
+static __always_inline u64 pretends_neighbour(struct search *search, u32 number)
 {
 	if (!search->outside)
 		return 0;
@@ -61,7 +62,8 @@ static __always_inline u64 pretends(struct search *search, u32 number)
  * The slot's verdict, `dropped` for a drop, with the slot's number above it, and whether an
  * established connection is to be spared. REASON_NONE: it is in monitor mode, go on.
  */
-static __always_inline u32 apply(struct search *search, u32 number, u64 word, enum reason dropped)
+static __always_inline u32 apply_slot(struct search *search, u32 number, u64 word,
+				      enum reason dropped)
 {
 	struct hits *hit;
 
@@ -76,7 +78,7 @@ static __always_inline u32 apply(struct search *search, u32 number, u64 word, en
 		add(hit, search->bytes);
 	}
 	if (word & WORD_MONITOR) {
-		search->monitored = search->monitored << SHADOW_BITS | number;
+		search->monitored = search->monitored << MONITORED_BITS | number;
 		return REASON_NONE;
 	}
 	if (!search->outside && (number == SLOT_PROTECTED || number == SLOT_NEIGHBOUR))
@@ -88,7 +90,7 @@ static __always_inline u32 apply(struct search *search, u32 number, u64 word, en
 }
 
 /* REASON_NONE: the slot is free, expired, in monitor mode or was met before: go on. */
-static __always_inline u32 judge(struct search *search, u32 number)
+static __always_inline u32 eval_slot(struct search *search, u32 number)
 {
 	struct slot *slot = slots.lookup(&number);
 	u64 word, bit;
@@ -96,7 +98,7 @@ static __always_inline u32 judge(struct search *search, u32 number)
 	if (!slot)
 		return REASON_FAULT;
 	word = *(volatile u64 *)&slot->word;
-	if (!in_force(word) || pretends(search, number))
+	if (!in_force(word) || pretends_neighbour(search, number))
 		return REASON_NONE;
 	if (number >= SLOT_SETS && number < SLOT_FIRST) {
 		bit = 1ULL << (number - SLOT_SETS);
@@ -104,7 +106,7 @@ static __always_inline u32 judge(struct search *search, u32 number)
 			return REASON_NONE;
 		search->sets_met |= bit;
 	}
-	return apply(search, number, word, REASON_DROPPED);
+	return apply_slot(search, number, word, REASON_DROPPED);
 }
 
 /* Read by whoever asked for it, at his own pace: a wake-up would cost the packet 100 ns. */

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.abi.arrays import CONNECTION, SHADOW
+from xdpctl.abi.arrays import CONNECTION, MONITOR_STATISTICS
 from xdpctl.abi.structs import SKETCH_CELLS
 
 _TOP = 5
 _ALPHA = 0.7213 / (1 + 1.079 / SKETCH_CELLS)
-NOTHING = bytes(SHADOW.itemsize)
+NOTHING = bytes(MONITOR_STATISTICS.itemsize)
 
 
 class Connection(NamedTuple):
@@ -55,8 +55,8 @@ class MonitorStatistics:
 
 
 def read(value: bytes, connections: Iterable[tuple[bytes, int]]) -> MonitorStatistics:
-    """From a value of the map `shadows`, and its connections with their packets."""
-    held = np.frombuffer(value, SHADOW)[0]
+    """From a value of the map `statistics`, and its connections with their packets."""
+    held = np.frombuffer(value, MONITOR_STATISTICS)[0]
     seen = held["glimpses"][held["glimpses"]["family"] != 0]
     return MonitorStatistics(
         looked=int(held["looked"]),
