@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from xdpctl.control.controller import Controller
-from xdpctl.service.config import Settings
 from xdpctl.service.daemon import main
 from xdpctl.service.listeners import Listeners
+from xdpctl.service.settings import Settings
 
 
 def serve(

@@ -8,9 +8,9 @@ import uvloop
 from xdpctl.control.controller import Controller
 from xdpctl.lists.refresher import Refresher
 from xdpctl.lists.source import Limits, ListSource
-from xdpctl.service.config import Settings
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl.service.listeners import Listeners
+from xdpctl.service.settings import Settings
 from xdpctl_api.app import create_app
 from xdpctl_api.transport import server
 

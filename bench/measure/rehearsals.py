@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from xdpctl.lab.replay.replay import Rehearsal, Tally, rehearsing
-from xdpctl.service.config import Settings
+from xdpctl.service.settings import Settings
 
 _HEAD = """# Rehearsals
 

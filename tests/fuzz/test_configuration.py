@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tests.fuzz.support.inputs import changed, damaged, json_values
 from tests.fuzz.support.loop import fuzz
-from xdpctl.service.config import Settings, load, override, parse
+from xdpctl.service.config import load, override, parse
+from xdpctl.service.settings import Settings
 
 SEEDS: list[dict[str, Any]] = [
     {

@@ -19,7 +19,7 @@ from xdpctl.cli.app import app
 from xdpctl.control.store.store import SqliteStore
 from xdpctl.errors import ConfigError, RecordingError
 from xdpctl.lab.replay.replay import Rehearsal, Tally, rehearsing
-from xdpctl.service.config import Settings
+from xdpctl.service.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("_able")
 RULES = Path(__file__).parents[1] / "corpus_signatures.ndjson"

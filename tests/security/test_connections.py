@@ -15,7 +15,7 @@ import pytest
 
 from tests.security.certificates import certify
 from tests.support.apiclient import TCP, Api, problem
-from xdpctl.service.config import Listen
+from xdpctl.service.settings import Listen
 from xdpctl_api.transport.admission import Admission, Caps
 from xdpctl_api.transport.connection import Connection
 from xdpctl_api.transport.server import Server, _config

@@ -13,8 +13,9 @@ from xdpctl.errors import ConfigError
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
 from xdpctl.model.identity import Caller, Role
-from xdpctl.service.config import Listen, parse
+from xdpctl.service.config import parse
 from xdpctl.service.listeners import unfit
+from xdpctl.service.settings import Listen
 from xdpctl_api.transport.callers import Hosts
 from xdpctl_api.transport.server import _config
 

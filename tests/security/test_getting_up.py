@@ -26,9 +26,9 @@ from xdpctl.datapath.loader.compile_cache import keep, recall
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.errors import ConfigError, DatapathError, SchemaError
 from xdpctl.lab.box import Box
-from xdpctl.service.config import Settings
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.loader_status import NAME, _found_before
+from xdpctl.service.settings import Settings
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
 SECRET = "root's own\n"

@@ -17,8 +17,8 @@ from xdpctl.control.controller import Controller
 from xdpctl.lists.refresher import Refresher
 from xdpctl.lists.source import Limits, ListSource
 from xdpctl.model.policy import Quota
-from xdpctl.service.config import Listen, Settings
 from xdpctl.service.control_plane import ControlPlane
+from xdpctl.service.settings import Listen, Settings
 from xdpctl_api.app import create_app
 from xdpctl_api.transport.callers import Hosts, LocalCallers, RemoteCallers
 

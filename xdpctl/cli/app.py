@@ -18,7 +18,7 @@ from xdpctl.cli.detectors import automatic, follow
 from xdpctl.cli.rules import add, bulk, rules
 from xdpctl.cli.sets import geo, sets
 from xdpctl.errors import ConfigError, XdpctlError
-from xdpctl.service import config
+from xdpctl.service import defaults
 from xdpctl.service.client import Client, Refused, Unreachable
 
 app = typer.Typer(
@@ -56,7 +56,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def globals_(
     context: typer.Context,
-    socket: options.Socket = config.DEFAULT_SOCKET,
+    socket: options.Socket = defaults.SOCKET,
     url: options.Url = None,
     token: options.Token = None,
     version: Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from xdpctl.model import rule
-from xdpctl.service import config
+from xdpctl.service import defaults
 from xdpctl.service.client import Client
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
@@ -22,7 +22,7 @@ Token = Annotated[
     str | None, typer.Option("--token", envvar="XDPCTL_TOKEN", help="Token for --url.")
 ]
 Config = Annotated[
-    Path | None, typer.Option("--config", help=f"Settings file, else {config.DEFAULT_FILE}.")
+    Path | None, typer.Option("--config", help=f"Settings file, else {defaults.CONFIG_FILE}.")
 ]
 StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Where rules are kept.")]
 PinDir = Annotated[Path | None, typer.Option("--pin-dir", help="Where the maps are pinned.")]

@@ -17,6 +17,7 @@ from xdpctl.model.identity import Role
 from xdpctl.model.rule import check_name
 from xdpctl.service import config
 from xdpctl.service.client import SLOW_SECONDS, Refused, Unreachable, path
+from xdpctl.service.settings import Listen, Settings
 
 app = typer.Typer()
 _BYPASS_SECONDS, _TELL_SECONDS = 5.0, 0.5  # without and with the switch already set
@@ -123,8 +124,8 @@ def _press(door: Path, config_file: Path | None, pin_dir: Path | None, on: bool)
         settings = config.load(config_file)
     except ConfigError as error:
         output.err.print(f"[yellow]note:[/yellow] {escape(str(error))}; defaults are used")
-        settings = config.Settings()
-    if pin_dir is None and door not in (settings.listen.socket, config.Listen().socket):
+        settings = Settings()
+    if pin_dir is None and door not in (settings.listen.socket, Listen().socket):
         return False
     try:
         press(Pins(pin_dir or settings.pin_dir), on)

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated
 
-from xdpctl.base.durations import parse_duration
-from xdpctl.base.net.prefix import Prefix, parse_prefix
-from xdpctl.control.operations.limit_settings import read_rate
+from msgspec import Meta, Struct
+
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.typed import Duration, Problems, read_prefixes, read_seconds
+from xdpctl.control.operations.limit_settings import RateTable
 from xdpctl.detectors.formats.jmespath import adapter
 from xdpctl.detectors.registry import ADAPTERS, Adapter
 from xdpctl.errors import ConfigError, RuleError
@@ -16,17 +18,6 @@ from xdpctl.model.event import Attack
 from xdpctl.model.match import text
 from xdpctl.model.rule import Automatic, check_name
 
-_KNOWN = (
-    "mode",
-    "networks",
-    "ttl",
-    "same_incident",
-    "max_per_minute",
-    "max_connections",
-    "detectors",
-    "protect",
-    "ladder",
-)
 _PER_MINUTE = 20_000
 _CONNECTIONS = 20
 _TTL, _SAME_INCIDENT = 900.0, 300.0
@@ -80,110 +71,97 @@ class AutomaticSettings:
         return held.mode if held and held.mode else self.mode
 
 
-def read_automatic(given: Any) -> AutomaticSettings:
-    """ConfigError names the setting: `automatic.detectors.suricata.mode`."""
-    if not isinstance(given, dict):
-        raise ConfigError("automatic must be a table: [automatic]")
-    unknown = [name for name in given if name not in _KNOWN]
-    if unknown:
-        known = ", ".join(_KNOWN)
-        raise ConfigError(f"unknown setting automatic.{unknown[0]}; known are {known}")
-    try:
+class DetectorTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[automatic.detectors.NAME]`: `events` is a JMESPath expression that yields events."""
+
+    mode: Automatic | None = None
+    events: str | None = None
+
+
+class MeasureTable(RateTable, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[[automatic.protect]]`: without a rate, all that matches is dropped."""
+
+    attack: Attack
+    match: str = ""
+
+    def settings(self) -> Measure:
+        """RuleError if the match or the rate is none."""
+        parts = text.parse(self.match).as_json() if self.match else {}
+        if "destination" in parts:
+            fix = "leave it out: it is the victim"
+            raise RuleError("match has a destination", "match", fix)
+        amplified = self.attack is Attack.AMPLIFICATION
+        rate = self.rate() if self.pps or self.bps else None
+        return Measure(parts, rate, amplified and "source_port" not in parts)
+
+
+class LadderTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[automatic.ladder]`."""
+
+    monitor: Duration | None = None
+    limit: Duration | None = None
+
+
+class AutomaticTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """The table as it is written."""
+
+    mode: Automatic = Automatic.ON
+    networks: list[str] = []
+    ttl: Duration = _TTL
+    same_incident: Duration = _SAME_INCIDENT
+    max_per_minute: Annotated[int, Meta(ge=1)] = _PER_MINUTE
+    max_connections: Annotated[int, Meta(ge=0)] = _CONNECTIONS
+    detectors: dict[str, DetectorTable] = {}
+    protect: list[MeasureTable] = []
+    ladder: LadderTable = LadderTable()
+
+    def settings(self, problems: Problems) -> AutomaticSettings:
+        """What is wrong goes to `problems`."""
         return AutomaticSettings(
-            mode=_mode(given.get("mode", "on"), "automatic.mode"),
-            networks=tuple(parse_prefix(str(one)) for one in given.get("networks", [])),
-            ttl=_seconds(given, "ttl", _TTL),
-            same_incident=_seconds(given, "same_incident", _SAME_INCIDENT),
-            max_per_minute=_count(given, "max_per_minute", _PER_MINUTE, 1),
-            max_connections=_count(given, "max_connections", _CONNECTIONS, 0),
-            detectors=_detectors(given.get("detectors", {})),
-            protect=_protect(given.get("protect", [])),
-            ladder=_ladder(given.get("ladder", {})),
+            mode=self.mode,
+            networks=read_prefixes(self.networks, "automatic.networks", problems),
+            ttl=read_seconds(self.ttl, "automatic.ttl", problems),
+            same_incident=read_seconds(self.same_incident, "automatic.same_incident", problems),
+            max_per_minute=self.max_per_minute,
+            max_connections=self.max_connections,
+            detectors=_detectors(self.detectors, problems),
+            protect=_protect(self.protect, problems),
+            ladder=LadderSettings(
+                read_seconds(self.ladder.monitor, "automatic.ladder.monitor", problems, 0.0),
+                read_seconds(self.ladder.limit, "automatic.ladder.limit", problems, math.inf),
+            ),
         )
-    except (RuleError, TypeError) as error:
-        fix = getattr(error, "fix", "")
-        raise ConfigError(f"automatic: {error}" + (f"; {fix}" if fix else "")) from error
 
 
-def _mode(given: Any, where: str) -> Automatic:
-    if given not in list(Automatic):
-        raise ConfigError(f"{where} is {given!r}; write {', '.join(Automatic)}")
-    return Automatic(given)
-
-
-def _seconds(table: dict[str, Any], name: str, default: float, within: str = "") -> float:
-    if name not in table:
-        return default
-    given = table[name]
-    try:
-        seconds = parse_duration(given, name) if isinstance(given, str) else given
-    except RuleError:
-        seconds = 0
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
-        raise ConfigError(f"automatic.{within}{name} is {given!r}; write seconds, or 15m")
-    return float(seconds)
-
-
-def _ladder(given: Any) -> LadderSettings:
-    if not isinstance(given, dict) or given.keys() - {"monitor", "limit"}:
-        raise ConfigError("automatic.ladder must be a table with monitor, limit, or both")
-    return LadderSettings(
-        _seconds(given, "monitor", 0.0, "ladder."), _seconds(given, "limit", math.inf, "ladder.")
-    )
-
-
-def _count(table: dict[str, Any], name: str, default: int, least: int) -> int:
-    given = table.get(name, default)
-    if isinstance(given, bool) or not isinstance(given, int) or given < least:
-        raise ConfigError(f"automatic.{name} is {given!r}; write a number from {least} on")
-    return given
-
-
-def _detectors(given: Any) -> dict[str, DetectorSettings]:
-    if not isinstance(given, dict):
-        raise ConfigError("automatic.detectors must be tables: [automatic.detectors.NAME]")
+def _detectors(tables: dict[str, DetectorTable], problems: Problems) -> dict[str, DetectorSettings]:
     found = {}
-    for name, held in given.items():
+    for name, table in tables.items():
         where = f"automatic.detectors.{name}"
-        if not isinstance(held, dict) or not held or held.keys() - {"mode", "events"}:
-            raise ConfigError(f"{where} must be a table with mode, events, or both")
-        if "events" in held:
-            if name in ADAPTERS:
-                raise ConfigError(f"{where}.events: {name} is read by xdpctl; take another name")
-            check_name(name, where)
-        elif name not in ADAPTERS:
-            known = ", ".join(ADAPTERS)
-            raise ConfigError(f"{where} is no detector; there are {known}; or give it events")
-        mode = _mode(held["mode"], f"{where}.mode") if "mode" in held else None
-        events = held.get("events")
-        read = adapter(str(events), f"{where}.events") if events is not None else None
-        found[name] = DetectorSettings(mode, read)
+        with problems.at(where):
+            found[name] = _detector(name, table, where)
     return found
 
 
-def _protect(given: Any) -> Mapping[Attack, tuple[Measure, ...]]:
+def _detector(name: str, table: DetectorTable, where: str) -> DetectorSettings:
+    if table == DetectorTable():
+        raise ConfigError("give mode, events, or both")
+    if table.events is None:
+        if name not in ADAPTERS:
+            known = ", ".join(ADAPTERS)
+            raise ConfigError(f"is no detector; known are {known}. Or give it events")
+        return DetectorSettings(table.mode)
+    if name in ADAPTERS:
+        raise ConfigError(f"{name} is read by xdpctl; take another name for your events")
+    check_name(name, where)
+    return DetectorSettings(table.mode, adapter(table.events, f"{where}.events"))
+
+
+def _protect(
+    tables: list[MeasureTable], problems: Problems
+) -> Mapping[Attack, tuple[Measure, ...]]:
     """The measures there are, and instead of them those that are given for the same attack."""
-    if not isinstance(given, list):
-        raise ConfigError("automatic.protect must be tables: [[automatic.protect]]")
     ours: dict[Attack, tuple[Measure, ...]] = {}
-    for number, table in enumerate(given, 1):
-        where = f"automatic.protect[{number}]"
-        if not isinstance(table, dict) or table.get("attack") not in list(Attack):
-            raise ConfigError(f"{where}.attack must be one of {', '.join(Attack)}")
-        attack = Attack(table["attack"])
-        ours[attack] = (*ours.get(attack, ()), _measure(table, where))
+    for number, table in enumerate(tables, 1):
+        with problems.at(f"automatic.protect[{number}]"):
+            ours[table.attack] = (*ours.get(table.attack, ()), table.settings())
     return {**MEASURES, **ours}
-
-
-def _measure(table: dict[str, Any], where: str) -> Measure:
-    unknown = table.keys() - {"attack", "match", "pps", "bps", "per", "burst"}
-    if unknown:
-        raise ConfigError(f"unknown setting {where}.{min(unknown)}")
-    parts: dict[str, str] = {}
-    if table.get("match"):
-        parts = text.parse(str(table["match"])).as_json()
-    if "destination" in parts:
-        raise ConfigError(f"{where}.match has a destination, which is the victim; leave it out")
-    rate = read_rate(table) if table.keys() & {"pps", "bps"} else None
-    amplified = table["attack"] == Attack.AMPLIFICATION
-    return Measure(parts, rate, amplified and "source_port" not in parts)

@@ -1,10 +1,12 @@
 """What a signature is: a rule that matches on more than a source, or limits. Values only."""
 
+import re
 from typing import Any, Self
 from zlib import crc32
 
 import msgspec
 
+from xdpctl.base.durations import parse_duration
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
 from xdpctl.model.match.match import Match
@@ -14,6 +16,7 @@ from xdpctl.model.rule import OPERATOR, Action, Deadlines, Mode, Rule, Spare, ch
 CONFIGURED = "configured"  # the origin of what the configuration asks for
 PRIORITY_MAX = 32767
 BURST_MIN, BURST_MAX = 0.05, 60.0  # seconds; the clock's tick is up to 0.01
+BY_ADDRESS = 32, 64  # lengths that tell sources apart where none are given
 _PPS_MAX = 1_000_000_000
 _BPS_MIN, _BPS_MAX = 1_000, 1_000_000_000_000
 
@@ -61,6 +64,41 @@ class Rate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
             return rate
         exact = self.per_ipv4 in (0, 32) and self.per_ipv6 in (0, 64)
         return f"{rate} per " + ("source" if exact else f"/{self.per_ipv4} and /{self.per_ipv6}")
+
+
+def read_rate(
+    pps: float,
+    bps: float,
+    burst: float | str = 0.1,
+    per: str = "all",
+    lengths: tuple[int, int] = BY_ADDRESS,
+) -> Rate:
+    """A rate as people write it, wherever they do. RuleError names the part that is wrong.
+
+    `burst` is seconds or a duration. `per` is `all`, `source` (told apart by prefixes of the two
+    `lengths`, IPv4 and IPv6), `/24` or `/24,/56`.
+    """
+    held = parse_duration(burst, "limit.burst") if isinstance(burst, str) else burst
+    return Rate(pps, bps, held, *read_per(per, lengths))
+
+
+def read_per(per: str, lengths: tuple[int, int] = BY_ADDRESS) -> tuple[int, int]:
+    """The lengths of prefixes that sources are told apart by, 0 and 0 for not at all."""
+    if per in ("all", "source"):
+        return lengths if per == "source" else (0, 0)
+    parts = [part.strip().removeprefix("/") for part in per.split(",")]
+    numbers = [int(part) for part in parts if re.fullmatch("[0-9]{1,3}", part)]
+    if len(numbers) != len(parts) or len(parts) > 2 or not all(numbers):
+        raise RuleError(f"per is {per[:40]!r}", "limit.per", "write all, source, /24 or /24,/56")
+    return numbers[0], numbers[1] if len(numbers) == 2 else BY_ADDRESS[1]
+
+
+def read_amount(text: str, field: str) -> float:
+    """`5000`, `5k`, `100M`, `1.5G`; RuleError names `field`."""
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?(?:e[0-9]{1,2})?)([kMG]?)", text)
+    if not found:
+        raise RuleError(f"{text[:40]!r} is no amount", field, "write a number, or 5k, 100M, 1.5G")
+    return float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]]
 
 
 def sparing(limit: Rate | None) -> Spare:

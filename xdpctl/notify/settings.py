@@ -1,10 +1,10 @@
 """`[notify]` of the configuration file."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Annotated
 
-from xdpctl.errors import ConfigError
+from msgspec import Meta, Struct
 
 _URLS_MAX, _PER_HOUR, _PER_HOUR_MAX = 20, 30, 1_000
 
@@ -28,27 +28,12 @@ class NotifySettings:
     per_hour: int = _PER_HOUR
 
 
-def read_notify(given: Any) -> NotifySettings:
-    """ConfigError names the setting."""
-    if not isinstance(given, dict):
-        raise ConfigError("notify must be a table: [notify]")
-    known = [field.name for field in fields(NotifySettings)]
-    for name in given:
-        if name not in known:
-            raise ConfigError(f"unknown setting notify.{name}; known are {', '.join(known)}")
-    urls, on = _texts(given.get("urls", []), "urls"), _texts(given.get("on", [*Kind]), "on")
-    if len(urls) > _URLS_MAX:
-        raise ConfigError(f"notify.urls are {len(urls)}; give at most {_URLS_MAX}")
-    for one in on:
-        if one not in list(Kind):
-            raise ConfigError(f"notify.on: {one!r} is none of {', '.join(Kind)}")
-    most = given.get("per_hour", _PER_HOUR)
-    if type(most) is not int or not 1 <= most <= _PER_HOUR_MAX:
-        raise ConfigError(f"notify.per_hour is {most!r}; give 1 to {_PER_HOUR_MAX}")
-    return NotifySettings(tuple(urls), frozenset(Kind(one) for one in on), most)
+class NotifyTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """The table as it is written."""
 
+    urls: Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(max_length=_URLS_MAX)] = []
+    on: tuple[Kind, ...] = tuple(Kind)
+    per_hour: Annotated[int, Meta(ge=1, le=_PER_HOUR_MAX)] = _PER_HOUR
 
-def _texts(given: Any, name: str) -> list[str]:
-    if isinstance(given, list) and all(isinstance(one, str) and one for one in given):
-        return given
-    raise ConfigError(f"notify.{name} must be a list of strings")
+    def settings(self) -> NotifySettings:
+        return NotifySettings(tuple(self.urls), frozenset(self.on), self.per_hour)

@@ -22,8 +22,9 @@ from xdpctl.mitigation.watchers.release import Releases
 from xdpctl.notify.changes import Snapshot, refusals
 from xdpctl.notify.dispatcher import Dispatcher
 from xdpctl.service import readiness
-from xdpctl.service.config import Settings, load
+from xdpctl.service.config import load
 from xdpctl.service.loader_report import LoaderReport
+from xdpctl.service.settings import Settings
 
 _FETCHES = 4  # at once, of those somebody waits for
 _WATCHES = 4  # of which one watches, and the others are told so

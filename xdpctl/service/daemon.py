@@ -29,9 +29,9 @@ from xdpctl.incidents.ledger import ledger
 from xdpctl.model import sides
 from xdpctl.model.policy import CONFIGURED, PEER, Protection
 from xdpctl.service import config
-from xdpctl.service.config import Settings
 from xdpctl.service.listeners import Listeners
 from xdpctl.service.loader_report import LoaderReport
+from xdpctl.service.settings import Settings
 
 _LOOK_SECONDS = 1.0
 # rules are many and live long: the default would walk all of them again and again

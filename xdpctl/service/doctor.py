@@ -15,7 +15,7 @@ from xdpctl.datapath.bpf.bpffs import is_bpffs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.netlink import Link
-from xdpctl.service.config import Settings
+from xdpctl.service.settings import Settings
 
 MINIMUM_KERNEL = (6, 1)
 _NATIVE = frozenset(

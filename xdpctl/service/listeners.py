@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from xdpctl.base.system import sd_notify
-from xdpctl.service.config import Listen, Settings
+from xdpctl.service.settings import Listen, Settings
 from xdpctl.service.sockets import local_listener
 
 _SOCKET_NAMES = ("local", "tcp")  # FileDescriptorName in packaging/systemd

@@ -11,7 +11,7 @@ from xdpctl.base.system.owned_folder import Owned
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.errors import ConfigError, RuleError
-from xdpctl.service.config import Settings
+from xdpctl.service.settings import Settings
 
 NAME = "status.json"
 BEAT_SECONDS = 5.0  # between two signs of life in the file

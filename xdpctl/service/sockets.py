@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 from xdpctl.errors import ConfigError
-from xdpctl.service.config import Listen
+from xdpctl.service.settings import Listen
 
 _BACKLOG = 1024
 _FREEBIND = 15  # ip(7); Python names it from 3.13 on

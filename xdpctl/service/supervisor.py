@@ -20,8 +20,8 @@ from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.loader import Loader, compile_filter
 from xdpctl.errors import AttachError, ConfigError, XdpctlError
-from xdpctl.service.config import CONTROL_FOLDER, Settings
 from xdpctl.service.loader_status import Status
+from xdpctl.service.settings import CONTROL_FOLDER, Settings
 from xdpctl.service.sockets import local_listener, tcp_listener
 
 _LOOK_AGAIN_SECONDS = 1.0  # a bpf_link attach raises no event, so look now and then

@@ -7,8 +7,8 @@ from pydantic import BeforeValidator, Field, StrictInt, StrictStr
 
 from xdpctl.model.match import text
 from xdpctl.model.match.match import Match, build
-from xdpctl.model.signature import Rate
-from xdpctl_api.shapes.common import Duration, Strict, seconds
+from xdpctl.model.signature import Rate, read_rate
+from xdpctl_api.shapes.common import Duration, Strict
 
 Values = StrictStr | StrictInt | list[StrictStr | StrictInt] | None
 
@@ -69,14 +69,8 @@ class LimitIn(Strict):
     ipv6_length: int = Field(default=64, ge=1, le=64)
 
     def rate(self) -> Rate:
-        by_source = self.per is Per.SOURCE
-        return Rate(
-            pps=self.pps or 0.0,
-            bps=self.bps or 0.0,
-            burst=seconds(self.burst, "limit.burst") or 0.0,
-            per_ipv4=self.ipv4_length if by_source else 0,
-            per_ipv6=self.ipv6_length if by_source else 0,
-        )
+        lengths = self.ipv4_length, self.ipv6_length
+        return read_rate(self.pps or 0.0, self.bps or 0.0, self.burst, self.per, lengths)
 
 
 class LimitOut(Strict):

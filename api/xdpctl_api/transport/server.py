@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from xdpctl.base.system import sd_notify
-from xdpctl.service.config import Listen
+from xdpctl.service.settings import Listen
 from xdpctl_api.transport.admission import Admission, Caps, Ticket
 from xdpctl_api.transport.callers import Hosts, LocalCallers, RemoteCallers
 from xdpctl_api.transport.connection import Connection, LocalConnection, credentials

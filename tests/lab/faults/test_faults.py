@@ -16,7 +16,7 @@ from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import LabError, sh
 from xdpctl.service.client import Client, Refused
-from xdpctl.service.config import Settings
+from xdpctl.service.settings import Settings
 
 LIST = "".join(f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}\n" for n in range(60_000)).encode()
 

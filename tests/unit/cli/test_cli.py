@@ -273,5 +273,11 @@ def test_rates_have_units(api: Api, run: Run, given: str, pps: float) -> None:
     api.answers["POST", "/v1/rules"] = ADDED
     run("limit", "--match", "udp", "--pps", given, "--per", "/24")
     body = api.calls[0][2]["json"]
-    assert body["limit"] == {"pps": pps, "burst": "0.1", "per": "source", "ipv4_length": 24}
+    assert body["limit"] == {
+        "pps": pps,
+        "burst": "0.1",
+        "per": "source",
+        "ipv4_length": 24,
+        "ipv6_length": 64,
+    }
     assert run("limit", "--match", "udp", "--pps", "nan")[0] == 2

@@ -41,13 +41,13 @@ def test_they_are_read_with_all_that_they_may_say() -> None:
 @pytest.mark.parametrize(
     ("table", "says"),
     [
-        ("x", r"limits\[1\] must be a table"),
+        ("x", r"limits\[1\] is 'x'; expected a table"),
         ({**SYN, "ppps": 5}, r"unknown setting limits\[1\].ppps"),
         ({"match": "udp"}, r"limits\[1\]: a limit is either of packets or of bits"),
         ({**SYN, "match": "src-prt 5"}, r"limits\[1\]: 'src-prt' at 1"),
-        ({**SYN, "pps": "many"}, r"limits\[1\]: pps is 'many'; write a number"),
+        ({**SYN, "pps": "many"}, r"limits\[1\].pps is 'many'; expected a number"),
         ({**SYN, "per": "person"}, r"limits\[1\]: per is 'person'"),
-        ({**SYN, "mode": "off"}, r"limits\[1\]: mode is enforce or monitor"),
+        ({**SYN, "mode": "off"}, r"limits\[1\].mode is 'off'; expected one of enforce, monitor"),
         ({"pps": 5}, r"limits\[1\]: the match is empty"),
     ],
 )

@@ -105,11 +105,11 @@ def test_a_detector_may_be_described_in_the_configuration(api: Api) -> None:
     ("detectors", "says"),
     [
         ({"snort": {"mode": "on"}}, "is no detector"),
-        ({"netflow": {"events": "alerts[.{"}}, "detectors.netflow.events is no JMESPath"),
+        ({"netflow": {"events": "alerts[.{"}}, "is no JMESPath"),
         ({"suricata": {"events": "@"}}, "is read by xdpctl"),
         ({"Net Flow": {"events": "@"}}, "not a name"),
         ({"netflow": {}}, "mode, events, or both"),
-        ([], "must be tables"),
+        ([], "automatic.detectors is .*; expected a table"),
     ],
 )
 def test_descriptions_that_are_wrong_are_named(detectors: Any, says: str) -> None:

@@ -121,10 +121,10 @@ def test_sources_and_what_helped_before_are_not_watched_first(box: Api) -> None:
 @pytest.mark.parametrize(
     ("ladder", "says"),
     [
-        ([], "automatic.ladder must be a table"),
-        ({"drop": "1m"}, "automatic.ladder must be a table with monitor, limit, or both"),
+        ([], "automatic.ladder is .*; expected a table"),
+        ({"drop": "1m"}, "unknown setting automatic.ladder.drop; known: monitor, limit"),
         ({"monitor": 0}, "automatic.ladder.monitor is 0"),
-        ({"limit": "soon"}, "automatic.ladder.limit is 'soon'; write seconds, or 15m"),
+        ({"limit": "soon"}, "automatic.ladder.limit is 'soon'; write seconds"),
     ],
 )
 def test_a_ladder_that_cannot_be_is_refused(ladder: Any, says: str) -> None:

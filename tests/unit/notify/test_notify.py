@@ -177,7 +177,7 @@ def test_a_url_that_nobody_knows_is_told_without_its_secrets(
         ({"on": ["everything"]}, "'everything'"),
         ({"per_hour": 0}, "per_hour"),
         ({"per_hour": True}, "per_hour"),
-        (7, r"\[notify\]"),
+        (7, "notify is 7; expected a table"),
     ],
 )
 def test_settings_that_are_wrong_are_named(given: Any, says: str) -> None:

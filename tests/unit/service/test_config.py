@@ -10,12 +10,12 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.errors import ConfigError
 from xdpctl.model.policy import AUTOMATIC, Quota
 from xdpctl.service import config
-from xdpctl.service.config import Settings
+from xdpctl.service.settings import Settings
 
 
 def test_nothing_set_is_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert config.parse({}) == Settings()
-    monkeypatch.setattr(config, "DEFAULT_FILE", tmp_path / "none.toml")
+    monkeypatch.setattr("xdpctl.service.defaults.CONFIG_FILE", tmp_path / "none.toml")
     assert config.load(None) == Settings()
 
 
@@ -62,37 +62,93 @@ def test_an_operators_quota_is_changed_in_what_is_given_alone() -> None:
         ({"listen": {"prot": 1}}, "listen.prot; did you mean listen.port?"),
         ({"origins": {"x": {"max_rule": 1}}}, "did you mean origins.x.max_rules?"),
         ({"zzz": 1}, "unknown setting zzz"),
-        ({"capacity": "many"}, "capacity must be of type int"),
-        ({"capacity": True}, "capacity must be of type int"),
-        ({"capacity": 0}, "capacity must be 1 to"),
-        ({"capacity": 4_000_001}, "capacity must be 1 to"),
-        ({"interfaces": "eth0"}, "interfaces must be a list of names or of tables"),
-        ({"protected": [1]}, "protected must be a list of strings"),
+        ({"capacity": "many"}, "capacity is 'many'; expected a whole number, got text"),
+        ({"capacity": True}, "capacity is True; expected a whole number, got true or false"),
+        ({"capacity": 0}, "capacity is 0; expected a whole number of at least 1"),
+        ({"capacity": 4_000_001}, "expected a whole number of at most 2000000"),
+        ({"interfaces": "eth0"}, "interfaces is 'eth0'; expected a list, got text"),
+        ({"protected": [1]}, "protected[1] is 1; expected text"),
         ({"protected": ["192.0.2.1/24"]}, "write 192.0.2.0/24"),
-        ({"protect_found": 1}, "protect_found must be of type bool"),
-        ({"state_dir": 1}, "state_dir must be of type str"),
-        ({"listen": 1}, "expected a table"),
+        ({"protect_found": 1}, "protect_found is 1; expected true or false"),
+        ({"state_dir": 1}, "state_dir is 1; expected text"),
+        ({"listen": 1}, "listen is 1; expected a table"),
         ({"listen": {"port": 65_536}}, "listen.port"),
         ({"listen": {"tls_key": "/k"}}, "go together"),
         ({"listen": {"host": "0.0.0.0"}}, "not loopback"),
         ({"listen": {"host": "::"}}, "tls_certificate"),
         ({"origins": {"No Name": {}}}, "not a name"),
-        ({"origins": {"x": 1}}, "expected a table"),
+        ({"origins": {"x": 1}}, "origins.x is 1; expected a table"),
         ({"origins": {"x": {"max_ttl": "soon"}}}, "origins.x.max_ttl"),
         ({"origins": {"x": {"max_ttl": [1]}}}, "origins.x.max_ttl"),
         ({"origins": {"x": {"max_ttl": True}}}, "origins.x.max_ttl"),
-        ({"origins": {"x": {"max_ttl": 0}}}, "origins.x.max_ttl must be above 0"),
-        ({"origins": {"x": {"max_rules": -1}}}, "origins.x.max_rules must be 0 to"),
-        ({"origins": {"x": {"shortest_ipv4": 64}}}, "origins.x.shortest_ipv4 must be 0 to 32"),
-        ({"origins": {"x": {"shortest_ipv6": 129}}}, "origins.x.shortest_ipv6 must be 0 to 128"),
-        ({"bulk_max_bytes": -5}, "bulk_max_bytes must be above 0"),
-        ({"origins": {"x": {"max_rules": "1"}}}, "origins.x.max_rules must be of type int"),
+        ({"origins": {"x": {"max_ttl": 0}}}, "origins.x.max_ttl is 0; expected a number > 0.0"),
+        (
+            {"origins": {"x": {"max_rules": -1}}},
+            "origins.x.max_rules is -1; expected a whole number of at least 0",
+        ),
+        (
+            {"origins": {"x": {"shortest_ipv4": 64}}},
+            "origins.x.shortest_ipv4 is 64; expected a whole number of at most 32",
+        ),
+        (
+            {"origins": {"x": {"shortest_ipv6": 129}}},
+            "origins.x.shortest_ipv6 is 129; expected a whole number of at most 128",
+        ),
+        ({"bulk_max_bytes": -5}, "bulk_max_bytes is -5; expected a whole number of at least 1"),
+        (
+            {"origins": {"x": {"max_rules": "1"}}},
+            "origins.x.max_rules is '1'; expected a whole number",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named(data: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         config.parse(data)
     assert said in str(caught.value)
+
+
+def test_all_problems_of_a_file_are_told_at_once() -> None:
+    wrong = {
+        "interfaces": [{"name": "eth0", "side": "front"}],
+        "capacity": "many",
+        "listne": {},
+        "protected": ["10.0.0.0/8", 7],
+        "limits": [{"match": "udp", "pps": 5, "mode": "off"}],
+        "automatic": {"ttl": 0, "protect": [{"pps": 5}]},
+    }
+    with pytest.raises(ConfigError) as caught:
+        config.parse(wrong)
+    places = [line.split(" is ")[0].split(";")[0] for line in str(caught.value).split("\n")]
+    assert places == [
+        "interfaces[1].side",
+        "capacity",
+        "unknown setting listne",
+        "protected[2]",
+        "limits[1].mode",
+        "automatic.ttl",
+        "automatic.protect[1].attack",
+    ]
+
+
+def test_problems_of_values_that_have_the_right_type_are_told_at_once_too() -> None:
+    wrong = {
+        "protected": ["10.0.0.1/8", "nowhere"],
+        "limits": [{"match": "udp"}, {"match": "nonsense 5", "pps": 5}],
+        "origins": {"No Name": {}, "x": {"max_ttl": "soon"}},
+        "listen": {"tls_key": "/k"},
+    }
+    with pytest.raises(ConfigError) as caught:
+        config.parse(wrong)
+    said = str(caught.value).split("\n")
+    places = ("protected[1]", "protected[2]", "listen", "limits[1]", "limits[2]")
+    for place in (*places, "origins.No Name", "origins.x.max_ttl"):
+        assert any(line.startswith(place) for line in said), place
+
+
+def test_the_schema_knows_every_setting() -> None:
+    tables = config.schema()["$defs"]
+    assert tables["ListenTable"]["properties"]["port"]["maximum"] == 65535
+    assert tables["Document"]["additionalProperties"] is False
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from xdpctl.base.system.filelock import hold
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.errors import ConfigError, DatapathError
 from xdpctl.service import daemon
-from xdpctl.service.config import Settings
+from xdpctl.service.settings import Settings
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.base.system import sd_notify
 from xdpctl.datapath.loader import netlink
 from xdpctl.service import loader_status
-from xdpctl.service.config import Listen, Settings
+from xdpctl.service.settings import Listen, Settings
 from xdpctl.service.sockets import tcp_listener
 
 LOADER: Any = SimpleNamespace(ports={})

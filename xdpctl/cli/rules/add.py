@@ -1,6 +1,5 @@
 """Commands that add a rule: block, allow, limit."""
 
-import re
 from typing import Annotated, Any
 
 import typer
@@ -8,8 +7,10 @@ from rich.markup import escape
 
 from xdpctl.cli import options, output
 from xdpctl.cli.rules import monitoring
+from xdpctl.errors import RuleError
 from xdpctl.model.match import text
 from xdpctl.model.rule import Spare
+from xdpctl.model.signature import read_amount, read_per
 from xdpctl.service.client import Client
 
 app = typer.Typer()
@@ -190,17 +191,17 @@ def number(given: str | None, option: str) -> float | None:
     """`5000`, `5k`, `100M`, `1.5G`."""
     if given is None:
         return None
-    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?(?:e[0-9]{1,2})?)([kMG]?)", given)
-    if not found:
-        raise typer.BadParameter(f"--{option} is {given!r}: write a number, or 5k, 100M, 1.5G")
-    return float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]]
+    try:
+        return read_amount(given, option)
+    except RuleError as error:
+        raise typer.BadParameter(f"--{option} is {given!r}: {error.fix}") from None
 
 
 def _per(given: str) -> dict[str, Any]:
-    if given in ("all", "source"):
-        return {"per": given}
-    lengths = [part.strip().removeprefix("/") for part in given.split(",")]
-    if len(lengths) > 2 or not all(re.fullmatch("[0-9]{1,3}", part) for part in lengths):
-        raise typer.BadParameter("--per is all, source, /24 or /24,/56")
-    names = ("ipv4_length", "ipv6_length")
-    return {"per": "source", **dict(zip(names, map(int, lengths), strict=False))}
+    try:
+        lengths = read_per(given)
+    except RuleError:
+        raise typer.BadParameter("--per is all, source, /24 or /24,/56") from None
+    if not any(lengths):
+        return {"per": "all"}
+    return {"per": "source", "ipv4_length": lengths[0], "ipv6_length": lengths[1]}

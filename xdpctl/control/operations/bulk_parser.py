@@ -20,7 +20,7 @@ from xdpctl.model.match import text as match_text
 from xdpctl.model.match.match import build
 from xdpctl.model.requests import RuleRequest, check_tags
 from xdpctl.model.rule import Action, Mode, Spare
-from xdpctl.model.signature import Rate
+from xdpctl.model.signature import Rate, read_rate
 
 COLUMNS = ("source", "action", "mode", "ttl", "reason", "tags")
 
@@ -48,8 +48,9 @@ class _Limit(msgspec.Struct, forbid_unknown_fields=True):
     ipv6_length: int = 64
 
     def rate(self) -> Rate:
-        lengths = (self.ipv4_length, self.ipv6_length) if self.per == "source" else (0, 0)
-        return Rate(self.pps, self.bps, self.burst, *lengths)
+        return read_rate(
+            self.pps, self.bps, self.burst, self.per, (self.ipv4_length, self.ipv6_length)
+        )
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True):

@@ -39,7 +39,7 @@ from xdpctl.model.policy import CONFIGURED, Protection
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import OPERATOR, Action, Mode
 from xdpctl.model.signature import Rate
-from xdpctl.service.config import Settings
+from xdpctl.service.settings import Settings
 
 _CALLER = Caller("replay", Role.ADMIN, OPERATOR)
 _DEFAULTS = RuleRequest(Prefix(bytes(4), 0), Action.DROP, Mode.ENFORCE)

@@ -1,0 +1,95 @@
+"""The settings of a box, as the processes use them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.control.operations.default_limits import DefaultLimit
+from xdpctl.lists.settings import FeedSettings
+from xdpctl.mitigation.settings import AutomaticSettings
+from xdpctl.model.capacity import Capacity
+from xdpctl.model.policy import Quota
+from xdpctl.model.rule import OPERATOR
+from xdpctl.model.sides import Outside
+from xdpctl.notify.settings import NotifySettings
+from xdpctl.service import defaults
+
+CONTROL_FOLDER = "control"  # in state_dir
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where the API answers; without a certificate only loopback is allowed."""
+
+    socket: Path = defaults.SOCKET
+    host: str = "127.0.0.1"
+    port: int = 8460
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    names: tuple[str, ...] = ()
+    trusted_proxies: tuple[Prefix, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything an operator may set; the manual has a heading for each."""
+
+    interfaces: tuple[str, ...] = ()
+    outside_interfaces: frozenset[str] = frozenset()  # of them, those that are declared so
+    peers: tuple[Prefix, ...] = ()
+    protected: tuple[Prefix, ...] = ()
+    protect_found: bool = True
+    capacity: int = Capacity().rules
+    capacity_ipv4: int = Capacity().ipv4
+    capacity_ipv6: int = Capacity().ipv6
+    user: str = "xdpctl"
+    group: str = "xdpctl"
+    state_dir: Path = defaults.STATE_DIR
+    pin_dir: Path = defaults.PIN_DIR
+    bulk_max_bytes: int = 64 << 20
+    geo_databases: tuple[str, ...] = ()
+    listen: Listen = field(default_factory=Listen)
+    outside: Outside = field(default_factory=Outside)
+    feeds: FeedSettings = field(default_factory=FeedSettings)
+    limits: tuple[DefaultLimit, ...] = ()
+    origins: Mapping[str, Quota] = field(default_factory=dict)
+    automatic: AutomaticSettings = field(default_factory=AutomaticSettings)
+    notify: NotifySettings = field(default_factory=NotifySettings)
+
+    @property
+    def capacities(self) -> Capacity:
+        """Of the source table."""
+        return Capacity(self.capacity, self.capacity_ipv4, self.capacity_ipv6)
+
+    def quotas(self) -> dict[str, Quota]:
+        """The quota of each origin; others get policy.AUTOMATIC."""
+        return {OPERATOR: Quota(max_rules=self.capacity), **self.origins}
+
+    @property
+    def control_dir(self) -> Path:
+        """The control plane's own folder; the loader neither reads nor writes there."""
+        return self.state_dir / CONTROL_FOLDER
+
+    @property
+    def loader_dir(self) -> Path:
+        """The loader's own folder; the control plane only reads there."""
+        return self.state_dir / "loader"
+
+    @property
+    def incident_key(self) -> Path:
+        """With what archives of incidents are signed."""
+        return self.control_dir / "incident.key"
+
+    @property
+    def database(self) -> Path:
+        return self.control_dir / "rules.sqlite"
+
+    @property
+    def compiled(self) -> Path:
+        return self.loader_dir / "compiled.json"
+
+    @property
+    def loader_status(self) -> Path:
+        return self.loader_dir / "status.json"
