@@ -23,6 +23,8 @@ XdpctlError
 └── CompileError             bcc is missing, or clang refused the source
 """
 
+from typing import Any
+
 
 class XdpctlError(Exception):
     """Catching this is enough for a caller; str() is a sentence for a person."""
@@ -111,3 +113,20 @@ class AttachError(DatapathError):
 
 class CompileError(XdpctlError):
     """bcc is missing, or clang refused the source."""
+
+
+class Refused(XdpctlError):
+    """The control plane said no; carries its problem document."""
+
+    def __init__(self, problem: dict[str, Any]) -> None:
+        text = problem.get("detail") or problem.get("title") or "refused"
+        if problem.get("stands"):
+            text += f"\n  {problem['stands']}"
+        if problem.get("fix"):
+            text += f"\n  fix: {problem['fix']}"
+        super().__init__(text)
+        self.problem = problem
+
+
+class Unreachable(XdpctlError):
+    """Nobody answers."""

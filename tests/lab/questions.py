@@ -14,8 +14,9 @@ from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.datapath.plan import is_shared
 from xdpctl.datapath.readback import read
+from xdpctl.errors import Refused
 from xdpctl.lab.box import Box
-from xdpctl.service.client import Client, Refused
+from xdpctl.service.client import Client
 
 
 def eventually(condition: Callable[[], bool]) -> bool:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.lab.questions import block, eventually, in_kernel, in_store
+from xdpctl.errors import Unreachable
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, sh
-from xdpctl.service.client import Unreachable
 
 
 def test_the_control_plane_is_unprivileged(box: Box) -> None:

@@ -5,46 +5,61 @@ control plane does not answer; 4 doctor found what keeps this box from filtering
 nothing; 6 an archive is sound and its signer was not checked.
 """
 
+import importlib
 import json
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
+from typer.core import TyperGroup
 
 from xdpctl import __version__
-from xdpctl.cli import capture, explain, incidents, options, output, replay, run, system
-from xdpctl.cli.detectors import automatic, follow
-from xdpctl.cli.rules import add, bulk, rules
-from xdpctl.cli.sets import geo, sets
-from xdpctl.errors import ConfigError, XdpctlError
+from xdpctl.cli import options
+from xdpctl.errors import ConfigError, Refused, Unreachable, XdpctlError
 from xdpctl.service import defaults
-from xdpctl.service.client import Client, Refused, Unreachable
+
+# Each command and its module. A module is loaded when its command is asked for: an answer from the
+# control plane needs little, and compiling or replaying needs much.
+COMMANDS = {
+    **dict.fromkeys(("block", "allow", "limit"), "rules.add"),
+    **dict.fromkeys(("unblock", "list", "show", "mode", "promote", "confirm"), "rules.rules"),
+    "explain": "explain",
+    **dict.fromkeys(("automatic", "freeze", "undo", "policy", "hook"), "detectors.automatic"),
+    "follow": "detectors.follow",
+    **dict.fromkeys(("incidents", "incident"), "incidents"),
+    **dict.fromkeys(("import", "export"), "rules.bulk"),
+    "set": "sets.sets",
+    **dict.fromkeys(("geo", "lookup"), "sets.geo"),
+    "bypass": "bypass",
+    "capture": "capture",
+    "replay": "replay",
+    **dict.fromkeys(("status", "token", "audit", "notify"), "system"),
+    **dict.fromkeys(("run", "down", "doctor", "demo"), "run"),
+}
+
+
+class Commands(TyperGroup):
+    """The commands of COMMANDS."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            self.commands = {name: self.get_command(ctx, name) for name in COMMANDS}  # to suggest
+            return None
+        module = importlib.import_module(f"xdpctl.cli.{COMMANDS[cmd_name]}")
+        return typer.main.get_group(module.app).commands[cmd_name]
+
 
 app = typer.Typer(
     name="xdpctl",
+    cls=Commands,
     no_args_is_help=True,
     help="Drops what is blocklisted at line rate, and never its own people.",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-for module in (
-    add,
-    rules,
-    explain,
-    automatic,
-    follow,
-    incidents,
-    bulk,
-    sets,
-    geo,
-    capture,
-    replay,
-    system,
-    run,
-):
-    app.registered_commands += module.app.registered_commands
-    app.registered_groups += module.app.registered_groups
 
 
 def _version(wanted: bool) -> None:
@@ -63,7 +78,7 @@ def globals_(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it and exit.")
     ] = False,
 ) -> None:
-    context.obj = Client(socket, url, token)
+    context.obj = options.Door(socket, url, token)
 
 
 def main() -> None:
@@ -87,5 +102,9 @@ def _fail(error: XdpctlError, code: int) -> None:
     else:
         fix = getattr(error, "fix", "")
         text = f"{error}\n  fix: {fix}" if fix else str(error)
+        from rich.markup import escape
+
+        from xdpctl.cli import output
+
         output.err.print(f"[red]xdpctl:[/red] {escape(text)}", soft_wrap=True)
     sys.exit(code)

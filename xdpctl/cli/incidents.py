@@ -11,7 +11,6 @@ from xdpctl.base.units import si
 from xdpctl.cli import options, output
 from xdpctl.errors import EvidenceError
 from xdpctl.incidents import report
-from xdpctl.incidents.archive import verify_archive
 from xdpctl.service.client import path
 
 app = typer.Typer()
@@ -88,6 +87,8 @@ def export_incident(
     data = options.client(context).raw(path("incidents", identity, "export"))
     target = out or Path(f"incident-{identity}.zip")
     _keep(target, data)
+    from xdpctl.incidents.archive import verify_archive  # it needs cryptography
+
     found = verify_archive(target)
     output.err.print(escape(f"{len(found.files)} files in {target}, signed by {found.fingerprint}"))
 
@@ -126,6 +127,8 @@ def verify(
 
     Exits 6 without --key: anybody can make and sign an archive.
     """
+    from xdpctl.incidents.archive import verify_archive  # it needs cryptography
+
     found = verify_archive(archive)
     if signer is not None and signer != found.fingerprint:
         raise EvidenceError(f"{archive} is signed by {found.fingerprint}, which is another")

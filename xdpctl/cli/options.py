@@ -1,13 +1,15 @@
 """The options that commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from xdpctl.model import rule
 from xdpctl.service import defaults
-from xdpctl.service.client import Client
+
+if TYPE_CHECKING:
+    from xdpctl.service.client import Client
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
 Socket = Annotated[
@@ -35,7 +37,17 @@ Mode = Annotated[rule.Mode, typer.Argument(help="enforce or monitor")]
 Ttl = Annotated[str | None, typer.Option("--ttl", help="How long: 90, 15m, 1h30m. None: for good.")]
 
 
-def client(context: typer.Context) -> Client:
-    """The client that the main callback made from the global options."""
-    found: Client = context.obj
-    return found
+class Door(NamedTuple):
+    """Which control plane is meant: its socket, or a URL with a token."""
+
+    socket: Path
+    url: str | None
+    token: str | None
+
+
+def client(context: typer.Context) -> "Client":
+    """The client for the global options; loaded late, since it takes time that not all need."""
+    from xdpctl.service.client import Client
+
+    door: Door = context.obj
+    return Client(*door)

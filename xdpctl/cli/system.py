@@ -1,8 +1,5 @@
 """Commands about the box: status, audit, tokens, bypass."""
 
-import os
-from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,27 +8,17 @@ from rich.markup import escape
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si
 from xdpctl.cli import options, output
-from xdpctl.datapath.bpf.pins import Pins
-from xdpctl.errors import ConfigError, DatapathError
 from xdpctl.model.identity import Role
 from xdpctl.model.rule import check_name
-from xdpctl.service import config
-from xdpctl.service.client import SLOW_SECONDS, Refused, Unreachable, path
-from xdpctl.service.settings import Listen, Settings
+from xdpctl.service.client import SLOW_SECONDS, path
 
 app = typer.Typer()
-_BYPASS_SECONDS, _TELL_SECONDS = 5.0, 0.5  # without and with the switch already set
 token_app = typer.Typer(no_args_is_help=True, help="Tokens for the API over TCP.")
 audit_app = typer.Typer(no_args_is_help=True, help="Who changed what, and when.")
 notify_app = typer.Typer(no_args_is_help=True, help="Telling people.")
 app.add_typer(token_app, name="token")
 app.add_typer(notify_app, name="notify")
 app.add_typer(audit_app, name="audit")
-
-
-class Switch(StrEnum):
-    ON = "on"
-    OFF = "off"
 
 
 @app.command()
@@ -81,58 +68,6 @@ def notify_test(context: typer.Context, as_json: options.Json = False) -> None:
             output.out.print(f"notify.urls[{number}] {'took it' if well else 'did not take it'}")
     if not all(taken):
         raise typer.Exit(1)
-
-
-@app.command()
-def bypass(
-    context: typer.Context,
-    switch: Switch,
-    config_file: options.Config = None,
-    pin_dir: options.PinDir = None,
-    as_json: options.Json = False,
-) -> None:
-    """The red button: `on` lets everything pass at once, `off` filters again.
-
-    As root it needs no control plane: the switch is set in the kernel, and then told.
-    """
-    client, on = options.client(context), switch is Switch.ON
-    pressed = client.url is None and _press(client.socket, config_file, pin_dir, on)
-    said = {"on": on, "audited": False}
-    try:
-        seconds = _TELL_SECONDS if pressed else _BYPASS_SECONDS
-        said = client.call("POST", "/v1/bypass", seconds=seconds, json={"on": on})
-    except (Unreachable, Refused):
-        if not pressed:
-            raise
-    if as_json:
-        return output.emit(said)
-    output.out.print("everything passes" if said["on"] else "filtering")
-    if not said["audited"]:
-        output.err.print("[yellow]note:[/yellow] the audit log could not be written")
-
-
-def _press(door: Path, config_file: Path | None, pin_dir: Path | None, on: bool) -> bool:
-    """Whether the switch could be set in the kernel, past the control plane.
-
-    Of the instance that is meant: another socket without its pins is another instance's.
-    """
-    if os.geteuid() != 0:
-        return False
-    from xdpctl.datapath.emergency_bypass import press
-
-    try:
-        settings = config.load(config_file)
-    except ConfigError as error:
-        output.err.print(f"[yellow]note:[/yellow] {escape(str(error))}; defaults are used")
-        settings = Settings()
-    if pin_dir is None and door not in (settings.listen.socket, Listen().socket):
-        return False
-    try:
-        press(Pins(pin_dir or settings.pin_dir), on)
-    except DatapathError as error:
-        output.err.print(f"[yellow]note:[/yellow] {escape(str(error))}; the control plane is asked")
-        return False
-    return True
 
 
 @audit_app.command("log")

@@ -10,11 +10,12 @@ import re
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
-from typing import Any
-
-from jinja2 import Environment, StrictUndefined, Template
+from typing import TYPE_CHECKING, Any
 
 from xdpctl.base.units import si
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 _FORGED = (
     "Source addresses are what packets said. A verified one had completed a TCP handshake with "
@@ -172,7 +173,9 @@ def to_ic3(held: dict[str, Any]) -> str:
 
 
 @cache
-def _template() -> Template:
+def _template() -> "Template":
+    from jinja2 import Environment, StrictUndefined  # late: most commands draw no page
+
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     source = (files("xdpctl.incidents") / "report.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source)

@@ -15,8 +15,9 @@ from typing import Any
 from xdpctl.datapath.bpf.bpffs import is_bpffs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader.loader import take_down
+from xdpctl.errors import Unreachable
 from xdpctl.lab.namespaces import Host, LabError, sh
-from xdpctl.service.client import Client, Unreachable
+from xdpctl.service.client import Client
 
 _START_SECONDS = 20
 

@@ -12,29 +12,12 @@ from urllib.parse import quote
 import httpx
 
 from xdpctl.base.system import ssh_sessions
-from xdpctl.errors import XdpctlError
+from xdpctl.errors import Refused, Unreachable
 
 _SECONDS = 30.0
 SLOW_SECONDS = 150.0  # a fetch takes a minute at most, a large list some time to be put
 _KNOCK_SECONDS = 1.0
 _CHUNK = 1 << 16
-
-
-class Refused(XdpctlError):
-    """The control plane said no; carries its problem document."""
-
-    def __init__(self, problem: dict[str, Any]) -> None:
-        text = problem.get("detail") or problem.get("title") or "refused"
-        if problem.get("stands"):
-            text += f"\n  {problem['stands']}"
-        if problem.get("fix"):
-            text += f"\n  fix: {problem['fix']}"
-        super().__init__(text)
-        self.problem = problem
-
-
-class Unreachable(XdpctlError):
-    """Nobody answers."""
 
 
 def path(*parts: str) -> str:

@@ -13,9 +13,10 @@ from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.pinned import PinnedDatapath
+from xdpctl.errors import Refused
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import LabError, sh
-from xdpctl.service.client import Client, Refused
+from xdpctl.service.client import Client
 from xdpctl.service.settings import Settings
 
 LIST = "".join(f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}\n" for n in range(60_000)).encode()

@@ -11,9 +11,10 @@ import pytest
 
 from tests.lab.questions import eventually, put_set, refusal, set_in_kernel
 from tests.lab.sets.test_feeds import FIRST, THIRD, Publisher, fed, publisher
+from xdpctl.errors import Refused, Unreachable
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
-from xdpctl.service.client import Client, Refused, Unreachable
+from xdpctl.service.client import Client
 
 __all__ = ["fed", "publisher"]  # the fixtures
 FETCHES = 4

@@ -6,8 +6,8 @@ import numpy as np
 
 from tests.lab.conftest import Street
 from tests.lab.questions import eventually, put_set, some
+from xdpctl.errors import Refused
 from xdpctl.lab.box import Box
-from xdpctl.service.client import Refused
 
 SOURCES = ["203.0.113.7", "203.0.113.8", "198.51.100.9", "198.51.100.77"]
 LISTED = ["203.0.113.7", "203.0.113.8/32", "203.0.113.0/28", "198.51.100.0/26"]

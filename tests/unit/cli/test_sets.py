@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.unit.cli.test_cli import Api, Run, api, run
-from xdpctl.service.client import Refused
+from xdpctl.errors import Refused
 
 __all__ = ["api", "run"]  # the fixtures
 FEED = {

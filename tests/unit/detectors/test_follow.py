@@ -13,8 +13,8 @@ from tests.support.turns import Turns
 from xdpctl.cli.detectors.delivery import HandOn
 from xdpctl.detectors.follow import stdin, suricata
 from xdpctl.detectors.follow.tail import FilePosition, end_of, keep
-from xdpctl.errors import ConfigError
-from xdpctl.service.client import Client, Refused, Unreachable
+from xdpctl.errors import ConfigError, Refused, Unreachable
+from xdpctl.service.client import Client
 
 
 def alert(number: int) -> bytes:

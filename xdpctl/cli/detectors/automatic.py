@@ -10,8 +10,9 @@ from rich.markup import escape
 
 from xdpctl.cli import options, output
 from xdpctl.cli.detectors.delivery import passing
+from xdpctl.errors import Refused, Unreachable
 from xdpctl.model.rule import Automatic
-from xdpctl.service.client import Client, Refused, Unreachable, path
+from xdpctl.service.client import Client, path
 
 app = typer.Typer()
 policy_app = typer.Typer(help="What is done about which attack.", no_args_is_help=True)

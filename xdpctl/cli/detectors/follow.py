@@ -15,8 +15,8 @@ from xdpctl.cli.detectors.crowdsec_places import Choice, PlaceSync
 from xdpctl.cli.detectors.delivery import HandOn
 from xdpctl.cli.sets.geo import Databases, opened
 from xdpctl.detectors.follow import crowdsec, stdin, suricata
-from xdpctl.errors import ConfigError
-from xdpctl.service.client import Client, Refused, Unreachable
+from xdpctl.errors import ConfigError, Refused, Unreachable
+from xdpctl.service.client import Client
 
 app = typer.Typer()
 follow_app = typer.Typer(help="Hand on what a detector says, for as long as it runs.")

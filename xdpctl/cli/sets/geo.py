@@ -10,9 +10,9 @@ from rich.markup import escape
 from xdpctl.base.net.prefix import Prefix, parse_address
 from xdpctl.cli import options, output
 from xdpctl.cli.sets.put import ActionOption, DryRun, Force, Monitor, Name, Reason, choose, put_list
-from xdpctl.errors import ConfigError
+from xdpctl.errors import ConfigError, Refused
 from xdpctl.model.rule import REASON_MAX
-from xdpctl.service.client import Client, Refused, path
+from xdpctl.service.client import Client, path
 
 if TYPE_CHECKING:
     from xdpctl.lists.geo import GeoDatabase

@@ -9,8 +9,9 @@ import typer
 from rich.markup import escape
 
 from xdpctl.cli import options, output
+from xdpctl.errors import Refused, Unreachable
 from xdpctl.model.rule import Action, Spare, check_name
-from xdpctl.service.client import SLOW_SECONDS, Client, Refused, Unreachable, path
+from xdpctl.service.client import SLOW_SECONDS, Client, path
 
 
 def _named(name: str) -> str:

@@ -1,0 +1,55 @@
+"""Commands are found by name, and each loads no more than it needs."""
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+import typer
+
+import xdpctl.cli
+from xdpctl.cli.app import COMMANDS, app
+
+HEAVY = {"numpy", "cryptography", "jinja2", "jmespath"}
+CLIENT = ("block", "list", "status", "set", "incidents", "explain", "automatic", "capture")
+
+
+def test_every_command_of_every_module_is_listed() -> None:
+    found = {}
+    for module in pkgutil.walk_packages(xdpctl.cli.__path__, "xdpctl.cli."):
+        held = getattr(importlib.import_module(module.name), "app", None)
+        if isinstance(held, typer.Typer) and held is not app:
+            names = typer.main.get_group(held).commands
+            found |= dict.fromkeys(names, module.name.removeprefix("xdpctl.cli."))
+    assert found == COMMANDS
+
+
+def loaded(*arguments: str) -> set[str]:
+    code = (
+        "import sys; sys.argv[1:] = {!r}\n"
+        "try:\n    from xdpctl.cli import main; main()\n"
+        "except SystemExit: pass\n"
+        "print('\\n'.join(sys.modules), file=sys.stderr)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code.format(list(arguments))],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {name.partition(".")[0] for name in ended.stderr.split()} & {*HEAVY, "httpx", "rich"}
+
+
+def test_the_version_needs_nothing() -> None:
+    assert loaded("--version") == set()
+
+
+@pytest.mark.parametrize("command", CLIENT)
+def test_what_asks_the_control_plane_loads_nothing_heavy(command: str) -> None:
+    """One call that nobody answers, and the help."""
+    assert not loaded("--socket", "/nonexistent", command, "--help") & HEAVY
+
+
+def test_a_question_to_the_control_plane_loads_nothing_heavy() -> None:
+    assert loaded("--socket", "/nonexistent", "status") == {"httpx", "rich"}
