@@ -1,10 +1,13 @@
 """The verifier's budget: it walks every path, and kernels and compilers differ by half."""
 
 import ctypes
+import re
 import struct
+from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
 from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader.loader import Loader
@@ -28,6 +31,12 @@ def walked(fd: int) -> int:
     attr = struct.pack("<IIQ", fd, len(buffer), ctypes.addressof(buffer))
     maps.bpf(maps.OBJ_GET_INFO_BY_FD, attr, "read program info")
     return int(struct.unpack_from("<I", buffer.raw, _VERIFIED)[0])
+
+
+def test_every_program_is_measured() -> None:
+    sources = [ROOT / "bpf" / "xdpctl.c", *(ROOT / "bpf").glob("*.bpf.h")]
+    found = re.findall(r"^int (\w+)\(struct xdp_md", "".join(map(Path.read_text, sources)), re.M)
+    assert sorted(found) == sorted(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -43,11 +43,13 @@ class Verified:
     files: tuple[str, ...]
 
 
-def signing_key(path: Path) -> Ed25519PrivateKey:
-    """The one at `path`, made if there is none; EvidenceError if it is no such key."""
+def signing_key(path: Path, make: bool = True) -> Ed25519PrivateKey:
+    """The one at `path`, or a new one; EvidenceError if it is no such key, or there is none."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
+        if not make:
+            raise EvidenceError(f"there is no key at {path} yet: nothing was signed") from None
         return _made(path)
     except OSError as error:
         raise EvidenceError(f"{path}: {error.strerror}") from error

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from msgspec import structs
 
+from xdpctl.base.periodic import PeriodicTask
 from xdpctl.base.workers import WorkerPool
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations.sets import Changed, SetRequest, put
@@ -65,18 +66,13 @@ class Refresher:
         self._crew = WorkerPool("looks at feeds", _HANDS)
         self._looking: set[str] = set()
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
+        self._task = PeriodicTask("refresher", _LOOK_SECONDS, self._step, "no feed is looked at")
+        self.start = self._task.start
 
     def stop(self) -> None:
         """Looks that are under way are left to themselves."""
-        self._stop.set()
         self._crew.stop()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._task.stop()
 
     def attempt(self, held: SourceSet) -> Attempt:
         """What is known of the set's feed; a set that was never looked at is due when it is old."""
@@ -106,13 +102,12 @@ class Refresher:
             if tried.error
         ]
 
-    def _run(self) -> None:
-        while not self._stop.wait(_LOOK_SECONDS):
+    def _step(self, _: float) -> None:
+        for held in self._due():
             try:
-                for held in self._due():
-                    self._crew.start(partial(self._look, held))
+                self._crew.start(partial(self._look, held))
             except BusyError:
-                continue  # the others are due in a second as well
+                return  # the others are due in a second as well
 
     def _due(self) -> list[SourceSet]:
         """What is to be looked at, the longest overdue first."""
@@ -126,7 +121,7 @@ class Refresher:
         try:
             self.refresh(held)
         except XdpctlError as error:
-            if not self._stop.is_set():
+            if not self._task.stopping:
                 log.warning("the feed of %s: %s", held.name, error)
         except Exception:
             log.exception("a defect while the feed of %s was read", held.name)

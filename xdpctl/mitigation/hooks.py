@@ -116,8 +116,8 @@ class Hooks:
             if not dry_run:
                 self.returns.came(became.blocked, self.controller.clock.read().ns / 1e9)
                 self.tell(detector, became)
-        if not dry_run:
-            self._record(detector, body, outcome.incidents)
+        if outcome.incidents and not dry_run:
+            await asyncio.to_thread(self._record, detector, body, outcome.incidents)
         return Answer(outcome, mode, len(events))
 
     def _spend(self, paces: RateLimits, detector: str, count: int, of: str) -> None:
@@ -182,7 +182,7 @@ class Hooks:
         return now() if self.connections.fresh else await asyncio.to_thread(now)
 
     def _record(self, detector: str, body: bytes, incidents: list[str]) -> None:
-        """What it said, word for word, beside the record; cheaper here than in another thread."""
+        """What it said, word for word, beside the record. Reads and writes files."""
         at = self.controller.clock.read().unix
         try:
             self.files.prepare()

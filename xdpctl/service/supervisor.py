@@ -1,6 +1,5 @@
 """`xdpctl run`: the loader in this process, the control plane in an unprivileged child."""
 
-import ctypes
 import grp
 import logging
 import os
@@ -25,7 +24,6 @@ from xdpctl.service.settings import CONTROL_FOLDER, Settings
 from xdpctl.service.sockets import local_listener, tcp_listener
 
 _LOOK_AGAIN_SECONDS = 1.0  # a bpf_link attach raises no event, so look now and then
-_PR_SET_PDEATHSIG = 1
 _BACKOFF_MAX = 30.0
 _NAME_BYTES = 16  # IFNAMSIZ, with the NUL
 _ASK_SECONDS, _SILENT_MAX = 5.0, 6  # times without an answer
@@ -51,7 +49,7 @@ class ControlPlaneProcess:
     def _start(self) -> "subprocess.Popen[bytes]":
         s = self._settings
         fds = [listener.fileno() for listener in (self._listener, self._tcp) if listener]
-        command = python("xdpctl_api", "--listen-fd", str(fds[0]))
+        command = python("xdpctl_api", "--listen-fd", str(fds[0]), "--parent", str(os.getpid()))
         command += ["--tcp-fd", str(fds[1])] if self._tcp else []
         command += ["--state-dir", str(s.state_dir.absolute())]
         command += ["--pin-dir", str(s.pin_dir.absolute())]
@@ -60,7 +58,6 @@ class ControlPlaneProcess:
         user, group = identity(s)
         self._started = time.monotonic()
         self._ask_at, self._silent, self._answered = self._started, 0, False
-        libc = ctypes.CDLL(None)
         return subprocess.Popen(
             command,
             pass_fds=fds,
@@ -68,8 +65,6 @@ class ControlPlaneProcess:
             group=group,
             extra_groups=[],
             cwd="/",
-            # so that a killed `xdpctl run` leaves no control plane that blocks the next one
-            preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
         )
 
     def keep(self) -> None:

@@ -97,8 +97,8 @@ def _met(ctx: ControlPlane, said: Explanation, source: Prefix | None) -> list[He
     by_slot: dict[int | None, Held | None] = {
         state.image.entries.get(p): state.rules.get(p) for p in near
     }
-    by_slot |= {held.slot: held for held in state.sets.values()}
-    by_slot |= {held.slot: held for held in state.signatures.values()}
+    by_slot |= {held.slot: held for held in list(state.sets.values())}
+    by_slot |= {held.slot: held for held in list(state.signatures.values())}
     own = (slot for slot in said.slots if not is_shared(slot))
     return [held for slot in own if (held := by_slot.get(slot)) is not None]
 

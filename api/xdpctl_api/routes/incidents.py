@@ -57,7 +57,12 @@ def _briefs(controller: Controller, incidents: list[Incident]) -> list[IncidentB
 
 @router.get("/key")
 async def read_key(who: Viewer, ctx: Ctx) -> KeyOut:
-    """With what archives are signed on this box: to be compared with what `verify` tells."""
+    """With what archives are signed on this box: to be compared with what `verify` tells.
+
+    404 until something was signed: a question makes no key.
+    """
+    if not ctx.settings.incident_key.exists():
+        raise NotFoundError("nothing was signed on this box yet; export an incident first")
     return KeyOut(algorithm="Ed25519", fingerprint=await asyncio.to_thread(_fingerprint, ctx))
 
 
@@ -115,7 +120,8 @@ def _file(path: Path, media: str, missing: str) -> FileResponse:
 def _fingerprint(ctx: ControlPlane) -> str:
     from xdpctl.incidents import archive  # 10 MB of memory that most never need
 
-    return archive.fingerprint(archive.signing_key(ctx.settings.incident_key).public_key())
+    key = archive.signing_key(ctx.settings.incident_key, make=False)
+    return archive.fingerprint(key.public_key())
 
 
 def _archive(ctx: ControlPlane, shown: IncidentOut) -> bytes:

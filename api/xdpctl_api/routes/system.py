@@ -32,11 +32,11 @@ async def status(who: Viewer, ctx: Ctx) -> dict[str, Any]:
         "bypass": datapath.bypass(),
         "rules": {
             "total": len(state.rules),
-            "by_origin": {o: n for o, n in state.origins.items() if n},
+            "by_origin": {o: n for o, n in list(state.origins.items()) if n},
             "capacity": datapath.capacity,
             "fill": 1 - state.room / datapath.capacity,
         },
-        "sets": {name: count(entries) for name, entries in state.entries.items()},
+        "sets": {name: count(entries) for name, entries in list(state.entries.items())},
         "tables": [
             {"name": f.name, "used": f.used, "capacity": f.capacity, "fill": f.share}
             for f in ctx.fills()

@@ -1,6 +1,7 @@
 """What is done again and again goes on whatever happens, and what happened is told."""
 
 import logging
+import time
 from queue import SimpleQueue
 
 import pytest
@@ -25,8 +26,9 @@ def test_it_goes_on_after_trouble_which_is_told_once(
     beat = PeriodicTask("test", 0.001, step, "nothing is done")
     with caplog.at_level(logging.ERROR):
         beat.start()
-        while steps.qsize() < 5:
-            pass
+        until = time.monotonic() + 10
+        while steps.qsize() < 5 and time.monotonic() < until:
+            time.sleep(0.001)
         beat.stop()
     assert beat.stopping
     assert steps.get() < steps.get()

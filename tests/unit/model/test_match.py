@@ -189,6 +189,8 @@ def _value(component: Component) -> "st.SearchStrategy[str]":
         return st.builds(lambda a, n: str(Prefix(a, 32).widened(n)), octets, st.integers(0, 32))
     if component.kind is Kind.BITS:
         return st.sampled_from(sorted(component.names))
+    if component.name == "protocol":  # ICMP is of one family alone, which a prefix may not be of
+        return st.integers(0, component.most).filter(lambda n: n not in (1, 58)).map(str)
     return st.integers(20 if component.name == "packet_length" else 0, component.most).map(str)
 
 

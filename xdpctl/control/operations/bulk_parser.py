@@ -42,7 +42,7 @@ Line = tuple[int, str, RuleRequest | SignatureAsk | RuleError]
 class _Limit(msgspec.Struct, forbid_unknown_fields=True):
     pps: float = 0.0
     bps: float = 0.0
-    burst: float = 0.1
+    burst: float | str = 0.1
     per: Literal["all", "source"] = "all"
     ipv4_length: int = 32
     ipv6_length: int = 64
@@ -61,9 +61,10 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     action: Action | None = None
     mode: Mode | None = None
     ttl: float | str | None = None
-    confirm_within: float | None = None
+    confirm_within: float | str | None = None
     reason: str | None = None
     tags: tuple[str, ...] | None = None
+    force: bool = False
 
 
 _COMMENT = re.compile(r"[\s,;#]")
@@ -150,21 +151,22 @@ class Parser:
             raise RuleError(
                 str(error)[:200], "", 'write {"match": {"source": "..."}, ...}'
             ) from None
-        ttl = parse_duration(line.ttl, "ttl") if isinstance(line.ttl, str) else line.ttl
+        ttl = _seconds(line.ttl, "ttl")
         own = (line.limit, line.spare, line.priority)
         ask = self.defaults
         common: dict[str, Any] = {
             "action": line.action or ask.action,
             "mode": line.mode or ask.mode,
             "ttl": ask.ttl if ttl is None else ttl,
-            "confirm_within": line.confirm_within,
+            "confirm_within": _seconds(line.confirm_within, "confirm_within"),
             "reason": ask.reason if line.reason is None else line.reason,
             "tags": ask.tags if line.tags is None else check_tags(line.tags),
         }
         if isinstance(line.match, str):
             line.match = match_text.parse(line.match).as_json()
         source = line.match.get("source")
-        if line.match.keys() == {"source"} and own == (None, None, None):
+        limits = ask.action is Action.LIMIT or line.action is Action.LIMIT
+        if line.match.keys() == {"source"} and not limits and own == (None, None, None):
             if not isinstance(source, str):
                 raise RuleError("the source is no text", "match.source", 'write "203.0.113.7"')
             return RuleRequest(source=parse_prefix(source), **common)
@@ -173,8 +175,13 @@ class Parser:
             limit=line.limit.rate() if line.limit else None,
             spare=line.spare,
             priority=line.priority or 0,
+            force=line.force,
             **common,
         )
+
+
+def _seconds(given: float | str | None, field: str) -> float | None:
+    return parse_duration(given, field) if isinstance(given, str) else given
 
 
 def _member(kind: type[E], text: str | None, default: E, field: str) -> E:

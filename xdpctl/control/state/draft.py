@@ -41,7 +41,7 @@ class Draft:
         self.settings: dict[str, Automatic | None] = {}
         self.events: list[Event] = []
         self.created_at = round(now.unix, 3)
-        self._origins: Counter[str] = Counter(s.origin for s in state.signatures.values())
+        self._origins: Counter[str] = Counter(s.origin for s in list(state.signatures.values()))
         self._covered: Counter[tuple[str, int]] = Counter()
         self._staged_lengths: set[int] = set()
         self._room = state.room

@@ -123,7 +123,7 @@ class State:
     def lengths(self, source: Prefix) -> list[int]:
         """The prefix lengths that rules of this source's family have."""
         size = len(source.address)
-        return [n for (of, n), count in self._lengths.items() if count and of == size]
+        return [n for (of, n), count in list(self._lengths.items()) if count and of == size]
 
     def called(self, address: Prefix, now_ns: int) -> None:
         """Somebody who may change rules has used the API from there."""
@@ -187,9 +187,9 @@ class State:
     def used(self, family: int) -> int:
         """How many entries of a family there are to hold."""
         size = 4 if family == 4 else 16
-        rules = sum(n for (of, _), n in self._lengths.items() if of == size)
+        rules = sum(n for (of, _), n in list(self._lengths.items()) if of == size)
         kept = sum(prefix.family == family for prefix in self.protection.why)
-        return rules + kept + sum(len(held[family]) for held in self.entries.values())
+        return rules + kept + sum(len(held[family]) for held in list(self.entries.values()))
 
     def applied(self, name: str) -> Entries:
         """A set's entries, of a drop without those inside protected prefixes."""
@@ -211,11 +211,11 @@ class State:
 
     def signature_of(self, slot: int) -> Signature | None:
         """The signature whose slot it is."""
-        return next((held for held in self.signatures.values() if held.slot == slot), None)
+        return next((held for held in list(self.signatures.values()) if held.slot == slot), None)
 
     def set_of(self, slot: int) -> SourceSet | None:
         """The set whose slot it is."""
-        return next((held for held in self.sets.values() if held.slot == slot), None)
+        return next((held for held in list(self.sets.values()) if held.slot == slot), None)
 
     def desired(self, now_ns: int) -> dict[Prefix, Target]:
         """Everything the tables should hold."""
