@@ -78,7 +78,9 @@ def test_a_configured_database_is_read_again_when_it_changes_and_kept_while_it_i
         assert "of a test" in get(api, "/v1/lookup/47.0.0.7")["database"]
         write_mmdb(file, {"45.0.0.0/16": AS1})
         assert get(api, "/v1/lookup/45.0.0.7")["asn"] == AS1["autonomous_system_number"]
-        file.write_bytes(b"damaged")
+        other = tmp_path / "damaged"
+        other.write_bytes(b"damaged")
+        other.replace(file)
         assert get(api, "/v1/lookup/45.0.0.7")["network"] == "45.0.0.0/16"
 
 

@@ -230,5 +230,5 @@ def test_its_thread_looks_at_what_is_due_and_survives_whatever_happens(
         assert eventually(lambda: len(texts(control, "bad")) == 9)
     finally:
         refresher.stop()
-    assert not refresher._thread.is_alive()
+    assert not refresher._task._thread.is_alive()
     assert texts(control, "fixed") == ["46.0.0.1/32"]

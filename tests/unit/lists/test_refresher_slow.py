@@ -88,7 +88,7 @@ def test_a_stop_waits_for_no_server(control: Controller, timed: Any) -> None:
     refresher, servers = timed(["a"], ["a"])
     assert servers.all_in.acquire(timeout=10)
     refresher.stop()
-    assert not refresher._thread.is_alive()
+    assert not refresher._task._thread.is_alive()
     assert not servers.go.is_set()
 
 
