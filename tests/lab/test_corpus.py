@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-import dpkt  # type: ignore[import-untyped]
+import dpkt
 import pytest
 
 from tests.conftest import CORPUS

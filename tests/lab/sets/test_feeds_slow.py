@@ -5,6 +5,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ def hanging(fed: Box, publisher: Publisher) -> Iterator[list["Future[Any]"]]:
         except (Refused, Unreachable) as error:
             return error
 
-    waiting = [fed.host.start(lambda n=n: put(n)) for n in range(FETCHES)]
+    waiting = [fed.host.start(partial(put, n)) for n in range(FETCHES)]
     assert eventually(lambda: len(publisher.asked) == asked + FETCHES)
     yield waiting
     publisher.held.set()

@@ -12,7 +12,7 @@ import pytest
 from tests.support.apiclient import Api, problem, running
 from tests.support.setcalls import picture
 from tests.support.webserver import Server, answer
-from xdpctl.service.config import FeedSettings
+from xdpctl.lists.settings import FeedSettings
 
 PATH = "/v1/sets/bad"
 FEED = {"feed": {"file": "bad.txt", "refresh": "10m", "format": "plain"}}

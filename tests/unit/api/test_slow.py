@@ -11,8 +11,8 @@ import pytest
 
 from tests.support.apiclient import Api, problem, running
 from xdpctl.lists.formats import read
+from xdpctl.lists.settings import FeedSettings
 from xdpctl.model.source_set import FeedSource
-from xdpctl.service.config import FeedSettings
 from xdpctl.service.control_plane import _FETCHES
 from xdpctl_api.transport.callers import LocalCallers
 

@@ -12,9 +12,9 @@ from tests.support.spaces import prefixes_of
 from tests.support.webserver import Server, answer
 from xdpctl.errors import FetchError, RuleError
 from xdpctl.lists.formats import Feed
+from xdpctl.lists.settings import FeedSettings
 from xdpctl.lists.source import Limits, ListSource
 from xdpctl.model.source_set import FeedSource, SourceSet
-from xdpctl.service.config import FeedSettings
 
 LIMITS = Limits(max_bytes=1000, max_entries=50)
 

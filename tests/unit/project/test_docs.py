@@ -12,9 +12,10 @@ from tests.support.paths import ROOT
 from xdpctl import errors
 from xdpctl.abi.structs import Reason
 from xdpctl.cli.app import app
+from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticSettings
 from xdpctl.model.policy import Quota
-from xdpctl.service.config import FeedSettings, Listen, Settings
+from xdpctl.service.config import Listen, Settings
 from xdpctl_api.app import openapi
 from xdpctl_api.problems import STATUS
 
