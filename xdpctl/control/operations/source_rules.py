@@ -105,9 +105,9 @@ def add(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:
     """One rule; the same rule again extends it."""
     added = place(draft, ask, caller)
     wider = around(draft, added.rule.source)
-    if wider and wider.action is added.rule.action and added.rule.mode is Mode.ENFORCE:
-        if not wider.protected:
-            added.warnings.append(f"{wider} already covers it with the same action")
+    enforced = added.rule.mode is Mode.ENFORCE
+    if wider and enforced and wider.action is added.rule.action and not wider.protected:
+        added.warnings.append(f"{wider} already covers it with the same action")
     detail = {**describe(added.rule), "ttl": ask.ttl, "confirm_within": ask.confirm_within}
     verb = "rule.add" if added.created else "rule.extend"
     draft.note(caller.name, verb, added.rule.id, **detail)
