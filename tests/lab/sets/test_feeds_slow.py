@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import Future
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,7 +82,7 @@ def test_a_stop_is_quiet_and_answers_whoever_waits(
 
 def sockets(box: Box) -> list[str]:
     """The control plane's open connections on its Unix socket."""
-    with open(f"/proc/{box.control_plane()}/net/unix") as table:
+    with Path(f"/proc/{box.control_plane()}/net/unix").open() as table:
         return [
             line for line in table if line.rstrip().endswith(str(box.socket)) and " 03 " in line
         ]
