@@ -31,7 +31,7 @@ from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.loader_status import NAME, _found_before
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
-SECRET = "root's own\n"
+SECRET = "root's own\n"  # noqa: S105  # no password
 _FREEZE = 22  # BPF_MAP_FREEZE
 
 

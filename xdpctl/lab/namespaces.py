@@ -24,7 +24,7 @@ class LabError(XdpctlError):
 
 def sh(*command: str) -> str:
     """Run a command; LabError with its words if it fails."""
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603  # no shell
     if done.returncode:
         raise LabError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
@@ -49,7 +49,8 @@ class Host:
 
     def popen(self, *command: str, **more: Any) -> "subprocess.Popen[bytes]":
         """A process inside; nsenter keeps the mounts, so pins stay visible."""
-        return subprocess.Popen(["nsenter", f"--net={self.path}", *command], **more)
+        inside = ("nsenter", f"--net={self.path}", *command)
+        return subprocess.Popen(inside, **more)  # noqa: S603  # no shell; the lab's own commands
 
     def enter(self) -> None:
         """Move the calling thread in."""

@@ -61,7 +61,7 @@ class ControlPlaneProcess:
         self._started = time.monotonic()
         self._ask_at, self._silent, self._answered = self._started, 0, False
         libc = ctypes.CDLL(None)
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603  # no shell; paths of our own settings
             command,
             pass_fds=fds,
             user=user,

@@ -108,7 +108,7 @@ class Map:
         with self._lock:
             self._key.raw = key
             try:
-                bpf(MAP_DELETE, self._delete_attr, f"delete from {self.name}")
+                bpf(MAP_DELETE, self._delete_attr, f"delete from {self.name}")  # noqa: S608  # no SQL
             except FileNotFoundError:
                 return False
             return True
