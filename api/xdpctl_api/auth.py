@@ -58,6 +58,7 @@ class KnownSender:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI. A request with a body from an unknown caller is answered 401, unread."""
         if scope["type"] == "http" and _has_body(scope):
             try:
                 caller(Request(scope))

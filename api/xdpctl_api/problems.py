@@ -97,6 +97,7 @@ async def _defect(_: Request, error: Exception) -> JSONResponse:
 
 
 def install(app: FastAPI) -> None:
+    """Answer every exception of the application with a problem document."""
     app.add_exception_handler(Exception, _defect)
     app.add_exception_handler(errors.XdpctlError, _ours)
     app.add_exception_handler(RequestValidationError, _validation)

@@ -63,6 +63,7 @@ def globals_(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it and exit.")
     ] = False,
 ) -> None:
+    """Keep the client that every command asks."""
     context.obj = Client(socket, url, token)
 
 

@@ -29,6 +29,8 @@ app.add_typer(audit_app, name="audit")
 
 
 class Switch(StrEnum):
+    """On or off."""
+
     ON = "on"
     OFF = "off"
 

@@ -38,6 +38,7 @@ class Host:
         self.path = Path("/var/run/netns") / name
 
     def sh(self, *command: str) -> str:
+        """Run a command inside; LabError with its words if it fails."""
         return sh("nsenter", f"--net={self.path}", *command)
 
     def ip(self, line: str) -> str:
@@ -45,6 +46,7 @@ class Host:
         return sh("ip", "-n", self.name, *line.split())
 
     def sysctl(self, name: str, value: int) -> None:
+        """Set a kernel parameter inside, by its dotted name."""
         self.call(lambda: Path("/proc/sys", *name.split(".")).write_text(str(value)))
 
     def popen(self, *command: str, **more: Any) -> "subprocess.Popen[bytes]":
@@ -99,6 +101,7 @@ class Lab:
         self._undo.close()
 
     def host(self, name: str) -> Host:
+        """A new host with its loopback up; it is deleted when the lab is left."""
         host = Host(f"{self._prefix}-{name}")
         sh("ip", "netns", "add", host.name)
         self._undo.callback(sh, "ip", "netns", "del", host.name)

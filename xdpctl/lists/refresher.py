@@ -69,6 +69,7 @@ class Refresher:
         self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
 
     def start(self) -> None:
+        """Begin to look at feeds."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -38,6 +38,7 @@ class Finding:
     fix: str = ""
 
     def as_dict(self) -> dict[str, str]:
+        """As types that JSON has."""
         return asdict(self)
 
 

@@ -22,6 +22,7 @@ class Fill(NamedTuple):
 
     @property
     def share(self) -> float:
+        """0 to 1."""
         return self.used / self.capacity
 
 

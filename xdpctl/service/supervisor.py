@@ -118,6 +118,7 @@ class ControlPlaneProcess:
             return False
 
     def stop(self) -> None:
+        """End it; it is killed if it has not ended after 10 seconds."""
         self._child.terminate()
         try:
             self._child.wait(10)

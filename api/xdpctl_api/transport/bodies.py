@@ -33,6 +33,7 @@ class Budget:
         self.held += size
 
     def give(self, size: int) -> None:
+        """So many bytes, taken before, are free again."""
         self.held -= size
 
 
@@ -83,6 +84,7 @@ class BodyLimit:
         self.app, self._budget = app, budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI. A route without a limit of its own gets a body that was read as a whole."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

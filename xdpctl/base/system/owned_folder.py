@@ -37,6 +37,7 @@ class Owned:
             raise
 
     def close(self) -> None:
+        """Close the descriptor."""
         os.close(self.fd)
 
     def __enter__(self) -> Self:

@@ -59,6 +59,7 @@ class Tally:
 
     @property
     def dropped(self) -> int:
+        """How many packets the rules would drop."""
         return sum(n for reason, n in self.reasons.items() if reason.verdict == "drop")
 
     @property
