@@ -173,17 +173,17 @@ class Wire:
     FORMAT: ClassVar[str]
 
     def pack(self) -> bytes:
-        """The bytes of the struct."""
+        """The bytes of the struct, in native order."""
         return struct.pack("=" + self.FORMAT, *map(partial(getattr, self), self.__slots__))
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
-        """From the bytes of the struct; struct.error if their number is wrong."""
+        """Read the bytes of the struct; struct.error if their number is wrong."""
         return cls(*struct.unpack("=" + cls.FORMAT, data))
 
     @classmethod
     def size(cls) -> int:
-        """The bytes that it takes."""
+        """The size of the struct in bytes."""
         return struct.calcsize("=" + cls.FORMAT)
 
 
@@ -204,7 +204,7 @@ class Slot:
     spare: bool = False
 
     def pack(self) -> bytes:
-        """The word, as 8 bytes."""
+        """The word as 8 bytes, in native order."""
         ends = (self.expires_ns + Word.FLAGS) & ~Word.FLAGS
         monitor = Word.MONITOR if self.mode is Mode.MONITOR else 0
         word = ends | monitor | (Word.SPARE if self.spare else 0) | self.action
@@ -212,7 +212,7 @@ class Slot:
 
     @classmethod
     def unpack(cls, data: bytes) -> "Slot":
-        """From the 8 bytes of the word."""
+        """Read the 8 bytes of a word."""
         (word,) = struct.unpack("=Q", data)
         mode = Mode.MONITOR if word & Word.MONITOR else Mode.ENFORCE
         spare = bool(word & Word.SPARE)

@@ -32,7 +32,7 @@ class PeriodicTask:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin, with the first step at once."""
+        """Start the thread, which makes the first step at once."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -60,7 +60,7 @@ class Box:
         raise LabError(f"xdpctl run did not come up:\n{self.log.read_text()[-2000:]}")
 
     def ready(self) -> bool:
-        """Whether /readyz says so; False if nobody answers."""
+        """Whether /readyz says that it is ready; False if nobody answers."""
         if not self.socket.exists():
             return False
         try:

@@ -26,7 +26,7 @@ class Outcome:
         self.incidents = list(dict.fromkeys(self.incidents))
 
     def told(self, incident: str) -> None:
-        """The events were told to this incident."""
+        """Remember the incident in which the event was recorded."""
         if incident not in self.incidents:
             self.incidents.append(incident)
 

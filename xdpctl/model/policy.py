@@ -138,11 +138,11 @@ class RuleLike(Protocol):
 
     @property
     def id(self) -> str:
-        """By which the API names it."""
+        """The id by which the API names it."""
 
     @property
     def etag(self) -> str:
-        """Differs after any change."""
+        """A text that differs after any change."""
 
     @property
     def subject(self) -> str:
@@ -181,7 +181,7 @@ class RuleLike(Protocol):
         """When it ends unless it is confirmed, on CLOCK_MONOTONIC; 0 for never."""
 
     def same_effect(self, other: Self) -> bool:
-        """Equal but for its times and who tells the story."""
+        """Whether both do the same with the same packets."""
 
     def replace(self, **changes: object) -> Self:
         """A copy with these fields changed."""

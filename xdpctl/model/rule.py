@@ -133,7 +133,7 @@ class Rule(Deadlines, frozen=True, gc=False):
 
     @property
     def id(self) -> str:
-        """By which the API names it."""
+        """The id by which the API names it."""
         return rule_id(self.source)
 
     @property

@@ -111,7 +111,7 @@ class Signature(Deadlines, frozen=True, kw_only=True):
 
     @property
     def id(self) -> str:
-        """By which the API names it."""
+        """The id by which the API names it."""
         return self.match.id
 
     @property

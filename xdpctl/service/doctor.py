@@ -38,7 +38,7 @@ class Finding:
     fix: str = ""
 
     def as_dict(self) -> dict[str, str]:
-        """As types that JSON has."""
+        """The fields as types that JSON has."""
         return asdict(self)
 
 

@@ -22,7 +22,7 @@ class Fill(NamedTuple):
 
     @property
     def share(self) -> float:
-        """0 to 1."""
+        """The part of the table that is in use, from 0 to 1."""
         return self.used / self.capacity
 
 

@@ -61,7 +61,7 @@ class BulkQuery(Strict):
     dry_run: bool = False
 
     def defaults(self) -> RuleRequest:
-        """What a line does not say itself. RuleError if the ttl is no duration."""
+        """The rule that a line without values of its own makes; RuleError for a bad ttl."""
         ttl = seconds(self.ttl, "ttl")
         return RuleRequest(_ANY, self.action, self.mode, ttl, None, self.reason, tuple(self.tag))
 

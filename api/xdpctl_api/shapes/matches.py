@@ -72,7 +72,7 @@ class LimitIn(Strict):
     ipv6_length: int = Field(default=64, ge=1, le=64)
 
     def rate(self) -> Rate:
-        """As the controller takes it; RuleError if it is no valid limit."""
+        """The same limit as the model's Rate; RuleError if it is not valid."""
         by_source = self.per is Per.SOURCE
         return Rate(
             pps=self.pps or 0.0,

@@ -170,7 +170,7 @@ class TokenIn(Strict):
 
 
 class TokenOut(BaseModel):
-    """A token as it is listed; its `secret` is there in the answer that makes it only."""
+    """A token; `secret` is null except in the answer that makes it."""
 
     name: str
     role: Role

@@ -24,7 +24,7 @@ class FeedIn(Strict):
     column: str = Field(default="", description="Of CSV, or the field of JSON objects")
 
     def source(self) -> FeedSource:
-        """As the set keeps it; its interval in seconds. RuleError if it is no valid feed."""
+        """The same feed as the model's FeedSource; RuleError if it is not valid."""
         return FeedSource(
             url=self.url,
             file=self.file,
@@ -64,7 +64,7 @@ class SetChoices(Strict):
 
     @property
     def choices(self) -> Choices:
-        """As the replacement of a set takes them."""
+        """The same choices in the type that the replacement of a set takes."""
         return Choices(
             action=self.action,
             mode=self.mode,

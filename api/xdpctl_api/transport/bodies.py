@@ -33,7 +33,7 @@ class Budget:
         self.held += size
 
     def give(self, size: int) -> None:
-        """So many bytes, taken before, are free again."""
+        """Release bytes that were taken before."""
         self.held -= size
 
 
@@ -84,7 +84,7 @@ class BodyLimit:
         self.app, self._budget = app, budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI. A route without a limit of its own gets a body that was read as a whole."""
+        """Read the whole body first, unless the route has a limit of its own."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -28,7 +28,7 @@ class Family:
 
     @property
     def empty(self) -> Keys:
-        """No keys."""
+        """An empty array of keys."""
         return np.empty(0, self.dtype)
 
     def keys(self, prefixes: Iterable[Prefix]) -> Keys:

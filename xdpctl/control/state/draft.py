@@ -146,7 +146,7 @@ class Draft:
         return self._staged_lengths.union(self.state.lengths(source))
 
     def put(self, rule: Rule) -> None:
-        """A new or changed rule."""
+        """Stage a new or changed rule."""
         self._staged_lengths.add(rule.source.length)
         staged = rule.source in self.rules
         held = self.rules[rule.source] if staged else self.state.rules.get(rule.source)
@@ -160,7 +160,7 @@ class Draft:
         self.rules[rule.source] = rule
 
     def remove(self, rule: Rule) -> None:
-        """Without this rule."""
+        """Stage the removal of a rule."""
         self._origins[rule.origin] -= 1
         self._cover(rule, None)
         self.rules[rule.source] = None
@@ -173,7 +173,7 @@ class Draft:
             self.entries[held.name] = entries
 
     def remove_set(self, name: str) -> None:
-        """Without this set and its entries."""
+        """Stage the removal of a set and its entries."""
         self._count(name, NOTHING)
         self.sets[name] = self.entries[name] = None
 
@@ -207,7 +207,7 @@ class Draft:
             )
 
     def remove_signature(self, identity: str) -> None:
-        """Without this signature, if it stands."""
+        """Stage the removal of a signature."""
         staged, held = self.signatures, self.state.signatures
         before = staged[identity] if identity in staged else held.get(identity)
         if before:

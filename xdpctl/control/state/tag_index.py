@@ -17,7 +17,7 @@ class TagIndex:
         return list(held) if isinstance(held, set) else [held]
 
     def add(self, rule: Rule) -> None:
-        """Take up those tags of a rule that name an event, a group or an incident."""
+        """Index the tags of a rule that name an event, a group or an incident."""
         for tag in rule.tags:
             if not tag.startswith((tags.EVENT, tags.GROUP, tags.INCIDENT)):
                 continue
@@ -30,7 +30,7 @@ class TagIndex:
                 self._held[tag] = {held, rule.source}
 
     def remove(self, rule: Rule) -> None:
-        """Forget the tags of a rule."""
+        """Remove a rule from the index."""
         for tag in rule.tags:
             held = self._held.get(tag)
             if isinstance(held, set):
@@ -39,5 +39,5 @@ class TagIndex:
                 del self._held[tag]
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all rules from the index."""
         self._held.clear()

@@ -233,5 +233,5 @@ def map_shape(fd: int) -> MapShape:
 
 
 def map_id(fd: int) -> int:
-    """The kernel's number of an open map."""
+    """The kernel's id of an open map."""
     return int(struct.unpack_from("<I", _info(fd, 88, "map"), 4)[0])

@@ -24,7 +24,7 @@ class Table4(Table):
         return Filters4(memory["front"], memory["near"])
 
     def hashed(self, keys: Keys) -> Hashed:
-        """The prefix itself is the key."""
+        """See Table. The key of a cell is the prefix itself."""
         return Hashed(keys, keys * self._seeds[0], keys * self._seeds[1])
 
     def _hash_single(self, keys: Keys) -> Words:

@@ -30,7 +30,7 @@ class Table6(Table):
         self._free = self._unused()
 
     def adopt(self) -> None:
-        """As Table has it; cells that lead to no entry are cleared first."""
+        """See Table. Cells that lead to no entry are cleared first."""
         places = self.cells.held()
         self.cells.clear(places[self._numbers(places) >= len(self._entries)])
         super().adopt()
@@ -56,7 +56,7 @@ class Table6(Table):
         return self._entries[np.minimum(self._numbers(places), len(self._entries) - 1)]
 
     def hashed(self, keys: Keys) -> Hashed:
-        """The key is a part of the hash."""
+        """See Table. The key of a cell is a part of the hash."""
         hashes = self._hash(keys)
         return Hashed(hashes & KEY_MASK, hashes * self._seeds[2], hashes)
 

@@ -51,7 +51,7 @@ class Combined:
     def networks(
         self, *, countries: frozenset[str], asns: frozenset[int], inverted: bool
     ) -> dict[int, Keys]:
-        """As GeoDatabase has it; a choice of both kinds is put together from both databases."""
+        """See GeoDatabase. Countries and ASes may come from two databases."""
         choose(self, countries, asns, inverted)
         nobody: frozenset[str] = frozenset()
         nothing: frozenset[int] = frozenset()

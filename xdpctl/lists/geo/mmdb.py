@@ -92,7 +92,7 @@ class MmdbDatabase:
     _nodes: _Nodes = field(repr=False)
 
     def lookup(self, address: Prefix) -> Place | None:
-        """As GeoDatabase has it; ConfigError if the file is damaged."""
+        """See GeoDatabase. ConfigError if the file is damaged."""
         if address.family > self._ip_version:
             return None
         try:
@@ -108,7 +108,7 @@ class MmdbDatabase:
     def networks(
         self, *, countries: frozenset[str], asns: frozenset[int], inverted: bool
     ) -> dict[int, Keys]:
-        """As GeoDatabase has it; ConfigError if the file is damaged."""
+        """See GeoDatabase. ConfigError if the file is damaged."""
         choice = choose(self, countries, asns, inverted)
         try:
             offsets = self._nodes.offsets()
