@@ -47,7 +47,7 @@ class Service(Box):
     def kernel_mb(self) -> float:
         """All maps together, by the kernel's account."""
         status = Connection(self.socket).json(request("GET", "/v1/status"))
-        return sum(status["kernel_memory"].values()) / 1e6
+        return float(sum(status["kernel_memory"].values())) / 1e6
 
     def cpu_seconds(self) -> float:
         ticks = self._read("stat").rpartition(")")[2].split()[11:13]

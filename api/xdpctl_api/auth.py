@@ -58,6 +58,7 @@ class KnownSender:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 401 to an unknown caller's request with a body, before the body is read."""
         if scope["type"] == "http" and _has_body(scope):
             try:
                 caller(Request(scope))

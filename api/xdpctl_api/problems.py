@@ -73,7 +73,7 @@ async def _ours(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _validation(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this class
     request.app.state.context.refused["bad-request"] += 1
     found = [
         {"field": ".".join(str(part) for part in e["loc"][1:]), "message": e["msg"]}
@@ -85,7 +85,7 @@ async def _validation(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _http(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
+    assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class
     answer = problem(error.status_code, "http", str(error.detail))
     answer.headers.update(error.headers or {})
     return answer
@@ -97,6 +97,7 @@ async def _defect(_: Request, error: Exception) -> JSONResponse:
 
 
 def install(app: FastAPI) -> None:
+    """Answer every exception of the application with a problem document."""
     app.add_exception_handler(Exception, _defect)
     app.add_exception_handler(errors.XdpctlError, _ours)
     app.add_exception_handler(RequestValidationError, _validation)

@@ -103,7 +103,7 @@ def _runs(compiled: Compiled) -> Iterator[Run]:
 def _spoofed(compiled: Compiled) -> Iterator[Run]:
     """Every packet from another source: half as many as there are buckets."""
     walked = sources.packed(sources.exact(WALKED))
-    none, one = [], [build({"protocol": "udp"})]
+    none, one = list[Match](), [build({"protocol": "udp"})]
     case = Case(PART, NONE_WALK, "ns", BARE_WALK)
     yield Run(case, armed(compiled, none, Action.DROP), XDP_PASS, _FRAME, walked)
     bar = Bar(_LIMIT_SPOOFED, over=True)

@@ -14,7 +14,7 @@ mpl.use("Agg")
 _INK, _FAINT = "#7a7a7a", "#9a9a9a55"
 COLOURS = {"ours": "#2f81c7", "theirs": "#d0762a", "cited": _INK, "floor": _INK}
 _CITED = "hollow: measured before, on a machine of the same kind"
-_STYLE = {
+_STYLE: dict[Any, Any] = {  # matplotlib types its keys as literals of its own release
     "svg.fonttype": "none",
     "svg.hashsalt": "xdpctl",
     "font.family": "sans-serif",
@@ -62,7 +62,9 @@ def rows(pane: Any, groups: Sequence[Sequence[Row]], unit: str = "", log: bool =
     """Groups from the top down, each figure beside its bar; dots on a logarithmic axis."""
     at, ticks = 0.0, dict[float, str]()
     for group in groups:
-        for row in (row for row in group if row.value is not None):
+        for row in group:
+            if row.value is None:
+                continue
             colour = COLOURS[row.who]
             fill = "none" if row.who == "cited" else colour
             if log:

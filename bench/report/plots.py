@@ -6,6 +6,7 @@
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -45,7 +46,7 @@ def _lines(taken: Taken, verdict: str) -> Iterator[Line]:
 
 def packet(taken: Taken) -> Figure:
     """Nanoseconds over a bare drop by the size of the table."""
-    made, handles = drawing.whole(8.2, 4.4), {}
+    made, handles = drawing.whole(8.2, 4.4), dict[str, Any]()
     panes = made.subplots(1, 2, sharey=True)
     titles = ("drop: packets from random listed sources", "pass: from random sources not listed")
     for pane, verdict, title in zip(panes, ("drop", "pass"), titles, strict=True):
@@ -53,7 +54,7 @@ def packet(taken: Taken) -> Figure:
         pane.set_title(title)
         pane.set_xlabel("IPv4 addresses or prefixes listed")
     panes[0].set_ylabel("ns a packet, over a bare drop")
-    made.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3)
+    made.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3)
     return made
 
 

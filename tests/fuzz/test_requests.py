@@ -13,6 +13,7 @@ import pytest
 import schemathesis
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
+from schemathesis.core.result import Ok
 
 from tests.fuzz.support.loop import SECONDS, fuzz
 from tests.support.apiclient import LOCAL, PROBLEM, TCP, Api, running
@@ -53,11 +54,11 @@ def stand(api: Api) -> dict[str, list[str]]:
 
 
 @st.composite
-def requests(draw: st.DrawFn, known: Mapping[str, list[str]]) -> Case:
+def requests(draw: st.DrawFn, known: Mapping[str, list[str]]) -> Case[Any]:
     """One of the described requests, or nearly; half of them about something that exists."""
     operation = draw(st.sampled_from(_OPERATIONS))
     modes = [mode for mode in GenerationMode if mode.is_positive or _has_input(operation)]
-    case: Case = draw(operation.as_strategy(generation_mode=draw(st.sampled_from(modes))))
+    case: Case[Any] = draw(operation.as_strategy(generation_mode=draw(st.sampled_from(modes))))
     for name in case.path_parameters or {}:
         if known.get(name) and draw(st.booleans()):
             case.path_parameters[name] = draw(st.sampled_from(known[name]))
@@ -71,12 +72,16 @@ def _has_input(operation: Any) -> bool:
     return bool(described.get("parameters") or described.get("requestBody"))
 
 
-_OPERATIONS = [
-    found.ok() for found in schemathesis.openapi.from_dict(openapi()).get_all_operations()
-]
+def _operations() -> Iterator[Any]:
+    for found in schemathesis.openapi.from_dict(openapi()).get_all_operations():
+        assert isinstance(found, Ok), found
+        yield found.ok()
 
 
-def sent(api: Api, case: Case, peer: tuple[str, int], token: str | None) -> httpx.Response:
+_OPERATIONS = list(_operations())
+
+
+def sent(api: Api, case: Case[Any], peer: tuple[str, int], token: str | None) -> httpx.Response:
     how = case.as_transport_kwargs(base_url="")
     told = {key: value for key, value in how.items() if key in ("json", "params")}
     if isinstance(how.get("data"), str | bytes):
@@ -88,7 +93,7 @@ def sent(api: Api, case: Case, peer: tuple[str, int], token: str | None) -> http
     return api.call(case.method, how["url"], peer, token, headers=headers, **told)
 
 
-def allowed(role: str | None, case: Case) -> bool:
+def allowed(role: str | None, case: Case[Any]) -> bool:
     """Whether a request of this role may come to anything."""
     path = case.path
     if role in ("admin", "local") or path in _OPEN:
@@ -106,7 +111,7 @@ def test_no_request_is_a_defect_or_more_than_a_role_may(box: Api, role: str | No
     peer = LOCAL if role == "local" else TCP
     known = stand(box)
 
-    def ask(case: Case) -> None:
+    def ask(case: Case[Any]) -> None:
         answer = sent(box, case, peer, token)
         status, shown = answer.status_code, f"{case.method} {case.formatted_path}: {answer.text}"
         assert status < 500 or status in _PLANNED, shown
@@ -124,7 +129,7 @@ def test_each_request_can_be_made(box: Api) -> None:
     """Else what is refused for its form would show nothing."""
     known, done = stand(box), set()
 
-    def ask(case: Case) -> None:
+    def ask(case: Case[Any]) -> None:
         if sent(box, case, LOCAL, None).status_code < 300:
             done.add((case.method, case.path))
 

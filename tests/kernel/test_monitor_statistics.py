@@ -8,7 +8,8 @@ import pytest
 
 from tests.kernel.conftest import Filter
 from tests.kernel.listings import DROPPING, listed
-from tests.kernel.test_signatures import Armed, Signature, armed
+from tests.kernel.test_signatures import Armed, armed
+from tests.reference_signatures import Signature
 from tests.support import packets
 from tests.support.packets import to_frame
 from xdpctl.abi import monitor_statistics

@@ -131,8 +131,10 @@ def test_the_loaded_program_agrees_with_the_reference(
         entries, sets = random_entries(rng, seeds), random_sets(rng, seeds)
         desired = {prefix: target(entry) for prefix, entry in entries.items()}
         plans = [transition(image, differences(desired, image), time.monotonic_ns())]
-        for slot in {*image.sets, *sets}:
-            plans.append(relist(image, slot, listing(sets[slot]) if slot in sets else None))
+        plans += [
+            relist(image, slot, listing(sets[slot]) if slot in sets else None)
+            for slot in {*image.sets, *sets}
+        ]
         for plan in plans:
             datapath.apply(plan)
             image.commit(plan)

@@ -43,7 +43,8 @@ def test_every_program_is_measured() -> None:
 def test_there_is_room_for_older_kernels_and_other_compilers(
     loader: Loader, pins: Pins, name: str
 ) -> None:
-    counters = loader.add_port("budget") and maps.open_map(pins.port("budget") / "counters")
+    loader.add_port("budget")
+    counters = maps.open_map(pins.port("budget") / "counters")
     stages = maps.create_map("stages", loader._compiled.maps["stages"])
     fd = loader._load(name, {"counters": counters.fd, "stages": stages.fd})
     assert programs.info(fd).name == name[:15]

@@ -25,7 +25,7 @@ def generator(_able: None) -> Iterator[Generator]:
 
 def valid(data: bytes) -> bool:
     """Whether the words with the checksum among them add up to all ones (RFC 1071)."""
-    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f">{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total == 0xFFFF

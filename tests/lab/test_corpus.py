@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-import dpkt  # type: ignore[import-untyped]
+import dpkt
 import pytest
 
 from tests.conftest import CORPUS
@@ -115,12 +115,12 @@ def class_of_ipv6(packet: dpkt.ip6.IP6) -> str:
     if packet.dst[:2] == b"\xff\x02":
         return "NEVER_ROUTED"
     upper, fragmented = packet.data, 44 in packet.extension_hdrs
-    if isinstance(upper, dpkt.icmp6.ICMP6) and packet.hlim == 255 and not fragmented:
-        if 133 <= upper.type <= 137:
-            return "NEIGHBOUR"
+    whole = isinstance(upper, dpkt.icmp6.ICMP6) and not fragmented
+    if whole and packet.hlim == 255 and 133 <= upper.type <= 137:
+        return "NEIGHBOUR"
     if packet.hlim == 255 and is_routing(packet.p, upper):
         return "CONTROL"
-    mld = isinstance(upper, dpkt.icmp6.ICMP6) and not fragmented and upper.type in MLD
+    mld = whole and upper.type in MLD
     if is_link_local(packet.src) and (mld or packet.p == OSPF):
         return "CONTROL"
     if (

@@ -9,7 +9,8 @@ from ipaddress import ip_network
 import pytest
 
 from tests.kernel.conftest import Filter
-from tests.kernel.test_signatures import Armed, Signature, random_signatures
+from tests.kernel.test_signatures import Armed, random_signatures
+from tests.reference_signatures import Signature
 from tests.support.packets import IPV4, IPV6, address, ethernet, ipv4, ipv6, random_frame, udp
 from xdpctl.abi.structs import Side
 from xdpctl.base.net.prefix import Prefix, parse_prefix

@@ -31,7 +31,7 @@ from xdpctl.service.loader_status import NAME, _found_before
 from xdpctl.service.settings import Settings
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
-SECRET = "root's own\n"
+SECRET = "root's own\n"  # noqa: S105  # no password
 _FREEZE = 22  # BPF_MAP_FREEZE
 
 

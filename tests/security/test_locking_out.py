@@ -14,7 +14,7 @@ from tests.support.hooked import OURS, VICTIM, event, say
 from xdpctl.abi.structs import Reason
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.system import ssh_sessions
-from xdpctl.lists.source import FeedSettings
+from xdpctl.lists.settings import FeedSettings
 from xdpctl.model.rule import Mode
 from xdpctl.service.config import parse
 

@@ -71,7 +71,7 @@ def hit(box: Api, rule: str, packets: int) -> None:
     box.datapath.hit_values[slot] = Hits(packets, 64 * packets).pack()
 
 
-def flood(box: Api, identity: str = "1", **more: object) -> str:
+def flood(box: Api, identity: str = "1", **more: Any) -> str:
     """The rule of a flood on the victim."""
     said = say(box, "event", event(identity, victim=VICTIM, attack="udp_flood", **more))
     rule: str = said["rules"][0]

@@ -180,7 +180,7 @@ def _ended(guest: Guest, command: list[str], seconds: float) -> str:
     except subprocess.TimeoutExpired as late:
         said = (late.stdout or b"").decode(errors="replace")[-3000:]
         raise GuestError(f"{guest.name} did not end in {seconds:g} s:\n{said}") from None
-    console = done.stdout.decode(errors="replace")
+    console: str = done.stdout.decode(errors="replace")
     if "ended with " not in console:
         error = done.stderr.decode(errors="replace")
         raise GuestError(f"{guest.name} did not run:\n{console[-3000:]}{error}")

@@ -15,6 +15,7 @@ class PackedVerdict(NamedTuple):
 
     @classmethod
     def of(cls, value: int) -> "PackedVerdict":
+        """Split the program's return value."""
         return cls(Reason(value & (1 << REASON_BITS) - 1), (value & TOLD - 1) >> REASON_BITS)
 
 
@@ -33,6 +34,7 @@ class Explanation:
 
     @classmethod
     def unpack(cls, data: bytes) -> "Explanation":
+        """Read the bytes of struct explanation."""
         reason, met, *rest = struct.unpack(f"={cls.SIZE // 4}I", data)
         slots, (more, *behind) = (
             rest[: Constants.EXPLANATION_SLOTS_MAX],

@@ -12,6 +12,8 @@ from typing import ClassVar, Self
 
 
 class Action(IntEnum):
+    """What a slot does with a packet; LIMIT drops what exceeds the rate of a signature."""
+
     NONE = 0
     ACCEPT = 1
     DROP = 2
@@ -19,6 +21,8 @@ class Action(IntEnum):
 
 
 class Mode(IntEnum):
+    """Whether a slot acts on a packet, or only counts it."""
+
     ENFORCE = 0
     MONITOR = 1
 
@@ -50,6 +54,7 @@ class Reason(IntEnum):
 
     @property
     def verdict(self) -> str:
+        """What becomes of the packet: `drop` or `pass`."""
         return "drop" if self >= Reason.DROPPED else "pass"
 
 
@@ -62,6 +67,8 @@ class Side(IntEnum):
 
 
 class Constants(IntEnum):
+    """Limits that the program was compiled with, by their names in bpf/abi.h."""
+
     VLAN_DEPTH_MAX = 4
     EXTENSION_DEPTH_MAX = 8
     EXPLANATION_SLOTS_MAX = 16
@@ -166,14 +173,17 @@ class Wire:
     FORMAT: ClassVar[str]
 
     def pack(self) -> bytes:
+        """The bytes of the struct, in native order."""
         return struct.pack("=" + self.FORMAT, *map(partial(getattr, self), self.__slots__))
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
+        """Read the bytes of the struct; struct.error if their number is wrong."""
         return cls(*struct.unpack("=" + cls.FORMAT, data))
 
     @classmethod
     def size(cls) -> int:
+        """The size of the struct in bytes."""
         return struct.calcsize("=" + cls.FORMAT)
 
 
@@ -194,6 +204,7 @@ class Slot:
     spare: bool = False
 
     def pack(self) -> bytes:
+        """The word as 8 bytes, in native order."""
         ends = (self.expires_ns + Word.FLAGS) & ~Word.FLAGS
         monitor = Word.MONITOR if self.mode is Mode.MONITOR else 0
         word = ends | monitor | (Word.SPARE if self.spare else 0) | self.action
@@ -201,6 +212,7 @@ class Slot:
 
     @classmethod
     def unpack(cls, data: bytes) -> "Slot":
+        """Read the 8 bytes of a word."""
         (word,) = struct.unpack("=Q", data)
         mode = Mode.MONITOR if word & Word.MONITOR else Mode.ENFORCE
         spare = bool(word & Word.SPARE)
@@ -209,6 +221,8 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Hits(Wire):
+    """Packets that a slot or a reason counted, and their bytes."""
+
     C_NAME: ClassVar[str] = "hits"
     FORMAT: ClassVar[str] = "QQ"
 
@@ -224,6 +238,8 @@ def total_hits(per_cpu: bytes) -> Hits:
 
 @dataclass(frozen=True, slots=True)
 class Sample(Wire):
+    """Where a packet of the sampled slot came from; IPv4 is in the first 4 bytes of `source`."""
+
     C_NAME: ClassVar[str] = "sample"
     FORMAT: ClassVar[str] = "16sII"
 
@@ -234,6 +250,8 @@ class Sample(Wire):
 
 @dataclass(frozen=True, slots=True)
 class Pending(Wire):
+    """What the next stage has to know of a packet; `lost` counts captures that found no room."""
+
     C_NAME: ClassVar[str] = "pending"
     FORMAT: ClassVar[str] = "IIQQI4x"
 

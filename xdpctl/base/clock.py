@@ -38,6 +38,7 @@ class Clock:
         self._error, self._asked_ns = adjtimex.error(), time.monotonic_ns()
 
     def read(self) -> Now:
+        """Both clocks now; the clock's error is asked of the kernel only from time to time."""
         ns = time.monotonic_ns()
         if ns - self._asked_ns > _ASK_NS:
             self._error, self._asked_ns = adjtimex.error(), ns

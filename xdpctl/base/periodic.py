@@ -32,6 +32,7 @@ class PeriodicTask:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
+        """Start the thread, which makes the first step at once."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -42,6 +43,7 @@ class PeriodicTask:
 
     @property
     def stopping(self) -> bool:
+        """Whether it was told to end."""
         return self._stop.is_set()
 
     def _run(self) -> None:

@@ -42,9 +42,11 @@ class Commands(TyperGroup):
     """The commands of COMMANDS."""
 
     def list_commands(self, ctx: Any) -> list[str]:
+        """In the order of COMMANDS."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command, from its module; None if there is none of that name."""
         if cmd_name not in COMMANDS:
             self.commands = {name: self.get_command(ctx, name) for name in COMMANDS}  # to suggest
             return None
@@ -78,6 +80,7 @@ def globals_(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it and exit.")
     ] = False,
 ) -> None:
+    """Keep where the control plane answers."""
     context.obj = options.Door(socket, url, token)
 
 

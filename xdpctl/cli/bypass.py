@@ -18,6 +18,8 @@ _BYPASS_SECONDS, _TELL_SECONDS = 5.0, 0.5  # without and with the switch already
 
 
 class Switch(StrEnum):
+    """On or off."""
+
     ON = "on"
     OFF = "off"
 

@@ -32,6 +32,7 @@ def line(value: Any) -> None:
 
 
 def coloured(word: str) -> str:
+    """The word in its colour, if it has one, as rich markup."""
     colour = _COLOURS.get(word)
     return f"[{colour}]{word}[/{colour}]" if colour else word
 
@@ -54,6 +55,7 @@ def rejects(told: list[dict[str, Any]], rejected: int) -> None:
 
 
 def ends(rule: dict[str, Any]) -> str:
+    """When a rule ends, in words."""
     if rule["confirm_in"] is not None:
         return f"confirm within {show_duration(rule['confirm_in'])}"
     left = rule["expires_in"]
@@ -103,7 +105,7 @@ def name(rule: dict[str, Any]) -> str:
 
 
 def rate(limit: dict[str, Any]) -> str:
-    """`10,000 pps per source`"""
+    """As `10,000 pps per source`."""
     number, unit = (limit["pps"], "pps") if limit["pps"] else (limit["bps"], "bps")
     per = ""
     if limit["per"] == "source":
@@ -135,6 +137,7 @@ def rules_table(rules: Iterable[dict[str, Any]]) -> int:
 
 
 def rule_details(rule: dict[str, Any]) -> None:
+    """Print one rule, a field a line."""
     lines = {
         "rule": rule["id"],
         "match": escape(where(rule)),
@@ -153,6 +156,7 @@ def rule_details(rule: dict[str, Any]) -> None:
 
 
 def fields(lines: dict[str, str]) -> None:
+    """Print names and values in two columns; values are rich markup."""
     width = max(map(len, lines))
     for name, value in lines.items():
         out.print(f"[bold]{name:<{width}}[/bold]  {value}")

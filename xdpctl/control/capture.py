@@ -76,6 +76,7 @@ class Capturing:
 
     @property
     def lost(self) -> int:
+        """Packets for which there was no room since it began."""
         return self._datapath.lost() - self._lost_before
 
     def batches(self, wanted: Callable[[], bool] = lambda: True) -> Generator[list[Capture]]:

@@ -152,7 +152,6 @@ class Controller:
 
     def set_protection(self, protection: Protection) -> "Future[None]":
         """Protect these prefixes from now on, and no others."""
-
         first: list[Protection] = []  # an operation may be tried again
 
         def operation(draft: Draft) -> None:

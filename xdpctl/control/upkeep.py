@@ -37,8 +37,13 @@ log = logging.getLogger("xdpctl.controller")
 class Ledger(Protocol):
     """Records what rules did once they have ended; incidents/ledger is the one that does."""
 
-    def count(self, draft: Draft, rule: Rule | Signature, hits: Hits, why: str) -> None: ...
-    def close_quiet(self, draft: Draft) -> None: ...
+    def count(self, draft: Draft, rule: Rule | Signature, hits: Hits, why: str) -> None:
+        """Record what a rule did that ends now, and `why` it ends."""
+        ...
+
+    def close_quiet(self, draft: Draft) -> None:
+        """Close the incidents in which nothing happens any more."""
+        ...
 
 
 class NoLedger:

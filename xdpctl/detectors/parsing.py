@@ -58,6 +58,7 @@ def every(items: Iterable[T], read: Callable[[T], Iterable[Event]]) -> list[Even
 
 
 def table(value: Any, field: str) -> dict[str, Any]:
+    """The value, if it is an object; else RuleError names the field."""
     if isinstance(value, dict):
         return value
     raise RuleError(f"{field} is {plain(value)[:40]!r}", field, "send an object")

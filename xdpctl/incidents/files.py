@@ -18,7 +18,7 @@ class Files:
         return self._folder / f"{identity}.pcapng"
 
     def rates(self, identity: str) -> Path:
-        """CSV, as meter.COLUMNS has it."""
+        """CSV, as rates.COLUMNS has it."""
         return self._folder / f"{identity}.csv"
 
     def connected(self, identity: str) -> Path:
@@ -26,10 +26,11 @@ class Files:
         return self._folder / f"{identity}.connected"
 
     def words(self, identity: str) -> Path:
-        """NDJSON of words.Word."""
+        """NDJSON of statements.Statement."""
         return self._folder / f"{identity}.ndjson"
 
     def prepare(self) -> None:
+        """Make the folder if it is missing."""
         self._folder.mkdir(mode=0o750, exist_ok=True)
 
     def forget(self, known: Container[str]) -> None:

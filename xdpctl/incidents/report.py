@@ -87,6 +87,7 @@ def standing(sender: dict[str, Any]) -> str:
 
 
 def markdown(held: dict[str, Any]) -> str:
+    """The whole incident, as the API shows it, as a Markdown page."""
     lines = [f"# Incident {held['id']}", ""]
     lines += [f"- **{name}**: {_plain(value)}" for name, value in facts(held).items()]
     lines += ["", f"Times are UTC. {_FORGED}"]

@@ -49,6 +49,7 @@ class Evidence(msgspec.Struct, frozen=True):
     damage: str = ""
 
     def as_json(self) -> dict[str, Any]:
+        """The fields as types that JSON has."""
         built: dict[str, Any] = msgspec.to_builtins(self)
         return built
 

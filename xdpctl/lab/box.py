@@ -61,6 +61,7 @@ class Box:
         raise LabError(f"xdpctl run did not come up:\n{self.log.read_text()[-2000:]}")
 
     def ready(self) -> bool:
+        """Whether /readyz says that it is ready; False if nobody answers."""
         if not self.socket.exists():
             return False
         try:
@@ -85,7 +86,7 @@ class Box:
         return self.processes()[-1]
 
     def kill(self) -> None:
-        """kill -9 of all of it at once; waits until they are gone."""
+        """SIGKILL to all of it at once; waits until they are gone."""
         victims = self.processes()
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
@@ -109,6 +110,7 @@ class Box:
         return json.loads(sh(*command))
 
     def remove(self) -> None:
+        """Stop it, and take away the filter, its mount and the folder."""
         self.stop()
         self.host.call(lambda: take_down(self.pins))
         if self.pins.directory.exists() and is_bpffs(self.pins.directory):

@@ -32,6 +32,7 @@ class Sent:
 
 
 def compile_generator() -> Compiled:
+    """Compile generator.c: the programs that flood, walk and drop."""
     return compile_source("generator.c", ["flood", "walk", "bare_drop"], {})
 
 
@@ -130,6 +131,7 @@ class Generator:
         return Sent(sent, time.monotonic() - start)
 
     def close(self) -> None:
+        """Close the descriptors of its programs and maps."""
         for fd in (self.flood_fd, self.walk_fd, self.bare_fd, *(m.fd for m in self.maps.values())):
             os.close(fd)
 

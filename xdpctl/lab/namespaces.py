@@ -24,7 +24,7 @@ class LabError(XdpctlError):
 
 def sh(*command: str) -> str:
     """Run a command; LabError with its words if it fails."""
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603  # no shell
     if done.returncode:
         raise LabError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
@@ -38,6 +38,7 @@ class Host:
         self.path = Path("/var/run/netns") / name
 
     def sh(self, *command: str) -> str:
+        """Run a command inside; LabError with its words if it fails."""
         return sh("nsenter", f"--net={self.path}", *command)
 
     def ip(self, line: str) -> str:
@@ -45,11 +46,13 @@ class Host:
         return sh("ip", "-n", self.name, *line.split())
 
     def sysctl(self, name: str, value: int) -> None:
+        """Set a kernel parameter inside, by its dotted name."""
         self.call(lambda: Path("/proc/sys", *name.split(".")).write_text(str(value)))
 
     def popen(self, *command: str, **more: Any) -> "subprocess.Popen[bytes]":
         """A process inside; nsenter keeps the mounts, so pins stay visible."""
-        return subprocess.Popen(["nsenter", f"--net={self.path}", *command], **more)
+        inside = ("nsenter", f"--net={self.path}", *command)
+        return subprocess.Popen(inside, **more)  # noqa: S603  # no shell; the lab's own commands
 
     def enter(self) -> None:
         """Move the calling thread in."""
@@ -98,6 +101,7 @@ class Lab:
         self._undo.close()
 
     def host(self, name: str) -> Host:
+        """A new host with its loopback up; it is deleted when the lab is left."""
         host = Host(f"{self._prefix}-{name}")
         sh("ip", "netns", "add", host.name)
         self._undo.callback(sh, "ip", "netns", "del", host.name)

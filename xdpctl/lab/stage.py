@@ -43,6 +43,7 @@ def remains(stage: Stage) -> list[str]:
 
 
 def build(line: Timeline, cleanup: ExitStack) -> Stage:
+    """Build the hosts, the service and the box; `cleanup` takes them down."""
     line.tell(
         "building: attacker, client and server, each a namespace; a real HTTP service", "bold"
     )
@@ -86,6 +87,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def aim(stage: Stage, generator: Generator, sources: list[str]) -> None:
+    """Let the generator send SYNs to the server's port 80 from these sources."""
     index, _ = interface(stage.attacker, "wire0")
     _, mac = interface(stage.server, "isp0")
     generator.aim(syn_frame(mac, SERVER4, 80), sources, index)

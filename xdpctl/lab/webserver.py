@@ -50,9 +50,11 @@ class Visitor:
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
+        """Begin to ask, in a thread inside the host."""
         self.host.start(self._visit)
 
     def stop(self) -> None:
+        """Tell the thread to end."""
         self._stop.set()
 
     def since(self, moment: float) -> list[Answer]:

@@ -128,7 +128,7 @@ class Refresher:
 
     def refresh(self, held: SourceSet, force: bool = False) -> FetchResult:
         """One look. What goes wrong is remembered, and raised; BusyError while another is made."""
-        assert held.feed
+        assert held.feed  # noqa: S101  # only sets with a feed are looked at
         with self._alone(held.name):
             tried = self.attempt(held)
             tried.checked_at = time.time()
@@ -159,7 +159,7 @@ class Refresher:
                 self._looking.discard(name)
 
     def _refresh(self, held: SourceSet, force: bool) -> FetchResult:
-        assert held.feed
+        assert held.feed  # noqa: S101  # only sets with a feed are looked at
         asked = _asked(held.feed, held.options)
         loaded = self.source.load(asked)
         if loaded is None:

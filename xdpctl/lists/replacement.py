@@ -71,7 +71,7 @@ class Replacement:
 
         def fetched() -> Prepared:
             loaded = self._refresher.source.load(feed)
-            assert loaded  # without validators there is always an answer
+            assert loaded  # noqa: S101  # without validators there is always an answer
             return self._prepared(*loaded, choices)
 
         return await asyncio.wrap_future(self._fetches.start(fetched))

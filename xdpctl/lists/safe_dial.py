@@ -68,6 +68,7 @@ def kind_of(address: bytes) -> str:
 
 
 def in_full(kind: str) -> str:
+    """The kind of an address with its article."""
     return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind} address"
 
 
@@ -99,6 +100,7 @@ class Dialer(httpcore.NetworkBackend):
         return min(left, self.policy.timeout_seconds)
 
     def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> httpcore.NetworkStream:
+        """Connect to the first allowed address that answers; FetchError if none does."""
         why = "no address"
         for address in self._addresses(host, port):
             try:

@@ -29,6 +29,7 @@ class Measure:
     from_port: bool = False
 
     def match(self, victim: Prefix, port: int | None) -> Match:
+        """The packets to this victim; from source port `port`, if the measure is `from_port`."""
         parts: dict[str, Any] = {"destination": str(victim), **self.parts}
         if parts.get("protocol") == "icmp":
             parts["protocol"] = _ICMP[victim.family]

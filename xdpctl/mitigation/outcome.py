@@ -26,11 +26,14 @@ class Outcome:
         self.incidents = list(dict.fromkeys(self.incidents))
 
     def told(self, incident: str) -> None:
+        """Remember the incident in which the event was recorded."""
         if incident not in self.incidents:
             self.incidents.append(incident)
 
     def refuse(self, what: str, error: Exception) -> None:
+        """Remember what was asked for and not done, with the reason."""
         self.refused.append({"what": what, "why": str(error), "fix": getattr(error, "fix", "")})
 
     def ignore(self, event: Event, why: str) -> None:
+        """Remember an event of which nothing came, and why."""
         self.ignored.append({"event": plain(event.id), "why": why})

@@ -63,6 +63,7 @@ class Responder:
         self._proven: frozenset[str] = frozenset()  # ids of what helped the victim before
 
     def take(self, events: Iterable[Event]) -> Outcome:
+        """Act on each event, in order; what came of all of them."""
         for event in events:
             if event.ignored:
                 self.outcome.ignore(event, event.ignored)

@@ -67,6 +67,7 @@ class AutomaticSettings:
         return {**ADAPTERS, **described}
 
     def mode_for(self, detector: str) -> Automatic:
+        """The detector's own mode, or else the common one."""
         held = self.detectors.get(detector)
         return held.mode if held and held.mode else self.mode
 

@@ -14,6 +14,7 @@ _TOLD = 20  # rules that an audit record names
 
 
 def remove(draft: Draft, held: Rule | Signature) -> None:
+    """Remove a rule of either kind."""
     if isinstance(held, Signature):
         draft.remove_signature(held.id)
     else:

@@ -68,10 +68,12 @@ class Token:
     expires_at: float | None = None
 
     def pack(self) -> bytes:
+        """JSON, as the store keeps it."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def unpack(cls, value: bytes) -> "Token":
+        """From what `pack` made; ValueError if it is something else."""
         try:
             fields = json.loads(value)
             return cls(**{**fields, "role": Role(fields["role"])})
@@ -85,6 +87,7 @@ def digest(secret: str) -> str:
 
 
 def mint() -> str:
+    """A new secret of 256 random bits."""
     return _MARK + secrets.token_urlsafe(32)
 
 

@@ -81,9 +81,11 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def open(self) -> bool:
+        """Whether it is not closed yet."""
         return not self.closed_at
 
     def replace(self, **changes: object) -> "Incident":
+        """A copy with these fields changed."""
         return msgspec.structs.replace(self, **changes)
 
 

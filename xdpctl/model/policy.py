@@ -137,29 +137,54 @@ class RuleLike(Protocol):
     """What a rule and a signature have in common for those who change them."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """The id by which the API names it."""
+
     @property
-    def etag(self) -> str: ...
+    def etag(self) -> str:
+        """A text that differs after any change."""
+
     @property
-    def subject(self) -> str: ...
+    def subject(self) -> str:
+        """What it is about, in words."""
+
     @property
-    def action(self) -> Action: ...
+    def action(self) -> Action:
+        """What is done with its packets."""
+
     @property
-    def mode(self) -> Mode: ...
+    def mode(self) -> Mode:
+        """Whether it acts or only counts."""
+
     @property
-    def origin(self) -> str: ...
+    def origin(self) -> str:
+        """On whose behalf it stands: `operator`, or an automatic origin."""
+
     @property
-    def reason(self) -> str: ...
+    def reason(self) -> str:
+        """Why, in the words of who asked for it."""
+
     @property
-    def tags(self) -> tuple[str, ...]: ...
+    def tags(self) -> tuple[str, ...]:
+        """Its tags, in order."""
+
     @property
-    def spare(self) -> Spare: ...
+    def spare(self) -> Spare:
+        """Whose packets it lets pass."""
+
     @property
-    def expires_ns(self) -> int: ...
+    def expires_ns(self) -> int:
+        """Its end on CLOCK_MONOTONIC, 0 for never."""
+
     @property
-    def confirm_by_ns(self) -> int: ...
-    def same_effect(self, other: Self) -> bool: ...
-    def replace(self, **changes: object) -> Self: ...
+    def confirm_by_ns(self) -> int:
+        """When it ends unless it is confirmed, on CLOCK_MONOTONIC; 0 for never."""
+
+    def same_effect(self, other: Self) -> bool:
+        """Whether both do the same with the same packets."""
+
+    def replace(self, **changes: object) -> Self:
+        """A copy with these fields changed."""
 
 
 Merged = TypeVar("Merged", bound=RuleLike)

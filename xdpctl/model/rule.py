@@ -59,7 +59,10 @@ def parse_rule_id(text: str) -> Prefix:
 
 
 def check_name(name: str, field: str) -> str:
-    """Origins, tags, tokens and sets: 1 to 32 of a-z 0-9 - _ . and, as in paths, not `.` or `..`"""
+    """The name of an origin, tag, token or set, if it is one; else RuleError names the field.
+
+    It has 1 to 32 of a-z 0-9 - _ . and is, as in paths, not `.` or `..`.
+    """
     if not (0 < len(name) <= 32 and _NAME.issuperset(name)) or name in (".", ".."):
         raise RuleError(
             f"{name[:64]!r} is not a name", field, "use 1 to 32 of a-z, 0-9, '-', '_' and '.'"
@@ -101,6 +104,7 @@ class Deadlines(msgspec.Struct, frozen=True, gc=False):
         return min(ends, confirm_by) if ends and confirm_by else ends or confirm_by
 
     def expired(self, now_ns: int) -> bool:
+        """Whether the kernel stops applying it at `now_ns` or before."""
         return 0 < self.kernel_expires_ns <= now_ns
 
     @property
@@ -129,6 +133,7 @@ class Rule(Deadlines, frozen=True, gc=False):
 
     @property
     def id(self) -> str:
+        """The id by which the API names it."""
         return rule_id(self.source)
 
     @property
@@ -148,4 +153,5 @@ class Rule(Deadlines, frozen=True, gc=False):
         return (self.source, self.action, self.mode) == (other.source, other.action, other.mode)
 
     def replace(self, **changes: object) -> Self:
+        """A copy with these fields changed."""
         return msgspec.structs.replace(self, **changes)

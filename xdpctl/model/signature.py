@@ -54,10 +54,11 @@ class Rate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def by_source(self) -> bool:
+        """Whether each source has a bucket of its own."""
         return bool(self.per_ipv4 or self.per_ipv6)
 
     def __str__(self) -> str:
-        """`10,000 pps per source`"""
+        """As `10,000 pps per source`."""
         number, unit = (self.pps, "pps") if self.pps else (self.bps, "bps")
         rate = f"{number:,.0f} {unit}" if number.is_integer() else f"{number:g} {unit}"
         if not self.by_source:
@@ -148,6 +149,7 @@ class Signature(Deadlines, frozen=True, kw_only=True):
 
     @property
     def id(self) -> str:
+        """The id by which the API names it."""
         return self.match.id
 
     @property
@@ -186,6 +188,7 @@ class Signature(Deadlines, frozen=True, kw_only=True):
         return (self.match, *self._verdict) == (other.match, *other._verdict)
 
     def replace(self, **changes: Any) -> Self:
+        """A copy with these fields changed."""
         return msgspec.structs.replace(self, **changes)
 
 

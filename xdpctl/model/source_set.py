@@ -78,10 +78,12 @@ class SourceSet(msgspec.Struct, frozen=True, kw_only=True):
         return f"{crc32(repr(parts).encode()):08x}"
 
     def replace(self, **changes: Any) -> Self:
+        """A copy with these fields changed."""
         return msgspec.structs.replace(self, **changes)
 
 
 def count(entries: Entries) -> int:
+    """How many entries there are, of both families."""
     return sum(map(len, entries.values()))
 
 

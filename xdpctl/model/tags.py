@@ -36,6 +36,7 @@ def of_event(tags: Iterable[str]) -> bool:
 
 
 def without(tags: Tags, *gone: str) -> Tags:
+    """The tags that are not among `gone`, in their order."""
     return tuple(tag for tag in tags if tag not in gone)
 
 

@@ -44,6 +44,7 @@ def refusals(detector: str, outcome: Outcome) -> Iterator[News]:
 
 
 def news(before: Snapshot, now: Snapshot) -> Iterator[News]:
+    """What is to be told of the changes between two snapshots."""
     for held in now.incidents.values():
         yield from _of_incident(before.incidents.get(held.id), held)
     fresh = [one for one in now.problems if one not in before.problems]

@@ -44,6 +44,7 @@ class Dispatcher:
         self._messenger = threading.Thread(target=self._deliver, name="messenger", daemon=True)
 
     def start(self) -> None:
+        """Begin to watch and to send, in threads of their own."""
         self._beat.start()
         self._messenger.start()
 
@@ -123,6 +124,7 @@ class Dispatcher:
 
 
 def apprise_send(url: str, title: str, text: str) -> bool:
+    """Send by Apprise; whether it was taken. False for a URL that Apprise does not know."""
     import apprise  # a large package that most never need
 
     logging.getLogger("apprise").disabled = True  # it writes parts of URLs, which are secrets

@@ -36,4 +36,5 @@ class NotifyTable(Struct, frozen=True, forbid_unknown_fields=True):
     per_hour: Annotated[int, Meta(ge=1, le=_PER_HOUR_MAX)] = _PER_HOUR
 
     def settings(self) -> NotifySettings:
+        """As the control plane uses it."""
         return NotifySettings(tuple(self.urls), frozenset(self.on), self.per_hour)

@@ -65,12 +65,14 @@ class Client:
 
     def lines(self, path: str, seconds: float, **more: Any) -> Iterator[dict[str, Any]]:
         """The lines of an NDJSON answer as they come."""
-        with self._asking("GET", path, seconds) as session:
-            with session.stream("GET", path, **more) as answer:
-                if not answer.is_success:
-                    answer.read()
-                    raise _refused(answer)
-                yield from map(json.loads, answer.iter_lines())
+        with (
+            self._asking("GET", path, seconds) as session,
+            session.stream("GET", path, **more) as answer,
+        ):
+            if not answer.is_success:
+                answer.read()
+                raise _refused(answer)
+            yield from map(json.loads, answer.iter_lines())
 
     @contextmanager
     def _asking(self, method: str, path: str, seconds: float) -> Iterator[httpx.Client]:

@@ -38,6 +38,7 @@ class Finding:
     fix: str = ""
 
     def as_dict(self) -> dict[str, str]:
+        """The fields as types that JSON has."""
         return asdict(self)
 
 
@@ -149,10 +150,12 @@ def _interface(link: Link, pin_dir: Path) -> Iterator[Finding]:
 
 
 def _offloads(link: Link) -> Iterator[Finding]:
-    if shutil.which("ethtool") is None:
+    ethtool = shutil.which("ethtool")
+    if ethtool is None:
         yield Finding("warning", link.name, "offloads unknown", "apt-get install ethtool")
         return
-    text = subprocess.run(["ethtool", "-k", link.name], capture_output=True, text=True).stdout
+    command = [ethtool, "-k", link.name]
+    text = subprocess.run(command, capture_output=True, text=True).stdout  # noqa: S603  # no shell
     flags = dict(re.findall(r"^[ \t]*([\w-]{1,60}): (on|off)", text, re.MULTILINE))
     for name, why in _OFFLOADS.items():
         virtual = link.kind in ("veth", "bridge", "tun", "dummy", "bond")

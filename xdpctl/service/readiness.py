@@ -22,6 +22,7 @@ class Fill(NamedTuple):
 
     @property
     def share(self) -> float:
+        """The part of the table that is in use, from 0 to 1."""
         return self.used / self.capacity
 
 

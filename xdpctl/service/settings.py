@@ -84,12 +84,15 @@ class Settings:
 
     @property
     def database(self) -> Path:
+        """The file of the store."""
         return self.control_dir / "rules.sqlite"
 
     @property
     def compiled(self) -> Path:
+        """The file in which compiled programs are kept."""
         return self.loader_dir / "compiled.json"
 
     @property
     def loader_status(self) -> Path:
+        """The file by which the loader reports how it is."""
         return self.loader_dir / "status.json"

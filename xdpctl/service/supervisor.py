@@ -58,7 +58,7 @@ class ControlPlaneProcess:
         user, group = identity(s)
         self._started = time.monotonic()
         self._ask_at, self._silent, self._answered = self._started, 0, False
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603  # no shell; paths of our own settings
             command,
             pass_fds=fds,
             user=user,
@@ -113,6 +113,7 @@ class ControlPlaneProcess:
             return False
 
     def stop(self) -> None:
+        """End it; it is killed if it has not ended after 10 seconds."""
         self._child.terminate()
         try:
             self._child.wait(10)

@@ -61,6 +61,7 @@ class BulkQuery(Strict):
     dry_run: bool = False
 
     def defaults(self) -> RuleRequest:
+        """The rule that a line without values of its own makes; RuleError for a bad ttl."""
         ttl = seconds(self.ttl, "ttl")
         return RuleRequest(_ANY, self.action, self.mode, ttl, None, self.reason, tuple(self.tag))
 

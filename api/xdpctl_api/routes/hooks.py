@@ -49,15 +49,21 @@ class AutomaticOut(BaseModel):
 
 
 class AutomaticIn(Strict):
+    """The mode of automatic mitigation."""
+
     mode: Automatic | None = Field(description="off, observe, on; null: as configured")
 
 
 class UndoIn(Strict):
+    """Which automatic rules are to be removed."""
+
     origin: str | None = Field(default=None, description="A detector; else all of them")
     since: Duration = Field(description="How far back")
 
 
 class UndoOut(BaseModel):
+    """The ids of the rules that were removed."""
+
     removed: list[str]
 
 

@@ -30,6 +30,7 @@ IfMatch = Annotated[str | None, Header(description="The rule's ETag; 412 if it c
 
 
 def answer(ctx: ControlPlane, added: Added | AddedSignature) -> RuleAnswer:
+    """The rule as it stands now, or as it was added if it is gone already."""
     controller, rule = ctx.controller, added.rule
     if isinstance(rule, Signature):
         rule = controller.state.signatures.get(rule.id, rule)

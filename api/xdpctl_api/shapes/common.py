@@ -20,8 +20,10 @@ class Strict(BaseModel):
 
 
 def seconds(value: float | str | None, field: str) -> float | None:
+    """Seconds of a number or of a text like `1h30m`; RuleError names the field."""
     return parse_duration(value, field) if isinstance(value, str) else value
 
 
 def timestamp(unix: float) -> datetime:
+    """Unix seconds as UTC; what lies before 1970 or after 2**40 seconds is cut off there."""
     return datetime.fromtimestamp(min(max(unix, 0), 2**40), UTC)

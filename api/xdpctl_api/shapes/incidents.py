@@ -116,6 +116,7 @@ def standing_of(controller: Controller, held: Incident) -> dict[str, Hits]:
 
 
 def brief(held: Incident, standing: Mapping[str, Hits]) -> dict[str, Any]:
+    """The fields of IncidentBrief; `standing` are the hits of its rules that still stand."""
     fields = structs.asdict(held)
     return {
         **{name: fields[name] for name in IncidentBrief.model_fields if name in fields},

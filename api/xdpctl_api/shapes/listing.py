@@ -80,6 +80,7 @@ def _place(cursor: str) -> tuple[int, bool, Key]:
 def page(
     ctx: ControlPlane, wanted: Callable[[Rule | Signature], bool], limit: int, cursor: str | None
 ) -> RulePage:
+    """At most `limit` rules behind the cursor for which `wanted` is true, and the next cursor."""
     now = ctx.controller.clock.read()
     found = list(islice(filter(wanted, _standing(ctx, cursor)), limit + 1))
     return RulePage(

@@ -39,6 +39,7 @@ class MatchIn(Strict):
     vlan: Values = Field(default=None, description="VLAN id of the outermost tag")
 
     def match(self) -> Match:
+        """The match of the fields that were given; RuleError if they make none."""
         return build({name: getattr(self, name) for name in self.model_fields_set})
 
 
@@ -54,6 +55,8 @@ MatchOrText = Annotated[
 
 
 class Per(StrEnum):
+    """What one bucket of a limit counts: all packets, or those of one source."""
+
     ALL = "all"
     SOURCE = "source"
 
@@ -69,6 +72,7 @@ class LimitIn(Strict):
     ipv6_length: int = Field(default=64, ge=1, le=64)
 
     def rate(self) -> Rate:
+        """The same limit as the model's Rate; RuleError if it is not valid."""
         lengths = self.ipv4_length, self.ipv6_length
         return read_rate(self.pps or 0.0, self.bps or 0.0, self.burst, self.per, lengths)
 
@@ -85,6 +89,7 @@ class LimitOut(Strict):
 
 
 def limit_out(rate: Rate) -> LimitOut:
+    """A limit as the API shows it; what is 0 is null."""
     return LimitOut(
         pps=rate.pps or None,
         bps=rate.bps or None,

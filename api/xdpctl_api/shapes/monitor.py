@@ -10,11 +10,15 @@ _CONNECTIONS = 20
 
 
 class ShareOut(BaseModel):
+    """A value, and its share of the packets."""
+
     value: str
     share: float = Field(description="Of the packets, 0 to 1")
 
 
 class ConnectionOut(BaseModel):
+    """One established TCP connection that the rule would have hit."""
+
     source: str
     source_port: int
     destination: str
@@ -37,6 +41,7 @@ class StatisticsOut(BaseModel):
 
 
 def statistics_out(found: MonitorStatistics | None) -> StatisticsOut | None:
+    """What a rule in monitor mode saw; None if it has no statistics."""
     if found is None:
         return None
     return StatisticsOut(

@@ -79,6 +79,7 @@ class RuleChange(Strict):
     priority: StrictInt = 0
 
     def changes(self) -> dict[str, object]:
+        """The fields that were given, by name; `ttl` in seconds. RuleError for a limit of null."""
         given = self.model_dump(include=self.model_fields_set - {"limit"})
         if "limit" in self.model_fields_set and self.limit is None:
             raise RuleError("a limit of null", "limit", "give its pps or bps, or remove the rule")
@@ -160,6 +161,8 @@ class ExplainOut(BaseModel):
 
 
 class TokenIn(Strict):
+    """A token that is to be made."""
+
     name: str
     role: Role
     origin: str | None = None
@@ -167,6 +170,8 @@ class TokenIn(Strict):
 
 
 class TokenOut(BaseModel):
+    """A token; `secret` is null except in the answer that makes it."""
+
     name: str
     role: Role
     origin: str
@@ -176,10 +181,14 @@ class TokenOut(BaseModel):
 
 
 class BypassIn(Strict):
+    """The emergency bypass, wanted on or off."""
+
     on: StrictBool
 
 
 class BypassOut(BaseModel):
+    """Whether the bypass is on, and whether that is in the audit log."""
+
     on: bool
     audited: bool
 

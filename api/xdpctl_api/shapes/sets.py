@@ -24,6 +24,7 @@ class FeedIn(Strict):
     column: str = Field(default="", description="Of CSV, or the field of JSON objects")
 
     def source(self) -> FeedSource:
+        """The same feed as the model's FeedSource; RuleError if it is not valid."""
         return FeedSource(
             url=self.url,
             file=self.file,
@@ -63,6 +64,7 @@ class SetChoices(Strict):
 
     @property
     def choices(self) -> Choices:
+        """The same choices in the type that the replacement of a set takes."""
         return Choices(
             action=self.action,
             mode=self.mode,
@@ -75,6 +77,7 @@ class SetChoices(Strict):
 
     @property
     def options(self) -> Options:
+        """How the entries of the list are to be read."""
         return Options(
             allow_private=self.allow_private,
             aggregate=self.aggregate,
@@ -195,6 +198,7 @@ def set_out(ctx: ControlPlane, held: SourceSet, planned: Entries | None = None) 
 
 
 def feed_out(ctx: ControlPlane, held: SourceSet) -> FeedOut | None:
+    """The feed of a set and how its last look went; None if the set has no feed."""
     if held.feed is None:
         return None
     tried = ctx.refresher.attempt(held)

@@ -33,6 +33,7 @@ class Budget:
         self.held += size
 
     def give(self, size: int) -> None:
+        """Release bytes that were taken before."""
         self.held -= size
 
 
@@ -69,7 +70,7 @@ def check_unpacked(data: bytes, most: int) -> None:
 
 async def too_large(_: Request, error: Exception) -> Response:
     """413, for a body that its route reads."""
-    assert isinstance(error, TooLarge)
+    assert isinstance(error, TooLarge)  # noqa: S101  # registered for this class
     size = f"{error.limit} bytes unpacked" if error.unpacked else f"{error.limit} bytes"
     detail = f"more than {size}; nothing was applied"
     fix = "send less at once; for lists, raise bulk_max_bytes"
@@ -83,6 +84,7 @@ class BodyLimit:
         self.app, self._budget = app, budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the whole body first, unless the route has a limit of its own."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -38,6 +38,7 @@ class LocalCallers:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Put the local user's name into the scope."""
         client = scope.get("client")
         scope[PEER] = LocalPeer(client[0] if client else "unknown")
         await self._app(scope, receive, send)
@@ -71,6 +72,7 @@ class RemoteCallers:
         self._app, self._hosts = app, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Put the remote address into the scope; refuse what names another host or site."""
         client = scope.get("client")
         scope[PEER] = RemotePeer(exact_address(client[0]) if client else None)
         refusal = self._refusal(scope) if scope["type"] == "http" else None

@@ -38,7 +38,7 @@ def test_alerts_become_rules_and_resolved_ones_end_them(
     secret = street_box.client.call("POST", "/v1/tokens", json=body)["secret"]
     settings, words = tmp_path / "am.yml", tmp_path / "words"
     settings.write_text(CONFIGURATION.format(port=OURS, secret=secret))
-    command = ("prometheus-alertmanager", f"--config.file={settings}")
+    command: tuple[str, ...] = ("prometheus-alertmanager", f"--config.file={settings}")
     command += (f"--storage.path={tmp_path}", f"--web.listen-address=127.0.0.1:{PORT}")
     with daemon(street.server, words, *command, "--cluster.listen-address="):
 

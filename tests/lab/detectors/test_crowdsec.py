@@ -67,8 +67,8 @@ def test_decisions_are_followed_over_an_outage(
     key.write_text(crowd.cscli("bouncers", "add", "xdpctl", "-o", "raw"))
     url = f"http://127.0.0.1:{PORT}"
     world = write_mmdb(tmp_path / "world.mmdb", {"45.0.0.0/16": DE, "49.0.0.0/24": AS1})
-    follow = ("follow", "crowdsec", "--lapi", url, "--key-file", str(key), "--every", "1")
-    follow += ("--places", "drop", "--database", str(world))
+    every = ("follow", "crowdsec", "--lapi", url, "--key-file", str(key), "--every", "1")
+    follow = (*every, "--places", "drop", "--database", str(world))
     words = tmp_path / "follower"
 
     def places() -> int:

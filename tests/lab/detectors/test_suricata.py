@@ -25,7 +25,7 @@ def test_a_flood_that_suricata_sees_is_limited(
     rules.write_text(RULE)
     (tmp_path / "eve.json").touch()
     home = f"vars.address-groups.HOME_NET=[{SERVER}/32]"
-    command = ("suricata", "-c", "/etc/suricata/suricata.yaml", "-S", str(rules))
+    command: tuple[str, ...] = ("suricata", "-c", "/etc/suricata/suricata.yaml", "-S", str(rules))
     command += ("--af-packet=isp0", "-l", str(tmp_path), "--set", home)
     command += ("--pidfile", str(tmp_path / "pid"), "--set", "unix-command.enabled=no")
     eve, state = str(tmp_path / "eve.json"), str(tmp_path / "place.json")

@@ -18,7 +18,7 @@ from tests.lab.echo import PORT
 from tests.lab.questions import counted
 from xdpctl.abi.structs import Reason
 from xdpctl.base.net.packets import SYN, build
-from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import interface
 
@@ -53,10 +53,10 @@ class Wave:
         victim = parse_prefix(self.victim)
         return [self._frame(parse_prefix(source), victim, mac) for source in self.sources]
 
-    def _frame(self, source: Any, victim: Any, mac: str) -> bytes:
+    def _frame(self, source: Prefix, victim: Prefix, mac: str) -> bytes:
         ports = self.source_port, self.port
-        more = {"packet_length": self.length, "tcp_flags": self.tcp_flags}
-        built = build(source, victim, self.protocol, *ports, **more)
+        how = (source, victim, self.protocol, *ports)
+        built = build(*how, packet_length=self.length, tcp_flags=self.tcp_flags)
         frame = bytearray(bytes.fromhex(mac.replace(":", "")) + built[6:])
         if self.later_fragment:
             frame[20:22] = struct.pack(">H", 185)
@@ -165,7 +165,7 @@ def begin(box: Box, wave: Wave, identity: str) -> Felt:
     assert not done["refused"], done
     assert _soon(lambda: _dropped(box) > before)
     held = time.monotonic()
-    times = (1e3 * (at - since) for at, since in ((seen, began), (answered, seen), (held, seen)))
+    times = (1e3 * (seen - began), 1e3 * (answered - seen), 1e3 * (held - seen))
     return Felt(wave.name, done["incidents"][0], *times)
 
 
@@ -187,7 +187,7 @@ def waves(street: Street, box: Box, long: int = -1) -> Iterator[Felt]:
     number = 0
     while number < len(WAVES):
         now = WAVES[number : number + (2 if number + 1 == TOGETHER else 1)]
-        felt = []
+        felt = list[Felt]()
         with _all(street, now, box, number, felt):
             yield from felt
             time.sleep(_LONG_SECONDS if number == long else _SHORT_SECONDS)

@@ -5,6 +5,8 @@ import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,7 +35,7 @@ def hanging(fed: Box, publisher: Publisher) -> Iterator[list["Future[Any]"]]:
         except (Refused, Unreachable) as error:
             return error
 
-    waiting = [fed.host.start(lambda n=n: put(n)) for n in range(FETCHES)]
+    waiting = [fed.host.start(partial(put, n)) for n in range(FETCHES)]
     assert eventually(lambda: len(publisher.asked) == asked + FETCHES)
     yield waiting
     publisher.held.set()
@@ -81,7 +83,7 @@ def test_a_stop_is_quiet_and_answers_whoever_waits(
 
 def sockets(box: Box) -> list[str]:
     """The control plane's open connections on its Unix socket."""
-    with open(f"/proc/{box.control_plane()}/net/unix") as table:
+    with Path(f"/proc/{box.control_plane()}/net/unix").open() as table:
         return [
             line for line in table if line.rstrip().endswith(str(box.socket)) and " 03 " in line
         ]

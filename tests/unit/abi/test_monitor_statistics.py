@@ -112,14 +112,14 @@ def test_a_rule_has_statistics_while_it_is_in_monitor_mode(api: Api) -> None:
 def test_so_have_sets_and_signatures(api: Api, kind: str) -> None:
     if kind == "set":
         slot = api.put("feed", b"203.0.113.0/24\n", mode="monitor")["slot"]
-        path, more = "/v1/sets/feed", {"json": {"mode": "enforce"}}
+        path = "/v1/sets/feed"
     else:
         rule = {"match": "udp dst-port 53", "mode": "monitor"}
         made = api.call("POST", "/v1/rules", json=rule).json()
-        slot, path, more = made["slot"], f"/v1/rules/{made['id']}", {"json": {"mode": "enforce"}}
+        slot, path = made["slot"], f"/v1/rules/{made['id']}"
     assert api.datapath.monitored() == [slot]
     assert api.call("GET", path).json()["statistics"]["looked_at"] == 0
-    assert api.call("PATCH", path, **more).status_code == 200
+    assert api.call("PATCH", path, json={"mode": "enforce"}).status_code == 200
     assert api.datapath.monitored() == []
 
 

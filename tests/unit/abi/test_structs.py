@@ -151,8 +151,8 @@ def assertions() -> Iterator[str]:
     yield must(f"REASON_MAX == {len(Reason)}")
     for name, dtype in DTYPES.items():
         yield must(f"sizeof(struct {name}) == {dtype.itemsize}")
-        for field in dtype.names or ():
-            yield must(f"__builtin_offsetof(struct {name}, {field}) == {dtype.fields[field][1]}")
+        for field, (_, offset, *_) in (dtype.fields or {}).items():
+            yield must(f"__builtin_offsetof(struct {name}, {field}) == {offset}")
             yield must(f"sizeof(((struct {name} *)0)->{field}) == {dtype[field].itemsize}")
     for name, size in BY_SIZE.items():
         yield must(f"sizeof(struct {name}) == {size}")
@@ -185,7 +185,7 @@ def test_the_compiler_would_say_so_if_they_did_not(tmp_path: Path) -> None:
 def test_no_struct_or_enum_is_forgotten() -> None:
     text = (ROOT / "bpf" / "abi.h").read_text().splitlines()
     structs = {line.split()[1] for line in text if line.startswith("struct ")}
-    by_class = {kind.C_NAME for kind in (*STRUCTS, Slot, Explanation)}
+    by_class = {*(kind.C_NAME for kind in STRUCTS), Slot.C_NAME, Explanation.C_NAME}
     assert structs == by_class | {*DTYPES, *BY_SIZE}
     named = {line.split()[1] for line in text if line.startswith("enum ")}
     assert named == {*(kind.__name__.lower() for kind in ENUMS), "slot_number", *OF_CONSTANTS} - {

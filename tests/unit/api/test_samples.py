@@ -62,7 +62,7 @@ def test_a_rule_is_named_by_source_id_or_set(api: Api) -> None:
     }
     asked = []
     capture = api.datapath.capture
-    api.datapath.capture = lambda *a: asked.append(a) or capture(*a)  # type: ignore
+    api.datapath.capture = lambda *a: asked.append(a) or capture(*a)  # type: ignore[func-returns-value,method-assign]
     for name, slot in wanted.items():
         lines(api, rule=name, every=128)
         assert asked[-2] == (sum(1 << r for r in Reason if r.verdict == "drop"), slot, 127)

@@ -10,6 +10,7 @@ import pytest
 from tests.support.apiclient import Api, problem, running
 from tests.support.setcalls import picture, remove
 from xdpctl.abi.structs import Slot, SlotNumber
+from xdpctl.lists import prepare as preparing
 from xdpctl.lists import replacement
 from xdpctl.model.policy import CONFIGURED
 
@@ -181,7 +182,7 @@ def test_a_set_whose_action_changed_while_its_list_was_read_is_stale(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api.put("ours", b"44.0.0.0/7", action="accept")
-    prepared = replacement.prepare
+    prepared = preparing.prepare
 
     def prepare(*arguments: Any) -> Any:
         found = prepared(*arguments)

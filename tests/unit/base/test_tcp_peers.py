@@ -38,9 +38,11 @@ def test_each_peer_counts_once_however_it_is_covered() -> None:
 
 
 def test_the_kernel_is_believed_and_asked_seldom(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with socket.create_connection(server.getsockname()):
-            assert Connections().now().count([parse_prefix("127.0.0.1")]) >= 1
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()),
+    ):
+        assert Connections().now().count([parse_prefix("127.0.0.1")]) >= 1
     table = tmp_path / "tcp"
     table.write_text(HEAD + line(FOUR))
     asked = Connections((table, tmp_path / "none"))

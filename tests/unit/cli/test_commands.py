@@ -16,7 +16,7 @@ CLIENT = ("block", "list", "status", "set", "incidents", "explain", "automatic",
 
 
 def test_every_command_of_every_module_is_listed() -> None:
-    found = {}
+    found: dict[str, str] = {}
     for module in pkgutil.walk_packages(xdpctl.cli.__path__, "xdpctl.cli."):
         held = getattr(importlib.import_module(module.name), "app", None)
         if isinstance(held, typer.Typer) and held is not app:

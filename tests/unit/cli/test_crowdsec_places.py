@@ -33,7 +33,7 @@ def stream(*new: dict[str, Any], deleted: tuple[dict[str, Any], ...] = ()) -> by
 def test_what_stands_follows_the_decisions() -> None:
     places = Places()
     assert places.take(stream(ban(1, "de"), ban(2, "AS64500", "AS")), True)
-    assert (places.countries, places.asns) == ({"DE"}, {"AS64500"})
+    assert (places.countries, places.asns) == (frozenset({"DE"}), frozenset({"AS64500"}))
     assert not places.take(stream(ban(3, "DE")), False), "banned twice is banned"
     assert not places.take(stream(deleted=(ban(1, "DE"),)), False), "another decision stands"
     assert places.take(stream(ban(4, "US"), deleted=(ban(3, "DE"),)), False)

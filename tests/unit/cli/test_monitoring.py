@@ -1,12 +1,12 @@
 """`block --observe`: what is asked of the API, what is told, and when a rule goes into force."""
 
 import json
+import time
 from typing import Any
 
 import pytest
 
 from tests.unit.cli.test_cli import ADDED, RULE, Api, Run, api, run
-from xdpctl.cli.rules import monitoring
 from xdpctl.cli.rules.monitoring import percent, told
 
 __all__ = ["api", "run"]
@@ -30,7 +30,7 @@ MONITORED = {**RULE, "mode": "monitor", "statistics": STATISTICS}
 @pytest.fixture(autouse=True)
 def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     seconds: list[float] = []
-    monkeypatch.setattr(monitoring.time, "sleep", seconds.append)
+    monkeypatch.setattr(time, "sleep", seconds.append)
     return seconds
 
 
@@ -88,7 +88,7 @@ def test_interrupted_it_goes_on_counting(
         raise KeyboardInterrupt
 
     answers(api)
-    monkeypatch.setattr(monitoring.time, "sleep", interrupt)
+    monkeypatch.setattr(time, "sleep", interrupt)
     code, out, _ = run("block", "203.0.113.7", "--observe", "5s", "--max-collateral", "0%")
     assert (code, "stays in monitor mode" in out) == (130, True)
 

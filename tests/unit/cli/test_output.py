@@ -1,5 +1,7 @@
 """What people write into rules cannot disturb how rules are shown."""
 
+from typing import Any
+
 import pytest
 
 from xdpctl.base.net.prefix import parse_prefix
@@ -7,7 +9,7 @@ from xdpctl.cli import output
 from xdpctl.errors import RuleError
 from xdpctl.model.rule import Action, Rule
 
-RULE = {
+RULE: dict[str, Any] = {
     "id": "2001:db8:1234:5678::_64",
     "match": {"source": "2001:db8:1234:5678::/64"},
     "action": "drop",

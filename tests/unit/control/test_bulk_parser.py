@@ -1,6 +1,7 @@
 """Lists as people and feeds have them; a bad line is told by number and takes no other along."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.control.operations.bulk_parser import Format, Parser
+from xdpctl.control.operations.signatures import SignatureAsk
 from xdpctl.errors import RuleError
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Action, Mode
@@ -15,15 +17,18 @@ from xdpctl.model.rule import Action, Mode
 DEFAULTS = RuleRequest(Prefix(bytes(4), 0), Action.DROP, Mode.MONITOR, 60.0, None, "feed", ("a",))
 
 
-def parse(kind: Format, text: str | bytes) -> list[tuple[int, RuleRequest | RuleError]]:
+def parse(
+    kind: Format, text: str | bytes
+) -> list[tuple[int, RuleRequest | SignatureAsk | RuleError]]:
     raw = text.encode() if isinstance(text, str) else text
     return [(number, ask) for number, _, ask in Parser(kind, DEFAULTS).feed(raw.split(b"\n"))]
 
 
 def good(kind: Format, text: str | bytes) -> list[RuleRequest]:
     asks = [ask for _, ask in parse(kind, text)]
-    assert all(isinstance(ask, RuleRequest) for ask in asks), asks
-    return asks  # type: ignore[return-value]
+    rules = [ask for ask in asks if isinstance(ask, RuleRequest)]
+    assert rules == asks
+    return rules
 
 
 def sources(asks: list[RuleRequest]) -> list[str]:
@@ -145,7 +150,8 @@ def test_ndjson_of_another_shape_is_refused(line: str) -> None:
 def test_ndjson_says_all_that_a_rule_may(
     action: Action, mode: Mode, ttl: float | str | None, reason: str
 ) -> None:
-    body = {"match": {"source": "10.0.0.1"}, "action": action, "mode": mode, "reason": reason}
+    body: dict[str, Any] = {"match": {"source": "10.0.0.1"}}
+    body |= {"action": action, "mode": mode, "reason": reason}
     if ttl is not None:
         body["ttl"] = ttl
     (ask,) = good(Format.NDJSON, json.dumps({**body, "tags": ["x"]}))

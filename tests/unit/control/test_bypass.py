@@ -36,7 +36,12 @@ def test_the_bypass_works_in_a_batch_that_cannot_be_stored(
 ) -> None:
     assert isinstance(control.store, BreakableStore)
     gate, entered = threading.Event(), threading.Event()
-    control.submit(lambda draft: (entered.set(), gate.wait(10)))
+
+    def wait(draft: object) -> None:
+        entered.set()
+        gate.wait(10)
+
+    control.submit(wait)
     entered.wait(10)
     control.store.broken = True
     added = control.submit(lambda draft: add(draft, ask("203.0.113.7"), ROOT))

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -101,10 +102,15 @@ def test_a_contradiction_is_refused_and_an_operator_takes_over(
 
 def test_two_in_one_batch_see_each_other(control: Controller) -> None:
     gate, entered = threading.Event(), threading.Event()
-    control.submit(lambda draft: (entered.set(), gate.wait(10)))
+
+    def wait(draft: object) -> None:
+        entered.set()
+        gate.wait(10)
+
+    control.submit(wait)
     entered.wait(10)
     futures = [
-        control.submit(lambda draft, a=action: add(draft, ask(HOST, a), ROOT))
+        control.submit(partial(add, ask=ask(HOST, action), caller=ROOT))
         for action in ("drop", "accept")
     ]
     gate.set()
@@ -132,7 +138,7 @@ def test_a_change_minds_what_was_read_and_who_owns_the_rule(
     control: Controller, datapath: FakeDatapath
 ) -> None:
     seen = place(control, ask(HOST)).rule.etag
-    monitor = {"mode": Mode.MONITOR}
+    monitor: dict[str, object] = {"mode": Mode.MONITOR}
     control.submit(lambda d: change(d, HOST_PREFIX, monitor, ROOT, seen)).result(10)
     assert datapath.held()[f"{HOST}/32"].mode == 1
     with pytest.raises(StaleError):
@@ -223,7 +229,7 @@ def test_after_the_stop_whoever_asks_is_told(control: Controller) -> None:
 
 def test_a_change_to_what_is_no_tag_is_refused(control: Controller) -> None:
     place(control, ask(HOST))
-    tags = {"tags": ("No Name!",)}
+    tags: dict[str, object] = {"tags": ("No Name!",)}
     with pytest.raises(RuleError) as caught:
         control.submit(lambda draft: change(draft, HOST_PREFIX, tags, ROOT, None)).result(10)
     assert caught.value.field == "tags"

@@ -16,7 +16,7 @@ from xdpctl.model.rule import Action, Mode
 from xdpctl.service.config import parse
 
 ROOT = Caller("root", Role.ADMIN, "operator")
-SYN = {"match": "tcp flags syn dst 198.51.100.0/24", "pps": 2000}
+SYN: dict[str, Any] = {"match": "tcp flags syn dst 198.51.100.0/24", "pps": 2000}
 EACH = {"match": {"destination": "198.51.100.0/24"}, "pps": 10_000, "per": "source"}
 
 

@@ -1,7 +1,7 @@
 """What happens while nobody asks: restarts, reboots, expiry, drift, trouble."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -149,18 +149,18 @@ def test_what_somebody_else_changed_is_put_right_and_audited(
     tmp_path: Path,
     datapath: FakeDatapath,
     clock: FakeClock,
-    spoil: object,
+    spoil: Callable[[FakeDatapath], None],
 ) -> None:
     with controller(tmp_path, datapath, clock) as control:
         fill(control)
         upkeep(control, clock)
         tables = datapath.held()
         assert not last(control, "kernel.repair")
-        spoil(datapath)  # type: ignore[operator]
+        spoil(datapath)
         upkeep(control, clock)
         assert datapath.held() == tables
         (record,) = last(control, "kernel.repair")
-        assert record["detail"]["entries"] >= 1  # type: ignore[index,operator]
+        assert record["detail"]["entries"] >= 1  # type: ignore[index]
         upkeep(control, clock)
         assert len(last(control, "kernel.repair")) == 1
 

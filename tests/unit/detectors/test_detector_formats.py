@@ -171,11 +171,11 @@ def route(rate: str = "rate-limit:0", part: str = "announce", **components: Any)
     return {"exabgp": "5.0.0", "type": "update", "neighbor": neighbor}
 
 
-DST = {"destination_ipv4": ["198.51.100.2/32"]}
+DST: dict[str, Any] = {"destination_ipv4": ["198.51.100.2/32"]}
 
 
 def test_exabgp_announces_withdraws_and_goes_down() -> None:
-    ports = {"protocol": ["=udp"], "source_port": ["=53", ">=1024&<=2047"]}
+    ports: dict[str, Any] = {"protocol": ["=udp"], "source_port": ["=53", ">=1024&<=2047"]}
     (event,) = read("exabgp", route(**DST, **ports))
     assert str(event.match) == "dst 198.51.100.2 proto udp src-port 53,1024-2047"
     assert (event.phase, event.victim, event.limit) == (Phase.BEGAN, VICTIM, None)
@@ -209,7 +209,11 @@ def test_exabgp_writes_bits_its_own_way(theirs: dict[str, Any], ours: str) -> No
 
 def test_exabgp_ignores_what_it_cannot_hold() -> None:
     many = "&".join(["fin+syn+rst+ack"] * 6)
-    for bad in ({"tcp_flags": [many]}, {"destination_ipv6": ["2001:db8::1/128/8"]}):
+    unheld: tuple[dict[str, Any], ...] = (
+        {"tcp_flags": [many]},
+        {"destination_ipv6": ["2001:db8::1/128/8"]},
+    )
+    for bad in unheld:
         assert read("exabgp", route(**bad))[0].ignored
     six = route(destination_ipv6=["2001:db8::1/128/0"], next_header=["=udp"])
     assert str(read("exabgp", six)[0].match) == "dst 2001:db8::1 proto udp"

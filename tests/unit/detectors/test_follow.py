@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,16 @@ def alert(number: int) -> bytes:
 def append(path: Path, *lines: bytes, end: bytes = b"\n") -> None:
     with path.open("ab") as file:
         file.write(b"".join(line + end for line in lines))
+
+
+def taking(given: list[bytes], more: bool = True) -> Callable[[bytes], bool]:
+    """Keeps each body in `given`, and answers whether it wants `more`."""
+
+    def take(body: bytes) -> bool:
+        given.append(body)
+        return more
+
+    return take
 
 
 def numbers(bodies: list[bytes]) -> list[int]:
@@ -62,7 +73,7 @@ def test_what_was_not_taken_is_said_again_after_a_restart(tmp_path: Path) -> Non
     suricata.follow(eve, state, once, Turns())
     assert [len(body.splitlines()) for body in taken] == [200, 200]
     again: list[bytes] = []
-    suricata.follow(eve, state, lambda body: not again.append(body), Turns())
+    suricata.follow(eve, state, taking(again), Turns())
     assert numbers(again) == list(range(201, 451)), "from what was not taken on"
 
 
@@ -71,7 +82,7 @@ def test_a_batch_is_bounded_in_bytes_too(tmp_path: Path) -> None:
     keep(state, end_of(eve))
     append(eve, *(alert(n) + b" " * 400_000 for n in range(7)))
     given: list[bytes] = []
-    suricata.follow(eve, state, lambda body: not given.append(body), Turns())
+    suricata.follow(eve, state, taking(given), Turns())
     assert numbers(given) == list(range(7))
     assert [len(body.splitlines()) for body in given] == [3, 3, 1]
 
@@ -91,8 +102,8 @@ def test_a_place_that_cannot_be_kept_is_told_at_the_start_and_ends_nothing_later
         raise OSError(errno.ENOSPC, "No space left on device")
 
     given: list[bytes] = []
-    take = lambda body: not given.append(body)  # noqa: E731
-    suricata.follow(eve, tmp_path / "state.json", take, Turns(full, lambda: append(eve, alert(2))))
+    state, turns = tmp_path / "state.json", Turns(full, lambda: append(eve, alert(2)))
+    suricata.follow(eve, state, taking(given), turns)
     assert numbers(given) == [1, 2]
     assert "not remembered" in caplog.text
 
@@ -159,7 +170,7 @@ def test_a_follower_of_lines_ends_when_it_is_told() -> None:
     stdin.follow(reader, lambda line: True, lambda: True)
     os.write(writer, b"one\ntwo\n")
     given: list[bytes] = []
-    stdin.follow(reader, lambda line: bool(given.append(line)), lambda: False)
+    stdin.follow(reader, taking(given, more=False), lambda: False)
     assert given == [b"one"], "it ends at once when what it gives to does"
     for descriptor in (reader, writer):
         os.close(descriptor)

@@ -52,7 +52,7 @@ def lapi() -> Iterator[Lapi]:
 
 
 def test_a_bouncer_asks_for_all_then_for_changes_and_after_trouble_for_all(lapi: Lapi) -> None:
-    new = {"new": [], "deleted": None}
+    new: dict[str, Any] = {"new": [], "deleted": None}
     lapi.answers = [(200, new), (200, new), (500, {}), (200, new), (200, new)]
     given: list[bytes] = []
     url = f"http://127.0.0.1:{lapi.server_address[1]}"

@@ -27,8 +27,7 @@ def captured(slot: int, source: bytes = bytes((203, 0, 113, 7))) -> Capture:
 
 
 def udp(source: bytes, target: bytes, source_port: int, target_port: int) -> bytes:
-    prefix = [Prefix(address, 32) for address in (source, target)]
-    return build(*prefix, 17, source_port, target_port)
+    return build(Prefix(source, 32), Prefix(target, 32), 17, source_port, target_port)
 
 
 def test_some_of_what_is_dropped_is_kept(box: Api, tmp_path: Path) -> None:

@@ -99,7 +99,12 @@ def test_an_event_without_a_name_is_refused_and_harms_nobody(box: Api, phase: st
 
 def test_a_defect_in_one_operation_fails_that_alone(box: Api) -> None:
     gate, entered = threading.Event(), threading.Event()
-    box.controller.submit(lambda draft: (entered.set(), gate.wait(10)))
+
+    def wait(draft: object) -> None:
+        entered.set()
+        gate.wait(10)
+
+    box.controller.submit(wait)
     entered.wait(10)
 
     def broken(draft: object) -> None:

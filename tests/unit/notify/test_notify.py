@@ -187,7 +187,7 @@ def test_settings_that_are_wrong_are_named(given: Any, says: str) -> None:
 
 def test_settings() -> None:
     held = parse({"notify": {"urls": ["mailto://x"], "on": ["trouble"], "per_hour": 5}}).notify
-    assert (held.urls, held.on, held.per_hour) == (("mailto://x",), {Kind.TROUBLE}, 5)
+    assert (held.urls, held.on, held.per_hour) == (("mailto://x",), frozenset({Kind.TROUBLE}), 5)
 
 
 def test_the_command_line_tries_it(api: Client, run: Run) -> None:

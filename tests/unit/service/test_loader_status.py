@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +27,7 @@ class Host:
         self.found: dict[Prefix, str] = {}
         self.now = 1000.0
         monkeypatch.setattr(netlink, "to_protect", lambda: self.found)
-        monkeypatch.setattr(loader_status.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
     def protect(self, **why: str) -> None:
         named = {"gateway": GATEWAY, "resolver": RESOLVER}

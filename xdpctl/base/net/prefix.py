@@ -17,6 +17,7 @@ class Prefix(NamedTuple):
 
     @property
     def family(self) -> int:
+        """The IP version: 4 or 6."""
         return 4 if len(self.address) == 4 else 6
 
     @property

@@ -28,6 +28,7 @@ class Family:
 
     @property
     def empty(self) -> Keys:
+        """An empty array of keys."""
         return np.empty(0, self.dtype)
 
     def keys(self, prefixes: Iterable[Prefix]) -> Keys:
@@ -50,11 +51,13 @@ class Family:
         return raw.reshape(-1).view(self.dtype)
 
     def lengths(self, keys: Keys) -> Lengths:
+        """The prefix length of each key."""
         if self.number == 6:
             return raw6(keys)[:, 16]
         return (keys & np.uint64(63)).astype(np.uint8)
 
     def prefixes(self, keys: Keys) -> list[Prefix]:
+        """The prefix of each key, in the same order."""
         lengths = self.lengths(keys).tolist()
         if self.number == 6:
             data = raw6(keys)[:, :16].tobytes()

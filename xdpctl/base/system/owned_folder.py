@@ -37,6 +37,7 @@ class Owned:
             raise
 
     def close(self) -> None:
+        """Close the descriptor."""
         os.close(self.fd)
 
     def __enter__(self) -> Self:
@@ -47,7 +48,7 @@ class Owned:
 
     def read(self, name: str, most: int) -> bytes:
         """A file of at most so many bytes; OSError if there is none, ConfigError if not ours."""
-        with open(os.open(name, _READ, dir_fd=self.fd), "rb") as file:
+        with os.fdopen(os.open(name, _READ, dir_fd=self.fd), "rb") as file:
             about = os.fstat(file.fileno())
             if not stat.S_ISREG(about.st_mode) or not _ours(about):
                 raise ConfigError(f"{self.path / name} is not a file that only this user can write")
@@ -85,7 +86,7 @@ def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 def read_file(path: Path, most: int) -> bytes:
     """A regular file of at most so many bytes, whoever owns it; OSError if it is none."""
-    with open(os.open(path, _READ), "rb") as file:
+    with os.fdopen(os.open(path, _READ), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
         data = file.read(most + 1)
@@ -100,7 +101,7 @@ def _replace(folder: int, name: str, data: bytes, mode: int, durable: bool) -> N
         os.unlink(fresh, dir_fd=folder)
     fd = os.open(fresh, _FRESH, 0o600, dir_fd=folder)
     try:
-        with open(fd, "wb") as file:
+        with os.fdopen(fd, "wb") as file:
             file.write(data)
             file.flush()
             os.fchmod(file.fileno(), mode)

@@ -50,7 +50,7 @@ def _sessions(proc: Path) -> Iterator[Path]:
 
 def _is_daemon(process: Path) -> bool:
     try:
-        name = Path(os.readlink(process / "exe").removesuffix(" (deleted)"))
+        name = Path(str((process / "exe").readlink()).removesuffix(" (deleted)"))
         about = name.stat()
     except OSError:
         return False

@@ -130,7 +130,7 @@ def automatic(
 
 @app.command()
 def freeze(context: typer.Context, as_json: options.Json = False) -> None:
-    """Do nothing by itself any more; what stands stays. Back with: xdpctl automatic configured"""
+    """Do nothing by itself any more; what stands stays. Back: `xdpctl automatic configured`."""
     _set(context, "off", as_json)
 
 

@@ -34,6 +34,7 @@ class PlaceSync:
         self._database: GeoDatabase | None = None
 
     def __call__(self, body: bytes, whole: bool) -> None:
+        """Take one answer of the stream; put the set if places changed or the last put failed."""
         try:
             self._put &= not self._places.take(body, whole)
             if not self._put:

@@ -20,12 +20,15 @@ _SUFFIXES = {".csv": "text/csv", ".ndjson": _NDJSON, ".jsonl": _NDJSON}
 
 
 class FileFormat(StrEnum):
+    """The formats that `import` reads, as the command line names them."""
+
     PLAIN = "plain"
     CSV = "csv"
     NDJSON = "ndjson"
 
     @property
     def media_type(self) -> str:
+        """The media type that the API knows it by."""
         return _SUFFIXES.get(f".{self.value}", "text/plain")
 
 
@@ -85,7 +88,6 @@ def export(
     plain: Annotated[bool, typer.Option("--plain", help="Only the sources, one a line.")] = False,
 ) -> None:
     """The rules, not the configured ones, as NDJSON that `import` takes."""
-
     for rule in options.client(context).pages(origin=origin):
         signed = rule["id"].startswith(ID_MARK)
         if plain:

@@ -27,6 +27,7 @@ class Imported:
     rejects: list[dict[str, str | int]] = field(default_factory=list)
 
     def reject(self, line: int, text: str, error: RuleError) -> None:
+        """Count a refused line; the first 1,000 are kept, each cut to 200 characters."""
         self.rejected += 1
         if len(self.rejects) < _REJECTS_SHOWN:
             self.rejects.append(
@@ -34,6 +35,7 @@ class Imported:
             )
 
     def absorb(self, other: "Imported") -> None:
+        """Add the counts and the refused lines of another."""
         self.added += other.added
         self.extended += other.extended
         self.rejected += other.rejected

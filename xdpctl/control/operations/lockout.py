@@ -22,6 +22,7 @@ def addresses(draft: Draft, caller: Caller) -> Iterator[tuple[Prefix, str]]:
 
 
 def name(address: Prefix) -> str:
+    """The address without its length."""
     return str(address).split("/")[0]
 
 

@@ -86,7 +86,7 @@ def _slot(draft: Draft, action: Action) -> int:
         ordered = range(SlotNumber.FIRST - 1, end.slot if end else SlotNumber.SETS - 1, -1)
     free = next((number for number in ordered if number not in taken), None)
     if free is None:
-        assert end
+        assert end  # noqa: S101  # without one a slot is free
         raise CapacityError(
             f"a set that {action}s has no place left on its side of the set {end.name}, which "
             f"{end.action}s; remove a set that {action}s, or remove {end.name} and put it again"

@@ -59,9 +59,9 @@ def exposed(draft: Draft, address: Prefix) -> Signature | None:
         holds = held.action is not Action.ACCEPT and held.mode is Mode.ENFORCE
         paced = held.limit is not None and held.limit.by_source
         spares = paced or held.spare is Spare.ESTABLISHED or bool(held.confirm_by_ns)
-        if holds and not spares and not held.expired(draft.now.ns):
-            if reaches(held.match, address):
-                return held
+        stands = holds and not spares and not held.expired(draft.now.ns)
+        if stands and reaches(held.match, address):
+            return held
     return None
 
 

@@ -192,7 +192,7 @@ def change(
     fields |= policy.tags_after(held, changes, caller.origin)
     if "ttl" in changes:
         ttl = changes["ttl"]
-        assert ttl is None or isinstance(ttl, int | float)
+        assert ttl is None or isinstance(ttl, int | float)  # noqa: S101  # callers give seconds or None
         check_seconds(ttl, "ttl", TTL_MAX)
         draft.state.quota(held.origin).check(held.origin, _named(held), ttl, 0)
         fields["expires_ns"] = draft.now.after(ttl) if ttl is not None else 0

@@ -105,9 +105,9 @@ def add(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:
     """One rule; the same rule again extends it."""
     added = place(draft, ask, caller)
     wider = around(draft, added.rule.source)
-    if wider and wider.action is added.rule.action and added.rule.mode is Mode.ENFORCE:
-        if not wider.protected:
-            added.warnings.append(f"{wider} already covers it with the same action")
+    enforced = added.rule.mode is Mode.ENFORCE
+    if wider and enforced and wider.action is added.rule.action and not wider.protected:
+        added.warnings.append(f"{wider} already covers it with the same action")
     detail = {**describe(added.rule), "ttl": ask.ttl, "confirm_within": ask.confirm_within}
     verb = "rule.add" if added.created else "rule.extend"
     draft.note(caller.name, verb, added.rule.id, **detail)
@@ -131,7 +131,7 @@ def change(
     fields |= policy.tags_after(rule, changes, caller.origin)
     if "ttl" in changes:
         ttl = changes["ttl"]
-        assert ttl is None or isinstance(ttl, int | float)
+        assert ttl is None or isinstance(ttl, int | float)  # noqa: S101  # callers give seconds or None
         check_seconds(ttl, "ttl", TTL_MAX)
         draft.state.quota(rule.origin).check(rule.origin, rule.source, ttl, 0)
         fields["expires_ns"] = draft.now.after(ttl) if ttl is not None else 0

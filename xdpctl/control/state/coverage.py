@@ -29,11 +29,13 @@ class MatchingEntry:
 
     @property
     def action(self) -> Action:
+        """What is done with its packets; a protected prefix accepts."""
         held = self.rule or self.set
         return held.action if held else Action.ACCEPT
 
     @property
     def mode(self) -> Mode:
+        """Whether it acts or only counts; a protected prefix acts."""
         held = self.rule or self.set
         return held.mode if held else Mode.ENFORCE
 

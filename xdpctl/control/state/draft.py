@@ -146,6 +146,7 @@ class Draft:
         return self._staged_lengths.union(self.state.lengths(source))
 
     def put(self, rule: Rule) -> None:
+        """Stage a new or changed rule."""
         self._staged_lengths.add(rule.source.length)
         staged = rule.source in self.rules
         held = self.rules[rule.source] if staged else self.state.rules.get(rule.source)
@@ -159,6 +160,7 @@ class Draft:
         self.rules[rule.source] = rule
 
     def remove(self, rule: Rule) -> None:
+        """Stage the removal of a rule."""
         self._origins[rule.origin] -= 1
         self._cover(rule, None)
         self.rules[rule.source] = None
@@ -171,6 +173,7 @@ class Draft:
             self.entries[held.name] = entries
 
     def remove_set(self, name: str) -> None:
+        """Stage the removal of a set and its entries."""
         self._count(name, NOTHING)
         self.sets[name] = self.entries[name] = None
 
@@ -204,6 +207,7 @@ class Draft:
             )
 
     def remove_signature(self, identity: str) -> None:
+        """Stage the removal of a signature."""
         staged, held = self.signatures, self.state.signatures
         before = staged[identity] if identity in staged else held.get(identity)
         if before:

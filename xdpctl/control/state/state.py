@@ -224,4 +224,5 @@ class State:
         return {prefix: target for prefix, target in targets if target}
 
     def quota(self, origin: str) -> Quota:
+        """The quota of an origin; AUTOMATIC if it has none of its own."""
         return self.quotas.get(origin, AUTOMATIC)

@@ -12,10 +12,12 @@ class TagIndex:
         self._held: dict[str, Prefix | set[Prefix]] = {}
 
     def sources(self, tag: str) -> list[Prefix]:
+        """The sources of the rules that have this tag."""
         held = self._held.get(tag, set())
         return list(held) if isinstance(held, set) else [held]
 
     def add(self, rule: Rule) -> None:
+        """Index the tags of a rule that name an event, a group or an incident."""
         for tag in rule.tags:
             if not tag.startswith((tags.EVENT, tags.GROUP, tags.INCIDENT)):
                 continue
@@ -28,6 +30,7 @@ class TagIndex:
                 self._held[tag] = {held, rule.source}
 
     def remove(self, rule: Rule) -> None:
+        """Remove a rule from the index."""
         for tag in rule.tags:
             held = self._held.get(tag)
             if isinstance(held, set):
@@ -36,4 +39,5 @@ class TagIndex:
                 del self._held[tag]
 
     def clear(self) -> None:
+        """Remove all rules from the index."""
         self._held.clear()

@@ -62,6 +62,7 @@ class Chain:
         return records
 
     def commit(self, records: list[bytes]) -> None:
+        """Note that these records are stored: the next one is chained to the last of them."""
         if records:
             last = json.loads(records[-1])
             self.sequence, self.hash = last["sequence"], last["hash"]

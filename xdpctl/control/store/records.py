@@ -63,6 +63,7 @@ def _shared(text: str) -> str:
 
 
 def rule_key(source: Prefix) -> str:
+    """The key of the rule on this source."""
     return RULES + rule_id(source)
 
 

@@ -153,9 +153,9 @@ class SqliteStore:
     def _forget_tombstones(self) -> None:
         old = (
             "SELECT revision FROM entries WHERE value IS NULL "
-            f"ORDER BY revision DESC LIMIT 1 OFFSET {_TOMBSTONES_KEPT}"
+            "ORDER BY revision DESC LIMIT 1 OFFSET ?"
         )
-        row = self._db.execute(old).fetchone()
+        row = self._db.execute(old, (_TOMBSTONES_KEPT,)).fetchone()
         if row:
             self._db.execute("DELETE FROM entries WHERE value IS NULL AND revision <= ?", row)
             self._db.execute("UPDATE history SET floor = ?", row)

@@ -34,7 +34,7 @@ def ensure(directory: Path) -> None:
             f"pin_dir {directory} is not on a bpffs and cannot be made: {error.strerror}"
         ) from error
     command = ["mount", "-t", "bpf", "bpf", str(directory)]
-    mounted = subprocess.run(command, capture_output=True, text=True)
+    mounted = subprocess.run(command, capture_output=True, text=True)  # noqa: S603  # no shell
     if mounted.returncode:
         raise DatapathError(
             f"{directory} is not on a bpffs and mounting one there failed: "

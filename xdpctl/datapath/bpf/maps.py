@@ -108,7 +108,7 @@ class Map:
         with self._lock:
             self._key.raw = key
             try:
-                bpf(MAP_DELETE, self._delete_attr, f"delete from {self.name}")
+                bpf(MAP_DELETE, self._delete_attr, f"delete from {self.name}")  # noqa: S608  # no SQL
             except FileNotFoundError:
                 return False
             return True
@@ -170,6 +170,7 @@ class Map:
 
     @property
     def mappable(self) -> bool:
+        """Whether it can be mapped into memory."""
         return bool(self.shape.flags & _MMAPABLE)
 
     def memory(self) -> memoryview:
@@ -185,6 +186,7 @@ class Map:
         return told or (self.shape.max_entries if self.shape.type == RINGBUF else 0)
 
     def close(self) -> None:
+        """Close the descriptor."""
         os.close(self.fd)
 
 
@@ -225,9 +227,11 @@ def _info(fd: int, size: int, what: str) -> bytes:
 
 
 def map_shape(fd: int) -> MapShape:
+    """The kind, the sizes in bytes, the number of entries and the flags of an open map."""
     kind, _, key, value, entries, flags = struct.unpack_from("<6I", _info(fd, 88, "map"))
     return MapShape(kind, key, value, entries, flags)
 
 
 def map_id(fd: int) -> int:
+    """The kernel's id of an open map."""
     return int(struct.unpack_from("<I", _info(fd, 88, "map"), 4)[0])

@@ -18,6 +18,7 @@ class Pins:
         self.lock_dir = self.root / "loader"  # root's alone: no other process may hold its lock
 
     def map(self, name: str) -> Path:
+        """Where the map of this name is pinned."""
         return self.root / name
 
     def port(self, interface: str) -> Path:
@@ -30,4 +31,5 @@ class Pins:
         return port.name.replace("%2e", ".").replace("%25", "%")
 
     def ports(self) -> list[Path]:
+        """The directories of all interfaces, sorted by name."""
         return sorted(self.ports_dir.iterdir()) if self.ports_dir.is_dir() else []

@@ -26,6 +26,7 @@ class AttachedInterface:
 
     @property
     def program_fd(self) -> int:
+        """The descriptor of the program that is run on it."""
         return self.staged.program_fd
 
     def became(self, state: str, mode: str | None, detail: str) -> None:

@@ -158,8 +158,10 @@ def gateways() -> set[Prefix]:
     for family in ("-4", "-6"):
         command = ("ip", family, "route", "show", "table", "all")
         try:
-            with subprocess.Popen(command, stdout=PIPE, stderr=DEVNULL, cwd="/") as listing:
-                assert listing.stdout is not None
+            with subprocess.Popen(  # noqa: S603  # the command is fixed
+                command, stdout=PIPE, stderr=DEVNULL, cwd="/"
+            ) as listing:
+                assert listing.stdout is not None  # noqa: S101  # it is a PIPE
                 text = listing.stdout.read(_ROUTES_BYTES).decode(errors="replace")
                 listing.kill()
         except OSError as error:

@@ -26,6 +26,7 @@ class Staged:
     pin: str
 
     def close(self) -> None:
+        """Close the descriptors of the program and of its stages."""
         os.close(self.program_fd)
         self.array.close()
 

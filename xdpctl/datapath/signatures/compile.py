@@ -65,6 +65,7 @@ class Tables:
 
     @property
     def empty(self) -> bool:
+        """Whether no signature is in it, of either family."""
         return not self.generation["families"]["whole"].any()
 
 

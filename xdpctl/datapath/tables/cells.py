@@ -117,6 +117,7 @@ class Cells:
         return np.flatnonzero(self.flat & VALUE_MASK)
 
     def buckets(self, hashes: Words) -> Places:
+        """The bucket of each hash."""
         return (hashes >> self._shift).astype(np.int64)
 
     def find(self, keys: Words, first: Words, second: Words) -> Places:
@@ -246,5 +247,6 @@ class Cells:
         return True
 
     def clear(self, places: Places) -> None:
+        """Empty these cells; each must be in use."""
         self.flat[places] = np.where(places % BUCKET_CELLS == _LAST, _SPENT, np.uint64(0))
         self.used -= len(places)

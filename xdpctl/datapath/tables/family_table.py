@@ -51,6 +51,7 @@ class Table(ABC):
 
     @property
     def used(self) -> int:
+        """How many prefixes are listed."""
         return self.cells.used
 
     def adopt(self) -> None:
@@ -66,7 +67,9 @@ class Table(ABC):
         self.mark(keys[~lost])
 
     @abstractmethod
-    def hashed(self, keys: Keys) -> Hashed: ...
+    def hashed(self, keys: Keys) -> Hashed:
+        """The key and the two hashes of each prefix."""
+        ...
 
     @abstractmethod
     def find(self, keys: Keys) -> Places:

@@ -92,6 +92,7 @@ class Filters4(Filters):
         self.near = np.frombuffer(near, np.uint32).reshape(-1, 2)
 
     def arrays(self) -> tuple[NDArray[Any], ...]:
+        """The memory of each filter."""
         return self.front, self.near
 
     def _mark(self, keys: Keys, length: int) -> None:
@@ -126,6 +127,7 @@ class Filters6(Filters):
         self.single = np.frombuffer(single, np.uint8)
 
     def arrays(self) -> tuple[NDArray[Any], ...]:
+        """The memory of each filter."""
         return self.front, self.near, self.single
 
     def _mark(self, keys: Keys, length: int) -> None:

@@ -24,18 +24,22 @@ class Table4(Table):
         return Filters4(memory["front"], memory["near"])
 
     def hashed(self, keys: Keys) -> Hashed:
+        """See Table. The key of a cell is the prefix itself."""
         return Hashed(keys, keys * self._seeds[0], keys * self._seeds[1])
 
     def _hash_single(self, keys: Keys) -> Words:
         return np.asarray(keys * self._seeds[1])
 
     def find(self, keys: Keys) -> Places:
+        """The cell of each prefix, -1 if it is not listed."""
         return self.cells.find(*self.hashed(keys))
 
     def values_at(self, places: Places) -> Numbers:
+        """The values of cells."""
         return (self.cells.flat[places] & VALUE_MASK).astype(np.uint32)
 
     def keys_at(self, places: Places) -> Keys:
+        """The prefixes of cells."""
         return self.cells.flat[places] >> VALUE_BITS
 
     def _set(self, places: Places, values: Numbers) -> None:

@@ -30,6 +30,7 @@ class Table6(Table):
         self._free = self._unused()
 
     def adopt(self) -> None:
+        """See Table. Cells that lead to no entry are cleared first."""
         places = self.cells.held()
         self.cells.clear(places[self._numbers(places) >= len(self._entries)])
         super().adopt()
@@ -55,6 +56,7 @@ class Table6(Table):
         return self._entries[np.minimum(self._numbers(places), len(self._entries) - 1)]
 
     def hashed(self, keys: Keys) -> Hashed:
+        """See Table. The key of a cell is a part of the hash."""
         hashes = self._hash(keys)
         return Hashed(hashes & KEY_MASK, hashes * self._seeds[2], hashes)
 
@@ -70,6 +72,7 @@ class Table6(Table):
         return np.asarray(self._hash(keys) * self._seeds[2])
 
     def find(self, keys: Keys) -> Places:
+        """The cell of each prefix, -1 if it is not listed."""
         hashed = self.hashed(keys)
         places = self.cells.find(*hashed)
         self._settle(keys, hashed, places)
@@ -87,9 +90,11 @@ class Table6(Table):
             places[at] = elsewhere[0] if same else -1
 
     def values_at(self, places: Places) -> Numbers:
+        """The values of cells."""
         return np.asarray(self._held(places)["value"])
 
     def keys_at(self, places: Places) -> Keys:
+        """The prefixes of cells."""
         entries = self._held(places)
         return self.family.pack6(entries["address"], entries["length"])
 

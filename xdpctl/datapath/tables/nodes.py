@@ -46,10 +46,12 @@ class Nodes:
 
     @property
     def used(self) -> int:
+        """How many nodes are in use."""
         return len(self._words) - self._first - len(self._free)
 
     @property
     def capacity(self) -> int:
+        """How many nodes there can be."""
         return len(self._words) - self._first
 
     def adopt(self) -> None:

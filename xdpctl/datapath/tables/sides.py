@@ -23,9 +23,17 @@ _HASHED = 32  # bits of an IPv6 address that a unit is a hash of
 class Trie(Protocol):
     """A map from the packed length and address to the packed side."""
 
-    def put(self, key: bytes, value: bytes) -> None: ...
-    def delete(self, key: bytes) -> bool: ...
-    def items(self) -> Iterable[tuple[bytes, bytes]]: ...
+    def put(self, key: bytes, value: bytes) -> None:
+        """Insert or replace."""
+        ...
+
+    def delete(self, key: bytes) -> bool:
+        """Delete; whether the key was there."""
+        ...
+
+    def items(self) -> Iterable[tuple[bytes, bytes]]:
+        """All keys with their values."""
+        ...
 
 
 class SideTable:

@@ -15,10 +15,12 @@ class Places:
 
     @property
     def countries(self) -> frozenset[str]:
+        """The country codes that are banned."""
         return frozenset(value for kind, value in self._held if kind == "country")
 
     @property
     def asns(self) -> frozenset[str]:
+        """The AS numbers that are banned, as `AS64500`."""
         return frozenset(value for kind, value in self._held if kind == "asn")
 
     def take(self, body: bytes, whole: bool) -> bool:

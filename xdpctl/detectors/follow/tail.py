@@ -95,6 +95,7 @@ class Tail:
         return self._file is not None and now.st_ino != self._inode and now.st_size > 0
 
     def close(self) -> None:
+        """Close the file, if one is open."""
         if self._file:
             self._file.close()
         self._file = None

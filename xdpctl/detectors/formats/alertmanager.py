@@ -16,6 +16,7 @@ _PARTS = {"proto": "protocol", "sport": "source_port", "dport": "destination_por
 
 
 def read(body: bytes) -> list[Event]:
+    """An event for each alert; RuleError if it is not version 4, or if one cannot be read."""
     held = parsing.table(parsing.document(body), "the body")
     if held.get("version") != "4":
         raise RuleError(

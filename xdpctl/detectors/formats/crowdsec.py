@@ -20,6 +20,7 @@ PLACES = {"country": "country", "as": "asn"}  # scopes, and what a geo set calls
 
 
 def read(body: bytes) -> list[Event]:
+    """An event for each decision, the deleted ones first; RuleError if the body has none."""
     return parsing.each(_said(body), lambda one: _event(*one))
 
 

@@ -9,6 +9,7 @@ _FOREVER = -1
 
 
 def read(body: bytes) -> list[Event]:
+    """One event; RuleError if it is not called as the action file does."""
     argv, _ = parsing.command(body)
     verb, count = argv[0], len(argv)
     if verb == "flush" and count == 2:

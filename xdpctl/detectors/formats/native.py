@@ -22,6 +22,7 @@ KNOWN = frozenset(
 
 
 def read(body: bytes) -> list[Event]:
+    """An event for each item; RuleError if one of them cannot be read."""
     held = parsing.document(body)
     return events(held if isinstance(held, list) else [held])
 

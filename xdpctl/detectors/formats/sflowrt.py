@@ -10,6 +10,7 @@ from xdpctl.model.event import Attack, Event, Phase, plain
 
 
 def read(body: bytes) -> list[Event]:
+    """An event for each item, the oldest first; RuleError if one cannot be read."""
     held = parsing.document(body)
     events = parsing.listed(held if isinstance(held, list) else [held], "the body")
     return [_event(parsing.table(one, f"[{n}]")) for n, one in enumerate(reversed(events))]

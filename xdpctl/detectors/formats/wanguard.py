@@ -20,6 +20,7 @@ _SOURCE = "source ip"
 
 
 def read(body: bytes) -> list[Event]:
+    """One event; RuleError if it is not called as the action does."""
     argv, _ = parsing.command(body)
     phase = _PHASES.get(argv[0])
     rule = argv[0].startswith("rule-")

@@ -52,6 +52,7 @@ def worked(draft: Draft, said: ReportedEvent) -> list[Done]:
 
 
 def subject_of(said: ReportedEvent) -> str:
+    """What an incident of this event is about: the victim, or the sources that a detector names."""
     if said.event.victim is not None and not said.event.sources:
         return str(said.event.victim)
     return f"sources named by {said.detector}"

@@ -74,6 +74,7 @@ def text_of(data: bytes) -> bytes:
 
 
 def detect(data: bytes, column: str | None) -> FeedFormat:
+    """The format of a list, by its beginning; RuleError if all entries are in one line."""
     texts = (text.strip() for _, text in numbered(data[:_HEAD], lambda *_: None))
     lines = list(islice((text for text in texts if text[0] not in ";/"), _LINES))
     if not lines:

@@ -55,6 +55,7 @@ def numbered(data: bytes, refuse: Refuse) -> Iterator[tuple[int, str]]:
 
 
 def too_long(what: str) -> RuleError:
+    """The error for a line that is too long."""
     return RuleError(f"the {what} has more than {LINE} bytes", "", "write one entry a line")
 
 
@@ -80,6 +81,7 @@ def parse_line(text: str) -> list[Prefix]:
 
 
 def is_entry(text: str) -> bool:
+    """Whether the text can be read as an entry."""
     try:
         return bool(parse_entry(text))
     except RuleError:

@@ -22,6 +22,8 @@ _SLACK = 1 << 16  # entries beyond twice the maximum before duplicates are sorte
 
 
 class FeedFormat(StrEnum):
+    """What a list may be written in; AUTO is told by its content."""
+
     AUTO = "auto"
     PLAIN = "plain"
     CSV = "csv"
@@ -98,6 +100,7 @@ class Gathering:
             self._compact()
 
     def refuse(self, line: int, text: str, error: RuleError) -> None:
+        """Count a line that cannot be read; RuleError if so many fail that this is no list."""
         self.lines += 1
         self.rejected += 1
         if len(self.rejects) < _REJECTS:
@@ -146,6 +149,7 @@ class Gathering:
             self.check_count(data.count(b"\n"), _LINES * (self._most + _SLACK), "lines")
 
     def check_count(self, count: int, most: int, what: str) -> None:
+        """RuleError if there are more than `most`."""
         if count > most:
             raise RuleError(
                 f"the list has {count:,} {what}; at most {most:,} are read for "

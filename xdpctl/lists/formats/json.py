@@ -71,6 +71,7 @@ def read_json(data: bytes, column: str | None, into: Gathering) -> None:
 
 
 def read_ndjson(data: bytes, column: str | None, into: Gathering) -> None:
+    """Take one object or text of each line; a line that cannot be read is counted as refused."""
     parse = partial(_parse, column=column)
     for number, text in numbered(data, into.refuse):
         into.take(number, text, parse)

@@ -89,6 +89,7 @@ def _missing(problem: str, first: list[str]) -> RuleError:
 
 
 def read_dshield(data: bytes, into: Gathering) -> None:
+    """Take the network of each line of DShield's block list; its title line is left out."""
     for number, text in numbered(data, into.refuse):
         if not text.lower().startswith(DSHIELD_TITLE):
             into.take(number, text, _parse_dshield)

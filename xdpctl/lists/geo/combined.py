@@ -20,6 +20,7 @@ class Combined:
 
     @property
     def description(self) -> str:
+        """What each of them says of itself."""
         return " and ".join(database.description for database in self.databases)
 
     @property
@@ -29,10 +30,12 @@ class Combined:
 
     @property
     def has_countries(self) -> bool:
+        """Whether one of them knows countries."""
         return any(database.has_countries for database in self.databases)
 
     @property
     def has_asns(self) -> bool:
+        """Whether one of them knows AS numbers."""
         return any(database.has_asns for database in self.databases)
 
     def lookup(self, address: Prefix) -> Place | None:
@@ -48,6 +51,7 @@ class Combined:
     def networks(
         self, *, countries: frozenset[str], asns: frozenset[int], inverted: bool
     ) -> dict[int, Keys]:
+        """See GeoDatabase. Countries and ASes may come from two databases."""
         choose(self, countries, asns, inverted)
         nobody: frozenset[str] = frozenset()
         nothing: frozenset[int] = frozenset()

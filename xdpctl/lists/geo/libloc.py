@@ -85,6 +85,7 @@ class LiblocDatabase:
     has_asns: bool = True
 
     def lookup(self, address: Prefix) -> Place | None:
+        """See GeoDatabase. ConfigError if the file is damaged."""
         try:
             record, length = self._find(address.address)
             if record < 0:
@@ -99,6 +100,7 @@ class LiblocDatabase:
     def networks(
         self, *, countries: frozenset[str], asns: frozenset[int], inverted: bool
     ) -> dict[int, Keys]:
+        """See GeoDatabase. ConfigError if the file is damaged."""
         choice = choose(self, countries, asns, inverted)
         root = self._nodes.root()
         try:

@@ -92,6 +92,7 @@ class MmdbDatabase:
     _nodes: _Nodes = field(repr=False)
 
     def lookup(self, address: Prefix) -> Place | None:
+        """See GeoDatabase. ConfigError if the file is damaged."""
         if address.family > self._ip_version:
             return None
         try:
@@ -107,6 +108,7 @@ class MmdbDatabase:
     def networks(
         self, *, countries: frozenset[str], asns: frozenset[int], inverted: bool
     ) -> dict[int, Keys]:
+        """See GeoDatabase. ConfigError if the file is damaged."""
         choice = choose(self, countries, asns, inverted)
         try:
             offsets = self._nodes.offsets()

@@ -26,7 +26,9 @@ class GeoDatabase(Protocol):
     """Countries, ASes, or both, of IPv4 and IPv6 networks."""
 
     @property
-    def description(self) -> str: ...
+    def description(self) -> str:
+        """What it says of itself, for people."""
+        ...
 
     @property
     def built(self) -> float:
@@ -34,10 +36,14 @@ class GeoDatabase(Protocol):
         ...
 
     @property
-    def has_countries(self) -> bool: ...
+    def has_countries(self) -> bool:
+        """Whether it knows countries."""
+        ...
 
     @property
-    def has_asns(self) -> bool: ...
+    def has_asns(self) -> bool:
+        """Whether it knows AS numbers."""
+        ...
 
     def lookup(self, address: Prefix) -> Place | None:
         """Of a single address; None if it has no entry."""

@@ -17,6 +17,7 @@ class BitTest(NamedTuple):
     mask: int
 
     def holds(self, value: int) -> bool:
+        """Whether the test is true for this value."""
         return (value & self.mask == self.mask) is not self.negated
 
 
@@ -54,6 +55,7 @@ def show(bits: Bits, component: Component) -> str:
 
 
 def holds(bits: Bits, value: int) -> bool:
+    """Whether one of the groups holds for this value."""
     return any(all(test.holds(value) for test in group) for group in bits)
 
 

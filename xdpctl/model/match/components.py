@@ -8,6 +8,8 @@ from xdpctl.base.net.packets import PROTOCOLS
 
 
 class Kind(Enum):
+    """What a component's text is parsed as."""
+
     PREFIX = "prefix"
     NUMBER = "number"
     BITS = "bits"

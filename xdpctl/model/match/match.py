@@ -70,6 +70,7 @@ class Match(msgspec.Struct, frozen=True, gc=False):
         return frozenset(n for n, value in self.components if not _takes_all(COMPONENTS[n], value))
 
     def as_json(self) -> dict[str, str]:
+        """The text of each component that it has, by name."""
         return dict(_texts(self))
 
     def __str__(self) -> str:

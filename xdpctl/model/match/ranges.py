@@ -47,6 +47,7 @@ def show(ranges: Ranges, component: Component) -> str:
 
 
 def holds(ranges: Ranges, value: int) -> bool:
+    """Whether the value is in one of the ranges."""
     return any(low <= value <= high for low, high in ranges)
 
 

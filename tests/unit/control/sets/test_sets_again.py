@@ -101,14 +101,14 @@ def test_the_same_list_merged_is_not_taken_for_a_broken_feed(control: Controller
 
 def test_what_is_not_given_stays_as_it_stands(control: Controller) -> None:
     nothing = {"action": None, "mode": None}
-    made = put(control, wanted("new", *hosts(3), **nothing))  # type: ignore[arg-type]
+    made = put(control, wanted("new", *hosts(3), **nothing))
     assert (made.set.action, made.set.mode, made.set.reason) == ("drop", "enforce", "")
     given = wanted("home", *hosts(3), action="accept", mode="monitor", reason="why")
     put(control, given)
-    made = put(control, wanted("home", *hosts(3, 1), **nothing))  # type: ignore[arg-type]
+    made = put(control, wanted("home", *hosts(3, 1), **nothing))
     assert (made.set.action, made.set.mode, made.set.reason) == ("accept", "monitor", "why")
     assert made.warnings == []
-    put(control, wanted("home", *hosts(3), **nothing, reason=""))  # type: ignore[arg-type]
+    put(control, wanted("home", *hosts(3), **nothing, reason=""))
     assert control.state.sets["home"].reason == ""
 
 

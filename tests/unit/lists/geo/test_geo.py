@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mmdb_writer import MMDBWriter, SearchTreeNode, TreeWriter
-from netaddr import IPSet  # type: ignore[import-untyped]
+from netaddr import IPSet
 
 from xdpctl.base.net.prefix import Prefix, parse_address
 from xdpctl.base.net.prefix_arrays import FAMILIES, Keys
