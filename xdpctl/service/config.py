@@ -47,7 +47,7 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything an operator may set; docs/operations.md has a heading for each."""
+    """Everything an operator may set; docs/reference/configuration.md lists each."""
 
     interfaces: tuple[str, ...] = ()
     outside_interfaces: frozenset[str] = frozenset()  # of them, those that are declared so
