@@ -19,9 +19,9 @@ _EXAMPLE = 4  # which wave's report is the example
 _HEAD = """# A morning with twelve attacks
 
 Twelve attacks on one box in a lab, played by `make morning`. They have ten vectors; two waves come
-from inside, and the last two waves run at the same time. {sessions} sessions that were logged in before
-come from the networks that attack. The detector is a simple one: it reports an attack when 3,000
-packets have passed.
+from inside, and the last two waves run at the same time. {sessions} sessions that were logged in
+before come from the networks that attack. The detector is a simple one: it reports an attack when
+3,000 packets have passed.
 
 - **seen**: from the first packet to the detector's report
 - **held**: from the detector's report to the first dropped packet
