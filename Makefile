@@ -116,7 +116,7 @@ openapi: setup
 
 # The site fetches nothing from other hosts, and a dead link or anchor stops the build.
 docs: setup docs/img/architecture.svg
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict --clean
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
 	@! grep -rnE --include='*.html' '<(script|link|img|iframe)[^>]+(src|href)="?(https?:)?//' dist/site \
 	  || { echo "a page fetches from another host"; exit 1; }
 	@echo "dist/site: python3 -m http.server --directory dist/site"

@@ -25,7 +25,7 @@ before come from the networks that attack. The detector is a simple one: it repo
 
 - **seen**: from the first packet to the detector's report
 - **held**: from the detector's report to the first dropped packet
-- **gone**: from the detector's end report to the end of the last rule, including three quiet seconds
+- **gone**: from the detector's end report to the end of the last rule, with three quiet seconds
 
 Sessions that broke: **{broken}**.
 
