@@ -8,16 +8,17 @@ VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.c bpf/*.h bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo deb fuzz openapi lock dist clean
+.PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo deb fuzz openapi docs lock dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
 	@echo "make test    the whole suite (root; skips what a machine cannot do, and says so)"
 	@echo "make check   ruff, mypy, import-linter, clang-format"
-	@echo "make bench   figures beside a bare drop, xdp-filter and nft; plots, docs/performance.md"
-	@echo "make morning twelve attacks in a lab, and docs/morning.md of it"
+	@echo "make docs    the documentation as a site, in dist/site"
+	@echo "make bench   figures beside a bare drop, xdp-filter and nft; plots, docs/results/performance.md"
+	@echo "make morning twelve attacks in a lab, and docs/results/morning.md of it"
 	@echo "make test-vm KERNEL=6.12   the kernel tests in a virtual machine; test-vm-all: 6.1, 6.12, newest"
-	@echo "make test-vm-life   the Debian package in a machine's life, and docs/machine.md of it"
+	@echo "make test-vm-life   the Debian package in a machine's life, and docs/results/machine.md of it"
 	@echo "make test-vm-inline   a bridge with the filter on its outer card"
 	@echo "make vagrant-demo   an attack on one of three Vagrant machines; vagrant-box: a box for them"
 	@echo "make deb     a Debian package in dist/"
@@ -60,14 +61,14 @@ format: setup
 bench: setup
 	@sh packaging/need.sh xdp-tools nftables
 	@$(BIN)/python -m bench
-	@$(BIN)/python -m bench.report.plots bench.json docs/img
-	@$(BIN)/python -m bench.report.page bench.json docs/performance.md
+	@$(BIN)/python -m bench.report.plots bench.json docs/results/img
+	@$(BIN)/python -m bench.report.page bench.json docs/results/performance.md
 
 morning: setup
 	@sh packaging/need.sh chromium
-	@$(BIN)/python -m tests.lab.morning.page docs > /tmp/incident.html
+	@$(BIN)/python -m tests.lab.morning.page docs/results > /tmp/incident.html
 	@chromium --headless --no-sandbox --hide-scrollbars --window-size=1000,1320 \
-	  --screenshot=docs/img/incident.png /tmp/incident.html 2>/dev/null
+	  --screenshot=docs/results/img/incident.png /tmp/incident.html 2>/dev/null
 	@rm /tmp/incident.html
 
 test-vm: setup
@@ -103,7 +104,7 @@ test-vm-all: setup
 rehearsals: setup
 	@test -d "$(CORPUS)" || { echo "make rehearsals CORPUS=DIR, which has attack/ and legit/"; exit 1; }
 	@$(BIN)/python -m bench.measure.rehearsals tests/corpus_signatures.ndjson \
-	  $(CORPUS)/attack/* $(CORPUS)/legit/* > docs/rehearsals.md
+	  $(CORPUS)/attack/* $(CORPUS)/legit/* > docs/results/rehearsals.md
 
 fuzz: setup
 	@XDPCTL_FUZZ_SECONDS=$(or $(SECONDS),300) $(BIN)/python -m pytest -q \
@@ -111,7 +112,19 @@ fuzz: setup
 
 openapi: setup
 	@$(BIN)/python -c 'import json; from xdpctl_api.app import openapi; \
-	  print(json.dumps(openapi(), indent=1))' > docs/openapi.json
+	  print(json.dumps(openapi(), indent=1))' > docs/reference/openapi.json
+
+# The site fetches nothing from other hosts, and a dead link or anchor stops the build.
+docs: setup docs/img/architecture.svg
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
+	@! grep -rnE --include='*.html' '<(script|link|img|iframe)[^>]+(src|href)="?(https?:)?//' dist/site \
+	  || { echo "a page fetches from another host"; exit 1; }
+	@echo "dist/site: python3 -m http.server --directory dist/site"
+
+# Kept as it is where graphviz is not installed.
+docs/img/architecture.svg: docs/img/architecture.dot
+	@if command -v dot >/dev/null; then dot -Tsvg $< >$@; \
+	  else echo "graphviz is not installed: $@ stays as it is"; fi
 
 lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \

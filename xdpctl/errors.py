@@ -20,7 +20,9 @@ XdpctlError
 │   ├── CapacityError  507   a table is full; nothing was applied
 │   ├── SchemaError          pinned maps of another shape; nothing was adopted
 │   └── AttachError          the interface, or somebody else's program on it
-└── CompileError             bcc is missing, or clang refused the source
+├── CompileError             bcc is missing, or clang refused the source
+├── Refused                  the control plane refused what a client asked for
+└── Unreachable              the control plane does not answer a client
 """
 
 from typing import Any
@@ -116,7 +118,7 @@ class CompileError(XdpctlError):
 
 
 class Refused(XdpctlError):
-    """The control plane said no; carries its problem document."""
+    """The control plane refused a request; carries its problem document (RFC 9457)."""
 
     def __init__(self, problem: dict[str, Any]) -> None:
         text = problem.get("detail") or problem.get("title") or "refused"
@@ -129,4 +131,4 @@ class Refused(XdpctlError):
 
 
 class Unreachable(XdpctlError):
-    """Nobody answers."""
+    """The control plane does not answer."""

@@ -51,5 +51,5 @@ def create_app(context: ControlPlane | None = None) -> FastAPI:
 
 
 def openapi() -> dict[str, Any]:
-    """The OpenAPI document that docs/openapi.json holds."""
+    """The OpenAPI document that docs/reference/openapi.json holds."""
     return create_app().openapi()

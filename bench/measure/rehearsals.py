@@ -14,9 +14,9 @@ from xdpctl.service.settings import Settings
 _HEAD = """# Rehearsals
 
 What hand-written signatures do to recorded attacks and to recorded normal traffic: `xdpctl replay`
-of whole files, with the answers of the victim and all else that a recording holds. Made by
-`make rehearsals`; the rules are [these](../tests/corpus_signatures.ndjson), and
-[signatures](signatures.md) says what is counted how.
+on whole files, which also hold the answers of the victim and other traffic. `make rehearsals`
+writes this page. The rules are in `tests/corpus_signatures.ndjson`, and
+[Rehearse a rule](../how-to/signatures.md#rehearse-a-rule) says how packets are counted.
 """
 
 

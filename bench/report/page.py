@@ -1,6 +1,6 @@
 """The tables of a run, put into the blocks of a page.
 
-`python -m bench.report.page bench.json docs/performance.md`
+`python -m bench.report.page bench.json docs/results/performance.md`
 
 A block is what stands between `<!-- bench: NAME -->` and `<!-- end -->`.
 """

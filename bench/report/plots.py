@@ -1,6 +1,6 @@
 """The figures of a run beside those of others, as SVG.
 
-`python -m bench.report.plots bench.json docs/img`
+`python -m bench.report.plots bench.json docs/results/img`
 """
 
 import argparse

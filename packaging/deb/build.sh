@@ -46,7 +46,7 @@ cp packaging/sysusers.d/xdpctl.conf "$root/usr/lib/sysusers.d/"
 sed 's/^interfaces = .*/interfaces = []    # name yours, for example ["eth0"]/' \
 	packaging/xdpctl.toml >"$root/etc/xdpctl/xdpctl.toml"
 chmod 640 "$root/etc/xdpctl/xdpctl.toml"
-cp -r docs/*.md CHANGELOG.md "$root/usr/share/doc/xdpctl/"
+cp -r docs/. CHANGELOG.md "$root/usr/share/doc/xdpctl/"
 cp -r packaging/detectors "$root/usr/share/xdpctl/"
 
 size=$(du -sk "$root" | cut -f1)

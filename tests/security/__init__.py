@@ -1,1 +1,1 @@
-"""A test for each way in, up or around that was open once; docs/boundaries.md lists them."""
+"""A test for each attack that once worked; docs/explanation/boundaries.md lists them."""

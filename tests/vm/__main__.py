@@ -1,6 +1,6 @@
 """`python -m tests.vm [KERNEL ...]`: the kernel tests on other kernels, as a table.
 
-Writes docs/kernels.md when all kernels were asked for.
+Writes docs/results/kernels.md when all kernels were asked for.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from tests.vm.owner import Owner, rest
 
 _SECONDS = 2400.0
 _PAIRS = 4_000
-_TABLE = ROOT / "docs" / "kernels.md"
+_TABLE = ROOT / "docs" / "results" / "kernels.md"
 _FEATURES = {
     "test_verifier": "all programs load, within six tenths of the verifier's budget",
     "test_loader": "maps and programs pinned, native XDP on veth, renames, foreign programs",
@@ -106,9 +106,8 @@ def _page(runs: dict[str, tuple[Ran, float]], chosen: str) -> str:
     lines = [
         "# Kernels",
         "",
-        f"The kernel tests in virtual machines, the {chosen} set"
-        + (", under emulation (TCG)" if emulated else "")
-        + ": how many tests passed.",
+        f"How many kernel tests passed in virtual machines, of the {chosen} set"
+        + (", under emulation (TCG)." if emulated else "."),
         "",
         f"| feature | {' | '.join(releases)} |",
         f"|---|{'--:|' * len(releases)}",
@@ -118,7 +117,7 @@ def _page(runs: dict[str, tuple[Ran, float]], chosen: str) -> str:
         cells = [_cell(found.get(name, Counter())) for found in by_kernel]
         lines.append(f"| {_FEATURES.get(name, name)} | {' | '.join(cells)} |")
     seconds = [f"{took:.0f}" for _, took in runs.values()]
-    lines.append(f"| seconds, from an image that is there | {' | '.join(seconds)} |")
+    lines.append(f"| seconds, without making the image | {' | '.join(seconds)} |")
     return "\n".join([*lines, ""])
 
 

@@ -1,7 +1,8 @@
 """`python -m tests.vm.life OLD.deb NEW.deb`: the package in a machine's life, under attack.
 
 A machine with systemd is flooded through its network card while it is set up, upgraded, rebooted
-and more (tests/vm/inside/life.py); what reached its network stack is told. Writes docs/machine.md.
+and more (tests/vm/inside/life.py); what reached its network stack is counted.
+Writes docs/results/machine.md.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from tests.vm.guest import GUESTS, ROOT, Ran, Setting, machines, run
 from tests.vm.owner import Owner, told
 
 _SECONDS = 1500.0
-_PAGE = ROOT / "docs" / "machine.md"
+_PAGE = ROOT / "docs" / "results" / "machine.md"
 _CARD = f"virtio-net-pci,netdev=card,id=nic,bus=bay,mac={MAC}"
 _SCRIPT = """
 exec >/dev/ttyS0 2>&1
@@ -68,15 +69,15 @@ def live(guest: str, old: Path, new: Path) -> Ran:
 
 
 def _page(ran: Ran, rows: list[tuple[str, str]], seconds: float) -> str:
-    how = ", emulated (TCG), so that times are several times what a real one takes"
+    how = ", emulated (TCG), so times are several times those of a real machine"
     lines = [
         "# A machine's life under attack",
         "",
         "The Debian package in a virtual machine with systemd and virtio_net, kernel "
-        f"{ran.release}{how if ran.emulated else ''}: what becomes of a flood of {len(HOSTILE)} "
-        "blocked sources while the machine is set up, upgraded, pulled about and rebooted. A "
-        "counter behind XDP, at netfilter's prerouting, counts what reached the stack; a friend's "
-        "packets were counted beside them and came through each time. `make test-vm-life`, "
+        f"{ran.release}{how if ran.emulated else ''}. {len(HOSTILE)} blocked sources flood the "
+        "machine while it is set up, upgraded, changed and rebooted. A counter behind XDP, at "
+        "netfilter's prerouting, counts the packets that reached the stack. Packets of a friendly "
+        "source were counted too and came through each time. Made by `make test-vm-life` in "
         f"{seconds:.0f} s.",
         "",
         "| what happens | outcome |",

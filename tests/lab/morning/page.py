@@ -1,4 +1,4 @@
-"""Lives through the morning and writes what it was like; its argument is the folder."""
+"""Plays the morning and writes its page and an example incident into a folder (the argument)."""
 
 import socket
 import sys
@@ -18,19 +18,24 @@ SESSIONS = 200
 _EXAMPLE = 4  # which wave's report is the example
 _HEAD = """# A morning with twelve attacks
 
-Twelve waves against one box in a lab, by `make morning`: ten vectors, two waves from inside, the
-last two at once, {sessions} sessions that were logged in before and come from the networks that
-attack. The detector is the simplest there is: it speaks when 3,000 packets have passed. *Seen* is
-when it spoke, after the first packet; *held* is from its word to the first packet dropped; *gone*
-is from its last word to the last rule's end, of which three seconds must be quiet. Sessions that
-broke: **{broken}**.
+Twelve attacks on one box in a lab, played by `make morning`. They have ten vectors; two waves come
+from inside, and the last two waves run at the same time. {sessions} sessions that were logged in
+before come from the networks that attack. The detector is a simple one: it reports an attack when
+3,000 packets have passed.
+
+- **seen**: from the first packet to the detector's report
+- **held**: from the detector's report to the first dropped packet
+- **gone**: from the detector's end report to the end of the last rule, with three quiet seconds
+
+Sessions that broke: **{broken}**.
 
 | wave | seen, ms | held, ms | dropped | gone, s |
 |---|---:|---:|---:|---:|
 """
 _FOOT = """
-What one of these incidents looks like afterwards, as `xdpctl incident report` writes it:
-[an example](example-incident.md). The page in the archive that `xdpctl incident export` makes:
+[An example incident](example-incident.md) is the report of one of these attacks, as
+`xdpctl incident report` writes it. The picture shows the page in the archive that
+`xdpctl incident export` makes:
 
 ![the report of an incident](img/incident.png)
 """

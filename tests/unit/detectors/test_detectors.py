@@ -166,7 +166,7 @@ def test_every_recorded_body_of_the_others(samples: Path) -> None:
 
 
 def test_the_schema_of_our_format_says_what_is_read() -> None:
-    path = ROOT / "docs" / "event.schema.json"
+    path = ROOT / "docs" / "reference" / "event.schema.json"
     event = json.loads(path.read_text())["$defs"]["event"]
     assert event["properties"].keys() == native.KNOWN
     assert event["properties"]["phase"]["enum"] == [*Phase]

@@ -16,7 +16,7 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.prefix_arrays import Keys, within
 
 COUNT = 997
-PAGE = ROOT / "docs" / "performance.md"
+PAGE = ROOT / "docs" / "results" / "performance.md"
 LISTS: dict[str, Callable[[], Keys]] = {
     "addresses": lambda: sources.exact(4001),
     "prefixes": lambda: sources.mixed(4001),

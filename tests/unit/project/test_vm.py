@@ -41,7 +41,7 @@ def test_the_page_has_a_row_a_feature_and_a_column_a_kernel() -> None:
     assert "| feature | 6.1 | 6.12 | newest |" in lines
     bad = "1, **1 failed**"
     assert f"| verdicts on every kind of frame | {bad} | {bad} | {bad} |" in lines
-    assert lines[-1].startswith("| seconds, from an image that is there | 61")
+    assert lines[-1].startswith("| seconds, without making the image | 61")
     assert lines[-2].startswith("| test_new | 0, **1 failed**"), "what is new has a row, too"
 
 

@@ -15,7 +15,7 @@ _PHASES = {
     "rule-start": Phase.BEGAN,
     "rule-stop": Phase.ENDED,
 }
-_FIX = "call it as docs/detectors.md says: start|stop ID ADDRESS DIRECTION ANOMALY [PPS]"
+_FIX = "call it as docs/how-to/detectors.md says: start|stop ID ADDRESS DIRECTION ANOMALY [PPS]"
 _SOURCE = "source ip"
 
 
