@@ -1,4 +1,4 @@
-"""The red button."""
+"""Bypass: the switch that lets all traffic pass."""
 
 import os
 from enum import StrEnum
@@ -32,9 +32,11 @@ def bypass(
     pin_dir: options.PinDir = None,
     as_json: options.Json = False,
 ) -> None:
-    """The red button: `on` lets everything pass at once, `off` filters again.
+    """Let all traffic pass (`on`), or filter again (`off`).
 
-    As root it needs no control plane: the switch is set in the kernel, and then told.
+    As root this works without the control plane: it sets the switch in the kernel first.
+
+    Example: xdpctl bypass on
     """
     client, on = options.client(context), switch is Switch.ON
     pressed = client.url is None and _press(client.socket, config_file, pin_dir, on)
@@ -49,7 +51,7 @@ def bypass(
         return output.emit(said)
     output.out.print("everything passes" if said["on"] else "filtering")
     if not said["audited"]:
-        output.err.print("[yellow]note:[/yellow] the audit log could not be written")
+        output.err.print("[yellow]note:[/yellow] the change is not in the audit log")
 
 
 def _press(door: Path, config_file: Path | None, pin_dir: Path | None, on: bool) -> bool:

@@ -1,4 +1,4 @@
-"""The command that captures live packets with what became of them."""
+"""The command that captures live packets, with the verdict of each."""
 
 from datetime import datetime
 from pathlib import Path
@@ -19,20 +19,35 @@ _GRACE_SECONDS = 30.0
 def capture(
     context: typer.Context,
     rule: Annotated[
-        str | None, typer.Option(help="Only what this rule (id or source) or set decided.")
+        str | None, typer.Option(help="Only packets that this rule (id or source) or set decided.")
     ] = None,
     verdict: Annotated[
-        str, typer.Option(help="drop, pass, all, or a reason such as limited.")
+        str,
+        typer.Option(
+            help="Only this verdict or reason: drop, pass, all, or a reason such as limited."
+        ),
     ] = "drop",
-    every: Annotated[int, typer.Option(help="One packet in so many, a power of two.")] = 64,
-    seconds: Annotated[float, typer.Option(help="How long.")] = 10.0,
-    limit: Annotated[int, typer.Option(help="End after so many packets.")] = 100_000,
+    every: Annotated[
+        int, typer.Option(help="Capture one packet in this many; a power of two.")
+    ] = 64,
+    seconds: Annotated[float, typer.Option(help="Duration in seconds.")] = 10.0,
+    limit: Annotated[int, typer.Option(help="Stop after this many packets.")] = 100_000,
     write: Annotated[
-        Path | None, typer.Option("-w", "--write", help="To a pcapng file, with comments.")
+        Path | None,
+        typer.Option(
+            "-w",
+            "--write",
+            help="Write to this pcapng file; each packet has its verdict as a comment.",
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="NDJSON, a line a packet.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print NDJSON, one packet a line.")
+    ] = False,
 ) -> None:
-    """Packets as they come, with what became of each; for Wireshark and tcpdump with -w."""
+    """Capture live packets with the verdict of each.
+
+    Example: xdpctl capture --verdict drop -w drops.pcapng
+    """
     query: dict[str, Any] = {"verdict": verdict, "every": every, "seconds": seconds}
     query |= {"limit": limit} | ({"rule": rule.replace("/", "_")} if rule else {})
     try:

@@ -19,27 +19,40 @@ app = typer.Typer()
 def explain(
     context: typer.Context,
     source: Annotated[
-        str | None, typer.Argument(metavar="[SOURCE]", help="The packet's source address.")
+        str | None, typer.Argument(metavar="[SOURCE]", help="Source address of the packet.")
     ] = None,
-    destination: Annotated[str | None, typer.Option("--to", help="Its destination.")] = None,
+    destination: Annotated[str | None, typer.Option("--to", help="Destination address.")] = None,
     protocol: Annotated[str, typer.Option(help="udp, tcp, icmp, ... or a number.")] = "udp",
-    source_port: Annotated[int, typer.Option(help="Its source port.")] = 40000,
-    destination_port: Annotated[int, typer.Option("--port", help="Its destination port.")] = 443,
-    tcp_flags: Annotated[str, typer.Option("--flags", help="Its TCP flags: syn+ack")] = "syn",
-    icmp_type: Annotated[int, typer.Option(help="Its ICMP type.")] = 8,
-    packet_length: Annotated[int | None, typer.Option("--length", help="Of the IP packet.")] = None,
-    frame: Annotated[str | None, typer.Option(help="A whole frame in hex, instead.")] = None,
-    pcap: Annotated[Path | None, typer.Option(help="Or one of a pcap or pcapng file:")] = None,
+    source_port: Annotated[int, typer.Option(help="Source port.")] = 40000,
+    destination_port: Annotated[int, typer.Option("--port", help="Destination port.")] = 443,
+    tcp_flags: Annotated[str, typer.Option("--flags", help="TCP flags: syn+ack.")] = "syn",
+    icmp_type: Annotated[int, typer.Option(help="ICMP type.")] = 8,
+    packet_length: Annotated[
+        int | None, typer.Option("--length", help="Length of the IP packet in bytes.")
+    ] = None,
+    frame: Annotated[
+        str | None,
+        typer.Option(help="A whole Ethernet frame in hex, instead of the options above."),
+    ] = None,
+    pcap: Annotated[
+        Path | None, typer.Option(help="Take the packet from this pcap or pcapng file.")
+    ] = None,
     outside: Annotated[
         bool | None,
-        typer.Option("--outside/--inside", help="Where it came in; else outside, if any is."),
+        typer.Option(
+            "--outside/--inside", help="Side of the interface; default: outside if there is one."
+        ),
     ] = None,
     number: Annotated[
-        int, typer.Option("--packet", min=1, help="which one, counted as Wireshark does.")
+        int,
+        typer.Option("--packet", min=1, help="Number of the packet in the file, counted from 1."),
     ] = 1,
     as_json: options.Json = False,
 ) -> None:
-    """What the loaded program does with a packet, and which rule decides."""
+    """Show what the loaded program does with a packet, and which rule decides.
+
+    Example: xdpctl explain 203.0.113.7 --protocol tcp --port 443
+    """
     if sum(given is not None for given in (source, frame, pcap)) != 1:
         raise typer.BadParameter("give a source, --frame or --pcap, one of the three")
     if pcap is not None:

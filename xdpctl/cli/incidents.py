@@ -1,4 +1,4 @@
-"""Commands about incidents: which there were, one of them, and a report to hand on."""
+"""Commands for incidents: list them, show one, export a report."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,20 +14,25 @@ from xdpctl.incidents import report
 from xdpctl.service.client import path
 
 app = typer.Typer()
-incident_app = typer.Typer(help="One incident.", no_args_is_help=True)
+incident_app = typer.Typer(help="Show, report and export one incident.", no_args_is_help=True)
 app.add_typer(incident_app, name="incident")
 _SENDERS = 10  # that are shown
-Identity = Annotated[str, typer.Argument(help="As `incidents` lists it.")]
+Identity = Annotated[str, typer.Argument(help="Id of the incident, as `incidents` lists it.")]
 
 
 @app.command()
 def incidents(
     context: typer.Context,
-    only_open: Annotated[bool, typer.Option("--open", help="Only those that go on.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 100,
+    only_open: Annotated[
+        bool, typer.Option("--open", help="Only incidents that are open.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="List at most this many.")] = 100,
     as_json: options.Json = False,
 ) -> None:
-    """The attacks that detectors told of, the newest first."""
+    """List incidents, the newest first.
+
+    Example: xdpctl incidents --open
+    """
     query = {"limit": limit} | ({"open": "true"} if only_open else {})
     found = options.client(context).call("GET", "/v1/incidents", params=query)["incidents"]
     if as_json:
@@ -55,7 +60,10 @@ def _row(held: dict[str, Any]) -> tuple[str, ...]:
 def show_incident(
     context: typer.Context, identity: Identity, as_json: options.Json = False
 ) -> None:
-    """What was said when, what was done, and what it hit."""
+    """Show one incident: what was reported, what was done, what it hit.
+
+    Example: xdpctl incident show 2026-11-26-1
+    """
     held = options.client(context).call("GET", path("incidents", identity))
     if as_json:
         return output.emit(held)
@@ -70,7 +78,10 @@ def show_incident(
 
 @incident_app.command("report")
 def report_incident(context: typer.Context, identity: Identity) -> None:
-    """The same as Markdown, for a provider's NOC or the board."""
+    """Print the report as Markdown, for a provider's NOC or a board.
+
+    Example: xdpctl incident report 2026-11-26-1
+    """
     held = options.client(context).call("GET", path("incidents", identity))
     typer.echo(report.markdown(held))
 
@@ -80,10 +91,16 @@ def export_incident(
     context: typer.Context,
     identity: Identity,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Else incident-ID.zip in this folder.")
+        Path | None,
+        typer.Option(
+            "-o", "--out", help="File to write; default: incident-ID.zip in the current folder."
+        ),
     ] = None,
 ) -> None:
-    """One signed archive: the report as a page and text, records, packets, sources, drafts."""
+    """Export a signed archive: report, records, packets, sources, draft messages.
+
+    Example: xdpctl incident export 2026-11-26-1 -o evidence.zip
+    """
     data = options.client(context).raw(path("incidents", identity, "export"))
     target = out or Path(f"incident-{identity}.zip")
     _keep(target, data)
@@ -97,35 +114,46 @@ def export_incident(
 def packets(
     context: typer.Context,
     identity: Identity,
-    write: Annotated[Path, typer.Option("-w", "--write", help="To this pcapng file.")],
+    write: Annotated[Path, typer.Option("-w", "--write", help="Write to this pcapng file.")],
 ) -> None:
-    """Some of the packets that its rules dropped, for Wireshark and tcpdump."""
+    """Save sampled packets that the rules of the incident dropped.
+
+    Example: xdpctl incident packets 2026-11-26-1 -w packets.pcapng
+    """
     _keep(write, options.client(context).raw(path("incidents", identity, "packets")))
 
 
 @incident_app.command("said")
 def said(context: typer.Context, identity: Identity) -> None:
-    """What detectors said of it, word for word, as NDJSON."""
+    """Print what detectors reported, verbatim, as NDJSON.
+
+    Example: xdpctl incident said 2026-11-26-1
+    """
     data = options.client(context).raw(path("incidents", identity, "said"))
     typer.echo(data.decode(errors="replace"), nl=False)
 
 
 @incident_app.command("key")
 def key(context: typer.Context) -> None:
-    """The fingerprint of what archives are signed with on this box."""
+    """Print the fingerprint of the key that signs archives on this box.
+
+    Example: xdpctl incident key
+    """
     typer.echo(options.client(context).call("GET", path("incidents", "key"))["fingerprint"])
 
 
 @incident_app.command("verify")
 def verify(
-    archive: Annotated[Path, typer.Argument(help="A file that `incident export` made.")],
+    archive: Annotated[Path, typer.Argument(help="Archive that `incident export` wrote.")],
     signer: Annotated[
-        str | None, typer.Option("--key", help="The fingerprint that must have signed it.")
+        str | None, typer.Option("--key", help="Fingerprint of the key that must have signed it.")
     ] = None,
 ) -> None:
-    """Whether an archive is as it was made, and who signed it; needs no control plane.
+    """Verify an archive and its signature; works without the control plane.
 
-    Exits 6 without --key: anybody can make and sign an archive.
+    Exits with 6 without --key: anybody can make and sign an archive.
+
+    Example: xdpctl incident verify evidence.zip --key 3f9a…
     """
     from xdpctl.incidents.archive import verify_archive  # it needs cryptography
 

@@ -11,30 +11,42 @@ from xdpctl.service import defaults
 if TYPE_CHECKING:
     from xdpctl.service.client import Client
 
-Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Socket = Annotated[
     Path,
-    typer.Option("--socket", envvar="XDPCTL_SOCKET", help="The control plane's Unix socket."),
+    typer.Option("--socket", envvar="XDPCTL_SOCKET", help="Unix socket of the control plane."),
 ]
 Url = Annotated[
     str | None,
-    typer.Option("--url", envvar="XDPCTL_URL", help="Its URL instead of the socket."),
+    typer.Option(
+        "--url", envvar="XDPCTL_URL", help="URL of the control plane, instead of the socket."
+    ),
 ]
 Token = Annotated[
     str | None, typer.Option("--token", envvar="XDPCTL_TOKEN", help="Token for --url.")
 ]
 Config = Annotated[
-    Path | None, typer.Option("--config", help=f"Settings file, else {defaults.CONFIG_FILE}.")
+    Path | None,
+    typer.Option("--config", help=f"Configuration file; default: {defaults.CONFIG_FILE}."),
 ]
-StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Where rules are kept.")]
-PinDir = Annotated[Path | None, typer.Option("--pin-dir", help="Where the maps are pinned.")]
+StateDir = Annotated[
+    Path | None, typer.Option("--state-dir", help="Folder where rules are stored.")
+]
+PinDir = Annotated[
+    Path | None, typer.Option("--pin-dir", help="Folder where the BPF maps are pinned.")
+]
 Source = Annotated[str, typer.Argument(help="Address or prefix: 203.0.113.7, 2001:db8::/32")]
-RuleName = Annotated[str, typer.Argument(help="Its source, its id (sig-…), or its match.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit log.")]
-Monitor = Annotated[bool, typer.Option("--monitor", help="Only count what it would hit.")]
-Tags = Annotated[list[str] | None, typer.Option("--tag", help="May be given several times.")]
-Mode = Annotated[rule.Mode, typer.Argument(help="enforce or monitor")]
-Ttl = Annotated[str | None, typer.Option("--ttl", help="How long: 90, 15m, 1h30m. None: for good.")]
+RuleName = Annotated[str, typer.Argument(help="Source, id (sig-…) or match of the rule.")]
+Reason = Annotated[str, typer.Option("--reason", help="Reason, kept in the audit log.")]
+Monitor = Annotated[
+    bool,
+    typer.Option("--monitor", help="Monitor mode: count what the rule would hit, and let it pass."),
+]
+Tags = Annotated[list[str] | None, typer.Option("--tag", help="Tag; may be given several times.")]
+Mode = Annotated[rule.Mode, typer.Argument(help="enforce, or monitor to count only.")]
+Ttl = Annotated[
+    str | None, typer.Option("--ttl", help="Time to live: 90, 15m, 1h30m; default: no expiry.")
+]
 
 
 class Door(NamedTuple):

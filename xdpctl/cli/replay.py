@@ -1,4 +1,4 @@
-"""The command that runs recordings through the rules."""
+"""The command that runs captures through the rules."""
 
 import signal
 import sys
@@ -20,28 +20,40 @@ app = typer.Typer()
 
 @app.command()
 def replay(
-    recording: Annotated[list[Path], typer.Argument(help="pcap or pcapng, of an attack.")],
+    recording: Annotated[list[Path], typer.Argument(help="Capture of an attack (pcap or pcapng).")],
     normal: Annotated[
-        list[Path] | None, typer.Option("--normal", help="Of traffic that must live; repeatable.")
+        list[Path] | None,
+        typer.Option("--normal", help="Capture of legitimate traffic; repeatable."),
     ] = None,
     rules: Annotated[
         Path | None,
-        typer.Option("--rules", help="As `import` takes, instead of what stands."),
+        typer.Option(
+            "--rules", help="File with rules, as `import` reads it; default: the stored rules."
+        ),
     ] = None,
     min_coverage: Annotated[
         float | None,
-        typer.Option(min=0, max=100, help="In %: exit 1 if less of an attack is dropped."),
+        typer.Option(
+            min=0, max=100, help="Exit with 1 if less than this share of an attack is dropped (%)."
+        ),
     ] = None,
     max_collateral: Annotated[
         float | None,
-        typer.Option(min=0, max=100, help="In %: exit 1 if more of normal is dropped."),
+        typer.Option(
+            min=0,
+            max=100,
+            help="Exit with 1 if more than this share of legitimate traffic is dropped (%).",
+        ),
     ] = None,
     config_file: options.Config = None,
     state_dir: options.StateDir = None,
     as_json: options.Json = False,
 ) -> None:
-    """What the rules would do to recorded packets, in a filter of its own (root). Nothing live is
-    touched.
+    """Show what the rules would do to captured packets.
+
+    As root. It runs them through a filter of its own; live traffic is not touched.
+
+    Example: xdpctl replay attack.pcap --normal monday.pcap --max-collateral 0.1
     """
     from xdpctl.lab.replay.replay import rehearsing
 

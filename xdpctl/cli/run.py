@@ -28,13 +28,18 @@ def run(
     config_file: options.Config = None,
     state_dir: options.StateDir = None,
     pin_dir: options.PinDir = None,
-    socket: Annotated[Path | None, typer.Option("--socket", help="The API's socket.")] = None,
-    port: Annotated[int | None, typer.Option("--port", help="TCP port; 0: none.")] = None,
+    socket: Annotated[Path | None, typer.Option("--socket", help="Unix socket of the API.")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="TCP port of the API; 0 for none.")] = None,
     loader_only: Annotated[
-        bool, typer.Option("--loader-only", help="Leave the control plane to its own unit.")
+        bool, typer.Option("--loader-only", help="Run only the loader; the control plane has its own unit.")
     ] = False,
 ) -> None:
-    """Attach the filter and serve the API, in the foreground; stays attached when it ends."""
+    """Attach the filter and serve the API, in the foreground.
+
+    The filter stays attached when this ends.
+
+    Example: xdpctl run -i eth0
+    """
     from xdpctl.service import supervisor
 
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
@@ -55,7 +60,10 @@ def down(
     pin_dir: options.PinDir = None,
     as_json: options.Json = False,
 ) -> None:
-    """Detach the filter everywhere and remove the pins; rules stay in the store."""
+    """Detach the filter from all interfaces and remove the pinned maps; rules stay stored.
+
+    Example: xdpctl down
+    """
     from xdpctl.datapath.loader.loader import take_down
 
     settings = config.override(config.load(config_file), pin_dir=pin_dir)
@@ -81,7 +89,12 @@ def doctor_command(
     pin_dir: options.PinDir = None,
     as_json: options.Json = False,
 ) -> None:
-    """Whether this box can, before `run`; every finding says what to do. Exits 4 if it cannot."""
+    """Check whether this box can run xdpctl; each finding says what to do.
+
+    Exits with 4 if it cannot.
+
+    Example: xdpctl doctor -i eth0
+    """
     from xdpctl.service import doctor
 
     settings = config.override(
@@ -104,7 +117,12 @@ def doctor_command(
 
 @app.command()
 def demo() -> None:
-    """Play an attack and its mitigation in a lab of namespaces; exits 1 if a claim fails."""
+    """Run an attack and its mitigation in network namespaces.
+
+    Exits with 1 if a claim does not hold.
+
+    Example: xdpctl demo
+    """
     from xdpctl.lab.demo import play
 
     raise typer.Exit(play())

@@ -1,4 +1,4 @@
-"""Commands about the box: status, audit, tokens, bypass."""
+"""Commands for the box: status, audit log, tokens, notifications."""
 
 from typing import Annotated, Any
 
@@ -13,9 +13,11 @@ from xdpctl.model.rule import check_name
 from xdpctl.service.client import SLOW_SECONDS, path
 
 app = typer.Typer()
-token_app = typer.Typer(no_args_is_help=True, help="Tokens for the API over TCP.")
-audit_app = typer.Typer(no_args_is_help=True, help="Who changed what, and when.")
-notify_app = typer.Typer(no_args_is_help=True, help="Telling people.")
+token_app = typer.Typer(
+    no_args_is_help=True, help="Tokens for the API over TCP: create, list, revoke."
+)
+audit_app = typer.Typer(no_args_is_help=True, help="Audit log: who changed what, and when.")
+notify_app = typer.Typer(no_args_is_help=True, help="Notifications.")
 app.add_typer(token_app, name="token")
 app.add_typer(notify_app, name="notify")
 app.add_typer(audit_app, name="audit")
@@ -23,7 +25,10 @@ app.add_typer(audit_app, name="audit")
 
 @app.command()
 def status(context: typer.Context, as_json: options.Json = False) -> None:
-    """How it stands: interfaces, rules, capacity, traffic by reason, problems."""
+    """Show interfaces, tables, traffic by reason, warnings and problems.
+
+    Example: xdpctl status
+    """
     client = options.client(context)
     found = client.call("GET", "/v1/status")
     traffic = client.call("GET", "/v1/counters")
@@ -56,16 +61,21 @@ def status(context: typer.Context, as_json: options.Json = False) -> None:
 
 @notify_app.command("test")
 def notify_test(context: typer.Context, as_json: options.Json = False) -> None:
-    """Send one message to each of notify.urls, and tell whether it was taken."""
+    """Send a test message to each of notify.urls, and show which accepted it.
+
+    Example: xdpctl notify test
+    """
     call = options.client(context).call
     taken = call("POST", "/v1/notifications/test", seconds=SLOW_SECONDS)["taken"]
     if as_json:
         output.emit(taken)
     elif not taken:
-        output.out.print("notify.urls is empty: nobody is told of anything")
+        output.out.print("notify.urls is empty: no notifications are sent")
     else:
         for number, well in enumerate(taken):
-            output.out.print(f"notify.urls[{number}] {'took it' if well else 'did not take it'}")
+            output.out.print(
+                f"notify.urls[{number}] {'accepted it' if well else 'did not accept it'}"
+            )
     if not all(taken):
         raise typer.Exit(1)
 
@@ -73,10 +83,13 @@ def notify_test(context: typer.Context, as_json: options.Json = False) -> None:
 @audit_app.command("log")
 def audit_log(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(help="How many of the newest.")] = 50,
+    limit: Annotated[int, typer.Option(help="Show at most this many.")] = 50,
     as_json: options.Json = False,
 ) -> None:
-    """The newest changes."""
+    """Show the newest changes.
+
+    Example: xdpctl audit log --limit 20
+    """
     query = {"limit": limit, "last": True}
     records = options.client(context).call("GET", "/v1/audit", params=query)["records"]
     if as_json:
@@ -91,7 +104,10 @@ def audit_log(
 
 @audit_app.command("verify")
 def audit_verify(context: typer.Context, as_json: options.Json = False) -> None:
-    """Check the hash chain; exits 1 if any record was changed, removed or inserted."""
+    """Verify the hash chain; exits with 1 if a record was changed, removed or inserted.
+
+    Example: xdpctl audit verify
+    """
     found = options.client(context).call("GET", "/v1/audit/verify")
     if as_json:
         output.emit(found)
@@ -109,12 +125,17 @@ def audit_verify(context: typer.Context, as_json: options.Json = False) -> None:
 def token_create(
     context: typer.Context,
     name: str,
-    role: Annotated[Role, typer.Option(help="What it may do.")],
-    origin: Annotated[str | None, typer.Option(help="Whose rules it makes, else operator.")] = None,
+    role: Annotated[Role, typer.Option(help="Role of the token.")],
+    origin: Annotated[
+        str | None, typer.Option(help="Origin of the rules it makes; default: operator.")
+    ] = None,
     ttl: options.Ttl = None,
     as_json: options.Json = False,
 ) -> None:
-    """Make a token; the secret is shown this once."""
+    """Create a token; the secret is shown only now.
+
+    Example: xdpctl token create fastnetmon --role detector --origin fastnetmon
+    """
     body: dict[str, Any] = {"name": name, "role": role.value, "origin": origin, "ttl": ttl}
     made = options.client(context).call("POST", "/v1/tokens", json=body)
     if as_json:
@@ -125,7 +146,10 @@ def token_create(
 
 @token_app.command("list")
 def token_list(context: typer.Context, as_json: options.Json = False) -> None:
-    """Every token, without its secret."""
+    """List tokens, without their secrets.
+
+    Example: xdpctl token list
+    """
     tokens = options.client(context).call("GET", "/v1/tokens")["tokens"]
     if as_json:
         return output.emit(tokens)
@@ -138,6 +162,9 @@ def token_list(context: typer.Context, as_json: options.Json = False) -> None:
 
 @token_app.command("revoke")
 def token_revoke(context: typer.Context, name: str, as_json: options.Json = False) -> None:
-    """Revoke a token, from the next request on."""
+    """Revoke a token; it is refused from the next request on.
+
+    Example: xdpctl token revoke fastnetmon
+    """
     gone = options.client(context).call("DELETE", path("tokens", check_name(name, "name")))
     output.emit(gone) if as_json else output.out.print(f"revoked: {gone['name']}")

@@ -2,8 +2,12 @@
 
 import importlib
 import pkgutil
+import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import typer
@@ -23,6 +27,27 @@ def test_every_command_of_every_module_is_listed() -> None:
             names = typer.main.get_group(held).commands
             found |= dict.fromkeys(names, module.name.removeprefix("xdpctl.cli."))
     assert found == COMMANDS
+
+
+def leaves(command: Any, *names: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Each command that does something, with its names."""
+    if not hasattr(command, "list_commands"):
+        yield names, command
+        return
+    for name in command.list_commands(None):
+        yield from leaves(command.get_command(None, name), *names, name)
+
+
+ALL = {" ".join(names): command for names, command in leaves(typer.main.get_command(app))}
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "set delete"])
+def test_the_help_of_every_command_has_an_example_that_it_takes(name: str) -> None:
+    example = re.search(r"Example: (.*)$", ALL[name].help, re.M)
+    assert example, "no example"
+    words = shlex.split(re.sub(r"^.*\|| > \S+$", "", example[1]))
+    assert words[: 1 + len(name.split())] == ["xdpctl", *name.split()]
+    ALL[name].make_context(name, words[1 + len(name.split()) :])
 
 
 def loaded(*arguments: str) -> set[str]:

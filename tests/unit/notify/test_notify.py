@@ -192,9 +192,9 @@ def test_settings() -> None:
 
 def test_the_command_line_tries_it(api: Client, run: Run) -> None:
     for taken, code, said in (
-        ([True, False], 1, "notify.urls[1] did not take it"),
-        ([True], 0, "notify.urls[0] took it"),
-        ([], 0, "nobody is told"),
+        ([True, False], 1, "notify.urls[1] did not accept it"),
+        ([True], 0, "notify.urls[0] accepted it"),
+        ([], 0, "no notifications are sent"),
     ):
         api.answers["POST", "/v1/notifications/test"] = {"taken": taken}
         ended, out, _ = run("notify", "test")

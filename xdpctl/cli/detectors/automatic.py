@@ -15,7 +15,9 @@ from xdpctl.model.rule import Automatic
 from xdpctl.service.client import Client, path
 
 app = typer.Typer()
-policy_app = typer.Typer(help="What is done about which attack.", no_args_is_help=True)
+policy_app = typer.Typer(
+    help="What automatic mitigation does about each attack.", no_args_is_help=True
+)
 app.add_typer(policy_app, name="policy")
 _INPUT_MAX = 1 << 20
 _WITH_INPUT = frozenset(("fastnetmon",))  # whose scripts get more than arguments
@@ -26,16 +28,22 @@ _MODES = "off, observe, on, or configured"
 @app.command(context_settings={"ignore_unknown_options": True})
 def hook(
     context: typer.Context,
-    detector: Annotated[str, typer.Argument(help="fastnetmon, fail2ban, ...")],
+    detector: Annotated[
+        str, typer.Argument(help="Name of the detector: fastnetmon, fail2ban, ...")
+    ],
     arguments: Annotated[
-        list[str] | None, typer.Argument(help="As the detector's script was called with.")
+        list[str] | None, typer.Argument(help="The arguments that the detector gave to its script.")
     ] = None,
     body: Annotated[
-        Path | None, typer.Option("--body", help="A file with what it sends instead, - for stdin.")
+        Path | None,
+        typer.Option("--body", help="File with the body to post instead; - for standard input."),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Hand on what a detector's script was called with, and its standard input."""
+    """Post what a detector gave to its script: the arguments and standard input.
+
+    Example: xdpctl hook fastnetmon 203.0.113.7 incoming 500000 ban
+    """
     if (body is None) == (not arguments):
         raise typer.BadParameter("give the script's arguments, or --body, one of the two")
     if body is not None:
@@ -50,11 +58,17 @@ def hook(
 @policy_app.command("test")
 def policy_test(
     context: typer.Context,
-    event: Annotated[Path, typer.Argument(help="A file with what a detector sends, - for stdin.")],
-    detector: Annotated[str, typer.Option(help="Whose format it is.")] = "event",
+    event: Annotated[
+        Path,
+        typer.Argument(help="File with the body that a detector would post; - for standard input."),
+    ],
+    detector: Annotated[str, typer.Option(help="Detector whose format the body has.")] = "event",
     as_json: options.Json = False,
 ) -> None:
-    """What would be done about this; nothing is."""
+    """Dry run: show what this event would trigger.
+
+    Example: xdpctl policy test event.json --detector suricata
+    """
     call = options.client(context).call
     where, query = path("hooks", detector), {"dry_run": "true"}
     done = call("POST", where, content=_read(event), params=query)
@@ -63,7 +77,10 @@ def policy_test(
 
 @policy_app.command("reload")
 def policy_reload(context: typer.Context) -> None:
-    """Take [automatic] and [notify] anew from the configuration file."""
+    """Reload [automatic] and [notify] from the configuration file.
+
+    Example: xdpctl policy reload
+    """
     held = options.client(context).call("POST", "/v1/automatic/reload")
     output.out.print(escape(f"read again; detectors: {', '.join(held['detectors'])}"))
 
@@ -122,7 +139,10 @@ def automatic(
     mode: Annotated[str | None, typer.Argument(help=_MODES)] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Whether what detectors ask for is done, only observed (observe), or nothing is."""
+    """Show or set what detectors may do: on, observe (monitor mode only), or off.
+
+    Example: xdpctl automatic observe
+    """
     if mode is not None and mode not in (*Automatic, "configured"):
         raise typer.BadParameter(f"{mode!r}: write {_MODES}")
     _set(context, mode, as_json)
@@ -130,7 +150,12 @@ def automatic(
 
 @app.command()
 def freeze(context: typer.Context, as_json: options.Json = False) -> None:
-    """Do nothing by itself any more; what stands stays. Back: `xdpctl automatic configured`."""
+    """Stop automatic mitigation; existing rules stay.
+
+    Undo it with `xdpctl automatic configured`.
+
+    Example: xdpctl freeze
+    """
     _set(context, "off", as_json)
 
 
@@ -157,11 +182,14 @@ def _set(context: typer.Context, mode: str | None, as_json: bool) -> None:
 @app.command()
 def undo(
     context: typer.Context,
-    since: Annotated[str, typer.Option(help="How far back: 10m, 2h.")],
-    origin: Annotated[str | None, typer.Option(help="Of this detector alone.")] = None,
+    since: Annotated[str, typer.Option(help="Remove rules added within this time: 10m, 2h.")],
+    origin: Annotated[str | None, typer.Option(help="Only rules of this detector.")] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Take away all rules that were added by themselves since then, at once."""
+    """Remove the rules added automatically since the given time, in one step.
+
+    Example: xdpctl undo --since 10m --origin fastnetmon
+    """
     body = {"since": since} | ({"origin": origin} if origin else {})
     removed = options.client(context).call("POST", "/v1/automatic/undo", json=body)["removed"]
     if as_json:

@@ -19,7 +19,7 @@ from xdpctl.errors import ConfigError, Refused, Unreachable
 from xdpctl.service.client import Client
 
 app = typer.Typer()
-follow_app = typer.Typer(help="Hand on what a detector says, for as long as it runs.")
+follow_app = typer.Typer(help="Follow a detector and post what it reports, until stopped.")
 app.add_typer(follow_app, name="follow")
 _STATE = Path("/var/lib/xdpctl/follow/suricata.json")
 
@@ -36,12 +36,17 @@ def _until_told() -> Event:
 @follow_app.command("suricata")
 def follow_suricata(
     context: typer.Context,
-    eve: Annotated[Path, typer.Option(help="Suricata's EVE file.")] = Path(
+    eve: Annotated[Path, typer.Option(help="Path of Suricata's EVE file.")] = Path(
         "/var/log/suricata/eve.json"
     ),
-    state: Annotated[Path, typer.Option(help="Where to remember the place in it.")] = _STATE,
+    state: Annotated[
+        Path, typer.Option(help="File that keeps the position, so that a restart continues there.")
+    ] = _STATE,
 ) -> None:
-    """The alerts of an EVE file, over rotations and restarts."""
+    """Post the alerts of Suricata's EVE file; rotations and restarts lose none.
+
+    Example: xdpctl follow suricata --eve /var/log/suricata/eve.json
+    """
     if state == _STATE:
         Owned(state.parent).close()
     if not state.parent.is_dir():
@@ -55,26 +60,31 @@ def follow_suricata(
 def follow_crowdsec(
     context: typer.Context,
     key_file: Annotated[
-        Path | None, typer.Option(help="With the key of `cscli bouncers add xdpctl`.")
+        Path | None,
+        typer.Option(help="File with the key that `cscli bouncers add xdpctl` printed."),
     ] = None,
     certificate: Annotated[
-        Path | None, typer.Option(help="Of this bouncer, PEM, instead of a key.")
+        Path | None,
+        typer.Option(help="Client certificate of this bouncer (PEM), instead of a key."),
     ] = None,
     private_key: Annotated[
-        Path | None, typer.Option(help="Of the certificate, if it is not in the same file.")
+        Path | None, typer.Option(help="Private key of the certificate, if it is in another file.")
     ] = None,
     ca: Annotated[
-        Path | None, typer.Option("--ca", help="Who the API's own certificate is of, PEM.")
+        Path | None, typer.Option("--ca", help="CA certificate of the local API (PEM).")
     ] = None,
-    lapi: Annotated[str, typer.Option(help="The local API.")] = "http://127.0.0.1:8080",
-    every: Annotated[float, typer.Option(min=1, help="Seconds between two looks.")] = 10.0,
+    lapi: Annotated[str, typer.Option(help="URL of the local API.")] = "http://127.0.0.1:8080",
+    every: Annotated[float, typer.Option(min=1, help="Seconds between two requests.")] = 10.0,
     places: Annotated[
         Choice | None,
-        typer.Option("--places", help="Bans of countries and networks (AS), as a set; else none."),
+        typer.Option("--places", help="Apply bans of countries and autonomous systems, as a set."),
     ] = None,
     database: Databases = None,
 ) -> None:
-    """The decisions of CrowdSec's local API, as a bouncer."""
+    """Follow the decisions of CrowdSec's local API, as a bouncer.
+
+    Example: xdpctl follow crowdsec --key-file /etc/xdpctl/crowdsec.key
+    """
     if (key_file is None) == (certificate is None):
         raise typer.BadParameter("give --key-file, or --certificate")
     try:
@@ -104,9 +114,14 @@ def follow_crowdsec(
 @follow_app.command("lines")
 def follow_lines(
     context: typer.Context,
-    detector: Annotated[str, typer.Argument(help="exabgp, gobgp, event, ...")],
+    detector: Annotated[
+        str, typer.Argument(help="Detector whose format the lines have: exabgp, gobgp, event, ...")
+    ],
 ) -> None:
-    """Each line of standard input, for those that start a program and write to it."""
+    """Post each line of standard input, for detectors that pipe to a program.
+
+    Example: exabgp exabgp.conf | xdpctl follow lines exabgp
+    """
     client = options.client(context)
     _check_name(client, detector)
     ended = _until_told()

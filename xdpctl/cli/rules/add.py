@@ -15,7 +15,7 @@ from xdpctl.service.client import Client
 
 app = typer.Typer()
 MaybeSource = Annotated[
-    str | None, typer.Argument(metavar="[SOURCE]", help="Address or prefix; or give --match.")
+    str | None, typer.Argument(metavar="[SOURCE]", help="Source address or prefix; or use --match.")
 ]
 MatchText = Annotated[
     str | None,
@@ -23,27 +23,36 @@ MatchText = Annotated[
 ]
 ConfirmWithin = Annotated[
     str | None,
-    typer.Option("--confirm-within", help="Undo it by itself unless confirmed in this time."),
+    typer.Option(
+        "--confirm-within",
+        help="The kernel undoes the rule unless it is confirmed within this time.",
+    ),
 ]
 SpareOption = Annotated[
     Spare | None,
-    typer.Option("--spare", help="established (with --match, unless said): who is in stays in."),
+    typer.Option(
+        "--spare",
+        help="established: let packets of established TCP connections pass (default with --match).",
+    ),
 ]
 Priority = Annotated[
-    int | None, typer.Option("--priority", help="Lower is looked at first, else FlowSpec's order.")
+    int | None,
+    typer.Option("--priority", help="Lower numbers are evaluated first; default: FlowSpec order."),
 ]
 Observe = Annotated[
     str | None,
-    typer.Option(help="Only count for so long (60s), tell what it would hit, and ask."),
+    typer.Option(help="Monitor for this long (60s), show what the rule would hit, then ask."),
 ]
 MaxCollateral = Annotated[
     str | None,
     typer.Option(
-        help="With --observe, do not ask: on if at most this share of packets (1%) is of "
+        help="With --observe: enforce without asking if at most this share (1%) of the packets "
         "established connections that it does not spare."
     ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="An admin means everything.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Allow a rule that matches every packet (admin only).")
+]
 
 
 def _match(source: str | None, match: str | None) -> dict[str, str]:
@@ -90,7 +99,10 @@ def block(
     max_collateral: MaxCollateral = None,
     as_json: options.Json = False,
 ) -> None:
-    """Drop everything from a source, or what matches, from the next packet on."""
+    """Drop packets from a source, or packets that match, from the next packet on.
+
+    Example: xdpctl block 203.0.113.0/24 --ttl 1h --reason "SYN flood"
+    """
     seconds, bearable = monitoring.check(observe, max_collateral, monitor or bool(confirm_within))
     body = {
         "match": _match(source, match),
@@ -118,7 +130,10 @@ def allow(
     priority: Priority = None,
     as_json: options.Json = False,
 ) -> None:
-    """Let a source pass, also inside a wider block; or what matches, before later signatures."""
+    """Let a source pass, even inside a wider block; or let packets that match pass.
+
+    Example: xdpctl allow 203.0.113.9
+    """
     body = {
         "match": _match(source, match),
         "action": "accept",
@@ -135,12 +150,17 @@ def limit(
     context: typer.Context,
     source: MaybeSource = None,
     match: MatchText = None,
-    pps: Annotated[str | None, typer.Option(help="Packets a second: 5000, 5k.")] = None,
-    bps: Annotated[str | None, typer.Option(help="Bits a second, of frames: 100M.")] = None,
+    pps: Annotated[str | None, typer.Option(help="Packets per second: 5000, 5k.")] = None,
+    bps: Annotated[str | None, typer.Option(help="Bits per second of whole frames: 100M.")] = None,
     per: Annotated[
-        str, typer.Option(help="all, source, or the length of a source's prefix: /24 or /24,/56")
+        str,
+        typer.Option(
+            help="One rate for all, for each source, or for each source prefix: /24 or /24,/56."
+        ),
     ] = "all",
-    burst: Annotated[str, typer.Option(help="How long's worth may come at once.")] = "0.1",
+    burst: Annotated[
+        str, typer.Option(help="Burst, in seconds of traffic at the configured rate.")
+    ] = "0.1",
     ttl: options.Ttl = None,
     reason: options.Reason = "",
     tag: options.Tags = None,
@@ -152,7 +172,10 @@ def limit(
     max_collateral: MaxCollateral = None,
     as_json: options.Json = False,
 ) -> None:
-    """Drop what comes faster than a rate, of a source or of what matches."""
+    """Drop packets above a rate, from a source or of what matches.
+
+    Example: xdpctl limit --match "tcp flags syn dst-port 443" --pps 100 --per source
+    """
     seconds, bearable = monitoring.check(observe, max_collateral, monitor or bool(confirm_within))
     rate = {"pps": number(pps, "pps"), "bps": number(bps, "bps"), "burst": burst, **_per(per)}
     body = {

@@ -1,4 +1,4 @@
-"""Commands about many rules at once: in from a file, out as NDJSON."""
+"""Commands for many rules: import from a file, export as NDJSON."""
 
 import json
 import sys
@@ -35,17 +35,27 @@ class FileFormat(StrEnum):
 @app.command("import")
 def import_rules(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="One prefix a line, CSV, or NDJSON; - is stdin.")],
-    kind: Annotated[FileFormat | None, typer.Option("--format", help="Else by its suffix.")] = None,
-    action: Annotated[str, typer.Option(help="For lines that name none.")] = "drop",
+    file: Annotated[
+        Path, typer.Argument(help="One prefix a line, CSV, or NDJSON; - for standard input.")
+    ],
+    kind: Annotated[
+        FileFormat | None,
+        typer.Option("--format", help="Format of the file; default: by its suffix."),
+    ] = None,
+    action: Annotated[str, typer.Option(help="Action of lines that name none.")] = "drop",
     monitor: options.Monitor = False,
     ttl: options.Ttl = None,
     reason: options.Reason = "",
     tag: options.Tags = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would change; change nothing.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Add many rules; bad lines are reported, all others applied."""
+    """Import rules; bad lines are reported, all others are applied.
+
+    Example: xdpctl import blocklist.csv --ttl 24h
+    """
     path = Path("/dev/stdin") if str(file) == "-" else file
     if not path.exists() or path.is_dir():
         raise typer.BadParameter(f"there is no file {file}")
@@ -84,10 +94,15 @@ def _imported(result: dict[str, Any], as_json: bool) -> None:
 @app.command()
 def export(
     context: typer.Context,
-    origin: Annotated[str | None, typer.Option(help="Only this origin's.")] = None,
-    plain: Annotated[bool, typer.Option("--plain", help="Only the sources, one a line.")] = False,
+    origin: Annotated[str | None, typer.Option(help="Only rules of this origin.")] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Print only the sources, one a line.")
+    ] = False,
 ) -> None:
-    """The rules, not the configured ones, as NDJSON that `import` takes."""
+    """Export rules as NDJSON, as `import` reads it; configured limits are left out.
+
+    Example: xdpctl export > rules.ndjson
+    """
     for rule in options.client(context).pages(origin=origin):
         signed = rule["id"].startswith(ID_MARK)
         if plain:

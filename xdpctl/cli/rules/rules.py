@@ -1,4 +1,4 @@
-"""Commands about rules."""
+"""Commands for existing rules: list, show, remove, change."""
 
 from typing import Annotated
 
@@ -39,7 +39,10 @@ def _id(rule: str) -> str:
 def unblock(
     context: typer.Context, source: options.RuleName, as_json: options.Json = False
 ) -> None:
-    """Remove the rule on exactly this source, or of this id, whatever its action."""
+    """Remove a rule, named by its exact source or its id.
+
+    Example: xdpctl unblock 203.0.113.0/24
+    """
     rule = options.client(context).call("DELETE", _path(source))
     if as_json:
         return output.emit(rule)
@@ -54,15 +57,22 @@ def unblock(
 @app.command("list")
 def list_rules(
     context: typer.Context,
-    action: Annotated[str | None, typer.Option(help="drop, accept or limit")] = None,
-    mode: Annotated[str | None, typer.Option(help="enforce or monitor")] = None,
-    origin: Annotated[str | None, typer.Option(help="Who asked for it.")] = None,
-    tag: Annotated[str | None, typer.Option(help="With this tag.")] = None,
-    within: Annotated[str | None, typer.Option(help="Inside this prefix.")] = None,
-    covering: Annotated[str | None, typer.Option(help="Around this address or prefix.")] = None,
+    action: Annotated[
+        str | None, typer.Option(help="Only this action: drop, accept or limit.")
+    ] = None,
+    mode: Annotated[str | None, typer.Option(help="Only this mode: enforce or monitor.")] = None,
+    origin: Annotated[str | None, typer.Option(help="Only rules of this origin.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only rules with this tag.")] = None,
+    within: Annotated[str | None, typer.Option(help="Only rules inside this prefix.")] = None,
+    covering: Annotated[
+        str | None, typer.Option(help="Only rules that cover this address or prefix.")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """The standing rules with their hits."""
+    """List rules with their hits.
+
+    Example: xdpctl list --origin fastnetmon
+    """
     filters = {"action": action, "mode": mode, "origin": origin, "tag": tag}
     found = options.client(context).pages(**filters, within=within, covering=covering)
     if as_json:
@@ -75,7 +85,10 @@ def list_rules(
 def show_rule(
     context: typer.Context, source: options.RuleName, as_json: options.Json = False
 ) -> None:
-    """One rule, whole."""
+    """Show one rule with all its fields.
+
+    Example: xdpctl show 203.0.113.0/24
+    """
     rule = options.client(context).call("GET", _path(source))
     if as_json:
         return output.emit(rule)
@@ -90,7 +103,10 @@ def mode(
     mode: options.Mode,
     as_json: options.Json = False,
 ) -> None:
-    """Let the rule on exactly this source, or of this id, decide, or only count."""
+    """Set the mode of a rule: enforce, or monitor to count only.
+
+    Example: xdpctl mode 203.0.113.0/24 monitor
+    """
     rule = options.client(context).call("PATCH", _path(source), json={"mode": mode.value})
     if as_json:
         return output.emit(rule)
@@ -101,7 +117,10 @@ def mode(
 def promote(
     context: typer.Context, source: options.RuleName, as_json: options.Json = False
 ) -> None:
-    """Let a rule that only counted so far (--monitor) decide."""
+    """Enforce a rule that is in monitor mode.
+
+    Example: xdpctl promote 203.0.113.0/24
+    """
     rule = options.client(context).call("POST", _path(source, "promote"))
     if as_json:
         return output.emit(rule)
@@ -112,7 +131,10 @@ def promote(
 def confirm(
     context: typer.Context, source: options.RuleName, as_json: options.Json = False
 ) -> None:
-    """Let a provisional rule (--confirm-within) stand."""
+    """Confirm a provisional rule (--confirm-within), so that it stays.
+
+    Example: xdpctl confirm 203.0.113.0/24
+    """
     rule = options.client(context).call("POST", _path(source, "confirm"))
     if as_json:
         return output.emit(rule)

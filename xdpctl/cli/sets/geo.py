@@ -1,4 +1,4 @@
-"""Commands about places: sets of countries and networks, and where an address is."""
+"""Commands for countries and networks: sets of them, and look-ups."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -25,10 +25,10 @@ Countries = Annotated[
 Asns = Annotated[
     list[str] | None, typer.Option("--asn", help="AS number; may be given several times.")
 ]
-Except = Annotated[bool, typer.Option("--except", help="All known networks but these.")]
+Except = Annotated[bool, typer.Option("--except", help="All known networks except these.")]
 Databases = Annotated[
     list[Path] | None,
-    typer.Option("--database", help="MMDB or libloc file, else what is installed."),
+    typer.Option("--database", help="MMDB or libloc file; default: the installed ones."),
 ]
 
 
@@ -47,9 +47,11 @@ def geo(
     dry_run: DryRun = False,
     as_json: options.Json = False,
 ) -> None:
-    """Make a set of countries or networks, from a database on this machine.
+    """Create or replace a set of countries or networks, from a database on this machine.
 
-    What is not given of --action, --monitor and --reason stays as it is.
+    Without --action, --monitor or --reason, an existing set keeps its own.
+
+    Example: xdpctl geo abroad --country US --except --action drop --monitor
     """
     if not country and not asn:
         raise ConfigError("which ones? Give --country US, --asn AS64500, or several of them")
@@ -126,7 +128,10 @@ def lookup(
     address: Annotated[str, typer.Argument(help="IPv4 or IPv6 address")],
     as_json: options.Json = False,
 ) -> None:
-    """Where an address is, and which rules and sets cover it."""
+    """Show the country and network of an address, and what covers it.
+
+    Example: xdpctl lookup 203.0.113.7
+    """
     parse_address(address, "address")
     found = options.client(context).call("GET", path("lookup", address))
     if as_json:

@@ -30,48 +30,61 @@ class ListFormat(StrEnum):
 
 
 Name = Annotated[
-    str, typer.Argument(help="The set's name: a-z, 0-9, '-', '_' and '.'", callback=_named)
+    str, typer.Argument(help="Name of the set: a-z, 0-9, '-', '_' and '.'.", callback=_named)
 ]
 ActionOption = Annotated[
-    Action | None, typer.Option("--action", help="drop or accept; else as it stands, or drop.")
+    Action | None,
+    typer.Option("--action", help="drop or accept; default: unchanged, or drop for a new set."),
 ]
 Monitor = Annotated[
     bool | None,
-    typer.Option("--monitor/--enforce", help="Only count, or decide; else as it stands."),
+    typer.Option("--monitor/--enforce", help="Count only, or enforce; default: unchanged."),
 ]
-Reason = Annotated[str | None, typer.Option("--reason", help="Why; else as it stands.")]
-FormatOption = Annotated[ListFormat, typer.Option("--format", help="Of the list.")]
-Column = Annotated[str, typer.Option("--column", help="Of CSV, or the field of JSON objects.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Reason; default: unchanged.")]
+FormatOption = Annotated[ListFormat, typer.Option("--format", help="Format of the list.")]
+Column = Annotated[str, typer.Option("--column", help="Column of a CSV, or field of JSON objects.")]
 AllowPrivate = Annotated[
     bool, typer.Option("--allow-private", help="Keep private and special-purpose prefixes.")
 ]
 Aggregate = Annotated[
-    bool, typer.Option("--aggregate", help="Merge exactly: nobody gains or loses a verdict.")
+    bool,
+    typer.Option(
+        "--aggregate", help="Merge prefixes exactly: no address gains or loses a verdict."
+    ),
 ]
 WidenIpv4 = Annotated[
-    int, typer.Option("--widen-ipv4", help="Lossy: widen longer prefixes to this length.")
+    int, typer.Option("--widen-ipv4", help="Widen longer IPv4 prefixes to this length (lossy).")
 ]
-WidenIpv6 = Annotated[int, typer.Option("--widen-ipv6", help="The same for IPv6.")]
+WidenIpv6 = Annotated[
+    int, typer.Option("--widen-ipv6", help="Widen longer IPv6 prefixes to this length (lossy).")
+]
 AtMost = Annotated[
-    int, typer.Option("--at-most", help="Lossy: merge to so many entries of each family.")
+    int,
+    typer.Option("--at-most", help="Merge to at most this many entries of each family (lossy)."),
 ]
 Force = Annotated[
     bool,
-    typer.Option("--force", help="Also if it shrinks by more than half, or its action changes."),
+    typer.Option(
+        "--force", help="Apply even if the list shrinks by more than half or the action changes."
+    ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and count, change nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and count; change nothing.")]
 SpareOption = Annotated[
-    Spare | None, typer.Option("--spare", help="established: who is logged in stays; else none.")
+    Spare | None,
+    typer.Option("--spare", help="established: let packets of established TCP connections pass."),
 ]
 ListFile = Annotated[
-    Path | None, typer.Argument(help="The list; - is standard input.", allow_dash=True)
+    Path | None, typer.Argument(help="File with the list; - for standard input.", allow_dash=True)
 ]
-FeedUrl = Annotated[str | None, typer.Option("--url", help="Fetch it from here, again and again.")]
+FeedUrl = Annotated[
+    str | None, typer.Option("--url", help="URL to fetch periodically (see --refresh).")
+]
 FeedFile = Annotated[
-    str | None, typer.Option("--local", help="Read it from feeds.directory, again and again.")
+    str | None,
+    typer.Option("--local", help="File in feeds.directory to read periodically (see --refresh)."),
 ]
 Refresh = Annotated[
-    str | None, typer.Option("--refresh", help="How often, of --url and --local; else 1h.")
+    str | None, typer.Option("--refresh", help="Interval of --url and --local; default: 1h.")
 ]
 
 

@@ -1,4 +1,4 @@
-"""Commands about sets: named lists of prefixes with one action."""
+"""Commands for sets: named lists of prefixes with one action."""
 
 from typing import Annotated, Any
 
@@ -66,9 +66,12 @@ def put(
     dry_run: DryRun = False,
     as_json: options.Json = False,
 ) -> None:
-    """Make a set, or give the one of that name another list, without a gap.
+    """Create a set, or replace the list of an existing one, without a gap.
 
-    What is not given of --action, --monitor and --reason stays as it is; a feed does not.
+    Without --action, --monitor or --reason, an existing set keeps its own. A feed is removed unless
+    it is given again.
+
+    Example: xdpctl set put drop --url https://www.spamhaus.org/drop/drop_v4.json --refresh 12h
     """
     if sum(given is not None for given in (file, url, local)) != 1:
         raise typer.BadParameter("give one of FILE, --url and --local")
@@ -93,7 +96,10 @@ def put(
 
 @set_app.command("list")
 def list_sets(context: typer.Context, as_json: options.Json = False) -> None:
-    """Every set with its size and hits."""
+    """List sets with their sizes and hits.
+
+    Example: xdpctl set list
+    """
     sets = options.client(context).call("GET", "/v1/sets")["sets"]
     if as_json:
         return output.emit(sets)
@@ -113,7 +119,10 @@ def _row(held: dict[str, Any]) -> tuple[str, ...]:
 
 @set_app.command("show")
 def show_set(context: typer.Context, name: Name, as_json: options.Json = False) -> None:
-    """One set, whole."""
+    """Show one set with all its fields.
+
+    Example: xdpctl set show drop
+    """
     held = options.client(context).call("GET", path("sets", name))
     if as_json:
         return output.emit(held)
@@ -141,7 +150,10 @@ def show_set(context: typer.Context, name: Name, as_json: options.Json = False) 
 
 @set_app.command("entries")
 def entries(context: typer.Context, name: Name) -> None:
-    """Its prefixes, one a line."""
+    """Print the prefixes of a set, one a line.
+
+    Example: xdpctl set entries drop
+    """
     print(options.client(context).call("GET", path("sets", name, "entries")), end="")
 
 
@@ -152,7 +164,10 @@ def mode(
     mode: options.Mode,
     as_json: options.Json = False,
 ) -> None:
-    """Let it decide, or only count: at once for all its entries."""
+    """Set the mode of a set, for all its entries at once.
+
+    Example: xdpctl set mode drop monitor
+    """
     body = {"mode": mode.value}
     held = options.client(context).call("PATCH", path("sets", name), json=body)
     output.emit(held) if as_json else output.out.print(f"{held['name']}: {held['mode']}")
@@ -162,7 +177,10 @@ def mode(
 def refresh(
     context: typer.Context, name: Name, force: Force = False, as_json: options.Json = False
 ) -> None:
-    """Look at its feed now."""
+    """Refresh the feed of a set now.
+
+    Example: xdpctl set refresh drop
+    """
     client, where = options.client(context), path("sets", name, "refresh")
     held = client.call("POST", where, seconds=SLOW_SECONDS, params={"force": force})
     if as_json:
@@ -177,11 +195,16 @@ def refresh(
 def top(
     context: typer.Context,
     name: Name,
-    seconds: Annotated[float, typer.Option(help="How long to watch.")] = 5.0,
-    every: Annotated[int, typer.Option(help="One packet in so many; a power of two.")] = 64,
+    seconds: Annotated[float, typer.Option(help="Duration in seconds.")] = 5.0,
+    every: Annotated[
+        int, typer.Option(help="Sample one packet in this many; a power of two.")
+    ] = 64,
     as_json: options.Json = False,
 ) -> None:
-    """Which of its entries are hit, by samples."""
+    """Show which entries of a set are hit, by sampling.
+
+    Example: xdpctl set top drop
+    """
     query = {"seconds": seconds, "every": every}
     client, where = options.client(context), path("sets", name, "top")
     found = client.call("GET", where, seconds=seconds + _ANSWER_SECONDS, params=query)
@@ -197,7 +220,10 @@ def top(
 @set_app.command("remove")
 @set_app.command("delete", hidden=True)
 def remove(context: typer.Context, name: Name, as_json: options.Json = False) -> None:
-    """Take it away, at once for all its entries."""
+    """Remove a set, with all its entries at once.
+
+    Example: xdpctl set remove drop
+    """
     held = options.client(context).call("DELETE", path("sets", name))
     if as_json:
         return output.emit(held)
