@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # The front door: each target is one command on a bare clone.
 PYTHON  ?= /usr/bin/python3
 VENV    := .venv

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
 # build.sh OUT: a Debian package for this machine's release and architecture, with a virtual
 # environment of its own below /usr/lib/xdpctl. Run from the checkout, after `make setup`.
 set -eu
