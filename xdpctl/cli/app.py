@@ -2,10 +2,12 @@
 
 Exit codes: 0 done; 1 refused or failed, the reason on standard error; 2 wrong usage; 3 the
 control plane does not answer; 4 doctor found what keeps this box from filtering; 5 a shadow saw
-nothing; 6 an archive is sound and its signer was not checked.
+nothing; 6 an archive is sound and its signer was not checked; 78 the configuration must be edited
+first.
 """
 
 import json
+import os
 import sys
 from typing import Annotated
 
@@ -17,7 +19,7 @@ from xdpctl.cli import capture, explain, incidents, options, output, replay, run
 from xdpctl.cli.detectors import automatic, follow
 from xdpctl.cli.rules import add, bulk, rules
 from xdpctl.cli.sets import geo, sets
-from xdpctl.errors import ConfigError, XdpctlError
+from xdpctl.errors import ConfigError, SettingsError, XdpctlError
 from xdpctl.service import config
 from xdpctl.service.client import Client, Refused, Unreachable
 
@@ -72,6 +74,8 @@ def main() -> None:
         app()
     except Unreachable as error:
         _fail(error, 3)
+    except SettingsError as error:
+        _fail(error, os.EX_CONFIG)  # the units' RestartPreventExitStatus
     except ConfigError as error:
         _fail(error, 2)
     except XdpctlError as error:

@@ -12,7 +12,7 @@ from xdpctl.base.durations import parse_duration
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.control.operations.default_limits import DefaultLimit
 from xdpctl.control.operations.limit_settings import read_limits
-from xdpctl.errors import ConfigError, RuleError
+from xdpctl.errors import ConfigError, RuleError, SettingsError
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticSettings, read_automatic
 from xdpctl.model.capacity import Capacity
@@ -109,7 +109,7 @@ class Settings:
 
 
 def load(path: Path | None) -> Settings:
-    """From `path`, or the default file if there is one; ConfigError names the setting."""
+    """From `path`, or the default file if there is one; SettingsError names the setting."""
     if path is None and not DEFAULT_FILE.exists():
         return Settings()
     path = path or DEFAULT_FILE
@@ -119,11 +119,11 @@ def load(path: Path | None) -> Settings:
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # of which tomllib.TOMLDecodeError is one
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+        raise SettingsError(f"{path} is not TOML: {error}") from error
     try:
         return parse(data)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise SettingsError(f"{path}: {error}") from error
 
 
 def parse(data: Mapping[str, Any]) -> Settings:
