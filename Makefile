@@ -9,7 +9,7 @@ VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.c bpf/*.h bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo deb fuzz openapi lock dist clean
+.PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb fuzz openapi lock dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
@@ -21,7 +21,7 @@ help:
 	@echo "make test-vm-life   the Debian package in a machine's life, and docs/machine.md of it"
 	@echo "make test-vm-inline   a bridge with the filter on its outer card"
 	@echo "make vagrant-demo   an attack on one of three Vagrant machines; vagrant-box: a box for them"
-	@echo "make deb     a Debian package in dist/"
+	@echo "make deb     a Debian package in dist/; make man: its man pages in dist/man"
 	@echo "make fuzz SECONDS=600   random rules and packets against the reference, and every parser of outside input"
 	@echo "make setup   distribution packages, virtual environment, locked dependencies"
 
@@ -93,6 +93,10 @@ test-vm-life: setup
 	@packaging/deb/build.sh dist
 	@VERSION_SUFFIX=+next packaging/deb/build.sh dist
 	@$(BIN)/python -m tests.vm.life dist/xdpctl_$(VERSION)_*.deb dist/xdpctl_$(VERSION)+next_*.deb
+
+man: setup
+	@rm -rf dist/man
+	@$(BIN)/python -m tools.man dist/man
 
 deb: setup
 	@packaging/deb/build.sh dist

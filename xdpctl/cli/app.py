@@ -71,7 +71,7 @@ def globals_(
 def main() -> None:
     """Entry point of the `xdpctl` command."""
     try:
-        app()
+        app(prog_name="xdpctl")  # also of `python -m xdpctl`
     except Unreachable as error:
         _fail(error, 3)
     except SettingsError as error:
