@@ -9,7 +9,7 @@ VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.c bpf/*.h bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb fuzz openapi lock dist clean
+.PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz openapi lock dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
@@ -22,6 +22,7 @@ help:
 	@echo "make test-vm-inline   a bridge with the filter on its outer card"
 	@echo "make vagrant-demo   an attack on one of three Vagrant machines; vagrant-box: a box for them"
 	@echo "make deb     a Debian package in dist/; make man: its man pages in dist/man"
+	@echo "make test-wheel   the wheel by itself, filtering in network namespaces; lint-deb: lintian on the package"
 	@echo "make fuzz SECONDS=600   random rules and packets against the reference, and every parser of outside input"
 	@echo "make setup   distribution packages, virtual environment, locked dependencies"
 
@@ -100,6 +101,14 @@ man: setup
 
 deb: setup
 	@packaging/deb/build.sh dist
+
+lint-deb: deb
+	@sh packaging/need.sh lintian
+	@lintian --fail-on error dist/xdpctl_$(VERSION)_*.deb
+
+test-wheel: setup
+	@sh packaging/need.sh iputils-ping
+	@packaging/test-wheel.sh
 
 test-vm-all: setup
 	@sh packaging/need.sh $(VM_APT)
