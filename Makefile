@@ -9,7 +9,7 @@ VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.c bpf/*.h bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz openapi lock dist clean
+.PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz openapi lock sbom dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
@@ -23,6 +23,7 @@ help:
 	@echo "make vagrant-demo   an attack on one of three Vagrant machines; vagrant-box: a box for them"
 	@echo "make deb     a Debian package in dist/; make man: its man pages in dist/man"
 	@echo "make test-wheel   the wheel by itself, filtering in network namespaces; lint-deb: lintian on the package"
+	@echo "make sbom    what it runs with, as CycloneDX, in dist/xdpctl.cdx.json"
 	@echo "make fuzz SECONDS=600   random rules and packets against the reference, and every parser of outside input"
 	@echo "make setup   distribution packages, virtual environment, locked dependencies"
 
@@ -133,6 +134,11 @@ lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
 	  --python-version 3.11 requirements-run.in --constraint requirements.lock \
 	  --output-file requirements-run.lock
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
+	  --python-version 3.11 packaging/sbom.in --output-file packaging/sbom.lock
+
+sbom: setup
+	@packaging/sbom.sh dist/xdpctl.cdx.json
 
 dist: setup
 	$(BIN)/python -m hatchling build
