@@ -1,8 +1,13 @@
 """What the package says of itself: version, dependencies, licence."""
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from typing import Any
+
+import pytest
 
 from tests.support.paths import ROOT
 from xdpctl import __version__
@@ -53,3 +58,19 @@ def test_every_source_file_names_its_licence() -> None:
     assert len(files) > 30
     first = {path: path.read_text().splitlines()[:2] for path in files}
     assert [str(path) for path, lines in first.items() if SPDX not in "".join(lines)] == []
+
+
+@pytest.mark.parametrize(
+    ("shell", "asks"),
+    [
+        ("bash", "complete -o default -F _xdpctl_completion xdpctl"),
+        ("zsh", "compdef _xdpctl_completion xdpctl"),
+        ("fish", "complete --command xdpctl"),
+    ],
+)
+def test_completion_is_that_of_the_command_however_it_is_made(shell: str, asks: str) -> None:
+    """packaging/deb/build.sh makes it with `python -m xdpctl`, and rewrites zsh's last line."""
+    environment = {**os.environ, "_XDPCTL_COMPLETE": f"source_{shell}"}
+    command = [sys.executable, "-m", "xdpctl"]
+    said = subprocess.check_output(command, text=True, env=environment, cwd=ROOT)
+    assert re.search(rf"^{asks}", said, re.MULTILINE)
