@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # The front door: each target is one command on a bare clone.
 PYTHON  ?= /usr/bin/python3
 VENV    := .venv
@@ -8,7 +9,7 @@ VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.c bpf/*.h bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo deb fuzz openapi docs lock dist clean
+.PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz openapi docs lock sbom dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
@@ -21,7 +22,9 @@ help:
 	@echo "make test-vm-life   the Debian package in a machine's life, and docs/results/machine.md of it"
 	@echo "make test-vm-inline   a bridge with the filter on its outer card"
 	@echo "make vagrant-demo   an attack on one of three Vagrant machines; vagrant-box: a box for them"
-	@echo "make deb     a Debian package in dist/"
+	@echo "make deb     a Debian package in dist/; make man: its man pages in dist/man"
+	@echo "make test-wheel   the wheel by itself, filtering in network namespaces; lint-deb: lintian on the package"
+	@echo "make sbom    what it runs with, as CycloneDX, in dist/xdpctl.cdx.json"
 	@echo "make fuzz SECONDS=600   random rules and packets against the reference, and every parser of outside input"
 	@echo "make setup   distribution packages, virtual environment, locked dependencies"
 
@@ -94,8 +97,20 @@ test-vm-life: setup
 	@VERSION_SUFFIX=+next packaging/deb/build.sh dist
 	@$(BIN)/python -m tests.vm.life dist/xdpctl_$(VERSION)_*.deb dist/xdpctl_$(VERSION)+next_*.deb
 
+man: setup
+	@rm -rf dist/man
+	@$(BIN)/python -m tools.man dist/man
+
 deb: setup
 	@packaging/deb/build.sh dist
+
+lint-deb: deb
+	@sh packaging/need.sh lintian
+	@lintian --fail-on error dist/xdpctl_$(VERSION)_*.deb
+
+test-wheel: setup
+	@sh packaging/need.sh iputils-ping
+	@packaging/test-wheel.sh
 
 test-vm-all: setup
 	@sh packaging/need.sh $(VM_APT)
@@ -132,6 +147,11 @@ lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
 	  --python-version 3.11 requirements-run.in --constraint requirements.lock \
 	  --output-file requirements-run.lock
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
+	  --python-version 3.11 packaging/sbom.in --output-file packaging/sbom.lock
+
+sbom: setup
+	@packaging/sbom.sh dist/xdpctl.cdx.json
 
 dist: setup
 	$(BIN)/python -m hatchling build

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Installs the Debian packages that are missing, or says which ones are when it may not.
 set -eu
 missing=

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
 # user.sh: the unprivileged user that the control plane runs as, and the group that may use it.
 set -eu
 getent passwd xdpctl >/dev/null && getent group xdpctl >/dev/null && exit 0

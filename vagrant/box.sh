@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
 # box.sh OUT.box [SUITE]: a box for vagrant-libvirt from the distribution's packages, with all that
 # `make setup` needs, since its machines have no way out. As root; needs a loop device.
 set -eu

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
 # On the protected machine, as root: set up from the checkout, filter eth1, serve something.
 set -eu
 cd /opt/xdpctl

@@ -1,3 +1,3 @@
 """Drops what is blocklisted at line rate, and never its own people."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -2,6 +2,7 @@
 
 XdpctlError
 ├── ConfigError              the configuration file, a flag, or the command line
+│   └── SettingsError        the settings themselves: nothing heals until somebody edits them
 ├── RuleError          400   the rule itself is wrong; carries the field
 │   ├── ConflictError  409   contradicts a standing rule
 │   ├── LockoutError   409   would cut off a protected prefix or the caller
@@ -34,6 +35,10 @@ class XdpctlError(Exception):
 
 class ConfigError(XdpctlError):
     """A setting that is unknown, malformed or impossible; names the setting."""
+
+
+class SettingsError(ConfigError):
+    """The settings must be edited first: starting again with the same ones fails again."""
 
 
 class RuleError(XdpctlError):

@@ -1,11 +1,14 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
 # build.sh OUT: a Debian package for this machine's release and architecture, with a virtual
 # environment of its own below /usr/lib/xdpctl. Run from the checkout, after `make setup`.
 set -eu
 out=$1
 here=$(dirname "$0")
 python=${PYTHON:-/usr/bin/python3}
-tools=.venv/bin/python
+tools=${TOOLS:-.venv/bin/python}
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
+export SOURCE_DATE_EPOCH
 version=$($tools -c 'import xdpctl; print(xdpctl.__version__)')${VERSION_SUFFIX:-}
 minor=$($python -c 'import sys; print(sys.version_info.minor)')
 architecture=$(dpkg --print-architecture)
@@ -26,6 +29,7 @@ wheels=$root/wheels
 $tools -m hatchling build --target wheel --directory "$wheels" >/dev/null
 $tools -m pip install --quiet --no-deps --no-compile --target "$packages" "$wheels"/xdpctl-*.whl
 rm -rf "$wheels" "$packages/bin"
+"$here/slim.sh" "$packages"
 $python -m compileall -q -s "$root" -p / "$packages"
 cat >"$lib/bin/xdpctl" <<'SCRIPT'
 #!/usr/lib/xdpctl/bin/python -I
@@ -46,8 +50,31 @@ cp packaging/sysusers.d/xdpctl.conf "$root/usr/lib/sysusers.d/"
 sed 's/^interfaces = .*/interfaces = []    # name yours, for example ["eth0"]/' \
 	packaging/xdpctl.toml >"$root/etc/xdpctl/xdpctl.toml"
 chmod 640 "$root/etc/xdpctl/xdpctl.toml"
-cp -r docs/. CHANGELOG.md "$root/usr/share/doc/xdpctl/"
 cp -r packaging/detectors "$root/usr/share/xdpctl/"
+
+doc=$root/usr/share/doc/xdpctl
+cp -r docs/. CHANGELOG.md "$doc/"
+$tools -m tools.deb changelog "$version" | gzip -9n >"$doc/changelog.gz"
+$tools -m tools.deb copyright "$packages" >"$doc/copyright"
+install -D -m 644 "$here/lintian-overrides" "$root/usr/share/lintian/overrides/xdpctl"
+$tools -m tools.man "$root/man"
+for page in "$root"/man/*; do
+	install -d "$root/usr/share/man/man${page##*.}"
+	gzip -9nc "$page" >"$root/usr/share/man/man${page##*.}/$(basename "$page").gz"
+done
+rm -r "$root/man"
+
+# completion: SHELL FILE, below /usr/share
+while read -r shell file; do
+	install -d "$root/usr/share/$(dirname "$file")"
+	_XDPCTL_COMPLETE=source_$shell $tools -m xdpctl >"$root/usr/share/$file"
+done <<'SHELLS'
+bash bash-completion/completions/xdpctl
+zsh zsh/vendor-completions/_xdpctl
+fish fish/vendor_completions.d/xdpctl.fish
+SHELLS
+# zsh loads the file when it is asked the first time, and wants an answer then
+sed -i 's/^compdef .*/_xdpctl_completion "$@"/' "$root/usr/share/zsh/vendor-completions/_xdpctl"
 
 size=$(du -sk "$root" | cut -f1)
 sed "s/@VERSION@/$version/; s/@ARCHITECTURE@/$architecture/; s/@SIZE@/$size/
@@ -56,6 +83,7 @@ echo /etc/xdpctl/xdpctl.toml >"$root/DEBIAN/conffiles"
 for script in postinst prerm postrm; do
 	install -m 755 "$here/$script" "$root/DEBIAN/$script"
 done
+(cd "$root" && find usr -type f -print0 | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
 mkdir -p "$out"
 dpkg-deb --root-owner-group --build -Zxz "$root" "$out/xdpctl_${version}_$architecture.deb" >/dev/null
 echo "$out/xdpctl_${version}_$architecture.deb"

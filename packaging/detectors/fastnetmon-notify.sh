@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
 # FastNetMon's notify_script_path: ADDRESS incoming|outgoing PPS ban|unban, the report on stdin.
 # By the Unix socket, so FastNetMon's user is in the group xdpctl or is root. From another host:
 # XDPCTL_URL=https://BOX:8460, whose certificate is checked, and a token in a file that only

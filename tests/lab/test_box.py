@@ -73,7 +73,7 @@ def test_wrong_usage_has_its_exit_codes(box: Box, host: Host) -> None:
         command = (sys.executable, "-m", "xdpctl", *words)
         return host.popen(*command, stdout=-3, stderr=-3).wait(60)
 
-    assert code("run") == 2
+    assert code("run") == os.EX_CONFIG
     assert code("frobnicate") == 2
     assert code("--socket", str(box.socket), "status") == 3
     box.start()

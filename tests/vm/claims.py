@@ -19,16 +19,39 @@ def _none(name: str) -> Callable[[Facts], bool]:
     return lambda f: f[f"{name}.hostile"] == "0" and int(f[f"{name}.friend"]) > 0
 
 
+_EDIT_FIRST = "0,78,failed"  # restarts, exit code, state
+
+
+def _waits(f: Facts) -> bool:
+    units = ("xdpctl-loader.service", "xdpctl.service")
+    return all(f[f"unconfigured.{unit}"] == _EDIT_FIRST for unit in units)
+
+
 CLAIMS = (
+    Claim(
+        "`dpkg -i`, and a start while no interface is named",
+        lambda f: (
+            "both units end with 78 and are not started again, also when a client asks"
+            if _waits(f)
+            else "restarts, exit code, state: "
+            f"{f['unconfigured.xdpctl-loader.service']}; {f['unconfigured.xdpctl.service']}"
+        ),
+        lambda f: _waits(f),
+    ),
     Claim(
         "`dpkg -i`, an interface named in the settings, `systemctl start`",
         lambda f: f"{f['start.port']}, {f['start.seconds']} s after it (the first start compiles)",
         lambda f: f["start.port"] == "attached native",
     ),
     Claim(
-        "The control plane's confinement",
-        lambda f: f"runs as {f['user']}; `systemd-analyze security`: {f['exposure']}",
-        lambda f: f["user"] == "xdpctl" and float(f["exposure"]) <= 3.0,
+        "Confinement",
+        lambda f: (
+            f"the control plane runs as {f['user']}; `systemd-analyze security`: {f['exposure']}; "
+            f"the loader's system calls are {'filtered' if f['loader.seccomp'] == '2' else 'free'}"
+        ),
+        lambda f: (
+            f["user"] == "xdpctl" and float(f["exposure"]) <= 3.0 and f["loader.seccomp"] == "2"
+        ),
     ),
     Claim(
         "Before anything is blocked",

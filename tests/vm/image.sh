@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
 # image.sh OUT SUITE KERNEL LOCK [APT LINE ...]: a root file system with what the kernel tests need,
 # its kernel, and an initrd that mounts it.
 set -eu

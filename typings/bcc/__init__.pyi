@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The few names of the distribution's bcc that the compiler uses."""
 
 from typing import Any

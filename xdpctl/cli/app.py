@@ -1,12 +1,14 @@
 """The command line's root: global options, exit codes, and the one place that prints errors.
 
 Exit codes: 0 done; 1 refused or failed, the reason on standard error; 2 wrong usage; 3 the
-control plane does not answer; 4 doctor found what keeps this box from filtering; 5 `--observe` saw
-nothing; 6 an archive is sound and its signer was not checked.
+control plane does not answer; 4 doctor found what keeps this box from filtering; 5 no packet came
+while --observe watched; 6 an archive is sound and its signer was not checked; 78 the configuration
+must be edited first.
 """
 
 import importlib
 import json
+import os
 import sys
 from typing import Annotated, Any
 
@@ -15,7 +17,7 @@ from typer.core import TyperGroup
 
 from xdpctl import __version__
 from xdpctl.cli import options
-from xdpctl.errors import ConfigError, Refused, Unreachable, XdpctlError
+from xdpctl.errors import ConfigError, Refused, SettingsError, Unreachable, XdpctlError
 from xdpctl.service import defaults
 
 # Each command and its module. A module is loaded when its command is asked for: an answer from the
@@ -87,9 +89,11 @@ def globals_(
 def main() -> None:
     """Entry point of the `xdpctl` command."""
     try:
-        app()
+        app(prog_name="xdpctl")  # also of `python -m xdpctl`
     except Unreachable as error:
         _fail(error, 3)
+    except SettingsError as error:
+        _fail(error, os.EX_CONFIG)  # the units' RestartPreventExitStatus
     except ConfigError as error:
         _fail(error, 2)
     except XdpctlError as error:

@@ -29,9 +29,14 @@ def run(
     state_dir: options.StateDir = None,
     pin_dir: options.PinDir = None,
     socket: Annotated[Path | None, typer.Option("--socket", help="Unix socket of the API.")] = None,
-    port: Annotated[int | None, typer.Option("--port", help="TCP port of the API; 0 for none.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", help="TCP port of the API; 0 for none.")
+    ] = None,
     loader_only: Annotated[
-        bool, typer.Option("--loader-only", help="Run only the loader; the control plane has its own unit.")
+        bool,
+        typer.Option(
+            "--loader-only", help="Run only the loader; the control plane has its own unit."
+        ),
     ] = False,
 ) -> None:
     """Attach the filter and serve the API, in the foreground.

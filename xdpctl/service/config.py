@@ -10,7 +10,7 @@ import msgspec
 
 from xdpctl.base.typed import Problems, convert, read_prefixes, read_seconds
 from xdpctl.control.operations.limit_settings import read_limits
-from xdpctl.errors import ConfigError
+from xdpctl.errors import ConfigError, SettingsError
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.model.policy import AUTOMATIC, Quota
 from xdpctl.model.rule import OPERATOR, check_name
@@ -23,7 +23,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def load(path: Path | None) -> Settings:
-    """From `path`, or the default file if there is one; ConfigError has every problem in it."""
+    """From `path`, or the default file if there is one; SettingsError has every problem in it."""
     if path is None and not defaults.CONFIG_FILE.exists():
         return Settings()
     path = path or defaults.CONFIG_FILE
@@ -33,11 +33,11 @@ def load(path: Path | None) -> Settings:
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # of which tomllib.TOMLDecodeError is one
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+        raise SettingsError(f"{path} is not TOML: {error}") from error
     try:
         return parse(data)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise SettingsError(f"{path}: {error}") from error
 
 
 def parse(data: Mapping[str, Any]) -> Settings:

@@ -25,12 +25,12 @@ from xdpctl.control.store.audit import Sign
 from xdpctl.control.store.store import SqliteStore
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.pinned import PinnedDatapath
-from xdpctl.errors import ConfigError, DatapathError, XdpctlError
+from xdpctl.errors import ConfigError, DatapathError, SettingsError, XdpctlError
 from xdpctl.incidents.ledger import ledger
 from xdpctl.model import sides
 from xdpctl.model.policy import CONFIGURED, PEER, Protection
 from xdpctl.service import config
-from xdpctl.service.listeners import Listeners
+from xdpctl.service.listeners import Listeners, turn_away
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.settings import Settings
 
@@ -87,13 +87,21 @@ def _signer(path: Path) -> Sign:
     return sign
 
 
+def _no_pins(settings: Settings, pins: Pins) -> XdpctlError:
+    """A loader that has an interface will make them; one that has none never does."""
+    missing = f"there are no pinned maps under {pins.root}"
+    if settings.interfaces:
+        return DatapathError(f"{missing}: is the loader running?")
+    return SettingsError(f"{missing}, and no interface is configured: set interfaces")
+
+
 def _controller(settings: Settings, ending: ExitStack) -> Controller:
     """Over the store and the pinned maps, which are its alone until the end."""
     settings.control_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
     pins = Pins(settings.pin_dir)
     ending.callback(os.close, hold(settings.control_dir / "lock", "control plane"))
     if not pins.root.is_dir():
-        raise DatapathError(f"there are no pinned maps under {pins.root}: is the loader running?")
+        raise _no_pins(settings, pins)
     # before anything may write to the maps
     ending.callback(os.close, hold(pins.root, "control plane"))
     datapath = ending.enter_context(closing(PinnedDatapath(pins)))
@@ -176,5 +184,9 @@ def main(serve: Serve) -> None:
     path = given.pop("config")
     try:
         run(serve, config.override(config.load(path), **given), local_fd, path, tcp_fd)
+    except SettingsError as error:
+        print(f"xdpctl: {error}", file=sys.stderr)
+        turn_away()
+        sys.exit(os.EX_CONFIG)  # the units' RestartPreventExitStatus
     except XdpctlError as error:
         sys.exit(f"xdpctl: {error}")

@@ -37,6 +37,17 @@ class Listeners(NamedTuple):
         return cls(local or local_listener(settings.listen.socket, os.getgid()), tcp)
 
 
+def turn_away() -> None:
+    """Close what waits at the sockets of systemd, which would start this process again for it."""
+    for listener in sd_notify.listeners().values():
+        listener.setblocking(False)
+        try:
+            while True:
+                listener.accept()[0].close()
+        except BlockingIOError:
+            listener.close()
+
+
 def unfit(tcp: socket.socket, listen: Listen) -> str:
     """Why the socket that was handed over is not the one that the settings name; else ""."""
     host, port = tcp.getsockname()[:2]

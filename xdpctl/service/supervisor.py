@@ -18,7 +18,7 @@ from xdpctl.base.system.python_child import python
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.loader import Loader, compile_filter
-from xdpctl.errors import AttachError, ConfigError, XdpctlError
+from xdpctl.errors import AttachError, ConfigError, SettingsError, XdpctlError
 from xdpctl.service.loader_status import Status
 from xdpctl.service.settings import CONTROL_FOLDER, Settings
 from xdpctl.service.sockets import local_listener, tcp_listener
@@ -137,19 +137,19 @@ def identity(settings: Settings) -> tuple[int, int]:
             f"{settings.user}"
         ) from None
     if user.pw_uid == 0:
-        raise ConfigError("user must not be root: the control plane speaks to the network")
+        raise SettingsError("user must not be root: the control plane speaks to the network")
     return user.pw_uid, group.gr_gid
 
 
 def _check(settings: Settings) -> None:
-    """ConfigError for what makes a start pointless."""
+    """ConfigError for what makes a start pointless; SettingsError if only an edit helps."""
     if os.geteuid() != 0:
         raise ConfigError("run needs root: it loads BPF programs and attaches them. Use sudo.")
     if not settings.interfaces:
-        raise ConfigError("no interface: give -i eth0, or set interfaces in the configuration")
+        raise SettingsError("no interface: give -i eth0, or set interfaces in the configuration")
     for name in settings.interfaces:
         if "/" in name or not 0 < len(name) < _NAME_BYTES:
-            raise ConfigError(f"{name!r} is no interface name")
+            raise SettingsError(f"{name!r} is no interface name")
 
 
 def _prepare(settings: Settings) -> int:

@@ -10,7 +10,7 @@ from xdpctl.model.identity import Role
 
 __all__ = ["api", "run"]  # the fixtures
 STATUS = {
-    "version": "0.1.0",
+    "version": "0.2.0",
     "uptime": 5400.0,
     "problems": ["eth1 is absent: no such interface"],
     "warnings": ["IPv4 entries are at 81%: 81 of 100 [/24]"],

@@ -1,6 +1,7 @@
 """The command line: what it asks of the API, what it prints, and how it ends."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -233,11 +234,11 @@ def test_wrong_usage_ends_in_2(api: Api, run: Run, arguments: list[str]) -> None
     assert not api.calls
 
 
-def test_a_wrong_setting_ends_in_2(run: Run, tmp_path: Path) -> None:
+def test_a_wrong_setting_ends_in_78(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_text("capacty = 1")
     code, _, err = run("run", "--config", str(path))
-    assert code == 2
+    assert code == os.EX_CONFIG
     assert "did you mean capacity?" in err.replace("\n", " ")
 
 

@@ -42,6 +42,7 @@ def install() -> None:
     sh("systemctl", "restart", "systemd-networkd")
     sh("dpkg", "-i", "/project/old.deb")
     tell("installed", version())
+    unconfigured()
     Path("/etc/xdpctl/xdpctl.toml").write_text(f'interfaces = ["{CARD}", "plain0"]\n')
     began = time.monotonic()
     sh("systemctl", "start", *UNITS)
@@ -50,12 +51,25 @@ def install() -> None:
     tell("start.port", port(CARD))
 
 
+def unconfigured() -> None:
+    """Started, and asked by a client, while no interface is named."""
+    sh("systemctl", "start", *UNITS, check=False)
+    sh("xdpctl", "status", check=False)
+    time.sleep(10)
+    for unit in ("xdpctl-loader.service", "xdpctl.service"):
+        asked = "--property=ActiveState,NRestarts,ExecMainStatus"
+        shown = sh("systemctl", "show", "--value", asked, unit).split()
+        tell(f"unconfigured.{unit}", ",".join(sorted(shown)))
+
+
 def confined() -> None:
     """Who the control plane is, and what systemd thinks of it."""
     tell("user", sh("stat", "-c", "%U", f"/proc/{main_pid('xdpctl.service')}"))
     said = sh("systemd-analyze", "security", "--no-pager", "xdpctl.service")
     (level,) = re.findall(r"exposure level for xdpctl.service: ([\d.]+)", said)
     tell("exposure", level)
+    loader = Path(f"/proc/{main_pid('xdpctl-loader.service')}/status").read_text()
+    tell("loader.seccomp", re.findall(r"^Seccomp:\t(\d)$", loader, re.MULTILINE)[0])
 
 
 def main_pid(unit: str) -> str:

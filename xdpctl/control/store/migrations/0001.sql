@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: GPL-2.0-or-later
 -- Keys and values. Replacing a row gives it the next revision, so that a watcher reads on from
 -- where it was; a value of NULL is a tombstone, which tells it of a deletion.
 CREATE TABLE entries (

@@ -1,0 +1,23 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# slim.sh SITE-PACKAGES: takes away what wheels bring and nothing of ours runs.
+set -eu
+cd "$1"
+
+# tests, type stubs, and what extensions are built from and with
+find . -depth -type d \( -name tests -o -name _pyinstaller \) -exec rm -rf {} +
+rm -rf numpy/f2py numpy/typing/mypy_plugin.py numpy/_core/include numpy/_core/lib \
+	numpy/random/lib numpy/random/_examples \
+	numpy/_core/_operand_flag_tests.*.so numpy/_core/_struct_ufunc_tests.*.so \
+	numpy/_core/_rational_tests.*.so httptools/vendor cffi/*.h
+find . -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' \
+	-o -name '*.a' -o -name '*.pyf' -o -name '*.f90' -o -name '*.f' \) -delete
+find . -type f \( -name '*.c' -o -name '*.h' \) ! -path './xdpctl/*' -delete
+
+# what pip notes for itself
+find . -type f -path '*.dist-info/*' \( -name RECORD -o -name REQUESTED -o -name INSTALLER \) -delete
+
+# debug symbols; a library is not a program
+find . -type f -name '*.so*' -exec strip --strip-unneeded {} + -exec chmod 644 {} +
+# nobody starts these files
+find . -type f -name '*.py' -exec chmod 644 {} + -exec sed -i '1s/^#!.*python.*$/#/' {} +

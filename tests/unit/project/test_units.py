@@ -1,0 +1,35 @@
+"""The systemd units: what they are confined to, and what may not be taken from them."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from tests.support.paths import ROOT
+
+UNITS = ROOT / "packaging" / "systemd"
+# Each of these gives a service mounts of its own; systemd.exec(5).
+OWN_MOUNTS = (
+    *("BindPaths", "BindReadOnlyPaths", "InaccessiblePaths", "MountFlags", "PrivateDevices"),
+    *("PrivateMounts", "PrivateTmp", "ProcSubset", "ProtectControlGroups", "ProtectHome"),
+    *("ProtectKernelLogs", "ProtectKernelModules", "ProtectKernelTunables", "ProtectProc"),
+    *("ProtectSystem", "ReadOnlyPaths", "ReadWritePaths", "RootDirectory", "TemporaryFileSystem"),
+)
+
+
+def settings(unit: str) -> set[str]:
+    return set(re.findall(r"^(\w+)=", (UNITS / unit).read_text(), re.MULTILINE))
+
+
+def test_the_bpffs_that_the_loader_mounts_is_seen_by_others() -> None:
+    assert settings("xdpctl-loader.service").isdisjoint(OWN_MOUNTS)
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+@pytest.mark.parametrize(("unit", "most"), [("xdpctl.service", 18), ("xdpctl-loader.service", 39)])
+def test_units_are_confined_as_far_as_the_documentation_says(unit: str, most: int) -> None:
+    words = ("security", "--offline=true", "--no-pager", f"--threshold={most}", str(UNITS / unit))
+    ended = subprocess.run(["systemd-analyze", *words], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout[-200:] + ended.stderr
+    assert f"{most / 10}" in (ROOT / "docs" / "how-to" / "operate.md").read_text()

@@ -1,0 +1,1 @@
+"""What makes files for packages; none of it is installed."""

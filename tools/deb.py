@@ -1,0 +1,94 @@
+"""What the Debian package says of itself, from what the checkout has already.
+
+python -m tools.deb changelog VERSION   Debian's changelog, from CHANGELOG.md
+python -m tools.deb copyright DIRECTORY   the copyright file, with the wheels in the directory
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+from textwrap import fill
+
+_HERE = Path(__file__).resolve().parents[1]
+_PACKAGING = _HERE / "packaging" / "deb"
+_VERSION = re.compile(r"^## (\d\S*).*$", re.MULTILINE)
+_WIDTH = 79
+
+
+def changelog(text: str, built: str) -> str:
+    """An entry for each version; the newest one is called what is `built`."""
+    found = list(_VERSION.finditer(text))
+    ends = [one.start() for one in found[1:]] + [len(text)]
+    names = [built] + [one[1] for one in found[1:]]
+    bodies = (text[one.end() : end] for one, end in zip(found, ends, strict=True))
+    return "\n".join(_entry(name, body) for name, body in zip(names, bodies, strict=True))
+
+
+def _entry(version: str, body: str) -> str:
+    lines = [f"xdpctl ({version}) unstable; urgency=medium", "", *_changes(body), ""]
+    return "\n".join([*lines, f" -- {maintainer()}  {_date()}", ""])
+
+
+def _changes(body: str) -> Iterator[str]:
+    """Headings in brackets, and each change as an item of a list."""
+    for part in re.split(r"^### ", body, flags=re.MULTILINE)[1:]:
+        heading, _, changes = part.partition("\n")
+        yield f"  [ {heading.strip()} ]"
+        for change in re.split(r"^- ", changes, flags=re.MULTILINE)[1:]:
+            said = " ".join(change.split())
+            yield fill(said, _WIDTH, initial_indent="  * ", subsequent_indent="    ")
+
+
+def maintainer() -> str:
+    """Of the package, from its control file."""
+    control = (_PACKAGING / "control.in").read_text()
+    (found,) = re.findall(r"^Maintainer: (.+)$", control, re.MULTILINE)
+    return str(found)
+
+
+def _date() -> str:
+    """That of the source where the build says it (reproducible-builds.org), else now."""
+    given = os.environ.get("SOURCE_DATE_EPOCH")
+    now = datetime.fromtimestamp(int(given), UTC) if given else datetime.now(UTC)
+    return format_datetime(now)
+
+
+def bundled(directory: Path) -> Iterator[str]:
+    """Each wheel in a folder with its licence, as its metadata names it."""
+    found = sorted(distributions(path=[str(directory)]), key=lambda one: one.name.lower())
+    for one in found:
+        if one.name != "xdpctl":
+            yield f"{one.name} {one.version}: {_licence(one)}"
+
+
+def _licence(one: Distribution) -> str:
+    about = one.metadata
+    for field in ("License-Expression", "License"):
+        if field in about:
+            return str(about[field]).splitlines()[0]
+    named = [line for line in about.get_all("Classifier") or [] if line.startswith("License ::")]
+    return ", ".join(line.rpartition(" :: ")[2] for line in named) or "see its licence file"
+
+
+def copyright_file(directory: Path) -> str:
+    """Ours, and a list of what lies beside it."""
+    listed = "\n".join(f"  {line}" for line in bundled(directory))
+    return (_PACKAGING / "copyright.in").read_text().replace("@BUNDLED@", listed)
+
+
+def main() -> None:
+    """One of the two, on standard output."""
+    what, given = sys.argv[1:]
+    if what == "changelog":
+        print(changelog((_HERE / "CHANGELOG.md").read_text(), given), end="")
+    else:
+        print(copyright_file(Path(given)), end="")
+
+
+if __name__ == "__main__":
+    main()
