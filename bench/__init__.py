@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Figures beside a bare drop, xdp-filter and nft: `python -m bench`, as root.
 
 Three parts, all in network namespaces of their own: what the filter costs a packet, what one

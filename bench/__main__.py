@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """`python -m bench [--quick] [--part NAME]`: measure, print, write bench.json."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The filters whose cost a packet is measured, and the packets each is asked about."""
 
 from collections.abc import Callable, Iterator, Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The time of one CPU core: what a flood that is sent and received on it takes."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What stops a figure from being taken."""
 
 from xdpctl.errors import XdpctlError

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Programs under test: our filter with its real maps and rules, and xdp-filter with its own."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The real `xdpctl run` in a lab, and what its control plane takes."""
 
 import os

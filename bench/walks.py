@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The generator's walk, in front of programs that somebody else loaded as well."""
 
 import ctypes

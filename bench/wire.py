@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """HTTP/1.1 over a Unix socket, as light as it gets, so that the client is no bottleneck."""
 
 import json

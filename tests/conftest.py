@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What every tier shares: skipping with a reason, or failing where CI says it must work."""
 
 import os

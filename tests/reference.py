@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The reference model: what a packet's verdict is, in plain Python and with no cleverness.
 
 It reads DESIGN's rules literally and shares no code with the product beyond the names of the

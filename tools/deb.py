@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the Debian package says of itself, from what the checkout has already.
 
 python -m tools.deb changelog VERSION   Debian's changelog, from CHANGELOG.md

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """`python -m tools.man DIRECTORY`: the man pages, from what the program says of itself.
 
 Section 8 has a page of the program and one of each group of commands, from the command line's own

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """`attack.py INTERFACE ADDRESS`: UDP from made-up sources to one address on the same link.
 
 Bounded in time and rate; run it in the lab that vagrant makes, and nowhere else.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Drops what is blocklisted at line rate, and never its own people."""
 
 __version__ = "0.2.0"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """`python -m xdpctl_api`: the control plane's process, served over HTTP."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The application: routes, problems, and a limit on what a body may weigh."""
 
 from typing import Any

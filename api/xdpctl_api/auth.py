@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Who is calling: a peer on the Unix socket, or a bearer token (RFC 6750)."""
 
 import re

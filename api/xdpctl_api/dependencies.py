@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What FastAPI hands to the routes."""
 
 from typing import Annotated

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Errors as RFC 9457 problem details: one place that knows statuses."""
 
 from typing import Any

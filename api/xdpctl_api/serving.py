@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the control plane does once its rules are in force: feeds, detectors, and the API."""
 
 from collections.abc import Callable

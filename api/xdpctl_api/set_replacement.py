@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """One PUT of a set: what the request asks for, and the answer."""
 
 from collections.abc import Callable

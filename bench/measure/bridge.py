@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What one core takes through a bridge, without a filter on its outer card and with one.
 
 Sent, bridged and taken off at the far end on the same CPU; nothing of it is dropped by the filter.

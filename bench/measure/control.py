@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How fast rules and sets get in: the real `xdpctl run`, asked over its Unix socket."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """From a detector's POST to rules that are durable and in the kernel."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What limits let through while two CPUs send as fast as they can."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A set of a million addresses: put, replaced, lived with, and there again after a kill."""
 
 import time

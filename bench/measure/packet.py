@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the filter costs one packet: BPF_PROG_TEST_RUN in the same rounds as a bare drop."""
 
 import os

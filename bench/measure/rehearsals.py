@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What rules do to recordings, as Markdown.
 
 `python -m bench.measure.rehearsals RULES RECORDINGS...`

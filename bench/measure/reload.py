@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a flood costs a packet while a set of a million is replaced, beside just before.
 
 The flood is sent and dropped on one core and everything of xdpctl is kept to the others, so what

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What signatures cost one packet, over the same filter without any."""
 
 from collections.abc import Iterator

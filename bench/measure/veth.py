@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What one core can drop: a flood over veth pairs, sent and dropped on the same CPU."""
 
 import os

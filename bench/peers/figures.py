@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Figures of others that this bench does not take itself, measured on a machine of the same kind.
 
 24 November 2026: 2 cores of a virtual AMD EPYC (Genoa, 32 MiB of L3), 24 GiB, kernel 6.18.44 with

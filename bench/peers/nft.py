@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """nft as a peer: its sets at a netdev ingress hook, and libnftables without a process to start."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What all plots look like: readable on white and on dark, text as text, the same in every run."""
 
 from collections.abc import Mapping, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The tables of a run, put into the blocks of a page.
 
 `python -m bench.report.page bench.json docs/results/performance.md`

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The figures of a run beside those of others, as SVG.
 
 `python -m bench.report.plots bench.json docs/results/img`

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Cases with their rounds, what they are measured over, and the bars they must clear."""
 
 from collections.abc import Iterable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A bench.json as it was written, for plots and the page."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The configuration: from tables of any values, and from files of any bytes."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Bodies of the hooks, of every format there is and of what is configured."""
 
 from contextlib import suppress

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Lists of prefixes: whatever the document, a feed or a RuleError; and lists of rules."""
 
 import gzip

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What follows a detector's file or stream, and hands its events on."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Databases of places: MMDB and libloc files with anything changed in them."""
 
 import struct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Matches as text, as JSON, and in the configuration's limits."""
 
 from typing import Any

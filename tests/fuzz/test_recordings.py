@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """pcap, pcapng, and the frames in them."""
 
 import struct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Requests that the API's own description allows, and such that it does not, from each role.
 
 Nothing is a defect of ours (500), nobody gets what his role does not give him, and every refusal

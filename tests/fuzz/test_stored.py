@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the store, the audit log and an incident's files hold, damaged by a disk or by hand."""
 
 import json

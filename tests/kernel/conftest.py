@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The real maps and programs, under a pin directory of the test's own."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Sets as the tests make them: keys of both families, and what a packet meets in plain sets."""
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Captures by the loaded program: which packets, what of them, and what is lost."""
 
 from collections import Counter

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Tables of tens of thousands, put at once, growing and shrinking under packets."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What keeps the box on its own link passes whatever the rules say, and nothing else does."""
 
 import struct

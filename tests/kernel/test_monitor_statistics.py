@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What rules in monitor mode would have hit, as the loaded program sees it."""
 
 import socket

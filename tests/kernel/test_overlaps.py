@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Many sets on one prefix, inside one another and beside rules: each is met once, and counted."""
 
 import random

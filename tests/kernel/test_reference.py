@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Random rules and random packets: the loaded program and the reference must agree."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Recordings through a filter of their own: attacks, legitimate traffic, and odd files."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The ring buffer: sources of the watched slot's packets, at the rate asked for, never garbled."""
 
 import threading

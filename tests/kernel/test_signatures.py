@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Random signatures and random packets, through the reference and through the loaded program."""
 
 import os

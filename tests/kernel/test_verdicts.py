@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the loaded program does with every kind of frame, on packets made here."""
 
 import struct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The verifier's budget: it walks every path, and kernels and compilers differ by half."""
 
 import ctypes

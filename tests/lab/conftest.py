@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A server and whoever floods it, or a box with xdpctl on it, in namespaces of the test's own."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A server that says back what it is told, over connections that stay."""
 
 import socket

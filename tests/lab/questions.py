@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the tests of a running box ask it, and how they wait for it."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The generator's frames: every source in turn, with checksums that hold, for both families."""
 
 import struct

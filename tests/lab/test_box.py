@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A box from start to stop: who runs as whom, who is refused, exit codes, and what outlives it."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Captures on a running box, under a flood, by the command line."""
 
 import json

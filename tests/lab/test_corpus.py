@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Captures and feeds made by others, replayed frame by frame, beside a count made by dpkt."""
 
 import subprocess

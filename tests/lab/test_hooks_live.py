@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A detector's word on a running box, under a flood: held at once, ended with the attack."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a rule would hit, watched on a running box before it is switched on."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Signatures and limits on a running box, under a flood: what is held, and who stays."""
 
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The application, the loaded program, and a running box, as the tests of each tier have them."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Connections that come and go leave nothing behind, and have a place while they are there."""
 
 import asyncio

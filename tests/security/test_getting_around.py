@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What passes a rule that drops everything, and what no packet gets around."""
 
 import random

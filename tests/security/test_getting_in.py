@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Who a caller is comes from the socket he came through, and from a token; from nothing else."""
 
 import socket

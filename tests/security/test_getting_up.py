@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Root believes nothing that another user could have written, and follows no link of his."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The red button and the Unix socket work whatever the network, a detector or a hang does."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Nobody is locked out by mistake, and no detector or feed takes a share of the Internet away."""
 
 import os

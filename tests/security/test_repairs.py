@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What somebody else changed in the tables is repaired, and what is lost is told."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Limits and signatures of detectors leave people their room and their order."""
 
 from typing import Any

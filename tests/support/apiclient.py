@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The whole application without a server: requests through ASGI, a kernel that is faked."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What detectors send, read by their adapters."""
 
 import json

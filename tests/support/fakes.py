@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The ports without a kernel: the table on plain memory, a clock that is set by hand."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Lists as their publishers write them, and what is in each."""
 
 from typing import Any

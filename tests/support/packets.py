@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Frames the tests make themselves: well-formed, odd, and broken."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Where the project is, and what may lie beside it."""
 
 from pathlib import Path

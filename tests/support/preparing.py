@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Lists prepared for a set, as texts."""
 
 from collections.abc import Mapping

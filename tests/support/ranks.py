@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Who decides each address of a small space, and an address's rank in a set: by brute force."""
 
 from collections.abc import Iterable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What one may ask of sets, as calls of a running controller; and a kernel that counts writes."""
 
 from collections.abc import Callable, Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Small spaces of prefixes, of which tests know every address; and prefixes from texts."""
 
 from collections.abc import Iterable

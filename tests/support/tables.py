@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The source table beside a plain dictionary: what is listed, and what a packet meets."""
 
 from collections.abc import Iterable, Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Time for followers, in which something happens each time they wait."""
 
 from collections.abc import Callable

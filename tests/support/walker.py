@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The filter's search in plain Python, over the same memory that the program reads.
 
 It looks where bpf/xdpctl.c looks and nowhere else, so a missing bit in a filter, a cell in a wrong

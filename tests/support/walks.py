@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Plans walked write by write, in a space of sixteen addresses whose verdicts are all known."""
 
 from collections.abc import Iterator, Mapping

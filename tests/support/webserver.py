@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A web server whose every byte a test decides, and names that resolve to where a test wants."""
 
 import socket

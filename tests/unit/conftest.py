@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A fresh kernel, a clock that stands still, and upkeep that never pauses."""
 
 from collections.abc import Iterator

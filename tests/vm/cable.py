@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The far end of a virtual machine's network card: no network of the host's is touched."""
 
 import json

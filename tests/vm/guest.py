@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Virtual machines for the kernel tests: their images, made once, and one run of one of them.
 
 Plain QEMU, emulated where there is no KVM. A run sees the image through a throw-away overlay and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """`python -m tests.vm.inline`: a bridge with the filter on its outer card, frames through it.
 
 What comes out on the other side must be what went in, byte for byte: all that is not blocked as

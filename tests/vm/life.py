@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """`python -m tests.vm.life OLD.deb NEW.deb`: the package in a machine's life, under attack.
 
 A machine with systemd is flooded through its network card while it is set up, upgraded, rebooted

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Who stands beside a virtual machine and does what it cannot do itself."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """`python -m tests.vm.vagrant`: an attack on one of three Vagrant machines, and a reboot in it.
 
 Each step is a claim that holds or not. Whatever comes, the machines are gone afterwards.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The structs of bpf/abi.h that lie in the maps' own memory, as numpy sees them.
 
 tests/unit/test_wire.py has the host's compiler compare them too.

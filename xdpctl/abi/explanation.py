@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the explain program says of one packet: in a map, and in what it returns."""
 
 import struct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a rule in monitor mode would have hit, from the kernel's picture of it. Pure."""
 
 import math

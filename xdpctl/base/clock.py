@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Two clocks, read together: kernel time decides, wall time is what people and reboots see."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Something that is done again and again, beside everything else."""
 
 import logging

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Typed values from tables of TOML: all problems of a file at once, each with its place."""
 
 import difflib

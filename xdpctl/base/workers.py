@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Threads for work that waits for somebody else: so many at once, and no stop waits for them."""
 
 import threading

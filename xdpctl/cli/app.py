@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The command line's root: global options, exit codes, and the one place that prints errors.
 
 Exit codes: 0 done; 1 refused or failed, the reason on standard error; 2 wrong usage; 3 the

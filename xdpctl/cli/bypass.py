@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Bypass: the switch that lets all traffic pass."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The command that captures live packets, with the verdict of each."""
 
 from datetime import datetime

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """`xdpctl explain`: a packet's way through the loaded program."""
 
 from itertools import islice

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Commands for incidents: list them, show one, export a report."""
 
 from pathlib import Path

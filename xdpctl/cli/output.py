@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How things look: tables for people, JSON for programs."""
 
 import json

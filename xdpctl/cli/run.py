@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Commands that run on the box itself, as root: run, down, doctor, demo.
 
 What they need is imported when they run: the other commands should not wait for it.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Commands for the box: status, audit log, tokens, notifications."""
 
 from typing import Annotated, Any

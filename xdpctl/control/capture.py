@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Captures of live packets while somebody asks: what they are, and what became of them."""
 
 import threading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """One thread decides: operations that arrive together share one durable write and one plan."""
 
 import logging

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a record of the store says, taken over into the state."""
 
 from dataclasses import dataclass, field

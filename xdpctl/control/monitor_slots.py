@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Which rules the kernel keeps statistics of: those in monitor mode, as far as there is room."""
 
 import logging

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A store that is gone beside a kernel that still filters: what the kernel has is taken over.
 
 Nothing that is filtered is let through because a file is missing. What the kernel does not know is

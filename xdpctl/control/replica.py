@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Store, state and kernel in step: what is committed is durable, then applied, or undone.
 
 Only what comes back from the store's watch reaches the kernel, so the start after a crash runs

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Which entries of a set hit: counted on samples of its packets, while somebody asks."""
 
 import threading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Brings the signatures in the kernel to what the state says, in an order that mixes nothing.
 
 What nothing leads to yet is written first; then one store puts all signatures in force that

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What keeps the picture true while nobody asks: short steps between requests."""
 
 import logging

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The red button without a control plane: root writes the switch into the pinned map itself."""
 
 import struct

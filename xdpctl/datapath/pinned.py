@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The datapath on pinned maps; needs neither root nor bcc, only the right to open the pins."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """From what the tables hold to what they should hold, as an ordered list of writes.
 
 The order is what keeps a change calm. Entries that decide are written longest prefix first;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The port to whatever drops packets: the kernel's maps, or a fake in tests."""
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the kernel's tables really hold, read back into an image."""
 
 from collections import defaultdict

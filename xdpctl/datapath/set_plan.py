@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """From what a set's slot holds to what it should hold, as an ordered list of writes."""
 
 from collections.abc import Iterator, Mapping

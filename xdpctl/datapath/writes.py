@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The writes a plan is made of, and making them on a source table."""
 
 from collections.abc import Callable, Iterable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """FlowSpec routes, however a BGP speaker writes them, as events (RFC 8955, RFC 8956)."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the formats share: JSON that may be anything, addresses as each tool writes them."""
 
 from collections.abc import Callable, Iterable, Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The detectors there are: a name, as in POST /v1/hooks/{name}, and who reads what it sends."""
 
 from collections.abc import Callable, Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """One archive of an incident: its files, their SHA-256, and an Ed25519 signature (RFC 8032)."""
 
 import hashlib

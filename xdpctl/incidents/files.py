@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What is kept of an incident beside its record: losing it must cost nothing but itself."""
 
 import errno

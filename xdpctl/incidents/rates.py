@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How much there was of an incident, second by second: a line of a CSV file each."""
 
 from contextlib import suppress

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Keeps some of what an incident's rules drop: what it looked like, to be shown later.
 
 Whoever asks for a capture goes before: a look steps back, and comes again.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """An incident to hand on: as Markdown, as a page, as text for others. Pure.
 
 `held` is as GET /v1/incidents/{id} answers it. What a detector or an attacker wrote is in it, and

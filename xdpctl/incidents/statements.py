@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What detectors said of an incident, word for word: a line of JSON each."""
 
 from pathlib import Path

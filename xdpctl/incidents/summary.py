@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the kept packets of an incident say: who sent them, and what they are."""
 
 from collections import Counter

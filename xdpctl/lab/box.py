@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A real `xdpctl run` on a lab host, with its own state, pins and socket."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The main job, played in a lab: an attack, one rule, and everything that must hold after it."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A packet generator inside the kernel: BPF_PROG_TEST_RUN's live frames, redirected into a veth.
 
 Linux 5.18 on. Bounded in packets and in time; one core sends several million a second.

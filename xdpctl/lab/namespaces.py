@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Hosts as network namespaces, joined by veth pairs; all gone when the lab is left."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Counts what reaches a host's stack from given sources: after XDP, before everything else."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The demo's scene: attacker, client and server, a real HTTP service, and what watches them."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What happened when, told as it happens, and which claims did not hold."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The lab's protected service: a small real HTTP server, and a client that keeps asking it."""
 
 import http.client

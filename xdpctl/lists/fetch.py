@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Fetches a list from a URL an operator chose and a stranger answers; trusts neither."""
 
 import ssl

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """From a list as it was read to the entries of a set: screened, widened, aggregated."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Looks after sets that come from a feed: asks for a new list when its time has come.
 
 A list that cannot be had or read changes nothing: the last good one stays, and the trouble is told.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """One replacement of a set: its list is read where nobody else waits, then decided in one piece."""
 
 import asyncio

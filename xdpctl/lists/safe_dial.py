@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Connections for fetches: only to addresses that were checked, and never past the deadline."""
 
 import ssl

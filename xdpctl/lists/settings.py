@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """`[feeds]` of the configuration file."""
 
 from dataclasses import dataclass

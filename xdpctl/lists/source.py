@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Reading a set's list from where it comes from: a URL, or a file on this box."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Whose event a rule is stands in its tags, so its end is found by whoever runs then."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A rule that stands when a detector asks for it again. Pure."""
 
 from typing import Any

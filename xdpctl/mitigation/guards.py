@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What no detector gets past, whatever it says: whose victim it is, and whom a drop would break."""
 
 from xdpctl.base.net.prefix import Prefix

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What detectors post, from the body to the answer: read, paced, decided, recorded.
 
 Runs in the event loop. Bodies that are large are read in threads, and each part of at most

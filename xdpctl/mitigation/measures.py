@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What is done about an attack: limits and drops on what goes to the victim. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping

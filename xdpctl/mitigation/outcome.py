@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What became of what a detector said."""
 
 from dataclasses import dataclass, field

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How much each detector may still ask for, or send, this minute. Safe from any thread."""
 
 from collections import deque

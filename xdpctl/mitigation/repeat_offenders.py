@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Sources that come back are blocked for twice as long each time. Pure but for what it holds."""
 
 from collections import OrderedDict

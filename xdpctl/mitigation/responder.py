@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What detectors say, done: rules that stand as long as the event does, and not one too many."""
 
 import math

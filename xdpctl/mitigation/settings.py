@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """`[automatic]` of the configuration file."""
 
 import math

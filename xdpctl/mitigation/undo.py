@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Taking back what was done by itself."""
 
 from collections.abc import Callable

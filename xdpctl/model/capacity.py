@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How much the source table takes."""
 
 from typing import NamedTuple

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Who may do what: roles, and tokens that are kept only as hashes. Pure but for the dice."""
 
 import hashlib

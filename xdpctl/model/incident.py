@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """One incident: events on one victim, close in time, with what was done. Values only."""
 
 from datetime import UTC, datetime

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """May this rule stand? Pure questions, answered with an error that says why not."""
 
 from collections.abc import Iterator, Mapping

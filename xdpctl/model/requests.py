@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A rule as somebody asks for it, checked for all that can be checked without a clock."""
 
 from collections.abc import Iterable

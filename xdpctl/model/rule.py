@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a rule is. Values only: no clock, no kernel, no file."""
 
 from enum import StrEnum

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Which entries of a list may be in a set that drops."""
 
 from collections.abc import Iterable

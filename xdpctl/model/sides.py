@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """On which side of an outside interface a source can be: who is spoofed if he comes from there.
 
 RFC 2827 (BCP 38) for our own networks, RFC 6890 for those that nobody has. Pure.

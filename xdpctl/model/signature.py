@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a signature is: a rule that matches on more than a source, or limits. Values only."""
 
 import re

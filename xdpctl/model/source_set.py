@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a set is. Values only: its entries are arrays of keys, by family."""
 
 from collections.abc import Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Tags that xdpctl itself gives to rules: whose they are, and how far they have come. Pure."""
 
 from collections.abc import Iterable

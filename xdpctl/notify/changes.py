@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What changed between two looks that somebody should hear of. Pure."""
 
 from collections.abc import Iterator, Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Gets news to people by Apprise, beside everything else: no mitigation ever waits for it."""
 
 import logging

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """`[notify]` of the configuration file."""
 
 from dataclasses import dataclass

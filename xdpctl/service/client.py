@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The CLI's way to the control plane: its Unix socket, or a URL with a token."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The configuration file, read once by the entry points and passed down as Settings."""
 
 import tomllib

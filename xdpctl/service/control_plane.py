@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The control plane: the controller, and what works beside it, wired together."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The control plane's process: settings, store, pinned maps, controller; then it serves.
 
 It runs unprivileged. `xdpctl run` or a systemd unit starts it as `python -m xdpctl_api`, which

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Where things are unless the configuration or the command line says otherwise."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Whether this box can filter, asked before it has to. Every finding says what to do."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The API's listening sockets, as they were handed over by `xdpctl run` or by systemd."""
 
 import logging

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The loader's word, as the control plane reads it: checked like anything from another process."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The loader's word to the control plane, in a file of root's: its ports, and what to protect."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Whether this box is ready, what else should be known, and how full its tables are."""
 
 import os

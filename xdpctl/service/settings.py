@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The settings of a box, as the processes use them."""
 
 from collections.abc import Mapping

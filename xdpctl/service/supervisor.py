@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """`xdpctl run`: the loader in this process, the control plane in an unprivileged child."""
 
 import grp
@@ -200,7 +201,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
         local = local_listener(settings.listen.socket, group)
         control = ControlPlaneProcess(settings, config, local, _tcp(settings))
     try:
-        loader.add_explain()
+        _add_explain(loader)
         _loop(loader, status, control)
     finally:
         if control:
@@ -212,6 +213,14 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     names = ", ".join(p.name for p in loader.ports.values() if p.state == "attached")
     stays = f"{names} stays filtered (xdpctl down detaches)" if names else "nothing was attached"
     log.info("stopped; %s", stays)
+
+
+def _add_explain(loader: Loader) -> None:
+    """Explaining is no reason to stop protecting: without it only `xdpctl explain` fails."""
+    try:
+        loader.add_explain()
+    except XdpctlError as error:
+        log.error("`xdpctl explain` is not available: %s", error)
 
 
 def _loop(loader: Loader, status: Status, control: ControlPlaneProcess | None) -> None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The configuration file as it is written: its tables, with the type and range of each setting.
 
 `make schema` writes a JSON Schema of these for editors.

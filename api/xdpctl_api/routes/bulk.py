@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Many rules in one request, read as they arrive."""
 
 import asyncio

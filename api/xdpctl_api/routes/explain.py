@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Why would this packet pass or not: asked of the loaded program itself."""
 
 import asyncio

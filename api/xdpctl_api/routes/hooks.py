@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Detectors in: what they say, what is done about it, and who may stop that."""
 
 import asyncio

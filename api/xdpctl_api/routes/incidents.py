@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What happened: attacks as they were told, what was done, and what came of it."""
 
 import asyncio

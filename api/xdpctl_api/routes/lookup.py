@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What is known of an address: where it is, and which rules and sets cover it."""
 
 import asyncio

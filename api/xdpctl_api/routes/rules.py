@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Single rules: add, list, read, change, confirm, remove."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Live packets, one in many, with what became of each."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Sets: put as a whole, read, change, refresh, watch, remove."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How the box stands: status, interfaces, counters, health, and the red button."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What all shapes of v1 are made of."""
 
 from datetime import UTC, datetime

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the API shows of an incident: its record, and what its rules hit as of now."""
 
 from collections.abc import Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The standing rules, narrowed down, a page at a time."""
 
 import re

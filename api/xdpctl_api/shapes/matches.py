@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The shapes of matches and limits in v1, and their way to the model."""
 
 from enum import StrEnum

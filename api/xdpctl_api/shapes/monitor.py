@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The shape of what a rule or set in monitor mode would have hit."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The shapes of v1, and their way from and to the model."""
 
 from datetime import datetime

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How many connections a door holds, from whom, and which one goes when there are too many.
 
 Pure but for what it holds; used from the event loop alone.

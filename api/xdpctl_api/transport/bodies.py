@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a body may weigh, and reading the large ones."""
 
 import gzip

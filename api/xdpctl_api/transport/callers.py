@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Two doors into the application. Which one a request came through says who may be calling.
 
 The door is a property of the listening socket. It is noted in the ASGI scope under a key that no

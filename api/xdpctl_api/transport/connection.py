@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """One HTTP connection: bounded in the size of its header and in the time it takes."""
 
 import asyncio

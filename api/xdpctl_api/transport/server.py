@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """uvicorn on two doors at once: a Unix socket for the host, TCP for the rest.
 
 Connections are counted when they are accepted, before a TLS handshake, so a door that is held by

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Inputs made to be slow to read: long runs of what each regular expression or loop begins with."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Measures how time grows with the size of an input.
 
 Four times the input may take less than twelve times as long; quadratic growth would be sixteen.

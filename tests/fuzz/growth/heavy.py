@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Bodies, lists and logs that are slow to read for what is in their fields, or for their number."""
 
 import gzip

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Time grows with the size of an input and hardly faster, whatever is in it."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The same of files, of streams and of what other programs print."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Small MMDB and libloc files, sound ones and such as contradict themselves."""
 
 import struct

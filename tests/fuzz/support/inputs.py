@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Inputs that are nearly right: samples with a part exchanged for something odd."""
 
 import copy

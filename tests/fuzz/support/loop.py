@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Runs a parser on many inputs, within bounds of time and memory."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Small samples of what each detector sends."""
 
 from typing import Any

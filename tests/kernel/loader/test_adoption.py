@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a start finds in the pins of an earlier one: taken over whole, or left alone whole."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The loader on real interfaces, each in a namespace of the test's own."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A grace period: nothing is taken away while a program still runs on what it found before."""
 
 import os

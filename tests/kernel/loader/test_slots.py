@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A rule that is changed in place is met old or new by every packet, never half of each."""
 
 import threading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Detectors as their packages bring them, started by hand on a lab host."""
 
 import os

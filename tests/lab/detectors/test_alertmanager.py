@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """prometheus-alertmanager 0.28 from the distribution, with its webhook and a token."""
 
 from datetime import UTC, datetime, timedelta

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """CrowdSec 1.4 from the distribution: its local API alone, and our bouncer."""
 
 from contextlib import AbstractContextManager

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """FastNetMon 1.2 from the distribution on the box's own interface, with the script that we ship."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Suricata 7 from the distribution on the box's own interface, and our follower of its EVE file."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The real thing under what goes wrong: kills, full disks, corrupt files, meddling."""
 
 import socket

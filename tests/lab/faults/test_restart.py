@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Killed and started again and again under a flood, the box leaks nothing and forgets nothing."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Kills, full disks and full tables in the middle of replacing a set: it is the old or the new."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Hundreds of transitions under a flood: who is dropped before and after is dropped in between."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Plays the morning and writes its page and an example incident into a folder (the argument)."""
 
 import socket

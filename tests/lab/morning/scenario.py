@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A school district's morning: twelve waves, each another vector, two from inside, two at once.
 
 The detector here is the test's own and simple: it counts what passes, and says what it sees by the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Twelve attacks in a morning, and nobody who belongs here is cut off."""
 
 import socket

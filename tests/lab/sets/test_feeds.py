@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Feeds from a real server that misbehaves in every way, and from a file: the good list stays."""
 
 import gzip

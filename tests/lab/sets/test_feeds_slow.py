@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A server that hangs, on a real box: everything else is answered, and a stop waits for nothing."""
 
 import os

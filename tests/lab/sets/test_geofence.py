@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Everything but: home may come, the rest of the world may not, and nobody locks himself out."""
 
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Sets under a flood from their own addresses: they take hold at once, and never let go."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """`xdpctl set top` under a flood: it names who sends, and the entries that cover them."""
 
 from typing import Any

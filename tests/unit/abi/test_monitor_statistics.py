@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the kernel's picture of a monitored rule says, and which rules have one."""
 
 import random

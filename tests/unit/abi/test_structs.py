@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The host's compiler compares what Python packs with bpf/abi.h, field by field."""
 
 import shutil

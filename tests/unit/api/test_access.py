@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Who may do what: peers, tokens, roles and quotas."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Many rules in one request: formats, bad lines, dry runs, and how much is too much."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Sets with a feed, over HTTP: made of it, refreshed from it, and told when it fails."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What is known of an address: places, and all that covers it; and which set decided."""
 
 from collections.abc import Iterator

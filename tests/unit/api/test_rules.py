@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Single rules over HTTP: every status, and every error names the field and the fix."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Live packets over the API: lines as they come, and a last one that counts."""
 
 import json

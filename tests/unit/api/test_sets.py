@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Sets over HTTP once they stand: read, changed, removed; ETags; which entries are hit."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """PUT of a set: every form of a list, and what is answered."""
 
 import gzip

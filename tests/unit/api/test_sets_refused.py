@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """PUT of a set: every refusal with its status, field and fix, and nothing changed."""
 
 import gzip

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Signatures over the API: asked for, listed, changed, refused, and in the kernel when answered."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Feeds that take their time hold up nobody: answers, refusals, a stop, and callers who left."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How the box stands, over HTTP: status, readiness, counters, metrics, explain, audit, bypass."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Exact aggregation beside brute force: who decides stays, and lists are shortest."""
 
 from itertools import combinations

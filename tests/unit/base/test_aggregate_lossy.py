@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Lossy aggregation beside brute force: what is added is counted, and nothing kept out is hit."""
 
 from pathlib import Path

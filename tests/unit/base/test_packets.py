@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The frame that explain asks about: well-formed, and what was asked for."""
 
 import struct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """pcap and pcapng as they come: byte orders, resolutions, link types of each interface, damage."""
 
 import struct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Captures as pcapng: read back by others' reader and by our own."""
 
 import io

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What is done again and again goes on whatever happens, and what happened is told."""
 
 import logging

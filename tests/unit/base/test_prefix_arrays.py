@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Prefixes as arrays of keys, beside prefixes one by one."""
 
 import numpy as np

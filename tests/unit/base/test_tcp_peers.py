@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Who is connected with this host, as the kernel's tables say, and whom a drop would break."""
 
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Threads for slow work: never more than agreed, and nobody waits for them at the end."""
 
 import threading

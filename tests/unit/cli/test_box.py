@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Commands about the box: status, explain, bypass, audit and tokens, told and as JSON."""
 
 import json

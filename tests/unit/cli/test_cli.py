@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The command line: what it asks of the API, what it prints, and how it ends."""
 
 import json

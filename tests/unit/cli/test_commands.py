@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Commands are found by name, and each loads no more than it needs."""
 
 import importlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Bans of countries and autonomous systems become one set, and it goes with the last of them."""
 
 import json

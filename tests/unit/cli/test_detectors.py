@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Commands about detectors: what they hand on, what they tell, and how they end."""
 
 import io

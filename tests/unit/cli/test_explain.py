@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """`explain` of a source, a frame in hex, and a packet of a recording."""
 
 import struct

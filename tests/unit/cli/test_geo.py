@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Sets of places from a database on this machine, and where an address is."""
 
 import json

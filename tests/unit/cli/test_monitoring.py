@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """`block --observe`: what is asked of the API, what is told, and when a rule goes into force."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What people write into rules cannot disturb how rules are shown."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What is told of a set that was put or could not be, and names that would be another path."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Commands about sets: what they ask for, and what they tell."""
 
 import io

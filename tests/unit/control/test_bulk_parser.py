@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Lists as people and feeds have them; a bad line is told by number and takes no other along."""
 
 import json

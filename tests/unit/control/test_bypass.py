@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The red button works whatever becomes of the store, and says when it was not audited."""
 
 import json

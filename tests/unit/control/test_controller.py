@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Rules, store and kernel stay in agreement: when all goes well, and when it does not."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Which entries cover a source, and which of them decides."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Deadlines are kernel time: a wall clock that steps, drifts or cannot be noted moves none."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The configuration's limits: read, refused, in force, and gone with their lines."""
 
 from pathlib import Path

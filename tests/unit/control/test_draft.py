@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A draft: what will be, read through to what is; and the way back."""
 
 import pytest

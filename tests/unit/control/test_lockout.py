@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Nobody locks himself out: the caller's own address, and what is protected."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the kernel refused is undone, tried again, and never left half done."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How many rules fit: the table, an origin's quota, and what expired or suspended rules hold."""
 
 from pathlib import Path

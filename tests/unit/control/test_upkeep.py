@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What happens while nobody asks: restarts, reboots, expiry, drift, trouble."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The hash of buckets itself: what is found where, while cells fill, overflow, move and go."""
 
 from collections.abc import Callable

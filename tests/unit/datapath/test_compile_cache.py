@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What was compiled is used again only if it is what would be compiled now."""
 
 import os

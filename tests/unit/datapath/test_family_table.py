@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The source table beside a dictionary: whatever comes, changes and goes, packets meet the same."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The filters let through to the cells whom they must, of every length, and few others."""
 
 from typing import Any

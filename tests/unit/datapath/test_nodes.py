@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Lists of slots: their order, what is shared, and what happens when there are no nodes left."""
 
 from itertools import combinations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A plan walked write by write: nobody whose verdict stays ever meets another one in between."""
 
 from itertools import product

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Waiting for packets on their way: by the kernel, or by the clock where it will not."""
 
 import ctypes

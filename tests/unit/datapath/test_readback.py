@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Reading the tables back: what is right is adopted, what is wrong is taken out and named."""
 
 from typing import Any

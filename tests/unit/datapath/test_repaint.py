@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A repaint clears what is stale and keeps what is needed, whatever happens in the middle of it."""
 
 from collections.abc import Iterable

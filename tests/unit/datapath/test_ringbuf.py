@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A ring buffer's memory, as the kernel would have written it, in a plain file."""
 
 import mmap

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Sets that come, change and go, write by write: among rules, and in no state in between."""
 
 from collections.abc import Iterable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Each detector's format, as its documentation and its tools have it."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What detectors really sent, and what nobody should send."""
 
 import json

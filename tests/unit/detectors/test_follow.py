@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Followers: nothing is lost over rotations, restarts and a control plane that is away."""
 
 import errno

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A bouncer: it asks for all decisions, for what changed, and again for what was left out."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Lines of a file that is written to, rotated and truncated meanwhile."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """An incident as one archive that proves who made it."""
 
 import json

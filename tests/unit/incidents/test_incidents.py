@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """One record for each attack: opened, updated, closed by what detectors say."""
 
 from pathlib import Path

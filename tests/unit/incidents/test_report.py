@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What people see of an incident, whatever an attacker wrote."""
 
 import json

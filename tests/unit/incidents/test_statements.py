@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What detectors said is kept word for word, and what is kept of senders says how sure it is."""
 
 import io

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A fetch brings the whole list or one line about why not."""
 
 import gzip

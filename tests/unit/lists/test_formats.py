@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Feeds: read as their publishers write them, fast and by the line alike."""
 
 import gzip

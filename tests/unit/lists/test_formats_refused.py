@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Feeds that are none, that are damaged, or too large: refused with what to do."""
 
 import gzip

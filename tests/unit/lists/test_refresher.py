@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Feeds looked after: a new list comes when it is time, and trouble leaves the last good one."""
 
 import threading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Feeds that take their time, and what a look asks for."""
 
 import threading

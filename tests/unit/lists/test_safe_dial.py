@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A fetch goes nowhere it should not: addresses, certificates, proxies."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Where lists come from: feeds.directory and nowhere else, URLs by their rules, any format."""
 
 import gzip

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """From a detector's words to rules and back: what stands, what is refused, what ends."""
 
 import json

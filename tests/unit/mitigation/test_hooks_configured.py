@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What detectors may do is configured, and an operator has the last word."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Steps of what protects a victim: watched, limited, dropped; and none of them back."""
 
 from typing import Any

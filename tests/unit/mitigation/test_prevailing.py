@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What an operator did to a detector's rule stays."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a detector has ended stays until it is quiet, and comes back armed."""
 
 from tests.support.apiclient import Api

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Many events, two detectors, two victims, two waves: rules end when they must, as told."""
 
 import threading

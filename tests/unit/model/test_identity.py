@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Tokens are kept as hashes, end in time, and open only what their role may."""
 
 import pytest

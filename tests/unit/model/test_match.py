@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Matches: what is written, what it becomes, what no packet could have, and what goes first."""
 
 from itertools import pairwise

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """May a rule stand: the guard, the merge, the quotas, and what protects whom."""
 
 import pytest

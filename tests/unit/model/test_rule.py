@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A rule's own logic: ids, names, ends, and what makes two rules the same."""
 
 import pytest

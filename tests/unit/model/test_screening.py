@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """From a list to a set's entries: what is left out, and counted."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a set is, as it is kept: entries to bytes and back, records, ETags."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Who is told of what: changes alone, once, not too often, and nothing ever waits for it."""
 
 import threading

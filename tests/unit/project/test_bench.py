@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The bench's own parts: what is listed and sent from, bars, the page's tables, the pictures."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Commands, settings, routes and errors are documented; openapi.json is up to date."""
 
 import html

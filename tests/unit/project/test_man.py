@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The man pages: everything is in them, and mandoc has nothing to say against them."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the package says of itself: version, dependencies, licence."""
 
 import os

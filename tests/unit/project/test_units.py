@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The systemd units: what they are confined to, and what may not be taken from them."""
 
 import re

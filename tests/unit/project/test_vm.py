@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What is made of a run of the kernel tests on another kernel."""
 
 from collections import Counter

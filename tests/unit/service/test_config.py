@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Settings: what is unknown, malformed or dangerous is refused by name."""
 
 from dataclasses import replace

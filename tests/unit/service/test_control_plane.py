@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The control plane's process before it serves: what it may not touch."""
 
 import os

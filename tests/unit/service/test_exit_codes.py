@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What systemd is told when a start fails: try again, or wait until the settings are edited."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the loader tells: ports, what to protect now, and for a while what was protected before."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A machine whose card is flooded: what of it comes as far as the network stack."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A bridge between two cards, with the filter on the outer one; run as the machine's only program.
 
 Its owner sends the frames of a round through when asked for it by name.

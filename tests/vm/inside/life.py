@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A machine's life under attack, from inside: installed, upgraded, unplugged, rebooted, purged.
 
 Run by systemd as root, after every boot, on the Python of the distribution alone. Its owner pulls

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a program inside a virtual machine needs: to tell and to ask its owner, and its xdpctl.
 
 On the Python of the distribution alone. The owner reads the second serial port: `@@ name value`

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The Debian package under attack: installed, upgraded, removed, installed again, purged."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Two machines: one that floods, at the other end of the cable, and this one with the filter."""
 
 import os

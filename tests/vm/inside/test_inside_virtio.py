@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """On a network card with a driver: what only a machine of its own can show."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Addresses, prefixes and packets: parsing, arrays of prefixes, captures in files.
 
 Imports only base.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A set made smaller: exactly, so that no verdict changes, or at the price of more addresses.
 
 The most specific prefix decides, over the set and all else that is listed: the others. An

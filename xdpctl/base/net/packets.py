@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Frames in short: the one that stands for a 5-tuple, and what one says. Pure."""
 
 import struct

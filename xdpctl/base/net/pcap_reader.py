@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Packets of a pcap or pcapng file, as Ethernet frames. Pure but for reading the file.
 
 Formats: draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng. Of each packet we need how long it was

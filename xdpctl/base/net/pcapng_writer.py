@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Packets out as pcapng (draft-ietf-opsawg-pcapng), each with a comment. Pure but for the file."""
 
 import struct

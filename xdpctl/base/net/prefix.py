@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """IPv4 and IPv6 prefixes: parsed strictly, compared fast, small in memory."""
 
 from ipaddress import ip_address

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Many prefixes of one family as one sorted numpy array; a key is a prefix.
 
 An IPv4 key is a number, `address << 6 | length`, which is also the key of a cell. An IPv6 key is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Who has an established TCP connection with this host (Documentation/networking/proc_net_tcp)."""
 
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Whether the wall clock is kept by NTP, as the kernel knows: adjtimex(2)."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """One process a job: a lock that the kernel drops when its holder dies."""
 
 import fcntl

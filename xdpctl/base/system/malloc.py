@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """glibc's heap: what large lists took goes back to the system when they are done with."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Files of our own in folders that nobody else can write: no link is followed, no name is trusted.
 
 A process reads and writes below an `Owned` folder by descriptor. Opening it fails if another user

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A child that ends with the process that started it."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Starting Python as root: what it imports is said by nobody but this package.
 
 Neither the working directory nor PYTHON* variables nor a user's site-packages have a say (-I), and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What systemd is told, where it is what started us (sd_notify(3)), and what it hands over."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Who is logged in by ssh: the addresses that no rule should cut off by mistake.
 
 sshd gives SSH_CONNECTION (ssh(1)) to what it starts for a user who has logged in; sudo takes it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Commands about detectors: speaking for one, trying what would be done, stopping it all."""
 
 import sys

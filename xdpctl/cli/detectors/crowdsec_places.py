@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The set of what CrowdSec bans by country and autonomous system, kept as its decisions go."""
 
 import logging

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Handing bodies to a hook until it has them."""
 
 import logging

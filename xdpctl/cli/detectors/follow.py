@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Commands that go on: following what detectors write or publish."""
 
 import logging

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Commands that add a rule: block, allow, limit."""
 
 from typing import Annotated, Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Commands for many rules: import from a file, export as NDJSON."""
 
 import json

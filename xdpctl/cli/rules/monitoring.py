@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a rule in monitor mode would hit, in words; and watching it before it is switched on."""
 
 import sys

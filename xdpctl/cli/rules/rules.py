@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Commands for existing rules: list, show, remove, change."""
 
 from typing import Annotated

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Commands for countries and networks: sets of them, and look-ups."""
 
 from collections.abc import Iterable, Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Putting a set: the options that say how, the request, and what is told of it."""
 
 import sys

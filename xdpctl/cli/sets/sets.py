@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Commands for sets: named lists of prefixes with one action."""
 
 from typing import Annotated, Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Many rules at once: each line by itself, on one draft."""
 
 from collections.abc import Iterable

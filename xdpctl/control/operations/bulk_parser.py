@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Lists of rules as people and feeds have them: plain lines, CSV, NDJSON. Pure and fast.
 
 One line, one rule; a bad line is reported and takes no other with it.

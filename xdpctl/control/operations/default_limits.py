@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The limits of the configuration: there from the start, gone when they are taken out of it."""
 
 import logging

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """`[[limits]]` of the configuration file."""
 
 from typing import Annotated

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """People whom no change should cut off: who asks, and who is logged in. Reads a draft."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Lists that look like a mistake: nothing in them is left, or much less than stands."""
 
 from collections.abc import Mapping

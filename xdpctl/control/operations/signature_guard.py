@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """May this signature stand? Protected and accepted sources never reach it; others may be us."""
 
 from xdpctl.base.net.prefix import Prefix

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What one may ask of signatures: add, change, confirm, remove. Each works on a draft, checks
 everything first, and stages nothing if it raises.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Which entries cover a source, most specific first: what the filter would meet, in Python.
 
 For questions that come before a change: who would be cut off, what lies around a rule. What the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What is about to change: decided, but neither stored nor applied."""
 
 from collections import Counter

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the controller knows: rules, sets, tokens, and what the kernel was last seen to hold."""
 
 from collections import Counter

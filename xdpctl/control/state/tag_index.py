@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Which rules are of an event or an incident, found without a look at all of them."""
 
 from xdpctl.base.net.prefix import Prefix

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The audit log's records: each carries the hash of the one before, so none can be changed,
 removed or slipped in unseen. Pure; the store keeps the bytes.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The kinds of records that are stored: each is stated here once, and nowhere else.
 
 `State` holds what stands of each kind, a `Draft` what is to change, both in a dict from identity to

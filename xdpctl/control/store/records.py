@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Rules as the store keeps them: JSON that survives a reboot with the remaining lifetime.
 
 Within one boot the kernel's clock counts, so a step of the wall clock moves no deadline. After

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Signatures as the store keeps them, with the same times as rules (see xdpctl/records.py)."""
 
 import msgspec

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Where rules and tokens outlive a reboot: two verbs, SQLite behind them.
 
 `write` is durable when it returns; `watch` is a snapshot followed by what came after, resumed

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The bpffs that pins live on: found, mounted where there is none, and shared with a group."""
 
 import errno

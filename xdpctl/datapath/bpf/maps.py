@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The bpf(2) system call, as far as we need it: maps and pins; programs.py has the rest.
 
 Commands, structures and errors: include/uapi/linux/bpf.h and bpf(2). Every failure is the

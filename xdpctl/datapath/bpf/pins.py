@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Where the pinned maps and programs lie."""
 
 from pathlib import Path

@@ -1,6 +1,8 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Programs by bpf(2): what is loaded, loading, and running one on a frame."""
 
 import ctypes
+import errno
 import os
 import struct
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ PROG_TYPE_XDP = 6
 F_XDP_HAS_FRAGS = 1 << 5
 F_TEST_XDP_LIVE_FRAMES = 1 << 1
 _LOG_BYTES = 1 << 20
+_SIGNALS = 10  # in the middle of one load, after which it is an error
 FRAME_MAX = 3000  # a page, less what the kernel keeps of it
 FRAME_MIN = 14
 
@@ -63,14 +66,18 @@ def load(name: str, instructions: bytes, flags: int = F_XDP_HAS_FRAGS) -> int:
         )
         return bpf(PROG_LOAD, attr, f"load program {name}")[0]
 
-    try:
-        return attempt(0)
-    except OSError:
+    for _ in range(_SIGNALS):
         try:
-            return attempt(1)
+            return attempt(0)
         except OSError as error:
-            tail = "\n".join(log.value.decode(errors="replace").splitlines()[-12:])
-            raise OSError(error.errno, f"{error.strerror}\n{tail}") from None
+            first = error
+            if error.errno != errno.EAGAIN:  # the verifier gives up where a signal waits
+                break
+    try:
+        return attempt(1)
+    except OSError:  # of the log too, which may be too long: the first one says why
+        tail = "\n".join(log.value.decode(errors="replace").splitlines()[-12:])
+        raise OSError(first.errno, f"{first.strerror}\n{tail}") from None
 
 
 @dataclass(frozen=True, slots=True)

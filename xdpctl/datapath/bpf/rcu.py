@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Waiting until no packet is still on its way through what it found in the tables before."""
 
 import ctypes

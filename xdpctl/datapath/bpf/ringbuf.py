@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Reading a BPF ring buffer by its memory (Documentation/bpf/ringbuf.rst).
 
 One page with the consumer's position, one with the producer's, then the data twice, so that a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What was compiled, kept from one start to the next: it takes a second of every restart.
 
 Root loads what lies here into the kernel, so it lies in a folder that only root can write.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Compiles bpf/*.c with bcc, in a child process that takes LLVM's 130 MB with it when it exits.
 
 The parent gets instructions, the shapes of the maps, and where each map is referred to: enough

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Root's half: makes and pins the maps, attaches the filter, and keeps it attached.
 
 Killing it changes nothing for the traffic: the maps are pinned and the programs attached by

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Interfaces, their addresses and what XDP is attached to them, over netlink.
 
 pyroute2's synchronous sockets belong to the thread that made them, so every call here makes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A program with those it tail-calls: loaded together, so a packet never meets two versions.
 
 The kernel empties an array of programs when nobody holds it any more; a pin holds it, so it

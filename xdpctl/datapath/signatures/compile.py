@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """From an ordered list of matches to the tables that bpf/signatures.bpf.h reads. Pure.
 
 Each field's values are cut where a signature's ranges begin and end; what lies between two cuts

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The signatures in the kernel: two generations, of which packets meet one or the other."""
 
 import secrets

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A hash table of 64-byte buckets that packets read while it is written.
 
 A key is in the first of two buckets, of eight cells each; in the second only if the first was

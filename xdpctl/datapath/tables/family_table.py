@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """One family's half of the source table: prefixes, each leading to a list of slots."""
 
 from abc import ABC, abstractmethod

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What stands in front of the cells: arrays that say where a look-up is worth its time.
 
 `front`: something is listed near; `near`: prefixes of these lengths are, and single addresses with

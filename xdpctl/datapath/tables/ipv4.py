@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """IPv4: a cell holds address, length and value, all there is to know."""
 
 from collections.abc import Mapping

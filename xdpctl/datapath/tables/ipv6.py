@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """IPv6: a cell holds a hash and the number of an entry, which has address, length and value."""
 
 from collections.abc import Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Values: what a prefix leads to. One slot is its own value; of several, nodes are a list.
 
 The order on one prefix: protection, the rule, sets by number (accepting ones have the lower

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Which sources can be on an outside interface, in the kernel: a trie, and bits in front of it.
 
 A bit too much costs a look-up, a missing one would lose a prefix. So bits are set before a prefix

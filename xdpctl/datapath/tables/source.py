@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Both families' tables, the nodes they share, and the slots' words: the whole source table."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

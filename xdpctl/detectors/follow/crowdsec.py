@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """CrowdSec's local API: a bouncer that pulls decisions, all of them first, then what changed."""
 
 import logging

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """CrowdSec's decisions about countries and autonomous systems: which of them stand. Pure."""
 
 from typing import Any

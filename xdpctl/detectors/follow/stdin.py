@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A detector that writes to our standard input: each line is handed on as it comes."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Suricata's eve.json, followed over rotations and restarts."""
 
 import logging

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Lines of a file that grows, is rotated, truncated or not there yet; and where we were in it."""
 
 import json

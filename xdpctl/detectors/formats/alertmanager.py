@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Prometheus Alertmanager's webhook, version 4: each alert is an event, by its fingerprint.
 
 Labels say what it is about: `dst` or `victim`, `src`, `attack`, `proto`, `sport`, `dport`.

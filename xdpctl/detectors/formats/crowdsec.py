@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """CrowdSec: decisions of the local API's stream, and alerts of its http notification plugin.
 
 Deltas repeat what was deleted, so an end is an end however often it comes, and what was deleted

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """ExaBGP's JSON, an object a line: FlowSpec routes that a peer announces and withdraws.
 
 A route is a rule as long as it is announced; a session that goes down takes its routes with it.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """fail2ban, by the action file that we ship: `ban|unban JAIL ADDRESS BANTIME`, `flush JAIL`."""
 
 from xdpctl.base.net.prefix import parse_prefix

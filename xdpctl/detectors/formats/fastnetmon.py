@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """FastNetMon: the notify script of the Community edition, and the Advanced edition's JSON.
 
 The script's first argument is the *victim* of an incoming attack and the sender of an outgoing

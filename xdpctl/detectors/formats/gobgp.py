@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """GoBGP's paths as its command line and API write them in JSON: FlowSpec routes by numbers.
 
 One path, or a list; `withdrawal` ends it. What a peer's webhook script posts is read too:

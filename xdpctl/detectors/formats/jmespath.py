@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A detector that has no file here: its JSON, by a JMESPath expression, in our own format."""
 
 from typing import Any

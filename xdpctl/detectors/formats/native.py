@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Our own format, for detectors that can be told what to say: one event, or a list of them.
 
 {"phase": "began", "id": "42", "victim": "198.51.100.7", "attack": "udp_flood"}

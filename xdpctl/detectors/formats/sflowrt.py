@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """sFlow-RT's events, as /events/json answers and its ddos-protect names them. They never end."""
 
 import re

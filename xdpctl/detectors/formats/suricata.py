@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Suricata's EVE, a JSON object a line. Alerts alone, and of these what asks for something.
 
 A rule may say it in its metadata: `mitigation xdp_block_src` or `xdp_block_dst` (which protects the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Wanguard's response scripts, with the arguments that our documentation tells to give.
 
 `start|stop ANOMALY_ID ADDRESS incoming|outgoing ANOMALY [PPS]` tells of an anomaly,

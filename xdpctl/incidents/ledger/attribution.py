@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Which incident something belongs to: an event, or a rule. Reads a draft, changes nothing."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Keeps the incidents of a draft: opened, updated and closed with what detectors say."""
 
 from collections.abc import Callable, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The rules that stand because of an incident, as far as it lists them."""
 
 from xdpctl.control.state.state import State

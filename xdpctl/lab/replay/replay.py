@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A filter of its own, with the rules that stand or others, that recordings are run through.
 
 Live traffic is not touched: maps, programs and pins are the rehearsal's, gone when it ends. A

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A recording through a loaded program, packet by packet, on as many CPUs as there are."""
 
 import os

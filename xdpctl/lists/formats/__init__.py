@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The formats of lists: plain, CSV, JSON, NDJSON; bytes in, prefixes and rejected lines out."""
 
 from xdpctl.lists.formats.feed import Feed, FeedFormat

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a document is, by its content and never by its name: packed or not, text, and which."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """One entry of a list: an address, a prefix, or a range of IPv4 addresses."""
 
 import re

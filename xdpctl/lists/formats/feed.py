@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a list held, and the gathering of it while it is read."""
 
 from collections.abc import Callable, Iterable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Lists in JSON: one document with a list of entries, or an object or string a line."""
 
 import re

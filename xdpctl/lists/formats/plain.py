@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Lists of one entry a line; lines of plain IPv4 are read many at once, without a loop."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """From the bytes of a document to the prefixes it lists."""
 
 from codecs import iterdecode

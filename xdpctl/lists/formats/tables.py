@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Lists that are tables: CSV, and DShield's block list. One line, one row."""
 
 import csv

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Which country and AS an address is of, and which networks are theirs: from databases on disk.
 
 Read are MMDB files (GeoLite2, DB-IP, IPinfo and their like) and libloc's, which Debian packages.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Which networks are asked for, and the picking of them."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Country codes and AS numbers, as people write them and as databases hold them."""
 
 import re

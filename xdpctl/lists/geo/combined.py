@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Several databases as one: countries are usually in one file and ASes in another."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """MMDB records, of which only the wanted fields are read: millions of them in seconds.
 
 maxminddb reads whole records, with a city's name in eight languages. Its C extension is fast all

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Databases on disk: told apart by content, and found where distributions put them."""
 
 from collections.abc import Sequence

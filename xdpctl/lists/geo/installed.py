@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The geo databases of this box: opened at the first question, and again after an update."""
 
 import logging

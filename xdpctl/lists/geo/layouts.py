@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How the records of MMDB files name a country and an AS: MaxMind, DB-IP, IPinfo and their like."""
 
 from collections.abc import Iterable

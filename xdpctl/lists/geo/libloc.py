@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """libloc's database, which Debian packages as libloc-database: the file read by itself.
 
 python3-location would read it too, but makes an object of every network: 9 s for the US.

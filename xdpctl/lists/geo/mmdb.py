@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """MMDB files: GeoLite2, DB-IP, IPinfo and their like.
 
 Single addresses are looked up by maxminddb. It makes an object of every network it lists, so whole

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a database says of an address, and what every database can be asked."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Sets of addresses as keys of prefixes: union and difference, in the fewest prefixes."""
 
 from collections.abc import Iterator, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A binary tree of prefixes, walked a whole level at a time."""
 
 from collections.abc import Callable, Sequence

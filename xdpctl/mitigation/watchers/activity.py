@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """For how long rules have hit much on end, or little. Pure but for what it holds."""
 
 from collections.abc import Container

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What protects a victim, step by step: watched, then limited, then dropped.
 
 How long a limit has been exceeded is not kept over a restart.

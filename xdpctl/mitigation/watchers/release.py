@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a detector has ended and still hits stays until it is quiet: nothing is opened to look."""
 
 from collections.abc import Iterable

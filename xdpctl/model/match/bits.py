@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Bits as a component lists them: `syn`, `syn&!ack`, `syn+ack,rst`, `!last`, `0x12`.
 
 A test is true if all of its bits are set; `!` before it, if not all of them are.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The components a match may have: FlowSpec's (RFC 8955 section 4.2.2, RFC 8956) and two more."""
 
 from collections.abc import Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A match: what a packet must have, component by component."""
 
 import hashlib

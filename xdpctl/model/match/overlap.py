@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Whether two matches can take the same packet. In doubt they can. Pure."""
 
 from functools import lru_cache

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """FlowSpec's order of precedence (RFC 8955 section 5.1, RFC 8956 section 3.6): a key to sort by.
 
 Component by component, by type: a match that has the lower type goes first. Of two prefixes the

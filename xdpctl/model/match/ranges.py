@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Numbers as a component lists them: `53,123`, `1024-65535`, `>=512`, `!=80`, `>100&<200`.
 
 Whatever is written becomes the same sorted ranges, so equal matches look equal.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The short text of a match: `udp src-port 53 length >=512 dst 198.51.100.7`."""
 
 import difflib

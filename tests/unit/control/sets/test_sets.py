@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Sets in the controller: made, replaced by what differs, changed at once, and taken away."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A set put again: what stays as it stands, what has to be meant, and lists that look wrong."""
 
 from collections.abc import Iterator

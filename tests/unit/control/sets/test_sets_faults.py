@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Sets while store or kernel fail, or we are killed: the old set or the new one, whole."""
 
 import json

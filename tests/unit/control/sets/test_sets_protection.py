@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Protected prefixes inside sets that drop: never applied, and back when protection goes."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What is refused of sets leaves store, state and kernel as they were."""
 
 import threading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Sets over restarts and reboots, and when somebody else writes into the kernel's tables."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The chain of records: nothing in it can be changed, removed, slipped in or swapped unseen."""
 
 import json

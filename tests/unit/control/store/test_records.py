@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Rules on disk: what comes back, after a restart, a reboot, and a clock that was set."""
 
 import json

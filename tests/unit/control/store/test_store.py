@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The store keeps all of a change or nothing, and tells watchers what they missed."""
 
 import gc

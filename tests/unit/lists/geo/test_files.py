@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Databases on disk: refused with a reason, found where they are installed, and combined."""
 
 import gzip

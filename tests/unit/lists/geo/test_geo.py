@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """MMDB files of every known layout: what an address is, and the whole networks of a country."""
 
 from collections.abc import Mapping

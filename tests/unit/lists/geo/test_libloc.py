@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """libloc's database: one made here, and the distribution's where it is installed."""
 
 from contextlib import suppress

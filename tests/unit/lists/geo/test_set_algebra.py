@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Unions and differences of prefixes, beside the standard library and plain sets of addresses."""
 
 from ipaddress import collapse_addresses, ip_network
