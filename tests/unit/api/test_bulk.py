@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Many rules in one request: formats, bad lines, dry runs, and how much is too much."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,3 +137,46 @@ def test_a_failing_store_is_503_and_nothing_is_applied(api: Api) -> None:
     api.store.broken = True
     problem(api.call("POST", BULK, content=b"10.0.0.1\n10.0.0.2"), 503, "store")
     assert api.datapath.held().keys() == {"192.0.2.0/24"}
+
+
+@pytest.mark.parametrize(
+    ("source", "added"),
+    [("10.0.0.0/8", 1), ("10.0.0.0/7", 0), ("2001::/16", 1), ("2000::/15", 0)],
+)
+def test_one_line_drops_no_large_part_of_the_internet(api: Api, source: str, added: int) -> None:
+    if not added:
+        assert counts(send(api, source.encode(), query="?mode=monitor&dry_run=true")) == (1, 0, 0)
+    assert counts(send(api, source.encode())) == (added, 0, 1 - added)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"match": {"source": "203.0.113.7"}, "confirm_within": "60s", "ttl": "1h"},
+        {
+            "match": "udp dst-port 53",
+            "action": "limit",
+            "limit": {"pps": 100, "burst": "1s", "per": "source", "ipv4_length": 24},
+        },
+        {
+            "match": {"source": "203.0.113.9"},
+            "action": "limit",
+            "limit": {"bps": 1e6, "burst": 0.5},
+            "spare": "none",
+        },
+        {"match": {"protocol": "tcp"}, "force": True, "mode": "monitor", "priority": 5},
+    ],
+)
+def test_a_line_may_say_what_a_post_may(tmp_path: Path, body: dict[str, Any]) -> None:
+    made = []
+    for number, by_line in enumerate((False, True)):
+        (tmp_path / str(number)).mkdir()
+        with running(tmp_path / str(number), capacity=100) as api:
+            if by_line:
+                line = json.dumps(body).encode()
+                assert counts(send(api, line, "application/x-ndjson")) == (1, 0, 0)
+            else:
+                assert api.call("POST", "/v1/rules", json=body).status_code == 201
+            (held,) = api.call("GET", "/v1/rules").json()["rules"]
+            made.append(held)
+    assert made[0] == made[1]

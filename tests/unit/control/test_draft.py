@@ -12,7 +12,7 @@ from xdpctl.control.store.records import ENTRIES, SETS, decode_set
 from xdpctl.datapath.plan import Image
 from xdpctl.errors import CapacityError
 from xdpctl.model.policy import CONFIGURED
-from xdpctl.model.rule import Action, Rule
+from xdpctl.model.rule import Action, Automatic, Rule
 from xdpctl.model.source_set import NOTHING, SourceSet, decode_entries
 
 OLD, NEW = SourceSet(name="old", slot=65), SourceSet(name="new", slot=64)
@@ -116,3 +116,21 @@ def test_the_way_back_is_what_stood_before(draft: Draft, state: State) -> None:
     assert back.entries["new"] is None
     assert back.entries["old"] is state.entries["old"]
     assert back.changes()[SETS + "new"] is None
+
+
+def test_a_copy_is_whole_and_changes_nothing_of_the_first(draft: Draft) -> None:
+    rule = Rule(parse_prefix("46.0.0.9"), Action.DROP)
+    draft.put(rule)
+    draft.put_set(NEW, entries("46.0.0.1"))
+    draft.settings["automatic"] = Automatic.OFF
+    draft.note("root", "rule.add", str(rule.source))
+    copy = draft.copy()
+    for name in ("rules", "sets", "entries", "signatures", "incidents", "tokens", "settings"):
+        assert getattr(copy, name) == getattr(draft, name)
+    assert (copy.events, copy.room) == (draft.events, draft.room)
+    assert copy.of_origin(rule.origin) == draft.of_origin(rule.origin)
+    assert copy.changes() == draft.changes()
+    copy.put(Rule(parse_prefix("46.0.0.10"), Action.DROP))
+    copy.note("root", "rule.add", "46.0.0.10")
+    assert (len(draft.rules), len(draft.events)) == (1, 1)
+    assert copy.room == draft.room - 1

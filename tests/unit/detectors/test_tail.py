@@ -110,3 +110,20 @@ def test_the_rest_of_a_file_that_was_rotated_meanwhile_comes_first(tmp_path: Pat
     assert list(tail.lines()) == [b"b", b"c"]
     assert tail.place.inode == path.stat().st_ino
     tail.close()
+
+
+def test_a_line_without_an_end_is_given_up_at_its_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xdpctl.detectors.follow.tail._LINE_MAX", 8)
+    path = tmp_path / "log"
+    tail = Tail(path, None)
+    append(path, b"12345678", end=b"")
+    assert list(tail.lines()) == []
+    append(path, b"")
+    assert list(tail.lines()) == [b"12345678"], "as long as the bound is a line"
+    append(path, b"123456789", end=b"")
+    assert list(tail.lines()) == []
+    append(path, b"tail of it", b"next")
+    assert list(tail.lines()) == [b"tail of it", b"next"], "what was held is forgotten"
+    tail.close()

@@ -3,6 +3,7 @@
 
 import io
 import zipfile
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from xdpctl.control.capture import CaptureAsk, Capturing, choose
 from xdpctl.errors import ConflictError
 from xdpctl.incidents.files import add
 from xdpctl.incidents.rates import COLUMNS, read_rows
+from xdpctl.model.incident import Incident
 
 
 def captured(slot: int, source: bytes = bytes((203, 0, 113, 7))) -> Capture:
@@ -191,3 +193,25 @@ def test_rules_beyond_those_listed_make_no_peak_when_they_end(box: Api) -> None:
     box.context.recorder.step(2.0)
     rates = whole(box, identity)["evidence"]["rates"]
     assert [row[1] for row in rates] == [0.0, 0.0]
+
+
+def test_a_long_incident_has_so_many_looks_and_lines(
+    box: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xdpctl.incidents.recorder._LOOKS_MAX", 2)
+    monkeypatch.setattr("xdpctl.incidents.rates._LINES_MAX", 3)
+    say(box, "fastnetmon", fastnetmon("ban"))
+    ((identity, _),) = box.controller.state.incidents.items()
+    recorder, looks = box.context.recorder, []
+    real = recorder.look
+
+    def look(incidents: Iterable[Incident]) -> int:
+        looks.append(1)
+        return real(incidents)
+
+    monkeypatch.setattr(recorder, "look", look)
+    for minute in range(60):
+        box.clock.advance(60)
+        recorder.step(1e9 + 3600.0 * minute)
+    assert len(looks) == 2
+    assert len(whole(box, identity)["evidence"]["rates"]) <= 3

@@ -247,3 +247,13 @@ def test_a_real_countrys_list_comes_back_as_it_went_in(corpus: Path, tmp_path: P
         assert sorted(ask(database, code)) == sorted(found)
     others = collapse_addresses(IPv4Network(n) for n in lists["CN"] + lists["RU"])
     assert sorted(ask(database, "DE", inverted=True)) == sorted(map(str, others))
+
+
+@pytest.mark.parametrize(
+    "name", ["autonomous_system_organization", "as_name", "name", "organization"]
+)
+def test_every_name_of_an_as_is_read(tmp_path: Path, name: str) -> None:
+    record = {"asn": 64500, name: "Example"}
+    database = open_database(write_mmdb(tmp_path / "x", {"192.0.2.0/24": record}))
+    place = database.lookup(parse_address("192.0.2.7", "source"))
+    assert place == Place("", 64500, "Example", "192.0.2.0/24")

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Numbers in what detectors report: from 0 on, finite, and no truth values."""
+
+from typing import Any
+
+import pytest
+
+from xdpctl.detectors.parsing import number
+from xdpctl.errors import RuleError
+
+
+@pytest.mark.parametrize(("value", "read"), [(0, 0.0), (5, 5.0), (1.5, 1.5), (10**17, 1e17)])
+def test_numbers_from_0_on_are_read(value: Any, read: float) -> None:
+    assert number({"pps": value}, "pps") == read
+
+
+def test_what_is_not_there_is_0() -> None:
+    assert number({}, "pps") == 0.0
+
+
+@pytest.mark.parametrize("value", [-1, -0.5, float("nan"), float("inf"), 10**18, True, "5", None])
+def test_other_values_are_refused_by_name(value: Any) -> None:
+    with pytest.raises(RuleError) as caught:
+        number({"pps": value}, "pps")
+    assert caught.value.field == "pps"

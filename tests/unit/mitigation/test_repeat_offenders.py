@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who comes back is blocked for longer; how many are remembered is bounded."""
+
+import pytest
+
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.mitigation.repeat_offenders import RepeatOffenders
+
+ONE, TWO, THREE = (parse_prefix(f"203.0.113.{n}") for n in (1, 2, 3))
+
+
+def test_each_time_doubles_it_within_a_day() -> None:
+    held = RepeatOffenders()
+    assert held.ttl(ONE, 60, 0, stands=False) == 60
+    held.came([ONE], 0)
+    held.came([ONE], 10)
+    assert held.ttl(ONE, 60, 20, stands=False) == 240
+    assert held.ttl(ONE, 60, 20, stands=True) == 120, "what stands is not counted"
+    assert held.ttl(ONE, 60, 10 + 86_400, stands=False) == 60
+
+
+def test_the_oldest_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xdpctl.mitigation.repeat_offenders._KEPT", 2)
+    held = RepeatOffenders()
+    held.came([ONE, TWO], 0)
+    held.came([ONE], 1)
+    held.came([THREE], 2)
+    assert [held.ttl(one, 60, 3, stands=False) for one in (ONE, TWO, THREE)] == [240, 60, 120]
