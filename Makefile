@@ -9,7 +9,7 @@ VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.c bpf/*.h bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz openapi docs lock sbom dist clean
+.PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz openapi schema docs lock sbom dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
@@ -130,6 +130,10 @@ openapi: setup
 	  print(json.dumps(openapi(), indent=1))' > docs/reference/openapi.json
 
 # The site fetches nothing from other hosts, and a dead link or anchor stops the build.
+schema: setup
+	@$(BIN)/python -c 'import json; from xdpctl.service.config import schema; \
+	  print(json.dumps(schema(), indent=1))' > docs/reference/config.schema.json
+
 docs: setup docs/img/architecture.svg
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
 	@! grep -rnE --include='*.html' '<(script|link|img|iframe)[^>]+(src|href)="?(https?:)?//' dist/site \

@@ -19,6 +19,7 @@ from xdpctl.cli.app import app
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticSettings
 from xdpctl.model.policy import Quota
+from xdpctl.service.config import schema
 from xdpctl.service.settings import Listen, Settings
 from xdpctl_api.app import openapi
 from xdpctl_api.problems import STATUS
@@ -96,6 +97,11 @@ def test_every_status_has_its_class_in_the_error_tree() -> None:
         assert stated
         assert stated[1] in (None, str(status)), cls
     assert all(name in tree for name in error_names())
+
+
+def test_the_schema_of_the_configuration_is_what_is_read() -> None:
+    stated = json.loads((REFERENCE / "config.schema.json").read_text())
+    assert stated == json.loads(json.dumps(schema())), "run: make schema"
 
 
 def test_openapi_json_is_what_the_application_says() -> None:
