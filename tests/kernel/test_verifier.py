@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.paths import ROOT
+from tests.paths import ROOT
 from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader.loader import Loader

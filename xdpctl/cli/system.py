@@ -155,7 +155,7 @@ def token_list(context: typer.Context, as_json: options.Json = False) -> None:
     if as_json:
         return output.emit(tokens)
     for token in tokens:
-        until = token["expires_at"] or "for good"
+        until = token["expires_at"] or "no expiry"
         output.out.print(
             f"{token['name']}  {token['role']}  origin {token['origin']}  until {until}"
         )

@@ -53,7 +53,7 @@ def _of(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DatapathError(f"the kernel refused what is to do with {what}: {error}") from error
+        raise DatapathError(f"the kernel refused an operation on {what}: {error}") from error
 
 
 class PinnedDatapath:

@@ -46,7 +46,7 @@ class PacketRecorder:
         self._controller, self._files, self._connections = controller, files, connections
         self._meter = Meter(controller, files)
         self._watched: dict[str, _Watched] = {}
-        trouble = "nothing is kept of incidents"
+        trouble = "packets and rates of incidents are not recorded"
         self._beat = PeriodicTask("witness", _STEP_SECONDS, self.step, trouble, rest=_AFTER[-1])
         self.start, self.stop = self._beat.start, self._beat.stop
 

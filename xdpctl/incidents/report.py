@@ -41,7 +41,7 @@ def facts(held: dict[str, Any]) -> dict[str, str]:
         "began": _utc(held["opened_at"]),
         "ended": closed,
         "attack": ", ".join(held["attacks"]) or "-",
-        "told by": ", ".join(held["detectors"]),
+        "reported by": ", ".join(held["detectors"]),
         "peak": _peak(held),
         "peak of drops": _worst(kept["rates"]),
         "sources named": named,
@@ -186,7 +186,7 @@ def _template() -> "Template":
 def _peak(held: dict[str, Any]) -> str:
     rates = ((held["peak_pps"], " packets/s"), (held["peak_bps"], "bit/s"))
     told = [f"{si(rate)}{unit}" for rate, unit in rates if rate]
-    return f"{', '.join(told)}, by the detectors" if told else "the detectors told of no rate"
+    return f"{', '.join(told)}, by the detectors" if told else "no rate reported"
 
 
 def _sure(error: float | None) -> str:

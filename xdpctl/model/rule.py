@@ -94,7 +94,7 @@ class Deadlines(msgspec.Struct, frozen=True, gc=False):
     """When a rule ends: `expires_ns` and `confirm_by_ns` are CLOCK_MONOTONIC, 0 for never.
 
     Until it is confirmed, a provisional rule's kernel expiry is the earlier of the two. Those who
-    inherit have the two as fields, in a place of their own.
+    inherit declare both fields; the order of fields matters.
     """
 
     @property

@@ -50,9 +50,9 @@ def news(before: Snapshot, now: Snapshot) -> Iterator[News]:
         yield from _of_incident(before.incidents.get(held.id), held)
     fresh = [one for one in now.problems if one not in before.problems]
     if fresh:
-        yield News(Kind.TROUBLE, "\n".join(fresh), "xdpctl needs you", "\n".join(now.problems))
+        yield News(Kind.TROUBLE, "\n".join(fresh), "xdpctl degraded", "\n".join(now.problems))
     elif before.problems and not now.problems:
-        yield News(Kind.TROUBLE, "box is well", "xdpctl is well again", "nothing is in the way")
+        yield News(Kind.TROUBLE, "box is well", "xdpctl recovered", "no open problems")
 
 
 def last_told(before: Snapshot, now: Snapshot) -> Snapshot:
@@ -85,7 +85,7 @@ def _worse(before: Incident, held: Incident) -> bool:
 
 def _facts(held: Incident) -> str:
     lines = [
-        f"Incident {held.id}, told by {', '.join(held.detectors)}",
+        f"Incident {held.id}, reported by {', '.join(held.detectors)}",
         f"Peak {si(held.peak_pps)} packets/s, {si(held.peak_bps)}bit/s by the detectors",
         f"{held.rules_made:,} rules made, {held.rules_ended:,} ended",
     ]

@@ -40,7 +40,7 @@ class Dispatcher:
         self._held_back = 0
         self._before: Snapshot | None = None
         self._stop = threading.Event()
-        trouble = "nobody is told of what changes for now"
+        trouble = "notifications are not sent"
         self._beat = PeriodicTask("herald", _LOOK_SECONDS, self._watch, trouble)
         self._messenger = threading.Thread(target=self._deliver, name="messenger", daemon=True)
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.conftest import need
-from tests.support.paths import ROOT
+from tests.paths import ROOT
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
 

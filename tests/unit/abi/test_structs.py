@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import need
-from tests.support.paths import ROOT
+from tests.paths import ROOT
 from xdpctl.abi import structs
 from xdpctl.abi.arrays import (
     CONNECTION,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.paths import ROOT, SHARED
 from tests.support.detector_formats import ADVANCED, VICTIM, alert, called, eve, read
-from tests.support.paths import ROOT, SHARED
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.detectors.formats import native
 from xdpctl.detectors.registry import ADAPTERS, adapter

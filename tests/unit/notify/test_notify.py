@@ -224,7 +224,7 @@ def test_each_trouble_is_told_also_within_the_hour() -> None:
     assert [text.splitlines()[-1] for text in told] == [
         "eth0 is detached",
         "the disk is full",
-        "nothing is in the way",
+        "no open problems",
         "everything passes",
     ]
 

@@ -12,7 +12,7 @@ from bench import cases, sources
 from bench.report import page, plots
 from bench.report.results import Bar, Case, Results
 from bench.report.taken import Taken
-from tests.support.paths import ROOT
+from tests.paths import ROOT
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.prefix_arrays import Keys, within
 

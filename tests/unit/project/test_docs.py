@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 
-from tests.support.paths import ROOT
+from tests.paths import ROOT
 from xdpctl import errors
 from xdpctl.abi.structs import Reason
 from xdpctl.cli.app import app

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.paths import ROOT
+from tests.paths import ROOT
 from tools import man, roff
 from xdpctl.cli import app as root
 

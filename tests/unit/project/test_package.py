@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.paths import ROOT
+from tests.paths import ROOT
 from xdpctl import __version__
 
 SPDX = "SPDX-License-Identifier: GPL-2.0-or-later"

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.support.paths import ROOT
+from tests.paths import ROOT
 
 UNITS = ROOT / "packaging" / "systemd"
 # Each of these gives a service mounts of its own; systemd.exec(5).

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.paths import ROOT
+from tests.paths import ROOT
 from xdpctl.errors import ConfigError, SettingsError
 from xdpctl.service import config, listeners, supervisor
 from xdpctl.service.settings import Settings

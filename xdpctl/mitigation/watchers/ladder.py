@@ -37,7 +37,7 @@ class Ladder:
         self._pulse = Activity()
         self._since: dict[str, float] = {}  # those that are watched, of the monotonic clock
         beat = PeriodicTask(
-            "ladder", _STEP_SECONDS, self.step, "no rule goes on to its next step for now"
+            "ladder", _STEP_SECONDS, self.step, "ladder check failed; rules stay at their step"
         )
         self.start, self.stop = beat.start, beat.stop
 

@@ -34,7 +34,9 @@ class Releases:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
         self._pulse = Activity()
-        beat = PeriodicTask("releases", _STEP_SECONDS, self.step, "what has ended stays for now")
+        beat = PeriodicTask(
+            "releases", _STEP_SECONDS, self.step, "release check failed; ended rules are kept"
+        )
         self.start, self.stop = beat.start, beat.stop
 
     def step(self, now: float) -> list[str]:
