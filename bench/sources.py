@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Addresses and prefixes to list and to send from, as keys; the same in every run.
 
-Keys are those of xdpctl/table/family.py; an address to send from is the key of a single one.
+Keys are those of xdpctl/base/net/prefix_arrays.py; an address to send from is a single one's.
 """
 
 from functools import cache

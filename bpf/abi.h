@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the kernel side and user space agree on: xdpctl/abi/structs.py states the same structs and
- * enums once more in Python, and tests/unit/test_wire.py has the host's compiler compare them.
- * Addresses are in network order, everything else in host order.
+ * enums once more in Python, and tests/unit/abi/test_structs.py has the host's compiler compare
+ * them. Addresses are in network order, everything else in host order.
  */
 #ifndef XDPCTL_ABI_H
 #define XDPCTL_ABI_H

@@ -54,7 +54,7 @@ async def _prepared(
         return await replacement.of_feed(choices.feed.source(), choices.choices)
     lines = "\n".join(choices.prefixes or ()).encode()
     parse = ctx.refresher.source.parse
-    read = (lambda: parse(lines, "plain", "")) if lines else None
+    read = (lambda: parse(lines, "plain", "")) if choices.prefixes else None
     return await replacement.of_list(read, choices.choices)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Python's half of bpf/abi.h: the same structs and enums, packed and unpacked.
 
-tests/unit/test_wire.py has the host's compiler compare every offset, size and value.
+tests/unit/abi/test_structs.py has the host's compiler compare every offset, size and value.
 """
 
 import struct

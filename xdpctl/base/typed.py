@@ -6,8 +6,9 @@ import re
 import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import EnumType
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct, structs
@@ -29,6 +30,8 @@ _WORDS = {
     "object": "a table",
     "null": "nothing",
 }
+# Tables whose values are secrets, and are in no message: Apprise's URLs.
+_SECRET = ("notify",)
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
 
@@ -144,7 +147,8 @@ def _leaf(value: Any, wanted: Any, place: str, problems: Problems) -> None:
     try:
         msgspec.convert(value, wanted)
     except msgspec.ValidationError as error:
-        problems.add(f"{place or 'the file'} is {show(value)}; {_plain(str(error), wanted)}")
+        what = "not shown" if re.split(r"[.\[]", place)[0] in _SECRET else show(value)
+        problems.add(f"{place or 'the file'} is {what}; {_plain(str(error), wanted)}")
     except (RecursionError, OverflowError, UnicodeError):
         problems.add(f"{place or 'the file'} is nested too deeply, too large, or no text")
 
@@ -153,11 +157,19 @@ def _plain(error: str, wanted: Any) -> str:
     """What msgspec says, in words: `expected a whole number >= 1`."""
     text = error.partition(" - at ")[0]
     if text.startswith("Invalid enum value"):
-        kinds = (one for one in (wanted, *get_args(wanted)) if hasattr(one, "__members__"))
-        return f"expected one of {', '.join(map(str, next(kinds, ())))}"
+        return f"expected one of {', '.join(_choices(wanted))}"
     words = re.sub(r"`([^`]*)`", lambda found: _in_words(found.group(1)), text)
     words = words.replace(" >= ", " of at least ").replace(" <= ", " of at most ")
     return words[:1].lower() + words[1:]
+
+
+def _choices(wanted: Any) -> list[str]:
+    """The values of an enum or a Literal, also of one in a union."""
+    if get_origin(wanted) is Literal:
+        return list(map(str, get_args(wanted)))
+    if isinstance(wanted, EnumType):
+        return [str(one.value) for one in wanted]  # type: ignore[var-annotated]
+    return [choice for one in get_args(wanted) for choice in _choices(one)]
 
 
 def _in_words(types: str) -> str:

@@ -61,7 +61,7 @@ app = typer.Typer(
     name="xdpctl",
     cls=Commands,
     no_args_is_help=True,
-    help="Drops what is blocklisted at line rate, and never its own people.",
+    help="Drop traffic from blocklisted sources at line rate without locking out operators.",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
@@ -80,7 +80,10 @@ def globals_(
     url: options.Url = None,
     token: options.Token = None,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it and exit.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Keep where the control plane answers."""

@@ -15,7 +15,9 @@ from xdpctl.incidents import report
 from xdpctl.service.client import path
 
 app = typer.Typer()
-incident_app = typer.Typer(help="Show, report and export one incident.", no_args_is_help=True)
+incident_app = typer.Typer(
+    help="Show and export an incident; verify an archive.", no_args_is_help=True
+)
 app.add_typer(incident_app, name="incident")
 _SENDERS = 10  # that are shown
 Identity = Annotated[str, typer.Argument(help="Id of the incident, as `incidents` lists it.")]

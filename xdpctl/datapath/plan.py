@@ -3,7 +3,7 @@
 
 The order is what keeps a change calm. Entries that decide are written longest prefix first;
 then entries that stop deciding go, shortest first. So by one plan no address whose verdict is
-the same before and after ever meets another one in between; tests/unit/test_plan.py walks it.
+the same before and after ever meets another one in between; test_plan.py walks it.
 """
 
 from collections import deque

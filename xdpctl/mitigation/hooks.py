@@ -8,6 +8,7 @@ freeze among them, come in between.
 
 import asyncio
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -76,6 +77,7 @@ class Hooks:
     returns: RepeatOffenders = field(default_factory=RepeatOffenders)
     parsing: WorkerPool = field(default_factory=lambda: WorkerPool("bodies of detectors", _PARSERS))
     stopping: bool = False
+    _recording: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.rules_paces = RateLimits(self.settings().max_per_minute)
@@ -186,9 +188,10 @@ class Hooks:
         """What it said, word for word, beside the record. Reads and writes files."""
         at = self.controller.clock.read().unix
         try:
-            self.files.prepare()
-            for identity in incidents:
-                statements.keep(self.files.words(identity), at, detector, body)
+            with self._recording:  # threads of several bodies may write to one file
+                self.files.prepare()
+                for identity in incidents:
+                    statements.keep(self.files.words(identity), at, detector, body)
         except OSError as error:
             log.warning("what %s reported is not kept: %s", detector, error)
 

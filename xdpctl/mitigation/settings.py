@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.base.typed import Duration, Problems, read_prefixes, read_seconds
+from xdpctl.base.typed import LARGEST, Duration, Problems, read_prefixes, read_seconds
 from xdpctl.control.operations.limit_settings import RateTable
 from xdpctl.detectors.formats.jmespath import adapter
 from xdpctl.detectors.registry import ADAPTERS, Adapter
@@ -93,7 +93,7 @@ class MeasureTable(RateTable, frozen=True, forbid_unknown_fields=True, kw_only=T
             fix = "leave it out: it is the victim"
             raise RuleError("match has a destination", "match", fix)
         amplified = self.attack is Attack.AMPLIFICATION
-        rate = self.rate() if self.pps or self.bps else None
+        rate = None if self.pps is None and self.bps is None else self.rate()
         return Measure(parts, rate, amplified and "source_port" not in parts)
 
 
@@ -111,8 +111,8 @@ class AutomaticTable(Struct, frozen=True, forbid_unknown_fields=True):
     networks: list[str] = []
     ttl: Duration = _TTL
     same_incident: Duration = _SAME_INCIDENT
-    max_per_minute: Annotated[int, Meta(ge=1)] = _PER_MINUTE
-    max_connections: Annotated[int, Meta(ge=0)] = _CONNECTIONS
+    max_per_minute: Annotated[int, Meta(ge=1, le=LARGEST)] = _PER_MINUTE
+    max_connections: Annotated[int, Meta(ge=0, le=LARGEST)] = _CONNECTIONS
     detectors: dict[str, DetectorTable] = {}
     protect: list[MeasureTable] = []
     ladder: LadderTable = LadderTable()

@@ -219,7 +219,7 @@ def _add_explain(loader: Loader) -> None:
     """Explaining is no reason to stop protecting: without it only `xdpctl explain` fails."""
     try:
         loader.add_explain()
-    except XdpctlError as error:
+    except (OSError, XdpctlError) as error:
         log.error("`xdpctl explain` is not available: %s", error)
 
 

@@ -130,6 +130,8 @@ def test_an_empty_or_shrunk_list_is_409_unless_it_is_meant(api: Api) -> None:
     refused(api, 409, "conflict", "entries", b"45.0.0.1")
     refused(api, 409, "conflict", "entries", {"prefixes": []})
     api.put("bad", b"45.0.0.1", 200, force=1)
+    blank = api.call("PUT", "/v1/sets/bad", json={"prefixes": [""], "force": True})
+    assert blank.status_code == 400, "one prefix that is nothing is no empty list"
     api.put("bad", {"prefixes": [], "force": True}, 200)
     assert api.call("GET", f"{PATH}/entries").text == ""
 

@@ -146,6 +146,41 @@ def test_problems_of_values_that_have_the_right_type_are_told_at_once_too() -> N
         assert any(line.startswith(place) for line in said), place
 
 
+def test_a_rate_of_nothing_is_refused_and_no_drop_of_everything() -> None:
+    for rate in ({"pps": 0}, {"bps": 0.0}, {"pps": 0, "bps": 0}):
+        with pytest.raises(ConfigError, match=r"automatic\.protect\[1\]: a limit is either"):
+            config.parse({"automatic": {"protect": [{"attack": "udp_flood", **rate}]}})
+
+
+@pytest.mark.parametrize(
+    "notify",
+    [
+        "slack://TOKEN/SECRET",
+        {"urls": "slack://TOKEN/SECRET"},
+        {"urls": ["slack://TOKEN/SECRET"] * 21},
+        {"urls": ["slack://TOKEN/SECRET", 5]},
+        {"urls": [{"slack://TOKEN/SECRET": 1}]},
+    ],
+)
+def test_no_message_shows_where_notifications_go(notify: Any) -> None:
+    with pytest.raises(ConfigError, match="notify") as caught:
+        config.parse({"notify": notify})
+    assert "SECRET" not in str(caught.value)
+
+
+def test_the_choices_of_a_setting_are_named() -> None:
+    with pytest.raises(ConfigError, match="expected one of outside, inside"):
+        config.parse({"interfaces": [{"name": "eth0", "side": "front"}]})
+    with pytest.raises(ConfigError, match=r"expected one of (established, none|none, established)"):
+        config.parse({"limits": [{"match": "udp", "pps": 5, "spare": "x"}]})
+
+
+def test_a_match_and_a_prefix_length_may_be_numbers() -> None:
+    table = {"match": {"protocol": "udp", "destination_port": 53}, "pps": 5, "per": 24}
+    (limit,) = config.parse({"limits": [table]}).limits
+    assert (str(limit.match), limit.rate.per_ipv4) == ("proto udp dst-port 53", 24)
+
+
 def test_the_schema_knows_every_setting() -> None:
     tables = config.schema()["$defs"]
     assert tables["ListenTable"]["properties"]["port"]["maximum"] == 65535

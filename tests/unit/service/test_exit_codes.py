@@ -8,11 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from tests.paths import ROOT
-from xdpctl.errors import ConfigError, SettingsError
+from xdpctl.datapath.loader.loader import Loader
+from xdpctl.errors import CompileError, ConfigError, SettingsError
 from xdpctl.service import config, listeners, supervisor
 from xdpctl.service.settings import Settings
 
@@ -90,3 +93,14 @@ def test_who_waits_at_the_socket_is_turned_away(
             client.connect(held.getsockname())
             listeners.turn_away()
             assert client.recv(1) == b""
+
+
+@pytest.mark.parametrize("error", [OSError("no room"), CompileError("no clang")])
+def test_what_only_explains_stops_no_loader(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    def add_explain() -> None:
+        raise error
+
+    supervisor._add_explain(cast(Loader, SimpleNamespace(add_explain=add_explain)))
+    assert "`xdpctl explain` is not available" in caplog.text

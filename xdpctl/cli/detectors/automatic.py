@@ -16,9 +16,7 @@ from xdpctl.model.rule import Automatic
 from xdpctl.service.client import Client, path
 
 app = typer.Typer()
-policy_app = typer.Typer(
-    help="What automatic mitigation does about each attack.", no_args_is_help=True
-)
+policy_app = typer.Typer(help="Test or reload automatic mitigation.", no_args_is_help=True)
 app.add_typer(policy_app, name="policy")
 _INPUT_MAX = 1 << 20
 _WITH_INPUT = frozenset(("fastnetmon",))  # whose scripts get more than arguments
@@ -78,7 +76,7 @@ def policy_test(
 
 @policy_app.command("reload")
 def policy_reload(context: typer.Context) -> None:
-    """Reload [automatic] and [notify] from the configuration file.
+    """Reload the tables automatic and notify from the configuration file.
 
     Example: xdpctl policy reload
     """

@@ -38,7 +38,10 @@ SpareOption = Annotated[
 ]
 Priority = Annotated[
     int | None,
-    typer.Option("--priority", help="Lower numbers are evaluated first; default: FlowSpec order."),
+    typer.Option(
+        "--priority",
+        help="Lower numbers are evaluated first (default 0); ties in FlowSpec order.",
+    ),
 ]
 Observe = Annotated[
     str | None,

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from xdpctl.cli import options, output
 from xdpctl.errors import Refused, Unreachable
-from xdpctl.model.rule import Action, Spare, check_name
+from xdpctl.model.rule import Spare, check_name
 from xdpctl.service.client import SLOW_SECONDS, Client, path
 
 
@@ -30,11 +30,18 @@ class ListFormat(StrEnum):
     DSHIELD = "dshield"
 
 
+class SetAction(StrEnum):
+    """What a set does."""
+
+    DROP = "drop"
+    ACCEPT = "accept"
+
+
 Name = Annotated[
     str, typer.Argument(help="Name of the set: a-z, 0-9, '-', '_' and '.'.", callback=_named)
 ]
 ActionOption = Annotated[
-    Action | None,
+    SetAction | None,
     typer.Option("--action", help="drop or accept; default: unchanged, or drop for a new set."),
 ]
 Monitor = Annotated[
@@ -90,7 +97,7 @@ Refresh = Annotated[
 
 
 def choose(
-    action: Action | None,
+    action: SetAction | None,
     monitor: bool | None,
     reason: str | None,
     force: bool,

@@ -18,20 +18,20 @@ Number = Annotated[float, Meta(ge=0, le=LARGEST)]
 class RateTable(Struct, frozen=True, forbid_unknown_fields=True):
     """A rate: `pps` or `bps`; `per` is `all`, `source`, `/24` or `/24,/56`."""
 
-    pps: Number = 0.0
-    bps: Number = 0.0
-    per: str = "all"
+    pps: Number | None = None
+    bps: Number | None = None
+    per: str | int = "all"
     burst: Number | str = 0.1
 
     def rate(self) -> Rate:
         """RuleError if it is none."""
-        return read_rate(self.pps, self.bps, self.burst, self.per)
+        return read_rate(self.pps or 0.0, self.bps or 0.0, self.burst, str(self.per))
 
 
 class LimitTable(RateTable, frozen=True, forbid_unknown_fields=True):
     """One `[[limits]]` as it is written."""
 
-    match: str | dict[str, str] = {}
+    match: str | dict[str, str | int] = {}
     mode: Mode = Mode.ENFORCE
     spare: Spare | None = None
     reason: str = ""

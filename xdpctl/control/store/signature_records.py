@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Signatures as the store keeps them, with the same times as rules (see xdpctl/records.py)."""
+"""Signatures as the store keeps them, with the same times as rules (see records.py)."""
 
 import msgspec
 
