@@ -18,7 +18,7 @@ from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.datapath.loader import netlink
 from xdpctl.model import sides
 from xdpctl.model.match.match import build
-from xdpctl.model.policy import (
+from xdpctl.model.protection import (
     CONFIGURED,
     GATEWAY,
     LOOPBACK,

@@ -11,7 +11,7 @@ from tests.support.packets import address
 from xdpctl.abi.structs import Reason
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.model import sides
-from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.protection import CONFIGURED
 from xdpctl.model.sides import Outside
 
 

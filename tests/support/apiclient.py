@@ -17,7 +17,7 @@ from tests.support.fakes import BreakableStore, FakeClock, FakeDatapath, control
 from xdpctl.control.controller import Controller
 from xdpctl.lists.refresher import Refresher
 from xdpctl.lists.source import Limits, ListSource
-from xdpctl.model.policy import Quota
+from xdpctl.model.quota import Quota
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl.service.settings import Listen, Settings
 from xdpctl_api.app import create_app

@@ -28,7 +28,8 @@ from xdpctl.errors import DatapathError, StoreError
 from xdpctl.incidents.ledger import ledger
 from xdpctl.model import rule
 from xdpctl.model.identity import Caller, Role
-from xdpctl.model.policy import Protection, Quota
+from xdpctl.model.protection import Protection
+from xdpctl.model.quota import Quota
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import OPERATOR
 

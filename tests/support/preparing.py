@@ -12,7 +12,7 @@ from xdpctl.control.state.state import State
 from xdpctl.datapath.plan import Image
 from xdpctl.lists.formats import Feed, read
 from xdpctl.lists.prepare import prepare
-from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.protection import CONFIGURED
 from xdpctl.model.rule import Action
 from xdpctl.model.source_set import Options
 

@@ -24,7 +24,8 @@ from xdpctl.datapath.plan import Image
 from xdpctl.datapath.port import Datapath
 from xdpctl.errors import XdpctlError
 from xdpctl.model.capacity import Capacity
-from xdpctl.model.policy import Protection, Quota
+from xdpctl.model.protection import Protection
+from xdpctl.model.quota import Quota
 from xdpctl.model.rule import Mode, Rule
 from xdpctl.model.signature import Signature
 

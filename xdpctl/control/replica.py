@@ -26,7 +26,7 @@ from xdpctl.datapath.port import Datapath
 from xdpctl.datapath.readback import read
 from xdpctl.datapath.set_plan import relist
 from xdpctl.errors import DatapathError, StoreError, XdpctlError
-from xdpctl.model.policy import Protection
+from xdpctl.model.protection import Protection
 from xdpctl.model.source_set import NOTHING
 
 # of the audit log: beyond either, the oldest part is dropped behind a signed checkpoint

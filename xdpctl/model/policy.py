@@ -1,137 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """May this rule stand? Pure questions, answered with an error that says why not."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Generic, Protocol, Self, TypeVar
 
-from xdpctl.abi.structs import Constants
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.errors import ConflictError, LockoutError, QuotaError, RoleError, StaleError
+from xdpctl.errors import ConflictError, LockoutError, RoleError, StaleError
 from xdpctl.model import tags
+from xdpctl.model.protection import CONFIGURED, Protection
 from xdpctl.model.requests import check_tags
 from xdpctl.model.rule import OPERATOR, Action, Mode, Rule, Spare
 
 _DOING = frozenset(("mode", "limit", "spare", "priority"))
-CONFIGURED, PEER = "configured as protected", "configured as a routing peer"
-OWN_ADDRESS, LOOPBACK = "this host's own address", "loopback"
-GATEWAY, RESOLVER = "a gateway of this host", "a resolver of this host"
-_NEIGHBOURS = (GATEWAY, RESOLVER, PEER)
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """What one origin may ask for; lengths are the shortest prefixes allowed, `max_ttl` seconds."""
-
-    max_rules: int
-    shortest_ipv4: int = 0
-    shortest_ipv6: int = 0
-    max_ttl: float | None = None
-    max_signatures: int = Constants.SIGNATURES_MAX
-    max_share: float = 1.0
-
-    def check(self, origin: str, prefix: Prefix | None, ttl: float | None, standing: int) -> None:
-        """QuotaError if a rule on `prefix` is too wide or too long, or one too many."""
-        if prefix is not None:
-            self._check_width(origin, prefix)
-        if self.max_ttl is not None and (ttl is None or ttl > self.max_ttl):
-            raise QuotaError(
-                f"a rule of {origin} must end within {self.max_ttl:g} seconds",
-                "ttl",
-                f"give a ttl of at most {self.max_ttl:g}",
-            )
-        if standing >= self.max_rules:
-            raise QuotaError(
-                f"{origin} has {standing} rules, which is its quota",
-                "",
-                f"remove some, or raise origins.{origin}.max_rules",
-            )
-
-    def check_share(self, origin: str, family: int, own: int, every: int) -> None:
-        """QuotaError if rules drop too much of a family: `own` of this origin, `every` of all."""
-        for held, most, who, fix in (
-            (own, self.max_share, origin, f"raise origins.{origin}.max_share"),
-            (every, _SHARE_OF_ALL, "all detectors together", "let an operator block it"),
-        ):
-            if held > most * _WHOLE[family]:
-                raise QuotaError(
-                    f"{who} would drop {held / _WHOLE[family]:.2%} of IPv{family}, and {most:.2%} "
-                    "is the most",
-                    "match.source",
-                    f"let some rules end, or {fix}",
-                )
-
-    def _check_width(self, origin: str, prefix: Prefix) -> None:
-        shortest = self.shortest_ipv4 if prefix.family == 4 else self.shortest_ipv6
-        if prefix.length < shortest:
-            raise QuotaError(
-                f"{origin} may block nothing wider than /{shortest}; {prefix} is wider",
-                "match.source",
-                f"split it, or raise origins.{origin}.shortest_ipv{prefix.family}",
-            )
-
-
-AUTOMATIC = Quota(
-    max_rules=50_000,
-    shortest_ipv4=24,
-    shortest_ipv6=48,
-    max_ttl=86400.0,
-    max_signatures=128,
-    max_share=1 / 256,
-)
-_SHARE_OF_ALL = 1 / 128  # of each family, that all detectors together may drop
-_WHOLE = {4: 1 << 32, 6: 1 << 61}  # addresses; /64s of 2000::/3
-
-
-class Protection:
-    """Prefixes that are never blocked, and why each is one."""
-
-    def __init__(self, why: Mapping[Prefix, str]) -> None:
-        self.why = dict(why)
-        self._lengths: dict[int, list[int]] = {4: [], 16: []}  # by address size, ascending
-        for size, length in sorted({(len(p.address), p.length) for p in why}):
-            self._lengths[size].append(length)
-
-    @cached_property
-    def neighbours(self) -> frozenset[Prefix]:
-        """Gateways, resolvers and peers that are no part of our own networks."""
-        named = (p for p, why in self.why.items() if why in _NEIGHBOURS)
-        return frozenset(p for p in named if self.why[p] != RESOLVER or not self._ours(p))
-
-    def _ours(self, prefix: Prefix) -> bool:
-        over = (prefix.widened(length) for length in range(prefix.length, -1, -1))
-        return any(self.why.get(one) in (CONFIGURED, OWN_ADDRESS, LOOPBACK) for one in over)
-
-    def lengths(self, prefix: Prefix) -> list[int]:
-        """Those that protected prefixes of this one's family have, ascending."""
-        return self._lengths[len(prefix.address)]
-
-    def over(self, prefix: Prefix) -> Prefix | None:
-        """The widest protected prefix that covers all of `prefix`."""
-        for length in self._lengths[len(prefix.address)]:
-            if length > prefix.length:
-                break
-            candidate = prefix.widened(length)
-            if candidate in self.why:
-                return candidate
-        return None
-
-    def narrowest(self, prefix: Prefix) -> Prefix | None:
-        """The most specific protected prefix that covers all of `prefix`."""
-        lengths = range(prefix.length, -1, -1)
-        return next((p for p in map(prefix.widened, lengths) if p in self.why), None)
-
-    def inside(self, prefix: Prefix) -> Iterator[Prefix]:
-        """The protected prefixes that `prefix` covers."""
-        lengths = self._lengths[len(prefix.address)]
-        if lengths and prefix.length <= lengths[-1] and not prefix.exact:
-            yield from (p for p in self.why if prefix.covers(p))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Protection) and self.why == other.why
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 class RuleLike(Protocol):

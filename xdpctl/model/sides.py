@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from xdpctl.abi.structs import Side
 from xdpctl.base.net.prefix import Prefix, parse_prefix
-from xdpctl.model.policy import CONFIGURED, LOOPBACK, OWN_ADDRESS, Protection
+from xdpctl.model.protection import CONFIGURED, LOOPBACK, OWN_ADDRESS, Protection
 
 # The special-purpose registries of IPv4 and IPv6 without what is reachable from everywhere.
 _SPECIAL = (

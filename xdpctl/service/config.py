@@ -13,7 +13,7 @@ from xdpctl.base.typed import Problems, convert, read_prefixes, read_seconds
 from xdpctl.control.operations.limit_settings import read_limits
 from xdpctl.errors import ConfigError, SettingsError
 from xdpctl.lists.settings import FeedSettings
-from xdpctl.model.policy import AUTOMATIC, Quota
+from xdpctl.model.quota import AUTOMATIC, Quota
 from xdpctl.model.rule import OPERATOR, check_name
 from xdpctl.model.sides import Outside
 from xdpctl.service import defaults

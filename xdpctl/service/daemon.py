@@ -29,7 +29,7 @@ from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.errors import ConfigError, DatapathError, SettingsError, XdpctlError
 from xdpctl.incidents.ledger import ledger
 from xdpctl.model import sides
-from xdpctl.model.policy import CONFIGURED, PEER, Protection
+from xdpctl.model.protection import CONFIGURED, PEER, Protection
 from xdpctl.service import config
 from xdpctl.service.listeners import Listeners, turn_away
 from xdpctl.service.loader_report import LoaderReport

@@ -10,7 +10,7 @@ from xdpctl.control.operations.default_limits import DefaultLimit
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticSettings
 from xdpctl.model.capacity import Capacity
-from xdpctl.model.policy import Quota
+from xdpctl.model.quota import Quota
 from xdpctl.model.rule import OPERATOR
 from xdpctl.model.sides import Outside
 from xdpctl.notify.settings import NotifySettings
@@ -65,7 +65,7 @@ class Settings:
         return Capacity(self.capacity, self.capacity_ipv4, self.capacity_ipv6)
 
     def quotas(self) -> dict[str, Quota]:
-        """The quota of each origin; others get policy.AUTOMATIC."""
+        """The quota of each origin; others get quota.AUTOMATIC."""
         return {OPERATOR: Quota(max_rules=self.capacity), **self.origins}
 
     @property

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.apiclient import TCP, Api, problem, running
-from xdpctl.model.policy import Quota
+from xdpctl.model.quota import Quota
 
 QUOTAS = {"operator": Quota(1000), "fastnetmon": Quota(2, 24, 64, 3600)}
 HOST = "/v1/rules/203.0.113.7_32"

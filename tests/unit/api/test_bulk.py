@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.apiclient import Api, pieces, problem, running
-from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.protection import CONFIGURED
 
 BULK = "/v1/rules/bulk"
 

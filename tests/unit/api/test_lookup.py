@@ -17,7 +17,7 @@ from xdpctl.abi.structs import Hits, Reason
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.errors import ConfigError
 from xdpctl.lists.geo import Place
-from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.protection import CONFIGURED
 
 
 class World:

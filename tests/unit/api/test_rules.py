@@ -10,7 +10,7 @@ import pytest
 from tests.support.apiclient import Api, pieces, problem, running
 from xdpctl.abi.structs import Hits, SlotNumber
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.protection import CONFIGURED
 
 HOST = "203.0.113.7"
 PATH = "/v1/rules/203.0.113.7_32"

@@ -12,7 +12,7 @@ from tests.support.setcalls import HIGH, LOW, hosts, picture
 from xdpctl.abi.structs import Hits, Reason, Sample
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control import set_sampling
-from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.protection import CONFIGURED
 
 LIST = b"45.0.0.0/24\n45.0.0.7\n45.0.9.9\n2600::/32\n"
 PATH = "/v1/sets/bad"

@@ -13,7 +13,7 @@ from tests.support.setcalls import picture, remove
 from xdpctl.abi.structs import Slot, SlotNumber
 from xdpctl.lists import prepare as preparing
 from xdpctl.lists import replacement
-from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.protection import CONFIGURED
 
 LIST = b"# a feed\n45.0.0.0/24 ; SBL1\n45.0.0.7\n\n2600::/32\n"
 TEXTS = ["45.0.0.0/24", "45.0.0.7/32", "2600::/32"]

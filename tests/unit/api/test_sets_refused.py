@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.apiclient import TCP, Api, pieces, problem, running
 from tests.support.setcalls import picture
-from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.protection import CONFIGURED
 
 LIST = b"45.0.0.0/24\n45.0.0.7\n2600::/32\n"
 PATH = "/v1/sets/bad"

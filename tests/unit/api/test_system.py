@@ -13,7 +13,7 @@ from tests.support import packets
 from tests.support.apiclient import ATTACHED, Api, problem, running
 from xdpctl.abi.explanation import Explanation
 from xdpctl.abi.structs import Hits, Reason
-from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.protection import CONFIGURED
 
 GONE_PID = 2**22 + 1  # above PID_MAX_LIMIT, so never anybody's
 

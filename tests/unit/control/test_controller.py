@@ -36,7 +36,7 @@ from xdpctl.errors import (
     StoreError,
     XdpctlError,
 )
-from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.protection import CONFIGURED
 from xdpctl.model.rule import OPERATOR, Mode
 
 HOST = "203.0.113.7"

@@ -10,7 +10,7 @@ from xdpctl.control.state.coverage import around, covering, deciding
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.state import State
 from xdpctl.datapath.plan import Image
-from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.protection import CONFIGURED
 from xdpctl.model.rule import Action, Mode, Rule
 from xdpctl.model.source_set import Entries, SourceSet
 

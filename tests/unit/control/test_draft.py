@@ -11,7 +11,7 @@ from xdpctl.control.state.state import State
 from xdpctl.control.store.records import ENTRIES, SETS, decode_set
 from xdpctl.datapath.plan import Image
 from xdpctl.errors import CapacityError
-from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.protection import CONFIGURED
 from xdpctl.model.rule import Action, Automatic, Rule
 from xdpctl.model.source_set import NOTHING, SourceSet, decode_entries
 

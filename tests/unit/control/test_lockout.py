@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.apiclient import TCP, Api, problem, running
-from xdpctl.model.policy import CONFIGURED, Quota
+from xdpctl.model.protection import CONFIGURED
+from xdpctl.model.quota import Quota
 
 QUOTAS = {"operator": Quota(1000), "fastnetmon": Quota(2, 24, 64, 3600)}
 RULE = {"match": {"source": "203.0.113.7"}, "ttl": 60}

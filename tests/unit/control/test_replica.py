@@ -25,7 +25,7 @@ from xdpctl.control.operations.source_rules import add, change
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import DatapathError
 from xdpctl.model.identity import Role, Token
-from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.protection import CONFIGURED
 from xdpctl.model.rule import Mode
 
 HOST = parse_prefix("203.0.113.7")

@@ -21,7 +21,8 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.operations.bulk_import import add_many
 from xdpctl.control.operations.source_rules import remove
 from xdpctl.errors import CapacityError, DatapathError, QuotaError
-from xdpctl.model.policy import CONFIGURED, Quota
+from xdpctl.model.protection import CONFIGURED
+from xdpctl.model.quota import Quota
 
 HOST = parse_prefix("203.0.113.7")
 

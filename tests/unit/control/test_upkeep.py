@@ -25,7 +25,7 @@ from xdpctl.control.operations.source_rules import confirm
 from xdpctl.control.store import audit
 from xdpctl.datapath.writes import Lead, Word
 from xdpctl.errors import NotFoundError, StoreError
-from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.protection import CONFIGURED
 
 HOST = parse_prefix("203.0.113.7")
 NET = parse_prefix("192.0.2.0/24")

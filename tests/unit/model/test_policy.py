@@ -6,7 +6,8 @@ import pytest
 from tests.support.fakes import protect
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.errors import LockoutError
-from xdpctl.model.policy import CONFIGURED, guard
+from xdpctl.model.policy import guard
+from xdpctl.model.protection import CONFIGURED
 from xdpctl.model.rule import Action, Mode, Rule
 
 FOUND = "a gateway of this host"

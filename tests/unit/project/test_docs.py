@@ -18,7 +18,7 @@ from xdpctl.abi.structs import Reason
 from xdpctl.cli.app import app
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticSettings
-from xdpctl.model.policy import Quota
+from xdpctl.model.quota import Quota
 from xdpctl.service.config import schema
 from xdpctl.service.settings import Listen, Settings
 from xdpctl_api.app import openapi

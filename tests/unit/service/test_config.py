@@ -9,7 +9,7 @@ import pytest
 
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.errors import ConfigError
-from xdpctl.model.policy import AUTOMATIC, Quota
+from xdpctl.model.quota import AUTOMATIC, Quota
 from xdpctl.service import config
 from xdpctl.service.settings import Settings
 

@@ -16,7 +16,7 @@ from xdpctl.model import policy
 from xdpctl.model.identity import Caller
 from xdpctl.model.match.match import Match
 from xdpctl.model.match.ranges import holds
-from xdpctl.model.policy import Quota
+from xdpctl.model.quota import Quota
 from xdpctl.model.requests import check_seconds, check_tags
 from xdpctl.model.rule import CONFIRM_MAX, OPERATOR, TTL_MAX, Action, Mode, Spare
 from xdpctl.model.signature import CONFIGURED, Rate, Signature, automatic, sparing

@@ -16,7 +16,8 @@ from xdpctl.control.store.kinds import AUTOMATIC_MODE, KINDS, RULES, Kind
 from xdpctl.datapath.plan import NEIGHBOUR, PROTECTED, Image, Listing, Target, own_slot
 from xdpctl.model.identity import Token
 from xdpctl.model.incident import Incident
-from xdpctl.model.policy import AUTOMATIC, Protection, Quota
+from xdpctl.model.protection import Protection
+from xdpctl.model.quota import AUTOMATIC, Quota
 from xdpctl.model.rule import OPERATOR, Action, Automatic, Mode, Rule, Spare
 from xdpctl.model.screening import outside
 from xdpctl.model.signature import Signature

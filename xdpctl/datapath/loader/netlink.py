@@ -24,7 +24,7 @@ from pyroute2.netlink.rtnl import RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR, RTMGRP
 
 from xdpctl.base.net.prefix import Prefix, exact_address, parse_address, parse_prefix
 from xdpctl.errors import AttachError
-from xdpctl.model.policy import GATEWAY, LOOPBACK, OWN_ADDRESS, RESOLVER
+from xdpctl.model.protection import GATEWAY, LOOPBACK, OWN_ADDRESS, RESOLVER
 
 log = logging.getLogger("xdpctl.links")
 _LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1/128")

@@ -36,7 +36,7 @@ from xdpctl.datapath.signatures.table import own_bucket
 from xdpctl.errors import ConfigError, StoreError
 from xdpctl.lab.replay.run import judge
 from xdpctl.model.identity import Caller, Role
-from xdpctl.model.policy import CONFIGURED, Protection
+from xdpctl.model.protection import CONFIGURED, Protection
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import OPERATOR, Action, Mode
 from xdpctl.model.signature import Rate

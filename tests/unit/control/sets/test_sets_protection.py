@@ -12,7 +12,7 @@ from xdpctl.abi.structs import Reason
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.errors import DatapathError
-from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.protection import CONFIGURED
 
 NET = "45.0.0.0/24"
 LIST = ("45.0.0.0/8", NET, "45.0.0.7", "45.0.1.0/24", "2001:db8::1", "2001:db8::/32")

@@ -33,7 +33,7 @@ from xdpctl.errors import (
     StaleError,
 )
 from xdpctl.model.identity import Caller, Role
-from xdpctl.model.policy import CONFIGURED
+from xdpctl.model.protection import CONFIGURED
 from xdpctl.model.rule import OPERATOR, Mode
 
 AWAY = Caller("token hands", Role.OPERATOR, OPERATOR, parse_prefix("45.0.0.7"))

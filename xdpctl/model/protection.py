@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Prefixes that nothing automatic blocks, and why each is one."""
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+
+from xdpctl.base.net.prefix import Prefix
+
+CONFIGURED, PEER = "configured as protected", "configured as a routing peer"
+OWN_ADDRESS, LOOPBACK = "this host's own address", "loopback"
+GATEWAY, RESOLVER = "a gateway of this host", "a resolver of this host"
+_NEIGHBOURS = (GATEWAY, RESOLVER, PEER)
+
+
+class Protection:
+    """Prefixes that are never blocked, and why each is one."""
+
+    def __init__(self, why: Mapping[Prefix, str]) -> None:
+        self.why = dict(why)
+        self._lengths: dict[int, list[int]] = {4: [], 16: []}  # by address size, ascending
+        for size, length in sorted({(len(p.address), p.length) for p in why}):
+            self._lengths[size].append(length)
+
+    @cached_property
+    def neighbours(self) -> frozenset[Prefix]:
+        """Gateways, resolvers and peers that are no part of our own networks."""
+        named = (p for p, why in self.why.items() if why in _NEIGHBOURS)
+        return frozenset(p for p in named if self.why[p] != RESOLVER or not self._ours(p))
+
+    def _ours(self, prefix: Prefix) -> bool:
+        over = (prefix.widened(length) for length in range(prefix.length, -1, -1))
+        return any(self.why.get(one) in (CONFIGURED, OWN_ADDRESS, LOOPBACK) for one in over)
+
+    def lengths(self, prefix: Prefix) -> list[int]:
+        """Those that protected prefixes of this one's family have, ascending."""
+        return self._lengths[len(prefix.address)]
+
+    def over(self, prefix: Prefix) -> Prefix | None:
+        """The widest protected prefix that covers all of `prefix`."""
+        for length in self._lengths[len(prefix.address)]:
+            if length > prefix.length:
+                break
+            candidate = prefix.widened(length)
+            if candidate in self.why:
+                return candidate
+        return None
+
+    def narrowest(self, prefix: Prefix) -> Prefix | None:
+        """The most specific protected prefix that covers all of `prefix`."""
+        lengths = range(prefix.length, -1, -1)
+        return next((p for p in map(prefix.widened, lengths) if p in self.why), None)
+
+    def inside(self, prefix: Prefix) -> Iterator[Prefix]:
+        """The protected prefixes that `prefix` covers."""
+        lengths = self._lengths[len(prefix.address)]
+        if lengths and prefix.length <= lengths[-1] and not prefix.exact:
+            yield from (p for p in self.why if prefix.covers(p))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Protection) and self.why == other.why
+
+    __hash__ = None  # type: ignore[assignment]
