@@ -248,7 +248,7 @@ def test_a_loader_that_says_nothing_is_a_problem(api: Api) -> None:
     api.loader_says(ATTACHED, beat=time.monotonic() - 60)
     answer = api.call("GET", "/readyz")
     assert answer.status_code == 503
-    assert answer.json()["problems"] == ["the loader hangs: what appears now is not attached"]
+    assert answer.json()["problems"] == ["the loader hangs: a new interface is not attached"]
     api.loader_says(ATTACHED)
     assert api.call("GET", "/readyz").status_code == 200
 
