@@ -13,6 +13,8 @@ from xdpctl.model.rule import Mode, Spare, check_reason
 from xdpctl.model.signature import Rate, read_rate
 
 Number = Annotated[float, Meta(ge=0, le=LARGEST)]
+_Whole = Annotated[int, Meta(ge=0, le=LARGEST)]
+_Length = Annotated[int, Meta(ge=0, le=128)]
 
 
 class RateTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -20,7 +22,7 @@ class RateTable(Struct, frozen=True, forbid_unknown_fields=True):
 
     pps: Number | None = None
     bps: Number | None = None
-    per: str | int = "all"
+    per: str | _Length = "all"
     burst: Number | str = 0.1
 
     def rate(self) -> Rate:
@@ -31,7 +33,7 @@ class RateTable(Struct, frozen=True, forbid_unknown_fields=True):
 class LimitTable(RateTable, frozen=True, forbid_unknown_fields=True):
     """One `[[limits]]` as it is written."""
 
-    match: str | dict[str, str | int] = {}
+    match: str | dict[str, str | _Whole] = {}
     mode: Mode = Mode.ENFORCE
     spare: Spare | None = None
     reason: str = ""
