@@ -140,7 +140,7 @@ def test_who_is_kept_in_by_the_set_cannot_take_it_away(far: Far, street_box: Box
     assert far.is_held(HOME6)
 
 
-TITLE = "This would cut off somebody who must stay"
+TITLE = "The change would cut off a protected or logged-in address"
 
 
 def test_a_fence_that_nobody_confirms_undoes_itself(far: Far, street_box: Box) -> None:
