@@ -147,8 +147,10 @@ def _leaf(value: Any, wanted: Any, place: str, problems: Problems) -> None:
     try:
         msgspec.convert(value, wanted)
     except msgspec.ValidationError as error:
-        what = "not shown" if re.split(r"[.\[]", place)[0] in _SECRET else show(value)
-        problems.add(f"{place or 'the file'} is {what}; {_plain(str(error), wanted)}")
+        secret = re.split(r"[.\[]", place)[0] in _SECRET
+        given = "" if secret else f" is {show(value)}"
+        mark = ":" if secret else ";"
+        problems.add(f"{place or 'the file'}{given}{mark} {_plain(str(error), wanted)}")
     except (RecursionError, OverflowError, UnicodeError):
         problems.add(f"{place or 'the file'} is nested too deeply, too large, or no text")
 

@@ -175,10 +175,10 @@ def test_a_url_that_nobody_knows_is_told_without_its_secrets(
         ({"url": []}, "notify.url;"),
         ({"urls": "x"}, "notify.urls"),
         ({"urls": ["x"] * 21}, "at most 20"),
-        ({"on": ["everything"]}, "'everything'"),
+        ({"on": ["everything"]}, r"notify\.on: expected one of opened"),
         ({"per_hour": 0}, "per_hour"),
         ({"per_hour": True}, "per_hour"),
-        (7, "notify is 7; expected a table"),
+        (7, "notify: expected a table"),
     ],
 )
 def test_settings_that_are_wrong_are_named(given: Any, says: str) -> None:
