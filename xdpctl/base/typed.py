@@ -4,7 +4,7 @@
 import difflib
 import re
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from enum import EnumType
 from types import UnionType
@@ -30,21 +30,32 @@ _WORDS = {
     "object": "a table",
     "null": "nothing",
 }
-# Tables whose values are secrets, and are in no message: Apprise's URLs.
-_SECRET = ("notify",)
+_TOLD = 100  # problems; a file may have a million
+_BAD: Any = object()  # in place of a value that cannot be read
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
 
 
 class Problems:
-    """Collects what is wrong; `check` raises it."""
+    """Collects what is wrong; `check` raises it. Values of the tables `secret` are never shown."""
 
-    def __init__(self) -> None:
-        self.found: list[str] = []
+    def __init__(self, secret: Collection[str] = ()) -> None:
+        self.count = 0
+        self._secret = secret
+        self._told: list[str] = []
 
     def add(self, text: str) -> None:
         """One more, which begins with its place."""
-        self.found.append(text)
+        self.count += 1
+        if self.count <= _TOLD:
+            self._told.append(text)
+
+    def add_value(self, place: str, value: object, why: str) -> None:
+        """A value that is none of those that are expected there."""
+        if re.split(r"[.\[]", place)[0] in self._secret:
+            self.add(f"{place}: {why}")
+        else:
+            self.add(f"{place or 'the file'} is {show(value)}; {why}")
 
     @contextmanager
     def at(self, place: str) -> Iterator[None]:
@@ -58,16 +69,18 @@ class Problems:
 
     def check(self) -> None:
         """ConfigError with all of them, one a line; none: nothing."""
-        if self.found:
-            raise ConfigError("\n".join(self.found))
+        more = self.count - len(self._told)
+        if self._told:
+            raise ConfigError("\n".join([*self._told, *([f"and {more:,} more"] if more else [])]))
 
 
-def convert(data: Any, wanted: type[T]) -> T:
-    """The tables as a msgspec Struct; ConfigError with every problem, one a line."""
-    problems = Problems()
-    _look(data, wanted, "", problems)
-    problems.check()
-    return msgspec.convert(data, wanted)
+def convert(data: Any, wanted: type[T], problems: Problems) -> T:
+    """The tables as a msgspec Struct of which every field has a default.
+
+    What cannot be read goes to `problems` and is left out, so that the rest can be judged too.
+    """
+    readable = _readable(data, wanted, "", problems)
+    return msgspec.convert({} if readable is _BAD else readable, wanted)
 
 
 def show(value: object) -> str:
@@ -105,19 +118,21 @@ def read_prefixes(given: list[str], place: str, problems: Problems) -> tuple[Pre
     return tuple(found)
 
 
-def _look(value: Any, wanted: Any, place: str, problems: Problems) -> None:
+def _readable(value: Any, wanted: Any, place: str, problems: Problems) -> Any:
+    """The value without the settings that cannot be read; _BAD if nothing of it can."""
     inner = get_args(wanted)[0] if get_origin(wanted) is Annotated else wanted
-    before = len(problems.found)
+    before = problems.count
     if struct := _struct_in(inner, value):
-        _table(value, struct, place, problems)
-    elif get_origin(inner) is list and isinstance(value, list):
+        return _table(value, struct, place, problems)
+    if get_origin(inner) is list and isinstance(value, list):
         for number, one in enumerate(value, 1):
-            _look(one, get_args(inner)[0], f"{place}[{number}]", problems)
+            _readable(one, get_args(inner)[0], f"{place}[{number}]", problems)
     elif get_origin(inner) is dict and isinstance(value, dict):
         for name, one in value.items():
-            _look(one, get_args(inner)[1], _join(place, str(name)), problems)
-    if len(problems.found) == before:
-        _leaf(value, wanted, place, problems)
+            _readable(one, get_args(inner)[1], _join(place, str(name)), problems)
+    if problems.count == before:
+        _check_leaf(value, wanted, place, problems)
+    return value if problems.count == before else _BAD
 
 
 def _struct_in(wanted: Any, value: Any) -> type[Struct] | None:
@@ -129,28 +144,31 @@ def _struct_in(wanted: Any, value: Any) -> type[Struct] | None:
     return None
 
 
-def _table(value: dict[str, Any], struct: type[Struct], place: str, problems: Problems) -> None:
+def _table(value: dict[str, Any], struct: type[Struct], place: str, problems: Problems) -> Any:
     fields = {field.encode_name: field for field in structs.fields(struct)}
+    found = {}
     for name, one in value.items():
-        if name in fields:
-            _look(one, fields[name].type, _join(place, name), problems)
-            continue
-        near = difflib.get_close_matches(str(name)[:80], fields, 1)
-        hint = f"did you mean {_join(place, near[0])}?" if near else f"known: {', '.join(fields)}"
-        problems.add(f"unknown setting {_join(place, str(name)[:80])}; {hint}")
-    for name, field in fields.items():
-        if field.required and name not in value:
-            problems.add(f"{_join(place, name)} is missing")
+        if name not in fields:
+            problems.add(_unknown(str(name)[:80], fields, place))
+        elif (read := _readable(one, fields[name].type, _join(place, name), problems)) is not _BAD:
+            found[name] = read
+    missing = [name for name, field in fields.items() if field.required and name not in value]
+    for name in missing:
+        problems.add(f"{_join(place, name)} is missing")
+    return _BAD if missing else found
 
 
-def _leaf(value: Any, wanted: Any, place: str, problems: Problems) -> None:
+def _unknown(name: str, fields: Collection[str], place: str) -> str:
+    near = difflib.get_close_matches(name, fields, 1)
+    hint = f"did you mean {_join(place, near[0])}?" if near else f"known: {', '.join(fields)}"
+    return f"unknown setting {_join(place, name)}; {hint}"
+
+
+def _check_leaf(value: Any, wanted: Any, place: str, problems: Problems) -> None:
     try:
         msgspec.convert(value, wanted)
     except msgspec.ValidationError as error:
-        secret = re.split(r"[.\[]", place)[0] in _SECRET
-        given = "" if secret else f" is {show(value)}"
-        mark = ":" if secret else ";"
-        problems.add(f"{place or 'the file'}{given}{mark} {_plain(str(error), wanted)}")
+        problems.add_value(place, value, _plain(str(error), wanted))
     except (RecursionError, OverflowError, UnicodeError):
         problems.add(f"{place or 'the file'} is nested too deeply, too large, or no text")
 

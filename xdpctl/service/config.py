@@ -43,7 +43,8 @@ def load(path: Path | None) -> Settings:
 
 def parse(data: Mapping[str, Any]) -> Settings:
     """From TOML's tables. ConfigError has each problem on a line, with the setting's path."""
-    document, problems = convert(data, Document), Problems()
+    problems = Problems(secret=("notify",))  # its URLs hold tokens
+    document = convert(data, Document, problems)
     interfaces, outside = _interfaces(document)
     base = Quota(max_rules=document.capacity)
     settings = Settings(
@@ -75,7 +76,8 @@ def parse(data: Mapping[str, Any]) -> Settings:
         automatic=document.automatic.settings(problems),
         notify=document.notify.settings(),
     )
-    _check(settings, problems)
+    problems.check()  # what is left out above would make the next checks wrong
+    _check(settings)
     return settings
 
 
@@ -101,7 +103,7 @@ def override(
             port=listen.port if port is None else port,
         ),
     )
-    _check(changed, Problems())
+    _check(changed)
     return changed
 
 
@@ -159,9 +161,9 @@ def _quota(name: str, table: QuotaTable, base: Quota, problems: Problems) -> Quo
     return replace(base, **given)
 
 
-def _check(settings: Settings, problems: Problems) -> None:
-    """ConfigError for settings that do not go together, and for all that was found before."""
-    listen = settings.listen
+def _check(settings: Settings) -> None:
+    """ConfigError for settings that do not go together."""
+    listen, problems = settings.listen, Problems()
     if not 0 <= listen.port <= 65535:
         problems.add(f"listen.port must be 0 (off) to 65535, not {listen.port}")
     if (listen.tls_certificate is None) != (listen.tls_key is None):

@@ -136,14 +136,26 @@ def test_problems_of_values_that_have_the_right_type_are_told_at_once_too() -> N
         "protected": ["10.0.0.1/8", "nowhere"],
         "limits": [{"match": "udp"}, {"match": "nonsense 5", "pps": 5}],
         "origins": {"No Name": {}, "x": {"max_ttl": "soon"}},
-        "listen": {"tls_key": "/k"},
+        "automatic": {"detectors": {"snort": {"mode": "on"}}},
+        "capacity": "many",
     }
     with pytest.raises(ConfigError) as caught:
         config.parse(wrong)
     said = str(caught.value).split("\n")
-    places = ("protected[1]", "protected[2]", "listen", "limits[1]", "limits[2]")
-    for place in (*places, "origins.No Name", "origins.x.max_ttl"):
+    places = ("protected[1]", "protected[2]", "capacity", "limits[1]", "limits[2]")
+    for place in (*places, "origins.No Name", "origins.x.max_ttl", "automatic.detectors.snort"):
         assert any(line.startswith(place) for line in said), place
+
+
+def test_a_million_problems_are_told_shortly() -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.parse({"protected": [7] * 1_000})
+    said = str(caught.value).split("\n")
+    assert (said[0], len(said), said[-1]) == (
+        "protected[1] is 7; expected text, got a whole number",
+        101,
+        "and 900 more",
+    )
 
 
 def test_a_rate_of_nothing_is_refused_and_no_drop_of_everything() -> None:
