@@ -36,7 +36,6 @@ StateDir = Annotated[
 PinDir = Annotated[
     Path | None, typer.Option("--pin-dir", help="Folder where the BPF maps are pinned.")
 ]
-Source = Annotated[str, typer.Argument(help="Address or prefix: 203.0.113.7, 2001:db8::/32")]
 RuleName = Annotated[str, typer.Argument(help="Source, id (sig-…) or match of the rule.")]
 Reason = Annotated[str, typer.Option("--reason", help="Reason, kept in the audit log.")]
 Monitor = Annotated[

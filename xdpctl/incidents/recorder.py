@@ -47,7 +47,7 @@ class PacketRecorder:
         self._meter = Meter(controller, files)
         self._watched: dict[str, _Watched] = {}
         trouble = "packets and rates of incidents are not recorded"
-        self._beat = PeriodicTask("witness", _STEP_SECONDS, self.step, trouble, rest=_AFTER[-1])
+        self._beat = PeriodicTask("recorder", _STEP_SECONDS, self.step, trouble, rest=_AFTER[-1])
         self.start, self.stop = self._beat.start, self._beat.stop
 
     def step(self, now: float) -> None:

@@ -4,6 +4,7 @@
 import logging
 import os
 import socket
+from contextlib import closing, suppress
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from xdpctl.service.settings import Listen, Settings
 from xdpctl.service.sockets import local_listener
 
 _SOCKET_NAMES = ("local", "tcp")  # FileDescriptorName in packaging/systemd
+_TURNED_AWAY = 10_000  # connections, of a client that never stops
 log = logging.getLogger("xdpctl.api")
 
 
@@ -42,11 +44,9 @@ def turn_away() -> None:
     """Close what waits at the sockets of systemd, which would start this process again for it."""
     for listener in sd_notify.listeners().values():
         listener.setblocking(False)
-        try:
-            while True:
+        with closing(listener), suppress(BlockingIOError):  # nobody waits any more
+            for _ in range(_TURNED_AWAY):
                 listener.accept()[0].close()
-        except BlockingIOError:
-            listener.close()
 
 
 def unfit(tcp: socket.socket, listen: Listen) -> str:

@@ -45,7 +45,6 @@ class Admission:
 
     def __init__(self, caps: Caps) -> None:
         self.caps = caps
-        self.refused = self.evicted = 0
         self._tickets: dict[Ticket, None] = {}
         self._of_peer: Counter[Hashable] = Counter()
 
@@ -60,7 +59,6 @@ class Admission:
         if (crowded or len(self._tickets) >= total) and not self._make_room(
             peer if crowded else None
         ):
-            self.refused += 1
             return None
         ticket = Ticket(peer)
         ticket.leave = lambda: self._leave(ticket)
@@ -72,7 +70,6 @@ class Admission:
         """End the oldest idle connection, of that peer if one is given."""
         for ticket in self._tickets:
             if (peer is None or ticket.peer == peer) and ticket.idle():
-                self.evicted += 1
                 abort = ticket.abort
                 self._leave(ticket)
                 abort()

@@ -9,6 +9,7 @@ import msgspec
 
 from xdpctl.abi.structs import Constants, SlotNumber
 from xdpctl.base.net.prefix import Prefix
+from xdpctl.control.operations.changing import changed_fields
 from xdpctl.control.operations.signature_guard import guard
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, ConflictError, NotFoundError, QuotaError
@@ -189,15 +190,7 @@ def change(
 ) -> AddedSignature:
     """Change `mode`, `ttl` (None: no end), `reason`, `tags`, `limit`, `spare` or `priority`."""
     held = find(draft, identity, caller, etag)
-    fields = {name: value for name, value in changes.items() if name != "ttl"}
-    fields |= policy.tags_after(held, changes, caller.origin)
-    if "ttl" in changes:
-        ttl = changes["ttl"]
-        assert ttl is None or isinstance(ttl, int | float)  # noqa: S101  # callers give seconds or None
-        check_seconds(ttl, "ttl", TTL_MAX)
-        draft.state.quota(held.origin).check(held.origin, _named(held), ttl, 0)
-        fields["expires_ns"] = draft.now.after(ttl) if ttl is not None else 0
-    changed = held.replace(**fields)
+    changed = held.replace(**changed_fields(draft, held, _named(held), changes, caller.origin))
     if caller.origin != OPERATOR and automatic(changed):
         _check_automatic(draft, changed, draft.state.quota(changed.origin), False)
     before, after = ((s.mode, s.spare, s.priority) for s in (held, changed))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.operations import lockout
+from xdpctl.control.operations.changing import changed_fields
 from xdpctl.control.operations.signature_guard import exposed
 from xdpctl.control.state.coverage import around
 from xdpctl.control.state.draft import Draft
@@ -14,8 +15,8 @@ from xdpctl.control.state.state import space
 from xdpctl.errors import CapacityError, LockoutError, NotFoundError
 from xdpctl.model import policy
 from xdpctl.model.identity import Caller
-from xdpctl.model.requests import RuleRequest, check_seconds
-from xdpctl.model.rule import TTL_MAX, Action, Mode, Rule
+from xdpctl.model.requests import RuleRequest
+from xdpctl.model.rule import Action, Mode, Rule
 from xdpctl.model.signature import automatic
 
 
@@ -128,15 +129,7 @@ def change(
 ) -> Added:
     """Change `mode`, `ttl` (None: no end), `reason` or `tags` of a standing rule."""
     rule = _existing(draft, source, caller, etag)
-    fields: dict[str, object] = {k: v for k, v in changes.items() if k != "ttl"}
-    fields |= policy.tags_after(rule, changes, caller.origin)
-    if "ttl" in changes:
-        ttl = changes["ttl"]
-        assert ttl is None or isinstance(ttl, int | float)  # noqa: S101  # callers give seconds or None
-        check_seconds(ttl, "ttl", TTL_MAX)
-        draft.state.quota(rule.origin).check(rule.origin, rule.source, ttl, 0)
-        fields["expires_ns"] = draft.now.after(ttl) if ttl is not None else 0
-    changed = rule.replace(**fields)
+    changed = rule.replace(**changed_fields(draft, rule, rule.source, changes, caller.origin))
     before, after = ((r.mode, r.expires_ns) for r in (rule, changed))
     warnings = [] if before == after else _guard(draft, changed, caller)
     if changed.mode is Mode.MONITOR:
