@@ -210,7 +210,7 @@ def test_the_audit_log_is_bounded_behind_a_signed_checkpoint(
         assert mark
         assert audit.verify(records).problem, "without the checkpoint it does not begin anywhere"
         assert audit.verify(records, mark).problem is None
-        held, signed = audit.signed_part(mark)
+        held, signed = audit.signed_part(mark, "checkpoint")
         assert held["signature"] == signed.hex()[:8]
         assert held["records"] + len(records) >= 41
     with controller(tmp_path, FakeDatapath(), FakeClock()) as again:

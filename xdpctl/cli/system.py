@@ -105,7 +105,9 @@ def audit_log(
 
 @audit_app.command("verify")
 def audit_verify(context: typer.Context, as_json: options.Json = False) -> None:
-    """Verify the hash chain; exits with 1 if a record was changed, removed or inserted.
+    """Verify the hash chain and its signed head.
+
+    Exits with 1 if a record was changed, removed or inserted, or if the log's end is missing.
 
     Example: xdpctl audit verify
     """
@@ -116,7 +118,8 @@ def audit_verify(context: typer.Context, as_json: options.Json = False) -> None:
         output.err.print(f"[red]tampered with:[/red] {found['problem']}")
     else:
         output.out.print(
-            f"{found['records']} records, unbroken; the last hash is {found['last_hash']}"
+            f"{found['records']} records, unbroken; signed up to record {found['signed_to']}; "
+            f"the last hash is {found['last_hash']}"
         )
     if found["problem"]:
         raise typer.Exit(1)

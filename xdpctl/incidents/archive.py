@@ -6,7 +6,7 @@ import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,9 @@ from typing import Any
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from xdpctl.base.system.owned_folder import replace_file
+from xdpctl.base.system.signing_key import fingerprint
 from xdpctl.errors import EvidenceError
 
 _MANIFEST, _SIGNATURE = "manifest.json", "manifest.sig"
@@ -42,60 +36,6 @@ class Verified:
     made_at: str
     fingerprint: str
     files: tuple[str, ...]
-
-
-def signing_key(path: Path, make: bool = True) -> Ed25519PrivateKey:
-    """The one at `path`, or a new one; EvidenceError if it is no such key, or there is none."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        if not make:
-            raise EvidenceError(f"there is no key at {path} yet: nothing was signed") from None
-        return _made(path)
-    except OSError as error:
-        raise EvidenceError(f"{path}: {error.strerror}") from error
-    try:
-        key = load_pem_private_key(data, None)
-    except (ValueError, TypeError) as error:
-        raise EvidenceError(f"{path} is no private key: {error}") from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise EvidenceError(f"{path} is no Ed25519 key")
-    return key
-
-
-def _made(path: Path) -> Ed25519PrivateKey:
-    key = Ed25519PrivateKey.generate()
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    try:
-        replace_file(path, pem)
-    except OSError as error:
-        raise EvidenceError(f"{path}: {error.strerror}") from error
-    return key
-
-
-def signer(path: Path) -> Callable[[bytes], dict[str, str]]:
-    """What signs with the key at `path`, made at the first signature."""
-
-    def sign(data: bytes) -> dict[str, str]:
-        key = signing_key(path)
-        return {"signature": key.sign(data).hex(), "signer": fingerprint(key.public_key())}
-
-    return sign
-
-
-def holds_for(path: Path, data: bytes, held: Mapping[str, Any]) -> None:
-    """EvidenceError unless the key at `path` signed the data."""
-    try:
-        public = signing_key(path).public_key()
-        public.verify(bytes.fromhex(str(held.get("signature", ""))), data)
-    except (InvalidSignature, ValueError) as error:
-        raise EvidenceError("the signature does not hold") from error
-
-
-def fingerprint(key: Ed25519PublicKey) -> str:
-    """`SHA256:` and the hash of the raw public key, in hexadecimal."""
-    raw = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return "SHA256:" + hashlib.sha256(raw).hexdigest()
 
 
 def archive(

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.tcp_peers import Connections
@@ -23,12 +24,25 @@ from xdpctl.mitigation.watchers.release import Releases
 from xdpctl.notify.changes import Snapshot, refusals
 from xdpctl.notify.dispatcher import Dispatcher
 from xdpctl.service import readiness
+from xdpctl.service.audit_head import AuditHead
 from xdpctl.service.config import load
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.settings import Settings
 
 _FETCHES = 4  # at once, of those somebody waits for
 _WATCHES = 4  # of which one watches, and the others are told so
+
+
+class Part(Protocol):
+    """What runs beside the requests, in threads of its own."""
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    def stop(self) -> None:
+        """End, and wait for it."""
+        ...
 
 
 @dataclass(slots=True)
@@ -49,6 +63,7 @@ class ControlPlane:
     watches: WorkerPool = field(default_factory=lambda: WorkerPool("samplings", _WATCHES))
     connections: Connections = field(default_factory=Connections)
     stopping: bool = False
+    audit_head: AuditHead = field(init=False)
     files: Files = field(init=False)
     hooks: Hooks = field(init=False)
     recorder: PacketRecorder = field(init=False)
@@ -58,6 +73,8 @@ class ControlPlane:
     geo_databases: Databases = field(init=False)
 
     def __post_init__(self) -> None:
+        folder, key = self.settings.control_dir, self.settings.incident_key
+        self.audit_head = AuditHead(self.controller.store, folder / "audit.head", key)
         self.files = Files(self.settings.control_dir / "incidents")
         self.hooks = Hooks(
             self.controller, self.files, self.connections, self._automatic, self._tell_refusals
@@ -70,8 +87,7 @@ class ControlPlane:
 
     def start(self) -> None:
         """What runs beside the requests."""
-        parts = (self.refresher, self.recorder, self.releases, self.ladder, self.dispatcher)
-        for part in parts:
+        for part in self._parts():
             part.start()
 
     def stop(self) -> None:
@@ -79,8 +95,14 @@ class ControlPlane:
         self.stopping = True
         for pool in (self.fetches, self.watches, self.hooks):
             pool.stop()
-        for part in (self.refresher, self.recorder, self.releases, self.ladder, self.dispatcher):
+        for part in self._parts():
             part.stop()
+
+    def _parts(self) -> tuple[Part, ...]:
+        return (
+            *(self.refresher, self.recorder, self.releases, self.ladder, self.dispatcher),
+            self.audit_head,
+        )
 
     def _automatic(self) -> AutomaticSettings:
         return self.settings.automatic  # as of now: it may be reloaded

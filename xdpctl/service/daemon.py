@@ -81,7 +81,7 @@ def _protecting(settings: Settings, controller: Controller) -> Iterator[None]:
 
 def _signer(path: Path) -> Sign:
     def sign(data: bytes) -> dict[str, str]:
-        from xdpctl.incidents.archive import signer  # late: it is large, and seldom needed
+        from xdpctl.base.system.signing_key import signer  # late: it is large, and boot waits
 
         return signer(path)(data)
 

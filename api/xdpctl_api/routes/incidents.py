@@ -119,13 +119,14 @@ def _file(path: Path, media: str, missing: str) -> FileResponse:
 
 
 def _fingerprint(ctx: ControlPlane) -> str:
-    from xdpctl.incidents import archive  # 10 MB of memory that most never need
+    from xdpctl.base.system.signing_key import fingerprint, signing_key
 
-    key = archive.signing_key(ctx.settings.incident_key, make=False)
-    return archive.fingerprint(key.public_key())
+    key = signing_key(ctx.settings.incident_key, make=False)
+    return fingerprint(key.public_key())
 
 
 def _archive(ctx: ControlPlane, shown: IncidentOut) -> bytes:
+    from xdpctl.base.system.signing_key import signing_key  # late: both load cryptography
     from xdpctl.incidents import archive
 
     held = shown.model_dump(mode="json")
@@ -143,7 +144,7 @@ def _archive(ctx: ControlPlane, shown: IncidentOut) -> bytes:
         "said.ndjson": ctx.files.words(shown.id),
     }
     files |= {name: path.read_bytes() for name, path in kept.items() if path.is_file()}
-    key = archive.signing_key(ctx.settings.incident_key)
+    key = signing_key(ctx.settings.incident_key)
     return archive.archive(shown.id, files, key, datetime.now(UTC).isoformat(timespec="seconds"))
 
 

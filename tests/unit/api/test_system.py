@@ -210,9 +210,12 @@ def test_a_record_tells_who_did_what_and_when(api: Api) -> None:
 
 def test_an_untouched_log_verifies_and_a_touched_one_does_not(api: Api) -> None:
     api.add("10.0.0.1")
+    assert "no signed head" in get(api, "/v1/audit/verify")["problem"]
+    api.context.audit_head.step(0.0)
     found = get(api, "/v1/audit/verify")
     newest = get(api, "/v1/audit?last=true&limit=1")["records"][0]
-    assert found == {"records": 2, "problem": None, "last_hash": newest["hash"]}
+    expected = {"records": 2, "problem": None, "last_hash": newest["hash"], "signed_to": 2}
+    assert found == expected
     newest["actor"] = "nobody"
     api.store._db.execute(
         "UPDATE audit SET record = ? WHERE sequence = 2", (json.dumps(newest).encode(),)

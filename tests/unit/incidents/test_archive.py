@@ -11,6 +11,7 @@ from tests.support.apiclient import Api
 from tests.support.hooked import fastnetmon, say
 from tests.unit.cli.test_cli import Api as Client
 from tests.unit.cli.test_cli import Run, api, run
+from xdpctl.base.system.signing_key import signing_key
 from xdpctl.errors import EvidenceError
 from xdpctl.incidents import archive
 
@@ -45,7 +46,7 @@ def test_an_archive_that_was_changed_is_found_out(box: Api, tmp_path: Path) -> N
     _, path = exported(box, tmp_path)
     with zipfile.ZipFile(path) as held:
         parts = {name: held.read(name) for name in held.namelist()}
-    other = archive.signing_key(tmp_path / "other.key").sign(parts["manifest.json"]).hex()
+    other = signing_key(tmp_path / "other.key").sign(parts["manifest.json"]).hex()
     for change, said in (
         ({"sources.csv": b"forged"}, "sources.csv"),
         ({"manifest.json": parts["manifest.json"] + b" "}, "not what was signed"),

@@ -5,9 +5,10 @@ removed or slipped in unseen. Pure; the store keeps the bytes.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 START = "0" * 64
@@ -74,24 +75,43 @@ def checkpoint(last: bytes, records: int, unix: float, sign: Sign) -> bytes:
 
     It proves that this box dropped them, and that what follows is what followed then.
     """
-    held = json.loads(last)
-    about = {
-        "sequence": held["sequence"],
-        "hash": held["hash"],
-        "records": records,
+    return _signed(last, unix, sign, {"kind": "checkpoint", "records": records})
+
+
+def head(last: bytes, unix: float, sign: Sign) -> bytes:
+    """The number and hash of the newest record, signed; kept apart from the log.
+
+    It proves that the log up to there is the one that was signed, so that it can neither be cut
+    at its end nor written anew as a whole.
+    """
+    return _signed(last, unix, sign, {"kind": "head"})
+
+
+def _signed(last: bytes, unix: float, sign: Sign, more: dict[str, str | int]) -> bytes:
+    record = json.loads(last)
+    statement = {
+        "sequence": record["sequence"],
+        "hash": record["hash"],
         "at": datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds"),
+        **more,
     }
-    return _encode(about | sign(_encode(about)))
+    return _encode(statement | sign(_encode(statement)))
 
 
-def signed_part(raw: bytes) -> tuple[dict[str, Any], bytes]:
-    """A checkpoint, and the bytes that were signed; ValueError if it is none."""
+def signed_part(raw: bytes, kind: str) -> tuple[dict[str, Any], bytes]:
+    """A `checkpoint` or `head`, and the bytes that were signed; ValueError if it is none.
+
+    The kind is signed too: otherwise a head could stand as a checkpoint, and hide what is before.
+    """
     try:
-        held = json.loads(raw)
-        about = {name: held[name] for name in ("sequence", "hash", "records", "at")}
-    except (KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"no checkpoint: {error!r}") from error
-    return held, _encode(about)
+        found = json.loads(raw)
+        sound = isinstance(found["sequence"], int) and isinstance(found["hash"], str)
+        if found["kind"] != kind or not sound:
+            raise ValueError("it has another kind, or no number and hash")
+        statement = {k: v for k, v in found.items() if k not in ("signature", "signer")}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"this is no signed {kind}: {error}") from error
+    return found, _encode(statement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +123,17 @@ class Verdict:
     last_hash: str
 
 
-def verify(records: Iterable[bytes], since: bytes | None = None) -> Verdict:
-    """Walk the chain from its start, or from the checkpoint `since`."""
+def verify(
+    records: Iterable[bytes],
+    since: bytes | None = None,
+    known: Mapping[int, str] = MappingProxyType({}),
+) -> Verdict:
+    """Walk the chain from its start, or from the checkpoint `since`.
+
+    `known` has the hashes that records must have by number, from signed heads.
+    """
     chain = Chain(since)
+    first = chain.sequence
     for count, raw in enumerate(records):
         try:
             record = json.loads(raw)
@@ -119,5 +147,12 @@ def verify(records: Iterable[bytes], since: bytes | None = None) -> Verdict:
             return Verdict(count, problem, chain.hash)
         if previous != chain.hash or claimed != _digest(record):
             return Verdict(count, f"record {number} was changed after it was written", chain.hash)
+        if known.get(number, claimed) != claimed:
+            problem = f"record {number} is not the one that was signed: the log was written anew"
+            return Verdict(count, problem, chain.hash)
         chain.commit([raw])
-    return Verdict(chain.sequence, None, chain.hash)
+    newest, found = max(known, default=0), chain.sequence
+    if newest > found:
+        problem = f"the log ends at record {found}, and record {newest} was signed"
+        return Verdict(found - first, problem, chain.hash)
+    return Verdict(found - first, None, chain.hash)

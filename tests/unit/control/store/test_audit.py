@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xdpctl.control.store.audit import START, Chain, Event, verify
+from xdpctl.control.store.audit import (
+    START,
+    Chain,
+    Event,
+    checkpoint,
+    head,
+    signed_part,
+    verify,
+)
 
 texts = st.text(max_size=8)
 events = st.builds(
@@ -98,6 +106,46 @@ def test_a_cut_tail_shows_in_the_last_hash() -> None:
     records = some(3)
     assert verify(records[:2]).problem is None
     assert verify(records[:2]).last_hash != verify(records).last_hash
+
+
+def signature(data: bytes) -> dict[str, str]:
+    return {"signature": data.hex(), "signer": "nobody"}
+
+
+def test_a_signed_head_shows_that_the_end_is_missing() -> None:
+    records = some(3)
+    found, _ = signed_part(head(records[-1], 0.0, signature), "head")
+    known = {found["sequence"]: found["hash"]}
+    assert verify(records, known=known).problem is None
+    assert verify(records[:2], known=known).problem == (
+        "the log ends at record 2, and record 3 was signed"
+    )
+
+
+def test_a_signed_head_shows_that_the_log_was_written_anew() -> None:
+    records = some(3)
+    anew = written([Event("root", "nothing", "", {})] * 5)
+    assert verify(anew).problem is None
+    known = {3: json.loads(records[-1])["hash"]}
+    assert verify(anew, known=known).problem == (
+        "record 3 is not the one that was signed: the log was written anew"
+    )
+
+
+def test_a_head_cannot_stand_as_a_checkpoint_nor_the_other_way() -> None:
+    (record,) = some(1)
+    with pytest.raises(ValueError, match="no signed checkpoint"):
+        signed_part(head(record, 0.0, signature), "checkpoint")
+    with pytest.raises(ValueError, match="no signed head"):
+        signed_part(checkpoint(record, 1, 0.0, signature), "head")
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"[]", b"7", b'{"kind": "head"}', b'{"kind": "head", "sequence": "1", "hash": ""}']
+)
+def test_what_is_no_statement_is_refused(raw: bytes) -> None:
+    with pytest.raises(ValueError, match="no signed head"):
+        signed_part(raw, "head")
 
 
 def test_a_chain_goes_on_where_the_last_one_stopped() -> None:

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The audit log's signed head: kept in a file of its own and, hourly, in the system's log.
+
+The hash chain alone cannot show that the log was cut at its end or written anew as a whole. The
+head can: it names the newest record, signed with the box's key.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from xdpctl.base.periodic import PeriodicTask
+from xdpctl.base.system.owned_folder import read_file, replace_file
+from xdpctl.control.store import audit
+from xdpctl.control.store.store import Store
+from xdpctl.errors import EvidenceError
+
+_SECONDS = 60.0
+_LOG_SECONDS = 3600.0
+_BYTES_MAX = 4096
+_PAGE = 5000
+log = logging.getLogger("xdpctl.audit")
+
+
+class AuditHead:
+    """Signs the newest record once a minute, if there is a new one. Start it, stop it.
+
+    `path` is where the head is kept, `key` the box's signing key.
+    """
+
+    def __init__(self, store: Store, path: Path, key: Path) -> None:
+        self._store, self._path, self._key = store, path, key
+        self._signed = 0
+        self._logged_at = -_LOG_SECONDS
+        self._task = PeriodicTask(
+            "audit head", _SECONDS, self.step, "the audit log's head was not signed"
+        )
+
+    def start(self) -> None:
+        """Sign at once, and then each minute."""
+        self._task.start()
+
+    def stop(self) -> None:
+        """Sign what came last, and end."""
+        self._task.stop()
+        try:
+            self.step(time.monotonic())
+        except (OSError, EvidenceError) as error:
+            log.error("the audit log's last head was not signed: %s", error)
+
+    def step(self, now: float) -> None:
+        """Sign and keep the head if the log has grown."""
+        from xdpctl.base.system.signing_key import signer  # late: it loads cryptography
+
+        last = self._store.last_audit()
+        if last is None or json.loads(last)["sequence"] <= self._signed:
+            return
+        head = audit.head(last, time.time(), signer(self._key))
+        replace_file(self._path, head, 0o640)
+        said = json.loads(head)
+        self._signed = said["sequence"]
+        if now - self._logged_at >= _LOG_SECONDS:
+            self._logged_at = now
+            log.info("audit log: record %d has the hash %s", self._signed, said["hash"])
+
+    def verify(self, checkpoint: bytes | None) -> tuple[audit.Verdict, int | None]:
+        """Walk the whole log; the verdict, and up to which record it was signed.
+
+        EvidenceError and OSError become problems of the verdict.
+        """
+        problem, known = None, {}
+        try:
+            if checkpoint:
+                self._check("checkpoint", checkpoint)
+            known = self._known()
+        except (ValueError, OSError, EvidenceError) as error:
+            problem = str(error)
+        verdict = audit.verify(_records(self._store), checkpoint, known)
+        if not verdict.problem:
+            verdict = audit.Verdict(verdict.records, problem, verdict.last_hash)
+        return verdict, max(known, default=None)
+
+    def _known(self) -> dict[int, str]:
+        try:
+            head = read_file(self._path, _BYTES_MAX)
+        except FileNotFoundError:
+            if self._store.last_audit() is None:
+                return {}
+            raise EvidenceError(
+                f"there is no signed head at {self._path}: the end of the log may be missing"
+            ) from None
+        return self._check("head", head)
+
+    def _check(self, kind: str, raw: bytes) -> dict[int, str]:
+        from xdpctl.base.system.signing_key import check_signature
+
+        try:
+            found, signed = audit.signed_part(raw, kind)
+            check_signature(self._key, signed, found)
+        except (ValueError, EvidenceError) as error:
+            raise EvidenceError(f"the {kind} was not signed by this box: {error}") from error
+        return {found["sequence"]: found["hash"]}
+
+
+def _records(store: Store) -> Iterator[bytes]:
+    after = 0  # where the oldest were dropped, the first page begins behind them
+    while page := store.audit(after, _PAGE):
+        yield from page
+        after = json.loads(page[-1])["sequence"]
