@@ -24,7 +24,7 @@ from xdpctl.datapath.loader.interface import AttachedInterface
 from xdpctl.datapath.loader.loader import Loader, take_down
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.datapath.plan import Image, Listing, Plan, own_slot, transition
-from xdpctl.datapath.set_plan import relist
+from xdpctl.datapath.set_plan import replace_set
 from xdpctl.lab.namespaces import Host
 
 XDP_DROP, XDP_PASS = 1, 2
@@ -83,7 +83,7 @@ def _plans(image: Image, listed: Keys, rules: Keys) -> Iterator[Plan]:
     if len(listed):
         keys = {n: listed if f is family_of(listed) else f.empty for n, f in FAMILIES.items()}
         keys = {number: np.sort(of_family) for number, of_family in keys.items()}
-        yield relist(image, _SLOT, Listing(own_slot(Action.DROP, Mode.ENFORCE, 0).value, keys))
+        yield replace_set(image, _SLOT, Listing(own_slot(Action.DROP, Mode.ENFORCE, 0).value, keys))
     target = own_slot(Action.DROP, Mode.ENFORCE, now + _TTL_NS)
     yield transition(image, dict.fromkeys(family_of(rules).prefixes(rules), target), now)
 

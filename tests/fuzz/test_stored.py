@@ -15,7 +15,7 @@ from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.control.store import records
 from xdpctl.control.store.signature_records import decode_signature, encode_signature
 from xdpctl.model.identity import Role, Token
-from xdpctl.model.incident import Done, Incident, TimelineEntry, decode, encode
+from xdpctl.model.incident import Incident, RuleRecord, TimelineEntry, decode, encode
 from xdpctl.model.match.match import build
 from xdpctl.model.rule import Action, Rule
 from xdpctl.model.signature import Rate, Signature
@@ -30,7 +30,7 @@ _LIMIT = Signature(
 )
 _SET = SourceSet(name="a", slot=1, feed=FeedSource(url="https://x"), report={"added": 1})
 _TOLD = TimelineEntry(1.0, 2.0, "suricata", "began", "1", "udp_flood", 5.0, 6.0)
-_DONE = Done("sig-1", "udp", "limit", "enforce", 1.0, limit=Rate(pps=5))
+_DONE = RuleRecord("sig-1", "udp", "limit", "enforce", 1.0, limit=Rate(pps=5))
 _INCIDENT = Incident("i", "x", 1.0, 2.0, 3.0, events=(_TOLD,), rules=(_DONE,), sources=("::1",))
 
 

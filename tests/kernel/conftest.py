@@ -30,7 +30,7 @@ from xdpctl.datapath.plan import (
     own_slot,
     transition,
 )
-from xdpctl.datapath.set_plan import relist
+from xdpctl.datapath.set_plan import replace_set
 from xdpctl.model.capacity import Capacity
 
 CAPACITY = Capacity(2000, 4096, 4096)
@@ -85,16 +85,16 @@ class Filter:
         self.image.commit(plan)
         self.rules = rules
 
-    def relist(self, slot: int, wanted: Listing | None) -> None:
+    def replace_set(self, slot: int, wanted: Listing | None) -> None:
         """Give a set's slot this list, or take it away."""
-        plan = relist(self.image, slot, wanted)
+        plan = replace_set(self.image, slot, wanted)
         self.datapath.apply(plan)
         self.image.commit(plan)
 
     def empty(self) -> None:
         """No rules, no sets, and front arrays that say so."""
         for slot in list(self.image.sets):
-            self.relist(slot, None)
+            self.replace_set(slot, None)
         self.turn_into({})
         list(self.datapath.source.repaint())
 

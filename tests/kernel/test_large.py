@@ -78,8 +78,8 @@ def test_large_random_sets_decide_like_plain_ones(large: Filter, repaints: bool)
     for sizes in SIZES:
         drop = random_keys(rng, *sizes)
         accept = keys_of(around(rng, prefix) for prefix in some(rng, drop, sizes[1] // 3))
-        large.relist(DROPPING, listing(drop))
-        large.relist(ACCEPTING, listing(accept, Action.ACCEPT))
+        large.replace_set(DROPPING, listing(drop))
+        large.replace_set(ACCEPTING, listing(accept, Action.ACCEPT))
         if repaints:
             list(large.datapath.source.repaint())
         oracle = Oracle(drop, accept)
@@ -135,8 +135,8 @@ def met(large: Filter, port: str) -> dict[Reason, int]:
 
 def test_no_packet_meets_another_verdict_while_tables_grow_and_shrink(large: Filter) -> None:
     seed, rng = fresh()
-    large.relist(DROPPING, listed(*DROPPED))
-    large.relist(ACCEPTING, listed(*ACCEPTED, action=Action.ACCEPT))
+    large.replace_set(DROPPING, listed(*DROPPED))
+    large.replace_set(ACCEPTING, listed(*ACCEPTED, action=Action.ACCEPT))
     sizes = [large.datapath.source.tables[n].cells.flat.size for n in (4, 6)]
     grew = shrank = 0
     with (
@@ -145,10 +145,10 @@ def test_no_packet_meets_another_verdict_while_tables_grow_and_shrink(large: Fil
     ):
         for count in STEPS:
             others = random_keys(rng, count, count // 2)
-            large.relist(DROPPING, listed(*DROPPED, also=others))
+            large.replace_set(DROPPING, listed(*DROPPED, also=others))
             halves = keys_of(prefixes_of(others)[::2])
-            large.relist(ACCEPTING, listed(*ACCEPTED, action=Action.ACCEPT, also=halves))
-            large.relist(ACCEPTING, listed(*ACCEPTED, action=Action.ACCEPT))
+            large.replace_set(ACCEPTING, listed(*ACCEPTED, action=Action.ACCEPT, also=halves))
+            large.replace_set(ACCEPTING, listed(*ACCEPTED, action=Action.ACCEPT))
             for _ in large.datapath.source.repaint():
                 pass
             now = [large.datapath.source.tables[n].cells.flat.size for n in (4, 6)]
@@ -171,10 +171,10 @@ def unseen(large: Filter, keys: ByFamily, every: int = 1) -> list[str]:
 def test_a_table_that_grows_in_the_middle_of_a_repaint_loses_nobody(large: Filter) -> None:
     seed, rng = fresh()
     first, more = random_keys(rng, 20_000, 10_000), random_keys(rng, 80_000, 40_000)
-    large.relist(DROPPING, listing(first))
+    large.replace_set(DROPPING, listing(first))
     steps = large.datapath.source.repaint()
     next(steps)
-    large.relist(DROPPING, listing(joined(first, more)))
+    large.replace_set(DROPPING, listing(joined(first, more)))
     list(steps)
     assert not unseen(large, first, 20), f"seed {seed}"
 
@@ -183,10 +183,10 @@ def test_entries_that_make_way_in_the_middle_of_a_repaint_are_not_lost(large: Fi
     seed, rng = fresh()
     for _ in range(8):
         first, more = (random_singles(rng, count) for count in (8_500, 7_800))
-        large.relist(DROPPING, listing(first))
+        large.replace_set(DROPPING, listing(first))
         steps = large.datapath.source.repaint()
         next(steps)
-        large.relist(DROPPING, listing(joined(first, more)))
+        large.replace_set(DROPPING, listing(joined(first, more)))
         list(steps)
         assert not unseen(large, first), f"seed {seed}"
         large.empty()

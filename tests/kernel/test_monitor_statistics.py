@@ -94,7 +94,7 @@ def test_of_many_rules_the_last_ones_are_looked_at(filtered: Filter) -> None:
 
 
 def test_a_set_has_one_too(filtered: Filter) -> None:
-    filtered.relist(DROPPING, listed(MONITORED, "2001:db8::/32", mode=Mode.MONITOR))
+    filtered.replace_set(DROPPING, listed(MONITORED, "2001:db8::/32", mode=Mode.MONITOR))
     filtered.datapath.begin_statistics(DROPPING)
     for source in ("192.0.2.1", "192.0.2.2", "2001:db8::1", "198.51.100.1"):
         assert filtered.run(to_frame(source)) == "pass"

@@ -23,7 +23,7 @@ BESIDE = {"192.0.2.7": "192.0.2.8", "2001:db8::7": "2001:db8::8"}
 
 def monitor(filtered: Filter, slot: int, *prefixes: str) -> None:
     action = Action.ACCEPT if slot < SlotNumber.SETS + 32 else Action.DROP
-    filtered.relist(slot, listed(*prefixes, action=action, mode=Mode.MONITOR))
+    filtered.replace_set(slot, listed(*prefixes, action=action, mode=Mode.MONITOR))
 
 
 def all_hits(filtered: Filter) -> dict[int, tuple[int, int]]:
@@ -59,7 +59,7 @@ def test_sets_come_and_go_on_one_prefix_without_disturbing_the_others(
     for turn in range(67):
         slot = rng.choice(ALL)
         if held.pop(slot, None) is not None and rng.random() < 0.6:
-            emptied.relist(slot, None)
+            emptied.replace_set(slot, None)
         else:
             held[slot] = rng.random() < 0.5
             monitor(emptied, slot, source, *(NEAR if held[slot] else ()))
@@ -78,8 +78,8 @@ def test_explain_names_the_slots_of_sets_in_the_order_they_are_met(emptied: Filt
     monitor(emptied, FIFTH, "192.0.2.7", "192.0.2.0/25")
     monitor(emptied, FAR, "192.0.2.7", "192.0.2.0/24")
     monitor(emptied, SEVENTH, "192.0.2.0/24")
-    emptied.relist(ACCEPTING, listed("192.0.0.0/16", action=Action.ACCEPT))
-    emptied.relist(DROPPING, listed("192.0.0.0/16", "2001:db8::/32"))
+    emptied.replace_set(ACCEPTING, listed("192.0.0.0/16", action=Action.ACCEPT))
+    emptied.replace_set(DROPPING, listed("192.0.0.0/16", "2001:db8::/32"))
     frame = to_frame("192.0.2.7")
     said = emptied.datapath.explain(frame)
     assert (said.reason, said.slots) == (
@@ -90,7 +90,7 @@ def test_explain_names_the_slots_of_sets_in_the_order_they_are_met(emptied: Filt
     assert (said.reason, said.slots) == (Reason.ACCEPTED, (near, SEVENTH, FAR, ACCEPTING))
     said = emptied.datapath.explain(to_frame("2001:db8::7"))
     assert (said.reason, said.slots) == (Reason.DROPPED, (DROPPING,))
-    emptied.relist(ACCEPTING, None)
+    emptied.replace_set(ACCEPTING, None)
     said = emptied.datapath.explain(frame)
     assert (said.reason, said.slots) == (
         Reason.DROPPED,
@@ -99,8 +99,8 @@ def test_explain_names_the_slots_of_sets_in_the_order_they_are_met(emptied: Filt
 
 
 def test_hits_of_sets_are_exact_in_packets_and_bytes(emptied: Filter) -> None:
-    emptied.relist(DROPPING, listed("192.0.2.0/24", "2001:db8::/48"))
-    emptied.relist(ACCEPTING, listed("192.0.2.7", "2001:db8::7", action=Action.ACCEPT))
+    emptied.replace_set(DROPPING, listed("192.0.2.0/24", "2001:db8::/48"))
+    emptied.replace_set(ACCEPTING, listed("192.0.2.7", "2001:db8::7", action=Action.ACCEPT))
     monitor(emptied, 50, "192.0.2.0/25", "2001:db8::/64", "198.51.100.1")
     sent = dict.fromkeys((DROPPING, ACCEPTING, 50), (0, 0))
     for source, times, slots in (
@@ -133,7 +133,7 @@ def test_monitored_rules_of_every_length_and_all_sets_do_not_keep_a_drop_from_de
     for slot in others:
         monitor(emptied, slot, str(exact.widened(slot % exact.length)))
     assert emptied.judge(frame) == ("pass", "NO_RULE")
-    emptied.relist(DROPPING, listed(str(exact.widened(0))))
+    emptied.replace_set(DROPPING, listed(str(exact.widened(0))))
     assert emptied.judge(frame) == ("drop", "DROPPED")
     assert {emptied.set_hits(slot)[0] for slot in others} == {2}
     assert {emptied.hits(str(prefix))[0] for prefix in rules} == {2}
@@ -145,5 +145,5 @@ def test_sets_that_list_a_source_and_what_is_around_it_do_not_keep_a_drop_from_d
 ) -> None:
     for slot in list(ALL)[:33]:
         monitor(emptied, slot, "192.0.2.7", "192.0.2.0/24", "192.0.0.0/16")
-    emptied.relist(DROPPING, listed("0.0.0.0/0"))
+    emptied.replace_set(DROPPING, listed("0.0.0.0/0"))
     assert emptied.judge(to_frame("192.0.2.7")) == ("drop", "DROPPED")

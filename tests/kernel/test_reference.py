@@ -28,7 +28,7 @@ from xdpctl.datapath.plan import (
     own_slot,
     transition,
 )
-from xdpctl.datapath.set_plan import relist
+from xdpctl.datapath.set_plan import replace_set
 
 PAIRS = int(os.environ.get("XDPCTL_FUZZ_PAIRS", "200000"))
 SECONDS = float(os.environ.get("XDPCTL_FUZZ_SECONDS", "0"))
@@ -133,7 +133,7 @@ def test_the_loaded_program_agrees_with_the_reference(
         desired = {prefix: target(entry) for prefix, entry in entries.items()}
         plans = [transition(image, differences(desired, image), time.monotonic_ns())]
         plans += [
-            relist(image, slot, listing(sets[slot]) if slot in sets else None)
+            replace_set(image, slot, listing(sets[slot]) if slot in sets else None)
             for slot in {*image.sets, *sets}
         ]
         for plan in plans:

@@ -27,9 +27,11 @@ OTHER = DROPPING - 1  # a slot that is not watched
 @pytest.fixture
 def watched(emptied: Filter) -> Iterator[Filter]:
     """Drops 192.0.2.0/24 and 2001:db8::/32 by one set, and more by others; watches nobody."""
-    emptied.relist(DROPPING, listed("192.0.2.0/24", "2001:db8::/32"))
-    emptied.relist(OTHER, listed("198.51.100.0/24", "2001:db9::/32"))
-    emptied.relist(ACCEPTING, listed("192.0.2.128/25", "2001:db8:1::/48", action=Action.ACCEPT))
+    emptied.replace_set(DROPPING, listed("192.0.2.0/24", "2001:db8::/32"))
+    emptied.replace_set(OTHER, listed("198.51.100.0/24", "2001:db9::/32"))
+    emptied.replace_set(
+        ACCEPTING, listed("192.0.2.128/25", "2001:db8:1::/48", action=Action.ACCEPT)
+    )
     list(emptied.datapath.samples())
     yield emptied
     emptied.datapath.watch(SlotNumber.NONE, 0)
@@ -94,7 +96,7 @@ def test_nothing_is_told_when_nobody_watches(watched: Filter) -> None:
 
 def test_a_rule_and_a_monitored_set_can_be_watched_too(watched: Filter) -> None:
     watched.turn_into(parse_rules("accept 192.0.2.1; monitor 2001:db8::1"))
-    watched.relist(ACCEPTING, listed("192.0.2.0/24", action=Action.ACCEPT, mode=Mode.MONITOR))
+    watched.replace_set(ACCEPTING, listed("192.0.2.0/24", action=Action.ACCEPT, mode=Mode.MONITOR))
     slots = [watched.image.entries[parse_prefix(text)] for text in ("192.0.2.1", "2001:db8::1")]
     for slot, of in (
         (slots[0], {"192.0.2.1": 13}),
@@ -158,7 +160,7 @@ def test_reading_beside_the_program_finds_whole_records_in_order(watched: Filter
             sent += 1
             programs.run(watched.program, numbered(sent))
 
-    watched.relist(DROPPING, listed("10.0.0.0/8", "2001:db8::/32"))
+    watched.replace_set(DROPPING, listed("10.0.0.0/8", "2001:db8::/32"))
     watched.datapath.watch(DROPPING, 0)
     thread, told = threading.Thread(target=traffic), list[int]()
     thread.start()

@@ -57,7 +57,7 @@ class Armed:
         """Put these in force in this order; the same with their slots."""
         table, source = self.filter.datapath.signatures, self.filter.datapath.source
         slots = range(SlotNumber.SIGNATURES, SlotNumber.SIGNATURES + len(ordered))
-        table.settle()
+        table.wait_for_packets()
         held = []
         for (_, one), slot in zip(ordered, slots, strict=True):
             mode = Mode.MONITOR if one.state == "monitor" else Mode.ENFORCE
@@ -227,14 +227,14 @@ def test_limits_share_no_buckets_with_their_neighbours(armed: Armed) -> None:
 
 def test_sets_are_sampled_while_signatures_are_armed(armed: Armed) -> None:
     held = armed.filter
-    held.relist(DROPPING, listed("192.0.2.0/24", mode=Mode.MONITOR))
+    held.replace_set(DROPPING, listed("192.0.2.0/24", mode=Mode.MONITOR))
     armed.hold([(build({"protocol": "gre"}), Signature({}, "drop"))])
     list(held.datapath.samples())
     held.datapath.watch(DROPPING, 0)
     held.run(packets.to_frame(SOURCE))
     held.datapath.watch(SlotNumber.NONE, 0)
     assert [sample.slot for sample in held.datapath.samples()] == [DROPPING]
-    held.relist(DROPPING, None)
+    held.replace_set(DROPPING, None)
 
 
 def test_what_goes_between_two_looks_is_no_fault(armed: Armed) -> None:

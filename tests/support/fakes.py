@@ -23,7 +23,7 @@ from xdpctl.datapath.signatures.table import SignatureTable
 from xdpctl.datapath.tables.cells import SMALLEST_LOG2
 from xdpctl.datapath.tables.sides import SideTable
 from xdpctl.datapath.tables.source import SourceTable
-from xdpctl.datapath.writes import Lead, Write, make
+from xdpctl.datapath.writes import PointAt, Write, make
 from xdpctl.errors import DatapathError, StoreError
 from xdpctl.incidents.ledger import ledger
 from xdpctl.model import rule
@@ -198,7 +198,7 @@ class FakeDatapath:
     def mislead(self, prefix: Prefix, slot: int = 4_000_000) -> None:
         """Somebody else lets an entry lead to a slot, of a rule that is none by default."""
         ((old, *_),) = self.source.slots_of([prefix]) or ((0,),)
-        self.write(Lead(prefix, old, slot))
+        self.write(PointAt(prefix, old, slot))
 
     def drop(self, prefix: Prefix) -> None:
         """Somebody else takes an entry out."""

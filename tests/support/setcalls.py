@@ -14,7 +14,7 @@ from xdpctl.control.operations import sets
 from xdpctl.control.operations.sets import Changed, SetRequest
 from xdpctl.control.store.store import Change
 from xdpctl.datapath.plan import Plan
-from xdpctl.datapath.writes import Leads, Write
+from xdpctl.datapath.writes import PointAllAt, Write
 from xdpctl.errors import XdpctlError
 from xdpctl.model.identity import Caller
 from xdpctl.model.rule import Action, Mode
@@ -36,7 +36,7 @@ class Recorder(FakeDatapath):
 
     def led(self) -> int:
         """How many entries were written since the last call; forgets all writes."""
-        led = sum(len(write.keys) for write in self.writes if isinstance(write, Leads))
+        led = sum(len(write.keys) for write in self.writes if isinstance(write, PointAllAt))
         self.writes = []
         return led
 

@@ -10,7 +10,7 @@ from tests.support.spaces import space
 from xdpctl.abi.structs import Action, Mode, Reason
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.datapath.plan import PROTECTED, Image, Plan, Target, differences, own_slot, transition
-from xdpctl.datapath.writes import Leads, Write
+from xdpctl.datapath.writes import PointAllAt, Write
 
 NOW = 1600
 TARGETS = {
@@ -37,7 +37,7 @@ def verdicts(kernel: FakeDatapath) -> list[Reason]:
 
 def single(write: Write) -> Iterator[Write]:
     """A write of many prefixes as the many that it is."""
-    if isinstance(write, Leads):
+    if isinstance(write, PointAllAt):
         for at in range(len(write.keys)):
             yield write._replace(keys=write.keys[at : at + 1])
     else:

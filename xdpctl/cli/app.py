@@ -87,7 +87,7 @@ def globals_(
     ] = False,
 ) -> None:
     """Keep where the control plane answers."""
-    context.obj = options.Door(socket, url, token)
+    context.obj = options.Endpoint(socket, url, token)
 
 
 def main() -> None:

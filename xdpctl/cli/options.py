@@ -49,7 +49,7 @@ Ttl = Annotated[
 ]
 
 
-class Door(NamedTuple):
+class Endpoint(NamedTuple):
     """Which control plane is meant: its socket, or a URL with a token."""
 
     socket: Path
@@ -61,5 +61,5 @@ def client(context: typer.Context) -> "Client":
     """The client for the global options; loaded late, since it takes time that not all need."""
     from xdpctl.service.client import Client
 
-    door: Door = context.obj
+    door: Endpoint = context.obj
     return Client(*door)

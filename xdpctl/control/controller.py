@@ -13,7 +13,7 @@ from xdpctl.abi.monitor_statistics import MonitorStatistics
 from xdpctl.abi.structs import Hits, Side, SlotNumber
 from xdpctl.base.clock import Clock
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.control.replica import Replica
+from xdpctl.control.committer import Committer
 from xdpctl.control.signature_sync import word_of
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.state import State
@@ -68,21 +68,21 @@ class Controller:
         self.state = State(
             Image(datapath.capacity), quotas, capacity or Capacity().entries, protection
         )
-        self._replica = Replica(store, datapath, self.state, clock)
-        self._upkeep = Upkeep(self._replica, sign, ledger or NoLedger())
+        self._committer = Committer(store, datapath, self.state, clock)
+        self._upkeep = Upkeep(self._committer, sign, ledger or NoLedger())
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
         self._stopping = False
 
     def start(self) -> None:
         """Bring the kernel to what the store says, then serve."""
-        self._replica.resync()
-        self._replica.recover()
-        before = self._replica.in_kernel()
-        self._replica.follow()
-        self._replica.note_gone(*before)
+        self._committer.resync()
+        self._committer.recover()
+        before = self._committer.in_kernel()
+        self._committer.follow()
+        self._committer.note_gone(*before)
         rules = {"rules": len(self.state.rules), "sets": len(self.state.sets)}
-        self._replica.record(Event("xdpctl", "control.start", "", rules))
+        self._committer.record(Event("xdpctl", "control.start", "", rules))
         self._thread.start()
 
     def stop(self) -> None:
@@ -103,7 +103,7 @@ class Controller:
             return
 
     def submit(self, operation: Callable[[Draft], T]) -> "Future[T]":
-        """Done when the result is durable and in the kernel, or failed with the error."""
+        """RuleRecord when the result is durable and in the kernel, or failed with the error."""
         return self._put(_Job(operation, Future()))
 
     def _put(self, job: _Job) -> "Future[Any]":
@@ -125,7 +125,7 @@ class Controller:
 
     def store_problems(self) -> list[str]:
         """What is wrong with what the store holds."""
-        found = [str(self._replica.recovered)] if self._replica.recovered else []
+        found = [str(self._committer.recovered)] if self._committer.recovered else []
         aside = list(self.state.unreadable.values())
         if aside:
             found.append(
@@ -138,7 +138,7 @@ class Controller:
         """What it has hit so far."""
         if isinstance(rule, Signature):
             return self.datapath.hits([rule.slot])[0]
-        return self._replica.hits(rule.source)
+        return self._committer.hits(rule.source)
 
     def statistics(self, rule: Rule | Signature) -> MonitorStatistics | None:
         """What a rule in monitor mode would have hit; None if nobody looked."""
@@ -162,7 +162,7 @@ class Controller:
             if before == protection:
                 return
             if self.state.protection != protection:
-                self._replica.protect(protection)
+                self._committer.protect(protection)
             came = {str(p): why for p, why in protection.why.items() if p not in before.why}
             gone = [str(p) for p in before.why if p not in protection.why]
             draft.note("xdpctl", "protection.change", "", came=came, gone=gone)
@@ -187,7 +187,7 @@ class Controller:
         self.datapath.set_bypass(on)
 
         def operation(_: Draft) -> bool:
-            return self._replica.record(Event(actor, "bypass.on" if on else "bypass.off", "", {}))
+            return self._committer.record(Event(actor, "bypass.on" if on else "bypass.off", "", {}))
 
         return self._put(_Job(operation, Future(), alone=True))
 
@@ -246,7 +246,7 @@ class Controller:
                     if job.alone:
                         job.future.set_result(result)
                     served.append((job, result))
-            self._replica.commit(draft)
+            self._committer.commit(draft)
         except Exception as error:
             self._troubled(error)
             for job in jobs:

@@ -33,17 +33,17 @@ _NUMBERS = range(SlotNumber.SIGNATURES, SlotNumber.SETS)
 
 
 class SignatureSync:
-    """`make` applies a plan and remembers it."""
+    """`execute` applies a plan and remembers it."""
 
-    def __init__(self, datapath: Datapath, state: State, make: Callable[[Plan], None]) -> None:
+    def __init__(self, datapath: Datapath, state: State, execute: Callable[[Plan], None]) -> None:
         self._datapath = datapath
         self._state = state
-        self._make = make
+        self._execute = execute
         self.held = False  # what the kernel has stays until there are signatures again
         self._paced: dict[int, Any] = {}
         self._compiled: tuple[list[tuple[Match, int]], Tables] | None = None
 
-    def bring(self, now_ns: int) -> bool:
+    def reconcile(self, now_ns: int) -> bool:
         """Put in force what shall be; whether anything differed."""
         self.held = self.held and not self._state.signatures
         if self.held:
@@ -58,7 +58,7 @@ class SignatureSync:
         rearm = not table.holds(tables)
         last = [s for s in changed & words.keys() if rearm and stronger(words[s], held[s])]
         if rearm:
-            table.settle()
+            table.wait_for_packets()
         for slot in repaced:
             table.put_rate(slot, self._paced[slot], held[slot] != _FREE)
         self._write({slot: words[slot] for slot in sorted(changed & words.keys() - {*last})})
@@ -66,7 +66,7 @@ class SignatureSync:
         if rearm:
             table.install(tables)
         if rearm and (last or gone):
-            table.settle()  # no packet looks them up in the order from before
+            table.wait_for_packets()  # no packet looks them up in the order from before
         self._write({slot: words[slot] for slot in last})
         self._write(dict.fromkeys(gone, _FREE))
         return bool(changed or repaced or rearm)
@@ -91,7 +91,7 @@ class SignatureSync:
         fresh = [Zero(slot) for slot, word in words.items() if before[slot] == _FREE != word]
         writes = [Word(slot, word) for slot, word in words.items()]
         if writes:
-            self._make(Plan(writes=(*fresh, *writes), slots=dict(words)))
+            self._execute(Plan(writes=(*fresh, *writes), slots=dict(words)))
 
 
 def ordered(signatures: Iterable[Signature]) -> list[Signature]:

@@ -11,8 +11,8 @@ import numpy as np
 
 from xdpctl.abi.structs import Hits, SlotNumber, Value
 from xdpctl.base.net.prefix_arrays import FAMILIES, within
+from xdpctl.control.committer import Committer
 from xdpctl.control.operations import lockout, signatures, source_rules
-from xdpctl.control.replica import Replica
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.state import NEVER
 from xdpctl.control.store.audit import Event, Sign
@@ -38,7 +38,7 @@ log = logging.getLogger("xdpctl.controller")
 class Ledger(Protocol):
     """Records what rules did once they have ended; incidents/ledger is the one that does."""
 
-    def count(self, draft: Draft, rule: Rule | Signature, hits: Hits, why: str) -> None:
+    def rule_ended(self, draft: Draft, rule: Rule | Signature, hits: Hits, why: str) -> None:
         """Record what a rule did that ends now, and `why` it ends."""
         ...
 
@@ -50,7 +50,7 @@ class Ledger(Protocol):
 class NoLedger:
     """Where no incidents are kept, as in a replay."""
 
-    def count(self, draft: Draft, rule: Rule | Signature, hits: Hits, why: str) -> None:
+    def rule_ended(self, draft: Draft, rule: Rule | Signature, hits: Hits, why: str) -> None:
         """Nothing is recorded."""
 
     def close_quiet(self, draft: Draft) -> None:
@@ -63,8 +63,8 @@ class Upkeep:
     `probe`: at the end of the next round, find out whether the store works again.
     """
 
-    def __init__(self, replica: Replica, sign: Sign, ledger: Ledger) -> None:
-        self._replica, self._sign, self._ledger = replica, sign, ledger
+    def __init__(self, committer: Committer, sign: Sign, ledger: Ledger) -> None:
+        self._committer, self._sign, self._ledger = committer, sign, ledger
         self._trim_at_ns = 0
         self.probe = False
         self._offset: float | None = None
@@ -95,7 +95,7 @@ class Upkeep:
         while True:
             self._follow_clock()
             self._forget_signatures()
-            if self._replica.unsettled:
+            if self._committer.unsettled:
                 self._repair()
             for part in (self._sweep(), self._check(), self._repaint()):
                 for _ in part:
@@ -103,12 +103,12 @@ class Upkeep:
             self._trim()
             if self.probe:
                 # a row, since an empty write touches no disk; raises while the store is in trouble
-                self._replica.store.write({_PROBE: b""})
+                self._committer.store.write({_PROBE: b""})
                 self.probe = False
             yield True
 
     def _sweep(self) -> Iterator[None]:
-        everything = iter(list(self._replica.state.rules.values()))
+        everything = iter(list(self._committer.state.rules.values()))
         while batch := list(islice(everything, _STEP)):
             self._forget(batch)
             yield
@@ -117,15 +117,15 @@ class Upkeep:
         now_ns = time.monotonic_ns()
         if now_ns >= self._trim_at_ns:
             self._trim_at_ns = now_ns + _TRIM_NS
-            self._replica.trim_audit(self._sign)
+            self._committer.trim_audit(self._sign)
 
     def _shelter(self) -> None:
         """What would drop somebody who is logged in, once what lets him in has ended, is suspended.
 
         The kernel ends an accept by itself, so this comes some rounds before.
         """
-        replica = self._replica
-        draft = Draft(replica.state, replica.clock.read())
+        committer = self._committer
+        draft = Draft(committer.state, committer.clock.read())
         for address, accept, drop in lockout.about_to_be_dropped(draft, _SHELTER_NS):
             if drop.rule:
                 draft.put(drop.rule.replace(mode=Mode.MONITOR))
@@ -134,73 +134,73 @@ class Upkeep:
             why = f"{lockout.name(address)} is logged in, and {accept} that lets it in ends"
             log.warning("%s is suspended: %s", drop, why)
             draft.note("xdpctl", "rule.suspend", str(drop), why=why)
-        replica.commit(draft)
+        committer.commit(draft)
 
     def _forget_signatures(self) -> None:
-        replica = self._replica
-        draft = Draft(replica.state, replica.clock.read())
-        for held in list(replica.state.signatures.values()):
+        committer = self._committer
+        draft = Draft(committer.state, committer.clock.read())
+        for held in list(committer.state.signatures.values()):
             if held.expired(draft.now.ns):
-                (hits,) = replica.datapath.hits([held.slot])
+                (hits,) = committer.datapath.hits([held.slot])
                 signatures.expire(draft, held, {"packets": hits.packets, "bytes": hits.bytes})
-                self._ledger.count(draft, held, hits, _RAN_OUT)
+                self._ledger.rule_ended(draft, held, hits, _RAN_OUT)
         self._ledger.close_quiet(draft)
-        replica.commit(draft)
+        committer.commit(draft)
 
     def sweep_now(self) -> None:
         """Forget everything expired at once, if anything can be."""
-        state = self._replica.state
-        if self._replica.clock.read().ns >= state.next_expiry:
+        state = self._committer.state
+        if self._committer.clock.read().ns >= state.next_expiry:
             self._forget(list(state.rules.values()))
             ends = (rule.kernel_expires_ns or NEVER for rule in state.rules.values())
             state.next_expiry = min(ends, default=NEVER)
 
     def _forget(self, batch: list[Rule]) -> None:
-        replica = self._replica
-        draft = Draft(replica.state, replica.clock.read())
+        committer = self._committer
+        draft = Draft(committer.state, committer.clock.read())
         for rule in batch:
-            if rule.expired(draft.now.ns) and replica.state.rules.get(rule.source) == rule:
-                hits = replica.hits(rule.source)
+            if rule.expired(draft.now.ns) and committer.state.rules.get(rule.source) == rule:
+                hits = committer.hits(rule.source)
                 source_rules.expire(draft, rule, {"packets": hits.packets, "bytes": hits.bytes})
-                self._ledger.count(draft, rule, hits, _RAN_OUT)
-        replica.commit(draft)
+                self._ledger.rule_ended(draft, rule, hits, _RAN_OUT)
+        committer.commit(draft)
 
     def _check(self) -> Iterator[None]:
         """Compare the tables with what they should hold; somebody else may have changed them.
 
         Between two steps tables and image agree, so every step compares what it just read.
         """
-        state, wrong = self._replica.state, 0
+        state, wrong = self._committer.state, 0
         for part in (self._check_rules(), self._check_sets(), self._check_rest()):
             for bad in part:
                 wrong += bad
                 yield
-        words = self._replica.datapath.source.words
+        words = self._committer.datapath.source.words
         for first in range(0, len(state.image.slots), _STEP):
             expected = state.image.slots[first : first + _STEP]
             wrong += words[first : first + len(expected)].tobytes() != b"".join(expected)
             yield
-        if wrong or not self._replica.arming.agrees():
+        if wrong or not self._committer.signature_sync.agrees():
             self._repair()
-        if self._replica.datapath.sides.bring(state.sides):
+        if self._committer.datapath.sides.bring(state.sides):
             self._repaired(["sides of outside interfaces"])
 
     def _check_rules(self) -> Iterator[bool]:
         """Rules and protected prefixes lead to their slots."""
-        image, source = self._replica.state.image, self._replica.datapath.source
+        image, source = self._committer.state.image, self._committer.datapath.source
         everything = iter(list(image.entries))
         while prefixes := [p for p in islice(everything, _STEP) if p in image.entries]:
             found = zip(prefixes, source.slots_of(prefixes), strict=True)
             yield any(image.entries[prefix] not in slots for prefix, slots in found)
-            image = self._replica.state.image
+            image = self._committer.state.image
 
     def _check_sets(self) -> Iterator[bool]:
         """The entries of sets lead to them."""
-        source = self._replica.datapath.source
-        for slot, by_family in list(self._replica.state.image.sets.items()):
+        source = self._committer.datapath.source
+        for slot, by_family in list(self._committer.state.image.sets.items()):
             for family, keys in by_family.items():
                 for first in range(0, len(keys), _KEYS):
-                    held = self._replica.state.image.sets.get(slot, {}).get(family)
+                    held = self._committer.state.image.sets.get(slot, {}).get(family)
                     if held is not keys:  # it was replaced meanwhile
                         break
                     values = source.tables[family].values(keys[first : first + _KEYS])
@@ -209,9 +209,9 @@ class Upkeep:
 
     def _check_rest(self) -> Iterator[bool]:
         """And nothing else is listed."""
-        nodes = self._replica.datapath.source.nodes
-        for family, keys, values in self._replica.datapath.source.scan():
-            image = self._replica.state.image
+        nodes = self._committer.datapath.source.nodes
+        for family, keys, values in self._committer.datapath.source.scan():
+            image = self._committer.state.image
             alone = (values >= SlotNumber.FIRST) & (values < Value.LIST)
             rules = zip(FAMILIES[family].prefixes(keys[alone]), values[alone].tolist(), strict=True)
             wrong = any(image.entries.get(prefix) != slot for prefix, slot in rules)
@@ -228,23 +228,23 @@ class Upkeep:
 
     def _repair(self) -> None:
         """A full read settles whether anything really differs, and puts it right."""
-        dropped = self._replica.resync()
-        differing = dropped + self._replica.settle(self._replica.clock.read())
+        dropped = self._committer.resync()
+        differing = dropped + self._committer.reconcile(self._committer.clock.read())
         if differing:
             self._repaired(differing)
 
     def _repaired(self, differing: list[str]) -> None:
         detail = {"entries": len(differing), "first": differing[:10]}
         log.warning("repaired %d kernel entries that somebody changed: %s", *detail.values())
-        self._replica.record(Event("xdpctl", "kernel.repair", "", detail))
+        self._committer.record(Event("xdpctl", "kernel.repair", "", detail))
 
     def _repaint(self) -> Iterator[None]:
         """Clear stale bits once there are many, and set those that somebody else cleared."""
-        replica, source = self._replica, self._replica.datapath.source
+        committer, source = self._committer, self._committer.datapath.source
         held = sum(table.used for table in source.tables.values())
-        clear = replica.stale >= max(_STALE_MIN, held // 100)
+        clear = committer.stale >= max(_STALE_MIN, held // 100)
         if clear:
-            replica.stale = 0
+            committer.stale = 0
         if clear or held:
             yield from source.repaint(clear)
         if lacking := source.take_lacking():
@@ -252,25 +252,25 @@ class Upkeep:
 
     def _follow_clock(self) -> None:
         """Deadlines are kernel time; after a step their wall-clock copies are written anew."""
-        replica = self._replica
-        now = replica.clock.read()
+        committer = self._committer
+        now = committer.clock.read()
         offset = now.unix - now.ns / 1e9
         if self._offset is None:
             self._offset = offset
         if abs(offset - self._offset) < _CLOCK_STEP:
             return
-        timed = [r for r in replica.state.rules.values() if r.kernel_expires_ns]
+        timed = [r for r in committer.state.rules.values() if r.kernel_expires_ns]
         moved = offset - self._offset
         log.warning("the wall clock moved by %.1f s; deadlines stay", moved)
-        signed = [s for s in replica.state.signatures.values() if s.kernel_expires_ns]
-        replica.store.write(
+        signed = [s for s in committer.state.signatures.values() if s.kernel_expires_ns]
+        committer.store.write(
             {rule_key(r.source): encode(r, now) for r in timed}
             | {SIGNATURES + s.id: encode_signature(s, now) for s in signed}
             | {
                 INCIDENTS + i.id: encode_incident(i.replace(ends_at=i.ends_at + moved))
-                for i in replica.state.incidents.values()
+                for i in committer.state.incidents.values()
                 if i.open
             }
         )
         self._offset = offset
-        replica.follow()
+        committer.follow()

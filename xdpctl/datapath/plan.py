@@ -15,7 +15,7 @@ from typing import NamedTuple
 from xdpctl.abi.structs import Action, Mode, Slot, SlotNumber
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.prefix_arrays import Keys
-from xdpctl.datapath.writes import Lead, Word, Write, Zero
+from xdpctl.datapath.writes import PointAt, Word, Write, Zero
 from xdpctl.errors import CapacityError
 
 _FREE = Slot(Action.NONE).pack()
@@ -240,11 +240,11 @@ class _Planner:
     def _lead(self, prefix: Prefix, old: int, number: int) -> None:
         if old != number:
             self.entries[prefix] = number
-            self.writes.append(Lead(prefix, old, number))
+            self.writes.append(PointAt(prefix, old, number))
 
     def _remove(self, prefix: Prefix) -> None:
         number = self.image.entries[prefix]
         if number >= SlotNumber.FIRST:
             self.freed.append(number)
         self.entries[prefix] = None
-        self.writes.append(Lead(prefix, number, SlotNumber.NONE))
+        self.writes.append(PointAt(prefix, number, SlotNumber.NONE))

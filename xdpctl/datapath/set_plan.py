@@ -8,12 +8,12 @@ import numpy as np
 from xdpctl.abi.structs import Action, Slot
 from xdpctl.base.net.prefix_arrays import FAMILIES, Keys, difference
 from xdpctl.datapath.plan import Image, Listing, Plan
-from xdpctl.datapath.writes import Leads, Word, Write, Zero
+from xdpctl.datapath.writes import PointAllAt, Word, Write, Zero
 
 _FREE = Slot(Action.NONE).pack()
 
 
-def relist(image: Image, slot: int, wanted: Listing | None) -> Plan:
+def replace_set(image: Image, slot: int, wanted: Listing | None) -> Plan:
     """The writes that make one set what it should be, or take it away.
 
     A new set appears at once, when all of it is in place, and one that goes is gone at once. A
@@ -42,10 +42,10 @@ def relist(image: Image, slot: int, wanted: Listing | None) -> Plan:
     )
 
 
-def _leads(keys: Mapping[int, Keys], old: int, new: int) -> Iterator[Leads]:
+def _leads(keys: Mapping[int, Keys], old: int, new: int) -> Iterator[PointAllAt]:
     """By length: the longest first if they come, the shortest first if they go."""
     for number, family_keys in keys.items():
         lengths = FAMILIES[number].lengths(family_keys)
         present = np.unique(lengths).tolist()
         for length in reversed(present) if new else present:
-            yield Leads(number, family_keys[lengths == length], old, new)
+            yield PointAllAt(number, family_keys[lengths == length], old, new)

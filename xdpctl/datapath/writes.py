@@ -25,7 +25,7 @@ class Zero(NamedTuple):
     slot: int
 
 
-class Lead(NamedTuple):
+class PointAt(NamedTuple):
     """Let a prefix lead to slot `new` instead of `old` (0: none), beside the others on it."""
 
     prefix: Prefix
@@ -33,7 +33,7 @@ class Lead(NamedTuple):
     new: int
 
 
-class Leads(NamedTuple):
+class PointAllAt(NamedTuple):
     """The same for many prefixes of one family."""
 
     family: int
@@ -42,15 +42,15 @@ class Leads(NamedTuple):
     new: int
 
 
-Write = Word | Zero | Lead | Leads
+Write = Word | Zero | PointAt | PointAllAt
 
 
 def _together(write: Write) -> tuple[object, ...]:
     """Neighbours with the same answer may be made in any order, so in one go."""
-    if isinstance(write, Lead):
-        return Lead, write.prefix.family, write.prefix.length
-    if isinstance(write, Leads):
-        return Leads, id(write.keys)
+    if isinstance(write, PointAt):
+        return PointAt, write.prefix.family, write.prefix.length
+    if isinstance(write, PointAllAt):
+        return PointAllAt, id(write.keys)
     return (type(write),)
 
 
@@ -64,9 +64,9 @@ def make(source: SourceTable, writes: Iterable[Write], zero: Callable[[list[int]
                     source.words[slot] = int.from_bytes(value, "little")
             case Zero():
                 zero([write.slot for write in run])  # type: ignore[union-attr]
-            case Lead(prefix):
+            case PointAt(prefix):
                 prefixes, old, new = zip(*run, strict=True)
                 keys = FAMILIES[prefix.family].keys(prefixes)
                 source.lead(prefix.family, keys, np.array(old), np.array(new))
-            case Leads(family, keys, before, after):
+            case PointAllAt(family, keys, before, after):
                 source.lead(family, keys, before, after)

@@ -8,7 +8,7 @@ from typing import Any
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.operations.signatures import SignatureAsk
 from xdpctl.model.event import Attack, Event
-from xdpctl.model.incident import Done
+from xdpctl.model.incident import RuleRecord
 from xdpctl.model.match import text
 from xdpctl.model.match.match import ID_MARK, Match, build
 from xdpctl.model.requests import RuleRequest
@@ -72,7 +72,7 @@ def _signature(match: Match, rate: Rate | None, common: dict[str, Any]) -> Signa
     return SignatureAsk(match=match, action=action, limit=rate, **common)
 
 
-def remembered(done: Iterable[Done], common: dict[str, Any]) -> Iterator[SignatureAsk]:
+def remembered(done: Iterable[RuleRecord], common: dict[str, Any]) -> Iterator[SignatureAsk]:
     """What was done before, asked for again."""
     for one in done:
         if one.id.startswith(ID_MARK):

@@ -15,9 +15,9 @@ from xdpctl.control.operations.signatures import SignatureAsk
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, QuotaError, RuleError
 from xdpctl.incidents.ledger import ledger
-from xdpctl.incidents.ledger.attribution import ReportedEvent, tag_of, worked
+from xdpctl.incidents.ledger.attribution import ReportedEvent, rules_that_worked, tag_of
 from xdpctl.mitigation import event_tags, guards
-from xdpctl.mitigation.extend import extended
+from xdpctl.mitigation.extension import extended
 from xdpctl.mitigation.measures import asks, mode_of, remembered
 from xdpctl.mitigation.outcome import Outcome
 from xdpctl.mitigation.repeat_offenders import RepeatOffenders
@@ -84,7 +84,7 @@ class Responder:
         reason = f"{self._detector}: {event.note or event.attack}"[:_REASON_MAX]
         marked = event_tags.of(self._detector, event)
         said = ReportedEvent(event, self._detector, marked[0], ttl, self._settings.same_incident)
-        incident = ledger.part_of(self._draft, said, self._hits)
+        incident = ledger.find_or_open(self._draft, said, self._hits)
         marked += (tag_of(incident),)
         common = {"mode": mode_of(self._mode), "ttl": ttl, "reason": reason, "tags": marked}
         try:
@@ -103,12 +103,12 @@ class Responder:
             if new:
                 fresh.append((rule, Hits(0, 0)))
             elif len(incident.rules) + len(fresh) < RULES_KEPT:
-                carried = ledger.carried(self._draft, incident, rule, self._hits)
+                carried = ledger.adopt_rule(self._draft, incident, rule, self._hits)
                 if carried:
                     self._put(carried[0])
                     fresh.append(carried)
         self.outcome.rules += placed
-        ledger.began(self._draft, incident, said, fresh)
+        ledger.event_began(self._draft, incident, said, fresh)
         self.outcome.told(incident.id)
         if self._writes > written:  # a detector that says it all again changes nothing
             self._note(event, f"event.{event.phase}", placed)
@@ -116,9 +116,9 @@ class Responder:
     def _asks(
         self, event: Event, said: ReportedEvent, common: dict[str, Any]
     ) -> Iterator[RuleRequest | SignatureAsk]:
-        """For this event, and for a victim what worked there before."""
+        """For this event, and for a victim what rules_that_worked there before."""
         spared, now, most = self._spared(event), self._draft.now.ns / 1e9, self._most_ttl
-        before = [] if event.sources else worked(self._draft, said)
+        before = [] if event.sources else rules_that_worked(self._draft, said)
         known = {ask.match.id: ask for ask in remembered(before, common)}
         self._proven = frozenset(known)
         for ask in asks(event, self._settings.protect, **common):
@@ -204,7 +204,7 @@ class Responder:
                 continue
             gone.append((held, hits))
             remove(self._draft, held)
-        told = ledger.ended(self._draft, ReportedEvent(event, self._detector, tag), gone)
+        told = ledger.event_ended(self._draft, ReportedEvent(event, self._detector, tag), gone)
         for incident in told:
             self.outcome.told(incident.id)
         ids = [held.id for held, _ in gone]

@@ -43,7 +43,7 @@ def take_back(
     for held in everything:
         asked = held.origin == origin if origin else automatic(held)
         if asked and held.created_at >= since and not held.expired(draft.now.ns):
-            ledger.count(draft, held, hits(held), f"undone by {caller.name}", taken_back=True)
+            ledger.rule_ended(draft, held, hits(held), f"undone by {caller.name}", taken_back=True)
             remove(draft, held)
             gone.append(held.id)
     told = {"since": round(since, 3), "rules": len(gone), "first": gone[:_TOLD]}

@@ -26,7 +26,7 @@ class TimelineEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     done: int = 0  # rules that stand for it since, or ended with it
 
 
-class Done(msgspec.Struct, frozen=True, omit_defaults=True):
+class RuleRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """A rule that came of it, with its limit if it is one; packets and bytes once it has ended."""
 
     id: str
@@ -76,7 +76,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     bytes: int = 0
     active: tuple[str, ...] = ()
     events: tuple[TimelineEntry, ...] = ()
-    rules: tuple[Done, ...] = ()
+    rules: tuple[RuleRecord, ...] = ()
     sources: tuple[str, ...] = ()
     clock_error: float | None = None  # seconds, as clock.Now has it, when it was opened
 

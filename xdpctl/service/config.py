@@ -17,8 +17,8 @@ from xdpctl.model.quota import AUTOMATIC, Quota
 from xdpctl.model.rule import OPERATOR, check_name
 from xdpctl.model.sides import Outside
 from xdpctl.service import defaults
+from xdpctl.service.config_tables import Document, ListenTable, QuotaTable
 from xdpctl.service.settings import Listen, Settings
-from xdpctl.service.tables import Document, ListenTable, QuotaTable
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 

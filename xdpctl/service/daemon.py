@@ -18,8 +18,8 @@ from xdpctl.abi.structs import SlotNumber
 from xdpctl.base.clock import Clock
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.base.system import malloc, sd_notify
+from xdpctl.base.system.die_with_parent import die_with
 from xdpctl.base.system.filelock import hold
-from xdpctl.base.system.parent import end_with
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations import default_limits
 from xdpctl.control.store.audit import Sign
@@ -177,7 +177,7 @@ def main(serve: Serve) -> None:
     parser.add_argument("--parent", type=int, help="end when this process, which started it, ends")
     given = vars(parser.parse_args())
     if (parent := given.pop("parent")) is not None:
-        end_with(parent)
+        die_with(parent)
     gc.set_threshold(*_GC_THRESHOLDS)
     malloc.prepare()
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")

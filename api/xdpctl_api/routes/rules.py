@@ -180,7 +180,7 @@ async def remove_rule(rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch =
             gone = signatures.remove(draft, rule_id, who, seen, hits)
         else:
             gone = source_rules.remove(draft, parse_rule_id(rule_id), who, seen, hits)
-        ledger.count(draft, gone, Hits(**hits), f"removed by {who.name}", taken_back=True)
+        ledger.rule_ended(draft, gone, Hits(**hits), f"removed by {who.name}", taken_back=True)
 
     await asyncio.wrap_future(ctx.controller.submit(remove))
     return RuleOut(**last)

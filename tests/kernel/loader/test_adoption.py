@@ -37,9 +37,9 @@ def filled(loader: Loader) -> Iterator[Filter]:
     made = Filter(loader)
     made.turn_into(parse_rules("drop 192.0.2.0/24; accept 192.0.2.7; monitor 2001:db8::/32"))
     others = random_keys(np.random.default_rng(7), 3_000, 1_500)
-    made.relist(DROPPING, listed("198.51.100.0/24", "2001:db8:1::/48", also=others))
-    made.relist(ACCEPTING, listed("192.0.2.7", "2001:db8:1:2::/64", action=Action.ACCEPT))
-    made.relist(MONITORED, listed("192.0.2.7", "::/0", "0.0.0.0/0", mode=Mode.MONITOR))
+    made.replace_set(DROPPING, listed("198.51.100.0/24", "2001:db8:1::/48", also=others))
+    made.replace_set(ACCEPTING, listed("192.0.2.7", "2001:db8:1:2::/64", action=Action.ACCEPT))
+    made.replace_set(MONITORED, listed("192.0.2.7", "::/0", "0.0.0.0/0", mode=Mode.MONITOR))
     send(made)
     yield made
     made.datapath.close()
@@ -99,8 +99,8 @@ def test_a_restart_finds_rules_sets_seeds_and_hits(filled: Filter, compiled: Com
 def test_a_restart_goes_on_where_the_last_one_stopped(filled: Filter, compiled: Compiled) -> None:
     others = random_keys(np.random.default_rng(8), 4_000, 2_000)
     with adopted(filled, compiled) as again:
-        again.relist(DROPPING, listed("198.51.100.0/24", "2001:db8:1::/48", also=others))
-        again.relist(MONITORED, None)
+        again.replace_set(DROPPING, listed("198.51.100.0/24", "2001:db8:1::/48", also=others))
+        again.replace_set(MONITORED, None)
         list(again.datapath.source.repaint())
         send(again)
         with adopted(again, compiled) as third:
@@ -182,6 +182,6 @@ def test_who_opens_the_pins_sees_what_another_wrote(filled: Filter) -> None:
     with closing(PinnedDatapath(filled.loader.pins)) as reader:
         image, _ = readback.read(reader.source, reader.capacity)
         assert image.entries == filled.image.entries
-        filled.relist(DROPPING, None)
+        filled.replace_set(DROPPING, None)
         image, wrong = readback.read(reader.source, reader.capacity)
     assert (set(image.sets), wrong) == ({ACCEPTING, MONITORED}, [])

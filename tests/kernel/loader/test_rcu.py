@@ -20,7 +20,7 @@ def test_waiting_ends_no_sooner_than_the_programs_that_run(emptied: Filter) -> N
     mine, theirs, *_ = [*sorted(os.sched_getaffinity(0)), None]
     need(theirs is not None, "two CPUs")
     assert theirs is not None
-    emptied.relist(DROPPING, listed("192.0.2.0/24"))
+    emptied.replace_set(DROPPING, listed("192.0.2.0/24"))
     frame, allowed = to_frame("192.0.2.7"), os.sched_getaffinity(0)
     nanoseconds = programs.run(emptied.program, frame, FEW).duration_ns
     packets = int(SECONDS * 1e9 / max(nanoseconds, 1))

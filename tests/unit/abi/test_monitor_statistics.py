@@ -138,7 +138,7 @@ def test_a_statistics_outlives_the_control_plane(tmp_path: Path) -> None:
         slot = api.add("203.0.113.1", mode="monitor")["slot"]
         api.datapath.statistics_values[slot] = picture(looked=7)
         api.datapath.statistics_values[slot + 5] = picture(looked=3)
-        again = type(api.controller._replica._monitor_slots)(api.datapath, api.controller.state)
+        again = type(api.controller._committer._monitor_slots)(api.datapath, api.controller.state)
         again.bring()
         assert api.call("GET", "/v1/rules/203.0.113.1_32").json()["statistics"]["looked_at"] == 7
         assert api.datapath.monitored() == [slot]

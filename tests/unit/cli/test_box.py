@@ -34,7 +34,7 @@ RECORD = {
     "subject": "10.0.0.1_32",
     "detail": {"ttl": None, "reason": "[flood]"},
 }
-VERDICT: dict[str, Any] = {"records": 7, "problem": None, "last_hash": "abc"}
+VERDICT: dict[str, Any] = {"records": 7, "problem": None, "last_hash": "abc", "signed_to": 7}
 
 
 def test_status_tells_problems_apart(api: Api, run: Run) -> None:

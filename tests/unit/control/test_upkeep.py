@@ -23,7 +23,7 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations.source_rules import confirm
 from xdpctl.control.store import audit
-from xdpctl.datapath.writes import Lead, Word
+from xdpctl.datapath.writes import PointAt, Word
 from xdpctl.errors import NotFoundError, StoreError
 from xdpctl.model.protection import CONFIGURED
 
@@ -64,7 +64,7 @@ def test_a_restart_brings_the_tables_to_the_store(
         fill(control)
         tables = datapath.held()
     datapath.drop(NET)
-    datapath.write(Lead(parse_prefix("198.51.100.1"), 0, SlotNumber.FIRST + 7))
+    datapath.write(PointAt(parse_prefix("198.51.100.1"), 0, SlotNumber.FIRST + 7))
     with controller(tmp_path, datapath, clock):
         assert datapath.held() == tables
         assert datapath.decide(NET.address, clock.ns) is Reason.ACCEPTED
@@ -132,7 +132,7 @@ def drop_entry(datapath: FakeDatapath) -> None:
 
 
 def add_entry(datapath: FakeDatapath) -> None:
-    datapath.write(Lead(parse_prefix("198.51.100.0/24"), 0, SlotNumber.FIRST))
+    datapath.write(PointAt(parse_prefix("198.51.100.0/24"), 0, SlotNumber.FIRST))
 
 
 def change_slot(datapath: FakeDatapath) -> None:
@@ -142,7 +142,7 @@ def change_slot(datapath: FakeDatapath) -> None:
 
 def swap_entries(datapath: FakeDatapath) -> None:
     ((net,), (host,)) = datapath.source.slots_of([NET, HOST])
-    datapath.write(Lead(HOST, host, net))
+    datapath.write(PointAt(HOST, host, net))
 
 
 @pytest.mark.parametrize("spoil", [drop_entry, add_entry, change_slot, swap_entries])

@@ -13,7 +13,7 @@ from xdpctl.abi.structs import Action, Hits, SlotNumber
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.datapath.plan import PROTECTED, Image, Target, decides, differences, transition
 from xdpctl.datapath.readback import read
-from xdpctl.datapath.writes import Lead, Word, Zero
+from xdpctl.datapath.writes import PointAt, Word, Zero
 from xdpctl.errors import CapacityError
 
 
@@ -112,7 +112,7 @@ def test_a_reused_slot_starts_with_no_hits() -> None:
     list(change(kernel, image, {}))
     (new,) = hosts(1, first=9)
     writes = list(change(kernel, image, {new: TARGETS["drop"]}))
-    assert [type(write) for write in writes] == [Zero, Word, Lead]
+    assert [type(write) for write in writes] == [Zero, Word, PointAt]
     assert kernel.hits([image.entries[new]]) == [Hits(0, 0)]
 
 
@@ -130,7 +130,7 @@ def test_of_two_prefixes_on_one_slot_only_the_first_is_believed() -> None:
     kernel, image = FakeDatapath(), Image(16)
     list(change(kernel, image, hosts(1)))
     (first,), (second,) = hosts(1), hosts(1, first=9)
-    kernel.write(Lead(second, 0, SlotNumber.FIRST))
+    kernel.write(PointAt(second, 0, SlotNumber.FIRST))
     adopted, (dropped,) = read(kernel.source, 16)
     (held,) = adopted.entries
     assert {held, dropped} == {first, second}
@@ -152,7 +152,7 @@ def test_gaps_become_free_slots_and_a_loose_end_is_cut_off() -> None:
 def test_an_entry_that_leads_nowhere_is_taken_out(slot: int) -> None:
     kernel = FakeDatapath()
     (host,) = hosts(1)
-    kernel.write(Lead(host, 0, slot))
+    kernel.write(PointAt(host, 0, slot))
     image, dropped = read(kernel.source, 16)
     assert not image.entries
     assert dropped == [host]

@@ -14,7 +14,7 @@ from xdpctl.abi.structs import Action, Mode, Reason, SlotNumber
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.datapath.plan import PROTECTED, Image, Listing, differences, own_slot, transition
 from xdpctl.datapath.readback import read
-from xdpctl.datapath.set_plan import relist
+from xdpctl.datapath.set_plan import replace_set
 
 
 def listing(slot: int, prefixes: Iterable[Prefix], mode: Mode = Mode.ENFORCE) -> Listing:
@@ -43,7 +43,7 @@ def test_nobody_is_disturbed_while_sets_come_change_and_go_among_rules(
             undisturbed(kernel, change(kernel, image, step))
             continue
         slot, wanted = step
-        plan = relist(image, slot, listing(slot, *wanted) if wanted else None)
+        plan = replace_set(image, slot, listing(slot, *wanted) if wanted else None)
         undisturbed(kernel, walk(kernel, image, plan))
     again, dropped = read(kernel.source, 64)
     assert not dropped
@@ -66,7 +66,7 @@ def test_a_plan_made_in_one_go_is_the_same_as_write_by_write(steps: list[Any]) -
             plan = transition(image, differences(step, image), NOW)
         else:
             slot, wanted = step
-            plan = relist(image, slot, listing(slot, *wanted) if wanted else None)
+            plan = replace_set(image, slot, listing(slot, *wanted) if wanted else None)
         at_once.apply(plan)
         list(walk(singly, image, plan))
         assert at_once.listed() == singly.listed()
@@ -76,7 +76,8 @@ def test_a_plan_made_in_one_go_is_the_same_as_write_by_write(steps: list[Any]) -
 def test_a_new_set_is_invisible_until_all_of_it_is_there() -> None:
     kernel, image = FakeDatapath(), Image(16)
     seen = [
-        verdicts(kernel) for _ in walk(kernel, image, relist(image, HIGH, listing(HIGH, PREFIXES)))
+        verdicts(kernel)
+        for _ in walk(kernel, image, replace_set(image, HIGH, listing(HIGH, PREFIXES)))
     ]
     assert all(set(found) == {Reason.NO_RULE} for found in seen[:-1])
     assert set(seen[-1]) == {Reason.DROPPED}
@@ -84,8 +85,8 @@ def test_a_new_set_is_invisible_until_all_of_it_is_there() -> None:
 
 def test_a_set_that_goes_is_gone_at_once() -> None:
     kernel, image = FakeDatapath(), Image(16)
-    list(walk(kernel, image, relist(image, HIGH, listing(HIGH, PREFIXES))))
-    seen = [verdicts(kernel) for _ in walk(kernel, image, relist(image, HIGH, None))]
+    list(walk(kernel, image, replace_set(image, HIGH, listing(HIGH, PREFIXES))))
+    seen = [verdicts(kernel) for _ in walk(kernel, image, replace_set(image, HIGH, None))]
     assert all(set(found) == {Reason.NO_RULE} for found in seen)
     assert not kernel.listed()
 
@@ -93,9 +94,9 @@ def test_a_set_that_goes_is_gone_at_once() -> None:
 def test_on_one_prefix_protection_then_the_rule_then_accepting_sets_decide() -> None:
     kernel, image, prefix = FakeDatapath(), Image(16), PREFIXES[0]
     address = prefix.address
-    list(walk(kernel, image, relist(image, HIGH, listing(HIGH, [prefix]))))
+    list(walk(kernel, image, replace_set(image, HIGH, listing(HIGH, [prefix]))))
     assert kernel.decide(address, NOW) == Reason.DROPPED
-    list(walk(kernel, image, relist(image, LOW, listing(LOW, [prefix]))))
+    list(walk(kernel, image, replace_set(image, LOW, listing(LOW, [prefix]))))
     assert kernel.decide(address, NOW) == Reason.ACCEPTED
     list(change(kernel, image, {prefix: TARGETS["drop"]}))
     assert kernel.decide(address, NOW) == Reason.DROPPED
@@ -107,5 +108,5 @@ def test_on_one_prefix_protection_then_the_rule_then_accepting_sets_decide() -> 
 def test_nothing_to_change_is_no_write() -> None:
     kernel, image = FakeDatapath(), Image(16)
     wanted = listing(HIGH, PREFIXES[:5])
-    list(walk(kernel, image, relist(image, HIGH, wanted)))
-    assert not relist(image, HIGH, wanted).writes
+    list(walk(kernel, image, replace_set(image, HIGH, wanted)))
+    assert not replace_set(image, HIGH, wanted).writes

@@ -73,7 +73,7 @@ class SignatureTable:
         """Whether packets meet any."""
         return bool(self._control["armed"])
 
-    def settle(self) -> None:
+    def wait_for_packets(self) -> None:
         """Wait until what the last install() put out of use may be written to."""
         if not self._settled:
             self._grace()
@@ -81,7 +81,7 @@ class SignatureTable:
 
     def install(self, tables: Tables) -> None:
         """From the next packet on these decide, all of them and no others."""
-        self.settle()
+        self.wait_for_packets()
         number = 0 if self._control["armed"] == 2 else 1
         first = number * CLASSES_MAX
         self._classes[first : first + len(tables.classes)] = tables.classes

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from xdpctl.control.state.draft import Draft
 from xdpctl.model import tags
 from xdpctl.model.event import Event
-from xdpctl.model.incident import Done, Incident
+from xdpctl.model.incident import Incident, RuleRecord
 from xdpctl.model.rule import Rule
 from xdpctl.model.signature import Signature
 
@@ -33,17 +33,17 @@ def tag_of(held: Incident) -> str:
     return tags.INCIDENT + held.id
 
 
-def worked(draft: Draft, said: ReportedEvent) -> list[Done]:
+def rules_that_worked(draft: Draft, reported: ReportedEvent) -> list[RuleRecord]:
     """What hit much on the same victim within a day, and has ended; the newest first.
 
     Nothing that a person has taken back since.
     """
-    subject, since = subject_of(said), draft.now.unix - _REMEMBERED_SECONDS
+    subject, since = subject_of(reported), draft.now.unix - _REMEMBERED_SECONDS
     alike = [i for i in draft.all_incidents() if i.subject == subject and i.updated_at >= since]
     ended = sorted(
         (one for i in alike for one in i.rules if one.ended_at), key=lambda d: d.ended_at
     )
-    found: dict[str, Done] = {}
+    found: dict[str, RuleRecord] = {}
     for one in ended:
         if one.taken_back:
             found.pop(one.id, None)
@@ -52,11 +52,11 @@ def worked(draft: Draft, said: ReportedEvent) -> list[Done]:
     return sorted(found.values(), key=lambda one: -one.ended_at)[:_WORKED_KEPT]
 
 
-def subject_of(said: ReportedEvent) -> str:
+def subject_of(reported: ReportedEvent) -> str:
     """What an incident of this event is about: the victim, or the sources that a detector names."""
-    if said.event.victim is not None and not said.event.sources:
-        return str(said.event.victim)
-    return f"sources named by {said.detector}"
+    if reported.event.victim is not None and not reported.event.sources:
+        return str(reported.event.victim)
+    return f"sources named by {reported.detector}"
 
 
 def of_rule(draft: Draft, rule: RuleOrSignature) -> Incident | None:
@@ -72,9 +72,9 @@ def of_event(draft: Draft, tag: str) -> list[Incident]:
     return [held for held in going if any(tags.ends(tag, one) for one in held.active)]
 
 
-def going_on(draft: Draft, said: ReportedEvent) -> Incident | None:
+def going_on(draft: Draft, reported: ReportedEvent) -> Incident | None:
     """What goes on, or ended not long ago, about the same."""
-    subject, since = subject_of(said), draft.now.unix - said.gap
+    subject, since = subject_of(reported), draft.now.unix - reported.gap
     alike = [held for held in draft.all_incidents() if held.subject == subject]
     recent = [held for held in alike if held.open or held.closed_at > since]
     return max(recent, key=lambda held: held.opened_at, default=None)

@@ -23,8 +23,8 @@ from xdpctl.model.incident import (
     EVENTS_KEPT,
     RULES_KEPT,
     SOURCES_KEPT,
-    Done,
     Incident,
+    RuleRecord,
     TimelineEntry,
     first,
     name,
@@ -38,12 +38,14 @@ _ENDED, _MANY = "the detector ended it", "more"
 Made = tuple[RuleOrSignature, Hits]  # and what it has hit so far
 
 
-def part_of(draft: Draft, said: ReportedEvent, hits: Callable[[RuleOrSignature], Hits]) -> Incident:
-    """The incident that an event which is on belongs to, a new one if there is none; see began."""
-    return going_on(draft, said) or _opened(draft, said, hits)
+def find_or_open(
+    draft: Draft, reported: ReportedEvent, hits: Callable[[RuleOrSignature], Hits]
+) -> Incident:
+    """The incident that an event which is on belongs to, or a new one; see event_began."""
+    return going_on(draft, reported) or _opened(draft, reported, hits)
 
 
-def carried(
+def adopt_rule(
     draft: Draft, held: Incident, rule: RuleOrSignature, hits: Callable[[RuleOrSignature], Hits]
 ) -> Made | None:
     """A rule of an incident that is over, or of none, is of this one from now on; else None.
@@ -55,20 +57,22 @@ def carried(
     if elsewhere or not (automatic(rule) and tags.of_event(rule.tags)):
         return None
     so_far = hits(rule)
-    count(draft, rule, so_far, f"it went on in {held.id}")
+    rule_ended(draft, rule, so_far, f"it went on in {held.id}")
     return rule.replace(tags=tags.of_incident(rule.tags, tag_of(held))), so_far
 
 
-def began(draft: Draft, held: Incident, said: ReportedEvent, made: Sequence[Made]) -> None:
+def event_began(
+    draft: Draft, held: Incident, reported: ReportedEvent, made: Sequence[Made]
+) -> None:
     """Note an event that is on, with the rules that are new for it or come from an earlier one."""
-    event, now = said.event, draft.now.unix
-    fresh = [_done(rule, now, hits) for rule, hits in made]
-    named = () if said.tag in held.active else tuple(map(str, event.sources))
-    draft.incidents[held.id] = _told(draft, held, said, len(made)).replace(
+    event, now = reported.event, draft.now.unix
+    fresh = [_record_of(rule, now, hits) for rule, hits in made]
+    named = () if reported.tag in held.active else tuple(map(str, event.sources))
+    draft.incidents[held.id] = _told(draft, held, reported, len(made)).replace(
         closed_at=0.0,
         closed_by="",
-        ends_at=max(held.ends_at, now + said.ttl),
-        active=_active_with(held.active, said.tag),
+        ends_at=max(held.ends_at, now + reported.ttl),
+        active=_active_with(held.active, reported.tag),
         rules_made=held.rules_made + len(fresh),
         rules=(*held.rules, *fresh)[:RULES_KEPT],
         sources_named=held.sources_named + len(named),
@@ -76,19 +80,19 @@ def began(draft: Draft, held: Incident, said: ReportedEvent, made: Sequence[Made
     )
 
 
-def ended(draft: Draft, said: ReportedEvent, gone: Sequence[Made]) -> list[Incident]:
+def event_ended(draft: Draft, reported: ReportedEvent, gone: Sequence[Made]) -> list[Incident]:
     """Note an end, and of what; an incident closes with the last of its events."""
     for rule, hits in gone:
-        count(draft, rule, hits, _ENDED)
+        rule_ended(draft, rule, hits, _ENDED)
     first_of_gone = next((of_rule(draft, rule) for rule, _ in gone), None)
-    held = of_event(draft, said.tag) or [one for one in (first_of_gone,) if one]
-    return [_without(draft, one, said, len(gone)) for one in held]
+    held = of_event(draft, reported.tag) or [one for one in (first_of_gone,) if one]
+    return [_without(draft, one, reported, len(gone)) for one in held]
 
 
-def _without(draft: Draft, held: Incident, said: ReportedEvent, gone: int) -> Incident:
+def _without(draft: Draft, held: Incident, reported: ReportedEvent, gone: int) -> Incident:
     """The incident, in which an event goes on no longer."""
-    left = tuple(one for one in held.active if not tags.ends(said.tag, one))
-    held = _told(draft, held, said, gone).replace(active=left)
+    left = tuple(one for one in held.active if not tags.ends(reported.tag, one))
+    held = _told(draft, held, reported, gone).replace(active=left)
     if not left and held.open:
         held = held.replace(closed_at=draft.now.unix, closed_by=_ENDED)
     draft.incidents[held.id] = held
@@ -102,7 +106,7 @@ def _active_with(active: tuple[str, ...], tag: str) -> tuple[str, ...]:
     return (*active, tag if len(active) < ACTIVE_KEPT else _MANY)
 
 
-def count(
+def rule_ended(
     draft: Draft, rule: RuleOrSignature, hits: Hits, why: str, taken_back: bool = False
 ) -> None:
     """A rule of an incident has ended: what it hit belongs to the record."""
@@ -123,7 +127,7 @@ def count(
     )
 
 
-def raised(draft: Draft, rule: Signature, why: str) -> None:
+def rule_raised(draft: Draft, rule: Signature, why: str) -> None:
     """A rule of an incident went on to the next step of its ladder."""
     held = of_rule(draft, rule)
     if held is None:
@@ -147,25 +151,27 @@ def raised(draft: Draft, rule: Signature, why: str) -> None:
 
 
 def close_quiet(draft: Draft) -> None:
-    """Those whose last rule has run out while nobody said anything more."""
+    """Those whose last rule has run out while nobody reported anything more."""
     now = draft.now.unix
     for held in draft.all_incidents():
         if held.open and held.ends_at <= now:
-            quiet = {"closed_at": now, "closed_by": "nothing more was said", "active": ()}
+            quiet = {"closed_at": now, "closed_by": "nothing more was reported", "active": ()}
             draft.incidents[held.id] = held.replace(updated_at=now, **quiet)
 
 
-def _opened(draft: Draft, said: ReportedEvent, hits: Callable[[RuleOrSignature], Hits]) -> Incident:
+def _opened(
+    draft: Draft, reported: ReportedEvent, hits: Callable[[RuleOrSignature], Hits]
+) -> Incident:
     everything = draft.all_incidents()
-    own = [held for held in everything if said.detector in held.detectors]
+    own = [held for held in everything if reported.detector in held.detectors]
     crowd = own if len(own) >= OF_DETECTOR_MAX else everything
     if len(own) >= OF_DETECTOR_MAX or len(everything) >= INCIDENTS_MAX:
         least = min(crowd, key=lambda held: _worth(draft, held, hits))
         draft.incidents[least.id] = None
-    subject, now = subject_of(said), draft.now.unix
+    subject, now = subject_of(reported), draft.now.unix
     taken = frozenset(held.id for held in everything)
     identity, error = name(subject, now, taken), draft.now.error
-    return Incident(identity, subject, now, now, now + said.ttl, clock_error=error)
+    return Incident(identity, subject, now, now, now + reported.ttl, clock_error=error)
 
 
 def _worth(
@@ -179,12 +185,12 @@ def _worth(
     return packets, held.open, held.opened_at
 
 
-def _told(draft: Draft, held: Incident, said: ReportedEvent, done: int) -> Incident:
-    event = said.event
+def _told(draft: Draft, held: Incident, reported: ReportedEvent, done: int) -> Incident:
+    event = reported.event
     told = TimelineEntry(
         at=draft.now.unix,
         monotonic=draft.now.ns / 1e9,
-        detector=said.detector,
+        detector=reported.detector,
         phase=event.phase.value,
         event=plain(event.id),
         attack=event.attack.value,
@@ -196,7 +202,7 @@ def _told(draft: Draft, held: Incident, said: ReportedEvent, done: int) -> Incid
     attacks = () if event.phase is Phase.ENDED else (event.attack.value,)
     return held.replace(
         updated_at=draft.now.unix,
-        detectors=first(held.detectors, (said.detector,), ACTIVE_KEPT),
+        detectors=first(held.detectors, (reported.detector,), ACTIVE_KEPT),
         attacks=first(held.attacks, attacks, ACTIVE_KEPT),
         peak_pps=max(held.peak_pps, event.pps),
         peak_bps=max(held.peak_bps, event.bps),
@@ -205,12 +211,14 @@ def _told(draft: Draft, held: Incident, said: ReportedEvent, done: int) -> Incid
     )
 
 
-def _done(rule: RuleOrSignature, now: float, before: Hits) -> Done:
+def _record_of(rule: RuleOrSignature, now: float, before: Hits) -> RuleRecord:
     limit = rule.limit if isinstance(rule, Signature) else None
     told = rule.id, rule.subject, rule.action.value, rule.mode.value
-    return Done(*told, now, limit=limit, before_packets=before.packets, before_bytes=before.bytes)
+    return RuleRecord(
+        *told, now, limit=limit, before_packets=before.packets, before_bytes=before.bytes
+    )
 
 
-def _ended(one: Done, hits: Hits, now: float, why: str, taken_back: bool) -> Done:
+def _ended(one: RuleRecord, hits: Hits, now: float, why: str, taken_back: bool) -> RuleRecord:
     hit = {"packets": hits.packets, "bytes": hits.bytes}
     return structs.replace(one, ended_at=now, why=why, taken_back=taken_back, **hit)

@@ -89,7 +89,7 @@ class Ladder:
                 )
                 why = f"{standing.limit} was exceeded for too long"
             draft.put_signature(raised)
-            ledger.raised(draft, raised, why)
+            ledger.rule_raised(draft, raised, why)
             draft.note(raised.origin, "rule.raised", raised.id, action=raised.action.value, why=why)
 
 

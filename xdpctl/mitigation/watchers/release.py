@@ -59,7 +59,7 @@ class Releases:
             if standing is None or not _ending(standing):
                 continue  # it began again meanwhile
             hits = self._controller.hits(standing)
-            ledger.count(draft, standing, hits, _WHY)
+            ledger.rule_ended(draft, standing, hits, _WHY)
             draft.remove_signature(standing.id)
             told = {"packets": hits.packets, "bytes": hits.bytes}
             draft.note(standing.origin, "rule.released", standing.id, **told)

@@ -27,7 +27,7 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations import sets
 from xdpctl.control.state.draft import Draft
-from xdpctl.datapath.writes import Leads, Word, Write
+from xdpctl.datapath.writes import PointAllAt, Word, Write
 from xdpctl.errors import NotFoundError
 from xdpctl.model.rule import Action, Mode
 from xdpctl.model.source_set import FeedSource
@@ -94,8 +94,8 @@ def test_what_comes_is_there_before_what_goes_is_gone(
     datapath.writes = []
     put(control, wanted("bad", "45.0.0.0/25", "45.0.0.128/25"))
     first, second = datapath.writes
-    assert isinstance(first, Leads)
-    assert isinstance(second, Leads)
+    assert isinstance(first, PointAllAt)
+    assert isinstance(second, PointAllAt)
     assert (first.old, first.new, second.old, second.new) == (0, HIGH, HIGH, 0)
 
 

@@ -23,7 +23,7 @@ from xdpctl.abi.structs import Reason
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.datapath.plan import Plan
-from xdpctl.datapath.writes import Leads
+from xdpctl.datapath.writes import PointAllAt
 from xdpctl.errors import DatapathError, StoreError
 from xdpctl.model.rule import Mode
 
@@ -128,14 +128,14 @@ class Dying(FakeDatapath):
 
     def apply(self, plan: Plan) -> None:
         for write in plan.writes:
-            parts = range(len(write.keys)) if isinstance(write, Leads) else [None]
+            parts = range(len(write.keys)) if isinstance(write, PointAllAt) else [None]
             for at in parts:
                 if self.left == 0:
                     raise Killed
                 if self.left is not None:
                     self.left -= 1
                 one = write
-                if isinstance(write, Leads) and at is not None:
+                if isinstance(write, PointAllAt) and at is not None:
                     one = write._replace(keys=write.keys[at : at + 1])
                 self.write(one)
 

@@ -24,7 +24,7 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.control.controller import Controller
 from xdpctl.control.store.records import ENTRIES, SETS
-from xdpctl.datapath.writes import Lead, Leads, Word
+from xdpctl.datapath.writes import PointAllAt, PointAt, Word
 from xdpctl.model.source_set import FeedSource, Options
 
 BAD = ("45.0.0.0/24", "45.0.0.7", "2001:db8::/32")
@@ -76,15 +76,15 @@ def lose(datapath: FakeDatapath) -> None:
 
 def add(datapath: FakeDatapath) -> None:
     for text, slot in (("45.9.9.9", HIGH), ("2001:db9::/32", LOW), ("45.0.0.0/24", LOW)):
-        datapath.write(Lead(parse_prefix(text), 0, slot))
+        datapath.write(PointAt(parse_prefix(text), 0, slot))
 
 
 def lose_one_of_two(datapath: FakeDatapath) -> None:
-    datapath.write(Lead(HOST, HIGH, 0))
+    datapath.write(PointAt(HOST, HIGH, 0))
 
 
 def swap(datapath: FakeDatapath) -> None:
-    datapath.write(Lead(HOST, HIGH, HIGH - 1))
+    datapath.write(PointAt(HOST, HIGH, HIGH - 1))
 
 
 def change_what_it_does(datapath: FakeDatapath) -> None:
@@ -93,7 +93,7 @@ def change_what_it_does(datapath: FakeDatapath) -> None:
 
 def add_a_set(datapath: FakeDatapath) -> None:
     datapath.write(Word(30, Slot(Action.DROP).pack()))
-    datapath.write(Leads(4, entries("45.1.0.0/16", "45.0.0.0/24")[4], 0, 30))
+    datapath.write(PointAllAt(4, entries("45.1.0.0/16", "45.0.0.0/24")[4], 0, 30))
 
 
 def take_everything(datapath: FakeDatapath) -> None:

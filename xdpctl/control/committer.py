@@ -24,7 +24,7 @@ from xdpctl.control.store.store import Change, Cursor, Reset, Store, Synced
 from xdpctl.datapath.plan import Listing, Plan, Target, differences, is_shared, transition
 from xdpctl.datapath.port import Datapath
 from xdpctl.datapath.readback import read
-from xdpctl.datapath.set_plan import relist
+from xdpctl.datapath.set_plan import replace_set
 from xdpctl.errors import DatapathError, StoreError, XdpctlError
 from xdpctl.model.protection import Protection
 from xdpctl.model.source_set import NOTHING
@@ -34,7 +34,7 @@ _AUDIT_RECORDS, _AUDIT_BYTES, _AUDIT_KEPT = 500_000, 256 << 20, 0.8
 log = logging.getLogger("xdpctl.controller")
 
 
-class Replica:
+class Committer:
     """`stale` counts entries that went since the front was last repainted; `unsettled`: the kernel
     refused something, so a round of upkeep has to bring everything to where it should be.
     """
@@ -44,7 +44,7 @@ class Replica:
         self.datapath = datapath
         self.state = state
         self.clock = clock
-        self.arming = SignatureSync(datapath, state, self._make)
+        self.signature_sync = SignatureSync(datapath, state, self._execute)
         self.stale = 0
         self.unsettled = False
         self._monitor_slots = MonitorSlots(datapath, state)
@@ -52,7 +52,7 @@ class Replica:
         self._cursor: Cursor | None = None
         self._ours: Written = {}
         self.recovered: Recovered | None = None
-        self._signed = True  # the signatures in the kernel may not be the state's
+        self._signatures_changed = True  # the signatures in the kernel may not be the state's
 
     def commit(self, draft: Draft) -> None:
         """Store a draft with its audit records, then apply it; if the kernel refuses, undo it."""
@@ -107,16 +107,16 @@ class Replica:
                 case Synced():
                     cursor = event.cursor
         self._cursor = cursor
-        self._signed |= learned.signatures
+        self._signatures_changed |= learned.signatures
         if reset:
             keep(self.state)
-            self.settle(now)
+            self.reconcile(now)
             return
         changed = {source: self.state.target(source, now.ns) for source in learned.sources}
         self.apply(changed, now)
-        self._relist(before, self.state.listings())
-        if self._signed:
-            self._arm(now)
+        self._replace_sets(before, self.state.listings())
+        if self._signatures_changed:
+            self._sync_signatures(now)
         self._monitor_slots.bring()
 
     def _learn(self, change: Change, now: Now, learned: Ingested) -> None:
@@ -135,7 +135,7 @@ class Replica:
             return
         draft, self.recovered = recover(self.state, self.clock.read(), armed)
         log.error("%s", self.recovered)
-        self.arming.held = armed
+        self.signature_sync.held = armed
         self._write(draft.changes(), draft.events, draft.now)
 
     def in_kernel(self) -> tuple[frozenset[Prefix], int]:
@@ -175,20 +175,20 @@ class Replica:
         self.state.checkpoint = mark
         self.record(Event("xdpctl", "audit.trim", "", {"records": records - keep}))
 
-    def _arm(self, now: Now) -> bool:
+    def _sync_signatures(self, now: Now) -> bool:
         """Put the signatures in force that shall be; whether anything differed."""
-        self._signed = True
-        differed = self.arming.bring(now.ns)
-        self._signed = False
+        self._signatures_changed = True
+        differed = self.signature_sync.reconcile(now.ns)
+        self._signatures_changed = False
         return differed
 
     def apply(self, changes: Mapping[Prefix, Target | None], now: Now) -> None:
         """Make the kernel's entries lead where `changes` say."""
         image = self.state.image
         real = {p: target for p, target in changes.items() if image.value(p) != target}
-        self._make(transition(image, real, now.ns))
+        self._execute(transition(image, real, now.ns))
 
-    def _make(self, plan: Plan) -> None:
+    def _execute(self, plan: Plan) -> None:
         try:
             self.datapath.apply(plan)
         except DatapathError:
@@ -198,15 +198,15 @@ class Replica:
         self.state.image.commit(plan)
         self.stale += plan.removals
 
-    def _relist(self, held: Mapping[int, Listing], wanted: Mapping[int, Listing]) -> int:
+    def _replace_sets(self, held: Mapping[int, Listing], wanted: Mapping[int, Listing]) -> int:
         """Sets that come or change, then those that go; how many there were."""
         changed = [slot for slot in wanted if not same(held.get(slot), wanted[slot])]
         gone = [slot for slot in held if slot not in wanted]
         for slot in changed + gone:
-            self._make(relist(self.state.image, slot, wanted.get(slot)))
+            self._execute(replace_set(self.state.image, slot, wanted.get(slot)))
         return len(changed) + len(gone)
 
-    def settle(self, now: Now) -> list[str]:
+    def reconcile(self, now: Now) -> list[str]:
         """Bring everything to where it should be; what differed."""
         self.unsettled = True
         image = self.state.image
@@ -217,8 +217,8 @@ class Replica:
             slot: Listing(image.slots[slot], image.sets.get(slot, NOTHING))
             for slot in {*image.sets, *wanted}
         }
-        sets = self._relist(held, wanted)
-        signed = self._arm(now)
+        sets = self._replace_sets(held, wanted)
+        signed = self._sync_signatures(now)
         self._monitor_slots.bring()
         self.unsettled = False
         return [
@@ -231,7 +231,7 @@ class Replica:
         """Let these prefixes be the protected ones; as before if the kernel refuses."""
         before, self.state.protection = self.state.protection, protection
         try:
-            self.settle(self.clock.read())
+            self.reconcile(self.clock.read())
         except XdpctlError:
             self.state.protection = before
             raise

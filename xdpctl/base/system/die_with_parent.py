@@ -9,7 +9,7 @@ import sys
 _PR_SET_PDEATHSIG = 1
 
 
-def end_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """SIGKILL for this process when `parent`, its parent, ends; at once if it has ended already.
 
     So a killed `xdpctl run` leaves no control plane that blocks the next one. See prctl(2).
