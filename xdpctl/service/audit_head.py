@@ -9,10 +9,12 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.base.system.owned_folder import read_file, replace_file
+from xdpctl.base.system.sign_in_child import sign_in_child
 from xdpctl.control.store import audit
 from xdpctl.control.store.store import Store
 from xdpctl.errors import EvidenceError
@@ -52,12 +54,10 @@ class AuditHead:
 
     def step(self, now: float) -> None:
         """Sign and keep the head if the log has grown."""
-        from xdpctl.base.system.signing_key import signer  # late: it loads cryptography
-
         last = self._store.last_audit()
         if last is None or json.loads(last)["sequence"] <= self._signed:
             return
-        head = audit.head(last, time.time(), signer(self._key))
+        head = audit.head(last, time.time(), partial(sign_in_child, self._key))
         replace_file(self._path, head, 0o640)
         said = json.loads(head)
         self._signed = said["sequence"]
@@ -94,7 +94,7 @@ class AuditHead:
         return self._check("head", head)
 
     def _check(self, kind: str, raw: bytes) -> dict[int, str]:
-        from xdpctl.base.system.signing_key import check_signature
+        from xdpctl.base.system.signing_key import check_signature  # late: it is large
 
         try:
             found, signed = audit.signed_part(raw, kind)

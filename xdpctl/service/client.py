@@ -1,24 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The CLI's way to the control plane: its Unix socket, or a URL with a token."""
+"""The CLI's client of the control plane: over its Unix socket, or a URL with a token.
+
+It uses http.client, since importing a larger library costs more time than most commands take.
+"""
 
 import json
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
-
-import httpx
+from urllib.parse import quote, urlencode, urlsplit
 
 from xdpctl.base.system import ssh_sessions
 from xdpctl.errors import Refused, Unreachable
 
 _SECONDS = 30.0
 SLOW_SECONDS = 150.0  # a fetch takes a minute at most, a large list some time to be put
-_KNOCK_SECONDS = 1.0
+_CONNECT_SECONDS = 1.0  # on the Unix socket, whose full backlog would block for ever
 _CHUNK = 1 << 16
+Body = bytes | Iterable[bytes]
 
 
 def path(*parts: str) -> str:
@@ -26,117 +29,184 @@ def path(*parts: str) -> str:
     return "/".join(("/v1", *(quote(part, safe=":") for part in parts)))
 
 
+class _UnixConnection(HTTPConnection):
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__("xdpctl", timeout=seconds)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        try:
+            self.sock.settimeout(_CONNECT_SECONDS)
+            self.sock.connect(str(self._path))
+            self.sock.settimeout(self.timeout)
+        except PermissionError:
+            raise Unreachable(
+                f"you may not open {self._path}; use sudo, or join the group xdpctl"
+            ) from None
+        except OSError as error:
+            raise Unreachable(
+                f"nothing answers on {self._path} ({error.strerror or error}). Is `xdpctl run` "
+                "running? The rules that are in the kernel continue to filter."
+            ) from None
+
+
 @dataclass(slots=True)
 class Client:
-    """One control plane; every call answers with the JSON body or raises."""
+    """One control plane; every call returns the JSON body or raises."""
 
     socket: Path
     url: str | None = None
     token: str | None = None
 
-    def _open(self, seconds: float) -> httpx.Client:
-        headers = {}
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
-        client = ssh_sessions.own()
-        if client:  # so that the lock-out guard knows whom not to cut off (RFC 7239)
-            headers["Forwarded"] = "for=" + (f'"[{client}]"' if ":" in client else client)
-        if self.url:
-            return httpx.Client(base_url=self.url, headers=headers, timeout=seconds)
-        transport = httpx.HTTPTransport(uds=str(self.socket))
-        base = "http://xdpctl"
-        return httpx.Client(transport=transport, base_url=base, headers=headers, timeout=seconds)
+    def call(
+        self,
+        method: str,
+        path: str,
+        seconds: float = _SECONDS,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        content: Body | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """One request; Refused or Unreachable if it does not succeed within so many seconds.
 
-    def call(self, method: str, path: str, seconds: float = _SECONDS, **more: Any) -> Any:
-        """One request; Refused or Unreachable if it does not succeed within so many seconds."""
-        with self._asking(method, path, seconds) as session:
-            answer = session.request(method, path, **more)
-        if answer.is_success or (path == "/readyz" and answer.status_code == 503):
-            kind = answer.headers.get("content-type", "")
-            return answer.json() if kind.startswith("application/json") else answer.text
-        raise _refused(answer)
+        `json` is sent as such, or `content` as it is. A body that is not JSON is returned as text.
+        """
+        with self._answer(method, path, seconds, params, json, content, headers) as answer:
+            data = answer.read()
+        not_ready = path == "/readyz" and answer.status == 503
+        if answer.status >= 300 and not not_ready:
+            raise _refused(answer, data)
+        kind = answer.headers.get("content-type", "")
+        return _load(data) if kind.startswith("application/json") else data.decode(errors="replace")
 
     def raw(self, path: str, seconds: float = _SECONDS) -> bytes:
-        """The bytes of what is no JSON."""
-        with self._asking("GET", path, seconds) as session:
-            answer = session.get(path)
-        if not answer.is_success:
-            raise _refused(answer)
-        return answer.content
+        """The bytes of an answer that is not JSON."""
+        with self._answer("GET", path, seconds) as answer:
+            data = answer.read()
+        if answer.status >= 300:
+            raise _refused(answer, data)
+        return data
 
-    def lines(self, path: str, seconds: float, **more: Any) -> Iterator[dict[str, Any]]:
-        """The lines of an NDJSON answer as they come."""
-        with (
-            self._asking("GET", path, seconds) as session,
-            session.stream("GET", path, **more) as answer,
-        ):
-            if not answer.is_success:
-                answer.read()
-                raise _refused(answer)
-            yield from map(json.loads, answer.iter_lines())
-
-    @contextmanager
-    def _asking(self, method: str, path: str, seconds: float) -> Iterator[httpx.Client]:
-        """A session; Unreachable if what is done with it fails or takes too long."""
-        where = self.url or str(self.socket)
-        if not self.url:
-            self._knock()
-        try:
-            with self._open(seconds) as session:
-                yield session
-        except httpx.TimeoutException:
-            said = f"{where} did not answer in {seconds:g} s{_perhaps(method, path)}"
-            raise Unreachable(said) from None
-        except httpx.TransportError as error:
-            said = f"{where} broke off: {error}{_perhaps(method, path)}"
-            raise Unreachable(said) from None
-
-    def _knock(self) -> None:
-        """Tell a closed door from a locked one, which httpx does not."""
-        with socket.socket(socket.AF_UNIX) as door:
-            door.settimeout(_KNOCK_SECONDS)  # a full backlog would hold us up for ever
-            try:
-                door.connect(str(self.socket))
-            except PermissionError:
-                raise Unreachable(
-                    f"you may not open {self.socket}; use sudo, or join the group xdpctl"
-                ) from None
-            except OSError as error:
-                raise Unreachable(
-                    f"nothing answers on {self.socket} ({error.strerror}). Is `xdpctl run` "
-                    "running? What it put into the kernel filters all the same."
-                ) from None
+    def lines(
+        self, path: str, seconds: float, params: Mapping[str, Any] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """The lines of an NDJSON answer as they arrive."""
+        with self._answer("GET", path, seconds, params) as answer:
+            if answer.status >= 300:
+                raise _refused(answer, answer.read())
+            yield from map(_load, answer)
 
     def pages(self, **filters: Any) -> Iterator[dict[str, Any]]:
         """Every rule that matches, page by page."""
         cursor = None
         while True:
-            query = {k: v for k, v in {**filters, "cursor": cursor}.items() if v is not None}
-            page = self.call("GET", "/v1/rules", params={"limit": 1000, **query})
+            query = {"limit": 1000, **filters, "cursor": cursor}
+            page = self.call("GET", "/v1/rules", params=query)
             yield from page["rules"]
             cursor = page["next"]
             if cursor is None:
                 return
 
+    @contextmanager
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        seconds: float,
+        params: Mapping[str, Any] | None = None,
+        value: Any = None,
+        content: Body | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Iterator[HTTPResponse]:
+        """The answer, to be read; Unreachable if it does not come whole and in time."""
+        where = self.url or str(self.socket)
+        try:
+            with closing(self._connection(seconds)) as connection:
+                head = {**self._headers(), **(headers or {})}
+                if value is not None:
+                    head["Content-Type"], content = "application/json", json.dumps(value).encode()
+                _send(connection, method, self._target(path, params), content, head)
+                yield connection.getresponse()
+        except TimeoutError:
+            slow = f"{where} did not answer in {seconds:g} s{_maybe_done(method, path)}"
+            raise Unreachable(slow) from None
+        except (OSError, HTTPException) as error:
+            lost = f"the connection to {where} failed: {error or repr(error)}"
+            raise Unreachable(lost + _maybe_done(method, path)) from None
+        except (UnicodeError, ValueError) as error:
+            raise Unreachable(f"this cannot be sent to {where}: {error}") from None
 
-def _refused(answer: httpx.Response) -> "Refused":
+    def _connection(self, seconds: float) -> HTTPConnection:
+        if not self.url:
+            return _UnixConnection(self.socket, seconds)
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("give a URL as https://HOST:PORT")
+        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        return kind(parts.hostname, parts.port, timeout=seconds)
+
+    def _target(self, path: str, params: Mapping[str, Any] | None) -> str:
+        prefix = urlsplit(self.url).path.rstrip("/") if self.url else ""
+        known = {name: _text(value) for name, value in (params or {}).items() if value is not None}
+        return prefix + path + (f"?{urlencode(known, doseq=True)}" if known else "")
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Accept-Encoding": "identity"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        client = ssh_sessions.own()
+        if client:  # so that the lock-out guard knows whom not to cut off (RFC 7239)
+            headers["Forwarded"] = "for=" + (f'"[{client}]"' if ":" in client else client)
+        return headers
+
+
+def _send(
+    connection: HTTPConnection,
+    method: str,
+    target: str,
+    content: Body | None,
+    headers: Mapping[str, str],
+) -> None:
+    connection.connect()
+    # it may refuse a body without reading it all: then the answer says so
+    with suppress(BrokenPipeError, ConnectionResetError):
+        connection.request(method, target, content, headers)
+
+
+def _text(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _load(data: bytes) -> Any:
     try:
-        problem = answer.json()
+        return json.loads(data)
+    except ValueError as error:
+        raise Unreachable(f"the answer is not JSON: {error}") from None
+
+
+def _refused(answer: HTTPResponse, data: bytes) -> Refused:
+    try:
+        problem = json.loads(data)
+        if not isinstance(problem, dict):
+            raise ValueError("not a problem document")
     except ValueError:
-        problem = {"detail": answer.text[:500], "status": answer.status_code}
+        problem = {"detail": data.decode(errors="replace")[:500], "status": answer.status}
     return Refused(problem)
 
 
-def _perhaps(method: str, path: str) -> str:
-    """What to know of a change whose answer did not come."""
+def _maybe_done(method: str, path: str) -> str:
+    """What to know of a change whose answer did not arrive."""
     if method == "GET":
         return ""
     look = "xdpctl set list" if path.startswith("/v1/sets/") else "xdpctl audit log"
-    return f". It may be done all the same, or be done yet: look with `{look}`"
+    return f". The change may have been made, or may still be: check with `{look}`"
 
 
 def chunks(path: Path, progress: Callable[[int], None]) -> Iterator[bytes]:
-    """A file in pieces, telling how many bytes were handed on."""
+    """A file in pieces; `progress` is called with the bytes of each."""
     with path.open("rb") as file:
         while piece := file.read(_CHUNK):
             yield piece

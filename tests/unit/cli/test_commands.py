@@ -78,4 +78,4 @@ def test_what_asks_the_control_plane_loads_nothing_heavy(command: str) -> None:
 
 
 def test_a_question_to_the_control_plane_loads_nothing_heavy() -> None:
-    assert loaded("--socket", "/nonexistent", "status") == {"httpx", "rich"}
+    assert loaded("--socket", "/nonexistent", "status") == {"rich"}
