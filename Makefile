@@ -7,7 +7,7 @@ APT     := python3-bpfcc python3-venv iproute2 ethtool gcc libc6-dev
 VM_APT  := qemu-system-x86 mmdebstrap cpio busybox-static zstd xz-utils kmod e2fsprogs
 VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
-C_FILES := $(wildcard bpf/*.c bpf/*.h bpf/headers/include/*/*.h)
+C_FILES := $(wildcard bpf/*.[ch] bpf/*/*.[ch] bpf/headers/include/*/*.h)
 
 .PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz openapi schema docs lock sbom dist clean
 

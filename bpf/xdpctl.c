@@ -79,7 +79,7 @@ static u64 (*frame_length)(struct xdp_md *ctx) = (void *)188;
 #include "signatures.bpf.h"
 #include "exempt.bpf.h"
 #include "source.bpf.h"
-#include "monitor.bpf.h"
+#include "stages/monitor.bpf.h"
 
 static __always_inline u64 first_buffer(struct xdp_md *ctx)
 {
@@ -375,5 +375,5 @@ int monitor(struct xdp_md *ctx)
 	return leave(ctx, &search, record_monitored(ctx, &search));
 }
 
-#include "capture.bpf.h"
-#include "explain.bpf.h"
+#include "stages/capture.bpf.h"
+#include "stages/explain.bpf.h"

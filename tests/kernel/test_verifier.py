@@ -35,7 +35,7 @@ def walked(fd: int) -> int:
 
 
 def test_every_program_is_measured() -> None:
-    sources = [ROOT / "bpf" / "xdpctl.c", *(ROOT / "bpf").glob("*.bpf.h")]
+    sources = [ROOT / "bpf" / "xdpctl.c", *(ROOT / "bpf").rglob("*.bpf.h")]
     found = re.findall(r"^int (\w+)\(struct xdp_md", "".join(map(Path.read_text, sources)), re.M)
     assert sorted(found) == sorted(NAMES)
 

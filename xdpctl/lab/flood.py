@@ -33,8 +33,8 @@ class Sent:
 
 
 def compile_generator() -> Compiled:
-    """Compile generator.c: the programs that flood, walk and drop."""
-    return compile_source("generator.c", ["flood", "walk", "bare_drop"], {})
+    """Compile bpf/lab/generator.c: the programs that flood, walk and drop."""
+    return compile_source("lab/generator.c", ["flood", "walk", "bare_drop"], {})
 
 
 def _sum(data: bytes) -> int:

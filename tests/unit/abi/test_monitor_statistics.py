@@ -25,7 +25,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 
 def sketch(values: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """As bpf/monitor.bpf.h makes it, of so many random hashes."""
+    """As bpf/stages/monitor.bpf.h makes it, of so many random hashes."""
     dice, cells = random.Random(values), np.zeros(SKETCH_CELLS, np.uint8)
     for _ in range(values):
         hashed = dice.getrandbits(64)

@@ -109,7 +109,7 @@ def _spliced(path: Path) -> str:
     lines = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if line.startswith('#include "') and line.endswith('.bpf.h"'):
-            part = path.with_name(line.split('"')[1])
+            part = path.parent.joinpath(line.split('"')[1])
             lines += [f'#line 1 "{part}"', part.read_text(), f'#line {number + 1} "{path}"']
         else:
             lines.append(line)

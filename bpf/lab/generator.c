@@ -7,7 +7,7 @@
  * `flood` sends the frame out of an interface (live-frames mode); `walk` hands it to the program
  * under test.
  */
-#include "parse.h"
+#include "../parse.h"
 
 #ifndef SOURCES_MAX
 #define SOURCES_MAX (1 << 20)
