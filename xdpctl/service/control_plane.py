@@ -11,6 +11,7 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.tcp_peers import Connections
 from xdpctl.base.workers import WorkerPool
 from xdpctl.control.controller import Controller
+from xdpctl.control.store.audit_head import AuditHead
 from xdpctl.incidents.files import Files
 from xdpctl.incidents.recorder import PacketRecorder
 from xdpctl.lists.geo import GeoDatabase
@@ -24,7 +25,6 @@ from xdpctl.mitigation.watchers.release import Releases
 from xdpctl.notify.changes import Snapshot, refusals
 from xdpctl.notify.dispatcher import Dispatcher
 from xdpctl.service import readiness
-from xdpctl.service.audit_head import AuditHead
 from xdpctl.service.config import load
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.settings import Settings

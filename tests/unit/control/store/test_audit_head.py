@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.fakes import ROOT, FakeClock, FakeDatapath, ask, controller, place
 from xdpctl.control.controller import Controller
-from xdpctl.service.audit_head import AuditHead
+from xdpctl.control.store.audit_head import AuditHead
 
 
 @pytest.fixture
