@@ -175,7 +175,7 @@ def test_tls_has_forward_secrecy_in_every_suite(tmp_path: Path) -> None:
 def test_without_the_user_of_its_own_it_does_not_start(box: Box) -> None:
     box.settings = 'user = "nobody"\ngroup = "no-such-group"\n'
     command = ("no-such-group", "useradd --system")
-    with pytest.raises(Exception, match="did not come up"):
+    with pytest.raises(Exception, match="did not become ready"):
         box.start()
     assert all(word in box.log.read_text() for word in command)
 

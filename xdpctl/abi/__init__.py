@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the programs in bpf/ and this package agree on: the structs and constants of bpf/abi.h.
+"""The structs and constants that the programs in bpf/ and this package share, as in bpf/abi.h.
 
-A test has the host's C compiler compare both. Imports nothing of ours but errors.
+A test compares both sides with the host's C compiler. Of xdpctl it imports only errors.
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The structs of bpf/abi.h that lie in the maps' own memory, as numpy sees them.
+"""The structs of bpf/abi.h that are read and written in mapped memory, as numpy dtypes.
 
-tests/unit/abi/test_structs.py has the host's compiler compare them too.
+tests/unit/abi/test_structs.py compares them with bpf/abi.h, too.
 """
 
 import numpy as np

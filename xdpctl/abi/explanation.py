@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the explain program says of one packet: in a map, and in what it returns."""
+"""The explain program's result for one packet: a map value, and its return value."""
 
 import struct
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from xdpctl.abi.structs import REASON_BITS, TOLD, Constants, Reason
 
 
 class PackedVerdict(NamedTuple):
-    """What the explain program returns: the reason, and the slot that decided, if one did."""
+    """The explain program's return value: the reason, and the deciding slot or SLOT_NONE."""
 
     reason: Reason
     slot: int
@@ -22,8 +22,8 @@ class PackedVerdict(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What the explain program found: the reason, the slots that matched, in order, and those of
-    signatures that match behind the one that decided.
+    """What the explain program found: the reason, the slots that matched, in order, and the
+    slots of signatures that also match but come after the one that decided (`behind`).
     """
 
     C_NAME: ClassVar[str] = "explanation"

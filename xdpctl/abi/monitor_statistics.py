@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a rule in monitor mode would have hit, from the kernel's picture of it. Pure."""
+"""What a rule in monitor mode would have hit, decoded from the kernel's statistics. Pure."""
 
 import math
 from collections import Counter
@@ -20,7 +20,7 @@ NOTHING = bytes(MONITOR_STATISTICS.itemsize)
 
 
 class Connection(NamedTuple):
-    """A TCP connection of this host, and how many of its packets would have been hit."""
+    """A TCP connection of this host, and the number of its packets that the rule would hit."""
 
     source: str
     source_port: int
@@ -30,7 +30,7 @@ class Connection(NamedTuple):
 
 
 class Share(NamedTuple):
-    """A value, and its part of the packets, 0 to 1."""
+    """A value, and its share of the packets, 0 to 1."""
 
     value: str
     share: float
@@ -38,11 +38,12 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MonitorStatistics:
-    """Of the packets that were looked at: how many were of this host's established TCP
-    connections, how many a wider prefix accepts or protects, and from how many addresses to
-    how many they went (estimated, 5 % standard error).
+    """Statistics of the packets that a rule would have hit, of which there were `looked`.
 
-    `ports` are destinations', as `udp/53`; these and `top_sources` are of a random sample.
+    `established` counts packets of this host's established TCP connections, and `accepted` those
+    that a wider prefix accepts or protects. `sources` and `destinations` are estimates of the
+    number of addresses (5 % standard error). `ports` are destination ports, as `udp/53`; `ports`
+    and `top_sources` come from a random sample.
     """
 
     looked: int
@@ -56,23 +57,23 @@ class MonitorStatistics:
 
 
 def read(value: bytes, connections: Iterable[tuple[bytes, int]]) -> MonitorStatistics:
-    """From a value of the map `statistics`, and its connections with their packets."""
-    held = np.frombuffer(value, MONITOR_STATISTICS)[0]
-    seen = held["glimpses"][held["glimpses"]["family"] != 0]
+    """Decode a value of the map `statistics`, and its connections with their packet counts."""
+    record = np.frombuffer(value, MONITOR_STATISTICS)[0]
+    sampled = record["glimpses"][record["glimpses"]["family"] != 0]
     return MonitorStatistics(
-        looked=int(held["looked"]),
-        established=int(held["established"]),
-        accepted=int(held["accepted"]),
-        sources=estimate(held["sources"]),
-        destinations=estimate(held["destinations"]),
-        ports=_top(_port(one) for one in seen),
-        top_sources=_top(_address(one["source"], one["family"]) for one in seen),
+        looked=int(record["looked"]),
+        established=int(record["established"]),
+        accepted=int(record["accepted"]),
+        sources=estimate(record["sources"]),
+        destinations=estimate(record["destinations"]),
+        ports=_top(_port(glimpse) for glimpse in sampled),
+        top_sources=_top(_address(glimpse["source"], glimpse["family"]) for glimpse in sampled),
         connections=sorted(_connections(connections), key=lambda c: -c.packets),
     )
 
 
 def estimate(cells: NDArray[np.uint8]) -> int:
-    """How many different hashes a sketch was shown (HyperLogLog, Flajolet et al., 2007)."""
+    """Estimate how many different hashes a sketch has seen (HyperLogLog, Flajolet et al., 2007)."""
     empty = int(np.count_nonzero(cells == 0))
     raw = _ALPHA * SKETCH_CELLS**2 / float(np.sum(2.0 ** -cells.astype(np.float64)))
     if raw <= 2.5 * SKETCH_CELLS and empty:
@@ -90,21 +91,21 @@ _PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 47: "gre", 50: "esp", 58: "icmpv6"
 _WITH_PORTS = (6, 17)
 
 
-def _port(seen: Any) -> str:
-    number = int(seen["protocol"])
+def _port(glimpse: Any) -> str:
+    number = int(glimpse["protocol"])
     name = _PROTOCOLS.get(number, str(number))
-    return f"{name}/{seen['destination_port']}" if number in _WITH_PORTS else name
+    return f"{name}/{glimpse['destination_port']}" if number in _WITH_PORTS else name
 
 
 def _address(raw: NDArray[np.uint8], family: int) -> str:
     return str(ip_address(raw.tobytes()[: 4 if family == 4 else 16]))
 
 
-def _connections(held: Iterable[tuple[bytes, int]]) -> Iterable[Connection]:
-    for key, packets in held:
-        one = np.frombuffer(key, CONNECTION)[0]
+def _connections(entries: Iterable[tuple[bytes, int]]) -> Iterable[Connection]:
+    for key, packets in entries:
+        record = np.frombuffer(key, CONNECTION)[0]
         source, destination = (
-            _address(one[name], one["family"]) for name in ("source", "destination")
+            _address(record[name], record["family"]) for name in ("source", "destination")
         )
-        ports = int(one["source_port"]), int(one["destination_port"])
+        ports = int(record["source_port"]), int(record["destination_port"])
         yield Connection(source, ports[0], destination, ports[1], packets)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Python's half of bpf/abi.h: the same structs and enums, packed and unpacked.
+"""The Python side of bpf/abi.h: the same structs and enums, with packing and unpacking.
 
-tests/unit/abi/test_structs.py has the host's compiler compare every offset, size and value.
+tests/unit/abi/test_structs.py compares every offset, size and value by the host's compiler.
 """
 
 import struct
@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 
 
 class Action(IntEnum):
-    """What a slot does with a packet; LIMIT drops what exceeds the rate of a signature."""
+    """What a slot does with a packet; LIMIT drops packets beyond a signature's rate."""
 
     NONE = 0
     ACCEPT = 1
@@ -29,7 +29,7 @@ class Mode(IntEnum):
 
 
 class Reason(IntEnum):
-    """Why a packet left as it did; from DROPPED on it was dropped."""
+    """Why a packet was passed or dropped; DROPPED and all later members are drops."""
 
     NONE = 0
     NO_RULE = 1
@@ -55,12 +55,12 @@ class Reason(IntEnum):
 
     @property
     def verdict(self) -> str:
-        """What becomes of the packet: `drop` or `pass`."""
+        """The packet's verdict: `drop` or `pass`."""
         return "drop" if self >= Reason.DROPPED else "pass"
 
 
 class Side(IntEnum):
-    """On which side of an outside interface a source is, as far as that is known."""
+    """On which side of an outside interface a source is, if that is known."""
 
     UNKNOWN = 0
     INSIDE = 1
@@ -81,7 +81,10 @@ class Constants(IntEnum):
 
 
 class SlotNumber(IntEnum):
-    """Accepting sets take their slots from SETS up, dropping ones from below FIRST down."""
+    """Slots with a fixed meaning.
+
+    Accepting sets take slots from SETS upwards, dropping sets from FIRST - 1 downwards.
+    """
 
     NONE = 0
     PROTECTED = 1
@@ -92,7 +95,7 @@ class SlotNumber(IntEnum):
 
 
 class Word(IntEnum):
-    """The low bits of a slot's word."""
+    """Masks of the low bits of a slot's 64-bit word."""
 
     ACTION = 3
     MONITOR = 4
@@ -101,13 +104,13 @@ class Word(IntEnum):
 
 
 class Value(IntEnum):
-    """A value is a slot's number, or with LIST a node's."""
+    """A table entry's value is a slot number, or with the LIST bit a node number."""
 
     LIST = 1 << 25
 
 
 class Field(IntEnum):
-    """What signatures look at; of an address, words of 16 bits from the highest on."""
+    """The fields that signatures match; an address is split into 16-bit words, highest first."""
 
     PROTOCOL = 0
     SOURCE_PORT = 1
@@ -126,7 +129,7 @@ class Field(IntEnum):
 
 
 class Stage(IntEnum):
-    """The programs behind the first one."""
+    """The programs that the first one tail-calls."""
 
     SIGNATURES = 0
     CONNECTION = 1
@@ -168,7 +171,7 @@ CONNECTIONS_MAX = 4096
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """A struct of bpf/abi.h; FORMAT is native order and explicit padding, fields in order."""
+    """A struct of bpf/abi.h; FORMAT lists the fields in order, with explicit padding."""
 
     C_NAME: ClassVar[str]
     FORMAT: ClassVar[str]
@@ -179,7 +182,7 @@ class Wire:
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
-        """Read the bytes of the struct; struct.error if their number is wrong."""
+        """Unpack the bytes of the struct; struct.error if their number is wrong."""
         return cls(*struct.unpack("=" + cls.FORMAT, data))
 
     @classmethod
@@ -190,10 +193,10 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """What a slot does, in one word; `expires_ns` is CLOCK_MONOTONIC, 0 for never.
+    """What a slot does, packed into one 64-bit word.
 
-    The word keeps the time to 16 ns, rounded up. `spare`: this host's established TCP
-    connections pass.
+    `expires_ns` is CLOCK_MONOTONIC, 0 for never; the word stores it in units of 16 ns, rounded up.
+    With `spare`, packets of this host's established TCP connections pass.
     """
 
     C_NAME: ClassVar[str] = "slot"
@@ -222,7 +225,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Hits(Wire):
-    """Packets that a slot or a reason counted, and their bytes."""
+    """The packets and bytes that a slot or a reason has counted."""
 
     C_NAME: ClassVar[str] = "hits"
     FORMAT: ClassVar[str] = "QQ"
@@ -232,14 +235,14 @@ class Hits(Wire):
 
 
 def total_hits(per_cpu: bytes) -> Hits:
-    """The sum over a per-CPU value."""
+    """Sum a per-CPU value of hits over all CPUs."""
     numbers = struct.unpack(f"={len(per_cpu) // 8}Q", per_cpu)
     return Hits(sum(numbers[0::2]), sum(numbers[1::2]))
 
 
 @dataclass(frozen=True, slots=True)
 class Sample(Wire):
-    """Where a packet of the sampled slot came from; IPv4 is in the first 4 bytes of `source`."""
+    """The source of a packet of the sampled slot; IPv4 is in the first 4 bytes of `source`."""
 
     C_NAME: ClassVar[str] = "sample"
     FORMAT: ClassVar[str] = "16sII"
@@ -251,7 +254,7 @@ class Sample(Wire):
 
 @dataclass(frozen=True, slots=True)
 class Pending(Wire):
-    """What the next stage has to know of a packet; `lost` counts captures that found no room."""
+    """What the next stage needs to know about a packet; `lost` counts captures without room."""
 
     C_NAME: ClassVar[str] = "pending"
     FORMAT: ClassVar[str] = "IIQQI4x"
@@ -265,7 +268,7 @@ class Pending(Wire):
 
 @dataclass(frozen=True, slots=True)
 class Capture(Wire):
-    """The first bytes of one packet, and what became of it; `time_ns` is CLOCK_MONOTONIC."""
+    """The first bytes of one packet, and its verdict; `time_ns` is CLOCK_MONOTONIC."""
 
     C_NAME: ClassVar[str] = "capture"
     FORMAT: ClassVar[str] = f"QIIII{CAPTURE_BYTES}s"

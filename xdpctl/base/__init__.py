@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What knows nothing of filtering: clocks, durations, periodic tasks, worker threads.
+"""Helpers that do not depend on filtering: clocks, durations, periodic tasks, worker threads.
 
-Everything may import it; it imports only errors.
+Every package may import this one; it imports only errors.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two clocks, read together: kernel time decides, wall time is what people and reboots see."""
+"""Two clocks, read together: kernel time for expiry, wall time for people and across reboots."""
 
 import time
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from pathlib import Path
 
 from xdpctl.base.system import adjtimex
 
-_ASK_NS = 10_000_000_000  # it changes slowly
+_REFRESH_NS = 10_000_000_000  # the clock's error changes slowly
 
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """One reading; `boot` tells which boot `ns` counts from.
+    """One reading of both clocks; `boot` is the id of the boot that `ns` counts from.
 
-    `error` is by how many seconds `unix` is off at most, None where nothing synchronises it.
+    `error` is the largest error of `unix` in seconds, or None if the clock is not synchronised.
     """
 
     ns: int  # CLOCK_MONOTONIC, what the kernel's slots expire by
@@ -23,11 +23,11 @@ class Now:
     error: float | None = None
 
     def wall(self, ns: int) -> float:
-        """When `ns` will be (or was), in seconds since 1970."""
+        """Wall time at kernel time `ns`, in seconds since 1970."""
         return self.unix + (ns - self.ns) / 1e9
 
     def after(self, seconds: float) -> int:
-        """Kernel time so many seconds from now."""
+        """Kernel time `seconds` from now, in nanoseconds."""
         return self.ns + round(seconds * 1e9)
 
 
@@ -39,8 +39,8 @@ class Clock:
         self._error, self._asked_ns = adjtimex.error(), time.monotonic_ns()
 
     def read(self) -> Now:
-        """Both clocks now; the clock's error is asked of the kernel only from time to time."""
+        """Read both clocks; the clock's error is read from the kernel every 10 s at most."""
         ns = time.monotonic_ns()
-        if ns - self._asked_ns > _ASK_NS:
+        if ns - self._asked_ns > _REFRESH_NS:
             self._error, self._asked_ns = adjtimex.error(), ns
         return Now(ns, time.time(), self._boot, self._error)

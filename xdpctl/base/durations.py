@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lengths of time as people write them."""
+"""Durations as people write them."""
 
 import re
 
@@ -12,13 +12,16 @@ _PART = re.compile(f"({_NUMBER})([smhdw])")
 
 
 def parse_duration(text: str, field: str) -> float:
-    """Seconds in `90`, `15m`, `1h30m`; RuleError names `field`."""
+    """Parse a duration such as `90`, `15m` or `1h30m` into seconds.
+
+    RuleError, which names `field`, if the text is not a duration.
+    """
     if re.fullmatch(_NUMBER, text):
         return float(text)
     parts = _PART.findall(text) if len(text) <= _LONGEST else []
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise RuleError(
-            f"{text[:40]!r} is not a length of time",
+            f"{text[:40]!r} is not a duration",
             field,
             "write seconds, or a number with s, m, h, d or w: 90, 15m, 1h30m",
         )
@@ -26,7 +29,7 @@ def parse_duration(text: str, field: str) -> float:
 
 
 def show_duration(seconds: float) -> str:
-    """The two largest units: `1h 30m`, `45s`."""
+    """Format seconds with the two largest units: `1h 30m`, `45s`."""
     left, words = round(seconds), []
     for unit, size in sorted(_SECONDS.items(), key=lambda item: -item[1]):
         if left >= size:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Something that is done again and again, beside everything else."""
+"""A task that runs periodically in a thread of its own."""
 
 import logging
 import threading
@@ -12,11 +12,11 @@ log = logging.getLogger("xdpctl")
 
 
 class PeriodicTask:
-    """Calls `step` with the monotonic clock in a thread of its own: at once, and again `seconds`
-    after it was done.
+    """Call `step` with the monotonic time in a thread: at once, and again `seconds` after each
+    call returns.
 
-    What goes wrong is logged after the words of `trouble`, once as long as it is the same, and
-    `rest` seconds go by before the next step. Start it, stop it.
+    An exception is logged with the prefix `trouble`, once for as long as it stays the same. After
+    an exception the task waits `rest` seconds longer. Call `start`, and later `stop`.
     """
 
     def __init__(
@@ -28,37 +28,37 @@ class PeriodicTask:
         rest: float = 0.0,
     ) -> None:
         self._seconds, self._step, self._trouble, self._rest = seconds, step, trouble, rest
-        self._said = ""
+        self._last_error = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Start the thread, which makes the first step at once."""
+        """Start the thread, which calls `step` at once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Waits for the step that is under way."""
+        """End the thread, and wait until the running step is done."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
 
     @property
     def stopping(self) -> bool:
-        """Whether it was told to end."""
+        """Whether `stop` was called."""
         return self._stop.is_set()
 
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
                 self._step(time.monotonic())
-                self._said = ""
+                self._last_error = ""
             except Exception as error:
-                self._tell(error)
+                self._log_once(error)
                 self._stop.wait(self._rest)
             self._stop.wait(self._seconds)
 
-    def _tell(self, error: Exception) -> None:
+    def _log_once(self, error: Exception) -> None:
         expected = isinstance(error, OSError | XdpctlError)
-        if (said := repr(error)) != self._said:
+        if (description := repr(error)) != self._last_error:
             log.error("%s: %s", self._trouble, error, exc_info=None if expected else error)
-        self._said = said
+        self._last_error = description

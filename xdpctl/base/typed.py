@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Typed values from tables of TOML: all problems of a file at once, each with its place."""
+"""Typed values from TOML tables; all problems of a file are reported at once, with their place."""
 
 import difflib
 import re
@@ -19,7 +19,7 @@ from xdpctl.errors import ConfigError, RuleError
 
 T = TypeVar("T")
 LARGEST = 2**63 - 1
-# A length of time: seconds, or text such as `15m`.
+# A duration: seconds, or text such as `15m`.
 Duration = Annotated[float, Meta(gt=0, le=1e10)] | str
 _WORDS = {
     "int": "a whole number",
@@ -30,28 +30,28 @@ _WORDS = {
     "object": "a table",
     "null": "nothing",
 }
-_TOLD = 100  # problems; a file may have a million
-_BAD: Any = object()  # in place of a value that cannot be read
+_REPORTED_MAX = 100  # problems; a file may have a million
+_BAD: Any = object()  # stands for a value that cannot be read
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
 
 
 class Problems:
-    """Collects what is wrong; `check` raises it. Values of the tables `secret` are never shown."""
+    """Collects problems; `check` raises them. Values of the tables in `secret` are never shown."""
 
     def __init__(self, secret: Collection[str] = ()) -> None:
         self.count = 0
         self._secret = secret
-        self._told: list[str] = []
+        self._reported: list[str] = []
 
     def add(self, text: str) -> None:
-        """One more, which begins with its place."""
+        """Add a problem; its text begins with the place in the file."""
         self.count += 1
-        if self.count <= _TOLD:
-            self._told.append(text)
+        if self.count <= _REPORTED_MAX:
+            self._reported.append(text)
 
     def add_value(self, place: str, value: object, why: str) -> None:
-        """A value that is none of those that are expected there."""
+        """Add a problem with an unexpected value; a secret value is left out of the text."""
         if re.split(r"[.\[]", place)[0] in self._secret:
             self.add(f"{place}: {why}")
         else:
@@ -59,7 +59,7 @@ class Problems:
 
     @contextmanager
     def at(self, place: str) -> Iterator[None]:
-        """Collects the RuleError or ConfigError of a block, behind the place it is about."""
+        """Collect the RuleError or ConfigError that a block raises, prefixed with `place`."""
         try:
             yield
         except RuleError as error:
@@ -68,23 +68,25 @@ class Problems:
             self.add(f"{place}: {error}")
 
     def check(self) -> None:
-        """ConfigError with all of them, one a line; none: nothing."""
-        more = self.count - len(self._told)
-        if self._told:
-            raise ConfigError("\n".join([*self._told, *([f"and {more:,} more"] if more else [])]))
+        """Raise ConfigError if there are problems: one a line, up to 100 of them."""
+        more = self.count - len(self._reported)
+        if self._reported:
+            lines = [*self._reported, *([f"and {more:,} more"] if more else [])]
+            raise ConfigError("\n".join(lines))
 
 
 def convert(data: Any, wanted: type[T], problems: Problems) -> T:
-    """The tables as a msgspec Struct of which every field has a default.
+    """Convert tables to a msgspec Struct, of which every field has a default.
 
-    What cannot be read goes to `problems` and is left out, so that the rest can be judged too.
+    A value that cannot be read is added to `problems` and left out, so that the others are
+    checked too.
     """
     readable = _readable(data, wanted, "", problems)
     return msgspec.convert({} if readable is _BAD else readable, wanted)
 
 
 def show(value: object) -> str:
-    """A value as it was given, shortened: what it says is not ours, and may be long."""
+    """Show a value as it was given, shortened: it comes from outside and may be long."""
     try:
         return _short.repr(value)
     except (ValueError, RecursionError):  # of a number with thousands of digits
@@ -94,7 +96,10 @@ def show(value: object) -> str:
 def read_seconds(
     given: Duration | None, place: str, problems: Problems, default: float = 0.0
 ) -> float:
-    """The length of time in seconds, above 0; `default` where nothing is given."""
+    """Read a duration above 0, in seconds; return `default` if nothing is given.
+
+    A duration that cannot be read is added to `problems`, and `default` is returned.
+    """
     if given is None:
         return default
     if not isinstance(given, str):
@@ -110,47 +115,47 @@ def read_seconds(
 
 
 def read_prefixes(given: list[str], place: str, problems: Problems) -> tuple[Prefix, ...]:
-    """Those of the texts that are addresses or prefixes."""
+    """Parse addresses or prefixes; those that cannot be read are added to `problems`."""
     found = []
-    for number, one in enumerate(given, 1):
+    for number, text in enumerate(given, 1):
         with problems.at(f"{place}[{number}]"):
-            found.append(parse_prefix(one, place))
+            found.append(parse_prefix(text, place))
     return tuple(found)
 
 
 def _readable(value: Any, wanted: Any, place: str, problems: Problems) -> Any:
-    """The value without the settings that cannot be read; _BAD if nothing of it can."""
+    """The value without the settings that cannot be read; _BAD if no part can be read."""
     inner = get_args(wanted)[0] if get_origin(wanted) is Annotated else wanted
     before = problems.count
     if struct := _struct_in(inner, value):
         return _table(value, struct, place, problems)
     if get_origin(inner) is list and isinstance(value, list):
-        for number, one in enumerate(value, 1):
-            _readable(one, get_args(inner)[0], f"{place}[{number}]", problems)
+        for number, item in enumerate(value, 1):
+            _readable(item, get_args(inner)[0], f"{place}[{number}]", problems)
     elif get_origin(inner) is dict and isinstance(value, dict):
-        for name, one in value.items():
-            _readable(one, get_args(inner)[1], _join(place, str(name)), problems)
+        for name, item in value.items():
+            _readable(item, get_args(inner)[1], _join(place, str(name)), problems)
     if problems.count == before:
         _check_leaf(value, wanted, place, problems)
     return value if problems.count == before else _BAD
 
 
 def _struct_in(wanted: Any, value: Any) -> type[Struct] | None:
-    """The Struct that a table is to become; a union may have one beside other types."""
+    """The Struct type that a table is converted to; a union may contain one Struct."""
     union = get_args(wanted) if get_origin(wanted) in (Union, UnionType) else ()
-    for one in (wanted, *union):
-        if isinstance(one, type) and issubclass(one, Struct):
-            return one if isinstance(value, dict) else None
+    for member in (wanted, *union):
+        if isinstance(member, type) and issubclass(member, Struct):
+            return member if isinstance(value, dict) else None
     return None
 
 
 def _table(value: dict[str, Any], struct: type[Struct], place: str, problems: Problems) -> Any:
     fields = {field.encode_name: field for field in structs.fields(struct)}
     found = {}
-    for name, one in value.items():
+    for name, item in value.items():
         if name not in fields:
             problems.add(_unknown(str(name)[:80], fields, place))
-        elif (read := _readable(one, fields[name].type, _join(place, name), problems)) is not _BAD:
+        elif (read := _readable(item, fields[name].type, _join(place, name), problems)) is not _BAD:
             found[name] = read
     missing = [name for name, field in fields.items() if field.required and name not in value]
     for name in missing:
@@ -170,11 +175,11 @@ def _check_leaf(value: Any, wanted: Any, place: str, problems: Problems) -> None
     except msgspec.ValidationError as error:
         problems.add_value(place, value, _plain(str(error), wanted))
     except (RecursionError, OverflowError, UnicodeError):
-        problems.add(f"{place or 'the file'} is nested too deeply, too large, or no text")
+        problems.add(f"{place or 'the file'} is nested too deeply, too large, or not valid text")
 
 
 def _plain(error: str, wanted: Any) -> str:
-    """What msgspec says, in words: `expected a whole number >= 1`."""
+    """Reword an error of msgspec: `expected a whole number of at least 1`."""
     text = error.partition(" - at ")[0]
     if text.startswith("Invalid enum value"):
         return f"expected one of {', '.join(_choices(wanted))}"
@@ -184,16 +189,16 @@ def _plain(error: str, wanted: Any) -> str:
 
 
 def _choices(wanted: Any) -> list[str]:
-    """The values of an enum or a Literal, also of one in a union."""
+    """The values of an enum or a Literal, which may be a member of a union."""
     if get_origin(wanted) is Literal:
         return list(map(str, get_args(wanted)))
     if isinstance(wanted, EnumType):
-        return [str(one.value) for one in wanted]  # type: ignore[var-annotated]
-    return [choice for one in get_args(wanted) for choice in _choices(one)]
+        return [str(member.value) for member in wanted]  # type: ignore[var-annotated]
+    return [choice for member in get_args(wanted) for choice in _choices(member)]
 
 
 def _in_words(types: str) -> str:
-    return " or ".join(_WORDS.get(one, one) for one in types.split(" | "))
+    return " or ".join(_WORDS.get(name, name) for name in types.split(" | "))
 
 
 def _join(place: str, name: str) -> str:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Figures as people read them."""
+"""Numbers with SI prefixes."""
 
 
 def si(number: float) -> str:
-    """`1.2 M`; three digits are enough to look at."""
+    """Format a number with three significant digits and an SI prefix: `1.2 M`."""
     for unit in ("", " k", " M", " G", " T"):
         if abs(number) < 1000:
             return f"{number:.3g}{unit}" if unit else f"{number:g}"

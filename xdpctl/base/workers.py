@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Threads for work that waits for somebody else: so many at once, and no stop waits for them."""
+"""Threads for blocking work: a limited number at once, and shutdown does not wait for them."""
 
 import threading
 from collections.abc import Callable
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class WorkerPool:
-    """`start` refuses when all hands are busy; `stop` leaves what is under way to itself."""
+    """Runs up to `hands` tasks at once. `start` refuses more; `stop` does not wait for them."""
 
     def __init__(self, job: str, hands: int) -> None:
         self.job, self.hands = job, hands
@@ -21,7 +21,7 @@ class WorkerPool:
         self._stopped = False
 
     def start(self, work: Callable[[], T]) -> "Future[T]":
-        """Its outcome; BusyError if nobody is free."""
+        """Run `work` in a thread; BusyError if `hands` tasks are running, or after `stop`."""
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()  # from here on nobody can cancel it
         with self._lock:
@@ -30,12 +30,12 @@ class WorkerPool:
             if len(self._open) >= self.hands:
                 raise BusyError(f"{self.hands} {self.job} are under way; ask again in a minute")
             self._open.add(future)
-        # not of a pool: the interpreter would wait for a pool's threads before it ends
+        # not an executor's thread: the interpreter waits for those before it exits
         threading.Thread(target=self._do, args=(work, future), name=self.job, daemon=True).start()
         return future
 
     def stop(self) -> None:
-        """Whoever waits for an outcome is told at once."""
+        """Fail all futures that are not done with BusyError; their threads run on."""
         with self._lock:
             self._stopped = True
             waiting, self._open = self._open, set()
@@ -46,14 +46,14 @@ class WorkerPool:
         try:
             result = work()
         except BaseException as error:
-            if self._ended(future):
+            if self._finish(future):
                 future.set_exception(error)
             return
-        if self._ended(future):
+        if self._finish(future):
             future.set_result(result)
 
-    def _ended(self, future: "Future[T]") -> bool:
-        """Whether somebody still waits for it; frees a hand."""
+    def _finish(self, future: "Future[T]") -> bool:
+        """Free the task's place; return whether its future still needs a result."""
         with self._lock:
             waited = future in self._open
             self._open.discard(future)

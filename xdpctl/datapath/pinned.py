@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The datapath on pinned maps; needs neither root nor bcc, only the right to open the pins."""
+"""The datapath on pinned maps; it needs neither root nor bcc, only permission to open the pins."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -44,12 +44,12 @@ _OTHERS = (
     *_RINGS,
 )
 _ZERO = bytes(4)
-_BATCH_FROM = 16  # fewer writes than this go one by one
+_BATCH_FROM = 16  # fewer writes than this are made one by one
 
 
 @contextmanager
 def _of(what: str) -> Iterator[None]:
-    """What the kernel refuses of a map, as the port tells it."""
+    """Raise an OSError of a block as DatapathError, which the port documents."""
     try:
         yield
     except OSError as error:
@@ -57,7 +57,7 @@ def _of(what: str) -> Iterator[None]:
 
 
 class PinnedDatapath:
-    """Opens the maps under `pins` (see Pins) that a loader made."""
+    """Opens the maps that a loader has pinned under `pins`; DatapathError if it cannot."""
 
     def __init__(self, pins: Pins) -> None:
         self._pins = pins
@@ -74,19 +74,19 @@ class PinnedDatapath:
         except OSError as error:
             raise DatapathError(
                 f"the pinned maps under {pins.root} cannot be opened ({error.strerror}); "
-                "is the loader running, and may this user read them?"
+                "is the loader running, and does this user have permission to read them?"
             ) from error
         self.capacity = self._maps["slots"].shape.max_entries - SlotNumber.FIRST
         self._cpus = self._maps["hits"].value_bytes // Hits.size()
         self._explaining = Lock()
 
     def close(self) -> None:
-        """Let go of the descriptors; what is mapped stays as long as somebody has a view of it."""
-        for held in self._maps.values():
-            held.close()
+        """Close the descriptors; mapped memory stays valid as long as a view of it exists."""
+        for each in self._maps.values():
+            each.close()
 
     def memory(self) -> dict[str, int]:
-        sizes = {name: held.memory_bytes() for name, held in self._maps.items()}
+        sizes = {name: each.memory_bytes() for name, each in self._maps.items()}
         return dict(sorted(sizes.items(), key=lambda item: -item[1]))
 
     def apply(self, plan: Plan) -> None:
@@ -115,7 +115,7 @@ class PinnedDatapath:
             yield Sample.unpack(data)
 
     def capture(self, reasons: int, slot: int, mask: int) -> None:
-        self._control["captured"] = 0  # nothing is captured by half of a change
+        self._control["captured"] = 0  # capture nothing while the other fields change
         self._control["capture_mask"] = mask
         self._control["capture_slot"] = slot
         self._control["captured"] = reasons
@@ -152,8 +152,8 @@ class PinnedDatapath:
     def lost(self) -> int:
         found = self._maps["pending"].get(_ZERO) or b""
         size = Pending.size()
-        each = (Pending.unpack(found[at : at + size]) for at in range(0, len(found), size))
-        return sum(one.lost for one in each)
+        per_cpu = (Pending.unpack(found[at : at + size]) for at in range(0, len(found), size))
+        return sum(pending.lost for pending in per_cpu)
 
     def counters(self) -> dict[str, dict[Reason, Hits]]:
         found = {}
@@ -172,7 +172,7 @@ class PinnedDatapath:
         pin = self._pins.explain_outside if outside else self._pins.explain
         with self._explaining:
             try:
-                # opened anew: after a restart of the loader another one is pinned
+                # open the pin each time: after a restart of the loader it is another program
                 fd = maps.open_pin(pin)
                 try:
                     programs.run(fd, frame)
@@ -181,7 +181,7 @@ class PinnedDatapath:
                 return Explanation.unpack(self._maps["explanations"].get(_ZERO) or b"")
             except FileNotFoundError as error:
                 raise DatapathError(
-                    "the loader has not loaded the explain program yet; ask again in a moment"
+                    "the loader has not loaded the explain program yet; try again in a moment"
                 ) from error
             except OSError as error:
                 raise DatapathError(f"explain failed: {error.strerror}") from error

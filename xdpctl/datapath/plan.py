@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From what the tables hold to what they should hold, as an ordered list of writes.
+"""Plans: the ordered list of writes that takes the tables from their content to a desired one.
 
-The order is what keeps a change calm. Entries that decide are written longest prefix first;
-then entries that stop deciding go, shortest first. So by one plan no address whose verdict is
-the same before and after ever meets another one in between; test_plan.py walks it.
+The order avoids temporary wrong verdicts. First, entries that decide are written, longest prefix
+first; then entries that stop deciding are changed or removed, shortest first. So while one plan
+is applied, an address whose verdict is the same before and after never gets another verdict.
+test_plan.py checks this after every write.
 """
 
 from collections import deque
@@ -22,12 +23,14 @@ _FREE = Slot(Action.NONE).pack()
 
 
 def is_shared(slot: int) -> bool:
-    """Whether a slot is of protected prefixes."""
+    """Whether a slot is one of the two that all protected prefixes share."""
     return slot in (SlotNumber.PROTECTED, SlotNumber.NEIGHBOUR)
 
 
 class Target(NamedTuple):
-    """What a prefix should lead to: a shared slot's number, or 0 and a value for its own."""
+    """What a prefix should lead to: a shared slot's number and its value, or 0 and the value of
+    a slot of its own.
+    """
 
     shared: int
     value: bytes
@@ -35,18 +38,18 @@ class Target(NamedTuple):
 
 PROTECTED = Target(SlotNumber.PROTECTED, Slot(Action.ACCEPT).pack())
 NEIGHBOUR = Target(SlotNumber.NEIGHBOUR, Slot(Action.ACCEPT).pack())
-SHARED = (PROTECTED, NEIGHBOUR)  # by all protected prefixes of their kind
+SHARED = (PROTECTED, NEIGHBOUR)  # each slot is shared by all protected prefixes of its kind
 _RESERVED = [Slot(Action.ACCEPT).pack() if is_shared(n) else _FREE for n in range(SlotNumber.FIRST)]
 
 
 @lru_cache(4096)
 def own_slot(action: Action, mode: Mode, expires_ns: int, spare: bool = False) -> Target:
-    """A rule's target: a slot of its own with this verdict."""
+    """The target of a rule: a slot of its own with this action, mode and expiry."""
     return Target(0, Slot(action, mode, expires_ns, spare).pack())
 
 
 class Listing(NamedTuple):
-    """What a set should be: its slot's word, and its sorted keys by family."""
+    """The content of a set: its slot's word, and its sorted keys by family."""
 
     value: bytes
     keys: Mapping[int, Keys]
@@ -54,20 +57,22 @@ class Listing(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`writes` in order; the rest is for Image.commit."""
+    """The `writes` in order, and what `Image.commit` needs after they were made."""
 
     writes: tuple[Write, ...]
     entries: Mapping[Prefix, int | None] = field(default_factory=dict)
     slots: Mapping[int, bytes] = field(default_factory=dict)
     freed: tuple[int, ...] = ()
     sets: Mapping[int, Mapping[int, Keys] | None] = field(default_factory=dict)
-    removals: int = 0  # how many entries it takes away
+    removals: int = 0  # how many entries the plan removes
 
 
 @dataclass(slots=True)
 class Image:
-    """What the kernel's tables hold: rules and protected prefixes with their slots' numbers, the
-    keys of every set by its slot, and all slots' words.
+    """The content of the kernel's tables.
+
+    `entries` maps the prefixes of rules and protection to slot numbers, `slots` has the word of
+    each slot, `free` the unused slots, and `sets` the keys of every set by its slot.
     """
 
     capacity: int
@@ -84,7 +89,7 @@ class Image:
         sets: dict[int, Mapping[int, Keys]],
         slots: list[bytes],
     ) -> "Image":
-        """From what was read; `slots` has at least the reserved ones."""
+        """An image of what was read from the kernel; `slots` includes all reserved slots."""
         used = set(entries.values())
         while len(slots) > SlotNumber.FIRST and len(slots) - 1 not in used:
             slots.pop()
@@ -97,19 +102,19 @@ class Image:
         return self.capacity - (len(self.slots) - SlotNumber.FIRST) + len(self.free)
 
     def value(self, prefix: Prefix) -> Target | None:
-        """Where the prefix leads now, sets apart."""
+        """The target of a prefix now, without sets; None if it has none."""
         slot = self.entries.get(prefix)
         if slot is None:
             return None
         return Target(slot if is_shared(slot) else 0, self.slots[slot])
 
     def listing(self, slot: int) -> Listing | None:
-        """What a set's slot holds now."""
+        """The content of the set with this slot, or None."""
         keys = self.sets.get(slot)
         return None if keys is None else Listing(self.slots[slot], keys)
 
     def commit(self, plan: Plan) -> None:
-        """Remember an applied plan."""
+        """Update the image with a plan that was applied."""
         for number, value in plan.slots.items():
             if number < len(self.slots):
                 self.slots[number] = value
@@ -134,7 +139,7 @@ _unpacked = lru_cache(4096)(Slot.unpack)
 
 
 def decides(target: Target | None, now_ns: int) -> bool:
-    """Whether a packet that meets it goes no further (neither monitored, expired nor absent)."""
+    """Whether a target decides a packet: it exists, is enforced, and has not expired."""
     if target is None or not target.value:
         return False
     slot = _unpacked(target.value)
@@ -143,7 +148,7 @@ def decides(target: Target | None, now_ns: int) -> bool:
 
 
 def differences(desired: Mapping[Prefix, Target], image: Image) -> dict[Prefix, Target | None]:
-    """What must change so that the image's entries become `desired`."""
+    """The changes that make the image's entries equal to `desired`; None removes a prefix."""
     changes: dict[Prefix, Target | None] = {
         prefix: None for prefix in image.entries if prefix not in desired
     }
@@ -154,9 +159,9 @@ def differences(desired: Mapping[Prefix, Target], image: Image) -> dict[Prefix, 
 
 
 def transition(image: Image, changes: Mapping[Prefix, Target | None], now_ns: int) -> Plan:
-    """The writes that make `changes` in an order that disturbs nobody else.
+    """Plan the writes for `changes`, in an order that affects no other address.
 
-    CapacityError, with nothing planned, if they need more slots than there are.
+    CapacityError, with nothing planned, if they need more slots than are free.
     """
     return _Planner(image, now_ns).plan(changes)
 
@@ -165,7 +170,7 @@ class _Planner:
     def __init__(self, image: Image, now_ns: int) -> None:
         self.image = image
         self.now_ns = now_ns
-        self.zeroed: list[Write] = []  # these two are of slots that no entry leads to yet
+        self.zeroed: list[Write] = []  # `zeroed` and `prepared`: slots not yet in use
         self.prepared: list[Write] = []
         self.writes: list[Write] = []
         self.entries: dict[Prefix, int | None] = {}
@@ -197,16 +202,16 @@ class _Planner:
         )
 
     def _check_room(self, changes: Iterable[tuple[Prefix, Target | None]]) -> None:
-        held = self.image.entries
+        entries = self.image.entries
         new = sum(
             1
             for prefix, target in changes
-            if target and not target.shared and held.get(prefix, 0) < SlotNumber.FIRST
+            if target and not target.shared and entries.get(prefix, 0) < SlotNumber.FIRST
         )
         if new > self.image.room:
             raise CapacityError(
                 f"the source table takes {self.image.capacity} rules and has room for "
-                f"{self.image.room}; {new} more were asked for, and none was applied"
+                f"{self.image.room}; {new} more were requested, and none was applied"
             )
 
     def _put(self, prefix: Prefix, target: Target) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The port to whatever drops packets: the kernel's maps, or a fake in tests."""
+"""The port to the datapath: the kernel's maps, or a fake in tests."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
@@ -14,9 +14,9 @@ from xdpctl.datapath.tables.source import SourceTable
 
 
 class Datapath(Protocol):
-    """Every method raises DatapathError, with the kernel's reason, when it cannot.
+    """The operations on the datapath; each raises DatapathError with the kernel's reason.
 
-    `capacity` is the number of rules, each with a slot of its own.
+    `capacity` is the largest number of rules, each of which has a slot of its own.
     """
 
     capacity: int
@@ -25,70 +25,75 @@ class Datapath(Protocol):
     sides: SideTable
 
     def apply(self, plan: Plan) -> None:
-        """Make the plan's writes, in order; CapacityError if they do not fit."""
+        """Make the plan's writes in order; CapacityError if they do not fit."""
         ...
 
     def memory(self) -> Mapping[str, int]:
-        """Bytes of kernel memory by map."""
+        """The kernel memory of each map, in bytes."""
         ...
 
     def watch(self, slot: int, mask: int) -> None:
-        """Sample those packets of a slot whose count has no bit of `mask`; SLOT_NONE: none."""
+        """Sample the packets of a slot whose number in its count has no bit of `mask` set.
+
+        SLOT_NONE stops sampling.
+        """
         ...
 
     def samples(self) -> Iterator[Sample]:
-        """The samples there are now, taken out as they are read; one reader at a time."""
+        """The available samples, consumed as they are read; only one reader at a time."""
         ...
 
     def capture(self, reasons: int, slot: int, mask: int) -> None:
-        """Capture packets of these reasons (bits), whose count has no bit of `mask`; 0: none.
+        """Capture packets of the reasons in the bit set `reasons`; 0 stops capturing.
 
-        With a slot other than SLOT_NONE only what it decided.
+        Only packets whose number in the reason's count has no bit of `mask` set are captured. With
+        a slot other than SLOT_NONE, only packets that this slot decided.
         """
         ...
 
     def captures(self) -> Iterator[Capture]:
-        """The captures there are now, taken out as they are read; one reader at a time."""
+        """The available captures, consumed as they are read; only one reader at a time."""
         ...
 
     def monitored(self) -> Iterable[int]:
-        """The slots that the kernel keeps monitor statistics of."""
+        """The slots for which the kernel keeps monitor statistics."""
         ...
 
     def begin_statistics(self, slot: int) -> None:
-        """Look at what this slot would hit from now on."""
+        """Start the monitor statistics of a slot, from zero."""
         ...
 
     def end_statistics(self, slot: int) -> None:
-        """Look at it no longer, and forget what was seen."""
+        """Stop the monitor statistics of a slot, and delete them."""
         ...
 
     def statistics(self, slot: int) -> MonitorStatistics | None:
-        """What the slot would have hit, None if nobody looked."""
+        """What the slot would have hit; None if it has no monitor statistics."""
         ...
 
     def lost(self) -> int:
-        """How many captures there was no room for, ever."""
+        """The number of captures lost so far because the ring buffer was full."""
         ...
 
     def hits(self, slots: Iterable[int]) -> list[Hits]:
-        """Packets and bytes per slot, summed over CPUs."""
+        """Packets and bytes of each slot, summed over CPUs, in the order given."""
         ...
 
     def counters(self) -> Mapping[str, Mapping[Reason, Hits]]:
-        """Packets and bytes by reason, per interface."""
+        """Packets and bytes by interface and reason."""
         ...
 
     def explain(self, frame: bytes, outside: bool = False) -> Explanation:
-        """What the loaded program would do with this frame, without counting it; `outside`: if
-        it came in by an outside interface.
+        """What the loaded program would do with this frame, which is not counted.
+
+        With `outside`, as if the frame came in on an outside interface.
         """
         ...
 
     def bypass(self) -> bool:
-        """Whether everything passes."""
+        """Whether the bypass is on, so that every packet passes."""
         ...
 
     def set_bypass(self, on: bool) -> None:
-        """Pass everything, or filter again: one map write."""
+        """Turn the bypass on (pass every packet) or off, by one map write."""
         ...

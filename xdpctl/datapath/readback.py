@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the kernel's tables really hold, read back into an image."""
+"""Reading the content of the kernel's tables back into an image."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -14,7 +14,10 @@ from xdpctl.datapath.tables.source import SourceTable
 
 
 def read(source: SourceTable, capacity: int) -> tuple[Image, list[Prefix]]:
-    """Everything listed, and what was taken out since it led nowhere or to another's slot."""
+    """Read all entries into an image, and remove invalid ones from the tables.
+
+    Returns the image, and the removed prefixes: those that lead to no slot, or to another's slot.
+    """
     source.adopt()
     reader = _Reader(source)
     image = reader.read(capacity)
@@ -31,9 +34,9 @@ class _Reader:
 
     def read(self, capacity: int) -> Image:
         for family, keys, values in self._source.scan():
-            own = (values >= SlotNumber.FIRST) & (values < Value.LIST)
-            self._rules(family, keys[own], values[own].tolist())
-            rest, rest_values = keys[~own], values[~own]
+            is_rule = (values >= SlotNumber.FIRST) & (values < Value.LIST)
+            self._rules(family, keys[is_rule], values[is_rule].tolist())
+            rest, rest_values = keys[~is_rule], values[~is_rule]
             for value in np.unique(rest_values).tolist():
                 self._listed(family, rest[rest_values == value], value)
         highest = max((SlotNumber.FIRST - 1, *self._used))
@@ -42,13 +45,13 @@ class _Reader:
         return Image.adopt(capacity, self._entries, self._arrays(), slots)
 
     def drop(self) -> list[Prefix]:
-        """Take out what is wrong."""
+        """Remove the invalid entries; their prefixes."""
         for family, keys in self._wrong:
             self._source.tables[family].drop(keys)
         return [p for family, keys in self._wrong for p in FAMILIES[family].prefixes(keys)]
 
     def _rules(self, family: int, keys: Keys, slots: list[int]) -> Keys:
-        """Take over rules that have a slot to themselves; the keys of those."""
+        """Add the rules that have a slot of their own to the image; the keys of these."""
         right = []
         for prefix, slot in zip(FAMILIES[family].prefixes(keys), slots, strict=True):
             right.append(slot not in self._used and slot < len(self._source.words))
@@ -63,7 +66,7 @@ class _Reader:
     def _listed(self, family: int, keys: Keys, value: int) -> None:
         slots = self._source.nodes.slots(value)
         alone = [s for s in slots if is_shared(s) or s >= SlotNumber.FIRST]
-        never = range(SlotNumber.SIGNATURES, SlotNumber.SETS)  # no prefix leads to a signature
+        never = range(SlotNumber.SIGNATURES, SlotNumber.SETS)  # a prefix never leads to these
         fine = (
             not any(s == SlotNumber.NONE or s in never for s in slots)
             and len(alone) <= 1

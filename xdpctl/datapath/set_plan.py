@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From what a set's slot holds to what it should hold, as an ordered list of writes."""
+"""Plans for sets: the ordered list of writes that gives a set its desired content."""
 
 from collections.abc import Iterator, Mapping
 
@@ -14,21 +14,22 @@ _FREE = Slot(Action.NONE).pack()
 
 
 def replace_set(image: Image, slot: int, wanted: Listing | None) -> Plan:
-    """The writes that make one set what it should be, or take it away.
+    """Plan the writes that give a set its desired content, or remove it (`wanted` is None).
 
-    A new set appears at once, when all of it is in place, and one that goes is gone at once. A
-    changed one is changed by what is different, and one that does something else does it at once.
+    A new set takes effect at once, when all its entries are written; a removed set stops at once.
+    For a changed set only the differences are written, and a new action or mode takes effect at
+    once.
     """
-    held = image.listing(slot)
+    current = image.listing(slot)
     value = wanted.value if wanted else _FREE
-    old, new = (listing.keys if listing else {} for listing in (held, wanted))
+    old, new = (listing.keys if listing else {} for listing in (current, wanted))
     came = {f: difference(keys, old.get(f, keys[:0])) for f, keys in new.items()}
     gone = {f: difference(keys, new.get(f, keys[:0])) for f, keys in old.items()}
-    word: list[Write] = [] if held and held.value == value else [Word(slot, value)]
+    word: list[Write] = [] if current and current.value == value else [Word(slot, value)]
     coming: list[Write] = list(_leads(came, 0, slot))
     leaving: list[Write] = list(_leads(gone, slot, 0))
     changes: list[Write]
-    if not held:
+    if not current:
         changes = [Word(slot, _FREE), Zero(slot), *coming, *word]
     elif not wanted:
         changes = word + leaving
@@ -43,7 +44,7 @@ def replace_set(image: Image, slot: int, wanted: Listing | None) -> Plan:
 
 
 def _leads(keys: Mapping[int, Keys], old: int, new: int) -> Iterator[PointAllAt]:
-    """By length: the longest first if they come, the shortest first if they go."""
+    """The writes by prefix length: longest first to add entries, shortest first to remove them."""
     for number, family_keys in keys.items():
         lengths = FAMILIES[number].lengths(family_keys)
         present = np.unique(lengths).tolist()

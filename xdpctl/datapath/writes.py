@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The writes a plan is made of, and making them on a source table."""
+"""The kinds of writes in a plan, and how they are made on a source table."""
 
 from collections.abc import Callable, Iterable
 from itertools import groupby
@@ -26,7 +26,7 @@ class Zero(NamedTuple):
 
 
 class PointAt(NamedTuple):
-    """Let a prefix lead to slot `new` instead of `old` (0: none), beside the others on it."""
+    """Replace slot `old` by slot `new` (0 for none) in the list of slots of a prefix."""
 
     prefix: Prefix
     old: int
@@ -34,7 +34,7 @@ class PointAt(NamedTuple):
 
 
 class PointAllAt(NamedTuple):
-    """The same for many prefixes of one family."""
+    """The same as PointAt, for many prefixes of one family."""
 
     family: int
     keys: Keys
@@ -46,7 +46,7 @@ Write = Word | Zero | PointAt | PointAllAt
 
 
 def _together(write: Write) -> tuple[object, ...]:
-    """Neighbours with the same answer may be made in any order, so in one go."""
+    """A grouping key: adjacent writes with equal keys may be made together, in any order."""
     if isinstance(write, PointAt):
         return PointAt, write.prefix.family, write.prefix.length
     if isinstance(write, PointAllAt):
@@ -55,7 +55,7 @@ def _together(write: Write) -> tuple[object, ...]:
 
 
 def make(source: SourceTable, writes: Iterable[Write], zero: Callable[[list[int]], None]) -> None:
-    """Make them in order; `zero` clears the hits of slots, which lie outside the table."""
+    """Make the writes in order; `zero` clears the hits of slots, which are in another map."""
     for _, group in groupby(writes, _together):
         run = list(group)
         match run[0]:

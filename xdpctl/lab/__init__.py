@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A lab of network namespaces: a protected server, its clients, an attacker; demo and replay.
+"""A lab of network namespaces (protected server, clients, attacker), the demo, and replay.
 
-Imports service and what is below.
+Imports service and the layers below it.
 """

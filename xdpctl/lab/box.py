@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A real `xdpctl run` on a lab host, with its own state, pins and socket."""
+"""A running `xdpctl run` on a lab host, with its own state, pins and socket."""
 
 import json
 import os
@@ -24,7 +24,7 @@ _START_SECONDS = 20
 
 
 class Box:
-    """Start it, kill it, start it again; `remove` takes down all it made."""
+    """Starts, kills and restarts `xdpctl run`; `remove` deletes everything that it created."""
 
     def __init__(self, host: Host, interfaces: list[str]) -> None:
         self.host, self.interfaces = host, interfaces
@@ -33,14 +33,17 @@ class Box:
         self.pins = Pins(self.directory / "bpf")
         self.socket = self.directory / "api.sock"
         self.log = self.directory / "log"
-        self.settings = ""  # a configuration file's text, for the next start
-        self.port = 0  # for the next start; 0 for the Unix socket alone
-        self.environment: dict[str, str] = {}  # beside this process's own, for the next start
+        self.settings = ""  # text of the configuration file, for the next start
+        self.port = 0  # TCP port for the next start; 0: only the Unix socket
+        self.environment: dict[str, str] = {}  # extra variables for the next start
         self.client = Client(self.socket)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> float:
-        """Run it until it is ready; seconds that took."""
+        """Start it and wait until it is ready; return the seconds this took.
+
+        LabError if it ends or is not ready in time.
+        """
         began = time.monotonic()
         names = [word for name in self.interfaces for word in ("-i", name)]
         paths = ("--state-dir", self.directory / "state", "--pin-dir", self.pins.directory)
@@ -59,10 +62,10 @@ class Box:
             if self.ready():
                 return time.monotonic() - began
             time.sleep(0.02)
-        raise LabError(f"xdpctl run did not come up:\n{self.log.read_text()[-2000:]}")
+        raise LabError(f"xdpctl run did not become ready:\n{self.log.read_text()[-2000:]}")
 
     def ready(self) -> bool:
-        """Whether /readyz says that it is ready; False if nobody answers."""
+        """Whether /readyz reports ready; False if the socket does not answer."""
         if not self.socket.exists():
             return False
         try:
@@ -71,14 +74,14 @@ class Box:
             return False
 
     def processes(self) -> list[int]:
-        """The pids of `xdpctl run` and everything below it."""
+        """The pids of `xdpctl run` and all its descendants."""
         if self._process is None:
             return []
         found, todo = [], [self._process.pid]
         while todo:
             pid = todo.pop()
             found.append(pid)
-            with suppress(FileNotFoundError, ProcessLookupError):  # it may end meanwhile
+            with suppress(FileNotFoundError, ProcessLookupError):  # the process may have ended
                 todo += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
         return found
 
@@ -87,7 +90,7 @@ class Box:
         return self.processes()[-1]
 
     def kill(self) -> None:
-        """SIGKILL to all of it at once; waits until they are gone."""
+        """Send SIGKILL to all its processes, and wait until they are gone."""
         victims = self.processes()
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
@@ -99,19 +102,19 @@ class Box:
         self.socket.unlink(missing_ok=True)
 
     def stop(self) -> None:
-        """As a person would: SIGTERM, and wait."""
+        """Stop it with SIGTERM, and wait until it ends."""
         if self._process:
             self._process.terminate()
             self._process.wait(20)
         self._process = None
 
     def cli(self, *words: str) -> Any:
-        """A command of the CLI with --json; its parsed output."""
+        """Run a CLI command with --json; return its parsed output."""
         command = (sys.executable, "-m", "xdpctl", "--socket", str(self.socket), *words, "--json")
         return json.loads(sh(*command))
 
     def remove(self) -> None:
-        """Stop it, and take away the filter, its mount and the folder."""
+        """Stop it, detach the filter, and remove its bpffs mount and its folder."""
         self.stop()
         self.host.call(lambda: take_down(self.pins))
         if self.pins.directory.exists() and is_bpffs(self.pins.directory):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The main job, played in a lab: an attack, one rule, and everything that must hold after it."""
+"""The demo: an attack in a lab, one rule against it, and checks of everything that must follow."""
 
 import os
 import signal
@@ -23,13 +23,13 @@ _LEAST_RATE = 300_000
 
 
 def play() -> int:
-    """The exit status: 0 if every claim of the story holds."""
+    """Run the demo; return the exit status, 0 if every check passed."""
     if os.geteuid() != 0:
         raise ConfigError(
-            "the demo makes network namespaces and loads BPF programs: run it as root"
+            "the demo creates network namespaces and loads BPF programs: run it as root"
         )
     line = Timeline()
-    out.print("[bold]An attack and its mitigation[/bold], in network namespaces of its own\n")
+    out.print("[bold]An attack and its mitigation[/bold], in separate network namespaces\n")
     with ExitStack() as cleanup:
         stage = build(line, cleanup)
         for act in (_calm, _attack, _mitigate, _explain, _expire, _survive):
@@ -38,9 +38,9 @@ def play() -> int:
     left = remains(stage)
     line.claim(not left, f"left behind: {', '.join(left) or 'nothing'}")
     if line.failed:
-        out.print(f"\n[red]{len(line.failed)} claims did not hold[/red]")
+        out.print(f"\n[red]{len(line.failed)} checks failed[/red]")
         return 1
-    out.print("\n[green]Every claim holds.[/green]")
+    out.print("\n[green]Every check passed.[/green]")
     return 0
 
 
@@ -51,7 +51,7 @@ def _service(answers: list[Answer]) -> str:
 
 
 def _watch(stage: Stage, seconds: float, done: Callable[[], bool] = lambda: False) -> list[Answer]:
-    """Tell the figures once a second; the requests of the last second that passed."""
+    """Print figures once a second, until `done` or for `seconds`; the last second's requests."""
     until, recent = time.monotonic() + seconds, []
     before = stage.stack.count()
     while time.monotonic() < until and not done():
@@ -61,7 +61,7 @@ def _watch(stage: Stage, seconds: float, done: Callable[[], bool] = lambda: Fals
         rate = (now - before) / (time.monotonic() - moment)
         before = now
         stage.line.tell(
-            f"  attack packets in the stack {rate:>9,.0f}/s    client {_service(recent)}"
+            f"  attack packets in the stack {rate:>9,.0f}/s    client: {_service(recent)}"
         )
     return recent
 
@@ -75,7 +75,7 @@ def _calm(stage: Stage) -> None:
     stage.visitor.start()
     time.sleep(0.3)
     answers = _watch(stage, 2)
-    stage.line.claim(_fine(answers), f"the client is fine: {_service(answers)}")
+    stage.line.claim(_fine(answers), f"the client is served: {_service(answers)}")
 
 
 def _attack(stage: Stage) -> None:
@@ -90,7 +90,7 @@ def _attack(stage: Stage) -> None:
     good = sum(answer.good for answer in answers)
     rate = (stage.stack.count() - before) / (time.monotonic() - began)
     stage.line.claim(rate > 0, f"{rate:,.0f} attack packets a second reach the stack")
-    stage.line.claim(good < len(answers) / 2, f"the client suffers: {_service(answers)}")
+    stage.line.claim(good < len(answers) / 2, f"the client is affected: {_service(answers)}")
 
 
 def _mitigate(stage: Stage) -> None:
@@ -114,16 +114,16 @@ def _mitigate(stage: Stage) -> None:
     )
     stage.line.claim(rate >= _LEAST_RATE, f"{rate:,.0f} packets a second dropped in XDP")
     seconds = time.monotonic() - asked
-    stage.line.claim(_fine(recovered), f"the client is fine again after {seconds:.1f} s")
+    stage.line.claim(_fine(recovered), f"the client is served again after {seconds:.1f} s")
 
 
 def _explain(stage: Stage) -> None:
     stage.line.tell(f"xdpctl explain {ATTACKERS[6]}", "bold")
-    said = stage.box.cli("explain", ATTACKERS[6], "--protocol", "tcp", "--port", "80")
-    rule = said["rule"] or {}
+    answer = stage.box.cli("explain", ATTACKERS[6], "--protocol", "tcp", "--port", "80")
+    rule, verdict = answer["rule"] or {}, answer["verdict"]
     source = rule.get("match", {}).get("source")
-    text = f"{said['verdict']}: {source}, {rule.get('reason')!r}, asked for by {rule.get('origin')}"
-    stage.line.claim(said["verdict"] == "drop" and source == ATTACKER_NET, text)
+    text = f"{verdict}: {source}, {rule.get('reason')!r}, requested by {rule.get('origin')}"
+    stage.line.claim(verdict == "drop" and source == ATTACKER_NET, text)
 
 
 def _expire(stage: Stage) -> None:
@@ -138,36 +138,36 @@ def _expire(stage: Stage) -> None:
         late.count()
         second = stage.attacker.start(lambda: generator.run(10**6, 20_000, 8))
         time.sleep(max(0.0, TTL - 1 - (time.monotonic() - asked)))
-        held = late.count()
-        while late.count() == held and time.monotonic() - asked < TTL + 5:
+        before = late.count()
+        while late.count() == before and time.monotonic() - asked < TTL + 5:
             time.sleep(0.005)
         ended = time.monotonic() - asked
-        arrived = late.count() > held
+        arrived = late.count() > before
         second.result()
     generator.close()
     os.kill(stage.box.control_plane(), signal.SIGCONT)
-    stage.line.claim(held == 0, f"while it stands, {held} of its packets reach the stack")
-    stage.line.claim(arrived, f"the kernel ended it by itself after {ended:.1f} s")
+    stage.line.claim(
+        before == 0, f"while the rule is in force, {before} of the packets reach the stack"
+    )
+    stage.line.claim(arrived, f"the rule expired in the kernel after {ended:.1f} s")
 
 
 def _survive(stage: Stage) -> None:
     line = stage.line
-    line.tell("kill -9 of every process of ours, under the flood", "bold")
+    line.tell("kill -9 of every xdpctl process, under the flood", "bold")
     assert stage.flood is not None  # noqa: S101  # it was started before
     before, victims = stage.stack.count(), stage.box.processes()
     stage.box.kill()
-    line.tell(f"  killed {len(victims)} processes; nobody of ours is alive")
+    line.tell(f"  killed {len(victims)} processes; no xdpctl process is running")
     _watch(stage, 2)
-    line.tell(
-        f"  started again: ready after {stage.box.start():.1f} s, pins adopted, program swapped"
-    )
+    line.tell(f"  restarted: ready after {stage.box.start():.1f} s, pins adopted, program replaced")
     _watch(stage, 2)
-    line.claim(not stage.flood.done(), "the flood went on all the while")
+    line.claim(not stage.flood.done(), "the flood continued throughout")
     leaked = stage.stack.count() - before
     rules = stage.box.client.call("GET", "/v1/rules")["rules"]
     kept = [rule["match"]["source"] for rule in rules] == [ATTACKER_NET]
     line.claim(leaked == 0, f"{leaked} packets of a blocklisted source reached the stack")
-    line.claim(kept, "the rule is still there, the expired one is not")
+    line.claim(kept, "the rule is still there, and the expired rule is not")
     stage.generator.stop.set()
     sent = stage.flood.result()
     line.tell(f"  the flood ends: {sent.packets:,} packets in {sent.seconds:.0f} s")

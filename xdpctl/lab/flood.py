@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A packet generator inside the kernel: BPF_PROG_TEST_RUN's live frames, redirected into a veth.
+"""A packet generator in the kernel: live frames of BPF_PROG_TEST_RUN, redirected into a veth.
 
-Linux 5.18 on. Bounded in packets and in time; one core sends several million a second.
+It needs Linux 5.18. A run is limited in packets and in time; one core sends several million
+packets a second.
 """
 
 import os
@@ -18,15 +19,15 @@ from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.loader.compiler import Compiled, compile_source
 from xdpctl.lab.namespaces import Host
 
-_CHUNK = 32_768  # a run costs some 20 ms to set up, however short it is
-_MOST = 20_000_000  # packets one run may send
+_CHUNK = 32_768  # packets; setting up a BPF_PROG_TEST_RUN takes about 20 ms, however short it is
+_MOST = 20_000_000  # packets that Generator.run() sends at most
 _IPV4, _IPV6 = 0x0800, 0x86DD  # EtherTypes
-_CHECKSUM = {6: 16, 17: 6}  # where TCP and UDP have it
+_CHECKSUM = {6: 16, 17: 6}  # offset of the checksum in the TCP and the UDP header
 
 
 @dataclass(slots=True)
 class Sent:
-    """What a flood sent."""
+    """The packets that a flood sent, and the seconds it took."""
 
     packets: int
     seconds: float
@@ -38,7 +39,7 @@ def compile_generator() -> Compiled:
 
 
 def _sum(data: bytes) -> int:
-    """Words in the machine's own order, as the program adds them; RFC 1071 allows that."""
+    """The checksum of words in native byte order, as the program adds them (RFC 1071)."""
     if len(data) % 2:
         data += b"\0"
     total: int = sum(struct.unpack(f"={len(data) // 2}H", data))
@@ -74,7 +75,7 @@ def _is_ipv6(frame: bytes) -> bool:
 
 
 def _sums(frame: bytes) -> tuple[int, int, int]:
-    """Of the IPv4 header, and of the transport header with its pseudo-header; the protocol."""
+    """The sums of the IPv4 header and of the transport with pseudo-header, and the protocol."""
     if _is_ipv6(frame):
         protocol, destination, transport = frame[20], frame[38:54], frame[54:]
     else:
@@ -84,7 +85,7 @@ def _sums(frame: bytes) -> tuple[int, int, int]:
 
 
 class Generator:
-    """Floods, and walks of a program under test, over a list of sources."""
+    """Sends floods, or runs a program under test, with a list of source addresses."""
 
     def __init__(self, compiled: Compiled) -> None:
         self.compiled = compiled
@@ -96,16 +97,16 @@ class Generator:
 
         self.stop = threading.Event()
         self.flood_fd, self.walk_fd, self.bare_fd = load("flood"), load("walk"), load("bare_drop")
-        # an array's values are 8 bytes apart at the least
+        # the values of an array are at least 8 bytes apart
         self._sources4 = np.frombuffer(self.maps["sources"].memory(), np.uint32)[::2]
         self._sources6 = np.frombuffer(self.maps["sources6"].memory(), np.uint32)
 
     def aim(self, frame: bytes, sources: Sequence[str] | bytes, ifindex: int = 0) -> None:
-        """Set frame and sources (IPv4 texts, or packed addresses one after the other)."""
+        """Set the frame and the sources (IPv4 texts, or concatenated packed addresses)."""
         packed = sources if isinstance(sources, bytes) else b"".join(map(socket.inet_aton, sources))
         words = np.frombuffer(packed, np.uint32)
-        family, held = (6, self._sources6) if _is_ipv6(frame) else (4, self._sources4)
-        held[: len(words)] = words
+        family, table = (6, self._sources6) if _is_ipv6(frame) else (4, self._sources4)
+        table[: len(words)] = words
         count = len(packed) // (16 if family == 6 else 4)
         ip_sum, transport_sum, protocol = _sums(frame)
         offset = _CHECKSUM[protocol]
@@ -114,7 +115,7 @@ class Generator:
         self.frame = frame
 
     def run(self, packets: int, per_second: int | None, seconds: float) -> Sent:
-        """Send from the calling thread's namespace until a bound is reached or `stop` is set."""
+        """Send from the calling thread's namespace until a limit is reached or `stop` is set."""
         start, sent = time.monotonic(), 0
         while sent < min(packets, _MOST) and not self.stop.is_set():
             elapsed = time.monotonic() - start
@@ -132,7 +133,7 @@ class Generator:
         return Sent(sent, time.monotonic() - start)
 
     def close(self) -> None:
-        """Close the descriptors of its programs and maps."""
+        """Close the descriptors of the programs and maps."""
         for fd in (self.flood_fd, self.walk_fd, self.bare_fd, *(m.fd for m in self.maps.values())):
             os.close(fd)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Hosts as network namespaces, joined by veth pairs; all gone when the lab is left."""
+"""Hosts as network namespaces, connected by veth pairs; all are deleted when the lab ends."""
 
 import ctypes
 import os
@@ -24,7 +24,7 @@ class LabError(XdpctlError):
 
 
 def sh(*command: str) -> str:
-    """Run a command; LabError with its words if it fails."""
+    """Run a command; return its output, or raise LabError with its error output."""
     done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603  # no shell
     if done.returncode:
         raise LabError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
@@ -32,31 +32,31 @@ def sh(*command: str) -> str:
 
 
 class Host:
-    """A namespace; commands, processes and threads can be run inside it."""
+    """A network namespace, in which commands, processes and threads can be run."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.path = Path("/var/run/netns") / name
 
     def sh(self, *command: str) -> str:
-        """Run a command inside; LabError with its words if it fails."""
+        """Run a command in the host; return its output, or raise LabError with its error output."""
         return sh("nsenter", f"--net={self.path}", *command)
 
     def ip(self, line: str) -> str:
-        """`ip` inside the host, as one line."""
+        """Run `ip` in the host, with the arguments given as one line."""
         return sh("ip", "-n", self.name, *line.split())
 
     def sysctl(self, name: str, value: int) -> None:
-        """Set a kernel parameter inside, by its dotted name."""
+        """Set a kernel parameter of the host, by its dotted name."""
         self.call(lambda: Path("/proc/sys", *name.split(".")).write_text(str(value)))
 
     def popen(self, *command: str, **more: Any) -> "subprocess.Popen[bytes]":
-        """A process inside; nsenter keeps the mounts, so pins stay visible."""
+        """Start a process in the host; nsenter keeps the mounts, so pins stay visible."""
         inside = ("nsenter", f"--net={self.path}", *command)
         return subprocess.Popen(inside, **more)  # noqa: S603  # no shell; the lab's own commands
 
     def enter(self) -> None:
-        """Move the calling thread in."""
+        """Move the calling thread into the host's namespace."""
         fd = os.open(self.path, os.O_RDONLY)
         try:
             if _libc.setns(fd, _CLONE_NEWNET) != 0:
@@ -65,7 +65,7 @@ class Host:
             os.close(fd)
 
     def start(self, work: Callable[[], T]) -> "Future[T]":
-        """Run `work` in a thread of its own inside."""
+        """Run `work` in a new thread in the host."""
         future: Future[T] = Future()
 
         def inside() -> None:
@@ -79,12 +79,12 @@ class Host:
         return future
 
     def call(self, work: Callable[[], T]) -> T:
-        """Run `work` inside and wait for it."""
+        """Run `work` in the host, and wait for its result."""
         return self.start(work).result()
 
 
 class Lab:
-    """Makes hosts and cables; a context manager that removes them all."""
+    """Creates hosts and cables; a context manager that removes them all."""
 
     def __init__(self, name: str) -> None:
         self._prefix = f"{name}-{os.getpid()}"
@@ -102,17 +102,17 @@ class Lab:
         self._undo.close()
 
     def host(self, name: str) -> Host:
-        """A new host with its loopback up; it is deleted when the lab is left."""
+        """Create a host with its loopback up; it is deleted when the lab ends."""
         host = Host(f"{self._prefix}-{name}")
         sh("ip", "netns", "add", host.name)
         self._undo.callback(sh, "ip", "netns", "del", host.name)
         host.ip("link set lo up")
-        # IPv6 addresses are usable at once, without the second of duplicate detection
+        # use IPv6 addresses at once, without the second of duplicate address detection
         host.sysctl("net.ipv6.conf.default.accept_dad", 0)
         return host
 
     def cable(self, left: Host, left_name: str, right: Host, right_name: str) -> None:
-        """A veth pair, both ends up."""
+        """Connect two hosts by a veth pair, and set both ends up."""
         sh(
             *("ip", "link", "add", "name", left_name, "netns", left.name, "type", "veth"),
             *("peer", "name", right_name, "netns", right.name),
@@ -120,8 +120,8 @@ class Lab:
         ends = ((left, left_name), (right, right_name))
         for host, name in ends:
             host.ip(f"link set {name} up")
-        # frames redirected into a veth reach an end without XDP only if its GRO was turned on
-        # while it was up
+        # a veth end without XDP only receives redirected frames if its GRO was turned on while the
+        # end was up
         for state in ("off", "on"):
             for host, name in ends:
                 host.sh("ethtool", "-K", name, "gro", state)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Counts what reaches a host's stack from given sources: after XDP, before everything else."""
+"""Counts the packets from given sources that reach a host's network stack, just after XDP."""
 
 import ctypes
 import socket
@@ -16,7 +16,7 @@ _ETH_P_ALL = 3
 
 
 class Sniffer:
-    """A packet socket with a classic BPF filter on an IPv4 prefix; the kernel does the counting."""
+    """A packet socket with a classic BPF filter for an IPv4 prefix; the kernel counts packets."""
 
     def __init__(self, host: Host, interface: str, source: Prefix) -> None:
         self._total = 0
@@ -27,8 +27,8 @@ class Sniffer:
         network = int.from_bytes(source.address, "big")
         program = [
             (0x28, 0, 0, 12),  # ldh [12]: the EtherType
-            (0x15, 0, 4, 0x0800),  # IPv4, or no
-            (0x20, 0, 0, 26),  # ld [26]: the source
+            (0x15, 0, 4, 0x0800),  # jump to the end if it is not IPv4
+            (0x20, 0, 0, 26),  # ld [26]: the source address
             (0x54, 0, 0, mask),
             (0x15, 0, 1, network),
             (0x06, 0, 0, 64),  # keep 64 bytes
@@ -42,7 +42,7 @@ class Sniffer:
         return sniffer
 
     def count(self) -> int:
-        """Packets seen so far, those that overflowed the socket's buffer included."""
+        """The packets so far, including those that did not fit into the socket's buffer."""
         raw = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
         self._total += int(struct.unpack("II", raw)[0])
         return self._total

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The demo's scene: attacker, client and server, a real HTTP service, and what watches them."""
+"""The demo's lab: attacker, client and server, an HTTP service, and measurements."""
 
 import subprocess
 from concurrent.futures import Future
@@ -22,7 +22,7 @@ SERVER4, SERVER6 = "192.0.2.1", "2001:db8:2::1"
 
 @dataclass(slots=True)
 class Stage:
-    """The hosts, the service, and what watches them."""
+    """The hosts, the box under test, the HTTP client, and the packet counter."""
 
     line: Timeline
     attacker: Host
@@ -35,7 +35,7 @@ class Stage:
 
 
 def remains(stage: Stage) -> list[str]:
-    """Namespaces, processes, mounts and files of ours that are still there."""
+    """Namespaces, processes, mounts and files of the demo that still exist."""
     hosts = [host.name for host in (stage.attacker, stage.server) if host.path.exists()]
     directory = str(stage.box.directory)
     mounts = [m for m in Path("/proc/self/mounts").read_text().split() if m.startswith(directory)]
@@ -46,7 +46,7 @@ def remains(stage: Stage) -> list[str]:
 def build(line: Timeline, cleanup: ExitStack) -> Stage:
     """Build the hosts, the service and the box; `cleanup` takes them down."""
     line.tell(
-        "building: attacker, client and server, each a namespace; a real HTTP service", "bold"
+        "building: attacker, client and server, each in a namespace; a real HTTP service", "bold"
     )
     lab = cleanup.enter_context(Lab("demo"))
     attacker, client, server = lab.host("attacker"), lab.host("client"), lab.host("server")
@@ -62,7 +62,7 @@ def build(line: Timeline, cleanup: ExitStack) -> Stage:
             host.ip(f"addr add {address} dev {name}")
     client.ip(f"route add {SERVER4} via 192.0.2.129")
     server.ip("route add 203.0.113.0/24 via 192.0.2.66")
-    # without cookies the flood fills the listener's queue, as a bigger flood fills a bigger one
+    # without SYN cookies a small flood fills the listener's queue, as a larger one would elsewhere
     for name, value in (
         ("tcp_syncookies", 0),
         ("tcp_max_syn_backlog", 256),

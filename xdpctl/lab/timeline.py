@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What happened when, told as it happens, and which claims did not hold."""
+"""Prints the demo's events with timestamps, and the results of its checks."""
 
 import time
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ out = Console(highlight=False)
 
 @dataclass(slots=True)
 class Timeline:
-    """Prints what happens with the time it happened, and remembers claims that did not hold."""
+    """Prints lines with the time since the start, and collects the checks that failed."""
 
     started: float = field(default_factory=time.monotonic)
     failed: list[str] = field(default_factory=list)
@@ -22,8 +22,8 @@ class Timeline:
         out.print(f"{at}  {f'[{style}]{text}[/{style}]' if style else text}", soft_wrap=True)
 
     def claim(self, holds: bool, text: str) -> None:
-        """Print whether a claim holds, and remember it if it does not."""
-        mark = "[green]holds[/green] " if holds else "[red]FAILS[/red] "
+        """Print whether a check passed; a failed one is added to `failed`."""
+        mark = "[green]passed[/green] " if holds else "[red]FAILED[/red] "
         self.tell(f"  {mark} {text}")
         if not holds:
             self.failed.append(text)

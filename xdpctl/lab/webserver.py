@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The lab's protected service: a small real HTTP server, and a client that keeps asking it."""
+"""The lab's protected service: a small HTTP server, and a client that requests it repeatedly."""
 
 import http.client
 import socket
@@ -24,7 +24,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nobody reads it."""
+        """Log nothing."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -34,7 +34,7 @@ class _Server(ThreadingHTTPServer):
 
 @dataclass(slots=True)
 class Answer:
-    """One request: when it was sent, how long it took, whether it was answered."""
+    """One request: when it was sent (time.monotonic), how long it took, if it was answered."""
 
     at: float
     seconds: float
@@ -43,7 +43,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Visitor:
-    """Asks a list of addresses in turn, several times a second, from inside a host."""
+    """A client in a host that requests each of a list of addresses several times a second."""
 
     host: Host
     addresses: list[str]
@@ -51,15 +51,15 @@ class Visitor:
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
-        """Begin to ask, in a thread inside the host."""
+        """Start sending requests, in a thread in the host."""
         self.host.start(self._visit)
 
     def stop(self) -> None:
-        """Tell the thread to end."""
+        """Make the thread end."""
         self._stop.set()
 
     def since(self, moment: float) -> list[Answer]:
-        """The requests sent after `moment` (time.monotonic) that are decided by now."""
+        """The completed requests that were sent after `moment` (time.monotonic)."""
         return [answer for answer in list(self.answers) if answer.at >= moment]
 
     def _visit(self) -> None:

@@ -31,7 +31,7 @@ def test_a_second_one_on_the_same_pins_opens_no_map(settings: Settings) -> None:
     root.mkdir(parents=True)
     first = hold(root, "control plane")
     try:
-        with pytest.raises(ConfigError, match="another control plane holds"):
+        with pytest.raises(ConfigError, match="another control plane has locked"):
             daemon.run(_never, settings, None)
     finally:
         os.close(first)

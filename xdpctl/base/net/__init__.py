@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Addresses, prefixes and packets: parsing, arrays of prefixes, captures in files.
+"""Addresses, prefixes and packets: parsing, arrays of prefixes, capture files.
 
 Imports only base.
 """

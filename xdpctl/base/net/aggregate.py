@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A set made smaller: exactly, so that no verdict changes, or at the price of more addresses.
+"""Aggregation of a set: exact, so that no verdict changes, or lossy, which adds addresses.
 
-The most specific prefix decides, over the set and all else that is listed: the others. An
-address's rank in the set is which of the others around it are wider than the narrowest entry that
-covers it, and whether one is on the same prefix. Merging keeps the rank of every address, and so
-the verdict also when one of the others expires or only monitors. The lossy calls keep it next to
-what they keep out, and next to nothing else.
+The most specific prefix decides, among the set's entries and everything else that is listed (the
+"others"). The rank of an address in the set is the pair of: which of the others that cover it are
+wider than the set's narrowest entry for it, and whether one of the others is the same prefix as
+that entry. Exact merging keeps the rank of every address. So it keeps every verdict, even when one
+of the others expires or is in monitor mode. The lossy functions keep ranks only relative to the
+prefixes in `keep_out`.
 """
 
 from collections.abc import Iterable
@@ -23,15 +24,16 @@ Mask = NDArray[np.bool_]
 
 
 def count_addresses(family: Family, keys: Keys) -> int:
-    """How many distinct addresses the keys cover."""
+    """Count the distinct addresses that the keys cover."""
     return sum(_sizes(family, _tops(family, _union(keys))))
 
 
 def merged(family: Family, keys: Keys, others: Iterable[Keys] = ()) -> Keys:
-    """The fewest entries that give every address its rank; sorted.
+    """The fewest entries that keep the rank of every address; sorted.
 
-    Without others they are the shortest list of the same addresses, which is unique. Next to
-    others an entry stays as it is unless that saves one, and is widened no more than needed.
+    Without others, the result is the shortest list of prefixes of the same addresses, which is
+    unique. With others, an entry changes only if that saves an entry, and is widened no more than
+    needed.
     """
     keys = _union(keys)
     filled, joined = _filled(family, keys)
@@ -44,9 +46,10 @@ def merged(family: Family, keys: Keys, others: Iterable[Keys] = ()) -> Keys:
 def widened(
     family: Family, keys: Keys, length: int, keep_out: Iterable[Prefix | Keys]
 ) -> tuple[Keys, int]:
-    """Every longer entry as its prefix of that length, merged; and how many addresses that adds.
+    """Widen every entry longer than `length` to that length, and merge the result.
 
-    Where that prefix would overlap one of `keep_out`, its entries stay as they are.
+    Entries whose widened prefix would overlap one of `keep_out` stay as they are. Returns the
+    entries and the number of addresses added.
     """
     kept = _of(family, keep_out)
     longer = family.lengths(keys) > length
@@ -59,15 +62,16 @@ def widened(
 def smallest(
     family: Family, keys: Keys, entries: int, keep_out: Iterable[Prefix | Keys]
 ) -> tuple[Keys, int]:
-    """At most so many entries, or all that can be saved; and how many addresses that adds.
+    """Reduce the set to at most `entries` entries, or as far as possible.
 
-    Only exact merging makes prefixes that overlap one of `keep_out`. A heuristic: common parents
-    are taken in the order of addresses added per entry saved, except those that save more than is
-    still wanted. Where none was passed over, no list of that size adds fewer.
+    Only exact merging makes prefixes that overlap one of `keep_out`. This is a heuristic: common
+    parents are taken in the order of addresses added per entry saved, and a parent that would save
+    more entries than needed is skipped. If none is skipped, no list of that size adds fewer
+    addresses. Returns the entries and the number of addresses added.
     """
     kept = _of(family, keep_out)
     exact = merged(family, keys, [kept])
-    # The entries that overlap none are disjoint, and no allowed parent covers one that does.
+    # Entries that overlap no kept-out prefix are disjoint, and no allowed parent covers a fixed one
     fixed = _overlapping(family, exact, kept)
     free = exact[~fixed]
     surplus = len(exact) - entries
@@ -78,7 +82,7 @@ def smallest(
 
 
 def _of(family: Family, listed: Iterable[Prefix | Keys]) -> Keys:
-    """All that is of this family, as sorted keys."""
+    """All prefixes of this family, as sorted keys."""
     prefixes: list[Prefix] = []
     arrays: list[Keys] = []
     for item in listed:
@@ -90,9 +94,9 @@ def _of(family: Family, listed: Iterable[Prefix | Keys]) -> Keys:
 
 
 def _filled(family: Family, keys: Keys) -> tuple[Keys, Keys]:
-    """All prefixes that the sorted keys fill: themselves, and what two such siblings make.
+    """All prefixes that the sorted keys fill: the keys, and parents whose two halves are filled.
 
-    Second, the latter alone: those that narrower keys fill.
+    The second result has only the parents, that is, the prefixes that narrower keys fill.
     """
     lengths = family.lengths(keys)
     level = family.empty
@@ -107,11 +111,11 @@ def _filled(family: Family, keys: Keys) -> tuple[Keys, Keys]:
 
 
 def _ranked(family: Family, keys: Keys, filled: Keys, joined: Keys, others: Keys) -> Keys:
-    """`merged` next to others, all in what is filled.
+    """`merged` with others, all of which lie inside filled prefixes.
 
-    A region is what one of the others covers, but not what narrower ones in it cover or are.
-    Entries of one region rank the same; so of each of the widest filled prefixes in a region one
-    entry is enough. It takes none where narrower entries fill it, or the others in it, anyway.
+    A region is the part of one of the others that no narrower one in it covers. All entries in a
+    region have the same rank, so one entry is enough for each of the widest filled prefixes in the
+    region. No entry is needed where narrower entries fill that prefix, or the others in it do.
     """
     tree = _union(filled, others)
     other = within(others, tree)
@@ -123,7 +127,7 @@ def _ranked(family: Family, keys: Keys, filled: Keys, joined: Keys, others: Keys
         widest = widest[widest]
     hidden, _ = _filled(family, others[within(filled, others)])
     own = np.flatnonzero(within(keys, tree))
-    own = own[~within(hidden, tree[widest[own]])]  # those of the others are hidden, too
+    own = own[~within(hidden, tree[widest[own]])]  # entries equal to one of the others are, too
     own = own[np.argsort(widest[own], kind="stable")]
     first = np.diff(widest[own], prepend=-1) != 0
     last = np.roll(first, -1)
@@ -132,11 +136,11 @@ def _ranked(family: Family, keys: Keys, filled: Keys, joined: Keys, others: Keys
 
 
 def _weakest(family: Family, free: Keys, kept: Keys, surplus: int) -> Keys:
-    """Common parents of disjoint keys that save `surplus` of them, or all that can be saved.
+    """Common parents of disjoint keys that save `surplus` entries, or as many as possible.
 
-    Parent i is the narrowest around the keys i and i + 1. As parents are taken, what another
-    adds per entry saved only grows, so the heap holds lower bounds (pruning by cost and
-    complexity, as of decision trees).
+    Parent i is the narrowest prefix that covers the keys i and i + 1. When a parent is taken, the
+    cost of another one per entry saved can only grow, so the heap holds lower bounds (as in
+    cost-complexity pruning of decision trees).
     """
     parents = _common(family, free[:-1], free[1:])
     allowed = ~_overlapping(family, parents, kept)
@@ -154,7 +158,7 @@ def _weakest(family: Family, free: Keys, kept: Keys, surplus: int) -> Keys:
     taken: list[int] = []
     while surplus > 0 and heap:
         ratio, at = heappop(heap)
-        # One that saves too much will never fit: what lowers its savings lowers the surplus.
+        # a parent that saves too much never fits: what lowers its savings lowers the surplus
         if inside[at] or saves[at] > surplus:
             continue
         if adds[at] / saves[at] > ratio:
@@ -171,15 +175,15 @@ def _weakest(family: Family, free: Keys, kept: Keys, surplus: int) -> Keys:
 
 
 def _above(lengths: NDArray[np.uint8], first: Places, last: Places) -> list[int]:
-    """The next wider of the parents of `_weakest`, -1 for none."""
-    padded = np.concatenate([lengths.astype(np.int16), [-1]])  # for both ends
+    """For each parent of `_weakest`, the index of the next wider one, -1 for none."""
+    padded = np.concatenate([lengths.astype(np.int16), [-1]])  # a sentinel for both ends
     above = np.where(padded[first - 1] > padded[last], first - 1, last)
     found: list[int] = np.where(padded[above] < 0, -1, above).tolist()
     return found
 
 
 def _union(*arrays: Keys) -> Keys:
-    """All keys of the arrays, sorted and once."""
+    """All keys of the arrays, sorted, without duplicates."""
     keys: Keys = np.sort(np.concatenate(arrays), kind="stable")
     new = np.ones(len(keys), np.bool_)
     new[1:] = keys[1:] != keys[:-1]
@@ -187,12 +191,12 @@ def _union(*arrays: Keys) -> Keys:
 
 
 def _sizes(family: Family, keys: Keys) -> list[int]:
-    """How many addresses each key has."""
+    """The number of addresses of each key."""
     return [1 << family.bits - length for length in family.lengths(keys).tolist()]
 
 
 def _tops(family: Family, keys: Keys) -> Keys:
-    """Those of the sorted keys that no other of them covers."""
+    """The sorted keys that no other of the keys covers."""
     ends = np.searchsorted(keys, family.last(keys), "right")
     top = np.ones(len(keys), np.bool_)
     top[1:] = np.maximum.accumulate(ends)[:-1] <= np.arange(1, len(keys))
@@ -200,14 +204,14 @@ def _tops(family: Family, keys: Keys) -> Keys:
 
 
 def _around(family: Family, keys: Keys) -> Places:
-    """Where the narrowest other key is that covers each of the sorted keys; -1 for none."""
+    """For each sorted key, the index of the narrowest other key that covers it, -1 for none."""
     places = np.arange(len(keys))
     ends = np.searchsorted(keys, family.last(keys), "right")
     around = places - 1
     around[1:][np.maximum.accumulate(ends)[:-1] <= places[1:]] = -1
     wrong = places[around >= 0]
     while len(wrong := wrong[ends[around[wrong]] <= wrong]):
-        around[wrong] = around[around[wrong]]  # what lies between ends before this key
+        around[wrong] = around[around[wrong]]  # the candidate ends before this key: go one up
     return around
 
 
@@ -227,14 +231,14 @@ def _overlapping(family: Family, keys: Keys, others: Keys) -> Mask:
 
 
 def _octets(family: Family, keys: Keys) -> NDArray[np.uint8]:
-    """The keys' addresses, an octet a column."""
+    """The keys' addresses as an array with one octet per column."""
     if family.number == 6:
         return raw6(keys)[:, :16]
     return addresses4(keys).astype(">u4").view(np.uint8).reshape(-1, 4)
 
 
 def _common(family: Family, left: Keys, right: Keys) -> Keys:
-    """The narrowest prefix that covers both, pair by pair."""
+    """The narrowest prefix that covers both keys of each pair."""
     apart = _octets(family, left) ^ _octets(family, right)
     at = np.argmax(apart != 0, axis=1)
     _, bits = np.frexp(apart[np.arange(len(apart)), at].astype(np.float64))  # 1 to 8 where not 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Frames in short: the one that stands for a 5-tuple, and what one says. Pure."""
+"""Build a frame for a 5-tuple, and summarise frames. Pure."""
 
 import struct
 from socket import AF_INET, AF_INET6, inet_ntop
@@ -12,14 +12,14 @@ PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "icmpv6": 58,
 _ETHERTYPES = {4: 0x0800, 6: 0x86DD}
 _TAGS = (0x8100, 0x88A8, 0x9100)
 _LINK = 14
-_ROOM = 64  # of transport header and payload, enough for every look at ports and types
-_LEAST = 14  # up to a TCP header's flags
-LENGTH_MAX = 2900  # of an IP packet; what TEST_RUN takes in one piece
+_ROOM = 64  # bytes of transport header and payload, enough to read ports, types and flags
+_LEAST = 14  # bytes up to the flags of a TCP header
+LENGTH_MAX = 2900  # bytes of an IP packet that BPF_PROG_TEST_RUN takes in one buffer
 SYN = 0x02
 
 
 def protocol_number(text: str) -> int:
-    """`tcp`, `17`; RuleError for anything else."""
+    """The protocol number of a name or number such as `tcp` or `17`; RuleError for others."""
     if len(text) <= 3 and text.isascii() and text.isdigit() and int(text) <= 255:
         return int(text)
     if text in PROTOCOLS:
@@ -39,9 +39,10 @@ def build(
     icmp_type: int = 8,
     packet_length: int | None = None,
 ) -> bytes:
-    """An untagged, unfragmented Ethernet frame; addresses are a /32 or /128 each.
+    """Build an untagged, unfragmented Ethernet frame; each address is a /32 or /128.
 
-    `packet_length` is that of the IP packet, else as long as it takes.
+    `packet_length` is the length of the IP packet in bytes, or None for the default. RuleError if
+    the families differ or the length is out of range.
     """
     if source.family != destination.family:
         raise RuleError(
@@ -51,7 +52,7 @@ def build(
     room = _ROOM if packet_length is None else packet_length - header
     if not _LEAST <= room <= LENGTH_MAX - header:
         raise RuleError(
-            f"a packet of {packet_length} bytes",
+            f"a packet length of {packet_length} bytes is out of range",
             "packet_length",
             f"give {header + _LEAST} to {LENGTH_MAX}",
         )
@@ -77,8 +78,8 @@ def _transport(
     return ports
 
 
-class _Said(NamedTuple):
-    """What an IP header says: addresses, protocol, and what of the transport header is there."""
+class _Header(NamedTuple):
+    """Addresses and protocol of an IP header, and the bytes of the transport header, if any."""
 
     source: bytes
     destination: bytes
@@ -86,8 +87,8 @@ class _Said(NamedTuple):
     transport: bytes
 
 
-def _read(frame: bytes) -> tuple[int, _Said | None]:
-    """The EtherType behind all tags, and what the IP header says, if there is a whole one."""
+def _read(frame: bytes) -> tuple[int, _Header | None]:
+    """The EtherType after all VLAN tags, and the IP header if it is complete."""
     offset = _LINK
     kind = int.from_bytes(frame[12:14], "big")
     while kind in _TAGS and len(frame) >= offset + 4:
@@ -97,44 +98,44 @@ def _read(frame: bytes) -> tuple[int, _Said | None]:
     if kind == _ETHERTYPES[4] and len(packet) >= 20:
         later = int.from_bytes(packet[6:8], "big") & 0x1FFF
         transport = b"" if later else packet[(packet[0] & 15) * 4 :]
-        return kind, _Said(packet[12:16], packet[16:20], packet[9], transport)
+        return kind, _Header(packet[12:16], packet[16:20], packet[9], transport)
     if kind == _ETHERTYPES[6] and len(packet) >= 40:
-        return kind, _Said(packet[8:24], packet[24:40], packet[6], packet[40:])
+        return kind, _Header(packet[8:24], packet[24:40], packet[6], packet[40:])
     return kind, None
 
 
 def source_of(frame: bytes) -> Prefix | None:
-    """The address that a frame says it comes from, if it is IP."""
-    said = _read(frame)[1]
-    return Prefix(said.source, len(said.source) * 8) if said else None
+    """The source address of a frame, or None if the frame is not IP."""
+    header = _read(frame)[1]
+    return Prefix(header.source, len(header.source) * 8) if header else None
 
 
 def service(frame: bytes) -> str:
-    """What sort of packet it is: `udp from 53`, `tcp to 443`, `icmp`, the lower port's side."""
-    kind, said = _read(frame)
-    if said is None:
+    """The protocol and the lower port of a packet: `udp from 53`, `tcp to 443`, `icmp`."""
+    kind, header = _read(frame)
+    if header is None:
         return f"ethertype {kind:#06x}"
     named = {number: name for name, number in PROTOCOLS.items()}
-    protocol = named.get(said.protocol, f"protocol {said.protocol}")
-    if said.protocol not in (PROTOCOLS["tcp"], PROTOCOLS["udp"]):
+    protocol = named.get(header.protocol, f"protocol {header.protocol}")
+    if header.protocol not in (PROTOCOLS["tcp"], PROTOCOLS["udp"]):
         return protocol
-    if len(said.transport) < 4:
+    if len(header.transport) < 4:
         return f"{protocol} later fragment"
-    source, destination = struct.unpack(">HH", said.transport[:4])
+    source, destination = struct.unpack(">HH", header.transport[:4])
     return f"{protocol} from {source}" if source < destination else f"{protocol} to {destination}"
 
 
 def summary(frame: bytes) -> str:
-    """`203.0.113.7:53 > 198.51.100.7:4000 udp`, or the EtherType of what is no IP."""
-    kind, said = _read(frame)
-    if said is None:
+    """`203.0.113.7:53 > 198.51.100.7:4000 udp`, or the EtherType of a frame that is not IP."""
+    kind, header = _read(frame)
+    if header is None:
         return f"ethertype {kind:#06x}"
-    six = len(said.source) == 16
-    ends = [inet_ntop(AF_INET6 if six else AF_INET, a) for a in (said.source, said.destination)]
-    ports = said.transport[:4]
-    if len(ports) == 4 and said.protocol in (PROTOCOLS["tcp"], PROTOCOLS["udp"]):
+    six = len(header.source) == 16
+    ends = [inet_ntop(AF_INET6 if six else AF_INET, a) for a in (header.source, header.destination)]
+    ports = header.transport[:4]
+    if len(ports) == 4 and header.protocol in (PROTOCOLS["tcp"], PROTOCOLS["udp"]):
         shown = "[{}]:{}" if six else "{}:{}"
         pairs = zip(ends, struct.unpack(">HH", ports), strict=True)
         ends = [shown.format(end, port) for end, port in pairs]
     named = {number: name for name, number in PROTOCOLS.items()}
-    return f"{ends[0]} > {ends[1]} {named.get(said.protocol, said.protocol)}"
+    return f"{ends[0]} > {ends[1]} {named.get(header.protocol, header.protocol)}"

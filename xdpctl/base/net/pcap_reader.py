@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Packets of a pcap or pcapng file, as Ethernet frames. Pure but for reading the file.
+"""Packets of a pcap or pcapng file, as Ethernet frames. Pure, except for reading the file.
 
-Formats: draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng. Of each packet we need how long it was
-on the wire and the link type of its own interface.
+Formats: draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng. The reader needs each packet's length
+on the wire and the link type of its interface.
 """
 
 import struct
@@ -21,14 +21,14 @@ _LEAST = {_INTERFACE: 8, _SIMPLE: 4, _ENHANCED: 20}  # bytes of a block's body
 _BLOCK_MAX = 64 << 20
 _MACS = bytes(12)
 ETHERNET, RAW, LINUX_SLL, LINUX_SLL2 = 1, 101, 113, 276
-_RAW = (RAW, 12, 14, 228, 229)  # 12 and 14 are what BSDs call it; of IPv4 and IPv6 alone
+_RAW = (RAW, 12, 14, 228, 229)  # 12 and 14: raw IP on BSDs; 228 and 229: IPv4 only, IPv6 only
 
 
-_Record = tuple[bytes, int, int]  # what was captured, its length on the wire, the link type
+_Record = tuple[bytes, int, int]  # the captured bytes, the length on the wire, the link type
 
 
 class Packet(NamedTuple):
-    """`frame` is Ethernet; `length` is what it was on the wire."""
+    """An Ethernet frame, which may be cut, and its length on the wire in bytes."""
 
     frame: bytes
     length: int
@@ -36,17 +36,18 @@ class Packet(NamedTuple):
 
 @dataclass(slots=True)
 class Skipped:
-    """What of a recording could not be used."""
+    """Counts of the packets of a recording that could not be used, or only in part."""
 
-    cut: int = 0  # shorter than on the wire
-    links: int = 0  # of a link type that is neither Ethernet nor IP
+    cut: int = 0  # captured shorter than on the wire
+    links: int = 0  # with a link type that carries neither Ethernet nor IP
     tail: bool = False  # the file ends inside a packet
 
 
 def packets(path: Path, skipped: Skipped, start: int = 0, step: int = 1) -> Iterator[Packet]:
-    """Every `step`th packet from `start` on, else every one.
+    """Read every `step`th packet, beginning with number `start` (from 0).
 
-    `skipped` is counted of these. RecordingError if it is no recording, or is damaged.
+    Counts unusable packets among these in `skipped`. RecordingError if the file cannot be read, is
+    neither pcap nor pcapng, or is damaged.
     """
     try:
         with path.open("rb", buffering=1 << 20) as file:
@@ -79,7 +80,7 @@ class _Reader:
         raise RecordingError(f"{self._path} is neither pcap nor pcapng")
 
     def _take(self, count: int) -> bytes | None:
-        """None at the end; a part of it is the tail of a file that was cut off."""
+        """Read `count` bytes; None at the end of the file, also if it ends inside a record."""
         data = self._file.read(count)
         if len(data) == count:
             return data
@@ -93,11 +94,11 @@ class _Reader:
         link = struct.unpack(f"{order}I", head[16:])[0] & 0xFFFF
         unpack, read = struct.Struct(f"{order}8xII").unpack, self._file.read
         while (start := self._take(16)) is not None:
-            held, length = unpack(start)
-            if held > _BLOCK_MAX:
-                raise RecordingError(f"{self._path} is damaged: a packet of {held} bytes")
-            data = read(held)
-            if len(data) < held:
+            captured, length = unpack(start)
+            if captured > _BLOCK_MAX:
+                raise RecordingError(f"{self._path} is damaged: a packet of {captured} bytes")
+            data = read(captured)
+            if len(data) < captured:
                 self._skipped.tail = True
                 return
             yield data, length, link
@@ -127,19 +128,19 @@ class _Reader:
 
     def _block(self, kind: int, body: bytes, order: str, links: list[int]) -> _Record:
         if kind == _ENHANCED:
-            interface, held, length = struct.unpack(f"{order}I8xII", body[:20])
-            data = body[20 : 20 + held]
+            interface, captured, length = struct.unpack(f"{order}I8xII", body[:20])
+            data = body[20 : 20 + captured]
         else:
             interface = 0
             (length,) = struct.unpack(f"{order}I", body[:4])
             data = body[4 : 4 + length]
         if interface >= len(links):
-            raise RecordingError(f"{self._path} is damaged: a packet of no interface")
+            raise RecordingError(f"{self._path} is damaged: a packet of an unknown interface")
         return data, length, links[interface]
 
 
 def _ethernet(data: bytes, link: int) -> bytes | None:
-    """With an Ethernet header, which the link has not; None if it carries no IP."""
+    """Replace the link's own header by an Ethernet header; None if the packet is not IP."""
     if link in _RAW:
         kind = {4: 0x0800, 6: 0x86DD}.get(data[0] >> 4) if data else None
         return None if kind is None else _MACS + struct.pack(">H", kind) + data

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Packets out as pcapng (draft-ietf-opsawg-pcapng), each with a comment. Pure but for the file."""
+"""Writing packets as pcapng (draft-ietf-opsawg-pcapng), each with a comment."""
 
 import struct
 from typing import BinaryIO
@@ -22,7 +22,7 @@ def _block(kind: int, body: bytes) -> bytes:
 
 
 class Writer:
-    """Writes its header at once, and an interface's when its first packet comes."""
+    """Writes the file header at once, and an interface's block before its first packet."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -33,7 +33,7 @@ class Writer:
     def packet(
         self, interface: str, unix_ns: int, data: bytes, length: int, comment: str = ""
     ) -> None:
-        """`length` is what it was on the wire."""
+        """Write a packet; `length` is its length on the wire, `data` may be shorter."""
         number = self._interfaces.get(interface)
         if number is None:
             number = self._interfaces[interface] = len(self._interfaces)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""IPv4 and IPv6 prefixes: parsed strictly, compared fast, small in memory."""
+"""IPv4 and IPv6 prefixes: strict parsing, fast comparison, small in memory."""
 
 from ipaddress import ip_address
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
@@ -23,17 +23,17 @@ class Prefix(NamedTuple):
 
     @property
     def exact(self) -> bool:
-        """A single address: /32 or /128."""
+        """Whether it is a single address: a /32 or /128."""
         return self.length == len(self.address) * 8
 
     def covers(self, other: "Prefix") -> bool:
-        """Whether every address of `other` is one of ours."""
+        """Whether this prefix contains every address of `other`."""
         if len(self.address) != len(other.address) or self.length > other.length:
             return False
         return other.widened(self.length).address == self.address
 
     def widened(self, length: int) -> "Prefix":
-        """The prefix of that (shorter or equal) length around this one."""
+        """The prefix of a shorter or equal length that covers this one."""
         if length == self.length:
             return self
         bits = len(self.address) * 8
@@ -46,7 +46,7 @@ class Prefix(NamedTuple):
 
 
 def exact_address(text: str) -> Prefix | None:
-    """An address as an exact prefix, an IPv4-mapped one as IPv4; None for what is no address."""
+    """An address as an exact prefix, an IPv4-mapped one as IPv4; None if it is not an address."""
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
@@ -57,7 +57,7 @@ def exact_address(text: str) -> Prefix | None:
 
 
 def parse_address(text: str, field: str) -> Prefix:
-    """A bare address as its /32 or /128; RuleError names `field`."""
+    """Parse an address without a length, as a /32 or /128; RuleError names `field`."""
     prefix = parse_prefix(text, field)
     if "/" in text:
         fix = f"write {text.split('/')[0]}"
@@ -66,7 +66,10 @@ def parse_address(text: str, field: str) -> Prefix:
 
 
 def parse_prefix(text: str, field: str = "match.source") -> Prefix:
-    """`203.0.113.7`, `203.0.113.0/24`, `2001:db8::/32`; RuleError says what to write instead."""
+    """Parse an address or a prefix: `203.0.113.7`, `203.0.113.0/24`, `2001:db8::/32`.
+
+    RuleError, which names `field` and what to write instead, if the text is invalid.
+    """
     bare, slash, tail = text.partition("/")
     try:
         address = inet_pton(AF_INET6 if ":" in bare else AF_INET, bare)
@@ -85,7 +88,7 @@ def parse_prefix(text: str, field: str = "match.source") -> Prefix:
     if bits == 128 and length >= 96 and address.startswith(_MAPPED):
         native = Prefix(address[12:], length - 96)
         raise RuleError(
-            f"{text[:80]!r} is an IPv4-mapped IPv6 address, which no packet carries as its source",
+            f"{text[:80]!r} is an IPv4-mapped IPv6 address, which is never a packet's source",
             field,
             f"write it as IPv4: {native if slash else inet_ntop(AF_INET, address[12:])}",
         )
@@ -94,7 +97,7 @@ def parse_prefix(text: str, field: str = "match.source") -> Prefix:
     prefix = Prefix(address, bits).widened(length)
     if prefix.address != address:
         raise RuleError(
-            f"{text[:80]!r} has host bits set, so it is unclear what is meant",
+            f"{text[:80]!r} has host bits set, so it is ambiguous",
             field,
             f"write {prefix} for the network or {bare} for the address",
         )
@@ -104,7 +107,7 @@ def parse_prefix(text: str, field: str = "match.source") -> Prefix:
 def _malformed(text: str, bare: str, field: str) -> RuleError:
     if "%" in bare:
         return RuleError(
-            f"{text[:80]!r} carries a zone id, which packets do not",
+            f"{text[:80]!r} has a zone id, which packets do not carry",
             field,
             f"write {bare.split('%')[0][:64]} without it",
         )

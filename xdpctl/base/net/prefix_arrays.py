@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Many prefixes of one family as one sorted numpy array; a key is a prefix.
+"""Many prefixes of one family as a numpy array of keys; each key is a prefix.
 
-An IPv4 key is a number, `address << 6 | length`, which is also the key of a cell. An IPv6 key is
-17 bytes, the address and then the length. Both sort by address, wider before narrower.
+An IPv4 key is the integer `address << 6 | length`, which is also the key of a cell in the source
+table. An IPv6 key has 17 bytes, the address and then the length. Keys sort by address, and wider
+prefixes before narrower ones.
 """
 
 from collections.abc import Iterable
@@ -14,14 +15,14 @@ from numpy.typing import NDArray
 
 from xdpctl.base.net.prefix import Prefix
 
-Keys = NDArray[Any]  # uint64 of IPv4, S17 of IPv6
+Keys = NDArray[Any]  # uint64 for IPv4, S17 for IPv6
 Lengths = NDArray[np.uint8]
 _LENGTH4 = 6  # bits of an IPv4 key that hold the length
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """4 or 6: how its prefixes become keys, and keys prefixes."""
+    """An address family (4 or 6): conversions between its prefixes and keys."""
 
     number: int
     bits: int
@@ -33,7 +34,7 @@ class Family:
         return np.empty(0, self.dtype)
 
     def keys(self, prefixes: Iterable[Prefix]) -> Keys:
-        """As given: neither sorted nor unique."""
+        """The key of each prefix, in the order given: neither sorted nor deduplicated."""
         if self.number == 6:
             raw = b"".join(address + length.to_bytes() for address, length in prefixes)
             return np.frombuffer(raw, self.dtype)
@@ -46,7 +47,7 @@ class Family:
         return addresses.astype(np.uint64) << np.uint64(_LENGTH4) | np.asarray(lengths, np.uint64)
 
     def pack6(self, addresses: NDArray[np.uint8], lengths: NDArray[Any]) -> Keys:
-        """IPv6 keys of (n, 16) bytes."""
+        """IPv6 keys of addresses given as (n, 16) bytes."""
         raw = np.empty((len(addresses), 17), np.uint8)
         raw[:, :16], raw[:, 16] = addresses, lengths
         return raw.reshape(-1).view(self.dtype)
@@ -68,7 +69,7 @@ class Family:
         return [Prefix(data[i * size : (i + 1) * size], n) for i, n in enumerate(lengths)]
 
     def widened(self, keys: Keys, length: int) -> Keys:
-        """Each key's prefix of that length, which no key is shorter than."""
+        """Each key widened to `length`; no key may be shorter than that."""
         if self.number == 4:
             shift = np.uint64(32 - length)
             return self.pack4(addresses4(keys) >> shift << shift, length)
@@ -82,7 +83,7 @@ class Family:
         return raw.reshape(-1).view(self.dtype)
 
     def share(self, keys: Keys) -> float:
-        """What part of the address space sorted keys cover, of IPv6 of 2000::/3 in /64s."""
+        """The share of the address space that sorted keys cover, 0 to 1; IPv6: /64s of 2000::/3."""
         if not len(keys):
             return 0.0
         lengths = self.lengths(keys).astype(np.float64)
@@ -124,7 +125,7 @@ def raw6(keys: Keys) -> NDArray[np.uint8]:
 
 
 def words6(keys: Keys) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """The two halves of the addresses of IPv6 keys, in host order."""
+    """The high and low 64 bits of the addresses of IPv6 keys, in host order."""
     halves = np.ascontiguousarray(raw6(keys)[:, :16]).view(">u8")
     return halves[:, 0].astype(np.uint64), halves[:, 1].astype(np.uint64)
 
@@ -139,5 +140,5 @@ def within(keys: Keys, wanted: Keys) -> NDArray[np.bool_]:
 
 
 def difference(keys: Keys, other: Keys) -> Keys:
-    """Those of the sorted `keys` that are not among the sorted `other`."""
+    """The sorted `keys` that are not among the sorted `other`."""
     return keys[~within(other, keys)]

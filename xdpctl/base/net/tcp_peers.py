@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who has an established TCP connection with this host (Documentation/networking/proc_net_tcp)."""
+"""Peers with an established TCP connection to this host (Documentation/networking/proc_net_tcp)."""
 
 import socket
 import threading
@@ -18,7 +18,7 @@ _FRESH_SECONDS = 1.0
 
 
 def parse(table: str) -> Counter[bytes]:
-    """Connections by the peer's address, from one of the kernel's tables."""
+    """Count established connections by the peer's packed address, from a table of the kernel."""
     found: Counter[bytes] = Counter()
     for line in table.splitlines()[1:]:
         words = line.split(None, 4)
@@ -28,14 +28,14 @@ def parse(table: str) -> Counter[bytes]:
 
 
 def _address(text: str) -> bytes:
-    """Words of 32 bits in the host's order, each in hexadecimal."""
+    """Parse an address: 32-bit words in host order, in hexadecimal."""
     words = (int(text[at : at + 8], 16) for at in range(0, len(text), 8))
     address = b"".join(socket.htonl(word).to_bytes(4, "big") for word in words)
     return address.removeprefix(_MAPPED) if len(address) == 16 else address
 
 
 class Peers:
-    """Established connections by the peer's address, as they were once."""
+    """A snapshot of the established connections, counted by the peer's packed address."""
 
     def __init__(self, connections: Mapping[bytes, int] = MappingProxyType({})) -> None:
         self._connections = connections
@@ -45,7 +45,7 @@ class Peers:
         return address in self._connections
 
     def count(self, sources: Iterable[Prefix]) -> int:
-        """How many connections the peers have that any of the sources covers."""
+        """The number of connections of all peers that any of the sources covers."""
         if not self._connections:
             return 0
         covered = {peer for source in sources for peer in self._covered(source)}
@@ -71,7 +71,7 @@ def _network(address: bytes, length: int) -> bytes:
 
 
 class Connections:
-    """What the kernel says, asked at most once a second, since its tables may be long."""
+    """The kernel's TCP tables, read at most once a second because they may be long."""
 
     def __init__(self, tables: tuple[Path, ...] = _TABLES) -> None:
         self._tables = tables
@@ -81,7 +81,7 @@ class Connections:
 
     @property
     def fresh(self) -> bool:
-        """Whether `now` answers at once, without reading the kernel's tables."""
+        """Whether `now` returns without reading the kernel's tables again."""
         return time.monotonic() - self._at < _FRESH_SECONDS
 
     def now(self) -> Peers:

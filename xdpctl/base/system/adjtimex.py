@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether the wall clock is kept by NTP, as the kernel knows: adjtimex(2)."""
+"""Whether the wall clock is synchronised, as the kernel reports it: adjtimex(2)."""
 
 import ctypes
 
@@ -8,10 +8,10 @@ _FAILED = -1
 
 
 class _Timex(ctypes.Structure):
-    """The first fields of struct timex, with room for the others."""
+    """The first fields of struct timex, and space for the others."""
 
     _fields_ = (
-        ("modes", ctypes.c_uint),  # 0: only ask
+        ("modes", ctypes.c_uint),  # 0: read only
         ("offset", ctypes.c_long),
         ("freq", ctypes.c_long),
         ("maxerror", ctypes.c_long),  # microseconds
@@ -25,7 +25,7 @@ _libc = ctypes.CDLL(None)
 
 
 def error() -> float | None:
-    """Seconds by which the wall clock is off at most; None if nothing synchronises it."""
+    """The largest error of the wall clock in seconds; None if it is not synchronised."""
     found = _Timex()
     state = _libc.adjtimex(ctypes.byref(found))
     if state == _FAILED or found.status & _UNSYNCHRONISED:

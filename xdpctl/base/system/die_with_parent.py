@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A child that ends with the process that started it."""
+"""Ending a child process together with the process that started it."""
 
 import ctypes
 import os
@@ -10,9 +10,9 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with(parent: int) -> None:
-    """SIGKILL for this process when `parent`, its parent, ends; at once if it has ended already.
+    """Send this process SIGKILL when its parent process ends; exit now if it has already ended.
 
-    So a killed `xdpctl run` leaves no control plane that blocks the next one. See prctl(2).
+    So a killed `xdpctl run` leaves no control plane that would block the next start. See prctl(2).
     """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One process a job: a lock that the kernel drops when its holder dies."""
+"""One process per job: a file lock, which the kernel releases when its holder dies."""
 
 import fcntl
 import os
@@ -9,7 +9,10 @@ from xdpctl.errors import ConfigError
 
 
 def hold(path: Path, job: str) -> int:
-    """Lock a file (made if need be) or folder until the descriptor closes; ConfigError if taken."""
+    """Lock a file (created if missing) or a folder, until the returned descriptor is closed.
+
+    ConfigError if another process holds the lock, or the path cannot be opened.
+    """
     try:
         flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
         fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o640)
@@ -20,7 +23,7 @@ def hold(path: Path, job: str) -> int:
     except BlockingIOError:
         os.close(fd)
         raise ConfigError(
-            f"another {job} holds {path}. One at a time: stop that one, or give this one "
-            "its own --state-dir, --pin-dir and --socket"
+            f"another {job} has locked {path}. One at a time: stop the other one, or start this "
+            "one with its own --state-dir, --pin-dir and --socket"
         ) from None
     return fd

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files of our own in folders that nobody else can write: no link is followed, no name is trusted.
+"""Files in folders that only this user can write: symbolic links are never followed.
 
-A process reads and writes below an `Owned` folder by descriptor. Opening it fails if another user
-could put something else in its place, so what root keeps there is what root wrote.
+A process reads and writes in an `Owned` folder by its descriptor. Opening the folder fails if
+another user could replace it or write to it, so root reads there only what root wrote.
 """
 
 import errno
@@ -21,10 +21,10 @@ _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 class Owned:
-    """A folder that this user alone can write; made if it is missing. Close it."""
+    """A folder that only this user can write; it is created if missing. Close it after use."""
 
     def __init__(self, path: Path, mode: int = 0o755) -> None:
-        """ConfigError if it cannot be made, or if anybody else could change it."""
+        """Open the folder; ConfigError if it cannot be created, or if others could change it."""
         self.path = path.absolute()
         try:
             self.path.mkdir(mode=mode, parents=True, exist_ok=True)
@@ -48,7 +48,10 @@ class Owned:
         self.close()
 
     def read(self, name: str, most: int) -> bytes:
-        """A file of at most so many bytes; OSError if there is none, ConfigError if not ours."""
+        """Read a file of at most `most` bytes.
+
+        OSError if there is none; ConfigError if it is larger, or others could write it.
+        """
         with os.fdopen(os.open(name, _READ, dir_fd=self.fd), "rb") as file:
             about = os.fstat(file.fileno())
             if not stat.S_ISREG(about.st_mode) or not _ours(about):
@@ -58,17 +61,20 @@ class Owned:
             return file.read(most)
 
     def replace(self, name: str, data: bytes, mode: int, durable: bool = True) -> None:
-        """Whole or not at all, whatever happens in between; OSError if there is no room."""
+        """Write a file atomically: after a crash it has the old or the new content, never a mix.
+
+        OSError if it cannot be written, for example because the disk is full.
+        """
         _replace(self.fd, name, data, mode, durable)
 
     def folder_for(self, name: str, user: int, group: int, mode: int) -> None:
-        """A folder in this one that belongs to another user."""
+        """Create a folder in this one that belongs to another user; ConfigError if it fails."""
         with suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=self.fd)
         try:
             fd = os.open(name, _FOLDER, dir_fd=self.fd)
         except OSError as error:
-            raise ConfigError(f"{self.path / name} is no folder: {error.strerror}") from error
+            raise ConfigError(f"{self.path / name} is not a folder: {error.strerror}") from error
         try:
             os.fchown(fd, user, group)
             os.fchmod(fd, mode)
@@ -77,7 +83,7 @@ class Owned:
 
 
 def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace a file in a folder that others may write too: no link of theirs is followed."""
+    """Replace a file atomically in a folder that others may write to, without following links."""
     fd = os.open(path.absolute().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         _replace(fd, path.name, data, mode, durable=True)
@@ -86,7 +92,7 @@ def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def read_file(path: Path, most: int) -> bytes:
-    """A regular file of at most so many bytes, whoever owns it; OSError if it is none."""
+    """Read a regular file of at most `most` bytes, whoever owns it; OSError otherwise."""
     with os.fdopen(os.open(path, _READ), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
@@ -120,14 +126,14 @@ def _ours(about: os.stat_result) -> bool:
 
 
 def _check(path: Path, about: os.stat_result) -> None:
-    """ConfigError if another user could write here, or rename a folder on the way."""
+    """ConfigError if another user could write to the folder, or rename one of its parents."""
     if not _ours(about):
         raise ConfigError(
-            f"{path} can be written by other users, so nothing in it is believed: "
+            f"{path} can be written by other users, so its content is not trusted. To fix: "
             f"chown {os.geteuid()} {path}; chmod go-w {path}"
         )
     for parent in path.resolve().parents:
-        held = parent.stat()
-        foreign = held.st_uid not in (0, os.geteuid())
-        if foreign or (held.st_mode & _OTHERS and not held.st_mode & stat.S_ISVTX):
-            raise ConfigError(f"{parent} can be written by other users, and {path} lies in it")
+        status = parent.stat()
+        foreign = status.st_uid not in (0, os.geteuid())
+        if foreign or (status.st_mode & _OTHERS and not status.st_mode & stat.S_ISVTX):
+            raise ConfigError(f"{parent}, which contains {path}, can be written by other users")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Starting Python as root: what it imports is said by nobody but this package.
+"""Starting Python as root: only this package decides what the child imports.
 
-Neither the working directory nor PYTHON* variables nor a user's site-packages have a say (-I), and
-modules come from where this process has its own.
+The working directory, PYTHON* variables and a user's site-packages have no effect (-I). Modules
+are imported from the same folders as in this process.
 """
 
 import sys
@@ -17,7 +17,7 @@ _CODE = (
 
 
 def python(module: str, *arguments: str) -> list[str]:
-    """The command line that runs a module; start it with `cwd="/"`."""
+    """The command line that runs a module as a child; start it with `cwd="/"`."""
     specs = (find_spec(name) for name in _PACKAGES)
     origins = (Path(spec.origin) for spec in specs if spec and spec.origin)
     places = list(dict.fromkeys(str(origin.resolve().parents[1]) for origin in origins))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What systemd is told, where it is what started us (sd_notify(3)), and what it hands over."""
+"""Notifications to systemd (sd_notify(3)), and the sockets that systemd passes to a service."""
 
 import os
 import socket
@@ -8,17 +8,20 @@ _FIRST_FD = 3  # sd_listen_fds(3)
 
 
 def ready() -> None:
-    """READY=1 for Type=notify."""
-    _tell(b"READY=1")
+    """Send READY=1, for Type=notify."""
+    _notify(b"READY=1")
 
 
 def alive() -> None:
-    """WATCHDOG=1 for WatchdogSec."""
-    _tell(b"WATCHDOG=1")
+    """Send WATCHDOG=1, for WatchdogSec."""
+    _notify(b"WATCHDOG=1")
 
 
 def watchdog_seconds() -> float:
-    """Within which `alive` must be told; 0 if nobody waits for it (sd_watchdog_enabled(3))."""
+    """The seconds within which `alive` must be called; 0 without a watchdog.
+
+    See sd_watchdog_enabled(3).
+    """
     given, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID")
     if not given.isdigit() or len(given) > 15 or (pid and pid != str(os.getpid())):
         return 0.0
@@ -26,7 +29,10 @@ def watchdog_seconds() -> float:
 
 
 def listeners() -> dict[str, socket.socket]:
-    """The sockets that systemd opened for us, by FileDescriptorName (sd_listen_fds_with_names)."""
+    """The sockets that systemd opened for this process, by FileDescriptorName.
+
+    See sd_listen_fds_with_names(3).
+    """
     count = os.environ.get("LISTEN_FDS", "")
     if not count.isdigit() or len(count) > 3 or os.environ.get("LISTEN_PID") != str(os.getpid()):
         return {}
@@ -35,7 +41,7 @@ def listeners() -> dict[str, socket.socket]:
     return {name: socket.socket(fileno=fd) for name, fd in zip(names, fds, strict=False) if name}
 
 
-def _tell(state: bytes) -> None:
+def _notify(state: bytes) -> None:
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:

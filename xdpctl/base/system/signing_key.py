@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""This box's Ed25519 key (RFC 8032): it signs archives of incidents and the audit log's head.
+"""This box's Ed25519 key (RFC 8032), which signs incident archives and the head of the audit log.
 
-Importing it loads cryptography, so it is imported where something is signed or checked.
+Importing this module loads the cryptography package, so import it only where it is needed.
 """
 
 import hashlib
@@ -24,21 +24,27 @@ from xdpctl.errors import EvidenceError
 
 
 def signing_key(path: Path, make: bool = True) -> Ed25519PrivateKey:
-    """The key at `path`, or a new one; EvidenceError if it is no such key, or there is none."""
+    """The private key at `path`; with `make`, a new one is created if there is none.
+
+    EvidenceError if the file cannot be read or is not an Ed25519 key, or if it is missing and
+    `make` is false.
+    """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         if not make:
-            raise EvidenceError(f"there is no key at {path} yet: nothing was signed") from None
+            raise EvidenceError(
+                f"there is no key at {path}, so nothing has been signed yet"
+            ) from None
         return _made(path)
     except OSError as error:
         raise EvidenceError(f"{path}: {error.strerror}") from error
     try:
         key = load_pem_private_key(data, None)
     except (ValueError, TypeError) as error:
-        raise EvidenceError(f"{path} is no private key: {error}") from error
+        raise EvidenceError(f"{path} is not a private key: {error}") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise EvidenceError(f"{path} is no Ed25519 key")
+        raise EvidenceError(f"{path} is not an Ed25519 key")
     return key
 
 
@@ -53,9 +59,9 @@ def _made(path: Path) -> Ed25519PrivateKey:
 
 
 def signer(path: Path) -> Callable[[bytes], dict[str, str]]:
-    """What signs with the key at `path`, made at the first signature.
+    """A function that signs with the key at `path`; the key is created at the first signature.
 
-    It returns `signature`, in hexadecimal, and `signer`, the key's fingerprint.
+    The function returns `signature`, in hexadecimal, and `signer`, the key's fingerprint.
     """
 
     def sign(data: bytes) -> dict[str, str]:
@@ -66,15 +72,15 @@ def signer(path: Path) -> Callable[[bytes], dict[str, str]]:
 
 
 def check_signature(path: Path, data: bytes, signed: Mapping[str, Any]) -> None:
-    """EvidenceError unless the key at `path` made the `signature` of the data."""
+    """EvidenceError unless `signed["signature"]` is a signature of `data` by the key at `path`."""
     try:
         public = signing_key(path, make=False).public_key()
         public.verify(bytes.fromhex(str(signed.get("signature", ""))), data)
     except (InvalidSignature, ValueError) as error:
-        raise EvidenceError("the signature does not hold") from error
+        raise EvidenceError("the signature is not valid") from error
 
 
 def fingerprint(key: Ed25519PublicKey) -> str:
-    """`SHA256:` and the hash of the raw public key, in hexadecimal."""
+    """The fingerprint of a key: `SHA256:` and the hash of the raw public key, in hexadecimal."""
     raw = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
     return "SHA256:" + hashlib.sha256(raw).hexdigest()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who is logged in by ssh: the addresses that no rule should cut off by mistake.
+"""The clients that are logged in by ssh: addresses that no rule should block by mistake.
 
-sshd gives SSH_CONNECTION (ssh(1)) to what it starts for a user who has logged in; sudo takes it
-away again, so a command's own environment is not enough. Environments of other users' processes
-are readable by root alone.
+sshd sets SSH_CONNECTION (ssh(1)) for the processes that it starts for a user. sudo removes the
+variable, so a command's own environment is not enough. Only root can read the environments of
+other users' processes.
 """
 
 import os
@@ -14,13 +14,16 @@ from xdpctl.base.net.prefix import Prefix, exact_address
 
 _PROC = Path("/proc")
 _NAME = b"SSH_CONNECTION="
-_ENVIRON_MAX = 256 << 10  # bytes of an environment that are looked at
+_ENVIRON_MAX = 256 << 10  # bytes of an environment that are read
 _SESSIONS_MAX, _DEPTH_MAX = 256, 64
 _DAEMONS = ("sshd", "sshd-session", "dropbear")
 
 
 def own(pid: int | None = None, proc: Path = _PROC) -> str:
-    """The client's address of the session that this process belongs to, through sudo; else ""."""
+    """The client address of the ssh session that this process belongs to, "" if there is none.
+
+    The process's parents are examined too, so this also works under sudo.
+    """
     asked = os.getpid() if pid is None else pid
     for _ in range(_DEPTH_MAX):
         found = _client(proc / str(asked))
@@ -33,17 +36,17 @@ def own(pid: int | None = None, proc: Path = _PROC) -> str:
 
 
 def addresses(proc: Path = _PROC) -> list[Prefix]:
-    """Of everybody who is logged in by ssh, sorted.
+    """The client addresses of all ssh sessions, sorted; at most 256.
 
-    Only direct children of an sshd are asked whose program root owns. A user who is logged in can
-    still name another address than his own, by what he starts in the place of his shell.
+    Only direct children of an sshd are examined whose program file belongs to root. A logged-in
+    user can still forge the address, by replacing the shell with a program of their own.
     """
     found = {client for process in _sessions(proc) if (client := _client(process))}
     return sorted(found)[:_SESSIONS_MAX]
 
 
 def _sessions(proc: Path) -> Iterator[Path]:
-    """Processes that an sshd has started."""
+    """The processes that an sshd has started."""
     for process in proc.iterdir():
         if process.name.isdecimal() and _is_daemon(proc / str(_parent(process))):
             yield process
@@ -59,7 +62,7 @@ def _is_daemon(process: Path) -> bool:
 
 
 def _parent(process: Path) -> int:
-    """0 if there is none, or it has ended."""
+    """The parent's pid; 0 if there is none, or the process has ended."""
     try:
         return int((process / "stat").read_text().rpartition(")")[2].split()[1])
     except (OSError, ValueError, IndexError):
@@ -72,6 +75,6 @@ def _client(process: Path) -> Prefix | None:
             variables = file.read(_ENVIRON_MAX).split(b"\0")
     except OSError:
         return None
-    values = (one.removeprefix(_NAME) for one in variables if one.startswith(_NAME))
+    values = (each.removeprefix(_NAME) for each in variables if each.startswith(_NAME))
     words = next(values, b"").decode(errors="replace").split()
     return exact_address(words[0]) if words else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""System calls: maps, programs, ring buffers, pins, grace periods.
+"""Wrappers of system calls: maps, programs, ring buffers, pins, grace periods.
 
-Nothing here knows what a map means. Imports base and errors.
+Nothing here depends on the content of a map. Imports base and errors.
 """

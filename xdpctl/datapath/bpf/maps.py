@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The bpf(2) system call, as far as we need it: maps and pins; programs.py has the rest.
+"""The bpf(2) system call for maps and pins; programs.py has the calls for programs.
 
-Commands, structures and errors: include/uapi/linux/bpf.h and bpf(2). Every failure is the
-OSError of its errno, saying what was tried; adapters turn it into our own errors.
+Commands, structures and errors: include/uapi/linux/bpf.h and bpf(2). A failure raises the OSError
+of its errno, with a text that says what was tried; callers convert it to errors of this package.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Lock
 
 _NUMBERS = {"x86_64": 321, "s390x": 351, "ppc64le": 361}
-NUMBER = _NUMBERS.get(platform.machine(), 280)  # 280: aarch64, riscv64 and every later port
+NUMBER = _NUMBERS.get(platform.machine(), 280)  # 280: aarch64, riscv64 and all newer ports
 ATTR_BYTES = 144
 _MMAPABLE = 1 << 10
 libc = ctypes.CDLL(None, use_errno=True)
@@ -29,18 +29,21 @@ MAP_LOOKUP_BATCH, MAP_UPDATE_BATCH, MAP_DELETE_BATCH = 24, 26, 27
 HASH, ARRAY, PERCPU_ARRAY, LPM_TRIE, RINGBUF = 1, 2, 6, 11, 27
 
 _BATCH = 1024
-_STOPPED_SHORT = (errno.E2BIG, errno.ENOSPC, errno.ENOENT)  # the count tells how far it came
+_STOPPED_SHORT = (errno.E2BIG, errno.ENOSPC, errno.ENOENT)  # a part was done: see the count
 
 
 def _call(command: int, attr: bytes) -> tuple[int, int, bytes]:
-    """The result, the errno, and the attributes as the kernel left them."""
+    """Make the system call; return its result, the errno, and the attributes afterwards."""
     buffer = ctypes.create_string_buffer(attr.ljust(ATTR_BYTES, b"\0"), ATTR_BYTES)
     result = libc.syscall(NUMBER, command, buffer, ATTR_BYTES)
     return result, ctypes.get_errno() if result < 0 else 0, buffer.raw
 
 
 def bpf(command: int, attr: bytes, tried: str) -> tuple[int, bytes]:
-    """One system call: its result, and the attributes as the kernel left them."""
+    """Make the system call; return its result, and the attributes as the kernel left them.
+
+    OSError with `tried`, a description of the operation, if it fails.
+    """
     result, code, answer = _call(command, attr)
     if code:
         raise OSError(code, f"{tried}: {os.strerror(code)}")
@@ -48,7 +51,7 @@ def bpf(command: int, attr: bytes, tried: str) -> tuple[int, bytes]:
 
 
 def address_of(buffer: "ctypes.Array[ctypes.c_char]") -> int:
-    """Where a buffer lies, as bpf(2) wants pointers."""
+    """The address of a buffer, as an integer for the attributes of bpf(2)."""
     return ctypes.addressof(buffer)
 
 
@@ -63,7 +66,7 @@ def _possible_cpus() -> int:
 
 @dataclass(frozen=True, slots=True)
 class MapShape:
-    """What must be equal for a pinned map to be ours."""
+    """A map's type, sizes and flags; a pinned map is reused only if its shape is equal."""
 
     type: int
     key_size: int
@@ -73,7 +76,7 @@ class MapShape:
 
 
 class Map:
-    """A map by its file descriptor; keys and values are bytes."""
+    """A map, accessed through its file descriptor; keys and values are bytes."""
 
     def __init__(self, fd: int, name: str, shape: MapShape) -> None:
         self.fd = fd
@@ -89,7 +92,7 @@ class Map:
         self._delete_attr = struct.pack("<I4xQ", fd, address_of(self._key))
 
     def get(self, key: bytes) -> bytes | None:
-        """The value (of a per-CPU map: all CPUs' values, 8-byte aligned), or None."""
+        """The value of a key, or None; for a per-CPU map the values of all CPUs, 8-byte aligned."""
         with self._lock:
             self._key.raw = key
             try:
@@ -99,13 +102,13 @@ class Map:
             return self._value.raw
 
     def put(self, key: bytes, value: bytes) -> None:
-        """Insert or replace; E2BIG or ENOSPC when full."""
+        """Insert or replace an entry; OSError with E2BIG or ENOSPC if the map is full."""
         with self._lock:
             self._key.raw, self._value.raw = key, value
             bpf(MAP_UPDATE, self._attr, f"update {self.name}")
 
     def delete(self, key: bytes) -> bool:
-        """Whether the key was there."""
+        """Delete a key; return whether it was there."""
         with self._lock:
             self._key.raw = key
             try:
@@ -115,11 +118,11 @@ class Map:
             return True
 
     def put_many(self, keys: bytes, values: bytes, count: int) -> int:
-        """One batch; how many were put before the first that did not fit."""
+        """Put `count` entries in one call; return how many were put before one did not fit."""
         return self._batch(MAP_UPDATE_BATCH, keys, values, count)
 
     def delete_many(self, keys: bytes, count: int) -> int:
-        """One batch; how many were deleted before the first that was not there."""
+        """Delete `count` keys in one call; return how many were deleted before one was missing."""
         return self._batch(MAP_DELETE_BATCH, keys, b"", count)
 
     def _batch(self, command: int, keys: bytes, values: bytes, count: int) -> int:
@@ -136,7 +139,7 @@ class Map:
         return int(struct.unpack_from("<I", answer, 32)[0])
 
     def batches(self) -> Iterator[list[tuple[bytes, bytes]]]:
-        """Every entry, a batch at a time; what comes or goes meanwhile may not be seen."""
+        """All entries, in batches; entries added or deleted meanwhile may be missed."""
         cursor = ctypes.create_string_buffer(max(self.shape.key_size, 8))
         count = min(_BATCH, max(self.shape.max_entries, 16))
         keys = ctypes.create_string_buffer(self.shape.key_size * count)
@@ -159,7 +162,7 @@ class Map:
             start = address_of(cursor)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every entry."""
+        """All entries; see `batches`."""
         for batch in self.batches():
             yield from batch
 
@@ -171,20 +174,23 @@ class Map:
 
     @property
     def mappable(self) -> bool:
-        """Whether it can be mapped into memory."""
+        """Whether the map can be mapped into memory (BPF_F_MMAPABLE)."""
         return bool(self.shape.flags & _MMAPABLE)
 
     def memory(self) -> memoryview:
-        """An array's own memory, writable, exactly as long as its values (BPF_F_MMAPABLE)."""
+        """Map an array's values into memory, writable (BPF_F_MMAPABLE)."""
         size = self.shape.max_entries * self._step
         whole = (size + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE
         return memoryview(mmap.mmap(self.fd, whole))[:size]
 
     def memory_bytes(self) -> int:
-        """Kernel memory by the kernel's own account, which before 6.4 leaves a ring's out."""
+        """Kernel memory in bytes, as the kernel accounts it.
+
+        Kernels before 6.4 do not account ring buffers; for these, the size of the ring.
+        """
         text = Path(f"/proc/self/fdinfo/{self.fd}").read_text()
-        told = int(next(x.split()[1] for x in text.splitlines() if x.startswith("memlock:")))
-        return told or (self.shape.max_entries if self.shape.type == RINGBUF else 0)
+        accounted = int(next(x.split()[1] for x in text.splitlines() if x.startswith("memlock:")))
+        return accounted or (self.shape.max_entries if self.shape.type == RINGBUF else 0)
 
     def close(self) -> None:
         """Close the descriptor."""
@@ -192,7 +198,7 @@ class Map:
 
 
 def create_map(name: str, shape: MapShape) -> Map:
-    """A new map; EPERM without CAP_BPF, E2BIG or ENOMEM beyond what the kernel gives."""
+    """Create a map; OSError with EPERM without CAP_BPF, E2BIG or ENOMEM if it is too large."""
     attr = struct.pack(
         "<IIIIIII16s",
         *(shape.type, shape.key_size, shape.value_size, shape.max_entries, shape.flags),
@@ -203,19 +209,19 @@ def create_map(name: str, shape: MapShape) -> Map:
 
 
 def pin(fd: int, path: Path) -> None:
-    """Make a map or program outlive us under a bpffs path."""
+    """Pin a map or program at a path on a bpffs, so that it outlives this process."""
     text = ctypes.create_string_buffer(os.fsencode(path))
     bpf(OBJ_PIN, struct.pack("<QI", address_of(text), fd), f"pin {path}")
 
 
 def open_pin(path: Path) -> int:
-    """The descriptor of what is pinned at `path`."""
+    """Open the map or program that is pinned at `path`; its descriptor."""
     text = ctypes.create_string_buffer(os.fsencode(path))
     return bpf(OBJ_GET, struct.pack("<QI", address_of(text), 0), f"open {path}")[0]
 
 
 def open_map(path: Path) -> Map:
-    """A pinned map with the shape the kernel reports."""
+    """Open a pinned map, with the shape that the kernel reports."""
     fd = open_pin(path)
     return Map(fd, path.name, map_shape(fd))
 
@@ -228,7 +234,7 @@ def _info(fd: int, size: int, what: str) -> bytes:
 
 
 def map_shape(fd: int) -> MapShape:
-    """The kind, the sizes in bytes, the number of entries and the flags of an open map."""
+    """The shape of an open map, as the kernel reports it."""
     kind, _, key, value, entries, flags = struct.unpack_from("<6I", _info(fd, 88, "map"))
     return MapShape(kind, key, value, entries, flags)
 

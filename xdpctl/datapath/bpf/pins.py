@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the pinned maps and programs lie."""
+"""The paths of the pinned maps and programs."""
 
 from pathlib import Path
 
 
 class Pins:
-    """The paths under a pin directory on a bpffs; the schema's version is among them."""
+    """The paths below a pin directory on a bpffs; one folder is named after the schema version."""
 
     SCHEMA = "v1"
 
@@ -16,19 +16,19 @@ class Pins:
         self.explain = self.explain_dir / "inside" / "program"
         self.explain_outside = self.explain_dir / "outside" / "program"
         self.ports_dir = self.root / "ports"
-        self.lock_dir = self.root / "loader"  # root's alone: no other process may hold its lock
+        self.lock_dir = self.root / "loader"  # only root may open it, so only root can lock it
 
     def map(self, name: str) -> Path:
-        """Where the map of this name is pinned."""
+        """The path of the map with this name."""
         return self.root / name
 
     def port(self, interface: str) -> Path:
-        """A bpffs takes no dots in names, and VLAN interfaces have them."""
+        """The directory of an interface; dots are escaped, because a bpffs allows none in names."""
         return self.ports_dir / interface.replace("%", "%25").replace(".", "%2e")
 
     @staticmethod
     def interface(port: Path) -> str:
-        """The interface a port's directory belongs to."""
+        """The name of the interface that a directory belongs to."""
         return port.name.replace("%2e", ".").replace("%25", "%")
 
     def ports(self) -> list[Path]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Programs by bpf(2): what is loaded, loading, and running one on a frame."""
+"""The bpf(2) system call for programs: information, loading, and running one on a frame."""
 
 import ctypes
 import errno
@@ -14,14 +14,14 @@ PROG_TYPE_XDP = 6
 F_XDP_HAS_FRAGS = 1 << 5
 F_TEST_XDP_LIVE_FRAMES = 1 << 1
 _LOG_BYTES = 1 << 20
-_SIGNALS = 10  # in the middle of one load, after which it is an error
-FRAME_MAX = 3000  # a page, less what the kernel keeps of it
+_SIGNALS = 10  # attempts that a signal may interrupt before load() fails
+FRAME_MAX = 3000  # bytes; a page, less the headroom and tailroom that the kernel reserves
 FRAME_MIN = 14
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramInfo:
-    """What tells one loaded program from another."""
+    """The identity of a loaded program, and the ids of its maps."""
 
     id: int
     tag: str
@@ -30,7 +30,7 @@ class ProgramInfo:
 
 
 def info(fd: int) -> ProgramInfo:
-    """Name, tag and the ids of the maps it uses (struct bpf_prog_info)."""
+    """The id, tag, name and map ids of a loaded program (struct bpf_prog_info)."""
     ids = ctypes.create_string_buffer(4 * 64)
     asked = bytearray(232)
     struct.pack_into("<IQ", asked, 52, 64, address_of(ids))
@@ -47,12 +47,15 @@ def info(fd: int) -> ProgramInfo:
 
 
 def open_by_id(identity: int) -> int:
-    """The descriptor of a program by its id; root only."""
+    """Open a program by its id, which needs root; its descriptor."""
     return bpf(PROG_GET_FD_BY_ID, struct.pack("<II", identity, 0), f"open program {identity}")[0]
 
 
 def load(name: str, instructions: bytes, flags: int = F_XDP_HAS_FRAGS) -> int:
-    """Verify and load an XDP program; the error carries the end of the verifier's log."""
+    """Verify and load an XDP program; return its descriptor.
+
+    If the verifier rejects it, the OSError has the last lines of the verifier's log.
+    """
     code = ctypes.create_string_buffer(instructions, len(instructions))
     licence = ctypes.create_string_buffer(b"GPL")
     log = ctypes.create_string_buffer(_LOG_BYTES)
@@ -71,18 +74,18 @@ def load(name: str, instructions: bytes, flags: int = F_XDP_HAS_FRAGS) -> int:
             return attempt(0)
         except OSError as error:
             first = error
-            if error.errno != errno.EAGAIN:  # the verifier gives up where a signal waits
+            if error.errno != errno.EAGAIN:  # EAGAIN: a signal interrupted the verifier
                 break
     try:
         return attempt(1)
-    except OSError:  # of the log too, which may be too long: the first one says why
+    except OSError:  # perhaps because the log is too long; the first error has the reason
         tail = "\n".join(log.value.decode(errors="replace").splitlines()[-12:])
         raise OSError(first.errno, f"{first.strerror}\n{tail}") from None
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What BPF_PROG_TEST_RUN answered; `duration_ns` is per repeat."""
+    """The result of BPF_PROG_TEST_RUN; `duration_ns` is the time of one repetition."""
 
     value: int
     duration_ns: int
@@ -92,7 +95,10 @@ class RunResult:
 def run(
     fd: int, frame: bytes, repeat: int = 1, flags: int = 0, ifindex: int = 0, batch: int = 0
 ) -> RunResult:
-    """Run a program on a frame (at least 14 bytes). `ifindex` needs that device here."""
+    """Run a program on a frame of at least 14 bytes (BPF_PROG_TEST_RUN).
+
+    With `ifindex`, that interface must exist in the current network namespace.
+    """
     given = ctypes.create_string_buffer(frame, len(frame))
     live = bool(flags & F_TEST_XDP_LIVE_FRAMES)
     room = 0 if live else len(frame) + 256
@@ -112,7 +118,7 @@ def run(
 
 
 class Runner:
-    """Runs one program on frame after frame, with as little as can be done for each."""
+    """Runs one program on many frames, with little overhead per frame."""
 
     def __init__(self, fd: int) -> None:
         self._frame = ctypes.create_string_buffer(FRAME_MAX)
@@ -128,10 +134,10 @@ class Runner:
         )
 
     def run(self, frame: bytes) -> int:
-        """What the program returns; of frames longer than FRAME_MAX it sees the beginning."""
+        """The program's return value for a frame; only the first FRAME_MAX bytes are passed."""
         size = min(len(frame), FRAME_MAX)
         ctypes.memmove(self._frame, frame, size)
-        self._words[2], self._words[3] = size, 0  # the kernel wrote there
+        self._words[2], self._words[3] = size, 0  # the kernel has overwritten them
         if libc.syscall(*self._arguments) < 0:
             code = ctypes.get_errno()
             raise OSError(code, f"run program: {os.strerror(code)}")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reading a BPF ring buffer by its memory (Documentation/bpf/ringbuf.rst).
+"""Reading a BPF ring buffer through its mapped memory (Documentation/bpf/ringbuf.rst).
 
-One page with the consumer's position, one with the producer's, then the data twice, so that a
-record that goes over the end is in one piece. A record starts with its length and two flags.
+The memory has a page with the consumer's position, a page with the producer's position, and then
+the data twice, so that a record that wraps around is contiguous. A record starts with its length
+and two flags.
 """
 
 import mmap
@@ -14,7 +15,7 @@ _HEADER = 8
 
 
 class Ring:
-    """A ring buffer of `size` bytes behind a map's descriptor; one reader at a time."""
+    """A ring buffer of `size` bytes, by its map's descriptor; only one reader at a time."""
 
     def __init__(self, fd: int, size: int) -> None:
         page = mmap.PAGESIZE
@@ -25,7 +26,7 @@ class Ring:
         self._data = memoryview(whole)[page:]
 
     def read(self) -> Iterator[bytes]:
-        """What there is now, oldest first; each record is taken out when the next is asked for."""
+        """The available records, oldest first; a record is consumed when the next is requested."""
         position = self._consumer[0]
         while position < self._producer[0]:
             at = position & (self._size - 1)

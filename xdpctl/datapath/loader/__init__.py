@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Root's half: compiles the programs, attaches them to interfaces, and repairs what others change.
+"""The loader, which runs as root: compiles the programs, attaches them, and keeps them attached.
 
-The only importers of bcc (`compiler`) and pyroute2 (`netlink`).
+Only this package imports bcc (`compiler`) and pyroute2 (`netlink`).
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What was compiled, kept from one start to the next: it takes a second of every restart.
+"""A cache of the compiled programs, which saves about a second at each restart.
 
-Root loads what lies here into the kernel, so it lies in a folder that only root can write.
+Root loads the cached programs into the kernel, so the cache is in a folder only root can write.
 """
 
 import hashlib
@@ -16,12 +16,12 @@ from typing import Any
 from xdpctl.base.system.owned_folder import Owned
 from xdpctl.errors import ConfigError
 
-_MOST = 16 << 20  # bytes; the filter has one
+_MOST = 16 << 20  # bytes; the compiled filter has about 1 MiB
 log = logging.getLogger("xdpctl.kept")
 
 
 def fingerprint(request: Mapping[str, Any], sources: Iterable[Path]) -> str:
-    """Of all that decides what the compiler makes: what it is asked, the sources, itself."""
+    """A hash of everything that determines the result: the request, the sources, the compiler."""
     compiler = find_spec("bcc")
     origin = Path(compiler.origin) if compiler and compiler.origin else None
     about = [request, platform.machine(), str(origin), origin and origin.stat().st_mtime_ns]
@@ -32,20 +32,20 @@ def fingerprint(request: Mapping[str, Any], sources: Iterable[Path]) -> str:
 
 
 def recall(path: Path, made_from: str) -> Any:
-    """What was kept there if it was made from this, else None."""
+    """The cached programs if their fingerprint is `made_from`, else None."""
     try:
         with Owned(path.parent) as folder:
-            held = json.loads(folder.read(path.name, _MOST))
-        return held["compiled"] if held["made_from"] == made_from else None
+            record = json.loads(folder.read(path.name, _MOST))
+        return record["compiled"] if record["made_from"] == made_from else None
     except ConfigError as error:
-        log.warning("the filter is compiled anew: %s", error)
+        log.warning("the cached filter is not used, and the filter is compiled again: %s", error)
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
 def keep(path: Path, made_from: str, compiled: Any) -> None:
-    """For the next start; where there is no room or no folder for it, that one compiles again."""
+    """Cache the compiled programs; if that fails, the next start compiles again."""
     if not path.parent.is_dir():
         return
     data = json.dumps({"made_from": made_from, "compiled": compiled}).encode()
@@ -53,4 +53,4 @@ def keep(path: Path, made_from: str, compiled: Any) -> None:
         with Owned(path.parent) as folder:
             folder.replace(path.name, data, 0o600)
     except (ConfigError, OSError) as error:
-        log.warning("the compiled filter cannot be kept in %s: %s", path, error)
+        log.warning("the compiled filter cannot be cached in %s: %s", path, error)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Compiles bpf/*.c with bcc, in a child process that takes LLVM's 130 MB with it when it exits.
+"""Compiles bpf/*.c with bcc in a child process, so that LLVM's 130 MB are freed when it exits.
 
-The parent gets instructions, the shapes of the maps, and where each map is referred to: enough
-to load the program against maps of its own. `python -m xdpctl.compiler` is the child.
+The parent gets the instructions, the shapes of the maps, and the places where each map is
+referenced. With these it can load the programs with its own maps. The child is
+`python -m xdpctl.datapath.loader.compiler`.
 """
 
 import ctypes
@@ -22,23 +23,23 @@ from xdpctl.datapath.bpf.maps import MapShape, map_shape
 from xdpctl.datapath.loader.compile_cache import fingerprint, keep, recall
 from xdpctl.errors import CompileError
 
-_MISSING = """bcc is not there for {python}.
-It comes from the distribution, not from the package index (the "bcc" there is something else):
+_MISSING = """{python} cannot import bcc.
+Install it from the distribution, not from the package index ("bcc" there is another project):
   apt-get install python3-bpfcc
-and a virtual environment must be made by /usr/bin/python3 with --system-site-packages."""
-_LOAD_MAP = 0x18  # BPF_LD | BPF_DW | BPF_IMM, 16 bytes; source register 1: a map's descriptor
+and create the virtual environment with /usr/bin/python3 and --system-site-packages."""
+_LOAD_MAP = 0x18  # BPF_LD | BPF_DW | BPF_IMM, 16 bytes; source register 1: a map descriptor
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Instructions whose map references are still to be filled in."""
+    """A program's instructions, in which the map references are not filled in yet."""
 
     name: str
     instructions: bytes
     references: tuple[tuple[int, str], ...]  # byte offset, map name
 
     def linked(self, fds: Mapping[str, int]) -> bytes:
-        """The instructions with each map reference pointing at `fds[name]`."""
+        """The instructions with each map reference set to the descriptor `fds[name]`."""
         code = bytearray(self.instructions)
         for offset, name in self.references:
             struct.pack_into("<i", code, offset + 4, fds[name])
@@ -47,14 +48,14 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A compiled source file: the shapes of its maps and its programs, by name."""
+    """A compiled source file: the shapes of its maps, and its programs, by name."""
 
     maps: dict[str, MapShape]
     programs: dict[str, Program]
 
 
 def source_dir() -> Path:
-    """bpf/ inside the installed package, or beside the package in a checkout."""
+    """The folder bpf/: inside the installed package, or beside the package in a checkout."""
     package = Path(str(files("xdpctl")))
     installed = package / "bpf"
     return installed if installed.is_dir() else package.parent / "bpf"
@@ -63,9 +64,9 @@ def source_dir() -> Path:
 def compile_source(
     name: str, programs: list[str], defines: Mapping[str, int], kept: Path | None = None
 ) -> Compiled:
-    """Compile `bpf/<name>`, or take what an earlier start left in `kept`.
+    """Compile `bpf/<name>`, or use the result that an earlier start cached in the file `kept`.
 
-    CompileError carries what clang or bcc said.
+    CompileError, with the output of clang or bcc, if it does not compile.
     """
     request = {"name": name, "programs": programs, "defines": dict(defines)}
     if kept is None:
@@ -79,7 +80,7 @@ def compile_source(
 
 
 def _compiled(request: Mapping[str, Any]) -> Any:
-    """What the child answers."""
+    """The result of the child process, as JSON."""
     child = subprocess.run(  # noqa: S603  # the command is fixed: a module of ours
         python("xdpctl.datapath.loader.compiler"),
         input=json.dumps(request),
@@ -89,7 +90,9 @@ def _compiled(request: Mapping[str, Any]) -> Any:
         env={**os.environ, "BCC_KERNEL_SOURCE": str(source_dir() / "headers")},
     )
     if child.returncode:
-        raise CompileError(child.stderr.strip() or f"the compiler died ({child.returncode})")
+        raise CompileError(
+            child.stderr.strip() or f"the compiler ended with status {child.returncode}"
+        )
     return json.loads(child.stdout)
 
 
@@ -105,7 +108,7 @@ def _read(answer: Any) -> Compiled:
 
 
 def _spliced(path: Path) -> str:
-    """The source with its `.bpf.h` files in place: bcc rewrites map accesses in one file only."""
+    """The source with its `.bpf.h` files inlined: bcc rewrites map accesses in one file only."""
     lines = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if line.startswith('#include "') and line.endswith('.bpf.h"'):
@@ -139,7 +142,7 @@ def _child() -> None:
     flags += [f"-D{name}={value}" for name, value in request["defines"].items()]
     try:
         module = bcc.BPF(text=_spliced(source / request["name"]), cflags=flags)
-    except Exception as error:  # bcc raises bare Exception; clang's words are on stderr
+    except Exception as error:  # bcc raises a bare Exception; clang's messages are on stderr
         raise SystemExit(str(error)) from None
     bcc.lib.bpf_table_name.restype = ctypes.c_char_p
     fds = {}

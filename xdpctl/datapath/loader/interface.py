@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A configured interface, and how it stands."""
+"""A configured interface and its state."""
 
 import logging
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ log = logging.getLogger("xdpctl.loader")
 
 @dataclass(slots=True)
 class AttachedInterface:
-    """What became of one interface; `reason` is why it is in generic mode."""
+    """The state of one configured interface; `reason` says why it is in generic mode."""
 
     name: str
     staged: Staged
@@ -27,11 +27,11 @@ class AttachedInterface:
 
     @property
     def program_fd(self) -> int:
-        """The descriptor of the program that is run on it."""
+        """The descriptor of the program for this interface."""
         return self.staged.program_fd
 
     def became(self, state: str, mode: str | None, detail: str) -> None:
-        """Log a change once, not every second."""
+        """Set the state, and log it if it has changed."""
         if (state, mode, detail) != (self.state, self.mode, self.detail):
             level = logging.INFO if state == "attached" and mode == "native" else logging.WARNING
             log.log(level, "%s: %s%s", self.name, state, f", {detail}" if detail else "")
@@ -39,7 +39,7 @@ class AttachedInterface:
 
 
 def find(port: AttachedInterface, present: Iterable[Link]) -> Link | None:
-    """By name; else, after a rename, the index we attached to."""
+    """The link of a configured interface, by its name, or by its index after a rename."""
     by_name = {link.name: link for link in present}
     if port.name in by_name:
         return by_name[port.name]
@@ -47,9 +47,9 @@ def find(port: AttachedInterface, present: Iterable[Link]) -> Link | None:
 
 
 def foreign(link: Link, info: ProgramInfo) -> AttachError:
-    """The refusal to overwrite somebody else's program."""
+    """The error for an interface that has another tool's XDP program."""
     return AttachError(
-        f"{link.name} already carries an XDP program that is not ours: {info.name or 'unnamed'} "
-        f"(id {info.id}, tag {info.tag}, {link.xdp_mode} mode). It was left alone. Stop whoever "
-        f"attached it, or take it off with: ip link set dev {link.name} xdp off"
+        f"{link.name} already has an XDP program that is not xdpctl's: {info.name or 'unnamed'} "
+        f"(id {info.id}, tag {info.tag}, {link.xdp_mode} mode). It was not changed. Stop the tool "
+        f"that attached it, or detach it with: ip link set dev {link.name} xdp off"
     )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Root's half: makes and pins the maps, attaches the filter, and keeps it attached.
+"""The loader: creates and pins the maps, attaches the filter, and keeps it attached.
 
-Killing it changes nothing for the traffic: the maps are pinned and the programs attached by
-netlink outlive it. A restart adopts the pins if their shape is exactly ours and swaps each
-program atomically.
+Killing the loader does not affect traffic: pinned maps, and programs attached by netlink, outlive
+it. After a restart it adopts the pinned maps if their shapes are exactly the expected ones, and
+replaces each program atomically.
 """
 
 import logging
@@ -41,28 +41,29 @@ _STAGES: dict[Stage, str] = {
 _EXPLAIN_STAGES: dict[Stage, str] = {
     stage: f"{EXPLAIN}_{_STAGES[stage]}" for stage in (Stage.SIGNATURES, Stage.CONNECTION)
 }
-_OF_PROGRAMS = ("counters", "stages")  # maps that each program has for itself
+_PER_PROGRAM = ("counters", "stages")  # maps that are not shared: each program has its own
 log = logging.getLogger("xdpctl.loader")
 
 
 def compile_filter(capacity: Capacity, kept: Path | None = None) -> Compiled:
-    """The filter and its explain twin, with their stages; `kept`: see compile_source()."""
+    """Compile the filter and the explain programs, with their stages; `kept`: compile_source()."""
     defines = {
         "SLOTS_MAX": capacity.rules + SlotNumber.FIRST,
         "BUCKETS4_LOG2": buckets_log2(capacity.ipv4),
         "BUCKETS6_LOG2": buckets_log2(capacity.ipv6),
-        "ENTRIES6_MAX": 2 * capacity.ipv6 + 1,  # new entries come before old ones go
+        "ENTRIES6_MAX": 2 * capacity.ipv6 + 1,  # new entries are added before old ones go
     }
     names = [PROGRAM, OUTSIDE, *_STAGES.values()]
     names += [EXPLAIN, f"{EXPLAIN}_{OUTSIDE}", *_EXPLAIN_STAGES.values()]
     compiled = compile_source("xdpctl.c", names, defines, kept)
-    one = compiled.maps["bitmaps"]
-    maps = compiled.maps | {"bitmaps": replace(one, value_size=BITMAPS_MAX * one.value_size)}
+    bitmaps = compiled.maps["bitmaps"]
+    bitmaps = replace(bitmaps, value_size=BITMAPS_MAX * bitmaps.value_size)
+    maps = compiled.maps | {"bitmaps": bitmaps}
     return replace(compiled, maps=maps)
 
 
 def _prepare(controls: maps.Map) -> None:
-    """What the tables need before their first entry, and keep for as long as they live."""
+    """Initialise the hash seeds and table sizes of a new control map."""
     control = np.frombuffer(controls.memory(), CONTROL)[0]
     if not control["seeds"].any():
         control["seeds"] = [secrets.randbits(64) | 1 for _ in range(3)]
@@ -82,10 +83,10 @@ class Loader:
             share(directory, group, 0o750)
         pins.lock_dir.mkdir(exist_ok=True)
         share(pins.lock_dir, 0, 0o700)
-        names = (name for name in compiled.maps if name not in _OF_PROGRAMS)
+        names = (name for name in compiled.maps if name not in _PER_PROGRAM)
         self._maps = {name: self._adopt_or_create(name, pins.map(name)) for name in names}
-        # a map that somebody has mapped for writing cannot be frozen by whoever may open its pin
-        self._mapped = [self._map(name) for name, held in self._maps.items() if held.mappable]
+        # while a map is mapped for writing, no process that can open its pin can freeze it
+        self._mapped = [self._map(name) for name, each in self._maps.items() if each.mappable]
         for shared in SHARED:
             self._maps["slots"].put(shared.shared.to_bytes(4, "little"), shared.value)
         _prepare(self._maps["controls"])
@@ -95,15 +96,15 @@ class Loader:
     def _adopt_or_create(self, name: str, path: Path) -> maps.Map:
         wanted = self._compiled.maps[name]
         if path.exists():
-            held = maps.open_map(path)
-            if held.shape != wanted:
+            pinned = maps.open_map(path)
+            if pinned.shape != wanted:
                 raise SchemaError(
-                    f"{path} was made by another version or capacity: it has {held.shape}, this "
-                    f"one needs {wanted}. Nothing was changed. `xdpctl down` removes it (traffic "
+                    f"{path} was made by another version or capacity: it has {pinned.shape}, but "
+                    f"{wanted} is needed. Nothing was changed. `xdpctl down` removes it (traffic "
                     "is not filtered until the next start; rules are kept)."
                 )
             share(path, self._group, 0o660)
-            return held
+            return pinned
         try:
             made = maps.create_map(name, wanted)
         except OSError as error:
@@ -117,7 +118,7 @@ class Loader:
             return self._maps[name].memory()
         except OSError as error:
             raise SchemaError(
-                f"{self.pins.map(name)} cannot be written ({error.strerror}): somebody froze it. "
+                f"{self.pins.map(name)} cannot be written ({error.strerror}): it was frozen. "
                 "`xdpctl down` removes it (traffic is not filtered until the next start; rules are "
                 "kept)."
             ) from error
@@ -133,14 +134,16 @@ class Loader:
         return load_staged(load, self._compiled.maps["stages"], program, stages, directory)
 
     def _load(self, name: str, own: Mapping[str, int]) -> int:
-        fds = {name: held.fd for name, held in self._maps.items()} | dict(own)
+        fds = {name: shared.fd for name, shared in self._maps.items()} | dict(own)
         try:
             return programs.load(name, self._compiled.programs[name].linked(fds))
         except OSError as error:
-            raise DatapathError(f"the kernel's verifier refused it: {error.strerror}") from error
+            raise DatapathError(
+                f"the kernel did not load the program {name}: {error.strerror}"
+            ) from error
 
     def add_explain(self) -> None:
-        """Load and pin the explain programs, which no packet of the traffic waits for."""
+        """Load and pin the explain programs; filtering does not depend on them."""
         for program, pin in (
             (EXPLAIN, self.pins.explain),
             (f"{EXPLAIN}_{OUTSIDE}", self.pins.explain_outside),
@@ -158,7 +161,7 @@ class Loader:
             staged.retire_others()
 
     def add_port(self, name: str, outside: bool = False) -> AttachedInterface:
-        """Prepare an interface's own counters and program; `reconcile` attaches it."""
+        """Create an interface's counters and load its program; `reconcile` attaches it."""
         directory = self.pins.port(name)
         directory.mkdir(exist_ok=True)
         share(directory, self._group, 0o750)
@@ -169,21 +172,23 @@ class Loader:
         return self.ports[name]
 
     def close(self) -> None:
-        """Let go of the descriptors; what is pinned and attached stays."""
+        """Close the descriptors; pinned maps and attached programs stay."""
         self._mapped.clear()
         for port in self.ports.values():
             port.staged.close()
-        for held in self._maps.values():
-            held.close()
+        for each in self._maps.values():
+            each.close()
 
     def reconcile(self) -> None:
-        """Bring every port to the attached state, as far as the interfaces are there."""
+        """Attach the filter to every configured interface that exists and does not have it."""
         present = netlink.links()
         for port in self.ports.values():
             link = find(port, present)
             if link is None:
                 port.index = None
-                port.became("absent", None, "no such interface now; attaches when it appears")
+                port.became(
+                    "absent", None, "no such interface now; will be attached when it appears"
+                )
                 continue
             try:
                 self._reconcile_port(port, link)
@@ -204,7 +209,7 @@ class Loader:
         port.became("attached", mode, ", ".join(filter(None, (port.reason, renamed))))
 
     def _attach(self, port: AttachedInterface, link: Link) -> str:
-        """Native, or generic with the reason; the mode."""
+        """Attach in native mode, or else in generic mode with the reason; return the mode."""
         try:
             netlink.attach(link, port.program_fd, "native")
             port.reason = ""
@@ -217,7 +222,10 @@ class Loader:
             return "generic"
 
     def _replace(self, port: AttachedInterface, link: Link, program_id: int) -> str:
-        """Swap an earlier program of ours for this one, in the mode it has; the mode."""
+        """Replace an earlier program of xdpctl in the same mode; return the mode.
+
+        AttachError if the attached program is another tool's.
+        """
         mode = link.xdp_mode or "native"
         with _opened(program_id) as fd:
             info = programs.info(fd)
@@ -225,17 +233,17 @@ class Loader:
                 raise foreign(link, info)
             if program_id != programs.info(port.program_fd).id:
                 netlink.attach(link, port.program_fd, mode, expected_fd=fd)
-                port.reason = "" if mode == "native" else "generic, as an earlier start left it"
+                port.reason = "" if mode == "native" else "generic, as an earlier start attached it"
         return mode
 
 
 @contextmanager
 def _opened(program_id: int) -> Iterator[int]:
-    """The descriptor of a program, closed again; AttachError if it went away since it was seen."""
+    """Open a program by its id for a block; AttachError if it has been unloaded meanwhile."""
     try:
         fd = programs.open_by_id(program_id)
     except OSError as error:
-        raise AttachError(f"the attached program changed meanwhile: {error}") from error
+        raise AttachError(f"the attached program was replaced meanwhile: {error}") from error
     try:
         yield fd
     finally:
@@ -255,7 +263,7 @@ def _detach_ours(slots_id: int, present: Iterable[Link]) -> list[str]:
 
 
 def take_down(pins: Pins) -> list[str]:
-    """Detach what is ours and remove the pins; the names of the interfaces that were freed."""
+    """Detach xdpctl's programs and remove the pins; the names of the detached interfaces."""
     names: list[str] = []
     if pins.map("slots").exists():
         slots = maps.open_map(pins.map("slots"))

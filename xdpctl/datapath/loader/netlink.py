@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Interfaces, their addresses and what XDP is attached to them, over netlink.
+"""Interfaces, their addresses and their XDP programs, over netlink.
 
-pyroute2's synchronous sockets belong to the thread that made them, so every call here makes
-its own. Errors carry no extack text; what an errno means for XDP is said here.
+pyroute2's synchronous sockets belong to the thread that created them, so every call here creates
+its own. pyroute2's errors have no extack text, so this module explains what an errno means for
+XDP.
 """
 
 import errno
@@ -37,11 +38,11 @@ _FLAG_OF = {"native": _FLAG_NATIVE, "generic": _FLAG_GENERIC}
 _MEANING = {
     errno.EOPNOTSUPP: "its driver has no native XDP",
     errno.ERANGE: "its MTU is too large for its driver's XDP",
-    errno.EINVAL: "its driver refuses (often LRO, a queue count or the MTU: see xdpctl doctor)",
-    errno.ENOMEM: "its driver could not get the memory for XDP queues",
-    errno.ENODEV: "it went away in the middle of the attach",
-    errno.EBUSY: "another program came first",
-    errno.EEXIST: "another program came first",
+    errno.EINVAL: "its driver rejects it (often LRO, a queue count or the MTU: see xdpctl doctor)",
+    errno.ENOMEM: "its driver could not allocate memory for XDP queues",
+    errno.ENODEV: "it disappeared during the attach",
+    errno.EBUSY: "another program was attached first",
+    errno.EEXIST: "another program was attached first",
 }
 
 
@@ -60,11 +61,14 @@ class Link:
 
 
 class AttachRefused(AttachError):
-    """The kernel's own refusal; `gone` and `taken` tell the two races apart."""
+    """The kernel refused to attach a program.
+
+    `gone`: the interface has disappeared. `taken`: another program was attached first.
+    """
 
     def __init__(self, interface: str, mode: str, code: int) -> None:
         meaning = _MEANING.get(code, f"errno {code}")
-        super().__init__(f"{interface} does not take XDP in {mode} mode: {meaning}")
+        super().__init__(f"XDP cannot be attached to {interface} in {mode} mode: {meaning}")
         self.meaning = meaning
         self.gone = code == errno.ENODEV
         self.taken = code in (errno.EBUSY, errno.EEXIST)
@@ -72,16 +76,16 @@ class AttachRefused(AttachError):
 
 @contextmanager
 def _netlink() -> Iterator[Any]:
-    """A netlink socket of the calling thread's own; what it refuses is an AttachError."""
+    """A netlink socket for the calling thread; its errors are raised as AttachError."""
     try:
         with IPRoute() as netlink:
             yield netlink
     except (NetlinkError, OSError) as error:
-        raise AttachError(f"netlink refuses: {error}") from error
+        raise AttachError(f"a netlink request failed: {error}") from error
 
 
 def links() -> list[Link]:
-    """Every interface of this network namespace."""
+    """All interfaces of this network namespace."""
     with _netlink() as netlink:
         return [_link(message) for message in netlink.get_links()]
 
@@ -103,7 +107,10 @@ def _link(message: Any) -> Link:
 
 
 def attach(link: Link, program_fd: int, mode: str, expected_fd: int | None = None) -> None:
-    """Attach where nothing is, or atomically replace exactly the program `expected_fd`."""
+    """Attach a program to an interface without one, or atomically replace `expected_fd`.
+
+    AttachRefused if the kernel refuses, for example because another program is attached.
+    """
     flags = _FLAG_OF[mode] | (_FLAG_NOEXIST if expected_fd is None else _FLAG_REPLACE)
     attrs = [("IFLA_XDP_FD", program_fd), ("IFLA_XDP_FLAGS", flags)]
     if expected_fd is not None:
@@ -112,7 +119,7 @@ def attach(link: Link, program_fd: int, mode: str, expected_fd: int | None = Non
 
 
 def detach(link: Link, expected_fd: int) -> None:
-    """Take off exactly the program `expected_fd`."""
+    """Detach the program `expected_fd`; AttachRefused if another one is attached."""
     mode = link.xdp_mode or "native"
     flags = _FLAG_OF.get(mode, _FLAG_NATIVE) | _FLAG_REPLACE
     attrs = [("IFLA_XDP_FD", -1), ("IFLA_XDP_FLAGS", flags)]
@@ -135,7 +142,7 @@ def own_addresses() -> set[Prefix]:
 
 
 def networks(names: Collection[str]) -> set[Prefix]:
-    """The networks that these interfaces have an address in."""
+    """The networks in which these interfaces have an address."""
     found: set[Prefix] = set()
     with _netlink() as netlink:
         by_index = {
@@ -150,10 +157,10 @@ def networks(names: Collection[str]) -> set[Prefix]:
 
 
 def gateways() -> set[Prefix]:
-    """The next hops of all routes in all tables: ECMP, backups, and those behind a blackhole.
+    """The next hops of all routes in all tables, also of ECMP and backup routes.
 
-    A box with a full Internet table has a million routes and few next hops: what is read of the
-    listing is bounded.
+    A box with a full Internet table has a million routes but few next hops, so only the first
+    4 MiB of the listing are read.
     """
     found: set[Prefix] = set()
     for family in ("-4", "-6"):
@@ -172,7 +179,7 @@ def gateways() -> set[Prefix]:
 
 
 def next_hops(listing: str) -> set[Prefix]:
-    """What stands behind `via` in the lines of `ip route`."""
+    """Parse the addresses that follow `via` in the output of `ip route`."""
     found: set[Prefix] = set()
     for words in map(str.split, listing.splitlines()):
         for place, word in enumerate(words[:-1]):
@@ -200,7 +207,7 @@ def resolvers(path: Path = Path("/etc/resolv.conf")) -> set[Prefix]:
 
 
 def to_protect() -> dict[Prefix, str]:
-    """What this host must never cut itself off from, and why."""
+    """The prefixes that this host must never block, each with the reason."""
     why = dict.fromkeys(resolvers(), RESOLVER)
     why |= dict.fromkeys(gateways(), GATEWAY)
     why |= dict.fromkeys(own_addresses(), OWN_ADDRESS)
@@ -208,13 +215,13 @@ def to_protect() -> dict[Prefix, str]:
 
 
 def driver(interface: str) -> str:
-    """The kernel driver behind an interface, or its kind, or "virtual"."""
+    """The name of an interface's kernel driver, or "virtual" if it has none."""
     path = Path("/sys/class/net") / interface / "device" / "driver"
     return path.resolve().name if path.exists() else "virtual"
 
 
 def watch(changed: Callable[[], None]) -> threading.Thread:
-    """Call `changed` from a thread of its own after every link or address event."""
+    """Start a thread that calls `changed` after every link or address event."""
     ready = threading.Event()
 
     def listen() -> None:
@@ -229,8 +236,8 @@ def watch(changed: Callable[[], None]) -> threading.Thread:
         while True:
             try:
                 listen()
-            except AttachError as error:  # often ENOBUFS: more events than we could read
-                log.warning("events were lost, looking again: %s", error)
+            except AttachError as error:  # often ENOBUFS: events came faster than they were read
+                log.warning("netlink events were lost, reading all interfaces again: %s", error)
                 changed()
                 time.sleep(1)
 

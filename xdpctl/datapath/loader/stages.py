@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A program with those it tail-calls: loaded together, so a packet never meets two versions.
+"""A program and the stages it tail-calls, loaded together so that no packet meets two versions.
 
-The kernel empties an array of programs when nobody holds it any more; a pin holds it, so it
-stays for as long as the program may be attached.
+The kernel clears a program array when its last descriptor or pin is gone. The array is therefore
+pinned for as long as the program may be attached.
 """
 
 import os
@@ -19,7 +19,7 @@ _NAME = "stages"
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """The first program's descriptor, and the array of the others, pinned in `directory`."""
+    """The first program's descriptor, and the program array of its stages with its pin."""
 
     program_fd: int
     array: maps.Map
@@ -27,16 +27,16 @@ class Staged:
     pin: str
 
     def close(self) -> None:
-        """Close the descriptors of the program and of its stages."""
+        """Close the descriptors of the program and of the program array."""
         os.close(self.program_fd)
         self.array.close()
 
     def retire_others(self) -> None:
-        """Once this one is in use: let go of the stages of those before it."""
+        """Remove the pins of earlier programs' stages; call it when this program is attached."""
         others = [path for path in self.directory.iterdir() if path.name.startswith(_NAME)]
         others = [path for path in others if path.name != self.pin]
         if others:
-            rcu.wait()  # no packet is still on its way to them
+            rcu.wait()  # until no packet can still tail-call them
         for path in others:
             path.unlink()
 
@@ -48,9 +48,12 @@ def load_staged(
     stages: Mapping[Stage, str],
     directory: Path,
 ) -> Staged:
-    """`load(name, stages_fd)` loads one program against the array of stages."""
+    """Load a program and its stages, and pin the program array in `directory`.
+
+    `load(name, stages_fd)` loads one program with the program array `stages_fd`.
+    """
     array = maps.create_map(_NAME, shape)
-    with ThreadPoolExecutor() as pool:  # the verifier takes a third of a second for the largest
+    with ThreadPoolExecutor() as pool:  # verifying the largest takes a third of a second
         first = pool.submit(load, program, array.fd)
         loaded = {number: pool.submit(load, name, array.fd) for number, name in stages.items()}
     program_fd = first.result()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From an ordered list of matches to the tables that bpf/signatures.bpf.h reads. Pure.
+"""Compiles an ordered list of matches to the tables that bpf/signatures.bpf.h reads. Pure.
 
-Each field's values are cut where a signature's ranges begin and end; what lies between two cuts
-has one bitmap of the signatures that take it. Equal bitmaps are kept once.
+Each field's values are split where a range of a signature begins or ends. All values between two
+bounds share one bitmap of the signatures that match them. Equal bitmaps are stored once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ from xdpctl.model.match.ranges import Ranges
 
 FAMILIES = (4, 6)
 _PREFIXES = {"source": Field.SOURCE, "destination": Field.DESTINATION}
-_EITHER_PORT = -1  # beside the fields: a signature takes the source or the destination port
+_EITHER_PORT = -1  # not a Field: FlowSpec's `port` matches the source or the destination port
 _FIELDS: dict[str, int] = {
     "protocol": Field.PROTOCOL,
     "port": _EITHER_PORT,
@@ -43,14 +43,14 @@ _FIELDS: dict[str, int] = {
     "vlan": Field.VLAN,
 }
 _WORD = 1 << 16
-_ABSENT = 1  # one value more than a field can have: the packet has no such field
+_ABSENT = 1  # one more value for each field: the packet does not have the field
 
 
 class FieldKey(NamedTuple):
-    """A field to look at."""
+    """A field that signatures match, and the number of its values."""
 
     field: int
-    size: int  # how many values there are
+    size: int
 
 
 Asked = dict[FieldKey, Ranges]
@@ -58,7 +58,7 @@ Asked = dict[FieldKey, Ranges]
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """One generation: the record, the classes of all fields, and the bitmaps they lead to."""
+    """The tables of one generation: its record, the classes of all fields, and their bitmaps."""
 
     generation: Any
     classes: NDArray[np.uint32]
@@ -66,68 +66,72 @@ class Tables:
 
     @property
     def empty(self) -> bool:
-        """Whether no signature is in it, of either family."""
+        """Whether there is no signature for either family."""
         return not self.generation["families"]["whole"].any()
 
 
 def compile_tables(ordered: Sequence[tuple[Match, int]]) -> Tables:
-    """Matches with their slots, the one that is looked at first in front.
+    """Compile matches with their slots, in the order in which packets meet them.
 
-    CapacityError if they are more than SIGNATURES_MAX, or have too many different bitmaps.
+    CapacityError if there are more than SIGNATURES_MAX, or too many different bitmaps.
     """
     if len(ordered) > Constants.SIGNATURES_MAX:
         raise CapacityError(
-            f"there can be {Constants.SIGNATURES_MAX} signatures, and {len(ordered)} were asked "
-            "for; nothing was applied. Remove some, or merge them: a component takes many values."
+            f"{len(ordered)} signatures were requested, and the limit is "
+            f"{Constants.SIGNATURES_MAX}; nothing was applied. Remove some, or merge them: a "
+            "component can have many values."
         )
     generation = np.zeros(1, GENERATION)[0]
     generation["slots"][: len(ordered)] = [slot for _, slot in ordered]
     pool, parts, at = _Pool(), [np.zeros(0, np.uint32)], 0
     for index, family in enumerate(FAMILIES):
         asked = [_asked(match, family) for match, _ in ordered]
-        theirs = np.array([a is not None for a in asked], np.bool_)
+        of_family = np.array([a is not None for a in asked], np.bool_)
         record = generation["families"][index]
-        record["whole"] = pool.classes(_rows(theirs[:, np.newaxis]))[0] if theirs.any() else 0
-        lookups = _lookups([a or {} for a in asked], theirs)
-        for look, bounds, taken in lookups:
-            if look.field == _EITHER_PORT:
+        record["whole"] = pool.classes(_rows(of_family[:, np.newaxis]))[0] if of_family.any() else 0
+        lookups = _lookups([a or {} for a in asked], of_family)
+        for key, bounds, taken in lookups:
+            if key.field == _EITHER_PORT:
                 record["port"], record["port_used"] = at, 1
             else:
-                record["lookups"][record["lookups_used"]] = np.array((at, look.field), LOOKUP)
+                record["lookups"][record["lookups_used"]] = np.array((at, key.field), LOOKUP)
                 record["lookups_used"] += 1
             parts.append(np.repeat(pool.classes(_rows(taken)), np.diff(bounds)))
-            at += look.size
+            at += key.size
     return Tables(generation, np.concatenate(parts), pool.bitmaps())
 
 
 def _lookups(
-    asked: Sequence[Asked], theirs: NDArray[np.bool_]
+    asked: Sequence[Asked], of_family: NDArray[np.bool_]
 ) -> Iterator[tuple[FieldKey, NDArray[np.int64], NDArray[np.bool_]]]:
-    """For each field: where its values are cut, and who takes what lies between two cuts.
+    """For each field: the bounds of its intervals, and which signatures match each interval.
 
-    What most signatures depend on comes first, so most packets are done after a look or two.
+    The field that most signatures depend on comes first, so most packets need one or two look-ups.
     """
     users: dict[FieldKey, dict[Ranges, list[int]]] = {}
-    for number, one in enumerate(asked):
-        for look, ranges in one.items():
-            users.setdefault(look, {}).setdefault(ranges, []).append(number)
-    counts = {look: sum(map(len, alike.values())) for look, alike in users.items()}
-    for look, alike in sorted(users.items(), key=lambda item: (-counts[item[0]], item[0])):
+    for number, fields in enumerate(asked):
+        for key, ranges in fields.items():
+            users.setdefault(key, {}).setdefault(ranges, []).append(number)
+    counts = {key: sum(map(len, alike.values())) for key, alike in users.items()}
+    for key, alike in sorted(users.items(), key=lambda item: (-counts[item[0]], item[0])):
         ends = np.array([(low, high + 1) for ranges in alike for low, high in ranges], np.int64)
-        bounds = np.unique(np.append(ends, (0, look.size)))
+        bounds = np.unique(np.append(ends, (0, key.size)))
         pairs = iter(np.searchsorted(bounds, ends).tolist())
-        taken = np.repeat(theirs[:, np.newaxis], len(bounds) - 1, axis=1)
+        taken = np.repeat(of_family[:, np.newaxis], len(bounds) - 1, axis=1)
         for ranges, numbers in alike.items():
             row = np.zeros(len(bounds) - 1, np.bool_)
             for first, last in islice(pairs, len(ranges)):
                 row[first:last] = True
             taken[numbers] = row
-        yield look, bounds, taken
+        yield key, bounds, taken
 
 
 @lru_cache(4 * Constants.SIGNATURES_MAX)
 def _asked(match: Match, family: int) -> Asked | None:
-    """What a match asks of each field of that family's packets; None if it takes none of them."""
+    """The ranges of each field that a match allows, for packets of a family.
+
+    None if the match is for the other family only.
+    """
     if match.family not in (None, family):
         return None
     asked: Asked = {}
@@ -143,7 +147,7 @@ def _asked(match: Match, family: int) -> Asked | None:
 
 
 def _words(prefix: Prefix, field: Field) -> Iterator[tuple[FieldKey, Ranges]]:
-    """A prefix word by word: whole, in part, or not at all."""
+    """The range of each 16-bit word of an address that a prefix covers."""
     for number in range(len(prefix.address) // 2):
         left = prefix.length - 16 * number
         if left <= 0:
@@ -155,7 +159,7 @@ def _words(prefix: Prefix, field: Field) -> Iterator[tuple[FieldKey, Ranges]]:
 
 @lru_cache(256)
 def _runs(value: Bits, most: int) -> Ranges:
-    """The numbers whose bits a list of tests takes."""
+    """The ranges of numbers whose bits match a list of bit tests."""
     found: list[tuple[int, int]] = []
     for number in range(most + 1):
         if bits.holds(value, number):
@@ -167,7 +171,7 @@ def _runs(value: Bits, most: int) -> Ranges:
 
 
 def _rows(taken: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    """A column's bitmap as a row, the first signature's bit the lowest of the first word."""
+    """Each column as a row with a bitmap; the first signature is the lowest bit of word 0."""
     packed = np.zeros((taken.shape[1], BITMAP_WORDS * 8), np.uint8)
     found = np.packbits(taken, axis=0, bitorder="little")
     packed[:, : len(found)] = found.T
@@ -175,13 +179,13 @@ def _rows(taken: NDArray[np.bool_]) -> NDArray[np.uint64]:
 
 
 class _Pool:
-    """Different bitmaps, numbered."""
+    """Collects different bitmaps and numbers them."""
 
     def __init__(self) -> None:
         self._numbers: dict[bytes, int] = {}
 
     def classes(self, rows: NDArray[np.uint64]) -> NDArray[np.uint32]:
-        """The class of each row: its number, and above that which of its words are not 0."""
+        """The class of each row: its bitmap's number, and above it the non-zero words as bits."""
         numbers = [self._numbers.setdefault(row.tobytes(), len(self._numbers)) for row in rows]
         if len(self._numbers) > BITMAPS_MAX:
             raise CapacityError(

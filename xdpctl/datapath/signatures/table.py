@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The signatures in the kernel: two generations, of which packets meet one or the other."""
+"""The signatures in the kernel: two generations, one of which is in use."""
 
 import secrets
 from collections.abc import Callable, Mapping
@@ -22,14 +22,15 @@ MAPS = ("classes", "bitmaps", "generations", "rates", "buckets")
 
 
 def own_bucket(slot: int) -> int:
-    """The index of the bucket that a limit for all has."""
+    """The index of the bucket of a limit that applies to all sources together."""
     return (1 << BUCKETS_LOG2) + (slot - SlotNumber.SIGNATURES) * BUCKET_STRIDE
 
 
 class SignatureTable:
-    """Over `memory`, the writable memory of each map in MAPS; `control` tells which is in use.
+    """The signature tables in `memory`, which has the writable memory of each map in MAPS.
 
-    `grace` waits until no packet reads what was there before the call.
+    `control` is the CONTROL record, which says which generation is in use. `grace` waits until no
+    packet still uses data that was read before the call.
     """
 
     def __init__(self, memory: Mapping[str, Any], control: Any, grace: Callable[[], None]) -> None:
@@ -42,22 +43,22 @@ class SignatureTable:
         self._buckets = np.frombuffer(memory["buckets"], np.uint64)
         self._control = control
         self._grace = grace
-        self._settled = False  # whether no packet can still be in the generation not in use
+        self._settled = False  # whether no packet can still use the inactive generation
 
     def rate(self, slot: int) -> Any:
-        """What a limit's slot allows."""
+        """The RATE record of a limit's slot."""
         return self._rates[slot - SlotNumber.SIGNATURES]
 
     def paces(self, slot: int, record: Any) -> bool:
-        """Whether a limit's slot allows this; its salt apart."""
-        held = self.rate(slot)
-        return all(held[name] == record[name] for name in RATE.names or () if name != "salt")
+        """Whether a limit's slot has this RATE record, apart from the salt."""
+        current = self.rate(slot)
+        return all(current[name] == record[name] for name in RATE.names or () if name != "salt")
 
     def put_rate(self, slot: int, record: Any, in_use: bool = False) -> None:
-        """Let a limit allow this, beginning with empty buckets.
+        """Set the RATE record of a limit, and start with empty buckets.
 
-        While packets read it, they may meet half of it for a moment: what that puts into a bucket
-        is forgotten with the old ones.
+        `in_use`: packets may read the record while it is written, and so see a part of the change.
+        The new salt, written last, gives the limit new buckets, so that has no lasting effect.
         """
         number = slot - SlotNumber.SIGNATURES
         fresh = record.copy()
@@ -70,17 +71,17 @@ class SignatureTable:
 
     @property
     def armed(self) -> bool:
-        """Whether packets meet any."""
+        """Whether any signatures are in use."""
         return bool(self._control["armed"])
 
     def wait_for_packets(self) -> None:
-        """Wait until what the last install() put out of use may be written to."""
+        """Wait until no packet uses the generation that the last install() replaced."""
         if not self._settled:
             self._grace()
             self._settled = True
 
     def install(self, tables: Tables) -> None:
-        """From the next packet on these decide, all of them and no others."""
+        """Write a generation and switch to it atomically: the next packet uses it."""
         self.wait_for_packets()
         number = 0 if self._control["armed"] == 2 else 1
         first = number * CLASSES_MAX
@@ -91,7 +92,7 @@ class SignatureTable:
         self._settled = False
 
     def holds(self, tables: Tables) -> bool:
-        """Whether these are the ones in use."""
+        """Whether the generation in use is equal to these tables."""
         armed = int(self._control["armed"])
         if tables.empty or not armed:
             return tables.empty and not armed

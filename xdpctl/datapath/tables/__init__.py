@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The source table in the memory of its maps: cells, filters in front of them, lists of slots.
+"""The source table in the memory of its maps: cells, filters before them, and lists of slots.
 
-Every write is one aligned store. `bpf/cells.h` has the reader.
+Every write is one aligned store. The reader is in `bpf/source.bpf.h` and `bpf/cells.h`.
 """

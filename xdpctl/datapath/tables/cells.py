@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A hash table of 64-byte buckets that packets read while it is written.
 
-A key is in the first of two buckets, of eight cells each; in the second only if the first was
-full. Every change is one store of one 64-bit word, so a packet finds the old or the new. Nothing
-is ever evicted.
+Each bucket has eight cells, and each key has two buckets. A key is in its first bucket, or in its
+second one if the first was full. Every change is one store of a 64-bit word, so a packet finds the
+old or the new value. No entry is ever evicted.
 """
 
 from collections.abc import Callable
@@ -15,33 +15,33 @@ from numpy.typing import NDArray
 from xdpctl.abi.structs import BUCKET_CELLS, CELL_KEY_BITS, CELL_VALUE_BITS
 
 Words = NDArray[np.uint64]
-Places = NDArray[np.int64]  # flat numbers of cells, -1 for none
-Hashing = Callable[[Places], tuple[Words, Words, Words]]  # key and both hashes of what is there
+Places = NDArray[np.int64]  # indices of cells in `flat`, -1 for none
+Hashing = Callable[[Places], tuple[Words, Words, Words]]  # keys and both hashes of used cells
 VALUE_MASK = np.uint64((1 << CELL_VALUE_BITS) - 1)
 VALUE_BITS = np.uint64(CELL_VALUE_BITS)
 KEY_MASK = np.uint64((1 << CELL_KEY_BITS) - 1)
 _CHUNK = 1 << 15
-_LOAD = 4  # a bucket's cells in use on average, above which the table grows
-_SPARSE = 1  # and below which it may shrink
+_LOAD = 4  # the table grows when more cells per bucket are used on average
+_SPARSE = 1  # the table may shrink when fewer cells per bucket are used on average
 SMALLEST_LOG2 = 4
-# An empty cell is 0. The last cell of a bucket is never empty again: then it has this, no
-# prefix's word (its value is 0).
+# An empty cell is 0. The last cell of a bucket never becomes 0 again after use, but gets this word,
+# which belongs to no prefix because its value is 0.
 _SPENT = np.uint64(1 << CELL_VALUE_BITS)
 _LAST = BUCKET_CELLS - 1
 
 
 def buckets_log2(entries: int) -> int:
-    """How many buckets, as a power of two, a table of `entries` needs.
+    """The number of buckets for a table of `entries`, as a power of two.
 
-    Half as full as it may be: while one set replaces another, both are in it.
+    The table is sized for twice as many, because it holds both sets while one replaces another.
     """
     return max(SMALLEST_LOG2, (2 * entries // _LOAD - 1).bit_length())
 
 
 class Cells:
-    """Cells over `memory`, of which control.buckets_log2[index] says the region in use.
+    """The cells in `memory`; control.buckets_log2[index] selects the region in use.
 
-    `grace` waits until no packet still reads what was there before.
+    `grace` waits until no packet still uses data that was read before the call.
     """
 
     def __init__(self, memory: Any, control: Any, index: int, grace: Callable[[], None]) -> None:
@@ -49,7 +49,7 @@ class Cells:
         self._largest = (len(self._memory) // BUCKET_CELLS).bit_length() - 2
         self._log2: NDArray[np.uint32] = control["buckets_log2"][index : index + 1]
         self._grace = grace
-        self.moves = 0  # how often something that was there went to another cell
+        self.moves = 0  # how often existing entries were moved to other cells
         self._use(int(self._log2[0]))
         self.used = len(self.held())
 
@@ -60,28 +60,28 @@ class Cells:
         self._shift = np.uint64(64 - log2)
 
     def fits(self, more: int) -> int | None:
-        """The size (as a power of two) to move to before `more` are inserted, if any."""
+        """The size to grow to before `more` entries are inserted, as a power of two, or None."""
         needed = max(SMALLEST_LOG2, (-(-(self.used + more) // _LOAD) - 1).bit_length())
         wanted = min(needed, self._largest)
         return wanted if 1 << wanted > len(self.rows) else None
 
     def larger(self) -> int | None:
-        """The next size, if there is one."""
+        """The next larger size, as a power of two, or None."""
         log2 = int(self._log2[0]) + 1
         return log2 if log2 <= self._largest else None
 
     def sparse(self) -> int | None:
-        """The size to shrink to, if it is worth it."""
+        """The size to shrink to, as a power of two, or None if the table is not sparse."""
         if self.used >= len(self.rows) * _SPARSE:
             return None
         wanted = max(SMALLEST_LOG2, (-(-2 * self.used // _LOAD) - 1).bit_length())
         return wanted if 1 << wanted < len(self.rows) else None
 
     def move(self, log2: int, hashed: Hashing) -> bool:
-        """To the region of another size: filled, then used, then the old one is cleared.
+        """Move all entries to the region of another size; return whether they fit.
 
-        `hashed` tells key and both hashes of what is in cells. False, with nothing changed, if
-        somebody found no place there.
+        The new region is filled, then activated, and then the old one is cleared. `hashed` returns
+        the keys and both hashes of cells. If an entry does not fit, nothing is changed.
         """
         places = self.held()
         keys, first, second = hashed(places)
@@ -104,7 +104,7 @@ class Cells:
         return True
 
     def _others(self, hashed: Hashing) -> Callable[[int], int]:
-        """Which tells the other bucket of what is in a cell."""
+        """A function that returns the other bucket of the entry in a cell."""
 
         def other(place: int) -> int:
             _, *hashes = hashed(np.array([place]))
@@ -114,7 +114,7 @@ class Cells:
         return other
 
     def held(self) -> Places:
-        """All cells that hold something."""
+        """All cells in use."""
         return np.flatnonzero(self.flat & VALUE_MASK)
 
     def buckets(self, hashes: Words) -> Places:
@@ -122,7 +122,7 @@ class Cells:
         return (hashes >> self._shift).astype(np.int64)
 
     def find(self, keys: Words, first: Words, second: Words) -> Places:
-        """The cell of each key, by its two hashes."""
+        """The cell of each key, by its two hashes; -1 if it is not there."""
         places = np.full(len(keys), -1, np.int64)
         for start in range(0, len(keys), _CHUNK):
             part = slice(start, start + _CHUNK)
@@ -135,7 +135,7 @@ class Cells:
         return places
 
     def look(self, keys: Words, hashes: Words, places: Places) -> None:
-        """Fill in the places of those that are in the bucket of that hash."""
+        """Set `places` for the keys that are in the bucket of their hash; leave the others."""
         buckets = self.buckets(hashes)
         rows = self.rows[buckets]
         equal = (rows >> VALUE_BITS == keys[:, None]) & (rows & VALUE_MASK != 0)
@@ -144,7 +144,7 @@ class Cells:
         places[hit] = (buckets * BUCKET_CELLS + column)[hit]
 
     def insert(self, keys: Words, values: Words, first: Words, second: Words) -> Places:
-        """The cells that new keys were put into; each key has a free one, or CapacityError."""
+        """Put new keys into free cells; return the cells, -1 if both buckets are full."""
         words = keys << VALUE_BITS | values
         places = np.full(len(keys), -1, np.int64)
         for hashes in (first, second):
@@ -157,7 +157,7 @@ class Cells:
         return places
 
     def _overflow(self, buckets: Places) -> None:
-        """Let packets look on behind these buckets, full or not."""
+        """Mark these buckets as overflowed, so that packets also search the second bucket."""
         last = self.rows[buckets, _LAST]
         self.rows[buckets, _LAST] = np.where(last == 0, _SPENT, last)
 
@@ -170,13 +170,13 @@ class Cells:
         return places
 
     def _place_sorted(self, words: Words, buckets: Places) -> Places:
-        """Into the free cells of each bucket, as many as it has."""
+        """Put words, sorted by bucket, into the free cells of each bucket, as far as they fit."""
         index = np.arange(len(buckets))
         starts = np.concatenate(([True], buckets[1:] != buckets[:-1]))
         rank = index - np.maximum.accumulate(np.where(starts, index, 0))
         rows = self.rows[buckets]
         free = rows & VALUE_MASK == 0
-        # two keys with the same cell key (a hash of IPv6) may not share a bucket
+        # two prefixes with the same cell key (a hash, for IPv6) must not share a bucket
         same = (rows >> VALUE_BITS == (words >> VALUE_BITS)[:, None]) & ~free
         ordered = words[:-1] >> VALUE_BITS == words[1:] >> VALUE_BITS
         twins = np.concatenate(([False], ordered & ~starts[1:]))
@@ -194,11 +194,12 @@ class Cells:
         buckets: Places,
         hashed: Hashing,
     ) -> list[int]:
-        """Put words whose two `buckets` are full in the place of neighbours that move.
+        """Insert words whose two `buckets` are full, by moving other entries away.
 
-        Those that found no place are named.
+        Returns the indices of the words that found no place.
         """
-        # without a grace period a packet could have looked there before and here after
+        # without a grace period a packet could search the new cell before an entry is copied
+        # there, and the old cell after it is overwritten
         return self._swap(words, buckets, self._others(hashed), self._grace)
 
     def _swap(
@@ -239,7 +240,7 @@ class Cells:
         return None
 
     def _copy(self, place: int, row: Words) -> bool:
-        """Whether what is in a cell could be put into another bucket as well."""
+        """Copy a cell's entry into another bucket; return whether there was a free cell."""
         free = np.flatnonzero(row & VALUE_MASK == 0)
         key = self.flat[place] >> VALUE_BITS
         if not len(free) or np.any(row[row & VALUE_MASK != 0] >> VALUE_BITS == key):
@@ -248,6 +249,6 @@ class Cells:
         return True
 
     def clear(self, places: Places) -> None:
-        """Empty these cells; each must be in use."""
+        """Clear these cells; each must be in use."""
         self.flat[places] = np.where(places % BUCKET_CELLS == _LAST, _SPENT, np.uint64(0))
         self.used -= len(places)

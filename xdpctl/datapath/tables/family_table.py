@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One family's half of the source table: prefixes, each leading to a list of slots."""
+"""The source table of one family: prefixes, each of which leads to a list of slots."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -15,11 +15,11 @@ from xdpctl.datapath.tables.nodes import Nodes
 from xdpctl.errors import CapacityError
 
 Numbers = NDArray[np.uint32]
-_STEP = 1 << 11  # buckets looked at in one step
+_STEP = 1 << 11  # buckets scanned in one step
 
 
 class Hashed(NamedTuple):
-    """Prefixes as the cells know them: key, and the hashes of its two buckets."""
+    """The cell keys of prefixes, and the hashes that select their two buckets."""
 
     keys: Words
     first: Words
@@ -27,10 +27,11 @@ class Hashed(NamedTuple):
 
 
 class Table(ABC):
-    """Prefixes of one family in the maps' memory.
+    """The prefixes of one family, in the maps' memory.
 
-    `memory` has `front`, `near`, `cells` and, of IPv6, `single` and `entries`; `control` is a
-    CONTROL record in the map's memory; `grace` waits until no packet reads what was taken away.
+    `memory` has `front`, `near`, `cells` and, for IPv6, `single` and `entries`. `control` is the
+    CONTROL record in its map's memory. `grace` waits until no packet still uses data that was read
+    before the call.
     """
 
     family: Family
@@ -48,17 +49,17 @@ class Table(ABC):
         self.cells = Cells(memory["cells"], control, index, grace)
         self._grace = grace
         self._repainted: Filters | None = None
-        self.lacking = False  # whether a repaint had to set what should have been set
+        self.lacking = False  # whether a repaint found bits missing that should have been set
 
     @property
     def used(self) -> int:
-        """How many prefixes are listed."""
+        """The number of prefixes in the table."""
         return self.cells.used
 
     def adopt(self) -> None:
-        """Take over what is there and can be found, clear the rest, and count anew.
+        """Keep the entries that a look-up finds, clear all other cells, and count the entries.
 
-        Somebody else may have written, or we were killed while a prefix was in two cells.
+        The others may come from another writer, or from a kill while a prefix was in two cells.
         """
         places = self.cells.held()
         keys = self.keys_at(places)
@@ -78,44 +79,44 @@ class Table(ABC):
 
     @abstractmethod
     def values_at(self, places: Places) -> Numbers:
-        """The values of cells."""
+        """The value of each cell."""
 
     @abstractmethod
     def keys_at(self, places: Places) -> Keys:
-        """The prefixes of cells."""
+        """The prefix of each cell."""
 
     @abstractmethod
     def _set(self, places: Places, values: Numbers) -> None: ...
 
     @abstractmethod
     def _enter(self, keys: Keys, values: Numbers) -> Words:
-        """What the cells of new prefixes hold behind the key."""
+        """The values to store in the cells of new prefixes, next to the key."""
 
     @abstractmethod
     def _leave(self, places: Places) -> None:
-        """These cells are about to be cleared."""
+        """Called before these cells are cleared."""
 
     @abstractmethod
     def _filters(self, memory: Mapping[str, Any]) -> Filters: ...
 
     def values(self, keys: Keys) -> Numbers:
-        """What each prefix leads to, 0 if it is not listed."""
+        """The value of each prefix, 0 if it is not listed."""
         places = self.find(keys)
         found = np.zeros(len(keys), np.uint32)
         found[places >= 0] = self.values_at(places[places >= 0])
         return found
 
     def lead(self, nodes: Nodes, keys: Keys, old: Numbers, new: Numbers) -> None:
-        """Let each prefix lead to slot `new` instead of `old`, 0 for none, beside its others.
+        """Replace slot `old` by slot `new` (0 for none) in the list of slots of each prefix.
 
-        Each prefix is there once.
+        A prefix must not occur twice.
         """
         places = self.find(keys)
         present = places >= 0
         if present.any():
             self._change(nodes, places[present], old[present], new[present])
         fresh = ~present & (new != 0)
-        if fresh.any():  # last: this may move every cell
+        if fresh.any():  # last, because this may move every cell
             self._insert(keys[fresh], new[fresh])
 
     def _change(self, nodes: Nodes, places: Places, old: Numbers, new: Numbers) -> None:
@@ -133,13 +134,13 @@ class Table(ABC):
             self.cells.move(size, self._hashed_at)
         self._fill(self.hashed(keys), self._enter(keys, values))
 
-    def _fill(self, hashed: Hashed, held: Words) -> None:
-        """Put new prefixes into cells, moving others where both buckets are full."""
-        places = self.cells.insert(hashed.keys, held, hashed.first, hashed.second)
+    def _fill(self, hashed: Hashed, values: Words) -> None:
+        """Put new prefixes into cells, and move other entries where both buckets are full."""
+        places = self.cells.insert(hashed.keys, values, hashed.first, hashed.second)
         left = places < 0
         if not left.any():
             return
-        words = (hashed.keys << VALUE_BITS | held)[left]
+        words = (hashed.keys << VALUE_BITS | values)[left]
         pairs = self.cells.buckets(np.stack((hashed.first[left], hashed.second[left]), axis=1))
         refused = self.cells.squeeze(words.tolist(), pairs, self._hashed_at)
         if refused:
@@ -147,20 +148,20 @@ class Table(ABC):
             if size is None or not self.cells.move(size, self._hashed_at):
                 raise CapacityError(f"no room for {len(refused)} more beside {self.used} entries")
             again = np.flatnonzero(left)[refused]
-            self._fill(Hashed(*(part[again] for part in hashed)), held[again])
+            self._fill(Hashed(*(part[again] for part in hashed)), values[again])
 
     def _hashed_at(self, places: Places) -> Hashed:
         return self.hashed(self.keys_at(places))
 
     def drop(self, keys: Keys) -> None:
-        """Forget prefixes, whatever they lead to."""
+        """Remove prefixes, whatever they lead to."""
         places = self.find(keys)
         places = places[places >= 0]
         self._leave(places)
         self.cells.clear(places)
 
     def mark(self, keys: Keys) -> None:
-        """Let packets from these prefixes reach the cells."""
+        """Set the filters' bits for these prefixes, so that packets reach their cells."""
         hashes = self._single_hashes(keys)
         if not self.family.lengths(keys).all():
             self._whole[0] = 1
@@ -168,29 +169,30 @@ class Table(ABC):
             filters.mark(keys, hashes)
 
     def _single_hashes(self, keys: Keys) -> Words:
-        """Of the single addresses among the keys, by which the filters know them."""
+        """The filters' hashes of the single addresses among the keys."""
         return self._hash_single(keys[self.family.lengths(keys) == self.family.bits])
 
     @abstractmethod
     def _hash_single(self, keys: Keys) -> Words: ...
 
     def scan(self) -> Iterator[tuple[Keys, Numbers]]:
-        """All prefixes and their values, so many buckets at a time; keys are in no order."""
+        """All prefixes and their values, some buckets at a time; the keys are not sorted."""
         step = _STEP * self.cells.rows.shape[1]
         for start in range(0, len(self.cells.flat), step):
             places = start + np.flatnonzero(self.cells.flat[start : start + step] & VALUE_MASK)
             yield self.keys_at(places), self.values_at(places)
 
     def repaint(self, clear: bool = True) -> Iterator[None]:
-        """Paint the filters anew, in short steps: set what is lacking, and `clear` what nothing
-        needs any more.
+        """Compute the filters again from all entries, and yield between short steps.
+
+        Sets bits that are missing, and with `clear` clears bits that no entry needs.
         """
         size = self.cells.sparse() if clear else None
         if size:
             self.cells.move(size, self._hashed_at)
         sizes, moves = SIZES[self.family.number], -1
         try:
-            while moves != self.cells.moves:  # what moved may have gone to where this has been
+            while moves != self.cells.moves:  # an entry may have moved to a cell already scanned
                 moves, whole = self.cells.moves, False
                 memory = {name: bytearray(size) for name, size in sizes.items()}
                 repainted = self._repainted = self._filters(memory)
@@ -214,7 +216,7 @@ class Table(ABC):
 
 
 def _changed(nodes: Nodes, values: Numbers, old: Numbers, new: Numbers) -> Numbers:
-    """Each value without slot `old` and with `new`."""
+    """Each value, with slot `old` removed from its list and `new` added."""
     out = np.where(values == old, new, values).astype(np.uint32)
     listed = np.flatnonzero(values != old)
     triples = np.stack((values[listed], old[listed], new[listed]), axis=1)

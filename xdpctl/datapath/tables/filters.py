@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What stands in front of the cells: arrays that say where a look-up is worth its time.
+"""Filters: bit arrays that packets read before the cells, to skip needless look-ups.
 
-`front`: something is listed near; `near`: prefixes of these lengths are, and single addresses with
-these hashes. A bit that is set too much costs a look-up; a missing one would lose an entry. So
-bits are set before an entry comes, and only a repaint, from all entries, clears them again.
+`front` says that something is listed near an address. `near` says which prefix lengths are listed
+there, and the hashes of single addresses. A superfluous bit costs a look-up; a missing bit would
+hide an entry. So bits are set before an entry is added, and only a repaint, which reads all
+entries, clears bits.
 """
 
 from abc import ABC, abstractmethod
@@ -22,8 +23,8 @@ from xdpctl.abi.structs import (
 from xdpctl.base.net.prefix_arrays import V4, V6, Family, Keys, addresses4, words6
 
 Hashes = NDArray[np.uint64]
-_GOLDEN = np.uint64(0x9E3779B1)  # the multiplier of source_ipv6() in bpf/xdpctl.c
-_SPREAD = 1 << 12  # up to so many units, prefixes are marked all at once, wider ones singly
+_GOLDEN = np.uint64(0x9E3779B1)  # the multiplier of source_ipv6() in bpf/source.bpf.h
+_SPREAD = 1 << 12  # units; prefixes of up to this size are marked together, wider ones singly
 _WIDEST6 = 16  # a shorter IPv6 prefix marks everything
 _AT_ONCE = 1 << 20  # units in one step
 _FRONT_BYTES = (1 << FRONT_UNITS_LOG2) // 8
@@ -50,7 +51,7 @@ def _spans(first: NDArray[Any], count: int) -> NDArray[np.uint64]:
 
 
 def _fill(array: NDArray[Any], first: NDArray[Any], count: int, value: int) -> None:
-    """Or `value` into `count` elements from each of `first`."""
+    """Set the bits of `value` in the `count` elements from each of `first` on."""
     bits = array.dtype.type(value)
     if count <= _SPREAD:
         for part in np.array_split(first, len(first) * count // _AT_ONCE + 1):
@@ -61,12 +62,12 @@ def _fill(array: NDArray[Any], first: NDArray[Any], count: int, value: int) -> N
 
 
 class Filters(ABC):
-    """One family's arrays, over buffers of SIZES bytes."""
+    """The filters of one family, in buffers of SIZES bytes."""
 
     family: Family
 
     def mark(self, keys: Keys, hashes: Hashes) -> None:
-        """Let packets from these prefixes reach the cells; the hashes are of the single ones."""
+        """Set the bits for these prefixes; `hashes` are those of the single addresses."""
         lengths = self.family.lengths(keys)
         for length in np.unique(lengths).tolist():
             self._mark(keys[lengths == length], length)
@@ -80,11 +81,11 @@ class Filters(ABC):
 
     @abstractmethod
     def arrays(self) -> tuple[NDArray[Any], ...]:
-        """All of them, to be copied."""
+        """The array of each filter, always in the same order."""
 
 
 class Filters4(Filters):
-    """A bit for each /24, and what lies near each /19."""
+    """IPv4: a bit for each /24, and a `near` record for each /18."""
 
     family = V4
 
@@ -118,7 +119,7 @@ class Filters4(Filters):
 
 
 class Filters6(Filters):
-    """A bit, and what lies near, for each hash of an address's first 32 bits."""
+    """IPv6: a bit and a `near` record for each hash of an address's first 32 bits."""
 
     family = V6
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""IPv4: a cell holds address, length and value, all there is to know."""
+"""IPv4: a cell holds the complete entry, that is, address, length and value."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from xdpctl.datapath.tables.filters import Filters, Filters4
 
 
 class Table4(Table):
-    """The IPv4 half."""
+    """The IPv4 table."""
 
     family = V4
 
@@ -36,11 +36,11 @@ class Table4(Table):
         return self.cells.find(*self.hashed(keys))
 
     def values_at(self, places: Places) -> Numbers:
-        """The values of cells."""
+        """The value of each cell."""
         return (self.cells.flat[places] & VALUE_MASK).astype(np.uint32)
 
     def keys_at(self, places: Places) -> Keys:
-        """The prefixes of cells."""
+        """The prefix of each cell."""
         return self.cells.flat[places] >> VALUE_BITS
 
     def _set(self, places: Places, values: Numbers) -> None:
@@ -51,4 +51,4 @@ class Table4(Table):
         return values.astype(np.uint64)
 
     def _leave(self, places: Places) -> None:
-        """Nothing else knows of them."""
+        """Nothing to do: a cell is the complete entry."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""IPv6: a cell holds a hash and the number of an entry, which has address, length and value."""
+"""IPv6: a cell holds a hash and the index of an entry, which has address, length and value."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,9 +16,9 @@ from xdpctl.errors import CapacityError
 
 
 class Table6(Table):
-    """The IPv6 half.
+    """The IPv6 table.
 
-    Entry 0 is never used. An entry that is given up is not used again before a grace period.
+    Entry 0 is never used. A released entry is not reused before a grace period.
     """
 
     family = V6
@@ -27,42 +27,42 @@ class Table6(Table):
         super().__init__(memory, *rest)
         self.filters = self._filters(memory)
         self._entries = np.frombuffer(memory["entries"], ENTRY6)
-        self._given_up: list[Numbers] = []
+        self._released: list[Numbers] = []
         self._free = self._unused()
 
     def adopt(self) -> None:
-        """See Table. Cells that lead to no entry are cleared first."""
+        """See Table. Cells whose index is out of range are cleared first."""
         places = self.cells.held()
         self.cells.clear(places[self._numbers(places) >= len(self._entries)])
         super().adopt()
-        self._free, self._given_up = self._unused(), []
+        self._free, self._released = self._unused(), []
 
     def _unused(self) -> Numbers:
-        """The numbers of entries that no cell has."""
+        """The indices of the entries that no cell refers to."""
         numbers = self._numbers(self.cells.held())
-        held = np.zeros(len(self._entries), np.bool_)
-        held[0] = True
-        held[numbers[numbers < len(held)]] = True
-        return np.flatnonzero(~held).astype(np.uint32)
+        used = np.zeros(len(self._entries), np.bool_)
+        used[0] = True
+        used[numbers[numbers < len(used)]] = True
+        return np.flatnonzero(~used).astype(np.uint32)
 
     def _filters(self, memory: Mapping[str, Any]) -> Filters:
         return Filters6(memory["front"], memory["near"], memory["single"])
 
     def _numbers(self, places: Places) -> NDArray[np.int64]:
-        """The entries' numbers of cells; what somebody else wrote may be no number of any."""
+        """The entry index in each cell; it may be out of range if another process wrote it."""
         return (self.cells.flat[places] & VALUE_MASK).astype(np.int64)
 
-    def _held(self, places: Places) -> NDArray[Any]:
-        """The entries of cells, until adopt() of just any where there is none."""
+    def _entries_at(self, places: Places) -> NDArray[Any]:
+        """The entry of each cell; before adopt(), the last entry for an index out of range."""
         return self._entries[np.minimum(self._numbers(places), len(self._entries) - 1)]
 
     def hashed(self, keys: Keys) -> Hashed:
-        """See Table. The key of a cell is a part of the hash."""
+        """See Table. The key of a cell is a part of the prefix's hash."""
         hashes = self._hash(keys)
         return Hashed(hashes & KEY_MASK, hashes * self._seeds[2], hashes)
 
     def _hash(self, keys: Keys) -> Words:
-        """hash6() of bpf/cells.h."""
+        """The same hash as hash6() in bpf/cells.h."""
         high, low = words6(keys)
         lengths = self.family.lengths(keys).astype(np.uint64)
         x = high * self._seeds[0] + lengths * self._seeds[2]
@@ -80,23 +80,26 @@ class Table6(Table):
         return places
 
     def _settle(self, keys: Keys, hashed: Hashed, places: Places) -> None:
-        """A cell found by its hash may be another prefix's; ours may be in the second bucket."""
+        """Correct cells found by hash that belong to another prefix with the same cell key.
+
+        The right cell may then be in the second bucket.
+        """
         found = np.flatnonzero(places >= 0)
         wrong = found[self.keys_at(places[found]) != keys[found]]
         for at in wrong.tolist():
-            one = slice(at, at + 1)
+            this = slice(at, at + 1)
             elsewhere = np.full(1, -1, np.int64)
-            self.cells.look(hashed.keys[one], hashed.second[one], elsewhere)
+            self.cells.look(hashed.keys[this], hashed.second[this], elsewhere)
             same = elsewhere[0] >= 0 and self.keys_at(elsewhere)[0] == keys[at]
             places[at] = elsewhere[0] if same else -1
 
     def values_at(self, places: Places) -> Numbers:
-        """The values of cells."""
-        return np.asarray(self._held(places)["value"])
+        """The value of each cell's entry."""
+        return np.asarray(self._entries_at(places)["value"])
 
     def keys_at(self, places: Places) -> Keys:
-        """The prefixes of cells."""
-        entries = self._held(places)
+        """The prefix of each cell's entry."""
+        entries = self._entries_at(places)
         return self.family.pack6(entries["address"], entries["length"])
 
     def _set(self, places: Places, values: Numbers) -> None:
@@ -105,8 +108,8 @@ class Table6(Table):
     def _enter(self, keys: Keys, values: Numbers) -> Words:
         if len(self._free) < len(keys):
             self._grace()
-            self._free = np.concatenate((self._free, *self._given_up))
-            self._given_up = []
+            self._free = np.concatenate((self._free, *self._released))
+            self._released = []
         if len(self._free) < len(keys):
             raise CapacityError(f"no room for {len(keys)} more IPv6 entries beside {self.used}")
         numbers, self._free = self._free[: len(keys)], self._free[len(keys) :]
@@ -117,4 +120,4 @@ class Table6(Table):
         return numbers.astype(np.uint64)
 
     def _leave(self, places: Places) -> None:
-        self._given_up.append(self._numbers(places).astype(np.uint32))
+        self._released.append(self._numbers(places).astype(np.uint32))

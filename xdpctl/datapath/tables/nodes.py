@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Values: what a prefix leads to. One slot is its own value; of several, nodes are a list.
+"""Values of table entries: the list of slots that a prefix leads to.
 
-The order on one prefix: protection, the rule, sets by number (accepting ones have the lower
-numbers). A rule's slot is on one prefix only, so its node has the slot's number and is changed in
-place. Other nodes are shared by all prefixes with the same list, and never changed.
+The value for one slot is the slot's number. Several slots are a linked list of nodes, and the
+value is the number of the first node. The order on one prefix: protection, the rule, then sets by
+slot number (accepting sets have the lower numbers). A rule's slot belongs to one prefix only, so
+its node has the slot's number and is changed in place. Other nodes are shared by all prefixes with
+the same list, and are never changed.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,19 +17,20 @@ from xdpctl.abi.structs import Constants, SlotNumber, Value
 from xdpctl.errors import CapacityError
 
 Slots = tuple[int, ...]
-_LONGEST = Constants.SETS_MAX + 2  # every set, the rule and protection
+_LONGEST = Constants.SETS_MAX + 2  # slots on one prefix: every set, the rule and protection
 
 
 def precedence(slot: int) -> tuple[int, int]:
-    """The order of slots on one prefix."""
+    """The sort key of slots on one prefix."""
     return (0 if slot < SlotNumber.SIGNATURES else 1 if slot >= SlotNumber.FIRST else 2), slot
 
 
 class Nodes:
-    """Lists of slots in `memory` of 8 bytes a node; the first `slots` nodes are the slots' own.
+    """Lists of slots in `memory`, with 8 bytes per node.
 
-    `in_use` tells all values that entries have; `grace` waits until no packet can still be
-    reading what was taken out of the tables.
+    The first `slots` nodes are reserved: each belongs to the slot with its number. `in_use` returns
+    the values of all entries. `grace` waits until no packet still uses data that was read before
+    the call.
     """
 
     def __init__(
@@ -47,22 +50,22 @@ class Nodes:
 
     @property
     def used(self) -> int:
-        """How many nodes are in use."""
+        """The number of shared nodes in use."""
         return len(self._words) - self._first - len(self._free)
 
     @property
     def capacity(self) -> int:
-        """How many nodes there can be."""
+        """The largest number of shared nodes."""
         return len(self._words) - self._first
 
     def adopt(self) -> None:
-        """Take over the shared nodes that entries lead to; all others are free."""
+        """Find the shared nodes that entries lead to, and free all others."""
         self._known = {}
         pending, seen = list(self._in_use()), set[int]()
         while pending:
             value = pending.pop()
             if value & Value.LIST and value not in seen:
-                seen.add(value)  # what somebody else wrote may lead in a circle
+                seen.add(value)  # nodes that another process wrote may form a cycle
                 index = value & ~Value.LIST
                 slot, rest = self._node(index)
                 if self._first <= index < len(self._words):
@@ -81,7 +84,7 @@ class Nodes:
         return word & 0xFFFFFFFF, word >> 32
 
     def slots(self, value: int) -> Slots:
-        """The slots that a value leads to, in the order in which a packet meets them."""
+        """The slots of a value, in the order in which a packet meets them."""
         found: list[int] = []
         while value & Value.LIST and len(found) < _LONGEST:
             slot, value = self._node(value & ~Value.LIST)
@@ -89,14 +92,14 @@ class Nodes:
         return (*found, value) if value else tuple(found)
 
     def value(self, slots: Iterable[int]) -> int:
-        """The value that leads to these slots, 0 for none; CapacityError if no node is left."""
+        """The value for these slots, 0 for none; CapacityError if no node is free."""
         value = 0
         for slot in sorted(slots, key=precedence, reverse=True):
             value = self._before(slot, value) if value else slot
         return value
 
     def changed(self, value: int, old: int, new: int) -> int:
-        """The value after slot `old` went and `new` came, where they are not 0."""
+        """The value with slot `old` removed and `new` added; 0 stands for no slot."""
         if old == value or not value:
             return new
         slots = set(self.slots(value)) - {old, 0}
@@ -114,9 +117,9 @@ class Nodes:
         return Value.LIST | index
 
     def reserve(self, lists: int) -> None:
-        """Collect nodes that nothing leads to any more, unless so many new lists fit anyway.
+        """Free unused nodes if there may not be enough for this number of new lists.
 
-        Only between changes: in the middle of one, some are made and not yet led to.
+        Call it only between changes: during a change, new nodes exist that no entry leads to yet.
         """
         if len(self._free) < min(lists * _LONGEST, self.capacity):
             self.adopt()

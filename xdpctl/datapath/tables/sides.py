@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which sources can be on an outside interface, in the kernel: a trie, and bits in front of it.
+"""The kernel's table of sides: which sources can appear on an outside interface.
 
-A bit too much costs a look-up, a missing one would lose a prefix. So bits are set before a prefix
-comes, and cleared after the last one near has gone.
+A trie holds the prefixes, and a bit array is read before it. A superfluous bit costs a look-up; a
+missing bit would hide a prefix. So bits are set before a prefix is added, and cleared after the
+last prefix near it is removed.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -18,18 +19,18 @@ Sides = Mapping[Prefix, Side]
 MAPS = ("side_units4", "side_units6")
 TRIES = ("sides4", "sides6")
 _GOLDEN = 0x9E3779B1  # the multiplier of is_known_ipv6() in bpf/side.bpf.h
-_HASHED = 32  # bits of an IPv6 address that a unit is a hash of
+_HASHED = 32  # bits of an IPv6 address that are hashed to a unit
 
 
 class Trie(Protocol):
-    """A map from the packed length and address to the packed side."""
+    """A map from a packed length and address to a packed side."""
 
     def put(self, key: bytes, value: bytes) -> None:
-        """Insert or replace."""
+        """Insert or replace an entry."""
         ...
 
     def delete(self, key: bytes) -> bool:
-        """Delete; whether the key was there."""
+        """Delete a key; return whether it was there."""
         ...
 
     def items(self) -> Iterable[tuple[bytes, bytes]]:
@@ -38,7 +39,7 @@ class Trie(Protocol):
 
 
 class SideTable:
-    """Over the units' memory and the two tries."""
+    """The sides in the memory of the unit bits (MAPS) and in the two tries, by family."""
 
     def __init__(self, memory: Mapping[str, Any], tries: Mapping[int, Trie]) -> None:
         self._units = {
@@ -48,7 +49,7 @@ class SideTable:
         self._tries = tries
 
     def held(self) -> dict[Prefix, int]:
-        """What the kernel has; somebody may have written what is no Side."""
+        """The kernel's prefixes and sides; a value may be no Side if another process wrote it."""
         found = {}
         for trie in self._tries.values():
             for key, value in trie.items():
@@ -57,20 +58,25 @@ class SideTable:
         return found
 
     def bring(self, wanted: Sides) -> bool:
-        """Let the kernel have exactly these; whether anything differed."""
+        """Write exactly these sides to the kernel; return whether anything was different.
+
+        DatapathError if there are more than SIDES_MAX.
+        """
         if len(wanted) > SIDES_MAX:
-            raise DatapathError(f"{len(wanted):,} prefixes with a known side: {SIDES_MAX:,} fit")
+            raise DatapathError(
+                f"there are {len(wanted):,} prefixes with a known side; the limit is {SIDES_MAX:,}"
+            )
         units = {family: _marked(family, wanted) for family in self._units}
-        held, differed = self.held(), False
+        current, differed = self.held(), False
         for family, live in self._units.items():
             if (units[family] & ~live).any():
                 differed = True
                 live |= units[family]
         for prefix, side in wanted.items():
-            if held.get(prefix) != side:
+            if current.get(prefix) != side:
                 differed = True
                 self._tries[prefix.family].put(_key(prefix), side.to_bytes(4, "little"))
-        for prefix in held.keys() - wanted.keys():
+        for prefix in current.keys() - wanted.keys():
             differed = True
             self._tries[prefix.family].delete(_key(prefix))
         for family, live in self._units.items():
@@ -100,9 +106,9 @@ def _units4(prefix: Prefix) -> tuple[int, int | None]:
 
 
 def _units6(prefix: Prefix) -> tuple[int, int | None]:
-    """One unit, or all for what is wider than what they are hashes of."""
+    """The first unit and the number of units; None means all, for prefixes shorter than /32."""
     top = int.from_bytes(prefix.address[:4], "big")
-    if prefix.length >= 3 and top >> 29 != 1:  # nothing of 2000::/3: the program asks the trie
+    if prefix.length >= 3 and top >> 29 != 1:  # outside 2000::/3 the program skips the bits
         return 0, 0
     if prefix.length < _HASHED:
         return 0, None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Both families' tables, the nodes they share, and the slots' words: the whole source table."""
+"""The whole source table: the tables of both families, their shared nodes, and the slots' words."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from xdpctl.datapath.tables.ipv4 import Table4
 from xdpctl.datapath.tables.ipv6 import Table6
 from xdpctl.datapath.tables.nodes import Nodes, Slots
 
-MAPS = {  # the maps of each family, by what they are to its table
+MAPS = {  # the names of each family's maps, by their role in its table
     4: {"front": "front4", "near": "near4", "cells": "cells4"},
     6: {
         "front": "front6",
@@ -27,9 +27,10 @@ _TABLES: dict[int, type[Table]] = {4: Table4, 6: Table6}
 
 
 class SourceTable:
-    """Over `memory`, the writable memory of each map in MAPS and of `nodes`, `slots`, `controls`.
+    """The source table in `memory`, the writable memory of the maps in MAPS, `nodes` and `slots`.
 
-    `grace` waits until no packet reads what was there before the call.
+    `control` is the CONTROL record. `grace` waits until no packet still uses data that was read
+    before the call.
     """
 
     def __init__(self, memory: Mapping[str, Any], control: Any, grace: Callable[[], None]) -> None:
@@ -50,18 +51,18 @@ class SourceTable:
         return found
 
     def adopt(self) -> None:
-        """Take over what is there, whoever wrote it."""
+        """Accept the content of the memory, whoever wrote it, and clear what is invalid."""
         for table in self.tables.values():
             table.adopt()
         self.nodes.adopt()
 
     def lead(self, family: int, keys: Keys, old: Numbers | int, new: Numbers | int) -> None:
-        """Let each prefix lead to slot `new` instead of `old`, 0 for none, beside its others."""
+        """Replace slot `old` by slot `new` (0 for none) in the list of slots of each prefix."""
         ones = np.ones(len(keys), np.uint32)
         self.tables[family].lead(self.nodes, keys, ones * np.uint32(old), ones * np.uint32(new))
 
     def slots_of(self, prefixes: Iterable[Prefix]) -> list[Slots]:
-        """The slots that exactly these prefixes lead to, in the order of precedence."""
+        """The slots of each of these exact prefixes, in the order of precedence."""
         listed = list(prefixes)
         values = np.zeros(len(listed), np.uint32)
         for number, family in FAMILIES.items():
@@ -71,20 +72,21 @@ class SourceTable:
         return [self.nodes.slots(value) for value in values.tolist()]
 
     def scan(self) -> Iterator[tuple[int, Keys, Numbers]]:
-        """Everything listed, as (family, keys, values), a part at a time."""
+        """All entries as (family, keys, values), in parts."""
         for number, table in self.tables.items():
             for keys, values in table.scan():
                 yield number, keys, values
 
     def repaint(self, clear: bool = True) -> Iterator[None]:
-        """Set the filters' bits that are lacking, and `clear` those that nothing needs any more;
-        yields between short steps.
+        """Set missing bits of the filters, and with `clear` clear bits that no entry needs.
+
+        Yields between short steps.
         """
         for table in self.tables.values():
             yield from table.repaint(clear)
 
     def take_lacking(self) -> int:
-        """In front of how many tables bits were lacking since this was last asked."""
+        """The number of tables whose filters had missing bits since the last call."""
         lacking = [table for table in self.tables.values() if table.lacking]
         for table in lacking:
             table.lacking = False

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A filter of its own, with the rules that stand or others, that recordings are run through.
+"""Rehearsals: recordings are run through a separate filter with the current rules, or others.
 
-Live traffic is not touched: maps, programs and pins are the rehearsal's, gone when it ends. A
-packet is judged as `explain` judges it. Time is not rehearsed: each packet of a limit counts as too
-fast, so a limit tells what it would be applied to.
+Live traffic is not affected: a rehearsal has its own maps, programs and pins, which are removed
+when it ends. Packets are judged as by `explain`. Time is not simulated: every packet that matches a
+limit counts as exceeding it, so the result shows which packets the limit would apply to.
 """
 
 import os
@@ -44,63 +44,63 @@ from xdpctl.service.settings import Settings
 
 _CALLER = Caller("replay", Role.ADMIN, OPERATOR)
 _DEFAULTS = RuleRequest(Prefix(bytes(4), 0), Action.DROP, Mode.ENFORCE)
-_NEVER = struct.pack("<Q", 1 << 62)  # a bucket's time that does not come
+_NEVER = struct.pack("<Q", 1 << 62)  # a bucket time so late that every packet exceeds the limit
 
 
 @dataclass(slots=True)
 class Tally:
-    """What became of one recording: packets and bytes by reason, and by what decided."""
+    """The result for one recording: packets in total, by reason, and by the deciding rule."""
 
     packets: int
     bytes: int
     skipped: Skipped
     short: int  # frames of less than an Ethernet header
     reasons: Counter[Reason] = field(default_factory=Counter)
-    rules: Counter[tuple[Reason, str, str]] = field(default_factory=Counter)  # with id and text
+    rules: Counter[tuple[Reason, str, str]] = field(default_factory=Counter)  # reason, id, text
 
     @property
     def dropped(self) -> int:
-        """How many packets the rules would drop."""
+        """The number of packets that the rules would drop."""
         return sum(n for reason, n in self.reasons.items() if reason.verdict == "drop")
 
     @property
     def share(self) -> float:
-        """Of the packets, how much is dropped: coverage of an attack, collateral of all else."""
+        """The share of packets dropped, 0 to 1: the coverage of an attack, or collateral damage."""
         return self.dropped / self.packets if self.packets else 0.0
 
 
 class Rehearsal:
-    """Ask it about recordings, one after the other."""
+    """Runs recordings through the filter, one after the other."""
 
     def __init__(self, datapath: PinnedDatapath, state: State, pins: Pins) -> None:
         self._state = state
         self._explain = maps.open_pin(pins.explain)
         buckets = maps.open_map(pins.map("buckets"))
-        for held in state.signatures.values():
-            if held.limit:
-                datapath.signatures.put_rate(held.slot, rate_record(Rate(pps=1)))
-                buckets.put(struct.pack("<I", own_bucket(held.slot)), _NEVER)
+        for signature in state.signatures.values():
+            if signature.limit:
+                datapath.signatures.put_rate(signature.slot, rate_record(Rate(pps=1)))
+                buckets.put(struct.pack("<I", own_bucket(signature.slot)), _NEVER)
 
     def run(self, path: Path) -> Tally:
-        """Every packet of a recording; RecordingError if it is none."""
+        """Judge every packet of a recording; RecordingError if the file is not a recording."""
         judged = judge(self._explain, path)
         tally = Tally(judged.packets, judged.bytes, judged.skipped, judged.short)
         if tally.short:
             tally.reasons[Reason.TRUNCATED] = tally.short
         for value, count in judged.values.items():
-            told = PackedVerdict.of(value)
-            tally.reasons[told.reason] += count
-            if told.reason in _BY_RULES:
-                tally.rules[told.reason, *self._named(told.slot)] += count
+            verdict = PackedVerdict.of(value)
+            tally.reasons[verdict.reason] += count
+            if verdict.reason in _BY_RULES:
+                tally.rules[verdict.reason, *self._named(verdict.slot)] += count
         return tally
 
     def _named(self, slot: int) -> tuple[str, str]:
-        """The id and the text of what a slot belongs to."""
-        signature, held = self._state.signature_of(slot), self._state.set_of(slot)
+        """The id and a description of the signature, set or rule with this slot."""
+        signature, source_set = self._state.signature_of(slot), self._state.set_of(slot)
         if signature:
             return signature.id, str(signature.match)
-        if held:
-            return held.name, f"the set {held.name}"
+        if source_set:
+            return source_set.name, f"the set {source_set.name}"
         prefixes = self._state.image.entries
         source = next((p for p, number in prefixes.items() if number == slot), None)
         return (str(source).replace("/", "_"), f"src {source}") if source else ("", "protected")
@@ -113,9 +113,12 @@ _BY_RULES = (
 
 @contextmanager
 def rehearsing(settings: Settings, rules: Path | None) -> Iterator[tuple[Rehearsal, Imported]]:
-    """With a copy of the store's rules and sets, or with those of a file; root only."""
+    """A rehearsal with a copy of the store's rules and sets, or with the rules of a file.
+
+    ConfigError without root, or if there is nothing to read the rules from.
+    """
     if os.geteuid() != 0:
-        raise ConfigError("a rehearsal loads programs into the kernel, so it needs root: use sudo")
+        raise ConfigError("a rehearsal loads programs into the kernel, which needs root: use sudo")
     with TemporaryDirectory(prefix="xdpctl-replay-") as directory:
         place = Path(directory)
         pins = Pins(place / "bpf")
@@ -146,9 +149,9 @@ _STORE_MAX, _COPY_SECONDS = 1 << 30, 60
 
 
 def _copy(database: Path, to: Path) -> None:
-    """As it is now, whoever writes to it meanwhile.
+    """Copy the store consistently, even while it is written to.
 
-    The store belongs to an unprivileged user, so a child of that user reads it, and not root.
+    The store belongs to an unprivileged user, so a child process of that user reads it, not root.
     """
     if not database.parent.is_dir() or not os.path.lexists(database):
         raise ConfigError(f"there is no store at {database}; give --rules FILE, or --state-dir")
@@ -166,15 +169,15 @@ def _copy(database: Path, to: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise StoreError(f"{database} cannot be copied within {_COPY_SECONDS} s") from error
     if done.returncode or len(done.stdout) > _STORE_MAX:
-        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["too large"]
-        raise StoreError(f"{database} cannot be copied: {said[0][:200]}")
+        reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["too large"]
+        raise StoreError(f"{database} cannot be copied: {reason[0][:200]}")
     to.write_bytes(done.stdout)
 
 
 def _state(
     settings: Settings, store: SqliteStore, datapath: PinnedDatapath, rules: Path | None
 ) -> tuple[State, Imported]:
-    """The maps as the control plane would have them; it has ended when this returns."""
+    """Fill the maps as the control plane would; no controller is running when this returns."""
     protected = Protection(dict.fromkeys(settings.protected, CONFIGURED))
     controller = Controller(
         store, datapath, settings.quotas(), protected, Clock(), settings.capacities.entries
@@ -193,7 +196,7 @@ def _import(controller: Controller, rules: Path | None) -> Imported:
         lines = rules.read_bytes().splitlines()
     except OSError as error:
         raise ConfigError(f"{rules}: {error.strerror}") from error
-    kind = Format.CSV if rules.suffix == ".csv" else Format.PLAIN  # which takes NDJSON's lines too
+    kind = Format.CSV if rules.suffix == ".csv" else Format.PLAIN  # PLAIN also reads NDJSON
     parser = Parser(kind, _DEFAULTS)
     imported = controller.submit(
         lambda draft: add_many(draft, parser.feed(lines), _CALLER, str(rules))

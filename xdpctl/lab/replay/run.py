@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A recording through a loaded program, packet by packet, on as many CPUs as there are."""
+"""Runs a recording through a loaded program, packet by packet, on several CPUs."""
 
 import os
 from collections import Counter
@@ -12,28 +12,28 @@ from pathlib import Path
 from xdpctl.base.net.pcap_reader import Skipped, packets
 from xdpctl.datapath.bpf.programs import FRAME_MIN, Runner
 
-ALONE_BYTES = 8 << 20  # a shorter recording is done sooner than processes are started
+ALONE_BYTES = 8 << 20  # a smaller file is read by one process, which is faster
 _BATCH = 1_000
-_WORKERS = 4  # each reads the whole file, so that more would gain little
+_WORKERS = 4  # each worker reads the whole file, so more would gain little
 
 
 @dataclass(slots=True)
 class Judged:
-    """How often the program answered what."""
+    """How often the program returned each value, and the packets and bytes of the recording."""
 
     packets: int = 0
     bytes: int = 0
-    short: int = 0  # frames of less than an Ethernet header, which no program runs on
+    short: int = 0  # frames shorter than an Ethernet header, on which no program can run
     values: Counter[int] = field(default_factory=Counter)
     skipped: Skipped = field(default_factory=Skipped)
 
 
 def judge(program: int, path: Path) -> Judged:
-    """Of every packet; RecordingError if the file is no recording."""
+    """Run the program on every packet of a file; RecordingError if it is not a recording."""
     workers = min(len(os.sched_getaffinity(0)), _WORKERS)
     if workers == 1 or not path.is_file() or path.stat().st_size < ALONE_BYTES:
         return _share(program, path, 0, 1)
-    # forked, so that the descriptor of the program is theirs too
+    # fork, so that the workers inherit the program's descriptor
     with ProcessPoolExecutor(workers, get_context("fork")) as pool:
         asked = [pool.submit(_share, program, path, n, workers) for n in range(workers)]
         first, *others = [share.result() for share in asked]
@@ -48,7 +48,7 @@ def judge(program: int, path: Path) -> Judged:
 
 
 def _share(program: int, path: Path, start: int, step: int) -> Judged:
-    """Every `step`th packet."""
+    """Run the program on every `step`th packet, beginning with number `start`."""
     judged = Judged()
     ask, mine = Runner(program).run, packets(path, judged.skipped, start, step)
     while batch := list(islice(mine, _BATCH)):
