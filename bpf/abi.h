@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the kernel side and user space agree on: xdpctl/abi/structs.py states the same structs and
- * enums once more in Python, and tests/unit/abi/test_structs.py has the host's compiler compare
- * them. Addresses are in network order, everything else in host order.
+ * The structs and constants that the programs and user space share. xdpctl/abi/structs.py defines
+ * them again in Python, and tests/unit/abi/test_structs.py compares both with the host's compiler.
+ * Addresses are in network order, everything else in host order.
  */
 #ifndef XDPCTL_ABI_H
 #define XDPCTL_ABI_H
@@ -13,7 +13,7 @@ enum action {
 	ACTION_NONE,
 	ACTION_ACCEPT,
 	ACTION_DROP,
-	ACTION_LIMIT, /* of signatures only: drop what comes faster than its rate */
+	ACTION_LIMIT, /* signatures only: drop packets beyond the signature's rate */
 };
 
 enum mode {
@@ -21,36 +21,36 @@ enum mode {
 	MODE_MONITOR,
 };
 
-/* Why a packet left as it did. Every packet is counted under exactly one of these. */
+/* Why a packet was passed or dropped. Every packet is counted under exactly one reason. */
 enum reason {
-	REASON_NONE,	     /* not decided yet; never counted */
-	REASON_NO_RULE,	     /* pass: nothing covers the source */
-	REASON_ACCEPTED,     /* pass: a rule accepts it */
-	REASON_PROTECTED,    /* pass: the source is in a protected prefix */
-	REASON_LINK,	     /* pass: not IP (ARP, LLDP, LACP, STP, ...) */
-	REASON_NEIGHBOUR,    /* pass: IPv6 neighbour discovery, RFC 4861 */
-	REASON_NEVER_ROUTED, /* pass: to 224.0.0.0/24 or ff02::/16 */
-	REASON_DHCP,	/* pass: DHCP that a client cannot do without, see link.h, exempt.bpf.h */
-	REASON_CONTROL, /* pass: a control protocol that only a neighbour can have sent */
-	REASON_BYPASS,	/* pass: the bypass switch is on */
-	REASON_FAULT,	/* pass: a map did not hold what it must */
-	REASON_ESTABLISHED, /* pass: a rule spares this host's TCP connections, and it is of one */
-	REASON_DROPPED,	    /* drop: a rule drops the source */
-	REASON_SIGNATURE,   /* drop: a signature matches */
-	REASON_LIMITED,	    /* drop: faster than a limit */
-	REASON_TRUNCATED,   /* drop: the frame ends inside a header */
-	REASON_MALFORMED,   /* drop: a version or length field is impossible */
-	REASON_VLAN_DEPTH,  /* drop: more than VLAN_DEPTH_MAX tags */
+	REASON_NONE,		/* not decided yet; never counted */
+	REASON_NO_RULE,		/* pass: no rule, set or signature decides it */
+	REASON_ACCEPTED,	/* pass: a rule accepts it */
+	REASON_PROTECTED,	/* pass: the source is in a protected prefix */
+	REASON_LINK,		/* pass: not IP (ARP, LLDP, LACP, STP, ...) */
+	REASON_NEIGHBOUR,	/* pass: IPv6 neighbour discovery, RFC 4861 */
+	REASON_NEVER_ROUTED,	/* pass: to 224.0.0.0/24 or ff02::/16 */
+	REASON_DHCP,		/* pass: DHCP that a client needs, see link.h and exempt.bpf.h */
+	REASON_CONTROL,		/* pass: a control protocol, from a neighbour on the link */
+	REASON_BYPASS,		/* pass: the bypass switch is on */
+	REASON_FAULT,		/* pass: a map has invalid content */
+	REASON_ESTABLISHED,	/* pass: it belongs to a TCP connection that the rule spares */
+	REASON_DROPPED,		/* drop: a rule drops the source */
+	REASON_SIGNATURE,	/* drop: a signature matches */
+	REASON_LIMITED,		/* drop: it exceeds a limit */
+	REASON_TRUNCATED,	/* drop: the frame ends inside a header */
+	REASON_MALFORMED,	/* drop: a version or length field is impossible */
+	REASON_VLAN_DEPTH,	/* drop: more than VLAN_DEPTH_MAX tags */
 	REASON_EXTENSION_DEPTH, /* drop: more than EXTENSION_DEPTH_MAX extension headers */
 	REASON_TINY_FRAGMENT,	/* drop: a fragment that hides or overwrites a TCP header */
-	REASON_SPOOFED,		/* drop: it came from outside, and its source cannot be there */
+	REASON_SPOOFED,		/* drop: from outside, with a source that cannot be there */
 	REASON_MAX,
-	REASON_BITS = 8, /* above them: whether connections are spared, and which slot decided */
+	REASON_BITS = 8, /* above these bits: REASON_SPARE, then the deciding slot */
 	REASON_SPARE = 1 << REASON_BITS,
 	REASON_SLOT_SHIFT = REASON_BITS + 1,
 };
 
-/* The programs behind the first one, each with a verifier's budget of its own. */
+/* The programs that the first one tail-calls; the verifier checks each separately. */
 enum stage {
 	STAGE_SIGNATURES,
 	STAGE_CONNECTION,
@@ -59,14 +59,14 @@ enum stage {
 	STAGES_MAX,
 };
 
-/* What the next stage has to know of a packet, of each CPU. */
+/* What the next stage needs to know about a packet; one record per CPU. */
 struct pending {
 	__u32 reason;
 	__u32 slot;
-	__u64 lost; /* captures for which there was no room */
+	__u64 lost; /* captures lost because the ring was full */
 	__u64
 	    monitored; /* the last MONITORED_A_PACKET slots in monitor mode, MONITORED_BITS each */
-	__u32 decided; /* by the stage before, or REASON_NONE: ask signatures */
+	__u32 decided; /* the earlier stage's verdict, or REASON_NONE: signatures come next */
 	__u32 unused;
 };
 
@@ -75,28 +75,28 @@ enum constants {
 	EXTENSION_DEPTH_MAX = 8,
 	EXPLANATION_SLOTS_MAX = 16,
 	SETS_MAX = 64,
-	SEARCH4_MAX = 112, /* look-ups and slots met for one packet; beyond is a fault */
+	SEARCH4_MAX = 112, /* look-ups and slots for one packet; more is REASON_FAULT */
 	SEARCH6_MAX = 195,
 	SIGNATURES_MAX = 1024,
-	SIGNATURE_STEPS_MAX = 64, /* words of the bitmap and signatures met for one packet */
+	SIGNATURE_STEPS_MAX = 64, /* bitmap words and signatures for one packet */
 };
 
 /*
- * Slot numbers with a fixed meaning: SIGNATURES_MAX are of signatures, SETS_MAX of sets,
- * accepting ones from below and dropping ones from above; rules on a source have the rest.
+ * Slot numbers with a fixed meaning. SIGNATURES_MAX slots are for signatures, and SETS_MAX for
+ * sets: accepting sets count up from the first, dropping sets count down from the last. Source
+ * rules have the slots from SLOT_FIRST on.
  */
 enum slot_number {
 	SLOT_NONE,
 	SLOT_PROTECTED,
-	SLOT_NEIGHBOUR, /* protected, and behind an outside interface: a gateway, a resolver, a peer
-			 */
+	SLOT_NEIGHBOUR, /* protected gateways, resolvers and peers beyond an outside interface */
 	SLOT_SIGNATURES,
 	SLOT_SETS = SLOT_SIGNATURES + SIGNATURES_MAX,
 	SLOT_FIRST = SLOT_SETS + SETS_MAX,
 };
 
 /*
- * On which side of an outside interface a source is (RFC 2827). What is not known may be anywhere.
+ * On which side of an outside interface a source is (RFC 2827). An unknown source may be on either.
  */
 enum side {
 	SIDE_UNKNOWN,
@@ -104,7 +104,7 @@ enum side {
 	SIDE_OUTSIDE,
 	SIDES_MAX = 8192,
 	SIDE_UNITS_LOG2 =
-	    16, /* a bit for each IPv4 /16, or hashed IPv6 /32: a side is known here */
+	    16, /* a bit for each IPv4 /16 or hashed IPv6 /32: set if a side is known there */
 };
 
 struct side_key4 {
@@ -123,20 +123,20 @@ union side_key {
 };
 
 /*
- * What stands in front of the cells, one-sided: a bit too much costs a look-up, a missing one
- * would lose an entry.
+ * Filters that are read before the cells. A superfluous bit costs a look-up; a missing bit would
+ * hide an entry.
  */
 enum front {
-	FRONT_UNITS_LOG2 = 24, /* a bit for each IPv4 /24, or hashed IPv6 /32: something is here */
-	NEAR4_UNITS_LOG2 = 18, /* what lies near: for each IPv4 /18, */
-	NEAR6_UNITS_LOG2 = 16, /* and for each hashed IPv6 /32 */
+	FRONT_UNITS_LOG2 = 24, /* a bit for each IPv4 /24 or hashed IPv6 /32: set if listed there */
+	NEAR4_UNITS_LOG2 = 18, /* a struct near4 for each IPv4 /18 */
+	NEAR6_UNITS_LOG2 = 16, /* a struct near6 for each hash of an IPv6 /32 */
 	SINGLE6_UNITS_LOG2 = 25, /* a bit for each hashed IPv6 address: it may be listed */
 };
 
 /*
- * The lengths of the prefixes that touch a unit, as bits; the longest is the lowest. Length 0 has
- * none: control.whole tells of it. Of single addresses, IPv4 has their hashes as bits, IPv6 one bit
- * that some are listed.
+ * The lengths of the prefixes that overlap a unit, as bits; the lowest bit is the longest prefix.
+ * Length 0 has no bit here: see control.whole. For single addresses, IPv4 has bits selected by
+ * their hashes, and IPv6 has one bit that says that some are listed.
  */
 struct near4 {
 	__u32 lengths; /* 31 to 1 */
@@ -153,9 +153,9 @@ enum near {
 };
 
 /*
- * A cell leads from a prefix to what is listed there, in one word that is stored whole. IPv4:
- * address and length, then a value. IPv6: a hash of both, then the number of an entry6.
- * A value is a slot number, or with VALUE_LIST the number of a node.
+ * A cell maps a prefix to its value, in one word that is stored at once. IPv4: address and length,
+ * then the value. IPv6: a hash of both, then the index of an entry6, which has the value. A value
+ * is a slot number, or with VALUE_LIST a node number.
  */
 enum cell {
 	CELL_VALUE_BITS = 26,
@@ -174,18 +174,18 @@ struct entry6 {
 	__u32 value;
 };
 
-/* Of what is listed on the same prefix: one slot, then the value that leads to the others. */
+/* An element of the list of slots on one prefix: a slot, and the value for the rest of the list. */
 struct node {
 	__u32 slot;
 	__u32 next;
 };
 
-/* One word, stored and loaded whole: a packet never sees half of a change. */
+/* One word, stored and loaded at once, so a packet never sees a partial change. */
 struct slot {
-	__u64 word; /* action, mode, and when it ends: CLOCK_MONOTONIC in ns, 0 for never */
+	__u64 word; /* action, mode, and expiry: CLOCK_MONOTONIC in ns, 0 for never */
 };
 
-/* The low bits of the word; what is left is the time, a multiple of 16 ns. */
+/* Masks of the low bits of the word; the other bits are the expiry, a multiple of 16 ns. */
 enum word {
 	WORD_ACTION = 3,
 	WORD_MONITOR = 4,
@@ -198,25 +198,25 @@ struct hits {
 	__u64 bytes;
 };
 
-/* The arrays are by family: IPv4, IPv6. */
+/* The arrays have one element per family: IPv4, IPv6. */
 struct control {
 	__u32 bypass;
 	__u32 sampled;	       /* the slot whose packets are sampled, or SLOT_NONE */
-	__u64 mask;	       /* of its packets, those whose count has none of these bits */
-	__u64 seeds[3];	       /* odd, random, never changed: no sender can aim at a bucket */
-	__u32 buckets_log2[2]; /* n: the buckets in use are 2^n from number 2^n on */
-	__u32 whole[2];	       /* 0.0.0.0/0, ::/0 may be listed */
+	__u64 mask;	       /* only packets whose number has none of these bits are sampled */
+	__u64 seeds[3];	       /* odd, random, constant: no sender can choose a bucket */
+	__u32 buckets_log2[2]; /* n: 2^n buckets are in use, beginning with bucket 2^n */
+	__u32 whole[2];	       /* whether 0.0.0.0/0 or ::/0 may be listed */
 	__u32 armed;	       /* signatures: 0 for none, else 1 + the number of the generation */
 	__u32 captured;	       /* bits of the reasons whose packets are captured */
-	__u32 capture_slot;    /* only what this slot decided, or SLOT_NONE */
+	__u32 capture_slot;    /* capture only packets this slot decided; SLOT_NONE: all */
 	__u32 unused;
-	__u64 capture_mask; /* of a reason's packets, those whose count has none of these bits */
+	__u64 capture_mask; /* capture only packets whose number has none of these bits */
 };
 
 /*
- * What signatures look at in a packet (FlowSpec components, RFC 8955 and 8956, and two more). A
- * field that a packet does not have has the value behind the last one it could have. Addresses
- * are words of 16 bits, the highest first; IPv4 has two.
+ * The fields of a packet that signatures match: the FlowSpec components (RFC 8955 and 8956), TTL
+ * and VLAN. A field that a packet does not have gets the value after the largest valid one.
+ * Addresses are split into 16-bit words, the highest first; IPv4 has two.
  */
 enum field {
 	FIELD_PROTOCOL,
@@ -224,7 +224,7 @@ enum field {
 	FIELD_DESTINATION_PORT,
 	FIELD_ICMP_TYPE,
 	FIELD_ICMP_CODE,
-	FIELD_TCP_FLAGS, /* 12 bits: those of the byte before, too (RFC 8955 section 4.2.2.9) */
+	FIELD_TCP_FLAGS, /* 12 bits, 4 of them before the flags byte (RFC 8955 section 4.2.2.9) */
 	FIELD_PACKET_LENGTH,
 	FIELD_DSCP,
 	FIELD_FRAGMENT,
@@ -236,7 +236,7 @@ enum field {
 	FIELDS_MAX = 32,
 };
 
-/* FlowSpec's bits of FIELD_FRAGMENT (RFC 8955 section 4.2.2.12). */
+/* The bits of FIELD_FRAGMENT, as in FlowSpec (RFC 8955 section 4.2.2.12). */
 enum fragment {
 	FRAGMENT_DONT = 1,
 	FRAGMENT_LATER = 2,
@@ -245,92 +245,92 @@ enum fragment {
 };
 
 /*
- * A value of a field leads to a class: which signatures take that value, as a bitmap, and above
- * its number which words of the bitmap are not 0.
+ * Each value of a field has a class: the number of a bitmap of the signatures that match the value,
+ * and above the number a summary with a bit for each non-zero word of the bitmap.
  */
 enum class {
 	CLASS_BITS = 16,
 	BITMAP_WORDS = SIGNATURES_MAX / 64,
-	BITMAPS_MAX = 32768,   /* of a generation */
-	CLASSES_MAX = 3 << 20, /* of a generation: every field of both families has room */
+	BITMAPS_MAX = 32768,   /* per generation */
+	CLASSES_MAX = 3 << 20, /* per generation: enough for every field of both families */
 };
 
 /*
- * All of a generation are one value of the map, so that they are looked up once a packet. The map
- * is declared with values of 1 / BITMAPS_MAX their size, since clang would write so much into its
- * output, and the loader makes it with the right one.
+ * All bitmaps of a generation are one value of the map, so that one look-up per packet is enough.
+ * The map is declared with values 1 / BITMAPS_MAX of that size, because clang would write the full
+ * size into its output; the loader creates the map with the full size.
  */
 struct bitmap {
 	__u64 words[BITMAP_WORDS];
 };
 
-/* Two neighbours: an array's values lie 8 bytes apart. */
+/* Two adjacent classes per value, because the values of an array are 8 bytes apart. */
 struct classes {
 	__u32 of[2];
 };
 
-/* Where the classes of a field begin. */
+/* A field, and the index of the first of its classes. */
 struct lookup {
 	__u32 classes;
 	__u32 field;
 };
 
-/* The fields that signatures of a family look at, those that most depend on first. */
+/* The fields that signatures of a family match, beginning with those that most depend on. */
 struct family {
 	__u32 whole; /* the class of all signatures of this family */
 	__u32 lookups_used;
-	__u32 port; /* where the classes of FlowSpec's `port` begin, which takes either port */
+	__u32 port; /* first class of FlowSpec's `port`, which matches either port */
 	__u32 port_used;
 	struct lookup lookups[FIELDS_MAX];
 };
 
-/* A whole set of signatures, in order. A packet meets one generation or the other. */
+/* All signatures, in order. A packet uses exactly one of the two generations. */
 struct generation {
 	struct family families[2];   /* by family: IPv4, IPv6 */
-	__u32 slots[SIGNATURES_MAX]; /* of each signature */
+	__u32 slots[SIGNATURES_MAX]; /* the slot of each signature */
 };
 
 /*
- * GCRA (ITU-T I.371): a packet is within the limit unless it comes more than `burst_ns` before
- * its bucket's time, which each one that is within moves on by what it costs.
+ * GCRA (ITU-T I.371): a packet exceeds the limit if it arrives more than `burst_ns` before the
+ * bucket's time. Each packet within the limit moves the bucket's time forward by its cost.
  */
 struct rate {
-	__u64 cost; /* ns for a packet, or for a byte, times 2^RATE_COST_SHIFT */
+	__u64 cost; /* ns per packet or per byte, times 2^RATE_COST_SHIFT */
 	__u64 burst_ns;
 	__u32 by_bytes;
 	__u32 by_source; /* 0: one bucket for all, else one for each source */
-	__u32 mask4;	 /* the bits of a source that tell buckets apart */
-	__u32 salt;	 /* so that limits have buckets of their own, and new ones after a change */
-	__u64 mask6;	 /* of its first 64 */
+	__u32 mask4;	 /* the bits of an IPv4 source that select the bucket */
+	__u32 salt;	 /* gives each limit its own buckets, and new ones after a change */
+	__u64 mask6;	 /* the same for the first 64 bits of an IPv6 source */
 };
 
 enum gcra {
 	RATE_COST_SHIFT = 20,
-	BUCKETS_LOG2 = 19, /* for sources, shared by those whose hashes agree */
-	BUCKET_STRIDE = 8, /* a limit's own has a cache line for itself */
+	BUCKETS_LOG2 = 19, /* buckets of sources; sources with equal hashes share one */
+	BUCKET_STRIDE = 8, /* the single bucket of a limit has a cache line of its own */
 	BUCKET_DHCP = (1 << BUCKETS_LOG2) + SIGNATURES_MAX * BUCKET_STRIDE,
 	BUCKETS_MAX = BUCKET_DHCP + BUCKET_STRIDE,
 };
 
-/* Where a packet of the sampled slot came from; IPv4 in the first four bytes. */
+/* The source of a packet of the sampled slot; IPv4 is in the first four bytes. */
 struct sample {
 	__u8 source[16];
 	__u32 slot;
 	__u32 family;
 };
 
-/* What slots in monitor mode would have hit, of those that are listed to be looked at. */
+/* Statistics of slots in monitor mode, for the slots that are in the map `statistics`. */
 enum monitoring {
 	STATISTICS_MAX = 1024,
 	MONITORED_A_PACKET = 3,
-	MONITORED_BITS = 21, /* more than a slot's number has */
+	MONITORED_BITS = 21, /* enough for a slot number */
 	SKETCH_LOG2 = 9,
 	SKETCH_CELLS = 1 << SKETCH_LOG2,
 	GLIMPSES = 128,
 	CONNECTIONS_MAX = 4096,
 };
 
-/* Ports are in host order, 0 if there are none. */
+/* A sampled packet. Ports are in host order, 0 if there are none. */
 struct glimpse {
 	__u32 source[4]; /* network order; IPv4 in the first word */
 	__u16 source_port;
@@ -341,9 +341,9 @@ struct glimpse {
 };
 
 struct monitor_statistics {
-	__u64 looked;
-	__u64 established; /* of this host's TCP connections */
-	__u64 accepted;	   /* that a wider prefix accepts or protects */
+	__u64 looked;	   /* packets that the slot would have hit */
+	__u64 established; /* of these, packets of this host's TCP connections */
+	__u64 accepted;	   /* of these, packets that a wider prefix accepts or protects */
 	__u8 sources[SKETCH_CELLS];
 	__u8 destinations[SKETCH_CELLS];
 	struct glimpse glimpses[GLIMPSES];
@@ -361,29 +361,29 @@ struct connection {
 };
 
 enum captured {
-	CAPTURE_BYTES = 256, /* of a packet, at the most */
+	CAPTURE_BYTES = 256, /* the largest part of a packet that is captured */
 };
 
-/* The beginning of one packet, and what became of it. */
+/* The beginning of one packet, and its verdict. */
 struct capture {
 	__u64 time_ns; /* CLOCK_MONOTONIC */
 	__u32 interface;
 	__u32 length; /* of the frame */
 	__u32 reason;
-	__u32 slot; /* what decided, or SLOT_NONE */
+	__u32 slot; /* the slot that decided, or SLOT_NONE */
 	__u8 head[CAPTURE_BYTES];
 };
 
-/* What `explain` found: the slots that matched, in the order they were met. */
+/* The result of `explain`: the slots that matched, in the order in which they were met. */
 enum told {
-	TOLD = 1 << 30, /* in what `explain` returns, beside the reason and its slot */
+	TOLD = 1 << 30, /* a flag in the return value of `explain`, above the reason and the slot */
 };
 
 struct explanation {
 	__u32 reason;
 	__u32 slots_met;
 	__u32 slots[EXPLANATION_SLOTS_MAX];
-	__u32 behind_met; /* signatures that match too, and were not asked */
+	__u32 behind_met; /* number of later signatures that match too, but were not evaluated */
 	__u32 behind[EXPLANATION_SLOTS_MAX];
 };
 

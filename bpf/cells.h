@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Bits, hashes and buckets of the source table: pure functions, no map is touched here. The
- * control plane writes what they read: xdpctl/datapath/tables/ has the same hashes in Python.
+ * Bits, hashes and buckets of the source table: pure functions that access no map. The control
+ * plane writes the tables; xdpctl/datapath/tables/ has the same hashes in Python.
  */
 #ifndef XDPCTL_CELLS_H
 #define XDPCTL_CELLS_H
@@ -11,7 +11,7 @@
 #define VALUE_MASK ((1ULL << CELL_VALUE_BITS) - 1)
 #define KEY_MASK   ((1ULL << CELL_KEY_BITS) - 1)
 
-/* Without a branch, which would double the states that the verifier walks. */
+/* Without a branch, because a branch would double the states that the verifier explores. */
 static __always_inline u64 is_zero(u64 below_2_63)
 {
 	u64 sign = below_2_63 - 1;
@@ -21,8 +21,8 @@ static __always_inline u64 is_zero(u64 below_2_63)
 }
 
 /*
- * The number of the lowest bit that is set: there is no instruction for it, and what clang makes
- * of the idiom where it recognizes it is a table in a section that bcc does not load.
+ * The number of the lowest set bit. BPF has no instruction for it. If clang recognises the usual
+ * idiom, it emits a table in a section that bcc does not load.
  */
 static __always_inline u32 lowest_bit(u64 x)
 {
@@ -34,8 +34,8 @@ static __always_inline u32 lowest_bit(u64 x)
 }
 
 /*
- * The value behind a key, 0 if no cell of the bucket has it. There is at most one, so they are
- * or-ed together: one path for the verifier, and nothing for the branch predictor to miss.
+ * The value of a key, 0 if no cell of the bucket has it. At most one cell has it, so all matches
+ * are or-ed together: there is one path for the verifier, and no branch to mispredict.
  */
 static __always_inline u32 find_in(struct bucket *bucket, u64 key)
 {
@@ -46,13 +46,13 @@ static __always_inline u32 find_in(struct bucket *bucket, u64 key)
 		u64 cell = *(volatile u64 *)&bucket->cells[i];
 		u64 equal = (cell >> CELL_VALUE_BITS ^ key) - 1;
 
-		asm volatile("" : "+r"(equal)); /* or clang would make it a branch */
+		asm volatile("" : "+r"(equal)); /* otherwise clang would emit a branch */
 		found |= cell & (u64)((s64)equal >> 63);
 	}
 	return found & VALUE_MASK;
 }
 
-/* Read once for both buckets: the table may be moving to another size. */
+/* Read it once for both buckets, because the table may be moving to another size. */
 static __always_inline u32 size_of(struct control *control, u32 family)
 {
 	return *(volatile u32 *)&control->buckets_log2[family];
@@ -64,7 +64,7 @@ static __always_inline u32 bucket_of(u64 hash, u32 buckets_log2)
 	return (1U << buckets_log2) + (hash >> (64 - buckets_log2));
 }
 
-/* The last cell is taken last, and once it was it is never empty again. */
+/* The last cell of a bucket is used last, and is never 0 again after it was used. */
 static __always_inline bool overflowed(struct bucket *bucket)
 {
 	return bucket->cells[BUCKET_CELLS - 1];
@@ -80,7 +80,7 @@ struct address6 {
 	u64 low;
 };
 
-/* Both words and the length, mixed; the control plane computes the same. */
+/* A hash of both words and the length; the control plane computes the same hash. */
 static __always_inline u64 hash6(const u64 *seeds, struct address6 *address, u32 length)
 {
 	u64 x = address->high * seeds[0] + length * seeds[2];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Whether a packet belongs to a TCP connection of this host. No map is touched here. */
+/* Whether a packet belongs to a TCP connection of this host. Accesses no map. */
 #ifndef XDPCTL_ESTABLISHED_H
 #define XDPCTL_ESTABLISHED_H
 
@@ -8,14 +8,18 @@
 #define FLAG_SYN 0x02
 #define FLAG_ACK 0x10
 
-/* Helpers 99 and 86, Linux 5.2 and 4.20: the socket that a packet would reach, in our namespace. */
+/*
+ * Helpers 99 and 86, Linux 5.2 and 4.20: the socket that a packet would reach, in the interface's
+ * network namespace.
+ */
 static struct bpf_sock *(*find_socket)(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, u32 size,
 				       u64 netns, u64 flags) = (void *)99;
 static long (*release_socket)(struct bpf_sock *socket) = (void *)86;
 
 /*
- * A listener is no connection, nor is one whose handshake nobody completed; a socket in SYN_SENT
- * asked for the answer. States are those of include/net/tcp_states.h.
+ * A listening socket is not a connection, and neither is an incomplete handshake that a peer
+ * started. A socket in SYN_SENT counts, because this host waits for the answer. The states are
+ * those of include/net/tcp_states.h.
  */
 static __always_inline int is_connected(u32 state)
 {
@@ -25,7 +29,7 @@ static __always_inline int is_connected(u32 state)
 	       state == BPF_TCP_LAST_ACK || state == BPF_TCP_CLOSING;
 }
 
-/* Whether there is one between the packet's source and its destination, at these ports. */
+/* Whether there is a connection between the packet's source and destination with these ports. */
 static __always_inline int has_connection(struct xdp_md *ctx, struct packet *packet,
 					  __be16 source_port, __be16 destination_port)
 {
@@ -54,7 +58,7 @@ static __always_inline int has_connection(struct xdp_md *ctx, struct packet *pac
 	return connected;
 }
 
-/* A SYN opens a connection, so it belongs to none; a flood of them costs no look-up. */
+/* A SYN opens a connection, so it belongs to none; thus a SYN flood costs no look-ups. */
 static __always_inline int established(struct xdp_md *ctx, struct packet *packet)
 {
 	struct transport head;

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Of what a rule on a source would drop, two things pass: an error that tells a connection of this
- * host that its packets are too large (RFC 1191, RFC 8201), and, at a bounded rate, the answer of a
- * DHCP server, without which there is no network to protect.
+ * Two kinds of packets pass although a source rule would drop them. The first is an ICMP error that
+ * says that packets of this host's TCP connection are too large (RFC 1191, RFC 8201). The second
+ * is, at a limited rate, a DHCP server's reply, because without a lease the box has no network.
  */
 
 #define ICMP_UNREACHABLE 3
-#define ICMP_TOO_LARGE	 4 /* a code of it */
+#define ICMP_TOO_LARGE	 4 /* a code of ICMP_UNREACHABLE */
 #define ICMPV6_TOO_LARGE 2
 #define ICMP_HEADER	 8
 #define DHCP_REPLY	 2
 #define DHCP_COOKIE_AT	 244 /* from the start of the UDP header; options follow */
 #define DHCP_COOKIE	 0x63825363
-#define DHCP_COST_NS	 10000000  /* 100 a second, */
-#define DHCP_BURST_NS	 500000000 /* 50 at once */
+#define DHCP_COST_NS	 10000000  /* 100 packets a second */
+#define DHCP_BURST_NS	 500000000 /* 50 packets at once */
 
-/* Whether it may be one of the two; cheap, since a flood that is dropped comes by here. */
+/* Whether it may be one of the two. This is cheap, because every packet of a flood comes here. */
 static __always_inline u32 may_be_exempt(struct xdp_md *ctx, struct packet *packet)
 {
 	u32 icmp = packet->family == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6;
-	struct ports ports; /* of ICMP: type and code, checksum */
+	struct ports ports; /* for ICMP: type and code, then the checksum */
 
 	if (packet->protocol != PROTOCOL_UDP && packet->protocol != icmp)
 		return 0;
@@ -33,7 +33,7 @@ static __always_inline u32 may_be_exempt(struct xdp_md *ctx, struct packet *pack
 				    : network16(ICMPV6_TOO_LARGE << 8));
 }
 
-/* The packet that an error cites was ours: its source is here, its destination there. */
+/* Whether the packet that an ICMP error cites belongs to a TCP connection of this host. */
 static __always_inline int cites_connection(struct xdp_md *ctx, struct scratch *scratch)
 {
 	u32 at = scratch->packet.offset + ICMP_HEADER;
@@ -73,7 +73,7 @@ static __always_inline int is_dhcp_reply(struct xdp_md *ctx, struct packet *pack
 	       cookie == network32(DHCP_COOKIE);
 }
 
-/* REASON_NONE: neither of the two. */
+/* The reason to pass the packet, or REASON_NONE if it is neither of the two. */
 static __always_inline enum reason exempt(struct xdp_md *ctx, struct search *search,
 					  struct scratch *scratch)
 {

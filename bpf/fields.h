@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What signatures look at, read from a parsed packet. No map is touched here.
+ * Reads the fields that signatures match from a parsed packet. Accesses no map.
  *
- * Ports belong to TCP and UDP, types and codes to ICMP of the packet's own family, flags to TCP.
- * A later fragment has none of them, nor has a packet that ends before they do.
+ * Ports exist for TCP and UDP, types and codes for ICMP of the packet's own family, flags for TCP.
+ * A later fragment has none of these fields, and neither has a packet that is too short for them.
  */
 #ifndef XDPCTL_FIELDS_H
 #define XDPCTL_FIELDS_H
@@ -20,7 +20,7 @@
 #define ETHERNET_TYPE_AT   12
 #define DIRECT_MASK	   1023
 
-/* Of a TCP header, up to its flags; the first 4 bytes serve UDP and ICMP too. */
+/* A TCP header up to its flags; UDP and ICMP use the first 4 bytes. */
 struct transport {
 	__be16 source_port;
 	__be16 destination_port;
@@ -30,18 +30,18 @@ struct transport {
 } __attribute__((packed));
 
 /*
- * What is known of one packet, in memory of the CPU's own: what the verifier reads back from there
- * is the same whatever way led to it, so it walks on once.
+ * Data about one packet, in per-CPU memory. The verifier knows nothing about values that are read
+ * back from there, so it explores the following code once and not for each path that leads to it.
  */
 struct scratch {
 	struct packet packet;
 	union side_key side;	 /* looked up in sides4 or sides6 */
 	u32 values[FIELDS_MAX];	 /* by field */
-	u32 classes[FIELDS_MAX]; /* where they lead, in the order of the lookups */
-	u32 ports[2];		 /* where the source's and the destination's lead */
-	u32 summary;		 /* words in which a signature may match */
+	u32 classes[FIELDS_MAX]; /* the class of each value, in the order of the lookups */
+	u32 ports[2];		 /* for `port`: the classes of source and destination port */
+	u32 summary;		 /* bitmap words in which a signature may match */
 	u32 unused;
-	u64 found[BITMAP_WORDS]; /* the signatures that match, of words that have any */
+	u64 found[BITMAP_WORDS]; /* the matching signatures, for the words in `summary` */
 	struct capture capture;
 };
 
@@ -54,7 +54,7 @@ static __always_inline void no_transport(u32 *values)
 	values[FIELD_TCP_FLAGS] = NO_TCP_FLAGS;
 }
 
-/* 0 if all of it is there. In a frame's first buffer, which a helper is too dear for. */
+/* 0 if the header is complete. Reads the frame's first buffer directly, which costs no helper. */
 static __always_inline int load_transport(struct xdp_md *ctx, u32 offset, struct transport *head,
 					  u32 size)
 {
@@ -119,7 +119,7 @@ static __always_inline void read_ipv4(struct ipv4 *ip, u32 *values)
 	put_word(values, FIELD_DESTINATION, ip->destination);
 }
 
-/* RFC 8956: the length counts the fixed header too, the protocol is the upper layer's. */
+/* RFC 8956: the length includes the fixed header, and the protocol is that of the upper layer. */
 static __always_inline void read_ipv6(struct ipv6 *ip, struct packet *packet, u32 *values)
 {
 	u32 first = host32(ip->version_class_label), fragment = packet->fragment;
@@ -138,7 +138,7 @@ static __always_inline void read_ipv6(struct ipv6 *ip, struct packet *packet, u3
 	}
 }
 
-/* 0, or -1 if the frame is not what it was when it was parsed. */
+/* 0, or -1 if the frame is shorter than when it was parsed. */
 static __always_inline int read_fields(struct xdp_md *ctx, struct scratch *scratch)
 {
 	struct packet *packet = &scratch->packet;

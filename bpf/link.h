@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What keeps the box on its own link passes whatever the rules say. Nothing here can come from
- * beyond the link: a router forwards neither these destinations nor a hop limit of 255 (RFC 5082),
- * and a link-local address never crosses it. So no flood from outside can learn to use it.
+ * Packets that keep the box connected to its link pass whatever the rules say. They cannot come
+ * from beyond the link: a router does not forward these destinations or link-local addresses, and
+ * decrements a hop limit of 255 (RFC 5082). So an attacker outside the link cannot exploit this.
  */
 #ifndef XDPCTL_LINK_H
 #define XDPCTL_LINK_H
@@ -23,7 +23,7 @@
 #define DNS_OVER_TLS 853
 #define DIRECT_LAST  1023
 
-/* The ports of TCP or UDP; -1 if there are none. In a frame's first buffer no helper is asked. */
+/* The ports of TCP or UDP; -1 if there are none. In the frame's first buffer it needs no helper. */
 static __always_inline int read_ports_at(struct xdp_md *ctx, u32 offset, struct ports *ports)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
@@ -41,7 +41,7 @@ static __always_inline int read_ports(struct xdp_md *ctx, struct packet *packet,
 	return read_ports_at(ctx, packet->offset, ports);
 }
 
-/* Of a packet with TTL 255: what routers and their like say to one another. */
+/* Whether a packet with TTL 255 is a control protocol: VRRP, single-hop BFD or BGP. */
 static __always_inline int is_control(struct xdp_md *ctx, struct packet *packet)
 {
 	struct ports ports;
@@ -90,7 +90,7 @@ static __always_inline int is_link_local(__be32 first_word)
 	return (first_word & network32(0xffc00000)) == network32(0xfe800000);
 }
 
-/* From a link-local address: listeners of multicast (MLD), and OSPF's unicast. */
+/* Whether a packet from a link-local address is multicast listener discovery or unicast OSPF. */
 static __always_inline int is_link_control(struct xdp_md *ctx, struct packet *packet)
 {
 	u8 type;

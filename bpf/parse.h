@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Frames to struct packet: Ethernet, VLAN tags, IPv4 with options, IPv6 with extension headers.
+ * Parses a frame to a struct packet: Ethernet, VLAN tags, IPv4 with options, IPv6 with extension
+ * headers.
  *
- * Every parse_* function returns REASON_NONE to go on, or the reason why the packet is already
- * decided. No map is touched here: bcc rewrites map accesses in the main file only.
+ * Every parse_* function returns REASON_NONE to go on, or the reason if the packet is decided.
+ * Accesses no map, because bcc rewrites map accesses in the main file only.
  */
 #ifndef XDPCTL_PARSE_H
 #define XDPCTL_PARSE_H
@@ -45,14 +46,14 @@
 #define PROTOCOL_MOBILITY     135
 #define PROTOCOL_HIP	      139
 #define PROTOCOL_SHIM6	      140
-#define PROTOCOL_NOT_IN_FRAME 256 /* beside the number: a later fragment, its header elsewhere */
+#define PROTOCOL_NOT_IN_FRAME 256 /* a flag: later fragment, without the transport header */
 
 #define IPV4_OFFSET	    0x1fff
 #define IPV4_MORE_FRAGMENTS 0x2000
 #define IPV6_OFFSET	    0xfff8
 #define IPV6_MORE_FRAGMENTS 1
 #define IPV6_RESERVED	    6
-#define TCP_TO_FLAGS	    14 /* bytes of a TCP header up to its flags */
+#define TCP_TO_FLAGS	    14 /* bytes of a TCP header up to and including its flags */
 
 #define DHCP_SERVER   67
 #define DHCP_CLIENT   68
@@ -105,12 +106,12 @@ struct ports {
 
 struct packet {
 	u32 family; /* 4 or 6 */
-	u32 ip;	    /* where the IP header is */
-	u32 end;    /* where the packet ends, by its IP header */
-	u32 offset; /* of the next header to read */
+	u32 ip;	    /* offset of the IP header */
+	u32 end;    /* offset of the packet's end, according to its IP header */
+	u32 offset; /* offset of the next header to read */
 	u32 protocol;
-	u32 fragmented; /* IPv6: a fragment header was there, even an atomic one */
-	u32 fragment;	/* its offset in bytes, and 1 if more follow; 0 for what is whole */
+	u32 fragmented; /* IPv6: it has a fragment header, also of an atomic fragment */
+	u32 fragment;	/* its offset in bytes, plus 1 if more follow; 0 if not fragmented */
 	u32 hop_limit;
 	__be32 source[4]; /* IPv4 uses the first word */
 	__be32 destination[4];
@@ -133,7 +134,7 @@ static __always_inline int is_extension(u32 protocol)
 	       protocol == PROTOCOL_HIP || protocol == PROTOCOL_SHIM6;
 }
 
-/* Leaves packet->offset behind the last tag and *type at what follows it. */
+/* Sets packet->offset to the end of the last tag, and *type to the EtherType after it. */
 static __always_inline enum reason parse_link(struct xdp_md *ctx, struct packet *packet,
 					      __be16 *type)
 {
@@ -186,7 +187,7 @@ static __always_inline enum reason parse_ipv4(struct xdp_md *ctx, struct packet 
 	return REASON_NONE;
 }
 
-/* RFC 8200 section 4; the length field counts 8 bytes beyond the first 8, AH's 4 beyond 8. */
+/* RFC 8200 section 4. Lengths are in 8-byte units after the first 8 bytes; in AH, 4-byte units. */
 static __always_inline enum reason parse_extensions(struct xdp_md *ctx, struct packet *packet)
 {
 	struct extension extension;
@@ -240,8 +241,8 @@ static __always_inline enum reason parse_ipv6(struct xdp_md *ctx, struct packet 
 }
 
 /*
- * A first fragment without a TCP header's flags, or one that begins where they are, lets a
- * connection pass that signatures on ports or flags do not see (RFC 1858, RFC 3128).
+ * A first fragment that ends before the TCP flags, or a later one that begins there, would let a
+ * connection evade signatures on ports or flags (RFC 1858, RFC 3128).
  */
 static __always_inline int is_tiny_fragment(struct packet *packet)
 {

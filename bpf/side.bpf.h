@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * On an outside interface: a source that cannot be out there is spoofed (RFC 2827, RFC 6890). One
- * bit says for most packets that nothing is known of theirs; a trie has what is.
+ * On an outside interface, a source that cannot be outside is spoofed (RFC 2827, RFC 6890). For
+ * most packets, one bit says that nothing is known about the source; otherwise a trie has its side.
  */
 
 /*
- * The key lies in the CPU's own memory: on the stack it would make states of the verifier differ
- * that are the same for all that follows, and the whole program would be walked half as often
- * again.
+ * The key is in per-CPU memory. On the stack it would make verifier states different that are
+ * equivalent for the following code, and the verifier would explore half as many states again.
  */
 static __always_inline u32 side_ipv4(__be32 source)
 {
@@ -43,7 +42,7 @@ static __always_inline int is_known_ipv4(__be32 source)
 	return word && bit_of(word, unit);
 }
 
-/* Of what is not 2000::/3, none is on the Internet (RFC 4291 section 2.4), so the trie is asked. */
+/* Sources not in 2000::/3 are not on the Internet (RFC 4291 section 2.4): always use the trie. */
 static __always_inline int is_known_ipv6(__be32 first)
 {
 	u32 top = host32(first), unit = top * 0x9e3779b1 >> (32 - SIDE_UNITS_LOG2);
@@ -54,8 +53,8 @@ static __always_inline int is_known_ipv6(__be32 first)
 }
 
 /*
- * Before anything else is known of the packet, and nothing of it is known afterwards: so the
- * verifier goes on once. What most packets do not need comes last.
+ * Called before the packet is parsed, and keeps no state, so that the verifier explores the rest of
+ * the program once. The checks that most packets do not need come last.
  */
 static __always_inline int is_spoofed(struct xdp_md *ctx)
 {
@@ -93,7 +92,7 @@ static __always_inline int is_spoofed(struct xdp_md *ctx)
 	return side == SIDE_INSIDE && control && !control->bypass;
 }
 
-/* What is not set yet may look for an address (see link.h), and for nothing else. */
+/* An unspecified source is allowed only for address configuration (see link.h). */
 static __always_inline int is_unset(struct packet *packet)
 {
 	if (packet->family == 4)
@@ -120,7 +119,10 @@ static __always_inline int is_dhcp(struct ports *ports)
 		ports->destination == network16(DHCPV6_CLIENT));
 }
 
-/* What a gateway, a resolver or a routing peer says; all else from there is like anybody's. */
+/*
+ * Whether it is a packet that a gateway, a resolver or a routing peer would send. All other packets
+ * from there are treated like packets of any source.
+ */
 static __always_inline u32 is_of_neighbour(struct xdp_md *ctx, struct packet *packet)
 {
 	u32 protocol = packet->protocol;

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Signatures: the first one that matches decides. Each value of each field leads to a bitmap of
- * the signatures that take it, so all fields' bitmaps together tell which ones match, however
- * many there are (bit vectors: Lakshman and Stiliadis, SIGCOMM 1998; summaries over their words:
+ * Signatures: the first one that matches decides. Each value of each field has a bitmap of the
+ * signatures that match it, and the intersection of all fields' bitmaps has the signatures that
+ * match the packet (bit vectors: Lakshman and Stiliadis, SIGCOMM 1998; summaries of their words:
  * Baboescu and Varghese, SIGCOMM 2001).
  */
 
-/* What of a generation is still to be looked at for one packet. */
+/* The state of the look-up of one packet in a generation. */
 struct sig_lookup {
 	struct family *family;
 	struct scratch *scratch;
 	struct bitmap *bitmaps; /* BITMAPS_MAX of them */
-	u32 classes;		/* where the generation's begin */
-	u32 summary;		/* words in which a signature may match */
+	u32 classes;		/* index of the generation's first class */
+	u32 summary;		/* bitmap words in which a signature may match */
 };
 
 static __always_inline u32 *class_of(struct sig_lookup *match, u32 begin, u32 field)
@@ -24,7 +24,7 @@ static __always_inline u32 *class_of(struct sig_lookup *match, u32 begin, u32 fi
 	return pair ? &pair->of[place % 2] : NULL;
 }
 
-/* What takes a packet by its source port takes it, or by its destination port. */
+/* FlowSpec's `port`: a signature matches if it matches the source or the destination port. */
 static __always_inline int classify_ports(struct sig_lookup *match)
 {
 	u32 *source = class_of(match, match->family->port, FIELD_SOURCE_PORT);
@@ -38,7 +38,7 @@ static __always_inline int classify_ports(struct sig_lookup *match)
 	return 0;
 }
 
-/* Collects the class of every field, until no signature is left; -1 if one has no class. */
+/* Collects the class of every field, or stops if no signature is left; -1 if a class is missing. */
 static __always_inline int classify(struct sig_lookup *match)
 {
 	struct family *family = match->family;
@@ -68,7 +68,7 @@ static __always_inline u64 word_of(struct sig_lookup *match, u32 field_class, u3
 	return match->bitmaps[field_class % BITMAPS_MAX].words[word % BITMAP_WORDS];
 }
 
-/* The signatures that take every field's value, 64 at a time. */
+/* The signatures that match every field, in words of 64. */
 static __always_inline void intersect(struct sig_lookup *match)
 {
 	struct family *family = match->family;
@@ -112,7 +112,7 @@ static __always_inline u64 *bucket_for(struct search *search, struct rate *rate,
 	return buckets.lookup(&index);
 }
 
-/* GCRA: whether a packet comes too fast for a bucket; one that does not is paid for. */
+/* GCRA: whether a packet exceeds a bucket's rate; if not, its cost is added to the bucket. */
 static __always_inline int exceeds(struct search *search, u64 *bucket, u64 cost, u64 burst_ns)
 {
 	u64 now = coarse_ns(), held;
@@ -145,7 +145,7 @@ static __always_inline int over(struct search *search, u32 number)
 	return exceeds(search, bucket, cost, rate->burst_ns);
 }
 
-/* REASON_NONE: it is free, expired, in monitor mode, or a limit that the packet is within. */
+/* REASON_NONE: the slot is free, expired or in monitor mode, or the packet is within the limit. */
 static __always_inline u32 judge_signature(struct search *search, u32 number)
 {
 	struct slot *slot = slots.lookup(&number);
@@ -165,7 +165,7 @@ static __always_inline u32 judge_signature(struct search *search, u32 number)
 			  (word & WORD_ACTION) == ACTION_LIMIT ? REASON_LIMITED : REASON_SIGNATURE);
 }
 
-/* Signatures behind the one that decided. */
+/* Record the matching signatures after the one that decided. */
 static __always_inline void tell_behind(struct sig_lookup *match, struct generation *generation,
 					struct explanation *explanation, u32 word, u64 left)
 {
@@ -202,7 +202,7 @@ static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
 	u32 reason;
 	u64 left = 0;
 
-	if (!armed) /* the last ones went meanwhile */
+	if (!armed) /* the last signature was removed meanwhile */
 		return REASON_NO_RULE;
 	if (!generation || !match.bitmaps)
 		return REASON_FAULT;

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Evaluates the slot that a packet leads to: counts, samples, explains, and returns the verdict. */
+/* Evaluates a slot for a packet: counts, samples, explains, and returns the verdict. */
 
-/* One packet's way through the source table. */
+/* The state of one packet's evaluation. */
 struct search {
 	__be32 source[4];
 	u32 family;
 	u64 bytes;
-	u64 opaque_zero; /* 0, which the verifier cannot know: it walks each constant separately */
-	u64 sets_met;	 /* a set is met once, at its most specific prefix */
-	u64 sample;	 /* whether it met the sampled slot at a packet to be sampled */
-	u32 outside;	 /* whether it came in by an outside interface */
-	u32 exempt;	 /* 1: a drop has to be looked at once more, see exempt.bpf.h */
-	u32 neighbourly; /* outside, 1: only a neighbour says such things, see side.bpf.h */
+	u64 opaque_zero; /* 0, unknown to the verifier, which would track known constants apart */
+	u64 sets_met;	 /* bits of the sets met: each counts once, at its narrowest prefix */
+	u64 sample;	 /* whether the packet is to be sampled */
+	u32 outside;	 /* whether it came in on an outside interface */
+	u32 exempt;	 /* 1: before a drop, check the exemptions in exempt.bpf.h */
+	u32 neighbourly; /* outside, 1: a packet such as neighbours send, see side.bpf.h */
 	u64 monitored;	 /* slots in monitor mode that it met, MONITORED_BITS each, the last one
 			  * lowest
 			  */
@@ -19,7 +19,7 @@ struct search {
 	struct explanation *explanation;
 };
 
-/* Softirq context: nothing else on this CPU touches these counters. */
+/* In softirq context nothing else on this CPU writes these counters. */
 static __always_inline void add(struct hits *hits, u64 bytes)
 {
 	hits->packets++;
@@ -35,11 +35,11 @@ static __always_inline void record(struct explanation *explanation, u32 number)
 		explanation->slots_met = met + 1;
 	} else {
 		explanation->slots[EXPLANATION_SLOTS_MAX - 1] =
-		    number; /* the last is always there */
+		    number; /* the last slot met is always recorded */
 	}
 }
 
-/* Whether a slot's word says that it does something now. */
+/* Whether a slot has an action and has not expired. */
 static __always_inline int in_force(u64 word)
 {
 	u64 expires_ns = word & ~(u64)WORD_FLAGS;
@@ -48,8 +48,8 @@ static __always_inline int in_force(u64 word)
 }
 
 /*
- * Outside, rules on sources hold where a packet claims to be of a neighbour and is nothing that a
- * neighbour would send.
+ * On an outside interface, source rules apply to a packet with a neighbour's source address that is
+ * not a packet such as neighbours send.
  */
 static __always_inline u64 pretends_neighbour(struct search *search, u32 number)
 {
@@ -59,8 +59,9 @@ static __always_inline u64 pretends_neighbour(struct search *search, u32 number)
 }
 
 /*
- * The slot's verdict, `dropped` for a drop, with the slot's number above it, and whether an
- * established connection is to be spared. REASON_NONE: it is in monitor mode, go on.
+ * The slot's verdict with the slot's number above it; `dropped` is the reason for a drop.
+ * REASON_SPARE says that exemptions or established connections must be checked. REASON_NONE: the
+ * slot is in monitor mode, so the search continues.
  */
 static __always_inline u32 apply_slot(struct search *search, u32 number, u64 word,
 				      enum reason dropped)
@@ -89,7 +90,7 @@ static __always_inline u32 apply_slot(struct search *search, u32 number, u64 wor
 	return dropped | (is_zero(~word & WORD_SPARE) | search->exempt) * REASON_SPARE | number;
 }
 
-/* REASON_NONE: the slot is free, expired, in monitor mode or was met before: go on. */
+/* REASON_NONE: the slot is free, expired, in monitor mode or was met before; continue. */
 static __always_inline u32 eval_slot(struct search *search, u32 number)
 {
 	struct slot *slot = slots.lookup(&number);
@@ -109,7 +110,7 @@ static __always_inline u32 eval_slot(struct search *search, u32 number)
 	return apply_slot(search, number, word, REASON_DROPPED);
 }
 
-/* Read by whoever asked for it, at his own pace: a wake-up would cost the packet 100 ns. */
+/* The reader polls the ring, because a wake-up would cost 100 ns per packet. */
 static __always_inline void sample(struct search *search)
 {
 	struct sample sample = {.slot = search->control->sampled, .family = search->family};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The source table: the most specific prefix that covers a packet's source decides. */
 
-/* The first slot of what a value leads to; the value becomes what is left, 0 for nothing. */
+/* The first slot of a value's list; *value becomes the rest of the list, 0 if there is none. */
 static __always_inline u32 next_slot(u32 *value)
 {
 	u32 index = *value & ~(u32)VALUE_LIST;
@@ -18,7 +18,7 @@ static __always_inline u32 next_slot(u32 *value)
 	return whole;
 }
 
-/* The value of exactly this prefix, 0 if it is not listed; it is in one of two buckets. */
+/* The value of exactly this prefix, 0 if it is not listed; searches its one or two buckets. */
 static __always_inline u32 find4(struct control *control, u32 address, u32 length)
 {
 	u64 key = (u64)address << 6 | length;
@@ -37,14 +37,14 @@ static __always_inline u32 find4(struct control *control, u32 address, u32 lengt
 }
 
 /*
- * What the packet says counts only if something is listed near its source, so it is read then. The
- * verifier is not told, or it would walk the table once for each case.
+ * Exemptions matter only if something is listed near the source, so they are read only then. The
+ * results are hidden from the verifier, which would otherwise explore the table for each case.
  */
 static __always_inline void read_exemptions(struct xdp_md *ctx, struct search *search,
 					    struct packet *packet)
 {
 	search->exempt = may_be_exempt(ctx, packet) ^ search->opaque_zero;
-	asm volatile("" : "+r"(search->exempt)); /* now */
+	asm volatile("" : "+r"(search->exempt)); /* computed here, not later */
 	if (search->outside) {
 		search->neighbourly = is_of_neighbour(ctx, packet) ^ search->opaque_zero;
 		asm volatile("" : "+r"(search->neighbourly));

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The filter: what keeps the link alive passes, then the most specific prefix that covers the
- * source decides, then the first signature that matches. Every packet leaves through one exit
- * that counts it under a reason.
+ * The filter. First, packets that keep the link working pass. Then the most specific prefix that
+ * covers the source decides, and then the first signature that matches. Every packet leaves through
+ * one exit, which counts it under a reason.
  *
- * `xdpctl` is attached, or `outside`; signatures and connections are looked at by programs that it
- * tail-calls, which cost nothing where there are none. `explain` and its stages share the maps and
- * are run by BPF_PROG_TEST_RUN alone: they count nothing and return no action that there is, so
- * that an unprivileged process may hold them without being able to inject frames into the stack.
+ * `xdpctl` or `outside` is attached to an interface. Signatures and connections are checked by
+ * programs that it tail-calls, which cost nothing if there are none. `explain` and its stages share
+ * the maps and are run only by BPF_PROG_TEST_RUN. They count nothing and return no valid XDP
+ * action, so an unprivileged process can have them without being able to inject frames into the
+ * stack.
  */
 #include "parse.h"
 #include "link.h"
@@ -33,7 +34,7 @@
 #endif
 
 #define MMAPABLE       (1U << 10)
-#define PAGE_SIZE      65536 /* the largest there is */
+#define PAGE_SIZE      65536 /* the largest of all architectures */
 #define SAMPLES_PAGES  4
 #define CAPTURES_PAGES 32
 #define NOT_PARSED     (~0U)
@@ -69,9 +70,9 @@ BPF_F_TABLE("array", u32, struct explanation, explanations, 1, 0);
 BPF_RINGBUF_OUTPUT(samples, SAMPLES_PAGES);
 BPF_RINGBUF_OUTPUT(captures, CAPTURES_PAGES);
 
-/* Helper 160, Linux 5.11: CLOCK_MONOTONIC as of the last tick, 15 ns cheaper than reading it. */
+/* Helper 160, Linux 5.11: CLOCK_MONOTONIC at the last tick; 15 ns faster than an exact reading. */
 static u64 (*coarse_ns)(void) = (void *)160;
-/* Helper 188, Linux 5.18: the whole frame, with the fragments of a jumbo one. */
+/* Helper 188, Linux 5.18: the length of the whole frame, with the fragments of a jumbo frame. */
 static u64 (*frame_length)(struct xdp_md *ctx) = (void *)188;
 
 #include "slot.bpf.h"
@@ -85,11 +86,11 @@ static __always_inline u64 first_buffer(struct xdp_md *ctx)
 {
 	u64 bytes = (void *)(long)ctx->data_end - (void *)(long)ctx->data;
 
-	asm volatile("" : "+r"(bytes)); /* now: pointers kept for later multiply the paths */
+	asm volatile("" : "+r"(bytes)); /* computed here: live pointers would multiply the paths */
 	return bytes;
 }
 
-/* What every stage begins with. */
+/* The initial state of every stage. */
 static __always_inline struct search begin(struct xdp_md *ctx, struct explanation *explanation)
 {
 	u64 bytes = first_buffer(ctx), opaque_zero = bytes >> 32;
@@ -108,8 +109,8 @@ static __always_inline struct search begin(struct xdp_md *ctx, struct explanatio
 }
 
 /*
- * A frame in several buffers is longer than the first, and what is in there says so. Asking for
- * the length costs as much as half the look-up of a source.
+ * If a frame has several buffers, its IP header shows that it is longer than the first one. Only
+ * then is the length read by a helper, which costs half as much as the look-up of a source.
  */
 static __always_inline void measure(struct xdp_md *ctx, struct search *search, u32 end)
 {
@@ -117,12 +118,12 @@ static __always_inline void measure(struct xdp_md *ctx, struct search *search, u
 
 	if (search->explanation)
 		return;
-	asm volatile("" : "+r"(missing)); /* or the verifier would learn two ranges of bytes */
+	asm volatile("" : "+r"(missing)); /* otherwise the verifier tracks two ranges of bytes */
 	if ((s64)missing < 0)
 		search->bytes = frame_length(ctx);
 }
 
-/* REASON_NONE: nothing but its source is left to decide it. */
+/* The reason if the packet is decided without its source, else REASON_NONE. */
 static __always_inline enum reason before_source(struct xdp_md *ctx, struct search *search,
 						 struct packet *packet)
 {
@@ -139,7 +140,7 @@ static __always_inline enum reason before_source(struct xdp_md *ctx, struct sear
 	return link_ipv6(ctx, packet);
 }
 
-/* What the source alone decides. */
+/* The decision by the packet's source. */
 static __always_inline u32 eval_source(struct xdp_md *ctx, struct search *search,
 				       struct packet *packet)
 {
@@ -149,7 +150,7 @@ static __always_inline u32 eval_source(struct xdp_md *ctx, struct search *search
 		return REASON_SPOOFED;
 	decided = packet->family == 4 ? source_ipv4(ctx, search, packet)
 				      : source_ipv6(ctx, search, packet);
-	/* outside, signatures and limits hold for what is protected, too */
+	/* on an outside interface, signatures and limits apply to protected sources, too */
 	if (search->outside &&
 	    ((decided == (REASON_ACCEPTED | SLOT_PROTECTED << REASON_SLOT_SHIFT)) ||
 	     decided == (REASON_ACCEPTED | SLOT_NEIGHBOUR << REASON_SLOT_SHIFT)))
@@ -173,7 +174,7 @@ static __always_inline u32 by_source(struct xdp_md *ctx, struct search *search)
 		if (search->sample)
 			sample(search);
 		search->sample = search->opaque_zero;
-		/* looked at in between, if a wider rule does not decide */
+		/* the monitor stage comes first, and then calls the signatures stage */
 		if (search->monitored && !search->explanation)
 			return REASON_NONE;
 		stages.call(ctx, STAGE_SIGNATURES);
@@ -182,8 +183,9 @@ static __always_inline u32 by_source(struct xdp_md *ctx, struct search *search)
 }
 
 /*
- * Parses again: tail calls share no stack. The barrier forces the fields to be loaded from memory,
- * so the verifier sees unknown scalars and one state, whatever path the parser took.
+ * Parses the packet again, because a tail call does not keep the stack. The barrier forces the
+ * fields to be loaded from memory, so the verifier sees unknown scalars and one state, whatever
+ * path the parser took.
  */
 static __always_inline enum reason parse_again(struct xdp_md *ctx, struct scratch *scratch)
 {
@@ -212,7 +214,7 @@ static __always_inline u32 by_signature(struct xdp_md *ctx, struct search *searc
 	return signature(ctx, search, scratch);
 }
 
-/* What was to be dropped passes if it belongs to a connection, and then it was no hit. */
+/* A packet to be dropped passes if it belongs to a connection or is exempt, and is not a hit. */
 static __always_inline u32 by_connection(struct xdp_md *ctx, struct search *search)
 {
 	u32 zero = 0;
@@ -238,7 +240,7 @@ static __always_inline u32 by_connection(struct xdp_md *ctx, struct search *sear
 	return spared | asked->slot << REASON_SLOT_SHIFT;
 }
 
-/* What the rules in monitor mode that it met would have done to a packet; then it goes on. */
+/* Adds a packet to the statistics of the monitored rules that it met, and continues. */
 static __always_inline u32 record_monitored(struct xdp_md *ctx, struct search *search)
 {
 	u32 zero = 0, slot, connected;
@@ -262,7 +264,7 @@ static __always_inline u32 record_monitored(struct xdp_md *ctx, struct search *s
 	if (asked->decided != REASON_NONE)
 		return asked->decided;
 	stages.call(ctx, STAGE_SIGNATURES);
-	return REASON_NO_RULE; /* the last ones went meanwhile */
+	return REASON_NO_RULE; /* the tail call failed: the signatures were removed meanwhile */
 }
 
 static __always_inline void set_pending(u32 reason, u32 slot)
@@ -288,8 +290,8 @@ static __always_inline void defer_to_monitor(u64 monitored, u32 decided)
 }
 
 /*
- * No action that there is, so the frame goes nowhere: the reason, and the slot that decided. All
- * that run at the same time write to one explanation, so nothing is taken from there.
+ * The reason and the deciding slot. This is no valid XDP action, so the frame goes nowhere.
+ * Concurrent runs share one explanation record, so the return value does not depend on it.
  */
 static __always_inline int explain_return(struct explanation *explanation, u32 reason, u32 slot)
 {
@@ -313,7 +315,7 @@ static __always_inline int count(struct xdp_md *ctx, struct control *control, u3
 	return reason >= REASON_DROPPED ? XDP_DROP : XDP_PASS;
 }
 
-/* The one exit, unless another stage has to tell. */
+/* The only exit, unless another stage has to decide. */
 static __always_inline int leave(struct xdp_md *ctx, struct search *search, u32 decided)
 {
 	u32 reason = decided & (REASON_SPARE - 1), slot = decided >> REASON_SLOT_SHIFT;
@@ -343,7 +345,7 @@ int xdpctl(struct xdp_md *ctx)
 	return leave(ctx, &search, by_source(ctx, &search));
 }
 
-/* The same for an interface behind which nobody of ours is. */
+/* The same for an outside interface, behind which there are no networks of our own. */
 int outside(struct xdp_md *ctx)
 {
 	struct search search = begin(ctx, NULL);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Traffic for the demo, the lab tests and the benchmark; never attached to anything.
+ * Generates traffic for the demo, the lab tests and the benchmark; never attached to an interface.
  *
- * Both programs are run by BPF_PROG_TEST_RUN on an untagged frame, IPv4 without options or IPv6
- * without extension headers, take the next source address from a list and mend the checksums.
- * `flood` sends the frame out of an interface (live-frames mode); `walk` hands it to the program
- * under test.
+ * `flood` and `walk` are run by BPF_PROG_TEST_RUN on an untagged frame: IPv4 without options, or
+ * IPv6 without extension headers. They insert the next source address of a list and update the
+ * checksums. `flood` sends the frame from an interface (live-frames mode); `walk` tail-calls the
+ * program under test.
  */
 #include "../parse.h"
 
@@ -16,10 +16,10 @@
 
 struct generator {
 	u32 ifindex;
-	u32 sources;	   /* how many of the list to use */
-	u32 ip_sum;	   /* IPv4: of the header without source and checksum */
-	u32 transport_sum; /* of pseudo-header, header and payload without source and port */
-	u32 transport;	   /* offset of the transport checksum, 0: leave it alone */
+	u32 sources;	   /* how many addresses of the list to use */
+	u32 ip_sum;	   /* IPv4: sum of the header without source and checksum */
+	u32 transport_sum; /* sum of pseudo-header, header and payload, without source and port */
+	u32 transport;	   /* offset of the transport checksum, 0: do not change it */
 	u32 family;
 };
 
@@ -40,7 +40,7 @@ static __always_inline u16 folded(u32 sum)
 	return ~sum;
 }
 
-/* Source port and checksum, where `sum` is that of the source address; whether they fit. */
+/* Set source port and checksum; `sum` is the source address's. False if the frame is too short. */
 static __always_inline bool mend(struct generator *generator, void *transport, void *end, u64 sum,
 				 u16 port)
 {
@@ -126,7 +126,7 @@ int walk(struct xdp_md *ctx)
 	return XDP_ABORTED;
 }
 
-/* The floor that every figure is measured over. */
+/* The baseline of every measurement. */
 int bare_drop(struct xdp_md *ctx)
 {
 	return XDP_DROP;

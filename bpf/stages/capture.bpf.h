@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The stage that copies the beginning of a packet to a ring, where somebody looks at it. */
+/* The stage that copies the beginning of a packet to the ring buffer `captures`. */
 
-/* It was counted before; whoever asked reads the ring at his own pace. */
+/* The packet has been counted before. The reader polls the ring, so it is not woken up. */
 int capture(struct xdp_md *ctx)
 {
 	u32 zero = 0, bytes = frame_length(ctx), size = bytes;
@@ -21,7 +21,7 @@ int capture(struct xdp_md *ctx)
 		capture->slot = asked->slot;
 		if (size > CAPTURE_BYTES)
 			size = CAPTURE_BYTES;
-		/* what 6.1's verifier knows of it, whatever register it ends up in */
+		/* so that the verifier of 6.1 knows the range, whichever register is used */
 		asm volatile("" : "+r"(size));
 		size = ((size - 1) & (CAPTURE_BYTES - 1)) + 1;
 		if (load_bytes(ctx, 0, capture->head, size) < 0 ||

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What BPF_PROG_TEST_RUN runs: the same ways, on the same maps, that count nothing. */
+/* The programs for BPF_PROG_TEST_RUN: the same decisions with the same maps, without counting. */
 
 static __always_inline int explain_source(struct xdp_md *ctx, int outside)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Monitor statistics of a slot: of the packets that a rule in monitor mode would have hit, how many
- * belong to established connections, how many sources and destinations they have, and examples.
+ * Monitor statistics of a slot, about the packets that a rule in monitor mode would have hit: how
+ * many belong to established connections, the number of sources and destinations, and a sample.
  */
 
-/* HyperLogLog (Flajolet et al., 2007): the most trailing zeros of the hashes that a cell got. */
+/* HyperLogLog (Flajolet et al., 2007): each cell has the largest rank of its hashes. */
 static __always_inline void sketch(u8 *cells, u64 hash)
 {
 	u8 *cell = &cells[hash >> (64 - SKETCH_LOG2)];
@@ -25,7 +25,7 @@ static __always_inline u64 hash_address(struct control *control, u32 family, __b
 	return hash6(control->seeds, &address, 128) * control->seeds[2];
 }
 
-/* Of all packets, each equally likely to be kept (Vitter's algorithm R, 1985). */
+/* Keep a random sample: each packet has the same probability (Vitter's algorithm R, 1985). */
 static __always_inline void keep_glimpse(struct monitor_statistics *statistics,
 					 struct packet *packet, u32 *values)
 {
@@ -37,7 +37,7 @@ static __always_inline void keep_glimpse(struct monitor_statistics *statistics,
 		place = bpf_get_prandom_u32() * (looked + 1) >> 32;
 	if (looked >> 32 || place >= GLIMPSES)
 		return;
-	/* or clang would mask a copy, from which 6.1's verifier learns nothing */
+	/* otherwise clang masks a copy, and the verifier of 6.1 does not know the range of place */
 	asm volatile("" : "+r"(place));
 	kept = &statistics->glimpses[place & (GLIMPSES - 1)];
 	kept->family = packet->family;
@@ -67,7 +67,7 @@ static __always_inline void remember(struct packet *packet, u32 *values, u32 slo
 		connections.update(&key, &one);
 }
 
-/* One packet of a slot; the control plane says which slots have statistics. */
+/* Add a packet to a slot's statistics, if the control plane has enabled them for the slot. */
 static __always_inline void record_statistics(struct search *search, struct scratch *scratch,
 					      u32 slot, u32 reason, u32 connected)
 {

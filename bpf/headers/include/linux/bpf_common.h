@@ -1,2 +1,2 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Empty: bcc asks for this file, and brings what it needs of it itself. */
+/* Empty: bcc includes this file, but has its own copy of the definitions it needs. */
