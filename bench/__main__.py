@@ -27,7 +27,7 @@ _QUICK = control.Size(
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few rounds: a smoke test")
-    parser.add_argument("--part", choices=PARTS, action="append", help="only this [all]")
+    parser.add_argument("--part", choices=PARTS, action="append", help="only this part [all]")
     parser.add_argument("--output", type=Path, default=Path("bench.json"))
     return parser.parse_args()
 
@@ -56,7 +56,7 @@ def _measure(results: Results, parts: list[str], quick: bool) -> None:
 def main() -> None:
     arguments = _arguments()
     if os.geteuid() != 0:
-        sys.exit("bench: it makes namespaces and loads BPF programs, so it needs root")
+        sys.exit("bench: creating network namespaces and loading BPF programs needs root")
     facts, results, start = report.machine(), Results(), time.monotonic()
     try:
         _measure(results, arguments.part or list(PARTS), arguments.quick)

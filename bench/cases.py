@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The filters whose cost a packet is measured, and the packets each is asked about."""
+"""The filters whose cost per packet is measured, and the packets that are sent to each."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -23,9 +23,9 @@ FRAME6 = udp_frame("020000000001", "2001:db8::1", 53)
 
 Limits = Mapping[str, float]
 Spread = Callable[[Keys, int], Keys]
-# nanoseconds over the floor, at the most
+# the bars: nanoseconds over the floor
 _FIXED_DROP = 50
-_SIDE = 2  # ns, that the look at a source's side may take
+_SIDE = 2  # for the check of the source's side
 _DROP_WALKS = {"1,000,000 addresses": 300, "100,000 prefixes": 130, "100,000 IPv6 prefixes": 300}
 _PASS_WALKS = {"1,000,000 addresses": 25, "100,000 prefixes": 25, "100,000 IPv6 prefixes": 60}
 _PASS_NEAR = {"100,000 prefixes": 100}
@@ -33,7 +33,7 @@ _PASS_NEAR = {"100,000 prefixes": 100}
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One case: a program, a frame, and the sources to walk over, if any."""
+    """One case: a program, a frame, and the source addresses to use in turn, if any."""
 
     case: Case
     program_fd: int
@@ -44,7 +44,7 @@ class Run:
 
 
 def floors(bare_fd: int) -> list[Run]:
-    """A bare drop on the same frames and over sources as many."""
+    """A bare drop on the same frames, and with the same number of sources."""
     walked, walked6 = sources.packed(sources.exact(WALKED)), sources.packed(sources.exact6(WALKED))
     return [
         Run(Case(PART, BARE, "ns"), bare_fd, XDP_DROP, FRAME),
@@ -54,7 +54,7 @@ def floors(bare_fd: int) -> list[Run]:
 
 
 def frame_from(source: bytes) -> bytes:
-    """A datagram from this address."""
+    """A UDP frame from this address."""
     if len(source) == 4:
         return FRAME[:26] + source + FRAME[30:]
     return FRAME6[:22] + source + FRAME6[38:]
@@ -62,7 +62,7 @@ def frame_from(source: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One program, what it lists, and the packets it is asked about."""
+    """A program, the keys that it lists, and the cases to measure with it."""
 
     what: str
     program_fd: int
@@ -86,7 +86,7 @@ class Filter:
         yield self.walk("drop, walk", XDP_DROP, inside, _DROP_WALKS)
 
     def others(self, spread: Spread = sources.unlisted) -> Iterator[Run]:
-        """What is not listed: `spread` over the address space, and beside what is."""
+        """Sources that are not listed: `spread` over the address space, and near listed ones."""
         outside = spread(self.listed, WALKED)
         yield self.fixed("pass", XDP_PASS, outside[:1], *self._peer("pass"))
         yield self.walk("pass, walk", XDP_PASS, outside, _PASS_WALKS)
@@ -101,18 +101,18 @@ class Filter:
 
 
 def of_outside(compiled: Compiled) -> Iterator[Run]:
-    """Clean packets on an interface that is declared outside, beside those on one that is not."""
+    """Packets that pass on an outside interface, compared with an ordinary interface."""
     for listed in (sources.exact(1), sources.exact6(10_000)):
         what = sources.label(len(listed), "address" if len(listed) == 1 else "IPv6 address")
-        held = Filter(f"{what}, outside", ours(compiled, listed, outside=True), listed)
-        for run in held.others():
+        filter = Filter(f"{what}, outside", ours(compiled, listed, outside=True), listed)
+        for run in filter.others():
             floor = run.case.name.replace(", outside", "")
             bars = (Bar(_SIDE, over=True),) if not floor.endswith("near") else ()
             yield replace(run, case=replace(run.case, floor=floor, bars=bars))
 
 
 def of_ours(compiled: Compiled) -> Iterator[Run]:
-    """Sets of each kind and size, with a rule beside each; and rules alone."""
+    """Sets of each kind and size, each with one rule; and rules without a set."""
     rule = sources.exact(EXACT[-1] + 1)[-1:]
     for kind, counts, made in (
         ("address", EXACT, sources.exact),
@@ -124,7 +124,7 @@ def of_ours(compiled: Compiled) -> Iterator[Run]:
             yield from filter.listed_ones()
             bar = Bar(_FIXED_DROP, over=True)
             yield filter.fixed("a rule with a ttl, drop", XDP_DROP, rule, bar)
-            # beside a million random addresses no place is far from all of them
+            # no address is far from all of a million random addresses
             yield from filter.others(sources.far if kind == "prefix" else sources.unlisted)
     rules = sources.exact(RULES)
     filter = Filter(f"{RULES:,} rules with a ttl", ours(compiled, rules[:0], rules), rules)
@@ -138,7 +138,7 @@ def of_ours(compiled: Compiled) -> Iterator[Run]:
 
 
 def of_peer(peer: XdpFilter) -> Iterator[Run]:
-    """xdp-filter with one address, and with all that it can hold."""
+    """xdp-filter with one address, and with its largest number of addresses."""
     for count in (1, XDP_FILTER_MAX):
         listed = sources.exact(count)
         name = f"xdp-filter, {sources.label(count, 'address')}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The time of one CPU core: what a flood that is sent and received on it takes."""
+"""The CPU time of a flood that is sent and received on one core."""
 
 import json
 import os
@@ -16,9 +16,10 @@ _BATCH = 64
 
 
 def flood(generator: Generator, packets: int, cpu: int) -> float:
-    """CPU seconds of the sender, in whose time the receiver's softirqs run, and ksoftirqd.
+    """Send a flood; the CPU seconds of the sending thread and of ksoftirqd on `cpu`.
 
-    From the calling thread's namespace; the thread stays on `cpu`.
+    The receiver's softirqs run in the time of both. The flood is sent from the calling thread's
+    namespace, and the thread stays on `cpu`.
     """
     os.sched_setaffinity(0, {cpu})
     fd, frame = generator.flood_fd, generator.frame
@@ -40,12 +41,12 @@ def _ksoftirqd_seconds(cpu: int) -> float:
 
 
 def came(host: Host, device: str) -> int:
-    """Frames that a device took off its ring so far."""
+    """The number of frames that a device has received so far."""
     (link,) = json.loads(host.ip(f"-j -s link show dev {device}"))
     return int(link["stats64"]["rx"]["packets"])
 
 
 def confine(pid: int, cpus: set[int]) -> None:
-    """All threads of a process, and those they will start."""
+    """Restrict all threads of a process to `cpus`, including the threads that they will start."""
     for task in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(task.name), cpus)

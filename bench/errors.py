@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What stops a figure from being taken."""
+"""The error of a failed measurement."""
 
 from xdpctl.errors import XdpctlError
 
 
 class BenchError(XdpctlError):
-    """A figure could not be taken, or would not have been true."""
+    """A measurement failed, or its result would be wrong."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Programs under test: our filter with its real maps and rules, and xdp-filter with its own."""
+"""Programs under test: xdpctl's filter with real maps and rules, and xdp-filter."""
 
 import re
 import subprocess
@@ -37,7 +37,7 @@ _BATCH = 4096
 
 @contextmanager
 def own_pins() -> Iterator[Pins]:
-    """A bpffs that is gone afterwards, with all that is pinned there."""
+    """A temporary bpffs, which is unmounted afterwards with all its pins."""
     with TemporaryDirectory(prefix="xdpctl-bench-") as directory:
         mount = Path(directory) / "bpf"
         pins = Pins(mount)
@@ -53,10 +53,10 @@ def own_pins() -> Iterator[Pins]:
 def loaded(
     compiled: Compiled, outside: bool = False
 ) -> Iterator[tuple[AttachedInterface, PinnedDatapath]]:
-    """A filter of its own, by the loader; `outside` as on an interface that is declared so.
+    """A separate filter that the loader has loaded; with `outside`, as for an outside interface.
 
-    Afterwards its pins and its maps' descriptors are gone: the program's and the stages', which
-    stay open, hold everything.
+    Afterwards its pins are removed and the maps' descriptors closed. The descriptors of the program
+    and of its stages stay open and keep the maps alive.
     """
     with own_pins() as pins, closing(Loader(pins, compiled)) as loader:
         port = loader.add_port("bench", outside)
@@ -66,9 +66,9 @@ def loaded(
 
 
 def ours(compiled: Compiled, listed: Keys, rules: Keys | None = None, outside: bool = False) -> int:
-    """A filter of its own with a set that drops these, and rules with a ttl that drop those.
+    """The program of a separate filter: a set drops `listed`, and rules with a ttl drop `rules`.
 
-    Entries are made by the plans and the datapath themselves.
+    The entries are written by real plans through the real datapath.
     """
     with loaded(compiled, outside) as (port, datapath):
         image = Image(datapath.capacity)
@@ -98,21 +98,21 @@ class XdpFilter:
         self._value = b""
 
     def learn(self, address: bytes) -> None:
-        """Take over how the command line marked its one address."""
+        """Learn the map value that the command line wrote for its only address."""
         self._value = self._table.get(address) or b""
         self._listed = [address]
 
     def list(self, addresses: Keys) -> None:
-        """Hold these and no others, written as the command line writes each."""
+        """List exactly these addresses, with the map value that the command line writes."""
         whole = packed(addresses)
         wanted = [whole[at : at + 4] for at in range(0, len(whole), 4)]
-        held = set(self._listed)
-        gone, new = held.difference(wanted), [a for a in wanted if a not in held]
+        current = set(self._listed)
+        gone, new = current.difference(wanted), [a for a in wanted if a not in current]
         self._table.delete_many(b"".join(gone), len(gone)) if gone else None
         for at in range(0, len(new), _BATCH):
             part = new[at : at + _BATCH]
             if self._table.put_many(b"".join(part), self._value * len(part), len(part)) < len(part):
-                raise BenchError("xdp-filter's table did not take the addresses")
+                raise BenchError("the addresses did not fit into xdp-filter's table")
         self._listed = wanted
 
 
@@ -120,18 +120,18 @@ class XdpFilter:
 def xdp_filter(host: Host, device: str, first: Keys) -> Iterator[XdpFilter]:
     """xdp-filter on `device` with its default features and one address; LabError without it."""
     if _PEER_PINS.exists():
-        raise BenchError(f"xdp-filter is in use here ({_PEER_PINS} is there)")
-    ensure(_PEER_PINS.parent)  # where its tools look for pins, and systemd mounts a bpffs
+        raise BenchError(f"xdp-filter is already in use on this machine ({_PEER_PINS} exists)")
+    ensure(_PEER_PINS.parent)  # its tools expect pins there; systemd mounts a bpffs there
     host.sh("xdp-filter", "load", "-m", "native", device)
     try:
         host.sh("xdp-filter", "ip", "-m", "src", *texts(first))
-        # behind libxdp's dispatcher or attached directly, it is listed by its own name
+        # it is listed by its own name, whether libxdp's dispatcher is attached or not
         status = host.sh("xdp-loader", "status", device)
         found = re.search(r"xdpfilt_\w+\s+(?:\w+\s+)?(\d+)\s+[0-9a-f]{16}", status)
         if found is None:
             raise BenchError(f"xdp-filter's program is not on {device}:\n{status}")
         fd = maps.open_pin(_PEER_PINS / "filter_ipv4")
-        # bpf.Map sizes the values of per-CPU arrays; those of a per-CPU hash are the same
+        # maps.Map knows the value size of per-CPU arrays; that of a per-CPU hash is the same
         shape = replace(maps.map_shape(fd), type=maps.PERCPU_ARRAY)
         peer = XdpFilter(programs.open_by_id(int(found[1])), maps.Map(fd, "filter_ipv4", shape))
         peer.learn(packed(first))
@@ -141,8 +141,8 @@ def xdp_filter(host: Host, device: str, first: Keys) -> Iterator[XdpFilter]:
 
 
 def check(fd: int, frame: bytes, verdict: int, what: str, times: int = 1) -> None:
-    """BenchError unless the program says `verdict` every time."""
+    """BenchError unless the program returns `verdict` every time."""
     for _ in range(times):
         value = programs.run(fd, frame).value
         if value != verdict:
-            raise BenchError(f"{what}: the program answered {value}, not {verdict}")
+            raise BenchError(f"{what}: the program returned {value}, not {verdict}")

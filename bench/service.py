@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The real `xdpctl run` in a lab, and what its control plane takes."""
+"""A real `xdpctl run` in a lab, and its control plane's memory and CPU time."""
 
 import os
 import socket
@@ -15,24 +15,24 @@ from xdpctl.datapath.loader.loader import take_down
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
 
-_IDLE_SECONDS = 6  # two rounds of its upkeep
+_IDLE_SECONDS = 6  # two rounds of the controller's upkeep
 _BOOT_SECONDS = 20
 _MAPPED = "anon_inode:bpf-map"
 
 
 class Service(Box):
-    """A box with its control plane's memory and time; figures are of now."""
+    """A box that also measures its control plane's memory and CPU time."""
 
     def rss_mb(self) -> float:
-        """What the kernel calls resident: with the maps of the source table."""
+        """Resident memory in MB, which includes the mapped maps."""
         return _megabytes(self._read("status"), "VmRSS:")
 
     def peak_mb(self) -> float:
-        """The most it ever was since it started."""
+        """The largest resident memory since the start, in MB."""
         return _megabytes(self._read("status"), "VmHWM:")
 
     def maps_mb(self) -> float:
-        """Of it, the kernel's maps, which are mapped into it and not its own memory."""
+        """The part of the resident memory that is mapped BPF maps, in MB."""
         found = False
         total = 0.0
         for line in self._read("smaps").splitlines():
@@ -46,7 +46,7 @@ class Service(Box):
         return self.rss_mb() - self.maps_mb()
 
     def kernel_mb(self) -> float:
-        """All maps together, by the kernel's account."""
+        """The kernel memory of all maps, in MB."""
         status = Connection(self.socket).json(request("GET", "/v1/status"))
         return float(sum(status["kernel_memory"].values())) / 1e6
 
@@ -55,36 +55,37 @@ class Service(Box):
         return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
     def idle_percent(self) -> float:
-        """Of a core, over a while in which nobody asks for anything."""
+        """The CPU use in percent of a core, over some seconds without requests."""
         before = self.cpu_seconds()
         time.sleep(_IDLE_SECONDS)
         return (self.cpu_seconds() - before) / _IDLE_SECONDS * 100
 
     def put(self, name: str, listing: bytes) -> float:
-        """Seconds to make a set that list; BenchError unless all of it is applied."""
+        """Put a set; the seconds, or BenchError unless all entries are applied."""
         connection = Connection(self.socket)
         start = time.perf_counter()
         answer = connection.json(request("PUT", f"/v1/sets/{name}", listing, "text/plain"))
         seconds = time.perf_counter() - start
         connection.close()
         if answer["applied"]["ipv4"] != listing.count(b"\n"):
-            raise BenchError(f"of the set {name} not all is applied: {answer}")
+            raise BenchError(f"not all entries of the set {name} were applied: {answer}")
         return seconds
 
     def boot(self) -> float:
-        """Seconds from nothing in the kernel until systemd would be told that rules are back."""
+        """The seconds from an empty kernel until both halves notify systemd that they are ready."""
         self.kill()
         self.host.call(lambda: take_down(self.pins))
-        with ThreadPoolExecutor() as pool, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-            door = self.directory / "ready"
-            told.bind(str(door))
-            door.chmod(0o777)  # the control plane's user is another one
-            told.settimeout(_BOOT_SECONDS)
-            self.environment["NOTIFY_SOCKET"] = str(door)
+        kind = socket.AF_UNIX, socket.SOCK_DGRAM
+        with ThreadPoolExecutor() as pool, socket.socket(*kind) as notifications:
+            path = self.directory / "ready"
+            notifications.bind(str(path))
+            path.chmod(0o777)  # the control plane runs as another user
+            notifications.settimeout(_BOOT_SECONDS)
+            self.environment["NOTIFY_SOCKET"] = str(path)
             began = time.monotonic()
             starting = pool.submit(self.start)
             for _ in ("the loader", "the control plane"):
-                told.recv(16)
+                notifications.recv(16)
             seconds = time.monotonic() - began
             starting.result()
         del self.environment["NOTIFY_SOCKET"]
@@ -100,7 +101,7 @@ def _megabytes(status: str, field: str) -> float:
 
 @contextmanager
 def service(host: Host, interface: str, settings: str = "") -> Iterator[Service]:
-    """`xdpctl run` on `interface`, gone with its pins and files afterwards."""
+    """`xdpctl run` on `interface`; it is removed afterwards with its pins and files."""
     running = Service(host, [interface])
     running.settings = settings
     try:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Addresses and prefixes to list and to send from, as keys; the same in every run.
 
-Keys are those of xdpctl/base/net/prefix_arrays.py; an address to send from is a single one's.
+Keys are those of xdpctl/base/net/prefix_arrays.py; an address to send from is a /32 or /128.
 """
 
 from functools import cache
@@ -13,12 +13,12 @@ from xdpctl.base.net.prefix_arrays import V4, V6, Family, Keys, addresses4, raw6
 
 LENGTHS = range(12, 32)
 LENGTHS6 = {32: 0.1, 40: 0.15, 48: 0.3, 56: 0.15, 64: 0.2, 128: 0.1}
-_SHARE = 64  # no length of the IPv4 mix covers more than one 64th of the address space
-# special or private somewhere, or this bench's own: never listed and never sent from
+_SHARE = 64  # the prefixes of one length cover at most 1/64 of the IPv4 address space
+# the first octets of special and private addresses: never listed, and never sent from
 _LEFT_OUT = (10, 100, 127, 169, 172, 192, 198, 203)
-_REGISTRIES = (0x240, 0x260, 0x280, 0x2A0, 0x2C0)  # the /12s that IPv6 is handed out from
+_REGISTRIES = (0x240, 0x260, 0x280, 0x2A0, 0x2C0)  # the /12s of the regional registries
 _POOL = 1 << 22
-_UNIT = {4: 24, 6: 32}  # of the filter's front: what is near lies in the same one
+_UNIT = {4: 24, 6: 32}  # prefix length of a unit of the front filter; "near" is the same unit
 
 
 def _dice(seed: int) -> np.random.Generator:
@@ -38,7 +38,7 @@ def _addresses(dice: np.random.Generator, count: int) -> Keys:
 
 
 def _addresses6(dice: np.random.Generator, count: int) -> Keys:
-    """Random IPv6 addresses, anywhere in what registries hand out."""
+    """Random IPv6 addresses in the networks of the regional registries."""
     raw = dice.integers(0, 256, (count, 16), np.uint8)
     tops = np.array(_REGISTRIES, np.uint16)[dice.integers(0, len(_REGISTRIES), count)]
     raw[:, 0] = tops >> 4
@@ -51,7 +51,7 @@ def _drawn(family: Family, dice: np.random.Generator, count: int) -> Keys:
 
 
 def _unlike(keys: Keys) -> Keys:
-    """Each once, in the order of their first appearance."""
+    """The keys without duplicates, in the order of their first appearance."""
     return keys[np.sort(np.unique(keys, return_index=True)[1])]
 
 
@@ -61,13 +61,13 @@ def _pool() -> Keys:
 
 
 def exact(count: int) -> Keys:
-    """`count` random IPv4 addresses; the smaller sets are the beginnings of the larger ones."""
+    """`count` random IPv4 addresses; a smaller set is the beginning of a larger one."""
     assert count <= len(_pool())
     return _pool()[:count]
 
 
 def _shares(count: int) -> list[tuple[int, int]]:
-    """How many prefixes of each length: evenly, as far as their shares allow."""
+    """The number of prefixes of each length: equal numbers, as far as _SHARE allows."""
     left, shares = count, []
     for done, length in enumerate(LENGTHS):
         many = min(left // (len(LENGTHS) - done), (1 << length) // _SHARE)
@@ -85,13 +85,13 @@ def _mix(family: Family, seed: int, shares: list[tuple[int, int]]) -> Keys:
 
 @cache
 def mixed(count: int) -> Keys:
-    """Random IPv4 prefixes, over /12 to /31."""
+    """Random IPv4 prefixes from /12 to /31."""
     return _mix(V4, 2, _shares(count))
 
 
 @cache
 def mixed6(count: int) -> Keys:
-    """Random IPv6 prefixes, as LENGTHS6 has it."""
+    """Random IPv6 prefixes, with the shares of lengths in LENGTHS6."""
     return _mix(V6, 6, [(length, int(share * count)) for length, share in LENGTHS6.items()])
 
 
@@ -134,27 +134,27 @@ def covered(keys: Keys, addresses: Keys) -> NDArray[np.bool_]:
 
 
 def _units(keys: Keys) -> Keys:
-    """The units of the front that hold something, but not all of them."""
+    """The units of the front filter that are listed in part, but not as a whole."""
     family = family_of(keys)
     narrow = keys[family.lengths(keys) > _UNIT[family.number]]
     return np.unique(family.widened(narrow, _UNIT[family.number]))
 
 
 def unlisted(keys: Keys, count: int) -> Keys:
-    """`count` random addresses that no prefix covers, whatever lies near them."""
+    """`count` random addresses that no prefix covers."""
     drawn = _drawn(family_of(keys), _dice(5), 3 * count)
     return drawn[~covered(keys, drawn)][:count]
 
 
 def far(keys: Keys, count: int) -> Keys:
-    """The same, in units of the front that hold nothing."""
+    """`count` random addresses in units of the front filter without any listed prefix."""
     drawn, family = unlisted(keys, 2 * count), family_of(keys)
     inside = within(_units(keys), family.widened(drawn, _UNIT[family.number]))
     return drawn[~inside][:count]
 
 
 def near(keys: Keys, count: int) -> Keys:
-    """`count` addresses that no prefix covers, each in a unit where one lies."""
+    """`count` addresses that no prefix covers, each in a unit with a listed prefix."""
     dice, units = _dice(7), _units(keys)
     chosen = units[dice.integers(0, len(units), 2 * count)]
     drawn = _inside(family_of(keys), chosen, dice)
@@ -162,14 +162,14 @@ def near(keys: Keys, count: int) -> Keys:
 
 
 def packed(addresses: Keys) -> bytes:
-    """As packets carry them, one after the other."""
+    """The addresses in network order, concatenated."""
     if family_of(addresses) is V6:
         return raw6(addresses)[:, :16].tobytes()
     return addresses4(addresses).astype(">u4").tobytes()
 
 
 def texts(keys: Keys) -> list[str]:
-    """As people write them: addresses without a length."""
+    """The keys as text; single addresses are written without a length."""
     family = family_of(keys)
     return [str(each).removesuffix(f"/{family.bits}") for each in family.prefixes(keys)]
 
@@ -180,5 +180,5 @@ def label(count: int, kind: str) -> str:
 
 
 def neighbour(address: bytes) -> bytes:
-    """The address beside one, the same but for the last bit."""
+    """The adjacent address, which differs in the last bit."""
     return address[:-1] + bytes((address[-1] ^ 1,))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The generator's walk, in front of programs that somebody else loaded as well."""
+"""The generator's walk, which can also tail-call programs that another tool has loaded."""
 
 import ctypes
 import struct
@@ -15,12 +15,12 @@ _BPF_XDP = 37  # the attach type that libxdp loads its programs for; ours have n
 
 
 class Walks:
-    """A tail call goes only to programs that were loaded as its own was, so there are two walks."""
+    """Two walks: a program can only tail-call programs that were loaded with the same options."""
 
     def __init__(self, generator: Generator) -> None:
         compiled = generator.compiled
         self._second = maps.create_map("tested", compiled.maps["tested"])
-        fds = {name: held.fd for name, held in generator.maps.items()}
+        fds = {name: each.fd for name, each in generator.maps.items()}
         fds["tested"] = self._second.fd
         second_fd = _load_as_libxdp(compiled.programs["walk"].linked(fds))
         self._walks = (
@@ -29,16 +29,16 @@ class Walks:
         )
 
     def over(self, program_fd: int) -> int:
-        """Put a program under test; the descriptor of the walk to run."""
+        """Set the program under test; the descriptor of the walk to run."""
         for tested, walk_fd in self._walks:
             with suppress(OSError):
                 tested.put(bytes(4), program_fd.to_bytes(4, "little"))
                 return walk_fd
-        raise BenchError("no walk may call this program")
+        raise BenchError("no walk can tail-call this program")
 
 
 def _load_as_libxdp(instructions: bytes) -> int:
-    """Without jumbo frames, for the attach type that libxdp gives."""
+    """Load a walk as libxdp loads programs: with its attach type, and without jumbo frames."""
     code = ctypes.create_string_buffer(instructions, len(instructions))
     licence = ctypes.create_string_buffer(b"GPL")
     attr = struct.pack(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""HTTP/1.1 over a Unix socket, as light as it gets, so that the client is no bottleneck."""
+"""HTTP/1.1 over a Unix socket with little overhead, so that the client is not the bottleneck."""
 
 import json
 import selectors
@@ -15,7 +15,7 @@ _SECONDS = 60  # to wait for an answer
 
 
 def request(method: str, path: str, body: bytes = b"", media: str = "application/json") -> bytes:
-    """One request, whole."""
+    """The bytes of one request."""
     head = f"{method} {path} HTTP/1.1\r\nHost: xdpctl\r\nContent-Type: {media}\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
@@ -26,7 +26,7 @@ def rule(source: str) -> bytes:
 
 
 class Connection:
-    """One keep-alive connection; a request at a time."""
+    """A keep-alive connection with one request at a time."""
 
     def __init__(self, path: Path) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -39,13 +39,13 @@ class Connection:
         self.socket.sendall(data)
 
     def receive(self) -> tuple[int, bytes] | None:
-        """What arrived: status and body once the answer is whole."""
+        """Read once; the status and body if the response is complete, else None."""
         try:
             piece = self.socket.recv(1 << 16)
         except TimeoutError:
-            raise BenchError(f"the control plane said nothing for {_SECONDS} s") from None
+            raise BenchError(f"the control plane did not answer for {_SECONDS} s") from None
         if not piece:
-            raise BenchError("the control plane hung up")
+            raise BenchError("the control plane closed the connection")
         self._got += piece
         head, found, body = self._got.partition(b"\r\n\r\n")
         if not found:
@@ -60,7 +60,7 @@ class Connection:
         return answer
 
     def json(self, data: bytes) -> Any:
-        """The body of a call that must succeed."""
+        """Make a call that must succeed; the parsed body."""
         status, body = self.call(data)
         if status >= 400:
             raise BenchError(f"HTTP {status}: {body[:300].decode(errors='replace')}")
@@ -71,7 +71,7 @@ class Connection:
 
 
 def sequential(path: Path, requests: Iterable[bytes], wanted: int = 201) -> list[float]:
-    """Milliseconds of each request, one after the other on one connection."""
+    """Send requests one after the other on one connection; the milliseconds of each."""
     connection, taken = Connection(path), []
     for data in requests:
         start = time.perf_counter()
@@ -86,7 +86,7 @@ def sequential(path: Path, requests: Iterable[bytes], wanted: int = 201) -> list
 def concurrent(
     path: Path, clients: int, requests: list[bytes], wanted: int = 201
 ) -> tuple[float, list[float]]:
-    """Seconds in all and milliseconds of each, `clients` requests being out at any time."""
+    """Send requests from `clients` connections at once; total seconds, and ms of each."""
     waiting, todo, taken = selectors.EpollSelector(), iter(requests), list[float]()
     sent: dict[int, float] = {}
     connections = [Connection(path) for _ in range(clients)]

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Installs the Debian packages that are missing, or says which ones are when it may not.
+# need.sh PACKAGE...: installs missing Debian packages, or names them if it is not root.
 set -eu
 missing=
 for package; do

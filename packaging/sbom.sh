@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# sbom.sh OUT: what xdpctl runs with, as CycloneDX, from requirements-run.lock. The tool that makes
-# it is not among what tests and builds: it has a virtual environment for as long as this runs.
+# sbom.sh OUT: writes the runtime dependencies in requirements-run.lock as a CycloneDX SBOM. The
+# tool for it is not a development dependency: this script installs it in a temporary environment.
 set -eu
 out=$1
 python=${PYTHON:-/usr/bin/python3}

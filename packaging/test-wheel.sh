@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# test-wheel.sh: the wheel by itself, in a virtual environment of the distribution's Python, with
-# what is locked and nothing of the checkout; it filters in network namespaces. Needs root.
+# test-wheel.sh: tests the wheel alone, in a virtual environment of the distribution's Python, with
+# the locked dependencies and no file of the checkout. It filters in network namespaces; needs root.
 set -eu
 tools=${TOOLS:-.venv/bin/python}
 python=${PYTHON:-/usr/bin/python3}
@@ -48,7 +48,7 @@ install_wheel() {
 	"$python" -m venv --system-site-packages --without-pip "$place/venv"
 	set -- "$tools" -m pip --python "$place/venv/bin/python" install --quiet --no-compile --no-warn-conflicts
 	"$@" --ignore-installed --require-hashes --requirement requirements-run.lock
-	# from no index: it fails if the wheel asks for anything that is not locked
+	# without an index, so it fails if the wheel needs a dependency that is not locked
 	"$@" --no-index "$place"/wheel/xdpctl-*.whl
 }
 
@@ -73,14 +73,14 @@ start() {
 		kill -0 "$filter" 2>/dev/null || fail "run ended"
 		sleep 0.1
 	done
-	fail "run does not answer"
+	fail "run does not become ready"
 }
 
 answered() {
 	ip netns exec "$peer" ping -n -q -c 2 -i 0.2 -W 1 192.0.2.1 >/dev/null
 }
 
-chmod 755 "$place" # the control plane is another user
+chmod 755 "$place" # the control plane runs as another user
 install_wheel
 mkdir "$place/empty"
 cd "$place/empty"
@@ -88,18 +88,18 @@ xdpctl --help >/dev/null
 "$place/venv/bin/python" -I -c '
 from pathlib import Path
 import sys, xdpctl, xdpctl_api
-assert all(Path(one.__file__).is_relative_to(sys.prefix) for one in (xdpctl, xdpctl_api))'
+assert all(Path(each.__file__).is_relative_to(sys.prefix) for each in (xdpctl, xdpctl_api))'
 code=0
 xdpctl doctor || code=$?
-# 4: a finding about this machine
+# 4: doctor reports a problem of this machine
 [ "$code" = 0 ] || [ "$code" = 4 ] || fail "doctor ended with $code"
 
 hosts
-answered || fail "no answer before there is a filter"
+answered || fail "no reply without a filter"
 start
-answered || fail "no answer before there is a rule"
+answered || fail "no reply without a rule"
 xdpctl block 192.0.2.2 --ttl 10m --reason "the wheel's test"
-! answered || fail "an answer in spite of the rule"
+! answered || fail "a reply in spite of the rule"
 xdpctl unblock 192.0.2.2
-answered || fail "no answer after the rule was removed"
-echo "the wheel filters by itself"
+answered || fail "no reply after the rule was removed"
+echo "the wheel works"

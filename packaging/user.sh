@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# user.sh: the unprivileged user that the control plane runs as, and the group that may use it.
+# user.sh: creates the control plane's unprivileged user, and the group that may use its socket.
 set -eu
 getent passwd xdpctl >/dev/null && getent group xdpctl >/dev/null && exit 0
 if command -v systemd-sysusers >/dev/null; then

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What makes files for packages; none of it is installed."""
+"""Tools that generate files for packages; they are not installed."""

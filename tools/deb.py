@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the Debian package says of itself, from what the checkout has already.
+"""Metadata files of the Debian package, generated from files of the checkout.
 
-python -m tools.deb changelog VERSION   Debian's changelog, from CHANGELOG.md
+python -m tools.deb changelog VERSION   the Debian changelog, from CHANGELOG.md
 python -m tools.deb copyright DIRECTORY   the copyright file, with the wheels in the directory
 """
 
@@ -22,11 +22,11 @@ _WIDTH = 79
 
 
 def changelog(text: str, built: str) -> str:
-    """An entry for each version; the newest one is called what is `built`."""
+    """A Debian changelog with an entry for each version; the newest version is named `built`."""
     found = list(_VERSION.finditer(text))
-    ends = [one.start() for one in found[1:]] + [len(text)]
-    names = [built] + [one[1] for one in found[1:]]
-    bodies = (text[one.end() : end] for one, end in zip(found, ends, strict=True))
+    ends = [heading.start() for heading in found[1:]] + [len(text)]
+    names = [built] + [heading[1] for heading in found[1:]]
+    bodies = (text[heading.end() : end] for heading, end in zip(found, ends, strict=True))
     return "\n".join(_entry(name, body) for name, body in zip(names, bodies, strict=True))
 
 
@@ -36,39 +36,39 @@ def _entry(version: str, body: str) -> str:
 
 
 def _changes(body: str) -> Iterator[str]:
-    """Headings in brackets, and each change as an item of a list."""
+    """The lines of an entry: headings in brackets, and each change as a list item."""
     for part in re.split(r"^### ", body, flags=re.MULTILINE)[1:]:
         heading, _, changes = part.partition("\n")
         yield f"  [ {heading.strip()} ]"
         for change in re.split(r"^- ", changes, flags=re.MULTILINE)[1:]:
-            said = " ".join(change.split())
-            yield fill(said, _WIDTH, initial_indent="  * ", subsequent_indent="    ")
+            text = " ".join(change.split())
+            yield fill(text, _WIDTH, initial_indent="  * ", subsequent_indent="    ")
 
 
 def maintainer() -> str:
-    """Of the package, from its control file."""
+    """The maintainer of the package, from its control file."""
     control = (_PACKAGING / "control.in").read_text()
     (found,) = re.findall(r"^Maintainer: (.+)$", control, re.MULTILINE)
     return str(found)
 
 
 def _date() -> str:
-    """That of the source where the build says it (reproducible-builds.org), else now."""
+    """The date in SOURCE_DATE_EPOCH (reproducible-builds.org), else now."""
     given = os.environ.get("SOURCE_DATE_EPOCH")
     now = datetime.fromtimestamp(int(given), UTC) if given else datetime.now(UTC)
     return format_datetime(now)
 
 
 def bundled(directory: Path) -> Iterator[str]:
-    """Each wheel in a folder with its licence, as its metadata names it."""
-    found = sorted(distributions(path=[str(directory)]), key=lambda one: one.name.lower())
-    for one in found:
-        if one.name != "xdpctl":
-            yield f"{one.name} {one.version}: {_licence(one)}"
+    """A line for each distribution in a folder, with the licence that its metadata names."""
+    found = sorted(distributions(path=[str(directory)]), key=lambda each: each.name.lower())
+    for each in found:
+        if each.name != "xdpctl":
+            yield f"{each.name} {each.version}: {_licence(each)}"
 
 
-def _licence(one: Distribution) -> str:
-    about = one.metadata
+def _licence(distribution: Distribution) -> str:
+    about = distribution.metadata
     for field in ("License-Expression", "License"):
         if field in about:
             return str(about[field]).splitlines()[0]
@@ -77,13 +77,13 @@ def _licence(one: Distribution) -> str:
 
 
 def copyright_file(directory: Path) -> str:
-    """Ours, and a list of what lies beside it."""
+    """The copyright file of the package, with a list of the bundled distributions."""
     listed = "\n".join(f"  {line}" for line in bundled(directory))
     return (_PACKAGING / "copyright.in").read_text().replace("@BUNDLED@", listed)
 
 
 def main() -> None:
-    """One of the two, on standard output."""
+    """Print the changelog or the copyright file."""
     what, given = sys.argv[1:]
     if what == "changelog":
         print(changelog((_HERE / "CHANGELOG.md").read_text(), given), end="")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`python -m tools.man DIRECTORY`: the man pages, from what the program says of itself.
+"""`python -m tools.man DIRECTORY`: generates the man pages.
 
-Section 8 has a page of the program and one of each group of commands, from the command line's own
-definitions. Section 5 has the configuration file, from docs/reference/configuration.md.
+Section 8 has a page for the program and one for each group of commands, generated from the command
+line's definitions. Section 5 has the configuration file, from docs/reference/configuration.md.
 """
 
 import os
@@ -31,12 +31,12 @@ _FILES = {
 
 
 def pages() -> dict[str, str]:
-    """Each page by its file name."""
+    """The text of each page, by its file name."""
     command = typer.main.get_command(root.app)
     context = typer.Context(command, info_name=_NAME, **command.context_settings)
     commands = _commands(command)
-    groups = {name: one for name, one in commands.items() if _commands(one)}
-    others = {name: one for name, one in commands.items() if name not in groups}
+    groups = {name: each for name, each in commands.items() if _commands(each)}
+    others = {name: each for name, each in commands.items() if name not in groups}
     made = {f"{_NAME}.8": _program(context, others, list(groups))}
     for name, group in groups.items():
         made[f"{_NAME}-{name}.8"] = _group(context, name, group)
@@ -45,11 +45,11 @@ def pages() -> dict[str, str]:
 
 
 def _commands(command: Any) -> dict[str, Any]:
-    """Those of a group that are shown; typer has its own copy of click, which has no types."""
+    """The visible commands of a group; typer has its own copy of click, without types."""
     if not hasattr(command, "list_commands"):
         return {}
     found = {name: command.get_command(None, name) for name in command.list_commands(None)}
-    return {name: one for name, one in found.items() if not one.hidden}
+    return {name: each for name, each in found.items() if not each.hidden}
 
 
 def _program(context: typer.Context, commands: Mapping[str, Any], groups: list[str]) -> list[str]:
@@ -69,13 +69,13 @@ def _program(context: typer.Context, commands: Mapping[str, Any], groups: list[s
 
 
 def _pointers(groups: list[str]) -> list[str]:
-    """The commands that have a page of their own."""
+    """The reference to the pages of command groups."""
     return ["These groups of commands have a page of their own:", *_list(groups)]
 
 
 def _list(groups: list[str]) -> list[str]:
     last = len(groups) - 1
-    return [f".Xr {_NAME}-{one} 8 {',.'[n == last]}" for n, one in enumerate(sorted(groups))]
+    return [f".Xr {_NAME}-{name} 8 {',.'[n == last]}" for n, name in enumerate(sorted(groups))]
 
 
 def _group(parent: typer.Context, name: str, group: Any) -> list[str]:
@@ -104,7 +104,7 @@ def _head(name: str, number: int, says: str) -> list[str]:
 
 
 def _date() -> datetime:
-    """That of the source where the build says it (reproducible-builds.org), else today."""
+    """The date in SOURCE_DATE_EPOCH (reproducible-builds.org), else today."""
     given = os.environ.get("SOURCE_DATE_EPOCH")
     return datetime.fromtimestamp(int(given), UTC) if given else datetime.now(UTC)
 
@@ -120,10 +120,10 @@ def _each(parent: typer.Context, commands: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _parameters(context: typer.Context) -> list[str]:
-    """Options and arguments, as `--help` has them; --help itself is in the program's page."""
+    """Options and arguments as in `--help`; --help itself is only on the program's page."""
     command: Any = context.command
-    shown = [one for one in command.get_params(context) if context.parent is None or not _help(one)]
-    records = [record for one in shown if (record := one.get_help_record(context))]
+    shown = [p for p in command.get_params(context) if context.parent is None or not _help(p)]
+    records = [record for p in shown if (record := p.get_help_record(context))]
     return terms((label, sentences(text)) for label, text in records)
 
 
@@ -133,13 +133,13 @@ def _help(parameter: Any) -> bool:
 
 def _environment(context: typer.Context) -> list[str]:
     command: Any = context.command
-    records = filter(None, (one.get_help_record(context) for one in command.get_params(context)))
+    records = filter(None, (p.get_help_record(context) for p in command.get_params(context)))
     pairs = ((label.split()[0], _ENVIRONMENT.search(text)) for label, text in records)
-    return terms((at[1], [f"Instead of {plain(label)}."]) for label, at in pairs if at)
+    return terms((at[1], [f"Used if {plain(label)} is not given."]) for label, at in pairs if at)
 
 
 def exit_codes() -> list[str]:
-    """From the docstring of the command line's root."""
+    """The exit codes, from the docstring of the command line's root module."""
     text = " ".join((root.__doc__ or "").split())
     codes = _EXIT.findall(text.partition("Exit codes: ")[2])
     return terms((number, [plain(f"{meaning.strip()}.")]) for number, meaning in codes)
@@ -153,7 +153,7 @@ def _see(others: list[tuple[str, int]]) -> list[str]:
 def _settings() -> list[str]:
     example = (_HERE / "packaging" / "xdpctl.toml").read_text().split("\n", 1)[1]
     description = ["A TOML file that", f".Nm {_NAME}", "reads when it starts."]
-    description += ["A setting that is not known is an error.", *terms(settings())]
+    description += ["An unknown setting is an error.", *terms(settings())]
     return [
         *_head(f"{_NAME}.toml", 5, "the configuration of xdpctl"),
         *section("SYNOPSIS", [".Pa /etc/xdpctl/xdpctl.toml"]),
@@ -164,17 +164,17 @@ def _settings() -> list[str]:
 
 
 def settings() -> Iterator[tuple[str, list[str]]]:
-    """Each row of the tables of settings: the names; the meaning and the default."""
+    """Each row of the settings tables: the names, and lines with the meaning and the default."""
     text = (_HERE / "docs" / "reference" / "configuration.md").read_text()
     tables = text.split("| setting | default | meaning |\n|---|---|---|\n")[1:]
     for row in (row for table in tables for row in table.partition("\n\n")[0].splitlines()):
         names, default, meaning = (cell.strip() for cell in row.strip("|").split(" | ", 2))
-        told = [*sentences(meaning.removesuffix(" |")), ".br", f"Default: {marked(default)}."]
-        yield names.replace("`", ""), told
+        lines = [*sentences(meaning.removesuffix(" |")), ".br", f"Default: {marked(default)}."]
+        yield names.replace("`", ""), lines
 
 
 def main() -> None:
-    """Write them below the directory that is given."""
+    """Write the pages to the given directory."""
     directory = Path(sys.argv[1])
     directory.mkdir(parents=True, exist_ok=True)
     for name, text in pages().items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Text as mdoc(7) wants it."""
+"""Conversion of text and Markdown to mdoc(7)."""
 
 import re
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ _WORDS_OF_MDOC = re.compile(r"(?<!\S)([A-Z][a-z]|[|.,:;()\[\]?!])(?!\S)")
 
 
 def plain(text: str) -> str:
-    """One line of text that is shown as it is."""
+    """Escape text as one line that is shown unchanged."""
     return _escaped(" ".join(text.split()))
 
 
@@ -22,33 +22,33 @@ def _escaped(line: str) -> str:
 
 
 def argument(text: str) -> str:
-    """The argument of a macro: its words are neither macros nor punctuation."""
+    """Escape the argument of a macro, so that no word is taken as a macro or punctuation."""
     return _WORDS_OF_MDOC.sub(r"\\&\1", plain(text).replace('"', "\\(dq"))
 
 
 def marked(text: str) -> str:
-    """A line of Markdown: code is bold, and of a link the text is left."""
+    """Convert a line of Markdown: code becomes bold, and a link is replaced by its text."""
     parts = _CODE.split(_LINK.sub(r"\1", text))
     shown = [plain(part) if part.strip() else part for part in parts]
     spaced = [_edges(part, made) for part, made in zip(parts, shown, strict=True)]
-    line = "".join(f"\\fB{one}\\fP" if n % 2 else one for n, one in enumerate(spaced))
+    line = "".join(f"\\fB{part}\\fP" if n % 2 else part for n, part in enumerate(spaced))
     return f"\\&{line}" if line.startswith((".", "'")) else line
 
 
 def _edges(part: str, made: str) -> str:
-    """`plain` takes the spaces at both ends, which stand between text and code."""
+    """Restore the spaces at both ends, between text and code, which `plain` removes."""
     if not part.strip():
         return " " if part else ""
     return " " * part[0].isspace() + made + " " * part[-1].isspace()
 
 
 def sentences(text: str) -> list[str]:
-    """Markdown; each sentence is a line, so that it is spaced as the reader's device wants it."""
-    return [marked(one) for one in _SENTENCE_ENDS.split(" ".join(text.split()))]
+    """Convert Markdown to one line per sentence, so that roff can space sentences itself."""
+    return [marked(sentence) for sentence in _SENTENCE_ENDS.split(" ".join(text.split()))]
 
 
 def paragraphs(text: str) -> list[str]:
-    """Paragraphs are apart by an empty line."""
+    """Convert Markdown paragraphs, which are separated by empty lines."""
     lines: list[str] = []
     for paragraph in text.strip().split("\n\n"):
         lines += [".Pp", *sentences(paragraph)]
@@ -56,17 +56,17 @@ def paragraphs(text: str) -> list[str]:
 
 
 def section(title: str, lines: Iterable[str]) -> list[str]:
-    """A section; none at all if there is nothing in it."""
+    """The lines of a section; none if it is empty."""
     body = list(lines)
     return [f".Sh {title}", *body] if body else []
 
 
 def terms(pairs: Iterable[tuple[str, Iterable[str]]]) -> list[str]:
-    """A list of terms, each with what it means."""
+    """The lines of a list of terms with their meanings."""
     lines = [line for term, meant in pairs for line in (f".It Sy {argument(term)}", *meant)]
     return [".Bl -tag -width Ds", *lines, ".El"] if lines else []
 
 
 def literal(text: str) -> list[str]:
-    """A file as it is."""
+    """The lines of a verbatim block."""
     return [".Bd -literal", *(_escaped(line) for line in text.rstrip().splitlines()), ".Ed"]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What one core takes through a bridge, without a filter on its outer card and with one.
+"""The packets that one core forwards through a bridge, with and without a filter on its outer card.
 
-Sent, bridged and taken off at the far end on the same CPU; nothing of it is dropped by the filter.
+They are sent, bridged and received on the same CPU; the filter drops none of them.
 """
 
 import os
@@ -32,7 +32,7 @@ class _Lane(NamedTuple):
 def measure(
     results: Results, compiled: Compiled, generator: Generator, rounds: int, packets: int
 ) -> None:
-    """Both bridges in turn; the share of each round is a figure of its own."""
+    """Measure both bridges in turn; the ratio is computed for each round."""
     cpu = max(os.sched_getaffinity(0))
     listed = sources.exact(_LISTED + _SENDERS)
     senders = sources.packed(listed[_LISTED:])
@@ -51,7 +51,7 @@ def measure(
             box.ip(f"link add {bridge} up type bridge stp_state 0")
             for card in (outer, inner):
                 box.ip(f"link set {card} master {bridge}")
-                box.sh("ethtool", "-K", card, "gro", "on")  # or a veth takes no XDP frame
+                box.sh("ethtool", "-K", card, "gro", "on")  # needed to receive XDP frames
             server.call(lambda: attach(f"far{number}", generator.bare_fd))
             if program is not None:
                 box.call(lambda: attach(outer, program))
@@ -59,17 +59,19 @@ def measure(
             return _Lane(case, f"near{number}", f"far{number}")
 
         def take(lane: _Lane) -> float:
-            """Packets a second of the one CPU's time."""
+            """Million packets per second of the CPU's time."""
             index, _ = interface(sender, lane.near)
             _, mac = interface(server, lane.far)
             generator.aim(udp_frame(mac, "192.0.2.1", 53), senders, index)
             sender.call(lambda: flood(generator, _WARM_UP, cpu))
-            there = came(server, lane.far)
+            before = came(server, lane.far)
             seconds = sender.call(lambda: flood(generator, packets, cpu))
-            there = came(server, lane.far) - there
-            if there < packets / 2:
-                raise BenchError(f"{lane.case.name}: of {packets} sent {there} came")
-            lane.case.rounds.append(there / seconds / 1e6)
+            arrived = came(server, lane.far) - before
+            if arrived < packets / 2:
+                raise BenchError(
+                    f"{lane.case.name}: only {arrived} of {packets} packets sent arrived"
+                )
+            lane.case.rounds.append(arrived / seconds / 1e6)
             return lane.case.rounds[-1]
 
         bare = lane(0, BARE, None)

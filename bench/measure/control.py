@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How fast rules and sets get in: the real `xdpctl run`, asked over its Unix socket."""
+"""How fast rules and sets are applied by a real `xdpctl run`, over its Unix socket."""
 
 import time
 from collections.abc import Callable
@@ -19,13 +19,13 @@ from xdpctl.lab.namespaces import Host, Lab
 
 PART = "control"
 CLIENTS = 16
-_STORED = 300  # rules that a boot brings back
+_STORED = 300  # rules that are restored at boot
 Take = Callable[..., None]
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much to do."""
+    """The amount of work."""
 
     loaded: int = 100_000
     posts: int = 2_000
@@ -33,7 +33,7 @@ class Size:
     rounds: int = 5
     sustained: int = 60  # seconds
     nft_rules: int = 10
-    nft_slow_rules: int = 3  # where one takes more than a second
+    nft_slow_rules: int = 3  # for sets where adding one rule takes more than a second
 
 
 def _take(results: Results, name: str, unit: str, value: float, *bars: Bar) -> None:
@@ -41,7 +41,7 @@ def _take(results: Results, name: str, unit: str, value: float, *bars: Bar) -> N
 
 
 def measure(results: Results, size: Size, generator: Generator) -> None:
-    """Loads, single rules, many clients, memory, a set of a million; nft beside it."""
+    """Measure bulk loads, single rules, many clients, memory, a set of a million, and nft."""
     take = partial(_take, results)
     with Lab("bench") as lab:
         host, far = lab.host("control"), lab.host("far")
@@ -73,7 +73,7 @@ def _boot(take: Take, running: Service) -> None:
 def _add(connection: Connection, listing: bytes, count: int) -> None:
     answer = connection.json(request("POST", "/v1/rules/bulk", listing, "text/plain"))
     if answer["added"] != count:
-        raise BenchError(f"of {count} rules {answer['added']} were added: {answer}")
+        raise BenchError(f"only {answer['added']} of {count} rules were added: {answer}")
 
 
 def _rules(take: Take, size: Size, running: Service) -> None:
@@ -105,7 +105,7 @@ def _rules(take: Take, size: Size, running: Service) -> None:
 
 
 def _nft(take: Take, size: Size, host: Host, number: int) -> None:
-    """The same sets in nft, and one more of each."""
+    """Load the same sets into nft, and add single elements to each."""
     million = sources.texts(sources.exact(1_000_000))
     more = sources.texts(sources.exact(1_010_000)[1_000_000:])
     fresh = more[number * size.nft_rules :][: size.nft_rules]

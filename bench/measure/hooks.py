@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From a detector's POST to rules that are durable and in the kernel."""
+"""The time from a detector's POST until its rules are durable and in the kernel."""
 
 import json
 import time
@@ -26,27 +26,27 @@ _RATE = Bar(1_000, at_least=True)
 Take = Callable[..., None]
 
 
-def _said(event: dict[str, Any]) -> bytes:
+def _post(event: dict[str, Any]) -> bytes:
     return request("POST", "/v1/hooks/event", json.dumps({"phase": "began", **event}).encode())
 
 
 def _protect(count: int) -> Iterator[bytes]:
-    """Floods on as many victims as there can be signatures, again and again."""
+    """Events of floods on 800 victims, repeated: one signature each."""
     for n in range(count):
         victim = f"198.18.{n % 4}.{n // 4 % 200}"
-        yield _said({"id": f"v{victim}", "victim": victim, "attack": "udp_flood"})
+        yield _post({"id": f"v{victim}", "victim": victim, "attack": "udp_flood"})
 
 
 def _block(texts: Iterable[str]) -> Iterator[bytes]:
     for text in texts:
-        yield _said({"id": text, "sources": [text], "ttl": 3600})
+        yield _post({"id": text, "sources": [text], "ttl": 3600})
 
 
 def measure(take: Take, posts: int, running: Service) -> None:
-    """Single events of each verb, many at once, and one with many sources."""
+    """Measure single events of each verb, many at once, and one event with many sources."""
     texts = sources.texts(sources.exact(6 * posts + _MANY))
-    own, texts = texts[:posts], texts[posts:]
-    for verb, requests in (("block", _block(own)), ("protect", _protect(min(posts, 800)))):
+    single, texts = texts[:posts], texts[posts:]
+    for verb, requests in (("block", _block(single)), ("protect", _protect(min(posts, 800)))):
         times = sequential(running.socket, requests, 200)
         take(f"a hook's event to {verb}, p50", "ms", percentile(times, 50), Bar(20))
         take(f"a hook's event to {verb}, p99", "ms", percentile(times, 99), Bar(100))
@@ -56,15 +56,15 @@ def measure(take: Take, posts: int, running: Service) -> None:
     take("p99 of these", "ms", percentile(times, 99), Bar(100))
     connection = Connection(running.socket)
     began = time.perf_counter()
-    answer = connection.json(_said({"id": "many", "sources": texts[-_MANY:]}))
+    answer = connection.json(_post({"id": "many", "sources": texts[-_MANY:]}))
     take(f"one event with {_MANY:,} sources", "ms", (time.perf_counter() - began) * 1e3, Bar(500))
     if len(answer["rules"]) != _MANY:
-        raise BenchError(f"of an event not all is done: {answer['refused'][:3]}")
+        raise BenchError(f"an event was only applied in part: {answer['refused'][:3]}")
     connection.close()
 
 
 def sustain(take: Take, seconds: int, running: Service) -> None:
-    """As many events each second for so long, each with a source of its own, from many senders."""
+    """Send 1,000 events each second for `seconds`, from many clients, each with a new source."""
     texts = sources.texts(sources.exact(seconds * _A_SECOND))
     before, memory = _rules(running), running.own_mb()
     began = time.perf_counter()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What limits let through while two CPUs send as fast as they can."""
+"""The accuracy of limits while two CPUs send as fast as they can."""
 
 import os
 import time
@@ -23,19 +23,19 @@ from xdpctl.model.match.match import build
 from xdpctl.model.rule import Action
 from xdpctl.model.signature import Rate
 
-RATE = 10_000  # packets a second, of all sources together
+RATE = 10_000  # packets a second from all sources together
 _CPUS = 2
 _TURN = 1 << 16
-_SETTLE_SECONDS = 0.5  # in which the burst is used up
+_SETTLE_SECONDS = 0.5  # until the burst is used up
 _OFF = Bar(3)  # percent
 
 
 def measure(
     results: Results, compiled: Compiled, generator: Generator, rounds: int, seconds: float
 ) -> None:
-    """One limit for all and one for each of a thousand sources, against the same rate."""
+    """Measure one limit for all sources, and one per source with a thousand sources."""
     if len(os.sched_getaffinity(0)) < _CPUS:
-        results.notes.append(f"no limits under {_CPUS} CPUs: there are fewer")
+        results.notes.append(f"limits were not measured, which needs {_CPUS} CPUs")
         return
     limits = ((1, Rate(pps=RATE)), (1_000, Rate(pps=RATE / 1_000, burst=0.2, per_ipv4=32)))
     for count, limit in limits:
@@ -48,7 +48,7 @@ def measure(
 def _off(
     compiled: Compiled, generator: Generator, count: int, limit: Rate, seconds: float
 ) -> float:
-    """By how many percent what passed is more or less than the rate."""
+    """The difference between the rate that passed and the limit, in percent of the limit."""
     generator.aim(frame_from(bytes((198, 51, 100, 7))), sources.packed(sources.exact(count)))
     with loaded(compiled) as (port, datapath):
         arm(datapath, [build({"protocol": "udp"})], Action.LIMIT, limit)
@@ -67,7 +67,7 @@ def _passed(datapath: PinnedDatapath) -> int:
 
 @contextmanager
 def _sending(generator: Generator, program_fd: int) -> Iterator[None]:
-    """Each of two CPUs runs the program over and over while the block does."""
+    """Run the program repeatedly on each of two CPUs during the block."""
     stop = Event()
 
     def send(cpu: int) -> None:

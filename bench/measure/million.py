@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A set of a million addresses: put, replaced, lived with, and there again after a kill."""
+"""A set of a million addresses: put, used, replaced, and restored after a kill."""
 
 import time
 from collections.abc import Callable
@@ -16,14 +16,14 @@ NAME = "million"
 
 @cache
 def listing(first: int) -> bytes:
-    """A million addresses as a feed has them, from the `first` of all on."""
+    """A million addresses, one per line as in a feed, beginning with number `first`."""
     return "".join(
         f"{text}\n" for text in sources.texts(sources.exact(first + COUNT)[first:])
     ).encode()
 
 
 def measure(take: Callable[..., None], posts: int, running: Service) -> None:
-    """One life of it."""
+    """Measure one set from its first PUT to its return after a kill."""
     k = f"{COUNT:,}"
     old, new = listing(0), listing(DIFFERENT)
     take(f"put a set of {k}, durable and in the kernel", "s", running.put(NAME, old), Bar(3))

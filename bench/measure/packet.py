@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the filter costs one packet: BPF_PROG_TEST_RUN in the same rounds as a bare drop."""
+"""The filter's cost per packet: BPF_PROG_TEST_RUN, in the same rounds as a bare drop."""
 
 import os
 import time
@@ -23,14 +23,14 @@ _CHECKED = 1_000
 
 
 class Bench:
-    """Takes each run in turn, round by round."""
+    """Measures one run at a time."""
 
     def __init__(self, generator: Generator, repeat: int) -> None:
         self._generator, self._walks = generator, Walks(generator)
         self._repeat = repeat
 
     def _aim(self, run: Run) -> int:
-        """Set up one run; the program to start."""
+        """Set up a run; the descriptor of the program to start."""
         if run.prepare:
             run.prepare()
         if not run.walked:
@@ -44,20 +44,20 @@ class Bench:
         check(fd, run.frame, run.verdict, run.case.name, times)
 
     def take(self, run: Run) -> None:
-        """CPU time, because duration_ns is in whole nanoseconds and counts other work."""
+        """Measure a run in CPU time: duration_ns is in whole ns and includes other work."""
         fd = self._aim(run)
         programs.run(fd, run.frame, self._repeat // 10)
         start = time.thread_time_ns()
         result = programs.run(fd, run.frame, self._repeat)
         run.case.rounds.append((time.thread_time_ns() - start) / self._repeat)
         if result.value != run.verdict:
-            raise BenchError(f"{run.case.name}: the program answered {result.value}")
+            raise BenchError(f"{run.case.name}: the program returned {result.value}")
 
 
 def measure(
     results: Results, compiled: Compiled, generator: Generator, rounds: int, repeat: int
 ) -> None:
-    """Every case in every round, the floors among them."""
+    """Measure every case, including the floors, in every round."""
     runs = [*cases.floors(generator.bare_fd), *cases.of_ours(compiled)]
     with Lab("bench") as lab, ExitStack() as stack:
         host, far = lab.host("packet"), lab.host("far")
@@ -73,7 +73,7 @@ def measure(
 def take_all(
     results: Results, runs: Sequence[Run], generator: Generator, rounds: int, repeat: int
 ) -> None:
-    """Every case in every round, checked before; their programs are closed afterwards."""
+    """Check every run, measure each in every round, and close their programs."""
     bench = Bench(generator, repeat)
     for run in runs:
         results.declare(run.case)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What rules do to recordings, as Markdown.
+"""The effect of rules on recordings, as Markdown.
 
 `python -m bench.measure.rehearsals RULES RECORDINGS...`
 
-A recording of a folder called `attack` is one; everything else is normal traffic.
+Recordings in a folder called `attack` are attacks; all others are normal traffic.
 """
 
 import sys
@@ -26,18 +26,18 @@ def _row(*cells: object) -> str:
 
 
 def _attack(name: str, tally: Tally) -> str:
-    told = f"### {name}\n\n{tally.packets:,} packets, {tally.share:.2%} dropped\n\n"
-    told += _row("packets", "reason", "rule") + _row("--:", "---", "---")
+    section = f"### {name}\n\n{tally.packets:,} packets, {tally.share:.2%} dropped\n\n"
+    section += _row("packets", "reason", "rule") + _row("--:", "---", "---")
     for (reason, _, text), count in tally.rules.most_common():
-        told += _row(f"{count:,}", reason.name.lower(), f"`{text}`")
+        section += _row(f"{count:,}", reason.name.lower(), f"`{text}`")
     decided = {reason for reason, _, _ in tally.rules}
     for reason, count in tally.reasons.most_common():
         if reason not in decided:
-            told += _row(f"{count:,}", reason.name.lower().replace("_", " "), "")
-    return told + "\n"
+            section += _row(f"{count:,}", reason.name.lower().replace("_", " "), "")
+    return section + "\n"
 
 
-def _told(rehearsal: Rehearsal, recordings: list[Path]) -> str:
+def _page(rehearsal: Rehearsal, recordings: list[Path]) -> str:
     tallies = {path: rehearsal.run(path) for path in recordings}
     attacks = [path for path in recordings if path.parent.name == "attack"]
     normal = [path for path in recordings if path not in attacks]
@@ -60,7 +60,7 @@ def main() -> None:
     with rehearsing(Settings(state_dir=Path("/nonexistent")), rules) as (rehearsal, imported):
         if imported.rejected:
             sys.exit(f"{rules}: {imported.rejects}")
-        sys.stdout.write(_told(rehearsal, sorted(recordings)))
+        sys.stdout.write(_page(rehearsal, sorted(recordings)))
 
 
 if __name__ == "__main__":

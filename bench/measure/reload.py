@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a flood costs a packet while a set of a million is replaced, beside just before.
+"""The cost per packet of a flood while a set of a million is replaced, compared with just before.
 
-The flood is sent and dropped on one core and everything of xdpctl is kept to the others, so what
-shows is what a change does to the packets' way through the tables. It is not who gets the core: a
-network card's interrupts come before every process.
+The flood is sent and dropped on one core, and all xdpctl processes run on the other cores. So the
+figures show how a change slows the look-ups of packets, and not competition for the core, where a
+network card's interrupts have priority over every process.
 """
 
 import os
@@ -23,17 +23,17 @@ from xdpctl.base.net.prefix_arrays import Keys
 from xdpctl.lab.flood import Generator, interface, udp_frame
 from xdpctl.lab.namespaces import Host
 
-STEADY = 40_000  # in a set of their own, which stays
+STEADY = 40_000  # addresses of another set, which is not changed
 _TURN = 1 << 16  # packets
 _BEFORE_SECONDS = 2.0
 _LEAST_TURNS = 4
-_LOST_MOST = 0.02  # of the packets, as where something else held the core
+_LOST_MOST = 0.02  # share of the packets; more are lost if something else used the core
 _SLOWER = Bar(20)
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A part of a flood."""
+    """A part of a flood, with its CPU time."""
 
     began: float
     ended: float
@@ -42,7 +42,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Whoever floods, and the box at the other end of its `far0`."""
+    """The host that floods from `far0`, and the box at the other end of the cable."""
 
     generator: Generator
     far: Host
@@ -67,10 +67,10 @@ class Line:
 
 
 def measure(take: Callable[..., None], notes: list[str], running: Service, line: Line) -> None:
-    """A list of which 1 % is new, then one that is all new."""
+    """Replace a set by a list of which 1 % is new, and then by one that is all new."""
     cpus = os.sched_getaffinity(0)
     if len(cpus) < 2:
-        notes.append("no flood during a reload: it needs two cores")
+        notes.append("reloads under a flood were not measured, which needs two cores")
         return
     cpu = max(cpus)
     for pid in running.processes():
@@ -90,8 +90,8 @@ def measure(take: Callable[..., None], notes: list[str], running: Service, line:
 
 
 def _reload(running: Service, line: Line, body: bytes, cpu: int) -> tuple[float, float, float]:
-    """Nanoseconds a packet before and during a PUT, and its seconds."""
-    stop, there = Event(), came(line.box, "isp0")
+    """The nanoseconds per packet before and during a PUT, and the seconds of the PUT."""
+    stop, arrived_before = Event(), came(line.box, "isp0")
     future = line.start(stop, cpu)
     try:
         time.sleep(_BEFORE_SECONDS)
@@ -101,9 +101,9 @@ def _reload(running: Service, line: Line, body: bytes, cpu: int) -> tuple[float,
     finally:
         stop.set()
         turns = future.result(30)
-    sent, there = len(turns) * _TURN, came(line.box, "isp0") - there
-    if there < sent * (1 - _LOST_MOST):
-        raise BenchError(f"of {sent} packets of the flood {there} came")
+    sent, arrived = len(turns) * _TURN, came(line.box, "isp0") - arrived_before
+    if arrived < sent * (1 - _LOST_MOST):
+        raise BenchError(f"only {arrived} of {sent} packets of the flood arrived")
     before = [turn for turn in turns if turn.ended <= began]
     during = [turn for turn in turns if began <= turn.began and turn.ended <= ended]
     return _cost(before[1:]), _cost(during), seconds
@@ -111,5 +111,5 @@ def _reload(running: Service, line: Line, body: bytes, cpu: int) -> tuple[float,
 
 def _cost(turns: list[Turn]) -> float:
     if len(turns) < _LEAST_TURNS:
-        raise BenchError(f"only {len(turns)} turns of the flood, which says nothing")
+        raise BenchError(f"only {len(turns)} parts of the flood, too few for a figure")
     return sum(turn.cpu_seconds for turn in turns) / (len(turns) * _TURN) * 1e9

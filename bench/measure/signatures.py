@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What signatures cost one packet, over the same filter without any."""
+"""The cost per packet of signatures, over the same filter without signatures."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ from xdpctl.model.signature import Rate, Signature
 PART = "signature"
 NONE, NONE_WALK = "no signatures, pass", "no signatures, pass, walk"
 COUNTS = (1, 64, 256, 1000)
-_EASY = dict(zip(COUNTS, (45, 50, 60, 80), strict=True))  # ns over none, at the most
+_EASY = dict(zip(COUNTS, (45, 50, 60, 80), strict=True))  # bars: ns over no signatures
 _HARD = dict(zip(COUNTS, (110, 130, 150, 200), strict=True))
 _LIMIT, _LIMIT_SPOOFED = 60, 170
 _FRAME = frame_from(bytes((198, 51, 100, 7)))
@@ -38,7 +38,7 @@ _ALL_BUT_TTL = {
 
 
 def _easy(count: int) -> list[Match]:
-    """Sources and ports that are not the packet's."""
+    """Matches with sources and ports that the packet does not have."""
     return [
         build({"source": f"10.1.{n // 250}.{n % 250}", "destination_port": str(1 + n)})
         for n in range(count)
@@ -46,7 +46,7 @@ def _easy(count: int) -> list[Match]:
 
 
 def _hard(count: int) -> list[Match]:
-    """All of it matches but the ttl."""
+    """Matches of which every component but the ttl matches the packet."""
     return [
         build({**_ALL_BUT_TTL, "destination_port": f"1-{65535 - n}", "ttl": "1"})
         for n in range(count)
@@ -54,7 +54,7 @@ def _hard(count: int) -> list[Match]:
 
 
 def _with_hit(others: list[Match], at: int) -> list[Match]:
-    """One that matches, and nothing before or behind it that does."""
+    """Insert one match for the packet among others that do not match it."""
     hit = build({"protocol": "udp", "destination_port": "53", "ttl": "64"})
     return [*others[:at], hit, *others[at:]]
 
@@ -62,7 +62,7 @@ def _with_hit(others: list[Match], at: int) -> list[Match]:
 def armed(
     compiled: Compiled, matches: list[Match], action: Action, limit: Rate | None = None
 ) -> int:
-    """A filter of its own with these in force, in this order; its program's descriptor."""
+    """The program of a separate filter with these signatures in force, in this order."""
     with loaded(compiled) as (port, datapath):
         arm(datapath, matches, action, limit)
     return port.program_fd
@@ -71,10 +71,10 @@ def armed(
 def arm(
     datapath: PinnedDatapath, matches: list[Match], action: Action, limit: Rate | None = None
 ) -> None:
-    """Put these in force, in this order."""
+    """Put these signatures in force, in this order."""
     for slot, match in enumerate(matches, SlotNumber.SIGNATURES):
-        held = Signature(match=match, slot=slot, action=action, limit=limit, spare=Spare.NONE)
-        datapath.source.words[slot] = int.from_bytes(word_of(held), "little")
+        signature = Signature(match=match, slot=slot, action=action, limit=limit, spare=Spare.NONE)
+        datapath.source.words[slot] = int.from_bytes(word_of(signature), "little")
         if limit:
             datapath.signatures.put_rate(slot, rate_record(limit))
     slots = enumerate(matches, SlotNumber.SIGNATURES)
@@ -102,7 +102,7 @@ def _runs(compiled: Compiled) -> Iterator[Run]:
 
 
 def _spoofed(compiled: Compiled) -> Iterator[Run]:
-    """Every packet from another source: half as many as there are buckets."""
+    """Packets from 500,000 different sources, about as many as there are buckets."""
     walked = sources.packed(sources.exact(WALKED))
     none, one = list[Match](), [build({"protocol": "udp"})]
     case = Case(PART, NONE_WALK, "ns", BARE_WALK)
@@ -116,7 +116,7 @@ def _spoofed(compiled: Compiled) -> Iterator[Run]:
 def measure(
     results: Results, compiled: Compiled, generator: Generator, rounds: int, repeat: int
 ) -> None:
-    """Every case in every round, the floor among them."""
+    """Measure every case, including the floors, in every round."""
     bare = generator.bare_fd
     walked = sources.packed(sources.exact(WALKED))
     runs = [

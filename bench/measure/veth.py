@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What one core can drop: a flood over veth pairs, sent and dropped on the same CPU."""
+"""The packets that one core can drop: a flood over veth pairs, sent and dropped on one CPU."""
 
 import os
 from collections.abc import Callable
@@ -23,14 +23,14 @@ from xdpctl.lab.namespaces import Host, Lab
 
 PART = "veth"
 BARE = "bare XDP_DROP"
-_LEAKED_MOST = 0.0005  # of the packets; the lab's hosts say a word of their own now and then
+_LEAKED_MOST = 0.0005  # share of the packets; the lab's hosts send some packets themselves
 _WARM_UP = 50_000
 _SOME = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A veth pair whose far end drops everything that `listed` sends."""
+    """A veth pair whose far end drops every packet from the sources in `listed`."""
 
     case: Case
     near: str
@@ -39,7 +39,7 @@ class Lane:
 
 
 class Street:
-    """Two hosts with a veth pair for each case, so that cases can take turns."""
+    """Two hosts with a veth pair for each case, so that cases can be measured in turn."""
 
     def __init__(self, lab: Lab, results: Results, generator: Generator) -> None:
         self.sender, self.receiver = lab.host("sender"), lab.host("receiver")
@@ -48,13 +48,13 @@ class Street:
         self._cpu = max(os.sched_getaffinity(0))
 
     def pair(self) -> tuple[str, str]:
-        """A new pair for the next lane: its near and its far end."""
+        """Create the pair for the next lane; the names of its near and its far end."""
         near, far = f"out{len(self.lanes)}", f"in{len(self.lanes)}"
         self._lab.cable(self.sender, near, self.receiver, far)
         return near, far
 
     def lane(self, name: str, prefixes: Keys, guard: Callable[[str], object]) -> Case:
-        """One more case, from all of these; `guard` puts the drop on the far end."""
+        """Add a case that floods from all these prefixes; `guard` sets up the drop."""
         near, far = self.pair()
         guard(far)
         case = self._results.declare(Case(PART, name, "Mpps", BARE))
@@ -63,36 +63,40 @@ class Street:
         return case
 
     def attached(self, program_fd: int) -> Callable[[str], None]:
-        """A guard that attaches a program natively."""
+        """A guard that attaches a program in native mode."""
         return lambda device: self.receiver.call(lambda: attach(device, program_fd))
 
     def filled(self, prefixes: Keys, interval: bool) -> Callable[[str], float]:
-        """A guard that is an nft set at the ingress hook."""
+        """A guard that loads an nft set at the ingress hook."""
         elements = sources.texts(prefixes)
         return lambda device: nft.load(self.receiver, device, elements, interval)
 
     def take(self, lane: Lane, packets: int) -> None:
-        """Flood one lane: packets dropped a second of the one CPU's time."""
+        """Flood one lane, and record the million packets dropped per second of CPU time."""
         index, _ = interface(self.sender, lane.near)
         _, mac = interface(self.receiver, lane.far)
         self._generator.aim(udp_frame(mac, "192.0.2.1", 53), lane.listed, index)
         self.sender.call(lambda: flood(self._generator, _WARM_UP, self._cpu))
-        there, passed = came(self.receiver, lane.far), _passed(self.receiver)
+        before, passed_before = came(self.receiver, lane.far), _passed(self.receiver)
         seconds = self.sender.call(lambda: flood(self._generator, packets, self._cpu))
-        there, passed = came(self.receiver, lane.far) - there, _passed(self.receiver) - passed
-        if there < packets / 2 or passed > packets * _LEAKED_MOST:
-            raise BenchError(f"{lane.case.name}: of {packets} sent {there} came, {passed} passed")
-        lane.case.rounds.append(there / seconds / 1e6)
+        arrived = came(self.receiver, lane.far) - before
+        passed = _passed(self.receiver) - passed_before
+        if arrived < packets / 2 or passed > packets * _LEAKED_MOST:
+            raise BenchError(
+                f"{lane.case.name}: of {packets} packets sent, {arrived} arrived and {passed} "
+                "passed"
+            )
+        lane.case.rounds.append(arrived / seconds / 1e6)
 
 
 def attach(device: str, program_fd: int) -> None:
-    """Natively, in the calling thread's namespace."""
+    """Attach a program in native mode, in the calling thread's namespace."""
     link = next(link for link in netlink.links() if link.name == device)
     netlink.attach(link, program_fd, "native")
 
 
 def _passed(host: Host) -> int:
-    """Packets that reached IP (InReceives, RFC 4293)."""
+    """The number of packets that reached the IP layer (InReceives, RFC 4293)."""
     text = host.call(lambda: Path("/proc/thread-self/net/snmp").read_text())
     names, values = (line.split() for line in text.splitlines() if line.startswith("Ip:"))
     return int(values[names.index("InReceives")])
@@ -122,7 +126,7 @@ def _build(street: Street, compiled: Compiled, bare_fd: int, stack: ExitStack) -
 
 
 def _peer(street: Street, results: Results, stack: ExitStack) -> None:
-    """xdp-filter with all the addresses it can hold."""
+    """Add xdp-filter with its largest number of addresses."""
     listed = sources.exact(XDP_FILTER_MAX)
 
     def guard(device: str) -> None:
@@ -150,7 +154,7 @@ def _set_bars(results: Results) -> None:
 def measure(
     results: Results, compiled: Compiled, generator: Generator, rounds: int, packets: int
 ) -> None:
-    """Every lane in every round, the bare drop among them."""
+    """Measure every lane, including the bare drop, in every round."""
     with Lab("bench") as lab, ExitStack() as stack:
         street = Street(lab, results, generator)
         _build(street, compiled, generator.bare_fd, stack)

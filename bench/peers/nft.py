@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""nft as a peer: its sets at a netdev ingress hook, and libnftables without a process to start."""
+"""nft for comparison: its sets at a netdev ingress hook, and libnftables in process."""
 
 import ctypes
 import tempfile
@@ -10,7 +10,7 @@ from xdpctl.lab.namespaces import Host
 
 
 def load(host: Host, device: str, elements: list[str], interval: bool) -> float:
-    """Seconds to fill a fresh set by `nft -f`; packets from it are then dropped on `device`."""
+    """Load a new set with `nft -f`, whose packets are dropped on `device`; the seconds."""
     flags = "flags interval; auto-merge;" if interval else f"size {2 * len(elements)};"
     listing = ",\n".join(elements)
     hook = f'type filter hook ingress device "{device}" priority 0; ip saddr @listed drop;'
@@ -28,12 +28,12 @@ def load(host: Host, device: str, elements: list[str], interval: bool) -> float:
 
 
 def clear(host: Host, device: str) -> None:
-    """Without the set again."""
+    """Remove the set and its hook."""
     host.sh("nft", "delete", "table", "netdev", device)
 
 
 def add(host: Host, device: str, elements: list[str]) -> list[float]:
-    """Milliseconds to add each to `device`'s set, in process as a controller would."""
+    """Add each element to the device's set, in process as a controller would; milliseconds."""
 
     def inside() -> list[float]:
         library = ctypes.CDLL("libnftables.so.1")
@@ -44,7 +44,7 @@ def add(host: Host, device: str, elements: list[str]) -> list[float]:
             command = f"add element netdev {device} listed {{ {element} }}".encode()
             start = time.perf_counter()
             if library.nft_run_cmd_from_buffer(context, command):
-                raise BenchError(f"nft refused: {command.decode()}")
+                raise BenchError(f"nft rejected a command: {command.decode()}")
             taken.append((time.perf_counter() - start) * 1e3)
         library.nft_ctx_free(context)
         return taken

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What all plots look like: readable on white and on dark, text as text, the same in every run."""
+"""The style of all plots: readable on light and dark pages, with text, and reproducible."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bench.report.taken import figure
 
 mpl.use("Agg")
-# Grey that stands out from white and from black alike; nothing is painted behind
+# A grey that is readable on white and on black; the background is transparent
 _INK, _FAINT = "#7a7a7a", "#9a9a9a55"
 COLOURS = {"ours": "#2f81c7", "theirs": "#d0762a", "cited": _INK, "floor": _INK}
 _CITED = "hollow: measured before, on a machine of the same kind"
@@ -36,7 +36,7 @@ _STYLE: dict[Any, Any] = {  # matplotlib types its keys as literals of its own r
 
 
 class Row(NamedTuple):
-    """One figure of a row plot; `who` is a key of COLOURS, a value of None is left out."""
+    """One figure of a row plot; `who` is a key of COLOURS; a value of None is left out."""
 
     label: str
     value: float | None
@@ -44,7 +44,7 @@ class Row(NamedTuple):
 
 
 class Line(NamedTuple):
-    """Figures by the size of the table."""
+    """A line of costs in ns by table size; `who` is a key of COLOURS."""
 
     label: str
     who: str
@@ -60,7 +60,7 @@ def whole(width: float, height: float) -> Figure:
 
 
 def rows(pane: Any, groups: Sequence[Sequence[Row]], unit: str = "", log: bool = False) -> None:
-    """Groups from the top down, each figure beside its bar; dots on a logarithmic axis."""
+    """Draw groups of bars from the top down, with their figures; dots on a logarithmic axis."""
     at, ticks = 0.0, dict[float, str]()
     for group in groups:
         for row in group:
@@ -92,15 +92,15 @@ def rows(pane: Any, groups: Sequence[Sequence[Row]], unit: str = "", log: bool =
 
 
 def lines(pane: Any, drawn: Sequence[Line], sizes: Sequence[int]) -> dict[str, Any]:
-    """Nanoseconds by table size, both logarithmic; what a legend needs."""
+    """Draw nanoseconds by table size, both logarithmic; return the handles for a legend."""
     handles = {}
     for label, who, marker, costs, dashes in drawn:
-        held = {size: cost for size, cost in costs.items() if cost is not None}
+        known = {size: cost for size, cost in costs.items() if cost is not None}
         style = {"marker": marker, "color": COLOURS[who], "ms": 5, "ls": dashes}
         if who == "cited":
             style |= {"mfc": "none", "lw": 1}
-        if held:
-            (handles[label],) = pane.plot(list(held), list(held.values()), **style)
+        if known:
+            (handles[label],) = pane.plot(list(known), list(known.values()), **style)
     pane.set(xscale="log", yscale="log", ylim=(8, 2500), xlim=(sizes[0] / 2, sizes[-1] * 2))
     pane.set_xticks(sizes, [_short(size) for size in sizes])
     pane.set_yticks([10, 30, 100, 300, 1000], ["10", "30", "100", "300", "1,000"])
@@ -118,11 +118,11 @@ def _short(size: int) -> str:
 
 
 def style() -> Any:
-    """To be drawn and saved under."""
+    """The context in which plots are drawn and saved."""
     return mpl.rc_context(_STYLE)
 
 
 def save(made: Figure, path: Path) -> None:
-    """Without a date, so that a file changes with its figures alone."""
+    """Save a plot without a date, so that a file changes only if its figures change."""
     metadata = {"Date": None, "Creator": None} if path.suffix == ".svg" else None
     made.savefig(path, transparent=True, metadata=metadata, dpi=110)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The tables of a run, put into the blocks of a page.
+"""Inserts the tables of a run into the blocks of a page.
 
 `python -m bench.report.page bench.json docs/results/performance.md`
 
-A block is what stands between `<!-- bench: NAME -->` and `<!-- end -->`.
+A block is the text between `<!-- bench: NAME -->` and `<!-- end -->`.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.peers import figures as peers
 from bench.report.taken import Entry, Taken, figure, read
 
-_HOWS = {  # the columns of the packet table, by what follows the filter in a case's name
+_HOWS = {  # the columns of the packet table, by the end of a case's name
     "drop, fixed": "drop, fixed",
     "drop, walk": "drop, walk",
     "a rule with a ttl, drop, fixed": "rule with a ttl, fixed",
@@ -49,19 +49,19 @@ def machine(taken: Taken) -> str:
 
 
 def bars(taken: Taken) -> str:
-    """Every bar with what it is held against."""
+    """Every bar with the figure that it is compared with."""
 
     def rows() -> Iterator[list[str]]:
         for part in ("packet", "signature", "veth", "bridge", "control"):
             for entry in taken.part(part):
                 for bar in entry["bars"]:
                     if bar["limit"] is not None:
-                        yield [part, *_held(entry, bar)]
+                        yield [part, *_compared(entry, bar)]
 
     return _table(("part", "case", "figure", "bar", ""), rows(), (2, 3))
 
 
-def _held(entry: Entry, bar: Entry) -> list[str]:
+def _compared(entry: Entry, bar: Entry) -> list[str]:
     over = bar["of"] == "over_ns"
     value = entry[bar["of"]]
     shown = f"{value:+.1f} ns" if over else f"{figure(value)} {entry['unit']}"
@@ -72,7 +72,7 @@ def _held(entry: Entry, bar: Entry) -> list[str]:
 
 
 def packet(taken: Taken) -> str:
-    """A row for each filter, nanoseconds over the bare drop."""
+    """A row for each filter, with the nanoseconds over the bare drop."""
     found: dict[str, dict[str, float]] = {}
     for entry in taken.part("packet"):
         for how in sorted(_HOWS, key=len, reverse=True):
@@ -86,9 +86,9 @@ def packet(taken: Taken) -> str:
         cells = {f"drop, {column}": _signed(cost.drop), f"pass, {column}": _signed(cost.passed)}
         rows.append([f"*{_sized(cost)}*", *(cells.get(how, "") for how in _HOWS)])
     floors = [entry for entry in taken.part("packet") if entry["case"].startswith("bare")]
-    said = ", ".join(f"{entry['case'][6:]} {entry['median']:.1f} ns" for entry in floors)
+    medians = ", ".join(f"{entry['case'][6:]} {entry['median']:.1f} ns" for entry in floors)
     table = _table(("filter", *_HOWS.values()), rows, range(1, 1 + len(_HOWS)))
-    return f"{table}\n\nThe bare drop itself: {said}."
+    return f"{table}\n\nThe bare drop itself: {medians}."
 
 
 def _sized(cost: peers.Cost) -> str:
@@ -129,7 +129,7 @@ def _spread(entry: Entry) -> str:
 
 
 def signature(taken: Taken) -> str:
-    """A row for each number of signatures, nanoseconds over the same filter without any."""
+    """A row for each number of signatures, with the ns over the same filter without any."""
     found: dict[str, dict[str, float]] = {}
     rest = []
     for entry in taken.part("signature"):
@@ -155,7 +155,7 @@ BLOCKS = {
 
 
 def filled(page: str, taken: Taken) -> str:
-    """The page with every block of it written anew."""
+    """The page with the text of every block replaced."""
 
     def block(found: re.Match[str]) -> str:
         return f"{found[1]}\n{BLOCKS[found[2]](taken)}\n{found[3]}"

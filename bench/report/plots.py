@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The figures of a run beside those of others, as SVG.
+"""Plots of a run's figures, compared with other tools, as SVG.
 
 `python -m bench.report.plots bench.json docs/results/img`
 """
@@ -46,7 +46,7 @@ def _lines(taken: Taken, verdict: str) -> Iterator[Line]:
 
 
 def packet(taken: Taken) -> Figure:
-    """Nanoseconds over a bare drop by the size of the table."""
+    """Nanoseconds over a bare drop, by the size of the table."""
     made, handles = drawing.whole(8.2, 4.4), dict[str, Any]()
     panes = made.subplots(1, 2, sharey=True)
     titles = ("drop: packets from random listed sources", "pass: from random sources not listed")
@@ -60,7 +60,7 @@ def packet(taken: Taken) -> Figure:
 
 
 def veth(taken: Taken) -> Figure:
-    """Mpps of one core that sends and drops."""
+    """The Mpps of one core that sends and drops."""
 
     def group(what: str, ours: str, theirs: Mapping[str, str], cited: Sequence[str]) -> list[Row]:
         rows = [Row(f"xdpctl, {what}", taken.median("veth", ours), "ours")]
@@ -96,7 +96,7 @@ def veth(taken: Taken) -> Figure:
 
 
 def control(taken: Taken) -> Figure:
-    """A million in, and one more."""
+    """The times to load a million addresses, and to add one more."""
 
     def here(label: str, case: str, who: str = "theirs") -> Row:
         return Row(label, taken.median("control", case), who)
@@ -137,7 +137,7 @@ PLOTS = {"packet": packet, "veth": veth, "control": control}
 
 
 def draw(taken: Taken, folder: Path, suffix: str = "svg") -> None:
-    """Each as a file of its own."""
+    """Draw each plot into its own file in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, plot in PLOTS.items():
         with drawing.style():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The tables for people and bench.json for programs."""
+"""The printed tables, and bench.json."""
 
 import json
 import os
@@ -26,7 +26,7 @@ _TITLES = {
 
 
 def machine() -> dict[str, Any]:
-    """What the figures depend on."""
+    """The facts about this machine that the figures depend on."""
     text = Path("/proc/cpuinfo").read_text()
     model = next((x.split(":")[1].strip() for x in text.splitlines() if "model name" in x), "?")
     return {
@@ -47,7 +47,7 @@ def _line(path: Path) -> str:
 
 
 def _caches() -> str:
-    """`L1 32K, L2 1024K, L3 32768K`: data caches that the first core has or shares."""
+    """The data caches of the first core: `L1 32K, L2 1024K, L3 32768K`."""
     found = {}
     for cache in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         if _line(cache / "type") != "Instruction":
@@ -69,7 +69,7 @@ def write(path: Path, facts: dict[str, Any], results: Results) -> None:
 
 
 def show(results: Results, facts: dict[str, Any], console: Console) -> None:
-    """A table for each part, then what was missed."""
+    """Print a table for each part, then the missed bars."""
     console.print(
         f"{facts['cpu']}, {facts['cores']} cores, kernel {facts['kernel']}, {facts['date']}, "
         f"load {facts['load_before']:.1f} before; "
@@ -85,7 +85,7 @@ def show(results: Results, facts: dict[str, Any], console: Console) -> None:
     for case, bar in missed:
         console.print(f"[red]bar missed:[/red] {case.name}: {_bar(results, case, bar)}")
     if not missed:
-        console.print("[green]every bar was cleared[/green]")
+        console.print("[green]no bar was missed[/green]")
 
 
 def _table(results: Results, title: str, cases: list[Case]) -> Table:

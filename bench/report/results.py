@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Cases with their rounds, what they are measured over, and the bars they must clear."""
+"""Cases with their rounds, the floors they are measured over, and their bars."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,9 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What a case must not exceed, or with `at_least` reach: a figure, or another case's median.
+    """The limit of a case: a figure, or another case's median.
 
-    It is held against the median, or with `over` against the median nanoseconds over the floor.
+    It is an upper limit, or with `at_least` a lower one. It is compared with the case's median, or
+    with `over` with the median nanoseconds over the floor.
     """
 
     value: float | None = None
@@ -22,7 +23,7 @@ class Bar:
 
 @dataclass(slots=True)
 class Case:
-    """One row: raw figures by round, in `unit`; `floor` names the row it is measured over."""
+    """One row: raw figures by round, in `unit`; `floor` names the case it is measured over."""
 
     part: str
     name: str
@@ -37,12 +38,12 @@ class Case:
 
     @property
     def costs(self) -> list[float]:
-        """The rounds as nanoseconds a packet."""
+        """The rounds in nanoseconds per packet."""
         return [1000 / value for value in self.rounds] if self.unit == "Mpps" else self.rounds
 
 
 class Results:
-    """Every case, by part and name, in the order they were declared."""
+    """All cases by part and name, in the order of their declaration."""
 
     def __init__(self) -> None:
         self.cases: dict[tuple[str, str], Case] = {}
@@ -55,7 +56,7 @@ class Results:
         return [case for case in self.cases.values() if case.part == part and case.rounds]
 
     def over(self, case: Case) -> tuple[float, float] | None:
-        """Median ratio to the floor of the same round, and nanoseconds over it."""
+        """The median ratio to the floor of the same round, and the median ns over it."""
         floor = self.cases.get((case.part, case.floor))
         if floor is None:
             return None
@@ -63,7 +64,7 @@ class Results:
         return median(a / b for a, b in pairs), median(a - b for a, b in pairs)
 
     def limit(self, case: Case, bar: Bar) -> float | None:
-        """What a bar comes to; None if its peer was not there."""
+        """The value of a bar; None if the case it refers to was not measured."""
         if bar.value is not None:
             return bar.value
         peer = self.cases.get((case.part, bar.case))
@@ -77,11 +78,11 @@ class Results:
         return figure >= limit if bar.at_least else figure <= limit
 
     def missed(self) -> list[tuple[Case, Bar]]:
-        held = [case for case in self.cases.values() if case.rounds]
-        return [(c, bar) for c in held for bar in c.bars if self.cleared(c, bar) is False]
+        measured = [case for case in self.cases.values() if case.rounds]
+        return [(c, bar) for c in measured for bar in c.bars if self.cleared(c, bar) is False]
 
     def document(self) -> list[dict[str, Any]]:
-        """What bench.json holds of the cases."""
+        """The cases as they are written to bench.json."""
         return [self._entry(case) for case in self.cases.values() if case.rounds]
 
     def _bar(self, case: Case, bar: Bar) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A bench.json as it was written, for plots and the page."""
+"""Reading bench.json, for the plots and the page."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ Entry = dict[str, Any]
 
 
 class Taken:
-    """The figures of one run; a case that was not taken is None."""
+    """The figures of one run; the figure of a case that was not measured is None."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.machine: dict[str, Any] = document["machine"]
@@ -25,7 +25,7 @@ class Taken:
         return entry["median"] if entry else None
 
     def over(self, part: str, case: str) -> float | None:
-        """Nanoseconds over the bare drop."""
+        """The nanoseconds over the case's floor."""
         entry = self._entries.get((part, case))
         return entry["over_ns"] if entry else None
 
@@ -35,7 +35,7 @@ def read(path: Path) -> Taken:
 
 
 def figure(value: float) -> str:
-    """Three digits, as far as there are that many."""
+    """Format a figure with about three significant digits."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

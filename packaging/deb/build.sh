@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# build.sh OUT: a Debian package for this machine's release and architecture, with a virtual
-# environment of its own below /usr/lib/xdpctl. Run from the checkout, after `make setup`.
+# build.sh OUT: builds a Debian package for this machine's release and architecture, with a private
+# virtual environment in /usr/lib/xdpctl. Run it in the checkout, after `make setup`.
 set -eu
 out=$1
 here=$(dirname "$0")
@@ -73,7 +73,7 @@ bash bash-completion/completions/xdpctl
 zsh zsh/vendor-completions/_xdpctl
 fish fish/vendor_completions.d/xdpctl.fish
 SHELLS
-# zsh loads the file when it is asked the first time, and wants an answer then
+# zsh loads the file at the first completion, and expects it to return completions then
 sed -i 's/^compdef .*/_xdpctl_completion "$@"/' "$root/usr/share/zsh/vendor-completions/_xdpctl"
 
 size=$(du -sk "$root" | cut -f1)

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# slim.sh SITE-PACKAGES: takes away what wheels bring and nothing of ours runs.
+# slim.sh SITE-PACKAGES: removes files of wheels that xdpctl does not use.
 set -eu
 cd "$1"
 
-# tests, type stubs, and what extensions are built from and with
+# tests, type stubs, and files for building extensions
 find . -depth -type d \( -name tests -o -name _pyinstaller \) -exec rm -rf {} +
 rm -rf numpy/f2py numpy/typing/mypy_plugin.py numpy/_core/include numpy/_core/lib \
 	numpy/random/lib numpy/random/_examples \
@@ -14,10 +14,10 @@ find . -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.px
 	-o -name '*.a' -o -name '*.pyf' -o -name '*.f90' -o -name '*.f' \) -delete
 find . -type f \( -name '*.c' -o -name '*.h' \) ! -path './xdpctl/*' -delete
 
-# what pip notes for itself
+# pip's own records
 find . -type f -path '*.dist-info/*' \( -name RECORD -o -name REQUESTED -o -name INSTALLER \) -delete
 
-# debug symbols; a library is not a program
+# remove debug symbols, and the execute permission of libraries
 find . -type f -name '*.so*' -exec strip --strip-unneeded {} + -exec chmod 644 {} +
-# nobody starts these files
+# modules are not executable scripts
 find . -type f -name '*.py' -exec chmod 644 {} + -exec sed -i '1s/^#!.*python.*$/#/' {} +
