@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What every tier shares: skipping with a reason, or failing where CI says it must work."""
+"""Shared by all tests: skip a test that cannot run here, or fail it where CI requires it to run."""
 
 import os
 from pathlib import Path

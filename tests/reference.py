@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The reference model: what a packet's verdict is, in plain Python and with no cleverness.
+"""The reference model of a packet's verdict, in plain and simple Python.
 
-It reads DESIGN's rules literally and shares no code with the product beyond the names of the
-reasons; random rules and packets are run through it and through the loaded program.
+It follows the design's rules literally and shares no code with the product except the names of the
+reasons. Random rules and packets are run through it and through the loaded program.
 """
 
 import ipaddress

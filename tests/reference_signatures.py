@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The reference model of signatures: what a packet has, and which of them take it.
+"""The reference model of signatures: a packet's fields, and the signatures that match it.
 
-It reads RFC 8955 and 8956 literally, on the bytes of the frame, and shares no code with the
+It follows RFC 8955 and 8956 literally, on the bytes of the frame, and shares no code with the
 product.
 """
 

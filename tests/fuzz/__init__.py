@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every parser of outside input against what nobody would send by mistake.
+"""Fuzz tests: every parser of outside input gets malformed and hostile inputs.
 
-XDPCTL_FUZZ_SECONDS is how long each test lasts; the default of 2 is the same examples each time.
+XDPCTL_FUZZ_SECONDS is how long each test runs; with the default of 2 the examples are fixed.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The configuration: from tables of any values, and from files of any bytes."""
+"""The configuration: tables with arbitrary values, and files with arbitrary bytes."""
 
 import math
 from pathlib import Path

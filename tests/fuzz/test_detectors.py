@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Bodies of the hooks, of every format there is and of what is configured."""
+"""Bodies of the hooks, in every built-in and configured format."""
 
 from contextlib import suppress
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The audit log and the archives of incidents: they are asked when somebody changed something."""
+"""The audit log and incident archives, which may have been tampered with."""
 
 import hashlib
 import io

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lists of prefixes: whatever the document, a feed or a RuleError; and lists of rules."""
+"""Lists of prefixes and of rules: any document gives a feed or a RuleError."""
 
 import gzip
 import zlib

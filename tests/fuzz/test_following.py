@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What follows a detector's file or stream, and hands its events on."""
+"""The followers of a detector's file or stream."""
 
 from pathlib import Path
 from typing import Any

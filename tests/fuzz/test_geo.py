@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Databases of places: MMDB and libloc files with anything changed in them."""
+"""Geographic databases: MMDB and libloc files with random changes."""
 
 import struct
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Matches as text, as JSON, and in the configuration's limits."""
+"""Matches as text, as JSON, and in the configured limits."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lengths of time, rates and figures."""
+"""Durations, rates and numbers."""
 
 import math
 from typing import Any

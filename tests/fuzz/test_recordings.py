@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""pcap, pcapng, and the frames in them."""
+"""pcap and pcapng files, and the frames in them."""
 
 import struct
 from pathlib import Path

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Requests that the API's own description allows, and such that it does not, from each role.
+"""Requests that the OpenAPI description allows, and requests that it does not, from each role.
 
-Nothing is a defect of ours (500), nobody gets what his role does not give him, and every refusal
-is a problem document.
+No request causes an internal error (500), no caller gets more than the role allows, and every
+refusal is a problem document.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the store, the audit log and an incident's files hold, damaged by a disk or by hand."""
+"""Damaged content of the store, the audit log and an incident's files."""
 
 import json
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The real maps and programs, under a pin directory of the test's own."""
+"""The real maps and programs, under a pin directory for each test."""
 
 import os
 import subprocess

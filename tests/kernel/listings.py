@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sets as the tests make them: keys of both families, and what a packet meets in plain sets."""
+"""Sets for the tests: keys of both families, and the slots that a packet meets in them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Captures by the loaded program: which packets, what of them, and what is lost."""
+"""Captures by the loaded program: which packets are captured, which bytes of them, and losses."""
 
 from collections import Counter
 from collections.abc import Iterator

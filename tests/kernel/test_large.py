@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tables of tens of thousands, put at once, growing and shrinking under packets."""
+"""Tables with tens of thousands of entries: bulk writes, growing and shrinking under traffic."""
 
 import random
 import threading

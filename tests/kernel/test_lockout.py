@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What keeps the box on its own link passes whatever the rules say, and nothing else does."""
+"""Packets that keep the box connected to its link pass whatever the rules say; others do not."""
 
 import struct
 from collections.abc import Callable, Iterator

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What rules in monitor mode would have hit, as the loaded program sees it."""
+"""The loaded program's statistics of what rules in monitor mode would have hit."""
 
 import socket
 import struct

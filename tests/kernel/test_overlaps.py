@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Many sets on one prefix, inside one another and beside rules: each is met once, and counted."""
+"""Many sets on one prefix, nested and beside rules: a packet meets and counts each of them once."""
 
 import random
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Random rules and random packets: the loaded program and the reference must agree."""
+"""Random rules and packets: the loaded program and the reference model must agree."""
 
 import os
 import random

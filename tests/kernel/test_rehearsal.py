@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Recordings through a filter of their own: attacks, legitimate traffic, and odd files."""
+"""Replay of recordings through a separate filter: attacks, legitimate traffic, damaged files."""
 
 import json
 from collections.abc import Callable, Iterator

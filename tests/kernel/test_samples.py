@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The ring buffer: sources of the watched slot's packets, at the rate asked for, never garbled."""
+"""The ring buffer of samples: sources of the watched slot's packets, at the requested rate."""
 
 import threading
 import time

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Random signatures and random packets, through the reference and through the loaded program."""
+"""Random signatures and packets: the loaded program and the reference model must agree."""
 
 import os
 import random

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the loaded program does with every kind of frame, on packets made here."""
+"""The loaded program's verdict for every kind of frame."""
 
 import struct
 import time

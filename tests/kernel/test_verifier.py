@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The verifier's budget: it walks every path, and kernels and compilers differ by half."""
+"""The verifier's instruction limit: kernels and compilers differ by half in how much they use."""
 
 import ctypes
 import re

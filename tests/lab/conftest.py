@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A server and whoever floods it, or a box with xdpctl on it, in namespaces of the test's own."""
+"""A server and a flooding host, or a box with xdpctl, in separate namespaces for each test."""
 
 import os
 import time

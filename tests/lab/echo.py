@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A server that says back what it is told, over connections that stay."""
+"""A TCP echo server with long-lived connections."""
 
 import socket
 import threading

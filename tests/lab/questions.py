@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the tests of a running box ask it, and how they wait for it."""
+"""Requests to a running box, and ways to wait for it, shared by the lab tests."""
 
 import time
 from collections.abc import Callable, Iterable

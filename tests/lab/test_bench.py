@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The generator's frames: every source in turn, with checksums that hold, for both families."""
+"""The generator's frames: sources in turn and correct checksums, for both families."""
 
 import struct
 from collections.abc import Callable, Iterator

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A box from start to stop: who runs as whom, who is refused, exit codes, and what outlives it."""
+"""A box from start to stop: users, refused starts, exit codes, and what remains after it."""
 
 import json
 import os

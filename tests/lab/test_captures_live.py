@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Captures on a running box, under a flood, by the command line."""
+"""Captures on a running box under a flood, with the command line."""
 
 import json
 import subprocess

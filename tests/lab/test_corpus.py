@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Captures and feeds made by others, replayed frame by frame, beside a count made by dpkt."""
+"""Public captures and feeds, replayed frame by frame, compared with counts made by dpkt."""
 
 import subprocess
 from collections import Counter

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A detector's word on a running box, under a flood: held at once, ended with the attack."""
+"""A detector's event on a running box under a flood: dropped at once, and ended with the attack."""
 
 import time
 from typing import Any

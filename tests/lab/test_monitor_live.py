@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a rule would hit, watched on a running box before it is switched on."""
+"""Monitor mode on a running box: what a rule would hit, before it is enforced."""
 
 import json
 import os

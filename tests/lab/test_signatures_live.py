@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Signatures and limits on a running box, under a flood: what is held, and who stays."""
+"""Signatures and limits on a running box under a flood: what is dropped, and who is served."""
 
 import socket
 import threading

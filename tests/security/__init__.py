@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A test for each attack that once worked; docs/explanation/boundaries.md lists them."""
+"""A test for each attack that once succeeded; docs/explanation/boundaries.md lists the attacks."""

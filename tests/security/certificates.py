@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A certificate for a test."""
+"""A certificate for tests."""
 
 import subprocess
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The application, the loaded program, and a running box, as the tests of each tier have them."""
+"""The application, the loaded program and a running box, as fixtures for security tests."""
 
 from collections.abc import Iterator
 from pathlib import Path

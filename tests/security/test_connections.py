@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Connections that come and go leave nothing behind, and have a place while they are there."""
+"""Connections that open and close leave no state behind, and their number is limited."""
 
 import asyncio
 import gc

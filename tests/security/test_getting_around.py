@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What passes a rule that drops everything, and what no packet gets around."""
+"""Evasion: which packets pass a rule that drops everything, and that no other packet does."""
 
 import random
 import struct

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who a caller is comes from the socket he came through, and from a token; from nothing else."""
+"""Authentication: a caller's identity comes only from the socket it used, and from a token."""
 
 import socket
 import ssl

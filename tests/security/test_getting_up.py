@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Root believes nothing that another user could have written, and follows no link of his."""
+"""Privilege escalation: root trusts no file that another user could have written or linked."""
 
 import json
 import os

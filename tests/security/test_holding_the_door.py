@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The red button and the Unix socket work whatever the network, a detector or a hang does."""
+"""The bypass switch and the Unix socket work whatever the network, a detector or a hang does."""
 
 import json
 import os

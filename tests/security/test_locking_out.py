@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Nobody is locked out by mistake, and no detector or feed takes a share of the Internet away."""
+"""Nobody is locked out by mistake, and no detector or feed can block much of the Internet."""
 
 import os
 from collections.abc import Iterator

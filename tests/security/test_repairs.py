@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What somebody else changed in the tables is repaired, and what is lost is told."""
+"""Changes that others make to the tables are repaired, and losses are reported."""
 
 import shutil
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Limits and signatures of detectors leave people their room and their order."""
+"""Limits and signatures of detectors cannot use up the capacity or the precedence of operators."""
 
 from typing import Any
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What tests share: a faked kernel, a running application, generators of addresses and packets."""
+"""Shared by tests: a fake kernel, a running application, generators of addresses and packets."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The whole application without a server: requests through ASGI, a kernel that is faked."""
+"""The whole application without a server: requests through ASGI, and a fake kernel."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ PROBLEM = "application/problem+json"
 
 @dataclass
 class Api:
-    """One running application; `call` is a request, by default from root on the Unix socket."""
+    """A running application; `call` makes a request, by default from root on the Unix socket."""
 
     controller: Controller
     datapath: FakeDatapath
@@ -65,10 +65,10 @@ class Api:
 
         local = peer[0].startswith("local:")
         client_at = (peer[0].removeprefix("local:"), peer[1])
-        door = LocalCallers(self.app) if local else RemoteCallers(self.app, Hosts(()))
+        app = LocalCallers(self.app) if local else RemoteCallers(self.app, Hosts(()))
 
         async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(door, raise_app_exceptions=False, client=client_at)
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=client_at)
             base = "http://xdpctl" if local else "http://127.0.0.1:8460"
             async with httpx.AsyncClient(transport=transport, base_url=base) as client:
                 return await client.request(method, path, headers=headers, **more)
@@ -76,14 +76,14 @@ class Api:
         return asyncio.run(send())
 
     def add(self, source: str, status: int = 201, **body: Any) -> dict[str, Any]:
-        """POST a rule and expect the status."""
+        """POST a rule, check the status, and return the response body."""
         answer = self.call("POST", "/v1/rules", json={"match": {"source": source}, **body})
         assert answer.status_code == status, answer.text
         found: dict[str, Any] = answer.json()
         return found
 
     def put(self, name: str, body: Any, status: int = 201, **query: Any) -> dict[str, Any]:
-        """PUT a set, of lines or of a JSON document, and expect the status."""
+        """PUT a set as lines or as JSON, check the status, and return the response body."""
         kind = {"json": body} if isinstance(body, dict) else {"content": body}
         answer = self.call("PUT", f"/v1/sets/{name}", params=query, **kind)
         assert answer.status_code == status, answer.text
@@ -91,7 +91,7 @@ class Api:
         return found
 
     def token(self, name: str, role: str, **more: Any) -> str:
-        """The secret of a new token."""
+        """Create a token; its secret."""
         answer = self.call("POST", "/v1/tokens", json={"name": name, "role": role, **more})
         assert answer.status_code == 201, answer.text
         secret: str = answer.json()["secret"]
@@ -100,10 +100,11 @@ class Api:
     def loader_says(
         self, ports: Mapping[str, Mapping[str, object]], pid: int | None = None, **more: object
     ) -> None:
-        said: dict[str, object] = {"pid": os.getpid() if pid is None else pid, "ports": ports}
-        said |= {"beat": time.monotonic(), "protect": {}, "sessions": []} | more
+        """Write the loader's status file."""
+        status: dict[str, object] = {"pid": os.getpid() if pid is None else pid, "ports": ports}
+        status |= {"beat": time.monotonic(), "protect": {}, "sessions": []} | more
         self.settings.loader_status.parent.mkdir(exist_ok=True)
-        self.settings.loader_status.write_text(json.dumps(said))
+        self.settings.loader_status.write_text(json.dumps(status))
 
 
 ATTACHED = {"eth0": {"state": "attached", "mode": "native", "detail": ""}}
@@ -118,7 +119,7 @@ def running(
     bulk_max_bytes: int = 100_000,
     **more: Any,
 ) -> Iterator[Api]:
-    """An API on a started controller, ready, with one interface attached; `more` are settings."""
+    """A ready API with a started controller and one attached interface; `more` are settings."""
     datapath, clock = FakeDatapath(capacity), FakeClock()
     listen = Listen(socket=tmp_path / "s")
     (tmp_path / "control").mkdir(exist_ok=True)
@@ -130,7 +131,7 @@ def running(
 
 
 def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
-    """The problem document, checked for what every one has."""
+    """Check the status and the fields that every problem document has; return the document."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == PROBLEM
     found: dict[str, Any] = answer.json()

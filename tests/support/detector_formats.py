@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What detectors send, read by their adapters."""
+"""Sample events of detectors, and reading them with the adapters."""
 
 import json
 from typing import Any
@@ -11,8 +11,8 @@ from xdpctl.model.event import Event
 VICTIM = parse_prefix("198.51.100.2")
 
 
-def read(name: str, said: Any) -> list[Event]:
-    return adapter(name)(said if isinstance(said, bytes) else json.dumps(said).encode())
+def read(name: str, body: Any) -> list[Event]:
+    return adapter(name)(body if isinstance(body, bytes) else json.dumps(body).encode())
 
 
 def called(*argv: str, stdin: str = "") -> dict[str, Any]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The ports without a kernel: the table on plain memory, a clock that is set by hand."""
+"""Fakes of the ports: the tables in plain memory, and a clock that tests set."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,7 +40,7 @@ HOUR = 3600.0
 
 
 class FakeClock(Clock):
-    """Stands still until it is told otherwise."""
+    """A clock that stands still until a test advances it."""
 
     def __init__(self, ns: int = 1_000_000_000_000, unix: float = 1.7e9, boot: str = "a") -> None:
         self.ns, self.unix, self.boot = ns, unix, boot
@@ -50,17 +50,17 @@ class FakeClock(Clock):
         return Now(self.ns, self.unix, self.boot, self.error)
 
     def advance(self, seconds: float) -> None:
-        """Time passes: both clocks move."""
+        """Advance both clocks."""
         self.ns += round(seconds * 1e9)
         self.unix += seconds
 
     def reboot(self, seconds_down: float) -> None:
-        """Another boot: kernel time starts again, wall time went on."""
+        """Simulate a reboot: kernel time starts again, and wall time has advanced."""
         self.ns, self.unix, self.boot = 5_000_000_000, self.unix + seconds_down, self.boot + "'"
 
 
 class FakeTrie(dict[bytes, bytes]):
-    """What the table of sides asks of a trie; only exact keys are looked up in tests."""
+    """A trie for the table of sides; tests look up only exact keys."""
 
     put = dict.__setitem__
 
@@ -69,7 +69,7 @@ class FakeTrie(dict[bytes, bytes]):
 
 
 class FakeDatapath:
-    """The real table on plain memory; after `fail_after` writes the next one is refused."""
+    """The real tables in plain memory; after `fail_after` writes, the next write fails."""
 
     def __init__(self, capacity: int = 16) -> None:
         self.capacity = capacity
@@ -105,7 +105,7 @@ class FakeDatapath:
             self.write(write)
 
     def write(self, write: Write) -> None:
-        """One write, as the kernel's memory would get it."""
+        """Make one write."""
         make(self.source, [write], self._zero)
 
     def _zero(self, slots: list[int]) -> None:
@@ -172,16 +172,16 @@ class FakeDatapath:
         self._bypass = on
 
     def hit(self, prefix: Prefix, hits: Hits) -> None:
-        """Pretend that traffic met this prefix's first slot."""
+        """Set the hits of this prefix's first slot."""
         ((first, *_),) = self.source.slots_of([prefix])
         self.hit_values[first] = hits.pack()
 
     def decide(self, address: bytes, now_ns: int) -> Reason:
-        """A source's verdict by bpf/xdpctl.c's search over these tables."""
+        """The verdict for a source, by the same search in these tables as bpf/source.bpf.h."""
         return search(self.source, self.control, address, now_ns)[0]
 
     def held(self) -> dict[str, Slot]:
-        """Every entry with what its first slot says."""
+        """Every entry with the content of its first slot."""
         return {
             str(prefix): Slot.unpack(self.source.words[slots[0]].tobytes())
             for prefix, slots in self.listed().items()
@@ -225,7 +225,7 @@ def controller(
     protection: Mapping[str, str] | None = None,
     quotas: Mapping[str, Quota] | None = None,
 ) -> Iterator[Controller]:
-    """A started controller on a real store under `tmp_path`, stopped again at the end."""
+    """A started controller with a real store in `tmp_path`; it is stopped at the end."""
     store = BreakableStore(tmp_path / "rules.sqlite")
     quotas = quotas or {OPERATOR: Quota(max_rules=1_000_000)}
     control = Controller(store, datapath, quotas, protect(protection or {}), clock, ledger=ledger)
@@ -242,7 +242,7 @@ def protect(why: Mapping[str, str]) -> Protection:
 
 
 def ask(source: str, action: str = "drop", **more: object) -> RuleRequest:
-    """An Ask from texts."""
+    """A RuleRequest from texts."""
     kept = rule.Mode(str(more.pop("mode", "enforce")))
     return RuleRequest(parse_prefix(source), rule.Action(action), kept, **more)  # type: ignore[arg-type]
 
@@ -252,9 +252,9 @@ def place(control: Controller, wanted: RuleRequest, caller: Caller = ROOT) -> Ad
 
 
 def upkeep(control: Controller, clock: FakeClock, seconds: float = 2.1, steps: int = 60) -> None:
-    """End the round that is under way, let time pass, and have a whole round made.
+    """Finish the current round of upkeep, advance the clock, and run a whole round.
 
-    After each batch of jobs the controller makes one step.
+    The controller makes one step of upkeep after each batch of jobs.
     """
     for wait in (0.0, seconds):
         clock.advance(wait)

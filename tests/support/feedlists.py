@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lists as their publishers write them, and what is in each."""
+"""Lists in their publishers' formats, and the entries of each."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Detectors and what came of them, through the API."""
+"""Sending events of detectors through the API, and reading their effects."""
 
 import json
 from typing import Any
@@ -19,8 +19,8 @@ def configured(api: Api, **automatic: Any) -> None:
     object.__setattr__(api.settings, "automatic", settings.automatic)
 
 
-def say(api: Api, detector: str, said: Any, status: int = 200, **more: Any) -> dict[str, Any]:
-    body = said if isinstance(said, bytes) else json.dumps(said).encode()
+def say(api: Api, detector: str, payload: Any, status: int = 200, **more: Any) -> dict[str, Any]:
+    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     answer = api.call("POST", f"/v1/hooks/{detector}", content=body, **more)
     assert answer.status_code == status, answer.text
     found: dict[str, Any] = answer.json()
@@ -40,7 +40,7 @@ def fastnetmon(verb: str, host: str = VICTIM, report: str = "Attack type: udp_fl
 
 
 class Connected:
-    """Who is connected, as if the kernel said so."""
+    """A fake of the kernel's TCP connections."""
 
     fresh = True
 
@@ -62,7 +62,7 @@ def whole(box: Api, identity: str) -> dict[str, Any]:
 
 
 def quiet(box: Api) -> list[str]:
-    """Four seconds in which nothing is hit."""
+    """Let four seconds pass without hits; the released rules."""
     box.context.releases.step(100.0)
     return box.context.releases.step(104.0)
 
@@ -73,14 +73,14 @@ def hit(box: Api, rule: str, packets: int) -> None:
 
 
 def flood(box: Api, identity: str = "1", **more: Any) -> str:
-    """The rule of a flood on the victim."""
-    said = say(box, "event", event(identity, victim=VICTIM, attack="udp_flood", **more))
-    rule: str = said["rules"][0]
+    """Report a flood on the victim; the id of its rule."""
+    answer = say(box, "event", event(identity, victim=VICTIM, attack="udp_flood", **more))
+    rule: str = answer["rules"][0]
     return rule
 
 
 def loud(box: Api, rule: str, seconds: int = 40) -> list[str]:
-    """What the ladder raises while a rule hits much."""
+    """Let a rule be hit often for some seconds; what the ladder raises."""
     raised: list[str] = []
     for second in range(seconds):
         hit(box, rule, 500 * (second + 1))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Frames the tests make themselves: well-formed, odd, and broken."""
+"""Frames that tests build: well-formed, unusual, and malformed ones."""
 
 import random
 import struct
@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 MAC = bytes.fromhex("020000000002") + bytes.fromhex("020000000001")
-_SPOKEN = (53, 179, 853, 3784, 4784)  # ports of what keeps a network together
+_SPOKEN = (53, 179, 853, 3784, 4784)  # ports of DNS, BGP and BFD
 EXTENSIONS = (0, 43, 44, 51, 60, 135, 139, 140)
 
 
@@ -66,7 +66,7 @@ def extended(
 
 
 def to_frame(source: str, destination: str = "198.51.100.7") -> bytes:
-    """The plainest UDP packet from `source`."""
+    """A minimal UDP frame from `source`."""
     raw = address(source)
     if len(raw) == 4:
         return ethernet(0x0800, ipv4(raw, address(destination), udp()))
@@ -75,7 +75,7 @@ def to_frame(source: str, destination: str = "198.51.100.7") -> bytes:
 
 
 def random_frame(rng: random.Random, sources4: list[bytes], sources6: list[bytes]) -> bytes:
-    """Anything a link may carry, weighted towards what is near a decision."""
+    """Any frame that a link may carry; frames near a limit of the filter are more frequent."""
     vlans = tuple(
         rng.choice((0x8100, 0x88A8, 0x9100)) for _ in range(rng.choice((0,) * 12 + (1, 2, 3, 4, 5)))
     )
@@ -145,7 +145,7 @@ TAGS = (0x8100, 0x88A8, 0x9100)
 
 
 class Odd(NamedTuple):
-    """A frame, and the reason under which it leaves if SOURCE, SOURCE6 and LOCAL6 are dropped."""
+    """A frame, and its reason in a filter that drops SOURCE, SOURCE6 and LOCAL6."""
 
     description: str
     frame: bytes
@@ -180,7 +180,7 @@ def tagged(frame: bytes, vlans: tuple[int, ...]) -> bytes:
 
 
 def tag_stacks() -> Iterator[Odd]:
-    """No to five tags of each kind, and mixed ones."""
+    """Frames with zero to five tags of each kind, and with mixed tags."""
     mixed = [(0x88A8, 0x8100), (0x9100, 0x8100), TAGS, (*TAGS, *TAGS)]
     frames = [
         ("IPv4", four(), "DROPPED"),
@@ -197,7 +197,7 @@ def tag_stacks() -> Iterator[Odd]:
 
 
 def cut_frames() -> Iterator[Odd]:
-    """Frames that end after each of their bytes, in front of and behind the end of the headers."""
+    """Frames cut after each of their bytes, before and after the end of the headers."""
     whole = [
         ("IPv4", four(), 34),
         ("IPv4 with 40 bytes of options", four(options=40), 74),
@@ -217,7 +217,7 @@ def cut_frames() -> Iterator[Odd]:
 
 
 def malformed_frames() -> Iterator[Odd]:
-    """Every version and every header length."""
+    """Frames with every IP version and every IPv4 header length."""
     for number in range(16):
         if number != 4:
             frame = ethernet(IPV4, bytes((number << 4 | 5,)) + four()[15:])
@@ -233,7 +233,7 @@ def malformed_frames() -> Iterator[Odd]:
 
 
 def fragments() -> Iterator[Odd]:
-    """Every kind of fragment: what follows a later one's header is payload, whatever it claims."""
+    """Every kind of fragment; a later fragment has only payload, whatever it looks like."""
     kinds = {"whole": 0x4000, "first": 0x2000, "middle": 0x2001, "last": 185, "far": 0x1FFF}
     for name, word in kinds.items():
         yield Odd(f"IPv4 fragment, {name}", four(fragment=word))
@@ -247,7 +247,7 @@ def fragments() -> Iterator[Odd]:
 
 
 def extension_chains() -> Iterator[Odd]:
-    """Extension headers of each kind, up to one too many, and what ends a chain."""
+    """Extension headers of each kind, up to one too many, and the headers that end a chain."""
     for kind in EXTENSIONS:
         for count in (1, 2, 8):
             yield Odd(f"{count} extension headers {kind}", chain((kind,) * count))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lists prepared for a set, as texts."""
+"""Preparing lists for a set, with prefixes as texts."""
 
 from collections.abc import Mapping
 
@@ -34,6 +34,6 @@ def feed(*texts: str) -> Feed:
 def made(
     texts: tuple[str, ...], options: Options, held: State | None = None, action: str = "drop"
 ) -> tuple[list[str], Mapping[str, int]]:
-    """The entries that become of a list, and the counts."""
+    """Prepare a list; the resulting entries, and the counts."""
     found, counts = prepare(held or state(), "x", feed(*texts), Action(action), options)
     return [str(prefix) for prefix in prefixes_of(found)], counts

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who decides each address of a small space, and an address's rank in a set: by brute force."""
+"""The decider and the rank of each address of a small space, by brute force."""
 
 from collections.abc import Iterable
 
@@ -16,7 +16,7 @@ Prefixes = set[Prefix]
 
 @st.composite
 def listings(draw: st.DrawFn, tail: int = 4) -> tuple[list[Prefix], Prefixes, Prefixes]:
-    """All prefixes there are, a set's, and the others."""
+    """All prefixes of a small space, those of a set, and the others."""
     everything = space(draw(st.sampled_from(NETS)), tail)
     some = st.sets(st.sampled_from(everything))
     return everything, draw(some), draw(some)
@@ -40,7 +40,7 @@ def covered(everything: Iterable[Prefix], own: Iterable[Prefix]) -> Prefixes:
 
 
 def rank(own: Iterable[Prefix], others: Prefixes, address: Prefix) -> object:
-    """Which of the others come after the set on the way out, and which is on the same prefix."""
+    """The rank of an address as aggregate.py defines it; None if the set does not cover it."""
     best = max((p for p in own if p.covers(address)), key=lambda p: p.length, default=None)
     if best is None:
         return None
@@ -49,7 +49,7 @@ def rank(own: Iterable[Prefix], others: Prefixes, address: Prefix) -> object:
 
 
 def decider(own: Prefixes, others: Prefixes, address: Prefix) -> object:
-    """The narrowest listed prefix: the set's, which of the others, or that and the set's."""
+    """Which of the set and the others has the narrowest prefix that covers an address."""
     found = [p for p in own | others if p.covers(address)]
     best = max(found, key=lambda p: p.length, default=None)
     return best in own, best if best in others else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What one may ask of sets, as calls of a running controller; and a kernel that counts writes."""
+"""Operations on sets as calls of a running controller, and a fake kernel that records writes."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -20,11 +20,11 @@ from xdpctl.model.identity import Caller
 from xdpctl.model.rule import Action, Mode
 from xdpctl.model.source_set import SourceSet
 
-LOW, HIGH = SlotNumber.SETS, SlotNumber.FIRST - 1  # the first accepting set's slot, and dropping
+LOW, HIGH = SlotNumber.SETS, SlotNumber.FIRST - 1  # first slots of accepting and dropping sets
 
 
 class Recorder(FakeDatapath):
-    """Remembers every write that it was given."""
+    """A fake datapath that records every write."""
 
     def __init__(self, capacity: int = 16) -> None:
         super().__init__(capacity)
@@ -35,7 +35,7 @@ class Recorder(FakeDatapath):
         super().apply(plan)
 
     def led(self) -> int:
-        """How many entries were written since the last call; forgets all writes."""
+        """The number of entries written since the last call; clears the record."""
         led = sum(len(write.keys) for write in self.writes if isinstance(write, PointAllAt))
         self.writes = []
         return led
@@ -48,7 +48,7 @@ def wanted(
     mode: str | None = "enforce",
     **more: object,
 ) -> SetRequest:
-    """A set of these prefixes."""
+    """A request for a set of these prefixes."""
     kept = {"entries": entries(*texts), **more}
     kept |= {"action": action and Action(action), "mode": mode and Mode(mode)}
     return SetRequest(name=name, **kept)  # type: ignore[arg-type]
@@ -83,22 +83,22 @@ def remove(
 
 
 def listed(datapath: FakeDatapath, slot: int) -> set[str]:
-    """The prefixes that lead to a slot, in the kernel."""
+    """The prefixes that lead to a slot in the fake kernel."""
     return {str(prefix) for prefix, slots in datapath.listed().items() if slot in slots}
 
 
 def texts(control: Controller, name: str) -> list[str]:
-    """A set's entries, as the controller has them."""
+    """The entries of a set in the controller's state."""
     return [str(prefix) for prefix in prefixes_of(control.state.entries[name])]
 
 
 def hosts(count: int, first: int = 0, net: int = 45) -> list[str]:
-    """So many public addresses."""
+    """`count` public addresses."""
     return [f"{net}.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(first, first + count)]
 
 
 def picture(control: Controller) -> Mapping[str, object]:
-    """All that a refused change must leave alone: the store, the state, the kernel."""
+    """Everything that a refused change must not affect: the store, the state, the kernel."""
     state, datapath = control.state, control.datapath
     assert isinstance(datapath, FakeDatapath)
     stored = [change for change in control.store.watch(None) if isinstance(change, Change)]
@@ -117,7 +117,7 @@ def picture(control: Controller) -> Mapping[str, object]:
 def refused(
     control: Controller, error: type[XdpctlError], says: str, call: Callable[[], object]
 ) -> XdpctlError:
-    """The error of a call, which changed nothing."""
+    """Make a call that must fail and change nothing; the error."""
     before = picture(control)
     with pytest.raises(error, match=says) as caught:
         call()

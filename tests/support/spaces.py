@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Small spaces of prefixes, of which tests know every address; and prefixes from texts."""
+"""Small spaces of prefixes whose addresses tests can enumerate, and prefixes from texts."""
 
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
@@ -12,7 +12,7 @@ from xdpctl.model.source_set import Entries
 
 
 def space(net: bytes, tail: int) -> list[Prefix]:
-    """Every prefix of the last `tail` bits under one net."""
+    """Every prefix in a network that differs from it in the last `tail` bits."""
     bits, base = len(net) * 8, int.from_bytes(net, "big")
     return [
         Prefix((base + (place << (bits - length))).to_bytes(len(net), "big"), length)
@@ -26,12 +26,12 @@ def parsed(*texts: str) -> list[Prefix]:
 
 
 def keys(family: Family, prefixes: Iterable[Prefix]) -> Keys:
-    """Sorted."""
+    """The sorted keys of prefixes."""
     return np.sort(family.keys(prefixes))
 
 
 def by_family(prefixes: Iterable[Prefix]) -> Entries:
-    """A set's entries: sorted, and each once."""
+    """The entries of a set: sorted keys by family, without duplicates."""
     listed = set(prefixes)
     return {
         number: keys(family, (p for p in listed if p.family == number))
@@ -44,11 +44,11 @@ def entries(*texts: str) -> Entries:
 
 
 def prefixes_of(listed: Entries) -> list[Prefix]:
-    """All of a set's entries."""
+    """The prefixes of all entries of a set."""
     return [p for number, keys in listed.items() for p in FAMILIES[number].prefixes(keys)]
 
 
 def collapsed(prefixes: Iterable[Prefix]) -> list[IPv4Network | IPv6Network]:
-    """The shortest list of the same addresses, by the standard library."""
+    """The shortest list of the same addresses, as the standard library computes it."""
     nets = [ip_network((p.address, p.length)) for p in prefixes]
     return list(collapse_addresses(nets))  # type: ignore[type-var]  # all of one family

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The source table beside a plain dictionary: what is listed, and what a packet meets."""
+"""Comparing the source table with a dictionary: what is listed, and what a packet meets."""
 
 from collections.abc import Iterable, Mapping
 
@@ -14,12 +14,12 @@ from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.datapath.tables.nodes import precedence
 from xdpctl.datapath.tables.source import SourceTable
 
-COUNTS = int.from_bytes(Slot(Action.DROP, Mode.MONITOR).pack(), "little")  # lets a search go on
+COUNTS = int.from_bytes(Slot(Action.DROP, Mode.MONITOR).pack(), "little")  # does not end a search
 Held = Mapping[Prefix, Iterable[int]]
 
 
 def counting(rules: int = 64, seeds: tuple[int, int, int] | None = None) -> FakeDatapath:
-    """A kernel whose slots all only count, so that a search meets all there is."""
+    """A fake kernel whose slots are all in monitor mode, so that a search meets every slot."""
     kernel = FakeDatapath(rules)
     if seeds:
         kernel.control["seeds"] = seeds
@@ -29,18 +29,18 @@ def counting(rules: int = 64, seeds: tuple[int, int, int] | None = None) -> Fake
 
 
 def lead(kernel: FakeDatapath, prefixes: Iterable[Prefix], old: int, new: int) -> None:
-    """Let many prefixes lead to slot `new` instead of `old`, all at once."""
+    """Replace slot `old` by slot `new` in the lists of many prefixes at once."""
     for number, keys in by_family(prefixes).items():
         kernel.source.lead(number, keys, old, new)
 
 
 def met(kernel: FakeDatapath, address: bytes) -> list[int]:
-    """The slots that a packet from there meets."""
+    """The slots that a packet from this address meets."""
     return search(kernel.source, kernel.control, address, 0)[1]
 
 
 def expected(held: Held, address: bytes) -> list[int]:
-    """The same from a dictionary: longest prefix first, a set only once."""
+    """The slots that a packet should meet: longest prefix first, each set only once."""
     found: list[int] = []
     single = Prefix(address, len(address) * 8)
     for length in range(single.length, -1, -1):
@@ -51,7 +51,7 @@ def expected(held: Held, address: bytes) -> list[int]:
 
 
 def agree(kernel: FakeDatapath, held: Held, addresses: Iterable[bytes]) -> None:
-    """What is listed is what the dictionary has, and is what packets meet."""
+    """Assert that the table lists the same as the dictionary, and that packets meet the same."""
     listed = kernel.listed()
     assert {prefix: set(slots) for prefix, slots in listed.items()} == {
         prefix: set(slots) for prefix, slots in held.items()
@@ -65,7 +65,7 @@ def agree(kernel: FakeDatapath, held: Held, addresses: Iterable[bytes]) -> None:
 
 
 def edges(prefixes: Iterable[Prefix]) -> list[bytes]:
-    """The first and the last address of each prefix, and both neighbours outside of it."""
+    """The first and the last address of each prefix, and the addresses just outside it."""
     found = set()
     for prefix in prefixes:
         size = len(prefix.address)
@@ -80,7 +80,7 @@ def edges(prefixes: Iterable[Prefix]) -> list[bytes]:
 
 
 def random_prefixes(random: np.random.Generator, count: int, lengths: Iterable[int]) -> set[Prefix]:
-    """So many of both families, of these lengths (as of IPv4; four times as long in IPv6)."""
+    """`count` random prefixes of each family; `lengths` are for IPv4, IPv6 has four times those."""
     listed = list(lengths)
     found = set()
     for family in FAMILIES.values():

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Time for followers, in which something happens each time they wait."""
+"""A fake wait for followers, which runs a callback each time they wait."""
 
 from collections.abc import Callable
 
 
 class Turns:
-    """Lets a follower wait so often, with something happening each time."""
+    """Runs the next callback at each wait; returns True (stop) when there is none left."""
 
     def __init__(self, *happens: Callable[[], object]) -> None:
         self.happens = list(happens)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The filter's search in plain Python, over the same memory that the program reads.
+"""The filter's search in plain Python, on the same memory that the program reads.
 
-It looks where bpf/xdpctl.c looks and nowhere else, so a missing bit in a filter, a cell in a wrong
-bucket or a broken node shows here as it would to a packet.
+It reads only what bpf/source.bpf.h reads. So a missing bit in a filter, a cell in a wrong bucket
+or a broken node has the same effect here as for a packet.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ LIST = 1 << 25
 
 
 def plain_memory(rules: int, capacity: Capacity = SMALL) -> dict[str, bytearray]:
-    """Buffers of the maps' sizes."""
+    """Zeroed buffers with the sizes of the maps, by name."""
     sizes = {MAPS[f][part]: size for f, parts in SIZES.items() for part, size in parts.items()}
     for family, entries in capacity.entries.items():
         sizes[MAPS[family]["cells"]] = (128 << buckets_log2(entries)) if entries else 0
@@ -49,7 +49,7 @@ def plain_memory(rules: int, capacity: Capacity = SMALL) -> dict[str, bytearray]
 
 
 class Memory:
-    """What the program is given: bytes and the control record."""
+    """The memory that the program reads: the source table and the control record."""
 
     def __init__(self, source: SourceTable, control: object) -> None:
         self.source = source
@@ -61,7 +61,7 @@ class Memory:
 def search(
     source: SourceTable, control: object, address: bytes, now_ns: int
 ) -> tuple[Reason, list[int]]:
-    """The reason for a source, and the slots met on the way."""
+    """The reason for a source, and the slots that a packet meets."""
     memory, met = Memory(source, control), list[int]()
     values = values4(memory, address) if len(address) == 4 else values6(memory, address)
     for value in values:
@@ -73,7 +73,7 @@ def search(
 
 
 def values4(memory: Memory, address: bytes) -> Iterator[int]:
-    """What is found for an IPv4 address, longest prefix first."""
+    """The values found for an IPv4 address, longest prefix first."""
     filters, number = memory.source.tables[4].filters, int.from_bytes(address, "big")
     front, near = (array.reshape(-1) for array in filters.arrays())
     unit = number >> 8
@@ -90,7 +90,7 @@ def values4(memory: Memory, address: bytes) -> Iterator[int]:
 
 
 def buckets(memory: Memory, family: int, hashes: tuple[int, int]) -> Iterator[list[int]]:
-    """The cells of the first bucket, and of the second if the first ever was full."""
+    """The cells of the first bucket, and of the second if the first has overflowed."""
     log2 = memory.log2[0 if family == 4 else 1]
     flat = memory.source.tables[family].cells._memory
     for value in hashes:
@@ -117,7 +117,7 @@ def hash6(memory: Memory, high: int, low: int, length: int) -> int:
 
 
 def values6(memory: Memory, address: bytes) -> Iterator[int]:
-    """What is found for an IPv6 address, longest prefix first."""
+    """The values found for an IPv6 address, longest prefix first."""
     filters, number = memory.source.tables[6].filters, int.from_bytes(address, "big")
     front, near, single = (array.reshape(-1) for array in filters.arrays())
     unit = ((number >> 96) * 0x9E3779B1 & 0xFFFFFFFF) >> 8
@@ -150,7 +150,7 @@ def find6(memory: Memory, number: int, length: int) -> int:
 
 
 def listed(memory: Memory, value: int) -> Iterator[int]:
-    """The slots that a value leads to."""
+    """The slots of a value's list."""
     while value:
         if value & LIST:
             word = int(memory.source.nodes._words[value & ~LIST])

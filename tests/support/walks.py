@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Plans walked write by write, in a space of sixteen addresses whose verdicts are all known."""
+"""Applying plans write by write, in a space of sixteen addresses whose verdicts are checked."""
 
 from collections.abc import Iterator, Mapping
 
@@ -36,7 +36,7 @@ def verdicts(kernel: FakeDatapath) -> list[Reason]:
 
 
 def single(write: Write) -> Iterator[Write]:
-    """A write of many prefixes as the many that it is."""
+    """Split a write of many prefixes into writes of one prefix each."""
     if isinstance(write, PointAllAt):
         for at in range(len(write.keys)):
             yield write._replace(keys=write.keys[at : at + 1])
@@ -45,7 +45,7 @@ def single(write: Write) -> Iterator[Write]:
 
 
 def walk(kernel: FakeDatapath, image: Image, plan: Plan) -> Iterator[Write]:
-    """Apply a plan, pausing after each write."""
+    """Apply a plan, yielding after each write."""
     for many in plan.writes:
         for write in single(many):
             kernel.write(write)
@@ -54,12 +54,12 @@ def walk(kernel: FakeDatapath, image: Image, plan: Plan) -> Iterator[Write]:
 
 
 def change(kernel: FakeDatapath, image: Image, desired: Mapping[Prefix, Target]) -> Iterator[Write]:
-    """Apply what leads to `desired`, pausing after each write."""
+    """Apply the plan that leads to `desired`, yielding after each write."""
     return walk(kernel, image, transition(image, differences(desired, image), NOW))
 
 
 def undisturbed(kernel: FakeDatapath, writes: Iterator[Write]) -> None:
-    """After each write, every address has its verdict from before or from after."""
+    """Assert that after each write every address has its old or its new verdict."""
     before = verdicts(kernel)
     seen = [(write, verdicts(kernel)) for write in writes]
     after = verdicts(kernel)

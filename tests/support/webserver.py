@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A web server whose every byte a test decides, and names that resolve to where a test wants."""
+"""A web server with fully controlled responses, and a controlled name resolution."""
 
 import socket
 import ssl
@@ -25,7 +25,7 @@ Reply = bytes | Callable[[socket.socket], None]
 
 
 class Server:
-    """Answers one connection with each reply, and remembers what it was asked."""
+    """Answers one connection with each reply, and records the requests."""
 
     def __init__(self, *replies: Reply, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[str] = []
@@ -69,7 +69,7 @@ def chunked(*pieces: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
 
 
 def hang(peer: socket.socket) -> None:
-    peer.recv(1)  # nothing comes; it ends when the client has gone
+    peer.recv(1)  # returns when the client closes the connection
 
 
 def drip(start: bytes) -> Reply:
@@ -86,7 +86,7 @@ def drip(start: bytes) -> Reply:
 
 
 class Wire(httpcore.SyncBackend):
-    """A network on which every address is this machine; notes which were dialled."""
+    """A network in which every address is this machine; records the dialled addresses."""
 
     def __init__(self) -> None:
         self.dialled: list[str] = []

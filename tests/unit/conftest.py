@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A fresh kernel, a clock that stands still, and upkeep that never pauses."""
+"""A new fake kernel, a fixed clock, and continuous upkeep."""
 
 from collections.abc import Iterator
 from pathlib import Path

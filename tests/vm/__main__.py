@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`python -m tests.vm [KERNEL ...]`: the kernel tests on other kernels, as a table.
 
-Writes docs/results/kernels.md when all kernels were asked for.
+Writes docs/results/kernels.md if all kernels are requested.
 """
 
 import argparse

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The far end of a virtual machine's network card: no network of the host's is touched."""
+"""The far end of a virtual machine's network card; it uses no network of the host."""
 
 import json
 import socket

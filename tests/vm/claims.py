@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What must hold in a machine's life, of the facts that it tells (tests/vm/inside/life.py)."""
+"""Checks of the facts that a machine's life reports (tests/vm/inside/life.py)."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple

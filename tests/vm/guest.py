@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Virtual machines for the kernel tests: their images, made once, and one run of one of them.
+"""Virtual machines for the kernel tests: their images, which are built once, and a single run.
 
-Plain QEMU, emulated where there is no KVM. A run sees the image through a throw-away overlay and
-the checkout as a second disk, says what happens on its console, and hands over a file through its
-second serial port.
+Plain QEMU, emulated without KVM. A run sees the image through a temporary overlay and the checkout
+as a second disk. It prints its progress on the console, and returns a file through its second
+serial port.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`python -m tests.vm.inline`: a bridge with the filter on its outer card, frames through it.
+"""`python -m tests.vm.inline`: frames through a bridge with the filter on its outer card.
 
-What comes out on the other side must be what went in, byte for byte: all that is not blocked as
-without the filter, and what keeps links alive whatever the rules say.
+Frames must leave the other side unchanged, byte for byte: everything that is not blocked, as
+without the filter, and link control packets whatever the rules say.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 """`python -m tests.vm.life OLD.deb NEW.deb`: the package in a machine's life, under attack.
 
 A machine with systemd is flooded through its network card while it is set up, upgraded, rebooted
-and more (tests/vm/inside/life.py); what reached its network stack is counted.
+and more (tests/vm/inside/life.py). The packets that reach its network stack are counted.
 Writes docs/results/machine.md.
 """
 

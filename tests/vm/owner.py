@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who stands beside a virtual machine and does what it cannot do itself."""
+"""The host side of a virtual machine: actions that the machine cannot do itself."""
 
 import re
 import threading

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`python -m tests.vm.vagrant`: an attack on one of three Vagrant machines, and a reboot in it.
 
-Each step is a claim that holds or not. Whatever comes, the machines are gone afterwards.
+Each step is a check that passes or fails. The machines are removed afterwards in any case.
 """
 
 import argparse

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Inputs made to be slow to read: long runs of what each regular expression or loop begins with."""
+"""Inputs that are slow to parse: long repetitions of how each regular expression or loop begins."""
 
 import json
 from collections.abc import Callable, Iterator

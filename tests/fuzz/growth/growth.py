@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Measures how time grows with the size of an input.
+"""Measures how a parser's time grows with the size of its input.
 
-Four times the input may take less than twelve times as long; quadratic growth would be sixteen.
+A four times larger input may take up to twelve times as long; quadratic growth would be sixteen.
 """
 
 import time

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Bodies, lists and logs that are slow to read for what is in their fields, or for their number."""
+"""Bodies, lists and logs that are slow to read because of their fields, or the number of them."""
 
 import gzip
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Time grows with the size of an input and hardly faster, whatever is in it."""
+"""A parser's time grows hardly faster than the size of its input, whatever the input is."""
 
 import pytest
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The same of files, of streams and of what other programs print."""
+"""The same growth limit for files, streams and the output of other programs."""
 
 import os
 import shutil

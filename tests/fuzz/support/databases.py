@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Small MMDB and libloc files, sound ones and such as contradict themselves."""
+"""Small MMDB and libloc databases: valid ones, and ones that contradict themselves."""
 
 import struct
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Inputs that are nearly right: samples with a part exchanged for something odd."""
+"""Nearly valid inputs: samples in which one part is replaced by something unusual."""
 
 import copy
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs a parser on many inputs, within bounds of time and memory."""
+"""Runs a parser on many inputs, with limits of time and memory."""
 
 import os
 import resource

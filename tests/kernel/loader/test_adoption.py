@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a start finds in the pins of an earlier one: taken over whole, or left alone whole."""
+"""Pins of an earlier start: either all of them are adopted, or none is changed."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The loader on real interfaces, each in a namespace of the test's own."""
+"""The loader on real interfaces, in a separate namespace for each test."""
 
 import subprocess
 import threading

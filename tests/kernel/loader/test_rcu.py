@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A grace period: nothing is taken away while a program still runs on what it found before."""
+"""A grace period: nothing is freed while a program still uses what it read before."""
 
 import os
 import threading

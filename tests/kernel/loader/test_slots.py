@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A rule that is changed in place is met old or new by every packet, never half of each."""
+"""A packet meets a rule that is changed in place as it was before or after, never a mixture."""
 
 import threading
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Detectors as their packages bring them, started by hand on a lab host."""
+"""Detectors from the distribution's packages, started on a lab host."""
 
 import os
 import shutil

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""CrowdSec 1.4 from the distribution: its local API alone, and our bouncer."""
+"""CrowdSec 1.4 from the distribution: only its local API, and xdpctl's bouncer."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""fail2ban 1.1 from the distribution, with the action that we ship, on a web server's log."""
+"""fail2ban 1.1 from the distribution, with the action that xdpctl ships, on a web server's log."""
 
 import shlex
 import shutil

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""FastNetMon 1.2 from the distribution on the box's own interface, with the script that we ship."""
+"""FastNetMon 1.2 from the distribution on the box's interface, with the script in packaging/."""
 
 import sys
 import time

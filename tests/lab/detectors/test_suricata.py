@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Suricata 7 from the distribution on the box's own interface, and our follower of its EVE file."""
+"""Suricata 7 from the distribution on the box's interface, and the follower of its EVE file."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The real thing under what goes wrong: kills, full disks, corrupt files, meddling."""
+"""A running box under faults: kills, full disks, corrupt files, and changes by other tools."""
 
 import socket
 import time

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Killed and started again and again under a flood, the box leaks nothing and forgets nothing."""
+"""A box that is killed and restarted repeatedly under a flood leaks no packet and loses no rule."""
 
 import os
 import signal

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Kills, full disks and full tables in the middle of replacing a set: it is the old or the new."""
+"""Kills, full disks and full tables while a set is replaced: it is then the old or the new set."""
 
 import os
 import socket

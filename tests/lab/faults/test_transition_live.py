@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Hundreds of transitions under a flood: who is dropped before and after is dropped in between."""
+"""Transitions under a flood: a source that is dropped before and after is dropped meanwhile too."""
 
 import random
 import time

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Plays the morning and writes its page and an example incident into a folder (the argument)."""
+"""Runs the morning scenario, and writes its page and an example incident to the given folder."""
 
 import socket
 import sys

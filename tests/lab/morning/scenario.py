@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A school district's morning: twelve waves, each another vector, two from inside, two at once.
+"""A school district's morning: twelve attack waves with different vectors, two of them at once.
 
-The detector here is the test's own and simple: it counts what passes, and says what it sees by the
-hook. Wave by wave the report tells how long it took; `make morning` writes it for the docs.
+Two waves come from inside. The detector is a simple one for this test: it counts what passes, and
+reports what it sees through the hook. The report says how long each wave took; `make morning`
+writes it for the documentation.
 """
 
 import socket

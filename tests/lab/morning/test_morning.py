@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Twelve attacks in a morning, and nobody who belongs here is cut off."""
+"""Twelve attacks in a morning, without cutting off any legitimate user."""
 
 import socket
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Feeds from a real server that misbehaves in every way, and from a file: the good list stays."""
+"""Feeds from a misbehaving server and from a file: the last good list stays in force."""
 
 import gzip
 import threading

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A server that hangs, on a real box: everything else is answered, and a stop waits for nothing."""
+"""A feed server that hangs: a running box answers all other requests, and stops without waiting."""
 
 import os
 import signal

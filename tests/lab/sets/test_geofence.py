@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Everything but: home may come, the rest of the world may not, and nobody locks himself out."""
+"""Allowing only the home country: all other sources are dropped, and nobody is locked out."""
 
 import socket
 import time

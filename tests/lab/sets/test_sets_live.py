@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sets under a flood from their own addresses: they take hold at once, and never let go."""
+"""Sets under a flood from their own addresses: they take effect at once, without gaps."""
 
 import random
 import time

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`xdpctl set top` under a flood: it names who sends, and the entries that cover them."""
+"""`xdpctl set top` under a flood: it shows the top sources, and the entries that cover them."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the kernel's picture of a monitored rule says, and which rules have one."""
+"""Decoding the kernel's statistics of a monitored rule, and which rules have statistics."""
 
 import random
 from collections.abc import Iterator

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The host's compiler compares what Python packs with bpf/abi.h, field by field."""
+"""The host's compiler compares the structs that Python packs with bpf/abi.h, field by field."""
 
 import shutil
 import struct

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who may do what: peers, tokens, roles and quotas."""
+"""Access control: peers, tokens, roles and quotas."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Many rules in one request: formats, bad lines, dry runs, and how much is too much."""
+"""Many rules in one request: formats, invalid lines, dry runs, and size limits."""
 
 import json
 from collections.abc import Iterator

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sets with a feed, over HTTP: made of it, refreshed from it, and told when it fails."""
+"""Sets with a feed, over HTTP: creating, refreshing, and reporting failures."""
 
 import os
 from collections.abc import Iterator

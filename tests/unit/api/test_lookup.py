@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is known of an address: places, and all that covers it; and which set decided."""
+"""Looking up an address: its location, the entries that cover it, and the set that decided."""
 
 from collections.abc import Iterator
 from pathlib import Path

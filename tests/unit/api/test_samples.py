@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Live packets over the API: lines as they come, and a last one that counts."""
+"""Live samples over the API: a line for each sample, and a last line with counts."""
 
 import json
 from collections.abc import Iterator

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sets over HTTP once they stand: read, changed, removed; ETags; which entries are hit."""
+"""Existing sets over HTTP: reading, changing and removing them, ETags, and hit entries."""
 
 from collections.abc import Iterator
 from pathlib import Path

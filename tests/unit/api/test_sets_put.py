@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""PUT of a set: every form of a list, and what is answered."""
+"""PUT of a set: every form of a list, and the response."""
 
 import gzip
 from collections.abc import Iterator

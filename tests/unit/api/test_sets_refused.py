@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""PUT of a set: every refusal with its status, field and fix, and nothing changed."""
+"""PUT of a set: every refusal has a status, a field and a fix, and changes nothing."""
 
 import gzip
 from collections.abc import Iterator

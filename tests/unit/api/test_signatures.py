@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Signatures over the API: asked for, listed, changed, refused, and in the kernel when answered."""
+"""Signatures over the API: adding, listing, changing, refusing, and in the kernel on response."""
 
 from collections.abc import Iterator
 from pathlib import Path

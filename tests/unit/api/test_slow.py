@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Feeds that take their time hold up nobody: answers, refusals, a stop, and callers who left."""
+"""Slow feeds do not delay other responses, refusals, a stop, or callers who disconnect."""
 
 import asyncio
 import threading

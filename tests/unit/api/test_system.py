@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How the box stands, over HTTP: status, readiness, counters, metrics, explain, audit, bypass."""
+"""The system endpoints: status, readiness, counters, metrics, explain, audit, bypass."""
 
 import json
 from collections.abc import Iterator

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Exact aggregation beside brute force: who decides stays, and lists are shortest."""
+"""Exact aggregation compared with brute force: the deciders stay, and the lists are shortest."""
 
 from itertools import combinations
 

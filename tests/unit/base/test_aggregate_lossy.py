@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lossy aggregation beside brute force: what is added is counted, and nothing kept out is hit."""
+"""Lossy aggregation compared with brute force: additions are counted, exclusions respected."""
 
 from pathlib import Path
 

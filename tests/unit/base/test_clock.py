@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The clock's error is asked of the kernel from time to time, and no oftener."""
+"""The clock's error is read from the kernel at intervals, not at every reading."""
 
 import time
 

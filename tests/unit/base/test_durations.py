@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lengths of time, read and shown."""
+"""Parsing and formatting of durations."""
 
 import pytest
 from hypothesis import given

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The frame that explain asks about: well-formed, and what was asked for."""
+"""The frame that explain uses: well-formed, and with the requested fields."""
 
 import struct
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""pcap and pcapng as they come: byte orders, resolutions, link types of each interface, damage."""
+"""pcap and pcapng files: byte orders, resolutions, link types of each interface, damaged files."""
 
 import struct
 from pathlib import Path

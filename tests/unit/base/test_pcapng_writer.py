@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Captures as pcapng: read back by others' reader and by our own."""
+"""Captures as pcapng, read back by dpkt and by xdpctl's own reader."""
 
 import io
 from pathlib import Path

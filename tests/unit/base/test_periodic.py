@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is done again and again goes on whatever happens, and what happened is told."""
+"""A periodic task continues after any error, and logs the error."""
 
 import logging
 import time

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Prefixes: parsed strictly, and every refusal says what to write instead."""
+"""Prefixes: strict parsing, and every refusal says what to write instead."""
 
 from ipaddress import ip_address, ip_network
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Prefixes as arrays of keys, beside prefixes one by one."""
+"""Prefixes as arrays of keys, compared with single prefixes."""
 
 import numpy as np
 import pytest

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who is connected with this host, as the kernel's tables say, and whom a drop would break."""
+"""This host's TCP peers in the kernel's tables, and the connections that a drop would break."""
 
 import socket
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Threads for slow work: never more than agreed, and nobody waits for them at the end."""
+"""The worker pool: a limited number of threads, and a stop does not wait for them."""
 
 import threading
 from collections.abc import Iterator

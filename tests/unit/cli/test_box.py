@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands about the box: status, explain, bypass, audit and tokens, told and as JSON."""
+"""Commands about the box (status, explain, bypass, audit, tokens), as text and as JSON."""
 
 import json
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command line: what it asks of the API, what it prints, and how it ends."""
+"""The command line: its API requests, its output, and its exit codes."""
 
 import json
 import os

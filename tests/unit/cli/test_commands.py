@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands are found by name, and each loads no more than it needs."""
+"""Commands are found by name, and each imports no more than it needs."""
 
 import importlib
 import pkgutil

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Bans of countries and autonomous systems become one set, and it goes with the last of them."""
+"""Bans of countries and autonomous systems are one set, which is removed with the last ban."""
 
 import json
 import ssl

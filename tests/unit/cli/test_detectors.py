@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands about detectors: what they hand on, what they tell, and how they end."""
+"""Commands for detectors: the events they send, their output, and their exit codes."""
 
 import io
 import json

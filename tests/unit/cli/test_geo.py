@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sets of places from a database on this machine, and where an address is."""
+"""Sets of countries from a local database, and the location of an address."""
 
 import json
 from pathlib import Path

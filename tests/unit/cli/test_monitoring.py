@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`block --observe`: what is asked of the API, what is told, and when a rule goes into force."""
+"""`block --observe`: its API requests, its output, and when a rule is enforced."""
 
 import json
 import time

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What people write into rules cannot disturb how rules are shown."""
+"""Text that users put into rules cannot break the output of rules."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is told of a set that was put or could not be, and names that would be another path."""
+"""Output for a set that was or was not put, and names that would change the URL path."""
 
 import json
 from http.client import HTTPConnection, RemoteDisconnected

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands about sets: what they ask for, and what they tell."""
+"""Commands about sets: their API requests and their output."""
 
 import io
 import json

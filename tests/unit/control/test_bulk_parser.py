@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lists as people and feeds have them; a bad line is told by number and takes no other along."""
+"""Parsing lists: an invalid line is reported with its number, and does not affect other lines."""
 
 import json
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The red button works whatever becomes of the store, and says when it was not audited."""
+"""The bypass switch works even if the store fails, and reports if it could not be audited."""
 
 import json
 import threading

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rules, store and kernel stay in agreement: when all goes well, and when it does not."""
+"""Rules, store and kernel stay consistent, with and without failures."""
 
 import json
 import threading

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which entries cover a source, and which of them decides."""
+"""The entries that cover a source, and which of them decides."""
 
 import pytest
 

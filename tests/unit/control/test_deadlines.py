@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Deadlines are kernel time: a wall clock that steps, drifts or cannot be noted moves none."""
+"""Deadlines are in kernel time: a wall clock that steps, drifts or cannot be saved moves none."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The configuration's limits: read, refused, in force, and gone with their lines."""
+"""Limits in the configuration: read, refused, enforced, and removed with their lines."""
 
 from pathlib import Path
 from typing import Any

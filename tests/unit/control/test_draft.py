@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A draft: what will be, read through to what is; and the way back."""
+"""A draft: it reads through to the current state, and can be undone."""
 
 import pytest
 

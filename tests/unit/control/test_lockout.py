@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Nobody locks himself out: the caller's own address, and what is protected."""
+"""Lockout guards: the caller's own address, and protected prefixes."""
 
 from collections.abc import Iterator
 from pathlib import Path

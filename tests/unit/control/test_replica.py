@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the kernel refused is undone, tried again, and never left half done."""
+"""A write that the kernel refused is undone and retried, and never left half done."""
 
 from collections.abc import Iterator
 from pathlib import Path

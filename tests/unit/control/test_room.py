@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How many rules fit: the table, an origin's quota, and what expired or suspended rules hold."""
+"""Capacity: the table, an origin's quota, and the use by expired and suspended rules."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What happens while nobody asks: restarts, reboots, expiry, drift, trouble."""
+"""Periodic upkeep: restarts, reboots, expiry, drift, and failures."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence

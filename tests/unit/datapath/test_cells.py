@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The hash of buckets itself: what is found where, while cells fill, overflow, move and go."""
+"""The hash table of cells: look-ups while cells fill, overflow, move and are cleared."""
 
 from collections.abc import Callable
 from typing import Any

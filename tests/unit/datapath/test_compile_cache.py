@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What was compiled is used again only if it is what would be compiled now."""
+"""Cached programs are used only if compiling now would give the same result."""
 
 import os
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The source table beside a dictionary: whatever comes, changes and goes, packets meet the same."""
+"""The source table compared with a dictionary: packets meet the same after every change."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The filters let through to the cells whom they must, of every length, and few others."""
+"""The filters pass all sources that are listed, of every prefix length, and few others."""
 
 from typing import Any
 

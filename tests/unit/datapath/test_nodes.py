@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lists of slots: their order, what is shared, and what happens when there are no nodes left."""
+"""Lists of slots: their order, shared nodes, and running out of nodes."""
 
 from itertools import combinations
 

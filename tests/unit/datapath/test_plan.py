@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A plan walked write by write: nobody whose verdict stays ever meets another one in between."""
+"""Plans, write by write: an address whose verdict stays never has another one in between."""
 
 from itertools import product
 

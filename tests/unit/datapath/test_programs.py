@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Loading a program while signals come: the verifier gives up with EAGAIN, and is asked again."""
+"""Loading a program while signals arrive: if the verifier returns EAGAIN, loading is retried."""
 
 import errno
 

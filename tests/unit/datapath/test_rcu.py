@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Waiting for packets on their way: by the kernel, or by the clock where it will not."""
+"""Waiting for packets in progress: by membarrier(2), or by a delay where it is not available."""
 
 import ctypes
 import errno

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reading the tables back: what is right is adopted, what is wrong is taken out and named."""
+"""Reading the tables back: valid entries are adopted, invalid ones are removed and reported."""
 
 from typing import Any
 

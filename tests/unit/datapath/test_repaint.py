@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A repaint clears what is stale and keeps what is needed, whatever happens in the middle of it."""
+"""A repaint clears stale bits and keeps needed ones, whatever changes happen meanwhile."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A ring buffer's memory, as the kernel would have written it, in a plain file."""
+"""A ring buffer's memory as the kernel writes it, in a plain file."""
 
 import mmap
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sets that come, change and go, write by write: among rules, and in no state in between."""
+"""Adding, changing and removing sets, write by write, among rules: no wrong state in between."""
 
 from collections.abc import Iterable
 from typing import Any

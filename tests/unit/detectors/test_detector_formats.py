@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Each detector's format, as its documentation and its tools have it."""
+"""Each detector's format, as its documentation and tools define it."""
 
 import json
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What detectors really sent, and what nobody should send."""
+"""Recorded events of real detectors, and invalid ones."""
 
 import json
 from collections.abc import Iterator

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Followers: nothing is lost over rotations, restarts and a control plane that is away."""
+"""Followers lose nothing over rotations, restarts, and while the control plane is down."""
 
 import errno
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A bouncer: it asks for all decisions, for what changed, and again for what was left out."""
+"""The CrowdSec bouncer: it requests all decisions, then changes, and again those left out."""
 
 import json
 import threading

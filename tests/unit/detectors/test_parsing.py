@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Numbers in what detectors report: from 0 on, finite, and no truth values."""
+"""Numbers in detectors' reports: not negative, finite, and not booleans."""
 
 from typing import Any
 

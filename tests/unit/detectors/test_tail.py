@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lines of a file that is written to, rotated and truncated meanwhile."""
+"""Reading lines of a file that is written, rotated and truncated meanwhile."""
 
 from pathlib import Path
 

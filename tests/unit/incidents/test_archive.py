@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An incident as one archive that proves who made it."""
+"""An incident as an archive whose signature proves its origin."""
 
 import json
 import zipfile

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is kept of an incident beside its record."""
+"""The evidence that is stored with an incident."""
 
 import io
 import zipfile

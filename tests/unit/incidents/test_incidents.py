@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One record for each attack: opened, updated, closed by what detectors say."""
+"""One incident for each attack: opened, updated and closed by detectors' events."""
 
 from pathlib import Path
 

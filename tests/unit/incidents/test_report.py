@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What people see of an incident, whatever an attacker wrote."""
+"""Incident reports, with text that an attacker controls."""
 
 import json
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What detectors said is kept word for word, and what is kept of senders says how sure it is."""
+"""Detectors' reports are stored verbatim, and stored sources have a degree of certainty."""
 
 import io
 import json

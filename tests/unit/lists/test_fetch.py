@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A fetch brings the whole list or one line about why not."""
+"""A fetch returns the whole list, or fails with a one-line reason."""
 
 import gzip
 from contextlib import closing

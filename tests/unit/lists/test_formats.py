@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Feeds: read as their publishers write them, fast and by the line alike."""
+"""Feeds in their publishers' formats: the fast parser and the line parser agree."""
 
 import gzip
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Feeds that are none, that are damaged, or too large: refused with what to do."""
+"""Documents that are no feed, are damaged or too large: refused with a fix."""
 
 import gzip
 import json

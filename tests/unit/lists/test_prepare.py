@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From a list to a set's entries: widened and merged, and what no set is widened over."""
+"""From a list to a set's entries: widening, merging, and what a set must not be widened over."""
 
 import pytest
 from hypothesis import given

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Feeds looked after: a new list comes when it is time, and trouble leaves the last good one."""
+"""Refreshing feeds: a new list is fetched when it is due, and a failure keeps the last good one."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Feeds that take their time, and what a look asks for."""
+"""Refreshing slow feeds, and the requests of a refresh."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A fetch goes nowhere it should not: addresses, certificates, proxies."""
+"""A fetch connects only to allowed hosts: addresses, certificates, proxies."""
 
 import shutil
 import socket

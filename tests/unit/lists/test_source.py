@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where lists come from: feeds.directory and nowhere else, URLs by their rules, any format."""
+"""Sources of lists: only files in feeds.directory, and allowed URLs, in any format."""
 
 import gzip
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From a detector's words to rules and back: what stands, what is refused, what ends."""
+"""From a detector's event to rules: what is added, what is refused, and what is ended."""
 
 import json
 from collections.abc import Iterator

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What detectors may do is configured, and an operator has the last word."""
+"""The configuration limits what detectors may do, and an operator's changes take precedence."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Steps of what protects a victim: watched, limited, dropped; and none of them back."""
+"""The steps that protect a victim (monitor, limit, drop) only go up."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What an operator did to a detector's rule stays."""
+"""An operator's change of a detector's rule is kept."""
 
 import pytest
 

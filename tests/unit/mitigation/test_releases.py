@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a detector has ended stays until it is quiet, and comes back armed."""
+"""A rule whose detector ended it stays until it is quiet, and returns if the attack does."""
 
 from tests.support.apiclient import Api
 from tests.support.hooked import VICTIM, event, fastnetmon, hit, quiet, say

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who comes back is blocked for longer; how many are remembered is bounded."""
+"""Repeat offenders are blocked for longer; the number of remembered ones is limited."""
 
 import pytest
 

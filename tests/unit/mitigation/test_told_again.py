@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A detector that says again what it said."""
+"""A detector that repeats an event."""
 
 import pytest
 

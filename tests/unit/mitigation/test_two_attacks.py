@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Many events, two detectors, two victims, two waves: rules end when they must, as told."""
+"""Many events, two detectors, two victims, two waves: rules end when they must."""
 
 import threading
 import time

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tokens are kept as hashes, end in time, and open only what their role may."""
+"""Tokens are stored as hashes, expire, and allow only what their role may do."""
 
 import pytest
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Matches: what is written, what it becomes, what no packet could have, and what goes first."""
+"""Matches: parsing, canonical forms, impossible matches, and precedence."""
 
 from itertools import pairwise
 from typing import Any

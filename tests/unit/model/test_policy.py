@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""May a rule stand: the guard, the merge, the quotas, and what protects whom."""
+"""Whether a rule is allowed: guards, merging, quotas, and protection."""
 
 import pytest
 

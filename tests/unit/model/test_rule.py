@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A rule's own logic: ids, names, ends, and what makes two rules the same."""
+"""Rules: ids, names, expiry, and when two rules are the same."""
 
 import pytest
 

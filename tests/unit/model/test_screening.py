@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From a list to a set's entries: what is left out, and counted."""
+"""From a list to a set's entries: what is left out, and the counts."""
 
 import pytest
 from hypothesis import given

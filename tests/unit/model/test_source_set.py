@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a set is, as it is kept: entries to bytes and back, records, ETags."""
+"""Sets as they are stored: entries to bytes and back, records, ETags."""
 
 import numpy as np
 import pytest

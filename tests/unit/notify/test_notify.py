@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who is told of what: changes alone, once, not too often, and nothing ever waits for it."""
+"""Notifications: only changes, once, rate-limited, and never blocking anything."""
 
 import threading
 import time

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The bench's own parts: what is listed and sent from, bars, the page's tables, the pictures."""
+"""The parts of the benchmark: sources, bars, the page's tables, the plots."""
 
 import re
 from collections.abc import Callable

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the Debian package says of itself."""
+"""The metadata of the Debian package."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The man pages: everything is in them, and mandoc has nothing to say against them."""
+"""The man pages are complete, and mandoc reports no problem."""
 
 import re
 import shutil

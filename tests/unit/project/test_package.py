@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the package says of itself: version, dependencies, licence."""
+"""The Python package's metadata: version, dependencies, licence."""
 
 import os
 import re

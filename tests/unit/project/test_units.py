@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The systemd units: what they are confined to, and what may not be taken from them."""
+"""The systemd units: their confinement, and the settings that they must not lose."""
 
 import re
 import shutil

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is made of a run of the kernel tests on another kernel."""
+"""Evaluating a run of the kernel tests on another kernel."""
 
 from collections import Counter
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Settings: what is unknown, malformed or dangerous is refused by name."""
+"""Settings: unknown, malformed and dangerous ones are refused by name."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The control plane's process before it serves: what it may not touch."""
+"""The control plane's process before it serves: what it must not access."""
 
 import os
 import subprocess

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What systemd is told when a start fails: try again, or wait until the settings are edited."""
+"""Exit codes of a failed start: systemd retries, or waits until the settings are edited."""
 
 import os
 import re

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the loader tells: ports, what to protect now, and for a while what was protected before."""
+"""The loader's status: ports, prefixes to protect, and for a while those protected before."""
 
 import json
 import socket

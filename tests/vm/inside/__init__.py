@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tests that make sense inside a virtual machine alone."""
+"""Tests that run only inside a virtual machine."""

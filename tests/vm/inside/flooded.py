@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A machine whose card is flooded: what of it comes as far as the network stack."""
+"""A machine whose network card is flooded: the packets that reach the network stack."""
 
 import json
 import time

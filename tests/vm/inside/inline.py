@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A bridge between two cards, with the filter on the outer one; run as the machine's only program.
+"""A bridge between two cards, with the filter on the outer one; the machine's only program.
 
-Its owner sends the frames of a round through when asked for it by name.
+The host sends the frames of a round when the program requests the round by name.
 """
 
 import os

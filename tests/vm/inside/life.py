@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A machine's life under attack, from inside: installed, upgraded, unplugged, rebooted, purged.
+"""A machine's life under attack, from inside: install, upgrade, unplug, reboot, purge.
 
-Run by systemd as root, after every boot, on the Python of the distribution alone. Its owner pulls
-the network card (`unplug`) and puts it back (`plug`) when asked.
+Run by systemd as root after every boot, with only the distribution's Python. The host removes the
+network card (`unplug`) and adds it again (`plug`) on request.
 """
 
 import json

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a program inside a virtual machine needs: to tell and to ask its owner, and its xdpctl.
+"""Helpers for programs inside a virtual machine: reports and requests to the host, and its xdpctl.
 
-On the Python of the distribution alone. The owner reads the second serial port: `@@ name value`
-there is told, `?? word` asks for something.
+Needs only the distribution's Python. The host reads the second serial port: `@@ name value` reports
+a value, and `?? word` requests an action.
 """
 
 import http.client

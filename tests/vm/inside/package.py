@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The Debian package under attack: installed, upgraded, removed, installed again, purged."""
+"""The Debian package under attack: install, upgrade, remove, reinstall, purge."""
 
 import re
 import time

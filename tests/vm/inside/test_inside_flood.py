@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two machines: one that floods, at the other end of the cable, and this one with the filter."""
+"""Two machines: one floods from the other end of the cable, and this one has the filter."""
 
 import os
 import socket

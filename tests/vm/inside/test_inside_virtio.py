@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""On a network card with a driver: what only a machine of its own can show."""
+"""A network card with a driver: tests that need a separate machine."""
 
 import os
 import socket

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sets in the controller: made, replaced by what differs, changed at once, and taken away."""
+"""Sets in the controller: creating, replacing by differences, changing at once, removing."""
 
 import json
 from collections.abc import Iterator

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A set put again: what stays as it stands, what has to be meant, and lists that look wrong."""
+"""Putting a set again: what stays unchanged, what needs confirmation, and suspicious lists."""
 
 from collections.abc import Iterator
 from pathlib import Path

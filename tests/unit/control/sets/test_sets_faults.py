@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sets while store or kernel fail, or we are killed: the old set or the new one, whole."""
+"""Failures of the store or the kernel, and kills: the whole old set or the whole new one."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Protected prefixes inside sets that drop: never applied, and back when protection goes."""
+"""Protected prefixes in sets that drop: not applied while protected, and applied afterwards."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is refused of sets leaves store, state and kernel as they were."""
+"""A refused request about a set leaves the store, the state and the kernel unchanged."""
 
 import threading
 from collections.abc import Iterator

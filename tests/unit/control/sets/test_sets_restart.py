@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sets over restarts and reboots, and when somebody else writes into the kernel's tables."""
+"""Sets after restarts and reboots, and after another process has written to the kernel's tables."""
 
 import json
 from collections.abc import Callable

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The chain of records: nothing in it can be changed, removed, slipped in or swapped unseen."""
+"""The chain of audit records: changed, removed, inserted or swapped records are detected."""
 
 import json
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The audit log's signed head: what it shows, and what is said where it is missing or not ours."""
+"""The audit log's signed head: what it proves, and messages if it is missing or not valid."""
 
 import json
 import logging

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rules on disk: what comes back, after a restart, a reboot, and a clock that was set."""
+"""Stored rules: what is restored after a restart, a reboot, or a change of the clock."""
 
 import json
 

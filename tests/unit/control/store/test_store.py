@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The store keeps all of a change or nothing, and tells watchers what they missed."""
+"""The store applies all of a change or nothing, and watchers get the changes that they missed."""
 
 import gc
 import sqlite3

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Databases on disk: refused with a reason, found where they are installed, and combined."""
+"""Geographic databases on disk: refused with a reason, found where installed, and combined."""
 
 import gzip
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""MMDB files of every known layout: what an address is, and the whole networks of a country."""
+"""MMDB files of every known layout: the location of an address, and a country's networks."""
 
 from collections.abc import Mapping
 from ipaddress import IPv4Network, collapse_addresses, ip_network

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""libloc's database: one made here, and the distribution's where it is installed."""
+"""libloc's database: one made for the test, and the distribution's if it is installed."""
 
 from contextlib import suppress
 from ipaddress import ip_network

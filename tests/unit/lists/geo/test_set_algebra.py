@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Unions and differences of prefixes, beside the standard library and plain sets of addresses."""
+"""Unions and differences of prefixes, compared with the standard library and with plain sets."""
 
 from ipaddress import collapse_addresses, ip_network
 
