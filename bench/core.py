@@ -40,7 +40,7 @@ def _ksoftirqd_seconds(cpu: int) -> float:
     return int(_ksoftirqd(cpu).read_text().split()[0]) / 1e9
 
 
-def came(host: Host, device: str) -> int:
+def frames_received(host: Host, device: str) -> int:
     """The number of frames that a device has received so far."""
     (link,) = json.loads(host.ip(f"-j -s link show dev {device}"))
     return int(link["stats64"]["rx"]["packets"])

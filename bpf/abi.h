@@ -202,7 +202,7 @@ struct hits {
 struct control {
 	__u32 bypass;
 	__u32 sampled;	       /* the slot whose packets are sampled, or SLOT_NONE */
-	__u64 mask;	       /* only packets whose number has none of these bits are sampled */
+	__u64 mask;	       /* sample if the slot's packet count has none of these bits */
 	__u64 seeds[3];	       /* odd, random, constant: no sender can choose a bucket */
 	__u32 buckets_log2[2]; /* n: 2^n buckets are in use, beginning with bucket 2^n */
 	__u32 whole[2];	       /* whether 0.0.0.0/0 or ::/0 may be listed */
@@ -210,7 +210,7 @@ struct control {
 	__u32 captured;	       /* bits of the reasons whose packets are captured */
 	__u32 capture_slot;    /* capture only packets this slot decided; SLOT_NONE: all */
 	__u32 unused;
-	__u64 capture_mask; /* capture only packets whose number has none of these bits */
+	__u64 capture_mask; /* capture if the reason's packet count has none of these bits */
 };
 
 /*

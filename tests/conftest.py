@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.paths import SHARED
 
-# A machine that is busy is slow, and that is nothing a test may fail by.
+# A busy machine is slow, and a test must not fail because of that.
 settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("calm")
 
@@ -17,17 +17,17 @@ CORPUS = SHARED / "corpus"
 
 
 def need(condition: bool, what: str) -> None:
-    """Skip for want of `what`; with XDPCTL_REQUIRE_KERNEL=1 that is a failure instead."""
+    """Skip the test if `condition` is false; with XDPCTL_REQUIRE_KERNEL=1, fail it."""
     if condition:
         return
     if os.environ.get("XDPCTL_REQUIRE_KERNEL") == "1":
-        pytest.fail(f"this machine must have it, and does not: {what}")
+        pytest.fail(f"XDPCTL_REQUIRE_KERNEL=1 is set, but this machine does not have {what}")
     pytest.skip(f"needs {what}")
 
 
 @pytest.fixture(scope="session")
 def corpus() -> Path:
-    """Captures and feeds made by others; not part of the project."""
+    """The folder of public captures and feeds, which are not part of the project."""
     if not CORPUS.is_dir():
         pytest.skip(f"the corpus of captures and feeds is not beside this checkout ({CORPUS})")
     return CORPUS

@@ -91,7 +91,7 @@ def _group(parent: typer.Context, name: str, group: Any) -> list[str]:
     ]
 
 
-def _head(name: str, number: int, says: str) -> list[str]:
+def _head(name: str, number: int, summary: str) -> list[str]:
     return [
         '.\\" SPDX-License-Identifier: GPL-2.0-or-later',
         f".Dd {_date():%B} {_date().day}, {_date().year}",
@@ -99,7 +99,7 @@ def _head(name: str, number: int, says: str) -> list[str]:
         ".Os",
         ".Sh NAME",
         f".Nm {name}",
-        f".Nd {argument(says.splitlines()[0].rstrip('.'))}",
+        f".Nd {argument(summary.splitlines()[0].rstrip('.'))}",
     ]
 
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from bench import sources
-from bench.core import came, flood
+from bench.core import flood, frames_received
 from bench.errors import BenchError
 from bench.filters import ours
 from bench.measure.veth import attach
@@ -64,9 +64,9 @@ def measure(
             _, mac = interface(server, lane.far)
             generator.aim(udp_frame(mac, "192.0.2.1", 53), senders, index)
             sender.call(lambda: flood(generator, _WARM_UP, cpu))
-            before = came(server, lane.far)
+            before = frames_received(server, lane.far)
             seconds = sender.call(lambda: flood(generator, packets, cpu))
-            arrived = came(server, lane.far) - before
+            arrived = frames_received(server, lane.far) - before
             if arrived < packets / 2:
                 raise BenchError(
                     f"{lane.case.name}: only {arrived} of {packets} packets sent arrived"

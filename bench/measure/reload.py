@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from threading import Event
 
 from bench import sources
-from bench.core import came, confine, flood
+from bench.core import confine, flood, frames_received
 from bench.errors import BenchError
 from bench.measure.million import COUNT, DIFFERENT, NAME, listing
 from bench.report.results import Bar
@@ -91,7 +91,7 @@ def measure(take: Callable[..., None], notes: list[str], running: Service, line:
 
 def _reload(running: Service, line: Line, body: bytes, cpu: int) -> tuple[float, float, float]:
     """The nanoseconds per packet before and during a PUT, and the seconds of the PUT."""
-    stop, arrived_before = Event(), came(line.box, "isp0")
+    stop, arrived_before = Event(), frames_received(line.box, "isp0")
     future = line.start(stop, cpu)
     try:
         time.sleep(_BEFORE_SECONDS)
@@ -101,7 +101,7 @@ def _reload(running: Service, line: Line, body: bytes, cpu: int) -> tuple[float,
     finally:
         stop.set()
         turns = future.result(30)
-    sent, arrived = len(turns) * _TURN, came(line.box, "isp0") - arrived_before
+    sent, arrived = len(turns) * _TURN, frames_received(line.box, "isp0") - arrived_before
     if arrived < sent * (1 - _LOST_MOST):
         raise BenchError(f"only {arrived} of {sent} packets of the flood arrived")
     before = [turn for turn in turns if turn.ended <= began]

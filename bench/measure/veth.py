@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench import sources
 from bench.cases import EXACT, PREFIXES
-from bench.core import came, flood
+from bench.core import flood, frames_received
 from bench.errors import BenchError
 from bench.filters import XDP_FILTER_MAX, ours, xdp_filter
 from bench.peers import nft
@@ -77,9 +77,9 @@ class Street:
         _, mac = interface(self.receiver, lane.far)
         self._generator.aim(udp_frame(mac, "192.0.2.1", 53), lane.listed, index)
         self.sender.call(lambda: flood(self._generator, _WARM_UP, self._cpu))
-        before, passed_before = came(self.receiver, lane.far), _passed(self.receiver)
+        before, passed_before = frames_received(self.receiver, lane.far), _passed(self.receiver)
         seconds = self.sender.call(lambda: flood(self._generator, packets, self._cpu))
-        arrived = came(self.receiver, lane.far) - before
+        arrived = frames_received(self.receiver, lane.far) - before
         passed = _passed(self.receiver) - passed_before
         if arrived < packets / 2 or passed > packets * _LEAKED_MOST:
             raise BenchError(

@@ -23,7 +23,7 @@ from xdpctl.base.system.python_child import python
 from xdpctl.datapath import emergency_bypass
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins
-from xdpctl.datapath.loader.compile_cache import keep, recall
+from xdpctl.datapath.loader.compile_cache import load_cached, store_cached
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.errors import ConfigError, DatapathError, SchemaError
 from xdpctl.lab.box import Box
@@ -117,10 +117,10 @@ def test_no_lock_is_taken_through_a_link(place: Path) -> None:
 def test_what_was_compiled_is_read_where_only_root_writes(place: Path) -> None:
     folder = place / "state"
     folder.mkdir()
-    keep(folder / "compiled.json", "x", {"maps": {}})
-    assert recall(folder / "compiled.json", "x") == {"maps": {}}
+    store_cached(folder / "compiled.json", "x", {"maps": {}})
+    assert load_cached(folder / "compiled.json", "x") == {"maps": {}}
     give(folder)
-    assert recall(folder / "compiled.json", "x") is None
+    assert load_cached(folder / "compiled.json", "x") is None
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ class FakeDatapath:
         return [Hits.unpack(self.hit_values.get(number, bytes(Hits.size()))) for number in slots]
 
     def memory(self) -> Mapping[str, int]:
-        return {name: len(held) for name, held in self.memory_of.items()}
+        return {name: len(buffer) for name, buffer in self.memory_of.items()}
 
     def watch(self, slot: int, mask: int) -> None:
         self.control["sampled"], self.control["mask"] = slot, mask
@@ -196,18 +196,18 @@ class FakeDatapath:
         }
 
     def mislead(self, prefix: Prefix, slot: int = 4_000_000) -> None:
-        """Somebody else lets an entry lead to a slot, of a rule that is none by default."""
+        """Simulate another writer: an entry leads to a slot, by default one that does not exist."""
         ((old, *_),) = self.source.slots_of([prefix]) or ((0,),)
         self.write(PointAt(prefix, old, slot))
 
     def drop(self, prefix: Prefix) -> None:
-        """Somebody else takes an entry out."""
+        """Simulate another writer, who removes an entry."""
         family = FAMILIES[prefix.family]
         self.source.tables[prefix.family].drop(family.keys([prefix]))
 
 
 class BreakableStore(SqliteStore):
-    """The real store with a switch that refuses writes."""
+    """The real store, with a switch that makes writes fail."""
 
     broken = False
 

@@ -80,7 +80,7 @@ def flood(box: Api, identity: str = "1", **more: Any) -> str:
 
 
 def loud(box: Api, rule: str, seconds: int = 40) -> list[str]:
-    """Let a rule be hit often for some seconds; what the ladder raises."""
+    """Simulate many hits of a rule for some seconds; the ids of the rules that were raised."""
     raised: list[str] = []
     for second in range(seconds):
         hit(box, rule, 500 * (second + 1))

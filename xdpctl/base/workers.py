@@ -23,7 +23,7 @@ class WorkerPool:
     def start(self, work: Callable[[], T]) -> "Future[T]":
         """Run `work` in a thread; BusyError if `hands` tasks are running, or after `stop`."""
         future: Future[T] = Future()
-        future.set_running_or_notify_cancel()  # from here on nobody can cancel it
+        future.set_running_or_notify_cancel()  # from now on it cannot be cancelled
         with self._lock:
             if self._stopped:
                 raise _stopping()

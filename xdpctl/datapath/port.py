@@ -33,7 +33,7 @@ class Datapath(Protocol):
         ...
 
     def watch(self, slot: int, mask: int) -> None:
-        """Sample the packets of a slot whose number in its count has no bit of `mask` set.
+        """Sample packets of a slot: those at which its packet count has no bit of `mask` set.
 
         SLOT_NONE stops sampling.
         """
@@ -46,7 +46,7 @@ class Datapath(Protocol):
     def capture(self, reasons: int, slot: int, mask: int) -> None:
         """Capture packets of the reasons in the bit set `reasons`; 0 stops capturing.
 
-        Only packets whose number in the reason's count has no bit of `mask` set are captured. With
+        Only packets at which the reason's packet count has no bit of `mask` set are captured. With
         a slot other than SLOT_NONE, only packets that this slot decided.
         """
         ...

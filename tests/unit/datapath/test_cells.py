@@ -63,7 +63,7 @@ class Table:
         self.at |= dict.fromkeys(keys, (first, second))
         words = [key << CELL_VALUE_BITS | VALUE for key in keys]
         pairs = np.array([(first, second)] * len(keys))
-        return self.cells.squeeze(words, pairs, self.hashed)
+        return self.cells.insert_by_moving(words, pairs, self.hashed)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_the_way_to_the_second_bucket_stays_open_once_it_was(table: Table) -> No
     assert table.find(9) == [there]
     assert table.insert([10], 5, 6).tolist() == [40]
     assert table.cells.used == 2
-    assert table.cells.held().tolist() == [40, 48]
+    assert table.cells.used_cells().tolist() == [40, 48]
 
 
 def test_a_spent_cell_is_used_again(table: Table) -> None:
@@ -237,4 +237,4 @@ def test_cells_beside_a_dictionary(steps: Any, spread: int, chunk: int) -> None:
                 places = table.cells.insert(numbers, numbers, *hashes).tolist()
                 held |= {k: p for k, p in zip(some, places, strict=True) if p >= 0}
             assert table.find(*range(1, 41)) == [held.get(key, -1) for key in range(1, 41)]
-            assert table.cells.used == len(held) == len(table.cells.held())
+            assert table.cells.used == len(held) == len(table.cells.used_cells())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xdpctl.datapath.loader.compile_cache import fingerprint, keep, recall
+from xdpctl.datapath.loader.compile_cache import fingerprint, load_cached, store_cached
 
 REQUEST = {"name": "one.c", "programs": ["one"], "defines": {"MOST": 4}}
 COMPILED = {"maps": {}, "programs": {"one": ["95", []]}}
@@ -22,9 +22,9 @@ def sources(tmp_path: Path) -> list[Path]:
 
 def test_what_was_kept_comes_back(tmp_path: Path, sources: list[Path]) -> None:
     made_from, path = fingerprint(REQUEST, sources), tmp_path / "kept.json"
-    assert recall(path, made_from) is None
-    keep(path, made_from, COMPILED)
-    assert recall(path, fingerprint(REQUEST, reversed(sources))) == COMPILED
+    assert load_cached(path, made_from) is None
+    store_cached(path, made_from, COMPILED)
+    assert load_cached(path, fingerprint(REQUEST, reversed(sources))) == COMPILED
     assert path.stat().st_mode & 0o777 == 0o600
     assert not path.with_suffix(".new").exists()
 
@@ -32,7 +32,7 @@ def test_what_was_kept_comes_back(tmp_path: Path, sources: list[Path]) -> None:
 @pytest.mark.parametrize("change", ["request", "source", "name", "more"])
 def test_anything_else_is_compiled_anew(tmp_path: Path, sources: list[Path], change: str) -> None:
     path = tmp_path / "kept.json"
-    keep(path, fingerprint(REQUEST, sources), COMPILED)
+    store_cached(path, fingerprint(REQUEST, sources), COMPILED)
     request = REQUEST
     if change == "request":
         request = REQUEST | {"defines": {"MOST": 5}}
@@ -43,23 +43,23 @@ def test_anything_else_is_compiled_anew(tmp_path: Path, sources: list[Path], cha
     else:
         sources.append(tmp_path / "three.h")
         sources[-1].write_text("")
-    assert recall(path, fingerprint(request, sources)) is None
+    assert load_cached(path, fingerprint(request, sources)) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"made_from": "x"}', "\xff"])
 def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "kept.json"
     path.write_text(text, encoding="latin-1")
-    assert recall(path, "x") is None
-    keep(path, "x", COMPILED)
-    assert recall(path, "x") == COMPILED
+    assert load_cached(path, "x") is None
+    store_cached(path, "x", COMPILED)
+    assert load_cached(path, "x") == COMPILED
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: files of others")
 @pytest.mark.parametrize("whose", ["mode", "owner", "link"])
 def test_what_others_could_write_is_not_believed(tmp_path: Path, whose: str) -> None:
     path = tmp_path / "kept.json"
-    keep(path, "x", COMPILED)
+    store_cached(path, "x", COMPILED)
     if whose == "mode":
         path.chmod(0o620)
     elif whose == "owner":
@@ -67,11 +67,11 @@ def test_what_others_could_write_is_not_believed(tmp_path: Path, whose: str) -> 
     else:
         path.rename(tmp_path / "elsewhere")
         path.symlink_to(tmp_path / "elsewhere")
-    assert recall(path, "x") is None
-    keep(path, "x", COMPILED)
-    assert recall(path, "x") == COMPILED
+    assert load_cached(path, "x") is None
+    store_cached(path, "x", COMPILED)
+    assert load_cached(path, "x") == COMPILED
 
 
 def test_no_room_is_no_error(tmp_path: Path) -> None:
-    keep(tmp_path / "missing" / "kept.json", "x", COMPILED)
-    keep(Path("/proc/kept.json"), "x", COMPILED)
+    store_cached(tmp_path / "missing" / "kept.json", "x", COMPILED)
+    store_cached(Path("/proc/kept.json"), "x", COMPILED)

@@ -124,7 +124,7 @@ def test_a_list_behind_the_end_of_memory_is_wrong(kernel: FakeDatapath) -> None:
 
 def test_an_entry_behind_the_end_of_memory_is_taken_out(kernel: FakeDatapath) -> None:
     cells = kernel.source.tables[6].cells
-    cells.flat[cells.held()[0]] |= np.uint64((1 << 26) - 1)
+    cells.flat[cells.used_cells()[0]] |= np.uint64((1 << 26) - 1)
     read(kernel.source, CAPACITY)
     believed(kernel)
     assert len([p for p in kernel.listed() if p.family == 6]) == 1

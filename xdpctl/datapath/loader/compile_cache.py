@@ -31,7 +31,7 @@ def fingerprint(request: Mapping[str, Any], sources: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def recall(path: Path, made_from: str) -> Any:
+def load_cached(path: Path, made_from: str) -> Any:
     """The cached programs if their fingerprint is `made_from`, else None."""
     try:
         with Owned(path.parent) as folder:
@@ -44,7 +44,7 @@ def recall(path: Path, made_from: str) -> Any:
         return None
 
 
-def keep(path: Path, made_from: str, compiled: Any) -> None:
+def store_cached(path: Path, made_from: str, compiled: Any) -> None:
     """Cache the compiled programs; if that fails, the next start compiles again."""
     if not path.parent.is_dir():
         return

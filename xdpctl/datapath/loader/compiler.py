@@ -20,7 +20,7 @@ from typing import Any
 
 from xdpctl.base.system.python_child import python
 from xdpctl.datapath.bpf.maps import MapShape, map_shape
-from xdpctl.datapath.loader.compile_cache import fingerprint, keep, recall
+from xdpctl.datapath.loader.compile_cache import fingerprint, load_cached, store_cached
 from xdpctl.errors import CompileError
 
 _MISSING = """{python} cannot import bcc.
@@ -72,16 +72,16 @@ def compile_source(
     if kept is None:
         return _read(_compiled(request))
     made_from = fingerprint(request, (p for p in source_dir().rglob("*") if p.is_file()))
-    answer = recall(kept, made_from)
+    answer = load_cached(kept, made_from)
     if answer is None:
         answer = _compiled(request)
-        keep(kept, made_from, answer)
+        store_cached(kept, made_from, answer)
     return _read(answer)
 
 
 def _compiled(request: Mapping[str, Any]) -> Any:
     """The result of the child process, as JSON."""
-    child = subprocess.run(  # noqa: S603  # the command is fixed: a module of ours
+    child = subprocess.run(  # noqa: S603  # the command is fixed: this module
         python("xdpctl.datapath.loader.compiler"),
         input=json.dumps(request),
         capture_output=True,

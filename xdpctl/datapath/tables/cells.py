@@ -51,7 +51,7 @@ class Cells:
         self._grace = grace
         self.moves = 0  # how often existing entries were moved to other cells
         self._use(int(self._log2[0]))
-        self.used = len(self.held())
+        self.used = len(self.used_cells())
 
     def _use(self, log2: int) -> None:
         count = 1 << log2
@@ -83,7 +83,7 @@ class Cells:
         The new region is filled, then activated, and then the old one is cleared. `hashed` returns
         the keys and both hashes of cells. If an entry does not fit, nothing is changed.
         """
-        places = self.held()
+        places = self.used_cells()
         keys, first, second = hashed(places)
         values = self.flat[places] & VALUE_MASK
         before, used = self.flat, self.used
@@ -113,7 +113,7 @@ class Cells:
 
         return other
 
-    def held(self) -> Places:
+    def used_cells(self) -> Places:
         """All cells in use."""
         return np.flatnonzero(self.flat & VALUE_MASK)
 
@@ -126,15 +126,15 @@ class Cells:
         places = np.full(len(keys), -1, np.int64)
         for start in range(0, len(keys), _CHUNK):
             part = slice(start, start + _CHUNK)
-            self.look(keys[part], first[part], places[part])
+            self.search_bucket(keys[part], first[part], places[part])
             overflowed = self.rows[self.buckets(first[part]), _LAST] != 0
             missing = np.flatnonzero((places[part] < 0) & overflowed)
             found = places[part][missing]
-            self.look(keys[part][missing], second[part][missing], found)
+            self.search_bucket(keys[part][missing], second[part][missing], found)
             places[part][missing] = found
         return places
 
-    def look(self, keys: Words, hashes: Words, places: Places) -> None:
+    def search_bucket(self, keys: Words, hashes: Words, places: Places) -> None:
         """Set `places` for the keys that are in the bucket of their hash; leave the others."""
         buckets = self.buckets(hashes)
         rows = self.rows[buckets]
@@ -188,7 +188,7 @@ class Cells:
         self.flat[at[fits]] = words[fits]
         return places
 
-    def squeeze(
+    def insert_by_moving(
         self,
         words: list[int],
         buckets: Places,

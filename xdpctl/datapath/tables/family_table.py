@@ -61,7 +61,7 @@ class Table(ABC):
 
         The others may come from another writer, or from a kill while a prefix was in two cells.
         """
-        places = self.cells.held()
+        places = self.cells.used_cells()
         keys = self.keys_at(places)
         lost = self.find(keys) != places
         self.cells.clear(places[lost])
@@ -142,11 +142,13 @@ class Table(ABC):
             return
         words = (hashed.keys << VALUE_BITS | values)[left]
         pairs = self.cells.buckets(np.stack((hashed.first[left], hashed.second[left]), axis=1))
-        refused = self.cells.squeeze(words.tolist(), pairs, self._hashed_at)
+        refused = self.cells.insert_by_moving(words.tolist(), pairs, self._hashed_at)
         if refused:
             size = self.cells.larger()
             if size is None or not self.cells.move(size, self._hashed_at):
-                raise CapacityError(f"no room for {len(refused)} more beside {self.used} entries")
+                raise CapacityError(
+                    f"no room for {len(refused)} more entries: the table already has {self.used}"
+                )
             again = np.flatnonzero(left)[refused]
             self._fill(Hashed(*(part[again] for part in hashed)), values[again])
 

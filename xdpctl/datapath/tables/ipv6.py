@@ -32,14 +32,14 @@ class Table6(Table):
 
     def adopt(self) -> None:
         """See Table. Cells whose index is out of range are cleared first."""
-        places = self.cells.held()
+        places = self.cells.used_cells()
         self.cells.clear(places[self._numbers(places) >= len(self._entries)])
         super().adopt()
         self._free, self._released = self._unused(), []
 
     def _unused(self) -> Numbers:
         """The indices of the entries that no cell refers to."""
-        numbers = self._numbers(self.cells.held())
+        numbers = self._numbers(self.cells.used_cells())
         used = np.zeros(len(self._entries), np.bool_)
         used[0] = True
         used[numbers[numbers < len(used)]] = True
@@ -89,7 +89,7 @@ class Table6(Table):
         for at in wrong.tolist():
             this = slice(at, at + 1)
             elsewhere = np.full(1, -1, np.int64)
-            self.cells.look(hashed.keys[this], hashed.second[this], elsewhere)
+            self.cells.search_bucket(hashed.keys[this], hashed.second[this], elsewhere)
             same = elsewhere[0] >= 0 and self.keys_at(elsewhere)[0] == keys[at]
             places[at] = elsewhere[0] if same else -1
 
@@ -111,7 +111,9 @@ class Table6(Table):
             self._free = np.concatenate((self._free, *self._released))
             self._released = []
         if len(self._free) < len(keys):
-            raise CapacityError(f"no room for {len(keys)} more IPv6 entries beside {self.used}")
+            raise CapacityError(
+                f"no room for {len(keys)} more IPv6 entries: the table already has {self.used}"
+            )
         numbers, self._free = self._free[: len(keys)], self._free[len(keys) :]
         raw = raw6(keys)
         self._entries["address"][numbers] = raw[:, :16]
