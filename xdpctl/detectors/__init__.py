@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What detectors report: each format becomes events, and nothing is decided here.
+"""Adapters for detectors: each format is parsed into events; nothing is decided here.
 
-Imports model and what is below.
+Imports model and the layers below it.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""FlowSpec routes, however a BGP speaker writes them, as events (RFC 8955, RFC 8956)."""
+"""FlowSpec routes as events (RFC 8955, RFC 8956), independent of the BGP speaker's format."""
 
 import math
 from itertools import product
@@ -9,9 +9,9 @@ from xdpctl.model.event import Event, Phase
 from xdpctl.model.match.match import Match
 from xdpctl.model.signature import Rate
 
-ROUTE_TTL = 86_400.0  # seconds; a route stands until it is withdrawn, and no longer than this
+ROUTE_TTL = 86_400.0  # seconds; a route is applied until it is withdrawn, and at most this long
 _ALTERNATIVES_MAX = 64
-_SLOWEST = 1_000.0  # bits/s; a limit below it drops all but a packet now and then
+_SLOWEST = 1_000.0  # bits/s; lower rates are raised to it
 FRAGMENTS = {
     "dont-fragment": "dont",
     "is-fragment": "later",
@@ -29,11 +29,13 @@ def event(
     peer: str = "",
     ttl: float | None = None,
 ) -> Event:
-    """A route. `rate` is traffic-rate's, in bytes/s (RFC 8955 section 7.1): 0 drops, infinite lets
-    all pass; None: the route says nothing of the kind.
+    """The event of a route.
+
+    `rate` is the traffic-rate in bytes/s (RFC 8955 section 7.1): 0 drops, infinity lets all pass,
+    None means that the route has none. A route that does not reduce traffic is ignored.
     """
     if phase is not Phase.ENDED and (rate is None or math.isinf(rate)):
-        why = "it asks for no less traffic: there is no traffic-rate that holds any back"
+        why = "the route does not reduce traffic: it has no finite traffic-rate"
         return Event(phase=phase, id=identity, group=peer, ignored=why)
     source = match.source_only
     return Event(
@@ -49,9 +51,9 @@ def event(
 
 
 def bits(names: list[str], any_of: bool, negated: bool) -> list[str]:
-    """A bitmask test (RFC 8955 section 4.2.1.2) as what our matches write; one of them must hold.
+    """A bitmask test (RFC 8955 section 4.2.1.2) as alternatives in the syntax of our matches.
 
-    With the match bit all of the names must be set, without it any.
+    With the match bit all of the names must be set; without it (`any_of`) one of them must be.
     """
     if not any_of:
         return [("!" if negated else "") + "+".join(names)]
@@ -59,7 +61,10 @@ def bits(names: list[str], any_of: bool, negated: bool) -> list[str]:
 
 
 def all_of(tests: list[list[str]]) -> list[str]:
-    """Tests that must hold together, each a list of alternatives; RuleError for too many."""
+    """The alternatives of tests that must all hold, each a list of alternatives.
+
+    RuleError if there are more than 64.
+    """
     alternatives = 1
     for test in tests:
         alternatives *= len(test)

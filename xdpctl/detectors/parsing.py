@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the formats share: JSON that may be anything, addresses as each tool writes them."""
+"""Helpers of all formats: checked access to untrusted JSON, and parsing of addresses."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -10,37 +10,40 @@ from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.errors import RuleError
 from xdpctl.model.event import ID_MAX, Attack, Event, Phase, plain
 
-# UDP services that answer with more than they are asked, by port
+# Ports of UDP services whose answers are larger than their requests.
 AMPLIFIERS = frozenset(
     (17, 19, 53, 69, 111, 123, 137, 161, 389, 427, 520, 1900, 3283, 3702, 5353, 10001, 11211)
 )
 T = TypeVar("T")
-_COMMAND_FIX = "xdpctl hook sends it so: its arguments and its standard input"
+_COMMAND_FIX = "use xdpctl hook, which sends its arguments and its standard input"
 
 
 def document(body: bytes) -> Any:
-    """RuleError for what is no JSON."""
+    """The decoded JSON; RuleError if it is not JSON."""
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RuleError(f"the body is no JSON: {error}", "", "send the detector's JSON") from None
+        fix = "send the detector's JSON"
+        raise RuleError(f"the body is not JSON: {error}", "", fix) from None
     except RecursionError:
         raise RuleError("the body is nested too deeply", "", "send the detector's JSON") from None
 
 
 def lines(body: bytes) -> Iterator[bytes]:
-    """Those that are not empty."""
+    """The lines that are not empty."""
     return (line for line in body.splitlines() if line.strip())
 
 
 def each(items: Iterable[T], read: Callable[[T], Event | None]) -> list[Event]:
-    """The event of each item, if it is one; see `every`."""
+    """The event of each item that has one; see `every`."""
     return every(items, lambda item: [event] if (event := read(item)) else [])
 
 
 def every(items: Iterable[T], read: Callable[[T], Iterable[Event]]) -> list[Event]:
-    """The events of each item. An item that cannot be read is ignored, and says why; RuleError if
-    none can: one that is odd must not cost those around it.
+    """The events of each item.
+
+    An item that cannot be read becomes an ignored event with the reason, so that it does not affect
+    the others. RuleError if no item can be read.
     """
     found: list[Event] = []
     first, readable = None, False
@@ -66,7 +69,7 @@ def table(value: Any, field: str) -> dict[str, Any]:
 
 
 def listed(value: Any, field: str) -> list[Any]:
-    """A list; none of it for null, as Go writes an empty one."""
+    """The list, empty for null (as Go writes an empty one); RuleError if it is not a list."""
     if value is None:
         return []
     if isinstance(value, list):
@@ -74,45 +77,45 @@ def listed(value: Any, field: str) -> list[Any]:
     raise RuleError(f"{field} is {plain(value)[:40]!r}", field, "send a list")
 
 
-def text(held: dict[str, Any], name: str, default: str | None = None) -> str:
-    """A string; RuleError if it is none, or missing without a default."""
-    value = held.get(name, default)
+def text(data: dict[str, Any], name: str, default: str | None = None) -> str:
+    """A string field; RuleError if it is not a string, too long, or missing without a default."""
+    value = data.get(name, default)
     if isinstance(value, str) and len(value) <= ID_MAX:
         return value
-    said = "missing" if value is None else repr(plain(value)[:40])
-    raise RuleError(f"{name} is {said}", name, f"send a text of at most {ID_MAX} characters")
+    shown = "missing" if value is None else repr(plain(value)[:40])
+    raise RuleError(f"{name} is {shown}", name, f"send a text of at most {ID_MAX} characters")
 
 
-def number(held: dict[str, Any], name: str) -> float:
-    """A number from 0 on, 0 if there is none."""
-    value = held.get(name, 0)
+def number(data: dict[str, Any], name: str) -> float:
+    """A number field that is not negative, 0 if it is missing; RuleError if it is not valid."""
+    value = data.get(name, 0)
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e18:
         return float(value)
     raise RuleError(f"{name} is {plain(value)[:40]!r}", name, "send a number")
 
 
 def address(given: str, field: str) -> Prefix:
-    """One address, also as a prefix of full length."""
+    """One address, also as a prefix of full length; RuleError names `field`."""
     found = parse_prefix(given, field)
     if not found.exact:
-        raise RuleError(f"{given[:64]!r} is no single address", field, "send an address")
+        raise RuleError(f"{given[:64]!r} is not a single address", field, "send an address")
     return found
 
 
 def command(body: bytes) -> tuple[list[str], str]:
-    """What a script was called with: its arguments and its standard input."""
-    held = table(document(body), "the body")
-    given = listed(held.get("argv"), "argv")
-    if not given or not all(isinstance(one, str) and len(one) <= ID_MAX for one in given):
-        raise RuleError("argv is no list of texts", "argv", _COMMAND_FIX)
-    said = held.get("stdin", "")
-    if not isinstance(said, str):
-        raise RuleError("stdin is no text", "stdin", _COMMAND_FIX)
-    return given, said
+    """The arguments and the standard input of a script, as `xdpctl hook` sends them."""
+    data = table(document(body), "the body")
+    given = listed(data.get("argv"), "argv")
+    if not given or not all(isinstance(arg, str) and len(arg) <= ID_MAX for arg in given):
+        raise RuleError("argv is not a list of texts", "argv", _COMMAND_FIX)
+    stdin = data.get("stdin", "")
+    if not isinstance(stdin, str):
+        raise RuleError("stdin is not a text", "stdin", _COMMAND_FIX)
+    return given, stdin
 
 
 def attack_named(name: str) -> Attack:
-    """By the names that FastNetMon, sFlow-RT and people have for it."""
+    """The type of attack for a name from FastNetMon, sFlow-RT or a user; UNKNOWN if not known."""
     lowered = name.lower()
     for part, attack in (
         ("amplif", Attack.AMPLIFICATION),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The detectors there are: a name, as in POST /v1/hooks/{name}, and who reads what it sends."""
+"""The adapters by the name in POST /v1/hooks/{name}."""
 
 from collections.abc import Callable, Mapping
 
@@ -34,7 +34,7 @@ ADAPTERS: dict[str, Adapter] = {
 
 
 def adapter(name: str, known: Mapping[str, Adapter] = ADAPTERS) -> Adapter:
-    """NotFoundError for a detector that nobody reads."""
+    """The adapter of that name; NotFoundError if there is none."""
     if name not in known:
         raise NotFoundError(f"there is no hook {name[:40]!r}; there are {', '.join(known)}")
     return known[name]

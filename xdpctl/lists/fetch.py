@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Fetches a list from a URL an operator chose and a stranger answers; trusts neither."""
+"""Fetches a list over HTTP; neither the URL nor the answer is trusted."""
 
 import ssl
 import zlib
@@ -25,12 +25,12 @@ from xdpctl.lists.safe_dial import (
 )
 
 _REDIRECTS = (301, 302, 303, 307, 308)
-_LONGEST_VALIDATOR = 1000  # characters; it is kept, and sent again with every request
+_LONGEST_VALIDATOR = 1000  # characters; longer ones are not kept
 
 
 @dataclass(frozen=True, slots=True)
 class Validators:
-    """How the server names the version it sent; sent back to hear whether it still stands."""
+    """The server's validators of a version, sent back for a conditional request (RFC 9110)."""
 
     etag: str = ""
     last_modified: str = ""
@@ -38,7 +38,7 @@ class Validators:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A whole answer; `body` is None when the known version still stands."""
+    """A complete answer; `body` is None if the known version is still current (304)."""
 
     body: bytes | None
     validators: Validators
@@ -47,7 +47,7 @@ class Fetched:
 
 
 def check_url(url: str, policy: FetchPolicy) -> None:
-    """RuleError if it can be seen without the network that this is not to be fetched."""
+    """RuleError if the URL must not be fetched, as far as that is known without the network."""
     _parse(url, policy)
 
 
@@ -59,7 +59,11 @@ def fetch(
     resolve: Resolve = resolve,
     network: httpcore.NetworkBackend | None = None,
 ) -> Fetched:
-    """The answer to a GET, redirects followed; `network` dials what `resolve` found, if allowed."""
+    """GET a URL, following redirects, and return the answer.
+
+    Connections go through `network` to the addresses that `resolve` finds, if the policy allows
+    them. FetchError if there is no complete answer.
+    """
     dialer = Dialer(policy, resolve, network or httpcore.SyncBackend())
     target, via = url, ""
     with _pool(policy, dialer) as pool:
@@ -74,12 +78,12 @@ def fetch(
                 return answer
             target, via = str(answer), f"redirected to {_place(answer)}: "
             if parsed.scheme == "https" and answer.scheme == "http":
-                raise FetchError(f"{via}from https to http, which anybody on the way can forge")
+                raise FetchError(f"{via}from https to http, which can be forged on the way")
     raise FetchError(f"{via}more than {policy.max_redirects} redirects")
 
 
 def _parse(url: str, policy: FetchPolicy) -> httpx.URL:
-    """The one reading of a URL: what is checked here is what is connected to."""
+    """Parse and check a URL; the same result is used for the connection. RuleError if refused."""
     fix = "write it as https://host/path"
     try:
         parsed = httpx.URL(url)
@@ -87,17 +91,17 @@ def _parse(url: str, policy: FetchPolicy) -> httpx.URL:
         raise RuleError(f"not a URL: {in_words(error)}", "url", fix) from None
     scheme, host, port = parsed.scheme, parsed.raw_host.decode("ascii"), parsed.port
     if scheme not in ("https", "http"):
-        what = f"{scheme[:20]}: is not fetched, only https and http" if scheme else "not a URL"
+        what = f"{scheme[:20]}: is not supported, only https and http" if scheme else "not a URL"
         raise RuleError(what, "url", fix)
     if scheme == "http" and not policy.allow_http:
-        what = "anybody on the way can forge an answer over http"
+        what = "an answer over http can be forged on the way"
         raise RuleError(what, "url", "write https://, or set feeds.allow_http")
     if parsed.userinfo:
-        what = "the URL carries credentials, which would be shown wherever it is"
-        raise RuleError(what, "url", "leave out what stands before the @")
+        what = "the URL has credentials, which would be shown together with it"
+        raise RuleError(what, "url", "leave out the part before the @")
     labels = host.removesuffix(".").split(".")
     if "%" in host or not all(0 < len(label) < 64 for label in labels):
-        raise RuleError("the URL names no host that can exist", "url", fix)
+        raise RuleError("the host name in the URL is not valid", "url", fix)
     if port is not None and not 0 < port < 65536:
         raise RuleError(f"there is no port {port}", "url", "write one from 1 to 65535")
     address = None if policy.allow_private else literal(host)
@@ -107,7 +111,7 @@ def _parse(url: str, policy: FetchPolicy) -> httpx.URL:
 
 
 def _place(url: httpx.URL) -> str:
-    """A URL for a message: without user and query, where secrets are."""
+    """A URL for a message, without user and query, which may have secrets."""
     path = url.raw_path.partition(b"?")[0]
     return f"{url.scheme}://{url.netloc.decode('ascii')}{path.decode('ascii')}"[:200]
 
@@ -122,7 +126,7 @@ def _pool(policy: FetchPolicy, dialer: Dialer) -> httpcore.ConnectionPool:
     except OSError as error:
         raise FetchError(f"ca_file {policy.ca_file}: {in_words(error)}") from error
     if not policy.ca_file and not any(ssl.get_default_verify_paths()[:2]):
-        context = httpx.create_ssl_context(trust_env=False)  # no system store: certifi's
+        context = httpx.create_ssl_context(trust_env=False)  # no system store: use certifi's
     return httpcore.ConnectionPool(ssl_context=context, proxy=proxy, network_backend=dialer)
 
 
@@ -130,7 +134,7 @@ def _pool(policy: FetchPolicy, dialer: Dialer) -> httpcore.ConnectionPool:
 def _get(
     pool: httpcore.ConnectionPool, url: httpx.URL, known: Validators, dialer: Dialer
 ) -> Iterator[httpcore.Response]:
-    """One request; whatever breaks the transfer inside the block is a FetchError."""
+    """Send one request; an error of the transfer inside the block becomes a FetchError."""
     fields = {
         "Host": url.netloc.decode("ascii"),
         "User-Agent": f"xdpctl/{__version__}",
@@ -146,7 +150,7 @@ def _get(
         with pool.stream("GET", target, headers=headers) as response:
             yield response
     except httpcore.TimeoutException as error:
-        dialer.left()  # raises when it was the deadline
+        dialer.left()  # raises if the deadline has passed
         seconds = dialer.policy.timeout_seconds
         raise FetchError(f"{url.host} did not answer within {seconds:g} s") from error
     except httpcore.ProxyError as error:
@@ -158,13 +162,13 @@ def _get(
 def _answer(
     response: httpcore.Response, url: httpx.URL, known: Validators, most: int
 ) -> Fetched | httpx.URL:
-    """What came, or where to go instead."""
+    """The answer, or the target of a redirect."""
     status, headers = response.status, httpx.Headers(response.headers)
     if status in _REDIRECTS and "location" in headers:
         try:
             return url.join(headers["location"])
         except (httpx.InvalidURL, ValueError) as error:
-            raise FetchError(f"redirected to what is not a URL: {in_words(error)}") from None
+            raise FetchError(f"redirected to an invalid URL: {in_words(error)}") from None
     unchanged = status == 304 and known != Validators()
     if status != 200 and not unchanged:
         raise FetchError(f"the server answered {status} {responses.get(status, '')}".rstrip())
@@ -176,15 +180,15 @@ def _answer(
 
 
 def _body(response: httpcore.Response, headers: httpx.Headers, most: int) -> bytes:
-    """All of the body: one that may have been cut short is an error."""
+    """The complete body; FetchError if it may have been truncated, or is too large."""
     coding = headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("identity", "gzip", "x-gzip"):
         raise FetchError(f"the body is encoded as {coding[:40]!r}, which was not asked for")
     if "content-length" not in headers and "transfer-encoding" not in headers:
-        raise FetchError("the server does not say where the body ends, so it may be cut short")
+        raise FetchError("the server does not say where the body ends, so it may be truncated")
     size = int(headers.get("content-length", "0"))
     if size > most:
-        raise FetchError(f"too large: {size} bytes, where {most} are allowed (bulk_max_bytes)")
+        raise FetchError(f"too large: {size} bytes; at most {most} are allowed (bulk_max_bytes)")
     pieces = _pieces(response.iter_stream(), most)
     return b"".join(pieces if coding == "identity" else _unpacked(pieces, most))
 
@@ -195,13 +199,13 @@ def _pieces(stream: Iterable[bytes], most: int) -> Iterator[bytes]:
         size += len(piece)
         if size > most:
             raise FetchError(
-                f"too large: {size} bytes and more, where {most} are allowed (bulk_max_bytes)"
+                f"too large: at least {size} bytes; at most {most} are allowed (bulk_max_bytes)"
             )
         yield piece
 
 
 def _unpacked(pieces: Iterable[bytes], most: int) -> Iterator[bytes]:
-    """The contents of one gzip member, unpacked no further than one byte too many."""
+    """The contents of one gzip member; unpacking stops as soon as they are too large."""
     gzip, size = zlib.decompressobj(zlib.MAX_WBITS | 16), 0
     for piece in pieces:
         try:
@@ -210,10 +214,10 @@ def _unpacked(pieces: Iterable[bytes], most: int) -> Iterator[bytes]:
             raise FetchError(f"the gzip is damaged: {error}") from error
         size += len(plain)
         if size > most:
-            what = f"unpacks to {size} bytes and more, {most} are allowed (bulk_max_bytes)"
+            what = f"at least {size} bytes unpacked; at most {most} are allowed (bulk_max_bytes)"
             raise FetchError(f"too large: {what}")
         if gzip.unused_data:
-            raise FetchError("the gzip goes on after its end")
+            raise FetchError("there is data after the end of the gzip")
         yield plain
     if not gzip.eof:
-        raise FetchError("the gzip is cut short")
+        raise FetchError("the gzip is truncated")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From a list as it was read to the entries of a set: screened, widened, aggregated."""
+"""Turns a list into the entries of a set: screened, widened and aggregated."""
 
 from collections.abc import Iterator
 
@@ -17,9 +17,10 @@ from xdpctl.model.source_set import NOTHING, Entries, Options, count
 def prepare(
     state: State, name: str, listed: Feed, action: Action | None, options: Options
 ) -> tuple[Entries, dict[str, int]]:
-    """The entries, and what became of the list in numbers; RuleError for impossible options.
+    """The entries of the set `name`, and the numbers for its report.
 
-    Without an action it is that of the set that stands.
+    If `action` is None, the action of the existing set is used. RuleError if the options are not
+    possible.
     """
     standing = state.sets.get(name)
     action = action or (standing.action if standing else Action.DROP)
@@ -51,7 +52,7 @@ def prepare(
 
 
 def _lossy(family: Family, keys: Keys, options: Options, kept: list[Prefix | Entries]) -> Keys:
-    """Widened and merged as far as is asked for, over nothing of what is `kept` out."""
+    """The keys widened and merged as the options say, but not over anything in `kept`."""
     out = [each if isinstance(each, Prefix) else each[family.number] for each in kept]
     length = options.widen_ipv4 if family.number == 4 else options.widen_ipv6
     if length:
@@ -68,7 +69,7 @@ def _refuse_broad(family: Family, keys: Keys, at_most: int) -> None:
     if shortest < WIDEST[family.number]:
         entries = "1 entry" if at_most == 1 else f"{at_most:,} entries"
         raise RuleError(
-            f"{entries} would take a /{shortest}, a large part of the internet",
+            f"{entries} would need a /{shortest}, a large part of the internet",
             "at_most",
             "allow more entries",
         )
@@ -85,22 +86,22 @@ def _check_length(family: Family, length: int) -> None:
 
 
 def _kept_out(state: State, name: str, action: Action) -> Iterator[Prefix | Entries]:
-    """What no prefix may be widened over: protected ones, and those with another action.
+    """Prefixes that others must not be widened over: protected ones, and those of another action.
 
-    Within what drops, a wider accept would let in what the list does not name; beside a narrower
-    drop it would no longer decide for what it does.
+    Inside a drop, a wider accept would let in addresses that the list does not name. Next to a
+    narrower drop, it would no longer decide for the addresses that it names.
     """
     yield from state.protection.why
     for rule in list(state.rules.values()):
         if rule.action is not action:
             yield rule.source
-    for other, held in list(state.sets.items()):
-        if held.action is not action and other != name:
+    for other, source_set in list(state.sets.items()):
+        if source_set.action is not action and other != name:
             yield state.entries.get(other, NOTHING)
 
 
 def _others(state: State, name: str, family: int) -> Iterator[Keys]:
-    """Everything else that is listed, next to which merging must change nothing."""
+    """The keys of all other entries, whose decisions merging must not change."""
     sources = [*list(state.rules), *state.protection.why]
     yield FAMILIES[family].keys(prefix for prefix in sources if prefix.family == family)
     for other, entries in list(state.entries.items()):

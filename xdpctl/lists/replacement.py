@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One replacement of a set: its list is read where nobody else waits, then decided in one piece."""
+"""Replacement of a set: the list is read outside the controller's thread, then applied at once."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from xdpctl.model.source_set import NOTHING, FeedSource, Options, SourceSet
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the set shall do, None for what it does now, and what is done to its list first."""
+    """How to replace a set; None keeps the current value of a field."""
 
     action: Action | None
     mode: Mode | None
@@ -34,7 +34,7 @@ class Choices:
 
 
 class Prepared(NamedTuple):
-    """The list as it was read, and the request it makes, screened for an action."""
+    """A list that was read, and the request made of it, screened for an action."""
 
     listed: Feed
     request: SetRequest
@@ -42,14 +42,14 @@ class Prepared(NamedTuple):
 
 
 class Replaced(NamedTuple):
-    """What stood before, and what stands now, or would in a dry run."""
+    """The set before and after the replacement (after a dry run: as it would be)."""
 
     before: SourceSet | None
     changed: Changed
 
     @property
     def differs(self) -> bool:
-        """Whether anything but the time of the last change is another."""
+        """Whether anything changed except the time of the change, the report and the origin."""
         before, now = self.before, self.changed.set
         if before is None or now.report["added"] or now.report["removed"]:
             return True
@@ -58,7 +58,7 @@ class Replaced(NamedTuple):
 
 
 class Replacement:
-    """Of the set `name`. First `of_feed` or `of_list`, then `decide`."""
+    """The replacement of the set `name`: call `of_feed` or `of_list` first, then `decide`."""
 
     def __init__(
         self, controller: Controller, refresher: Refresher, fetches: WorkerPool, name: str
@@ -67,18 +67,21 @@ class Replacement:
         self._name = name
 
     async def of_feed(self, feed: FeedSource, choices: Choices) -> Prepared:
-        """Fetch it; RuleError or FetchError if that cannot be, BusyError if too many do."""
+        """Fetch and prepare the list of a feed.
+
+        RuleError or FetchError if that fails, BusyError if too many fetches are running.
+        """
         self._refresher.source.check(feed)
 
         def fetched() -> Prepared:
             loaded = self._refresher.source.load(feed)
-            assert loaded  # noqa: S101  # without validators there is always an answer
+            assert loaded  # noqa: S101  # without validators there is always a list
             return self._prepared(*loaded, choices)
 
         return await asyncio.wrap_future(self._fetches.start(fetched))
 
     async def of_list(self, read: Callable[[], Feed] | None, choices: Choices) -> Prepared:
-        """`read` in a thread, None for an empty list."""
+        """Call `read` in a thread and prepare its list; None stands for an empty list."""
 
         def listed() -> Prepared:
             found = read() if read else Feed(dict(NOTHING), 0, 0, 0, [])
@@ -107,28 +110,31 @@ class Replacement:
     async def decide(
         self, prepared: Prepared, who: Caller, etag: str | None, dry_run: bool
     ) -> Replaced:
-        """Durable and in the kernel when it returns; StaleError if the set's action changed."""
+        """Apply the request; the set is durable and in the kernel when this returns.
+
+        StaleError if the set's action changed since its list was prepared; raises as `sets.put`.
+        """
         request = prepared.request
 
         def operation(draft: Draft) -> Replaced:
-            held = draft.copy() if dry_run else draft
-            before = held.set_named(self._name)
+            target = draft.copy() if dry_run else draft
+            before = target.set_named(self._name)
             if (request.action or _action(before)) is not prepared.screened_for:
                 raise StaleError("the set's action changed while the list was read; PUT it again")
-            return Replaced(before, sets.put(held, request, who, etag))
+            return Replaced(before, sets.put(target, request, who, etag))
 
         replaced = await asyncio.wrap_future(self._controller.submit(operation))
         if not dry_run:
             self._follow(replaced.changed.set)
         return replaced
 
-    def _follow(self, held: SourceSet) -> None:
-        """What was known of another feed is over."""
-        if held.feed:
-            self._refresher.looked(held)
+    def _follow(self, changed: SourceSet) -> None:
+        """Reset what the refresher knows of the set's feed."""
+        if changed.feed:
+            self._refresher.looked(changed)
         else:
-            self._refresher.attempts.pop(held.name, None)
+            self._refresher.attempts.pop(changed.name, None)
 
 
-def _action(held: SourceSet | None) -> Action:
-    return held.action if held else Action.DROP
+def _action(current: SourceSet | None) -> Action:
+    return current.action if current else Action.DROP

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Connections for fetches: only to addresses that were checked, and never past the deadline."""
+"""Connections for fetches: only to checked addresses, and never beyond the deadline."""
 
 import ssl
 import time
@@ -24,16 +24,19 @@ Resolve = Callable[[str, int], list[str]]
 
 @dataclass(frozen=True, slots=True)
 class FetchPolicy:
-    """What a fetch may cost and where it may go."""
+    """The limits of a fetch, and the addresses that it may connect to.
 
-    max_bytes: int = 32 << 20  # on the wire and unpacked alike
-    timeout_seconds: float = 10.0  # for a name, a connection, and each piece of the answer
-    deadline_seconds: float = 60.0  # for all of it, redirects included
+    ConfigError if the proxy is not valid.
+    """
+
+    max_bytes: int = 32 << 20  # both on the wire and unpacked
+    timeout_seconds: float = 10.0  # of each step: name resolution, connection, part of the answer
+    deadline_seconds: float = 60.0  # of the whole fetch, including redirects
     max_redirects: int = 5
     allow_private: bool = False  # any address at all, loopback included
     allow_http: bool = False
     ca_file: str = ""  # instead of the system's store
-    proxy: str = ""  # resolves the host itself, so that only literal addresses are checked
+    proxy: str = ""  # it resolves host names itself, so only literal addresses are checked
 
     def __post_init__(self) -> None:
         try:
@@ -41,17 +44,17 @@ class FetchPolicy:
         except (httpx.InvalidURL, ValueError):
             proxy = httpx.URL()
         if self.proxy and (proxy.scheme != "http" or not proxy.host):
-            raise ConfigError("proxy: write http://host:port, no other kind is supported")
+            raise ConfigError("proxy: write http://host:port; no other kind is supported")
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """Every address of a host, in the order the system prefers."""
+    """All addresses of a host, in the system's order of preference."""
     found = getaddrinfo(host, port, type=SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def literal(text: str) -> bytes | None:
-    """An address in any spelling a resolver takes (127.1, 0x7f000001); None for a name."""
+    """An address in any form that a resolver accepts (127.1, 0x7f000001); None for a name."""
     try:
         return inet_pton(AF_INET6, text) if ":" in text else inet_aton(text)
     except OSError:
@@ -59,7 +62,7 @@ def literal(text: str) -> bytes | None:
 
 
 def kind_of(address: bytes) -> str:
-    """What kind of address it is, or the IPv4 one it carries; empty for a public one."""
+    """The kind of an address, or of the IPv4 address embedded in it; empty for a public one."""
     ip = ip_address(address)
     if ip.version == 6:
         inner = IPv4Address(address[12:]) if ip in _NAT64 else None
@@ -74,8 +77,8 @@ def in_full(kind: str) -> str:
 
 
 def in_words(error: Exception) -> str:
-    """What went wrong, in words of the layer that knows."""
-    inner = error.args[0] if error.args else None  # where httpcore puts what it translates
+    """A short message for an error of the transfer, from its original cause."""
+    inner = error.args[0] if error.args else None  # httpcore puts the original error here
     cause = inner if isinstance(inner, Exception) else error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {cause.verify_message}"
@@ -85,7 +88,7 @@ def in_words(error: Exception) -> str:
 
 
 class Dialer(httpcore.NetworkBackend):
-    """Connects to addresses it has checked itself, and lets no step outlive the deadline."""
+    """Connects only to addresses that it has checked, and ends every step at the deadline."""
 
     def __init__(
         self, policy: FetchPolicy, resolve: Resolve, network: httpcore.NetworkBackend
@@ -94,7 +97,7 @@ class Dialer(httpcore.NetworkBackend):
         self._end = time.monotonic() + policy.deadline_seconds
 
     def left(self) -> float:
-        """Seconds the next step may take."""
+        """The seconds that the next step may take; FetchError if the deadline has passed."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise FetchError(f"not finished after {self.policy.deadline_seconds:g} s")
@@ -113,7 +116,7 @@ class Dialer(httpcore.NetworkBackend):
         raise FetchError(f"{host} port {port}: {why}")
 
     def _addresses(self, host: str, port: int) -> list[str]:
-        """All there are, or none if one of them is forbidden."""
+        """All addresses of a host; FetchError if one of them is not allowed."""
         found: Future[list[str]] = Future()
         Thread(target=self._ask, args=(found, host, port), name="resolve", daemon=True).start()
         try:
@@ -127,7 +130,7 @@ class Dialer(httpcore.NetworkBackend):
         for address in addresses:
             packed = literal(address)
             if kind := kind_of(packed) if packed else "malformed":
-                raise FetchError(f"{host} is at {address}, {in_full(kind)}, and not allowed")
+                raise FetchError(f"{host} is at {address}, {in_full(kind)}, which is not allowed")
         return addresses
 
     def _ask(self, found: Future[list[str]], host: str, port: int) -> None:
@@ -138,7 +141,7 @@ class Dialer(httpcore.NetworkBackend):
 
 
 class _Stream(httpcore.NetworkStream):
-    """A connection whose every step is bounded by the dialer, whatever httpcore asks for."""
+    """A connection whose timeouts come from the dialer, and not from httpcore."""
 
     def __init__(self, inner: httpcore.NetworkStream, dialer: Dialer) -> None:
         self._inner, self._dialer = inner, dialer
@@ -158,7 +161,7 @@ class _Stream(httpcore.NetworkStream):
         try:
             inner = self._inner.start_tls(ssl_context, server_hostname, self._dialer.left())
         except FetchError:
-            self.close()  # httpcore closes only what it has been given
+            self.close()  # httpcore closes only streams that it has received
             raise
         return _Stream(inner, self._dialer)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`[feeds]` of the configuration file."""
+"""The `[feeds]` table of the configuration file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class FeedSettings:
-    """Where sets may be refreshed from: URLs, and files in `directory`."""
+    """The sources that sets may be refreshed from: URLs, and files in `directory`."""
 
     directory: Path = Path("/etc/xdpctl/sets")
     allow_private: bool = False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reading a set's list from where it comes from: a URL, or a file on this box."""
+"""Reads the list of a set from its URL or from a file on this host."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +17,14 @@ from xdpctl.model.source_set import FeedSource, SourceSet, check_refresh
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a list may weigh, unpacked, and how many entries it may have."""
+    """The maximum size of a list in bytes, unpacked, and its maximum number of entries."""
 
     max_bytes: int
     max_entries: int
 
 
 class ListSource:
-    """Knows where lists may come from."""
+    """Loads lists from URLs and files, as far as the settings permit."""
 
     def __init__(self, settings: FeedSettings, limits: Limits) -> None:
         self.limits = limits
@@ -38,7 +38,7 @@ class ListSource:
         )
 
     def check(self, source: FeedSource) -> None:
-        """RuleError for what can be seen without trying."""
+        """RuleError if the source is not valid, as far as that is known without loading it."""
         check_refresh(source.refresh)
         if bool(source.url) == bool(source.file):
             raise RuleError("a feed has either a url or a file", "feed", "give one of the two")
@@ -47,17 +47,17 @@ class ListSource:
         else:
             self._path(source.file)
 
-    def every(self, held: SourceSet, refresh: float | str) -> FeedSource:
-        """The set's source with another refresh interval."""
-        if held.feed is None:
-            raise RuleError(f"the set {held.name} has no feed", "refresh", "PUT it with a feed")
+    def every(self, current: SourceSet, refresh: float | str) -> FeedSource:
+        """The set's source with another refresh interval; RuleError if either is not valid."""
+        if current.feed is None:
+            raise RuleError(f"the set {current.name} has no feed", "refresh", "PUT it with a feed")
         seconds = parse_duration(refresh, "refresh") if isinstance(refresh, str) else refresh
-        return structs.replace(held.feed, refresh=check_refresh(seconds))
+        return structs.replace(current.feed, refresh=check_refresh(seconds))
 
     def load(self, source: FeedSource) -> tuple[Feed, FeedSource] | None:
-        """The list, and the source with the version it had; None if that still stands.
+        """The list, and the source with its new validators; None if the list has not changed.
 
-        FetchError or RuleError, in one line, if there is no list to be had.
+        FetchError or RuleError if the list cannot be loaded.
         """
         if source.file:
             return self._file(source)
@@ -65,18 +65,18 @@ class ListSource:
         answer = fetch(source.url, known, self._policy)
         if answer.body is None:
             return None
-        held = answer.validators
+        version = answer.validators
         return self.parse(answer.body, source.format, source.column), _version(
-            source, held.etag, held.last_modified
+            source, version.etag, version.last_modified
         )
 
     def parse(self, data: bytes, format: str, column: str) -> Feed:
-        """A list of any of the known formats."""
+        """Parse a list; `format` is one of FeedFormat. RuleError if it is not valid."""
         try:
             kind = FeedFormat(format)
         except ValueError:
             known = ", ".join(FeedFormat)
-            raise RuleError(f"{format!r} is no format", "format", f"use {known}") from None
+            raise RuleError(f"{format!r} is not a format", "format", f"use {known}") from None
         limits = self.limits
         return read(
             data, kind, column or None, limit=limits.max_bytes, max_entries=limits.max_entries

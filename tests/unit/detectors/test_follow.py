@@ -106,7 +106,7 @@ def test_a_place_that_cannot_be_kept_is_told_at_the_start_and_ends_nothing_later
     state, turns = tmp_path / "state.json", Turns(full, lambda: append(eve, alert(2)))
     suricata.follow(eve, state, taking(given), turns)
     assert numbers(given) == [1, 2]
-    assert "not remembered" in caplog.text
+    assert "cannot save the position" in caplog.text
 
 
 def handing(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> tuple[HandOn, Turns, list[bytes]]:

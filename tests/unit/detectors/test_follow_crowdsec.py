@@ -116,5 +116,5 @@ def test_what_is_refused_each_time_is_asked_for_less_and_less_often(lapi: Lapi) 
 
 @pytest.mark.parametrize("lapi", ["", "127.0.0.1:8080", "ftp://x", "http://"])
 def test_what_is_no_api_is_told_at_once(lapi: str) -> None:
-    with pytest.raises(ConfigError, match="is no API"):
+    with pytest.raises(ConfigError, match="is not the address of an API"):
         crowdsec.Access(lapi, "key").session()

@@ -187,4 +187,4 @@ def test_what_would_take_too_much_is_refused(options: Options, field: str) -> No
         made(("44.0.0.1", "45.255.0.1"), options)
     assert caught.value.field == field
     assert caught.value.fix
-    assert str(caught.value).startswith((f"{field} must be ", "1 entry would take a /7"))
+    assert str(caught.value).startswith((f"{field} must be ", "1 entry would need a /7"))

@@ -142,7 +142,7 @@ def test_trouble_leaves_the_last_good_list_and_is_told(
         assert control.state.sets == before
         assert len(listed(datapath, HIGH)) == 10
         (problem,) = refresher.problems()
-        assert f"the feed of the set bad failed {often}, the last list stays" in problem
+        assert f"the feed of the set bad failed {often}; the last list stays" in problem
         assert says in problem
     assert look(refresher).set.report["removed"] == 1
     assert refresher.problems() == []

@@ -100,7 +100,7 @@ def test_a_feed_that_is_being_looked_at_is_not_looked_at_again(
     refused: list[BusyError] = []
 
     def meanwhile() -> None:
-        with pytest.raises(BusyError, match="the feed of the set bad is being looked at") as told:
+        with pytest.raises(BusyError, match="the feed of the set bad is being refreshed") as told:
             look(refresher)
         refused.append(told.value)
 

@@ -56,8 +56,11 @@ def tls(certificate: Path) -> ssl.SSLContext:
     ("target", "says"),
     [
         ("http://127.0.0.1:9/", "redirected to http://127.0.0.1:9/: 127.0.0.1 is a loopback add"),
-        ("http://inside.test/", "inside.test is at 10.0.0.1, a private address, and not allowed"),
-        ("http://mixed.test/", "mixed.test is at ::1, a loopback address, and not allowed"),
+        (
+            "http://inside.test/",
+            "inside.test is at 10.0.0.1, a private address, which is not allowed",
+        ),
+        ("http://mixed.test/", "mixed.test is at ::1, a loopback address, which is not allowed"),
         ("http://odd.test/", "odd.test is at somewhere, a malformed address"),
     ],
 )

@@ -182,6 +182,6 @@ def test_another_interval_leaves_the_source_as_it_is(loader: ListSource) -> None
 
 
 def test_a_format_that_is_none_is_refused(loader: ListSource) -> None:
-    with pytest.raises(RuleError, match="'yaml' is no format") as caught:
+    with pytest.raises(RuleError, match="'yaml' is not a format") as caught:
         loader.parse(b"45.0.0.1", "yaml", "")
     assert "plain" in caught.value.fix

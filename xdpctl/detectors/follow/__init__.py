@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Following a detector that does not post: a file that grows, an API, standard input."""
+"""Reads from detectors that do not post events: a growing file, an API, or standard input."""

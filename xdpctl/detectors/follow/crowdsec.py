@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""CrowdSec's local API: a bouncer that pulls decisions, all of them first, then what changed."""
+"""A bouncer for CrowdSec's local API: pulls all decisions first, and then the changes."""
 
 import logging
 import re
@@ -15,18 +15,18 @@ from xdpctl import __version__
 from xdpctl.errors import ConfigError
 
 _SECONDS = 30.0
-# pulls after which all decisions are asked for again: a delta may have been lost, or some of
-# them refused
+# Number of pulls after which all decisions are requested again: normally, since a change may have
+# been lost, and after some decisions were refused.
 _RESYNC, _SOON = 360, 6
-_PIECE = 2_000  # decisions that are handed on at once
+_PIECE = 2_000  # decisions that are passed on at once
 log = logging.getLogger("xdpctl.follow")
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Where the API is, and who we are there: a key, or a certificate of CrowdSec's authority.
+    """The address of the API, and a key or a client certificate to authenticate with.
 
-    Decisions about countries and autonomous systems are asked for if we want `places`.
+    `places` requests decisions about countries and autonomous systems, too.
     """
 
     lapi: str
@@ -37,14 +37,16 @@ class Access:
     places: bool = False
 
     def query(self, startup: bool) -> dict[str, str]:
-        """Of the stream, which leaves out all but addresses and ranges unless it is asked."""
+        """The query of the stream; it has only addresses and ranges unless scopes are given."""
         scopes = {"scopes": "ip,range,country,as"} if self.places else {}
         return {"startup": str(startup).lower(), **scopes}
 
     def session(self) -> httpx.Client:
-        """ConfigError for files that are none, and for what is no address of an API."""
+        """A client for the API; ConfigError if its address or one of the files is not valid."""
         if not re.fullmatch(r"https?://[^/\s]{1,300}(/\S{0,500})?", self.lapi):
-            raise ConfigError(f"{self.lapi[:80]!r} is no API: write http://127.0.0.1:8080")
+            raise ConfigError(
+                f"{self.lapi[:80]!r} is not the address of an API: write http://127.0.0.1:8080"
+            )
         headers = {"User-Agent": f"xdpctl/{__version__}"}
         if self.key:
             headers["X-Api-Key"] = self.key
@@ -52,7 +54,7 @@ class Access:
             context = ssl.create_default_context(cafile=self.ca)
             if self.certificate:
                 context.load_cert_chain(self.certificate, self.private_key)
-        except OSError as error:  # of which ssl.SSLError is one
+        except OSError as error:  # includes ssl.SSLError
             names = ", ".join(str(f) for f in (self.ca, self.certificate, self.private_key) if f)
             raise ConfigError(f"{names}: {error.strerror or error}") from error
         try:
@@ -64,7 +66,7 @@ class Access:
                 trust_env=False,
             )
         except (httpx.InvalidURL, UnicodeError) as error:
-            raise ConfigError(f"{self.lapi[:80]!r}, or the key for it: {error}") from error
+            raise ConfigError(f"{self.lapi[:80]!r}, or its key, is not valid: {error}") from error
 
 
 def follow(
@@ -73,10 +75,11 @@ def follow(
     give: Callable[[bytes, bool], bool | None],
     wait: Callable[[float], bool],
 ) -> None:
-    """Until `wait(seconds)` or `give(body, whole)` says so; `whole`: all decisions are in it.
+    """Pull decisions every `every` seconds and pass each body on to `give(body, whole)`.
 
-    `give` tells whether all of it was done, or None if we are to end: what was left out is asked
-    for again soon. ConfigError for a key or certificate that the API does not know.
+    `whole` says that the body has all decisions. `give` returns whether all were applied (if not,
+    all are requested again soon), or None to end. Ends also when `wait(seconds)` returns True.
+    ConfigError if the API does not accept the key or certificate.
     """
     left, soon, startup = _RESYNC, _SOON, True
     with access.session() as session:
@@ -89,7 +92,7 @@ def follow(
                 left = (_RESYNC if startup else left) - 1
                 if not taken:
                     left = min(left, soon)
-                if startup:  # what is refused each time is not asked for each minute
+                if startup:  # back off while some decisions are refused each time
                     soon = _SOON if taken else min(2 * soon, _RESYNC)
             startup = body is None or left <= 0
             if wait(every):
@@ -97,13 +100,13 @@ def follow(
 
 
 def pieces(body: bytes) -> Iterator[bytes]:
-    """The same decisions, so many at a time: those that are over first, as in the whole of it."""
+    """The same decisions in bodies of at most 2,000 each, the deleted ones first."""
     try:
-        held = msgspec.json.decode(body, type=dict[str, list[msgspec.Raw] | None])
+        stream = msgspec.json.decode(body, type=dict[str, list[msgspec.Raw] | None])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        yield body  # for the hook to tell what is wrong with it
+        yield body  # the hook reports what is wrong with it
         return
-    whole = {kind: held.get(kind) or [] for kind in ("deleted", "new")}
+    whole = {kind: stream.get(kind) or [] for kind in ("deleted", "new")}
     if not any(whole.values()):
         yield body
     for kind, decisions in whole.items():
@@ -112,7 +115,7 @@ def pieces(body: bytes) -> Iterator[bytes]:
 
 
 def _pull(session: httpx.Client, query: dict[str, str]) -> bytes | None:
-    """What the stream answers; None if it does not, and then all has to be asked for again."""
+    """The answer of the stream; None if there is none, and then all must be requested again."""
     try:
         answer = session.get("/v1/decisions/stream", params=query)
     except httpx.HTTPError as error:
@@ -120,10 +123,10 @@ def _pull(session: httpx.Client, query: dict[str, str]) -> bytes | None:
         return None
     if answer.status_code in (401, 403):
         raise ConfigError(
-            f"{session.base_url} does not know this key or certificate; a key is made by: "
+            f"{session.base_url} does not accept this key or certificate; create a key with: "
             "cscli bouncers add xdpctl"
         )
     if not answer.is_success:
-        log.warning("%s answers %d", session.base_url, answer.status_code)
+        log.warning("%s answers with status %d", session.base_url, answer.status_code)
         return None
     return answer.content

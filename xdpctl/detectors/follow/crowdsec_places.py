@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""CrowdSec's decisions about countries and autonomous systems: which of them stand. Pure."""
+"""The current CrowdSec decisions about countries and autonomous systems. Pure."""
 
 from typing import Any
 
@@ -9,50 +9,51 @@ from xdpctl.errors import RuleError
 
 
 class Places:
-    """`take` each body of the stream; `countries` and `asns` as the decisions write them."""
+    """The countries and ASes that are banned, from the bodies of the stream (see `take`)."""
 
     def __init__(self) -> None:
-        self._held: dict[tuple[str, str], set[object]] = {}
+        self._banned: dict[tuple[str, str], set[object]] = {}
 
     @property
     def countries(self) -> frozenset[str]:
         """The country codes that are banned."""
-        return frozenset(value for kind, value in self._held if kind == "country")
+        return frozenset(value for kind, value in self._banned if kind == "country")
 
     @property
     def asns(self) -> frozenset[str]:
         """The AS numbers that are banned, as `AS64500`."""
-        return frozenset(value for kind, value in self._held if kind == "asn")
+        return frozenset(value for kind, value in self._banned if kind == "asn")
 
     def take(self, body: bytes, whole: bool) -> bool:
-        """Whether it changed what stands; `whole`: it is all decisions, not what changed.
+        """Apply a body of the stream; return whether the banned countries or ASes changed.
 
-        RuleError if it is no answer of the stream; then nothing is changed.
+        `whole` says that the body has all decisions, and not only changes. RuleError if it is not
+        an answer of the stream; nothing is changed then.
         """
         stream = parsing.table(parsing.document(body), "the body")
         gone = [_place(one) for one in parsing.listed(stream.get("deleted"), "deleted")]
         new = [_place(one) for one in parsing.listed(stream.get("new"), "new")]
-        before = self._held.keys() | set()
+        before = self._banned.keys() | set()
         if whole:
-            self._held.clear()
+            self._banned.clear()
         for found, number in filter(None, gone):
-            held = self._held.get(found, set())
-            held.discard(number)
-            if not held:
-                self._held.pop(found, None)
+            numbers = self._banned.get(found, set())
+            numbers.discard(number)
+            if not numbers:
+                self._banned.pop(found, None)
         for found, number in filter(None, new):
-            self._held.setdefault(found, set()).add(number)
-        return self._held.keys() != before
+            self._banned.setdefault(found, set()).add(number)
+        return self._banned.keys() != before
 
 
 def _place(decision: Any) -> tuple[tuple[str, str], object] | None:
-    """What a ban is of, and the decision's number; None if it is of no place."""
+    """The country or AS of a ban, and the decision's number; None for any other decision."""
     if not isinstance(decision, dict):
-        raise RuleError("a decision is no object", "new", "send what the stream answers")
+        raise RuleError("a decision is not an object", "new", "send the answer of the stream")
     kind = PLACES.get(str(decision.get("scope", "")).lower())
     if kind is None or decision.get("type") != "ban":
         return None
     value, number = str(decision.get("value", ""))[:64].strip().upper(), decision.get("id")
     if not isinstance(number, int | str | None):
-        raise RuleError("a decision's id is no number", "id", "send what the stream answers")
+        raise RuleError("a decision's id is not a number", "id", "send the answer of the stream")
     return (kind, value), number

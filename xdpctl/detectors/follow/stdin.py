@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A detector that writes to our standard input: each line is handed on as it comes."""
+"""Reads from a detector that writes to standard input; each line is passed on as it arrives."""
 
 import os
 import select
@@ -11,11 +11,12 @@ _LOOK_MILLISECONDS = 500
 
 
 def follow(descriptor: int, give: Callable[[bytes], bool], ended: Callable[[], bool]) -> None:
-    """Until the writer closes it, or `give(body)` or `ended()` says that we are to end.
+    """Pass each line on to `give(body)`, until the writer closes the descriptor.
 
-    A line of more than 1 MiB is given as it is, in parts, and refused there.
+    Ends also when `give` returns False or `ended()` returns True. A line of more than 1 MiB is
+    passed on in parts, which the receiver refuses.
     """
-    held, lines = bytearray(), list[bytes]()
+    buffer, lines = bytearray(), list[bytes]()
     waiting = select.poll()
     waiting.register(descriptor, select.POLLIN)
     while not ended():
@@ -23,12 +24,12 @@ def follow(descriptor: int, give: Callable[[bytes], bool], ended: Callable[[], b
             continue
         chunk = os.read(descriptor, _CHUNK)
         lines = []
-        held += chunk
-        if b"\n" in chunk or not chunk or len(held) > _LINE_MAX:
-            *lines, rest = bytes(held).split(b"\n")
-            held = bytearray(rest)
-        if not chunk or len(held) > _LINE_MAX:
-            lines, held = [*lines, bytes(held)], bytearray()
+        buffer += chunk
+        if b"\n" in chunk or not chunk or len(buffer) > _LINE_MAX:
+            *lines, rest = bytes(buffer).split(b"\n")
+            buffer = bytearray(rest)
+        if not chunk or len(buffer) > _LINE_MAX:
+            lines, buffer = [*lines, bytes(buffer)], bytearray()
         for line in lines:
             if line.strip() and not give(line):
                 return

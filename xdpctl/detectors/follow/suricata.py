@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Suricata's eve.json, followed over rotations and restarts."""
+"""Follows Suricata's eve.json across rotations and restarts."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 from xdpctl.detectors.follow.tail import FilePosition, Tail, end_of, keep, recall
 from xdpctl.errors import ConfigError
 
-_BATCH, _BATCH_BYTES = 200, 1 << 20  # of alerts handed on at once
+_BATCH, _BATCH_BYTES = 200, 1 << 20  # maximum number and bytes of alerts passed on at once
 _LOOK_SECONDS = 0.2
 log = logging.getLogger("xdpctl.follow")
 _ALERT = b'"event_type":"alert"'
@@ -17,10 +17,10 @@ _ALERT = b'"event_type":"alert"'
 def follow(
     eve: Path, state: Path, give: Callable[[bytes], bool], wait: Callable[[float], bool]
 ) -> None:
-    """Until `wait(seconds)` or `give(body)` says that we are to end.
+    """Pass alerts on to `give(body)`, until it returns False or `wait(seconds)` returns True.
 
-    What was given is remembered in `state`, and what was not is not. ConfigError if that cannot be
-    written; should the disk fill up later, a restart says some alerts again.
+    The position after the last alerts passed on is kept in the file `state`. ConfigError if it
+    cannot be written at the start; if it cannot be written later, a restart repeats some alerts.
     """
     place = recall(state) or end_of(eve)
     try:
@@ -46,11 +46,11 @@ def _remember(state: Path, place: FilePosition) -> None:
     try:
         keep(state, place)
     except OSError as error:
-        log.warning("the place in the file is not remembered: %s", error)
+        log.warning("cannot save the position in the file: %s", error)
 
 
 def _batches(tail: Tail) -> Iterator[tuple[bytes, FilePosition]]:
-    """Alerts, some at a time, and the place behind them."""
+    """Batches of alerts, each with the position after it."""
     alerts: list[bytes] = []
     size = 0
     for line in tail.lines():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lines of a file that grows, is rotated, truncated or not there yet; and where we were in it."""
+"""Reads lines of a file that grows and may be rotated, truncated or missing; keeps the position."""
 
 import json
 import os
@@ -17,14 +17,16 @@ _PLACE_MAX = 1 << 10
 
 @dataclass(frozen=True, slots=True)
 class FilePosition:
-    """Behind the last whole line that was handed on: the file's inode, and bytes into it."""
+    """The position after the last complete line: the file's inode, and an offset in bytes."""
 
     inode: int = 0
     offset: int = 0
 
 
 class Tail:
-    """`place` is where to begin, also in a file that has been rotated away since; any other file is
+    """Reads the lines that are added to a file.
+
+    Reading begins at `place`, even if that file has been renamed by a rotation; any other file is
     read from its start.
     """
 
@@ -36,7 +38,7 @@ class Tail:
         self._begin = place
 
     def lines(self) -> Iterator[bytes]:
-        """The whole lines there are now; the rest of one waits for its end."""
+        """The complete lines that are there now; an incomplete one is returned once it ends."""
         while self._opened():
             rotated = self._rotated()
             yield from self._read()
@@ -46,7 +48,7 @@ class Tail:
 
     @property
     def place(self) -> FilePosition:
-        """Behind the last line that lines() gave."""
+        """The position after the last line that lines() returned."""
         return FilePosition(self._inode, self._at)
 
     def _read(self) -> Iterator[bytes]:
@@ -61,7 +63,7 @@ class Tail:
             for line in whole:
                 self._at += len(line) + 1
                 yield line
-            if len(self._rest) > _LINE_MAX:  # no line of a log
+            if len(self._rest) > _LINE_MAX:  # too long for a line of a log
                 self._rest, self._at = b"", file.tell()
 
     def _opened(self) -> BinaryIO | None:
@@ -81,14 +83,14 @@ class Tail:
         return self._file
 
     def _first(self) -> Path:
-        """The file, or the one of that place if it has got another name meanwhile."""
+        """The path to open: the file of the saved position if it was renamed, else the path."""
         if self._begin is None or _inode(self._path) == self._begin.inode:
             return self._path
         rotated = self._path.parent.glob(f"{self._path.name}*")
         return next((p for p in rotated if _inode(p) == self._begin.inode), self._path)
 
     def _rotated(self) -> bool:
-        """Whether another file has the name now and is written to: then the one before is whole."""
+        """Whether another file has the name now and has contents: then the old one is complete."""
         try:
             now = self._path.stat()
         except OSError:
@@ -103,7 +105,7 @@ class Tail:
 
 
 def _inode(path: Path) -> int:
-    """0 if there is no such file."""
+    """The inode of a file; 0 if there is no such file."""
     try:
         return path.stat().st_ino
     except OSError:
@@ -111,7 +113,7 @@ def _inode(path: Path) -> int:
 
 
 def end_of(path: Path) -> FilePosition:
-    """Where a first start begins: what was there before is not news."""
+    """The end of the file, where a first start begins, since older lines are not of interest."""
     try:
         about = path.stat()
     except OSError:
@@ -120,16 +122,16 @@ def end_of(path: Path) -> FilePosition:
 
 
 def recall(state: Path) -> FilePosition | None:
-    """Where an earlier run was; None if there was none, or it left nothing readable."""
+    """The position that an earlier run saved; None if there is none, or it is unreadable."""
     try:
-        held = json.loads(read_file(state, _PLACE_MAX))
-        place = FilePosition(int(held["inode"]), int(held["offset"]))
+        saved = json.loads(read_file(state, _PLACE_MAX))
+        place = FilePosition(int(saved["inode"]), int(saved["offset"]))
         return place if min(place.inode, place.offset) >= 0 else None
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 
 def keep(state: Path, place: FilePosition) -> None:
-    """Replaced whole, so a full disk or a kill leaves the one from before."""
-    held = json.dumps({"inode": place.inode, "offset": place.offset})
-    replace_file(state, held.encode(), 0o644)
+    """Save a position; the file is replaced atomically, so a failure leaves the previous one."""
+    saved = json.dumps({"inode": place.inode, "offset": place.offset})
+    replace_file(state, saved.encode(), 0o644)

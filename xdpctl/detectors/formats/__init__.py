@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One module for each detector's format: a body's bytes in, events out. Pure."""
+"""One module for each detector's format; each parses the bytes of a body into events. Pure."""

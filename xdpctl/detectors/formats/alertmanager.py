@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Prometheus Alertmanager's webhook, version 4: each alert is an event, by its fingerprint.
+"""Prometheus Alertmanager's webhook, version 4: each alert is an event; its id is the fingerprint.
 
-Labels say what it is about: `dst` or `victim`, `src`, `attack`, `proto`, `sport`, `dport`.
+The labels `dst` or `victim`, `src`, `attack`, `proto`, `sport` and `dport` describe the attack.
 """
 
 from typing import Any
@@ -17,13 +17,13 @@ _PARTS = {"proto": "protocol", "sport": "source_port", "dport": "destination_por
 
 
 def read(body: bytes) -> list[Event]:
-    """An event for each alert; RuleError if it is not version 4, or if one cannot be read."""
-    held = parsing.table(parsing.document(body), "the body")
-    if held.get("version") != "4":
+    """An event for each alert; RuleError if the version is not 4, or an alert is not valid."""
+    data = parsing.table(parsing.document(body), "the body")
+    if data.get("version") != "4":
         raise RuleError(
-            f"version is {plain(held.get('version'))[:20]!r}", "version", "send version 4"
+            f"version is {plain(data.get('version'))[:20]!r}", "version", "send version 4"
         )
-    alerts = parsing.listed(held.get("alerts"), "alerts")
+    alerts = parsing.listed(data.get("alerts"), "alerts")
     return [_event(parsing.table(one, f"alerts[{n}]")) for n, one in enumerate(alerts)]
 
 
@@ -34,7 +34,7 @@ def _label(labels: dict[str, Any], names: tuple[str, ...]) -> str:
 def _event(alert: dict[str, Any]) -> Event:
     status = parsing.text(alert, "status")
     if status not in ("firing", "resolved"):
-        raise RuleError(f"status is {plain(status)[:40]!r}", "status", "firing or resolved")
+        raise RuleError(f"status is {plain(status)[:40]!r}", "status", "send firing or resolved")
     phase = Phase.BEGAN if status == "firing" else Phase.ENDED
     labels = parsing.table(alert.get("labels", {}), "labels")
     identity = parsing.text(alert, "fingerprint")
@@ -56,7 +56,7 @@ def _event(alert: dict[str, Any]) -> Event:
 
 
 def _match(labels: dict[str, Any], victim: str) -> Match | None:
-    """What ports and protocol tell, if they do."""
+    """A match of ports and protocol; None if the labels have no source port."""
     if "sport" not in labels:
         return None
     given = [name for name in _PARTS if name in labels]

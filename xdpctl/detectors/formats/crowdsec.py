@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """CrowdSec: decisions of the local API's stream, and alerts of its http notification plugin.
 
-Deltas repeat what was deleted, so an end is an end however often it comes, and what was deleted
-comes before what is new. Decisions other than bans (a captcha) are for others.
+The stream repeats deleted decisions, so an end may be reported several times. Deleted decisions
+come before new ones. Decisions other than bans (such as a captcha) are ignored.
 """
 
 import re
@@ -14,43 +14,44 @@ from xdpctl.errors import RuleError
 from xdpctl.model.event import Event, Phase, plain
 
 _PART = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ns|us|µs|ms|h|m|s)")
-_LONGEST = 60  # characters of a duration
+_LONGEST = 60  # maximum characters of a duration
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SCOPES = ("ip", "range")
-PLACES = {"country": "country", "as": "asn"}  # scopes, and what a geo set calls them
+PLACES = {"country": "country", "as": "asn"}  # scopes, and their names in a geo set
 
 
 def read(body: bytes) -> list[Event]:
     """An event for each decision, the deleted ones first; RuleError if the body has none."""
-    return parsing.each(_said(body), lambda one: _event(*one))
+    return parsing.each(_decisions(body), lambda pair: _event(*pair))
 
 
-def _said(body: bytes) -> list[tuple[Any, Phase]]:
-    """Decisions, and what became of them; those that are over come first."""
-    held = parsing.document(body)
-    if isinstance(held, list):
-        alerts = [parsing.table(one, f"[{n}]") for n, one in enumerate(held)]
+def _decisions(body: bytes) -> list[tuple[Any, Phase]]:
+    """The decisions with their phases; those that have ended come first."""
+    data = parsing.document(body)
+    if isinstance(data, list):
+        alerts = [parsing.table(one, f"[{n}]") for n, one in enumerate(data)]
         new = [d for one in alerts for d in parsing.listed(one.get("decisions"), "decisions")]
         return [(one, Phase.BEGAN) for one in new]
-    stream = parsing.table(held, "the body")
+    stream = parsing.table(data, "the body")
     if not stream.keys() & {"new", "deleted"}:
-        raise RuleError("neither new nor deleted decisions", "new", "send what the stream answers")
+        fix = "send the answer of the stream"
+        raise RuleError("the body has neither new nor deleted decisions", "new", fix)
     kinds = ("deleted", Phase.ENDED), ("new", Phase.BEGAN)
     return [(d, phase) for kind, phase in kinds for d in parsing.listed(stream.get(kind), kind)]
 
 
 def _event(decision: Any, phase: Phase) -> Event:
-    held = parsing.table(decision, "decision")
-    value, scope = parsing.text(held, "value"), parsing.text(held, "scope").lower()
-    kind = parsing.text(held, "type")
-    note = plain(held.get("scenario", ""))
+    data = parsing.table(decision, "decision")
+    value, scope = parsing.text(data, "value"), parsing.text(data, "scope").lower()
+    kind = parsing.text(data, "type")
+    note = plain(data.get("scenario", ""))
     identity = f"{scope} {value.removesuffix('/32').removesuffix('/128')}"
     if kind != "ban" or scope not in _SCOPES:
-        why = f"a {plain(kind)[:40]} of scope {plain(scope)[:40]} is not for a packet filter"
+        why = f"a packet filter cannot apply a {plain(kind)[:40]} of scope {plain(scope)[:40]}"
         if kind == "ban" and scope in PLACES:
-            why = f"a ban of scope {scope} becomes a set, by xdpctl follow crowdsec --places"
+            why = f"a ban of scope {scope} needs a set; use xdpctl follow crowdsec --places"
         return Event(phase=phase, id=identity, note=note, ignored=why)
-    ttl = seconds(parsing.text(held, "duration"))
+    ttl = seconds(parsing.text(data, "duration"))
     if phase is Phase.BEGAN and ttl <= 0:
         return Event(phase=phase, id=identity, note=note, ignored="it has ended already")
     return Event(
@@ -63,10 +64,11 @@ def _event(decision: Any, phase: Phase) -> Event:
 
 
 def seconds(duration: str) -> float:
-    """Of `3h59m59.36s`, negative with a minus (Go's time.Duration)."""
+    """The seconds of a duration such as `-3h59m59.36s` (Go's time.Duration); else RuleError."""
     bare = duration.removeprefix("-")
     parts = _PART.findall(bare) if len(bare) <= _LONGEST else []
     if not parts or "".join(number + unit for number, unit in parts) != bare:
-        raise RuleError(f"{plain(duration)[:40]!r} is no duration", "duration", "write 3h59m59s")
+        fix = "write it as 3h59m59s"
+        raise RuleError(f"{plain(duration)[:40]!r} is not a duration", "duration", fix)
     total = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     return -total if bare != duration else total

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""ExaBGP's JSON, an object a line: FlowSpec routes that a peer announces and withdraws.
+"""ExaBGP's JSON, one object a line: FlowSpec routes that a peer announces and withdraws.
 
-A route is a rule as long as it is announced; a session that goes down takes its routes with it.
-What a mitigation script posts is read too: `{"action": "mitigate", "destination": …}`.
+A route is applied as long as it is announced; when a session goes down, its routes end. The JSON
+of a mitigation script is read too: `{"action": "mitigate", "destination": …}`.
 """
 
 import re
@@ -55,7 +55,7 @@ _PHASES = {"mitigate": Phase.BEGAN, "clear": Phase.ENDED}
 
 
 def read(body: bytes) -> list[Event]:
-    """Of every line; one bad route is ignored by itself."""
+    """The events of all lines; a route that cannot be read becomes an ignored event."""
     return parsing.every(parsing.lines(body), _line)
 
 
@@ -63,16 +63,16 @@ def _line(line: bytes) -> list[Event]:
     return list(_events(parsing.table(parsing.document(line), "the line")))
 
 
-def _events(held: dict[str, Any]) -> Iterator[Event]:
-    if "action" in held:
-        yield _alias(held)
+def _events(data: dict[str, Any]) -> Iterator[Event]:
+    if "action" in data:
+        yield _alias(data)
         return
-    neighbor = parsing.table(held.get("neighbor", {}), "neighbor")
+    neighbor = parsing.table(data.get("neighbor", {}), "neighbor")
     address = parsing.table(neighbor.get("address", {}), "neighbor.address")
     peer = parsing.text(address, "peer", "")
-    if held.get("type") == "state" and neighbor.get("state") == "down":
+    if data.get("type") == "state" and neighbor.get("state") == "down":
         yield Event(phase=Phase.ENDED, id="", group=peer, note=plain(f"{peer} is down"))
-    if held.get("type") != "update":
+    if data.get("type") != "update":
         return
     message = parsing.table(neighbor.get("message", {}), "message")
     update = parsing.table(message.get("update", {}), "update")
@@ -84,11 +84,11 @@ def _events(held: dict[str, Any]) -> Iterator[Event]:
                 yield _route(phase, route, rate, peer)
 
 
-def _routes(held: Any, family: str) -> list[Any]:
-    """A list of them, under a next hop where they are announced."""
-    if isinstance(held, dict):
-        return [one for routes in held.values() for one in parsing.listed(routes, family)]
-    return parsing.listed(held, family)
+def _routes(data: Any, family: str) -> list[Any]:
+    """The routes of a family: a list, which is below a next hop if they are announced."""
+    if isinstance(data, dict):
+        return [one for routes in data.values() for one in parsing.listed(routes, family)]
+    return parsing.listed(data, family)
 
 
 def _rate(attribute: dict[str, Any]) -> float | None:
@@ -116,8 +116,8 @@ def _match(route: dict[str, Any]) -> Match:
         if theirs in ("string", "rd"):
             continue
         if theirs not in _COMPONENTS:
-            fix = "known are those of RFC 8955"
-            raise RuleError(f"{plain(theirs)[:40]!r} is no component", "announce", fix)
+            fix = "use the components of RFC 8955"
+            raise RuleError(f"{plain(theirs)[:40]!r} is not a component", "announce", fix)
         values = [str(value) for value in parsing.listed(given, theirs)]
         parts[_COMPONENTS[theirs]] = _value(_COMPONENTS[theirs], values)
     return build(parts)
@@ -134,9 +134,9 @@ def _value(component: str, values: list[str]) -> str:
 
 
 def _prefix(values: list[str]) -> str:
-    """One; IPv6 has an offset behind the length (RFC 8956 section 3.1)."""
+    """The only prefix; in IPv6 an offset follows the length (RFC 8956 section 3.1)."""
     if len(values) != 1:
-        raise RuleError(f"{len(values)} prefixes", "announce", "send one")
+        raise RuleError(f"there are {len(values)} prefixes", "announce", "send one")
     address, *rest = values[0].split("/")
     if len(rest) == 2 and rest[1] != "0":
         raise RuleError(f"{plain(values[0])[:60]} has an offset", "announce", "use offset 0")
@@ -148,23 +148,23 @@ def _bits(value: str) -> list[str]:
     for test in value.split("&"):
         found = _BIT_TEST.fullmatch(test)
         if not found:
-            raise RuleError(f"{plain(value)[:40]!r} is no test of bits", "announce", "")
-        before, whole, behind, said = found.groups()
-        names = [_BITS.get(name, name) for name in said.split("+")]
+            raise RuleError(f"{plain(value)[:40]!r} is not a test of bits", "announce", "")
+        before, whole, behind, listed = found.groups()
+        names = [_BITS.get(name, name) for name in listed.split("+")]
         tests.append(flowspec.bits(names, any_of=not whole, negated=bool(before or behind)))
     return flowspec.all_of(tests)
 
 
-def _alias(held: dict[str, Any]) -> Event:
-    action = parsing.text(held, "action")
+def _alias(data: dict[str, Any]) -> Event:
+    action = parsing.text(data, "action")
     if action not in _PHASES:
-        raise RuleError(f"action is {plain(action)[:40]!r}", "action", "mitigate or clear")
-    identity = parsing.text(held, "attack_id")
+        raise RuleError(f"action is {plain(action)[:40]!r}", "action", "send mitigate or clear")
+    identity = parsing.text(data, "attack_id")
     if not 0 < len(identity) <= ID_MAX:
-        raise RuleError("attack_id is empty", "attack_id", "send the attack's own id")
+        raise RuleError("attack_id is empty or too long", "attack_id", "send the attack's own id")
     if action == "clear":
         return Event(phase=Phase.ENDED, id=identity)
-    parts = {name: held[name] for name in _ALIASES if held.get(name) not in (None, "")}
+    parts = {name: data[name] for name in _ALIASES if data.get(name) not in (None, "")}
     if "port" in parts:
         parts["destination_port"] = parts.pop("port")
     return flowspec.event(Phase.BEGAN, identity, build(parts), 0.0)

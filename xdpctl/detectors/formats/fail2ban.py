@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""fail2ban, by the action file that we ship: `ban|unban JAIL ADDRESS BANTIME`, `flush JAIL`."""
+"""fail2ban, through our action file: `ban|unban JAIL ADDRESS BANTIME`, or `flush JAIL`."""
 
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.detectors import parsing
@@ -10,7 +10,7 @@ _FOREVER = -1
 
 
 def read(body: bytes) -> list[Event]:
-    """One event; RuleError if it is not called as the action file does."""
+    """One event; RuleError if the arguments are not those of the action file."""
     argv, _ = parsing.command(body)
     verb, count = argv[0], len(argv)
     if verb == "flush" and count == 2:
@@ -35,7 +35,7 @@ def read(body: bytes) -> list[Event]:
 
 
 def _ttl(text: str) -> float | None:
-    """Seconds; none for -1, which is for good."""
+    """The ban time in seconds; None for -1, which is a permanent ban. RuleError if not valid."""
     try:
         ttl = float(text)
     except ValueError:
@@ -43,5 +43,5 @@ def _ttl(text: str) -> float | None:
     if ttl == _FOREVER:
         return None
     if not 0 < ttl < 1e9:
-        raise RuleError(f"a bantime of {plain(text)[:40]!r}", "argv[3]", "write seconds, or -1")
+        raise RuleError(f"bantime is {plain(text)[:40]!r}", "argv[3]", "write seconds, or -1")
     return ttl

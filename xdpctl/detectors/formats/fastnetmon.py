@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """FastNetMon: the notify script of the Community edition, and the Advanced edition's JSON.
 
-The script's first argument is the *victim* of an incoming attack and the sender of an outgoing
-one. Addresses are taken from there: the report has 0.0.0.0 where it is IPv6. Its sample of packets
-tells what the attack looks like; its sources may be spoofed and are never blocked.
+The script's first argument is the *victim* of an incoming attack, and the sender of an outgoing
+one. The address is taken from this argument, because the report has 0.0.0.0 for IPv6. The report's
+sample of packets shows the type of attack; the sources in it may be spoofed and are never blocked.
 """
 
 import math
@@ -18,7 +18,7 @@ from xdpctl.errors import RuleError
 from xdpctl.model.event import Attack, Event, Phase, plain
 from xdpctl.model.match.match import Match, build
 
-# matched against lines of at most _LINE_MAX characters, so no input makes them slow
+# Matched against lines of at most _LINE_MAX characters, so that no input makes them slow.
 _PACKET = re.compile(
     r"([0-9a-fA-F.:]{2,64}):(\d{1,5}) > ([0-9a-fA-F.:]{2,64}):(\d{1,5}) protocol: (\w{1,20})"
 )
@@ -26,7 +26,7 @@ _FIELD = re.compile(r"([A-Z][a-z ]{1,60}): (\S.*)")
 _RATE = re.compile(r"(\d{1,15}) packets per second")
 _LINE_MAX, _LINES_MAX = 400, 20_000
 _SAMPLE_MAX, _NETWORKS_MAX = 20_000, 1_000
-_SHARE = 0.9  # of the sample, from one port: it is an amplification
+_SHARE = 0.9  # an attack with this share of the sample from one port is an amplification
 _PHASES = {
     "ban": Phase.BEGAN,
     "unban": Phase.ENDED,
@@ -45,11 +45,11 @@ _LISTS = {
 
 
 def read(body: bytes) -> list[Event]:
-    """Of one call of the script, or of one document."""
-    held = parsing.document(body)
-    if isinstance(held, dict) and "argv" in held:
+    """The events of one call of the script, or of one JSON document; RuleError if not valid."""
+    data = parsing.document(body)
+    if isinstance(data, dict) and "argv" in data:
         return [_community(*parsing.command(body))]
-    return list(_advanced(parsing.table(held, "the body")))
+    return list(_advanced(parsing.table(data, "the body")))
 
 
 def _community(argv: list[str], report: str) -> Event:
@@ -61,12 +61,12 @@ def _community(argv: list[str], report: str) -> Event:
     identity = f"{host} {direction}"
     pps = float(argv[2]) if argv[2].isascii() and argv[2].isdigit() else 0.0
     if direction != "incoming":
-        why = f"{host} of ours sends it, and what leaves is not filtered here"
+        why = f"it is an outgoing attack of our {host}, and outgoing packets are not filtered"
         return Event(phase=phase, id=identity, pps=pps, ignored=why)
     lines = [line.rstrip() for line in report.splitlines()[:_LINES_MAX] if len(line) <= _LINE_MAX]
-    said = {found[1]: found[2] for line in lines if (found := _FIELD.fullmatch(line))}
-    attack = parsing.attack_named(said.get("Attack type", ""))
-    peak = _RATE.match(said.get("Peak attack power", ""))
+    fields = {found[1]: found[2] for line in lines if (found := _FIELD.fullmatch(line))}
+    attack = parsing.attack_named(fields.get("Attack type", ""))
+    peak = _RATE.match(fields.get("Peak attack power", ""))
     packets = (
         (protocol, int(port))
         for line in lines
@@ -81,7 +81,7 @@ def _community(argv: list[str], report: str) -> Event:
         attack=attack,
         port=source_port,
         pps=float(peak[1]) if peak else pps,
-        note=plain(f"{said.get('Attack type', 'attack')}, {said.get('Attack protocol', '')}"),
+        note=plain(f"{fields.get('Attack type', 'attack')}, {fields.get('Attack protocol', '')}"),
     )
 
 
@@ -93,7 +93,7 @@ def _same(text: str, host: Prefix) -> bool:
 
 
 def _looks(attack: Attack, packets: Iterable[tuple[str, int]]) -> tuple[Attack, int | None]:
-    """A UDP flood from the port of one amplifying service is an amplification."""
+    """The attack and its source port: an amplification if most packets come from its port."""
     seen = Counter(packets)
     if not seen:
         return attack, None
@@ -104,25 +104,25 @@ def _looks(attack: Attack, packets: Iterable[tuple[str, int]]) -> tuple[Attack, 
     return attack, None
 
 
-def _advanced(held: dict[str, Any]) -> Iterator[Event]:
-    action = parsing.text(held, "action")
+def _advanced(data: dict[str, Any]) -> Iterator[Event]:
+    action = parsing.text(data, "action")
     if action not in _PHASES:
-        raise RuleError(f"action is {plain(action)[:40]!r}", "action", f"one of {[*_PHASES]}")
-    details = parsing.table(held.get("attack_details", {}), "attack_details")
+        raise RuleError(f"action is {plain(action)[:40]!r}", "action", f"send one of {[*_PHASES]}")
+    details = parsing.table(data.get("attack_details", {}), "attack_details")
     identity = parsing.text(details, "attack_uuid", "")
     if details.get("attack_detection_threshold_direction") == "outgoing":
-        why = "ours send it, and what leaves is not filtered here"
+        why = "it is an outgoing attack of ours, and outgoing packets are not filtered"
         yield Event(phase=_PHASES[action], id=identity, ignored=why)
         return
-    flows = parsing.listed(held.get("flow_spec_rules"), "flow_spec_rules")
+    flows = parsing.listed(data.get("flow_spec_rules"), "flow_spec_rules")
     if action.startswith("partial"):
         for number, flow in enumerate(flows):
             yield _flow(parsing.table(flow, f"flow_spec_rules[{number}]"), _PHASES[action])
         return
-    dump = parsing.listed(held.get("packet_dump_detailed"), "packet_dump_detailed")
+    dump = parsing.listed(data.get("packet_dump_detailed"), "packet_dump_detailed")
     named = str(details.get("attack_type", "")) or str(details.get("attack_protocol", ""))
     sampled = _by_destination(dump)
-    for victim in _victims(held):
+    for victim in _victims(data):
         packets = sampled.get(victim, [])
         attack, port = _looks(parsing.attack_named(named), packets)
         yield Event(
@@ -138,7 +138,7 @@ def _advanced(held: dict[str, Any]) -> Iterator[Event]:
 
 
 def _by_destination(dump: list[Any]) -> dict[Prefix, list[tuple[str, int]]]:
-    """Protocol and source port of the sampled packets."""
+    """Protocol and source port of the sampled packets, by destination."""
     found: dict[Prefix, list[tuple[str, int]]] = {}
     for one in dump[:_SAMPLE_MAX]:
         if isinstance(one, dict) and isinstance(one.get("source_port"), int):
@@ -148,14 +148,14 @@ def _by_destination(dump: list[Any]) -> dict[Prefix, list[tuple[str, int]]]:
     return found
 
 
-def _victims(held: dict[str, Any]) -> list[Prefix]:
-    if held.get("alert_scope") == "hostgroup":
-        networks = parsing.listed(held.get("hostgroup_networks"), "hostgroup_networks")
+def _victims(data: dict[str, Any]) -> list[Prefix]:
+    if data.get("alert_scope") == "hostgroup":
+        networks = parsing.listed(data.get("hostgroup_networks"), "hostgroup_networks")
         if len(networks) > _NETWORKS_MAX:
             fix = f"send at most {_NETWORKS_MAX}"
-            raise RuleError(f"{len(networks)} networks", "hostgroup_networks", fix)
+            raise RuleError(f"there are {len(networks)} networks", "hostgroup_networks", fix)
         return [parse_prefix(str(one), "hostgroup_networks") for one in networks]
-    return [parsing.address(parsing.text(held, "ip"), "ip")]
+    return [parsing.address(parsing.text(data, "ip"), "ip")]
 
 
 def _flow(flow: dict[str, Any], phase: Phase) -> Event:

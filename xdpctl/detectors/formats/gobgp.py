@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""GoBGP's paths as its command line and API write them in JSON: FlowSpec routes by numbers.
+"""GoBGP's JSON for paths, from its command line and API: FlowSpec routes with numeric types.
 
-One path, or a list; `withdrawal` ends it. What a peer's webhook script posts is read too:
+One path or a list; a path with `withdrawal` ends. The JSON of a peer's webhook script is read too:
 `{"destination": …, "protocol": 17, "action": "discard"}`.
 """
 
@@ -23,9 +23,9 @@ _ALIASES = ("source", "destination", "protocol", "destination_port", "source_por
 
 
 def read(body: bytes) -> list[Event]:
-    """Of every path; a bad one is ignored by itself."""
-    held = parsing.document(body)
-    paths = held if isinstance(held, list) else [held]
+    """The event of each path; a path that cannot be read becomes an ignored event."""
+    data = parsing.document(body)
+    paths = data if isinstance(data, list) else [data]
     return [_event(parsing.table(one, f"[{n}]")) for n, one in enumerate(paths)]
 
 
@@ -45,10 +45,10 @@ def _event(path: dict[str, Any]) -> Event:
 
 def _rate(attributes: list[Any]) -> float | None:
     for attribute in attributes:
-        held = parsing.table(attribute, "attrs")
-        if held.get("type") != _EXTENDED_COMMUNITIES:
+        data = parsing.table(attribute, "attrs")
+        if data.get("type") != _EXTENDED_COMMUNITIES:
             continue
-        for given in parsing.listed(held.get("value"), "attrs.value"):
+        for given in parsing.listed(data.get("value"), "attrs.value"):
             one = parsing.table(given, "attrs.value")
             if (one.get("type"), one.get("subtype")) == _TRAFFIC_RATE:
                 return parsing.number(one, "rate")
@@ -58,13 +58,14 @@ def _rate(attributes: list[Any]) -> float | None:
 def _match(components: list[Any]) -> Match:
     parts: dict[str, Any] = {}
     for given in components:
-        held = parsing.table(given, "nlri.value")
-        number = held.get("type", 0)
+        data = parsing.table(given, "nlri.value")
+        number = data.get("type", 0)
         component = _BY_TYPE.get(number) if isinstance(number, int) else None
         if component is None:
-            fix = "known are those of RFC 8955"
-            raise RuleError(f"{plain(held.get('type'))} is no component", "nlri.value.type", fix)
-        value = held.get("value")
+            fix = "use the components of RFC 8955"
+            problem = f"{plain(data.get('type'))} is not a component"
+            raise RuleError(problem, "nlri.value.type", fix)
+        value = data.get("value")
         if component.kind is Kind.PREFIX:
             parts[component.name] = parsing.text(parsing.table(value, "nlri.value"), "prefix")
         else:
@@ -73,11 +74,11 @@ def _match(components: list[Any]) -> Match:
 
 
 def _tests(items: list[Any], kind: Kind) -> str:
-    """Groups that are or-ed, of tests that are and-ed."""
+    """The text of tests: groups are or-ed, and the tests in a group are and-ed."""
     groups: list[list[list[str]]] = []
     for given in items:
-        held = parsing.table(given, "nlri.value")
-        operator, value = (int(parsing.number(held, name)) for name in ("op", "value"))
+        data = parsing.table(given, "nlri.value")
+        operator, value = (int(parsing.number(data, name)) for name in ("op", "value"))
         test = _bits(operator, value) if kind is Kind.BITS else [_test(operator, value)]
         if operator & _AND and groups:
             groups[-1].append(test)
@@ -91,8 +92,8 @@ def _test(operator: int, value: int) -> str:
     if asked == _UNEQUAL:
         return f"!={value}"
     if asked not in _TESTS:
-        said = "always" if asked else "never"
-        raise RuleError(f"a test that is {said} true", "nlri.value.op", "leave the component out")
+        result = "always" if asked else "never"
+        raise RuleError(f"the test is {result} true", "nlri.value.op", "leave the component out")
     return f"{_TESTS[asked]}{value}"
 
 
@@ -101,12 +102,12 @@ def _bits(operator: int, value: int) -> list[str]:
     return flowspec.bits(names, not operator & _MATCH, bool(operator & _NOT))
 
 
-def _alias(held: dict[str, Any]) -> Event:
-    action = parsing.text(held, "action", "")
+def _alias(data: dict[str, Any]) -> Event:
+    action = parsing.text(data, "action", "")
     if action not in ("discard", "rate-limit"):
         fix = "send a path with nlri and attrs, or action discard or rate-limit"
         raise RuleError(f"action is {plain(action)[:40]!r}", "action", fix)
-    parts = {name: held[name] for name in _ALIASES if held.get(name) not in (None, "")}
+    parts = {name: data[name] for name in _ALIASES if data.get(name) not in (None, "")}
     match = build(parts)
-    rate = parsing.number(held, "rate") if action == "rate-limit" else 0.0
+    rate = parsing.number(data, "rate") if action == "rate-limit" else 0.0
     return flowspec.event(Phase.BEGAN, match.id, match, rate)

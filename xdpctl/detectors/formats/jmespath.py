@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A detector that has no file here: its JSON, by a JMESPath expression, in our own format."""
+"""Any other detector: a JMESPath expression converts its JSON to our own format."""
 
 from typing import Any
 
@@ -14,19 +14,23 @@ from xdpctl.model.event import Event, plain
 
 
 def adapter(expression: str, where: str) -> Adapter:
-    """Of an expression that gives one event, a list of them, or null; ConfigError if it is none."""
+    """An adapter for an expression that yields one event, a list of them, or null.
+
+    `where` names the setting in errors. ConfigError if the expression is not valid.
+    """
     try:
         compiled = jmespath.compile(expression)
     except (JMESPathError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{where} is no JMESPath expression: {plain(error)}") from error
+        raise ConfigError(f"{where} is not a JMESPath expression: {plain(error)}") from error
 
     def read(body: bytes) -> list[Event]:
-        held = parsing.document(body)
+        data = parsing.document(body)
         try:
-            found = compiled.search(held)
+            found = compiled.search(data)
         except (JMESPathError, RecursionError, ValueError, TypeError) as error:
-            fix = f"look at {where}, or at what is sent"
-            raise RuleError(f"the body does not fit: {plain(error)}", "", fix) from None
+            fix = f"check {where}, and what the detector sends"
+            problem = f"the expression fails for this body: {plain(error)}"
+            raise RuleError(problem, "", fix) from None
         given = found if isinstance(found, list) else [found]
         return native.events([_filled(one) for one in given if one is not None])
 
@@ -34,10 +38,10 @@ def adapter(expression: str, where: str) -> Adapter:
 
 
 def _filled(given: Any) -> Any:
-    """JMESPath gives null for what is not there, and an id may be a number."""
+    """The event without fields that are null (JMESPath's value of missing ones); its id as text."""
     if not isinstance(given, dict):
         return given
-    held = {name: value for name, value in given.items() if value is not None}
-    if type(held.get("id")) is int:
-        held["id"] = str(held["id"])
-    return held
+    data = {name: value for name, value in given.items() if value is not None}
+    if type(data.get("id")) is int:
+        data["id"] = str(data["id"])
+    return data

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Our own format, for detectors that can be told what to say: one event, or a list of them.
+"""Our own format, for detectors whose output can be configured: one event, or a list of them.
 
 {"phase": "began", "id": "42", "victim": "198.51.100.7", "attack": "udp_flood"}
 {"phase": "began", "id": "43", "sources": ["203.0.113.7"], "ttl": 600}
@@ -24,45 +24,45 @@ KNOWN = frozenset(
 
 def read(body: bytes) -> list[Event]:
     """An event for each item; RuleError if one of them cannot be read."""
-    held = parsing.document(body)
-    return events(held if isinstance(held, list) else [held])
+    data = parsing.document(body)
+    return events(data if isinstance(data, list) else [data])
 
 
 def events(given: list[Any]) -> list[Event]:
-    """Of objects in our format."""
+    """The events of objects in our format; RuleError if one of them is not valid."""
     return [_event(parsing.table(one, f"[{n}]")) for n, one in enumerate(given)]
 
 
-def _event(held: dict[str, Any]) -> Event:
-    unknown = sorted(held.keys() - KNOWN)
+def _event(data: dict[str, Any]) -> Event:
+    unknown = sorted(data.keys() - KNOWN)
     if unknown:
-        fix = f"known are {', '.join(sorted(KNOWN))}"
+        fix = f"use {', '.join(sorted(KNOWN))}"
         raise RuleError(f"unknown field {plain(unknown[0])[:40]!r}", unknown[0][:40], fix)
-    phase, attack = _member(Phase, held, "phase"), Attack.UNKNOWN
-    if "attack" in held:
-        attack = _member(Attack, held, "attack")
-    match = _match(held["match"]) if "match" in held else None
-    pps, bps = parsing.number(held, "pps"), parsing.number(held, "bps")
-    port = held.get("port")
+    phase, attack = _member(Phase, data, "phase"), Attack.UNKNOWN
+    if "attack" in data:
+        attack = _member(Attack, data, "attack")
+    match = _match(data["match"]) if "match" in data else None
+    pps, bps = parsing.number(data, "pps"), parsing.number(data, "bps")
+    port = data.get("port")
     if port is not None and (not isinstance(port, int) or not 0 <= port <= 65535):
         raise RuleError(f"port is {plain(port)[:40]!r}", "port", "send 0 to 65535")
     if (port is None) == (attack is Attack.AMPLIFICATION):
-        fix = "an amplification comes from a port, and nothing else has one"
+        fix = "give a port for an amplification, and for no other attack"
         raise RuleError("attack and port do not go together", "port", fix)
-    sources = parsing.listed(held.get("sources"), "sources")
+    sources = parsing.listed(data.get("sources"), "sources")
     return Event(
         phase=phase,
-        id=parsing.text(held, "id"),
-        victim=_victim(parsing.text(held, "victim", ""), match),
+        id=parsing.text(data, "id"),
+        victim=_victim(parsing.text(data, "victim", ""), match),
         sources=tuple(parse_prefix(str(source), "sources") for source in sources),
         match=match,
         limit=Rate(pps=pps, bps=bps) if match and (pps or bps) else None,
         attack=attack,
         port=port,
-        ttl=parsing.number(held, "ttl") or None,
+        ttl=parsing.number(data, "ttl") or None,
         pps=pps,
         bps=bps,
-        note=plain(held.get("note", "")),
+        note=plain(data.get("note", "")),
     )
 
 
@@ -73,10 +73,10 @@ def _victim(given: str, match: Match | None) -> Prefix | None:
     return named
 
 
-def _member(kind: Any, held: dict[str, Any], name: str) -> Any:
-    given = parsing.text(held, name)
+def _member(kind: Any, data: dict[str, Any], name: str) -> Any:
+    given = parsing.text(data, name)
     if given not in list(kind):
-        fix = f"one of {', '.join(kind)}"
+        fix = f"send one of {', '.join(kind)}"
         raise RuleError(f"{name} is {plain(given)[:40]!r}", name, fix)
     return kind(given)
 

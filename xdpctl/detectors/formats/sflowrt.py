@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""sFlow-RT's events, as /events/json answers and its ddos-protect names them. They never end."""
+"""sFlow-RT's events, from /events/json or ddos-protect. Their ends are not reported."""
 
 import re
 from typing import Any
@@ -11,14 +11,14 @@ from xdpctl.model.event import Attack, Event, Phase, plain
 
 
 def read(body: bytes) -> list[Event]:
-    """An event for each item, the oldest first; RuleError if one cannot be read."""
-    held = parsing.document(body)
-    events = parsing.listed(held if isinstance(held, list) else [held], "the body")
+    """An event for each item, the oldest first; RuleError if one is not valid."""
+    data = parsing.document(body)
+    events = parsing.listed(data if isinstance(data, list) else [data], "the body")
     return [_event(parsing.table(one, f"[{n}]")) for n, one in enumerate(reversed(events))]
 
 
-def _event(held: dict[str, Any]) -> Event:
-    named, key = parsing.text(held, "thresholdID"), parsing.text(held, "flowKey")
+def _event(data: dict[str, Any]) -> Event:
+    named, key = parsing.text(data, "thresholdID"), parsing.text(data, "flowKey")
     target, *rest = key.split(",")
     try:
         victim = parse_prefix(target, "flowKey")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Suricata's EVE, a JSON object a line. Alerts alone, and of these what asks for something.
+"""Suricata's EVE, one JSON object a line. Only alerts are read.
 
-A rule may say it in its metadata: `mitigation xdp_block_src` or `xdp_block_dst` (which protects the
-destination). One that says nothing protects its destination if its class is a denial of service,
-and else does nothing: a packet's source is easily forged.
+The metadata of a Suricata rule says what to do: `mitigation xdp_block_src` blocks the source, and
+`xdp_block_dst` protects the destination. Without it, the destination is protected if the class is a
+denial of service. Other alerts are ignored, because a packet's source is easily forged.
 """
 
 from typing import Any
@@ -16,18 +16,18 @@ _DENIALS = ("attempted denial of service", "detection of a denial of service att
 
 
 def read(body: bytes) -> list[Event]:
-    """Of every line that is an alert."""
+    """The event of each line that is an alert."""
     return parsing.each(parsing.lines(body), _line)
 
 
 def _line(line: bytes) -> Event | None:
-    held = parsing.table(parsing.document(line), "the line")
-    return _event(held) if held.get("event_type") == "alert" else None
+    data = parsing.table(parsing.document(line), "the line")
+    return _event(data) if data.get("event_type") == "alert" else None
 
 
-def _event(held: dict[str, Any]) -> Event:
-    alert = parsing.table(held.get("alert", {}), "alert")
-    source, target = (parsing.text(held, name) for name in ("src_ip", "dest_ip"))
+def _event(data: dict[str, Any]) -> Event:
+    alert = parsing.table(data.get("alert", {}), "alert")
+    source, target = (parsing.text(data, name) for name in ("src_ip", "dest_ip"))
     signature = f"{alert.get('gid', 1)}:{alert.get('signature_id', 0)}"
     metadata = parsing.table(alert.get("metadata") or {}, "alert.metadata")
     hints = {str(one) for one in parsing.listed(metadata.get("mitigation"), "mitigation")}
@@ -37,9 +37,9 @@ def _event(held: dict[str, Any]) -> Event:
         return Event(phase=Phase.BEGAN, id=f"{signature} {source}", sources=sources, note=note)
     denial = str(alert.get("category", "")).lower() in _DENIALS
     if hints.isdisjoint(_PROTECT) and not denial:
-        why = "its rule asks for nothing: metadata mitigation xdp_block_src or xdp_block_dst"
+        why = "its rule has no metadata mitigation xdp_block_src or xdp_block_dst"
         return Event(phase=Phase.BEGAN, id=f"{signature} {target}", note=note, ignored=why)
-    attack, port = _attack(held, note)
+    attack, port = _attack(data, note)
     return Event(
         phase=Phase.BEGAN,
         id=f"{signature} {target}",
@@ -50,8 +50,8 @@ def _event(held: dict[str, Any]) -> Event:
     )
 
 
-def _attack(held: dict[str, Any], note: str) -> tuple[Attack, int | None]:
-    protocol, port = str(held.get("proto", "")).lower(), held.get("src_port")
+def _attack(data: dict[str, Any], note: str) -> tuple[Attack, int | None]:
+    protocol, port = str(data.get("proto", "")).lower(), data.get("src_port")
     if protocol == "udp" and isinstance(port, int) and port in parsing.AMPLIFIERS:
         return Attack.AMPLIFICATION, port
     named = parsing.attack_named(note)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Wanguard's response scripts, with the arguments that our documentation tells to give.
+"""Wanguard's response scripts, with the arguments that our documentation specifies.
 
-`start|stop ANOMALY_ID ADDRESS incoming|outgoing ANOMALY [PPS]` tells of an anomaly,
-`rule-start|rule-stop RULE_ID TYPE VALUE` of a filtering rule that Wanguard found for one.
+`start|stop ANOMALY_ID ADDRESS incoming|outgoing ANOMALY [PPS]` reports an anomaly, and
+`rule-start|rule-stop RULE_ID TYPE VALUE` a filtering rule that Wanguard derived for one.
 """
 
 from xdpctl.base.net.prefix import parse_prefix
@@ -21,7 +21,7 @@ _SOURCE = "source ip"
 
 
 def read(body: bytes) -> list[Event]:
-    """One event; RuleError if it is not called as the action does."""
+    """One event; RuleError if the arguments are not those of the response action."""
     argv, _ = parsing.command(body)
     phase = _PHASES.get(argv[0])
     rule = argv[0].startswith("rule-")
@@ -35,7 +35,7 @@ def _anomaly(phase: Phase, argv: list[str]) -> Event:
     host = parse_prefix(victim, "argv[2]")
     pps = float(rest[0]) if rest and rest[0].isascii() and rest[0].isdigit() else 0.0
     if direction.lower() != "incoming":
-        why = f"{host} of ours sends it, and what leaves is not filtered here"
+        why = f"it is an outgoing attack of our {host}, and outgoing packets are not filtered"
         return Event(phase=phase, id=f"anomaly {number}", pps=pps, ignored=why)
     attack = parsing.attack_named(anomaly)
     return Event(
@@ -51,7 +51,7 @@ def _anomaly(phase: Phase, argv: list[str]) -> Event:
 def _rule(phase: Phase, argv: list[str]) -> Event:
     _, number, kind, value = argv
     if kind.lower() != _SOURCE:
-        why = f"a rule on {plain(kind)[:40]!r} is none on sources; the anomaly itself is answered"
+        why = f"a rule on {plain(kind)[:40]!r} names no source; the anomaly itself is mitigated"
         return Event(phase=phase, id=f"rule {number}", ignored=why)
     source = parse_prefix(value, "argv[3]")
     return Event(phase=phase, id=f"rule {number}", sources=(source,), note=plain(kind))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The formats of lists: plain, CSV, JSON, NDJSON; bytes in, prefixes and rejected lines out."""
+"""Parsers for lists in plain text, CSV, JSON and NDJSON: prefixes and rejected lines from bytes."""
 
 from xdpctl.lists.formats.feed import Feed, FeedFormat
 from xdpctl.lists.formats.read import LIMIT, read

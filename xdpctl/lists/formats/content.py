@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a document is, by its content and never by its name: packed or not, text, and which."""
+"""Detects the format of a document by its content, never by its name, and unpacks it."""
 
 import re
 import zlib
@@ -13,16 +13,16 @@ from xdpctl.lists.formats.feed import FeedFormat
 from xdpctl.lists.formats.tables import DSHIELD_TITLE, cells_of
 
 _GZIP = b"\x1f\x8b"
-_PIECE = 4096  # bytes unpacked at once: a bomb grows a thousandfold
-_MEMBERS = 1 << 14  # of gzip; the blocks of bgzip are the smallest in use, 64 KiB each
-_HEAD = LINE  # bytes that tell the format
+_PIECE = 4096  # bytes unpacked at once; a gzip bomb can grow a thousandfold
+_MEMBERS = 1 << 14  # gzip members; the smallest in use are the blocks of bgzip, 64 KiB each
+_HEAD = LINE  # bytes at the start that decide the format
 _LINES = 10
 _DSHIELD = re.compile(r"[0-9]+(\.[0-9]+){3}\t[0-9]+(\.[0-9]+){3}\t[0-9]{1,2}(\t|$)")
-_ORIGIN = "check where the list comes from: it may want a login or a key, or have moved"
+_ORIGIN = "check the source of the list: it may need a login or a key, or have moved"
 
 
 def unpacked(data: bytes, limit: int) -> bytes:
-    """The document itself, of at most `limit` bytes; any number of gzip members, or none."""
+    """The document, unpacked if it is gzip; RuleError if it is longer than `limit` bytes."""
     out = bytearray()
     if not data.startswith(_GZIP):
         _check_size(len(data), limit)
@@ -32,13 +32,13 @@ def unpacked(data: bytes, limit: int) -> bytes:
         members += 1
         if members > _MEMBERS:
             problem = f"the gzip data has more than {_MEMBERS} members"
-            raise RuleError(problem, "", "pack the list as one")
+            raise RuleError(problem, "", "compress the list as one member")
         at = _unpack_member(data, at, out, limit)
     return bytes(out)
 
 
 def _unpack_member(data: bytes, at: int, out: bytearray, limit: int) -> int:
-    """Append what the member at `at` holds; where the next one is."""
+    """Append the contents of the gzip member at `at` to `out`; return the position after it."""
     inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
     while not inflate.eof:
         piece = data[at : at + _PIECE]
@@ -63,7 +63,10 @@ def _check_size(size: int, limit: int) -> None:
 
 
 def text_of(data: bytes) -> bytes:
-    """Without byte-order mark and with newlines alone; RuleError if it is no text or markup."""
+    """The text without a byte-order mark, its lines ending in newlines only.
+
+    RuleError if it is not text, or if it is HTML or XML.
+    """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:_PIECE]:
         raise RuleError("the document is not UTF-8 text", "", "convert it to UTF-8")
     data = data.removeprefix(b"\xef\xbb\xbf")
@@ -75,7 +78,7 @@ def text_of(data: bytes) -> bytes:
 
 
 def detect(data: bytes, column: str | None) -> FeedFormat:
-    """The format of a list, by its beginning; RuleError if all entries are in one line."""
+    """The format of a list, from its beginning; RuleError if all entries are in one line."""
     texts = (text.strip() for _, text in numbered(data[:_HEAD], lambda *_: None))
     lines = list(islice((text for text in texts if text[0] not in ";/"), _LINES))
     if not lines:
@@ -103,7 +106,7 @@ def _json(text: str) -> object:
 
 
 def _format_of(text: str) -> FeedFormat | None:
-    """What the line suggests, if anything."""
+    """The format that a line suggests, or None."""
     if text.lower().startswith(DSHIELD_TITLE) or _DSHIELD.match(text):
         return FeedFormat.DSHIELD
     if text[0] == '"' and isinstance(_json(text), str):
@@ -122,7 +125,7 @@ def _format_of(text: str) -> FeedFormat | None:
 
 
 def _check_one_line(text: str) -> None:
-    """Of a list that is one long line, only the first entry would be read."""
+    """RuleError for several entries in one line, since only the first one would be read."""
     pieces = re.split(r"[\s,;]+", text)[:3]
     if len(pieces) > 1 and all(map(is_entry, pieces)):
         raise RuleError("all entries are in one line", "", "write one entry a line")

@@ -8,8 +8,8 @@ from io import BytesIO
 from xdpctl.base.net.prefix import Prefix, parse_address, parse_prefix
 from xdpctl.errors import RuleError
 
-# Names of columns and fields, as `plain_name` has them. A record that names both an address and
-# the network around it is about the address.
+# Known names of columns and fields, as normalised by `plain_name`. If a record has both an address
+# and the network around it, the address is used.
 NAMES = (
     "ip",
     "ipaddress",
@@ -22,14 +22,14 @@ NAMES = (
     "ipv6prefix",
     "source",
 )
-LINE = 1 << 16  # bytes of a line, or of an object in JSON, that are read at all
+LINE = 1 << 16  # maximum bytes of a line, or of a JSON object
 _LONGEST = 100  # characters; the longest entry has 49
 _COMMENT = re.compile(r"[\s,;#]|//")
 _RANGE = re.compile(r"([0-9]+(?:\.[0-9]+){3})\s*-\s*([0-9]+(?:\.[0-9]+){3}[^\s,;#]*)")
 
 
 def plain_name(name: str) -> str:
-    """`ipAddress`, `ip_address` and `IP Address` are one name."""
+    """The normalised name: `ipAddress`, `ip_address` and `IP Address` become the same."""
     return re.sub(r"[\s_-]", "", name).lower()
 
 
@@ -37,9 +37,10 @@ Refuse = Callable[[int, str, RuleError], None]
 
 
 def numbered(data: bytes, refuse: Refuse) -> Iterator[tuple[int, str]]:
-    """Lines that are neither blank nor comments; tabs around them are empty cells and stay.
+    """Number and text of the lines that are neither blank nor comments.
 
-    Those that are too long are refused before anything is made of them.
+    Tabs around a line are kept, since they are empty cells. Lines that are too long are passed to
+    `refuse`.
     """
     stream, number = BytesIO(data), 0
     while raw := stream.readline(LINE + 1):
@@ -56,12 +57,12 @@ def numbered(data: bytes, refuse: Refuse) -> Iterator[tuple[int, str]]:
 
 
 def too_long(what: str) -> RuleError:
-    """The error for a line that is too long."""
+    """The error for a line or object that is too long."""
     return RuleError(f"the {what} has more than {LINE} bytes", "", "write one entry a line")
 
 
 def parse_entry(text: str) -> list[Prefix]:
-    """The prefixes of an entry, which are several only of a range; RuleError says what to write."""
+    """The prefixes of an entry, several only if it is a range; RuleError if it is not valid."""
     text = text.strip()[:_LONGEST]
     limits = _RANGE.fullmatch(text) if "-" in text else None
     if limits is None:
@@ -74,7 +75,7 @@ def parse_entry(text: str) -> list[Prefix]:
 
 
 def parse_line(text: str) -> list[Prefix]:
-    """The entry at the start of a line; none of a blank line or a comment."""
+    """The prefixes of the entry at the start of a line; none for a blank line or a comment."""
     text = text.strip().removeprefix("\ufeff")
     limits = _RANGE.match(text) if "-" in text else None
     entry = limits[0] if limits else _COMMENT.split(text, maxsplit=1)[0]
@@ -90,7 +91,7 @@ def is_entry(text: str) -> bool:
 
 
 def _cover(first: int, last: int) -> list[Prefix]:
-    """The fewest prefixes that are exactly these IPv4 addresses."""
+    """The fewest prefixes that cover exactly a range of IPv4 addresses."""
     prefixes = []
     while first <= last:
         bits = min((first & -first or 1 << 32).bit_length(), (last - first + 1).bit_length()) - 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a list held, and the gathering of it while it is read."""
+"""The contents of a list, and their collection while it is read."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -13,17 +13,17 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES, V4, Keys
 from xdpctl.errors import RuleError
 
-_REJECTS = 100  # told one by one
-_SHOWN = 3  # of those, in the error of a list that is none
-_TEXT = 200  # characters of a refused line that are told
-_PATIENCE = 5000  # refused entries after which a list that is mostly such is given up
-_LINES = 4  # lines for each entry: duplicates, comments
+_REJECTS = 100  # refused lines that are kept for the report
+_SHOWN = 3  # refused lines quoted in the error for something that is not a list
+_TEXT = 200  # characters kept of a refused line
+_PATIENCE = 5000  # refused entries after which reading stops, if most entries were refused
+_LINES = 4  # lines allowed for each entry, because of duplicates and comments
 _BROAD = 1 << 24  # addresses of a /8
-_SLACK = 1 << 16  # entries beyond twice the maximum before duplicates are sorted out
+_SLACK = 1 << 16  # entries beyond twice the maximum before duplicates are removed
 
 
 class FeedFormat(StrEnum):
-    """What a list may be written in; AUTO is told by its content."""
+    """The formats of lists; AUTO detects the format by the content."""
 
     AUTO = "auto"
     PLAIN = "plain"
@@ -35,29 +35,30 @@ class FeedFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Sorted unique keys by family, as xdpctl.table.family has them, and what was refused.
+    """The contents of a list: sorted unique keys by family, and the refused lines.
 
-    Ranges of more addresses than a /8 are apart: whoever drops must not take their pieces.
+    The prefixes of ranges larger than a /8 are kept apart in `broad`, since a set that drops must
+    not have them.
     """
 
     keys: dict[int, Keys]
-    lines: int  # or objects, that held an entry or should have
-    duplicates: int  # prefixes that were there already
+    lines: int  # lines or objects with an entry, counting refused ones
+    duplicates: int
     rejected: int
-    rejects: list[dict[str, Any]]  # the first of them: line, text, error, fix
+    rejects: list[dict[str, Any]]  # the first refused ones: line, text, error, fix
     broad: Keys = field(default_factory=lambda: V4.empty)
     broad_lines: int = 0
 
     @property
     def everything(self) -> dict[int, Keys]:
-        """The keys with those of the broad ranges."""
+        """The keys, including those of the broad ranges."""
         if not len(self.broad):
             return self.keys
         return {**self.keys, 4: _unique(np.concatenate([self.keys[4], self.broad]))}
 
 
 class Gathering:
-    """Takes entries line by line or many at once; holds little more than the keys found."""
+    """Collects entries line by line or many at once; needs little more memory than the keys."""
 
     def __init__(self, max_entries: int | None = None, kind: FeedFormat = FeedFormat.AUTO) -> None:
         self.kind = kind
@@ -72,7 +73,7 @@ class Gathering:
         self._room = self.room
 
     def take(self, line: int, text: str, parse: Callable[[str], Iterable[Prefix]]) -> None:
-        """One line, of which `parse` makes prefixes, none if it is no entry, or a RuleError."""
+        """Add the prefixes that `parse` finds in a line; a line for which it raises is refused."""
         try:
             found = list(parse(text))
         except RuleError as error:
@@ -93,7 +94,7 @@ class Gathering:
             self._compact()
 
     def take4(self, keys: Keys) -> None:
-        """Lines of one IPv4 entry each."""
+        """Add the IPv4 entries of lines that have one each."""
         self.lines += len(keys)
         self._raw[4] += keys.tobytes()
         self._room -= len(keys)
@@ -101,26 +102,26 @@ class Gathering:
             self._compact()
 
     def refuse(self, line: int, text: str, error: RuleError) -> None:
-        """Count a line that cannot be read; RuleError if so many fail that this is no list."""
+        """Count a refused line; RuleError if too many were refused for this to be a list."""
         self.lines += 1
         self.rejected += 1
         if len(self.rejects) < _REJECTS:
-            told = {"line": line, "text": text[:_TEXT], "error": str(error), "fix": error.fix}
-            self.rejects.append(told)
+            reject = {"line": line, "text": text[:_TEXT], "error": str(error), "fix": error.fix}
+            self.rejects.append(reject)
         if self.rejected > _PATIENCE and self.failed:
             raise self._no_list()
 
     @property
     def failed(self) -> bool:
-        """Whether this was no list: nothing in it, or more refused than not."""
+        """Whether this is not a list: it has no entries, or most of them were refused."""
         return self.rejected * 2 > self.lines or not self.lines
 
     def feed(self) -> Feed:
-        """RuleError beyond the maximum, or if this was no list."""
+        """The collected list; RuleError if it has too many entries, or is not a list."""
         keys = self._compact()
         if not self.lines:
             raise RuleError(
-                "the list is empty: it holds no entry", "", "check where the list comes from"
+                "the list is empty: it has no entries", "", "check the source of the list"
             )
         if self.failed:
             raise self._no_list()
@@ -136,16 +137,16 @@ class Gathering:
         )
 
     def _no_list(self) -> RuleError:
-        told = "; at ".join(f"{each['line']}: {each['error']}" for each in self.rejects[:_SHOWN])
+        first = "; at ".join(f"{each['line']}: {each['error']}" for each in self.rejects[:_SHOWN])
         return RuleError(
             f"this does not look like a list of prefixes in the format {self.kind}: "
-            f"{self.rejected} of {self.lines} entries were refused, the first at {told}",
+            f"{self.rejected} of {self.lines} entries were refused, the first at {first}",
             "",
-            "check where the list comes from, or name its format (and its column)",
+            "check the source of the list, or name its format (and its column)",
         )
 
     def check_lines(self, data: bytes) -> None:
-        """RuleError for more lines than a list of the maximum needs."""
+        """RuleError if there are more lines than a list of the maximum size needs."""
         if self._most is not None:
             self.check_count(data.count(b"\n"), _LINES * (self._most + _SLACK), "lines")
 
@@ -161,11 +162,11 @@ class Gathering:
 
     @property
     def room(self) -> int:
-        """How many more may come before duplicates must be sorted out; far off if unlimited."""
+        """How many entries may be collected before duplicates must be removed."""
         return 1 << 62 if self._most is None else 2 * self._most + _SLACK
 
     def _compact(self) -> dict[int, Keys]:
-        """Sort out the duplicates; RuleError if more than the maximum remain."""
+        """Remove duplicates; RuleError if more than the maximum remain."""
         keys = {}
         for number, family in FAMILIES.items():
             found = np.frombuffer(self._raw.pop(number), family.dtype)
@@ -176,7 +177,7 @@ class Gathering:
         count = sum(map(len, keys.values())) + len(broad)
         if self._most is not None and count > self._most:
             raise RuleError(
-                f"the list holds at least {count} prefixes; at most {self._most} are allowed",
+                f"the list has at least {count} prefixes; at most {self._most} are allowed",
                 "",
                 "use a shorter list, or raise the limit",
             )
@@ -186,12 +187,12 @@ class Gathering:
 
 
 def _is_broad(pieces: list[Prefix]) -> bool:
-    """Whether these pieces of a range, which is IPv4, are more than one entry of a drop may be."""
+    """Whether the prefixes of an IPv4 range cover more addresses than a /8."""
     return sum(1 << 32 - length for _, length in pieces) > _BROAD
 
 
 def _unique(keys: Keys) -> Keys:
-    """Sorted; several times faster than numpy's own on numbers."""
+    """Sorted keys without duplicates; several times faster than numpy.unique on numbers."""
     keys = np.sort(keys)
     kept = np.ones(len(keys), np.bool_)
     np.not_equal(keys[1:], keys[:-1], out=kept[1:])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lists in JSON: one document with a list of entries, or an object or string a line."""
+"""Lists in JSON: one document with a list of entries, or one object or string a line."""
 
 import re
 from functools import lru_cache, partial
@@ -26,20 +26,20 @@ _FAMILY = re.compile(r"(ip)?v?[46]")
 _NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _HEAD = 1 << 16
-_LOOKED = 1000  # elements by which a list is known for one of entries
+_LOOKED = 1000  # elements checked to decide whether a list has entries
 _BEFORE_STRING = (b"[", b"{", b",", b":", b" ", b"\n", b"\t")
 
 
 class _Name(str):
-    """A field's, counted while it is read."""
+    """The name of a field, counted while it is read."""
 
 
 class _Any(msgspec.Struct):
-    """Any object, of which nothing is kept."""
+    """Any object; nothing of it is kept."""
 
 
 class _AnyList(msgspec.Struct, array_like=True):
-    """The same of a list."""
+    """Any list; nothing of it is kept."""
 
 
 _any_object, _any_list = msgspec.json.Decoder(_Any), msgspec.json.Decoder(_AnyList)
@@ -49,14 +49,17 @@ _list = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def read_json(data: bytes, column: str | None, into: Gathering) -> None:
-    """A list, or an object that holds one; `column` names that list or a field of its objects."""
+    """Read a list, or an object that has one; `column` names that list or a field of its objects.
+
+    RuleError if it is not valid JSON, or if no list of prefixes is found.
+    """
     try:
         is_list = data[:_HEAD].lstrip()[:1] == b"["
         _check_elements(data, is_list, into)
         lists = {"": _list.decode(data)} if is_list else _lists(data)
     except _NO_JSON as error:
         problem = f"not a list or object in JSON: {error}; it begins with {_start(data)}"
-        raise RuleError(problem, "", "check where the list comes from") from None
+        raise RuleError(problem, "", "check the source of the list") from None
     if column is not None and column in lists:
         lists, column = {column: lists[column]}, None
     parse = partial(_parse, column=column)
@@ -72,17 +75,18 @@ def read_json(data: bytes, column: str | None, into: Gathering) -> None:
 
 
 def read_ndjson(data: bytes, column: str | None, into: Gathering) -> None:
-    """Take one object or text of each line; a line that cannot be read is counted as refused."""
+    """Read one object or string a line; a line that cannot be read is counted as refused."""
     parse = partial(_parse, column=column)
     for number, text in numbered(data, into.refuse):
         into.take(number, text, parse)
 
 
 def _check_elements(data: bytes, is_list: bool, into: Gathering) -> None:
-    """RuleError if its lists have more elements than entries are taken, before they are made.
+    """RuleError if the lists have too many elements, before objects are made of them.
 
-    Every element but a list's first follows a comma, as does every field but an object's first. In
-    valid JSON a quote and a colon end a field's name, unless they begin a string.
+    The number is bounded by counting bytes. Every element except a list's first follows a comma, as
+    does every field except an object's first. In valid JSON, a quote and a colon end the name of a
+    field, unless they begin a string.
     """
     commas = data.count(b",")
     if commas <= into.room:
@@ -97,7 +101,7 @@ def _check_elements(data: bytes, is_list: bool, into: Gathering) -> None:
 
 
 def _lists(data: bytes | msgspec.Raw, path: str = "") -> Lists:
-    """The lists of an object and of the objects right in it, by name."""
+    """The lists in an object, and in the objects directly in it, by name."""
     lists: Lists = {}
     for name, raw in _fields(data).items():
         kind = bytes(memoryview(raw)[:1])
@@ -109,12 +113,12 @@ def _lists(data: bytes | msgspec.Raw, path: str = "") -> Lists:
 
 
 def _fields(data: bytes | msgspec.Raw) -> dict[_Name, msgspec.Raw]:
-    """An object's fields, of which there are few around a list."""
+    """The fields of an object; RuleError if there are more than 1,000."""
     seen = count(1)
 
     def name(_: type, text: Any) -> _Name:
         if next(seen) > _LOOKED:
-            problem = f"the JSON has an object of more than {_LOOKED} fields, which is no list"
+            problem = f"the JSON has an object of more than {_LOOKED} fields instead of a list"
             raise RuleError(problem, "", "write a list of strings or objects")
         return _Name(text)
 
@@ -122,7 +126,7 @@ def _fields(data: bytes | msgspec.Raw) -> dict[_Name, msgspec.Raw]:
 
 
 def _chosen(lists: Lists, column: str | None, data: bytes) -> Lists:
-    """Those that hold entries, whose names may differ in nothing but the family of addresses."""
+    """The lists with entries; their names may differ only by the address family, else RuleError."""
     holding = {
         name: items
         for name, items in lists.items()
@@ -156,7 +160,7 @@ def _text(raw: msgspec.Raw) -> str:
 
 
 def _parse(text: str, column: str | None) -> list[Prefix]:
-    """The entry of a string or an object; none of an object of metadata."""
+    """The prefixes of a string or an object; none for an object of metadata."""
     try:
         item = msgspec.json.decode(text)
     except _NO_JSON as error:
@@ -179,7 +183,7 @@ def _parse(text: str, column: str | None) -> list[Prefix]:
 
 
 def _values(item: dict[str, Any], column: str | None) -> list[str]:
-    """What may be the entry, best first."""
+    """The values that may be the entry, best first."""
     if column is not None:
         value = item.get(column)
         return [value] if isinstance(value, str) else []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lists of one entry a line; lines of plain IPv4 are read many at once, without a loop."""
+"""Lists of one entry a line; lines with IPv4 entries are parsed many at once, with numpy."""
 
 from typing import Any
 
@@ -10,32 +10,32 @@ from xdpctl.base.net.prefix_arrays import V4
 from xdpctl.lists.formats.entries import LINE, parse_line, too_long
 from xdpctl.lists.formats.feed import Gathering
 
-_CHUNK = 1 << 18  # bytes: what is made of them stays in the processor's cache
-_LONG = 1000  # characters of a line that are looked at
+_CHUNK = 1 << 18  # bytes parsed at once; the arrays made of them fit into the processor's cache
+_LONG = 1000  # maximum characters parsed of a line
 _NEWLINE, _DOT, _SLASH = b"\n./"
 _END = np.isin(np.arange(256), list(b"\n\t ,;#"))  # what may follow an entry
 _SKIPPED = np.isin(np.arange(256), list(b"\n#;"))  # at the start of lines without an entry
 _SPACE = np.isin(np.arange(256), list(b"\t "))
 _DASH = np.isin(np.arange(256), list(b"\t -"))  # after a space: perhaps the rest of a range
-_LEAST = np.array([1000, 0, 10, 100, 1000], np.uint16)  # number of that many digits; 1000: no octet
+_LEAST = np.array([1000, 0, 10, 100, 1000], np.uint16)  # least number by digits; 1000: no octet
 
 Numbers = NDArray[Any]
 
 
 def read_plain(data: bytes, into: Gathering) -> None:
-    """Every line of `data`, whose lines end in newlines alone."""
+    """Read every line of `data`, whose lines end in newlines only."""
     at, line = 0, 1
     while at < len(data):
         end = data.find(b"\n", at + _CHUNK) + 1 or len(data)
-        if end - at > 2 * _CHUNK:  # a line that is no line
-            line += _one_by_one(data, at, end, line, into)
+        if end - at > 2 * _CHUNK:  # a line that is far too long
+            line += _read_lines(data, at, end, line, into)
         else:
             chunk = data[at:end]
-            line += _at_once(chunk if chunk.endswith(b"\n") else chunk + b"\n", line, into)
+            line += _read_chunk(chunk if chunk.endswith(b"\n") else chunk + b"\n", line, into)
         at = end
 
 
-def _one_by_one(data: bytes, at: int, end: int, line: int, into: Gathering) -> int:
+def _read_lines(data: bytes, at: int, end: int, line: int, into: Gathering) -> int:
     first = line
     while at < end:
         stop = data.find(b"\n", at, end)
@@ -43,19 +43,19 @@ def _one_by_one(data: bytes, at: int, end: int, line: int, into: Gathering) -> i
         if stop - at > LINE:
             into.refuse(line, data[at : at + _LONG].decode(errors="replace"), too_long("line"))
         else:
-            _one(data[at:stop], line, into)
+            _read_line(data[at:stop], line, into)
         at, line = stop + 1, line + 1
     return line - first
 
 
-def _one(raw: bytes, line: int, into: Gathering) -> None:
+def _read_line(raw: bytes, line: int, into: Gathering) -> None:
     raw = raw.strip()
     if raw and raw[0] not in b"#;":
         into.take(line, raw[:_LONG].decode(errors="replace"), parse_line)
 
 
-def _at_once(chunk: bytes, line: int, into: Gathering) -> int:
-    """The lines of IPv4 entries together, then the others; the number of all."""
+def _read_chunk(chunk: bytes, line: int, into: Gathering) -> int:
+    """Read the lines with IPv4 entries together, then the others; return the number of lines."""
     codes = np.frombuffer(chunk, np.uint8)
     marks = np.flatnonzero(codes - np.uint8(48) > 9)  # whatever is not a digit
     newlines = np.flatnonzero(codes[marks] == _NEWLINE)
@@ -65,17 +65,18 @@ def _at_once(chunk: bytes, line: int, into: Gathering) -> int:
     simple, keys = _ipv4(codes, marks, first, starts)
     into.take4(keys[simple])
     for number in np.flatnonzero(~simple & ~_SKIPPED[codes[starts]]).tolist():
-        _one(chunk[starts[number] : ends[number]], line + number, into)
+        _read_line(chunk[starts[number] : ends[number]], line + number, into)
     return len(ends)
 
 
 def _ipv4(
     codes: NDArray[np.uint8], marks: Numbers, first: Numbers, starts: Numbers
 ) -> tuple[NDArray[np.bool_], Numbers]:
-    """Which lines are IPv4 entries beyond doubt, and the keys of those.
+    """A mask of the lines that certainly are IPv4 entries, and the keys of all lines.
 
-    `marks` are the places of all that is no digit; a line starts at `starts`, and `first` is
-    the number of its first mark. If three marks of a line are dots, the fourth is its own, too.
+    `marks` are the positions of all characters that are not digits. A line starts at `starts`, and
+    `first` is the index of its first mark. If its first three marks are dots, the fourth mark
+    belongs to the line, too.
     """
     five = first + np.arange(5)[:, None]
     where = marks[np.minimum(five, len(marks) - 1)]
@@ -99,7 +100,7 @@ def _ipv4(
 def _numbers(
     codes: NDArray[np.uint8], where: Numbers, before: Numbers
 ) -> tuple[Numbers, NDArray[np.uint16]]:
-    """How many digits there are between two marks, and the number that the last three are."""
+    """The number of digits between two marks, and the number that the last three digits form."""
     width = where - before - 1
     value = np.zeros(where.shape, np.uint16)
     for place, weight in enumerate((1, 10, 100), 1):

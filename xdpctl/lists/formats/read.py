@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From the bytes of a document to the prefixes it lists."""
+"""Reads the prefixes of a list from the bytes of a document."""
 
 from codecs import iterdecode
 
@@ -11,7 +11,7 @@ from xdpctl.lists.formats.plain import read_plain
 from xdpctl.lists.formats.tables import read_csv, read_dshield
 
 _PIECE = 1 << 16
-LIMIT = 64 << 20  # bytes: some four million addresses
+LIMIT = 64 << 20  # bytes, enough for about four million addresses
 
 
 def read(
@@ -22,9 +22,10 @@ def read(
     *,
     max_entries: int | None = None,
 ) -> Feed:
-    """What `data` lists, gzipped or not; RuleError if it is no list as a whole.
+    """The contents of a list, gzipped or not; RuleError if the document is not a list.
 
-    `column` is the name of a CSV column, its number from 1, or the field of JSON objects.
+    `column` is the name or the number (from 1) of a CSV column, or a field of JSON objects. `limit`
+    is the maximum number of bytes, unpacked.
     """
     text = text_of(unpacked(data, limit))
     if format is FeedFormat.AUTO:

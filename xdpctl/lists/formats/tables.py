@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lists that are tables: CSV, and DShield's block list. One line, one row."""
+"""Lists that are tables: CSV and DShield's block list. Each line is one row."""
 
 import csv
 import re
@@ -13,11 +13,14 @@ from xdpctl.lists.formats.feed import Gathering
 
 DSHIELD_TITLE = "start\tend"
 _DELIMITERS = ",;\t|"
-_LOOKED = 1000  # columns among which the one of the entries is looked for
+_LOOKED = 1000  # columns that are searched for the entries
 
 
 def read_csv(data: bytes, column: str | None, into: Gathering) -> None:
-    """The first row may name the columns: it does if no cell of it is an entry."""
+    """Read CSV; the first row has the names of the columns if none of its cells is an entry.
+
+    RuleError if there is no column of entries.
+    """
     parse: Callable[[str], list[Prefix]] | None = None
     for number, text in numbered(data, into.refuse):
         if parse is None:
@@ -35,7 +38,7 @@ def read_csv(data: bytes, column: str | None, into: Gathering) -> None:
 
 
 def cells_of(text: str, delimiter: str = "") -> list[str]:
-    """The cells of a row, without quotes; RuleError if it is none."""
+    """The cells of a row, without quotes; RuleError if the row is not valid CSV."""
     if '"' not in text:
         return text.split(delimiter or _delimiter(text))
     kind = delimiter or _delimiter(text)
@@ -54,7 +57,7 @@ def _parser(index: int, delimiter: str) -> Callable[[str], list[Prefix]]:
     def parse(text: str) -> list[Prefix]:
         cells = cells_of(text, delimiter)
         if len(cells) <= index:
-            problem = f"the row has {len(cells)} columns, and its entry should be in {index + 1}"
+            problem = f"the row has {len(cells)} columns; the entry is expected in {index + 1}"
             raise RuleError(problem, "", f"separate {index + 1} columns by {delimiter!r}")
         return parse_entry(cells[index])
 
@@ -62,7 +65,7 @@ def _parser(index: int, delimiter: str) -> Callable[[str], list[Prefix]]:
 
 
 def _column(first: list[str], column: str | None, named: bool) -> int:
-    """Which column holds the entries, from 0."""
+    """The index of the column with the entries, from 0."""
     names = [plain_name(cell) for cell in first] if named else []
     if column is None:
         if not named:
@@ -90,14 +93,14 @@ def _missing(problem: str, first: list[str]) -> RuleError:
 
 
 def read_dshield(data: bytes, into: Gathering) -> None:
-    """Take the network of each line of DShield's block list; its title line is left out."""
+    """Read the network of each line of DShield's block list, except the title line."""
     for number, text in numbered(data, into.refuse):
         if not text.lower().startswith(DSHIELD_TITLE):
             into.take(number, text, _parse_dshield)
 
 
 def _parse_dshield(text: str) -> list[Prefix]:
-    """`start end length ...`, which must agree with each other."""
+    """The prefix of a line `start end length ...`; RuleError if these do not agree."""
     cells = text.split("\t")
     if len(cells) < 3:
         raise RuleError(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which country and AS an address is of, and which networks are theirs: from databases on disk.
+"""Geo databases on disk: the country and AS of an address, and the networks of a country or AS.
 
-Read are MMDB files (GeoLite2, DB-IP, IPinfo and their like) and libloc's, which Debian packages.
-Nothing is ever downloaded.
+MMDB files (GeoLite2, DB-IP, IPinfo and similar ones) and libloc's database, which Debian packages,
+are supported. Nothing is downloaded.
 """
 
 from xdpctl.lists.geo.codes import parse_asn, parse_country

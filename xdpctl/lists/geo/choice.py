@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which networks are asked for, and the picking of them."""
+"""Selection of networks by country and AS."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from xdpctl.lists.geo.place import GeoDatabase
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What a database knows, a row each: a country's two letters or b"", an AS or 0."""
+    """The records of a database as columns: the two letters of a country or b"", an AS or 0."""
 
     codes: NDArray[Any]  # S2
     asns: NDArray[np.uint32]
@@ -22,7 +22,7 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Networks in any of these; if inverted, those known to be in none of them."""
+    """A selection of networks in any of these; if inverted, of those known to be in none."""
 
     countries: frozenset[str]
     asns: frozenset[int]
@@ -32,21 +32,25 @@ class Choice:
 def choose(
     database: GeoDatabase, countries: frozenset[str], asns: frozenset[int], inverted: bool
 ) -> Choice:
-    """A choice this database can answer, with codes as ISO writes them."""
+    """A selection with normalised codes.
+
+    RuleError if nothing is named or a code is not valid. ConfigError if the database has no
+    countries or AS numbers.
+    """
     if not countries and not asns:
-        raise RuleError("no country and no AS is named", "country", "name one, for example DE")
+        raise RuleError("no country or AS is named", "country", "name one, for example DE")
     for asked, had, what in (
         (countries, database.has_countries, "countries"),
         (asns, database.has_asns, "AS numbers"),
     ):
         if asked and not had:
-            raise ConfigError(f"{database.description} holds no {what}; add a database that does")
+            raise ConfigError(f"{database.description} has no {what}; add a database that has them")
     codes = frozenset(parse_country(code) for code in countries)
     return Choice(codes, frozenset(parse_asn(str(number)) for number in asns), inverted)
 
 
 def pick(database: GeoDatabase, choice: Choice, records: Records) -> NDArray[np.bool_]:
-    """Which records are chosen; RuleError where a country or AS has none at all."""
+    """A mask of the records that are selected; RuleError if a country or AS has none."""
     for code in sorted(choice.countries):
         if not (records.codes == code.encode()).any():
             raise _absent_country(database, code)
@@ -77,7 +81,7 @@ def _absent_country(database: GeoDatabase, code: str) -> RuleError:
             "leave it out, or use another database",
         )
     return RuleError(
-        f"{code} is no country's code, nor one of {database.description}",
+        f"{code} is not a country code, and {database.description} does not have it",
         "country",
         "write the two letters of ISO 3166-1, for example DE",
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Country codes and AS numbers, as people write them and as databases hold them."""
+"""Country codes and AS numbers, as users write them and as databases have them."""
 
 import re
 
@@ -17,16 +17,19 @@ ISO = frozenset(
     "ZW".split()
 )
 _MEANT = {"UK": "GB", "EN": "GB", "EL": "GR", "SU": "RU", "YU": "RS", "TP": "TL", "ZR": "CD"}
-_SAME = {"UK": "GB", "EL": "GR"}  # reserved in ISO 3166-1 for just these countries
+_SAME = {"UK": "GB", "EL": "GR"}  # reserved in ISO 3166-1 for the same countries
 _UNKNOWN = {"XX", "ZZ"}  # what some databases write for networks of no country
 _MAX_ASN = (1 << 32) - 1
 
 
 def parse_country(text: str, field: str = "country") -> str:
-    """A code in capitals; RuleError says what to write. Only a database knows if it is in use."""
+    """A country code in capitals; RuleError if its form is not valid or it is a common mistake.
+
+    Whether the code is in use is not checked.
+    """
     code = text.strip().upper()
     if code in _MEANT:
-        raise RuleError(f"{text!r} is no country's code", field, f"write {_MEANT[code]}")
+        raise RuleError(f"{text!r} is not a country code", field, f"write {_MEANT[code]}")
     if not re.fullmatch("[A-Z][A-Z0-9]", code) or code in _UNKNOWN:
         raise RuleError(
             f"{text[:80]!r} is not a country code",
@@ -37,7 +40,7 @@ def parse_country(text: str, field: str = "country") -> str:
 
 
 def parse_asn(text: str, field: str = "asn") -> int:
-    """`AS64500` or `64500`; RuleError names `field`."""
+    """The number of an AS written as `AS64500` or `64500`; RuleError names `field`."""
     number = asn(text)
     if not number:
         raise RuleError(
@@ -49,7 +52,7 @@ def parse_asn(text: str, field: str = "asn") -> int:
 
 
 def country(value: object) -> str:
-    """What a database holds as a code; "" if it is none."""
+    """The country code in a database's value; "" if it has none."""
     if not isinstance(value, str) or not re.fullmatch("[A-Za-z][A-Za-z0-9]", value):
         return ""
     code = value.upper()
@@ -57,7 +60,7 @@ def country(value: object) -> str:
 
 
 def asn(value: object) -> int:
-    """What a database holds as an AS number; 0 if it is none."""
+    """The AS number in a database's value; 0 if it has none."""
     if isinstance(value, str):
         digits = re.fullmatch(r"(?:AS)?([0-9]{1,10})", value.strip(), re.IGNORECASE)
         value = int(digits[1]) if digits else 0

@@ -15,62 +15,62 @@ _Operation = Callable[[Family, Keys, Keys], Keys]
 
 @dataclass(frozen=True, slots=True)
 class Combined:
-    """Of each kind of fact, the first database that has it answers."""
+    """Several databases; countries and ASes each come from the first database that has them."""
 
     databases: tuple[GeoDatabase, ...]
 
     @property
     def description(self) -> str:
-        """What each of them says of itself."""
+        """The descriptions of all databases."""
         return " and ".join(database.description for database in self.databases)
 
     @property
     def built(self) -> float:
-        """When the oldest was made."""
+        """When the oldest database was built, in Unix seconds."""
         return min(database.built for database in self.databases)
 
     @property
     def has_countries(self) -> bool:
-        """Whether one of them knows countries."""
+        """Whether one of them has countries."""
         return any(database.has_countries for database in self.databases)
 
     @property
     def has_asns(self) -> bool:
-        """Whether one of them knows AS numbers."""
+        """Whether one of them has AS numbers."""
         return any(database.has_asns for database in self.databases)
 
     def lookup(self, address: Prefix) -> Place | None:
-        """The narrower of the networks that answered is named: all that is said holds in it."""
-        said = [place for d in self.databases if (place := d.lookup(address))]
-        if not said:
+        """See GeoDatabase. The network is the narrower one of the two that answered."""
+        found = [place for d in self.databases if (place := d.lookup(address))]
+        if not found:
             return None
-        where = next((place for place in said if place.country), said[0])
-        whose = next((place for place in said if place.asn), said[0])
-        network = max(where.network, whose.network, key=_length)
-        return Place(where.country, whose.asn, whose.as_name, network)
+        country_source = next((place for place in found if place.country), found[0])
+        as_source = next((place for place in found if place.asn), found[0])
+        network = max(country_source.network, as_source.network, key=_length)
+        return Place(country_source.country, as_source.asn, as_source.as_name, network)
 
     def networks(
         self, *, countries: frozenset[str], asns: frozenset[int], inverted: bool
     ) -> dict[int, Keys]:
         """See GeoDatabase. Countries and ASes may come from two databases."""
         choose(self, countries, asns, inverted)
-        nobody: frozenset[str] = frozenset()
-        nothing: frozenset[int] = frozenset()
-        where = next((d for d in self.databases if d.has_countries), self.databases[0])
-        whose = next((d for d in self.databases if d.has_asns), self.databases[0])
-        if where is whose or not asns:
-            return where.networks(countries=countries, asns=asns, inverted=inverted)
+        no_countries: frozenset[str] = frozenset()
+        no_asns: frozenset[int] = frozenset()
+        country_source = next((d for d in self.databases if d.has_countries), self.databases[0])
+        as_source = next((d for d in self.databases if d.has_asns), self.databases[0])
+        if country_source is as_source or not asns:
+            return country_source.networks(countries=countries, asns=asns, inverted=inverted)
         if not countries:
-            return whose.networks(countries=countries, asns=asns, inverted=inverted)
-        theirs = where.networks(countries=countries, asns=nothing, inverted=False)
-        owned = whose.networks(countries=nobody, asns=asns, inverted=False)
+            return as_source.networks(countries=countries, asns=asns, inverted=inverted)
+        theirs = country_source.networks(countries=countries, asns=no_asns, inverted=False)
+        owned = as_source.networks(countries=no_countries, asns=asns, inverted=False)
         chosen = _each(set_algebra.union, theirs, owned)
         if not inverted:
             return chosen
         known = _each(
             set_algebra.union,
-            where.networks(countries=countries, asns=nothing, inverted=True),
-            whose.networks(countries=nobody, asns=asns, inverted=True),
+            country_source.networks(countries=countries, asns=no_asns, inverted=True),
+            as_source.networks(countries=no_countries, asns=asns, inverted=True),
         )
         return _each(set_algebra.difference, known, chosen)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""MMDB records, of which only the wanted fields are read: millions of them in seconds.
+"""A decoder for MMDB records that reads only the wanted fields: millions of records in seconds.
 
-maxminddb reads whole records, with a city's name in eight languages. Its C extension is fast all
-the same, but a damaged file crashes it (3.2.0: one changed byte in forty), and so the daemon.
+maxminddb reads complete records, with a city's name in eight languages. Its C extension is fast,
+but a damaged file can crash it, and with it the daemon (3.2.0: one changed byte in forty did).
 """
 
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ from typing import Any
 from xdpctl.lists.geo.tree import Damaged
 
 _POINTER, _STRING, _UINT16, _UINT32, _MAP, _ARRAY, _BOOLEAN = 1, 2, 5, 6, 7, 11, 14
-_POINTER_BASES = (0, 0, 2048, 526336)  # by a pointer's size in bytes; 0 for one of four
-_SIZE_BASES = (29, 285, 65821)  # of sizes that take one, two or three bytes more
+_POINTER_BASES = (0, 0, 2048, 526336)  # by a pointer's size in bytes; 0 for one of four bytes
+_SIZE_BASES = (29, 285, 65821)  # for sizes that take one, two or three further bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """Of one file, whose pointers count from `base`; without `wanted`, all fields are read."""
+    """The decoder of one file, whose pointers count from `base`; `wanted` None reads all fields."""
 
     data: mmap
     base: int
@@ -26,14 +26,17 @@ class Decoder:
     _pointed: dict[int, Any] = field(default_factory=dict)  # most maps are shared by many records
 
     def record(self, offset: int) -> Any:
-        """Maps, texts and numbers; what is of no use here is None."""
+        """The record at an offset: maps, texts and numbers; other types are None.
+
+        Damaged if the bytes are not a record.
+        """
         try:
             return self._value(offset)[0]
         except (IndexError, UnicodeDecodeError, RecursionError) as error:
-            raise Damaged("its records are cut or mixed up") from error
+            raise Damaged("its records are truncated or inconsistent") from error
 
     def _value(self, offset: int) -> tuple[Any, int]:
-        """A value and where the next one starts."""
+        """A value, and the offset of the next one."""
         kind, size, offset = self._head(offset)
         if kind == _POINTER:
             if size not in self._pointed:
@@ -60,7 +63,7 @@ class Decoder:
         return found, offset
 
     def _head(self, offset: int) -> tuple[int, int, int]:
-        """Type; size, or where a pointer leads; where the content starts."""
+        """Type; size, or the target of a pointer; and the offset of the content."""
         control = self.data[offset]
         kind, size, offset = control >> 5, control & 31, offset + 1
         if kind == _POINTER:
@@ -78,7 +81,7 @@ class Decoder:
         return kind, size, offset
 
     def _after(self, kind: int, size: int, offset: int) -> int:
-        """Where the next value starts, of one with this head."""
+        """The offset after a value with this head."""
         if kind in (_POINTER, _BOOLEAN):
             return offset
         if kind not in (_MAP, _ARRAY):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Databases on disk: told apart by content, and found where distributions put them."""
+"""Finds geo databases where distributions put them, and opens them; detects types by content."""
 
 from collections.abc import Sequence
 from mmap import ACCESS_READ, mmap
@@ -12,7 +12,7 @@ from xdpctl.lists.geo.libloc import MAGIC, open_libloc
 from xdpctl.lists.geo.mmdb import MARKER, TAIL, open_mmdb
 from xdpctl.lists.geo.place import GeoDatabase, LayoutError
 
-_PLACES = (  # what somebody keeps up to date comes before what a package ships
+_PLACES = (  # databases that a tool updates come before those that a package ships
     ("var/lib/GeoIP", "*.mmdb"),  # geoipupdate
     ("usr/share/GeoIP", "*.mmdb"),
     ("usr/local/share/GeoIP", "*.mmdb"),
@@ -24,7 +24,7 @@ _PACKED = {b"\x1f\x8b": "gunzip", b"PK\x03\x04": "unzip", b"\xfd7zXZ": "unxz"}
 
 
 def find_databases(root: Path = Path("/")) -> list[Path]:
-    """What this machine has, the better first; a country file before the larger city file."""
+    """The databases of this machine, best first; a country file before the larger city file."""
     found: list[Path] = []
     for folder, pattern in _PLACES:
         files = [path for path in (root / folder).glob(pattern) if path.is_file()]
@@ -33,7 +33,7 @@ def find_databases(root: Path = Path("/")) -> list[Path]:
 
 
 def open_database(path: Path) -> GeoDatabase:
-    """An MMDB or libloc file; ConfigError with the path, and what to do, if it is neither."""
+    """Open an MMDB or libloc file; ConfigError says what to do if it is neither."""
     try:
         if not S_ISREG(path.stat().st_mode):
             raise ConfigError(f"{path} is not a file; name the database itself")
@@ -49,14 +49,14 @@ def open_database(path: Path) -> GeoDatabase:
     except FileNotFoundError:
         raise ConfigError(f"there is no geo database {path}; {_INSTALL}") from None
     except PermissionError:
-        raise ConfigError(f"you may not read {path}; use sudo, or chmod a+r it") from None
+        raise ConfigError(f"no permission to read {path}; use sudo, or chmod a+r it") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}); {_INSTALL}") from error
     raise ConfigError(f"{path} {_not_ours(head)}")
 
 
 def open_databases(paths: Sequence[Path]) -> GeoDatabase:
-    """One or several as one; all must be good."""
+    """Open one database, or several as one; ConfigError if any of them cannot be opened."""
     if not paths:
         raise ConfigError(f"no geo database is named or installed; {_INSTALL}")
     opened = tuple(open_database(path) for path in paths)
@@ -64,7 +64,7 @@ def open_databases(paths: Sequence[Path]) -> GeoDatabase:
 
 
 def open_installed(root: Path = Path("/")) -> GeoDatabase:
-    """All that is found, save MMDB files of other things than countries and ASes."""
+    """Open all installed databases, except MMDB files without countries and ASes."""
     opened: list[GeoDatabase] = []
     for path in find_databases(root):
         try:
@@ -81,6 +81,6 @@ def _not_ours(head: bytes) -> str:
         if head.startswith(magic):
             return f"is compressed; {tool} it first"
     return (
-        "is neither an MMDB nor a libloc database, or it is cut short; fetch it again, or use "
-        "another (GeoIP.dat and CSV files are not read)"
+        "is neither an MMDB nor a libloc database, or it is truncated; fetch it again, or use "
+        "another (GeoIP.dat and CSV files are not supported)"
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The geo databases of this box: opened at the first question, and again after an update."""
+"""The geo databases of this host, opened at the first use and again after an update."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ Stamp = tuple[tuple[Path, int, int, int], ...]
 
 
 class Databases:
-    """Those that are `named`, or what is installed if none is. For any thread; it reads files."""
+    """The `named` databases, or the installed ones if none are named. Usable from any thread."""
 
     def __init__(self, named: Sequence[str]) -> None:
         self._named = tuple(map(Path, named))
@@ -24,7 +24,10 @@ class Databases:
         self._opened: GeoDatabase | None = None
 
     def current(self) -> GeoDatabase | None:
-        """None if there is none. ConfigError if one cannot be read and none was read before."""
+        """The current database; None if none is installed. This may read files.
+
+        ConfigError if one cannot be read and none was open before.
+        """
         with self._lock:
             stamp = _stamp(self._named or find_databases())
             if stamp != self._stamp or (self._named and self._opened is None):
@@ -38,17 +41,17 @@ class Databases:
         except ConfigError as error:
             if self._opened is None:
                 raise
-            log.warning("the geo database that was open stays in use: %s", error)
+            log.warning("the geo database opened before stays in use: %s", error)
             return self._opened
 
 
 def _stamp(paths: Sequence[Path]) -> Stamp:
-    """What changes when a file is replaced or written: inode, size and time."""
+    """Inode, size and time of each file, which change when it is replaced or written."""
     found = []
     for path in paths:
         try:
-            held = path.stat()
+            status = path.stat()
         except OSError:
-            continue  # opening it says why
-        found.append((path, held.st_ino, held.st_size, held.st_mtime_ns))
+            continue  # opening it reports why
+        found.append((path, status.st_ino, status.st_size, status.st_mtime_ns))
     return tuple(found)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How the records of MMDB files name a country and an AS: MaxMind, DB-IP, IPinfo and their like."""
+"""Country and AS in the records of MMDB files from MaxMind, DB-IP, IPinfo and similar vendors."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ _ASNS = ("autonomous_system_number", "asn")
 _AS_NAMES = ("autonomous_system_organization", "as_name", "name", "organization")
 _HOLDER = "traits"  # where GeoIP2 Enterprise and DB-IP's ISP files keep the AS
 _CODE = "iso_code"
-NAMES = frozenset({*_COUNTRIES, *_FLAT_COUNTRIES, *_ASNS, _HOLDER, _CODE})  # save of AS names
+NAMES = frozenset({*_COUNTRIES, *_FLAT_COUNTRIES, *_ASNS, _HOLDER, _CODE})  # except AS names
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Over a sample of records: what they hold, and the names of all fields."""
+    """Whether a sample of records has countries and ASes, and the names of all fields."""
 
     countries: bool
     asns: bool
@@ -26,7 +26,7 @@ class Found:
 
 
 def survey(records: Iterable[Any]) -> Found:
-    """Reads no further than it takes to have seen a country and an AS."""
+    """Check what records have; reading ends once a country and an AS were found."""
     countries = asns = False
     fields: dict[str, None] = {}
     for record in records:
@@ -39,7 +39,7 @@ def survey(records: Iterable[Any]) -> Found:
 
 
 def country(record: Any) -> str:
-    """Nested as {"country": {"iso_code": "DE"}} or flat; "" if it names none."""
+    """The country of a record, nested as {"country": {"iso_code": "DE"}} or flat; "" if none."""
     if not isinstance(record, dict):
         return ""
     for name in _COUNTRIES:
@@ -50,12 +50,12 @@ def country(record: Any) -> str:
 
 
 def asn(record: Any) -> int:
-    """A number or "AS64500"; 0 if it names none."""
+    """The AS number of a record, a number or "AS64500"; 0 if it has none."""
     return codes.asn(_first(record, _ASNS))
 
 
 def as_name(record: Any) -> str:
-    """The AS's name; "" if it is not there."""
+    """The name of the record's AS; "" if it has none."""
     found = _first(record, _AS_NAMES) if asn(record) else ""
     return found if isinstance(found, str) else ""
 

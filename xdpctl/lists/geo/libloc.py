@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""libloc's database, which Debian packages as libloc-database: the file read by itself.
+"""A reader for libloc's database, which Debian packages as libloc-database.
 
-python3-location would read it too, but makes an object of every network: 9 s for the US.
-A network may lie inside another; the innermost one holds.
+python3-location could read it, but makes an object of every network, which takes 9 s for the US.
+A network may lie inside another; the innermost one applies.
 """
 
 from bisect import bisect_left
@@ -26,8 +26,9 @@ from xdpctl.lists.geo.tree import MAPPED, Damaged, Numbers, Spot, descend, leave
 
 MAGIC = b"LOCDBXX"
 _VERSION = 1
-_HEADER = Struct(">8x Q 3I 10I")  # created; vendor, description, license; offset and length of 5
-_NODE = np.dtype((">u4", (3,)))  # on 0, on 1: nodes, 0 is none; and a network
+# time of creation; vendor, description, license; offset and length of five tables
+_HEADER = Struct(">8x Q 3I 10I")
+_NODE = np.dtype((">u4", (3,)))  # the nodes on bit 0 and on bit 1 (0 is none), and a network
 _NETWORK = np.dtype([("country", "S2"), ("pad", "V2"), ("asn", ">u4"), ("flags", "V4")])
 _AS = np.dtype([("number", ">u4"), ("name", ">u4")])
 _NONE = 0xFFFFFFFF
@@ -36,7 +37,7 @@ _FAULTS = (IndexError, Damaged)
 
 @dataclass(frozen=True, slots=True)
 class _Nodes:
-    """The network tree; a node's record holds below it until another one does."""
+    """The network tree; the record of a node applies below it, unless a node there has its own."""
 
     rows: NDArray[Any]
 
@@ -45,21 +46,23 @@ class _Nodes:
         return len(self.rows)
 
     def below(self, nodes: Numbers, records: Numbers) -> tuple[Numbers, Numbers]:
-        """A child without children is an end."""
+        """See Tree; a child without children is a leaf."""
         child = self.rows[nodes, :2].astype(np.int64)
         row = self.rows[child]  # of node 0, the root, where there is none
-        own = np.where((child > 0) & (row[..., 2] != _NONE), row[..., 2], records[:, np.newaxis])
+        applied = np.where(
+            (child > 0) & (row[..., 2] != _NONE), row[..., 2], records[:, np.newaxis]
+        )
         inner = (child > 0) & row[..., :2].any(axis=-1)
-        return np.where(inner, child, -1), own
+        return np.where(inner, child, -1), applied
 
     def root(self) -> Spot:
-        own = int(self.rows[0, 2])
-        return Spot(0, -1 if own == _NONE else own)
+        record = int(self.rows[0, 2])
+        return Spot(0, -1 if record == _NONE else record)
 
 
 @dataclass(frozen=True, slots=True)
 class _Strings:
-    """Texts that end in a NUL, within the file."""
+    """The pool of NUL-terminated texts in the file."""
 
     mapped: mmap
     offset: int
@@ -122,7 +125,7 @@ class LiblocDatabase:
         return Records(clean[rows], self._networks["asn"].astype(np.uint32))
 
     def _find(self, address: bytes) -> tuple[int, int]:
-        """The innermost network around an address, and its length; -1 if there is none."""
+        """The index of the innermost network around an address, or -1, and its length."""
         path = address if len(address) == 16 else MAPPED + address
         number = int.from_bytes(path, "big")
         node, found, depth = 0, -1, 0
@@ -144,20 +147,20 @@ class LiblocDatabase:
 
 
 def open_libloc(path: Path, mapped: mmap) -> LiblocDatabase:
-    """Checks that what the header promises is in the file."""
+    """Open a libloc file; ConfigError if its tables are not complete or its format is not known."""
     if len(mapped) < _HEADER.size:
         raise _damaged(path, "it ends within its header")
     if mapped[7] != _VERSION:
         raise ConfigError(
             f"{path} is a libloc database of format {mapped[7]}, and only format {_VERSION} is "
-            "known here; use an MMDB file"
+            "supported; use an MMDB file"
         )
     created, vendor, _, license, *places = _HEADER.unpack_from(mapped)
     ases, networks, nodes, _, pool = zip(places[::2], places[1::2], strict=True)
     tables = [_table(path, mapped, *spec) for spec in ((_AS, ases), (_NETWORK, networks))]
     tree = _table(path, mapped, _NODE, nodes)
     if sum(pool) > len(mapped) or not len(tree):
-        raise _damaged(path, "it is cut short")
+        raise _damaged(path, "it is truncated")
     strings = _Strings(mapped, *pool)
     return LiblocDatabase(
         path=path,
@@ -173,7 +176,7 @@ def open_libloc(path: Path, mapped: mmap) -> LiblocDatabase:
 def _table(path: Path, mapped: mmap, row: np.dtype[Any], place: tuple[int, int]) -> NDArray[Any]:
     offset, length = place
     if offset + length > len(mapped):
-        raise _damaged(path, "it is cut short")
+        raise _damaged(path, "it is truncated")
     return np.frombuffer(mapped, row, length // row.itemsize, offset)
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""MMDB files: GeoLite2, DB-IP, IPinfo and their like.
+"""A reader for MMDB files, such as those of GeoLite2, DB-IP and IPinfo.
 
-Single addresses are looked up by maxminddb. It makes an object of every network it lists, so whole
-countries are read from the tree, and each distinct record once: some hundred in a country file.
+maxminddb looks up single addresses. It would make an object of every network of a country, so the
+networks are read from the tree here, and each distinct record once (some hundred in a country
+file).
 """
 
 from collections.abc import Iterator
@@ -36,17 +37,20 @@ _FAULTS = (maxminddb.InvalidDatabaseError, ValueError, TypeError, Damaged)
 
 @dataclass(frozen=True, slots=True)
 class _Nodes:
-    """The search tree as the file has it: two records a node, of 24, 28 or 32 bits."""
+    """The search tree in the file: two records a node, of 24, 28 or 32 bits each."""
 
     size: int
     width: int  # bytes a node
     data: mmap
 
     def below(self, nodes: Numbers, records: Numbers) -> tuple[Numbers, Numbers]:
-        """A child is a node below `size`, nothing at `size`, a record above it; those by offset."""
+        """See Tree. A value below `size` is a node, `size` is nothing, and above it is a record.
+
+        Records are returned by their offset in the file.
+        """
         row = self._rows()[nodes]
         both = np.zeros((len(row), 2, 4), np.uint8)
-        if self.width == 7:  # the middle byte is the top half-byte of both
+        if self.width == 7:  # the middle byte has the top four bits of both records
             both[:, 0, 1:], both[:, 1, 1:] = row[:, :3], row[:, 4:]
             both[:, 0, 0], both[:, 1, 0] = row[:, 3] >> 4, row[:, 3] & 15
         else:
@@ -56,16 +60,16 @@ class _Nodes:
         return np.where(child < self.size, child, -1), np.where(child > self.size, offset, -1)
 
     def decoder(self, wanted: frozenset[str] | None = None) -> Decoder:
-        """Of the records that follow the tree."""
+        """A decoder for the records after the tree."""
         return Decoder(self.data, self.size * self.width + _GAP, wanted)
 
     def sample(self) -> Iterator[Any]:
-        """Some of the records, from all over the tree."""
+        """A sample of the records, from the whole tree."""
         step = max(1, self.size // _SAMPLE)
         return map(self.decoder().record, self._offsets(np.arange(0, self.size, step)).tolist())
 
     def offsets(self) -> Numbers:
-        """Of all records, once each."""
+        """The offsets of all records, without duplicates."""
         nodes = np.arange(self.size)
         parts = [self._offsets(nodes[at : at + _BATCH]) for at in range(0, self.size, _BATCH)]
         return np.unique(np.concatenate(parts))
@@ -119,7 +123,7 @@ class MmdbDatabase:
             raise _damaged(self.path, error) from error
 
     def _leaves(self, picked: Picked) -> dict[int, Keys]:
-        """IPv4 lies below ::/96; other ways to it are aliases such as 2002::/16."""
+        """The keys of the picked records; IPv4 is below ::/96, and aliases of it are left out."""
         root = Spot(0, -1)
         if self._ip_version == 4:
             return {4: merged(V4, leaves(self._nodes, root, V4, picked)), 6: V6.empty}
@@ -142,7 +146,10 @@ class MmdbDatabase:
 
 
 def open_mmdb(path: Path, descriptor: int, mapped: mmap) -> MmdbDatabase:
-    """Opened by descriptor, so that reader and tree are of one file whatever replaces it."""
+    """Open an MMDB file by its descriptor, so that reader and tree use the same file.
+
+    ConfigError if the file is damaged, LayoutError if it has neither countries nor ASes.
+    """
     link = f"/proc/self/fd/{descriptor}"
     try:
         reader = maxminddb.open_database(link, maxminddb.MODE_MMAP)  # pure Python: see decoder.py
@@ -177,6 +184,6 @@ def _damaged(path: Path, why: object) -> ConfigError:
 def _no_use(path: Path, fields: tuple[str, ...]) -> LayoutError:
     have = f"its records have {', '.join(fields)}" if fields else "it has no records"
     return LayoutError(
-        f"{path} holds neither countries nor AS numbers ({have}); use a GeoLite2-Country or "
-        "GeoLite2-ASN file or its like"
+        f"{path} has neither countries nor AS numbers ({have}); use a GeoLite2-Country or "
+        "GeoLite2-ASN file or a similar one"
     )

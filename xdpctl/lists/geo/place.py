@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a database says of an address, and what every database can be asked."""
+"""The interface of geo databases, and the result of a lookup."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,12 +10,12 @@ from xdpctl.errors import ConfigError
 
 
 class LayoutError(ConfigError):
-    """A sound database, but not of countries or ASes; says which fields it has."""
+    """A valid database without countries or ASes; the message names its fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an address is: "" and 0 stand for unknown."""
+    """The country and AS of an address; "" and 0 mean unknown."""
 
     country: str  # ISO 3166-1 alpha-2, or the database's own such as EU
     asn: int
@@ -28,34 +28,35 @@ class GeoDatabase(Protocol):
 
     @property
     def description(self) -> str:
-        """What it says of itself, for people."""
+        """A description of the database, for users."""
         ...
 
     @property
     def built(self) -> float:
-        """When its maker made it, in Unix seconds."""
+        """When the database was built, in Unix seconds."""
         ...
 
     @property
     def has_countries(self) -> bool:
-        """Whether it knows countries."""
+        """Whether the database has countries."""
         ...
 
     @property
     def has_asns(self) -> bool:
-        """Whether it knows AS numbers."""
+        """Whether the database has AS numbers."""
         ...
 
     def lookup(self, address: Prefix) -> Place | None:
-        """Of a single address; None if it has no entry."""
+        """The country and AS of a single address; None if it has no entry."""
         ...
 
     def networks(
         self, *, countries: frozenset[str], asns: frozenset[int], inverted: bool
     ) -> dict[int, Keys]:
-        """The fewest prefixes that cover exactly those networks, sorted, by family.
+        """The keys of the fewest prefixes that cover exactly the selected networks, by family.
 
-        Those in any of `countries` or `asns`; if inverted, those known to be in none of them.
-        RuleError for a code that is no country or that no network has.
+        Selected are the networks in any of `countries` or `asns`; if inverted, those known to be in
+        none of them. The keys are sorted. RuleError for a code that is not valid, or that no
+        network has.
         """
         ...

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sets of addresses as keys of prefixes: union and difference, in the fewest prefixes."""
+"""Union and difference of sets of addresses, as keys of the fewest prefixes."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +10,7 @@ from xdpctl.base.net.prefix_arrays import Family, Keys
 
 
 def merged(family: Family, keys: Keys) -> Keys:
-    """Disjoint prefixes, with every two halves of a prefix made one; sorted."""
+    """The sorted keys of disjoint prefixes, after the two halves of each prefix were merged."""
     lengths = family.lengths(keys)
     whole, parents = [], family.empty
     for length in range(int(lengths.max(initial=0)), 0, -1):
@@ -26,18 +26,21 @@ def merged(family: Family, keys: Keys) -> Keys:
 
 
 def union(family: Family, keys: Keys, other: Keys) -> Keys:
-    """What is in either."""
+    """The keys of the addresses in either set."""
     return merged(family, _outermost(family, np.unique(np.concatenate([keys, other]))))
 
 
 def difference(family: Family, keys: Keys, other: Keys) -> Keys:
-    """What is in the first and not in the second; each sorted and disjoint."""
+    """The keys of the addresses in the first and not in the second set.
+
+    The keys of both must be sorted and disjoint.
+    """
     if not len(keys) or not len(other):
         return keys
     last = family.last(keys)
     after = np.searchsorted(other, keys, side="right")
     until = np.searchsorted(other, last, side="right")
-    before = np.maximum(after - 1, 0)  # only this one could cover a key
+    before = np.maximum(after - 1, 0)  # only this key of the second set can cover the key
     covered = (after > 0) & (family.last(other)[before] >= last)
     holed = ~covered & (until > after)
     pieces: list[Prefix] = []
@@ -49,17 +52,17 @@ def difference(family: Family, keys: Keys, other: Keys) -> Keys:
 
 
 def _outermost(family: Family, keys: Keys) -> Keys:
-    """Those of the sorted keys that are inside no other."""
+    """The sorted keys that are not inside another one."""
     last = family.last(keys)
     ends = np.unique(last)
-    reach = np.maximum.accumulate(np.searchsorted(ends, last))  # ranks: bytes have no maximum
+    reach = np.maximum.accumulate(np.searchsorted(ends, last))  # by rank: bytes have no maximum
     inside = np.zeros(len(keys), np.bool_)
     inside[1:] = reach[1:] == reach[:-1]
     return keys[~inside]
 
 
 def _around(prefix: Prefix, holes: Sequence[Prefix]) -> Iterator[Prefix]:
-    """The parts of a prefix that lie in none of the holes inside it."""
+    """The prefixes that cover a prefix except for the holes inside it."""
     if not holes:
         yield prefix
     elif holes[0] != prefix:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A binary tree of prefixes, walked a whole level at a time."""
+"""Traversal of a binary tree of prefixes, one level at a time."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
@@ -9,37 +9,40 @@ from numpy.typing import NDArray
 
 from xdpctl.base.net.prefix_arrays import Family, Keys
 
-Numbers = NDArray[np.int64]  # of nodes or records; -1 is none
-Picked = Callable[[Numbers], NDArray[np.bool_]]  # which of these records
+Numbers = NDArray[np.int64]  # numbers of nodes or records; -1 is none
+Picked = Callable[[Numbers], NDArray[np.bool_]]  # a mask of the records that are selected
 MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, RFC 4291 section 2.5.5.2
 
 
 class Damaged(Exception):
-    """The bytes contradict themselves; each reader makes it a ConfigError with the path."""
+    """The file is inconsistent; each reader turns this into a ConfigError with the path."""
 
 
 class Spot(NamedTuple):
-    """A place in a tree: a node, or at the end of a branch none, and the record that holds."""
+    """A position in a tree: a node (-1 at the end of a branch) and the record that applies."""
 
     node: int
     record: int
 
 
 class Tree(Protocol):
-    """Its nodes are numbered from 0."""
+    """The interface of a tree; its nodes are numbered from 0."""
 
     @property
     def size(self) -> int:
-        """How many nodes it has."""
+        """The number of nodes."""
         ...
 
     def below(self, nodes: Numbers, records: Numbers) -> tuple[Numbers, Numbers]:
-        """Nodes and records on both sides, (n, 2), of nodes where those records hold."""
+        """The children of n nodes and the records that apply there, two arrays of shape (n, 2).
+
+        `records` are those that apply at `nodes`.
+        """
         ...
 
 
 def descend(tree: Tree, start: Spot, path: bytes) -> Spot:
-    """Where these bits lead, or the end of the branch before that."""
+    """The position at the end of a path of bits, or at the end of its branch if that is earlier."""
     spot = start
     for at in range(len(path) * 8):
         if spot.node < 0:
@@ -53,9 +56,9 @@ def descend(tree: Tree, start: Spot, path: bytes) -> Spot:
 def leaves(
     tree: Tree, start: Spot, family: Family, picked: Picked, barred: Sequence[int] = ()
 ) -> Keys:
-    """The prefixes below a spot whose record is picked, save those below the barred nodes.
+    """The keys of the prefixes below a position whose record is picked, except below `barred`.
 
-    They are disjoint, but neither sorted nor as few as they could be.
+    They are disjoint, but neither sorted nor merged. Damaged if the tree has cycles.
     """
     addresses = np.zeros((1, max(1, family.bits // 64)), np.uint64)
     nodes, records = np.array([start.node]), np.array([start.record])
@@ -66,7 +69,7 @@ def leaves(
         inner = (nodes >= 0) & ~np.isin(nodes, barred)
         seen += int(np.count_nonzero(inner))
         if seen > tree.size or (length == family.bits and inner.any()):
-            raise Damaged("its branches run together, or are longer than addresses")
+            raise Damaged("its branches join, or are longer than addresses")
         if length == family.bits or not inner.any():
             break
         pair = tree.below(nodes[inner], records[inner])

@@ -85,7 +85,7 @@ def test_what_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)  # root may read everything
-    with pytest.raises(ConfigError, match=f"you may not read {path}; use sudo"):
+    with pytest.raises(ConfigError, match=f"no permission to read {path}; use sudo"):
         open_database(path)
 
 
@@ -93,7 +93,7 @@ def test_what_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_database_of_other_things_names_its_fields(tmp_path: Path, record: object) -> None:
     path = write_mmdb(tmp_path / "x", {"192.0.2.0/24": record})
     fields = ", ".join(record) if isinstance(record, dict) else r"\(no fields\)"
-    with pytest.raises(ConfigError, match=f"{path} holds neither .*have {fields}"):
+    with pytest.raises(ConfigError, match=f"{path} has neither .*have {fields}"):
         open_database(path)
 
 

@@ -194,13 +194,13 @@ def test_a_country_or_as_without_a_network_is_refused(world: GeoDatabase) -> Non
         ask(world, "JP")
     with pytest.raises(RuleError, match="AS64999 has no network"):
         ask(world, "DE", 64999, inverted=True)
-    with pytest.raises(RuleError, match="no country and no AS"):
+    with pytest.raises(RuleError, match="no country or AS"):
         ask(world, inverted=True)
 
 
 def test_a_database_without_countries_says_so(tmp_path: Path) -> None:
     database = open_database(write_mmdb(tmp_path / "x", {"192.0.2.0/24": AS1}))
-    with pytest.raises(ConfigError, match="holds no countries"):
+    with pytest.raises(ConfigError, match="has no countries"):
         ask(database, "DE")
 
 
