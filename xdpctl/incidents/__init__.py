@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What happened: one record for each attack on one victim, its packets and rates, the report.
+"""Incidents: one record for each attack on one victim, with packets, rates and reports.
 
-Imports lists and what is below.
+Imports lists and the layers below it.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One archive of an incident: its files, their SHA-256, and an Ed25519 signature (RFC 8032)."""
+"""Evidence archives of incidents: files, their SHA-256, and an Ed25519 signature (RFC 8032)."""
 
 import hashlib
 import io
@@ -20,7 +20,7 @@ from xdpctl.base.system.signing_key import fingerprint
 from xdpctl.errors import EvidenceError
 
 _MANIFEST, _SIGNATURE = "manifest.json", "manifest.sig"
-_EACH_MAX = 64 << 20  # bytes of a file in an archive that is read
+_EACH_MAX = 64 << 20  # maximum bytes of one file when an archive is read
 _FILES_MAX = 64
 _UNSOUND = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError),
@@ -30,7 +30,7 @@ _UNSOUND = (
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What an archive says of itself, and its signature holds for."""
+    """The contents of a manifest whose signature is valid."""
 
     incident: str
     made_at: str
@@ -41,7 +41,7 @@ class Verified:
 def archive(
     incident: str, files: Mapping[str, bytes], key: Ed25519PrivateKey, made_at: str
 ) -> bytes:
-    """A zip of the files, a manifest, and the manifest's signature."""
+    """A zip archive of the files, a manifest, and the manifest's signature."""
     raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     manifest = {
         "incident": incident,
@@ -52,56 +52,56 @@ def archive(
             for name, data in files.items()
         },
     }
-    said = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+    manifest_bytes = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as held:
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as zipped:
         for name, data in files.items():
-            held.writestr(name, data)
-        held.writestr(_MANIFEST, said)
-        held.writestr(_SIGNATURE, key.sign(said).hex())
+            zipped.writestr(name, data)
+        zipped.writestr(_MANIFEST, manifest_bytes)
+        zipped.writestr(_SIGNATURE, key.sign(manifest_bytes).hex())
     return out.getvalue()
 
 
 def verify_archive(path: Path) -> Verified:
-    """EvidenceError says what does not hold."""
+    """Verify an archive and return what its manifest says; EvidenceError if it is not valid."""
     try:
-        with zipfile.ZipFile(path) as held:
-            return _verified(held)
+        with zipfile.ZipFile(path) as zipped:
+            return _verified(zipped)
     except OSError as error:
         raise EvidenceError(f"{path}: {error.strerror or error}") from error
     except _UNSOUND as error:
-        raise EvidenceError(f"{path} is no sound archive: {error}") from error
+        raise EvidenceError(f"{path} is not a valid archive: {error}") from error
 
 
-def _verified(held: zipfile.ZipFile) -> Verified:
-    names = held.namelist()
+def _verified(zipped: zipfile.ZipFile) -> Verified:
+    names = zipped.namelist()
     if len(names) > _FILES_MAX or len(set(names)) != len(names):
-        raise EvidenceError("more files than there can be, or one twice")
+        raise EvidenceError("the archive has too many files, or one of them twice")
     for name in (_MANIFEST, _SIGNATURE):
         if name not in names:
-            raise EvidenceError(f"there is no {name} in it")
-    said = _file(held, _MANIFEST)
-    manifest, files, public = _manifest(said)
+            raise EvidenceError(f"the archive has no {name}")
+    manifest_bytes = _file(zipped, _MANIFEST)
+    manifest, files, public = _manifest(manifest_bytes)
     try:
-        public.verify(bytes.fromhex(_file(held, _SIGNATURE).decode("ascii")), said)
+        public.verify(bytes.fromhex(_file(zipped, _SIGNATURE).decode("ascii")), manifest_bytes)
     except (InvalidSignature, ValueError) as error:
-        raise EvidenceError("the manifest is not what was signed") from error
+        raise EvidenceError("the manifest does not match its signature") from error
     for name in names:
         if name not in files and name not in (_MANIFEST, _SIGNATURE):
             raise EvidenceError(f"{name[:60]!r} is not in the manifest")
     for name, listed in files.items():
         if name not in names:
             raise EvidenceError(f"{name[:60]!r} is missing")
-        if hashlib.sha256(_file(held, name)).hexdigest() != listed:
-            raise EvidenceError(f"{name[:60]!r} is not as it was")
-    told = str(manifest["incident"]), str(manifest["made_at"])
-    return Verified(*told, fingerprint(public), tuple(files))
+        if hashlib.sha256(_file(zipped, name)).hexdigest() != listed:
+            raise EvidenceError(f"{name[:60]!r} was changed: its SHA-256 is not the manifest's")
+    incident, made_at = str(manifest["incident"]), str(manifest["made_at"])
+    return Verified(incident, made_at, fingerprint(public), tuple(files))
 
 
-def _manifest(said: bytes) -> tuple[dict[str, Any], dict[str, str], Ed25519PublicKey]:
+def _manifest(manifest_bytes: bytes) -> tuple[dict[str, Any], dict[str, str], Ed25519PublicKey]:
     try:
-        manifest: dict[str, Any] = msgspec.json.decode(said, type=dict[str, Any])
-        files = {str(name): str(one["sha256"]) for name, one in manifest["files"].items()}
+        manifest: dict[str, Any] = msgspec.json.decode(manifest_bytes, type=dict[str, Any])
+        files = {str(name): str(entry["sha256"]) for name, entry in manifest["files"].items()}
         public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(manifest["public_key"]))
         _ = manifest["incident"], manifest["made_at"]
     except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -109,8 +109,8 @@ def _manifest(said: bytes) -> tuple[dict[str, Any], dict[str, str], Ed25519Publi
     return manifest, files, public
 
 
-def _file(held: zipfile.ZipFile, name: str) -> bytes:
-    with held.open(name) as file:
+def _file(zipped: zipfile.ZipFile, name: str) -> bytes:
+    with zipped.open(name) as file:
         data = file.read(_EACH_MAX + 1)
     if len(data) > _EACH_MAX:
         raise EvidenceError(f"{name[:60]!r} is larger than {_EACH_MAX >> 20} MiB")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is kept of an incident beside its record: losing it must cost nothing but itself."""
+"""The files of incidents beside their records; nothing else depends on them."""
 
 import errno
 import math
@@ -9,33 +9,33 @@ from pathlib import Path
 
 
 class Files:
-    """Some packets, how much there was second by second, who was connected, who said what."""
+    """The files of each incident: packets, rates, connected senders, and bodies from detectors."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def packets(self, identity: str) -> Path:
-        """pcapng; each look is a section of its own."""
+        """The path of the packets, in pcapng; each sampling adds a section."""
         return self._folder / f"{identity}.pcapng"
 
     def rates(self, identity: str) -> Path:
-        """CSV, as rates.COLUMNS has it."""
+        """The path of the rates, a CSV file with rates.COLUMNS."""
         return self._folder / f"{identity}.csv"
 
     def connected(self, identity: str) -> Path:
-        """Addresses, one a line."""
+        """The path of the addresses of connected senders, one a line."""
         return self._folder / f"{identity}.connected"
 
     def words(self, identity: str) -> Path:
-        """NDJSON of statements.Statement."""
+        """The path of the detectors' bodies, NDJSON of statements.Statement."""
         return self._folder / f"{identity}.ndjson"
 
     def prepare(self) -> None:
-        """Make the folder if it is missing."""
+        """Create the folder if it is missing."""
         self._folder.mkdir(mode=0o750, exist_ok=True)
 
     def forget(self, known: Container[str]) -> None:
-        """Those of incidents that are no longer on record."""
+        """Delete the files of incidents that are not in `known`."""
         if self._folder.is_dir():
             for path in self._folder.iterdir():
                 if path.stem not in known:
@@ -43,7 +43,10 @@ class Files:
 
 
 def add(path: Path, data: bytes, most: float = math.inf) -> bool:
-    """Behind what a file holds, unless it has `most` bytes; all of it, or OSError and nothing."""
+    """Append to a file, unless it already has `most` bytes; return whether that was done.
+
+    OSError if not all of the data can be written; the file is then unchanged.
+    """
     with path.open("ab", buffering=0) as file:
         end = file.tell()
         if end >= most:

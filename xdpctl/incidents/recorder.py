@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Keeps some of what an incident's rules drop: what it looked like, to be shown later.
+"""Records samples of the packets that an incident's rules drop.
 
-Whoever asks for a capture goes before: a look steps back, and comes again.
+A capture that a client asks for has priority: a sampling ends for it, and is repeated later.
 """
 
 import socket
@@ -26,9 +26,9 @@ from xdpctl.incidents.rates import Meter
 from xdpctl.model.incident import Incident
 
 _STEP_SECONDS = 0.25
-_AFTER = (0.25, 2.0, 10.0, 30.0, 60.0)  # seconds to the next look; the last one again and again
+_AFTER = (0.25, 2.0, 10.0, 30.0, 60.0)  # seconds to the next sampling; the last one repeats
 _EVERY, _LOOK_SECONDS, _MOST = 16, 1.0, 4_000
-_EACH = 50  # packets of an incident in one look
+_EACH = 50  # packets of an incident in one sampling
 _LOOKS_MAX = 20
 _CONNECTED_MAX, _FILE_MAX = 1_000, 4 << 20
 
@@ -40,7 +40,7 @@ class _Watched:
 
 
 class PacketRecorder:
-    """Start it, stop it."""
+    """Samples packets and measures rates of open incidents, between `start` and `stop`."""
 
     def __init__(self, controller: Controller, files: Files, connections: Connections) -> None:
         self._controller, self._files, self._connections = controller, files, connections
@@ -51,35 +51,39 @@ class PacketRecorder:
         self.start, self.stop = self._beat.start, self._beat.stop
 
     def step(self, now: float) -> None:
-        """Measure those that go on, and look at those whose time has come."""
-        held = [one for one in list(self._controller.state.incidents.values()) if one.open]
-        if held:
+        """Measure all open incidents, and sample those that are due."""
+        incidents = [each for each in list(self._controller.state.incidents.values()) if each.open]
+        if incidents:
             self._files.prepare()
-        self._meter.step(now, held)
-        due = self._due(held, now)
+        self._meter.step(now, incidents)
+        due = self._due(incidents, now)
         if due:
             self._files.forget(self._controller.state.incidents)
-            with suppress(ConflictError):  # somebody captures; again in a moment
+            with suppress(ConflictError):  # another capture is running; retry in the next step
                 self.look(due)
 
-    def _due(self, held: list[Incident], now: float) -> list[Incident]:
-        for one in held:
-            self._watched.setdefault(one.id, _Watched(now + _AFTER[0]))
-        for gone in self._watched.keys() - {one.id for one in held}:
-            del self._watched[gone]
+    def _due(self, incidents: list[Incident], now: float) -> list[Incident]:
+        for incident in incidents:
+            self._watched.setdefault(incident.id, _Watched(now + _AFTER[0]))
+        for closed in self._watched.keys() - {incident.id for incident in incidents}:
+            del self._watched[closed]
         return [
-            one
-            for one in held
-            if self._watched[one.id].due <= now and self._watched[one.id].looks < _LOOKS_MAX
+            incident
+            for incident in incidents
+            if self._watched[incident.id].due <= now
+            and self._watched[incident.id].looks < _LOOKS_MAX
         ]
 
     def look(self, incidents: Iterable[Incident]) -> int:
-        """Take some packets of each; how many."""
+        """Sample packets of each incident; return how many were recorded.
+
+        ConflictError if another capture is running.
+        """
         state = self._controller.state
         rules = {
-            slot: (one.id, rule)
-            for one in incidents
-            for slot, rule in rule_slots.slots(state, one).items()
+            slot: (incident.id, rule)
+            for incident in incidents
+            for slot, rule in rule_slots.slots(state, incident).items()
         }
         taken: Counter[str] = Counter()
         if rules:
@@ -89,8 +93,8 @@ class PacketRecorder:
                 self._write(identity, mine)
                 self._note_connected(identity, [capture for _, capture in mine])
         now = time.monotonic()
-        for one in incidents:
-            watched = self._watched.setdefault(one.id, _Watched(now))
+        for incident in incidents:
+            watched = self._watched.setdefault(incident.id, _Watched(now))
             watched.looks += 1
             watched.due = now + _AFTER[min(watched.looks, len(_AFTER) - 1)]
         return taken.total()
@@ -128,7 +132,7 @@ class PacketRecorder:
         add(self._files.packets(identity), section.getvalue(), _FILE_MAX)
 
     def _note_connected(self, identity: str, kept: list[Capture]) -> None:
-        """Which of their senders have a connection with this host now."""
+        """Record which of the packets' senders have a TCP connection with this host now."""
         peers, path = self._connections.now(), self._files.connected(identity)
         known = path.read_text(errors="replace").split() if path.is_file() else []
         sources = [source for capture in kept if (source := source_of(_seen(capture)))]

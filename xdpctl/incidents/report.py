@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An incident to hand on: as Markdown, as a page, as text for others. Pure.
+"""Reports of an incident: as Markdown, HTML and CSV, and as letters. Pure.
 
-`held` is as GET /v1/incidents/{id} answers it. What a detector or an attacker wrote is in it, and
-has no meaning in any of these.
+`incident` is the JSON of GET /v1/incidents/{id}. Texts in it from detectors and attackers are
+escaped.
 """
 
 import csv
@@ -19,133 +19,144 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 _FORGED = (
-    "Source addresses are what packets said. A verified one had completed a TCP handshake with "
-    "this host at the time; every other is possibly spoofed. An address is not a culprit."
+    "Source addresses are those in the packets. A verified one had completed a TCP handshake with "
+    "this host at the time; any other is possibly spoofed. An address does not prove who attacked."
 )
 _WIDTH, _HEIGHT = 900.0, 160.0  # of the chart
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would take for one
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # beginnings that a spreadsheet takes for a formula
 
 
-def facts(held: dict[str, Any]) -> dict[str, str]:
-    """What it comes to, by name."""
-    closed = f"{_utc(held['closed_at'])}, {held['closed_by']}" if held["closed_at"] else "goes on"
-    named = f"{held['sources_named']:,}" if held["sources_named"] else "none: only the victim"
-    kept = held["evidence"]
+def facts(incident: dict[str, Any]) -> dict[str, str]:
+    """The summary of an incident, as texts by name."""
+    closed = "ongoing"
+    if incident["closed_at"]:
+        closed = f"{_utc(incident['closed_at'])}, {incident['closed_by']}"
+    named = (
+        f"{incident['sources_named']:,}" if incident["sources_named"] else "none: only the victim"
+    )
+    kept = incident["evidence"]
     packets = (
         f"{kept['packets']:,}, from {kept['sources']:,} addresses" if kept["packets"] else "none"
     )
     damage = f"; {kept['damage']}" if kept["damage"] else ""
     return {
-        "incident": held["id"],
-        "victim": held["subject"],
-        "began": _utc(held["opened_at"]),
+        "incident": incident["id"],
+        "victim": incident["subject"],
+        "began": _utc(incident["opened_at"]),
         "ended": closed,
-        "attack": ", ".join(held["attacks"]) or "-",
-        "reported by": ", ".join(held["detectors"]),
-        "peak": _peak(held),
+        "attack": ", ".join(incident["attacks"]) or "-",
+        "reported by": ", ".join(incident["detectors"]),
+        "peak": _peak(incident),
         "peak of drops": _worst(kept["rates"]),
         "sources named": named,
-        "rules": f"{held['rules_made']:,} made, {held['rules_ended']:,} ended",
-        "they hit": f"{si(held['packets'])} packets, {si(held['bytes'])}B",
+        "rules": f"{incident['rules_made']:,} made, {incident['rules_ended']:,} ended",
+        "they hit": f"{si(incident['packets'])} packets, {si(incident['bytes'])}B",
         "packets kept": packets + damage,
-        "clock": _sure(held["clock_error"]),
+        "clock": _sure(incident["clock_error"]),
     }
 
 
-def timeline(held: dict[str, Any]) -> list[tuple[float, str]]:
-    """Everything in its order, by Unix time."""
-    lines = [(event["at"], _said(event)) for event in held["events"]]
-    for rule in held["rules"]:
+def timeline(incident: dict[str, Any]) -> list[tuple[float, str]]:
+    """Events and rules as (Unix time, text), in the order of time."""
+    lines = [(event["at"], _event_line(event)) for event in incident["events"]]
+    for rule in incident["rules"]:
         mode = ", monitor" if rule["mode"] == "monitor" else ""
         lines.append((rule["at"], f"{rule['action']} {rule['what']}{mode} ({rule['id']})"))
         if rule["ended_at"]:
             hit = f"{rule['packets']:,} packets hit"
             lines.append((rule["ended_at"], f"ended {rule['what']}: {rule['why']}; {hit}"))
-    left = held["events_told"] - len(held["events"])
+    left = incident["events_told"] - len(incident["events"])
     if left > 0:
-        lines.append((held["updated_at"], f"and {left:,} more events"))
-    left = held["rules_made"] - len(held["rules"])
+        lines.append((incident["updated_at"], f"and {left:,} more events"))
+    left = incident["rules_made"] - len(incident["rules"])
     if left > 0:
-        lines.append((held["updated_at"], f"and {left:,} more rules"))
+        lines.append((incident["updated_at"], f"and {left:,} more rules"))
     return sorted(lines, key=lambda line: line[0])
 
 
 def clock(unix: float) -> str:
-    """UTC, with milliseconds."""
+    """The time of day in UTC, with milliseconds."""
     return datetime.fromtimestamp(unix, UTC).strftime("%H:%M:%S.%f")[:-3]
 
 
 def place(sender: dict[str, Any]) -> str:
-    """`US, AS64496 Example`, as far as it is known."""
+    """The country and network of a sender, as `US, AS64496 Example`; unknown parts are left out."""
     network = f"AS{sender['asn']} {sender['as_name']}".strip() if sender["asn"] else ""
     return ", ".join(part for part in (sender["country"], network) if part)
 
 
 def standing(sender: dict[str, Any]) -> str:
-    """How far an address is to be believed, and whether it is ours."""
+    """Whether a sender's address is verified or possibly spoofed, and whether it is inside."""
     inside = ", inside" if sender["inside"] else ""
     return ("verified" if sender["connected"] else "possibly spoofed") + inside
 
 
-def markdown(held: dict[str, Any]) -> str:
-    """The whole incident, as the API shows it, as a Markdown page."""
-    lines = [f"# Incident {held['id']}", ""]
-    lines += [f"- **{name}**: {_plain(value)}" for name, value in facts(held).items()]
+def markdown(incident: dict[str, Any]) -> str:
+    """The report of an incident as Markdown."""
+    lines = [f"# Incident {incident['id']}", ""]
+    lines += [f"- **{name}**: {_plain(value)}" for name, value in facts(incident).items()]
     lines += ["", f"Times are UTC. {_FORGED}"]
     lines += ["", "## Timeline", "", "| time | what |", "|---|---|"]
-    lines += [f"| {clock(at)} | {_plain(line)} |" for at, line in timeline(held)]
-    kept = held["evidence"]
+    lines += [f"| {clock(at)} | {_plain(line)} |" for at, line in timeline(incident)]
+    kept = incident["evidence"]
     if kept["packets"]:
         lines += ["", "## Packets kept", "", "| from | packets | | where |", "|---|---|---|---|"]
-        for one in kept["top_sources"]:
-            told = f"{one['address']} | {one['packets']} | {standing(one)} | {_plain(place(one))}"
-            lines.append(f"| {told} |")
+        for sender in kept["top_sources"]:
+            cells = (sender["address"], sender["packets"], standing(sender), _plain(place(sender)))
+            lines.append(f"| {' | '.join(map(str, cells))} |")
         lines += ["", *(f"- {name}: {count}" for name, count in kept["top_services"])]
-    if held["sources"]:
-        lines += ["", "## Sources named", "", *(f"- {_plain(one)}" for one in held["sources"])]
-        left = held["sources_named"] - len(held["sources"])
+    if incident["sources"]:
+        lines += [
+            "",
+            "## Sources named",
+            "",
+            *(f"- {_plain(source)}" for source in incident["sources"]),
+        ]
+        left = incident["sources_named"] - len(incident["sources"])
         lines += [f"- and {left:,} more"] if left > 0 else []
     return "\n".join(lines)
 
 
-def page(held: dict[str, Any]) -> str:
-    """One HTML page that needs nothing else, made to be printed."""
-    lines = [(clock(at), line) for at, line in timeline(held)]
-    senders = [(one, standing(one), place(one)) for one in held["evidence"]["top_sources"]]
+def page(incident: dict[str, Any]) -> str:
+    """The report as one HTML page without external resources, made to be printed."""
+    lines = [(clock(at), line) for at, line in timeline(incident)]
+    senders = [
+        (sender, standing(sender), place(sender)) for sender in incident["evidence"]["top_sources"]
+    ]
     return _template().render(
-        held=held,
-        facts=facts(held),
+        incident=incident,
+        facts=facts(incident),
         timeline=lines,
         senders=senders,
         forged=_FORGED,
-        chart=_chart(held["evidence"]["rates"]),
+        chart=_chart(incident["evidence"]["rates"]),
     )
 
 
-def sources_csv(held: dict[str, Any]) -> str:
-    """A line a source: those that were named, then those that kept packets say."""
+def sources_csv(incident: dict[str, Any]) -> str:
+    """The sources as CSV: those named by detectors, then those of the kept packets."""
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(("source", "standing", "packets_kept", "country", "asn", "as_name"))
-    for source in held["sources"]:
+    for source in incident["sources"]:
         rows.writerow((_cell(source), "named by a detector", "", "", "", ""))
-    for one in held["evidence"]["top_sources"]:
-        where = (one["country"], one["asn"] or "", _cell(one["as_name"]))
-        rows.writerow((one["address"], standing(one), one["packets"], *where))
+    for sender in incident["evidence"]["top_sources"]:
+        where = (sender["country"], sender["asn"] or "", _cell(sender["as_name"]))
+        rows.writerow((sender["address"], standing(sender), sender["packets"], *where))
     return out.getvalue()
 
 
-def to_provider(held: dict[str, Any]) -> str:
-    """A draft for the provider's NOC."""
-    kept = held["evidence"]
+def to_provider(incident: dict[str, Any]) -> str:
+    """A draft of a letter to the provider's NOC."""
+    kept = incident["evidence"]
     seen = ", ".join(name for name, _ in kept["top_services"][:5]) or "see the timeline"
-    said = facts(held)
+    fact = facts(incident)
     return (
-        f"Subject: DDoS against {held['subject']}, {said['began']}\n\n"
+        f"Subject: DDoS against {incident['subject']}, {fact['began']}\n\n"
         "Hello,\n\n"
-        f"{held['subject']} was attacked from {said['began']} to {said['ended']}.\n"
-        f"Type: {said['attack']}. Peak as measured here: {said['peak']}.\n"
-        f"Most of it: {seen}. We dropped {said['they hit']}.\n\n"
+        f"{incident['subject']} was attacked from {fact['began']} to {fact['ended']}.\n"
+        f"Type: {fact['attack']}. Peak as measured here: {fact['peak']}.\n"
+        f"Most of it: {seen}. We dropped {fact['they hit']}.\n\n"
         "Could you please\n"
         "- tell us what you saw of it on your side of our link, and where it entered,\n"
         "- filter or rate-limit it upstream if it comes back,\n"
@@ -155,18 +166,18 @@ def to_provider(held: dict[str, Any]) -> str:
     )
 
 
-def to_ic3(held: dict[str, Any]) -> str:
-    """What the complaint form of the FBI's IC3 asks for, as far as this box knows it."""
-    said = facts(held)
+def to_ic3(incident: dict[str, Any]) -> str:
+    """The entries for the complaint form of the FBI's IC3, as far as this host knows them."""
+    fact = facts(incident)
     return (
         "For a complaint at the Internet Crime Complaint Center. Fill in what is in brackets.\n\n"
         "Complainant: [name, address, telephone, e-mail]\n"
         "Business: [name of the organisation, contact for technical questions]\n"
         "Type: denial of service (DoS/DDoS)\n"
-        f"Target: {held['subject']} [name of the service]\n"
-        f"Began: {said['began']}\nEnded: {said['ended']}\n"
-        f"Attack: {said['attack']}\nPeak: {said['peak']}\n"
-        f"Dropped by us: {said['they hit']}\n"
+        f"Target: {incident['subject']} [name of the service]\n"
+        f"Began: {fact['began']}\nEnded: {fact['ended']}\n"
+        f"Attack: {fact['attack']}\nPeak: {fact['peak']}\n"
+        f"Dropped by us: {fact['they hit']}\n"
         "Financial loss: [amount, or none]\n"
         "Ransom or threat: [text and headers of the message, or none]\n"
         f"Addresses that took part: sources.csv. {_FORGED}\n"
@@ -176,23 +187,23 @@ def to_ic3(held: dict[str, Any]) -> str:
 
 @cache
 def _template() -> "Template":
-    from jinja2 import Environment, StrictUndefined  # late: most commands draw no page
+    from jinja2 import Environment, StrictUndefined  # imported late: most commands need no page
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     source = (files("xdpctl.incidents") / "report.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source)
 
 
-def _peak(held: dict[str, Any]) -> str:
-    rates = ((held["peak_pps"], " packets/s"), (held["peak_bps"], "bit/s"))
-    told = [f"{si(rate)}{unit}" for rate, unit in rates if rate]
-    return f"{', '.join(told)}, by the detectors" if told else "no rate reported"
+def _peak(incident: dict[str, Any]) -> str:
+    rates = ((incident["peak_pps"], " packets/s"), (incident["peak_bps"], "bit/s"))
+    shown = [f"{si(rate)}{unit}" for rate, unit in rates if rate]
+    return f"{', '.join(shown)}, reported by detectors" if shown else "no rate reported"
 
 
 def _sure(error: float | None) -> str:
-    """How far its times are to be believed."""
+    """How accurate the times of the incident are."""
     if error is None:
-        return "was not synchronised; the kernel's own clock is in incident.json"
+        return "was not synchronised; incident.json has times of the kernel's monotonic clock"
     return f"synchronised (NTP), within {error * 1e3:,.0f} ms"
 
 
@@ -204,7 +215,7 @@ def _worst(rates: list[list[float]]) -> str:
 
 
 def _chart(rates: list[list[float]]) -> dict[str, Any] | None:
-    """Lines of what its rules dropped and what the box passed, as an SVG draws them."""
+    """The SVG polylines of packets dropped by the rules and passed by the host; None if too few."""
     if len(rates) < 2:
         return None
     first, last = rates[0][0], rates[-1][0]
@@ -219,7 +230,7 @@ def _chart(rates: list[list[float]]) -> dict[str, Any] | None:
     return {"hit": line(1), "passed": line(3), "width": _WIDTH, "height": _HEIGHT, **ends}
 
 
-def _said(event: dict[str, Any]) -> str:
+def _event_line(event: dict[str, Any]) -> str:
     rate = f", {si(event['pps'])} packets/s" if event["pps"] else ""
     note = f": {event['note']}" if event["note"] else ""
     return f"{event['detector']} {event['phase']} {event['event']} {event['attack']}{rate}{note}"
@@ -230,7 +241,7 @@ def _utc(unix: float) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without a meaning in Markdown or HTML."""
+    """The text with the special characters of Markdown and HTML escaped."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_{}\[\]()#+!|])", r"\\\1", text)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the kept packets of an incident say: who sent them, and what they are."""
+"""Summary of the kept packets of an incident: senders and services."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -19,10 +19,10 @@ _TOP = 20
 
 
 class Sender(msgspec.Struct, frozen=True):
-    """A source address as packets say it, and where it is, if a database says.
+    """A source address of the kept packets, and where it is according to the geo databases.
 
-    It may be forged; `connected` says that it had completed a handshake with this host, `inside`
-    that it is of our own networks.
+    The address may be forged. `connected` says that it had completed a TCP handshake with this
+    host, `inside` that it is in one of our own networks.
     """
 
     address: str
@@ -35,10 +35,9 @@ class Sender(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """`packets` were kept, of `sources` addresses; the most frequent senders and services.
+    """The number of kept packets and of their source addresses; the most frequent ones.
 
-    `rates` has rows as rates.COLUMNS: how much there was, over time. `damage` tells where and why
-    the packets could not be read on.
+    `rates` has rows with rates.COLUMNS. `damage` says where and why reading the packets failed.
     """
 
     packets: int = 0
@@ -50,7 +49,7 @@ class Evidence(msgspec.Struct, frozen=True):
     damage: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """The fields as types that JSON has."""
+        """The fields as JSON types."""
         built: dict[str, Any] = msgspec.to_builtins(self)
         return built
 
@@ -58,7 +57,10 @@ class Evidence(msgspec.Struct, frozen=True):
 def read(
     files: Files, identity: str, places: GeoDatabase | None, ours: Callable[[Prefix], bool]
 ) -> Evidence:
-    """What was kept of an incident, as far as it can be read; nothing if nothing was."""
+    """The summary of what was kept of an incident, as far as it can be read.
+
+    `ours` says whether an address is in one of our own networks.
+    """
     rates, path = tuple(read_rows(files.rates(identity))), files.packets(identity)
     if not path.is_file():
         return Evidence(rates=rates)
@@ -73,7 +75,7 @@ def read(
             if source is not None:
                 sources[source] += 1
             services[service(packet.frame)] += 1
-    except RecordingError as error:  # the disk was full, or the machine went off
+    except RecordingError as error:  # the disk was full, or the machine lost power
         damage = str(error)
     if skipped.tail:
         damage = f"{path.name} ends inside a packet"

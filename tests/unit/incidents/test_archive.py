@@ -49,9 +49,9 @@ def test_an_archive_that_was_changed_is_found_out(box: Api, tmp_path: Path) -> N
     other = signing_key(tmp_path / "other.key").sign(parts["manifest.json"]).hex()
     for change, said in (
         ({"sources.csv": b"forged"}, "sources.csv"),
-        ({"manifest.json": parts["manifest.json"] + b" "}, "not what was signed"),
-        ({"manifest.sig": other.encode()}, "not what was signed"),
-        ({"manifest.sig": b"zz"}, "not what was signed"),
+        ({"manifest.json": parts["manifest.json"] + b" "}, "does not match its signature"),
+        ({"manifest.sig": other.encode()}, "does not match its signature"),
+        ({"manifest.sig": b"zz"}, "does not match its signature"),
         ({"manifest.json": b"[]"}, "cannot be read"),
         ({"more.txt": b"x"}, "not in the manifest"),
         ({"report.md": None}, "missing"),

@@ -80,7 +80,7 @@ def test_what_nobody_ends_runs_out_with_its_rules(box: Api) -> None:
     (held,) = incidents(box)
     told = whole(box, held["id"])
     assert (told["open"], told["closed_by"]) == (False, "nothing more was reported")
-    assert (told["rules"][0]["why"], told["packets"]) == ("its time was up", 7)
+    assert (told["rules"][0]["why"], told["packets"]) == ("it expired", 7)
     assert told["subject"] == "sources named by event"
     assert (told["sources_named"], told["sources"]) == (1, ["203.0.113.7/32"])
 

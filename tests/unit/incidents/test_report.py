@@ -120,4 +120,4 @@ def test_a_page_has_no_meaning_that_an_attacker_gave_it() -> None:
     assert 'points="0.0,159.1 100.0,159.1' in page, "what passed"
     assert report.page(shown(evidence={**evil["evidence"], "rates": []})).count("<svg") == 0
     assert "udp from 53" in report.to_provider(evil)
-    assert "An address is not a culprit." in report.to_ic3(evil)
+    assert "An address does not prove who attacked." in report.to_ic3(evil)

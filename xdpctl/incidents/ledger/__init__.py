@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which incident an event or a rule belongs to, and what its record says after each change."""
+"""The ledger: assigns events and rules to incidents, and updates the incidents' records."""

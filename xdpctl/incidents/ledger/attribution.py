@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which incident something belongs to: an event, or a rule. Reads a draft, changes nothing."""
+"""Finds the incident that an event or a rule belongs to. Reads a draft, changes nothing."""
 
 from dataclasses import dataclass
 
@@ -16,9 +16,9 @@ RuleOrSignature = Rule | Signature
 
 @dataclass(frozen=True, slots=True)
 class ReportedEvent:
-    """An event as it came: from whom, the tag of its rules, and how long they may stand.
+    """An event with its detector, the tag of its rules, and their lifetime `ttl` in seconds.
 
-    Another event on the same victim within `gap` seconds is of the same incident.
+    Another event on the same victim within `gap` seconds belongs to the same incident.
     """
 
     event: Event
@@ -28,53 +28,55 @@ class ReportedEvent:
     gap: float = 0.0
 
 
-def tag_of(held: Incident) -> str:
-    """The tag of its rules."""
-    return tags.INCIDENT + held.id
+def tag_of(incident: Incident) -> str:
+    """The tag of an incident's rules."""
+    return tags.INCIDENT + incident.id
 
 
 def rules_that_worked(draft: Draft, reported: ReportedEvent) -> list[RuleRecord]:
-    """What hit much on the same victim within a day, and has ended; the newest first.
+    """Rules for the same victim that ended within a day and hit many packets, newest first.
 
-    Nothing that a person has taken back since.
+    Rules that an operator has removed since are left out.
     """
     subject, since = subject_of(reported), draft.now.unix - _REMEMBERED_SECONDS
     alike = [i for i in draft.all_incidents() if i.subject == subject and i.updated_at >= since]
     ended = sorted(
-        (one for i in alike for one in i.rules if one.ended_at), key=lambda d: d.ended_at
+        (rule for i in alike for rule in i.rules if rule.ended_at), key=lambda rule: rule.ended_at
     )
     found: dict[str, RuleRecord] = {}
-    for one in ended:
-        if one.taken_back:
-            found.pop(one.id, None)
-        elif one.packets >= _WORKED_PACKETS:
-            found[one.id] = one
-    return sorted(found.values(), key=lambda one: -one.ended_at)[:_WORKED_KEPT]
+    for rule in ended:
+        if rule.taken_back:
+            found.pop(rule.id, None)
+        elif rule.packets >= _WORKED_PACKETS:
+            found[rule.id] = rule
+    return sorted(found.values(), key=lambda rule: -rule.ended_at)[:_WORKED_KEPT]
 
 
 def subject_of(reported: ReportedEvent) -> str:
-    """What an incident of this event is about: the victim, or the sources that a detector names."""
+    """The subject of an incident of this event: the victim, or the sources named by a detector."""
     if reported.event.victim is not None and not reported.event.sources:
         return str(reported.event.victim)
     return f"sources named by {reported.detector}"
 
 
 def of_rule(draft: Draft, rule: RuleOrSignature) -> Incident | None:
-    """The incident of a rule, by its tag."""
+    """The incident of a rule, by its tag; None if there is none."""
     names = (tag.removeprefix(tags.INCIDENT) for tag in rule.tags if tag.startswith(tags.INCIDENT))
     named = map(draft.incident, names)
-    return next((held for held in named if held), None)
+    return next((incident for incident in named if incident), None)
 
 
 def of_event(draft: Draft, tag: str) -> list[Incident]:
-    """The incidents in which an event, or one of a group, goes on: of each victim."""
-    going = (held for held in draft.all_incidents() if held.active)
-    return [held for held in going if any(tags.ends(tag, one) for one in held.active)]
+    """The incidents in which the event with this tag, or an event of this group, is active."""
+    going = (incident for incident in draft.all_incidents() if incident.active)
+    return [
+        incident for incident in going if any(tags.ends(tag, other) for other in incident.active)
+    ]
 
 
 def going_on(draft: Draft, reported: ReportedEvent) -> Incident | None:
-    """What goes on, or ended not long ago, about the same."""
+    """The newest incident of the same subject that is open, or closed within `gap` seconds."""
     subject, since = subject_of(reported), draft.now.unix - reported.gap
-    alike = [held for held in draft.all_incidents() if held.subject == subject]
-    recent = [held for held in alike if held.open or held.closed_at > since]
-    return max(recent, key=lambda held: held.opened_at, default=None)
+    alike = [incident for incident in draft.all_incidents() if incident.subject == subject]
+    recent = [incident for incident in alike if incident.open or incident.closed_at > since]
+    return max(recent, key=lambda incident: incident.opened_at, default=None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The rules that stand because of an incident, as far as it lists them."""
+"""The kernel slots of an incident's live rules, as far as its record lists them."""
 
 from xdpctl.control.state.state import State
 from xdpctl.model.incident import Incident
@@ -7,17 +7,17 @@ from xdpctl.model.match.match import ID_MARK
 from xdpctl.model.rule import parse_rule_id
 
 
-def slots(state: State, held: Incident) -> dict[int, str]:
-    """Slots in the kernel, and whose they are."""
+def slots(state: State, incident: Incident) -> dict[int, str]:
+    """The ids of the rules by their slots in the kernel."""
     found = {}
-    for done in held.rules:
-        if done.ended_at:
+    for record in incident.rules:
+        if record.ended_at:
             continue
-        if done.id.startswith(ID_MARK):
-            signature = state.signatures.get(done.id)
+        if record.id.startswith(ID_MARK):
+            signature = state.signatures.get(record.id)
             slot = signature.slot if signature else None
         else:
-            slot = state.image.entries.get(parse_rule_id(done.id))
+            slot = state.image.entries.get(parse_rule_id(record.id))
         if slot is not None:
-            found[slot] = done.id
+            found[slot] = record.id
     return found
