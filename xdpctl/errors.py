@@ -1,29 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Everything that can go wrong, as one tree.
+"""The exception hierarchy, with the HTTP status of each class.
 
 XdpctlError
 ├── ConfigError              the configuration file, a flag, or the command line
-│   └── SettingsError        the settings themselves: nothing heals until somebody edits them
-├── RuleError          400   the rule itself is wrong; carries the field
-│   ├── ConflictError  409   contradicts a standing rule
+│   └── SettingsError        the settings are wrong: a restart fails until they are edited
+├── RuleError          400   the rule is invalid; carries the field
+│   ├── ConflictError  409   contradicts an existing rule
 │   ├── LockoutError   409   would cut off a protected prefix or the caller
-│   └── QuotaError     403   beyond what this origin may ask for
+│   └── QuotaError     403   exceeds the quota of this origin
 ├── NotFoundError      404   no such rule or token
 ├── StaleError         412   the rule changed since it was read
 ├── AccessError        401   no token, a wrong one, or an expired one
 │   └── RoleError      403   a good token whose role may not do this
-├── FetchError         502   no list to be had from a URL or a file
-├── RecordingError           no recording of packets, or a damaged one
-├── EvidenceError            an archive of an incident that does not hold, or its key
-├── PaceError          429   more than this caller may send in a minute
-├── BusyError          503   too much of the kind is under way, or it is about to stop
-├── StoreError         503   the rule could not be made durable; the kernel was not touched
-├── DatapathError      503   the kernel said no
+├── FetchError         502   a list cannot be read from its URL or file
+├── RecordingError           not a packet recording, or a damaged one
+├── EvidenceError            an incident archive, or its key, that does not verify
+├── PaceError          429   the caller exceeds its limit per minute
+├── BusyError          503   too many such requests are running, or the control plane is stopping
+├── StoreError         503   the rule could not be made durable; the kernel was not changed
+├── DatapathError      503   the kernel refused an operation
 │   ├── CapacityError  507   a table is full; nothing was applied
-│   ├── SchemaError          pinned maps of another shape; nothing was adopted
-│   └── AttachError          the interface, or somebody else's program on it
-├── CompileError             bcc is missing, or clang refused the source
-├── Refused                  the control plane refused what a client asked for
+│   ├── SchemaError          pinned maps have an incompatible layout; nothing was adopted
+│   └── AttachError          the interface does not take the program, or has a foreign one
+├── CompileError             bcc is missing, or clang rejected the source
+├── Refused                  the control plane refused a client's request
 └── Unreachable              the control plane does not answer a client
 """
 
@@ -31,7 +31,7 @@ from typing import Any
 
 
 class XdpctlError(Exception):
-    """Catching this is enough for a caller; str() is a sentence for a person."""
+    """The base class of all errors of xdpctl; str() is a message for the user."""
 
 
 class ConfigError(XdpctlError):
@@ -39,11 +39,11 @@ class ConfigError(XdpctlError):
 
 
 class SettingsError(ConfigError):
-    """The settings must be edited first: starting again with the same ones fails again."""
+    """The settings are wrong: a restart fails again until they are edited."""
 
 
 class RuleError(XdpctlError):
-    """The rule itself is wrong. `field` is its JSON path, `fix` what to write instead."""
+    """The rule is invalid. `field` is the JSON path, `fix` says what to write instead."""
 
     def __init__(self, message: str, field: str = "", fix: str = "") -> None:
         super().__init__(message)
@@ -52,59 +52,59 @@ class RuleError(XdpctlError):
 
 
 class ConflictError(RuleError):
-    """Contradicts a standing rule."""
+    """The request contradicts an existing rule or set, or something that is in progress."""
 
 
 class LockoutError(RuleError):
-    """Would cut off a protected prefix, or whoever asks."""
+    """The change would cut off a protected prefix, the caller, or a logged-in user."""
 
 
 class QuotaError(RuleError):
-    """Beyond what this origin may ask for."""
+    """The request exceeds the quota of its origin."""
 
 
 class NotFoundError(XdpctlError):
-    """No rule, token or interface of that name."""
+    """There is no rule, token or interface of that name."""
 
 
 class StaleError(XdpctlError):
-    """If-Match named another revision than the one that stands."""
+    """The If-Match header does not name the current revision."""
 
 
 class AccessError(XdpctlError):
-    """No token, a wrong one, or an expired one."""
+    """The token is missing, unknown or expired."""
 
 
 class RoleError(AccessError):
-    """A good token whose role may not do this."""
+    """The token is valid, but its role or origin does not permit the request."""
 
 
 class FetchError(XdpctlError):
-    """There is no list to be had from this URL or file now; says why in one line."""
+    """A list cannot be read from its URL or file; the message gives the cause in one line."""
 
 
 class PaceError(XdpctlError):
-    """More bytes or events than a detector may send in a minute; nothing of it was done."""
+    """A detector sent more bytes or events than it may in a minute; nothing was applied."""
 
 
 class BusyError(XdpctlError):
-    """Nothing was done: all hands are busy, or the control plane is stopping; ask again."""
+    """All workers are busy, or the control plane is stopping. Nothing was done; retry later."""
 
 
 class RecordingError(XdpctlError):
-    """The file is no recording of packets, or a damaged one."""
+    """The file is not a packet recording, or it is damaged."""
 
 
 class EvidenceError(XdpctlError):
-    """An archive of an incident is not what it was made as."""
+    """An incident archive does not verify: it was changed, or it is damaged."""
 
 
 class StoreError(XdpctlError):
-    """The change could not be made durable, so it was not made at all."""
+    """The change could not be made durable, so it was not made."""
 
 
 class DatapathError(XdpctlError):
-    """The kernel said no; says what was tried and the errno's text."""
+    """The kernel refused an operation; the message names it and gives the text of errno."""
 
 
 class CapacityError(DatapathError):
@@ -112,15 +112,15 @@ class CapacityError(DatapathError):
 
 
 class SchemaError(DatapathError):
-    """Pinned maps of another shape than this version's; nothing was adopted."""
+    """The pinned maps have another layout than this version's; nothing was adopted."""
 
 
 class AttachError(DatapathError):
-    """The interface would not take the program."""
+    """The program could not be attached to the interface."""
 
 
 class CompileError(XdpctlError):
-    """bcc is missing, or clang refused the source."""
+    """bcc is missing, or clang rejected the source."""
 
 
 class Refused(XdpctlError):

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How much the source table takes."""
+"""The capacity of the source table."""
 
 from typing import NamedTuple
 
 
 class Capacity(NamedTuple):
-    """How many rules there may be, and entries of each family: of rules, sets and protection."""
+    """The maximum number of rules, and of entries by family (of rules, sets and protection)."""
 
     rules: int = 262_144
     ipv4: int = 1_048_576
@@ -13,5 +13,5 @@ class Capacity(NamedTuple):
 
     @property
     def entries(self) -> dict[int, int]:
-        """By family."""
+        """The maximum number of entries by family, 4 and 6."""
         return {4: self.ipv4, 6: self.ipv6}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a detector says, whatever its format."""
+"""Events: what detectors report, independent of their formats."""
 
 import math
 from enum import StrEnum
@@ -16,7 +16,10 @@ _NOTE_MAX = 200
 
 
 class Phase(StrEnum):
-    """An event that only CONTINUES has begun before; one that never ENDED runs out."""
+    """The phase of an event. CONTINUES reports an event that began before.
+
+    An event for which no ENDED is reported ends when its rules expire.
+    """
 
     BEGAN = "began"
     CONTINUES = "continues"
@@ -24,7 +27,7 @@ class Phase(StrEnum):
 
 
 class Attack(StrEnum):
-    """What it looks like; AMPLIFICATION comes from the event's `port`."""
+    """The type of attack; an AMPLIFICATION comes from the source port in the event's `port`."""
 
     UDP_FLOOD = "udp_flood"
     SYN_FLOOD = "syn_flood"
@@ -35,12 +38,14 @@ class Attack(StrEnum):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """`id` is the detector's own, of the same attack from its beginning to its end.
+    """One report of a detector.
 
-    `sources` are to be blocked; a `victim` is to be protected, by what `match` says if the
-    detector knows better than `attack`. `ttl` (seconds) is the detector's. With `group`, an end
-    without an id ends everything of that group. `ignored` says why there is nothing to do.
-    RuleError for one that has neither of the three.
+    `id` is the detector's name for the attack, the same from its beginning to its end. `sources`
+    are to be blocked. A `victim` is to be protected, by `match` if there is one, else by what
+    `attack` implies. `ttl` (seconds) is the lifetime that the detector asks for. An end without an
+    id ends all events of its `group`. `ignored` says why nothing is to be done.
+
+    RuleError if there is no id, group or reason to ignore it, or if a field is out of range.
     """
 
     phase: Phase
@@ -60,14 +65,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not (self.id or self.group or self.ignored):
-            raise RuleError("an event has no id", "id", "give each attack an id of its own")
+            raise RuleError("an event has no id", "id", "give each attack its own id")
         if max(len(self.id), len(self.group)) > 2 * ID_MAX:
             raise RuleError("an id is too long", "id", f"send at most {ID_MAX} characters")
         if not (math.isfinite(self.pps) and math.isfinite(self.bps)):
-            raise RuleError("a rate is no number", "pps", "send packets or bits a second")
+            raise RuleError("a rate is not a number", "pps", "send packets or bits a second")
 
 
 def plain(text: object) -> str:
-    """What a detector or an attacker wrote, as one harmless line."""
+    """Untrusted text as one printable line of at most 200 characters."""
     kept = "".join(c if c.isprintable() else " " for c in str(text)[: 2 * _NOTE_MAX])
     return kept.strip()[:_NOTE_MAX]

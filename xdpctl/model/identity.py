@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who may do what: roles, and tokens that are kept only as hashes. Pure but for the dice."""
+"""Roles, callers, and tokens, of which only hashes are kept. Pure, except for random numbers."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ _MARK = "xdpctl_"
 
 
 class Role(StrEnum):
-    """viewer reads; operator changes rules; detector only its own hook; admin everything."""
+    """viewer reads; operator changes rules; detector uses its own hook only; admin does all."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
@@ -33,7 +33,7 @@ _MAY = {
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever asks: for the audit, for roles, and the origin its rules carry."""
+    """The sender of a request: its name in the audit log, its role, and its rules' origin."""
 
     name: str
     role: Role
@@ -41,25 +41,25 @@ class Caller:
     address: Prefix | None = None
 
     def require(self, role: Role) -> None:
-        """RoleError unless this caller may do what `role` may."""
+        """RoleError unless this caller's role includes `role`."""
         if role not in _MAY[self.role]:
             raise RoleError(
-                f"{self.name} has the role {self.role}; this needs {role}. "
-                f"An admin makes such a token with: xdpctl token create NAME --role {role}"
+                f"{self.name} has the role {self.role}; this needs the role {role}. "
+                f"An admin can create such a token: xdpctl token create NAME --role {role}"
             )
 
     def require_unbound(self) -> None:
-        """RoleError for a caller whose token acts for one origin under that origin's quota."""
+        """RoleError if the caller's token is bound to one origin and its quota."""
         if self.origin != OPERATOR:
             raise RoleError(
-                f"{self.name} acts for {self.origin}, and this acts for everybody. "
-                f"An admin makes a token for it without --origin"
+                f"{self.name} acts for {self.origin} only, and this needs a token that is not "
+                f"bound to an origin. An admin can create one without --origin"
             )
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A named token; the secret itself is shown once and never kept."""
+    """A named token; only the digest of its secret is kept."""
 
     name: str
     digest: str
@@ -69,21 +69,21 @@ class Token:
     expires_at: float | None = None
 
     def pack(self) -> bytes:
-        """JSON, as the store keeps it."""
+        """The token as JSON, for the store."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def unpack(cls, value: bytes) -> "Token":
-        """From what `pack` made; ValueError if it is something else."""
+        """The token from the JSON that `pack` made; ValueError if it is not valid."""
         try:
             fields = json.loads(value)
             return cls(**{**fields, "role": Role(fields["role"])})
         except (KeyError, TypeError, RecursionError) as error:
-            raise ValueError(f"no token: {error!r}") from error
+            raise ValueError(f"not a token: {error!r}") from error
 
 
 def digest(secret: str) -> str:
-    """Tokens carry 256 random bits, so one plain SHA-256 is enough."""
+    """The SHA-256 of a secret, in hex; a secret of 256 random bits needs no key stretching."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -93,10 +93,10 @@ def mint() -> str:
 
 
 def authenticate(secret: str, tokens: dict[str, Token], unix: float) -> Token:
-    """The token of that secret, found by its hash; AccessError if unknown or expired."""
+    """The token of a secret, found by its hash; AccessError if it is unknown or expired."""
     token = tokens.get(digest(secret))
     if token is None:
-        raise AccessError("this token is not known here; ask an admin for: xdpctl token create")
+        raise AccessError("unknown token; an admin can create one: xdpctl token create")
     if token.expires_at is not None and token.expires_at <= unix:
         raise AccessError(f"the token {token.name} has expired; ask an admin for a new one")
     return token

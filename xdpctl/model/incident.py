@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One incident: events on one victim, close in time, with what was done. Values only."""
+"""Incidents: events on one victim, close in time, with the rules made for them. Values only."""
 
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ EVENTS_KEPT, RULES_KEPT, SOURCES_KEPT, ACTIVE_KEPT = 100, 100, 50, 200
 
 
 class TimelineEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing a detector said; `at` is Unix time, `monotonic` the kernel's clock in seconds."""
+    """One report of a detector; `at` is Unix time, `monotonic` CLOCK_MONOTONIC, both in seconds."""
 
     at: float
     monotonic: float
@@ -23,11 +23,11 @@ class TimelineEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     pps: float = 0.0
     bps: float = 0.0
     note: str = ""
-    done: int = 0  # rules that stand for it since, or ended with it
+    done: int = 0  # number of rules made for it, or removed when it ended
 
 
 class RuleRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A rule that came of it, with its limit if it is one; packets and bytes once it has ended."""
+    """A rule of the incident; `packets` and `bytes` are what it hit, recorded when it ended."""
 
     id: str
     what: str
@@ -39,21 +39,23 @@ class RuleRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     packets: int = 0
     bytes: int = 0
     limit: Rate | None = None
-    taken_back: bool = False  # by a person
-    before_packets: int = 0  # that it had hit already when it came to this incident
+    taken_back: bool = False  # removed by an operator
+    before_packets: int = 0  # hits from before the rule became part of this incident
     before_bytes: int = 0
 
     def since(self, hits: Hits) -> Hits:
-        """Of all that it has hit, what it hit since it came to this incident."""
+        """The part of a rule's total hits that belongs to this incident."""
         if hits.packets < self.before_packets or hits.bytes < self.before_bytes:
-            return hits  # the counters began anew, as after a reboot
+            return hits  # the counters were reset, as after a reboot
         return Hits(hits.packets - self.before_packets, hits.bytes - self.before_bytes)
 
 
 class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`subject` is the victim, or whose named sources these are. Lists keep the first ones;
-    `events_told`, `rules_made` and `sources_named` count all. `active` events have not ended.
-    `ends_at` is when the last rule runs out if nobody says anything more (Unix time).
+    """The record of an incident; times are Unix time.
+
+    `subject` is the victim, or the detector that named the sources. Lists keep their first items;
+    `events_told`, `rules_made` and `sources_named` count all. `active` are the tags of events that
+    have not ended. `ends_at` is when the last rule expires if nothing more is reported.
     """
 
     id: str
@@ -70,15 +72,15 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     events_told: int = 0
     rules_made: int = 0
     rules_ended: int = 0
-    rules_raised: int = 0  # to the next step of their ladder
+    rules_raised: int = 0  # escalated: from monitor mode to enforcement, or from a limit to a drop
     sources_named: int = 0
-    packets: int = 0  # of rules that have ended
+    packets: int = 0  # hits of rules that have ended
     bytes: int = 0
     active: tuple[str, ...] = ()
     events: tuple[TimelineEntry, ...] = ()
     rules: tuple[RuleRecord, ...] = ()
     sources: tuple[str, ...] = ()
-    clock_error: float | None = None  # seconds, as clock.Now has it, when it was opened
+    clock_error: float | None = None  # seconds, when it was opened; None if not synchronised
 
     @property
     def open(self) -> bool:
@@ -91,14 +93,14 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def name(subject: str, unix: float, taken: frozenset[str]) -> str:
-    """`20261125-081900`, with a number behind it if there is one of that second."""
+    """An unused id such as `20261125-081900`, with a number appended if that is taken."""
     first = datetime.fromtimestamp(unix, UTC).strftime("%Y%m%d-%H%M%S")
     names = (first if n == 1 else f"{first}-{n}" for n in range(1, len(taken) + 2))
-    return next(one for one in names if one not in taken)
+    return next(candidate for candidate in names if candidate not in taken)
 
 
 def first(kept: tuple[str, ...], more: tuple[str, ...], most: int) -> tuple[str, ...]:
-    """Each once, the first ones."""
+    """The first `most` distinct items of `kept` and `more`."""
     if len(kept) >= most:
         return kept
     return tuple(dict.fromkeys(kept + more))[:most]
@@ -109,7 +111,7 @@ _decoder = msgspec.json.Decoder(Incident)
 
 
 def decode(value: bytes) -> Incident:
-    """ValueError if it is unreadable."""
+    """The stored incident; ValueError if it is unreadable."""
     try:
         return _decoder.decode(value)
     except RecursionError as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""May this rule stand? Pure questions, answered with an error that says why not."""
+"""Policy: pure checks of whether a rule is permitted; they raise an error that says why not."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,35 +16,35 @@ _DOING = frozenset(("mode", "limit", "spare", "priority"))
 
 
 class RuleLike(Protocol):
-    """What a rule and a signature have in common for those who change them."""
+    """The attributes of rules and signatures that changes need."""
 
     @property
     def id(self) -> str:
-        """The id by which the API names it."""
+        """The id in the API."""
 
     @property
     def etag(self) -> str:
-        """A text that differs after any change."""
+        """A short text that differs after any change."""
 
     @property
     def subject(self) -> str:
-        """What it is about, in words."""
+        """The match, as text."""
 
     @property
     def action(self) -> Action:
-        """What is done with its packets."""
+        """The action on matching packets."""
 
     @property
     def mode(self) -> Mode:
-        """Whether it acts or only counts."""
+        """Whether the action is enforced or only counted."""
 
     @property
     def origin(self) -> str:
-        """On whose behalf it stands: `operator`, or an automatic origin."""
+        """On whose behalf the rule was made: `operator`, or an automatic origin."""
 
     @property
     def reason(self) -> str:
-        """Why, in the words of who asked for it."""
+        """The reason that was given for it."""
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -52,18 +52,18 @@ class RuleLike(Protocol):
 
     @property
     def spare(self) -> Spare:
-        """Whose packets it lets pass."""
+        """Which packets pass although the rule would drop them."""
 
     @property
     def expires_ns(self) -> int:
-        """Its end on CLOCK_MONOTONIC, 0 for never."""
+        """When it ends, in CLOCK_MONOTONIC nanoseconds; 0 for never."""
 
     @property
     def confirm_by_ns(self) -> int:
-        """When it ends unless it is confirmed, on CLOCK_MONOTONIC; 0 for never."""
+        """When it ends unless it is confirmed, in CLOCK_MONOTONIC nanoseconds; 0 for never."""
 
     def same_effect(self, other: Self) -> bool:
-        """Whether both do the same with the same packets."""
+        """Whether both rules do the same with the same packets."""
 
     def replace(self, **changes: object) -> Self:
         """A copy with these fields changed."""
@@ -74,14 +74,14 @@ Merged = TypeVar("Merged", bound=RuleLike)
 
 @dataclass(slots=True)
 class Judgement(Generic[Merged]):
-    """A rule that may stand, and what its author should know."""
+    """A permitted rule, and warnings for the caller."""
 
     rule: Merged
     warnings: list[str] = field(default_factory=list)
 
 
 def guard(rule: Rule, protection: Protection) -> list[str]:
-    """LockoutError if the rule would drop what is protected; else the warnings."""
+    """The warnings about a rule; LockoutError if it would drop what is protected."""
     if rule.action is not Action.DROP or rule.mode is Mode.MONITOR:
         return []
     over = protection.over(rule.source)
@@ -92,14 +92,14 @@ def guard(rule: Rule, protection: Protection) -> list[str]:
         return []
     names = ", ".join(f"{p} ({protection.why[p]})" for p in kept[:5])
     more = f" and {len(kept) - 5} more" if len(kept) > 5 else ""
-    return [f"protected inside it, and still let through: {names}{more}"]
+    return [f"it contains protected prefixes, which are still accepted: {names}{more}"]
 
 
 def _refuse_inside(rule: Rule, over: Prefix, why: str) -> None:
     provisional = rule.origin == OPERATOR and rule.confirm_by_ns and rule.source != over
     if why == CONFIGURED and provisional:
         return
-    fix = "use mode monitor to watch it"
+    fix = "use mode monitor to count its packets"
     if why == CONFIGURED and rule.origin == OPERATOR and rule.source != over:
         fix = "add confirm_within, so that it undoes itself unless you can still confirm it"
     place = "" if rule.source == over else f"in {over}, which is "
@@ -107,7 +107,7 @@ def _refuse_inside(rule: Rule, over: Prefix, why: str) -> None:
 
 
 def check_change(standing: RuleLike, origin: str, etag: str | None) -> None:
-    """StaleError if it is not what `etag` was read from; RoleError if it is another origin's."""
+    """StaleError if the rule no longer has this `etag`; RoleError if it is another origin's."""
     if etag is not None and etag != standing.etag:
         raise StaleError(f"rule {standing.id} changed since it was read; read it again")
     if origin not in (standing.origin, OPERATOR):
@@ -117,34 +117,38 @@ def check_change(standing: RuleLike, origin: str, etag: str | None) -> None:
 def tags_after(
     standing: RuleLike, changes: Mapping[str, object], origin: str
 ) -> dict[str, tuple[str, ...]]:
-    """The tags that a change leaves, if it touches them; RuleError for one that is not a name.
+    """The new tags of a changed rule as {"tags": ...}, or {} if they do not change.
 
-    An operator's word on what a detector's rule does is not to be overruled by the detector.
+    If an operator changes what a detector's rule does, the rule is pinned, so that the detector
+    does not change it back. RuleError for a tag that is not a name.
     """
-    held, asked = standing.tags, changes.get("tags")
+    after, asked = standing.tags, changes.get("tags")
     if isinstance(asked, tuple):
         checked = check_tags(asked)
-        held = checked if standing.origin == OPERATOR else tags.given(held, checked)
+        after = checked if standing.origin == OPERATOR else tags.given(after, checked)
     if origin == OPERATOR != standing.origin and changes.keys() & _DOING:
-        held = tags.pinned(held)
-    return {} if held == standing.tags else {"tags": held}
+        after = tags.pinned(after)
+    return {} if after == standing.tags else {"tags": after}
 
 
 def merge(standing: Merged, asked: Merged) -> Judgement[Merged]:
-    """The same match asked for again: extend it, take it over, or refuse."""
+    """The result of asking again for a match that has a rule: extended or taken over.
+
+    ConflictError if the two rules do different things and neither may replace the other.
+    """
     if standing.same_effect(asked):
         return _extended(standing, asked)
     automatic = standing.origin != OPERATOR and asked.origin == OPERATOR
     if automatic and standing.action is not asked.action:
         warning = f"replaced the {standing.action} of {standing.origin} on the same source"
         return Judgement(asked, [warning])
-    held = f"{standing.origin}'s {standing.mode} {standing.action}"
+    existing = f"a rule of {standing.origin} ({standing.mode} {standing.action})"
     fix = (
-        f"change the standing one: PATCH /v1/rules/{standing.id}"
+        f"change the existing rule: PATCH /v1/rules/{standing.id}"
         if standing.action is asked.action
-        else f"remove the standing one first: DELETE /v1/rules/{standing.id}"
+        else f"remove the existing rule first: DELETE /v1/rules/{standing.id}"
     )
-    raise ConflictError(f"{held} already stands on {standing.subject}", "action", fix)
+    raise ConflictError(f"there is already {existing} on {standing.subject}", "action", fix)
 
 
 def _extended(standing: Merged, asked: Merged) -> Judgement[Merged]:
@@ -156,17 +160,17 @@ def _extended(standing: Merged, asked: Merged) -> Judgement[Merged]:
     warnings = []
     confirm_by = standing.confirm_by_ns and asked.confirm_by_ns
     if asked.confirm_by_ns and not standing.confirm_by_ns:
-        warnings.append("it already stands confirmed, so confirm_within was not applied")
+        warnings.append("the rule is already confirmed, so confirm_within was not applied")
     if standing.expires_ns and not ends:
-        warnings.append("it had an end and has none now: no ttl was asked for")
+        warnings.append("the rule had an end and now has none, since no ttl was given")
     taken = asked.origin == OPERATOR and standing.origin != OPERATOR
-    held = tags.taken_over(standing.tags) if taken else standing.tags
+    kept = tags.taken_over(standing.tags) if taken else standing.tags
     merged = standing.replace(
         expires_ns=ends,
         confirm_by_ns=confirm_by,
         origin=OPERATOR if taken else standing.origin,
         reason=asked.reason or standing.reason,
-        tags=tags.joined(held, asked.tags),
+        tags=tags.joined(kept, asked.tags),
         **({"spare": asked.spare} if taken else {}),
     )
     return Judgement(merged, warnings)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Prefixes that nothing automatic blocks, and why each is one."""
+"""Protected prefixes, which no automatic rule blocks, and the reason for each."""
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -13,7 +13,7 @@ _NEIGHBOURS = (GATEWAY, RESOLVER, PEER)
 
 
 class Protection:
-    """Prefixes that are never blocked, and why each is one."""
+    """The protected prefixes; `why` has the reason for each."""
 
     def __init__(self, why: Mapping[Prefix, str]) -> None:
         self.why = dict(why)
@@ -23,20 +23,20 @@ class Protection:
 
     @cached_property
     def neighbours(self) -> frozenset[Prefix]:
-        """Gateways, resolvers and peers that are no part of our own networks."""
+        """Gateways, peers, and resolvers outside our own networks."""
         named = (p for p, why in self.why.items() if why in _NEIGHBOURS)
         return frozenset(p for p in named if self.why[p] != RESOLVER or not self._ours(p))
 
     def _ours(self, prefix: Prefix) -> bool:
         over = (prefix.widened(length) for length in range(prefix.length, -1, -1))
-        return any(self.why.get(one) in (CONFIGURED, OWN_ADDRESS, LOOPBACK) for one in over)
+        return any(self.why.get(wider) in (CONFIGURED, OWN_ADDRESS, LOOPBACK) for wider in over)
 
     def lengths(self, prefix: Prefix) -> list[int]:
-        """Those that protected prefixes of this one's family have, ascending."""
+        """The lengths of the protected prefixes of this prefix's family, ascending."""
         return self._lengths[len(prefix.address)]
 
     def over(self, prefix: Prefix) -> Prefix | None:
-        """The widest protected prefix that covers all of `prefix`."""
+        """The widest protected prefix that covers all of `prefix`; None if there is none."""
         for length in self._lengths[len(prefix.address)]:
             if length > prefix.length:
                 break
@@ -46,7 +46,7 @@ class Protection:
         return None
 
     def narrowest(self, prefix: Prefix) -> Prefix | None:
-        """The most specific protected prefix that covers all of `prefix`."""
+        """The most specific protected prefix that covers all of `prefix`; None if there is none."""
         lengths = range(prefix.length, -1, -1)
         return next((p for p in map(prefix.widened, lengths) if p in self.why), None)
 

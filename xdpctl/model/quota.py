@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What one origin may ask for."""
+"""Quotas: how much the rules of one origin may block."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,11 @@ from xdpctl.errors import QuotaError
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What one origin may ask for; lengths are the shortest prefixes allowed, `max_ttl` seconds."""
+    """The quota of one origin.
+
+    `shortest_ipv4` and `shortest_ipv6` are the shortest prefix lengths allowed, `max_ttl` is in
+    seconds, and `max_share` is the share of a family's address space that its rules may drop.
+    """
 
     max_rules: int
     shortest_ipv4: int = 0
@@ -20,7 +24,10 @@ class Quota:
     max_share: float = 1.0
 
     def check(self, origin: str, prefix: Prefix | None, ttl: float | None, standing: int) -> None:
-        """QuotaError if a rule on `prefix` is too wide or too long, or one too many."""
+        """QuotaError if a rule on `prefix` is too wide, lasts too long, or is one too many.
+
+        `standing` is the number of other rules that the origin has.
+        """
         if prefix is not None:
             self._check_width(origin, prefix)
         if self.max_ttl is not None and (ttl is None or ttl > self.max_ttl):
@@ -36,25 +43,28 @@ class Quota:
                 f"remove some, or raise origins.{origin}.max_rules",
             )
 
-    def check_share(self, origin: str, family: int, own: int, every: int) -> None:
-        """QuotaError if rules drop too much of a family: `own` of this origin, `every` of all."""
-        for held, most, who, fix in (
-            (own, self.max_share, origin, f"raise origins.{origin}.max_share"),
-            (every, _SHARE_OF_ALL, "all detectors together", "let an operator block it"),
+    def check_share(self, origin: str, family: int, of_origin: int, of_all: int) -> None:
+        """QuotaError if the rules of this origin, or of all detectors, drop too much of a family.
+
+        `of_origin` and `of_all` are what they drop, in IPv4 addresses or in /64s of IPv6.
+        """
+        for dropped, most, who, fix in (
+            (of_origin, self.max_share, origin, f"raise origins.{origin}.max_share"),
+            (of_all, _SHARE_OF_ALL, "all detectors together", "let an operator block it"),
         ):
-            if held > most * _WHOLE[family]:
+            if dropped > most * _WHOLE[family]:
                 raise QuotaError(
-                    f"{who} would drop {held / _WHOLE[family]:.2%} of IPv{family}, and {most:.2%} "
-                    "is the most",
+                    f"{who} would drop {dropped / _WHOLE[family]:.2%} of IPv{family}; the maximum "
+                    f"is {most:.2%}",
                     "match.source",
-                    f"let some rules end, or {fix}",
+                    f"wait until some rules end, or {fix}",
                 )
 
     def _check_width(self, origin: str, prefix: Prefix) -> None:
         shortest = self.shortest_ipv4 if prefix.family == 4 else self.shortest_ipv6
         if prefix.length < shortest:
             raise QuotaError(
-                f"{origin} may block nothing wider than /{shortest}; {prefix} is wider",
+                f"{origin} may not block prefixes wider than /{shortest}, and {prefix} is wider",
                 "match.source",
                 f"split it, or raise origins.{origin}.shortest_ipv{prefix.family}",
             )
@@ -68,5 +78,5 @@ AUTOMATIC = Quota(
     max_signatures=128,
     max_share=1 / 256,
 )
-_SHARE_OF_ALL = 1 / 128  # of each family, that all detectors together may drop
-_WHOLE = {4: 1 << 32, 6: 1 << 61}  # addresses; /64s of 2000::/3
+_SHARE_OF_ALL = 1 / 128  # share of each family that all detectors together may drop
+_WHOLE = {4: 1 << 32, 6: 1 << 61}  # number of IPv4 addresses; of /64s in 2000::/3

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A rule as somebody asks for it, checked for all that can be checked without a clock."""
+"""Requests for rules, with all the checks that need no clock."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,10 @@ from xdpctl.model.rule import CONFIRM_MAX, TTL_MAX, Action, Mode, Spare, check_n
 
 
 class RuleRequest(msgspec.Struct, frozen=True, gc=False):
-    """A rule as somebody asks for it; times are seconds from now, None for no end."""
+    """A request for a rule on a source; times are seconds from now, None for no end.
+
+    RuleError if a field is not valid.
+    """
 
     source: Prefix
     action: Action = Action.DROP
@@ -24,7 +27,7 @@ class RuleRequest(msgspec.Struct, frozen=True, gc=False):
 
     def __post_init__(self) -> None:
         if self.action is Action.LIMIT:
-            raise RuleError("a list of sources cannot be limited", "action", "give drop or accept")
+            raise RuleError("a source rule cannot limit", "action", "give drop or accept")
         check_seconds(self.ttl, "ttl", TTL_MAX)
         check_seconds(self.confirm_within, "confirm_within", CONFIRM_MAX)
         check_tags(self.tags)
@@ -36,8 +39,8 @@ def check_tags(tags: Iterable[str]) -> tuple[str, ...]:
 
 
 def check_seconds(value: float | None, field: str, most: float) -> None:
-    """RuleError unless None or above 0 and at most `most`."""
+    """RuleError unless the value is None, or above 0 and at most `most`."""
     if value is not None and not 0 < value <= most:
         raise RuleError(
-            f"{field} is {value:g} seconds", field, f"give more than 0 and at most {most:g}"
+            f"{field} cannot be {value:g} seconds", field, f"give more than 0 and at most {most:g}"
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a rule is. Values only: no clock, no kernel, no file."""
+"""Rules on sources. Values only: no clock, no kernel, no file."""
 
 from enum import StrEnum
 from typing import Any, Self
@@ -20,7 +20,7 @@ _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
 class Action(StrEnum):
-    """What a rule does with what it matches."""
+    """What a rule does with the packets that it matches."""
 
     DROP = "drop"
     ACCEPT = "accept"
@@ -28,14 +28,14 @@ class Action(StrEnum):
 
 
 class Mode(StrEnum):
-    """`monitor` counts what the action would have hit, and lets it pass."""
+    """`monitor` counts the packets that the action would have hit, and lets them pass."""
 
     ENFORCE = "enforce"
     MONITOR = "monitor"
 
 
 class Automatic(StrEnum):
-    """Whether what detectors ask for is done, only watched, or not even that."""
+    """Whether detectors' requests are enforced (on), only monitored (observe), or ignored (off)."""
 
     OFF = "off"
     OBSERVE = "observe"
@@ -43,26 +43,26 @@ class Automatic(StrEnum):
 
 
 class Spare(StrEnum):
-    """Whose packets pass although a rule would drop them."""
+    """Which packets pass although a rule would drop them."""
 
     NONE = "none"
     ESTABLISHED = "established"
 
 
 def rule_id(source: Prefix) -> str:
-    """`203.0.113.0_24`: the match itself, in a form that a URL path takes."""
+    """The id of the rule on a source: the prefix in a form for URL paths, as `203.0.113.0_24`."""
     return str(source).replace("/", "_")
 
 
 def parse_rule_id(text: str) -> Prefix:
-    """The source a rule id names; takes the prefix itself too."""
+    """The source that a rule id names; a prefix with a slash is accepted too. RuleError if none."""
     return parse_prefix(text.replace("_", "/"), "id")
 
 
 def check_name(name: str, field: str) -> str:
-    """The name of an origin, tag, token or set, if it is one; else RuleError names the field.
+    """The name of an origin, tag, token or set, if it is valid; RuleError otherwise.
 
-    It has 1 to 32 of a-z 0-9 - _ . and is, as in paths, not `.` or `..`.
+    A name has 1 to 32 characters of a-z 0-9 - _ . and is not `.` or `..`; it is used in paths.
     """
     if not (0 < len(name) <= 32 and _NAME.issuperset(name)) or name in (".", ".."):
         raise RuleError(
@@ -72,14 +72,14 @@ def check_name(name: str, field: str) -> str:
 
 
 def check_told(reason: str, tags: tuple[str, ...]) -> None:
-    """RuleError unless the reason is one line of text and the tags are few."""
+    """RuleError unless the reason is one line of text and there are not too many tags."""
     check_reason(reason)
     if len(tags) > TAGS_MAX and sum(not ours(tag) for tag in tags) > TAGS_MAX:
         raise RuleError(f"more than {TAGS_MAX} tags", "tags", f"keep at most {TAGS_MAX}")
 
 
 def check_reason(reason: str) -> None:
-    """RuleError unless it is one line of text."""
+    """RuleError unless the reason is one line of text of at most 500 characters."""
     if len(reason) > REASON_MAX:
         raise RuleError(
             f"the reason is longer than {REASON_MAX} characters", "reason", "shorten it"
@@ -91,32 +91,32 @@ def check_reason(reason: str) -> None:
 
 
 class Deadlines(msgspec.Struct, frozen=True, gc=False):
-    """When a rule ends: `expires_ns` and `confirm_by_ns` are CLOCK_MONOTONIC, 0 for never.
+    """A mixin for `expires_ns` and `confirm_by_ns`: CLOCK_MONOTONIC nanoseconds, 0 for never.
 
-    Until it is confirmed, a provisional rule's kernel expiry is the earlier of the two. Those who
-    inherit declare both fields; the order of fields matters.
+    Until it is confirmed, a provisional rule ends at the earlier of the two. Subclasses declare
+    both fields, since the order of fields matters.
     """
 
     @property
     def kernel_expires_ns(self: Any) -> int:
-        """When the kernel stops applying it."""
+        """When the kernel stops applying the rule; 0 for never."""
         ends: int = self.expires_ns
         confirm_by: int = self.confirm_by_ns
         return min(ends, confirm_by) if ends and confirm_by else ends or confirm_by
 
     def expired(self, now_ns: int) -> bool:
-        """Whether the kernel stops applying it at `now_ns` or before."""
+        """Whether the kernel has stopped applying the rule at `now_ns`."""
         return 0 < self.kernel_expires_ns <= now_ns
 
     @property
     def ends_unconfirmed(self: Any) -> bool:
-        """Whether what ends it is that nobody confirmed it."""
+        """Whether the rule ends because it was not confirmed."""
         confirm_by: int = self.confirm_by_ns
         return 0 < confirm_by == int(self.kernel_expires_ns)
 
 
 class Rule(Deadlines, frozen=True, gc=False):
-    """A source and an action, who asked for it, and until when."""
+    """A rule: a source, an action, its origin, and its deadlines."""
 
     source: Prefix
     action: Action
@@ -134,12 +134,12 @@ class Rule(Deadlines, frozen=True, gc=False):
 
     @property
     def id(self) -> str:
-        """The id by which the API names it."""
+        """The id in the API."""
         return rule_id(self.source)
 
     @property
     def subject(self) -> str:
-        """What it is about, in words."""
+        """The source, as text."""
         return str(self.source)
 
     @property
@@ -150,7 +150,7 @@ class Rule(Deadlines, frozen=True, gc=False):
         return f"{crc32(repr(parts).encode()):08x}"
 
     def same_effect(self, other: "Rule") -> bool:
-        """Equal but for its times and who tells the story."""
+        """Whether both do the same with the same packets; times, origin and tags may differ."""
         return (self.source, self.action, self.mode) == (other.source, other.action, other.mode)
 
     def replace(self, **changes: object) -> Self:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which entries of a list may be in a set that drops."""
+"""Screening: which entries of a list may be in a set that drops."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from xdpctl.base.net.prefix_arrays import FAMILIES, Family, Keys, within
 from xdpctl.model.source_set import Entries
 
 WIDEST = {4: 8, 6: 16}  # one line of a feed must not drop a large part of the internet
-# IANA's special-purpose registries (RFC 6890) and multicast: no feed means them
+# IANA's special-purpose registries (RFC 6890) and multicast: no feed should list these
 SPECIAL = tuple(
     parse_prefix(text)
     for text in (
@@ -25,7 +25,10 @@ SPECIAL = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Screened:
-    """What is left of a list, and how many entries were left out for which reason."""
+    """The entries kept, and the numbers of entries left out: too wide, and special.
+
+    `protected` is the number of kept entries that are in protected prefixes.
+    """
 
     entries: Entries
     wide: int
@@ -34,7 +37,7 @@ class Screened:
 
 
 def inside(family: Family, keys: Keys, prefixes: Iterable[Prefix]) -> NDArray[np.bool_]:
-    """Which of the sorted keys lie inside one of the prefixes."""
+    """A mask of the sorted keys that lie inside one of the prefixes."""
     found = np.zeros(len(keys), np.bool_)
     lengths = family.lengths(keys)
     for prefix in prefixes:
@@ -49,26 +52,27 @@ def inside(family: Family, keys: Keys, prefixes: Iterable[Prefix]) -> NDArray[np
 
 
 def around(family: Family, keys: Keys, prefixes: Iterable[Prefix]) -> NDArray[np.bool_]:
-    """Which of the keys are, or cover, one of the prefixes."""
+    """A mask of the keys that equal or cover one of the prefixes."""
     listed = (p for p in prefixes if p.family == family.number)
     wider = {prefix.widened(n) for prefix in listed for n in range(prefix.length + 1)}
     return within(np.sort(family.keys(wider)), keys)
 
 
 def outside(entries: Entries, prefixes: Iterable[Prefix]) -> Entries:
-    """Without those inside one of the prefixes; the same arrays where there are none."""
+    """The entries without those inside one of the prefixes; unchanged arrays are not copied."""
     listed, out = list(prefixes), dict(entries)
     for number, keys in entries.items():
-        held = inside(FAMILIES[number], keys, listed)
-        if held.any():
-            out[number] = keys[~held]
+        covered = inside(FAMILIES[number], keys, listed)
+        if covered.any():
+            out[number] = keys[~covered]
     return out
 
 
 def screen(entries: Entries, protected: Iterable[Prefix], allow_private: bool) -> Screened:
-    """Leave out what is too wide or touches what is special; count what is in protected prefixes.
+    """Remove entries that are too wide or overlap special prefixes; count those that are protected.
 
-    Those stay in the set: protection may change, and they are not applied while it stands.
+    Entries in protected prefixes stay in the set, since protection may change; they are not applied
+    while they are protected.
     """
     kept, wide, special = {}, 0, 0
     for number, keys in entries.items():
@@ -81,5 +85,5 @@ def screen(entries: Entries, protected: Iterable[Prefix], allow_private: bool) -
         wide, special = wide + int(broad.sum()), special + int(private.sum())
         kept[number] = keys[~(broad | private)] if broad.any() or private.any() else keys
     listed = list(protected)
-    held = sum(int(inside(FAMILIES[n], k, listed).sum()) for n, k in kept.items())
-    return Screened(kept, wide, special, held)
+    inside_protected = sum(int(inside(FAMILIES[n], k, listed).sum()) for n, k in kept.items())
+    return Screened(kept, wide, special, inside_protected)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""On which side of an outside interface a source can be: who is spoofed if he comes from there.
+"""On which side of an outside interface a source can be; a packet from the wrong one is spoofed.
 
-RFC 2827 (BCP 38) for our own networks, RFC 6890 for those that nobody has. Pure.
+After RFC 2827 (BCP 38) for our own networks, and RFC 6890 for special-purpose networks. Pure.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from xdpctl.abi.structs import Side
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.model.protection import CONFIGURED, LOOPBACK, OWN_ADDRESS, Protection
 
-# The special-purpose registries of IPv4 and IPv6 without what is reachable from everywhere.
+# The special-purpose registries of IPv4 and IPv6, without globally reachable networks.
 _SPECIAL = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
     *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15"),
@@ -19,17 +19,19 @@ _SPECIAL = (
     *("64:ff9b:1::/48", "100::/64", "2001::/32", "2001:2::/48", "2001:db8::/32"),
     *("2001:10::/28", "2001:20::/28", "3fff::/20", "5f00::/16", "fc00::/7"),
 )
-# No packet has these for its source, wherever it is: loopback, multicast, broadcast.
+# These are never a valid source of a received packet: loopback, multicast, broadcast.
 _NEVER = ("127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "::1/128", "ff00::/8")
-# What is not set yet looks for an address; the program knows what it may say.
+# A host without an address uses these to get one; the program checks what such packets contain.
 _UNSET = ("0.0.0.0/32", "::/128")
 _LINK_LOCAL = "fe80::/10"
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """`[outside]`: `allow` are networks that are out there although they look as if they were not;
-    `special_purpose` says whether what RFC 6890 sets apart is dropped.
+    """The settings of `[outside]`.
+
+    `allow` has networks that are expected outside although the other rules say otherwise.
+    `special_purpose` says whether the special-purpose networks of RFC 6890 are dropped.
     """
 
     special_purpose: bool = True
@@ -42,10 +44,10 @@ def known(
     on_link: Iterable[Prefix],
     sessions: Iterable[Prefix],
 ) -> dict[Prefix, Side]:
-    """The side of each prefix of which it is known; the most specific one counts.
+    """The side of each prefix for which it is known; for an address, the most specific one counts.
 
-    `on_link` are the networks on the outside interfaces themselves. `sessions` are addresses of
-    people who are logged in: they are where they are.
+    `on_link` are the networks of the outside interfaces. `sessions` are the addresses of logged-in
+    users, which are outside even if their network is expected inside.
     """
     found: dict[Prefix, Side] = {}
     if outside.special_purpose:
@@ -60,8 +62,12 @@ def known(
 
 
 def hidden(sides: Mapping[Prefix, Side], sessions: Iterable[Prefix]) -> list[Prefix]:
-    """Sessions that could not be opened again: their network is not expected outside."""
-    return [one for one in sessions if _side(sides, one.widened(one.length - 1)) is Side.INSIDE]
+    """Sessions that could not be opened again, because their network is expected inside only."""
+    return [
+        address
+        for address in sessions
+        if _side(sides, address.widened(address.length - 1)) is Side.INSIDE
+    ]
 
 
 def _side(sides: Mapping[Prefix, Side], address: Prefix) -> Side:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a signature is: a rule that matches on more than a source, or limits. Values only."""
+"""Signatures: rules that match on more than a source, or that limit. Values only."""
 
 import re
 from typing import Any, Self
@@ -14,19 +14,20 @@ from xdpctl.model.match.match import Match
 from xdpctl.model.match.precedence import Key, precedence
 from xdpctl.model.rule import OPERATOR, Action, Deadlines, Mode, Rule, Spare, check_told
 
-CONFIGURED = "configured"  # the origin of what the configuration asks for
+CONFIGURED = "configured"  # the origin of the limits in the configuration
 PRIORITY_MAX = 32767
 BURST_MIN, BURST_MAX = 0.05, 60.0  # seconds; the clock's tick is up to 0.01
-BY_ADDRESS = 32, 64  # lengths that tell sources apart where none are given
+BY_ADDRESS = 32, 64  # default prefix lengths (IPv4, IPv6) of a limit per source
 _PPS_MAX = 1_000_000_000
 _BPS_MIN, _BPS_MAX = 1_000, 1_000_000_000_000
 
 
 class Rate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A limit: packets or bits a second, for all together or for each source.
+    """A rate limit in packets or bits a second, for all sources together or for each source.
 
-    `per_ipv4` and `per_ipv6` are the lengths of the prefixes that sources are told apart by, 0 for
-    not at all. `burst` is how many seconds' worth may come at once.
+    `per_ipv4` and `per_ipv6` are the lengths of the prefixes that each have a limit of their own; 0
+    and 0 is one limit for all. `burst` is the number of seconds whose packets may come at once.
+    RuleError if a field is out of range.
     """
 
     pps: float = 0.0
@@ -38,28 +39,30 @@ class Rate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     def __post_init__(self) -> None:
         if (self.pps > 0) == (self.bps > 0):
             fix = "give one of pps (packets/s) and bps (bits/s), above 0"
-            raise RuleError("a limit is either of packets or of bits", "limit", fix)
+            raise RuleError("a limit must be either in packets or in bits", "limit", fix)
         if self.pps and not 0.1 <= self.pps <= _PPS_MAX:
             raise RuleError(
-                f"a limit of {self.pps:g} packets/s", "limit.pps", f"give 0.1 to {_PPS_MAX:,}"
+                f"a limit cannot be {self.pps:g} packets/s",
+                "limit.pps",
+                f"give 0.1 to {_PPS_MAX:,}",
             )
         if self.bps and not _BPS_MIN <= self.bps <= _BPS_MAX:
             fix = f"give {_BPS_MIN:,} to {_BPS_MAX:,}"
-            raise RuleError(f"a limit of {self.bps:g} bits/s", "limit.bps", fix)
+            raise RuleError(f"a limit cannot be {self.bps:g} bits/s", "limit.bps", fix)
         if not BURST_MIN <= self.burst <= BURST_MAX:
             fix = f"give {BURST_MIN:g} to {BURST_MAX:g} seconds"
-            raise RuleError(f"a burst of {self.burst:g} s", "limit.burst", fix)
+            raise RuleError(f"a burst cannot be {self.burst:g} s", "limit.burst", fix)
         if not (0 <= self.per_ipv4 <= 32 and 0 <= self.per_ipv6 <= 64):
             fix = "give source, or a length of at most /32 and /64"
-            raise RuleError("sources cannot be told apart so", "limit.per", fix)
+            raise RuleError("the prefix length of a limit is out of range", "limit.per", fix)
 
     @property
     def by_source(self) -> bool:
-        """Whether each source has a bucket of its own."""
+        """Whether each source prefix has its own limit."""
         return bool(self.per_ipv4 or self.per_ipv6)
 
     def __str__(self) -> str:
-        """As `10,000 pps per source`."""
+        """The limit as text, such as `10,000 pps per source`."""
         number, unit = (self.pps, "pps") if self.pps else (self.bps, "bps")
         rate = f"{number:,.0f} {unit}" if number.is_integer() else f"{number:g} {unit}"
         if not self.by_source:
@@ -75,45 +78,48 @@ def read_rate(
     per: str = "all",
     lengths: tuple[int, int] = BY_ADDRESS,
 ) -> Rate:
-    """A rate as people write it, wherever they do. RuleError names the part that is wrong.
+    """A rate from its parts as users write them; RuleError names the part that is not valid.
 
-    `burst` is seconds or a duration. `per` is `all`, `source` (told apart by prefixes of the two
-    `lengths`, IPv4 and IPv6), `/24` or `/24,/56`.
+    `burst` is in seconds or a duration. `per` is `all`, `source` (prefixes of the two `lengths`,
+    IPv4 and IPv6), `/24` or `/24,/56`.
     """
-    held = parse_duration(burst, "limit.burst") if isinstance(burst, str) else burst
-    return Rate(pps, bps, held, *read_per(per, lengths))
+    seconds = parse_duration(burst, "limit.burst") if isinstance(burst, str) else burst
+    return Rate(pps, bps, seconds, *read_per(per, lengths))
 
 
 def read_per(per: str, lengths: tuple[int, int] = BY_ADDRESS) -> tuple[int, int]:
-    """The lengths of prefixes that sources are told apart by, 0 and 0 for not at all."""
+    """The prefix lengths (IPv4, IPv6) of a limit per source; 0 and 0 for one limit for all."""
     if per in ("all", "source"):
         return lengths if per == "source" else (0, 0)
     parts = [part.strip().removeprefix("/") for part in per.split(",")]
     numbers = [int(part) for part in parts if re.fullmatch("[0-9]{1,3}", part)]
     if len(numbers) != len(parts) or len(parts) > 2 or not all(numbers):
-        raise RuleError(f"per is {per[:40]!r}", "limit.per", "write all, source, /24 or /24,/56")
+        fix = "write all, source, /24 or /24,/56"
+        raise RuleError(f"per cannot be {per[:40]!r}", "limit.per", fix)
     return numbers[0], numbers[1] if len(numbers) == 2 else BY_ADDRESS[1]
 
 
 def read_amount(text: str, field: str) -> float:
-    """`5000`, `5k`, `100M`, `1.5G`; RuleError names `field`."""
+    """The number in a text such as `5000`, `5k`, `100M` or `1.5G`; RuleError names `field`."""
     found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?(?:e[0-9]{1,2})?)([kMG]?)", text)
     if not found:
-        raise RuleError(f"{text[:40]!r} is no amount", field, "write a number, or 5k, 100M, 1.5G")
+        fix = "write a number, or 5k, 100M, 1.5G"
+        raise RuleError(f"{text[:40]!r} is not an amount", field, fix)
     return float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]]
 
 
 def sparing(limit: Rate | None) -> Spare:
-    """What is spared where nothing is said."""
+    """The default of `spare`: NONE for a limit per source, else ESTABLISHED."""
     return Spare.NONE if limit and limit.by_source else Spare.ESTABLISHED
 
 
 class Signature(Deadlines, frozen=True, kw_only=True):
-    """A match with what is done about it. `slot` is its number in the kernel.
+    """A match with an action. `slot` is its number in the kernel.
 
-    Of two that match a packet, the one with the lower `priority` is looked at first, else an
-    operator's before a detector's, else that which comes first in FlowSpec's order. A limit that a
-    packet is within, like monitor mode, lets the search go on.
+    If several match a packet, those with the lower `priority` are applied first. Of equal priority,
+    operators' come before detectors', and then FlowSpec's order applies (RFC 8955 section 5.1). The
+    search goes on after a limit that the packet does not exceed, and after monitor mode.
+    RuleError if the fields do not fit together.
     """
 
     match: Match
@@ -134,44 +140,44 @@ class Signature(Deadlines, frozen=True, kw_only=True):
         check_told(self.reason, self.tags)
         if (self.limit is None) == (self.action is Action.LIMIT):
             raise RuleError(
-                "a limit needs its rate, and nothing else has one",
+                "the action limit needs a rate, and no other action has one",
                 "limit",
                 'give action "limit" and limit {"pps": …} together',
             )
         if self.limit and self.limit.by_source and self.spare is Spare.ESTABLISHED:
             raise RuleError(
-                "a limit for each source counts the packets of its own connections, too",
+                "a limit per source cannot spare established connections",
                 "spare",
                 'leave spare out, or give "none"',
             )
         if not -PRIORITY_MAX <= self.priority <= PRIORITY_MAX:
-            fix = f"give -{PRIORITY_MAX} to {PRIORITY_MAX}; lower ones are looked at first"
-            raise RuleError(f"a priority of {self.priority}", "priority", fix)
+            fix = f"give -{PRIORITY_MAX} to {PRIORITY_MAX}; lower ones are applied first"
+            raise RuleError(f"a priority cannot be {self.priority}", "priority", fix)
 
     @property
     def id(self) -> str:
-        """The id by which the API names it."""
+        """The id in the API."""
         return self.match.id
 
     @property
     def subject(self) -> str:
-        """What it is about, in words."""
+        """The match, as text."""
         return str(self.match)
 
     @property
     def source(self) -> Prefix | None:
-        """The source it asks for, if it does."""
+        """The source component of the match; None if it has none."""
         source: Prefix | None = self.match.get("source")
         return source
 
     @property
     def order(self) -> tuple[int, bool, Key]:
-        """The key by which signatures are looked at: of one priority, people's go first."""
+        """The sort key by which signatures are applied; of one priority, operators' come first."""
         return self.priority, automatic(self), precedence(self.match)
 
     @property
     def lets_pass(self) -> bool:
-        """Whether packets that it matches may go on to the next signature."""
+        """Whether packets that match may go on to the next signature."""
         return self.action is Action.LIMIT or self.mode is Mode.MONITOR
 
     @property
@@ -185,7 +191,7 @@ class Signature(Deadlines, frozen=True, kw_only=True):
         return self.action, self.limit, self.spare, self.priority, self.mode
 
     def same_effect(self, other: "Signature") -> bool:
-        """Equal but for its times and who tells the story."""
+        """Whether both do the same with the same packets; times, origin and tags may differ."""
         return (self.match, *self._verdict) == (other.match, *other._verdict)
 
     def replace(self, **changes: Any) -> Self:
@@ -193,6 +199,6 @@ class Signature(Deadlines, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, **changes)
 
 
-def automatic(held: Rule | Signature) -> bool:
-    """Whether a program asked for it: neither an operator nor the configuration."""
-    return held.origin not in (OPERATOR, CONFIGURED)
+def automatic(rule: Rule | Signature) -> bool:
+    """Whether a rule is a detector's, and neither an operator's nor the configuration's."""
+    return rule.origin not in (OPERATOR, CONFIGURED)

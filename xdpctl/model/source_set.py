@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a set is. Values only: its entries are arrays of keys, by family."""
+"""Sets of sources. Values only; the entries of a set are arrays of keys, by family."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -18,9 +18,9 @@ REFRESH_MIN, REFRESH_MAX = 60, 30 * 86400  # seconds
 
 
 class FeedSource(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a set's entries come from again and again: a URL, or a file on this box.
+    """The URL or local file that a set is refreshed from, every `refresh` seconds.
 
-    `etag` and `last_modified` are what the server called the version that stands.
+    `etag` and `last_modified` are the server's validators of the current version.
     """
 
     url: str = ""
@@ -33,10 +33,10 @@ class FeedSource(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Options(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is done to a list before it becomes the set.
+    """How a list is transformed before it becomes the set.
 
-    `widen_ipv4` and `widen_ipv6` are the length that longer prefixes are widened to, `at_most` the
-    number of entries of each family that are to remain; 0 for none.
+    `widen_ipv4` and `widen_ipv6` are lengths to which longer prefixes are widened, and `at_most` is
+    the maximum number of entries of each family; 0 means no change.
     """
 
     allow_private: bool = False
@@ -50,7 +50,7 @@ DEFAULT = Options()
 
 
 class SourceSet(msgspec.Struct, frozen=True, kw_only=True):
-    """A set without its entries. `report` is what its last change did."""
+    """A set without its entries. `report` has the numbers of its last change."""
 
     name: str
     slot: int
@@ -84,7 +84,7 @@ class SourceSet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def count(entries: Entries) -> int:
-    """How many entries there are, of both families."""
+    """The number of entries of both families."""
     return sum(map(len, entries.values()))
 
 
@@ -92,7 +92,7 @@ _HEADER = np.dtype("<u4")
 
 
 def encode_entries(entries: Entries) -> bytes:
-    """Addresses and lengths of IPv4, then the keys of IPv6, after both counts."""
+    """The entries as bytes: both counts, IPv4 addresses and lengths, then the keys of IPv6."""
     v4, v6 = (entries.get(number, FAMILIES[number].empty) for number in (4, 6))
     return b"".join(
         (
@@ -105,7 +105,7 @@ def encode_entries(entries: Entries) -> bytes:
 
 
 def decode_entries(data: bytes) -> Entries:
-    """ValueError if it is not what encode_entries() made."""
+    """The entries from the bytes that encode_entries() made; ValueError if they are not valid."""
     count4, count6 = np.frombuffer(data, _HEADER, 2).tolist()
     if len(data) != 8 + 5 * count4 + 17 * count6:
         raise ValueError(f"{len(data)} bytes do not hold {count4} and {count6} entries")
@@ -119,10 +119,10 @@ def decode_entries(data: bytes) -> Entries:
 
 
 def check_refresh(seconds: float) -> float:
-    """RuleError unless a feed may be looked at so often."""
+    """The refresh interval in seconds, if it is within the limits; RuleError otherwise."""
     if not REFRESH_MIN <= seconds <= REFRESH_MAX:
         raise RuleError(
-            f"refresh is {seconds:g} seconds",
+            f"refresh cannot be {seconds:g} seconds",
             "feed.refresh",
             f"give {REFRESH_MIN} to {REFRESH_MAX} seconds",
         )

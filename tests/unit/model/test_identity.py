@@ -39,7 +39,7 @@ def test_a_secret_finds_its_token_until_it_ends() -> None:
     with pytest.raises(AccessError, match="expired"):
         authenticate("s", held, 10.0)
     for wrong in ("", "S", "s ", digest("s")):
-        with pytest.raises(AccessError, match="not known"):
+        with pytest.raises(AccessError, match="unknown token"):
             authenticate(wrong, held, 0.0)
 
 
@@ -50,5 +50,5 @@ def test_a_role_opens_what_it_may_and_nothing_else(role: Role, needed: Role) -> 
     if needed in MAY[role]:
         caller.require(needed)
     else:
-        with pytest.raises(RoleError, match=f"has the role {role}; this needs {needed}"):
+        with pytest.raises(RoleError, match=f"has the role {role}; this needs the role {needed}"):
             caller.require(needed)

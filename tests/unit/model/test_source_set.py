@@ -100,5 +100,5 @@ def test_a_name_that_is_none_cannot_be_had(name: str) -> None:
 def test_a_feed_is_looked_at_once_a_minute_to_once_a_month() -> None:
     assert [check_refresh(s) for s in (60, 3600.5, 30 * 86400)] == [60, 3600.5, 30 * 86400]
     for wrong in (59.9, 0, -1, 30 * 86400 + 1, float("inf"), float("nan")):
-        with pytest.raises(RuleError, match="refresh is"):
+        with pytest.raises(RuleError, match="refresh cannot be"):
             check_refresh(wrong)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Bits as a component lists them: `syn`, `syn&!ack`, `syn+ack,rst`, `!last`, `0x12`.
+"""Tests of bits in a component: `syn`, `syn&!ack`, `syn+ack,rst`, `!last`, `0x12`.
 
-A test is true if all of its bits are set; `!` before it, if not all of them are.
+A test is true if all of its bits are set; with `!` before it, if not all of them are.
 """
 
 import re
@@ -22,12 +22,15 @@ class BitTest(NamedTuple):
         return (value & self.mask == self.mask) is not self.negated
 
 
-Bits = tuple[tuple[BitTest, ...], ...]  # groups, one of which must hold; in a group, all tests
+Bits = tuple[tuple[BitTest, ...], ...]  # one of the groups must hold; in a group, all tests must
 _GROUPS_MAX, _TESTS_MAX = 32, 12
 
 
 def parse(text: str, component: Component, where: str) -> Bits:
-    """Groups are or-ed at `,`, the tests in them and-ed at `&`."""
+    """The tests in a text: groups are or-ed at `,` and the tests in them and-ed at `&`.
+
+    RuleError if the text is not valid, or if no value passes the tests.
+    """
     groups = {
         _group([_test(test, component, where) for test in group.split("&")])
         for group in text.replace(" ", "").split(",")
@@ -35,14 +38,15 @@ def parse(text: str, component: Component, where: str) -> Bits:
     parsed = tuple(sorted(groups))
     if len(parsed) > _GROUPS_MAX or any(len(group) > _TESTS_MAX for group in parsed):
         fix = f"use at most {_GROUPS_MAX} of them, or several rules"
-        raise RuleError(f"{component.name} lists {len(parsed)} tests", where, fix)
+        raise RuleError(f"{component.name} has too many tests: {len(parsed)} groups", where, fix)
     if not any(holds(parsed, value) for value in range(component.most + 1)):
-        raise RuleError(f"no {component.name} are {text[:80]!r}", where, "the tests exclude it all")
+        fix = "the tests exclude all values"
+        raise RuleError(f"no {component.name} can be {text[:80]!r}", where, fix)
     return parsed
 
 
 def _group(tests: list[BitTest]) -> tuple[BitTest, ...]:
-    """All bits that must be set are one test."""
+    """The tests of a group, with all bits that must be set joined into one test."""
     mask = 0
     for test in tests:
         mask |= 0 if test.negated else test.mask
@@ -51,7 +55,7 @@ def _group(tests: list[BitTest]) -> tuple[BitTest, ...]:
 
 
 def show(bits: Bits, component: Component) -> str:
-    """The text that parse() takes for the same."""
+    """The text from which parse() makes these tests."""
     return ",".join("&".join(_shown(test, component) for test in group) for group in bits)
 
 
@@ -78,8 +82,8 @@ def _test(text: str, component: Component, where: str) -> BitTest:
             mask |= int(name, 0 if name.startswith("0x") else 10)
         else:
             fix = f"write {', '.join(component.names)}, joined by +, & or ',', with ! for not"
-            raise RuleError(f"{name[:40]!r} is no bit of {component.name}", where, fix)
+            raise RuleError(f"{name[:40]!r} is not a bit of {component.name}", where, fix)
     if not 0 < mask <= component.most:
         fix = f"write 1 to {component.most:#x}, or names"
-        raise RuleError(f"{text[:40]!r} is no bits of {component.name}", where, fix)
+        raise RuleError(f"{text[:40]!r} is out of range for {component.name}", where, fix)
     return BitTest(negated, mask)

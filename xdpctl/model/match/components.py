@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The components a match may have: FlowSpec's (RFC 8955 section 4.2.2, RFC 8956) and two more."""
+"""The components of a match: FlowSpec's (RFC 8955 section 4.2.2, RFC 8956), TTL and VLAN."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from xdpctl.base.net.packets import PROTOCOLS
 
 
 class Kind(Enum):
-    """What a component's text is parsed as."""
+    """The kind of a component's value, which decides how its text is parsed."""
 
     PREFIX = "prefix"
     NUMBER = "number"
@@ -18,10 +18,10 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """`type` is FlowSpec's number, by which matches are ordered; the largest value is `most`.
+    """A component. `type` is FlowSpec's number, by which matches are ordered; `most` the maximum.
 
-    `words` are the names it has in the short text, the first of which is written; `names` those
-    of its values or bits.
+    `words` are its names in the short text, of which the first one is used for output. `names` are
+    the names of its values or bits.
     """
 
     name: str
@@ -51,7 +51,7 @@ _LISTED = (
     Component("dscp", 11, Kind.NUMBER, ("dscp",), 63),
     Component("fragment", 12, Kind.BITS, ("fragment",), 15, FRAGMENT),
     Component("flow_label", 13, Kind.NUMBER, ("flow-label",), (1 << 20) - 1),
-    # not FlowSpec's: after all of its own
+    # not in FlowSpec; ordered after its components
     Component("ttl", 250, Kind.NUMBER, ("ttl", "hop-limit"), 255),
     Component("vlan", 251, Kind.NUMBER, ("vlan",), 4095),
 )

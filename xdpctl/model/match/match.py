@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A match: what a packet must have, component by component."""
+"""Matches: the values that a packet must have, component by component."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ Value = Prefix | Ranges | Bits
 ID_MARK = "sig-"
 _SHORTEST = 20  # an IPv4 header
 _TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
-NEEDS = {  # the protocols that have what a component looks at
+NEEDS = {  # the protocols whose header has the field of a component
     "port": {_TCP, _UDP},
     "source_port": {_TCP, _UDP},
     "destination_port": {_TCP, _UDP},
@@ -30,18 +30,18 @@ _OF_FAMILY = {_ICMP: 4, _ICMPV6: 6}
 
 
 class Match(msgspec.Struct, frozen=True, gc=False):
-    """The components by name, in FlowSpec's order; a packet must have what all of them say."""
+    """The components by name, in FlowSpec's order; a packet must match all of them."""
 
     components: tuple[tuple[str, Any], ...]
 
     @property
     def id(self) -> str:
-        """The same for the same match, in a form that a URL path takes."""
+        """The id, equal for equal matches, in a form for URL paths."""
         return ID_MARK + hashlib.sha256(str(self).encode()).hexdigest()[:12]
 
     @property
     def family(self) -> int | None:
-        """4 or 6 if it can match packets of that family alone."""
+        """4 or 6 if only packets of that family can match; None if both can."""
         given = dict(self.components)
         prefixes = [p for name in ("source", "destination") if (p := given.get(name))]
         if prefixes:
@@ -54,7 +54,7 @@ class Match(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def source_only(self) -> Prefix | None:
-        """The source, if nothing else is asked for."""
+        """The source, if the match has no other component; else None."""
         if [name for name, _ in self.components] == ["source"]:
             source: Prefix = self.components[0][1]
             return source
@@ -62,37 +62,37 @@ class Match(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def everything(self) -> bool:
-        """Whether it takes each packet, at least of a family."""
+        """Whether every packet matches, at least every packet of one family."""
         return all(_takes_all(COMPONENTS[name], value) for name, value in self.components)
 
     @property
     def narrowing(self) -> frozenset[str]:
-        """The names of those components that some packet of the family does not have."""
+        """The names of the components that exclude some packets."""
         return frozenset(n for n, value in self.components if not _takes_all(COMPONENTS[n], value))
 
     def as_json(self) -> dict[str, str]:
-        """The text of each component that it has, by name."""
+        """The text of each component, by name."""
         return dict(_texts(self))
 
     def __str__(self) -> str:
-        """The short text: `dst 198.51.100.7 proto udp src-port 53 length >=512`."""
+        """The short text, such as `dst 198.51.100.7 proto udp src-port 53 length >=512`."""
         return " ".join(f"{COMPONENTS[name].words[0]} {text}" for name, text in _texts(self))
 
 
 def build(given: Mapping[str, Any]) -> Match:
-    """From JSON: component names to texts, numbers or lists of these; RuleError names the field."""
+    """The match from JSON: texts, numbers or lists of these by component; RuleError if invalid."""
     found: dict[str, Value] = {}
     for name, value in given.items():
         component = COMPONENTS.get(name)
         if component is None:
             known = ", ".join(COMPONENTS)
-            raise RuleError(f"{name[:40]!r} is no component", "match", f"known are {known}")
+            raise RuleError(f"{name[:40]!r} is not a component", "match", f"use one of {known}")
         found[name] = read(component, _as_text(value, f"match.{name}"), f"match.{name}")
     return join(found)
 
 
 def read(component: Component, text: str, where: str) -> Value:
-    """One component's value from its text."""
+    """One component's value from its text; RuleError names the field `where`."""
     if component.kind is Kind.PREFIX:
         return parse_prefix(text, where)
     if component.kind is Kind.NUMBER:
@@ -101,7 +101,7 @@ def read(component: Component, text: str, where: str) -> Value:
 
 
 def join(found: Mapping[str, Value]) -> Match:
-    """A match of these, or RuleError if there is no packet that it could take."""
+    """A match of these components; RuleError if no packet can match."""
     if not found:
         raise RuleError("the match is empty", "match", "give a source, a destination, a port, …")
     ordered = sorted(found.items(), key=lambda item: COMPONENTS[item[0]].type)
@@ -114,7 +114,7 @@ def join(found: Mapping[str, Value]) -> Match:
 
 
 def _shown(value: Any) -> str:
-    """What somebody sent, in short; a number may be too long to be shown."""
+    """A value for an error message, cut to 80 characters; a number may be too long to print."""
     try:
         return repr(value)[:80]
     except ValueError:
@@ -124,7 +124,7 @@ def _shown(value: Any) -> str:
 def _as_text(value: Any, where: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | list):
         raise RuleError(
-            f"{_shown(value)} is no text, number or list", where, 'write, for example, "53"'
+            f"{_shown(value)} is not a text, number or list", where, 'write, for example, "53"'
         )
     if isinstance(value, list):
         if any(isinstance(item, list) for item in value):
@@ -164,9 +164,10 @@ def _check_families(found: Mapping[str, Value]) -> None:
         name: value.family for name, value in found.items() if isinstance(value, Prefix)
     } | ({"flow_label": 6} if "flow_label" in found else {})
     if len(set(families.values())) > 1:
-        told = ", ".join(f"{name} is IPv{family}" for name, family in families.items())
+        given = ", ".join(f"{name} is IPv{family}" for name, family in families.items())
         first = next(iter(families))
-        raise RuleError(f"no packet has both: {told}", f"match.{first}", "make them one family")
+        fix = "use one address family"
+        raise RuleError(f"no packet has both: {given}", f"match.{first}", fix)
 
 
 def _check_protocols(found: Mapping[str, Value]) -> None:
@@ -192,7 +193,7 @@ def _check_length(found: Mapping[str, Value]) -> None:
     lengths = found.get("packet_length")
     if lengths and lengths[-1][1] < _SHORTEST:  # type: ignore[index,operator]
         fix = f"give {_SHORTEST} or more; it is the length of the IP packet with its header"
-        raise RuleError("no IP packet is so short", "match.packet_length", fix)
+        raise RuleError("no IP packet is that short", "match.packet_length", fix)
 
 
 def _check_fragments(found: Mapping[str, Value]) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether two matches can take the same packet. In doubt they can. Pure."""
+"""Whether the same packet can match two matches; assumed if in doubt. Pure."""
 
 from functools import lru_cache
 from typing import Any, cast
@@ -15,7 +15,7 @@ _EVERY_PROTOCOL: Ranges = ((0, 255),)
 
 
 def overlap(one: Match, other: Match) -> bool:
-    """Whether there may be a packet that both take."""
+    """Whether there may be a packet that matches both."""
     if None not in (one.family, other.family) and one.family != other.family:
         return False
     theirs = dict(other.components)
@@ -26,7 +26,7 @@ def overlap(one: Match, other: Match) -> bool:
 def _meet(name: str, one: Any, other: Any) -> bool:
     if isinstance(one, Prefix):
         return one.covers(other) or other.covers(one)
-    if name == "port":  # one match may mean the source's, the other the destination's
+    if name == "port":  # one may match the source port, and the other the destination port
         return True
     if COMPONENTS[name].kind is Kind.NUMBER:
         return any(a <= d and c <= b for a, b in one for c, d in other)
@@ -36,7 +36,7 @@ def _meet(name: str, one: Any, other: Any) -> bool:
 
 @lru_cache(4096)
 def _values(tests: Bits, most: int) -> int:
-    """The values that hold, as the bits of a number."""
+    """The values for which the tests hold, as the bits of a number."""
     return sum(1 << value for value in range(most + 1) if bits.holds(tests, value))
 
 

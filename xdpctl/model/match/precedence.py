@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""FlowSpec's order of precedence (RFC 8955 section 5.1, RFC 8956 section 3.6): a key to sort by.
+"""FlowSpec's order of precedence (RFC 8955 section 5.1, RFC 8956 section 3.6), as a sort key.
 
-Component by component, by type: a match that has the lower type goes first. Of two prefixes the
-longer one inside the other goes first, else the lower address; of two lists the one whose bytes in
-an UPDATE message are lower, and a longer one before what it begins with.
+Components are compared by type; a match that has the lower type comes first. Of two prefixes, one
+inside the other comes first, else the lower address. Of two lists, the one with the lower bytes in
+an UPDATE message comes first, and a longer list before its own beginning.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ Key = tuple[Any, ...]
 
 @lru_cache(4096)
 def precedence(match: Match) -> Key:
-    """Sorts as the RFC says; equal only for equal matches."""
+    """The sort key of a match, in the order of the RFC; equal only for equal matches."""
     parts: list[Key] = []
     for name, value in match.components:
         component = COMPONENTS[name]
@@ -48,7 +48,7 @@ def _prefix(prefix: Prefix) -> Key:
 
 
 def _tests(ranges: Ranges) -> Iterator[tuple[int, int]]:
-    """Operator and value of each test, the and-bit among the operator's."""
+    """Operator and value of each test; the operator includes the and-bit."""
     for low, high in ranges:
         if low == high:
             yield _EQUAL, low
@@ -64,7 +64,7 @@ def _masks(bits: Bits) -> Iterator[tuple[int, int]]:
 
 
 def _joined(tests: list[tuple[int, int]]) -> bytes:
-    """The list as an UPDATE has it: each value in as few bytes as it takes, 1, 2 or 4."""
+    """The list as in an UPDATE message: each value in the fewest bytes possible, 1, 2 or 4."""
     out = b""
     for number, (operator, value) in enumerate(tests, 1):
         size = 0 if value < 1 << 8 else 1 if value < 1 << 16 else 2

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Numbers as a component lists them: `53,123`, `1024-65535`, `>=512`, `!=80`, `>100&<200`.
+"""Lists of numbers in a component: `53,123`, `1024-65535`, `>=512`, `!=80`, `>100&<200`.
 
-Whatever is written becomes the same sorted ranges, so equal matches look equal.
+Equal lists become the same sorted ranges, however they are written.
 """
 
 import re
@@ -10,13 +10,16 @@ from collections.abc import Iterable
 from xdpctl.errors import RuleError
 from xdpctl.model.match.components import Component
 
-Ranges = tuple[tuple[int, int], ...]  # from, to, both included; sorted, apart by more than one
+Ranges = tuple[tuple[int, int], ...]  # (first, last), both included; sorted, not adjacent
 _TEST = re.compile(r"(<=|>=|!=|<|>|=|)([^<>=!]+)", re.ASCII)
 _LISTED_MAX, _TEXT_MAX = 128, 4096
 
 
 def parse(text: str, component: Component, where: str) -> Ranges:
-    """Lists are or-ed at `,` and and-ed at `&`, which binds tighter (RFC 8955 section 4.2.1.1)."""
+    """The ranges in a text: tests are or-ed at `,` and and-ed at `&`, which binds tighter.
+
+    See RFC 8955 section 4.2.1.1. RuleError if the text is not valid, or if no number passes.
+    """
     if len(text) > _TEXT_MAX:
         fix = f"write at most {_TEXT_MAX} characters, or several rules"
         raise RuleError(f"{component.name} is {len(text)} characters long", where, fix)
@@ -29,20 +32,21 @@ def parse(text: str, component: Component, where: str) -> Ranges:
         found += kept
     merged = _few(_merged(found), component, where)
     if not merged:
-        raise RuleError(f"no {component.name} is {text[:80]!r}", where, "the tests exclude it all")
+        fix = "the tests exclude all values"
+        raise RuleError(f"no {component.name} can be {text[:80]!r}", where, fix)
     return merged
 
 
 def _few(kept: Ranges, component: Component, where: str) -> Ranges:
-    """The same, if they are so few that a signature may have them."""
+    """The same ranges; RuleError if there are more than a signature may have."""
     if len(kept) > _LISTED_MAX:
         fix = f"use at most {_LISTED_MAX} ranges, or several rules"
-        raise RuleError(f"{component.name} lists {len(kept)} ranges", where, fix)
+        raise RuleError(f"{component.name} has too many ranges: {len(kept)}", where, fix)
     return kept
 
 
 def show(ranges: Ranges, component: Component) -> str:
-    """The shortest text that parse() takes for the same."""
+    """The shortest text from which parse() makes these ranges."""
     named = {value: name for name, value in component.names.items()}
     return ",".join(_shown(low, high, component.most, named) for low, high in ranges)
 
@@ -68,7 +72,9 @@ def _number(text: str, component: Component, where: str) -> int:
     if not re.fullmatch("[0-9a-f]{1,8}" if base == 16 else "[0-9]{1,8}", digits):
         named = f", or {', '.join(component.names)}" if component.names else ""
         raise RuleError(
-            f"{text[:40]!r} is no {component.name}", where, f"write 0 to {component.most}{named}"
+            f"{text[:40]!r} is not a value of {component.name}",
+            where,
+            f"write 0 to {component.most}{named}",
         )
     value = int(digits, base)
     if value > component.most:
@@ -82,7 +88,7 @@ def _test(text: str, component: Component, where: str) -> Ranges:
     found = _TEST.fullmatch(text)
     if not found:
         fix = "write a number, a range such as 1024-65535, or <, <=, >, >=, !=, = before a number"
-        raise RuleError(f"{text[:40]!r} is no test of a {component.name}", where, fix)
+        raise RuleError(f"{text[:40]!r} is not a test of {component.name}", where, fix)
     operator, operand = found.groups()
     low_text, dash, high_text = operand.partition("-")
     if dash and not operator and operand not in component.names:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The short text of a match: `udp src-port 53 length >=512 dst 198.51.100.7`."""
+"""Parser for the short text of a match: `udp src-port 53 length >=512 dst 198.51.100.7`."""
 
 import difflib
 import re
@@ -17,11 +17,11 @@ _DANGLING = re.compile(r"[<>=!&,+]$")
 
 class _Token(NamedTuple):
     text: str
-    at: int  # its place in the text, from 1
+    at: int  # position in the text, from 1
 
 
 def parse(text: str) -> Match:
-    """RuleError quotes the token that is wrong and says where it stands."""
+    """The match in a text; RuleError quotes the first invalid token with its position."""
     found: dict[str, Value] = {}
     if len(text) > _TEXT_MAX:
         fix = f"write at most {_TEXT_MAX} characters"
@@ -35,7 +35,9 @@ def parse(text: str) -> Match:
         else:
             values = list(_values(word, tokens))
         if component.name in found:
-            raise _wrong(word, f"a second {component.name}", "list its values: 53,123")
+            raise _wrong(
+                word, f"{component.name} is given twice", "list its values with commas: 53,123"
+            )
         value = "".join(token.text for token in values)
         try:
             found[component.name] = read(component, value, _FIELD)
@@ -54,7 +56,7 @@ def _component(word: _Token) -> Component | None:
 
 
 def _protocol(word: _Token) -> _Token:
-    """A protocol may stand by itself."""
+    """The token, if it is the name of a protocol, which needs no word before it."""
     if word.text.split(",")[0] in COMPONENTS["protocol"].names:
         return word
     near = difflib.get_close_matches(
@@ -62,13 +64,13 @@ def _protocol(word: _Token) -> _Token:
     )
     known = " ".join(component.words[0] for component in COMPONENTS.values())
     fix = f"did you mean {near[0]}?" if near else f"write a protocol or one of: {known}"
-    raise _wrong(word, "no component", fix)
+    raise _wrong(word, "not a component", fix)
 
 
 def _values(word: _Token, tokens: deque[_Token]) -> Iterator[_Token]:
-    """The token behind the word, and those that an operator at its end or start ties to it."""
+    """The token after the word, and further tokens that are joined to it by an operator."""
     if not tokens:
-        raise _wrong(word, "nothing behind it", f"write its value: {word.text} …")
+        raise _wrong(word, "its value is missing", f"write its value: {word.text} …")
     token = tokens.popleft()
     yield token
     while tokens and (_DANGLING.search(token.text) or tokens[0].text[0] in "&,"):
