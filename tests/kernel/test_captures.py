@@ -104,5 +104,5 @@ def test_one_at_a_time_and_none_when_it_has_ended(filtered: Filter) -> None:
 def test_a_share_that_is_no_power_of_two_is_refused(every: int) -> None:
     with pytest.raises(RuleError, match="one packet in"):
         CaptureAsk(choose("drop"), every=every)
-    with pytest.raises(RuleError, match="no verdict"):
+    with pytest.raises(RuleError, match="not a verdict"):
         choose("droped")

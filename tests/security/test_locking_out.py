@@ -54,7 +54,7 @@ def test_no_rule_drops_who_is_logged_in(peopled: Api, source: str) -> None:
     found = problem(
         peopled.call("POST", "/v1/rules", json={"match": {"source": source}}), 409, "lockout"
     )
-    assert "somebody is logged in" in found["detail"]
+    assert "a user is logged in" in found["detail"]
     assert "allow" in found["fix"]
     peopled.add(source, confirm_within=60)
 

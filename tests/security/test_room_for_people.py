@@ -94,4 +94,4 @@ def test_a_limit_for_each_source_counts_its_connections_too(api: Api) -> None:
 def test_a_hook_cannot_drop_all_that_goes_to_a_victim(api: Api) -> None:
     said = say(api, "event", {"phase": "began", "id": "1", "match": "dst 198.51.100.2"})
     assert said["rules"] == []
-    assert "may not drop all that goes to" in said["refused"][0]["why"]
+    assert "may not drop all traffic to" in said["refused"][0]["why"]

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One thread decides: requests become drafts, drafts one durable write and one plan for the kernel.
+"""The controller: one thread turns requests into drafts, and stores and applies each draft.
 
-Imports datapath and what is below; nothing here imports HTTP, detectors or incidents.
+A draft becomes one durable write to the store and one plan for the kernel.
+
+Imports datapath and the layers below it; nothing here imports HTTP, detectors or incidents.
 """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Store, state and kernel in step: what is committed is durable, then applied, or undone.
+"""Keeps store, state and kernel in step: a commit is made durable, then applied, or else undone.
 
-Only what comes back from the store's watch reaches the kernel, so the start after a crash runs
-the same code as every change. Used from one thread.
+Only what the store's watch returns is applied to the kernel, so the start after a crash runs the
+same code as every change. Use it from one thread only.
 """
 
 import logging
@@ -29,14 +29,17 @@ from xdpctl.errors import DatapathError, StoreError, XdpctlError
 from xdpctl.model.protection import Protection
 from xdpctl.model.source_set import NOTHING
 
-# of the audit log: beyond either, the oldest part is dropped behind a signed checkpoint
+# Limits of the audit log. Beyond either, the oldest records are replaced by a signed checkpoint,
+# and this share of the log is kept.
 _AUDIT_RECORDS, _AUDIT_BYTES, _AUDIT_KEPT = 500_000, 256 << 20, 0.8
 log = logging.getLogger("xdpctl.controller")
 
 
 class Committer:
-    """`stale` counts entries that went since the front was last repainted; `unsettled`: the kernel
-    refused something, so a round of upkeep has to bring everything to where it should be.
+    """Commits drafts to the store and to the kernel.
+
+    `stale` counts the entries removed since the filter bits were last repainted. `unsettled`
+    says that the kernel refused something, so upkeep has to reconcile all tables.
     """
 
     def __init__(self, store: Store, datapath: Datapath, state: State, clock: Clock) -> None:
@@ -52,7 +55,7 @@ class Committer:
         self._cursor: Cursor | None = None
         self._ours: Written = {}
         self.recovered: Recovered | None = None
-        self._signatures_changed = True  # the signatures in the kernel may not be the state's
+        self._signatures_changed = True  # the kernel's signatures may differ from the state's
 
     def commit(self, draft: Draft) -> None:
         """Store a draft with its audit records, then apply it; if the kernel refuses, undo it."""
@@ -83,7 +86,7 @@ class Committer:
         self._chain.commit(records)
 
     def record(self, event: Event) -> bool:
-        """An audit record that must not hold up what it tells of; whether it was kept."""
+        """Write an audit record and return whether that worked; a StoreError is only logged."""
         try:
             self._write({}, [event], self.clock.read())
         except StoreError as error:
@@ -92,7 +95,7 @@ class Committer:
         return True
 
     def follow(self) -> None:
-        """Learn what the store has that we have not seen, and bring the kernel to it."""
+        """Read the new records of the store into the state, and apply them to the kernel."""
         now, reset = self.clock.read(), False
         learned = Ingested()
         before = self.state.listings()
@@ -120,41 +123,41 @@ class Committer:
         self._monitor_slots.bring()
 
     def _learn(self, change: Change, now: Now, learned: Ingested) -> None:
-        """A record that cannot be read is set aside, and told of; all others are served."""
+        """Take a record over; one that cannot be read is logged, remembered and skipped."""
         try:
             learn(self.state, change, now, self._ours, learned)
             self.state.unreadable.pop(change.key, None)
         except StoreError as error:
-            log.error("set aside: %s", error)
+            log.error("skipped a record of the store: %s", error)
             self.state.unreadable[change.key] = str(error)
 
     def recover(self) -> None:
-        """Where the store is gone and the kernel still filters, take over what the kernel has."""
+        """If the store is empty but the kernel still filters, import what the kernel holds."""
         armed = bool(self.datapath.signatures.armed)
         if not self.store.pristine() or not lost(self.state.image, armed):
             return
         draft, self.recovered = recover(self.state, self.clock.read(), armed)
         log.error("%s", self.recovered)
-        self.signature_sync.held = armed
+        self.signature_sync.paused = armed
         self._write(draft.changes(), draft.events, draft.now)
 
     def in_kernel(self) -> tuple[frozenset[Prefix], int]:
-        """The sources of rules, and how many sets, that the kernel holds."""
+        """The sources of the rules in the kernel, and the number of sets in it."""
         image = self.state.image
         rules = (prefix for prefix, slot in image.entries.items() if not is_shared(slot))
         return frozenset(rules), len(image.sets)
 
     def note_gone(self, rules: frozenset[Prefix], sets: int) -> None:
-        """Say it if the store does not know of what the kernel filtered until now.
+        """Warn if the kernel held rules or sets that the store has no record of.
 
-        So it is after a removal that the kernel had not yet heard of, and if the store has lost
-        its last changes.
+        This happens if a removal was stored but not yet applied, or if the store has lost its
+        last changes.
         """
         gone, fewer = len(rules - self.state.rules.keys()), max(0, sets - len(self.state.sets))
         if gone or fewer:
             log.warning(
-                "the store has no record of %d rules and %d sets that the kernel held; they are no "
-                "longer in force. If nobody removed them, the store has lost changes",
+                "the store has no record of %d rules and %d sets that were in the kernel; they are "
+                "no longer in force. If nobody removed them, the store has lost changes",
                 gone,
                 fewer,
             )
@@ -176,14 +179,14 @@ class Committer:
         self.record(Event("xdpctl", "audit.trim", "", {"records": records - keep}))
 
     def _sync_signatures(self, now: Now) -> bool:
-        """Put the signatures in force that shall be; whether anything differed."""
+        """Bring the kernel's signatures to the state's; return whether anything differed."""
         self._signatures_changed = True
         differed = self.signature_sync.reconcile(now.ns)
         self._signatures_changed = False
         return differed
 
     def apply(self, changes: Mapping[Prefix, Target | None], now: Now) -> None:
-        """Make the kernel's entries lead where `changes` say."""
+        """Set the kernel's entries to the given targets; None removes an entry."""
         image = self.state.image
         real = {p: target for p, target in changes.items() if image.value(p) != target}
         self._execute(transition(image, real, now.ns))
@@ -198,37 +201,37 @@ class Committer:
         self.state.image.commit(plan)
         self.stale += plan.removals
 
-    def _replace_sets(self, held: Mapping[int, Listing], wanted: Mapping[int, Listing]) -> int:
-        """Sets that come or change, then those that go; how many there were."""
-        changed = [slot for slot in wanted if not same(held.get(slot), wanted[slot])]
-        gone = [slot for slot in held if slot not in wanted]
+    def _replace_sets(self, current: Mapping[int, Listing], wanted: Mapping[int, Listing]) -> int:
+        """Apply new and changed sets, then remove the others; return how many differed."""
+        changed = [slot for slot in wanted if not same(current.get(slot), wanted[slot])]
+        gone = [slot for slot in current if slot not in wanted]
         for slot in changed + gone:
             self._execute(replace_set(self.state.image, slot, wanted.get(slot)))
         return len(changed) + len(gone)
 
     def reconcile(self, now: Now) -> list[str]:
-        """Bring everything to where it should be; what differed."""
+        """Bring all kernel tables to the desired state; return descriptions of what differed."""
         self.unsettled = True
         image = self.state.image
         differing = differences(self.state.desired(now.ns), image)
         self.apply(differing, now)
         wanted = self.state.listings()
-        held = {
+        current = {
             slot: Listing(image.slots[slot], image.sets.get(slot, NOTHING))
             for slot in {*image.sets, *wanted}
         }
-        sets = self._replace_sets(held, wanted)
-        signed = self._sync_signatures(now)
+        sets = self._replace_sets(current, wanted)
+        signatures_differed = self._sync_signatures(now)
         self._monitor_slots.bring()
         self.unsettled = False
         return [
             *map(str, differing),
             *[f"{sets} sets"][: bool(sets)],
-            *["signatures"][:signed],
+            *["signatures"][:signatures_differed],
         ]
 
     def protect(self, protection: Protection) -> None:
-        """Let these prefixes be the protected ones; as before if the kernel refuses."""
+        """Replace the protected prefixes; restores the previous ones if the kernel refuses."""
         before, self.state.protection = self.state.protection, protection
         try:
             self.reconcile(self.clock.read())
@@ -237,18 +240,18 @@ class Committer:
             raise
 
     def resync(self) -> list[str]:
-        """Read what the kernel really holds; the entries that led nowhere and were taken out."""
+        """Read the kernel's tables anew; return the entries removed because they had no slot."""
         self.state.image, dropped = read(self.datapath.source, self.datapath.capacity)
         return [str(prefix) for prefix in dropped]
 
     def hits(self, source: Prefix) -> Hits:
-        """What the rule on `source` has hit so far."""
+        """The packets and bytes that the rule on `source` has hit so far."""
         slot = self.state.image.entries.get(source, SlotNumber.NONE)
         return self.datapath.hits([slot])[0] if slot >= SlotNumber.FIRST else Hits(0, 0)
 
 
 def same(one: Listing | None, other: Listing | None) -> bool:
-    """Whether two listings say the same."""
+    """Whether two listings have the same slot value and the same entries."""
     if one is None or other is None or one.value != other.value:
         return one is other
     families = {*one.keys, *other.keys}

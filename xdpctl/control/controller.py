@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One thread decides: operations that arrive together share one durable write and one plan."""
+"""The controller's thread: operations that arrive together share one durable write and one plan."""
 
 import logging
 import queue
@@ -32,7 +32,7 @@ from xdpctl.model.signature import Signature
 _BATCH_MAX = 256
 _NEARLY_FULL = 32_768  # more than one batch can add
 _IDLE_SECONDS = 0.02
-_STOPPING = "the control plane is stopping; ask again when it runs"
+_STOPPING = "the control plane is stopping; retry when it has restarted"
 T = TypeVar("T")
 log = logging.getLogger("xdpctl.controller")
 
@@ -41,13 +41,13 @@ log = logging.getLogger("xdpctl.controller")
 class _Job:
     operation: Callable[[Draft], Any]
     future: Future[Any]
-    alone: bool = False  # done when the operation is, whatever becomes of its batch
+    alone: bool = False  # finished when the operation is, even if the commit of its batch fails
 
 
 class Controller:
     """Start it, submit operations, stop it. Reading `state` is safe from any thread.
 
-    `problem` is what keeps it from doing its work now, for /readyz; None when all is well.
+    `problem` is the error that keeps it from working, for /readyz; None if there is none.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Controller:
         self._stopping = False
 
     def start(self) -> None:
-        """Bring the kernel to what the store says, then serve."""
+        """Bring the kernel to the state in the store, then start the thread."""
         self._committer.resync()
         self._committer.recover()
         before = self._committer.in_kernel()
@@ -86,7 +86,7 @@ class Controller:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; what was asked for and not yet taken up is refused."""
+        """End the thread; operations that were not started fail with XdpctlError."""
         self._stopping = True
         self._jobs.put(None)
         if self._thread.is_alive():
@@ -103,7 +103,10 @@ class Controller:
             return
 
     def submit(self, operation: Callable[[Draft], T]) -> "Future[T]":
-        """RuleRecord when the result is durable and in the kernel, or failed with the error."""
+        """Queue an operation.
+
+        The future has the operation's result once it is durable and in the kernel, or the error.
+        """
         return self._put(_Job(operation, Future()))
 
     def _put(self, job: _Job) -> "Future[Any]":
@@ -113,48 +116,48 @@ class Controller:
         return job.future
 
     def responds(self, seconds: float) -> bool:
-        """Whether the deciding thread takes up what it is asked, within so many seconds."""
+        """Whether the controller's thread starts a job within so many seconds."""
         job = _Job(lambda _: True, Future(), alone=True)
         try:
             return bool(self._put(job).result(seconds))
         except TimeoutError:
             job.future.cancel()
             return False
-        except XdpctlError:  # it stops, or is in trouble, which it says itself
+        except XdpctlError:  # it is stopping or has a problem, which `problem` reports
             return True
 
     def store_problems(self) -> list[str]:
-        """What is wrong with what the store holds."""
+        """Problems with the contents of the store, one line each."""
         found = [str(self._committer.recovered)] if self._committer.recovered else []
-        aside = list(self.state.unreadable.values())
-        if aside:
+        unreadable = list(self.state.unreadable.values())
+        if unreadable:
             found.append(
-                f"{len(aside)} records were set aside; what the kernel has of them stays: "
-                f"{aside[0]}; remove or add them again"
+                f"{len(unreadable)} records cannot be read and were skipped; what the kernel has "
+                f"of them stays in force: {unreadable[0]}; remove or add them again"
             )
         return found
 
     def hits(self, rule: Rule | Signature) -> Hits:
-        """What it has hit so far."""
+        """The packets and bytes that a rule has hit so far."""
         if isinstance(rule, Signature):
             return self.datapath.hits([rule.slot])[0]
         return self._committer.hits(rule.source)
 
     def statistics(self, rule: Rule | Signature) -> MonitorStatistics | None:
-        """What a rule in monitor mode would have hit; None if nobody looked."""
+        """Statistics of what a rule in monitor mode would have hit; None if none are kept."""
         if rule.mode is not Mode.MONITOR:
             return None
         if isinstance(rule, Signature):
             return self.datapath.statistics(rule.slot)
         return self.datapath.statistics(self.state.image.entries.get(rule.source, SlotNumber.NONE))
 
-    def in_force(self, held: Signature) -> bool:
-        """Whether the kernel has it."""
-        return self.state.image.slots[held.slot] == word_of(held)
+    def in_force(self, signature: Signature) -> bool:
+        """Whether the kernel applies the signature as it is recorded."""
+        return self.state.image.slots[signature.slot] == word_of(signature)
 
     def set_protection(self, protection: Protection) -> "Future[None]":
-        """Protect these prefixes from now on, and no others."""
-        first: list[Protection] = []  # an operation may be tried again
+        """Protect exactly these prefixes from now on."""
+        first: list[Protection] = []  # the operation may run again if its batch is retried
 
         def operation(draft: Draft) -> None:
             first.append(self.state.protection)
@@ -170,7 +173,7 @@ class Controller:
         return self.submit(operation)
 
     def set_sides(self, sides: Mapping[Prefix, Side]) -> "Future[None]":
-        """From now on these are the sides of outside interfaces on which sources can be."""
+        """Set on which side of the outside interfaces each source prefix can be."""
 
         def operation(_: Draft) -> None:
             self.state.sides = dict(sides)
@@ -179,11 +182,14 @@ class Controller:
         return self._put(_Job(operation, Future(), alone=True))
 
     def set_sessions(self, sessions: Iterable[Prefix]) -> None:
-        """Who is logged in on this host by ssh."""
+        """Set the source addresses of the ssh sessions on this host."""
         self.state.sessions = tuple(sessions)
 
     def set_bypass(self, on: bool, actor: str) -> "Future[bool]":
-        """The red button waits for nobody, and needs no store; whether it was audited."""
+        """Switch bypass on or off at once, without the store.
+
+        The future says whether the audit record was written.
+        """
         self.datapath.set_bypass(on)
 
         def operation(_: Draft) -> bool:
@@ -191,7 +197,7 @@ class Controller:
 
         return self._put(_Job(operation, Future(), alone=True))
 
-    # The rest runs in the controller's own thread.
+    # The methods below run in the controller's thread.
 
     def _run(self) -> None:
         while not self._stopping:
@@ -205,9 +211,9 @@ class Controller:
                 self._troubled(error)
 
     def _troubled(self, error: Exception) -> None:
-        """Remember for /readyz; a later round of upkeep finds out whether it is over."""
+        """Remember the error for /readyz; a later round of upkeep checks whether it is over."""
         if not isinstance(error, XdpctlError):
-            log.exception("a defect; what it was to do was not done")
+            log.exception("internal error; the operation was not carried out")
         elif self.problem != str(error):
             log.error("%s", error)
         self.problem = str(error) or repr(error)
@@ -218,7 +224,7 @@ class Controller:
         try:
             job = self._jobs.get(timeout=_IDLE_SECONDS)
             while job is not None and len(jobs) < _BATCH_MAX:
-                if job.future.set_running_or_notify_cancel():  # no, if its caller left
+                if job.future.set_running_or_notify_cancel():  # False if the caller cancelled it
                     jobs.append(job)
                 job = self._jobs.get_nowait()
             if job is not None:
@@ -237,8 +243,8 @@ class Controller:
                     result = job.operation(draft)
                 except XdpctlError as error:
                     job.future.set_exception(error)
-                except Exception as error:  # it may have left half of its change in the draft
-                    log.exception("a defect; what was asked for was not done")
+                except Exception as error:  # part of its change may be in the draft: start over
+                    log.exception("internal error; the request was not carried out")
                     job.future.set_exception(error)
                     self._serve([other for other in jobs if not other.future.done()])
                     return
@@ -258,7 +264,7 @@ class Controller:
                 job.future.set_result(result)
 
     def _make_room(self) -> None:
-        """Expired rules hold room until they are swept."""
+        """Remove expired rules if the tables are nearly full."""
         if self.state.room < _NEARLY_FULL:
             try:
                 self._upkeep.sweep_now()

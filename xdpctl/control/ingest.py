@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a record of the store says, taken over into the state."""
+"""Takes the records of the store over into the state."""
 
 from dataclasses import dataclass, field
 
@@ -15,14 +15,18 @@ from xdpctl.errors import StoreError, XdpctlError
 
 @dataclass(slots=True)
 class Ingested:
-    """What has to be brought to the kernel: rules on these sources, and signatures."""
+    """What has to be applied to the kernel: the sources of rules, and whether signatures are."""
 
     sources: set[Prefix] = field(default_factory=set)
     signatures: bool = False
 
 
 def learn(state: State, change: Change, now: Now, written: Written, learned: Ingested) -> None:
-    """StoreError for a record that cannot be read; `written` is what this process just wrote."""
+    """Take one record over into the state, and note in `learned` what the kernel has to be told.
+
+    `written` has the values that this process just wrote, which need not be decoded. StoreError if
+    the record cannot be read.
+    """
     try:
         _learn(state, change, now, written, learned)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError, XdpctlError) as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which rules the kernel keeps statistics of: those in monitor mode, as far as there is room."""
+"""Selects the rules that the kernel keeps statistics of: those in monitor mode, up to a maximum."""
 
 import logging
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ log = logging.getLogger("xdpctl.controller")
 
 
 class MonitorSlots:
-    """Statistics that an earlier process began go on if their slot still monitors."""
+    """Begins and ends statistics; those of an earlier process go on if the slot still monitors."""
 
     def __init__(self, datapath: Datapath, state: State) -> None:
         self._datapath = datapath
@@ -23,12 +23,12 @@ class MonitorSlots:
         self._held: dict[int, str] | None = None
 
     def bring(self) -> None:
-        """Statistics of what is in monitor mode now; a failure here stops no rule."""
+        """Keep statistics of exactly what is in monitor mode now; a failure is only logged."""
         try:
             self._bring(dict(islice(self._wanted(), STATISTICS_MAX)))
         except DatapathError as error:
             self._held = None
-            log.error("what monitored rules would hit is not known: %s", error)
+            log.error("cannot keep statistics of rules in monitor mode: %s", error)
 
     def _bring(self, wanted: dict[int, str]) -> None:
         if self._held == wanted:
@@ -37,18 +37,18 @@ class MonitorSlots:
             self._held = {slot: wanted.get(slot, "") for slot in self._datapath.monitored()}
         for slot in self._held.keys() - wanted.keys():
             self._datapath.end_statistics(slot)
-        for slot, whose in wanted.items():
-            if self._held.get(slot) != whose:
+        for slot, owner in wanted.items():
+            if self._held.get(slot) != owner:
                 self._datapath.begin_statistics(slot)
         self._held = wanted
 
     def _wanted(self) -> Iterator[tuple[int, str]]:
-        """Slots in monitor mode and whose they are: signatures, sets, then rules as they came."""
+        """Slots in monitor mode with their owners: signatures, sets, then rules, oldest first."""
         state = self._state
         signatures = (s for s in state.signatures.values() if s.mode is Mode.MONITOR)
-        yield from ((held.slot, held.id) for held in signatures)
+        yield from ((signature.slot, signature.id) for signature in signatures)
         sets = (s for s in state.sets.values() if s.mode is Mode.MONITOR)
-        yield from ((held.slot, held.name) for held in sets)
+        yield from ((source_set.slot, source_set.name) for source_set in sets)
         for source in state.monitored:
             slot = state.image.entries.get(source, SlotNumber.NONE)
             if slot >= SlotNumber.FIRST:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A store that is gone beside a kernel that still filters: what the kernel has is taken over.
+"""Recovery of a lost store from a kernel that still filters.
 
-Nothing that is filtered is let through because a file is missing. What the kernel does not know is
-lost: who asked and why, the names of sets, and the matches of signatures, which stay in force.
+Filtering goes on although the file is missing. What the kernel does not hold is lost: the origin
+and reason of rules, the names of sets, and the matches of signatures, which stay in force.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _ACTIONS = {WireAction.DROP: Action.DROP, WireAction.ACCEPT: Action.ACCEPT}
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """How much was taken over from the kernel, and whether signatures stay as they are."""
+    """How many rules and sets were recovered, and whether the kernel has signatures in force."""
 
     rules: int
     sets: int
@@ -38,35 +38,35 @@ class Recovered:
     def __str__(self) -> str:
         more = " Signatures stay in force until one is added or removed." if self.signatures else ""
         return (
-            f"the store was lost: {self.rules} rules and {self.sets} sets were taken over from the "
+            f"the store was lost: {self.rules} rules and {self.sets} sets were recovered from the "
             f"kernel, under the tag {TAG}.{more} Tokens, incidents and the audit log are gone; "
-            "look at `xdpctl list`, and restart the control plane once all is well"
+            "check `xdpctl list`, and restart the control plane when the rules are right"
         )
 
 
 def lost(image: Image, armed: bool) -> bool:
-    """Whether the kernel holds what an empty store would take away."""
+    """Whether the kernel holds signatures, sets or rules, which an empty store would remove."""
     return armed or bool(image.sets) or any(not is_shared(slot) for slot in image.entries.values())
 
 
 def recover(state: State, now: Now, armed: bool) -> tuple[Draft, Recovered]:
-    """The draft that has the records of what the kernel holds."""
+    """A draft that records what the kernel holds, and a summary of it."""
     draft, image = Draft(state, now), state.image
     for prefix, slot in image.entries.items():
         rule = _rule(image, prefix, slot, draft.created_at)
         if rule:
             draft.rules[prefix] = rule
     for number, (slot, keys) in enumerate(sorted(image.sets.items()), 1):
-        held = _set(image, f"{TAG}-{number}", slot, draft.created_at)
-        if held:
-            draft.sets[held.name], draft.entries[held.name] = held, dict(keys)
+        found_set = _set(image, f"{TAG}-{number}", slot, draft.created_at)
+        if found_set:
+            draft.sets[found_set.name], draft.entries[found_set.name] = found_set, dict(keys)
     found = Recovered(len(draft.rules), len(draft.sets), armed)
     draft.note("xdpctl", "store.lost", "", rules=found.rules, sets=found.sets, signatures=armed)
     return draft, found
 
 
 def keep(state: State) -> None:
-    """What has a record that cannot be read, and is in the kernel, goes on as it is there."""
+    """Keep what has an unreadable record as it is in the kernel, if the kernel has it."""
     image = state.image
     for key in state.unreadable:
         kind, _, name = key.partition("/")
@@ -78,9 +78,9 @@ def keep(state: State) -> None:
                 state.entries[name] = dict(keys)
         elif kind + "/" == SETS and name in state.entries:
             slot = _slot_of(state, state.entries[name])
-            held = _set(image, name, slot, 0.0) if slot is not None else None
-            if held:
-                state.sets[name] = held
+            found_set = _set(image, name, slot, 0.0) if slot is not None else None
+            if found_set:
+                state.sets[name] = found_set
 
 
 def _keep_rule(state: State, key: str) -> None:
@@ -95,8 +95,8 @@ def _keep_rule(state: State, key: str) -> None:
 
 
 def _slot_of(state: State, entries: Entries) -> int | None:
-    """The slot of a set in the kernel that has these entries and no record."""
-    known = {held.slot for held in state.sets.values()}
+    """The slot of the set in the kernel that has these entries and no record; None if none has."""
+    known = {source_set.slot for source_set in state.sets.values()}
     for slot, keys in state.image.sets.items():
         same = all(np.array_equal(keys[family], entries[family]) for family in entries)
         if slot not in known and same:
@@ -105,32 +105,32 @@ def _slot_of(state: State, entries: Entries) -> int | None:
 
 
 def _rule(image: Image, source: Prefix, slot: int, created_at: float) -> Rule | None:
-    """None for what is protected, or does nothing."""
-    held = Slot.unpack(image.slots[slot])
-    if is_shared(slot) or held.action not in _ACTIONS:
+    """The rule in a slot; None for a protected prefix, or a slot without an action."""
+    word = Slot.unpack(image.slots[slot])
+    if is_shared(slot) or word.action not in _ACTIONS:
         return None
     return Rule(
         source=source,
-        action=_ACTIONS[held.action],
-        mode=_mode(held),
+        action=_ACTIONS[word.action],
+        mode=_mode(word),
         reason=_REASON,
         tags=(TAG,),
         created_at=created_at,
-        expires_ns=held.expires_ns,
-        spare=_spare(held),
+        expires_ns=word.expires_ns,
+        spare=_spare(word),
     )
 
 
 def _set(image: Image, name: str, slot: int, created_at: float) -> SourceSet | None:
-    held = Slot.unpack(image.slots[slot])
-    if held.action not in _ACTIONS:
+    word = Slot.unpack(image.slots[slot])
+    if word.action not in _ACTIONS:
         return None
     return SourceSet(
         name=name,
         slot=slot,
-        action=_ACTIONS[held.action],
-        mode=_mode(held),
-        spare=_spare(held),
+        action=_ACTIONS[word.action],
+        mode=_mode(word),
+        spare=_spare(word),
         reason=_REASON,
         created_at=created_at,
         changed_at=created_at,
@@ -138,9 +138,9 @@ def _set(image: Image, name: str, slot: int, created_at: float) -> SourceSet | N
     )
 
 
-def _mode(held: Slot) -> Mode:
-    return Mode.MONITOR if held.mode == WireMode.MONITOR else Mode.ENFORCE
+def _mode(word: Slot) -> Mode:
+    return Mode.MONITOR if word.mode == WireMode.MONITOR else Mode.ENFORCE
 
 
-def _spare(held: Slot) -> Spare:
-    return Spare.ESTABLISHED if held.spare else Spare.NONE
+def _spare(word: Slot) -> Spare:
+    return Spare.ESTABLISHED if word.spare else Spare.NONE

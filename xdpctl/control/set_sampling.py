@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which entries of a set hit: counted on samples of its packets, while somebody asks."""
+"""Finds which entries of a set hit most, from samples of its packets during a request."""
 
 import threading
 import time
@@ -22,7 +22,10 @@ _watching = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """What was seen in `seconds`: one packet of each CPU in `every` was looked at."""
+    """What was sampled in `seconds`: one packet in `every` on each CPU.
+
+    `entries` and `sources` have the most frequent ones with their number of samples.
+    """
 
     seconds: float
     every: int
@@ -34,12 +37,12 @@ class Top:
 def watch(
     datapath: Datapath, slot: int, entries: Entries, seconds: float, every: int, most: int
 ) -> Top:
-    """Sample a slot's packets for a while; `every` is a power of two.
+    """Sample a slot's packets for `seconds`, one in `every` (a power of two).
 
-    ConflictError while somebody else does.
+    Returns the `most` frequent entries and sources. ConflictError while another sampling runs.
     """
     if not _watching.acquire(blocking=False):
-        raise ConflictError("another sampling is under way", "", "ask again in a few seconds")
+        raise ConflictError("another sampling is running", "", "ask again in a few seconds")
     found: Counter[Prefix] = Counter()
     began = time.monotonic()
     try:
@@ -67,7 +70,7 @@ def _source(sample: Sample) -> Prefix:
 
 
 def _entry(entries: Entries, source: Prefix) -> Prefix:
-    """The most specific entry that covers a source; the source, if it went meanwhile."""
+    """The most specific entry that covers a source; the source if the entry has been removed."""
     around = [source.widened(n) for n in range(source.length, -1, -1)]
     listed = within(entries[source.family], FAMILIES[source.family].keys(around))
     at = np.flatnonzero(listed)

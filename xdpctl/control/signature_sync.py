@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Brings the signatures in the kernel to what the state says, in an order that mixes nothing.
+"""Brings the signatures in the kernel to the state's, so that no packet sees a mixture.
 
-What nothing leads to yet is written first; then one store puts all signatures in force that
-shall be, and takes those away that shall not; then the slots of these are emptied.
+Slots that no table refers to yet are written first. Then one write switches all tables over, which
+puts the new signatures in force and takes the removed ones out. Then the slots of the removed
+ones are emptied.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -33,55 +34,57 @@ _NUMBERS = range(SlotNumber.SIGNATURES, SlotNumber.SETS)
 
 
 class SignatureSync:
-    """`execute` applies a plan and remembers it."""
+    """Synchronises the signatures; `execute` applies a plan to the kernel and to the image."""
 
     def __init__(self, datapath: Datapath, state: State, execute: Callable[[Plan], None]) -> None:
         self._datapath = datapath
         self._state = state
         self._execute = execute
-        self.held = False  # what the kernel has stays until there are signatures again
+        self.paused = (
+            False  # after recovery: leave the kernel's signatures alone until one is added
+        )
         self._paced: dict[int, Any] = {}
         self._compiled: tuple[list[tuple[Match, int]], Tables] | None = None
 
     def reconcile(self, now_ns: int) -> bool:
-        """Put in force what shall be; whether anything differed."""
-        self.held = self.held and not self._state.signatures
-        if self.held:
+        """Bring the kernel's signatures to the state's; return whether anything differed."""
+        self.paused = self.paused and not self._state.signatures
+        if self.paused:
             return False
-        table, held = self._datapath.signatures, self._state.image.slots
+        table, current = self._datapath.signatures, self._state.image.slots
         live = {s.slot: s for s in self._state.signatures.values() if not s.expired(now_ns)}
-        words = {slot: word_of(one) for slot, one in live.items()}
+        words = {slot: word_of(signature) for slot, signature in live.items()}
         tables = self._compile(ordered(live.values()))
-        changed = {slot for slot in _NUMBERS if words.get(slot, _FREE) != held[slot]}
+        changed = {slot for slot in _NUMBERS if words.get(slot, _FREE) != current[slot]}
         self._paced = {s.slot: rate_record(s.limit) for s in live.values() if s.limit}
         repaced = [slot for slot, rate in self._paced.items() if not table.paces(slot, rate)]
         rearm = not table.holds(tables)
-        last = [s for s in changed & words.keys() if rearm and stronger(words[s], held[s])]
+        last = [s for s in changed & words.keys() if rearm and stronger(words[s], current[s])]
         if rearm:
             table.wait_for_packets()
         for slot in repaced:
-            table.put_rate(slot, self._paced[slot], held[slot] != _FREE)
+            table.put_rate(slot, self._paced[slot], current[slot] != _FREE)
         self._write({slot: words[slot] for slot in sorted(changed & words.keys() - {*last})})
         gone = sorted(changed - words.keys())
         if rearm:
             table.install(tables)
         if rearm and (last or gone):
-            table.wait_for_packets()  # no packet looks them up in the order from before
+            table.wait_for_packets()  # after this, no packet uses the old order
         self._write({slot: words[slot] for slot in last})
         self._write(dict.fromkeys(gone, _FREE))
         return bool(changed or repaced or rearm)
 
     def agrees(self) -> bool:
-        """Whether the kernel still has what was last put in force."""
-        if self.held:
+        """Whether the kernel still has the rates and tables that were last put in force."""
+        if self.paused:
             return True
         table = self._datapath.signatures
         paced = all(table.paces(slot, rate) for slot, rate in self._paced.items())
         return paced and (self._compiled is None or table.holds(self._compiled[1]))
 
     def _compile(self, wanted: list[Signature]) -> Tables:
-        """Compiled again only if another match is among them, or in another place."""
-        key = [(held.match, held.slot) for held in wanted]
+        """The compiled tables; compiled again only if a match, its slot or the order changed."""
+        key = [(signature.match, signature.slot) for signature in wanted]
         if self._compiled is None or self._compiled[0] != key:
             self._compiled = key, compile_tables(key)
         return self._compiled[1]
@@ -95,15 +98,15 @@ class SignatureSync:
 
 
 def ordered(signatures: Iterable[Signature]) -> list[Signature]:
-    """As a packet meets them."""
-    return sorted(signatures, key=lambda held: held.order)
+    """The signatures in the order in which a packet is compared with them."""
+    return sorted(signatures, key=lambda signature: signature.order)
 
 
 def stronger(word: bytes, before: bytes) -> bool:
-    """Whether a standing signature's new word holds more than the one before.
+    """Whether the new slot value of an existing signature blocks more than the one before.
 
-    Then it comes after its new place in the order, else before it: so nothing is held in between
-    that is held neither before nor after.
+    Then the value is written after the new order is installed, else before it: so no packet is
+    blocked in between that would be blocked neither before nor after the change.
     """
     new, old = Slot.unpack(word), Slot.unpack(before)
     if old.action is WireAction.NONE:
@@ -112,15 +115,15 @@ def stronger(word: bytes, before: bytes) -> bool:
     return enforced and (old.mode is WireMode.MONITOR or (old.spare and not new.spare))
 
 
-def word_of(held: Signature) -> bytes:
-    """What its slot says."""
-    mode = WireMode.MONITOR if held.mode is Mode.MONITOR else WireMode.ENFORCE
-    spare = held.spare is Spare.ESTABLISHED and held.action is not Action.ACCEPT
-    return Slot(_ACTIONS[held.action], mode, held.kernel_expires_ns, spare).pack()
+def word_of(signature: Signature) -> bytes:
+    """The value of a signature's slot, as the kernel reads it."""
+    mode = WireMode.MONITOR if signature.mode is Mode.MONITOR else WireMode.ENFORCE
+    spare = signature.spare is Spare.ESTABLISHED and signature.action is not Action.ACCEPT
+    return Slot(_ACTIONS[signature.action], mode, signature.kernel_expires_ns, spare).pack()
 
 
 def rate_record(limit: Rate) -> Any:
-    """A limit as the kernel reads it."""
+    """A limit as a record of the kernel's rate table (dtype RATE)."""
     a_second = 1e9 * (1 << RATE_COST_SHIFT)
     cost = a_second / limit.pps if limit.pps else a_second * 8 / limit.bps
     size4, size6 = limit.per_ipv4, limit.per_ipv6

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What keeps the picture true while nobody asks: short steps between requests."""
+"""Periodic maintenance of the controller, in short steps between requests."""
 
 import logging
 import time
@@ -23,32 +23,32 @@ from xdpctl.model.rule import Mode, Rule
 from xdpctl.model.signature import Signature
 
 _STEP = 512
-_TRIM_NS = 60_000_000_000  # between two looks at the audit log's size
-_SHELTER_NS = 10_000_000_000  # before an accept ends
-_KEYS = 8192  # of a set, looked at in one step
+_TRIM_NS = 60_000_000_000  # between two checks of the audit log's size
+_SHELTER_NS = 10_000_000_000  # how long before an accept ends the drop behind it is suspended
+_KEYS = 8192  # keys of a set checked in one step
 _PAUSE_NS = 2_000_000_000  # between two rounds
-_SHARE = 20  # of the time, at most one part in so many goes into steps
-_RAN_OUT = "its time was up"
-_STALE_MIN = 64  # entries gone after which a repaint is worth its time
+_SHARE = 20  # steps take at most one part in so many of the time
+_RAN_OUT = "it expired"
+_STALE_MIN = 64  # removed entries after which a repaint is worth its time
 _PROBE = "upkeep/probe"
 _CLOCK_STEP = 1.0  # seconds by which the wall clock must have jumped
 log = logging.getLogger("xdpctl.controller")
 
 
 class Ledger(Protocol):
-    """Records what rules did once they have ended; incidents/ledger is the one that does."""
+    """Records what rules did once they have ended; incidents/ledger implements it."""
 
     def rule_ended(self, draft: Draft, rule: Rule | Signature, hits: Hits, why: str) -> None:
-        """Record what a rule did that ends now, and `why` it ends."""
+        """Record what a rule that ends now has hit, and `why` it ends."""
         ...
 
     def close_quiet(self, draft: Draft) -> None:
-        """Close the incidents in which nothing happens any more."""
+        """Close the incidents whose last rule has expired."""
         ...
 
 
 class NoLedger:
-    """Where no incidents are kept, as in a replay."""
+    """A ledger that records nothing, as for a replay."""
 
     def rule_ended(self, draft: Draft, rule: Rule | Signature, hits: Hits, why: str) -> None:
         """Nothing is recorded."""
@@ -58,9 +58,9 @@ class NoLedger:
 
 
 class Upkeep:
-    """Rounds of: forget what expired, check the tables, repaint the front, follow the clock.
+    """Rounds of maintenance: remove what expired, check the tables, repaint, follow the clock.
 
-    `probe`: at the end of the next round, find out whether the store works again.
+    `probe` asks for a test write at the end of the next round, to see whether the store works.
     """
 
     def __init__(self, committer: Committer, sign: Sign, ledger: Ledger) -> None:
@@ -72,9 +72,9 @@ class Upkeep:
         self._not_before = self._shelter_at_ns = 0
 
     def step(self) -> bool:
-        """One short step, at most a few milliseconds; whether it ended a good round."""
+        """Do one short step of at most a few milliseconds; return whether it ended a round."""
         began = time.monotonic_ns()
-        if began >= self._shelter_at_ns:  # not once a round, which may take longer than is left
+        if began >= self._shelter_at_ns:  # by time, since a round may take too long
             self._shelter_at_ns = began + _PAUSE_NS
             self._shelter()
         if began < self._not_before:
@@ -102,7 +102,7 @@ class Upkeep:
                     yield False
             self._trim()
             if self.probe:
-                # a row, since an empty write touches no disk; raises while the store is in trouble
+                # one row, since an empty write does not reach the disk; raises if the store fails
                 self._committer.store.write({_PROBE: b""})
                 self.probe = False
             yield True
@@ -120,9 +120,9 @@ class Upkeep:
             self._committer.trim_audit(self._sign)
 
     def _shelter(self) -> None:
-        """What would drop somebody who is logged in, once what lets him in has ended, is suspended.
+        """Suspend drops that would hit a logged-in user when the accept that covers him ends.
 
-        The kernel ends an accept by itself, so this comes some rounds before.
+        The kernel ends an accept by itself, so this is done some rounds before.
         """
         committer = self._committer
         draft = Draft(committer.state, committer.clock.read())
@@ -131,24 +131,24 @@ class Upkeep:
                 draft.put(drop.rule.replace(mode=Mode.MONITOR))
             elif drop.set:
                 draft.put_set(drop.set.replace(mode=Mode.MONITOR))
-            why = f"{lockout.name(address)} is logged in, and {accept} that lets it in ends"
-            log.warning("%s is suspended: %s", drop, why)
+            why = f"{lockout.name(address)} is logged in, and the accept of {accept} ends"
+            log.warning("the drop of %s is suspended: %s", drop, why)
             draft.note("xdpctl", "rule.suspend", str(drop), why=why)
         committer.commit(draft)
 
     def _forget_signatures(self) -> None:
         committer = self._committer
         draft = Draft(committer.state, committer.clock.read())
-        for held in list(committer.state.signatures.values()):
-            if held.expired(draft.now.ns):
-                (hits,) = committer.datapath.hits([held.slot])
-                signatures.expire(draft, held, {"packets": hits.packets, "bytes": hits.bytes})
-                self._ledger.rule_ended(draft, held, hits, _RAN_OUT)
+        for signature in list(committer.state.signatures.values()):
+            if signature.expired(draft.now.ns):
+                (hits,) = committer.datapath.hits([signature.slot])
+                signatures.expire(draft, signature, {"packets": hits.packets, "bytes": hits.bytes})
+                self._ledger.rule_ended(draft, signature, hits, _RAN_OUT)
         self._ledger.close_quiet(draft)
         committer.commit(draft)
 
     def sweep_now(self) -> None:
-        """Forget everything expired at once, if anything can be."""
+        """Remove all expired rules at once, if any can have expired."""
         state = self._committer.state
         if self._committer.clock.read().ns >= state.next_expiry:
             self._forget(list(state.rules.values()))
@@ -166,9 +166,9 @@ class Upkeep:
         committer.commit(draft)
 
     def _check(self) -> Iterator[None]:
-        """Compare the tables with what they should hold; somebody else may have changed them.
+        """Compare the kernel's tables with what they should hold; another program may change them.
 
-        Between two steps tables and image agree, so every step compares what it just read.
+        Tables and image agree between two steps, so every step compares what it has just read.
         """
         state, wrong = self._committer.state, 0
         for part in (self._check_rules(), self._check_sets(), self._check_rest()):
@@ -186,7 +186,7 @@ class Upkeep:
             self._repaired(["sides of outside interfaces"])
 
     def _check_rules(self) -> Iterator[bool]:
-        """Rules and protected prefixes lead to their slots."""
+        """For each batch, whether an entry of a rule or protected prefix has a wrong slot."""
         image, source = self._committer.state.image, self._committer.datapath.source
         everything = iter(list(image.entries))
         while prefixes := [p for p in islice(everything, _STEP) if p in image.entries]:
@@ -195,20 +195,20 @@ class Upkeep:
             image = self._committer.state.image
 
     def _check_sets(self) -> Iterator[bool]:
-        """The entries of sets lead to them."""
+        """For each batch, whether an entry of a set does not lead to the set's slot."""
         source = self._committer.datapath.source
         for slot, by_family in list(self._committer.state.image.sets.items()):
             for family, keys in by_family.items():
                 for first in range(0, len(keys), _KEYS):
-                    held = self._committer.state.image.sets.get(slot, {}).get(family)
-                    if held is not keys:  # it was replaced meanwhile
+                    current = self._committer.state.image.sets.get(slot, {}).get(family)
+                    if current is not keys:  # the set was replaced meanwhile
                         break
                     values = source.tables[family].values(keys[first : first + _KEYS])
                     kinds = np.unique(values).tolist()
                     yield any(slot not in source.nodes.slots(kind) for kind in kinds)
 
     def _check_rest(self) -> Iterator[bool]:
-        """And nothing else is listed."""
+        """For each batch of the tables, whether it has an entry that it should not have."""
         nodes = self._committer.datapath.source.nodes
         for family, keys, values in self._committer.datapath.source.scan():
             image = self._committer.state.image
@@ -227,7 +227,7 @@ class Upkeep:
             yield bool(wrong)
 
     def _repair(self) -> None:
-        """A full read settles whether anything really differs, and puts it right."""
+        """Read all tables and correct what differs."""
         dropped = self._committer.resync()
         differing = dropped + self._committer.reconcile(self._committer.clock.read())
         if differing:
@@ -235,23 +235,26 @@ class Upkeep:
 
     def _repaired(self, differing: list[str]) -> None:
         detail = {"entries": len(differing), "first": differing[:10]}
-        log.warning("repaired %d kernel entries that somebody changed: %s", *detail.values())
+        log.warning("repaired %d kernel entries that another program changed: %s", *detail.values())
         self._committer.record(Event("xdpctl", "kernel.repair", "", detail))
 
     def _repaint(self) -> Iterator[None]:
-        """Clear stale bits once there are many, and set those that somebody else cleared."""
+        """Clear stale filter bits once there are many, and set those that were lost."""
         committer, source = self._committer, self._committer.datapath.source
-        held = sum(table.used for table in source.tables.values())
-        clear = committer.stale >= max(_STALE_MIN, held // 100)
+        used = sum(table.used for table in source.tables.values())
+        clear = committer.stale >= max(_STALE_MIN, used // 100)
         if clear:
             committer.stale = 0
-        if clear or held:
+        if clear or used:
             yield from source.repaint(clear)
         if lacking := source.take_lacking():
-            self._repaired([f"bits in front of {lacking} tables"])
+            self._repaired([f"filter bits of {lacking} tables"])
 
     def _follow_clock(self) -> None:
-        """Deadlines are kernel time; after a step their wall-clock copies are written anew."""
+        """After a step of the wall clock, rewrite the wall-clock copies of the deadlines.
+
+        The deadlines themselves are kernel time and do not move.
+        """
         committer = self._committer
         now = committer.clock.read()
         offset = now.unix - now.ns / 1e9
@@ -261,7 +264,7 @@ class Upkeep:
             return
         timed = [r for r in committer.state.rules.values() if r.kernel_expires_ns]
         moved = offset - self._offset
-        log.warning("the wall clock moved by %.1f s; deadlines stay", moved)
+        log.warning("the wall clock was stepped by %.1f s; deadlines do not change", moved)
         signed = [s for s in committer.state.signatures.values() if s.kernel_expires_ns]
         committer.store.write(
             {rule_key(r.source): encode(r, now) for r in timed}

@@ -129,7 +129,7 @@ def test_what_does_not_fit_is_refused_with_the_numbers_and_changes_nothing(box: 
         assert "nothing was applied" in problem["detail"]
         family = "6" if entries[-1] in six else "4"
         capacity, used = ("1,000", "70") if family == "6" else ("10,000", "7,0")
-        assert f"takes {capacity} IPv{family} entries and has {used}" in problem["detail"]
+        assert f"room for {capacity} IPv{family} entries and has {used}" in problem["detail"]
     whole = set(four[:7_000] + six[:700])
     assert set_in_store(client, "bots") == set_in_kernel(box, "bots") == whole
     assert len(sets_in_kernel(box)) == 1

@@ -139,7 +139,7 @@ def test_an_empty_or_shrunk_list_is_409_unless_it_is_meant(api: Api) -> None:
 def test_a_full_table_is_507_and_a_failing_store_or_kernel_503(api: Api) -> None:
     api.controller.state.capacity = {4: 2, 6: 2}
     detail = refused(api, 507, "capacity", None, b"45.0.0.1\n45.0.0.2")["detail"]
-    assert "takes 2 IPv4 entries and has 1; 2 more do not fit" in detail
+    assert "has room for 2 IPv4 entries and has 1; 2 more do not fit" in detail
     api.store.broken = True
     problem(api.call("PUT", PATH, content=b"45.0.0.1"), 503, "store")
     api.store.broken = False

@@ -187,7 +187,7 @@ def test_nobody_cuts_off_his_own_session(api: Api, match: str) -> None:
     assert asked(api, match, spare="none", confirm_within=60)["created"]
     spared = asked(api, "tcp dst-port 443")
     assert spared["warnings"] == [
-        "it holds new connections of your own, too; those that stand are spared"
+        "it also drops new connections of your own; established ones are spared"
     ]
     path = f"/v1/rules/{spared['id']}"
     refused = api.call("PATCH", path, json={"spare": "none"}, headers=MINE)

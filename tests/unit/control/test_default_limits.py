@@ -44,10 +44,10 @@ def test_they_are_read_with_all_that_they_may_say() -> None:
     [
         ("x", r"limits\[1\] is 'x'; expected a table"),
         ({**SYN, "ppps": 5}, r"unknown setting limits\[1\].ppps"),
-        ({"match": "udp"}, r"limits\[1\]: a limit is either of packets or of bits"),
+        ({"match": "udp"}, r"limits\[1\]: a limit must be either in packets or in bits"),
         ({**SYN, "match": "src-prt 5"}, r"limits\[1\]: 'src-prt' at 1"),
         ({**SYN, "pps": "many"}, r"limits\[1\].pps is 'many'; expected a number"),
-        ({**SYN, "per": "person"}, r"limits\[1\]: per is 'person'"),
+        ({**SYN, "per": "person"}, r"limits\[1\]: per cannot be 'person'"),
         ({**SYN, "mode": "off"}, r"limits\[1\].mode is 'off'; expected one of enforce, monitor"),
         ({"pps": 5}, r"limits\[1\]: the match is empty"),
     ],
@@ -58,7 +58,7 @@ def test_a_mistake_is_told_with_its_place(table: Any, says: str) -> None:
 
 
 def test_two_of_one_match_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"limits\[2\] matches the same"):
+    with pytest.raises(ConfigError, match=r"limits\[2\] has the same match"):
         read(SYN, SYN)
 
 

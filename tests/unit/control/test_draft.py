@@ -73,7 +73,7 @@ def test_a_copy_goes_its_own_way(draft: Draft) -> None:
 def test_room_is_counted_with_what_is_staged(draft: Draft) -> None:
     draft.check_entries(4, 6)
     with pytest.raises(
-        CapacityError, match=r"takes 10 IPv4 entries and has 4; 7 more.*xdpctl down"
+        CapacityError, match=r"room for 10 IPv4 entries and has 4; 7 more.*xdpctl down"
     ):
         draft.check_entries(4, 7)
     draft.put_set(NEW, entries("46.0.0.1", "46.0.0.2"))

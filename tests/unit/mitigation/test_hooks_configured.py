@@ -106,7 +106,7 @@ def test_a_detector_may_be_described_in_the_configuration(api: Api) -> None:
     ("detectors", "says"),
     [
         ({"snort": {"mode": "on"}}, "is no detector"),
-        ({"netflow": {"events": "alerts[.{"}}, "is no JMESPath"),
+        ({"netflow": {"events": "alerts[.{"}}, "is not a JMESPath"),
         ({"suricata": {"events": "@"}}, "is read by xdpctl"),
         ({"Net Flow": {"events": "@"}}, "not a name"),
         ({"netflow": {}}, "mode, events, or both"),

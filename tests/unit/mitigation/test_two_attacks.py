@@ -88,7 +88,7 @@ def test_a_rule_that_goes_on_in_the_next_attack_is_of_both_records(box: Api) -> 
     for held, packets in zip(incidents(box), (900_000, 5_000), strict=True):
         assert (held["rules_made"], held["rules_ended"], held["packets"]) == (1, 1, packets)
         assert whole(box, held["id"])["rules"][0]["packets"] == packets
-    assert whole(box, first["id"])["rules"][0]["why"] == f"it went on in {second['id']}"
+    assert whole(box, first["id"])["rules"][0]["why"] == f"it continues in {second['id']}"
 
 
 @pytest.mark.parametrize("phase", ["began", "ended"])

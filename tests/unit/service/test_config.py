@@ -160,7 +160,7 @@ def test_a_million_problems_are_told_shortly() -> None:
 
 def test_a_rate_of_nothing_is_refused_and_no_drop_of_everything() -> None:
     for rate in ({"pps": 0}, {"bps": 0.0}, {"pps": 0, "bps": 0}):
-        with pytest.raises(ConfigError, match=r"automatic\.protect\[1\]: a limit is either"):
+        with pytest.raises(ConfigError, match=r"automatic\.protect\[1\]: a limit must be either"):
             config.parse({"automatic": {"protect": [{"attack": "udp_flood", **rate}]}})
 
 

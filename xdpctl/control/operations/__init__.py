@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What can be asked of the controller: rules, signatures, sets, imports.
+"""The operations of the controller, on rules, signatures, sets and imports.
 
-Each operation reads and changes a draft; none has an effect of its own.
+Each operation reads and changes a draft; none has any other effect.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Many rules at once: each line by itself, on one draft."""
+"""Import of many rules into one draft; each line succeeds or fails by itself."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ _WIDEST_IMPORTED = {4: 8, 6: 16}
 
 @dataclass(slots=True)
 class Imported:
-    """How an import went: counts, and the lines that were refused with the reason."""
+    """The result of an import: counts, and the refused lines with the reasons."""
 
     added: int = 0
     extended: int = 0
@@ -36,7 +36,7 @@ class Imported:
             )
 
     def absorb(self, other: "Imported") -> None:
-        """Add the counts and the refused lines of another."""
+        """Add the counts and the refused lines of another result."""
         self.added += other.added
         self.extended += other.extended
         self.rejected += other.rejected
@@ -44,19 +44,22 @@ class Imported:
 
 
 def _refuse_wide(ask: RuleRequest) -> None:
-    """One line of a feed must not drop a large part of the internet."""
+    """RuleError if one line of a feed would drop a large part of the internet."""
     widest = _WIDEST_IMPORTED[ask.source.family]
     drops = ask.action is Action.DROP and ask.mode is Mode.ENFORCE
     if drops and ask.source.length < widest:
         raise RuleError(
             f"{ask.source} is wider than /{widest}, too wide for a drop in a list",
             "match.source",
-            "add it by itself if it is meant: xdpctl block",
+            "if that is intended, add it as a single rule: xdpctl block",
         )
 
 
 def add_many(draft: Draft, lines: Iterable[Line], caller: Caller, source: str) -> Imported:
-    """Many rules as (line, text, ask); refused ones are reported, the others stand."""
+    """Add the rules of these lines (number, text, outcome); refused ones are reported.
+
+    `source` names the list in the audit log.
+    """
     result = Imported()
     for line, text, ask in lines:
         try:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lists of rules as people and feeds have them: plain lines, CSV, NDJSON. Pure and fast.
+"""Parser for lists of rules in plain lines, CSV or NDJSON. Pure and fast.
 
-One line, one rule; a bad line is reported and takes no other with it.
+Each line is one rule; a bad line is reported and does not affect the others.
 """
 
 import csv
@@ -30,7 +30,7 @@ E = TypeVar("E", bound=StrEnum)
 
 
 class Format(StrEnum):
-    """By media type."""
+    """The formats, by media type."""
 
     PLAIN = "text/plain"
     CSV = "text/csv"
@@ -73,7 +73,7 @@ _decoder = msgspec.json.Decoder(_Line)
 
 
 class Parser:
-    """Fed with lines as they arrive; remembers the line number and, for CSV, the header."""
+    """Parses lines as they arrive; keeps the line number and, for CSV, the header."""
 
     def __init__(self, kind: Format, defaults: RuleRequest) -> None:
         self.defaults = defaults
@@ -86,7 +86,10 @@ class Parser:
         }[kind]
 
     def feed(self, lines: Iterable[bytes]) -> Iterator[Line]:
-        """Each line that is not empty, a comment or the header, as (number, text, outcome)."""
+        """Yield (number, text, outcome) for each line that is not empty, a comment or the header.
+
+        The outcome is a request, or the RuleError of a line that cannot be read.
+        """
         for raw in lines:
             self.line += 1
             try:
@@ -110,7 +113,7 @@ class Parser:
         return RuleRequest(source, d.action, d.mode, d.ttl, d.confirm_within, d.reason, d.tags)
 
     def _plain(self, text: str) -> RuleRequest | SignatureAsk:
-        if text[0] == "{":  # `export` in a pipe
+        if text[0] == "{":  # NDJSON piped from `export`
             return self._ndjson(text)
         return self._ask(parse_prefix(_COMMENT.split(text, maxsplit=1)[0]))
 
@@ -153,7 +156,7 @@ class Parser:
                 str(error)[:200], "", 'write {"match": {"source": "..."}, ...}'
             ) from None
         ttl = _seconds(line.ttl, "ttl")
-        own = (line.limit, line.spare, line.priority)
+        signature_fields = (line.limit, line.spare, line.priority)
         ask = self.defaults
         common: dict[str, Any] = {
             "action": line.action or ask.action,
@@ -167,9 +170,10 @@ class Parser:
             line.match = match_text.parse(line.match).as_json()
         source = line.match.get("source")
         limits = ask.action is Action.LIMIT or line.action is Action.LIMIT
-        if line.match.keys() == {"source"} and not limits and own == (None, None, None):
+        source_only = line.match.keys() == {"source"} and signature_fields == (None, None, None)
+        if source_only and not limits:
             if not isinstance(source, str):
-                raise RuleError("the source is no text", "match.source", 'write "203.0.113.7"')
+                raise RuleError("the source is not a text", "match.source", 'write "203.0.113.7"')
             return RuleRequest(source=parse_prefix(source), **common)
         return SignatureAsk(
             match=build(line.match),
@@ -192,4 +196,6 @@ def _member(kind: type[E], text: str | None, default: E, field: str) -> E:
         return kind(text)
     except ValueError:
         choices = " or ".join(kind)
-        raise RuleError(f"{text[:40]!r} is no {field}", field, f"write {choices}") from None
+        raise RuleError(
+            f"{text[:40]!r} is not a valid {field}", field, f"write {choices}"
+        ) from None

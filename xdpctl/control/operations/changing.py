@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a change of a standing rule or signature comes to."""
+"""The checks that changes of rules and of signatures have in common."""
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.state.draft import Draft
@@ -11,21 +11,22 @@ from xdpctl.model.signature import Signature
 
 def changed_fields(
     draft: Draft,
-    held: Rule | Signature,
+    rule: Rule | Signature,
     prefix: Prefix | None,
     changes: dict[str, object],
     origin: str,
 ) -> dict[str, object]:
-    """The fields to replace; `ttl` (seconds, None for no end) becomes `expires_ns`.
+    """The fields of `rule` to replace; `ttl` (seconds, None for no end) becomes `expires_ns`.
 
-    `prefix` is what the quota of its origin judges. RuleError or QuotaError if it may not be.
+    The quota of the rule's origin is checked for `prefix`. RuleError for an invalid value,
+    QuotaError if the change exceeds the quota.
     """
     fields = {name: value for name, value in changes.items() if name != "ttl"}
-    fields |= policy.tags_after(held, changes, origin)
+    fields |= policy.tags_after(rule, changes, origin)
     if "ttl" in changes:
         ttl = changes["ttl"]
         assert ttl is None or isinstance(ttl, int | float)  # noqa: S101  # callers give seconds or None
         check_seconds(ttl, "ttl", TTL_MAX)
-        draft.state.quota(held.origin).check(held.origin, prefix, ttl, 0)
+        draft.state.quota(rule.origin).check(rule.origin, prefix, ttl, 0)
         fields["expires_ns"] = draft.now.after(ttl) if ttl is not None else 0
     return fields

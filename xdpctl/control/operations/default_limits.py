@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The limits of the configuration: there from the start, gone when they are taken out of it."""
+"""The limits of the configuration: added at the start, removed once they are not configured."""
 
 import logging
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ log = logging.getLogger("xdpctl.signatures")
 
 @dataclass(frozen=True, slots=True)
 class DefaultLimit:
-    """One `[[limits]]` of the configuration."""
+    """One `[[limits]]` table of the configuration."""
 
     match: Match
     rate: Rate
@@ -26,16 +26,20 @@ class DefaultLimit:
 
 
 def bring(draft: Draft, wanted: Iterable[DefaultLimit]) -> None:
-    """Let exactly these stand under the origin `configured`; others' rules are left alone."""
-    limits = {one.match.id: one for one in wanted}
-    for held in draft.all_signatures():
-        if held.origin == CONFIGURED and held.id not in limits:
-            draft.remove_signature(held.id)
-            draft.note("xdpctl", "rule.remove", held.id, **describe(held))
+    """Make these the only signatures of the origin `configured`; leave other origins' alone."""
+    limits = {limit.match.id: limit for limit in wanted}
+    for signature in draft.all_signatures():
+        if signature.origin == CONFIGURED and signature.id not in limits:
+            draft.remove_signature(signature.id)
+            draft.note("xdpctl", "rule.remove", signature.id, **describe(signature))
     for identity, limit in limits.items():
         standing = draft.signature(identity)
         if standing and standing.origin != CONFIGURED:
-            log.warning("%s stands by %s, not as configured", limit.match, standing.origin)
+            log.warning(
+                "the configured limit of %s is not applied: %s has a rule with the same match",
+                limit.match,
+                standing.origin,
+            )
             continue
         asked = Signature(
             match=limit.match,

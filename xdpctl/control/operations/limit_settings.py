@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`[[limits]]` of the configuration file."""
+"""The `[[limits]]` tables of the configuration file."""
 
 from typing import Annotated
 
@@ -26,12 +26,12 @@ class RateTable(Struct, frozen=True, forbid_unknown_fields=True):
     burst: Number | str = 0.1
 
     def rate(self) -> Rate:
-        """RuleError if it is none."""
+        """The rate; RuleError if it is not valid."""
         return read_rate(self.pps or 0.0, self.bps or 0.0, self.burst, str(self.per))
 
 
 class LimitTable(RateTable, frozen=True, forbid_unknown_fields=True):
-    """One `[[limits]]` as it is written."""
+    """One `[[limits]]` table as it is written."""
 
     match: str | dict[str, str | _Whole] = {}
     mode: Mode = Mode.ENFORCE
@@ -39,19 +39,19 @@ class LimitTable(RateTable, frozen=True, forbid_unknown_fields=True):
     reason: str = ""
 
     def settings(self) -> DefaultLimit:
-        """RuleError if the match or the rate is none."""
+        """The limit; RuleError if the match or the rate is not valid."""
         match = parse(self.match) if isinstance(self.match, str) else build(self.match)
         check_reason(self.reason)
         return DefaultLimit(match, self.rate(), self.mode, self.spare, self.reason)
 
 
 def read_limits(tables: list[LimitTable], problems: Problems) -> tuple[DefaultLimit, ...]:
-    """Those that can be read; what is wrong with the others goes to `problems`."""
+    """The limits that are valid; errors of the others are added to `problems`."""
     found: dict[str, DefaultLimit] = {}
     for number, table in enumerate(tables, 1):
         with problems.at(f"limits[{number}]"):
             limit = table.settings()
             if limit.match.id in found:
-                problems.add(f"limits[{number}] matches the same as one before it")
+                problems.add(f"limits[{number}] has the same match as an earlier one")
             found.setdefault(limit.match.id, limit)
     return tuple(found.values())

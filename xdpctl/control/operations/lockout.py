@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""People whom no change should cut off: who asks, and who is logged in. Reads a draft."""
+"""Checks that no change cuts off the caller or a logged-in user. Reads a draft."""
 
 from collections.abc import Iterator
 
@@ -14,39 +14,39 @@ _NEVER = 1 << 63
 
 
 def addresses(draft: Draft, caller: Caller) -> Iterator[tuple[Prefix, str]]:
-    """Each address with who is there, the caller first."""
+    """The addresses to keep reachable, each with a description; the caller's comes first."""
     if caller.address:
         yield caller.address, "the address you are calling from"
     for address in draft.state.people(draft.now.ns):
         if address != caller.address:
-            yield address, "from where somebody is logged in"
+            yield address, "from which a user is logged in"
 
 
 def name(address: Prefix) -> str:
-    """The address without its length."""
+    """The address without its prefix length."""
     return str(address).split("/")[0]
 
 
 def refuse_drop(draft: Draft, rule: Rule, caller: Caller) -> None:
-    """LockoutError if a drop holds one of them whom nothing that lasts as long lets in.
+    """LockoutError if a drop covers one of these addresses and no accept lasts as long.
 
-    Others than the caller may be held by a drop that undoes itself.
+    A provisional drop may cover the addresses of users other than the caller.
     """
     if rule.action is not Action.DROP or rule.mode is Mode.MONITOR:
         return
     for address, who in addresses(draft, caller):
-        if not rule.source.covers(address) or _sheltered(draft, rule, address):
+        if not rule.source.covers(address) or _accepted(draft, rule, address):
             continue
         if rule.confirm_by_ns and address != caller.address:
             continue
-        fix = "accept your own address first, for as long, or call from elsewhere"
+        fix = "accept your own address first, for as long, or call from another address"
         if address != caller.address:
             fix = f"allow {name(address)} first, for as long, or add confirm_within"
-        raise LockoutError(f"{rule.source} holds {name(address)}, {who}", "match.source", fix)
+        raise LockoutError(f"{rule.source} contains {name(address)}, {who}", "match.source", fix)
 
 
-def _sheltered(draft: Draft, rule: Rule, address: Prefix) -> bool:
-    """Whether something more specific lets it in until the drop has ended."""
+def _accepted(draft: Draft, rule: Rule, address: Prefix) -> bool:
+    """Whether a more specific entry accepts the address until the drop has ended."""
     found = deciding(draft, address)
     if found is None or found.prefix.length <= rule.source.length:
         return False
@@ -54,24 +54,26 @@ def _sheltered(draft: Draft, rule: Rule, address: Prefix) -> bool:
 
 
 def ends(found: MatchingEntry) -> int:
-    """When it ends (CLOCK_MONOTONIC)."""
+    """When an entry ends, in CLOCK_MONOTONIC nanoseconds; 1 << 63 for never."""
     return (found.rule.kernel_expires_ns if found.rule else 0) or _NEVER
 
 
 def refuse_cut(before: Draft, after: Draft, caller: Caller, field: str) -> None:
-    """LockoutError if one of them passes before a change and is dropped after it."""
+    """LockoutError if one of these addresses passes before a change and is dropped after it."""
     for address, who in addresses(before, caller):
         was, now = deciding(before, address), deciding(after, address)
         if now is None or now.action is Action.ACCEPT or (was and was.action is Action.DROP):
             continue
-        fix = "accept your own address first, or call from elsewhere"
+        fix = "accept your own address first, or call from another address"
         if address != caller.address:
             fix = f"allow {name(address)} first"
-        raise LockoutError(f"then {now} would drop {name(address)}, {who}", field, fix)
+        raise LockoutError(
+            f"after this change, {now} would drop {name(address)}, {who}", field, fix
+        )
 
 
 def refuse_end(draft: Draft, rule: Rule, caller: Caller) -> None:
-    """LockoutError if an accept ends before a drop around it that would then hit one of them."""
+    """LockoutError if an accept ends before a wider drop that would then hit such an address."""
     if rule.action is not Action.ACCEPT or not rule.kernel_expires_ns:
         return
     for address, who in addresses(draft, caller):
@@ -83,12 +85,12 @@ def refuse_end(draft: Draft, rule: Rule, caller: Caller) -> None:
             raise LockoutError(
                 f"when it ends, {behind} would drop {name(address)}, {who}",
                 "ttl",
-                f"let it last as long, or remove {behind} first",
+                f"let the accept last as long, or remove {behind} first",
             )
 
 
 def refuse_loss(draft: Draft, rule: Rule, caller: Caller) -> None:
-    """LockoutError if without this accept a drop around it would hit one of them."""
+    """LockoutError if a wider drop would hit one of these addresses without this accept."""
     wider = around(draft, rule.source)
     if rule.action is not Action.ACCEPT or wider is None or wider.action is not Action.DROP:
         return
@@ -96,7 +98,7 @@ def refuse_loss(draft: Draft, rule: Rule, caller: Caller) -> None:
         found = deciding(draft, address) if rule.source.covers(address) else None
         if found and found.rule == rule:
             raise LockoutError(
-                f"without it, the drop of {wider} would hit {name(address)}, {who}",
+                f"without this accept, the drop of {wider} would hit {name(address)}, {who}",
                 "id",
                 f"remove the drop of {wider} first",
             )
@@ -105,10 +107,10 @@ def refuse_loss(draft: Draft, rule: Rule, caller: Caller) -> None:
 def about_to_be_dropped(
     draft: Draft, within_ns: int
 ) -> Iterator[tuple[Prefix, MatchingEntry, MatchingEntry]]:
-    """Who is logged in, what lets him in for only so long, and the drop that he meets then."""
+    """Users whom a drop will hit within `within_ns`: address, accept that ends, and the drop."""
     for address in draft.state.people(draft.now.ns):
-        found = [one for one in covering(draft, address) if _decides(one)]
-        later = [one for one in found if ends(one) > draft.now.ns + within_ns]
+        found = [entry for entry in covering(draft, address) if _decides(entry)]
+        later = [entry for entry in found if ends(entry) > draft.now.ns + within_ns]
         if not found or not later or found[0] is later[0]:
             continue
         if found[0].action is Action.ACCEPT and later[0].action is Action.DROP:

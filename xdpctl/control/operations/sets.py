@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What one may ask of sets: put, change, remove. Each works on a draft, checks everything first,
-and stages nothing if it raises.
+"""Operations on sets: put, change, remove.
+
+Each works on a draft, checks everything first, and stages nothing if it raises.
 """
 
 from dataclasses import dataclass, field
@@ -28,9 +29,10 @@ from xdpctl.model.source_set import DEFAULT, Entries, FeedSource, Options, Sourc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetRequest:
-    """A set as somebody asks for it; `counts` is what reading and screening its list found.
+    """A request to put a set; `counts` has the numbers from reading and screening its list.
 
-    What is None stays as it stands; a new set drops, is enforced, spares nobody, has no reason.
+    A field that is None keeps the set's current value. A new set drops, is enforced, spares nobody
+    and has no reason by default.
     """
 
     name: str
@@ -47,7 +49,7 @@ class SetRequest:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """The set that stands now, whether it is new, and what to know about it."""
+    """The set after the change, whether it is new, and warnings."""
 
     set: SourceSet
     created: bool
@@ -56,50 +58,59 @@ class Changed:
 
 def _allowed(caller: Caller) -> None:
     if caller.origin != OPERATOR:
-        raise RoleError(f"sets belong to {OPERATOR}, and {caller.name} acts for {caller.origin}")
+        raise RoleError(
+            f"only {OPERATOR} may change sets, and {caller.name} acts for {caller.origin}"
+        )
 
 
 def find(draft: Draft, name: str) -> SourceSet:
     """The set of that name, or NotFoundError."""
-    held = draft.set_named(name)
-    if held is None:
+    found = draft.set_named(name)
+    if found is None:
         raise NotFoundError(f"there is no set {name!r}")
-    return held
+    return found
 
 
-def _fresh(held: SourceSet | None, etag: str | None) -> None:
-    if etag is not None and (held is None or etag != held.etag):
+def _check_etag(current: SourceSet | None, etag: str | None) -> None:
+    if etag is not None and (current is None or etag != current.etag):
         raise StaleError("the set changed since it was read; read it again")
 
 
 def _slot(draft: Draft, action: Action) -> int:
-    """A free slot: of two sets on one prefix the accepting one has the lower number."""
-    taken = {held.slot: held for held in (*draft.state.sets.values(), *draft.all_sets())}
+    """A free slot. Accepting sets get lower numbers than dropping ones, so that accept wins.
+
+    CapacityError if there is none.
+    """
+    taken = {each.slot: each for each in (*draft.state.sets.values(), *draft.all_sets())}
     numbers = range(SlotNumber.SETS, SlotNumber.FIRST)
     if len(taken) == len(numbers):
-        raise CapacityError(f"there are {len(numbers)} sets, which is all there can be; remove one")
-    others = [held for held in taken.values() if held.action is not action]
+        raise CapacityError(f"there are {len(numbers)} sets, which is the maximum; remove one")
+    others = [each for each in taken.values() if each.action is not action]
     if action is Action.ACCEPT:
-        end = min(others, key=lambda held: held.slot, default=None)
+        end = min(others, key=lambda each: each.slot, default=None)
         ordered = range(SlotNumber.SETS, end.slot if end else SlotNumber.FIRST)
     else:
-        end = max(others, key=lambda held: held.slot, default=None)
+        end = max(others, key=lambda each: each.slot, default=None)
         ordered = range(SlotNumber.FIRST - 1, end.slot if end else SlotNumber.SETS - 1, -1)
     free = next((number for number in ordered if number not in taken), None)
     if free is None:
-        assert end  # noqa: S101  # without one a slot is free
+        assert end  # noqa: S101  # without other sets a slot would be free
         raise CapacityError(
-            f"a set that {action}s has no place left on its side of the set {end.name}, which "
-            f"{end.action}s; remove a set that {action}s, or remove {end.name} and put it again"
+            f"there is no slot left for a set that {action}s on its side of the set {end.name}, "
+            f"which {end.action}s; remove a set that {action}s, or remove {end.name} and put it "
+            "again"
         )
     return free
 
 
 def put(draft: Draft, ask: SetRequest, caller: Caller, etag: str | None = None) -> Changed:
-    """A new set, or another list for the one of that name."""
+    """Add a set, or replace the list of the one of that name.
+
+    Raises RoleError, StaleError, ConflictError, CapacityError or LockoutError.
+    """
     _allowed(caller)
     standing = draft.set_named(ask.name)
-    _fresh(standing, etag)
+    _check_etag(standing, etag)
     before = draft.entries_of(ask.name)
     chosen = _chosen(ask, standing)
     refuse_loss(ask.entries, ask.counts, standing, before, ask.force)
@@ -108,9 +119,9 @@ def put(draft: Draft, ask: SetRequest, caller: Caller, etag: str | None = None) 
     for family, keys in ask.entries.items():
         draft.check_entries(family, len(keys) - len(before[family]))
     same_slot = standing is not None and standing.action is chosen["action"]
-    came = sum(len(difference(keys, before[f])) for f, keys in ask.entries.items())
-    gone = sum(len(difference(keys, ask.entries[f])) for f, keys in before.items())
-    held = SourceSet(
+    added = sum(len(difference(keys, before[f])) for f, keys in ask.entries.items())
+    removed = sum(len(difference(keys, ask.entries[f])) for f, keys in before.items())
+    changed = SourceSet(
         name=ask.name,
         slot=standing.slot if standing and same_slot else _slot(draft, chosen["action"]),
         **chosen,
@@ -119,25 +130,25 @@ def put(draft: Draft, ask: SetRequest, caller: Caller, etag: str | None = None) 
         changed_at=draft.created_at,
         feed=ask.feed,
         options=ask.options,
-        report={**ask.counts, "entries": count(ask.entries), "added": came, "removed": gone},
+        report={**ask.counts, "entries": count(ask.entries), "added": added, "removed": removed},
     )
-    _stage(draft, held, ask.entries, caller)
-    detail = {"action": held.action.value, "mode": held.mode.value, **held.report}
-    draft.note(caller.name, "set.change" if standing else "set.add", held.name, **detail)
-    return Changed(held, standing is None, _warnings(standing, held))
+    _stage(draft, changed, ask.entries, caller)
+    detail = {"action": changed.action.value, "mode": changed.mode.value, **changed.report}
+    draft.note(caller.name, "set.change" if standing else "set.add", changed.name, **detail)
+    return Changed(changed, standing is None, _warnings(standing, changed))
 
 
 def _chosen(ask: SetRequest, standing: SourceSet | None) -> dict[str, Any]:
-    """Action, mode, spare and reason: as asked for, else as they stand."""
+    """Action, mode, spare and reason: from the request, else from the current set."""
     action, mode, spare, reason = Action.DROP, Mode.ENFORCE, Spare.NONE, ""
     if standing:
         action, mode, reason = standing.action, standing.mode, standing.reason
         spare = standing.spare
     if standing and ask.action not in (None, action) and not ask.force:
         raise ConflictError(
-            f"the set {ask.name} stands and {action}s; it would {ask.action} from now on",
+            f"the set {ask.name} exists and {action}s; it would {ask.action} from now on",
             "action",
-            "give force (--force) if it is meant, or take another name",
+            "give force (--force) if that is intended, or use another name",
         )
     action = ask.action or action
     if ask.counts and ("too_wide" in ask.counts) is not (action is Action.DROP):  # screened or not
@@ -147,22 +158,22 @@ def _chosen(ask: SetRequest, standing: SourceSet | None) -> dict[str, Any]:
     return {"action": action, **chosen, "reason": reason}
 
 
-def _warnings(before: SourceSet | None, held: SourceSet) -> list[str]:
-    """What the author may not have meant to change."""
+def _warnings(before: SourceSet | None, after: SourceSet) -> list[str]:
+    """Warnings of changes that the caller may not have intended."""
     if before is None:
         return []
     warnings = []
-    if held.action is not before.action:
+    if after.action is not before.action:
         warnings.append(f"was {before.action}")
-    if held.mode is not before.mode:
+    if after.mode is not before.mode:
         warnings.append(f"was {before.mode}")
-    if before.feed and not held.feed:
+    if before.feed and not after.feed:
         warnings.append(f"no longer refreshed from {before.feed.url or before.feed.file}")
     return warnings
 
 
 def _refuse_cut(before: Draft, after: Draft, caller: Caller) -> None:
-    """LockoutError if a change would have its own caller dropped."""
+    """LockoutError if a change would cut off the caller or a logged-in user."""
     refuse_cut(before, after, caller, "entries")
     if caller.address is None:
         return
@@ -176,21 +187,21 @@ def _refuse_cut(before: Draft, after: Draft, caller: Caller) -> None:
         )
 
 
-def _stage(draft: Draft, held: SourceSet, entries: Entries | None, caller: Caller) -> None:
+def _stage(draft: Draft, changed: SourceSet, entries: Entries | None, caller: Caller) -> None:
     trial = draft.copy()
-    trial.put_set(held, entries)
+    trial.put_set(changed, entries)
     _refuse_cut(draft, trial, caller)
-    draft.put_set(held, entries)
+    draft.put_set(changed, entries)
 
 
 def change(
     draft: Draft, name: str, changes: dict[str, object], caller: Caller, etag: str | None
 ) -> Changed:
-    """Change `mode`, `spare`, `reason` or `feed` of a set, its entries staying as they are."""
+    """Change `mode`, `spare`, `reason` or `feed` of a set; its entries stay as they are."""
     _allowed(caller)
-    held = find(draft, name)
-    _fresh(held, etag)
-    changed = held.replace(**changes)
+    before = find(draft, name)
+    _check_etag(before, etag)
+    changed = before.replace(**changes)
     _stage(draft, changed, None, caller)
     shown = {k: v for k, v in changes.items() if k != "feed"}
     draft.note(caller.name, "set.change", name, **shown)
@@ -200,14 +211,15 @@ def change(
 def remove(
     draft: Draft, name: str, caller: Caller, etag: str | None, hits: dict[str, int]
 ) -> SourceSet:
-    """Take a set away; `hits` goes into the audit log with it."""
+    """Remove a set and return it; `hits` is added to the audit record."""
     _allowed(caller)
-    held = find(draft, name)
-    _fresh(held, etag)
+    removed = find(draft, name)
+    _check_etag(removed, etag)
     trial = draft.copy()
     trial.remove_set(name)
     _refuse_cut(draft, trial, caller)
     entries = count(draft.entries_of(name))
     draft.remove_set(name)
-    draft.note(caller.name, "set.remove", name, entries=entries, action=held.action.value, **hits)
-    return held
+    action = removed.action.value
+    draft.note(caller.name, "set.remove", name, entries=entries, action=action, **hits)
+    return removed

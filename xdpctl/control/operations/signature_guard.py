@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""May this signature stand? Protected and accepted sources never reach it; others may be us."""
+"""Checks that a signature does not cut off our own sessions.
+
+Protected and accepted sources are decided before any signature, so only others are checked.
+"""
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.operations import lockout
@@ -20,7 +23,10 @@ _ICMP = ("icmp_type", "icmp_code")
 
 
 def guard(draft: Draft, asked: Signature, caller: Caller, force: bool) -> list[str]:
-    """LockoutError or RuleError if it would cut our own people off; else the warnings."""
+    """The warnings about a signature; LockoutError or RuleError if it would cut off a session.
+
+    RoleError if it drops everything and the caller is not an admin.
+    """
     if asked.action is Action.ACCEPT or asked.mode is Mode.MONITOR:
         return []
     if asked.action is Action.DROP and asked.match.everything:
@@ -32,10 +38,11 @@ def guard(draft: Draft, asked: Signature, caller: Caller, force: bool) -> list[s
     ]
     mine = any(address == caller.address for address, _ in reached)
     if mine and asked.limit and asked.limit.by_source:
-        return [f"it holds your own session, too, to {asked.limit}"]
+        return [f"it also limits your own session to {asked.limit}"]
     if asked.spare is Spare.ESTABLISHED:
-        held = asked.action is Action.DROP and mine
-        return ["it holds new connections of your own, too; those that stand are spared"][:held]
+        drops_mine = asked.action is Action.DROP and mine
+        warning = "it also drops new connections of your own; established ones are spared"
+        return [warning][:drops_mine]
     if reached and not asked.confirm_by_ns:
         address, _ = reached[0]
         whose = "your own session" if address == caller.address else "a session"
@@ -45,7 +52,7 @@ def guard(draft: Draft, asked: Signature, caller: Caller, force: bool) -> list[s
             'give spare "established", accept that address first, or add confirm_within',
         )
     if _may_be(asked.match, _TCP):
-        return ["it spares no connection: those who are logged in are cut off where it matches"]
+        return ["it spares no connection: sessions that it matches are cut off"]
     return []
 
 
@@ -55,14 +62,14 @@ def _let_in(draft: Draft, address: Prefix) -> bool:
 
 
 def exposed(draft: Draft, address: Prefix) -> Signature | None:
-    """A signature that would cut off a session from there, if nothing accepts the address."""
-    for held in draft.all_signatures():
-        holds = held.action is not Action.ACCEPT and held.mode is Mode.ENFORCE
-        paced = held.limit is not None and held.limit.by_source
-        spares = paced or held.spare is Spare.ESTABLISHED or bool(held.confirm_by_ns)
-        stands = holds and not spares and not held.expired(draft.now.ns)
-        if stands and reaches(held.match, address):
-            return held
+    """A signature that would cut off a session from an address that nothing accepts, or None."""
+    for signature in draft.all_signatures():
+        blocks = signature.action is not Action.ACCEPT and signature.mode is Mode.ENFORCE
+        paced = signature.limit is not None and signature.limit.by_source
+        spares = paced or signature.spare is Spare.ESTABLISHED or bool(signature.confirm_by_ns)
+        cuts = blocks and not spares and not signature.expired(draft.now.ns)
+        if cuts and reaches(signature.match, address):
+            return signature
     return None
 
 
@@ -71,7 +78,7 @@ def _refuse_everything(asked: Signature, caller: Caller, force: bool) -> None:
         raise RuleError(
             f"{asked.match} matches every packet",
             "match",
-            "name what is to be dropped; if all is meant, an admin gives force",
+            "narrow the match; if everything is to be dropped, an admin can give force",
         )
     if caller.role is not Role.ADMIN:
         raise RoleError(f"only an admin may drop everything, and {caller.name} is {caller.role}")
@@ -83,7 +90,7 @@ def _may_be(match: Match, protocol: int) -> bool:
 
 
 def reaches(match: Match, address: Prefix) -> bool:
-    """Whether it may match a packet of a session from there; what cannot be known may be."""
+    """Whether a match may take a packet of a TCP session from an address; True if in doubt."""
     if match.family not in (None, address.family) or not _may_be(match, _TCP):
         return False
     source, flags = match.get("source"), match.get("tcp_flags")

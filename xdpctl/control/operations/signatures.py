@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What one may ask of signatures: add, change, confirm, remove. Each works on a draft, checks
-everything first, and stages nothing if it raises.
+"""Operations on signatures: add, change, confirm, remove.
+
+Each works on a draft, checks everything first, and stages nothing if it raises.
 """
 
 from dataclasses import dataclass
@@ -23,16 +24,16 @@ from xdpctl.model.rule import CONFIRM_MAX, OPERATOR, TTL_MAX, Action, Mode, Spar
 from xdpctl.model.signature import CONFIGURED, Rate, Signature, automatic, sparing
 
 _TCP = 6
-_RESERVED = 256  # signatures that detectors leave for people
+_RESERVED = 256  # signatures that are reserved for operators
 
 
 class SignatureAsk(msgspec.Struct, frozen=True, kw_only=True):
-    """A signature as somebody asks for it; times are seconds from now, None for no end."""
+    """A request for a signature; times are seconds from now, None for no end."""
 
     match: Match
     action: Action = Action.DROP
     limit: Rate | None = None
-    spare: Spare | None = None  # see model.sparing
+    spare: Spare | None = None  # None: see model.signature.sparing
     priority: int = 0
     mode: Mode = Mode.ENFORCE
     ttl: float | None = None
@@ -49,35 +50,36 @@ class SignatureAsk(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class AddedSignature:
-    """The signature that stands now, whether it is new, and what to know about it."""
+    """The signature after the change, whether it is new, and warnings."""
 
     rule: Signature
     created: bool
     warnings: list[str]
 
 
-def describe(held: Signature) -> dict[str, object]:
-    """What the audit log keeps of a signature."""
-    told: dict[str, object] = {
-        "match": str(held.match),
-        "action": held.action.value,
-        "mode": held.mode.value,
-        "spare": held.spare.value,
-        "origin": held.origin,
-        "reason": held.reason,
+def describe(signature: Signature) -> dict[str, object]:
+    """The fields of a signature that go into the audit log."""
+    detail: dict[str, object] = {
+        "match": str(signature.match),
+        "action": signature.action.value,
+        "mode": signature.mode.value,
+        "spare": signature.spare.value,
+        "origin": signature.origin,
+        "reason": signature.reason,
     }
-    return told | ({"limit": str(held.limit)} if held.limit else {})
+    return detail | ({"limit": str(signature.limit)} if signature.limit else {})
 
 
 def free_slot(draft: Draft, origin: str = OPERATOR) -> int:
-    """CapacityError if all are taken; QuotaError if those that are left are for people."""
+    """A free slot. CapacityError if none is left; QuotaError if only reserved ones are left."""
     if origin not in (OPERATOR, CONFIGURED):
-        others = sum(automatic(held) for held in draft.all_signatures())
+        others = sum(map(automatic, draft.all_signatures()))
         if others >= Constants.SIGNATURES_MAX - _RESERVED:
             raise QuotaError(
-                f"detectors have {others} signatures, and the other {_RESERVED} are for people",
+                f"detectors have {others} signatures; the other {_RESERVED} are reserved for "
+                "operators",
                 "match",
-                "let some end, or merge them: a component takes many values",
+                "wait until some end, or merge them: a component takes many values",
             )
     taken = {s.slot for s in (*draft.all_signatures(), *draft.state.signatures.values())}
     numbers = range(SlotNumber.SIGNATURES, SlotNumber.SETS)
@@ -85,13 +87,16 @@ def free_slot(draft: Draft, origin: str = OPERATOR) -> int:
         if number not in taken:
             return number
     raise CapacityError(
-        f"there are {len(numbers)} signatures, which is all there can be; nothing was applied. "
+        f"there are {len(numbers)} signatures, which is the maximum; nothing was applied. "
         "Remove some, or merge them: a component takes many values."
     )
 
 
 def add(draft: Draft, ask: SignatureAsk, caller: Caller) -> AddedSignature:
-    """One signature; the same again extends it."""
+    """Add a signature; if one with the same match and effect exists, extend it.
+
+    Raises QuotaError, CapacityError, LockoutError, RuleError, RoleError or ConflictError.
+    """
     now = draft.now
     standing = draft.signature(ask.match.id)
     asked = Signature(
@@ -115,8 +120,8 @@ def add(draft: Draft, ask: SignatureAsk, caller: Caller) -> AddedSignature:
         raise ConflictError(
             f"{standing.match} is limited by the configuration",
             "match",
-            "change it there and restart, or match something narrower; "
-            f"DELETE /v1/rules/{standing.id} takes it away until the next start",
+            "change the configuration and restart, or match something narrower; "
+            f"DELETE /v1/rules/{standing.id} removes the limit until the next start",
         )
     if standing:
         judgement = policy.merge(standing, asked)
@@ -135,25 +140,25 @@ def _check_quota(draft: Draft, asked: Signature, ttl: float | None, new: bool) -
     prefix = _named(asked)
     if prefix is None and asked.origin != OPERATOR:
         raise QuotaError(
-            f"{asked.origin} may only ask for what names a destination or a source",
+            f"a match of {asked.origin} must name a destination or a source",
             "match",
-            "name the victim: destination",
+            "add the victim as destination",
         )
     counted = draft.of_origin(asked.origin) - (0 if new else 1)
     quota.check(asked.origin, prefix, ttl, counted)
 
 
 def _named(asked: Signature) -> Prefix | None:
-    """The destination or the source, whichever is narrower."""
+    """The narrower one of destination and source; None if the match has neither."""
     named = [asked.match.get(name) for name in ("destination", "source")]
     return max((p for p in named if p), key=lambda p: p.length, default=None)
 
 
 def _check_automatic(draft: Draft, asked: Signature, quota: Quota, new: bool) -> None:
-    """What people's signatures are guarded by: number and order."""
+    """QuotaError if a detector's signature has priority, drops too much, or is one too many."""
     if asked.priority < 0:
         raise QuotaError(
-            f"{asked.origin} may not go before others: priority {asked.priority}",
+            f"{asked.origin} may not use a priority below 0, and asks for {asked.priority}",
             "priority",
             "leave it out, or give 0 or more",
         )
@@ -162,53 +167,57 @@ def _check_automatic(draft: Draft, asked: Signature, quota: Quota, new: bool) ->
         narrow = frozenset()
     if asked.action is Action.DROP and not narrow:
         raise QuotaError(
-            f"{asked.origin} may not drop all that goes to {asked.match.get('destination')}, "
-            "nor all of its TCP",
+            f"{asked.origin} may not drop all traffic to {asked.match.get('destination')}, "
+            "nor all TCP traffic to it",
             "match",
-            "give a rate, or what else the packets have in common",
+            "give a rate, or further components that the packets have in common",
         )
-    held = sum(one.origin == asked.origin for one in draft.all_signatures())
-    if new and held >= quota.max_signatures:
+    existing = sum(signature.origin == asked.origin for signature in draft.all_signatures())
+    if new and existing >= quota.max_signatures:
         raise QuotaError(
-            f"{asked.origin} has {held} signatures, which is its quota",
+            f"{asked.origin} has {existing} signatures, which is its quota",
             "match",
-            f"let some end, or raise origins.{asked.origin}.max_signatures",
+            f"wait until some end, or raise origins.{asked.origin}.max_signatures",
         )
 
 
 def find(draft: Draft, identity: str, caller: Caller, etag: str | None) -> Signature:
-    """The standing signature, if the caller may change it as he saw it."""
-    held = draft.signature(identity)
-    if held is None:
-        raise NotFoundError(f"no rule {identity} stands; see GET /v1/rules")
-    policy.check_change(held, caller.origin, etag)
-    return held
+    """The live signature of that id, if the caller may change it.
+
+    NotFoundError if there is none; RoleError or StaleError as from policy.check_change.
+    """
+    found = draft.signature(identity)
+    if found is None:
+        raise NotFoundError(f"there is no rule {identity}; see GET /v1/rules")
+    policy.check_change(found, caller.origin, etag)
+    return found
 
 
 def change(
     draft: Draft, identity: str, changes: dict[str, object], caller: Caller, etag: str | None
 ) -> AddedSignature:
     """Change `mode`, `ttl` (None: no end), `reason`, `tags`, `limit`, `spare` or `priority`."""
-    held = find(draft, identity, caller, etag)
-    changed = held.replace(**changed_fields(draft, held, _named(held), changes, caller.origin))
+    current = find(draft, identity, caller, etag)
+    fields = changed_fields(draft, current, _named(current), changes, caller.origin)
+    changed = current.replace(**fields)
     if caller.origin != OPERATOR and automatic(changed):
         _check_automatic(draft, changed, draft.state.quota(changed.origin), False)
-    before, after = ((s.mode, s.spare, s.priority) for s in (held, changed))
-    warnings = [] if before == after else guard(draft, changed, caller, held.match.everything)
+    before, after = ((s.mode, s.spare, s.priority) for s in (current, changed))
+    warnings = [] if before == after else guard(draft, changed, caller, current.match.everything)
     draft.put_signature(changed)
-    draft.note(caller.name, "rule.change", identity, **_told(changes))
+    draft.note(caller.name, "rule.change", identity, **_as_json(changes))
     return AddedSignature(changed, False, warnings)
 
 
-def _told(changes: dict[str, object]) -> dict[str, object]:
+def _as_json(changes: dict[str, object]) -> dict[str, object]:
     return {k: str(v) if isinstance(v, Rate) else v for k, v in changes.items()}
 
 
 def confirm(draft: Draft, identity: str, caller: Caller, etag: str | None) -> AddedSignature:
-    """Make a provisional signature stand; NotFoundError once its time is up."""
-    held = find(draft, identity, caller, etag)
-    warnings = [] if held.confirm_by_ns else ["it was not waiting for a confirmation"]
-    confirmed = held.replace(confirm_by_ns=0)
+    """Make a provisional signature permanent; NotFoundError if it has already ended."""
+    current = find(draft, identity, caller, etag)
+    warnings = [] if current.confirm_by_ns else ["it was not waiting for a confirmation"]
+    confirmed = current.replace(confirm_by_ns=0)
     draft.put_signature(confirmed)
     draft.note(caller.name, "rule.confirm", identity)
     return AddedSignature(confirmed, False, warnings)
@@ -217,15 +226,15 @@ def confirm(draft: Draft, identity: str, caller: Caller, etag: str | None) -> Ad
 def remove(
     draft: Draft, identity: str, caller: Caller, etag: str | None, hits: dict[str, int]
 ) -> Signature:
-    """Take a signature away; `hits` goes into the audit log with it."""
-    held = find(draft, identity, caller, etag)
+    """Remove a signature and return it; `hits` is added to the audit record."""
+    removed = find(draft, identity, caller, etag)
     draft.remove_signature(identity)
-    draft.note(caller.name, "rule.remove", identity, **describe(held), **hits)
-    return held
+    draft.note(caller.name, "rule.remove", identity, **describe(removed), **hits)
+    return removed
 
 
-def expire(draft: Draft, held: Signature, hits: dict[str, int]) -> None:
-    """Forget a signature whose time is up; the kernel stopped applying it by itself."""
-    draft.remove_signature(held.id)
-    action = "rule.undo" if held.ends_unconfirmed else "rule.expire"
-    draft.note("xdpctl", action, held.id, **describe(held), **hits)
+def expire(draft: Draft, signature: Signature, hits: dict[str, int]) -> None:
+    """Remove an expired signature; the kernel has already stopped applying it."""
+    draft.remove_signature(signature.id)
+    action = "rule.undo" if signature.ends_unconfirmed else "rule.expire"
+    draft.note("xdpctl", action, signature.id, **describe(signature), **hits)

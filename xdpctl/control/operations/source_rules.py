@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What one may ask of the rules: add, change, confirm, remove. Each works on a draft,
-checks everything first, and stages nothing if it raises.
+"""Operations on the rules of sources: add, change, confirm, remove.
+
+Each works on a draft, checks everything first, and stages nothing if it raises.
 """
 
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from xdpctl.model.signature import automatic
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """The rule that stands now, whether it is new, and what to know about it."""
+    """The rule after the change, whether it is new, and warnings."""
 
     rule: Rule
     created: bool
@@ -52,7 +53,7 @@ def _guard(draft: Draft, rule: Rule, caller: Caller) -> list[str]:
 
 
 def _keep(draft: Draft, rule: Rule, caller: Caller) -> None:
-    """LockoutError if somebody would be cut off without this rule."""
+    """LockoutError if the caller or a logged-in user would be cut off without this rule."""
     lockout.refuse_loss(draft, rule, caller)
     address = caller.address
     if rule.action is not Action.ACCEPT or not address or not rule.source.covers(address):
@@ -60,14 +61,17 @@ def _keep(draft: Draft, rule: Rule, caller: Caller) -> None:
     signature = exposed(draft, address)
     if signature and not around(draft, rule.source):
         raise LockoutError(
-            f"without it, {signature.match} would cut off your own session",
+            f"without this rule, {signature.match} would cut off your own session",
             "id",
             f"remove {signature.id} first, or let it spare established connections",
         )
 
 
 def place(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:
-    """Everything an add checks, and the staging; the caller writes the audit event."""
+    """Check and stage a new rule without an audit event, which the caller notes.
+
+    Raises QuotaError, LockoutError, ConflictError or CapacityError.
+    """
     rule = _build(draft, ask, caller)
     standing = draft.standing(rule.source)
     counted = draft.of_origin(caller.origin) - (1 if standing else 0)
@@ -75,8 +79,8 @@ def place(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:
     quota.check(caller.origin, rule.source, ask.ttl, counted)
     if automatic(rule) and standing is None:
         family, more = rule.source.family, space(rule)
-        own, every = draft.covered(family, caller.origin), draft.covered(family)
-        quota.check_share(caller.origin, family, own + more, every + more)
+        of_origin, of_all = draft.covered(family, caller.origin), draft.covered(family)
+        quota.check_share(caller.origin, family, of_origin + more, of_all + more)
     warnings = _guard(draft, rule, caller)
     if standing:
         judgement = policy.merge(standing, rule)
@@ -85,7 +89,7 @@ def place(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:
     if draft.room < 1:
         capacity = draft.state.image.capacity
         raise CapacityError(
-            f"the source table is full: {capacity} rules, its capacity. Nothing was applied. "
+            f"the source table is full: it has {capacity} rules. Nothing was applied. "
             "Remove rules, or raise capacity: xdpctl down, then start again."
         )
     draft.check_entries(rule.source.family, 1)
@@ -94,7 +98,7 @@ def place(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:
 
 
 def describe(rule: Rule) -> dict[str, object]:
-    """What the audit log keeps of a rule."""
+    """The fields of a rule that go into the audit log."""
     return {
         "action": rule.action.value,
         "mode": rule.mode.value,
@@ -104,7 +108,7 @@ def describe(rule: Rule) -> dict[str, object]:
 
 
 def add(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:
-    """One rule; the same rule again extends it."""
+    """Add a rule; if one with the same source and effect exists, extend it. Raises as `place`."""
     added = place(draft, ask, caller)
     wider = around(draft, added.rule.source)
     enforced = added.rule.mode is Mode.ENFORCE
@@ -119,7 +123,7 @@ def add(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:
 def _existing(draft: Draft, source: Prefix, caller: Caller, etag: str | None) -> Rule:
     rule = draft.standing(source)
     if rule is None:
-        raise NotFoundError(f"no rule stands on {source}; see GET /v1/rules")
+        raise NotFoundError(f"there is no rule on {source}; see GET /v1/rules")
     policy.check_change(rule, caller.origin, etag)
     return rule
 
@@ -127,7 +131,7 @@ def _existing(draft: Draft, source: Prefix, caller: Caller, etag: str | None) ->
 def change(
     draft: Draft, source: Prefix, changes: dict[str, object], caller: Caller, etag: str | None
 ) -> Added:
-    """Change `mode`, `ttl` (None: no end), `reason` or `tags` of a standing rule."""
+    """Change `mode`, `ttl` (None: no end), `reason` or `tags` of a live rule."""
     rule = _existing(draft, source, caller, etag)
     changed = rule.replace(**changed_fields(draft, rule, rule.source, changes, caller.origin))
     before, after = ((r.mode, r.expires_ns) for r in (rule, changed))
@@ -140,7 +144,7 @@ def change(
 
 
 def confirm(draft: Draft, source: Prefix, caller: Caller, etag: str | None) -> Added:
-    """Make a provisional rule stand; NotFoundError once its time is up."""
+    """Make a provisional rule permanent; NotFoundError if it has already ended."""
     rule = _existing(draft, source, caller, etag)
     confirmed = rule.replace(confirm_by_ns=0)
     warnings = [] if rule.confirm_by_ns else ["it was not waiting for a confirmation"]
@@ -152,7 +156,7 @@ def confirm(draft: Draft, source: Prefix, caller: Caller, etag: str | None) -> A
 def remove(
     draft: Draft, source: Prefix, caller: Caller, etag: str | None, hits: dict[str, int]
 ) -> Rule:
-    """Take a rule away; `hits` goes into the audit log with it."""
+    """Remove a rule and return it; `hits` is added to the audit record."""
     rule = _existing(draft, source, caller, etag)
     _keep(draft, rule, caller)
     draft.remove(rule)
@@ -161,7 +165,7 @@ def remove(
 
 
 def expire(draft: Draft, rule: Rule, hits: dict[str, int]) -> None:
-    """Forget a rule whose time is up; the kernel stopped applying it by itself."""
+    """Remove an expired rule; the kernel has already stopped applying it."""
     action = "rule.undo" if rule.ends_unconfirmed else "rule.expire"
     draft.remove(rule)
     draft.note("xdpctl", action, rule.id, **describe(rule), **hits)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What stands (`state`), what is about to change (`draft`), and which entries cover an address."""
+"""The current rules and sets (`state`), staged changes (`draft`), and entries by address."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which entries cover a source, most specific first: what the filter would meet, in Python.
+"""Finds the entries that cover a source, most specific first, as the kernel's lookup would.
 
-For questions that come before a change: who would be cut off, what lies around a rule. What the
-loaded program does with a packet is answered by `explain` alone.
+Used to judge a change before it is made: who would be cut off, which wider entry covers a rule.
+Only `explain` tells what the loaded program really does with a packet.
 """
 
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ from xdpctl.model.source_set import SourceSet
 
 @dataclass(frozen=True, slots=True)
 class MatchingEntry:
-    """One entry: a protected prefix (with the reason why), a rule's, or a set's.
+    """One entry: a protected prefix (with the reason), or an entry of a rule or a set.
 
-    What is not `applied` is in no table: it would drop what is protected.
+    An entry that is not `applied` is in no kernel table, because it would drop what is protected.
     """
 
     prefix: Prefix
@@ -30,15 +30,15 @@ class MatchingEntry:
 
     @property
     def action(self) -> Action:
-        """What is done with its packets; a protected prefix accepts."""
-        held = self.rule or self.set
-        return held.action if held else Action.ACCEPT
+        """The action on matching packets; a protected prefix accepts."""
+        owner = self.rule or self.set
+        return owner.action if owner else Action.ACCEPT
 
     @property
     def mode(self) -> Mode:
-        """Whether it acts or only counts; a protected prefix acts."""
-        held = self.rule or self.set
-        return held.mode if held else Mode.ENFORCE
+        """Whether the action is enforced or only counted; a protected prefix is enforced."""
+        owner = self.rule or self.set
+        return owner.mode if owner else Mode.ENFORCE
 
     def __str__(self) -> str:
         if self.set:
@@ -47,8 +47,8 @@ class MatchingEntry:
 
 
 def covering(draft: Draft, source: Prefix) -> Iterator[MatchingEntry]:
-    """Every live entry that covers all of `source`, in the order in which a packet meets them."""
-    sets = sorted(draft.all_sets(), key=lambda held: held.slot)
+    """Every live entry that covers all of `source`, in the order of the kernel's lookup."""
+    sets = sorted(draft.all_sets(), key=lambda each: each.slot)
     protection = draft.state.protection
     lengths = draft.lengths(source) | {*protection.lengths(source)}
     if sets:
@@ -64,19 +64,19 @@ def covering(draft: Draft, source: Prefix) -> Iterator[MatchingEntry]:
         rule = draft.standing(prefix)
         if rule:
             yield MatchingEntry(prefix, rule=rule, applied=not draft.state.suspended(rule))
-        for held, hit in zip(sets, hits, strict=True):
+        for each, hit in zip(sets, hits, strict=True):
             if hit[at]:
-                spared = held.action is Action.DROP and protection.over(prefix) is not None
-                yield MatchingEntry(prefix, set=held, applied=not spared)
+                spared = each.action is Action.DROP and protection.over(prefix) is not None
+                yield MatchingEntry(prefix, set=each, applied=not spared)
 
 
 def deciding(draft: Draft, source: Prefix) -> MatchingEntry | None:
-    """The entry that decides all of `source`, unless something inside it decides a part."""
+    """The entry that decides for `source`, apart from narrower entries inside it; None if none."""
     return next(filter(_decides, covering(draft, source)), None)
 
 
 def around(draft: Draft, source: Prefix) -> MatchingEntry | None:
-    """The entry that would decide if nothing stood on exactly `source`."""
+    """The entry that would decide if there were none on exactly `source`; None if none would."""
     wider = (e for e in covering(draft, source) if e.prefix != source)
     return next(filter(_decides, wider), None)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is about to change: decided, but neither stored nor applied."""
+"""Drafts: staged changes that are neither stored nor applied yet."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -19,16 +19,16 @@ from xdpctl.model.rule import Automatic, Rule
 from xdpctl.model.signature import Signature, automatic
 from xdpctl.model.source_set import NOTHING, Entries, SourceSet
 
-# What this process has just written, by key: the bytes, the identity, and the value.
+# What this process has just written, by key: the bytes, the identity, and the decoded value.
 Written = Mapping[str, tuple[bytes | None, Any, Any]]
-# limits and monitored signatures that one packet may meet: of SIGNATURE_STEPS_MAX, a word of the
-# bitmap takes a step, too; detectors leave some to people
+# How many limits and monitored signatures may match one packet. Each takes one of
+# SIGNATURE_STEPS_MAX steps, as does each word of the bitmap. Some are reserved for operators.
 CROWD = Constants.SIGNATURE_STEPS_MAX - BITMAP_WORDS - 2
 AUTOMATIC_CROWD = CROWD - 16
 
 
 class Draft:
-    """Reads through to the state."""
+    """Staged changes on top of a state; whatever is not staged is read from the state."""
 
     def __init__(self, state: State, now: Now) -> None:
         self.state = state
@@ -52,12 +52,12 @@ class Draft:
         return any(map(self._staged, KINDS)) or bool(self.events)
 
     def _staged(self, kind: Kind) -> dict[Any, Any]:
-        """What is to change of that kind; None is to go."""
+        """The staged changes of a kind by identity; None stands for a removal."""
         staged: dict[Any, Any] = getattr(self, kind.field)
         return staged
 
     def copy(self) -> "Draft":
-        """The same draft, to try a change on."""
+        """A copy, on which a change can be tried."""
         other = Draft(self.state, self.now)
         for kind in KINDS:
             other._staged(kind).update(self._staged(kind))
@@ -73,53 +73,56 @@ class Draft:
         return rule if rule and not rule.expired(self.now.ns) else None
 
     def set_named(self, name: str) -> SourceSet | None:
-        """The set of that name."""
+        """The set of that name, or None."""
         return self.sets[name] if name in self.sets else self.state.sets.get(name)
 
     def entries_of(self, name: str) -> Entries:
-        """The entries of the set of that name."""
-        held = self.entries[name] if name in self.entries else self.state.entries.get(name)
-        return held or NOTHING
+        """The entries of the set of that name; NOTHING if there is no such set."""
+        found = self.entries[name] if name in self.entries else self.state.entries.get(name)
+        return found or NOTHING
 
     def all_sets(self) -> list[SourceSet]:
-        """Every set there will be, by name."""
+        """All sets as they will be after the change, ordered by name."""
         names = sorted({*self.state.sets, *self.sets})
-        return [held for held in map(self.set_named, names) if held]
+        return [found for found in map(self.set_named, names) if found]
 
     def all_signatures(self) -> list[Signature]:
-        """Every signature there will be, expired ones too."""
+        """All signatures as they will be after the change, including expired ones."""
         return [s for s in {**self.state.signatures, **self.signatures}.values() if s]
 
     def signature(self, identity: str) -> Signature | None:
-        """The live signature of that id."""
-        staged, held = self.signatures, self.state.signatures
-        found = staged[identity] if identity in staged else held.get(identity)
+        """The live signature of that id, or None."""
+        staged, current = self.signatures, self.state.signatures
+        found = staged[identity] if identity in staged else current.get(identity)
         return found if found and not found.expired(self.now.ns) else None
 
     def all_incidents(self) -> list[Incident]:
-        """Every incident there will be."""
+        """All incidents as they will be after the change."""
         return [i for i in {**self.state.incidents, **self.incidents}.values() if i]
 
     def incident(self, identity: str) -> Incident | None:
-        """The one of that id."""
+        """The incident of that id, or None."""
         staged = identity in self.incidents
         return (self.incidents if staged else self.state.incidents).get(identity)
 
     def tagged(self, tag: str) -> list[Rule | Signature]:
-        """What an event, or a group of them, holds."""
+        """The live rules and all signatures that have the tag of an event or group of events."""
         staged = (source for source, rule in self.rules.items() if rule and tag in rule.tags)
         sources = dict.fromkeys((*self.state.tagged.sources(tag), *staged))
-        held = [*map(self.standing, sources), *self.all_signatures()]
-        return [one for one in held if one and tag in one.tags]
+        rules = [*map(self.standing, sources), *self.all_signatures()]
+        return [rule for rule in rules if rule and tag in rule.tags]
 
     def of_origin(self, origin: str) -> int:
-        """How many rules it has."""
+        """How many rules and signatures an origin has."""
         return self.state.origins[origin] + self._origins[origin]
 
     def covered(self, family: int, origin: str | None = None) -> int:
-        """How much of the address space an origin's rules drop, or all detectors' together."""
+        """How much of the address space the rules of an origin drop; None: of all detectors.
+
+        In IPv4 addresses, or in /64s of IPv6.
+        """
         both = self.state.covered, self._covered
-        of_family = ((who, n) for held in both for (who, of), n in held.items() if of == family)
+        of_family = ((who, n) for counts in both for (who, of), n in counts.items() if of == family)
         return sum(n for who, n in of_family if origin in (None, who))
 
     def _cover(self, before: Rule | None, after: Rule | None) -> None:
@@ -129,15 +132,15 @@ class Draft:
 
     @property
     def room(self) -> int:
-        """How many new rules the kernel's tables still take."""
+        """How many more rules fit into the kernel's tables."""
         return self._room
 
     def check_entries(self, family: int, more: int) -> None:
-        """CapacityError unless so many entries more fit."""
+        """CapacityError unless `more` further entries of a family fit."""
         capacity, used = self.state.capacity[family], self._used[family]
         if more > 0 and used + more > capacity:
             raise CapacityError(
-                f"the source table takes {capacity:,} IPv{family} entries and has {used:,}; "
+                f"the source table has room for {capacity:,} IPv{family} entries and has {used:,}; "
                 f"{more:,} more do not fit, and nothing was applied. Remove some, aggregate, or "
                 f"raise capacity_ipv{family}: xdpctl down, then start again."
             )
@@ -150,14 +153,14 @@ class Draft:
         """Stage a new or changed rule."""
         self._staged_lengths.add(rule.source.length)
         staged = rule.source in self.rules
-        held = self.rules[rule.source] if staged else self.state.rules.get(rule.source)
-        if held:
-            self._origins[held.origin] -= 1
+        before = self.rules[rule.source] if staged else self.state.rules.get(rule.source)
+        if before:
+            self._origins[before.origin] -= 1
         elif not staged:
             self._room -= 1
             self._used[rule.source.family] += 1
         self._origins[rule.origin] += 1
-        self._cover(held, rule)
+        self._cover(before, rule)
         self.rules[rule.source] = rule
 
     def remove(self, rule: Rule) -> None:
@@ -166,12 +169,12 @@ class Draft:
         self._cover(rule, None)
         self.rules[rule.source] = None
 
-    def put_set(self, held: SourceSet, entries: Entries | None = None) -> None:
-        """A new or changed set; None leaves its entries as they are."""
-        self.sets[held.name] = held
+    def put_set(self, changed: SourceSet, entries: Entries | None = None) -> None:
+        """Stage a new or changed set; None leaves its entries as they are."""
+        self.sets[changed.name] = changed
         if entries is not None:
-            self._count(held.name, entries)
-            self.entries[held.name] = entries
+            self._count(changed.name, entries)
+            self.entries[changed.name] = entries
 
     def remove_set(self, name: str) -> None:
         """Stage the removal of a set and its entries."""
@@ -182,45 +185,46 @@ class Draft:
         for family, before in self.entries_of(name).items():
             self._used[family] += len(entries[family]) - len(before)
 
-    def put_signature(self, held: Signature) -> None:
-        """A new or changed signature; CapacityError if too many let the same packet pass."""
-        self._check_crowd(held)
-        self.remove_signature(held.id)
-        self._origins[held.origin] += 1
-        self.signatures[held.id] = held
+    def put_signature(self, signature: Signature) -> None:
+        """Stage a new or changed signature; CapacityError if too many overlap and let pass."""
+        self._check_crowd(signature)
+        self.remove_signature(signature.id)
+        self._origins[signature.origin] += 1
+        self.signatures[signature.id] = signature
 
-    def _check_crowd(self, held: Signature) -> None:
-        """So few let one packet pass that the program always comes to the end of them.
+    def _check_crowd(self, signature: Signature) -> None:
+        """CapacityError if too many signatures that let packets pass may match the same packet.
 
-        Each that comes overlaps fewer than so many others, so no packet meets more.
+        The kernel program compares a packet with a limited number of them. A new one may overlap
+        fewer others than that, so no packet can match more.
         """
-        before = self.signatures.get(held.id) or self.state.signatures.get(held.id)
-        if not held.lets_pass or (before and before.lets_pass):
+        before = self.signatures.get(signature.id) or self.state.signatures.get(signature.id)
+        if not signature.lets_pass or (before and before.lets_pass):
             return
-        others = (o for o in self.all_signatures() if o.lets_pass and o.id != held.id)
-        crowd = sum(overlap(held.match, other.match) for other in others)
-        most = AUTOMATIC_CROWD if automatic(held) else CROWD
+        others = (o for o in self.all_signatures() if o.lets_pass and o.id != signature.id)
+        crowd = sum(overlap(signature.match, other.match) for other in others)
+        most = AUTOMATIC_CROWD if automatic(signature) else CROWD
         if crowd >= most:
             raise CapacityError(
                 f"{crowd} limits and monitored signatures may match the same packet as "
-                f"{held.match}, and {most} is the most. Nothing was applied. Remove some, or name "
-                "destinations, so that they do not overlap."
+                f"{signature.match}; the maximum is {most}. Nothing was applied. Remove some, or "
+                "name destinations, so that they do not overlap."
             )
 
     def remove_signature(self, identity: str) -> None:
         """Stage the removal of a signature."""
-        staged, held = self.signatures, self.state.signatures
-        before = staged[identity] if identity in staged else held.get(identity)
+        staged, current = self.signatures, self.state.signatures
+        before = staged[identity] if identity in staged else current.get(identity)
         if before:
             self._origins[before.origin] -= 1
         self.signatures[identity] = None
 
     def note(self, actor: str, action: str, subject: str, /, **detail: object) -> None:
-        """An audit event of this change."""
+        """Add an audit event to this change."""
         self.events.append(Event(actor, action, subject, detail))
 
     def changes(self) -> dict[str, bytes | None]:
-        """What the store is to be told: the value of each key, None to delete it."""
+        """The changes to write to the store: the value of each key, None to delete it."""
         return {
             kind.key(identity): None if value is None else kind.encode(value, self.now)
             for kind in KINDS
@@ -228,7 +232,7 @@ class Draft:
         }
 
     def written(self, changes: Mapping[str, bytes | None]) -> Written:
-        """Of what the store was told, what is costly to decode again."""
+        """Those of the changes that are costly to decode, with their decoded values."""
         return {
             key: (changes[key], identity, value)
             for kind in KINDS
@@ -238,9 +242,9 @@ class Draft:
         }
 
     def inverse(self) -> "Draft":
-        """The draft that puts back what stands now where this one changes something."""
+        """A draft that restores the current values of everything that this one changes."""
         back = Draft(self.state, self.now)
         for kind in KINDS:
-            stands = getattr(self.state, kind.field)
-            back._staged(kind).update((one, stands.get(one)) for one in self._staged(kind))
+            current = getattr(self.state, kind.field)
+            back._staged(kind).update((key, current.get(key)) for key in self._staged(kind))
         return back

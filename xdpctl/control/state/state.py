@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the controller knows: rules, sets, tokens, and what the kernel was last seen to hold."""
+"""The controller's state: rules, sets, tokens, and an image of the kernel's tables."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -32,7 +32,10 @@ _CALLERS_KEPT, _CALLED_NS = 256, 3600 * 10**9
 
 
 def space(rule: Rule) -> int:
-    """How much of its family's address space it drops: addresses, or /64s of IPv6."""
+    """How much of the address space a detector's rule drops: IPv4 addresses, or /64s of IPv6.
+
+    0 for an operator's rule, or one that does not drop.
+    """
     if rule.action is not Action.DROP or rule.origin == OPERATOR:
         return 0
     whole = 32 if rule.source.family == 4 else 64
@@ -40,21 +43,21 @@ def space(rule: Rule) -> int:
 
 
 def order(source: Prefix) -> tuple[int, bytes, int]:
-    """The key by which rules are listed."""
+    """The sort key for lists of rules: IPv4 first, by address, wider before narrower."""
     return len(source.address), source.address, source.length
 
 
-def word(held: SourceSet) -> bytes:
-    """What a set's slot says."""
-    spare = held.spare is Spare.ESTABLISHED and held.action is Action.DROP
-    return own_slot(_ACTIONS[held.action], _MODES[held.mode], 0, spare).value
+def word(source_set: SourceSet) -> bytes:
+    """The value of a set's slot, as the kernel reads it."""
+    spare = source_set.spare is Spare.ESTABLISHED and source_set.action is Action.DROP
+    return own_slot(_ACTIONS[source_set.action], _MODES[source_set.mode], 0, spare).value
 
 
 @dataclass(slots=True)
 class State:
-    """Rules by source, sets and tokens by name, signatures by id, and the kernel's tables.
+    """Rules by source, sets and tokens by name, signatures by id, and the image of the kernel.
 
-    `capacity` is the number of entries of each family: of rules, sets and protection together.
+    `capacity` is the maximum number of entries by family, of rules, sets and protection together.
     """
 
     image: Image
@@ -71,16 +74,16 @@ class State:
     signatures: dict[str, Signature] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)
     sides: Mapping[Prefix, Side] = field(default_factory=dict)
-    sessions: tuple[Prefix, ...] = ()  # logged in by ssh, as the loader says
-    callers: dict[Prefix, int] = field(default_factory=dict)  # of the API: when last (kernel time)
+    sessions: tuple[Prefix, ...] = ()  # source addresses of ssh sessions, from the loader
+    callers: dict[Prefix, int] = field(default_factory=dict)  # last use of the API (kernel time)
     covered: Counter[tuple[str, int]] = field(default_factory=Counter)  # by origin and family
-    unreadable: dict[str, str] = field(default_factory=dict)  # records that were set aside, and why
-    checkpoint: bytes | None = None  # what the audit log begins behind, if its start was dropped
+    unreadable: dict[str, str] = field(default_factory=dict)  # keys of skipped records, and why
+    checkpoint: bytes | None = None  # of the audit log, if its oldest records were dropped
     settings: dict[str, Automatic] = field(default_factory=dict)
     _by_digest: Mapping[str, Token] = field(default_factory=dict)
     _lengths: dict[tuple[int, int], int] = field(default_factory=dict)
     next_expiry: int = NEVER  # no rule ends before this (kernel time)
-    _membership: int = 0  # counts the changes of which sources have a rule
+    _membership: int = 0  # incremented whenever a source gets its rule or loses it
     _ordered: tuple[int, list[Prefix]] = (-1, [])
     _listed: dict[str, tuple[Entries, Protection, Entries]] = field(default_factory=dict)
 
@@ -94,11 +97,11 @@ class State:
 
     @property
     def room(self) -> int:
-        """How many more rules fit; suspended ones hold no slot, and count all the same."""
+        """How many more rules fit; suspended rules count, although they have no slot."""
         return min(self.image.room, self.image.capacity - len(self.rules))
 
     def learn(self, source: Prefix, rule: Rule | None) -> None:
-        """Take a rule over, or forget the one on `source`."""
+        """Add or replace the rule on `source`, or remove it if `rule` is None."""
         before = self.rules.pop(source, None) if rule is None else self.rules.get(source)
         if before:
             self.origins[before.origin] -= 1
@@ -128,42 +131,42 @@ class State:
         return [n for (of, n), count in list(self._lengths.items()) if count and of == size]
 
     def called(self, address: Prefix, now_ns: int) -> None:
-        """Somebody who may change rules has used the API from there."""
+        """Note that a caller who may change rules used the API from this address."""
         self.callers.pop(address, None)
         self.callers[address] = now_ns
         while len(self.callers) > _CALLERS_KEPT:
             del self.callers[next(iter(self.callers))]
 
     def people(self, now_ns: int) -> list[Prefix]:
-        """The addresses of those who are logged in by ssh, or used the API within an hour."""
-        recent = [one for one, at in list(self.callers.items()) if now_ns - at < _CALLED_NS]
+        """The addresses of ssh sessions, and of callers who used the API within the last hour."""
+        recent = [caller for caller, at in list(self.callers.items()) if now_ns - at < _CALLED_NS]
         return list(dict.fromkeys((*self.sessions, *recent)))
 
     @property
     def automatic(self) -> Automatic | None:
-        """What detectors may do, as an operator said; None: as the configuration says."""
+        """What detectors may do, as set by an operator; None: the configuration applies."""
         return self.settings.get(AUTOMATIC_MODE)
 
     @property
     def tokens_by_digest(self) -> Mapping[str, Token]:
-        """For authentication; another mapping after each change."""
+        """The tokens by digest, for authentication; a new mapping after each change."""
         return self._by_digest
 
     def take_over(self, kind: Kind, identity: Any, value: Any) -> None:
-        """What the store says of one record; None: it is gone."""
+        """Take over one record of the store; None removes it."""
         if kind is RULES:
             self.learn(identity, value)
             return
-        held: dict[Any, Any] = getattr(self, kind.field)
+        values: dict[Any, Any] = getattr(self, kind.field)
         if value is None:
-            held.pop(identity, None)
+            values.pop(identity, None)
         else:
-            held[identity] = value
+            values[identity] = value
         if kind.field == "tokens":
-            self._by_digest = {token.digest: token for token in held.values()}
+            self._by_digest = {token.digest: token for token in values.values()}
 
     def forget(self) -> None:
-        """All that came from the store; what the kernel holds stays known."""
+        """Discard everything that came from the store, but keep the image of the kernel."""
         for kind in KINDS:
             setattr(self, kind.field, {})
         for index in (self.monitored, self.tagged, self._lengths, self.origins, self.covered):
@@ -172,7 +175,7 @@ class State:
         self._by_digest, self.unreadable, self.checkpoint = {}, {}, None
 
     def target(self, source: Prefix, now_ns: int) -> Target | None:
-        """What the tables should hold for a prefix: protection first, then the rule on it."""
+        """The target that the tables should have for a prefix: protection first, then its rule."""
         if source in self.protection.why:
             return NEIGHBOUR if source in self.protection.neighbours else PROTECTED
         rule = self.rules.get(source)
@@ -182,49 +185,49 @@ class State:
         return own_slot(_ACTIONS[rule.action], _MODES[rule.mode], rule.kernel_expires_ns, spare)
 
     def suspended(self, rule: Rule) -> bool:
-        """Automatic drops never apply inside what has become protected since."""
+        """Whether a detector's drop is not applied because its source has become protected."""
         automatic = rule.origin != OPERATOR and rule.action is Action.DROP
         return automatic and self.protection.over(rule.source) is not None
 
     def used(self, family: int) -> int:
-        """How many entries of a family there are to hold."""
+        """How many entries of a family are needed, for rules, protection and sets."""
         size = 4 if family == 4 else 16
         rules = sum(n for (of, _), n in list(self._lengths.items()) if of == size)
         kept = sum(prefix.family == family for prefix in self.protection.why)
-        return rules + kept + sum(len(held[family]) for held in list(self.entries.values()))
+        return rules + kept + sum(len(keys[family]) for keys in list(self.entries.values()))
 
     def applied(self, name: str) -> Entries:
-        """A set's entries, of a drop without those inside protected prefixes."""
+        """The entries of a set that the kernel gets; a drop's lack those in protected prefixes."""
         entries = self.entries.get(name, NOTHING)
         if self.sets[name].action is not Action.DROP:
             return entries
-        held = self._listed.get(name)
-        if held is None or held[0] is not entries or held[1] is not self.protection:
-            held = entries, self.protection, outside(entries, self.protection.why)
-            self._listed[name] = held
-        return held[2]
+        cached = self._listed.get(name)
+        if cached is None or cached[0] is not entries or cached[1] is not self.protection:
+            cached = entries, self.protection, outside(entries, self.protection.why)
+            self._listed[name] = cached
+        return cached[2]
 
     def listings(self) -> dict[int, Listing]:
-        """What every set's slot should hold."""
+        """The slot value and entries that the kernel should have for each set, by slot."""
         return {
-            held.slot: Listing(word(held), self.applied(name))
-            for name, held in list(self.sets.items())
+            each.slot: Listing(word(each), self.applied(name))
+            for name, each in list(self.sets.items())
         }
 
     def signature_of(self, slot: int) -> Signature | None:
-        """The signature whose slot it is."""
-        return next((held for held in list(self.signatures.values()) if held.slot == slot), None)
+        """The signature that has this slot, or None."""
+        return next((each for each in list(self.signatures.values()) if each.slot == slot), None)
 
     def set_of(self, slot: int) -> SourceSet | None:
-        """The set whose slot it is."""
-        return next((held for held in list(self.sets.values()) if held.slot == slot), None)
+        """The set that has this slot, or None."""
+        return next((each for each in list(self.sets.values()) if each.slot == slot), None)
 
     def desired(self, now_ns: int) -> dict[Prefix, Target]:
-        """Everything the tables should hold."""
+        """The targets of all prefixes of rules and protection that the tables should have."""
         prefixes = chain(self.rules, self.protection.why)
         targets = ((prefix, self.target(prefix, now_ns)) for prefix in prefixes)
         return {prefix: target for prefix, target in targets if target}
 
     def quota(self, origin: str) -> Quota:
-        """The quota of an origin; AUTOMATIC if it has none of its own."""
+        """The quota of an origin; AUTOMATIC if none is configured for it."""
         return self.quotas.get(origin, AUTOMATIC)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The audit log's records: each carries the hash of the one before, so none can be changed,
-removed or slipped in unseen. Pure; the store keeps the bytes.
+"""The records of the audit log, as a hash chain. Pure; the store keeps the bytes.
+
+Each record has the hash of the one before, so a changed, removed or inserted record is detected.
 """
 
 import hashlib
@@ -64,25 +65,26 @@ class Chain:
         return records
 
     def commit(self, records: list[bytes]) -> None:
-        """Note that these records are stored: the next one is chained to the last of them."""
+        """Note that these records are stored; the next one is chained to the last of them."""
         if records:
             last = json.loads(records[-1])
             self.sequence, self.hash = last["sequence"], last["hash"]
 
 
 def checkpoint(last: bytes, records: int, unix: float, sign: Sign) -> bytes:
-    """What stands for `records` records up to `last` that are dropped: its number and hash, signed.
+    """A signed statement that replaces `records` dropped records, up to and including `last`.
 
-    It proves that this box dropped them, and that what follows is what followed then.
+    It has the number and hash of `last`. It proves that this host dropped the records, and that the
+    record that follows now is the one that followed then.
     """
     return _signed(last, unix, sign, {"kind": "checkpoint", "records": records})
 
 
 def head(last: bytes, unix: float, sign: Sign) -> bytes:
-    """The number and hash of the newest record, signed; kept apart from the log.
+    """A signed statement of the number and hash of the newest record, kept apart from the log.
 
-    It proves that the log up to there is the one that was signed, so that it can neither be cut
-    at its end nor written anew as a whole.
+    It proves that the log up to that record is unchanged, so that neither a log cut at its end nor
+    one rewritten as a whole passes for the original.
     """
     return _signed(last, unix, sign, {"kind": "head"})
 
@@ -99,24 +101,25 @@ def _signed(last: bytes, unix: float, sign: Sign, more: dict[str, str | int]) ->
 
 
 def signed_part(raw: bytes, kind: str) -> tuple[dict[str, Any], bytes]:
-    """A `checkpoint` or `head`, and the bytes that were signed; ValueError if it is none.
+    """Parse a `checkpoint` or `head`; return it with the bytes that were signed.
 
-    The kind is signed too: otherwise a head could stand as a checkpoint, and hide what is before.
+    ValueError if it is neither. The kind is signed too: otherwise a head could be used as a
+    checkpoint, which would hide the records before it.
     """
     try:
         found = json.loads(raw)
         sound = isinstance(found["sequence"], int) and isinstance(found["hash"], str)
         if found["kind"] != kind or not sound:
-            raise ValueError("it has another kind, or no number and hash")
+            raise ValueError("it is of another kind, or has no number and hash")
         statement = {k: v for k, v in found.items() if k not in ("signature", "signer")}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"this is no signed {kind}: {error}") from error
+        raise ValueError(f"this is not a signed {kind}: {error}") from error
     return found, _encode(statement)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How many records were read, and what is wrong with the first bad one, if any."""
+    """How many records were read, and what is wrong with the first bad one; None if none is."""
 
     records: int
     problem: str | None
@@ -128,9 +131,9 @@ def verify(
     since: bytes | None = None,
     known: Mapping[int, str] = MappingProxyType({}),
 ) -> Verdict:
-    """Walk the chain from its start, or from the checkpoint `since`.
+    """Check the chain from its start, or from the checkpoint `since`.
 
-    `known` has the hashes that records must have by number, from signed heads.
+    `known` has the hashes from signed heads by record number; those records must have these hashes.
     """
     chain = Chain(since)
     first = chain.sequence
@@ -139,7 +142,7 @@ def verify(
             record = json.loads(raw)
             number, previous, claimed = record["sequence"], record["previous"], record["hash"]
             if not isinstance(number, int) or abs(number) >= 1 << 63:
-                raise ValueError("no number")
+                raise ValueError("not a record number")
         except (ValueError, KeyError, TypeError, RecursionError):
             return Verdict(count, f"the record after {chain.sequence} is unreadable", chain.hash)
         if number != chain.sequence + 1:
@@ -148,11 +151,11 @@ def verify(
         if previous != chain.hash or claimed != _digest(record):
             return Verdict(count, f"record {number} was changed after it was written", chain.hash)
         if known.get(number, claimed) != claimed:
-            problem = f"record {number} is not the one that was signed: the log was written anew"
+            problem = f"record {number} is not the one that was signed: the log was rewritten"
             return Verdict(count, problem, chain.hash)
         chain.commit([raw])
     newest, found = max(known, default=0), chain.sequence
     if newest > found:
-        problem = f"the log ends at record {found}, and record {newest} was signed"
+        problem = f"the log ends at record {found}, but record {newest} was signed"
         return Verdict(found - first, problem, chain.hash)
     return Verdict(found - first, None, chain.hash)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kinds of records that are stored: each is stated here once, and nowhere else.
+"""The kinds of records in the store; each is defined here and nowhere else.
 
-`State` holds what stands of each kind, a `Draft` what is to change, both in a dict from identity to
-value under the kind's `field`. A new kind is an entry of `KINDS` and a field in both.
+`State` has the current values of each kind and `Draft` the staged changes, both in a dict from
+identity to value in the attribute `field`. A new kind needs an entry in `KINDS`, and that attribute
+in both classes.
 """
 
 from collections.abc import Callable
@@ -17,16 +18,17 @@ from xdpctl.model.identity import Token
 from xdpctl.model.rule import Automatic, parse_rule_id, rule_id
 from xdpctl.model.source_set import decode_entries, encode_entries
 
-# The identity under `settings/` of what detectors may do.
+# The identity, under `settings/`, of the setting that says what detectors may do.
 AUTOMATIC_MODE = "automatic"
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind: `prefix` begins its keys, and the rest of a key is its `name(identity)`.
+    """One kind of record. A key is `prefix` followed by `name(identity)`.
 
-    `encode` and `decode` are inverse but for times, which move into this boot. `decode` raises
-    ValueError or XdpctlError. `costly`: what this process has just written is not decoded again.
+    `encode` and `decode` are inverse, except that deadlines of an earlier boot are converted to the
+    clock of this one. `decode` raises ValueError or XdpctlError. If `costly`, values that this
+    process has just written are not decoded again.
     """
 
     field: str
@@ -38,7 +40,7 @@ class Kind:
     costly: bool = False
 
     def key(self, identity: Any) -> str:
-        """Under which the store keeps it."""
+        """The key of a record in the store."""
         return self.prefix + self.name(identity)
 
 
@@ -62,33 +64,33 @@ KINDS = (
     Kind(
         field="sets",
         prefix=records.SETS,
-        encode=lambda held, _: records.encode_set(held),
+        encode=lambda source_set, _: records.encode_set(source_set),
         decode=lambda _, value, now: records.decode_set(value),
     ),
     Kind(
         field="entries",
         prefix=records.ENTRIES,
-        encode=lambda held, _: encode_entries(held),
+        encode=lambda entries, _: encode_entries(entries),
         decode=lambda _, value, now: decode_entries(value),
         costly=True,
     ),
     Kind(
         field="incidents",
         prefix=records.INCIDENTS,
-        encode=lambda held, _: incident.encode(held),
+        encode=lambda value, _: incident.encode(value),
         decode=lambda _, value, now: incident.decode(value),
         costly=True,
     ),
     Kind(
         field="tokens",
         prefix=records.TOKENS,
-        encode=lambda held, _: held.pack(),
+        encode=lambda token, _: token.pack(),
         decode=lambda _, value, now: Token.unpack(value),
     ),
     Kind(
         field="settings",
         prefix=records.SETTINGS,
-        encode=lambda held, _: held.value.encode(),
+        encode=lambda automatic, _: automatic.value.encode(),
         decode=lambda _, value, now: Automatic(value.decode()),
     ),
 )

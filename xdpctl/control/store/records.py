@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rules as the store keeps them: JSON that survives a reboot with the remaining lifetime.
+"""Encoding of rules and sets for the store: JSON with deadlines that survive a reboot.
 
-Within one boot the kernel's clock counts, so a step of the wall clock moves no deadline. After
-a reboot only the wall clock is left.
+Within one boot, deadlines are read as kernel time, so a step of the wall clock does not move them.
+After a reboot they are computed from the wall clock.
 """
 
 from functools import lru_cache
@@ -30,7 +30,7 @@ class _Match(msgspec.Struct):
 
 
 class _Shared(msgspec.Struct, omit_defaults=True):
-    """All of a record but its match: thousands of rules of one import have the same."""
+    """All of a record except its match; thousands of rules of one import share these values."""
 
     action: str
     mode: str
@@ -57,7 +57,7 @@ _strings: dict[str, str] = {}
 
 
 def _shared(text: str) -> str:
-    """One object for the origins, reasons and tags that thousands of rules repeat."""
+    """One object for equal texts, since thousands of rules repeat origins, reasons and tags."""
     if len(_strings) > 10_000:
         _strings.clear()
     return _strings.setdefault(text, text)
@@ -69,12 +69,12 @@ def rule_key(source: Prefix) -> str:
 
 
 def source_of(key: str) -> Prefix:
-    """The source of the rule under a store key."""
+    """The source of the rule that has this key; RuleError if the key names none."""
     return parse_rule_id(key.removeprefix(RULES))
 
 
 def encode(rule: Rule, now: Now) -> bytes:
-    """The value that the store keeps of a rule."""
+    """The stored value of a rule, as JSON."""
     timed = rule.expires_ns or rule.confirm_by_ns
     shared = _encode_shared(
         action=rule.action,
@@ -104,7 +104,7 @@ def _encode_shared(
     spare: Spare,
     now: Now | None,
 ) -> bytes:
-    """The JSON after the match, up to its end; `now` where there is a time."""
+    """The JSON after the match, up to the end; `now` is None if the rule has no deadline."""
     record = _Shared(
         action=action.value,
         mode=mode.value,
@@ -123,7 +123,7 @@ def _encode_shared(
 
 
 def decoded(decoder: "msgspec.json.Decoder[T]", value: bytes) -> T:
-    """ValueError for what is none, or is nested too deeply."""
+    """The decoded value; ValueError if it is not valid, or nested too deeply."""
     try:
         return decoder.decode(value)
     except RecursionError as error:
@@ -131,7 +131,10 @@ def decoded(decoder: "msgspec.json.Decoder[T]", value: bytes) -> T:
 
 
 def kernel_time(ns: int, unix: float, boot: str, now: Now) -> int:
-    """A stored deadline in this boot's kernel time."""
+    """A stored deadline as kernel time of this boot, in nanoseconds; 0 for none.
+
+    `ns` and `unix` are the deadline in kernel time of the boot `boot` and in wall-clock time.
+    """
     if not ns or boot == now.boot:
         return ns
     return max(1, now.after(max(-_FOREVER, min(unix - now.unix, _FOREVER))))
@@ -154,11 +157,11 @@ def decode(source: Prefix, value: bytes, now: Now) -> Rule:
     )
 
 
-def encode_set(held: SourceSet) -> bytes:
-    """The value that the store keeps of a set, its entries apart."""
-    return _encoder.encode(held)
+def encode_set(source_set: SourceSet) -> bytes:
+    """The stored value of a set, as JSON; its entries are a record of their own."""
+    return _encoder.encode(source_set)
 
 
 def decode_set(value: bytes) -> SourceSet:
-    """ValueError if it is unreadable."""
+    """The stored set; ValueError if it is unreadable."""
     return decoded(_sets, value)

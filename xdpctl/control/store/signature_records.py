@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Signatures as the store keeps them, with the same times as rules (see records.py)."""
+"""Encoding of signatures for the store, with deadlines as in records.py."""
 
 import msgspec
 
@@ -35,32 +35,32 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(_Record)
 
 
-def encode_signature(held: Signature, now: Now) -> bytes:
-    """The value that the store keeps of a signature."""
-    timed = held.kernel_expires_ns
+def encode_signature(signature: Signature, now: Now) -> bytes:
+    """The stored value of a signature, as JSON."""
+    timed = signature.kernel_expires_ns
     record = _Record(
-        match=held.match.as_json(),
-        slot=held.slot,
-        action=held.action.value,
-        mode=held.mode.value,
-        spare=held.spare.value,
-        origin=held.origin,
-        created_at=held.created_at,
-        limit=held.limit,
-        priority=held.priority,
-        reason=held.reason,
-        tags=held.tags,
+        match=signature.match.as_json(),
+        slot=signature.slot,
+        action=signature.action.value,
+        mode=signature.mode.value,
+        spare=signature.spare.value,
+        origin=signature.origin,
+        created_at=signature.created_at,
+        limit=signature.limit,
+        priority=signature.priority,
+        reason=signature.reason,
+        tags=signature.tags,
         boot=now.boot if timed else "",
-        expires_ns=held.expires_ns,
-        expires_at=now.wall(held.expires_ns) if held.expires_ns else 0,
-        confirm_by_ns=held.confirm_by_ns,
-        confirm_by_at=now.wall(held.confirm_by_ns) if held.confirm_by_ns else 0,
+        expires_ns=signature.expires_ns,
+        expires_at=now.wall(signature.expires_ns) if signature.expires_ns else 0,
+        confirm_by_ns=signature.confirm_by_ns,
+        confirm_by_at=now.wall(signature.confirm_by_ns) if signature.confirm_by_ns else 0,
     )
     return _encoder.encode(record)
 
 
 def decode_signature(value: bytes, now: Now) -> Signature:
-    """ValueError or RuleError if it is unreadable."""
+    """The stored signature; ValueError or RuleError if it is unreadable."""
     record = decoded(_decoder, value)
     return Signature(
         match=build(record.match),

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where rules and tokens outlive a reboot: two verbs, SQLite behind them.
+"""The durable store of records and of the audit log, in SQLite.
 
-`write` is durable when it returns; `watch` is a snapshot followed by what came after, resumed
-from a cursor. The controller is fed by `watch` alone, so recovery after a crash and, later,
-distribution to many nodes are the same code.
+`write` is durable when it returns. `watch` returns the changes since a cursor, or a snapshot. The
+controller learns of changes from `watch` only, so a start after a crash runs the same code.
 """
 
 import sqlite3
@@ -21,14 +20,14 @@ _TOMBSTONES_KEPT = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a watcher has come; `epoch` names the history that `revision` counts in."""
+    """A watcher's position: a `revision` within the history named `epoch`."""
 
     epoch: str
     revision: int
 
 
 class Change(NamedTuple):
-    """A key has this value now; None: it is gone."""
+    """The new value of a key; None: it was deleted."""
 
     key: str
     value: bytes | None
@@ -37,25 +36,25 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """The watcher's history is gone: what follows, up to Synced, is the whole truth."""
+    """The cursor is not known; the changes that follow, up to Synced, are a complete snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """The watcher holds everything up to here."""
+    """The watcher has received everything up to this cursor."""
 
     cursor: Cursor
 
 
 class Store(Protocol):
-    """Every method raises StoreError, and then nothing was changed."""
+    """The interface of a store. Each method raises StoreError if it fails, and changes nothing."""
 
     def write(self, changes: Mapping[str, bytes | None], audit: Sequence[bytes] = ()) -> int:
-        """All of it, durably, or nothing; the new revision."""
+        """Write all changes and audit records durably, or none; return the new revision."""
         ...
 
     def watch(self, since: Cursor | None = None) -> Iterator[Change | Reset | Synced]:
-        """What came after `since`, ending in Synced; starts with Reset if that is not known."""
+        """The changes after `since`, then Synced; Reset comes first if `since` is not known."""
         ...
 
     def audit(self, after: int = 0, limit: int = 1000) -> list[bytes]:
@@ -63,29 +62,29 @@ class Store(Protocol):
         ...
 
     def last_audit(self) -> bytes | None:
-        """The newest audit record."""
+        """The newest audit record; None if there is none."""
         ...
 
     def pristine(self) -> bool:
-        """Whether no record was ever written: neither one that stands nor one that went."""
+        """Whether no record was ever written, counting deleted ones."""
         ...
 
     def audit_size(self) -> tuple[int, int]:
-        """How many audit records there are, and their bytes."""
+        """The number of audit records, and their size in bytes."""
         ...
 
     def forget_audit(self, upto: int, changes: Mapping[str, bytes | None]) -> None:
-        """Drop audit records up to that sequence number, and write `changes`, both or neither."""
+        """Delete audit records up to a sequence number and write `changes`, in one transaction."""
         ...
 
 
 class SqliteStore:
-    """One file in WAL mode with synchronous=FULL; a lock makes it usable from any thread."""
+    """A store in one SQLite file, in WAL mode with synchronous=FULL; usable from any thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = Lock()
-        self._written = 0  # keys, since tombstones were last looked at
+        self._written = 0  # keys written since tombstones were last pruned
         try:
             self._db = sqlite3.connect(
                 path, isolation_level=None, check_same_thread=False, timeout=2
@@ -95,7 +94,7 @@ class SqliteStore:
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
-            # an import would otherwise pay for a checkpoint with nearly every chunk
+            # with the default, an import would checkpoint after nearly every chunk
             self._db.execute("PRAGMA wal_autocheckpoint = 8000")
             self._migrate()
         except sqlite3.Error as error:
@@ -111,8 +110,8 @@ class SqliteStore:
         scripts = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=str)
         if version > len(scripts):
             raise StoreError(
-                f"{self.path} was written by a newer xdpctl (schema {version}); "
-                f"this one knows up to {len(scripts)}. Install the newer version again."
+                f"{self.path} was written by a newer xdpctl (schema {version}); this version "
+                f"supports up to {len(scripts)}. Install the newer version again."
             )
         for number, script in enumerate(scripts[version:], version + 1):
             statements = script.read_text()
@@ -120,8 +119,8 @@ class SqliteStore:
 
     def _explained(self, error: sqlite3.Error) -> StoreError:
         return StoreError(
-            f"the store {self.path} refuses: {error}. What is in the kernel goes on filtering; "
-            "nothing of this change was made."
+            f"the store {self.path} failed: {error}. Nothing of this change was made; the rules "
+            "in the kernel stay in force."
         )
 
     def write(self, changes: Mapping[str, bytes | None], audit: Sequence[bytes] = ()) -> int:

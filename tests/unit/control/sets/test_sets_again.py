@@ -40,7 +40,7 @@ def test_a_list_that_shrinks_by_more_than_half_looks_like_a_broken_feed(
     control: Controller,
 ) -> None:
     put(control, wanted("bad", *hosts(10)))
-    says = "has 4 entries, the one that stands 10"
+    says = "has 4 entries, the current one 10"
     error = refused(control, ConflictError, says, lambda: put(control, wanted("bad", *hosts(4))))
     assert isinstance(error, RuleError)
     assert "force" in error.fix
@@ -58,7 +58,7 @@ def test_an_empty_list_is_taken_only_if_it_is_meant(
     assert isinstance(error, RuleError)
     assert "force" in error.fix
     put(control, wanted("bad", *hosts(1)))
-    says = "has 0 entries, the one that stands 1; that looks like a broken feed"
+    says = "has 0 entries, the current one 1; this looks like a broken feed"
     refused(control, ConflictError, says, lambda: put(control, wanted("bad")))
     slot = put(control, wanted("bad", force=True)).set.slot
     assert listed(datapath, slot) == set()
@@ -70,21 +70,21 @@ def test_an_empty_list_is_taken_only_if_it_is_meant(
 def test_a_list_that_was_left_out_whole_is_refused_with_what_was_left_out(
     control: Controller, datapath: FakeDatapath
 ) -> None:
-    says = r"^nothing of the list is left: 1 too wide \(wider than /8, IPv6 /16\)$"
+    says = r"^no entry of the list is left; left out: 1 too wide \(wider than /8, IPv6 /16\)$"
     error = refused(control, ConflictError, says, lambda: prepared(control, "0.0.0.0/0"))
     assert isinstance(error, RuleError)
     assert "xdpctl block" in error.fix
     refused(control, ConflictError, says, lambda: prepared(control, "0.0.0.0/0", force=True))
     prepared(control, *hosts(2))
     lines = ("0.0.0.0/0", "10.0.0.0/8", "192.168.0.1")
-    says = r"nothing of the list is left: 1 too wide .*, 2 private or special"
+    says = r"left out: 1 too wide .*, 2 private or special"
     error = refused(control, ConflictError, says, lambda: prepared(control, *lines, force=True))
     assert isinstance(error, RuleError)
     assert "--allow-private" in error.fix
     allowed = Options(allow_private=True)
     assert prepared(control, *lines, options=allowed).set.report["entries"] == 2
     prepared(control, *hosts(9), options=allowed)
-    says = r"has 1 entry \(left out: 9 private or special\), the one that stands 9"
+    says = r"has 1 entry \(left out: 9 private or special\), the current one 9"
     local = hosts(9, net=10)
     refused(control, ConflictError, says, lambda: prepared(control, *local, "45.0.0.1"))
 
@@ -95,7 +95,7 @@ def test_the_same_list_merged_is_not_taken_for_a_broken_feed(control: Controller
         made = prepared(control, *hosts(20), options=options)
         assert made.set.options == options
     prepared(control, *hosts(20), options=Options(widen_ipv4=16))
-    says = "has 9 entries, the one that stands 20"
+    says = "has 9 entries, the current one 20"
     refused(control, ConflictError, says, lambda: prepared(control, *hosts(9)))
     prepared(control, *hosts(10))
 
@@ -115,7 +115,7 @@ def test_what_is_not_given_stays_as_it_stands(control: Controller) -> None:
 
 def test_another_action_has_to_be_meant(control: Controller) -> None:
     put(control, wanted("home", *hosts(3), action="accept"))
-    says = "home stands and accepts; it would drop"
+    says = "home exists and accepts; it would drop"
     error = refused(control, ConflictError, says, lambda: put(control, wanted("home", *hosts(3))))
     assert isinstance(error, RuleError)
     assert (error.field, "force" in error.fix) == ("action", True)
@@ -145,7 +145,9 @@ def test_no_set_that_drops_goes_before_one_that_accepts(
         action = first if number < Constants.SETS_MAX - 1 else second
         put(control, wanted(f"s{number}", f"45.0.0.{number}", action=action))
     remove(control, "s0")
-    says = f"{second}s has no place left on its side of the set s62, which {first}s; remove"
+    says = (
+        f"no slot left for a set that {second}s on its side of the set s62, which {first}s; remove"
+    )
     new = wanted("x", "45.0.0.0", action=second)
     refused(control, CapacityError, says, lambda: put(control, new))
     remove(control, "s62")

@@ -73,12 +73,12 @@ def test_too_many_entries_are_refused_beforehand_with_the_numbers(control: Contr
     control.state.capacity = {4: 10, 6: 2}
     place(control, ask("10.0.0.1"))
     put(control, wanted("bad", *hosts(5)))  # seven with the rule and what is protected
-    says = "takes 10 IPv4 entries and has 7; 4 more do not fit, and nothing was applied"
+    says = "room for 10 IPv4 entries and has 7; 4 more do not fit, and nothing was applied"
     refused(control, CapacityError, says, lambda: put(control, wanted("x", *hosts(4, 100))))
     says = "has 7; 4 more do not fit"
     refused(control, CapacityError, says, lambda: put(control, wanted("bad", *hosts(9))))
     many = ("2001:db8::1", "2001:db8::2", "2001:db8::3")
-    says = "takes 2 IPv6 entries and has 0; 3 more"
+    says = "room for 2 IPv6 entries and has 0; 3 more"
     refused(control, CapacityError, says, lambda: put(control, wanted("x", *many)))
     put(control, wanted("x", *hosts(3, 100), *many[:2]))
     assert control.state.used(4) == 10
@@ -167,12 +167,12 @@ def test_sets_belong_to_operators(control: Controller) -> None:
         lambda: change(control, "bad", DETECTOR, reason="x"),
         lambda: remove(control, "bad", DETECTOR),
     ):
-        refused(control, RoleError, "sets belong to operator", call)
+        refused(control, RoleError, "only operator may change sets", call)
 
 
 def test_nobody_puts_himself_into_a_set_that_drops(control: Controller) -> None:
     mine = wanted("bad", "45.0.0.0/24")
-    says = "then 45.0.0.0/24 of the set bad would drop 45.0.0.7"
+    says = "after this change, 45.0.0.0/24 of the set bad would drop 45.0.0.7"
     refused(control, LockoutError, says, lambda: put(control, mine, AWAY))
     put(control, wanted("bad", "45.0.0.0/24", mode="monitor"), AWAY)
     refused(control, LockoutError, says, lambda: change(control, "bad", AWAY, mode=Mode.ENFORCE))

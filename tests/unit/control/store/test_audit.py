@@ -118,7 +118,7 @@ def test_a_signed_head_shows_that_the_end_is_missing() -> None:
     known = {found["sequence"]: found["hash"]}
     assert verify(records, known=known).problem is None
     assert verify(records[:2], known=known).problem == (
-        "the log ends at record 2, and record 3 was signed"
+        "the log ends at record 2, but record 3 was signed"
     )
 
 
@@ -128,15 +128,15 @@ def test_a_signed_head_shows_that_the_log_was_written_anew() -> None:
     assert verify(anew).problem is None
     known = {3: json.loads(records[-1])["hash"]}
     assert verify(anew, known=known).problem == (
-        "record 3 is not the one that was signed: the log was written anew"
+        "record 3 is not the one that was signed: the log was rewritten"
     )
 
 
 def test_a_head_cannot_stand_as_a_checkpoint_nor_the_other_way() -> None:
     (record,) = some(1)
-    with pytest.raises(ValueError, match="no signed checkpoint"):
+    with pytest.raises(ValueError, match="not a signed checkpoint"):
         signed_part(head(record, 0.0, signature), "checkpoint")
-    with pytest.raises(ValueError, match="no signed head"):
+    with pytest.raises(ValueError, match="not a signed head"):
         signed_part(checkpoint(record, 1, 0.0, signature), "head")
 
 
@@ -144,7 +144,7 @@ def test_a_head_cannot_stand_as_a_checkpoint_nor_the_other_way() -> None:
     "raw", [b"", b"[]", b"7", b'{"kind": "head"}', b'{"kind": "head", "sequence": "1", "hash": ""}']
 )
 def test_what_is_no_statement_is_refused(raw: bytes) -> None:
-    with pytest.raises(ValueError, match="no signed head"):
+    with pytest.raises(ValueError, match="not a signed head"):
         signed_part(raw, "head")
 
 

@@ -41,7 +41,7 @@ def test_a_log_that_was_cut_at_its_end_does_not(control: Controller, head: Audit
     head.step(0.0)
     cut(control, 2)
     verdict, _ = head.verify(None)
-    assert verdict.problem == "the log ends at record 2, and record 4 was signed"
+    assert verdict.problem == "the log ends at record 2, but record 4 was signed"
 
 
 def test_a_missing_head_is_said(tmp_path: Path, head: AuditHead) -> None:

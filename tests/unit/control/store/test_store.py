@@ -130,7 +130,7 @@ def test_a_write_that_fails_half_way_leaves_nothing(
     store: SqliteStore, changes: Mapping[str, bytes], audit: Sequence[bytes]
 ) -> None:
     before = cursor(store)
-    with pytest.raises(StoreError, match="nothing of this change was made"):
+    with pytest.raises(StoreError, match="Nothing of this change was made"):
         store.write(changes, audit)
     assert snapshot(store) == {}
     assert store.audit() == []

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: GPL-2.0-or-later
--- Keys and values. Replacing a row gives it the next revision, so that a watcher reads on from
--- where it was; a value of NULL is a tombstone, which tells it of a deletion.
+-- Keys and values. Replacing a row gives it the next revision, so that a watcher can continue from
+-- its last revision; a value of NULL is a tombstone, which reports a deletion.
 CREATE TABLE entries (
     revision INTEGER PRIMARY KEY AUTOINCREMENT,
     key TEXT NOT NULL UNIQUE,
     value BLOB
 );
 
--- One row: the epoch changes when the history does, and one may resume from the floor on.
+-- One row: the epoch names the history, and a watcher can resume from the revision `floor` or later.
 CREATE TABLE history (
     epoch TEXT NOT NULL,
     floor INTEGER NOT NULL
