@@ -201,7 +201,7 @@ def test_nothing_to_look_at_passes_no_check(tmp_path: Path) -> None:
     good = written(tmp_path / "a.pcap", [packets.to_frame("192.0.2.7")])
     command = ["replay", str(good), "--rules", str(rules)]
     for more, says in (
-        (["--normal", str(empty), "--max-collateral", "0"], "there are no packets in it"),
+        (["--normal", str(empty), "--max-collateral", "0"], "it contains no packets"),
         (["--normal", str(tmp_path / "bad.pcap")], "neither pcap nor pcapng"),
     ):
         said = CliRunner().invoke(app, [*command, *more])

@@ -99,5 +99,5 @@ def test_what_spares_connections_costs_none(
         assert all(map(says_back, logged_in))
         assert eventually(lambda: packets(street_box, made["id"]) > 10_000)
     said = cli(street_box, "show", made["id"]).stdout
-    assert "which it spares" in said
+    assert "spared by the rule" in said
     assert statistics(street_box, made["id"])["connections"] == SESSIONS

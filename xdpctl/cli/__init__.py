@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command line: arguments in, API calls out, text or JSON back."""
+"""The command line: parses arguments, calls the API, prints text or JSON."""
 
 from xdpctl.cli.app import main
 

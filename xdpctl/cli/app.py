@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command line's root: global options, exit codes, and the one place that prints errors.
+"""Root of the command line: global options, exit codes, and the printing of errors.
 
-Exit codes: 0 done; 1 refused or failed, the reason on standard error; 2 wrong usage; 3 the
-control plane does not answer; 4 doctor found what keeps this box from filtering; 5 no packet came
-while --observe watched; 6 an archive is sound and its signer was not checked; 78 the configuration
-must be edited first.
+Exit codes: 0 success; 1 refused or failed, with the reason on standard error; 2 wrong usage; 3 the
+control plane does not answer; 4 doctor found a problem that prevents filtering; 5 no matching
+packet came during --observe; 6 an archive is valid, but its signer was not checked; 78 the
+configuration must be edited first.
 """
 
 import importlib
@@ -21,8 +21,8 @@ from xdpctl.cli import options
 from xdpctl.errors import ConfigError, Refused, SettingsError, Unreachable, XdpctlError
 from xdpctl.service import defaults
 
-# Each command and its module. A module is loaded when its command is asked for: an answer from the
-# control plane needs little, and compiling or replaying needs much.
+# Each command and its module. A module is imported only when its command runs: most commands need
+# few imports, compiling and replaying need many.
 COMMANDS = {
     **dict.fromkeys(("block", "allow", "limit"), "rules.add"),
     **dict.fromkeys(("unblock", "list", "show", "mode", "promote", "confirm"), "rules.rules"),
@@ -45,13 +45,14 @@ class Commands(TyperGroup):
     """The commands of COMMANDS."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """In the order of COMMANDS."""
+        """Names of the commands, in the order of COMMANDS."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command, from its module; None if there is none of that name."""
+        """The command, imported from its module; None if the name is unknown."""
         if cmd_name not in COMMANDS:
-            self.commands = {name: self.get_command(ctx, name) for name in COMMANDS}  # to suggest
+            # loaded so that click can suggest a similar name
+            self.commands = {name: self.get_command(ctx, name) for name in COMMANDS}
             return None
         module = importlib.import_module(f"xdpctl.cli.{COMMANDS[cmd_name]}")
         return typer.main.get_group(module.app).commands[cmd_name]
@@ -86,14 +87,14 @@ def globals_(
         ),
     ] = False,
 ) -> None:
-    """Keep where the control plane answers."""
+    """Store the endpoint of the control plane for the commands."""
     context.obj = options.Endpoint(socket, url, token)
 
 
 def main() -> None:
     """Entry point of the `xdpctl` command."""
     try:
-        app(prog_name="xdpctl")  # also of `python -m xdpctl`
+        app(prog_name="xdpctl")  # the same under `python -m xdpctl`
     except Unreachable as error:
         _fail(error, 3)
     except SettingsError as error:
@@ -103,7 +104,7 @@ def main() -> None:
     except XdpctlError as error:
         _fail(error, 1)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away, as `head` does
+        sys.stderr.close()  # the reader of the output closed the pipe, as `head` does
         sys.exit(1)
 
 

@@ -15,7 +15,8 @@ from xdpctl.service import config
 from xdpctl.service.settings import Listen, Settings
 
 app = typer.Typer()
-_BYPASS_SECONDS, _TELL_SECONDS = 5.0, 0.5  # without and with the switch already set
+# timeouts of the request: the switch is not set yet, or is already set in the kernel
+_BYPASS_SECONDS, _TELL_SECONDS = 5.0, 0.5
 
 
 class Switch(StrEnum):
@@ -35,30 +36,30 @@ def bypass(
 ) -> None:
     """Let all traffic pass (`on`), or filter again (`off`).
 
-    As root this works without the control plane: it sets the switch in the kernel first.
+    As root, it sets the switch in the kernel directly, so it works without the control plane.
 
     Example: xdpctl bypass on
     """
     client, on = options.client(context), switch is Switch.ON
     pressed = client.url is None and _press(client.socket, config_file, pin_dir, on)
-    said = {"on": on, "audited": False}
+    result = {"on": on, "audited": False}
     try:
         seconds = _TELL_SECONDS if pressed else _BYPASS_SECONDS
-        said = client.call("POST", "/v1/bypass", seconds=seconds, json={"on": on})
+        result = client.call("POST", "/v1/bypass", seconds=seconds, json={"on": on})
     except (Unreachable, Refused):
         if not pressed:
             raise
     if as_json:
-        return output.emit(said)
-    output.out.print("everything passes" if said["on"] else "filtering")
-    if not said["audited"]:
+        return output.emit(result)
+    output.out.print("everything passes" if result["on"] else "filtering")
+    if not result["audited"]:
         output.err.print("[yellow]note:[/yellow] the change is not in the audit log")
 
 
-def _press(door: Path, config_file: Path | None, pin_dir: Path | None, on: bool) -> bool:
-    """Whether the switch could be set in the kernel, past the control plane.
+def _press(socket_path: Path, config_file: Path | None, pin_dir: Path | None, on: bool) -> bool:
+    """Set the switch in the kernel directly; whether that succeeded.
 
-    Of the instance that is meant: another socket without its pins is another instance's.
+    False without root, and if the socket is another instance's whose `pin_dir` is not given.
     """
     if os.geteuid() != 0:
         return False
@@ -67,13 +68,13 @@ def _press(door: Path, config_file: Path | None, pin_dir: Path | None, on: bool)
     try:
         settings = config.load(config_file)
     except ConfigError as error:
-        output.err.print(f"[yellow]note:[/yellow] {escape(str(error))}; defaults are used")
+        output.err.print(f"[yellow]note:[/yellow] {escape(str(error))}; using the defaults")
         settings = Settings()
-    if pin_dir is None and door not in (settings.listen.socket, Listen().socket):
+    if pin_dir is None and socket_path not in (settings.listen.socket, Listen().socket):
         return False
     try:
         press(Pins(pin_dir or settings.pin_dir), on)
     except DatapathError as error:
-        output.err.print(f"[yellow]note:[/yellow] {escape(str(error))}; the control plane is asked")
+        output.err.print(f"[yellow]note:[/yellow] {escape(str(error))}; asking the control plane")
         return False
     return True

@@ -20,7 +20,7 @@ _GRACE_SECONDS = 30.0
 def capture(
     context: typer.Context,
     rule: Annotated[
-        str | None, typer.Option(help="Only packets that this rule (id or source) or set decided.")
+        str | None, typer.Option(help="Only packets decided by this rule (id or source) or set.")
     ] = None,
     verdict: Annotated[
         str,
@@ -29,7 +29,7 @@ def capture(
         ),
     ] = "drop",
     every: Annotated[
-        int, typer.Option(help="Capture one packet in this many; a power of two.")
+        int, typer.Option(help="Capture one in this many packets; a power of two.")
     ] = 64,
     seconds: Annotated[float, typer.Option(help="Duration in seconds.")] = 10.0,
     limit: Annotated[int, typer.Option(help="Stop after this many packets.")] = 100_000,
@@ -42,7 +42,7 @@ def capture(
         ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print NDJSON, one packet a line.")
+        bool, typer.Option("--json", help="Print NDJSON, one packet per line.")
     ] = False,
 ) -> None:
     """Capture live packets with the verdict of each.
@@ -57,17 +57,17 @@ def capture(
         raise typer.BadParameter(f"{write}: {error.strerror}") from None
     lines = options.client(context).lines("/v1/samples", seconds + _GRACE_SECONDS, params=query)
     try:
-        end = _all(lines, file, as_json)
+        end = _output_packets(lines, file, as_json)
     finally:
         if file:
             file.close()
-    told = f"{output.plural(end['taken'], 'packet', 'packets')}, one in {every:,}"
-    lost = f"; {end['lost']:,} lost for want of room: give a larger --every" if end["lost"] else ""
-    output.err.print(escape(told + lost + (f"; in {write}" if write else "")))
+    text = f"{output.plural(end['taken'], 'packet', 'packets')}, one in {every:,}"
+    lost = f"; {end['lost']:,} lost, buffer full: give a larger --every" if end["lost"] else ""
+    output.err.print(escape(text + lost + (f"; written to {write}" if write else "")))
 
 
-def _all(lines: Any, file: BinaryIO | None, as_json: bool) -> dict[str, Any]:
-    """Every packet; the last line."""
+def _output_packets(lines: Any, file: BinaryIO | None, as_json: bool) -> dict[str, Any]:
+    """Write or print every packet; return the totals from the last line."""
     writer = Writer(file) if file else None
     end = {"taken": 0, "lost": 0}
     for line in lines:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`xdpctl explain`: a packet's way through the loaded program."""
+"""`xdpctl explain`: runs a packet through the loaded program and shows what decides."""
 
 from itertools import islice
 from pathlib import Path
@@ -41,7 +41,8 @@ def explain(
     outside: Annotated[
         bool | None,
         typer.Option(
-            "--outside/--inside", help="Side of the interface; default: outside if there is one."
+            "--outside/--inside",
+            help="Side of the receiving interface; default: outside if one is declared.",
         ),
     ] = None,
     number: Annotated[
@@ -55,7 +56,7 @@ def explain(
     Example: xdpctl explain 203.0.113.7 --protocol tcp --port 443
     """
     if sum(given is not None for given in (source, frame, pcap)) != 1:
-        raise typer.BadParameter("give a source, --frame or --pcap, one of the three")
+        raise typer.BadParameter("give exactly one of SOURCE, --frame and --pcap")
     if pcap is not None:
         frame = _packet(pcap, number).frame[:FRAME_MAX].hex()
     if frame is not None:
@@ -75,22 +76,22 @@ def explain(
         query |= {key: value for key, value in given.items() if value is not None}
     if outside is not None:
         query["outside"] = str(outside).lower()
-    said = options.client(context).call("GET", "/v1/explain", params=query)
+    answer = options.client(context).call("GET", "/v1/explain", params=query)
     if as_json:
-        return output.emit(said)
-    _tell(source or summary(bytes.fromhex(said["frame"])), said)
+        return output.emit(answer)
+    _print_answer(source or summary(bytes.fromhex(answer["frame"])), answer)
 
 
 def _packet(path: Path, number: int) -> Packet:
-    """The packet of that number; packets of other links count too."""
+    """The packet with that number; packets of links without IP count, too."""
     skipped, seen = Skipped(), 0
     for packet in islice(packets(path, skipped), number):
         seen += 1
         if seen + skipped.links == number:
             if skipped.cut and packet.length > len(packet.frame):
                 output.err.print(
-                    f"[yellow]note:[/yellow] of its {packet.length:,} bytes {path} holds "
-                    f"{len(packet.frame):,}"
+                    f"[yellow]note:[/yellow] {path} holds only {len(packet.frame):,} of the "
+                    f"packet's {packet.length:,} bytes"
                 )
             return packet
         if seen + skipped.links > number:
@@ -98,22 +99,25 @@ def _packet(path: Path, number: int) -> Packet:
     raise typer.BadParameter(f"{path} has no packet {number}, only {seen + skipped.links}")
 
 
-def _tell(what: str, said: dict[str, Any]) -> None:
-    why = "" if said["rule"] or said["set"] else f", {said['reason'].replace('_', ' ')}"
-    output.out.print(f"{escape(what)}: {output.coloured(said['verdict'])}{why}")
-    if said["rule"]:
-        output.rule_details(said["rule"])
-    if said["set"]:
-        output.out.print(f"by the set {said['set']}")
-    if said["protected_by"]:
-        output.out.print(f"{said['protected_by']['prefix']}: {said['protected_by']['why']}")
-    for rule in said["monitored"]:
+def _print_answer(what: str, answer: dict[str, Any]) -> None:
+    why = "" if answer["rule"] or answer["set"] else f", {answer['reason'].replace('_', ' ')}"
+    output.out.print(f"{escape(what)}: {output.coloured(answer['verdict'])}{why}")
+    if answer["rule"]:
+        output.rule_details(answer["rule"])
+    if answer["set"]:
+        output.out.print(f"decided by the set {answer['set']}")
+    if answer["protected_by"]:
+        output.out.print(f"{answer['protected_by']['prefix']}: {answer['protected_by']['why']}")
+    for rule in answer["monitored"]:
         where = escape(output.where(rule))
-        output.out.print(f"in monitor mode on the way: {rule['action']} {where}")
-    for rule in said["within"]:
+        output.out.print(f"also matches, in monitor mode: {rule['action']} {where}")
+    for rule in answer["within"]:
         where = f"{escape(output.where(rule))}, {output.rate(rule['limit'])}"
         output.out.print(f"within the limit {where} ({rule['id']})")
-    for rule in said["behind"]:
-        output.out.print(f"behind it: {rule['action']} {escape(output.where(rule))} ({rule['id']})")
-    for name in said["monitored_sets"]:
-        output.out.print(f"in monitor mode on the way: the set {name}")
+    for rule in answer["behind"]:
+        output.out.print(
+            f"also matches, but is evaluated later: {rule['action']} "
+            f"{escape(output.where(rule))} ({rule['id']})"
+        )
+    for name in answer["monitored_sets"]:
+        output.out.print(f"also matches, in monitor mode: the set {name}")

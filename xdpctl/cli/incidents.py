@@ -19,7 +19,7 @@ incident_app = typer.Typer(
     help="Show and export an incident; verify an archive.", no_args_is_help=True
 )
 app.add_typer(incident_app, name="incident")
-_SENDERS = 10  # that are shown
+_SENDERS = 10  # source addresses that are shown
 Identity = Annotated[str, typer.Argument(help="Id of the incident, as `incidents` lists it.")]
 
 
@@ -45,17 +45,17 @@ def incidents(
         output.out.print("no incidents")
 
 
-def _row(held: dict[str, Any]) -> tuple[str, ...]:
-    ends = held["closed_at"] or held["updated_at"]
+def _row(incident: dict[str, Any]) -> tuple[str, ...]:
+    ends = incident["closed_at"] or incident["updated_at"]
     return (
-        held["id"],
-        held["subject"],
-        ", ".join(held["attacks"]),
-        ", ".join(held["detectors"]),
-        show_duration(ends - held["opened_at"]),
-        si(held["peak_pps"]),
-        si(held["packets"]),
-        "open" if held["open"] else "",
+        incident["id"],
+        incident["subject"],
+        ", ".join(incident["attacks"]),
+        ", ".join(incident["detectors"]),
+        show_duration(ends - incident["opened_at"]),
+        si(incident["peak_pps"]),
+        si(incident["packets"]),
+        "open" if incident["open"] else "",
     )
 
 
@@ -63,20 +63,19 @@ def _row(held: dict[str, Any]) -> tuple[str, ...]:
 def show_incident(
     context: typer.Context, identity: Identity, as_json: options.Json = False
 ) -> None:
-    """Show one incident: what was reported, what was done, what it hit.
+    """Show one incident: what was reported, what was done, and what the rules hit.
 
     Example: xdpctl incident show 2026-11-26-1
     """
-    held = options.client(context).call("GET", path("incidents", identity))
+    incident = options.client(context).call("GET", path("incidents", identity))
     if as_json:
-        return output.emit(held)
-    output.fields({name: escape(value) for name, value in report.facts(held).items()})
-    for at, line in report.timeline(held):
+        return output.emit(incident)
+    output.fields({name: escape(value) for name, value in report.facts(incident).items()})
+    for at, line in report.timeline(incident):
         output.out.print(f"{report.clock(at)}  {escape(line)}", soft_wrap=True)
-    kept = held["evidence"]
-    for one in kept["top_sources"][:_SENDERS]:
-        told = f"from {one['address']:<40} {report.standing(one):<18} {report.place(one)}"
-        output.out.print(escape(told), soft_wrap=True)
+    for sender in incident["evidence"]["top_sources"][:_SENDERS]:
+        text = f"from {sender['address']:<40} {report.standing(sender):<18} {report.place(sender)}"
+        output.out.print(escape(text), soft_wrap=True)
 
 
 @incident_app.command("report")
@@ -85,8 +84,8 @@ def report_incident(context: typer.Context, identity: Identity) -> None:
 
     Example: xdpctl incident report 2026-11-26-1
     """
-    held = options.client(context).call("GET", path("incidents", identity))
-    typer.echo(report.markdown(held))
+    incident = options.client(context).call("GET", path("incidents", identity))
+    typer.echo(report.markdown(incident))
 
 
 @incident_app.command("export")
@@ -106,8 +105,8 @@ def export_incident(
     """
     data = options.client(context).raw(path("incidents", identity, "export"))
     target = out or Path(f"incident-{identity}.zip")
-    _keep(target, data)
-    from xdpctl.incidents.archive import verify_archive  # it needs cryptography
+    _save(target, data)
+    from xdpctl.incidents.archive import verify_archive  # late: it loads cryptography
 
     found = verify_archive(target)
     output.err.print(escape(f"{len(found.files)} files in {target}, signed by {found.fingerprint}"))
@@ -123,7 +122,7 @@ def packets(
 
     Example: xdpctl incident packets 2026-11-26-1 -w packets.pcapng
     """
-    _keep(write, options.client(context).raw(path("incidents", identity, "packets")))
+    _save(write, options.client(context).raw(path("incidents", identity, "packets")))
 
 
 @incident_app.command("said")
@@ -154,27 +153,27 @@ def verify(
 ) -> None:
     """Verify an archive and its signature; works without the control plane.
 
-    Exits with 6 without --key: anybody can make and sign an archive.
+    Exits with 6 without --key, because anybody can make and sign an archive.
 
     Example: xdpctl incident verify evidence.zip --key 3f9a…
     """
-    from xdpctl.incidents.archive import verify_archive  # it needs cryptography
+    from xdpctl.incidents.archive import verify_archive  # late: it loads cryptography
 
     found = verify_archive(archive)
     if signer is not None and signer != found.fingerprint:
-        raise EvidenceError(f"{archive} is signed by {found.fingerprint}, which is another")
+        raise EvidenceError(f"{archive} is signed by {found.fingerprint}, not by the given key")
     files = output.plural(len(found.files), "file", "files")
-    output.out.print(escape(f"incident {found.incident}: {files}, as made {found.made_at}"))
+    output.out.print(escape(f"incident {found.incident}: {files}, unchanged since {found.made_at}"))
     output.out.print(escape(f"signed by {found.fingerprint}"), soft_wrap=True)
     if signer is None:
         output.err.print(
-            "the signer was not checked: give --key with what `xdpctl incident key` says on the "
-            "box that made it"
+            "the signer was not checked: give --key with the fingerprint that `xdpctl incident "
+            "key` prints on the box that made the archive"
         )
         raise typer.Exit(6)
 
 
-def _keep(target: Path, data: bytes) -> None:
+def _save(target: Path, data: bytes) -> None:
     try:
         target.write_bytes(data)
     except OSError as error:

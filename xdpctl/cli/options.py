@@ -50,7 +50,7 @@ Ttl = Annotated[
 
 
 class Endpoint(NamedTuple):
-    """Which control plane is meant: its socket, or a URL with a token."""
+    """Address of the control plane: its socket, or a URL with a token."""
 
     socket: Path
     url: str | None
@@ -58,8 +58,8 @@ class Endpoint(NamedTuple):
 
 
 def client(context: typer.Context) -> "Client":
-    """The client for the global options; loaded late, since it takes time that not all need."""
+    """The client for the global options. Its module is imported late, because that takes time."""
     from xdpctl.service.client import Client
 
-    door: Endpoint = context.obj
-    return Client(*door)
+    endpoint: Endpoint = context.obj
+    return Client(*endpoint)

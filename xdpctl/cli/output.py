@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How things look: tables for people, JSON for programs."""
+"""Output: tables for people, JSON for programs."""
 
 import json
 import sys
@@ -12,46 +12,46 @@ from rich.markup import escape
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si
 
-# in a pipe nothing is wrapped or shortened
+# wide, so that output into a pipe is not wrapped or shortened
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 400)
 err = Console(stderr=True, highlight=False)
 _COLOURS = {"drop": "red", "accept": "green", "pass": "green"}
-_REJECTS = 20  # told one by one
+_REJECTS = 20  # printed one by one
 _ANSI = {"drop": 31, "accept": 32}
 
 
 def emit(value: Any) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document on standard output."""
     json.dump(value, sys.stdout, indent=2)
     sys.stdout.write("\n")
 
 
 def line(value: Any) -> None:
-    """One line of NDJSON on standard output."""
+    """Print one line of NDJSON on standard output."""
     json.dump(value, sys.stdout)
     sys.stdout.write("\n")
 
 
 def coloured(word: str) -> str:
-    """The word in its colour, if it has one, as rich markup."""
+    """The word as rich markup, in its colour if it has one."""
     colour = _COLOURS.get(word)
     return f"[{colour}]{word}[/{colour}]" if colour else word
 
 
 def plural(number: int, one: str, more: str) -> str:
-    """`1 entry`, `2,000 entries`."""
+    """A number with its noun: `1 entry`, `2,000 entries`."""
     return f"{number:,} {one if number == 1 else more}"
 
 
-def rejects(told: list[dict[str, Any]], rejected: int) -> None:
-    """The first bad lines, and how many more there are."""
-    for reject in told[:_REJECTS]:
+def rejects(listed: list[dict[str, Any]], rejected: int) -> None:
+    """Print the first rejected lines, and how many more there are."""
+    for reject in listed[:_REJECTS]:
         line = f"line {reject['line']}: {reject['error']}"
         fix = f". {reject['fix']}" if reject.get("fix") else ""
         err.print(line + fix, markup=False, soft_wrap=True)
-    hidden = rejected - min(_REJECTS, len(told))
+    hidden = rejected - min(_REJECTS, len(listed))
     if hidden > 0:
-        which = "them" if rejected <= len(told) else f"the first {len(told):,}"
+        which = "them" if rejected <= len(listed) else f"the first {len(listed):,}"
         err.print(f"and {hidden:,} more; --json shows {which}")
 
 
@@ -64,9 +64,9 @@ def ends(rule: dict[str, Any]) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
-    """Print aligned rows; how many. A column called `>name` is one of numbers, to the right.
+    """Print aligned rows; return their number. A column named `>name` is right-aligned.
 
-    Written at once, without rich: tens of thousands of rules are listed in the time of a few.
+    Does not use rich, which would take too long for tens of thousands of rules.
     """
     names, numbers = [c.lstrip(">") for c in columns], [c.startswith(">") for c in columns]
     listed = [names, *rows]
@@ -84,13 +84,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
 
 
 def _painted(cell: str) -> str:
-    """In the colour of its word, on a terminal."""
+    """The cell in the colour of its word, if the output is a terminal."""
     code = _ANSI.get(cell.strip()) if out.is_terminal else None
     return f"\x1b[{code}m{cell}\x1b[0m" if code else cell
 
 
 def where(rule: dict[str, Any]) -> str:
-    """What it matches: a source, or the short text."""
+    """What the rule matches: its source alone, or its match as text."""
     only = rule["match"].keys() == {"source"} and not rule["limit"]
     source: str = rule["match"]["source"] if only else rule["text"]
     return source
@@ -101,12 +101,12 @@ def _signature(rule: dict[str, Any]) -> str:
 
 
 def name(rule: dict[str, Any]) -> str:
-    """What a command takes for it."""
+    """The name of the rule for other commands: its id or its source."""
     return str(rule["id"] if rule["id"].startswith("sig-") else rule["match"]["source"])
 
 
 def rate(limit: dict[str, Any]) -> str:
-    """As `10,000 pps per source`."""
+    """The limit as text: `10,000 pps per source`."""
     number, unit = (limit["pps"], "pps") if limit["pps"] else (limit["bps"], "bps")
     per = ""
     if limit["per"] == "source":
@@ -117,12 +117,12 @@ def rate(limit: dict[str, Any]) -> str:
 
 
 def action(rule: dict[str, Any]) -> str:
-    """`drop`, or `limit 500 pps`."""
+    """The action as text: `drop`, or `limit 500 pps`."""
     return f"limit {rate(rule['limit'])}" if rule["limit"] else str(rule["action"])
 
 
 def rules_table(rules: Iterable[dict[str, Any]]) -> int:
-    """Print a table; how many rows."""
+    """Print a table of rules; return the number of rows."""
     columns = ("match", "action", "mode", "origin", "ends", ">packets", ">bytes", "id", "reason")
     return table(
         columns,
@@ -138,7 +138,7 @@ def rules_table(rules: Iterable[dict[str, Any]]) -> int:
 
 
 def rule_details(rule: dict[str, Any]) -> None:
-    """Print one rule, a field a line."""
+    """Print one rule, one field per line."""
     lines = {
         "rule": rule["id"],
         "match": escape(where(rule)),

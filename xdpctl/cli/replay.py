@@ -52,19 +52,19 @@ def replay(
 ) -> None:
     """Show what the rules would do to captured packets.
 
-    As root. It runs them through a filter of its own; live traffic is not touched.
+    Needs root. It uses a separate copy of the filter; live traffic is not affected.
 
     Example: xdpctl replay attack.pcap --normal monday.pcap --max-collateral 0.1
     """
     from xdpctl.lab.replay.replay import rehearsing
 
     if max_collateral is not None and not normal:
-        raise typer.BadParameter("--max-collateral is of --normal recordings; give one")
+        raise typer.BadParameter("--max-collateral needs a --normal recording")
     for path in (*recording, *(normal or ())):
         if not path.is_file():
             raise typer.BadParameter(f"there is no file {path}")
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is mounted is unmounted
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that mounts are removed
     settings = config.override(config.load(config_file), state_dir=state_dir)
     with rehearsing(settings, rules) as (rehearsal, imported):
         for reject in imported.rejects:
@@ -74,7 +74,7 @@ def replay(
         for kind, path in kinds:
             try:
                 reports.append(_report(str(path), kind, rehearsal.run(path)))
-            except RecordingError as error:  # the others are told all the same
+            except RecordingError as error:  # the other recordings are still reported
                 missed.append(str(error))
     missed += _missed(reports, min_coverage, max_collateral)
     if as_json:
@@ -115,10 +115,10 @@ def _missed(
     for report in reports:
         share, name = 100 * report["dropped_share"], report["recording"]
         if not report["packets"] and (coverage is not None or collateral is not None):
-            found.append(f"{name}: there are no packets in it")
+            found.append(f"{name}: it contains no packets")
             continue
         if report["kind"] == "attack" and coverage is not None and share < coverage:
-            found.append(f"{name}: {share:.2f}% is dropped, at least {coverage:g}% is wanted")
+            found.append(f"{name}: {share:.2f}% is dropped, at least {coverage:g}% is required")
         if report["kind"] == "normal" and collateral is not None and share > collateral:
             found.append(f"{name}: {share:.2f}% is dropped, at most {collateral:g}% is allowed")
     return found
@@ -131,17 +131,19 @@ def _print(report: dict[str, Any]) -> None:
         f"{what} {report['dropped_share']:.2%}"
     )
     rows = [(f"  {rule['packets']:,}", rule["reason"], rule["match"]) for rule in report["rules"]]
-    told = {rule["reason"] for rule in report["rules"]}
+    with_rule = {rule["reason"] for rule in report["rules"]}
     rows += [
         (f"  {count:,}", reason, "")
         for reason, count in report["reasons"].items()
-        if reason not in told
+        if reason not in with_rule
     ]
     output.table((">  packets", "reason", "rule"), rows)
     notes = {
-        "packets of links without IP": report["not_ip_links"],
-        "packets cut by the snapshot length, judged by what is there": report["cut_packets"],
-        "packet at the end that is cut off": int(report["cut_file"]),
+        "packets of link types without IP": report["not_ip_links"],
+        "packets truncated by the snapshot length, judged by their captured part": report[
+            "cut_packets"
+        ],
+        "truncated packet at the end of the file": int(report["cut_file"]),
     }
     for text, number in notes.items():
         if number:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Commands that run on the box itself, as root: run, down, doctor, demo.
 
-What they need is imported when they run: the other commands should not wait for it.
+They import what they need when they run, so that other commands start fast.
 """
 
 import logging
@@ -42,7 +42,7 @@ def run(
 ) -> None:
     """Attach the filter and serve the API, in the foreground.
 
-    The filter stays attached when this ends.
+    The filter stays attached when this command ends.
 
     Example: xdpctl run -i eth0
     """
@@ -78,13 +78,13 @@ def down(
         try:
             hold(pins.lock_dir, "loader")  # until this process ends
         except ConfigError:
-            running = f"`xdpctl run` is still running on {pins.directory}; stop it first, then down"
+            running = f"`xdpctl run` is still running on {pins.directory}; stop it first"
             raise ConfigError(running) from None
     names = take_down(pins)
     if as_json:
         return output.emit({"detached": names})
     output.out.print(
-        f"detached from {', '.join(names)}" if names else "nothing of ours was attached"
+        f"detached from {', '.join(names)}" if names else "no filter of xdpctl was attached"
     )
 
 
@@ -116,7 +116,7 @@ def doctor_command(
                 f"[{colours[f.level]}]{f.level:<8}[/] [bold]{f.subject}[/bold]: {f.text}"
             )
             if f.fix:
-                output.out.print(f"         do: {f.fix}", markup=False, soft_wrap=True)
+                output.out.print(f"         fix: {f.fix}", markup=False, soft_wrap=True)
     if any(f.level == "problem" for f in findings):
         raise typer.Exit(4)
 
@@ -125,7 +125,7 @@ def doctor_command(
 def demo() -> None:
     """Run an attack and its mitigation in network namespaces.
 
-    Exits with 1 if a claim does not hold.
+    Exits with 1 if a check fails.
 
     Example: xdpctl demo
     """

@@ -73,9 +73,9 @@ def notify_test(context: typer.Context, as_json: options.Json = False) -> None:
     elif not taken:
         output.out.print("notify.urls is empty: no notifications are sent")
     else:
-        for number, well in enumerate(taken):
+        for number, accepted in enumerate(taken):
             output.out.print(
-                f"notify.urls[{number}] {'accepted it' if well else 'did not accept it'}"
+                f"notify.urls[{number}] {'accepted it' if accepted else 'did not accept it'}"
             )
     if not all(taken):
         raise typer.Exit(1)
@@ -118,8 +118,8 @@ def audit_verify(context: typer.Context, as_json: options.Json = False) -> None:
         output.err.print(f"[red]tampered with:[/red] {found['problem']}")
     else:
         output.out.print(
-            f"{found['records']} records, unbroken; signed up to record {found['signed_to']}; "
-            f"the last hash is {found['last_hash']}"
+            f"{found['records']} records, hash chain intact; signed up to record "
+            f"{found['signed_to']}; the last hash is {found['last_hash']}"
         )
     if found["problem"]:
         raise typer.Exit(1)
@@ -131,12 +131,12 @@ def token_create(
     name: str,
     role: Annotated[Role, typer.Option(help="Role of the token.")],
     origin: Annotated[
-        str | None, typer.Option(help="Origin of the rules it makes; default: operator.")
+        str | None, typer.Option(help="Origin of the rules added with it; default: operator.")
     ] = None,
     ttl: options.Ttl = None,
     as_json: options.Json = False,
 ) -> None:
-    """Create a token; the secret is shown only now.
+    """Create a token; its secret is shown only once.
 
     Example: xdpctl token create fastnetmon --role detector --origin fastnetmon
     """
@@ -144,7 +144,7 @@ def token_create(
     made = options.client(context).call("POST", "/v1/tokens", json=body)
     if as_json:
         return output.emit(made)
-    output.err.print(f"token {name}, role {role}; keep it, it is not shown again:")
+    output.err.print(f"token {name}, role {role}; store the secret, it is not shown again:")
     print(made["secret"])
 
 

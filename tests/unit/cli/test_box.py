@@ -74,9 +74,14 @@ def test_explain_tells_the_verdict_the_rule_and_the_way(api: Api, run: Run) -> N
         "destination_port": 22,
         "tcp_flags": "syn",
     }
-    for shown in ("10.0.0.1: drop\n", "10.0.0.0/8: ours", "in monitor mode", "behind it: drop"):
+    for shown in (
+        "10.0.0.1: drop\n",
+        "10.0.0.0/8: ours",
+        "in monitor mode",
+        "evaluated later: drop",
+    ):
         assert shown in out
-    assert "in monitor mode on the way: the set watched" in out
+    assert "in monitor mode: the set watched" in out
     assert json.loads(run("explain", "10.0.0.1", "--json")[1]) == said
     api.answers["GET", "/v1/explain"] = {**said, "rule": None, "set": "bad"}
     assert "by the set bad" in run("explain", "10.0.0.1")[1]
@@ -109,7 +114,7 @@ def test_a_broken_chain_ends_in_1(api: Api, run: Run, problem: str | None, code:
     api.answers["GET", "/v1/audit/verify"] = {**VERDICT, "problem": problem}
     ended, out, err = run("audit", "verify")
     assert ended == code
-    assert (problem or "7 records, unbroken") in out + err
+    assert (problem or "7 records, hash chain intact") in out + err
     assert run("audit", "verify", "--json")[0] == code
 
 

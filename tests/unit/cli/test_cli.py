@@ -266,7 +266,7 @@ def test_a_signature_goes_by_its_id_or_by_its_match(api: Api, run: Run) -> None:
     for name in (identity, "proto udp src-port 53"):
         code, out, err = run("unblock", name)
         assert (code, out.startswith("removed: drop proto udp src-port 53")) == (0, True)
-        assert "brings it back at the next start" in err
+        assert "returns at the next start" in err
 
 
 @pytest.mark.parametrize(

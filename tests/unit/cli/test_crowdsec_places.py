@@ -121,7 +121,7 @@ def test_what_could_not_be_put_is_put_at_the_next_look(
     sets = Sets(api, database)
     api.answers["PUT", PATH] = NOT_FOUND
     sets.placing(stream(ban(1, "DE")), True)
-    assert f"the set {SET} stays as it is" in caplog.text
+    assert f"the set {SET} was not updated" in caplog.text
     api.answers["PUT", PATH] = {}
     sets.placing(stream(), False)
     assert sets.lines() == ["45.0.0.0/16"]
@@ -133,7 +133,7 @@ def test_a_key_or_a_certificate_and_not_both(run: Run, tmp_path: Path) -> None:
     for given in ([], ["--key-file", str(key), "--certificate", str(key)]):
         code, _, err = run("follow", "crowdsec", *given)
         assert code == 2
-        assert "give --key-file, or --certificate" in err
+        assert "give either --key-file or --certificate" in err
 
 
 def test_files_that_are_no_certificates_are_told(tmp_path: Path) -> None:

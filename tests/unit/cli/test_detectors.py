@@ -43,11 +43,11 @@ def test_a_scripts_arguments_and_input_are_handed_on_whole(
     argv = ["198.51.100.2", "incoming", "1000", "ban"]
     code, out, err = run("hook", "fastnetmon", "--", *argv)
     assert (code, api.calls[0][2]["json"]) == (0, {"argv": argv, "stdin": "IP: x\n"})
-    assert "stand: sig-1" in out
-    assert "end: sig-0" in out
+    assert "in force: sig-1" in out
+    assert "removed: sig-0" in out
     assert "198.51.100.9/32: it is ours. look" in err
     assert "7: outgoing" in err
-    assert "once it hits no more: sig-9" in out
+    assert "once it has no more hits: sig-9" in out
     assert "8: would break 21" in err
 
 
@@ -145,7 +145,7 @@ def test_a_policy_is_tried_without_doing_anything(api: Api, run: Run, tmp_path: 
     path = tmp_path / "event.json"
     path.write_text("{}")
     code, out, _ = run("policy", "test", str(path), "--detector", "alertmanager")
-    assert (code, "would stand: sig-1" in out) == (0, True)
+    assert (code, "would be in force: sig-1" in out) == (0, True)
     assert api.calls[0][2]["params"] == {"dry_run": "true"}
 
 

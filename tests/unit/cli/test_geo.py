@@ -100,7 +100,7 @@ def test_a_reason_of_our_own_is_never_too_long(
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        ([], 2, "which ones?"),
+        ([], 2, "at least one"),
         (["--country", "UK"], 1, "GB"),
         (["--country", "Germany"], 1, "DE"),
         (["--country", "JP"], 1, "JP has no network"),
@@ -172,6 +172,6 @@ def test_an_address_of_which_nothing_is_known(api: Api, run: Run) -> None:
     api.answers["GET", "/v1/lookup/::1"] = {**PLACE, **unknown, "address": "::1"}
     out = run("lookup", "::1")[1]
     assert [line.split()[-1] for line in out.splitlines()[:4]] == ["::1", "-", "-", "-"]
-    assert "nothing listed covers it" in out
+    assert "protected prefix covers it" in out
     api.answers["GET", "/v1/lookup/::1"] = {**PLACE, **unknown, "database": None}
     assert "install libloc-database" in run("lookup", "::1")[1]

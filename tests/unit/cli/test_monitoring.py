@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.cli.test_cli import ADDED, RULE, Api, Run, api, run
-from xdpctl.cli.rules.monitoring import percent, told
+from xdpctl.cli.rules.monitoring import percent, statistics_lines
 
 __all__ = ["api", "run"]
 PLACE = "/v1/rules/203.0.113.7_32"
@@ -63,7 +63,7 @@ def test_what_is_spared_costs_nothing(api: Api, run: Run) -> None:
     answers(api)
     api.answers["GET", PLACE]["spare"] = "established"
     code, out, _ = run("block", "203.0.113.7", "--observe", "5s", "--max-collateral", "0%")
-    assert (code, "which it spares" in out, "collateral 0 %" in out) == (0, True, True)
+    assert (code, "spared by the rule" in out, "collateral 0 %" in out) == (0, True, True)
 
 
 @pytest.mark.parametrize("statistics", [None, {**STATISTICS, "looked_at": 0}])
@@ -97,7 +97,7 @@ def test_interrupted_it_goes_on_counting(
 def test_what_is_in_force_already_is_not_watched(api: Api, run: Run, waited: list[float]) -> None:
     api.answers["POST", "/v1/rules"] = ADDED
     code, out, _ = run("block", "203.0.113.7", "--observe", "5s", "--max-collateral", "0%")
-    assert (code, waited, "in force already" in out) == (0, [], True)
+    assert (code, waited, "already enforced" in out) == (0, [], True)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +136,8 @@ def test_shares_are_never_rounded_to_all_or_nothing() -> None:
 
 
 def test_one_line_tells_of_accepted_sources() -> None:
-    lines = told({**MONITORED, "statistics": {**STATISTICS, "accepted": 5, "connections": 0}})
+    lines = statistics_lines(
+        {**MONITORED, "statistics": {**STATISTICS, "accepted": 5, "connections": 0}}
+    )
     assert "5 of them from accepted or protected sources" in lines
     assert not any("established with" in line for line in lines)

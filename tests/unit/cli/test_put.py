@@ -37,7 +37,7 @@ def test_warnings_are_told_and_one_is_one(api: Api, run: Run, file: Path) -> Non
     report = {"entries": 1, "added": 1, "removed": 0}
     api.answers["PUT", PATH] = {**PUT, "rejects": [], "report": report, "warnings": ["mind [it]"]}
     _, out, err = run("set", "put", "bad", str(file))
-    assert out == "made: drop bad, 1 entry: 1 added, 0 removed\n"
+    assert out == "created: drop bad, 1 entry: 1 added, 0 removed\n"
     assert err == "note: mind [it]\n"
 
 
@@ -58,8 +58,8 @@ NOT_FOUND = Refused({"status": 404, "detail": "there is no set 'bad'"})
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (SET, "the set bad stays as it was, with 12,351 entries"),
-        ({**SET, "entries": {"ipv4": 1, "ipv6": 0}}, "the set bad stays as it was, with 1 entry"),
+        (SET, "the set bad is unchanged, with 12,351 entries"),
+        ({**SET, "entries": {"ipv4": 1, "ipv6": 0}}, "the set bad is unchanged, with 1 entry"),
         (NOT_FOUND, "there is no set bad"),
         (Refused({"status": 401, "detail": "who?"}), ""),
         (Unreachable("gone"), ""),

@@ -53,7 +53,7 @@ def test_a_file_is_sent_as_it_is_with_what_was_given(api: Api, run: Run, file: P
     assert more["params"] == {"format": "auto"}, "what is not given stays as it is"
     assert api.patience > 100, "a large list takes its time"
     assert more["headers"] == {"content-type": "application/octet-stream"}
-    assert out == "made: drop bad, 12,351 entries: 51 added, 49 removed\n"
+    assert out == "created: drop bad, 12,351 entries: 51 added, 49 removed\n"
     assert "lines rejected: 3" in err
     assert "line 0: '[x/0]' is not a prefix. write one" in err
     assert "line 2" in err

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.turns import Turns
-from xdpctl.cli.detectors.delivery import HandOn
+from xdpctl.cli.detectors.delivery import HookDelivery
 from xdpctl.detectors.follow import stdin, suricata
 from xdpctl.detectors.follow.tail import FilePosition, end_of, keep
 from xdpctl.errors import ConfigError, Refused, Unreachable
@@ -109,7 +109,9 @@ def test_a_place_that_cannot_be_kept_is_told_at_the_start_and_ends_nothing_later
     assert "cannot save the position" in caplog.text
 
 
-def handing(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> tuple[HandOn, Turns, list[bytes]]:
+def handing(
+    monkeypatch: pytest.MonkeyPatch, *answers: Any
+) -> tuple[HookDelivery, Turns, list[bytes]]:
     left, sent = list(answers), list[bytes]()
 
     def call(client: Client, method: str, path: str, **more: Any) -> Any:
@@ -121,7 +123,7 @@ def handing(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> tuple[HandOn, Tur
 
     monkeypatch.setattr(Client, "call", call)
     turns = Turns(*[lambda: None] * 9)
-    return HandOn(Client(Path("/nowhere")), "suricata", turns), turns, sent
+    return HookDelivery(Client(Path("/nowhere")), "suricata", turns), turns, sent
 
 
 DONE = {"rules": ["a"], "released": [], "refused": [{"what": "x", "why": "y", "fix": ""}]}

@@ -90,7 +90,7 @@ def test_the_command_line_exports_and_verifies(
     assert (code, identity in said, fingerprint in said) == (6, True, True)
     assert run("incident", "verify", str(out), "--key", fingerprint)[0] == 0
     code, _, err = run("incident", "verify", str(out), "--key", "SHA256:other")
-    assert (code, "which is another" in err) == (1, True)
+    assert (code, "not by the given key" in err) == (1, True)
     api.answers["GET", f"/v1/incidents/{identity}/packets"] = b"pcapng"
     assert run("incident", "packets", identity, "-w", str(tmp_path / "p"))[0] == 0
     assert run("incident", "packets", identity, "-w", str(tmp_path / "no" / "p"))[0] == 2

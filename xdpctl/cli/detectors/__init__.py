@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands for detectors: what they may do, following them, delivering what they report."""
+"""Commands for detectors: set their mode, follow their output, deliver their reports."""

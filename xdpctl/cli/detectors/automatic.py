@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands about detectors: speaking for one, trying what would be done, stopping it all."""
+"""Commands for automatic mitigation: post or test an event, set the mode, undo."""
 
 import sys
 import time
@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from xdpctl.cli import options, output
-from xdpctl.cli.detectors.delivery import passing
+from xdpctl.cli.detectors.delivery import may_retry
 from xdpctl.errors import Refused, Unreachable
 from xdpctl.model.rule import Automatic
 from xdpctl.service.client import Client, path
@@ -19,9 +19,10 @@ app = typer.Typer()
 policy_app = typer.Typer(help="Test or reload automatic mitigation.", no_args_is_help=True)
 app.add_typer(policy_app, name="policy")
 _INPUT_MAX = 1 << 20
-_WITH_INPUT = frozenset(("fastnetmon",))  # whose scripts get more than arguments
+_WITH_INPUT = frozenset(("fastnetmon",))  # detectors whose scripts also get standard input
 _PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds before the next try
 _MODES = "off, observe, on, or configured"
+_MODES_HELP = f"{_MODES}, which applies the mode in the configuration file again."
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -31,27 +32,29 @@ def hook(
         str, typer.Argument(help="Name of the detector: fastnetmon, fail2ban, ...")
     ],
     arguments: Annotated[
-        list[str] | None, typer.Argument(help="The arguments that the detector gave to its script.")
+        list[str] | None, typer.Argument(help="Arguments that the detector passed to its script.")
     ] = None,
     body: Annotated[
         Path | None,
-        typer.Option("--body", help="File with the body to post instead; - for standard input."),
+        typer.Option(
+            "--body", help="File with the request body, instead of arguments; - for standard input."
+        ),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Post what a detector gave to its script: the arguments and standard input.
+    """Post a detector's report: the arguments and standard input of its script.
 
     Example: xdpctl hook fastnetmon 203.0.113.7 incoming 500000 ban
     """
     if (body is None) == (not arguments):
-        raise typer.BadParameter("give the script's arguments, or --body, one of the two")
+        raise typer.BadParameter("give either the script's arguments or --body")
     if body is not None:
         given: dict[str, Any] = {"content": _read(body)}
     else:
-        said = _input() if detector in _WITH_INPUT else ""
-        given = {"json": {"argv": arguments, "stdin": said}}
-    done = _handed(options.client(context), path("hooks", detector), given)
-    output.emit(done) if as_json else _tell(done)
+        stdin = _input() if detector in _WITH_INPUT else ""
+        given = {"json": {"argv": arguments, "stdin": stdin}}
+    done = _post(options.client(context), path("hooks", detector), given)
+    output.emit(done) if as_json else _print_outcome(done)
 
 
 @policy_app.command("test")
@@ -71,7 +74,7 @@ def policy_test(
     call = options.client(context).call
     where, query = path("hooks", detector), {"dry_run": "true"}
     done = call("POST", where, content=_read(event), params=query)
-    output.emit(done) if as_json else _tell(done)
+    output.emit(done) if as_json else _print_outcome(done)
 
 
 @policy_app.command("reload")
@@ -80,27 +83,27 @@ def policy_reload(context: typer.Context) -> None:
 
     Example: xdpctl policy reload
     """
-    held = options.client(context).call("POST", "/v1/automatic/reload")
-    output.out.print(escape(f"read again; detectors: {', '.join(held['detectors'])}"))
+    reloaded = options.client(context).call("POST", "/v1/automatic/reload")
+    output.out.print(escape(f"reloaded; detectors: {', '.join(reloaded['detectors'])}"))
 
 
 def _input() -> str:
-    """All of it: whoever writes there would be ended by a closed pipe."""
+    """The start of standard input. The rest is read, too, so that the writer gets no SIGPIPE."""
     if sys.stdin.isatty():
         return ""
-    said = sys.stdin.buffer.read(_INPUT_MAX)
+    start = sys.stdin.buffer.read(_INPUT_MAX)
     while sys.stdin.buffer.read(_INPUT_MAX):
         pass
-    return said.decode(errors="replace")
+    return start.decode(errors="replace")
 
 
-def _handed(client: Client, where: str, given: dict[str, Any]) -> Any:
-    """The answer. A detector says it once, so a control plane that restarts is waited for."""
+def _post(client: Client, where: str, given: dict[str, Any]) -> Any:
+    """Post it, with retries: a detector reports only once, and the control plane may restart."""
     for pause in _PAUSES:
         try:
             return client.call("POST", where, **given)
         except (Refused, Unreachable) as error:
-            if not passing(error):
+            if not may_retry(error):
                 raise
         time.sleep(pause)
     return client.call("POST", where, **given)
@@ -113,32 +116,36 @@ def _read(given: Path) -> bytes:
         raise typer.BadParameter(f"{given}: {error.strerror}") from None
 
 
-def _tell(done: dict[str, Any]) -> None:
-    would = "would " if done["dry_run"] else ""
+def _print_outcome(done: dict[str, Any]) -> None:
+    would_be = "would be " if done["dry_run"] else ""
     events = output.plural(done["events"], "event", "events")
     output.out.print(f"{events}, mode {done['mode']}")
     for identity in done["rules"]:
-        output.out.print(f"{would}stand: {escape(identity)}")
+        output.out.print(f"{would_be}in force: {escape(identity)}")
     for identity in done["released"]:
-        output.out.print(f"{would}end: {escape(identity)}")
+        output.out.print(f"{would_be}removed: {escape(identity)}")
     for identity in done["held"]:
-        output.out.print(f"{would}end once it hits no more: {escape(identity)}")
-    for one in done["refused"]:
-        fix = f". {one['fix']}" if one["fix"] else ""
-        output.err.print(f"refused: {one['what']}: {one['why']}{fix}", markup=False, soft_wrap=True)
-    for one in done["watched"]:
-        output.err.print(f"watched: {one['event']}: {one['why']}", markup=False, soft_wrap=True)
-    for one in done["ignored"]:
-        output.err.print(f"ignored: {one['event']}: {one['why']}", markup=False, soft_wrap=True)
+        output.out.print(f"{would_be}removed once it has no more hits: {escape(identity)}")
+    for item in done["refused"]:
+        fix = f". {item['fix']}" if item["fix"] else ""
+        output.err.print(
+            f"refused: {item['what']}: {item['why']}{fix}", markup=False, soft_wrap=True
+        )
+    for item in done["watched"]:
+        output.err.print(f"watched: {item['event']}: {item['why']}", markup=False, soft_wrap=True)
+    for item in done["ignored"]:
+        output.err.print(f"ignored: {item['event']}: {item['why']}", markup=False, soft_wrap=True)
 
 
 @app.command()
 def automatic(
     context: typer.Context,
-    mode: Annotated[str | None, typer.Argument(help=_MODES)] = None,
+    mode: Annotated[str | None, typer.Argument(help=_MODES_HELP)] = None,
     as_json: options.Json = False,
 ) -> None:
     """Show or set what detectors may do: on, observe (monitor mode only), or off.
+
+    `configured` ends an operator's choice: the mode in the configuration file applies again.
 
     Example: xdpctl automatic observe
     """
@@ -151,7 +158,7 @@ def automatic(
 def freeze(context: typer.Context, as_json: options.Json = False) -> None:
     """Stop automatic mitigation; existing rules stay.
 
-    Undo it with `xdpctl automatic configured`.
+    To resume, run `xdpctl automatic configured`.
 
     Example: xdpctl freeze
     """
@@ -161,21 +168,21 @@ def freeze(context: typer.Context, as_json: options.Json = False) -> None:
 def _set(context: typer.Context, mode: str | None, as_json: bool) -> None:
     call = options.client(context).call
     if mode is None:
-        held = call("GET", "/v1/automatic")
+        found = call("GET", "/v1/automatic")
     else:
-        said = None if mode == "configured" else mode
-        held = call("PUT", "/v1/automatic", json={"mode": said})
+        wanted = None if mode == "configured" else mode
+        found = call("PUT", "/v1/automatic", json={"mode": wanted})
     if as_json:
-        return output.emit(held)
-    said = (
-        f"{held['mode']}, by an operator"
-        if held["mode"]
-        else f"{held['configured']}, as configured"
+        return output.emit(found)
+    text = (
+        f"{found['mode']}, set by an operator"
+        if found["mode"]
+        else f"{found['configured']}, as configured"
     )
-    output.out.print(f"automatic mitigation: {said}")
-    for name, own in held["detectors"].items():
-        if own != (held["mode"] or held["configured"]):
-            output.out.print(f"  {name}: {own}")
+    output.out.print(f"automatic mitigation: {text}")
+    for name, detector_mode in found["detectors"].items():
+        if detector_mode != (found["mode"] or found["configured"]):
+            output.out.print(f"  {name}: {detector_mode}")
 
 
 @app.command()
@@ -185,7 +192,7 @@ def undo(
     origin: Annotated[str | None, typer.Option(help="Only rules of this detector.")] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Remove the rules added automatically since the given time, in one step.
+    """Remove the rules that were added automatically within the given time, in one step.
 
     Example: xdpctl undo --since 10m --origin fastnetmon
     """

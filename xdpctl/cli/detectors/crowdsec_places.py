@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The set of what CrowdSec bans by country and autonomous system, kept as its decisions go."""
+"""Keeps a set in step with CrowdSec's bans of countries and autonomous systems."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -20,14 +20,14 @@ log = logging.getLogger("xdpctl.follow")
 
 
 class Choice(StrEnum):
-    """What is done about a place; nothing, unless it is asked for."""
+    """What to do with packets from a banned country or autonomous system."""
 
     MONITOR = "monitor"
     DROP = "drop"
 
 
 class PlaceSync:
-    """Called with each body of the stream. What could not be put is put at the next one."""
+    """Callable for each body of CrowdSec's stream; retries a failed PUT at the next body."""
 
     def __init__(self, client: Client, choice: Choice, opened: "Callable[[], GeoDatabase]") -> None:
         self._client, self._choice, self._open = client, choice, opened
@@ -35,16 +35,16 @@ class PlaceSync:
         self._database: GeoDatabase | None = None
 
     def __call__(self, body: bytes, whole: bool) -> None:
-        """Take one answer of the stream; put the set if places changed or the last put failed."""
+        """Read one body of the stream; PUT the set if places changed or the last PUT failed."""
         try:
             self._put &= not self._places.take(body, whole)
             if not self._put:
-                self._bring()
+                self._update()
                 self._put = True
         except (RuleError, ConfigError, Refused, Unreachable) as error:
-            log.error("the set %s stays as it is: %s", SET, error)
+            log.error("the set %s was not updated: %s", SET, error)
 
-    def _bring(self) -> None:
+    def _update(self) -> None:
         named = [*self._places.countries, *self._places.asns]
         lines = b"".join(self._lines()) if named else b""
         if not lines:
@@ -59,7 +59,7 @@ class PlaceSync:
                 "mode": "monitor" if self._choice is Choice.MONITOR else "enforce",
                 "spare": "established",
                 "format": "plain",
-                "force": "true",  # it may well shrink
+                "force": "true",  # it may shrink by more than half
                 "reason": f"CrowdSec bans {', '.join(sorted(named))}"[:REASON_MAX],
             },
             content=lines,
@@ -68,7 +68,7 @@ class PlaceSync:
         log.info("the set %s has the networks of %s", SET, ", ".join(sorted(named)))
 
     def _lines(self) -> Iterator[bytes]:
-        """Of each place by itself: one that no database knows keeps no other out."""
+        """The prefixes of each place, one place at a time: an unknown one is left out alone."""
         if self._database is None:
             self._database = self._open()
         for place in sorted(self._places.countries | self._places.asns):
@@ -81,7 +81,7 @@ class PlaceSync:
     def _remove(self) -> None:
         try:
             self._client.call("DELETE", path("sets", SET))
-            log.info("the set %s is gone: no place is banned any more", SET)
+            log.info("removed the set %s: no place is banned any more", SET)
         except Refused as refused:
             if refused.problem.get("status") != 404:
                 raise

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Handing bodies to a hook until it has them."""
+"""Delivers bodies to a detector's hook, with retries."""
 
 import logging
 from collections.abc import Callable
@@ -9,20 +9,22 @@ from xdpctl.errors import Refused, Unreachable
 from xdpctl.service.client import Client, path
 
 _WAITS = (0.5, 1.0, 2.0, 5.0, 10.0)
-_AGAIN = frozenset((429, 500, 502, 503, 507))
-_DEFECT, _TRIES = 500, 5  # of a body that the control plane fails on: others wait behind it
+_AGAIN = frozenset((429, 500, 502, 503, 507))  # statuses that allow a retry
+# a body that makes the control plane fail is given up after so many tries: others wait behind it
+_DEFECT, _TRIES = 500, 5
 log = logging.getLogger("xdpctl.follow")
 
 
-def passing(error: Refused | Unreachable) -> bool:
-    """Whether it may be otherwise in a moment: no control plane, or one that is in trouble."""
+def may_retry(error: Refused | Unreachable) -> bool:
+    """Whether a retry may succeed: no control plane answers, or it has a temporary problem."""
     return isinstance(error, Unreachable) or error.problem.get("status") in _AGAIN
 
 
-class HandOn:
-    """Called with a body; `wait(seconds)` sleeps, and is true once we are to end.
+class HookDelivery:
+    """Callable that posts a body to the hook of `detector`, and retries temporary errors.
 
-    `partly` says that of the last body not all was done.
+    `wait(seconds)` sleeps, and returns True once the process is to end. `partly` is True if part
+    of the last body was refused.
     """
 
     def __init__(self, client: Client, detector: str, wait: Callable[[float], bool]) -> None:
@@ -30,28 +32,28 @@ class HandOn:
         self.partly = False
 
     def __call__(self, body: bytes) -> bool:
-        """Whether it was taken, or refused for good; false if we are to end before."""
-        turn = 0
+        """Post a body; True once it was accepted or finally refused, False if stopped before."""
+        attempt = 0
         while True:
             try:
-                self._tell(self._client.call("POST", path("hooks", self._detector), content=body))
+                self._log(self._client.call("POST", path("hooks", self._detector), content=body))
                 return True
             except (Refused, Unreachable) as error:
                 defect = isinstance(error, Refused) and error.problem.get("status") == _DEFECT
-                if not passing(error) or (defect and turn >= _TRIES - 1):
-                    log.error("refused, and left out: %s", error)
+                if not may_retry(error) or (defect and attempt >= _TRIES - 1):
+                    log.error("refused and not sent again: %s", error)
                     self.partly = True
                     return True
                 why = str(error)
-            seconds = _WAITS[min(turn, len(_WAITS) - 1)]
-            log.warning("again in %g s: %s", seconds, why.splitlines()[0])
+            seconds = _WAITS[min(attempt, len(_WAITS) - 1)]
+            log.warning("retry in %g s: %s", seconds, why.splitlines()[0])
             if self._wait(seconds):
                 return False
-            turn += 1
+            attempt += 1
 
-    def _tell(self, done: dict[str, Any]) -> None:
+    def _log(self, done: dict[str, Any]) -> None:
         self.partly = bool(done["refused"])
-        for one in done["refused"]:
-            log.warning("%s: %s", one["what"], one["why"])
+        for refusal in done["refused"]:
+            log.warning("%s: %s", refusal["what"], refusal["why"])
         if done["rules"] or done["released"]:
-            log.info("%d rules stand, %d ended", len(done["rules"]), len(done["released"]))
+            log.info("%d rules in force, %d ended", len(done["rules"]), len(done["released"]))

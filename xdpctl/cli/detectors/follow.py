@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands that go on: following what detectors write or publish."""
+"""Commands that run until stopped: they follow what detectors write or publish."""
 
 import logging
 import signal
@@ -13,7 +13,7 @@ import typer
 from xdpctl.base.system.owned_folder import Owned
 from xdpctl.cli import options
 from xdpctl.cli.detectors.crowdsec_places import Choice, PlaceSync
-from xdpctl.cli.detectors.delivery import HandOn
+from xdpctl.cli.detectors.delivery import HookDelivery
 from xdpctl.cli.sets.geo import Databases, opened
 from xdpctl.detectors.follow import crowdsec, stdin, suricata
 from xdpctl.errors import ConfigError, Refused, Unreachable
@@ -25,8 +25,8 @@ app.add_typer(follow_app, name="follow")
 _STATE = Path("/var/lib/xdpctl/follow/suricata.json")
 
 
-def _until_told() -> Event:
-    """Set by SIGTERM and SIGINT."""
+def _stop_event() -> Event:
+    """Set up logging; return an event that SIGTERM and SIGINT set."""
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     ended = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -41,10 +41,11 @@ def follow_suricata(
         "/var/log/suricata/eve.json"
     ),
     state: Annotated[
-        Path, typer.Option(help="File that keeps the position, so that a restart continues there.")
+        Path,
+        typer.Option(help="File that stores the read position, so that a restart continues there."),
     ] = _STATE,
 ) -> None:
-    """Post the alerts of Suricata's EVE file; rotations and restarts lose none.
+    """Post the alerts of Suricata's EVE file; rotations and restarts lose no alert.
 
     Example: xdpctl follow suricata --eve /var/log/suricata/eve.json
     """
@@ -52,9 +53,9 @@ def follow_suricata(
         Owned(state.parent).close()
     if not state.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {state.parent} for --state")
-    ended = _until_told()
-    hand_on = HandOn(options.client(context), "suricata", ended.wait)
-    suricata.follow(eve, state, hand_on, ended.wait)
+    ended = _stop_event()
+    deliver = HookDelivery(options.client(context), "suricata", ended.wait)
+    suricata.follow(eve, state, deliver, ended.wait)
 
 
 @follow_app.command("crowdsec")
@@ -87,16 +88,16 @@ def follow_crowdsec(
     Example: xdpctl follow crowdsec --key-file /etc/xdpctl/crowdsec.key
     """
     if (key_file is None) == (certificate is None):
-        raise typer.BadParameter("give --key-file, or --certificate")
+        raise typer.BadParameter("give either --key-file or --certificate")
     try:
         key = key_file.read_text().strip() if key_file else ""
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", "") or "no text"
+        why = getattr(error, "strerror", "") or "not a text file"
         raise ConfigError(f"{key_file}: {why}") from error
     access = crowdsec.Access(lapi, key, certificate, private_key, ca, places is not None)
-    ended = _until_told()
+    ended = _stop_event()
     client = options.client(context)
-    hand_on = HandOn(client, "crowdsec", ended.wait)
+    deliver = HookDelivery(client, "crowdsec", ended.wait)
     placing = PlaceSync(client, places, lambda: opened(database)) if places else None
 
     def give(body: bytes, whole: bool) -> bool | None:
@@ -104,9 +105,9 @@ def follow_crowdsec(
             placing(body, whole)
         all_done = True
         for piece in crowdsec.pieces(body):
-            if not hand_on(piece):
+            if not deliver(piece):
                 return None
-            all_done &= not hand_on.partly
+            all_done &= not deliver.partly
         return all_done
 
     crowdsec.follow(access, every, give, ended.wait)
@@ -125,20 +126,20 @@ def follow_lines(
     """
     client = options.client(context)
     _check_name(client, detector)
-    ended = _until_told()
-    hand_on = HandOn(client, detector, ended.wait)
-    stdin.follow(sys.stdin.fileno(), hand_on, ended.is_set)
+    ended = _stop_event()
+    deliver = HookDelivery(client, detector, ended.wait)
+    stdin.follow(sys.stdin.fileno(), deliver, ended.is_set)
 
 
 def _check_name(client: Client, detector: str) -> None:
-    """A wrong name is told at once, not at the first line; unless nobody answers yet."""
+    """Refuse an unknown detector at once, not at the first line; skipped if nobody answers yet."""
     try:
         known = client.call("GET", "/v1/automatic")["detectors"]
     except Unreachable:
         return
     except Refused as error:
-        if error.problem.get("status") in (401, 403):  # a detector's token opens its hook alone
+        if error.problem.get("status") in (401, 403):  # a detector's token may only use its hook
             return
         raise
     if detector not in known:
-        raise typer.BadParameter(f"{detector} is no detector; there are {', '.join(known)}")
+        raise typer.BadParameter(f"{detector} is not a detector; known are {', '.join(known)}")

@@ -20,7 +20,9 @@ MaybeSource = Annotated[
 ]
 MatchText = Annotated[
     str | None,
-    typer.Option("--match", help="'udp src-port 53 length >=512 dst 198.51.100.7'"),
+    typer.Option(
+        "--match", help="Packets to match: 'udp src-port 53 length >=512 dst 198.51.100.7'."
+    ),
 ]
 ConfirmWithin = Annotated[
     str | None,
@@ -45,13 +47,15 @@ Priority = Annotated[
 ]
 Observe = Annotated[
     str | None,
-    typer.Option(help="Monitor for this long (60s), show what the rule would hit, then ask."),
+    typer.Option(
+        help="Monitor for this long (60s), show what it would hit, then ask whether to enforce it."
+    ),
 ]
 MaxCollateral = Annotated[
     str | None,
     typer.Option(
-        help="With --observe: enforce without asking if at most this share (1%) of the packets "
-        "established connections that it does not spare."
+        help="With --observe: enforce without asking if at most this share (1%) of the matching "
+        "packets belongs to established connections that the rule does not spare."
     ),
 ]
 Force = Annotated[
@@ -61,7 +65,7 @@ Force = Annotated[
 
 def _match(source: str | None, match: str | None) -> dict[str, str]:
     if (source is None) == (match is None):
-        raise typer.BadParameter("give a source or --match, one of the two")
+        raise typer.BadParameter("give either a source or --match")
     return {"source": source} if source is not None else text.parse(match or "").as_json()
 
 
@@ -71,15 +75,15 @@ def _post(client: Client, body: dict[str, Any]) -> dict[str, Any]:
     return rule
 
 
-def _tell(rule: dict[str, Any]) -> None:
+def _print_rule(rule: dict[str, Any]) -> None:
     verb = "added" if rule["created"] else "extended"
     what = f"{output.coloured(rule['action'])} {escape(output.where(rule))}"
     if rule["limit"]:
         what += f" to {output.rate(rule['limit'])}"
     mode = " (monitor: counts only)" if rule["mode"] == "monitor" else ""
-    output.out.print(f"{verb}: {what}{mode}, ends {output.ends(rule)}; the kernel has it")
+    output.out.print(f"{verb}: {what}{mode}, ends {output.ends(rule)}; applied in the kernel")
     if rule["id"].startswith("sig-"):
-        output.out.print(f"  its id: {rule['id']}")
+        output.out.print(f"  id: {rule['id']}")
     if rule["confirm_in"] is not None:
         output.out.print(f"  confirm it with: xdpctl confirm {output.name(rule)}")
     for warning in rule["warnings"]:
@@ -103,11 +107,11 @@ def block(
     max_collateral: MaxCollateral = None,
     as_json: options.Json = False,
 ) -> None:
-    """Drop packets from a source, or packets that match, from the next packet on.
+    """Drop packets from a source, or packets that match, starting with the next packet.
 
     Example: xdpctl block 203.0.113.0/24 --ttl 1h --reason "SYN flood"
     """
-    seconds, bearable = monitoring.check(observe, max_collateral, monitor or bool(confirm_within))
+    seconds, max_share = monitoring.check(observe, max_collateral, monitor or bool(confirm_within))
     body = {
         "match": _match(source, match),
         "action": "drop",
@@ -120,7 +124,7 @@ def block(
         "priority": priority,
         "force": force,
     }
-    _add(options.client(context), body, as_json, seconds, bearable)
+    _add(options.client(context), body, as_json, seconds, max_share)
 
 
 @app.command()
@@ -159,7 +163,7 @@ def limit(
     per: Annotated[
         str,
         typer.Option(
-            help="One rate for all, for each source, or for each source prefix: /24 or /24,/56."
+            help="What shares one rate: all, each source, or each source prefix (/24 or /24,/56)."
         ),
     ] = "all",
     burst: Annotated[
@@ -176,11 +180,11 @@ def limit(
     max_collateral: MaxCollateral = None,
     as_json: options.Json = False,
 ) -> None:
-    """Drop packets above a rate, from a source or of what matches.
+    """Limit the rate of packets from a source, or of packets that match; drop the excess.
 
     Example: xdpctl limit --match "tcp flags syn dst-port 443" --pps 100 --per source
     """
-    seconds, bearable = monitoring.check(observe, max_collateral, monitor or bool(confirm_within))
+    seconds, max_share = monitoring.check(observe, max_collateral, monitor or bool(confirm_within))
     rate = {"pps": number(pps, "pps"), "bps": number(bps, "bps"), "burst": burst, **_per(per)}
     body = {
         "match": _match(source, match),
@@ -194,7 +198,7 @@ def limit(
         "spare": spare.value if spare else None,
         "priority": priority,
     }
-    _add(options.client(context), body, as_json, seconds, bearable)
+    _add(options.client(context), body, as_json, seconds, max_share)
 
 
 def _add(
@@ -202,20 +206,20 @@ def _add(
     body: dict[str, Any],
     as_json: bool,
     seconds: float = 0.0,
-    bearable: float | None = None,
+    max_share: float | None = None,
 ) -> None:
-    """Ask for a rule and tell of it; watch it for so many seconds."""
+    """Add a rule and print it; observe it for `seconds`, if there are any."""
     rule = _post(client, body)
     if not as_json:
-        _tell(rule)
+        _print_rule(rule)
     elif not seconds:
         output.emit(rule)
     if seconds:
-        monitoring.watch(client, rule, seconds, bearable, as_json)
+        monitoring.watch(client, rule, seconds, max_share, as_json)
 
 
 def number(given: str | None, option: str) -> float | None:
-    """`5000`, `5k`, `100M`, `1.5G`."""
+    """Parse an amount such as `5000`, `5k`, `100M` or `1.5G`."""
     if given is None:
         return None
     try:
@@ -228,7 +232,7 @@ def _per(given: str) -> dict[str, Any]:
     try:
         lengths = read_per(given)
     except RuleError:
-        raise typer.BadParameter("--per is all, source, /24 or /24,/56") from None
+        raise typer.BadParameter("--per must be all, source, /24 or /24,/56") from None
     if not any(lengths):
         return {"per": "all"}
     return {"per": "source", "ipv4_length": lengths[0], "ipv6_length": lengths[1]}

@@ -29,7 +29,7 @@ class FileFormat(StrEnum):
 
     @property
     def media_type(self) -> str:
-        """The media type that the API knows it by."""
+        """The media type of the format, for the API."""
         return _SUFFIXES.get(f".{self.value}", "text/plain")
 
 
@@ -37,13 +37,13 @@ class FileFormat(StrEnum):
 def import_rules(
     context: typer.Context,
     file: Annotated[
-        Path, typer.Argument(help="One prefix a line, CSV, or NDJSON; - for standard input.")
+        Path, typer.Argument(help="One prefix per line, CSV, or NDJSON; - for standard input.")
     ],
     kind: Annotated[
         FileFormat | None,
-        typer.Option("--format", help="Format of the file; default: by its suffix."),
+        typer.Option("--format", help="Format of the file; default: from its suffix."),
     ] = None,
-    action: Annotated[str, typer.Option(help="Action of lines that name none.")] = "drop",
+    action: Annotated[str, typer.Option(help="Action of lines that do not name one.")] = "drop",
     monitor: options.Monitor = False,
     ttl: options.Ttl = None,
     reason: options.Reason = "",
@@ -97,10 +97,10 @@ def export(
     context: typer.Context,
     origin: Annotated[str | None, typer.Option(help="Only rules of this origin.")] = None,
     plain: Annotated[
-        bool, typer.Option("--plain", help="Print only the sources, one a line.")
+        bool, typer.Option("--plain", help="Print only the sources, one per line.")
     ] = False,
 ) -> None:
-    """Export rules as NDJSON, as `import` reads it; configured limits are left out.
+    """Export rules as NDJSON that `import` can read; configured limits are left out.
 
     Example: xdpctl export > rules.ndjson
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a rule in monitor mode would hit, in words; and watching it before it is switched on."""
+"""Describes what a rule in monitor mode would hit, and observes a rule before it is enforced."""
 
 import sys
 import time
@@ -23,7 +23,7 @@ EXIT_INTERRUPTED = 130
 
 
 def percent(share: float) -> str:
-    """`98.7 %`, and never 100 % or 0 % of what is not all or nothing."""
+    """A share as text: `98.7 %`; 100 % and 0 % only for exactly all and none."""
     if 0 < share < 0.001:
         return "less than 0.1 %"
     if 0.999 < share < 1:
@@ -31,24 +31,25 @@ def percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def told(rule: dict[str, Any]) -> list[str]:
-    """Lines on what it would have hit; of a rule or a set."""
+def statistics_lines(rule: dict[str, Any]) -> list[str]:
+    """Lines that describe what a rule or set in monitor mode would have hit."""
     statistics = rule["statistics"]
     if statistics is None:
-        return ["nobody looked at what it hits: too many rules are in monitor mode"]
+        return ["no statistics: too many rules are in monitor mode"]
     looked = statistics["looked_at"]
     if not looked:
-        return ["nothing it would have hit came yet"]
+        return ["no matching packet yet"]
     verb = _VERBS[rule["action"]]
     unestablished = percent((looked - statistics["established"]) / looked)
+    sources = output.plural(statistics["sources"], "source", "sources")
     ends = output.plural(statistics["destinations"], "address", "addresses")
     lines = [
         f"would have {verb} {si(looked)} packets, {unestablished} of them unestablished, "
-        f"from about {statistics['sources']:,} to {ends}"
+        f"from about {sources} to {ends}"
     ]
     if statistics["connections"]:
         many = output.plural(statistics["connections"], "connection", "connections")
-        spared = ", which it spares" if rule["spare"] == "established" else ""
+        spared = ", spared by the rule" if rule["spare"] == "established" else ""
         who = sorted({c["source"] for c in statistics["top_connections"]})
         more = ", …" if len(who) > _NAMED else ""
         lines.append(f"{many} established with this host{spared}: {', '.join(who[:_NAMED])}{more}")
@@ -60,26 +61,27 @@ def told(rule: dict[str, Any]) -> list[str]:
     return lines
 
 
-def details(rule: dict[str, Any], said: Console = output.out) -> None:
-    """Below a rule's or set's fields, in monitor mode."""
+def details(rule: dict[str, Any], console: Console = output.out) -> None:
+    """Print what a rule or set in monitor mode would have hit."""
     if rule["mode"] == "monitor":
-        for number, line in enumerate(told(rule)):
-            said.print(f"{'' if number == 0 else '  '}{escape(line)}", soft_wrap=True)
+        for number, line in enumerate(statistics_lines(rule)):
+            console.print(f"{'' if number == 0 else '  '}{escape(line)}", soft_wrap=True)
 
 
 def check(seconds: str | None, collateral: str | None, others: bool) -> tuple[float, float | None]:
-    """How long to watch, 0 for not at all, and the share of established packets to bear."""
+    """Seconds to observe (0: not at all), and the allowed share of established packets."""
     if seconds is None:
         if collateral is not None:
-            raise typer.BadParameter("--max-collateral goes with --observe")
+            raise typer.BadParameter("--max-collateral needs --observe")
         return 0.0, None
     if others:
         raise typer.BadParameter(
-            "--observe begins in monitor mode: neither --monitor nor --confirm-within go with it"
+            "--observe starts in monitor mode: do not combine it with --monitor or --confirm-within"
         )
     if collateral is None and not sys.stdin.isatty():
         raise typer.BadParameter(
-            "--observe asks before it goes on, and here is nobody to ask: give --max-collateral 0%"
+            "--observe asks before it enforces, but standard input is no terminal: "
+            "give --max-collateral 0%"
         )
     return _duration(seconds), None if collateral is None else _share(collateral)
 
@@ -90,7 +92,7 @@ def _duration(given: str) -> float:
     except RuleError:
         seconds = 0.0
     if seconds <= 0:
-        raise typer.BadParameter(f"--observe is {given!r}: write how long to watch, 60s or 5m")
+        raise typer.BadParameter(f"--observe is {given!r}: give a duration such as 60s or 5m")
     return seconds
 
 
@@ -100,61 +102,69 @@ def _share(given: str) -> float:
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        raise typer.BadParameter(f"--max-collateral is {given!r}: write 0%, 0.5% … 100%")
+        raise typer.BadParameter(f"--max-collateral is {given!r}: give 0% to 100%, such as 0.5%")
     return share
 
 
 def watch(
-    client: Client, rule: dict[str, Any], seconds: float, bearable: float | None, as_json: bool
+    client: Client, rule: dict[str, Any], seconds: float, max_share: float | None, as_json: bool
 ) -> None:
-    """Let a rule count for a while, tell what it would hit, and ask, or decide by the share of
-    packets that belong to established connections and are not spared.
+    """Observe a rule in monitor mode, print what it would hit, then ask or decide.
+
+    Asks unless `max_share` is given: then the rule is enforced if at most that share of the packets
+    belongs to established connections that it does not spare. typer.Exit if it is not enforced.
     """
-    said = output.err if as_json else output.out
+    console = output.err if as_json else output.out
     if rule["mode"] != "monitor":
-        said.print("it is in force already, so there is nothing to watch")
+        console.print("the rule is already enforced, so there is nothing to observe")
     else:
-        said.print(f"watching for {seconds:g} s; it counts and lets pass", soft_wrap=True)
-        rule, code = _decide(client, rule, seconds, bearable, said)
+        console.print(
+            f"observing for {seconds:g} s: matching packets are counted and pass", soft_wrap=True
+        )
+        rule, code = _decide(client, rule, seconds, max_share, console)
         if code:
-            stays = (
-                f"it stays in monitor mode: xdpctl promote {output.name(rule)}, or xdpctl unblock"
+            name = output.name(rule)
+            console.print(
+                f"the rule stays in monitor mode; enforce it with xdpctl promote {name}, "
+                f"or remove it with xdpctl unblock {name}",
+                soft_wrap=True,
             )
-            said.print(f"{stays} {output.name(rule)}", soft_wrap=True)
             if as_json:
                 output.emit(rule)
             raise typer.Exit(code)
-        said.print(f"in force: {output.action(rule)} {escape(output.where(rule))}")
+        console.print(f"in force: {output.action(rule)} {escape(output.where(rule))}")
     if as_json:
         output.emit(rule)
 
 
 def _decide(
-    client: Client, rule: dict[str, Any], seconds: float, bearable: float | None, said: Console
+    client: Client, rule: dict[str, Any], seconds: float, max_share: float | None, console: Console
 ) -> tuple[dict[str, Any], int]:
-    """The rule as it stands then, and why it is not in force, 0 if it is."""
+    """The rule after it was observed, and the exit code: 0 if it is enforced."""
     place = path("rules", rule["id"])
     try:
         time.sleep(seconds)
     except KeyboardInterrupt:
         return rule, EXIT_INTERRUPTED
     rule = client.call("GET", place)
-    details(rule, said)
+    details(rule, console)
     code = (
-        _asked() if bearable is None else _judged(rule["statistics"], rule["spare"], bearable, said)
+        _ask()
+        if max_share is None
+        else _judge(rule["statistics"], rule["spare"], max_share, console)
     )
     return rule if code else client.call("POST", path("rules", rule["id"], "promote")), code
 
 
-def _asked() -> int:
-    return 0 if typer.confirm("switch it on?", default=False) else EXIT_COLLATERAL
+def _ask() -> int:
+    return 0 if typer.confirm("enforce the rule?", default=False) else EXIT_COLLATERAL
 
 
-def _judged(statistics: dict[str, Any] | None, spare: str, bearable: float, said: Console) -> int:
+def _judge(statistics: dict[str, Any] | None, spare: str, max_share: float, out: Console) -> int:
     if not statistics or not statistics["looked_at"]:
         return EXIT_NOTHING
     hit = 0 if spare == "established" else statistics["established"]
     share: float = hit / statistics["looked_at"]
-    verdict = "within" if share <= bearable else "more than"
-    said.print(f"collateral {percent(share)}, {verdict} the {percent(bearable)} to bear")
-    return 0 if share <= bearable else EXIT_COLLATERAL
+    verdict = "within" if share <= max_share else "above"
+    out.print(f"collateral {percent(share)}, {verdict} the allowed {percent(max_share)}")
+    return 0 if share <= max_share else EXIT_COLLATERAL

@@ -25,7 +25,7 @@ def _path(rule: str, *more: str) -> str:
 
 
 def _id(rule: str) -> str:
-    """Of a rule by its id, its source, or its match as `list` shows it."""
+    """The id of a rule that is named by its id, its source, or its match as `list` shows it."""
     if rule.startswith(ID_MARK):
         return rule
     try:
@@ -51,7 +51,7 @@ def unblock(
     output.out.print(f"removed: {rule['action']} {escape(output.where(rule))}; it had hit {hits}")
     if rule["origin"] == CONFIGURED:
         output.err.print(
-            "[yellow]note:[/yellow] the configuration brings it back at the next start"
+            "[yellow]note:[/yellow] it is in the configuration file and returns at the next start"
         )
 
 
@@ -139,4 +139,4 @@ def confirm(
     rule = options.client(context).call("POST", _path(source, "confirm"))
     if as_json:
         return output.emit(rule)
-    output.out.print(f"confirmed: {escape(output.where(rule))} stands, ends {output.ends(rule)}")
+    output.out.print(f"confirmed: {escape(output.where(rule))}, ends {output.ends(rule)}")

@@ -50,12 +50,12 @@ def geo(
 ) -> None:
     """Create or replace a set of countries or networks, from a database on this machine.
 
-    Without --action, --monitor or --reason, an existing set keeps its own.
+    An existing set keeps its action, mode and reason where they are not given.
 
     Example: xdpctl geo abroad --country US --except --action drop --monitor
     """
     if not country and not asn:
-        raise ConfigError("which ones? Give --country US, --asn AS64500, or several of them")
+        raise ConfigError("give at least one --country US or --asn AS64500")
     lines, description = _networks(country or [], asn or [], inverted, database)
     if reason is None and _describes_itself(options.client(context), name, description):
         wanted = " ".join([*(country or ()), *(asn or ())]).upper()
@@ -65,7 +65,7 @@ def geo(
 
 
 def _describes_itself(client: Client, name: str, description: str) -> bool:
-    """Whether a set has no reason of anybody's own, so that what is in it may be written there."""
+    """Whether the reason of a set is empty or generated, so that it may be overwritten."""
     try:
         reason: str = client.call("GET", path("sets", name))["reason"]
     except Refused as refused:
@@ -78,13 +78,13 @@ def _describes_itself(client: Client, name: str, description: str) -> bool:
 def _networks(
     countries: list[str], asns: list[str], inverted: bool, databases: list[Path] | None
 ) -> tuple[bytes, str]:
-    """Their prefixes, one a line, and which database says so."""
-    held = opened(databases)
-    return networks(held, countries, asns, inverted), held.description
+    """The prefixes, one per line, and the description of the database."""
+    database = opened(databases)
+    return networks(database, countries, asns, inverted), database.description
 
 
 def opened(databases: list[Path] | None) -> "GeoDatabase":
-    """Those that are named, else those that are installed."""
+    """The given databases, or the installed ones if none is given."""
     from xdpctl.lists import geo
 
     return geo.open_databases(databases) if databases else geo.open_installed()
@@ -93,7 +93,7 @@ def opened(databases: list[Path] | None) -> "GeoDatabase":
 def networks(
     database: "GeoDatabase", countries: Iterable[str], asns: Iterable[str], inverted: bool = False
 ) -> bytes:
-    """Prefixes, one a line; RuleError names what is in no such database."""
+    """Prefixes, one per line; RuleError for a country or AS that is not in the database."""
     from xdpctl.base.net.prefix_arrays import FAMILIES
     from xdpctl.lists import geo
     from xdpctl.model.screening import WIDEST
@@ -114,7 +114,7 @@ def networks(
 
 
 def _pieces(prefix: Prefix, widest: int) -> Iterator[Prefix]:
-    """Parts that a list may drop: a country's neighbouring /8s are one /7 in the database."""
+    """Split a prefix that is too wide for a list: the database merges neighbouring /8s to a /7."""
     bits = len(prefix.address) * 8
     first = int.from_bytes(prefix.address, "big")
     length = max(prefix.length, widest)
@@ -129,7 +129,7 @@ def lookup(
     address: Annotated[str, typer.Argument(help="IPv4 or IPv6 address")],
     as_json: options.Json = False,
 ) -> None:
-    """Show the country and network of an address, and what covers it.
+    """Show the country and network of an address, and the rules and sets that cover it.
 
     Example: xdpctl lookup 203.0.113.7
     """
@@ -145,15 +145,17 @@ def lookup(
         lines["country"] = "no database: set geo_databases, or install libloc-database"
     output.fields(lines)
     for entry in found["covering"]:
-        whose = (
+        owner = (
             f"rule {entry['rule']}"
             if entry["rule"]
             else f"set {entry['set']}"
             if entry["set"]
             else f"protected: {entry['protected']}"
         )
-        act = "" if entry["protected"] else f"{output.coloured(entry['action'])}, {entry['mode']}, "
+        effect = (
+            "" if entry["protected"] else f"{output.coloured(entry['action'])}, {entry['mode']}, "
+        )
         spared = "" if entry["applied"] else " (not applied: protected)"
-        output.out.print(f"  {entry['prefix']:<20} {act}{whose}{spared}")
+        output.out.print(f"  {entry['prefix']:<20} {effect}{owner}{spared}")
     if not found["covering"]:
-        output.out.print("  nothing listed covers it")
+        output.out.print("  no rule, set or protected prefix covers it")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Putting a set: the options that say how, the request, and what is told of it."""
+"""Creates or replaces a set: the shared options, the request, and the printed result."""
 
 import sys
 from enum import StrEnum
@@ -20,7 +20,7 @@ def _named(name: str) -> str:
 
 
 class ListFormat(StrEnum):
-    """What `--format` takes; `auto` looks at the content."""
+    """The values of `--format`; `auto` detects the format from the content."""
 
     AUTO = "auto"
     PLAIN = "plain"
@@ -31,7 +31,7 @@ class ListFormat(StrEnum):
 
 
 class SetAction(StrEnum):
-    """What a set does."""
+    """The actions of a set."""
 
     DROP = "drop"
     ACCEPT = "accept"
@@ -104,7 +104,7 @@ def choose(
     dry_run: bool,
     spare: Spare | None = None,
 ) -> dict[str, Any]:
-    """What is given of what every set is put with, as the API names it."""
+    """The options that were given, as parameters of the API."""
     mode = None if monitor is None else "monitor" if monitor else "enforce"
     named = {"action": action and action.value, "mode": mode, "reason": reason}
     named["spare"] = spare and spare.value
@@ -123,7 +123,7 @@ def read(path: Path) -> bytes:
 def put_list(
     context: typer.Context, name: str, data: bytes, choices: dict[str, Any], as_json: bool
 ) -> None:
-    """PUT a list as the body, and tell what became of it."""
+    """PUT a list as the request body, and print the result."""
     headers = {"content-type": "application/octet-stream"}
     _put(context, name, as_json, params=choices, content=data, headers=headers)
 
@@ -135,7 +135,7 @@ def put_feed(
     choices: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """PUT where the list comes from, and tell what became of it."""
+    """PUT the address of a feed, and print the result."""
     _put(context, name, as_json, json={**choices, "feed": feed})
 
 
@@ -145,11 +145,11 @@ def _put(context: typer.Context, name: str, as_json: bool, **how: Any) -> None:
         found = client.call("PUT", path("sets", name), seconds=SLOW_SECONDS, **how)
     except Refused as refused:
         raise Refused({**refused.problem, "stands": _standing(client, name)}) from None
-    output.emit(found) if as_json else told(found)
+    output.emit(found) if as_json else print_result(found)
 
 
 def _standing(client: Client, name: str) -> str:
-    """What there is of a set that could not be put; nothing if that cannot be known."""
+    """The state of a set after a refused PUT, as text; empty if it is not known."""
     try:
         entries = client.call("GET", path("sets", name))["entries"]
     except Refused as refused:
@@ -157,7 +157,7 @@ def _standing(client: Client, name: str) -> str:
     except Unreachable:
         return ""
     number = output.plural(sum(entries.values()), "entry", "entries")
-    return f"the set {name} stays as it was, with {number}"
+    return f"the set {name} is unchanged, with {number}"
 
 
 _NOTES = {
@@ -167,15 +167,15 @@ _NOTES = {
     "private": "left out, private or special-purpose (--allow-private keeps them)",
     "protected": "not applied, inside protected prefixes",
     "saved": "entries saved by merging",
-    "extra_addresses": "addresses that the list did not name",
+    "extra_addresses": "addresses in the set that are not in the list",
 }
 
 
-def told(found: dict[str, Any]) -> None:
-    """What became of a set, and what its author should know."""
+def print_result(found: dict[str, Any]) -> None:
+    """Print the result of a PUT or a refresh: changes, warnings, and rejected lines."""
     report = found["report"]
     verb = "would be " if found["dry_run"] else ""
-    verb += "made" if found["created"] else "replaced" if found["changed"] else "unchanged"
+    verb += "created" if found["created"] else "replaced" if found["changed"] else "unchanged"
     mode = " (monitor: counts only)" if found["mode"] == "monitor" else ""
     output.out.print(
         f"{verb}: {output.coloured(found['action'])} {found['name']}{mode}, "

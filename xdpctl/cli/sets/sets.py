@@ -30,18 +30,18 @@ from xdpctl.cli.sets.put import (
     WidenIpv4,
     WidenIpv6,
     choose,
+    print_result,
     put_feed,
     put_list,
     read,
-    told,
 )
 from xdpctl.service.client import SLOW_SECONDS, path
 
 app = typer.Typer()
 set_app = typer.Typer(no_args_is_help=True, help="Named lists of prefixes: feeds, countries.")
 app.add_typer(set_app, name="set")
-_ANSWER_SECONDS = 30.0  # beyond the watching itself
-_STATE = 50  # characters of what fails, in a list
+_ANSWER_SECONDS = 30.0  # in addition to the time of sampling
+_STATE = 50  # characters of a feed's state in a list
 
 
 @set_app.command("put")
@@ -67,17 +67,17 @@ def put(
     dry_run: DryRun = False,
     as_json: options.Json = False,
 ) -> None:
-    """Create a set, or replace the list of an existing one, without a gap.
+    """Create a set, or replace the list of an existing one, without a gap in filtering.
 
-    Without --action, --monitor or --reason, an existing set keeps its own. A feed is removed unless
-    it is given again.
+    An existing set keeps its action, mode and reason where they are not given. Its feed is removed
+    unless it is given again.
 
     Example: xdpctl set put drop --url https://www.spamhaus.org/drop/drop_v4.json --refresh 12h
     """
     if sum(given is not None for given in (file, url, local)) != 1:
         raise typer.BadParameter("give one of FILE, --url and --local")
     if file is not None and refresh is not None:
-        raise typer.BadParameter("--refresh is for --url and --local; FILE is read this once")
+        raise typer.BadParameter("--refresh needs --url or --local: FILE is read only once")
     shaping = {
         "allow_private": allow_private,
         "aggregate": aggregate,
@@ -109,13 +109,13 @@ def list_sets(context: typer.Context, as_json: options.Json = False) -> None:
         output.out.print("no sets")
 
 
-def _row(held: dict[str, Any]) -> tuple[str, ...]:
-    feed = held["feed"]
+def _row(record: dict[str, Any]) -> tuple[str, ...]:
+    feed = record["feed"]
     state = "-" if feed is None else f"failing: {feed['error']}" if feed["error"] else "good"
     state = state if len(state) <= _STATE else f"{state[: _STATE - 1]}…"
-    counts = (f"{held['entries'][family]:,}" for family in ("ipv4", "ipv6"))
-    hits = (si(held["packets"]), si(held["bytes"]))
-    return held["name"], held["action"], held["mode"], *counts, *hits, state
+    counts = (f"{record['entries'][family]:,}" for family in ("ipv4", "ipv6"))
+    hits = (si(record["packets"]), si(record["bytes"]))
+    return record["name"], record["action"], record["mode"], *counts, *hits, state
 
 
 @set_app.command("show")
@@ -124,21 +124,21 @@ def show_set(context: typer.Context, name: Name, as_json: options.Json = False) 
 
     Example: xdpctl set show drop
     """
-    held = options.client(context).call("GET", path("sets", name))
+    record = options.client(context).call("GET", path("sets", name))
     if as_json:
-        return output.emit(held)
+        return output.emit(record)
     lines = {
-        "set": held["name"],
-        "action": f"{output.coloured(held['action'])}, {held['mode']}",
-        "spare": held["spare"],
-        "reason": escape(held["reason"]) or "-",
-        "entries": ", ".join(f"{n:,} {family}" for family, n in held["entries"].items()),
-        "in the kernel": ", ".join(f"{n:,} {family}" for family, n in held["applied"].items()),
-        "hits": f"{si(held['packets'])} packets, {si(held['bytes'])}B",
-        "changed": held["changed_at"],
-        "report": ", ".join(f"{key} {n:,}" for key, n in held["report"].items()),
+        "set": record["name"],
+        "action": f"{output.coloured(record['action'])}, {record['mode']}",
+        "spare": record["spare"],
+        "reason": escape(record["reason"]) or "-",
+        "entries": ", ".join(f"{n:,} {family}" for family, n in record["entries"].items()),
+        "in the kernel": ", ".join(f"{n:,} {family}" for family, n in record["applied"].items()),
+        "hits": f"{si(record['packets'])} packets, {si(record['bytes'])}B",
+        "changed": record["changed_at"],
+        "report": ", ".join(f"{key} {n:,}" for key, n in record["report"].items()),
     }
-    feed = held["feed"]
+    feed = record["feed"]
     if feed:
         lines["feed"] = escape(feed["url"] or feed["file"])
         lines["checked"] = f"{feed['checked_at'] or 'not since the start'}, next {feed['next_at']}"
@@ -146,12 +146,12 @@ def show_set(context: typer.Context, name: Name, as_json: options.Json = False) 
             often = output.plural(feed["failures"], "time", "times")
             lines["failing"] = f"[red]{escape(feed['error'])}[/red] ({often})"
     output.fields(lines)
-    monitoring.details(held)
+    monitoring.details(record)
 
 
 @set_app.command("entries")
 def entries(context: typer.Context, name: Name) -> None:
-    """Print the prefixes of a set, one a line.
+    """Print the prefixes of a set, one per line.
 
     Example: xdpctl set entries drop
     """
@@ -170,8 +170,8 @@ def mode(
     Example: xdpctl set mode drop monitor
     """
     body = {"mode": mode.value}
-    held = options.client(context).call("PATCH", path("sets", name), json=body)
-    output.emit(held) if as_json else output.out.print(f"{held['name']}: {held['mode']}")
+    record = options.client(context).call("PATCH", path("sets", name), json=body)
+    output.emit(record) if as_json else output.out.print(f"{record['name']}: {record['mode']}")
 
 
 @set_app.command("refresh")
@@ -183,13 +183,13 @@ def refresh(
     Example: xdpctl set refresh drop
     """
     client, where = options.client(context), path("sets", name, "refresh")
-    held = client.call("POST", where, seconds=SLOW_SECONDS, params={"force": force})
+    record = client.call("POST", where, seconds=SLOW_SECONDS, params={"force": force})
     if as_json:
-        return output.emit(held)
-    if held["changed"]:
-        return told(held)
-    output.out.print(f"{held['name']}: nothing new")
-    output.rejects(held["rejects"], len(held["rejects"]))
+        return output.emit(record)
+    if record["changed"]:
+        return print_result(record)
+    output.out.print(f"{record['name']}: nothing new")
+    output.rejects(record["rejects"], len(record["rejects"]))
 
 
 @set_app.command("top")
@@ -198,7 +198,7 @@ def top(
     name: Name,
     seconds: Annotated[float, typer.Option(help="Duration in seconds.")] = 5.0,
     every: Annotated[
-        int, typer.Option(help="Sample one packet in this many; a power of two.")
+        int, typer.Option(help="Sample one in this many packets; a power of two.")
     ] = 64,
     as_json: options.Json = False,
 ) -> None:
@@ -225,8 +225,8 @@ def remove(context: typer.Context, name: Name, as_json: options.Json = False) ->
 
     Example: xdpctl set remove drop
     """
-    held = options.client(context).call("DELETE", path("sets", name))
+    record = options.client(context).call("DELETE", path("sets", name))
     if as_json:
-        return output.emit(held)
-    hits = f"{si(held['packets'])} packets"
-    output.out.print(f"removed: {held['action']} {held['name']}; it had hit {hits}")
+        return output.emit(record)
+    hits = f"{si(record['packets'])} packets"
+    output.out.print(f"removed: {record['action']} {record['name']}; it had hit {hits}")
