@@ -28,7 +28,7 @@ from xdpctl.datapath.loader.loader import Loader
 from xdpctl.errors import ConfigError, DatapathError, SchemaError
 from xdpctl.lab.box import Box
 from xdpctl.service.loader_report import LoaderReport
-from xdpctl.service.loader_status import NAME, _found_before
+from xdpctl.service.loader_status import NAME, _protected_before
 from xdpctl.service.settings import Settings
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
@@ -99,7 +99,7 @@ def test_a_fifo_holds_nobody_up(place: Path) -> None:
     with Owned(place) as folder:
         with pytest.raises(ConfigError, match="not a file"):
             folder.read(NAME, 100)
-        assert _found_before(folder) == {}
+        assert _protected_before(folder) == {}
     with pytest.raises(OSError, match="not a regular file"):
         read_file(place / NAME, 100)
     with pytest.raises(OSError, match="not a regular file"):
@@ -133,7 +133,7 @@ def test_a_word_of_the_loader_is_parsed_before_it_is_believed(place: Path, prote
         LoaderReport.read(place / NAME)
     if not isinstance(protect, dict) or protect != {"10.0.0.1": ["x"]}:
         with Owned(place) as folder:
-            assert _found_before(folder) == {}
+            assert _protected_before(folder) == {}
 
 
 def test_the_unprivileged_half_owns_its_folder_and_no_other(box: Box) -> None:
@@ -248,7 +248,7 @@ def test_a_loader_that_says_nothing_is_a_problem(api: Api) -> None:
     api.loader_says(ATTACHED, beat=time.monotonic() - 60)
     answer = api.call("GET", "/readyz")
     assert answer.status_code == 503
-    assert answer.json()["problems"] == ["the loader hangs: a new interface is not attached"]
+    assert answer.json()["problems"] == ["the loader hangs: new interfaces are not attached"]
     api.loader_says(ATTACHED)
     assert api.call("GET", "/readyz").status_code == 200
 

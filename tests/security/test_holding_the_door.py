@@ -172,7 +172,7 @@ def test_what_a_detector_sends_in_a_minute_is_bounded(api: Api) -> None:
     answer = api.call("POST", "/v1/hooks/event", json=event("x", "ended"))
     problem(answer, 429, "pace")
     assert answer.headers["retry-after"]
-    assert "event sent too much in a minute" in api.call("GET", "/v1/status").text
+    assert "event exceeded its limit per minute" in api.call("GET", "/v1/status").text
     api.context.hooks.byte_paces = RateLimits(10)
     answer = api.call("POST", "/v1/hooks/fastnetmon", content=b"[" + b" " * 20 + b"]")
     problem(answer, 429, "pace")

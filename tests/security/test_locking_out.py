@@ -276,4 +276,4 @@ def test_a_hook_drops_nothing_on_its_way_to_others(api: Api, match: str) -> None
     """A victim of ours beside it is no leave to."""
     said = say(api, "event", event(victim=VICTIM, match=match))
     assert not said["rules"]
-    assert "none of ours" in str(said["ignored"])
+    assert "in neither automatic.networks" in str(said["ignored"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whose event a rule is stands in its tags, so its end is found by whoever runs then."""
+"""Tags that link a rule to its event, so that the event's end finds the rule after a restart."""
 
 import hashlib
 
@@ -8,10 +8,10 @@ from xdpctl.model.event import Event
 
 
 def of(detector: str, event: Event) -> tuple[str, ...]:
-    """Of the event, then of its group; it has one of them at least."""
+    """The tag of the event, then that of its group; at least one of the two exists."""
     group = _short(detector, event.group) if event.group else ""
-    own = [tags.event(_short(detector, event.id), group)] if event.id else []
-    return tuple(own + ([tags.GROUP + group] if group else []))
+    event_tag = [tags.event(_short(detector, event.id), group)] if event.id else []
+    return tuple(event_tag + ([tags.GROUP + group] if group else []))
 
 
 def _short(detector: str, identity: str) -> str:

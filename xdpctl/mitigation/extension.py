@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A rule that stands when a detector asks for it again. Pure."""
+"""Extends an existing rule when a detector asks for it again. Pure."""
 
 from typing import Any
 
@@ -11,22 +11,23 @@ from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Action, Mode, Rule
 from xdpctl.model.signature import Signature, automatic, sparing
 
-_SLACK = 0.01  # of the time that is asked for
+_SLACK = 0.01  # share of the requested ttl
 
 
 def extended(
     standing: Rule | Signature, ask: RuleRequest | SignatureAsk, detector: str, now: Now
 ) -> Rule | Signature:
-    """As it stands from now on: longer, and no step down its ladder.
+    """The existing rule with a later end; it never goes down a step of its ladder.
 
-    ConflictError if somebody accepts that source. What is no detector's is left as it is, and of
-    what an operator changed, or another detector holds, no more than its end is changed; but what
-    the other only watches is enforced, and stays so.
+    ConflictError if the rule accepts the source. A rule that no detector added is returned
+    unchanged. If an operator changed the rule, only its end and tags change. If another detector
+    added it, its end and tags change, and it is enforced if `ask` is and the ladder does not hold
+    it in monitor mode.
     """
     if standing.action is Action.ACCEPT:
         raise ConflictError(f"{standing.origin} accepts {standing.subject}", "", "")
-    own = standing.origin == detector
-    if not automatic(standing) or not (own or tags.of_event(standing.tags)):
+    same_detector = standing.origin == detector
+    if not automatic(standing) or not (same_detector or tags.of_event(standing.tags)):
         return standing
     changes: dict[str, Any] = {
         "expires_ns": _expires_ns(standing, ask.ttl, now),
@@ -35,7 +36,7 @@ def extended(
     if tags.PINNED in standing.tags:
         return standing.replace(**changes)
     watched = tags.WATCHED in standing.tags
-    if own:
+    if same_detector:
         changes |= {"reason": ask.reason, "mode": _mode(standing, ask.mode, watched)}
         if isinstance(ask, SignatureAsk) and tags.RAISED not in standing.tags:
             spare = ask.spare or sparing(ask.limit)
@@ -46,7 +47,7 @@ def extended(
 
 
 def _expires_ns(standing: Rule | Signature, ttl: float | None, now: Now) -> int:
-    """Later, but not by so little as what is left of a ban differs each time that it is told."""
+    """The new end. A difference below `_SLACK` is ignored: it is jitter of the remaining time."""
     if not standing.expires_ns or ttl is None:
         return standing.expires_ns
     ends = now.after(ttl)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What no detector gets past, whatever it says: whose victim it is, and whom a drop would break."""
+"""Guards for every detector: the victim must be ours, and drops must not break connections."""
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.tcp_peers import Peers
@@ -10,28 +10,28 @@ from xdpctl.model.rule import Mode
 
 
 def foreign(event: Event, draft: Draft, settings: AutomaticSettings) -> str:
-    """Why a victim is not for us to protect."""
+    """Why the victim of an event is not protected; empty if it is ours."""
     if event.victim is None:
-        return "it names neither a victim nor sources"
+        return "the event names neither a victim nor sources"
     ours, protection = settings.networks, draft.state.protection
     destination = event.match.get("destination") if event.match else None
     for aim in (event.victim, destination or event.victim):
         known = any(network.covers(aim) for network in ours) if ours else protection.over(aim)
         if not known:
-            return f"{aim} is none of ours (automatic.networks, protected)"
+            return f"{aim} is in neither automatic.networks nor protected"
     return ""
 
 
 def broken(
     event: Event, draft: Draft, settings: AutomaticSettings, peers: Peers
 ) -> tuple[frozenset[Prefix], str]:
-    """The sources that are not dropped yet, if that would break too much, and why; else none."""
+    """The sources whose drops would break too many connections, and why; else empty."""
     fresh = frozenset(source for source in event.sources if not _dropped(draft, source))
     count, most = peers.count(fresh), settings.max_connections
     if count <= most:
         return frozenset(), ""
-    settable = f"automatic.max_connections {most:,}"
-    return fresh, f"would break {count:,} established connections ({settable})"
+    setting = f"automatic.max_connections {most:,}"
+    return fresh, f"would break {count:,} established connections ({setting})"
 
 
 def _dropped(draft: Draft, source: Prefix) -> bool:

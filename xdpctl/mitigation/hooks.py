@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What detectors post, from the body to the answer: read, paced, decided, recorded.
+"""Handles what detectors post: reads the body, limits its rate, decides, and records.
 
-Runs in the event loop. Bodies that are large are read in threads, and each part of at most
-`_EVENTS_AT_ONCE` events is one operation of the controller, so that an operator's requests, the
-freeze among them, come in between.
+Runs in the event loop. Large bodies are read in threads. Each part of at most `_EVENTS_AT_ONCE`
+events is one operation of the controller, so that requests of an operator, such as a freeze, are
+handled between two parts.
 """
 
 import asyncio
@@ -34,9 +34,9 @@ from xdpctl.model.identity import Caller
 from xdpctl.model.rule import Automatic
 
 BODY_BYTES_MAX = 4 << 20
-_READ_IN_A_THREAD = 64 << 10  # bytes, and more
+_READ_IN_A_THREAD = 64 << 10  # bytes from which a body is read in a thread
 _EVENTS_AT_ONCE = 1_000
-_BYTES_A_MINUTE, _EVENTS_A_MINUTE = 64 << 20, 100_000  # of one detector
+_BYTES_A_MINUTE, _EVENTS_A_MINUTE = 64 << 20, 100_000  # per detector
 _PARSERS = 2  # large bodies that are read at the same time: each may take much memory
 _WAIT_SECONDS, _WAIT_STEP, _READ_SECONDS = 10.0, 0.05, 20.0  # of large bodies
 log = logging.getLogger("xdpctl.api")
@@ -44,7 +44,7 @@ Reader = Callable[[bytes], list[Event]]
 
 
 class Answer(NamedTuple):
-    """What became of one body of so many events, under the mode that held when it was decided."""
+    """The outcome of one body, the mode in which it was decided, and its number of events."""
 
     outcome: Outcome
     mode: Automatic
@@ -52,7 +52,7 @@ class Answer(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """Events that are decided together."""
+    """Events of a body that are decided in one operation."""
 
     detector: str
     who: Caller
@@ -63,7 +63,7 @@ class _Part(NamedTuple):
 
 @dataclass(slots=True)
 class Hooks:
-    """One for all detectors; `settings` are those of now, `tell` hears of every outcome."""
+    """The hooks of all detectors. `settings` returns current settings; `tell` gets each outcome."""
 
     controller: Controller
     files: Files
@@ -73,7 +73,9 @@ class Hooks:
     rules_paces: RateLimits = field(init=False)
     byte_paces: RateLimits = field(default_factory=lambda: RateLimits(_BYTES_A_MINUTE))
     event_paces: RateLimits = field(default_factory=lambda: RateLimits(_EVENTS_A_MINUTE))
-    refused_bodies: Counter[str] = field(default_factory=Counter)  # for their pace, by detector
+    refused_bodies: Counter[str] = field(
+        default_factory=Counter
+    )  # because of the rate limits, by detector
     returns: RepeatOffenders = field(default_factory=RepeatOffenders)
     parsing: WorkerPool = field(default_factory=lambda: WorkerPool("bodies of detectors", _PARSERS))
     stopping: bool = False
@@ -83,16 +85,16 @@ class Hooks:
         self.rules_paces = RateLimits(self.settings().max_per_minute)
 
     def stop(self) -> None:
-        """Whoever waits for a body to be read is answered at once."""
+        """Stop; requests that wait for a body to be read are answered at once."""
         self.stopping = True
         self.parsing.stop()
 
     def mode_for(self, detector: str, draft: Draft | None = None) -> Automatic:
-        """What an operator said holds for all, also just now in a draft; else the configuration."""
-        said = self.controller.state.automatic
+        """The mode of a detector: an operator's choice, also in `draft`, or the configured one."""
+        chosen = self.controller.state.automatic
         if draft and AUTOMATIC_MODE in draft.settings:
-            said = draft.settings[AUTOMATIC_MODE]
-        return said if said is not None else self.settings().mode_for(detector)
+            chosen = draft.settings[AUTOMATIC_MODE]
+        return chosen if chosen is not None else self.settings().mode_for(detector)
 
     def reader(self, detector: str) -> Reader:
         """The adapter of a detector's format; NotFoundError if there is none."""
@@ -101,38 +103,39 @@ class Hooks:
     async def take(
         self, detector: str, read: Reader, body: bytes, who: Caller, dry_run: bool = False
     ) -> Answer:
-        """Durable and in the kernel when it returns.
+        """Read and act on a body; its rules are durable and in the kernel on return.
 
-        One bad event is refused by itself. RuleError if the body cannot be read, PaceError or
-        BusyError if it is too much; nothing is done then.
+        A bad event is refused without affecting the others. If the body cannot be read
+        (RuleError), is over a rate limit (PaceError), or waits too long (BusyError), nothing is
+        done.
         """
         self._spend(self.byte_paces, detector, len(body), "bytes")
         large = len(body) >= _READ_IN_A_THREAD
-        events = await self._read_beside(lambda: read(body)) if large else read(body)
+        events = await self._read_in_thread(lambda: read(body)) if large else read(body)
         self._spend(self.event_paces, detector, len(events), "events")
         outcome, mode = Outcome(), self.mode_for(detector)
         for at in range(0, len(events), _EVENTS_AT_ONCE):
             some = events[at : at + _EVENTS_AT_ONCE]
             peers = await self._peers() if any(event.sources for event in some) else Peers()
-            became, mode = await self._decide(_Part(detector, who, some, peers, dry_run))
-            outcome.add(became)
+            part_outcome, mode = await self._decide(_Part(detector, who, some, peers, dry_run))
+            outcome.add(part_outcome)
             if not dry_run:
-                self.returns.came(became.blocked, self.controller.clock.read().ns / 1e9)
-                self.tell(detector, became)
+                self.returns.came(part_outcome.blocked, self.controller.clock.read().ns / 1e9)
+                self.tell(detector, part_outcome)
         if outcome.incidents and not dry_run:
             await asyncio.to_thread(self._record, detector, body, outcome.incidents)
         return Answer(outcome, mode, len(events))
 
     def _spend(self, paces: RateLimits, detector: str, count: int, of: str) -> None:
-        """PaceError if it is too much."""
+        """Count against a rate limit; PaceError if it would be exceeded."""
         now = time.monotonic()
         if count > paces.room(detector, now):
             self.refused_bodies[detector] += 1
-            raise PaceError(f"{detector} sends more than {paces.most:,} {of} in a minute")
+            raise PaceError(f"{detector} sends more than {paces.most:,} {of} per minute")
         paces.spend(detector, count, now)
 
-    async def _read_beside(self, work: Callable[[], list[Event]]) -> list[Event]:
-        """In a thread; BusyError if the bodies before it take too long."""
+    async def _read_in_thread(self, work: Callable[[], list[Event]]) -> list[Event]:
+        """Read in a thread; BusyError if none becomes free in time, or reading takes too long."""
         give_up = time.monotonic() + _WAIT_SECONDS
         while True:
             try:
@@ -145,11 +148,11 @@ class Hooks:
                 return await _within(asyncio.wrap_future(started))
 
     async def _decide(self, part: _Part) -> tuple[Outcome, Automatic]:
-        """What became of it, and the mode of the moment when it was decided."""
+        """Decide on a part; return its outcome, and the mode in which it was decided."""
         spent = 0
 
         def spend(count: int) -> None:
-            """Instead of what was spent before: however often it is tried, it counts once."""
+            """Replace what was spent before: an operation that is repeated counts once."""
             nonlocal spent
             self.rules_paces.spend(part.detector, count - spent, time.monotonic())
             spent = count
@@ -180,12 +183,12 @@ class Hooks:
             raise
 
     async def _peers(self) -> Peers:
-        """Who is connected; the kernel's tables may be long, so a thread reads them."""
+        """The established connections. A thread reads them: the kernel's tables may be long."""
         now = self.connections.now
         return now() if self.connections.fresh else await asyncio.to_thread(now)
 
     def _record(self, detector: str, body: bytes, incidents: list[str]) -> None:
-        """What it said, word for word, beside the record. Reads and writes files."""
+        """Store the body verbatim in the files of each incident. Blocks on file access."""
         at = self.controller.clock.read().unix
         try:
             with self._recording:  # threads of several bodies may write to one file
@@ -193,11 +196,11 @@ class Hooks:
                 for identity in incidents:
                     statements.keep(self.files.words(identity), at, detector, body)
         except OSError as error:
-            log.warning("what %s reported is not kept: %s", detector, error)
+            log.warning("the report of %s was not stored: %s", detector, error)
 
 
 async def _within(reading: asyncio.Future[list[Event]]) -> list[Event]:
     try:
         return await asyncio.wait_for(reading, _READ_SECONDS)
     except TimeoutError:
-        raise BusyError(f"the body was not read within {_READ_SECONDS:g} s") from None
+        raise BusyError(f"the body could not be read within {_READ_SECONDS:g} s") from None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is done about an attack: limits and drops on what goes to the victim. Pure."""
+"""Measures against an attack: limits and drops of packets to the victim. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,9 +20,10 @@ _ICMP = {4: "icmp", 6: "icmpv6"}
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Of the packets to a victim that match, let pass what is within the rate; none: drop all.
+    """Limits the matching packets to a victim to `rate`; drops all of them if it is None.
 
-    `parts` are components beside the destination; with `from_port` the event's port is one too.
+    `parts` are the components of the match besides the destination. With `from_port`, the port of
+    the event is the source port of the match.
     """
 
     parts: Mapping[str, str]
@@ -52,10 +53,11 @@ MEASURES: Mapping[Attack, tuple[Measure, ...]] = {
 def asks(
     event: Event, measures: Mapping[Attack, tuple[Measure, ...]], **common: Any
 ) -> Iterator[RuleRequest | SignatureAsk]:
-    """The rules for an event that is on. `common`: mode, ttl, reason and tags of all of them.
+    """The rules for an event. `common` has the mode, ttl, reason and tags of all of them.
 
-    Sources are dropped. Else the event's own match is, or is limited as it says; else what the
-    attack is known for. All of it spares established connections, but for limits for each source.
+    If the event names sources, they are dropped; else its match is dropped or limited; else the
+    measures for its attack apply. All rules spare established connections, except for limits per
+    source.
     """
     if event.sources:
         for source in event.sources:
@@ -73,12 +75,12 @@ def _signature(match: Match, rate: Rate | None, common: dict[str, Any]) -> Signa
 
 
 def remembered(done: Iterable[RuleRecord], common: dict[str, Any]) -> Iterator[SignatureAsk]:
-    """What was done before, asked for again."""
-    for one in done:
-        if one.id.startswith(ID_MARK):
-            yield _signature(text.parse(one.what), one.limit, common)
+    """Requests for the signatures among rules of earlier incidents."""
+    for rule in done:
+        if rule.id.startswith(ID_MARK):
+            yield _signature(text.parse(rule.what), rule.limit, common)
 
 
 def mode_of(automatic: Automatic) -> Mode:
-    """That of the rules."""
+    """The mode of rules under a mode of automatic mitigation."""
     return Mode.ENFORCE if automatic is Automatic.ON else Mode.MONITOR

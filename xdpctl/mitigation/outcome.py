@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What became of what a detector said."""
+"""The outcome of what a detector reported."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,11 @@ from xdpctl.model.event import Event, plain
 
 @dataclass(slots=True)
 class Outcome:
-    """Ids of rules by what became of them, and why the rest was not done."""
+    """Ids of rules by outcome, and the reasons for what was not done.
+
+    `held` rules have ended, and stay until they have no more hits. `watched` events are in monitor
+    mode.
+    """
 
     rules: list[str] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
@@ -21,20 +25,20 @@ class Outcome:
     incidents: list[str] = field(default_factory=list)
 
     def add(self, more: "Outcome") -> None:
-        """What became of what was said next."""
+        """Append the outcome of later events."""
         for name in self.__slots__:
             getattr(self, name).extend(getattr(more, name))
         self.incidents = list(dict.fromkeys(self.incidents))
 
     def told(self, incident: str) -> None:
-        """Remember the incident in which the event was recorded."""
+        """Add the incident in which an event was recorded."""
         if incident not in self.incidents:
             self.incidents.append(incident)
 
     def refuse(self, what: str, error: Exception) -> None:
-        """Remember what was asked for and not done, with the reason."""
+        """Add something that was asked for and refused, with the reason."""
         self.refused.append({"what": what, "why": str(error), "fix": getattr(error, "fix", "")})
 
     def ignore(self, event: Event, why: str) -> None:
-        """Remember an event of which nothing came, and why."""
+        """Add an event on which nothing was done, and why."""
         self.ignored.append({"event": plain(event.id), "why": why})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How much each detector may still ask for, or send, this minute. Safe from any thread."""
+"""Rate limits per detector: what it may ask for, or send, per minute. Thread-safe."""
 
 from collections import deque
 from threading import Lock
@@ -8,7 +8,7 @@ _MINUTE = 60.0
 
 
 class RateLimits:
-    """A window that slides: what a detector gone mad may add in any minute is bounded."""
+    """A sliding window of one minute, per detector, in which at most `most` may be spent."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -17,7 +17,7 @@ class RateLimits:
         self._sums: dict[str, int] = {}
 
     def room(self, detector: str, now: float) -> int:
-        """At `now` (seconds of a clock that only goes on)."""
+        """What is left to spend at `now` (seconds of a monotonic clock)."""
         with self._lock:
             spent = self._spent.get(detector)
             while spent and spent[0][0] <= now - _MINUTE:
@@ -25,7 +25,7 @@ class RateLimits:
             return max(0, self.most - self._sums.get(detector, 0))
 
     def spend(self, detector: str, count: int, now: float) -> None:
-        """So many; fewer than none are given back."""
+        """Spend `count` at `now`; a negative count is given back."""
         with self._lock:
             if count:
                 self._spent.setdefault(detector, deque()).append((now, count))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sources that come back are blocked for twice as long each time. Pure but for what it holds."""
+"""Doubles the ttl of a source each time it is blocked again. No I/O."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -10,22 +10,22 @@ _KEPT, _DAY, _DOUBLINGS = 100_000, 86_400.0, 10
 
 
 class RepeatOffenders:
-    """How often each source was blocked of late; the oldest are forgotten, and all at a restart."""
+    """Counts the blocks of each source within a day; kept in memory, up to `_KEPT` sources."""
 
     def __init__(self) -> None:
         self._times: OrderedDict[Prefix, tuple[int, float]] = OrderedDict()
 
     def ttl(self, source: Prefix, ttl: float, now: float, stands: bool) -> float:
-        """For how long it is to be blocked, or to stay so if it `stands`.
+        """The ttl in seconds for a source; `stands` if a rule on it exists already.
 
-        `now` is in seconds of a clock that only goes on.
+        `now` is in seconds of a monotonic clock.
         """
         times, last = self._times.get(source, (0, now))
         before = max(0, times - stands) if now - last < _DAY else 0
         return ttl * 2.0 ** min(before, _DOUBLINGS)
 
     def came(self, sources: Iterable[Prefix], now: float) -> None:
-        """They are blocked again."""
+        """Count a block of each source at `now`."""
         for source in sources:
             times, last = self._times.pop(source, (0, now))
             self._times[source] = (times + 1 if now - last < _DAY else 1, now)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What detectors say, done: rules that stand as long as the event does, and not one too many."""
+"""Acts on a detector's events: adds, extends and removes rules, within limits."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -32,15 +32,15 @@ from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Automatic, Mode, Rule
 from xdpctl.model.signature import Signature, automatic
 
-_TOLD = 20  # rules that an audit record names
+_NAMED = 20  # rules that an audit record names
 _REASON_MAX = 300
 
 
 class Responder:
-    """One answer to a detector: its events in turn, on one draft.
+    """Handles the events of one request of a detector, in order, on one draft.
 
-    `room`: so many new rules may come of it; `hits` tells what one has hit, `peers` who has how
-    many established connections with this host, `returns` who came before.
+    `room` is the number of new rules that may be added. `hits` returns the hits of a rule, `peers`
+    has the established connections with this host by source, and `returns` the repeat offenders.
     """
 
     def __init__(
@@ -61,10 +61,12 @@ class Responder:
         self._caller = Caller(caller.name, caller.role, detector)
         self.outcome = Outcome()
         self.created = self._writes = 0
-        self._proven: frozenset[str] = frozenset()  # ids of what helped the victim before
+        self._proven: frozenset[str] = (
+            frozenset()
+        )  # ids of signatures that worked for the victim before
 
     def take(self, events: Iterable[Event]) -> Outcome:
-        """Act on each event, in order; what came of all of them."""
+        """Act on each event, in order; return the outcome of all of them."""
         for event in events:
             if event.ignored:
                 self.outcome.ignore(event, event.ignored)
@@ -89,7 +91,7 @@ class Responder:
         common = {"mode": mode_of(self._mode), "ttl": ttl, "reason": reason, "tags": marked}
         try:
             asked = list(self._asks(event, said, common))
-        except RuleError as error:  # what is configured for such an attack does not go with it
+        except RuleError as error:  # the configured measure cannot be combined with this event
             self.outcome.refuse(plain(event.id), error)
             return
         placed, fresh, written = [], list[ledger.Made](), self._writes
@@ -110,13 +112,13 @@ class Responder:
         self.outcome.rules += placed
         ledger.event_began(self._draft, incident, said, fresh)
         self.outcome.told(incident.id)
-        if self._writes > written:  # a detector that says it all again changes nothing
+        if self._writes > written:  # a repeated report changes nothing
             self._note(event, f"event.{event.phase}", placed)
 
     def _asks(
         self, event: Event, said: ReportedEvent, common: dict[str, Any]
     ) -> Iterator[RuleRequest | SignatureAsk]:
-        """For this event, and for a victim what rules_that_worked there before."""
+        """The rules for an event; for a victim, also those that worked before."""
         spared, now, most = self._spared(event), self._draft.now.ns / 1e9, self._most_ttl
         before = [] if event.sources else rules_that_worked(self._draft, said)
         known = {ask.match.id: ask for ask in remembered(before, common)}
@@ -133,7 +135,7 @@ class Responder:
         yield from known.values()
 
     def _first_step(self, ask: SignatureAsk) -> SignatureAsk:
-        """Where it begins on the ladder; what helped before is not watched again."""
+        """`ask` at the first step of the ladder; a signature that worked before is enforced."""
         watched = self._settings.ladder.monitor and ask.match.id not in self._proven
         if self._mode is not Automatic.ON or not watched:
             return ask
@@ -145,7 +147,7 @@ class Responder:
         return math.inf if most is None else most
 
     def _spared(self, event: Event) -> frozenset[Prefix]:
-        """The sources that are only watched, since dropping them would break too much."""
+        """Sources that are only monitored, because drops would break too many connections."""
         if self._mode is not Automatic.ON:
             return frozenset()
         spared, why = guards.broken(event, self._draft, self._settings, self._peers)
@@ -154,7 +156,7 @@ class Responder:
         return spared
 
     def _place(self, ask: RuleRequest | SignatureAsk) -> tuple[Rule | Signature, bool]:
-        """The rule that stands for it now, and whether it is new."""
+        """Add or extend the rule for `ask`; return it, and whether it is new."""
         if isinstance(ask, SignatureAsk):
             standing: Rule | Signature | None = self._draft.signature(ask.match.id)
         else:
@@ -167,9 +169,9 @@ class Responder:
         if self.created >= self._room:
             most = self._settings.max_per_minute
             raise QuotaError(
-                f"{self._detector} asked for more than {most:,} new rules in a minute",
+                f"{self._detector} asked for more than {most:,} new rules per minute",
                 "",
-                "look at what it says, or raise automatic.max_per_minute",
+                "check what it reports, or raise automatic.max_per_minute",
             )
         made: Rule | Signature
         if isinstance(ask, SignatureAsk):
@@ -189,7 +191,7 @@ class Responder:
             self._draft.put(changed)
 
     def _release(self, event: Event) -> None:
-        """End what stands for this event alone."""
+        """End the rules that exist only because of this event."""
         tag = event_tags.of(self._detector, event)[0 if event.id else -1]
         gone, written = [], self._writes
         for held in self._holding(event, tag):
@@ -204,18 +206,18 @@ class Responder:
                 continue
             gone.append((held, hits))
             remove(self._draft, held)
-        told = ledger.event_ended(self._draft, ReportedEvent(event, self._detector, tag), gone)
-        for incident in told:
+        incidents = ledger.event_ended(self._draft, ReportedEvent(event, self._detector, tag), gone)
+        for incident in incidents:
             self.outcome.told(incident.id)
         ids = [held.id for held, _ in gone]
         self.outcome.released += ids
-        if self._writes == written and not gone and not told:
-            self.outcome.ignore(event, "nothing stands for it")  # and nothing is written of it
+        if self._writes == written and not gone and not incidents:
+            self.outcome.ignore(event, "it has no rules")  # and no audit record is written
             return
         self._note(event, "event.ended", ids)
 
     def _holding(self, event: Event, tag: str) -> Iterator[Rule | Signature]:
-        """Also what another detector made: this event keeps it as well."""
+        """The rules of this event, also those that another detector added."""
         draft = self._draft
         named = map(draft.standing, event.sources) if event.sources else draft.tagged(tag)
         yield from (held for held in named if held and tag in held.tags and automatic(held))
@@ -233,7 +235,7 @@ class Responder:
             note=event.note,
             watched=[one["why"] for one in self.outcome.watched if one["event"] == plain(event.id)],
             rules=len(ids),
-            first=ids[:_TOLD],
+            first=ids[:_NAMED],
         )
 
 

@@ -26,7 +26,7 @@ _TTL, _SAME_INCIDENT = 900.0, 300.0
 
 @dataclass(frozen=True, slots=True)
 class DetectorSettings:
-    """Its own mode, if it has one, and who reads it if the configuration says how."""
+    """The mode of one detector, or None for the common one; its adapter if it is configured."""
 
     mode: Automatic | None = None
     read: Adapter | None = None
@@ -34,8 +34,10 @@ class DetectorSettings:
 
 @dataclass(frozen=True, slots=True)
 class LadderSettings:
-    """What protects a victim is only counted for `monitor` seconds; a limit that is exceeded for
-    `limit` seconds on end becomes a drop.
+    """The steps of rules that protect a victim.
+
+    They are in monitor mode for the first `monitor` seconds. A limit that is exceeded for `limit`
+    seconds without a pause becomes a drop.
     """
 
     monitor: float = 0.0
@@ -44,11 +46,12 @@ class LadderSettings:
 
 @dataclass(frozen=True, slots=True)
 class AutomaticSettings:
-    """`networks` are ours: victims elsewhere are not protected; none: what is protected is ours.
+    """Settings of automatic mitigation.
 
-    `ttl` (seconds) is that of what no detector ends; events on one victim that are less than
-    `same_incident` seconds apart are one incident. Drops of sources that would break more than
-    `max_connections` are only watched.
+    Only victims in `networks` are protected; without any, those in protected prefixes. `ttl` is
+    in seconds, for events that no detector ends. Events on one victim that are less than
+    `same_incident` seconds apart are one incident. Sources whose drops would break more than
+    `max_connections` connections are only monitored.
     """
 
     mode: Automatic = Automatic.ON
@@ -63,14 +66,18 @@ class AutomaticSettings:
 
     @property
     def adapters(self) -> dict[str, Adapter]:
-        """Of all detectors there are."""
-        described = {name: held.read for name, held in self.detectors.items() if held.read}
+        """The adapters of all detectors, built-in and configured."""
+        described = {
+            name: detector_settings.read
+            for name, detector_settings in self.detectors.items()
+            if detector_settings.read
+        }
         return {**ADAPTERS, **described}
 
     def mode_for(self, detector: str) -> Automatic:
-        """The detector's own mode, or else the common one."""
-        held = self.detectors.get(detector)
-        return held.mode if held and held.mode else self.mode
+        """The configured mode of a detector, or else the common one."""
+        detector_settings = self.detectors.get(detector)
+        return detector_settings.mode if detector_settings and detector_settings.mode else self.mode
 
 
 class DetectorTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,16 +88,16 @@ class DetectorTable(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MeasureTable(RateTable, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[[automatic.protect]]`: without a rate, all that matches is dropped."""
+    """`[[automatic.protect]]`: without a rate, all matching packets are dropped."""
 
     attack: Attack
     match: str = ""
 
     def settings(self) -> Measure:
-        """RuleError if the match or the rate is none."""
+        """The measure; RuleError if the match or the rate is not valid."""
         parts = text.parse(self.match).as_json() if self.match else {}
         if "destination" in parts:
-            fix = "leave it out: it is the victim"
+            fix = "leave it out: the destination is the victim"
             raise RuleError("match has a destination", "match", fix)
         amplified = self.attack is Attack.AMPLIFICATION
         rate = None if self.pps is None and self.bps is None else self.rate()
@@ -105,7 +112,7 @@ class LadderTable(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AutomaticTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """The table as it is written."""
+    """`[automatic]`."""
 
     mode: Automatic = Automatic.ON
     networks: list[str] = []
@@ -118,7 +125,7 @@ class AutomaticTable(Struct, frozen=True, forbid_unknown_fields=True):
     ladder: LadderTable = LadderTable()
 
     def settings(self, problems: Problems) -> AutomaticSettings:
-        """What is wrong goes to `problems`."""
+        """The settings; errors are added to `problems`."""
         return AutomaticSettings(
             mode=self.mode,
             networks=read_prefixes(self.networks, "automatic.networks", problems),
@@ -150,10 +157,10 @@ def _detector(name: str, table: DetectorTable, where: str) -> DetectorSettings:
     if table.events is None:
         if name not in ADAPTERS:
             known = ", ".join(ADAPTERS)
-            raise ConfigError(f"is no detector; known are {known}. Or give it events")
+            raise ConfigError(f"is not a known detector ({known}); for another one, set events")
         return DetectorSettings(table.mode)
     if name in ADAPTERS:
-        raise ConfigError(f"{name} is read by xdpctl; take another name for your events")
+        raise ConfigError(f"{name} is a built-in detector; choose another name for your events")
     check_name(name, where)
     return DetectorSettings(table.mode, adapter(table.events, f"{where}.events"))
 
@@ -161,7 +168,7 @@ def _detector(name: str, table: DetectorTable, where: str) -> DetectorSettings:
 def _protect(
     tables: list[MeasureTable], problems: Problems
 ) -> Mapping[Attack, tuple[Measure, ...]]:
-    """The measures there are, and instead of them those that are given for the same attack."""
+    """The default measures; those of the tables replace them, attack by attack."""
     ours: dict[Attack, tuple[Measure, ...]] = {}
     for number, table in enumerate(tables, 1):
         with problems.at(f"automatic.protect[{number}]"):

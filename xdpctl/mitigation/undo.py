@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Taking back what was done by itself."""
+"""Removes rules that were added automatically."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from xdpctl.model.identity import Caller
 from xdpctl.model.rule import OPERATOR, Rule
 from xdpctl.model.signature import CONFIGURED, Signature, automatic
 
-_TOLD = 20  # rules that an audit record names
+_NAMED = 20  # rules that an audit record names
 
 
 def remove(draft: Draft, held: Rule | Signature) -> None:
@@ -29,12 +29,13 @@ def take_back(
     caller: Caller,
     hits: Callable[[Rule | Signature], Hits],
 ) -> list[str]:
-    """Take away what was added by itself since then (unix time); the ids.
+    """Remove rules that were added automatically since `since` (Unix time); return their ids.
 
-    Of one origin, or of all but operators and the configuration.
+    Only rules of `origin`, or of every detector if it is None. RuleError if `origin` is not a
+    detector.
     """
     if origin in (OPERATOR, CONFIGURED):
-        raise RuleError(f"{origin} is nobody's automation", "origin", "name a detector")
+        raise RuleError(f"{origin} is not a detector", "origin", "name a detector")
     everything: list[Rule | Signature] = [
         *(rule for rule in draft.state.rules.values()),
         *draft.all_signatures(),
@@ -46,6 +47,6 @@ def take_back(
             ledger.rule_ended(draft, held, hits(held), f"undone by {caller.name}", taken_back=True)
             remove(draft, held)
             gone.append(held.id)
-    told = {"since": round(since, 3), "rules": len(gone), "first": gone[:_TOLD]}
-    draft.note(caller.name, "automatic.undo", origin or "all", **told)
+    detail = {"since": round(since, 3), "rules": len(gone), "first": gone[:_NAMED]}
+    draft.note(caller.name, "automatic.undo", origin or "all", **detail)
     return gone

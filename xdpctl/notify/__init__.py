@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who is told of what changed. Imports mitigation and what is below."""
+"""Notifications of changes. Imports mitigation and what is below."""

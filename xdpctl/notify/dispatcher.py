@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Gets news to people by Apprise, beside everything else: no mitigation ever waits for it."""
+"""Sends notifications by Apprise, in threads of its own, so that mitigation never waits."""
 
 import logging
 import queue
@@ -20,11 +20,11 @@ _WAITING_MAX = 200
 _TRIES = (0.0, 5.0, 30.0, 120.0)  # seconds before each
 _WHERE_SHOWN = 12
 log = logging.getLogger("xdpctl.notify")
-Send = Callable[[str, str, str], bool]  # URL, title, text; whether it was taken
+Send = Callable[[str, str, str], bool]  # URL, title, text; returns whether it was accepted
 
 
 class Dispatcher:
-    """Start it, stop it; `tell` never waits. `look` says how it stands."""
+    """Watches for changes and sends notifications; `tell` never blocks. `look` takes a snapshot."""
 
     def __init__(
         self,
@@ -41,21 +41,21 @@ class Dispatcher:
         self._before: Snapshot | None = None
         self._stop = threading.Event()
         trouble = "notifications are not sent"
-        self._beat = PeriodicTask("herald", _LOOK_SECONDS, self._watch, trouble)
-        self._messenger = threading.Thread(target=self._deliver, name="messenger", daemon=True)
+        self._task = PeriodicTask("notifications", _LOOK_SECONDS, self._watch, trouble)
+        self._sender = threading.Thread(target=self._deliver, name="notify sender", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch and to send, in threads of their own."""
-        self._beat.start()
-        self._messenger.start()
+        """Start the threads that watch for changes and send."""
+        self._task.start()
+        self._sender.start()
 
     def stop(self) -> None:
-        """What waits is left untold: it is in the records."""
+        """Stop; queued notifications are not sent."""
         self._stop.set()
-        self._beat.stop()
+        self._task.stop()
 
     def tell(self, item: News) -> None:
-        """Unless nobody is to be told of this kind, or was told the same within the hour."""
+        """Queue a notification, unless its kind is off or its key was sent within the last hour."""
         now = time.monotonic()
         if not self.settings.urls or item.kind not in self.settings.on:
             return
@@ -66,11 +66,11 @@ class Dispatcher:
         try:
             self._waiting.put_nowait(item)
         except queue.Full:
-            log.error("not told, since too much waits: %s", item.title)
+            log.error("not sent, the queue is full: %s", item.title)
 
     def test(self) -> list[bool]:
-        """One message to each URL now; whether each was taken."""
-        text = "A test: this is how xdpctl tells of an attack."
+        """Send a test message to each URL now; return whether each accepted it."""
+        text = "This is a test. Notifications of attacks look like this."
         return [self._send(url, "xdpctl: a test", text) for url in self.settings.urls]
 
     def _watch(self, _: float) -> None:
@@ -96,17 +96,17 @@ class Dispatcher:
                 continue
             try:
                 self.deliver(item)
-            except Exception:  # the next one is told all the same
-                log.exception("not told, by a defect: %s", item.title)
+            except Exception:  # the next notifications must still be sent
+                log.exception("not sent because of a defect: %s", item.title)
 
     def deliver(self, item: News) -> None:
-        """To each URL, again and again for a while if it is not taken."""
+        """Send to each URL, with retries; more than `per_hour` are held back."""
         now = time.monotonic()
         while self._sent and self._sent[0] <= now - _HOUR:
             self._sent.popleft()
         if len(self._sent) >= self.settings.per_hour:
             self._held_back += 1
-            log.warning("not told, %d an hour were: %s", len(self._sent), item.title)
+            log.warning("not sent, %d were sent within an hour: %s", len(self._sent), item.title)
             return
         self._sent.append(now)
         text = item.text
@@ -121,16 +121,16 @@ class Dispatcher:
             if not left:
                 return
         for number, _ in left:
-            log.error("notify.urls[%d] took nothing: %s", number, item.title)
+            log.error("notify.urls[%d] did not accept: %s", number, item.title)
 
 
 def apprise_send(url: str, title: str, text: str) -> bool:
-    """Send by Apprise; whether it was taken. False for a URL that Apprise does not know."""
-    import apprise  # a large package that most never need
+    """Send by Apprise; whether it was accepted. False for a URL that Apprise does not support."""
+    import apprise  # late: a large package, which most hosts do not need
 
-    logging.getLogger("apprise").disabled = True  # it writes parts of URLs, which are secrets
+    logging.getLogger("apprise").disabled = True  # it logs parts of URLs, which are secrets
     service: Any = apprise.Apprise()
     if not service.add(url):
-        log.error("%s… is no URL that Apprise knows", url[:_WHERE_SHOWN].split("/")[0])
+        log.error("%s… is not a URL that Apprise supports", url[:_WHERE_SHOWN].split("/")[0])
         return False
     return bool(service.notify(title=title, body=text))

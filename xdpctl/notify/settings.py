@@ -11,7 +11,7 @@ _URLS_MAX, _PER_HOUR, _PER_HOUR_MAX = 20, 30, 1_000
 
 
 class Kind(StrEnum):
-    """What there is to tell: of incidents, of what was refused, of the box itself."""
+    """Kinds of notifications: of incidents, of refused requests, of problems of the host."""
 
     OPENED = "opened"
     ESCALATED = "escalated"
@@ -22,7 +22,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NotifySettings:
-    """`urls` are Apprise's; they hold secrets and are never shown. At most `per_hour` are sent."""
+    """Settings of notifications. `urls`, for Apprise, contain secrets and are never shown."""
 
     urls: tuple[str, ...] = ()
     on: frozenset[Kind] = frozenset(Kind)
@@ -30,12 +30,12 @@ class NotifySettings:
 
 
 class NotifyTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """The table as it is written."""
+    """`[notify]`."""
 
     urls: Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(max_length=_URLS_MAX)] = []
     on: tuple[Kind, ...] = tuple(Kind)
     per_hour: Annotated[int, Meta(ge=1, le=_PER_HOUR_MAX)] = _PER_HOUR
 
     def settings(self) -> NotifySettings:
-        """As the control plane uses it."""
+        """The settings as the control plane uses them."""
         return NotifySettings(tuple(self.urls), frozenset(self.on), self.per_hour)

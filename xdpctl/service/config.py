@@ -24,7 +24,10 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def load(path: Path | None) -> Settings:
-    """From `path`, or the default file if there is one; SettingsError has every problem in it."""
+    """Settings from `path`, or from the default file if it exists.
+
+    ConfigError if the file cannot be read; SettingsError, with every problem, if it is not valid.
+    """
     if path is None and not defaults.CONFIG_FILE.exists():
         return Settings()
     path = path or defaults.CONFIG_FILE
@@ -33,7 +36,7 @@ def load(path: Path | None) -> Settings:
             data = tomllib.load(file)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # of which tomllib.TOMLDecodeError is one
+    except (ValueError, RecursionError) as error:  # ValueError includes tomllib.TOMLDecodeError
         raise SettingsError(f"{path} is not TOML: {error}") from error
     try:
         return parse(data)
@@ -42,7 +45,7 @@ def load(path: Path | None) -> Settings:
 
 
 def parse(data: Mapping[str, Any]) -> Settings:
-    """From TOML's tables. ConfigError has each problem on a line, with the setting's path."""
+    """Settings from TOML tables. ConfigError has one problem per line, with its setting's path."""
     problems = Problems(secret=("notify",))  # its URLs hold tokens
     document = convert(data, Document, problems)
     interfaces, outside = _interfaces(document)
@@ -76,7 +79,7 @@ def parse(data: Mapping[str, Any]) -> Settings:
         automatic=document.automatic.settings(problems),
         notify=document.notify.settings(),
     )
-    problems.check()  # what is left out above would make the next checks wrong
+    problems.check()  # invalid settings were left out above, so the next checks would be wrong
     _check(settings)
     return settings
 
@@ -90,7 +93,7 @@ def override(
     socket: Path | None = None,
     port: int | None = None,
 ) -> Settings:
-    """What the command line gave goes before the file."""
+    """Settings in which values from the command line replace those of the file."""
     listen = settings.listen
     changed = replace(
         settings,
@@ -108,7 +111,7 @@ def override(
 
 
 def schema() -> dict[str, Any]:
-    """A JSON Schema of the file."""
+    """The JSON Schema of the configuration file."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "xdpctl.toml",
@@ -117,10 +120,10 @@ def schema() -> dict[str, Any]:
 
 
 def _interfaces(document: Document) -> tuple[tuple[str, ...], frozenset[str]]:
-    """The names, and those of them that are declared to be outside."""
-    tables = [one for one in document.interfaces if not isinstance(one, str)]
-    names = [one if isinstance(one, str) else one.name for one in document.interfaces]
-    return tuple(names), frozenset(one.name for one in tables if one.side == "outside")
+    """All interface names, and the names of those that are declared to be outside."""
+    tables = [entry for entry in document.interfaces if not isinstance(entry, str)]
+    names = [entry if isinstance(entry, str) else entry.name for entry in document.interfaces]
+    return tuple(names), frozenset(entry.name for entry in tables if entry.side == "outside")
 
 
 def _listen(table: ListenTable, problems: Problems) -> Listen:
@@ -152,7 +155,7 @@ def _feeds(document: Document) -> FeedSettings:
 
 
 def _quota(name: str, table: QuotaTable, base: Quota, problems: Problems) -> Quota:
-    """What is given of one origin, over what holds for it otherwise."""
+    """The quota of one origin: the given settings, and `base` for the others."""
     with problems.at(f"origins.{name}"):
         check_name(name, f"origins.{name}")
     given = {k: v for k, v in msgspec.structs.asdict(table).items() if v is not None}
@@ -162,7 +165,7 @@ def _quota(name: str, table: QuotaTable, base: Quota, problems: Problems) -> Quo
 
 
 def _check(settings: Settings) -> None:
-    """ConfigError for settings that do not go together."""
+    """ConfigError for settings that contradict each other."""
     listen, problems = settings.listen, Problems()
     if not 0 <= listen.port <= 65535:
         problems.add(f"listen.port must be 0 (off) to 65535, not {listen.port}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The configuration file as it is written: its tables, with the type and range of each setting.
+"""The tables of the configuration file, with the type and range of each setting.
 
 `make schema` writes a JSON Schema of these for editors.
 """
@@ -31,7 +31,7 @@ class InterfaceTable(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ListenTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[listen]`; port 0 leaves TCP out."""
+    """`[listen]`; port 0 disables TCP."""
 
     socket: _Path = str(defaults.SOCKET)
     host: str = "127.0.0.1"
@@ -61,7 +61,7 @@ class FeedsTable(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class QuotaTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[origins.NAME]`: what is left out is as for every other origin."""
+    """`[origins.NAME]`: settings that are left out have the defaults of other origins."""
 
     max_rules: Annotated[int, Meta(ge=0, le=_RULES_MAX)] | None = None
     shortest_ipv4: Annotated[int, Meta(ge=0, le=32)] | None = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The control plane: the controller, and what works beside it, wired together."""
+"""The control plane: the controller and the background tasks, connected to each other."""
 
 import time
 from collections import Counter
@@ -29,28 +29,28 @@ from xdpctl.service.config import load
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.settings import Settings
 
-_FETCHES = 4  # at once, of those somebody waits for
-_WATCHES = 4  # of which one watches, and the others are told so
+_FETCHES = 4  # fetches at the same time, of those that a request waits for
+_WATCHES = 4  # workers: one samples, the others answer that a sampling is under way
 
 
 class Part(Protocol):
-    """What runs beside the requests, in threads of its own."""
+    """A background task with its own threads."""
 
     def start(self) -> None:
-        """Begin."""
+        """Start the task."""
         ...
 
     def stop(self) -> None:
-        """End, and wait for it."""
+        """Stop the task, and wait until it has stopped."""
         ...
 
 
 @dataclass(slots=True)
 class ControlPlane:
-    """What every request works with; one object for the life of the process.
+    """The objects that every request uses; created once per process.
 
-    `config` is the file that the settings came from, None for the usual one. `refused` counts
-    problems that were answered, by kind.
+    `config` is the file that the settings came from, None for the default one. `refused` counts
+    the problems that were sent as answers, by kind.
     """
 
     controller: Controller
@@ -86,12 +86,12 @@ class ControlPlane:
         self.geo_databases = Databases(self.settings.geo_databases)
 
     def start(self) -> None:
-        """What runs beside the requests."""
+        """Start the background tasks."""
         for part in self._parts():
             part.start()
 
     def stop(self) -> None:
-        """Whoever waits for a server or for traffic is answered at once."""
+        """Stop the background tasks; requests that wait for them are answered at once."""
         self.stopping = True
         for pool in (self.fetches, self.watches, self.hooks):
             pool.stop()
@@ -105,7 +105,7 @@ class ControlPlane:
         )
 
     def _automatic(self) -> AutomaticSettings:
-        return self.settings.automatic  # as of now: it may be reloaded
+        return self.settings.automatic  # read each time, because it may be reloaded
 
     def _steps(self) -> LadderSettings:
         return self.settings.automatic.ladder
@@ -115,16 +115,16 @@ class ControlPlane:
             self.dispatcher.tell(news)
 
     def ours(self, source: Prefix) -> bool:
-        """Whether an address is of our own networks."""
+        """Whether an address is in `automatic.networks` or in a protected prefix."""
         named = any(network.covers(source) for network in self.settings.automatic.networks)
         return named or self.controller.state.protection.over(source) is not None
 
     def snapshot(self) -> Snapshot:
-        """How it stands, for those who are told of changes."""
+        """The incidents and problems as of now, for notifications."""
         return Snapshot(dict(self.controller.state.incidents), tuple(self.problems()))
 
     def reload(self) -> None:
-        """Take [automatic] and [notify] anew from the file; ConfigError changes nothing."""
+        """Reload [automatic] and [notify] from the file; ConfigError leaves both unchanged."""
         found = load(self.config)
         self.settings = replace(self.settings, automatic=found.automatic, notify=found.notify)
         self.hooks.rules_paces.most = found.automatic.max_per_minute
@@ -138,17 +138,17 @@ class ControlPlane:
             return None
 
     def geo(self) -> GeoDatabase | None:
-        """The databases that are configured or installed; ConfigError if one cannot be read."""
+        """The configured or installed geo databases; ConfigError if one cannot be read."""
         return self.geo_databases.current()
 
     def fills(self) -> list[readiness.Fill]:
-        """Every table that can be full."""
+        """The fill level of every table that can be full."""
         return readiness.fills(self.controller)
 
     def problems(self) -> list[str]:
-        """Why this box is not ready to take new rules and apply them everywhere."""
+        """Why this host cannot accept new rules and apply them everywhere; empty if it can."""
         return readiness.problems(self.controller, self.loader())
 
     def warnings(self) -> list[str]:
-        """What does not affect readiness, and should be known."""
+        """Warnings that do not affect readiness."""
         return readiness.warnings(self.controller, self.refresher, self.hooks)

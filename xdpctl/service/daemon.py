@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The control plane's process: settings, store, pinned maps, controller; then it serves.
+"""The control plane's process: opens settings, store, pinned maps and controller, then serves.
 
 It runs unprivileged. `xdpctl run` or a systemd unit starts it as `python -m xdpctl_api`, which
-hands over what serves HTTP: this package knows nothing of it.
+passes the function that serves HTTP: this package does not import it.
 """
 
 import argparse
@@ -36,21 +36,22 @@ from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.settings import Settings
 
 _LOOK_SECONDS = 1.0
-# rules are many and live long: the default would walk all of them again and again
+# There are many long-lived rules: with the default thresholds the collector would scan them all
+# again and again.
 _GC_THRESHOLDS = (50_000, 20, 100)
-# Serves until SIGTERM or SIGINT. What it needs is loaded when it is called: at boot the network
-# waits for the rules.
+# Serves until SIGTERM or SIGINT. It imports what it needs only when it is called: at boot, the
+# network waits until the rules are in force, so imports must not delay them.
 Serve = Callable[[Controller, Settings, Path | None, Listeners], None]
 log = logging.getLogger("xdpctl.api")
 
 
-def protection(settings: Settings, word: LoaderReport | None) -> Protection:
-    """Configured prefixes, and what the loader found: this host must not cut itself off."""
+def protection(settings: Settings, report: LoaderReport | None) -> Protection:
+    """The configured prefixes, and the host's own addresses and gateways that the loader found."""
     configured = dict.fromkeys(settings.peers, PEER) | dict.fromkeys(settings.protected, CONFIGURED)
-    return Protection((word.protect if word else {}) | configured)
+    return Protection((report.protect if report else {}) | configured)
 
 
-def _word(settings: Settings) -> LoaderReport:
+def _loader_report(settings: Settings) -> LoaderReport:
     try:
         return LoaderReport.read(settings.loader_status)
     except (OSError, ValueError) as error:
@@ -59,29 +60,31 @@ def _word(settings: Settings) -> LoaderReport:
 
 @contextmanager
 def _protecting(settings: Settings, controller: Controller) -> Iterator[None]:
-    """Addresses and gateways come and go; the loader rewrites its file when they do."""
+    """Update the protected prefixes whenever the loader's report changes."""
 
     def step(_: float) -> None:
-        word = _word(settings)
-        now = protection(settings, word)
+        report = _loader_report(settings)
+        now = protection(settings, report)
         if now != controller.state.protection:
             controller.set_protection(now).result()
-        controller.set_sessions(word.sessions)
-        wanted = sides.known(now, settings.outside, word.on_link, word.sessions)
+        controller.set_sessions(report.sessions)
+        wanted = sides.known(now, settings.outside, report.on_link, report.sessions)
         if settings.outside_interfaces and wanted != controller.state.sides:
             controller.set_sides(wanted).result()
 
-    beat = PeriodicTask("protection", _LOOK_SECONDS, step, "protected prefixes stay as they were")
-    beat.start()
+    task = PeriodicTask("protection", _LOOK_SECONDS, step, "protected prefixes were not updated")
+    task.start()
     try:
         yield
     finally:
-        beat.stop()
+        task.stop()
 
 
 def _signer(path: Path) -> Sign:
     def sign(data: bytes) -> dict[str, str]:
-        from xdpctl.base.system.signing_key import signer  # late: it is large, and boot waits
+        from xdpctl.base.system.signing_key import (
+            signer,
+        )  # late: it is large, and would delay the boot
 
         return signer(path)(data)
 
@@ -89,7 +92,7 @@ def _signer(path: Path) -> Sign:
 
 
 def _no_pins(settings: Settings, pins: Pins) -> XdpctlError:
-    """A loader that has an interface will make them; one that has none never does."""
+    """The error for missing maps: the loader creates them only if an interface is configured."""
     missing = f"there are no pinned maps under {pins.root}"
     if settings.interfaces:
         return DatapathError(f"{missing}: is the loader running?")
@@ -97,7 +100,7 @@ def _no_pins(settings: Settings, pins: Pins) -> XdpctlError:
 
 
 def _controller(settings: Settings, ending: ExitStack) -> Controller:
-    """Over the store and the pinned maps, which are its alone until the end."""
+    """The controller, with the store and the pinned maps locked until `ending` closes."""
     settings.control_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
     pins = Pins(settings.pin_dir)
     ending.callback(os.close, hold(settings.control_dir / "lock", "control plane"))
@@ -108,14 +111,14 @@ def _controller(settings: Settings, ending: ExitStack) -> Controller:
     datapath = ending.enter_context(closing(PinnedDatapath(pins)))
     store = SqliteStore(settings.database)
     ending.callback(store.close)
-    ending.callback(datapath.capture, 0, SlotNumber.NONE, 0)  # what was left to itself
+    ending.callback(datapath.capture, 0, SlotNumber.NONE, 0)  # of an earlier process
     ending.callback(datapath.watch, SlotNumber.NONE, 0)
     try:
-        word = _word(settings)
-    except ConfigError as error:  # until the loader's first word
-        log.warning("only configured prefixes are protected yet: %s", error)
-        word = None
-    protected = protection(settings, word)
+        report = _loader_report(settings)
+    except ConfigError as error:  # the loader has not written its first report yet
+        log.warning("so far, only configured prefixes are protected: %s", error)
+        report = None
+    protected = protection(settings, report)
     controller = Controller(
         store,
         datapath,
@@ -126,9 +129,9 @@ def _controller(settings: Settings, ending: ExitStack) -> Controller:
         _signer(settings.incident_key),
         ledger,
     )
-    if settings.outside_interfaces and word:
+    if settings.outside_interfaces and report:
         controller.state.sides = sides.known(
-            protected, settings.outside, word.on_link, word.sessions
+            protected, settings.outside, report.on_link, report.sessions
         )
         datapath.sides.bring(controller.state.sides)
     ending.callback(controller.stop)
@@ -139,12 +142,12 @@ def _begin(settings: Settings, controller: Controller) -> None:
     controller.start()
     try:
         controller.submit(lambda draft: default_limits.bring(draft, settings.limits)).result()
-    except XdpctlError as error:  # what stands is served all the same
+    except XdpctlError as error:  # existing rules are served all the same
         log.error("the configured limits are not in force: %s", error)
     state = controller.state
     counts = len(state.rules), len(state.signatures), len(state.sets)
-    said = "serving on %s with %d rules on sources, %d signatures and %d sets"
-    log.info(said, settings.listen.socket, *counts)
+    text = "serving on %s with %d rules on sources, %d signatures and %d sets"
+    log.info(text, settings.listen.socket, *counts)
 
 
 def run(
@@ -154,13 +157,13 @@ def run(
     path: Path | None = None,
     tcp_fd: int | None = None,
 ) -> None:
-    """Bring the kernel to what is stored, then `serve` until told to stop."""
+    """Put the stored rules into the kernel, then `serve` until it returns."""
     with ExitStack() as ending:
         controller = _controller(settings, ending)
         listeners = Listeners.open(settings, local_fd, tcp_fd)
         _begin(settings, controller)
         ending.enter_context(_protecting(settings, controller))
-        sd_notify.ready()  # what stands is in the kernel, and who connects now is waited on
+        sd_notify.ready()  # the rules are in the kernel, and connections wait in the backlog
         serve(controller, settings, path, listeners)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where things are unless the configuration or the command line says otherwise."""
+"""Default paths; the configuration and the command line may change them."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether this box can filter, asked before it has to. Every finding says what to do."""
+"""Checks whether this host can filter. Every finding that is not ok says what to do."""
 
 import os
 import platform
@@ -31,7 +31,7 @@ _OFFLOADS = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`level` is ok, warning or problem."""
+    """One result of a check. `level` is ok, warning or problem; `fix` says what to do."""
 
     level: str
     subject: str
@@ -44,7 +44,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Everything about the box, then each interface (all physical ones if none is named)."""
+    """Findings about the host, then about each configured interface; without any, all but lo."""
     found = [_kernel(), _jit(), _btf(), _bcc(), _privileges(), _bpffs(settings.pin_dir)]
     found += [_unprivileged()]
     present = {link.name: link for link in netlink.links()}
@@ -55,8 +55,15 @@ def examine(settings: Settings) -> list[Finding]:
             found += _interface(present[name], settings.pin_dir)
         else:
             others = ", ".join(present)
-            text = f"there is no such interface now; there are {others}"
-            found.append(Finding("warning", name, text, "it is attached when it appears"))
+            text = f"there is no such interface now; existing ones are {others}"
+            found.append(
+                Finding(
+                    "warning",
+                    name,
+                    text,
+                    "check the name; the filter is attached when the interface appears",
+                )
+            )
     return found
 
 
@@ -80,7 +87,9 @@ def _jit() -> Finding:
     if value in ("1", "2"):
         return Finding("ok", "BPF JIT", "on")
     if value is None:
-        return Finding("ok", "BPF JIT", "not told in this network namespace; ask on the host")
+        return Finding(
+            "ok", "BPF JIT", "not visible in this network namespace; check it on the host"
+        )
     fix = "sysctl net.core.bpf_jit_enable=1"
     return Finding("warning", "BPF JIT", "off: filtering is several times slower", fix)
 
@@ -88,7 +97,7 @@ def _jit() -> Finding:
 def _btf() -> Finding:
     if Path("/sys/kernel/btf/vmlinux").exists():
         return Finding("ok", "BTF", "present")
-    return Finding("warning", "BTF", "absent; not needed yet, later features will want it")
+    return Finding("warning", "BTF", "absent; not needed by this version")
 
 
 def _bcc() -> Finding:
@@ -98,7 +107,7 @@ def _bcc() -> Finding:
         return Finding("problem", "bcc", "not importable by this Python", fix)
     if not (Path(found.origin).parent / "libbcc.py").exists():
         fix = "pip uninstall bcc; apt-get install python3-bpfcc"
-        return Finding("problem", "bcc", "that is the index's lattice library", fix)
+        return Finding("problem", "bcc", "this is the unrelated package bcc from PyPI", fix)
     return Finding("ok", "bcc", str(Path(found.origin).parent))
 
 
@@ -110,10 +119,12 @@ def _privileges() -> Finding:
 
 def _bpffs(directory: Path) -> Finding:
     if is_bpffs(directory):
-        return Finding("ok", "bpffs", f"{directory} is on one")
+        return Finding("ok", "bpffs", f"{directory} is on a BPF file system")
     if "bpf" in (_read("/proc/filesystems") or "").split():
-        return Finding("ok", "bpffs", f"none at {directory} yet; run mounts one")
-    return Finding("problem", "bpffs", "this kernel has none", "needs CONFIG_BPF_SYSCALL")
+        return Finding("ok", "bpffs", f"none at {directory} yet; `xdpctl run` mounts one")
+    return Finding(
+        "problem", "bpffs", "this kernel has no BPF file system", "needs CONFIG_BPF_SYSCALL"
+    )
 
 
 def _unprivileged() -> Finding:
@@ -130,8 +141,8 @@ def _sides(settings: Settings) -> Finding:
         return Finding(
             "ok", "spoofing", f"outside: {', '.join(sorted(settings.outside_interfaces))}"
         )
-    text = "no interface is declared to be outside: spoofed addresses of your own pass every rule"
-    fix = 'interfaces = [{name = "eth0", side = "outside"}], where nobody of yours is behind it'
+    text = "no interface is declared to be outside: spoofed addresses of yours pass every rule"
+    fix = 'interfaces = [{name = "eth0", side = "outside"}], if no host of yours is behind it'
     return Finding("warning", "spoofing", text, fix)
 
 
@@ -140,12 +151,14 @@ def _interface(link: Link, pin_dir: Path) -> Iterator[Finding]:
     known = link.kind in _NATIVE or driver in _NATIVE
     name = link.kind or driver
     if known:
-        yield Finding("ok", link.name, f"{name}, takes native XDP")
+        yield Finding("ok", link.name, f"{name}, supports native XDP")
     else:
-        fix = "use a NIC whose driver has it, or accept generic mode (several times slower)"
-        yield Finding("warning", link.name, f"{name}: native XDP not known here", fix)
+        fix = "use a NIC whose driver supports it, or accept generic mode (several times slower)"
+        yield Finding(
+            "warning", link.name, f"{name}: not in the list of drivers with native XDP", fix
+        )
     if not link.up:
-        yield Finding("warning", link.name, "it is down", f"ip link set {link.name} up")
+        yield Finding("warning", link.name, "the interface is down", f"ip link set {link.name} up")
     yield from _offloads(link)
     yield from _attached(link, pin_dir)
 
@@ -164,7 +177,7 @@ def _offloads(link: Link) -> Iterator[Finding]:
             short = {"large-receive-offload": "lro", "rx-vlan-offload": "rxvlan"}[name]
             yield Finding("warning", link.name, why, f"ethtool -K {link.name} {short} off")
     if link.mtu > 3500:
-        text = f"MTU {link.mtu}: native XDP works where the driver takes multi-buffer frames"
+        text = f"MTU {link.mtu}: native XDP needs a driver that supports multi-buffer frames"
         yield Finding("ok", link.name, text)
 
 
@@ -174,15 +187,17 @@ def _attached(link: Link, pin_dir: Path) -> Iterator[Finding]:
     try:
         fd = programs.open_by_id(link.program_id)
     except PermissionError:
-        yield Finding("warning", link.name, "carries an XDP program", "ask again as root")
+        yield Finding(
+            "warning", link.name, "an XDP program is attached", "run doctor as root to see whose"
+        )
         return
     info = programs.info(fd)
     os.close(fd)
     slots = Pins(pin_dir).map("slots")
     ours = slots.exists() and maps.map_id(maps.open_pin(slots)) in info.map_ids
     if ours:
-        yield Finding("ok", link.name, f"filtered by us, {link.xdp_mode} mode")
+        yield Finding("ok", link.name, f"filtered by xdpctl, {link.xdp_mode} mode")
         return
     fix = f"stop its owner, or: ip link set dev {link.name} xdp off"
-    text = f"carries somebody else's XDP program {info.name} (id {info.id}); it is never replaced"
+    text = f"another XDP program is attached: {info.name} (id {info.id}); xdpctl never replaces it"
     yield Finding("problem", link.name, text, fix)

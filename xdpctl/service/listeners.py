@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The API's listening sockets, as they were handed over by `xdpctl run` or by systemd."""
+"""The API's listening sockets, passed by `xdpctl run` or by systemd."""
 
 import logging
 import os
@@ -13,19 +13,19 @@ from xdpctl.service.settings import Listen, Settings
 from xdpctl.service.sockets import local_listener
 
 _SOCKET_NAMES = ("local", "tcp")  # FileDescriptorName in packaging/systemd
-_TURNED_AWAY = 10_000  # connections, of a client that never stops
+_TURNED_AWAY = 10_000  # connections at most, if a client keeps connecting
 log = logging.getLogger("xdpctl.api")
 
 
 class Listeners(NamedTuple):
-    """Root opened them, so nobody else can have taken the port."""
+    """The sockets of the API. Root opened them, so no other user can have taken the port."""
 
     local: socket.socket
     tcp: socket.socket | None
 
     @classmethod
     def open(cls, settings: Settings, local_fd: int | None, tcp_fd: int | None) -> "Listeners":
-        """Those that were handed over; else a Unix socket of our own, and no TCP."""
+        """The sockets that were passed, by number or by systemd; else only a new Unix socket."""
         named = sd_notify.listeners()
         for name, fd in zip(_SOCKET_NAMES, (local_fd, tcp_fd), strict=True):
             if fd is not None:
@@ -36,26 +36,26 @@ class Listeners(NamedTuple):
             tcp.close()
             tcp = None
         elif tcp is None and settings.listen.port:
-            log.error("TCP is not served: port %d was not handed over", settings.listen.port)
+            log.error("TCP is not served: no socket for port %d was passed", settings.listen.port)
         return cls(local or local_listener(settings.listen.socket, os.getgid()), tcp)
 
 
 def turn_away() -> None:
-    """Close what waits at the sockets of systemd, which would start this process again for it."""
+    """Close waiting connections: for them, systemd would start this process again."""
     for listener in sd_notify.listeners().values():
         listener.setblocking(False)
-        with closing(listener), suppress(BlockingIOError):  # nobody waits any more
+        with closing(listener), suppress(BlockingIOError):  # no more connections wait
             for _ in range(_TURNED_AWAY):
                 listener.accept()[0].close()
 
 
 def unfit(tcp: socket.socket, listen: Listen) -> str:
-    """Why the socket that was handed over is not the one that the settings name; else ""."""
+    """Why the TCP socket that was passed contradicts the settings; "" if it does not."""
     host, port = tcp.getsockname()[:2]
     if not listen.port:
         return "listen.port is 0. Disable xdpctl-tcp.socket"
     if port != listen.port:
-        return f"port {port} was handed over, and listen.port is {listen.port}"
+        return f"port {port} was passed, but listen.port is {listen.port}"
     if listen.tls_certificate is None and not ip_address(host.split("%")[0]).is_loopback:
-        return f"{host} is reached from elsewhere, and there is no listen.tls_certificate"
+        return f"{host} is not loopback, and listen.tls_certificate is not set"
     return ""

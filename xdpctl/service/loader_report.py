@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The loader's word, as the control plane reads it: checked like anything from another process."""
+"""The loader's report, as the control plane reads and checks it."""
 
 import time
 from pathlib import Path
@@ -12,7 +12,7 @@ from xdpctl.base.system.owned_folder import read_file
 from xdpctl.errors import RuleError
 
 _MOST = 1 << 20  # bytes of the file
-_SILENT_SECONDS = 20.0  # the loader says every five seconds that it lives
+_SILENT_SECONDS = 20.0  # the loader rewrites its report every five seconds
 
 
 class _File(msgspec.Struct):
@@ -28,8 +28,10 @@ _decoder = msgspec.json.Decoder(_File)
 
 
 class LoaderReport(msgspec.Struct, frozen=True):
-    """`beat` is CLOCK_MONOTONIC in seconds; `sessions` are addresses that are logged in by ssh,
-    `on_link` the networks on outside interfaces.
+    """What the loader reports.
+
+    `beat` is the time of the report, CLOCK_MONOTONIC in seconds; `sessions` are addresses that
+    are logged in by ssh, `on_link` the networks on outside interfaces.
     """
 
     pid: int
@@ -41,17 +43,17 @@ class LoaderReport(msgspec.Struct, frozen=True):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """OSError if there is none, ValueError if it is damaged."""
-        held = _decoder.decode(read_file(path, _MOST))
+        """Read the report; OSError if there is none, ValueError if it is damaged."""
+        file = _decoder.decode(read_file(path, _MOST))
         try:
-            protect = {parse_prefix(text): why for text, why in held.protect.items()}
-            on_link = tuple(map(parse_prefix, held.on_link))
+            protect = {parse_prefix(text): why for text, why in file.protect.items()}
+            on_link = tuple(map(parse_prefix, file.on_link))
         except RuleError as error:
             raise ValueError(str(error)) from error
-        sessions = tuple(found for one in held.sessions if (found := exact_address(one)))
-        return cls(held.pid, held.beat, held.ports, protect, sessions, on_link)
+        sessions = tuple(found for text in file.sessions if (found := exact_address(text)))
+        return cls(file.pid, file.beat, file.ports, protect, sessions, on_link)
 
     @property
     def silent(self) -> bool:
-        """Whether the loader has not been heard of for longer than it should take."""
+        """Whether the report is older than `_SILENT_SECONDS`."""
         return time.monotonic() - self.beat > _SILENT_SECONDS

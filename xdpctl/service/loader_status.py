@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The loader's word to the control plane, in a file of root's: its ports, and what to protect."""
+"""Writes the loader's report for the control plane: its interfaces, and what to protect."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ from xdpctl.errors import ConfigError, RuleError
 from xdpctl.service.settings import Settings
 
 NAME = "status.json"
-BEAT_SECONDS = 5.0  # between two signs of life in the file
+BEAT_SECONDS = 5.0  # after which the file is rewritten even if nothing changed
 _PROTECT_SECONDS = 30.0  # addresses and routes are also looked at after every event
 _REMEMBERED_SECONDS = 120.0
 _MOST, _PREFIXES_MAX, _WHY_MAX = 1 << 20, 10_000, 200
@@ -23,15 +23,17 @@ log = logging.getLogger("xdpctl.run")
 
 
 class Status:
-    """At boot rules are back before the network is, so what was protected before stays protected
-    until addresses and gateways have had time to come.
+    """The loader's report, in a file that only root writes.
+
+    At boot, rules are in force before the network is up. So prefixes that were protected before
+    stay protected until addresses and gateways have had time to appear.
     """
 
     def __init__(self, settings: Settings, loader: Loader) -> None:
         self._folder = Owned(settings.loader_dir)
         self._loader = loader
         self._find = settings.protect_found
-        self._before = _found_before(self._folder) if self._find else {}
+        self._before = _protected_before(self._folder) if self._find else {}
         self._forget_at = time.monotonic() + _REMEMBERED_SECONDS
         self._protect: dict[str, str] = {}
         self._look_at = 0.0
@@ -47,13 +49,13 @@ class Status:
         self._folder.close()
 
     def look_soon(self) -> None:
-        """An address or link changed."""
+        """Look for addresses and gateways at the next write: one may have changed."""
         self._look_at = 0.0
 
     def write(self) -> None:
-        """Replace the file if anything differs, and now and then as a sign of life.
+        """Replace the file if anything changed, and every `BEAT_SECONDS`.
 
-        A full disk must not stop the loader.
+        An error is logged: a full disk must not stop the loader.
         """
         now = time.monotonic()
         if self._find and now >= self._look_at:
@@ -72,26 +74,26 @@ class Status:
             self._on_link = (
                 sorted(map(str, netlink.networks(self._outside))) if self._outside else []
             )
-        said = {
+        report = {
             "pid": os.getpid(),
             "ports": ports,
             "protect": self._protect,
             "sessions": self._sessions,
             "on_link": self._on_link,
         }
-        text = json.dumps(said)
+        text = json.dumps(report)
         if text == self._written and now < self._beat_at:
             return
         try:
-            data = json.dumps(said | {"beat": now}).encode()
+            data = json.dumps(report | {"beat": now}).encode()
             self._folder.replace(NAME, data, 0o644, durable=text != self._written)
             self._written, self._beat_at = text, now + BEAT_SECONDS
         except OSError as error:
             log.error("cannot write %s: %s", self._folder.path / NAME, error.strerror)
 
 
-def _found_before(folder: Owned) -> dict[str, str]:
-    """What an earlier process protected; nothing if it left no word."""
+def _protected_before(folder: Owned) -> dict[str, str]:
+    """What an earlier process protected; empty without a valid report of it."""
     try:
         found = json.loads(folder.read(NAME, _MOST))["protect"]
         pairs = list(found.items())[:_PREFIXES_MAX]

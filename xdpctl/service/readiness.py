@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether this box is ready, what else should be known, and how full its tables are."""
+"""Readiness of this host, warnings, and the fill levels of its tables."""
 
 import os
 from typing import NamedTuple
@@ -15,7 +15,7 @@ _NEARLY_FULL = 0.8
 
 
 class Fill(NamedTuple):
-    """How full a table is."""
+    """The fill level of a table."""
 
     name: str
     used: int
@@ -23,12 +23,12 @@ class Fill(NamedTuple):
 
     @property
     def share(self) -> float:
-        """The part of the table that is in use, from 0 to 1."""
+        """The share of the table that is in use, from 0 to 1."""
         return self.used / self.capacity
 
 
 def problems(controller: Controller, loader: LoaderReport | None) -> list[str]:
-    """Why this box is not ready to take new rules and apply them everywhere."""
+    """Why this host cannot accept new rules and apply them everywhere; empty if it can."""
     found = [controller.problem] if controller.problem else []
     found += controller.store_problems()
     if controller.state.room < 1:
@@ -36,11 +36,11 @@ def problems(controller: Controller, loader: LoaderReport | None) -> list[str]:
     if controller.datapath.bypass():
         found.append("the bypass is on: everything passes")
     if loader is None:
-        return [*found, "the loader has not reported that it runs"]
+        return [*found, "there is no report of the loader: is it running?"]
     if not _runs(loader.pid):
-        found.append("the loader is not running: a new interface is not attached")
+        found.append("the loader is not running: new interfaces are not attached")
     elif loader.silent:
-        found.append("the loader hangs: a new interface is not attached")
+        found.append("the loader hangs: new interfaces are not attached")
     for name, port in loader.ports.items():
         if port.get("state") != "attached":
             found.append(f"{name} is {port.get('state')}: {port.get('detail')}")
@@ -53,36 +53,38 @@ def _runs(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # another user's
+        pass  # it runs, as another user
     return True
 
 
 def warnings(controller: Controller, refresher: Refresher, hooks: Hooks) -> list[str]:
-    """What does not affect readiness, and should be known."""
+    """Warnings that do not affect readiness."""
     found = refresher.problems()
     by_port = controller.datapath.counters().values()
     faults = sum(counts[Reason.FAULT].packets for counts in by_port if Reason.FAULT in counts)
     if faults:
         found.append(
-            f"{faults:,} packets passed as fault: more than 48 limits and monitored rules "
-            "matched one of them, or it is a defect; look at `xdpctl list`"
+            f"{faults:,} packets passed with the reason fault: more than 48 limits and monitored "
+            "rules matched a packet, or there is a defect; see `xdpctl list`"
         )
     state = controller.state
     for address in sides.hidden(state.sides, state.sessions):
         found.append(
-            f"{address} is logged in, and could not log in again from outside: its network is "
-            "not expected there; add it to outside.allow"
+            f"{address} is logged in, but could not log in again from outside: its network is "
+            "dropped as spoofed there; add it to outside.allow"
         )
     for detector, bodies in dict(hooks.refused_bodies).items():
-        found.append(f"{detector} sent too much in a minute: {bodies:,} bodies were refused")
+        found.append(f"{detector} exceeded its limit per minute: {bodies:,} bodies were refused")
     for fill in fills(controller):
         if fill.share >= _NEARLY_FULL:
-            found.append(f"{fill.name} are at {fill.share:.0%}: {fill.used:,} of {fill.capacity:,}")
+            found.append(
+                f"{fill.name} are {fill.share:.0%} full: {fill.used:,} of {fill.capacity:,}"
+            )
     return found
 
 
 def fills(controller: Controller) -> list[Fill]:
-    """Every table that can be full."""
+    """The fill level of every table that can be full."""
     state, nodes = controller.state, controller.datapath.source.nodes
     rules = state.image.capacity - state.room
     return [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The settings of a box, as the processes use them."""
+"""The settings of a host, as its processes use them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ CONTROL_FOLDER = "control"  # in state_dir
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where the API answers; without a certificate only loopback is allowed."""
+    """The sockets of the API. Without a certificate, only loopback is allowed for `host`."""
 
     socket: Path = defaults.SOCKET
     host: str = "127.0.0.1"
@@ -35,10 +35,10 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything an operator may set; the manual has a heading for each."""
+    """All settings; docs/reference/configuration.md describes each."""
 
     interfaces: tuple[str, ...] = ()
-    outside_interfaces: frozenset[str] = frozenset()  # of them, those that are declared so
+    outside_interfaces: frozenset[str] = frozenset()  # a subset of `interfaces`
     peers: tuple[Prefix, ...] = ()
     protected: tuple[Prefix, ...] = ()
     protect_found: bool = True
@@ -61,7 +61,7 @@ class Settings:
 
     @property
     def capacities(self) -> Capacity:
-        """Of the source table."""
+        """The capacities of the source table."""
         return Capacity(self.capacity, self.capacity_ipv4, self.capacity_ipv6)
 
     def quotas(self) -> dict[str, Quota]:
@@ -80,7 +80,7 @@ class Settings:
 
     @property
     def incident_key(self) -> Path:
-        """With what archives of incidents are signed."""
+        """The file of the key that signs archives of incidents."""
         return self.control_dir / "incident.key"
 
     @property
@@ -90,10 +90,10 @@ class Settings:
 
     @property
     def compiled(self) -> Path:
-        """The file in which compiled programs are kept."""
+        """The cache file of compiled programs."""
         return self.loader_dir / "compiled.json"
 
     @property
     def loader_status(self) -> Path:
-        """The file by which the loader reports how it is."""
+        """The file of the loader's report."""
         return self.loader_dir / "status.json"

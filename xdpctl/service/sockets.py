@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The API's sockets, listening."""
+"""Opens the API's listening sockets."""
 
 import errno
 import logging
@@ -16,12 +16,12 @@ log = logging.getLogger("xdpctl.api")
 
 
 def local_listener(path: Path, group: int) -> socket.socket:
-    """The API's Unix socket, for root and `group`; it outlives a restart of the child."""
+    """The API's Unix socket, for root and `group`. ConfigError if it cannot be opened."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_socket():
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             if probe.connect_ex(str(path)) == 0:
-                raise ConfigError(f"another control plane answers on {path}; give a --socket")
+                raise ConfigError(f"another control plane answers on {path}; give another --socket")
         path.unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -35,7 +35,7 @@ def local_listener(path: Path, group: int) -> socket.socket:
 
 
 def tcp_listener(listen: Listen) -> socket.socket | None:
-    """The TCP socket, listening; None if the port is 0. ConfigError if it cannot be had."""
+    """The listening TCP socket; None if the port is 0. ConfigError if it cannot be opened."""
     if not listen.port:
         return None
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
@@ -47,7 +47,9 @@ def tcp_listener(listen: Listen) -> socket.socket | None:
         except OSError as error:
             if error.errno != errno.EADDRNOTAVAIL:
                 raise
-            log.warning("%s is no address of this host yet; listening for it", listen.host)
+            log.warning(
+                "%s is not an address of this host yet; listening on it anyway", listen.host
+            )
             listener.setsockopt(socket.SOL_IP, _FREEBIND, 1)
             listener.bind((listen.host, listen.port))
         listener.listen(_BACKLOG)
@@ -55,6 +57,6 @@ def tcp_listener(listen: Listen) -> socket.socket | None:
         listener.close()
         raise ConfigError(
             f"cannot listen on {listen.host} port {listen.port}: {error.strerror}; "
-            "set listen.port, or 0 for the Unix socket alone"
+            "set another listen.port, or 0 to serve only the Unix socket"
         ) from error
     return listener

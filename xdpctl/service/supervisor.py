@@ -24,16 +24,16 @@ from xdpctl.service.loader_status import Status
 from xdpctl.service.settings import CONTROL_FOLDER, Settings
 from xdpctl.service.sockets import local_listener, tcp_listener
 
-_LOOK_AGAIN_SECONDS = 1.0  # a bpf_link attach raises no event, so look now and then
+_LOOK_AGAIN_SECONDS = 1.0  # attaching a bpf_link raises no event, so check periodically
 _BACKOFF_MAX = 30.0
 _NAME_BYTES = 16  # IFNAMSIZ, with the NUL
-_ASK_SECONDS, _SILENT_MAX = 5.0, 6  # times without an answer
-_START_SECONDS = 90.0  # that it may take until its first one, as with systemd
+_ASK_SECONDS, _SILENT_MAX = 5.0, 6  # interval of health checks; failed ones in a row
+_START_SECONDS = 90.0  # until its first answer; the same as systemd's default
 log = logging.getLogger("xdpctl.run")
 
 
 class ControlPlaneProcess:
-    """The child, started again when it dies; what is in the kernel goes on meanwhile."""
+    """The control plane as a child process; restarted when it dies, while the kernel filters on."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class ControlPlaneProcess:
         user, group = identity(s)
         self._started = time.monotonic()
         self._ask_at, self._silent, self._answered = self._started, 0, False
-        return subprocess.Popen(  # noqa: S603  # no shell; paths of our own settings
+        return subprocess.Popen(  # noqa: S603  # no shell; the paths are from the settings
             command,
             pass_fds=fds,
             user=user,
@@ -69,19 +69,19 @@ class ControlPlaneProcess:
         )
 
     def keep(self) -> None:
-        """Start it again if it died; ConfigError if it never came up."""
+        """Restart the child if it died; ConfigError if it failed at its first start."""
         code = self._child.poll()
         if code is None:
             self._end_if_hung()
             return
         lived = time.monotonic() - self._started
         if self._again_at == 0 and lived < 5 and code > 0:
-            raise ConfigError("the control plane did not start; what it said is above")
+            raise ConfigError("the control plane did not start; its error message is above")
         if self._again_at == 0 or self._again_at < self._started:
             self._wait = 1.0 if lived > 60 else min(self._wait * 2, _BACKOFF_MAX)
             self._again_at = time.monotonic() + self._wait
             log.error(
-                "the control plane died (%s); filtering goes on, next try in %.0f s",
+                "the control plane died (exit status %s); filtering continues, restart in %.0f s",
                 code,
                 self._wait,
             )
@@ -89,7 +89,7 @@ class ControlPlaneProcess:
             self._child = self._start()
 
     def _end_if_hung(self) -> None:
-        """After half a minute without an answer to /healthz; it is started again then."""
+        """Kill the child after half a minute without an answer to /healthz; `keep` restarts it."""
         now = time.monotonic()
         if now < self._ask_at:
             return
@@ -99,22 +99,22 @@ class ControlPlaneProcess:
             self._silent += 1
         self._ask_at = now + (_ASK_SECONDS if self._answered else _LOOK_AGAIN_SECONDS)
         if self._silent >= _SILENT_MAX:
-            log.error("the control plane hangs and is ended; filtering goes on")
+            log.error("the control plane hangs and is restarted; filtering continues")
             self._silent = 0
             self._child.kill()
 
     def _answers(self) -> bool:
         try:
-            with socket.socket(socket.AF_UNIX) as door:
-                door.settimeout(1)
-                door.connect(str(self._settings.listen.socket))
-                door.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-                return door.recv(64).startswith(b"HTTP/1.1 200")
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(1)
+                client.connect(str(self._settings.listen.socket))
+                client.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+                return client.recv(64).startswith(b"HTTP/1.1 200")
         except OSError:
             return False
 
     def stop(self) -> None:
-        """End it; it is killed if it has not ended after 10 seconds."""
+        """Terminate the child; kill it if it has not ended after 10 seconds."""
         self._child.terminate()
         try:
             self._child.wait(10)
@@ -126,35 +126,39 @@ class ControlPlaneProcess:
 def identity(settings: Settings) -> tuple[int, int]:
     """The unprivileged user and group; ConfigError unless both exist.
 
-    There is no other user to fall back on: whoever shares one could write to the maps.
+    There is no fallback to another user: processes of that user could write to the maps.
     """
     try:
         user = pwd.getpwnam(settings.user)
         group = grp.getgrnam(settings.group)
     except KeyError as error:
         raise ConfigError(
-            f"{str(error).strip(chr(34))}; make both with: systemd-sysusers, or "
+            f"{str(error).strip(chr(34))}; create both with systemd-sysusers, or "
             f"useradd --system --user-group --no-create-home --shell /usr/sbin/nologin "
             f"{settings.user}"
         ) from None
     if user.pw_uid == 0:
-        raise SettingsError("user must not be root: the control plane speaks to the network")
+        raise SettingsError(
+            "user must not be root: the control plane is reachable over the network"
+        )
     return user.pw_uid, group.gr_gid
 
 
 def _check(settings: Settings) -> None:
-    """ConfigError for what makes a start pointless; SettingsError if only an edit helps."""
+    """ConfigError without root; SettingsError if the settings must be edited before a start."""
     if os.geteuid() != 0:
-        raise ConfigError("run needs root: it loads BPF programs and attaches them. Use sudo.")
+        raise ConfigError("run needs root, because it loads and attaches BPF programs. Use sudo.")
     if not settings.interfaces:
-        raise SettingsError("no interface: give -i eth0, or set interfaces in the configuration")
+        raise SettingsError(
+            "no interface is set: give -i eth0, or set interfaces in the configuration"
+        )
     for name in settings.interfaces:
         if "/" in name or not 0 < len(name) < _NAME_BYTES:
-            raise SettingsError(f"{name!r} is no interface name")
+            raise SettingsError(f"{name!r} is not a valid interface name")
 
 
 def _prepare(settings: Settings) -> int:
-    """The loader's and the control plane's folders; the group that may open pins and socket."""
+    """Create the folders of both processes; return the id of the unprivileged group."""
     user, group = identity(settings)
     with Owned(settings.state_dir) as folder:
         folder.folder_for(CONTROL_FOLDER, user, group, 0o750)
@@ -162,36 +166,39 @@ def _prepare(settings: Settings) -> int:
     return group
 
 
-_NOBODY_OUTSIDE = (
-    "no interface is declared to be outside: packets that claim one of your own addresses pass "
-    'every rule. Where it is true, write interfaces = [{name = "eth0", side = "outside"}]'
+_NONE_OUTSIDE = (
+    "no interface is declared to be outside: packets with spoofed addresses of yours pass every "
+    'rule. If an interface is outside, write interfaces = [{name = "eth0", side = "outside"}]'
 )
 
 
 def _tcp(settings: Settings) -> socket.socket | None:
-    """The TCP socket; None if there is to be none, or the port is taken: then it is said."""
+    """The TCP socket; None if the port is 0 or, with an error in the log, cannot be opened."""
     try:
         return tcp_listener(settings.listen)
     except ConfigError as error:
-        log.error("%s. The Unix socket serves all the same", error)
+        log.error("%s. The Unix socket is served anyway", error)
         return None
 
 
 def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
-    """Attach, serve, and keep both up until SIGTERM or SIGINT; leaves the filter attached."""
+    """Attach and serve until SIGTERM or SIGINT; the filter stays attached.
+
+    ConfigError, SettingsError or AttachError if it cannot start.
+    """
     _check(settings)
     group = _prepare(settings)
     pins = Pins(settings.pin_dir)
-    held = [hold(settings.loader_dir / "lock", "loader")]
+    locks = [hold(settings.loader_dir / "lock", "loader")]
     loader = Loader(pins, compile_filter(settings.capacities, settings.compiled), group)
-    held.append(hold(pins.lock_dir, "loader"))
+    locks.append(hold(pins.lock_dir, "loader"))
     for name in settings.interfaces:
         loader.add_port(name, outside=name in settings.outside_interfaces)
     loader.reconcile()
     status = Status(settings, loader)
     status.write()
     if not settings.outside_interfaces:
-        log.warning("%s", _NOBODY_OUTSIDE)
+        log.warning("%s", _NONE_OUTSIDE)
     failed = [p.detail for p in loader.ports.values() if p.state == "failed"]
     if failed:
         raise AttachError("; ".join(failed))
@@ -208,7 +215,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
             control.stop()
         loader.close()
         status.close()
-        for fd in held:
+        for fd in locks:
             os.close(fd)
     names = ", ".join(p.name for p in loader.ports.values() if p.state == "attached")
     stays = f"{names} stays filtered (xdpctl down detaches)" if names else "nothing was attached"
@@ -216,7 +223,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
 
 
 def _add_explain(loader: Loader) -> None:
-    """Explaining is no reason to stop protecting: without it only `xdpctl explain` fails."""
+    """Load the explain program; an error is only logged, because the filter does not need it."""
     try:
         loader.add_explain()
     except (OSError, XdpctlError) as error:
@@ -238,7 +245,7 @@ def _loop(loader: Loader, status: Status, control: ControlPlaneProcess | None) -
             loader.reconcile()
             status.write()
         except XdpctlError as error:
-            log.error("will look again: %s", error)
+            log.error("will retry: %s", error)
         sd_notify.alive()
         if control:
             control.keep()

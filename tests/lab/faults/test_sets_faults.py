@@ -135,7 +135,7 @@ def test_what_does_not_fit_is_refused_with_the_numbers_and_changes_nothing(box: 
     assert len(sets_in_kernel(box)) == 1
     put_set(client, "more", four[7_000:9_000])
     (warning,) = client.call("GET", "/v1/status")["warnings"]
-    assert warning.startswith("IPv4 entries are at 90%")
+    assert warning.startswith("IPv4 entries are 90% full")
     assert "of 10,000" in warning
     assert box.ready()
     put_set(client, "bots", four[3_000:10_000] + six[:700])  # both at once need more for a while

@@ -153,7 +153,7 @@ def test_status_tells_how_full_every_table_is_and_warns_from_four_fifths(api: Ap
     assert found["warnings"] == []
     api.put("bad", "\n".join([*hosts(79), "2600::/32"]).encode(), 200)
     (warning,) = get(api, "/v1/status")["warnings"]
-    assert warning == "IPv4 entries are at 80%: 80 of 100"
+    assert warning == "IPv4 entries are 80% full: 80 of 100"
     api.put("over", "\n".join(hosts(1)).encode(), action="accept")
     fills = {table["name"]: table for table in get(api, "/v1/status")["tables"]}
     assert fills["overlaps of sets"]["used"] == 1

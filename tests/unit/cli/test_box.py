@@ -14,7 +14,7 @@ STATUS = {
     "version": "0.2.0",
     "uptime": 5400.0,
     "problems": ["eth1 is absent: no such interface"],
-    "warnings": ["IPv4 entries are at 81%: 81 of 100 [/24]"],
+    "warnings": ["IPv4 entries are 81% full: 81 of 100 [/24]"],
     "bypass": True,
     "rules": {"total": 7, "by_origin": {"operator": 7}, "capacity": 100, "fill": 0.07},
     "tables": [
@@ -47,7 +47,7 @@ def test_status_tells_problems_apart(api: Api, run: Run) -> None:
         assert shown in out
     assert "of 64" not in out, "what is not used is not shown"
     assert "eth1 is absent" in err
-    assert "warning: IPv4 entries are at 81%: 81 of 100 [/24]" in err.replace("\n", " ")
+    assert "warning: IPv4 entries are 81% full: 81 of 100 [/24]" in err.replace("\n", " ")
     assert json.loads(run("status", "--json")[1])["counters"] == COUNTERS
 
 

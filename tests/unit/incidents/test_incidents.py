@@ -39,7 +39,10 @@ def test_an_attack_is_one_incident_with_what_was_done_and_hit(box: Api) -> None:
     assert (told["open"], told["closed_at"] - told["opened_at"]) == (False, pytest.approx(120))
     assert (told["packets"], told["bytes"], told["rules_made"]) == (1_000, 64_000, 1)
     (ended,) = told["rules"]
-    assert (ended["packets"], ended["why"]) == (1_000, "the detector ended it, and it was quiet")
+    assert (ended["packets"], ended["why"]) == (
+        1_000,
+        "the detector ended it, and it had no more hits",
+    )
     assert told["attacks"] == ["udp_flood"]
     assert incidents(box, open="true") == []
 

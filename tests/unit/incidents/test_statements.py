@@ -60,7 +60,7 @@ def test_a_disk_that_takes_nothing_keeps_no_attack_from_being_fought(
     folder.write_text("in the way")
     said = say(box, "event", event("1", victim=VICTIM, attack="udp_flood"))
     assert len(said["rules"]) == 1
-    assert "what event reported is not kept" in caplog.text
+    assert "the report of event was not stored" in caplog.text
 
 
 def test_long_bodies_are_cut_and_there_is_an_end_to_it(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_nothing_a_detector_says_blocks_our_own(api: Api) -> None:
 def test_victims_elsewhere_are_none_of_ours(api: Api, victim: str) -> None:
     said = say(api, "event", event(victim=victim, attack="udp_flood"))
     assert (said["rules"], standing(api)) == ([], {})
-    assert "none of ours" in said["ignored"][0]["why"]
+    assert "in neither automatic.networks" in said["ignored"][0]["why"]
     configured(api, networks=["192.0.2.0/24", "2001:db8:67::/48"])
     assert say(api, "event", event(victim=victim, attack="udp_flood"))["rules"]
     assert say(api, "event", event(victim=VICTIM, attack="udp_flood"))["ignored"]

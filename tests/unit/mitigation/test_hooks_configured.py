@@ -105,9 +105,9 @@ def test_a_detector_may_be_described_in_the_configuration(api: Api) -> None:
 @pytest.mark.parametrize(
     ("detectors", "says"),
     [
-        ({"snort": {"mode": "on"}}, "is no detector"),
+        ({"snort": {"mode": "on"}}, "is not a known detector"),
         ({"netflow": {"events": "alerts[.{"}}, "is not a JMESPath"),
-        ({"suricata": {"events": "@"}}, "is read by xdpctl"),
+        ({"suricata": {"events": "@"}}, "is a built-in detector"),
         ({"Net Flow": {"events": "@"}}, "not a name"),
         ({"netflow": {}}, "mode, events, or both"),
         ([], "automatic.detectors is .*; expected a table"),

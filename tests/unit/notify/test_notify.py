@@ -102,7 +102,7 @@ def test_what_is_not_taken_is_tried_again_and_not_sent_twice(
     sent = Sent(b=1, c=9)
     Dispatcher(settings("a", "b", "c"), look, sent).deliver(item())
     assert [url for url, _ in sent.texts] == ["a", "b"]
-    assert "notify.urls[2] took nothing: title k" in caplog.text
+    assert "notify.urls[2] did not accept: title k" in caplog.text
 
 
 def test_so_many_an_hour_and_the_next_one_says_how_many_were_not(
@@ -157,7 +157,7 @@ def test_what_a_detector_may_not_have_is_told(box: Api) -> None:
     assert box.context.dispatcher._waiting.empty()
     say(box, "event", event(sources=[VICTIM]))
     told = box.context.dispatcher._waiting.get_nowait()
-    assert (told.kind, "event was refused 1" in told.title) == (Kind.REFUSED, True)
+    assert (told.kind, "refused 1 of its requests" in told.title) == (Kind.REFUSED, True)
     assert VICTIM in told.text
 
 

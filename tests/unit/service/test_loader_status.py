@@ -97,5 +97,5 @@ def test_an_address_that_is_to_come_is_listened_for(caplog: pytest.LogCaptureFix
     listener = tcp_listener(Listen(host="203.0.113.99", port=8460))
     assert listener is not None
     assert listener.getsockname() == ("203.0.113.99", 8460)
-    assert "203.0.113.99 is no address of this host yet" in caplog.text
+    assert "203.0.113.99 is not an address of this host yet" in caplog.text
     listener.close()

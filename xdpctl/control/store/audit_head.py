@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The audit log's signed head: kept in a file of its own and, hourly, in the system's log.
+"""The audit log's signed head: stored in a separate file and, hourly, in the system's log.
 
-The hash chain alone cannot show that the log was cut at its end or written anew as a whole. The
-head can: it names the newest record, signed with the box's key.
+The hash chain alone cannot show that records at the end were removed, or that the whole log was
+rewritten. The head can: it names the newest record, and is signed with the host's key.
 """
 
 import json
@@ -27,9 +27,9 @@ log = logging.getLogger("xdpctl.audit")
 
 
 class AuditHead:
-    """Signs the newest record once a minute, if there is a new one. Start it, stop it.
+    """Signs the newest record once a minute, if there is a new one.
 
-    `path` is where the head is kept, `key` the box's signing key.
+    `path` is the file of the head, `key` that of the host's signing key.
     """
 
     def __init__(self, store: Store, path: Path, key: Path) -> None:
@@ -41,11 +41,11 @@ class AuditHead:
         )
 
     def start(self) -> None:
-        """Sign at once, and then each minute."""
+        """Sign now, and then each minute."""
         self._task.start()
 
     def stop(self) -> None:
-        """Sign what came last, and end."""
+        """Sign the last record, and stop."""
         self._task.stop()
         try:
             self.step(time.monotonic())
@@ -59,16 +59,16 @@ class AuditHead:
             return
         head = audit.head(last, time.time(), partial(sign_in_child, self._key))
         replace_file(self._path, head, 0o640)
-        said = json.loads(head)
-        self._signed = said["sequence"]
+        record = json.loads(head)
+        self._signed = record["sequence"]
         if now - self._logged_at >= _LOG_SECONDS:
             self._logged_at = now
-            log.info("audit log: record %d has the hash %s", self._signed, said["hash"])
+            log.info("audit log: record %d has the hash %s", self._signed, record["hash"])
 
     def verify(self, checkpoint: bytes | None) -> tuple[audit.Verdict, int | None]:
-        """Walk the whole log; the verdict, and up to which record it was signed.
+        """Check the whole log; return the verdict, and the number of the newest signed record.
 
-        EvidenceError and OSError become problems of the verdict.
+        EvidenceError and OSError are reported as the problem of the verdict.
         """
         problem, known = None, {}
         try:
@@ -105,7 +105,7 @@ class AuditHead:
 
 
 def _records(store: Store) -> Iterator[bytes]:
-    after = 0  # where the oldest were dropped, the first page begins behind them
+    after = 0  # if the oldest records were pruned, the first page begins after them
     while page := store.audit(after, _PAGE):
         yield from page
         after = json.loads(page[-1])["sequence"]

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""For how long rules have hit much on end, or little. Pure but for what it holds."""
+"""Tracks for how long rules have had many hits, or few. No I/O."""
 
 from collections.abc import Container
 from dataclasses import dataclass
 
-LOUD_PPS = 100.0  # fewer packets a second are no flood
+LOUD_PPS = 100.0  # fewer packets per second are not a flood
 
 
 @dataclass(slots=True)
@@ -16,22 +16,25 @@ class _Seen:
 
 
 class Activity:
-    """`feel` it often: with a rule's packets so far, and seconds of a clock that only goes on."""
+    """The activity of rules. Call `feel` often."""
 
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
 
     def keep(self, known: Container[str]) -> None:
-        """Forget all other rules."""
+        """Forget all rules that are not in `known`."""
         self._seen = {name: seen for name, seen in self._seen.items() if name in known}
 
     def feel(self, rule: str, packets: int, now: float) -> tuple[bool, float]:
-        """Whether it hits much, and for how many seconds it has been so; at first it does not."""
+        """Whether a rule has many hits, and for how many seconds; not at the first call.
+
+        `packets` is its counter, `now` is in seconds of a monotonic clock.
+        """
         seen = self._seen.get(rule)
         if seen is None:
             seen = self._seen[rule] = _Seen(packets, now, False, now)
         loud = packets - seen.packets > LOUD_PPS * (now - seen.at)
         if loud != seen.loud:
-            seen.since = seen.at  # it changed somewhere since then
+            seen.since = seen.at  # it changed at some time since then
         seen.packets, seen.at, seen.loud = packets, now, loud
         return loud, now - seen.since

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What protects a victim, step by step: watched, then limited, then dropped.
+"""Raises rules that protect a victim step by step: monitor, then limit, then drop.
 
-How long a limit has been exceeded is not kept over a restart.
+The time for which a limit has been exceeded is lost at a restart.
 """
 
 from collections.abc import Callable
@@ -21,10 +21,10 @@ _STEP_SECONDS = 1.0
 
 
 class Ladder:
-    """Start it, stop it; `step` looks once.
+    """Raises due rules once a second; `step` does so once.
 
-    `settings` tells the steps there are, `mode_of` whether a detector is obeyed: while it is not,
-    nothing moves.
+    `settings` returns the current steps, `mode_of` the mode of a detector. Rules are raised only
+    while the mode of their detector is on.
     """
 
     def __init__(
@@ -35,23 +35,23 @@ class Ladder:
     ) -> None:
         self._controller, self._settings, self._mode_of = controller, settings, mode_of
         self._pulse = Activity()
-        self._since: dict[str, float] = {}  # those that are watched, of the monotonic clock
-        beat = PeriodicTask(
+        self._since: dict[str, float] = {}  # of rules in monitor mode, on the monotonic clock
+        task = PeriodicTask(
             "ladder", _STEP_SECONDS, self.step, "ladder check failed; rules stay at their step"
         )
-        self.start, self.stop = beat.start, beat.stop
+        self.start, self.stop = task.start, task.stop
 
     def step(self, now: float) -> list[str]:
-        """Let those go on whose time has come; their ids."""
+        """Raise the rules that are due; return their ids."""
         held = list(self._controller.state.signatures.values())
-        steps = {one.id: one for one in held if self._climbs(one)}
+        steps = {rule.id: rule for rule in held if self._climbs(rule)}
         self._pulse.keep(steps)
         self._since = {name: at for name, at in self._since.items() if name in steps}
         clock = self._controller.clock.read()
-        due = [one for one in steps.values() if self._due(one, now, clock)]
+        due = [rule for rule in steps.values() if self._due(rule, now, clock)]
         if due:
             self._controller.submit(lambda draft: self._raise(draft, due)).result()
-        return [one.id for one in due]
+        return [rule.id for rule in due]
 
     def _climbs(self, held: Signature) -> bool:
         limits = held.action is Action.LIMIT and held.mode is Mode.ENFORCE
@@ -67,7 +67,7 @@ class Ladder:
     def _due(self, held: Signature, now: float, clock: Now) -> bool:
         ladder = self._settings()
         if tags.WATCHED in held.tags:
-            # what went by before it was first seen here counts; no later step of the wall clock
+            # time before the first look counts; later changes of the wall clock do not
             since = self._since.setdefault(held.id, now - max(0.0, clock.unix - held.created_at))
             return now - since >= ladder.monitor
         loud, seconds = self._pulse.feel(held.id, self._controller.hits(held).packets, now)
@@ -77,11 +77,11 @@ class Ladder:
         for held in due:
             standing = draft.signature(held.id)
             if standing is None or not _alike(standing, held) or not self._climbs(standing):
-                continue  # it was changed meanwhile
+                continue  # it was changed in the meantime
             if tags.WATCHED in standing.tags:
                 left = tags.without(standing.tags, tags.WATCHED)
                 raised = standing.replace(mode=Mode.ENFORCE, tags=left)
-                why = "it was watched long enough"
+                why = "it was in monitor mode long enough"
             else:
                 more = (*standing.tags, tags.RAISED)
                 raised = standing.replace(
@@ -93,9 +93,9 @@ class Ladder:
             draft.note(raised.origin, "rule.raised", raised.id, action=raised.action.value, why=why)
 
 
-def _alike(one: Signature, other: Signature) -> bool:
-    """Whether they do the same at the same step."""
-    at_one, at_other = (
-        (held.action, held.mode, held.limit, tags.WATCHED in held.tags) for held in (one, other)
+def _alike(first: Signature, other: Signature) -> bool:
+    """Whether both have the same action, mode, limit and step."""
+    of_first, of_other = (
+        (held.action, held.mode, held.limit, tags.WATCHED in held.tags) for held in (first, other)
     )
-    return at_one == at_other
+    return of_first == of_other

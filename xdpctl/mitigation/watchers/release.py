@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a detector has ended and still hits stays until it is quiet: nothing is opened to look."""
+"""Keeps a rule whose event has ended until it has no more hits, then removes it."""
 
 from collections.abc import Iterable
 
@@ -15,32 +15,32 @@ from xdpctl.model.signature import Signature, automatic
 
 _STEP_SECONDS = 1.0
 _QUIET_SECONDS = 3.0
-_WHY = "the detector ended it, and it was quiet"
+_WHY = "the detector ended it, and it had no more hits"
 
 
 def held_back(held: object, hits: Hits) -> bool:
-    """Whether a rule that a detector ended should be looked at before it goes."""
+    """Whether a rule whose event ended is kept until it has no more hits."""
     return isinstance(held, Signature) and held.mode is Mode.ENFORCE and hits.packets > 0
 
 
 def _ending(held: Signature) -> bool:
-    """A detector's; an operator may tag his own as he likes."""
+    """Whether a detector's rule is about to end; tags of operators' rules do not count."""
     return tags.ENDING in held.tags and automatic(held)
 
 
 class Releases:
-    """Start it, stop it; `step` looks once."""
+    """Removes ended rules that have become quiet, once a second; `step` does so once."""
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
         self._pulse = Activity()
-        beat = PeriodicTask(
+        task = PeriodicTask(
             "releases", _STEP_SECONDS, self.step, "release check failed; ended rules are kept"
         )
-        self.start, self.stop = beat.start, beat.stop
+        self.start, self.stop = task.start, task.stop
 
     def step(self, now: float) -> list[str]:
-        """Take away what has been quiet for long enough; the ids."""
+        """Remove rules that have been quiet for long enough; return their ids."""
         signatures = list(self._controller.state.signatures.values())
         ending = {held.id: held for held in signatures if _ending(held)}
         self._pulse.keep(ending)
@@ -57,9 +57,9 @@ class Releases:
         for held in quiet:
             standing = draft.signature(held.id)
             if standing is None or not _ending(standing):
-                continue  # it began again meanwhile
+                continue  # the event began again in the meantime
             hits = self._controller.hits(standing)
             ledger.rule_ended(draft, standing, hits, _WHY)
             draft.remove_signature(standing.id)
-            told = {"packets": hits.packets, "bytes": hits.bytes}
-            draft.note(standing.origin, "rule.released", standing.id, **told)
+            detail = {"packets": hits.packets, "bytes": hits.bytes}
+            draft.note(standing.origin, "rule.released", standing.id, **detail)
