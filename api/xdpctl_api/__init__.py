@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The control plane's HTTP face: routes, roles and problems over the controller."""
+"""The control plane's HTTP API: routes, roles and problem details over the controller."""

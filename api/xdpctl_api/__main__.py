@@ -12,7 +12,7 @@ from xdpctl.service.settings import Settings
 def serve(
     controller: Controller, settings: Settings, config: Path | None, listeners: Listeners
 ) -> None:
-    """Until SIGTERM or SIGINT. FastAPI is loaded here: at boot the network waits for the rules."""
+    """Serve until SIGTERM or SIGINT. FastAPI is imported only now, to not delay the boot."""
     from xdpctl_api import serving
 
     serving.serve(controller, settings, config, listeners)

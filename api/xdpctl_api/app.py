@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The application: routes, problems, and a limit on what a body may weigh."""
+"""The application: routes, problem details, and limits on the size of bodies."""
 
 from typing import Any
 
@@ -24,26 +24,27 @@ from xdpctl_api.routes import (
 )
 from xdpctl_api.transport.bodies import BodyLimit, Budget, TooLarge, too_large
 
-_BODIES_LEAST = 64 << 20  # bytes of bodies that are held at once
+_BODIES_LEAST = 64 << 20  # lower bound of the memory for bodies, in bytes
 
 
 def create_app(context: ControlPlane | None = None) -> FastAPI:
-    """The API over a context; without one it serves only its own description."""
+    """The API of a control plane; without one, it serves only its OpenAPI document."""
     app = FastAPI(
         title="xdpctl",
         version=__version__,
-        description="Drops what is blocklisted at line rate, and never its own people.",
-        docs_url=None,  # its page would load scripts from elsewhere
+        description="Drops traffic from blocklisted sources at line rate "
+        "without locking out operators.",
+        docs_url=None,  # its page would load scripts from other hosts
         redoc_url=None,
         openapi_url="/openapi.json",
     )
     app.state.context = context
     most = 2 * context.settings.bulk_max_bytes if context else 0
     app.add_middleware(BodyLimit, budget=Budget(max(most, _BODIES_LEAST)))
-    app.add_middleware(KnownSender)  # added last, so first
+    app.add_middleware(KnownSender)  # added last, so it runs first
     app.add_exception_handler(TooLarge, too_large)
     problems.install(app)
-    for module in (  # routes are tried in turn: what comes by the thousand is first
+    for module in (  # routes are tried in order: the most frequent come first
         *(hooks, bulk, rules, sets, incidents, lookup, explain),
         *(samples, system, records, metrics),
     ):

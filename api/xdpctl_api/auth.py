@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who is calling: a peer on the Unix socket, or a bearer token (RFC 6750)."""
+"""Authentication: a peer on the Unix socket, or a bearer token (RFC 6750)."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ from xdpctl_api import problems
 from xdpctl_api.transport.callers import PEER, LocalPeer, RemotePeer
 
 _SECRET_MAX = 256  # characters
-# [v6] and v4 may be followed by a port; an IPv6 address without brackets is against the RFC
+# [v6] and v4 may be followed by a port; the RFC forbids an IPv6 address without brackets
 _FORWARDED_FOR = re.compile(
     r'for="?(?:\[([^\]]{1,64})\]|(\d{1,3}(?:\.\d{1,3}){3})|([0-9a-f:.]{2,64}))', re.IGNORECASE
 )
@@ -24,7 +24,7 @@ _FORWARDED_MAX = 256  # characters that are looked at
 
 
 def caller(request: Request) -> Caller:
-    """AccessError without a good token; root and the socket's group need none."""
+    """The caller of a request. AccessError without a valid token on TCP, or with an invalid one."""
     peer = request.scope.get(PEER)
     header = request.headers.get("authorization", "")
     if header:
@@ -44,15 +44,15 @@ def caller(request: Request) -> Caller:
 
 
 def _forwarded(request: Request) -> Prefix | None:
-    """The client behind the CLI's ssh session (RFC 7239); believed on the Unix socket alone."""
+    """The client of the CLI's ssh session (RFC 7239); trusted only on the Unix socket."""
     found = _FORWARDED_FOR.search(request.headers.get("forwarded", "")[:_FORWARDED_MAX])
     return exact_address(found[1] or found[2] or found[3]) if found else None
 
 
 class KnownSender:
-    """401 before a body is read: nobody holds a connection by a body that he never finishes.
+    """Answers 401 before a body is read, so that an unknown caller cannot send a body slowly.
 
-    The route asks again, since a token may be revoked while the body comes.
+    The route authenticates again, because a token may be revoked while the body arrives.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -77,9 +77,9 @@ def _has_body(scope: Scope) -> bool:
 
 
 def needs(role: Role) -> Callable[[Request], Awaitable[Caller]]:
-    """A dependency: the caller, who has `role`."""
+    """A dependency that returns the caller; RoleError if it does not have `role`."""
 
-    # async, or FastAPI would send it to a thread of its own
+    # async, or FastAPI would run it in a thread
     async def dependency(request: Request) -> Caller:
         found = caller(request)
         found.require(role)
@@ -89,7 +89,7 @@ def needs(role: Role) -> Callable[[Request], Awaitable[Caller]]:
 
 
 async def _unbound(request: Request) -> Caller:
-    """A dependency: an operator who acts for operators and not for one detector."""
+    """A dependency that returns the caller: an operator whose token is not bound to an origin."""
     found = caller(request)
     found.require(Role.OPERATOR)
     found.require_unbound()

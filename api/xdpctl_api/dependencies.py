@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What FastAPI hands to the routes."""
+"""Dependencies of the routes."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from xdpctl.service.control_plane import ControlPlane
 
 
 async def control_plane(request: Request) -> ControlPlane:
-    """The one that the application was made for."""
+    """The control plane of the application."""
     found: ControlPlane = request.app.state.context
     return found
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Errors as RFC 9457 problem details: one place that knows statuses."""
+"""Errors as problem details (RFC 9457), with their HTTP statuses."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ TYPE = "urn:xdpctl:problem:"
 
 
 def problem(status: int, kind: str, detail: str, **more: Any) -> JSONResponse:
-    """One problem document; empty extras are left out."""
+    """A problem document (RFC 9457); members in `more` that are empty are left out."""
     body = {
         "type": TYPE + kind,
         "title": TITLES.get(kind, kind),
@@ -93,7 +93,7 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _defect(_: Request, error: Exception) -> JSONResponse:
-    detail = f"a defect of xdpctl ({type(error).__name__}); its log has the details"
+    detail = f"a defect of xdpctl ({type(error).__name__}); see its log for details"
     return problem(500, "internal", detail)
 
 

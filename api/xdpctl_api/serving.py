@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the control plane does once its rules are in force: feeds, detectors, and the API."""
+"""Runs the control plane once its rules are in force: feeds, detectors, and the API."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ def _alive(controller: Controller) -> Callable[[], bool]:
 def serve(
     controller: Controller, settings: Settings, config: Path | None, listeners: Listeners
 ) -> None:
-    """Until SIGTERM or SIGINT; `config` is the file that the settings came from."""
+    """Serve until SIGTERM or SIGINT; `config` is the file that the settings came from."""
     most = settings.capacity_ipv4 + settings.capacity_ipv6
     source = ListSource(settings.feeds, Limits(settings.bulk_max_bytes, most))
     plane = ControlPlane(controller, settings, Refresher(controller, source), config)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One PUT of a set: what the request asks for, and the answer."""
+"""Handles a PUT of a set: reads the request, replaces the set, and builds the answer."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,10 @@ JSON = "application/json"
 async def replace_set(
     ctx: ControlPlane, name: str, who: Caller, request: Request, query: ListQuery, etag: str | None
 ) -> SetAnswer:
-    """Read, decide, and tell; nothing is decided for a caller who has left."""
+    """Create or replace a set from a request; return the answer.
+
+    BusyError if the caller has disconnected: nothing is done then. TooLarge for a large body.
+    """
     replacement = Replacement(ctx.controller, ctx.refresher, ctx.fetches, check_name(name, "name"))
     data = await read_all(request, ctx.settings.bulk_max_bytes)
     kind = request.headers.get("content-type", "text/plain").split(";")[0].strip().lower()
@@ -30,7 +33,7 @@ async def replace_set(
     choices: SetChoices = _document(data, query) if document else query
     prepared = await _prepared(ctx, replacement, data, choices)
     if await request.is_disconnected():
-        raise BusyError("whoever asked has left; nothing was done")
+        raise BusyError("the caller has disconnected; nothing was done")
     replaced = await replacement.decide(prepared, who, etag, choices.dry_run)
     changed = replaced.changed
     return SetAnswer(
@@ -49,7 +52,7 @@ async def _prepared(
     if not isinstance(choices, SetIn):
         return await replacement.of_list(_reader(ctx, data, choices), choices.choices)
     if (choices.prefixes is None) == (choices.feed is None):
-        raise RuleError("neither or both of prefixes and feed", "prefixes", "give one of them")
+        raise RuleError("give either prefixes or a feed", "prefixes", "send exactly one of the two")
     if choices.feed:
         return await replacement.of_feed(choices.feed.source(), choices.choices)
     lines = "\n".join(choices.prefixes or ()).encode()
@@ -70,7 +73,7 @@ def _reader(ctx: ControlPlane, data: bytes, choices: SetChoices) -> Callable[[],
 
 def _document(data: bytes, query: ListQuery) -> SetIn:
     for field in query.model_fields_set:
-        raise RuleError(f"{field} is in the query", field, "put it into the document")
+        raise RuleError(f"{field} is in the query", field, "put it into the JSON document")
     try:
         return SetIn.model_validate_json(data)
     except pydantic.ValidationError as error:

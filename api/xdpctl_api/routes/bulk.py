@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Many rules in one request, read as they arrive."""
+"""Imports many rules in one request; lines are applied as they arrive."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,12 +29,12 @@ from xdpctl_api.transport.bodies import TooLarge
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
 _CHUNK, _CHUNK_BYTES = 10_000, 4 << 20
 _LINE_MAX = 65_536
-_ANY = Prefix(bytes(4), 0)  # the defaults' source, which no line keeps
+_ANY = Prefix(bytes(4), 0)  # placeholder source of the defaults; every line has its own
 _BODY = {"schema": {"type": "string", "format": "binary"}}
 
 
 async def _lines(request: Request, most: int) -> AsyncIterator[list[bytes]]:
-    """The body's lines in chunks, the last one with or without a newline."""
+    """Yield the lines of the body in chunks. RuleError for a long line, TooLarge for the body."""
     rest, size, chunk, lines = b"", 0, 0, []
     async for piece in request.stream():
         size += len(piece)
@@ -42,7 +42,7 @@ async def _lines(request: Request, most: int) -> AsyncIterator[list[bytes]]:
             raise TooLarge(most)
         *whole, rest = (rest + piece).split(b"\n")
         if len(rest) > _LINE_MAX:
-            raise RuleError("a line is longer than 64 KiB", "body", "one rule a line")
+            raise RuleError("a line is longer than 64 KiB", "body", "send one rule per line")
         lines += whole
         chunk += len(piece)
         if len(lines) >= _CHUNK or chunk >= _CHUNK_BYTES:
@@ -52,7 +52,7 @@ async def _lines(request: Request, most: int) -> AsyncIterator[list[bytes]]:
 
 
 class BulkQuery(Strict):
-    """What a line leaves out."""
+    """Values for lines that leave them out."""
 
     action: Action = Action.DROP
     mode: Mode = Mode.ENFORCE
@@ -62,13 +62,13 @@ class BulkQuery(Strict):
     dry_run: bool = False
 
     def defaults(self) -> RuleRequest:
-        """The rule that a line without values of its own makes; RuleError for a bad ttl."""
+        """The default values as a RuleRequest; RuleError for an invalid ttl."""
         ttl = seconds(self.ttl, "ttl")
         return RuleRequest(_ANY, self.action, self.mode, ttl, None, self.reason, tuple(self.tag))
 
 
 class _Import:
-    """One request's parser, running total and, for a dry run, the draft nobody commits."""
+    """One request: its parser, running total and, for a dry run, the draft that is discarded."""
 
     def __init__(self, ctx: ControlPlane, who: Operator, parser: Parser, dry_run: bool) -> None:
         self.total = Imported()
@@ -99,15 +99,15 @@ async def import_rules(
     ctx: Ctx,
     query: Annotated[BulkQuery, Query()],
 ) -> ImportOut | Response:
-    """NDJSON, CSV or one prefix a line; bad lines are reported, all others applied.
+    """Import NDJSON, CSV or one prefix per line; bad lines are reported, all others applied.
 
-    The query gives what a line leaves out. 413, saying what was applied, beyond
-    `bulk_max_bytes`.
+    The query gives defaults for values that a line leaves out. A body beyond `bulk_max_bytes` is
+    413; the detail says how much was applied before.
     """
     kind = request.headers.get("content-type", "text/plain").split(";")[0].strip().lower()
     if kind not in set(Format):
         allowed = ", ".join(Format)
-        return problem(415, "bad-request", f"{kind[:80]!r} is not read here; send {allowed}")
+        return problem(415, "bad-request", f"{kind[:80]!r} is not supported; send {allowed}")
     most = ctx.settings.bulk_max_bytes
     if int(request.headers.get("content-length", "0")) > most:
         return _too_large(most, Imported())
@@ -122,6 +122,6 @@ async def import_rules(
 
 
 def _too_large(most: int, done: Imported) -> Response:
-    applied = f"{done.added} added and {done.extended} extended before that stand"
+    applied = f"{done.added} added and {done.extended} extended before that are kept"
     detail = f"more than {most} bytes (bulk_max_bytes); {applied}"
     return problem(413, "too-large", detail, fix="split the file, or raise bulk_max_bytes")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Why would this packet pass or not: asked of the loaded program itself."""
+"""Explains the verdict on a packet, by running it through the loaded program."""
 
 import asyncio
 from collections.abc import Iterable
@@ -43,14 +43,17 @@ async def explain(
     tcp_flags: Annotated[str, Query(description="Names joined by +")] = "syn",
     icmp_type: Annotated[int, Query(ge=0, le=255)] = 8,
     packet_length: int | None = None,
-    frame: Annotated[str | None, Query(description="A whole frame in hex, instead")] = None,
+    frame: Annotated[
+        str | None, Query(description="A whole Ethernet frame in hex, instead of the fields")
+    ] = None,
     outside: Annotated[
-        bool | None, Query(description="By an outside interface; else if there are any")
+        bool | None,
+        Query(description="Whether it arrives on an outside interface; default: if there is one"),
     ] = None,
 ) -> ExplainOut:
-    """Runs the frame through the explain program on the live maps; nothing is counted."""
+    """Run a packet through the explain program on the live maps; it is not counted."""
     if (source is None) == (frame is None):
-        raise RuleError("give a source or a frame", "source", "exactly one of the two")
+        raise RuleError("give either a source or a frame", "source", "send exactly one of the two")
     origin = parse_address(source, "source") if source is not None else None
     if origin is not None:
         to = parse_address(destination or _DEFAULT_DESTINATION[origin.family], "destination")
@@ -65,17 +68,17 @@ async def explain(
         data = _from_hex(frame or "")
         origin = packets.source_of(data)
     by_outside = bool(ctx.settings.outside_interfaces) if outside is None else outside
-    said = await asyncio.to_thread(ctx.controller.datapath.explain, data, by_outside)
-    return _told(ctx, said, data, origin)
+    explanation = await asyncio.to_thread(ctx.controller.datapath.explain, data, by_outside)
+    return _answer(ctx, explanation, data, origin)
 
 
 def _flags(text: str) -> int:
-    """`syn+ack`; RuleError for what is no flag."""
+    """Parse flags such as `syn+ack`; RuleError for an unknown flag."""
     known = COMPONENTS["tcp_flags"].names
     names = text.split("+")
     if not known.keys() >= set(names):
         fix = f"write some of {', '.join(known)}, joined by +"
-        raise RuleError(f"{text[:40]!r} are no TCP flags", "tcp_flags", fix)
+        raise RuleError(f"{text[:40]!r} are not TCP flags", "tcp_flags", fix)
     return sum(known[name] for name in set(names))
 
 
@@ -85,12 +88,12 @@ def _from_hex(text: str) -> bytes:
     except ValueError:
         raise RuleError("frame is not hex", "frame", "write pairs of hex digits") from None
     if not 14 <= len(data) <= 3000:
-        raise RuleError(f"a frame of {len(data)} bytes", "frame", "send 14 to 3000 bytes")
+        raise RuleError(f"frame has {len(data)} bytes", "frame", "send 14 to 3000 bytes")
     return data
 
 
-def _met(ctx: ControlPlane, said: Explanation, source: Prefix | None) -> list[Held]:
-    """The rules and sets behind the slots, in the order they were met."""
+def _matched(ctx: ControlPlane, explanation: Explanation, source: Prefix | None) -> list[Held]:
+    """The rules and sets of the matched slots, in the order of evaluation."""
     state = ctx.controller.state
     near: Iterable[Prefix] = list(state.image.entries)
     if source is not None:
@@ -100,38 +103,42 @@ def _met(ctx: ControlPlane, said: Explanation, source: Prefix | None) -> list[He
     }
     by_slot |= {held.slot: held for held in list(state.sets.values())}
     by_slot |= {held.slot: held for held in list(state.signatures.values())}
-    own = (slot for slot in said.slots if not is_shared(slot))
-    return [held for slot in own if (held := by_slot.get(slot)) is not None]
+    slots = (slot for slot in explanation.slots if not is_shared(slot))
+    return [held for slot in slots if (held := by_slot.get(slot)) is not None]
 
 
 def _within(held: Held) -> bool:
-    """Of what was met on the way: a limit that the packet is within."""
+    """Whether a matched rule is a limit that the packet did not exceed."""
     return isinstance(held, Signature) and bool(held.limit) and held.mode is Mode.ENFORCE
 
 
-def _told(ctx: ControlPlane, said: Explanation, data: bytes, source: Prefix | None) -> ExplainOut:
+def _answer(
+    ctx: ControlPlane, explanation: Explanation, data: bytes, source: Prefix | None
+) -> ExplainOut:
     state, now = ctx.controller.state, ctx.controller.clock.read()
     protection = state.protection
-    met = _met(ctx, said, source)
-    decided = met.pop() if said.reason in _DECIDED and met else None
+    matched = _matched(ctx, explanation, source)
+    decided = matched.pop() if explanation.reason in _DECIDED and matched else None
     over = None
-    if said.reason is Reason.PROTECTED and source is not None:
+    if explanation.reason is Reason.PROTECTED and source is not None:
         over = protection.narrowest(source)
 
     def out(rule: Rule | Signature) -> RuleOut:
         return RuleOut(**rule_out(ctx.controller, rule, now))
 
     return ExplainOut(
-        verdict=said.reason.verdict,
-        reason=said.reason.name.lower(),
+        verdict=explanation.reason.verdict,
+        reason=explanation.reason.name.lower(),
         rule=out(decided) if isinstance(decided, Rule | Signature) else None,
         set=decided.name if isinstance(decided, SourceSet) else None,
         protected_by={"prefix": str(over), "why": protection.why[over]} if over else None,
-        within=[out(held) for held in met if isinstance(held, Signature) and _within(held)],
+        within=[out(held) for held in matched if isinstance(held, Signature) and _within(held)],
         monitored=[
-            out(held) for held in met if isinstance(held, Rule | Signature) and not _within(held)
+            out(held)
+            for held in matched
+            if isinstance(held, Rule | Signature) and not _within(held)
         ],
-        monitored_sets=[held.name for held in met if isinstance(held, SourceSet)],
-        behind=[out(held) for slot in said.behind if (held := state.signature_of(slot))],
+        monitored_sets=[held.name for held in matched if isinstance(held, SourceSet)],
+        behind=[out(held) for slot in explanation.behind if (held := state.signature_of(slot))],
         frame=data.hex(),
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Detectors in: what they say, what is done about it, and who may stop that."""
+"""Routes for detectors: their reports, the mode of automatic mitigation, and undo."""
 
 import asyncio
 from typing import Annotated
@@ -24,42 +24,53 @@ router = APIRouter(prefix="/v1", tags=["detectors"])
 
 
 class HookOut(BaseModel):
-    """What became of it; `refused` and `ignored` say why."""
+    """The outcome of a body; `refused`, `ignored` and `watched` say why."""
 
     detector: str
     mode: Automatic
     events: int
-    rules: list[str] = Field(description="That stand now for these events")
-    released: list[str] = Field(description="That ended with them")
-    held: list[str] = Field(description="That ended with them, and stay until they hit no more")
+    rules: list[str] = Field(description="Rules in force for these events")
+    released: list[str] = Field(description="Rules that ended with these events")
+    held: list[str] = Field(
+        description="Rules whose events ended, and that stay until they have no more hits"
+    )
     refused: list[dict[str, str]]
     ignored: list[dict[str, str]]
     watched: list[dict[str, str]] = Field(
-        description="In monitor mode, since dropping it would break too many connections"
+        description="Events in monitor mode, because drops would break too many connections"
     )
-    incidents: list[str] = Field(description="Where it is on record")
+    incidents: list[str] = Field(
+        description="Ids of the incidents in which the events are recorded"
+    )
     dry_run: bool
 
 
 class AutomaticOut(BaseModel):
-    """What detectors may do: `mode` is what an operator said, null for the configuration."""
+    """The mode of automatic mitigation.
+
+    `mode` was set by an operator; null: `configured` applies.
+    """
 
     mode: Automatic | None
     configured: Automatic
-    detectors: dict[str, Automatic] = Field(description="What holds for each of them now")
+    detectors: dict[str, Automatic] = Field(description="Mode in force for each detector")
 
 
 class AutomaticIn(Strict):
     """The mode of automatic mitigation."""
 
-    mode: Automatic | None = Field(description="off, observe, on; null: as configured")
+    mode: Automatic | None = Field(
+        description="off, observe, on; null: use the mode of the configuration file"
+    )
 
 
 class UndoIn(Strict):
     """Which automatic rules are to be removed."""
 
-    origin: str | None = Field(default=None, description="A detector; else all of them")
-    since: Duration = Field(description="How far back")
+    origin: str | None = Field(
+        default=None, description="Name of a detector; default: all detectors"
+    )
+    since: Duration = Field(description="Remove rules added within this time")
 
 
 class UndoOut(BaseModel):
@@ -69,14 +80,16 @@ class UndoOut(BaseModel):
 
 
 def detector_caller(request: Request, detector: str) -> Caller:
-    """RoleError unless it is that detector, or an operator who acts for no other origin."""
+    """The caller; RoleError unless it is that detector, or an operator not bound to another one."""
     found = caller(request)
     speaks_for = {found.origin}
     if found.role is not Role.DETECTOR:
         found.require(Role.OPERATOR)
         speaks_for |= {detector} if found.origin == OPERATOR else set()
     if detector not in speaks_for:
-        raise RoleError(f"{found.name} may post to the hook of {found.origin}, not to {detector}")
+        raise RoleError(
+            f"{found.name} may only post to the hook of {found.origin}, not of {detector}"
+        )
     return found
 
 
@@ -85,11 +98,12 @@ async def hook(
     detector: str,
     request: Request,
     ctx: Ctx,
-    dry_run: Annotated[bool, Query(description="Tell what would be done")] = False,
+    dry_run: Annotated[bool, Query(description="Only report what would be done")] = False,
 ) -> HookOut:
-    """A detector's own format in; 200 once what it asks for is durable and in the kernel.
+    """Post a report in the detector's own format; 200 once its rules are durable and in the kernel.
 
-    One bad event is refused by itself; a body that cannot be read is 400, and nothing is done.
+    A bad event is refused without affecting the others. A body that cannot be read is 400, and
+    nothing is done.
     """
     who = detector_caller(request, detector)
     read = ctx.hooks.reader(detector)
@@ -124,13 +138,13 @@ def _automatic(ctx: ControlPlane) -> AutomaticOut:
 
 @router.get("/automatic")
 async def read_automatic(who: Viewer, ctx: Ctx) -> AutomaticOut:
-    """Whether what detectors ask for is done."""
+    """Read the mode of automatic mitigation, and that of each detector."""
     return _automatic(ctx)
 
 
 @router.put("/automatic")
 async def set_automatic(body: AutomaticIn, who: Unbound, ctx: Ctx) -> AutomaticOut:
-    """Off freezes: nothing new is done by itself, what stands stays. It outlives a restart."""
+    """Set the mode; `off` adds no more rules, and keeps existing ones. It survives a restart."""
 
     def operation(draft: Draft) -> None:
         draft.settings[AUTOMATIC_MODE] = body.mode
@@ -142,7 +156,7 @@ async def set_automatic(body: AutomaticIn, who: Unbound, ctx: Ctx) -> AutomaticO
 
 @router.post("/automatic/reload")
 async def reload(who: Unbound, ctx: Ctx) -> AutomaticOut:
-    """Take [automatic] and [notify] anew from the configuration file; if it is wrong, nothing."""
+    """Reload [automatic] and [notify] from the configuration; an invalid file changes nothing."""
     await asyncio.to_thread(ctx.reload)
     done = ctx.controller.submit(lambda draft: draft.note(who.name, "automatic.reload", ""))
     await asyncio.wrap_future(done)
@@ -151,7 +165,7 @@ async def reload(who: Unbound, ctx: Ctx) -> AutomaticOut:
 
 @router.post("/automatic/undo")
 async def undo(body: UndoIn, who: Unbound, ctx: Ctx) -> UndoOut:
-    """Take away all that was added by itself since then, at once."""
+    """Remove all rules that were added automatically within the given time, in one step."""
     back, hits = seconds(body.since, "since") or 0.0, ctx.controller.hits
 
     def operation(draft: Draft) -> list[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What happened: attacks as they were told, what was done, and what came of it."""
+"""Incidents: what detectors reported, what was done, and what the rules hit."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ PCAPNG, ZIP, NDJSON = "application/x-pcapng", "application/zip", "application/x-
 
 
 class KeyOut(BaseModel):
-    """With what archives of incidents are signed here."""
+    """The key that signs archives of incidents on this host."""
 
     algorithm: str
     fingerprint: str
@@ -43,69 +43,70 @@ class KeyOut(BaseModel):
 async def list_incidents(
     who: Viewer,
     ctx: Ctx,
-    open: Annotated[bool, Query(description="Only those that are not over")] = False,
+    open: Annotated[bool, Query(description="Only incidents that are open")] = False,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> dict[str, list[IncidentBrief]]:
-    """The newest first."""
-    held = [one for one in list(ctx.controller.state.incidents.values()) if one.open or not open]
-    held.sort(key=lambda one: (-one.opened_at, one.id))
-    return {"incidents": await asyncio.to_thread(_briefs, ctx.controller, held[:limit])}
+    """List incidents, the newest first."""
+    incidents = list(ctx.controller.state.incidents.values())
+    listed = [incident for incident in incidents if incident.open or not open]
+    listed.sort(key=lambda incident: (-incident.opened_at, incident.id))
+    return {"incidents": await asyncio.to_thread(_briefs, ctx.controller, listed[:limit])}
 
 
 def _briefs(controller: Controller, incidents: list[Incident]) -> list[IncidentBrief]:
-    return [IncidentBrief(**brief(one, standing_of(controller, one))) for one in incidents]
+    return [IncidentBrief(**brief(each, standing_of(controller, each))) for each in incidents]
 
 
 @router.get("/key")
 async def read_key(who: Viewer, ctx: Ctx) -> KeyOut:
-    """With what archives are signed on this box: to be compared with what `verify` tells.
+    """The key that signs archives on this host; compare it with what `incident verify` prints.
 
-    404 until something was signed: a question makes no key.
+    404 until something was signed: reading does not create the key.
     """
     if not ctx.settings.incident_key.exists():
-        raise NotFoundError("nothing was signed on this box yet; export an incident first")
+        raise NotFoundError("nothing was signed on this host yet; export an incident first")
     return KeyOut(algorithm="Ed25519", fingerprint=await asyncio.to_thread(_fingerprint, ctx))
 
 
 @router.get("/{incident_id}")
 async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
-    """One, whole: what was said when, what was done, and what it hit."""
-    held = _held(ctx, incident_id)
+    """One incident with its events, rules, sources and evidence."""
+    incident = _find(ctx, incident_id)
     places = await asyncio.to_thread(ctx.geo)
-    found = await asyncio.to_thread(summary.read, ctx.files, held.id, places, ctx.ours)
-    standing = await asyncio.to_thread(standing_of, ctx.controller, held)
+    found = await asyncio.to_thread(summary.read, ctx.files, incident.id, places, ctx.ours)
+    standing = await asyncio.to_thread(standing_of, ctx.controller, incident)
     rules = []
-    for one in held.rules:
-        fields = structs.asdict(one) | {"ended_at": one.ended_at or None}
-        if not one.ended_at and one.id in standing:
-            fields |= {"packets": standing[one.id].packets, "bytes": standing[one.id].bytes}
+    for rule in incident.rules:
+        fields = structs.asdict(rule) | {"ended_at": rule.ended_at or None}
+        if not rule.ended_at and rule.id in standing:
+            fields |= {"packets": standing[rule.id].packets, "bytes": standing[rule.id].bytes}
         rules.append(DoneOut(**fields))
     return IncidentOut(
-        **brief(held, standing),
-        events=[ToldOut(**structs.asdict(one)) for one in held.events],
+        **brief(incident, standing),
+        events=[ToldOut(**structs.asdict(event)) for event in incident.events],
         rules=rules,
-        sources=list(held.sources),
+        sources=list(incident.sources),
         evidence=EvidenceOut(**found.as_json()),
     )
 
 
 @router.get("/{incident_id}/packets", response_class=FileResponse)
 async def read_packets(incident_id: str, who: Operator, ctx: Ctx) -> FileResponse:
-    """Some of the packets that its rules dropped, as pcapng with comments."""
-    path = ctx.files.packets(_held(ctx, incident_id).id)
-    return _file(path, PCAPNG, f"no packets of {incident_id} were kept: its rules dropped none")
+    """Sampled packets that the rules of the incident dropped, as pcapng with comments."""
+    path = ctx.files.packets(_find(ctx, incident_id).id)
+    return _file(path, PCAPNG, f"no packets of {incident_id} were stored: its rules dropped none")
 
 
 @router.get("/{incident_id}/said", response_class=FileResponse)
 async def read_said(incident_id: str, who: Operator, ctx: Ctx) -> FileResponse:
-    """What detectors said of it, word for word: NDJSON of `at`, `detector`, `body` and `cut`."""
-    path = ctx.files.words(_held(ctx, incident_id).id)
-    return _file(path, NDJSON, f"what was said of {incident_id} was not kept")
+    """The reports of detectors, verbatim: NDJSON of `at`, `detector`, `body` and `cut`."""
+    path = ctx.files.words(_find(ctx, incident_id).id)
+    return _file(path, NDJSON, f"no reports of {incident_id} were stored")
 
 
 @router.get("/{incident_id}/export", response_class=Response)
 async def export_incident(incident_id: str, who: Operator, ctx: Ctx) -> Response:
-    """One archive: report, records, packets, sources and drafts, with hashes that are signed."""
+    """A signed archive: report, records, packets, sources and draft messages."""
     shown = await read_incident(incident_id, who, ctx)
     made = await asyncio.to_thread(_archive, ctx, shown)
     name = f'attachment; filename="incident-{shown.id}.zip"'
@@ -129,14 +130,14 @@ def _archive(ctx: ControlPlane, shown: IncidentOut) -> bytes:
     from xdpctl.base.system.signing_key import signing_key  # late: both load cryptography
     from xdpctl.incidents import archive
 
-    held = shown.model_dump(mode="json")
+    incident = shown.model_dump(mode="json")
     files = {
-        "report.html": report.page(held).encode(),
-        "report.md": report.markdown(held).encode(),
+        "report.html": report.page(incident).encode(),
+        "report.md": report.markdown(incident).encode(),
         "incident.json": shown.model_dump_json(indent=1).encode(),
-        "sources.csv": report.sources_csv(held).encode(),
-        "to-provider.txt": report.to_provider(held).encode(),
-        "to-ic3.txt": report.to_ic3(held).encode(),
+        "sources.csv": report.sources_csv(incident).encode(),
+        "to-provider.txt": report.to_provider(incident).encode(),
+        "to-ic3.txt": report.to_ic3(incident).encode(),
     }
     kept = {
         "packets.pcapng": ctx.files.packets(shown.id),
@@ -148,8 +149,8 @@ def _archive(ctx: ControlPlane, shown: IncidentOut) -> bytes:
     return archive.archive(shown.id, files, key, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-def _held(ctx: ControlPlane, incident_id: str) -> Incident:
-    held = ctx.controller.state.incidents.get(incident_id)
-    if held is None:
+def _find(ctx: ControlPlane, incident_id: str) -> Incident:
+    incident = ctx.controller.state.incidents.get(incident_id)
+    if incident is None:
         raise NotFoundError(f"there is no incident {incident_id[:40]!r}; see GET /v1/incidents")
-    return held
+    return incident

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is known of an address: where it is, and which rules and sets cover it."""
+"""Looks up an address: its place, and the rules and sets that cover it."""
 
 import asyncio
 from typing import Any
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/lookup", tags=["explain"])
 
 
 class EntryOut(BaseModel):
-    """One entry that covers the address; one of `rule`, `set` and `protected` says whose."""
+    """One entry that covers the address; exactly one of `rule`, `set` and `protected` is given."""
 
     prefix: str
     action: Action
@@ -26,24 +26,26 @@ class EntryOut(BaseModel):
     rule: str | None
     set: str | None
     protected: str | None = Field(description="Why it is protected")
-    applied: bool = Field(description="False: listed, and spared because it is protected there")
+    applied: bool = Field(
+        description="False: listed, but not applied because the prefix is protected"
+    )
 
 
 class LookupOut(BaseModel):
-    """`covering` is in the order in which a packet from it would meet what is applied."""
+    """What is known of an address. `covering` is in the order of evaluation."""
 
     address: str
     country: str | None
     asn: int | None
     as_name: str | None
-    network: str | None = Field(description="The database's own prefix that answered")
+    network: str | None = Field(description="The matching prefix in the database")
     database: str | None
     covering: list[EntryOut]
 
 
 @router.get("/{address}")
 async def look_up(address: str, who: Viewer, ctx: Ctx) -> LookupOut:
-    """Country, AS number and name if a database is there, and everything that covers it."""
+    """Country, AS number and name, if a database is installed, and all entries that cover it."""
     source = parse_address(address, "address")
     draft = Draft(ctx.controller.state, ctx.controller.clock.read())
     found = [_out(entry) for entry in covering(draft, source)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What Prometheus scrapes."""
+"""Metrics for Prometheus."""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ router = APIRouter(tags=["system"])
 
 
 class _Live(Collector):
-    """Reads the kernel when it is scraped; nothing is kept in between."""
+    """Reads the kernel's counters at each scrape; keeps no values."""
 
     def __init__(self, ctx: ControlPlane) -> None:
         self.ctx = ctx
@@ -48,14 +48,14 @@ class _Live(Collector):
 
     def _rules(self) -> Iterator[Metric]:
         state, datapath = self.ctx.controller.state, self.ctx.controller.datapath
-        rules = GaugeMetricFamily("xdpctl_rules", "Standing rules", labels=["origin"])
+        rules = GaugeMetricFamily("xdpctl_rules", "Rules in force", labels=["origin"])
         for origin, number in list(state.origins.items()):
             rules.add_metric([origin], number)
         yield rules
         yield from self._tables()
         yield from self._sets()
         yield from self._signatures()
-        yield GaugeMetricFamily("xdpctl_bypass", "1: everything passes", float(datapath.bypass()))
+        yield GaugeMetricFamily("xdpctl_bypass", "1 if the bypass is on", float(datapath.bypass()))
         ready = float(not self.ctx.problems())
         yield GaugeMetricFamily("xdpctl_ready", "1 if /readyz says so", ready)
         refused = CounterMetricFamily("xdpctl_refused", "Refused requests", labels=["problem"])
@@ -72,7 +72,9 @@ class _Live(Collector):
             capacity.add_metric(label, fill.capacity)
         yield used
         yield capacity
-        memory = GaugeMetricFamily("xdpctl_kernel_memory_bytes", "By map", labels=["map"])
+        memory = GaugeMetricFamily(
+            "xdpctl_kernel_memory_bytes", "Kernel memory by map", labels=["map"]
+        )
         for name, octets in self.ctx.controller.datapath.memory().items():
             memory.add_metric([name], octets)
         yield memory
@@ -82,7 +84,9 @@ class _Live(Collector):
         packets = CounterMetricFamily(
             "xdpctl_signature_packets", "Packets a signature hit", labels=labels
         )
-        octets = CounterMetricFamily("xdpctl_signature_bytes", "Bytes of these", labels=labels)
+        octets = CounterMetricFamily(
+            "xdpctl_signature_bytes", "Bytes a signature hit", labels=labels
+        )
         controller = self.ctx.controller
         for held in list(controller.state.signatures.values()):
             hits = controller.hits(held)
@@ -98,12 +102,12 @@ class _Live(Collector):
         octets = CounterMetricFamily("xdpctl_set_bytes", "Bytes a set hit", labels=labels)
         failures = GaugeMetricFamily(
             "xdpctl_feed_failures",
-            "Failures since the last good look",
+            "Failed fetches since the last good one",
             labels=["set"],
         )
         good = GaugeMetricFamily(
             "xdpctl_feed_last_success_timestamp_seconds",
-            "The last look at a feed that went well, or its list's own time",
+            "Time of the last good fetch, or of the list itself",
             labels=["set"],
         )
         changed = GaugeMetricFamily(

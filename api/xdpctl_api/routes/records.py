@@ -20,18 +20,22 @@ from xdpctl_api.shapes.rules import TokenIn, TokenOut
 
 router = APIRouter(prefix="/v1")
 _PAGE = 5000
-_LAST = 2**63 - 1  # that SQLite counts
+_LAST = 2**63 - 1  # the largest integer of SQLite
 
 
 @router.get("/audit", tags=["audit"])
 async def read_audit(
     who: Operator,
     ctx: Ctx,
-    after: Annotated[int, Query(ge=0, le=_LAST, description="Sequence number to start behind")] = 0,
+    after: Annotated[
+        int, Query(ge=0, le=_LAST, description="Return records after this sequence number")
+    ] = 0,
     limit: Annotated[int, Query(ge=1, le=_PAGE)] = 100,
-    last: Annotated[bool, Query(description="The newest instead of the oldest")] = False,
+    last: Annotated[
+        bool, Query(description="Return the newest records instead of the oldest")
+    ] = False,
 ) -> JSONResponse:
-    """Every change: who, what, when; each record carries the hash of the one before."""
+    """Records of changes: who, what, when. Each has the hash of the record before it."""
     store = ctx.controller.store
     if last:
         newest = store.last_audit()
@@ -42,9 +46,9 @@ async def read_audit(
 
 @router.get("/audit/verify", tags=["audit"])
 async def verify_audit(who: Operator, ctx: Ctx) -> dict[str, Any]:
-    """Walk the whole chain; `problem` says what was tampered with, null if nothing.
+    """Verify the whole hash chain; `problem` says what was tampered with, or is null.
 
-    `signed_to` is the number of the newest record whose hash was signed and kept apart.
+    `signed_to` is the number of the newest record whose hash is signed and stored separately.
     """
     mark = ctx.controller.state.checkpoint
     verdict, signed_to = await asyncio.to_thread(ctx.audit_head.verify, mark)
@@ -75,7 +79,7 @@ async def list_tokens(who: Admin, ctx: Ctx) -> dict[str, list[TokenOut]]:
 
 @router.post("/tokens", tags=["tokens"], status_code=201)
 async def create_token(body: TokenIn, who: Admin, ctx: Ctx) -> TokenOut:
-    """A new token; its secret is in this answer and nowhere else."""
+    """Create a token; only this answer contains its secret."""
     name = check_name(body.name, "name")
     origin = check_name(body.origin or OPERATOR, "origin")
     ttl = seconds(body.ttl, "ttl")
@@ -102,7 +106,7 @@ async def revoke_token(name: str, who: Admin, ctx: Ctx) -> TokenOut:
     def operation(draft: Draft) -> Token:
         token = draft.state.tokens.get(name)
         if token is None:
-            raise NotFoundError(f"no token is called {name}; see GET /v1/tokens")
+            raise NotFoundError(f"there is no token {name}; see GET /v1/tokens")
         draft.tokens[name] = None
         draft.note(who.name, "token.revoke", name)
         return token

@@ -27,11 +27,13 @@ from xdpctl_api.shapes.monitor import statistics_out
 from xdpctl_api.shapes.rules import RuleAnswer, RuleChange, RuleIn, RuleOut, RulePage, rule_out
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
-IfMatch = Annotated[str | None, Header(description="The rule's ETag; 412 if it changed since")]
+IfMatch = Annotated[
+    str | None, Header(description="ETag of the rule; 412 if the rule has changed since")
+]
 
 
 def answer(ctx: ControlPlane, added: Added | AddedSignature) -> RuleAnswer:
-    """The rule as it stands now, or as it was added if it is gone already."""
+    """The rule as it is now, or as it was added if it is already gone."""
     controller, rule = ctx.controller, added.rule
     if isinstance(rule, Signature):
         rule = controller.state.signatures.get(rule.id, rule)
@@ -47,7 +49,7 @@ def answer(ctx: ControlPlane, added: Added | AddedSignature) -> RuleAnswer:
 
 
 def named_etag(header: str | None) -> str | None:
-    """The ETag an If-Match header names; `*` and none at all match any."""
+    """The ETag of an If-Match header; None, which matches any, for `*` or no header."""
     return None if header in (None, "*") else header.removeprefix("W/").strip('"')
 
 
@@ -61,7 +63,7 @@ def _adding(
 
 @router.post("", status_code=201, response_model=RuleAnswer, responses={200: {"model": RuleAnswer}})
 async def add_rule(body: RuleIn, who: Operator, ctx: Ctx) -> Response:
-    """201 with the rule once it is durable and in the kernel; the same again is 200."""
+    """Add a rule; 201 once it is durable and in the kernel, 200 if it existed and was extended."""
     ask = body.ask()
     added = await asyncio.wrap_future(ctx.controller.submit(_adding(ask, who)))
     out = answer(ctx, added)
@@ -77,9 +79,9 @@ async def list_rules(
     ctx: Ctx,
     filters: Annotated[Filters, Depends()],
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
+    cursor: Annotated[str | None, Query(description="`next` of the previous page")] = None,
 ) -> RulePage:
-    """The standing rules by address, a page at a time; rules may come and go between pages."""
+    """List rules by address, page by page; rules may be added or removed between pages."""
     return await asyncio.to_thread(page, ctx, filters.test(), limit, cursor)
 
 
@@ -92,13 +94,13 @@ def _find(ctx: ControlPlane, rule_id: str) -> Rule | Signature:
         source = parse_rule_id(rule_id)
         rule, subject = state.rules.get(source), str(source)
     if rule is None or rule.expired(now.ns):
-        raise NotFoundError(f"no rule stands on {subject}; see GET /v1/rules")
+        raise NotFoundError(f"there is no rule on {subject}; see GET /v1/rules")
     return rule
 
 
 @router.get("/{rule_id}")
 async def read_rule(rule_id: str, who: Viewer, ctx: Ctx, response: Response) -> RuleOut:
-    """One rule with its counters. On a source its id is the match, `203.0.113.0_24`."""
+    """One rule with its counters. The id of a rule on a source is like `203.0.113.0_24`."""
     rule = _find(ctx, rule_id)
     response.headers["ETag"] = f'"{rule.etag}"'
     statistics = statistics_out(ctx.controller.statistics(rule))
@@ -116,7 +118,7 @@ async def change_rule(
     response: Response,
     if_match: IfMatch = None,
 ) -> RuleAnswer:
-    """Change mode, ttl, reason or tags, of a signature also limit, spare and priority, at once."""
+    """Change mode, ttl, reason or tags of a rule; of a signature also limit, spare, priority."""
     out = await _change(ctx, rule_id, body.changes(), who, if_match)
     response.headers["ETag"] = f'"{out.etag}"'
     return out
@@ -140,7 +142,7 @@ async def _change(
 async def promote_rule(
     rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None
 ) -> RuleAnswer:
-    """Enforce a rule that only counted so far; as PATCH with mode enforce."""
+    """Enforce a rule in monitor mode; the same as PATCH with mode enforce."""
     return await _change(ctx, rule_id, {"mode": Mode.ENFORCE}, who, if_match)
 
 
@@ -148,7 +150,9 @@ def _refuse_for_sources(changes: dict[str, object]) -> None:
     for field in ("limit", "spare", "priority"):
         if field in changes:
             raise RuleError(
-                f"a rule on a source alone has no {field}", field, "make it a rule of its own"
+                f"a rule that matches only a source has no {field}",
+                field,
+                f"add a new rule with {field}",
             )
 
 
@@ -156,7 +160,7 @@ def _refuse_for_sources(changes: dict[str, object]) -> None:
 async def confirm_rule(
     rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None
 ) -> RuleAnswer:
-    """Let a provisional rule stand; 404 once its time was up and it undid itself."""
+    """Confirm a provisional rule, so that it stays; 404 if it has already expired."""
     seen = named_etag(if_match)
 
     def confirm(draft: Draft) -> Added | AddedSignature:
@@ -169,7 +173,7 @@ async def confirm_rule(
 
 @router.delete("/{rule_id}")
 async def remove_rule(rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None) -> RuleOut:
-    """Take it away; answers with the rule as it was, and its last counters."""
+    """Remove a rule; the answer is the rule as it was, with its last counters."""
     seen = named_etag(if_match)
     last = rule_out(ctx.controller, _find(ctx, rule_id), ctx.controller.clock.read())
     hits = {"packets": last["packets"], "bytes": last["bytes"]}

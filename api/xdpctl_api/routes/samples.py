@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Live packets, one in many, with what became of each."""
+"""Samples of live packets, each with its verdict."""
 
 import asyncio
 import json
@@ -34,16 +34,24 @@ async def samples(
     request: Request,
     who: Operator,
     ctx: Ctx,
-    verdict: Annotated[str, Query(description="drop, pass, all, or a reason")] = "drop",
-    rule: Annotated[str | None, Query(description="Only what this rule or set decided")] = None,
-    every: Annotated[int, Query(description="One packet in so many; a power of two")] = 64,
+    verdict: Annotated[
+        str, Query(description="drop, pass, all, or a reason such as limited")
+    ] = "drop",
+    rule: Annotated[
+        str | None, Query(description="Only packets decided by this rule or set")
+    ] = None,
+    every: Annotated[
+        int, Query(description="Sample one in this many packets; a power of two")
+    ] = 64,
     seconds: float = 10.0,
-    limit: Annotated[int, Query(ge=1, le=10_000_000, description="End after so many")] = 100_000,
+    limit: Annotated[
+        int, Query(ge=1, le=10_000_000, description="Stop after this many packets")
+    ] = 100_000,
 ) -> StreamingResponse:
-    """NDJSON, a line a packet while they come; the last line says how many were taken and lost."""
+    """Stream NDJSON, one line per packet; the last line has the numbers of `taken` and `lost`."""
     slot = _slot(ctx, rule) if rule is not None else SlotNumber.NONE
     ask = CaptureAsk(choose(verdict), every, slot, seconds, limit)
-    # it may wait a moment for one that steps back
+    # it may wait for another capture to end
     capturing = await asyncio.to_thread(Capturing, ctx.controller.datapath, ask)
     return StreamingResponse(_stream(request, ctx, capturing), media_type=NDJSON)
 
@@ -51,14 +59,14 @@ async def samples(
 async def _stream(
     request: Request, ctx: ControlPlane, capturing: Capturing
 ) -> AsyncIterator[bytes]:
-    """Batches are read by a thread of its own; it ends when whoever asked has gone."""
+    """Yield batches that a thread reads; ends when the caller disconnects."""
     gone = threading.Event()
     batches = capturing.batches(lambda: not (gone.is_set() or ctx.stopping))
-    teller = _Teller(ctx)
+    formatter = _Formatter(ctx)
     try:
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
             if batch:
-                yield b"".join(map(teller.line, batch))
+                yield b"".join(map(formatter.line, batch))
             if await request.is_disconnected():
                 return
         yield _line({"taken": capturing.taken, "lost": capturing.lost})
@@ -72,7 +80,7 @@ def _line(fields: dict[str, Any]) -> bytes:
 
 
 def _slot(ctx: ControlPlane, rule: str) -> int:
-    """The slot of a rule's id, a source, or a set's name."""
+    """The slot of a rule, by its id or source, or of a set; NotFoundError if there is none."""
     state = ctx.controller.state
     if rule.startswith(ID_MARK):
         held = state.signatures.get(rule)
@@ -86,8 +94,8 @@ def _slot(ctx: ControlPlane, rule: str) -> int:
     return slot
 
 
-class _Teller:
-    """Captures as lines, with names instead of numbers."""
+class _Formatter:
+    """Formats captures as lines of NDJSON, with names instead of numbers."""
 
     def __init__(self, ctx: ControlPlane) -> None:
         self._ctx = ctx

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sets: put as a whole, read, change, refresh, watch, remove."""
+"""Sets: replace, read, change, refresh, sample, remove."""
 
 import asyncio
 from collections.abc import Iterator
@@ -40,14 +40,14 @@ def _find(ctx: ControlPlane, name: str) -> SourceSet:
 
 @router.get("")
 async def list_sets(who: Viewer, ctx: Ctx) -> dict[str, list[SetOut]]:
-    """Every set, by name."""
+    """List all sets, by name."""
     held = sorted(ctx.controller.state.sets.values(), key=lambda each: each.name)
     return {"sets": [SetOut(**set_out(ctx, each)) for each in held]}
 
 
 @router.get("/{name}")
 async def read_set(name: str, who: Viewer, ctx: Ctx, response: Response) -> SetOut:
-    """One set: what it is, how large, what it hit, where it comes from."""
+    """One set, with its size, counters and feed."""
     held = _find(ctx, name)
     response.headers["ETag"] = f'"{held.etag}"'
     monitored = held.mode is Mode.MONITOR
@@ -57,7 +57,7 @@ async def read_set(name: str, who: Viewer, ctx: Ctx, response: Response) -> SetO
 
 @router.get("/{name}/entries", response_class=PlainTextResponse)
 async def read_entries(name: str, who: Viewer, ctx: Ctx) -> StreamingResponse:
-    """Its prefixes, one a line, as PUT takes them."""
+    """The prefixes of a set, one per line, in the format that PUT accepts."""
     _find(ctx, name)
     entries = ctx.controller.state.entries.get(name, NOTHING)
 
@@ -84,12 +84,12 @@ async def put_set(
     query: Annotated[ListQuery, Query()],
     if_match: IfMatch = None,
 ) -> Response:
-    """A new set, or another list for the one of that name, without a gap.
+    """Create a set, or replace the list of an existing one, without a gap in filtering.
 
-    The body is the list (plain, CSV, NDJSON, JSON with `?format=json`; gzip of these), or a JSON
-    document with `prefixes` or a `feed`. 201 or 200 once it is durable and in the kernel; if
-    anything is wrong, the old set stays whole. `action`, `mode` and `reason` stay as they are
-    where they are not given; a feed goes unless it is given again.
+    The body is the list (plain, CSV, NDJSON, JSON with `?format=json`; or gzip of these), or a JSON
+    document with `prefixes` or a `feed`. 201 or 200 once it is durable and in the kernel; after an
+    error, the old set is unchanged. `action`, `mode` and `reason` are unchanged where they are not
+    given; a feed is removed unless it is given again.
     """
     out = await replace_set(ctx, name, who, request, query, named_etag(if_match))
     headers = {"Location": f"/v1/sets/{name}", "ETag": f'"{out.etag}"'}
@@ -101,12 +101,12 @@ async def put_set(
 async def change_set(
     name: str, body: SetChange, who: Operator, ctx: Ctx, if_match: IfMatch = None
 ) -> SetOut:
-    """Change mode, reason or refresh; a mode changes for all entries at once."""
+    """Change mode, spare, reason or refresh; the mode changes for all entries at once."""
     seen = named_etag(if_match)
 
     def operation(draft: Draft) -> Changed:
         changes: dict[str, Any] = body.model_dump(include=body.model_fields_set - {"refresh"})
-        if body.refresh is not None:  # of the feed that stands now, not when it was asked for
+        if body.refresh is not None:  # of the feed that the set has when this runs
             held = sets.find(draft, name)
             changes["feed"] = ctx.refresher.source.every(held, body.refresh)
         return sets.change(draft, name, changes, who, seen)
@@ -118,7 +118,7 @@ async def change_set(
 
 @router.delete("/{name}")
 async def remove_set(name: str, who: Operator, ctx: Ctx, if_match: IfMatch = None) -> SetOut:
-    """Take it away, at once for all entries; answers with the set as it was."""
+    """Remove a set, with all entries at once; the answer is the set as it was."""
     held = _find(ctx, name)
     last = set_out(ctx, held)
     hits = {"packets": last["packets"], "bytes": last["bytes"]}
@@ -131,7 +131,7 @@ async def remove_set(name: str, who: Operator, ctx: Ctx, if_match: IfMatch = Non
 
 @router.post("/{name}/refresh")
 async def refresh_set(name: str, who: Operator, ctx: Ctx, force: bool = False) -> SetAnswer:
-    """Look at its feed now; `force` also takes a list that shrank by more than half."""
+    """Refresh the feed of a set now; `force` also accepts a list that shrank by more than half."""
     held = _find(ctx, name)
     if held.feed is None:
         raise RuleError(f"the set {name} has no feed", "name", "PUT a new list instead")
@@ -156,9 +156,9 @@ async def top_entries(
     every: Annotated[int, Query(ge=1, le=65536, description="A power of two")] = 64,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
 ) -> TopOut:
-    """Watch which of its entries are hit, on one packet in `every`, for so many seconds."""
+    """Sample one in `every` packets for `seconds`; returns entries and sources with most hits."""
     if every & (every - 1):
-        raise RuleError(f"{every} is no power of two", "every", "give 1, 2, 4, 8, ... 65536")
+        raise RuleError(f"{every} is not a power of two", "every", "give 1, 2, 4, 8, ... 65536")
     held = _find(ctx, name)
     entries = ctx.controller.state.entries.get(name, NOTHING)
     datapath = ctx.controller.datapath

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How the box stands: status, interfaces, counters, health, and the red button."""
+"""The state of the host: status, interfaces, counters, health, and the emergency bypass."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ router = APIRouter(tags=["system"])
 
 @router.get("/v1/status")
 async def status(who: Viewer, ctx: Ctx) -> dict[str, Any]:
-    """Everything at a glance; `problems` is empty when all is well."""
+    """Status of the host; `problems` is empty if it is ready."""
     state, datapath = ctx.controller.state, ctx.controller.datapath
     return {
         "version": __version__,
@@ -52,7 +52,7 @@ async def status(who: Viewer, ctx: Ctx) -> dict[str, Any]:
 
 @router.get("/v1/interfaces")
 async def interfaces(who: Viewer, ctx: Ctx) -> dict[str, Any]:
-    """Each configured interface: attached or not, in which mode, and why not native."""
+    """Each configured interface: its state, its XDP mode, and why it is not native."""
     loader = ctx.loader()
     if loader is None:
         return {"loader": {}, "interfaces": {}}
@@ -62,7 +62,7 @@ async def interfaces(who: Viewer, ctx: Ctx) -> dict[str, Any]:
 
 @router.get("/v1/counters")
 async def counters(who: Viewer, ctx: Ctx) -> dict[str, Any]:
-    """Packets and bytes by reason, per interface and together, since the maps were made."""
+    """Packets and bytes by reason, per interface and in total, since the maps were created."""
     found = await asyncio.to_thread(ctx.controller.datapath.counters)
     ports: dict[str, dict[str, dict[str, int]]] = {}
     total: dict[str, dict[str, int]] = {}
@@ -78,19 +78,19 @@ async def counters(who: Viewer, ctx: Ctx) -> dict[str, Any]:
 
 @router.post("/v1/notifications/test")
 async def test_notifications(who: Unbound, ctx: Ctx) -> dict[str, list[bool]]:
-    """One message to each of notify.urls now; whether each was taken, in their order."""
+    """Send a test message to each of notify.urls; `taken` says, in order, which accepted it."""
     return {"taken": await asyncio.to_thread(ctx.dispatcher.test)}
 
 
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """The process answers."""
+    """Liveness: the process answers."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses={503: {"description": "Not ready; says why"}})
+@router.get("/readyz", responses={503: {"description": "Not ready, with the problems"}})
 async def readyz(ctx: Ctx) -> JSONResponse:
-    """Whether new rules are taken and filtered everywhere; 503 lists what is in the way."""
+    """Readiness: new rules are accepted and applied everywhere; 503 lists the problems."""
     problems = ctx.problems()
     return JSONResponse(
         {"ready": not problems, "problems": problems}, status_code=503 if problems else 200
@@ -99,18 +99,18 @@ async def readyz(ctx: Ctx) -> JSONResponse:
 
 @router.get("/v1/bypass")
 async def read_bypass(who: Viewer, ctx: Ctx) -> dict[str, bool]:
-    """Whether everything passes."""
+    """Whether the emergency bypass is on: all traffic passes."""
     return {"on": ctx.controller.datapath.bypass()}
 
 
 @router.post("/v1/bypass")
 async def set_bypass(body: BypassIn, who: Unbound, ctx: Ctx, request: Request) -> BypassOut:
-    """The big red button: pass everything, one map write; and back.
+    """Switch the emergency bypass on (all traffic passes) or off, with one map write.
 
-    Nothing is done for a caller who has hung up: he may have decided otherwise since.
+    Nothing is done if the caller has disconnected: they may have changed their mind since.
     """
     gone = request.scope.get(GONE)
     if gone and gone():
-        raise BusyError("the caller has hung up, so nothing was done")
+        raise BusyError("the caller has disconnected; nothing was done")
     audited = await asyncio.wrap_future(ctx.controller.set_bypass(body.on, who.name))
     return BypassOut(on=ctx.controller.datapath.bypass(), audited=audited)

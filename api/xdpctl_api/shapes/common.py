@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What all shapes of v1 are made of."""
+"""Types that the shapes of v1 share."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -9,22 +9,22 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat
 from xdpctl.base.durations import parse_duration
 
 Duration = Annotated[
-    StrictFloat | str,  # true is no second
+    StrictFloat | str,  # strict, so that true is not 1 second
     Field(description="Seconds, or text such as 15m, 1h30m", examples=["15m", 900]),
 ]
 
 
 class Strict(BaseModel):
-    """Unknown fields are errors: a typing mistake must not become a wider rule."""
+    """Base of requests. Unknown fields are errors, so that a typo does not become a wider rule."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 def seconds(value: float | str | None, field: str) -> float | None:
-    """Seconds of a number or of a text like `1h30m`; RuleError names the field."""
+    """Seconds of a number or of text such as `1h30m`. RuleError, with `field`, if it is invalid."""
     return parse_duration(value, field) if isinstance(value, str) else value
 
 
 def timestamp(unix: float) -> datetime:
-    """Unix seconds as UTC; what lies before 1970 or after 2**40 seconds is cut off there."""
+    """Unix seconds as a datetime in UTC, limited to the range from 0 to 2**40."""
     return datetime.fromtimestamp(min(max(unix, 0), 2**40), UTC)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the API shows of an incident: its record, and what its rules hit as of now."""
+"""The shapes of incidents: the stored record, with current hits of its rules."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,22 +14,22 @@ from xdpctl.model.incident import Incident
 
 
 class ToldOut(BaseModel):
-    """What a detector said; `at` is Unix time, `monotonic` the kernel's clock in seconds."""
+    """A report of a detector; `at` is Unix time, `monotonic` the kernel's clock, in seconds."""
 
     at: float
     monotonic: float
     detector: str
     phase: str
-    event: str = Field(description="The detector's own id")
+    event: str = Field(description="Id of the event at the detector")
     attack: str
     pps: float
     bps: float
     note: str
-    done: int = Field(description="Rules that came of it, or ended with it")
+    done: int = Field(description="Number of rules added for it, or ended with it")
 
 
 class DoneOut(BaseModel):
-    """A rule that came of it."""
+    """A rule of the incident."""
 
     id: str
     what: str
@@ -43,10 +43,10 @@ class DoneOut(BaseModel):
 
 
 class IncidentBrief(BaseModel):
-    """Times are Unix time; counters are of all its rules, those that stand as of now."""
+    """An incident in short. Times are Unix time; counters are of all its rules, as of now."""
 
     id: str
-    subject: str = Field(description="The victim, or whose named sources these are")
+    subject: str = Field(description="The victim, or the detector that named the sources")
     open: bool
     opened_at: float
     updated_at: float
@@ -59,43 +59,47 @@ class IncidentBrief(BaseModel):
     events_told: int
     rules_made: int
     rules_ended: int
-    rules_raised: int = Field(description="To the next step of their ladder")
+    rules_raised: int = Field(description="Number of rules raised to the next step of their ladder")
     sources_named: int
     packets: int
     bytes: int
     clock_error: float | None = Field(
-        description="Seconds by which times are off at most, as NTP says; null: not synchronised"
+        description="Maximum error of times in seconds, according to NTP; null: not synchronised"
     )
 
 
 class SenderOut(BaseModel):
-    """A source address as packets say it."""
+    """A source address of sampled packets."""
 
     address: str
     packets: int
-    connected: bool = Field(description="It had a connection with this host then")
-    inside: bool = Field(description="It is of our own networks")
+    connected: bool = Field(
+        description="It had an established connection with this host at that time"
+    )
+    inside: bool = Field(description="It is in automatic.networks, or protected")
     country: str
-    asn: int = Field(description="0 if no database says")
+    asn: int = Field(description="0 if it is not known")
     as_name: str
 
 
 class EvidenceOut(BaseModel):
-    """Of the packets that were kept of what its rules dropped."""
+    """Evidence from the sampled packets that the rules of the incident dropped."""
 
     packets: int
-    sources: int = Field(description="Different source addresses")
+    sources: int = Field(description="Number of different source addresses")
     bytes: int
     top_sources: list[SenderOut]
-    top_services: list[tuple[str, int]] = Field(description="Such as `udp from 53`, and packets")
-    rates: list[tuple[float, float, float, float, float]] = Field(
-        description="Unix time; packets/s and bit/s its rules hit; packets/s passed and dropped"
+    top_services: list[tuple[str, int]] = Field(
+        description="Service, such as `udp from 53`, and its number of packets"
     )
-    damage: str = Field(description="Where and why the packets could not be read on; or empty")
+    rates: list[tuple[float, float, float, float, float]] = Field(
+        description="Unix time; packets/s and bit/s that rules hit; packets/s passed and dropped"
+    )
+    damage: str = Field(description="Where and why reading the packets failed; empty if it did not")
 
 
 class IncidentOut(IncidentBrief):
-    """All of it; lists hold the first ones."""
+    """An incident in full; long lists contain only the first items."""
 
     events: list[ToldOut]
     rules: list[DoneOut]
@@ -103,26 +107,26 @@ class IncidentOut(IncidentBrief):
     evidence: EvidenceOut
 
 
-def standing_of(controller: Controller, held: Incident) -> dict[str, Hits]:
-    """The rules that are there because of it, and what they have hit since they are."""
-    state, tag = controller.state, tag_of(held)
-    listed = {one.id: one for one in held.rules if not one.ended_at}
+def standing_of(controller: Controller, incident: Incident) -> dict[str, Hits]:
+    """The current rules of an incident, by id, and their hits since they joined it."""
+    state, tag = controller.state, tag_of(incident)
+    listed = {record.id: record for record in incident.rules if not record.ended_at}
     found = {}
     sources = [state.rules.get(source) for source in state.tagged.sources(tag)]
     for rule in (*sources, *list(state.signatures.values())):
         if rule and tag in rule.tags:
-            hits, one = controller.hits(rule), listed.get(rule.id)
-            found[rule.id] = one.since(hits) if one else hits
+            hits, record = controller.hits(rule), listed.get(rule.id)
+            found[rule.id] = record.since(hits) if record else hits
     return found
 
 
-def brief(held: Incident, standing: Mapping[str, Hits]) -> dict[str, Any]:
-    """The fields of IncidentBrief; `standing` are the hits of its rules that still stand."""
-    fields = structs.asdict(held)
+def brief(incident: Incident, standing: Mapping[str, Hits]) -> dict[str, Any]:
+    """The fields of IncidentBrief; `standing` has the hits of its current rules."""
+    fields = structs.asdict(incident)
     return {
         **{name: fields[name] for name in IncidentBrief.model_fields if name in fields},
-        "open": held.open,
-        "closed_at": held.closed_at or None,
-        "packets": held.packets + sum(hits.packets for hits in standing.values()),
-        "bytes": held.bytes + sum(hits.bytes for hits in standing.values()),
+        "open": incident.open,
+        "closed_at": incident.closed_at or None,
+        "packets": incident.packets + sum(hits.packets for hits in standing.values()),
+        "bytes": incident.bytes + sum(hits.bytes for hits in standing.values()),
     }

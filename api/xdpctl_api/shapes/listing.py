@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The standing rules, narrowed down, a page at a time."""
+"""Lists rules, filtered and page by page."""
 
 import re
 from bisect import bisect_right
@@ -19,22 +19,24 @@ from xdpctl.model.signature import Signature
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.shapes.rules import RuleOut, RulePage, rule_out
 
-_SIGNED = "sig;"  # what cursors behind the sources begin with
+_SIGNED = "sig;"  # prefix of cursors among the signatures, which follow the rules on sources
 _CURSOR = re.compile(r"(-?[0-9]{1,5});([01]);(.{1,4000})")
 
 
 class Filters(BaseModel):
-    """What a listing may be narrowed by."""
+    """The filters of a listing."""
 
     action: Action | None = None
     mode: Mode | None = None
     origin: str | None = None
     tag: str | None = None
     within: str | None = Field(default=None, description="Only rules inside this prefix")
-    covering: str | None = Field(default=None, description="Only rules around this")
+    covering: str | None = Field(
+        default=None, description="Only rules that cover this address or prefix"
+    )
 
     def test(self) -> Callable[[Rule | Signature], bool]:
-        """The filter as a function, its prefixes parsed once."""
+        """The filters as one function; RuleError if a prefix is not valid."""
         inside = parse_prefix(self.within, "within") if self.within else None
         around = parse_prefix(self.covering, "covering") if self.covering else None
         return lambda rule: (
@@ -48,23 +50,23 @@ class Filters(BaseModel):
 
 
 def _standing(ctx: ControlPlane, cursor: str | None) -> Iterator[Rule | Signature]:
-    """Rules on sources by address, then signatures in the order in which packets meet them."""
+    """Rules on sources by address, then signatures in the order of evaluation."""
     state, now = ctx.controller.state, ctx.controller.clock.read()
-    passed = _place(cursor) if cursor and cursor.startswith(_SIGNED) else None
-    if passed is None:
+    after_key = _place(cursor) if cursor and cursor.startswith(_SIGNED) else None
+    if after_key is None:
         sources = state.ordered()
         after = parse_rule_id(cursor) if cursor else None
         start = bisect_right(sources, order(after), key=order) if after else 0
         held = (state.rules.get(source) for source in islice(sources, start, None))
         yield from (rule for rule in held if rule and not rule.expired(now.ns))
     signatures: list[Signature] = ordered(list(state.signatures.values()))
-    for one in signatures:
-        if not one.expired(now.ns) and (passed is None or one.order > passed):
-            yield one
+    for signature in signatures:
+        if not signature.expired(now.ns) and (after_key is None or signature.order > after_key):
+            yield signature
 
 
 def _cursor(rule: Rule | Signature) -> str:
-    """Where a listing goes on, also if the rule has gone meanwhile."""
+    """The cursor after a rule; it works even if the rule is removed in the meantime."""
     if isinstance(rule, Signature):
         priority, of_detector, _ = rule.order
         return f"{_SIGNED}{priority};{of_detector:d};{rule.match}"
@@ -74,14 +76,16 @@ def _cursor(rule: Rule | Signature) -> str:
 def _place(cursor: str) -> tuple[int, bool, Key]:
     found = _CURSOR.fullmatch(cursor.removeprefix(_SIGNED))
     if not found:
-        raise RuleError(f"{cursor[:40]!r} is no cursor", "cursor", "give `next` of the page before")
+        raise RuleError(
+            f"{cursor[:40]!r} is not a cursor", "cursor", "give `next` of the previous page"
+        )
     return int(found[1]), found[2] == "1", precedence(text.parse(found[3]))
 
 
 def page(
     ctx: ControlPlane, wanted: Callable[[Rule | Signature], bool], limit: int, cursor: str | None
 ) -> RulePage:
-    """At most `limit` rules behind the cursor for which `wanted` is true, and the next cursor."""
+    """At most `limit` rules after `cursor` for which `wanted` is true, and the next cursor."""
     now = ctx.controller.clock.read()
     found = list(islice(filter(wanted, _standing(ctx, cursor)), limit + 1))
     return RulePage(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of matches and limits in v1, and their way to the model."""
+"""The shapes of matches and limits in v1, and their conversion to the model."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -15,10 +15,11 @@ Values = StrictStr | StrictInt | list[StrictStr | StrictInt] | None
 
 
 class MatchIn(Strict):
-    """FlowSpec's components (RFC 8955, RFC 8956), ttl and vlan: a packet must have them all.
+    """FlowSpec components (RFC 8955, RFC 8956), ttl and vlan; a packet must match all of them.
 
-    Numbers are one, a list `53,123`, ranges `1024-65535`, tests `>=512`, `!=80`, `>100&<200`; bits
-    are names joined by `+` (all of them), `&` and `,` (and, or), with `!` for not.
+    Numeric values are a number, a list `53,123`, a range `1024-65535`, or comparisons `>=512`,
+    `!=80`, `>100&<200`. Bit values are names joined by `+` (all of them), `&` (and) and `,` (or),
+    with `!` for not.
     """
 
     source: str | None = Field(default=None, examples=["203.0.113.0/24"], max_length=64)
@@ -31,16 +32,18 @@ class MatchIn(Strict):
     icmp_code: Values = None
     tcp_flags: Values = Field(default=None, examples=["syn&!ack"])
     packet_length: Values = Field(
-        default=None, description="Of the IP packet with its header", examples=[">=512"]
+        default=None,
+        description="Length of the IP packet with its header, in bytes",
+        examples=[">=512"],
     )
     dscp: Values = None
     fragment: Values = Field(default=None, description="dont, later, first, last")
     flow_label: Values = None
-    ttl: Values = Field(default=None, description="Or hop limit")
+    ttl: Values = Field(default=None, description="IPv4 time to live, or IPv6 hop limit")
     vlan: Values = Field(default=None, description="VLAN id of the outermost tag")
 
     def match(self) -> Match:
-        """The match of the fields that were given; RuleError if they make none."""
+        """The match of the given fields; RuleError if they are not valid."""
         return build({name: getattr(self, name) for name in self.model_fields_set})
 
 
@@ -56,20 +59,26 @@ MatchOrText = Annotated[
 
 
 class Per(StrEnum):
-    """What one bucket of a limit counts: all packets, or those of one source."""
+    """What shares a rate: all packets, or the packets of each source."""
 
     ALL = "all"
     SOURCE = "source"
 
 
 class LimitIn(Strict):
-    """FlowSpec's traffic-rate: packets or bits a second; what comes faster is dropped."""
+    """A FlowSpec traffic-rate, in packets or bits per second; the excess is dropped."""
 
-    pps: float | None = Field(default=None, description="Packets a second")
-    bps: float | None = Field(default=None, description="Bits a second, of whole frames")
-    burst: Duration = Field(default=0.1, description="How long's worth may come at once")
-    per: Per = Field(default=Per.ALL, description="One rate for all, or one for each source")
-    ipv4_length: int = Field(default=32, ge=1, le=32, description="Sources are prefixes so long")
+    pps: float | None = Field(default=None, description="Packets per second")
+    bps: float | None = Field(default=None, description="Bits per second, of whole frames")
+    burst: Duration = Field(
+        default=0.1, description="Burst, as a duration of traffic at the configured rate"
+    )
+    per: Per = Field(
+        default=Per.ALL, description="One rate for all packets, or one for each source"
+    )
+    ipv4_length: int = Field(
+        default=32, ge=1, le=32, description="Prefix length of one source, with per source"
+    )
     ipv6_length: int = Field(default=64, ge=1, le=64)
 
     def rate(self) -> Rate:
@@ -79,7 +88,7 @@ class LimitIn(Strict):
 
 
 class LimitOut(Strict):
-    """A limit as it stands; `burst` in seconds."""
+    """A limit; `burst` is in seconds."""
 
     pps: float | None
     bps: float | None
@@ -90,7 +99,7 @@ class LimitOut(Strict):
 
 
 def limit_out(rate: Rate) -> LimitOut:
-    """A limit as the API shows it; what is 0 is null."""
+    """A limit for an answer; values of 0 become null."""
     return LimitOut(
         pps=rate.pps or None,
         bps=rate.bps or None,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shape of what a rule or set in monitor mode would have hit."""
+"""The shapes of monitor statistics."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ class ShareOut(BaseModel):
     """A value, and its share of the packets."""
 
     value: str
-    share: float = Field(description="Of the packets, 0 to 1")
+    share: float = Field(description="Share of the packets, 0 to 1")
 
 
 class ConnectionOut(BaseModel):
@@ -28,21 +28,25 @@ class ConnectionOut(BaseModel):
 
 
 class StatisticsOut(BaseModel):
-    """Packets since it is in monitor mode; shares are of a random sample of 128 of them."""
+    """Statistics since monitor mode began; shares are of a random sample of 128 packets."""
 
-    looked_at: int = Field(description="Packets; of each, the last three rules it met")
-    established: int = Field(description="Of them, of established TCP connections of this host")
-    accepted: int = Field(description="Of them, that a wider rule accepts or protects")
-    connections: int = Field(description="Different ones of these established, up to 4,096")
+    looked_at: int = Field(
+        description="Number of packets; each counts for the last three rules that it matched"
+    )
+    established: int = Field(description="Packets of established TCP connections of this host")
+    accepted: int = Field(description="Packets that a wider rule accepts or protects")
+    connections: int = Field(description="Number of different established connections, up to 4,096")
     top_connections: list[ConnectionOut]
-    sources: int = Field(description="Different addresses, estimated; the standard error is 5 %")
+    sources: int = Field(
+        description="Estimated number of different addresses; the standard error is 5 %"
+    )
     destinations: int
     top_sources: list[ShareOut]
-    top_ports: list[ShareOut] = Field(description="Destination ports: udp/53")
+    top_ports: list[ShareOut] = Field(description="Destination ports, such as udp/53")
 
 
 def statistics_out(found: MonitorStatistics | None) -> StatisticsOut | None:
-    """What a rule in monitor mode saw; None if it has no statistics."""
+    """Monitor statistics for an answer; None if there are none."""
     if found is None:
         return None
     return StatisticsOut(

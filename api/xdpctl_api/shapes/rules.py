@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of v1, and their way from and to the model."""
+"""The shapes of rules, tokens and the bypass, and their conversion from and to the model."""
 
 from datetime import datetime
 from typing import Any
@@ -20,31 +20,33 @@ from xdpctl_api.shapes.monitor import StatisticsOut
 
 
 class RuleIn(Strict):
-    """A rule as it is asked for."""
+    """A request for a rule."""
 
     match: MatchOrText
     action: Action = Action.DROP
-    limit: LimitIn | None = Field(default=None, description="What the action limit allows")
+    limit: LimitIn | None = Field(default=None, description="The rate, for the action limit")
     spare: Spare | None = Field(
         default=None,
-        description="established: packets of this host's own TCP connections pass; the default of "
-        "all that matches on more than a source, but not of a limit for each source",
+        description="established: packets of this host's TCP connections pass; the default for "
+        "rules that match on more than a source, except limits per source",
     )
     priority: StrictInt | None = Field(
-        default=None, description="Lower ones are looked at first, else FlowSpec's order decides"
+        default=None, description="Lower numbers are evaluated first; ties in FlowSpec order"
     )
     mode: Mode = Mode.ENFORCE
     ttl: Duration | None = None
     reason: str = ""
     tags: list[str] = Field(default_factory=list)
     confirm_within: Duration | None = Field(
-        default=None, description="Undone after this long unless confirmed"
+        default=None, description="Removed after this time unless confirmed"
     )
 
-    force: bool = Field(default=False, description="An admin may drop everything")
+    force: bool = Field(
+        default=False, description="Allow a rule that drops every packet (admin only)"
+    )
 
     def ask(self) -> RuleRequest | SignatureAsk:
-        """A source with a drop or an accept, or all else."""
+        """A RuleRequest for a drop or accept of a source, else a SignatureAsk."""
         match = self.match.match()
         source = match.source_only
         common: dict[str, Any] = {
@@ -69,10 +71,10 @@ class RuleIn(Strict):
 
 
 class RuleChange(Strict):
-    """What may change on a standing rule; what is left out stays."""
+    """Changes of an existing rule; fields that are left out are not changed."""
 
     mode: Mode = Mode.ENFORCE
-    ttl: Duration | None = Field(default=None, description="From now on; null for no end")
+    ttl: Duration | None = Field(default=None, description="Counted from now; null: no expiry")
     reason: str = ""
     tags: list[str] = Field(default_factory=list)
     limit: LimitIn | None = None
@@ -80,10 +82,12 @@ class RuleChange(Strict):
     priority: StrictInt = 0
 
     def changes(self) -> dict[str, object]:
-        """The fields that were given, by name; `ttl` in seconds. RuleError for a limit of null."""
+        """The given fields by name, `ttl` in seconds; RuleError if one is not valid."""
         given = self.model_dump(include=self.model_fields_set - {"limit"})
         if "limit" in self.model_fields_set and self.limit is None:
-            raise RuleError("a limit of null", "limit", "give its pps or bps, or remove the rule")
+            raise RuleError(
+                "limit must not be null", "limit", "give pps or bps, or remove the rule"
+            )
         if self.limit is not None:
             given["limit"] = self.limit.rate()
         if "ttl" in given:
@@ -94,11 +98,11 @@ class RuleChange(Strict):
 
 
 class RuleOut(BaseModel):
-    """A standing rule with its counters; times are RFC 3339, in UTC."""
+    """A rule with its counters; times are RFC 3339, in UTC."""
 
     id: str
     match: dict[str, str]
-    text: str = Field(description="The match in short")
+    text: str = Field(description="The match as text")
     action: Action
     limit: LimitOut | None
     spare: Spare
@@ -109,20 +113,24 @@ class RuleOut(BaseModel):
     tags: list[str]
     created_at: datetime
     expires_at: datetime | None
-    expires_in: float | None = Field(description="Seconds; the kernel ends it by itself")
-    confirm_in: float | None = Field(description="Seconds left to confirm it; null: it stands")
-    slot: int | None = Field(description="Its number in the kernel")
+    expires_in: float | None = Field(
+        description="Seconds until the kernel ends the rule; null: no expiry"
+    )
+    confirm_in: float | None = Field(
+        description="Seconds left to confirm the rule; null: not provisional"
+    )
+    slot: int | None = Field(description="Number of the rule in the kernel")
     packets: int
     bytes: int
     etag: str
     statistics: StatisticsOut | None = Field(
         default=None,
-        description="What it would have hit, in monitor mode; of one rule, not in lists",
+        description="What the rule would have hit, in monitor mode; not in lists",
     )
 
 
 class RuleAnswer(RuleOut):
-    """A rule that was just added or changed; it is in the kernel when this is read."""
+    """A rule that was added or changed, and is in the kernel."""
 
     created: bool
     in_kernel: bool
@@ -130,14 +138,14 @@ class RuleAnswer(RuleOut):
 
 
 class RulePage(BaseModel):
-    """One page; `next` is the cursor of the following one, null on the last."""
+    """One page; `next` is the cursor of the next page, null on the last."""
 
     rules: list[RuleOut]
     next: str | None
 
 
 class ImportOut(BaseModel):
-    """How an import went; `rejects` shows at most 1,000 of the `rejected` lines."""
+    """The result of an import; `rejects` has at most 1,000 of the `rejected` lines."""
 
     added: int
     extended: int
@@ -147,22 +155,24 @@ class ImportOut(BaseModel):
 
 
 class ExplainOut(BaseModel):
-    """What the loaded program would do, and which rule or set decided."""
+    """The verdict of the loaded program, and the rule or set that decided."""
 
     verdict: str
     reason: str
     rule: RuleOut | None
     set: str | None
     protected_by: dict[str, str] | None
-    within: list[RuleOut] = Field(description="Limits that the packet is within")
+    within: list[RuleOut] = Field(description="Limits that the packet did not exceed")
     monitored: list[RuleOut]
     monitored_sets: list[str]
-    behind: list[RuleOut] = Field(description="Signatures that match too, behind the deciding one")
+    behind: list[RuleOut] = Field(
+        description="Signatures that also match, but are evaluated after the deciding one"
+    )
     frame: str
 
 
 class TokenIn(Strict):
-    """A token that is to be made."""
+    """A request for a token."""
 
     name: str
     role: Role
@@ -171,31 +181,33 @@ class TokenIn(Strict):
 
 
 class TokenOut(BaseModel):
-    """A token; `secret` is null except in the answer that makes it."""
+    """A token; `secret` is null except in the answer that creates it."""
 
     name: str
     role: Role
     origin: str
     created_at: datetime
     expires_at: datetime | None
-    secret: str | None = Field(default=None, description="Shown once, when it is made")
+    secret: str | None = Field(
+        default=None, description="Shown only once, when the token is created"
+    )
 
 
 class BypassIn(Strict):
-    """The emergency bypass, wanted on or off."""
+    """The state to which the emergency bypass is switched."""
 
     on: StrictBool
 
 
 class BypassOut(BaseModel):
-    """Whether the bypass is on, and whether that is in the audit log."""
+    """Whether the bypass is on, and whether the change is in the audit log."""
 
     on: bool
     audited: bool
 
 
-def _own(controller: Controller, rule: Rule | Signature) -> dict[str, Any]:
-    """What a rule on a source and one on more than that each have in their own way."""
+def _specific_fields(controller: Controller, rule: Rule | Signature) -> dict[str, Any]:
+    """The fields of a RuleOut that differ between rules on sources and signatures."""
     if isinstance(rule, Signature):
         return {
             "match": rule.match.as_json(),
@@ -216,11 +228,11 @@ def _own(controller: Controller, rule: Rule | Signature) -> dict[str, Any]:
 
 
 def rule_out(controller: Controller, rule: Rule | Signature, now: Now) -> dict[str, Any]:
-    """A RuleOut's fields."""
+    """The fields of a RuleOut."""
     hits = controller.hits(rule)
     expires, confirm = rule.expires_ns, rule.confirm_by_ns
     return {
-        **_own(controller, rule),
+        **_specific_fields(controller, rule),
         "id": rule.id,
         "action": rule.action,
         "mode": rule.mode,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of sets, and their way from and to the model."""
+"""The shapes of sets, and their conversion from and to the model."""
 
 from datetime import datetime
 from typing import Any
@@ -16,13 +16,13 @@ from xdpctl_api.shapes.monitor import StatisticsOut
 
 
 class FeedIn(Strict):
-    """Where entries come from again and again: one of `url` and `file`."""
+    """A feed, fetched periodically: exactly one of `url` and `file`."""
 
     url: str = Field(default="", examples=["https://www.spamhaus.org/drop/drop_v4.json"])
-    file: str = Field(default="", description="A name inside feeds.directory")
+    file: str = Field(default="", description="Name of a file in feeds.directory")
     refresh: Duration = "1h"
     format: str = "auto"
-    column: str = Field(default="", description="Of CSV, or the field of JSON objects")
+    column: str = Field(default="", description="Column of a CSV, or field of JSON objects")
 
     def source(self) -> FeedSource:
         """The same feed as the model's FeedSource; RuleError if it is not valid."""
@@ -36,36 +36,44 @@ class FeedIn(Strict):
 
 
 class SetChoices(Strict):
-    """What a set does, and what is done to its list first."""
+    """The settings of a set, and how its list is processed."""
 
-    action: Action | None = Field(default=None, description="Else what stands, or drop")
-    mode: Mode | None = Field(default=None, description="Else what stands, or enforce")
-    spare: Spare | None = Field(
-        default=None, description="established: this host's own TCP connections pass; else none"
+    action: Action | None = Field(
+        default=None, description="Default: unchanged, or drop for a new set"
     )
-    reason: str | None = Field(default=None, description="Else what stands")
+    mode: Mode | None = Field(
+        default=None, description="Default: unchanged, or enforce for a new set"
+    )
+    spare: Spare | None = Field(
+        default=None,
+        description="established: packets of this host's TCP connections pass; default: none",
+    )
+    reason: str | None = Field(default=None, description="Default: unchanged")
     allow_private: bool = Field(
         default=False, description="Keep private and special-purpose prefixes (RFC 6890)"
     )
     aggregate: bool = Field(
-        default=False, description="Merge exactly: no address gains or loses a verdict"
+        default=False, description="Merge prefixes exactly: no address gains or loses a verdict"
     )
     widen_ipv4: int = Field(
         default=0, ge=0, le=32, description="Widen longer prefixes to this length; lossy"
     )
     widen_ipv6: int = Field(default=0, ge=0, le=128)
     at_most: int = Field(
-        default=0, ge=0, le=1 << 31, description="Merge to so many entries of each family; lossy"
+        default=0,
+        ge=0,
+        le=1 << 31,
+        description="Merge to at most this many entries of each family; lossy",
     )
     force: bool = Field(
         default=False,
-        description="Also if the list shrinks by more than half, or drops for accepts",
+        description="Apply even if the list shrinks by more than half, or accept becomes drop",
     )
     dry_run: bool = False
 
     @property
     def choices(self) -> Choices:
-        """The same choices in the type that the replacement of a set takes."""
+        """The same settings as the type that the replacement of a set takes."""
         return Choices(
             action=self.action,
             mode=self.mode,
@@ -78,7 +86,7 @@ class SetChoices(Strict):
 
     @property
     def options(self) -> Options:
-        """How the entries of the list are to be read."""
+        """How the entries of the list are processed."""
         return Options(
             allow_private=self.allow_private,
             aggregate=self.aggregate,
@@ -96,14 +104,14 @@ class SetIn(SetChoices):
 
 
 class ListQuery(SetChoices):
-    """The same for a list that is the body."""
+    """The settings of a set as a query, for a list that is the body."""
 
     format: str = "auto"
     column: str = ""
 
 
 class SetChange(Strict):
-    """What may change while the entries stay; what is left out stays."""
+    """Changes that keep the entries of a set; fields that are left out are not changed."""
 
     mode: Mode = Mode.ENFORCE
     spare: Spare = Spare.NONE
@@ -112,7 +120,7 @@ class SetChange(Strict):
 
 
 class FeedOut(BaseModel):
-    """A feed, and how the last looks at it went."""
+    """A feed, and the result of its last fetches."""
 
     url: str
     file: str
@@ -121,13 +129,13 @@ class FeedOut(BaseModel):
     column: str
     checked_at: datetime | None
     next_at: datetime
-    good_at: datetime = Field(description="The last look that went well, or the list's own time")
+    good_at: datetime = Field(description="Time of the last good fetch, or of the list itself")
     failures: int
     error: str
 
 
 class SetOut(BaseModel):
-    """A set with its counters; `applied` leaves out what lies in protected prefixes."""
+    """A set with its counters; `applied` excludes entries in protected prefixes."""
 
     name: str
     action: Action
@@ -142,27 +150,27 @@ class SetOut(BaseModel):
     changed_at: datetime
     feed: FeedOut | None
     options: dict[str, Any]
-    report: dict[str, int] = Field(description="What its last change did")
+    report: dict[str, int] = Field(description="Numbers of the last change of its entries")
     packets: int
     bytes: int
     etag: str
     statistics: StatisticsOut | None = Field(
-        default=None, description="What it would have hit, in monitor mode; not in lists"
+        default=None, description="What the set would have hit, in monitor mode; not in lists"
     )
 
 
 class SetAnswer(SetOut):
-    """A set that was just put; it is in the kernel when this is read."""
+    """A set that was put, and is in the kernel unless it was a dry run."""
 
     created: bool
-    changed: bool = Field(description="Whether anything is other than before")
+    changed: bool = Field(description="Whether the set differs from before")
     dry_run: bool
     rejects: list[dict[str, Any]] = Field(description="The first bad lines")
-    warnings: list[str] = Field(description="What the author should know")
+    warnings: list[str] = Field(description="Warnings for the author of the set")
 
 
 class TopOut(BaseModel):
-    """What hit a set while it was watched; packets are samples times `every`."""
+    """Sampled hits of a set; packets are samples times `every`."""
 
     seconds: float
     every: int
@@ -172,7 +180,7 @@ class TopOut(BaseModel):
 
 
 def set_out(ctx: ControlPlane, held: SourceSet, planned: Entries | None = None) -> dict[str, Any]:
-    """A SetOut's fields; `planned` are the entries of a dry run."""
+    """The fields of a SetOut; `planned` are the entries of a dry run."""
     state = ctx.controller.state
     (hits,) = ctx.controller.datapath.hits([held.slot])
     entries = planned or state.entries.get(held.name, NOTHING)
@@ -199,7 +207,7 @@ def set_out(ctx: ControlPlane, held: SourceSet, planned: Entries | None = None) 
 
 
 def feed_out(ctx: ControlPlane, held: SourceSet) -> FeedOut | None:
-    """The feed of a set and how its last look went; None if the set has no feed."""
+    """The feed of a set and the result of its last fetches; None if the set has no feed."""
     if held.feed is None:
         return None
     tried = ctx.refresher.attempt(held)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How many connections a door holds, from whom, and which one goes when there are too many.
+"""Limits the connections of a listener, in total and per peer, and ends idle ones to make room.
 
-Pure but for what it holds; used from the event loop alone.
+No I/O; used only from the event loop.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """The most connections in all and of one peer; `reserved` of all are for privileged peers."""
+    """Maximum connections in total and per peer; `reserved` of them are for privileged peers."""
 
     total: int
     each: int
@@ -28,7 +28,11 @@ def _nothing_to_end() -> None:
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """One connection's place. `idle` says that no request is being answered on it."""
+    """The place of one connection.
+
+    `idle` returns whether no request is being answered on it, `abort` closes the connection, and
+    `leave` frees the place.
+    """
 
     peer: Hashable
     idle: Callable[[], bool] = _nothing_under_way
@@ -37,10 +41,10 @@ class Ticket:
 
 
 class Admission:
-    """`enter` a connection; its ticket's `leave` gives the place back, once however often called.
+    """Admits connections: `enter` returns a ticket, whose `leave` may be called more than once.
 
-    A connection on which nothing is under way makes room for a new one, the oldest first: whoever
-    only holds connections open keeps nobody out.
+    If all places are taken, the oldest idle connection is ended for a new one, so that a peer that
+    only holds connections open does not keep others out.
     """
 
     def __init__(self, caps: Caps) -> None:
@@ -52,7 +56,7 @@ class Admission:
         return len(self._tickets)
 
     def enter(self, peer: Hashable, privileged: bool = False) -> Ticket | None:
-        """A place for a new connection; None if there is none, and none can be made."""
+        """A place for a new connection; None if there is none, and no idle one can be ended."""
         caps = self.caps
         total = caps.total if privileged else caps.total - caps.reserved
         crowded = not privileged and self._of_peer[peer] >= caps.each
@@ -67,7 +71,7 @@ class Admission:
         return ticket
 
     def _make_room(self, peer: Hashable | None) -> bool:
-        """End the oldest idle connection, of that peer if one is given."""
+        """End the oldest idle connection, of `peer` if it is given; False if there is none."""
         for ticket in self._tickets:
             if (peer is None or ticket.peer == peer) and ticket.idle():
                 abort = ticket.abort
@@ -77,7 +81,7 @@ class Admission:
         return False
 
     def _leave(self, ticket: Ticket) -> None:
-        # or each would hold its connection, and that its ticket, until a collector comes by
+        # break the reference cycle between ticket and connection, so that both are freed at once
         ticket.idle, ticket.abort = _nothing_under_way, _nothing_to_end
         if ticket in self._tickets:
             del self._tickets[ticket]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a body may weigh, and reading the large ones."""
+"""Limits on the size of bodies, and reading of large ones."""
 
 import gzip
 import zlib
@@ -14,32 +14,32 @@ from xdpctl_api import problems
 
 _MOST = 65_536
 _PIECE = 65_536  # bytes unpacked at once
-# these read their bodies themselves, to a limit of their own, once they know who is calling
+# these routes read their bodies with their own limits, after authentication
 _OWN_LIMIT = (("POST", "/v1/rules/bulk"), ("PUT", "/v1/sets/"), ("POST", "/v1/hooks/"))
 
 
 class Budget:
-    """How many bytes of bodies may be held at once, of all requests together."""
+    """Limits the memory for bodies of all requests together, in bytes."""
 
     def __init__(self, most: int) -> None:
         self.most, self.held = most, 0
 
     def take(self, size: int) -> None:
-        """BusyError if so many more are too many."""
+        """Reserve `size` bytes; BusyError if that would exceed the limit."""
         if self.held + size > self.most:
             raise BusyError(
-                f"the bodies under way have {self.held >> 20} MiB of {self.most >> 20} MiB; "
-                "send this one again in a moment"
+                f"bodies in progress use {self.held >> 20} MiB of {self.most >> 20} MiB; "
+                "retry in a moment"
             )
         self.held += size
 
     def give(self, size: int) -> None:
-        """Release bytes that were taken before."""
+        """Release bytes that `take` reserved."""
         self.held -= size
 
 
 class TooLarge(Exception):
-    """The body went over its limit, in bytes, as it came or unpacked."""
+    """The body exceeds its limit in bytes, as sent or unpacked."""
 
     def __init__(self, limit: int, unpacked: bool = False) -> None:
         super().__init__(limit)
@@ -47,7 +47,7 @@ class TooLarge(Exception):
 
 
 async def read_all(request: Request, most: int) -> bytes:
-    """The whole body; TooLarge as soon as it is known to be."""
+    """The whole body; TooLarge as soon as it exceeds `most` bytes."""
     if int(request.headers.get("content-length", "0")) > most:
         raise TooLarge(most)
     pieces, size = [], 0
@@ -60,7 +60,7 @@ async def read_all(request: Request, most: int) -> bytes:
 
 
 def check_unpacked(data: bytes, most: int) -> None:
-    """TooLarge for gzip that unpacks to more; what is damaged is for its reader to tell."""
+    """TooLarge if gzip data unpacks to more than `most` bytes; damage is left to the parser."""
     size = 0
     with gzip.open(BytesIO(data)) as packed, suppress(OSError, EOFError, zlib.error):
         while piece := packed.read(_PIECE):
@@ -70,7 +70,7 @@ def check_unpacked(data: bytes, most: int) -> None:
 
 
 async def too_large(_: Request, error: Exception) -> Response:
-    """413, for a body that its route reads."""
+    """Answer 413 for TooLarge of a route that reads its body itself."""
     assert isinstance(error, TooLarge)  # noqa: S101  # registered for this class
     size = f"{error.limit} bytes unpacked" if error.unpacked else f"{error.limit} bytes"
     detail = f"more than {size}; nothing was applied"
@@ -79,7 +79,7 @@ async def too_large(_: Request, error: Exception) -> Response:
 
 
 class BodyLimit:
-    """413 for a body over the limit, of stated length or chunked, before any route runs."""
+    """Answers 413 for a body over the limit, with a length or chunked, before any route runs."""
 
     def __init__(self, app: ASGIApp, budget: Budget) -> None:
         self.app, self._budget = app, budget
@@ -102,12 +102,12 @@ class BodyLimit:
 
             await self.app(scope, replayed, send)
             return
-        detail = f"more than {_MOST} bytes for one object"
+        detail = f"the body is larger than {_MOST} bytes"
         answer = problems.problem(413, "too-large", detail, fix="POST lists to /v1/rules/bulk")
         await answer(scope, receive, send)
 
     async def _budgeted(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A route that reads its body itself; what it has read is counted until it has answered."""
+        """Run a route that reads its body itself; the bytes count until it has answered."""
         held = 0
 
         async def counted() -> Message:

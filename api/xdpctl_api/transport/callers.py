@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two doors into the application. Which one a request came through says who may be calling.
+"""Middleware of the two listeners, which records whether a caller is local or remote.
 
-The door is a property of the listening socket. It is noted in the ASGI scope under a key that no
-header, address or query can set, and nothing else decides whether a caller is local.
+Only the listening socket decides that. The result is in the ASGI scope, under a key that no
+header, address or query can set.
 """
 
 import re
@@ -33,7 +33,7 @@ class RemotePeer:
 
 
 class LocalCallers:
-    """For the Unix socket: the file system has decided who may connect."""
+    """For the Unix socket, whose file permissions decide who may connect."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -46,9 +46,9 @@ class LocalCallers:
 
 
 class Hosts:
-    """The names under which the API is reached over TCP.
+    """The host names under which the API may be reached over TCP.
 
-    Address literals always are: DNS rebinding needs a name.
+    Address literals are always allowed, because DNS rebinding needs a name.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -67,13 +67,13 @@ class Hosts:
 
 
 class RemoteCallers:
-    """For TCP: a request must name this host, and must not come from another site's page."""
+    """For TCP: refuses requests for another host name, or from a page of another site."""
 
     def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
         self._app, self._hosts = app, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Put the remote address into the scope; refuse what names another host or site."""
+        """Put the remote address into the scope; answer 421 or 403 for another host or site."""
         client = scope.get("client")
         scope[PEER] = RemotePeer(exact_address(client[0]) if client else None)
         refusal = self._refusal(scope) if scope["type"] == "http" else None
@@ -83,11 +83,11 @@ class RemoteCallers:
             await problems.problem(*refusal)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
-        """Status, kind and detail of a refusal."""
+        """Status, kind and detail of a refusal; None if the request is allowed."""
         hosts = _values(scope, b"host")
         if len(hosts) != 1 or not self._hosts.allows(hosts[0]):
-            said = repr(hosts[0][:80]) if len(hosts) == 1 else f"{len(hosts)} Host headers"
-            detail = f"this API is not reached as {said}; add the name to listen.names"
+            name = repr(hosts[0][:80]) if len(hosts) == 1 else f"{len(hosts)} Host headers"
+            detail = f"this API is not available as {name}; add the name to listen.names"
             return 421, "host", detail
         for origin in _values(scope, b"origin"):
             if origin.lower() not in (f"http://{hosts[0]}".lower(), f"https://{hosts[0]}".lower()):

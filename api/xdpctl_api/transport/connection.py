@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One HTTP connection: bounded in the size of its header and in the time it takes."""
+"""One HTTP connection, with limits on the size of its header and on time."""
 
 import asyncio
 import pwd
@@ -12,15 +12,15 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from xdpctl_api.transport.admission import Ticket
 
-GONE = "xdpctl.gone"  # in the scope: a function that tells whether the caller has hung up
-_HEADER_SECONDS = 10.0  # from the first byte that is expected to the end of the header
-_BODY_SECONDS, _BODY_RATE = 30.0, 16 * 1024  # and a body of this many bytes a second may go on
-_READER_SECONDS = 60.0  # that a caller may leave an answer unread
+GONE = "xdpctl.gone"  # in the scope: a function that returns whether the caller has disconnected
+_HEADER_SECONDS = 10.0  # from waiting for the first byte to the end of the header
+_BODY_SECONDS, _BODY_RATE = 30.0, 16 * 1024  # more time for a body with this many bytes per second
+_READER_SECONDS = 60.0  # for which a caller may leave an answer unread
 _URL_MAX, _HEADERS_MAX, _HEADER_BYTES = 8 << 10, 100, 32 << 10
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's protocol with limits; `overdue` is asked once a second."""
+    """uvicorn's protocol with limits; the server calls `overdue` once a second."""
 
     def __init__(self, ticket: Ticket, **more: Any) -> None:
         super().__init__(**more)
@@ -33,7 +33,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # before, while TLS is shaking hands, the accept loop's own say what to end
+        # until now, during the TLS handshake, the accept loop's functions were used
         self._ticket.idle, self._ticket.abort = self._idle, self._abort
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -41,14 +41,14 @@ class Connection(HttpToolsProtocol):
         self._ticket.leave()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
-        self._let_go()
+        self._drop_references()
 
     def on_response_complete(self) -> None:
         if not self._lost:
             super().on_response_complete()
 
-    def _let_go(self) -> None:
-        """Of all that leads back here. TLS keeps memory that no collector knows the size of."""
+    def _drop_references(self) -> None:
+        """Break reference cycles: TLS holds memory that the garbage collector does not see."""
         self.cycle = self.flow = self.parser = None  # type: ignore[assignment]
         self.pipeline.clear()
         self.scope = {}  # type: ignore[typeddict-item]
@@ -96,13 +96,13 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
 
     def overdue(self, now: float) -> bool:
-        """Whether this connection has taken more time than it may (seconds of the loop's clock)."""
+        """Whether this connection has exceeded a time limit; `now` is in seconds of the loop."""
         if self._header_since is not None and now - self._header_since > _HEADER_SECONDS:
             return True
         if self.flow is None:
             return False
         if self._body_since is not None and self.flow.read_paused:
-            self._body_since = now  # we are the slow ones
+            self._body_since = now  # this side is slow, not the caller
         elif self._body_since is not None:
             allowed = _BODY_SECONDS + self._body_bytes / _BODY_RATE
             if now - self._body_since > allowed:
@@ -114,7 +114,7 @@ class Connection(HttpToolsProtocol):
         return self._unread_since is not None and now - self._unread_since > _READER_SECONDS
 
     def gone(self) -> bool:
-        """Whether the caller has closed its end, as the kernel knows before any event loop."""
+        """Whether the caller has disconnected, asked of the kernel, which knows before the loop."""
         peer = None if self._lost else self.transport.get_extra_info("socket")
         if peer is None or peer.fileno() < 0:
             return True
@@ -123,7 +123,7 @@ class Connection(HttpToolsProtocol):
         return bool(poll.poll(0))
 
     def end(self) -> None:
-        """Close at once, whatever is still to be sent."""
+        """Close at once, without sending pending data."""
         self._abort()
 
     def _idle(self) -> bool:
@@ -135,7 +135,7 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
 
     def _refuse(self) -> None:
-        """RFC 6585 section 5; whatever follows is not read."""
+        """Answer 431 (RFC 6585 section 5) and close, without reading on."""
         if not self.transport.is_closing():
             self.transport.write(
                 b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -145,7 +145,7 @@ class Connection(HttpToolsProtocol):
 
 
 class LocalConnection(Connection):
-    """Names the peer of a Unix socket by its user, as SO_PEERCRED tells (unix(7))."""
+    """A connection on the Unix socket; its client is the user in SO_PEERCRED (unix(7))."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -154,14 +154,14 @@ class LocalConnection(Connection):
 
 
 def credentials(peer: socket.socket) -> tuple[int, int]:
-    """The process and the user at the other end of a Unix socket."""
+    """The process id and user id of the peer of a Unix socket."""
     raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _ = struct.unpack("3i", raw)
     return pid, uid
 
 
 def user_name(uid: int) -> str:
-    """`uid 1234` for a user without a name."""
+    """The name of a user, or `uid 1234` if it has none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

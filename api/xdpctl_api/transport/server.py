@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""uvicorn on two doors at once: a Unix socket for the host, TCP for the rest.
+"""uvicorn on two listeners: a Unix socket for local callers, TCP for remote ones.
 
-Connections are counted when they are accepted, before a TLS handshake, so a door that is held by
-idle ones keeps neither the other door nor new callers out.
+Connections are counted when they are accepted, before a TLS handshake, and each listener has its
+own limits. So idle connections on one block neither new callers nor the other listener.
 """
 
 import asyncio
@@ -27,19 +27,19 @@ from xdpctl_api.transport.admission import Admission, Caps, Ticket
 from xdpctl_api.transport.callers import Hosts, LocalCallers, RemoteCallers
 from xdpctl_api.transport.connection import Connection, LocalConnection, credentials
 
-_FINISH_SECONDS = 2  # for open requests, when told to stop
+_FINISH_SECONDS = 2  # for open requests, when the server stops
 _HANDSHAKE_SECONDS = 5.0
-_DESCRIPTORS = 16_384  # wanted, where the hard limit allows so many
+_DESCRIPTORS = 16_384  # file descriptors, if the hard limit allows them
 _OURS = 256  # descriptors for maps, the store, feeds and files
 _TCP, _LOCAL = Caps(1024, 64), Caps(512, 256, reserved=128)
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 have forward secrecy
 _AGAIN_SECONDS = 0.1
-_PREFIX6 = 8  # bytes of an IPv6 address that tell one network from another
+_PREFIX6 = 8  # bytes of an IPv6 address that identify a network
 log = logging.getLogger("xdpctl.api")
 
 
 def partition() -> tuple[Caps, Caps]:
-    """The caps of both doors, TCP first, so that together they leave descriptors for the rest."""
+    """The caps of both listeners, TCP first; together they leave descriptors for other files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
     if soft < wanted:
@@ -52,7 +52,7 @@ def partition() -> tuple[Caps, Caps]:
 
 
 class Server(uvicorn.Server):
-    """One of two, with an accept loop of its own; signals are the entry point's business."""
+    """The server of one listener, with its own accept loop; the entry point handles signals."""
 
     def __init__(self, config: uvicorn.Config, admission: Admission) -> None:
         super().__init__(config)
@@ -91,7 +91,7 @@ class Server(uvicorn.Server):
         while True:
             try:
                 connection, address = await loop.sock_accept(listener)
-            except OSError as error:  # descriptors or memory are short, or the caller left
+            except OSError as error:  # out of descriptors or memory, or the caller disconnected
                 log.error("cannot accept a connection: %s", error)
                 await asyncio.sleep(_AGAIN_SECONDS)
                 continue
@@ -111,7 +111,7 @@ class Server(uvicorn.Server):
         return self.admission.enter(network_of(address[0]))
 
     async def _open(self, connection: socket.socket, ticket: Ticket) -> None:
-        """Through the TLS handshake, if there is one, to a connection that serves requests."""
+        """Do the TLS handshake, if there is one, and serve requests on the connection."""
         config = self.config
 
         def protocol() -> HttpToolsProtocol:
@@ -139,7 +139,7 @@ class Server(uvicorn.Server):
 
 
 def network_of(address: str) -> bytes:
-    """Who a TCP client is for counting: an IPv4 address, or the /64 of an IPv6 one."""
+    """The network by which a TCP client is counted: its IPv4 address, or its IPv6 /64."""
     found = ip_address(address.split("%")[0])
     mapped = found.ipv4_mapped if found.version == 6 else None
     packed = (mapped or found).packed
@@ -147,11 +147,11 @@ def network_of(address: str) -> bytes:
 
 
 def _config(app: ASGIApp, local: bool, listen: Listen) -> uvicorn.Config:
-    proxies = [] if local else [str(one).split("/")[0] for one in listen.trusted_proxies]
-    door = LocalCallers(app) if local else RemoteCallers(app, hosts(listen))
+    proxies = [] if local else [str(proxy).split("/")[0] for proxy in listen.trusted_proxies]
+    middleware = LocalCallers(app) if local else RemoteCallers(app, hosts(listen))
     tls = not local and listen.tls_certificate is not None
     return uvicorn.Config(
-        door,
+        middleware,
         http=LocalConnection if local else Connection,
         ws="none",
         lifespan="off",
@@ -172,24 +172,24 @@ def _config(app: ASGIApp, local: bool, listen: Listen) -> uvicorn.Config:
 
 
 def _context(_: uvicorn.Config, made: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-    """uvicorn's, without what came before TLS 1.2 (RFC 8996)."""
+    """The context of uvicorn, without versions before TLS 1.2 (RFC 8996)."""
     context = made()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
 
 def hosts(listen: Listen) -> Hosts:
-    """The names under which TCP is reached: configured ones and this machine's own."""
+    """The names under which the API is reached over TCP: the configured ones and the host name."""
     return Hosts((listen.host, socket.gethostname(), *listen.names))
 
 
 def _expected(record: logging.LogRecord) -> bool:
-    """False for a request that was cut off by our own stop: it is no defect."""
+    """A log filter: False for a request that was cancelled by the stop, which is not a defect."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
-async def _pat(seconds: float, alive: Callable[[], bool]) -> None:
-    """Tell systemd that the loop turns, as long as `alive` says that the rest works too."""
+async def _notify_watchdog(seconds: float, alive: Callable[[], bool]) -> None:
+    """Notify the systemd watchdog periodically, while `alive` returns True."""
     while True:
         if await asyncio.to_thread(alive):
             sd_notify.alive()
@@ -204,7 +204,7 @@ async def serve(
     stopping: Callable[[], None],
     alive: Callable[[], bool] = lambda: True,
 ) -> None:
-    """Until SIGTERM or SIGINT, which call `stopping`; open requests are given a moment."""
+    """Serve until SIGTERM or SIGINT, which call `stopping`; open requests may finish briefly."""
     for_tcp, for_local = partition()
     servers = [(Server(_config(app, True, listen), Admission(for_local)), local)]
     if tcp:
@@ -220,9 +220,9 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     seconds = sd_notify.watchdog_seconds()
-    patting = loop.create_task(_pat(seconds / 3, alive)) if seconds else None
+    watchdog = loop.create_task(_notify_watchdog(seconds / 3, alive)) if seconds else None
     try:
         await asyncio.gather(*(server.serve([listener]) for server, listener in servers))
     finally:
-        if patting:
-            patting.cancel()
+        if watchdog:
+            watchdog.cancel()
