@@ -167,13 +167,13 @@ def test_ends_of_what_nobody_knows_are_not_recorded(api: Api) -> None:
 
 
 def test_what_a_detector_sends_in_a_minute_is_bounded(api: Api) -> None:
-    api.context.hooks.event_paces = RateLimits(10)
+    api.context.hooks.event_limits = RateLimits(10)
     say(api, "event", [event(str(n), "ended") for n in range(10)])
     answer = api.call("POST", "/v1/hooks/event", json=event("x", "ended"))
     problem(answer, 429, "pace")
     assert answer.headers["retry-after"]
     assert "event exceeded its limit per minute" in api.call("GET", "/v1/status").text
-    api.context.hooks.byte_paces = RateLimits(10)
+    api.context.hooks.byte_limits = RateLimits(10)
     answer = api.call("POST", "/v1/hooks/fastnetmon", content=b"[" + b" " * 20 + b"]")
     problem(answer, 429, "pace")
 

@@ -19,10 +19,10 @@ def extended(
 ) -> Rule | Signature:
     """The existing rule with a later end; it never goes down a step of its ladder.
 
-    ConflictError if the rule accepts the source. A rule that no detector added is returned
-    unchanged. If an operator changed the rule, only its end and tags change. If another detector
-    added it, its end and tags change, and it is enforced if `ask` is and the ladder does not hold
-    it in monitor mode.
+    ConflictError if the rule accepts the source. A rule that no detector added, or that another
+    one added without an event, is returned unchanged. If an operator changed the rule, only its
+    end and tags change. If another detector added it for an event, its end and tags change, and it
+    is enforced if `ask` is and the ladder does not keep it in monitor mode.
     """
     if standing.action is Action.ACCEPT:
         raise ConflictError(f"{standing.origin} accepts {standing.subject}", "", "")

@@ -70,19 +70,19 @@ class Hooks:
     connections: Connections
     settings: Callable[[], AutomaticSettings]
     tell: Callable[[str, Outcome], None]
-    rules_paces: RateLimits = field(init=False)
-    byte_paces: RateLimits = field(default_factory=lambda: RateLimits(_BYTES_A_MINUTE))
-    event_paces: RateLimits = field(default_factory=lambda: RateLimits(_EVENTS_A_MINUTE))
+    rule_limits: RateLimits = field(init=False)
+    byte_limits: RateLimits = field(default_factory=lambda: RateLimits(_BYTES_A_MINUTE))
+    event_limits: RateLimits = field(default_factory=lambda: RateLimits(_EVENTS_A_MINUTE))
     refused_bodies: Counter[str] = field(
         default_factory=Counter
     )  # because of the rate limits, by detector
-    returns: RepeatOffenders = field(default_factory=RepeatOffenders)
+    repeat_offenders: RepeatOffenders = field(default_factory=RepeatOffenders)
     parsing: WorkerPool = field(default_factory=lambda: WorkerPool("bodies of detectors", _PARSERS))
     stopping: bool = False
     _recording: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.rules_paces = RateLimits(self.settings().max_per_minute)
+        self.rule_limits = RateLimits(self.settings().max_per_minute)
 
     def stop(self) -> None:
         """Stop; requests that wait for a body to be read are answered at once."""
@@ -109,10 +109,10 @@ class Hooks:
         (RuleError), is over a rate limit (PaceError), or waits too long (BusyError), nothing is
         done.
         """
-        self._spend(self.byte_paces, detector, len(body), "bytes")
+        self._spend(self.byte_limits, detector, len(body), "bytes")
         large = len(body) >= _READ_IN_A_THREAD
         events = await self._read_in_thread(lambda: read(body)) if large else read(body)
-        self._spend(self.event_paces, detector, len(events), "events")
+        self._spend(self.event_limits, detector, len(events), "events")
         outcome, mode = Outcome(), self.mode_for(detector)
         for at in range(0, len(events), _EVENTS_AT_ONCE):
             some = events[at : at + _EVENTS_AT_ONCE]
@@ -120,19 +120,21 @@ class Hooks:
             part_outcome, mode = await self._decide(_Part(detector, who, some, peers, dry_run))
             outcome.add(part_outcome)
             if not dry_run:
-                self.returns.came(part_outcome.blocked, self.controller.clock.read().ns / 1e9)
+                self.repeat_offenders.count_blocks(
+                    part_outcome.blocked, self.controller.clock.read().ns / 1e9
+                )
                 self.tell(detector, part_outcome)
         if outcome.incidents and not dry_run:
             await asyncio.to_thread(self._record, detector, body, outcome.incidents)
         return Answer(outcome, mode, len(events))
 
-    def _spend(self, paces: RateLimits, detector: str, count: int, of: str) -> None:
+    def _spend(self, limits: RateLimits, detector: str, count: int, of: str) -> None:
         """Count against a rate limit; PaceError if it would be exceeded."""
         now = time.monotonic()
-        if count > paces.room(detector, now):
+        if count > limits.room(detector, now):
             self.refused_bodies[detector] += 1
-            raise PaceError(f"{detector} sends more than {paces.most:,} {of} per minute")
-        paces.spend(detector, count, now)
+            raise PaceError(f"{detector} sends more than {limits.most:,} {of} per minute")
+        limits.spend(detector, count, now)
 
     async def _read_in_thread(self, work: Callable[[], list[Event]]) -> list[Event]:
         """Read in a thread; BusyError if none becomes free in time, or reading takes too long."""
@@ -154,7 +156,7 @@ class Hooks:
         def spend(count: int) -> None:
             """Replace what was spent before: an operation that is repeated counts once."""
             nonlocal spent
-            self.rules_paces.spend(part.detector, count - spent, time.monotonic())
+            self.rule_limits.spend(part.detector, count - spent, time.monotonic())
             spent = count
 
         def operation(draft: Draft) -> tuple[Outcome, Automatic]:
@@ -166,10 +168,10 @@ class Hooks:
                 part.detector,
                 mode,
                 part.who,
-                self.rules_paces.room(part.detector, time.monotonic()),
+                self.rule_limits.room(part.detector, time.monotonic()),
                 self.controller.hits,
                 part.peers,
-                self.returns,
+                self.repeat_offenders,
             )
             outcome = responder.take(part.events)
             if not part.dry_run:

@@ -30,7 +30,7 @@ class Outcome:
             getattr(self, name).extend(getattr(more, name))
         self.incidents = list(dict.fromkeys(self.incidents))
 
-    def told(self, incident: str) -> None:
+    def add_incident(self, incident: str) -> None:
         """Add the incident in which an event was recorded."""
         if incident not in self.incidents:
             self.incidents.append(incident)

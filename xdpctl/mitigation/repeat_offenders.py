@@ -24,7 +24,7 @@ class RepeatOffenders:
         before = max(0, times - stands) if now - last < _DAY else 0
         return ttl * 2.0 ** min(before, _DOUBLINGS)
 
-    def came(self, sources: Iterable[Prefix], now: float) -> None:
+    def count_blocks(self, sources: Iterable[Prefix], now: float) -> None:
         """Count a block of each source at `now`."""
         for source in sources:
             times, last = self._times.pop(source, (0, now))

@@ -40,7 +40,8 @@ class Responder:
     """Handles the events of one request of a detector, in order, on one draft.
 
     `room` is the number of new rules that may be added. `hits` returns the hits of a rule, `peers`
-    has the established connections with this host by source, and `returns` the repeat offenders.
+    has the established connections with this host by source, and `repeat_offenders` the earlier
+    blocks by source.
     """
 
     def __init__(
@@ -53,11 +54,11 @@ class Responder:
         room: int,
         hits: Callable[[Rule | Signature], Hits],
         peers: Peers,
-        returns: RepeatOffenders,
+        repeat_offenders: RepeatOffenders,
     ) -> None:
         self._draft, self._settings, self._detector = draft, settings, detector
         self._mode, self._room, self._hits = mode, room, hits
-        self._peers, self._returns = peers, returns
+        self._peers, self._repeat_offenders = peers, repeat_offenders
         self._caller = Caller(caller.name, caller.role, detector)
         self.outcome = Outcome()
         self.created = self._writes = 0
@@ -85,12 +86,12 @@ class Responder:
         ttl = min(event.ttl or self._settings.ttl, self._most_ttl)
         reason = f"{self._detector}: {event.note or event.attack}"[:_REASON_MAX]
         marked = event_tags.of(self._detector, event)
-        said = ReportedEvent(event, self._detector, marked[0], ttl, self._settings.same_incident)
-        incident = ledger.find_or_open(self._draft, said, self._hits)
+        report = ReportedEvent(event, self._detector, marked[0], ttl, self._settings.same_incident)
+        incident = ledger.find_or_open(self._draft, report, self._hits)
         marked += (tag_of(incident),)
         common = {"mode": mode_of(self._mode), "ttl": ttl, "reason": reason, "tags": marked}
         try:
-            asked = list(self._asks(event, said, common))
+            asked = list(self._asks(event, report, common))
         except RuleError as error:  # the configured measure cannot be combined with this event
             self.outcome.refuse(plain(event.id), error)
             return
@@ -110,17 +111,17 @@ class Responder:
                     self._put(carried[0])
                     fresh.append(carried)
         self.outcome.rules += placed
-        ledger.event_began(self._draft, incident, said, fresh)
-        self.outcome.told(incident.id)
+        ledger.event_began(self._draft, incident, report, fresh)
+        self.outcome.add_incident(incident.id)
         if self._writes > written:  # a repeated report changes nothing
             self._note(event, f"event.{event.phase}", placed)
 
     def _asks(
-        self, event: Event, said: ReportedEvent, common: dict[str, Any]
+        self, event: Event, report: ReportedEvent, common: dict[str, Any]
     ) -> Iterator[RuleRequest | SignatureAsk]:
         """The rules for an event; for a victim, also those that worked before."""
         spared, now, most = self._spared(event), self._draft.now.ns / 1e9, self._most_ttl
-        before = [] if event.sources else rules_that_worked(self._draft, said)
+        before = [] if event.sources else rules_that_worked(self._draft, report)
         known = {ask.match.id: ask for ask in remembered(before, common)}
         self._proven = frozenset(known)
         for ask in asks(event, self._settings.protect, **common):
@@ -130,7 +131,7 @@ class Responder:
                 continue
             mode = Mode.MONITOR if ask.source in spared else ask.mode
             stands = self._draft.standing(ask.source) is not None
-            ttl = min(self._returns.ttl(ask.source, said.ttl, now, stands), most)
+            ttl = min(self._repeat_offenders.ttl(ask.source, report.ttl, now, stands), most)
             yield structs.replace(ask, mode=mode, ttl=ttl)
         yield from known.values()
 
@@ -193,25 +194,27 @@ class Responder:
     def _release(self, event: Event) -> None:
         """End the rules that exist only because of this event."""
         tag = event_tags.of(self._detector, event)[0 if event.id else -1]
-        gone, written = [], self._writes
-        for held in self._holding(event, tag):
-            left = tuple(one for one in held.tags if not tags.ends(tag, one))
+        removed, written = [], self._writes
+        for rule in self._holding(event, tag):
+            left = tuple(other for other in rule.tags if not tags.ends(tag, other))
             if tags.of_event(left):
-                self._put(held.replace(tags=left))
+                self._put(rule.replace(tags=left))
                 continue
-            hits = self._hits(held)
-            if held_back(held, hits):
-                self._put(held.replace(tags=(*tags.without(left, tags.ENDING), tags.ENDING)))
-                self.outcome.held.append(held.id)
+            hits = self._hits(rule)
+            if held_back(rule, hits):
+                self._put(rule.replace(tags=(*tags.without(left, tags.ENDING), tags.ENDING)))
+                self.outcome.held.append(rule.id)
                 continue
-            gone.append((held, hits))
-            remove(self._draft, held)
-        incidents = ledger.event_ended(self._draft, ReportedEvent(event, self._detector, tag), gone)
+            removed.append((rule, hits))
+            remove(self._draft, rule)
+        incidents = ledger.event_ended(
+            self._draft, ReportedEvent(event, self._detector, tag), removed
+        )
         for incident in incidents:
-            self.outcome.told(incident.id)
-        ids = [held.id for held, _ in gone]
+            self.outcome.add_incident(incident.id)
+        ids = [rule.id for rule, _ in removed]
         self.outcome.released += ids
-        if self._writes == written and not gone and not incidents:
+        if self._writes == written and not removed and not incidents:
             self.outcome.ignore(event, "it has no rules")  # and no audit record is written
             return
         self._note(event, "event.ended", ids)
@@ -220,7 +223,7 @@ class Responder:
         """The rules of this event, also those that another detector added."""
         draft = self._draft
         named = map(draft.standing, event.sources) if event.sources else draft.tagged(tag)
-        yield from (held for held in named if held and tag in held.tags and automatic(held))
+        yield from (rule for rule in named if rule and tag in rule.tags and automatic(rule))
 
     def _note(self, event: Event, action: str, ids: list[str]) -> None:
         self._draft.note(
@@ -233,7 +236,7 @@ class Responder:
             mode=self._mode.value,
             pps=event.pps,
             note=event.note,
-            watched=[one["why"] for one in self.outcome.watched if one["event"] == plain(event.id)],
+            watched=[w["why"] for w in self.outcome.watched if w["event"] == plain(event.id)],
             rules=len(ids),
             first=ids[:_NAMED],
         )

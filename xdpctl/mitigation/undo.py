@@ -14,12 +14,12 @@ from xdpctl.model.signature import CONFIGURED, Signature, automatic
 _NAMED = 20  # rules that an audit record names
 
 
-def remove(draft: Draft, held: Rule | Signature) -> None:
+def remove(draft: Draft, rule: Rule | Signature) -> None:
     """Remove a rule of either kind."""
-    if isinstance(held, Signature):
-        draft.remove_signature(held.id)
+    if isinstance(rule, Signature):
+        draft.remove_signature(rule.id)
     else:
-        draft.remove(held)
+        draft.remove(rule)
 
 
 def take_back(
@@ -36,17 +36,17 @@ def take_back(
     """
     if origin in (OPERATOR, CONFIGURED):
         raise RuleError(f"{origin} is not a detector", "origin", "name a detector")
-    everything: list[Rule | Signature] = [
+    rules: list[Rule | Signature] = [
         *(rule for rule in draft.state.rules.values()),
         *draft.all_signatures(),
     ]
     gone = []
-    for held in everything:
-        asked = held.origin == origin if origin else automatic(held)
-        if asked and held.created_at >= since and not held.expired(draft.now.ns):
-            ledger.rule_ended(draft, held, hits(held), f"undone by {caller.name}", taken_back=True)
-            remove(draft, held)
-            gone.append(held.id)
+    for rule in rules:
+        asked = rule.origin == origin if origin else automatic(rule)
+        if asked and rule.created_at >= since and not rule.expired(draft.now.ns):
+            ledger.rule_ended(draft, rule, hits(rule), f"undone by {caller.name}", taken_back=True)
+            remove(draft, rule)
+            gone.append(rule.id)
     detail = {"since": round(since, 3), "rules": len(gone), "first": gone[:_NAMED]}
     draft.note(caller.name, "automatic.undo", origin or "all", **detail)
     return gone

@@ -127,7 +127,7 @@ class ControlPlane:
         """Reload [automatic] and [notify] from the file; ConfigError leaves both unchanged."""
         found = load(self.config)
         self.settings = replace(self.settings, automatic=found.automatic, notify=found.notify)
-        self.hooks.rules_paces.most = found.automatic.max_per_minute
+        self.hooks.rule_limits.most = found.automatic.max_per_minute
         self.dispatcher.settings = found.notify
 
     def loader(self) -> LoaderReport | None:

@@ -146,7 +146,7 @@ def test_all_that_was_done_by_itself_is_undone_at_once(api: Api) -> None:
 
 def test_a_detector_gone_mad_is_held(api: Api) -> None:
     configured(api, max_per_minute=5)
-    api.app.state.context.hooks.rules_paces = RateLimits(5)
+    api.app.state.context.hooks.rule_limits = RateLimits(5)
     mad = [event(str(n), sources=[f"203.0.113.{n}"]) for n in range(1, 9)]
     said = say(api, "event", mad)
     assert len(said["rules"]) == 5

@@ -124,7 +124,7 @@ def test_the_file_is_read_again_whole_or_not_at_all(api: Api, tmp_path: Path) ->
     file.write_text('[automatic]\nmode = "off"\nmax_per_minute = 7\n[notify]\nurls = ["x://"]\n')
     held = api.call("POST", "/v1/automatic/reload").json()
     assert (held["configured"], held["detectors"]["event"]) == ("off", "off")
-    assert api.context.hooks.rules_paces.most == 7
+    assert api.context.hooks.rule_limits.most == 7
     assert api.context.dispatcher.settings.urls == ("x://",)
     file.write_text('[automatic]\nmode = "offf"\n')
     problem(api.call("POST", "/v1/automatic/reload"), 400, "bad-request")

@@ -135,10 +135,12 @@ def test_a_ladder_that_cannot_be_is_refused(ladder: Any, says: str) -> None:
 
 def test_a_pulse_tells_for_how_long() -> None:
     pulse = Activity()
-    assert pulse.feel("a", 5_000, 10.0) == (False, 0.0), "what came before is not known to be fast"
-    assert pulse.feel("a", 6_000, 11.0) == (True, 1.0)
-    assert pulse.feel("a", 7_000, 13.0) == (True, 3.0)
-    assert pulse.feel("a", 7_050, 14.0) == (False, 1.0)
-    assert pulse.feel("a", 7_050, 17.0) == (False, 4.0)
+    assert pulse.update("a", 5_000, 10.0) == (False, 0.0), (
+        "what came before is not known to be fast"
+    )
+    assert pulse.update("a", 6_000, 11.0) == (True, 1.0)
+    assert pulse.update("a", 7_000, 13.0) == (True, 3.0)
+    assert pulse.update("a", 7_050, 14.0) == (False, 1.0)
+    assert pulse.update("a", 7_050, 17.0) == (False, 4.0)
     pulse.keep(())
-    assert pulse.feel("a", 9_999, 18.0) == (False, 0.0)
+    assert pulse.update("a", 9_999, 18.0) == (False, 0.0)

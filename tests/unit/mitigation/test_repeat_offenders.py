@@ -12,8 +12,8 @@ ONE, TWO, THREE = (parse_prefix(f"203.0.113.{n}") for n in (1, 2, 3))
 def test_each_time_doubles_it_within_a_day() -> None:
     held = RepeatOffenders()
     assert held.ttl(ONE, 60, 0, stands=False) == 60
-    held.came([ONE], 0)
-    held.came([ONE], 10)
+    held.count_blocks([ONE], 0)
+    held.count_blocks([ONE], 10)
     assert held.ttl(ONE, 60, 20, stands=False) == 240
     assert held.ttl(ONE, 60, 20, stands=True) == 120, "what stands is not counted"
     assert held.ttl(ONE, 60, 10 + 86_400, stands=False) == 60
@@ -22,7 +22,7 @@ def test_each_time_doubles_it_within_a_day() -> None:
 def test_the_oldest_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xdpctl.mitigation.repeat_offenders._KEPT", 2)
     held = RepeatOffenders()
-    held.came([ONE, TWO], 0)
-    held.came([ONE], 1)
-    held.came([THREE], 2)
+    held.count_blocks([ONE, TWO], 0)
+    held.count_blocks([ONE], 1)
+    held.count_blocks([THREE], 2)
     assert [held.ttl(one, 60, 3, stands=False) for one in (ONE, TWO, THREE)] == [240, 60, 120]

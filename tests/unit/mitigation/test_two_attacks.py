@@ -184,14 +184,14 @@ def test_the_end_of_what_is_no_ban_ends_no_ban(box: Api) -> None:
 def test_what_was_not_stored_is_not_counted_against_a_detector(
     box: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    box.context.hooks.rules_paces.most = 100
+    box.context.hooks.rule_limits.most = 100
     asked = event("1", sources=[f"203.0.113.{n}" for n in range(40)])
     with monkeypatch.context() as broken:
         broken.setattr(box.store, "write", no_room)
         for _ in range(3):
             say(box, "event", asked, 503)
     assert len(say(box, "event", asked)["rules"]) == 40
-    assert box.context.hooks.rules_paces.room("event", time.monotonic()) == 60
+    assert box.context.hooks.rule_limits.room("event", time.monotonic()) == 60
 
 
 def no_room(*_: object) -> int:

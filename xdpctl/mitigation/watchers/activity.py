@@ -16,7 +16,7 @@ class _Seen:
 
 
 class Activity:
-    """The activity of rules. Call `feel` often."""
+    """The activity of rules. Call `update` often."""
 
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
@@ -25,7 +25,7 @@ class Activity:
         """Forget all rules that are not in `known`."""
         self._seen = {name: seen for name, seen in self._seen.items() if name in known}
 
-    def feel(self, rule: str, packets: int, now: float) -> tuple[bool, float]:
+    def update(self, rule: str, packets: int, now: float) -> tuple[bool, float]:
         """Whether a rule has many hits, and for how many seconds; not at the first call.
 
         `packets` is its counter, `now` is in seconds of a monotonic clock.

@@ -34,7 +34,7 @@ class Ladder:
         mode_of: Callable[[str], Automatic],
     ) -> None:
         self._controller, self._settings, self._mode_of = controller, settings, mode_of
-        self._pulse = Activity()
+        self._activity = Activity()
         self._since: dict[str, float] = {}  # of rules in monitor mode, on the monotonic clock
         task = PeriodicTask(
             "ladder", _STEP_SECONDS, self.step, "ladder check failed; rules stay at their step"
@@ -43,9 +43,9 @@ class Ladder:
 
     def step(self, now: float) -> list[str]:
         """Raise the rules that are due; return their ids."""
-        held = list(self._controller.state.signatures.values())
-        steps = {rule.id: rule for rule in held if self._climbs(rule)}
-        self._pulse.keep(steps)
+        signatures = list(self._controller.state.signatures.values())
+        steps = {rule.id: rule for rule in signatures if self._climbs(rule)}
+        self._activity.keep(steps)
         self._since = {name: at for name, at in self._since.items() if name in steps}
         clock = self._controller.clock.read()
         due = [rule for rule in steps.values() if self._due(rule, now, clock)]
@@ -53,30 +53,34 @@ class Ladder:
             self._controller.submit(lambda draft: self._raise(draft, due)).result()
         return [rule.id for rule in due]
 
-    def _climbs(self, held: Signature) -> bool:
-        limits = held.action is Action.LIMIT and held.mode is Mode.ENFORCE
+    def _climbs(self, signature: Signature) -> bool:
+        limits = signature.action is Action.LIMIT and signature.mode is Mode.ENFORCE
         return (
-            automatic(held)
-            and (tags.WATCHED in held.tags or limits)
-            and tags.of_event(held.tags)
-            and tags.ENDING not in held.tags
-            and tags.PINNED not in held.tags
-            and self._mode_of(held.origin) is Automatic.ON
+            automatic(signature)
+            and (tags.WATCHED in signature.tags or limits)
+            and tags.of_event(signature.tags)
+            and tags.ENDING not in signature.tags
+            and tags.PINNED not in signature.tags
+            and self._mode_of(signature.origin) is Automatic.ON
         )
 
-    def _due(self, held: Signature, now: float, clock: Now) -> bool:
+    def _due(self, signature: Signature, now: float, clock: Now) -> bool:
         ladder = self._settings()
-        if tags.WATCHED in held.tags:
+        if tags.WATCHED in signature.tags:
             # time before the first look counts; later changes of the wall clock do not
-            since = self._since.setdefault(held.id, now - max(0.0, clock.unix - held.created_at))
+            since = self._since.setdefault(
+                signature.id, now - max(0.0, clock.unix - signature.created_at)
+            )
             return now - since >= ladder.monitor
-        loud, seconds = self._pulse.feel(held.id, self._controller.hits(held).packets, now)
+        loud, seconds = self._activity.update(
+            signature.id, self._controller.hits(signature).packets, now
+        )
         return loud and seconds >= ladder.limit
 
     def _raise(self, draft: Draft, due: list[Signature]) -> None:
-        for held in due:
-            standing = draft.signature(held.id)
-            if standing is None or not _alike(standing, held) or not self._climbs(standing):
+        for signature in due:
+            standing = draft.signature(signature.id)
+            if standing is None or not _alike(standing, signature) or not self._climbs(standing):
                 continue  # it was changed in the meantime
             if tags.WATCHED in standing.tags:
                 left = tags.without(standing.tags, tags.WATCHED)
@@ -96,6 +100,7 @@ class Ladder:
 def _alike(first: Signature, other: Signature) -> bool:
     """Whether both have the same action, mode, limit and step."""
     of_first, of_other = (
-        (held.action, held.mode, held.limit, tags.WATCHED in held.tags) for held in (first, other)
+        (signature.action, signature.mode, signature.limit, tags.WATCHED in signature.tags)
+        for signature in (first, other)
     )
     return of_first == of_other

@@ -18,14 +18,14 @@ _QUIET_SECONDS = 3.0
 _WHY = "the detector ended it, and it had no more hits"
 
 
-def held_back(held: object, hits: Hits) -> bool:
+def held_back(signature: object, hits: Hits) -> bool:
     """Whether a rule whose event ended is kept until it has no more hits."""
-    return isinstance(held, Signature) and held.mode is Mode.ENFORCE and hits.packets > 0
+    return isinstance(signature, Signature) and signature.mode is Mode.ENFORCE and hits.packets > 0
 
 
-def _ending(held: Signature) -> bool:
+def _ending(signature: Signature) -> bool:
     """Whether a detector's rule is about to end; tags of operators' rules do not count."""
-    return tags.ENDING in held.tags and automatic(held)
+    return tags.ENDING in signature.tags and automatic(signature)
 
 
 class Releases:
@@ -33,7 +33,7 @@ class Releases:
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
-        self._pulse = Activity()
+        self._activity = Activity()
         task = PeriodicTask(
             "releases", _STEP_SECONDS, self.step, "release check failed; ended rules are kept"
         )
@@ -42,20 +42,22 @@ class Releases:
     def step(self, now: float) -> list[str]:
         """Remove rules that have been quiet for long enough; return their ids."""
         signatures = list(self._controller.state.signatures.values())
-        ending = {held.id: held for held in signatures if _ending(held)}
-        self._pulse.keep(ending)
-        quiet = [held for held in ending.values() if self._quiet(held, now)]
+        ending = {signature.id: signature for signature in signatures if _ending(signature)}
+        self._activity.keep(ending)
+        quiet = [signature for signature in ending.values() if self._quiet(signature, now)]
         if quiet:
             self._controller.submit(lambda draft: self._remove(draft, quiet)).result()
-        return [held.id for held in quiet]
+        return [signature.id for signature in quiet]
 
-    def _quiet(self, held: Signature, now: float) -> bool:
-        loud, seconds = self._pulse.feel(held.id, self._controller.hits(held).packets, now)
+    def _quiet(self, signature: Signature, now: float) -> bool:
+        loud, seconds = self._activity.update(
+            signature.id, self._controller.hits(signature).packets, now
+        )
         return not loud and seconds >= _QUIET_SECONDS
 
     def _remove(self, draft: Draft, quiet: Iterable[Signature]) -> None:
-        for held in quiet:
-            standing = draft.signature(held.id)
+        for signature in quiet:
+            standing = draft.signature(signature.id)
             if standing is None or not _ending(standing):
                 continue  # the event began again in the meantime
             hits = self._controller.hits(standing)
