@@ -103,8 +103,8 @@ class Client:
         """Every rule that matches, page by page."""
         cursor = None
         while True:
-            query = {"limit": 1000, **filters, "cursor": cursor}
-            page = self.call("GET", "/v1/rules", params=query)
+            query = {k: v for k, v in {**filters, "cursor": cursor}.items() if v is not None}
+            page = self.call("GET", "/v1/rules", params={"limit": 1000, **query})
             yield from page["rules"]
             cursor = page["next"]
             if cursor is None:
