@@ -12,6 +12,7 @@ from xdpctl_api.auth import KnownSender
 from xdpctl_api.routes import (
     bulk,
     explain,
+    history,
     hooks,
     incidents,
     lookup,
@@ -46,7 +47,7 @@ def create_app(context: ControlPlane | None = None) -> FastAPI:
     problems.install(app)
     for module in (  # routes are tried in order: the most frequent come first
         *(hooks, bulk, rules, sets, incidents, lookup, explain),
-        *(samples, system, records, metrics),
+        *(history, samples, system, records, metrics),
     ):
         app.include_router(module.router)
     return app

@@ -43,6 +43,7 @@ async def replace_set(
         dry_run=choices.dry_run,
         rejects=prepared.listed.rejects,
         warnings=changed.warnings,
+        change=replaced.number,
     )
 
 

@@ -203,7 +203,7 @@ def test_the_audit_log_is_bounded_behind_a_signed_checkpoint(
     with controller(tmp_path, FakeDatapath(), FakeClock()) as control:
         for n in range(40):
             place(control, ask(f"203.0.113.{n % 8}"))
-        control._committer.trim_audit(lambda data: {"signature": data.hex()[:8]})
+        control._committer.trim(lambda data: {"signature": data.hex()[:8]})
         records = control.store.audit(0, 5000)
         assert len(records) <= 18
         mark = control.state.checkpoint

@@ -17,7 +17,7 @@ from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations.source_rules import Added, add
-from xdpctl.control.store.store import SqliteStore
+from xdpctl.control.store.store import ChangeStep, SqliteStore
 from xdpctl.datapath.plan import SHARED, Plan
 from xdpctl.datapath.signatures.table import SignatureTable
 from xdpctl.datapath.tables.cells import SMALLEST_LOG2
@@ -211,10 +211,15 @@ class BreakableStore(SqliteStore):
 
     broken = False
 
-    def write(self, changes: Mapping[str, bytes | None], audit: Sequence[bytes] = ()) -> int:
+    def write(
+        self,
+        changes: Mapping[str, bytes | None],
+        audit: Sequence[bytes] = (),
+        steps: Sequence[ChangeStep] = (),
+    ) -> int:
         if self.broken:
             raise StoreError("the store refuses: fake")
-        return super().write(changes, audit)
+        return super().write(changes, audit, steps)
 
 
 @contextmanager

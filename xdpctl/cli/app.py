@@ -25,9 +25,11 @@ from xdpctl.service import defaults
 # few imports, compiling and replaying need many.
 COMMANDS = {
     **dict.fromkeys(("block", "allow", "limit"), "rules.add"),
-    **dict.fromkeys(("unblock", "list", "show", "mode", "promote", "confirm"), "rules.rules"),
+    "unblock": "rules.removal",
+    **dict.fromkeys(("list", "show", "mode", "promote", "confirm"), "rules.rules"),
+    **dict.fromkeys(("history", "undo"), "history"),
     "explain": "explain",
-    **dict.fromkeys(("automatic", "freeze", "undo", "policy", "hook"), "detectors.automatic"),
+    **dict.fromkeys(("automatic", "freeze", "policy", "hook"), "detectors.automatic"),
     "follow": "detectors.follow",
     **dict.fromkeys(("incidents", "incident"), "incidents"),
     **dict.fromkeys(("import", "export"), "rules.bulk"),

@@ -44,6 +44,8 @@ Monitor = Annotated[
 ]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="Tag; may be given several times.")]
 Mode = Annotated[rule.Mode, typer.Argument(help="enforce, or monitor to count only.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Ttl = Annotated[
     str | None, typer.Option("--ttl", help="Time to live: 90, 15m, 1h30m; default: no expiry.")
 ]

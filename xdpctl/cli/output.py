@@ -55,6 +55,12 @@ def rejects(listed: list[dict[str, Any]], rejected: int) -> None:
         err.print(f"and {hidden:,} more; --json shows {which}")
 
 
+def undo_hint(answer: dict[str, Any]) -> str:
+    """How to undo what was just done, behind a semicolon; nothing if it cannot be undone."""
+    number = answer.get("change")
+    return f"; undo it with: xdpctl undo {number}" if number else ""
+
+
 def ends(rule: dict[str, Any]) -> str:
     """When a rule ends, in words."""
     if rule["confirm_in"] is not None:
@@ -77,10 +83,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
             cell.rjust(width) if right else cell.ljust(width)
             for cell, width, right in zip(row, widths, numbers, strict=True)
         ]
-        cells[-1] = cells[-1].rstrip()[:left]
+        cells[-1] = _shortened(cells[-1].rstrip(), left)
         line = "  ".join(map(_painted, cells) if number else cells)
         sys.stdout.write(line + "\n")
     return len(listed) - 1
+
+
+def _shortened(text: str, most: int | None) -> str:
+    return text if most is None or len(text) <= most else text[: most - 1] + "…"
 
 
 def _painted(cell: str) -> str:

@@ -6,7 +6,7 @@ same code as every change. Use it from one thread only.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from xdpctl.control.signature_sync import SignatureSync
 from xdpctl.control.state.draft import Draft, Written
 from xdpctl.control.state.state import State
 from xdpctl.control.store.audit import CHECKPOINT, Chain, Event, Sign, checkpoint
-from xdpctl.control.store.store import Change, Cursor, Reset, Store, Synced
+from xdpctl.control.store.store import Change, ChangeStep, Cursor, Reset, Store, Synced
 from xdpctl.datapath.plan import Listing, Plan, Target, differences, is_shared, transition
 from xdpctl.datapath.port import Datapath
 from xdpctl.datapath.readback import read
@@ -29,6 +29,8 @@ from xdpctl.errors import DatapathError, StoreError, XdpctlError
 from xdpctl.model.protection import Protection
 from xdpctl.model.source_set import NOTHING
 
+# Limits of what can be undone. Beyond either, the oldest changes are dropped.
+_CHANGES, _CHANGES_BYTES = 1_000, 64 << 20
 # Limits of the audit log. Beyond either, the oldest records are replaced by a signed checkpoint,
 # and this share of the log is kept.
 _AUDIT_RECORDS, _AUDIT_BYTES, _AUDIT_KEPT = 500_000, 256 << 20, 0.8
@@ -62,7 +64,7 @@ class Committer:
         if not draft:
             return
         back, changes = draft.inverse(), draft.changes()
-        self._write(changes, draft.events, draft.now)
+        self._write(changes, draft.events, draft.now, draft.steps)
         self._ours = draft.written(changes)
         try:
             self.follow()
@@ -75,14 +77,21 @@ class Committer:
                 {"rules": len(back.rules), "sets": len(back.sets), "why": str(error)},
             )
             self._write(back.changes(), [undone], draft.now)
+            self.store.forget_changes([step.number for step in draft.steps])
             self.follow()
             raise
         finally:
             self._ours = {}
 
-    def _write(self, changes: Mapping[str, bytes | None], events: list[Event], now: Now) -> None:
+    def _write(
+        self,
+        changes: Mapping[str, bytes | None],
+        events: list[Event],
+        now: Now,
+        steps: Sequence[ChangeStep] = (),
+    ) -> None:
         records = self._chain.append(events, now.unix)
-        self.store.write(changes, records)
+        self.store.write(changes, records, steps)
         self._chain.commit(records)
 
     def record(self, event: Event) -> bool:
@@ -163,8 +172,12 @@ class Committer:
             )
             self.record(Event("xdpctl", "store.behind", "", {"rules": gone, "sets": fewer}))
 
-    def trim_audit(self, sign: Sign) -> None:
-        """Drop the oldest records of an audit log that has grown too large."""
+    def trim(self, sign: Sign) -> None:
+        """Drop the oldest of what can be undone, and of an audit log that has grown too large."""
+        self.store.trim_changes(_CHANGES, _CHANGES_BYTES)
+        self._trim_audit(sign)
+
+    def _trim_audit(self, sign: Sign) -> None:
         records, size = self.store.audit_size()
         share = max(records / _AUDIT_RECORDS, size / _AUDIT_BYTES)
         if share <= 1:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, TypeVar
 
 from xdpctl.abi.monitor_statistics import MonitorStatistics
@@ -15,6 +16,7 @@ from xdpctl.base.clock import Clock
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.committer import Committer
 from xdpctl.control.signature_sync import word_of
+from xdpctl.control.state.changes import Change, record, staged
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.state import State
 from xdpctl.control.store.audit import Event, Sign
@@ -24,9 +26,10 @@ from xdpctl.datapath.plan import Image
 from xdpctl.datapath.port import Datapath
 from xdpctl.errors import XdpctlError
 from xdpctl.model.capacity import Capacity
+from xdpctl.model.identity import Caller
 from xdpctl.model.protection import Protection
 from xdpctl.model.quota import Quota
-from xdpctl.model.rule import Mode, Rule
+from xdpctl.model.rule import OPERATOR, Mode, Rule
 from xdpctl.model.signature import Signature
 
 _BATCH_MAX = 256
@@ -42,6 +45,16 @@ class _Job:
     operation: Callable[[Draft], Any]
     future: Future[Any]
     alone: bool = False  # finished when the operation is, even if the commit of its batch fails
+    change: Change | None = None
+
+    def run(self, draft: Draft) -> Any:
+        """The operation's result; what a person's change touches is kept, to be undone."""
+        if self.change is None:
+            return self.operation(draft)
+        before, events = staged(draft), len(draft.events)
+        result = self.operation(draft)
+        record(draft, self.change, before, draft.events[events:])
+        return result
 
 
 class Controller:
@@ -73,6 +86,7 @@ class Controller:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
         self._stopping = False
+        self._numbers = count(store.last_change() + 1)
 
     def start(self) -> None:
         """Bring the kernel to the state in the store, then start the thread."""
@@ -102,12 +116,18 @@ class Controller:
         except queue.Empty:
             return
 
-    def submit(self, operation: Callable[[Draft], T]) -> "Future[T]":
-        """Queue an operation.
+    def submit(self, operation: Callable[[Draft], T], change: Change | None = None) -> "Future[T]":
+        """Queue an operation; with `change` it can be undone, see `change_by`.
 
         The future has the operation's result once it is durable and in the kernel, or the error.
         """
-        return self._put(_Job(operation, Future()))
+        return self._put(_Job(operation, Future(), change=change))
+
+    def change_by(self, caller: Caller, undoes: int = 0) -> Change | None:
+        """A new change that this caller makes; None for a detector, whose rules end by events."""
+        if caller.origin != OPERATOR:
+            return None
+        return Change(next(self._numbers), caller.name, undoes)
 
     def _put(self, job: _Job) -> "Future[Any]":
         self._jobs.put(job)
@@ -240,7 +260,7 @@ class Controller:
             draft = Draft(self.state, self.clock.read())
             for job in jobs:
                 try:
-                    result = job.operation(draft)
+                    result = job.run(draft)
                 except XdpctlError as error:
                     job.future.set_exception(error)
                 except Exception as error:  # part of its change may be in the draft: start over

@@ -117,7 +117,7 @@ class Upkeep:
         now_ns = time.monotonic_ns()
         if now_ns >= self._trim_at_ns:
             self._trim_at_ns = now_ns + _TRIM_NS
-            self._committer.trim_audit(self._sign)
+            self._committer.trim(self._sign)
 
     def _shelter(self) -> None:
         """Suspend drops that would hit a logged-in user when the accept that covers him ends.

@@ -46,6 +46,7 @@ class Replaced(NamedTuple):
 
     before: SourceSet | None
     changed: Changed
+    number: int | None  # of the change, to undo it
 
     @property
     def differs(self) -> bool:
@@ -115,15 +116,17 @@ class Replacement:
         StaleError if the set's action changed since its list was prepared; raises as `sets.put`.
         """
         request = prepared.request
+        change = None if dry_run else self._controller.change_by(who)
+        number = change.number if change else None
 
         def operation(draft: Draft) -> Replaced:
             target = draft.copy() if dry_run else draft
             before = target.set_named(self._name)
             if (request.action or _action(before)) is not prepared.screened_for:
                 raise StaleError("the set's action changed while the list was read; PUT it again")
-            return Replaced(before, sets.put(target, request, who, etag))
+            return Replaced(before, sets.put(target, request, who, etag), number)
 
-        replaced = await asyncio.wrap_future(self._controller.submit(operation))
+        replaced = await asyncio.wrap_future(self._controller.submit(operation, change))
         if not dry_run:
             self._follow(replaced.changed.set)
         return replaced

@@ -11,6 +11,7 @@ from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.tcp_peers import Peers
 from xdpctl.control.operations import signatures, source_rules
+from xdpctl.control.operations.removal import remove
 from xdpctl.control.operations.signatures import SignatureAsk
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, QuotaError, RuleError
@@ -22,7 +23,6 @@ from xdpctl.mitigation.measures import asks, mode_of, remembered
 from xdpctl.mitigation.outcome import Outcome
 from xdpctl.mitigation.repeat_offenders import RepeatOffenders
 from xdpctl.mitigation.settings import AutomaticSettings
-from xdpctl.mitigation.undo import remove
 from xdpctl.mitigation.watchers.release import held_back
 from xdpctl.model import tags
 from xdpctl.model.event import Event, Phase, plain

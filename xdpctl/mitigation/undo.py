@@ -1,52 +1,78 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Removes rules that were added automatically."""
+"""Taking rules away by hand: what was added automatically, or by a change, or all that match.
 
-from collections.abc import Callable
+Each rule that ends is recorded in its incident as taken back by a person.
+"""
+
+from collections.abc import Callable, Sequence
 
 from xdpctl.abi.structs import Hits
+from xdpctl.control.operations.removal import remove, remove_many
+from xdpctl.control.operations.undo import Undone, undo
+from xdpctl.control.state import changes
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import RuleError
+from xdpctl.errors import NotFoundError, RuleError
 from xdpctl.incidents.ledger import ledger
+from xdpctl.incidents.ledger.attribution import of_rule
 from xdpctl.model.identity import Caller
 from xdpctl.model.rule import OPERATOR, Rule
 from xdpctl.model.signature import CONFIGURED, Signature, automatic
 
 _NAMED = 20  # rules that an audit record names
+HitsOf = Callable[[Rule | Signature], Hits]
 
 
-def remove(draft: Draft, rule: Rule | Signature) -> None:
-    """Remove a rule of either kind."""
-    if isinstance(rule, Signature):
-        draft.remove_signature(rule.id)
-    else:
-        draft.remove(rule)
+def _ending(draft: Draft, why: str, hits: HitsOf) -> Callable[[Rule | Signature], None]:
+    def ended(rule: Rule | Signature) -> None:
+        if of_rule(draft, rule):  # else nobody asks for its hits, which cost a system call
+            ledger.rule_ended(draft, rule, hits(rule), why, taken_back=True)
+
+    return ended
 
 
 def take_back(
-    draft: Draft,
-    origin: str | None,
-    since: float,
-    caller: Caller,
-    hits: Callable[[Rule | Signature], Hits],
+    draft: Draft, origin: str | None, since: float, caller: Caller, hits: HitsOf
 ) -> list[str]:
-    """Remove rules that were added automatically since `since` (Unix time); return their ids.
+    """Remove the rules that were added automatically since then (unix time); their ids.
 
-    Only rules of `origin`, or of every detector if it is None. RuleError if `origin` is not a
-    detector.
+    Those of one origin, or of all but operators and the configuration.
     """
     if origin in (OPERATOR, CONFIGURED):
         raise RuleError(f"{origin} is not a detector", "origin", "name a detector")
-    rules: list[Rule | Signature] = [
-        *(rule for rule in draft.state.rules.values()),
-        *draft.all_signatures(),
-    ]
+    ended = _ending(draft, f"undone by {caller.name}", hits)
     gone = []
-    for rule in rules:
+    both: list[Rule | Signature] = [*draft.all_rules(), *draft.all_signatures()]
+    for rule in both:
         asked = rule.origin == origin if origin else automatic(rule)
         if asked and rule.created_at >= since and not rule.expired(draft.now.ns):
-            ledger.rule_ended(draft, rule, hits(rule), f"undone by {caller.name}", taken_back=True)
+            ended(rule)
             remove(draft, rule)
             gone.append(rule.id)
     detail = {"since": round(since, 3), "rules": len(gone), "first": gone[:_NAMED]}
     draft.note(caller.name, "automatic.undo", origin or "all", **detail)
     return gone
+
+
+def undo_change(
+    draft: Draft, number: int, stored: Sequence[bytes], caller: Caller, hits: HitsOf
+) -> Undone:
+    """Undo the change of that number; NotFoundError if it is not known or can't be read."""
+    if not stored:
+        raise NotFoundError(f"no change {number} is known: see xdpctl history")
+    try:
+        parts = changes.parts(draft, stored)
+    except ValueError as error:
+        raise NotFoundError(f"change {number} cannot be read: {error}") from error
+    return undo(draft, number, parts, caller, _ending(draft, f"undone by {caller.name}", hits))
+
+
+def remove_matching(
+    draft: Draft,
+    wanted: Callable[[Rule | Signature], bool],
+    caller: Caller,
+    expected: int | None,
+    hits: HitsOf,
+) -> list[Rule | Signature]:
+    """Remove all rules that match; see control.operations.removal."""
+    ended = _ending(draft, f"removed by {caller.name}", hits)
+    return remove_many(draft, wanted, caller, expected, ended)

@@ -74,9 +74,10 @@ class _Import:
         self.total = Imported()
         self._ctx, self._who, self._parser, self._dry_run = ctx, who, parser, dry_run
         self._scratch: Draft | None = None
+        self.change = None if dry_run else ctx.controller.change_by(who)
 
     async def take(self, lines: list[bytes]) -> None:
-        future = self._ctx.controller.submit(lambda draft: self._add(draft, lines))
+        future = self._ctx.controller.submit(lambda draft: self._add(draft, lines), self.change)
         self.total.absorb(await asyncio.wrap_future(future))
 
     def _add(self, draft: Draft, lines: list[bytes]) -> Imported:
@@ -85,7 +86,9 @@ class _Import:
         return add_many(draft, self._parser.feed(lines), self._who, "bulk")
 
     def out(self) -> ImportOut:
-        return ImportOut(**asdict(self.total), dry_run=self._dry_run)
+        applied = self.total.added or self.total.extended
+        number = self.change.number if self.change and applied else None
+        return ImportOut(**asdict(self.total), dry_run=self._dry_run, change=number)
 
 
 @router.post(

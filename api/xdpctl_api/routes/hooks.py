@@ -77,6 +77,7 @@ class UndoOut(BaseModel):
     """The ids of the rules that were removed."""
 
     removed: list[str]
+    change: int | None = Field(default=None, description="Number of the change, to undo it")
 
 
 def detector_caller(request: Request, detector: str) -> Caller:
@@ -150,7 +151,7 @@ async def set_automatic(body: AutomaticIn, who: Unbound, ctx: Ctx) -> AutomaticO
         draft.settings[AUTOMATIC_MODE] = body.mode
         draft.note(who.name, "automatic.mode", "", mode=body.mode.value if body.mode else None)
 
-    await asyncio.wrap_future(ctx.controller.submit(operation))
+    await asyncio.wrap_future(ctx.controller.submit(operation, ctx.controller.change_by(who)))
     return _automatic(ctx)
 
 
@@ -171,4 +172,6 @@ async def undo(body: UndoIn, who: Unbound, ctx: Ctx) -> UndoOut:
     def operation(draft: Draft) -> list[str]:
         return take_back(draft, body.origin, draft.now.unix - back, who, hits)
 
-    return UndoOut(removed=await asyncio.wrap_future(ctx.controller.submit(operation)))
+    change = ctx.controller.change_by(who)
+    removed = await asyncio.wrap_future(ctx.controller.submit(operation, change))
+    return UndoOut(removed=removed, change=change.number if change and removed else None)

@@ -5,35 +5,48 @@ import asyncio
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 
 from xdpctl.abi.structs import Hits
 from xdpctl.control.operations import signatures, source_rules
+from xdpctl.control.operations.removal import matching
 from xdpctl.control.operations.signatures import AddedSignature, SignatureAsk
 from xdpctl.control.operations.source_rules import Added
+from xdpctl.control.state.changes import Change
+from xdpctl.control.state.coverage import around
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import NotFoundError, RuleError
 from xdpctl.incidents.ledger import ledger
+from xdpctl.mitigation.undo import remove_matching
 from xdpctl.model.identity import Caller
 from xdpctl.model.match.match import ID_MARK
 from xdpctl.model.requests import RuleRequest
-from xdpctl.model.rule import Mode, Rule, parse_rule_id
+from xdpctl.model.rule import Action, Mode, Rule, parse_rule_id
 from xdpctl.model.signature import Signature
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.dependencies import Ctx
-from xdpctl_api.shapes.listing import Filters, page
+from xdpctl_api.shapes.listing import ListQuery, RemovalQuery, page
 from xdpctl_api.shapes.monitor import statistics_out
-from xdpctl_api.shapes.rules import RuleAnswer, RuleChange, RuleIn, RuleOut, RulePage, rule_out
+from xdpctl_api.shapes.rules import (
+    RuleAnswer,
+    RuleChange,
+    RuleIn,
+    RuleNamed,
+    RuleOut,
+    RulePage,
+    RuleRemoved,
+    RulesRemoved,
+    rule_out,
+)
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
-IfMatch = Annotated[
-    str | None, Header(description="ETag of the rule; 412 if the rule has changed since")
-]
+_NAMED = 1_000
+IfMatch = Annotated[str | None, Header(description="The rule's ETag; 412 if it changed since")]
 
 
-def answer(ctx: ControlPlane, added: Added | AddedSignature) -> RuleAnswer:
-    """The rule as it is now, or as it was added if it is already gone."""
+def answer(ctx: ControlPlane, added: Added | AddedSignature, change: Change | None) -> RuleAnswer:
+    """The rule as it stands now, or as it was added if it is gone already."""
     controller, rule = ctx.controller, added.rule
     if isinstance(rule, Signature):
         rule = controller.state.signatures.get(rule.id, rule)
@@ -45,6 +58,7 @@ def answer(ctx: ControlPlane, added: Added | AddedSignature) -> RuleAnswer:
         created=added.created,
         in_kernel=fields["slot"] is not None,
         warnings=added.warnings,
+        change=change.number if change else None,
     )
 
 
@@ -63,10 +77,10 @@ def _adding(
 
 @router.post("", status_code=201, response_model=RuleAnswer, responses={200: {"model": RuleAnswer}})
 async def add_rule(body: RuleIn, who: Operator, ctx: Ctx) -> Response:
-    """Add a rule; 201 once it is durable and in the kernel, 200 if it existed and was extended."""
-    ask = body.ask()
-    added = await asyncio.wrap_future(ctx.controller.submit(_adding(ask, who)))
-    out = answer(ctx, added)
+    """201 with the rule once it is durable and in the kernel; the same again is 200."""
+    ask, change = body.ask(), ctx.controller.change_by(who)
+    added = await asyncio.wrap_future(ctx.controller.submit(_adding(ask, who), change))
+    out = answer(ctx, added, change)
     headers = {"Location": f"/v1/rules/{out.id}", "ETag": f'"{out.etag}"'}
     # serialized here, once: this is the call that must keep up with an attack
     data = out.model_dump_json()
@@ -77,12 +91,12 @@ async def add_rule(body: RuleIn, who: Operator, ctx: Ctx) -> Response:
 async def list_rules(
     who: Viewer,
     ctx: Ctx,
-    filters: Annotated[Filters, Depends()],
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    cursor: Annotated[str | None, Query(description="`next` of the previous page")] = None,
+    query: Annotated[ListQuery, Query()],
 ) -> RulePage:
-    """List rules by address, page by page; rules may be added or removed between pages."""
-    return await asyncio.to_thread(page, ctx, filters.test(), limit, cursor)
+    """The standing rules by address, a page at a time; rules may come and go between pages."""
+    return await asyncio.to_thread(
+        page, ctx, query.test(ctx.controller.clock.read().unix), query.limit, query.cursor
+    )
 
 
 def _find(ctx: ControlPlane, rule_id: str) -> Rule | Signature:
@@ -94,8 +108,24 @@ def _find(ctx: ControlPlane, rule_id: str) -> Rule | Signature:
         source = parse_rule_id(rule_id)
         rule, subject = state.rules.get(source), str(source)
     if rule is None or rule.expired(now.ns):
-        raise NotFoundError(f"there is no rule on {subject}; see GET /v1/rules")
+        raise NotFoundError(f"there is no rule on {subject}{_covered_by(ctx, rule_id)}")
     return rule
+
+
+def _covered_by(ctx: ControlPlane, rule_id: str) -> str:
+    """What decides about a source on which there is no rule of its own."""
+    if rule_id.startswith(ID_MARK):
+        return "; xdpctl list shows all rules"
+    source = parse_rule_id(rule_id)
+    wider = around(Draft(ctx.controller.state, ctx.controller.clock.read()), source)
+    if wider is None:
+        return ""
+    if wider.rule is None or wider.action is Action.ACCEPT:
+        return f"; {wider} covers it"
+    return (
+        f"; {wider} covers it: remove that one, or let this source pass with "
+        f"xdpctl allow {str(source).removesuffix('/32').removesuffix('/128')}"
+    )
 
 
 @router.get("/{rule_id}")
@@ -127,7 +157,7 @@ async def change_rule(
 async def _change(
     ctx: ControlPlane, rule_id: str, changes: dict[str, object], who: Caller, if_match: str | None
 ) -> RuleAnswer:
-    seen = named_etag(if_match)
+    seen, number = named_etag(if_match), ctx.controller.change_by(who)
 
     def change(draft: Draft) -> Added | AddedSignature:
         if rule_id.startswith(ID_MARK):
@@ -135,7 +165,8 @@ async def _change(
         _refuse_for_sources(changes)
         return source_rules.change(draft, parse_rule_id(rule_id), changes, who, seen)
 
-    return answer(ctx, await asyncio.wrap_future(ctx.controller.submit(change)))
+    changed = await asyncio.wrap_future(ctx.controller.submit(change, number))
+    return answer(ctx, changed, number)
 
 
 @router.post("/{rule_id}/promote")
@@ -160,20 +191,23 @@ def _refuse_for_sources(changes: dict[str, object]) -> None:
 async def confirm_rule(
     rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None
 ) -> RuleAnswer:
-    """Confirm a provisional rule, so that it stays; 404 if it has already expired."""
-    seen = named_etag(if_match)
+    """Let a provisional rule stand; 404 once its time was up and it undid itself."""
+    seen, number = named_etag(if_match), ctx.controller.change_by(who)
 
     def confirm(draft: Draft) -> Added | AddedSignature:
         if rule_id.startswith(ID_MARK):
             return signatures.confirm(draft, rule_id, who, seen)
         return source_rules.confirm(draft, parse_rule_id(rule_id), who, seen)
 
-    return answer(ctx, await asyncio.wrap_future(ctx.controller.submit(confirm)))
+    confirmed = await asyncio.wrap_future(ctx.controller.submit(confirm, number))
+    return answer(ctx, confirmed, number)
 
 
 @router.delete("/{rule_id}")
-async def remove_rule(rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None) -> RuleOut:
-    """Remove a rule; the answer is the rule as it was, with its last counters."""
+async def remove_rule(
+    rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None
+) -> RuleRemoved:
+    """Take it away; answers with the rule as it was, and its last counters."""
     seen = named_etag(if_match)
     last = rule_out(ctx.controller, _find(ctx, rule_id), ctx.controller.clock.read())
     hits = {"packets": last["packets"], "bytes": last["bytes"]}
@@ -186,5 +220,35 @@ async def remove_rule(rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch =
             gone = source_rules.remove(draft, parse_rule_id(rule_id), who, seen, hits)
         ledger.rule_ended(draft, gone, Hits(**hits), f"removed by {who.name}", taken_back=True)
 
-    await asyncio.wrap_future(ctx.controller.submit(remove))
-    return RuleOut(**last)
+    change = ctx.controller.change_by(who)
+    await asyncio.wrap_future(ctx.controller.submit(remove, change))
+    return RuleRemoved(**last, change=change.number if change else None)
+
+
+@router.delete("")
+async def remove_rules(
+    who: Operator, ctx: Ctx, query: Annotated[RemovalQuery, Query()]
+) -> RulesRemoved:
+    """Remove every rule that all given filters match, at once; or, with `dry_run`, name them.
+
+    Without `dry_run`, `count` must be the number of rules that match: 409 if others have come or
+    gone since it was read.
+    """
+    wanted, change = query.test(ctx.controller.clock.read().unix), ctx.controller.change_by(who)
+    hits = ctx.controller.hits
+
+    def operation(draft: Draft) -> list[Rule | Signature]:
+        if query.dry_run:
+            return matching(draft, wanted)
+        return remove_matching(draft, wanted, who, query.count, hits)
+
+    recorded = None if query.dry_run else change
+    found = await asyncio.wrap_future(ctx.controller.submit(operation, recorded))
+    ids = {rule.id for rule in found}
+    return RulesRemoved(
+        rules=len(found),
+        first=[RuleNamed(id=r.id, text=r.subject, action=r.action) for r in found[:_NAMED]],
+        missing=[one for one in query.id if one not in ids],
+        dry_run=query.dry_run,
+        change=recorded.number if recorded and found else None,
+    )

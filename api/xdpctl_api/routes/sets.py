@@ -111,7 +111,8 @@ async def change_set(
             changes["feed"] = ctx.refresher.source.every(held, body.refresh)
         return sets.change(draft, name, changes, who, seen)
 
-    changed = (await asyncio.wrap_future(ctx.controller.submit(operation))).set
+    submitted = ctx.controller.submit(operation, ctx.controller.change_by(who))
+    changed = (await asyncio.wrap_future(submitted)).set
     ctx.refresher.reschedule(changed)
     return SetOut(**set_out(ctx, changed))
 
@@ -123,7 +124,9 @@ async def remove_set(name: str, who: Operator, ctx: Ctx, if_match: IfMatch = Non
     last = set_out(ctx, held)
     hits = {"packets": last["packets"], "bytes": last["bytes"]}
     seen = named_etag(if_match)
-    future = ctx.controller.submit(lambda draft: sets.remove(draft, name, who, seen, hits))
+    future = ctx.controller.submit(
+        lambda draft: sets.remove(draft, name, who, seen, hits), ctx.controller.change_by(who)
+    )
     await asyncio.wrap_future(future)
     ctx.refresher.attempts.pop(name, None)
     return SetOut(**last)

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.signature_sync import ordered
@@ -15,30 +15,31 @@ from xdpctl.errors import RuleError
 from xdpctl.model.match import text
 from xdpctl.model.match.precedence import Key, precedence
 from xdpctl.model.rule import Action, Mode, Rule, parse_rule_id
-from xdpctl.model.signature import Signature
+from xdpctl.model.signature import CONFIGURED, Signature
 from xdpctl.service.control_plane import ControlPlane
+from xdpctl_api.shapes.common import Strict, seconds
 from xdpctl_api.shapes.rules import RuleOut, RulePage, rule_out
 
 _SIGNED = "sig;"  # prefix of cursors among the signatures, which follow the rules on sources
 _CURSOR = re.compile(r"(-?[0-9]{1,5});([01]);(.{1,4000})")
 
 
-class Filters(BaseModel):
-    """The filters of a listing."""
+class Filters(Strict):
+    """What a listing may be narrowed by."""
 
     action: Action | None = None
     mode: Mode | None = None
     origin: str | None = None
     tag: str | None = None
     within: str | None = Field(default=None, description="Only rules inside this prefix")
-    covering: str | None = Field(
-        default=None, description="Only rules that cover this address or prefix"
-    )
+    covering: str | None = Field(default=None, description="Only rules around this")
+    since: str | None = Field(default=None, description="Only rules added within this time: 10m")
 
-    def test(self) -> Callable[[Rule | Signature], bool]:
-        """The filters as one function; RuleError if a prefix is not valid."""
+    def test(self, unix: float) -> Callable[[Rule | Signature], bool]:
+        """The filter as a function, its prefixes parsed once; `unix` is the time now."""
         inside = parse_prefix(self.within, "within") if self.within else None
         around = parse_prefix(self.covering, "covering") if self.covering else None
+        age = seconds(self.since, "since")
         return lambda rule: (
             (self.action is None or rule.action is self.action)
             and (self.mode is None or rule.mode is self.mode)
@@ -46,6 +47,36 @@ class Filters(BaseModel):
             and (self.tag is None or self.tag in rule.tags)
             and (inside is None or (rule.source is not None and inside.covers(rule.source)))
             and (around is None or (rule.source is not None and rule.source.covers(around)))
+            and (age is None or rule.created_at >= unix - age)
+        )
+
+
+class ListQuery(Filters):
+    """A page of a listing."""
+
+    limit: int = Field(default=100, ge=1, le=1000)
+    cursor: str | None = Field(default=None, description="`next` of the page before")
+
+
+class RemovalQuery(Filters):
+    """Which rules to remove. Configured limits are left, unless their origin is given."""
+
+    id: list[str] = Field(default=[], max_length=1_000, description="Only rules with these ids")
+    all: bool = Field(default=False, description="Every rule: needed where nothing else is given")
+    dry_run: bool = False
+    count: int | None = Field(default=None, ge=0, description="How many rules match")
+
+    def test(self, unix: float) -> Callable[[Rule | Signature], bool]:
+        """RuleError if nothing says which rules, or how many."""
+        if not self.all and not self.model_fields_set - {"all", "dry_run", "count"}:
+            raise RuleError("nothing says which rules", "all", "give a filter, or all=true")
+        if not self.dry_run and self.count is None:
+            raise RuleError("no count", "count", "read it with dry_run=true, then give it")
+        wanted, ids, origin = Filters.test(self, unix), frozenset(self.id), self.origin
+        return lambda rule: (
+            (not ids or rule.id in ids)
+            and (rule.origin != CONFIGURED or origin == CONFIGURED)
+            and wanted(rule)
         )
 
 

@@ -135,6 +135,31 @@ class RuleAnswer(RuleOut):
     created: bool
     in_kernel: bool
     warnings: list[str]
+    change: int | None = Field(description="Number of the change, to undo it; null for detectors")
+
+
+class RuleRemoved(RuleOut):
+    """A rule as it was before its removal, with its last counters."""
+
+    change: int | None = Field(description="Number of the change, to undo it; null for detectors")
+
+
+class RuleNamed(BaseModel):
+    """A rule among many."""
+
+    id: str
+    text: str
+    action: Action
+
+
+class RulesRemoved(BaseModel):
+    """How many rules were removed, or would be in a dry run; `first` has at most 1,000."""
+
+    rules: int
+    first: list[RuleNamed]
+    missing: list[str] = Field(description="Ids that were given and that no rule has")
+    dry_run: bool
+    change: int | None = Field(description="Number of the change, to undo it")
 
 
 class RulePage(BaseModel):
@@ -152,6 +177,7 @@ class ImportOut(BaseModel):
     rejected: int
     rejects: list[dict[str, Any]]
     dry_run: bool
+    change: int | None = Field(default=None, description="Number of the change, to undo it")
 
 
 class ExplainOut(BaseModel):

@@ -166,7 +166,8 @@ class SetAnswer(SetOut):
     changed: bool = Field(description="Whether the set differs from before")
     dry_run: bool
     rejects: list[dict[str, Any]] = Field(description="The first bad lines")
-    warnings: list[str] = Field(description="Warnings for the author of the set")
+    warnings: list[str] = Field(description="What the author should know")
+    change: int | None = Field(default=None, description="Number of the change, to undo it")
 
 
 class TopOut(BaseModel):

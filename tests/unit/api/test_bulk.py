@@ -130,7 +130,7 @@ def test_an_import_is_one_audit_record(api: Api) -> None:
     send(api, b"10.0.0.1\n10.0.0.2\nx")
     record = api.call("GET", "/v1/audit?last=true&limit=1").json()["records"][0]
     assert record["action"] == "rule.import"
-    assert record["detail"] == {"added": 2, "extended": 0, "rejected": 1}
+    assert record["detail"] == {"added": 2, "extended": 0, "rejected": 1, "change": 1}
 
 
 def test_a_failing_store_is_503_and_nothing_is_applied(api: Api) -> None:

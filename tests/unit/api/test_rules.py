@@ -145,7 +145,7 @@ def test_a_small_chunked_body_is_read(api: Api) -> None:
 
 def test_what_is_not_there_is_404(api: Api) -> None:
     for method, path in (("GET", PATH), ("DELETE", PATH), ("POST", f"{PATH}/confirm")):
-        assert "GET /v1/rules" in problem(api.call(method, path), 404, "not-found")["detail"]
+        assert "no rule" in problem(api.call(method, path), 404, "not-found")["detail"]
     problem(api.call("PATCH", PATH, json={"reason": "x"}), 404, "not-found")
     assert problem(api.call("GET", "/v1/rules/nonsense"), 400, "bad-request")["field"] == "id"
     problem(api.call("GET", "/v1/nothing"), 404, "http")

@@ -223,7 +223,7 @@ def test_every_record_of_all_this_is_in_one_unbroken_chain(
 def test_trouble_lasts_while_only_empty_writes_fit_on_the_disk(
     tmp_path: Path, datapath: FakeDatapath, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write(changes: Mapping[str, bytes | None], audit: Sequence[bytes] = ()) -> int:
+    def write(changes: Mapping[str, bytes | None], audit: Sequence[bytes] = (), *_: object) -> int:
         if changes or audit:
             raise StoreError("the disk is full: fake")
         return 0

@@ -135,7 +135,8 @@ def test_all_that_was_done_by_itself_is_undone_at_once(api: Api) -> None:
     say(api, "fastnetmon", fastnetmon("ban"))
     undo = {"since": "5m", "origin": "event"}
     assert api.call("POST", "/v1/automatic/undo", json=undo).json() == {
-        "removed": ["203.0.113.3_32"]
+        "removed": ["203.0.113.3_32"],
+        "change": 2,
     }
     removed = api.call("POST", "/v1/automatic/undo", json={"since": "1h"}).json()["removed"]
     assert len(removed) == 2

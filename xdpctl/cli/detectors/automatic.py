@@ -183,21 +183,3 @@ def _set(context: typer.Context, mode: str | None, as_json: bool) -> None:
     for name, detector_mode in found["detectors"].items():
         if detector_mode != (found["mode"] or found["configured"]):
             output.out.print(f"  {name}: {detector_mode}")
-
-
-@app.command()
-def undo(
-    context: typer.Context,
-    since: Annotated[str, typer.Option(help="Remove rules added within this time: 10m, 2h.")],
-    origin: Annotated[str | None, typer.Option(help="Only rules of this detector.")] = None,
-    as_json: options.Json = False,
-) -> None:
-    """Remove the rules that were added automatically within the given time, in one step.
-
-    Example: xdpctl undo --since 10m --origin fastnetmon
-    """
-    body = {"since": since} | ({"origin": origin} if origin else {})
-    removed = options.client(context).call("POST", "/v1/automatic/undo", json=body)["removed"]
-    if as_json:
-        return output.emit({"removed": removed})
-    output.out.print(f"removed {output.plural(len(removed), 'rule', 'rules')}")

@@ -81,7 +81,9 @@ def _print_rule(rule: dict[str, Any]) -> None:
     if rule["limit"]:
         what += f" to {output.rate(rule['limit'])}"
     mode = " (monitor: counts only)" if rule["mode"] == "monitor" else ""
-    output.out.print(f"{verb}: {what}{mode}, ends {output.ends(rule)}; applied in the kernel")
+    output.out.print(
+        f"{verb}: {what}{mode}, ends {output.ends(rule)}; the kernel has it{output.undo_hint(rule)}"
+    )
     if rule["id"].startswith("sig-"):
         output.out.print(f"  id: {rule['id']}")
     if rule["confirm_in"] is not None:

@@ -48,9 +48,7 @@ def import_rules(
     ttl: options.Ttl = None,
     reason: options.Reason = "",
     tag: options.Tags = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would change; change nothing.")
-    ] = False,
+    dry_run: options.DryRun = False,
     as_json: options.Json = False,
 ) -> None:
     """Import rules; bad lines are reported, all others are applied.
@@ -85,7 +83,7 @@ def _imported(result: dict[str, Any], as_json: bool) -> None:
         would = "would be " if result["dry_run"] else ""
         output.out.print(
             f"{result['added']} {would}added, {result['extended']} {would}extended, "
-            f"{result['rejected']} rejected"
+            f"{result['rejected']} rejected{output.undo_hint(result)}"
         )
         output.rejects(result["rejects"], result["rejected"])
     if result["rejected"]:

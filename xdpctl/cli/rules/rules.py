@@ -7,24 +7,23 @@ import typer
 from rich.markup import escape
 
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.base.units import si
 from xdpctl.cli import options, output
 from xdpctl.cli.rules import monitoring
 from xdpctl.errors import RuleError
 from xdpctl.model.match import text
 from xdpctl.model.match.match import ID_MARK
 from xdpctl.model.rule import rule_id
-from xdpctl.model.signature import CONFIGURED
 from xdpctl.service.client import path
 
 app = typer.Typer()
 
 
-def _path(rule: str, *more: str) -> str:
-    return path("rules", _id(rule), *more)
+def rule_path(rule: str, *more: str) -> str:
+    """The API's path of a rule, as a person names it."""
+    return path("rules", rule_identity(rule), *more)
 
 
-def _id(rule: str) -> str:
+def rule_identity(rule: str) -> str:
     """The id of a rule that is named by its id, its source, or its match as `list` shows it."""
     if rule.startswith(ID_MARK):
         return rule
@@ -34,25 +33,6 @@ def _id(rule: str) -> str:
         if " " not in rule:
             raise
         return text.parse(rule).id
-
-
-@app.command()
-def unblock(
-    context: typer.Context, source: options.RuleName, as_json: options.Json = False
-) -> None:
-    """Remove a rule, named by its exact source or its id.
-
-    Example: xdpctl unblock 203.0.113.0/24
-    """
-    rule = options.client(context).call("DELETE", _path(source))
-    if as_json:
-        return output.emit(rule)
-    hits = f"{si(rule['packets'])} packets"
-    output.out.print(f"removed: {rule['action']} {escape(output.where(rule))}; it had hit {hits}")
-    if rule["origin"] == CONFIGURED:
-        output.err.print(
-            "[yellow]note:[/yellow] it is in the configuration file and returns at the next start"
-        )
 
 
 @app.command("list")
@@ -90,7 +70,7 @@ def show_rule(
 
     Example: xdpctl show 203.0.113.0/24
     """
-    rule = options.client(context).call("GET", _path(source))
+    rule = options.client(context).call("GET", rule_path(source))
     if as_json:
         return output.emit(rule)
     output.rule_details(rule)
@@ -108,7 +88,7 @@ def mode(
 
     Example: xdpctl mode 203.0.113.0/24 monitor
     """
-    rule = options.client(context).call("PATCH", _path(source), json={"mode": mode.value})
+    rule = options.client(context).call("PATCH", rule_path(source), json={"mode": mode.value})
     if as_json:
         return output.emit(rule)
     output.out.print(f"{rule['action']} {escape(output.where(rule))}: {rule['mode']}")
@@ -122,7 +102,7 @@ def promote(
 
     Example: xdpctl promote 203.0.113.0/24
     """
-    rule = options.client(context).call("POST", _path(source, "promote"))
+    rule = options.client(context).call("POST", rule_path(source, "promote"))
     if as_json:
         return output.emit(rule)
     output.out.print(f"in force: {output.action(rule)} {escape(output.where(rule))}")
@@ -136,7 +116,7 @@ def confirm(
 
     Example: xdpctl confirm 203.0.113.0/24
     """
-    rule = options.client(context).call("POST", _path(source, "confirm"))
+    rule = options.client(context).call("POST", rule_path(source, "confirm"))
     if as_json:
         return output.emit(rule)
     output.out.print(f"confirmed: {escape(output.where(rule))}, ends {output.ends(rule)}")

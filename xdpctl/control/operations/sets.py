@@ -76,7 +76,7 @@ def _check_etag(current: SourceSet | None, etag: str | None) -> None:
         raise StaleError("the set changed since it was read; read it again")
 
 
-def _slot(draft: Draft, action: Action) -> int:
+def free_slot(draft: Draft, action: Action) -> int:
     """A free slot. Accepting sets get lower numbers than dropping ones, so that accept wins.
 
     CapacityError if there is none.
@@ -123,7 +123,7 @@ def put(draft: Draft, ask: SetRequest, caller: Caller, etag: str | None = None) 
     removed = sum(len(difference(keys, ask.entries[f])) for f, keys in before.items())
     changed = SourceSet(
         name=ask.name,
-        slot=standing.slot if standing and same_slot else _slot(draft, chosen["action"]),
+        slot=standing.slot if standing and same_slot else free_slot(draft, chosen["action"]),
         **chosen,
         origin=caller.origin,
         created_at=standing.created_at if standing else draft.created_at,

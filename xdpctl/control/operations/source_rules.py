@@ -13,7 +13,7 @@ from xdpctl.control.operations.signature_guard import exposed
 from xdpctl.control.state.coverage import around
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.state import space
-from xdpctl.errors import CapacityError, LockoutError, NotFoundError
+from xdpctl.errors import LockoutError, NotFoundError
 from xdpctl.model import policy
 from xdpctl.model.identity import Caller
 from xdpctl.model.requests import RuleRequest
@@ -86,12 +86,7 @@ def place(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:
         judgement = policy.merge(standing, rule)
         draft.put(judgement.rule)
         return Added(judgement.rule, False, warnings + judgement.warnings)
-    if draft.room < 1:
-        capacity = draft.state.image.capacity
-        raise CapacityError(
-            f"the source table is full: it has {capacity} rules. Nothing was applied. "
-            "Remove rules, or raise capacity: xdpctl down, then start again."
-        )
+    draft.check_room()
     draft.check_entries(rule.source.family, 1)
     draft.put(rule)
     return Added(rule, True, warnings)

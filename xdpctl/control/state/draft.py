@@ -11,6 +11,7 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.state.state import State, space
 from xdpctl.control.store.audit import Event
 from xdpctl.control.store.kinds import KINDS, Kind
+from xdpctl.control.store.store import ChangeStep
 from xdpctl.errors import CapacityError
 from xdpctl.model.identity import Token
 from xdpctl.model.incident import Incident
@@ -41,6 +42,7 @@ class Draft:
         self.incidents: dict[str, Incident | None] = {}
         self.settings: dict[str, Automatic | None] = {}
         self.events: list[Event] = []
+        self.steps: list[ChangeStep] = []  # of people's changes, to be undone
         self.created_at = round(now.unix, 3)
         self._origins: Counter[str] = Counter(s.origin for s in list(state.signatures.values()))
         self._covered: Counter[tuple[str, int]] = Counter()
@@ -61,7 +63,7 @@ class Draft:
         other = Draft(self.state, self.now)
         for kind in KINDS:
             other._staged(kind).update(self._staged(kind))
-        other.events = list(self.events)
+        other.events, other.steps = list(self.events), list(self.steps)
         other._staged_lengths = set(self._staged_lengths)
         other._origins, other._covered = Counter(self._origins), Counter(self._covered)
         other._room, other._used = self._room, dict(self._used)
@@ -71,6 +73,11 @@ class Draft:
         """The live rule on exactly this source."""
         rule = self.rules[source] if source in self.rules else self.state.rules.get(source)
         return rule if rule and not rule.expired(self.now.ns) else None
+
+    def all_rules(self) -> list[Rule]:
+        """Every live rule on a source that there will be."""
+        both = {**self.state.rules, **self.rules}.values()
+        return [rule for rule in both if rule and not rule.expired(self.now.ns)]
 
     def set_named(self, name: str) -> SourceSet | None:
         """The set of that name, or None."""
@@ -134,6 +141,15 @@ class Draft:
     def room(self) -> int:
         """How many more rules fit into the kernel's tables."""
         return self._room
+
+    def check_room(self) -> None:
+        """CapacityError unless one more rule on a source fits."""
+        if self._room < 1:
+            raise CapacityError(
+                f"the source table is full: {self.state.image.capacity} rules, its capacity. "
+                "Nothing was applied. Remove rules, or raise capacity: xdpctl down, then start "
+                "again."
+            )
 
     def check_entries(self, family: int, more: int) -> None:
         """CapacityError unless `more` further entries of a family fit."""

@@ -46,11 +46,44 @@ class Synced:
     cursor: Cursor
 
 
+class ChangeStep(NamedTuple):
+    """A step of a change that can be undone: its number, its summary (JSON), and its parts."""
+
+    number: int
+    summary: bytes
+    parts: bytes
+
+
 class Store(Protocol):
     """The interface of a store. Each method raises StoreError if it fails, and changes nothing."""
 
-    def write(self, changes: Mapping[str, bytes | None], audit: Sequence[bytes] = ()) -> int:
-        """Write all changes and audit records durably, or none; return the new revision."""
+    def write(
+        self,
+        changes: Mapping[str, bytes | None],
+        audit: Sequence[bytes] = (),
+        steps: Sequence[ChangeStep] = (),
+    ) -> int:
+        """Write all changes, audit records and steps durably, or none; return the new revision."""
+        ...
+
+    def last_change(self) -> int:
+        """The highest number of a change that was ever stored; 0 if there is none."""
+        ...
+
+    def summaries(self, before: int, limit: int) -> list[tuple[int, bytes]]:
+        """Number and summary of each step, newest first, of at most `limit` changes below."""
+        ...
+
+    def parts(self, number: int) -> list[bytes]:
+        """The parts of a change, step by step; none if it is not known."""
+        ...
+
+    def forget_changes(self, numbers: Sequence[int]) -> None:
+        """Drop these changes: they can no longer be undone."""
+        ...
+
+    def trim_changes(self, most: int, most_bytes: int) -> int:
+        """Drop the oldest changes beyond either bound; how many steps went."""
         ...
 
     def watch(self, since: Cursor | None = None) -> Iterator[Change | Reset | Synced]:
@@ -123,20 +156,32 @@ class SqliteStore:
             "in the kernel stay in force."
         )
 
-    def write(self, changes: Mapping[str, bytes | None], audit: Sequence[bytes] = ()) -> int:
+    def write(
+        self,
+        changes: Mapping[str, bytes | None],
+        audit: Sequence[bytes] = (),
+        steps: Sequence[ChangeStep] = (),
+    ) -> int:
         with self._lock:
             try:
-                return self._write(changes, audit)
+                return self._write(changes, audit, steps)
             except sqlite3.Error as error:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise self._explained(error) from error
 
-    def _write(self, changes: Mapping[str, bytes | None], audit: Sequence[bytes]) -> int:
+    def _write(
+        self,
+        changes: Mapping[str, bytes | None],
+        audit: Sequence[bytes],
+        steps: Sequence[ChangeStep],
+    ) -> int:
         self._db.execute("BEGIN IMMEDIATE")
         insert = "INSERT OR REPLACE INTO entries (key, value) VALUES (?, ?)"
         self._db.executemany(insert, changes.items())
         self._db.executemany("INSERT INTO audit (record) VALUES (?)", ((row,) for row in audit))
+        insert = "INSERT INTO changes (number, summary, parts) VALUES (?, ?, ?)"
+        self._db.executemany(insert, steps)
         self._written += len(changes)
         if self._written >= _TOMBSTONES_KEPT:
             self._written = 0
@@ -185,6 +230,42 @@ class SqliteStore:
     def last_audit(self) -> bytes | None:
         rows = self._read("SELECT record FROM audit ORDER BY sequence DESC LIMIT 1", ())
         return rows[0][0] if rows else None
+
+    def last_change(self) -> int:
+        ((number,),) = self._read("SELECT COALESCE(MAX(number), 0) FROM changes", ())
+        return int(number)
+
+    def summaries(self, before: int, limit: int) -> list[tuple[int, bytes]]:
+        query = (
+            "SELECT number, summary FROM changes WHERE number IN (SELECT DISTINCT number "
+            "FROM changes WHERE number < ? ORDER BY number DESC LIMIT ?) "
+            "ORDER BY number DESC, step"
+        )
+        return [(int(number), summary) for number, summary in self._read(query, (before, limit))]
+
+    def parts(self, number: int) -> list[bytes]:
+        query = "SELECT parts FROM changes WHERE number = ? ORDER BY step"
+        return [parts for (parts,) in self._read(query, (number,))]
+
+    def forget_changes(self, numbers: Sequence[int]) -> None:
+        with self._lock:
+            try:
+                delete = "DELETE FROM changes WHERE number = ?"
+                self._db.executemany(delete, ((number,) for number in numbers))
+            except sqlite3.Error as error:
+                raise self._explained(error) from error
+
+    def trim_changes(self, most: int, most_bytes: int) -> int:
+        query = (
+            "SELECT number, SUM(LENGTH(parts)) FROM changes GROUP BY number ORDER BY number DESC"
+        )
+        kept_bytes, gone = 0, []
+        for place, (number, size) in enumerate(self._read(query, ())):
+            kept_bytes += size
+            if place and (place >= most or kept_bytes > most_bytes):  # the newest always stays
+                gone.append(int(number))
+        self.forget_changes(gone)
+        return len(gone)
 
     def pristine(self) -> bool:
         return not self._read("SELECT 1 FROM entries LIMIT 1", ())

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What people changed, and undoing it."""
+
+import asyncio
+from itertools import groupby
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from xdpctl.control.operations.undo import Undone
+from xdpctl.control.state.changes import summary
+from xdpctl.control.state.draft import Draft
+from xdpctl.errors import NotFoundError
+from xdpctl.mitigation.undo import undo_change
+from xdpctl_api.auth import Operator, Unbound, Viewer
+from xdpctl_api.dependencies import Ctx
+from xdpctl_api.shapes.history import ChangeOut, ChangePage, Kept, UndoneOut, change_out
+
+router = APIRouter(prefix="/v1/history", tags=["history"])
+_LAST = 2**63 - 1  # that SQLite counts
+
+
+@router.get("")
+async def read_history(
+    who: Viewer,
+    ctx: Ctx,
+    before: Annotated[int, Query(ge=1, le=_LAST, description="Only changes below it")] = _LAST,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+) -> ChangePage:
+    """Changes that people made, the newest first; the newest thousand are kept."""
+    rows = await asyncio.to_thread(ctx.controller.store.summaries, before, limit)
+    found = [
+        change_out(number, [summary(raw) for _, raw in steps])
+        for number, steps in groupby(rows, key=lambda row: row[0])
+    ]
+    return ChangePage(changes=found, next=found[-1].number if len(found) == limit else None)
+
+
+@router.get("/{number}")
+async def read_change(number: int, who: Viewer, ctx: Ctx) -> ChangeOut:
+    """One change."""
+    rows = await asyncio.to_thread(ctx.controller.store.summaries, _bounded(number) + 1, 1)
+    steps = [summary(raw) for found, raw in rows if found == number]
+    if not steps:
+        raise NotFoundError(f"no change {number} is known: see GET /v1/history")
+    return change_out(number, steps)
+
+
+@router.post("/{number}/undo")
+async def undo(
+    number: int, who: Operator, whole: Unbound, ctx: Ctx, dry_run: bool = False
+) -> UndoneOut:
+    """Put back what a change touched, as it was before.
+
+    What was changed again since, or cannot be put back now, stays and is named in `kept`.
+    """
+    stored = await asyncio.to_thread(ctx.controller.store.parts, _bounded(number))
+    hits = ctx.controller.hits
+
+    def operation(draft: Draft) -> Undone:
+        return undo_change(draft.copy() if dry_run else draft, number, stored, who, hits)
+
+    change = None if dry_run else ctx.controller.change_by(who, undoes=number)
+    undone = await asyncio.wrap_future(ctx.controller.submit(operation, change))
+    return UndoneOut(
+        restored=undone.restored,
+        kept=undone.kept,
+        reasons=[Kept(subject=subject, why=why) for subject, why in undone.reasons],
+        dry_run=dry_run,
+        change=change.number if change and undone.restored else None,
+    )
+
+
+def _bounded(number: int) -> int:
+    if not 0 < number < _LAST:
+        raise NotFoundError(f"no change has the number {number}")
+    return number

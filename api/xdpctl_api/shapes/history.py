@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The shapes of changes that people made."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+from xdpctl.control.state.changes import Summary
+from xdpctl_api.shapes.common import timestamp
+
+
+class ChangeOut(BaseModel):
+    """A change; `records` is how many rules, signatures, sets and settings it touched."""
+
+    number: int
+    at: datetime
+    actor: str
+    action: str = Field(description="As in the audit log: rule.add, set.change")
+    subject: str
+    records: int
+    undoes: int | None = Field(description="The number of the change that this one undid")
+
+
+class ChangePage(BaseModel):
+    """One page; `next` is `before` of the following one, null on the last."""
+
+    changes: list[ChangeOut]
+    next: int | None
+
+
+class Kept(BaseModel):
+    """A record that an undo left as it is."""
+
+    subject: str
+    why: str
+
+
+class UndoneOut(BaseModel):
+    """How many records were put back, and which were not; `reasons` has at most 1,000."""
+
+    restored: int
+    kept: int
+    reasons: list[Kept]
+    dry_run: bool
+    change: int | None = Field(description="Number of this change, to undo the undo")
+
+
+def change_out(number: int, steps: Sequence[Summary]) -> ChangeOut:
+    """A change of one or several steps."""
+    first = steps[0]
+    return ChangeOut(
+        number=number,
+        at=timestamp(first.at),
+        actor=first.actor,
+        action=first.action,
+        subject=first.subject,
+        records=sum(step.records for step in steps),
+        undoes=first.undoes or None,
+    )

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Commands for what was changed, and for undoing it."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from xdpctl.cli import options, output
+from xdpctl.service.client import SLOW_SECONDS, path
+
+app = typer.Typer()
+_SHOWN = 20
+
+
+@app.command()
+def history(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Show at most this many.")] = 20,
+    as_json: options.Json = False,
+) -> None:
+    """List the changes that people made, the newest first, with the numbers to undo them.
+
+    Example: xdpctl history --limit 5
+    """
+    query = {"limit": limit}
+    found = options.client(context).call("GET", "/v1/history", params=query)["changes"]
+    if as_json:
+        return output.emit(found)
+    columns = (">change", "at", "by", "what", "on", ">records")
+    if not output.table(columns, [_row(change) for change in found]):
+        output.out.print("nobody has changed anything yet")
+    return None
+
+
+def _row(change: dict[str, Any]) -> tuple[str, ...]:
+    at = change["at"][:19].replace("T", " ")
+    what = change["action"] + (f" of {change['undoes']}" if change["undoes"] else "")
+    subject = change["subject"].replace("_", "/") or "-"
+    return (str(change["number"]), at, change["actor"], what, subject, f"{change['records']:,}")
+
+
+@app.command()
+def undo(
+    context: typer.Context,
+    number: Annotated[
+        int | None, typer.Argument(metavar="[CHANGE]", help="Number of a change; see history.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Instead: remove rules added automatically within this time: 10m, 2h."),
+    ] = None,
+    origin: Annotated[
+        str | None, typer.Option(help="With --since: only rules of this detector.")
+    ] = None,
+    dry_run: options.DryRun = False,
+    as_json: options.Json = False,
+) -> None:
+    """Undo a change by its number, or remove the rules that detectors added.
+
+    A change is undone as a whole: what it added is removed, what it removed or changed is as it
+    was. What was changed again since stays, and is named. An undo is a change too.
+
+    Example: xdpctl undo 17
+    """
+    if (number is None) == (since is None):
+        raise typer.BadParameter("give the number of a change (xdpctl history), or --since")
+    client = options.client(context)
+    if number is None:
+        if dry_run:
+            raise typer.BadParameter("--dry-run needs the number of a change")
+        body = {"since": since} | ({"origin": origin} if origin else {})
+        return _removed(client.call("POST", "/v1/automatic/undo", json=body), as_json)
+    if origin:
+        raise typer.BadParameter("--origin goes with --since")
+    where = path("history", str(number), "undo")
+    found = client.call("POST", where, seconds=SLOW_SECONDS, params={"dry_run": dry_run})
+    output.emit(found) if as_json else _undone(number, found)
+    if found["kept"]:
+        raise typer.Exit(1)
+    return None
+
+
+def _removed(found: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        return output.emit(found)
+    number = output.plural(len(found["removed"]), "rule", "rules")
+    output.out.print(f"removed {number}{output.undo_hint(found)}")
+    return None
+
+
+def _undone(number: int, found: dict[str, Any]) -> None:
+    verb = "would put back" if found["dry_run"] else "put back"
+    records = output.plural(found["restored"], "record", "records")
+    output.out.print(f"change {number}: {verb} {records}{output.undo_hint(found)}")
+    for kept in found["reasons"][:_SHOWN]:
+        output.err.print(f"  not put back: {escape(kept['subject'])}: {escape(kept['why'])}")
+    if found["kept"] > _SHOWN:
+        output.err.print(f"  … and {found['kept'] - _SHOWN:,} more; --json shows them")

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command that removes rules: one, several, or all that match."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from xdpctl.base.units import si
+from xdpctl.cli import options, output
+from xdpctl.cli.rules.rules import rule_identity, rule_path
+from xdpctl.errors import Refused
+from xdpctl.model.signature import CONFIGURED
+from xdpctl.service.client import SLOW_SECONDS, Client
+
+app = typer.Typer()
+_NAMED = 10
+Sources = Annotated[
+    list[str] | None, typer.Argument(metavar="[RULE]...", help="Source, id or match of each rule.")
+]
+
+
+@app.command()
+def unblock(
+    context: typer.Context,
+    rules: Sources = None,
+    tag: Annotated[str | None, typer.Option(help="All rules with this tag.")] = None,
+    origin: Annotated[str | None, typer.Option(help="All rules of this origin.")] = None,
+    within: Annotated[str | None, typer.Option(help="All rules inside this prefix.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="All rules added within this time: 10m.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All rules.")] = False,
+    dry_run: options.DryRun = False,
+    yes: options.Yes = False,
+    as_json: options.Json = False,
+) -> None:
+    """Remove rules: those named, or all that match every given option.
+
+    Shows how many they are and asks before it removes more than are named; --yes does not ask.
+
+    Example: xdpctl unblock --tag import-2026-11-26 --dry-run
+    """
+    filters = {"tag": tag, "origin": origin, "within": within, "since": since}
+    filtered = everything or any(value is not None for value in filters.values())
+    if not filtered and not rules:
+        raise typer.BadParameter("name a rule, or give --tag, --origin, --within, --since or --all")
+    client = options.client(context)
+    if rules and len(rules) == 1 and not filtered and not dry_run:
+        return _one(client, rules[0], as_json)
+    query: dict[str, Any] = {**filters, "all": everything or None}
+    query["id"] = [rule_identity(rule) for rule in rules or ()] or None
+    _many(client, query, ask=filtered and not yes, dry_run=dry_run, as_json=as_json)
+    return None
+
+
+def _one(client: Client, rule: str, as_json: bool) -> None:
+    gone = client.call("DELETE", rule_path(rule))
+    if as_json:
+        return output.emit(gone)
+    hits = f"{si(gone['packets'])} packets"
+    output.out.print(
+        f"removed: {gone['action']} {escape(output.where(gone))}; it had hit {hits}"
+        + output.undo_hint(gone)
+    )
+    if gone["origin"] == CONFIGURED:
+        output.err.print(
+            "[yellow]note:[/yellow] the configuration brings it back at the next start"
+        )
+    return None
+
+
+def _many(client: Client, query: dict[str, Any], ask: bool, dry_run: bool, as_json: bool) -> None:
+    found = _call(client, {**query, "dry_run": True})
+    if not dry_run and found["rules"]:
+        if ask:
+            _confirm(found)
+        found = _call(client, {**query, "count": found["rules"]})
+    if as_json:
+        output.emit(found)
+    else:
+        _tell(found)
+    if found["missing"]:
+        raise typer.Exit(1)
+
+
+def _call(client: Client, query: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = client.call("DELETE", "/v1/rules", seconds=SLOW_SECONDS, params=query)
+    return found
+
+
+def _confirm(found: dict[str, Any]) -> None:
+    _name(found)
+    question = f"Remove {output.plural(found['rules'], 'rule', 'rules')}?"
+    if not sys.stdin.isatty():
+        raise Refused({"detail": f"{question} Nobody can answer here", "fix": "give --yes"})
+    typer.confirm(question, abort=True, err=True)
+
+
+def _name(found: dict[str, Any]) -> None:
+    for rule in found["first"][:_NAMED]:
+        output.err.print(f"  {rule['action']} {rule['text']}", markup=False, soft_wrap=True)
+    if found["rules"] > _NAMED:
+        output.err.print(f"  … and {found['rules'] - _NAMED:,} more")
+
+
+def _tell(found: dict[str, Any]) -> None:
+    verb = "would remove" if found["dry_run"] else "removed"
+    if found["dry_run"]:
+        _name(found)
+    number = output.plural(found["rules"], "rule", "rules")
+    output.out.print(f"{verb} {number}{output.undo_hint(found)}")
+    for identity in found["missing"]:
+        output.err.print(f"there is no rule {identity}", markup=False)

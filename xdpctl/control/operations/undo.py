@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Undoing a change: every record that it touched is put back as it was before.
+
+What has been changed again since stays as it is, and is reported; so is what cannot be put back
+now, since it would cut off somebody, does not fit, or has run out.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from xdpctl.control.operations import lockout, signature_guard
+from xdpctl.control.operations.sets import free_slot as free_set_slot
+from xdpctl.control.operations.signatures import free_slot
+from xdpctl.control.state.changes import Part
+from xdpctl.control.state.draft import Draft
+from xdpctl.errors import XdpctlError
+from xdpctl.model import policy
+from xdpctl.model.identity import Caller
+from xdpctl.model.rule import Rule
+from xdpctl.model.signature import Signature
+from xdpctl.model.source_set import NOTHING, Entries, SourceSet
+
+_SAME_NS = 5_000_000_000  # by which a deadline may differ after a reboot or a step of the clock
+_KEPT_SHOWN = 1_000
+_TIMES = {"expires_ns": 0, "confirm_by_ns": 0}
+Ended = Callable[[Rule | Signature], None]  # told of each rule that an undo takes away
+
+
+@dataclass(slots=True)
+class Undone:
+    """How many records were put back, and why others stay as they are: subject, and reason."""
+
+    restored: int = 0
+    kept: int = 0
+    reasons: list[tuple[str, str]] = field(default_factory=list)
+
+    def keep(self, subject: str, why: str) -> None:
+        """Count a record that stays as it is; the first thousand are named."""
+        self.kept += 1
+        if len(self.reasons) < _KEPT_SHOWN:
+            self.reasons.append((subject, why))
+
+
+def undo(draft: Draft, number: int, parts: Iterable[Part], caller: Caller, ended: Ended) -> Undone:
+    """Put back what the change `number` touched.
+
+    LockoutError if somebody would then be dropped who passes now; then nothing is staged.
+    """
+    parts = list(parts)
+    trial = draft.copy()
+    _restore(trial, parts, caller, lambda _: None)
+    lockout.refuse_cut(draft, trial, caller, "change")
+    undone = _restore(draft, parts, caller, ended)
+    counts = {"restored": undone.restored, "kept": undone.kept}
+    draft.note(caller.name, "change.undo", str(number), **counts)
+    return undone
+
+
+def _restore(draft: Draft, parts: list[Part], caller: Caller, ended: Ended) -> Undone:
+    undone = Undone()
+    entries = {part.identity: part for part in parts if part.kind.field == "entries"}
+    for part in parts:
+        try:
+            match part.kind.field:
+                case "rules":
+                    _rule(draft, part, undone, ended)
+                case "signatures":
+                    _signature(draft, part, caller, undone, ended)
+                case "sets":
+                    _set(draft, part, entries.get(part.identity), undone)
+                case "settings":
+                    _setting(draft, part, undone)
+        except XdpctlError as error:
+            undone.keep(str(part.identity), str(error))
+    return undone
+
+
+def _rule(draft: Draft, part: Part, undone: Undone, ended: Ended) -> None:
+    now = draft.standing(part.identity)
+    before: Rule | None = part.before
+    if not _unchanged(now, part.after, draft.now.ns):
+        return undone.keep(str(part.identity), "it has been changed since")
+    if before is None:
+        if now:
+            ended(now)
+            draft.remove(now)
+            undone.restored += 1
+        return None
+    if before.expired(draft.now.ns):
+        return undone.keep(str(part.identity), "its time is up")
+    policy.guard(before, draft.state.protection)
+    if now is None:
+        draft.check_room()
+        draft.check_entries(before.source.family, 1)
+    draft.put(before)
+    undone.restored += 1
+    return None
+
+
+def _signature(draft: Draft, part: Part, caller: Caller, undone: Undone, ended: Ended) -> None:
+    now = draft.signature(part.identity)
+    before: Signature | None = part.before
+    if not _unchanged(now, part.after, draft.now.ns):
+        return undone.keep(part.identity, "it has been changed since")
+    if before is None:
+        if now:
+            ended(now)
+            draft.remove_signature(now.id)
+            undone.restored += 1
+        return None
+    if before.expired(draft.now.ns):
+        return undone.keep(part.identity, "its time is up")
+    signature_guard.guard(draft, before, caller, before.match.everything)
+    draft.put_signature(before.replace(slot=now.slot if now else free_slot(draft)))
+    undone.restored += 1
+    return None
+
+
+def _unchanged(now: Any, after: Any, now_ns: int) -> bool:
+    """Whether a rule or signature is as the change left it, or has run out since."""
+    if now is None or after is None:
+        return now is after or (now is None and after.expired(now_ns))
+    ignored: dict[str, Any] = dict(_TIMES)
+    if isinstance(now, Signature):
+        ignored["slot"] = 0
+    return bool(now.replace(**ignored) == after.replace(**ignored)) and all(
+        abs(getattr(now, name) - getattr(after, name)) <= _SAME_NS for name in _TIMES
+    )
+
+
+def _set(draft: Draft, part: Part, entries: Part | None, undone: Undone) -> None:
+    now: SourceSet | None = draft.set_named(part.identity)
+    before: SourceSet | None = part.before
+    content = entries.before if entries else None
+    if not _same_set(now, part.after) or not _same_entries(draft, now, entries):
+        return undone.keep(f"set {part.identity}", "it has been changed since")
+    if before is None:
+        if now:
+            draft.remove_set(now.name)
+            undone.restored += 1
+        return None
+    if content is not None:
+        held = draft.entries_of(before.name)
+        for family, keys in content.items():
+            draft.check_entries(family, len(keys) - len(held[family]))
+    same_slot = now is not None and now.action is before.action
+    slot = now.slot if now and same_slot else free_set_slot(draft, before.action)
+    draft.put_set(before.replace(slot=slot), content)
+    undone.restored += 1
+    return None
+
+
+def _same_set(now: SourceSet | None, after: SourceSet | None) -> bool:
+    """Whether a person has left it alone: a feed may have been fetched since."""
+    if now is None or after is None:
+        return now is after
+    return _asked(now) == _asked(after)
+
+
+def _asked(held: SourceSet) -> tuple[object, ...]:
+    feed = held.feed and (held.feed.url, held.feed.file, held.feed.refresh, held.feed.format)
+    return held.action, held.mode, held.spare, held.origin, held.reason, held.options, feed
+
+
+def _same_entries(draft: Draft, now: SourceSet | None, part: Part | None) -> bool:
+    if part is None or (now and now.feed):
+        return True
+    held, after = draft.entries_of(part.identity), part.after or NOTHING
+    return all(_equal(held, after, family) for family in NOTHING)
+
+
+def _equal(one: Entries, other: Entries, family: int) -> bool:
+    return len(one[family]) == len(other[family]) and bool((one[family] == other[family]).all())
+
+
+def _setting(draft: Draft, part: Part, undone: Undone) -> None:
+    staged = part.identity in draft.settings
+    now = (draft.settings if staged else draft.state.settings).get(part.identity)
+    if now is not part.after:
+        return undone.keep(f"the {part.identity} mode", "it has been changed since")
+    draft.settings[part.identity] = part.before
+    undone.restored += 1
+    return None

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a person's change touches: every record before and after it, so that it can be undone.
+
+A change has a number. What it touches is found by comparing what a draft stages before and after
+the operation, so no operation has to know of it.
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+
+from xdpctl.control.state.draft import Draft
+from xdpctl.control.store.audit import Event
+from xdpctl.control.store.kinds import KINDS, Kind, kind_of
+from xdpctl.control.store.store import ChangeStep
+
+# Tokens and incidents cannot be undone: a secret that was revoked may be known to others, and an
+# incident is evidence.
+_UNDOABLE = tuple(k for k in KINDS if k.field not in ("tokens", "incidents"))
+_LEVEL = 1  # of zlib: the records of an import are nearly equal
+_MISSING = object()
+Staged = dict[str, dict[Any, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change that a person asks for; several operations may be steps of the same one.
+
+    `undoes` is the number of the change that this one undoes, 0 for none.
+    """
+
+    number: int
+    actor: str
+    undoes: int = 0
+
+
+class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a listing shows of a step; `records` is how many records it touched."""
+
+    at: float
+    actor: str
+    action: str
+    subject: str
+    records: int
+    undoes: int = 0
+
+
+class Part(NamedTuple):
+    """A record before and after a change; None if there was or is none."""
+
+    kind: Kind
+    identity: Any
+    before: Any
+    after: Any
+
+
+_encoder, _decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder()
+_summaries = msgspec.json.Decoder(Summary)
+
+
+def staged(draft: Draft) -> Staged:
+    """What the draft stages now of all that can be undone."""
+    return {kind.field: dict(getattr(draft, kind.field)) for kind in _UNDOABLE}
+
+
+def record(draft: Draft, change: Change, before: Staged, events: Sequence[Event]) -> None:
+    """Stage the step of `change` that an operation made since `before`, if it made one.
+
+    `events` are the audit events of the operation; they get the number of the change.
+    """
+    touched = [
+        (kind.key(identity), *_encoded(draft, kind, earlier, value))
+        for kind in _UNDOABLE
+        for identity, earlier, value in _touched(draft, kind, before[kind.field])
+    ]
+    if not touched:
+        return
+    for event in events:
+        event.detail["change"] = change.number
+    first = events[0] if events else Event(change.actor, "", "", {})
+    summary = Summary(
+        round(draft.now.unix, 3),
+        change.actor,
+        first.action,
+        first.subject,
+        len(touched),
+        change.undoes,
+    )
+    parts = zlib.compress(_encoder.encode(touched), _LEVEL)
+    draft.steps.append(ChangeStep(change.number, msgspec.json.encode(summary), parts))
+
+
+def _touched(draft: Draft, kind: Kind, before: dict[Any, Any]) -> Iterator[tuple[Any, Any, Any]]:
+    stands = getattr(draft.state, kind.field)
+    for identity, value in getattr(draft, kind.field).items():
+        earlier = before.get(identity, _MISSING)
+        if earlier is value:
+            continue
+        if earlier is _MISSING:
+            earlier = stands.get(identity)
+        same = earlier is value if kind.field == "entries" else earlier == value
+        if not same:
+            yield identity, earlier, value
+
+
+def _encoded(draft: Draft, kind: Kind, *values: Any) -> list[bytes | None]:
+    return [None if value is None else kind.encode(value, draft.now) for value in values]
+
+
+def summary(raw: bytes) -> Summary:
+    """ValueError if it is unreadable."""
+    return _summaries.decode(raw)
+
+
+def parts(draft: Draft, stored: Sequence[bytes]) -> list[Part]:
+    """The parts of a change, the newest step first; ValueError or XdpctlError if unreadable.
+
+    A record that several steps touched is there once: as it was before the first.
+    """
+    found: dict[str, Part] = {}
+    for step in reversed(stored):
+        for key, before, after in _decoder.decode(zlib.decompress(step)):
+            known = kind_of(key)
+            if known is None:
+                raise ValueError(f"no kind of record has the key {key}")
+            kind, name = known
+            identity = kind.identity(name)
+            later = found.get(key)
+            found[key] = Part(
+                kind,
+                identity,
+                _decoded(draft, kind, identity, before),
+                later.after if later else _decoded(draft, kind, identity, after),
+            )
+    return list(found.values())
+
+
+def _decoded(draft: Draft, kind: Kind, identity: Any, value: bytes | None) -> Any:
+    return None if value is None else kind.decode(identity, value, draft.now)
