@@ -18,6 +18,7 @@ from xdpctl_api.routes import (
     lookup,
     metrics,
     records,
+    releases,
     rules,
     samples,
     sets,
@@ -47,7 +48,7 @@ def create_app(context: ControlPlane | None = None) -> FastAPI:
     problems.install(app)
     for module in (  # routes are tried in order: the most frequent come first
         *(hooks, bulk, rules, sets, incidents, lookup, explain),
-        *(history, samples, system, records, metrics),
+        *(history, releases, samples, system, records, metrics),
     ):
         app.include_router(module.router)
     return app

@@ -26,6 +26,7 @@ from xdpctl.service import defaults
 COMMANDS = {
     **dict.fromkeys(("block", "allow", "limit"), "rules.add"),
     "unblock": "rules.removal",
+    **dict.fromkeys(("edit", "release"), "rules.edit"),
     **dict.fromkeys(("list", "show", "mode", "promote", "confirm"), "rules.rules"),
     **dict.fromkeys(("history", "undo"), "history"),
     "explain": "explain",

@@ -61,6 +61,12 @@ def undo_hint(answer: dict[str, Any]) -> str:
     return f"; undo it with: xdpctl undo {number}" if number else ""
 
 
+def warnings(answer: dict[str, Any]) -> None:
+    """What an answer warns of, on standard error."""
+    for warning in answer["warnings"]:
+        err.print(f"[yellow]note:[/yellow] {escape(warning)}")
+
+
 def ends(rule: dict[str, Any]) -> str:
     """When a rule ends, in words."""
     if rule["confirm_in"] is not None:

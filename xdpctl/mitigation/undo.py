@@ -22,7 +22,9 @@ _NAMED = 20  # rules that an audit record names
 HitsOf = Callable[[Rule | Signature], Hits]
 
 
-def _ending(draft: Draft, why: str, hits: HitsOf) -> Callable[[Rule | Signature], None]:
+def ending(draft: Draft, why: str, hits: HitsOf) -> Callable[[Rule | Signature], None]:
+    """What records in its incident that a rule ends, taken back by a person."""
+
     def ended(rule: Rule | Signature) -> None:
         if of_rule(draft, rule):  # else nobody asks for its hits, which cost a system call
             ledger.rule_ended(draft, rule, hits(rule), why, taken_back=True)
@@ -39,7 +41,7 @@ def take_back(
     """
     if origin in (OPERATOR, CONFIGURED):
         raise RuleError(f"{origin} is not a detector", "origin", "name a detector")
-    ended = _ending(draft, f"undone by {caller.name}", hits)
+    ended = ending(draft, f"undone by {caller.name}", hits)
     gone = []
     both: list[Rule | Signature] = [*draft.all_rules(), *draft.all_signatures()]
     for rule in both:
@@ -63,7 +65,7 @@ def undo_change(
         parts = changes.parts(draft, stored)
     except ValueError as error:
         raise NotFoundError(f"change {number} cannot be read: {error}") from error
-    return undo(draft, number, parts, caller, _ending(draft, f"undone by {caller.name}", hits))
+    return undo(draft, number, parts, caller, ending(draft, f"undone by {caller.name}", hits))
 
 
 def remove_matching(
@@ -74,5 +76,5 @@ def remove_matching(
     hits: HitsOf,
 ) -> list[Rule | Signature]:
     """Remove all rules that match; see control.operations.removal."""
-    ended = _ending(draft, f"removed by {caller.name}", hits)
+    ended = ending(draft, f"removed by {caller.name}", hits)
     return remove_many(draft, wanted, caller, expected, ended)

@@ -9,6 +9,9 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
 from xdpctl.model.rule import CONFIRM_MAX, TTL_MAX, Action, Mode, Spare, check_name
 
+# By family: a drop of a wider prefix is refused in a list, and by itself unless it is confirmed.
+WIDEST_DROP = {4: 8, 6: 16}
+
 
 class RuleRequest(msgspec.Struct, frozen=True, gc=False):
     """A request for a rule on a source; times are seconds from now, None for no end.
@@ -24,6 +27,8 @@ class RuleRequest(msgspec.Struct, frozen=True, gc=False):
     reason: str = ""
     tags: tuple[str, ...] = ()
     spare: Spare = Spare.NONE
+    replace: bool = False  # what stands on the source, instead of extending it
+    force: bool = False  # also a drop that is wider than one usually means
 
     def __post_init__(self) -> None:
         if self.action is Action.LIMIT:

@@ -8,7 +8,8 @@ ENDING = "ending"  # its detector ended it, and it stays until it hits nothing a
 WATCHED = "watched"  # in monitor mode until it has been watched for long enough
 RAISED = "raised"  # a limit that became a drop
 PINNED = "pinned"  # an operator changed what the rule does, so detectors may not
-_STATES = frozenset((ENDING, WATCHED, RAISED, PINNED))
+RELEASED = "released"  # an operator lets it pass, whatever detectors say
+_STATES = frozenset((ENDING, WATCHED, RAISED, PINNED, RELEASED))
 _EVENTS_KEPT, _GROUP_SHOWN = 16, 8
 Tags = tuple[str, ...]
 

@@ -56,9 +56,10 @@ def answer(ctx: ControlPlane, added: Added | AddedSignature, change: Change | No
     return RuleAnswer(
         **fields,
         created=added.created,
+        changed=added.changed,
         in_kernel=fields["slot"] is not None,
         warnings=added.warnings,
-        change=change.number if change else None,
+        change=change.number if change and added.changed else None,
     )
 
 
@@ -148,7 +149,7 @@ async def change_rule(
     response: Response,
     if_match: IfMatch = None,
 ) -> RuleAnswer:
-    """Change mode, ttl, reason or tags of a rule; of a signature also limit, spare, priority."""
+    """Change action, mode, ttl, reason or tags; of a signature also limit, spare and priority."""
     out = await _change(ctx, rule_id, body.changes(), who, if_match)
     response.headers["ETag"] = f'"{out.etag}"'
     return out

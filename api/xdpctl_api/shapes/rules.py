@@ -42,7 +42,11 @@ class RuleIn(Strict):
     )
 
     force: bool = Field(
-        default=False, description="Allow a rule that drops every packet (admin only)"
+        default=False,
+        description="Also a drop wider than /8 (IPv6 /16); an admin may drop everything",
+    )
+    replace: bool = Field(
+        default=False, description="Replace a rule with that match, instead of extending it"
     )
 
     def ask(self) -> RuleRequest | SignatureAsk:
@@ -59,13 +63,14 @@ class RuleIn(Strict):
         }
         given = (self.limit, self.spare, self.priority)
         if source is not None and self.action is not Action.LIMIT and given == (None, None, None):
-            return RuleRequest(source=source, **common)
+            return RuleRequest(source=source, force=self.force, replace=self.replace, **common)
         return SignatureAsk(
             match=match,
             limit=self.limit.rate() if self.limit else None,
             spare=self.spare,
             priority=self.priority or 0,
             force=self.force,
+            replace=self.replace,
             **common,
         )
 
@@ -73,6 +78,7 @@ class RuleIn(Strict):
 class RuleChange(Strict):
     """Changes of an existing rule; fields that are left out are not changed."""
 
+    action: Action = Action.DROP
     mode: Mode = Mode.ENFORCE
     ttl: Duration | None = Field(default=None, description="Counted from now; null: no expiry")
     reason: str = ""
@@ -133,6 +139,7 @@ class RuleAnswer(RuleOut):
     """A rule that was added or changed, and is in the kernel."""
 
     created: bool
+    changed: bool = Field(description="Whether anything is other than before")
     in_kernel: bool
     warnings: list[str]
     change: int | None = Field(description="Number of the change, to undo it; null for detectors")

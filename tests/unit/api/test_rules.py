@@ -172,7 +172,7 @@ def test_a_change_answers_with_the_rule_as_it_is_now(api: Api) -> None:
     kept = api.call("PATCH", PATH, json={"ttl": "1h"}).json()
     assert (kept["mode"], kept["reason"], kept["expires_in"]) == ("monitor", "why", 3600)
     assert problem(api.call("PATCH", PATH, json={"ttl": -1}), 400, "bad-request")["field"] == "ttl"
-    problem(api.call("PATCH", PATH, json={"action": "accept"}), 400, "bad-request")
+    problem(api.call("PATCH", PATH, json={"source": "10.0.0.1"}), 400, "bad-request")
 
 
 def test_if_match_protects_what_was_read(api: Api) -> None:

@@ -38,7 +38,14 @@ RULE = {
     "bytes": 1_481_000,
     "etag": "00000000",
 }
-ADDED = {**RULE, "created": True, "in_kernel": True, "warnings": ["take care"]}
+ADDED = {
+    **RULE,
+    "created": True,
+    "changed": True,
+    "change": None,
+    "in_kernel": True,
+    "warnings": ["take care"],
+}
 Run = Callable[..., tuple[int, str, str]]
 
 

@@ -59,7 +59,15 @@ MaxCollateral = Annotated[
     ),
 ]
 Force = Annotated[
-    bool, typer.Option("--force", help="Allow a rule that matches every packet (admin only).")
+    bool,
+    typer.Option(
+        "--force",
+        help="Allow a drop wider than /8 (IPv6 /16), or one of every packet (admin only).",
+    ),
+]
+Replace = Annotated[
+    bool,
+    typer.Option("--replace", help="Replace a rule with the same match, instead of extending it."),
 ]
 
 
@@ -76,20 +84,20 @@ def _post(client: Client, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print_rule(rule: dict[str, Any]) -> None:
-    verb = "added" if rule["created"] else "extended"
+    verb = "added" if rule["created"] else "changed" if rule["changed"] else "unchanged"
     what = f"{output.coloured(rule['action'])} {escape(output.where(rule))}"
     if rule["limit"]:
         what += f" to {output.rate(rule['limit'])}"
     mode = " (monitor: counts only)" if rule["mode"] == "monitor" else ""
     output.out.print(
-        f"{verb}: {what}{mode}, ends {output.ends(rule)}; the kernel has it{output.undo_hint(rule)}"
+        f"{verb}: {what}{mode}, ends {output.ends(rule)}; the kernel has it"
+        + (output.undo_hint(rule) if rule["changed"] else "")
     )
     if rule["id"].startswith("sig-"):
         output.out.print(f"  id: {rule['id']}")
     if rule["confirm_in"] is not None:
         output.out.print(f"  confirm it with: xdpctl confirm {output.name(rule)}")
-    for warning in rule["warnings"]:
-        output.err.print(f"[yellow]note:[/yellow] {escape(warning)}")
+    output.warnings(rule)
 
 
 @app.command()
@@ -105,6 +113,7 @@ def block(
     spare: SpareOption = None,
     priority: Priority = None,
     force: Force = False,
+    replace: Replace = False,
     observe: Observe = None,
     max_collateral: MaxCollateral = None,
     as_json: options.Json = False,
@@ -125,6 +134,7 @@ def block(
         "spare": spare.value if spare else None,
         "priority": priority,
         "force": force,
+        "replace": replace,
     }
     _add(options.client(context), body, as_json, seconds, max_share)
 
@@ -138,6 +148,7 @@ def allow(
     reason: options.Reason = "",
     tag: options.Tags = None,
     priority: Priority = None,
+    replace: Replace = False,
     as_json: options.Json = False,
 ) -> None:
     """Let a source pass, even inside a wider block; or let packets that match pass.
@@ -151,6 +162,7 @@ def allow(
         "reason": reason,
         "tags": tag,
         "priority": priority,
+        "replace": replace,
     }
     _add(options.client(context), body, as_json)
 
@@ -178,6 +190,7 @@ def limit(
     confirm_within: ConfirmWithin = None,
     spare: SpareOption = None,
     priority: Priority = None,
+    replace: Replace = False,
     observe: Observe = None,
     max_collateral: MaxCollateral = None,
     as_json: options.Json = False,
@@ -187,11 +200,10 @@ def limit(
     Example: xdpctl limit --match "tcp flags syn dst-port 443" --pps 100 --per source
     """
     seconds, max_share = monitoring.check(observe, max_collateral, monitor or bool(confirm_within))
-    rate = {"pps": number(pps, "pps"), "bps": number(bps, "bps"), "burst": burst, **_per(per)}
     body = {
         "match": _match(source, match),
         "action": "limit",
-        "limit": {key: value for key, value in rate.items() if value is not None},
+        "limit": limit_body(pps, bps, burst, per),
         "mode": "monitor" if monitor or seconds else "enforce",
         "ttl": ttl,
         "reason": reason,
@@ -199,6 +211,7 @@ def limit(
         "confirm_within": confirm_within,
         "spare": spare.value if spare else None,
         "priority": priority,
+        "replace": replace,
     }
     _add(options.client(context), body, as_json, seconds, max_share)
 
@@ -218,6 +231,12 @@ def _add(
         output.emit(rule)
     if seconds:
         monitoring.watch(client, rule, seconds, max_share, as_json)
+
+
+def limit_body(pps: str | None, bps: str | None, burst: str, per: str) -> dict[str, Any]:
+    """A limit as the API takes it."""
+    rate = {"pps": number(pps, "pps"), "bps": number(bps, "bps"), "burst": burst, **_per(per)}
+    return {key: value for key, value in rate.items() if value is not None}
 
 
 def number(given: str | None, option: str) -> float | None:

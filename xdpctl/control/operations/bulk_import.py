@@ -11,11 +11,10 @@ from xdpctl.control.operations.source_rules import place
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, RuleError
 from xdpctl.model.identity import Caller
-from xdpctl.model.requests import RuleRequest
+from xdpctl.model.requests import WIDEST_DROP, RuleRequest
 from xdpctl.model.rule import Action, Mode
 
 _REJECTS_SHOWN = 1000
-_WIDEST_IMPORTED = {4: 8, 6: 16}
 
 
 @dataclass(slots=True)
@@ -45,7 +44,7 @@ class Imported:
 
 def _refuse_wide(ask: RuleRequest) -> None:
     """RuleError if one line of a feed would drop a large part of the internet."""
-    widest = _WIDEST_IMPORTED[ask.source.family]
+    widest = WIDEST_DROP[ask.source.family]
     drops = ask.action is Action.DROP and ask.mode is Mode.ENFORCE
     if drops and ask.source.length < widest:
         raise RuleError(

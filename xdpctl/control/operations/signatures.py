@@ -13,7 +13,7 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.operations.changing import changed_fields
 from xdpctl.control.operations.signature_guard import guard
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import CapacityError, ConflictError, NotFoundError, QuotaError
+from xdpctl.errors import CapacityError, ConflictError, NotFoundError, QuotaError, RuleError
 from xdpctl.model import policy
 from xdpctl.model.identity import Caller
 from xdpctl.model.match.match import Match
@@ -41,6 +41,7 @@ class SignatureAsk(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     tags: tuple[str, ...] = ()
     force: bool = False
+    replace: bool = False  # the signature with that match, instead of extending it
 
     def __post_init__(self) -> None:
         check_seconds(self.ttl, "ttl", TTL_MAX)
@@ -55,6 +56,7 @@ class AddedSignature:
     rule: Signature
     created: bool
     warnings: list[str]
+    changed: bool = True
 
 
 def describe(signature: Signature) -> dict[str, object]:
@@ -123,14 +125,17 @@ def add(draft: Draft, ask: SignatureAsk, caller: Caller) -> AddedSignature:
             "change the configuration and restart, or match something narrower; "
             f"DELETE /v1/rules/{standing.id} removes the limit until the next start",
         )
-    if standing:
+    verb = "rule.extend" if standing else "rule.add"
+    if standing and ask.replace:
+        policy.check_change(standing, caller.origin, None)
+        verb = "rule.replace"
+    elif standing:
         judgement = policy.merge(standing, asked)
         asked, warnings = judgement.rule, warnings + judgement.warnings
     draft.put_signature(asked)
-    verb = "rule.extend" if standing else "rule.add"
     detail = {**describe(asked), "ttl": ask.ttl, "confirm_within": ask.confirm_within}
     draft.note(caller.name, verb, asked.id, **detail)
-    return AddedSignature(asked, standing is None, warnings)
+    return AddedSignature(asked, standing is None, warnings, asked != standing)
 
 
 def _check_quota(draft: Draft, asked: Signature, ttl: float | None, new: bool) -> None:
@@ -197,16 +202,28 @@ def change(
     draft: Draft, identity: str, changes: dict[str, object], caller: Caller, etag: str | None
 ) -> AddedSignature:
     """Change `mode`, `ttl` (None: no end), `reason`, `tags`, `limit`, `spare` or `priority`."""
-    current = find(draft, identity, caller, etag)
-    fields = changed_fields(draft, current, _named(current), changes, caller.origin)
-    changed = current.replace(**fields)
+    held = find(draft, identity, caller, etag)
+    fields = changed_fields(draft, held, _named(held), changes, caller.origin)
+    changed = held.replace(**_with_limit(held, fields))
     if caller.origin != OPERATOR and automatic(changed):
         _check_automatic(draft, changed, draft.state.quota(changed.origin), False)
-    before, after = ((s.mode, s.spare, s.priority) for s in (current, changed))
-    warnings = [] if before == after else guard(draft, changed, caller, current.match.everything)
+    before, after = ((s.action, s.mode, s.spare, s.priority) for s in (held, changed))
+    warnings = [] if before == after else guard(draft, changed, caller, held.match.everything)
     draft.put_signature(changed)
     draft.note(caller.name, "rule.change", identity, **_as_json(changes))
-    return AddedSignature(changed, False, warnings)
+    return AddedSignature(changed, False, warnings, changed != held)
+
+
+def _with_limit(held: Signature, fields: dict[str, object]) -> dict[str, object]:
+    """A limit goes with the action limit, and only with it; RuleError if it is missing."""
+    action = fields.get("action", held.action)
+    if action is not Action.LIMIT:
+        if fields.get("limit"):
+            raise RuleError(f"a rule that {action}s has no limit", "limit", "give action limit too")
+        return fields | ({"limit": None} if "action" in fields else {})
+    if not fields.get("limit", held.limit):
+        raise RuleError("the action limit without a limit", "limit", "give its pps or bps")
+    return fields
 
 
 def _as_json(changes: dict[str, object]) -> dict[str, object]:

@@ -10,13 +10,13 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.operations import lockout
 from xdpctl.control.operations.changing import changed_fields
 from xdpctl.control.operations.signature_guard import exposed
-from xdpctl.control.state.coverage import around
+from xdpctl.control.state.coverage import around, covering
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.state import space
-from xdpctl.errors import LockoutError, NotFoundError
-from xdpctl.model import policy
+from xdpctl.errors import ConflictError, LockoutError, NotFoundError, RuleError
+from xdpctl.model import policy, tags
 from xdpctl.model.identity import Caller
-from xdpctl.model.requests import RuleRequest
+from xdpctl.model.requests import WIDEST_DROP, RuleRequest
 from xdpctl.model.rule import Action, Mode, Rule
 from xdpctl.model.signature import automatic
 
@@ -28,6 +28,8 @@ class Added:
     rule: Rule
     created: bool
     warnings: list[str]
+    changed: bool = True
+    replaced: bool = False
 
 
 def _build(draft: Draft, ask: RuleRequest, caller: Caller) -> Rule:
@@ -81,15 +83,49 @@ def place(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:
         family, more = rule.source.family, space(rule)
         of_origin, of_all = draft.covered(family, caller.origin), draft.covered(family)
         quota.check_share(caller.origin, family, of_origin + more, of_all + more)
+    _refuse_released(draft, rule)
+    _refuse_wide(rule, ask.force)
     warnings = _guard(draft, rule, caller)
+    if standing and ask.replace:
+        policy.check_change(standing, caller.origin, None)
+        if rule.action is not standing.action:
+            _keep(draft, standing, caller)
+        draft.put(rule)
+        return Added(rule, False, warnings, rule != standing, replaced=True)
     if standing:
         judgement = policy.merge(standing, rule)
         draft.put(judgement.rule)
-        return Added(judgement.rule, False, warnings + judgement.warnings)
+        warnings += judgement.warnings
+        return Added(judgement.rule, False, warnings, judgement.rule != standing)
     draft.check_room()
     draft.check_entries(rule.source.family, 1)
     draft.put(rule)
     return Added(rule, True, warnings)
+
+
+def _refuse_released(draft: Draft, rule: Rule) -> None:
+    """ConflictError for a drop of a detector on what a person has released."""
+    if not automatic(rule) or rule.action is not Action.DROP:
+        return
+    for entry in covering(draft, rule.source):
+        if entry.rule and tags.RELEASED in entry.rule.tags:
+            raise ConflictError(
+                f"{entry.rule.origin} has released {entry.prefix}", "match.source", ""
+            )
+
+
+def _refuse_wide(rule: Rule, force: bool) -> None:
+    """LockoutError for a drop of a large part of the Internet that nobody has confirmed."""
+    widest = WIDEST_DROP[rule.source.family]
+    enforced = rule.action is Action.DROP and rule.mode is Mode.ENFORCE
+    if not enforced or rule.source.length >= widest or rule.confirm_by_ns or force:
+        return
+    share = f"1/{1 << rule.source.length}" if rule.source.length else "all"
+    raise LockoutError(
+        f"{rule.source} is wider than /{widest}: it drops {share} of all IPv{rule.source.family}",
+        "match.source",
+        "try it with confirm_within (--confirm-within 60s), or give force (--force)",
+    )
 
 
 def describe(rule: Rule) -> dict[str, object]:
@@ -110,7 +146,7 @@ def add(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:
     if wider and enforced and wider.action is added.rule.action and not wider.protected:
         added.warnings.append(f"{wider} already covers it with the same action")
     detail = {**describe(added.rule), "ttl": ask.ttl, "confirm_within": ask.confirm_within}
-    verb = "rule.add" if added.created else "rule.extend"
+    verb = "rule.add" if added.created else "rule.replace" if added.replaced else "rule.extend"
     draft.note(caller.name, verb, added.rule.id, **detail)
     return added
 
@@ -126,16 +162,20 @@ def _existing(draft: Draft, source: Prefix, caller: Caller, etag: str | None) ->
 def change(
     draft: Draft, source: Prefix, changes: dict[str, object], caller: Caller, etag: str | None
 ) -> Added:
-    """Change `mode`, `ttl` (None: no end), `reason` or `tags` of a live rule."""
+    """Change `action`, `mode`, `ttl` (None: no end), `reason` or `tags` of a live rule."""
     rule = _existing(draft, source, caller, etag)
+    if changes.get("action") is Action.LIMIT:
+        raise RuleError(
+            "a rule on a source cannot become a limit", "action", "add a limit: xdpctl limit"
+        )
     changed = rule.replace(**changed_fields(draft, rule, rule.source, changes, caller.origin))
-    before, after = ((r.mode, r.expires_ns) for r in (rule, changed))
+    before, after = ((r.action, r.mode, r.expires_ns) for r in (rule, changed))
     warnings = [] if before == after else _guard(draft, changed, caller)
-    if changed.mode is Mode.MONITOR:
+    if changed.mode is Mode.MONITOR or changed.action is not rule.action:
         _keep(draft, rule, caller)
     draft.put(changed)
     draft.note(caller.name, "rule.change", rule.id, **changes)
-    return Added(changed, False, warnings)
+    return Added(changed, False, warnings, changed != rule)
 
 
 def confirm(draft: Draft, source: Prefix, caller: Caller, etag: str | None) -> Added:

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Letting a source pass for a while, whatever detectors report."""
+
+import asyncio
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.control.state.draft import Draft
+from xdpctl.errors import RuleError
+from xdpctl.mitigation.releasing import Released, release
+from xdpctl.model.requests import check_seconds
+from xdpctl.model.rule import TTL_MAX
+from xdpctl_api.auth import Operator, Unbound
+from xdpctl_api.dependencies import Ctx
+from xdpctl_api.routes.rules import answer
+from xdpctl_api.shapes.common import Duration, Strict, seconds
+from xdpctl_api.shapes.rules import RuleAnswer
+
+router = APIRouter(prefix="/v1", tags=["rules"])
+
+
+class ReleaseIn(Strict):
+    """A source that is to pass, and for how long."""
+
+    source: str
+    ttl: Duration = Field(description="How long it passes; 1h")
+    reason: str = ""
+
+
+class ReleaseOut(RuleAnswer):
+    """The accept that stands now."""
+
+    removed: int = Field(description="Rules of detectors that it took away")
+
+
+@router.post("/releases", status_code=201)
+async def release_source(body: ReleaseIn, who: Operator, whole: Unbound, ctx: Ctx) -> ReleaseOut:
+    """Accept a source for a while. Until then no detector can drop it, nor a part of it."""
+    source, ttl = parse_prefix(body.source, "source"), seconds(body.ttl, "ttl")
+    if ttl is None:
+        raise RuleError("no ttl", "ttl", "say how long it passes: 1h")
+    check_seconds(ttl, "ttl", TTL_MAX)
+    lasting, hits = float(ttl), ctx.controller.hits
+
+    def operation(draft: Draft) -> Released:
+        return release(draft, source, lasting, body.reason, who, hits)
+
+    change = ctx.controller.change_by(who)
+    released = await asyncio.wrap_future(ctx.controller.submit(operation, change))
+    out = answer(ctx, released.added, change)
+    return ReleaseOut(**out.model_dump(), removed=released.removed)

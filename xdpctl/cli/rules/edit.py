@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Commands that change a rule: edit, and release, which lets a source pass for a while."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from xdpctl.cli import options, output
+from xdpctl.cli.rules.add import limit_body
+from xdpctl.cli.rules.rules import rule_path
+from xdpctl.model import rule as model
+
+app = typer.Typer()
+
+
+@app.command()
+def edit(
+    context: typer.Context,
+    rule: options.RuleName,
+    ttl: Annotated[
+        str | None, typer.Option(help="Ends this long from now: 15m; none: no expiry.")
+    ] = None,
+    reason: Annotated[str | None, typer.Option(help="Its reason from now on.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="Its tags from now on; may be given several times.")
+    ] = None,
+    action: Annotated[model.Action | None, typer.Option(help="drop, accept or limit.")] = None,
+    mode: Annotated[model.Mode | None, typer.Option(help="enforce, or monitor to count.")] = None,
+    pps: Annotated[str | None, typer.Option(help="Limit, in packets per second: 5k.")] = None,
+    bps: Annotated[str | None, typer.Option(help="Limit, in bits per second: 100M.")] = None,
+    per: Annotated[str, typer.Option(help="Of the limit: all, source, /24 or /24,/56.")] = "all",
+    burst: Annotated[str, typer.Option(help="Of the limit: seconds at its rate.")] = "0.1",
+    priority: Annotated[int | None, typer.Option(help="Lower is evaluated first.")] = None,
+    spare: Annotated[
+        model.Spare | None, typer.Option(help="established: let established connections pass.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Change a rule in one step; what is not given stays.
+
+    Example: xdpctl edit 203.0.113.0/24 --ttl 10m --reason "ticket 4711"
+    """
+    body: dict[str, Any] = {
+        "reason": reason,
+        "tags": tag,
+        "action": action and action.value,
+        "mode": mode and mode.value,
+        "limit": limit_body(pps, bps, burst, per) if pps or bps else None,
+        "priority": priority,
+        "spare": spare and spare.value,
+    }
+    given = {name: value for name, value in body.items() if value is not None}
+    if ttl is not None:
+        given["ttl"] = None if ttl == "none" else ttl
+    if not given:
+        raise typer.BadParameter("nothing to change: give --ttl, --reason, --mode …")
+    changed = options.client(context).call("PATCH", rule_path(rule), json=given)
+    if as_json:
+        return output.emit(changed)
+    verb = "changed" if changed["changed"] else "unchanged, it was so already"
+    output.out.print(
+        f"{verb}: {output.action(changed)} {escape(output.where(changed))}, {changed['mode']}, "
+        f"ends {output.ends(changed)}{output.undo_hint(changed) if changed['changed'] else ''}"
+    )
+    output.warnings(changed)
+    return None
+
+
+@app.command()
+def release(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(help="Address or prefix that is to pass.")],
+    lasting: Annotated[str, typer.Option("--for", help="How long: 30m, 1h.")],
+    ticket: Annotated[str, typer.Option(help="Number of the ticket, kept in the reason.")] = "",
+    reason: options.Reason = "",
+    as_json: options.Json = False,
+) -> None:
+    """Let a source pass for a while, whatever detectors report.
+
+    Removes what detectors have on it. It ends by itself; `xdpctl unblock` ends it earlier.
+
+    Example: xdpctl release 203.0.113.7 --for 1h --ticket 4711
+    """
+    why = ", ".join(filter(None, (f"ticket {ticket}" if ticket else "", reason)))
+    body = {"source": source, "ttl": lasting, "reason": why}
+    made = options.client(context).call("POST", "/v1/releases", json=body)
+    if as_json:
+        return output.emit(made)
+    removed = output.plural(made["removed"], "rule of a detector", "rules of detectors")
+    output.out.print(
+        f"released: {escape(output.where(made))} passes, ends {output.ends(made)}; "
+        f"{removed} removed{output.undo_hint(made)}"
+    )
+    output.warnings(made)
+    return None
