@@ -14,16 +14,18 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.sources import family_of, packed, texts
-from xdpctl.abi.structs import Action, Mode, SlotNumber
+from xdpctl.abi.constants import Action, Mode, SlotNumber
 from xdpctl.base.net.prefix_arrays import FAMILIES, V4, Keys
 from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.bpffs import ensure
 from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.image import Image, Listing, Plan, own_slot
 from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.datapath.loader.interface import AttachedInterface
-from xdpctl.datapath.loader.loader import Loader, take_down
+from xdpctl.datapath.loader.loader import Loader
+from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.datapath.pinned import PinnedDatapath
-from xdpctl.datapath.plan import Image, Listing, Plan, own_slot, transition
+from xdpctl.datapath.plan import transition
 from xdpctl.datapath.set_plan import replace_set
 from xdpctl.lab.namespaces import Host
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.wire import Connection, request
-from xdpctl.datapath.loader.loader import take_down
+from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
 

@@ -14,7 +14,7 @@ from bench.filters import loaded
 from bench.measure.signatures import PART, arm
 from bench.report.results import Bar, Case, Results
 from bench.walks import Walks
-from xdpctl.abi.structs import Reason
+from xdpctl.abi.constants import Reason
 from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.datapath.pinned import PinnedDatapath

@@ -8,7 +8,7 @@ from bench.cases import BARE, BARE_WALK, WALKED, Run, frame_from
 from bench.filters import XDP_DROP, XDP_PASS, loaded
 from bench.measure.packet import take_all
 from bench.report.results import Bar, Case, Results
-from xdpctl.abi.structs import SlotNumber
+from xdpctl.abi.constants import SlotNumber
 from xdpctl.control.signature_sync import rate_record, word_of
 from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.datapath.pinned import PinnedDatapath

@@ -13,23 +13,17 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import need
-from xdpctl.abi.structs import Action, Hits, Mode, Reason
+from xdpctl.abi.constants import Action, Mode, Reason
+from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.image import NEIGHBOUR, PROTECTED, Image, Listing, Target, own_slot
 from xdpctl.datapath.loader.compiler import Compiled
-from xdpctl.datapath.loader.loader import Loader, compile_filter, take_down
+from xdpctl.datapath.loader.loader import Loader, compile_filter
+from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.datapath.pinned import PinnedDatapath
-from xdpctl.datapath.plan import (
-    NEIGHBOUR,
-    PROTECTED,
-    Image,
-    Listing,
-    Target,
-    differences,
-    own_slot,
-    transition,
-)
+from xdpctl.datapath.plan import differences, transition
 from xdpctl.datapath.set_plan import replace_set
 from xdpctl.model.capacity import Capacity
 

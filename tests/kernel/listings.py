@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from xdpctl.abi.structs import Action, Constants, Mode, SlotNumber
+from xdpctl.abi.constants import Action, Constants, Mode, SlotNumber
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES, Keys
-from xdpctl.datapath.plan import Listing, own_slot
+from xdpctl.datapath.image import Listing, own_slot
 
 ACCEPTING, DROPPING = SlotNumber.SETS, SlotNumber.FIRST - 1  # the first slot of each kind of set
 LENGTHS4 = (32,) * 12 + (24, 24, 24, 25, 28, 30, 31, 22, 20, 16)

@@ -25,7 +25,7 @@ from tests.kernel.listings import (
     random_singles,
 )
 from tests.support.packets import to_frame
-from xdpctl.abi.structs import Action, Reason
+from xdpctl.abi.constants import Action, Reason
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.datapath.bpf import programs
 

@@ -14,8 +14,8 @@ from tests.reference_signatures import Signature
 from tests.support import packets
 from tests.support.packets import to_frame
 from xdpctl.abi import monitor_statistics
+from xdpctl.abi.constants import MONITORED_A_PACKET, Mode, Reason, SlotNumber
 from xdpctl.abi.monitor_statistics import MonitorStatistics
-from xdpctl.abi.structs import MONITORED_A_PACKET, Mode, Reason, SlotNumber
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.model.match.match import build
 

@@ -8,7 +8,7 @@ import pytest
 from tests.kernel.conftest import RULES, Filter, parse_rules
 from tests.kernel.listings import ACCEPTING, DROPPING, listed, told
 from tests.support.packets import to_frame
-from xdpctl.abi.structs import Action, Mode, Reason, SlotNumber
+from xdpctl.abi.constants import Action, Mode, Reason, SlotNumber
 from xdpctl.base.net.prefix import parse_prefix
 
 EXACT, NEAR, WIDE = (

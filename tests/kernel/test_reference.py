@@ -12,22 +12,14 @@ import numpy as np
 from tests import reference
 from tests.kernel.listings import ACCEPTING, DROPPING, told
 from tests.support import packets
-from xdpctl.abi.structs import Action, Mode, Reason, Side
+from xdpctl.abi.constants import Action, Mode, Reason, Side
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.datapath.bpf import programs
+from xdpctl.datapath.image import NEIGHBOUR, PROTECTED, Image, Listing, Target, own_slot
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.pinned import PinnedDatapath
-from xdpctl.datapath.plan import (
-    NEIGHBOUR,
-    PROTECTED,
-    Image,
-    Listing,
-    Target,
-    differences,
-    own_slot,
-    transition,
-)
+from xdpctl.datapath.plan import differences, transition
 from xdpctl.datapath.set_plan import replace_set
 
 PAIRS = int(os.environ.get("XDPCTL_FUZZ_PAIRS", "200000"))

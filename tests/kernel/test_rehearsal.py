@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 from tests.reference_signatures import Fields, fields
 from tests.support import packets
-from xdpctl.abi.structs import Reason
+from xdpctl.abi.constants import Reason
 from xdpctl.base.net import pcap_reader
 from xdpctl.base.net.pcap_reader import Skipped
 from xdpctl.cli.app import app
-from xdpctl.control.store.store import SqliteStore
+from xdpctl.control.store.sqlite import SqliteStore
 from xdpctl.errors import ConfigError, RecordingError
 from xdpctl.lab.replay.replay import Rehearsal, Tally, rehearsing
 from xdpctl.service.settings import Settings

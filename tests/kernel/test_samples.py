@@ -14,7 +14,8 @@ import pytest
 from tests.kernel.conftest import Filter, one_cpu, parse_rules
 from tests.kernel.listings import ACCEPTING, DROPPING, listed
 from tests.support.packets import to_frame
-from xdpctl.abi.structs import Action, Mode, Sample, SlotNumber
+from xdpctl.abi.constants import Action, Mode, SlotNumber
+from xdpctl.abi.structs import Sample
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.pinned import PinnedDatapath

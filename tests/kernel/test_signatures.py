@@ -16,7 +16,8 @@ from tests.kernel.conftest import VERDICTS, Filter
 from tests.kernel.listings import DROPPING, listed, told
 from tests.reference_signatures import Network, Signature, Tests
 from tests.support import packets
-from xdpctl.abi.structs import Action, Constants, Mode, Reason, Slot, SlotNumber
+from xdpctl.abi.constants import Action, Constants, Mode, Reason, SlotNumber
+from xdpctl.abi.structs import Slot
 from xdpctl.control.signature_sync import rate_record
 from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.signatures.compile import compile_tables

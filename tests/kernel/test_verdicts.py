@@ -12,9 +12,9 @@ import pytest
 from tests.kernel.conftest import RULES, Filter
 from tests.support import packets
 from tests.support.packets import IPV4, LOCAL6, SOURCE, SOURCE6, ethernet, four, six, to_frame, udp
-from xdpctl.abi.structs import Action, Mode, Reason
+from xdpctl.abi.constants import Action, Mode, Reason
 from xdpctl.base.net.prefix import Prefix, parse_prefix
-from xdpctl.datapath.plan import own_slot
+from xdpctl.datapath.image import own_slot
 
 LISTED = f"drop {SOURCE}; drop {SOURCE6}; drop {LOCAL6}"
 PASSES = ("NO_RULE", "ACCEPTED", "PROTECTED", "LINK", "DHCP")

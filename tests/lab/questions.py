@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from xdpctl.abi.arrays import CONTROL
-from xdpctl.abi.structs import Reason, total_hits
+from xdpctl.abi.constants import Reason
+from xdpctl.abi.structs import total_hits
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.datapath.bpf import maps
+from xdpctl.datapath.image import is_shared
 from xdpctl.datapath.pinned import PinnedDatapath
-from xdpctl.datapath.plan import is_shared
 from xdpctl.datapath.readback import read
 from xdpctl.errors import Refused
 from xdpctl.lab.box import Box

@@ -12,7 +12,7 @@ import numpy as np
 from tests.lab.conftest import Street
 from tests.lab.questions import block, counted, eventually
 from xdpctl.abi.arrays import CONTROL
-from xdpctl.abi.structs import Reason
+from xdpctl.abi.constants import Reason
 from xdpctl.base.net.pcap_reader import Skipped, packets
 from xdpctl.datapath.bpf import maps
 from xdpctl.lab.box import Box

@@ -13,11 +13,12 @@ import pytest
 
 from tests.conftest import CORPUS
 from tests.kernel.conftest import RULES, Filter
-from xdpctl.abi.structs import Reason
+from xdpctl.abi.constants import Reason
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.datapath import readback
 from xdpctl.datapath.bpf.pins import Pins
-from xdpctl.datapath.loader.loader import Loader, compile_filter, take_down
+from xdpctl.datapath.loader.loader import Loader, compile_filter
+from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.model.capacity import Capacity
 
 CAPACITY = Capacity(60_000, 60_000, 60_000)

@@ -8,7 +8,7 @@ from zipfile import ZipFile
 from tests.lab.conftest import SERVER, Street
 from tests.lab.questions import counted, eventually, in_kernel
 from tests.lab.test_monitor_live import cli
-from xdpctl.abi.structs import Reason
+from xdpctl.abi.constants import Reason
 from xdpctl.lab.box import Box
 
 FLOOD = [f"203.0.113.{n}" for n in range(1, 200)]

@@ -15,7 +15,7 @@ from tests.lab.conftest import Street
 from tests.lab.echo import says_back
 from tests.lab.questions import counted, eventually
 from tests.lab.test_signatures_live import FLOOD, SESSIONS, logged_in, packets, sign
-from xdpctl.abi.structs import Reason
+from xdpctl.abi.constants import Reason
 from xdpctl.lab.box import Box
 
 __all__ = ["logged_in"]

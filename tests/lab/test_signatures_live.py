@@ -13,7 +13,7 @@ from tests.lab.conftest import SERVER, Street
 from tests.lab.echo import PORT, Echo, says_back
 from tests.lab.questions import counted, eventually, refusal
 from tests.support.packets import tagged, to_frame
-from xdpctl.abi.structs import Reason
+from xdpctl.abi.constants import Reason
 from xdpctl.datapath.bpf import programs
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import interface, syn_frame

@@ -13,7 +13,7 @@ from tests.kernel.conftest import Filter
 from tests.kernel.test_signatures import Armed, random_signatures
 from tests.reference_signatures import Signature
 from tests.support.packets import IPV4, IPV6, address, ethernet, ipv4, ipv6, random_frame, udp
-from xdpctl.abi.structs import Side
+from xdpctl.abi.constants import Side
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.datapath.loader import netlink
 from xdpctl.model import sides

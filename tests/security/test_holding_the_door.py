@@ -16,7 +16,7 @@ import pytest
 from tests.support.apiclient import Api, problem
 from tests.support.fakes import FakeClock, FakeDatapath, ask, controller, place
 from tests.support.hooked import VICTIM, event, incidents, say
-from xdpctl.control import committer
+from xdpctl.control import trimming
 from xdpctl.control.store import audit
 from xdpctl.detectors.registry import ADAPTERS
 from xdpctl.errors import BusyError, RuleError
@@ -199,11 +199,11 @@ def test_made_up_victims_do_not_flush_the_evidence_of_a_real_one(
 def test_the_audit_log_is_bounded_behind_a_signed_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(committer, "_AUDIT_RECORDS", 20)
+    monkeypatch.setattr(trimming, "_AUDIT_RECORDS", 20)
     with controller(tmp_path, FakeDatapath(), FakeClock()) as control:
         for n in range(40):
             place(control, ask(f"203.0.113.{n % 8}"))
-        control._committer.trim(lambda data: {"signature": data.hex()[:8]})
+        trimming.trim(control._committer, lambda data: {"signature": data.hex()[:8]})
         records = control.store.audit(0, 5000)
         assert len(records) <= 18
         mark = control.state.checkpoint

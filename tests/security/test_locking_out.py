@@ -12,7 +12,7 @@ import pytest
 from tests.support.apiclient import TCP, Api, problem, running
 from tests.support.fakes import FakeClock, FakeDatapath, ask, controller, place, upkeep
 from tests.support.hooked import OURS, VICTIM, event, say
-from xdpctl.abi.structs import Reason
+from xdpctl.abi.constants import Reason
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.system import ssh_sessions
 from xdpctl.lists.settings import FeedSettings

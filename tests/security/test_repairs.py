@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.fakes import FakeClock, FakeDatapath, ask, controller, place, protect, upkeep
 from tests.support.packets import address
-from xdpctl.abi.structs import Reason
+from xdpctl.abi.constants import Reason
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.model import sides
 from xdpctl.model.protection import CONFIGURED

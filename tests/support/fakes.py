@@ -9,16 +9,19 @@ import numpy as np
 
 from tests.support.walker import plain_memory, search
 from xdpctl.abi.arrays import CONTROL
+from xdpctl.abi.constants import Reason
 from xdpctl.abi.explanation import Explanation
 from xdpctl.abi.monitor_statistics import NOTHING, MonitorStatistics, read
-from xdpctl.abi.structs import Capture, Hits, Reason, Sample, Slot
+from xdpctl.abi.structs import Capture, Hits, Sample, Slot
 from xdpctl.base.clock import Clock, Now
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.control.controller import Controller
-from xdpctl.control.operations.source_rules import Added, add
-from xdpctl.control.store.store import ChangeStep, SqliteStore
-from xdpctl.datapath.plan import SHARED, Plan
+from xdpctl.control.operations.changing import Added
+from xdpctl.control.operations.source_rules import add
+from xdpctl.control.store.port import ChangeStep
+from xdpctl.control.store.sqlite import SqliteStore
+from xdpctl.datapath.image import SHARED, Plan
 from xdpctl.datapath.signatures.table import SignatureTable
 from xdpctl.datapath.tables.cells import SMALLEST_LOG2
 from xdpctl.datapath.tables.sides import SideTable
@@ -252,7 +255,7 @@ def ask(source: str, action: str = "drop", **more: object) -> RuleRequest:
     return RuleRequest(parse_prefix(source), rule.Action(action), kept, **more)  # type: ignore[arg-type]
 
 
-def place(control: Controller, wanted: RuleRequest, caller: Caller = ROOT) -> Added:
+def place(control: Controller, wanted: RuleRequest, caller: Caller = ROOT) -> Added[rule.Rule]:
     return control.submit(lambda draft: add(draft, wanted, caller)).result(10)
 
 

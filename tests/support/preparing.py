@@ -9,7 +9,7 @@ from tests.support.fakes import protect
 from tests.support.spaces import prefixes_of
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.state.state import State
-from xdpctl.datapath.plan import Image
+from xdpctl.datapath.image import Image
 from xdpctl.lists.formats import Feed, read
 from xdpctl.lists.prepare import prepare
 from xdpctl.model.protection import CONFIGURED

@@ -8,12 +8,12 @@ import pytest
 
 from tests.support.fakes import ROOT, FakeDatapath
 from tests.support.spaces import entries, prefixes_of
-from xdpctl.abi.structs import SlotNumber
+from xdpctl.abi.constants import SlotNumber
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations import sets
 from xdpctl.control.operations.sets import Changed, SetRequest
-from xdpctl.control.store.store import Change
-from xdpctl.datapath.plan import Plan
+from xdpctl.control.store.port import Change
+from xdpctl.datapath.image import Plan
 from xdpctl.datapath.writes import PointAllAt, Write
 from xdpctl.errors import XdpctlError
 from xdpctl.model.identity import Caller

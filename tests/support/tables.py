@@ -8,7 +8,8 @@ import numpy as np
 from tests.support.fakes import FakeDatapath
 from tests.support.spaces import by_family
 from tests.support.walker import search
-from xdpctl.abi.structs import Action, Mode, Slot, SlotNumber
+from xdpctl.abi.constants import Action, Mode, SlotNumber
+from xdpctl.abi.structs import Slot
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.datapath.tables.nodes import precedence

@@ -8,7 +8,7 @@ or a broken node has the same effect here as for a packet.
 from collections.abc import Iterator
 
 from xdpctl.abi.arrays import GENERATION, RATE
-from xdpctl.abi.structs import (
+from xdpctl.abi.constants import (
     BITMAP_WORDS,
     BITMAPS_MAX,
     BUCKETS_MAX,
@@ -18,9 +18,9 @@ from xdpctl.abi.structs import (
     Constants,
     Mode,
     Reason,
-    Slot,
     SlotNumber,
 )
+from xdpctl.abi.structs import Slot
 from xdpctl.datapath.tables.cells import buckets_log2
 from xdpctl.datapath.tables.filters import SIZES
 from xdpctl.datapath.tables.source import MAPS, SourceTable

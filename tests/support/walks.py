@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from tests.support.fakes import FakeDatapath
 from tests.support.spaces import space
-from xdpctl.abi.structs import Action, Mode, Reason
+from xdpctl.abi.constants import Action, Mode, Reason
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.datapath.plan import PROTECTED, Image, Plan, Target, differences, own_slot, transition
+from xdpctl.datapath.image import PROTECTED, Image, Plan, Target, own_slot
+from xdpctl.datapath.plan import differences, transition
 from xdpctl.datapath.writes import PointAllAt, Write
 
 NOW = 1600

@@ -6,7 +6,7 @@ tests/unit/abi/test_structs.py compares them with bpf/abi.h, too.
 
 import numpy as np
 
-from xdpctl.abi.structs import FIELDS_MAX, GLIMPSES, SKETCH_CELLS, Constants
+from xdpctl.abi.constants import FIELDS_MAX, GLIMPSES, SKETCH_CELLS, Constants
 
 ENTRY6 = np.dtype([("address", "u1", 16), ("length", "u4"), ("value", "u4")])
 CONTROL = np.dtype(

@@ -5,7 +5,7 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from xdpctl.abi.structs import REASON_BITS, TOLD, Constants, Reason
+from xdpctl.abi.constants import REASON_BITS, TOLD, Constants, Reason
 
 
 class PackedVerdict(NamedTuple):

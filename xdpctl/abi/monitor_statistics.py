@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.abi.arrays import CONNECTION, MONITOR_STATISTICS
-from xdpctl.abi.structs import SKETCH_CELLS
+from xdpctl.abi.constants import SKETCH_CELLS
 
 _TOP = 5
 _ALPHA = 0.7213 / (1 + 1.079 / SKETCH_CELLS)

@@ -70,7 +70,7 @@ def down(
 
     Example: xdpctl down
     """
-    from xdpctl.datapath.loader.loader import take_down
+    from xdpctl.datapath.loader.take_down import take_down
 
     settings = config.override(config.load(config_file), pin_dir=pin_dir)
     pins = Pins(settings.pin_dir)

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 
-from xdpctl.abi.structs import Capture, Reason, SlotNumber
+from xdpctl.abi.constants import Reason, SlotNumber
+from xdpctl.abi.structs import Capture
 from xdpctl.datapath.port import Datapath
 from xdpctl.errors import ConflictError, RuleError
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from xdpctl.abi.structs import Hits, SlotNumber
+from xdpctl.abi.constants import SlotNumber
+from xdpctl.abi.structs import Hits
 from xdpctl.base.clock import Clock, Now
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.ingest import Ingested, learn
@@ -19,9 +20,10 @@ from xdpctl.control.recovery import Recovered, keep, lost, recover
 from xdpctl.control.signature_sync import SignatureSync
 from xdpctl.control.state.draft import Draft, Written
 from xdpctl.control.state.state import State
-from xdpctl.control.store.audit import CHECKPOINT, Chain, Event, Sign, checkpoint
-from xdpctl.control.store.store import Change, ChangeStep, Cursor, Reset, Store, Synced
-from xdpctl.datapath.plan import Listing, Plan, Target, differences, is_shared, transition
+from xdpctl.control.store.audit import Chain, Event
+from xdpctl.control.store.port import Change, ChangeStep, Cursor, Reset, Store, Synced
+from xdpctl.datapath.image import Listing, Plan, Target, is_shared
+from xdpctl.datapath.plan import differences, transition
 from xdpctl.datapath.port import Datapath
 from xdpctl.datapath.readback import read
 from xdpctl.datapath.set_plan import replace_set
@@ -29,11 +31,6 @@ from xdpctl.errors import DatapathError, StoreError, XdpctlError
 from xdpctl.model.protection import Protection
 from xdpctl.model.source_set import NOTHING
 
-# Limits of what can be undone. Beyond either, the oldest changes are dropped.
-_CHANGES, _CHANGES_BYTES = 1_000, 64 << 20
-# Limits of the audit log. Beyond either, the oldest records are replaced by a signed checkpoint,
-# and this share of the log is kept.
-_AUDIT_RECORDS, _AUDIT_BYTES, _AUDIT_KEPT = 500_000, 256 << 20, 0.8
 log = logging.getLogger("xdpctl.controller")
 
 
@@ -53,7 +50,7 @@ class Committer:
         self.stale = 0
         self.unsettled = False
         self._monitor_slots = MonitorSlots(datapath, state)
-        self._chain = Chain(store.last_audit())
+        self.chain = Chain(store.last_audit())
         self._cursor: Cursor | None = None
         self._ours: Written = {}
         self.recovered: Recovered | None = None
@@ -90,9 +87,9 @@ class Committer:
         now: Now,
         steps: Sequence[ChangeStep] = (),
     ) -> None:
-        records = self._chain.append(events, now.unix)
+        records = self.chain.append(events, now.unix)
         self.store.write(changes, records, steps)
-        self._chain.commit(records)
+        self.chain.commit(records)
 
     def record(self, event: Event) -> bool:
         """Write an audit record and return whether that worked; a StoreError is only logged."""
@@ -171,25 +168,6 @@ class Committer:
                 fewer,
             )
             self.record(Event("xdpctl", "store.behind", "", {"rules": gone, "sets": fewer}))
-
-    def trim(self, sign: Sign) -> None:
-        """Drop the oldest of what can be undone, and of an audit log that has grown too large."""
-        self.store.trim_changes(_CHANGES, _CHANGES_BYTES)
-        self._trim_audit(sign)
-
-    def _trim_audit(self, sign: Sign) -> None:
-        records, size = self.store.audit_size()
-        share = max(records / _AUDIT_RECORDS, size / _AUDIT_BYTES)
-        if share <= 1:
-            return
-        keep = int(records / share * _AUDIT_KEPT)
-        newest = self._chain.sequence
-        (last,) = self.store.audit(newest - keep - 1, 1)
-        now = self.clock.read()
-        mark = checkpoint(last, records - keep, now.unix, sign)
-        self.store.forget_audit(newest - keep, {CHECKPOINT: mark})
-        self.state.checkpoint = mark
-        self.record(Event("xdpctl", "audit.trim", "", {"records": records - keep}))
 
     def _sync_signatures(self, now: Now) -> bool:
         """Bring the kernel's signatures to the state's; return whether anything differed."""

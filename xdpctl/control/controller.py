@@ -2,27 +2,27 @@
 """The controller's thread: operations that arrive together share one durable write and one plan."""
 
 import logging
-import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from itertools import count
 from typing import Any, TypeVar
 
+from xdpctl.abi.constants import Side, SlotNumber
 from xdpctl.abi.monitor_statistics import MonitorStatistics
-from xdpctl.abi.structs import Hits, Side, SlotNumber
+from xdpctl.abi.structs import Hits
 from xdpctl.base.clock import Clock
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.committer import Committer
+from xdpctl.control.jobs import Job, JobQueue
 from xdpctl.control.signature_sync import word_of
-from xdpctl.control.state.changes import Change, record, staged
+from xdpctl.control.state.changes import Change
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.state import State
 from xdpctl.control.store.audit import Event, Sign
-from xdpctl.control.store.store import Store
+from xdpctl.control.store.port import Store
 from xdpctl.control.upkeep import Ledger, NoLedger, Upkeep
-from xdpctl.datapath.plan import Image
+from xdpctl.datapath.image import Image
 from xdpctl.datapath.port import Datapath
 from xdpctl.errors import XdpctlError
 from xdpctl.model.capacity import Capacity
@@ -32,29 +32,10 @@ from xdpctl.model.quota import Quota
 from xdpctl.model.rule import OPERATOR, Mode, Rule
 from xdpctl.model.signature import Signature
 
-_BATCH_MAX = 256
 _NEARLY_FULL = 32_768  # more than one batch can add
 _IDLE_SECONDS = 0.02
-_STOPPING = "the control plane is stopping; retry when it has restarted"
 T = TypeVar("T")
 log = logging.getLogger("xdpctl.controller")
-
-
-@dataclass(slots=True, eq=False)
-class _Job:
-    operation: Callable[[Draft], Any]
-    future: Future[Any]
-    alone: bool = False  # finished when the operation is, even if the commit of its batch fails
-    change: Change | None = None
-
-    def run(self, draft: Draft) -> Any:
-        """The operation's result; what a person's change touches is kept, to be undone."""
-        if self.change is None:
-            return self.operation(draft)
-        before, events = staged(draft), len(draft.events)
-        result = self.operation(draft)
-        record(draft, self.change, before, draft.events[events:])
-        return result
 
 
 class Controller:
@@ -83,7 +64,7 @@ class Controller:
         )
         self._committer = Committer(store, datapath, self.state, clock)
         self._upkeep = Upkeep(self._committer, sign, ledger or NoLedger())
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs = JobQueue()
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
         self._stopping = False
         self._numbers = count(store.last_change() + 1)
@@ -105,23 +86,14 @@ class Controller:
         self._jobs.put(None)
         if self._thread.is_alive():
             self._thread.join()
-        self._refuse_rest()
-
-    def _refuse_rest(self) -> None:
-        try:
-            while True:
-                job = self._jobs.get_nowait()
-                if job and job.future.set_running_or_notify_cancel():
-                    job.future.set_exception(XdpctlError(_STOPPING))
-        except queue.Empty:
-            return
+        self._jobs.refuse_all()
 
     def submit(self, operation: Callable[[Draft], T], change: Change | None = None) -> "Future[T]":
         """Queue an operation; with `change` it can be undone, see `change_by`.
 
         The future has the operation's result once it is durable and in the kernel, or the error.
         """
-        return self._put(_Job(operation, Future(), change=change))
+        return self._put(Job(operation, Future(), change=change))
 
     def change_by(self, caller: Caller, undoes: int = 0) -> Change | None:
         """A new change that this caller makes; None for a detector, whose rules end by events."""
@@ -129,15 +101,15 @@ class Controller:
             return None
         return Change(next(self._numbers), caller.name, undoes)
 
-    def _put(self, job: _Job) -> "Future[Any]":
+    def _put(self, job: Job) -> "Future[Any]":
         self._jobs.put(job)
         if self._stopping and not self._thread.is_alive():
-            self._refuse_rest()
+            self._jobs.refuse_all()
         return job.future
 
     def responds(self, seconds: float) -> bool:
         """Whether the controller's thread starts a job within so many seconds."""
-        job = _Job(lambda _: True, Future(), alone=True)
+        job = Job(lambda _: True, Future(), alone=True)
         try:
             return bool(self._put(job).result(seconds))
         except TimeoutError:
@@ -199,7 +171,7 @@ class Controller:
             self.state.sides = dict(sides)
             self.datapath.sides.bring(self.state.sides)
 
-        return self._put(_Job(operation, Future(), alone=True))
+        return self._put(Job(operation, Future(), alone=True))
 
     def set_sessions(self, sessions: Iterable[Prefix]) -> None:
         """Set the source addresses of the ssh sessions on this host."""
@@ -215,13 +187,13 @@ class Controller:
         def operation(_: Draft) -> bool:
             return self._committer.record(Event(actor, "bypass.on" if on else "bypass.off", "", {}))
 
-        return self._put(_Job(operation, Future(), alone=True))
+        return self._put(Job(operation, Future(), alone=True))
 
     # The methods below run in the controller's thread.
 
     def _run(self) -> None:
         while not self._stopping:
-            jobs = self._collect()
+            jobs = self._jobs.take(_IDLE_SECONDS)
             if jobs:
                 self._serve(jobs)
             try:
@@ -239,22 +211,8 @@ class Controller:
         self.problem = str(error) or repr(error)
         self._upkeep.probe = True
 
-    def _collect(self) -> list[_Job]:
-        jobs: list[_Job] = []
-        try:
-            job = self._jobs.get(timeout=_IDLE_SECONDS)
-            while job is not None and len(jobs) < _BATCH_MAX:
-                if job.future.set_running_or_notify_cancel():  # False if the caller cancelled it
-                    jobs.append(job)
-                job = self._jobs.get_nowait()
-            if job is not None:
-                self._jobs.put(job)
-        except queue.Empty:
-            pass
-        return jobs
-
-    def _serve(self, jobs: list[_Job]) -> None:
-        served: list[tuple[_Job, Any]] = []
+    def _serve(self, jobs: list[Job]) -> None:
+        served: list[tuple[Job, Any]] = []
         try:
             self._make_room()
             draft = Draft(self.state, self.clock.read())

@@ -9,7 +9,7 @@ from xdpctl.control.state.draft import Written
 from xdpctl.control.state.state import State
 from xdpctl.control.store.audit import CHECKPOINT
 from xdpctl.control.store.kinds import RULES, kind_of
-from xdpctl.control.store.store import Change
+from xdpctl.control.store.port import Change
 from xdpctl.errors import StoreError, XdpctlError
 
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xdpctl.abi.structs import Action as WireAction
-from xdpctl.abi.structs import Mode as WireMode
+from xdpctl.abi.constants import Action as WireAction
+from xdpctl.abi.constants import Mode as WireMode
 from xdpctl.abi.structs import Slot
 from xdpctl.base.clock import Now
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.state import State
 from xdpctl.control.store.records import ENTRIES, RULES, SETS, source_of
-from xdpctl.datapath.plan import Image, is_shared
+from xdpctl.datapath.image import Image, is_shared
 from xdpctl.errors import RuleError
 from xdpctl.model.rule import Action, Mode, Rule, Spare
 from xdpctl.model.source_set import Entries, SourceSet

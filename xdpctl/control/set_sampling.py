@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xdpctl.abi.structs import Sample, SlotNumber
+from xdpctl.abi.constants import SlotNumber
+from xdpctl.abi.structs import Sample
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES, within
 from xdpctl.datapath.port import Datapath

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from xdpctl.abi.arrays import RATE
-from xdpctl.abi.structs import RATE_COST_SHIFT, Slot, SlotNumber
-from xdpctl.abi.structs import Action as WireAction
-from xdpctl.abi.structs import Mode as WireMode
+from xdpctl.abi.constants import RATE_COST_SHIFT, SlotNumber
+from xdpctl.abi.constants import Action as WireAction
+from xdpctl.abi.constants import Mode as WireMode
+from xdpctl.abi.structs import Slot
 from xdpctl.control.state.state import State
-from xdpctl.datapath.plan import Plan
+from xdpctl.datapath.image import Plan
 from xdpctl.datapath.port import Datapath
 from xdpctl.datapath.signatures.compile import Tables, compile_tables
 from xdpctl.datapath.writes import Word, Zero

@@ -7,17 +7,16 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Protocol
 
-import numpy as np
-
-from xdpctl.abi.structs import Hits, SlotNumber, Value
-from xdpctl.base.net.prefix_arrays import FAMILIES, within
+from xdpctl.abi.structs import Hits
 from xdpctl.control.committer import Committer
-from xdpctl.control.operations import lockout, signatures, source_rules
+from xdpctl.control.operations import lockout, rules
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.state import NEVER
 from xdpctl.control.store.audit import Event, Sign
 from xdpctl.control.store.records import INCIDENTS, encode, rule_key
 from xdpctl.control.store.signature_records import SIGNATURES, encode_signature
+from xdpctl.control.table_check import check_rest, check_rules, check_sets
+from xdpctl.control.trimming import trim
 from xdpctl.model.incident import encode as encode_incident
 from xdpctl.model.rule import Mode, Rule
 from xdpctl.model.signature import Signature
@@ -25,7 +24,6 @@ from xdpctl.model.signature import Signature
 _STEP = 512
 _TRIM_NS = 60_000_000_000  # between two checks of the audit log's size
 _SHELTER_NS = 10_000_000_000  # how long before an accept ends the drop behind it is suspended
-_KEYS = 8192  # keys of a set checked in one step
 _PAUSE_NS = 2_000_000_000  # between two rounds
 _SHARE = 20  # steps take at most one part in so many of the time
 _RAN_OUT = "it expired"
@@ -117,7 +115,7 @@ class Upkeep:
         now_ns = time.monotonic_ns()
         if now_ns >= self._trim_at_ns:
             self._trim_at_ns = now_ns + _TRIM_NS
-            self._committer.trim(self._sign)
+            trim(self._committer, self._sign)
 
     def _shelter(self) -> None:
         """Suspend drops that would hit a logged-in user when the accept that covers him ends.
@@ -142,7 +140,7 @@ class Upkeep:
         for signature in list(committer.state.signatures.values()):
             if signature.expired(draft.now.ns):
                 (hits,) = committer.datapath.hits([signature.slot])
-                signatures.expire(draft, signature, {"packets": hits.packets, "bytes": hits.bytes})
+                rules.expire(draft, signature, {"packets": hits.packets, "bytes": hits.bytes})
                 self._ledger.rule_ended(draft, signature, hits, _RAN_OUT)
         self._ledger.close_quiet(draft)
         committer.commit(draft)
@@ -161,7 +159,7 @@ class Upkeep:
         for rule in batch:
             if rule.expired(draft.now.ns) and committer.state.rules.get(rule.source) == rule:
                 hits = committer.hits(rule.source)
-                source_rules.expire(draft, rule, {"packets": hits.packets, "bytes": hits.bytes})
+                rules.expire(draft, rule, {"packets": hits.packets, "bytes": hits.bytes})
                 self._ledger.rule_ended(draft, rule, hits, _RAN_OUT)
         committer.commit(draft)
 
@@ -170,8 +168,9 @@ class Upkeep:
 
         Tables and image agree between two steps, so every step compares what it has just read.
         """
-        state, wrong = self._committer.state, 0
-        for part in (self._check_rules(), self._check_sets(), self._check_rest()):
+        held, wrong = self._committer, 0
+        state = held.state
+        for part in (check_rules(held), check_sets(held), check_rest(held)):
             for bad in part:
                 wrong += bad
                 yield
@@ -184,47 +183,6 @@ class Upkeep:
             self._repair()
         if self._committer.datapath.sides.bring(state.sides):
             self._repaired(["sides of outside interfaces"])
-
-    def _check_rules(self) -> Iterator[bool]:
-        """For each batch, whether an entry of a rule or protected prefix has a wrong slot."""
-        image, source = self._committer.state.image, self._committer.datapath.source
-        everything = iter(list(image.entries))
-        while prefixes := [p for p in islice(everything, _STEP) if p in image.entries]:
-            found = zip(prefixes, source.slots_of(prefixes), strict=True)
-            yield any(image.entries[prefix] not in slots for prefix, slots in found)
-            image = self._committer.state.image
-
-    def _check_sets(self) -> Iterator[bool]:
-        """For each batch, whether an entry of a set does not lead to the set's slot."""
-        source = self._committer.datapath.source
-        for slot, by_family in list(self._committer.state.image.sets.items()):
-            for family, keys in by_family.items():
-                for first in range(0, len(keys), _KEYS):
-                    current = self._committer.state.image.sets.get(slot, {}).get(family)
-                    if current is not keys:  # the set was replaced meanwhile
-                        break
-                    values = source.tables[family].values(keys[first : first + _KEYS])
-                    kinds = np.unique(values).tolist()
-                    yield any(slot not in source.nodes.slots(kind) for kind in kinds)
-
-    def _check_rest(self) -> Iterator[bool]:
-        """For each batch of the tables, whether it has an entry that it should not have."""
-        nodes = self._committer.datapath.source.nodes
-        for family, keys, values in self._committer.datapath.source.scan():
-            image = self._committer.state.image
-            alone = (values >= SlotNumber.FIRST) & (values < Value.LIST)
-            rules = zip(FAMILIES[family].prefixes(keys[alone]), values[alone].tolist(), strict=True)
-            wrong = any(image.entries.get(prefix) != slot for prefix, slot in rules)
-            for value in np.unique(values[~alone]).tolist():
-                found, slots = keys[values == value], nodes.slots(value)
-                wrong |= not slots
-                for slot in slots:
-                    if slot in image.sets:
-                        wrong |= not within(image.sets[slot][family], found).all()
-                    else:
-                        prefixes = FAMILIES[family].prefixes(found)
-                        wrong |= any(image.entries.get(prefix) != slot for prefix in prefixes)
-            yield bool(wrong)
 
     def _repair(self) -> None:
         """Read all tables and correct what differs."""

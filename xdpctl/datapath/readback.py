@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from xdpctl.abi.structs import SlotNumber, Value
+from xdpctl.abi.constants import SlotNumber, Value
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES, Keys
-from xdpctl.datapath.plan import Image, is_shared
+from xdpctl.datapath.image import Image, is_shared
 from xdpctl.datapath.tables.source import SourceTable
 
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from xdpctl.abi.structs import Action, Slot
+from xdpctl.abi.constants import Action
+from xdpctl.abi.structs import Slot
 from xdpctl.base.net.prefix_arrays import FAMILIES, Keys, difference
-from xdpctl.datapath.plan import Image, Listing, Plan
+from xdpctl.datapath.image import Image, Listing, Plan
 from xdpctl.datapath.writes import PointAllAt, Word, Write, Zero
 
 _FREE = Slot(Action.NONE).pack()

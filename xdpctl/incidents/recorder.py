@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 
-from xdpctl.abi.structs import Capture, Reason, SlotNumber
+from xdpctl.abi.constants import Reason, SlotNumber
+from xdpctl.abi.structs import Capture
 from xdpctl.base.net.packets import source_of
 from xdpctl.base.net.pcapng_writer import Writer
 from xdpctl.base.net.tcp_peers import Connections

@@ -15,7 +15,7 @@ from typing import Any
 
 from xdpctl.datapath.bpf.bpffs import is_bpffs
 from xdpctl.datapath.bpf.pins import Pins
-from xdpctl.datapath.loader.loader import take_down
+from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.errors import Unreachable
 from xdpctl.lab.namespaces import Host, LabError, sh
 from xdpctl.service.client import Client

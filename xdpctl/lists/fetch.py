@@ -2,7 +2,6 @@
 """Fetches a list over HTTP; neither the URL nor the answer is trusted."""
 
 import ssl
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,17 +11,10 @@ import httpcore
 import httpx
 
 from xdpctl import __version__
+from xdpctl.base.gunzip import GzipError, GzipTooLarge, gunzip
 from xdpctl.errors import FetchError, RuleError
-from xdpctl.lists.safe_dial import (
-    Dialer,
-    FetchPolicy,
-    Resolve,
-    in_full,
-    in_words,
-    kind_of,
-    literal,
-    resolve,
-)
+from xdpctl.lists.fetch_policy import FetchPolicy
+from xdpctl.lists.safe_dial import Dialer, Resolve, in_full, in_words, kind_of, literal, resolve
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _LONGEST_VALIDATOR = 1000  # characters; longer ones are not kept
@@ -205,19 +197,10 @@ def _pieces(stream: Iterable[bytes], most: int) -> Iterator[bytes]:
 
 
 def _unpacked(pieces: Iterable[bytes], most: int) -> Iterator[bytes]:
-    """The contents of one gzip member; unpacking stops as soon as they are too large."""
-    gzip, size = zlib.decompressobj(zlib.MAX_WBITS | 16), 0
-    for piece in pieces:
-        try:
-            plain = gzip.decompress(piece, most - size + 1)
-        except zlib.error as error:
-            raise FetchError(f"the gzip is damaged: {error}") from error
-        size += len(plain)
-        if size > most:
-            what = f"at least {size} bytes unpacked; at most {most} are allowed (bulk_max_bytes)"
-            raise FetchError(f"too large: {what}")
-        if gzip.unused_data:
-            raise FetchError("there is data after the end of the gzip")
-        yield plain
-    if not gzip.eof:
-        raise FetchError("the gzip is truncated")
+    """The contents of one gzip member."""
+    try:
+        yield from gunzip(pieces, most, members=1)
+    except GzipTooLarge as error:
+        raise FetchError(f"too large: {error} (bulk_max_bytes)") from error
+    except GzipError as error:
+        raise FetchError(str(error)) from error

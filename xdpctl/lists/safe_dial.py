@@ -5,46 +5,20 @@ import ssl
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Network, ip_address
 from socket import AF_INET6, SOCK_STREAM, getaddrinfo, inet_aton, inet_pton
 from threading import Thread
 from typing import Any
 
 import httpcore
-import httpx
 
-from xdpctl.errors import ConfigError, FetchError
+from xdpctl.errors import FetchError
+from xdpctl.lists.fetch_policy import FetchPolicy
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 _KINDS = "unspecified loopback link_local multicast reserved site_local private".split()
 
 Resolve = Callable[[str, int], list[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class FetchPolicy:
-    """The limits of a fetch, and the addresses that it may connect to.
-
-    ConfigError if the proxy is not valid.
-    """
-
-    max_bytes: int = 32 << 20  # both on the wire and unpacked
-    timeout_seconds: float = 10.0  # of each step: name resolution, connection, part of the answer
-    deadline_seconds: float = 60.0  # of the whole fetch, including redirects
-    max_redirects: int = 5
-    allow_private: bool = False  # any address at all, loopback included
-    allow_http: bool = False
-    ca_file: str = ""  # instead of the system's store
-    proxy: str = ""  # it resolves host names itself, so only literal addresses are checked
-
-    def __post_init__(self) -> None:
-        try:
-            proxy = httpx.URL(self.proxy)
-        except (httpx.InvalidURL, ValueError):
-            proxy = httpx.URL()
-        if self.proxy and (proxy.scheme != "http" or not proxy.host):
-            raise ConfigError("proxy: write http://host:port; no other kind is supported")
 
 
 def resolve(host: str, port: int) -> list[str]:

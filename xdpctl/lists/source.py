@@ -8,9 +8,8 @@ from msgspec import structs
 
 from xdpctl.base.durations import parse_duration
 from xdpctl.errors import FetchError, RuleError
-from xdpctl.lists.fetch import Validators, check_url, fetch
+from xdpctl.lists.fetch_policy import FetchPolicy
 from xdpctl.lists.formats import Feed, FeedFormat, read
-from xdpctl.lists.safe_dial import FetchPolicy
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.model.source_set import FeedSource, SourceSet, check_refresh
 
@@ -43,6 +42,8 @@ class ListSource:
         if bool(source.url) == bool(source.file):
             raise RuleError("a feed has either a url or a file", "feed", "give one of the two")
         if source.url:
+            from xdpctl.lists.fetch import check_url  # late: 10 MB that many boxes never need
+
             check_url(source.url, self._policy)
         else:
             self._path(source.file)
@@ -61,6 +62,8 @@ class ListSource:
         """
         if source.file:
             return self._file(source)
+        from xdpctl.lists.fetch import Validators, fetch
+
         known = Validators(source.etag, source.last_modified)
         answer = fetch(source.url, known, self._policy)
         if answer.body is None:

@@ -4,10 +4,9 @@
 from typing import Any
 
 from xdpctl.base.clock import Now
-from xdpctl.control.operations.signatures import SignatureAsk
 from xdpctl.errors import ConflictError
 from xdpctl.model import tags
-from xdpctl.model.requests import RuleRequest
+from xdpctl.model.requests import RuleRequest, SignatureRequest
 from xdpctl.model.rule import Action, Mode, Rule
 from xdpctl.model.signature import Signature, automatic, sparing
 
@@ -15,7 +14,7 @@ _SLACK = 0.01  # share of the requested ttl
 
 
 def extended(
-    standing: Rule | Signature, ask: RuleRequest | SignatureAsk, detector: str, now: Now
+    standing: Rule | Signature, ask: RuleRequest | SignatureRequest, detector: str, now: Now
 ) -> Rule | Signature:
     """The existing rule with a later end; it never goes down a step of its ladder.
 
@@ -38,7 +37,7 @@ def extended(
     watched = tags.WATCHED in standing.tags
     if same_detector:
         changes |= {"reason": ask.reason, "mode": _mode(standing, ask.mode, watched)}
-        if isinstance(ask, SignatureAsk) and tags.RAISED not in standing.tags:
+        if isinstance(ask, SignatureRequest) and tags.RAISED not in standing.tags:
             spare = ask.spare or sparing(ask.limit)
             changes |= {"action": ask.action, "limit": ask.limit, "spare": spare}
     elif ask.mode is Mode.ENFORCE and not watched:

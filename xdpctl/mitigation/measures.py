@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.control.operations.signatures import SignatureAsk
 from xdpctl.model.event import Attack, Event
 from xdpctl.model.incident import RuleRecord
 from xdpctl.model.match import text
 from xdpctl.model.match.match import ID_MARK, Match, build
-from xdpctl.model.requests import RuleRequest
+from xdpctl.model.requests import RuleRequest, SignatureRequest
 from xdpctl.model.rule import Action, Automatic, Mode, Spare
 from xdpctl.model.signature import Rate
 
@@ -52,7 +51,7 @@ MEASURES: Mapping[Attack, tuple[Measure, ...]] = {
 
 def asks(
     event: Event, measures: Mapping[Attack, tuple[Measure, ...]], **common: Any
-) -> Iterator[RuleRequest | SignatureAsk]:
+) -> Iterator[RuleRequest | SignatureRequest]:
     """The rules for an event. `common` has the mode, ttl, reason and tags of all of them.
 
     If the event names sources, they are dropped; else its match is dropped or limited; else the
@@ -69,12 +68,12 @@ def asks(
             yield _signature(measure.match(event.victim, event.port), measure.rate, common)
 
 
-def _signature(match: Match, rate: Rate | None, common: dict[str, Any]) -> SignatureAsk:
+def _signature(match: Match, rate: Rate | None, common: dict[str, Any]) -> SignatureRequest:
     action = Action.LIMIT if rate else Action.DROP
-    return SignatureAsk(match=match, action=action, limit=rate, **common)
+    return SignatureRequest(match=match, action=action, limit=rate, **common)
 
 
-def remembered(done: Iterable[RuleRecord], common: dict[str, Any]) -> Iterator[SignatureAsk]:
+def remembered(done: Iterable[RuleRecord], common: dict[str, Any]) -> Iterator[SignatureRequest]:
     """Requests for the signatures among rules of earlier incidents."""
     for rule in done:
         if rule.id.startswith(ID_MARK):

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.operations import source_rules
+from xdpctl.control.operations.changing import Added
 from xdpctl.control.operations.removal import RuleOrSignature, matching
-from xdpctl.control.operations.source_rules import Added
 from xdpctl.control.state.draft import Draft
 from xdpctl.mitigation.undo import HitsOf, ending
 from xdpctl.model import tags
@@ -19,7 +19,7 @@ from xdpctl.model.signature import automatic
 class Released(NamedTuple):
     """The accept that stands now, and how many rules of detectors it took away."""
 
-    added: Added
+    added: Added[Rule]
     removed: int
 
 

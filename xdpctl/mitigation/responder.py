@@ -12,7 +12,6 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.tcp_peers import Peers
 from xdpctl.control.operations import signatures, source_rules
 from xdpctl.control.operations.removal import remove
-from xdpctl.control.operations.signatures import SignatureAsk
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, QuotaError, RuleError
 from xdpctl.incidents.ledger import ledger
@@ -28,7 +27,7 @@ from xdpctl.model import tags
 from xdpctl.model.event import Event, Phase, plain
 from xdpctl.model.identity import Caller
 from xdpctl.model.incident import RULES_KEPT
-from xdpctl.model.requests import RuleRequest
+from xdpctl.model.requests import RuleRequest, SignatureRequest
 from xdpctl.model.rule import Automatic, Mode, Rule
 from xdpctl.model.signature import Signature, automatic
 
@@ -118,14 +117,14 @@ class Responder:
 
     def _asks(
         self, event: Event, report: ReportedEvent, common: dict[str, Any]
-    ) -> Iterator[RuleRequest | SignatureAsk]:
+    ) -> Iterator[RuleRequest | SignatureRequest]:
         """The rules for an event; for a victim, also those that worked before."""
         spared, now, most = self._spared(event), self._draft.now.ns / 1e9, self._most_ttl
         before = [] if event.sources else rules_that_worked(self._draft, report)
         known = {ask.match.id: ask for ask in remembered(before, common)}
         self._proven = frozenset(known)
         for ask in asks(event, self._settings.protect, **common):
-            if isinstance(ask, SignatureAsk):
+            if isinstance(ask, SignatureRequest):
                 known.pop(ask.match.id, None)
                 yield ask
                 continue
@@ -135,7 +134,7 @@ class Responder:
             yield structs.replace(ask, mode=mode, ttl=ttl)
         yield from known.values()
 
-    def _first_step(self, ask: SignatureAsk) -> SignatureAsk:
+    def _first_step(self, ask: SignatureRequest) -> SignatureRequest:
         """`ask` at the first step of the ladder; a signature that worked before is enforced."""
         watched = self._settings.ladder.monitor and ask.match.id not in self._proven
         if self._mode is not Automatic.ON or not watched:
@@ -156,9 +155,9 @@ class Responder:
             self.outcome.watched.append({"event": plain(event.id), "why": why})
         return spared
 
-    def _place(self, ask: RuleRequest | SignatureAsk) -> tuple[Rule | Signature, bool]:
+    def _place(self, ask: RuleRequest | SignatureRequest) -> tuple[Rule | Signature, bool]:
         """Add or extend the rule for `ask`; return it, and whether it is new."""
-        if isinstance(ask, SignatureAsk):
+        if isinstance(ask, SignatureRequest):
             standing: Rule | Signature | None = self._draft.signature(ask.match.id)
         else:
             standing = self._draft.standing(ask.source)
@@ -175,7 +174,7 @@ class Responder:
                 "check what it reports, or raise automatic.max_per_minute",
             )
         made: Rule | Signature
-        if isinstance(ask, SignatureAsk):
+        if isinstance(ask, SignatureRequest):
             made = signatures.add(self._draft, self._first_step(ask), self._caller).rule
         else:
             made = source_rules.place(self._draft, ask, self._caller).rule
@@ -242,5 +241,5 @@ class Responder:
         )
 
 
-def _subject(ask: RuleRequest | SignatureAsk) -> str:
-    return str(ask.match if isinstance(ask, SignatureAsk) else ask.source)
+def _subject(ask: RuleRequest | SignatureRequest) -> str:
+    return str(ask.match if isinstance(ask, SignatureRequest) else ask.source)

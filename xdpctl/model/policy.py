@@ -165,9 +165,7 @@ def _extended(standing: Merged, asked: Merged) -> Judgement[Merged]:
         warnings.append("the rule had an end and now has none, since no ttl was given")
     if asked.expires_ns and ends != asked.expires_ns:
         later = "ends later" if ends else "has no end"
-        warnings.append(
-            f"the rule {later}, so the ttl was not applied; shorten it with --replace or xdpctl edit"
-        )
+        warnings.append(f"the rule {later}, so the ttl was not applied; --replace shortens it")
     taken = asked.origin == OPERATOR and standing.origin != OPERATOR
     kept = tags.taken_over(standing.tags) if taken else standing.tags
     merged = standing.replace(

@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-from xdpctl.abi.structs import Constants
+from xdpctl.abi.constants import Constants
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import QuotaError
 

@@ -7,7 +7,9 @@ import msgspec
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
+from xdpctl.model.match.match import Match
 from xdpctl.model.rule import CONFIRM_MAX, TTL_MAX, Action, Mode, Spare, check_name
+from xdpctl.model.signature import Rate
 
 # By family: a drop of a wider prefix is refused in a list, and by itself unless it is confirmed.
 WIDEST_DROP = {4: 8, 6: 16}
@@ -33,6 +35,28 @@ class RuleRequest(msgspec.Struct, frozen=True, gc=False):
     def __post_init__(self) -> None:
         if self.action is Action.LIMIT:
             raise RuleError("a source rule cannot limit", "action", "give drop or accept")
+        check_seconds(self.ttl, "ttl", TTL_MAX)
+        check_seconds(self.confirm_within, "confirm_within", CONFIRM_MAX)
+        check_tags(self.tags)
+
+
+class SignatureRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request for a signature; times are seconds from now, None for no end."""
+
+    match: Match
+    action: Action = Action.DROP
+    limit: Rate | None = None
+    spare: Spare | None = None  # None: see model.signature.sparing
+    priority: int = 0
+    mode: Mode = Mode.ENFORCE
+    ttl: float | None = None
+    confirm_within: float | None = None
+    reason: str = ""
+    tags: tuple[str, ...] = ()
+    force: bool = False
+    replace: bool = False  # the signature with that match, instead of extending it
+
+    def __post_init__(self) -> None:
         check_seconds(self.ttl, "ttl", TTL_MAX)
         check_seconds(self.confirm_within, "confirm_within", CONFIRM_MAX)
         check_tags(self.tags)

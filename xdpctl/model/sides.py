@@ -7,7 +7,7 @@ After RFC 2827 (BCP 38) for our own networks, and RFC 6890 for special-purpose n
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from xdpctl.abi.structs import Side
+from xdpctl.abi.constants import Side
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.model.protection import CONFIGURED, LOOPBACK, OWN_ADDRESS, Protection
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from xdpctl.abi.structs import Constants
+from xdpctl.abi.constants import Constants
 from xdpctl.base.typed import LARGEST, Duration
 from xdpctl.control.operations.limit_settings import LimitTable
 from xdpctl.lists.settings import FeedSettings

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from xdpctl.abi.structs import SlotNumber
+from xdpctl.abi.constants import SlotNumber
 from xdpctl.base.clock import Clock
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.base.system import malloc, sd_notify
@@ -23,7 +23,7 @@ from xdpctl.base.system.filelock import hold
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations import default_limits
 from xdpctl.control.store.audit import Sign
-from xdpctl.control.store.store import SqliteStore
+from xdpctl.control.store.sqlite import SqliteStore
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.errors import ConfigError, DatapathError, SettingsError, XdpctlError

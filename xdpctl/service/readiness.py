@@ -4,7 +4,7 @@
 import os
 from typing import NamedTuple
 
-from xdpctl.abi.structs import Constants, Reason
+from xdpctl.abi.constants import Constants, Reason
 from xdpctl.control.controller import Controller
 from xdpctl.lists.refresher import Refresher
 from xdpctl.mitigation.hooks import Hooks

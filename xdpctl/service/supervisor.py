@@ -36,22 +36,18 @@ class ControlPlaneProcess:
     """The control plane as a child process; restarted when it dies, while the kernel filters on."""
 
     def __init__(
-        self,
-        settings: Settings,
-        config: Path | None,
-        listener: socket.socket,
-        tcp: socket.socket | None,
+        self, settings: Settings, config: Path | None, sockets: tuple[socket.socket, ...]
     ) -> None:
-        self._settings, self._config, self._listener, self._tcp = settings, config, listener, tcp
+        self._settings, self._config, self._sockets = settings, config, sockets
         self._wait, self._again_at = 1.0, 0.0
         self._started = time.monotonic()
         self._child = self._start()
 
     def _start(self) -> "subprocess.Popen[bytes]":
         s = self._settings
-        fds = [listener.fileno() for listener in (self._listener, self._tcp) if listener]
+        fds = [listening.fileno() for listening in self._sockets]
         command = python("xdpctl_api", "--listen-fd", str(fds[0]), "--parent", str(os.getpid()))
-        command += ["--tcp-fd", str(fds[1])] if self._tcp else []
+        command += ["--tcp-fd", str(fds[1])] if fds[1:] else []
         command += ["--state-dir", str(s.state_dir.absolute())]
         command += ["--pin-dir", str(s.pin_dir.absolute())]
         command += ["--socket", str(s.listen.socket.absolute()), "--port", str(s.listen.port)]
@@ -206,7 +202,8 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     control = None
     if not loader_only:
         local = local_listener(settings.listen.socket, group)
-        control = ControlPlaneProcess(settings, config, local, _tcp(settings))
+        sockets = tuple(filter(None, (local, _tcp(settings))))
+        control = ControlPlaneProcess(settings, config, sockets)
     try:
         _add_explain(loader)
         _loop(loader, status, control)

@@ -14,21 +14,26 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.system import malloc
 from xdpctl.control.operations.bulk_import import Imported, add_many
 from xdpctl.control.operations.bulk_parser import Format, Parser
+from xdpctl.control.operations.removal import matching
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import RuleError
+from xdpctl.mitigation.undo import remove_matching
 from xdpctl.model.requests import RuleRequest
-from xdpctl.model.rule import Action, Mode
+from xdpctl.model.rule import Action, Mode, Rule
+from xdpctl.model.signature import Signature
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.problems import problem
 from xdpctl_api.shapes.common import Strict, seconds
-from xdpctl_api.shapes.rules import ImportOut
+from xdpctl_api.shapes.listing import RemovalQuery
+from xdpctl_api.shapes.rules import ImportOut, RuleNamed, RulesRemoved
 from xdpctl_api.transport.bodies import TooLarge
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
 _CHUNK, _CHUNK_BYTES = 10_000, 4 << 20
 _LINE_MAX = 65_536
+_NAMED = 1_000
 _ANY = Prefix(bytes(4), 0)  # placeholder source of the defaults; every line has its own
 _BODY = {"schema": {"type": "string", "format": "binary"}}
 
@@ -128,3 +133,32 @@ def _too_large(most: int, done: Imported) -> Response:
     applied = f"{done.added} added and {done.extended} extended before that are kept"
     detail = f"more than {most} bytes (bulk_max_bytes); {applied}"
     return problem(413, "too-large", detail, fix="split the file, or raise bulk_max_bytes")
+
+
+@router.delete("")
+async def remove_rules(
+    who: Operator, ctx: Ctx, query: Annotated[RemovalQuery, Query()]
+) -> RulesRemoved:
+    """Remove every rule that all given filters match, at once; or, with `dry_run`, name them.
+
+    Without `dry_run`, `count` must be the number of rules that match: 409 if others have come or
+    gone since it was read.
+    """
+    wanted, change = query.test(ctx.controller.clock.read().unix), ctx.controller.change_by(who)
+    hits = ctx.controller.hits
+
+    def operation(draft: Draft) -> list[Rule | Signature]:
+        if query.dry_run:
+            return matching(draft, wanted)
+        return remove_matching(draft, wanted, who, query.count, hits)
+
+    recorded = None if query.dry_run else change
+    found = await asyncio.wrap_future(ctx.controller.submit(operation, recorded))
+    ids = {rule.id for rule in found}
+    return RulesRemoved(
+        rules=len(found),
+        first=[RuleNamed(id=r.id, text=r.subject, action=r.action) for r in found[:_NAMED]],
+        missing=[one for one in query.id if one not in ids],
+        dry_run=query.dry_run,
+        change=recorded.number if recorded and found else None,
+    )

@@ -7,11 +7,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from xdpctl.abi.constants import Reason
 from xdpctl.abi.explanation import Explanation
-from xdpctl.abi.structs import Reason
 from xdpctl.base.net import packets
 from xdpctl.base.net.prefix import Prefix, parse_address
-from xdpctl.datapath.plan import is_shared
+from xdpctl.datapath.image import is_shared
 from xdpctl.errors import RuleError
 from xdpctl.model.match.components import COMPONENTS
 from xdpctl.model.rule import Mode, Rule

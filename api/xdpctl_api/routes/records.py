@@ -16,7 +16,7 @@ from xdpctl.model.rule import OPERATOR, TTL_MAX, check_name
 from xdpctl_api.auth import Admin, Operator
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.shapes.common import seconds, timestamp
-from xdpctl_api.shapes.rules import TokenIn, TokenOut
+from xdpctl_api.shapes.system import TokenIn, TokenOut
 
 router = APIRouter(prefix="/v1")
 _PAGE = 5000

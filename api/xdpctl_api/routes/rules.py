@@ -2,41 +2,34 @@
 """Single rules: add, list, read, change, confirm, remove."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
 from xdpctl.abi.structs import Hits
-from xdpctl.control.operations import signatures, source_rules
-from xdpctl.control.operations.removal import matching
-from xdpctl.control.operations.signatures import AddedSignature, SignatureAsk
-from xdpctl.control.operations.source_rules import Added
+from xdpctl.control.operations import rules
+from xdpctl.control.operations.changing import Added
 from xdpctl.control.state.changes import Change
 from xdpctl.control.state.coverage import around
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import NotFoundError, RuleError
+from xdpctl.errors import NotFoundError
 from xdpctl.incidents.ledger import ledger
-from xdpctl.mitigation.undo import remove_matching
 from xdpctl.model.identity import Caller
 from xdpctl.model.match.match import ID_MARK
-from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Action, Mode, Rule, parse_rule_id
 from xdpctl.model.signature import Signature
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.dependencies import Ctx
-from xdpctl_api.shapes.listing import ListQuery, RemovalQuery, page
+from xdpctl_api.shapes.listing import ListQuery, page
 from xdpctl_api.shapes.monitor import statistics_out
 from xdpctl_api.shapes.rules import (
     RuleAnswer,
     RuleChange,
     RuleIn,
-    RuleNamed,
     RuleOut,
     RulePage,
     RuleRemoved,
-    RulesRemoved,
     rule_out,
 )
 
@@ -45,7 +38,7 @@ _NAMED = 1_000
 IfMatch = Annotated[str | None, Header(description="The rule's ETag; 412 if it changed since")]
 
 
-def answer(ctx: ControlPlane, added: Added | AddedSignature, change: Change | None) -> RuleAnswer:
+def answer(ctx: ControlPlane, added: Added[Rule | Signature], change: Change | None) -> RuleAnswer:
     """The rule as it stands now, or as it was added if it is gone already."""
     controller, rule = ctx.controller, added.rule
     if isinstance(rule, Signature):
@@ -68,19 +61,12 @@ def named_etag(header: str | None) -> str | None:
     return None if header in (None, "*") else header.removeprefix("W/").strip('"')
 
 
-def _adding(
-    ask: RuleRequest | SignatureAsk, who: Caller
-) -> Callable[[Draft], Added | AddedSignature]:
-    if isinstance(ask, SignatureAsk):
-        return lambda draft: signatures.add(draft, ask, who)
-    return lambda draft: source_rules.add(draft, ask, who)
-
-
 @router.post("", status_code=201, response_model=RuleAnswer, responses={200: {"model": RuleAnswer}})
 async def add_rule(body: RuleIn, who: Operator, ctx: Ctx) -> Response:
     """201 with the rule once it is durable and in the kernel; the same again is 200."""
-    ask, change = body.ask(), ctx.controller.change_by(who)
-    added = await asyncio.wrap_future(ctx.controller.submit(_adding(ask, who), change))
+    request, change = body.ask(), ctx.controller.change_by(who)
+    submitted = ctx.controller.submit(lambda draft: rules.add(draft, request, who), change)
+    added = await asyncio.wrap_future(submitted)
     out = answer(ctx, added, change)
     headers = {"Location": f"/v1/rules/{out.id}", "ETag": f'"{out.etag}"'}
     # serialized here, once: this is the call that must keep up with an attack
@@ -159,15 +145,10 @@ async def _change(
     ctx: ControlPlane, rule_id: str, changes: dict[str, object], who: Caller, if_match: str | None
 ) -> RuleAnswer:
     seen, number = named_etag(if_match), ctx.controller.change_by(who)
-
-    def change(draft: Draft) -> Added | AddedSignature:
-        if rule_id.startswith(ID_MARK):
-            return signatures.change(draft, rule_id, changes, who, seen)
-        _refuse_for_sources(changes)
-        return source_rules.change(draft, parse_rule_id(rule_id), changes, who, seen)
-
-    changed = await asyncio.wrap_future(ctx.controller.submit(change, number))
-    return answer(ctx, changed, number)
+    changed = ctx.controller.submit(
+        lambda draft: rules.change(draft, rule_id, changes, who, seen), number
+    )
+    return answer(ctx, await asyncio.wrap_future(changed), number)
 
 
 @router.post("/{rule_id}/promote")
@@ -178,30 +159,14 @@ async def promote_rule(
     return await _change(ctx, rule_id, {"mode": Mode.ENFORCE}, who, if_match)
 
 
-def _refuse_for_sources(changes: dict[str, object]) -> None:
-    for field in ("limit", "spare", "priority"):
-        if field in changes:
-            raise RuleError(
-                f"a rule that matches only a source has no {field}",
-                field,
-                f"add a new rule with {field}",
-            )
-
-
 @router.post("/{rule_id}/confirm")
 async def confirm_rule(
     rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None
 ) -> RuleAnswer:
     """Let a provisional rule stand; 404 once its time was up and it undid itself."""
     seen, number = named_etag(if_match), ctx.controller.change_by(who)
-
-    def confirm(draft: Draft) -> Added | AddedSignature:
-        if rule_id.startswith(ID_MARK):
-            return signatures.confirm(draft, rule_id, who, seen)
-        return source_rules.confirm(draft, parse_rule_id(rule_id), who, seen)
-
-    confirmed = await asyncio.wrap_future(ctx.controller.submit(confirm, number))
-    return answer(ctx, confirmed, number)
+    confirmed = ctx.controller.submit(lambda d: rules.confirm(d, rule_id, who, seen), number)
+    return answer(ctx, await asyncio.wrap_future(confirmed), number)
 
 
 @router.delete("/{rule_id}")
@@ -214,42 +179,9 @@ async def remove_rule(
     hits = {"packets": last["packets"], "bytes": last["bytes"]}
 
     def remove(draft: Draft) -> None:
-        gone: Rule | Signature
-        if rule_id.startswith(ID_MARK):
-            gone = signatures.remove(draft, rule_id, who, seen, hits)
-        else:
-            gone = source_rules.remove(draft, parse_rule_id(rule_id), who, seen, hits)
+        gone = rules.remove(draft, rule_id, who, seen, hits)
         ledger.rule_ended(draft, gone, Hits(**hits), f"removed by {who.name}", taken_back=True)
 
     change = ctx.controller.change_by(who)
     await asyncio.wrap_future(ctx.controller.submit(remove, change))
     return RuleRemoved(**last, change=change.number if change else None)
-
-
-@router.delete("")
-async def remove_rules(
-    who: Operator, ctx: Ctx, query: Annotated[RemovalQuery, Query()]
-) -> RulesRemoved:
-    """Remove every rule that all given filters match, at once; or, with `dry_run`, name them.
-
-    Without `dry_run`, `count` must be the number of rules that match: 409 if others have come or
-    gone since it was read.
-    """
-    wanted, change = query.test(ctx.controller.clock.read().unix), ctx.controller.change_by(who)
-    hits = ctx.controller.hits
-
-    def operation(draft: Draft) -> list[Rule | Signature]:
-        if query.dry_run:
-            return matching(draft, wanted)
-        return remove_matching(draft, wanted, who, query.count, hits)
-
-    recorded = None if query.dry_run else change
-    found = await asyncio.wrap_future(ctx.controller.submit(operation, recorded))
-    ids = {rule.id for rule in found}
-    return RulesRemoved(
-        rules=len(found),
-        first=[RuleNamed(id=r.id, text=r.subject, action=r.action) for r in found[:_NAMED]],
-        missing=[one for one in query.id if one not in ids],
-        dry_run=query.dry_run,
-        change=recorded.number if recorded and found else None,
-    )

@@ -12,10 +12,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
-from xdpctl.abi.structs import Capture, Reason, SlotNumber
+from xdpctl.abi.constants import Reason, SlotNumber
+from xdpctl.abi.structs import Capture
 from xdpctl.base.clock import Now
 from xdpctl.control.capture import CaptureAsk, Capturing, choose
-from xdpctl.datapath.plan import is_shared
+from xdpctl.datapath.image import is_shared
 from xdpctl.errors import NotFoundError
 from xdpctl.model.match.match import ID_MARK
 from xdpctl.model.rule import parse_rule_id

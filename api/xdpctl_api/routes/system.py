@@ -14,7 +14,7 @@ from xdpctl.model.source_set import count
 from xdpctl_api.auth import Unbound, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.shapes.common import timestamp
-from xdpctl_api.shapes.rules import BypassIn, BypassOut
+from xdpctl_api.shapes.system import BypassIn, BypassOut
 from xdpctl_api.transport.connection import GONE
 
 router = APIRouter(tags=["system"])

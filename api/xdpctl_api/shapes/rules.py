@@ -4,14 +4,12 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, Field, StrictBool, StrictInt
+from pydantic import BaseModel, Field, StrictInt
 
 from xdpctl.base.clock import Now
 from xdpctl.control.controller import Controller
-from xdpctl.control.operations.signatures import SignatureAsk
 from xdpctl.errors import RuleError
-from xdpctl.model.identity import Role
-from xdpctl.model.requests import RuleRequest
+from xdpctl.model.requests import RuleRequest, SignatureRequest
 from xdpctl.model.rule import Action, Mode, Rule, Spare
 from xdpctl.model.signature import Signature
 from xdpctl_api.shapes.common import Duration, Strict, seconds, timestamp
@@ -49,8 +47,8 @@ class RuleIn(Strict):
         default=False, description="Replace a rule with that match, instead of extending it"
     )
 
-    def ask(self) -> RuleRequest | SignatureAsk:
-        """A RuleRequest for a drop or accept of a source, else a SignatureAsk."""
+    def ask(self) -> RuleRequest | SignatureRequest:
+        """A RuleRequest for a drop or accept of a source, else a SignatureRequest."""
         match = self.match.match()
         source = match.source_only
         common: dict[str, Any] = {
@@ -64,7 +62,7 @@ class RuleIn(Strict):
         given = (self.limit, self.spare, self.priority)
         if source is not None and self.action is not Action.LIMIT and given == (None, None, None):
             return RuleRequest(source=source, force=self.force, replace=self.replace, **common)
-        return SignatureAsk(
+        return SignatureRequest(
             match=match,
             limit=self.limit.rate() if self.limit else None,
             spare=self.spare,
@@ -202,41 +200,6 @@ class ExplainOut(BaseModel):
         description="Signatures that also match, but are evaluated after the deciding one"
     )
     frame: str
-
-
-class TokenIn(Strict):
-    """A request for a token."""
-
-    name: str
-    role: Role
-    origin: str | None = None
-    ttl: Duration | None = None
-
-
-class TokenOut(BaseModel):
-    """A token; `secret` is null except in the answer that creates it."""
-
-    name: str
-    role: Role
-    origin: str
-    created_at: datetime
-    expires_at: datetime | None
-    secret: str | None = Field(
-        default=None, description="Shown only once, when the token is created"
-    )
-
-
-class BypassIn(Strict):
-    """The state to which the emergency bypass is switched."""
-
-    on: StrictBool
-
-
-class BypassOut(BaseModel):
-    """Whether the bypass is on, and whether the change is in the audit log."""
-
-    on: bool
-    audited: bool
 
 
 def _specific_fields(controller: Controller, rule: Rule | Signature) -> dict[str, Any]:

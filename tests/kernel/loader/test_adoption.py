@@ -11,7 +11,7 @@ import pytest
 from tests.kernel.conftest import CAPACITY, Filter, filtering, parse_rules
 from tests.kernel.listings import ACCEPTING, DROPPING, listed, prefixes_of, random_keys
 from tests.support.packets import to_frame
-from xdpctl.abi.structs import Action, Mode
+from xdpctl.abi.constants import Action, Mode
 from xdpctl.datapath import readback
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins

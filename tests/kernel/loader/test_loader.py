@@ -12,16 +12,18 @@ from pathlib import Path
 import pytest
 
 from tests.support.packets import to_frame
-from xdpctl.abi.structs import Action, Mode, Reason, SlotNumber
+from xdpctl.abi.constants import Action, Mode, Reason, SlotNumber
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.image import Image, own_slot
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.compiler import Compiled
-from xdpctl.datapath.loader.loader import Loader, take_down
+from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.loader.netlink import Link
+from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.datapath.pinned import PinnedDatapath
-from xdpctl.datapath.plan import Image, own_slot, transition
+from xdpctl.datapath.plan import transition
 from xdpctl.errors import DatapathError, SchemaError
 from xdpctl.lab.flood import Generator, compile_generator
 from xdpctl.lab.namespaces import Host, Lab, LabError

@@ -6,12 +6,13 @@ import threading
 import pytest
 
 from tests.support.packets import to_frame
-from xdpctl.abi.structs import Action, Mode, Reason
+from xdpctl.abi.constants import Action, Mode, Reason
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.datapath.bpf import programs
+from xdpctl.datapath.image import Image, Target, own_slot
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.pinned import PinnedDatapath
-from xdpctl.datapath.plan import Image, Target, own_slot, transition
+from xdpctl.datapath.plan import transition
 
 HOST = parse_prefix("192.0.2.7")
 LONG_AGO = 8

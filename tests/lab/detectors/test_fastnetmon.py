@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.lab.conftest import SERVER, Street
 from tests.lab.detectors.daemons import PACKAGING, daemon, installed, script
 from tests.lab.questions import counted, eventually
-from xdpctl.abi.structs import Reason
+from xdpctl.abi.constants import Reason
 from xdpctl.lab.box import Box
 
 OURS = 18461

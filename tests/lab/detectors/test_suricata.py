@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.lab.conftest import SERVER, Street
 from tests.lab.detectors.daemons import command_line, daemon, installed
 from tests.lab.questions import counted, eventually
-from xdpctl.abi.structs import Reason
+from xdpctl.abi.constants import Reason
 from xdpctl.lab.box import Box
 
 RULE = (

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.questions import block, eventually, in_kernel, in_store
-from xdpctl.abi.structs import SlotNumber
+from xdpctl.abi.constants import SlotNumber
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.datapath.bpf import maps

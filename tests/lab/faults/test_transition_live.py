@@ -7,11 +7,12 @@ from collections.abc import Mapping
 
 from tests.kernel.conftest import RULES
 from tests.lab.conftest import Street
-from xdpctl.abi.structs import Reason
+from xdpctl.abi.constants import Reason
 from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.datapath.image import Image
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.pinned import PinnedDatapath
-from xdpctl.datapath.plan import Image, differences, transition
+from xdpctl.datapath.plan import differences, transition
 
 NET = parse_prefix("203.0.113.0/24")
 WATCHED = [f"203.0.113.{n}" for n in (0, 1, 2, 3, 63, 64, *range(70, 190, 5), 254, 255)]

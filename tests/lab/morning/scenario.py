@@ -18,7 +18,7 @@ from typing import Any
 from tests.lab.conftest import SERVER, Street
 from tests.lab.echo import PORT
 from tests.lab.questions import counted
-from xdpctl.abi.structs import Reason
+from xdpctl.abi.constants import Reason
 from xdpctl.base.net.packets import SYN, build
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.lab.box import Box

@@ -8,7 +8,7 @@ from tests.lab.echo import says_back
 from tests.lab.morning import scenario as morning
 from tests.lab.questions import counted, eventually
 from tests.lab.test_signatures_live import logged_in
-from xdpctl.abi.structs import Reason
+from xdpctl.abi.constants import Reason
 from xdpctl.lab.box import Box
 
 __all__ = ["logged_in"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.lab.conftest import Street
 from tests.lab.questions import counted, eventually, put_set, set_in_kernel, some, table_sizes
-from xdpctl.abi.structs import Reason
+from xdpctl.abi.constants import Reason
 from xdpctl.datapath.bpf import rcu
 from xdpctl.lab.box import Box
 from xdpctl.lab.sniffer import Sniffer

@@ -13,7 +13,7 @@ import pytest
 from tests.support.apiclient import Api, running
 from xdpctl.abi import monitor_statistics
 from xdpctl.abi.arrays import CONNECTION, GLIMPSE, MONITOR_STATISTICS
-from xdpctl.abi.structs import SKETCH_CELLS, SKETCH_LOG2, STATISTICS_MAX
+from xdpctl.abi.constants import SKETCH_CELLS, SKETCH_LOG2, STATISTICS_MAX
 
 NOTHING_SEEN = monitor_statistics.read(monitor_statistics.NOTHING, ())
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import need
 from tests.paths import ROOT
-from xdpctl.abi import structs
+from xdpctl.abi import constants
 from xdpctl.abi.arrays import (
     CONNECTION,
     CONTROL,
@@ -26,18 +26,9 @@ from xdpctl.abi.arrays import (
     MONITOR_STATISTICS,
     RATE,
 )
+from xdpctl.abi.constants import Constants, Reason
 from xdpctl.abi.explanation import Explanation
-from xdpctl.abi.structs import (
-    Capture,
-    Constants,
-    Hits,
-    Pending,
-    Reason,
-    Sample,
-    Slot,
-    Wire,
-    total_hits,
-)
+from xdpctl.abi.structs import Capture, Hits, Pending, Sample, Slot, Wire, total_hits
 
 OF_CONSTANTS = (
     "front",
@@ -63,8 +54,8 @@ DTYPES = {
     "monitor_statistics": MONITOR_STATISTICS,
     "connection": CONNECTION,
 }
-BY_SIZE = {"near4": 8, "near6": 16, "node": 8, "bucket": 8 * structs.BUCKET_CELLS}
-BY_SIZE |= {"bitmap": 8 * structs.BITMAP_WORDS, "classes": 8}
+BY_SIZE = {"near4": 8, "near6": 16, "node": 8, "bucket": 8 * constants.BUCKET_CELLS}
+BY_SIZE |= {"bitmap": 8 * constants.BITMAP_WORDS, "classes": 8}
 BY_SIZE |= {"side_key4": 8, "side_key6": 20}
 CONSTANTS = (
     "FRONT_UNITS_LOG2",
@@ -99,16 +90,16 @@ CONSTANTS = (
     "CONNECTIONS_MAX",
 )
 ENUMS = {
-    structs.Action: "ACTION_",
-    structs.Mode: "MODE_",
-    structs.Reason: "REASON_",
-    structs.Constants: "",
-    structs.SlotNumber: "SLOT_",
-    structs.Word: "WORD_",
-    structs.Value: "VALUE_",
-    structs.Field: "FIELD_",
-    structs.Stage: "STAGE_",
-    structs.Side: "SIDE_",
+    constants.Action: "ACTION_",
+    constants.Mode: "MODE_",
+    constants.Reason: "REASON_",
+    constants.Constants: "",
+    constants.SlotNumber: "SLOT_",
+    constants.Word: "WORD_",
+    constants.Value: "VALUE_",
+    constants.Field: "FIELD_",
+    constants.Stage: "STAGE_",
+    constants.Side: "SIDE_",
 }
 
 
@@ -158,7 +149,7 @@ def assertions() -> Iterator[str]:
     for name, size in BY_SIZE.items():
         yield must(f"sizeof(struct {name}) == {size}")
     for constant in CONSTANTS:
-        yield must(f"{constant} == {getattr(structs, constant)}")
+        yield must(f"{constant} == {getattr(constants, constant)}")
 
 
 def compiled(tmp_path: Path, lines: list[str]) -> "subprocess.CompletedProcess[str]":
@@ -210,9 +201,9 @@ def test_what_is_packed_unpacks_to_the_same(value: Wire) -> None:
     assert type(value).unpack(packed) == value
 
 
-@given(st.sampled_from(structs.Action), st.sampled_from(structs.Mode), st.integers(0, 2**60))
+@given(st.sampled_from(constants.Action), st.sampled_from(constants.Mode), st.integers(0, 2**60))
 def test_a_slot_is_one_word_whose_time_is_rounded_up(
-    action: structs.Action, mode: structs.Mode, expires_ns: int
+    action: constants.Action, mode: constants.Mode, expires_ns: int
 ) -> None:
     packed = Slot(action, mode, expires_ns).pack()
     assert len(packed) == Slot.SIZE

@@ -12,8 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.apiclient import TCP, Api, problem, running
 from tests.support.setcalls import HIGH, LOW, hosts
 from tests.unit.lists.geo.test_geo import AS1, DE, write_mmdb
+from xdpctl.abi.constants import Reason
 from xdpctl.abi.explanation import Explanation
-from xdpctl.abi.structs import Hits, Reason
+from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.errors import ConfigError
 from xdpctl.lists.geo import Place

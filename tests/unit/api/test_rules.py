@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.support.apiclient import Api, pieces, problem, running
-from xdpctl.abi.structs import Hits, SlotNumber
+from xdpctl.abi.constants import SlotNumber
+from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.model.protection import CONFIGURED
 

@@ -10,7 +10,8 @@ import pytest
 
 from tests.support import packets
 from tests.support.apiclient import Api, problem, running
-from xdpctl.abi.structs import CAPTURE_BYTES, Capture, Reason, SlotNumber
+from xdpctl.abi.constants import CAPTURE_BYTES, Reason, SlotNumber
+from xdpctl.abi.structs import Capture
 
 FRAME = packets.to_frame("203.0.113.7")
 

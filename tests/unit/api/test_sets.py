@@ -9,7 +9,8 @@ import pytest
 
 from tests.support.apiclient import TCP, Api, problem, running
 from tests.support.setcalls import HIGH, LOW, hosts, picture
-from xdpctl.abi.structs import Hits, Reason, Sample
+from xdpctl.abi.constants import Reason
+from xdpctl.abi.structs import Hits, Sample
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control import set_sampling
 from xdpctl.model.protection import CONFIGURED

@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.apiclient import Api, problem, running
 from tests.support.setcalls import picture, remove
-from xdpctl.abi.structs import Slot, SlotNumber
+from xdpctl.abi.constants import SlotNumber
+from xdpctl.abi.structs import Slot
 from xdpctl.lists import prepare as preparing
 from xdpctl.lists import replacement
 from xdpctl.model.protection import CONFIGURED

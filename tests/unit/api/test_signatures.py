@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.support.apiclient import Api, problem, running
-from xdpctl.abi.structs import RATE_COST_SHIFT, Action, Slot, SlotNumber
+from xdpctl.abi.constants import RATE_COST_SHIFT, Action, SlotNumber
+from xdpctl.abi.structs import Slot
 from xdpctl.control.operations import default_limits
 from xdpctl.service.config import parse
 

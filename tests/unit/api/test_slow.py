@@ -142,11 +142,11 @@ def test_another_interval_does_not_bring_back_the_feed_that_went_meanwhile(
 
     async def scenario(client: httpx.AsyncClient) -> None:
         api.controller.submit(lambda draft: go.wait(20))
-        await until(jobs.empty)
+        await until(lambda: not len(jobs))
         put = asyncio.create_task(client.put("/v1/sets/bad", json={"feed": {"file": "new"}}))
-        await until(lambda: jobs.qsize() == 1)
+        await until(lambda: len(jobs) == 1)
         patch = asyncio.create_task(client.patch("/v1/sets/bad", json={"refresh": "2h"}))
-        await until(lambda: jobs.qsize() == 2)
+        await until(lambda: len(jobs) == 2)
         go.set()
         assert (await put).is_success
         assert (await patch).is_success

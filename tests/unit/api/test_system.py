@@ -11,8 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support import packets
 from tests.support.apiclient import ATTACHED, Api, problem, running
+from xdpctl.abi.constants import Reason
 from xdpctl.abi.explanation import Explanation
-from xdpctl.abi.structs import Hits, Reason
+from xdpctl.abi.structs import Hits
 from xdpctl.model.protection import CONFIGURED
 
 GONE_PID = 2**22 + 1  # above PID_MAX_LIMIT, so never anybody's

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.control.operations.bulk_parser import Format, Parser
-from xdpctl.control.operations.signatures import SignatureAsk
 from xdpctl.errors import RuleError
-from xdpctl.model.requests import RuleRequest
+from xdpctl.model.requests import RuleRequest, SignatureRequest
 from xdpctl.model.rule import Action, Mode
 
 DEFAULTS = RuleRequest(Prefix(bytes(4), 0), Action.DROP, Mode.MONITOR, 60.0, None, "feed", ("a",))
@@ -20,7 +19,7 @@ DEFAULTS = RuleRequest(Prefix(bytes(4), 0), Action.DROP, Mode.MONITOR, 60.0, Non
 
 def parse(
     kind: Format, text: str | bytes
-) -> list[tuple[int, RuleRequest | SignatureAsk | RuleError]]:
+) -> list[tuple[int, RuleRequest | SignatureRequest | RuleError]]:
     raw = text.encode() if isinstance(text, str) else text
     return [(number, ask) for number, _, ask in Parser(kind, DEFAULTS).feed(raw.split(b"\n"))]
 

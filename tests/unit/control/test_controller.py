@@ -21,11 +21,12 @@ from tests.support.fakes import (
     place,
     protect,
 )
-from xdpctl.abi.structs import Action, Hits, Reason
+from xdpctl.abi.constants import Action, Reason
+from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations.source_rules import add, change, remove
-from xdpctl.control.store.store import SqliteStore
+from xdpctl.control.store.sqlite import SqliteStore
 from xdpctl.errors import (
     ConflictError,
     DatapathError,

@@ -9,10 +9,10 @@ import pytest
 from tests.support.fakes import FakeClock, FakeDatapath, controller
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations import default_limits, signatures
-from xdpctl.control.operations.signatures import SignatureAsk
 from xdpctl.errors import ConfigError
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.match import text
+from xdpctl.model.requests import SignatureRequest
 from xdpctl.model.rule import Action, Mode
 from xdpctl.service.config import parse
 
@@ -86,7 +86,7 @@ def test_what_an_operator_asked_for_is_left_alone(
     tmp_path: Path, datapath: FakeDatapath, clock: FakeClock
 ) -> None:
     with controller(tmp_path, datapath, clock) as control:
-        ask = SignatureAsk(match=text.parse(SYN["match"]))
+        ask = SignatureRequest(match=text.parse(SYN["match"]))
         control.submit(lambda draft: signatures.add(draft, ask, ROOT)).result(10)
         bring(control, SYN)
         (held,) = control.state.signatures.values()

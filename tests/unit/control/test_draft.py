@@ -9,7 +9,7 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.state import State
 from xdpctl.control.store.records import ENTRIES, SETS, decode_set
-from xdpctl.datapath.plan import Image
+from xdpctl.datapath.image import Image
 from xdpctl.errors import CapacityError
 from xdpctl.model.protection import CONFIGURED
 from xdpctl.model.rule import Action, Automatic, Rule

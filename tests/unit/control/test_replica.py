@@ -17,8 +17,9 @@ from tests.support.fakes import (
     protect,
     upkeep,
 )
-from xdpctl.abi.structs import Hits, Reason
-from xdpctl.abi.structs import Mode as WireMode
+from xdpctl.abi.constants import Mode as WireMode
+from xdpctl.abi.constants import Reason
+from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations.source_rules import add, change

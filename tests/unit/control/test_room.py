@@ -16,7 +16,7 @@ from tests.support.fakes import (
     protect,
     upkeep,
 )
-from xdpctl.abi.structs import Reason
+from xdpctl.abi.constants import Reason
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.operations.bulk_import import add_many
 from xdpctl.control.operations.source_rules import remove

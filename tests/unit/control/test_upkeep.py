@@ -18,7 +18,8 @@ from tests.support.fakes import (
     place,
     upkeep,
 )
-from xdpctl.abi.structs import Action, Hits, Reason, Slot, SlotNumber
+from xdpctl.abi.constants import Action, Reason, SlotNumber
+from xdpctl.abi.structs import Hits, Slot
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations.source_rules import confirm

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.fakes import SEEDS, FakeDatapath
 from tests.support.spaces import by_family, parsed, space
 from tests.support.tables import COUNTS, agree, counting, edges, lead, met, random_prefixes
-from xdpctl.abi.structs import SlotNumber
+from xdpctl.abi.constants import SlotNumber
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.datapath.tables.cells import SMALLEST_LOG2
 from xdpctl.datapath.tables.source import SourceTable

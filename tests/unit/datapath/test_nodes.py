@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.fakes import FakeDatapath
 from tests.support.tables import agree, counting, lead
-from xdpctl.abi.structs import SlotNumber, Value
+from xdpctl.abi.constants import SlotNumber, Value
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.datapath.tables.nodes import Nodes, precedence
 from xdpctl.errors import CapacityError

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from tests.support.fakes import FakeDatapath
 from tests.support.walks import NOW, PREFIXES, TARGETS, change, tables, undisturbed
-from xdpctl.abi.structs import Action, Hits, SlotNumber
+from xdpctl.abi.constants import Action, SlotNumber
+from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.datapath.plan import PROTECTED, Image, Target, decides, differences, transition
+from xdpctl.datapath.image import PROTECTED, Image, Target
+from xdpctl.datapath.plan import decides, differences, transition
 from xdpctl.datapath.readback import read
 from xdpctl.datapath.writes import PointAt, Word, Zero
 from xdpctl.errors import CapacityError

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from tests.support.fakes import FakeDatapath
 from tests.support.spaces import by_family, parsed, prefixes_of, space
 from tests.support.tables import lead
-from xdpctl.abi.structs import Action, Slot, SlotNumber, Value
+from xdpctl.abi.constants import Action, SlotNumber, Value
+from xdpctl.abi.structs import Slot
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.datapath.plan import Image, is_shared
+from xdpctl.datapath.image import Image, is_shared
 from xdpctl.datapath.readback import read
 from xdpctl.datapath.tables.nodes import precedence
 from xdpctl.datapath.tables.source import SourceTable

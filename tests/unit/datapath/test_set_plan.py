@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from tests.support.fakes import FakeDatapath
 from tests.support.spaces import by_family, prefixes_of
 from tests.support.walks import NOW, PREFIXES, TARGETS, change, tables, undisturbed, verdicts, walk
-from xdpctl.abi.structs import Action, Mode, Reason, SlotNumber
+from xdpctl.abi.constants import Action, Mode, Reason, SlotNumber
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.datapath.plan import PROTECTED, Image, Listing, differences, own_slot, transition
+from xdpctl.datapath.image import PROTECTED, Image, Listing, own_slot
+from xdpctl.datapath.plan import differences, transition
 from xdpctl.datapath.readback import read
 from xdpctl.datapath.set_plan import replace_set
 

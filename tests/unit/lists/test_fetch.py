@@ -23,7 +23,7 @@ from tests.support.webserver import (
 from xdpctl import __version__
 from xdpctl.errors import RuleError
 from xdpctl.lists.fetch import Fetched, Validators, check_url, fetch
-from xdpctl.lists.safe_dial import FetchPolicy
+from xdpctl.lists.fetch_policy import FetchPolicy
 
 DATE = "Mon, 23 Nov 2026 00:00:00 GMT"
 GZIP = "Content-Encoding: gzip"
@@ -70,9 +70,9 @@ def test_a_body_may_come_in_chunks_and_packed() -> None:
         (answer(b"x" * 100)[:-90], "(received 10 bytes, expected 100)"),
         (chunked(b"192.0.2.1\n", end=b""), "without sending complete message body"),
         (b"HTTP/1.0 200 OK\r\n\r\n192.0.2.1\n", "does not say where the body ends"),
-        (answer(gzip.compress(b"x")[:-1], GZIP), "the gzip is truncated"),
-        (answer(b"nonsense", GZIP), "the gzip is damaged"),
-        (answer(gzip.compress(b"x") * 2, GZIP), "there is data after the end of the gzip"),
+        (answer(gzip.compress(b"x")[:-1], GZIP), "the gzip data ends early"),
+        (answer(b"nonsense", GZIP), "the gzip data is corrupt"),
+        (answer(gzip.compress(b"x") * 2, GZIP), "there is data after the end of the gzip data"),
         (answer(b"x", "Content-Encoding: br"), "encoded as 'br'"),
         (answer(status="404 Go away"), "the server answered 404 Not Found"),
         (answer(status="500 Oops"), "the server answered 500 Internal Server Error"),

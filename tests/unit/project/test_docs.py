@@ -14,7 +14,7 @@ import typer
 
 from tests.paths import ROOT
 from xdpctl import errors
-from xdpctl.abi.structs import Reason
+from xdpctl.abi.constants import Reason
 from xdpctl.cli.app import app
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticSettings

@@ -13,10 +13,11 @@ import pytest
 from tests.kernel.conftest import _able, compiled, loader, parse_rules, pins
 from tests.vm.cable import FRIEND, SERVER
 from tests.vm.inside.machine import ask
-from xdpctl.abi.structs import Reason
+from xdpctl.abi.constants import Reason
+from xdpctl.datapath.image import Image
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.pinned import PinnedDatapath
-from xdpctl.datapath.plan import Image, transition
+from xdpctl.datapath.plan import transition
 
 __all__ = ["_able", "compiled", "loader", "pins"]
 CARD, PORT = "eth2", 4001

@@ -11,11 +11,12 @@ from contextlib import suppress
 import pytest
 
 from tests.kernel.conftest import _able, compiled, loader, parse_rules, pins
-from xdpctl.abi.structs import Reason
+from xdpctl.abi.constants import Reason
+from xdpctl.datapath.image import Image
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.pinned import PinnedDatapath
-from xdpctl.datapath.plan import Image, transition
+from xdpctl.datapath.plan import transition
 
 __all__ = ["_able", "compiled", "loader", "pins"]
 SEVERAL = "eth1"  # it has two queues

@@ -8,10 +8,9 @@ from rich.markup import escape
 
 from xdpctl.cli import options, output
 from xdpctl.cli.rules import monitoring
-from xdpctl.errors import RuleError
+from xdpctl.cli.rules.limits import limit_body
 from xdpctl.model.match import text
 from xdpctl.model.rule import Spare
-from xdpctl.model.signature import read_amount, read_per
 from xdpctl.service.client import Client
 
 app = typer.Typer()
@@ -231,29 +230,3 @@ def _add(
         output.emit(rule)
     if seconds:
         monitoring.watch(client, rule, seconds, max_share, as_json)
-
-
-def limit_body(pps: str | None, bps: str | None, burst: str, per: str) -> dict[str, Any]:
-    """A limit as the API takes it."""
-    rate = {"pps": number(pps, "pps"), "bps": number(bps, "bps"), "burst": burst, **_per(per)}
-    return {key: value for key, value in rate.items() if value is not None}
-
-
-def number(given: str | None, option: str) -> float | None:
-    """Parse an amount such as `5000`, `5k`, `100M` or `1.5G`."""
-    if given is None:
-        return None
-    try:
-        return read_amount(given, option)
-    except RuleError as error:
-        raise typer.BadParameter(f"--{option} is {given!r}: {error.fix}") from None
-
-
-def _per(given: str) -> dict[str, Any]:
-    try:
-        lengths = read_per(given)
-    except RuleError:
-        raise typer.BadParameter("--per must be all, source, /24 or /24,/56") from None
-    if not any(lengths):
-        return {"per": "all"}
-    return {"per": "source", "ipv4_length": lengths[0], "ipv6_length": lengths[1]}

@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 
 from xdpctl.cli import options, output
-from xdpctl.cli.rules.add import limit_body
+from xdpctl.cli.rules.limits import limit_body
 from xdpctl.cli.rules.rules import rule_path
 from xdpctl.model import rule as model
 

@@ -66,7 +66,7 @@ def _one(client: Client, rule: str, as_json: bool) -> None:
     )
     if gone["origin"] == CONFIGURED:
         output.err.print(
-            "[yellow]note:[/yellow] the configuration brings it back at the next start"
+            "[yellow]note:[/yellow] it is in the configuration file and returns at the next start"
         )
     return None
 

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 
 from xdpctl.control.operations import signatures
 from xdpctl.control.operations.bulk_parser import Line
-from xdpctl.control.operations.signatures import SignatureAsk
 from xdpctl.control.operations.source_rules import place
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, RuleError
 from xdpctl.model.identity import Caller
-from xdpctl.model.requests import WIDEST_DROP, RuleRequest
+from xdpctl.model.requests import WIDEST_DROP, RuleRequest, SignatureRequest
 from xdpctl.model.rule import Action, Mode
 
 _REJECTS_SHOWN = 1000
@@ -64,7 +63,7 @@ def add_many(draft: Draft, lines: Iterable[Line], caller: Caller, source: str) -
         try:
             if isinstance(ask, RuleError):
                 raise ask
-            if isinstance(ask, SignatureAsk):
+            if isinstance(ask, SignatureRequest):
                 created = signatures.add(draft, ask, caller).created
             else:
                 _refuse_wide(ask)

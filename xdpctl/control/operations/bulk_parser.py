@@ -15,11 +15,10 @@ from msgspec.structs import replace
 
 from xdpctl.base.durations import parse_duration
 from xdpctl.base.net.prefix import Prefix, parse_prefix
-from xdpctl.control.operations.signatures import SignatureAsk
 from xdpctl.errors import RuleError
 from xdpctl.model.match import text as match_text
 from xdpctl.model.match.match import build
-from xdpctl.model.requests import RuleRequest, check_tags
+from xdpctl.model.requests import RuleRequest, SignatureRequest, check_tags
 from xdpctl.model.rule import Action, Mode, Spare
 from xdpctl.model.signature import Rate, read_rate
 
@@ -37,7 +36,7 @@ class Format(StrEnum):
     NDJSON = "application/x-ndjson"
 
 
-Line = tuple[int, str, RuleRequest | SignatureAsk | RuleError]
+Line = tuple[int, str, RuleRequest | SignatureRequest | RuleError]
 
 
 class _Limit(msgspec.Struct, forbid_unknown_fields=True):
@@ -79,7 +78,7 @@ class Parser:
         self.defaults = defaults
         self.line = 0
         self._columns: list[str] | None = None
-        self._parse: Callable[[str], RuleRequest | SignatureAsk | None] = {
+        self._parse: Callable[[str], RuleRequest | SignatureRequest | None] = {
             Format.PLAIN: self._plain,
             Format.CSV: self._csv,
             Format.NDJSON: self._ndjson,
@@ -112,7 +111,7 @@ class Parser:
         d = self.defaults
         return RuleRequest(source, d.action, d.mode, d.ttl, d.confirm_within, d.reason, d.tags)
 
-    def _plain(self, text: str) -> RuleRequest | SignatureAsk:
+    def _plain(self, text: str) -> RuleRequest | SignatureRequest:
         if text[0] == "{":  # NDJSON piped from `export`
             return self._ndjson(text)
         return self._ask(parse_prefix(_COMMENT.split(text, maxsplit=1)[0]))
@@ -148,7 +147,7 @@ class Parser:
             tags=check_tags(fields["tags"].split()) if "tags" in fields else ask.tags,
         )
 
-    def _ndjson(self, text: str) -> RuleRequest | SignatureAsk:
+    def _ndjson(self, text: str) -> RuleRequest | SignatureRequest:
         try:
             line = _decoder.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -175,7 +174,7 @@ class Parser:
             if not isinstance(source, str):
                 raise RuleError("the source is not a text", "match.source", 'write "203.0.113.7"')
             return RuleRequest(source=parse_prefix(source), **common)
-        return SignatureAsk(
+        return SignatureRequest(
             match=build(line.match),
             limit=line.limit.rate() if line.limit else None,
             spare=line.spare,

@@ -1,12 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The checks that changes of rules and of signatures have in common."""
 
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.state.draft import Draft
 from xdpctl.model import policy
 from xdpctl.model.requests import check_seconds
 from xdpctl.model.rule import TTL_MAX, Rule
 from xdpctl.model.signature import Signature
+
+Kind = TypeVar("Kind", bound=Rule | Signature, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Added(Generic[Kind]):
+    """The rule or signature as it is now, whether it is new, and warnings.
+
+    `changed` is whether anything differs from before, `replaced` whether it took another's place.
+    """
+
+    rule: Kind
+    created: bool
+    warnings: list[str]
+    changed: bool = True
+    replaced: bool = False
 
 
 def changed_fields(

@@ -7,7 +7,7 @@ Each works on a draft, checks everything first, and stages nothing if it raises.
 from dataclasses import dataclass, field
 from typing import Any
 
-from xdpctl.abi.structs import SlotNumber
+from xdpctl.abi.constants import SlotNumber
 from xdpctl.base.net.prefix_arrays import difference
 from xdpctl.control.operations.lockout import refuse_cut
 from xdpctl.control.operations.set_shrinkage import refuse_growth, refuse_loss

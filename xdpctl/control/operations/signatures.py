@@ -4,59 +4,22 @@
 Each works on a draft, checks everything first, and stages nothing if it raises.
 """
 
-from dataclasses import dataclass
-
-import msgspec
-
-from xdpctl.abi.structs import Constants, SlotNumber
+from xdpctl.abi.constants import Constants, SlotNumber
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.control.operations.changing import changed_fields
+from xdpctl.control.operations.changing import Added, changed_fields
 from xdpctl.control.operations.signature_guard import guard
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, ConflictError, NotFoundError, QuotaError, RuleError
 from xdpctl.model import policy
 from xdpctl.model.identity import Caller
-from xdpctl.model.match.match import Match
 from xdpctl.model.match.ranges import holds
 from xdpctl.model.quota import Quota
-from xdpctl.model.requests import check_seconds, check_tags
-from xdpctl.model.rule import CONFIRM_MAX, OPERATOR, TTL_MAX, Action, Mode, Spare
+from xdpctl.model.requests import SignatureRequest
+from xdpctl.model.rule import OPERATOR, Action
 from xdpctl.model.signature import CONFIGURED, Rate, Signature, automatic, sparing
 
 _TCP = 6
 _RESERVED = 256  # signatures that are reserved for operators
-
-
-class SignatureAsk(msgspec.Struct, frozen=True, kw_only=True):
-    """A request for a signature; times are seconds from now, None for no end."""
-
-    match: Match
-    action: Action = Action.DROP
-    limit: Rate | None = None
-    spare: Spare | None = None  # None: see model.signature.sparing
-    priority: int = 0
-    mode: Mode = Mode.ENFORCE
-    ttl: float | None = None
-    confirm_within: float | None = None
-    reason: str = ""
-    tags: tuple[str, ...] = ()
-    force: bool = False
-    replace: bool = False  # the signature with that match, instead of extending it
-
-    def __post_init__(self) -> None:
-        check_seconds(self.ttl, "ttl", TTL_MAX)
-        check_seconds(self.confirm_within, "confirm_within", CONFIRM_MAX)
-        check_tags(self.tags)
-
-
-@dataclass(frozen=True, slots=True)
-class AddedSignature:
-    """The signature after the change, whether it is new, and warnings."""
-
-    rule: Signature
-    created: bool
-    warnings: list[str]
-    changed: bool = True
 
 
 def describe(signature: Signature) -> dict[str, object]:
@@ -94,7 +57,7 @@ def free_slot(draft: Draft, origin: str = OPERATOR) -> int:
     )
 
 
-def add(draft: Draft, ask: SignatureAsk, caller: Caller) -> AddedSignature:
+def add(draft: Draft, ask: SignatureRequest, caller: Caller) -> Added[Signature]:
     """Add a signature; if one with the same match and effect exists, extend it.
 
     Raises QuotaError, CapacityError, LockoutError, RuleError, RoleError or ConflictError.
@@ -135,7 +98,7 @@ def add(draft: Draft, ask: SignatureAsk, caller: Caller) -> AddedSignature:
     draft.put_signature(asked)
     detail = {**describe(asked), "ttl": ask.ttl, "confirm_within": ask.confirm_within}
     draft.note(caller.name, verb, asked.id, **detail)
-    return AddedSignature(asked, standing is None, warnings, asked != standing)
+    return Added(asked, standing is None, warnings, asked != standing)
 
 
 def _check_quota(draft: Draft, asked: Signature, ttl: float | None, new: bool) -> None:
@@ -200,7 +163,7 @@ def find(draft: Draft, identity: str, caller: Caller, etag: str | None) -> Signa
 
 def change(
     draft: Draft, identity: str, changes: dict[str, object], caller: Caller, etag: str | None
-) -> AddedSignature:
+) -> Added[Signature]:
     """Change `mode`, `ttl` (None: no end), `reason`, `tags`, `limit`, `spare` or `priority`."""
     held = find(draft, identity, caller, etag)
     fields = changed_fields(draft, held, _named(held), changes, caller.origin)
@@ -211,7 +174,7 @@ def change(
     warnings = [] if before == after else guard(draft, changed, caller, held.match.everything)
     draft.put_signature(changed)
     draft.note(caller.name, "rule.change", identity, **_as_json(changes))
-    return AddedSignature(changed, False, warnings, changed != held)
+    return Added(changed, False, warnings, changed != held)
 
 
 def _with_limit(held: Signature, fields: dict[str, object]) -> dict[str, object]:
@@ -230,14 +193,14 @@ def _as_json(changes: dict[str, object]) -> dict[str, object]:
     return {k: str(v) if isinstance(v, Rate) else v for k, v in changes.items()}
 
 
-def confirm(draft: Draft, identity: str, caller: Caller, etag: str | None) -> AddedSignature:
+def confirm(draft: Draft, identity: str, caller: Caller, etag: str | None) -> Added[Signature]:
     """Make a provisional signature permanent; NotFoundError if it has already ended."""
     current = find(draft, identity, caller, etag)
     warnings = [] if current.confirm_by_ns else ["it was not waiting for a confirmation"]
     confirmed = current.replace(confirm_by_ns=0)
     draft.put_signature(confirmed)
     draft.note(caller.name, "rule.confirm", identity)
-    return AddedSignature(confirmed, False, warnings)
+    return Added(confirmed, False, warnings)
 
 
 def remove(

@@ -4,11 +4,9 @@
 Each works on a draft, checks everything first, and stages nothing if it raises.
 """
 
-from dataclasses import dataclass
-
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.operations import lockout
-from xdpctl.control.operations.changing import changed_fields
+from xdpctl.control.operations.changing import Added, changed_fields
 from xdpctl.control.operations.signature_guard import exposed
 from xdpctl.control.state.coverage import around, covering
 from xdpctl.control.state.draft import Draft
@@ -19,17 +17,6 @@ from xdpctl.model.identity import Caller
 from xdpctl.model.requests import WIDEST_DROP, RuleRequest
 from xdpctl.model.rule import Action, Mode, Rule
 from xdpctl.model.signature import automatic
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """The rule after the change, whether it is new, and warnings."""
-
-    rule: Rule
-    created: bool
-    warnings: list[str]
-    changed: bool = True
-    replaced: bool = False
 
 
 def _build(draft: Draft, ask: RuleRequest, caller: Caller) -> Rule:
@@ -69,7 +56,7 @@ def _keep(draft: Draft, rule: Rule, caller: Caller) -> None:
         )
 
 
-def place(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:
+def place(draft: Draft, ask: RuleRequest, caller: Caller) -> Added[Rule]:
     """Check and stage a new rule without an audit event, which the caller notes.
 
     Raises QuotaError, LockoutError, ConflictError or CapacityError.
@@ -84,8 +71,8 @@ def place(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:
         of_origin, of_all = draft.covered(family, caller.origin), draft.covered(family)
         quota.check_share(caller.origin, family, of_origin + more, of_all + more)
     _refuse_released(draft, rule)
-    _refuse_wide(rule, ask.force)
     warnings = _guard(draft, rule, caller)
+    _refuse_wide(rule, ask.force)
     if standing and ask.replace:
         policy.check_change(standing, caller.origin, None)
         if rule.action is not standing.action:
@@ -122,7 +109,7 @@ def _refuse_wide(rule: Rule, force: bool) -> None:
         return
     share = f"1/{1 << rule.source.length}" if rule.source.length else "all"
     raise LockoutError(
-        f"{rule.source} is wider than /{widest}: it drops {share} of all IPv{rule.source.family}",
+        f"{rule.source} is wider than /{widest}: it drops {share} of IPv{rule.source.family}",
         "match.source",
         "try it with confirm_within (--confirm-within 60s), or give force (--force)",
     )
@@ -138,7 +125,7 @@ def describe(rule: Rule) -> dict[str, object]:
     }
 
 
-def add(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:
+def add(draft: Draft, ask: RuleRequest, caller: Caller) -> Added[Rule]:
     """Add a rule; if one with the same source and effect exists, extend it. Raises as `place`."""
     added = place(draft, ask, caller)
     wider = around(draft, added.rule.source)
@@ -161,9 +148,16 @@ def _existing(draft: Draft, source: Prefix, caller: Caller, etag: str | None) ->
 
 def change(
     draft: Draft, source: Prefix, changes: dict[str, object], caller: Caller, etag: str | None
-) -> Added:
+) -> Added[Rule]:
     """Change `action`, `mode`, `ttl` (None: no end), `reason` or `tags` of a live rule."""
     rule = _existing(draft, source, caller, etag)
+    for field in ("limit", "spare", "priority"):
+        if field in changes:
+            raise RuleError(
+                f"a rule that matches only a source has no {field}",
+                field,
+                f"add a new rule with {field}",
+            )
     if changes.get("action") is Action.LIMIT:
         raise RuleError(
             "a rule on a source cannot become a limit", "action", "add a limit: xdpctl limit"
@@ -178,7 +172,7 @@ def change(
     return Added(changed, False, warnings, changed != rule)
 
 
-def confirm(draft: Draft, source: Prefix, caller: Caller, etag: str | None) -> Added:
+def confirm(draft: Draft, source: Prefix, caller: Caller, etag: str | None) -> Added[Rule]:
     """Make a provisional rule permanent; NotFoundError if it has already ended."""
     rule = _existing(draft, source, caller, etag)
     confirmed = rule.replace(confirm_by_ns=0)

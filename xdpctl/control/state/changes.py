@@ -15,7 +15,7 @@ import msgspec
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.audit import Event
 from xdpctl.control.store.kinds import KINDS, Kind, kind_of
-from xdpctl.control.store.store import ChangeStep
+from xdpctl.control.store.port import ChangeStep
 
 # Tokens and incidents cannot be undone: a secret that was revoked may be known to others, and an
 # incident is evidence.

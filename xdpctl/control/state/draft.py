@@ -5,27 +5,22 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from xdpctl.abi.structs import BITMAP_WORDS, Constants
 from xdpctl.base.clock import Now
 from xdpctl.base.net.prefix import Prefix
+from xdpctl.control.state.crowd import check_crowd
 from xdpctl.control.state.state import State, space
 from xdpctl.control.store.audit import Event
 from xdpctl.control.store.kinds import KINDS, Kind
-from xdpctl.control.store.store import ChangeStep
+from xdpctl.control.store.port import ChangeStep
 from xdpctl.errors import CapacityError
 from xdpctl.model.identity import Token
 from xdpctl.model.incident import Incident
-from xdpctl.model.match.overlap import overlap
 from xdpctl.model.rule import Automatic, Rule
-from xdpctl.model.signature import Signature, automatic
+from xdpctl.model.signature import Signature
 from xdpctl.model.source_set import NOTHING, Entries, SourceSet
 
 # What this process has just written, by key: the bytes, the identity, and the decoded value.
 Written = Mapping[str, tuple[bytes | None, Any, Any]]
-# How many limits and monitored signatures may match one packet. Each takes one of
-# SIGNATURE_STEPS_MAX steps, as does each word of the bitmap. Some are reserved for operators.
-CROWD = Constants.SIGNATURE_STEPS_MAX - BITMAP_WORDS - 2
-AUTOMATIC_CROWD = CROWD - 16
 
 
 class Draft:
@@ -203,29 +198,12 @@ class Draft:
 
     def put_signature(self, signature: Signature) -> None:
         """Stage a new or changed signature; CapacityError if too many overlap and let pass."""
-        self._check_crowd(signature)
+        before = self.signatures.get(signature.id) or self.state.signatures.get(signature.id)
+        if signature.lets_pass and not (before and before.lets_pass):
+            check_crowd(signature, self.all_signatures())
         self.remove_signature(signature.id)
         self._origins[signature.origin] += 1
         self.signatures[signature.id] = signature
-
-    def _check_crowd(self, signature: Signature) -> None:
-        """CapacityError if too many signatures that let packets pass may match the same packet.
-
-        The kernel program compares a packet with a limited number of them. A new one may overlap
-        fewer others than that, so no packet can match more.
-        """
-        before = self.signatures.get(signature.id) or self.state.signatures.get(signature.id)
-        if not signature.lets_pass or (before and before.lets_pass):
-            return
-        others = (o for o in self.all_signatures() if o.lets_pass and o.id != signature.id)
-        crowd = sum(overlap(signature.match, other.match) for other in others)
-        most = AUTOMATIC_CROWD if automatic(signature) else CROWD
-        if crowd >= most:
-            raise CapacityError(
-                f"{crowd} limits and monitored signatures may match the same packet as "
-                f"{signature.match}; the maximum is {most}. Nothing was applied. Remove some, or "
-                "name destinations, so that they do not overlap."
-            )
 
     def remove_signature(self, identity: str) -> None:
         """Stage the removal of a signature."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from xdpctl.abi.structs import Action as WireAction
-from xdpctl.abi.structs import Mode as WireMode
-from xdpctl.abi.structs import Side
+from xdpctl.abi.constants import Action as WireAction
+from xdpctl.abi.constants import Mode as WireMode
+from xdpctl.abi.constants import Side
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.state.tag_index import TagIndex
 from xdpctl.control.store.kinds import AUTOMATIC_MODE, KINDS, RULES, Kind
-from xdpctl.datapath.plan import NEIGHBOUR, PROTECTED, Image, Listing, Target, own_slot
+from xdpctl.datapath.image import NEIGHBOUR, PROTECTED, Image, Listing, Target, own_slot
 from xdpctl.model.identity import Token
 from xdpctl.model.incident import Incident
 from xdpctl.model.protection import Protection

@@ -16,7 +16,7 @@ from xdpctl.base.periodic import PeriodicTask
 from xdpctl.base.system.owned_folder import read_file, replace_file
 from xdpctl.base.system.sign_in_child import sign_in_child
 from xdpctl.control.store import audit
-from xdpctl.control.store.store import Store
+from xdpctl.control.store.port import Store
 from xdpctl.errors import EvidenceError
 
 _SECONDS = 60.0

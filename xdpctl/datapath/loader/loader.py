@@ -7,26 +7,26 @@ replaces each program atomically.
 """
 
 import logging
-import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from xdpctl.abi.arrays import CONTROL
-from xdpctl.abi.structs import BITMAPS_MAX, SlotNumber, Stage
+from xdpctl.abi.constants import BITMAPS_MAX, SlotNumber, Stage
 from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.bpffs import ensure, share
 from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.image import SHARED
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.compiler import Compiled, compile_source
 from xdpctl.datapath.loader.interface import AttachedInterface, find, foreign
 from xdpctl.datapath.loader.netlink import AttachRefused, Link
 from xdpctl.datapath.loader.stages import Staged, load_staged
-from xdpctl.datapath.plan import SHARED
+from xdpctl.datapath.loader.take_down import opened
 from xdpctl.datapath.tables.cells import SMALLEST_LOG2, buckets_log2
 from xdpctl.errors import AttachError, DatapathError, SchemaError
 from xdpctl.model.capacity import Capacity
@@ -227,7 +227,7 @@ class Loader:
         AttachError if the attached program is another tool's.
         """
         mode = link.xdp_mode or "native"
-        with _opened(program_id) as fd:
+        with opened(program_id) as fd:
             info = programs.info(fd)
             if self._id not in info.map_ids:
                 raise foreign(link, info)
@@ -235,42 +235,3 @@ class Loader:
                 netlink.attach(link, port.program_fd, mode, expected_fd=fd)
                 port.reason = "" if mode == "native" else "generic, as an earlier start attached it"
         return mode
-
-
-@contextmanager
-def _opened(program_id: int) -> Iterator[int]:
-    """Open a program by its id for a block; AttachError if it has been unloaded meanwhile."""
-    try:
-        fd = programs.open_by_id(program_id)
-    except OSError as error:
-        raise AttachError(f"the attached program was replaced meanwhile: {error}") from error
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _detach_ours(slots_id: int, present: Iterable[Link]) -> list[str]:
-    done = []
-    for link in present:
-        if link.program_id is None:
-            continue
-        with _opened(link.program_id) as fd:
-            if slots_id in programs.info(fd).map_ids:
-                netlink.detach(link, fd)
-                done.append(link.name)
-    return done
-
-
-def take_down(pins: Pins) -> list[str]:
-    """Detach xdpctl's programs and remove the pins; the names of the detached interfaces."""
-    names: list[str] = []
-    if pins.map("slots").exists():
-        slots = maps.open_map(pins.map("slots"))
-        names = _detach_ours(maps.map_id(slots.fd), netlink.links())
-        slots.close()
-    if pins.root.is_dir():
-        for path in sorted(pins.root.rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink()
-        pins.root.rmdir()
-    return names

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from xdpctl.abi.structs import Stage
+from xdpctl.abi.constants import Stage
 from xdpctl.datapath.bpf import maps, rcu
 
 _NAME = "stages"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.abi.arrays import GENERATION, LOOKUP
-from xdpctl.abi.structs import BITMAP_WORDS, BITMAPS_MAX, CLASS_BITS, Constants, Field
+from xdpctl.abi.constants import BITMAP_WORDS, BITMAPS_MAX, CLASS_BITS, Constants, Field
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import CapacityError
 from xdpctl.model.match import bits

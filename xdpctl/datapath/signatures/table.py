@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from xdpctl.abi.arrays import GENERATION, RATE
-from xdpctl.abi.structs import (
+from xdpctl.abi.constants import (
     BITMAP_WORDS,
     BITMAPS_MAX,
     BUCKET_STRIDE,

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A hash table of 64-byte buckets that packets read while it is written.
 
-Each bucket has eight cells, and each key has two buckets. A key is in its first bucket, or in its
-second one if the first was full. Every change is one store of a 64-bit word, so a packet finds the
-old or the new value. No entry is ever evicted.
+Each bucket has eight cells. Each key has two buckets; it is in the second if the first was full.
+Every change is one store of a 64-bit word, so a packet finds the old or the new value.
 """
 
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.abi.structs import BUCKET_CELLS, CELL_KEY_BITS, CELL_VALUE_BITS
+from xdpctl.abi.constants import BUCKET_CELLS, CELL_KEY_BITS, CELL_VALUE_BITS
 
 Words = NDArray[np.uint64]
 Places = NDArray[np.int64]  # indices of cells in `flat`, -1 for none
@@ -21,11 +20,9 @@ VALUE_MASK = np.uint64((1 << CELL_VALUE_BITS) - 1)
 VALUE_BITS = np.uint64(CELL_VALUE_BITS)
 KEY_MASK = np.uint64((1 << CELL_KEY_BITS) - 1)
 _CHUNK = 1 << 15
-_LOAD = 4  # the table grows when more cells per bucket are used on average
-_SPARSE = 1  # the table may shrink when fewer cells per bucket are used on average
+_LOAD, _SPARSE = 4, 1  # mean cells used per bucket: above it grows, below it may shrink
 SMALLEST_LOG2 = 4
-# An empty cell is 0. The last cell of a bucket never becomes 0 again after use, but gets this word,
-# which belongs to no prefix because its value is 0.
+# The last cell of a bucket gets this word, of no prefix, after use; only unused cells are 0.
 _SPENT = np.uint64(1 << CELL_VALUE_BITS)
 _LAST = BUCKET_CELLS - 1
 

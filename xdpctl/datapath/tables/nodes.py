@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from xdpctl.abi.structs import Constants, SlotNumber, Value
+from xdpctl.abi.constants import Constants, SlotNumber, Value
 from xdpctl.errors import CapacityError
 
 Slots = tuple[int, ...]

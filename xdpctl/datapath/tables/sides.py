@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from xdpctl.abi.structs import SIDE_UNITS_LOG2, SIDES_MAX, Side
+from xdpctl.abi.constants import SIDE_UNITS_LOG2, SIDES_MAX, Side
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import DatapathError
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from xdpctl.abi.constants import Reason
 from xdpctl.abi.explanation import PackedVerdict
-from xdpctl.abi.structs import Reason
 from xdpctl.base.clock import Clock
 from xdpctl.base.net.pcap_reader import Skipped
 from xdpctl.base.net.prefix import Prefix
@@ -27,10 +27,11 @@ from xdpctl.control.operations.bulk_import import Imported, add_many
 from xdpctl.control.operations.bulk_parser import Format, Parser
 from xdpctl.control.signature_sync import rate_record
 from xdpctl.control.state.state import State
-from xdpctl.control.store.store import SqliteStore
+from xdpctl.control.store.sqlite import SqliteStore
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins
-from xdpctl.datapath.loader.loader import Loader, compile_filter, take_down
+from xdpctl.datapath.loader.loader import Loader, compile_filter
+from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.datapath.signatures.table import own_bucket
 from xdpctl.errors import ConfigError, StoreError

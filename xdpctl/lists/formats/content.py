@@ -2,55 +2,36 @@
 """Detects the format of a document by its content, never by its name, and unpacks it."""
 
 import re
-import zlib
 from itertools import islice
 
 import msgspec
 
+from xdpctl.base.gunzip import MAGIC, GzipError, GzipTooLarge, gunzip
 from xdpctl.errors import RuleError
 from xdpctl.lists.formats.entries import LINE, NAMES, is_entry, numbered, parse_line, plain_name
 from xdpctl.lists.formats.feed import FeedFormat
 from xdpctl.lists.formats.tables import DSHIELD_TITLE, cells_of
 
-_GZIP = b"\x1f\x8b"
-_PIECE = 4096  # bytes unpacked at once; a gzip bomb can grow a thousandfold
 _MEMBERS = 1 << 14  # gzip members; the smallest in use are the blocks of bgzip, 64 KiB each
 _HEAD = LINE  # bytes at the start that decide the format
 _LINES = 10
+_HEAD_BYTES = 4096  # at the start, that tell text from what is not
 _DSHIELD = re.compile(r"[0-9]+(\.[0-9]+){3}\t[0-9]+(\.[0-9]+){3}\t[0-9]{1,2}(\t|$)")
 _ORIGIN = "check the source of the list: it may need a login or a key, or have moved"
 
 
 def unpacked(data: bytes, limit: int) -> bytes:
     """The document, unpacked if it is gzip; RuleError if it is longer than `limit` bytes."""
-    out = bytearray()
-    if not data.startswith(_GZIP):
+    if not data.startswith(MAGIC):
         _check_size(len(data), limit)
         return data
-    at = members = 0
-    while at < len(data) and (data[at] or data[at:].strip(b"\0")):  # zeros may pad the end
-        members += 1
-        if members > _MEMBERS:
-            problem = f"the gzip data has more than {_MEMBERS} members"
-            raise RuleError(problem, "", "compress the list as one member")
-        at = _unpack_member(data, at, out, limit)
-    return bytes(out)
-
-
-def _unpack_member(data: bytes, at: int, out: bytearray, limit: int) -> int:
-    """Append the contents of the gzip member at `at` to `out`; return the position after it."""
-    inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
-    while not inflate.eof:
-        piece = data[at : at + _PIECE]
-        if not piece:
-            raise RuleError("the gzip data ends early", "", "fetch the list again")
-        try:
-            out += inflate.decompress(piece, limit + 1 - len(out))
-        except zlib.error as error:
-            raise RuleError(f"the gzip data is corrupt: {error}", "", "fetch it again") from None
-        _check_size(len(out), limit)
-        at += len(piece)
-    return at - len(inflate.unused_data)
+    try:
+        return b"".join(gunzip((data,), limit, _MEMBERS))
+    except GzipTooLarge:
+        _check_size(limit + 1, limit)
+        raise
+    except GzipError as error:
+        raise RuleError(str(error), "", "fetch the list again, or compress it anew") from None
 
 
 def _check_size(size: int, limit: int) -> None:
@@ -67,10 +48,10 @@ def text_of(data: bytes) -> bytes:
 
     RuleError if it is not text, or if it is HTML or XML.
     """
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:_PIECE]:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:_HEAD_BYTES]:
         raise RuleError("the document is not UTF-8 text", "", "convert it to UTF-8")
     data = data.removeprefix(b"\xef\xbb\xbf")
-    head = data[:_PIECE].lstrip().lower()
+    head = data[:_HEAD_BYTES].lstrip().lower()
     if head.startswith(b"<"):
         html = head.startswith(b"<!doctype html") or b"<html" in head
         raise RuleError(f"the document is {'HTML' if html else 'XML'}, not a list", "", _ORIGIN)

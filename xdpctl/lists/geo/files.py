@@ -9,7 +9,6 @@ from stat import S_ISREG
 from xdpctl.errors import ConfigError
 from xdpctl.lists.geo.combined import Combined
 from xdpctl.lists.geo.libloc import MAGIC, open_libloc
-from xdpctl.lists.geo.mmdb import MARKER, TAIL, open_mmdb
 from xdpctl.lists.geo.place import GeoDatabase, LayoutError
 
 _PLACES = (  # databases that a tool updates come before those that a package ships
@@ -44,6 +43,8 @@ def open_database(path: Path) -> GeoDatabase:
             mapped = mmap(file.fileno(), 0, access=ACCESS_READ)
             if head.startswith(MAGIC):
                 return open_libloc(path, mapped)
+            from xdpctl.lists.geo.mmdb import MARKER, TAIL, open_mmdb  # late: maxminddb is large
+
             if mapped.rfind(MARKER, max(0, len(mapped) - TAIL)) >= 0:
                 return open_mmdb(path, file.fileno(), mapped)
     except FileNotFoundError:

@@ -22,7 +22,8 @@ from tests.support.setcalls import (
     wanted,
 )
 from tests.support.spaces import entries
-from xdpctl.abi.structs import Hits, Reason
+from xdpctl.abi.constants import Reason
+from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations import sets

@@ -9,7 +9,7 @@ import pytest
 from tests.support.fakes import FakeClock, FakeDatapath, controller
 from tests.support.preparing import feed
 from tests.support.setcalls import hosts, listed, put, refused, remove, texts, wanted
-from xdpctl.abi.structs import Constants
+from xdpctl.abi.constants import Constants
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations.sets import Changed, SetRequest
 from xdpctl.errors import CapacityError, ConflictError, RuleError, StaleError

@@ -19,10 +19,10 @@ from tests.support.fakes import (
     upkeep,
 )
 from tests.support.setcalls import change, hosts, picture, put, remove, wanted
-from xdpctl.abi.structs import Reason
+from xdpctl.abi.constants import Reason
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.control.controller import Controller
-from xdpctl.datapath.plan import Plan
+from xdpctl.datapath.image import Plan
 from xdpctl.datapath.writes import PointAllAt
 from xdpctl.errors import DatapathError, StoreError
 from xdpctl.model.rule import Mode

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.fakes import FakeClock, controller, protect, upkeep
 from tests.support.setcalls import HIGH, LOW, Recorder, listed, put, texts, wanted
-from xdpctl.abi.structs import Reason
+from xdpctl.abi.constants import Reason
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.errors import DatapathError

@@ -19,7 +19,7 @@ from tests.support.setcalls import (
     texts,
     wanted,
 )
-from xdpctl.abi.structs import Constants
+from xdpctl.abi.constants import Constants
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations import sets

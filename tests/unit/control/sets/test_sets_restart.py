@@ -19,7 +19,8 @@ from tests.support.fakes import (
 )
 from tests.support.setcalls import HIGH, LOW, Recorder, hosts, listed, put, remove, texts, wanted
 from tests.support.spaces import entries, parsed
-from xdpctl.abi.structs import Action, Hits, Reason, Slot
+from xdpctl.abi.constants import Action, Reason
+from xdpctl.abi.structs import Hits, Slot
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.control.controller import Controller

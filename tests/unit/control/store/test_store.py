@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from xdpctl.control.store.store import Change, Cursor, Reset, SqliteStore, Synced
+from xdpctl.control.store.port import Change, Cursor, Reset, Synced
+from xdpctl.control.store.sqlite import SqliteStore
 from xdpctl.errors import StoreError
 
 
@@ -97,7 +98,7 @@ def test_a_cursor_of_another_history_starts_again(store: SqliteStore, foreign: C
 def test_a_cursor_older_than_the_tombstones_starts_again(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xdpctl.control.store.store._TOMBSTONES_KEPT", 2)
+    monkeypatch.setattr("xdpctl.control.store.sqlite._TOMBSTONES_KEPT", 2)
     store.write({"kept": b"1"})
     old = cursor(store)
     for number in range(6):

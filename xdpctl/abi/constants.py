@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The enums and constants of bpf/abi.h.
+
+tests/unit/abi/test_structs.py compares every value by the host's compiler.
+"""
+
+from enum import IntEnum
+
+
+class Action(IntEnum):
+    """What a slot does with a packet; LIMIT drops packets beyond a signature's rate."""
+
+    NONE = 0
+    ACCEPT = 1
+    DROP = 2
+    LIMIT = 3
+
+
+class Mode(IntEnum):
+    """Whether a slot acts on a packet, or only counts it."""
+
+    ENFORCE = 0
+    MONITOR = 1
+
+
+class Reason(IntEnum):
+    """Why a packet was passed or dropped; DROPPED and all later members are drops."""
+
+    NONE = 0
+    NO_RULE = 1
+    ACCEPTED = 2
+    PROTECTED = 3
+    LINK = 4
+    NEIGHBOUR = 5
+    NEVER_ROUTED = 6
+    DHCP = 7
+    CONTROL = 8
+    BYPASS = 9
+    FAULT = 10
+    ESTABLISHED = 11
+    DROPPED = 12
+    SIGNATURE = 13
+    LIMITED = 14
+    TRUNCATED = 15
+    MALFORMED = 16
+    VLAN_DEPTH = 17
+    EXTENSION_DEPTH = 18
+    TINY_FRAGMENT = 19
+    SPOOFED = 20
+
+    @property
+    def verdict(self) -> str:
+        """The packet's verdict: `drop` or `pass`."""
+        return "drop" if self >= Reason.DROPPED else "pass"
+
+
+class Side(IntEnum):
+    """On which side of an outside interface a source is, if that is known."""
+
+    UNKNOWN = 0
+    INSIDE = 1
+    OUTSIDE = 2
+
+
+class Constants(IntEnum):
+    """Limits that the program was compiled with, by their names in bpf/abi.h."""
+
+    VLAN_DEPTH_MAX = 4
+    EXTENSION_DEPTH_MAX = 8
+    EXPLANATION_SLOTS_MAX = 16
+    SETS_MAX = 64
+    SEARCH4_MAX = 112
+    SEARCH6_MAX = 195
+    SIGNATURES_MAX = 1024
+    SIGNATURE_STEPS_MAX = 64
+
+
+class SlotNumber(IntEnum):
+    """Slots with a fixed meaning.
+
+    Accepting sets take slots from SETS upwards, dropping sets from FIRST - 1 downwards.
+    """
+
+    NONE = 0
+    PROTECTED = 1
+    NEIGHBOUR = 2
+    SIGNATURES = 3
+    SETS = SIGNATURES + Constants.SIGNATURES_MAX
+    FIRST = SETS + Constants.SETS_MAX
+
+
+class Word(IntEnum):
+    """Masks of the low bits of a slot's 64-bit word."""
+
+    ACTION = 3
+    MONITOR = 4
+    SPARE = 8
+    FLAGS = 15
+
+
+class Value(IntEnum):
+    """A table entry's value is a slot number, or with the LIST bit a node number."""
+
+    LIST = 1 << 25
+
+
+class Field(IntEnum):
+    """The fields that signatures match; an address is split into 16-bit words, highest first."""
+
+    PROTOCOL = 0
+    SOURCE_PORT = 1
+    DESTINATION_PORT = 2
+    ICMP_TYPE = 3
+    ICMP_CODE = 4
+    TCP_FLAGS = 5
+    PACKET_LENGTH = 6
+    DSCP = 7
+    FRAGMENT = 8
+    FLOW_LABEL = 9
+    TTL = 10
+    VLAN = 11
+    SOURCE = 16
+    DESTINATION = 24
+
+
+class Stage(IntEnum):
+    """The programs that the first one tail-calls."""
+
+    SIGNATURES = 0
+    CONNECTION = 1
+    CAPTURE = 2
+    MONITOR = 3
+
+
+TOLD = 1 << 30
+CAPTURE_BYTES = 256
+REASON_BITS = 8
+FRONT_UNITS_LOG2 = 24
+NEAR4_UNITS_LOG2 = 18
+NEAR6_UNITS_LOG2 = 16
+SINGLE6_UNITS_LOG2 = 25
+NEAR6_SINGLES = 63
+CELL_VALUE_BITS = 26
+CELL_KEY_BITS = 38
+BUCKET_CELLS = 8
+FIELDS_MAX = 32
+CLASS_BITS = 16
+BITMAP_WORDS = Constants.SIGNATURES_MAX // 64
+BITMAPS_MAX = 32768
+CLASSES_MAX = 3 << 20
+RATE_COST_SHIFT = 20
+BUCKETS_LOG2 = 19
+BUCKET_STRIDE = 8
+BUCKET_DHCP = (1 << BUCKETS_LOG2) + Constants.SIGNATURES_MAX * BUCKET_STRIDE
+BUCKETS_MAX = BUCKET_DHCP + BUCKET_STRIDE
+SIDES_MAX = 8192
+SIDE_UNITS_LOG2 = 16
+STATISTICS_MAX = 1024
+MONITORED_A_PACKET = 3
+MONITORED_BITS = 21
+SKETCH_LOG2 = 9
+SKETCH_CELLS = 1 << SKETCH_LOG2
+GLIMPSES = 128
+CONNECTIONS_MAX = 4096

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the controller's thread is asked to do, in the order in which it was asked."""
+
+import queue
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from xdpctl.control.state.changes import Change, record, staged
+from xdpctl.control.state.draft import Draft
+from xdpctl.errors import XdpctlError
+
+_BATCH_MAX = 256
+_STOPPING = "the control plane is stopping; retry when it has restarted"
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """An operation on a draft, and the future of whoever asked for it."""
+
+    operation: Callable[[Draft], Any]
+    future: Future[Any]
+    alone: bool = False  # finished when the operation is, even if the commit of its batch fails
+    change: Change | None = None
+
+    def run(self, draft: Draft) -> Any:
+        """The operation's result; what a person's change touches is kept, to be undone."""
+        if self.change is None:
+            return self.operation(draft)
+        before, events = staged(draft), len(draft.events)
+        result = self.operation(draft)
+        record(draft, self.change, before, draft.events[events:])
+        return result
+
+
+class JobQueue:
+    """Jobs from any thread; one thread takes them in batches."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+
+    def put(self, job: Job | None) -> None:
+        """Append a job; None wakes the thread that takes them."""
+        self._jobs.put(job)
+
+    def __len__(self) -> int:
+        return self._jobs.qsize()
+
+    def take(self, seconds: float) -> list[Job]:
+        """The next jobs, at most a batch; none if none comes within so many seconds.
+
+        A job whose caller has left is dropped.
+        """
+        jobs: list[Job] = []
+        try:
+            job = self._jobs.get(timeout=seconds)
+            while job is not None and len(jobs) < _BATCH_MAX:
+                if job.future.set_running_or_notify_cancel():
+                    jobs.append(job)
+                job = self._jobs.get_nowait()
+            if job is not None:
+                self._jobs.put(job)
+        except queue.Empty:
+            pass
+        return jobs
+
+    def refuse_all(self) -> None:
+        """Fail every job that nobody has taken: the controller stops."""
+        try:
+            while True:
+                job = self._jobs.get_nowait()
+                if job and job.future.set_running_or_notify_cancel():
+                    job.future.set_exception(XdpctlError(_STOPPING))
+        except queue.Empty:
+            return

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How many signatures that let packets pass may match the same packet."""
+
+from collections.abc import Iterable
+
+from xdpctl.abi.constants import BITMAP_WORDS, Constants
+from xdpctl.errors import CapacityError
+from xdpctl.model.match.overlap import overlap
+from xdpctl.model.signature import Signature, automatic
+
+# How many limits and monitored signatures may match one packet. Each takes one of
+# SIGNATURE_STEPS_MAX steps, as does each word of the bitmap. Some are reserved for operators.
+CROWD = Constants.SIGNATURE_STEPS_MAX - BITMAP_WORDS - 2
+AUTOMATIC_CROWD = CROWD - 16
+
+
+def check_crowd(signature: Signature, signatures: Iterable[Signature]) -> None:
+    """CapacityError if too many of them may match the same packet as the new one.
+
+    The kernel program compares a packet with a limited number of signatures that let it pass. A new
+    one may overlap fewer others than that, so no packet can match more.
+    """
+    others = (o for o in signatures if o.lets_pass and o.id != signature.id)
+    crowd = sum(overlap(signature.match, other.match) for other in others)
+    most = AUTOMATIC_CROWD if automatic(signature) else CROWD
+    if crowd >= most:
+        raise CapacityError(
+            f"{crowd} limits and monitored signatures may match the same packet as "
+            f"{signature.match}; the maximum is {most}. Nothing was applied. Remove some, or name "
+            "destinations, so that they do not overlap."
+        )

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Takes the filter off every interface, and its pins away."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from xdpctl.datapath.bpf import maps, programs
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader.netlink import Link
+from xdpctl.errors import AttachError
+
+
+@contextmanager
+def opened(program_id: int) -> Iterator[int]:
+    """Open a program by its id for a block; AttachError if it has been unloaded meanwhile."""
+    try:
+        fd = programs.open_by_id(program_id)
+    except OSError as error:
+        raise AttachError(f"the attached program was replaced meanwhile: {error}") from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _detach_ours(slots_id: int, present: Iterable[Link]) -> list[str]:
+    done = []
+    for link in present:
+        if link.program_id is None:
+            continue
+        with opened(link.program_id) as fd:
+            if slots_id in programs.info(fd).map_ids:
+                netlink.detach(link, fd)
+                done.append(link.name)
+    return done
+
+
+def take_down(pins: Pins) -> list[str]:
+    """Detach xdpctl's programs and remove the pins; the names of the detached interfaces."""
+    names: list[str] = []
+    if pins.map("slots").exists():
+        slots = maps.open_map(pins.map("slots"))
+        names = _detach_ours(maps.map_id(slots.fd), netlink.links())
+        slots.close()
+    if pins.root.is_dir():
+        for path in sorted(pins.root.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        pins.root.rmdir()
+    return names

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The limits of fetches, without what fetches: that is loaded when a list has a URL."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from xdpctl.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class FetchPolicy:
+    """The limits of a fetch, and the addresses that it may connect to.
+
+    ConfigError if the proxy is not valid.
+    """
+
+    max_bytes: int = 32 << 20  # both on the wire and unpacked
+    timeout_seconds: float = 10.0  # of each step: name resolution, connection, part of the answer
+    deadline_seconds: float = 60.0  # of the whole fetch, including redirects
+    max_redirects: int = 5
+    allow_private: bool = False  # any address at all, loopback included
+    allow_http: bool = False
+    ca_file: str = ""  # instead of the system's store
+    proxy: str = ""  # it resolves host names itself, so only literal addresses are checked
+
+    def __post_init__(self) -> None:
+        if self.proxy and not _is_http(self.proxy):
+            raise ConfigError("proxy: write http://host:port; no other kind is supported")
+
+
+def _is_http(proxy: str) -> bool:
+    try:
+        parts = urlsplit(proxy)
+        return parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
