@@ -7,7 +7,7 @@
  * checksums. `flood` sends the frame from an interface (live-frames mode); `walk` tail-calls the
  * program under test.
  */
-#include "../parse.h"
+#include "parse.h"
 
 #ifndef SOURCES_MAX
 #define SOURCES_MAX (1 << 20)

@@ -26,7 +26,7 @@ def test_what_stands_in_front_of_the_cells_is_repaired(
     prefix = parse_prefix(source)
     with controller(tmp_path, datapath, clock) as control:
         place(control, ask(source))
-        place(control, ask("0.0.0.0/0" if prefix.family == 4 else "::/0"))
+        place(control, ask("0.0.0.0/0" if prefix.family == 4 else "::/0", force=True))
         table = datapath.source.tables[prefix.family]
         held = getattr(table.filters, what, None) if what != "whole" else table._whole
         if held is None or not held.any():

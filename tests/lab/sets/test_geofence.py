@@ -73,7 +73,7 @@ def far(street: Street, street_box: Box) -> Iterator[Far]:
 
 def drop_everybody(box: Box, **more: object) -> None:
     for source in ("0.0.0.0/0", "::/0"):
-        body = {"match": {"source": source}, **more}
+        body = {"match": {"source": source}, "force": True, **more}
         box.client.call("POST", "/v1/rules", json=body, headers=FROM_HOME)
 
 

@@ -16,7 +16,7 @@ import pytest
 from tests.paths import ROOT
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.errors import CompileError, ConfigError, SettingsError
-from xdpctl.service import config, listeners, supervisor
+from xdpctl.service import config, control_plane_process, listeners, supervisor
 from xdpctl.service.settings import Settings
 
 UNITS = ("xdpctl-loader.service", "xdpctl.service")
@@ -70,7 +70,7 @@ def _unreadable(path: Path) -> None:
 
 
 def _nobody(path: Path) -> None:
-    supervisor.identity(Settings(user="nobody-of-this-name"))
+    control_plane_process.identity(Settings(user="nobody-of-this-name"))
 
 
 @pytest.mark.parametrize("step", [_unreadable, _nobody])
