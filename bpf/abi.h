@@ -330,13 +330,19 @@ enum monitoring {
 	CONNECTIONS_MAX = 4096,
 };
 
-/* A sampled packet. Ports are in host order, 0 if there are none. */
+/* A sampled packet; values are those of enum field. What its protocol lacks has no meaning. */
 struct glimpse {
 	__u32 source[4]; /* network order; IPv4 in the first word */
+	__u32 destination[4];
 	__u16 source_port;
 	__u16 destination_port;
+	__u16 length; /* of the IP packet */
+	__u16 tcp_flags;
+	__u16 icmp; /* type << 8 | code */
 	__u8 family;
 	__u8 protocol;
+	__u8 ttl;
+	__u8 fragment;
 	__u16 unused;
 };
 

@@ -251,7 +251,8 @@ static __always_inline u32 record_monitored(struct xdp_md *ctx, struct search *s
 	if (!asked || !scratch || !search->control || parse_again(ctx, scratch))
 		return REASON_FAULT;
 	measure(ctx, search, scratch->packet.end);
-	read_transport(ctx, &scratch->packet, scratch->values);
+	if (read_fields(ctx, scratch))
+		return REASON_FAULT;
 	connected = established(ctx, &scratch->packet);
 	monitored = asked->monitored;
 #pragma unroll

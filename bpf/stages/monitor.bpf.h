@@ -44,7 +44,13 @@ static __always_inline void keep_glimpse(struct monitor_statistics *statistics,
 	kept->protocol = packet->protocol;
 	kept->source_port = values[FIELD_SOURCE_PORT];
 	kept->destination_port = values[FIELD_DESTINATION_PORT];
+	kept->length = values[FIELD_PACKET_LENGTH];
+	kept->tcp_flags = values[FIELD_TCP_FLAGS];
+	kept->icmp = values[FIELD_ICMP_TYPE] << 8 | (values[FIELD_ICMP_CODE] & 255);
+	kept->ttl = values[FIELD_TTL];
+	kept->fragment = values[FIELD_FRAGMENT];
 	__builtin_memcpy(kept->source, packet->source, sizeof(kept->source));
+	__builtin_memcpy(kept->destination, packet->destination, sizeof(kept->destination));
 }
 
 static __always_inline void remember(struct packet *packet, u32 *values, u32 slot)

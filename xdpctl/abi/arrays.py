@@ -49,10 +49,16 @@ RATE = np.dtype(
 GLIMPSE = np.dtype(
     [
         ("source", "u1", 16),
+        ("destination", "u1", 16),
         ("source_port", "u2"),
         ("destination_port", "u2"),
+        ("length", "u2"),
+        ("tcp_flags", "u2"),
+        ("icmp", "u2"),
         ("family", "u1"),
         ("protocol", "u1"),
+        ("ttl", "u1"),
+        ("fragment", "u1"),
         ("unused", "u2"),
     ]
 )

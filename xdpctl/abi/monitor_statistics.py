@@ -36,6 +36,21 @@ class Share(NamedTuple):
     share: float
 
 
+class Glimpse(NamedTuple):
+    """A packet of the random sample. What its protocol does not have has no meaning."""
+
+    destination: bytes
+    protocol: int
+    source_port: int
+    destination_port: int
+    length: int  # of the IP packet
+    tcp_flags: int
+    icmp_type: int
+    icmp_code: int
+    ttl: int
+    fragment: int  # bits as in FlowSpec
+
+
 @dataclass(frozen=True, slots=True)
 class MonitorStatistics:
     """Statistics of the packets that a rule would have hit, of which there were `looked`.
@@ -54,6 +69,7 @@ class MonitorStatistics:
     ports: list[Share]
     top_sources: list[Share]
     connections: list[Connection]
+    glimpses: list[Glimpse]
 
 
 def read(value: bytes, connections: Iterable[tuple[bytes, int]]) -> MonitorStatistics:
@@ -69,6 +85,7 @@ def read(value: bytes, connections: Iterable[tuple[bytes, int]]) -> MonitorStati
         ports=_top(_port(glimpse) for glimpse in sampled),
         top_sources=_top(_address(glimpse["source"], glimpse["family"]) for glimpse in sampled),
         connections=sorted(_connections(connections), key=lambda c: -c.packets),
+        glimpses=list(map(_glimpse, sampled)),
     )
 
 
@@ -95,6 +112,17 @@ def _port(glimpse: Any) -> str:
     number = int(glimpse["protocol"])
     name = _PROTOCOLS.get(number, str(number))
     return f"{name}/{glimpse['destination_port']}" if number in _WITH_PORTS else name
+
+
+_NUMBERS = "protocol source_port destination_port length tcp_flags ttl fragment".split()
+
+
+def _glimpse(record: Any) -> Glimpse:
+    icmp = divmod(int(record["icmp"]), 256)
+    numbers = {name: int(record[name]) for name in _NUMBERS}
+    size = 4 if record["family"] == 4 else 16
+    destination = record["destination"].tobytes()[:size]
+    return Glimpse(destination, **numbers, icmp_type=icmp[0], icmp_code=icmp[1])
 
 
 def _address(raw: NDArray[np.uint8], family: int) -> str:

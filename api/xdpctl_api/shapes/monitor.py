@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The shapes of monitor statistics."""
 
+from collections.abc import Iterable
+from ipaddress import ip_address
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from xdpctl.abi.monitor_statistics import MonitorStatistics, Share
+from xdpctl.model.match.ranking import Head, Ranked, components, rank
+from xdpctl.model.protection import LOOPBACK, OWN_ADDRESS, Protection
 
 _CONNECTIONS = 20
 
@@ -43,12 +47,20 @@ class StatisticsOut(BaseModel):
     destinations: int
     top_sources: list[ShareOut]
     top_ports: list[ShareOut] = Field(description="Destination ports, such as udp/53")
+    top: dict[str, list[ShareOut]] = Field(
+        description="By component, the most frequent values, as a match takes them"
+    )
+    forwarded: float | None = Field(
+        description="Share of the packets that go to other hosts, 0 to 1: whether these belong to "
+        "established connections is not known here. Null before the first packet"
+    )
 
 
-def statistics_out(found: MonitorStatistics | None) -> StatisticsOut | None:
+def statistics_out(found: MonitorStatistics | None, protection: Protection) -> StatisticsOut | None:
     """Monitor statistics for an answer; None if there are none."""
     if found is None:
         return None
+    heads = (Head(*glimpse[1:]) for glimpse in found.glimpses)  # without the destination
     return StatisticsOut(
         looked_at=found.looked,
         established=found.established,
@@ -59,8 +71,24 @@ def statistics_out(found: MonitorStatistics | None) -> StatisticsOut | None:
         destinations=found.destinations,
         top_sources=_shares(found.top_sources),
         top_ports=_shares(found.ports),
+        top={word: _shares(values) for word, values in rank(map(components, heads)).items()},
+        forwarded=_forwarded(found, protection),
     )
 
 
-def _shares(shares: list[Share]) -> list[Any]:
+def _forwarded(found: MonitorStatistics, protection: Protection) -> float | None:
+    """The share of the sample whose destination is no address of this host, and no multicast."""
+    own = {p.address for p, why in protection.why.items() if why in (OWN_ADDRESS, LOOPBACK)}
+    if not found.glimpses:
+        return None
+    others = sum(not _is_local(glimpse.destination, own) for glimpse in found.glimpses)
+    return others / len(found.glimpses)
+
+
+def _is_local(address: bytes, own: set[bytes]) -> bool:
+    broadcast = address == b"\xff\xff\xff\xff"
+    return broadcast or address in own or ip_address(address).is_multicast
+
+
+def _shares(shares: Iterable[Share | Ranked]) -> list[Any]:
     return [ShareOut(**share._asdict()) for share in shares]

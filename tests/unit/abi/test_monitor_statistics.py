@@ -14,6 +14,9 @@ from tests.support.apiclient import Api, running
 from xdpctl.abi import monitor_statistics
 from xdpctl.abi.arrays import CONNECTION, GLIMPSE, MONITOR_STATISTICS
 from xdpctl.abi.constants import SKETCH_CELLS, SKETCH_LOG2, STATISTICS_MAX
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.model.protection import OWN_ADDRESS, Protection
+from xdpctl_api.shapes.monitor import statistics_out
 
 NOTHING_SEEN = monitor_statistics.read(monitor_statistics.NOTHING, ())
 
@@ -87,7 +90,7 @@ def test_a_picture_is_told_in_words_of_the_field() -> None:
 
 
 def test_nothing_seen_is_nothing() -> None:
-    empty = monitor_statistics.MonitorStatistics(0, 0, 0, 0, 0, [], [], [])
+    empty = monitor_statistics.MonitorStatistics(0, 0, 0, 0, 0, [], [], [], [])
     assert empty == NOTHING_SEEN
 
 
@@ -153,3 +156,30 @@ def test_beyond_the_room_for_statistics_rules_still_stand(api: Api) -> None:
     assert api.call("GET", f"/v1/rules/{last}").json()["statistics"] is None
     api.call("DELETE", "/v1/rules/198.18.0.0_32")
     assert len(api.datapath.monitored()) == STATISTICS_MAX
+
+
+@pytest.mark.parametrize(
+    ("destinations", "forwarded"),
+    [
+        (("192.0.2.1", "2001:db8::1"), 0.0),
+        (("192.0.2.1", "198.51.100.7"), 0.5),
+        (("198.51.100.7", "2001:db8::7"), 1.0),
+        (("224.0.0.1", "ff02::1", "255.255.255.255"), 0.0),
+        ((), None),
+    ],
+)
+def test_what_goes_to_other_hosts_is_counted(
+    destinations: tuple[str, ...], forwarded: float | None
+) -> None:
+    seen = glimpses(*(("203.0.113.7", 17, 53, 1234) for _ in destinations))
+    for place, text in zip(seen, destinations, strict=True):
+        packed = ip_address(text).packed
+        place["destination"][: len(packed)] = list(packed)
+        place["family"] = ip_address(text).version
+    found = monitor_statistics.read(picture(looked=len(seen), glimpses=seen), [])
+    own = {parse_prefix(one): OWN_ADDRESS for one in ("192.0.2.1", "2001:db8::1")}
+    shown = statistics_out(found, Protection(own))
+    assert shown
+    assert shown.forwarded == forwarded
+    if seen.size:
+        assert shown.top["src-port"][0].value == "53"

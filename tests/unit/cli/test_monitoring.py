@@ -24,6 +24,8 @@ STATISTICS: dict[str, Any] = {
     "destinations": 1,
     "top_sources": [{"value": "203.0.113.7", "share": 0.5}],
     "top_ports": [{"value": "udp/53", "share": 1.0}],
+    "top": {"src-port": [{"value": "53", "share": 0.5}, {"value": "123", "share": 0.25}]},
+    "forwarded": 0.0,
 }
 MONITORED = {**RULE, "mode": "monitor", "statistics": STATISTICS}
 
@@ -141,3 +143,19 @@ def test_one_line_tells_of_accepted_sources() -> None:
     )
     assert "5 of them from accepted or protected sources" in lines
     assert not any("established with" in line for line in lines)
+
+
+def test_what_is_forwarded_is_unknown_and_never_harmless(api: Api, run: Run) -> None:
+    answers(api, forwarded=1.0, established=0, connections=0, top_connections=[])
+    code, out, _ = run("block", "203.0.113.7", "--observe", "60s", "--max-collateral", "100%")
+    assert code == 7
+    assert "unknown here (forwarded traffic)" in out
+    assert "unestablished" not in out
+    assert "collateral unknown: 100 % of the packets are forwarded" in " ".join(out.split())
+    assert ("POST", f"{PLACE}/promote") not in [call[:2] for call in api.calls]
+
+
+def test_what_the_packets_have_in_common_is_shown_as_a_match_takes_it(api: Api, run: Run) -> None:
+    answers(api)
+    _, out, _ = run("show", "203.0.113.7")
+    assert "src-port 53 (50 %), 123 (25 %)" in out

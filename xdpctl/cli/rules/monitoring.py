@@ -19,6 +19,7 @@ _NAMED = 5
 _VERBS = {"drop": "dropped", "limit": "dropped", "accept": "let through"}
 EXIT_COLLATERAL = 1
 EXIT_NOTHING = 5
+EXIT_UNKNOWN = 7
 EXIT_INTERRUPTED = 130
 
 
@@ -40,13 +41,15 @@ def statistics_lines(rule: dict[str, Any]) -> list[str]:
     if not looked:
         return ["no matching packet yet"]
     verb = _VERBS[rule["action"]]
-    unestablished = percent((looked - statistics["established"]) / looked)
     sources = output.plural(statistics["sources"], "source", "sources")
     ends = output.plural(statistics["destinations"], "address", "addresses")
     lines = [
-        f"would have {verb} {si(looked)} packets, {unestablished} of them unestablished, "
+        f"would have {verb} {si(looked)} packets{_unestablished(statistics)}, "
         f"from about {sources} to {ends}"
     ]
+    if forwarded := statistics["forwarded"]:
+        share = "" if forwarded == 1 else f" for {percent(forwarded)} of them"
+        lines.append(f"established connections: unknown here{share} (forwarded traffic)")
     if statistics["connections"]:
         many = output.plural(statistics["connections"], "connection", "connections")
         spared = ", spared by the rule" if rule["spare"] == "established" else ""
@@ -55,10 +58,22 @@ def statistics_lines(rule: dict[str, Any]) -> list[str]:
         lines.append(f"{many} established with this host{spared}: {', '.join(who[:_NAMED])}{more}")
     if statistics["accepted"]:
         lines.append(f"{si(statistics['accepted'])} of them from accepted or protected sources")
-    for name, field in (("to", "top_ports"), ("from", "top_sources")):
-        shares = [f"{s['value']} {percent(s['share'])}" for s in statistics[field]]
-        lines.append(f"{name} {', '.join(shares)}")
+    lines.append(f"from {_shares(statistics['top_sources'])}")
+    lines += [f"{word} {_shares(values)}" for word, values in statistics["top"].items()]
     return lines
+
+
+def _unestablished(statistics: dict[str, Any]) -> str:
+    """The share of unestablished packets, where all of them go to this host."""
+    if statistics["forwarded"]:
+        return ""
+    looked = statistics["looked_at"]
+    share = percent((looked - statistics["established"]) / looked)
+    return f", {share} of them unestablished"
+
+
+def _shares(shares: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{one['value']} ({percent(one['share'])})" for one in shares)
 
 
 def details(rule: dict[str, Any], console: Console = output.out) -> None:
@@ -163,6 +178,13 @@ def _ask() -> int:
 def _judge(statistics: dict[str, Any] | None, spare: str, max_share: float, out: Console) -> int:
     if not statistics or not statistics["looked_at"]:
         return EXIT_NOTHING
+    if statistics["forwarded"]:
+        out.print(
+            f"collateral unknown: {percent(statistics['forwarded'])} of the packets are forwarded, "
+            "and connections through this host are not known",
+            soft_wrap=True,
+        )
+        return EXIT_UNKNOWN
     hit = 0 if spare == "established" else statistics["established"]
     share: float = hit / statistics["looked_at"]
     verdict = "within" if share <= max_share else "above"
