@@ -11,7 +11,6 @@ from tests.support.walker import plain_memory, search
 from xdpctl.abi.arrays import CONTROL
 from xdpctl.abi.constants import Reason
 from xdpctl.abi.explanation import Explanation
-from xdpctl.abi.monitor_statistics import NOTHING, MonitorStatistics, read
 from xdpctl.abi.structs import Capture, Hits, Sample, Slot
 from xdpctl.base.clock import Clock, Now
 from xdpctl.base.net.prefix import Prefix, parse_prefix
@@ -22,6 +21,7 @@ from xdpctl.control.operations.source_rules import add
 from xdpctl.control.store.port import ChangeStep
 from xdpctl.control.store.sqlite import SqliteStore
 from xdpctl.datapath.image import SHARED, Plan
+from xdpctl.datapath.monitor_statistics import NOTHING, MonitorStatistics, read
 from xdpctl.datapath.signatures.table import SignatureTable
 from xdpctl.datapath.tables.cells import SMALLEST_LOG2
 from xdpctl.datapath.tables.sides import SideTable

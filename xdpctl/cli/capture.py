@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command that captures live packets, with the verdict of each."""
 
+from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
@@ -8,12 +10,19 @@ from typing import Annotated, Any, BinaryIO
 import typer
 from rich.markup import escape
 
-from xdpctl.base.net.packets import summary
+from xdpctl.base.net.packet_fields import Fields, fields
+from xdpctl.base.net.packets import summary as ends_of
 from xdpctl.base.net.pcapng_writer import Writer
 from xdpctl.cli import options, output
+from xdpctl.model.match import text
+from xdpctl.model.match.evaluate import takes
+from xdpctl.model.match.match import Match
+from xdpctl.model.match.ranking import Ranked, components, rank
 
 app = typer.Typer()
 _GRACE_SECONDS = 30.0
+_TOP = 5
+_SHOWN = ("length", "ttl", "flags", "icmp-type", "icmp-code", "fragment", "vlan")
 
 
 @app.command()
@@ -41,14 +50,25 @@ def capture(
             help="Write to this pcapng file; each packet has its verdict as a comment.",
         ),
     ] = None,
+    match: Annotated[
+        str | None,
+        typer.Option(help="Only packets that match: 'dst 198.51.100.7 udp src-port 53'."),
+    ] = None,
+    summary: Annotated[
+        bool,
+        typer.Option(
+            "--summary", help="Print what the packets have in common, as --match takes it."
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print NDJSON, one packet per line.")
     ] = False,
 ) -> None:
-    """Capture live packets with the verdict of each.
+    """Capture live packets with the verdict of each, or show what they have in common.
 
-    Example: xdpctl capture --verdict drop -w drops.pcapng
+    Example: xdpctl capture --verdict pass --summary
     """
+    wanted = text.parse(match) if match else None
     query: dict[str, Any] = {"verdict": verdict, "every": every, "seconds": seconds}
     query |= {"limit": limit} | ({"rule": rule.replace("/", "_")} if rule else {})
     try:
@@ -57,29 +77,70 @@ def capture(
         raise typer.BadParameter(f"{write}: {error.strerror}") from None
     lines = options.client(context).lines("/v1/samples", seconds + _GRACE_SECONDS, params=query)
     try:
-        end = _output_packets(lines, file, as_json)
+        end = _output_packets(_matching(lines, wanted), file, as_json, summary)
     finally:
         if file:
             file.close()
-    text = f"{output.plural(end['taken'], 'packet', 'packets')}, one in {every:,}"
+    of = f"{end['matched']:,} of " if wanted else ""
+    total = f"{of}{output.plural(end['taken'], 'packet', 'packets')}, one in {every:,}"
     lost = f"; {end['lost']:,} lost, buffer full: give a larger --every" if end["lost"] else ""
-    output.err.print(escape(text + lost + (f"; written to {write}" if write else "")))
+    output.err.print(escape(total + lost + (f"; written to {write}" if write else "")))
 
 
-def _output_packets(lines: Any, file: BinaryIO | None, as_json: bool) -> dict[str, Any]:
-    """Write or print every packet; return the totals from the last line."""
-    writer = Writer(file) if file else None
-    end = {"taken": 0, "lost": 0}
+def _matching(lines: Iterator[dict[str, Any]], wanted: Match | None) -> Iterator[dict[str, Any]]:
+    """The lines of packets that match, with their fields, and the line of totals."""
     for line in lines:
         if "data" not in line:
-            end = line
-        elif writer:
-            _write(writer, line)
-        elif as_json:
-            output.line(line)
-        else:
-            _print(line)
+            yield line
+            continue
+        found = fields(bytes.fromhex(line["data"]))
+        if wanted is None or (found and takes(wanted, found)):
+            yield {**line, "fields": found}
+
+
+def _output_packets(
+    lines: Iterator[dict[str, Any]], file: BinaryIO | None, as_json: bool, summary: bool
+) -> dict[str, Any]:
+    """Write or print every packet; return the totals from the last line."""
+    writer = Writer(file) if file else None
+    end: dict[str, Any] = {"taken": 0, "lost": 0, "matched": 0}
+    kept: list[Fields] = []
+    try:
+        for line in lines:
+            if "data" not in line:
+                end |= line
+                continue
+            end["matched"] += 1
+            found: Fields | None = line.pop("fields")
+            if writer:
+                _write(writer, line)
+            if summary and found:
+                kept.append(found)
+            elif not writer:
+                output.line(line) if as_json else _print(line, found)
+    except KeyboardInterrupt:  # what came until then is complete
+        end["taken"] = end["matched"]
+        output.err.print("interrupted; what was captured until now is complete")
+    if summary:
+        _summarise(kept, as_json)
     return end
+
+
+def _summarise(kept: list[Fields], as_json: bool) -> None:
+    """Print the most frequent values of each component, and the match of each."""
+    ranked = rank(kept)
+    for word, name in (("src", "source"), ("dst", "destination")):
+        counts = Counter(str(packet[name]) for packet in kept).most_common(_TOP)
+        ranked[word] = [Ranked(v, f"{word} {v}", n / len(kept)) for v, n in counts]
+    if as_json:
+        return output.emit({word: [v._asdict() for v in values] for word, values in ranked.items()})
+    rows = [
+        (word, f"{value.share:.0%}", value.match)
+        for word, found in ranked.items()
+        for value in found
+    ]
+    output.table(("component", ">share", "match"), rows)
+    return None
 
 
 def _write(writer: Writer, line: dict[str, Any]) -> None:
@@ -90,8 +151,11 @@ def _write(writer: Writer, line: dict[str, Any]) -> None:
     writer.packet(line["interface"], nanoseconds, data, line["length"], comment)
 
 
-def _print(line: dict[str, Any]) -> None:
+def _print(line: dict[str, Any], found: Fields | None) -> None:
     clock = line["time"][11:23]
     rule = f"  {line['rule']}" if line["rule"] else ""
-    what = f"{line['length']:>5} bytes  {summary(bytes.fromhex(line['data']))}"
+    ends = ends_of(bytes.fromhex(line["data"]))
+    shown = components(found) if found else {}
+    more = [f"{word} {shown[word][0]}" for word in _SHOWN if word in shown]
+    what = "  ".join((ends, " ".join(more)))
     print(f"{clock}  {line['interface']:<8}  {line['reason']:<12} {what}{rule}")

@@ -9,7 +9,6 @@ from itertools import count
 from typing import Any, TypeVar
 
 from xdpctl.abi.constants import Side, SlotNumber
-from xdpctl.abi.monitor_statistics import MonitorStatistics
 from xdpctl.abi.structs import Hits
 from xdpctl.base.clock import Clock
 from xdpctl.base.net.prefix import Prefix
@@ -23,6 +22,7 @@ from xdpctl.control.store.audit import Event, Sign
 from xdpctl.control.store.port import Store
 from xdpctl.control.upkeep import Ledger, NoLedger, Upkeep
 from xdpctl.datapath.image import Image
+from xdpctl.datapath.monitor_statistics import MonitorStatistics
 from xdpctl.datapath.port import Datapath
 from xdpctl.errors import XdpctlError
 from xdpctl.model.capacity import Capacity

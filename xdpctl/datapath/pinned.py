@@ -11,12 +11,12 @@ import numpy as np
 from xdpctl.abi.arrays import CONTROL
 from xdpctl.abi.constants import Reason, SlotNumber
 from xdpctl.abi.explanation import Explanation
-from xdpctl.abi.monitor_statistics import NOTHING, MonitorStatistics, read
 from xdpctl.abi.structs import Capture, Hits, Pending, Sample, total_hits
 from xdpctl.datapath.bpf import maps, programs, rcu
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.bpf.ringbuf import Ring
 from xdpctl.datapath.image import Plan
+from xdpctl.datapath.monitor_statistics import NOTHING, MonitorStatistics, read
 from xdpctl.datapath.signatures.table import MAPS as SIGNATURE_MAPS
 from xdpctl.datapath.signatures.table import SignatureTable
 from xdpctl.datapath.tables.sides import MAPS as SIDE_MAPS

@@ -6,9 +6,9 @@ from typing import Protocol
 
 from xdpctl.abi.constants import Reason
 from xdpctl.abi.explanation import Explanation
-from xdpctl.abi.monitor_statistics import MonitorStatistics
 from xdpctl.abi.structs import Capture, Hits, Sample
 from xdpctl.datapath.image import Plan
+from xdpctl.datapath.monitor_statistics import MonitorStatistics
 from xdpctl.datapath.signatures.table import SignatureTable
 from xdpctl.datapath.tables.sides import SideTable
 from xdpctl.datapath.tables.source import SourceTable

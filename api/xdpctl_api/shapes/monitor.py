@@ -7,8 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from xdpctl.abi.monitor_statistics import MonitorStatistics, Share
-from xdpctl.model.match.ranking import Head, Ranked, components, rank
+from xdpctl.base.net.packet_fields import Fields
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.datapath.monitor_statistics import MonitorStatistics, Share
+from xdpctl.model.match.ranking import Ranked, rank
 from xdpctl.model.protection import LOOPBACK, OWN_ADDRESS, Protection
 
 _CONNECTIONS = 20
@@ -19,6 +21,12 @@ class ShareOut(BaseModel):
 
     value: str
     share: float = Field(description="Share of the packets, 0 to 1")
+
+
+class RankedOut(ShareOut):
+    """A value of a component, its share of the packets, and the match of packets with it."""
+
+    match: str
 
 
 class ConnectionOut(BaseModel):
@@ -47,7 +55,7 @@ class StatisticsOut(BaseModel):
     destinations: int
     top_sources: list[ShareOut]
     top_ports: list[ShareOut] = Field(description="Destination ports, such as udp/53")
-    top: dict[str, list[ShareOut]] = Field(
+    top: dict[str, list[RankedOut]] = Field(
         description="By component, the most frequent values, as a match takes them"
     )
     forwarded: float | None = Field(
@@ -60,7 +68,6 @@ def statistics_out(found: MonitorStatistics | None, protection: Protection) -> S
     """Monitor statistics for an answer; None if there are none."""
     if found is None:
         return None
-    heads = (Head(*glimpse[1:]) for glimpse in found.glimpses)  # without the destination
     return StatisticsOut(
         looked_at=found.looked,
         established=found.established,
@@ -71,7 +78,7 @@ def statistics_out(found: MonitorStatistics | None, protection: Protection) -> S
         destinations=found.destinations,
         top_sources=_shares(found.top_sources),
         top_ports=_shares(found.ports),
-        top={word: _shares(values) for word, values in rank(map(components, heads)).items()},
+        top={word: _ranked(values) for word, values in rank(found.glimpses).items()},
         forwarded=_forwarded(found, protection),
     )
 
@@ -81,8 +88,13 @@ def _forwarded(found: MonitorStatistics, protection: Protection) -> float | None
     own = {p.address for p, why in protection.why.items() if why in (OWN_ADDRESS, LOOPBACK)}
     if not found.glimpses:
         return None
-    others = sum(not _is_local(glimpse.destination, own) for glimpse in found.glimpses)
+    others = sum(not _is_local(_destination(one), own) for one in found.glimpses)
     return others / len(found.glimpses)
+
+
+def _destination(packet: Fields) -> bytes:
+    destination = packet["destination"]
+    return destination.address if isinstance(destination, Prefix) else b""
 
 
 def _is_local(address: bytes, own: set[bytes]) -> bool:
@@ -90,5 +102,9 @@ def _is_local(address: bytes, own: set[bytes]) -> bool:
     return broadcast or address in own or ip_address(address).is_multicast
 
 
-def _shares(shares: Iterable[Share | Ranked]) -> list[Any]:
+def _ranked(values: Iterable[Ranked]) -> list[RankedOut]:
+    return [RankedOut(**value._asdict()) for value in values]
+
+
+def _shares(shares: Iterable[Share]) -> list[Any]:
     return [ShareOut(**share._asdict()) for share in shares]

@@ -19,6 +19,11 @@ from xdpctl.errors import RuleError
         ("1.5h", 5400),
         ("2d", 172_800),
         ("1w", 604_800),
+        ("1h 30m", 5400),
+        ("10min", 600),
+        ("1hour", 3600),
+        ("2 days", 172_800),
+        ("1 hr 5 secs", 3605),
     ],
 )
 def test_a_duration_is_seconds_or_numbers_with_units(text: str, seconds: float) -> None:
@@ -26,7 +31,8 @@ def test_a_duration_is_seconds_or_numbers_with_units(text: str, seconds: float) 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "m", "-5", "1h 30m", "90x", "1h30", "1e3", "nan", "h1", "1,5"]
+    "text",
+    ["", "m", "-5", " 5m", "5m ", "1h  30m", "1 month", "90x", "1h30", "1e3", "nan", "h1", "1,5"],
 )
 def test_anything_else_is_refused_with_the_field_and_examples(text: str) -> None:
     with pytest.raises(RuleError) as caught:

@@ -69,7 +69,7 @@ def test_an_address_is_its_own_prefix(address: bytes) -> None:
         (" 203.0.113.7", "address or a prefix"),
         ("203.0.113.7\n", "address or a prefix"),
         ("203.0.113.7\0", "address or a prefix"),
-        ("example.org", "address or a prefix"),
+        ("example.org", "look up the addresses of example.org"),
     ],
 )
 def test_what_is_unclear_is_refused_with_the_fix(text: str, fix: str) -> None:

@@ -56,6 +56,16 @@ def test_a_comment_may_touch_the_prefix(line: str) -> None:
     assert sources(good(Format.PLAIN, line)) == ["10.0.0.1/32"]
 
 
+@pytest.mark.parametrize(
+    "line", ["10.0.0.1 10.0.0.2", "10.0.0.1,10.0.0.2", "10.0.0.1\t2001:db8::/32 # why"]
+)
+def test_several_addresses_on_a_line_are_refused_and_not_read_as_one(line: str) -> None:
+    ((number, refused),) = parse(Format.PLAIN, line)
+    assert number == 1
+    assert isinstance(refused, RuleError)
+    assert refused.fix == "write one per line"
+
+
 @pytest.mark.parametrize("kind", Format)
 def test_a_byte_order_mark_and_crlf_do_not_matter(kind: Format) -> None:
     head = "source\r\n" if kind is Format.CSV else ""

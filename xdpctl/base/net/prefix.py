@@ -5,6 +5,7 @@ from ipaddress import ip_address
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import NamedTuple
 
+from xdpctl.base.net.misread import instead
 from xdpctl.errors import RuleError
 
 _MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, RFC 4291 section 2.5.5.2
@@ -106,13 +107,6 @@ def parse_prefix(text: str, field: str = "match.source") -> Prefix:
 
 def _malformed(text: str, bare: str, field: str) -> RuleError:
     if "%" in bare:
-        return RuleError(
-            f"{text[:80]!r} has a zone id, which packets do not carry",
-            field,
-            f"write {bare.split('%')[0][:64]} without it",
-        )
-    return RuleError(
-        f"{text[:80]!r} is not an IPv4 or IPv6 prefix",
-        field,
-        "write an address or a prefix, for example 203.0.113.7 or 2001:db8::/32",
-    )
+        what = f"{text[:80]!r} has a zone id, which packets do not carry"
+        return RuleError(what, field, f"write {bare.split('%')[0][:64]} without it")
+    return RuleError(f"{text[:80]!r} is not an IPv4 or IPv6 prefix", field, instead(text))

@@ -67,8 +67,16 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     force: bool = False
 
 
-_COMMENT = re.compile(r"[\s,;#]")
+_REMARK = re.compile("[;#]")
 _decoder = msgspec.json.Decoder(_Line)
+
+
+def _is_prefix(text: str) -> bool:
+    try:
+        parse_prefix(text)
+    except RuleError:
+        return False
+    return True
 
 
 class Parser:
@@ -114,7 +122,12 @@ class Parser:
     def _plain(self, text: str) -> RuleRequest | SignatureRequest:
         if text[0] == "{":  # NDJSON piped from `export`
             return self._ndjson(text)
-        return self._ask(parse_prefix(_COMMENT.split(text, maxsplit=1)[0]))
+        source, *rest = re.split(r"[\s,]+", _REMARK.split(text, maxsplit=1)[0])
+        if rest and any(map(_is_prefix, rest)):
+            raise RuleError(
+                "there are several addresses on the line", "match.source", "write one per line"
+            )
+        return self._ask(parse_prefix(source))
 
     def _csv(self, text: str) -> RuleRequest | None:
         try:

@@ -2,71 +2,72 @@
 """What packets have in common: each component's most frequent values, as a match takes them."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
+from xdpctl.base.net.packet_fields import Fields
 from xdpctl.base.net.packets import PROTOCOLS
-from xdpctl.model.match.components import FRAGMENT, TCP_FLAGS
+from xdpctl.model.match.components import COMPONENTS, FRAGMENT, TCP_FLAGS
 
-_ICMP, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
 _NAMES = {number: name for name, number in PROTOCOLS.items()}
 _TOP = 5
-
-
-class Head(NamedTuple):
-    """The values of a packet's components; those that it does not have are ignored."""
-
-    protocol: int
-    source_port: int
-    destination_port: int
-    length: int  # of the IP packet
-    tcp_flags: int
-    icmp_type: int
-    icmp_code: int
-    ttl: int
-    fragment: int
+_OF_PROTOCOL = ("source_port", "destination_port", "tcp_flags", "icmp_type", "icmp_code")
+_RANKED = ("protocol", *_OF_PROTOCOL, "packet_length", "ttl", "fragment", "vlan")
 
 
 class Ranked(NamedTuple):
-    """A value as a match takes it, and its share of all packets, 0 to 1."""
+    """A value, the match of packets with it, and its share of all packets, 0 to 1."""
 
     value: str
+    match: str
     share: float
 
 
-def components(head: Head) -> dict[str, str]:
-    """The components that a packet has, by their word in the short text of a match."""
-    found = {"proto": _NAMES.get(head.protocol, str(head.protocol))}
-    later = bool(head.fragment & FRAGMENT["later"])
-    if head.protocol in (_TCP, _UDP) and not later:
-        found |= {"src-port": str(head.source_port), "dst-port": str(head.destination_port)}
-    if head.protocol == _TCP and not later:
-        found["flags"] = _flags(head.tcp_flags)
-    if head.protocol in (_ICMP, _ICMPV6) and not later:
-        found |= {"icmp-type": str(head.icmp_type), "icmp-code": str(head.icmp_code)}
-    found |= {"length": str(head.length), "ttl": str(head.ttl)}
-    parts = [name for name, bit in FRAGMENT.items() if head.fragment & bit and name != "dont"]
-    return found | ({"fragment": "+".join(parts)} if parts else {})
+def components(packet: Fields) -> dict[str, tuple[str, str]]:
+    """By component (its word in a match's text), a packet's value and the match of it."""
+    protocol = _NAMES.get(int(packet["protocol"]), f"proto {packet['protocol']}")  # type: ignore[arg-type]
+    found = {}
+    for name in _RANKED:
+        text = _text(name, packet.get(name))
+        if text:
+            word = COMPONENTS[name].words[0]
+            match = f"{word} {text}"
+            if name == "protocol":
+                match = protocol
+            elif name in _OF_PROTOCOL:
+                match = f"{protocol} {match}"
+            found[word] = text, match
+    return found
+
+
+def _text(name: str, value: Any) -> str:
+    """The value in a match's text; empty for what a packet does not have."""
+    if value is None:
+        return ""
+    if name == "protocol":
+        return _NAMES.get(value, str(value))
+    if name == "fragment":
+        return "+".join(part for part, bit in FRAGMENT.items() if value & bit and part != "dont")
+    return _flags(value) if name == "tcp_flags" else str(value)
 
 
 def _flags(value: int) -> str:
     """The flags that are set; without ACK, also that it is not set: a SYN is no SYN-ACK."""
-    named = [name for name, bit in TCP_FLAGS.items() if value & bit]
-    shown = "+".join(named)
-    if "ack" in named:
+    shown = "+".join(name for name, bit in TCP_FLAGS.items() if value & bit)
+    if value & TCP_FLAGS["ack"]:
         return shown
     return f"{shown}&!ack" if shown else "!ack"
 
 
-def rank(heads: Iterable[Mapping[str, str]]) -> dict[str, list[Ranked]]:
-    """By component, the most frequent values of these packets; of `components`."""
-    counts: dict[str, Counter[str]] = {}
+def rank(packets: Iterable[Fields]) -> dict[str, list[Ranked]]:
+    """By component, the most frequent values of these packets."""
+    counts: dict[str, Counter[tuple[str, str]]] = {}
     total = 0
-    for head in heads:
+    for packet in packets:
         total += 1
-        for word, value in head.items():
-            counts.setdefault(word, Counter())[value] += 1
+        for word, shown in components(packet).items():
+            counts.setdefault(word, Counter())[shown] += 1
     return {
-        word: [Ranked(value, count / total) for value, count in found.most_common(_TOP)]
+        word: [Ranked(value, match, n / total) for (value, match), n in found.most_common(_TOP)]
         for word, found in counts.items()
     }

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from xdpctl.abi.arrays import CONNECTION, MONITOR_STATISTICS
 from xdpctl.abi.constants import SKETCH_CELLS
+from xdpctl.base.net.packet_fields import LATER, Fields
+from xdpctl.base.net.prefix import Prefix
 
 _TOP = 5
 _ALPHA = 0.7213 / (1 + 1.079 / SKETCH_CELLS)
@@ -36,21 +38,6 @@ class Share(NamedTuple):
     share: float
 
 
-class Glimpse(NamedTuple):
-    """A packet of the random sample. What its protocol does not have has no meaning."""
-
-    destination: bytes
-    protocol: int
-    source_port: int
-    destination_port: int
-    length: int  # of the IP packet
-    tcp_flags: int
-    icmp_type: int
-    icmp_code: int
-    ttl: int
-    fragment: int  # bits as in FlowSpec
-
-
 @dataclass(frozen=True, slots=True)
 class MonitorStatistics:
     """Statistics of the packets that a rule would have hit, of which there were `looked`.
@@ -69,7 +56,7 @@ class MonitorStatistics:
     ports: list[Share]
     top_sources: list[Share]
     connections: list[Connection]
-    glimpses: list[Glimpse]
+    glimpses: list[Fields]  # the random sample, without sources
 
 
 def read(value: bytes, connections: Iterable[tuple[bytes, int]]) -> MonitorStatistics:
@@ -114,15 +101,28 @@ def _port(glimpse: Any) -> str:
     return f"{name}/{glimpse['destination_port']}" if number in _WITH_PORTS else name
 
 
-_NUMBERS = "protocol source_port destination_port length tcp_flags ttl fragment".split()
+_WITH_FLAGS, _ICMP = 6, (1, 58)
 
 
-def _glimpse(record: Any) -> Glimpse:
-    icmp = divmod(int(record["icmp"]), 256)
-    numbers = {name: int(record[name]) for name in _NUMBERS}
-    size = 4 if record["family"] == 4 else 16
-    destination = record["destination"].tobytes()[:size]
-    return Glimpse(destination, **numbers, icmp_type=icmp[0], icmp_code=icmp[1])
+def _glimpse(record: Any) -> Fields:
+    """The fields that a sampled packet has, by the names of components of a match."""
+    protocol, size = int(record["protocol"]), 4 if record["family"] == 4 else 16
+    found: Fields = {
+        "destination": Prefix(record["destination"].tobytes()[:size], size * 8),
+        "protocol": protocol,
+        "packet_length": int(record["length"]),
+        "ttl": int(record["ttl"]),
+        "fragment": int(record["fragment"]),
+    }
+    if record["fragment"] & LATER:
+        return found
+    if protocol in _WITH_PORTS:
+        found |= {name: int(record[name]) for name in ("source_port", "destination_port")}
+    if protocol == _WITH_FLAGS:
+        found["tcp_flags"] = int(record["tcp_flags"])
+    if protocol in _ICMP:
+        found["icmp_type"], found["icmp_code"] = divmod(int(record["icmp"]), 256)
+    return found
 
 
 def _address(raw: NDArray[np.uint8], family: int) -> str:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from tests.support.apiclient import Api, running
-from xdpctl.abi import monitor_statistics
 from xdpctl.abi.arrays import CONNECTION, GLIMPSE, MONITOR_STATISTICS
 from xdpctl.abi.constants import SKETCH_CELLS, SKETCH_LOG2, STATISTICS_MAX
 from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.datapath import monitor_statistics
 from xdpctl.model.protection import OWN_ADDRESS, Protection
 from xdpctl_api.shapes.monitor import statistics_out
 

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The fields of a packet that a match can ask for, read from its frame. Pure.
+
+Lengths are those of the IP packet. Behind IPv6 extension headers the protocol is that of the upper
+layer (RFC 8956). A frame that ends early has the fields that it has whole.
+"""
+
+from xdpctl.base.net.prefix import Prefix
+
+Fields = dict[str, int | Prefix]
+DONT, LATER, FIRST, LAST = 1, 2, 4, 8  # of `fragment` (RFC 8955 section 4.2.2.12)
+_TAGS = (0x8100, 0x88A8, 0x9100)
+_IPV4, _IPV6 = 0x0800, 0x86DD
+_EXTENSIONS = frozenset((0, 43, 44, 51, 60, 135, 139, 140))
+_FRAGMENT_HEADER, _AH = 44, 51
+_EXTENSIONS_MAX = 8
+_ICMP, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
+
+
+def fields(frame: bytes) -> Fields | None:
+    """The fields by the names of a match's components; None if the frame is not whole IP."""
+    kind, offset, tag = _number(frame, 12), 14, None
+    while kind in _TAGS and len(frame) >= offset + 4:
+        tag = _number(frame, offset) & 0xFFF if tag is None else tag
+        kind, offset = _number(frame, offset + 2), offset + 4
+    packet = frame[offset:]
+    if kind == _IPV4 and len(packet) >= 20:
+        found = _ipv4(packet)
+    elif kind == _IPV6 and len(packet) >= 40:
+        found = _ipv6(packet)
+    else:
+        return None
+    return found if tag is None else found | {"vlan": tag}
+
+
+def _number(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 2], "big")
+
+
+def _ipv4(packet: bytes) -> Fields:
+    word = _number(packet, 6)
+    fragment = _fragment(word & 0x1FFF, bool(word & 0x2000)) | (DONT if word & 0x4000 else 0)
+    found: Fields = {
+        "source": Prefix(packet[12:16], 32),
+        "destination": Prefix(packet[16:20], 32),
+        "protocol": packet[9],
+        "packet_length": _number(packet, 2),
+        "dscp": packet[1] >> 2,
+        "fragment": fragment,
+        "ttl": packet[8],
+    }
+    rest = b"" if fragment & LATER else packet[(packet[0] & 15) * 4 :]
+    return found | _transport(packet[9], rest, _ICMP)
+
+
+def _ipv6(packet: bytes) -> Fields:
+    protocol, rest, fragment = packet[6], packet[40:], 0
+    for _ in range(_EXTENSIONS_MAX):
+        if protocol not in _EXTENSIONS or len(rest) < 8 or fragment & LATER:
+            break
+        size = (rest[1] + 1) * 8
+        if protocol == _FRAGMENT_HEADER:
+            word = _number(rest, 2)
+            fragment, size = _fragment(word >> 3, bool(word & 1)), 8
+        elif protocol == _AH:
+            size = (rest[1] + 2) * 4
+        protocol, rest = rest[0], rest[size:]
+    first = int.from_bytes(packet[:4], "big")
+    found: Fields = {
+        "source": Prefix(packet[8:24], 128),
+        "destination": Prefix(packet[24:40], 128),
+        "protocol": protocol,
+        "packet_length": min(_number(packet, 4) + 40, 65535),
+        "dscp": first >> 22 & 63,
+        "fragment": fragment,
+        "flow_label": first & 0xFFFFF,
+        "ttl": packet[7],
+    }
+    return found | _transport(protocol, b"" if fragment & LATER else rest, _ICMPV6)
+
+
+def _fragment(offset: int, more: bool) -> int:
+    if offset:
+        return LATER if more else LATER | LAST
+    return FIRST if more else 0
+
+
+def _transport(protocol: int, data: bytes, icmp: int) -> Fields:
+    if len(data) < (14 if protocol == _TCP else 4):
+        return {}
+    if protocol == icmp:
+        return {"icmp_type": data[0], "icmp_code": data[1]}
+    if protocol not in (_TCP, _UDP):
+        return {}
+    ports: Fields = {"source_port": _number(data, 0), "destination_port": _number(data, 2)}
+    return ports if protocol == _UDP else ports | {"tcp_flags": _number(data, 12) & 0xFFF}
