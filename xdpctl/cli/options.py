@@ -46,8 +46,20 @@ Tags = Annotated[list[str] | None, typer.Option("--tag", help="Tag; may be given
 Mode = Annotated[rule.Mode, typer.Argument(help="enforce, or monitor to count only.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+def not_empty(given: str | None) -> str | None:
+    """An option's value; BadParameter if it is empty, which a script's unset variable makes."""
+    if given is not None and not given.strip():
+        raise typer.BadParameter("it is empty; leave the option out, or give a duration")
+    return given
+
+
 Ttl = Annotated[
-    str | None, typer.Option("--ttl", help="Time to live: 90, 15m, 1h30m; default: no expiry.")
+    str | None,
+    typer.Option(
+        "--ttl", callback=not_empty, help="Time to live: 90, 15m, 1h30m; default: no expiry."
+    ),
 ]
 
 

@@ -80,6 +80,11 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     status.write()
     if not settings.outside_interfaces:
         log.warning("%s", _NONE_OUTSIDE)
+    absent = [p.name for p in loader.ports.values() if p.state == "absent"]
+    if absent:
+        present = ", ".join(link.name for link in netlink.links())
+        names = ", ".join(absent)
+        log.warning("%s: no such interface yet; this host has %s", names, present)
     failed = [p.detail for p in loader.ports.values() if p.state == "failed"]
     if failed:
         raise AttachError("; ".join(failed))

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
 
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import ConflictError, NotFoundError
-from xdpctl.model.identity import Token, digest, mint
+from xdpctl.errors import ConflictError, NotFoundError, RuleError
+from xdpctl.model.identity import Role, Token, digest, mint
 from xdpctl.model.requests import check_seconds
 from xdpctl.model.rule import OPERATOR, TTL_MAX, check_name
 from xdpctl_api.auth import Admin, Operator
@@ -81,6 +81,10 @@ async def list_tokens(who: Admin, ctx: Ctx) -> dict[str, list[TokenOut]]:
 async def create_token(body: TokenIn, who: Admin, ctx: Ctx) -> TokenOut:
     """Create a token; only this answer contains its secret."""
     name = check_name(body.name, "name")
+    if body.role is Role.DETECTOR and not body.origin:
+        raise RuleError(
+            "a detector's token needs an origin", "origin", "give the detector's name: --origin"
+        )
     origin = check_name(body.origin or OPERATOR, "origin")
     ttl = seconds(body.ttl, "ttl")
     check_seconds(ttl, "ttl", TTL_MAX)

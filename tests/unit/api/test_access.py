@@ -143,3 +143,8 @@ def test_an_origin_leaves_the_rules_of_others_alone(api: Api) -> None:
     api.add("203.0.113.7")
     problem(api.call("DELETE", HOST, TCP, token), 403, "role")
     problem(api.call("PATCH", HOST, TCP, token, json={"ttl": 1}), 403, "role")
+
+
+def test_a_detectors_token_names_its_origin(api: Api) -> None:
+    refused = api.call("POST", "/v1/tokens", json={"name": "d", "role": "detector"})
+    assert problem(refused, 400, "bad-request")["field"] == "origin"

@@ -131,10 +131,10 @@ def test_allow_monitor_and_trials(api: Api, run: Run) -> None:
 def test_json_is_the_apis_answer(
     api: Api, run: Run, arguments: list[str], method: str, path: str
 ) -> None:
-    api.answers[method, path] = RULE
+    api.answers[method, path] = ADDED
     code, out, _ = run(*arguments, "--json")
     assert code == 0
-    assert json.loads(out) == RULE
+    assert json.loads(out) == ADDED
     code, out, _ = run(*arguments)
     assert code == 0
     assert "203.0.113.7/32" in out

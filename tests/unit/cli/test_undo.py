@@ -165,3 +165,34 @@ def test_what_covers_a_source_is_named(api: Api, run: Run) -> None:
     assert code == 1
     assert "it is covered" in err
     assert RULE["id"] == "203.0.113.7_32"
+
+
+def test_a_rule_that_is_not_provisional_is_not_called_confirmed(api: Api, run: Run) -> None:
+    path = "/v1/rules/203.0.113.7_32/confirm"
+    api.answers["POST", path] = {**ADDED, "changed": False, "warnings": ["it is not provisional"]}
+    code, out, err = run("confirm", "203.0.113.7")
+    assert code == 0
+    assert out.startswith("nothing to confirm: 203.0.113.7/32")
+    assert "it is not provisional" in err
+
+
+@pytest.mark.parametrize("option", ["--ttl", "--confirm-within"])
+def test_an_empty_duration_is_not_taken_for_none(api: Api, run: Run, option: str) -> None:
+    code, _, err = run("block", "203.0.113.7", option, "")
+    assert (code, api.calls) == (2, [])
+    assert "it is empty" in err
+
+
+def test_a_plain_export_has_drops_alone_and_says_what_it_left(api: Api, run: Run) -> None:
+    accept = {**RULE, "action": "accept", "match": {"source": "198.51.100.1/32"}}
+    watched = {**RULE, "mode": "monitor"}
+    api.answers["GET", "/v1/rules"] = {"rules": [RULE, accept, watched], "next": None}
+    code, out, err = run("export", "--plain")
+    assert (code, out) == (0, "203.0.113.7/32\n")
+    assert "2 rules" in err
+
+
+def test_a_rule_inside_a_protected_prefix_is_said_to_meet_nothing(api: Api, run: Run) -> None:
+    held = {**RULE, "mode": "monitor", "statistics": None, "slot": 1}
+    api.answers["GET", "/v1/rules/203.0.113.7_32"] = held
+    assert "its prefix is protected" in run("show", "203.0.113.7")[1]

@@ -27,6 +27,7 @@ ConfirmWithin = Annotated[
     str | None,
     typer.Option(
         "--confirm-within",
+        callback=options.not_empty,
         help="The kernel undoes the rule unless it is confirmed within this time.",
     ),
 ]

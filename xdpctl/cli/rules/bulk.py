@@ -3,6 +3,7 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -102,12 +103,11 @@ def export(
 
     Example: xdpctl export > rules.ndjson
     """
-    for rule in options.client(context).pages(origin=origin):
+    rules = options.client(context).pages(origin=origin)
+    if plain:
+        return _plain(rules)
+    for rule in rules:
         signed = rule["id"].startswith(ID_MARK)
-        if plain:
-            if not signed:
-                print(rule["match"]["source"])
-            continue
         if rule["origin"] == CONFIGURED:
             continue
         kept = {key: rule[key] for key in ("match", "action", "mode", "reason", "tags")}
@@ -121,3 +121,20 @@ def export(
             kept["confirm_within"] = round(rule["confirm_in"], 3)
         print(json.dumps(kept))
     sys.stdout.flush()
+    return None
+
+
+def _plain(rules: Iterable[dict[str, Any]]) -> None:
+    """Print the sources that are dropped: in a bare list, an accept would become a drop."""
+    left = 0
+    for rule in rules:
+        if rule["id"].startswith(ID_MARK) or rule["action"] != "drop" or rule["mode"] != "enforce":
+            left += 1
+        else:
+            print(rule["match"]["source"])
+    sys.stdout.flush()
+    if left:
+        what = output.plural(left, "rule is", "rules are")
+        output.err.print(
+            f"{what} no enforced drop of a source, and left out: export without --plain"
+        )

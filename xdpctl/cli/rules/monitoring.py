@@ -17,6 +17,7 @@ from xdpctl.service.client import Client, path
 
 _NAMED = 5
 _VERBS = {"drop": "dropped", "limit": "dropped", "accept": "let through"}
+_SHARED_SLOTS = (1, 2)  # of protected prefixes and of neighbours
 EXIT_COLLATERAL = 1
 EXIT_NOTHING = 5
 EXIT_UNKNOWN = 7
@@ -35,6 +36,8 @@ def percent(share: float) -> str:
 def statistics_lines(rule: dict[str, Any]) -> list[str]:
     """Lines that describe what a rule or set in monitor mode would have hit."""
     statistics = rule["statistics"]
+    if statistics is None and rule.get("slot") in _SHARED_SLOTS:
+        return ["its prefix is protected, so no packet reaches the rule"]
     if statistics is None:
         return ["no statistics: too many rules are in monitor mode"]
     looked = statistics["looked_at"]

@@ -119,4 +119,6 @@ def confirm(
     rule = options.client(context).call("POST", rule_path(source, "confirm"))
     if as_json:
         return output.emit(rule)
-    output.out.print(f"confirmed: {escape(output.where(rule))}, ends {output.ends(rule)}")
+    verb = "confirmed" if rule["changed"] else "nothing to confirm"
+    output.out.print(f"{verb}: {escape(output.where(rule))}, ends {output.ends(rule)}")
+    output.warnings(rule)

@@ -28,6 +28,17 @@ class Added(Generic[Kind]):
     replaced: bool = False
 
 
+Confirmed = TypeVar("Confirmed", Rule, Signature)
+
+
+def confirmation(before: Confirmed, after: Confirmed) -> Added[Confirmed]:
+    """The answer to a confirmation; a warning if there was nothing to confirm."""
+    if before.confirm_by_ns:
+        return Added(after, False, [])
+    why = "the rule is not provisional: it was confirmed before, or needs no confirmation"
+    return Added(after, False, [why], changed=False)
+
+
 def changed_fields(
     draft: Draft,
     rule: Rule | Signature,

@@ -6,7 +6,7 @@ Each works on a draft, checks everything first, and stages nothing if it raises.
 
 from xdpctl.abi.constants import Constants, SlotNumber
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.control.operations.changing import Added, changed_fields
+from xdpctl.control.operations.changing import Added, changed_fields, confirmation
 from xdpctl.control.operations.signature_guard import guard
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, ConflictError, NotFoundError, QuotaError, RuleError
@@ -196,11 +196,10 @@ def _as_json(changes: dict[str, object]) -> dict[str, object]:
 def confirm(draft: Draft, identity: str, caller: Caller, etag: str | None) -> Added[Signature]:
     """Make a provisional signature permanent; NotFoundError if it has already ended."""
     current = find(draft, identity, caller, etag)
-    warnings = [] if current.confirm_by_ns else ["it was not waiting for a confirmation"]
     confirmed = current.replace(confirm_by_ns=0)
     draft.put_signature(confirmed)
     draft.note(caller.name, "rule.confirm", identity)
-    return Added(confirmed, False, warnings)
+    return confirmation(current, confirmed)
 
 
 def remove(

@@ -6,7 +6,7 @@ Each works on a draft, checks everything first, and stages nothing if it raises.
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.operations import lockout
-from xdpctl.control.operations.changing import Added, changed_fields
+from xdpctl.control.operations.changing import Added, changed_fields, confirmation
 from xdpctl.control.operations.signature_guard import exposed
 from xdpctl.control.state.coverage import around, covering
 from xdpctl.control.state.draft import Draft
@@ -176,10 +176,9 @@ def confirm(draft: Draft, source: Prefix, caller: Caller, etag: str | None) -> A
     """Make a provisional rule permanent; NotFoundError if it has already ended."""
     rule = _existing(draft, source, caller, etag)
     confirmed = rule.replace(confirm_by_ns=0)
-    warnings = [] if rule.confirm_by_ns else ["it was not waiting for a confirmation"]
     draft.put(confirmed)
     draft.note(caller.name, "rule.confirm", rule.id)
-    return Added(confirmed, False, warnings)
+    return confirmation(rule, confirmed)
 
 
 def remove(
