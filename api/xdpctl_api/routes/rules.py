@@ -2,6 +2,7 @@
 """Single rules: add, list, read, change, confirm, remove."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
@@ -74,16 +75,17 @@ async def add_rule(body: RuleIn, who: Operator, ctx: Ctx) -> Response:
     return Response(data, 201 if added.created else 200, headers, "application/json")
 
 
-@router.get("")
-async def list_rules(
-    who: Viewer,
-    ctx: Ctx,
-    query: Annotated[ListQuery, Query()],
-) -> RulePage:
-    """The standing rules by address, a page at a time; rules may come and go between pages."""
-    return await asyncio.to_thread(
-        page, ctx, query.test(ctx.controller.clock.read().unix), query.limit, query.cursor
-    )
+@router.get("", response_model=RulePage)
+async def list_rules(who: Viewer, ctx: Ctx, query: Annotated[ListQuery, Query()]) -> Response:
+    """List rules by address, page by page; rules may be added or removed between pages."""
+    wanted = query.test(ctx.controller.clock.read().unix)
+    # serialized here, once: a list may have many pages
+    data = await asyncio.to_thread(_page, ctx, wanted, query)
+    return Response(data, media_type="application/json")
+
+
+def _page(ctx: ControlPlane, wanted: Callable[[Rule | Signature], bool], query: ListQuery) -> str:
+    return page(ctx, wanted, query.limit, query.cursor).model_dump_json()
 
 
 def _find(ctx: ControlPlane, rule_id: str) -> Rule | Signature:
