@@ -12,6 +12,7 @@ from xdpctl.base.units import si
 from xdpctl.cli import options, output
 from xdpctl.errors import EvidenceError
 from xdpctl.incidents import report
+from xdpctl.model.event import Attack
 from xdpctl.service.client import path
 
 app = typer.Typer()
@@ -57,6 +58,46 @@ def _row(incident: dict[str, Any]) -> tuple[str, ...]:
         si(incident["packets"]),
         "open" if incident["open"] else "",
     )
+
+
+@incident_app.command("open")
+def open_incident(
+    context: typer.Context,
+    victim: Annotated[str, typer.Argument(help="Address or prefix that is attacked.")],
+    attack: Annotated[Attack, typer.Option(help="Type of attack.")] = Attack.UNKNOWN,
+    note: Annotated[str, typer.Option(help="What is known about it.")] = "",
+    as_json: options.Json = False,
+) -> None:
+    """Open an incident by hand; rules that you add until it is closed belong to it.
+
+    It closes by itself after 24 hours.
+
+    Example: xdpctl incident open 198.51.100.7 --attack udp_flood
+    """
+    body = {"victim": victim, "attack": attack.value, "note": note}
+    opened = options.client(context).call("POST", "/v1/incidents", json=body)
+    if as_json:
+        return output.emit(opened)
+    identity = opened["id"]
+    output.out.print(f"opened: {identity}; close it with: xdpctl incident close {identity}")
+
+
+@incident_app.command("close")
+def close_incident(
+    context: typer.Context, identity: Identity, as_json: options.Json = False
+) -> None:
+    """Close an incident that was opened by hand; its rules stay.
+
+    Example: xdpctl incident close 20261126-081900
+    """
+    closed = options.client(context).call("POST", path("incidents", identity, "close"))
+    if as_json:
+        return output.emit(closed)
+    if closed["open"]:
+        detectors = ", ".join(closed["detectors"])
+        output.out.print(f"{identity} stays open: {detectors} has not reported the end")
+    else:
+        output.out.print(f"closed: {identity}; report it with: xdpctl incident report {identity}")
 
 
 @incident_app.command("show")

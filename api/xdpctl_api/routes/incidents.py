@@ -9,15 +9,20 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 from msgspec import structs
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
+from xdpctl.control.state.draft import Draft
 from xdpctl.errors import NotFoundError
 from xdpctl.incidents import report, summary
+from xdpctl.incidents.ledger import by_hand
+from xdpctl.model.event import Attack, plain
 from xdpctl.model.incident import Incident
 from xdpctl.service.control_plane import ControlPlane
-from xdpctl_api.auth import Operator, Viewer
+from xdpctl_api.auth import Operator, Unbound, Viewer
 from xdpctl_api.dependencies import Ctx
+from xdpctl_api.shapes.common import Strict
 from xdpctl_api.shapes.incidents import (
     DoneOut,
     EvidenceOut,
@@ -55,6 +60,35 @@ async def list_incidents(
 
 def _briefs(controller: Controller, incidents: list[Incident]) -> list[IncidentBrief]:
     return [IncidentBrief(**brief(each, standing_of(controller, each))) for each in incidents]
+
+
+class IncidentIn(Strict):
+    """An incident that a person opens."""
+
+    victim: str = Field(description="Address or prefix that is attacked")
+    attack: Attack = Attack.UNKNOWN
+    note: str = Field(default="", max_length=200)
+
+
+@router.post("", status_code=201)
+async def open_incident(body: IncidentIn, who: Operator, whole: Unbound, ctx: Ctx) -> IncidentBrief:
+    """Open an incident; rules that people add until it is closed belong to it."""
+    victim, hits = parse_prefix(body.victim, "victim"), ctx.controller.hits
+
+    def operation(draft: Draft) -> Incident:
+        return by_hand.open_incident(draft, victim, body.attack, plain(body.note), who, hits)
+
+    opened = await asyncio.wrap_future(ctx.controller.submit(operation))
+    return _briefs(ctx.controller, [opened])[0]
+
+
+@router.post("/{incident_id}/close")
+async def close_incident(
+    incident_id: str, who: Operator, whole: Unbound, ctx: Ctx
+) -> IncidentBrief:
+    """Close an incident that a person opened; its rules stay."""
+    closed = ctx.controller.submit(lambda d: by_hand.close_incident(d, incident_id, who))
+    return _briefs(ctx.controller, [await asyncio.wrap_future(closed)])[0]
 
 
 @router.get("/key")

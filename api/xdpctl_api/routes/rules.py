@@ -14,7 +14,7 @@ from xdpctl.control.state.changes import Change
 from xdpctl.control.state.coverage import around
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import NotFoundError
-from xdpctl.incidents.ledger import ledger
+from xdpctl.incidents.ledger import by_hand, ledger
 from xdpctl.model.identity import Caller
 from xdpctl.model.match.match import ID_MARK
 from xdpctl.model.rule import Action, Mode, Rule, parse_rule_id
@@ -66,8 +66,15 @@ def named_etag(header: str | None) -> str | None:
 async def add_rule(body: RuleIn, who: Operator, ctx: Ctx) -> Response:
     """201 with the rule once it is durable and in the kernel; the same again is 200."""
     request, change = body.ask(), ctx.controller.change_by(who)
-    submitted = ctx.controller.submit(lambda draft: rules.add(draft, request, who), change)
-    added = await asyncio.wrap_future(submitted)
+    hits = ctx.controller.hits
+
+    def operation(draft: Draft) -> Added[Rule | Signature]:
+        added = rules.add(draft, request, who)
+        if added.created:
+            by_hand.attach(draft, added.rule, who, hits)
+        return added
+
+    added = await asyncio.wrap_future(ctx.controller.submit(operation, change))
     out = answer(ctx, added, change)
     headers = {"Location": f"/v1/rules/{out.id}", "ETag": f'"{out.etag}"'}
     # serialized here, once: this is the call that must keep up with an attack

@@ -67,7 +67,7 @@ def event_began(
 ) -> None:
     """Note an active event, with the rules made for it or adopted from an earlier incident."""
     event, now = reported.event, draft.now.unix
-    fresh = [_record_of(rule, now, hits) for rule, hits in made]
+    fresh = [record_of(rule, now, hits) for rule, hits in made]
     named = () if reported.tag in incident.active else tuple(map(str, event.sources))
     draft.incidents[incident.id] = _with_entry(draft, incident, reported, len(made)).replace(
         closed_at=0.0,
@@ -222,7 +222,8 @@ def _with_entry(draft: Draft, incident: Incident, reported: ReportedEvent, done:
     )
 
 
-def _record_of(rule: RuleOrSignature, now: float, before: Hits) -> RuleRecord:
+def record_of(rule: RuleOrSignature, now: float, before: Hits) -> RuleRecord:
+    """The record of a rule that joins an incident now; `before` is what it had hit before."""
     limit = rule.limit if isinstance(rule, Signature) else None
     return RuleRecord(
         id=rule.id,

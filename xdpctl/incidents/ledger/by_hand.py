@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Incidents that a person opens, and the rules that people add while one is open."""
+
+from collections.abc import Callable
+
+from xdpctl.abi.structs import Hits
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.control.state.draft import Draft
+from xdpctl.errors import ConflictError, NotFoundError
+from xdpctl.incidents.ledger.attribution import (
+    ReportedEvent,
+    RuleOrSignature,
+    of_rule,
+    tag_of,
+)
+from xdpctl.incidents.ledger.ledger import event_began, event_ended, find_or_open, record_of
+from xdpctl.model import tags
+from xdpctl.model.event import Attack, Event, Phase
+from xdpctl.model.identity import Caller
+from xdpctl.model.incident import RULES_KEPT, Incident
+from xdpctl.model.rule import OPERATOR
+from xdpctl.model.signature import Signature
+
+LASTS = 86_400.0  # seconds until an incident that nobody closes ends by itself
+HitsOf = Callable[[RuleOrSignature], Hits]
+
+
+def open_incident(
+    draft: Draft, victim: Prefix, attack: Attack, note: str, caller: Caller, hits: HitsOf
+) -> Incident:
+    """Open an incident of a victim; ConflictError if one is open."""
+    name = str(victim)
+    for other in draft.all_incidents():
+        if other.open and other.subject == name:
+            raise ConflictError(
+                f"the incident {other.id} of {name} is open", "victim", "close it first, or use it"
+            )
+    reported = _reported(Phase.BEGAN, victim, attack, note)
+    opened = find_or_open(draft, reported, hits)
+    event_began(draft, opened, reported, ())
+    draft.note(caller.name, "incident.open", opened.id, victim=name, attack=attack.value)
+    return draft.incidents[opened.id] or opened
+
+
+def close_incident(draft: Draft, identity: str, caller: Caller) -> Incident:
+    """Close an incident that a person opened; its rules stay. NotFoundError or ConflictError."""
+    found = draft.incident(identity)
+    if found is None:
+        raise NotFoundError(f"there is no incident {identity}; see xdpctl incidents")
+    if not found.open:
+        raise ConflictError(f"the incident {identity} is closed already", "id", "")
+    mine = [tag for tag in found.active if tag.startswith(_tag(""))]
+    if not mine:
+        raise ConflictError(
+            f"the incident {identity} goes on by what {', '.join(found.detectors)} reports",
+            "id",
+            "it closes when the detector reports the end, or when its rules have expired",
+        )
+    for tag in mine:
+        ended = Event(phase=Phase.ENDED, id=tag)
+        event_ended(draft, ReportedEvent(ended, OPERATOR, tag), ())
+    closed = draft.incidents[identity] or found
+    if not closed.open:
+        closed = draft.incidents[identity] = closed.replace(closed_by=f"closed by {caller.name}")
+    draft.note(caller.name, "incident.close", identity)
+    return closed
+
+
+def attach(draft: Draft, rule: RuleOrSignature, caller: Caller, hits: HitsOf) -> None:
+    """Let a rule that a person has just added belong to the incident that a person opened.
+
+    To the one whose victim the rule names as destination; else to the newest.
+    """
+    if caller.origin != OPERATOR or of_rule(draft, rule):
+        return
+    opened = [i for i in draft.all_incidents() if any(t.startswith(_tag("")) for t in i.active)]
+    if not opened:
+        return
+    match = rule.match if isinstance(rule, Signature) else None
+    named = str(match.get("destination")) if match else ""
+    incident = max(opened, key=lambda one: (one.subject == named, one.opened_at))
+    tagged = rule.replace(tags=tags.of_incident(rule.tags, tag_of(incident)))
+    if isinstance(tagged, Signature):
+        draft.put_signature(tagged)
+    else:
+        draft.put(tagged)
+    record = record_of(tagged, draft.now.unix, hits(rule))
+    draft.incidents[incident.id] = incident.replace(
+        updated_at=draft.now.unix,
+        rules_made=incident.rules_made + 1,
+        rules=(*incident.rules, record)[:RULES_KEPT],
+    )
+
+
+def _reported(phase: Phase, victim: Prefix, attack: Attack, note: str) -> ReportedEvent:
+    tag = _tag(str(victim).replace("/", "_").replace(":", "."))
+    event = Event(phase=phase, id=tag, victim=victim, attack=attack, note=note)
+    return ReportedEvent(event, OPERATOR, tag, ttl=LASTS)
+
+
+def _tag(name: str) -> str:
+    return tags.event(f"by-hand-{name}", "")
