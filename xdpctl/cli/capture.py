@@ -14,6 +14,7 @@ from xdpctl.base.net.packet_fields import Fields, fields
 from xdpctl.base.net.packets import summary as ends_of
 from xdpctl.base.net.pcapng_writer import Writer
 from xdpctl.cli import options, output
+from xdpctl.errors import Unreachable
 from xdpctl.model.match import text
 from xdpctl.model.match.evaluate import takes
 from xdpctl.model.match.match import Match
@@ -103,7 +104,7 @@ def _output_packets(
 ) -> dict[str, Any]:
     """Write or print every packet; return the totals from the last line."""
     writer = Writer(file) if file else None
-    end: dict[str, Any] = {"taken": 0, "lost": 0, "matched": 0}
+    end: dict[str, Any] = {"lost": 0, "matched": 0}
     kept: list[Fields] = []
     try:
         for line in lines:
@@ -118,6 +119,8 @@ def _output_packets(
                 kept.append(found)
             elif not writer:
                 output.line(line) if as_json else _print(line, found)
+        if "taken" not in end:
+            raise Unreachable("the connection ended before the capture did; the rest is missing")
     except KeyboardInterrupt:  # what came until then is complete
         end["taken"] = end["matched"]
         output.err.print("interrupted; what was captured until now is complete")

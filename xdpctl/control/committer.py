@@ -74,7 +74,7 @@ class Committer:
                 {"rules": len(back.rules), "sets": len(back.sets), "why": str(error)},
             )
             self._write(back.changes(), [undone], draft.now)
-            self.store.forget_changes([step.number for step in draft.steps])
+            self.store.forget_last_steps(len(draft.steps))
             self.follow()
             raise
         finally:

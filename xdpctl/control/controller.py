@@ -217,10 +217,12 @@ class Controller:
             self._make_room()
             draft = Draft(self.state, self.clock.read())
             for job in jobs:
+                before = draft.copy()
                 try:
                     result = job.run(draft)
                 except XdpctlError as error:
                     job.future.set_exception(error)
+                    draft = before  # it may have staged a part of its change
                 except Exception as error:  # part of its change may be in the draft: start over
                     log.exception("internal error; the request was not carried out")
                     job.future.set_exception(error)

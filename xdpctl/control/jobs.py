@@ -55,12 +55,12 @@ class JobQueue:
         jobs: list[Job] = []
         try:
             job = self._jobs.get(timeout=seconds)
-            while job is not None and len(jobs) < _BATCH_MAX:
+            while job is not None:
                 if job.future.set_running_or_notify_cancel():
                     jobs.append(job)
+                if len(jobs) >= _BATCH_MAX:
+                    break
                 job = self._jobs.get_nowait()
-            if job is not None:
-                self._jobs.put(job)
         except queue.Empty:
             pass
         return jobs

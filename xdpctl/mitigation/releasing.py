@@ -8,6 +8,7 @@ from xdpctl.control.operations import source_rules
 from xdpctl.control.operations.changing import Added
 from xdpctl.control.operations.removal import RuleOrSignature, matching
 from xdpctl.control.state.draft import Draft
+from xdpctl.errors import ConflictError
 from xdpctl.mitigation.undo import HitsOf, ending
 from xdpctl.model import tags
 from xdpctl.model.identity import Caller
@@ -35,15 +36,30 @@ def release(
         drops = isinstance(rule, Rule) and rule.action is Action.DROP and automatic(rule)
         return drops and rule.source is not None and source.covers(rule.source)
 
+    _refuse_own(draft.standing(source))
     gone = matching(draft, dropped)
     ended = ending(draft, f"released by {caller.name}", hits)
     request = RuleRequest(
         source, Action.ACCEPT, ttl=seconds, reason=reason, tags=(tags.RELEASED,), replace=True
     )
-    for rule in gone:
-        ended(rule)
     added = source_rules.add(draft, request, caller)
     for rule in gone:
+        ended(rule)
         if isinstance(rule, Rule) and rule.source != source:
             draft.remove(rule)
     return Released(added, len(gone))
+
+
+def _refuse_own(standing: Rule | None) -> None:
+    """ConflictError if a person's own rule would be replaced by one that ends."""
+    if standing is None or automatic(standing) or tags.RELEASED in standing.tags:
+        return
+    if standing.action is Action.ACCEPT:
+        fix = "it passes already; to let it end: xdpctl edit --ttl"
+    else:
+        fix = "remove that rule first (xdpctl unblock), or change it (xdpctl edit --action accept)"
+    raise ConflictError(
+        f"there is a rule of {standing.origin} on {standing.source}: {standing.action}",
+        "source",
+        fix,
+    )

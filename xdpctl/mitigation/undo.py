@@ -63,7 +63,7 @@ def undo_change(
         raise NotFoundError(f"no change {number} is known: see xdpctl history")
     try:
         parts = changes.parts(draft, stored)
-    except ValueError as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise NotFoundError(f"change {number} cannot be read: {error}") from error
     return undo(draft, number, parts, caller, ending(draft, f"undone by {caller.name}", hits))
 

@@ -12,7 +12,7 @@ from xdpctl.model.protection import CONFIGURED, Protection
 from xdpctl.model.requests import check_tags
 from xdpctl.model.rule import OPERATOR, Action, Mode, Rule, Spare
 
-_DOING = frozenset(("mode", "limit", "spare", "priority"))
+_DOING = frozenset(("action", "mode", "limit", "spare", "priority"))
 
 
 class RuleLike(Protocol):
@@ -124,8 +124,7 @@ def tags_after(
     """
     after, asked = standing.tags, changes.get("tags")
     if isinstance(asked, tuple):
-        checked = check_tags(asked)
-        after = checked if standing.origin == OPERATOR else tags.given(after, checked)
+        after = tags.given(after, check_tags(asked))
     if origin == OPERATOR != standing.origin and changes.keys() & _DOING:
         after = tags.pinned(after)
     return {} if after == standing.tags else {"tags": after}

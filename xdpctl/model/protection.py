@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Protected prefixes, which no automatic rule blocks, and the reason for each."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 from xdpctl.base.net.prefix import Prefix
@@ -13,10 +13,15 @@ _NEIGHBOURS = (GATEWAY, RESOLVER, PEER)
 
 
 class Protection:
-    """The protected prefixes; `why` has the reason for each."""
+    """The protected prefixes; `why` has the reason for each.
 
-    def __init__(self, why: Mapping[Prefix, str]) -> None:
+    `own` are this host's addresses, whatever else they are protected for.
+    """
+
+    def __init__(self, why: Mapping[Prefix, str], own: Iterable[Prefix] = ()) -> None:
         self.why = dict(why)
+        found = (prefix for prefix, reason in why.items() if reason in (OWN_ADDRESS, LOOPBACK))
+        self.own = frozenset((*own, *found))
         self._lengths: dict[int, list[int]] = {4: [], 16: []}  # by address size, ascending
         for size, length in sorted({(len(p.address), p.length) for p in why}):
             self._lengths[size].append(length)
@@ -57,6 +62,6 @@ class Protection:
             yield from (p for p in self.why if prefix.covers(p))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Protection) and self.why == other.why
+        return isinstance(other, Protection) and (self.why, self.own) == (other.why, other.own)
 
     __hash__ = None  # type: ignore[assignment]

@@ -29,7 +29,7 @@ from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.errors import ConfigError, DatapathError, SettingsError, XdpctlError
 from xdpctl.incidents.ledger import ledger
 from xdpctl.model import sides
-from xdpctl.model.protection import CONFIGURED, PEER, Protection
+from xdpctl.model.protection import CONFIGURED, LOOPBACK, OWN_ADDRESS, PEER, Protection
 from xdpctl.service import config
 from xdpctl.service.listeners import Listeners, turn_away
 from xdpctl.service.loader_report import LoaderReport
@@ -48,7 +48,9 @@ log = logging.getLogger("xdpctl.api")
 def protection(settings: Settings, report: LoaderReport | None) -> Protection:
     """The configured prefixes, and the host's own addresses and gateways that the loader found."""
     configured = dict.fromkeys(settings.peers, PEER) | dict.fromkeys(settings.protected, CONFIGURED)
-    return Protection((report.protect if report else {}) | configured)
+    found = report.protect if report else {}
+    own = (prefix for prefix, why in found.items() if why in (OWN_ADDRESS, LOOPBACK))
+    return Protection(found | configured, own)
 
 
 def _loader_report(settings: Settings) -> LoaderReport:

@@ -21,6 +21,7 @@ from xdpctl.mitigation.undo import remove_matching
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Action, Mode, Rule
 from xdpctl.model.signature import Signature
+from xdpctl.model.tags import given as asked_tags
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator
 from xdpctl_api.dependencies import Ctx
@@ -69,7 +70,8 @@ class BulkQuery(Strict):
     def defaults(self) -> RuleRequest:
         """The default values as a RuleRequest; RuleError for an invalid ttl."""
         ttl = seconds(self.ttl, "ttl")
-        return RuleRequest(_ANY, self.action, self.mode, ttl, None, self.reason, tuple(self.tag))
+        tags = asked_tags((), tuple(self.tag))
+        return RuleRequest(_ANY, self.action, self.mode, ttl, None, self.reason, tags)
 
 
 class _Import:

@@ -29,18 +29,19 @@ async def read_history(
 ) -> ChangePage:
     """Changes that people made, the newest first; the newest thousand are kept."""
     rows = await asyncio.to_thread(ctx.controller.store.summaries, before, limit)
-    found = [
-        change_out(number, [summary(raw) for _, raw in steps])
+    listed = [
+        (number, [one for _, raw in steps if (one := summary(raw))])
         for number, steps in groupby(rows, key=lambda row: row[0])
     ]
-    return ChangePage(changes=found, next=found[-1].number if len(found) == limit else None)
+    found = [change_out(number, steps) for number, steps in listed if steps]
+    return ChangePage(changes=found, next=listed[-1][0] if len(listed) == limit else None)
 
 
 @router.get("/{number}")
 async def read_change(number: int, who: Viewer, ctx: Ctx) -> ChangeOut:
     """One change."""
     rows = await asyncio.to_thread(ctx.controller.store.summaries, _bounded(number) + 1, 1)
-    steps = [summary(raw) for found, raw in rows if found == number]
+    steps = [one for found, raw in rows if found == number and (one := summary(raw))]
     if not steps:
         raise NotFoundError(f"no change {number} is known: see GET /v1/history")
     return change_out(number, steps)

@@ -162,10 +162,10 @@ async def _change(
 
 @router.post("/{rule_id}/promote")
 async def promote_rule(
-    rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None
+    rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None, force: bool = False
 ) -> RuleAnswer:
-    """Enforce a rule in monitor mode; the same as PATCH with mode enforce."""
-    return await _change(ctx, rule_id, {"mode": Mode.ENFORCE}, who, if_match)
+    """Enforce a rule that is in monitor mode, as PATCH with mode enforce does."""
+    return await _change(ctx, rule_id, {"mode": Mode.ENFORCE, "force": force}, who, if_match)
 
 
 @router.post("/{rule_id}/confirm")

@@ -37,8 +37,8 @@ class Filters(Strict):
 
     def test(self, unix: float) -> Callable[[Rule | Signature], bool]:
         """The filter as a function, its prefixes parsed once; `unix` is the time now."""
-        inside = parse_prefix(self.within, "within") if self.within else None
-        around = parse_prefix(self.covering, "covering") if self.covering else None
+        inside = parse_prefix(self.within, "within") if self.within is not None else None
+        around = parse_prefix(self.covering, "covering") if self.covering is not None else None
         age = seconds(self.since, "since")
         return lambda rule: (
             (self.action is None or rule.action is self.action)

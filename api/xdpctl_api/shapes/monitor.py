@@ -7,11 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from xdpctl.base.net.packet_fields import Fields
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.datapath.monitor_statistics import MonitorStatistics, Share
 from xdpctl.model.match.ranking import Ranked, rank
-from xdpctl.model.protection import LOOPBACK, OWN_ADDRESS, Protection
+from xdpctl.model.protection import Protection
 
 _CONNECTIONS = 20
 
@@ -85,21 +84,18 @@ def statistics_out(found: MonitorStatistics | None, protection: Protection) -> S
 
 def _forwarded(found: MonitorStatistics, protection: Protection) -> float | None:
     """The share of the sample whose destination is no address of this host, and no multicast."""
-    own = {p.address for p, why in protection.why.items() if why in (OWN_ADDRESS, LOOPBACK)}
     if not found.glimpses:
         return None
-    others = sum(not _is_local(_destination(one), own) for one in found.glimpses)
+    others = sum(not _is_local(one["destination"], protection) for one in found.glimpses)
     return others / len(found.glimpses)
 
 
-def _destination(packet: Fields) -> bytes:
-    destination = packet["destination"]
-    return destination.address if isinstance(destination, Prefix) else b""
-
-
-def _is_local(address: bytes, own: set[bytes]) -> bool:
-    broadcast = address == b"\xff\xff\xff\xff"
-    return broadcast or address in own or ip_address(address).is_multicast
+def _is_local(destination: int | Prefix, protection: Protection) -> bool:
+    if not isinstance(destination, Prefix):
+        return False
+    address = ip_address(destination.address)
+    to_all = address.is_multicast or str(address) == "255.255.255.255"
+    return to_all or any(own.covers(destination) for own in protection.own)
 
 
 def _ranked(values: Iterable[Ranked]) -> list[RankedOut]:

@@ -12,6 +12,7 @@ from xdpctl.errors import RuleError
 from xdpctl.model.requests import RuleRequest, SignatureRequest
 from xdpctl.model.rule import Action, Mode, Rule, Spare
 from xdpctl.model.signature import Signature
+from xdpctl.model.tags import given as asked_tags
 from xdpctl_api.shapes.common import Duration, Strict, seconds, timestamp
 from xdpctl_api.shapes.matches import LimitIn, LimitOut, MatchOrText, limit_out
 from xdpctl_api.shapes.monitor import StatisticsOut
@@ -57,7 +58,7 @@ class RuleIn(Strict):
             "ttl": seconds(self.ttl, "ttl"),
             "confirm_within": seconds(self.confirm_within, "confirm_within"),
             "reason": self.reason,
-            "tags": tuple(self.tags),
+            "tags": asked_tags((), tuple(self.tags)),  # not those that xdpctl gives itself
         }
         given = (self.limit, self.spare, self.priority)
         if source is not None and self.action is not Action.LIMIT and given == (None, None, None):
@@ -84,6 +85,7 @@ class RuleChange(Strict):
     limit: LimitIn | None = None
     spare: Spare = Spare.ESTABLISHED
     priority: StrictInt = 0
+    force: bool = Field(default=False, description="Also a drop wider than /8 (IPv6 /16)")
 
     def changes(self) -> dict[str, object]:
         """The given fields by name, `ttl` in seconds; RuleError if one is not valid."""

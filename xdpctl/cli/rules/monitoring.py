@@ -171,7 +171,11 @@ def _decide(
         if max_share is None
         else _judge(rule["statistics"], rule["spare"], max_share, console)
     )
-    return rule if code else client.call("POST", path("rules", rule["id"], "promote")), code
+    if code:
+        return rule, code
+    # who has seen what it hits means it, also if it is a wide drop
+    where = path("rules", rule["id"], "promote")
+    return client.call("POST", where, params={"force": True}), 0
 
 
 def _ask() -> int:

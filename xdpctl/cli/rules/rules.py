@@ -96,13 +96,19 @@ def mode(
 
 @app.command()
 def promote(
-    context: typer.Context, source: options.RuleName, as_json: options.Json = False
+    context: typer.Context,
+    source: options.RuleName,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also a drop wider than /8 (IPv6 /16).")
+    ] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Enforce a rule that is in monitor mode.
 
     Example: xdpctl promote 203.0.113.0/24
     """
-    rule = options.client(context).call("POST", rule_path(source, "promote"))
+    query = {"force": True} if force else {}
+    rule = options.client(context).call("POST", rule_path(source, "promote"), params=query)
     if as_json:
         return output.emit(rule)
     output.out.print(f"in force: {output.action(rule)} {escape(output.where(rule))}")

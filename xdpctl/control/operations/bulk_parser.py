@@ -21,6 +21,7 @@ from xdpctl.model.match.match import build
 from xdpctl.model.requests import RuleRequest, SignatureRequest, check_tags
 from xdpctl.model.rule import Action, Mode, Spare
 from xdpctl.model.signature import Rate, read_rate
+from xdpctl.model.tags import given
 
 COLUMNS = ("source", "action", "mode", "ttl", "reason", "tags")
 
@@ -69,6 +70,11 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 
 _REMARK = re.compile("[;#]")
 _decoder = msgspec.json.Decoder(_Line)
+
+
+def _tags(asked: Iterable[str]) -> tuple[str, ...]:
+    """The tags, without those that xdpctl gives itself: an export has them."""
+    return given((), check_tags(asked))
 
 
 def _is_prefix(text: str) -> bool:
@@ -157,7 +163,7 @@ class Parser:
             mode=_member(Mode, fields.get("mode"), ask.mode, "mode"),
             ttl=parse_duration(fields["ttl"], "ttl") if "ttl" in fields else ask.ttl,
             reason=fields.get("reason", ask.reason),
-            tags=check_tags(fields["tags"].split()) if "tags" in fields else ask.tags,
+            tags=_tags(fields["tags"].split()) if "tags" in fields else ask.tags,
         )
 
     def _ndjson(self, text: str) -> RuleRequest | SignatureRequest:
@@ -176,7 +182,7 @@ class Parser:
             "ttl": ask.ttl if ttl is None else ttl,
             "confirm_within": _seconds(line.confirm_within, "confirm_within"),
             "reason": ask.reason if line.reason is None else line.reason,
-            "tags": ask.tags if line.tags is None else check_tags(line.tags),
+            "tags": ask.tags if line.tags is None else _tags(line.tags),
         }
         if isinstance(line.match, str):
             line.match = match_text.parse(line.match).as_json()

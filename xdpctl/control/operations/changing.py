@@ -51,7 +51,7 @@ def changed_fields(
     The quota of the rule's origin is checked for `prefix`. RuleError for an invalid value,
     QuotaError if the change exceeds the quota.
     """
-    fields = {name: value for name, value in changes.items() if name != "ttl"}
+    fields = {name: value for name, value in changes.items() if name not in ("ttl", "force")}
     fields |= policy.tags_after(rule, changes, origin)
     if "ttl" in changes:
         ttl = changes["ttl"]

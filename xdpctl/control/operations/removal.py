@@ -3,7 +3,7 @@
 
 from collections.abc import Callable
 
-from xdpctl.control.operations import lockout
+from xdpctl.control.operations import signature_guard
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import ConflictError
 from xdpctl.model import policy
@@ -54,7 +54,7 @@ def remove_many(
     trial = draft.copy()
     for rule in found:
         remove(trial, rule)
-    lockout.refuse_cut(draft, trial, caller, "id")
+    signature_guard.refuse_cut(draft, trial, caller, "id")
     for rule in found:
         ended(rule)
         remove(draft, rule)

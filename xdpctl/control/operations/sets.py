@@ -9,15 +9,12 @@ from typing import Any
 
 from xdpctl.abi.constants import SlotNumber
 from xdpctl.base.net.prefix_arrays import difference
-from xdpctl.control.operations.lockout import refuse_cut
 from xdpctl.control.operations.set_shrinkage import refuse_growth, refuse_loss
-from xdpctl.control.operations.signature_guard import exposed
-from xdpctl.control.state.coverage import deciding
+from xdpctl.control.operations.signature_guard import refuse_cut
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import (
     CapacityError,
     ConflictError,
-    LockoutError,
     NotFoundError,
     RoleError,
     StaleError,
@@ -172,25 +169,10 @@ def _warnings(before: SourceSet | None, after: SourceSet) -> list[str]:
     return warnings
 
 
-def _refuse_cut(before: Draft, after: Draft, caller: Caller) -> None:
-    """LockoutError if a change would cut off the caller or a logged-in user."""
-    refuse_cut(before, after, caller, "entries")
-    if caller.address is None:
-        return
-    was, now = deciding(before, caller.address), deciding(after, caller.address)
-    signature = exposed(after, caller.address)
-    if now is None and was and was.action is Action.ACCEPT and signature:
-        raise LockoutError(
-            f"without {was}, {signature.match} would cut off your own session",
-            "entries",
-            f"remove {signature.id} first, or let it spare established connections",
-        )
-
-
 def _stage(draft: Draft, changed: SourceSet, entries: Entries | None, caller: Caller) -> None:
     trial = draft.copy()
     trial.put_set(changed, entries)
-    _refuse_cut(draft, trial, caller)
+    refuse_cut(draft, trial, caller, "entries")
     draft.put_set(changed, entries)
 
 
@@ -217,7 +199,7 @@ def remove(
     _check_etag(removed, etag)
     trial = draft.copy()
     trial.remove_set(name)
-    _refuse_cut(draft, trial, caller)
+    refuse_cut(draft, trial, caller, "entries")
     entries = count(draft.entries_of(name))
     draft.remove_set(name)
     action = removed.action.value

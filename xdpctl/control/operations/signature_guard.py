@@ -73,6 +73,24 @@ def exposed(draft: Draft, address: Prefix) -> Signature | None:
     return None
 
 
+def refuse_cut(before: Draft, after: Draft, caller: Caller, field: str) -> None:
+    """LockoutError if a change would cut off the caller or somebody who is logged in.
+
+    By a drop of the source, or by a signature that an accept kept from the caller's session.
+    """
+    lockout.refuse_cut(before, after, caller, field)
+    if caller.address is None:
+        return
+    was, now = deciding(before, caller.address), deciding(after, caller.address)
+    signature = exposed(after, caller.address)
+    if now is None and was and was.action is Action.ACCEPT and signature:
+        raise LockoutError(
+            f"without {was}, {signature.match} would cut off your own session",
+            field,
+            f"remove {signature.id} first, or let it spare established connections",
+        )
+
+
 def _refuse_everything(asked: Signature, caller: Caller, force: bool) -> None:
     if not force:
         raise RuleError(

@@ -170,7 +170,7 @@ def change(
     changed = held.replace(**_with_limit(held, fields))
     if caller.origin != OPERATOR and automatic(changed):
         _check_automatic(draft, changed, draft.state.quota(changed.origin), False)
-    before, after = ((s.action, s.mode, s.spare, s.priority) for s in (held, changed))
+    before, after = ((s.action, s.limit, s.mode, s.spare, s.priority) for s in (held, changed))
     warnings = [] if before == after else guard(draft, changed, caller, held.match.everything)
     draft.put_signature(changed)
     draft.note(caller.name, "rule.change", identity, **_as_json(changes))
@@ -190,7 +190,7 @@ def _with_limit(held: Signature, fields: dict[str, object]) -> dict[str, object]
 
 
 def _as_json(changes: dict[str, object]) -> dict[str, object]:
-    return {k: str(v) if isinstance(v, Rate) else v for k, v in changes.items()}
+    return {k: str(v) if isinstance(v, Rate) else v for k, v in changes.items() if k != "force"}
 
 
 def confirm(draft: Draft, identity: str, caller: Caller, etag: str | None) -> Added[Signature]:

@@ -6,17 +6,16 @@ Each works on a draft, checks everything first, and stages nothing if it raises.
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.operations import lockout
+from xdpctl.control.operations.admission import check_share, refuse_released, refuse_wide
 from xdpctl.control.operations.changing import Added, changed_fields, confirmation
 from xdpctl.control.operations.signature_guard import exposed
-from xdpctl.control.state.coverage import around, covering
+from xdpctl.control.state.coverage import around
 from xdpctl.control.state.draft import Draft
-from xdpctl.control.state.state import space
-from xdpctl.errors import ConflictError, LockoutError, NotFoundError, RuleError
-from xdpctl.model import policy, tags
+from xdpctl.errors import LockoutError, NotFoundError, RuleError
+from xdpctl.model import policy
 from xdpctl.model.identity import Caller
-from xdpctl.model.requests import WIDEST_DROP, RuleRequest
+from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Action, Mode, Rule
-from xdpctl.model.signature import automatic
 
 
 def _build(draft: Draft, ask: RuleRequest, caller: Caller) -> Rule:
@@ -66,16 +65,13 @@ def place(draft: Draft, ask: RuleRequest, caller: Caller) -> Added[Rule]:
     counted = draft.of_origin(caller.origin) - (1 if standing else 0)
     quota = draft.state.quota(caller.origin)
     quota.check(caller.origin, rule.source, ask.ttl, counted)
-    if automatic(rule) and standing is None:
-        family, more = rule.source.family, space(rule)
-        of_origin, of_all = draft.covered(family, caller.origin), draft.covered(family)
-        quota.check_share(caller.origin, family, of_origin + more, of_all + more)
-    _refuse_released(draft, rule)
+    check_share(draft, standing, rule)
+    refuse_released(draft, rule)
     warnings = _guard(draft, rule, caller)
-    _refuse_wide(rule, ask.force)
+    refuse_wide(standing, rule, ask.force)
     if standing and ask.replace:
         policy.check_change(standing, caller.origin, None)
-        if rule.action is not standing.action:
+        if rule.mode is Mode.MONITOR or rule.action is not standing.action:
             _keep(draft, standing, caller)
         draft.put(rule)
         return Added(rule, False, warnings, rule != standing, replaced=True)
@@ -88,31 +84,6 @@ def place(draft: Draft, ask: RuleRequest, caller: Caller) -> Added[Rule]:
     draft.check_entries(rule.source.family, 1)
     draft.put(rule)
     return Added(rule, True, warnings)
-
-
-def _refuse_released(draft: Draft, rule: Rule) -> None:
-    """ConflictError for a drop of a detector on what a person has released."""
-    if not automatic(rule) or rule.action is not Action.DROP:
-        return
-    for entry in covering(draft, rule.source):
-        if entry.rule and tags.RELEASED in entry.rule.tags:
-            raise ConflictError(
-                f"{entry.rule.origin} has released {entry.prefix}", "match.source", ""
-            )
-
-
-def _refuse_wide(rule: Rule, force: bool) -> None:
-    """LockoutError for a drop of a large part of the Internet that nobody has confirmed."""
-    widest = WIDEST_DROP[rule.source.family]
-    enforced = rule.action is Action.DROP and rule.mode is Mode.ENFORCE
-    if not enforced or rule.source.length >= widest or rule.confirm_by_ns or force:
-        return
-    share = f"1/{1 << rule.source.length}" if rule.source.length else "all"
-    raise LockoutError(
-        f"{rule.source} is wider than /{widest}: it drops {share} of IPv{rule.source.family}",
-        "match.source",
-        "try it with confirm_within (--confirm-within 60s), or give force (--force)",
-    )
 
 
 def describe(rule: Rule) -> dict[str, object]:
@@ -164,11 +135,15 @@ def change(
         )
     changed = rule.replace(**changed_fields(draft, rule, rule.source, changes, caller.origin))
     before, after = ((r.action, r.mode, r.expires_ns) for r in (rule, changed))
+    check_share(draft, rule, changed)
+    refuse_released(draft, changed)
     warnings = [] if before == after else _guard(draft, changed, caller)
+    refuse_wide(rule, changed, bool(changes.get("force")))
     if changed.mode is Mode.MONITOR or changed.action is not rule.action:
         _keep(draft, rule, caller)
     draft.put(changed)
-    draft.note(caller.name, "rule.change", rule.id, **changes)
+    shown = {name: value for name, value in changes.items() if name != "force" or value}
+    draft.note(caller.name, "rule.change", rule.id, **shown)
     return Added(changed, False, warnings, changed != rule)
 
 

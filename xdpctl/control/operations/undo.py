@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from xdpctl.control.operations import lockout, signature_guard
+from xdpctl.control.operations import signature_guard
+from xdpctl.control.operations.admission import refuse_released
 from xdpctl.control.operations.sets import free_slot as free_set_slot
 from xdpctl.control.operations.signatures import free_slot
 from xdpctl.control.state.changes import Part
@@ -50,7 +51,7 @@ def undo(draft: Draft, number: int, parts: Iterable[Part], caller: Caller, ended
     parts = list(parts)
     trial = draft.copy()
     _restore(trial, parts, caller, lambda _: None)
-    lockout.refuse_cut(draft, trial, caller, "change")
+    signature_guard.refuse_cut(draft, trial, caller, "change")
     undone = _restore(draft, parts, caller, ended)
     counts = {"restored": undone.restored, "kept": undone.kept}
     draft.note(caller.name, "change.undo", str(number), **counts)
@@ -60,7 +61,8 @@ def undo(draft: Draft, number: int, parts: Iterable[Part], caller: Caller, ended
 def _restore(draft: Draft, parts: list[Part], caller: Caller, ended: Ended) -> Undone:
     undone = Undone()
     entries = {part.identity: part for part in parts if part.kind.field == "entries"}
-    for part in parts:
+    # what goes makes room for what comes, and ends a release of it
+    for part in sorted(parts, key=lambda part: part.before is not None):
         try:
             match part.kind.field:
                 case "rules":
@@ -78,7 +80,7 @@ def _restore(draft: Draft, parts: list[Part], caller: Caller, ended: Ended) -> U
 
 def _rule(draft: Draft, part: Part, undone: Undone, ended: Ended) -> None:
     now = draft.standing(part.identity)
-    before: Rule | None = part.before
+    before: Rule | None = _live(part, now, draft, undone)
     if not _unchanged(now, part.after, draft.now.ns):
         return undone.keep(str(part.identity), "it has been changed since")
     if before is None:
@@ -87,8 +89,7 @@ def _rule(draft: Draft, part: Part, undone: Undone, ended: Ended) -> None:
             draft.remove(now)
             undone.restored += 1
         return None
-    if before.expired(draft.now.ns):
-        return undone.keep(str(part.identity), "its time is up")
+    refuse_released(draft, before)
     policy.guard(before, draft.state.protection)
     if now is None:
         draft.check_room()
@@ -100,7 +101,7 @@ def _rule(draft: Draft, part: Part, undone: Undone, ended: Ended) -> None:
 
 def _signature(draft: Draft, part: Part, caller: Caller, undone: Undone, ended: Ended) -> None:
     now = draft.signature(part.identity)
-    before: Signature | None = part.before
+    before: Signature | None = _live(part, now, draft, undone)
     if not _unchanged(now, part.after, draft.now.ns):
         return undone.keep(part.identity, "it has been changed since")
     if before is None:
@@ -109,11 +110,18 @@ def _signature(draft: Draft, part: Part, caller: Caller, undone: Undone, ended: 
             draft.remove_signature(now.id)
             undone.restored += 1
         return None
-    if before.expired(draft.now.ns):
-        return undone.keep(part.identity, "its time is up")
     signature_guard.guard(draft, before, caller, before.match.everything)
     draft.put_signature(before.replace(slot=now.slot if now else free_slot(draft)))
     undone.restored += 1
+    return None
+
+
+def _live(part: Part, now: Any, draft: Draft, undone: Undone) -> Any:
+    """What stood before the change, if it would still stand; None if its time is up."""
+    if part.before is None or not part.before.expired(draft.now.ns):
+        return part.before
+    if now is None:
+        undone.keep(str(part.identity), "its time is up")
     return None
 
 

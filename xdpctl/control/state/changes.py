@@ -16,6 +16,7 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.audit import Event
 from xdpctl.control.store.kinds import KINDS, Kind, kind_of
 from xdpctl.control.store.port import ChangeStep
+from xdpctl.model.rule import Deadlines
 
 # Tokens and incidents cannot be undone: a secret that was revoked may be known to others, and an
 # incident is evidence.
@@ -101,6 +102,8 @@ def _touched(draft: Draft, kind: Kind, before: dict[Any, Any]) -> Iterator[tuple
             continue
         if earlier is _MISSING:
             earlier = stands.get(identity)
+            if isinstance(earlier, Deadlines) and earlier.expired(draft.now.ns):
+                earlier = None  # it is only not swept yet
         same = earlier is value if kind.field == "entries" else earlier == value
         if not same:
             yield identity, earlier, value
@@ -110,9 +113,12 @@ def _encoded(draft: Draft, kind: Kind, *values: Any) -> list[bytes | None]:
     return [None if value is None else kind.encode(value, draft.now) for value in values]
 
 
-def summary(raw: bytes) -> Summary:
-    """ValueError if it is unreadable."""
-    return _summaries.decode(raw)
+def summary(raw: bytes) -> Summary | None:
+    """The summary of a step; None if it is unreadable, so that all others can be listed."""
+    try:
+        return _summaries.decode(raw)
+    except msgspec.DecodeError:
+        return None
 
 
 def parts(draft: Draft, stored: Sequence[bytes]) -> list[Part]:
@@ -122,7 +128,7 @@ def parts(draft: Draft, stored: Sequence[bytes]) -> list[Part]:
     """
     found: dict[str, Part] = {}
     for step in reversed(stored):
-        for key, before, after in _decoder.decode(zlib.decompress(step)):
+        for key, before, after in _unpacked(step):
             known = kind_of(key)
             if known is None:
                 raise ValueError(f"no kind of record has the key {key}")
@@ -136,6 +142,13 @@ def parts(draft: Draft, stored: Sequence[bytes]) -> list[Part]:
                 later.after if later else _decoded(draft, kind, identity, after),
             )
     return list(found.values())
+
+
+def _unpacked(step: bytes) -> Any:
+    try:
+        return _decoder.decode(zlib.decompress(step))
+    except (zlib.error, msgspec.DecodeError) as error:
+        raise ValueError(f"the stored change is damaged: {error}") from error
 
 
 def _decoded(draft: Draft, kind: Kind, identity: Any, value: bytes | None) -> Any:

@@ -3,6 +3,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 from xdpctl.base.clock import Now
@@ -55,13 +56,13 @@ class Draft:
 
     def copy(self) -> "Draft":
         """A copy, on which a change can be tried."""
-        other = Draft(self.state, self.now)
+        other = copy(self)
         for kind in KINDS:
-            other._staged(kind).update(self._staged(kind))
+            setattr(other, kind.field, dict(self._staged(kind)))
         other.events, other.steps = list(self.events), list(self.steps)
         other._staged_lengths = set(self._staged_lengths)
         other._origins, other._covered = Counter(self._origins), Counter(self._covered)
-        other._room, other._used = self._room, dict(self._used)
+        other._used = dict(self._used)
         return other
 
     def standing(self, source: Prefix) -> Rule | None:

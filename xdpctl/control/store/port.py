@@ -70,8 +70,8 @@ class Store(Protocol):
         """The parts of a change, step by step; none if it is not known."""
         ...
 
-    def forget_changes(self, numbers: Sequence[int]) -> None:
-        """Drop these changes: they can no longer be undone."""
+    def forget_last_steps(self, count: int) -> None:
+        """Drop the newest steps: what they changed was taken back."""
         ...
 
     def trim_changes(self, most: int, most_bytes: int) -> int:

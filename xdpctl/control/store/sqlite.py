@@ -150,11 +150,14 @@ class SqliteStore:
         query = "SELECT parts FROM changes WHERE number = ? ORDER BY step"
         return [parts for (parts,) in self._read(query, (number,))]
 
-    def forget_changes(self, numbers: Sequence[int]) -> None:
+    def forget_last_steps(self, count: int) -> None:
+        newest = "SELECT step FROM changes ORDER BY step DESC LIMIT ?"
+        self._delete(f"DELETE FROM changes WHERE step IN ({newest})", [(count,)])  # noqa: S608
+
+    def _delete(self, statement: str, rows: Sequence[tuple[int]]) -> None:
         with self._lock:
             try:
-                delete = "DELETE FROM changes WHERE number = ?"
-                self._db.executemany(delete, ((number,) for number in numbers))
+                self._db.executemany(statement, rows)
             except sqlite3.Error as error:
                 raise self._explained(error) from error
 
@@ -167,7 +170,7 @@ class SqliteStore:
             kept_bytes += size
             if place and (place >= most or kept_bytes > most_bytes):  # the newest always stays
                 gone.append(int(number))
-        self.forget_changes(gone)
+        self._delete("DELETE FROM changes WHERE number = ?", [(number,) for number in gone])
         return len(gone)
 
     def pristine(self) -> bool:

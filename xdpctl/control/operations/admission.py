@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a rule on a source may drop: checked when it is added, replaced, changed or put back."""
+
+from xdpctl.control.state.coverage import covering
+from xdpctl.control.state.draft import Draft
+from xdpctl.control.state.state import space
+from xdpctl.errors import ConflictError, LockoutError
+from xdpctl.model import tags
+from xdpctl.model.requests import WIDEST_DROP
+from xdpctl.model.rule import OPERATOR, Action, Mode, Rule
+from xdpctl.model.signature import automatic
+
+
+def check_share(draft: Draft, before: Rule | None, after: Rule) -> None:
+    """QuotaError if a detector's drops would cover too large a share of the address space."""
+    more = space(after) - (space(before) if before else 0)
+    if not automatic(after) or more <= 0:
+        return
+    family, quota = after.source.family, draft.state.quota(after.origin)
+    of_origin, of_all = draft.covered(family, after.origin), draft.covered(family)
+    quota.check_share(after.origin, family, of_origin + more, of_all + more)
+
+
+def refuse_released(draft: Draft, rule: Rule) -> None:
+    """ConflictError for a drop of a detector on what a person has released."""
+    if not automatic(rule) or rule.action is not Action.DROP:
+        return
+    for entry in covering(draft, rule.source):
+        released = entry.rule and tags.RELEASED in entry.rule.tags
+        if released and entry.prefix != rule.source and _of_operator(entry.rule):
+            raise ConflictError(f"an operator has released {entry.prefix}", "match.source", "")
+
+
+def _of_operator(rule: Rule | None) -> bool:
+    return rule is not None and rule.origin == OPERATOR
+
+
+def refuse_wide(before: Rule | None, rule: Rule, force: bool) -> None:
+    """LockoutError for a new drop of a large part of the Internet that nobody has confirmed."""
+    if not _is_wide(rule) or force or (before is not None and _is_wide(before)):
+        return
+    share = f"1/{1 << rule.source.length}" if rule.source.length else "all"
+    widest = WIDEST_DROP[rule.source.family]
+    raise LockoutError(
+        f"{rule.source} is wider than /{widest}: it drops {share} of IPv{rule.source.family}",
+        "match.source",
+        "try it with confirm_within (--confirm-within 60s), or give force (--force)",
+    )
+
+
+def _is_wide(rule: Rule) -> bool:
+    enforced = rule.action is Action.DROP and rule.mode is Mode.ENFORCE
+    wide = rule.source.length < WIDEST_DROP[rule.source.family]
+    return enforced and wide and not rule.confirm_by_ns
