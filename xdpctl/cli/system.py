@@ -84,15 +84,25 @@ def notify_test(context: typer.Context, as_json: options.Json = False) -> None:
 @audit_app.command("log")
 def audit_log(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(help="Show at most this many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=5000, help="Show at most this many.")] = 50,
+    since: Annotated[str | None, typer.Option(help="Only changes of this time: 10m, 2h.")] = None,
+    actor: Annotated[str | None, typer.Option(help="Only changes by this user or token.")] = None,
+    action: Annotated[
+        str | None, typer.Option(help="Only this action: rule.add; or all of a kind: rule.")
+    ] = None,
+    changed: Annotated[
+        str | None, typer.Option("--object", help="Only changes of this rule (id) or set.")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Show the newest changes.
 
-    Example: xdpctl audit log --limit 20
+    Example: xdpctl audit log --since 1h --action rule.
     """
-    query = {"limit": limit, "last": True}
-    records = options.client(context).call("GET", "/v1/audit", params=query)["records"]
+    query = {"limit": limit, "last": True, "since": since, "actor": actor, "action": action}
+    query["object"] = changed.replace("/", "_") if changed else None
+    given = {name: value for name, value in query.items() if value is not None}
+    records = options.client(context).call("GET", "/v1/audit", params=given)["records"]
     if as_json:
         return output.emit(records)
     for record in records:

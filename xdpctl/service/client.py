@@ -104,7 +104,7 @@ class Client:
         cursor = None
         while True:
             query = {k: v for k, v in {**filters, "cursor": cursor}.items() if v is not None}
-            page = self.call("GET", "/v1/rules", params={"limit": 1000, **query})
+            page = self.call("GET", "/v1/rules", params={"limit": 1000} | query)
             yield from page["rules"]
             cursor = page["next"]
             if cursor is None:

@@ -2,20 +2,21 @@
 """The audit log and the tokens."""
 
 import asyncio
-import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
+from pydantic import Field
 
 from xdpctl.control.state.draft import Draft
+from xdpctl.control.store.audit_search import Wanted, newest, oldest
 from xdpctl.errors import ConflictError, NotFoundError, RuleError
 from xdpctl.model.identity import Role, Token, digest, mint
 from xdpctl.model.requests import check_seconds
 from xdpctl.model.rule import OPERATOR, TTL_MAX, check_name
 from xdpctl_api.auth import Admin, Operator
 from xdpctl_api.dependencies import Ctx
-from xdpctl_api.shapes.common import seconds, timestamp
+from xdpctl_api.shapes.common import Strict, seconds, timestamp
 from xdpctl_api.shapes.system import TokenIn, TokenOut
 
 router = APIRouter(prefix="/v1")
@@ -23,25 +24,35 @@ _PAGE = 5000
 _LAST = 2**63 - 1  # the largest integer of SQLite
 
 
+class AuditQuery(Strict):
+    """Which records of the audit log."""
+
+    after: int = Field(default=0, ge=0, le=_LAST, description="Only records behind this number")
+    limit: int = Field(default=100, ge=1, le=_PAGE)
+    last: bool = Field(default=False, description="The newest records instead of the oldest")
+    since: str | None = Field(default=None, description="Only of this time: 10m")
+    actor: str = ""
+    action: str = Field(default="", description="rule.add; or rule. for all that begin with it")
+    object: str = Field(default="", description="What was changed: the id of a rule, a set")
+
+    def wanted(self, unix: float) -> Wanted:
+        """RuleError for a time that is none; `unix` is now."""
+        age = seconds(self.since, "since")
+        since = None if age is None else unix - age
+        return Wanted(since, self.actor, self.action, self.object)
+
+
 @router.get("/audit", tags=["audit"])
 async def read_audit(
-    who: Operator,
-    ctx: Ctx,
-    after: Annotated[
-        int, Query(ge=0, le=_LAST, description="Return records after this sequence number")
-    ] = 0,
-    limit: Annotated[int, Query(ge=1, le=_PAGE)] = 100,
-    last: Annotated[
-        bool, Query(description="Return the newest records instead of the oldest")
-    ] = False,
+    who: Operator, ctx: Ctx, query: Annotated[AuditQuery, Query()]
 ) -> JSONResponse:
     """Records of changes: who, what, when. Each has the hash of the record before it."""
-    store = ctx.controller.store
-    if last:
-        newest = store.last_audit()
-        after = max(0, json.loads(newest)["sequence"] - limit) if newest else 0
-    rows = await asyncio.to_thread(store.audit, after, limit)
-    return JSONResponse({"records": [json.loads(row) for row in rows]})
+    store, wanted = ctx.controller.store, query.wanted(ctx.controller.clock.read().unix)
+    if query.last:
+        found = await asyncio.to_thread(newest, store, wanted, query.limit)
+    else:
+        found = await asyncio.to_thread(oldest, store, wanted, query.after, query.limit)
+    return JSONResponse({"records": found})
 
 
 @router.get("/audit/verify", tags=["audit"])

@@ -4,7 +4,9 @@
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from heapq import nlargest
 from itertools import islice
+from typing import Literal
 
 from pydantic import Field
 
@@ -56,6 +58,9 @@ class ListQuery(Filters):
 
     limit: int = Field(default=100, ge=1, le=1000)
     cursor: str | None = Field(default=None, description="`next` of the page before")
+    sort: Literal["address", "hits"] = Field(
+        default="address", description="hits: the rules that hit most, on one page"
+    )
 
 
 class RemovalQuery(Filters):
@@ -122,4 +127,15 @@ def page(
     return RulePage(
         rules=[RuleOut(**rule_out(ctx.controller, rule, now)) for rule in found[:limit]],
         next=_cursor(found[limit - 1]) if len(found) > limit else None,
+    )
+
+
+def busiest(ctx: ControlPlane, wanted: Callable[[Rule | Signature], bool], limit: int) -> RulePage:
+    """The `limit` rules that have hit most packets, of those for which `wanted` is true."""
+    hits = ctx.controller.hits
+    counted = ((hits(rule).packets, rule.id, rule) for rule in _standing(ctx, None) if wanted(rule))
+    first = nlargest(limit, counted, key=lambda one: one[:2])
+    now = ctx.controller.clock.read()
+    return RulePage(
+        rules=[RuleOut(**rule_out(ctx.controller, rule, now)) for _, _, rule in first], next=None
     )

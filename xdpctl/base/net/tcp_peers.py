@@ -14,6 +14,7 @@ from xdpctl.base.net.prefix import Prefix
 _ESTABLISHED = "01"
 _TABLES = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
 _MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 peer of an IPv6 socket (RFC 4291 section 2.5.5.2)
+_LOOPBACK6 = bytes(15) + b"\x01"
 _FRESH_SECONDS = 1.0
 
 
@@ -50,6 +51,14 @@ class Peers:
             return 0
         covered = {peer for source in sources for peer in self._covered(source)}
         return sum(self._connections[peer] for peer in covered)
+
+    def elsewhere(self) -> int:
+        """How many connections there are with other hosts."""
+        here = (
+            (len(peer) == 4 and peer[0] == 127) or peer == _LOOPBACK6 for peer in self._connections
+        )
+        counts = zip(here, self._connections.values(), strict=True)
+        return sum(count for local, count in counts if not local)
 
     def _covered(self, source: Prefix) -> Iterable[bytes]:
         if source.exact:

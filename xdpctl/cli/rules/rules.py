@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Commands for existing rules: list, show, remove, change."""
 
-from typing import Annotated
+from collections.abc import Iterable
+from enum import StrEnum
+from itertools import islice
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -16,6 +19,13 @@ from xdpctl.model.rule import rule_id
 from xdpctl.service.client import path
 
 app = typer.Typer()
+
+
+class Sort(StrEnum):
+    """The orders of a listing."""
+
+    ADDRESS = "address"
+    HITS = "hits"
 
 
 def rule_path(rule: str, *more: str) -> str:
@@ -48,14 +58,24 @@ def list_rules(
     covering: Annotated[
         str | None, typer.Option(help="Only rules that cover this address or prefix.")
     ] = None,
+    since: Annotated[str | None, typer.Option(help="Only rules added in this time: 10m.")] = None,
+    sort: Annotated[
+        Sort, typer.Option(help="hits: those that hit most first (at most 1,000).")
+    ] = Sort.ADDRESS,
+    limit: Annotated[int | None, typer.Option(min=1, help="Show at most this many.")] = None,
     as_json: options.Json = False,
 ) -> None:
     """List rules with their hits.
 
-    Example: xdpctl list --origin fastnetmon
+    Example: xdpctl list --sort hits --limit 20
     """
-    filters = {"action": action, "mode": mode, "origin": origin, "tag": tag}
-    found = options.client(context).pages(**filters, within=within, covering=covering)
+    filters = {"action": action, "mode": mode, "origin": origin, "tag": tag, "since": since}
+    if sort is Sort.HITS:
+        filters |= {"sort": sort.value}
+    found: Iterable[dict[str, Any]] = options.client(context).pages(
+        **filters, within=within, covering=covering, limit=min(limit or 1000, 1000)
+    )
+    found = islice(found, limit)
     if as_json:
         return output.emit(list(found))
     if not output.rules_table(found):

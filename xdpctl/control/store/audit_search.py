@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Finding records of the audit log: by time, who did it, what was done, and to what."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from xdpctl.control.store.port import Store
+
+_PAGE = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a record must have; empty fields are ignored.
+
+    `since` is Unix time. An `action` that ends with a dot takes all that begin with it: `rule.`
+    """
+
+    since: float | None = None
+    actor: str = ""
+    action: str = ""
+    subject: str = ""
+
+    def takes(self, record: dict[str, Any]) -> bool:
+        """Whether a record has all of it, but for its time."""
+        action = record["action"]
+        same = action.startswith(self.action) if self.action.endswith(".") else None
+        return (
+            (not self.actor or record["actor"] == self.actor)
+            and (not self.action or (action == self.action if same is None else same))
+            and (not self.subject or record["subject"] == self.subject)
+        )
+
+
+def newest(store: Store, wanted: Wanted, limit: int) -> list[dict[str, Any]]:
+    """The newest records that are wanted, at most `limit`, oldest first."""
+    found: list[dict[str, Any]] = []
+    first = _written(wanted.since) if wanted.since is not None else ""
+    for record in _backwards(store):
+        if record["at"] < first or len(found) == limit:
+            break
+        if wanted.takes(record):
+            found.append(record)
+    return found[::-1]
+
+
+def oldest(store: Store, wanted: Wanted, after: int, limit: int) -> list[dict[str, Any]]:
+    """The first records behind the number `after` that are wanted, at most `limit`."""
+    found: list[dict[str, Any]] = []
+    first = _written(wanted.since) if wanted.since is not None else ""
+    while len(found) < limit and (page := store.audit(after, _PAGE)):
+        records = list(map(json.loads, page))
+        after = records[-1]["sequence"]
+        found += [one for one in records if one["at"] >= first and wanted.takes(one)]
+    return found[:limit]
+
+
+def _backwards(store: Store) -> Iterator[dict[str, Any]]:
+    last = store.last_audit()
+    end = json.loads(last)["sequence"] if last else 0
+    while end > 0:
+        begin = max(0, end - _PAGE)
+        records = [json.loads(row) for row in store.audit(begin, end - begin)]
+        yield from reversed(records)
+        if not records:
+            return
+        end = min(begin, records[0]["sequence"] - 1)
+
+
+def _written(unix: float) -> str:
+    """A time as records have it, so that both compare as text."""
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds")
