@@ -83,14 +83,15 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
     names, numbers = [c.lstrip(">") for c in columns], [c.startswith(">") for c in columns]
     listed = [names, *rows]
     widths = [max(map(len, column)) for column in zip(*listed, strict=True)]
-    left = max(8, out.width - sum(widths[:-1]) - 2 * len(widths)) if out.is_terminal else None
+    terminal = out.is_terminal  # asked once: it reads the environment
+    left = max(8, out.width - sum(widths[:-1]) - 2 * len(widths)) if terminal else None
     for number, row in enumerate(listed if len(listed) > 1 else []):
         cells = [
             cell.rjust(width) if right else cell.ljust(width)
             for cell, width, right in zip(row, widths, numbers, strict=True)
         ]
         cells[-1] = _shortened(cells[-1].rstrip(), left)
-        line = "  ".join(map(_painted, cells) if number else cells)
+        line = "  ".join(map(_painted, cells) if number and terminal else cells)
         sys.stdout.write(line + "\n")
     return len(listed) - 1
 
@@ -100,8 +101,8 @@ def _shortened(text: str, most: int | None) -> str:
 
 
 def _painted(cell: str) -> str:
-    """The cell in the colour of its word, if the output is a terminal."""
-    code = _ANSI.get(cell.strip()) if out.is_terminal else None
+    """The cell in the colour of its word."""
+    code = _ANSI.get(cell.strip())
     return f"\x1b[{code}m{cell}\x1b[0m" if code else cell
 
 

@@ -163,7 +163,8 @@ class SqliteStore:
 
     def trim_changes(self, most: int, most_bytes: int) -> int:
         query = (
-            "SELECT number, SUM(LENGTH(parts)) FROM changes GROUP BY number ORDER BY number DESC"
+            # a long import stays whole while it adds steps, whatever came meanwhile
+            "SELECT number, SUM(LENGTH(parts)) FROM changes GROUP BY number ORDER BY MAX(step) DESC"
         )
         kept_bytes, gone = 0, []
         for place, (number, size) in enumerate(self._read(query, ())):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from xdpctl.control.store.port import Change, Cursor, Reset, Synced
+from xdpctl.control.store.port import Change, ChangeStep, Cursor, Reset, Synced
 from xdpctl.control.store.sqlite import SqliteStore
 from xdpctl.errors import StoreError
 
@@ -122,6 +122,14 @@ class Broken(Mapping[str, bytes]):
 
     def __getitem__(self, key: str) -> bytes:
         return b"1" if key == "a" else {}  # type: ignore[return-value]
+
+
+def test_a_change_that_still_grows_is_the_last_to_be_dropped(store: SqliteStore) -> None:
+    for number in (1, 2, 3, 1):
+        store.write({}, (), [ChangeStep(number, b"{}", bytes(10))])
+    assert store.trim_changes(1, 1 << 20) == 2
+    assert store.parts(1) == [bytes(10)] * 2
+    assert store.trim_changes(1, 5) == 0, "the newest stays, however large"
 
 
 @pytest.mark.parametrize(
