@@ -5,6 +5,7 @@ They import what they need when they run, so that other commands start fast.
 """
 
 import logging
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -72,6 +73,8 @@ def down(
     """
     from xdpctl.datapath.loader.take_down import take_down
 
+    if os.geteuid() != 0:  # it could not see what is attached, and would say that nothing is
+        raise ConfigError("down needs root, because it detaches BPF programs. Use sudo.")
     settings = config.override(config.load(config_file), pin_dir=pin_dir)
     pins = Pins(settings.pin_dir)
     if pins.lock_dir.is_dir():
@@ -101,7 +104,7 @@ def doctor_command(
 
     Example: xdpctl doctor -i eth0
     """
-    from xdpctl.service import doctor
+    from xdpctl.service.doctor import host as doctor
 
     settings = config.override(
         config.load(config_file), interfaces=tuple(interface or ()), pin_dir=pin_dir

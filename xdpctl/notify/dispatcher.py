@@ -124,6 +124,15 @@ class Dispatcher:
             log.error("notify.urls[%d] did not accept: %s", number, item.title)
 
 
+def is_supported(url: str) -> bool:
+    """Whether Apprise knows how to use a URL; nothing is sent."""
+    import apprise  # late: a large package, which most hosts do not need
+
+    logging.getLogger("apprise").disabled = True  # it logs parts of URLs, which are secrets
+    service: Any = apprise.Apprise()
+    return bool(service.add(url))
+
+
 def apprise_send(url: str, title: str, text: str) -> bool:
     """Send by Apprise; whether it was accepted. False for a URL that Apprise does not support."""
     import apprise  # late: a large package, which most hosts do not need

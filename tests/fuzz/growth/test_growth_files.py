@@ -21,8 +21,8 @@ from xdpctl.detectors.follow.crowdsec import Access
 from xdpctl.detectors.follow.suricata import _batches
 from xdpctl.detectors.follow.tail import Tail
 from xdpctl.lists.geo import open_database
-from xdpctl.service import doctor
 from xdpctl.service.config import load
+from xdpctl.service.doctor import host as doctor
 
 
 def repeated(part: bytes, before: bytes = b"") -> Callable[[int], bytes]:

@@ -16,6 +16,7 @@ from xdpctl.datapath.bpf.bpffs import is_bpffs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.netlink import Link
+from xdpctl.service.doctor import files
 from xdpctl.service.settings import Settings
 
 MINIMUM_KERNEL = (6, 1)
@@ -49,6 +50,7 @@ def examine(settings: Settings) -> list[Finding]:
     found += [_unprivileged()]
     present = {link.name: link for link in netlink.links()}
     found += [_sides(settings)]
+    found += [Finding("problem", *wrong) for wrong in files.problems(settings)]
     names = settings.interfaces or tuple(n for n in present if n != "lo")
     for name in names:
         if name in present:
