@@ -108,7 +108,8 @@ def allowed(role: str | None, case: Case[Any]) -> bool:
 
 @pytest.mark.parametrize("role", [None, "viewer", "operator", "detector", "admin", "local"])
 def test_no_request_is_a_defect_or_more_than_a_role_may(box: Api, role: str | None) -> None:
-    token = box.token("who", role) if role not in (None, "local") else None
+    more = {"origin": "fastnetmon"} if role == "detector" else {}
+    token = box.token("who", role, **more) if role not in (None, "local") else None
     peer = LOCAL if role == "local" else TCP
     known = stand(box)
 
