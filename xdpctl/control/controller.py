@@ -59,15 +59,13 @@ class Controller:
         self.datapath = datapath
         self.clock = clock
         self.problem: str | None = None
-        self.state = State(
-            Image(datapath.capacity), quotas, capacity or Capacity().entries, protection
-        )
+        entries = capacity or Capacity().entries
+        self.state = State(Image(datapath.capacity), quotas, entries, protection)
         self._committer = Committer(store, datapath, self.state, clock)
         self._upkeep = Upkeep(self._committer, sign, ledger or NoLedger())
         self._jobs = JobQueue()
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
-        self._stopping = False
-        self._numbers = count(store.last_change() + 1)
+        self._stopping, self._numbers = False, count(store.last_change() + 1)
 
     def start(self) -> None:
         """Bring the kernel to the state in the store, then start the thread."""
@@ -89,9 +87,9 @@ class Controller:
         self._jobs.refuse_all()
 
     def submit(self, operation: Callable[[Draft], T], change: Change | None = None) -> "Future[T]":
-        """Queue an operation; with `change` it can be undone, see `change_by`.
+        """Queue an operation; its result is there once it is durable and in the kernel.
 
-        The future has the operation's result once it is durable and in the kernel, or the error.
+        With `change` it can be undone, see `change_by`.
         """
         return self._put(Job(operation, Future(), change=change))
 

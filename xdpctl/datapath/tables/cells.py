@@ -22,9 +22,8 @@ KEY_MASK = np.uint64((1 << CELL_KEY_BITS) - 1)
 _CHUNK = 1 << 15
 _LOAD, _SPARSE = 4, 1  # mean cells used per bucket: above it grows, below it may shrink
 SMALLEST_LOG2 = 4
-# The last cell of a bucket gets this word, of no prefix, after use; only unused cells are 0.
-_SPENT = np.uint64(1 << CELL_VALUE_BITS)
 _LAST = BUCKET_CELLS - 1
+_SPENT = np.uint64(1 << CELL_VALUE_BITS)  # of no prefix: the last cell's word after use, never 0
 
 
 def buckets_log2(entries: int) -> int:
