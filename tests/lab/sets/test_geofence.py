@@ -180,7 +180,7 @@ def test_without_a_way_in_of_his_own_nobody_closes_the_door(far: Far, street_box
         problem = refusal(street_box.client, "POST", "/v1/rules", json=body, headers=headers)
         assert (problem["status"], problem["title"]) == (409, TITLE), problem
     block(street_box.client, "0.0.0.0/0", mode="monitor")
-    change: dict[str, Any] = {"json": {"mode": "enforce"}}
+    change: dict[str, Any] = {"json": {"mode": "enforce", "force": True}}
     change["headers"] = {"Forwarded": f"for={ABROAD}"}
     assert refusal(street_box.client, "PATCH", "/v1/rules/0.0.0.0_0", **change)["status"] == 409
     change["headers"] = FROM_HOME
