@@ -12,7 +12,7 @@ from xdpctl.abi.constants import SlotNumber
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations import sets
 from xdpctl.control.operations.sets import Changed, SetRequest
-from xdpctl.control.store.port import Change
+from xdpctl.control.store.port import KeyChange
 from xdpctl.datapath.image import Plan
 from xdpctl.datapath.writes import PointAllAt, Write
 from xdpctl.errors import XdpctlError
@@ -101,7 +101,7 @@ def picture(control: Controller) -> Mapping[str, object]:
     """Everything that a refused change must not affect: the store, the state, the kernel."""
     state, datapath = control.state, control.datapath
     assert isinstance(datapath, FakeDatapath)
-    stored = [change for change in control.store.watch(None) if isinstance(change, Change)]
+    stored = [change for change in control.store.watch(None) if isinstance(change, KeyChange)]
     return {
         "sets": dict(state.sets),
         "entries": {name: texts(control, name) for name in state.entries},

@@ -21,7 +21,7 @@ from xdpctl.control.signature_sync import SignatureSync
 from xdpctl.control.state.draft import Draft, Written
 from xdpctl.control.state.state import State
 from xdpctl.control.store.audit import Chain, Event
-from xdpctl.control.store.port import Change, ChangeStep, Cursor, Reset, Store, Synced
+from xdpctl.control.store.port import ChangeStep, Cursor, KeyChange, Reset, Store, Synced
 from xdpctl.datapath.image import Listing, Plan, Target, is_shared
 from xdpctl.datapath.plan import differences, transition
 from xdpctl.datapath.port import Datapath
@@ -108,7 +108,7 @@ class Committer:
         cursor = self._cursor
         for event in self.store.watch(cursor):
             match event:
-                case Change():
+                case KeyChange():
                     self._learn(event, now, learned)
                 case Reset():
                     reset = True
@@ -128,7 +128,7 @@ class Committer:
             self._sync_signatures(now)
         self._monitor_slots.bring()
 
-    def _learn(self, change: Change, now: Now, learned: Ingested) -> None:
+    def _learn(self, change: KeyChange, now: Now, learned: Ingested) -> None:
         """Take a record over; one that cannot be read is logged, remembered and skipped."""
         try:
             learn(self.state, change, now, self._ours, learned)

@@ -9,7 +9,7 @@ from xdpctl.control.state.draft import Written
 from xdpctl.control.state.state import State
 from xdpctl.control.store.audit import CHECKPOINT
 from xdpctl.control.store.kinds import RULES, kind_of
-from xdpctl.control.store.port import Change
+from xdpctl.control.store.port import KeyChange
 from xdpctl.errors import StoreError, XdpctlError
 
 
@@ -21,7 +21,7 @@ class Ingested:
     signatures: bool = False
 
 
-def learn(state: State, change: Change, now: Now, written: Written, learned: Ingested) -> None:
+def learn(state: State, change: KeyChange, now: Now, written: Written, learned: Ingested) -> None:
     """Take one record over into the state, and note in `learned` what the kernel has to be told.
 
     `written` has the values that this process just wrote, which need not be decoded. StoreError if
@@ -33,7 +33,7 @@ def learn(state: State, change: Change, now: Now, written: Written, learned: Ing
         raise StoreError(f"the record {change.key} is unreadable: {error}") from error
 
 
-def _learn(state: State, change: Change, now: Now, written: Written, learned: Ingested) -> None:
+def _learn(state: State, change: KeyChange, now: Now, written: Written, learned: Ingested) -> None:
     if change.key == CHECKPOINT:
         state.checkpoint = change.value
     found = kind_of(change.key)

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Header, Query, Response
 
 from xdpctl.abi.structs import Hits
 from xdpctl.control.operations import rules
+from xdpctl.control.operations.admission import refuse_most_peers
 from xdpctl.control.operations.changing import Added
 from xdpctl.control.state.changes import Change
 from xdpctl.control.state.coverage import around
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import LockoutError, NotFoundError, RuleError
+from xdpctl.errors import NotFoundError, RuleError
 from xdpctl.incidents.ledger import by_hand, ledger
 from xdpctl.model.identity import Caller
 from xdpctl.model.match.match import ID_MARK
@@ -37,7 +38,6 @@ from xdpctl_api.shapes.rules import (
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
 _NAMED = 1_000
-_PEERS_LEAST = 8  # fewer connections are no majority
 IfMatch = Annotated[str | None, Header(description="The rule's ETag; 412 if it changed since")]
 
 
@@ -64,29 +64,14 @@ def named_etag(header: str | None) -> str | None:
     return None if header in (None, "*") else header.removeprefix("W/").strip('"')
 
 
-async def _refuse_most_peers(ctx: ControlPlane, request: RuleRequest) -> None:
-    """LockoutError for a drop that holds more than half of this host's established connections."""
-    enforced = request.action is Action.DROP and request.mode is Mode.ENFORCE
-    if not enforced or request.force or request.confirm_within is not None:
-        return
-    known = ctx.connections
-    peers = known.now() if known.fresh else await asyncio.to_thread(known.now)
-    covered, all_of_them = peers.count([request.source]), peers.elsewhere()
-    if all_of_them >= _PEERS_LEAST and 2 * covered > all_of_them:
-        raise LockoutError(
-            f"{request.source} holds {covered:,} of this host's {all_of_them:,} established "
-            "connections",
-            "match.source",
-            "try it with confirm_within (--confirm-within 60s), or give force (--force)",
-        )
-
-
 @router.post("", status_code=201, response_model=RuleAnswer, responses={200: {"model": RuleAnswer}})
 async def add_rule(body: RuleIn, who: Operator, ctx: Ctx) -> Response:
     """201 with the rule once it is durable and in the kernel; the same again is 200."""
     request, change = body.ask(), ctx.controller.change_by(who)
     if who.origin == OPERATOR and isinstance(request, RuleRequest):
-        await _refuse_most_peers(ctx, request)
+        known = ctx.connections
+        peers = known.now() if known.fresh else await asyncio.to_thread(known.now)
+        refuse_most_peers(request, peers)
     hits = ctx.controller.hits
 
     def operation(draft: Draft) -> Added[Rule | Signature]:

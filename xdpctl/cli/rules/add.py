@@ -230,4 +230,4 @@ def _add(
     elif not seconds:
         output.emit(rule)
     if seconds:
-        monitoring.watch(client, rule, seconds, max_share, as_json)
+        monitoring.watch(client, rule, seconds, max_share, as_json, bool(body.get("force")))

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from xdpctl.abi.constants import SlotNumber
 from xdpctl.base.durations import parse_duration
 from xdpctl.base.units import si
 from xdpctl.cli import output
@@ -17,7 +18,7 @@ from xdpctl.service.client import Client, path
 
 _NAMED = 5
 _VERBS = {"drop": "dropped", "limit": "dropped", "accept": "let through"}
-_SHARED_SLOTS = (1, 2)  # of protected prefixes and of neighbours
+_SHARED_SLOTS = (SlotNumber.PROTECTED, SlotNumber.NEIGHBOUR)
 EXIT_COLLATERAL = 1
 EXIT_NOTHING = 5
 EXIT_UNKNOWN = 7
@@ -125,7 +126,12 @@ def _share(given: str) -> float:
 
 
 def watch(
-    client: Client, rule: dict[str, Any], seconds: float, max_share: float | None, as_json: bool
+    client: Client,
+    rule: dict[str, Any],
+    seconds: float,
+    max_share: float | None,
+    as_json: bool,
+    force: bool = False,
 ) -> None:
     """Observe a rule in monitor mode, print what it would hit, then ask or decide.
 
@@ -139,7 +145,7 @@ def watch(
         console.print(
             f"observing for {seconds:g} s: matching packets are counted and pass", soft_wrap=True
         )
-        rule, code = _decide(client, rule, seconds, max_share, console)
+        rule, code = _decide(client, rule, seconds, max_share, console, force)
         if code:
             name = output.name(rule)
             console.print(
@@ -156,7 +162,12 @@ def watch(
 
 
 def _decide(
-    client: Client, rule: dict[str, Any], seconds: float, max_share: float | None, console: Console
+    client: Client,
+    rule: dict[str, Any],
+    seconds: float,
+    max_share: float | None,
+    console: Console,
+    force: bool,
 ) -> tuple[dict[str, Any], int]:
     """The rule after it was observed, and the exit code: 0 if it is enforced."""
     place = path("rules", rule["id"])
@@ -173,9 +184,9 @@ def _decide(
     )
     if code:
         return rule, code
-    # who has seen what it hits means it, also if it is a wide drop
-    where = path("rules", rule["id"], "promote")
-    return client.call("POST", where, params={"force": True}), 0
+    # who has seen what it hits and said yes means it, also if it is a wide drop
+    query = {"force": True} if force or max_share is None else {}
+    return client.call("POST", path("rules", rule["id"], "promote"), params=query), 0
 
 
 def _ask() -> int:

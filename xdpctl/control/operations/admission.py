@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a rule on a source may drop: checked when it is added, replaced, changed or put back."""
 
+from xdpctl.base.net.tcp_peers import Peers
 from xdpctl.control.state.coverage import covering
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.state import space
 from xdpctl.errors import ConflictError, LockoutError
 from xdpctl.model import tags
-from xdpctl.model.requests import WIDEST_DROP
+from xdpctl.model.requests import WIDEST_DROP, RuleRequest
 from xdpctl.model.rule import OPERATOR, Action, Mode, Rule
 from xdpctl.model.signature import automatic
+
+_PEERS_LEAST = 8  # fewer connections are no majority
+_CONFIRM = "try it with confirm_within (--confirm-within 60s), or give force (--force)"
 
 
 def check_share(draft: Draft, before: Rule | None, after: Rule) -> None:
@@ -44,8 +48,22 @@ def refuse_wide(before: Rule | None, rule: Rule, force: bool) -> None:
     raise LockoutError(
         f"{rule.source} is wider than /{widest}: it drops {share} of IPv{rule.source.family}",
         "match.source",
-        "try it with confirm_within (--confirm-within 60s), or give force (--force)",
+        _CONFIRM,
     )
+
+
+def refuse_most_peers(request: RuleRequest, peers: Peers) -> None:
+    """LockoutError for a drop that holds more than half of this host's established connections."""
+    enforced = request.action is Action.DROP and request.mode is Mode.ENFORCE
+    if not enforced or request.force or request.confirm_within is not None:
+        return
+    covered, total = peers.count([request.source]), peers.elsewhere()
+    if total >= _PEERS_LEAST and 2 * covered > total:
+        raise LockoutError(
+            f"{request.source} holds {covered:,} of this host's {total:,} established connections",
+            "match.source",
+            _CONFIRM,
+        )
 
 
 def _is_wide(rule: Rule) -> bool:

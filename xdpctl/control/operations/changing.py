@@ -11,17 +11,17 @@ from xdpctl.model.requests import check_seconds
 from xdpctl.model.rule import TTL_MAX, Rule
 from xdpctl.model.signature import Signature
 
-Kind = TypeVar("Kind", bound=Rule | Signature, covariant=True)
+AnyRule = TypeVar("AnyRule", bound=Rule | Signature, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Added(Generic[Kind]):
+class Added(Generic[AnyRule]):
     """The rule or signature as it is now, whether it is new, and warnings.
 
     `changed` is whether anything differs from before, `replaced` whether it took another's place.
     """
 
-    rule: Kind
+    rule: AnyRule
     created: bool
     warnings: list[str]
     changed: bool = True

@@ -5,6 +5,7 @@ A change has a number. What it touches is found by comparing what a draft stages
 the operation, so no operation has to know of it.
 """
 
+import logging
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ class Part(NamedTuple):
     after: Any
 
 
+log = logging.getLogger("xdpctl.controller")
 _encoder, _decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder()
 _summaries = msgspec.json.Decoder(Summary)
 
@@ -117,7 +119,8 @@ def summary(raw: bytes) -> Summary | None:
     """The summary of a step; None if it is unreadable, so that all others can be listed."""
     try:
         return _summaries.decode(raw)
-    except msgspec.DecodeError:
+    except msgspec.DecodeError as error:
+        log.error("a stored change is left out of the history, it is damaged: %s", error)
         return None
 
 

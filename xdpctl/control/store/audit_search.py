@@ -26,12 +26,12 @@ class Wanted:
 
     def takes(self, record: dict[str, Any]) -> bool:
         """Whether a record has all of it, but for its time."""
-        action = record["action"]
+        action = str(record.get("action", ""))
         same = action.startswith(self.action) if self.action.endswith(".") else None
         return (
-            (not self.actor or record["actor"] == self.actor)
+            (not self.actor or record.get("actor") == self.actor)
             and (not self.action or (action == self.action if same is None else same))
-            and (not self.subject or record["subject"] == self.subject)
+            and (not self.subject or record.get("subject") == self.subject)
         )
 
 
@@ -40,7 +40,7 @@ def newest(store: Store, wanted: Wanted, limit: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     first = _written(wanted.since) if wanted.since is not None else ""
     for record in _backwards(store):
-        if record["at"] < first or len(found) == limit:
+        if str(record.get("at", "")) < first or len(found) == limit:
             break
         if wanted.takes(record):
             found.append(record)
@@ -54,7 +54,7 @@ def oldest(store: Store, wanted: Wanted, after: int, limit: int) -> list[dict[st
     while len(found) < limit and (page := store.audit(after, _PAGE)):
         records = list(map(json.loads, page))
         after = records[-1]["sequence"]
-        found += [one for one in records if one["at"] >= first and wanted.takes(one)]
+        found += [one for one in records if str(one.get("at", "")) >= first and wanted.takes(one)]
     return found[:limit]
 
 

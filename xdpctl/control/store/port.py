@@ -18,7 +18,7 @@ class Cursor:
     revision: int
 
 
-class Change(NamedTuple):
+class KeyChange(NamedTuple):
     """The new value of a key; None: it was deleted."""
 
     key: str
@@ -78,7 +78,7 @@ class Store(Protocol):
         """Drop the oldest changes beyond either bound; how many steps went."""
         ...
 
-    def watch(self, since: Cursor | None = None) -> Iterator[Change | Reset | Synced]:
+    def watch(self, since: Cursor | None = None) -> Iterator[KeyChange | Reset | Synced]:
         """The changes after `since`, then Synced; Reset comes first if `since` is not known."""
         ...
 

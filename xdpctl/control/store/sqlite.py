@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from xdpctl.control.store.port import Change, ChangeStep, Cursor, Reset, Synced
+from xdpctl.control.store.port import ChangeStep, Cursor, KeyChange, Reset, Synced
 from xdpctl.errors import StoreError
 
 _TOMBSTONES_KEPT = 100_000
@@ -108,7 +108,7 @@ class SqliteStore:
             self._db.execute("DELETE FROM entries WHERE value IS NULL AND revision <= ?", row)
             self._db.execute("UPDATE history SET floor = ?", row)
 
-    def watch(self, since: Cursor | None = None) -> Iterator[Change | Reset | Synced]:
+    def watch(self, since: Cursor | None = None) -> Iterator[KeyChange | Reset | Synced]:
         with self._lock:
             try:
                 epoch, floor = self._db.execute("SELECT epoch, floor FROM history").fetchone()
@@ -123,7 +123,7 @@ class SqliteStore:
                 raise self._explained(error) from error
         if not known:
             yield Reset()
-        yield from map(Change._make, rows)
+        yield from map(KeyChange._make, rows)
         yield Synced(Cursor(epoch, revision))
 
     def audit(self, after: int = 0, limit: int = 1000) -> list[bytes]:

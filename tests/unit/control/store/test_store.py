@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from xdpctl.control.store.port import Change, ChangeStep, Cursor, Reset, Synced
+from xdpctl.control.store.port import ChangeStep, Cursor, KeyChange, Reset, Synced
 from xdpctl.control.store.sqlite import SqliteStore
 from xdpctl.errors import StoreError
 
@@ -27,7 +27,7 @@ def store(path: Path) -> Iterator[SqliteStore]:
 
 
 def snapshot(store: SqliteStore) -> dict[str, bytes | None]:
-    return {e.key: e.value for e in store.watch() if isinstance(e, Change)}
+    return {e.key: e.value for e in store.watch() if isinstance(e, KeyChange)}
 
 
 def cursor(store: SqliteStore) -> Cursor:
@@ -69,7 +69,7 @@ def test_a_watcher_resumes_with_what_came_after(store: SqliteStore) -> None:
     store.write({"c": b"3"})
     store.write({"b": b"4"})
     *changes, last = store.watch(seen)
-    assert [(e.key, e.value) for e in changes if isinstance(e, Change)] == [
+    assert [(e.key, e.value) for e in changes if isinstance(e, KeyChange)] == [
         ("c", b"3"),
         ("b", b"4"),
     ]
@@ -84,7 +84,7 @@ def test_a_watcher_that_resumes_learns_of_deletions_and_a_new_one_does_not(
     seen = cursor(store)
     store.write({"a": None})
     gone, _ = store.watch(seen)
-    assert isinstance(gone, Change)
+    assert isinstance(gone, KeyChange)
     assert (gone.key, gone.value) == ("a", None)
     assert snapshot(store) == {}
 
