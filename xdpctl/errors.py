@@ -24,6 +24,7 @@ XdpctlError
 │   └── AttachError          the interface does not take the program, or has a foreign one
 ├── CompileError             bcc is missing, or clang rejected the source
 ├── Refused                  the control plane refused a client's request
+├── Interrupted              a person interrupted a command
 └── Unreachable              the control plane does not answer a client
 """
 
@@ -134,6 +135,10 @@ class Refused(XdpctlError):
             text += f"\n  fix: {problem['fix']}"
         super().__init__(text)
         self.problem = problem
+
+
+class Interrupted(XdpctlError):
+    """A person interrupted a command; the text says what was done."""
 
 
 class Unreachable(XdpctlError):

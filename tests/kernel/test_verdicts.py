@@ -245,3 +245,14 @@ def test_a_rule_ends_in_the_kernel_without_any_write(filtered: Filter, source: s
     assert verdicts["pass"] == 1, "it did not end"
     assert filtered.explain(frame) == "NO_RULE"
     assert filtered.hits(source)[0] == 1 + verdicts["drop"], "an expired rule counts nothing"
+
+
+def test_hits_that_are_read_together_are_those_of_each(filtered: Filter) -> None:
+    filtered.hold("; ".join(f"drop 10.0.{number}.0/24" for number in range(40)))
+    for number in range(40):
+        filtered.run(to_frame(f"10.0.{number}.1"), times=number + 1)
+    slots = [filtered.image.entries[parse_prefix(f"10.0.{n}.0/24")] for n in reversed(range(40))]
+    for wanted in (slots, slots[::2], [*slots, 0]):  # with 0, they are too far apart for one call
+        together = filtered.datapath.hits(wanted)
+        assert together == [filtered.datapath.hits([slot])[0] for slot in wanted]
+    assert [hits.packets for hits in filtered.datapath.hits(slots)] == list(range(40, 0, -1))

@@ -62,7 +62,7 @@ def test_a_victim_of_ours_is_protected_until_the_detector_says_it_is_over(
     assert {one["address"] for one in evidence["top_sources"]} <= set(FLOOD)
     assert sum(count for _, count in evidence["top_services"]) == evidence["packets"]
     archive = street_box.directory / "held.zip"
-    done = cli(street_box, "incident", "export", held["id"], "-o", str(archive))
+    done = cli(street_box, "incident", "export", held["id"], "-w", str(archive))
     assert done.returncode == 0, done.stderr
     key = cli(street_box, "incident", "key").stdout.strip()
     done = cli(street_box, "incident", "verify", str(archive), "--key", key)

@@ -11,14 +11,22 @@ import importlib
 import json
 import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from xdpctl import __version__
 from xdpctl.cli import options
-from xdpctl.errors import ConfigError, Refused, SettingsError, Unreachable, XdpctlError
+from xdpctl.cli.formats import wanted_by, with_json
+from xdpctl.errors import (
+    ConfigError,
+    Interrupted,
+    Refused,
+    SettingsError,
+    Unreachable,
+    XdpctlError,
+)
 from xdpctl.service import defaults
 
 # Each command and its module. A module is imported only when its command runs: most commands need
@@ -51,6 +59,13 @@ class Commands(TyperGroup):
         """Names of the commands, in the order of COMMANDS."""
         return list(COMMANDS)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; Ctrl-C where nothing else says what was done ends it with a sentence."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; no change was under way") from None
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command, imported from its module; None if the name is unknown."""
         if cmd_name not in COMMANDS:
@@ -58,7 +73,7 @@ class Commands(TyperGroup):
             self.commands = {name: self.get_command(ctx, name) for name in COMMANDS}
             return None
         module = importlib.import_module(f"xdpctl.cli.{COMMANDS[cmd_name]}")
-        return typer.main.get_group(module.app).commands[cmd_name]
+        return with_json(typer.main.get_group(module.app).commands[cmd_name])
 
 
 app = typer.Typer(
@@ -97,29 +112,49 @@ def globals_(
 def main() -> None:
     """Entry point of the `xdpctl` command."""
     try:
-        app(prog_name="xdpctl")  # the same under `python -m xdpctl`
+        sys.exit(app(prog_name="xdpctl", standalone_mode=False))  # so under `python -m xdpctl`
     except Unreachable as error:
         _fail(error, 3)
+    except Interrupted as error:
+        _fail(error, 130)
     except SettingsError as error:
         _fail(error, os.EX_CONFIG)  # the units' RestartPreventExitStatus
     except ConfigError as error:
         _fail(error, 2)
     except XdpctlError as error:
         _fail(error, 1)
+    except typer.Abort:  # the answer to a question was no
+        _say("not confirmed: nothing was changed", 1)
+    except typer.exceptions.TyperException as error:
+        _misused(error)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of the output closed the pipe, as `head` does
         sys.exit(1)
 
 
-def _fail(error: XdpctlError, code: int) -> None:
-    if "--json" in sys.argv and isinstance(error, Refused):
+def _fail(error: XdpctlError, code: int) -> NoReturn:
+    if wanted_by(sys.argv) and isinstance(error, Refused):
         print(json.dumps(error.problem), file=sys.stderr)
-    else:
-        fix = getattr(error, "fix", "")
-        text = f"{error}\n  fix: {fix}" if fix else str(error)
-        from rich.markup import escape
+        sys.exit(code)
+    fix = getattr(error, "fix", "")
+    _say(f"{error}\n  fix: {fix}" if fix else str(error), code)
 
-        from xdpctl.cli import output
 
-        output.err.print(f"[red]xdpctl:[/red] {escape(text)}", soft_wrap=True)
+def _misused(error: typer.exceptions.TyperException) -> NoReturn:
+    """A command line that cannot be run: what is wrong, and where the help is."""
+    context = getattr(error, "ctx", None)
+    text = error.format_message().removeprefix("Invalid value: ")
+    if not text:  # nothing was given, and the help is printed already
+        sys.exit(error.exit_code)
+    text = f"{text[:1].lower()}{text[1:]}" if not text.startswith(("'", "-")) else text
+    where = f"\n  fix: see `{context.command_path} --help`" if context else ""
+    _say(f"{text.rstrip('.')}{where}", error.exit_code)
+
+
+def _say(text: str, code: int) -> NoReturn:
+    from rich.markup import escape
+
+    from xdpctl.cli import output
+
+    output.err.print(f"[red]xdpctl:[/red] {escape(text)}", soft_wrap=True)
     sys.exit(code)

@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from xdpctl.cli import options, output
+from xdpctl.cli.formats import Format, printed
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.errors import ConfigError, DatapathError, Refused, Unreachable
 from xdpctl.service import config
@@ -32,7 +33,7 @@ def bypass(
     switch: Switch,
     config_file: options.Config = None,
     pin_dir: options.PinDir = None,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Let all traffic pass (`on`), or filter again (`off`).
 
@@ -49,8 +50,8 @@ def bypass(
     except (Unreachable, Refused):
         if not pressed:
             raise
-    if as_json:
-        return output.emit(result)
+    if printed(result, form):
+        return
     output.out.print("everything passes" if result["on"] else "filtering")
     if not result["audited"]:
         output.err.print("[yellow]note:[/yellow] the change is not in the audit log")

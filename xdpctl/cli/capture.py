@@ -14,6 +14,7 @@ from xdpctl.base.net.packet_fields import Fields, fields
 from xdpctl.base.net.packets import summary as ends_of
 from xdpctl.base.net.pcapng_writer import Writer
 from xdpctl.cli import options, output
+from xdpctl.cli.formats import Format, Lines, printed
 from xdpctl.errors import Unreachable
 from xdpctl.model.match import text
 from xdpctl.model.match.evaluate import takes
@@ -61,9 +62,7 @@ def capture(
             "--summary", help="Print what the packets have in common, as --match takes it."
         ),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print NDJSON, one packet per line.")
-    ] = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Capture live packets with the verdict of each, or show what they have in common.
 
@@ -78,7 +77,7 @@ def capture(
         raise typer.BadParameter(f"{write}: {error.strerror}") from None
     lines = options.client(context).lines("/v1/samples", seconds + _GRACE_SECONDS, params=query)
     try:
-        end = _output_packets(_matching(lines, wanted), file, as_json, summary)
+        end = _output_packets(_matching(lines, wanted), file, form, summary)
     finally:
         if file:
             file.close()
@@ -100,12 +99,13 @@ def _matching(lines: Iterator[dict[str, Any]], wanted: Match | None) -> Iterator
 
 
 def _output_packets(
-    lines: Iterator[dict[str, Any]], file: BinaryIO | None, as_json: bool, summary: bool
+    lines: Iterator[dict[str, Any]], file: BinaryIO | None, form: Format, summary: bool
 ) -> dict[str, Any]:
     """Write or print every packet; return the totals from the last line."""
     writer = Writer(file) if file else None
     end: dict[str, Any] = {"lost": 0, "matched": 0}
     kept: list[Fields] = []
+    printer = Lines(form)
     try:
         for line in lines:
             if "data" not in line:
@@ -118,25 +118,25 @@ def _output_packets(
             if summary and found:
                 kept.append(found)
             elif not writer:
-                output.line(line) if as_json else _print(line, found)
+                printer.print(line) if form.for_programs else _print(line, found)
         if "taken" not in end:
             raise Unreachable("the connection ended before the capture did; the rest is missing")
     except KeyboardInterrupt:  # what came until then is complete
         end["taken"] = end["matched"]
         output.err.print("interrupted; what was captured until now is complete")
     if summary:
-        _summarise(kept, as_json)
+        _summarise(kept, form)
     return end
 
 
-def _summarise(kept: list[Fields], as_json: bool) -> None:
+def _summarise(kept: list[Fields], form: Format) -> None:
     """Print the most frequent values of each component, and the match of each."""
     ranked = rank(kept)
     for word, name in (("src", "source"), ("dst", "destination")):
         counts = Counter(str(packet[name]) for packet in kept).most_common(_TOP)
         ranked[word] = [Ranked(v, f"{word} {v}", n / len(kept)) for v, n in counts]
-    if as_json:
-        return output.emit({word: [v._asdict() for v in values] for word, values in ranked.items()})
+    if printed({word: [v._asdict() for v in values] for word, values in ranked.items()}, form):
+        return
     rows = [
         (word, f"{value.share:.0%}", value.match)
         for word, found in ranked.items()

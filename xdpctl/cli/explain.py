@@ -11,6 +11,7 @@ from rich.markup import escape
 from xdpctl.base.net.packets import summary
 from xdpctl.base.net.pcap_reader import Packet, Skipped, packets
 from xdpctl.cli import options, output
+from xdpctl.cli.formats import Format, printed
 from xdpctl.datapath.bpf.programs import FRAME_MAX
 
 app = typer.Typer()
@@ -49,7 +50,7 @@ def explain(
         int,
         typer.Option("--packet", min=1, help="Number of the packet in the file, counted from 1."),
     ] = 1,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Show what the loaded program does with a packet, and which rule decides.
 
@@ -77,8 +78,8 @@ def explain(
     if outside is not None:
         query["outside"] = str(outside).lower()
     answer = options.client(context).call("GET", "/v1/explain", params=query)
-    if as_json:
-        return output.emit(answer)
+    if printed(answer, form):
+        return
     _print_answer(source or summary(bytes.fromhex(answer["frame"])), answer)
 
 

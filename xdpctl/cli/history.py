@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 
 from xdpctl.cli import options, output
+from xdpctl.cli.formats import Format, printed
 from xdpctl.service.client import SLOW_SECONDS, path
 
 app = typer.Typer()
@@ -17,7 +18,7 @@ _SHOWN = 20
 def history(
     context: typer.Context,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Show at most this many.")] = 20,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """List the changes that people made, the newest first, with the numbers to undo them.
 
@@ -25,8 +26,8 @@ def history(
     """
     query = {"limit": limit}
     found = options.client(context).call("GET", "/v1/history", params=query)["changes"]
-    if as_json:
-        return output.emit(found)
+    if printed(found, form):
+        return
     columns = (">change", "at", "by", "what", "on", ">records")
     if not output.table(columns, [_row(change) for change in found]):
         output.out.print("nobody has changed anything yet")
@@ -54,7 +55,7 @@ def undo(
         str | None, typer.Option(help="With --since: only rules of this detector.")
     ] = None,
     dry_run: options.DryRun = False,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Undo a change by its number, or remove the rules that detectors added.
 
@@ -70,20 +71,21 @@ def undo(
         if dry_run:
             raise typer.BadParameter("--dry-run needs the number of a change")
         body = {"since": since} | ({"origin": origin} if origin else {})
-        return _removed(client.call("POST", "/v1/automatic/undo", json=body), as_json)
+        return _removed(client.call("POST", "/v1/automatic/undo", json=body), form)
     if origin:
         raise typer.BadParameter("--origin goes with --since")
     where = path("history", str(number), "undo")
     found = client.call("POST", where, seconds=SLOW_SECONDS, params={"dry_run": dry_run})
-    output.emit(found) if as_json else _undone(number, found)
+    if not printed(found, form):
+        _undone(number, found)
     if found["kept"]:
         raise typer.Exit(1)
     return None
 
 
-def _removed(found: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        return output.emit(found)
+def _removed(found: dict[str, Any], form: Format) -> None:
+    if printed(found, form):
+        return
     number = output.plural(len(found["removed"]), "rule", "rules")
     output.out.print(f"removed {number}{output.undo_hint(found)}")
     return None

@@ -9,7 +9,8 @@ from rich.markup import escape
 
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si
-from xdpctl.cli import options, output
+from xdpctl.cli import completion, options, output
+from xdpctl.cli.formats import Format, printed
 from xdpctl.errors import EvidenceError
 from xdpctl.incidents import report
 from xdpctl.model.event import Attack
@@ -21,7 +22,12 @@ incident_app = typer.Typer(
 )
 app.add_typer(incident_app, name="incident")
 _SENDERS = 10  # source addresses that are shown
-Identity = Annotated[str, typer.Argument(help="Id of the incident, as `incidents` lists it.")]
+Identity = Annotated[
+    str,
+    typer.Argument(
+        help="Id of the incident, as `incidents` lists it.", autocompletion=completion.incidents
+    ),
+]
 
 
 @app.command()
@@ -31,7 +37,7 @@ def incidents(
         bool, typer.Option("--open", help="Only incidents that are open.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="List at most this many.")] = 100,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """List incidents, the newest first.
 
@@ -39,8 +45,8 @@ def incidents(
     """
     query = {"limit": limit} | ({"open": "true"} if only_open else {})
     found = options.client(context).call("GET", "/v1/incidents", params=query)["incidents"]
-    if as_json:
-        return output.emit(found)
+    if printed(found, form):
+        return
     columns = ("incident", "victim", "attack", "detectors", "lasted", ">peak pps", ">hit", "")
     if not output.table(columns, map(_row, found)):
         output.out.print("no incidents")
@@ -66,7 +72,7 @@ def open_incident(
     victim: Annotated[str, typer.Argument(help="Address or prefix that is attacked.")],
     attack: Annotated[Attack, typer.Option(help="Type of attack.")] = Attack.UNKNOWN,
     note: Annotated[str, typer.Option(help="What is known about it.")] = "",
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Open an incident by hand; rules that you add until it is closed belong to it.
 
@@ -76,23 +82,23 @@ def open_incident(
     """
     body = {"victim": victim, "attack": attack.value, "note": note}
     opened = options.client(context).call("POST", "/v1/incidents", json=body)
-    if as_json:
-        return output.emit(opened)
+    if printed(opened, form):
+        return
     identity = opened["id"]
     output.out.print(f"opened: {identity}; close it with: xdpctl incident close {identity}")
 
 
 @incident_app.command("close")
 def close_incident(
-    context: typer.Context, identity: Identity, as_json: options.Json = False
+    context: typer.Context, identity: Identity, form: options.Output = Format.TABLE
 ) -> None:
     """Close an incident that was opened by hand; its rules stay.
 
     Example: xdpctl incident close 20261126-081900
     """
     closed = options.client(context).call("POST", path("incidents", identity, "close"))
-    if as_json:
-        return output.emit(closed)
+    if printed(closed, form):
+        return
     if closed["open"]:
         detectors = ", ".join(closed["detectors"])
         output.out.print(f"{identity} stays open: {detectors} has not reported the end")
@@ -102,15 +108,15 @@ def close_incident(
 
 @incident_app.command("show")
 def show_incident(
-    context: typer.Context, identity: Identity, as_json: options.Json = False
+    context: typer.Context, identity: Identity, form: options.Output = Format.TABLE
 ) -> None:
     """Show one incident: what was reported, what was done, and what the rules hit.
 
     Example: xdpctl incident show 2026-11-26-1
     """
     incident = options.client(context).call("GET", path("incidents", identity))
-    if as_json:
-        return output.emit(incident)
+    if printed(incident, form):
+        return
     output.fields({name: escape(value) for name, value in report.facts(incident).items()})
     for at, line in report.timeline(incident):
         output.out.print(f"{report.clock(at)}  {escape(line)}", soft_wrap=True)
@@ -133,19 +139,19 @@ def report_incident(context: typer.Context, identity: Identity) -> None:
 def export_incident(
     context: typer.Context,
     identity: Identity,
-    out: Annotated[
+    write: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--out", help="File to write; default: incident-ID.zip in the current folder."
+            "-w", "--write", help="File to write; default: incident-ID.zip in the current folder."
         ),
     ] = None,
 ) -> None:
     """Export a signed archive: report, records, packets, sources, draft messages.
 
-    Example: xdpctl incident export 2026-11-26-1 -o evidence.zip
+    Example: xdpctl incident export 2026-11-26-1 -w evidence.zip
     """
     data = options.client(context).raw(path("incidents", identity, "export"))
-    target = out or Path(f"incident-{identity}.zip")
+    target = write or Path(f"incident-{identity}.zip")
     _save(target, data)
     from xdpctl.incidents.archive import verify_archive  # late: it loads cryptography
 

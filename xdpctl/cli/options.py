@@ -6,13 +6,20 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from xdpctl.cli import completion
+from xdpctl.cli.formats import Format, chosen
 from xdpctl.model import rule
 from xdpctl.service import defaults
 
 if TYPE_CHECKING:
     from xdpctl.service.client import Client
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Output = Annotated[
+    Format,
+    typer.Option(
+        "-o", "--output", callback=chosen, help="Format of the output; csv has a line a record."
+    ),
+]
 Socket = Annotated[
     Path,
     typer.Option("--socket", envvar="XDPCTL_SOCKET", help="Unix socket of the control plane."),
@@ -36,7 +43,12 @@ StateDir = Annotated[
 PinDir = Annotated[
     Path | None, typer.Option("--pin-dir", help="Folder where the BPF maps are pinned.")
 ]
-RuleName = Annotated[str, typer.Argument(help="Source, id (sig-…) or match of the rule.")]
+RuleName = Annotated[
+    str,
+    typer.Argument(
+        help="Source, id (sig-…) or match of the rule.", autocompletion=completion.rules
+    ),
+]
 Reason = Annotated[str, typer.Option("--reason", help="Reason, kept in the audit log.")]
 Monitor = Annotated[
     bool,

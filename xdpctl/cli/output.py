@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Output: tables for people, JSON for programs."""
+"""Output for people: tables, fields, colours, and the words of rules."""
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,24 +11,12 @@ from rich.markup import escape
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si
 
-# wide, so that output into a pipe is not wrapped or shortened
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 400)
-err = Console(stderr=True, highlight=False)
+# what goes into a pipe or a file is not wrapped
+out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+err = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 _COLOURS = {"drop": "red", "accept": "green", "pass": "green"}
 _REJECTS = 20  # printed one by one
 _ANSI = {"drop": 31, "accept": 32}
-
-
-def emit(value: Any) -> None:
-    """Print one JSON document on standard output."""
-    json.dump(value, sys.stdout, indent=2)
-    sys.stdout.write("\n")
-
-
-def line(value: Any) -> None:
-    """Print one line of NDJSON on standard output."""
-    json.dump(value, sys.stdout)
-    sys.stdout.write("\n")
 
 
 def coloured(word: str) -> str:
@@ -75,16 +62,17 @@ def ends(rule: dict[str, Any]) -> str:
     return "never" if left is None else f"in {show_duration(left)}"
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], wide: bool = False) -> int:
     """Print aligned rows; return their number. A column named `>name` is right-aligned.
 
-    Does not use rich, which would take too long for tens of thousands of rules.
+    On a terminal the last column is shortened to its width, unless `wide`. Does not use rich,
+    which would take too long for tens of thousands of rules.
     """
     names, numbers = [c.lstrip(">") for c in columns], [c.startswith(">") for c in columns]
     listed = [names, *rows]
     widths = [max(map(len, column)) for column in zip(*listed, strict=True)]
     terminal = out.is_terminal  # asked once: it reads the environment
-    left = max(8, out.width - sum(widths[:-1]) - 2 * len(widths)) if terminal else None
+    left = max(8, out.width - sum(widths[:-1]) - 2 * len(widths)) if terminal and not wide else None
     for number, row in enumerate(listed if len(listed) > 1 else []):
         cells = [
             cell.rjust(width) if right else cell.ljust(width)
@@ -92,7 +80,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
         ]
         cells[-1] = _shortened(cells[-1].rstrip(), left)
         line = "  ".join(map(_painted, cells) if number and terminal else cells)
-        sys.stdout.write(line + "\n")
+        sys.stdout.write(line.rstrip() + "\n")
     return len(listed) - 1
 
 
@@ -138,20 +126,25 @@ def action(rule: dict[str, Any]) -> str:
     return f"limit {rate(rule['limit'])}" if rule["limit"] else str(rule["action"])
 
 
-def rules_table(rules: Iterable[dict[str, Any]]) -> int:
-    """Print a table of rules; return the number of rows."""
-    columns = ("match", "action", "mode", "origin", "ends", ">packets", ">bytes", "id", "reason")
-    return table(
-        columns,
-        [
-            (
-                *(where(rule), action(rule), rule["mode"], rule["origin"]),
-                *(ends(rule), si(rule["packets"]), si(rule["bytes"]), _signature(rule)),
-                rule["reason"],
-            )
-            for rule in rules
-        ],
-    )
+def rules_table(rules: Iterable[dict[str, Any]], wide: bool = False) -> int:
+    """Print a table of rules, with more columns if `wide`; return the number of rows."""
+    more = ("spare", ">priority", "since", "tags") if wide else ()
+    columns = ("match", "action", "mode", "origin", "ends", ">packets", ">bytes", "id")
+    rows = [
+        (
+            *(where(rule), action(rule), rule["mode"], rule["origin"]),
+            *(ends(rule), si(rule["packets"]), si(rule["bytes"]), _signature(rule)),
+            *(_wide(rule) if wide else ()),
+            rule["reason"],
+        )
+        for rule in rules
+    ]
+    return table((*columns, *more, "reason"), rows, wide)
+
+
+def _wide(rule: dict[str, Any]) -> tuple[str, ...]:
+    since = rule["created_at"][:19].replace("T", " ")
+    return rule["spare"], str(rule["priority"]), since, ",".join(rule["tags"])
 
 
 def rule_details(rule: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from xdpctl.cli import options, output
+from xdpctl.cli.formats import Format, printed
 from xdpctl.errors import RecordingError
 from xdpctl.service import config
 
@@ -48,7 +49,7 @@ def replay(
     ] = None,
     config_file: options.Config = None,
     state_dir: options.StateDir = None,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Show what the rules would do to captured packets.
 
@@ -77,9 +78,8 @@ def replay(
             except RecordingError as error:  # the other recordings are still reported
                 missed.append(str(error))
     missed += _missed(reports, min_coverage, max_collateral)
-    if as_json:
-        output.emit({"rejected": imported.rejected, "recordings": reports, "missed": missed})
-    else:
+    found = {"rejected": imported.rejected, "recordings": reports, "missed": missed}
+    if not printed(found, form):
         for report in reports:
             _print(report)
         for line in missed:

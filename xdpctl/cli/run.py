@@ -13,6 +13,7 @@ import typer
 
 from xdpctl.base.system.filelock import hold
 from xdpctl.cli import options, output
+from xdpctl.cli.formats import Format, printed
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.errors import ConfigError
 from xdpctl.service import config
@@ -65,7 +66,7 @@ def run(
 def down(
     config_file: options.Config = None,
     pin_dir: options.PinDir = None,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Detach the filter from all interfaces and remove the pinned maps; rules stay stored.
 
@@ -84,8 +85,8 @@ def down(
             running = f"`xdpctl run` is still running on {pins.directory}; stop it first"
             raise ConfigError(running) from None
     names = take_down(pins)
-    if as_json:
-        return output.emit({"detached": names})
+    if printed({"detached": names}, form):
+        return
     output.out.print(
         f"detached from {', '.join(names)}" if names else "no filter of xdpctl was attached"
     )
@@ -96,7 +97,7 @@ def doctor_command(
     interface: Interfaces = None,
     config_file: options.Config = None,
     pin_dir: options.PinDir = None,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Check whether this box can run xdpctl; each finding says what to do.
 
@@ -110,9 +111,7 @@ def doctor_command(
         config.load(config_file), interfaces=tuple(interface or ()), pin_dir=pin_dir
     )
     findings = doctor.examine(settings)
-    if as_json:
-        output.emit([finding.as_dict() for finding in findings])
-    else:
+    if not printed([finding.as_dict() for finding in findings], form):
         colours = {"ok": "green", "warning": "yellow", "problem": "red"}
         for f in findings:
             output.out.print(

@@ -9,6 +9,7 @@ from rich.markup import escape
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si
 from xdpctl.cli import options, output
+from xdpctl.cli.formats import Format, printed
 from xdpctl.model.identity import Role
 from xdpctl.model.rule import check_name
 from xdpctl.service.client import SLOW_SECONDS, path
@@ -25,7 +26,7 @@ app.add_typer(audit_app, name="audit")
 
 
 @app.command()
-def status(context: typer.Context, as_json: options.Json = False) -> None:
+def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     """Show interfaces, tables, traffic by reason, warnings and problems.
 
     Example: xdpctl status
@@ -33,8 +34,8 @@ def status(context: typer.Context, as_json: options.Json = False) -> None:
     client = options.client(context)
     found = client.call("GET", "/v1/status")
     traffic = client.call("GET", "/v1/counters")
-    if as_json:
-        return output.emit({**found, "counters": traffic})
+    if printed({**found, "counters": traffic}, form):
+        return
     memory = sum(found["kernel_memory"].values()) / 2**20
     lines = {
         "version": f"{found['version']}, up {show_duration(found['uptime'])}",
@@ -61,15 +62,15 @@ def status(context: typer.Context, as_json: options.Json = False) -> None:
 
 
 @notify_app.command("test")
-def notify_test(context: typer.Context, as_json: options.Json = False) -> None:
+def notify_test(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     """Send a test message to each of notify.urls, and show which accepted it.
 
     Example: xdpctl notify test
     """
     call = options.client(context).call
     taken = call("POST", "/v1/notifications/test", seconds=SLOW_SECONDS)["taken"]
-    if as_json:
-        output.emit(taken)
+    if printed(taken, form):
+        pass
     elif not taken:
         output.out.print("notify.urls is empty: no notifications are sent")
     else:
@@ -93,7 +94,7 @@ def audit_log(
     changed: Annotated[
         str | None, typer.Option("--object", help="Only changes of this rule (id) or set.")
     ] = None,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Show the newest changes.
 
@@ -103,8 +104,8 @@ def audit_log(
     query["object"] = changed.replace("/", "_") if changed else None
     given = {name: value for name, value in query.items() if value is not None}
     records = options.client(context).call("GET", "/v1/audit", params=given)["records"]
-    if as_json:
-        return output.emit(records)
+    if printed(records, form):
+        return
     for record in records:
         detail = ", ".join(f"{k} {v}" for k, v in record["detail"].items() if v not in (None, ""))
         line = (
@@ -114,7 +115,7 @@ def audit_log(
 
 
 @audit_app.command("verify")
-def audit_verify(context: typer.Context, as_json: options.Json = False) -> None:
+def audit_verify(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     """Verify the hash chain and its signed head.
 
     Exits with 1 if a record was changed, removed or inserted, or if the log's end is missing.
@@ -122,8 +123,8 @@ def audit_verify(context: typer.Context, as_json: options.Json = False) -> None:
     Example: xdpctl audit verify
     """
     found = options.client(context).call("GET", "/v1/audit/verify")
-    if as_json:
-        output.emit(found)
+    if printed(found, form):
+        pass
     elif found["problem"]:
         output.err.print(f"[red]tampered with:[/red] {found['problem']}")
     else:
@@ -144,7 +145,7 @@ def token_create(
         str | None, typer.Option(help="Origin of the rules added with it; default: operator.")
     ] = None,
     ttl: options.Ttl = None,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Create a token; its secret is shown only once.
 
@@ -152,21 +153,21 @@ def token_create(
     """
     body: dict[str, Any] = {"name": name, "role": role.value, "origin": origin, "ttl": ttl}
     made = options.client(context).call("POST", "/v1/tokens", json=body)
-    if as_json:
-        return output.emit(made)
+    if printed(made, form):
+        return
     output.err.print(f"token {name}, role {role}; store the secret, it is not shown again:")
     print(made["secret"])
 
 
 @token_app.command("list")
-def token_list(context: typer.Context, as_json: options.Json = False) -> None:
+def token_list(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     """List tokens, without their secrets.
 
     Example: xdpctl token list
     """
     tokens = options.client(context).call("GET", "/v1/tokens")["tokens"]
-    if as_json:
-        return output.emit(tokens)
+    if printed(tokens, form):
+        return
     for token in tokens:
         until = token["expires_at"] or "no expiry"
         output.out.print(
@@ -175,10 +176,11 @@ def token_list(context: typer.Context, as_json: options.Json = False) -> None:
 
 
 @token_app.command("revoke")
-def token_revoke(context: typer.Context, name: str, as_json: options.Json = False) -> None:
+def token_revoke(context: typer.Context, name: str, form: options.Output = Format.TABLE) -> None:
     """Revoke a token; it is refused from the next request on.
 
     Example: xdpctl token revoke fastnetmon
     """
     gone = options.client(context).call("DELETE", path("tokens", check_name(name, "name")))
-    output.emit(gone) if as_json else output.out.print(f"revoked: {gone['name']}")
+    if not printed(gone, form):
+        output.out.print(f"revoked: {gone['name']}")

@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from xdpctl.abi.constants import SlotNumber
-from xdpctl.abi.structs import Hits
 from xdpctl.base.clock import Clock, Now
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.ingest import Ingested, learn
@@ -234,11 +232,6 @@ class Committer:
         """Read the kernel's tables anew; return the entries removed because they had no slot."""
         self.state.image, dropped = read(self.datapath.source, self.datapath.capacity)
         return [str(prefix) for prefix in dropped]
-
-    def hits(self, source: Prefix) -> Hits:
-        """The packets and bytes that the rule on `source` has hit so far."""
-        slot = self.state.image.entries.get(source, SlotNumber.NONE)
-        return self.datapath.hits([slot])[0] if slot >= SlotNumber.FIRST else Hits(0, 0)
 
 
 def same(one: Listing | None, other: Listing | None) -> bool:

@@ -3,7 +3,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import count
 from typing import Any, TypeVar
@@ -13,14 +13,16 @@ from xdpctl.abi.structs import Hits
 from xdpctl.base.clock import Clock
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.committer import Committer
+from xdpctl.control.expiry import Expiry, Ledger, NoLedger
 from xdpctl.control.jobs import Job, JobQueue
+from xdpctl.control.rule_hits import rule_hits
 from xdpctl.control.signature_sync import word_of
 from xdpctl.control.state.changes import Change
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.state import State
 from xdpctl.control.store.audit import Event, Sign
 from xdpctl.control.store.port import Store
-from xdpctl.control.upkeep import Ledger, NoLedger, Upkeep
+from xdpctl.control.upkeep import Upkeep
 from xdpctl.datapath.image import Image
 from xdpctl.datapath.monitor_statistics import MonitorStatistics
 from xdpctl.datapath.port import Datapath
@@ -62,7 +64,8 @@ class Controller:
         entries = capacity or Capacity().entries
         self.state = State(Image(datapath.capacity), quotas, entries, protection)
         self._committer = Committer(store, datapath, self.state, clock)
-        self._upkeep = Upkeep(self._committer, sign, ledger or NoLedger())
+        self._expiry = Expiry(self._committer, ledger or NoLedger())
+        self._upkeep = Upkeep(self._committer, self._expiry, sign)
         self._jobs = JobQueue()
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
         self._stopping, self._numbers = False, count(store.last_change() + 1)
@@ -129,9 +132,11 @@ class Controller:
 
     def hits(self, rule: Rule | Signature) -> Hits:
         """The packets and bytes that a rule has hit so far."""
-        if isinstance(rule, Signature):
-            return self.datapath.hits([rule.slot])[0]
-        return self._committer.hits(rule.source)
+        return self.hits_of([rule])[0]
+
+    def hits_of(self, rules: Sequence[Rule | Signature]) -> list[Hits]:
+        """The same of several rules, read together."""
+        return rule_hits(self.state, self.datapath, rules)
 
     def statistics(self, rule: Rule | Signature) -> MonitorStatistics | None:
         """Statistics of what a rule in monitor mode would have hit; None if none are kept."""
@@ -245,6 +250,6 @@ class Controller:
         """Remove expired rules if the tables are nearly full."""
         if self.state.room < _NEARLY_FULL:
             try:
-                self._upkeep.sweep_now()
+                self._expiry.now()
             except XdpctlError as error:
                 self._troubled(error)

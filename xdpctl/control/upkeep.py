@@ -4,55 +4,28 @@
 import logging
 import time
 from collections.abc import Iterator
-from itertools import islice
-from typing import Protocol
 
-from xdpctl.abi.structs import Hits
 from xdpctl.control.committer import Committer
-from xdpctl.control.operations import lockout, rules
+from xdpctl.control.expiry import Expiry
+from xdpctl.control.operations import lockout
 from xdpctl.control.state.draft import Draft
-from xdpctl.control.state.state import NEVER
 from xdpctl.control.store.audit import Event, Sign
 from xdpctl.control.store.records import INCIDENTS, encode, rule_key
 from xdpctl.control.store.signature_records import SIGNATURES, encode_signature
 from xdpctl.control.table_check import check_rest, check_rules, check_sets
 from xdpctl.control.trimming import trim
 from xdpctl.model.incident import encode as encode_incident
-from xdpctl.model.rule import Mode, Rule
-from xdpctl.model.signature import Signature
+from xdpctl.model.rule import Mode
 
 _STEP = 512
 _TRIM_NS = 60_000_000_000  # between two checks of the audit log's size
 _SHELTER_NS = 10_000_000_000  # how long before an accept ends the drop behind it is suspended
 _PAUSE_NS = 2_000_000_000  # between two rounds
 _SHARE = 20  # steps take at most one part in so many of the time
-_RAN_OUT = "it expired"
 _STALE_MIN = 64  # removed entries after which a repaint is worth its time
 _PROBE = "upkeep/probe"
 _CLOCK_STEP = 1.0  # seconds by which the wall clock must have jumped
 log = logging.getLogger("xdpctl.controller")
-
-
-class Ledger(Protocol):
-    """Records what rules did once they have ended; incidents/ledger implements it."""
-
-    def rule_ended(self, draft: Draft, rule: Rule | Signature, hits: Hits, why: str) -> None:
-        """Record what a rule that ends now has hit, and `why` it ends."""
-        ...
-
-    def close_quiet(self, draft: Draft) -> None:
-        """Close the incidents whose last rule has expired."""
-        ...
-
-
-class NoLedger:
-    """A ledger that records nothing, as for a replay."""
-
-    def rule_ended(self, draft: Draft, rule: Rule | Signature, hits: Hits, why: str) -> None:
-        """Nothing is recorded."""
-
-    def close_quiet(self, draft: Draft) -> None:
-        """Nothing is recorded."""
 
 
 class Upkeep:
@@ -61,8 +34,8 @@ class Upkeep:
     `probe` asks for a test write at the end of the next round, to see whether the store works.
     """
 
-    def __init__(self, committer: Committer, sign: Sign, ledger: Ledger) -> None:
-        self._committer, self._sign, self._ledger = committer, sign, ledger
+    def __init__(self, committer: Committer, expiry: Expiry, sign: Sign) -> None:
+        self._committer, self._expiry, self._sign = committer, expiry, sign
         self._trim_at_ns = 0
         self.probe = False
         self._offset: float | None = None
@@ -92,10 +65,10 @@ class Upkeep:
     def _rounds(self) -> Iterator[bool]:
         while True:
             self._follow_clock()
-            self._forget_signatures()
+            self._expiry.signatures()
             if self._committer.unsettled:
                 self._repair()
-            for part in (self._sweep(), self._check(), self._repaint()):
+            for part in (self._expiry.steps(), self._check(), self._repaint()):
                 for _ in part:
                     yield False
             self._trim()
@@ -104,12 +77,6 @@ class Upkeep:
                 self._committer.store.write({_PROBE: b""})
                 self.probe = False
             yield True
-
-    def _sweep(self) -> Iterator[None]:
-        everything = iter(list(self._committer.state.rules.values()))
-        while batch := list(islice(everything, _STEP)):
-            self._forget(batch)
-            yield
 
     def _trim(self) -> None:
         now_ns = time.monotonic_ns()
@@ -132,35 +99,6 @@ class Upkeep:
             why = f"{lockout.name(address)} is logged in, and the accept of {accept} ends"
             log.warning("the drop of %s is suspended: %s", drop, why)
             draft.note("xdpctl", "rule.suspend", str(drop), why=why)
-        committer.commit(draft)
-
-    def _forget_signatures(self) -> None:
-        committer = self._committer
-        draft = Draft(committer.state, committer.clock.read())
-        for signature in list(committer.state.signatures.values()):
-            if signature.expired(draft.now.ns):
-                (hits,) = committer.datapath.hits([signature.slot])
-                rules.expire(draft, signature, {"packets": hits.packets, "bytes": hits.bytes})
-                self._ledger.rule_ended(draft, signature, hits, _RAN_OUT)
-        self._ledger.close_quiet(draft)
-        committer.commit(draft)
-
-    def sweep_now(self) -> None:
-        """Remove all expired rules at once, if any can have expired."""
-        state = self._committer.state
-        if self._committer.clock.read().ns >= state.next_expiry:
-            self._forget(list(state.rules.values()))
-            ends = (rule.kernel_expires_ns or NEVER for rule in state.rules.values())
-            state.next_expiry = min(ends, default=NEVER)
-
-    def _forget(self, batch: list[Rule]) -> None:
-        committer = self._committer
-        draft = Draft(committer.state, committer.clock.read())
-        for rule in batch:
-            if rule.expired(draft.now.ns) and committer.state.rules.get(rule.source) == rule:
-                hits = committer.hits(rule.source)
-                rules.expire(draft, rule, {"packets": hits.packets, "bytes": hits.bytes})
-                self._ledger.rule_ended(draft, rule, hits, _RAN_OUT)
         committer.commit(draft)
 
     def _check(self) -> Iterator[None]:

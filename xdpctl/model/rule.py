@@ -147,7 +147,7 @@ class Rule(Deadlines, frozen=True, gc=False):
         """Eight hex digits that differ after any change."""
         ends = self.expires_ns, self.confirm_by_ns
         parts = (self.action, self.mode, self.origin, self.reason, self.tags, self.spare, *ends)
-        return f"{crc32(repr(parts).encode()):08x}"
+        return f"{crc32(msgspec.msgpack.encode(parts)):08x}"
 
     def same_effect(self, other: "Rule") -> bool:
         """Whether both do the same with the same packets; times, origin and tags may differ."""

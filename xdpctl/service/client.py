@@ -15,12 +15,13 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from xdpctl.base.system import ssh_sessions
-from xdpctl.errors import Refused, Unreachable
+from xdpctl.errors import Interrupted, Refused, Unreachable
 
 _SECONDS = 30.0
 SLOW_SECONDS = 150.0  # a fetch takes a minute at most, a large list some time to be put
 _CONNECT_SECONDS = 1.0  # on the Unix socket, whose full backlog would block for ever
 _CHUNK = 1 << 16
+_PAGE = 10_000  # rules
 Body = bytes | Iterable[bytes]
 
 
@@ -99,12 +100,13 @@ class Client:
                 raise _refused(answer, answer.read())
             yield from map(_load, answer)
 
-    def pages(self, **filters: Any) -> Iterator[dict[str, Any]]:
-        """Every rule that matches, page by page."""
-        cursor = None
+    def pages(self, limit: int | None = None, **filters: Any) -> Iterator[dict[str, Any]]:
+        """Every rule that matches, or about the first `limit`, page by page."""
+        cursor, most = None, min(limit or _PAGE, _PAGE)
         while True:
-            query = {k: v for k, v in {**filters, "cursor": cursor}.items() if v is not None}
-            page = self.call("GET", "/v1/rules", params={"limit": 1000} | query)
+            asked = {"limit": most, **filters, "cursor": cursor}
+            query = {name: value for name, value in asked.items() if value is not None}
+            page = self.call("GET", "/v1/rules", params=query)
             yield from page["rules"]
             cursor = page["next"]
             if cursor is None:
@@ -130,6 +132,9 @@ class Client:
                     head["Content-Type"], content = "application/json", json.dumps(value).encode()
                 _send(connection, method, self._target(path, params), content, head)
                 yield connection.getresponse()
+        except KeyboardInterrupt:
+            done = _maybe_done(method, path) or "; nothing was changed"
+            raise Interrupted(f"interrupted before the answer came{done}") from None
         except TimeoutError:
             slow = f"{where} did not answer in {seconds:g} s{_maybe_done(method, path)}"
             raise Unreachable(slow) from None

@@ -88,8 +88,8 @@ class _Live(Collector):
             "xdpctl_signature_bytes", "Bytes a signature hit", labels=labels
         )
         controller = self.ctx.controller
-        for held in list(controller.state.signatures.values()):
-            hits = controller.hits(held)
+        signatures = list(controller.state.signatures.values())
+        for held, hits in zip(signatures, controller.hits_of(signatures), strict=True):
             packets.add_metric([held.id, held.action.value, held.mode.value], hits.packets)
             octets.add_metric([held.id, held.action.value, held.mode.value], hits.bytes)
         yield from (packets, octets)

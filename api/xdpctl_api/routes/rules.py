@@ -97,12 +97,12 @@ async def list_rules(who: Viewer, ctx: Ctx, query: Annotated[ListQuery, Query()]
     return Response(data, media_type="application/json")
 
 
-def _page(ctx: ControlPlane, wanted: Callable[[Rule | Signature], bool], query: ListQuery) -> str:
+def _page(ctx: ControlPlane, wanted: Callable[[Rule | Signature], bool], query: ListQuery) -> bytes:
     if query.sort == "hits":
         if query.cursor:
             raise RuleError("sorted by hits there is one page", "cursor", "leave it out")
-        return busiest(ctx, wanted, query.limit).model_dump_json()
-    return page(ctx, wanted, query.limit, query.cursor).model_dump_json()
+        return busiest(ctx, wanted, query.limit)
+    return page(ctx, wanted, query.limit, query.cursor)
 
 
 def _find(ctx: ControlPlane, rule_id: str) -> Rule | Signature:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, StrictInt
 
+from xdpctl.abi.structs import Hits
 from xdpctl.base.clock import Now
 from xdpctl.control.controller import Controller
 from xdpctl.errors import RuleError
@@ -225,9 +226,11 @@ def _specific_fields(controller: Controller, rule: Rule | Signature) -> dict[str
     }
 
 
-def rule_out(controller: Controller, rule: Rule | Signature, now: Now) -> dict[str, Any]:
-    """The fields of a RuleOut."""
-    hits = controller.hits(rule)
+def rule_out(
+    controller: Controller, rule: Rule | Signature, now: Now, counted: Hits | None = None
+) -> dict[str, Any]:
+    """The fields of a RuleOut; the hits are read unless they are given."""
+    hits = counted or controller.hits(rule)
     expires, confirm = rule.expires_ns, rule.confirm_by_ns
     return {
         **_specific_fields(controller, rule),

@@ -220,7 +220,18 @@ def test_lists_are_paged_by_address_and_survive_what_comes_and_goes(api: Api) ->
     assert sources(second) == ["10.0.0.2/32", "2001:db8::/32"]
     assert second.json()["next"] is None
     problem(api.call("GET", "/v1/rules?limit=0"), 400, "bad-request")
-    problem(api.call("GET", "/v1/rules?limit=1001"), 400, "bad-request")
+    problem(api.call("GET", "/v1/rules?limit=10001"), 400, "bad-request")
+
+
+def test_a_listed_rule_is_the_same_as_one_that_is_read(api: Api) -> None:
+    api.add("10.0.0.1", ttl="1h", tags=["a", "b"], reason='said "stop"')
+    api.add("2001:db8::/32", confirm_within="5m")
+    limited = {"action": "limit", "limit": {"pps": 10, "per": "source"}}
+    api.call("POST", "/v1/rules", json={"match": "tcp dst-port 80", **limited})
+    listed = api.call("GET", "/v1/rules").json()["rules"]
+    assert len(listed) == 3
+    for rule in listed:
+        assert api.call("GET", f"/v1/rules/{rule['id']}").json() == rule
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def test_a_list_reads_every_page(api: Api, run: Run) -> None:
     _, out, _ = run("list", "--action", "drop", "--within", "10.0.0.0/8", "--json")
     assert json.loads(out) == [RULE, RULE]
     queries = [more["params"] for _, _, more in api.calls]
-    assert queries[0] == {"limit": 1000, "action": "drop", "within": "10.0.0.0/8"}
+    assert queries[0] == {"limit": 10_000, "action": "drop", "within": "10.0.0.0/8"}
     assert queries[1]["cursor"] == "x"
     api.answers["GET", "/v1/rules"] = [{"rules": [], "next": None}]
     assert "no rules" in run("list")[1]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Capacity: the table, an origin's quota, and the use by expired and suspended rules."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,9 @@ def test_the_table_takes_exactly_its_capacity_and_again_after_expiry(
         clock.advance(61)
         assert place(control, ask("192.0.2.99")).created
         assert datapath.held().keys() == {"192.0.2.99/32"}
-        assert sum(b'"rule.expire"' in row for row in control.store.audit()) == 5
+        (expired,) = [row for row in control.store.audit() if b'"rule.expire"' in row]
+        detail = json.loads(expired)["detail"]
+        assert detail["rules"] == len(detail["first"]) == 5
 
 
 def test_an_import_into_a_full_table_takes_the_room_of_what_expired(

@@ -83,7 +83,7 @@ def test_the_command_line_exports_and_verifies(
     identity, path = exported(box, tmp_path)
     api.answers["GET", f"/v1/incidents/{identity}/export"] = path.read_bytes()
     out = tmp_path / "out.zip"
-    assert run("incident", "export", identity, "-o", str(out))[0] == 0
+    assert run("incident", "export", identity, "-w", str(out))[0] == 0
     assert out.read_bytes() == path.read_bytes()
     code, said, _ = run("incident", "verify", str(out))
     fingerprint = archive.verify_archive(out).fingerprint

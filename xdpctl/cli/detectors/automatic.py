@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from xdpctl.cli import options, output
+from xdpctl.cli import completion, options, output
 from xdpctl.cli.detectors.delivery import may_retry
+from xdpctl.cli.formats import Format, printed
 from xdpctl.errors import Refused, Unreachable
 from xdpctl.model.rule import Automatic
 from xdpctl.service.client import Client, path
@@ -29,7 +30,11 @@ _MODES_HELP = f"{_MODES}, which applies the mode in the configuration file again
 def hook(
     context: typer.Context,
     detector: Annotated[
-        str, typer.Argument(help="Name of the detector: fastnetmon, fail2ban, ...")
+        str,
+        typer.Argument(
+            help="Name of the detector: fastnetmon, fail2ban, ...",
+            autocompletion=completion.detectors,
+        ),
     ],
     arguments: Annotated[
         list[str] | None, typer.Argument(help="Arguments that the detector passed to its script.")
@@ -40,7 +45,7 @@ def hook(
             "--body", help="File with the request body, instead of arguments; - for standard input."
         ),
     ] = None,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Post a detector's report: the arguments and standard input of its script.
 
@@ -54,7 +59,8 @@ def hook(
         stdin = _input() if detector in _WITH_INPUT else ""
         given = {"json": {"argv": arguments, "stdin": stdin}}
     done = _post(options.client(context), path("hooks", detector), given)
-    output.emit(done) if as_json else _print_outcome(done)
+    if not printed(done, form):
+        _print_outcome(done)
 
 
 @policy_app.command("test")
@@ -65,7 +71,7 @@ def policy_test(
         typer.Argument(help="File with the body that a detector would post; - for standard input."),
     ],
     detector: Annotated[str, typer.Option(help="Detector whose format the body has.")] = "event",
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Dry run: show what this event would trigger.
 
@@ -74,7 +80,8 @@ def policy_test(
     call = options.client(context).call
     where, query = path("hooks", detector), {"dry_run": "true"}
     done = call("POST", where, content=_read(event), params=query)
-    output.emit(done) if as_json else _print_outcome(done)
+    if not printed(done, form):
+        _print_outcome(done)
 
 
 @policy_app.command("reload")
@@ -141,7 +148,7 @@ def _print_outcome(done: dict[str, Any]) -> None:
 def automatic(
     context: typer.Context,
     mode: Annotated[str | None, typer.Argument(help=_MODES_HELP)] = None,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Show or set what detectors may do: on, observe (monitor mode only), or off.
 
@@ -151,29 +158,29 @@ def automatic(
     """
     if mode is not None and mode not in (*Automatic, "configured"):
         raise typer.BadParameter(f"{mode!r}: write {_MODES}")
-    _set(context, mode, as_json)
+    _set(context, mode, form)
 
 
 @app.command()
-def freeze(context: typer.Context, as_json: options.Json = False) -> None:
+def freeze(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     """Stop automatic mitigation; existing rules stay.
 
     To resume, run `xdpctl automatic configured`.
 
     Example: xdpctl freeze
     """
-    _set(context, "off", as_json)
+    _set(context, "off", form)
 
 
-def _set(context: typer.Context, mode: str | None, as_json: bool) -> None:
+def _set(context: typer.Context, mode: str | None, form: Format) -> None:
     call = options.client(context).call
     if mode is None:
         found = call("GET", "/v1/automatic")
     else:
         wanted = None if mode == "configured" else mode
         found = call("PUT", "/v1/automatic", json={"mode": wanted})
-    if as_json:
-        return output.emit(found)
+    if printed(found, form):
+        return
     text = (
         f"{found['mode']}, set by an operator"
         if found["mode"]

@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 
 from xdpctl.cli import options, output
+from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules import monitoring
 from xdpctl.cli.rules.limits import limit_body
 from xdpctl.model.match import text
@@ -116,7 +117,7 @@ def block(
     replace: Replace = False,
     observe: Observe = None,
     max_collateral: MaxCollateral = None,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Drop packets from a source, or packets that match, starting with the next packet.
 
@@ -136,7 +137,7 @@ def block(
         "force": force,
         "replace": replace,
     }
-    _add(options.client(context), body, as_json, seconds, max_share)
+    _add(options.client(context), body, form, seconds, max_share)
 
 
 @app.command()
@@ -149,7 +150,7 @@ def allow(
     tag: options.Tags = None,
     priority: Priority = None,
     replace: Replace = False,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Let a source pass, even inside a wider block; or let packets that match pass.
 
@@ -164,7 +165,7 @@ def allow(
         "priority": priority,
         "replace": replace,
     }
-    _add(options.client(context), body, as_json)
+    _add(options.client(context), body, form)
 
 
 @app.command()
@@ -193,7 +194,7 @@ def limit(
     replace: Replace = False,
     observe: Observe = None,
     max_collateral: MaxCollateral = None,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Limit the rate of packets from a source, or of packets that match; drop the excess.
 
@@ -213,21 +214,21 @@ def limit(
         "priority": priority,
         "replace": replace,
     }
-    _add(options.client(context), body, as_json, seconds, max_share)
+    _add(options.client(context), body, form, seconds, max_share)
 
 
 def _add(
     client: Client,
     body: dict[str, Any],
-    as_json: bool,
+    form: Format,
     seconds: float = 0.0,
     max_share: float | None = None,
 ) -> None:
     """Add a rule and print it; observe it for `seconds`, if there are any."""
     rule = _post(client, body)
-    if not as_json:
+    if not form.for_programs:
         _print_rule(rule)
     elif not seconds:
-        output.emit(rule)
+        printed(rule, form)
     if seconds:
-        monitoring.watch(client, rule, seconds, max_share, as_json, bool(body.get("force")))
+        monitoring.watch(client, rule, seconds, max_share, form, bool(body.get("force")))

@@ -12,6 +12,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
 from xdpctl.cli import options, output
+from xdpctl.cli.formats import Format, printed
 from xdpctl.model.match.match import ID_MARK
 from xdpctl.model.signature import CONFIGURED
 from xdpctl.service.client import chunks
@@ -50,7 +51,7 @@ def import_rules(
     reason: options.Reason = "",
     tag: options.Tags = None,
     dry_run: options.DryRun = False,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Import rules; bad lines are reported, all others are applied.
 
@@ -64,7 +65,7 @@ def import_rules(
     query["mode"] = "monitor" if monitor else "enforce"
     given = {k: v for k, v in query.items() if v not in (None, "", False)}
     bar = Progress("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    bar.disable = not sys.stderr.isatty() or as_json
+    bar.disable = not sys.stderr.isatty() or form.for_programs
     with bar:
         size = path.stat().st_size if path.is_file() else None
         task = bar.add_task(f"importing {file}", total=size)
@@ -74,13 +75,11 @@ def import_rules(
             headers={"content-type": media},
             content=chunks(path, lambda n: bar.advance(task, n)),
         )
-    _imported(result, as_json)
+    _imported(result, form)
 
 
-def _imported(result: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        output.emit(result)
-    else:
+def _imported(result: dict[str, Any], form: Format) -> None:
+    if not printed(result, form):
         would = "would be " if result["dry_run"] else ""
         output.out.print(
             f"{result['added']} {would}added, {result['extended']} {would}extended, "

@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 
 from xdpctl.cli import options, output
+from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules.limits import limit_body
 from xdpctl.cli.rules.rules import rule_path
 from xdpctl.model import rule as model
@@ -35,7 +36,7 @@ def edit(
     spare: Annotated[
         model.Spare | None, typer.Option(help="established: let established connections pass.")
     ] = None,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Change a rule in one step; what is not given stays.
 
@@ -56,8 +57,8 @@ def edit(
     if not given:
         raise typer.BadParameter("nothing to change: give --ttl, --reason, --mode …")
     changed = options.client(context).call("PATCH", rule_path(rule), json=given)
-    if as_json:
-        return output.emit(changed)
+    if printed(changed, form):
+        return
     verb = "changed" if changed["changed"] else "unchanged, it was so already"
     output.out.print(
         f"{verb}: {output.action(changed)} {escape(output.where(changed))}, {changed['mode']}, "
@@ -74,7 +75,7 @@ def release(
     lasting: Annotated[str, typer.Option("--for", help="How long: 30m, 1h.")],
     ticket: Annotated[str, typer.Option(help="Number of the ticket, kept in the reason.")] = "",
     reason: options.Reason = "",
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Let a source pass for a while, whatever detectors report.
 
@@ -85,8 +86,8 @@ def release(
     why = ", ".join(filter(None, (f"ticket {ticket}" if ticket else "", reason)))
     body = {"source": source, "ttl": lasting, "reason": why}
     made = options.client(context).call("POST", "/v1/releases", json=body)
-    if as_json:
-        return output.emit(made)
+    if printed(made, form):
+        return
     removed = output.plural(made["removed"], "rule of a detector", "rules of detectors")
     output.out.print(
         f"released: {escape(output.where(made))} passes, ends {output.ends(made)}; "

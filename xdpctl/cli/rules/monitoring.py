@@ -13,6 +13,7 @@ from xdpctl.abi.constants import SlotNumber
 from xdpctl.base.durations import parse_duration
 from xdpctl.base.units import si
 from xdpctl.cli import output
+from xdpctl.cli.formats import Format, printed
 from xdpctl.errors import RuleError
 from xdpctl.service.client import Client, path
 
@@ -130,7 +131,7 @@ def watch(
     rule: dict[str, Any],
     seconds: float,
     max_share: float | None,
-    as_json: bool,
+    form: Format,
     force: bool = False,
 ) -> None:
     """Observe a rule in monitor mode, print what it would hit, then ask or decide.
@@ -138,7 +139,7 @@ def watch(
     Asks unless `max_share` is given: then the rule is enforced if at most that share of the packets
     belongs to established connections that it does not spare. typer.Exit if it is not enforced.
     """
-    console = output.err if as_json else output.out
+    console = output.err if form.for_programs else output.out
     if rule["mode"] != "monitor":
         console.print("the rule is already enforced, so there is nothing to observe")
     else:
@@ -153,12 +154,10 @@ def watch(
                 f"or remove it with xdpctl unblock {name}",
                 soft_wrap=True,
             )
-            if as_json:
-                output.emit(rule)
+            printed(rule, form)
             raise typer.Exit(code)
         console.print(f"in force: {output.action(rule)} {escape(output.where(rule))}")
-    if as_json:
-        output.emit(rule)
+    printed(rule, form)
 
 
 def _decide(

@@ -8,7 +8,8 @@ import typer
 from rich.markup import escape
 
 from xdpctl.base.units import si
-from xdpctl.cli import options, output
+from xdpctl.cli import completion, options, output
+from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules.rules import rule_identity, rule_path
 from xdpctl.errors import Refused
 from xdpctl.model.signature import CONFIGURED
@@ -17,7 +18,12 @@ from xdpctl.service.client import SLOW_SECONDS, Client
 app = typer.Typer()
 _NAMED = 10
 Sources = Annotated[
-    list[str] | None, typer.Argument(metavar="[RULE]...", help="Source, id or match of each rule.")
+    list[str] | None,
+    typer.Argument(
+        metavar="[RULE]...",
+        help="Source, id or match of each rule.",
+        autocompletion=completion.rules,
+    ),
 ]
 
 
@@ -34,7 +40,7 @@ def unblock(
     everything: Annotated[bool, typer.Option("--all", help="All rules.")] = False,
     dry_run: options.DryRun = False,
     yes: options.Yes = False,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Remove rules: those named, or all that match every given option.
 
@@ -48,17 +54,17 @@ def unblock(
         raise typer.BadParameter("name a rule, or give --tag, --origin, --within, --since or --all")
     client = options.client(context)
     if rules and len(rules) == 1 and not filtered and not dry_run:
-        return _one(client, rules[0], as_json)
+        return _one(client, rules[0], form)
     query: dict[str, Any] = {**filters, "all": everything or None}
     query["id"] = [rule_identity(rule) for rule in rules or ()] or None
-    _many(client, query, ask=filtered and not yes, dry_run=dry_run, as_json=as_json)
+    _many(client, query, ask=filtered and not yes, dry_run=dry_run, form=form)
     return None
 
 
-def _one(client: Client, rule: str, as_json: bool) -> None:
+def _one(client: Client, rule: str, form: Format) -> None:
     gone = client.call("DELETE", rule_path(rule))
-    if as_json:
-        return output.emit(gone)
+    if printed(gone, form):
+        return
     hits = f"{si(gone['packets'])} packets"
     output.out.print(
         f"removed: {gone['action']} {escape(output.where(gone))}; it had hit {hits}"
@@ -71,15 +77,13 @@ def _one(client: Client, rule: str, as_json: bool) -> None:
     return None
 
 
-def _many(client: Client, query: dict[str, Any], ask: bool, dry_run: bool, as_json: bool) -> None:
+def _many(client: Client, query: dict[str, Any], ask: bool, dry_run: bool, form: Format) -> None:
     found = _call(client, {**query, "dry_run": True})
     if not dry_run and found["rules"]:
         if ask:
             _confirm(found)
         found = _call(client, {**query, "count": found["rules"]})
-    if as_json:
-        output.emit(found)
-    else:
+    if not printed(found, form):
         _tell(found)
     if found["missing"]:
         raise typer.Exit(1)

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.cli import options, output
+from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules import monitoring
 from xdpctl.errors import RuleError
 from xdpctl.model.match import text
@@ -60,10 +61,10 @@ def list_rules(
     ] = None,
     since: Annotated[str | None, typer.Option(help="Only rules added in this time: 10m.")] = None,
     sort: Annotated[
-        Sort, typer.Option(help="hits: those that hit most first (at most 1,000).")
+        Sort, typer.Option(help="hits: those that hit most first (at most 10,000).")
     ] = Sort.ADDRESS,
     limit: Annotated[int | None, typer.Option(min=1, help="Show at most this many.")] = None,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """List rules with their hits.
 
@@ -73,26 +74,26 @@ def list_rules(
     if sort is Sort.HITS:
         filters |= {"sort": sort.value}
     found: Iterable[dict[str, Any]] = options.client(context).pages(
-        **filters, within=within, covering=covering, limit=min(limit or 1000, 1000)
+        **filters, within=within, covering=covering, limit=limit
     )
     found = islice(found, limit)
-    if as_json:
-        return output.emit(list(found))
-    if not output.rules_table(found):
+    if form.for_programs and printed(list(found), form):
+        return
+    if not output.rules_table(found, form is Format.WIDE):
         output.out.print("no rules")
 
 
 @app.command("show")
 def show_rule(
-    context: typer.Context, source: options.RuleName, as_json: options.Json = False
+    context: typer.Context, source: options.RuleName, form: options.Output = Format.TABLE
 ) -> None:
     """Show one rule with all its fields.
 
     Example: xdpctl show 203.0.113.0/24
     """
     rule = options.client(context).call("GET", rule_path(source))
-    if as_json:
-        return output.emit(rule)
+    if printed(rule, form):
+        return
     output.rule_details(rule)
     monitoring.details(rule)
 
@@ -102,15 +103,15 @@ def mode(
     context: typer.Context,
     source: options.RuleName,
     mode: options.Mode,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Set the mode of a rule: enforce, or monitor to count only.
 
     Example: xdpctl mode 203.0.113.0/24 monitor
     """
     rule = options.client(context).call("PATCH", rule_path(source), json={"mode": mode.value})
-    if as_json:
-        return output.emit(rule)
+    if printed(rule, form):
+        return
     output.out.print(f"{rule['action']} {escape(output.where(rule))}: {rule['mode']}")
 
 
@@ -121,7 +122,7 @@ def promote(
     force: Annotated[
         bool, typer.Option("--force", help="Also a drop wider than /8 (IPv6 /16).")
     ] = False,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Enforce a rule that is in monitor mode.
 
@@ -129,22 +130,22 @@ def promote(
     """
     query = {"force": True} if force else {}
     rule = options.client(context).call("POST", rule_path(source, "promote"), params=query)
-    if as_json:
-        return output.emit(rule)
+    if printed(rule, form):
+        return
     output.out.print(f"in force: {output.action(rule)} {escape(output.where(rule))}")
 
 
 @app.command()
 def confirm(
-    context: typer.Context, source: options.RuleName, as_json: options.Json = False
+    context: typer.Context, source: options.RuleName, form: options.Output = Format.TABLE
 ) -> None:
     """Confirm a provisional rule (--confirm-within), so that it stays.
 
     Example: xdpctl confirm 203.0.113.0/24
     """
     rule = options.client(context).call("POST", rule_path(source, "confirm"))
-    if as_json:
-        return output.emit(rule)
+    if printed(rule, form):
+        return
     verb = "confirmed" if rule["changed"] else "nothing to confirm"
     output.out.print(f"{verb}: {escape(output.where(rule))}, ends {output.ends(rule)}")
     output.warnings(rule)

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from xdpctl.base.net.prefix import Prefix, parse_address
 from xdpctl.cli import options, output
+from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.sets.put import ActionOption, DryRun, Force, Monitor, Name, Reason, choose, put_list
 from xdpctl.errors import ConfigError, Refused
 from xdpctl.model.rule import REASON_MAX
@@ -46,7 +47,7 @@ def geo(
     reason: Reason = None,
     force: Force = False,
     dry_run: DryRun = False,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Create or replace a set of countries or networks, from a database on this machine.
 
@@ -61,7 +62,7 @@ def geo(
         wanted = " ".join([*(country or ()), *(asn or ())]).upper()
         reason = f"{'all but ' if inverted else ''}{wanted}, {description}"[:REASON_MAX]
     choices = choose(action, monitor, reason, force, dry_run)
-    put_list(context, name, lines, {**choices, "format": "plain"}, as_json)
+    put_list(context, name, lines, {**choices, "format": "plain"}, form)
 
 
 def _describes_itself(client: Client, name: str, description: str) -> bool:
@@ -127,7 +128,7 @@ def _pieces(prefix: Prefix, widest: int) -> Iterator[Prefix]:
 def lookup(
     context: typer.Context,
     address: Annotated[str, typer.Argument(help="IPv4 or IPv6 address")],
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Show the country and network of an address, and the rules and sets that cover it.
 
@@ -135,8 +136,8 @@ def lookup(
     """
     parse_address(address, "address")
     found = options.client(context).call("GET", path("lookup", address))
-    if as_json:
-        return output.emit(found)
+    if printed(found, form):
+        return
     asn = f"AS{found['asn']} {escape(found['as_name'] or '')}".rstrip() if found["asn"] else "-"
     lines = {"address": found["address"]}
     if found["database"]:

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from xdpctl.cli import options, output
+from xdpctl.cli import completion, options, output
+from xdpctl.cli.formats import Format, printed
 from xdpctl.errors import Refused, Unreachable
 from xdpctl.model.rule import Spare, check_name
 from xdpctl.service.client import SLOW_SECONDS, Client, path
@@ -38,7 +39,12 @@ class SetAction(StrEnum):
 
 
 Name = Annotated[
-    str, typer.Argument(help="Name of the set: a-z, 0-9, '-', '_' and '.'.", callback=_named)
+    str,
+    typer.Argument(
+        help="Name of the set: a-z, 0-9, '-', '_' and '.'.",
+        callback=_named,
+        autocompletion=completion.sets,
+    ),
 ]
 ActionOption = Annotated[
     SetAction | None,
@@ -121,11 +127,11 @@ def read(path: Path) -> bytes:
 
 
 def put_list(
-    context: typer.Context, name: str, data: bytes, choices: dict[str, Any], as_json: bool
+    context: typer.Context, name: str, data: bytes, choices: dict[str, Any], form: Format
 ) -> None:
     """PUT a list as the request body, and print the result."""
     headers = {"content-type": "application/octet-stream"}
-    _put(context, name, as_json, params=choices, content=data, headers=headers)
+    _put(context, name, form, params=choices, content=data, headers=headers)
 
 
 def put_feed(
@@ -133,19 +139,20 @@ def put_feed(
     name: str,
     feed: dict[str, Any],
     choices: dict[str, Any],
-    as_json: bool,
+    form: Format,
 ) -> None:
     """PUT the address of a feed, and print the result."""
-    _put(context, name, as_json, json={**choices, "feed": feed})
+    _put(context, name, form, json={**choices, "feed": feed})
 
 
-def _put(context: typer.Context, name: str, as_json: bool, **how: Any) -> None:
+def _put(context: typer.Context, name: str, form: Format, **how: Any) -> None:
     client = options.client(context)
     try:
         found = client.call("PUT", path("sets", name), seconds=SLOW_SECONDS, **how)
     except Refused as refused:
         raise Refused({**refused.problem, "stands": _standing(client, name)}) from None
-    output.emit(found) if as_json else print_result(found)
+    if not printed(found, form):
+        print_result(found)
 
 
 def _standing(client: Client, name: str) -> str:

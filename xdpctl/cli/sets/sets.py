@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from xdpctl.base.units import si
 from xdpctl.cli import options, output
+from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules import monitoring
 from xdpctl.cli.sets.put import (
     ActionOption,
@@ -65,7 +66,7 @@ def put(
     at_most: AtMost = 0,
     force: Force = False,
     dry_run: DryRun = False,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Create a set, or replace the list of an existing one, without a gap in filtering.
 
@@ -89,44 +90,48 @@ def put(
     choices |= {key: value for key, value in shaping.items() if value}
     kind = {"format": format.value} | ({"column": column} if column else {})
     if file is not None:
-        return put_list(context, name, read(file), choices | kind, as_json)
+        return put_list(context, name, read(file), choices | kind, form)
     named = {"url": url, "file": local, "refresh": refresh}
     feed = {key: value for key, value in named.items() if value is not None}
-    put_feed(context, name, feed | kind, choices, as_json)
+    put_feed(context, name, feed | kind, choices, form)
 
 
 @set_app.command("list")
-def list_sets(context: typer.Context, as_json: options.Json = False) -> None:
+def list_sets(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     """List sets with their sizes and hits.
 
     Example: xdpctl set list
     """
     sets = options.client(context).call("GET", "/v1/sets")["sets"]
-    if as_json:
-        return output.emit(sets)
-    columns = ("set", "action", "mode", ">IPv4", ">IPv6", ">packets", ">bytes", "feed")
-    if not output.table(columns, map(_row, sets)):
+    if printed(sets, form):
+        return
+    wide = form is Format.WIDE
+    more = ("spare", "changed", "reason") if wide else ()
+    columns = ("set", "action", "mode", ">IPv4", ">IPv6", ">packets", ">bytes", *more, "feed")
+    if not output.table(columns, [_row(record, wide) for record in sets], wide):
         output.out.print("no sets")
 
 
-def _row(record: dict[str, Any]) -> tuple[str, ...]:
+def _row(record: dict[str, Any], wide: bool) -> tuple[str, ...]:
     feed = record["feed"]
     state = "-" if feed is None else f"failing: {feed['error']}" if feed["error"] else "good"
-    state = state if len(state) <= _STATE else f"{state[: _STATE - 1]}…"
+    state = state if wide or len(state) <= _STATE else f"{state[: _STATE - 1]}…"
+    changed = record["changed_at"][:19].replace("T", " ")
+    more = (record["spare"], changed, record["reason"]) if wide else ()
     counts = (f"{record['entries'][family]:,}" for family in ("ipv4", "ipv6"))
     hits = (si(record["packets"]), si(record["bytes"]))
-    return record["name"], record["action"], record["mode"], *counts, *hits, state
+    return record["name"], record["action"], record["mode"], *counts, *hits, *more, state
 
 
 @set_app.command("show")
-def show_set(context: typer.Context, name: Name, as_json: options.Json = False) -> None:
+def show_set(context: typer.Context, name: Name, form: options.Output = Format.TABLE) -> None:
     """Show one set with all its fields.
 
     Example: xdpctl set show drop
     """
     record = options.client(context).call("GET", path("sets", name))
-    if as_json:
-        return output.emit(record)
+    if printed(record, form):
+        return
     lines = {
         "set": record["name"],
         "action": f"{output.coloured(record['action'])}, {record['mode']}",
@@ -163,7 +168,7 @@ def mode(
     context: typer.Context,
     name: Name,
     mode: options.Mode,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Set the mode of a set, for all its entries at once.
 
@@ -171,12 +176,13 @@ def mode(
     """
     body = {"mode": mode.value}
     record = options.client(context).call("PATCH", path("sets", name), json=body)
-    output.emit(record) if as_json else output.out.print(f"{record['name']}: {record['mode']}")
+    if not printed(record, form):
+        output.out.print(f"{record['name']}: {record['mode']}")
 
 
 @set_app.command("refresh")
 def refresh(
-    context: typer.Context, name: Name, force: Force = False, as_json: options.Json = False
+    context: typer.Context, name: Name, force: Force = False, form: options.Output = Format.TABLE
 ) -> None:
     """Refresh the feed of a set now.
 
@@ -184,8 +190,8 @@ def refresh(
     """
     client, where = options.client(context), path("sets", name, "refresh")
     record = client.call("POST", where, seconds=SLOW_SECONDS, params={"force": force})
-    if as_json:
-        return output.emit(record)
+    if printed(record, form):
+        return
     if record["changed"]:
         return print_result(record)
     output.out.print(f"{record['name']}: nothing new")
@@ -200,7 +206,7 @@ def top(
     every: Annotated[
         int, typer.Option(help="Sample one in this many packets; a power of two.")
     ] = 64,
-    as_json: options.Json = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
     """Show which entries of a set are hit, by sampling.
 
@@ -209,8 +215,8 @@ def top(
     query = {"seconds": seconds, "every": every}
     client, where = options.client(context), path("sets", name, "top")
     found = client.call("GET", where, seconds=seconds + _ANSWER_SECONDS, params=query)
-    if as_json:
-        return output.emit(found)
+    if printed(found, form):
+        return
     took = f"{found['samples']:,} samples in {found['seconds']:.1f} s, one packet in {every}"
     output.out.print(took)
     for row in found["entries"]:
@@ -220,13 +226,13 @@ def top(
 
 @set_app.command("remove")
 @set_app.command("delete", hidden=True)
-def remove(context: typer.Context, name: Name, as_json: options.Json = False) -> None:
+def remove(context: typer.Context, name: Name, form: options.Output = Format.TABLE) -> None:
     """Remove a set, with all its entries at once.
 
     Example: xdpctl set remove drop
     """
     record = options.client(context).call("DELETE", path("sets", name))
-    if as_json:
-        return output.emit(record)
+    if printed(record, form):
+        return
     hits = f"{si(record['packets'])} packets"
     output.out.print(f"removed: {record['action']} {record['name']}; it had hit {hits}")

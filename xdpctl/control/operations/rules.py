@@ -49,9 +49,16 @@ def remove(
     return source_rules.remove(draft, parse_rule_id(rule_id), caller, etag, hits)
 
 
-def expire(draft: Draft, rule: RuleOrSignature, hits: dict[str, int]) -> None:
+def expire(draft: Draft, rule: RuleOrSignature) -> None:
     """Remove an expired rule; the kernel stopped applying it by itself."""
     if isinstance(rule, Signature):
-        signatures.expire(draft, rule, hits)
+        draft.remove_signature(rule.id)
     else:
-        source_rules.expire(draft, rule, hits)
+        draft.remove(rule)
+
+
+def describe(rule: RuleOrSignature) -> dict[str, object]:
+    """The fields of a rule that go into the audit log."""
+    if isinstance(rule, Signature):
+        return signatures.describe(rule)
+    return source_rules.describe(rule)

@@ -210,10 +210,3 @@ def remove(
     draft.remove_signature(identity)
     draft.note(caller.name, "rule.remove", identity, **describe(removed), **hits)
     return removed
-
-
-def expire(draft: Draft, signature: Signature, hits: dict[str, int]) -> None:
-    """Remove an expired signature; the kernel has already stopped applying it."""
-    draft.remove_signature(signature.id)
-    action = "rule.undo" if signature.ends_unconfirmed else "rule.expire"
-    draft.note("xdpctl", action, signature.id, **describe(signature), **hits)

@@ -165,10 +165,3 @@ def remove(
     draft.remove(rule)
     draft.note(caller.name, "rule.remove", rule.id, **describe(rule), **hits)
     return rule
-
-
-def expire(draft: Draft, rule: Rule, hits: dict[str, int]) -> None:
-    """Remove an expired rule; the kernel has already stopped applying it."""
-    action = "rule.undo" if rule.ends_unconfirmed else "rule.expire"
-    draft.remove(rule)
-    draft.note("xdpctl", action, rule.id, **describe(rule), **hits)

@@ -31,18 +31,28 @@ class Wanted:
         return (
             (not self.actor or record.get("actor") == self.actor)
             and (not self.action or (action == self.action if same is None else same))
-            and (not self.subject or record.get("subject") == self.subject)
+            and (not self.subject or _about(record, self.subject))
         )
+
+
+def _about(record: dict[str, Any], subject: str) -> bool:
+    """Whether a record is about a rule or set, or names it among those that expired together."""
+    detail = record.get("detail")
+    first = detail.get("first") if isinstance(detail, dict) else None
+    return record.get("subject") == subject or (isinstance(first, list) and subject in first)
 
 
 def newest(store: Store, wanted: Wanted, limit: int) -> list[dict[str, Any]]:
     """The newest records that are wanted, at most `limit`, oldest first."""
     found: list[dict[str, Any]] = []
     first = _written(wanted.since) if wanted.since is not None else ""
+    older = 0
     for record in _backwards(store):
-        if str(record.get("at", "")) < first or len(found) == limit:
+        older = older + 1 if str(record.get("at", "")) < first else 0
+        # not at the first older one: the wall clock may have been set back in between
+        if older == _PAGE or len(found) == limit:
             break
-        if wanted.takes(record):
+        if not older and wanted.takes(record):
             found.append(record)
     return found[::-1]
 

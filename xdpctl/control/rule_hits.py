@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reads what rules have hit."""
+
+from collections.abc import Sequence
+
+from xdpctl.abi.constants import SlotNumber
+from xdpctl.abi.structs import Hits
+from xdpctl.control.state.state import State
+from xdpctl.datapath.port import Datapath
+from xdpctl.model.rule import Rule
+from xdpctl.model.signature import Signature
+
+
+def rule_hits(state: State, datapath: Datapath, rules: Sequence[Rule | Signature]) -> list[Hits]:
+    """The packets and bytes of each rule so far, in that order; none for one without a slot."""
+    slots = [_slot(state, rule) for rule in rules]
+    counted = iter(datapath.hits([slot for slot in slots if slot]))
+    return [next(counted) if slot else Hits(0, 0) for slot in slots]
+
+
+def _slot(state: State, rule: Rule | Signature) -> int:
+    """The slot that counts the rule's hits; 0 if it has none of its own."""
+    if isinstance(rule, Signature):
+        return rule.slot
+    slot = state.image.entries.get(rule.source, SlotNumber.NONE)
+    return slot if slot >= SlotNumber.FIRST else 0
