@@ -7,8 +7,8 @@ from contextlib import suppress
 
 from bench.errors import BenchError
 from xdpctl.datapath.bpf import maps
-from xdpctl.datapath.bpf.maps import address_of
 from xdpctl.datapath.bpf.programs import PROG_LOAD, PROG_TYPE_XDP
+from xdpctl.datapath.bpf.syscall import address_of, bpf
 from xdpctl.lab.flood import Generator
 
 _BPF_XDP = 37  # the attach type that libxdp loads its programs for; ours have none
@@ -46,4 +46,4 @@ def _load_as_libxdp(instructions: bytes) -> int:
         *(PROG_TYPE_XDP, len(instructions) // 8, address_of(code), address_of(licence)),
         *(0, 0, 0, 0, 0, b"walk", 0, _BPF_XDP),
     )
-    return maps.bpf(PROG_LOAD, attr, "load the walk")[0]
+    return bpf(PROG_LOAD, attr, "load the walk")[0]

@@ -19,7 +19,7 @@ clean() {
 	[ -z "$filter" ] || wait "$filter" 2>/dev/null || true
 	if mountpoint -q "$place/bpf"; then
 		inside "$place/venv/bin/xdpctl" down --pin-dir "$place/bpf" >/dev/null || true
-		umount "$place/bpf"
+		! mountpoint -q "$place/bpf" || umount "$place/bpf"
 	fi
 	for host in "$box" "$peer"; do
 		[ ! -e "/run/netns/$host" ] || ip netns del "$host"

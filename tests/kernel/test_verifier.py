@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.paths import ROOT
-from xdpctl.datapath.bpf import maps, programs
+from xdpctl.datapath.bpf import maps, programs, syscall
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader.loader import Loader
 
@@ -30,7 +30,7 @@ def walked(fd: int) -> int:
     """The instructions that the verifier went through."""
     buffer = ctypes.create_string_buffer(232)
     attr = struct.pack("<IIQ", fd, len(buffer), ctypes.addressof(buffer))
-    maps.bpf(maps.OBJ_GET_INFO_BY_FD, attr, "read program info")
+    syscall.bpf(syscall.OBJ_GET_INFO_BY_FD, attr, "read program info")
     return int(struct.unpack_from("<I", buffer.raw, _VERIFIED)[0])
 
 

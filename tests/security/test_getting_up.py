@@ -21,7 +21,7 @@ from xdpctl.base.system.filelock import hold
 from xdpctl.base.system.owned_folder import Owned, read_file, replace_file
 from xdpctl.base.system.python_child import python
 from xdpctl.datapath import emergency_bypass
-from xdpctl.datapath.bpf import maps
+from xdpctl.datapath.bpf import maps, syscall
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader.compile_cache import load_cached, store_cached
 from xdpctl.datapath.loader.loader import Loader
@@ -273,7 +273,7 @@ def test_a_map_cannot_be_frozen_while_the_loader_lives(loader: Loader) -> None:
         held = maps.open_map(loader.pins.map(name))
         try:
             with pytest.raises(OSError, match="busy"):
-                maps.bpf(_FREEZE, struct.pack("<I", held.fd), "freeze")
+                syscall.bpf(_FREEZE, struct.pack("<I", held.fd), "freeze")
         finally:
             held.close()
 
@@ -281,7 +281,7 @@ def test_a_map_cannot_be_frozen_while_the_loader_lives(loader: Loader) -> None:
 def test_a_frozen_map_is_told_with_the_way_out(loader: Loader, pins: Pins) -> None:
     frozen = maps.open_map(pins.map("controls"))
     loader._mapped.clear()
-    maps.bpf(_FREEZE, struct.pack("<I", frozen.fd), "freeze")
+    syscall.bpf(_FREEZE, struct.pack("<I", frozen.fd), "freeze")
     frozen.close()
     with pytest.raises(DatapathError, match="xdpctl down"):
         emergency_bypass.press(pins, True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from xdpctl.base.system.logs import LogFormat
 from xdpctl.cli import completion
 from xdpctl.cli.formats import Format, chosen
 from xdpctl.model import rule
@@ -48,6 +49,10 @@ RuleName = Annotated[
     typer.Argument(
         help="Source, id (sig-…) or match of the rule.", autocompletion=completion.rules
     ),
+]
+Log = Annotated[
+    LogFormat | None,
+    typer.Option("--log", help="Format of the log: auto (text, or for the journal), text, json."),
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Reason, kept in the audit log.")]
 Monitor = Annotated[

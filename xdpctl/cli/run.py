@@ -4,13 +4,13 @@
 They import what they need when they run, so that other commands start fast.
 """
 
-import logging
 import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from xdpctl.base.system import logs
 from xdpctl.base.system.filelock import hold
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
@@ -41,6 +41,7 @@ def run(
             "--loader-only", help="Run only the loader; the control plane has its own unit."
         ),
     ] = False,
+    log: options.Log = None,
 ) -> None:
     """Attach the filter and serve the API, in the foreground.
 
@@ -50,7 +51,6 @@ def run(
     """
     from xdpctl.service import supervisor
 
-    logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     settings = config.override(
         config.load(config_file),
         interfaces=tuple(interface or ()),
@@ -58,7 +58,9 @@ def run(
         pin_dir=pin_dir,
         socket=socket,
         port=port,
+        log=log,
     )
+    logs.configure(settings.log)
     supervisor.run(settings, config_file, loader_only)
 
 

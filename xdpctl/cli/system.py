@@ -51,6 +51,9 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     for name, port in found["interfaces"].items():
         mode = f" {port['mode']}" if port["mode"] else ""
         lines[name] = f"{port['state']}{mode}" + (f", {port['detail']}" if port["detail"] else "")
+        if port.get("taken_off"):
+            times = output.plural(port["taken_off"], "time", "times")
+            lines[name] += f"; [red]somebody took the filter off {times}[/red]"
     output.fields(lines)
     for reason, hits in traffic["total"].items():
         if hits["packets"]:

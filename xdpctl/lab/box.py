@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from xdpctl.datapath.bpf.bpffs import is_bpffs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.errors import Unreachable
@@ -114,11 +113,9 @@ class Box:
         return json.loads(sh(*command))
 
     def remove(self) -> None:
-        """Stop it, detach the filter, and remove its bpffs mount and its folder."""
+        """Stop it, detach the filter, and remove its pins and its folder."""
         self.stop()
         self.host.call(lambda: take_down(self.pins))
-        if self.pins.directory.exists() and is_bpffs(self.pins.directory):
-            sh("umount", str(self.pins.directory))
         shutil.rmtree(self.directory)
 
 

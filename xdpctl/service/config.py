@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from xdpctl.base.system.logs import LogFormat
 from xdpctl.base.typed import Problems, convert, read_prefixes, read_seconds
 from xdpctl.control.operations.limit_settings import read_limits
 from xdpctl.errors import ConfigError, SettingsError
@@ -65,6 +66,7 @@ def parse(data: Mapping[str, Any]) -> Settings:
         pin_dir=Path(document.pin_dir),
         bulk_max_bytes=document.bulk_max_bytes,
         geo_databases=tuple(document.geo_databases),
+        log=document.log,
         listen=_listen(document.listen, problems),
         outside=Outside(
             document.outside.special_purpose,
@@ -92,6 +94,7 @@ def override(
     pin_dir: Path | None = None,
     socket: Path | None = None,
     port: int | None = None,
+    log: LogFormat | None = None,
 ) -> Settings:
     """Settings in which values from the command line replace those of the file."""
     listen = settings.listen
@@ -100,6 +103,7 @@ def override(
         interfaces=interfaces or settings.interfaces,
         state_dir=state_dir or settings.state_dir,
         pin_dir=pin_dir or settings.pin_dir,
+        log=log or settings.log,
         listen=replace(
             listen,
             socket=listen.socket if socket is None else socket,

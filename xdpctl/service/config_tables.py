@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from xdpctl.abi.constants import Constants
+from xdpctl.base.system.logs import LogFormat
 from xdpctl.base.typed import LARGEST, Duration
 from xdpctl.control.operations.limit_settings import LimitTable
 from xdpctl.lists.settings import FeedSettings
@@ -87,6 +88,7 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True):
     pin_dir: _Path = str(defaults.PIN_DIR)
     bulk_max_bytes: Annotated[int, Meta(ge=1, le=LARGEST)] = 64 << 20
     geo_databases: list[str] = []
+    log: LogFormat = LogFormat.AUTO
     listen: ListenTable = ListenTable()
     outside: OutsideTable = OutsideTable()
     feeds: FeedsTable = FeedsTable()

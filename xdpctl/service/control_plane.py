@@ -28,6 +28,7 @@ from xdpctl.service import readiness
 from xdpctl.service.config import load
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.settings import Settings
+from xdpctl.service.taken_off import TakenOff
 
 _FETCHES = 4  # fetches at the same time, of those that a request waits for
 _WATCHES = 4  # workers: one samples, the others answer that a sampling is under way
@@ -64,6 +65,7 @@ class ControlPlane:
     connections: Connections = field(default_factory=Connections)
     stopping: bool = False
     audit_head: AuditHead = field(init=False)
+    taken_off: TakenOff = field(init=False)
     files: Files = field(init=False)
     hooks: Hooks = field(init=False)
     recorder: PacketRecorder = field(init=False)
@@ -75,6 +77,7 @@ class ControlPlane:
     def __post_init__(self) -> None:
         folder, key = self.settings.control_dir, self.settings.incident_key
         self.audit_head = AuditHead(self.controller.store, folder / "audit.head", key)
+        self.taken_off = TakenOff(self.controller, self.loader)
         self.files = Files(self.settings.control_dir / "incidents")
         self.hooks = Hooks(
             self.controller, self.files, self.connections, self._automatic, self._tell_refusals
@@ -101,7 +104,7 @@ class ControlPlane:
     def _parts(self) -> tuple[Part, ...]:
         return (
             *(self.refresher, self.recorder, self.releases, self.ladder, self.dispatcher),
-            self.audit_head,
+            *(self.audit_head, self.taken_off),
         )
 
     def _automatic(self) -> AutomaticSettings:

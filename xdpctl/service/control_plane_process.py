@@ -61,6 +61,7 @@ class ControlPlaneProcess:
         command += ["--state-dir", str(s.state_dir.absolute())]
         command += ["--pin-dir", str(s.pin_dir.absolute())]
         command += ["--socket", str(s.listen.socket.absolute()), "--port", str(s.listen.port)]
+        command += ["--log", s.log.value]
         command += ["--config", str(self._config.absolute())] if self._config else []
         user, group = identity(s)
         self._started = time.monotonic()

@@ -17,9 +17,10 @@ from pathlib import Path
 from xdpctl.abi.constants import SlotNumber
 from xdpctl.base.clock import Clock
 from xdpctl.base.periodic import PeriodicTask
-from xdpctl.base.system import malloc, sd_notify
+from xdpctl.base.system import logs, malloc, sd_notify
 from xdpctl.base.system.die_with_parent import die_with
 from xdpctl.base.system.filelock import hold
+from xdpctl.base.system.logs import LogFormat
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations import default_limits
 from xdpctl.control.store.audit import Sign
@@ -177,6 +178,7 @@ def main(serve: Serve) -> None:
     parser.add_argument("--socket", type=Path)
     parser.add_argument("--pin-dir", type=Path)
     parser.add_argument("--port", type=int)
+    parser.add_argument("--log", type=LogFormat, choices=list(LogFormat))
     parser.add_argument("--listen-fd", type=int, help="an already listening Unix socket")
     parser.add_argument("--tcp-fd", type=int, help="an already listening TCP socket")
     parser.add_argument("--parent", type=int, help="end when this process, which started it, ends")
@@ -185,11 +187,12 @@ def main(serve: Serve) -> None:
         die_with(parent)
     gc.set_threshold(*_GC_THRESHOLDS)
     malloc.prepare()
-    logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     local_fd, tcp_fd = given.pop("listen_fd"), given.pop("tcp_fd")
     path = given.pop("config")
     try:
-        run(serve, config.override(config.load(path), **given), local_fd, path, tcp_fd)
+        settings = config.override(config.load(path), **given)
+        logs.configure(settings.log)
+        run(serve, settings, local_fd, path, tcp_fd)
     except SettingsError as error:
         print(f"xdpctl: {error}", file=sys.stderr)
         turn_away()

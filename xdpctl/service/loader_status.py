@@ -65,7 +65,12 @@ class Status:
             found = {str(p): why for p, why in sorted(netlink.to_protect().items())}
             self._protect = {**self._before, **found}
         ports = {
-            port.name: {"state": port.state, "mode": port.mode, "detail": port.detail}
+            port.name: {
+                "state": port.state,
+                "mode": port.mode,
+                "detail": port.detail,
+                "taken_off": port.taken_off,
+            }
             for port in self._loader.ports.values()
         }
         if now >= self._sessions_at:

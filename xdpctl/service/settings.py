@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.system.logs import LogFormat
 from xdpctl.control.operations.default_limits import DefaultLimit
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticSettings
@@ -51,6 +52,7 @@ class Settings:
     pin_dir: Path = defaults.PIN_DIR
     bulk_max_bytes: int = 64 << 20
     geo_databases: tuple[str, ...] = ()
+    log: LogFormat = LogFormat.AUTO
     listen: Listen = field(default_factory=Listen)
     outside: Outside = field(default_factory=Outside)
     feeds: FeedSettings = field(default_factory=FeedSettings)

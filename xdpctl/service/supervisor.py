@@ -13,6 +13,7 @@ from xdpctl.base.system.filelock import hold
 from xdpctl.base.system.owned_folder import Owned
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader.interface import refuse_foreign
 from xdpctl.datapath.loader.loader import Loader, compile_filter
 from xdpctl.errors import AttachError, ConfigError, SettingsError, XdpctlError
 from xdpctl.service.control_plane_process import ControlPlaneProcess, identity
@@ -53,13 +54,15 @@ _NONE_OUTSIDE = (
 )
 
 
-def _tcp(settings: Settings) -> socket.socket | None:
-    """The TCP socket; None if the port is 0 or, with an error in the log, cannot be opened."""
+def _sockets(settings: Settings, group: int) -> tuple[socket.socket, ...]:
+    """The API's Unix socket, and the TCP socket unless the port is 0 or cannot be opened."""
+    local = local_listener(settings.listen.socket, group)
     try:
-        return tcp_listener(settings.listen)
+        tcp = tcp_listener(settings.listen)
     except ConfigError as error:
         log.error("%s. The Unix socket is served anyway", error)
-        return None
+        tcp = None
+    return (local, tcp) if tcp else (local,)
 
 
 def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
@@ -70,9 +73,15 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     _check(settings)
     group = _prepare(settings)
     pins = Pins(settings.pin_dir)
+    # what another instance has is said before a second of compiling
     locks = [hold(settings.loader_dir / "lock", "loader")]
+    if pins.lock_dir.is_dir():
+        locks.append(hold(pins.lock_dir, "loader"))
+    refuse_foreign(pins, settings.interfaces)
+    sockets = () if loader_only else _sockets(settings, group)
     loader = Loader(pins, compile_filter(settings.capacities, settings.compiled), group)
-    locks.append(hold(pins.lock_dir, "loader"))
+    if len(locks) == 1:
+        locks.append(hold(pins.lock_dir, "loader"))
     for name in settings.interfaces:
         loader.add_port(name, outside=name in settings.outside_interfaces)
     loader.reconcile()
@@ -91,8 +100,6 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     sd_notify.ready()
     control, changed, stopping = None, *_stop_events()
     if not loader_only:
-        local = local_listener(settings.listen.socket, group)
-        sockets = tuple(filter(None, (local, _tcp(settings))))
         control = ControlPlaneProcess(settings, config, sockets)
     try:
         _add_explain(loader)

@@ -30,9 +30,13 @@ class _Live(Collector):
         state = GaugeMetricFamily(
             "xdpctl_interface_attached", "1 if filtered", labels=["interface", "mode"]
         )
+        taken_off = CounterMetricFamily(
+            "xdpctl_filter_taken_off", "How often the filter was taken off", labels=["interface"]
+        )
         for name, port in (loader.ports if (loader := self.ctx.loader()) else {}).items():
             state.add_metric([name, port["mode"] or ""], float(port["state"] == "attached"))
-        yield state
+            taken_off.add_metric([name], port.get("taken_off", 0))
+        yield from (state, taken_off)
 
     def _traffic(self) -> Iterator[Metric]:
         labels = ["interface", "verdict", "reason"]

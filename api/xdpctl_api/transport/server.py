@@ -156,6 +156,7 @@ def _config(app: ASGIApp, local: bool, listen: Listen) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         loop="uvloop",
+        log_config=None,  # its messages go to our log, in our format
         log_level="warning",
         access_log=False,
         server_header=False,

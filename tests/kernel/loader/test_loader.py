@@ -14,17 +14,18 @@ import pytest
 from tests.support.packets import to_frame
 from xdpctl.abi.constants import Action, Mode, Reason, SlotNumber
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.datapath.bpf import maps
+from xdpctl.datapath.bpf import bpffs, maps
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.image import Image, own_slot
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.compiler import Compiled
+from xdpctl.datapath.loader.interface import refuse_foreign
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.loader.netlink import Link
 from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.datapath.plan import transition
-from xdpctl.errors import DatapathError, SchemaError
+from xdpctl.errors import AttachError, DatapathError, SchemaError
 from xdpctl.lab.flood import Generator, compile_generator
 from xdpctl.lab.namespaces import Host, Lab, LabError
 
@@ -205,6 +206,65 @@ def test_a_program_taken_off_by_somebody_is_put_back(loader: Loader, wire: Host)
     assert link(wire, "isp0").program_id is None
     wire.call(loader.reconcile)
     assert link(wire, "isp0").program_id is not None
+    assert loader.ports["isp0"].taken_off == 1
+    wire.call(loader.reconcile)
+    assert loader.ports["isp0"].taken_off == 1, "it is counted once"
+
+
+def test_a_program_replaced_by_another_tool_is_counted_once(
+    loader: Loader, wire: Host, generator: Generator
+) -> None:
+    attached(loader, wire)
+    wire.ip("link set dev isp0 xdp off")
+    wire.call(lambda: netlink.attach(link_here("isp0"), generator.bare_fd, "native"))
+    for _ in range(2):
+        wire.call(loader.reconcile)
+        assert (loader.ports["isp0"].state, loader.ports["isp0"].taken_off) == ("failed", 1)
+
+
+def test_an_interface_that_comes_back_was_not_taken_from_us(
+    loader: Loader, lab: Lab, wire: Host
+) -> None:
+    before = attached(loader, wire)
+    wire.ip("link del isp0")
+    lab.cable(wire, "isp0", lab.host("again"), "far0")
+    wire.call(loader.reconcile)
+    assert loader.ports["isp0"].state == "attached"
+    assert link(wire, "isp0").index != before.index
+    assert loader.ports["isp0"].taken_off == 0
+
+
+def test_what_others_attached_is_said_before_anything_is_compiled(
+    loader: Loader, wire: Host, generator: Generator
+) -> None:
+    wire.call(lambda: refuse_foreign(loader.pins, ["isp0"]))
+    attached(loader, wire)
+    wire.call(lambda: refuse_foreign(loader.pins, ["isp0"]))
+    other = Pins(loader.pins.directory / "other")
+    with pytest.raises(AttachError, match="another instance of xdpctl") as ours:
+        wire.call(lambda: refuse_foreign(other, ["isp0"]))
+    assert "xdp off" not in str(ours.value), "nobody is advised to switch off the filter"
+    wire.ip("link set dev isp0 xdp off")
+    wire.call(lambda: netlink.attach(link_here("isp0"), generator.bare_fd, "native"))
+    with pytest.raises(AttachError, match="bare_drop"):
+        wire.call(lambda: refuse_foreign(loader.pins, ["isp0"]))
+    wire.call(lambda: refuse_foreign(loader.pins, ["isp1"]))
+
+
+def test_only_the_empty_bpffs_that_was_mounted_for_us_is_unmounted(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    bpffs.ensure(ours)
+    (ours / "v1").mkdir()
+    bpffs.leave(ours)
+    assert ours.is_mount(), "something is pinned there"
+    (ours / "v1").rmdir()
+    bpffs.leave(ours)
+    assert not ours.exists()
+    theirs.mkdir()
+    subprocess.run(["mount", "-t", "bpf", "bpf", str(theirs)], check=True)
+    bpffs.leave(theirs)
+    assert theirs.is_mount()
+    subprocess.run(["umount", str(theirs)], check=True)
 
 
 def test_two_instances_in_two_namespaces_do_not_meet(
@@ -217,6 +277,8 @@ def test_two_instances_in_two_namespaces_do_not_meet(
     attached(second, host)
     assert wire.call(lambda: take_down(loader.pins)) == ["isp0"]
     assert link(host, "isp0").program_id is not None
+    assert host.call(lambda: take_down(second.pins)) == ["isp0"]
+    second.pins.directory.rmdir()
 
 
 def test_bpftool_can_read_what_is_pinned(loader: Loader) -> None:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Commands that run until stopped: they follow what detectors write or publish."""
 
-import logging
 import signal
 import sys
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from xdpctl.base.system import logs
+from xdpctl.base.system.logs import LogFormat
 from xdpctl.base.system.owned_folder import Owned
 from xdpctl.cli import options
 from xdpctl.cli.detectors.crowdsec_places import Choice, PlaceSync
@@ -25,9 +26,9 @@ app.add_typer(follow_app, name="follow")
 _STATE = Path("/var/lib/xdpctl/follow/suricata.json")
 
 
-def _stop_event() -> Event:
+def _stop_event(log: LogFormat | None) -> Event:
     """Set up logging; return an event that SIGTERM and SIGINT set."""
-    logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
+    logs.configure(log or LogFormat.AUTO)
     ended = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
@@ -44,6 +45,7 @@ def follow_suricata(
         Path,
         typer.Option(help="File that stores the read position, so that a restart continues there."),
     ] = _STATE,
+    log: options.Log = None,
 ) -> None:
     """Post the alerts of Suricata's EVE file; rotations and restarts lose no alert.
 
@@ -53,7 +55,7 @@ def follow_suricata(
         Owned(state.parent).close()
     if not state.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {state.parent} for --state")
-    ended = _stop_event()
+    ended = _stop_event(log)
     deliver = HookDelivery(options.client(context), "suricata", ended.wait)
     suricata.follow(eve, state, deliver, ended.wait)
 
@@ -82,6 +84,7 @@ def follow_crowdsec(
         typer.Option("--places", help="Apply bans of countries and autonomous systems, as a set."),
     ] = None,
     database: Databases = None,
+    log: options.Log = None,
 ) -> None:
     """Follow the decisions of CrowdSec's local API, as a bouncer.
 
@@ -95,7 +98,7 @@ def follow_crowdsec(
         why = getattr(error, "strerror", "") or "not a text file"
         raise ConfigError(f"{key_file}: {why}") from error
     access = crowdsec.Access(lapi, key, certificate, private_key, ca, places is not None)
-    ended = _stop_event()
+    ended = _stop_event(log)
     client = options.client(context)
     deliver = HookDelivery(client, "crowdsec", ended.wait)
     placing = PlaceSync(client, places, lambda: opened(database)) if places else None
@@ -119,6 +122,7 @@ def follow_lines(
     detector: Annotated[
         str, typer.Argument(help="Detector whose format the lines have: exabgp, gobgp, event, ...")
     ],
+    log: options.Log = None,
 ) -> None:
     """Post each line of standard input, for detectors that pipe to a program.
 
@@ -126,7 +130,7 @@ def follow_lines(
     """
     client = options.client(context)
     _check_name(client, detector)
-    ended = _stop_event()
+    ended = _stop_event(log)
     deliver = HookDelivery(client, detector, ended.wait)
     stdin.follow(sys.stdin.fileno(), deliver, ended.is_set)
 

@@ -5,8 +5,18 @@ import errno
 import os
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 from xdpctl.errors import DatapathError
+
+_PRELOADED = frozenset(("maps.debug", "progs.debug"))  # the kernel pins these on every bpffs
+_SOURCE = "xdpctl"  # what /proc/mounts shows of the bpffs that this module mounts
+
+
+class _Mount(NamedTuple):
+    source: str
+    at: Path
+    kind: str
 
 
 def share(path: Path, group: int, mode: int) -> None:
@@ -18,10 +28,14 @@ def share(path: Path, group: int, mode: int) -> None:
 def is_bpffs(path: Path) -> bool:
     """Whether `path`, or its nearest existing parent, is on a bpffs."""
     path = path.resolve()
-    mounts = [line.split()[1:3] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    over = [(Path(at), kind) for at, kind in mounts if path.is_relative_to(at)]
+    over = [mount for mount in _mounts() if path.is_relative_to(mount.at)]
     # of several mounts on one mount point, the last one is visible
-    return max(enumerate(over), key=lambda m: (len(m[1][0].parts), m[0]))[1][1] == "bpf"
+    return max(enumerate(over), key=lambda m: (len(m[1].at.parts), m[0]))[1].kind == "bpf"
+
+
+def _mounts() -> list[_Mount]:
+    lines = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
+    return [_Mount(source, Path(at), kind) for source, at, kind, *_ in lines]
 
 
 def ensure(directory: Path) -> None:
@@ -34,10 +48,26 @@ def ensure(directory: Path) -> None:
         raise DatapathError(
             f"pin_dir {directory} is not on a bpffs and cannot be created: {error.strerror}"
         ) from error
-    command = ["mount", "-t", "bpf", "bpf", str(directory)]
+    command = ["mount", "-t", "bpf", _SOURCE, str(directory)]
     mounted = subprocess.run(command, capture_output=True, text=True)  # noqa: S603  # no shell
     if mounted.returncode:
         raise DatapathError(
             f"{directory} is not on a bpffs and mounting one there failed: "
             f"{mounted.stderr.strip() or os.strerror(errno.EPERM)}"
         )
+
+
+def leave(directory: Path) -> None:
+    """Unmount the bpffs that `ensure` mounted at `directory`, once it is empty.
+
+    DatapathError if that fails. A bpffs that somebody else mounted stays.
+    """
+    ours = _Mount(_SOURCE, directory.resolve(), "bpf")
+    if ours not in _mounts() or {path.name for path in directory.iterdir()} - _PRELOADED:
+        return
+    # lazily: a control plane that is still running has a folder of it open
+    command = ["umount", "--lazy", str(directory)]
+    unmounted = subprocess.run(command, capture_output=True, text=True)  # noqa: S603  # no shell
+    if unmounted.returncode:
+        raise DatapathError(f"{directory} cannot be unmounted: {unmounted.stderr.strip()}")
+    directory.rmdir()

@@ -1,58 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The bpf(2) system call for maps and pins; programs.py has the calls for programs.
-
-Commands, structures and errors: include/uapi/linux/bpf.h and bpf(2). A failure raises the OSError
-of its errno, with a text that says what was tried; callers convert it to errors of this package.
-"""
+"""Maps and pins, by the bpf(2) system call; programs.py has the calls for programs."""
 
 import ctypes
 import errno
 import mmap
 import os
-import platform
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-_NUMBERS = {"x86_64": 321, "s390x": 351, "ppc64le": 361}
-NUMBER = _NUMBERS.get(platform.machine(), 280)  # 280: aarch64, riscv64 and all newer ports
-ATTR_BYTES = 144
-_MMAPABLE = 1 << 10
-libc = ctypes.CDLL(None, use_errno=True)
+from xdpctl.datapath.bpf.syscall import OBJ_GET_INFO_BY_FD, address_of, bpf, call
 
+_MMAPABLE = 1 << 10
 MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE = 0, 1, 2, 3
-OBJ_PIN, OBJ_GET, OBJ_GET_INFO_BY_FD = 6, 7, 15
+OBJ_PIN, OBJ_GET = 6, 7
 MAP_LOOKUP_BATCH, MAP_UPDATE_BATCH, MAP_DELETE_BATCH = 24, 26, 27
 
 HASH, ARRAY, PERCPU_ARRAY, LPM_TRIE, RINGBUF = 1, 2, 6, 11, 27
 
 _BATCH = 1024
 _STOPPED_SHORT = (errno.E2BIG, errno.ENOSPC, errno.ENOENT)  # a part was done: see the count
-
-
-def _call(command: int, attr: bytes) -> tuple[int, int, bytes]:
-    """Make the system call; return its result, the errno, and the attributes afterwards."""
-    buffer = ctypes.create_string_buffer(attr.ljust(ATTR_BYTES, b"\0"), ATTR_BYTES)
-    result = libc.syscall(NUMBER, command, buffer, ATTR_BYTES)
-    return result, ctypes.get_errno() if result < 0 else 0, buffer.raw
-
-
-def bpf(command: int, attr: bytes, tried: str) -> tuple[int, bytes]:
-    """Make the system call; return its result, and the attributes as the kernel left them.
-
-    OSError with `tried`, a description of the operation, if it fails.
-    """
-    result, code, answer = _call(command, attr)
-    if code:
-        raise OSError(code, f"{tried}: {os.strerror(code)}")
-    return result, answer
-
-
-def address_of(buffer: "ctypes.Array[ctypes.c_char]") -> int:
-    """The address of a buffer, as an integer for the attributes of bpf(2)."""
-    return ctypes.addressof(buffer)
 
 
 def _slices(data: bytes, size: int, count: int) -> list[bytes]:
@@ -133,7 +102,7 @@ class Map:
             *(0, 0, address_of(key_buffer), address_of(value_buffer)),
             *(count, self.fd, 0, 0),
         )
-        _, code, answer = _call(command, attr)
+        _, code, answer = call(command, attr)
         if code and code not in _STOPPED_SHORT:
             raise OSError(code, f"write {count} entries of {self.name}: {os.strerror(code)}")
         return int(struct.unpack_from("<I", answer, 32)[0])
@@ -181,7 +150,7 @@ class Map:
             yield from batch
 
     def _lookup_batch(self, attr: bytes) -> tuple[int, bool]:
-        _, code, answer = _call(MAP_LOOKUP_BATCH, attr)
+        _, code, answer = call(MAP_LOOKUP_BATCH, attr)
         if code not in (0, errno.ENOENT):
             raise OSError(code, f"read {self.name}: {os.strerror(code)}")
         return struct.unpack_from("<I", answer, 32)[0], code == errno.ENOENT
@@ -256,3 +225,12 @@ def map_shape(fd: int) -> MapShape:
 def map_id(fd: int) -> int:
     """The kernel's id of an open map."""
     return int(struct.unpack_from("<I", _info(fd, 88, "map"), 4)[0])
+
+
+def map_id_at(path: Path) -> int:
+    """The kernel's id of the map that is pinned at `path`."""
+    fd = open_pin(path)
+    try:
+        return map_id(fd)
+    finally:
+        os.close(fd)

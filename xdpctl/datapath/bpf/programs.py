@@ -7,7 +7,14 @@ import os
 import struct
 from dataclasses import dataclass
 
-from xdpctl.datapath.bpf.maps import ATTR_BYTES, NUMBER, OBJ_GET_INFO_BY_FD, address_of, bpf, libc
+from xdpctl.datapath.bpf.syscall import (
+    ATTR_BYTES,
+    NUMBER,
+    OBJ_GET_INFO_BY_FD,
+    address_of,
+    bpf,
+    libc,
+)
 
 PROG_LOAD, PROG_TEST_RUN, PROG_GET_FD_BY_ID = 5, 10, 13
 PROG_TYPE_XDP = 6

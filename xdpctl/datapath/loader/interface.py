@@ -2,20 +2,30 @@
 """A configured interface and its state."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from xdpctl.datapath.bpf import programs
+from xdpctl.datapath.bpf.maps import map_id_at
+from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.bpf.programs import ProgramInfo
+from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.netlink import Link
 from xdpctl.datapath.loader.stages import Staged
+from xdpctl.datapath.loader.take_down import opened
 from xdpctl.errors import AttachError
 
+OURS = ("xdpctl", "outside")  # names of our programs
 log = logging.getLogger("xdpctl.loader")
 
 
 @dataclass(slots=True)
 class AttachedInterface:
-    """The state of one configured interface; `reason` says why it is in generic mode."""
+    """The state of one configured interface.
+
+    `reason` says why it is in generic mode. `taken_off` counts how often somebody else took the
+    filter off since this process started.
+    """
 
     name: str
     staged: Staged
@@ -24,6 +34,7 @@ class AttachedInterface:
     detail: str = "no such interface yet"
     reason: str = ""
     index: int | None = None
+    taken_off: int = 0
 
     @property
     def program_fd(self) -> int:
@@ -37,6 +48,15 @@ class AttachedInterface:
             log.log(level, "%s: %s%s", self.name, state, f", {detail}" if detail else "")
         self.state, self.mode, self.detail = state, mode, detail
 
+    def filters(self, link: Link) -> bool:
+        """Whether the filter was attached to this link when it was last looked at."""
+        return self.state == "attached" and self.index == link.index
+
+    def was_taken_off(self, what: str) -> None:
+        """Count and log that the filter is no longer attached, and why."""
+        self.taken_off += 1
+        log.error("%s: the filter was taken off: %s", self.name, what)
+
 
 def find(port: AttachedInterface, present: Iterable[Link]) -> Link | None:
     """The link of a configured interface, by its name, or by its index after a rename."""
@@ -47,9 +67,26 @@ def find(port: AttachedInterface, present: Iterable[Link]) -> Link | None:
 
 
 def foreign(link: Link, info: ProgramInfo) -> AttachError:
-    """The error for an interface that has another tool's XDP program."""
+    """The error for an interface that has the XDP program of another tool or instance."""
+    if info.name in OURS:
+        return AttachError(
+            f"{link.name} is already filtered by another instance of xdpctl, with another "
+            "--pin-dir. It was not changed. Use that instance, or stop it first"
+        )
     return AttachError(
         f"{link.name} already has an XDP program that is not xdpctl's: {info.name or 'unnamed'} "
         f"(id {info.id}, tag {info.tag}, {link.xdp_mode} mode). It was not changed. Stop the tool "
         f"that attached it, or detach it with: ip link set dev {link.name} xdp off"
     )
+
+
+def refuse_foreign(pins: Pins, names: Collection[str]) -> None:
+    """AttachError if one of these interfaces has a program that does not use the maps of `pins`."""
+    slots = pins.map("slots")
+    ours = map_id_at(slots) if slots.exists() else None
+    for link in netlink.links():
+        if link.name in names and link.program_id is not None:
+            with opened(link.program_id) as fd:
+                info = programs.info(fd)
+            if ours not in info.map_ids:
+                raise foreign(link, info)

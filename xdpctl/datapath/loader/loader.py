@@ -200,6 +200,8 @@ class Loader:
 
     def _reconcile_port(self, port: AttachedInterface, link: Link) -> None:
         if link.program_id is None:
+            if port.filters(link):
+                port.was_taken_off("nothing was attached; it is attached again")
             mode = self._attach(port, link)
         else:
             mode = self._replace(port, link, link.program_id)
@@ -230,6 +232,8 @@ class Loader:
         with opened(program_id) as fd:
             info = programs.info(fd)
             if self._id not in info.map_ids:
+                if port.filters(link):
+                    port.was_taken_off(f"another program, {info.name or 'unnamed'}, replaced it")
                 raise foreign(link, info)
             if program_id != programs.info(port.program_fd).id:
                 netlink.attach(link, port.program_fd, mode, expected_fd=fd)

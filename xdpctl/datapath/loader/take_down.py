@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from xdpctl.datapath.bpf import maps, programs
+from xdpctl.datapath.bpf import bpffs, maps, programs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.netlink import Link
@@ -41,11 +41,10 @@ def take_down(pins: Pins) -> list[str]:
     """Detach xdpctl's programs and remove the pins; the names of the detached interfaces."""
     names: list[str] = []
     if pins.map("slots").exists():
-        slots = maps.open_map(pins.map("slots"))
-        names = _detach_ours(maps.map_id(slots.fd), netlink.links())
-        slots.close()
+        names = _detach_ours(maps.map_id_at(pins.map("slots")), netlink.links())
     if pins.root.is_dir():
         for path in sorted(pins.root.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()
         pins.root.rmdir()
+    bpffs.leave(pins.directory)
     return names

@@ -27,7 +27,7 @@ def follow(
         keep(state, place)
     except OSError as error:
         raise ConfigError(f"{state} cannot be written: {error.strerror}; give --state") from error
-    tail = Tail(eve, place)
+    tail, problem = Tail(eve, place), ""
     try:
         while True:
             for body, behind in _batches(tail):
@@ -36,10 +36,20 @@ def follow(
                 if behind != place:
                     _remember(state, behind)
                     place = behind
+            if tail.problem != problem:
+                problem = tail.problem
+                _tell(eve, problem)
             if wait(_LOOK_SECONDS):
                 return
     finally:
         tail.close()
+
+
+def _tell(eve: Path, problem: str) -> None:
+    if problem:
+        log.error("%s cannot be read: %s. No alerts arrive until it can", eve, problem)
+    else:
+        log.info("%s can be read", eve)
 
 
 def _remember(state: Path, place: FilePosition) -> None:

@@ -36,6 +36,7 @@ class Tail:
         self._inode = 0
         self._rest, self._at = b"", 0
         self._begin = place
+        self.problem = ""  # why the file cannot be opened now
 
     def lines(self) -> Iterator[bytes]:
         """The complete lines that are there now; an incomplete one is returned once it ends."""
@@ -71,8 +72,10 @@ class Tail:
             return self._file
         try:
             self._file = self._first().open("rb")
-        except OSError:
+        except OSError as error:
+            self.problem = error.strerror or str(error)
             return None
+        self.problem = ""
         about = os.fstat(self._file.fileno())
         self._inode, self._rest, self._at = about.st_ino, b"", 0
         begin = self._begin

@@ -134,9 +134,6 @@ def rehearsing(settings: Settings, rules: Path | None) -> Iterator[tuple[Rehears
                 yield Rehearsal(opened, state, pins), imported
         finally:
             take_down(pins)
-            if pins.directory.is_mount():
-                command = ("umount", str(pins.directory))
-                subprocess.run(command, check=True)  # noqa: S603  # no shell; a folder of ours
 
 
 _COPY = """
