@@ -9,6 +9,7 @@ from xdpctl import __version__
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api import problems
 from xdpctl_api.auth import KnownSender
+from xdpctl_api.document import DescribedApi, operation_id
 from xdpctl_api.routes import (
     bulk,
     explain,
@@ -31,7 +32,7 @@ _BODIES_LEAST = 64 << 20  # lower bound of the memory for bodies, in bytes
 
 def create_app(context: ControlPlane | None = None) -> FastAPI:
     """The API of a control plane; without one, it serves only its OpenAPI document."""
-    app = FastAPI(
+    app = DescribedApi(
         title="xdpctl",
         version=__version__,
         description="Drops traffic from blocklisted sources at line rate "
@@ -39,6 +40,7 @@ def create_app(context: ControlPlane | None = None) -> FastAPI:
         docs_url=None,  # its page would load scripts from other hosts
         redoc_url=None,
         openapi_url="/openapi.json",
+        generate_unique_id_function=operation_id,
     )
     app.state.context = context
     most = 2 * context.settings.bulk_max_bytes if context else 0

@@ -49,6 +49,7 @@ TITLES = {
 _HEADERS = {401: {"WWW-Authenticate": "Bearer"}}
 _AGAIN_SECONDS = 10
 TYPE = "urn:xdpctl:problem:"
+MEDIA_TYPE = "application/problem+json"
 
 
 def problem(status: int, kind: str, detail: str, **more: Any) -> JSONResponse:
@@ -63,7 +64,7 @@ def problem(status: int, kind: str, detail: str, **more: Any) -> JSONResponse:
     headers = (
         {"Retry-After": str(_AGAIN_SECONDS)} if kind in ("busy", "pace") else _HEADERS.get(status)
     )
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
+    return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
 
 
 async def _ours(request: Request, error: Exception) -> JSONResponse:

@@ -13,6 +13,7 @@ from xdpctl.lists.replacement import Prepared, Replacement
 from xdpctl.model.identity import Caller
 from xdpctl.model.rule import check_name
 from xdpctl.service.control_plane import ControlPlane
+from xdpctl_api.shapes.imports import RejectOut
 from xdpctl_api.shapes.sets import ListQuery, SetAnswer, SetChoices, SetIn, set_out
 from xdpctl_api.transport.bodies import check_unpacked, read_all
 
@@ -41,7 +42,7 @@ async def replace_set(
         created=changed.created,
         changed=replaced.differs,
         dry_run=choices.dry_run,
-        rejects=prepared.listed.rejects,
+        rejects=[RejectOut(**each) for each in prepared.listed.rejects],
         warnings=changed.warnings,
         change=replaced.number,
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from tests.support import described
 from tests.support.fakes import BreakableStore, FakeClock, FakeDatapath, controller
 from xdpctl.control.controller import Controller
 from xdpctl.lists.refresher import Refresher
@@ -73,7 +74,9 @@ class Api:
             async with httpx.AsyncClient(transport=transport, base_url=base) as client:
                 return await client.request(method, path, headers=headers, **more)
 
-        return asyncio.run(send())
+        answer = asyncio.run(send())
+        described.check(answer)
+        return answer
 
     def add(self, source: str, status: int = 201, **body: Any) -> dict[str, Any]:
         """POST a rule, check the status, and return the response body."""

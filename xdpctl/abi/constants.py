@@ -5,6 +5,7 @@ tests/unit/abi/test_structs.py compares every value by the host's compiler.
 """
 
 from enum import IntEnum
+from typing import Literal
 
 
 class Action(IntEnum):
@@ -49,7 +50,7 @@ class Reason(IntEnum):
     SPOOFED = 20
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Literal["drop", "pass"]:
         """The packet's verdict: `drop` or `pass`."""
         return "drop" if self >= Reason.DROPPED else "pass"
 

@@ -16,7 +16,7 @@ from xdpctl.control.operations.bulk_import import Imported, add_many
 from xdpctl.control.operations.bulk_parser import Format, Parser
 from xdpctl.control.operations.removal import matching
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import RuleError
+from xdpctl.errors import CapacityError, RuleError
 from xdpctl.mitigation.undo import remove_matching
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Action, Mode, Rule
@@ -26,9 +26,11 @@ from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.problems import problem
+from xdpctl_api.refusals import CHANGE, GUARDED, refusals
 from xdpctl_api.shapes.common import Strict, seconds
+from xdpctl_api.shapes.imports import ImportOut
 from xdpctl_api.shapes.listing import RemovalQuery
-from xdpctl_api.shapes.rules import ImportOut, RuleNamed, RulesRemoved
+from xdpctl_api.shapes.rules import RuleNamed, RulesRemoved
 from xdpctl_api.transport.bodies import TooLarge
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
@@ -37,6 +39,8 @@ _LINE_MAX = 65_536
 _NAMED = 1_000
 _ANY = Prefix(bytes(4), 0)  # placeholder source of the defaults; every line has its own
 _BODY = {"schema": {"type": "string", "format": "binary"}}
+# a generated client that cannot tell them apart takes the last: plain text
+_BODIES = {kind.value: _BODY for kind in (Format.NDJSON, Format.CSV, Format.PLAIN)}
 
 
 async def _lines(request: Request, most: int) -> AsyncIterator[list[bytes]]:
@@ -101,7 +105,8 @@ class _Import:
 @router.post(
     "/bulk",
     response_model=ImportOut,
-    openapi_extra={"requestBody": {"content": {kind.value: _BODY for kind in Format}}},
+    responses=refusals(*CHANGE, CapacityError, (415, "bad-request")),
+    openapi_extra={"requestBody": {"content": _BODIES}},
 )
 async def import_rules(
     request: Request,
@@ -137,7 +142,7 @@ def _too_large(most: int, done: Imported) -> Response:
     return problem(413, "too-large", detail, fix="split the file, or raise bulk_max_bytes")
 
 
-@router.delete("")
+@router.delete("", responses=refusals(*GUARDED))
 async def remove_rules(
     who: Operator, ctx: Ctx, query: Annotated[RemovalQuery, Query()]
 ) -> RulesRemoved:

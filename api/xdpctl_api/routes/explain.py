@@ -12,7 +12,7 @@ from xdpctl.abi.explanation import Explanation
 from xdpctl.base.net import packets
 from xdpctl.base.net.prefix import Prefix, parse_address
 from xdpctl.datapath.image import is_shared
-from xdpctl.errors import RuleError
+from xdpctl.errors import DatapathError, RuleError
 from xdpctl.model.match.components import COMPONENTS
 from xdpctl.model.rule import Mode, Rule
 from xdpctl.model.signature import Signature
@@ -20,6 +20,8 @@ from xdpctl.model.source_set import SourceSet
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx
+from xdpctl_api.refusals import refusals
+from xdpctl_api.shapes.common import ProtectedOut
 from xdpctl_api.shapes.rules import ExplainOut, RuleOut, rule_out
 
 Held = Rule | Signature | SourceSet
@@ -31,7 +33,7 @@ _DECIDED = (
 Port = Annotated[int, Query(ge=0, le=65535)]
 
 
-@router.get("")
+@router.get("", responses=refusals(DatapathError))
 async def explain(
     who: Viewer,
     ctx: Ctx,
@@ -131,7 +133,7 @@ def _answer(
         reason=explanation.reason.name.lower(),
         rule=out(decided) if isinstance(decided, Rule | Signature) else None,
         set=decided.name if isinstance(decided, SourceSet) else None,
-        protected_by={"prefix": str(over), "why": protection.why[over]} if over else None,
+        protected_by=ProtectedOut(prefix=str(over), why=protection.why[over]) if over else None,
         within=[out(held) for held in matched if isinstance(held, Signature) and _within(held)],
         monitored=[
             out(held)

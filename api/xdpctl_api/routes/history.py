@@ -10,17 +10,18 @@ from fastapi import APIRouter, Query
 from xdpctl.control.operations.undo import Undone
 from xdpctl.control.state.changes import summary
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import NotFoundError
+from xdpctl.errors import CapacityError, NotFoundError, StoreError
 from xdpctl.mitigation.undo import undo_change
 from xdpctl_api.auth import Operator, Unbound, Viewer
 from xdpctl_api.dependencies import Ctx
+from xdpctl_api.refusals import GUARDED, refusals
 from xdpctl_api.shapes.history import ChangeOut, ChangePage, Kept, UndoneOut, change_out
 
 router = APIRouter(prefix="/v1/history", tags=["history"])
 _LAST = 2**63 - 1  # that SQLite counts
 
 
-@router.get("")
+@router.get("", responses=refusals(StoreError))
 async def read_history(
     who: Viewer,
     ctx: Ctx,
@@ -37,7 +38,7 @@ async def read_history(
     return ChangePage(changes=found, next=listed[-1][0] if len(listed) == limit else None)
 
 
-@router.get("/{number}")
+@router.get("/{number}", responses=refusals(NotFoundError, StoreError))
 async def read_change(number: int, who: Viewer, ctx: Ctx) -> ChangeOut:
     """One change."""
     rows = await asyncio.to_thread(ctx.controller.store.summaries, _bounded(number) + 1, 1)
@@ -47,7 +48,11 @@ async def read_change(number: int, who: Viewer, ctx: Ctx) -> ChangeOut:
     return change_out(number, steps)
 
 
-@router.post("/{number}/undo")
+@router.post(
+    "/{number}/undo",
+    name="undo_change",
+    responses=refusals(NotFoundError, *GUARDED, CapacityError),
+)
 async def undo(
     number: int, who: Operator, whole: Unbound, ctx: Ctx, dry_run: bool = False
 ) -> UndoneOut:

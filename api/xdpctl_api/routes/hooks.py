@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.kinds import AUTOMATIC_MODE
-from xdpctl.errors import RoleError
+from xdpctl.errors import CapacityError, ConfigError, NotFoundError, PaceError, RoleError
 from xdpctl.mitigation.hooks import BODY_BYTES_MAX, Answer
 from xdpctl.mitigation.undo import take_back
 from xdpctl.model.identity import Caller, Role
@@ -17,10 +17,28 @@ from xdpctl.model.rule import OPERATOR, Automatic
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Unbound, Viewer, caller
 from xdpctl_api.dependencies import Ctx
+from xdpctl_api.refusals import CHANGE, GUARDED, refusals
 from xdpctl_api.shapes.common import Duration, Strict, seconds
 from xdpctl_api.transport.bodies import read_all
 
 router = APIRouter(prefix="/v1", tags=["detectors"])
+_ANY = "application/octet-stream"  # the hook knows its format, and looks at no content type
+_BODY = {"schema": {"type": "string", "format": "binary"}}
+
+
+class RefusedOut(BaseModel):
+    """Something that was asked for and refused."""
+
+    what: str
+    why: str
+    fix: str = Field(description="What to do instead; may be empty")
+
+
+class EventOut(BaseModel):
+    """An event, and why it was not acted upon."""
+
+    event: str = Field(description="Id of the event at the detector")
+    why: str
 
 
 class HookOut(BaseModel):
@@ -34,9 +52,9 @@ class HookOut(BaseModel):
     held: list[str] = Field(
         description="Rules whose events ended, and that stay until they have no more hits"
     )
-    refused: list[dict[str, str]]
-    ignored: list[dict[str, str]]
-    watched: list[dict[str, str]] = Field(
+    refused: list[RefusedOut] = Field(description="What was asked for and not done")
+    ignored: list[EventOut] = Field(description="Events on which nothing was done")
+    watched: list[EventOut] = Field(
         description="Events in monitor mode, because drops would break too many connections"
     )
     incidents: list[str] = Field(
@@ -94,8 +112,12 @@ def detector_caller(request: Request, detector: str) -> Caller:
     return found
 
 
-@router.post("/hooks/{detector}")
-async def hook(
+@router.post(
+    "/hooks/{detector}",
+    responses=refusals(NotFoundError, PaceError, *CHANGE, CapacityError),
+    openapi_extra={"requestBody": {"required": True, "content": {_ANY: _BODY}}},
+)
+async def take_report(
     detector: str,
     request: Request,
     ctx: Ctx,
@@ -121,9 +143,9 @@ def _hook_out(detector: str, answer: Answer, dry_run: bool) -> HookOut:
         rules=list(dict.fromkeys(outcome.rules)),
         released=outcome.released,
         held=outcome.held,
-        refused=outcome.refused,
-        ignored=outcome.ignored,
-        watched=outcome.watched,
+        refused=[RefusedOut(**one) for one in outcome.refused],
+        ignored=[EventOut(**one) for one in outcome.ignored],
+        watched=[EventOut(**one) for one in outcome.watched],
         incidents=outcome.incidents,
         dry_run=dry_run,
     )
@@ -143,7 +165,7 @@ async def read_automatic(who: Viewer, ctx: Ctx) -> AutomaticOut:
     return _automatic(ctx)
 
 
-@router.put("/automatic")
+@router.put("/automatic", responses=refusals(*CHANGE))
 async def set_automatic(body: AutomaticIn, who: Unbound, ctx: Ctx) -> AutomaticOut:
     """Set the mode; `off` adds no more rules, and keeps existing ones. It survives a restart."""
 
@@ -155,8 +177,8 @@ async def set_automatic(body: AutomaticIn, who: Unbound, ctx: Ctx) -> AutomaticO
     return _automatic(ctx)
 
 
-@router.post("/automatic/reload")
-async def reload(who: Unbound, ctx: Ctx) -> AutomaticOut:
+@router.post("/automatic/reload", responses=refusals(ConfigError, *CHANGE))
+async def reload_automatic(who: Unbound, ctx: Ctx) -> AutomaticOut:
     """Reload [automatic] and [notify] from the configuration; an invalid file changes nothing."""
     await asyncio.to_thread(ctx.reload)
     done = ctx.controller.submit(lambda draft: draft.note(who.name, "automatic.reload", ""))
@@ -164,8 +186,8 @@ async def reload(who: Unbound, ctx: Ctx) -> AutomaticOut:
     return _automatic(ctx)
 
 
-@router.post("/automatic/undo")
-async def undo(body: UndoIn, who: Unbound, ctx: Ctx) -> UndoOut:
+@router.post("/automatic/undo", responses=refusals(*GUARDED))
+async def undo_automatic(body: UndoIn, who: Unbound, ctx: Ctx) -> UndoOut:
     """Remove all rules that were added automatically within the given time, in one step."""
     back, hits = seconds(body.since, "since") or 0.0, ctx.controller.hits
 

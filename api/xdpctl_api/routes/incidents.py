@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import NotFoundError
+from xdpctl.errors import ConfigError, ConflictError, NotFoundError
 from xdpctl.incidents import report, summary
 from xdpctl.incidents.ledger import by_hand
 from xdpctl.model.event import Attack, plain
@@ -22,18 +22,20 @@ from xdpctl.model.incident import Incident
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Unbound, Viewer
 from xdpctl_api.dependencies import Ctx
+from xdpctl_api.refusals import CHANGE, refusals, streamed
 from xdpctl_api.shapes.common import Strict
 from xdpctl_api.shapes.incidents import (
     DoneOut,
     EvidenceOut,
     IncidentBrief,
+    IncidentList,
     IncidentOut,
     ToldOut,
     brief,
     standing_of,
 )
 
-router = APIRouter(prefix="/v1/incidents", tags=["detectors"])
+router = APIRouter(prefix="/v1/incidents", tags=["incidents"])
 PCAPNG, ZIP, NDJSON = "application/x-pcapng", "application/zip", "application/x-ndjson"
 
 
@@ -50,12 +52,13 @@ async def list_incidents(
     ctx: Ctx,
     open: Annotated[bool, Query(description="Only incidents that are open")] = False,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> dict[str, list[IncidentBrief]]:
+) -> IncidentList:
     """List incidents, the newest first."""
     incidents = list(ctx.controller.state.incidents.values())
     listed = [incident for incident in incidents if incident.open or not open]
     listed.sort(key=lambda incident: (-incident.opened_at, incident.id))
-    return {"incidents": await asyncio.to_thread(_briefs, ctx.controller, listed[:limit])}
+    found = await asyncio.to_thread(_briefs, ctx.controller, listed[:limit])
+    return IncidentList(incidents=found)
 
 
 def _briefs(controller: Controller, incidents: list[Incident]) -> list[IncidentBrief]:
@@ -70,7 +73,7 @@ class IncidentIn(Strict):
     note: str = Field(default="", max_length=200)
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=refusals(ConflictError, *CHANGE))
 async def open_incident(body: IncidentIn, who: Operator, whole: Unbound, ctx: Ctx) -> IncidentBrief:
     """Open an incident; rules that people add until it is closed belong to it."""
     victim, hits = parse_prefix(body.victim, "victim"), ctx.controller.hits
@@ -82,7 +85,7 @@ async def open_incident(body: IncidentIn, who: Operator, whole: Unbound, ctx: Ct
     return _briefs(ctx.controller, [opened])[0]
 
 
-@router.post("/{incident_id}/close")
+@router.post("/{incident_id}/close", responses=refusals(NotFoundError, ConflictError, *CHANGE))
 async def close_incident(
     incident_id: str, who: Operator, whole: Unbound, ctx: Ctx
 ) -> IncidentBrief:
@@ -91,7 +94,7 @@ async def close_incident(
     return _briefs(ctx.controller, [await asyncio.wrap_future(closed)])[0]
 
 
-@router.get("/key")
+@router.get("/key", responses=refusals(NotFoundError))
 async def read_key(who: Viewer, ctx: Ctx) -> KeyOut:
     """The key that signs archives on this host; compare it with what `incident verify` prints.
 
@@ -102,7 +105,7 @@ async def read_key(who: Viewer, ctx: Ctx) -> KeyOut:
     return KeyOut(algorithm="Ed25519", fingerprint=await asyncio.to_thread(_fingerprint, ctx))
 
 
-@router.get("/{incident_id}")
+@router.get("/{incident_id}", responses=refusals(NotFoundError, ConfigError))
 async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
     """One incident with its events, rules, sources and evidence."""
     incident = _find(ctx, incident_id)
@@ -124,21 +127,33 @@ async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
     )
 
 
-@router.get("/{incident_id}/packets", response_class=FileResponse)
+@router.get(
+    "/{incident_id}/packets",
+    response_class=FileResponse,
+    responses={200: streamed(PCAPNG, "A capture file"), **refusals(NotFoundError)},
+)
 async def read_packets(incident_id: str, who: Operator, ctx: Ctx) -> FileResponse:
     """Sampled packets that the rules of the incident dropped, as pcapng with comments."""
     path = ctx.files.packets(_find(ctx, incident_id).id)
     return _file(path, PCAPNG, f"no packets of {incident_id} were stored: its rules dropped none")
 
 
-@router.get("/{incident_id}/said", response_class=FileResponse)
+@router.get(
+    "/{incident_id}/said",
+    response_class=FileResponse,
+    responses={200: streamed(NDJSON, "One report a line"), **refusals(NotFoundError)},
+)
 async def read_said(incident_id: str, who: Operator, ctx: Ctx) -> FileResponse:
     """The reports of detectors, verbatim: NDJSON of `at`, `detector`, `body` and `cut`."""
     path = ctx.files.words(_find(ctx, incident_id).id)
     return _file(path, NDJSON, f"no reports of {incident_id} were stored")
 
 
-@router.get("/{incident_id}/export", response_class=Response)
+@router.get(
+    "/{incident_id}/export",
+    response_class=Response,
+    responses={200: streamed(ZIP, "The archive"), **refusals(NotFoundError, ConfigError)},
+)
 async def export_incident(incident_id: str, who: Operator, ctx: Ctx) -> Response:
     """A signed archive: report, records, packets, sources and draft messages."""
     shown = await read_incident(incident_id, who, ctx)

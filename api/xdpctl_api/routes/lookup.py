@@ -10,9 +10,11 @@ from pydantic import BaseModel, Field
 from xdpctl.base.net.prefix import parse_address
 from xdpctl.control.state.coverage import MatchingEntry, covering
 from xdpctl.control.state.draft import Draft
+from xdpctl.errors import ConfigError
 from xdpctl.model.rule import Action, Mode
 from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx
+from xdpctl_api.refusals import refusals
 
 router = APIRouter(prefix="/v1/lookup", tags=["explain"])
 
@@ -43,7 +45,7 @@ class LookupOut(BaseModel):
     covering: list[EntryOut]
 
 
-@router.get("/{address}")
+@router.get("/{address}", responses=refusals(ConfigError))
 async def look_up(address: str, who: Viewer, ctx: Ctx) -> LookupOut:
     """Country, AS number and name, if a database is installed, and all entries that cover it."""
     source = parse_address(address, "address")

@@ -14,8 +14,10 @@ from xdpctl.model.source_set import NOTHING, count
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx
+from xdpctl_api.refusals import streamed
 
 router = APIRouter(tags=["system"])
+_PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class _Live(Collector):
@@ -131,10 +133,14 @@ class _Live(Collector):
         yield from (entries, packets, octets, changed, failures, good)
 
 
-@router.get("/metrics", response_class=Response)
-async def metrics(who: Viewer, ctx: Ctx) -> Response:
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: streamed(_PROMETHEUS, "Counters and gauges, named `xdpctl_…`", binary=False)},
+)
+async def read_metrics(who: Viewer, ctx: Ctx) -> Response:
     """Prometheus text format."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Live(ctx))
     text = await asyncio.to_thread(generate_latest, registry)
-    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(text, media_type=_PROMETHEUS)

@@ -2,7 +2,7 @@
 """The audit log and the tokens."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
@@ -10,14 +10,16 @@ from pydantic import Field
 
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.audit_search import Wanted, newest, oldest
-from xdpctl.errors import ConflictError, NotFoundError, RuleError
+from xdpctl.errors import ConflictError, NotFoundError, RuleError, StoreError
 from xdpctl.model.identity import Role, Token, digest, mint
 from xdpctl.model.requests import check_seconds
 from xdpctl.model.rule import OPERATOR, TTL_MAX, check_name
 from xdpctl_api.auth import Admin, Operator
 from xdpctl_api.dependencies import Ctx
+from xdpctl_api.refusals import CHANGE, refusals
 from xdpctl_api.shapes.common import Strict, seconds, timestamp
-from xdpctl_api.shapes.system import TokenIn, TokenOut
+from xdpctl_api.shapes.records import AuditPage, AuditVerdict
+from xdpctl_api.shapes.system import TokenIn, TokenList, TokenOut
 
 router = APIRouter(prefix="/v1")
 _PAGE = 5000
@@ -42,7 +44,7 @@ class AuditQuery(Strict):
         return Wanted(since, self.actor, self.action, self.object)
 
 
-@router.get("/audit", tags=["audit"])
+@router.get("/audit", tags=["audit"], response_model=AuditPage, responses=refusals(StoreError))
 async def read_audit(
     who: Operator, ctx: Ctx, query: Annotated[AuditQuery, Query()]
 ) -> JSONResponse:
@@ -55,20 +57,20 @@ async def read_audit(
     return JSONResponse({"records": found})
 
 
-@router.get("/audit/verify", tags=["audit"])
-async def verify_audit(who: Operator, ctx: Ctx) -> dict[str, Any]:
+@router.get("/audit/verify", tags=["audit"], responses=refusals(StoreError))
+async def verify_audit(who: Operator, ctx: Ctx) -> AuditVerdict:
     """Verify the whole hash chain; `problem` says what was tampered with, or is null.
 
     `signed_to` is the number of the newest record whose hash is signed and stored separately.
     """
     mark = ctx.controller.state.checkpoint
     verdict, signed_to = await asyncio.to_thread(ctx.audit_head.verify, mark)
-    return {
-        "records": verdict.records,
-        "problem": verdict.problem,
-        "last_hash": verdict.last_hash,
-        "signed_to": signed_to,
-    }
+    return AuditVerdict(
+        records=verdict.records,
+        problem=verdict.problem,
+        last_hash=verdict.last_hash,
+        signed_to=signed_to,
+    )
 
 
 def _out(token: Token, secret: str | None = None) -> TokenOut:
@@ -83,12 +85,14 @@ def _out(token: Token, secret: str | None = None) -> TokenOut:
 
 
 @router.get("/tokens", tags=["tokens"])
-async def list_tokens(who: Admin, ctx: Ctx) -> dict[str, list[TokenOut]]:
+async def list_tokens(who: Admin, ctx: Ctx) -> TokenList:
     """Every token, without its secret."""
-    return {"tokens": [_out(token) for token in list(ctx.controller.state.tokens.values())]}
+    return TokenList(tokens=[_out(each) for each in list(ctx.controller.state.tokens.values())])
 
 
-@router.post("/tokens", tags=["tokens"], status_code=201)
+@router.post(
+    "/tokens", tags=["tokens"], status_code=201, responses=refusals(ConflictError, *CHANGE)
+)
 async def create_token(body: TokenIn, who: Admin, ctx: Ctx) -> TokenOut:
     """Create a token; only this answer contains its secret."""
     name = check_name(body.name, "name")
@@ -114,7 +118,7 @@ async def create_token(body: TokenIn, who: Admin, ctx: Ctx) -> TokenOut:
     return _out(await asyncio.wrap_future(ctx.controller.submit(operation)), secret)
 
 
-@router.delete("/tokens/{name}", tags=["tokens"])
+@router.delete("/tokens/{name}", tags=["tokens"], responses=refusals(NotFoundError, *CHANGE))
 async def revoke_token(name: str, who: Admin, ctx: Ctx) -> TokenOut:
     """Revoke a token, from the next request on."""
 

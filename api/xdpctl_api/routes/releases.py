@@ -14,6 +14,7 @@ from xdpctl.model.requests import check_seconds
 from xdpctl.model.rule import TTL_MAX
 from xdpctl_api.auth import Operator, Unbound
 from xdpctl_api.dependencies import Ctx
+from xdpctl_api.refusals import RULE, refusals
 from xdpctl_api.routes.rules import answer
 from xdpctl_api.shapes.common import Duration, Strict, seconds
 from xdpctl_api.shapes.rules import RuleAnswer
@@ -35,7 +36,7 @@ class ReleaseOut(RuleAnswer):
     removed: int = Field(description="Rules of detectors that it took away")
 
 
-@router.post("/releases", status_code=201)
+@router.post("/releases", status_code=201, responses=refusals(*RULE))
 async def release_source(body: ReleaseIn, who: Operator, whole: Unbound, ctx: Ctx) -> ReleaseOut:
     """Accept a source for a while. Until then no detector can drop it, nor a part of it."""
     source, ttl = parse_prefix(body.source, "source"), seconds(body.ttl, "ttl")

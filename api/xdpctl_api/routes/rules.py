@@ -14,7 +14,7 @@ from xdpctl.control.operations.changing import Added
 from xdpctl.control.state.changes import Change
 from xdpctl.control.state.coverage import around
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import NotFoundError, RuleError
+from xdpctl.errors import DatapathError, NotFoundError, RuleError, StaleError
 from xdpctl.incidents.ledger import by_hand, ledger
 from xdpctl.model.identity import Caller
 from xdpctl.model.match.match import ID_MARK
@@ -24,6 +24,7 @@ from xdpctl.model.signature import Signature
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.dependencies import Ctx
+from xdpctl_api.refusals import FOUND_RULE, GUARDED, HELD_RULE, RULE, refusals
 from xdpctl_api.shapes.listing import ListQuery, busiest, page
 from xdpctl_api.shapes.monitor import statistics_out
 from xdpctl_api.shapes.rules import (
@@ -64,7 +65,12 @@ def named_etag(header: str | None) -> str | None:
     return None if header in (None, "*") else header.removeprefix("W/").strip('"')
 
 
-@router.post("", status_code=201, response_model=RuleAnswer, responses={200: {"model": RuleAnswer}})
+@router.post(
+    "",
+    status_code=201,
+    response_model=RuleAnswer,
+    responses={200: {"model": RuleAnswer, "description": "It existed"}, **refusals(*RULE)},
+)
 async def add_rule(body: RuleIn, who: Operator, ctx: Ctx) -> Response:
     """201 with the rule once it is durable and in the kernel; the same again is 200."""
     request, change = body.ask(), ctx.controller.change_by(who)
@@ -134,7 +140,7 @@ def _covered_by(ctx: ControlPlane, rule_id: str) -> str:
     )
 
 
-@router.get("/{rule_id}")
+@router.get("/{rule_id}", responses=refusals(*FOUND_RULE, DatapathError))
 async def read_rule(rule_id: str, who: Viewer, ctx: Ctx, response: Response) -> RuleOut:
     """One rule with its counters. The id of a rule on a source is like `203.0.113.0_24`."""
     rule = _find(ctx, rule_id)
@@ -145,7 +151,7 @@ async def read_rule(rule_id: str, who: Viewer, ctx: Ctx, response: Response) -> 
     )
 
 
-@router.patch("/{rule_id}")
+@router.patch("/{rule_id}", responses=refusals(*HELD_RULE))
 async def change_rule(
     rule_id: str,
     body: RuleChange,
@@ -170,7 +176,7 @@ async def _change(
     return answer(ctx, await asyncio.wrap_future(changed), number)
 
 
-@router.post("/{rule_id}/promote")
+@router.post("/{rule_id}/promote", responses=refusals(*HELD_RULE))
 async def promote_rule(
     rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None, force: bool = False
 ) -> RuleAnswer:
@@ -178,7 +184,7 @@ async def promote_rule(
     return await _change(ctx, rule_id, {"mode": Mode.ENFORCE, "force": force}, who, if_match)
 
 
-@router.post("/{rule_id}/confirm")
+@router.post("/{rule_id}/confirm", responses=refusals(*HELD_RULE))
 async def confirm_rule(
     rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None
 ) -> RuleAnswer:
@@ -188,7 +194,7 @@ async def confirm_rule(
     return answer(ctx, await asyncio.wrap_future(confirmed), number)
 
 
-@router.delete("/{rule_id}")
+@router.delete("/{rule_id}", responses=refusals(*FOUND_RULE, StaleError, *GUARDED))
 async def remove_rule(
     rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None
 ) -> RuleRemoved:

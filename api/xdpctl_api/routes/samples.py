@@ -17,21 +17,29 @@ from xdpctl.abi.structs import Capture
 from xdpctl.base.clock import Now
 from xdpctl.control.capture import CaptureAsk, Capturing, choose
 from xdpctl.datapath.image import is_shared
-from xdpctl.errors import NotFoundError
+from xdpctl.errors import ConflictError, NotFoundError
 from xdpctl.model.match.match import ID_MARK
 from xdpctl.model.rule import parse_rule_id
 from xdpctl.model.signature import Signature
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator
 from xdpctl_api.dependencies import Ctx
+from xdpctl_api.refusals import refusals, streamed
 from xdpctl_api.shapes.common import timestamp
 
 router = APIRouter(prefix="/v1/samples", tags=["samples"])
 NDJSON = "application/x-ndjson"
 
 
-@router.get("", response_class=StreamingResponse)
-async def samples(
+@router.get(
+    "",
+    response_class=StreamingResponse,
+    responses={
+        200: streamed(NDJSON, "One packet a line, and `taken` and `lost` on the last"),
+        **refusals(NotFoundError, ConflictError),
+    },
+)
+async def stream_samples(
     request: Request,
     who: Operator,
     ctx: Ctx,

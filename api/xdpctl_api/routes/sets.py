@@ -6,31 +6,47 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 
 from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.control.operations import sets
 from xdpctl.control.operations.sets import Changed
 from xdpctl.control.set_sampling import watch
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import RuleError
+from xdpctl.errors import (
+    BusyError,
+    CapacityError,
+    ConflictError,
+    DatapathError,
+    FetchError,
+    NotFoundError,
+    RuleError,
+    StaleError,
+)
 from xdpctl.model.rule import Mode
 from xdpctl.model.source_set import NOTHING, SourceSet
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.dependencies import Ctx
+from xdpctl_api.refusals import GUARDED, refusals, streamed
 from xdpctl_api.routes.rules import IfMatch, named_etag
 from xdpctl_api.set_replacement import JSON, replace_set
+from xdpctl_api.shapes.imports import RejectOut
 from xdpctl_api.shapes.monitor import statistics_out
-from xdpctl_api.shapes.sets import ListQuery, SetAnswer, SetChange, SetIn, SetOut, TopOut, set_out
+from xdpctl_api.shapes.sets import ListQuery, SetAnswer, SetChange, SetList, SetOut, set_out
+from xdpctl_api.shapes.top import TopEntry, TopOut, TopSource
 
 router = APIRouter(prefix="/v1/sets", tags=["sets"])
 _TEXT = {"schema": {"type": "string", "format": "binary"}}
 _BODIES = {
-    JSON: {"schema": SetIn.model_json_schema()},
-    **dict.fromkeys(("text/plain", "text/csv", "application/x-ndjson", "application/gzip"), _TEXT),
+    JSON: {"schema": {"$ref": "#/components/schemas/SetIn"}},
+    # a generated client that cannot tell the lists apart takes the last
+    **dict.fromkeys(("application/gzip", "application/x-ndjson", "text/csv", "text/plain"), _TEXT),
 }
 _PAGE = 20_000
+_PLAIN = "text/plain; charset=utf-8"
+_PUT = (StaleError, *GUARDED, FetchError, CapacityError)
+_HELD = (NotFoundError, StaleError, *GUARDED)
 
 
 def _find(ctx: ControlPlane, name: str) -> SourceSet:
@@ -39,13 +55,13 @@ def _find(ctx: ControlPlane, name: str) -> SourceSet:
 
 
 @router.get("")
-async def list_sets(who: Viewer, ctx: Ctx) -> dict[str, list[SetOut]]:
+async def list_sets(who: Viewer, ctx: Ctx) -> SetList:
     """List all sets, by name."""
     held = sorted(ctx.controller.state.sets.values(), key=lambda each: each.name)
-    return {"sets": [SetOut(**set_out(ctx, each)) for each in held]}
+    return SetList(sets=[SetOut(**set_out(ctx, each)) for each in held])
 
 
-@router.get("/{name}")
+@router.get("/{name}", responses=refusals(NotFoundError, DatapathError))
 async def read_set(name: str, who: Viewer, ctx: Ctx, response: Response) -> SetOut:
     """One set, with its size, counters and feed."""
     held = _find(ctx, name)
@@ -57,7 +73,11 @@ async def read_set(name: str, who: Viewer, ctx: Ctx, response: Response) -> SetO
     )
 
 
-@router.get("/{name}/entries", response_class=PlainTextResponse)
+@router.get(
+    "/{name}/entries",
+    response_class=Response,
+    responses={200: streamed(_PLAIN, "One prefix a line", binary=False), **refusals(NotFoundError)},
+)
 async def read_entries(name: str, who: Viewer, ctx: Ctx) -> StreamingResponse:
     """The prefixes of a set, one per line, in the format that PUT accepts."""
     _find(ctx, name)
@@ -69,13 +89,13 @@ async def read_entries(name: str, who: Viewer, ctx: Ctx) -> StreamingResponse:
                 page = family.prefixes(entries[number][first : first + _PAGE])
                 yield "".join(f"{prefix}\n" for prefix in page).encode()
 
-    return StreamingResponse(lines(), media_type="text/plain; charset=utf-8")
+    return StreamingResponse(lines(), media_type=_PLAIN)
 
 
 @router.put(
     "/{name}",
     response_model=SetAnswer,
-    responses={201: {"model": SetAnswer}},
+    responses={201: {"model": SetAnswer, "description": "It is new"}, **refusals(*_PUT)},
     openapi_extra={"requestBody": {"required": True, "content": _BODIES}},
 )
 async def put_set(
@@ -99,7 +119,7 @@ async def put_set(
     return Response(out.model_dump_json(), status, headers, JSON)
 
 
-@router.patch("/{name}")
+@router.patch("/{name}", responses=refusals(*_HELD, CapacityError))
 async def change_set(
     name: str, body: SetChange, who: Operator, ctx: Ctx, if_match: IfMatch = None
 ) -> SetOut:
@@ -119,7 +139,7 @@ async def change_set(
     return SetOut(**set_out(ctx, changed))
 
 
-@router.delete("/{name}")
+@router.delete("/{name}", responses=refusals(*_HELD))
 async def remove_set(name: str, who: Operator, ctx: Ctx, if_match: IfMatch = None) -> SetOut:
     """Remove a set, with all entries at once; the answer is the set as it was."""
     held = _find(ctx, name)
@@ -134,7 +154,7 @@ async def remove_set(name: str, who: Operator, ctx: Ctx, if_match: IfMatch = Non
     return SetOut(**last)
 
 
-@router.post("/{name}/refresh")
+@router.post("/{name}/refresh", responses=refusals(RuleError, NotFoundError, *_PUT))
 async def refresh_set(name: str, who: Operator, ctx: Ctx, force: bool = False) -> SetAnswer:
     """Refresh the feed of a set now; `force` also accepts a list that shrank by more than half."""
     held = _find(ctx, name)
@@ -147,12 +167,12 @@ async def refresh_set(name: str, who: Operator, ctx: Ctx, force: bool = False) -
         created=False,
         changed=found.changed is not None,
         dry_run=False,
-        rejects=found.rejects,
+        rejects=[RejectOut(**each) for each in found.rejects],
         warnings=found.changed.warnings if found.changed else [],
     )
 
 
-@router.get("/{name}/top")
+@router.get("/{name}/top", responses=refusals(NotFoundError, ConflictError, BusyError))
 async def top_entries(
     name: str,
     who: Viewer,
@@ -170,16 +190,13 @@ async def top_entries(
     watching = ctx.watches.start(lambda: watch(datapath, held.slot, entries, seconds, every, limit))
     top = await asyncio.wrap_future(watching)
 
-    def rows(found: list[tuple[Any, int]], field: str) -> list[dict[str, Any]]:
-        return [
-            {field: str(prefix), "packets": count * top.every, "share": count / top.samples}
-            for prefix, count in found
-        ]
+    def numbers(count: int) -> dict[str, Any]:
+        return {"packets": count * top.every, "share": count / top.samples}
 
     return TopOut(
         seconds=top.seconds,
         every=top.every,
         samples=top.samples,
-        entries=rows(top.entries, "prefix"),
-        sources=rows(top.sources, "source"),
+        entries=[TopEntry(prefix=str(prefix), **numbers(hits)) for prefix, hits in top.entries],
+        sources=[TopSource(source=str(prefix), **numbers(hits)) for prefix, hits in top.sources],
     )

@@ -11,85 +11,115 @@ from fastapi.responses import JSONResponse
 from xdpctl import __version__
 from xdpctl.errors import BusyError
 from xdpctl.model.source_set import count
+from xdpctl.service.loader_report import LoaderReport
 from xdpctl_api.auth import Unbound, Viewer
 from xdpctl_api.dependencies import Ctx
-from xdpctl_api.shapes.common import timestamp
+from xdpctl_api.refusals import refusals
+from xdpctl_api.shapes.common import ProtectedOut, timestamp
+from xdpctl_api.shapes.host import (
+    BypassState,
+    CountersOut,
+    HealthOut,
+    HitsOut,
+    InterfaceOut,
+    InterfacesOut,
+    LoaderOut,
+    NotifiedOut,
+    ReadyOut,
+    ReasonHitsOut,
+    RuleTotals,
+    StatusOut,
+    TableOut,
+)
 from xdpctl_api.shapes.system import BypassIn, BypassOut
 from xdpctl_api.transport.connection import GONE
 
 router = APIRouter(tags=["system"])
+_OPEN: dict[str, Any] = {"security": []}  # no token is needed
 
 
 @router.get("/v1/status")
-async def status(who: Viewer, ctx: Ctx) -> dict[str, Any]:
+async def read_status(who: Viewer, ctx: Ctx) -> StatusOut:
     """Status of the host; `problems` is empty if it is ready."""
     state, datapath = ctx.controller.state, ctx.controller.datapath
-    return {
-        "version": __version__,
-        "started_at": timestamp(ctx.started),
-        "uptime": time.time() - ctx.started,
-        "problems": ctx.problems(),
-        "warnings": ctx.warnings(),
-        "bypass": datapath.bypass(),
-        "rules": {
-            "total": len(state.rules),
-            "by_origin": {o: n for o, n in list(state.origins.items()) if n},
-            "capacity": datapath.capacity,
-            "fill": 1 - state.room / datapath.capacity,
-        },
-        "sets": {name: count(entries) for name, entries in list(state.entries.items())},
-        "tables": [
-            {"name": f.name, "used": f.used, "capacity": f.capacity, "fill": f.share}
+    return StatusOut(
+        version=__version__,
+        started_at=timestamp(ctx.started),
+        uptime=time.time() - ctx.started,
+        problems=ctx.problems(),
+        warnings=ctx.warnings(),
+        bypass=datapath.bypass(),
+        rules=RuleTotals(
+            total=len(state.rules),
+            by_origin={o: n for o, n in list(state.origins.items()) if n},
+            capacity=datapath.capacity,
+            fill=1 - state.room / datapath.capacity,
+        ),
+        sets={name: count(entries) for name, entries in list(state.entries.items())},
+        tables=[
+            TableOut(name=f.name, used=f.used, capacity=f.capacity, fill=f.share)
             for f in ctx.fills()
         ],
-        "kernel_memory": datapath.memory(),
-        "protected": [
-            {"prefix": str(prefix), "why": why} for prefix, why in state.protection.why.items()
+        kernel_memory=dict(datapath.memory()),
+        protected=[
+            ProtectedOut(prefix=str(prefix), why=why)
+            for prefix, why in state.protection.why.items()
         ],
-        "interfaces": loader.ports if (loader := ctx.loader()) else {},
-    }
+        interfaces=_interfaces(ctx.loader()),
+    )
 
 
-@router.get("/v1/interfaces")
-async def interfaces(who: Viewer, ctx: Ctx) -> dict[str, Any]:
+def _interfaces(loader: LoaderReport | None) -> dict[str, InterfaceOut]:
+    return {name: InterfaceOut(**port) for name, port in loader.ports.items()} if loader else {}
+
+
+@router.get("/v1/interfaces", response_model_exclude_unset=True)
+async def read_interfaces(who: Viewer, ctx: Ctx) -> InterfacesOut:
     """Each configured interface: its state, its XDP mode, and why it is not native."""
     loader = ctx.loader()
     if loader is None:
-        return {"loader": {}, "interfaces": {}}
+        return InterfacesOut(loader=LoaderOut(), interfaces={})
     protect = {str(prefix): why for prefix, why in loader.protect.items()}
-    return {"loader": {"pid": loader.pid, "protect": protect}, "interfaces": loader.ports}
+    shown = LoaderOut(pid=loader.pid, protect=protect)
+    return InterfacesOut(loader=shown, interfaces=_interfaces(loader))
 
 
 @router.get("/v1/counters")
-async def counters(who: Viewer, ctx: Ctx) -> dict[str, Any]:
+async def read_counters(who: Viewer, ctx: Ctx) -> CountersOut:
     """Packets and bytes by reason, per interface and in total, since the maps were created."""
     found = await asyncio.to_thread(ctx.controller.datapath.counters)
-    ports: dict[str, dict[str, dict[str, int]]] = {}
-    total: dict[str, dict[str, int]] = {}
+    ports: dict[str, dict[str, ReasonHitsOut]] = {}
+    total: dict[str, HitsOut] = {}
     for name, by_reason in found.items():
         for reason, hits in by_reason.items():
-            entry = {"packets": hits.packets, "bytes": hits.bytes, "verdict": reason.verdict}
-            ports.setdefault(name, {})[reason.name.lower()] = entry  # type: ignore[assignment]
-            both = total.setdefault(reason.name.lower(), {"packets": 0, "bytes": 0})
-            both["packets"] += hits.packets
-            both["bytes"] += hits.bytes
-    return {"total": total, "interfaces": ports}
+            key = reason.name.lower()
+            entry = ReasonHitsOut(packets=hits.packets, bytes=hits.bytes, verdict=reason.verdict)
+            ports.setdefault(name, {})[key] = entry
+            both = total.setdefault(key, HitsOut(packets=0, bytes=0))
+            both.packets += hits.packets
+            both.bytes += hits.bytes
+    return CountersOut(total=total, interfaces=ports)
 
 
 @router.post("/v1/notifications/test")
-async def test_notifications(who: Unbound, ctx: Ctx) -> dict[str, list[bool]]:
+async def test_notifications(who: Unbound, ctx: Ctx) -> NotifiedOut:
     """Send a test message to each of notify.urls; `taken` says, in order, which accepted it."""
-    return {"taken": await asyncio.to_thread(ctx.dispatcher.test)}
+    return NotifiedOut(taken=await asyncio.to_thread(ctx.dispatcher.test))
 
 
-@router.get("/healthz")
-async def healthz() -> dict[str, str]:
+@router.get("/healthz", openapi_extra=_OPEN)
+async def read_health() -> HealthOut:
     """Liveness: the process answers."""
-    return {"status": "ok"}
+    return HealthOut(status="ok")
 
 
-@router.get("/readyz", responses={503: {"description": "Not ready, with the problems"}})
-async def readyz(ctx: Ctx) -> JSONResponse:
+@router.get(
+    "/readyz",
+    response_model=ReadyOut,
+    responses={503: {"model": ReadyOut, "description": "Not ready, with the problems"}},
+    openapi_extra=_OPEN,
+)
+async def read_readiness(ctx: Ctx) -> JSONResponse:
     """Readiness: new rules are accepted and applied everywhere; 503 lists the problems."""
     problems = ctx.problems()
     return JSONResponse(
@@ -98,12 +128,12 @@ async def readyz(ctx: Ctx) -> JSONResponse:
 
 
 @router.get("/v1/bypass")
-async def read_bypass(who: Viewer, ctx: Ctx) -> dict[str, bool]:
+async def read_bypass(who: Viewer, ctx: Ctx) -> BypassState:
     """Whether the emergency bypass is on: all traffic passes."""
-    return {"on": ctx.controller.datapath.bypass()}
+    return BypassState(on=ctx.controller.datapath.bypass())
 
 
-@router.post("/v1/bypass")
+@router.post("/v1/bypass", responses=refusals(BusyError))
 async def set_bypass(body: BypassIn, who: Unbound, ctx: Ctx, request: Request) -> BypassOut:
     """Switch the emergency bypass on (all traffic passes) or off, with one map write.
 

@@ -14,6 +14,13 @@ Duration = Annotated[
 ]
 
 
+class ProtectedOut(BaseModel):
+    """A protected prefix."""
+
+    prefix: str
+    why: str = Field(description="Why it is protected")
+
+
 class Strict(BaseModel):
     """Base of requests. Unknown fields are errors, so that a typo does not become a wider rule."""
 

@@ -68,6 +68,12 @@ class IncidentBrief(BaseModel):
     )
 
 
+class IncidentList(BaseModel):
+    """Incidents, the newest first."""
+
+    incidents: list[IncidentBrief]
+
+
 class SenderOut(BaseModel):
     """A source address of sampled packets."""
 

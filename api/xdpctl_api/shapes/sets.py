@@ -12,6 +12,7 @@ from xdpctl.model.rule import Action, Mode, Spare
 from xdpctl.model.source_set import NOTHING, Entries, FeedSource, Options, SourceSet
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.shapes.common import Duration, Strict, seconds, timestamp
+from xdpctl_api.shapes.imports import RejectOut
 from xdpctl_api.shapes.monitor import StatisticsOut
 
 
@@ -124,14 +125,31 @@ class FeedOut(BaseModel):
 
     url: str
     file: str
-    refresh: float
+    refresh: float = Field(description="Seconds from one fetch to the next")
     format: str
     column: str
-    checked_at: datetime | None
-    next_at: datetime
+    checked_at: datetime | None = Field(description="Time of the last fetch; null: none yet")
+    next_at: datetime = Field(description="Time of the next fetch")
     good_at: datetime = Field(description="Time of the last good fetch, or of the list itself")
-    failures: int
-    error: str
+    failures: int = Field(description="Failed fetches since the last good one")
+    error: str = Field(description="Why the last fetch failed; empty if it did not")
+
+
+class Families(BaseModel):
+    """Numbers of entries of each family."""
+
+    ipv4: int
+    ipv6: int
+
+
+class OptionsOut(BaseModel):
+    """How the list was processed; 0 and false mean that it was left as it is."""
+
+    allow_private: bool = Field(description="Private and special-purpose prefixes are kept")
+    aggregate: bool = Field(description="Prefixes are merged exactly")
+    widen_ipv4: int = Field(description="Longer prefixes are widened to this length")
+    widen_ipv6: int
+    at_most: int = Field(description="Merged to at most this many entries of each family")
 
 
 class SetOut(BaseModel):
@@ -144,12 +162,12 @@ class SetOut(BaseModel):
     origin: str
     reason: str
     slot: int
-    entries: dict[str, int]
-    applied: dict[str, int]
+    entries: Families
+    applied: Families
     created_at: datetime
     changed_at: datetime
     feed: FeedOut | None
-    options: dict[str, Any]
+    options: OptionsOut
     report: dict[str, int] = Field(description="Numbers of the last change of its entries")
     packets: int
     bytes: int
@@ -159,25 +177,21 @@ class SetOut(BaseModel):
     )
 
 
+class SetList(BaseModel):
+    """All sets, by name."""
+
+    sets: list[SetOut]
+
+
 class SetAnswer(SetOut):
     """A set that was put, and is in the kernel unless it was a dry run."""
 
     created: bool
     changed: bool = Field(description="Whether the set differs from before")
     dry_run: bool
-    rejects: list[dict[str, Any]] = Field(description="The first bad lines")
+    rejects: list[RejectOut] = Field(description="The first bad lines")
     warnings: list[str] = Field(description="What the author should know")
     change: int | None = Field(default=None, description="Number of the change, to undo it")
-
-
-class TopOut(BaseModel):
-    """Sampled hits of a set; packets are samples times `every`."""
-
-    seconds: float
-    every: int
-    samples: int
-    entries: list[dict[str, Any]]
-    sources: list[dict[str, Any]]
 
 
 def set_out(ctx: ControlPlane, held: SourceSet, planned: Entries | None = None) -> dict[str, Any]:

@@ -31,6 +31,12 @@ class TokenOut(BaseModel):
     )
 
 
+class TokenList(BaseModel):
+    """All tokens, without their secrets."""
+
+    tokens: list[TokenOut]
+
+
 class BypassIn(Strict):
     """The state to which the emergency bypass is switched."""
 

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The OpenAPI document: what FastAPI says of the routes, with security and the common errors."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from pydantic.json_schema import models_json_schema
+
+from xdpctl_api.refusals import in_words, refusal
+from xdpctl_api.shapes.problem import Problem
+from xdpctl_api.shapes.sets import SetIn
+
+# Over TCP, RemoteCallers answers both before any route runs.
+_CROSS_SITE = "`cross-site`: Request from a web page of another site"
+_HOST = "`host`: `Host` is not a name of this machine"
+_BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A token, needed on TCP. None is needed on the Unix socket: the kernel names "
+    "the user of the process that calls (SO_PEERCRED), whose role is admin.",
+}
+# A query beside a JSON document is refused, so a client must not fill in defaults.
+_NO_DEFAULTS = ("/v1/sets/{name}", "put")
+_BY_HAND = (Problem, SetIn)  # of routes that name their schemas themselves
+
+
+class DescribedApi(FastAPI):
+    """An application whose document says how callers are known, and how errors look."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = _completed(super().openapi())
+        return self.openapi_schema
+
+
+def operation_id(route: APIRoute) -> str:
+    """The name of a route's function, which a generated client takes over."""
+    return route.name
+
+
+def _completed(document: dict[str, Any]) -> dict[str, Any]:
+    schemas = document["components"]["schemas"]
+    asked = [(model, "validation") for model in _BY_HAND]
+    _, found = models_json_schema(asked, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+    schemas |= found["$defs"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    document["components"]["securitySchemes"] = {"bearer": _BEARER}
+    document["security"] = [{"bearer": []}, {}]
+    path, method = _NO_DEFAULTS
+    for parameter in document["paths"][path][method]["parameters"]:
+        parameter["schema"].pop("default", None)
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            _add_refusals(operation)
+    return document
+
+
+def _add_refusals(operation: dict[str, Any]) -> None:
+    """Add the errors that do not come from the route itself."""
+    responses = operation["responses"]
+    if responses.pop("422", None) and _can_be_malformed(operation):  # which is 400 here
+        responses["400"] = refusal(in_words("bad-request"))
+    for status, why in _common(operation):
+        before = responses.get(status)
+        responses[status] = refusal(*([before["description"]] if before else []), why)
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _can_be_malformed(operation: dict[str, Any]) -> bool:
+    """Whether the form alone is checked: text without bounds is always well-formed."""
+    schemas = [parameter["schema"] for parameter in operation.get("parameters", ())]
+    each = [kind for schema in schemas for kind in schema.get("anyOf", (schema,))]
+    return "requestBody" in operation or any(
+        kind.get("type") not in ("string", "null") or "pattern" in kind for kind in each
+    )
+
+
+def _common(operation: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if operation.get("security") != []:
+        yield "401", in_words("access")
+        yield "403", in_words("role")
+    yield "403", _CROSS_SITE
+    if "requestBody" in operation:
+        yield "413", in_words("too-large")
+    yield "421", _HOST
+    yield "500", in_words("internal")

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The shapes of the host's state: status, interfaces, counters, health."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from xdpctl_api.shapes.common import ProtectedOut
+
+
+class InterfaceOut(BaseModel):
+    """An interface that is to be filtered."""
+
+    state: str = Field(description="`attached`, or why it is not filtered", examples=["attached"])
+    mode: str | None = Field(
+        default=None, description="XDP mode, `native` or `generic`; null if it is not attached"
+    )
+    detail: str = Field(default="", description="Why it is not attached, or not native")
+
+
+class LoaderOut(BaseModel):
+    """The process that attaches the filter. Both are missing if there is no report of it."""
+
+    pid: int = Field(default=0, description="Its process id")
+    protect: dict[str, str] = Field(
+        default={}, description="By prefix, why the loader says that it is to be protected"
+    )
+
+
+class InterfacesOut(BaseModel):
+    """The loader, and each configured interface by name."""
+
+    loader: LoaderOut
+    interfaces: dict[str, InterfaceOut]
+
+
+class RuleTotals(BaseModel):
+    """How many rules there are."""
+
+    total: int = Field(description="Number of rules on sources")
+    by_origin: dict[str, int]
+    capacity: int = Field(description="How many rules fit, signatures included")
+    fill: float = Field(description="Share of the capacity in use, 0 to 1")
+
+
+class TableOut(BaseModel):
+    """A table that can be full."""
+
+    name: str
+    used: int = Field(description="Number of entries")
+    capacity: int = Field(description="How many entries fit")
+    fill: float = Field(description="Share of the capacity in use, 0 to 1")
+
+
+class StatusOut(BaseModel):
+    """Status of the host."""
+
+    version: str
+    started_at: datetime
+    uptime: float = Field(description="Seconds since the control plane was started")
+    problems: list[str] = Field(
+        description="Why new rules are not accepted, or not applied everywhere; empty if they are"
+    )
+    warnings: list[str] = Field(description="What does not keep the host from being ready")
+    bypass: bool = Field(description="Whether all traffic passes")
+    rules: RuleTotals
+    sets: dict[str, int] = Field(description="Number of entries by set")
+    tables: list[TableOut]
+    kernel_memory: dict[str, int] = Field(description="Bytes by map")
+    protected: list[ProtectedOut]
+    interfaces: dict[str, InterfaceOut]
+
+
+class HitsOut(BaseModel):
+    """Packets and their bytes."""
+
+    packets: int
+    bytes: int
+
+
+class ReasonHitsOut(HitsOut):
+    """Packets and bytes of a reason, and the verdict that belongs to it."""
+
+    verdict: Literal["drop", "pass"]
+
+
+class CountersOut(BaseModel):
+    """Packets and bytes by reason, since the maps were created."""
+
+    total: dict[str, HitsOut] = Field(description="By reason, of all interfaces")
+    interfaces: dict[str, dict[str, ReasonHitsOut]] = Field(description="By interface and reason")
+
+
+class HealthOut(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class ReadyOut(BaseModel):
+    """Whether new rules are accepted and applied everywhere, and why not."""
+
+    ready: bool
+    problems: list[str] = Field(description="Empty if it is ready")
+
+
+class BypassState(BaseModel):
+    """Whether the emergency bypass is on: all traffic passes."""
+
+    on: bool
+
+
+class NotifiedOut(BaseModel):
+    """The result of a test message."""
+
+    taken: list[bool] = Field(
+        description="For each of notify.urls, in order, whether it accepted the message"
+    )

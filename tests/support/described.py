@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Compares answers with the OpenAPI document, which must describe each of them."""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import httpx
+from jsonschema_rs import Validator, validator_for
+
+from xdpctl_api.app import openapi
+
+_document = cache(openapi)
+
+
+def check(answer: httpx.Response) -> None:
+    """An answer of a route has a status, a media type and a form that the document describes."""
+    method, path = answer.request.method.lower(), answer.request.url.path
+    route = _route(method, path)
+    if route is None:
+        return  # 404 or 405: no route of the API
+    name = f"{method} {route}: {answer.status_code}"
+    responses: Mapping[str, Any] = _document()["paths"][route][method]["responses"]
+    assert str(answer.status_code) in responses, f"{name} is not described: {answer.text}"
+    content = responses[str(answer.status_code)]["content"]
+    media = _media_type(answer.headers["content-type"])
+    described = [key for key in content if _media_type(key) == media]
+    assert described, f"{name} is {media}, and described as {list(content)}"
+    if media == "application/json" or media.endswith("+json"):
+        _validator(method, route, str(answer.status_code), described[0]).validate(answer.json())
+
+
+def _media_type(header: str) -> str:
+    return header.split(";")[0].strip().lower()
+
+
+@cache
+def _routes() -> list[tuple[str, re.Pattern[str], frozenset[str]]]:
+    return [
+        (route, re.compile(re.sub(r"\{\w+\}", "[^/]+", route)), frozenset(methods))
+        for route, methods in _document()["paths"].items()
+    ]
+
+
+def _route(method: str, path: str) -> str | None:
+    for route, pattern, methods in _routes():
+        if method in methods and pattern.fullmatch(path):
+            return route
+    return None
+
+
+@cache
+def _validator(method: str, route: str, status: str, media: str) -> Validator:
+    document = _document()
+    content = document["paths"][route][method]["responses"][status]["content"]
+    whole = {**content[media]["schema"], "components": document["components"]}
+    return validator_for(whole, validate_formats=True)

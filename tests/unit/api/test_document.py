@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The OpenAPI document: every answer has a form, every error is a problem, callers are known.
+
+`Api.call` compares each answer of every other test with the document.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from tests.support import described
+from tests.support.apiclient import PROBLEM, TCP, Api
+from xdpctl_api.app import openapi
+
+DOCUMENT = openapi()
+OPEN = {"/healthz", "/readyz"}
+PROBLEM_SCHEMA = {"$ref": "#/components/schemas/Problem"}
+
+
+class Operation(NamedTuple):
+    method: str
+    path: str
+    told: dict[str, Any]
+
+
+OPERATIONS = [
+    Operation(method, path, told)
+    for path, methods in DOCUMENT["paths"].items()
+    for method, told in methods.items()
+]
+every_operation = pytest.mark.parametrize(
+    "operation", OPERATIONS, ids=lambda operation: operation.told["operationId"]
+)
+
+
+def open_ended(schema: object, place: str) -> Iterator[str]:
+    """Where a schema takes anything."""
+    if isinstance(schema, dict):
+        if schema.get("additionalProperties") is True or not schema.keys() - {"title"}:
+            yield place
+        for name, inner in schema.items():
+            if name not in ("default", "examples"):
+                yield from open_ended(inner, f"{place}.{name}")
+    if isinstance(schema, list):
+        for inner in schema:
+            yield from open_ended(inner, place)
+
+
+def test_operations_are_named_as_functions_are() -> None:
+    names = [operation.told["operationId"] for operation in OPERATIONS]
+    assert len(set(names)) == len(names)
+    assert [name for name in names if not re.fullmatch(r"[a-z]+(_[a-z]+)*", name)] == []
+
+
+@every_operation
+def test_errors_are_problems(operation: Operation) -> None:
+    responses = operation.told["responses"]
+    assert "422" not in responses
+    errors = {status for status in responses if int(status) >= 400}
+    assert errors >= {"403", "421", "500"}
+    for status in errors - ({"503"} if operation.path == "/readyz" else set()):
+        assert responses[status]["content"] == {PROBLEM: {"schema": PROBLEM_SCHEMA}}
+        assert responses[status]["description"]
+
+
+@every_operation
+def test_answers_have_a_form(operation: Operation) -> None:
+    for status, response in operation.told["responses"].items():
+        assert response["content"], status
+        for media in response["content"].values():
+            assert not list(open_ended(media["schema"], status))
+
+
+def test_only_the_detail_of_an_audit_record_is_open_ended() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    found = [place for name in schemas for place in open_ended(schemas[name], name)]
+    assert found == ["AuditRecord.properties.detail"]
+
+
+@every_operation
+def test_a_token_is_needed_on_tcp_where_the_document_says_so(
+    box: Api, operation: Operation
+) -> None:
+    """The empty alternative is the Unix socket."""
+    assert DOCUMENT["security"] == [{"bearer": []}, {}]
+    assert DOCUMENT["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    answer = box.call(operation.method.upper(), re.sub(r"\{\w+\}", "1", operation.path), TCP)
+    refused = operation.told.get("security", DOCUMENT["security"]) != []
+    assert refused == (operation.path not in OPEN)
+    assert (answer.status_code == 401) == refused
+    assert ("401" in operation.told["responses"]) == refused
+
+
+def test_a_reference_leads_somewhere() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    found = set(re.findall(r"'\$ref': '([^']+)'", repr(DOCUMENT)))
+    assert found == {f"#/components/schemas/{name}" for name in schemas}
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(418, {"on": True}), (200, {"on": "yes"}), (200, {}), (404, {"detail": "Not Found"})],
+)
+def test_an_answer_that_is_not_described_is_found(status: int, body: dict[str, Any]) -> None:
+    asked = httpx.Request("GET", "http://xdpctl/v1/bypass")
+    described.check(httpx.Response(200, json={"on": True}, request=asked))
+    with pytest.raises((AssertionError, ValueError)):
+        described.check(httpx.Response(status, json=body, request=asked))
