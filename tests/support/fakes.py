@@ -22,6 +22,7 @@ from xdpctl.control.store.port import ChangeStep
 from xdpctl.control.store.sqlite import SqliteStore
 from xdpctl.datapath.image import SHARED, Plan
 from xdpctl.datapath.monitor_statistics import NOTHING, MonitorStatistics, read
+from xdpctl.datapath.port import Datapath
 from xdpctl.datapath.signatures.table import SignatureTable
 from xdpctl.datapath.tables.cells import SMALLEST_LOG2
 from xdpctl.datapath.tables.sides import SideTable
@@ -228,8 +229,8 @@ class BreakableStore(SqliteStore):
 @contextmanager
 def controller(
     tmp_path: Path,
-    datapath: FakeDatapath,
-    clock: FakeClock,
+    datapath: Datapath,
+    clock: Clock,
     protection: Mapping[str, str] | None = None,
     quotas: Mapping[str, Quota] | None = None,
 ) -> Iterator[Controller]:
