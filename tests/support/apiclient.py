@@ -110,7 +110,7 @@ class Api:
         self.settings.loader_status.write_text(json.dumps(status))
 
 
-ATTACHED = {"eth0": {"state": "attached", "mode": "native", "detail": ""}}
+ATTACHED = {"eth0": {"state": "attached", "mode": "native", "detail": "", "taken_off": 0}}
 
 
 @contextmanager

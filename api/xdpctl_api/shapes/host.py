@@ -17,6 +17,9 @@ class InterfaceOut(BaseModel):
         default=None, description="XDP mode, `native` or `generic`; null if it is not attached"
     )
     detail: str = Field(default="", description="Why it is not attached, or not native")
+    taken_off: int = Field(
+        default=0, description="How often somebody took the filter off since the loader started"
+    )
 
 
 class LoaderOut(BaseModel):

@@ -4,11 +4,11 @@
 import json
 import logging
 import os
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 
+_STDERR = 2
 # sd-daemon(3): the journal reads a priority from the start of a line
 _PRIORITIES = {
     logging.DEBUG: 7,
@@ -62,7 +62,7 @@ class _Json(logging.Formatter):
 def configure(form: LogFormat) -> None:
     """Send all messages from INFO up to standard error in this format."""
     handler = logging.StreamHandler()
-    handler.setFormatter(formatter(form, os.environ, sys.stderr.fileno()))
+    handler.setFormatter(formatter(form, os.environ, _STDERR))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
