@@ -205,9 +205,10 @@ def _specific_fields(controller: Controller, rule: Rule | Signature) -> dict[str
             "priority": rule.priority,
             "slot": rule.slot if controller.in_force(rule) else None,
         }
+    source = str(rule.source)
     return {
-        "match": {"source": str(rule.source)},
-        "text": f"src {rule.source}",
+        "match": {"source": source},
+        "text": f"src {source}",
         "limit": None,
         "spare": rule.spare,
         "priority": 0,
