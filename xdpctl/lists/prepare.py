@@ -33,6 +33,10 @@ def prepare(
             "too_wide": screened.wide + listed.broad_lines,
             "private": screened.special,
             "protected": screened.protected,
+            "left_out_addresses": _addresses(listed.everything) - _addresses(entries)
+            if screened.wide or screened.special or listed.broad_lines
+            else 0,
+            "protected_addresses": screened.protected_addresses,
         }
     if options == Options(allow_private=options.allow_private):
         return entries, counts
@@ -49,6 +53,11 @@ def prepare(
         for (number, keys), before in zip(smaller.items(), entries.values(), strict=True)
     )
     return smaller, counts
+
+
+def _addresses(entries: Entries) -> int:
+    """The number of IPv4 addresses; of IPv6 the number would say nothing."""
+    return count_addresses(FAMILIES[4], entries[4])
 
 
 def _lossy(family: Family, keys: Keys, options: Options, kept: list[Prefix | Entries]) -> Keys:

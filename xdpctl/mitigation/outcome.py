@@ -5,17 +5,22 @@ from dataclasses import dataclass, field
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.model.event import Event, plain
+from xdpctl.model.rule import Rule
+from xdpctl.model.signature import Signature
+
+FIRST_MAX = 100
 
 
 @dataclass(slots=True)
 class Outcome:
     """Ids of rules by outcome, and the reasons for what was not done.
 
-    `held` rules have ended, and stay until they have no more hits. `watched` events are in monitor
-    mode.
+    `first` has the first of `rules` as they are now, at most `FIRST_MAX`. `held` rules have ended,
+    and stay until they have no more hits. `watched` events are in monitor mode.
     """
 
     rules: list[str] = field(default_factory=list)
+    first: list[Rule | Signature] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
     blocked: list[Prefix] = field(default_factory=list)
@@ -28,7 +33,13 @@ class Outcome:
         """Append the outcome of later events."""
         for name in self.__slots__:
             getattr(self, name).extend(getattr(more, name))
+        del self.first[FIRST_MAX:]
         self.incidents = list(dict.fromkeys(self.incidents))
+
+    def add_rules(self, placed: list[Rule | Signature]) -> None:
+        """Add rules that are in force for an event."""
+        self.rules += [rule.id for rule in placed]
+        self.first += placed[: FIRST_MAX - len(self.first)]
 
     def add_incident(self, incident: str) -> None:
         """Add the incident in which an event was recorded."""

@@ -94,14 +94,14 @@ class Responder:
         except RuleError as error:  # the configured measure cannot be combined with this event
             self.outcome.refuse(plain(event.id), error)
             return
-        placed, fresh, written = [], list[ledger.Made](), self._writes
+        placed, fresh, written = list[Rule | Signature](), list[ledger.Made](), self._writes
         for ask in asked:
             try:
                 rule, new = self._place(ask)
             except (RuleError, CapacityError) as error:
                 self.outcome.refuse(_subject(ask), error)
                 continue
-            placed.append(rule.id)
+            placed.append(rule)
             if new:
                 fresh.append((rule, Hits(0, 0)))
             elif len(incident.rules) + len(fresh) < RULES_KEPT:
@@ -109,11 +109,11 @@ class Responder:
                 if carried:
                     self._put(carried[0])
                     fresh.append(carried)
-        self.outcome.rules += placed
+        self.outcome.add_rules(placed)
         ledger.event_began(self._draft, incident, report, fresh)
         self.outcome.add_incident(incident.id)
         if self._writes > written:  # a repeated report changes nothing
-            self._note(event, f"event.{event.phase}", placed)
+            self._note(event, f"event.{event.phase}", [rule.id for rule in placed])
 
     def _asks(
         self, event: Event, report: ReportedEvent, common: dict[str, Any]

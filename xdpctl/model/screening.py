@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from xdpctl.base.net.aggregate import count_addresses
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES, Family, Keys, within
 from xdpctl.model.source_set import Entries
@@ -27,13 +28,15 @@ SPECIAL = tuple(
 class Screened:
     """The entries kept, and the numbers of entries left out: too wide, and special.
 
-    `protected` is the number of kept entries that are in protected prefixes.
+    `protected` is the number of kept entries that are in protected prefixes, `protected_addresses`
+    that of their IPv4 addresses.
     """
 
     entries: Entries
     wide: int
     special: int
     protected: int
+    protected_addresses: int
 
 
 def inside(family: Family, keys: Keys, prefixes: Iterable[Prefix]) -> NDArray[np.bool_]:
@@ -85,5 +88,7 @@ def screen(entries: Entries, protected: Iterable[Prefix], allow_private: bool) -
         wide, special = wide + int(broad.sum()), special + int(private.sum())
         kept[number] = keys[~(broad | private)] if broad.any() or private.any() else keys
     listed = list(protected)
-    inside_protected = sum(int(inside(FAMILIES[n], k, listed).sum()) for n, k in kept.items())
-    return Screened(kept, wide, special, inside_protected)
+    covered = {number: inside(FAMILIES[number], keys, listed) for number, keys in kept.items()}
+    number = sum(int(mask.sum()) for mask in covered.values())
+    addresses = count_addresses(FAMILIES[4], kept[4][covered[4]]) if covered[4].any() else 0
+    return Screened(kept, wide, special, number, addresses)

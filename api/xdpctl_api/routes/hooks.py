@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
+from xdpctl.base.clock import Now
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.kinds import AUTOMATIC_MODE
 from xdpctl.errors import CapacityError, ConfigError, NotFoundError, PaceError, RoleError
@@ -19,6 +20,7 @@ from xdpctl_api.auth import Unbound, Viewer, caller
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import CHANGE, GUARDED, refusals
 from xdpctl_api.shapes.common import Duration, Strict, seconds
+from xdpctl_api.shapes.rules import RuleMade, rule_made
 from xdpctl_api.transport.bodies import read_all
 
 router = APIRouter(prefix="/v1", tags=["detectors"])
@@ -48,6 +50,7 @@ class HookOut(BaseModel):
     mode: Automatic
     events: int
     rules: list[str] = Field(description="Rules in force for these events")
+    first: list[RuleMade] = Field(description="What the first of them do, at most 100")
     released: list[str] = Field(description="Rules that ended with these events")
     held: list[str] = Field(
         description="Rules whose events ended, and that stay until they have no more hits"
@@ -131,16 +134,18 @@ async def take_report(
     who = detector_caller(request, detector)
     read = ctx.hooks.reader(detector)
     body = await read_all(request, BODY_BYTES_MAX)
-    return _hook_out(detector, await ctx.hooks.take(detector, read, body, who, dry_run), dry_run)
+    answer = await ctx.hooks.take(detector, read, body, who, dry_run)
+    return _hook_out(detector, answer, ctx.controller.clock.read(), dry_run)
 
 
-def _hook_out(detector: str, answer: Answer, dry_run: bool) -> HookOut:
+def _hook_out(detector: str, answer: Answer, now: Now, dry_run: bool) -> HookOut:
     outcome = answer.outcome
     return HookOut(
         detector=detector,
         mode=answer.mode,
         events=answer.events,
         rules=list(dict.fromkeys(outcome.rules)),
+        first=[rule_made(rule, now) for rule in {r.id: r for r in outcome.first}.values()],
         released=outcome.released,
         held=outcome.held,
         refused=[RefusedOut(**one) for one in outcome.refused],

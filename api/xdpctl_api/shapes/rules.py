@@ -160,6 +160,28 @@ class RuleNamed(BaseModel):
     action: Action
 
 
+class RuleMade(RuleNamed):
+    """A rule that was made for an event, or would be in a dry run."""
+
+    mode: Mode
+    limit: LimitOut | None
+    spare: Spare
+    expires_in: float | None = Field(description="Seconds; null: no expiry")
+
+
+def rule_made(rule: Rule | Signature, now: Now) -> RuleMade:
+    """What a rule does and for how long."""
+    return RuleMade(
+        id=rule.id,
+        text=str(rule.match) if isinstance(rule, Signature) else f"src {rule.source}",
+        action=rule.action,
+        mode=rule.mode,
+        limit=limit_out(rule.limit) if isinstance(rule, Signature) and rule.limit else None,
+        spare=rule.spare,
+        expires_in=(rule.expires_ns - now.ns) / 1e9 if rule.expires_ns else None,
+    )
+
+
 class RulesRemoved(BaseModel):
     """How many rules were removed, or would be in a dry run; `first` has at most 1,000."""
 

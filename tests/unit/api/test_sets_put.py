@@ -61,7 +61,8 @@ def test_a_new_set_is_201_with_its_place_and_the_kernel_has_it(api: Api) -> None
     assert found["entries"] == found["applied"] == {"ipv4": 2, "ipv6": 1}
     assert found["report"] == {
         **{"lines": 3, "rejected": 0, "duplicates": 0, "too_wide": 0, "private": 0},
-        **{"protected": 0, "entries": 3, "added": 3, "removed": 0},
+        **{"protected": 0, "left_out_addresses": 0, "protected_addresses": 0},
+        **{"entries": 3, "added": 3, "removed": 0},
     }
     assert found["rejects"] == []
     assert sorted(map(str, api.datapath.listed())) == sorted([*TEXTS, "45.0.9.0/24"])

@@ -20,6 +20,7 @@ def test_what_is_too_wide_for_one_line_is_left_out() -> None:
     found, counts = made((*WIDE, *JUST), Options())
     assert found == list(JUST)
     assert (counts["too_wide"], counts["private"]) == (5, 0)
+    assert counts["left_out_addresses"] == 2**32 - 2**24, "all of IPv4 but 45.0.0.0/8"
 
 
 @pytest.mark.parametrize("special", [str(prefix) for prefix in SPECIAL])
@@ -66,7 +67,8 @@ def test_what_is_protected_stays_and_is_counted() -> None:
     texts = ("45.0.0.0/8", "45.0.0.0/24", "45.0.0.9/32", "45.0.1.0/24", "2600::9/128")
     found, counts = made(texts, Options(), held)
     assert found == list(texts)
-    assert counts["protected"] == 3
+    assert (counts["protected"], counts["protected_addresses"]) == (3, 256)
+    assert counts["left_out_addresses"] == 0
 
 
 def test_lines_rejects_and_duplicates_are_told() -> None:
@@ -74,6 +76,7 @@ def test_lines_rejects_and_duplicates_are_told() -> None:
     assert counts == {
         **{"lines": 4, "rejected": 1, "duplicates": 1},
         **{"too_wide": 0, "private": 0, "protected": 0},
+        **{"left_out_addresses": 0, "protected_addresses": 0},
     }
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from xdpctl.base.durations import show_duration
 from xdpctl.cli import completion, options, output
 from xdpctl.cli.detectors.delivery import may_retry
 from xdpctl.cli.formats import Format, printed
@@ -127,8 +128,15 @@ def _print_outcome(done: dict[str, Any]) -> None:
     would_be = "would be " if done["dry_run"] else ""
     events = output.plural(done["events"], "event", "events")
     output.out.print(f"{events}, mode {done['mode']}")
-    for identity in done["rules"]:
-        output.out.print(f"{would_be}in force: {escape(identity)}")
+    for rule in done["first"]:
+        ends = "" if rule["expires_in"] is None else f", for {show_duration(rule['expires_in'])}"
+        mode = "" if rule["mode"] == "enforce" else f", {rule['mode']}"
+        output.out.print(
+            f"{would_be}in force: {output.action(rule)} {escape(rule['text'])}{mode}{ends}"
+            f" ({escape(rule['id'])})"
+        )
+    if more := len(done["rules"]) - len(done["first"]):
+        output.out.print(f"and {more:,} more rules; --json lists them")
     for identity in done["released"]:
         output.out.print(f"{would_be}removed: {escape(identity)}")
     for identity in done["held"]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from xdpctl.base.units import si
 from xdpctl.cli import completion, options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.errors import Refused, Unreachable
@@ -176,6 +177,7 @@ _NOTES = {
     "saved": "entries saved by merging",
     "extra_addresses": "addresses in the set that are not in the list",
 }
+_ADDRESSES = {"protected": "protected_addresses"}
 
 
 def print_result(found: dict[str, Any]) -> None:
@@ -193,5 +195,12 @@ def print_result(found: dict[str, Any]) -> None:
         output.err.print(f"[yellow]note:[/yellow] {escape(warning)}", soft_wrap=True)
     for key, text in _NOTES.items():
         if report.get(key):
-            output.err.print(f"[yellow]note:[/yellow] {text}: {report[key]:,}")
+            addresses = report.get(_ADDRESSES.get(key, ""))
+            more = f" ({si(addresses)} IPv4 addresses)" if addresses else ""
+            output.err.print(f"[yellow]note:[/yellow] {text}: {report[key]:,}{more}")
+    if left_out := report.get("left_out_addresses"):
+        output.err.print(
+            f"[yellow]note:[/yellow] the list names {si(left_out)} IPv4 addresses that the set "
+            "does not have"
+        )
     output.rejects(found["rejects"], report.get("rejected", 0))

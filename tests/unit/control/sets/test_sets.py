@@ -28,6 +28,7 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations import sets
 from xdpctl.control.state.draft import Draft
+from xdpctl.control.store.port import KeyChange
 from xdpctl.datapath.writes import PointAllAt, Word, Write
 from xdpctl.errors import NotFoundError
 from xdpctl.model.rule import Action, Mode
@@ -172,7 +173,8 @@ def test_a_set_that_is_removed_is_gone_whole_and_its_slot_is_free(
     assert datapath.decide(HOST, clock.ns) is Reason.NO_RULE
     assert not control.state.sets
     assert not control.state.entries
-    assert not [c for c in control.store.watch(None) if "bad" in str(c) and "None" not in str(c)]
+    kept = [c for c in control.store.watch(None) if isinstance(c, KeyChange) and c.value]
+    assert not [change for change in kept if "bad" in change.key]
     assert put(control, wanted("other", *BAD)).set.slot == HIGH
     for call in (lambda: remove(control, "bad"), lambda: change(control, "bad", reason="x")):
         with pytest.raises(NotFoundError, match="no set 'bad'"):
