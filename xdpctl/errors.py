@@ -7,6 +7,7 @@ XdpctlError
 ├── RuleError          400   the rule is invalid; carries the field
 │   ├── ConflictError  409   contradicts an existing rule
 │   ├── LockoutError   409   would cut off a protected prefix or the caller
+│   │   └── UnconfirmedError 409   may cut off many, and nobody said that it is meant
 │   └── QuotaError     403   exceeds the quota of this origin
 ├── NotFoundError      404   no such rule or token
 ├── StaleError         412   the rule changed since it was read
@@ -58,6 +59,10 @@ class ConflictError(RuleError):
 
 class LockoutError(RuleError):
     """The change would cut off a protected prefix, the caller, or a logged-in user."""
+
+
+class UnconfirmedError(LockoutError):
+    """The change may cut off many; it is made if somebody says that it is meant."""
 
 
 class QuotaError(RuleError):

@@ -12,6 +12,7 @@ from xdpctl import errors
 
 STATUS: dict[type[Exception], tuple[int, str]] = {
     errors.ConflictError: (409, "conflict"),
+    errors.UnconfirmedError: (409, "unconfirmed"),
     errors.LockoutError: (409, "lockout"),
     errors.QuotaError: (403, "quota"),
     errors.RuleError: (400, "bad-request"),
@@ -31,6 +32,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
 TITLES = {
     "conflict": "Conflict with an existing rule",
     "lockout": "The change would cut off a protected or logged-in address",
+    "unconfirmed": "The change may cut off many: confirm that it is meant",
     "quota": "Quota of the origin exceeded",
     "bad-request": "Invalid request",
     "not-found": "Not found",

@@ -14,13 +14,14 @@ from xdpctl.errors import (
     RuleError,
     StaleError,
     StoreError,
+    UnconfirmedError,
     XdpctlError,
 )
 from xdpctl_api.problems import MEDIA_TYPE, STATUS, TITLES
 
 # what a change may raise
 CHANGE = (BusyError, StoreError, DatapathError)
-GUARDED = (ConflictError, LockoutError, *CHANGE)
+GUARDED = (ConflictError, LockoutError, UnconfirmedError, *CHANGE)
 RULE = (QuotaError, CapacityError, *GUARDED)
 FOUND_RULE = (RuleError, NotFoundError)  # an id may be malformed
 HELD_RULE = (*FOUND_RULE, StaleError, *RULE)

@@ -50,6 +50,9 @@ class Connected:
     def now(self) -> Peers:
         return self.peers
 
+    async def read(self) -> Peers:
+        return self.now()
+
 
 def incidents(box: Api, **query: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = box.call("GET", "/v1/incidents", params=query).json()["incidents"]

@@ -116,7 +116,8 @@ class Hooks:
         outcome, mode = Outcome(), self.mode_for(detector)
         for at in range(0, len(events), _EVENTS_AT_ONCE):
             some = events[at : at + _EVENTS_AT_ONCE]
-            peers = await self._peers() if any(event.sources for event in some) else Peers()
+            named = any(event.sources for event in some)
+            peers = await self.connections.read() if named else Peers()
             part_outcome, mode = await self._decide(_Part(detector, who, some, peers, dry_run))
             outcome.add(part_outcome)
             if not dry_run:
@@ -183,11 +184,6 @@ class Hooks:
         except Exception:
             spend(0)
             raise
-
-    async def _peers(self) -> Peers:
-        """The established connections. A thread reads them: the kernel's tables may be long."""
-        now = self.connections.now
-        return now() if self.connections.fresh else await asyncio.to_thread(now)
 
     def _record(self, detector: str, body: bytes, incidents: list[str]) -> None:
         """Store the body verbatim in the files of each incident. Blocks on file access."""

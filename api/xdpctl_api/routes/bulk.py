@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.system import malloc
+from xdpctl.control.operations.admission import PeersGuard
 from xdpctl.control.operations.bulk_import import Imported, add_many
 from xdpctl.control.operations.bulk_parser import Format, Parser
 from xdpctl.control.operations.removal import matching
@@ -19,7 +20,7 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, RuleError
 from xdpctl.mitigation.undo import remove_matching
 from xdpctl.model.requests import RuleRequest
-from xdpctl.model.rule import Action, Mode, Rule
+from xdpctl.model.rule import OPERATOR, Action, Mode, Rule
 from xdpctl.model.signature import Signature
 from xdpctl.model.tags import given as asked_tags
 from xdpctl.service.control_plane import ControlPlane
@@ -81,8 +82,11 @@ class BulkQuery(Strict):
 class _Import:
     """One request: its parser, running total and, for a dry run, the draft that is discarded."""
 
-    def __init__(self, ctx: ControlPlane, who: Operator, parser: Parser, dry_run: bool) -> None:
+    def __init__(
+        self, ctx: ControlPlane, who: Operator, parser: Parser, dry_run: bool, guard: PeersGuard
+    ) -> None:
         self.total = Imported()
+        self._guard = guard if who.origin == OPERATOR else None
         self._ctx, self._who, self._parser, self._dry_run = ctx, who, parser, dry_run
         self._scratch: Draft | None = None
         self.change = None if dry_run else ctx.controller.change_by(who)
@@ -94,7 +98,7 @@ class _Import:
     def _add(self, draft: Draft, lines: list[bytes]) -> Imported:
         if self._dry_run:
             draft = self._scratch = self._scratch or Draft(draft.state, draft.now)
-        return add_many(draft, self._parser.feed(lines), self._who, "bulk")
+        return add_many(draft, self._parser.feed(lines), self._who, "bulk", self._guard)
 
     def out(self) -> ImportOut:
         applied = self.total.added or self.total.extended
@@ -126,7 +130,8 @@ async def import_rules(
     most = ctx.settings.bulk_max_bytes
     if int(request.headers.get("content-length", "0")) > most:
         return _too_large(most, Imported())
-    job = _Import(ctx, who, Parser(Format(kind), query.defaults()), query.dry_run)
+    guard = PeersGuard(await ctx.connections.read())
+    job = _Import(ctx, who, Parser(Format(kind), query.defaults()), query.dry_run, guard)
     try:
         async for lines in _lines(request, most):
             await job.take(lines)

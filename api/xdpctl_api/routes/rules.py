@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 
 from xdpctl.abi.structs import Hits
 from xdpctl.control.operations import rules
-from xdpctl.control.operations.admission import refuse_most_peers
+from xdpctl.control.operations.admission import PeersGuard
 from xdpctl.control.operations.changing import Added
 from xdpctl.control.state.changes import Change
 from xdpctl.control.state.coverage import around
@@ -75,9 +75,7 @@ async def add_rule(body: RuleIn, who: Operator, ctx: Ctx) -> Response:
     """201 with the rule once it is durable and in the kernel; the same again is 200."""
     request, change = body.ask(), ctx.controller.change_by(who)
     if who.origin == OPERATOR and isinstance(request, RuleRequest):
-        known = ctx.connections
-        peers = known.now() if known.fresh else await asyncio.to_thread(known.now)
-        refuse_most_peers(request, peers)
+        PeersGuard(await ctx.connections.read()).check(request)
     hits = ctx.controller.hits
 
     def operation(draft: Draft) -> Added[Rule | Signature]:
@@ -170,9 +168,16 @@ async def _change(
     ctx: ControlPlane, rule_id: str, changes: dict[str, object], who: Caller, if_match: str | None
 ) -> RuleAnswer:
     seen, number = named_etag(if_match), ctx.controller.change_by(who)
-    changed = ctx.controller.submit(
-        lambda draft: rules.change(draft, rule_id, changes, who, seen), number
-    )
+    begins = not changes.keys().isdisjoint({"mode", "action"}) and not changes.get("force")
+    guard = PeersGuard(await ctx.connections.read()) if begins and who.origin == OPERATOR else None
+
+    def operation(draft: Draft) -> Added[Rule | Signature]:
+        changed = rules.change(draft, rule_id, changes, who, seen)
+        if guard and changed.changed and isinstance(changed.rule, Rule):
+            guard.check(changed.rule)
+        return changed
+
+    changed = ctx.controller.submit(operation, number)
     return answer(ctx, await asyncio.wrap_future(changed), number)
 
 

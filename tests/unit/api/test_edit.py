@@ -121,7 +121,7 @@ def test_a_wide_drop_has_to_be_meant(api: Api, source: str, wide: bool) -> None:
     if not wide:
         assert answer.status_code == 201
         return
-    told = problem(answer, 409, "lockout")
+    told = problem(answer, 409, "unconfirmed")
     assert "--confirm-within" in told["fix"]
     assert api.call("POST", "/v1/rules", json={**body, "mode": "monitor"}).status_code == 201
     api.call("DELETE", "/v1/rules", params={"all": "true", "count": 1})

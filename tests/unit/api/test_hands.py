@@ -69,10 +69,10 @@ def test_a_wide_drop_has_to_be_meant_however_it_comes(api: Api, how: str) -> Non
     path = f"/v1/rules/{made['id']}"
     if how == "patch":
         body = {"action": "drop", "mode": "enforce"}
-        problem(api.call("PATCH", path, json=body), 409, "lockout")
+        problem(api.call("PATCH", path, json=body), 409, "unconfirmed")
         assert api.call("PATCH", path, json={**body, "force": True}).status_code == 200
     else:
-        problem(api.call("POST", f"{path}/promote"), 409, "lockout")
+        problem(api.call("POST", f"{path}/promote"), 409, "unconfirmed")
         assert api.call("POST", f"{path}/promote", params={"force": "true"}).status_code == 200
 
 

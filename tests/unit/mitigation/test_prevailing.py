@@ -17,7 +17,7 @@ from tests.support.hooked import (
     standing,
     whole,
 )
-from xdpctl.base.net.tcp_peers import Peers
+from xdpctl.base.net.tcp_peers import Connections, Peers
 from xdpctl.mitigation import event_tags
 from xdpctl.model.event import Event, Phase
 
@@ -97,14 +97,12 @@ def test_what_an_operator_removes_is_on_record(box: Api) -> None:
 
 
 def test_a_freeze_that_comes_first_holds(box: Api) -> None:
-    class Slow:
-        fresh = False
-
+    class Slow(Connections):
         def now(self) -> Peers:
             assert box.call("PUT", "/v1/automatic", json={"mode": "off"}).json()["mode"] == "off"
             return Peers()
 
-    box.context.hooks.connections = Slow()  # type: ignore[assignment]
+    box.context.hooks.connections = Slow()
     said = say(box, "event", event("1", sources=["203.0.113.7"]))
     assert (said["mode"], said["rules"], standing(box)) == ("off", [], {})
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Peers with an established TCP connection to this host (Documentation/networking/proc_net_tcp)."""
 
+import asyncio
 import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -45,12 +46,18 @@ class Peers:
     def __contains__(self, address: bytes) -> bool:
         return address in self._connections
 
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._connections)
+
     def count(self, sources: Iterable[Prefix]) -> int:
         """The number of connections of all peers that any of the sources covers."""
         if not self._connections:
             return 0
-        covered = {peer for source in sources for peer in self._covered(source)}
-        return sum(self._connections[peer] for peer in covered)
+        return self.connections({peer for source in sources for peer in self.covered(source)})
+
+    def connections(self, peers: Iterable[bytes]) -> int:
+        """The number of connections of these peers, each counted once."""
+        return sum(self._connections[peer] for peer in set(peers))
 
     def elsewhere(self) -> int:
         """How many connections there are with other hosts."""
@@ -60,7 +67,8 @@ class Peers:
         counts = zip(here, self._connections.values(), strict=True)
         return sum(count for local, count in counts if not local)
 
-    def _covered(self, source: Prefix) -> Iterable[bytes]:
+    def covered(self, source: Prefix) -> Iterable[bytes]:
+        """The peers that a source covers."""
         if source.exact:
             return (source.address,) if source.address in self else ()
         shape = len(source.address), source.length
@@ -92,6 +100,10 @@ class Connections:
     def fresh(self) -> bool:
         """Whether `now` returns without reading the kernel's tables again."""
         return time.monotonic() - self._at < _FRESH_SECONDS
+
+    async def read(self) -> Peers:
+        """The same as `now`, in a thread if the kernel's tables must be read."""
+        return self.now() if self.fresh else await asyncio.to_thread(self.now)
 
     def now(self) -> Peers:
         """Established connections by the peer's address; safe from any thread."""

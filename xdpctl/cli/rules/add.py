@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
-from xdpctl.cli.rules import monitoring
+from xdpctl.cli.rules import meant, monitoring
 from xdpctl.cli.rules.limits import limit_body
 from xdpctl.model.match import text
 from xdpctl.model.rule import Spare
@@ -225,7 +225,7 @@ def _add(
     max_share: float | None = None,
 ) -> None:
     """Add a rule and print it; observe it for `seconds`, if there are any."""
-    rule = _post(client, body)
+    rule = meant.or_ask(lambda given: _post(client, body | given), form, trial=True)
     if not form.for_programs:
         _print_rule(rule)
     elif not seconds:

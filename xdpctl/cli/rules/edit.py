@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
+from xdpctl.cli.rules import meant
 from xdpctl.cli.rules.limits import limit_body
 from xdpctl.cli.rules.rules import rule_path
 from xdpctl.model import rule as model
@@ -56,7 +57,8 @@ def edit(
         given["ttl"] = None if ttl == "none" else ttl
     if not given:
         raise typer.BadParameter("nothing to change: give --ttl, --reason, --mode …")
-    changed = options.client(context).call("PATCH", rule_path(rule), json=given)
+    call, where = options.client(context).call, rule_path(rule)
+    changed = meant.or_ask(lambda more: call("PATCH", where, json=given | more), form)
     if printed(changed, form):
         return
     verb = "changed" if changed["changed"] else "unchanged, it was so already"

@@ -12,7 +12,7 @@ from rich.markup import escape
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
-from xdpctl.cli.rules import monitoring
+from xdpctl.cli.rules import meant, monitoring
 from xdpctl.errors import RuleError
 from xdpctl.model.match import text
 from xdpctl.model.match.match import ID_MARK
@@ -109,7 +109,8 @@ def mode(
 
     Example: xdpctl mode 203.0.113.0/24 monitor
     """
-    rule = options.client(context).call("PATCH", rule_path(source), json={"mode": mode.value})
+    call, where, body = options.client(context).call, rule_path(source), {"mode": mode.value}
+    rule = meant.or_ask(lambda given: call("PATCH", where, json=body | given), form)
     if printed(rule, form):
         return
     output.out.print(f"{rule['action']} {escape(output.where(rule))}: {rule['mode']}")
@@ -128,8 +129,9 @@ def promote(
 
     Example: xdpctl promote 203.0.113.0/24
     """
+    call, where = options.client(context).call, rule_path(source, "promote")
     query = {"force": True} if force else {}
-    rule = options.client(context).call("POST", rule_path(source, "promote"), params=query)
+    rule = meant.or_ask(lambda given: call("POST", where, params=query | given), form)
     if printed(rule, form):
         return
     output.out.print(f"in force: {output.action(rule)} {escape(output.where(rule))}")

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from xdpctl.control.operations import signatures
+from xdpctl.control.operations.admission import PeersGuard
 from xdpctl.control.operations.bulk_parser import Line
 from xdpctl.control.operations.source_rules import place
 from xdpctl.control.state.draft import Draft
@@ -14,6 +15,7 @@ from xdpctl.model.requests import WIDEST_DROP, RuleRequest, SignatureRequest
 from xdpctl.model.rule import Action, Mode
 
 _REJECTS_SHOWN = 1000
+_ALONE = "if that is intended, add it as a single rule: xdpctl block"
 
 
 @dataclass(slots=True)
@@ -49,14 +51,20 @@ def _refuse_wide(ask: RuleRequest) -> None:
         raise RuleError(
             f"{ask.source} is wider than /{widest}, too wide for a drop in a list",
             "match.source",
-            "if that is intended, add it as a single rule: xdpctl block",
+            _ALONE,
         )
 
 
-def add_many(draft: Draft, lines: Iterable[Line], caller: Caller, source: str) -> Imported:
+def add_many(
+    draft: Draft,
+    lines: Iterable[Line],
+    caller: Caller,
+    source: str,
+    guard: PeersGuard | None = None,
+) -> Imported:
     """Add the rules of these lines (number, text, outcome); refused ones are reported.
 
-    `source` names the list in the audit log.
+    `source` names the list in the audit log. `guard` looks at each drop before it is added.
     """
     result = Imported()
     for line, text, ask in lines:
@@ -67,6 +75,8 @@ def add_many(draft: Draft, lines: Iterable[Line], caller: Caller, source: str) -
                 created = signatures.add(draft, ask, caller).created
             else:
                 _refuse_wide(ask)
+                if guard:
+                    guard.check(ask, _ALONE)
                 created = place(draft, ask, caller).created
         except RuleError as error:
             result.reject(line, text, error)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A drop of more than half of this host's connections has to be meant, however it comes."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.apiclient import Api, problem, running
+from xdpctl.base.net.tcp_peers import Connections
+
+MANY = [f"198.51.100.{number}" for number in range(1, 11)]
+FEW = ["203.0.113.1", "203.0.113.2", "2001:db8::1"]
+
+
+def _line(number: int, peer: str) -> str:
+    family = socket.AF_INET6 if ":" in peer else socket.AF_INET
+    packed = socket.inet_pton(family, peer)
+    words = (int.from_bytes(packed[at : at + 4], "little") for at in range(0, len(packed), 4))
+    remote = "".join(f"{word:08X}" for word in words)
+    return f"{number}: 0100007F:0016 {remote}:C350 01 00000000:00000000"
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    """A host with ten connections from one network and three from others."""
+    table = tmp_path / "tcp"
+    lines = [_line(number, peer) for number, peer in enumerate((*MANY, *FEW))]
+    table.write_text("\n".join(["header", *lines, ""]))
+    with running(tmp_path, capacity=64) as api:
+        api.context.connections = Connections((table,))
+        yield api
+
+
+def test_a_new_drop_is_refused_unless_it_is_meant(api: Api) -> None:
+    body = {"match": {"source": "198.51.100.0/24"}}
+    refused = problem(api.call("POST", "/v1/rules", json=body), 409, "unconfirmed")
+    assert "10 of this host's 13 established connections" in refused["detail"]
+    assert "--confirm-within" in refused["fix"]
+    for harmless in ({"mode": "monitor"}, {"action": "accept"}, {"confirm_within": "60s"}):
+        made = api.call("POST", "/v1/rules", json={**body, **harmless, "replace": True})
+        assert made.status_code in (200, 201), made.text
+    assert api.add("203.0.113.0/24")["created"]
+
+
+@pytest.mark.parametrize("how", ["patch", "promote", "action"])
+def test_so_is_one_that_begins_to_drop(api: Api, how: str) -> None:
+    begun: dict[str, Any] = {"action": "accept"} if how == "action" else {"mode": "monitor"}
+    made = api.add("198.51.100.0/24", **begun)
+    path = f"/v1/rules/{made['id']}"
+
+    def ask(**more: Any) -> Any:
+        if how == "promote":
+            return api.call("POST", f"{path}/promote", params=more)
+        change = {"action": "drop"} if how == "action" else {"mode": "enforce"}
+        return api.call("PATCH", path, json={**change, **more})
+
+    problem(ask(), 409, "unconfirmed")
+    assert api.call("GET", path).json()["etag"] == made["etag"], "nothing was changed"
+    assert ask(force=True).status_code == 200
+    assert api.call("PATCH", path, json={"reason": "ticket"}).status_code == 200
+
+
+def test_an_import_refuses_the_line_that_is_one_too_many(api: Api) -> None:
+    listed = "\n".join([*MANY, *FEW])
+    done = api.call("POST", "/v1/rules/bulk", content=listed).json()
+    assert done["rejected"] == 7, done
+    first = done["rejects"][0]
+    assert "with the drops before, they hold 7 of this host's 13" in first["error"]
+    assert "xdpctl block" in first["fix"]
+    assert (done["added"], first["line"]) == (6, 7)
+    again = api.call("POST", "/v1/rules/bulk?mode=monitor", content=listed).json()
+    assert again["rejected"] <= 6, "what only counts cuts nobody off"
+
+
+def test_a_set_is_refused_as_a_whole(api: Api) -> None:
+    refused = api.call("PUT", "/v1/sets/abroad", content="198.51.100.0/25\n192.0.9.0/24\n")
+    assert "10 of this host's 13" in problem(refused, 409, "unconfirmed")["detail"]
+    assert api.call("GET", "/v1/sets").json()["sets"] == []
+    api.put("abroad", b"198.51.100.0/25\n", mode="monitor")
+    api.put("others", b"203.0.113.0/24\n2001:db8::/32\n")
+    api.put("meant", b"198.51.100.0/25\n", force="true")
+
+
+def test_few_connections_are_no_majority(api: Api, tmp_path: Path) -> None:
+    (tmp_path / "few").write_text("\n".join(["header", *(_line(1, peer) for peer in MANY[:7])]))
+    api.context.connections = Connections((tmp_path / "few",))
+    assert api.add("198.51.100.0/24")["created"]
+    api.put("abroad", b"198.51.100.0/25\n")

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Asks, where a person sits at a terminal, whether a change that may cut off many is meant."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from xdpctl.cli import output
+from xdpctl.cli.formats import Format
+from xdpctl.errors import Refused
+
+_TYPE = "urn:xdpctl:problem:unconfirmed"
+TRIAL = "60s"
+
+
+def or_ask(make: Callable[[dict[str, Any]], Any], form: Format, trial: bool = False) -> Any:
+    """The answer of `make({})`; if it is refused as unconfirmed, ask, and make it with the answer.
+
+    With `trial`, a change that ends by itself is offered, else to force it. Where nobody can be
+    asked, Refused is raised as it is; typer.Abort if the answer is no.
+    """
+    try:
+        return make({})
+    except Refused as refused:
+        if refused.problem.get("type") != _TYPE or not _can_ask(form):
+            raise
+        output.err.print(str(refused.problem["detail"]), markup=False, soft_wrap=True)
+    if trial:
+        question = f"Try it for {TRIAL}? It ends by itself unless you confirm it"
+        given: dict[str, Any] = {"confirm_within": TRIAL}
+    else:
+        question, given = "Do it all the same?", {"force": True}
+    typer.confirm(question, abort=True, err=True)
+    return make(given)
+
+
+def _can_ask(form: Format) -> bool:
+    return not form.for_programs and sys.stdin.isatty() and sys.stderr.isatty()
