@@ -23,6 +23,7 @@ XdpctlError
 │   ├── CapacityError  507   a table is full; nothing was applied
 │   ├── SchemaError          pinned maps have an incompatible layout; nothing was adopted
 │   └── AttachError          the interface does not take the program, or has a foreign one
+├── SocketsError             the kernel does not list or close this host's TCP sockets
 ├── CompileError             bcc is missing, or clang rejected the source
 ├── Refused                  the control plane refused a client's request
 ├── Interrupted              a person interrupted a command
@@ -123,6 +124,10 @@ class SchemaError(DatapathError):
 
 class AttachError(DatapathError):
     """The program could not be attached to the interface."""
+
+
+class SocketsError(XdpctlError):
+    """The kernel does not list or close TCP sockets, or its answer is damaged."""
 
 
 class CompileError(XdpctlError):

@@ -46,6 +46,11 @@ class Prefix(NamedTuple):
         return f"{inet_ntop(family, self.address)}/{self.length}"
 
 
+def unmapped(address: bytes) -> bytes:
+    """A packed address, as IPv4 if it is IPv4-mapped."""
+    return address.removeprefix(_MAPPED) if len(address) == 16 else address
+
+
 def exact_address(text: str) -> Prefix | None:
     """An address as an exact prefix, an IPv4-mapped one as IPv4; None if it is not an address."""
     try:

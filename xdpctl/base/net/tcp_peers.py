@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.prefix import Prefix, unmapped
 
 _ESTABLISHED = "01"
 _TABLES = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
-_MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 peer of an IPv6 socket (RFC 4291 section 2.5.5.2)
 _LOOPBACK6 = bytes(15) + b"\x01"
 _FRESH_SECONDS = 1.0
 
@@ -33,7 +32,7 @@ def _address(text: str) -> bytes:
     """Parse an address: 32-bit words in host order, in hexadecimal."""
     words = (int(text[at : at + 8], 16) for at in range(0, len(text), 8))
     address = b"".join(socket.htonl(word).to_bytes(4, "big") for word in words)
-    return address.removeprefix(_MAPPED) if len(address) == 16 else address
+    return unmapped(address)  # an IPv4 peer of an IPv6 socket
 
 
 class Peers:
