@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
-from xdpctl.cli.rules import meant, monitoring
+from xdpctl.cli.rules import meant, monitoring, resetting
 from xdpctl.cli.rules.limits import limit_body
 from xdpctl.model.match import text
 from xdpctl.model.rule import Spare
@@ -117,6 +117,7 @@ def block(
     replace: Replace = False,
     observe: Observe = None,
     max_collateral: MaxCollateral = None,
+    reset: resetting.Reset = False,
     form: options.Output = Format.TABLE,
 ) -> None:
     """Drop packets from a source, or packets that match, starting with the next packet.
@@ -137,7 +138,7 @@ def block(
         "force": force,
         "replace": replace,
     }
-    _add(options.client(context), body, form, seconds, max_share)
+    _add(options.client(context), body, form, seconds, max_share, reset)
 
 
 @app.command()
@@ -223,12 +224,21 @@ def _add(
     form: Format,
     seconds: float = 0.0,
     max_share: float | None = None,
+    reset: bool = False,
 ) -> None:
-    """Add a rule and print it; observe it for `seconds`, if there are any."""
-    rule = meant.or_ask(lambda given: _post(client, body | given), form, trial=True)
+    """Add a rule and print it; observe it for `seconds`, if there are any.
+
+    `reset`: then close the connections with its source.
+    """
+    if reset:
+        resetting.check(client, body)
+    # a trial may end the rule, and a closed connection cannot be opened again
+    rule = meant.or_ask(lambda given: _post(client, body | given), form, trial=not reset)
     if not form.for_programs:
         _print_rule(rule)
-    elif not seconds:
+    elif not seconds and not reset:
         printed(rule, form)
     if seconds:
         monitoring.watch(client, rule, seconds, max_share, form, bool(body.get("force")))
+    if reset:
+        resetting.close(client, rule, form)
