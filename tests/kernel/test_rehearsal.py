@@ -57,7 +57,7 @@ def written(path: Path, frames: list[bytes], link: int = pcap_reader.ETHERNET) -
 def those(path: Path, wanted: Callable[[Fields], bool]) -> list[bytes]:
     """The IP packets of a recording that are so."""
     found = []
-    for frame, _ in pcap_reader.packets(path, Skipped()):
+    for frame, *_ in pcap_reader.packets(path, Skipped()):
         if frame[12:14] in (b"\x08\x00", b"\x86\xdd") and wanted(fields(frame)):
             found.append(frame)
     return found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Records samples of the packets that an incident's rules drop.
+"""Records samples of the packets that an incident's rules drop, or else of the victim's packets.
 
 A capture that a client asks for has priority: a sampling ends for it, and is repeated later.
 """
@@ -7,23 +7,25 @@ A capture that a client asks for has priority: a sampling ends for it, and is re
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 
 from xdpctl.abi.constants import Reason, SlotNumber
 from xdpctl.abi.structs import Capture
-from xdpctl.base.net.packets import source_of
+from xdpctl.base.net.packets import destination_of, source_of
 from xdpctl.base.net.pcapng_writer import Writer
+from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.base.net.tcp_peers import Connections
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.capture import CaptureAsk, Capturing, choose
 from xdpctl.control.controller import Controller
-from xdpctl.errors import ConflictError
+from xdpctl.errors import ConflictError, RuleError
 from xdpctl.incidents.files import Files, add
 from xdpctl.incidents.ledger import rule_slots
 from xdpctl.incidents.rates import Meter
+from xdpctl.incidents.summary import RULE_MARK
 from xdpctl.model.incident import Incident
 
 _STEP_SECONDS = 0.25
@@ -89,16 +91,40 @@ class PacketRecorder:
         taken: Counter[str] = Counter()
         if rules:
             kept = self._take(rules, taken)
-            for identity in taken:
-                mine = [(rule, capture) for name, rule, capture in kept if name == identity]
-                self._write(identity, mine)
-                self._note_connected(identity, [capture for _, capture in mine])
+            self._keep(kept)
+        if unhit := {i.id: prefix for i in incidents if not taken[i.id] and (prefix := _victim(i))}:
+            self._keep(self._take_to(unhit, taken))
         now = time.monotonic()
         for incident in incidents:
             watched = self._watched.setdefault(incident.id, _Watched(now))
             watched.looks += 1
             watched.due = now + _AFTER[min(watched.looks, len(_AFTER) - 1)]
         return taken.total()
+
+    def _keep(self, kept: list[tuple[str, str, Capture]]) -> None:
+        for identity in dict.fromkeys(name for name, _, _ in kept):
+            mine = [(rule, capture) for name, rule, capture in kept if name == identity]
+            self._write(identity, mine)
+            self._note_connected(identity, [capture for _, capture in mine])
+
+    def _take_to(
+        self, victims: Mapping[str, Prefix], taken: Counter[str]
+    ) -> list[tuple[str, str, Capture]]:
+        """Sample packets to victims, whatever the filter does with them."""
+        ask = CaptureAsk(choose("all"), _EVERY, int(SlotNumber.NONE), _LOOK_SECONDS, _MOST)
+        kept = []
+
+        def unsated() -> bool:
+            return not self._beat.stopping and any(taken[each] < _EACH for each in victims)
+
+        for batch in Capturing(self._controller.datapath, ask, yields=True).batches(unsated):
+            for capture in batch:
+                to = destination_of(_seen(capture))
+                for identity, victim in victims.items():
+                    if to and victim.covers(to) and taken[identity] < _EACH:
+                        taken[identity] += 1
+                        kept.append((identity, "", capture))
+        return kept
 
     def _take(
         self, rules: dict[int, tuple[str, str]], taken: Counter[str]
@@ -126,7 +152,8 @@ class PacketRecorder:
         writer = Writer(section)
         for rule, capture in kept:
             reason = Reason(capture.reason)
-            comment = f"verdict={reason.verdict} reason={reason.name.lower()} rule={rule}"
+            comment = f"verdict={reason.verdict} reason={reason.name.lower()}"
+            comment += f"{RULE_MARK}{rule}" if rule else ""
             unix_ns = int(now.wall(capture.time_ns) * 1e6) * 1000
             interface = _name(capture.interface)
             writer.packet(interface, unix_ns, _seen(capture), capture.length, comment)
@@ -141,6 +168,14 @@ class PacketRecorder:
         fresh = list(dict.fromkeys(name for name in named if name not in known))
         if fresh and len(known) < _CONNECTED_MAX:
             add(path, "".join(f"{name}\n" for name in fresh).encode())
+
+
+def _victim(incident: Incident) -> Prefix | None:
+    """The victim of an incident; None if a detector named sources."""
+    try:
+        return parse_prefix(incident.subject)
+    except RuleError:
+        return None
 
 
 def _seen(capture: Capture) -> bytes:

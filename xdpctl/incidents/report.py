@@ -18,7 +18,11 @@ from xdpctl.base.units import si
 if TYPE_CHECKING:
     from jinja2 import Template
 
-_FORGED = (
+_RECEIVED = (
+    "No rule hit packets, so these are packets that the victim received: legitimate senders are "
+    "among them"
+)
+FORGED = (
     "Source addresses are those in the packets. A verified one had completed a TCP handshake with "
     "this host at the time; any other is possibly spoofed. An address does not prove who attacked."
 )
@@ -39,6 +43,8 @@ def facts(incident: dict[str, Any]) -> dict[str, str]:
         f"{kept['packets']:,}, from {kept['sources']:,} addresses" if kept["packets"] else "none"
     )
     damage = f"; {kept['damage']}" if kept["damage"] else ""
+    if kept["received"]:
+        packets += f". {_RECEIVED}"
     return {
         "incident": incident["id"],
         "victim": incident["subject"],
@@ -95,12 +101,13 @@ def markdown(incident: dict[str, Any]) -> str:
     """The report of an incident as Markdown."""
     lines = [f"# Incident {incident['id']}", ""]
     lines += [f"- **{name}**: {_plain(value)}" for name, value in facts(incident).items()]
-    lines += ["", f"Times are UTC. {_FORGED}"]
+    lines += ["", f"Times are UTC. {FORGED}"]
     lines += ["", "## Timeline", "", "| time | what |", "|---|---|"]
     lines += [f"| {clock(at)} | {_plain(line)} |" for at, line in timeline(incident)]
     kept = incident["evidence"]
     if kept["packets"]:
-        lines += ["", "## Packets kept", "", "| from | packets | | where |", "|---|---|---|---|"]
+        lines += ["", "## Packets kept", *(["", _RECEIVED] if kept["received"] else [])]
+        lines += ["", "| from | packets | | where |", "|---|---|---|---|"]
         for sender in kept["top_sources"]:
             cells = (sender["address"], sender["packets"], standing(sender), _plain(place(sender)))
             lines.append(f"| {' | '.join(map(str, cells))} |")
@@ -128,7 +135,7 @@ def page(incident: dict[str, Any]) -> str:
         facts=facts(incident),
         timeline=lines,
         senders=senders,
-        forged=_FORGED,
+        forged=FORGED,
         chart=_chart(incident["evidence"]["rates"]),
     )
 
@@ -140,49 +147,12 @@ def sources_csv(incident: dict[str, Any]) -> str:
     rows.writerow(("source", "standing", "packets_kept", "country", "asn", "as_name"))
     for source in incident["sources"]:
         rows.writerow((_cell(source), "named by a detector", "", "", "", ""))
-    for sender in incident["evidence"]["top_sources"]:
-        where = (sender["country"], sender["asn"] or "", _cell(sender["as_name"]))
-        rows.writerow((sender["address"], standing(sender), sender["packets"], *where))
-    return out.getvalue()
-
-
-def to_provider(incident: dict[str, Any]) -> str:
-    """A draft of a letter to the provider's NOC."""
     kept = incident["evidence"]
-    seen = ", ".join(name for name, _ in kept["top_services"][:5]) or "see the timeline"
-    fact = facts(incident)
-    return (
-        f"Subject: DDoS against {incident['subject']}, {fact['began']}\n\n"
-        "Hello,\n\n"
-        f"{incident['subject']} was attacked from {fact['began']} to {fact['ended']}.\n"
-        f"Type: {fact['attack']}. Peak as measured here: {fact['peak']}.\n"
-        f"Most of it: {seen}. We dropped {fact['they hit']}.\n\n"
-        "Could you please\n"
-        "- tell us what you saw of it on your side of our link, and where it entered,\n"
-        "- filter or rate-limit it upstream if it comes back,\n"
-        "- keep your flow records of that time.\n\n"
-        "Attached are the timeline, a list of sources and sampled packets. "
-        f"{_FORGED}\n"
-    )
-
-
-def to_ic3(incident: dict[str, Any]) -> str:
-    """The entries for the complaint form of the FBI's IC3, as far as this host knows them."""
-    fact = facts(incident)
-    return (
-        "For a complaint at the Internet Crime Complaint Center. Fill in what is in brackets.\n\n"
-        "Complainant: [name, address, telephone, e-mail]\n"
-        "Business: [name of the organisation, contact for technical questions]\n"
-        "Type: denial of service (DoS/DDoS)\n"
-        f"Target: {incident['subject']} [name of the service]\n"
-        f"Began: {fact['began']}\nEnded: {fact['ended']}\n"
-        f"Attack: {fact['attack']}\nPeak: {fact['peak']}\n"
-        f"Dropped by us: {fact['they hit']}\n"
-        "Financial loss: [amount, or none]\n"
-        "Ransom or threat: [text and headers of the message, or none]\n"
-        f"Addresses that took part: sources.csv. {_FORGED}\n"
-        "Evidence kept: incident.json, packets.pcapng, with SHA-256 in manifest.json\n"
-    )
+    for sender in kept["top_sources"]:
+        where = (sender["country"], sender["asn"] or "", _cell(sender["as_name"]))
+        stands = standing(sender) + ("; sent to the victim" if kept["received"] else "")
+        rows.writerow((sender["address"], stands, sender["packets"], *where))
+    return out.getvalue()
 
 
 @cache

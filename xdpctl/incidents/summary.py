@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from xdpctl.base.net.packets import service, source_of
-from xdpctl.base.net.pcap_reader import Skipped, packets
+from xdpctl.base.net.pcap_reader import Packet, Skipped, packets
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RecordingError
 from xdpctl.incidents.files import Files
@@ -16,6 +16,7 @@ from xdpctl.incidents.rates import read_rows
 from xdpctl.lists.geo import GeoDatabase
 
 _TOP = 20
+RULE_MARK = " rule="  # in the comment of a packet that a rule hit
 
 
 class Sender(msgspec.Struct, frozen=True):
@@ -37,7 +38,9 @@ class Sender(msgspec.Struct, frozen=True):
 class Evidence(msgspec.Struct, frozen=True):
     """The number of kept packets and of their source addresses; the most frequent ones.
 
-    `rates` has rows with rates.COLUMNS. `damage` says where and why reading the packets failed.
+    These are packets that rules hit. If there are none, they are packets that the victim received,
+    and `received` says so: legitimate senders are among them. `rates` has rows with rates.COLUMNS.
+    `damage` says where and why reading the packets failed.
     """
 
     packets: int = 0
@@ -47,6 +50,7 @@ class Evidence(msgspec.Struct, frozen=True):
     top_services: tuple[tuple[str, int], ...] = ()
     rates: tuple[tuple[float, ...], ...] = ()
     damage: str = ""
+    received: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The fields as JSON types."""
@@ -64,29 +68,48 @@ def read(
     rates, path = tuple(read_rows(files.rates(identity))), files.packets(identity)
     if not path.is_file():
         return Evidence(rates=rates)
-    sources: Counter[Prefix] = Counter()
-    services: Counter[str] = Counter()
-    count = size = 0
+    hit, received = _Tally(), _Tally()
     damage, skipped = "", Skipped()
     try:
         for packet in packets(path, skipped):
-            count, size = count + 1, size + packet.length
-            source = source_of(packet.frame)
-            if source is not None:
-                sources[source] += 1
-            services[service(packet.frame)] += 1
+            (hit if RULE_MARK in packet.comment else received).add(packet)
     except RecordingError as error:  # the disk was full, or the machine lost power
         damage = str(error)
     if skipped.tail:
         damage = f"{path.name} ends inside a packet"
     noted = files.connected(identity)
     connected = frozenset(noted.read_text().split()) if noted.is_file() else frozenset()
+    tally = hit if hit.packets or not received.packets else received
     senders = [
         _sender(source, number, connected, ours(source), places)
-        for source, number in sources.most_common(_TOP)
+        for source, number in tally.sources.most_common(_TOP)
     ]
-    top = tuple(services.most_common(_TOP))
-    return Evidence(count, len(sources), size, tuple(senders), top, rates, damage)
+    return Evidence(
+        tally.packets,
+        len(tally.sources),
+        tally.bytes,
+        tuple(senders),
+        tuple(tally.services.most_common(_TOP)),
+        rates,
+        damage,
+        tally is received,
+    )
+
+
+class _Tally:
+    """Counts of packets by sender and service."""
+
+    def __init__(self) -> None:
+        self.packets = self.bytes = 0
+        self.sources: Counter[Prefix] = Counter()
+        self.services: Counter[str] = Counter()
+
+    def add(self, packet: Packet) -> None:
+        self.packets, self.bytes = self.packets + 1, self.bytes + packet.length
+        source = source_of(packet.frame)
+        if source is not None:
+            self.sources[source] += 1
+        self.services[service(packet.frame)] += 1
 
 
 def _sender(

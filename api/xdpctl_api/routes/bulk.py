@@ -18,6 +18,7 @@ from xdpctl.control.operations.bulk_parser import Format, Parser
 from xdpctl.control.operations.removal import matching
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, RuleError
+from xdpctl.incidents.ledger import by_hand
 from xdpctl.mitigation.undo import remove_matching
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import OPERATOR, Action, Mode, Rule
@@ -98,7 +99,11 @@ class _Import:
     def _add(self, draft: Draft, lines: list[bytes]) -> Imported:
         if self._dry_run:
             draft = self._scratch = self._scratch or Draft(draft.state, draft.now)
-        return add_many(draft, self._parser.feed(lines), self._who, "bulk", self._guard)
+        new: list[Rule | Signature] = []
+        read = self._parser.feed(lines)
+        done = add_many(draft, read, self._who, "bulk", self._guard, new.append)
+        by_hand.attach(draft, new, self._who, self._ctx.controller.hits)
+        return done
 
     def out(self) -> ImportOut:
         applied = self.total.added or self.total.extended

@@ -15,7 +15,7 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import ConfigError, ConflictError, NotFoundError
-from xdpctl.incidents import report, summary
+from xdpctl.incidents import drafts, report, summary
 from xdpctl.incidents.ledger import by_hand
 from xdpctl.model.event import Attack, plain
 from xdpctl.model.incident import Incident
@@ -185,8 +185,8 @@ def _archive(ctx: ControlPlane, shown: IncidentOut) -> bytes:
         "report.md": report.markdown(incident).encode(),
         "incident.json": shown.model_dump_json(indent=1).encode(),
         "sources.csv": report.sources_csv(incident).encode(),
-        "to-provider.txt": report.to_provider(incident).encode(),
-        "to-ic3.txt": report.to_ic3(incident).encode(),
+        "to-provider.txt": drafts.to_provider(incident).encode(),
+        "to-ic3.txt": drafts.to_ic3(incident).encode(),
     }
     kept = {
         "packets.pcapng": ctx.files.packets(shown.id),

@@ -81,7 +81,7 @@ async def add_rule(body: RuleIn, who: Operator, ctx: Ctx) -> Response:
     def operation(draft: Draft) -> Added[Rule | Signature]:
         added = rules.add(draft, request, who)
         if added.created:
-            by_hand.attach(draft, added.rule, who, hits)
+            by_hand.attach(draft, [added.rule], who, hits)
         return added
 
     added = await asyncio.wrap_future(ctx.controller.submit(operation, change))

@@ -89,7 +89,10 @@ class SenderOut(BaseModel):
 
 
 class EvidenceOut(BaseModel):
-    """Evidence from the sampled packets that the rules of the incident dropped."""
+    """Evidence from the sampled packets that the rules of the incident hit.
+
+    If they hit none, from packets that the victim received; `received` is true then.
+    """
 
     packets: int
     sources: int = Field(description="Number of different source addresses")
@@ -100,6 +103,10 @@ class EvidenceOut(BaseModel):
     )
     rates: list[tuple[float, float, float, float, float]] = Field(
         description="Unix time; packets/s and bit/s that rules hit; packets/s passed and dropped"
+    )
+    received: bool = Field(
+        default=False,
+        description="No rule hit packets: these went to the victim, legitimate ones among them",
     )
     damage: str = Field(description="Where and why reading the packets failed; empty if it did not")
 

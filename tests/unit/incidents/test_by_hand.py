@@ -95,3 +95,23 @@ def test_bad_input_names_the_field(box: Api) -> None:
     assert problem(refused, 400, "bad-request")["field"] == "victim"
     refused = box.call("POST", "/v1/incidents", json={**OPEN, "attack": "war"})
     assert problem(refused, 400, "bad-request")["field"] == "attack"
+
+
+def test_the_rules_of_an_import_belong_to_it_as_single_ones_do(box: Api) -> None:
+    box.add("203.0.113.1")
+    identity = opened(box)
+    listed = "\n".join(f"203.0.113.{number}" for number in range(1, 9))
+    done = box.call("POST", "/v1/rules/bulk", content=f"{listed}\nnonsense").json()
+    assert (done["added"], done["extended"], done["rejected"]) == (7, 1, 1)
+    found = shown(box, identity)
+    assert found["rules_made"] == 7, "the rule that was there before is not of this incident"
+    assert {rule["id"] for rule in found["rules"]} == {f"203.0.113.{n}_32" for n in range(2, 9)}
+    undone = box.call("POST", f"/v1/history/{done['change']}/undo").json()
+    assert not undone["kept"]
+    assert len(box.call("GET", "/v1/rules").json()["rules"]) == 1
+
+
+def test_a_dry_run_of_an_import_changes_no_incident(box: Api) -> None:
+    identity = opened(box)
+    box.call("POST", "/v1/rules/bulk?dry_run=true", content="203.0.113.2")
+    assert shown(box, identity)["rules_made"] == 0

@@ -19,13 +19,18 @@ from xdpctl.base.net.pcapng_writer import Writer
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.capture import CaptureAsk, Capturing, choose
 from xdpctl.errors import ConflictError
+from xdpctl.incidents import report
 from xdpctl.incidents.files import add
 from xdpctl.incidents.rates import COLUMNS, read_rows
 from xdpctl.model.incident import Incident
 
 
-def captured(slot: int, source: bytes = bytes((203, 0, 113, 7))) -> Capture:
-    frame = udp(source, bytes((198, 51, 100, 2)), 53, 4444)
+def captured(
+    slot: int,
+    source: bytes = bytes((203, 0, 113, 7)),
+    target: bytes = bytes((198, 51, 100, 2)),
+) -> Capture:
+    frame = udp(source, target, 53, 4444)
     head = frame.ljust(CAPTURE_BYTES, b"\0")
     return Capture(5 * 10**9, 1, len(frame), Reason.LIMITED, slot, head)
 
@@ -59,6 +64,31 @@ def test_some_of_what_is_dropped_is_kept(box: Api, tmp_path: Path) -> None:
     (tmp_path / "control" / "incidents" / "19991231-235959.pcapng").write_bytes(b"x")
     box.context.files.forget({identity})
     assert {p.stem for p in (tmp_path / "control" / "incidents").iterdir()} == {identity}
+
+
+def test_where_no_rule_hits_packets_of_the_victim_are_kept_and_said_to_be_that(box: Api) -> None:
+    (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
+    rule = whole(box, identity)["rules"][0]["id"]
+    slot = box.call("GET", f"/v1/rules/{rule}").json()["slot"]
+    to_victim, elsewhere = captured(0), captured(0, target=bytes((192, 0, 2, 99)))
+
+    def flood() -> None:
+        box.datapath.to_capture += [to_victim] * 30 + [elsewhere] * 30
+
+    box.datapath.when_capturing = flood
+    box.context.files.prepare()
+    held = box.controller.state.incidents[identity]
+    assert box.context.recorder.look([held]) == 30
+    told = whole(box, identity)
+    assert (told["evidence"]["packets"], told["evidence"]["received"]) == (30, True)
+    assert "legitimate senders are among them" in report.markdown(told)
+    packets = box.call("GET", f"/v1/incidents/{identity}/packets").content
+    assert b"reason=limited" in packets
+    assert b"rule=" not in packets
+    box.datapath.when_capturing = lambda: box.datapath.to_capture.extend([captured(slot)] * 9)
+    assert box.context.recorder.look([held]) == 9
+    told = whole(box, identity)["evidence"]
+    assert (told["packets"], told["received"]) == (9, False), "only what the rules hit counts now"
 
 
 def test_a_sender_that_is_connected_is_told_from_one_that_may_be_forged(box: Api) -> None:

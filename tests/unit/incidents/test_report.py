@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.unit.cli.test_cli import Api as Client
 from tests.unit.cli.test_cli import Run, api, run
-from xdpctl.incidents import report
+from xdpctl.incidents import drafts, report
 
 __all__ = ["api", "run"]
 
@@ -73,6 +73,7 @@ def shown(**more: Any) -> dict[str, Any]:
             ],
             "top_services": [["udp from 53", 60]],
             "damage": "",
+            "received": False,
             "rates": [[1.7e9 + n, 1_000.0 * n, 8e6, 50.0, 1_000.0 * n] for n in range(10)],
         },
     }
@@ -119,5 +120,5 @@ def test_a_page_has_no_meaning_that_an_attacker_gave_it() -> None:
     assert "peak of drops" in page
     assert 'points="0.0,159.1 100.0,159.1' in page, "what passed"
     assert report.page(shown(evidence={**evil["evidence"], "rates": []})).count("<svg") == 0
-    assert "udp from 53" in report.to_provider(evil)
-    assert "An address does not prove who attacked." in report.to_ic3(evil)
+    assert "udp from 53" in drafts.to_provider(evil)
+    assert "An address does not prove who attacked." in drafts.to_ic3(evil)

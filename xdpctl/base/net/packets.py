@@ -110,6 +110,12 @@ def source_of(frame: bytes) -> Prefix | None:
     return Prefix(header.source, len(header.source) * 8) if header else None
 
 
+def destination_of(frame: bytes) -> Prefix | None:
+    """The destination address of a frame, or None if the frame is not IP."""
+    header = _read(frame)[1]
+    return Prefix(header.destination, len(header.destination) * 8) if header else None
+
+
 def service(frame: bytes) -> str:
     """The protocol and the lower port of a packet: `udp from 53`, `tcp to 443`, `icmp`."""
     kind, header = _read(frame)

@@ -24,14 +24,24 @@ ETHERNET, RAW, LINUX_SLL, LINUX_SLL2 = 1, 101, 113, 276
 _RAW = (RAW, 12, 14, 228, 229)  # 12 and 14: raw IP on BSDs; 228 and 229: IPv4 only, IPv6 only
 
 
-_Record = tuple[bytes, int, int]  # the captured bytes, the length on the wire, the link type
+_COMMENT = 1  # opt_comment
+
+
+class _Record(NamedTuple):
+    """The captured bytes, the length on the wire, the link type, and the comment of a packet."""
+
+    data: bytes
+    length: int
+    link: int
+    comment: str = ""
 
 
 class Packet(NamedTuple):
-    """An Ethernet frame, which may be cut, and its length on the wire in bytes."""
+    """An Ethernet frame, which may be cut, its length on the wire in bytes, and its comment."""
 
     frame: bytes
     length: int
+    comment: str = ""
 
 
 @dataclass(slots=True)
@@ -51,7 +61,7 @@ def packets(path: Path, skipped: Skipped, start: int = 0, step: int = 1) -> Iter
     """
     try:
         with path.open("rb", buffering=1 << 20) as file:
-            for data, length, link in islice(
+            for data, length, link, comment in islice(
                 _Reader(file, skipped, path).read(), start, None, step
             ):
                 frame = data if link == ETHERNET else _ethernet(data, link)
@@ -59,7 +69,7 @@ def packets(path: Path, skipped: Skipped, start: int = 0, step: int = 1) -> Iter
                     skipped.links += 1
                     continue
                 skipped.cut += length > len(data)
-                yield Packet(frame, length + len(frame) - len(data))
+                yield Packet(frame, length + len(frame) - len(data), comment)
     except OSError as error:
         raise RecordingError(f"{path}: {error.strerror}") from error
 
@@ -101,7 +111,7 @@ class _Reader:
             if len(data) < captured:
                 self._skipped.tail = True
                 return
-            yield data, length, link
+            yield _Record(data, length, link)
 
     def _blocks(self) -> Iterator[_Record]:
         order, links = "<", list[int]()
@@ -127,16 +137,29 @@ class _Reader:
                 yield self._block(kind, body, order, links)
 
     def _block(self, kind: int, body: bytes, order: str, links: list[int]) -> _Record:
+        comment = ""
         if kind == _ENHANCED:
             interface, captured, length = struct.unpack(f"{order}I8xII", body[:20])
             data = body[20 : 20 + captured]
+            comment = _comment(body[20 + (captured + 3 & ~3) :], order)
         else:
             interface = 0
             (length,) = struct.unpack(f"{order}I", body[:4])
             data = body[4 : 4 + length]
         if interface >= len(links):
             raise RecordingError(f"{self._path} is damaged: a packet of an unknown interface")
-        return data, length, links[interface]
+        return _Record(data, length, links[interface], comment)
+
+
+def _comment(options: bytes, order: str) -> str:
+    """The first comment among a block's options; empty if there is none."""
+    at = 0
+    while len(options) - at >= 4:
+        code, length = struct.unpack_from(f"{order}HH", options, at)
+        if code == _COMMENT:
+            return options[at + 4 : at + 4 + length].decode(errors="replace")
+        at += 4 + (length + 3 & ~3)
+    return ""
 
 
 def _ethernet(data: bytes, link: int) -> bytes | None:

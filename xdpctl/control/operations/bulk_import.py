@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Import of many rules into one draft; each line succeeds or fails by itself."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from xdpctl.control.operations import signatures
 from xdpctl.control.operations.admission import PeersGuard
 from xdpctl.control.operations.bulk_parser import Line
+from xdpctl.control.operations.changing import Added
+from xdpctl.control.operations.rules import RuleOrSignature
 from xdpctl.control.operations.source_rules import place
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, RuleError
@@ -61,10 +64,12 @@ def add_many(
     caller: Caller,
     source: str,
     guard: PeersGuard | None = None,
+    created: Callable[[RuleOrSignature], object] = lambda rule: None,
 ) -> Imported:
     """Add the rules of these lines (number, text, outcome); refused ones are reported.
 
     `source` names the list in the audit log. `guard` looks at each drop before it is added.
+    `created` is called with each new rule.
     """
     result = Imported()
     for line, text, ask in lines:
@@ -72,19 +77,21 @@ def add_many(
             if isinstance(ask, RuleError):
                 raise ask
             if isinstance(ask, SignatureRequest):
-                created = signatures.add(draft, ask, caller).created
+                added: Added[Any] = signatures.add(draft, ask, caller)
             else:
                 _refuse_wide(ask)
                 if guard:
                     guard.check(ask, _ALONE)
-                created = place(draft, ask, caller).created
+                added = place(draft, ask, caller)
         except RuleError as error:
             result.reject(line, text, error)
         except CapacityError as error:
             result.reject(line, text, RuleError(str(error), "", "see capacity"))
         else:
-            result.added += created
-            result.extended += not created
+            result.added += added.created
+            result.extended += not added.created
+            if added.created:
+                created(added.rule)
     if result.added or result.extended:
         counts = {"added": result.added, "extended": result.extended}
         draft.note(caller.name, "rule.import", source, **counts, rejected=result.rejected)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Incidents that a person opens, and the rules that people add while one is open."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import Prefix
@@ -66,29 +66,42 @@ def close_incident(draft: Draft, identity: str, caller: Caller) -> Incident:
     return closed
 
 
-def attach(draft: Draft, rule: RuleOrSignature, caller: Caller, hits: HitsOf) -> None:
-    """Let a rule that a person has just added belong to the incident that a person opened.
+def attach(draft: Draft, rules: Iterable[RuleOrSignature], caller: Caller, hits: HitsOf) -> None:
+    """Let rules that a person has just added belong to the incident that a person opened.
 
-    To the one whose victim the rule names as destination; else to the newest.
+    To the one whose victim a rule names as destination; else to the newest.
     """
-    if caller.origin != OPERATOR or of_rule(draft, rule):
-        return
     opened = [i for i in draft.all_incidents() if any(t.startswith(_tag("")) for t in i.active)]
-    if not opened:
+    if caller.origin != OPERATOR or not opened:
         return
-    match = rule.match if isinstance(rule, Signature) else None
-    named = str(match.get("destination")) if match else ""
-    incident = max(opened, key=lambda one: (one.subject == named, one.opened_at))
-    tagged = rule.replace(tags=tags.of_incident(rule.tags, tag_of(incident)))
-    if isinstance(tagged, Signature):
-        draft.put_signature(tagged)
-    else:
-        draft.put(tagged)
-    record = record_of(tagged, draft.now.unix, hits(rule))
+    belonging: dict[str, list[RuleOrSignature]] = {}
+    for rule in rules:
+        if not of_rule(draft, rule):
+            match = rule.match if isinstance(rule, Signature) else None
+            named = str(match.get("destination")) if match else ""
+            incident = max(opened, key=lambda one: (one.subject == named, one.opened_at))
+            belonging.setdefault(incident.id, []).append(rule)
+    for incident in opened:
+        if mine := belonging.get(incident.id):
+            _attach(draft, incident, mine, hits)
+
+
+def _attach(
+    draft: Draft, incident: Incident, rules: Sequence[RuleOrSignature], hits: HitsOf
+) -> None:
+    room, records = max(0, RULES_KEPT - len(incident.rules)), []
+    for number, rule in enumerate(rules):
+        tagged = rule.replace(tags=tags.of_incident(rule.tags, tag_of(incident)))
+        if isinstance(tagged, Signature):
+            draft.put_signature(tagged)
+        else:
+            draft.put(tagged)
+        if number < room:
+            records.append(record_of(tagged, draft.now.unix, hits(rule)))
     draft.incidents[incident.id] = incident.replace(
         updated_at=draft.now.unix,
-        rules_made=incident.rules_made + 1,
-        rules=(*incident.rules, record)[:RULES_KEPT],
+        rules_made=incident.rules_made + len(rules),
+        rules=(*incident.rules, *records),
     )
 
 

@@ -52,9 +52,9 @@ def _share(program: int, path: Path, start: int, step: int) -> Judged:
     judged = Judged()
     ask, mine = Runner(program).run, packets(path, judged.skipped, start, step)
     while batch := list(islice(mine, _BATCH)):
-        frames = [frame for frame, _ in batch if len(frame) >= FRAME_MIN]
+        frames = [packet.frame for packet in batch if len(packet.frame) >= FRAME_MIN]
         judged.packets += len(batch)
-        judged.bytes += sum(length for _, length in batch)
+        judged.bytes += sum(packet.length for packet in batch)
         judged.short += len(batch) - len(frames)
         judged.values.update(map(ask, frames))
     return judged
