@@ -2,6 +2,7 @@
 """Durations as people write them."""
 
 import re
+from functools import lru_cache
 
 from xdpctl.errors import RuleError
 
@@ -37,6 +38,7 @@ def parse_duration(text: str, field: str) -> float:
     return sum(float(part[1]) * _SECONDS[_UNITS[part[2]]] for part in parts)
 
 
+@lru_cache(4096)
 def show_duration(seconds: float) -> str:
     """Format seconds with the two largest units: `1h 30m`, `45s`."""
     left, words = round(seconds), []

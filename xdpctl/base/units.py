@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Numbers with SI prefixes."""
 
+from functools import lru_cache
 
+
+@lru_cache(4096)  # a list of rules has the same numbers again and again
 def si(number: float) -> str:
     """Format a number with three significant digits and an SI prefix: `1.2 M`."""
     for unit in ("", " k", " M", " G", " T"):

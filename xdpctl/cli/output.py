@@ -70,28 +70,37 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], wide: bool = Fa
     """
     names, numbers = [c.lstrip(">") for c in columns], [c.startswith(">") for c in columns]
     listed = [names, *rows]
+    if len(listed) == 1:
+        return 0
     widths = [max(map(len, column)) for column in zip(*listed, strict=True)]
-    terminal = out.is_terminal  # asked once: it reads the environment
-    left = max(8, out.width - sum(widths[:-1]) - 2 * len(widths)) if terminal and not wide else None
-    for number, row in enumerate(listed if len(listed) > 1 else []):
-        cells = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, numbers, strict=True)
-        ]
-        cells[-1] = _shortened(cells[-1].rstrip(), left)
-        line = "  ".join(map(_painted, cells) if number and terminal else cells)
-        sys.stdout.write(line.rstrip() + "\n")
+    sides = ["<>"[right] for right in numbers]
+    cells = [f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True)]
+    if out.is_terminal:
+        left = None if wide else max(8, out.width - sum(widths[:-1]) - 2 * len(widths))
+        lines = [_painted(row, cells, left) for row in listed]
+    else:
+        layout = "  ".join(cells).format
+        lines = [layout(*row).rstrip() for row in listed]
+    sys.stdout.write("\n".join(lines) + "\n")
     return len(listed) - 1
+
+
+def _painted(row: Sequence[str], cells: Sequence[str], left: int | None) -> str:
+    """A line for a terminal: the last cell has `left` columns, and some words have a colour."""
+    *first, last = row
+    shown = [
+        cell.format(text)
+        for cell, text in zip(cells, (*first, _shortened(last, left)), strict=True)
+    ]
+    codes = [_ANSI.get(text) for text in row]
+    return "  ".join(
+        f"\x1b[{code}m{text}\x1b[0m" if code else text
+        for code, text in zip(codes, shown, strict=True)
+    ).rstrip()
 
 
 def _shortened(text: str, most: int | None) -> str:
     return text if most is None or len(text) <= most else text[: most - 1] + "…"
-
-
-def _painted(cell: str) -> str:
-    """The cell in the colour of its word."""
-    code = _ANSI.get(cell.strip())
-    return f"\x1b[{code}m{cell}\x1b[0m" if code else cell
 
 
 def where(rule: dict[str, Any]) -> str:

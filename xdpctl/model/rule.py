@@ -2,6 +2,7 @@
 """Rules on sources. Values only: no clock, no kernel, no file."""
 
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Self
 from zlib import crc32
 
@@ -47,6 +48,11 @@ class Spare(StrEnum):
 
     NONE = "none"
     ESTABLISHED = "established"
+
+
+@lru_cache(1024)  # the rules of a list often differ in nothing but their source
+def _checksum(parts: tuple[object, ...]) -> str:
+    return f"{crc32(msgspec.msgpack.encode(parts)):08x}"
 
 
 def rule_id(source: Prefix) -> str:
@@ -147,7 +153,7 @@ class Rule(Deadlines, frozen=True, gc=False):
         """Eight hex digits that differ after any change."""
         ends = self.expires_ns, self.confirm_by_ns
         parts = (self.action, self.mode, self.origin, self.reason, self.tags, self.spare, *ends)
-        return f"{crc32(msgspec.msgpack.encode(parts)):08x}"
+        return _checksum(parts)
 
     def same_effect(self, other: "Rule") -> bool:
         """Whether both do the same with the same packets; times, origin and tags may differ."""

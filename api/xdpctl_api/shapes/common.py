@@ -2,6 +2,7 @@
 """Types that the shapes of v1 share."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat
@@ -32,6 +33,7 @@ def seconds(value: float | str | None, field: str) -> float | None:
     return parse_duration(value, field) if isinstance(value, str) else value
 
 
+@lru_cache(1024)  # the rules of a list often came together
 def timestamp(unix: float) -> datetime:
     """Unix seconds as a datetime in UTC, limited to the range from 0 to 2**40."""
     return datetime.fromtimestamp(min(max(unix, 0), 2**40), UTC)

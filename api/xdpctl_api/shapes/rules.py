@@ -220,6 +220,7 @@ def _specific_fields(controller: Controller, rule: Rule | Signature) -> dict[str
     """The fields of a RuleOut that differ between rules on sources and signatures."""
     if isinstance(rule, Signature):
         return {
+            "id": rule.id,
             "match": rule.match.as_json(),
             "text": str(rule.match),
             "limit": limit_out(rule.limit) if rule.limit else None,
@@ -229,6 +230,7 @@ def _specific_fields(controller: Controller, rule: Rule | Signature) -> dict[str
         }
     source = str(rule.source)
     return {
+        "id": source.replace("/", "_"),
         "match": {"source": source},
         "text": f"src {source}",
         "limit": None,
@@ -246,7 +248,6 @@ def rule_out(
     expires, confirm = rule.expires_ns, rule.confirm_by_ns
     return {
         **_specific_fields(controller, rule),
-        "id": rule.id,
         "action": rule.action,
         "mode": rule.mode,
         "origin": rule.origin,
