@@ -8,11 +8,13 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from xdpctl.base.net.packet_fields import fields
 from xdpctl.base.net.packets import summary
 from xdpctl.base.net.pcap_reader import Packet, Skipped, packets
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.datapath.bpf.programs import FRAME_MAX
+from xdpctl.model.match.ranking import components
 
 app = typer.Typer()
 
@@ -81,6 +83,8 @@ def explain(
     if printed(answer, form):
         return
     _print_answer(source or summary(bytes.fromhex(answer["frame"])), answer)
+    if source is None:
+        _print_components(bytes.fromhex(answer["frame"]))
 
 
 def _packet(path: Path, number: int) -> Packet:
@@ -98,6 +102,16 @@ def _packet(path: Path, number: int) -> Packet:
         if seen + skipped.links > number:
             raise typer.BadParameter(f"packet {number} of {path} carries neither Ethernet nor IP")
     raise typer.BadParameter(f"{path} has no packet {number}, only {seen + skipped.links}")
+
+
+def _print_components(frame: bytes) -> None:
+    """What the packet has, as --match takes it."""
+    if found := fields(frame):
+        values = " ".join(
+            value if word == "proto" and not value.isdigit() else f"{word} {value}"
+            for word, (value, _) in components(found).items()
+        )
+        output.out.print(f"its match: {escape(values)}", soft_wrap=True)
 
 
 def _print_answer(what: str, answer: dict[str, Any]) -> None:

@@ -10,9 +10,12 @@ import pytest
 from tests.support import packets
 from tests.unit.base.test_pcap_reader import block, classic, enhanced, interface, section
 from tests.unit.cli.test_cli import Api, Run, api, run
+from xdpctl.base.net.packet_fields import fields
 from xdpctl.base.net.packets import source_of, summary
 from xdpctl.base.net.pcap_reader import ETHERNET, RAW
 from xdpctl.base.net.prefix import parse_address
+from xdpctl.model.match import text
+from xdpctl.model.match.evaluate import takes
 
 __all__ = ["api", "run"]
 FRAMES = [packets.to_frame("203.0.113.7"), packets.to_frame("2001:db8::7"), packets.four()]
@@ -44,6 +47,10 @@ def test_a_packet_of_a_recording_is_sent_whole(
     code, out, _ = run("explain", "--pcap", recording(tmp_path), "--packet", str(number))
     assert (code, asked(api)) == (0, {"frame": FRAMES[number - 1].hex()})
     assert out.startswith("203.0.113.7:40000 > 198.51.100.7:53 udp: pass, no rule")
+    shown = out.splitlines()[-1].removeprefix("its match: ")
+    packet = fields(FRAMES[0])
+    assert packet
+    assert takes(text.parse(shown), packet), "it can be given to --match as it is"
 
 
 def test_packets_are_counted_as_others_count_them(api: Api, run: Run, tmp_path: Path) -> None:

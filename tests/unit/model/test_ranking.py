@@ -4,6 +4,7 @@
 import random
 import struct
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,8 @@ from tests.reference_signatures import fields as expected_fields
 from tests.support import packets
 from xdpctl.base.net.packet_fields import Fields, fields
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.model.match import text
+from xdpctl.model.match import bits, possible, text
+from xdpctl.model.match.components import COMPONENTS
 from xdpctl.model.match.evaluate import takes
 from xdpctl.model.match.ranking import components, rank
 
@@ -73,6 +75,35 @@ def test_every_match_that_is_shown_takes_its_packet_and_parses() -> None:
             except ValueError:
                 pytest.fail(f"{match} is no match")
             assert takes(parsed, found), match
+
+
+def _exactly(value: int, most: int) -> bits.Bits:
+    """The tests that only this value of `fragment` or `tcp_flags` passes."""
+    unset = [1 << bit for bit in range(most.bit_length()) if not value >> bit & 1]
+    wanted = [bits.BitTest(False, value)] if value else []
+    return ((*wanted, *(bits.BitTest(True, mask) for mask in unset)),)
+
+
+def test_no_match_of_all_that_a_packet_has_is_refused() -> None:
+    compared = 0
+    for frame in random_frames(4000):
+        found = fields(frame)
+        if found is None or found["protocol"] in EXTENSIONS:
+            continue
+        with suppress(struct.error, IndexError, Decided):  # it ends early, or is malformed
+            expected_fields(frame)
+            exact: dict[str, Any] = {
+                name: ((value, value),) if isinstance(value, int) else value
+                for name, value in found.items()
+            }
+            for name in ("fragment", "tcp_flags"):
+                if name in found:
+                    number = found[name]
+                    assert isinstance(number, int)
+                    exact[name] = _exactly(number, COMPONENTS[name].most)
+            possible.check(exact)
+            compared += 1
+    assert compared > 1000
 
 
 def test_values_are_ranked_by_their_share_of_all_packets() -> None:

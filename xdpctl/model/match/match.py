@@ -3,30 +3,19 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.errors import RuleError
-from xdpctl.model.match import bits, ranges
+from xdpctl.model.match import bits, possible, ranges
 from xdpctl.model.match.bits import Bits
-from xdpctl.model.match.components import COMPONENTS, FRAGMENT, Component, Kind
+from xdpctl.model.match.components import COMPONENTS, NEEDS, Component, Kind
 from xdpctl.model.match.ranges import Ranges
 
 Value = Prefix | Ranges | Bits
 ID_MARK = "sig-"
-_SHORTEST = 20  # an IPv4 header
-_TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
-NEEDS = {  # the protocols whose header has the field of a component
-    "port": {_TCP, _UDP},
-    "source_port": {_TCP, _UDP},
-    "destination_port": {_TCP, _UDP},
-    "tcp_flags": {_TCP},
-    "icmp_type": {_ICMP, _ICMPV6},
-    "icmp_code": {_ICMP, _ICMPV6},
-}
-_OF_FAMILY = {_ICMP: 4, _ICMPV6: 6}
 
 
 class Match(msgspec.Struct, frozen=True, gc=False):
@@ -105,12 +94,8 @@ def join(found: Mapping[str, Value]) -> Match:
     if not found:
         raise RuleError("the match is empty", "match", "give a source, a destination, a port, …")
     ordered = sorted(found.items(), key=lambda item: COMPONENTS[item[0]].type)
-    match = Match(tuple(ordered))
-    _check_families(found)
-    _check_protocols(found)
-    _check_fragments(found)
-    _check_length(found)
-    return match
+    possible.check(found)
+    return Match(tuple(ordered))
 
 
 def _shown(value: Any) -> str:
@@ -157,51 +142,3 @@ def _takes_all(component: Component, value: Value) -> bool:
     if component.kind is Kind.BITS:
         return all(bits.holds(value, number) for number in range(component.most + 1))  # type: ignore[arg-type]
     return value == ((0, component.most),)
-
-
-def _check_families(found: Mapping[str, Value]) -> None:
-    families = {
-        name: value.family for name, value in found.items() if isinstance(value, Prefix)
-    } | ({"flow_label": 6} if "flow_label" in found else {})
-    if len(set(families.values())) > 1:
-        given = ", ".join(f"{name} is IPv{family}" for name, family in families.items())
-        first = next(iter(families))
-        fix = "use one address family"
-        raise RuleError(f"no packet has both: {given}", f"match.{first}", fix)
-
-
-def _check_protocols(found: Mapping[str, Value]) -> None:
-    if found.keys().isdisjoint(("protocol", *NEEDS)):
-        return
-    given = cast(Ranges, found.get("protocol", ((0, 255),)))
-    left = {n for low, high in given for n in range(low, high + 1)}
-    for name in NEEDS:
-        if name in found:
-            left &= NEEDS[name]
-        if not left:
-            fix = "leave the protocol out, or write one that has it"
-            if "protocol" not in found:
-                fix = "leave one of the components out"
-            raise RuleError(f"no packet of this protocol has a {name}", f"match.{name}", fix)
-    family = next((v.family for v in found.values() if isinstance(v, Prefix)), None)
-    if family and not {n for n in left if _OF_FAMILY.get(n, family) == family}:
-        wanted = "icmp" if family == 4 else "icmpv6"
-        raise RuleError(f"IPv{family} carries {wanted}", "match.protocol", f"write {wanted}")
-
-
-def _check_length(found: Mapping[str, Value]) -> None:
-    lengths = found.get("packet_length")
-    if lengths and lengths[-1][1] < _SHORTEST:  # type: ignore[index,operator]
-        fix = f"give {_SHORTEST} or more; it is the length of the IP packet with its header"
-        raise RuleError("no IP packet is that short", "match.packet_length", fix)
-
-
-def _check_fragments(found: Mapping[str, Value]) -> None:
-    fragment = found.get("fragment")
-    headed = next((name for name in NEEDS if name in found), None)
-    if fragment is None or headed is None:
-        return
-    heads = [v for v in range(16) if bits.holds(fragment, v)]  # type: ignore[arg-type]
-    if all(value & FRAGMENT["later"] for value in heads):
-        fix = "leave it out; a later fragment is matched by addresses, protocol and length"
-        raise RuleError(f"a later fragment has no {headed}", f"match.{headed}", fix)

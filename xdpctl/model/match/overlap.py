@@ -7,8 +7,8 @@ from typing import Any, cast
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.model.match import bits, ranges
 from xdpctl.model.match.bits import Bits
-from xdpctl.model.match.components import COMPONENTS, Kind
-from xdpctl.model.match.match import NEEDS, Match
+from xdpctl.model.match.components import COMPONENTS, NEEDS, Kind
+from xdpctl.model.match.match import Match
 from xdpctl.model.match.ranges import Ranges
 
 _EVERY_PROTOCOL: Ranges = ((0, 255),)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Refuses a match that no packet can have: its rule would be in force and hit nothing. Pure."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.errors import RuleError
+from xdpctl.model.match import bits
+from xdpctl.model.match.components import FRAGMENT, NEEDS
+from xdpctl.model.match.ranges import Ranges
+
+_TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
+_OF_FAMILY = {_ICMP: 4, _ICMPV6: 6}
+_HEADER = {4: 20, 6: 40}  # bytes of an IP header
+_READ = {_TCP: 14, _UDP: 4, _ICMP: 4, _ICMPV6: 4}  # bytes up to the last field that is matched
+_EXTENSIONS = frozenset((0, 43, 44, 51, 60, 135, 139, 140))  # the protocol is that behind them
+_DONT, _LATER, _FIRST, _LAST = (FRAGMENT[name] for name in ("dont", "later", "first", "last"))
+# whole, first, in the middle, last; IPv4 with and without DF
+_FRAGMENTS = {
+    6: (0, _FIRST, _LATER, _LATER | _LAST),
+    4: tuple(kind | dont for kind in (0, _FIRST, _LATER, _LATER | _LAST) for dont in (0, _DONT)),
+}
+
+
+def check(found: Mapping[str, Any]) -> None:
+    """RuleError if no packet has all of these components, with the one to leave out or change."""
+    family = _family(found)
+    left = _protocols(found, family)
+    _check_fragments(found, family)
+    _check_length(found, family, left)
+
+
+def _family(found: Mapping[str, Any]) -> int | None:
+    families = {
+        name: value.family for name, value in found.items() if isinstance(value, Prefix)
+    } | ({"flow_label": 6} if "flow_label" in found else {})
+    if len(set(families.values())) > 1:
+        given = ", ".join(f"{name} is IPv{family}" for name, family in families.items())
+        first = next(iter(families))
+        fix = "use one address family"
+        raise RuleError(f"no packet has both: {given}", f"match.{first}", fix)
+    return next(iter(families.values()), None)
+
+
+def _protocols(found: Mapping[str, Any], family: int | None) -> set[int]:
+    """The protocols that are left."""
+    given = cast(Ranges, found.get("protocol", ((0, 255),)))
+    left = {n for low, high in given for n in range(low, high + 1)}
+    for name in NEEDS:
+        if name in found:
+            left &= NEEDS[name]
+        if not left:
+            fix = "leave the protocol out, or write one that has it"
+            if "protocol" not in found:
+                fix = "leave one of the components out"
+            raise RuleError(f"no packet of this protocol has a {name}", f"match.{name}", fix)
+    of_family = {n for n in left if family is None or _OF_FAMILY.get(n, family) == family}
+    if not of_family:
+        wanted = "icmp" if family == 4 else "icmpv6"
+        raise RuleError(f"IPv{family} carries {wanted}", "match.protocol", f"write {wanted}")
+    if family == 6 and not of_family - _EXTENSIONS:
+        fix = "write the protocol behind the extension headers, such as udp"
+        what = "these are IPv6 extension headers, and the protocol is the one behind them"
+        raise RuleError(what, "match.protocol", fix)
+    return of_family
+
+
+def _check_fragments(found: Mapping[str, Any], family: int | None) -> None:
+    fragment = found.get("fragment")
+    if fragment is None:
+        return
+    # without a family, IPv4 has all that IPv6 has
+    kinds = [kind for kind in _FRAGMENTS[family or 4] if bits.holds(fragment, kind)]
+    if not kinds:
+        fix = "a packet is whole, or a first, later, or later and last fragment; IPv6 has no dont"
+        raise RuleError("no packet is such a fragment", "match.fragment", fix)
+    headed = next((name for name in NEEDS if name in found), None)
+    if headed and all(kind & _LATER for kind in kinds):
+        fix = "leave it out; a later fragment is matched by addresses, protocol and length"
+        raise RuleError(f"a later fragment has no {headed}", f"match.{headed}", fix)
+
+
+def _check_length(found: Mapping[str, Any], family: int | None, left: set[int]) -> None:
+    lengths = found.get("packet_length")
+    if not lengths:
+        return
+    least = _HEADER[family or (6 if left <= {_ICMPV6} else 4)]
+    if not found.keys().isdisjoint(NEEDS):
+        least += min(_READ[protocol] for protocol in left)
+    if lengths[-1][1] < least:
+        fix = f"give {least} or more; it is the length of the IP packet with its header"
+        raise RuleError("no IP packet with this match is that short", "match.packet_length", fix)
