@@ -3,12 +3,13 @@
 
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from xdpctl import __version__
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api import problems
 from xdpctl_api.auth import KnownSender
+from xdpctl_api.dependencies import known_query
 from xdpctl_api.document import DescribedApi, operation_id
 from xdpctl_api.routes import (
     bulk,
@@ -41,6 +42,7 @@ def create_app(context: ControlPlane | None = None) -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json",
         generate_unique_id_function=operation_id,
+        dependencies=[Depends(known_query)],
     )
     app.state.context = context
     most = 2 * context.settings.bulk_max_bytes if context else 0

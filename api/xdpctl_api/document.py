@@ -23,6 +23,7 @@ _BEARER = {
 }
 # A query beside a JSON document is refused, so a client must not fill in defaults.
 _NO_DEFAULTS = ("/v1/sets/{name}", "put")
+STRICT = "/v1/"  # the paths below which an unknown parameter is an error
 _BY_HAND = (Problem, SetIn)  # of routes that name their schemas themselves
 
 
@@ -34,6 +35,11 @@ class DescribedApi(FastAPI):
         if self.openapi_schema is None:
             self.openapi_schema = _completed(super().openapi())
         return self.openapi_schema
+
+    def query_names(self, path: str, method: str) -> frozenset[str]:
+        """The names of the parameters that a call may have in its query."""
+        parameters = self.openapi()["paths"][path][method.lower()].get("parameters", ())
+        return frozenset(each["name"] for each in parameters if each["in"] == "query")
 
 
 def operation_id(route: APIRoute) -> str:
@@ -53,16 +59,20 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
     path, method = _NO_DEFAULTS
     for parameter in document["paths"][path][method]["parameters"]:
         parameter["schema"].pop("default", None)
-    for methods in document["paths"].values():
+    for place, methods in document["paths"].items():
         for operation in methods.values():
-            _add_refusals(operation)
+            _add_refusals(operation, strict=place.startswith(STRICT))
     return document
 
 
-def _add_refusals(operation: dict[str, Any]) -> None:
-    """Add the errors that do not come from the route itself."""
+def _add_refusals(operation: dict[str, Any], strict: bool) -> None:
+    """Add the errors that do not come from the route itself.
+
+    `strict`: an unknown parameter is one.
+    """
     responses = operation["responses"]
-    if responses.pop("422", None) and _can_be_malformed(operation):  # which is 400 here
+    malformed = responses.pop("422", None) and _can_be_malformed(operation)  # which is 400 here
+    if malformed or strict:
         responses["400"] = refusal(in_words("bad-request"))
     for status, why in _common(operation):
         before = responses.get(status)

@@ -6,13 +6,14 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
 
 from tests.support import described
-from tests.support.apiclient import PROBLEM, TCP, Api
+from tests.support.apiclient import PROBLEM, TCP, Api, problem, running
 from xdpctl_api.app import openapi
 
 DOCUMENT = openapi()
@@ -109,3 +110,21 @@ def test_an_answer_that_is_not_described_is_found(status: int, body: dict[str, A
     described.check(httpx.Response(200, json={"on": True}, request=asked))
     with pytest.raises((AssertionError, ValueError)):
         described.check(httpx.Response(status, json=body, request=asked))
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    with running(tmp_path) as api:
+        yield api
+
+
+@pytest.mark.parametrize("operation", [one for one in OPERATIONS if "/v1/" in one.path])
+def test_a_parameter_that_a_call_does_not_have_is_refused(api: Api, operation: Operation) -> None:
+    path = re.sub(r"\{\w+\}", "x", operation.path)
+    refused = api.call(operation.method.upper(), path, params={"dryrun": "true"})
+    assert problem(refused, 400, "bad-request")["field"] == "dryrun"
+
+
+def test_health_checks_may_carry_what_they_like(api: Api) -> None:
+    for path in ("/healthz", "/readyz", "/metrics"):
+        assert api.call("GET", path, params={"x": "1"}).status_code == 200
