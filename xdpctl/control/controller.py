@@ -8,14 +8,14 @@ from concurrent.futures import Future
 from itertools import count
 from typing import Any, TypeVar
 
-from xdpctl.abi.constants import Side, SlotNumber
+from xdpctl.abi.constants import Side
 from xdpctl.abi.structs import Hits
 from xdpctl.base.clock import Clock
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.committer import Committer
 from xdpctl.control.expiry import Expiry, Ledger, NoLedger
 from xdpctl.control.jobs import Job, JobQueue
-from xdpctl.control.rule_hits import rule_hits
+from xdpctl.control.rule_hits import rule_hits, rule_statistics
 from xdpctl.control.signature_sync import word_of
 from xdpctl.control.state.changes import Change
 from xdpctl.control.state.draft import Draft
@@ -31,7 +31,7 @@ from xdpctl.model.capacity import Capacity
 from xdpctl.model.identity import Caller
 from xdpctl.model.protection import Protection
 from xdpctl.model.quota import Quota
-from xdpctl.model.rule import OPERATOR, Mode, Rule
+from xdpctl.model.rule import OPERATOR, Rule
 from xdpctl.model.signature import Signature
 
 _NEARLY_FULL = 32_768  # more than one batch can add
@@ -140,11 +140,7 @@ class Controller:
 
     def statistics(self, rule: Rule | Signature) -> MonitorStatistics | None:
         """Statistics of what a rule in monitor mode would have hit; None if none are kept."""
-        if rule.mode is not Mode.MONITOR:
-            return None
-        if isinstance(rule, Signature):
-            return self.datapath.statistics(rule.slot)
-        return self.datapath.statistics(self.state.image.entries.get(rule.source, SlotNumber.NONE))
+        return rule_statistics(self.state, self.datapath, rule)
 
     def in_force(self, signature: Signature) -> bool:
         """Whether the kernel applies the signature as it is recorded."""

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reads what rules have hit."""
+"""Reads what rules have hit, or would have hit."""
 
 from collections.abc import Sequence
 
 from xdpctl.abi.constants import SlotNumber
 from xdpctl.abi.structs import Hits
 from xdpctl.control.state.state import State
+from xdpctl.datapath.monitor_statistics import MonitorStatistics
 from xdpctl.datapath.port import Datapath
-from xdpctl.model.rule import Rule
+from xdpctl.model.rule import Mode, Rule
 from xdpctl.model.signature import Signature
 
 
@@ -24,3 +25,10 @@ def _slot(state: State, rule: Rule | Signature) -> int:
         return rule.slot
     slot = state.image.entries.get(rule.source, SlotNumber.NONE)
     return slot if slot >= SlotNumber.FIRST else 0
+
+
+def rule_statistics(
+    state: State, datapath: Datapath, rule: Rule | Signature
+) -> MonitorStatistics | None:
+    """Statistics of what a rule in monitor mode would have hit; None if none are kept."""
+    return datapath.statistics(_slot(state, rule)) if rule.mode is Mode.MONITOR else None

@@ -22,7 +22,8 @@ from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import refusals
 from xdpctl_api.shapes.common import ProtectedOut
-from xdpctl_api.shapes.rules import ExplainOut, RuleOut, rule_out
+from xdpctl_api.shapes.explain import ExplainOut
+from xdpctl_api.shapes.rules import RuleOut, rule_out
 
 Held = Rule | Signature | SourceSet
 router = APIRouter(prefix="/v1/explain", tags=["explain"])

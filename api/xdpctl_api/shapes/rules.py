@@ -2,7 +2,7 @@
 """The shapes of rules, tokens and the bypass, and their conversion from and to the model."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field, StrictInt
 
@@ -14,7 +14,7 @@ from xdpctl.model.requests import RuleRequest, SignatureRequest
 from xdpctl.model.rule import Action, Mode, Rule, Spare
 from xdpctl.model.signature import Signature
 from xdpctl.model.tags import given as asked_tags
-from xdpctl_api.shapes.common import Duration, ProtectedOut, Strict, seconds, timestamp
+from xdpctl_api.shapes.common import Duration, Strict, seconds, timestamp
 from xdpctl_api.shapes.matches import LimitIn, LimitOut, MatchOrText, limit_out
 from xdpctl_api.shapes.monitor import StatisticsOut
 
@@ -197,23 +197,6 @@ class RulePage(BaseModel):
 
     rules: list[RuleOut]
     next: str | None
-
-
-class ExplainOut(BaseModel):
-    """The verdict of the loaded program, and the rule or set that decided."""
-
-    verdict: Literal["drop", "pass"]
-    reason: str = Field(description="As in the counters", examples=["dropped"])
-    rule: RuleOut | None = Field(description="The rule that decided; null if none did")
-    set: str | None = Field(description="The set that decided; null if none did")
-    protected_by: ProtectedOut | None = Field(description="The prefix that let it pass")
-    within: list[RuleOut] = Field(description="Limits that the packet did not exceed")
-    monitored: list[RuleOut] = Field(description="Rules in monitor mode that it met")
-    monitored_sets: list[str] = Field(description="Sets in monitor mode that it met")
-    behind: list[RuleOut] = Field(
-        description="Signatures that also match, but are evaluated after the deciding one"
-    )
-    frame: str = Field(description="The packet, as an Ethernet frame in hex")
 
 
 def _specific_fields(controller: Controller, rule: Rule | Signature) -> dict[str, Any]:

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The shape of an explanation."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from xdpctl_api.shapes.common import ProtectedOut
+from xdpctl_api.shapes.rules import RuleOut
+
+
+class ExplainOut(BaseModel):
+    """The verdict of the loaded program, and the rule or set that decided."""
+
+    verdict: Literal["drop", "pass"]
+    reason: str = Field(description="As in the counters", examples=["dropped"])
+    rule: RuleOut | None = Field(description="The rule that decided; null if none did")
+    set: str | None = Field(description="The set that decided; null if none did")
+    protected_by: ProtectedOut | None = Field(description="The prefix that let it pass")
+    within: list[RuleOut] = Field(description="Limits that the packet did not exceed")
+    monitored: list[RuleOut] = Field(description="Rules in monitor mode that it met")
+    monitored_sets: list[str] = Field(description="Sets in monitor mode that it met")
+    behind: list[RuleOut] = Field(
+        description="Signatures that also match, but are evaluated after the deciding one"
+    )
+    frame: str = Field(description="The packet, as an Ethernet frame in hex")
