@@ -122,8 +122,7 @@ class Controller:
     def store_problems(self) -> list[str]:
         """Problems with the contents of the store, one line each."""
         found = [str(self._committer.recovered)] if self._committer.recovered else []
-        unreadable = list(self.state.unreadable.values())
-        if unreadable:
+        if unreadable := list(self.state.unreadable.values()):
             found.append(
                 f"{len(unreadable)} records cannot be read and were skipped; what the kernel has "
                 f"of them stays in force: {unreadable[0]}; remove or add them again"
