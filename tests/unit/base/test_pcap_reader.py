@@ -49,7 +49,8 @@ def enhanced(order: str, number: int, data: bytes, length: int) -> bytes:
 def test_pcap_of_either_byte_order_and_resolution(tmp_path: Path, order: str, magic: int) -> None:
     data = classic(order, magic, ETHERNET, [(FRAME, len(FRAME)), (FRAME[:30], 1500)])
     found, skipped = read(tmp_path / "x", data)
-    assert found == [Packet(FRAME, len(FRAME)), Packet(FRAME[:30], 1500)]
+    unix_ns = 1_000_000_002 if magic == 0xA1B23C4D else 1_000_002_000
+    assert found == [Packet(FRAME, len(FRAME), unix_ns), Packet(FRAME[:30], 1500, unix_ns)]
     assert skipped == Skipped(cut=1)
 
 
@@ -68,6 +69,37 @@ def test_pcapng_with_an_interface_of_each_kind_and_a_second_section(
     assert found[2] == Packet(FRAME[:20], 20)
     assert found[3].frame[12:15] == b"\x86\xdd\x60"
     assert skipped == Skipped()
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(
+    ("options", "unix_ns"),
+    [
+        ([], 7_000_000_123_000),  # microseconds, where nothing is said
+        ([(9, b"\x09")], 7_000_000_123),
+        ([(9, b"\x03")], 7_000_000_123_000_000),
+        ([(9, b"\x94")], 7_000_000_123 * 10**9 >> 20),  # of 2^-20 s
+        ([(2, b"eth0"), (9, b"\x09"), (14, 5)], 12_000_000_123),
+        ([(14, -7), (9, b"\x09")], 123),
+        ([(14, -9), (9, b"\x09")], 0),  # before 1970
+        ([(9, b"\x7f")], 0),
+        ([(0, b""), (9, b"\x09")], 7_000_000_123_000),  # after the end
+        ([(9, b"\x09\x09")], 7_000_000_123_000),  # of a wrong size
+    ],
+)
+def test_times_are_in_the_units_of_their_interface(
+    tmp_path: Path, order: str, options: list[tuple[int, bytes | int]], unix_ns: int
+) -> None:
+    body = struct.pack(f"{order}HHI", ETHERNET, 0, 0)
+    for code, value in options:
+        data = struct.pack(f"{order}q", value) if isinstance(value, int) else value
+        body += struct.pack(f"{order}HH", code, len(data)) + data + bytes(-len(data) % 4)
+    count = 7_000_000_123
+    head = struct.pack(f"{order}IIIII", 0, count >> 32, count & 0xFFFFFFFF, len(FRAME), 60)
+    data = section(order) + block(order, 1, body) + block(order, 6, head + FRAME)
+    simple = block(order, 3, struct.pack(f"{order}I", len(FRAME)) + FRAME)
+    found, _ = read(tmp_path / "x", data + simple)
+    assert [packet.unix_ns for packet in found] == [unix_ns, 0]
 
 
 def test_what_is_no_ip_of_its_link_is_counted_and_left_out(tmp_path: Path) -> None:

@@ -34,12 +34,13 @@ def test_another_reader_gets_times_bytes_and_names() -> None:
     assert data.count(b"isp0") == data.count(b"lan0") == 1
 
 
-def test_our_own_reader_gets_lengths(tmp_path: Path) -> None:
+def test_our_own_reader_gets_lengths_and_times(tmp_path: Path) -> None:
     path = tmp_path / "x.pcapng"
     path.write_bytes(written())
     skipped = Skipped()
     found = list(pcap_reader.packets(path, skipped))
     assert [packet.length for packet in found] == [len(FRAME), 1500, len(FRAME)]
+    assert found[0].unix_ns == NOW
     assert skipped == Skipped(cut=1)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Packets of a pcap or pcapng file, as Ethernet frames. Pure, except for reading the file.
 
-Formats: draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng. The reader needs each packet's length
-on the wire and the link type of its interface.
+Formats: draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng. The reader takes each packet's time,
+length on the wire, and the link type of its interface.
 """
 
 import struct
@@ -24,24 +24,35 @@ ETHERNET, RAW, LINUX_SLL, LINUX_SLL2 = 1, 101, 113, 276
 _RAW = (RAW, 12, 14, 228, 229)  # 12 and 14: raw IP on BSDs; 228 and 229: IPv4 only, IPv6 only
 
 
-_COMMENT = 1  # opt_comment
+_END, _COMMENT = 0, 1  # options of any block: opt_endofopt, opt_comment
+_RESOLUTION, _OFFSET = 9, 14  # of an interface: if_tsresol, if_tsoffset
+_SECOND = 10**9
 
-
-class _Record(NamedTuple):
-    """The captured bytes, the length on the wire, the link type, and the comment of a packet."""
-
-    data: bytes
-    length: int
-    link: int
-    comment: str = ""
+# the captured bytes, the length on the wire, the link type, the time, the comment
+_Record = tuple[bytes, int, int, int, str]
 
 
 class Packet(NamedTuple):
-    """An Ethernet frame, which may be cut, its length on the wire in bytes, and its comment."""
+    """An Ethernet frame, which may be cut, its length on the wire in bytes, time and comment.
+
+    `unix_ns` is 0 if the recording does not have the time.
+    """
 
     frame: bytes
     length: int
+    unix_ns: int = 0
     comment: str = ""
+
+
+class _Interface(NamedTuple):
+    """The link type of an interface in pcapng, and how its times are counted."""
+
+    link: int
+    units: int = 10**6  # of a second
+    offset: int = 0  # seconds
+
+    def unix_ns(self, count: int) -> int:
+        return max(0, count * _SECOND // self.units + self.offset * _SECOND) if count else 0
 
 
 @dataclass(slots=True)
@@ -61,7 +72,7 @@ def packets(path: Path, skipped: Skipped, start: int = 0, step: int = 1) -> Iter
     """
     try:
         with path.open("rb", buffering=1 << 20) as file:
-            for data, length, link, comment in islice(
+            for data, length, link, unix_ns, comment in islice(
                 _Reader(file, skipped, path).read(), start, None, step
             ):
                 frame = data if link == ETHERNET else _ethernet(data, link)
@@ -69,7 +80,7 @@ def packets(path: Path, skipped: Skipped, start: int = 0, step: int = 1) -> Iter
                     skipped.links += 1
                     continue
                 skipped.cut += length > len(data)
-                yield Packet(frame, length + len(frame) - len(data), comment)
+                yield Packet(frame, length + len(frame) - len(data), unix_ns, comment)
     except OSError as error:
         raise RecordingError(f"{path}: {error.strerror}") from error
 
@@ -84,7 +95,7 @@ class _Reader:
             if len(magic) == 4:
                 (number,) = struct.unpack(f"{order}I", magic)
                 if number in (_MICRO, _NANO):
-                    return self._classic(order)
+                    return self._classic(order, 1 if number == _NANO else 1_000)
                 if number == _SECTION:
                     return self._blocks()
         raise RecordingError(f"{self._path} is neither pcap nor pcapng")
@@ -97,24 +108,24 @@ class _Reader:
         self._skipped.tail |= bool(data)
         return None
 
-    def _classic(self, order: str) -> Iterator[_Record]:
+    def _classic(self, order: str, unit_ns: int) -> Iterator[_Record]:
         head = self._take(20)
         if head is None:
             raise RecordingError(f"{self._path} ends inside its header")
         link = struct.unpack(f"{order}I", head[16:])[0] & 0xFFFF
-        unpack, read = struct.Struct(f"{order}8xII").unpack, self._file.read
+        unpack, read = struct.Struct(f"{order}IIII").unpack, self._file.read
         while (start := self._take(16)) is not None:
-            captured, length = unpack(start)
+            seconds, rest, captured, length = unpack(start)
             if captured > _BLOCK_MAX:
                 raise RecordingError(f"{self._path} is damaged: a packet of {captured} bytes")
             data = read(captured)
             if len(data) < captured:
                 self._skipped.tail = True
                 return
-            yield _Record(data, length, link)
+            yield data, length, link, seconds * _SECOND + rest * unit_ns, ""
 
     def _blocks(self) -> Iterator[_Record]:
-        order, links = "<", list[int]()
+        order, links = "<", list[_Interface]()
         self._file.seek(0)
         while (start := self._take(12)) is not None:
             (kind,) = struct.unpack(f"{order}I", start[:4])
@@ -132,34 +143,48 @@ class _Reader:
             if len(body) < _LEAST.get(kind, 0):
                 raise RecordingError(f"{self._path} is damaged: a block of {size} bytes")
             if kind == _INTERFACE:
-                links.append(struct.unpack(f"{order}H", body[:2])[0])
+                links.append(_interface(body, order))
             elif kind in (_ENHANCED, _SIMPLE):
-                yield self._block(kind, body, order, links)
+                yield self._packet(kind, body, order, links)
 
-    def _block(self, kind: int, body: bytes, order: str, links: list[int]) -> _Record:
+    def _packet(self, kind: int, body: bytes, order: str, links: list[_Interface]) -> _Record:
         comment = ""
         if kind == _ENHANCED:
-            interface, captured, length = struct.unpack(f"{order}I8xII", body[:20])
+            interface, high, low, captured, length = struct.unpack(f"{order}IIIII", body[:20])
             data = body[20 : 20 + captured]
-            comment = _comment(body[20 + (captured + 3 & ~3) :], order)
+            options = _options(body, 20 + captured + -captured % 4, order)
+            found = next((value for code, value in options if code == _COMMENT), b"")
+            comment = found.decode(errors="replace")
         else:
-            interface = 0
+            interface = high = low = 0
             (length,) = struct.unpack(f"{order}I", body[:4])
             data = body[4 : 4 + length]
         if interface >= len(links):
             raise RecordingError(f"{self._path} is damaged: a packet of an unknown interface")
-        return _Record(data, length, links[interface], comment)
+        of = links[interface]
+        return data, length, of.link, of.unix_ns(high << 32 | low), comment
 
 
-def _comment(options: bytes, order: str) -> str:
-    """The first comment among a block's options; empty if there is none."""
-    at = 0
-    while len(options) - at >= 4:
-        code, length = struct.unpack_from(f"{order}HH", options, at)
-        if code == _COMMENT:
-            return options[at + 4 : at + 4 + length].decode(errors="replace")
-        at += 4 + (length + 3 & ~3)
-    return ""
+def _interface(body: bytes, order: str) -> _Interface:
+    """Read an interface's block; an option that is not valid is ignored."""
+    (link,) = struct.unpack(f"{order}H", body[:2])
+    units, offset = _Interface(link).units, 0
+    for code, value in _options(body, 8, order):
+        if code == _RESOLUTION and len(value) == 1:
+            units = 2 ** (value[0] & 127) if value[0] & 128 else 10 ** value[0]
+        elif code == _OFFSET and len(value) == 8:
+            (offset,) = struct.unpack(f"{order}q", value)
+    return _Interface(link, units, offset)
+
+
+def _options(body: bytes, at: int, order: str) -> Iterator[tuple[int, bytes]]:
+    """The options of a block, by code, from an offset on."""
+    while at + 4 <= len(body):
+        code, size = struct.unpack_from(f"{order}HH", body, at)
+        if code == _END:
+            return
+        yield code, body[at + 4 : at + 4 + size]
+        at += 4 + size + -size % 4
 
 
 def _ethernet(data: bytes, link: int) -> bytes | None:
