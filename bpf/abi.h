@@ -63,10 +63,9 @@ enum stage {
 struct pending {
 	__u32 reason;
 	__u32 slot;
-	__u64 lost; /* captures lost because the ring was full */
-	__u64
-	    monitored; /* the last MONITORED_A_PACKET slots in monitor mode, MONITORED_BITS each */
-	__u32 decided; /* the earlier stage's verdict, or REASON_NONE: signatures come next */
+	__u64 lost;	 /* captures lost because the ring was full */
+	__u64 monitored; /* MONITORED_A_PACKET slots in monitor mode, MONITORED_BITS each */
+	__u32 decided;	 /* the earlier stage's verdict, or REASON_NONE: signatures come next */
 	__u32 unused;
 };
 
@@ -103,8 +102,7 @@ enum side {
 	SIDE_INSIDE,
 	SIDE_OUTSIDE,
 	SIDES_MAX = 8192,
-	SIDE_UNITS_LOG2 =
-	    16, /* a bit for each IPv4 /16 or hashed IPv6 /32: set if a side is known there */
+	SIDE_UNITS_LOG2 = 16, /* a bit for each IPv4 /16 or hashed IPv6 /32: a side is known */
 };
 
 struct side_key4 {
@@ -310,6 +308,12 @@ enum gcra {
 	BUCKET_STRIDE = 8, /* the single bucket of a limit has a cache line of its own */
 	BUCKET_DHCP = (1 << BUCKETS_LOG2) + SIGNATURES_MAX * BUCKET_STRIDE,
 	BUCKETS_MAX = BUCKET_DHCP + BUCKET_STRIDE,
+};
+
+/* For rehearsals only: a packet's time by the recording's clock, and its length on the wire. */
+struct recorded {
+	__u64 ns;
+	__u64 bytes;
 };
 
 /* The source of a packet of the sampled slot; IPv4 is in the first four bytes. */

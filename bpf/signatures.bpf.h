@@ -115,14 +115,14 @@ static __always_inline u64 *bucket_for(struct search *search, struct rate *rate,
 /* GCRA: whether a packet exceeds a bucket's rate; if not, its cost is added to the bucket. */
 static __always_inline int exceeds(struct search *search, u64 *bucket, u64 cost, u64 burst_ns)
 {
-	u64 now = coarse_ns(), held;
+	u64 now = limits_ns(), held;
 
 #pragma unroll
 	for (int attempt = 0; attempt < 4; attempt++) {
 		held = *(volatile u64 *)bucket;
 		if (held > now + burst_ns)
 			return 1;
-		if (search->explanation)
+		if (search->explanation && !explain_adds(now))
 			return 0;
 		if (__sync_val_compare_and_swap(bucket, held, (held < now ? now : held) + cost) ==
 		    held)
@@ -141,7 +141,8 @@ static __always_inline int over(struct search *search, u32 number)
 	bucket = bucket_for(search, rate, number);
 	if (!bucket)
 		return 0;
-	cost = (rate->by_bytes ? search->bytes * rate->cost : rate->cost) >> RATE_COST_SHIFT;
+	cost = (rate->by_bytes ? limited_bytes(search->bytes) * rate->cost : rate->cost) >>
+	       RATE_COST_SHIFT;
 	return exceeds(search, bucket, cost, rate->burst_ns);
 }
 

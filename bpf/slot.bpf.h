@@ -44,7 +44,7 @@ static __always_inline int in_force(u64 word)
 {
 	u64 expires_ns = word & ~(u64)WORD_FLAGS;
 
-	return (word & WORD_ACTION) != ACTION_NONE && (!expires_ns || expires_ns > coarse_ns());
+	return (word & WORD_ACTION) != ACTION_NONE && (!expires_ns || expires_ns > rules_ns());
 }
 
 /*

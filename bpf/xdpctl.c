@@ -70,11 +70,10 @@ BPF_F_TABLE("array", u32, struct explanation, explanations, 1, 0);
 BPF_RINGBUF_OUTPUT(samples, SAMPLES_PAGES);
 BPF_RINGBUF_OUTPUT(captures, CAPTURES_PAGES);
 
-/* Helper 160, Linux 5.11: CLOCK_MONOTONIC at the last tick; 15 ns faster than an exact reading. */
-static u64 (*coarse_ns)(void) = (void *)160;
 /* Helper 188, Linux 5.18: the length of the whole frame, with the fragments of a jumbo frame. */
 static u64 (*frame_length)(struct xdp_md *ctx) = (void *)188;
 
+#include "clock.bpf.h"
 #include "slot.bpf.h"
 #include "side.bpf.h"
 #include "signatures.bpf.h"

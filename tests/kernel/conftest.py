@@ -149,6 +149,11 @@ def compiled() -> Compiled:
     return _once()
 
 
+@pytest.fixture(scope="session")
+def compiled_for_rehearsal() -> Compiled:
+    return compile_filter(CAPACITY, rehearsal=True)
+
+
 @cache
 def _once() -> Compiled:
     """Also where other tests import the fixture, which makes it another one."""

@@ -4,6 +4,7 @@
 import ctypes
 import re
 import struct
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.paths import ROOT
 from xdpctl.datapath.bpf import maps, programs, syscall
 from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.datapath.loader.loader import Loader
 
 NAMES = (
@@ -44,6 +46,29 @@ def test_every_program_is_measured() -> None:
 def test_there_is_room_for_older_kernels_and_other_compilers(
     loader: Loader, pins: Pins, name: str
 ) -> None:
+    check_room(loader, pins, name)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("explain")])
+def test_there_is_room_in_a_rehearsal_too(
+    pins: Pins, compiled_for_rehearsal: Compiled, name: str
+) -> None:
+    with closing(Loader(pins, compiled_for_rehearsal)) as loader:
+        check_room(loader, pins, name)
+
+
+def test_only_a_rehearsal_has_another_clock(
+    compiled: Compiled, compiled_for_rehearsal: Compiled
+) -> None:
+    """The filter's own build has nothing of it: neither the map, nor an instruction more."""
+    assert compiled_for_rehearsal.maps.keys() - compiled.maps.keys() == {"recorded"}
+    coarse_ns = bytes.fromhex("85000000") + struct.pack("<i", 160)
+    for name in ("xdpctl", "outside", "signatures"):
+        assert coarse_ns in compiled.programs[name].instructions
+        assert coarse_ns not in compiled_for_rehearsal.programs[name].instructions
+
+
+def check_room(loader: Loader, pins: Pins, name: str) -> None:
     loader.add_port("budget")
     counters = maps.open_map(pins.port("budget") / "counters")
     stages = maps.create_map("stages", loader._compiled.maps["stages"])

@@ -46,6 +46,7 @@ RATE = np.dtype(
         ("mask6", "u8"),
     ]
 )
+RECORDED = np.dtype([("ns", "u8"), ("bytes", "u8")])
 GLIMPSE = np.dtype(
     [
         ("source", "u1", 16),

@@ -25,6 +25,7 @@ from xdpctl.abi.arrays import (
     LOOKUP,
     MONITOR_STATISTICS,
     RATE,
+    RECORDED,
 )
 from xdpctl.abi.constants import Constants, Reason
 from xdpctl.abi.explanation import Explanation
@@ -50,6 +51,7 @@ DTYPES = {
     "family": FAMILY,
     "generation": GENERATION,
     "rate": RATE,
+    "recorded": RECORDED,
     "glimpse": GLIMPSE,
     "monitor_statistics": MONITOR_STATISTICS,
     "connection": CONNECTION,

@@ -45,14 +45,21 @@ _PER_PROGRAM = ("counters", "stages")  # maps that are not shared: each program 
 log = logging.getLogger("xdpctl.loader")
 
 
-def compile_filter(capacity: Capacity, kept: Path | None = None) -> Compiled:
-    """Compile the filter and the explain programs, with their stages; `kept`: compile_source()."""
+def compile_filter(
+    capacity: Capacity, kept: Path | None = None, *, rehearsal: bool = False
+) -> Compiled:
+    """Compile the filter and the explain programs, with their stages; `kept`: compile_source().
+
+    In the build for a rehearsal limits go by a recording's clock, see bpf/clock.bpf.h.
+    """
     defines = {
         "SLOTS_MAX": capacity.rules + SlotNumber.FIRST,
         "BUCKETS4_LOG2": buckets_log2(capacity.ipv4),
         "BUCKETS6_LOG2": buckets_log2(capacity.ipv6),
         "ENTRIES6_MAX": 2 * capacity.ipv6 + 1,  # new entries are added before old ones go
     }
+    if rehearsal:
+        defines["REHEARSAL"] = 1
     names = [PROGRAM, OUTSIDE, *_STAGES.values()]
     names += [EXPLAIN, f"{EXPLAIN}_{OUTSIDE}", *_EXPLAIN_STAGES.values()]
     compiled = compile_source("xdpctl.c", names, defines, kept)
