@@ -29,11 +29,10 @@ from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.errors import ConfigError, DatapathError, SettingsError, XdpctlError
 from xdpctl.incidents.ledger import ledger
-from xdpctl.model import sides
-from xdpctl.model.protection import CONFIGURED, LOOPBACK, OWN_ADDRESS, PEER, Protection
 from xdpctl.service import config
 from xdpctl.service.listeners import Listeners, turn_away
 from xdpctl.service.loader_report import LoaderReport
+from xdpctl.service.protection import known_sides, protection
 from xdpctl.service.settings import Settings
 
 _LOOK_SECONDS = 1.0
@@ -44,14 +43,6 @@ _GC_THRESHOLDS = (50_000, 20, 100)
 # network waits until the rules are in force, so imports must not delay them.
 Serve = Callable[[Controller, Settings, Path | None, Listeners], None]
 log = logging.getLogger("xdpctl.api")
-
-
-def protection(settings: Settings, report: LoaderReport | None) -> Protection:
-    """The configured prefixes, and the host's own addresses and gateways that the loader found."""
-    configured = dict.fromkeys(settings.peers, PEER) | dict.fromkeys(settings.protected, CONFIGURED)
-    found = report.protect if report else {}
-    own = (prefix for prefix, why in found.items() if why in (OWN_ADDRESS, LOOPBACK))
-    return Protection(found | configured, own)
 
 
 def _loader_report(settings: Settings) -> LoaderReport:
@@ -71,7 +62,7 @@ def _protecting(settings: Settings, controller: Controller) -> Iterator[None]:
         if now != controller.state.protection:
             controller.set_protection(now).result()
         controller.set_sessions(report.sessions)
-        wanted = sides.known(now, settings.outside, report.on_link, report.sessions)
+        wanted = known_sides(settings, now, report)
         if settings.outside_interfaces and wanted != controller.state.sides:
             controller.set_sides(wanted).result()
 
@@ -133,9 +124,7 @@ def _controller(settings: Settings, ending: ExitStack) -> Controller:
         ledger,
     )
     if settings.outside_interfaces and report:
-        controller.state.sides = sides.known(
-            protected, settings.outside, report.on_link, report.sessions
-        )
+        controller.state.sides = known_sides(settings, protected, report)
         datapath.sides.bring(controller.state.sides)
     ending.callback(controller.stop)
     return controller

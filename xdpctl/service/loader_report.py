@@ -55,5 +55,5 @@ class LoaderReport(msgspec.Struct, frozen=True):
 
     @property
     def silent(self) -> bool:
-        """Whether the report is older than `_SILENT_SECONDS`."""
-        return time.monotonic() - self.beat > _SILENT_SECONDS
+        """Whether the report is older than `_SILENT_SECONDS`, or of an earlier boot."""
+        return not 0 <= time.monotonic() - self.beat <= _SILENT_SECONDS

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the filter protects, and the sides of sources: from the settings and the loader's report."""
+
+from xdpctl.abi.constants import Side
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.model import sides
+from xdpctl.model.protection import CONFIGURED, LOOPBACK, OWN_ADDRESS, PEER, Protection
+from xdpctl.service.loader_report import LoaderReport
+from xdpctl.service.settings import Settings
+
+
+def protection(settings: Settings, report: LoaderReport | None) -> Protection:
+    """The configured prefixes, and the host's own addresses and gateways that the loader found."""
+    configured = dict.fromkeys(settings.peers, PEER) | dict.fromkeys(settings.protected, CONFIGURED)
+    found = report.protect if report else {}
+    own = (prefix for prefix, why in found.items() if why in (OWN_ADDRESS, LOOPBACK))
+    return Protection(found | configured, own)
+
+
+def known_sides(
+    settings: Settings, protected: Protection, report: LoaderReport
+) -> dict[Prefix, Side]:
+    """On which side of the outside interfaces each prefix is, where that is known."""
+    return sides.known(protected, settings.outside, report.on_link, report.sessions)
