@@ -8,6 +8,7 @@ product.
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from tests import reference
@@ -40,6 +41,20 @@ class Signature:
     state: str = "live"
     over: bool = False
     slot: int = 0
+
+
+class Bucket:
+    """GCRA (ITU-T I.371): what a limit holds; `cost` is in ns for each packet or byte."""
+
+    def __init__(self, cost: Fraction, burst_ns: int) -> None:
+        self.cost, self.burst_ns, self.time_ns = cost, burst_ns, 0
+
+    def over(self, now_ns: int, units: int = 1) -> bool:
+        """Whether a packet comes too fast; if not, it is added."""
+        if self.time_ns > now_ns + self.burst_ns:
+            return True
+        self.time_ns = max(self.time_ns, now_ns) + int(self.cost * units)
+        return False
 
 
 def trace(frame: bytes, ordered: Sequence[Signature]) -> tuple[str, list[Signature]]:

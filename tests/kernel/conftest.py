@@ -25,6 +25,7 @@ from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.datapath.plan import differences, transition
 from xdpctl.datapath.set_plan import replace_set
 from xdpctl.model.capacity import Capacity
+from xdpctl.service.settings import Settings
 
 CAPACITY = Capacity(2000, 4096, 4096)
 LARGE = Capacity(2000, 200_000, 100_000)
@@ -152,6 +153,14 @@ def compiled() -> Compiled:
 @pytest.fixture(scope="session")
 def compiled_for_rehearsal() -> Compiled:
     return compile_filter(CAPACITY, rehearsal=True)
+
+
+@pytest.fixture(scope="session")
+def rehearsals(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings with a folder for the compiled programs, which each rehearsal then takes from it."""
+    settings = Settings(state_dir=tmp_path_factory.mktemp("state"))
+    settings.loader_dir.mkdir()
+    return settings
 
 
 @cache

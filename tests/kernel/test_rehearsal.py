@@ -167,13 +167,13 @@ def test_the_command_says_what_was_missed_and_exits_1(tmp_path: Path) -> None:
     assert "coverage 100.00%" in said.output
 
 
-def test_a_limit_tells_what_it_would_be_applied_to(tmp_path: Path) -> None:
+def test_a_limit_without_a_clock_tells_what_it_would_be_applied_to(tmp_path: Path) -> None:
     rules = tmp_path / "rules"
     limit = {"pps": 5, "per": "source"}
     line = {"match": {"protocol": "udp"}, "action": "limit", "limit": limit}
     rules.write_text(json.dumps(line))
     frames = [packets.to_frame(f"192.0.2.{n}") for n in range(1, 24)]
-    with rehearsing(Settings(), rules) as (held, _):
+    with rehearsing(Settings(), rules, by_clock=False) as (held, _):
         tally = held.run(written(tmp_path / "x.pcap", frames))
     assert tally.reasons == {Reason.LIMITED: 23}
 

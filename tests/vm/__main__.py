@@ -38,6 +38,8 @@ _FEATURES = {
     "test_adoption": "a restart adopts what is pinned",
     "test_rcu": "grace periods",
     "test_rehearsal": "recordings through the rules",
+    "test_rehearsal_protection": "recordings with what the filter protects",
+    "test_rehearsal_limits": "recordings through limits, by their own clock",
     "virtio": "virtio_net: native, native with two queues, generic",
     "flood": "a flood through the card: none of the blocked sources' packets reaches a socket",
 }

@@ -3,19 +3,21 @@
 
 import signal
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from xdpctl.abi.constants import Reason
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.errors import RecordingError
 from xdpctl.service import config
 
 if TYPE_CHECKING:
-    from xdpctl.lab.replay.replay import Tally
+    from xdpctl.lab.replay.replay import Rehearsal, Tally
 
 app = typer.Typer()
 
@@ -47,6 +49,28 @@ def replay(
             help="Exit with 1 if more than this share of legitimate traffic is dropped (%).",
         ),
     ] = None,
+    protect: Annotated[
+        bool,
+        typer.Option(
+            help="Protect what the running filter protects, or would protect on this host; "
+            "--no-protect for a recording of another network."
+        ),
+    ] = True,
+    outside: Annotated[
+        bool | None,
+        typer.Option(
+            "--outside/--inside",
+            help="Judge packets as on an outside interface, or as on any other; default: outside "
+            "if all configured interfaces are.",
+        ),
+    ] = None,
+    clock: Annotated[
+        bool,
+        typer.Option(
+            help="Rehearse limits by the recording's clock; otherwise every packet that a limit "
+            "matches counts as too fast, for a recording of samples or without times."
+        ),
+    ] = True,
     config_file: options.Config = None,
     state_dir: options.StateDir = None,
     form: options.Output = Format.TABLE,
@@ -57,6 +81,7 @@ def replay(
 
     Example: xdpctl replay attack.pcap --normal monday.pcap --max-collateral 0.1
     """
+    from xdpctl.lab.replay.protecting import all_outside, as_live, nothing
     from xdpctl.lab.replay.replay import rehearsing
 
     if max_collateral is not None and not normal:
@@ -67,19 +92,26 @@ def replay(
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that mounts are removed
     settings = config.override(config.load(config_file), state_dir=state_dir)
-    with rehearsing(settings, rules) as (rehearsal, imported):
+    outside = all_outside(settings) if outside is None else outside
+    protecting = (as_live if protect else nothing)(settings, outside)
+    with rehearsing(settings, rules, protecting, by_clock=clock) as (rehearsal, imported):
         for reject in imported.rejects:
             output.err.print(f"line {reject['line']}: {reject['error']}", markup=False)
         kinds = [("attack", path) for path in recording] + [("normal", p) for p in normal or ()]
-        reports, missed = [], list[str]()
-        for kind, path in kinds:
-            try:
-                reports.append(_report(str(path), kind, rehearsal.run(path)))
-            except RecordingError as error:  # the other recordings are still reported
-                missed.append(str(error))
+        reports, missed = _judged(rehearsal, kinds)
     missed += _missed(reports, min_coverage, max_collateral)
-    found = {"rejected": imported.rejected, "recordings": reports, "missed": missed}
+    found = {
+        "rejected": imported.rejected,
+        "protected": len(protecting.protection.why),
+        "found_by": protecting.found_by,
+        "outside": outside,
+        "limits": rehearsal.limits.value,
+        "recordings": reports,
+        "missed": missed,
+    }
     if not printed(found, form):
+        for line in _how(found):
+            output.out.print(line, soft_wrap=True)
         for report in reports:
             _print(report)
         for line in missed:
@@ -88,8 +120,21 @@ def replay(
         raise typer.Exit(1)
 
 
+def _judged(
+    rehearsal: "Rehearsal", kinds: Iterable[tuple[str, Path]]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """A report of each recording, and the errors of those that cannot be read."""
+    reports, missed = [], list[str]()
+    for kind, path in kinds:
+        try:
+            reports.append(_report(str(path), kind, rehearsal.run(path)))
+        except RecordingError as error:  # the other recordings are still reported
+            missed.append(str(error))
+    return reports, missed
+
+
 def _report(name: str, kind: str, tally: "Tally") -> dict[str, Any]:
-    skipped = tally.skipped
+    skipped, clock = tally.skipped, tally.clock
     return {
         "recording": name,
         "kind": kind,
@@ -105,7 +150,25 @@ def _report(name: str, kind: str, tally: "Tally") -> dict[str, Any]:
         "not_ip_links": skipped.links,
         "cut_packets": skipped.cut,
         "cut_file": skipped.tail,
+        "protected": tally.reasons[Reason.PROTECTED],
+        "late": clock.late - clock.set_back,
+        "set_back": clock.set_back,
+        "timeless": clock.timeless,
     }
+
+
+def _how(found: dict[str, Any]) -> Iterator[str]:
+    """How packets were judged, in lines for people."""
+    if found["found_by"]:
+        yield f"{found['protected']:,} prefixes are protected, found by {found['found_by']}"
+    else:
+        yield "nothing is protected"
+    if found["outside"]:
+        yield "packets are judged as on an outside interface"
+    if found["limits"] == "recording":
+        yield "limits go by the recording's clock"
+    elif found["limits"] == "all":
+        yield "limits do not go by a clock: every packet that a limit matches counts as too fast"
 
 
 def _missed(
@@ -126,9 +189,12 @@ def _missed(
 
 def _print(report: dict[str, Any]) -> None:
     what = {"attack": "coverage", "normal": "collateral"}[report["kind"]]
+    protected = report["protected"]
+    spared = f", {protected:,} passed because their source is protected" if protected else ""
     output.out.print(
         f"[bold]{escape(report['recording'])}[/bold]: {report['packets']:,} packets, "
-        f"{what} {report['dropped_share']:.2%}"
+        f"{what} {report['dropped_share']:.2%}{spared}",
+        soft_wrap=True,
     )
     rows = [(f"  {rule['packets']:,}", rule["reason"], rule["match"]) for rule in report["rules"]]
     with_rule = {rule["reason"] for rule in report["rules"]}
@@ -144,6 +210,14 @@ def _print(report: dict[str, Any]) -> None:
             "cut_packets"
         ],
         "truncated packet at the end of the file": int(report["cut_file"]),
+        "packets without a time, which for limits came with the packet before": report["timeless"],
+        "packets late by up to a second, which for limits came with the packet before": report[
+            "late"
+        ],
+        "times the recording's clock was set back, for limits no time passed": report["set_back"],
+        "spoofed packets: what this host sent looks so, too; record with tcpdump -Q in": report[
+            "reasons"
+        ].get("spoofed", 0),
     }
     for text, number in notes.items():
         if number:

@@ -96,6 +96,11 @@ class Settings:
         return self.loader_dir / "compiled.json"
 
     @property
+    def rehearsal(self) -> Path:
+        """The cache file of the programs as a rehearsal compiles them."""
+        return self.loader_dir / "rehearsal.json"
+
+    @property
     def loader_status(self) -> Path:
         """The file of the loader's report."""
         return self.loader_dir / "status.json"

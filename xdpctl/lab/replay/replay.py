@@ -2,18 +2,16 @@
 """Rehearsals: recordings are run through a separate filter with the current rules, or others.
 
 Live traffic is not affected: a rehearsal has its own maps, programs and pins, which are removed
-when it ends. Packets are judged as by `explain`. Time is not simulated: every packet that matches a
-limit counts as exceeding it, so the result shows which packets the limit would apply to.
+when it ends. Packets are judged as by `explain`, in a build whose limits go by the recording's
+clock. Rules do not expire during a rehearsal.
 """
 
 import os
-import struct
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,10 +32,12 @@ from xdpctl.datapath.loader.loader import Loader, compile_filter
 from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.datapath.signatures.table import own_bucket
-from xdpctl.errors import ConfigError, StoreError
-from xdpctl.lab.replay.run import judge
+from xdpctl.errors import ConfigError
+from xdpctl.lab.replay.protecting import Protecting
+from xdpctl.lab.replay.recorded_clock import RecordedClock
+from xdpctl.lab.replay.run import judge, judge_by_clock
+from xdpctl.lab.replay.store_copy import copy_store
 from xdpctl.model.identity import Caller, Role
-from xdpctl.model.protection import CONFIGURED, Protection
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import OPERATOR, Action, Mode
 from xdpctl.model.signature import Rate
@@ -45,7 +45,15 @@ from xdpctl.service.settings import Settings
 
 _CALLER = Caller("replay", Role.ADMIN, OPERATOR)
 _DEFAULTS = RuleRequest(Prefix(bytes(4), 0), Action.DROP, Mode.ENFORCE)
-_NEVER = struct.pack("<Q", 1 << 62)  # a bucket time so late that every packet exceeds the limit
+_NEVER = 1 << 62  # a bucket's time that is so late that every packet exceeds the limit
+
+
+class Clocked(StrEnum):
+    """How limits are rehearsed."""
+
+    NO_LIMITS = "none"
+    RECORDING = "recording"  # by the recording's clock
+    ALL = "all"  # every packet that they match is too fast
 
 
 @dataclass(slots=True)
@@ -56,6 +64,7 @@ class Tally:
     bytes: int
     skipped: Skipped
     short: int  # frames of less than an Ethernet header
+    clock: RecordedClock  # by which limits went, if it ran
     reasons: Counter[Reason] = field(default_factory=Counter)
     rules: Counter[tuple[Reason, str, str]] = field(default_factory=Counter)  # reason, id, text
 
@@ -70,22 +79,41 @@ class Tally:
         return self.dropped / self.packets if self.packets else 0.0
 
 
+def _words(pins: Pins, name: str) -> memoryview:
+    """The 64-bit words of a map, writable."""
+    with closing(maps.open_map(pins.map(name))) as opened:
+        return opened.memory().cast("Q")
+
+
 class Rehearsal:
     """Runs recordings through the filter, one after the other."""
 
-    def __init__(self, datapath: PinnedDatapath, state: State, pins: Pins) -> None:
+    def __init__(
+        self, datapath: PinnedDatapath, state: State, pins: Pins, outside: bool, by_clock: bool
+    ) -> None:
         self._state = state
-        self._explain = maps.open_pin(pins.explain)
-        buckets = maps.open_map(pins.map("buckets"))
-        for signature in state.signatures.values():
-            if signature.limit:
-                datapath.signatures.put_rate(signature.slot, rate_record(Rate(pps=1)))
-                buckets.put(struct.pack("<I", own_bucket(signature.slot)), _NEVER)
+        self._explain = maps.open_pin(pins.explain_outside if outside else pins.explain)
+        self._buckets, self._recorded = _words(pins, "buckets"), _words(pins, "recorded")
+        limits = [signature.slot for signature in state.signatures.values() if signature.limit]
+        self.limits = Clocked.NO_LIMITS
+        if limits:
+            self.limits = Clocked.RECORDING if by_clock else Clocked.ALL
+        if self.limits is Clocked.ALL:
+            for slot in limits:
+                datapath.signatures.put_rate(slot, rate_record(Rate(pps=1)))
+                self._buckets[own_bucket(slot)] = _NEVER
 
     def run(self, path: Path) -> Tally:
-        """Judge every packet of a recording; RecordingError if the file is not a recording."""
-        judged = judge(self._explain, path)
-        tally = Tally(judged.packets, judged.bytes, judged.skipped, judged.short)
+        """Judge every packet of a recording; RecordingError if the file is not a recording.
+
+        Each recording begins with empty buckets.
+        """
+        if self.limits is Clocked.RECORDING:
+            self._buckets[:] = memoryview(bytes(self._buckets.nbytes)).cast("Q")
+            judged = judge_by_clock(self._explain, path, self._recorded)
+        else:
+            judged = judge(self._explain, path)
+        tally = Tally(judged.packets, judged.bytes, judged.skipped, judged.short, judged.clock)
         if tally.short:
             tally.reasons[Reason.TRUNCATED] = tally.short
         for value, count in judged.values.items():
@@ -113,9 +141,17 @@ _BY_RULES = (
 
 
 @contextmanager
-def rehearsing(settings: Settings, rules: Path | None) -> Iterator[tuple[Rehearsal, Imported]]:
+def rehearsing(
+    settings: Settings,
+    rules: Path | None,
+    protecting: Protecting | None = None,
+    *,
+    by_clock: bool = True,
+) -> Iterator[tuple[Rehearsal, Imported]]:
     """A rehearsal with a copy of the store's rules and sets, or with the rules of a file.
 
+    Without `protecting` nothing is protected. `by_clock`: limits go by a recording's clock, else
+    every packet that they match is too fast.
     ConfigError without root, or if there is nothing to read the rules from.
     """
     if os.geteuid() != 0:
@@ -124,64 +160,39 @@ def rehearsing(settings: Settings, rules: Path | None) -> Iterator[tuple[Rehears
         place = Path(directory)
         pins = Pins(place / "bpf")
         if rules is None:
-            _copy(settings.database, place / "rules.sqlite")
+            copy_store(settings.database, place / "rules.sqlite")
         try:
-            compiled = compile_filter(settings.capacities, settings.compiled)
+            compiled = compile_filter(settings.capacities, settings.rehearsal, rehearsal=True)
             with closing(Loader(pins, compiled)) as loader, closing(PinnedDatapath(pins)) as opened:
                 loader.add_explain()
                 with closing(SqliteStore(place / "rules.sqlite")) as store:
-                    state, imported = _state(settings, store, opened, rules)
-                yield Rehearsal(opened, state, pins), imported
+                    around = protecting or Protecting()
+                    state, imported = _state(settings, store, opened, rules, around)
+                yield Rehearsal(opened, state, pins, around.outside, by_clock), imported
         finally:
             take_down(pins)
 
 
-_COPY = """
-import sqlite3, sys
-live = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
-whole = sqlite3.connect(":memory:")
-live.backup(whole)
-sys.stdout.buffer.write(whole.serialize())
-"""
-_STORE_MAX, _COPY_SECONDS = 1 << 30, 60
-
-
-def _copy(database: Path, to: Path) -> None:
-    """Copy the store consistently, even while it is written to.
-
-    The store belongs to an unprivileged user, so a child process of that user reads it, not root.
-    """
-    if not database.parent.is_dir() or not os.path.lexists(database):
-        raise ConfigError(f"there is no store at {database}; give --rules FILE, or --state-dir")
-    owner = database.parent.stat()
-    try:
-        done = subprocess.run(  # noqa: S603  # no shell; the script is a constant
-            [sys.executable, "-I", "-c", _COPY, str(database.absolute())],
-            capture_output=True,
-            user=owner.st_uid,
-            group=owner.st_gid,
-            extra_groups=[],
-            cwd="/",
-            timeout=_COPY_SECONDS,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise StoreError(f"{database} cannot be copied within {_COPY_SECONDS} s") from error
-    if done.returncode or len(done.stdout) > _STORE_MAX:
-        reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["too large"]
-        raise StoreError(f"{database} cannot be copied: {reason[0][:200]}")
-    to.write_bytes(done.stdout)
-
-
 def _state(
-    settings: Settings, store: SqliteStore, datapath: PinnedDatapath, rules: Path | None
+    settings: Settings,
+    store: SqliteStore,
+    datapath: PinnedDatapath,
+    rules: Path | None,
+    protecting: Protecting,
 ) -> tuple[State, Imported]:
     """Fill the maps as the control plane would; no controller is running when this returns."""
-    protected = Protection(dict.fromkeys(settings.protected, CONFIGURED))
     controller = Controller(
-        store, datapath, settings.quotas(), protected, Clock(), settings.capacities.entries
+        store,
+        datapath,
+        settings.quotas(),
+        protecting.protection,
+        Clock(),
+        settings.capacities.entries,
     )
+    controller.set_sessions(protecting.sessions)
     controller.start()
     try:
+        controller.set_sides(protecting.sides).result()
         return controller.state, _import(controller, rules)
     finally:
         controller.stop()

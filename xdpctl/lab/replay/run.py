@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs a recording through a loaded program, packet by packet, on several CPUs."""
+"""Runs a recording through a loaded program, packet by packet."""
 
 import os
 from collections import Counter
@@ -11,9 +11,11 @@ from pathlib import Path
 
 from xdpctl.base.net.pcap_reader import Skipped, packets
 from xdpctl.datapath.bpf.programs import FRAME_MIN, Runner
+from xdpctl.lab.replay.recorded_clock import RecordedClock
 
 ALONE_BYTES = 8 << 20  # a smaller file is read by one process, which is faster
 _BATCH = 1_000
+_LENGTH_MAX = 1 << 20  # bytes; the length in a damaged recording can be anything
 _WORKERS = 4  # each worker reads the whole file, so more would gain little
 
 
@@ -26,10 +28,14 @@ class Judged:
     short: int = 0  # frames shorter than an Ethernet header, on which no program can run
     values: Counter[int] = field(default_factory=Counter)
     skipped: Skipped = field(default_factory=Skipped)
+    clock: RecordedClock = field(default_factory=RecordedClock)
 
 
 def judge(program: int, path: Path) -> Judged:
-    """Run the program on every packet of a file; RecordingError if it is not a recording."""
+    """Run the program on every packet of a file, on several CPUs if it is long.
+
+    RecordingError if it is not a recording.
+    """
     workers = min(len(os.sched_getaffinity(0)), _WORKERS)
     if workers == 1 or not path.is_file() or path.stat().st_size < ALONE_BYTES:
         return _share(program, path, 0, 1)
@@ -57,4 +63,20 @@ def _share(program: int, path: Path, start: int, step: int) -> Judged:
         judged.bytes += sum(packet.length for packet in batch)
         judged.short += len(batch) - len(frames)
         judged.values.update(map(ask, frames))
+    return judged
+
+
+def judge_by_clock(program: int, path: Path, recorded: memoryview) -> Judged:
+    """The same in one process, which sets `recorded`, the program's clock, before each packet."""
+    judged = Judged()
+    ask, read, values = Runner(program).run, judged.clock.read, judged.values
+    for frame, length, unix_ns in packets(path, judged.skipped):
+        judged.packets += 1
+        judged.bytes += length
+        recorded[0], recorded[1] = read(unix_ns), min(length, _LENGTH_MAX)
+        if len(frame) < FRAME_MIN:
+            judged.short += 1
+        else:
+            values[ask(frame)] += 1
+    recorded[0] = 0
     return judged

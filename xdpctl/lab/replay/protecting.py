@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a rehearsal protects: the same as the filter that runs on this host, or that would run."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from xdpctl.abi.constants import Side
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.system import ssh_sessions
+from xdpctl.datapath.loader import netlink
+from xdpctl.model import sides
+from xdpctl.model.protection import Protection
+from xdpctl.service.loader_report import LoaderReport
+from xdpctl.service.protection import known_sides, protection
+from xdpctl.service.settings import Settings
+
+BY_FILTER, BY_REPLAY = "the running filter", "replay on this host"
+
+
+@dataclass(frozen=True, slots=True)
+class Protecting:
+    """The protected prefixes, the ssh sessions, and the sides of sources.
+
+    `found_by` says who looked at this host; "" if nobody did. `outside`: packets come in on an
+    outside interface. Only then sides count.
+    """
+
+    protection: Protection = field(default_factory=lambda: Protection({}))
+    sessions: tuple[Prefix, ...] = ()
+    found_by: str = ""
+    outside: bool = False
+    sides: Mapping[Prefix, Side] = field(default_factory=dict)
+
+
+def nothing(settings: Settings, outside: bool) -> Protecting:
+    """No protection, as for a recording of somebody else's network."""
+    none = Protection({})
+    around = sides.known(none, settings.outside, (), ()) if outside else {}
+    return Protecting(none, outside=outside, sides=around)
+
+
+def as_live(settings: Settings, outside: bool) -> Protecting:
+    """What the loader reports if it runs, else what it would find now; AttachError if it cannot."""
+    report, found_by = _running(settings), BY_FILTER
+    if report is None:
+        report, found_by = _found(settings), BY_REPLAY
+    protected = protection(settings, report)
+    around = known_sides(settings, protected, report) if outside else {}
+    return Protecting(protected, report.sessions, found_by, outside, around)
+
+
+def all_outside(settings: Settings) -> bool:
+    """Whether every configured interface is an outside one, so a recording must be of one."""
+    return bool(settings.interfaces) and settings.outside_interfaces.issuperset(settings.interfaces)
+
+
+def _running(settings: Settings) -> LoaderReport | None:
+    """The report of a loader that runs; None if none does, or its report cannot be read."""
+    try:
+        report = LoaderReport.read(settings.loader_status)
+    except (OSError, ValueError):
+        return None
+    return None if report.silent else report
+
+
+def _found(settings: Settings) -> LoaderReport:
+    outside = settings.outside_interfaces
+    return LoaderReport(
+        pid=os.getpid(),
+        beat=0.0,
+        ports={},
+        protect=netlink.to_protect() if settings.protect_found else {},
+        sessions=tuple(ssh_sessions.addresses()),
+        on_link=tuple(sorted(netlink.networks(outside))) if outside else (),
+    )
