@@ -70,7 +70,7 @@ def judge_by_clock(program: int, path: Path, recorded: memoryview) -> Judged:
     """The same in one process, which sets `recorded`, the program's clock, before each packet."""
     judged = Judged()
     ask, read, values = Runner(program).run, judged.clock.read, judged.values
-    for frame, length, unix_ns in packets(path, judged.skipped):
+    for frame, length, unix_ns, _ in packets(path, judged.skipped):
         judged.packets += 1
         judged.bytes += length
         recorded[0], recorded[1] = read(unix_ns), min(length, _LENGTH_MAX)
