@@ -123,8 +123,14 @@ def main() -> None:
         _fail(error, 2)
     except XdpctlError as error:
         _fail(error, 1)
-    except typer.Abort:  # the answer to a question was no
-        _say("not confirmed: nothing was changed", 1)
+    except typer.Abort as answer:  # to a question: no, or Ctrl-C
+        interrupted = isinstance(answer.__context__, KeyboardInterrupt)
+        if answer.__context__:  # nothing was typed that ended the line
+            sys.stderr.write("\n")
+        _say(
+            f"{'interrupted' if interrupted else 'not confirmed'}: nothing was changed",
+            130 if interrupted else 1,
+        )
     except typer.exceptions.TyperException as error:
         _misused(error)
     except BrokenPipeError:

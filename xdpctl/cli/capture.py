@@ -15,7 +15,7 @@ from xdpctl.base.net.packets import summary as ends_of
 from xdpctl.base.net.pcapng_writer import Writer
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, Lines, printed
-from xdpctl.errors import Unreachable
+from xdpctl.errors import Interrupted, Unreachable
 from xdpctl.model.match import text
 from xdpctl.model.match.evaluate import takes
 from xdpctl.model.match.match import Match
@@ -85,6 +85,8 @@ def capture(
     total = f"{of}{output.plural(end['taken'], 'packet', 'packets')}, one in {every:,}"
     lost = f"; {end['lost']:,} lost, buffer full: give a larger --every" if end["lost"] else ""
     output.err.print(escape(total + lost + (f"; written to {write}" if write else "")))
+    if "interrupted" in end:
+        raise typer.Exit(130)
 
 
 def _matching(lines: Iterator[dict[str, Any]], wanted: Match | None) -> Iterator[dict[str, Any]]:
@@ -121,8 +123,8 @@ def _output_packets(
                 printer.print(line) if form.for_programs else _print(line, found)
         if "taken" not in end:
             raise Unreachable("the connection ended before the capture did; the rest is missing")
-    except KeyboardInterrupt:  # what came until then is complete
-        end["taken"] = end["matched"]
+    except (KeyboardInterrupt, Interrupted):  # what came until then is complete
+        end |= {"taken": end["matched"], "interrupted": True}
         output.err.print("interrupted; what was captured until now is complete")
     if summary:
         _summarise(kept, form)

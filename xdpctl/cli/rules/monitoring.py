@@ -143,9 +143,6 @@ def watch(
     if rule["mode"] != "monitor":
         console.print("the rule is already enforced, so there is nothing to observe")
     else:
-        console.print(
-            f"observing for {seconds:g} s: matching packets are counted and pass", soft_wrap=True
-        )
         rule, code = _decide(client, rule, seconds, max_share, console, force)
         if code:
             name = output.name(rule)
@@ -171,6 +168,9 @@ def _decide(
     """The rule after it was observed, and the exit code: 0 if it is enforced."""
     place = path("rules", rule["id"])
     try:
+        console.print(
+            f"observing for {seconds:g} s: matching packets are counted and pass", soft_wrap=True
+        )
         time.sleep(seconds)
     except KeyboardInterrupt:
         return rule, EXIT_INTERRUPTED
@@ -189,7 +189,12 @@ def _decide(
 
 
 def _ask() -> int:
-    return 0 if typer.confirm("enforce the rule?", default=False) else EXIT_COLLATERAL
+    try:
+        return 0 if typer.confirm("Enforce the rule?", default=False) else EXIT_COLLATERAL
+    except typer.Abort as answer:  # the rule is there already: what follows says so
+        print()
+        interrupted = isinstance(answer.__context__, KeyboardInterrupt)
+        return EXIT_INTERRUPTED if interrupted else EXIT_COLLATERAL
 
 
 def _judge(statistics: dict[str, Any] | None, spare: str, max_share: float, out: Console) -> int:
