@@ -142,8 +142,13 @@ def _fail(error: XdpctlError, code: int) -> NoReturn:
     if wanted_by(sys.argv) and isinstance(error, Refused):
         print(json.dumps(error.problem), file=sys.stderr)
         sys.exit(code)
+    from xdpctl.cli import words
+
     fix = getattr(error, "fix", "")
-    _say(f"{error}\n  fix: {fix}" if fix else str(error), code)
+    text = words.spoken(f"{error}\n  fix: {fix}" if fix else str(error))
+    problem = error.problem if isinstance(error, Refused) else {}
+    field = str(problem.get("field") or getattr(error, "field", ""))
+    _say(words.with_option(text, field, sys.argv), code)
 
 
 def _misused(error: typer.exceptions.TyperException) -> NoReturn:

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 Output = Annotated[
     Format,
     typer.Option(
-        "-o", "--output", callback=chosen, help="Format of the output; csv has a line a record."
+        "-o",
+        "--output",
+        callback=chosen,
+        metavar="FORMAT",
+        help="table, wide, json, yaml, or csv with a line a record.",
     ),
 ]
 Socket = Annotated[
@@ -61,6 +65,7 @@ Monitor = Annotated[
 ]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="Tag; may be given several times.")]
 Mode = Annotated[rule.Mode, typer.Argument(help="enforce, or monitor to count only.")]
+ForceChange = Annotated[bool, typer.Option("--force", help="Also a drop wider than /8 (IPv6 /16).")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 

@@ -55,9 +55,12 @@ def _refuse_own(standing: Rule | None) -> None:
     if standing is None or automatic(standing) or tags.RELEASED in standing.tags:
         return
     if standing.action is Action.ACCEPT:
-        fix = "it passes already; to let it end: xdpctl edit --ttl"
+        fix = f"it passes already; to let it end: xdpctl edit {standing.source} --ttl 1h"
     else:
-        fix = "remove that rule first (xdpctl unblock), or change it (xdpctl edit --action accept)"
+        fix = (
+            f"remove that rule first: xdpctl unblock {standing.source}; "
+            f"or change it: xdpctl edit {standing.source} --action accept"
+        )
     raise ConflictError(
         f"there is a rule of {standing.origin} on {standing.source}: {standing.action}",
         "source",

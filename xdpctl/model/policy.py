@@ -99,7 +99,7 @@ def _refuse_inside(rule: Rule, over: Prefix, why: str) -> None:
     provisional = rule.origin == OPERATOR and rule.confirm_by_ns and rule.source != over
     if why == CONFIGURED and provisional:
         return
-    fix = "use mode monitor to count its packets"
+    fix = "use mode monitor (--monitor) to count its packets"
     if why == CONFIGURED and rule.origin == OPERATOR and rule.source != over:
         fix = "add confirm_within, so that it undoes itself unless you can still confirm it"
     place = "" if rule.source == over else f"in {over}, which is "
@@ -143,9 +143,9 @@ def merge(standing: Merged, asked: Merged) -> Judgement[Merged]:
         return Judgement(asked, [warning])
     existing = f"a rule of {standing.origin} ({standing.mode} {standing.action})"
     fix = (
-        f"change the existing rule: PATCH /v1/rules/{standing.id}"
+        f"give replace (--replace), or change the existing rule: PATCH /v1/rules/{standing.id}"
         if standing.action is asked.action
-        else f"remove the existing rule first: DELETE /v1/rules/{standing.id}"
+        else f"give replace (--replace), or remove it first: DELETE /v1/rules/{standing.id}"
     )
     raise ConflictError(f"there is already {existing} on {standing.subject}", "action", fix)
 

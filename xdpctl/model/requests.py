@@ -71,5 +71,7 @@ def check_seconds(value: float | None, field: str, most: float) -> None:
     """RuleError unless the value is None, or above 0 and at most `most`."""
     if value is not None and not 0 < value <= most:
         raise RuleError(
-            f"{field} cannot be {value:g} seconds", field, f"give more than 0 and at most {most:g}"
+            f"{field} cannot be {value:,.15g} seconds",
+            field,
+            f"give more than 0 and at most {most:,.0f} seconds",
         )

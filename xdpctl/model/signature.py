@@ -38,7 +38,7 @@ class Rate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     def __post_init__(self) -> None:
         if (self.pps > 0) == (self.bps > 0):
-            fix = "give one of pps (packets/s) and bps (bits/s), above 0"
+            fix = "give a rate above 0, in packets: pps (--pps), or in bits: bps (--bps)"
             raise RuleError("a limit must be either in packets or in bits", "limit", fix)
         if self.pps and not 0.1 <= self.pps <= _PPS_MAX:
             raise RuleError(
@@ -148,7 +148,7 @@ class Signature(Deadlines, frozen=True, kw_only=True):
             raise RuleError(
                 "a limit per source cannot spare established connections",
                 "spare",
-                'leave spare out, or give "none"',
+                'leave spare (--spare) out, or give "none"',
             )
         if not -PRIORITY_MAX <= self.priority <= PRIORITY_MAX:
             fix = f"give -{PRIORITY_MAX} to {PRIORITY_MAX}; lower ones are applied first"

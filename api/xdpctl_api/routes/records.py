@@ -107,7 +107,8 @@ async def create_token(body: TokenIn, who: Admin, ctx: Ctx) -> TokenOut:
 
     def operation(draft: Draft) -> Token:
         if draft.state.tokens.get(name) or name in draft.tokens:
-            raise ConflictError(f"a token {name} exists", "name", "revoke it, or choose another")
+            fix = f"choose another name, or revoke it first: xdpctl token revoke {name}"
+            raise ConflictError(f"a token {name} exists", "name", fix)
         unix = draft.now.unix
         expires = unix + ttl if ttl is not None else None
         token = Token(name, digest(secret), body.role, origin, unix, expires)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 
 from xdpctl.abi.structs import Hits
 from xdpctl.control.operations import rules
-from xdpctl.control.operations.admission import PeersGuard
+from xdpctl.control.operations.admission import FORCE, PeersGuard
 from xdpctl.control.operations.changing import Added
 from xdpctl.control.state.changes import Change
 from xdpctl.control.state.coverage import around
@@ -174,7 +174,7 @@ async def _change(
     def operation(draft: Draft) -> Added[Rule | Signature]:
         changed = rules.change(draft, rule_id, changes, who, seen)
         if guard and changed.changed and isinstance(changed.rule, Rule):
-            guard.check(changed.rule)
+            guard.check(changed.rule, FORCE)
         return changed
 
     changed = ctx.controller.submit(operation, number)

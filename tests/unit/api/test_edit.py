@@ -55,7 +55,9 @@ def test_a_change_that_changes_nothing_says_so(api: Api) -> None:
 def test_a_source_does_not_become_a_limit(api: Api) -> None:
     api.add("203.0.113.7")
     answer = api.call("PATCH", PATH, json={"action": "limit"})
-    assert problem(answer, 400, "bad-request")["fix"] == "add a limit: xdpctl limit"
+    assert problem(answer, 400, "bad-request")["fix"] == (
+        "add a limit beside it: xdpctl limit 203.0.113.7/32 --pps 1000"
+    )
 
 
 def test_a_signature_becomes_a_limit_and_a_drop_again(api: Api) -> None:

@@ -251,4 +251,4 @@ def test_a_refusal_ends_in_1_with_its_fix(api: Api, run: Run, file: Path) -> Non
     api.answers = {("PUT", PATH): Refused(problem), ("GET", PATH): SET}
     code, out, err = run("set", "put", "bad", str(file))
     assert (code, out) == (1, "")
-    assert "fix: give force (--force)" in err
+    assert "fix: give --force\n" in err

@@ -37,6 +37,7 @@ def edit(
     spare: Annotated[
         model.Spare | None, typer.Option(help="established: let established connections pass.")
     ] = None,
+    force: options.ForceChange = False,
     form: options.Output = Format.TABLE,
 ) -> None:
     """Change a rule in one step; what is not given stays.
@@ -57,6 +58,7 @@ def edit(
         given["ttl"] = None if ttl == "none" else ttl
     if not given:
         raise typer.BadParameter("nothing to change: give --ttl, --reason, --mode …")
+    given |= {"force": True} if force else {}
     call, where = options.client(context).call, rule_path(rule)
     changed = meant.or_ask(lambda more: call("PATCH", where, json=given | more), form)
     if printed(changed, form):

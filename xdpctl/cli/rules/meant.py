@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from xdpctl.cli import output
+from xdpctl.cli import output, words
 from xdpctl.cli.formats import Format
 from xdpctl.errors import Refused
 
@@ -26,7 +26,8 @@ def or_ask(make: Callable[[dict[str, Any]], Any], form: Format, trial: bool = Fa
     except Refused as refused:
         if refused.problem.get("type") != _TYPE or not _can_ask(form):
             raise
-        output.err.print(str(refused.problem["detail"]), markup=False, soft_wrap=True)
+        detail = words.spoken(str(refused.problem["detail"]))
+        output.err.print(detail, markup=False, soft_wrap=True)
     if trial:
         question = f"Try it for {TRIAL}? It ends by itself unless you confirm it"
         given: dict[str, Any] = {"confirm_within": TRIAL}

@@ -16,7 +16,7 @@ from xdpctl.cli.rules import meant, monitoring
 from xdpctl.errors import RuleError
 from xdpctl.model.match import text
 from xdpctl.model.match.match import ID_MARK
-from xdpctl.model.rule import rule_id
+from xdpctl.model.rule import Action, Mode, rule_id
 from xdpctl.service.client import path
 
 app = typer.Typer()
@@ -50,9 +50,9 @@ def rule_identity(rule: str) -> str:
 def list_rules(
     context: typer.Context,
     action: Annotated[
-        str | None, typer.Option(help="Only this action: drop, accept or limit.")
+        Action | None, typer.Option(help="Only this action: drop, accept or limit.")
     ] = None,
-    mode: Annotated[str | None, typer.Option(help="Only this mode: enforce or monitor.")] = None,
+    mode: Annotated[Mode | None, typer.Option(help="Only this mode: enforce or monitor.")] = None,
     origin: Annotated[str | None, typer.Option(help="Only rules of this origin.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only rules with this tag.")] = None,
     within: Annotated[str | None, typer.Option(help="Only rules inside this prefix.")] = None,
@@ -103,13 +103,16 @@ def mode(
     context: typer.Context,
     source: options.RuleName,
     mode: options.Mode,
+    force: options.ForceChange = False,
     form: options.Output = Format.TABLE,
 ) -> None:
     """Set the mode of a rule: enforce, or monitor to count only.
 
     Example: xdpctl mode 203.0.113.0/24 monitor
     """
-    call, where, body = options.client(context).call, rule_path(source), {"mode": mode.value}
+    call, where = options.client(context).call, rule_path(source)
+    body: dict[str, Any] = {"mode": mode.value}
+    body |= {"force": True} if force else {}
     rule = meant.or_ask(lambda given: call("PATCH", where, json=body | given), form)
     if printed(rule, form):
         return
@@ -120,9 +123,7 @@ def mode(
 def promote(
     context: typer.Context,
     source: options.RuleName,
-    force: Annotated[
-        bool, typer.Option("--force", help="Also a drop wider than /8 (IPv6 /16).")
-    ] = False,
+    force: options.ForceChange = False,
     form: options.Output = Format.TABLE,
 ) -> None:
     """Enforce a rule that is in monitor mode.

@@ -18,6 +18,8 @@ from xdpctl.service.client import SLOW_SECONDS, Client, path
 
 
 def _named(name: str) -> str:
+    if "://" in name:
+        raise typer.BadParameter(f"name the set first: xdpctl set put NAME --url {name[:200]}")
     return check_name(name, "name")
 
 

@@ -18,6 +18,7 @@ from xdpctl.model.source_set import Entries
 
 _PEERS_LEAST = 8  # fewer connections are no majority
 _CONFIRM = "try it with confirm_within (--confirm-within 60s), or give force (--force)"
+FORCE = "give force (--force)"  # for a change, which cannot be a trial
 
 
 def check_share(draft: Draft, before: Rule | None, after: Rule) -> None:
@@ -44,7 +45,7 @@ def _of_operator(rule: Rule | None) -> bool:
     return rule is not None and rule.origin == OPERATOR
 
 
-def refuse_wide(before: Rule | None, rule: Rule, force: bool) -> None:
+def refuse_wide(before: Rule | None, rule: Rule, force: bool, fix: str = _CONFIRM) -> None:
     """UnconfirmedError for a new drop of a large part of the Internet that nobody has confirmed."""
     if not _is_wide(rule) or force or (before is not None and _is_wide(before)):
         return
@@ -53,7 +54,7 @@ def refuse_wide(before: Rule | None, rule: Rule, force: bool) -> None:
     raise UnconfirmedError(
         f"{rule.source} is wider than /{widest}: it drops {share} of IPv{rule.source.family}",
         "match.source",
-        _CONFIRM,
+        fix,
     )
 
 
@@ -88,7 +89,7 @@ class PeersGuard:
         """UnconfirmedError if the entries of a set that drops hold most connections."""
         if self._total >= _PEERS_LEAST:
             what = "the entries of the set hold"
-            self.refuse_most(_within(entries, self._peers), what, "give force (--force)")
+            self.refuse_most(_within(entries, self._peers), what, FORCE)
 
 
 def _is_trial(asked: RuleRequest | Rule) -> bool:

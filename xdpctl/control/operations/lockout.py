@@ -39,9 +39,10 @@ def refuse_drop(draft: Draft, rule: Rule, caller: Caller) -> None:
             continue
         if rule.confirm_by_ns and address != caller.address:
             continue
-        fix = "accept your own address first, for as long, or call from another address"
+        allow = f"xdpctl allow {name(address)}"
+        fix = f"accept your own address first, for as long: {allow}"
         if address != caller.address:
-            fix = f"allow {name(address)} first, for as long, or add confirm_within"
+            fix = f"add confirm_within, or accept the address first, for as long: {allow}"
         raise LockoutError(f"{rule.source} contains {name(address)}, {who}", "match.source", fix)
 
 
@@ -64,9 +65,8 @@ def refuse_cut(before: Draft, after: Draft, caller: Caller, field: str) -> None:
         was, now = deciding(before, address), deciding(after, address)
         if now is None or now.action is Action.ACCEPT or (was and was.action is Action.DROP):
             continue
-        fix = "accept your own address first, or call from another address"
-        if address != caller.address:
-            fix = f"allow {name(address)} first"
+        whose = "your own" if address == caller.address else "the"
+        fix = f"accept {whose} address first: xdpctl allow {name(address)}"
         raise LockoutError(
             f"after this change, {now} would drop {name(address)}, {who}", field, fix
         )

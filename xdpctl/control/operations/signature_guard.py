@@ -49,7 +49,8 @@ def guard(draft: Draft, asked: Signature, caller: Caller, force: bool) -> list[s
         raise LockoutError(
             f"it may match {whose} from {lockout.name(address)}, and spares no connection",
             "spare",
-            'give spare "established", accept that address first, or add confirm_within',
+            'give spare "established" (--spare established), accept that address first, or add '
+            "confirm_within",
         )
     if _may_be(asked.match, _TCP):
         return ["it spares no connection: sessions that it matches are cut off"]
@@ -96,7 +97,7 @@ def _refuse_everything(asked: Signature, caller: Caller, force: bool) -> None:
         raise RuleError(
             f"{asked.match} matches every packet",
             "match",
-            "narrow the match; if everything is to be dropped, an admin can give force",
+            "narrow the match; if everything is to be dropped, an admin can give force (--force)",
         )
     if caller.role is not Role.ADMIN:
         raise RoleError(f"only an admin may drop everything, and {caller.name} is {caller.role}")

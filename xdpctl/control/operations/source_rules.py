@@ -6,7 +6,7 @@ Each works on a draft, checks everything first, and stages nothing if it raises.
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.operations import lockout
-from xdpctl.control.operations.admission import check_share, refuse_released, refuse_wide
+from xdpctl.control.operations.admission import FORCE, check_share, refuse_released, refuse_wide
 from xdpctl.control.operations.changing import Added, changed_fields, confirmation
 from xdpctl.control.operations.signature_guard import exposed
 from xdpctl.control.state.coverage import around
@@ -122,23 +122,25 @@ def change(
 ) -> Added[Rule]:
     """Change `action`, `mode`, `ttl` (None: no end), `reason` or `tags` of a live rule."""
     rule = _existing(draft, source, caller, etag)
-    for field in ("limit", "spare", "priority"):
+    if "limit" in changes or changes.get("action") is Action.LIMIT:
+        raise RuleError(
+            "a rule on a source cannot become a limit",
+            "action",
+            f"add a limit beside it: xdpctl limit {source} --pps 1000",
+        )
+    for field in ("spare", "priority"):
         if field in changes:
             raise RuleError(
                 f"a rule that matches only a source has no {field}",
                 field,
-                f"add a new rule with {field}",
+                f"remove it, and add it again with {field} (--{field})",
             )
-    if changes.get("action") is Action.LIMIT:
-        raise RuleError(
-            "a rule on a source cannot become a limit", "action", "add a limit: xdpctl limit"
-        )
     changed = rule.replace(**changed_fields(draft, rule, rule.source, changes, caller.origin))
     before, after = ((r.action, r.mode, r.expires_ns) for r in (rule, changed))
     check_share(draft, rule, changed)
     refuse_released(draft, changed)
     warnings = [] if before == after else _guard(draft, changed, caller)
-    refuse_wide(rule, changed, bool(changes.get("force")))
+    refuse_wide(rule, changed, bool(changes.get("force")), FORCE)
     if changed.mode is Mode.MONITOR or changed.action is not rule.action:
         _keep(draft, rule, caller)
     draft.put(changed)

@@ -33,7 +33,9 @@ def open_incident(
     for other in draft.all_incidents():
         if other.open and other.subject == name:
             raise ConflictError(
-                f"the incident {other.id} of {name} is open", "victim", "close it first, or use it"
+                f"the incident {other.id} of {name} is open",
+                "victim",
+                f"use it, or close it first: xdpctl incident close {other.id}",
             )
     reported = _reported(Phase.BEGAN, victim, attack, note)
     opened = find_or_open(draft, reported, hits)
