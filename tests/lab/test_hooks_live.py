@@ -96,5 +96,5 @@ def test_what_came_by_itself_is_taken_back(street_box: Box) -> None:
     street_box.client.call("POST", "/v1/rules", json={"match": {"source": "203.0.113.1"}})
     said(street_box, phase="began", id="9", sources=["203.0.113.2", "203.0.113.3"])
     done = cli(street_box, "undo", "--since", "5m")
-    assert (done.returncode, done.stdout) == (0, "removed 2 rules; undo it with: xdpctl undo 2\n")
+    assert (done.returncode, done.stdout) == (0, "removed 2 rules\n  undo it with: xdpctl undo 2\n")
     assert [rule["id"] for rule in rules(street_box)] == ["203.0.113.1_32"]

@@ -29,7 +29,8 @@ def history(
     if printed(found, form):
         return
     columns = (">change", "at", "by", "what", "on", ">records")
-    if not output.table(columns, [_row(change) for change in found]):
+    rows = [_row(change) for change in found]
+    if not output.table(columns, rows, form is Format.WIDE, (">records", "by")):
         output.out.print("nobody has changed anything yet")
     return None
 

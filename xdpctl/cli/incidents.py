@@ -48,7 +48,8 @@ def incidents(
     if printed(found, form):
         return
     columns = ("incident", "victim", "attack", "detectors", "lasted", ">peak pps", ">hit", "")
-    if not output.table(columns, map(_row, found)):
+    rows = map(_row, found)
+    if not output.table(columns, rows, form is Format.WIDE, (">peak pps", "detectors")):
         output.out.print("no incidents")
 
 
@@ -85,7 +86,7 @@ def open_incident(
     if printed(opened, form):
         return
     identity = opened["id"]
-    output.out.print(f"opened: {identity}; close it with: xdpctl incident close {identity}")
+    output.out.print(f"opened: {identity}\n  close it with: xdpctl incident close {identity}")
 
 
 @incident_app.command("close")
@@ -101,9 +102,9 @@ def close_incident(
         return
     if closed["open"]:
         detectors = ", ".join(closed["detectors"])
-        output.out.print(f"{identity} stays open: {detectors} has not reported the end")
+        output.out.print(f"{identity} stays open: no end was reported by {detectors}")
     else:
-        output.out.print(f"closed: {identity}; report it with: xdpctl incident report {identity}")
+        output.out.print(f"closed: {identity}\n  report it with: xdpctl incident report {identity}")
 
 
 @incident_app.command("show")

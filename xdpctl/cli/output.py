@@ -7,15 +7,18 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si
+from xdpctl.cli import words
 
 # what goes into a pipe or a file is not wrapped
 out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 err = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 _COLOURS = {"drop": "red", "accept": "green", "pass": "green"}
 _REJECTS = 20  # printed one by one
+_LEAST = 8  # characters of a column that is shortened
 _ANSI = {"drop": 31, "accept": 32}
 
 
@@ -43,64 +46,96 @@ def rejects(listed: list[dict[str, Any]], rejected: int) -> None:
 
 
 def undo_hint(answer: dict[str, Any]) -> str:
-    """How to undo what was just done, behind a semicolon; nothing if it cannot be undone."""
+    """How to undo what was just done, on a line of its own; nothing if it cannot be undone."""
     number = answer.get("change")
-    return f"; undo it with: xdpctl undo {number}" if number else ""
+    return f"\n  undo it with: xdpctl undo {number}" if number else ""
 
 
 def warnings(answer: dict[str, Any]) -> None:
     """What an answer warns of, on standard error."""
     for warning in answer["warnings"]:
-        err.print(f"[yellow]note:[/yellow] {escape(warning)}")
+        err.print(f"[yellow]note:[/yellow] {escape(words.spoken(warning))}")
 
 
 def ends(rule: dict[str, Any]) -> str:
     """When a rule ends, in words."""
     if rule["confirm_in"] is not None:
-        return f"confirm within {show_duration(rule['confirm_in'])}"
+        return f"in {show_duration(rule['confirm_in'])} unless confirmed"
     left = rule["expires_in"]
     return "never" if left is None else f"in {show_duration(left)}"
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], wide: bool = False) -> int:
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    wide: bool = False,
+    spare: Sequence[str] = (),
+) -> int:
     """Print aligned rows; return their number. A column named `>name` is right-aligned.
 
-    On a terminal the last column is shortened to its width, unless `wide`. Does not use rich,
-    which would take too long for tens of thousands of rules.
+    On a terminal it is as wide as the terminal, unless `wide`: columns of `spare` are left out, in
+    that order, then cells are shortened. Does not use rich, which would take too long for tens of
+    thousands of rules.
     """
-    names, numbers = [c.lstrip(">") for c in columns], [c.startswith(">") for c in columns]
-    listed = [names, *rows]
+    listed = [[column.lstrip(">") for column in columns], *rows]
     if len(listed) == 1:
         return 0
-    widths = [max(map(len, column)) for column in zip(*listed, strict=True)]
-    sides = ["<>"[right] for right in numbers]
-    cells = [f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True)]
-    if out.is_terminal:
-        left = None if wide else max(8, out.width - sum(widths[:-1]) - 2 * len(widths))
-        lines = [_painted(row, cells, left) for row in listed]
-    else:
+    whole = [max(map(len, column)) for column in zip(*listed, strict=True)]
+    if not out.is_terminal:
+        pairs = zip(columns, whole, strict=True)
+        cells = [f"{{:{'>' if name.startswith('>') else '<'}{width}}}" for name, width in pairs]
         layout = "  ".join(cells).format
-        lines = [layout(*row).rstrip() for row in listed]
-    sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.write("".join(f"{layout(*row).rstrip()}\n" for row in listed))
+    else:
+        widths = whole if wide else _fitted(columns, whole, spare, out.width)
+        _draw(columns, listed, widths)
     return len(listed) - 1
 
 
-def _painted(row: Sequence[str], cells: Sequence[str], left: int | None) -> str:
-    """A line for a terminal: the last cell has `left` columns, and some words have a colour."""
-    *first, last = row
-    shown = [
-        cell.format(text)
-        for cell, text in zip(cells, (*first, _shortened(last, left)), strict=True)
-    ]
-    codes = [_ANSI.get(text) for text in row]
-    return "  ".join(
-        f"\x1b[{code}m{text}\x1b[0m" if code else text
-        for code, text in zip(codes, shown, strict=True)
-    ).rstrip()
+def _draw(columns: Sequence[str], listed: Sequence[Sequence[str]], widths: list[int]) -> None:
+    """Print rows for a terminal, and which columns were left out; their width is 0."""
+    for number, row in enumerate(listed):
+        cells = [
+            _cell(cell, width, column.startswith(">"))
+            for cell, width, column in zip(row, widths, columns, strict=True)
+            if width
+        ]
+        sys.stdout.write("  ".join(map(_painted, cells) if number else cells).rstrip() + "\n")
+    left_out = [name for name, width in zip(listed[0], widths, strict=True) if not width]
+    if left_out:
+        sys.stdout.flush()
+        err.print(f"left out: {', '.join(left_out)}; -o wide shows all", style="dim")
 
 
-def _shortened(text: str, most: int | None) -> str:
-    return text if most is None or len(text) <= most else text[: most - 1] + "…"
+def _fitted(columns: Sequence[str], whole: list[int], spare: Sequence[str], most: int) -> list[int]:
+    """The widths of columns that fit; 0 for one that is left out."""
+    widths = list(whole)
+
+    def excess(last: int) -> int:
+        used = [width for width in (*widths[:-1], last) if width]
+        return sum(used) + 2 * len(used) - 2 - most
+
+    for name in spare:
+        if excess(min(_LEAST, widths[-1])) > 0:
+            widths[columns.index(name)] = 0
+    widths[-1] = max(min(_LEAST, widths[-1]), widths[-1] - max(0, excess(widths[-1])))
+    while excess(widths[-1]) > 0 and max(widths) > _LEAST:
+        # the first column names the row
+        inner = max(widths[1:-1], default=0)
+        widest = widths.index(inner, 1) if inner > _LEAST else 0
+        widths[widest] -= 1
+    return widths
+
+
+def _cell(text: str, width: int, right: bool) -> str:
+    shown = text if len(text) <= width else text[: width - 1] + "…"
+    return shown.rjust(width) if right else shown.ljust(width)
+
+
+def _painted(cell: str) -> str:
+    """The cell in the colour of its word."""
+    code = _ANSI.get(cell.strip())
+    return f"\x1b[{code}m{cell}\x1b[0m" if code else cell
 
 
 def where(rule: dict[str, Any]) -> str:
@@ -148,7 +183,7 @@ def rules_table(rules: Iterable[dict[str, Any]], wide: bool = False) -> int:
         )
         for rule in rules
     ]
-    return table((*columns, *more, "reason"), rows, wide)
+    return table((*columns, *more, "reason"), rows, wide, (">bytes", "origin", "id"))
 
 
 def _wide(rule: dict[str, Any]) -> tuple[str, ...]:
@@ -179,4 +214,8 @@ def fields(lines: dict[str, str]) -> None:
     """Print names and values in two columns; values are rich markup."""
     width = max(map(len, lines))
     for name, value in lines.items():
-        out.print(f"[bold]{name:<{width}}[/bold]  {value}")
+        text = Text.from_markup(value)
+        parts = text.wrap(out, max(_LEAST, out.width - width - 2)) if out.is_terminal else [text]
+        for number, part in enumerate(parts or [text]):
+            head = Text(f"{'' if number else name:<{width}}  ", "bold")
+            out.print(Text.assemble(head, part), soft_wrap=True)

@@ -45,7 +45,7 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
             if t["used"] or t["name"] == "rules"
         },
         "kernel memory": f"{memory:.0f} MiB",
-        "protected": f"{len(found['protected'])} prefixes",
+        "protected": output.plural(len(found["protected"]), "prefix", "prefixes"),
         "bypass": "[red]ON: everything passes[/red]" if found["bypass"] else "off",
     }
     for name, port in found["interfaces"].items():
@@ -110,11 +110,17 @@ def audit_log(
     if printed(records, form):
         return
     for record in records:
-        detail = ", ".join(f"{k} {v}" for k, v in record["detail"].items() if v not in (None, ""))
+        given = {k: v for k, v in record["detail"].items() if v not in (None, "")}
+        detail = ", ".join(f"{name} {_shown(value)}" for name, value in given.items())
         line = (
             f"{record['at']}  {record['actor']}  {record['action']}  {record['subject']}  {detail}"
         )
         output.out.print(line, markup=False, soft_wrap=True)
+
+
+def _shown(value: object) -> str:
+    """A value of a record; a list without Python's marks."""
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 @audit_app.command("verify")
@@ -131,8 +137,9 @@ def audit_verify(context: typer.Context, form: options.Output = Format.TABLE) ->
     elif found["problem"]:
         output.err.print(f"[red]tampered with:[/red] {found['problem']}")
     else:
+        records = output.plural(found["records"], "record", "records")
         output.out.print(
-            f"{found['records']} records, hash chain intact; signed up to record "
+            f"{records}, hash chain intact; signed up to record "
             f"{found['signed_to']}; the last hash is {found['last_hash']}"
         )
     if found["problem"]:
@@ -171,11 +178,12 @@ def token_list(context: typer.Context, form: options.Output = Format.TABLE) -> N
     tokens = options.client(context).call("GET", "/v1/tokens")["tokens"]
     if printed(tokens, form):
         return
-    for token in tokens:
-        until = token["expires_at"] or "no expiry"
-        output.out.print(
-            f"{token['name']}  {token['role']}  origin {token['origin']}  until {until}"
-        )
+    rows = [
+        (t["name"], t["role"], t["origin"], (t["expires_at"] or "never")[:19].replace("T", " "))
+        for t in tokens
+    ]
+    if not output.table(("token", "role", "origin", "ends"), rows):
+        output.out.print("no tokens")
 
 
 @token_app.command("revoke")

@@ -128,7 +128,7 @@ def test_a_new_tokens_secret_alone_is_on_standard_output(api: Api, run: Run) -> 
     assert api.calls[0][2]["json"] == sent
     assert run("token", "create", "t", "--role", "root")[0] == 2
     api.answers["GET", "/v1/tokens"] = {"tokens": [token]}
-    assert "t  viewer  origin operator  until no expiry" in run("token", "list")[1]
+    assert "t      viewer  operator  never" in run("token", "list")[1]
     api.answers["DELETE", "/v1/tokens/t"] = token
     assert "revoked: t" in run("token", "revoke", "t")[1]
 

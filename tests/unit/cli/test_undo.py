@@ -46,7 +46,7 @@ def queries(api: Api) -> list[dict[str, Any]]:
 def test_what_a_filter_matches_is_counted_first_and_then_removed(api: Api, run: Run) -> None:
     api.answers["DELETE", "/v1/rules"] = [MANY, GONE]
     code, out, _ = run("unblock", "--tag", "night", "--within", "203.0.113.0/24", "--yes")
-    assert (code, out) == (0, "removed 12 rules; undo it with: xdpctl undo 17\n")
+    assert (code, out) == (0, "removed 12 rules\n  undo it with: xdpctl undo 17\n")
     same = {"tag": "night", "within": "203.0.113.0/24"}
     assert queries(api) == [{**same, "dry_run": True}, {**same, "count": 12}]
 
@@ -73,8 +73,8 @@ def test_several_that_are_named_are_removed_without_a_question(api: Api, run: Ru
     ]
     code, out, err = run("unblock", "203.0.113.7", "203.0.113.9")
     assert code == 1, "one was not there"
-    assert out.startswith("removed 1 rule;")
-    assert "there is no rule 203.0.113.9_32" in err
+    assert out.startswith("removed 1 rule\n")
+    assert "there is no rule 203.0.113.9/32" in err
     assert queries(api)[0]["id"] == ["203.0.113.7_32", "203.0.113.9_32"]
 
 
@@ -104,7 +104,7 @@ def test_the_history_has_the_numbers_to_undo(api: Api, run: Run) -> None:
 def test_an_undo_says_what_it_did_and_how_to_take_it_back(api: Api, run: Run) -> None:
     api.answers["POST", "/v1/history/17/undo"] = UNDONE
     code, out, _ = run("undo", "17")
-    assert (code, out) == (0, "change 17: put back 3 records; undo it with: xdpctl undo 18\n")
+    assert (code, out) == (0, "change 17: put back 3 records\n  undo it with: xdpctl undo 18\n")
 
 
 def test_an_undo_names_what_it_left(api: Api, run: Run) -> None:
@@ -143,8 +143,8 @@ def test_a_release_says_how_long_and_what_it_took_away(api: Api, run: Run) -> No
     code, out, _ = run("release", "203.0.113.7", "--for", "1h", "--ticket", "4711")
     assert code == 0
     assert out == (
-        "released: 203.0.113.7/32 passes, ends in 1h; 1 rule of a detector removed; "
-        "undo it with: xdpctl undo 20\n"
+        "released: 203.0.113.7/32 passes, ends in 1h; 1 rule of a detector removed\n"
+        "  undo it with: xdpctl undo 20\n"
     )
     body = {"source": "203.0.113.7", "ttl": "1h", "reason": "ticket 4711"}
     assert api.calls == [("POST", "/v1/releases", {"json": body})]

@@ -84,7 +84,7 @@ def _many(client: Client, query: dict[str, Any], ask: bool, dry_run: bool, form:
             _confirm(found)
         found = _call(client, {**query, "count": found["rules"]})
     if not printed(found, form):
-        _tell(found)
+        _tell(found, dry_run)
     if found["missing"]:
         raise typer.Exit(1)
 
@@ -109,11 +109,11 @@ def _name(found: dict[str, Any]) -> None:
         output.err.print(f"  … and {found['rules'] - _NAMED:,} more")
 
 
-def _tell(found: dict[str, Any]) -> None:
-    verb = "would remove" if found["dry_run"] else "removed"
-    if found["dry_run"]:
+def _tell(found: dict[str, Any], dry_run: bool) -> None:
+    verb = "would remove" if dry_run else "removed"
+    if dry_run:
         _name(found)
     number = output.plural(found["rules"], "rule", "rules")
     output.out.print(f"{verb} {number}{output.undo_hint(found)}")
     for identity in found["missing"]:
-        output.err.print(f"there is no rule {identity}", markup=False)
+        output.err.print(f"there is no rule {identity.replace('_', '/')}", markup=False)

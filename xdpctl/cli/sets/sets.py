@@ -77,6 +77,8 @@ def put(
     """
     if sum(given is not None for given in (file, url, local)) != 1:
         raise typer.BadParameter("give one of FILE, --url and --local")
+    if file is not None and str(file).startswith(("http:/", "https:/")):
+        raise typer.BadParameter("this is a URL, not a file: give it with --url")
     if file is not None and refresh is not None:
         raise typer.BadParameter("--refresh needs --url or --local: FILE is read only once")
     shaping = {
@@ -141,7 +143,9 @@ def show_set(context: typer.Context, name: Name, form: options.Output = Format.T
         "in the kernel": ", ".join(f"{n:,} {family}" for family, n in record["applied"].items()),
         "hits": f"{si(record['packets'])} packets, {si(record['bytes'])}B",
         "changed": record["changed_at"],
-        "report": ", ".join(f"{key} {n:,}" for key, n in record["report"].items()),
+        "report": ", ".join(
+            f"{key.replace('_', ' ')} {n:,}" for key, n in record["report"].items() if n
+        ),
     }
     feed = record["feed"]
     if feed:
@@ -217,7 +221,8 @@ def top(
     found = client.call("GET", where, seconds=seconds + _ANSWER_SECONDS, params=query)
     if printed(found, form):
         return
-    took = f"{found['samples']:,} samples in {found['seconds']:.1f} s, one packet in {every}"
+    samples = output.plural(found["samples"], "sample", "samples")
+    took = f"{samples} in {found['seconds']:.1f} s, one packet in {every}"
     output.out.print(took)
     for row in found["entries"]:
         packets = si(row["packets"])
