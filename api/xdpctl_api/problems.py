@@ -5,8 +5,9 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from xdpctl import errors
 
@@ -100,9 +101,15 @@ async def _defect(_: Request, error: Exception) -> JSONResponse:
     return problem(500, "internal", detail)
 
 
+async def _gone(_: Request, error: Exception) -> Response:
+    """The caller disconnected while it sent a body: nobody reads an answer."""
+    return Response(status_code=499)
+
+
 def install(app: FastAPI) -> None:
     """Answer every exception of the application with a problem document."""
     app.add_exception_handler(Exception, _defect)
     app.add_exception_handler(errors.XdpctlError, _ours)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)

@@ -8,13 +8,13 @@ import pydantic
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 
-from xdpctl.control.operations.admission import PeersGuard
+from xdpctl.control.operations.peers_guard import PeersGuard
 from xdpctl.control.operations.sets import SetRequest
 from xdpctl.errors import BusyError, RuleError
 from xdpctl.lists.formats import Feed
 from xdpctl.lists.replacement import Prepared, Replacement
 from xdpctl.model.identity import Caller
-from xdpctl.model.rule import Action, Mode, check_name
+from xdpctl.model.rule import Action, Mode, Spare, check_name
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.shapes.imports import RejectOut
 from xdpctl_api.shapes.sets import ListQuery, SetAnswer, SetChoices, SetIn, set_out
@@ -58,7 +58,8 @@ def _begins_to_drop(ctx: ControlPlane, request: SetRequest, action: Action) -> b
     """Whether the set will drop, so that its entries may hold most connections."""
     standing = ctx.controller.state.sets.get(request.name)
     mode = request.mode or (standing.mode if standing else Mode.ENFORCE)
-    return action is Action.DROP and mode is Mode.ENFORCE
+    spare = request.spare or (standing.spare if standing else Spare.NONE)
+    return action is Action.DROP and mode is Mode.ENFORCE and spare is Spare.NONE
 
 
 async def _prepared(

@@ -118,5 +118,5 @@ def test_an_import_from_a_slow_pipe(box: Box, person: Person) -> None:
         session.interrupt()
         said = session.end()
     assert "Traceback" not in said.text
-    assert said.text.endswith(_MAYBE)
+    assert "A part may have been imported: see `xdpctl history`" in said.text
     assert said.code == 130

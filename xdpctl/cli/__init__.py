@@ -1,6 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command line: parses arguments, calls the API, prints text or JSON."""
 
-from xdpctl.cli.app import main
+import sys
+
+
+def main() -> None:
+    """Entry point of the `xdpctl` command."""
+    try:
+        from xdpctl.cli.app import main as run  # late, so that Ctrl-C meanwhile is no traceback
+
+        run()
+    except KeyboardInterrupt:
+        sys.stderr.write("xdpctl: interrupted; no change was under way\n")
+        sys.exit(130)
+
 
 __all__ = ["main"]

@@ -163,6 +163,9 @@ def _misused(error: typer.exceptions.TyperException) -> NoReturn:
 
 
 def _say(text: str, code: int) -> NoReturn:
+    if wanted_by(sys.argv):  # a program reads it
+        print(json.dumps({"detail": text, "exit_code": code}), file=sys.stderr)
+        sys.exit(code)
     from rich.markup import escape
 
     from xdpctl.cli import output

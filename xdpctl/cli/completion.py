@@ -21,7 +21,7 @@ _RULES = 1_000
 
 def rules(context: typer.Context, incomplete: str) -> list[str]:
     """Sources and ids of rules."""
-    query = {"limit": _RULES}
+    query = {"limit": _RULES} | ({"begins": incomplete} if incomplete else {})
     found = _ask(context, "/v1/rules", query, lambda answer: map(_rule, answer["rules"]))
     return _fitting(found, incomplete)
 

@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
+from xdpctl.cli.rules import meant
 from xdpctl.service.client import SLOW_SECONDS, path
 
 app = typer.Typer()
@@ -56,6 +57,7 @@ def undo(
         str | None, typer.Option(help="With --since: only rules of this detector.")
     ] = None,
     dry_run: options.DryRun = False,
+    force: options.ForceChange = False,
     form: options.Output = Format.TABLE,
 ) -> None:
     """Undo a change by its number, or remove the rules that detectors added.
@@ -75,8 +77,15 @@ def undo(
         return _removed(client.call("POST", "/v1/automatic/undo", json=body), form)
     if origin:
         raise typer.BadParameter("--origin goes with --since")
-    where = path("history", str(number), "undo")
-    found = client.call("POST", where, seconds=SLOW_SECONDS, params={"dry_run": dry_run})
+    where, query = path("history", str(number), "undo"), {"dry_run": dry_run, "force": force}
+
+    def ask(given: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = client.call(
+            "POST", where, seconds=SLOW_SECONDS, params=query | given
+        )
+        return found
+
+    found = meant.or_ask(ask, form)
     if not printed(found, form):
         _undone(number, found)
     if found["kept"]:
@@ -95,6 +104,9 @@ def _removed(found: dict[str, Any], form: Format) -> None:
 def _undone(number: int, found: dict[str, Any]) -> None:
     verb = "would put back" if found["dry_run"] else "put back"
     records = output.plural(found["restored"], "record", "records")
+    if not found["restored"] and not found["kept"]:
+        text = "nothing of it is left to undo: it was removed or has expired"
+        return output.out.print(f"change {number}: {text}")
     output.out.print(f"change {number}: {verb} {records}{output.undo_hint(found)}")
     for kept in found["reasons"][:_SHOWN]:
         output.err.print(f"  not put back: {escape(kept['subject'])}: {escape(kept['why'])}")

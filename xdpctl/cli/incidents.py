@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Commands for incidents: list them, show one, export a report."""
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,7 +55,7 @@ def incidents(
 
 
 def _row(incident: dict[str, Any]) -> tuple[str, ...]:
-    ends = incident["closed_at"] or incident["updated_at"]
+    ends = time.time() if incident["open"] else incident["closed_at"] or incident["updated_at"]
     return (
         incident["id"],
         incident["subject"],

@@ -65,7 +65,12 @@ Monitor = Annotated[
 ]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="Tag; may be given several times.")]
 Mode = Annotated[rule.Mode, typer.Argument(help="enforce, or monitor to count only.")]
-ForceChange = Annotated[bool, typer.Option("--force", help="Also a drop wider than /8 (IPv6 /16).")]
+ForceChange = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="Also a drop that may cut off many: wide, or of most connections."
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 

@@ -66,6 +66,15 @@ def run(
 
 @app.command()
 def down(
+    interface: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--interface",
+            "-i",
+            help="Also take the filter off this interface, if its pins were removed; may be given "
+            "several times.",
+        ),
+    ] = None,
     config_file: options.Config = None,
     pin_dir: options.PinDir = None,
     form: options.Output = Format.TABLE,
@@ -86,7 +95,7 @@ def down(
         except ConfigError:
             running = f"`xdpctl run` is still running on {pins.directory}; stop it first"
             raise ConfigError(running) from None
-    names = take_down(pins)
+    names = take_down(pins, interface or ())
     if printed({"detached": names}, form):
         return
     output.out.print(

@@ -14,7 +14,7 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.state import NEVER
 
 _STEP = 512
-_NAMED = 20  # ids in an audit record
+_NAMED = 512  # ids in an audit record; more rules have several
 _RAN_OUT = "it expired"
 
 
@@ -79,7 +79,7 @@ class Expiry:
     def _end(self, draft: Draft, candidates: Sequence[RuleOrSignature]) -> None:
         ended = [rule for rule in candidates if rule.expired(draft.now.ns)]
         counted = rule_hits(self._committer.state, self._committer.datapath, ended)
-        summarized = []
+        summarized: list[tuple[RuleOrSignature, Hits]] = []
         for rule, hits in zip(ended, counted, strict=True):
             rules.expire(draft, rule)
             self._ledger.rule_ended(draft, rule, hits, _RAN_OUT)
@@ -87,20 +87,19 @@ class Expiry:
                 draft.note("xdpctl", "rule.undo", rule.id, **rules.describe(rule), **_asdict(hits))
             else:
                 summarized.append((rule, hits))
-        _note(draft, summarized)
+        for first in range(0, len(summarized), _NAMED):
+            _note(draft, summarized[first : first + _NAMED])
 
 
 def _note(draft: Draft, ended: list[tuple[RuleOrSignature, Hits]]) -> None:
-    """One audit record of all that expired, with the first ids; whole for a single rule."""
-    if not ended:
-        return
+    """One audit record of all that expired together, with their ids; whole for a single rule."""
     total = Hits(sum(hits.packets for _, hits in ended), sum(hits.bytes for _, hits in ended))
     rule = ended[0][0]
     if len(ended) == 1:
         draft.note("xdpctl", "rule.expire", rule.id, **rules.describe(rule), **_asdict(total))
     else:
-        first = [rule.id for rule, _ in ended[:_NAMED]]
-        draft.note("xdpctl", "rule.expire", "", rules=len(ended), first=first, **_asdict(total))
+        ids = [rule.id for rule, _ in ended]
+        draft.note("xdpctl", "rule.expire", "", rules=len(ended), ids=ids, **_asdict(total))
 
 
 def _asdict(hits: Hits) -> dict[str, int]:

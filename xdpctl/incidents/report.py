@@ -39,9 +39,9 @@ def facts(incident: dict[str, Any]) -> dict[str, str]:
         f"{incident['sources_named']:,}" if incident["sources_named"] else "none: only the victim"
     )
     kept = incident["evidence"]
-    packets = (
-        f"{kept['packets']:,}, from {kept['sources']:,} addresses" if kept["packets"] else "none"
-    )
+    number = kept["sources"]
+    senders = f"{number:,} address{'' if number == 1 else 'es'}"
+    packets = f"{kept['packets']:,}, from {senders}" if kept["packets"] else "none"
     damage = f"; {kept['damage']}" if kept["damage"] else ""
     if kept["received"]:
         packets += f". {_RECEIVED}"

@@ -22,7 +22,7 @@ _SECONDS = 30.0
 SLOW_SECONDS = 150.0  # a fetch takes a minute at most, a large list some time to be put
 _CONNECT_SECONDS = 1.0  # on the Unix socket, whose full backlog would block for ever
 _CHUNK = 1 << 16
-_PAGE = 10_000  # rules
+PAGE = 10_000  # rules
 Body = bytes | Iterable[bytes]
 
 
@@ -108,7 +108,7 @@ class Client:
         """
         from concurrent.futures import ThreadPoolExecutor  # late: it costs every command 10 ms
 
-        asked = {"limit": min(limit or _PAGE, _PAGE), **filters}
+        asked = {"limit": min(limit or PAGE, PAGE), **filters}
         query = {name: value for name, value in asked.items() if value is not None}
         fetch = partial(self.call, "GET", "/v1/rules")
         with ThreadPoolExecutor(1) as pool:
@@ -213,6 +213,8 @@ def _maybe_done(method: str, path: str) -> str:
     """What to know of a change whose answer did not arrive."""
     if method == "GET":
         return ""
+    if path == "/v1/rules/bulk":
+        return ". A part may have been imported: see `xdpctl history`, and undo it by its number"
     look = "xdpctl set list" if path.startswith("/v1/sets/") else "xdpctl audit log"
     return f". The change may have been made, or may still be: check with `{look}`"
 

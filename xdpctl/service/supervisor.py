@@ -149,7 +149,7 @@ def _loop(
         try:
             loader.reconcile()
             status.write()
-        except XdpctlError as error:
+        except (XdpctlError, OSError) as error:  # OSError: somebody removed pins or a folder
             log.error("will retry: %s", error)
         sd_notify.alive()
         if control:

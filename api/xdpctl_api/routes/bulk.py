@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.system import malloc
-from xdpctl.control.operations.admission import PeersGuard
 from xdpctl.control.operations.bulk_import import Imported, add_many
 from xdpctl.control.operations.bulk_parser import Format, Parser
+from xdpctl.control.operations.peers_guard import PeersGuard
 from xdpctl.control.operations.removal import matching
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, RuleError

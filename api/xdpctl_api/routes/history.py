@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from xdpctl.control.operations.peers_guard import PeersGuard
 from xdpctl.control.operations.undo import Undone
 from xdpctl.control.state.changes import summary
 from xdpctl.control.state.draft import Draft
@@ -54,17 +55,28 @@ async def read_change(number: int, who: Viewer, ctx: Ctx) -> ChangeOut:
     responses=refusals(NotFoundError, *GUARDED, CapacityError),
 )
 async def undo(
-    number: int, who: Operator, whole: Unbound, ctx: Ctx, dry_run: bool = False
+    number: int,
+    who: Operator,
+    whole: Unbound,
+    ctx: Ctx,
+    dry_run: bool = False,
+    force: bool = False,
 ) -> UndoneOut:
     """Put back what a change touched, as it was before.
 
-    What was changed again since, or cannot be put back now, stays and is named in `kept`.
+    What was changed again since, or cannot be put back now, stays and is named in `kept`. What
+    would drop most of this host's connections again, or is wide, needs `force`.
     """
     stored = await asyncio.to_thread(ctx.controller.store.parts, _bounded(number))
     hits = ctx.controller.hits
+    guard = None if force or dry_run else PeersGuard(await ctx.connections.read())
 
     def operation(draft: Draft) -> Undone:
-        return undo_change(draft.copy() if dry_run else draft, number, stored, who, hits)
+        before = draft.copy()
+        undone = undo_change(draft.copy() if dry_run else draft, number, stored, who, hits)
+        if guard:
+            guard.check_changes(before, draft)
+        return undone
 
     change = None if dry_run else ctx.controller.change_by(who, undoes=number)
     undone = await asyncio.wrap_future(ctx.controller.submit(operation, change))

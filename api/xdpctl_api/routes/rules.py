@@ -9,8 +9,8 @@ from fastapi import APIRouter, Header, Query, Response
 
 from xdpctl.abi.structs import Hits
 from xdpctl.control.operations import rules
-from xdpctl.control.operations.admission import FORCE, PeersGuard
 from xdpctl.control.operations.changing import Added
+from xdpctl.control.operations.peers_guard import PeersGuard
 from xdpctl.control.state.changes import Change
 from xdpctl.control.state.coverage import around
 from xdpctl.control.state.draft import Draft
@@ -18,7 +18,6 @@ from xdpctl.errors import DatapathError, NotFoundError, RuleError, StaleError
 from xdpctl.incidents.ledger import by_hand, ledger
 from xdpctl.model.identity import Caller
 from xdpctl.model.match.match import ID_MARK
-from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import OPERATOR, Action, Mode, Rule, parse_rule_id
 from xdpctl.model.signature import Signature
 from xdpctl.service.control_plane import ControlPlane
@@ -74,7 +73,7 @@ def named_etag(header: str | None) -> str | None:
 async def add_rule(body: RuleIn, who: Operator, ctx: Ctx) -> Response:
     """201 with the rule once it is durable and in the kernel; the same again is 200."""
     request, change = body.ask(), ctx.controller.change_by(who)
-    if who.origin == OPERATOR and isinstance(request, RuleRequest):
+    if who.origin == OPERATOR:
         PeersGuard(await ctx.connections.read()).check(request)
     hits = ctx.controller.hits
 
@@ -172,9 +171,10 @@ async def _change(
     guard = PeersGuard(await ctx.connections.read()) if begins and who.origin == OPERATOR else None
 
     def operation(draft: Draft) -> Added[Rule | Signature]:
+        before = draft.copy()
         changed = rules.change(draft, rule_id, changes, who, seen)
-        if guard and changed.changed and isinstance(changed.rule, Rule):
-            guard.check(changed.rule, FORCE)
+        if guard and changed.changed:
+            guard.check_changes(before, draft)
         return changed
 
     changed = ctx.controller.submit(operation, number)

@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -81,7 +82,9 @@ async def _stream(
         yield _line({"taken": capturing.taken, "lost": capturing.lost})
     finally:
         gone.set()
-        batches.close()
+        # a thread may still be in it: it ends by itself then, as `gone` says
+        with suppress(ValueError):
+            batches.close()
 
 
 def _line(fields: dict[str, Any]) -> bytes:

@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.control.operations import sets
+from xdpctl.control.operations.peers_guard import PeersGuard
 from xdpctl.control.operations.sets import Changed
 from xdpctl.control.set_sampling import watch
 from xdpctl.control.state.draft import Draft
@@ -125,13 +126,18 @@ async def change_set(
 ) -> SetOut:
     """Change mode, spare, reason or refresh; the mode changes for all entries at once."""
     seen = named_etag(if_match)
+    guard = None if body.force else PeersGuard(await ctx.connections.read())
 
     def operation(draft: Draft) -> Changed:
-        changes: dict[str, Any] = body.model_dump(include=body.model_fields_set - {"refresh"})
+        before, given = draft.copy(), body.model_fields_set - {"refresh", "force"}
+        changes: dict[str, Any] = body.model_dump(include=given)
         if body.refresh is not None:  # of the feed that the set has when this runs
             held = sets.find(draft, name)
             changes["feed"] = ctx.refresher.source.every(held, body.refresh)
-        return sets.change(draft, name, changes, who, seen)
+        changed = sets.change(draft, name, changes, who, seen)
+        if guard:
+            guard.check_changes(before, draft)
+        return changed
 
     submitted = ctx.controller.submit(operation, ctx.controller.change_by(who))
     changed = (await asyncio.wrap_future(submitted)).set

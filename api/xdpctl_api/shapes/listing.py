@@ -37,17 +37,22 @@ class Filters(Strict):
     within: str | None = Field(default=None, description="Only rules inside this prefix")
     covering: str | None = Field(default=None, description="Only rules around this")
     since: str | None = Field(default=None, description="Only rules added within this time: 10m")
+    begins: str | None = Field(
+        default=None, max_length=64, description="Only rules whose id or source begins with this"
+    )
 
     def test(self, unix: float) -> Callable[[Rule | Signature], bool]:
         """The filter as a function, its prefixes parsed once; `unix` is the time now."""
         inside = parse_prefix(self.within, "within") if self.within is not None else None
         around = parse_prefix(self.covering, "covering") if self.covering is not None else None
         age = seconds(self.since, "since")
+        begins = self.begins.replace("/", "_") if self.begins else None
         return lambda rule: (
             (self.action is None or rule.action is self.action)
             and (self.mode is None or rule.mode is self.mode)
             and (self.origin is None or rule.origin == self.origin)
             and (self.tag is None or self.tag in rule.tags)
+            and (begins is None or rule.id.startswith(begins))
             and (inside is None or (rule.source is not None and inside.covers(rule.source)))
             and (around is None or (rule.source is not None and rule.source.covers(around)))
             and (age is None or rule.created_at >= unix - age)

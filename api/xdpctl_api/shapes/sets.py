@@ -118,6 +118,9 @@ class SetChange(Strict):
     spare: Spare = Spare.NONE
     reason: str = ""
     refresh: Duration | None = None
+    force: bool = Field(
+        default=False, description="Also if its entries hold most of this host's connections"
+    )
 
 
 class FeedOut(BaseModel):

@@ -244,8 +244,10 @@ def test_what_others_attached_is_said_before_anything_is_compiled(
     with pytest.raises(AttachError, match="another instance of xdpctl") as ours:
         wire.call(lambda: refuse_foreign(other, ["isp0"]))
     assert "xdp off" not in str(ours.value), "nobody is advised to switch off the filter"
-    wire.ip("link set dev isp0 xdp off")
+    assert wire.call(lambda: take_down(other)) == []
+    assert wire.call(lambda: take_down(other, ["isp0"])) == ["isp0"], "its pins were lost"
     wire.call(lambda: netlink.attach(link_here("isp0"), generator.bare_fd, "native"))
+    assert wire.call(lambda: take_down(other, ["isp0"])) == [], "another tool's stays"
     with pytest.raises(AttachError, match="bare_drop"):
         wire.call(lambda: refuse_foreign(loader.pins, ["isp0"]))
     wire.call(lambda: refuse_foreign(loader.pins, ["isp1"]))

@@ -89,3 +89,61 @@ def test_few_connections_are_no_majority(api: Api, tmp_path: Path) -> None:
     api.context.connections = Connections((tmp_path / "few",))
     assert api.add("198.51.100.0/24")["created"]
     api.put("abroad", b"198.51.100.0/25\n")
+
+
+def test_a_set_that_begins_to_drop_is_asked_about_too(api: Api) -> None:
+    api.put("abroad", b"198.51.100.0/25\n", mode="monitor")
+    change = {"mode": "enforce"}
+    problem(api.call("PATCH", "/v1/sets/abroad", json=change), 409, "unconfirmed")
+    assert api.call("GET", "/v1/sets/abroad").json()["mode"] == "monitor"
+    forced = api.call("PATCH", "/v1/sets/abroad", json={**change, "force": True})
+    assert forced.json()["mode"] == "enforce"
+    spared = {"spare": "established", "mode": "monitor"}
+    assert api.call("PATCH", "/v1/sets/abroad", json=spared).status_code == 200
+    assert api.call("PATCH", "/v1/sets/abroad", json=change).status_code == 200, "it spares them"
+
+
+def test_a_set_that_spares_connections_cuts_nobody_off(api: Api) -> None:
+    api.put("abroad", b"198.51.100.0/25\n", spare="established")
+
+
+@pytest.mark.parametrize(
+    ("match", "cuts"),
+    [
+        ("src 198.51.100.0/24 ttl >=1", True),
+        ("src 198.51.100.0/24 length 0-65535", True),
+        ("src 198.51.100.0/24 tcp", True),
+        ("ttl >=1", True),
+        ("src 198.51.100.0/24 udp", False),
+        ("src 198.51.100.0/24 tcp dst-port 80", False),
+        ("src 203.0.113.0/24 tcp", False),
+    ],
+)
+def test_a_match_that_hardly_narrows_is_a_drop_of_its_source(
+    api: Api, match: str, cuts: bool
+) -> None:
+    body = {"match": match, "spare": "none"}
+    answer = api.call("POST", "/v1/rules", json=body)
+    if cuts:
+        assert "of this host's 13" in problem(answer, 409, "unconfirmed")["detail"]
+        assert api.call("POST", "/v1/rules", json={"match": match}).status_code == 201, "it spares"
+    else:
+        assert answer.status_code == 201, answer.text
+
+
+@pytest.mark.parametrize("what", ["rule", "wide rule", "set"])
+def test_an_undo_that_puts_such_a_drop_back_has_to_be_meant(api: Api, what: str) -> None:
+    if what == "set":
+        api.put("abroad", b"198.51.100.0/25\n", force="true")
+        gone = api.call("DELETE", "/v1/sets/abroad")
+        number = api.call("GET", "/v1/history").json()["changes"][0]["number"]
+    else:
+        source = "198.51.100.0/24" if what == "rule" else "32.0.0.0/6"
+        made = api.add(source, force=True)
+        gone = api.call("DELETE", f"/v1/rules/{made['id']}")
+        number = gone.json()["change"]
+    assert gone.status_code == 200
+    path = f"/v1/history/{number}/undo"
+    assert api.call("POST", path, params={"dry_run": "true"}).json()["restored"]
+    problem(api.call("POST", path), 409, "unconfirmed")
+    assert api.call("POST", path, params={"force": "true"}).json()["restored"]

@@ -15,6 +15,7 @@ from tests.unit.cli.test_cli import ADDED, RULE, Api, Run, api, run
 from xdpctl.cli import main, output
 from xdpctl.cli.app import app
 from xdpctl.cli.formats import Format, Lines, printed, with_json
+from xdpctl.errors import Unreachable
 from xdpctl.service.client import Client
 
 __all__ = ["api", "run"]
@@ -153,3 +154,17 @@ def test_an_interruption_outside_a_request_says_so(
 
 def _interrupted(*_: Any) -> Any:
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["list", "--limit", "0"], ["show", "nosuch"], ["nosuch"]]
+)
+def test_every_error_is_json_for_who_asks_for_json(
+    api: Api, run: Run, arguments: list[str]
+) -> None:
+    api.answers["GET", "/v1/rules"] = Unreachable("nothing answers")
+    code, out, err = run(*arguments, "--json")
+    assert (out, bool(code)) == ("", True)
+    found = json.loads(err)
+    assert found["exit_code"] == code
+    assert found["detail"]

@@ -45,7 +45,7 @@ def test_the_table_takes_exactly_its_capacity_and_again_after_expiry(
         assert datapath.held().keys() == {"192.0.2.99/32"}
         (expired,) = [row for row in control.store.audit() if b'"rule.expire"' in row]
         detail = json.loads(expired)["detail"]
-        assert detail["rules"] == len(detail["first"]) == 5
+        assert detail["rules"] == len(detail["ids"]) == 5
 
 
 def test_an_import_into_a_full_table_takes_the_room_of_what_expired(

@@ -17,7 +17,7 @@ from xdpctl.errors import RuleError
 from xdpctl.model.match import text
 from xdpctl.model.match.match import ID_MARK
 from xdpctl.model.rule import Action, Mode, rule_id
-from xdpctl.service.client import path
+from xdpctl.service.client import PAGE, path
 
 app = typer.Typer()
 
@@ -77,6 +77,10 @@ def list_rules(
         **filters, within=within, covering=covering, limit=limit
     )
     found = islice(found, limit)
+    if sort is Sort.HITS:
+        found = list(found)
+        if len(found) == PAGE:
+            output.err.print(f"note: these are the {PAGE:,} rules that hit most, of all")
     if form.for_programs and printed(list(found), form):
         return
     if not output.rules_table(found, form is Format.WIDE):

@@ -9,7 +9,7 @@ from rich.markup import escape
 from xdpctl.base.units import si
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
-from xdpctl.cli.rules import monitoring
+from xdpctl.cli.rules import meant, monitoring
 from xdpctl.cli.sets.put import (
     ActionOption,
     Aggregate,
@@ -172,14 +172,16 @@ def mode(
     context: typer.Context,
     name: Name,
     mode: options.Mode,
+    force: options.ForceChange = False,
     form: options.Output = Format.TABLE,
 ) -> None:
     """Set the mode of a set, for all its entries at once.
 
     Example: xdpctl set mode drop monitor
     """
-    body = {"mode": mode.value}
-    record = options.client(context).call("PATCH", path("sets", name), json=body)
+    call, where = options.client(context).call, path("sets", name)
+    body = {"mode": mode.value} | ({"force": True} if force else {})
+    record = meant.or_ask(lambda given: call("PATCH", where, json=body | given), form)
     if not printed(record, form):
         output.out.print(f"{record['name']}: {record['mode']}")
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xdpctl.control.operations import signatures
-from xdpctl.control.operations.admission import PeersGuard
 from xdpctl.control.operations.bulk_parser import Line
 from xdpctl.control.operations.changing import Added
+from xdpctl.control.operations.peers_guard import PeersGuard
 from xdpctl.control.operations.rules import RuleOrSignature
 from xdpctl.control.operations.source_rules import place
 from xdpctl.control.state.draft import Draft
@@ -76,12 +76,13 @@ def add_many(
         try:
             if isinstance(ask, RuleError):
                 raise ask
+            if isinstance(ask, RuleRequest):
+                _refuse_wide(ask)
+            if guard:
+                guard.check(ask, _ALONE)
             if isinstance(ask, SignatureRequest):
                 added: Added[Any] = signatures.add(draft, ask, caller)
             else:
-                _refuse_wide(ask)
-                if guard:
-                    guard.check(ask, _ALONE)
                 added = place(draft, ask, caller)
         except RuleError as error:
             result.reject(line, text, error)

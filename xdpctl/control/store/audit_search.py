@@ -38,8 +38,8 @@ class Wanted:
 def _about(record: dict[str, Any], subject: str) -> bool:
     """Whether a record is about a rule or set, or names it among those that expired together."""
     detail = record.get("detail")
-    first = detail.get("first") if isinstance(detail, dict) else None
-    return record.get("subject") == subject or (isinstance(first, list) and subject in first)
+    ids = detail.get("ids") if isinstance(detail, dict) else None
+    return record.get("subject") == subject or (isinstance(ids, list) and subject in ids)
 
 
 def newest(store: Store, wanted: Wanted, limit: int) -> list[dict[str, Any]]:

@@ -12,10 +12,9 @@ from xdpctl.datapath.bpf.programs import ProgramInfo
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.netlink import Link
 from xdpctl.datapath.loader.stages import Staged
-from xdpctl.datapath.loader.take_down import opened
+from xdpctl.datapath.loader.take_down import OURS, opened
 from xdpctl.errors import AttachError
 
-OURS = ("xdpctl", "outside")  # names of our programs
 log = logging.getLogger("xdpctl.loader")
 
 
@@ -71,7 +70,8 @@ def foreign(link: Link, info: ProgramInfo) -> AttachError:
     if info.name in OURS:
         return AttachError(
             f"{link.name} is already filtered by another instance of xdpctl, with another "
-            "--pin-dir. It was not changed. Use that instance, or stop it first"
+            "--pin-dir. It was not changed. Use that instance, or stop it first. If none runs, its "
+            f"pins were removed: xdpctl down -i {link.name} takes the filter off"
         )
     return AttachError(
         f"{link.name} already has an XDP program that is not xdpctl's: {info.name or 'unnamed'} "

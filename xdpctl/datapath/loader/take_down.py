@@ -2,7 +2,7 @@
 """Takes the filter off every interface, and its pins away."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 from xdpctl.datapath.bpf import bpffs, maps, programs
@@ -10,6 +10,8 @@ from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.netlink import Link
 from xdpctl.errors import AttachError
+
+OURS = ("xdpctl", "outside")  # names of our programs
 
 
 @contextmanager
@@ -37,11 +39,27 @@ def _detach_ours(slots_id: int, present: Iterable[Link]) -> list[str]:
     return done
 
 
-def take_down(pins: Pins) -> list[str]:
-    """Detach xdpctl's programs and remove the pins; the names of the detached interfaces."""
+def _detach_orphans(names: Collection[str]) -> list[str]:
+    """Detach programs with our names from these interfaces, whatever maps they use."""
+    done = []
+    for link in netlink.links():
+        if link.name in names and link.program_id is not None:
+            with opened(link.program_id) as fd:
+                if programs.info(fd).name in OURS:
+                    netlink.detach(link, fd)
+                    done.append(link.name)
+    return done
+
+
+def take_down(pins: Pins, orphans: Collection[str] = ()) -> list[str]:
+    """Detach xdpctl's programs and remove the pins; the names of the detached interfaces.
+
+    From `orphans` a filter of xdpctl is detached also if its pins are not these.
+    """
     names: list[str] = []
     if pins.map("slots").exists():
         names = _detach_ours(maps.map_id_at(pins.map("slots")), netlink.links())
+    names += _detach_orphans(orphans)
     if pins.root.is_dir():
         for path in sorted(pins.root.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()
