@@ -15,6 +15,7 @@ from xdpctl.model.rule import check_name
 from xdpctl.service.client import SLOW_SECONDS, path
 
 app = typer.Typer()
+_LISTED = 10  # of a list in an audit record
 token_app = typer.Typer(
     no_args_is_help=True, help="Tokens for the API over TCP: create, list, revoke."
 )
@@ -119,8 +120,11 @@ def audit_log(
 
 
 def _shown(value: object) -> str:
-    """A value of a record; a list without Python's marks."""
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    """A value of a record; the start of a list, without Python's marks."""
+    if not isinstance(value, list):
+        return str(value)
+    more = f" and {len(value) - _LISTED:,} more" if len(value) > _LISTED else ""
+    return " ".join(map(str, value[:_LISTED])) + more
 
 
 @audit_app.command("verify")

@@ -109,6 +109,15 @@ def test_the_audit_log_is_shown_as_it_is(api: Api, run: Run) -> None:
     assert json.loads(run("audit", "log", "--json")[1]) == [RECORD]
 
 
+def test_of_a_long_list_the_audit_log_shows_the_start(api: Api, run: Run) -> None:
+    ids = [f"203.0.113.{number}_32" for number in range(40)]
+    record = {**RECORD, "detail": {"rules": 40, "ids": ids}}
+    api.answers["GET", "/v1/audit"] = {"records": [record]}
+    _, out, _ = run("audit", "log")
+    assert "203.0.113.9_32 and 30 more" in out
+    assert "203.0.113.10_32" not in out
+
+
 @pytest.mark.parametrize(("problem", "code"), [(None, 0), ("record 2 was changed", 1)])
 def test_a_broken_chain_ends_in_1(api: Api, run: Run, problem: str | None, code: int) -> None:
     api.answers["GET", "/v1/audit/verify"] = {**VERDICT, "problem": problem}
