@@ -16,6 +16,8 @@ import msgspec
 import typer
 from typer.core import TyperOption
 
+from xdpctl.base.spreadsheet import cell
+
 _CHOSEN = "xdpctl.json"  # in the context of a command: --json was given
 
 
@@ -107,7 +109,10 @@ class Lines:
 
 
 def _rows(values: Sequence[Any]) -> None:
-    """CSV with a line of names; nested fields are named with dots, lists are joined by spaces."""
+    """CSV with a line of names; nested fields are named with dots, lists are joined by spaces.
+
+    Text that a spreadsheet would take for a formula has an apostrophe before it.
+    """
     flat = [_flat(value) for value in values]
     columns = list(dict.fromkeys(name for row in flat for name in row))
     writer = csv.DictWriter(sys.stdout, columns, restval="", lineterminator="\n")
@@ -125,6 +130,7 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:
         return found
     if isinstance(value, list):
         plain = all(not isinstance(one, Mapping | list) for one in value)
-        return {name or "value": " ".join(map(str, value)) if plain else json.dumps(value)}
+        return {name or "value": cell(" ".join(map(str, value))) if plain else json.dumps(value)}
     shown = "" if value is None else str(value).lower() if isinstance(value, bool) else value
+    shown = cell(shown) if isinstance(shown, str) else shown
     return {name or "value": shown}

@@ -13,6 +13,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from xdpctl.base.spreadsheet import cell
 from xdpctl.base.units import si
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ FORGED = (
     "this host at the time; any other is possibly spoofed. An address does not prove who attacked."
 )
 _WIDTH, _HEIGHT = 900.0, 160.0  # of the chart
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # beginnings that a spreadsheet takes for a formula
 
 
 def facts(incident: dict[str, Any]) -> dict[str, str]:
@@ -146,10 +146,10 @@ def sources_csv(incident: dict[str, Any]) -> str:
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(("source", "standing", "packets_kept", "country", "asn", "as_name"))
     for source in incident["sources"]:
-        rows.writerow((_cell(source), "named by a detector", "", "", "", ""))
+        rows.writerow((cell(source), "named by a detector", "", "", "", ""))
     kept = incident["evidence"]
     for sender in kept["top_sources"]:
-        where = (sender["country"], sender["asn"] or "", _cell(sender["as_name"]))
+        where = (sender["country"], sender["asn"] or "", cell(sender["as_name"]))
         stands = standing(sender) + ("; sent to the victim" if kept["received"] else "")
         rows.writerow((sender["address"], stands, sender["packets"], *where))
     return out.getvalue()
@@ -214,7 +214,3 @@ def _plain(text: str) -> str:
     """The text with the special characters of Markdown and HTML escaped."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_{}\[\]()#+!|])", r"\\\1", text)
-
-
-def _cell(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text

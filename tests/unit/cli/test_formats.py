@@ -60,6 +60,15 @@ def test_csv_has_a_line_a_record_with_every_column_of_all(api: Api, run: Run) ->
     assert first["expires_at"] == ""
 
 
+@pytest.mark.parametrize("reason", ['=cmd("calc")', "+1", "-2+3", "@SUM(A1)"])
+def test_csv_has_no_formula_that_somebody_else_wrote(
+    capsys: pytest.CaptureFixture[str], reason: str
+) -> None:
+    printed([{"reason": reason, "tags": [reason], "packets": -1}], Format.CSV)
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row["reason"], row["tags"], row["packets"]) == (f"'{reason}", f"'{reason}", "-1")
+
+
 def test_a_wide_table_has_what_a_table_leaves_out(api: Api, run: Run) -> None:
     narrow, wide = (_listed(api, run, "-o", form).splitlines() for form in ("table", "wide"))
     assert _listed(api, run).splitlines() == narrow
