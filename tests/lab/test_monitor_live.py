@@ -66,7 +66,8 @@ def test_an_observed_rule_switches_itself_on_if_what_it_costs_can_be_borne(
     code: int,
     mode: str,
 ) -> None:
-    options = ("--observe", "2s", "--max-collateral", bearable)
+    # the source has all connections of this host: --force says that it is meant
+    options = ("--observe", "2s", "--max-collateral", bearable, "--force")
     quiet = Event()
 
     def talk() -> None:
