@@ -78,9 +78,10 @@ class Session:
         self._screen = io.StringIO()
         with warnings.catch_warnings():  # the child calls execve at once
             warnings.filterwarnings("ignore", "This process .* is multi-threaded")
+            # tests that run in the background ignore Ctrl-C, and their children would, too
             self._child: Any = pexpect.spawn(
-                command[0],
-                command[1:],
+                "env",
+                ["--default-signal=INT", *command],
                 timeout=_SECONDS,
                 dimensions=(_ROWS, width),
                 env=person.environment,
