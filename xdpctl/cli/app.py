@@ -4,7 +4,7 @@
 Exit codes: 0 success; 1 refused or failed, with the reason on standard error; 2 wrong usage; 3 the
 control plane does not answer; 4 doctor found a problem that prevents filtering; 5 no matching
 packet came during --observe; 6 an archive is valid, but its signer was not checked; 7 the
-collateral of a rule cannot be judged; 78 the configuration must be edited first.
+collateral of a rule cannot be judged; 78 the configuration must be edited first; 130 interrupted.
 """
 
 import importlib

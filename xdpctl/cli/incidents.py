@@ -167,7 +167,7 @@ def packets(
     identity: Identity,
     write: Annotated[Path, typer.Option("-w", "--write", help="Write to this pcapng file.")],
 ) -> None:
-    """Save sampled packets that the rules of the incident dropped, or that the victim received.
+    """Save sampled packets that the rules of the incident dropped, or sent to the victim.
 
     Example: xdpctl incident packets 2026-11-26-1 -w packets.pcapng
     """

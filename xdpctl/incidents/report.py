@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 _RECEIVED = (
-    "No rule hit packets, so these are packets that the victim received: legitimate senders are "
-    "among them"
+    "None of them was dropped by a rule of this incident: they are packets sent to the victim, and "
+    "legitimate senders are among them"
 )
 FORGED = (
     "Source addresses are those in the packets. A verified one had completed a TCP handshake with "

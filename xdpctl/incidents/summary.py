@@ -16,7 +16,7 @@ from xdpctl.incidents.rates import read_rows
 from xdpctl.lists.geo import GeoDatabase
 
 _TOP = 20
-RULE_MARK = " rule="  # in the comment of a packet that a rule hit
+RULE_MARK = " rule="  # in the comment of a packet that a rule dropped
 
 
 class Sender(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ class Sender(msgspec.Struct, frozen=True):
 class Evidence(msgspec.Struct, frozen=True):
     """The number of kept packets and of their source addresses; the most frequent ones.
 
-    These are packets that rules hit. If there are none, they are packets that the victim received,
+    These are packets that rules dropped. If there are none, they are packets sent to the victim,
     and `received` says so: legitimate senders are among them. `rates` has rows with rates.COLUMNS.
     `damage` says where and why reading the packets failed.
     """

@@ -102,7 +102,7 @@ class Client:
             yield from map(_load, answer)
 
     def pages(self, limit: int | None = None, **filters: Any) -> Iterator[dict[str, Any]]:
-        """Every rule that matches, or about the first `limit`, page by page.
+        """Every rule that matches, or at least the first `limit`, page by page.
 
         The next page is fetched while the caller uses the one before.
         """
@@ -112,8 +112,11 @@ class Client:
         query = {name: value for name, value in asked.items() if value is not None}
         fetch = partial(self.call, "GET", "/v1/rules")
         with ThreadPoolExecutor(1) as pool:
-            page = fetch(params=query)
+            page, had = fetch(params=query), 0
             while page["next"] is not None:
+                had += len(page["rules"])
+                if limit and had >= limit:
+                    break
                 coming = pool.submit(fetch, params=query | {"cursor": page["next"]})
                 yield from page["rules"]
                 page = coming.result()

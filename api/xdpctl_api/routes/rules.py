@@ -167,7 +167,7 @@ async def _change(
     ctx: ControlPlane, rule_id: str, changes: dict[str, object], who: Caller, if_match: str | None
 ) -> RuleAnswer:
     seen, number = named_etag(if_match), ctx.controller.change_by(who)
-    begins = not changes.keys().isdisjoint({"mode", "action"}) and not changes.get("force")
+    begins = not changes.keys().isdisjoint({"mode", "action", "spare"}) and not changes.get("force")
     guard = PeersGuard(await ctx.connections.read()) if begins and who.origin == OPERATOR else None
 
     def operation(draft: Draft) -> Added[Rule | Signature]:

@@ -89,9 +89,9 @@ class SenderOut(BaseModel):
 
 
 class EvidenceOut(BaseModel):
-    """Evidence from the sampled packets that the rules of the incident hit.
+    """Evidence from the sampled packets that the rules of the incident dropped.
 
-    If they hit none, from packets that the victim received; `received` is true then.
+    If there are none, from packets that were sent to the victim; `received` is true then.
     """
 
     packets: int
@@ -106,7 +106,7 @@ class EvidenceOut(BaseModel):
     )
     received: bool = Field(
         default=False,
-        description="No rule hit packets: these went to the victim, legitimate ones among them",
+        description="No rule dropped these: they were sent to the victim, some of them legitimate",
     )
     damage: str = Field(description="Where and why reading the packets failed; empty if it did not")
 

@@ -131,6 +131,14 @@ def test_a_match_that_hardly_narrows_is_a_drop_of_its_source(
         assert answer.status_code == 201, answer.text
 
 
+def test_a_drop_that_no_longer_spares_has_to_be_meant(api: Api) -> None:
+    body = {"match": "src 198.51.100.0/24 tcp", "spare": "established"}
+    path = f"/v1/rules/{api.call('POST', '/v1/rules', json=body).json()['id']}"
+    problem(api.call("PATCH", path, json={"spare": "none"}), 409, "unconfirmed")
+    forced = api.call("PATCH", path, json={"spare": "none", "force": True})
+    assert forced.json()["spare"] == "none"
+
+
 @pytest.mark.parametrize("what", ["rule", "wide rule", "set"])
 def test_an_undo_that_puts_such_a_drop_back_has_to_be_meant(api: Api, what: str) -> None:
     if what == "set":

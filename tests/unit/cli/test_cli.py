@@ -154,6 +154,12 @@ def test_a_list_reads_every_page(api: Api, run: Run) -> None:
     assert "203.0.113.7/32" in run("list")[1]
 
 
+def test_no_page_is_fetched_that_is_not_shown(api: Api, run: Run) -> None:
+    api.answers["GET", "/v1/rules"] = [{"rules": [RULE, RULE], "next": "x"}]
+    assert run("list", "--limit", "2")[0] == 0
+    assert len(api.calls) == 1
+
+
 def test_what_was_exported_imports_to_the_same(api: Api, run: Run, tmp_path: Path) -> None:
     timed = {**RULE, "expires_in": 59.98765, "mode": "monitor"}
     api.answers["GET", "/v1/rules"] = [{"rules": [RULE, timed], "next": None}]

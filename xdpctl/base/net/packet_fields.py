@@ -11,7 +11,7 @@ Fields = dict[str, int | Prefix]
 DONT, LATER, FIRST, LAST = 1, 2, 4, 8  # of `fragment` (RFC 8955 section 4.2.2.12)
 _TAGS = (0x8100, 0x88A8, 0x9100)
 _IPV4, _IPV6 = 0x0800, 0x86DD
-_EXTENSIONS = frozenset((0, 43, 44, 51, 60, 135, 139, 140))
+EXTENSIONS = frozenset((0, 43, 44, 51, 60, 135, 139, 140))
 _FRAGMENT_HEADER, _AH = 44, 51
 _EXTENSIONS_MAX = 8
 _ICMP, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
@@ -56,7 +56,7 @@ def _ipv4(packet: bytes) -> Fields:
 def _ipv6(packet: bytes) -> Fields:
     protocol, rest, fragment = packet[6], packet[40:], 0
     for _ in range(_EXTENSIONS_MAX):
-        if protocol not in _EXTENSIONS or len(rest) < 8 or fragment & LATER:
+        if protocol not in EXTENSIONS or len(rest) < 8 or fragment & LATER:
             break
         size = (rest[1] + 1) * 8
         if protocol == _FRAGMENT_HEADER:

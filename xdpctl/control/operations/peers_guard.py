@@ -5,7 +5,9 @@ It looks at one change at a time: what several drops hold that came one after th
 up.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterator
+
+import numpy as np
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES, within
@@ -14,13 +16,13 @@ from xdpctl.control.operations.admission import CONFIRM, FORCE, refuse_wide
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import UnconfirmedError
 from xdpctl.model.match import ranges
+from xdpctl.model.match.components import TCP
 from xdpctl.model.requests import RuleRequest, SignatureRequest
 from xdpctl.model.rule import Action, Mode, Rule, Spare
 from xdpctl.model.signature import Signature
 from xdpctl.model.source_set import Entries, SourceSet
 
 _LEAST = 8  # fewer connections are no majority
-_TCP = 6
 _HARDLY_NARROWING = frozenset(("source", "protocol", "packet_length", "ttl"))
 Asked = RuleRequest | SignatureRequest | Rule | Signature
 
@@ -31,6 +33,7 @@ class PeersGuard:
     def __init__(self, peers: Peers) -> None:
         self._peers, self._total = peers, peers.elsewhere()
         self._held: set[bytes] = set()
+        self._number = 0  # of connections with these
 
     def check(self, asked: Asked, fix: str = CONFIRM) -> None:
         """UnconfirmedError, with this fix, if the drop is one too many; it is not counted then."""
@@ -39,13 +42,15 @@ class PeersGuard:
         covered = self._covered(asked) - self._held
         if covered:
             what = "with the drops before, they hold" if self._held else f"{_name(asked)} holds"
-            self._refuse_most(covered | self._held, what, fix)
+            number = self._number + self._peers.connections(covered)
+            self._refuse_most(number, what, fix)
             self._held |= covered
+            self._number = number
 
     def check_set(self, entries: Entries) -> None:
         """UnconfirmedError if the entries of a set that drops hold most connections."""
         if self._total >= _LEAST:
-            held = [address for address in self._peers if _is_within(entries, address)]
+            held = self._peers.connections(_within(entries, self._peers))
             self._refuse_most(held, "the entries of the set hold", FORCE)
 
     def check_changes(self, before: Draft, after: Draft) -> None:
@@ -72,8 +77,7 @@ class PeersGuard:
         source = _source(asked)
         return set(self._peers if source is None else self._peers.covered(source))
 
-    def _refuse_most(self, peers: Collection[bytes], what: str, fix: str) -> None:
-        number = self._peers.connections(peers)
+    def _refuse_most(self, number: int, what: str, fix: str) -> None:
         if 2 * number > self._total:
             raise UnconfirmedError(
                 f"{what} {number:,} of this host's {self._total:,} established connections",
@@ -95,7 +99,7 @@ def _cuts(asked: Asked) -> bool:
     if isinstance(asked, RuleRequest | Rule):
         return asked.spare is Spare.NONE
     protocols = asked.match.get("protocol")
-    tcp = protocols is None or ranges.holds(protocols, _TCP)
+    tcp = protocols is None or ranges.holds(protocols, TCP)
     return tcp and asked.spare is Spare.NONE and asked.match.narrowing <= _HARDLY_NARROWING
 
 
@@ -116,9 +120,13 @@ def _name(asked: Asked) -> str:
     return str(_source(asked) or "the match")
 
 
-def _is_within(entries: Entries, address: bytes) -> bool:
-    """Whether an entry covers the address."""
-    family = FAMILIES[4 if len(address) == 4 else 6]
-    exact = Prefix(address, family.bits)
-    wider: Iterable[Prefix] = (exact.widened(length) for length in range(family.bits + 1))
-    return bool(within(entries[family.number], family.keys(wider)).any())
+def _within(entries: Entries, peers: Peers) -> Iterator[bytes]:
+    """The peers that an entry covers."""
+    for number, keys in entries.items():
+        family = FAMILIES[number]
+        listed = [address for address in peers if len(address) * 8 == family.bits]
+        exact = family.keys(Prefix(address, family.bits) for address in listed)
+        covered = np.zeros(len(listed), np.bool_)
+        for length in np.unique(family.lengths(keys)).tolist():
+            covered |= within(keys, family.widened(exact, length))
+        yield from (listed[place] for place in np.flatnonzero(covered).tolist())

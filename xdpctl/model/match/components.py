@@ -55,14 +55,14 @@ _LISTED = (
     Component("ttl", 250, Kind.NUMBER, ("ttl", "hop-limit"), 255),
     Component("vlan", 251, Kind.NUMBER, ("vlan",), 4095),
 )
-_TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
+TCP, UDP, ICMP, ICMPV6 = (PROTOCOLS[name] for name in ("tcp", "udp", "icmp", "icmpv6"))
 NEEDS = {  # the protocols whose header has the field of a component
-    "port": {_TCP, _UDP},
-    "source_port": {_TCP, _UDP},
-    "destination_port": {_TCP, _UDP},
-    "tcp_flags": {_TCP},
-    "icmp_type": {_ICMP, _ICMPV6},
-    "icmp_code": {_ICMP, _ICMPV6},
+    "port": {TCP, UDP},
+    "source_port": {TCP, UDP},
+    "destination_port": {TCP, UDP},
+    "tcp_flags": {TCP},
+    "icmp_type": {ICMP, ICMPV6},
+    "icmp_code": {ICMP, ICMPV6},
 }
 COMPONENTS = {component.name: component for component in _LISTED}
 BY_WORD = {

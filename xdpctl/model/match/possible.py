@@ -4,17 +4,16 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
+from xdpctl.base.net.packet_fields import EXTENSIONS
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
 from xdpctl.model.match import bits
-from xdpctl.model.match.components import FRAGMENT, NEEDS
+from xdpctl.model.match.components import FRAGMENT, ICMP, ICMPV6, NEEDS, TCP, UDP
 from xdpctl.model.match.ranges import Ranges
 
-_TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
-_OF_FAMILY = {_ICMP: 4, _ICMPV6: 6}
+_OF_FAMILY = {ICMP: 4, ICMPV6: 6}
 _HEADER = {4: 20, 6: 40}  # bytes of an IP header
-_READ = {_TCP: 14, _UDP: 4, _ICMP: 4, _ICMPV6: 4}  # bytes up to the last field that is matched
-_EXTENSIONS = frozenset((0, 43, 44, 51, 60, 135, 139, 140))  # the protocol is that behind them
+_READ = {TCP: 14, UDP: 4, ICMP: 4, ICMPV6: 4}  # bytes up to the last field that is matched
 _DONT, _LATER, _FIRST, _LAST = (FRAGMENT[name] for name in ("dont", "later", "first", "last"))
 # whole, first, in the middle, last; IPv4 with and without DF
 _FRAGMENTS = {
@@ -59,7 +58,7 @@ def _protocols(found: Mapping[str, Any], family: int | None) -> set[int]:
     if not of_family:
         wanted = "icmp" if family == 4 else "icmpv6"
         raise RuleError(f"IPv{family} carries {wanted}", "match.protocol", f"write {wanted}")
-    if family == 6 and not of_family - _EXTENSIONS:
+    if family == 6 and not of_family - EXTENSIONS:
         fix = "write the protocol behind the extension headers, such as udp"
         what = "these are IPv6 extension headers, and the protocol is the one behind them"
         raise RuleError(what, "match.protocol", fix)
@@ -85,7 +84,7 @@ def _check_length(found: Mapping[str, Any], family: int | None, left: set[int]) 
     lengths = found.get("packet_length")
     if not lengths:
         return
-    least = _HEADER[family or (6 if left <= {_ICMPV6} else 4)]
+    least = _HEADER[family or (6 if left <= {ICMPV6} else 4)]
     if not found.keys().isdisjoint(NEEDS):
         least += min(_READ[protocol] for protocol in left)
     if lengths[-1][1] < least:
