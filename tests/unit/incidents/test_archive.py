@@ -70,6 +70,20 @@ def test_an_archive_that_was_changed_is_found_out(box: Api, tmp_path: Path) -> N
             archive.verify_archive(tmp_path / bad)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_only_what_this_project_writes_is_decompressed(
+    box: Api, tmp_path: Path, method: int
+) -> None:
+    """A few bytes of LZMA may ask for four gigabytes."""
+    _, path = exported(box, tmp_path)
+    packed = tmp_path / "packed.zip"
+    with zipfile.ZipFile(path) as held, zipfile.ZipFile(packed, "w", method) as made:
+        for name in held.namelist():
+            made.writestr(name, held.read(name))
+    with pytest.raises(EvidenceError, match="another method than Deflate"):
+        archive.verify_archive(packed)
+
+
 def test_a_key_that_is_none_is_told(box: Api, tmp_path: Path) -> None:
     (tmp_path / "control" / "incident.key").write_text("no key")
     answer = box.call("GET", "/v1/incidents/key")
