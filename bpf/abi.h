@@ -45,6 +45,7 @@ enum reason {
 	REASON_TINY_FRAGMENT,	/* drop: a fragment that hides or overwrites a TCP header */
 	REASON_SPOOFED,		/* drop: from outside, with a source that cannot be there */
 	REASON_MAX,
+	REASONS = 32,	 /* of an array by reason; a power of two */
 	REASON_BITS = 8, /* above these bits: REASON_SPARE, then the deciding slot */
 	REASON_SPARE = 1 << REASON_BITS,
 	REASON_SLOT_SHIFT = REASON_BITS + 1,
@@ -54,7 +55,7 @@ enum reason {
 enum stage {
 	STAGE_SIGNATURES,
 	STAGE_CONNECTION,
-	STAGE_CAPTURE,
+	STAGE_OBSERVE,
 	STAGE_MONITOR,
 	STAGES_MAX,
 };
@@ -207,8 +208,10 @@ struct control {
 	__u32 armed;	       /* signatures: 0 for none, else 1 + the number of the generation */
 	__u32 captured;	       /* bits of the reasons whose packets are captured */
 	__u32 capture_slot;    /* capture only packets this slot decided; SLOT_NONE: all */
-	__u32 unused;
-	__u64 capture_mask; /* capture if the reason's packet count has none of these bits */
+	__u32 epoch;	       /* of heads: moved on by whoever reads them, ten times a second */
+	__u64 capture_mask;    /* capture if the reason's packet count has none of these bits */
+	/* by reason: observe if its packet count has none of these bits; all bits: never */
+	__u32 observed[REASONS];
 };
 
 /*
@@ -382,6 +385,35 @@ struct capture {
 	__u32 reason;
 	__u32 slot; /* the slot that decided, or SLOT_NONE */
 	__u8 head[CAPTURE_BYTES];
+};
+
+/* The heads of packets, for everybody who watches traffic. */
+enum heads {
+	HEAD_BYTES = 128,	  /* the largest part of a packet, from its IP header on */
+	HEADS_ALL_LOG2 = 11,	  /* 2^11 packets of a CPU in an epoch are all copied */
+	HEADS_THIN_MOST = 16,	  /* of later ones at least one in so many */
+	HEADS_SEEN_MAX = 1 << 16, /* and beyond these, none */
+};
+
+struct head {
+	__u64 time_ns; /* CLOCK_MONOTONIC as of the last tick */
+	__u32 length;  /* of the frame */
+	__u32 weight;  /* how many packets this one stands for */
+	__u32 slot;    /* the slot that decided, or SLOT_NONE */
+	__u32 interface;
+	__u16 bytes_held;
+	__u8 reason;
+	__u8 family;	 /* 4 or 6; 0 if it is not IP, or invalid: `bytes` begins after Ethernet */
+	__u16 vlan;	 /* of the outermost tag, or NO_VLAN */
+	__u16 ethertype; /* after the outermost tag; 0 if the frame ends before it */
+	__u8 bytes[HEAD_BYTES];
+};
+
+/* How many packets a CPU has observed in this epoch. */
+struct pace {
+	__u32 epoch;
+	__u32 seen;
+	__u64 lost; /* packets whose heads are missing because the ring was full */
 };
 
 /* The result of `explain`: the slots that matched, in the order in which they were met. */

@@ -43,6 +43,7 @@ struct scratch {
 	u32 unused;
 	u64 found[BITMAP_WORDS]; /* the matching signatures, for the words in `summary` */
 	struct capture capture;
+	struct head head;
 };
 
 static __always_inline void no_transport(u32 *values)

@@ -37,6 +37,7 @@
 #define PAGE_SIZE      65536 /* the largest of all architectures */
 #define SAMPLES_PAGES  4
 #define CAPTURES_PAGES 32
+#define HEADS_PAGES    64
 #define NOT_PARSED     (~0U)
 
 BPF_F_TABLE("array", u32, u64, front4, (1U << FRONT_UNITS_LOG2) / 64, MMAPABLE);
@@ -63,12 +64,14 @@ BPF_F_TABLE("array", u32, struct rate, rates, SIGNATURES_MAX, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, buckets, BUCKETS_MAX, MMAPABLE);
 BPF_F_TABLE("percpu_array", u32, struct scratch, scratches, 1, 0);
 BPF_F_TABLE("percpu_array", u32, struct pending, pending, 1, 0);
+BPF_F_TABLE("percpu_array", u32, struct pace, paces, 1, 0);
 BPF_F_TABLE("hash", u32, struct monitor_statistics, statistics, STATISTICS_MAX, 0);
 BPF_F_TABLE("lru_hash", struct connection, u64, connections, CONNECTIONS_MAX, 0);
 BPF_PROG_ARRAY(stages, STAGES_MAX);
 BPF_F_TABLE("array", u32, struct explanation, explanations, 1, 0);
 BPF_RINGBUF_OUTPUT(samples, SAMPLES_PAGES);
 BPF_RINGBUF_OUTPUT(captures, CAPTURES_PAGES);
+BPF_RINGBUF_OUTPUT(heads, HEADS_PAGES);
 
 /* Helper 188, Linux 5.18: the length of the whole frame, with the fragments of a jumbo frame. */
 static u64 (*frame_length)(struct xdp_md *ctx) = (void *)188;
@@ -306,10 +309,9 @@ static __always_inline int count(struct xdp_md *ctx, struct control *control, u3
 
 	if (counter) {
 		add(counter, bytes);
-		if (control && control->captured >> reason & 1 &&
-		    !(counter->packets & control->capture_mask)) {
+		if (control && !((u32)counter->packets & control->observed[reason % REASONS])) {
 			set_pending(reason, slot);
-			stages.call(ctx, STAGE_CAPTURE);
+			stages.call(ctx, STAGE_OBSERVE);
 		}
 	}
 	return reason >= REASON_DROPPED ? XDP_DROP : XDP_PASS;
@@ -377,5 +379,5 @@ int monitor(struct xdp_md *ctx)
 	return leave(ctx, &search, record_monitored(ctx, &search));
 }
 
-#include "stages/capture.bpf.h"
+#include "stages/observe.bpf.h"
 #include "stages/explain.bpf.h"

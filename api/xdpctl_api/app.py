@@ -25,6 +25,7 @@ from xdpctl_api.routes import (
     samples,
     sets,
     system,
+    traffic,
 )
 from xdpctl_api.transport.bodies import BodyLimit, Budget, TooLarge, too_large
 
@@ -52,7 +53,7 @@ def create_app(context: ControlPlane | None = None) -> FastAPI:
     problems.install(app)
     for module in (  # routes are tried in order: the most frequent come first
         *(hooks, bulk, rules, sets, incidents, lookup, explain),
-        *(history, releases, samples, system, records, metrics),
+        *(history, releases, samples, traffic, system, records, metrics),
     ):
         app.include_router(module.router)
     return app

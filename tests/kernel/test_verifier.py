@@ -19,7 +19,7 @@ NAMES = (
     "xdpctl",
     "outside",
     "monitor",
-    "capture",
+    "observe",
     "signatures",
     "connection",
     *(f"explain{of}" for of in ("", "_outside", "_signatures", "_connection")),

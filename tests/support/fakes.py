@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.support.walker import plain_memory, search
-from xdpctl.abi.arrays import CONTROL
+from xdpctl.abi.arrays import CONTROL, HEAD
 from xdpctl.abi.constants import Reason
 from xdpctl.abi.explanation import Explanation
 from xdpctl.abi.structs import Capture, Hits, Sample, Slot
@@ -20,6 +20,7 @@ from xdpctl.control.operations.changing import Added
 from xdpctl.control.operations.source_rules import add
 from xdpctl.control.store.port import ChangeStep
 from xdpctl.control.store.sqlite import SqliteStore
+from xdpctl.datapath.heads import HeadArray, Masks, no_masks
 from xdpctl.datapath.image import SHARED, Plan
 from xdpctl.datapath.monitor_statistics import NOTHING, MonitorStatistics, read
 from xdpctl.datapath.port import Datapath
@@ -72,6 +73,25 @@ class FakeTrie(dict[bytes, bytes]):
         return self.pop(key, None) is not None
 
 
+class FakeHeads:
+    """Heads that a test puts into `waiting`."""
+
+    def __init__(self) -> None:
+        self.waiting: list[HeadArray] = []
+        self.masks, self.missing = no_masks(), 0
+
+    def observe(self, masks: Masks) -> None:
+        self.masks = masks.copy()
+
+    def read(self) -> HeadArray:
+        found = np.concatenate([np.empty(0, HEAD), *self.waiting])
+        self.waiting.clear()
+        return found
+
+    def lost(self) -> int:
+        return self.missing
+
+
 class FakeDatapath:
     """The real tables in plain memory; after `fail_after` writes, the next write fails."""
 
@@ -83,6 +103,7 @@ class FakeDatapath:
         self.control = control[0]
         self.source = SourceTable(self.memory_of, self.control, lambda: None)
         self.signatures = SignatureTable(self.memory_of, self.control, lambda: None)
+        self.heads = FakeHeads()
         self.sides = SideTable(self.memory_of, {4: FakeTrie(), 6: FakeTrie()})
         for shared in SHARED:
             self.source.words[shared.shared] = int.from_bytes(shared.value, "little")

@@ -6,7 +6,14 @@ tests/unit/abi/test_structs.py compares them with bpf/abi.h, too.
 
 import numpy as np
 
-from xdpctl.abi.constants import FIELDS_MAX, GLIMPSES, SKETCH_CELLS, Constants
+from xdpctl.abi.constants import (
+    FIELDS_MAX,
+    GLIMPSES,
+    HEAD_BYTES,
+    REASONS,
+    SKETCH_CELLS,
+    Constants,
+)
 
 ENTRY6 = np.dtype([("address", "u1", 16), ("length", "u4"), ("value", "u4")])
 CONTROL = np.dtype(
@@ -20,10 +27,27 @@ CONTROL = np.dtype(
         ("armed", "u4"),
         ("captured", "u4"),
         ("capture_slot", "u4"),
-        ("unused", "u4"),
+        ("epoch", "u4"),
         ("capture_mask", "u8"),
+        ("observed", "u4", REASONS),
     ]
 )
+HEAD = np.dtype(
+    [
+        ("time_ns", "u8"),
+        ("length", "u4"),
+        ("weight", "u4"),
+        ("slot", "u4"),
+        ("interface", "u4"),
+        ("bytes_held", "u2"),
+        ("reason", "u1"),
+        ("family", "u1"),
+        ("vlan", "u2"),
+        ("ethertype", "u2"),
+        ("bytes", "u1", HEAD_BYTES),
+    ]
+)
+PACE = np.dtype([("epoch", "u4"), ("seen", "u4"), ("lost", "u8")])
 LOOKUP = np.dtype([("classes", "u4"), ("field", "u4")])
 FAMILY = np.dtype(
     [

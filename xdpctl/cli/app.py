@@ -45,6 +45,7 @@ COMMANDS = {
     "set": "sets.sets",
     **dict.fromkeys(("geo", "lookup"), "sets.geo"),
     "bypass": "bypass",
+    "top": "top",
     "capture": "capture",
     "replay": "replay",
     **dict.fromkeys(("status", "token", "audit", "notify"), "system"),

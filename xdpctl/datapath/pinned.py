@@ -15,6 +15,7 @@ from xdpctl.abi.structs import Capture, Hits, Pending, Sample, total_hits
 from xdpctl.datapath.bpf import maps, programs, rcu
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.bpf.ringbuf import Ring
+from xdpctl.datapath.heads import PinnedHeads
 from xdpctl.datapath.image import Plan
 from xdpctl.datapath.monitor_statistics import NOTHING, MonitorStatistics, read
 from xdpctl.datapath.signatures.table import MAPS as SIGNATURE_MAPS
@@ -32,7 +33,7 @@ _MAPPED = (
     *SIGNATURE_MAPS,
     *SIDE_MAPS,
 )
-_RINGS = ("samples", "captures")
+_RINGS = ("samples", "captures", "heads")
 _STATISTICS = ("statistics", "connections")
 _OTHERS = (
     *TRIES,
@@ -40,6 +41,7 @@ _OTHERS = (
     "explanations",
     "controls",
     "pending",
+    "paces",
     "scratches",
     *_STATISTICS,
     *_RINGS,
@@ -70,9 +72,10 @@ class PinnedDatapath:
             self.source = SourceTable(memory, self._control, rcu.wait)
             self.signatures = SignatureTable(memory, self._control, rcu.wait)
             self.sides = SideTable(memory, {4: self._maps[TRIES[0]], 6: self._maps[TRIES[1]]})
-            self._samples, self._captures = (
+            self._samples, self._captures, heads = (
                 Ring(self._maps[name].fd, self._maps[name].shape.max_entries) for name in _RINGS
             )
+            self.heads = PinnedHeads(self._control, heads, self._maps["paces"])
         except OSError as error:
             raise DatapathError(
                 f"the pinned maps under {pins.root} cannot be opened ({error.strerror}); "
@@ -127,6 +130,7 @@ class PinnedDatapath:
         self._control["capture_mask"] = mask
         self._control["capture_slot"] = slot
         self._control["captured"] = reasons
+        self.heads.capture(reasons, mask)
 
     def captures(self) -> Iterator[Capture]:
         for data in self._captures.read():

@@ -7,6 +7,7 @@ from typing import Protocol
 from xdpctl.abi.constants import Reason
 from xdpctl.abi.explanation import Explanation
 from xdpctl.abi.structs import Capture, Hits, Sample
+from xdpctl.datapath.heads import Heads
 from xdpctl.datapath.image import Plan
 from xdpctl.datapath.monitor_statistics import MonitorStatistics
 from xdpctl.datapath.signatures.table import SignatureTable
@@ -24,6 +25,11 @@ class Datapath(Protocol):
     source: SourceTable
     signatures: SignatureTable
     sides: SideTable
+
+    @property
+    def heads(self) -> Heads:
+        """The heads of packets that are copied to user space."""
+        ...
 
     def apply(self, plan: Plan) -> None:
         """Make the plan's writes in order; CapacityError if they do not fit."""

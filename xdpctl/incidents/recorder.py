@@ -4,7 +4,6 @@
 A capture that a client asks for has priority: a sampling ends for it, and is repeated later.
 """
 
-import socket
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from io import BytesIO
 
 from xdpctl.abi.constants import Reason, SlotNumber
 from xdpctl.abi.structs import Capture
+from xdpctl.base.net.interfaces import interface_name
 from xdpctl.base.net.packets import destination_of, source_of
 from xdpctl.base.net.pcapng_writer import Writer
 from xdpctl.base.net.prefix import Prefix, parse_prefix
@@ -155,7 +155,7 @@ class PacketRecorder:
             comment = f"verdict={reason.verdict} reason={reason.name.lower()}"
             comment += f"{RULE_MARK}{rule}" if rule else ""
             unix_ns = int(now.wall(capture.time_ns) * 1e6) * 1000
-            interface = _name(capture.interface)
+            interface = interface_name(capture.interface)
             writer.packet(interface, unix_ns, _seen(capture), capture.length, comment)
         add(self._files.packets(identity), section.getvalue(), _FILE_MAX)
 
@@ -180,10 +180,3 @@ def _victim(incident: Incident) -> Prefix | None:
 
 def _seen(capture: Capture) -> bytes:
     return capture.head[: min(capture.length, len(capture.head))]
-
-
-def _name(index: int) -> str:
-    try:
-        return socket.if_indextoname(index)
-    except OSError:
-        return f"#{index}"

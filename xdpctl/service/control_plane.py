@@ -29,6 +29,8 @@ from xdpctl.service.config import load
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.settings import Settings
 from xdpctl.service.taken_off import TakenOff
+from xdpctl.traffic.places import Places
+from xdpctl.traffic.sampler import Sampler
 
 _FETCHES = 4  # fetches at the same time, of those that a request waits for
 _WATCHES = 4  # workers: one samples, the others answer that a sampling is under way
@@ -66,6 +68,8 @@ class ControlPlane:
     stopping: bool = False
     audit_head: AuditHead = field(init=False)
     taken_off: TakenOff = field(init=False)
+    sampler: Sampler = field(init=False)
+    places: Places = field(init=False)
     files: Files = field(init=False)
     hooks: Hooks = field(init=False)
     recorder: PacketRecorder = field(init=False)
@@ -78,6 +82,7 @@ class ControlPlane:
         folder, key = self.settings.control_dir, self.settings.incident_key
         self.audit_head = AuditHead(self.controller.store, folder / "audit.head", key)
         self.taken_off = TakenOff(self.controller, self.loader)
+        self.sampler = Sampler(self.controller.datapath.heads)
         self.files = Files(self.settings.control_dir / "incidents")
         self.hooks = Hooks(
             self.controller, self.files, self.connections, self._automatic, self._tell_refusals
@@ -87,6 +92,7 @@ class ControlPlane:
         self.releases = Releases(self.controller)
         self.ladder = Ladder(self.controller, self._steps, self.hooks.mode_for)
         self.geo_databases = Databases(self.settings.geo_databases)
+        self.places = Places(self._place)
 
     def start(self) -> None:
         """Start the background tasks."""
@@ -104,7 +110,7 @@ class ControlPlane:
     def _parts(self) -> tuple[Part, ...]:
         return (
             *(self.refresher, self.recorder, self.releases, self.ladder, self.dispatcher),
-            *(self.audit_head, self.taken_off),
+            *(self.audit_head, self.taken_off, self.sampler),
         )
 
     def _automatic(self) -> AutomaticSettings:
@@ -143,6 +149,11 @@ class ControlPlane:
     def geo(self) -> GeoDatabase | None:
         """The configured or installed geo databases; ConfigError if one cannot be read."""
         return self.geo_databases.current()
+
+    def _place(self, source: Prefix) -> tuple[str, int, str] | None:
+        database = self.geo()
+        found = database.lookup(source) if database else None
+        return (found.country, found.asn, found.as_name) if found else None
 
     def fills(self) -> list[readiness.Fill]:
         """The fill level of every table that can be full."""

@@ -3,7 +3,6 @@
 
 import asyncio
 import json
-import socket
 import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -16,12 +15,12 @@ from fastapi.responses import StreamingResponse
 from xdpctl.abi.constants import Reason, SlotNumber
 from xdpctl.abi.structs import Capture
 from xdpctl.base.clock import Now
+from xdpctl.base.net.interfaces import interface_name
 from xdpctl.control.capture import CaptureAsk, Capturing, choose
-from xdpctl.datapath.image import is_shared
+from xdpctl.control.slot_names import SlotNames
 from xdpctl.errors import ConflictError, NotFoundError
 from xdpctl.model.match.match import ID_MARK
 from xdpctl.model.rule import parse_rule_id
-from xdpctl.model.signature import Signature
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator
 from xdpctl_api.dependencies import Ctx
@@ -110,10 +109,9 @@ class _Formatter:
     """Formats captures as lines of NDJSON, with names instead of numbers."""
 
     def __init__(self, ctx: ControlPlane) -> None:
-        self._ctx = ctx
         self._now: Now = ctx.controller.clock.read()
-        self.interface = lru_cache(64)(_interface)
-        self.rule = lru_cache(4096)(self._rule)
+        self.interface = lru_cache(64)(interface_name)
+        self.rule = SlotNames(ctx.controller.state).name
 
     def line(self, capture: Capture) -> bytes:
         reason = Reason(capture.reason)
@@ -129,19 +127,3 @@ class _Formatter:
                 "data": data.hex(),
             }
         )
-
-    def _rule(self, slot: int) -> str | None:
-        state = self._ctx.controller.state
-        held = state.signature_of(slot) or state.set_of(slot)
-        if held:
-            return held.id if isinstance(held, Signature) else held.name
-        if is_shared(slot):
-            return "protected"
-        return next((str(p) for p, n in list(state.image.entries.items()) if n == slot), None)
-
-
-def _interface(index: int) -> str:
-    try:
-        return socket.if_indextoname(index)
-    except OSError:
-        return f"#{index}"

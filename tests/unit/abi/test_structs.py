@@ -22,8 +22,10 @@ from xdpctl.abi.arrays import (
     FAMILY,
     GENERATION,
     GLIMPSE,
+    HEAD,
     LOOKUP,
     MONITOR_STATISTICS,
+    PACE,
     RATE,
     RECORDED,
 )
@@ -40,6 +42,7 @@ OF_CONSTANTS = (
     "fragment",
     "told",
     "captured",
+    "heads",
     "monitoring",
 )  # enums whose members are CONSTANTS and Value
 
@@ -55,6 +58,8 @@ DTYPES = {
     "glimpse": GLIMPSE,
     "monitor_statistics": MONITOR_STATISTICS,
     "connection": CONNECTION,
+    "head": HEAD,
+    "pace": PACE,
 }
 BY_SIZE = {"near4": 8, "near6": 16, "node": 8, "bucket": 8 * constants.BUCKET_CELLS}
 BY_SIZE |= {"bitmap": 8 * constants.BITMAP_WORDS, "classes": 8}
@@ -70,6 +75,11 @@ CONSTANTS = (
     "BUCKET_CELLS",
     "TOLD",
     "CAPTURE_BYTES",
+    "REASONS",
+    "HEAD_BYTES",
+    "HEADS_ALL_LOG2",
+    "HEADS_THIN_MOST",
+    "HEADS_SEEN_MAX",
     "REASON_BITS",
     "FIELDS_MAX",
     "CLASS_BITS",

@@ -9,6 +9,10 @@ and two flags.
 import mmap
 import struct
 from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 _BUSY, _DISCARD = 1 << 31, 1 << 30
 _HEADER = 8
@@ -39,3 +43,16 @@ class Ring:
                 yield bytes(self._data[start : start + size])
             position += (_HEADER + size + 7) // 8 * 8
             self._consumer[0] = position
+
+    def read_all(self, dtype: np.dtype[Any]) -> NDArray[np.void]:
+        """A copy of all available records, which all have this type, a multiple of 8 bytes long."""
+        position, available = self._consumer[0], self._producer[0]
+        record = np.dtype([("length", "u4"), ("page", "u4"), ("record", dtype)])
+        count = (available - position) // record.itemsize
+        at = position & (self._size - 1)
+        found = np.frombuffer(self._data, record, count, at)
+        busy = np.flatnonzero(found["length"] & _BUSY)
+        found = found[: busy[0]] if len(busy) else found
+        copied = found["record"].copy()
+        self._consumer[0] = position + len(copied) * record.itemsize
+        return copied

@@ -20,6 +20,7 @@ from xdpctl.abi.constants import BITMAPS_MAX, SlotNumber, Stage
 from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.bpffs import ensure, share
 from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.heads import NEVER
 from xdpctl.datapath.image import SHARED
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.compiler import Compiled, compile_source
@@ -35,7 +36,7 @@ PROGRAM, OUTSIDE, EXPLAIN = "xdpctl", "outside", "explain"
 _STAGES: dict[Stage, str] = {
     Stage.SIGNATURES: "signatures",
     Stage.CONNECTION: "connection",
-    Stage.CAPTURE: "capture",
+    Stage.OBSERVE: "observe",
     Stage.MONITOR: "monitor",
 }
 _EXPLAIN_STAGES: dict[Stage, str] = {
@@ -70,11 +71,12 @@ def compile_filter(
 
 
 def _prepare(controls: maps.Map) -> None:
-    """Initialise the hash seeds and table sizes of a new control map."""
+    """Initialise a new control map: hash seeds, table sizes, and that no packet is observed."""
     control = np.frombuffer(controls.memory(), CONTROL)[0]
     if not control["seeds"].any():
         control["seeds"] = [secrets.randbits(64) | 1 for _ in range(3)]
         control["buckets_log2"] = SMALLEST_LOG2
+        control["observed"] = NEVER
 
 
 class Loader:

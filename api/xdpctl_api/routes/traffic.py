@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the traffic is now, from sampled packets."""
+
+import asyncio
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Query
+
+from xdpctl.base.durations import parse_duration
+from xdpctl.base.net.interfaces import interface_name
+from xdpctl.control.capture import choose
+from xdpctl.control.slot_names import SlotNames
+from xdpctl.errors import RuleError
+from xdpctl.model.match import text
+from xdpctl.model.match.match import Match
+from xdpctl.service.control_plane import ControlPlane
+from xdpctl.traffic.dimensions import DIMENSIONS, Dimension, named
+from xdpctl.traffic.packets import PacketArray
+from xdpctl.traffic.top import Top, top
+from xdpctl.traffic.window import SECONDS_MAX, Seen
+from xdpctl_api.auth import Viewer
+from xdpctl_api.dependencies import Ctx
+from xdpctl_api.refusals import refusals
+from xdpctl_api.shapes.traffic import DimensionOut, RowOut, TrafficOut
+
+router = APIRouter(prefix="/v1/top", tags=["traffic"])
+_DIMENSIONS_MAX, _ROWS_MAX = 8, 100
+_NAMES = (*DIMENSIONS, "as", "country")
+
+
+@router.get("", responses=refusals(RuleError))
+async def top_traffic(
+    who: Viewer,
+    ctx: Ctx,
+    by: Annotated[
+        str,
+        Query(
+            description="Dimensions, with commas between: "
+            + ", ".join((*DIMENSIONS, "as", "country"))
+        ),
+    ] = "destination,source_port",
+    verdict: Annotated[
+        str, Query(description="drop, pass, all, or a reason such as limited")
+    ] = "all",
+    window: Annotated[str, Query(description=f"How far back: 1s to {SECONDS_MAX:g}s")] = "10s",
+    where: Annotated[
+        str | None,
+        Query(description="Only packets of this match", examples=["dst 198.51.100.7 proto udp"]),
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=_ROWS_MAX, description="Rows of each dimension")] = 10,
+) -> TrafficOut:
+    """The most frequent values of some dimensions in the traffic of the last seconds."""
+    reasons = choose(verdict)
+    seconds = parse_duration(window, "window")
+    if not 1 <= seconds <= SECONDS_MAX:
+        fix = f"give 1s to {SECONDS_MAX:g}s"
+        raise RuleError(f"a window of {window} is out of range", "window", fix)
+    match = _where(where) if where else None
+    dimensions = _dimensions(ctx, by)
+    seen = ctx.sampler.window.last(seconds)
+    chosen = seen.packets[np.isin(seen.packets["reason"], list(reasons))]
+    found = await asyncio.to_thread(_tops, chosen, seen, dimensions, match, limit)
+    return _answer(seen, found)
+
+
+def _where(given: str) -> Match:
+    """The match in the parameter `where`."""
+    try:
+        return text.parse(given)
+    except RuleError as error:
+        raise RuleError(str(error), "where", error.fix) from None
+
+
+def _dimensions(ctx: ControlPlane, by: str) -> dict[str, Dimension]:
+    """The dimensions by name; RuleError for one that does not exist, or too many."""
+    names = [name.strip().replace("-", "_") for name in by.split(",")]
+    known = DIMENSIONS | ctx.places.dimensions
+    for name in names:
+        if name not in known:
+            fix = f"use some of {', '.join(known)}"
+            raise RuleError(f"{name[:40]!r} is not a dimension", "by", fix)
+    if len(names) > _DIMENSIONS_MAX:
+        fix = f"ask for at most {_DIMENSIONS_MAX} at a time"
+        raise RuleError(f"these are {len(names)} dimensions", "by", fix)
+    found = {name: known[name] for name in names}
+    if "rule" in found:
+        slots = SlotNames(ctx.controller.state)
+        found["rule"] = named(found["rule"], lambda slot: slots.name(slot) or "none")
+    if "interface" in found:
+        found["interface"] = named(found["interface"], interface_name)
+    return found
+
+
+def _tops(
+    packets: PacketArray,
+    seen: Seen,
+    dimensions: dict[str, Dimension],
+    where: Match | None,
+    limit: int,
+) -> dict[str, Top]:
+    return {name: top(packets, seen.seconds, by, limit, where) for name, by in dimensions.items()}
+
+
+def _answer(seen: Seen, found: dict[str, Top]) -> TrafficOut:
+    first = next(iter(found.values()))
+    return TrafficOut(
+        seconds=seen.seconds,
+        sampled=first.sampled,
+        missing=seen.missing,
+        packets=first.packets,
+        bits=first.bits,
+        dimensions=[
+            DimensionOut(
+                by=name,
+                without=each.without,
+                rows=[
+                    RowOut(
+                        value=row.value,
+                        packets=row.packets,
+                        bits=row.bits,
+                        share=row.share,
+                        error=row.error,
+                        match=str(row.match) if row.match else None,
+                    )
+                    for row in each.rows
+                ],
+            )
+            for name, each in found.items()
+        ],
+    )

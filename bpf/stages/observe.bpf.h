@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The stage that copies the beginning of a packet to user space: to the ring buffer `heads` for
+ * everybody who watches traffic, and to `captures` if a capture asks for packets like this one. The
+ * packet has been counted before. The readers poll the rings, so they are not woken up.
+ */
+
+/* Copies 1 to `most` bytes of the frame, `most` being a power of two; negative if it fails. */
+static __always_inline long copy(struct xdp_md *ctx, u32 from, void *to, u32 size, u32 most)
+{
+	if (size > most)
+		size = most;
+	/* so that the verifier of 6.1 knows the range, whichever register is used */
+	asm volatile("" : "+r"(size));
+	size = ((size - 1) & (most - 1)) + 1;
+	return load_bytes(ctx, from, to, size);
+}
+
+static __always_inline void copy_capture(struct xdp_md *ctx, struct pending *asked,
+					 struct scratch *scratch, u32 bytes)
+{
+	struct capture *capture = &scratch->capture;
+
+	capture->time_ns = bpf_ktime_get_ns();
+	capture->interface = ctx->ingress_ifindex;
+	capture->length = bytes;
+	capture->reason = asked->reason;
+	capture->slot = asked->slot;
+	if (copy(ctx, 0, capture->head, bytes, CAPTURE_BYTES) < 0 ||
+	    captures.ringbuf_output(capture, sizeof(*capture), BPF_RB_NO_WAKEUP) < 0)
+		asked->lost++;
+}
+
+/*
+ * How many packets this one stands for, of those that come here; 0 if it is not copied. In an epoch
+ * a CPU copies all of its first packets, then fewer and fewer, and at last none: if nobody moves
+ * the epoch on, nobody reads the ring.
+ */
+static __always_inline u32 thin(struct control *control, struct pace *pace, u32 every)
+{
+	u32 seen, mask;
+
+	if (pace->epoch != control->epoch) {
+		pace->epoch = control->epoch;
+		pace->seen = 0;
+	}
+	seen = pace->seen;
+	if (seen >= HEADS_SEEN_MAX) {
+		pace->lost += every;
+		return 0;
+	}
+	pace->seen = seen + 1;
+	mask = seen >> HEADS_ALL_LOG2;
+	mask |= mask >> 1;
+	mask |= mask >> 2;
+	mask &= HEADS_THIN_MOST - 1;
+	return seen & mask ? 0 : mask + 1;
+}
+
+/* The outermost tag, and the EtherType. */
+static __always_inline void copy_link(struct xdp_md *ctx, struct head *head)
+{
+	__be16 words[3] = {};
+
+	head->vlan = NO_VLAN;
+	head->ethertype = 0;
+	if (load_bytes(ctx, ETHERNET_TYPE_AT, words, sizeof(words)) < 0)
+		return;
+	head->ethertype = host16(words[0]);
+	if (!is_vlan(words[0]))
+		return;
+	head->vlan = host16(words[1]) & (NO_VLAN - 1);
+	head->ethertype = host16(words[2]);
+}
+
+static __always_inline void copy_head(struct xdp_md *ctx, struct pending *asked,
+				      struct scratch *scratch, struct pace *pace, u32 bytes,
+				      u32 weight)
+{
+	struct head *head = &scratch->head;
+	u32 offset;
+
+	head->time_ns = bpf_ktime_get_ns();
+	head->length = bytes;
+	head->weight = weight;
+	head->slot = asked->slot;
+	head->interface = ctx->ingress_ifindex;
+	head->reason = asked->reason;
+	copy_link(ctx, head);
+	scratch->packet.family = 0;
+	scratch->packet.ip = sizeof(struct ethernet);
+	parse_again(ctx, scratch);
+	offset = scratch->packet.ip;
+	head->family = scratch->packet.family;
+	head->bytes_held = 0;
+	if (bytes > offset) {
+		head->bytes_held = bytes - offset < HEAD_BYTES ? bytes - offset : HEAD_BYTES;
+		if (copy(ctx, offset, head->bytes, bytes - offset, HEAD_BYTES) < 0)
+			head->bytes_held = 0;
+	}
+	if (heads.ringbuf_output(head, sizeof(*head), BPF_RB_NO_WAKEUP) < 0)
+		pace->lost += weight;
+}
+
+int observe(struct xdp_md *ctx)
+{
+	u32 zero = 0, bytes = frame_length(ctx), reason, every, weight;
+	struct pending *asked = pending.lookup(&zero);
+	struct scratch *scratch = scratches.lookup(&zero);
+	struct control *control = controls.lookup(&zero);
+	struct pace *pace = paces.lookup(&zero);
+	struct hits *counter;
+
+	if (!asked || !scratch || !control || !pace)
+		return XDP_PASS;
+	reason = asked->reason;
+	counter = counters.lookup(&reason);
+	if (counter && control->captured >> reason % REASONS & 1 &&
+	    !(counter->packets & control->capture_mask) &&
+	    (!control->capture_slot || control->capture_slot == asked->slot))
+		copy_capture(ctx, asked, scratch, bytes);
+	every = control->observed[reason % REASONS] + 1;
+	weight = thin(control, pace, every);
+	if (weight)
+		copy_head(ctx, asked, scratch, pace, bytes, weight * every);
+	return reason >= REASON_DROPPED ? XDP_DROP : XDP_PASS;
+}

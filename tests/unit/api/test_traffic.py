@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Top lists over the API: dimensions, filters, names, and what is refused."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.apiclient import Api, problem, running
+from tests.support.heads import heads
+from tests.support.packets import address, ethernet, ipv4, to_frame, udp
+from xdpctl.abi.constants import Reason
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    with running(tmp_path) as api:
+        yield api
+
+
+def seen(api: Api, *found: Any) -> None:
+    """Heads that the sampler has read within one second."""
+    sampler = api.context.sampler
+    sampler.step(100.0)
+    api.datapath.heads.waiting += found
+    sampler.step(101.0)
+
+
+def dns(number: int) -> list[bytes]:
+    source = address("192.0.2.9"), address("198.51.100.7")
+    return [ethernet(0x0800, ipv4(*source, udp(53, 4000)))] * number
+
+
+def top(api: Api, **query: Any) -> dict[str, Any]:
+    answer = api.call("GET", "/v1/top", params=query)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_each_dimension_with_rates_and_a_match(api: Api) -> None:
+    seen(api, heads(dns(30), weight=10), heads([to_frame("203.0.113.5")] * 10))
+    found = top(api, by="source_port,destination")
+    assert (found["sampled"], found["seconds"], found["packets"]) == (40, 1.0, 310)
+    ports, destinations = found["dimensions"]
+    assert (ports["by"], ports["rows"][0]["value"]) == ("source_port", "53")
+    assert ports["rows"][0]["packets"] == 300
+    assert ports["rows"][0]["match"] == "dst 198.51.100.7 proto udp src-port 53"
+    assert [row["value"] for row in destinations["rows"]] == ["198.51.100.7"]
+
+
+def test_only_a_verdict_or_a_match(api: Api) -> None:
+    seen(api, heads(dns(30)), heads([to_frame("203.0.113.5")] * 10, Reason.DROPPED))
+    assert top(api, verdict="drop", by="source")["dimensions"][0]["rows"][0]["share"] == 1.0
+    assert top(api, verdict="pass")["sampled"] == 30
+    assert top(api, where="udp src-port 53")["sampled"] == 30
+    assert top(api, where="udp src-port 123")["dimensions"][0]["rows"] == []
+
+
+def test_rules_and_interfaces_have_names(api: Api) -> None:
+    slot = api.add("203.0.113.0/24")["slot"]
+    dropped = heads([to_frame("203.0.113.5")] * 3, Reason.DROPPED, slot=slot)
+    dropped["interface"] = 1
+    seen(api, dropped, heads(dns(1)))
+    rules, interfaces = top(api, by="rule,interface")["dimensions"]
+    assert [row["value"] for row in rules["rows"]] == ["203.0.113.0/24", "none"]
+    assert interfaces["rows"][0]["value"] == "lo"
+    assert [row["match"] for row in rules["rows"]] == [None, None]
+
+
+def test_before_anything_was_seen(api: Api) -> None:
+    found = top(api, by="country,as")
+    assert (found["sampled"], found["seconds"]) == (0, 0.0)
+    assert [each["rows"] for each in found["dimensions"]] == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"by": "sauce"}, "by"),
+        ({"by": ",".join(["ttl"] * 9)}, "by"),
+        ({"verdict": "droped"}, "verdict"),
+        ({"window": "61s"}, "window"),
+        ({"window": "0.1s"}, "window"),
+        ({"window": "soon"}, "window"),
+        ({"where": "udp src-prt 53"}, "where"),
+    ],
+)
+def test_bad_questions(api: Api, query: dict[str, str], field: str) -> None:
+    answer = api.call("GET", "/v1/top", params=query)
+    assert problem(answer, 400, "bad-request")["field"] == field

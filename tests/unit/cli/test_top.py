@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What `top` asks for and prints."""
+
+import json
+from typing import Any
+
+from tests.unit.cli.test_cli import Api, Run, api, run
+
+__all__ = ["api", "run"]  # the fixtures
+ROW = {
+    "value": "53",
+    "packets": 212_000.0,
+    "bits": 9.1e8,
+    "share": 0.532,
+    "error": 0.011,
+    "match": "dst 198.51.100.7 proto udp src-port 53",
+}
+FOUND: dict[str, Any] = {
+    "seconds": 10.04,
+    "sampled": 9_800,
+    "missing": 0,
+    "packets": 398_000.0,
+    "bits": 1.7e9,
+    "dimensions": [
+        {"by": "source_port", "without": 0.0, "rows": [ROW]},
+        {"by": "tcp_flags", "without": 1.0, "rows": []},
+    ],
+}
+
+
+def test_a_look_shows_rates_and_a_match(api: Api, run: Run) -> None:
+    api.answers["GET", "/v1/top"] = FOUND
+    code, out, _ = run("top", "--by", "source-port,tcp-flags", "--where", "udp", "--once")
+    assert code == 0
+    assert api.calls[0][2]["params"] == {
+        "by": "source-port,tcp-flags",
+        "verdict": "all",
+        "window": "10s",
+        "limit": 5,
+        "where": "udp",
+    }
+    assert "398 k packets/s, 1.7 Gbit/s; the last 10 s, from 9,800 sampled packets" in out
+    assert "53.2% ± 1.1" in out
+    assert "dst 198.51.100.7 proto udp src-port 53" in out
+    assert "tcp flags: no packet has one" in out
+    assert "could not be sampled" not in out
+
+
+def test_what_could_not_be_sampled_is_told(api: Api, run: Run) -> None:
+    api.answers["GET", "/v1/top"] = FOUND | {"missing": 12_000}
+    assert "12 k packets could not be sampled" in run("top")[1]
+    api.answers["GET", "/v1/top"] = FOUND | {"sampled": 0, "packets": 0.0, "bits": 0.0}
+    assert "no packet was seen" in run("top")[1]
+
+
+def test_one_json_document_with_once(api: Api, run: Run) -> None:
+    api.answers["GET", "/v1/top"] = FOUND
+    assert json.loads(run("top", "--once", "--json")[1]) == FOUND

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command that shows what the traffic is made of now."""
+
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from xdpctl.base.units import si
+from xdpctl.cli import options, output
+from xdpctl.cli.formats import Format, Lines, printed
+
+app = typer.Typer()
+_BY = "reason,destination,source_port,protocol"
+
+
+@app.command()
+def top(
+    context: typer.Context,
+    by: Annotated[
+        str,
+        typer.Option(
+            help="What to count by: source, source-network, destination, destination-network, "
+            "source-port, destination-port, protocol, packet-length, tcp-flags, icmp, ttl, "
+            "fragment, dscp, vlan, ethertype, reason, rule, interface, as, country."
+        ),
+    ] = _BY.replace("_", "-"),
+    verdict: Annotated[
+        str, typer.Option(help="Only drop or pass, or a reason such as limited; all counts both.")
+    ] = "all",
+    where: Annotated[
+        str | None, typer.Option(help="Only packets that match: 'dst 198.51.100.7 udp'.")
+    ] = None,
+    window: Annotated[str, typer.Option(help="How far back, 1s to 60s.")] = "10s",
+    limit: Annotated[int, typer.Option(help="Rows of each table.")] = 5,
+    delay: Annotated[
+        float, typer.Option("-d", "--delay", min=0.2, max=3600, help="Seconds between two looks.")
+    ] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
+    form: options.Output = Format.TABLE,
+) -> None:
+    """Show what the traffic of the last seconds is made of, with a match for each row.
+
+    Estimates from sampled packets. On a terminal it looks again every second until Ctrl-C.
+
+    Example: xdpctl top --by source-port,destination --verdict pass
+    """
+    client = options.client(context)
+    query = {"by": by, "verdict": verdict, "window": window, "limit": limit}
+    query |= {"where": where} if where else {}
+    lines = Lines(form)
+    while True:
+        found = client.call("GET", "/v1/top", params=query)
+        if once or not (output.out.is_terminal or form.for_programs):
+            if not printed(found, form):
+                show(found)
+            return
+        if form.for_programs:
+            lines.print(found)
+        else:
+            output.out.clear()
+            show(found)
+        time.sleep(delay)
+
+
+def show(found: Mapping[str, Any]) -> None:
+    """Print one look: the sum, and a table for each dimension."""
+    rates = f"{si(found['packets'])} packets/s, {si(found['bits'])}bit/s"
+    of = output.plural(found["sampled"], "sampled packet", "sampled packets")
+    print(f"{rates}; the last {found['seconds']:.0f} s, from {of}")
+    if found["missing"]:
+        print(f"{si(found['missing'])} packets could not be sampled, because there were too many")
+    if not found["sampled"]:
+        print("no packet was seen")
+        return
+    for each in found["dimensions"]:
+        print()
+        name = each["by"].replace("_", " ")
+        rows = [_row(row) for row in each["rows"]]
+        if not output.table((name, ">packets/s", ">bit/s", ">share", "match"), rows):
+            print(f"{name}: no packet has one")
+
+
+def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
+    share = f"{row['share']:.1%} ± {row['error'] * 100:.1f}"
+    return row["value"], si(row["packets"]), si(row["bits"]), share, row["match"] or ""

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The heads of packets that the program copies to user space: which ones, and reading them."""
+
+from threading import Lock
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.abi.arrays import HEAD, PACE
+from xdpctl.abi.constants import REASONS, Reason
+from xdpctl.datapath.bpf.maps import Map
+from xdpctl.datapath.bpf.ringbuf import Ring
+
+NEVER = 0xFFFFFFFF  # the mask of a reason whose packets are not observed
+Masks = NDArray[np.uint32]
+HeadArray = NDArray[np.void]
+
+
+def no_masks() -> Masks:
+    """One mask for each reason, none of which lets a packet be observed."""
+    return np.full(REASONS, NEVER, np.uint32)
+
+
+class Heads(Protocol):
+    """The heads of observed packets; only one reader at a time."""
+
+    def observe(self, masks: Masks) -> None:
+        """Observe a packet if its reason's packet count, on its CPU, has no bit of the mask set.
+
+        `masks` has one number of the form 2^n - 1 for each reason, or NEVER.
+        """
+        ...
+
+    def read(self) -> HeadArray:
+        """The heads since the last reading, as an array of HEAD; it begins a new epoch."""
+        ...
+
+    def lost(self) -> int:
+        """How many packets' heads are missing so far because there was no room for them."""
+        ...
+
+
+class PinnedHeads:
+    """The heads in the pinned ring buffer."""
+
+    def __init__(self, control: np.void, ring: Ring, paces: Map) -> None:
+        self._control, self._ring, self._paces = control, ring, paces
+        self._standing, self._captured = no_masks(), no_masks()
+        self._lock = Lock()
+
+    def observe(self, masks: Masks) -> None:
+        """See Heads."""
+        with self._lock:
+            self._standing = masks
+            self._store()
+
+    def capture(self, reasons: int, mask: int) -> None:
+        """Observe the packets that a capture asks for, too; `reasons` is a set of bits."""
+        captured = no_masks()
+        captured[[reason for reason in Reason if reasons >> reason & 1]] = mask
+        with self._lock:
+            self._captured = captured
+            self._store()
+
+    def _store(self) -> None:
+        self._control["observed"] = np.minimum(self._standing, self._captured)
+
+    def read(self) -> HeadArray:
+        """See Heads."""
+        found = self._ring.read_all(HEAD)
+        self._control["epoch"] += 1
+        return found
+
+    def lost(self) -> int:
+        """See Heads."""
+        per_cpu = np.frombuffer(self._paces.get(bytes(4)) or b"", PACE)
+        return int(per_cpu["lost"].sum())

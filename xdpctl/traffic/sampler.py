@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reads the heads of packets ten times a second, and decides how many are observed."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.abi.constants import REASONS, Reason
+from xdpctl.base.periodic import PeriodicTask
+from xdpctl.datapath.heads import NEVER, Heads, Masks, no_masks
+from xdpctl.traffic.packets import PacketArray, read
+from xdpctl.traffic.window import Window
+
+EPOCH_SECONDS = 0.1
+_WANTED = 100  # heads of each reason in an epoch
+_MOST_LOG2 = 20  # at least one packet in a million is observed
+_TROUBLE = "traffic is not observed, so live figures are missing"
+
+
+class Sampler:
+    """Fills `window`, between `start` and `stop`."""
+
+    def __init__(self, heads: Heads) -> None:
+        self._heads = heads
+        self.window = Window()
+        self._every_log2 = np.zeros(REASONS, np.int64)
+        self._read_at: float | None = None
+        self._lost = 0
+        self._beat = PeriodicTask("observation", EPOCH_SECONDS, self.step, _TROUBLE, rest=5.0)
+        self.start = self._beat.start
+
+    def stop(self) -> None:
+        """Stop observing; packets are no longer copied."""
+        self._beat.stop()
+        self._heads.observe(no_masks())
+
+    def step(self, now: float) -> None:
+        """Read what was observed since the last step, and adapt to it."""
+        packets = read(self._heads.read())
+        lost = self._heads.lost()
+        if self._read_at is not None:  # what was there before is of an earlier process
+            self.window.add(self._read_at, now, packets, max(lost - self._lost, 0))
+            self._every_log2 = adapt(self._every_log2, packets)
+        self._read_at, self._lost = now, lost
+        self._heads.observe(masks(self._every_log2))
+
+
+def adapt(every_log2: NDArray[np.int64], packets: PacketArray) -> NDArray[np.int64]:
+    """How rarely each reason's packets are observed next: one in 2^n.
+
+    It becomes rarer at once, so that a flood costs little, and denser by one step an epoch.
+    """
+    weights = np.bincount(packets["reason"] % REASONS, packets["weight"], REASONS)
+    wanted = np.ceil(np.log2(np.maximum(weights / _WANTED, 1.0))).astype(np.int64)
+    return np.minimum(np.maximum(wanted, every_log2 - 1), _MOST_LOG2)
+
+
+def masks(every_log2: NDArray[np.int64]) -> Masks:
+    """The masks that observe one packet in 2^n of each reason."""
+    found = np.full(REASONS, NEVER, np.uint32)
+    reasons = [reason for reason in Reason if reason is not Reason.NONE]
+    found[reasons] = (1 << every_log2[reasons]) - 1
+    return found

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which of many packets a match takes; xdpctl/model/match/evaluate.py decides it for one. Pure."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.model.match.bits import Bits
+from xdpctl.model.match.components import COMPONENTS, Kind
+from xdpctl.model.match.match import Match
+from xdpctl.model.match.ranges import Ranges
+from xdpctl.traffic.packets import PacketArray
+
+Chosen = NDArray[np.bool_]
+
+
+def takes(match: Match, packets: PacketArray) -> Chosen:
+    """For each packet, whether it has every component with a value that the match allows.
+
+    What is not whole IP is never taken, as the program has it.
+    """
+    chosen = np.asarray(packets["family"] != 0)
+    for name, wanted in match.components:
+        chosen &= _takes(name, wanted, packets)
+    return chosen
+
+
+def _takes(name: str, wanted: Any, packets: PacketArray) -> Chosen:
+    if name == "port":
+        return _holds(wanted, packets["source_port"]) | _holds(wanted, packets["destination_port"])
+    match COMPONENTS[name].kind:
+        case Kind.PREFIX:
+            return covers(wanted, packets["family"], packets[name])
+        case Kind.NUMBER:
+            return _holds(wanted, packets[name])
+        case Kind.BITS:
+            return _bits(wanted, packets[name])
+
+
+def covers(prefix: Prefix, families: NDArray[Any], addresses: NDArray[Any]) -> Chosen:
+    """Which addresses (S16, IPv4 in the first four bytes) the prefix covers."""
+    raw = np.ascontiguousarray(addresses).view(np.uint8).reshape(-1, 16)
+    whole, rest = divmod(prefix.length, 8)
+    network = np.frombuffer(prefix.address, np.uint8)
+    chosen = (families == prefix.family) & (raw[:, :whole] == network[:whole]).all(1)
+    if rest:
+        shift = 8 - rest
+        chosen &= raw[:, whole] >> shift == network[whole] >> shift
+    return np.asarray(chosen)
+
+
+def _holds(ranges: Ranges, values: NDArray[Any]) -> Chosen:
+    first, last = np.array(ranges).T
+    place = np.searchsorted(first, values, "right") - 1  # of the last range that may hold it
+    return np.asarray((place >= 0) & (values <= last[place]))
+
+
+def _bits(groups: Bits, values: NDArray[Any]) -> Chosen:
+    chosen = np.zeros(len(values), bool)
+    for group in groups:
+        held = values >= 0
+        for test in group:
+            held &= (values & test.mask == test.mask) != test.negated
+        chosen |= held
+    return chosen
