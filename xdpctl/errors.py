@@ -15,6 +15,7 @@ XdpctlError
 │   └── RoleError      403   a good token whose role may not do this
 ├── FetchError         502   a list cannot be read from its URL or file
 ├── RecordingError           not a packet recording, or a damaged one
+├── SeriesError              figures over time cannot be recorded
 ├── EvidenceError            an incident archive, or its key, that does not verify
 ├── PaceError          429   the caller exceeds its limit per minute
 ├── BusyError          503   too many such requests are running, or the control plane is stopping
@@ -104,6 +105,10 @@ class RecordingError(XdpctlError):
 
 class EvidenceError(XdpctlError):
     """An incident archive does not verify: it was changed, or it is damaged."""
+
+
+class SeriesError(XdpctlError):
+    """Figures over time cannot be recorded."""
 
 
 class StoreError(XdpctlError):

@@ -23,6 +23,7 @@ from xdpctl_api.routes import (
     releases,
     rules,
     samples,
+    series,
     sets,
     system,
     traffic,
@@ -53,7 +54,7 @@ def create_app(context: ControlPlane | None = None) -> FastAPI:
     problems.install(app)
     for module in (  # routes are tried in order: the most frequent come first
         *(hooks, bulk, rules, sets, incidents, lookup, explain),
-        *(history, releases, samples, traffic, system, records, metrics),
+        *(history, releases, samples, traffic, series, system, records, metrics),
     ):
         app.include_router(module.router)
     return app

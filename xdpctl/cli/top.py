@@ -80,6 +80,8 @@ def show(found: Mapping[str, Any]) -> None:
         rows = [_row(row) for row in each["rows"]]
         if not output.table((name, ">packets/s", ">bit/s", ">share", "match"), rows):
             print(f"{name}: no packet has one")
+    if any(row["match"] for each in found["dimensions"] for row in each["rows"]):
+        print("\ndrop a row's packets: xdpctl block --match 'MATCH' --confirm-within 60s")
 
 
 def _row(row: Mapping[str, Any]) -> tuple[str, ...]:

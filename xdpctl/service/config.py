@@ -66,6 +66,7 @@ def parse(data: Mapping[str, Any]) -> Settings:
         pin_dir=Path(document.pin_dir),
         bulk_max_bytes=document.bulk_max_bytes,
         geo_databases=tuple(document.geo_databases),
+        series=document.series,
         log=document.log,
         listen=_listen(document.listen, problems),
         outside=Outside(

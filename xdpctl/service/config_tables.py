@@ -88,6 +88,7 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True):
     pin_dir: _Path = str(defaults.PIN_DIR)
     bulk_max_bytes: Annotated[int, Meta(ge=1, le=LARGEST)] = 64 << 20
     geo_databases: list[str] = []
+    series: bool = True
     log: LogFormat = LogFormat.AUTO
     listen: ListenTable = ListenTable()
     outside: OutsideTable = OutsideTable()

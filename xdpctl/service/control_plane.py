@@ -24,6 +24,7 @@ from xdpctl.mitigation.watchers.ladder import Ladder
 from xdpctl.mitigation.watchers.release import Releases
 from xdpctl.notify.changes import Snapshot, refusals
 from xdpctl.notify.dispatcher import Dispatcher
+from xdpctl.series.recorder import SeriesRecorder
 from xdpctl.service import readiness
 from xdpctl.service.config import load
 from xdpctl.service.loader_report import LoaderReport
@@ -70,6 +71,7 @@ class ControlPlane:
     taken_off: TakenOff = field(init=False)
     sampler: Sampler = field(init=False)
     places: Places = field(init=False)
+    series: SeriesRecorder = field(init=False)
     files: Files = field(init=False)
     hooks: Hooks = field(init=False)
     recorder: PacketRecorder = field(init=False)
@@ -83,6 +85,9 @@ class ControlPlane:
         self.audit_head = AuditHead(self.controller.store, folder / "audit.head", key)
         self.taken_off = TakenOff(self.controller, self.loader)
         self.sampler = Sampler(self.controller.datapath.heads)
+        self.series = SeriesRecorder(
+            self.controller, folder / "series", self.controller.datapath.heads.lost
+        )
         self.files = Files(self.settings.control_dir / "incidents")
         self.hooks = Hooks(
             self.controller, self.files, self.connections, self._automatic, self._tell_refusals
@@ -111,6 +116,7 @@ class ControlPlane:
         return (
             *(self.refresher, self.recorder, self.releases, self.ladder, self.dispatcher),
             *(self.audit_head, self.taken_off, self.sampler),
+            *((self.series,) if self.settings.series else ()),
         )
 
     def _automatic(self) -> AutomaticSettings:
@@ -165,4 +171,5 @@ class ControlPlane:
 
     def warnings(self) -> list[str]:
         """Warnings that do not affect readiness."""
-        return readiness.warnings(self.controller, self.refresher, self.hooks)
+        found = readiness.warnings(self.controller, self.refresher, self.hooks)
+        return [*found, self.series.problem] if self.series.problem else found

@@ -52,6 +52,7 @@ class Settings:
     pin_dir: Path = defaults.PIN_DIR
     bulk_max_bytes: int = 64 << 20
     geo_databases: tuple[str, ...] = ()
+    series: bool = True
     log: LogFormat = LogFormat.AUTO
     listen: Listen = field(default_factory=Listen)
     outside: Outside = field(default_factory=Outside)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The shapes of what is seen of the traffic."""
 
+from datetime import datetime
+
 from pydantic import BaseModel, Field
 
 
@@ -35,3 +37,18 @@ class TrafficOut(BaseModel):
     packets: float = Field(description="Packets a second, of those chosen")
     bits: float = Field(description="Bits a second, of whole frames")
     dimensions: list[DimensionOut] = Field(description="In the order that was asked for")
+
+
+class SeriesValues(BaseModel):
+    """A figure over time; null where nothing was recorded."""
+
+    averages: list[float | None]
+    maxima: list[float | None] = Field(description="The largest second within each row")
+
+
+class SeriesOut(BaseModel):
+    """Figures over time, in columns of equal length."""
+
+    since: datetime = Field(description="When the first row begins")
+    seconds: int = Field(description="The time that a row covers")
+    figures: dict[str, SeriesValues] = Field(description="By name, in the order asked for")

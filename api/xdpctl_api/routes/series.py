@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Figures over time."""
+
+import asyncio
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Query
+from numpy.typing import NDArray
+
+from xdpctl.base.durations import parse_duration
+from xdpctl.errors import NotFoundError, RuleError
+from xdpctl.series.levels import LEVELS, Levels
+from xdpctl.series.recorder import HOST
+from xdpctl.service.control_plane import ControlPlane
+from xdpctl_api.auth import Viewer
+from xdpctl_api.dependencies import Ctx
+from xdpctl_api.refusals import refusals
+from xdpctl_api.shapes.common import timestamp
+from xdpctl_api.shapes.traffic import SeriesOut, SeriesValues
+
+router = APIRouter(prefix="/v1/series", tags=["traffic"])
+_POINTS_MAX = 10_000
+_NAMES_MAX = 64
+
+
+@router.get("", responses=refusals(RuleError, NotFoundError))
+async def read_series(
+    who: Viewer,
+    ctx: Ctx,
+    names: Annotated[
+        str, Query(description="Names of figures, with commas between; an unknown one lists all")
+    ] = "pass_packets,drop_packets",
+    since: Annotated[str, Query(description="How long ago it begins: 60s, 6h, 400d")] = "10m",
+    until: Annotated[str, Query(description="How long ago it ends")] = "0s",
+    points: Annotated[int, Query(ge=1, le=_POINTS_MAX, description="Rows at most")] = 600,
+    interface: Annotated[
+        str | None, Query(description="Only this interface; default: all together")
+    ] = None,
+) -> SeriesOut:
+    """Averages and maxima of recorded figures; null where nothing was recorded."""
+    begins, ends = parse_duration(since, "since"), parse_duration(until, "until")
+    if not ends < begins <= LEVELS[-1].span:
+        fix = f"give more than until ({until}), and at most {LEVELS[-1].span // 86_400}d"
+        raise RuleError(f"since {since} is out of range", "since", fix)
+    series = _recorded(ctx, HOST if interface is None else interface)
+    wanted = _columns(series, names)
+    now = ctx.controller.clock.read().unix
+    found = await asyncio.to_thread(series.read, now - begins, now - ends, points)
+    return SeriesOut(
+        since=timestamp(found.since),
+        seconds=found.seconds,
+        figures={
+            name: SeriesValues(
+                averages=_json(found.averages[:, column]), maxima=_json(found.maxima[:, column])
+            )
+            for name, column in wanted.items()
+        },
+    )
+
+
+def _recorded(ctx: ControlPlane, interface: str) -> Levels:
+    series = ctx.series.series
+    if interface in series:
+        return series[interface]
+    if not series:
+        raise NotFoundError(ctx.series.problem or "no figures are recorded: `series` is off")
+    known = ", ".join(sorted(name for name in series if name)) or "none"
+    raise NotFoundError(f"there are no figures of an interface {interface[:40]!r}, only of {known}")
+
+
+def _columns(series: Levels, names: str) -> dict[str, int]:
+    """The column of each name; RuleError for a name that is not known, or too many."""
+    listed = [name.strip() for name in names.split(",")]
+    known = {name: place for place, name in enumerate(series.columns)}
+    for name in listed:
+        if name not in known:
+            fix = f"use some of {', '.join(known)}"
+            raise RuleError(f"there is no figure {name[:40]!r}", "names", fix)
+    if len(listed) > _NAMES_MAX:
+        raise RuleError(f"these are {len(listed)} names", "names", f"give at most {_NAMES_MAX}")
+    return {name: known[name] for name in listed}
+
+
+def _json(values: NDArray[np.float32]) -> list[float | None]:
+    known = np.isfinite(values).tolist()
+    rounded = np.round(values.astype(np.float64), 3).tolist()
+    return [value if is_known else None for value, is_known in zip(rounded, known, strict=True)]

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Top lists of a running box under a flood: they name it, and one command holds it."""
+
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.lab.conftest import SERVER, Street
+from tests.lab.questions import counted, eventually
+from xdpctl.abi.arrays import CONTROL
+from xdpctl.abi.constants import Reason
+from xdpctl.datapath.bpf import maps
+from xdpctl.lab.box import Box
+
+SOURCES = [f"203.0.113.{number}" for number in range(1, 201)]
+
+
+def command(box: Box, *arguments: str) -> str:
+    line = [sys.executable, "-m", "xdpctl", "--socket", str(box.socket), *arguments]
+    said = subprocess.run(line, capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    return said.stdout
+
+
+def top(box: Box, *arguments: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(command(box, "top", "--once", "--json", *arguments))
+    return found
+
+
+def first(box: Box, by: str, *arguments: str) -> dict[str, Any]:
+    (dimension,) = top(box, "--by", by, *arguments)["dimensions"]
+    return dimension["rows"][0] if dimension["rows"] else {}
+
+
+def test_a_flood_is_named_and_held_by_its_match(street: Street, street_box: Box) -> None:
+    street_box.start()
+    with street.flood(SOURCES):
+        assert eventually(lambda: counted(street_box, Reason.NO_RULE) > 100_000)
+        time.sleep(2.0)
+        passed = first(street_box, "destination-port", "--verdict", "pass", "--window", "2s")
+        assert (passed["value"], passed["share"]) == ("53", pytest.approx(1.0, abs=0.03))
+        assert passed["match"] == f"dst {SERVER} proto udp dst-port 53"
+        network = first(street_box, "source-network", "--verdict", "pass", "--window", "2s")
+        assert network["value"] == "203.0.113.0/24"
+        command(street_box, "block", "--match", passed["match"], "--force")
+        assert eventually(lambda: counted(street_box, Reason.SIGNATURE) > 100_000)
+        time.sleep(2.0)
+        dropped = first(street_box, "rule", "--window", "1s")
+        assert dropped["value"].startswith("sig-")
+        assert dropped["share"] == pytest.approx(1.0, abs=0.03)
+        assert not first(street_box, "destination-port", "--verdict", "pass", "--window", "1s")
+
+
+def test_rates_are_those_that_the_filter_counts(street: Street, street_box: Box) -> None:
+    street_box.start()
+    with street.flood(SOURCES):
+        assert eventually(lambda: counted(street_box, Reason.NO_RULE) > 500_000)
+        time.sleep(1.0)
+        before, began = counted(street_box, Reason.NO_RULE), time.monotonic()
+        time.sleep(4.0)
+        after, took = counted(street_box, Reason.NO_RULE), time.monotonic() - began
+        found = top(street_box, "--verdict", "no_rule", "--window", "4s")
+    assert found["packets"] == pytest.approx((after - before) / took, rel=0.2)
+    assert found["sampled"] > 2_000
+
+
+def test_without_the_control_plane_nothing_is_copied(street: Street, street_box: Box) -> None:
+    """A reader that died costs the packets nothing but a tail call for some of them."""
+    street_box.start()
+    memory = maps.open_map(street_box.pins.map("controls")).memory()
+    control = np.frombuffer(memory, CONTROL)[0]
+    with street.flood(SOURCES):
+        assert eventually(lambda: counted(street_box, Reason.NO_RULE) > 100_000)
+        epoch = int(control["epoch"])
+        assert eventually(lambda: int(control["epoch"]) > epoch)
+        street_box.stop()
+        assert int(control["observed"][Reason.NO_RULE]) == 0xFFFFFFFF, "a clean end stops it"

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is recorded of counters, and what happens where it cannot be."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.fakes import FakeClock, FakeDatapath, controller
+from xdpctl.abi.constants import Reason
+from xdpctl.abi.structs import Hits
+from xdpctl.control.controller import Controller
+from xdpctl.series import recorder as recording
+from xdpctl.series.figures import OF_HOST, OF_INTERFACE, RATES
+from xdpctl.series.levels import Levels
+from xdpctl.series.recorder import HOST, SeriesRecorder
+from xdpctl.series.ring_file import Level
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        recording, "Levels", lambda folder, columns: Levels(folder, columns, (Level(1, 60),))
+    )
+
+
+class Recorded:
+    """A recorder on a fake kernel, a step a second."""
+
+    def __init__(
+        self, folder: Path, held: Controller, clock: FakeClock, datapath: FakeDatapath
+    ) -> None:
+        self.clock, self.datapath = clock, datapath
+        self.recorder = SeriesRecorder(held, folder / "series", lambda: 0)
+        self.now = 0.0
+
+    def step(self, seconds: float = 1.0, **packets: int) -> None:
+        self.clock.advance(seconds)
+        self.now += seconds
+        counted = {Reason[name.upper()]: Hits(n, 100 * n) for name, n in packets.items()}
+        self.datapath.by_port = {"isp0": counted, "lan0": counted}
+        self.recorder.step(self.now)
+
+    def last(self, name: str, interface: str = HOST, back: int = 0) -> float:
+        columns = OF_INTERFACE if interface else OF_HOST
+        second = self.clock.unix - back
+        found = self.recorder.series[interface].read(second, second, 10)
+        return float(found.averages[-1, columns.index(name)])
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Iterator[Recorded]:
+    clock, datapath = FakeClock(), FakeDatapath()
+    with controller(tmp_path, datapath, clock) as held:
+        yield Recorded(tmp_path, held, clock, datapath)
+
+
+def test_rates_are_of_the_last_second(recorded: Recorded) -> None:
+    recorded.step(no_rule=1_000, dropped=0)
+    assert np.isnan(recorded.last("pass_packets"))
+    recorded.step(no_rule=1_600, dropped=400)
+    assert recorded.last("pass_packets") == 2 * 600
+    assert recorded.last("pass_packets", "isp0") == 600
+    assert recorded.last("drop_bits", "lan0") == 400 * 800
+    assert recorded.last("no_rule_bits") == 2 * 600 * 800
+    assert recorded.last("spoofed_packets") == 0.0
+
+
+def test_a_late_step_stands_for_the_seconds_before_it(recorded: Recorded) -> None:
+    recorded.step(no_rule=0)
+    recorded.step(no_rule=100)
+    recorded.step(3.0, no_rule=400)
+    assert [recorded.last("pass_packets", back=back) for back in (0, 1, 2)] == [200.0] * 3
+    recorded.step(30.0, no_rule=700)
+    assert recorded.last("pass_packets") == 20.0
+    assert np.isnan(recorded.last("pass_packets", back=10))
+
+
+def test_a_counter_that_begins_anew_is_no_rate(recorded: Recorded) -> None:
+    recorded.step(no_rule=5_000)
+    recorded.step(no_rule=100)
+    assert recorded.last("pass_packets") == 0.0
+
+
+def test_two_steps_in_a_second_are_one(recorded: Recorded) -> None:
+    recorded.step(no_rule=0)
+    recorded.step(no_rule=100)
+    recorded.step(0.0, no_rule=900)
+    assert recorded.last("pass_packets") == 200.0
+
+
+def test_gauges(recorded: Recorded) -> None:
+    recorded.step(no_rule=0)
+    assert recorded.last("rules") == 0
+    assert len(OF_HOST) == len(set(OF_HOST))
+    assert set(RATES) < set(OF_HOST)
+
+
+def test_where_there_is_no_room_it_says_so_once_and_tries_again(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    (tmp_path / "series").write_text("in the way")
+    with caplog.at_level(logging.WARNING):
+        recorded.step(no_rule=0)
+        recorded.step(no_rule=1)
+        recorded.step(70.0, no_rule=1)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "not recorded" in recorded.recorder.problem
+    assert not recorded.recorder.series
+    (tmp_path / "series").unlink()
+    recorded.step(70.0, no_rule=1)
+    assert recorded.recorder.problem == ""
+    assert HOST in recorded.recorder.series
+
+
+def test_after_the_stop_nothing_is_written(recorded: Recorded) -> None:
+    recorded.step(no_rule=0)
+    recorded.recorder.stop()
+    recorded.step(no_rule=5)
+    assert not recorded.recorder.series

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Rows of a ring file: torn, foreign, cut off, and where there is no room."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xdpctl.errors import SeriesError
+from xdpctl.series.ring_file import Level, RingFile, Values
+
+COLUMNS = ("passed", "dropped")
+LEVEL = Level(1, 100)
+
+
+def row(*values: float) -> Values:
+    return np.array(values, np.float32)
+
+
+def filled(path: Path, first: int, last: int) -> RingFile:
+    file = RingFile(path, COLUMNS, LEVEL)
+    for number in range(first, last):
+        file.write(number, row(number, 1), row(number, 2))
+    return file
+
+
+def test_the_newest_rows_are_kept(tmp_path: Path) -> None:
+    file = filled(tmp_path / "x", 1_000, 1_250)
+    averages, maxima = file.read(1_130, 120)
+    assert np.isnan(averages[:20]).all(), "these were overwritten"
+    assert averages[20:, 0].tolist() == list(range(1_150, 1_250))
+    assert maxima[20:, 1].tolist() == [2.0] * 100
+    assert np.isnan(file.read(1_250, 10)[0]).all(), "these are to come"
+    size = (tmp_path / "x").stat().st_size
+    assert size == 4096 + 100 * (16 + 4 * 4)
+    assert file.newest(2_000) == 1_249
+    assert file.newest(1_200) == 1_199
+
+
+def test_another_process_reads_on_where_one_was_killed(tmp_path: Path) -> None:
+    filled(tmp_path / "x", 1_000, 1_050)  # and never closed
+    again = RingFile(tmp_path / "x", COLUMNS, LEVEL)
+    assert again.read(1_000, 50)[0][:, 0].tolist() == list(range(1_000, 1_050))
+
+
+def test_a_torn_row_is_left_out(tmp_path: Path) -> None:
+    file = filled(tmp_path / "x", 1_000, 1_010)
+    data = bytearray((tmp_path / "x").read_bytes())
+    place = 4096 + 32 * (1_005 % 100)
+    data[place + 20] ^= 1
+    (tmp_path / "x").write_bytes(data)
+    averages, _ = file.read(1_000, 10)
+    assert np.isnan(averages[:, 0]).tolist() == [number == 5 for number in range(10)]
+
+
+def test_a_file_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    file = filled(tmp_path / "x", 1_000, 1_050)
+    os.truncate(tmp_path / "x", 4096 + 32 * 10)
+    averages, _ = file.read(1_000, 50)
+    assert np.isnan(averages[:, 0]).sum() == 40
+    again = RingFile(tmp_path / "x", COLUMNS, LEVEL)
+    assert np.isnan(again.read(1_000, 50)[0]).all(), "it was replaced"
+
+
+@pytest.mark.parametrize("content", [b"", b"another format", b'{"format": "xdpctl series 0"}'])
+def test_a_foreign_file_is_replaced(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x").write_bytes(content)
+    file = filled(tmp_path / "x", 5, 6)
+    assert file.read(5, 1)[0].tolist() == [[5.0, 1.0]]
+    other = RingFile(tmp_path / "x", ("other",), LEVEL)
+    assert np.isnan(other.read(5, 1)[0]).all()
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "x").symlink_to(tmp_path / "victim")
+    with pytest.raises(SeriesError, match="cannot be made"):
+        RingFile(tmp_path / "x", COLUMNS, LEVEL)
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
+def test_it_does_not_take_the_last_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.statvfs(tmp_path)
+
+    class Full:
+        f_bavail, f_frsize = 4, real.f_frsize
+
+    monkeypatch.setattr(os, "statvfs", lambda _: Full)
+    with pytest.raises(SeriesError, match="MB are free"):
+        RingFile(tmp_path / "x", COLUMNS, Level(1, 100_000))
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A time series at three levels: each second, and coarser for longer."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.series.ring_file import Level, RingFile, Values
+
+LEVELS = (
+    Level(1, 6 * 3600),
+    Level(10, 14 * 86_400 // 10),
+    Level(300, 400 * 86_400 // 300),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Averages and maxima, a row for each time and a column for each name; NaN where unknown.
+
+    The first row begins at `since` (Unix seconds), and each covers `seconds`.
+    """
+
+    since: int
+    seconds: int
+    averages: NDArray[np.float32]
+    maxima: NDArray[np.float32]
+
+
+class Levels:
+    """The files of a series, `1s.ring` and so on in a folder; SeriesError if one cannot be made."""
+
+    def __init__(
+        self, folder: Path, columns: Sequence[str], levels: Sequence[Level] = LEVELS
+    ) -> None:
+        self.columns = tuple(columns)
+        self._files: list[RingFile] = []
+        try:
+            for level in levels:
+                path = folder / f"{level.seconds}s.ring"
+                self._files.append(RingFile(path, columns, level))
+        except BaseException:
+            self.close()
+            raise
+        self._last: int | None = None
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files:
+            file.close()
+
+    def write(self, second: int, values: Values) -> None:
+        """Write the values of a second, and each coarser row that ends before it.
+
+        A coarser row is made from what the finer file holds, so one that began before a restart is
+        complete.
+        """
+        self._files[0].write(second, values, values)
+        if self._last is not None and second > self._last:
+            for finer, coarser in zip(self._files, self._files[1:], strict=False):
+                ended = self._last // coarser.level.seconds
+                if ended == second // coarser.level.seconds:
+                    break
+                self._sum_up(finer, coarser, ended)
+        elif self._last is None:
+            self._sum_up_before(second)
+        self._last = second
+
+    def _sum_up_before(self, second: int) -> None:
+        """The coarser rows in which recording ended the last time."""
+        for finer, coarser in zip(self._files, self._files[1:], strict=False):
+            newest = finer.newest(second // finer.level.seconds)
+            each = coarser.level.seconds // finer.level.seconds
+            if newest is not None and newest // each < second // coarser.level.seconds:
+                self._sum_up(finer, coarser, newest // each)
+
+    @staticmethod
+    def _sum_up(finer: RingFile, coarser: RingFile, number: int) -> None:
+        """Write a coarser row from the finer ones, if there are any."""
+        each = coarser.level.seconds // finer.level.seconds
+        averages, maxima = finer.read(number * each, each)
+        known = ~np.isnan(averages).all(1)
+        if known.any():
+            coarser.write(number, _mean(averages[known]), _most(maxima[known]))
+
+    def read(self, since: float, until: float, points: int) -> Read:
+        """The values between two Unix times as at most `points` rows, from the finest file.
+
+        The finest is the one that reaches back to `since`, or else the coarsest. The newest coarse
+        row may be incomplete, so it is made from finer ones.
+        """
+        newest = self._last if self._last is not None else int(until)
+        file = next(
+            (f for f in self._files if newest - f.level.span < since and f.level.span),
+            self._files[-1],
+        )
+        seconds = file.level.seconds
+        while (until - since) / seconds > 8 * points and file is not self._files[-1]:
+            file = self._files[self._files.index(file) + 1]  # it has enough rows, and is faster
+            seconds = file.level.seconds
+        first, last = int(since // seconds), int(until // seconds)
+        averages, maxima = file.read(first, last - first + 1)
+        if file is not self._files[0] and self._last is not None:
+            self._fill_newest(file, first, averages, maxima)
+        each = -(-len(averages) // points) if points else 1
+        averages, maxima = _reduced(averages, _mean, each), _reduced(maxima, _most, each)
+        return Read(first * seconds, seconds * each, averages, maxima)
+
+    def _fill_newest(self, file: RingFile, first: int, averages: Values, maxima: Values) -> None:
+        """The row that has not ended yet, from the seconds of it that there are."""
+        finest, seconds = self._files[0], file.level.seconds
+        place = (self._last or 0) // seconds - first
+        if 0 <= place < len(averages) and np.isnan(averages[place]).all():
+            found, most = finest.read((first + place) * seconds, seconds)
+            known = ~np.isnan(found).all(1)
+            if known.any():
+                averages[place], maxima[place] = _mean(found[known]), _most(most[known])
+
+
+def _mean(rows: Values) -> Values:
+    """The mean of each column, leaving out what is unknown; NaN if all is."""
+    known = ~np.isnan(rows)
+    counts = known.sum(0)
+    sums = np.where(known, rows, 0).sum(0, dtype=np.float64)
+    return np.where(counts, sums / np.maximum(counts, 1), np.nan).astype(np.float32)
+
+
+def _most(rows: Values) -> Values:
+    """The largest of each column; NaN if all is unknown."""
+    known = ~np.isnan(rows)
+    largest = np.where(known, rows, -np.inf).max(0)
+    return np.where(known.any(0), largest, np.nan).astype(np.float32)
+
+
+def _reduced(rows: Values, by: Callable[[Values], Values], each: int) -> Values:
+    if each <= 1:
+        return rows
+    parts = [by(rows[at : at + each]) for at in range(0, len(rows), each)]
+    return np.array(parts, np.float32)

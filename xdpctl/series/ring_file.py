@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A file of fixed size that holds the newest rows of a time series.
+
+After a header of 4096 bytes each row has its number, a CRC-32, and its values. Row n is at place n
+modulo the number of rows. A row is written by one pwrite(2); a torn one is left out by its CRC. The
+file is allocated when it is made, so a full disk cannot stop it, and it cannot fill the disk.
+"""
+
+import json
+import os
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.errors import SeriesError
+
+_HEADER = 4096
+_FORMAT = "xdpctl series 1"
+_FREE_SHARE = 4  # a new file takes at most one part in so many of what is free
+_ROW_START = np.dtype([("number", "u8"), ("crc", "u4"), ("unused", "u4")])
+Values = NDArray[np.float32]  # one row for each time: the averages, then the maxima
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How often a row is written, in seconds, and how many are kept."""
+
+    seconds: int
+    rows: int
+
+    @property
+    def span(self) -> int:
+        """The seconds that the file reaches back."""
+        return self.seconds * self.rows
+
+
+class RingFile:
+    """The rows of one level; one process writes them, any may read them.
+
+    A file that was made for other columns, or is damaged, is replaced by an empty one. SeriesError
+    if it cannot be made.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str], level: Level) -> None:
+        self.level, self.columns = level, tuple(columns)
+        self._row = np.dtype([("start", _ROW_START), ("values", "f4", 2 * len(columns))])
+        self._size = _HEADER + self._row.itemsize * level.rows
+        self._head = json.dumps(
+            {"format": _FORMAT, "seconds": level.seconds, "rows": level.rows, "columns": columns}
+        ).encode()
+        try:
+            self._fd = self._open(path)
+        except OSError as error:
+            raise SeriesError(f"{path} cannot be made: {error.strerror}") from error
+
+    def _open(self, path: Path) -> int:
+        with suppress(FileNotFoundError):
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            sound = os.fstat(fd).st_size == self._size
+            if sound and os.pread(fd, _HEADER, 0).rstrip(b"\0") == self._head:
+                return fd
+            os.close(fd)
+            path.unlink()  # before there is room for the new one
+        space = os.statvfs(path.parent)
+        free = space.f_bavail * space.f_frsize
+        if self._size > free // _FREE_SHARE:
+            need, have = self._size >> 20, free >> 20
+            raise SeriesError(f"{path} would take {need} MB, and only {have} MB are free")
+        fresh = path.with_name(f"{path.name}.new")
+        fresh.unlink(missing_ok=True)
+        fd = os.open(fresh, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL, 0o640)
+        try:
+            os.posix_fallocate(fd, 0, self._size)
+            os.pwrite(fd, self._head, 0)
+            os.fsync(fd)
+            fresh.rename(path)
+        except BaseException:
+            os.close(fd)
+            fresh.unlink(missing_ok=True)
+            raise
+        return fd
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+    def write(self, number: int, averages: Values, maxima: Values) -> None:
+        """Write the row of a time, which is `number` times the level's seconds, in Unix time."""
+        row = np.zeros(1, self._row)
+        row["start"]["number"] = number
+        row["values"][0] = np.concatenate([averages, maxima])
+        row["start"]["crc"] = _crc(number, row["values"][0].tobytes())
+        place = _HEADER + self._row.itemsize * (number % self.level.rows)
+        try:
+            os.pwrite(self._fd, row.tobytes(), place)
+        except OSError as error:
+            raise SeriesError(f"a figure was not recorded: {error.strerror}") from error
+
+    def read(self, first: int, count: int) -> tuple[Values, Values]:
+        """Averages and maxima of so many times; NaN where no row was recorded."""
+        earlier = max(0, count - self.level.rows)  # these were overwritten
+        if earlier:
+            nothing = np.full((earlier, len(self.columns)), np.nan, np.float32)
+            averages, maxima = self.read(first + earlier, self.level.rows)
+            return np.concatenate([nothing, averages]), np.concatenate([nothing, maxima])
+        found = np.concatenate([self._stored(at, n) for at, n in self._places(first, count)])
+        wanted = np.arange(first, first + count, dtype=np.uint64)
+        values = found["values"].copy()
+        sound = found["start"]["number"] == wanted
+        for place in np.flatnonzero(sound).tolist():
+            crc = _crc(first + place, values[place].tobytes())
+            sound[place] = crc == found["start"]["crc"][place]
+        values[~sound] = np.nan
+        width = len(self.columns)
+        return values[:, :width], values[:, width:]
+
+    def newest(self, before: int) -> int | None:
+        """The largest number below `before` of which there is a row; None if there is none."""
+        numbers = self._stored(0, self.level.rows)["start"]["number"]
+        numbers = numbers[(numbers > 0) & (numbers < before)]
+        return int(numbers.max()) if len(numbers) else None
+
+    def _places(self, first: int, count: int) -> list[tuple[int, int]]:
+        """The places of consecutive rows, and how many are there, in one or two parts."""
+        at = first % self.level.rows
+        before = min(count, self.level.rows - at)
+        return [(at, before), (0, count - before)]
+
+    def _stored(self, at: int, count: int) -> NDArray[Any]:
+        size = self._row.itemsize
+        data = os.pread(self._fd, count * size, _HEADER + at * size)
+        # a file that somebody cut off has fewer
+        return np.frombuffer(data.ljust(count * size, b"\0"), self._row)
+
+
+def _crc(number: int, values: bytes) -> int:
+    return zlib.crc32(values, zlib.crc32(number.to_bytes(8, "little")))
