@@ -25,6 +25,7 @@ from xdpctl_api.routes import (
     samples,
     series,
     sets,
+    stream,
     system,
     traffic,
 )
@@ -54,7 +55,7 @@ def create_app(context: ControlPlane | None = None) -> FastAPI:
     problems.install(app)
     for module in (  # routes are tried in order: the most frequent come first
         *(hooks, bulk, rules, sets, incidents, lookup, explain),
-        *(history, releases, samples, traffic, series, system, records, metrics),
+        *(history, releases, samples, traffic, series, stream, system, records, metrics),
     ):
         app.include_router(module.router)
     return app

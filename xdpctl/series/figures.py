@@ -52,6 +52,13 @@ def counts(by_reason: Counters) -> Counts:
     return np.concatenate([*sums, pairs.reshape(-1)])
 
 
+def known(values: Values) -> list[float | None]:
+    """The values as JSON has them; None where nothing is known."""
+    finite = np.isfinite(values).tolist()
+    rounded = np.round(values.astype(np.float64), 3).tolist()
+    return [value if is_known else None for value, is_known in zip(rounded, finite, strict=True)]
+
+
 def driver_drops(interface: str) -> float:
     """The packets that the driver or the device dropped before the filter; 0 if unknown."""
     return sum(_read(_NET / interface / "statistics" / name) for name in _LOST)

@@ -27,11 +27,12 @@ log = logging.getLogger("xdpctl.series")
 class SeriesRecorder:
     """Writes below a folder, between `start` and `stop`; `series` has what can be read.
 
-    Where there is no room nothing is recorded, and `problem` says so.
+    Where there is no room nothing is recorded, and `problem` says so. Without a folder there is
+    only `latest`.
     """
 
     def __init__(
-        self, controller: Controller, folder: Path, not_sampled: Callable[[], int]
+        self, controller: Controller, folder: Path | None, not_sampled: Callable[[], int]
     ) -> None:
         self._controller, self._folder, self._not_sampled = controller, folder, not_sampled
         self._rates = figures.Rates()
@@ -40,6 +41,7 @@ class SeriesRecorder:
         self._retry_at = 0.0
         self._lock = Lock()
         self.problem = ""
+        self.latest: dict[str, float | None] = {}  # the host's figures; None for what is unknown
         self._beat = PeriodicTask("series", _SECONDS, self.step, _TROUBLE, rest=_RETRY_SECONDS)
         self.start = self._beat.start
 
@@ -62,6 +64,7 @@ class SeriesRecorder:
         if second == self._second:
             return
         values = self._values(now)
+        self.latest = dict(zip(figures.OF_HOST, figures.known(values[HOST]), strict=True))
         with self._lock:
             if self._beat.stopping:
                 return
@@ -81,7 +84,7 @@ class SeriesRecorder:
         """The series of an interface or the host; None while there is no room for it."""
         if name in self._series:
             return self._series[name]
-        if now < self._retry_at or len(self._series) > _INTERFACES_MAX:
+        if self._folder is None or now < self._retry_at or len(self._series) > _INTERFACES_MAX:
             return None
         folder = self._folder / "interfaces" / name if name else self._folder / "host"
         columns = figures.OF_INTERFACE if name else figures.OF_HOST

@@ -30,6 +30,7 @@ from xdpctl.service.config import load
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.settings import Settings
 from xdpctl.service.taken_off import TakenOff
+from xdpctl.stream.producer import Producer, Status
 from xdpctl.traffic.places import Places
 from xdpctl.traffic.sampler import Sampler
 
@@ -72,6 +73,7 @@ class ControlPlane:
     sampler: Sampler = field(init=False)
     places: Places = field(init=False)
     series: SeriesRecorder = field(init=False)
+    producer: Producer = field(init=False)
     files: Files = field(init=False)
     hooks: Hooks = field(init=False)
     recorder: PacketRecorder = field(init=False)
@@ -86,8 +88,11 @@ class ControlPlane:
         self.taken_off = TakenOff(self.controller, self.loader)
         self.sampler = Sampler(self.controller.datapath.heads)
         self.series = SeriesRecorder(
-            self.controller, folder / "series", self.controller.datapath.heads.lost
+            self.controller,
+            folder / "series" if self.settings.series else None,
+            self.controller.datapath.heads.lost,
         )
+        self.producer = Producer(self.controller, self._status)
         self.files = Files(self.settings.control_dir / "incidents")
         self.hooks = Hooks(
             self.controller, self.files, self.connections, self._automatic, self._tell_refusals
@@ -107,6 +112,7 @@ class ControlPlane:
     def stop(self) -> None:
         """Stop the background tasks; requests that wait for them are answered at once."""
         self.stopping = True
+        self.producer.feed.wake()
         for pool in (self.fetches, self.watches, self.hooks):
             pool.stop()
         for part in self._parts():
@@ -116,7 +122,7 @@ class ControlPlane:
         return (
             *(self.refresher, self.recorder, self.releases, self.ladder, self.dispatcher),
             *(self.audit_head, self.taken_off, self.sampler),
-            *((self.series,) if self.settings.series else ()),
+            *(self.series, self.producer),
         )
 
     def _automatic(self) -> AutomaticSettings:
@@ -155,6 +161,10 @@ class ControlPlane:
     def geo(self) -> GeoDatabase | None:
         """The configured or installed geo databases; ConfigError if one cannot be read."""
         return self.geo_databases.current()
+
+    def _status(self) -> Status:
+        automatic = self.controller.state.automatic or self.settings.automatic.mode
+        return Status(self.series.latest, automatic.value, self.problems(), self.warnings())
 
     def _place(self, source: Prefix) -> tuple[str, int, str] | None:
         database = self.geo()

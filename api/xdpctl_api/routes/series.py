@@ -4,12 +4,11 @@
 import asyncio
 from typing import Annotated
 
-import numpy as np
 from fastapi import APIRouter, Query
-from numpy.typing import NDArray
 
 from xdpctl.base.durations import parse_duration
 from xdpctl.errors import NotFoundError, RuleError
+from xdpctl.series.figures import known
 from xdpctl.series.levels import LEVELS, Levels
 from xdpctl.series.recorder import HOST
 from xdpctl.service.control_plane import ControlPlane
@@ -52,7 +51,7 @@ async def read_series(
         seconds=found.seconds,
         figures={
             name: SeriesValues(
-                averages=_json(found.averages[:, column]), maxima=_json(found.maxima[:, column])
+                averages=known(found.averages[:, column]), maxima=known(found.maxima[:, column])
             )
             for name, column in wanted.items()
         },
@@ -65,24 +64,18 @@ def _recorded(ctx: ControlPlane, interface: str) -> Levels:
         return series[interface]
     if not series:
         raise NotFoundError(ctx.series.problem or "no figures are recorded: `series` is off")
-    known = ", ".join(sorted(name for name in series if name)) or "none"
-    raise NotFoundError(f"there are no figures of an interface {interface[:40]!r}, only of {known}")
+    names = ", ".join(sorted(name for name in series if name)) or "none"
+    raise NotFoundError(f"there are no figures of an interface {interface[:40]!r}, only of {names}")
 
 
 def _columns(series: Levels, names: str) -> dict[str, int]:
     """The column of each name; RuleError for a name that is not known, or too many."""
     listed = [name.strip() for name in names.split(",")]
-    known = {name: place for place, name in enumerate(series.columns)}
+    places = {name: place for place, name in enumerate(series.columns)}
     for name in listed:
-        if name not in known:
-            fix = f"use some of {', '.join(known)}"
+        if name not in places:
+            fix = f"use some of {', '.join(places)}"
             raise RuleError(f"there is no figure {name[:40]!r}", "names", fix)
     if len(listed) > _NAMES_MAX:
         raise RuleError(f"these are {len(listed)} names", "names", f"give at most {_NAMES_MAX}")
-    return {name: known[name] for name in listed}
-
-
-def _json(values: NDArray[np.float32]) -> list[float | None]:
-    known = np.isfinite(values).tolist()
-    rounded = np.round(values.astype(np.float64), 3).tolist()
-    return [value if is_known else None for value, is_known in zip(rounded, known, strict=True)]
+    return {name: places[name] for name in listed}

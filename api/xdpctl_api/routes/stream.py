@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Events as they happen, for live pages."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import StreamingResponse
+
+from xdpctl.errors import AccessError, BusyError
+from xdpctl.service.control_plane import ControlPlane
+from xdpctl_api.auth import Viewer, caller
+from xdpctl_api.dependencies import Ctx
+from xdpctl_api.refusals import refusals, streamed
+
+router = APIRouter(prefix="/v1/stream", tags=["traffic"])
+_MEDIA = "text/event-stream"
+
+
+@router.get(
+    "",
+    response_class=StreamingResponse,
+    responses={
+        200: streamed(
+            _MEDIA,
+            "Events `figures` (each second), `incident`, `change`, `changes`, `problems`, `missed`",
+            binary=False,
+        ),
+        **refusals(BusyError),
+    },
+)
+async def stream_events(
+    request: Request,
+    who: Viewer,
+    ctx: Ctx,
+    last_event_id: Annotated[
+        str, Header(max_length=64, description="Go on behind this event")
+    ] = "",
+) -> StreamingResponse:
+    """Server-sent events, until the caller leaves or the token ends."""
+    events = ctx.producer.feed.read(last_event_id)
+    first = await anext(events)  # BusyError is an answer, and not the end of a stream
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(
+        _texts(request, ctx, first, events), media_type=_MEDIA, headers=headers
+    )
+
+
+async def _texts(
+    request: Request, ctx: ControlPlane, first: bytes, events: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    yield b"retry: 2000\n\n" + first
+    async for text in events:
+        if ctx.stopping or not _may_still(request):
+            return
+        if text:
+            yield text
+
+
+def _may_still(request: Request) -> bool:
+    """Whether the caller's token is still valid: it may end, or be revoked."""
+    try:
+        caller(request)
+    except AccessError:
+        return False
+    return True

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The newest events, as server-sent events (HTML, section 9.2), for any number of readers.
+
+An event is encoded once. A reader only remembers its place, so a slow one costs nothing and misses
+events when they are forgotten.
+"""
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any, NamedTuple
+
+import msgspec
+
+from xdpctl.errors import BusyError
+
+READERS_MAX = 250
+KEPT = 1_000
+
+
+class _Event(NamedTuple):
+    number: int
+    text: bytes
+
+
+class Feed:
+    """Events by number. `publish` is called from any thread, `read` in an event loop."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._name = secrets.token_hex(4)  # of this process: its numbers begin anew
+        self._events: deque[_Event] = deque(maxlen=kept)
+        self._last = 0
+        self._lock = Lock()
+        self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+
+    def publish(self, kind: str, value: Any) -> None:
+        """Add an event, and wake the readers."""
+        data = msgspec.json.encode(value)
+        with self._lock:
+            self._last += 1
+            text = b"id: %b-%d\nevent: %b\ndata: %b\n\n" % (
+                *(self._name.encode(), self._last, kind.encode(), data),
+            )
+            self._events.append(_Event(self._last, text))
+        self._wake()
+
+    def wake(self) -> None:
+        """Wake the readers, so that they see that it ends."""
+        self._wake()
+
+    def _wake(self) -> None:
+        for loop in {loop for loop, _ in list(self._waiting)}:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._set, loop)
+
+    def _set(self, loop: asyncio.AbstractEventLoop) -> None:
+        for of, waiting in list(self._waiting):
+            if of is loop:
+                waiting.set()
+
+    @property
+    def readers(self) -> int:
+        """How many read now."""
+        return len(self._waiting)
+
+    async def read(self, last_id: str = "") -> AsyncIterator[bytes]:
+        """The text of the events behind `last_id`, or of those to come, as they come.
+
+        Begins with the event `missed` if some of the events behind `last_id` are forgotten. It is
+        woken, with no text, by `wake`. BusyError if there are too many readers.
+        """
+        with self._reader() as waiting:
+            place, missed = self._place(last_id)
+            if missed:
+                yield b"event: missed\ndata: {}\n\n"
+            while True:
+                waiting.clear()
+                texts, place, missed = self._behind(place)
+                if missed:
+                    yield b"event: missed\ndata: {}\n\n"
+                yield b"".join(texts)
+                await waiting.wait()
+
+    @contextmanager
+    def _reader(self) -> Any:
+        if len(self._waiting) >= READERS_MAX:
+            raise BusyError(f"{READERS_MAX} streams are open; close one, or ask again in a minute")
+        waiting = (asyncio.get_running_loop(), asyncio.Event())
+        self._waiting.add(waiting)
+        try:
+            yield waiting[1]
+        finally:
+            self._waiting.discard(waiting)
+
+    def _place(self, last_id: str) -> tuple[int, bool]:
+        """The number behind which a reader goes on, and whether it missed events."""
+        name, _, number = last_id.partition("-")
+        if not last_id:
+            return self._last, False
+        if name != self._name or not (number.isascii() and number.isdigit() and len(number) < 16):
+            return self._last, True
+        return min(int(number), self._last), False
+
+    def _behind(self, place: int) -> tuple[list[bytes], int, bool]:
+        """The events behind a place, the new place, and whether some of them are forgotten."""
+        with self._lock:
+            found = [event for event in self._events if event.number > place]
+            missed = self._last - place > len(found)
+            return [event.text for event in found], self._last, missed
