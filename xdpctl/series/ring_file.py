@@ -22,6 +22,7 @@ from xdpctl.errors import SeriesError
 
 _HEADER = 4096
 _FORMAT = "xdpctl series 1"
+_CHUNK = 1024  # rows that are read at a time where all are looked at
 _FREE_SHARE = 4  # a new file takes at most one part in so many of what is free
 _ROW_START = np.dtype([("number", "u8"), ("crc", "u4"), ("unused", "u4")])
 Values = NDArray[np.float32]  # one row for each time: the averages, then the maxima
@@ -122,9 +123,11 @@ class RingFile:
 
     def newest(self, before: int) -> int | None:
         """The largest number below `before` of which there is a row; None if there is none."""
-        numbers = self._stored(0, self.level.rows)["start"]["number"]
-        numbers = numbers[(numbers > 0) & (numbers < before)]
-        return int(numbers.max()) if len(numbers) else None
+        newest = 0
+        for at in range(0, self.level.rows, _CHUNK):
+            numbers = self._stored(at, min(_CHUNK, self.level.rows - at))["start"]["number"]
+            newest = max(newest, int(numbers[numbers < before].max(initial=0)))
+        return newest or None
 
     def _places(self, first: int, count: int) -> list[tuple[int, int]]:
         """The places of consecutive rows, and how many are there, in one or two parts."""
