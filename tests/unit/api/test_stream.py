@@ -66,7 +66,9 @@ def test_an_incident_is_told_when_it_changes(api: Api) -> None:
         assert api.call("POST", "/v1/hooks/event", json=body).status_code == 200
 
     events = [value for kind, value in published(api, begin, lambda: None) if kind == "incident"]
-    assert [(each["subject"], each["open"]) for each in events] == [("sources named by event", True)]
+    assert [(each["subject"], each["open"]) for each in events] == [
+        ("sources named by event", True)
+    ]
 
 
 def test_many_changes_in_a_second_are_counted(api: Api) -> None:
