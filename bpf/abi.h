@@ -209,8 +209,8 @@ struct control {
 	__u32 captured;	       /* bits of the reasons whose packets are captured */
 	__u32 capture_slot;    /* capture only packets this slot decided; SLOT_NONE: all */
 	__u32 epoch;	       /* of heads: moved on by whoever reads them, ten times a second */
-	__u64 capture_mask;    /* capture if the reason's packet count has none of these bits */
-	/* by reason: observe if its packet count has none of these bits; all bits: never */
+	__u64 capture_mask;    /* capture about one packet in mask + 1: 2^n - 1 */
+	/* by reason: observe about one packet in mask + 1; all bits: never */
 	__u32 observed[REASONS];
 };
 

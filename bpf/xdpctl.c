@@ -39,6 +39,7 @@
 #define CAPTURES_PAGES 32
 #define HEADS_PAGES    64
 #define NOT_PARSED     (~0U)
+#define SPREAD	       0x9e3779b97f4a7c15 /* 2^64 by the golden ratio */
 
 BPF_F_TABLE("array", u32, u64, front4, (1U << FRONT_UNITS_LOG2) / 64, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, front6, (1U << FRONT_UNITS_LOG2) / 64, MMAPABLE);
@@ -270,6 +271,17 @@ static __always_inline u32 record_monitored(struct xdp_md *ctx, struct search *s
 	return REASON_NO_RULE; /* the tail call failed: the signatures were removed meanwhile */
 }
 
+/*
+ * Whether the packet with this number is one of those sampled, which are about one in mask + 1.
+ * They come at random distances, so that of sources that take turns none is left out.
+ */
+static __always_inline int is_sampled(u64 number, u64 mask)
+{
+	number *= SPREAD;
+	number ^= number >> 32;
+	return !(number * SPREAD >> 32 & mask);
+}
+
 static __always_inline void set_pending(u32 reason, u32 slot)
 {
 	u32 zero = 0;
@@ -309,7 +321,7 @@ static __always_inline int count(struct xdp_md *ctx, struct control *control, u3
 
 	if (counter) {
 		add(counter, bytes);
-		if (control && !((u32)counter->packets & control->observed[reason % REASONS])) {
+		if (control && is_sampled(counter->packets, control->observed[reason % REASONS])) {
 			set_pending(reason, slot);
 			stages.call(ctx, STAGE_OBSERVE);
 		}

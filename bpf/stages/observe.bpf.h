@@ -116,7 +116,7 @@ int observe(struct xdp_md *ctx)
 	reason = asked->reason;
 	counter = counters.lookup(&reason);
 	if (counter && control->captured >> reason % REASONS & 1 &&
-	    !(counter->packets & control->capture_mask) &&
+	    is_sampled(counter->packets, control->capture_mask) &&
 	    (!control->capture_slot || control->capture_slot == asked->slot))
 		copy_capture(ctx, asked, scratch, bytes);
 	every = control->observed[reason % REASONS] + 1;

@@ -63,8 +63,17 @@ def test_only_what_one_rule_decides_or_one_verdict(filtered: Filter) -> None:
 def test_one_in_so_many(filtered: Filter) -> None:
     ask = CaptureAsk(choose("all"), every=16)
     with one_cpu():
-        found, _ = captured(filtered, ask, *[to_frame(DROPPED)] * 160)
-    assert len(found) == 10
+        found, _ = captured(filtered, ask, *[to_frame(DROPPED)] * 8_000)
+    assert len(found) == pytest.approx(8_000 / 16, rel=0.25)
+
+
+def test_sources_that_take_turns_are_all_captured(filtered: Filter) -> None:
+    """Each 16th packet would be of 25 of them alone."""
+    frames = [to_frame(f"192.0.2.{number}") for number in range(200)] * 40
+    with one_cpu():
+        found, _ = captured(filtered, CaptureAsk(choose("all"), every=16), *frames)
+    assert len(found) == pytest.approx(8_000 / 16, rel=0.2)
+    assert len({capture.head[26:30] for capture in found}) > 150
 
 
 def test_of_a_long_packet_the_beginning(filtered: Filter) -> None:

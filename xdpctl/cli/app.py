@@ -45,7 +45,7 @@ COMMANDS = {
     "set": "sets.sets",
     **dict.fromkeys(("geo", "lookup"), "sets.geo"),
     "bypass": "bypass",
-    "top": "top",
+    "top": "live.top",
     "capture": "capture",
     "replay": "replay",
     **dict.fromkeys(("status", "token", "audit", "notify"), "system"),

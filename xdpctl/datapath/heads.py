@@ -26,10 +26,7 @@ class Heads(Protocol):
     """The heads of observed packets; only one reader at a time."""
 
     def observe(self, masks: Masks) -> None:
-        """Observe a packet if its reason's packet count, on its CPU, has no bit of the mask set.
-
-        `masks` has one number of the form 2^n - 1 for each reason, or NEVER.
-        """
+        """Observe one packet in 2^n of each reason, by the numbers 2^n - 1; NEVER: none."""
         ...
 
     def read(self) -> HeadArray:

@@ -53,8 +53,8 @@ class Datapath(Protocol):
     def capture(self, reasons: int, slot: int, mask: int) -> None:
         """Capture packets of the reasons in the bit set `reasons`; 0 stops capturing.
 
-        Only packets at which the reason's packet count has no bit of `mask` set are captured. With
-        a slot other than SLOT_NONE, only packets that this slot decided.
+        One packet in 2^n is captured, where `mask` is 2^n - 1. With a slot other than SLOT_NONE,
+        only packets that this slot decided.
         """
         ...
 

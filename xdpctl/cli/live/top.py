@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command that shows what the traffic is made of now."""
 
+import os
+import sys
 import time
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -10,6 +12,7 @@ import typer
 from xdpctl.base.units import si
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, Lines, printed
+from xdpctl.cli.live.looks import View, printable
 
 app = typer.Typer()
 _BY = "reason,destination,source_port,protocol"
@@ -37,16 +40,26 @@ def top(
     delay: Annotated[
         float, typer.Option("-d", "--delay", min=0.2, max=3600, help="Seconds between two looks.")
     ] = 1.0,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Print tables again and again, and draw nothing.")
+    ] = False,
     once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
     form: options.Output = Format.TABLE,
 ) -> None:
     """Show what the traffic of the last seconds is made of, with a match for each row.
 
-    Estimates from sampled packets. On a terminal it looks again every second until Ctrl-C.
+    Estimates from sampled packets. On a terminal it is a live view in which rows can be selected,
+    and blocked, limited or released; --plain prints tables again and again instead.
 
-    Example: xdpctl top --by source-port,destination --verdict pass
+    Example: xdpctl top --by source-port,destination --verdict pass --once
     """
     client = options.client(context)
+    drawn = sys.stdin.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    if output.out.is_terminal and drawn and not (plain or once or form.for_programs):
+        from xdpctl.cli.live.screen import TopApp  # late: it imports Textual
+
+        TopApp(client, delay, View(verdict=verdict, where=where or "", window=window)).run()
+        return
     query = {"by": by, "verdict": verdict, "window": window, "limit": limit}
     query |= {"where": where} if where else {}
     lines = Lines(form)
@@ -86,4 +99,4 @@ def show(found: Mapping[str, Any]) -> None:
 
 def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
     share = f"{row['share']:.1%} ± {row['error'] * 100:.1f}"
-    return row["value"], si(row["packets"]), si(row["bits"]), share, row["match"] or ""
+    return printable(row["value"]), si(row["packets"]), si(row["bits"]), share, row["match"] or ""

@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The live view, driven without a terminal: what it shows, asks for and does."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from textual.binding import Binding
+from textual.pilot import Pilot
+from textual.widgets import DataTable, Input, Static
+
+from xdpctl.cli.live.looks import View, graph, printable
+from xdpctl.cli.live.screen import TopApp
+from xdpctl.errors import Refused, Unreachable
+
+MATCH = "dst 198.51.100.7 proto udp src-port 53"
+RULE = {"id": "sig-1", "action": "drop", "text": MATCH, "confirm_in": 60.0, "change": 7}
+
+
+class Box:
+    """Answers like the control plane, and remembers the changes that it was asked for."""
+
+    def __init__(self) -> None:
+        self.changes: list[tuple[str, str, Any]] = []
+        self.asked: list[dict[str, Any]] = []
+        self.down = False
+        self.refusal: dict[str, Any] | None = None
+        self.values = ["198.51.100.7", "198.51.100.8"]
+        self.match: str | None = MATCH
+        self.bypass = False
+        self.problems: list[str] = []
+
+    def call(self, method: str, path: str, *, params: Any = None, json: Any = None) -> Any:
+        if self.down:
+            raise Unreachable("the connection to /run/xdpctl/api.sock failed")
+        if method != "GET":
+            self.changes.append((method, path, json))
+            if self.refusal:
+                raise Refused(self.refusal)
+            return RULE
+        ask = getattr(self, path.removeprefix("/v1/"))
+        return ask() if params is None else ask(params)
+
+    def status(self) -> dict[str, Any]:
+        return {"bypass": self.bypass, "problems": self.problems, "rules": {"total": 1_234}}
+
+    def automatic(self) -> dict[str, Any]:
+        return {"mode": None, "configured": "on"}
+
+    def series(self, params: dict[str, Any]) -> dict[str, Any]:
+        names = params["names"].split(",")
+        return {"figures": {name: {"averages": [0.0, None, 5_000.0]} for name in names}}
+
+    def top(self, params: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append(params)
+        rows = [
+            {"value": value, "packets": 9e3 / (n + 1), "bits": 1e6 * (n + 1), "share": 0.5,
+             "error": 0.01, "match": self.match}
+            for n, value in enumerate(self.values)
+        ]  # fmt: skip
+        return {"dimensions": [{"by": params["by"], "without": 0.0, "rows": rows}]}
+
+    def incidents(self, params: dict[str, Any]) -> dict[str, Any]:
+        brief = {"id": "20261126-081900", "subject": "198.51.100.7/32", "open": True,
+                 "opened_at": 1.7e9, "attacks": ["udp_flood"]}  # fmt: skip
+        return {"incidents": [brief]}
+
+
+class Driven:
+    """The running view, and the texts on it."""
+
+    def __init__(self, app: TopApp, pilot: Pilot[None]) -> None:
+        self.app, self.pilot = app, pilot
+
+    def text(self, name: str) -> str:
+        return str(self.app.query_one(f"#{name}", Static).render())
+
+    def cells(self) -> list[list[str]]:
+        table = self.app.query_one(DataTable)
+        return [[str(cell) for cell in table.get_row_at(n)] for n in range(table.row_count)]
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+        await self.settle()
+
+    async def type(self, text: str) -> None:
+        self.app.screen.query_one(Input).value = text
+        await self.press("enter")
+
+    async def settle(self) -> None:
+        for _ in range(3):
+            await self.app.workers.wait_for_complete()
+            await self.pilot.pause()
+
+
+Steps = Callable[[Driven], Awaitable[None]]
+
+
+@pytest.fixture
+def box() -> Box:
+    return Box()
+
+
+def drive(box: Box, steps: Steps, size: tuple[int, int] = (80, 24)) -> None:
+    async def run() -> None:
+        app = TopApp(box, 3600.0, View())
+        async with app.run_test(size=size) as pilot:
+            driven = Driven(app, pilot)
+            await driven.settle()
+            await steps(driven)
+
+    asyncio.run(run())
+
+
+def test_one_look_shows_state_rates_and_rows(box: Box) -> None:
+    async def steps(top: Driven) -> None:
+        assert top.text("state") == "filtering · detectors on · 1,234 rules"
+        assert "5 k packets/s" in top.text("rates")
+        assert top.cells()[0] == ["198.51.100.7", "      9 k", "  1 M", "50.0%", MATCH]
+        assert "verdict all · by packets" in top.text("view")
+
+    drive(box, steps)
+
+
+def test_tabs_verdicts_order_and_a_filter(box: Box) -> None:
+    async def steps(top: Driven) -> None:
+        await top.press("4")
+        assert box.asked[-1]["by"] == "source_port"
+        await top.press("v")
+        assert box.asked[-1]["verdict"] == "pass"
+        await top.press("s")
+        assert [row[0] for row in top.cells()] == ["198.51.100.8", "198.51.100.7"]
+        await top.press("slash")
+        await top.type("udp")
+        assert box.asked[-1]["where"] == "udp"
+        await top.press("0")
+        assert top.cells() == [
+            ["198.51.100.7/32", "open", "2023-11-14 22:13:20", "udp_flood", "20261126-081900"]
+        ]
+
+    drive(box, steps)
+
+
+def test_block_is_a_trial_unless_asked_otherwise_and_can_be_confirmed(box: Box) -> None:
+    async def steps(top: Driven) -> None:
+        await top.press("b")
+        await top.press("enter")
+        body = box.changes[-1][2]
+        assert (body["match"], body["action"], body["confirm_within"]) == (MATCH, "drop", "60s")
+        assert "unless confirmed" in top.text("said")
+        assert "undo: xdpctl undo 7" in top.text("said")
+        await top.press("c")
+        assert box.changes[-1][:2] == ("POST", "/v1/rules/sig-1/confirm")
+        await top.press("b")
+        await top.type("")
+        assert "confirm_within" not in box.changes[-1][2]
+
+    drive(box, steps)
+
+
+def test_escape_changes_nothing(box: Box) -> None:
+    async def steps(top: Driven) -> None:
+        for key in ("b", "l", "B"):
+            await top.press(key)
+            await top.press("escape")
+        await top.press("w")
+        await top.press("x")
+        assert box.changes == []
+
+    drive(box, steps)
+
+
+def test_a_limit_needs_a_rate(box: Box) -> None:
+    async def steps(top: Driven) -> None:
+        await top.press("l")
+        await top.type("many")
+        assert "not done" in top.text("said")
+        assert box.changes == []
+        await top.press("l")
+        await top.type("5k")
+        body = box.changes[-1][2]
+        assert (body["action"], body["limit"]["pps"]) == ("limit", 5_000)
+        assert body["confirm_within"] == "60s"
+
+    drive(box, steps)
+
+
+def test_only_a_single_source_is_released(box: Box) -> None:
+    async def steps(top: Driven) -> None:
+        await top.press("r")
+        assert "choose a single source" in top.text("said")
+        await top.press("2")
+        await top.press("r")
+        await top.press("enter")
+        assert box.changes[-1][1] == "/v1/releases"
+        assert box.changes[-1][2]["source"] == "198.51.100.7"
+
+    drive(box, steps)
+
+
+def test_bypass_is_typed(box: Box) -> None:
+    async def steps(top: Driven) -> None:
+        await top.press("B")
+        await top.type("yes")
+        assert box.changes == []
+        assert "nothing was changed" in top.text("said")
+        await top.press("B")
+        await top.type("bypass")
+        assert box.changes[-1] == ("POST", "/v1/bypass", {"on": True})
+        box.bypass = True
+        await top.press("v")
+        assert top.text("state").startswith("BYPASS: everything passes")
+        assert top.app.query_one("#state").has_class("trouble")
+
+    drive(box, steps)
+
+
+def test_the_keys_are_told(box: Box) -> None:
+    async def steps(top: Driven) -> None:
+        await top.press("question_mark")
+        told = str(top.app.screen.query_one(Static).render())
+        shown = {binding.key_display or binding.key for binding in TopApp.BINDINGS
+                 if isinstance(binding, Binding) and binding.show}  # fmt: skip
+        assert all(f"{key}  " in told for key in shown - {"?"})
+        assert "0 Incidents" in told
+
+    drive(box, steps)
+
+
+def test_freeze(box: Box) -> None:
+    async def steps(top: Driven) -> None:
+        await top.press("f")
+        assert box.changes[-1] == ("PUT", "/v1/automatic", {"mode": "off"})
+
+    drive(box, steps)
+
+
+def test_a_refusal_is_shown_with_its_fix_and_as_text(box: Box) -> None:
+    box.refusal = {"detail": "viewers may not [bold]do[/bold] this\x1b[31m", "fix": "ask an admin"}
+
+    async def steps(top: Driven) -> None:
+        await top.press("b")
+        await top.press("enter")
+        said = top.text("said")
+        assert "[bold]do[/bold]" in said
+        assert "ask an admin" in said
+        assert "\x1b" not in said
+
+    drive(box, steps)
+
+
+def test_a_lost_control_plane_is_told_and_the_rows_stay(box: Box) -> None:
+    async def steps(top: Driven) -> None:
+        box.down = True
+        await top.press("v")
+        assert "not live" in top.text("state")
+        assert "the filter works without this view" in top.text("state")
+        assert len(top.cells()) == 2
+        box.down = False
+        await top.press("v")
+        assert top.text("state").startswith("filtering")
+
+    drive(box, steps)
+
+
+def test_the_cursor_stays_on_its_row(box: Box) -> None:
+    async def steps(top: Driven) -> None:
+        await top.press("down")
+        box.values = ["203.0.113.1", "203.0.113.2", "198.51.100.8"]
+        top.app._refresh()
+        await top.settle()
+        assert top.app._selected()
+        await top.press("w")
+        assert "198.51.100.8" in str(top.app.screen.query_one(Static).render())
+
+    drive(box, steps)
+
+
+def test_a_row_without_a_match_cannot_be_blocked(box: Box) -> None:
+    box.match = None
+
+    async def steps(top: Driven) -> None:
+        await top.press("b")
+        assert "has no match" in top.text("said")
+
+    drive(box, steps)
+
+
+@pytest.mark.parametrize("value", ["[red]x[/red]", "[@click=app.quit]x[/]", "\x1b[2J", "a\nb"])
+def test_names_of_others_are_shown_as_text(box: Box, value: str) -> None:
+    box.values = [value]
+
+    async def steps(top: Driven) -> None:
+        assert top.cells()[0][0] == printable(value)
+        await top.press("w")
+        assert printable(value) in str(top.app.screen.query_one(Static).render())
+
+    drive(box, steps)
+
+
+def test_a_graph_has_gaps_where_nothing_is_known() -> None:
+    assert graph([0.0, 0.0, None, None, 10.0, 5.0], 10) == "▁ █"
+    assert graph([], 10) == ""
+    assert graph([0.0] * 4, 10) == "▁▁"
+    assert len(graph([1.0] * 500, 30)) == 30
+
+
+@pytest.mark.parametrize("size", [(80, 24), (40, 12), (200, 60)])
+def test_any_size(box: Box, size: tuple[int, int]) -> None:
+    async def steps(top: Driven) -> None:
+        assert len(top.cells()) == 2
+
+    drive(box, steps, size)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The questions that the live view asks."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+
+class Question(ModalScreen[str | None]):
+    """Lines of text and a field; answers with what was typed, or None after Escape."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss_none", "Cancel")]
+    CSS = """
+    Question { align: center middle; }
+    Question > Vertical { width: 90%; max-width: 100; height: auto; border: round $primary;
+        background: $surface; padding: 0 1; }
+    Question Static { height: auto; margin-bottom: 1; }
+    """
+
+    def __init__(self, lines: Sequence[str], initial: str = "", placeholder: str = "") -> None:
+        super().__init__()
+        self._lines, self._initial, self._placeholder = lines, initial, placeholder
+
+    def compose(self) -> ComposeResult:
+        """The text, and the field that has the focus."""
+        with Vertical():
+            yield Static(Text("\n".join(self._lines)))
+            yield Input(self._initial, placeholder=self._placeholder)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter answers."""
+        self.dismiss(event.value.strip())
+
+    def action_dismiss_none(self) -> None:
+        """Escape answers nothing."""
+        self.dismiss(None)
+
+
+class Details(ModalScreen[None]):
+    """Text that any key closes."""
+
+    CSS = """
+    Details { align: center middle; }
+    Details > Static { width: 90%; height: auto; max-height: 90%; border: round $primary;
+        background: $surface; padding: 0 1; }
+    """
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def compose(self) -> ComposeResult:
+        """The text."""
+        yield Static(Text("\n".join([*self._lines, "", "any key closes this"])))
+
+    def on_key(self) -> None:
+        """Close it."""
+        self.dismiss()

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the live view asks the control plane, and the texts of what it shows. No Textual here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from xdpctl.base.durations import show_duration
+from xdpctl.base.units import si
+from xdpctl.errors import Refused
+
+VERDICTS = ("all", "pass", "drop")
+SORTS = ("packets", "bits")
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_HISTORY_SECONDS = 60
+_ROWS = 50
+
+
+class Caller(Protocol):
+    """The part of the API's client that is used."""
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+    ) -> Any:
+        """The answer; Refused or Unreachable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A table: its name, and the dimension that it counts by."""
+
+    name: str
+    by: str
+
+
+TABS = (
+    Tab("Destinations", "destination"),
+    Tab("Sources", "source"),
+    Tab("Networks", "source_network"),
+    Tab("From port", "source_port"),
+    Tab("To port", "destination_port"),
+    Tab("Flags", "tcp_flags"),
+    Tab("AS", "as"),
+    Tab("Reasons", "reason"),
+    Tab("Rules", "rule"),
+    Tab("Incidents", ""),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is looked at. `where` is the text of a match, or empty."""
+
+    tab: Tab = TABS[0]
+    verdict: str = "all"
+    sort: str = "packets"
+    where: str = ""
+    window: str = "5s"
+
+    def next_verdict(self) -> "View":
+        """The same with the next verdict."""
+        place = VERDICTS.index(self.verdict) + 1 if self.verdict in VERDICTS else 0
+        return replace(self, verdict=VERDICTS[place % len(VERDICTS)])
+
+    def next_sort(self) -> "View":
+        """The same in the next order."""
+        return replace(self, sort=SORTS[(SORTS.index(self.sort) + 1) % len(SORTS)])
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of the table. `match` is the text of a match of its packets, or empty."""
+
+    key: str
+    cells: tuple[str, ...]
+    match: str = ""
+    address: str = ""  # of a single source
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look: the lines of the table with their columns, and the header's texts."""
+
+    columns: tuple[str, ...]
+    lines: Sequence[Line]
+    state: str
+    problems: Sequence[str]
+    rates: Sequence[str]
+
+
+def look(client: Caller, view: View) -> Look:
+    """Ask for everything that the screen shows."""
+    status = client.call("GET", "/v1/status")
+    automatic = client.call("GET", "/v1/automatic")
+    columns, lines = _incidents(client) if not view.tab.by else _traffic(client, view)
+    return Look(
+        columns, lines, state(status, automatic), [*status["problems"]], _rates(_history(client))
+    )
+
+
+def aligned(found: Look) -> list[Line]:
+    """The lines with the cells of numeric columns aligned at the right."""
+    columns = list(zip(*(line.cells for line in found.lines), strict=True))
+    widths = [
+        max(map(len, [name.lstrip(">"), *cells])) if name.startswith(">") else 0
+        for name, cells in zip(found.columns, columns or [()] * len(found.columns), strict=True)
+    ]
+    return [
+        replace(
+            line,
+            cells=tuple(cell.rjust(n) for cell, n in zip(line.cells, widths, strict=True)),
+        )
+        for line in found.lines
+    ]
+
+
+def state(status: Mapping[str, Any], automatic: Mapping[str, Any]) -> str:
+    """Whether it filters, and what detectors may do."""
+    filtering = "BYPASS: everything passes" if status["bypass"] else "filtering"
+    mode = automatic["mode"] or automatic["configured"]
+    return f"{filtering} · detectors {mode} · {status['rules']['total']:,} rules"
+
+
+def _history(client: Caller) -> Mapping[str, Any]:
+    """The last minute; nothing where no figures are recorded."""
+    names = "pass_packets,pass_bits,drop_packets,drop_bits"
+    query = {"names": names, "since": f"{_HISTORY_SECONDS}s", "points": _HISTORY_SECONDS}
+    try:
+        figures: Mapping[str, Any] = client.call("GET", "/v1/series", params=query)["figures"]
+    except Refused:
+        return {}
+    return figures
+
+
+def _rates(figures: Mapping[str, Any]) -> list[str]:
+    """A line for each verdict: rates now, and a graph of the last minute."""
+    found = []
+    for verdict, word in (("pass", "passed"), ("drop", "dropped")):
+        packets = figures.get(f"{verdict}_packets", {}).get("averages", [])
+        bits = figures.get(f"{verdict}_bits", {}).get("averages", [])
+        rates = f"{_newest(packets):>7} packets/s {_unit(_newest(bits)):>12}"
+        found.append(f"{word:<8}{rates}  {graph(packets, _HISTORY_SECONDS // 2)}")
+    return found
+
+
+def _newest(values: Sequence[float | None]) -> str:
+    known = [value for value in values[-3:] if value is not None]
+    return si(float(f"{known[-1]:.3g}")) if known else "?"
+
+
+def _unit(bits: str) -> str:
+    """`452 Mbit/s`, `0 bit/s`."""
+    return f"{bits}bit/s" if " " in bits else f"{bits} bit/s"
+
+
+def graph(values: Sequence[float | None], width: int) -> str:
+    """Bars of the newest values, two to a character, of which the larger is shown."""
+    kept = list(values)[-2 * width :]
+    pairs = [kept[at : at + 2] for at in range(0, len(kept), 2)]
+    known = [max((value for value in pair if value is not None), default=None) for pair in pairs]
+    most = max((value for value in known if value is not None), default=0.0) or 1.0
+    top = len(_BLOCKS) - 1
+    return "".join(
+        " " if value is None else _BLOCKS[min(top, round(value / most * top))] for value in known
+    )
+
+
+def _traffic(client: Caller, view: View) -> tuple[tuple[str, ...], list[Line]]:
+    query = {"by": view.tab.by, "verdict": view.verdict, "window": view.window, "limit": _ROWS}
+    query |= {"where": view.where} if view.where else {}
+    (found,) = client.call("GET", "/v1/top", params=query)["dimensions"]
+    rows = sorted(found["rows"], key=lambda row: -row[view.sort])
+    by = view.tab.by
+    lines = [
+        Line(
+            key=row["value"],
+            cells=(
+                printable(row["value"]),
+                si(float(f"{row['packets']:.3g}")),
+                si(float(f"{row['bits']:.3g}")),
+                f"{row['share']:.1%}",
+                row["match"] or "",
+            ),
+            match=row["match"] or "",
+            address=row["value"] if by == "source" else "",
+            rule=row["value"] if by == "rule" and row["value"] not in ("none", "protected") else "",
+        )
+        for row in rows
+    ]
+    return (view.tab.name, ">packets/s", ">bit/s", ">share", "match"), lines
+
+
+def _incidents(client: Caller) -> tuple[tuple[str, ...], list[Line]]:
+    listed = client.call("GET", "/v1/incidents", params={"limit": _ROWS})["incidents"]
+    lines = [
+        Line(
+            key=each["id"],
+            cells=(
+                printable(each["subject"]),
+                "open" if each["open"] else "over",
+                datetime.fromtimestamp(each["opened_at"], UTC).strftime("%Y-%m-%d %H:%M:%S"),
+                printable(", ".join(each["attacks"])) or "-",
+                each["id"],
+            ),
+        )
+        for each in listed
+    ]
+    return ("subject", "state", "since (UTC)", "attacks", "id"), lines
+
+
+def printable(text: str) -> str:
+    """The text without control characters, which may come from names of others."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def block(line: Line, trial: str | None) -> dict[str, Any]:
+    """The request that drops a line's packets, for good or for a trial."""
+    body = {"match": line.match, "action": "drop", "reason": f"top: {line.key}"[:200]}
+    return body | ({"confirm_within": trial} if trial else {})
+
+
+def limit(line: Line, pps: float, trial: str | None) -> dict[str, Any]:
+    """The request that limits a line's packets, all together."""
+    rate = {"pps": pps, "per": "all"}
+    return block(line, trial) | {"action": "limit", "limit": rate}
+
+
+def done(rule: Mapping[str, Any]) -> str:
+    """What was done, and how to take it back or keep it."""
+    until = ""
+    if rule["confirm_in"] is not None:
+        seconds = show_duration(rule["confirm_in"])
+        until = f"; it ends in {seconds} unless confirmed: press c, or xdpctl confirm {rule['id']}"
+    undo = f"; undo: xdpctl undo {rule['change']}" if rule.get("change") else ""
+    return f"{rule['action']} {rule['text']}{until}{undo}"
