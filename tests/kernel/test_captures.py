@@ -12,8 +12,8 @@ from tests.support.packets import to_frame
 from xdpctl.abi.constants import CAPTURE_BYTES, Reason, SlotNumber
 from xdpctl.abi.structs import Capture
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.control.capture import CaptureAsk, Capturing, choose
-from xdpctl.errors import ConflictError, RuleError
+from xdpctl.control.capture import CaptureAsk, Captures, choose
+from xdpctl.errors import BusyError, RuleError
 
 DROPPED, PASSED = "192.0.2.7", "198.51.100.9"
 
@@ -27,7 +27,7 @@ def filtered(emptied: Filter) -> Iterator[Filter]:
 
 def captured(filtered: Filter, ask: CaptureAsk, *frames: bytes) -> tuple[list[Capture], int]:
     """What is captured of these frames, and how many are lost."""
-    capturing = Capturing(filtered.datapath, ask)
+    capturing = Captures(filtered.datapath).begin(ask)
     batches = capturing.batches()
     found = next(batches)
     for frame in frames:
@@ -86,7 +86,7 @@ def test_of_a_long_packet_the_beginning(filtered: Filter) -> None:
 def test_what_there_is_no_room_for_is_counted_and_the_verdict_stays(filtered: Filter) -> None:
     frame = to_frame(DROPPED)
     ask = CaptureAsk(choose("drop"), every=1)
-    capturing = Capturing(filtered.datapath, ask)
+    capturing = Captures(filtered.datapath).begin(ask)
     batches = capturing.batches()
     next(batches)
     assert {filtered.run(frame, 9_000), filtered.run(frame)} == {"drop"}
@@ -97,16 +97,44 @@ def test_what_there_is_no_room_for_is_counted_and_the_verdict_stays(filtered: Fi
     assert lost > 0
 
 
-def test_one_at_a_time_and_none_when_it_has_ended(filtered: Filter) -> None:
-    first = Capturing(filtered.datapath, CaptureAsk(choose("drop"), every=1))
-    with pytest.raises(ConflictError, match="another capture"):
-        Capturing(filtered.datapath, CaptureAsk(choose("drop")))
-    batches = first.batches()
-    next(batches)
-    batches.close()
+def test_several_at_a_time_each_get_what_they_asked_for(filtered: Filter) -> None:
+    captures = Captures(filtered.datapath)
+    slot = filtered.image.entries[parse_prefix("203.0.113.7")]
+    asks = (
+        CaptureAsk(choose("drop"), every=1),
+        CaptureAsk(choose("drop"), every=1, slot=slot),
+        CaptureAsk(choose("no_rule"), every=4),
+    )
+    running = [captures.begin(ask).batches() for ask in asks]
+    for each in running:
+        next(each)
+    for frame in (to_frame(DROPPED), to_frame("203.0.113.7"), to_frame(PASSED)):
+        filtered.run(frame, 800)
+    every, one, few = (next(each) for each in running)
+    assert len(every) == 1_600
+    assert {capture.slot for capture in one} == {slot}
+    assert len(one) == 800
+    assert {capture.reason for capture in few} == {Reason.NO_RULE}
+    assert len(few) == pytest.approx(200, rel=0.35)
+    running[0].close()
+    filtered.run(to_frame(DROPPED), 64)
+    assert next(running[1]) == []
+    for each in running[1:]:
+        each.close()
     filtered.run(to_frame(DROPPED))
-    assert not list(filtered.datapath.captures())
-    again = Capturing(filtered.datapath, CaptureAsk(choose("drop"), seconds=0.001)).batches()
+    assert not list(filtered.datapath.captures()), "nobody asks any more"
+
+
+def test_too_many_are_refused(filtered: Filter) -> None:
+    captures = Captures(filtered.datapath)
+    running = [captures.begin(CaptureAsk(choose("drop"))).batches() for _ in range(16)]
+    for each in running:
+        next(each)
+    with pytest.raises(BusyError, match="16 captures"):
+        next(captures.begin(CaptureAsk(choose("drop"))).batches())
+    for each in running:
+        each.close()
+    again = captures.begin(CaptureAsk(choose("drop"), seconds=0.001)).batches()
     assert [len(batch) for batch in again][-1] == 0
 
 

@@ -11,7 +11,7 @@ from tests.kernel.conftest import Filter, one_cpu
 from tests.support.packets import address, ethernet, ipv4, to_frame, udp
 from xdpctl.abi.constants import HEADS_ALL_LOG2, HEADS_SEEN_MAX, Reason, SlotNumber
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.control.capture import CaptureAsk, Capturing, choose
+from xdpctl.control.capture import CaptureAsk, Captures, choose
 from xdpctl.datapath.heads import NEVER, no_masks
 from xdpctl.traffic.dimensions import dimension
 from xdpctl.traffic.sampler import Sampler
@@ -103,7 +103,7 @@ def test_if_nobody_reads_nothing_is_copied_any_more(filtered: Filter) -> None:
 
 def test_a_capture_and_the_heads_do_not_disturb_each_other(filtered: Filter) -> None:
     observe(filtered, 64, Reason.DROPPED)
-    capturing = Capturing(filtered.datapath, CaptureAsk(choose("drop"), every=4))
+    capturing = Captures(filtered.datapath).begin(CaptureAsk(choose("drop"), every=4))
     batches = capturing.batches()
     next(batches)
     filtered.run(to_frame(DROPPED), 6_400)

@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Captures of live packets with their verdicts, for as long as a client asks for them."""
+"""Captures of live packets with their verdicts, for as long as clients ask for them."""
 
-import threading
+import random
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from threading import Lock
 
 from xdpctl.abi.constants import Reason, SlotNumber
 from xdpctl.abi.structs import Capture
 from xdpctl.datapath.port import Datapath
-from xdpctl.errors import ConflictError, RuleError
+from xdpctl.errors import BusyError, RuleError
 
 EVERY_MAX, SECONDS_MAX = 1 << 20, 3600.0
 _PAUSE_SECONDS = 0.02
-_YIELD_SECONDS = 0.5  # how long a new capture waits for a yielding one to end
-_capturing = threading.Lock()
-_wanted = threading.Event()  # a new capture waits for a yielding one to end
+_READERS_MAX = 16
+_WAITING_MAX = 50_000  # packets that one reader has not taken yet; more are lost for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,56 +58,102 @@ def choose(verdict: str) -> frozenset[Reason]:
     return frozenset(named)
 
 
+class Captures:
+    """The ring buffer of captures, read once for all captures that run at the same time."""
+
+    def __init__(self, datapath: Datapath) -> None:
+        self._datapath = datapath
+        self._running: list[Capturing] = []
+        self._lock = Lock()
+
+    def begin(self, ask: CaptureAsk) -> "Capturing":
+        """Begin a capture; iterate over its `batches`. BusyError if too many run."""
+        return Capturing(self, self._datapath, ask)
+
+    def join(self, capturing: "Capturing") -> None:
+        """Take packets for this one, too, from now on; BusyError if too many run."""
+        with self._lock:
+            if len(self._running) >= _READERS_MAX:
+                raise BusyError(f"{_READERS_MAX} captures are running; ask again in a minute")
+            self._read()  # what was captured before is not for this one
+            self._running.append(capturing)
+            self._ask_kernel()
+
+    def leave(self, capturing: "Capturing") -> None:
+        """Take no more packets for this one."""
+        with self._lock:
+            if capturing in self._running:
+                self._running.remove(capturing)
+                self._ask_kernel()
+
+    def pump(self) -> None:
+        """Hand out what was captured since the last time."""
+        with self._lock:
+            self._read()
+
+    def _read(self) -> None:
+        for capture in self._datapath.captures():
+            for each in self._running:
+                each.offer(capture, self._mask)
+
+    @property
+    def _mask(self) -> int:
+        return min((each.ask.every for each in self._running), default=1) - 1
+
+    def _ask_kernel(self) -> None:
+        """Ask for everything that any of the captures wants."""
+        bits = sum(1 << reason for reason in {r for c in self._running for r in c.ask.reasons})
+        slots = {each.ask.slot for each in self._running}
+        slot = slots.pop() if len(slots) == 1 else int(SlotNumber.NONE)
+        self._datapath.capture(bits, slot, self._mask if bits else 0)
+
+
 class Capturing:
-    """A running capture; iterate over `batches`. Only one capture runs at a time.
+    """One capture; it takes packets while `batches` is iterated over."""
 
-    A capture that `yields` ends as soon as another one is requested. ConflictError if another
-    capture is running and does not end in time.
-    """
-
-    def __init__(self, datapath: Datapath, ask: CaptureAsk, yields: bool = False) -> None:
-        if not yields:
-            _wanted.set()
-        try:
-            if not _capturing.acquire(timeout=0 if yields else _YIELD_SECONDS):
-                fix = "ask again when it has ended"
-                raise ConflictError("another capture is running", "", fix)
-        finally:
-            if not yields:
-                _wanted.clear()
-        self._datapath, self._ask, self._yields = datapath, ask, yields
-        self._lost_before = datapath.lost()
+    def __init__(self, captures: Captures, datapath: Datapath, ask: CaptureAsk) -> None:
+        self._captures, self._datapath, self.ask = captures, datapath, ask
+        self._waiting: deque[Capture] = deque()
+        self._lost_before, self._overflown = datapath.lost(), 0
         self.taken = 0
 
     @property
     def lost(self) -> int:
-        """How many packets the ring buffer had no room for since the capture began."""
-        return self._datapath.lost() - self._lost_before
+        """How many packets there was no room for since the capture began."""
+        return self._datapath.lost() - self._lost_before + self._overflown
+
+    def offer(self, capture: Capture, mask: int) -> None:
+        """Keep a packet that the kernel captured as one in mask + 1, if it was asked for."""
+        ask = self.ask
+        if Reason(capture.reason) not in ask.reasons or ask.slot not in (
+            SlotNumber.NONE,
+            capture.slot,
+        ):
+            return
+        # another capture may want more of them
+        if random.randrange(ask.every) > mask:  # noqa: S311  # no secret
+            return
+        if len(self._waiting) >= _WAITING_MAX:
+            self._overflown += 1
+        else:
+            self._waiting.append(capture)
 
     def batches(self, wanted: Callable[[], bool] = lambda: True) -> Generator[list[Capture]]:
         """Batches of packets, about fifty a second, many of them empty.
 
         Ends when `wanted` returns False, or when the time or the number of packets is reached.
         """
-        ask, until = self._ask, time.monotonic() + self._ask.seconds
+        until = time.monotonic() + self.ask.seconds
+        self._captures.join(self)
         try:
-            for _ in self._datapath.captures():
-                pass  # left over from an earlier capture
-            bits = sum(1 << reason for reason in ask.reasons)
-            self._datapath.capture(bits, ask.slot, ask.every - 1)
-            while wanted() and self.taken < ask.most and not (self._yields and _wanted.is_set()):
-                batch = list(self._limited(self._datapath.captures()))
+            while wanted() and self.taken < self.ask.most:
+                self._captures.pump()
+                room = min(len(self._waiting), self.ask.most - self.taken)
+                batch = [self._waiting.popleft() for _ in range(room)]
                 self.taken += len(batch)
                 yield batch
                 if time.monotonic() >= until:
                     return
                 time.sleep(_PAUSE_SECONDS)
         finally:
-            self._datapath.capture(0, SlotNumber.NONE, 0)
-            _capturing.release()
-
-    def _limited(self, captures: Iterable[Capture]) -> Iterator[Capture]:
-        for number, capture in enumerate(captures, self.taken):
-            if number >= self._ask.most:
-                return
-            yield capture
+            self._captures.leave(self)

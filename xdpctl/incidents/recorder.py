@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Records samples of the packets that an incident's rules drop, or else of the victim's packets.
-
-A capture that a client asks for has priority: a sampling ends for it, and is repeated later.
-"""
+"""Records samples of the packets that an incident's rules drop, or else of the victim's packets."""
 
 import time
 from collections import Counter
@@ -19,9 +16,9 @@ from xdpctl.base.net.pcapng_writer import Writer
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.base.net.tcp_peers import Connections
 from xdpctl.base.periodic import PeriodicTask
-from xdpctl.control.capture import CaptureAsk, Capturing, choose
+from xdpctl.control.capture import CaptureAsk, Captures, choose
 from xdpctl.control.controller import Controller
-from xdpctl.errors import ConflictError, RuleError
+from xdpctl.errors import BusyError, RuleError
 from xdpctl.incidents.files import Files, add
 from xdpctl.incidents.ledger import rule_slots
 from xdpctl.incidents.rates import Meter
@@ -45,8 +42,15 @@ class _Watched:
 class PacketRecorder:
     """Samples packets and measures rates of open incidents, between `start` and `stop`."""
 
-    def __init__(self, controller: Controller, files: Files, connections: Connections) -> None:
-        self._controller, self._files, self._connections = controller, files, connections
+    def __init__(
+        self,
+        controller: Controller,
+        captures: Captures,
+        files: Files,
+        connections: Connections,
+    ) -> None:
+        self._controller, self._captures = controller, captures
+        self._files, self._connections = files, connections
         self._meter = Meter(controller, files)
         self._watched: dict[str, _Watched] = {}
         trouble = "packets and rates of incidents are not recorded"
@@ -62,7 +66,7 @@ class PacketRecorder:
         due = self._due(incidents, now)
         if due:
             self._files.forget(self._controller.state.incidents)
-            with suppress(ConflictError):  # another capture is running; retry in the next step
+            with suppress(BusyError):  # many captures are running; retry in the next step
                 self.look(due)
 
     def _due(self, incidents: list[Incident], now: float) -> list[Incident]:
@@ -80,7 +84,7 @@ class PacketRecorder:
     def look(self, incidents: Iterable[Incident]) -> int:
         """Sample packets of each incident; return how many were recorded.
 
-        ConflictError if another capture is running.
+        BusyError if too many captures are running.
         """
         state = self._controller.state
         rules = {
@@ -117,7 +121,7 @@ class PacketRecorder:
         def unsated() -> bool:
             return not self._beat.stopping and any(taken[each] < _EACH for each in victims)
 
-        for batch in Capturing(self._controller.datapath, ask, yields=True).batches(unsated):
+        for batch in self._captures.begin(ask).batches(unsated):
             for capture in batch:
                 to = destination_of(_seen(capture))
                 for identity, victim in victims.items():
@@ -131,7 +135,6 @@ class PacketRecorder:
     ) -> list[tuple[str, str, Capture]]:
         only = next(iter(rules)) if len(rules) == 1 else int(SlotNumber.NONE)
         ask = CaptureAsk(choose("drop"), _EVERY, only, _LOOK_SECONDS, _MOST)
-        capturing = Capturing(self._controller.datapath, ask, yields=True)
         wanted = {identity for identity, _ in rules.values()}
         kept = []
 
@@ -139,7 +142,7 @@ class PacketRecorder:
             enough = all(taken[identity] >= _EACH for identity in wanted)
             return not enough and not self._beat.stopping
 
-        for batch in capturing.batches(unsated):
+        for batch in self._captures.begin(ask).batches(unsated):
             for capture in batch:
                 identity, rule = rules.get(capture.slot, ("", ""))
                 if identity and taken[identity] < _EACH:

@@ -10,6 +10,7 @@ from typing import Protocol
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.tcp_peers import Connections
 from xdpctl.base.workers import WorkerPool
+from xdpctl.control.capture import Captures
 from xdpctl.control.controller import Controller
 from xdpctl.control.store.audit_head import AuditHead
 from xdpctl.incidents.files import Files
@@ -76,6 +77,7 @@ class ControlPlane:
     producer: Producer = field(init=False)
     files: Files = field(init=False)
     hooks: Hooks = field(init=False)
+    captures: Captures = field(init=False)
     recorder: PacketRecorder = field(init=False)
     dispatcher: Dispatcher = field(init=False)
     releases: Releases = field(init=False)
@@ -97,7 +99,8 @@ class ControlPlane:
         self.hooks = Hooks(
             self.controller, self.files, self.connections, self._automatic, self._tell_refusals
         )
-        self.recorder = PacketRecorder(self.controller, self.files, self.connections)
+        self.captures = Captures(self.controller.datapath)
+        self.recorder = PacketRecorder(self.controller, self.captures, self.files, self.connections)
         self.dispatcher = Dispatcher(self.settings.notify, self.snapshot)
         self.releases = Releases(self.controller)
         self.ladder = Ladder(self.controller, self._steps, self.hooks.mode_for)

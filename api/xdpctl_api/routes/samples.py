@@ -4,7 +4,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import suppress
 from functools import lru_cache
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ from xdpctl.base.clock import Now
 from xdpctl.base.net.interfaces import interface_name
 from xdpctl.control.capture import CaptureAsk, Capturing, choose
 from xdpctl.control.slot_names import SlotNames
-from xdpctl.errors import ConflictError, NotFoundError
+from xdpctl.errors import BusyError, NotFoundError
 from xdpctl.model.match.match import ID_MARK
 from xdpctl.model.rule import parse_rule_id
 from xdpctl.service.control_plane import ControlPlane
@@ -36,7 +36,7 @@ NDJSON = "application/x-ndjson"
     response_class=StreamingResponse,
     responses={
         200: streamed(NDJSON, "One packet a line, and `taken` and `lost` on the last"),
-        **refusals(NotFoundError, ConflictError),
+        **refusals(NotFoundError, BusyError),
     },
 )
 async def stream_samples(
@@ -60,24 +60,31 @@ async def stream_samples(
     """Stream NDJSON, one line per packet; the last line has the numbers of `taken` and `lost`."""
     slot = _slot(ctx, rule) if rule is not None else SlotNumber.NONE
     ask = CaptureAsk(choose(verdict), every, slot, seconds, limit)
-    # it may wait for another capture to end
-    capturing = await asyncio.to_thread(Capturing, ctx.controller.datapath, ask)
-    return StreamingResponse(_stream(request, ctx, capturing), media_type=NDJSON)
+    capturing, gone = ctx.captures.begin(ask), threading.Event()
+    batches = capturing.batches(lambda: not (gone.is_set() or ctx.stopping))
+    first = await asyncio.to_thread(next, batches, None)  # BusyError is an answer
+    return StreamingResponse(
+        _stream(request, ctx, capturing, batches, first, gone), media_type=NDJSON
+    )
 
 
 async def _stream(
-    request: Request, ctx: ControlPlane, capturing: Capturing
+    request: Request,
+    ctx: ControlPlane,
+    capturing: Capturing,
+    batches: Generator[list[Capture]],
+    batch: list[Capture] | None,
+    gone: threading.Event,
 ) -> AsyncIterator[bytes]:
-    """Yield batches that a thread reads; ends when the caller disconnects."""
-    gone = threading.Event()
-    batches = capturing.batches(lambda: not (gone.is_set() or ctx.stopping))
+    """Yield batches that a thread reads, from `batch` on; ends when the caller disconnects."""
     formatter = _Formatter(ctx)
     try:
-        while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+        while batch is not None:
             if batch:
                 yield b"".join(map(formatter.line, batch))
             if await request.is_disconnected():
                 return
+            batch = await asyncio.to_thread(next, batches, None)
         yield _line({"taken": capturing.taken, "lost": capturing.lost})
     finally:
         gone.set()

@@ -12,6 +12,7 @@ from tests.support import packets
 from tests.support.apiclient import Api, problem, running
 from xdpctl.abi.constants import CAPTURE_BYTES, Reason, SlotNumber
 from xdpctl.abi.structs import Capture
+from xdpctl.control.capture import CaptureAsk, choose
 
 FRAME = packets.to_frame("203.0.113.7")
 
@@ -91,3 +92,13 @@ def test_it_ends_after_so_many(api: Api) -> None:
     ready(api, *[2] * 50)
     *told, end = lines(api, limit=7, seconds=60)
     assert (len(told), end["taken"]) == (7, 7)
+
+
+def test_too_many_at_a_time_are_refused_before_anything_is_sent(api: Api) -> None:
+    ask = CaptureAsk(choose("drop"))
+    running = [api.context.captures.begin(ask).batches() for _ in range(16)]
+    for each in running:
+        next(each)
+    problem(api.call("GET", "/v1/samples"), 503, "busy")
+    running.pop().close()
+    assert lines(api) == [{"taken": 0, "lost": 0}]

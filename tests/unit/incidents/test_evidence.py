@@ -4,7 +4,6 @@
 import io
 import zipfile
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,7 @@ from xdpctl.abi.structs import Capture, Hits
 from xdpctl.base.net.packets import build
 from xdpctl.base.net.pcapng_writer import Writer
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.control.capture import CaptureAsk, Capturing, choose
-from xdpctl.errors import ConflictError
+from xdpctl.control.capture import CaptureAsk, choose
 from xdpctl.incidents import report
 from xdpctl.incidents.files import add
 from xdpctl.incidents.rates import COLUMNS, read_rows
@@ -144,18 +142,16 @@ def test_many_lines_are_thinned_out_and_the_peak_stays(tmp_path: Path) -> None:
     assert read_rows(tmp_path / "none") == []
 
 
-def test_a_look_steps_back_for_whoever_asks(box: Api) -> None:
-    ask = CaptureAsk(choose("drop"), seconds=30)
-    look = Capturing(box.datapath, ask, yields=True).batches()
-    next(look)
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(Capturing, box.datapath, ask)
-        assert list(look) == [], "it ends once somebody waits"
-        mine = asked.result().batches()
-    next(mine)
-    with pytest.raises(ConflictError):
-        Capturing(box.datapath, ask, yields=True)
-    mine.close()
+def test_a_look_and_a_capture_go_on_side_by_side(box: Api) -> None:
+    ask = CaptureAsk(choose("drop"), every=1, seconds=30)
+    both = [box.context.captures.begin(ask).batches() for _ in range(2)]
+    for each in both:
+        assert next(each) == []
+    box.datapath.to_capture.append(captured(3))
+    assert [len(next(each)) for each in both] == [1, 1]
+    for each in both:
+        each.close()
+    assert box.datapath.capturing == (0, 0, 0)
 
 
 def section() -> bytes:
