@@ -45,7 +45,7 @@ COMMANDS = {
     "set": "sets.sets",
     **dict.fromkeys(("geo", "lookup"), "sets.geo"),
     "bypass": "bypass",
-    "top": "live.top",
+    **dict.fromkeys(("top", "suggest"), "live.top"),
     "capture": "capture",
     "replay": "replay",
     **dict.fromkeys(("status", "token", "audit", "notify"), "system"),

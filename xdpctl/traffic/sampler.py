@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from xdpctl.abi.constants import REASONS, Reason
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.datapath.heads import NEVER, Heads, Masks, no_masks
+from xdpctl.traffic.baseline import Baseline
 from xdpctl.traffic.packets import PacketArray, read
 from xdpctl.traffic.window import Window
 
@@ -17,11 +18,11 @@ _TROUBLE = "traffic is not observed, so live figures are missing"
 
 
 class Sampler:
-    """Fills `window`, between `start` and `stop`."""
+    """Fills `window`, and `baseline` with what no rule decided, between `start` and `stop`."""
 
     def __init__(self, heads: Heads) -> None:
         self._heads = heads
-        self.window = Window()
+        self.window, self.baseline = Window(), Baseline()
         self._every_log2 = np.zeros(REASONS, np.int64)
         self._read_at: float | None = None
         self._lost = 0
@@ -39,6 +40,8 @@ class Sampler:
         lost = self._heads.lost()
         if self._read_at is not None:  # what was there before is of an earlier process
             self.window.add(self._read_at, now, packets, max(lost - self._lost, 0))
+            undecided = packets[packets["reason"] == Reason.NO_RULE]
+            self.baseline.add(self._read_at, now, undecided)
             self._every_log2 = adapt(self._every_log2, packets)
         self._read_at, self._lost = now, lost
         self._heads.observe(masks(self._every_log2))

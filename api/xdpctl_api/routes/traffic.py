@@ -7,6 +7,7 @@ from typing import Annotated
 import numpy as np
 from fastapi import APIRouter, Query
 
+from xdpctl.abi.constants import Reason
 from xdpctl.base.durations import parse_duration
 from xdpctl.base.net.interfaces import interface_name
 from xdpctl.control.capture import choose
@@ -15,21 +16,31 @@ from xdpctl.errors import RuleError
 from xdpctl.model.match import text
 from xdpctl.model.match.match import Match
 from xdpctl.service.control_plane import ControlPlane
+from xdpctl.traffic.baseline import BEFORE_MAX
 from xdpctl.traffic.dimensions import DIMENSIONS, Dimension, named
 from xdpctl.traffic.packets import PacketArray
+from xdpctl.traffic.suggest import suggest
 from xdpctl.traffic.top import Top, top
 from xdpctl.traffic.window import SECONDS_MAX, Seen
 from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import refusals
-from xdpctl_api.shapes.traffic import DimensionOut, RowOut, TrafficOut
+from xdpctl_api.shapes.common import seconds as seconds_of
+from xdpctl_api.shapes.traffic import (
+    DimensionOut,
+    RowOut,
+    SuggestIn,
+    SuggestionOut,
+    SuggestOut,
+    TrafficOut,
+)
 
-router = APIRouter(prefix="/v1/top", tags=["traffic"])
+router = APIRouter(prefix="/v1", tags=["traffic"])
 _DIMENSIONS_MAX, _ROWS_MAX = 8, 100
 _NAMES = (*DIMENSIONS, "as", "country")
 
 
-@router.get("", responses=refusals(RuleError))
+@router.get("/top", responses=refusals(RuleError))
 async def top_traffic(
     who: Viewer,
     ctx: Ctx,
@@ -52,16 +63,53 @@ async def top_traffic(
 ) -> TrafficOut:
     """The most frequent values of some dimensions in the traffic of the last seconds."""
     reasons = choose(verdict)
-    seconds = parse_duration(window, "window")
-    if not 1 <= seconds <= SECONDS_MAX:
-        fix = f"give 1s to {SECONDS_MAX:g}s"
-        raise RuleError(f"a window of {window} is out of range", "window", fix)
+    seconds = _window(parse_duration(window, "window"))
     match = _where(where) if where else None
     dimensions = _dimensions(ctx, by)
     seen = ctx.sampler.window.last(seconds)
     chosen = seen.packets[np.isin(seen.packets["reason"], list(reasons))]
     found = await asyncio.to_thread(_tops, chosen, seen, dimensions, match, limit)
     return _answer(seen, found)
+
+
+@router.post("/suggest", responses=refusals(RuleError))
+async def suggest_matches(who: Viewer, ctx: Ctx, body: SuggestIn) -> SuggestOut:
+    """Matches for what is more than it was, among the packets that no rule decided."""
+    window = _window(seconds_of(body.window, "window") or 0.0)
+    ago = seconds_of(body.before, "before") or 0.0
+    if not 600 <= ago <= BEFORE_MAX:
+        fix = f"give 10m to {BEFORE_MAX / 3600:g}h"
+        raise RuleError(f"{body.before} ago is out of range", "before", fix)
+    seen = ctx.sampler.window.last(window)
+    packets = seen.packets[seen.packets["reason"] == Reason.NO_RULE]
+    before = ctx.sampler.baseline.ago(seen.ended, ago)
+    found = await asyncio.to_thread(suggest, packets, seen.seconds, before)
+    return SuggestOut(
+        seconds=seen.seconds,
+        sampled=len(packets),
+        before_seconds=before.seconds,
+        before_sampled=len(before.packets),
+        matches=[
+            SuggestionOut(
+                match=str(each.match),
+                packets=each.packets,
+                bits=each.bits,
+                share=each.share,
+                error=each.error,
+                before=each.before,
+                before_error=each.before_error,
+            )
+            for each in found
+        ],
+    )
+
+
+def _window(seconds: float) -> float:
+    """The seconds of a window; RuleError if it is out of range."""
+    if not 1 <= seconds <= SECONDS_MAX:
+        fix = f"give 1s to {SECONDS_MAX:g}s"
+        raise RuleError(f"a window of {seconds:g} s is out of range", "window", fix)
+    return seconds
 
 
 def _where(given: str) -> Match:

@@ -5,6 +5,8 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
+from xdpctl_api.shapes.common import Duration, Strict
+
 
 class RowOut(BaseModel):
     """A value of a dimension, with the estimated rate of its packets."""
@@ -37,6 +39,37 @@ class TrafficOut(BaseModel):
     packets: float = Field(description="Packets a second, of those chosen")
     bits: float = Field(description="Bits a second, of whole frames")
     dimensions: list[DimensionOut] = Field(description="In the order that was asked for")
+
+
+class SuggestIn(Strict):
+    """What is to be explained."""
+
+    window: Duration = Field(default=10.0, description="How far back: 1s to 60s")
+    before: Duration = Field(default=3600.0, description="How long ago it is compared with")
+
+
+class SuggestionOut(BaseModel):
+    """A match, and what it takes of the packets that no rule decided."""
+
+    match: str = Field(examples=["dst 198.51.100.7 proto udp src-port 123"])
+    packets: float = Field(description="Packets a second")
+    bits: float = Field(description="Bits a second")
+    share: float = Field(description="Share of the packets now, 0 to 1")
+    error: float = Field(description="Half width of its 95 % confidence interval")
+    before: float | None = Field(
+        description="Share of the packets then that it would have taken; null: not known"
+    )
+    before_error: float | None = Field(description="Half width of its 95 % confidence interval")
+
+
+class SuggestOut(BaseModel):
+    """The narrowest matches that explain what is more than it was."""
+
+    seconds: float = Field(description="How long was watched")
+    sampled: int = Field(description="Number of sampled packets now")
+    before_seconds: float = Field(description="How long was watched then; 0: nothing is known")
+    before_sampled: int = Field(description="Number of sampled packets then")
+    matches: list[SuggestionOut] = Field(description="At most five")
 
 
 class SeriesValues(BaseModel):

@@ -90,3 +90,31 @@ def test_before_anything_was_seen(api: Api) -> None:
 def test_bad_questions(api: Api, query: dict[str, str], field: str) -> None:
     answer = api.call("GET", "/v1/top", params=query)
     assert problem(answer, 400, "bad-request")["field"] == field
+
+
+def test_suggestions_say_what_they_would_have_hit(api: Api) -> None:
+    sampler = api.context.sampler
+    usual = [to_frame(f"203.0.113.{n}") for n in range(100)]
+    sampler.step(1_000.0)
+    api.datapath.heads.waiting.append(heads(usual))
+    sampler.step(1_001.0)
+    sampler.step(4_600.0)
+    api.datapath.heads.waiting += [heads(usual), heads(dns(400))]
+    sampler.step(4_601.0)
+    found = api.call("POST", "/v1/suggest", json={"window": "1s"}).json()
+    assert found["before_sampled"] == 100
+    (one,) = found["matches"]
+    assert "src-port 53" in one["match"]
+    assert one["share"] == 0.8
+    assert one["before"] == 0.0
+    assert 0 < one["before_error"] < 0.04
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [({"window": "2m"}, "window"), ({"before": "1m"}, "before"), ({"before": "1d"}, "before")],
+)
+def test_suggestions_have_bounds(api: Api, body: dict[str, str], field: str) -> None:
+    answer = api.call("POST", "/v1/suggest", json=body)
+    assert problem(answer, 400, "bad-request")["field"] == field
+    assert api.call("POST", "/v1/suggest", json={}).json()["matches"] == []

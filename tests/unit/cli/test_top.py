@@ -56,3 +56,20 @@ def test_what_could_not_be_sampled_is_told(api: Api, run: Run) -> None:
 def test_one_json_document_with_once(api: Api, run: Run) -> None:
     api.answers["GET", "/v1/top"] = FOUND
     assert json.loads(run("top", "--once", "--json")[1]) == FOUND
+
+
+def test_suggestions_with_what_they_would_hit(api: Api, run: Run) -> None:
+    one = {"match": "udp src-port 123", "packets": 9_000.0, "bits": 1e6, "share": 0.75,
+           "error": 0.01, "before": 0.001, "before_error": 0.002}  # fmt: skip
+    found = {"seconds": 10.0, "sampled": 900, "before_seconds": 3600.0, "before_sampled": 1000,
+             "matches": [one]}  # fmt: skip
+    api.answers["POST", "/v1/suggest"] = found
+    out = run("suggest")[1]
+    assert "0.1% ± 0.2" in out
+    assert "udp src-port 123" in out
+    one |= {"before": None, "before_error": None}
+    found["before_sampled"] = 0
+    code, out, err = run("suggest")
+    assert (code, "not known" in out, "not known" in err) == (0, True, True)
+    found["matches"] = []
+    assert "nothing stands out" in run("suggest")[1]

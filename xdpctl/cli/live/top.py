@@ -77,6 +77,48 @@ def top(
         time.sleep(delay)
 
 
+@app.command()
+def suggest(
+    context: typer.Context,
+    window: Annotated[str, typer.Option(help="How far back, 1s to 60s.")] = "10s",
+    before: Annotated[
+        str, typer.Option(help="How long ago it is compared with, 10m to 2h.")
+    ] = "1h",
+    form: options.Output = Format.TABLE,
+) -> None:
+    """Suggest matches for what is more than an hour ago, with what they would have hit then.
+
+    It looks at packets that no rule decides, and changes nothing.
+
+    Example: xdpctl suggest
+    """
+    body = {"window": window, "before": before}
+    found = options.client(context).call("POST", "/v1/suggest", json=body)
+    if printed(found, form):
+        return
+    if not found["matches"]:
+        print("nothing stands out: no match explains what is more than before")
+    rows = [
+        (
+            *(si(float(f"{each['packets']:.3g}")), f"{each['share']:.1%}"),
+            *(_before(each), each["match"]),
+        )
+        for each in found["matches"]
+    ]
+    output.table((">packets/s", ">share now", ">share before", "match"), rows)
+    if found["matches"]:
+        print("\ntry one: xdpctl block --match 'MATCH' --confirm-within 60s")
+    if not found["before_sampled"]:
+        output.err.print("nothing is known of the time before: what they would hit is not known")
+
+
+def _before(each: Mapping[str, Any]) -> str:
+    """The share of the packets before that a match would have taken, with its error."""
+    if each["before"] is None:
+        return "not known"
+    return f"{each['before']:.1%} ± {each['before_error'] * 100:.1f}"
+
+
 def show(found: Mapping[str, Any]) -> None:
     """Print one look: the sum, and a table for each dimension."""
     rates = f"{si(found['packets'])} packets/s, {si(found['bits'])}bit/s"

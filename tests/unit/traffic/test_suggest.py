@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Suggested matches for attacks in legitimate traffic, with what they would have hit before."""
+
+import random
+
+import numpy as np
+import pytest
+
+from tests.support.heads import heads
+from tests.support.packets import address, ethernet, ipv4, udp
+from xdpctl.traffic.baseline import Baseline, Before
+from xdpctl.traffic.packets import PACKET, PacketArray, read
+from xdpctl.traffic.select import takes
+from xdpctl.traffic.suggest import Suggestion, suggest
+
+VICTIM = "198.51.100.7"
+NOTHING = Before(np.empty(0, PACKET), 0.0)
+
+
+def tcp(rng: random.Random, to: str, port: int, flags: int) -> bytes:
+    ports = rng.randrange(1024, 65536).to_bytes(2) + port.to_bytes(2)
+    header = ports + bytes(8) + bytes([0x50, flags]) + bytes(6)
+    source = bytes([rng.randrange(1, 223), rng.randrange(256), rng.randrange(256), 9])
+    return ethernet(0x0800, ipv4(source, address(to), header, 6, ttl=rng.choice((52, 57, 115))))
+
+
+def datagram(rng: random.Random, to: str, source_port: int, port: int, size: int) -> bytes:
+    source = bytes([rng.randrange(1, 223), rng.randrange(256), rng.randrange(256), 9])
+    payload = udp(source_port, port, bytes(size))
+    return ethernet(0x0800, ipv4(source, address(to), payload, ttl=rng.choice((52, 57, 115))))
+
+
+def school(seed: int, number: int) -> list[bytes]:
+    """Web, DNS answers and video, to some hosts of which the victim is one."""
+    rng = random.Random(seed)
+    found = []
+    for _ in range(number):
+        to = rng.choice((VICTIM, "198.51.100.8", "198.51.100.9"))
+        kind = rng.random()
+        if kind < 0.1:
+            found.append(tcp(rng, to, 443, 2))
+        elif kind < 0.7:
+            found.append(tcp(rng, to, 443, rng.choice((0x10, 0x18))))
+        elif kind < 0.8:
+            found.append(datagram(rng, to, 53, rng.randrange(1024, 65536), rng.randrange(40, 300)))
+        else:
+            found.append(datagram(rng, to, 8801, 40000, rng.randrange(200, 1200)))
+    return found
+
+
+def before() -> Before:
+    return Before(read(heads(school(1, 2_000))), 2.0)
+
+
+def attacked(attack: list[bytes]) -> tuple[PacketArray, PacketArray]:
+    """A window of two seconds with the attack, and the attack alone."""
+    return read(heads(school(2, 2_000) + attack)), read(heads(attack))
+
+
+def best(attack: list[bytes]) -> tuple[list[Suggestion], float]:
+    """The suggestions, and which share of the attack they take together."""
+    window, alone = attacked(attack)
+    found = suggest(window, 2.0, before())
+    taken = np.zeros(len(alone), bool)
+    for each in found:
+        taken |= takes(each.match, alone)
+    return found, float(taken.mean())
+
+
+def _rng() -> random.Random:
+    return random.Random(3)
+
+
+ATTACKS = {
+    "ntp": lambda rng: [datagram(rng, VICTIM, 123, 40000, 440) for _ in range(6_000)],
+    "two services": lambda rng: [
+        datagram(rng, VICTIM, rng.choice((389, 11211)), rng.randrange(65536), 900)
+        for _ in range(6_000)
+    ],
+    "carpet": lambda rng: [
+        datagram(rng, f"198.51.100.{rng.randrange(256)}", 1900, 7, 300) for _ in range(6_000)
+    ],
+    "rst": lambda rng: [tcp(rng, VICTIM, 443, 4) for _ in range(6_000)],
+    "to a port": lambda rng: [
+        datagram(rng, VICTIM, rng.randrange(1024, 65536), 3074, 20) for _ in range(6_000)
+    ],
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_is_explained_and_hardly_anything_of_before_is_hit(name: str) -> None:
+    found, taken = best(ATTACKS[name](_rng()))
+    assert taken >= 0.94, [str(each.match) for each in found]
+    for each in found:
+        assert each.before is not None
+        assert each.before <= 0.01, str(each.match)
+    assert found[0].share == pytest.approx(0.75, abs=0.06) or len(found) > 1
+    assert 0 < found[0].error < 0.02
+
+
+def test_a_match_names_the_attack() -> None:
+    (one,), _ = best(ATTACKS["ntp"](_rng()))
+    text = str(one.match)
+    assert "src-port 123" in text
+    assert "proto udp" in text
+    assert f"dst {VICTIM}" in text
+    (one,), _ = best(ATTACKS["carpet"](_rng()))
+    assert str(one.match).startswith("dst 198.51.100.0/24 proto udp")
+
+
+def test_a_syn_flood_shows_what_it_would_cost() -> None:
+    """It looks like a new connection: the shares before say so, and nothing is hidden."""
+    found, taken = best([tcp(_rng(), VICTIM, 443, 2) for _ in range(6_000)])
+    assert taken >= 0.94
+    assert found[0].before is not None
+
+
+def test_without_a_before_nothing_is_claimed() -> None:
+    window, _ = attacked(ATTACKS["ntp"](_rng()))
+    found = suggest(window, 2.0, NOTHING)
+    assert all(each.before is None and each.before_error is None for each in found)
+
+
+def test_usual_traffic_needs_no_match() -> None:
+    found = suggest(read(heads(school(5, 2_000))), 2.0, before())
+    assert all(each.packets < 0.25 * 1_000 for each in found), [str(f.match) for f in found]
+
+
+def test_few_packets_say_nothing() -> None:
+    assert suggest(read(heads(school(5, 20))), 2.0, NOTHING) == []
+    assert suggest(np.empty(0, PACKET), 0.0, NOTHING) == []
+
+
+def test_a_baseline_keeps_a_fair_sample_of_each_part() -> None:
+    kept = Baseline(seed=1)
+    rare, often = read(heads(school(1, 1), weight=1)), read(heads(school(2, 1), weight=9))
+    rare["protocol"], often["protocol"] = 1, 2
+    for second in range(3_600):
+        kept.add(second, second + 1, np.concatenate([rare] * 5 + [often] * 5))
+    hour_ago = kept.ago(3_600 + 1_800, 3_600)
+    assert hour_ago.seconds == pytest.approx(3_600, rel=0.1)
+    shares = np.bincount(hour_ago.packets["protocol"], hour_ago.packets["weight"])
+    assert shares[2] / shares.sum() == pytest.approx(0.9, abs=0.02)
+    assert shares.sum() == pytest.approx(50 * hour_ago.seconds, rel=0.05)
+    assert kept.ago(400, 3_600).seconds == 0, "what is now is not before"

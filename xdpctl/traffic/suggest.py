@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The narrowest matches that explain what is more than before. Pure.
+
+A match grows by the component with the most gain (FOIL: Quinlan, 1990): the one that keeps much of
+what is new and leaves out much of what was there before. Then it takes everything that nearly all
+of its packets have in common.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import log2
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.errors import RuleError
+from xdpctl.model.match.match import Match, Value, join
+from xdpctl.traffic.baseline import Before
+from xdpctl.traffic.dimensions import DIMENSIONS
+from xdpctl.traffic.packets import PacketArray
+from xdpctl.traffic.select import takes
+from xdpctl.traffic.top import error
+
+# the first ones first: of equal gain, what tells more about the attack
+_GROWING = (
+    *("destination", "destination_network", "protocol", "source_port", "destination_port"),
+    *("tcp_flags", "fragment", "icmp", "packet_length", "source_network", "source", "ttl"),
+)
+_NARROWING = (
+    *("protocol", "tcp_flags", "source_port", "destination_port", "destination"),
+    "destination_network",
+)
+_MATCHES_MAX, _COMPONENTS_MAX, _VALUES = 5, 5, 6
+_ALL = 0.997  # what so many of a match's packets share narrows it
+_REST = 0.06  # less than this share of what is new needs no further match
+_FEW = 30  # sampled packets, of which nothing is concluded
+_GAIN = 0.02  # of the packets, in bits: less gain is chance
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A match, and what it takes: of the packets now, and of those before (None: not known).
+
+    Rates are a second, shares 0 to 1, with the half width of their 95 % confidence interval.
+    """
+
+    match: Match
+    packets: float
+    bits: float
+    share: float
+    error: float
+    before: float | None
+    before_error: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """Packets, the rate that each stands for, and which of them are left."""
+
+    packets: PacketArray
+    rates: NDArray[np.float64]
+
+    def of(self, chosen: NDArray[np.bool_]) -> "_Side":
+        return _Side(self.packets[chosen], self.rates[chosen])
+
+    @property
+    def rate(self) -> float:
+        return float(self.rates.sum())
+
+
+def suggest(packets: PacketArray, seconds: float, before: Before) -> list[Suggestion]:
+    """Up to five matches for the packets seen in `seconds`, those that explain most first."""
+    now = _side(packets, seconds)
+    was = _side(before.packets, before.seconds)
+    known = before.seconds > 0
+    found: list[Suggestion] = []
+    rest, rest_before = now, was
+    new = max(now.rate - was.rate, 0.0)
+    while len(found) < _MATCHES_MAX and len(rest.packets) >= _FEW:
+        match = _grow(rest, rest_before)
+        if match is None:
+            break
+        chosen = takes(match, rest.packets)
+        explained = float(rest.rates[chosen].sum())
+        if explained < _REST * max(new, _REST * now.rate):
+            break
+        found.append(_told(match, now, was if known else None, len(before.packets)))
+        rest = rest.of(~chosen)
+        rest_before = rest_before.of(~takes(match, rest_before.packets))
+        if max(rest.rate - rest_before.rate, 0.0) < _REST * new:
+            break
+    return found
+
+
+def _side(packets: PacketArray, seconds: float) -> _Side:
+    return _Side(packets, packets["weight"] / seconds if seconds else np.zeros(len(packets)))
+
+
+def _grow(now: _Side, was: _Side) -> Match | None:
+    """One match; None if nothing of the packets is new, or nothing tells them apart."""
+    components: dict[str, Value] = {}
+    while len(components) < _COMPONENTS_MAX and len(now.packets) >= _FEW:
+        best = max(_gains(now, was, components), key=lambda each: each[0], default=None)
+        if best is None or best[0] < _GAIN * now.rate:
+            break
+        components |= best[1]
+        now, was = now.of(best[2]), was.of(takes(_one(best[1]), was.packets))
+    if not components and len(was.packets):
+        return None
+    components |= _common(now, components)
+    try:
+        return join(components) if components else None
+    except RuleError:  # together they are a match of no packet
+        return None
+
+
+def _gains(
+    now: _Side, was: _Side, given: dict[str, Value]
+) -> Iterator[tuple[float, dict[str, Value], NDArray[np.bool_]]]:
+    """Each component that can be added: its gain, and which of the packets it keeps."""
+    for name in _GROWING:
+        by = DIMENSIONS[name]
+        keys = by.keys(now.packets)
+        for key in _frequent(keys, now.rates):
+            components = by.components(key)
+            if components is None or not given.keys().isdisjoint(components):
+                continue
+            kept = keys == np.array(key, keys.dtype)
+            after = float(was.rates[takes(_one(components), was.packets)].sum())
+            yield _gain(now.rate, was.rate, float(now.rates[kept].sum()), after), components, kept
+
+
+def _gain(now: float, was: float, now_kept: float, was_kept: float) -> float:
+    """FOIL's gain in bits, of what is new."""
+    new, new_kept = max(now - was, 0.0), max(now_kept - was_kept, 0.0)
+    if not new or not new_kept:
+        return 0.0
+    # what was never seen may still be there: a hundredth of the rate is added to both
+    some = now / 100
+    pure = log2(new / (new + was + some))
+    return new_kept * (log2(new_kept / (new_kept + was_kept + some * now_kept / now)) - pure)
+
+
+def _frequent(keys: NDArray[Any], rates: NDArray[np.float64]) -> list[Any]:
+    values, places = np.unique(keys, return_inverse=True)
+    counts = np.bincount(places, rates)
+    known = values != b"" if values.dtype.kind == "S" else values >= 0
+    order = [place for place in np.argsort(-counts).tolist() if known[place]]
+    return [values[place].item() for place in order[:_VALUES]]
+
+
+def _common(now: _Side, given: dict[str, Value]) -> dict[str, Value]:
+    """What nearly all of the packets have in common, beside the given components."""
+    found: dict[str, Value] = {}
+    for name in _NARROWING:
+        by = DIMENSIONS[name]
+        keys = by.keys(now.packets)
+        for key in _frequent(keys, now.rates)[:1]:
+            components = by.components(key)
+            share = float(now.rates[keys == np.array(key, keys.dtype)].sum()) / (now.rate or 1.0)
+            if components and share >= _ALL and (given | found).keys().isdisjoint(components):
+                found |= components
+    return found
+
+
+def _one(components: dict[str, Value]) -> Match:
+    return Match(tuple(components.items()))
+
+
+def _told(match: Match, now: _Side, was: _Side | None, sampled_before: int) -> Suggestion:
+    chosen = takes(match, now.packets)
+    kept, weights = now.of(chosen), now.packets["weight"].astype(np.float64)
+    share = kept.rate / now.rate
+    effective = float(weights.sum()) ** 2 / float((weights * weights).sum())
+    before = None
+    if was is not None and sampled_before:
+        before = float(was.rates[takes(match, was.packets)].sum()) / was.rate
+    return Suggestion(
+        match=match,
+        packets=kept.rate,
+        bits=float((kept.rates * kept.packets["length"]).sum()) * 8,
+        share=share,
+        error=error(share, effective),
+        before=before,
+        before_error=None if before is None else error(before, sampled_before),
+    )
