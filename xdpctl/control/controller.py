@@ -66,7 +66,7 @@ class Controller:
         self._committer = Committer(store, datapath, self.state, clock)
         self._expiry = Expiry(self._committer, ledger or NoLedger())
         self._upkeep = Upkeep(self._committer, self._expiry, sign)
-        self._jobs = JobQueue()
+        self.jobs = JobQueue()
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
         self._stopping, self._numbers = False, count(store.last_change() + 1)
 
@@ -84,10 +84,10 @@ class Controller:
     def stop(self) -> None:
         """End the thread; operations that were not started fail with XdpctlError."""
         self._stopping = True
-        self._jobs.put(None)
+        self.jobs.put(None)
         if self._thread.is_alive():
             self._thread.join()
-        self._jobs.refuse_all()
+        self.jobs.refuse_all()
 
     def submit(self, operation: Callable[[Draft], T], change: Change | None = None) -> "Future[T]":
         """Queue an operation; its result is there once it is durable and in the kernel.
@@ -103,9 +103,9 @@ class Controller:
         return Change(next(self._numbers), caller.name, undoes)
 
     def _put(self, job: Job) -> "Future[Any]":
-        self._jobs.put(job)
+        self.jobs.put(job)
         if self._stopping and not self._thread.is_alive():
-            self._jobs.refuse_all()
+            self.jobs.refuse_all()
         return job.future
 
     def responds(self, seconds: float) -> bool:
@@ -191,7 +191,7 @@ class Controller:
 
     def _run(self) -> None:
         while not self._stopping:
-            jobs = self._jobs.take(_IDLE_SECONDS)
+            jobs = self.jobs.take(_IDLE_SECONDS)
             if jobs:
                 self._serve(jobs)
             try:
@@ -239,7 +239,7 @@ class Controller:
             return
         for job, result in served:
             if not job.alone:
-                job.future.set_result(result)
+                self.jobs.done(job, result)
 
     def _make_room(self) -> None:
         """Remove expired rules if the tables are nearly full."""

@@ -2,16 +2,19 @@
 """What the controller's thread is asked to do, in the order in which it was asked."""
 
 import queue
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from xdpctl.base.histogram import Histogram
 from xdpctl.control.state.changes import Change, record, staged
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import XdpctlError
 
 _BATCH_MAX = 256
+_WAITS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)  # seconds
 _STOPPING = "the control plane is stopping; retry when it has restarted"
 
 
@@ -23,6 +26,7 @@ class Job:
     future: Future[Any]
     alone: bool = False  # finished when the operation is, even if the commit of its batch fails
     change: Change | None = None
+    asked_at: float = field(default_factory=time.monotonic)
 
     def run(self, draft: Draft) -> Any:
         """The operation's result; what a person's change touches is kept, to be undone."""
@@ -35,9 +39,13 @@ class Job:
 
 
 class JobQueue:
-    """Jobs from any thread; one thread takes them in batches."""
+    """Jobs from any thread; one thread takes them in batches.
+
+    `waits` has the seconds from the request to the answer of jobs that succeeded.
+    """
 
     def __init__(self) -> None:
+        self.waits = Histogram(_WAITS)
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
 
     def put(self, job: Job | None) -> None:
@@ -64,6 +72,11 @@ class JobQueue:
         except queue.Empty:
             pass
         return jobs
+
+    def done(self, job: Job, result: Any) -> None:
+        """Answer a job that succeeded."""
+        self.waits.observe(time.monotonic() - job.asked_at)
+        job.future.set_result(result)
 
     def refuse_all(self) -> None:
         """Fail every job that nobody has taken: the controller stops."""

@@ -76,6 +76,7 @@ class Hooks:
     refused_bodies: Counter[str] = field(
         default_factory=Counter
     )  # because of the rate limits, by detector
+    events: Counter[str] = field(default_factory=Counter)  # so far, by detector
     repeat_offenders: RepeatOffenders = field(default_factory=RepeatOffenders)
     parsing: WorkerPool = field(default_factory=lambda: WorkerPool("bodies of detectors", _PARSERS))
     stopping: bool = False
@@ -113,6 +114,8 @@ class Hooks:
         large = len(body) >= _READ_IN_A_THREAD
         events = await self._read_in_thread(lambda: read(body)) if large else read(body)
         self._spend(self.event_limits, detector, len(events), "events")
+        if not dry_run:
+            self.events[detector] += len(events)
         outcome, mode = Outcome(), self.mode_for(detector)
         for at in range(0, len(events), _EVENTS_AT_ONCE):
             some = events[at : at + _EVENTS_AT_ONCE]

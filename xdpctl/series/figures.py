@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from xdpctl.abi.constants import Reason
 from xdpctl.abi.structs import Hits
 from xdpctl.series.ring_file import Values
+from xdpctl.traffic.classes import Class
 
 REASONS = tuple(reason for reason in Reason if reason is not Reason.NONE)
 _VERDICTS = ("pass", "drop")
@@ -19,7 +20,8 @@ RATES = (
 )  # a second
 OF_INTERFACE = (*RATES[:4], "driver_drops", "link_share")
 GAUGES = ("rules", "signatures", "sets", "incidents", "softirq")
-OF_HOST = (*RATES, *GAUGES, "driver_drops", "not_sampled")
+CLASSES = tuple(f"{each.name.lower()}_{unit}" for unit in ("packets", "bits") for each in Class)
+OF_HOST = (*RATES, *GAUGES, "driver_drops", "not_sampled", *CLASSES)
 _NET, _STAT = Path("/sys/class/net"), Path("/proc/stat")
 # not rx_dropped: some drivers count there what the filter drops
 _LOST = ("rx_missed_errors", "rx_over_errors", "rx_fifo_errors")

@@ -2,7 +2,7 @@
 """Records the figures each second, of the host and of each interface."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 
@@ -14,6 +14,8 @@ from xdpctl.errors import SeriesError
 from xdpctl.series import figures
 from xdpctl.series.levels import Levels
 from xdpctl.series.ring_file import Values
+from xdpctl.traffic import classes
+from xdpctl.traffic.sampler import Sampler
 
 HOST = ""  # in place of an interface
 _SECONDS = 1.0
@@ -31,10 +33,8 @@ class SeriesRecorder:
     only `latest`.
     """
 
-    def __init__(
-        self, controller: Controller, folder: Path | None, not_sampled: Callable[[], int]
-    ) -> None:
-        self._controller, self._folder, self._not_sampled = controller, folder, not_sampled
+    def __init__(self, controller: Controller, folder: Path | None, sampler: Sampler) -> None:
+        self._controller, self._folder, self._sampler = controller, folder, sampler
         self._rates = figures.Rates()
         self._series: dict[str, Levels] = {}
         self._second: int | None = None
@@ -112,15 +112,18 @@ class SeriesRecorder:
             rates = self._rates.of(name, now, np.append(counts[:4], lost))
             link = np.float32((rates[1] + rates[3]) / figures.link_bits(name))
             found[name] = np.append(rates, link)
-        more = [drops, float(self._not_sampled()), *figures.softirq_ticks()]
+        more = [drops, float(self._controller.datapath.heads.lost()), *figures.softirq_ticks()]
         rates = self._rates.of(HOST, now, np.append(total, more))
         softirq = rates[-2] / rates[-1] if rates[-1] else np.nan
-        state = self._controller.state
+        state, seen = self._controller.state, self._sampler.window.last(_SECONDS)
         gauges = (
             *(len(state.rules), len(state.signatures), len(state.sets)),
             *(sum(each.open for each in list(state.incidents.values())), softirq),
         )
         found[HOST] = np.concatenate(
-            [rates[: len(figures.RATES)], np.array(gauges, np.float32), rates[-4:-2]]
+            [
+                *(rates[: len(figures.RATES)], np.array(gauges, np.float32), rates[-4:-2]),
+                classes.rates(seen.packets, seen.seconds).reshape(-1).astype(np.float32),
+            ]
         )
         return found

@@ -67,6 +67,7 @@ def parse(data: Mapping[str, Any]) -> Settings:
         bulk_max_bytes=document.bulk_max_bytes,
         geo_databases=tuple(document.geo_databases),
         series=document.series,
+        metrics_per_rule=document.metrics_per_rule,
         log=document.log,
         listen=_listen(document.listen, problems),
         outside=Outside(

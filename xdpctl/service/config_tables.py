@@ -89,6 +89,7 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True):
     bulk_max_bytes: Annotated[int, Meta(ge=1, le=LARGEST)] = 64 << 20
     geo_databases: list[str] = []
     series: bool = True
+    metrics_per_rule: bool = True
     log: LogFormat = LogFormat.AUTO
     listen: ListenTable = ListenTable()
     outside: OutsideTable = OutsideTable()

@@ -92,7 +92,7 @@ class ControlPlane:
         self.series = SeriesRecorder(
             self.controller,
             folder / "series" if self.settings.series else None,
-            self.controller.datapath.heads.lost,
+            self.sampler,
         )
         self.producer = Producer(self.controller, self._status)
         self.files = Files(self.settings.control_dir / "incidents")

@@ -53,6 +53,7 @@ class Settings:
     bulk_max_bytes: int = 64 << 20
     geo_databases: tuple[str, ...] = ()
     series: bool = True
+    metrics_per_rule: bool = True
     log: LogFormat = LogFormat.AUTO
     listen: Listen = field(default_factory=Listen)
     outside: Outside = field(default_factory=Outside)

@@ -172,7 +172,9 @@ def test_metrics_tell_of_sets_and_tables(api: Api) -> None:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
-    bad, good = ("drop", "enforce", "bad"), ("accept", "monitor", "good")
+    bad, good = ("bad",), ("good",)
+    assert samples["xdpctl_set_info", "drop", "enforce", "bad"] == 1
+    assert samples["xdpctl_set_info", "accept", "monitor", "good"] == 1
     assert samples["xdpctl_set_entries", *bad] == 2
     assert samples["xdpctl_set_entries", *good] == 1
     assert samples["xdpctl_set_packets_total", *bad] == 23

@@ -138,7 +138,7 @@ def test_another_interval_does_not_bring_back_the_feed_that_went_meanwhile(
     for name in ("old", "new"):
         (tmp_path / name).write_text("45.0.0.1")
     api.put("bad", {"feed": {"file": "old"}})
-    go, jobs = threading.Event(), api.controller._jobs
+    go, jobs = threading.Event(), api.controller.jobs
 
     async def scenario(client: httpx.AsyncClient) -> None:
         api.controller.submit(lambda draft: go.wait(20))

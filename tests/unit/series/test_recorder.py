@@ -17,6 +17,7 @@ from xdpctl.series.figures import OF_HOST, OF_INTERFACE, RATES
 from xdpctl.series.levels import Levels
 from xdpctl.series.recorder import HOST, SeriesRecorder
 from xdpctl.series.ring_file import Level
+from xdpctl.traffic.sampler import Sampler
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +34,7 @@ class Recorded:
         self, folder: Path, held: Controller, clock: FakeClock, datapath: FakeDatapath
     ) -> None:
         self.clock, self.datapath = clock, datapath
-        self.recorder = SeriesRecorder(held, folder / "series", lambda: 0)
+        self.recorder = SeriesRecorder(held, folder / "series", Sampler(datapath.heads))
         self.now = 0.0
 
     def step(self, seconds: float = 1.0, **packets: int) -> None:

@@ -47,7 +47,12 @@ class ChangeStep(NamedTuple):
 
 
 class Store(Protocol):
-    """The interface of a store. Each method raises StoreError if it fails, and changes nothing."""
+    """The interface of a store. Each method raises StoreError if it fails, and changes nothing.
+
+    `failures` counts them.
+    """
+
+    failures: int
 
     def write(
         self,

@@ -20,6 +20,7 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = Lock()
+        self.failures = 0
         self._written = 0  # keys written since tombstones were last pruned
         try:
             self._db = sqlite3.connect(
@@ -54,6 +55,7 @@ class SqliteStore:
             self._db.executescript(f"BEGIN;{statements}\nPRAGMA user_version = {number};COMMIT;")
 
     def _explained(self, error: sqlite3.Error) -> StoreError:
+        self.failures += 1
         return StoreError(
             f"the store {self.path} failed: {error}. Nothing of this change was made; the rules "
             "in the kernel stay in force."

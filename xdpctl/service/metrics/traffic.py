@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Metrics of packets: counted by reason, and estimated by class."""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from xdpctl.service.control_plane import ControlPlane
+from xdpctl.traffic.classes import Class, rates
+
+_WINDOW_SECONDS = 10.0
+
+
+def metrics(ctx: ControlPlane) -> Iterator[Metric]:
+    """Packets and bytes by interface and reason; rates by class; what was not sampled."""
+    labels = ["interface", "verdict", "reason"]
+    packets = CounterMetricFamily("xdpctl_packets", "Packets by reason", labels=labels)
+    octets = CounterMetricFamily("xdpctl_bytes", "Bytes by reason", labels=labels)
+    for name, by_reason in ctx.controller.datapath.counters().items():
+        for reason, hits in by_reason.items():
+            key = [name, reason.verdict, reason.name.lower()]
+            packets.add_metric(key, hits.packets)
+            octets.add_metric(key, hits.bytes)
+    yield from (packets, octets)
+    seen = ctx.sampler.window.last(_WINDOW_SECONDS)
+    classes = GaugeMetricFamily(
+        "xdpctl_class_packets_per_second",
+        "Received packets by class, estimated over 10 s",
+        labels=["class"],
+    )
+    for each, rate in zip(Class, rates(seen.packets, seen.seconds)[0].tolist(), strict=True):
+        classes.add_metric([each.name.lower()], rate)
+    yield classes
+    yield CounterMetricFamily(
+        "xdpctl_not_sampled_packets",
+        "Packets that top lists lack, because there was no room",
+        ctx.controller.datapath.heads.lost(),
+    )
