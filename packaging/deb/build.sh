@@ -50,7 +50,7 @@ cp packaging/sysusers.d/xdpctl.conf "$root/usr/lib/sysusers.d/"
 sed 's/^interfaces = .*/interfaces = []    # name yours, for example ["eth0"]/' \
 	packaging/xdpctl.toml >"$root/etc/xdpctl/xdpctl.toml"
 chmod 640 "$root/etc/xdpctl/xdpctl.toml"
-cp -r packaging/detectors "$root/usr/share/xdpctl/"
+cp -r packaging/detectors packaging/prometheus packaging/grafana "$root/usr/share/xdpctl/"
 
 doc=$root/usr/share/doc/xdpctl
 cp -r docs/. CHANGELOG.md "$doc/"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from xdpctl.series.figures import driver_drops
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl.traffic.classes import Class, rates
 
@@ -16,12 +17,16 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
     labels = ["interface", "verdict", "reason"]
     packets = CounterMetricFamily("xdpctl_packets", "Packets by reason", labels=labels)
     octets = CounterMetricFamily("xdpctl_bytes", "Bytes by reason", labels=labels)
+    drops = CounterMetricFamily(
+        "xdpctl_driver_drops", "Packets that were lost before the filter", labels=["interface"]
+    )
     for name, by_reason in ctx.controller.datapath.counters().items():
+        drops.add_metric([name], driver_drops(name))
         for reason, hits in by_reason.items():
             key = [name, reason.verdict, reason.name.lower()]
             packets.add_metric(key, hits.packets)
             octets.add_metric(key, hits.bytes)
-    yield from (packets, octets)
+    yield from (packets, octets, drops)
     seen = ctx.sampler.window.last(_WINDOW_SECONDS)
     classes = GaugeMetricFamily(
         "xdpctl_class_packets_per_second",

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The real Prometheus scrapes a box under a flood; every panel of the dashboard shows it."""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.conftest import need
+from tests.lab.conftest import Street
+from tests.lab.questions import block, eventually, put_set
+from tests.paths import ROOT
+from xdpctl.lab.box import Box
+from xdpctl.lab.namespaces import Host
+
+_FOLDER = ROOT / "packaging"
+_API, _PORT = 8460, 9090
+_INTERVAL = "4s"  # what Grafana would put in place of $__rate_interval
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _installed() -> None:
+    need(shutil.which("promtool") is not None, "Prometheus (apt-get install prometheus)")
+
+
+def test_the_alert_rules_are_valid_and_fire_when_they_should() -> None:
+    folder = _FOLDER / "prometheus"
+    for words in (("check", "rules", "xdpctl.rules.yml"), ("test", "rules", "xdpctl.test.yml")):
+        said = subprocess.run(["promtool", *words], cwd=folder, capture_output=True, text=True)
+        assert said.returncode == 0, said.stdout + said.stderr
+
+
+class Prometheus:
+    """A server in a host's namespace, with its own folder."""
+
+    def __init__(self, host: Host, folder: Path, token: str) -> None:
+        self._host = host
+        config = {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": [str(_FOLDER / "prometheus" / "xdpctl.rules.yml")],
+            "scrape_configs": [
+                {
+                    "job_name": "xdpctl",
+                    "authorization": {"credentials": token},
+                    "static_configs": [{"targets": [f"127.0.0.1:{_API}"]}],
+                }
+            ],
+        }
+        file = folder / "prometheus.yml"
+        file.write_text(json.dumps(config))  # which is YAML, too
+        self._log = (folder / "log").open("wb")
+        self._process = host.popen(
+            "prometheus",
+            f"--config.file={file}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{_PORT}",
+            stdout=self._log,
+            stderr=self._log,
+        )
+
+    def query(self, path: str) -> Any:
+        """The `data` of an answer of its API; None while it does not answer."""
+        command = ["curl", "-s", "--max-time", "5", f"http://127.0.0.1:{_PORT}/api/v1/{path}"]
+        with self._host.popen(*command, stdout=subprocess.PIPE) as asked:
+            text, _ = asked.communicate(timeout=10)
+        return json.loads(text)["data"] if text.startswith(b'{"status":"success"') else None
+
+    def series(self, expression: str) -> list[Any]:
+        """The series of an expression now."""
+        found = self.query(f"query?query={quote(expression)}")
+        return list(found["result"]) if found else []
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait(20)
+        self._log.close()
+
+
+@pytest.fixture
+def scraped(street: Street, street_box: Box, tmp_path: Path) -> Iterator[Prometheus]:
+    street.server.ip("link set lo up")
+    street_box.port = _API
+    street_box.start()
+    client = street_box.client
+    token = client.call("POST", "/v1/tokens", json={"name": "prometheus", "role": "viewer"})
+    server = Prometheus(street.server, tmp_path, token["secret"])
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    """Title and expression of each panel, as Grafana would ask for them."""
+    board = json.loads((_FOLDER / "grafana" / "xdpctl.json").read_text())
+    for panel in board["panels"]:
+        for target in panel["targets"]:
+            text = target["expr"].replace("$__rate_interval", _INTERVAL)
+            yield panel["title"], text.replace("$instance", ".*")
+
+
+def test_every_panel_shows_a_box_under_a_flood(
+    scraped: Prometheus, street: Street, street_box: Box
+) -> None:
+    client = street_box.client
+    put_set(client, "bad", ["203.0.113.0/25"])
+    client.call("POST", "/v1/rules", json={"match": "udp dst-port 53 src 203.0.113.128/25"})
+    body = {"phase": "began", "id": "1", "sources": ["198.18.0.7"], "ttl": 600}
+    with street.flood(["203.0.113.7", "203.0.113.200", "198.18.0.9"]):
+        for number in range(40):
+            block(client, f"198.51.100.{number}")
+            client.call("POST", "/v1/hooks/event", json=body | {"id": str(number)})
+            time.sleep(0.2)
+        missing: dict[str, str] = {}
+
+        def shown() -> bool:
+            missing.clear()
+            missing.update(
+                {title: text for title, text in expressions() if not scraped.series(text)}
+            )
+            return not missing
+
+        assert eventually(shown), missing
+        rate = scraped.series('sum(rate(xdpctl_packets_total{verdict="drop"}[4s]))')
+        assert float(rate[0]["value"][1]) > 10_000
+    alerts = scraped.query("alerts")["alerts"]
+    firing = {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+    assert "XdpctlAttack" in firing
+    assert not firing & {"XdpctlBypass", "XdpctlFault", "XdpctlStoreFails"}
+    client.call("POST", "/v1/bypass", json={"on": True})
+    assert eventually(
+        lambda: any(a["labels"]["alertname"] == "XdpctlBypass"
+                    for a in scraped.query("alerts")["alerts"])
+    )  # fmt: skip
