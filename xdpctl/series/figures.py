@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xdpctl.abi.constants import Reason
 from xdpctl.abi.structs import Hits
-from xdpctl.series.ring_file import Values
+from xdpctl.series.value_file import Values
 from xdpctl.traffic.classes import Class
 
 REASONS = tuple(reason for reason in Reason if reason is not Reason.NONE)

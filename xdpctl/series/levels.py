@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.series.ring_file import Level, RingFile, Values
+from xdpctl.series.ring_file import Level
+from xdpctl.series.value_file import ValueFile, Values
 
 LEVELS = (
     Level(1, 6 * 3600),
@@ -37,11 +38,11 @@ class Levels:
         self, folder: Path, columns: Sequence[str], levels: Sequence[Level] = LEVELS
     ) -> None:
         self.columns = tuple(columns)
-        self._files: list[RingFile] = []
+        self._files: list[ValueFile] = []
         try:
             for level in levels:
                 path = folder / f"{level.seconds}s.ring"
-                self._files.append(RingFile(path, columns, level))
+                self._files.append(ValueFile(path, columns, level))
         except BaseException:
             self.close()
             raise
@@ -78,7 +79,7 @@ class Levels:
                 self._sum_up(finer, coarser, newest // each)
 
     @staticmethod
-    def _sum_up(finer: RingFile, coarser: RingFile, number: int) -> None:
+    def _sum_up(finer: ValueFile, coarser: ValueFile, number: int) -> None:
         """Write a coarser row from the finer ones, if there are any."""
         each = coarser.level.seconds // finer.level.seconds
         averages, maxima = finer.read(number * each, each)
@@ -109,7 +110,7 @@ class Levels:
         averages, maxima = _reduced(averages, _mean, each), _reduced(maxima, _most, each)
         return Read(first * seconds, seconds * each, averages, maxima)
 
-    def _fill_newest(self, file: RingFile, first: int, averages: Values, maxima: Values) -> None:
+    def _fill_newest(self, file: ValueFile, first: int, averages: Values, maxima: Values) -> None:
         """The row that has not ended yet, from the seconds of it that there are."""
         finest, seconds = self._files[0], file.level.seconds
         place = (self._last or 0) // seconds - first

@@ -13,7 +13,7 @@ from xdpctl.control.controller import Controller
 from xdpctl.errors import SeriesError
 from xdpctl.series import figures
 from xdpctl.series.levels import Levels
-from xdpctl.series.ring_file import Values
+from xdpctl.series.value_file import Values
 from xdpctl.traffic import classes
 from xdpctl.traffic.sampler import Sampler
 

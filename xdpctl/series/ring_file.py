@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A file of fixed size that holds the newest rows of a time series.
 
-After a header of 4096 bytes each row has its number, a CRC-32, and its values. Row n is at place n
-modulo the number of rows. A row is written by one pwrite(2); a torn one is left out by its CRC. The
-file is allocated when it is made, so a full disk cannot stop it, and it cannot fill the disk.
+After a header of 4096 bytes each row has its number, a CRC-32, and its content, of a fixed size.
+Row n is at place n modulo the number of rows. A row is written by one pwrite(2); a torn one is left
+out by its CRC. The file is allocated when it is made, so a full disk cannot stop it, and it cannot
+fill the disk.
 """
 
 import json
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,6 @@ _FORMAT = "xdpctl series 1"
 _CHUNK = 1024  # rows that are read at a time where all are looked at
 _FREE_SHARE = 4  # a new file takes at most one part in so many of what is free
 _ROW_START = np.dtype([("number", "u8"), ("crc", "u4"), ("unused", "u4")])
-Values = NDArray[np.float32]  # one row for each time: the averages, then the maxima
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +44,18 @@ class Level:
 class RingFile:
     """The rows of one level; one process writes them, any may read them.
 
-    A file that was made for other columns, or is damaged, is replaced by an empty one. SeriesError
-    if it cannot be made.
+    A file that was made for another `content` (a description) or size, or is damaged, is
+    replaced by an empty one. SeriesError if it cannot be made.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str], level: Level) -> None:
-        self.level, self.columns = level, tuple(columns)
-        self._row = np.dtype([("start", _ROW_START), ("values", "f4", 2 * len(columns))])
+    def __init__(
+        self, path: Path, content: Mapping[str, Any], row_bytes: int, level: Level
+    ) -> None:
+        self.level = level
+        self._row = np.dtype([("start", _ROW_START), ("content", "u1", row_bytes)])
         self._size = _HEADER + self._row.itemsize * level.rows
-        self._head = json.dumps(
-            {"format": _FORMAT, "seconds": level.seconds, "rows": level.rows, "columns": columns}
-        ).encode()
+        sizes = {"format": _FORMAT, "seconds": level.seconds, "rows": level.rows}
+        self._head = json.dumps(sizes | dict(content)).encode()
         try:
             self._fd = self._open(path)
         except OSError as error:
@@ -91,35 +92,34 @@ class RingFile:
         """Close the file."""
         os.close(self._fd)
 
-    def write(self, number: int, averages: Values, maxima: Values) -> None:
-        """Write the row of a time, which is `number` times the level's seconds, in Unix time."""
+    def write(self, number: int, content: bytes) -> None:
+        """Write the row of a time, which is `number` times the level's seconds, in Unix time.
+
+        A short content is filled up with zero bytes.
+        """
         row = np.zeros(1, self._row)
         row["start"]["number"] = number
-        row["values"][0] = np.concatenate([averages, maxima])
-        row["start"]["crc"] = _crc(number, row["values"][0].tobytes())
+        row["content"][0, : len(content)] = np.frombuffer(content, np.uint8)
+        row["start"]["crc"] = _crc(number, row["content"][0].tobytes())
         place = _HEADER + self._row.itemsize * (number % self.level.rows)
         try:
             os.pwrite(self._fd, row.tobytes(), place)
         except OSError as error:
             raise SeriesError(f"a figure was not recorded: {error.strerror}") from error
 
-    def read(self, first: int, count: int) -> tuple[Values, Values]:
-        """Averages and maxima of so many times; NaN where no row was recorded."""
+    def read(self, first: int, count: int) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
+        """Which of so many times have a row, and their contents; others have any content."""
         earlier = max(0, count - self.level.rows)  # these were overwritten
-        if earlier:
-            nothing = np.full((earlier, len(self.columns)), np.nan, np.float32)
-            averages, maxima = self.read(first + earlier, self.level.rows)
-            return np.concatenate([nothing, averages]), np.concatenate([nothing, maxima])
-        found = np.concatenate([self._stored(at, n) for at, n in self._places(first, count)])
-        wanted = np.arange(first, first + count, dtype=np.uint64)
-        values = found["values"].copy()
-        sound = found["start"]["number"] == wanted
+        places = self._places(first + earlier, count - earlier)
+        found = np.concatenate(
+            [np.zeros(earlier, self._row), *(self._stored(at, n) for at, n in places)]
+        )
+        sound = found["start"]["number"] == np.arange(first, first + count, dtype=np.uint64)
+        sound[:earlier] = False
         for place in np.flatnonzero(sound).tolist():
-            crc = _crc(first + place, values[place].tobytes())
+            crc = _crc(first + place, found["content"][place].tobytes())
             sound[place] = crc == found["start"]["crc"][place]
-        values[~sound] = np.nan
-        width = len(self.columns)
-        return values[:, :width], values[:, width:]
+        return sound, found["content"]
 
     def newest(self, before: int) -> int | None:
         """The largest number below `before` of which there is a row; None if there is none."""
@@ -142,5 +142,5 @@ class RingFile:
         return np.frombuffer(data.ljust(count * size, b"\0"), self._row)
 
 
-def _crc(number: int, values: bytes) -> int:
-    return zlib.crc32(values, zlib.crc32(number.to_bytes(8, "little")))
+def _crc(number: int, content: bytes) -> int:
+    return zlib.crc32(content, zlib.crc32(number.to_bytes(8, "little")))

@@ -25,6 +25,7 @@ from xdpctl.mitigation.watchers.ladder import Ladder
 from xdpctl.mitigation.watchers.release import Releases
 from xdpctl.notify.changes import Snapshot, refusals
 from xdpctl.notify.dispatcher import Dispatcher
+from xdpctl.series.minutes import Minutes
 from xdpctl.series.recorder import SeriesRecorder
 from xdpctl.service import readiness
 from xdpctl.service.config import load
@@ -32,6 +33,7 @@ from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.settings import Settings
 from xdpctl.service.taken_off import TakenOff
 from xdpctl.stream.producer import Producer, Status
+from xdpctl.traffic.dimensions import DIMENSIONS
 from xdpctl.traffic.places import Places
 from xdpctl.traffic.sampler import Sampler
 
@@ -74,6 +76,7 @@ class ControlPlane:
     sampler: Sampler = field(init=False)
     places: Places = field(init=False)
     series: SeriesRecorder = field(init=False)
+    minutes: Minutes = field(init=False)
     producer: Producer = field(init=False)
     files: Files = field(init=False)
     hooks: Hooks = field(init=False)
@@ -93,6 +96,12 @@ class ControlPlane:
             self.controller,
             folder / "series" if self.settings.series else None,
             self.sampler,
+        )
+        self.minutes = Minutes(
+            self.controller,
+            folder / "series" if self.settings.series else None,
+            self.sampler,
+            lambda: DIMENSIONS | self.places.dimensions,
         )
         self.producer = Producer(self.controller, self._status)
         self.files = Files(self.settings.control_dir / "incidents")
@@ -125,7 +134,7 @@ class ControlPlane:
         return (
             *(self.refresher, self.recorder, self.releases, self.ladder, self.dispatcher),
             *(self.audit_head, self.taken_off, self.sampler),
-            *(self.series, self.producer),
+            *(self.series, self.minutes, self.producer),
         )
 
     def _automatic(self) -> AutomaticSettings:

@@ -2,7 +2,7 @@
 """What the traffic is now, from sampled packets."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Query
@@ -12,9 +12,10 @@ from xdpctl.base.durations import parse_duration
 from xdpctl.base.net.interfaces import interface_name
 from xdpctl.control.capture import choose
 from xdpctl.control.slot_names import SlotNames
-from xdpctl.errors import RuleError
+from xdpctl.errors import NotFoundError, RuleError
 from xdpctl.model.match import text
 from xdpctl.model.match.match import Match
+from xdpctl.series.minutes import LEVEL
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl.traffic.baseline import BEFORE_MAX
 from xdpctl.traffic.dimensions import DIMENSIONS, Dimension, named
@@ -26,8 +27,10 @@ from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import refusals
 from xdpctl_api.shapes.common import seconds as seconds_of
+from xdpctl_api.shapes.common import timestamp
 from xdpctl_api.shapes.traffic import (
     DimensionOut,
+    RecordedOut,
     RowOut,
     SuggestIn,
     SuggestionOut,
@@ -70,6 +73,41 @@ async def top_traffic(
     chosen = seen.packets[np.isin(seen.packets["reason"], list(reasons))]
     found = await asyncio.to_thread(_tops, chosen, seen, dimensions, match, limit)
     return _answer(seen, found)
+
+
+@router.get("/top/minute", responses=refusals(RuleError, NotFoundError))
+async def recorded_top(
+    who: Viewer,
+    ctx: Ctx,
+    ago: Annotated[str, Query(description="How long ago: 2m to 24h")],
+) -> RecordedOut:
+    """The top lists of a minute of the last day, as they were recorded."""
+    seconds = parse_duration(ago, "ago")
+    if not LEVEL.seconds <= seconds <= LEVEL.span:
+        raise RuleError(f"{ago} ago is out of range", "ago", f"give 1m to {LEVEL.span // 3600}h")
+    at = ctx.controller.clock.read().unix - seconds
+    found = await asyncio.to_thread(ctx.minutes.read, at)
+    if found is None:
+        raise NotFoundError(f"nothing was recorded {ago} ago")
+    tops = found["tops"]
+    first: dict[str, Any] = next(iter(tops.values()))
+    fields = ("value", "packets", "bits", "share", "error", "match")
+    return RecordedOut(
+        at=timestamp(at // LEVEL.seconds * LEVEL.seconds),
+        seconds=found["seconds"],
+        sampled=first["sampled"],
+        missing=found["missing"],
+        packets=first["packets"],
+        bits=first["bits"],
+        dimensions=[
+            DimensionOut(
+                by=name,
+                without=each["without"],
+                rows=[RowOut(**dict(zip(fields, row, strict=True))) for row in each["rows"]],
+            )
+            for name, each in tops.items()
+        ],
+    )
 
 
 @router.post("/suggest", responses=refusals(RuleError))

@@ -41,6 +41,12 @@ class TrafficOut(BaseModel):
     dimensions: list[DimensionOut] = Field(description="In the order that was asked for")
 
 
+class RecordedOut(TrafficOut):
+    """The top lists of a minute, as they were recorded."""
+
+    at: datetime = Field(description="When the minute began")
+
+
 class SuggestIn(Strict):
     """What is to be explained."""
 

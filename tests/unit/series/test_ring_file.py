@@ -2,13 +2,17 @@
 """Rows of a ring file: torn, foreign, cut off, and where there is no room."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.paths import ROOT
 from xdpctl.errors import SeriesError
-from xdpctl.series.ring_file import Level, RingFile, Values
+from xdpctl.series.ring_file import Level
+from xdpctl.series.value_file import ValueFile, Values
 
 COLUMNS = ("passed", "dropped")
 LEVEL = Level(1, 100)
@@ -18,8 +22,8 @@ def row(*values: float) -> Values:
     return np.array(values, np.float32)
 
 
-def filled(path: Path, first: int, last: int) -> RingFile:
-    file = RingFile(path, COLUMNS, LEVEL)
+def filled(path: Path, first: int, last: int) -> ValueFile:
+    file = ValueFile(path, COLUMNS, LEVEL)
     for number in range(first, last):
         file.write(number, row(number, 1), row(number, 2))
     return file
@@ -40,7 +44,7 @@ def test_the_newest_rows_are_kept(tmp_path: Path) -> None:
 
 def test_another_process_reads_on_where_one_was_killed(tmp_path: Path) -> None:
     filled(tmp_path / "x", 1_000, 1_050)  # and never closed
-    again = RingFile(tmp_path / "x", COLUMNS, LEVEL)
+    again = ValueFile(tmp_path / "x", COLUMNS, LEVEL)
     assert again.read(1_000, 50)[0][:, 0].tolist() == list(range(1_000, 1_050))
 
 
@@ -59,7 +63,7 @@ def test_a_file_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> No
     os.truncate(tmp_path / "x", 4096 + 32 * 10)
     averages, _ = file.read(1_000, 50)
     assert np.isnan(averages[:, 0]).sum() == 40
-    again = RingFile(tmp_path / "x", COLUMNS, LEVEL)
+    again = ValueFile(tmp_path / "x", COLUMNS, LEVEL)
     assert np.isnan(again.read(1_000, 50)[0]).all(), "it was replaced"
 
 
@@ -68,7 +72,7 @@ def test_a_foreign_file_is_replaced(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x").write_bytes(content)
     file = filled(tmp_path / "x", 5, 6)
     assert file.read(5, 1)[0].tolist() == [[5.0, 1.0]]
-    other = RingFile(tmp_path / "x", ("other",), LEVEL)
+    other = ValueFile(tmp_path / "x", ("other",), LEVEL)
     assert np.isnan(other.read(5, 1)[0]).all()
 
 
@@ -76,7 +80,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "victim").write_text("precious")
     (tmp_path / "x").symlink_to(tmp_path / "victim")
     with pytest.raises(SeriesError, match="cannot be made"):
-        RingFile(tmp_path / "x", COLUMNS, LEVEL)
+        ValueFile(tmp_path / "x", COLUMNS, LEVEL)
     assert (tmp_path / "victim").read_text() == "precious"
 
 
@@ -88,5 +92,39 @@ def test_it_does_not_take_the_last_room(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(os, "statvfs", lambda _: Full)
     with pytest.raises(SeriesError, match="MB are free"):
-        RingFile(tmp_path / "x", COLUMNS, Level(1, 100_000))
+        ValueFile(tmp_path / "x", COLUMNS, Level(1, 100_000))
     assert not list(tmp_path.iterdir())
+
+
+_WRITER = """
+import sys, numpy as np
+from pathlib import Path
+from xdpctl.series.ring_file import Level
+from xdpctl.series.value_file import ValueFile
+columns = [str(n) for n in range(60)]
+file = ValueFile(Path(sys.argv[1]), columns, Level(1, 5_000))
+number = 1
+while True:
+    row = np.full(60, number, np.float32)
+    file.write(number, row, row)
+    number += 1
+    if number == 200:
+        print("begun", flush=True)
+"""
+
+
+def test_no_row_is_torn_by_kill_9(tmp_path: Path) -> None:
+    columns = [str(n) for n in range(60)]
+    for _ in range(5):
+        command = [sys.executable, "-c", _WRITER, str(tmp_path / "x")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as writer:
+            assert writer.stdout
+            assert writer.stdout.readline() == b"begun\\n"
+            writer.kill()
+        file = ValueFile(tmp_path / "x", columns, Level(1, 5_000))
+        newest = file.newest(10**9)
+        assert newest
+        averages, _ = file.read(max(1, newest - 4_000), min(newest, 4_000))
+        assert not np.isnan(averages).any()
+        assert (averages == averages[:, :1]).all(), "a row is of one time"
+        file.close()
