@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A time series at three levels: each second, and coarser for longer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from xdpctl.series.ring_file import Level
 from xdpctl.series.value_file import ValueFile, Values
 
+_ROWS_A_POINT = 8  # of a finer file; of more, the coarser one is read
 LEVELS = (
     Level(1, 6 * 3600),
     Level(10, 14 * 86_400 // 10),
@@ -85,59 +86,68 @@ class Levels:
         averages, maxima = finer.read(number * each, each)
         known = ~np.isnan(averages).all(1)
         if known.any():
-            coarser.write(number, _mean(averages[known]), _most(maxima[known]))
+            coarser.write(number, _mean(averages[None])[0], _most(maxima[None])[0])
 
-    def read(self, since: float, until: float, points: int) -> Read:
-        """The values between two Unix times as at most `points` rows, from the finest file.
+    def read(
+        self, since: float, until: float, points: int, columns: Sequence[int] | None = None
+    ) -> Read:
+        """The values between two Unix times as at most `points` rows, of all or some columns.
 
-        The finest is the one that reaches back to `since`, or else the coarsest. The newest coarse
-        row may be incomplete, so it is made from finer ones.
+        They come from the finest file that reaches back to `since`, or a coarser one that has
+        enough rows. The newest coarse row may be incomplete, so it is made from finer ones.
         """
-        newest = self._last if self._last is not None else int(until)
-        file = next(
-            (f for f in self._files if newest - f.level.span < since and f.level.span),
-            self._files[-1],
-        )
+        file = self._file_for(since, until, points)
         seconds = file.level.seconds
-        while (until - since) / seconds > 8 * points and file is not self._files[-1]:
-            file = self._files[self._files.index(file) + 1]  # it has enough rows, and is faster
-            seconds = file.level.seconds
         first, last = int(since // seconds), int(until // seconds)
-        averages, maxima = file.read(first, last - first + 1)
+        averages, maxima = file.read(first, last - first + 1, columns)
         if file is not self._files[0] and self._last is not None:
-            self._fill_newest(file, first, averages, maxima)
-        each = -(-len(averages) // points) if points else 1
-        averages, maxima = _reduced(averages, _mean, each), _reduced(maxima, _most, each)
+            self._fill_newest(file, first, averages, maxima, columns)
+        each = -(-len(averages) // points)
+        averages, maxima = _mean(_grouped(averages, each)), _most(_grouped(maxima, each))
         return Read(first * seconds, seconds * each, averages, maxima)
 
-    def _fill_newest(self, file: ValueFile, first: int, averages: Values, maxima: Values) -> None:
+    def _file_for(self, since: float, until: float, points: int) -> ValueFile:
+        newest = self._last if self._last is not None else int(until)
+        for file in self._files[:-1]:
+            many = (until - since) / file.level.seconds > _ROWS_A_POINT * points
+            if newest - file.level.span < since and not many:
+                return file
+        return self._files[-1]
+
+    def _fill_newest(
+        self,
+        file: ValueFile,
+        first: int,
+        averages: Values,
+        maxima: Values,
+        columns: Sequence[int] | None,
+    ) -> None:
         """The row that has not ended yet, from the seconds of it that there are."""
         finest, seconds = self._files[0], file.level.seconds
         place = (self._last or 0) // seconds - first
         if 0 <= place < len(averages) and np.isnan(averages[place]).all():
-            found, most = finest.read((first + place) * seconds, seconds)
-            known = ~np.isnan(found).all(1)
-            if known.any():
-                averages[place], maxima[place] = _mean(found[known]), _most(most[known])
+            found, most = finest.read((first + place) * seconds, seconds, columns)
+            averages[place], maxima[place] = _mean(found[None])[0], _most(most[None])[0]
 
 
-def _mean(rows: Values) -> Values:
-    """The mean of each column, leaving out what is unknown; NaN if all is."""
-    known = ~np.isnan(rows)
-    counts = known.sum(0)
-    sums = np.where(known, rows, 0).sum(0, dtype=np.float64)
+def _grouped(rows: Values, each: int) -> NDArray[np.float32]:
+    """The rows in groups of so many, the last one filled up with NaN: (groups, each, columns)."""
+    groups = -(-len(rows) // each)
+    filled = np.full((groups * each, rows.shape[1]), np.nan, np.float32)
+    filled[: len(rows)] = rows
+    return filled.reshape(groups, each, rows.shape[1])
+
+
+def _mean(groups: NDArray[np.float32]) -> Values:
+    """The mean of each group's columns, leaving out what is unknown; NaN if all is."""
+    known = ~np.isnan(groups)
+    counts = known.sum(1)
+    sums = np.where(known, groups, 0).sum(1, dtype=np.float64)
     return np.where(counts, sums / np.maximum(counts, 1), np.nan).astype(np.float32)
 
 
-def _most(rows: Values) -> Values:
-    """The largest of each column; NaN if all is unknown."""
-    known = ~np.isnan(rows)
-    largest = np.where(known, rows, -np.inf).max(0)
-    return np.where(known.any(0), largest, np.nan).astype(np.float32)
-
-
-def _reduced(rows: Values, by: Callable[[Values], Values], each: int) -> Values:
-    if each <= 1:
-        return rows
-    parts = [by(rows[at : at + each]) for at in range(0, len(rows), each)]
-    return np.array(parts, np.float32)
+def _most(groups: NDArray[np.float32]) -> Values:
+    """The largest of each group's columns; NaN if all is unknown."""
+    known = ~np.isnan(groups)
+    largest = np.where(known, groups, -np.inf).max(1)
+    return np.where(known.any(1), largest, np.nan).astype(np.float32)

@@ -25,7 +25,8 @@ _HEADER = 4096
 _FORMAT = "xdpctl series 1"
 _CHUNK = 1024  # rows that are read at a time where all are looked at
 _FREE_SHARE = 4  # a new file takes at most one part in so many of what is free
-_ROW_START = np.dtype([("number", "u8"), ("crc", "u4"), ("unused", "u4")])
+_CRC_BYTES = 8  # of a row, with padding; the CRC is of the rest
+_ROW_START = np.dtype([("crc", "u4"), ("unused", "u4"), ("number", "u8")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class RingFile:
         row = np.zeros(1, self._row)
         row["start"]["number"] = number
         row["content"][0, : len(content)] = np.frombuffer(content, np.uint8)
-        row["start"]["crc"] = _crc(number, row["content"][0].tobytes())
+        row["start"]["crc"] = zlib.crc32(row.tobytes()[_CRC_BYTES:])
         place = _HEADER + self._row.itemsize * (number % self.level.rows)
         try:
             os.pwrite(self._fd, row.tobytes(), place)
@@ -116,9 +117,9 @@ class RingFile:
         )
         sound = found["start"]["number"] == np.arange(first, first + count, dtype=np.uint64)
         sound[:earlier] = False
-        for place in np.flatnonzero(sound).tolist():
-            crc = _crc(first + place, found["content"][place].tobytes())
-            sound[place] = crc == found["start"]["crc"][place]
+        raw, size, crcs = memoryview(found.tobytes()), self._row.itemsize, found["start"]["crc"]
+        for place, crc in zip(np.flatnonzero(sound).tolist(), crcs[sound].tolist(), strict=True):
+            sound[place] = zlib.crc32(raw[place * size + _CRC_BYTES : (place + 1) * size]) == crc
         return sound, found["content"]
 
     def newest(self, before: int) -> int | None:
@@ -140,7 +141,3 @@ class RingFile:
         data = os.pread(self._fd, count * size, _HEADER + at * size)
         # a file that somebody cut off has fewer
         return np.frombuffer(data.ljust(count * size, b"\0"), self._row)
-
-
-def _crc(number: int, content: bytes) -> int:
-    return zlib.crc32(content, zlib.crc32(number.to_bytes(8, "little")))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from xdpctl.series.ring_file import Level, RingFile
 
+_PART = 2048  # rows that are read at a time
 Values = NDArray[np.float32]  # a value for each column, or a row of them for each time
 
 
@@ -24,9 +25,16 @@ class ValueFile:
         """Write the row with this number."""
         self._file.write(number, np.concatenate([averages, maxima], dtype=np.float32).tobytes())
 
-    def read(self, first: int, count: int) -> tuple[Values, Values]:
-        """Averages and maxima of so many times; NaN where no row was recorded."""
-        sound, content = self._file.read(first, count)
-        values = np.ascontiguousarray(content).view(np.float32).copy()
-        values[~sound] = np.nan
-        return values[:, : self._width], values[:, self._width :]
+    def read(
+        self, first: int, count: int, columns: Sequence[int] | None = None
+    ) -> tuple[Values, Values]:
+        """Averages and maxima of so many times, of some columns; NaN where there is no row."""
+        wanted = np.arange(self._width) if columns is None else np.array(columns)
+        both = np.concatenate([wanted, wanted + self._width])
+        values = np.full((count, len(both)), np.nan, np.float32)
+        for begun in range(0, count, _PART):
+            sound, content = self._file.read(first + begun, min(_PART, count - begun))
+            rows = np.flatnonzero(sound)
+            floats = np.ascontiguousarray(content).view(np.float32)
+            values[begun + rows] = floats[np.ix_(rows, both)]
+        return values[:, : len(wanted)], values[:, len(wanted) :]

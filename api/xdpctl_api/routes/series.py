@@ -45,15 +45,16 @@ async def read_series(
     series = _recorded(ctx, HOST if interface is None else interface)
     wanted = _columns(series, names)
     now = ctx.controller.clock.read().unix
-    found = await asyncio.to_thread(series.read, now - begins, now - ends, points)
+    columns = list(wanted.values())
+    found = await asyncio.to_thread(series.read, now - begins, now - ends, points, columns)
     return SeriesOut(
         since=timestamp(found.since),
         seconds=found.seconds,
         figures={
             name: SeriesValues(
-                averages=known(found.averages[:, column]), maxima=known(found.maxima[:, column])
+                averages=known(found.averages[:, place]), maxima=known(found.maxima[:, place])
             )
-            for name, column in wanted.items()
+            for place, name in enumerate(wanted)
         },
     )
 

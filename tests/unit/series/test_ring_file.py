@@ -118,9 +118,11 @@ def test_no_row_is_torn_by_kill_9(tmp_path: Path) -> None:
     for _ in range(5):
         command = [sys.executable, "-c", _WRITER, str(tmp_path / "x")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as writer:
-            assert writer.stdout
-            assert writer.stdout.readline() == b"begun\\n"
-            writer.kill()
+            try:
+                assert writer.stdout
+                assert writer.stdout.readline() == b"begun\n"
+            finally:
+                writer.kill()
         file = ValueFile(tmp_path / "x", columns, Level(1, 5_000))
         newest = file.newest(10**9)
         assert newest
