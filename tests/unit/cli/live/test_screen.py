@@ -270,7 +270,7 @@ def test_the_cursor_stays_on_its_row(box: Box) -> None:
         box.values = ["203.0.113.1", "203.0.113.2", "198.51.100.8"]
         top.app._refresh()
         await top.settle()
-        assert top.app._selected()
+        assert top.app.selected()
         await top.press("w")
         assert "198.51.100.8" in str(top.app.screen.query_one(Static).render())
 

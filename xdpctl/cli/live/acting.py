@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the keys of the live view do to the box, and to the selected row."""
+
+from collections.abc import Callable
+from typing import Any
+
+from rich.text import Text
+from textual.app import App
+from textual.widgets import DataTable, Static
+from textual.worker import Worker, get_current_worker
+
+from xdpctl.cli import words
+from xdpctl.cli.live import looks
+from xdpctl.cli.live.dialogs import Details, Question
+from xdpctl.cli.live.looks import TABS, Caller, Line, Look
+from xdpctl.errors import Refused, RuleError, XdpctlError
+from xdpctl.model.signature import read_amount
+
+_KEYS = (
+    ("b", "drop the packets that the row's match takes, at first for a trial"),
+    ("l", "limit them to a number of packets a second"),
+    ("c", "keep the rule that was added last"),
+    ("r", "let the source of the row pass (tab Sources)"),
+    ("w", "all of the row"),
+    ("/", "look only at packets of a match"),
+    ("v", "all packets, those that pass, those that are dropped"),
+    ("s", "order by packets or by bits"),
+    ("f", "freeze detectors, or let them act again"),
+    ("B", "bypass: let everything pass, or filter again"),
+    ("q", "end this view; rules stay"),
+)
+_TRIAL = "60s"
+_RELEASE = "1h"
+
+
+class Acting(App[None]):
+    """Changes by keys; each asks the control plane in a thread, and says what was done."""
+
+    def __init__(self, client: Caller) -> None:
+        super().__init__()
+        self.client = client
+        self.shown: Look | None = None
+        self._last_rule = ""  # the last provisional one that was added here
+
+    def say(self, text: str) -> None:
+        """Show a sentence below the table."""
+        self.query_one("#said", Static).update(Text(looks.printable(text)))
+
+    def selected(self) -> Line | None:
+        """The line under the cursor."""
+        table = self.query_one(DataTable)
+        if not table.row_count or self.shown is None:
+            return None
+        key = table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value
+        return next((line for line in self.shown.lines if line.key == key), None)
+
+    def from_thread(self, worker: Worker[Any], call: Callable[..., None], *given: Any) -> None:
+        """Call something in the view's own thread, if it still runs."""
+        if not worker.is_cancelled and self.is_running:
+            self.call_from_thread(call, *given)
+
+    def _do(self, method: str, path: str, told: Callable[[Any], str], **body: Any) -> None:
+        """Call the API in a thread, and say what was done or why not."""
+
+        def call() -> None:
+            worker = get_current_worker()
+            try:
+                text = told(self.client.call(method, path, **body))
+            except Refused as error:
+                fix = error.problem.get("fix", "")
+                text = words.spoken(f"not done: {error}" + (f" ({fix})" if fix else ""))
+            except XdpctlError as error:
+                text = f"not done: {error}"
+            self.from_thread(worker, self.say, text)
+
+        self.run_worker(call, thread=True, group="act", exit_on_error=False)
+
+    def _added(self, rule: Any) -> str:
+        self._last_rule = rule["id"] if rule["confirm_in"] is not None else ""
+        return looks.done(rule)
+
+    def _with_match(self) -> Line | None:
+        line = self.selected()
+        if line is None or not line.match:
+            self.say("this row has no match: choose a destination, a source or a port")
+            return None
+        return line
+
+    def action_block(self) -> None:
+        """Drop the packets of the row."""
+        if line := self._with_match():
+            lines = [
+                f"Drop all packets that match: {looks.printable(line.match)}",
+                f"It ends after {_TRIAL} unless you confirm it. Empty: no trial.",
+            ]
+
+            def take(trial: str | None) -> None:
+                if trial is not None:
+                    body = looks.block(line, trial or None)
+                    self._do("POST", "/v1/rules", self._added, json=body)
+
+            self.push_screen(Question(lines, _TRIAL), take)
+
+    def action_limit(self) -> None:
+        """Limit the packets of the row."""
+        if line := self._with_match():
+            lines = [
+                f"Limit packets that match: {looks.printable(line.match)}",
+                f"To how many packets a second? It ends after {_TRIAL} unless you confirm it.",
+            ]
+
+            def take(given: str | None) -> None:
+                if given is None:
+                    return
+                try:
+                    body = looks.limit(line, read_amount(given, "pps"), _TRIAL)
+                except RuleError as error:
+                    self.say(f"not done: {error}")
+                else:
+                    self._do("POST", "/v1/rules", self._added, json=body)
+
+            self.push_screen(Question(lines, "1000"), take)
+
+    def action_confirm(self) -> None:
+        """Keep the rule that was added last."""
+        if not self._last_rule:
+            self.say("nothing waits for a confirmation here; see xdpctl list")
+            return
+        path = f"/v1/rules/{self._last_rule}/confirm"
+        self._do("POST", path, lambda rule: f"confirmed: {rule['text']}")
+        self._last_rule = ""
+
+    def action_release(self) -> None:
+        """Let a source pass for an hour."""
+        line = self.selected()
+        if line is None or not line.address:
+            self.say("choose a single source (tab Sources) to release it")
+            return
+        lines = [f"Let {line.address} pass, whatever detectors say. For how long?"]
+
+        def take(ttl: str | None) -> None:
+            if ttl:
+                body = {"source": line.address, "ttl": ttl, "reason": "top"}
+                told = f"released: {line.address} passes for {ttl}"
+                self._do("POST", "/v1/releases", lambda _: told, json=body)
+
+        self.push_screen(Question(lines, _RELEASE), take)
+
+    def action_why(self) -> None:
+        """All that is known of the row."""
+        line = self.selected()
+        if line is None or self.shown is None:
+            return
+        pairs = zip(self.shown.columns, line.cells, strict=True)
+        self.push_screen(Details([f"{name.lstrip('>')}: {cell}" for name, cell in pairs]))
+
+    def action_help(self) -> None:
+        """All keys."""
+        tabs = ", ".join(f"{(place + 1) % 10} {tab.name}" for place, tab in enumerate(TABS))
+        keys = [f"{key}  {what}" for key, what in _KEYS]
+        self.push_screen(Details([*keys, "", f"tabs: {tabs}"]))
+
+    def action_freeze(self) -> None:
+        """No new rules of detectors, or again."""
+        frozen = self.shown is not None and "detectors off" in self.shown.state
+        mode = None if frozen else "off"
+        told = "detectors act as configured again" if frozen else "frozen: detectors add no rules"
+        self._do("PUT", "/v1/automatic", lambda _: told, json={"mode": mode})
+
+    def action_bypass(self) -> None:
+        """Let everything pass, or filter again."""
+        on = self.shown is None or not self.shown.state.startswith("BYPASS")
+        word = "bypass" if on else "filter"
+        what = "Everything will pass, the attack too." if on else "It will filter again."
+
+        def take(typed: str | None) -> None:
+            if typed == word:
+                told = "everything passes" if on else "filtering"
+                self._do("POST", "/v1/bypass", lambda _: told, json={"on": on})
+            elif typed is not None:
+                self.say(f"nothing was changed: {word} was not typed")
+
+        self.push_screen(Question([what, f"Type {word} and Enter."]), take)
