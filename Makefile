@@ -9,7 +9,7 @@ VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.[ch] bpf/*/*.[ch] bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz openapi schema docs lock sbom dist clean
+.PHONY: help setup demo test check format bench rehearsals morning test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz pictures openapi schema docs lock sbom dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
@@ -124,6 +124,9 @@ rehearsals: setup
 fuzz: setup
 	@XDPCTL_FUZZ_SECONDS=$(or $(SECONDS),300) $(BIN)/python -m pytest -q \
 	  --timeout=0 tests/kernel/test_reference.py tests/fuzz
+
+pictures: setup
+	@$(BIN)/python -m tools.pictures
 
 openapi: setup
 	@$(BIN)/python -c 'import json; from xdpctl_api.app import openapi; \

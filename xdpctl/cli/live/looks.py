@@ -126,7 +126,9 @@ def state(status: Mapping[str, Any], automatic: Mapping[str, Any]) -> str:
     """Whether it filters, and what detectors may do."""
     filtering = "BYPASS: everything passes" if status["bypass"] else "filtering"
     mode = automatic["mode"] or automatic["configured"]
-    return f"{filtering} · detectors {mode} · {status['rules']['total']:,} rules"
+    used = {table["name"]: table["used"] for table in status["tables"]}
+    rules = used.get("rules", 0) + used.get("signatures", 0)
+    return f"{filtering} · detectors {mode} · {rules:,} rules"
 
 
 def _history(client: Caller) -> Mapping[str, Any]:

@@ -43,7 +43,8 @@ class Box:
         return ask() if params is None else ask(params)
 
     def status(self) -> dict[str, Any]:
-        return {"bypass": self.bypass, "problems": self.problems, "rules": {"total": 1_234}}
+        tables = [{"name": "rules", "used": 1_200}, {"name": "signatures", "used": 34}]
+        return {"bypass": self.bypass, "problems": self.problems, "tables": tables}
 
     def automatic(self) -> dict[str, Any]:
         return {"mode": None, "configured": "on"}
