@@ -16,7 +16,7 @@ _SERVER = "192.0.2.1"
 _SOURCES = [f"203.0.113.{number}" for number in range(1, 200, 3)]
 _RATE, _SECONDS = 200_000, 40.0
 _SIZE = (100, 22)
-_PORT_TAB = "5"
+_PORT_TAB = "6"
 
 
 def main() -> None:

@@ -120,7 +120,7 @@ int observe(struct xdp_md *ctx)
 	    (!control->capture_slot || control->capture_slot == asked->slot))
 		copy_capture(ctx, asked, scratch, bytes);
 	every = control->observed[reason % REASONS] + 1;
-	weight = thin(control, pace, every);
+	weight = every ? thin(control, pace, every) : 0; /* 0: not observed, see is_sampled */
 	if (weight)
 		copy_head(ctx, asked, scratch, pace, bytes, weight * every);
 	return reason >= REASON_DROPPED ? XDP_DROP : XDP_PASS;

@@ -15,6 +15,7 @@ from xdpctl.errors import BusyError, RuleError
 
 EVERY_MAX, SECONDS_MAX = 1 << 20, 3600.0
 _PAUSE_SECONDS = 0.02
+_GRACE_SECONDS = 5.0  # after its end a capture that nobody reads loses its place
 _READERS_MAX = 16
 _WAITING_MAX = 50_000  # packets that one reader has not taken yet; more are lost for it
 
@@ -59,7 +60,10 @@ def choose(verdict: str) -> frozenset[Reason]:
 
 
 class Captures:
-    """The ring buffer of captures, read once for all captures that run at the same time."""
+    """The ring buffer of captures, read once for all captures that run at the same time.
+
+    The kernel samples by one mask: all running captures together get what the densest one needs.
+    """
 
     def __init__(self, datapath: Datapath) -> None:
         self._datapath = datapath
@@ -67,7 +71,7 @@ class Captures:
         self._lock = Lock()
 
     def begin(self, ask: CaptureAsk) -> "Capturing":
-        """Begin a capture; iterate over its `batches`. BusyError if too many run."""
+        """Make a capture; it begins, or raises BusyError, when `batches` is first iterated over."""
         return Capturing(self, self._datapath, ask)
 
     def join(self, capturing: "Capturing") -> None:
@@ -82,6 +86,7 @@ class Captures:
     def leave(self, capturing: "Capturing") -> None:
         """Take no more packets for this one."""
         with self._lock:
+            self._read()  # by the mask by which it was captured
             if capturing in self._running:
                 self._running.remove(capturing)
                 self._ask_kernel()
@@ -92,6 +97,10 @@ class Captures:
             self._read()
 
     def _read(self) -> None:
+        now = time.monotonic()
+        if any(each.until < now for each in self._running):  # nobody reads it any more
+            self._running = [each for each in self._running if each.until >= now]
+            self._ask_kernel()
         for capture in self._datapath.captures():
             for each in self._running:
                 each.offer(capture, self._mask)
@@ -115,7 +124,7 @@ class Capturing:
         self._captures, self._datapath, self.ask = captures, datapath, ask
         self._waiting: deque[Capture] = deque()
         self._lost_before, self._overflown = datapath.lost(), 0
-        self.taken = 0
+        self.taken, self.until = 0, 0.0
 
     @property
     def lost(self) -> int:
@@ -144,6 +153,7 @@ class Capturing:
         Ends when `wanted` returns False, or when the time or the number of packets is reached.
         """
         until = time.monotonic() + self.ask.seconds
+        self.until = until + _GRACE_SECONDS
         self._captures.join(self)
         try:
             while wanted() and self.taken < self.ask.most:

@@ -36,7 +36,10 @@ class Rates:
         self._before: dict[str, tuple[float, Counts]] = {}
 
     def of(self, name: str, now: float, counts: Counts) -> Values:
-        """What was counted a second since the last call; 0 where a counter began anew."""
+        """What was counted a second since the last call; 0 where a counter began anew.
+
+        NaN for what is not known now, or was not then.
+        """
         at, before = self._before.get(name, (now, counts))
         self._before[name] = now, counts
         if now <= at or len(before) != len(counts):
@@ -62,7 +65,7 @@ def known(values: Values) -> list[float | None]:
 
 
 def driver_drops(interface: str) -> float:
-    """The packets that the driver or the device dropped before the filter; 0 if unknown."""
+    """The packets that the driver or the device dropped before the filter; NaN if unknown."""
     return sum(_read(_NET / interface / "statistics" / name) for name in _LOST)
 
 
@@ -76,7 +79,7 @@ def _read(path: Path) -> float:
     try:
         return float(path.read_text())
     except (OSError, ValueError):  # the interface is gone, or its driver does not know
-        return 0.0
+        return float("nan")
 
 
 def softirq_ticks() -> tuple[float, float]:

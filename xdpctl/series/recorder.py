@@ -2,7 +2,7 @@
 """Records the figures each second, of the host and of each interface."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from threading import Lock
 
@@ -19,9 +19,10 @@ from xdpctl.traffic.sampler import Sampler
 
 HOST = ""  # in place of an interface
 _SECONDS = 1.0
-_LATE_MAX = 5  # seconds that one reading may stand for
+_LATE_MAX = 5  # if a step is late, its values fill up to so many seconds
 _RETRY_SECONDS = 60.0  # until files that could not be made are tried again
 _INTERFACES_MAX = 64
+_TOLD_MAX = 3
 _TROUBLE = "figures are not recorded"
 log = logging.getLogger("xdpctl.series")
 
@@ -38,7 +39,8 @@ class SeriesRecorder:
         self._rates = figures.Rates()
         self._series: dict[str, Levels] = {}
         self._second: int | None = None
-        self._retry_at = 0.0
+        self._retry_at: dict[str, float] = {}
+        self._problem_of: dict[str, str] = {}
         self._lock = Lock()
         self.problem = ""
         self.latest: dict[str, float | None] = {}  # the host's figures; None for what is unknown
@@ -66,13 +68,38 @@ class SeriesRecorder:
         values = self._values(now)
         self.latest = dict(zip(figures.OF_HOST, figures.known(values[HOST]), strict=True))
         with self._lock:
-            if self._beat.stopping:
+            if self._beat.stopping or self._folder is None:
                 return
-            for name, row in values.items():
-                series = self._opened(name, now)
-                if series is not None:
-                    self._write(series, second, row)
+            self._close_all_but(values)
+            problems = [
+                problem
+                for name, row in values.items()
+                if (problem := self._record(self._folder, name, second, row, now))
+            ]
+        self._say(problems)
         self._second = second
+
+    def _close_all_but(self, names: Iterable[str]) -> None:
+        for gone in self._series.keys() - set(names):
+            self._series.pop(gone).close()
+
+    def _record(self, folder: Path, name: str, second: int, row: Values, now: float) -> str:
+        """Write a row; return why it could not be written, or an empty text."""
+        if now < self._retry_at.get(name, 0.0):
+            return self._problem_of.get(name, "")
+        try:
+            self._write(self._opened(folder, name), second, row)
+        except (OSError, SeriesError) as error:
+            self._retry_at[name], self._problem_of[name] = now + _RETRY_SECONDS, str(error)
+            return str(error)
+        return ""
+
+    def _say(self, problems: list[str]) -> None:
+        """Remember the problems for `status`, and log them once."""
+        text = f"{_TROUBLE}: {'; '.join(problems[:_TOLD_MAX])}" if problems else ""
+        if text and text != self.problem:
+            log.warning("%s", text)
+        self.problem = text
 
     def _write(self, series: Levels, second: int, row: Values) -> None:
         last = self._second if self._second is not None else second - 1
@@ -80,50 +107,41 @@ class SeriesRecorder:
         for each in range(first, second + 1):
             series.write(each, row)
 
-    def _opened(self, name: str, now: float) -> Levels | None:
-        """The series of an interface or the host; None while there is no room for it."""
+    def _opened(self, folder: Path, name: str) -> Levels:
+        """The series of an interface or the host; SeriesError if there is no room for it."""
         if name in self._series:
             return self._series[name]
-        if self._folder is None or now < self._retry_at or len(self._series) > _INTERFACES_MAX:
-            return None
-        folder = self._folder / "interfaces" / name if name else self._folder / "host"
-        columns = figures.OF_INTERFACE if name else figures.OF_HOST
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._series[name] = Levels(folder, columns)
-            self.problem = ""
-        except (OSError, SeriesError) as error:
-            self._retry_at = now + _RETRY_SECONDS
-            if not self.problem:
-                log.warning("%s: %s", _TROUBLE, error)
-            self.problem = f"{_TROUBLE}: {error}"
-            return None
+        if len(self._series) > _INTERFACES_MAX:
+            raise SeriesError(f"{name} is one interface too many: {_INTERFACES_MAX} are recorded")
+        own = folder / "interfaces" / name if name else folder / "host"
+        own.mkdir(parents=True, exist_ok=True)
+        self._series[name] = Levels(own, figures.OF_INTERFACE if name else figures.OF_HOST)
         return self._series[name]
 
     def _values(self, now: float) -> dict[str, Values]:
-        """A row for each interface and for the host."""
+        """A row for the host, which is first, and for each interface."""
         found: dict[str, Values] = {}
-        total = np.zeros(len(figures.RATES))
-        drops = 0.0
+        # sums of rates, and not rates of sums: interfaces come and go
+        total = np.zeros(len(figures.RATES) + 1, np.float32)
         for name, by_reason in self._controller.datapath.counters().items():
-            counts = figures.counts(by_reason)
-            lost = figures.driver_drops(name)
-            total, drops = total + counts, drops + lost
-            rates = self._rates.of(name, now, np.append(counts[:4], lost))
+            counts = np.append(figures.counts(by_reason), figures.driver_drops(name))
+            rates = self._rates.of(name, now, counts)
+            total += np.nan_to_num(rates)
             link = np.float32((rates[1] + rates[3]) / figures.link_bits(name))
-            found[name] = np.append(rates, link)
-        more = [drops, float(self._controller.datapath.heads.lost()), *figures.softirq_ticks()]
-        rates = self._rates.of(HOST, now, np.append(total, more))
-        softirq = rates[-2] / rates[-1] if rates[-1] else np.nan
+            found[name] = np.concatenate([rates[:4], [rates[-1], link]], dtype=np.float32)
+        return {HOST: self._of_host(now, total), **found}
+
+    def _of_host(self, now: float, total: Values) -> Values:
+        more = [float(self._controller.datapath.heads.lost()), *figures.softirq_ticks()]
+        not_sampled, softirq, ticks = self._rates.of(HOST, now, np.array(more)).tolist()
+        if np.isnan(ticks):  # the first reading
+            total = np.full(len(total), np.nan, np.float32)
         state, seen = self._controller.state, self._sampler.window.last(_SECONDS)
         gauges = (
             *(len(state.rules), len(state.signatures), len(state.sets)),
-            *(sum(each.open for each in list(state.incidents.values())), softirq),
+            sum(each.open for each in list(state.incidents.values())),
+            softirq / ticks if ticks else np.nan,
         )
-        found[HOST] = np.concatenate(
-            [
-                *(rates[: len(figures.RATES)], np.array(gauges, np.float32), rates[-4:-2]),
-                classes.rates(seen.packets, seen.seconds).reshape(-1).astype(np.float32),
-            ]
-        )
-        return found
+        by_class = classes.rates(seen.packets, seen.seconds).reshape(-1)
+        single = np.array([*gauges, total[-1], not_sampled])
+        return np.concatenate([total[:-1], single, by_class], dtype=np.float32)

@@ -65,10 +65,8 @@ class RingFile:
     def _open(self, path: Path) -> int:
         with suppress(FileNotFoundError):
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-            sound = os.fstat(fd).st_size == self._size
-            if sound and os.pread(fd, _HEADER, 0).rstrip(b"\0") == self._head:
+            if self._is_ours(fd):
                 return fd
-            os.close(fd)
             path.unlink()  # before there is room for the new one
         space = os.statvfs(path.parent)
         free = space.f_bavail * space.f_frsize
@@ -89,6 +87,17 @@ class RingFile:
             raise
         return fd
 
+    def _is_ours(self, fd: int) -> bool:
+        """Whether the file is one of this content and size; else it is closed."""
+        ours = False
+        try:
+            whole = os.fstat(fd).st_size == self._size
+            ours = whole and os.pread(fd, _HEADER, 0).rstrip(b"\0") == self._head
+        finally:
+            if not ours:
+                os.close(fd)
+        return ours
+
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
@@ -104,9 +113,11 @@ class RingFile:
         row["start"]["crc"] = zlib.crc32(row.tobytes()[_CRC_BYTES:])
         place = _HEADER + self._row.itemsize * (number % self.level.rows)
         try:
-            os.pwrite(self._fd, row.tobytes(), place)
+            written = os.pwrite(self._fd, row.tobytes(), place)
         except OSError as error:
-            raise SeriesError(f"a figure was not recorded: {error.strerror}") from error
+            raise SeriesError(f"a row cannot be written: {error.strerror}") from error
+        if written < self._row.itemsize:
+            raise SeriesError("a row was written in part only: the disk is full or damaged")
 
     def read(self, first: int, count: int) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
         """Which of so many times have a row, and their contents; others have any content."""

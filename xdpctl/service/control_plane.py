@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The control plane: the controller and the background tasks, connected to each other."""
 
+import logging
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from xdpctl.base.few_at_once import FewAtOnce
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.tcp_peers import Connections
 from xdpctl.base.workers import WorkerPool
 from xdpctl.control.capture import Captures
 from xdpctl.control.controller import Controller
 from xdpctl.control.store.audit_head import AuditHead
+from xdpctl.errors import ConfigError
 from xdpctl.incidents.files import Files
 from xdpctl.incidents.recorder import PacketRecorder
 from xdpctl.lists.geo import GeoDatabase
@@ -38,7 +41,11 @@ from xdpctl.traffic.places import Places
 from xdpctl.traffic.sampler import Sampler
 
 _FETCHES = 4  # fetches at the same time, of those that a request waits for
+_LOOKS, _LOOKS_WAITING = 2, 30  # at the same time, and waiting: others must go on meanwhile
 _WATCHES = 4  # workers: one samples, the others answer that a sampling is under way
+
+
+log = logging.getLogger("xdpctl.api")
 
 
 class Part(Protocol):
@@ -68,6 +75,9 @@ class ControlPlane:
     started: float = field(default_factory=time.time)
     refused: Counter[str] = field(default_factory=Counter)
     fetches: WorkerPool = field(default_factory=lambda: WorkerPool("fetches of feeds", _FETCHES))
+    looks: FewAtOnce = field(
+        default_factory=lambda: FewAtOnce("looks at the traffic", _LOOKS, _LOOKS_WAITING)
+    )
     watches: WorkerPool = field(default_factory=lambda: WorkerPool("samplings", _WATCHES))
     connections: Connections = field(default_factory=Connections)
     stopping: bool = False
@@ -114,7 +124,7 @@ class ControlPlane:
         self.releases = Releases(self.controller)
         self.ladder = Ladder(self.controller, self._steps, self.hooks.mode_for)
         self.geo_databases = Databases(self.settings.geo_databases)
-        self.places = Places(self._place)
+        self.places = Places(self._geo_or_none)
 
     def start(self) -> None:
         """Start the background tasks."""
@@ -125,7 +135,7 @@ class ControlPlane:
         """Stop the background tasks; requests that wait for them are answered at once."""
         self.stopping = True
         self.producer.feed.wake()
-        for pool in (self.fetches, self.watches, self.hooks):
+        for pool in (self.fetches, self.watches, self.hooks, self.looks):
             pool.stop()
         for part in self._parts():
             part.stop()
@@ -178,10 +188,13 @@ class ControlPlane:
         automatic = self.controller.state.automatic or self.settings.automatic.mode
         return Status(self.series.latest, automatic.value, self.problems(), self.warnings())
 
-    def _place(self, source: Prefix) -> tuple[str, int, str] | None:
-        database = self.geo()
-        found = database.lookup(source) if database else None
-        return (found.country, found.asn, found.as_name) if found else None
+    def _geo_or_none(self) -> GeoDatabase | None:
+        """The database; None also if it cannot be read, which is logged and shown by doctor."""
+        try:
+            return self.geo()
+        except ConfigError as error:
+            log.warning("countries and ASes are not shown: %s", error)
+            return None
 
     def fills(self) -> list[readiness.Fill]:
         """The fill level of every table that can be full."""

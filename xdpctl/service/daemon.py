@@ -105,8 +105,13 @@ def _controller(settings: Settings, ending: ExitStack) -> Controller:
     datapath = ending.enter_context(closing(PinnedDatapath(pins)))
     store = SqliteStore(settings.database)
     ending.callback(store.close)
-    ending.callback(datapath.capture, 0, SlotNumber.NONE, 0)  # of an earlier process
-    ending.callback(datapath.watch, SlotNumber.NONE, 0)
+
+    def watch_nothing() -> None:
+        datapath.capture(0, SlotNumber.NONE, 0)
+        datapath.watch(SlotNumber.NONE, 0)
+
+    watch_nothing()  # an earlier process may have been killed
+    ending.callback(watch_nothing)
     try:
         report = _loader_report(settings)
     except ConfigError as error:  # the loader has not written its first report yet

@@ -18,6 +18,7 @@ import msgspec
 from xdpctl.errors import BusyError
 
 READERS_MAX = 250
+OF_ONE_MAX = 64  # of one caller
 KEPT = 1_000
 
 
@@ -34,7 +35,7 @@ class Feed:
         self._events: deque[_Event] = deque(maxlen=kept)
         self._last = 0
         self._lock = Lock()
-        self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event, str]] = set()
 
     def publish(self, kind: str, value: Any) -> None:
         """Add an event, and wake the readers."""
@@ -52,12 +53,12 @@ class Feed:
         self._wake()
 
     def _wake(self) -> None:
-        for loop in {loop for loop, _ in list(self._waiting)}:
+        for loop in {loop for loop, _, _ in list(self._waiting)}:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self._set, loop)
 
     def _set(self, loop: asyncio.AbstractEventLoop) -> None:
-        for of, waiting in list(self._waiting):
+        for of, waiting, _ in list(self._waiting):
             if of is loop:
                 waiting.set()
 
@@ -66,13 +67,13 @@ class Feed:
         """How many read now."""
         return len(self._waiting)
 
-    async def read(self, last_id: str = "") -> AsyncIterator[bytes]:
+    async def read(self, last_id: str = "", who: str = "") -> AsyncIterator[bytes]:
         """The text of the events behind `last_id`, or of those to come, as they come.
 
         Begins with the event `missed` if some of the events behind `last_id` are forgotten. It is
-        woken, with no text, by `wake`. BusyError if there are too many readers.
+        woken, with no text, by `wake`. BusyError if there are too many readers, or of one caller.
         """
-        with self._reader() as waiting:
+        with self._reader(who) as waiting:
             place, missed = self._place(last_id)
             if missed:
                 yield b"event: missed\ndata: {}\n\n"
@@ -85,10 +86,12 @@ class Feed:
                 await waiting.wait()
 
     @contextmanager
-    def _reader(self) -> Any:
+    def _reader(self, who: str) -> Any:
+        if sum(of == who for _, _, of in self._waiting) >= OF_ONE_MAX:
+            raise BusyError(f"{who} has {OF_ONE_MAX} streams open; close one")
         if len(self._waiting) >= READERS_MAX:
             raise BusyError(f"{READERS_MAX} streams are open; close one, or ask again in a minute")
-        waiting = (asyncio.get_running_loop(), asyncio.Event())
+        waiting = (asyncio.get_running_loop(), asyncio.Event(), who)
         self._waiting.add(waiting)
         try:
             yield waiting[1]

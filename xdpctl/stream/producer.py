@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Publishes the figures of each second, incidents, changes, and problems."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +10,15 @@ import msgspec
 
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
+from xdpctl.errors import StoreError
 from xdpctl.model.incident import Incident
 from xdpctl.stream.feed import Feed
 
 _SECONDS = 1.0
 _CHANGES_MAX = 50  # records in a second; of more, it says how many
+_PRIVATE = "token."
 _TROUBLE = "the stream of events is not served"
+log = logging.getLogger("xdpctl.stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,15 @@ class Producer:
                 "automatic": status.automatic,
             },
         )
-        self._publish_incidents()
-        self._publish_changes()
         told = list(status.problems), list(status.warnings)
         if told != self._told:
             self.feed.publish("problems", {"problems": told[0], "warnings": told[1]})
         self._told = told
+        self._publish_incidents()
+        try:
+            self._publish_changes()
+        except StoreError as error:  # `problems` says so, too
+            log.warning("changes are not in the stream: %s", error)
 
     def _publish_incidents(self) -> None:
         now = dict(self._controller.state.incidents)
@@ -67,7 +74,10 @@ class Producer:
         self._incidents = now
 
     def _publish_changes(self) -> None:
-        """The audit records of what was changed, without their details."""
+        """What was changed: audit records, without those of tokens, and without who did it.
+
+        Every viewer reads the stream, and not the audit log.
+        """
         store = self._controller.store
         if self._audited is None:
             newest = store.last_audit()
@@ -77,7 +87,9 @@ class Producer:
             msgspec.json.decode(record) for record in store.audit(self._audited, _CHANGES_MAX + 1)
         ]
         for record in found[:_CHANGES_MAX]:
-            kept = ("sequence", "at", "actor", "action", "subject")
+            if record["action"].startswith(_PRIVATE):
+                continue
+            kept = ("sequence", "at", "action", "subject")
             self.feed.publish("change", {name: record.get(name) for name in kept})
         if len(found) > _CHANGES_MAX:
             newest = store.last_audit()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The dimensions by which packets are counted: their values, names and matches. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,13 +13,14 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
 from xdpctl.model.match import bits, ranges
 from xdpctl.model.match.bits import Bits, BitTest
-from xdpctl.model.match.components import COMPONENTS, FRAGMENT, TCP_FLAGS
+from xdpctl.model.match.components import BY_WORD, COMPONENTS, FRAGMENT, TCP_FLAGS
 from xdpctl.model.match.match import Value
 from xdpctl.traffic.packets import PacketArray
 
 Keys = NDArray[Any]
 _NETWORKS = {4: 24, 6: 64}
 _SIZES = {4: 4, 6: 16}
+_MAPPED = bytes(10) + b"\xff\xff"  # RFC 4291 section 2.5.5.2
 _FLAGS = (1 << len(TCP_FLAGS)) - 1
 
 
@@ -57,7 +58,13 @@ def _addresses(column: str, lengths: dict[int, int] | None) -> Dimension:
         found = prefix(key)
         return str(found).split("/")[0] if found.exact else str(found)
 
-    return Dimension(keys, name, lambda key: {column: prefix(key)})
+    def components(key: bytes) -> dict[str, Value] | None:
+        """None for an IPv4-mapped address: no host has it, and as IPv4 it is another one's."""
+        found = prefix(key)
+        mapped = found.family == 6 and found.address.startswith(_MAPPED)
+        return None if mapped else {column: found}
+
+    return Dimension(keys, name, components)
 
 
 def _number(column: str) -> Dimension:
@@ -134,15 +141,23 @@ DIMENSIONS = {
 }
 
 
-def dimension(name: str) -> Dimension:
-    """The dimension with this name; RuleError lists the known ones."""
-    found = DIMENSIONS.get(name.replace("-", "_"))
+def dimension(name: str, known: Mapping[str, Dimension] = DIMENSIONS) -> Dimension:
+    """The dimension with this name, or the word of a match; RuleError lists the known ones."""
+    component = BY_WORD.get(name)
+    found = known.get(name) or known.get(component.name if component else "")
     if found is None:
-        known = ", ".join(DIMENSIONS)
-        raise RuleError(f"{name[:40]!r} is not a dimension", "by", f"use one of {known}")
+        fix = f"use some of {', '.join(known)}"
+        raise RuleError(f"{name[:40]!r} is not a dimension", "by", fix)
     return found
 
 
 def named(found: Dimension, name: Callable[[Any], str]) -> Dimension:
-    """The same dimension with other names for its keys."""
-    return replace(found, name=name)
+    """The same dimension by names: packets whose keys have the same name count together."""
+    names: dict[str, int] = {}
+
+    def keys(packets: PacketArray) -> Keys:
+        values, places = np.unique(found.keys(packets), return_inverse=True)
+        numbers = [names.setdefault(name(value), len(names)) for value in values.tolist()]
+        return np.array(numbers, np.int64)[places]
+
+    return replace(found, keys=keys, name=lambda number: list(names)[number])

@@ -2,7 +2,7 @@
 """The countries and autonomous systems of packets' sources, as dimensions."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 
@@ -10,44 +10,66 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.traffic.dimensions import DIMENSIONS, Dimension, Keys
 from xdpctl.traffic.packets import NONE, PacketArray
 
-Lookup = Callable[[Prefix], tuple[str, int, str] | None]  # country, AS number, name of the AS
-_REMEMBERED = 1 << 16  # sources
+_LOOKED_UP = 4_096  # sources with the most packets, of a look; the others count as not known
+_REMEMBERED = 1 << 15  # sources
+_Place = tuple[int, int]  # the country's letters as a number, and the AS's number; NONE: unknown
+
+
+class _Found(Protocol):
+    """What a database knows of an address."""
+
+    @property
+    def country(self) -> str: ...
+
+    @property
+    def asn(self) -> int: ...
+
+    @property
+    def as_name(self) -> str: ...
+
+
+class _Database(Protocol):
+    """The part of a geo database that is used."""
+
+    def lookup(self, address: Prefix, /) -> _Found | None: ...
 
 
 class Places:
-    """Looks sources up in a geo database, each once for as long as it is remembered."""
+    """Looks sources up in the `current` database; one that is replaced is used from then on."""
 
-    def __init__(self, lookup: Lookup) -> None:
-        self._lookup = lru_cache(_REMEMBERED)(lookup)
+    def __init__(self, current: Callable[[], _Database | None]) -> None:
+        self._current = current
+        self._of: _Database | None = None  # the database of what is remembered
+        self._places: dict[bytes, _Place] = {}
         self._names: dict[int, str] = {}
         self.dimensions = {
-            "as": Dimension(self._asns, self._as_name, lambda _: None),
-            "country": Dimension(self._countries, _country_name, lambda _: None),
+            "as": Dimension(lambda p: self._keys(p, 1), self._as_name, lambda _: None),
+            "country": Dimension(lambda p: self._keys(p, 0), _country_name, lambda _: None),
         }
 
-    def _asns(self, packets: PacketArray) -> Keys:
-        return self._of_each(packets, self._asn)
-
-    def _countries(self, packets: PacketArray) -> Keys:
-        return self._of_each(packets, self._country)
-
-    def _of_each(self, packets: PacketArray, one: Callable[[Prefix], int]) -> Keys:
+    def _keys(self, packets: PacketArray, which: int) -> Keys:
         sources, places = np.unique(DIMENSIONS["source"].keys(packets), return_inverse=True)
-        found = [one(_prefix(source)) if source else NONE for source in sources.tolist()]
-        return np.array(found, np.int64)[places]
+        found = np.full(len(sources), NONE, np.int64)
+        database = self._current()
+        if database is None:
+            return found[places]
+        if database is not self._of or len(self._places) > _REMEMBERED:
+            self._of, self._places = database, {}
+        counts = np.bincount(places, packets["weight"], len(sources))
+        for place in np.argsort(-counts)[:_LOOKED_UP].tolist():
+            if source := sources[place].item():
+                found[place] = self._place(database, source)[which]
+        return found[places]
 
-    def _asn(self, source: Prefix) -> int:
-        found = self._lookup(source)
-        if found is None or not found[1]:
-            return NONE
-        self._names[found[1]] = found[2]
-        return found[1]
-
-    def _country(self, source: Prefix) -> int:
-        found = self._lookup(source)
-        if found is None or not found[0]:
-            return NONE
-        return int.from_bytes(found[0].encode()[:4], "big")
+    def _place(self, database: _Database, source: bytes) -> _Place:
+        if source not in self._places:
+            known = database.lookup(_prefix(source))
+            country, asn = (known.country, known.asn) if known else ("", 0)
+            if known and asn:
+                self._names[asn] = known.as_name
+            letters = int.from_bytes(country.encode()[:4], "big") if country else NONE
+            self._places[source] = letters, asn or NONE
+        return self._places[source]
 
     def _as_name(self, key: int) -> str:
         return f"AS{key} {self._names.get(key, '')}".rstrip()

@@ -28,12 +28,17 @@ _GROWING = (
     *("tcp_flags", "fragment", "icmp", "packet_length", "source_network", "source", "ttl"),
 )
 _NARROWING = (
-    *("protocol", "tcp_flags", "source_port", "destination_port", "destination"),
+    *("protocol", "tcp_flags", "icmp", "source_port", "destination_port", "destination"),
     "destination_network",
 )
 _MATCHES_MAX, _COMPONENTS_MAX, _VALUES = 5, 5, 6
 _ALL = 0.997  # what so many of a match's packets share narrows it
-_REST = 0.06  # less than this share of what is new needs no further match
+_REST = 0.06  # less than this share of the packets needs no match
+_NEW = 0.7  # a match whose packets are less new than this explains nothing
+# without a before
+_TELLING = ("source_port", "destination_port", "icmp")
+_MANY = 1_000  # packets a second: of fewer nothing is concluded
+_FREQUENT, _MOST, _NEARLY_ALL = 0.08, 0.6, 0.95
 _FEW = 30  # sampled packets, of which nothing is concluded
 _GAIN = 0.02  # of the packets, in bits: less gain is chance
 
@@ -70,27 +75,52 @@ class _Side:
 
 
 def suggest(packets: PacketArray, seconds: float, before: Before) -> list[Suggestion]:
-    """Up to five matches for the packets seen in `seconds`, those that explain most first."""
+    """Up to five matches for the packets seen in `seconds`, those that explain most first.
+
+    If there was more traffic before than now, shares are compared, and not rates.
+    """
     now = _side(packets, seconds)
     was = _side(before.packets, before.seconds)
-    known = before.seconds > 0
+    if not len(was.packets):
+        return _most_frequent(now)
+    compared = _Side(was.packets, was.rates * min(1.0, now.rate / was.rate))
     found: list[Suggestion] = []
-    rest, rest_before = now, was
-    new = max(now.rate - was.rate, 0.0)
+    rest, rest_before = now, compared
     while len(found) < _MATCHES_MAX and len(rest.packets) >= _FEW:
         match = _grow(rest, rest_before)
         if match is None:
             break
-        chosen = takes(match, rest.packets)
-        explained = float(rest.rates[chosen].sum())
-        if explained < _REST * max(new, _REST * now.rate):
+        chosen, chosen_before = takes(match, rest.packets), takes(match, rest_before.packets)
+        taken, taken_before = rest.of(chosen).rate, rest_before.of(chosen_before).rate
+        if taken < _REST * now.rate or taken < _NEW * (taken + taken_before):
             break
-        found.append(_told(match, now, was if known else None, len(before.packets)))
-        rest = rest.of(~chosen)
-        rest_before = rest_before.of(~takes(match, rest_before.packets))
-        if max(rest.rate - rest_before.rate, 0.0) < _REST * new:
-            break
+        found.append(_told(match, now, was))
+        rest, rest_before = rest.of(~chosen), rest_before.of(~chosen_before)
     return found
+
+
+def _most_frequent(now: _Side) -> list[Suggestion]:
+    """Without a before: the ports or types of which few make up most of many packets.
+
+    A match of an address alone would take everything that its host receives, so there is none.
+    """
+    if now.rate < _MANY or len(now.packets) < _FEW:
+        return []
+    best: list[tuple[float, Match]] = []
+    for name in _TELLING:
+        keys = DIMENSIONS[name].keys(now.packets)
+        found = []
+        for key in _frequent(keys, now.rates):
+            part = now.of(keys == np.array(key, keys.dtype))
+            components = DIMENSIONS[name].components(key) or {}
+            if part.rate >= _FREQUENT * now.rate:
+                common = _common(part, components, _NEARLY_ALL)
+                found.append((part.rate, join(components | common)))
+        if sum(rate for rate, _ in found) > sum(rate for rate, _ in best):
+            best = found
+    if sum(rate for rate, _ in best) < _MOST * now.rate:
+        return []
+    return [_told(match, now, None) for _, match in best[:_MATCHES_MAX]]
 
 
 def _side(packets: PacketArray, seconds: float) -> _Side:
@@ -106,11 +136,10 @@ def _grow(now: _Side, was: _Side) -> Match | None:
             break
         components |= best[1]
         now, was = now.of(best[2]), was.of(takes(_one(best[1]), was.packets))
-    if not components and len(was.packets):
+    if not components:
         return None
-    components |= _common(now, components)
     try:
-        return join(components) if components else None
+        return join(components | _common(now, components, _ALL))
     except RuleError:  # together they are a match of no packet
         return None
 
@@ -132,14 +161,11 @@ def _gains(
 
 
 def _gain(now: float, was: float, now_kept: float, was_kept: float) -> float:
-    """FOIL's gain in bits, of what is new."""
-    new, new_kept = max(now - was, 0.0), max(now_kept - was_kept, 0.0)
-    if not new or not new_kept:
-        return 0.0
+    """FOIL's gain in bits: how much purer the packets become, for each of them that is kept."""
     # what was never seen may still be there: a hundredth of the rate is added to both
     some = now / 100
-    pure = log2(new / (new + was + some))
-    return new_kept * (log2(new_kept / (new_kept + was_kept + some * now_kept / now)) - pure)
+    pure, kept_share = log2(now / (now + was + some)), now_kept / now
+    return now_kept * (log2(now_kept / (now_kept + was_kept + some * kept_share)) - pure)
 
 
 def _frequent(keys: NDArray[Any], rates: NDArray[np.float64]) -> list[Any]:
@@ -150,8 +176,8 @@ def _frequent(keys: NDArray[Any], rates: NDArray[np.float64]) -> list[Any]:
     return [values[place].item() for place in order[:_VALUES]]
 
 
-def _common(now: _Side, given: dict[str, Value]) -> dict[str, Value]:
-    """What nearly all of the packets have in common, beside the given components."""
+def _common(now: _Side, given: dict[str, Value], least: float) -> dict[str, Value]:
+    """What this share of the packets has in common, beside the given components."""
     found: dict[str, Value] = {}
     for name in _NARROWING:
         by = DIMENSIONS[name]
@@ -159,7 +185,7 @@ def _common(now: _Side, given: dict[str, Value]) -> dict[str, Value]:
         for key in _frequent(keys, now.rates)[:1]:
             components = by.components(key)
             share = float(now.rates[keys == np.array(key, keys.dtype)].sum()) / (now.rate or 1.0)
-            if components and share >= _ALL and (given | found).keys().isdisjoint(components):
+            if components and share >= least and (given | found).keys().isdisjoint(components):
                 found |= components
     return found
 
@@ -168,13 +194,13 @@ def _one(components: dict[str, Value]) -> Match:
     return Match(tuple(components.items()))
 
 
-def _told(match: Match, now: _Side, was: _Side | None, sampled_before: int) -> Suggestion:
+def _told(match: Match, now: _Side, was: _Side | None) -> Suggestion:
     chosen = takes(match, now.packets)
     kept, weights = now.of(chosen), now.packets["weight"].astype(np.float64)
     share = kept.rate / now.rate
     effective = float(weights.sum()) ** 2 / float((weights * weights).sum())
     before = None
-    if was is not None and sampled_before:
+    if was is not None:
         before = float(was.rates[takes(match, was.packets)].sum()) / was.rate
     return Suggestion(
         match=match,
@@ -183,5 +209,5 @@ def _told(match: Match, now: _Side, was: _Side | None, sampled_before: int) -> S
         share=share,
         error=error(share, effective),
         before=before,
-        before_error=None if before is None else error(before, sampled_before),
+        before_error=None if was is None or before is None else error(before, len(was.packets)),
     )

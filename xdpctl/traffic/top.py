@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
 from xdpctl.model.match.components import NEEDS
 from xdpctl.model.match.match import Match, Value, join
@@ -106,16 +107,24 @@ def _match(
     """A match of a row's packets; None if there is none, such as for a reason."""
     if given is None:
         return None
-    found = dict(where.components if where else ()) | given
-    for name in ("protocol", "destination"):
-        if name not in found and (common := _common(name, packets)) is not None:
-            found |= common
+    found = dict(where.components if where else ())
+    found |= {name: _narrower(value, found.get(name)) for name, value in given.items()}
+    for name in ("protocol", "destination", "destination_network"):
+        common = _common(name, packets) or {}
+        found = common | found
     if not _complete(found):
         return None
     try:
         return join(found)
     except RuleError:  # the packets of this row have nothing that a match may ask for together
         return None
+
+
+def _narrower(value: Value, other: Value | None) -> Value:
+    """The narrower one of two prefixes, of which one covers the other; else the first value."""
+    if isinstance(value, Prefix) and isinstance(other, Prefix) and value.covers(other):
+        return other
+    return value
 
 
 def _complete(found: dict[str, Value]) -> bool:

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Figures over time."""
 
-import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from xdpctl.base.durations import parse_duration
-from xdpctl.errors import NotFoundError, RuleError
+from xdpctl.errors import BusyError, NotFoundError, RuleError
 from xdpctl.series.figures import known
 from xdpctl.series.levels import LEVELS, Levels
 from xdpctl.series.recorder import HOST
@@ -19,11 +18,11 @@ from xdpctl_api.shapes.common import timestamp
 from xdpctl_api.shapes.traffic import SeriesOut, SeriesValues
 
 router = APIRouter(prefix="/v1/series", tags=["traffic"])
-_POINTS_MAX = 10_000
-_NAMES_MAX = 64
+_POINTS_MAX = 4_000
+_NAMES_MAX = 16
 
 
-@router.get("", responses=refusals(RuleError, NotFoundError))
+@router.get("", responses=refusals(RuleError, NotFoundError, BusyError))
 async def read_series(
     who: Viewer,
     ctx: Ctx,
@@ -45,8 +44,10 @@ async def read_series(
     series = _recorded(ctx, HOST if interface is None else interface)
     wanted = _columns(series, names)
     now = ctx.controller.clock.read().unix
-    columns = list(wanted.values())
-    found = await asyncio.to_thread(series.read, now - begins, now - ends, points, columns)
+    columns, since_unix = list(wanted.values()), max(now - begins, 0.0)
+    found = await ctx.looks.run(
+        lambda: series.read(since_unix, max(now - ends, since_unix), points, columns)
+    )
     return SeriesOut(
         since=timestamp(found.since),
         seconds=found.seconds,
@@ -64,7 +65,10 @@ def _recorded(ctx: ControlPlane, interface: str) -> Levels:
     if interface in series:
         return series[interface]
     if not series:
-        raise NotFoundError(ctx.series.problem or "no figures are recorded: `series` is off")
+        raise NotFoundError(
+            ctx.series.problem
+            or "no figures are recorded: set series = true and start again, or wait a second"
+        )
     names = ", ".join(sorted(name for name in series if name)) or "none"
     raise NotFoundError(f"there are no figures of an interface {interface[:40]!r}, only of {names}")
 

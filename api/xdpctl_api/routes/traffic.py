@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the traffic is now, from sampled packets."""
 
-import asyncio
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,13 +11,14 @@ from xdpctl.base.durations import parse_duration
 from xdpctl.base.net.interfaces import interface_name
 from xdpctl.control.capture import choose
 from xdpctl.control.slot_names import SlotNames
-from xdpctl.errors import NotFoundError, RuleError
+from xdpctl.errors import BusyError, NotFoundError, RuleError
 from xdpctl.model.match import text
+from xdpctl.model.match.components import BY_WORD
 from xdpctl.model.match.match import Match
 from xdpctl.series.minutes import LEVEL
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl.traffic.baseline import BEFORE_MAX
-from xdpctl.traffic.dimensions import DIMENSIONS, Dimension, named
+from xdpctl.traffic.dimensions import DIMENSIONS, Dimension, dimension, named
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.suggest import suggest
 from xdpctl.traffic.top import Top, top
@@ -43,7 +43,7 @@ _DIMENSIONS_MAX, _ROWS_MAX = 8, 100
 _NAMES = (*DIMENSIONS, "as", "country")
 
 
-@router.get("/top", responses=refusals(RuleError))
+@router.get("/top", responses=refusals(RuleError, BusyError))
 async def top_traffic(
     who: Viewer,
     ctx: Ctx,
@@ -69,13 +69,16 @@ async def top_traffic(
     seconds = _window(parse_duration(window, "window"))
     match = _where(where) if where else None
     dimensions = _dimensions(ctx, by)
-    seen = ctx.sampler.window.last(seconds)
-    chosen = seen.packets[np.isin(seen.packets["reason"], list(reasons))]
-    found = await asyncio.to_thread(_tops, chosen, seen, dimensions, match, limit)
-    return _answer(seen, found)
+
+    def work() -> TrafficOut:
+        seen = ctx.sampler.window.last(seconds)
+        chosen = seen.packets[np.isin(seen.packets["reason"], list(reasons))]
+        return _answer(seen, _tops(chosen, seen, dimensions, match, limit))
+
+    return await ctx.looks.run(work)
 
 
-@router.get("/top/minute", responses=refusals(RuleError, NotFoundError))
+@router.get("/top/minute", responses=refusals(RuleError, NotFoundError, BusyError))
 async def recorded_top(
     who: Viewer,
     ctx: Ctx,
@@ -86,7 +89,7 @@ async def recorded_top(
     if not LEVEL.seconds <= seconds <= LEVEL.span:
         raise RuleError(f"{ago} ago is out of range", "ago", f"give 1m to {LEVEL.span // 3600}h")
     at = ctx.controller.clock.read().unix - seconds
-    found = await asyncio.to_thread(ctx.minutes.read, at)
+    found = await ctx.looks.run(lambda: ctx.minutes.read(at))
     if found is None:
         raise NotFoundError(f"nothing was recorded {ago} ago")
     tops = found["tops"]
@@ -110,7 +113,7 @@ async def recorded_top(
     )
 
 
-@router.post("/suggest", responses=refusals(RuleError))
+@router.post("/suggest", responses=refusals(RuleError, BusyError))
 async def suggest_matches(who: Viewer, ctx: Ctx, body: SuggestIn) -> SuggestOut:
     """Matches for what is more than it was, among the packets that no rule decided."""
     window = _window(seconds_of(body.window, "window") or 0.0)
@@ -118,10 +121,14 @@ async def suggest_matches(who: Viewer, ctx: Ctx, body: SuggestIn) -> SuggestOut:
     if not 600 <= ago <= BEFORE_MAX:
         fix = f"give 10m to {BEFORE_MAX / 3600:g}h"
         raise RuleError(f"{body.before} ago is out of range", "before", fix)
+    return await ctx.looks.run(lambda: _suggest(ctx, window, ago))
+
+
+def _suggest(ctx: ControlPlane, window: float, ago: float) -> SuggestOut:
     seen = ctx.sampler.window.last(window)
     packets = seen.packets[seen.packets["reason"] == Reason.NO_RULE]
     before = ctx.sampler.baseline.ago(seen.ended, ago)
-    found = await asyncio.to_thread(suggest, packets, seen.seconds, before)
+    found = suggest(packets, seen.seconds, before)
     return SuggestOut(
         seconds=seen.seconds,
         sampled=len(packets),
@@ -160,16 +167,13 @@ def _where(given: str) -> Match:
 
 def _dimensions(ctx: ControlPlane, by: str) -> dict[str, Dimension]:
     """The dimensions by name; RuleError for one that does not exist, or too many."""
-    names = [name.strip().replace("-", "_") for name in by.split(",")]
+    names = [name.strip().lower() for name in by.split(",")]
     known = DIMENSIONS | ctx.places.dimensions
-    for name in names:
-        if name not in known:
-            fix = f"use some of {', '.join(known)}"
-            raise RuleError(f"{name[:40]!r} is not a dimension", "by", fix)
+    given = [name if name in BY_WORD else name.replace("-", "_") for name in names]
+    found = {name.replace("-", "_"): dimension(name, known) for name in given}
     if len(names) > _DIMENSIONS_MAX:
         fix = f"ask for at most {_DIMENSIONS_MAX} at a time"
         raise RuleError(f"these are {len(names)} dimensions", "by", fix)
-    found = {name: known[name] for name in names}
     if "rule" in found:
         slots = SlotNames(ctx.controller.state)
         found["rule"] = named(found["rule"], lambda slot: slots.name(slot) or "none")

@@ -13,6 +13,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
@@ -191,8 +192,9 @@ def _expected(record: logging.LogRecord) -> bool:
 
 async def _notify_watchdog(seconds: float, alive: Callable[[], bool]) -> None:
     """Notify the systemd watchdog periodically, while `alive` returns True."""
-    while True:
-        if await asyncio.to_thread(alive):
+    loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1, "watchdog")
+    while True:  # in a thread of its own: requests may hold all others
+        if await loop.run_in_executor(thread, alive):
             sd_notify.alive()
         await asyncio.sleep(seconds)
 

@@ -14,6 +14,7 @@ import pytest
 from tests.support.apiclient import TCP, Api, problem, running
 from xdpctl.abi.constants import Reason
 from xdpctl.abi.structs import Hits
+from xdpctl.errors import StoreError
 
 
 @pytest.fixture
@@ -55,9 +56,26 @@ def test_figures_changes_and_problems(api: Api) -> None:
     assert figures["bypass"] is False
     (change,) = [value for kind, value in events if kind == "change"]
     assert (change["action"], change["subject"]) == ("rule.add", "203.0.113.0_24")
-    assert "detail" not in change
+    assert not change.keys() & {"detail", "actor"}
     assert kinds.count("problems") == 1
     assert next(value for kind, value in events if kind == "problems")["problems"] == []
+
+
+def test_viewers_do_not_read_of_tokens(api: Api) -> None:
+    def create() -> None:
+        api.call("POST", "/v1/tokens", json={"name": "customer-7", "role": "viewer"})
+
+    assert "customer-7" not in str(published(api, create))
+
+
+def test_a_failing_store_is_a_problem_and_the_figures_go_on(api: Api) -> None:
+    def fail() -> None:
+        api.controller.problem = "the store failed"
+        api.store.audit = lambda *_: (_ for _ in ()).throw(StoreError("x"))  # type: ignore[method-assign]
+
+    kinds = [kind for kind, _ in published(api, fail, lambda: None)]
+    assert kinds.count("figures") == 3
+    assert kinds.count("problems") == 2
 
 
 def test_an_incident_is_told_when_it_changes(api: Api) -> None:

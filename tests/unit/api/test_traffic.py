@@ -118,3 +118,14 @@ def test_suggestions_have_bounds(api: Api, body: dict[str, str], field: str) -> 
     answer = api.call("POST", "/v1/suggest", json=body)
     assert problem(answer, 400, "bad-request")["field"] == field
     assert api.call("POST", "/v1/suggest", json={}).json()["matches"] == []
+
+
+def test_words_of_matches_name_dimensions_too(api: Api) -> None:
+    seen(api, heads(dns(30)))
+    found = top(api, by="src-port,Destination-Network,length")
+    assert [each["by"] for each in found["dimensions"]] == [
+        "src_port",
+        "destination_network",
+        "length",
+    ]
+    assert found["dimensions"][0]["rows"][0]["value"] == "53"

@@ -70,6 +70,6 @@ def test_suggestions_with_what_they_would_hit(api: Api, run: Run) -> None:
     one |= {"before": None, "before_error": None}
     found["before_sampled"] = 0
     code, out, err = run("suggest")
-    assert (code, "not known" in out, "not known" in err) == (0, True, True)
+    assert (code, "not known" in out, "no earlier traffic" in out, err) == (0, True, True, "")
     found["matches"] = []
     assert "nothing stands out" in run("suggest")[1]

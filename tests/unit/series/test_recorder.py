@@ -34,6 +34,7 @@ class Recorded:
         self, folder: Path, held: Controller, clock: FakeClock, datapath: FakeDatapath
     ) -> None:
         self.clock, self.datapath = clock, datapath
+        self.by_port: dict[str, dict[Reason, Hits]] = {}  # of further interfaces
         self.recorder = SeriesRecorder(held, folder / "series", Sampler(datapath.heads))
         self.now = 0.0
 
@@ -41,7 +42,7 @@ class Recorded:
         self.clock.advance(seconds)
         self.now += seconds
         counted = {Reason[name.upper()]: Hits(n, 100 * n) for name, n in packets.items()}
-        self.datapath.by_port = {"isp0": counted, "lan0": counted}
+        self.datapath.by_port = {"isp0": counted, "lan0": counted, **self.by_port}
         self.recorder.step(self.now)
 
     def last(self, name: str, interface: str = HOST, back: int = 0) -> float:
@@ -107,7 +108,8 @@ def test_where_there_is_no_room_it_says_so_once_and_tries_again(
         recorded.step(no_rule=0)
         recorded.step(no_rule=1)
         recorded.step(70.0, no_rule=1)
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+    assert len(caplog.records) == 1
     assert "not recorded" in recorded.recorder.problem
     assert not recorded.recorder.series
     (tmp_path / "series").unlink()
@@ -121,3 +123,40 @@ def test_after_the_stop_nothing_is_written(recorded: Recorded) -> None:
     recorded.recorder.stop()
     recorded.step(no_rule=5)
     assert not recorded.recorder.series
+
+
+def test_one_damaged_folder_stops_only_its_interface(recorded: Recorded, tmp_path: Path) -> None:
+    (tmp_path / "series" / "interfaces").mkdir(parents=True)
+    (tmp_path / "series" / "interfaces" / "isp0").write_text("in the way")
+    recorded.step(no_rule=0)
+    recorded.step(no_rule=100)
+    assert recorded.last("pass_packets", "lan0") == 100.0
+    assert recorded.last("pass_packets") == 200.0
+    assert "isp0" in recorded.recorder.problem
+
+
+def test_interfaces_that_come_and_go_make_no_peaks(recorded: Recorded) -> None:
+    recorded.step(no_rule=0)
+    recorded.step(no_rule=100)
+    recorded.by_port["tap7"] = {Reason.NO_RULE: Hits(10**9, 0)}
+    recorded.step(no_rule=200)
+    assert recorded.last("pass_packets") == 200.0
+    del recorded.by_port["tap7"]
+    recorded.step(no_rule=300)
+    assert recorded.last("pass_packets") == 200.0
+    assert "tap7" not in recorded.recorder.series
+
+
+def test_of_too_many_interfaces_the_host_is_recorded(recorded: Recorded) -> None:
+    recorded.by_port = {f"tap{n}": {} for n in range(80)}
+    recorded.step(no_rule=0)
+    assert HOST in recorded.recorder.series
+    assert "one interface too many" in recorded.recorder.problem
+
+
+def test_a_row_that_cannot_be_written_is_a_problem(recorded: Recorded) -> None:
+    recorded.step(no_rule=0)
+    recorded.recorder.series[HOST].close()
+    recorded.step(no_rule=100)
+    assert "cannot be written" in recorded.recorder.problem
+    assert recorded.last("pass_packets", "isp0") == 100.0

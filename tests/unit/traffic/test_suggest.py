@@ -115,10 +115,38 @@ def test_a_syn_flood_shows_what_it_would_cost() -> None:
     assert found[0].before is not None
 
 
-def test_without_a_before_nothing_is_claimed() -> None:
-    window, _ = attacked(ATTACKS["ntp"](_rng()))
+def test_without_a_before_ports_are_named_and_nothing_is_claimed() -> None:
+    rng, ports = _rng(), (53, 123, 389, 1900)
+    mix = (rng.choice(ports) for _ in range(6_000))
+    window, alone = attacked(
+        [datagram(rng, VICTIM, port, rng.randrange(65536), 400) for port in mix]
+    )
     found = suggest(window, 2.0, NOTHING)
     assert all(each.before is None and each.before_error is None for each in found)
+    assert all("proto udp src-port" in str(each.match) for each in found)
+    assert np.logical_or.reduce([takes(each.match, alone) for each in found]).mean() > 0.95
+
+
+def test_without_a_before_an_icmp_flood_has_its_type() -> None:
+    ping = ethernet(0x0800, ipv4(address("203.0.113.9"), address(VICTIM), b"\x08" + bytes(400), 1))
+    window, _ = attacked([ping] * 20_000)
+    (one,) = suggest(window, 2.0, NOTHING)
+    assert str(one.match) == f"dst {VICTIM} proto icmp icmp-type 8 icmp-code 0"
+
+
+def test_little_traffic_without_a_before_needs_no_match() -> None:
+    packets = read(heads([tcp(_rng(), VICTIM, 80, 0x10)] * 100))
+    assert suggest(packets, 2.0, NOTHING) == []
+
+
+def test_another_attack_is_found_though_there_was_more_before() -> None:
+    """The attacker changes the vector: the comparison is with a larger flood."""
+    rng = _rng()
+    earlier = [datagram(rng, VICTIM, rng.randrange(65536), 27015, 100) for _ in range(20_000)]
+    window, alone = attacked(ATTACKS["ntp"](_rng()))
+    found = suggest(window, 2.0, Before(read(heads(school(1, 2_000) + earlier)), 2.0))
+    assert takes(found[0].match, alone).mean() > 0.9
+    assert "src-port 123" in str(found[0].match)
 
 
 def test_usual_traffic_needs_no_match() -> None:

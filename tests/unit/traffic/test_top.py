@@ -7,7 +7,9 @@ import pytest
 from tests.support.heads import heads
 from tests.support.packets import address, ethernet, ipv4, ipv6, to_frame, udp
 from xdpctl.abi.constants import Reason
+from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
+from xdpctl.lists.geo import Place
 from xdpctl.model.match import text
 from xdpctl.traffic.dimensions import DIMENSIONS, dimension
 from xdpctl.traffic.packets import PACKET, PacketArray, read
@@ -96,7 +98,7 @@ def test_carpet_bombing_is_a_network() -> None:
     assert (row.value, row.share) == ("198.51.100.0/24", 1.0)
     assert str(row.match) == "dst 198.51.100.0/24 proto udp"
     (row,) = by("source_port", packets).rows
-    assert str(row.match) == "proto udp src-port 123"
+    assert str(row.match) == "dst 198.51.100.0/24 proto udp src-port 123"
 
 
 def test_reasons_have_names_and_what_is_not_ip_is_counted() -> None:
@@ -143,17 +145,55 @@ def test_nothing_is_nothing() -> None:
 def test_sources_have_countries_and_systems() -> None:
     asked: list[str] = []
 
-    def lookup(prefix: object) -> tuple[str, int, str] | None:
-        asked.append(str(prefix))
-        if str(prefix).startswith("192.0.2."):
-            return ("DE", 64496, "EXAMPLE")
-        return ("FR", 0, "") if str(prefix).startswith("203.") else None
+    class Database:
+        def lookup(self, prefix: Prefix) -> Place | None:
+            asked.append(str(prefix))
+            if str(prefix).startswith("192.0.2."):
+                return Place("DE", 64496, "EXAMPLE", "")
+            return Place("FR", 0, "", "") if str(prefix).startswith("203.") else None
 
-    places = Places(lookup)
+    database: list[Database | None] = [None]
+    places = Places(lambda: database[0])
     packets = mix()
+    assert top(packets, 1.0, places.dimensions["country"]).without == 1.0
+    database[0] = Database()  # it was installed meanwhile
     countries = top(packets, 1.0, places.dimensions["country"])
     assert [(r.value, r.share) for r in countries.rows] == [("DE", 0.6), ("FR", 0.3)]
     assert countries.without == pytest.approx(0.1)
     systems = top(packets, 1.0, places.dimensions["as"])
     assert [(r.value, r.share) for r in systems.rows] == [("AS64496 EXAMPLE", 0.6)]
     assert len(asked) == len(set(asked))
+
+
+def test_of_very_many_sources_those_with_the_most_packets_are_looked_up() -> None:
+    asked: list[Prefix] = []
+
+    class Database:
+        def lookup(self, prefix: Prefix) -> Place | None:
+            asked.append(prefix)
+            return Place("DE", 64496, "EXAMPLE", "")
+
+    packets = np.zeros(20_000, PACKET)
+    packets["family"], packets["weight"] = 4, 1
+    numbers = np.arange(20_000, dtype=">u4").tobytes()
+    packets["source"] = [numbers[at : at + 4] for at in range(0, len(numbers), 4)]
+    packets["weight"][7] = 50_000
+    found = top(packets, 1.0, Places(Database).dimensions["as"])
+    assert len(asked) == 4_096
+    assert found.rows[0].share > 0.7
+    assert found.without > 0.2
+
+
+def test_a_rows_match_is_never_wider_than_where() -> None:
+    found = by("source_network", mix(), "src 192.0.2.5")
+    assert str(found.rows[0].match) == f"dst {VICTIM} src 192.0.2.5 proto udp"
+    found = by("destination_network", mix(), f"dst {VICTIM}")
+    assert str(found.rows[0].match) == f"dst {VICTIM}"
+
+
+def test_a_mapped_source_has_no_match() -> None:
+    """A packet that claims an IPv4 address in IPv6 must not bring a rule on that address."""
+    frame = ethernet(0x86DD, ipv6(bytes(10) + b"\xff\xff\xc6\x33\x64\x07", address("::9"), udp()))
+    (row,) = by("source", read(heads([frame] * 5))).rows
+    assert row.value == "::ffff:198.51.100.7"
+    assert row.match is None

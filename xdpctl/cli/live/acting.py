@@ -20,7 +20,7 @@ _KEYS = (
     ("b", "drop the packets that the row's match takes, at first for a trial"),
     ("l", "limit them to a number of packets a second"),
     ("c", "keep the rule that was added last"),
-    ("r", "let the source of the row pass (tab Sources)"),
+    ("r", "let the source of the row pass (tab From)"),
     ("w", "all of the row"),
     ("/", "look only at packets of a match"),
     ("v", "all packets, those that pass, those that are dropped"),
@@ -29,7 +29,7 @@ _KEYS = (
     ("B", "bypass: let everything pass, or filter again"),
     ("q", "end this view; rules stay"),
 )
-_TRIAL = "60s"
+_TRIAL, _FOREVER = "60s", "forever"
 _RELEASE = "1h"
 
 
@@ -49,10 +49,10 @@ class Acting(App[None]):
     def selected(self) -> Line | None:
         """The line under the cursor."""
         table = self.query_one(DataTable)
-        if not table.row_count or self.shown is None:
+        place = table.cursor_row
+        if not table.row_count or self.shown is None or place >= len(self.shown.lines):
             return None
-        key = table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value
-        return next((line for line in self.shown.lines if line.key == key), None)
+        return self.shown.lines[place]
 
     def from_thread(self, worker: Worker[Any], call: Callable[..., None], *given: Any) -> None:
         """Call something in the view's own thread, if it still runs."""
@@ -91,13 +91,15 @@ class Acting(App[None]):
         if line := self._with_match():
             lines = [
                 f"Drop all packets that match: {looks.printable(line.match)}",
-                f"It ends after {_TRIAL} unless you confirm it. Empty: no trial.",
+                f"It ends after {_TRIAL} unless you confirm it. Type {_FOREVER} for no trial.",
             ]
 
             def take(trial: str | None) -> None:
-                if trial is not None:
-                    body = looks.block(line, trial or None)
+                if trial:
+                    body = looks.block(line, None if trial == _FOREVER else trial)
                     self._do("POST", "/v1/rules", self._added, json=body)
+                elif trial is not None:
+                    self.say("nothing was changed: no time was given")
 
             self.push_screen(Question(lines, _TRIAL), take)
 
@@ -114,8 +116,8 @@ class Acting(App[None]):
                     return
                 try:
                     body = looks.limit(line, read_amount(given, "pps"), _TRIAL)
-                except RuleError as error:
-                    self.say(f"not done: {error}")
+                except RuleError:
+                    self.say("nothing was changed: write a number, such as 1000 or 5k")
                 else:
                     self._do("POST", "/v1/rules", self._added, json=body)
 
@@ -127,14 +129,18 @@ class Acting(App[None]):
             self.say("nothing waits for a confirmation here; see xdpctl list")
             return
         path = f"/v1/rules/{self._last_rule}/confirm"
-        self._do("POST", path, lambda rule: f"confirmed: {rule['text']}")
+        self._do("POST", path, self._confirmed)
+
+    def _confirmed(self, rule: Any) -> str:
         self._last_rule = ""
+        undo = f"; undo: xdpctl undo {rule['change']}" if rule.get("change") else ""
+        return f"confirmed: {rule['text']}{undo}"
 
     def action_release(self) -> None:
         """Let a source pass for an hour."""
         line = self.selected()
         if line is None or not line.address:
-            self.say("choose a single source (tab Sources) to release it")
+            self.say("choose a single source (tab From) to release it")
             return
         lines = [f"Let {line.address} pass, whatever detectors say. For how long?"]
 
@@ -156,16 +162,24 @@ class Acting(App[None]):
 
     def action_help(self) -> None:
         """All keys."""
-        tabs = ", ".join(f"{(place + 1) % 10} {tab.name}" for place, tab in enumerate(TABS))
+        tabs = ", ".join(f"{(place + 1) % 10} {tab.name}" for place, tab in enumerate(TABS[:10]))
         keys = [f"{key}  {what}" for key, what in _KEYS]
         self.push_screen(Details([*keys, "", f"tabs: {tabs}"]))
 
     def action_freeze(self) -> None:
         """No new rules of detectors, or again."""
         frozen = self.shown is not None and "detectors off" in self.shown.state
-        mode = None if frozen else "off"
-        told = "detectors act as configured again" if frozen else "frozen: detectors add no rules"
-        self._do("PUT", "/v1/automatic", lambda _: told, json={"mode": mode})
+        word, mode = ("configured", None) if frozen else ("freeze", "off")
+        what = "Detectors will act as configured." if frozen else "Detectors will add no rules."
+
+        def take(typed: str | None) -> None:
+            if typed == word:
+                told = f"detectors: {'as configured' if frozen else 'frozen, existing rules stay'}"
+                self._do("PUT", "/v1/automatic", lambda _: told, json={"mode": mode})
+            elif typed is not None:
+                self.say(f"nothing was changed: {word} was not typed")
+
+        self.push_screen(Question([what, f"Enter, if {word} stands here."], word), take)
 
     def action_bypass(self) -> None:
         """Let everything pass, or filter again."""

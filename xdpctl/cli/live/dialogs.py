@@ -23,15 +23,15 @@ class Question(ModalScreen[str | None]):
     Question Static { height: auto; margin-bottom: 1; }
     """
 
-    def __init__(self, lines: Sequence[str], initial: str = "", placeholder: str = "") -> None:
+    def __init__(self, lines: Sequence[str], initial: str = "") -> None:
         super().__init__()
-        self._lines, self._initial, self._placeholder = lines, initial, placeholder
+        self._lines, self._initial = lines, initial
 
     def compose(self) -> ComposeResult:
         """The text, and the field that has the focus."""
         with Vertical():
             yield Static(Text("\n".join(self._lines)))
-            yield Input(self._initial, placeholder=self._placeholder)
+            yield Input(self._initial)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter answers."""

@@ -41,17 +41,24 @@ class Tab:
 
 
 TABS = (
-    Tab("Destinations", "destination"),
-    Tab("Sources", "source"),
-    Tab("Networks", "source_network"),
+    Tab("Hosts", "destination"),
+    Tab("Nets", "destination_network"),
+    Tab("From", "source"),
+    Tab("From net", "source_network"),
     Tab("From port", "source_port"),
     Tab("To port", "destination_port"),
     Tab("Flags", "tcp_flags"),
-    Tab("AS", "as"),
-    Tab("Reasons", "reason"),
+    Tab("ICMP", "icmp"),
     Tab("Rules", "rule"),
     Tab("Incidents", ""),
+    Tab("AS", "as"),  # it has no number
 )
+
+
+def tab(by: str) -> Tab:
+    """The tab of the first of these dimensions; the first tab if none has it."""
+    first = by.split(",")[0].strip().replace("-", "_")
+    return next((each for each in TABS if each.by == first), TABS[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +89,6 @@ class Line:
     cells: tuple[str, ...]
     match: str = ""
     address: str = ""  # of a single source
-    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +100,19 @@ class Look:
     state: str
     problems: Sequence[str]
     rates: Sequence[str]
+    refusal: str = ""  # why there is no table
 
 
 def look(client: Caller, view: View) -> Look:
     """Ask for everything that the screen shows."""
     status = client.call("GET", "/v1/status")
     automatic = client.call("GET", "/v1/automatic")
-    columns, lines = _incidents(client) if not view.tab.by else _traffic(client, view)
-    return Look(
-        columns, lines, state(status, automatic), [*status["problems"]], _rates(_history(client))
-    )
+    rates, problems = _rates(_history(client)), [*status["problems"]]
+    try:
+        columns, lines = _incidents(client) if not view.tab.by else _traffic(client, view)
+    except Refused as error:
+        return Look((), (), state(status, automatic), problems, rates, str(error))
+    return Look(columns, lines, state(status, automatic), problems, rates)
 
 
 def aligned(found: Look) -> list[Line]:
@@ -193,7 +202,6 @@ def _traffic(client: Caller, view: View) -> tuple[tuple[str, ...], list[Line]]:
             ),
             match=row["match"] or "",
             address=row["value"] if by == "source" else "",
-            rule=row["value"] if by == "rule" and row["value"] not in ("none", "protected") else "",
         )
         for row in rows
     ]

@@ -16,8 +16,9 @@ from textual.worker import get_current_worker
 from xdpctl.cli.live import looks
 from xdpctl.cli.live.acting import Acting
 from xdpctl.cli.live.dialogs import Question
-from xdpctl.cli.live.looks import TABS, Caller, Look, View
-from xdpctl.errors import XdpctlError
+from xdpctl.cli.live.looks import TABS, Caller, Line, Look, View
+from xdpctl.errors import RuleError, XdpctlError
+from xdpctl.model.match import text
 
 _CALM = "the filter works without this view"
 
@@ -50,13 +51,14 @@ class TopApp(Acting):
         Binding("q", "quit", "Quit"),
         *(
             Binding(str((place + 1) % 10), f"tab({place})", tab.name, show=False)
-            for place, tab in enumerate(TABS)
+            for place, tab in enumerate(TABS[:10])
         ),
     ]
 
     def __init__(self, client: Caller, delay: float, view: View) -> None:
         super().__init__(client)
         self._delay, self._view = delay, view
+        self._asked_for: View | None = None  # the view whose answer is awaited
 
     def compose(self) -> ComposeResult:
         """The parts, from top to bottom."""
@@ -81,7 +83,9 @@ class TopApp(Acting):
     # looking
 
     def _refresh(self) -> None:
-        if not any(worker.group == "look" and worker.is_running for worker in self.workers):
+        """Look, unless this very view is asked for already."""
+        if self._asked_for != self._view:
+            self._asked_for = self._view
             self.run_worker(self._ask, thread=True, group="look", exit_on_error=False)
 
     def _ask(self) -> None:
@@ -89,9 +93,20 @@ class TopApp(Acting):
         try:
             found = looks.look(self.client, view)
         except XdpctlError as error:
-            self.from_thread(worker, self._trouble, str(error))
+            self.from_thread(worker, self._answered, view, None, str(error).split(":")[0])
+        except Exception as error:  # a defect; else the screen would stand still and look alive
+            self.from_thread(worker, self._answered, view, None, repr(error))
+            raise
         else:
-            self.from_thread(worker, self._show, found, view)
+            self.from_thread(worker, self._answered, view, found, "")
+
+    def _answered(self, view: View, found: Look | None, trouble: str) -> None:
+        if self._asked_for == view:
+            self._asked_for = None
+        if found is None:
+            self._trouble(trouble)
+        else:
+            self._show(found, view)
 
     def _trouble(self, text: str) -> None:
         state = self.query_one("#state", Static)
@@ -101,26 +116,28 @@ class TopApp(Acting):
     def _show(self, found: Look, view: View) -> None:
         if view != self._view:
             return  # of another tab or filter than is wanted now
-        self.shown = found
+        selected, self.shown = self.selected(), found
         state = self.query_one("#state", Static)
         problems = "; ".join(map(looks.printable, found.problems))
         state.set_class(bool(problems) or found.state.startswith("BYPASS"), "trouble")
         state.update(Text(found.state + (f" · {problems}" if problems else "")))
         self.query_one("#rates", Static).update(Text("\n".join(found.rates)))
-        self._fill(found)
+        if found.refusal:
+            self.say(found.refusal)
+        self._fill(found, selected)
 
-    def _fill(self, found: Look) -> None:
+    def _fill(self, found: Look, selected: Line | None) -> None:
         table = self.query_one(DataTable)
-        selected = self.selected()
         names = tuple(column.label.plain for column in table.columns.values())
         wanted = tuple(name.lstrip(">") for name in found.columns)
         table.clear(columns=names != wanted)
         if names != wanted:
             table.add_columns(*map(Text, wanted))
         for line in looks.aligned(found):
-            table.add_row(*map(Text, line.cells), key=line.key)
-        if selected and any(line.key == selected.key for line in found.lines):
-            table.move_cursor(row=table.get_row_index(selected.key))
+            table.add_row(*map(Text, line.cells))
+        keys = [line.key for line in found.lines]
+        if selected and selected.key in keys:
+            table.move_cursor(row=keys.index(selected.key))
 
     def _show_view(self) -> None:
         view = self._view
@@ -129,7 +146,8 @@ class TopApp(Acting):
         self.query_one("#view", Static).update(Text(" · ".join(parts)))
 
     def _change(self, view: View) -> None:
-        self._view = view
+        self._view, self.shown = view, None
+        self.query_one(DataTable).clear()  # these rows are of another view
         self._show_view()
         self._refresh()
 
@@ -156,8 +174,14 @@ class TopApp(Acting):
         """Only packets of a match."""
         lines = ["Only packets that match (empty: all), for example dst 198.51.100.7 udp"]
 
-        def take(text: str | None) -> None:
-            if text is not None:
-                self._change(replace(self._view, where=text))
+        def take(typed: str | None) -> None:
+            if typed is None:
+                return
+            try:
+                where = str(text.parse(typed)) if typed else ""
+            except RuleError as error:
+                self.say(f"the filter stays as it was: {error} ({error.fix})")
+            else:
+                self._change(replace(self._view, where=where))
 
         self.push_screen(Question(lines, self._view.where), take)

@@ -12,10 +12,11 @@ import typer
 from xdpctl.base.units import si
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, Lines, printed
-from xdpctl.cli.live.looks import View, printable
+from xdpctl.cli.live.looks import View, printable, tab
 
 app = typer.Typer()
-_BY = "reason,destination,source_port,protocol"
+_DEFAULT_BY = "reason,destination-network,destination,source-port,destination-port,tcp-flags,icmp"
+_LEAST = 0.005  # share of a row that is worth a line, but for the first
 
 
 @app.command()
@@ -28,7 +29,7 @@ def top(
             "source-port, destination-port, protocol, packet-length, tcp-flags, icmp, ttl, "
             "fragment, dscp, vlan, ethertype, reason, rule, interface, as, country."
         ),
-    ] = _BY.replace("_", "-"),
+    ] = _DEFAULT_BY,
     verdict: Annotated[
         str, typer.Option(help="Only drop or pass, or a reason such as limited; all counts both.")
     ] = "all",
@@ -58,7 +59,8 @@ def top(
     if output.out.is_terminal and drawn and not (plain or once or form.for_programs):
         from xdpctl.cli.live.screen import TopApp  # late: it imports Textual
 
-        TopApp(client, delay, View(verdict=verdict, where=where or "", window=window)).run()
+        view = View(tab(by if by != _DEFAULT_BY else ""), verdict, where=where or "", window=window)
+        TopApp(client, delay, view).run()
         return
     query = {"by": by, "verdict": verdict, "window": window, "limit": limit}
     query |= {"where": where} if where else {}
@@ -86,7 +88,7 @@ def suggest(
     ] = "1h",
     form: options.Output = Format.TABLE,
 ) -> None:
-    """Suggest matches for what is more than an hour ago, with what they would have hit then.
+    """Suggest matches of traffic that has grown, with the share of earlier traffic in each.
 
     It looks at packets that no rule decides, and changes nothing.
 
@@ -106,10 +108,12 @@ def suggest(
         for each in found["matches"]
     ]
     output.table((">packets/s", ">share now", ">share before", "match"), rows)
-    if found["matches"]:
-        print("\ntry one: xdpctl block --match 'MATCH' --confirm-within 60s")
     if not found["before_sampled"]:
-        output.err.print("nothing is known of the time before: what they would hit is not known")
+        print(
+            "\nthere is no earlier traffic to compare with: nobody knows what else they would drop"
+        )
+    if found["matches"]:
+        print("\nsee what one would hit: xdpctl block --match 'MATCH' --observe 60s")
 
 
 def _before(each: Mapping[str, Any]) -> str:
@@ -121,7 +125,8 @@ def _before(each: Mapping[str, Any]) -> str:
 
 def show(found: Mapping[str, Any]) -> None:
     """Print one look: the sum, and a table for each dimension."""
-    rates = f"{si(found['packets'])} packets/s, {si(found['bits'])}bit/s"
+    packets, bits = (si(float(f"{found[of]:.3g}")) for of in ("packets", "bits"))
+    rates = f"{packets} packets/s, {bits}bit/s"
     of = output.plural(found["sampled"], "sampled packet", "sampled packets")
     print(f"{rates}; the last {found['seconds']:.0f} s, from {of}")
     if found["missing"]:
@@ -132,8 +137,8 @@ def show(found: Mapping[str, Any]) -> None:
     for each in found["dimensions"]:
         print()
         name = each["by"].replace("_", " ")
-        rows = [_row(row) for row in each["rows"]]
-        if not output.table((name, ">packets/s", ">bit/s", ">share", "match"), rows):
+        rows = [_row(row) for n, row in enumerate(each["rows"]) if not n or row["share"] >= _LEAST]
+        if not output.table((name, ">packets/s", ">bit/s", ">share", "match"), rows, wide=True):
             print(f"{name}: no packet has one")
     if any(row["match"] for each in found["dimensions"] for row in each["rows"]):
         print("\ndrop a row's packets: xdpctl block --match 'MATCH' --confirm-within 60s")
@@ -141,4 +146,5 @@ def show(found: Mapping[str, Any]) -> None:
 
 def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
     share = f"{row['share']:.1%} ± {row['error'] * 100:.1f}"
-    return printable(row["value"]), si(row["packets"]), si(row["bits"]), share, row["match"] or ""
+    rates = (si(float(f"{row[of]:.3g}")) for of in ("packets", "bits"))
+    return printable(row["value"]), *rates, share, row["match"] or ""

@@ -29,7 +29,7 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
     yield GaugeMetricFamily("xdpctl_ready", "1 if /readyz says so", float(not ctx.problems()))
     yield from _interfaces(ctx)
     refused = CounterMetricFamily("xdpctl_refused", "Refused requests", labels=["problem"])
-    for kind, number in ctx.refused.items():
+    for kind, number in dict(ctx.refused).items():
         refused.add_metric([kind], number)
     yield refused
     yield CounterMetricFamily(

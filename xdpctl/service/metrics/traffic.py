@@ -21,7 +21,8 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
         "xdpctl_driver_drops", "Packets that were lost before the filter", labels=["interface"]
     )
     for name, by_reason in ctx.controller.datapath.counters().items():
-        drops.add_metric([name], driver_drops(name))
+        if (lost := driver_drops(name)) == lost:  # not NaN: it would look as if it began anew
+            drops.add_metric([name], lost)
         for reason, hits in by_reason.items():
             key = [name, reason.verdict, reason.name.lower()]
             packets.add_metric(key, hits.packets)

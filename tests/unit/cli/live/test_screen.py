@@ -126,7 +126,7 @@ def test_one_look_shows_state_rates_and_rows(box: Box) -> None:
 
 def test_tabs_verdicts_order_and_a_filter(box: Box) -> None:
     async def steps(top: Driven) -> None:
-        await top.press("4")
+        await top.press("5")
         assert box.asked[-1]["by"] == "source_port"
         await top.press("v")
         assert box.asked[-1]["verdict"] == "pass"
@@ -134,7 +134,7 @@ def test_tabs_verdicts_order_and_a_filter(box: Box) -> None:
         assert [row[0] for row in top.cells()] == ["198.51.100.8", "198.51.100.7"]
         await top.press("slash")
         await top.type("udp")
-        assert box.asked[-1]["where"] == "udp"
+        assert box.asked[-1]["where"] == "proto udp"
         await top.press("0")
         assert top.cells() == [
             ["198.51.100.7/32", "open", "2023-11-14 22:13:20", "udp_flood", "20261126-081900"]
@@ -155,6 +155,9 @@ def test_block_is_a_trial_unless_asked_otherwise_and_can_be_confirmed(box: Box) 
         assert box.changes[-1][:2] == ("POST", "/v1/rules/sig-1/confirm")
         await top.press("b")
         await top.type("")
+        assert "nothing was changed" in top.text("said")
+        await top.press("b")
+        await top.type("forever")
         assert "confirm_within" not in box.changes[-1][2]
 
     drive(box, steps)
@@ -176,7 +179,7 @@ def test_a_limit_needs_a_rate(box: Box) -> None:
     async def steps(top: Driven) -> None:
         await top.press("l")
         await top.type("many")
-        assert "not done" in top.text("said")
+        assert "nothing was changed" in top.text("said")
         assert box.changes == []
         await top.press("l")
         await top.type("5k")
@@ -191,7 +194,7 @@ def test_only_a_single_source_is_released(box: Box) -> None:
     async def steps(top: Driven) -> None:
         await top.press("r")
         assert "choose a single source" in top.text("said")
-        await top.press("2")
+        await top.press("3")
         await top.press("r")
         await top.press("enter")
         assert box.changes[-1][1] == "/v1/releases"
@@ -232,6 +235,7 @@ def test_the_keys_are_told(box: Box) -> None:
 def test_freeze(box: Box) -> None:
     async def steps(top: Driven) -> None:
         await top.press("f")
+        await top.press("enter")
         assert box.changes[-1] == ("PUT", "/v1/automatic", {"mode": "off"})
 
     drive(box, steps)
@@ -257,10 +261,40 @@ def test_a_lost_control_plane_is_told_and_the_rows_stay(box: Box) -> None:
         await top.press("v")
         assert "not live" in top.text("state")
         assert "the filter works without this view" in top.text("state")
-        assert len(top.cells()) == 2
         box.down = False
         await top.press("v")
         assert top.text("state").startswith("filtering")
+
+    drive(box, steps)
+
+
+def test_a_filter_that_is_no_match_changes_nothing(box: Box) -> None:
+    async def steps(top: Driven) -> None:
+        await top.press("slash")
+        await top.type("bogus")
+        assert "the filter stays as it was" in top.text("said")
+        assert "where" not in box.asked[-1]
+        assert len(top.cells()) == 2
+
+    drive(box, steps)
+
+
+def test_rows_of_another_tab_cannot_be_acted_on(box: Box) -> None:
+    async def steps(top: Driven) -> None:
+        box.down = True
+        await top.press("5")
+        assert top.cells() == []
+        await top.press("b")
+        assert "no match" in top.text("said")
+
+    drive(box, steps)
+
+
+def test_two_rows_of_one_name(box: Box) -> None:
+    box.values = ["none", "none"]
+
+    async def steps(top: Driven) -> None:
+        assert [row[0] for row in top.cells()] == ["none", "none"]
 
     drive(box, steps)
 
