@@ -137,7 +137,7 @@ def state(status: Mapping[str, Any], automatic: Mapping[str, Any]) -> str:
     mode = automatic["mode"] or automatic["configured"]
     used = {table["name"]: table["used"] for table in status["tables"]}
     rules = used.get("rules", 0) + used.get("signatures", 0)
-    return f"{filtering} · detectors {mode} · {rules:,} rules"
+    return f"{filtering} · detectors {mode} · {rules:,} {'rule' if rules == 1 else 'rules'}"
 
 
 def _history(client: Caller) -> Mapping[str, Any]:
