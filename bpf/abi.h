@@ -206,12 +206,12 @@ struct control {
 	__u32 buckets_log2[2]; /* n: 2^n buckets are in use, beginning with bucket 2^n */
 	__u32 whole[2];	       /* whether 0.0.0.0/0 or ::/0 may be listed */
 	__u32 armed;	       /* signatures: 0 for none, else 1 + the number of the generation */
-	__u32 captured;	       /* bits of the reasons whose packets are captured */
 	__u32 capture_slot;    /* capture only packets this slot decided; SLOT_NONE: all */
 	__u32 epoch;	       /* of heads: moved on by whoever reads them, ten times a second */
-	__u64 capture_mask;    /* capture about one packet in mask + 1: 2^n - 1 */
-	/* by reason: observe about one packet in mask + 1; all bits: never */
+	__u32 unused;
+	/* by reason: observe, and capture, about one packet in mask + 1; all bits: none */
 	__u32 observed[REASONS];
+	__u32 captured[REASONS];
 };
 
 /*

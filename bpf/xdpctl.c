@@ -39,6 +39,7 @@
 #define CAPTURES_PAGES 32
 #define HEADS_PAGES    64
 #define NOT_PARSED     (~0U)
+#define NEVER	       (~0U)		  /* in control.observed and control.captured */
 #define SPREAD	       0x9e3779b97f4a7c15 /* 2^64 by the golden ratio */
 
 BPF_F_TABLE("array", u32, u64, front4, (1U << FRONT_UNITS_LOG2) / 64, MMAPABLE);

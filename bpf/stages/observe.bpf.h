@@ -104,7 +104,7 @@ static __always_inline void copy_head(struct xdp_md *ctx, struct pending *asked,
 
 int observe(struct xdp_md *ctx)
 {
-	u32 zero = 0, bytes = frame_length(ctx), reason, every, weight;
+	u32 zero = 0, bytes = frame_length(ctx), reason, every, weight, mask;
 	struct pending *asked = pending.lookup(&zero);
 	struct scratch *scratch = scratches.lookup(&zero);
 	struct control *control = controls.lookup(&zero);
@@ -115,12 +115,12 @@ int observe(struct xdp_md *ctx)
 		return XDP_PASS;
 	reason = asked->reason;
 	counter = counters.lookup(&reason);
-	if (counter && control->captured >> reason % REASONS & 1 &&
-	    is_sampled(counter->packets, control->capture_mask) &&
+	mask = control->captured[reason % REASONS];
+	if (counter && mask != NEVER && is_sampled(counter->packets, mask) &&
 	    (!control->capture_slot || control->capture_slot == asked->slot))
 		copy_capture(ctx, asked, scratch, bytes);
 	every = control->observed[reason % REASONS] + 1;
-	weight = every ? thin(control, pace, every) : 0; /* 0: not observed, see is_sampled */
+	weight = every ? thin(control, pace, every) : 0; /* 0: NEVER + 1 */
 	if (weight)
 		copy_head(ctx, asked, scratch, pace, bytes, weight * every);
 	return reason >= REASON_DROPPED ? XDP_DROP : XDP_PASS;

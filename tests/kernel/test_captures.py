@@ -13,6 +13,7 @@ from xdpctl.abi.constants import CAPTURE_BYTES, Reason, SlotNumber
 from xdpctl.abi.structs import Capture
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.capture import CaptureAsk, Captures, choose
+from xdpctl.datapath.heads import no_masks
 from xdpctl.errors import BusyError, RuleError
 
 DROPPED, PASSED = "192.0.2.7", "198.51.100.9"
@@ -22,7 +23,7 @@ DROPPED, PASSED = "192.0.2.7", "198.51.100.9"
 def filtered(emptied: Filter) -> Iterator[Filter]:
     emptied.hold("drop 192.0.2.0/24; drop 203.0.113.7")
     yield emptied
-    emptied.datapath.capture(0, SlotNumber.NONE, 0)
+    emptied.datapath.capture(no_masks(), SlotNumber.NONE)
 
 
 def captured(filtered: Filter, ask: CaptureAsk, *frames: bytes) -> tuple[list[Capture], int]:
@@ -123,6 +124,17 @@ def test_several_at_a_time_each_get_what_they_asked_for(filtered: Filter) -> Non
         each.close()
     filtered.run(to_frame(DROPPED))
     assert not list(filtered.datapath.captures()), "nobody asks any more"
+
+
+def test_a_dense_capture_of_one_reason_leaves_the_others_thin(filtered: Filter) -> None:
+    captures = Captures(filtered.datapath)
+    dense = captures.begin(CaptureAsk(choose("spoofed"), every=1)).batches()
+    thin = captures.begin(CaptureAsk(choose("pass"), every=1 << 16)).batches()
+    next(dense), next(thin)
+    filtered.run(to_frame(PASSED), 20_000)
+    assert len(list(filtered.datapath.captures())) < 20
+    for each in (dense, thin):
+        each.close()
 
 
 def test_too_many_are_refused(filtered: Filter) -> None:

@@ -15,6 +15,7 @@ from xdpctl.abi.arrays import CONTROL
 from xdpctl.abi.constants import Reason
 from xdpctl.base.net.pcap_reader import Skipped, packets
 from xdpctl.datapath.bpf import maps
+from xdpctl.datapath.heads import NEVER
 from xdpctl.lab.box import Box
 
 
@@ -24,7 +25,7 @@ def command(box: Box, *arguments: str) -> list[str]:
 
 def is_off(box: Box) -> bool:
     control = np.frombuffer(maps.open_map(box.pins.map("controls")).memory(), CONTROL)[0]
-    return int(control["captured"]) == 0
+    return bool((control["captured"] == NEVER).all())
 
 
 def test_dropped_packets_are_written_for_others_to_read(

@@ -20,7 +20,7 @@ from xdpctl.control.operations.changing import Added
 from xdpctl.control.operations.source_rules import add
 from xdpctl.control.store.port import ChangeStep
 from xdpctl.control.store.sqlite import SqliteStore
-from xdpctl.datapath.heads import HeadArray, Masks, no_masks
+from xdpctl.datapath.heads import NEVER, HeadArray, Masks, no_masks
 from xdpctl.datapath.image import SHARED, Plan
 from xdpctl.datapath.monitor_statistics import NOTHING, MonitorStatistics, read
 from xdpctl.datapath.port import Datapath
@@ -158,8 +158,10 @@ class FakeDatapath:
         while self.taken:
             yield self.taken.pop(0)
 
-    def capture(self, reasons: int, slot: int, mask: int) -> None:
-        self.capturing = reasons, slot, mask
+    def capture(self, masks: Masks, slot: int) -> None:
+        reasons = np.flatnonzero(masks != NEVER).tolist()
+        mask = int(masks.min()) if reasons else 0
+        self.capturing = sum(1 << reason for reason in reasons), slot, mask
         if reasons:
             self.when_capturing()
 

@@ -25,11 +25,11 @@ CONTROL = np.dtype(
         ("buckets_log2", "u4", 2),
         ("whole", "u4", 2),
         ("armed", "u4"),
-        ("captured", "u4"),
         ("capture_slot", "u4"),
         ("epoch", "u4"),
-        ("capture_mask", "u8"),
+        ("unused", "u4"),
         ("observed", "u4", REASONS),
+        ("captured", "u4", REASONS),
     ]
 )
 HEAD = np.dtype(

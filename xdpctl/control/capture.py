@@ -8,8 +8,11 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from threading import Lock
 
+import numpy as np
+
 from xdpctl.abi.constants import Reason, SlotNumber
 from xdpctl.abi.structs import Capture
+from xdpctl.datapath.heads import no_masks
 from xdpctl.datapath.port import Datapath
 from xdpctl.errors import BusyError, RuleError
 
@@ -60,14 +63,12 @@ def choose(verdict: str) -> frozenset[Reason]:
 
 
 class Captures:
-    """The ring buffer of captures, read once for all captures that run at the same time.
-
-    The kernel samples by one mask: all running captures together get what the densest one needs.
-    """
+    """The ring buffer of captures, read once for all captures that run at the same time."""
 
     def __init__(self, datapath: Datapath) -> None:
         self._datapath = datapath
         self._running: list[Capturing] = []
+        self._masks = no_masks()  # what the kernel was asked for
         self._lock = Lock()
 
     def begin(self, ask: CaptureAsk) -> "Capturing":
@@ -97,24 +98,24 @@ class Captures:
             self._read()
 
     def _read(self) -> None:
+        for capture in self._datapath.captures():
+            for each in self._running:
+                each.offer(capture, int(self._masks[capture.reason]))
         now = time.monotonic()
         if any(each.until < now for each in self._running):  # nobody reads it any more
             self._running = [each for each in self._running if each.until >= now]
             self._ask_kernel()
-        for capture in self._datapath.captures():
-            for each in self._running:
-                each.offer(capture, self._mask)
-
-    @property
-    def _mask(self) -> int:
-        return min((each.ask.every for each in self._running), default=1) - 1
 
     def _ask_kernel(self) -> None:
-        """Ask for everything that any of the captures wants."""
-        bits = sum(1 << reason for reason in {r for c in self._running for r in c.ask.reasons})
+        """Ask for what the densest capture of each reason needs."""
+        masks = no_masks()
+        for each in self._running:
+            reasons = list(each.ask.reasons)
+            masks[reasons] = np.minimum(masks[reasons], each.ask.every - 1)
         slots = {each.ask.slot for each in self._running}
         slot = slots.pop() if len(slots) == 1 else int(SlotNumber.NONE)
-        self._datapath.capture(bits, slot, self._mask if bits else 0)
+        self._masks = masks
+        self._datapath.capture(masks, slot)
 
 
 class Capturing:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.abi.arrays import HEAD, PACE
-from xdpctl.abi.constants import REASONS, Reason
+from xdpctl.abi.constants import REASONS
 from xdpctl.datapath.bpf.maps import Map
 from xdpctl.datapath.bpf.ringbuf import Ring
 
@@ -52,12 +52,10 @@ class PinnedHeads:
             self._standing = masks
             self._store()
 
-    def capture(self, reasons: int, mask: int) -> None:
-        """Observe the packets that a capture asks for, too; `reasons` is a set of bits."""
-        captured = no_masks()
-        captured[[reason for reason in Reason if reasons >> reason & 1]] = mask
+    def capture(self, masks: Masks) -> None:
+        """Hand the packets that captures ask for to the stage, too."""
         with self._lock:
-            self._captured = captured
+            self._captured = masks
             self._store()
 
     def _store(self) -> None:

@@ -15,7 +15,7 @@ from xdpctl.abi.structs import Capture, Hits, Pending, Sample, total_hits
 from xdpctl.datapath.bpf import maps, programs, rcu
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.bpf.ringbuf import Ring
-from xdpctl.datapath.heads import PinnedHeads
+from xdpctl.datapath.heads import NEVER, Masks, PinnedHeads
 from xdpctl.datapath.image import Plan
 from xdpctl.datapath.monitor_statistics import NOTHING, MonitorStatistics, read
 from xdpctl.datapath.signatures.table import MAPS as SIGNATURE_MAPS
@@ -125,12 +125,11 @@ class PinnedDatapath:
         for data in self._samples.read():
             yield Sample.unpack(data)
 
-    def capture(self, reasons: int, slot: int, mask: int) -> None:
-        self._control["captured"] = 0  # capture nothing while the other fields change
-        self._control["capture_mask"] = mask
+    def capture(self, masks: Masks, slot: int) -> None:
+        self._control["captured"] = NEVER  # capture nothing while the slot changes
         self._control["capture_slot"] = slot
-        self._control["captured"] = reasons
-        self.heads.capture(reasons, mask)
+        self._control["captured"] = masks
+        self.heads.capture(masks)
 
     def captures(self) -> Iterator[Capture]:
         for data in self._captures.read():

@@ -7,7 +7,7 @@ from typing import Protocol
 from xdpctl.abi.constants import Reason
 from xdpctl.abi.explanation import Explanation
 from xdpctl.abi.structs import Capture, Hits, Sample
-from xdpctl.datapath.heads import Heads
+from xdpctl.datapath.heads import Heads, Masks
 from xdpctl.datapath.image import Plan
 from xdpctl.datapath.monitor_statistics import MonitorStatistics
 from xdpctl.datapath.signatures.table import SignatureTable
@@ -50,11 +50,10 @@ class Datapath(Protocol):
         """The available samples, consumed as they are read; only one reader at a time."""
         ...
 
-    def capture(self, reasons: int, slot: int, mask: int) -> None:
-        """Capture packets of the reasons in the bit set `reasons`; 0 stops capturing.
+    def capture(self, masks: Masks, slot: int) -> None:
+        """Capture about one packet in mask + 1 of each reason; `no_masks()` stops capturing.
 
-        One packet in 2^n is captured, where `mask` is 2^n - 1. With a slot other than SLOT_NONE,
-        only packets that this slot decided.
+        With a slot other than SLOT_NONE, only packets that this slot decided.
         """
         ...
 

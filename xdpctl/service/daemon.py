@@ -26,6 +26,7 @@ from xdpctl.control.operations import default_limits
 from xdpctl.control.store.audit import Sign
 from xdpctl.control.store.sqlite import SqliteStore
 from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.heads import no_masks
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.errors import ConfigError, DatapathError, SettingsError, XdpctlError
 from xdpctl.incidents.ledger import ledger
@@ -107,7 +108,7 @@ def _controller(settings: Settings, ending: ExitStack) -> Controller:
     ending.callback(store.close)
 
     def watch_nothing() -> None:
-        datapath.capture(0, SlotNumber.NONE, 0)
+        datapath.capture(no_masks(), SlotNumber.NONE)
         datapath.watch(SlotNumber.NONE, 0)
 
     watch_nothing()  # an earlier process may have been killed

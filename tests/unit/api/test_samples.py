@@ -13,6 +13,7 @@ from tests.support.apiclient import Api, problem, running
 from xdpctl.abi.constants import CAPTURE_BYTES, Reason, SlotNumber
 from xdpctl.abi.structs import Capture
 from xdpctl.control.capture import CaptureAsk, choose
+from xdpctl.datapath.heads import Masks
 
 FRAME = packets.to_frame("203.0.113.7")
 
@@ -29,9 +30,9 @@ def ready(api: Api, *slots: int, reason: Reason = Reason.DROPPED) -> None:
     waiting = [Capture(api.clock.ns, 1, len(FRAME), reason, slot, head) for slot in slots]
     before = api.datapath.capture
 
-    def capture(reasons: int, slot: int, mask: int) -> None:
-        before(reasons, slot, mask)
-        if reasons:
+    def capture(masks: Masks, slot: int) -> None:
+        before(masks, slot)
+        if api.datapath.capturing[0]:
             api.datapath.to_capture = list(waiting)
 
     api.datapath.capture = capture  # type: ignore[method-assign]
@@ -64,11 +65,10 @@ def test_a_rule_is_named_by_source_id_or_set(api: Api) -> None:
         "bad": api.put("bad", b"45.0.0.7")["slot"],
     }
     asked = []
-    capture = api.datapath.capture
-    api.datapath.capture = lambda *a: asked.append(a) or capture(*a)  # type: ignore[func-returns-value,method-assign]
+    api.datapath.when_capturing = lambda: asked.append(api.datapath.capturing)
     for name, slot in wanted.items():
         lines(api, rule=name, every=128)
-        assert asked[-2] == (sum(1 << r for r in Reason if r.verdict == "drop"), slot, 127)
+        assert asked[-1] == (sum(1 << r for r in Reason if r.verdict == "drop"), slot, 127)
 
 
 @pytest.mark.parametrize(

@@ -71,12 +71,12 @@ def compile_filter(
 
 
 def _prepare(controls: maps.Map) -> None:
-    """Initialise a new control map: hash seeds, table sizes, and that no packet is observed."""
+    """Initialise a new control map: hash seeds, table sizes, and that nothing is copied."""
     control = np.frombuffer(controls.memory(), CONTROL)[0]
     if not control["seeds"].any():
         control["seeds"] = [secrets.randbits(64) | 1 for _ in range(3)]
         control["buckets_log2"] = SMALLEST_LOG2
-        control["observed"] = NEVER
+        control["observed"] = control["captured"] = NEVER
 
 
 class Loader:
