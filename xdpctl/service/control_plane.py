@@ -134,7 +134,7 @@ class ControlPlane:
     def stop(self) -> None:
         """Stop the background tasks; requests that wait for them are answered at once."""
         self.stopping = True
-        self.producer.feed.wake()
+        self.producer.broadcast.wake()
         for pool in (self.fetches, self.watches, self.hooks, self.looks):
             pool.stop()
         for part in self._parts():

@@ -12,7 +12,7 @@ from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
 from xdpctl.errors import StoreError
 from xdpctl.model.incident import Incident
-from xdpctl.stream.feed import Feed
+from xdpctl.stream.broadcast import Broadcast
 
 _SECONDS = 1.0
 _CHANGES_MAX = 50  # records in a second; of more, it says how many
@@ -32,11 +32,11 @@ class Status:
 
 
 class Producer:
-    """Fills `feed`, between `start` and `stop`."""
+    """Fills `broadcast`, between `start` and `stop`."""
 
     def __init__(self, controller: Controller, status: Callable[[], Status]) -> None:
         self._controller, self._status = controller, status
-        self.feed = Feed()
+        self.broadcast = Broadcast()
         self._incidents: dict[str, Incident] | None = None
         self._told: tuple[list[str], list[str]] | None = None
         self._audited: int | None = None
@@ -46,7 +46,7 @@ class Producer:
     def step(self, _: float) -> None:
         """Publish what is new since the last step."""
         controller, status = self._controller, self._status()
-        self.feed.publish(
+        self.broadcast.publish(
             "figures",
             {
                 "time": controller.clock.read().unix,
@@ -57,7 +57,7 @@ class Producer:
         )
         told = list(status.problems), list(status.warnings)
         if told != self._told:
-            self.feed.publish("problems", {"problems": told[0], "warnings": told[1]})
+            self.broadcast.publish("problems", {"problems": told[0], "warnings": told[1]})
         self._told = told
         self._publish_incidents()
         try:
@@ -70,7 +70,7 @@ class Producer:
         before = now if self._incidents is None else self._incidents
         for identity, incident in now.items():
             if before.get(identity) is not incident:
-                self.feed.publish("incident", _summary(incident))
+                self.broadcast.publish("incident", _summary(incident))
         self._incidents = now
 
     def _publish_changes(self) -> None:
@@ -90,12 +90,12 @@ class Producer:
             if record["action"].startswith(_PRIVATE):
                 continue
             kept = ("sequence", "at", "action", "subject")
-            self.feed.publish("change", {name: record.get(name) for name in kept})
+            self.broadcast.publish("change", {name: record.get(name) for name in kept})
         if len(found) > _CHANGES_MAX:
             newest = store.last_audit()
             last = msgspec.json.decode(newest)["sequence"] if newest else self._audited
             more = last - found[_CHANGES_MAX - 1]["sequence"]
-            self.feed.publish("changes", {"more": more})
+            self.broadcast.publish("changes", {"more": more})
             self._audited = last
         elif found:
             self._audited = found[-1]["sequence"]

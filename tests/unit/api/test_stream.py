@@ -27,7 +27,7 @@ def published(api: Api, *steps: Any) -> list[tuple[str, Any]]:
     """The events of a step of the producer after each call, by kind."""
 
     async def run() -> bytes:
-        reader = api.context.producer.feed.read()
+        reader = api.context.producer.broadcast.read()
         await anext(reader)
         api.context.producer.step(0.0)
         for call in steps:
@@ -108,7 +108,7 @@ def test_a_stream_needs_a_viewer_and_ends_with_the_token(api: Api) -> None:
 
     def end(*_: object) -> None:
         api.call("DELETE", "/v1/tokens/tv")
-        api.context.producer.feed.wake()
+        api.context.producer.broadcast.wake()
 
     timer = threading.Timer(0.5, end)
     timer.start()

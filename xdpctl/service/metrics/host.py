@@ -81,7 +81,7 @@ def _detectors(ctx: ControlPlane) -> Iterator[Metric]:
         "xdpctl_incidents", "Incidents of which there are records", len(incidents)
     )
     yield GaugeMetricFamily(
-        "xdpctl_stream_readers", "Readers of /v1/stream", ctx.producer.feed.readers
+        "xdpctl_stream_readers", "Readers of /v1/stream", ctx.producer.broadcast.readers
     )
 
 

@@ -27,7 +27,7 @@ class _Event(NamedTuple):
     text: bytes
 
 
-class Feed:
+class Broadcast:
     """Events by number. `publish` is called from any thread, `read` in an event loop."""
 
     def __init__(self, kept: int = KEPT) -> None:

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from xdpctl.errors import BusyError
-from xdpctl.stream import feed as feeding
-from xdpctl.stream.feed import Feed
+from xdpctl.stream import broadcast as broadcasting
+from xdpctl.stream.broadcast import Broadcast
 
 
 def values(text: bytes) -> list[int]:
@@ -31,32 +31,32 @@ async def some(events: AsyncIterator[bytes], count: int) -> bytes:
 
 def test_every_reader_gets_everything_in_order() -> None:
     async def run() -> None:
-        feed = Feed()
-        feed.publish("figures", 0)
-        readers = [feed.read() for _ in range(20)]
+        broadcast = Broadcast()
+        broadcast.publish("figures", 0)
+        readers = [broadcast.read() for _ in range(20)]
         for reader in readers:
             assert await anext(reader) == b"", "what was before is not repeated"
         for number in range(1, 6):
-            await asyncio.to_thread(feed.publish, "figures", number)
+            await asyncio.to_thread(broadcast.publish, "figures", number)
         for reader in readers:
             assert values(await some(reader, 5)) == [1, 2, 3, 4, 5]
-        assert feed.readers == 20
+        assert broadcast.readers == 20
         for reader in readers:
             await reader.aclose()  # type: ignore[attr-defined]
-        assert feed.readers == 0
+        assert broadcast.readers == 0
 
     asyncio.run(run())
 
 
 def test_a_reader_goes_on_where_it_was() -> None:
     async def run() -> None:
-        feed = Feed()
-        first = feed.read()
+        broadcast = Broadcast()
+        first = broadcast.read()
         await anext(first)
         for number in range(5):
-            feed.publish("figures", number)
+            broadcast.publish("figures", number)
         text = await some(first, 5)
-        again = await anext(feed.read(ids(text)[1]))
+        again = await anext(broadcast.read(ids(text)[1]))
         assert values(again) == [2, 3, 4]
         assert b"missed" not in again
 
@@ -66,20 +66,20 @@ def test_a_reader_goes_on_where_it_was() -> None:
 @pytest.mark.parametrize("last_id", ["other-3", "nonsense", "-", "a-b", "a-" + "9" * 50, "\x00"])
 def test_an_id_of_another_process_is_told_as_missed(last_id: str) -> None:
     async def run() -> bytes:
-        feed = Feed()
-        feed.publish("figures", 1)
-        return await anext(feed.read(last_id))
+        broadcast = Broadcast()
+        broadcast.publish("figures", 1)
+        return await anext(broadcast.read(last_id))
 
     assert asyncio.run(run()).startswith(b"event: missed")
 
 
 def test_a_slow_reader_is_told_that_it_missed_something() -> None:
     async def run() -> None:
-        feed = Feed(kept=3)
-        reader = feed.read()
+        broadcast = Broadcast(kept=3)
+        reader = broadcast.read()
         await anext(reader)
         for number in range(10):
-            feed.publish("figures", number)
+            broadcast.publish("figures", number)
         assert await anext(reader) == b"event: missed\ndata: {}\n\n"
         assert values(await anext(reader)) == [7, 8, 9]
 
@@ -87,25 +87,25 @@ def test_a_slow_reader_is_told_that_it_missed_something() -> None:
 
 
 def test_one_too_many_is_refused_politely(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeding, "READERS_MAX", 2)
+    monkeypatch.setattr(broadcasting, "READERS_MAX", 2)
 
     async def run() -> None:
-        feed = Feed()
-        readers = [feed.read(), feed.read()]
+        broadcast = Broadcast()
+        readers = [broadcast.read(), broadcast.read()]
         for reader in readers:
             await anext(reader)
         with pytest.raises(BusyError, match="2 streams are open"):
-            await anext(feed.read())
+            await anext(broadcast.read())
 
     asyncio.run(run())
 
 
 def test_a_line_feed_in_a_value_does_not_begin_another_event() -> None:
     async def run() -> bytes:
-        feed = Feed()
-        reader = feed.read()
+        broadcast = Broadcast()
+        reader = broadcast.read()
         await anext(reader)
-        feed.publish("incident", {"subject": "x\n\nevent: figures\ndata: 1\n\n"})
+        broadcast.publish("incident", {"subject": "x\n\nevent: figures\ndata: 1\n\n"})
         return await some(reader, 1)
 
     text = asyncio.run(run())
