@@ -26,6 +26,7 @@ _OPEN = {"/healthz", "/readyz"}
 _NOT_VIEWED = ("/v1/tokens", "/v1/audit")
 _PLANNED = {502, 503, 504, 507}  # a feed, the store, a deadline, no room
 _LIVE = ("/v1/samples", "}/top")  # they go on for as long as one asks
+_QUESTION = "/v1/suggest"  # a POST that changes nothing
 _ENDLESS = "/v1/stream"  # tests/unit/api/test_stream.py has who may read it
 _TIMES = 4  # as long as one parser, for there are many requests
 _SOURCE, _SIGNATURE = "8.8.5.7", "udp dst-port 53"
@@ -105,7 +106,8 @@ def allowed(role: str | None, case: Case[Any]) -> bool:
         return role in ("detector", "operator")
     if role == "operator":
         return not path.startswith("/v1/tokens")
-    return role == "viewer" and case.method == "GET" and not path.startswith(_NOT_VIEWED)
+    reads = case.method == "GET" or path == _QUESTION
+    return role == "viewer" and reads and not path.startswith(_NOT_VIEWED)
 
 
 @pytest.mark.parametrize("role", [None, "viewer", "operator", "detector", "admin", "local"])

@@ -11,6 +11,7 @@ from xdpctl.service.metrics import exposition
 from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx
 
+_ACCEPT_MAX = 1_000  # characters that are looked at
 router = APIRouter(tags=["system"])
 _MEDIA_TYPES = ("text/plain; version=0.0.4; charset=utf-8", "application/openmetrics-text")
 
@@ -25,9 +26,7 @@ _MEDIA_TYPES = ("text/plain; version=0.0.4; charset=utf-8", "application/openmet
         }
     },
 )
-async def read_metrics(
-    who: Viewer, ctx: Ctx, accept: Annotated[str, Header(max_length=1000)] = ""
-) -> Response:
+async def read_metrics(who: Viewer, ctx: Ctx, accept: Annotated[str, Header()] = "") -> Response:
     """Prometheus text format, or OpenMetrics if `Accept` asks for it."""
-    text, media_type = await asyncio.to_thread(exposition, ctx, accept)
+    text, media_type = await asyncio.to_thread(exposition, ctx, accept[:_ACCEPT_MAX])
     return Response(text, media_type=media_type)

@@ -33,9 +33,7 @@ async def stream_events(
     request: Request,
     who: Viewer,
     ctx: Ctx,
-    last_event_id: Annotated[
-        str, Header(max_length=64, description="Go on behind this event")
-    ] = "",
+    last_event_id: Annotated[str, Header(description="Send the events after this one")] = "",
 ) -> StreamingResponse:
     """Server-sent events, until the caller leaves or the token ends."""
     events = ctx.producer.broadcast.read(last_event_id, who.name)
