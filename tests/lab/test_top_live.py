@@ -69,8 +69,10 @@ def test_rates_are_those_that_the_filter_counts(street: Street, street_box: Box)
     assert found["sampled"] > 2_000
 
 
-def test_without_the_control_plane_nothing_is_copied(street: Street, street_box: Box) -> None:
-    """A reader that died costs the packets nothing but a tail call for some of them."""
+def test_a_control_plane_that_stops_leaves_nothing_observed(
+    street: Street, street_box: Box
+) -> None:
+    """tests/kernel/test_heads.py has what happens if it is killed."""
     street_box.start()
     memory = maps.open_map(street_box.pins.map("controls")).memory()
     control = np.frombuffer(memory, CONTROL)[0]

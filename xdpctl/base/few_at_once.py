@@ -3,12 +3,14 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
 from typing import TypeVar
 
 from xdpctl.errors import BusyError
 
 T = TypeVar("T")
+_STOPPING = "the control plane is stopping; retry when it has restarted"
 
 
 class FewAtOnce:
@@ -17,20 +19,36 @@ class FewAtOnce:
     def __init__(self, job: str, hands: int, waiting: int) -> None:
         self._job, self._most = job, hands + waiting
         self._under_way = 0
+        self._stopped = False
+        self._lock = Lock()
         self._threads = ThreadPoolExecutor(hands, job)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """The result of the work; call it in one event loop only."""
-        if self._under_way >= self._most:
-            raise BusyError(f"{self._most} {self._job} are under way; ask again in a few seconds")
-        self._under_way += 1
-        future = self._threads.submit(work)
-        future.add_done_callback(lambda _: self._done())
-        return await asyncio.wrap_future(future)
+        """The result of the work; BusyError also if it was stopped meanwhile."""
+        future = self._started(work)
+        future.add_done_callback(self._done)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            if self._stopped:
+                raise BusyError(_STOPPING) from None
+            raise
 
-    def _done(self) -> None:
-        self._under_way -= 1
+    def _started(self, work: Callable[[], T]) -> "Future[T]":
+        with self._lock:
+            if self._stopped:
+                raise BusyError(_STOPPING)
+            if self._under_way >= self._most:
+                raise BusyError(f"{self._most} {self._job} are under way; ask again in a moment")
+            self._under_way += 1
+            return self._threads.submit(work)
+
+    def _done(self, _: "Future[T]") -> None:
+        with self._lock:
+            self._under_way -= 1
 
     def stop(self) -> None:
         """Take no more work; what waits is not done."""
+        with self._lock:
+            self._stopped = True
         self._threads.shutdown(wait=False, cancel_futures=True)

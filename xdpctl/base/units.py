@@ -12,3 +12,8 @@ def si(number: float) -> str:
             return f"{number:.3g}{unit}" if unit else f"{number:g}"
         number /= 1000
     return f"{number:.3g} P"
+
+
+def si3(number: float) -> str:
+    """The same of an estimate, of which more than three digits say nothing."""
+    return si(float(f"{number:.3g}"))

@@ -46,6 +46,7 @@ class Minutes:
         self._sampler, self._dimensions = sampler, dimensions
         self._file: RingFile | None = None
         self._minute: int | None = None
+        self._told = ""  # the problem that was logged last
         self._lock = Lock()
         self._beat = PeriodicTask("top lists", _LOOK_SECONDS, self.step, _TROUBLE, rest=60.0)
         self.start = self._beat.start
@@ -76,7 +77,9 @@ class Minutes:
             folder.mkdir(parents=True, exist_ok=True)
             return RingFile(folder / "top.ring", {"content": "top lists"}, _ROW_BYTES, LEVEL)
         except (OSError, SeriesError) as error:  # `status` says so of the figures, too
-            log.warning("%s: %s", _TROUBLE, error)
+            if str(error) != self._told:
+                log.warning("%s: %s", _TROUBLE, error)
+            self._told = str(error)
             return None
 
     def _content(self) -> bytes:

@@ -3,8 +3,7 @@
 
 After a header of 4096 bytes each row has its number, a CRC-32, and its content, of a fixed size.
 Row n is at place n modulo the number of rows. A row is written by one pwrite(2); a torn one is left
-out by its CRC. The file is allocated when it is made, so a full disk cannot stop it, and it cannot
-fill the disk.
+out by its CRC. The file is allocated when it is made, so writing needs no new space.
 """
 
 import json

@@ -81,6 +81,7 @@ class ControlPlane:
     watches: WorkerPool = field(default_factory=lambda: WorkerPool("samplings", _WATCHES))
     connections: Connections = field(default_factory=Connections)
     stopping: bool = False
+    geo_problem: str = ""
     audit_head: AuditHead = field(init=False)
     taken_off: TakenOff = field(init=False)
     sampler: Sampler = field(init=False)
@@ -189,11 +190,13 @@ class ControlPlane:
         return Status(self.series.latest, automatic.value, self.problems(), self.warnings())
 
     def _geo_or_none(self) -> GeoDatabase | None:
-        """The database; None also if it cannot be read, which is logged and shown by doctor."""
+        """The database; None also if it cannot be read, which is logged once."""
         try:
             return self.geo()
         except ConfigError as error:
-            log.warning("countries and ASes are not shown: %s", error)
+            if str(error) != self.geo_problem:
+                log.warning("countries and ASes are not shown: %s", error)
+            self.geo_problem = str(error)
             return None
 
     def fills(self) -> list[readiness.Fill]:

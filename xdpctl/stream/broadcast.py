@@ -46,13 +46,10 @@ class Broadcast:
                 *(self._name.encode(), self._last, kind.encode(), data),
             )
             self._events.append(_Event(self._last, text))
-        self._wake()
+        self.wake()
 
     def wake(self) -> None:
-        """Wake the readers, so that they see that it ends."""
-        self._wake()
-
-    def _wake(self) -> None:
+        """Wake the readers, so that they notice a stop, or a token that ended."""
         for loop in {loop for loop, _, _ in list(self._waiting)}:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self._set, loop)

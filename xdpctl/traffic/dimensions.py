@@ -28,14 +28,19 @@ _FLAGS = (1 << len(TCP_FLAGS)) - 1
 class Dimension:
     """A property of packets.
 
-    `keys` has one value for each packet, equal for packets that are counted together; None or less
-    than 0 means that the packet does not have the property. `name` is a key's text. `components` is
-    what a match must have so that it takes the packets of a key; None if no match can.
+    `keys` has one value for each packet, equal for packets that are counted together; `stand` says
+    which of them stand for the property. `name` is a key's text. `components` is what a match must
+    have so that it takes the packets of a key; None if no match can.
     """
 
     keys: Callable[[PacketArray], Keys]
     name: Callable[[Any], str]
     components: Callable[[Any], dict[str, Value] | None]
+
+
+def stand(keys: Keys) -> NDArray[np.bool_]:
+    """Which keys stand for a property, and not for its absence (empty, or less than 0)."""
+    return np.asarray(keys != b"" if keys.dtype.kind == "S" else keys >= 0)
 
 
 def _addresses(column: str, lengths: dict[int, int] | None) -> Dimension:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from xdpctl.errors import RuleError
 from xdpctl.model.match.match import Match, Value, join
 from xdpctl.traffic.baseline import Before
-from xdpctl.traffic.dimensions import DIMENSIONS
+from xdpctl.traffic.dimensions import DIMENSIONS, stand
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import takes
 from xdpctl.traffic.top import error
@@ -113,9 +113,9 @@ def _most_frequent(now: _Side) -> list[Suggestion]:
         for key in _frequent(keys, now.rates):
             part = now.of(keys == np.array(key, keys.dtype))
             components = DIMENSIONS[name].components(key) or {}
-            if part.rate >= _FREQUENT * now.rate:
-                common = _common(part, components, _NEARLY_ALL)
-                found.append((part.rate, join(components | common)))
+            match = _joined(components | _common(part, components, _NEARLY_ALL))
+            if match and part.rate >= _FREQUENT * now.rate:
+                found.append((part.rate, match))
         if sum(rate for rate, _ in found) > sum(rate for rate, _ in best):
             best = found
     if sum(rate for rate, _ in best) < _MOST * now.rate:
@@ -138,10 +138,7 @@ def _grow(now: _Side, was: _Side) -> Match | None:
         now, was = now.of(best[2]), was.of(takes(_one(best[1]), was.packets))
     if not components:
         return None
-    try:
-        return join(components | _common(now, components, _ALL))
-    except RuleError:  # together they are a match of no packet
-        return None
+    return _joined(components | _common(now, components, _ALL))
 
 
 def _gains(
@@ -171,7 +168,7 @@ def _gain(now: float, was: float, now_kept: float, was_kept: float) -> float:
 def _frequent(keys: NDArray[Any], rates: NDArray[np.float64]) -> list[Any]:
     values, places = np.unique(keys, return_inverse=True)
     counts = np.bincount(places, rates)
-    known = values != b"" if values.dtype.kind == "S" else values >= 0
+    known = stand(values)
     order = [place for place in np.argsort(-counts).tolist() if known[place]]
     return [values[place].item() for place in order[:_VALUES]]
 
@@ -188,6 +185,14 @@ def _common(now: _Side, given: dict[str, Value], least: float) -> dict[str, Valu
             if components and share >= least and (given | found).keys().isdisjoint(components):
                 found |= components
     return found
+
+
+def _joined(components: dict[str, Value]) -> Match | None:
+    """The match of these components; None if no packet can have them all."""
+    try:
+        return join(components)
+    except RuleError:
+        return None
 
 
 def _one(components: dict[str, Value]) -> Match:

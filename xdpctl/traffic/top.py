@@ -3,16 +3,14 @@
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
 from xdpctl.model.match.components import NEEDS
 from xdpctl.model.match.match import Match, Value, join
-from xdpctl.traffic.dimensions import DIMENSIONS, Dimension
+from xdpctl.traffic.dimensions import DIMENSIONS, Dimension, stand
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import takes
 
@@ -24,8 +22,8 @@ _NEARLY_ALL = 0.95  # a match names the destination or protocol that this share 
 class Row:
     """A value of the dimension. Rates are a second; `share` is of the packets, 0 to 1.
 
-    `error` is the half width of the share's 95 % confidence interval. `match` takes these packets,
-    and is as narrow as the dimension, and what they have in common, make it; None if none does.
+    `error` is the half width of the share's 95 % confidence interval. `match` names the value, and
+    the protocol and destination that at least 95 % of the row's packets have; None if none can.
     """
 
     value: str
@@ -67,7 +65,7 @@ def top(
     keys = by.keys(chosen)
     values, places = np.unique(keys, return_inverse=True)
     counts, sizes = np.bincount(places, weights), np.bincount(places, octets)
-    known = _known(values)
+    known = stand(values)
     order = [place for place in np.argsort(-counts, kind="stable").tolist() if known[place]]
     effective = total * total / float((weights * weights).sum())
     rows = []
@@ -92,13 +90,6 @@ def error(share: float, samples: float) -> float:
     n = samples + _NORMAL_95**2
     centre = (share * samples + _NORMAL_95**2 / 2) / n
     return _NORMAL_95 * sqrt(centre * (1 - centre) / n)
-
-
-def _known(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which keys stand for a property, and not for its absence."""
-    if values.dtype.kind == "S":
-        return np.asarray(values != b"")
-    return np.asarray(values >= 0)
 
 
 def _match(
@@ -138,6 +129,6 @@ def _common(name: str, packets: PacketArray) -> dict[str, Value] | None:
     values, places = np.unique(by.keys(packets), return_inverse=True)
     counts = np.bincount(places, packets["weight"])
     place = int(counts.argmax())
-    if not _known(values)[place] or counts[place] < _NEARLY_ALL * counts.sum():
+    if not stand(values)[place] or counts[place] < _NEARLY_ALL * counts.sum():
         return None
     return by.components(values[place].item())

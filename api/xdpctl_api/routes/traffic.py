@@ -49,10 +49,7 @@ async def top_traffic(
     ctx: Ctx,
     by: Annotated[
         str,
-        Query(
-            description="Dimensions, with commas between: "
-            + ", ".join((*DIMENSIONS, "as", "country"))
-        ),
+        Query(description=f"Dimensions, with commas between: {', '.join(_NAMES)}"),
     ] = "destination,source_port",
     verdict: Annotated[
         str, Query(description="drop, pass, all, or a reason such as limited")
@@ -82,7 +79,7 @@ async def top_traffic(
 async def recorded_top(
     who: Viewer,
     ctx: Ctx,
-    ago: Annotated[str, Query(description="How long ago: 2m to 24h")],
+    ago: Annotated[str, Query(description="How long ago: 1m to 24h")],
 ) -> RecordedOut:
     """The top lists of a minute of the last day, as they were recorded."""
     seconds = parse_duration(ago, "ago")

@@ -12,7 +12,7 @@ from textual.worker import Worker, get_current_worker
 from xdpctl.cli import words
 from xdpctl.cli.live import looks
 from xdpctl.cli.live.dialogs import Details, Question
-from xdpctl.cli.live.looks import TABS, Caller, Line, Look
+from xdpctl.cli.live.looks import TABS, ApiClient, Line, Look
 from xdpctl.errors import Refused, RuleError, XdpctlError
 from xdpctl.model.signature import read_amount
 
@@ -36,7 +36,7 @@ _RELEASE = "1h"
 class Acting(App[None]):
     """Changes by keys; each asks the control plane in a thread, and says what was done."""
 
-    def __init__(self, client: Caller) -> None:
+    def __init__(self, client: ApiClient) -> None:
         super().__init__()
         self.client = client
         self.shown: Look | None = None

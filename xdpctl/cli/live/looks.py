@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from xdpctl.base.durations import show_duration
-from xdpctl.base.units import si
+from xdpctl.base.units import si3
 from xdpctl.errors import Refused
 
 VERDICTS = ("all", "pass", "drop")
@@ -17,7 +17,7 @@ _HISTORY_SECONDS = 60
 _ROWS = 50
 
 
-class Caller(Protocol):
+class ApiClient(Protocol):
     """The part of the API's client that is used."""
 
     def call(
@@ -103,7 +103,7 @@ class Look:
     refusal: str = ""  # why there is no table
 
 
-def look(client: Caller, view: View) -> Look:
+def look(client: ApiClient, view: View) -> Look:
     """Ask for everything that the screen shows."""
     status = client.call("GET", "/v1/status")
     automatic = client.call("GET", "/v1/automatic")
@@ -140,7 +140,7 @@ def state(status: Mapping[str, Any], automatic: Mapping[str, Any]) -> str:
     return f"{filtering} · detectors {mode} · {rules:,} {'rule' if rules == 1 else 'rules'}"
 
 
-def _history(client: Caller) -> Mapping[str, Any]:
+def _history(client: ApiClient) -> Mapping[str, Any]:
     """The last minute; nothing where no figures are recorded."""
     names = "pass_packets,pass_bits,drop_packets,drop_bits"
     query = {"names": names, "since": f"{_HISTORY_SECONDS}s", "points": _HISTORY_SECONDS}
@@ -164,7 +164,7 @@ def _rates(figures: Mapping[str, Any]) -> list[str]:
 
 def _newest(values: Sequence[float | None]) -> str:
     known = [value for value in values[-3:] if value is not None]
-    return si(float(f"{known[-1]:.3g}")) if known else "?"
+    return si3(known[-1]) if known else "?"
 
 
 def _unit(bits: str) -> str:
@@ -184,7 +184,7 @@ def graph(values: Sequence[float | None], width: int) -> str:
     )
 
 
-def _traffic(client: Caller, view: View) -> tuple[tuple[str, ...], list[Line]]:
+def _traffic(client: ApiClient, view: View) -> tuple[tuple[str, ...], list[Line]]:
     query = {"by": view.tab.by, "verdict": view.verdict, "window": view.window, "limit": _ROWS}
     query |= {"where": view.where} if view.where else {}
     (found,) = client.call("GET", "/v1/top", params=query)["dimensions"]
@@ -195,8 +195,8 @@ def _traffic(client: Caller, view: View) -> tuple[tuple[str, ...], list[Line]]:
             key=row["value"],
             cells=(
                 printable(row["value"]),
-                si(float(f"{row['packets']:.3g}")),
-                si(float(f"{row['bits']:.3g}")),
+                si3(row["packets"]),
+                si3(row["bits"]),
                 f"{row['share']:.1%}",
                 row["match"] or "",
             ),
@@ -208,7 +208,7 @@ def _traffic(client: Caller, view: View) -> tuple[tuple[str, ...], list[Line]]:
     return (view.tab.name, ">packets/s", ">bit/s", ">share", "match"), lines
 
 
-def _incidents(client: Caller) -> tuple[tuple[str, ...], list[Line]]:
+def _incidents(client: ApiClient) -> tuple[tuple[str, ...], list[Line]]:
     listed = client.call("GET", "/v1/incidents", params={"limit": _ROWS})["incidents"]
     lines = [
         Line(

@@ -16,7 +16,7 @@ from textual.worker import get_current_worker
 from xdpctl.cli.live import looks
 from xdpctl.cli.live.acting import Acting
 from xdpctl.cli.live.dialogs import Question
-from xdpctl.cli.live.looks import TABS, Caller, Line, Look, View
+from xdpctl.cli.live.looks import TABS, ApiClient, Line, Look, View
 from xdpctl.errors import RuleError, XdpctlError
 from xdpctl.model.match import text
 
@@ -55,7 +55,7 @@ class TopApp(Acting):
         ),
     ]
 
-    def __init__(self, client: Caller, delay: float, view: View) -> None:
+    def __init__(self, client: ApiClient, delay: float, view: View) -> None:
         super().__init__(client)
         self._delay, self._view = delay, view
         self._asked_for: View | None = None  # the view whose answer is awaited

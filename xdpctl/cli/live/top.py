@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xdpctl.base.units import si
+from xdpctl.base.units import si, si3
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, Lines, printed
 from xdpctl.cli.live.looks import View, printable, tab
@@ -102,7 +102,7 @@ def suggest(
         print("nothing stands out: no match explains what is more than before")
     rows = [
         (
-            *(si(float(f"{each['packets']:.3g}")), f"{each['share']:.1%}"),
+            *(si3(each["packets"]), f"{each['share']:.1%}"),
             *(_before(each), each["match"]),
         )
         for each in found["matches"]
@@ -125,7 +125,7 @@ def _before(each: Mapping[str, Any]) -> str:
 
 def show(found: Mapping[str, Any]) -> None:
     """Print one look: the sum, and a table for each dimension."""
-    packets, bits = (si(float(f"{found[of]:.3g}")) for of in ("packets", "bits"))
+    packets, bits = (si3(found[of]) for of in ("packets", "bits"))
     rates = f"{packets} packets/s, {bits}bit/s"
     of = output.plural(found["sampled"], "sampled packet", "sampled packets")
     print(f"{rates}; the last {found['seconds']:.0f} s, from {of}")
@@ -146,5 +146,5 @@ def show(found: Mapping[str, Any]) -> None:
 
 def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
     share = f"{row['share']:.1%} ± {row['error'] * 100:.1f}"
-    rates = (si(float(f"{row[of]:.3g}")) for of in ("packets", "bits"))
+    rates = (si3(row[of]) for of in ("packets", "bits"))
     return printable(row["value"]), *rates, share, row["match"] or ""

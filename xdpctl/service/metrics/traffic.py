@@ -2,6 +2,7 @@
 """Metrics of packets: counted by reason, and estimated by class."""
 
 from collections.abc import Iterator
+from math import isnan
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -21,7 +22,7 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
         "xdpctl_driver_drops", "Packets that were lost before the filter", labels=["interface"]
     )
     for name, by_reason in ctx.controller.datapath.counters().items():
-        if (lost := driver_drops(name)) == lost:  # not NaN: it would look as if it began anew
+        if not isnan(lost := driver_drops(name)):  # else it would look as if it began anew
             drops.add_metric([name], lost)
         for reason, hits in by_reason.items():
             key = [name, reason.verdict, reason.name.lower()]
