@@ -126,7 +126,9 @@ fuzz: setup
 	  --timeout=0 tests/kernel/test_reference.py tests/fuzz
 
 pictures: setup
+	@sh packaging/need.sh chromium
 	@$(BIN)/python -m tools.pictures
+	@$(BIN)/python -m tests.browser.pictures
 
 openapi: setup
 	@$(BIN)/python -c 'import json; from xdpctl_api.app import openapi; \

@@ -9,9 +9,11 @@ from xdpctl import __version__
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api import problems
 from xdpctl_api.auth import KnownSender
+from xdpctl_api.dashboard.routes import add_dashboard
 from xdpctl_api.dependencies import known_query
 from xdpctl_api.document import DescribedApi, operation_id
 from xdpctl_api.routes import (
+    browsers,
     bulk,
     explain,
     history,
@@ -55,9 +57,10 @@ def create_app(context: ControlPlane | None = None) -> FastAPI:
     problems.install(app)
     for module in (  # routes are tried in order: the most frequent come first
         *(hooks, bulk, rules, sets, incidents, lookup, explain),
-        *(history, releases, samples, traffic, series, stream, system, records, metrics),
+        *(history, releases, samples, traffic, series, stream, system, records, metrics, browsers),
     ):
         app.include_router(module.router)
+    add_dashboard(app)
     return app
 
 

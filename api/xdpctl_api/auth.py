@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from xdpctl.base.net.prefix import Prefix, exact_address
+from xdpctl.control.controller import Controller
 from xdpctl.errors import AccessError
-from xdpctl.model.identity import Caller, Role, authenticate
+from xdpctl.model.identity import Caller, Role, authenticate, valid
 from xdpctl.model.rule import OPERATOR
 from xdpctl_api import problems
 from xdpctl_api.transport.callers import PEER, LocalPeer, RemotePeer
@@ -20,6 +22,8 @@ _SECRET_MAX = 256  # characters
 _FORWARDED_FOR = re.compile(
     r'for="?(?:\[([^\]]{1,64})\]|(\d{1,3}(?:\.\d{1,3}){3})|([0-9a-f:.]{2,64}))', re.IGNORECASE
 )
+LOGIN = "/login"  # the only path to which a stranger may send a body
+_FORMS = "/actions/"
 _FORWARDED_MAX = 256  # characters that are looked at
 
 
@@ -35,12 +39,48 @@ def caller(request: Request) -> Caller:
         now = controller.clock.read().unix
         token = authenticate(secret.strip(), controller.state.tokens_by_digest, now)
         address = peer.address if isinstance(peer, RemotePeer) else None
-        if address and token.role in (Role.OPERATOR, Role.ADMIN) and token.origin == OPERATOR:
-            controller.state.called(address, controller.clock.read().ns)
-        return Caller(f"token {token.name}", token.role, token.origin, address)
+        found = Caller(f"token {token.name}", token.role, token.origin, address)
+        _remember(controller, found)
+        return found
     if isinstance(peer, LocalPeer):
         return Caller(peer.user, Role.ADMIN, OPERATOR, _forwarded(request))
+    if sealed := request.cookies.get(cookie_name(request)):
+        return _browser(request, sealed, peer)
     raise AccessError("no token: send Authorization: Bearer TOKEN, or use the Unix socket")
+
+
+def cookie_name(request: Request) -> str:
+    """The name of the cookie of a session; its prefix is for https alone (RFC 6265bis)."""
+    return "__Host-xdpctl" if request.url.scheme == "https" else "xdpctl"
+
+
+def _browser(request: Request, sealed: str, peer: RemotePeer | None) -> Caller:
+    """The caller of a session. A change must come from a page of this site, and say so."""
+    controller, sessions = request.app.state.context.controller, request.app.state.context.sessions
+    if request.method not in ("GET", "HEAD") and not _says_whence(request):
+        raise AccessError("a browser must send Sec-Fetch-Site or Origin with a change")
+    now = controller.clock.read()
+    session = sessions.open(sealed, now.unix)
+    address = peer.address if peer else None
+    if not session.digest:
+        found = Caller(session.user, Role.ADMIN, OPERATOR, address)
+    else:
+        token = valid(controller.state.tokens_by_digest.get(session.digest), now.unix)
+        found = Caller(f"token {token.name}", token.role, token.origin, address)
+    _remember(controller, found)
+    return found
+
+
+def _says_whence(request: Request) -> bool:
+    """Whether the request comes from a page of this site; others were refused before."""
+    headers = request.headers
+    return headers.get("sec-fetch-site") == "same-origin" or "origin" in headers
+
+
+def _remember(controller: Controller, found: Caller) -> None:
+    """Protect the address of a person who changes rules, as that of one who is logged in."""
+    if found.address and found.may(Role.OPERATOR) and found.origin == OPERATOR:
+        controller.state.called(found.address, controller.clock.read().ns)
 
 
 def _forwarded(request: Request) -> Prefix | None:
@@ -60,10 +100,14 @@ class KnownSender:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401 to an unknown caller's request with a body, before the body is read."""
-        if scope["type"] == "http" and _has_body(scope):
+        if scope["type"] == "http" and scope["path"] != LOGIN and _has_body(scope):
             try:
                 caller(Request(scope))
             except AccessError as error:
+                if scope["path"].startswith(_FORMS):  # a person's, and not a program's
+                    again = RedirectResponse(LOGIN, 303, {"Connection": "close"})
+                    await again(scope, receive, send)
+                    return
                 answer = problems.problem(401, "access", str(error))
                 answer.headers["Connection"] = "close"
                 await answer(scope, receive, send)
@@ -76,13 +120,13 @@ def _has_body(scope: Scope) -> bool:
     return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
 
 
-def needs(role: Role) -> Callable[[Request], Awaitable[Caller]]:
-    """A dependency that returns the caller; RoleError if it does not have `role`."""
+def needs(*roles: Role) -> Callable[[Request], Awaitable[Caller]]:
+    """A dependency that returns the caller; RoleError if it has none of `roles`."""
 
     # async, or FastAPI would run it in a thread
     async def dependency(request: Request) -> Caller:
         found = caller(request)
-        found.require(role)
+        found.require(*roles)
         return found
 
     return dependency
@@ -97,6 +141,8 @@ async def _unbound(request: Request) -> Caller:
 
 
 Viewer = Annotated[Caller, Depends(needs(Role.VIEWER))]
+Helpdesk = Annotated[Caller, Depends(needs(Role.HELPDESK))]
+AnyReader = Annotated[Caller, Depends(needs(Role.VIEWER, Role.HELPDESK))]
 Operator = Annotated[Caller, Depends(needs(Role.OPERATOR))]
 Unbound = Annotated[Caller, Depends(_unbound)]
 Admin = Annotated[Caller, Depends(needs(Role.ADMIN))]

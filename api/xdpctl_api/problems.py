@@ -57,36 +57,66 @@ MEDIA_TYPE = "application/problem+json"
 
 def problem(status: int, kind: str, detail: str, **more: Any) -> JSONResponse:
     """A problem document (RFC 9457); members in `more` that are empty are left out."""
-    body = {
+    return _answer(_document(status, kind, detail, **more))
+
+
+def _document(status: int, kind: str, detail: str, **more: Any) -> dict[str, Any]:
+    return {
         "type": TYPE + kind,
         "title": TITLES.get(kind, kind),
         "status": status,
         "detail": detail,
         **{key: value for key, value in more.items() if value},
     }
+
+
+def of_error(error: errors.XdpctlError) -> dict[str, Any]:
+    """The problem document of an error."""
+    if isinstance(error, errors.Refused):
+        return error.problem
+    status, kind = _status(error)
+    field, fix = getattr(error, "field", ""), getattr(error, "fix", "")
+    return _document(status, kind, str(error), field=field, fix=fix)
+
+
+def of_validation(error: RequestValidationError) -> dict[str, Any]:
+    """The problem document of a request that has not the form that it should."""
+    found = _misfits(error)
+    detail = f"{found[0]['field'] or 'the body'}: {found[0]['message']}"
+    return _document(400, "bad-request", detail, field=found[0]["field"], errors=found)
+
+
+def _status(error: Exception) -> tuple[int, str]:
+    return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
+
+
+def _answer(document: dict[str, Any]) -> JSONResponse:
+    kind = document["type"].removeprefix(TYPE)
     headers = (
-        {"Retry-After": str(_AGAIN_SECONDS)} if kind in ("busy", "pace") else _HEADERS.get(status)
+        {"Retry-After": str(_AGAIN_SECONDS)}
+        if kind in ("busy", "pace")
+        else _HEADERS.get(document["status"])
     )
-    return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
+    return JSONResponse(document, document["status"], headers, media_type=MEDIA_TYPE)
 
 
 async def _ours(request: Request, error: Exception) -> JSONResponse:
-    status, kind = next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
-    request.app.state.context.refused[kind] += 1
-    field, fix = getattr(error, "field", ""), getattr(error, "fix", "")
-    return problem(status, kind, str(error), field=field, fix=fix)
+    assert isinstance(error, errors.XdpctlError)  # noqa: S101  # registered for this class
+    request.app.state.context.refused[_status(error)[1]] += 1
+    return _answer(of_error(error))
 
 
 async def _validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this class
     request.app.state.context.refused["bad-request"] += 1
-    found = [
+    return _answer(of_validation(error))
+
+
+def _misfits(error: RequestValidationError) -> list[dict[str, str]]:
+    return [
         {"field": ".".join(str(part) for part in e["loc"][1:]), "message": e["msg"]}
         for e in error.errors()
     ]
-    first = found[0]
-    detail = f"{first['field'] or 'the body'}: {first['message']}"
-    return problem(400, "bad-request", detail, field=first["field"], errors=found)
 
 
 async def _http(_: Request, error: Exception) -> JSONResponse:

@@ -26,6 +26,8 @@ _OPEN = {"/healthz", "/readyz"}
 _NOT_VIEWED = ("/v1/tokens", "/v1/audit")
 _PLANNED = {502, 503, 504, 507}  # a feed, the store, a deadline, no room
 _LIVE = ("/v1/samples", "}/top")  # they go on for as long as one asks
+_ASKED_BY_ALL = ("/v1/lookup", "/v1/explain")
+_ADMINS = ("/v1/tokens", "/v1/browsers")
 _QUESTION = "/v1/suggest"  # a POST that changes nothing
 _ENDLESS = "/v1/stream"  # tests/unit/api/test_stream.py has who may read it
 _TIMES = 4  # as long as one parser, for there are many requests
@@ -104,13 +106,17 @@ def allowed(role: str | None, case: Case[Any]) -> bool:
         return True
     if path.startswith("/v1/hooks"):
         return role in ("detector", "operator")
+    if path == "/v1/releases" or path.startswith(_ASKED_BY_ALL):
+        return role in ("helpdesk", "operator") or (role == "viewer" and case.method == "GET")
     if role == "operator":
-        return not path.startswith("/v1/tokens")
+        return not path.startswith(_ADMINS)
     reads = case.method == "GET" or path == _QUESTION
     return role == "viewer" and reads and not path.startswith(_NOT_VIEWED)
 
 
-@pytest.mark.parametrize("role", [None, "viewer", "operator", "detector", "admin", "local"])
+@pytest.mark.parametrize(
+    "role", [None, "viewer", "helpdesk", "operator", "detector", "admin", "local"]
+)
 def test_no_request_is_a_defect_or_more_than_a_role_may(box: Api, role: str | None) -> None:
     more = {"origin": "fastnetmon"} if role == "detector" else {}
     token = box.token("who", role, **more) if role not in (None, "local") else None

@@ -46,6 +46,7 @@ COMMANDS = {
     **dict.fromkeys(("geo", "lookup"), "sets.geo"),
     "bypass": "bypass",
     **dict.fromkeys(("top", "suggest"), "live.top"),
+    "dashboard": "dashboard",
     "capture": "capture",
     "replay": "replay",
     **dict.fromkeys(("status", "token", "audit", "notify"), "system"),

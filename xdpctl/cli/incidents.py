@@ -108,6 +108,24 @@ def close_incident(
         output.out.print(f"closed: {identity}\n  report it with: xdpctl incident report {identity}")
 
 
+@incident_app.command("note")
+def note_incident(
+    context: typer.Context,
+    identity: Identity,
+    text: Annotated[str, typer.Argument(help="What is to be kept with the incident.")],
+    form: options.Output = Format.TABLE,
+) -> None:
+    """Keep a note with an incident; its report and archive show it.
+
+    Example: xdpctl incident note 20261126-081900 "the provider was called, ticket 4711"
+    """
+    kept = options.client(context).call(
+        "POST", path("incidents", identity, "notes"), json={"text": text}
+    )
+    if not printed(kept, form):
+        output.out.print(f"kept with {identity}")
+
+
 @incident_app.command("show")
 def show_incident(
     context: typer.Context, identity: Identity, form: options.Output = Format.TABLE

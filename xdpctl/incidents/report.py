@@ -71,6 +71,7 @@ def timeline(incident: dict[str, Any]) -> list[tuple[float, str]]:
         if rule["ended_at"]:
             hit = f"{rule['packets']:,} packets hit"
             lines.append((rule["ended_at"], f"ended {rule['what']}: {rule['why']}; {hit}"))
+    lines += [(note["at"], f"note by {note['who']}: {note['text']}") for note in incident["notes"]]
     left = incident["events_told"] - len(incident["events"])
     if left > 0:
         lines.append((incident["updated_at"], f"and {left:,} more events"))
@@ -136,7 +137,7 @@ def page(incident: dict[str, Any]) -> str:
         timeline=lines,
         senders=senders,
         forged=FORGED,
-        chart=_chart(incident["evidence"]["rates"]),
+        chart=chart(incident["evidence"]["rates"]),
     )
 
 
@@ -184,7 +185,7 @@ def _worst(rates: list[list[float]]) -> str:
     return f"{si(packets)} packets/s, {si(size)}bit/s, measured at {clock(at)[:8]}"
 
 
-def _chart(rates: list[list[float]]) -> dict[str, Any] | None:
+def chart(rates: list[list[float]]) -> dict[str, Any] | None:
     """The SVG polylines of packets dropped by the rules and passed by the host; None if too few."""
     if len(rates) < 2:
         return None

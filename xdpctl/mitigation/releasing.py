@@ -8,13 +8,17 @@ from xdpctl.control.operations import source_rules
 from xdpctl.control.operations.changing import Added
 from xdpctl.control.operations.removal import RuleOrSignature, matching
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import ConflictError
+from xdpctl.errors import ConflictError, QuotaError, RuleError
 from xdpctl.mitigation.undo import HitsOf, ending
 from xdpctl.model import tags
-from xdpctl.model.identity import Caller
+from xdpctl.model.identity import Caller, Role
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Action, Rule
 from xdpctl.model.signature import automatic
+
+HELPDESK_SECONDS = 3_600.0  # a help desk releases for so long at most
+_HELPDESK_MOST = 200  # released sources at the same time, of all
+_HOST = {4: 32, 6: 64}  # the shortest prefix that is one subscriber
 
 
 class Released(NamedTuple):
@@ -25,12 +29,22 @@ class Released(NamedTuple):
 
 
 def release(
-    draft: Draft, source: Prefix, seconds: float, reason: str, caller: Caller, hits: HitsOf
+    draft: Draft,
+    source: Prefix,
+    seconds: float,
+    caller: Caller,
+    hits: HitsOf,
+    reason: str = "",
+    ticket: str = "",
 ) -> Released:
     """Accept a source for so many seconds, and remove the drops of detectors inside it.
 
-    Until it ends, no detector can drop the source or a part of it.
+    Until it ends, no detector can drop the source or a part of it. A help desk may do so for a
+    single subscriber, for an hour, with a ticket: else RuleError or QuotaError.
     """
+    if caller.role is Role.HELPDESK:
+        _check_helpdesk(draft, source, seconds, ticket)
+    why = ", ".join(filter(None, (f"ticket {ticket}" if ticket else "", reason)))
 
     def dropped(rule: RuleOrSignature) -> bool:
         drops = isinstance(rule, Rule) and rule.action is Action.DROP and automatic(rule)
@@ -40,7 +54,7 @@ def release(
     gone = matching(draft, dropped)
     ended = ending(draft, f"released by {caller.name}", hits)
     request = RuleRequest(
-        source, Action.ACCEPT, ttl=seconds, reason=reason, tags=(tags.RELEASED,), replace=True
+        source, Action.ACCEPT, ttl=seconds, reason=why, tags=(tags.RELEASED,), replace=True
     )
     added = source_rules.add(draft, request, caller)
     for rule in gone:
@@ -48,6 +62,24 @@ def release(
         if isinstance(rule, Rule) and rule.source != source:
             draft.remove(rule)
     return Released(added, len(gone))
+
+
+def _check_helpdesk(draft: Draft, source: Prefix, seconds: float, ticket: str) -> None:
+    """What a help desk may not do: RuleError, or QuotaError for too many at a time."""
+    if not ticket.strip():
+        raise RuleError("no ticket", "ticket", "give the number of the ticket")
+    if seconds > HELPDESK_SECONDS:
+        raise RuleError(f"{seconds:g} seconds are too long for a help desk", "ttl", "give 1h")
+    if source.length < _HOST[source.family]:
+        fix = "give a single address, or an IPv6 /64; ask an operator for more"
+        raise RuleError(f"{source} is more than one subscriber", "source", fix)
+    released = sum(tags.RELEASED in rule.tags for rule in draft.all_rules())
+    if released >= _HELPDESK_MOST and draft.standing(source) is None:
+        raise QuotaError(
+            f"{released} sources are released already, as many as a help desk may",
+            "source",
+            "ask an operator to release more",
+        )
 
 
 def _refuse_own(standing: Rule | None) -> None:

@@ -72,7 +72,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
             raise RuleError("a rate is not a number", "pps", "send packets or bits a second")
 
 
-def plain(text: object) -> str:
-    """Untrusted text as one printable line of at most 200 characters."""
-    kept = "".join(c if c.isprintable() else " " for c in str(text)[: 2 * _NOTE_MAX])
-    return kept.strip()[:_NOTE_MAX]
+def plain(text: object, most: int = _NOTE_MAX) -> str:
+    """Untrusted text as one printable line of at most so many characters."""
+    kept = "".join(c if c.isprintable() else " " for c in str(text)[: 2 * most])
+    return kept.strip()[:most]

@@ -4,6 +4,7 @@
 import hashlib
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
@@ -15,9 +16,14 @@ _MARK = "xdpctl_"
 
 
 class Role(StrEnum):
-    """viewer reads; operator changes rules; detector uses its own hook only; admin does all."""
+    """What a caller may do.
+
+    viewer reads; helpdesk looks up single addresses and releases them for a while, and nothing
+    else; operator changes rules; detector uses its own hook only; admin does all.
+    """
 
     VIEWER = "viewer"
+    HELPDESK = "helpdesk"
     OPERATOR = "operator"
     DETECTOR = "detector"
     ADMIN = "admin"
@@ -25,9 +31,10 @@ class Role(StrEnum):
 
 _MAY = {
     Role.VIEWER: {Role.VIEWER},
-    Role.OPERATOR: {Role.VIEWER, Role.OPERATOR},
+    Role.HELPDESK: {Role.HELPDESK},
+    Role.OPERATOR: {Role.VIEWER, Role.HELPDESK, Role.OPERATOR},
     Role.DETECTOR: {Role.DETECTOR},
-    Role.ADMIN: {Role.VIEWER, Role.OPERATOR, Role.ADMIN},
+    Role.ADMIN: {Role.VIEWER, Role.HELPDESK, Role.OPERATOR, Role.ADMIN},
 }
 
 
@@ -40,12 +47,17 @@ class Caller:
     origin: str
     address: Prefix | None = None
 
-    def require(self, role: Role) -> None:
-        """RoleError unless this caller's role includes `role`."""
-        if role not in _MAY[self.role]:
+    def may(self, *roles: Role) -> bool:
+        """Whether this caller's role includes one of `roles`."""
+        return not _MAY[self.role].isdisjoint(roles)
+
+    def require(self, *roles: Role) -> None:
+        """RoleError unless this caller's role includes one of `roles`."""
+        if not self.may(*roles):
             raise RoleError(
-                f"{self.name} has the role {self.role}; this needs the role {role}. "
-                f"An admin can create such a token: xdpctl token create NAME --role {role}"
+                f"{self.name} has the role {self.role}; this needs the role "
+                f"{' or '.join(roles)}. "
+                f"An admin can create such a token: xdpctl token create NAME --role {roles[0]}"
             )
 
     def require_unbound(self) -> None:
@@ -92,9 +104,13 @@ def mint() -> str:
     return _MARK + secrets.token_urlsafe(32)
 
 
-def authenticate(secret: str, tokens: dict[str, Token], unix: float) -> Token:
+def authenticate(secret: str, tokens: Mapping[str, Token], unix: float) -> Token:
     """The token of a secret, found by its hash; AccessError if it is unknown or expired."""
-    token = tokens.get(digest(secret))
+    return valid(tokens.get(digest(secret)), unix)
+
+
+def valid(token: Token | None, unix: float) -> Token:
+    """The token; AccessError if it is unknown, or has expired at this Unix time."""
     if token is None:
         raise AccessError("unknown token; an admin can create one: xdpctl token create")
     if token.expires_at is not None and token.expires_at <= unix:

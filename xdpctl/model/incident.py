@@ -8,7 +8,7 @@ import msgspec
 from xdpctl.abi.structs import Hits
 from xdpctl.model.signature import Rate
 
-EVENTS_KEPT, RULES_KEPT, SOURCES_KEPT, ACTIVE_KEPT = 100, 100, 50, 200
+EVENTS_KEPT, RULES_KEPT, SOURCES_KEPT, ACTIVE_KEPT, NOTES_KEPT = 100, 100, 50, 200, 100
 
 
 class TimelineEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -50,6 +50,14 @@ class RuleRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         return Hits(hits.packets - self.before_packets, hits.bytes - self.before_bytes)
 
 
+class Note(msgspec.Struct, frozen=True):
+    """What a person wrote about the incident; `at` is Unix time."""
+
+    at: float
+    who: str
+    text: str
+
+
 class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     """The record of an incident; times are Unix time.
 
@@ -80,6 +88,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     events: tuple[TimelineEntry, ...] = ()
     rules: tuple[RuleRecord, ...] = ()
     sources: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     clock_error: float | None = None  # seconds, when it was opened; None if not synchronised
 
     @property

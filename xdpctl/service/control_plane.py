@@ -32,13 +32,16 @@ from xdpctl.series.minutes import Minutes
 from xdpctl.series.recorder import SeriesRecorder
 from xdpctl.service import readiness
 from xdpctl.service.config import load
+from xdpctl.service.holding import Holding, holding
 from xdpctl.service.loader_report import LoaderReport
+from xdpctl.service.sessions import Sessions
 from xdpctl.service.settings import Settings
 from xdpctl.service.taken_off import TakenOff
 from xdpctl.stream.producer import Producer, Status
 from xdpctl.traffic.dimensions import DIMENSIONS
 from xdpctl.traffic.places import Places
 from xdpctl.traffic.sampler import Sampler
+from xdpctl.traffic.unusual import Look, Unusual
 
 _FETCHES = 4  # fetches at the same time, of those that a request waits for
 _LOOKS, _LOOKS_WAITING = 2, 30  # at the same time, and waiting: others must go on meanwhile
@@ -86,6 +89,8 @@ class ControlPlane:
     taken_off: TakenOff = field(init=False)
     sampler: Sampler = field(init=False)
     places: Places = field(init=False)
+    unusual: Unusual = field(init=False)
+    sessions: Sessions = field(init=False)
     series: SeriesRecorder = field(init=False)
     minutes: Minutes = field(init=False)
     producer: Producer = field(init=False)
@@ -103,6 +108,8 @@ class ControlPlane:
         self.audit_head = AuditHead(self.controller.store, folder / "audit.head", key)
         self.taken_off = TakenOff(self.controller, self.loader)
         self.sampler = Sampler(self.controller.datapath.heads)
+        self.unusual = Unusual(self.sampler)
+        self.sessions = Sessions(self.settings.session_key)
         self.series = SeriesRecorder(
             self.controller,
             folder / "series" if self.settings.series else None,
@@ -198,6 +205,11 @@ class ControlPlane:
                 log.warning("countries and ASes are not shown: %s", error)
             self.geo_problem = str(error)
             return None
+
+    def holding(self) -> tuple[Look, Holding]:
+        """What is unusual in the traffic, and whether what attacks is held."""
+        look = self.unusual.look()
+        return look, holding(look, self.controller.datapath.bypass(), self.loader())
 
     def fills(self) -> list[readiness.Fill]:
         """The fill level of every table that can be full."""

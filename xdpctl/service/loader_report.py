@@ -22,6 +22,7 @@ class _File(msgspec.Struct):
     protect: dict[str, str] = {}
     sessions: list[str] = []
     on_link: list[str] = []
+    findings: list[dict[str, str]] = []
 
 
 _decoder = msgspec.json.Decoder(_File)
@@ -31,7 +32,7 @@ class LoaderReport(msgspec.Struct, frozen=True):
     """What the loader reports.
 
     `beat` is the time of the report, CLOCK_MONOTONIC in seconds; `sessions` are addresses that
-    are logged in by ssh, `on_link` the networks on outside interfaces.
+    are logged in by ssh, `on_link` the networks on outside interfaces, `findings` those of doctor.
     """
 
     pid: int
@@ -40,6 +41,7 @@ class LoaderReport(msgspec.Struct, frozen=True):
     protect: dict[Prefix, str]
     sessions: tuple[Prefix, ...]
     on_link: tuple[Prefix, ...]
+    findings: tuple[dict[str, str], ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -51,7 +53,9 @@ class LoaderReport(msgspec.Struct, frozen=True):
         except RuleError as error:
             raise ValueError(str(error)) from error
         sessions = tuple(found for text in file.sessions if (found := exact_address(text)))
-        return cls(file.pid, file.beat, file.ports, protect, sessions, on_link)
+        return cls(
+            file.pid, file.beat, file.ports, protect, sessions, on_link, tuple(file.findings)
+        )
 
     @property
     def silent(self) -> bool:

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Mapping
 
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.system import ssh_sessions
@@ -12,12 +13,15 @@ from xdpctl.base.system.owned_folder import Owned
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.errors import ConfigError, RuleError
+from xdpctl.service.doctor import host as doctor
 from xdpctl.service.settings import Settings
 
 NAME = "status.json"
 BEAT_SECONDS = 5.0  # after which the file is rewritten even if nothing changed
 _PROTECT_SECONDS = 30.0  # addresses and routes are also looked at after every event
 _REMEMBERED_SECONDS = 120.0
+_EXAMINE_SECONDS, _SOON_SECONDS = 300.0, 3.0
+_FINDINGS_MAX = 200
 _MOST, _PREFIXES_MAX, _WHY_MAX = 1 << 20, 10_000, 200
 log = logging.getLogger("xdpctl.run")
 
@@ -31,7 +35,7 @@ class Status:
 
     def __init__(self, settings: Settings, loader: Loader) -> None:
         self._folder = Owned(settings.loader_dir)
-        self._loader = loader
+        self._settings, self._loader = settings, loader
         self._find = settings.protect_found
         self._before = _protected_before(self._folder) if self._find else {}
         self._forget_at = time.monotonic() + _REMEMBERED_SECONDS
@@ -41,6 +45,9 @@ class Status:
         self._sessions: list[str] = []
         self._on_link: list[str] = []
         self._sessions_at = 0.0
+        self._findings: list[dict[str, str]] = []
+        self._states: list[str] = []  # of the ports
+        self._examine_at = 0.0
         self._written = ""
         self._beat_at = 0.0
 
@@ -79,12 +86,14 @@ class Status:
             self._on_link = (
                 sorted(map(str, netlink.networks(self._outside))) if self._outside else []
             )
+        self._examine(ports, now)
         report = {
             "pid": os.getpid(),
             "ports": ports,
             "protect": self._protect,
             "sessions": self._sessions,
             "on_link": self._on_link,
+            "findings": self._findings,
         }
         text = json.dumps(report)
         if text == self._written and now < self._beat_at:
@@ -95,6 +104,19 @@ class Status:
             self._written, self._beat_at = text, now + BEAT_SECONDS
         except OSError as error:
             log.error("cannot write %s: %s", self._folder.path / NAME, error.strerror)
+
+    def _examine(self, ports: Mapping[str, Mapping[str, object]], now: float) -> None:
+        """What `doctor` finds: some seconds after an interface's state has changed, and regularly.
+
+        Not at once, because the network waits for the first report.
+        """
+        states = [f"{name} {port['state']}" for name, port in ports.items()]
+        if states != self._states:
+            self._states, self._examine_at = states, now + _SOON_SECONDS
+        elif now >= self._examine_at:
+            self._examine_at = now + _EXAMINE_SECONDS
+            found = doctor.of_host(self._settings)
+            self._findings = [finding.as_dict() for finding in found[:_FINDINGS_MAX]]
 
 
 def _protected_before(folder: Owned) -> dict[str, str]:

@@ -88,6 +88,11 @@ class Settings:
         return self.control_dir / "incident.key"
 
     @property
+    def session_key(self) -> Path:
+        """The file of the key that seals sessions of browsers."""
+        return self.control_dir / "session.key"
+
+    @property
     def database(self) -> Path:
         """The file of the store."""
         return self.control_dir / "rules.sqlite"

@@ -47,7 +47,8 @@ _GAIN = 0.02  # of the packets, in bits: less gain is chance
 class Suggestion:
     """A match, and what it takes: of the packets now, and of those before (None: not known).
 
-    Rates are a second, shares 0 to 1, with the half width of their 95 % confidence interval.
+    Rates are of packets or bits a second, shares 0 to 1, with the half width of their 95 %
+    confidence interval.
     """
 
     match: Match
@@ -57,6 +58,16 @@ class Suggestion:
     error: float
     before: float | None
     before_error: float | None
+    before_packets: float | None
+
+    @property
+    def is_more(self) -> bool:
+        """Whether it takes more than twice of what it did before, and not by chance alone."""
+        if self.before is None or self.before_error is None or self.before_packets is None:
+            return True
+        least = self.packets * (1 - self.error / self.share)
+        most = self.before_packets * (1 + self.before_error / self.before) if self.before else 0.0
+        return least > 2 * most
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +215,10 @@ def _told(match: Match, now: _Side, was: _Side | None) -> Suggestion:
     kept, weights = now.of(chosen), now.packets["weight"].astype(np.float64)
     share = kept.rate / now.rate
     effective = float(weights.sum()) ** 2 / float((weights * weights).sum())
-    before = None
+    before = rate_before = None
     if was is not None:
-        before = float(was.rates[takes(match, was.packets)].sum()) / was.rate
+        rate_before = float(was.rates[takes(match, was.packets)].sum())
+        before = rate_before / was.rate
     return Suggestion(
         match=match,
         packets=kept.rate,
@@ -215,4 +227,5 @@ def _told(match: Match, now: _Side, was: _Side | None) -> Suggestion:
         error=error(share, effective),
         before=before,
         before_error=None if was is None or before is None else error(before, len(was.packets)),
+        before_packets=rate_before,
     )

@@ -13,6 +13,7 @@ from xdpctl.model.match.match import Match, Value, join
 from xdpctl.traffic.dimensions import DIMENSIONS, Dimension, stand
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import takes
+from xdpctl.traffic.window import Seen
 
 _NORMAL_95 = 1.96
 _NEARLY_ALL = 0.95  # a match names the destination or protocol that this share has in common
@@ -132,3 +133,12 @@ def _common(name: str, packets: PacketArray) -> dict[str, Value] | None:
     if not stand(values)[place] or counts[place] < _NEARLY_ALL * counts.sum():
         return None
     return by.components(values[place].item())
+
+
+def rates_by_slot(seen: Seen) -> dict[int, float]:
+    """Packets a second by the number of the slot that decided about them; estimated."""
+    if not len(seen.packets) or not seen.seconds:
+        return {}
+    slots, places = np.unique(seen.packets["slot"], return_inverse=True)
+    counts = np.bincount(places, seen.packets["weight"]) / seen.seconds
+    return dict(zip(slots.tolist(), counts.tolist(), strict=True))

@@ -18,7 +18,7 @@ from xdpctl.model.rule import Mode, Rule
 from xdpctl.model.signature import Signature
 from xdpctl.model.source_set import SourceSet
 from xdpctl.service.control_plane import ControlPlane
-from xdpctl_api.auth import Viewer
+from xdpctl_api.auth import AnyReader
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import refusals
 from xdpctl_api.shapes.common import ProtectedOut
@@ -36,7 +36,7 @@ Port = Annotated[int, Query(ge=0, le=65535)]
 
 @router.get("", responses=refusals(DatapathError))
 async def explain(
-    who: Viewer,
+    who: AnyReader,
     ctx: Ctx,
     source: str | None = None,
     destination: str | None = None,

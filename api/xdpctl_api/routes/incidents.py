@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import ConfigError, ConflictError, NotFoundError
+from xdpctl.errors import ConfigError, ConflictError, NotFoundError, RuleError
 from xdpctl.incidents import drafts, report, summary
 from xdpctl.incidents.ledger import by_hand
 from xdpctl.model.event import Attack, plain
@@ -30,12 +30,14 @@ from xdpctl_api.shapes.incidents import (
     IncidentBrief,
     IncidentList,
     IncidentOut,
+    NoteOut,
     ToldOut,
     brief,
     standing_of,
 )
 
 router = APIRouter(prefix="/v1/incidents", tags=["incidents"])
+NOTE_MAX = 1_000  # characters
 PCAPNG, ZIP, NDJSON = "application/x-pcapng", "application/zip", "application/x-ndjson"
 
 
@@ -94,6 +96,28 @@ async def close_incident(
     return _briefs(ctx.controller, [await asyncio.wrap_future(closed)])[0]
 
 
+class NoteIn(Strict):
+    """What a person writes about an incident."""
+
+    text: str = Field(min_length=1, max_length=NOTE_MAX)
+
+
+@router.post(
+    "/{incident_id}/notes",
+    status_code=201,
+    responses=refusals(RuleError, NotFoundError, ConflictError, *CHANGE),
+)
+async def add_note(
+    incident_id: str, body: NoteIn, who: Operator, whole: Unbound, ctx: Ctx
+) -> NoteOut:
+    """Keep a note with an incident; its report and archive show it."""
+    text = plain(body.text, NOTE_MAX)
+    if not text:
+        raise RuleError("the note is empty", "text", "write what you know")
+    noted = ctx.controller.submit(lambda d: by_hand.add_note(d, incident_id, text, who))
+    return NoteOut(**structs.asdict((await asyncio.wrap_future(noted)).notes[-1]))
+
+
 @router.get("/key", responses=refusals(NotFoundError))
 async def read_key(who: Viewer, ctx: Ctx) -> KeyOut:
     """The key that signs archives on this host; compare it with what `incident verify` prints.
@@ -123,6 +147,7 @@ async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
         events=[ToldOut(**structs.asdict(event)) for event in incident.events],
         rules=rules,
         sources=list(incident.sources),
+        notes=[NoteOut(**structs.asdict(note)) for note in incident.notes],
         evidence=EvidenceOut(**found.as_json()),
     )
 

@@ -12,7 +12,7 @@ from xdpctl.control.state.coverage import MatchingEntry, covering
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import ConfigError
 from xdpctl.model.rule import Action, Mode
-from xdpctl_api.auth import Viewer
+from xdpctl_api.auth import AnyReader
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import refusals
 
@@ -46,7 +46,7 @@ class LookupOut(BaseModel):
 
 
 @router.get("/{address}", responses=refusals(ConfigError))
-async def look_up(address: str, who: Viewer, ctx: Ctx) -> LookupOut:
+async def look_up(address: str, who: AnyReader, ctx: Ctx) -> LookupOut:
     """Country, AS number and name, if a database is installed, and all entries that cover it."""
     source = parse_address(address, "address")
     draft = Draft(ctx.controller.state, ctx.controller.clock.read())

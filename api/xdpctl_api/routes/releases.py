@@ -12,7 +12,7 @@ from xdpctl.errors import RuleError
 from xdpctl.mitigation.releasing import Released, release
 from xdpctl.model.requests import check_seconds
 from xdpctl.model.rule import TTL_MAX
-from xdpctl_api.auth import Operator, Unbound
+from xdpctl_api.auth import Helpdesk
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import RULE, refusals
 from xdpctl_api.routes.rules import answer
@@ -27,6 +27,9 @@ class ReleaseIn(Strict):
 
     source: str
     ttl: Duration = Field(description="How long it passes; 1h")
+    ticket: str = Field(
+        default="", max_length=40, description="Number of the ticket; a help desk must give it"
+    )
     reason: str = ""
 
 
@@ -37,8 +40,13 @@ class ReleaseOut(RuleAnswer):
 
 
 @router.post("/releases", status_code=201, responses=refusals(*RULE))
-async def release_source(body: ReleaseIn, who: Operator, whole: Unbound, ctx: Ctx) -> ReleaseOut:
-    """Accept a source for a while. Until then no detector can drop it, nor a part of it."""
+async def release_source(body: ReleaseIn, who: Helpdesk, ctx: Ctx) -> ReleaseOut:
+    """Accept a source for a while. Until then no detector can drop it, nor a part of it.
+
+    A token of role `helpdesk` may do so for a single address or an IPv6 /64, for an hour at most,
+    with a ticket.
+    """
+    who.require_unbound()
     source, ttl = parse_prefix(body.source, "source"), seconds(body.ttl, "ttl")
     if ttl is None:
         raise RuleError("no ttl", "ttl", "say how long it passes: 1h")
@@ -46,7 +54,7 @@ async def release_source(body: ReleaseIn, who: Operator, whole: Unbound, ctx: Ct
     lasting, hits = float(ttl), ctx.controller.hits
 
     def operation(draft: Draft) -> Released:
-        return release(draft, source, lasting, body.reason, who, hits)
+        return release(draft, source, lasting, who, hits, body.reason, body.ticket)
 
     change = ctx.controller.change_by(who)
     released = await asyncio.wrap_future(ctx.controller.submit(operation, change))

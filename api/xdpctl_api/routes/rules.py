@@ -24,7 +24,7 @@ from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import FOUND_RULE, GUARDED, HELD_RULE, RULE, refusals
-from xdpctl_api.shapes.listing import ListQuery, busiest, page
+from xdpctl_api.shapes.listing import ListQuery, busiest, fastest, page
 from xdpctl_api.shapes.monitor import statistics_out
 from xdpctl_api.shapes.rules import (
     RuleAnswer,
@@ -101,10 +101,10 @@ async def list_rules(who: Viewer, ctx: Ctx, query: Annotated[ListQuery, Query()]
 
 
 def _page(ctx: ControlPlane, wanted: Callable[[Rule | Signature], bool], query: ListQuery) -> bytes:
-    if query.sort == "hits":
+    if query.sort != "address":
         if query.cursor:
-            raise RuleError("sorted by hits there is one page", "cursor", "leave it out")
-        return busiest(ctx, wanted, query.limit)
+            raise RuleError(f"sorted by {query.sort} there is one page", "cursor", "leave it out")
+        return (busiest if query.sort == "hits" else fastest)(ctx, wanted, query.limit)
     return page(ctx, wanted, query.limit, query.cursor)
 
 

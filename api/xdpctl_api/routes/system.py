@@ -19,6 +19,8 @@ from xdpctl_api.shapes.common import ProtectedOut, timestamp
 from xdpctl_api.shapes.host import (
     BypassState,
     CountersOut,
+    FindingOut,
+    FindingsOut,
     HealthOut,
     HitsOut,
     InterfaceOut,
@@ -82,6 +84,17 @@ async def read_interfaces(who: Viewer, ctx: Ctx) -> InterfacesOut:
     protect = {str(prefix): why for prefix, why in loader.protect.items()}
     shown = LoaderOut(pid=loader.pid, protect=protect)
     return InterfacesOut(loader=shown, interfaces=_interfaces(loader))
+
+
+@router.get("/v1/doctor")
+async def read_findings(who: Viewer, ctx: Ctx) -> FindingsOut:
+    """What the loader, which is root, found when it last examined the host, as `doctor` does."""
+    loader = ctx.loader()
+    known = FindingOut.model_fields
+    found = loader.findings if loader else ()
+    return FindingsOut(
+        findings=[FindingOut(**{name: each.get(name, "") for name in known}) for each in found]
+    )
 
 
 @router.get("/v1/counters")

@@ -20,7 +20,7 @@ from xdpctl.service.control_plane import ControlPlane
 from xdpctl.traffic.baseline import BEFORE_MAX
 from xdpctl.traffic.dimensions import DIMENSIONS, Dimension, dimension, named
 from xdpctl.traffic.packets import PacketArray
-from xdpctl.traffic.suggest import suggest
+from xdpctl.traffic.suggest import Suggestion, suggest
 from xdpctl.traffic.top import Top, top
 from xdpctl.traffic.window import SECONDS_MAX, Seen
 from xdpctl_api.auth import Viewer
@@ -30,6 +30,7 @@ from xdpctl_api.shapes.common import seconds as seconds_of
 from xdpctl_api.shapes.common import timestamp
 from xdpctl_api.shapes.traffic import (
     DimensionOut,
+    HoldingOut,
     RecordedOut,
     RowOut,
     SuggestIn,
@@ -121,6 +122,20 @@ async def suggest_matches(who: Viewer, ctx: Ctx, body: SuggestIn) -> SuggestOut:
     return await ctx.looks.run(lambda: _suggest(ctx, window, ago))
 
 
+@router.get("/holding", responses=refusals(BusyError))
+async def read_holding(who: Viewer, ctx: Ctx) -> HoldingOut:
+    """Whether what attacks is held, in one word, with matches of what passes and is unusual."""
+    look, found = await ctx.looks.run(ctx.holding)
+    return HoldingOut(
+        state=found.state,
+        reasons=list(found.reasons),
+        seconds=look.seconds,
+        sampled=look.sampled,
+        before_seconds=look.compared,
+        matches=[_suggestion(each) for each in look.matches],
+    )
+
+
 def _suggest(ctx: ControlPlane, window: float, ago: float) -> SuggestOut:
     seen = ctx.sampler.window.last(window)
     packets = seen.packets[seen.packets["reason"] == Reason.NO_RULE]
@@ -131,18 +146,20 @@ def _suggest(ctx: ControlPlane, window: float, ago: float) -> SuggestOut:
         sampled=len(packets),
         before_seconds=before.seconds,
         before_sampled=len(before.packets),
-        matches=[
-            SuggestionOut(
-                match=str(each.match),
-                packets=each.packets,
-                bits=each.bits,
-                share=each.share,
-                error=each.error,
-                before=each.before,
-                before_error=each.before_error,
-            )
-            for each in found
-        ],
+        matches=[_suggestion(each) for each in found],
+    )
+
+
+def _suggestion(found: Suggestion) -> SuggestionOut:
+    return SuggestionOut(
+        match=str(found.match),
+        packets=found.packets,
+        bits=found.bits,
+        share=found.share,
+        error=found.error,
+        before=found.before,
+        before_error=found.before_error,
+        before_packets=found.before_packets,
     )
 
 

@@ -95,6 +95,21 @@ class CountersOut(BaseModel):
     interfaces: dict[str, dict[str, ReasonHitsOut]] = Field(description="By interface and reason")
 
 
+class FindingOut(BaseModel):
+    """One result of a check of the host."""
+
+    level: str = Field(description="ok, warning or problem")
+    subject: str
+    text: str
+    fix: str = Field(description="What to do; may be empty")
+
+
+class FindingsOut(BaseModel):
+    """What an examination of the host found; empty before the first one."""
+
+    findings: list[FindingOut]
+
+
 class HealthOut(BaseModel):
     """The process answers."""
 

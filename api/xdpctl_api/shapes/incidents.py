@@ -42,6 +42,14 @@ class DoneOut(BaseModel):
     bytes: int
 
 
+class NoteOut(BaseModel):
+    """What a person wrote about the incident; `at` is Unix time."""
+
+    at: float
+    who: str
+    text: str
+
+
 class IncidentBrief(BaseModel):
     """An incident in short. Times are Unix time; counters are of all its rules, as of now."""
 
@@ -117,6 +125,7 @@ class IncidentOut(IncidentBrief):
     events: list[ToldOut]
     rules: list[DoneOut]
     sources: list[str]
+    notes: list[NoteOut]
     evidence: EvidenceOut
 
 

@@ -3,7 +3,7 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from heapq import nlargest
 from itertools import islice
 from typing import Literal
@@ -20,10 +20,12 @@ from xdpctl.model.match.precedence import Key, precedence
 from xdpctl.model.rule import Action, Mode, Rule, parse_rule_id
 from xdpctl.model.signature import CONFIGURED, Signature
 from xdpctl.service.control_plane import ControlPlane
+from xdpctl.traffic.top import rates_by_slot
 from xdpctl_api.shapes.common import Strict, seconds
 from xdpctl_api.shapes.rules import rule_out
 
 _SIGNED = "sig;"  # prefix of cursors among the signatures, which follow the rules on sources
+_RATE_SECONDS = 10.0
 _CURSOR = re.compile(r"(-?[0-9]{1,5});([01]);(.{1,4000})")
 
 
@@ -37,6 +39,9 @@ class Filters(Strict):
     within: str | None = Field(default=None, description="Only rules inside this prefix")
     covering: str | None = Field(default=None, description="Only rules around this")
     since: str | None = Field(default=None, description="Only rules added within this time: 10m")
+    provisional: bool | None = Field(
+        default=None, description="Only rules that wait to be confirmed; false: only others"
+    )
     begins: str | None = Field(
         default=None, max_length=64, description="Only rules whose id or source begins with this"
     )
@@ -55,6 +60,7 @@ class Filters(Strict):
             and (begins is None or rule.id.startswith(begins))
             and (inside is None or (rule.source is not None and inside.covers(rule.source)))
             and (around is None or (rule.source is not None and rule.source.covers(around)))
+            and (self.provisional is None or bool(rule.confirm_by_ns) is self.provisional)
             and (age is None or rule.created_at >= unix - age)
         )
 
@@ -64,8 +70,10 @@ class ListQuery(Filters):
 
     limit: int = Field(default=100, ge=1, le=10_000)
     cursor: str | None = Field(default=None, description="`next` of the page before")
-    sort: Literal["address", "hits"] = Field(
-        default="address", description="hits: the rules that hit most, on one page"
+    sort: Literal["address", "hits", "rate"] = Field(
+        default="address",
+        description="hits: the rules that hit most since they were added; rate: those that hit "
+        "most in the last ten seconds. Both on one page",
     )
 
 
@@ -141,11 +149,30 @@ def busiest(ctx: ControlPlane, wanted: Callable[[Rule | Signature], bool], limit
     return _encoded(ctx, [rule for _, rule in first], None)
 
 
-def _encoded(ctx: ControlPlane, rules: list[Rule | Signature], cursor: str | None) -> bytes:
+def fastest(ctx: ControlPlane, wanted: Callable[[Rule | Signature], bool], limit: int) -> bytes:
+    """A RulePage: the `limit` rules that hit most packets a second now, by samples."""
+    rates = rates_by_slot(ctx.sampler.window.last(_RATE_SECONDS))
+    entries = ctx.controller.state.image.entries
+
+    def rate(rule: Rule | Signature) -> float:
+        slot = rule.slot if isinstance(rule, Signature) else entries.get(rule.source)
+        return rates.get(slot, 0.0) if slot is not None else 0.0
+
+    rated = ((rate(rule), rule) for rule in _standing(ctx, None) if wanted(rule))
+    first = nlargest(limit, rated, key=lambda one: (one[0], one[1].id))
+    return _encoded(ctx, [rule for _, rule in first], None, [found for found, _ in first])
+
+
+def _encoded(
+    ctx: ControlPlane,
+    rules: list[Rule | Signature],
+    cursor: str | None,
+    rates: Sequence[float | None] | None = None,
+) -> bytes:
     """A RulePage as JSON. It makes no models, which would take most of the time of a long page."""
     now, counted = ctx.controller.clock.read(), ctx.controller.hits_of(rules)
     shown = [
-        {**rule_out(ctx.controller, rule, now, hits), "statistics": None}
-        for rule, hits in zip(rules, counted, strict=True)
+        {**rule_out(ctx.controller, rule, now, hits), "rate": rate, "statistics": None}
+        for rule, hits, rate in zip(rules, counted, rates or [None] * len(rules), strict=True)
     ]
     return msgspec.json.encode({"rules": shown, "next": cursor}, enc_hook=BaseModel.model_dump)

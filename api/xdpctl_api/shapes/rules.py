@@ -130,6 +130,11 @@ class RuleOut(BaseModel):
     packets: int
     bytes: int
     etag: str
+    rate: float | None = Field(
+        default=None,
+        description="Packets a second that it hit in the last ten seconds, from samples; only in "
+        "lists sorted by it",
+    )
     statistics: StatisticsOut | None = Field(
         default=None,
         description="What the rule would have hit, in monitor mode; not in lists",

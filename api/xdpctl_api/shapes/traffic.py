@@ -5,6 +5,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
+from xdpctl.service.holding import State
 from xdpctl_api.shapes.common import Duration, Strict
 
 
@@ -66,6 +67,7 @@ class SuggestionOut(BaseModel):
         description="Share of the packets then that it would have taken; null: not known"
     )
     before_error: float | None = Field(description="Half width of its 95 % confidence interval")
+    before_packets: float | None = Field(description="Packets a second of these then")
 
 
 class SuggestOut(BaseModel):
@@ -75,6 +77,20 @@ class SuggestOut(BaseModel):
     sampled: int = Field(description="Number of sampled packets now")
     before_seconds: float = Field(description="How long was watched then; 0: nothing is known")
     before_sampled: int = Field(description="Number of sampled packets then")
+    matches: list[SuggestionOut] = Field(description="At most five")
+
+
+class HoldingOut(BaseModel):
+    """Whether what attacks is held. `matches` are of what no rule decided, as in a suggestion."""
+
+    state: State = Field(
+        description="held: nothing unusual passes; not_held: something does, or what should filter "
+        "does not; unclear: no earlier traffic is known to compare with"
+    )
+    reasons: list[str] = Field(description="Sentences that say why")
+    seconds: float = Field(description="How long was watched")
+    sampled: int = Field(description="Number of sampled packets that no rule decided")
+    before_seconds: float = Field(description="How long was watched before; 0: nothing is known")
     matches: list[SuggestionOut] = Field(description="At most five")
 
 

@@ -6,6 +6,7 @@ reports what it sees through the hook. The report says how long each wave took; 
 writes it for the documentation.
 """
 
+import random
 import socket
 import struct
 import threading
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import Any
 
 from tests.lab.conftest import SERVER, Street
@@ -107,20 +109,26 @@ class Felt:
 
 
 @contextmanager
-def flooding(street: Street, wave: Wave) -> Iterator[None]:
-    """The wave, for as long as the block runs."""
+def flooding(
+    street: Street, *waves: Wave, pps: int = _PPS, pulse_seconds: float = 0.0
+) -> Iterator[None]:
+    """The waves together, for as long as the block runs; in pulses, with pauses as long."""
     _, mac = interface(street.server, "isp0")
-    built, stop = wave.frames(mac), threading.Event()
+    built, stop = [frame for wave in waves for frame in wave.frames(mac)], threading.Event()
+    random.Random(1).shuffle(built)
 
     def run() -> None:
-        until = time.monotonic() + _SECONDS_MAX
+        until, endless = time.monotonic() + _SECONDS_MAX, cycle(built)
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out:
             out.bind(("far0", 0))
             while not stop.is_set() and time.monotonic() < until:
                 began = time.monotonic()
-                for n in range(_BATCH):
-                    out.send(built[n % len(built)])
-                time.sleep(max(0.0, began + _BATCH / _PPS - time.monotonic()))
+                if pulse_seconds and began % (2 * pulse_seconds) > pulse_seconds:
+                    time.sleep(0.01)
+                    continue
+                for frame in islice(endless, _BATCH):
+                    out.send(frame)
+                time.sleep(max(0.0, began + _BATCH / pps - time.monotonic()))
 
     sending = street.attacker.start(run)
     try:

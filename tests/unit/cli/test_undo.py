@@ -146,7 +146,7 @@ def test_a_release_says_how_long_and_what_it_took_away(api: Api, run: Run) -> No
         "released: 203.0.113.7/32 passes, ends in 1h; 1 rule of a detector removed\n"
         "  undo it with: xdpctl undo 20\n"
     )
-    body = {"source": "203.0.113.7", "ttl": "1h", "reason": "ticket 4711"}
+    body = {"source": "203.0.113.7", "ttl": "1h", "ticket": "4711", "reason": ""}
     assert api.calls == [("POST", "/v1/releases", {"json": body})]
 
 

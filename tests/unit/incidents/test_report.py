@@ -63,6 +63,7 @@ def shown(**more: Any) -> dict[str, Any]:
         "events": [told],
         "rules": [rule],
         "sources": ["203.0.113.7/32"],
+        "notes": [{"at": 1.7e9, "who": "token anna", "text": "<b>called</b> | [x](y)"}],
         "evidence": {
             "packets": 60,
             "sources": 2,

@@ -87,8 +87,7 @@ def release(
 
     Example: xdpctl release 203.0.113.7 --for 1h --ticket 4711
     """
-    why = ", ".join(filter(None, (f"ticket {ticket}" if ticket else "", reason)))
-    body = {"source": source, "ttl": lasting, "reason": why}
+    body = {"source": source, "ttl": lasting, "ticket": ticket, "reason": reason}
     made = options.client(context).call("POST", "/v1/releases", json=body)
     if printed(made, form):
         return

@@ -17,7 +17,7 @@ from xdpctl.incidents.ledger.ledger import event_began, event_ended, find_or_ope
 from xdpctl.model import tags
 from xdpctl.model.event import Attack, Event, Phase
 from xdpctl.model.identity import Caller
-from xdpctl.model.incident import RULES_KEPT, Incident
+from xdpctl.model.incident import NOTES_KEPT, RULES_KEPT, Incident, Note
 from xdpctl.model.rule import OPERATOR
 from xdpctl.model.signature import Signature
 
@@ -66,6 +66,19 @@ def close_incident(draft: Draft, identity: str, caller: Caller) -> Incident:
         closed = draft.incidents[identity] = closed.replace(closed_by=f"closed by {caller.name}")
     draft.note(caller.name, "incident.close", identity)
     return closed
+
+
+def add_note(draft: Draft, identity: str, text: str, caller: Caller) -> Incident:
+    """Keep a note with an incident. NotFoundError, or ConflictError for one too many."""
+    found = draft.incident(identity)
+    if found is None:
+        raise NotFoundError(f"there is no incident {identity}; see xdpctl incidents")
+    if len(found.notes) >= NOTES_KEPT:
+        raise ConflictError(f"{identity} has {NOTES_KEPT} notes, and no more are kept", "text", "")
+    note = Note(draft.now.unix, caller.name, text)
+    noted = draft.incidents[identity] = found.replace(notes=(*found.notes, note))
+    draft.note(caller.name, "incident.note", identity, text=text)
+    return noted
 
 
 def attach(draft: Draft, rules: Iterable[RuleOrSignature], caller: Caller, hits: HitsOf) -> None:

@@ -16,7 +16,6 @@ from xdpctl.datapath.bpf.bpffs import is_bpffs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.netlink import Link
-from xdpctl.service.doctor import files
 from xdpctl.service.settings import Settings
 
 MINIMUM_KERNEL = (6, 1)
@@ -24,6 +23,7 @@ _NATIVE = frozenset(
     "virtio_net veth ixgbe i40e ice igb igc mlx4_en mlx5_core bnxt_en ena nfp qede sfc tun "
     "thunderx hv_netvsc mvneta mvpp2 stmmac fec dpaa2 gve mana atlantic tsnep bonding".split()
 )
+_ETHTOOL_SECONDS = 3.0
 _OFFLOADS = {
     "large-receive-offload": "most drivers refuse XDP while LRO is on",
     "rx-vlan-offload": "the NIC strips VLAN tags before XDP, so rules see the inner packet only",
@@ -45,12 +45,19 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
+    """Findings about the host, the settings, and each configured interface."""
+    from xdpctl.service.doctor import files  # late: the loader does not load what it needs
+
+    about = [Finding("problem", *wrong) for wrong in files.problems(settings)]
+    return [*about, *of_host(settings)]
+
+
+def of_host(settings: Settings) -> list[Finding]:
     """Findings about the host, then about each configured interface; without any, all but lo."""
     found = [_kernel(), _jit(), _btf(), _bcc(), _privileges(), _bpffs(settings.pin_dir)]
     found += [_unprivileged()]
     present = {link.name: link for link in netlink.links()}
     found += [_sides(settings)]
-    found += [Finding("problem", *wrong) for wrong in files.problems(settings)]
     names = settings.interfaces or tuple(n for n in present if n != "lo")
     for name in names:
         if name in present:
@@ -171,7 +178,13 @@ def _offloads(link: Link) -> Iterator[Finding]:
         yield Finding("warning", link.name, "offloads unknown", "apt-get install ethtool")
         return
     command = [ethtool, "-k", link.name]
-    text = subprocess.run(command, capture_output=True, text=True).stdout  # noqa: S603  # no shell
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_ETHTOOL_SECONDS)  # noqa: S603  # no shell
+    except subprocess.TimeoutExpired:
+        text = f"ethtool did not answer within {_ETHTOOL_SECONDS:g} s"
+        yield Finding("warning", link.name, text, "look at its driver in the kernel log")
+        return
+    text = done.stdout
     flags = dict(re.findall(r"^[ \t]*([\w-]{1,60}): (on|off)", text, re.MULTILINE))
     for name, why in _OFFLOADS.items():
         virtual = link.kind in ("veth", "bridge", "tun", "dummy", "bond")

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the forms of pages do: each is one call of the API, and a sentence that says what was done.
+
+With scripts the answer is JSON; without, it is the page that the form was on.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from xdpctl.base.durations import show_duration
+from xdpctl.errors import NotFoundError, Refused, RuleError
+from xdpctl_api.dashboard.api_calls import ApiCalls
+from xdpctl_api.dashboard.forms import Form, needed, page_of, read_form
+from xdpctl_api.dashboard.page import Page, PageIn, PageRoute, said, scripted, trouble
+from xdpctl_api.problems import of_error
+
+router = APIRouter(prefix="/actions", route_class=PageRoute, include_in_schema=False)
+_UNCONFIRMED = "urn:xdpctl:problem:unconfirmed"
+_HELPDESK_TTL = "1h"
+
+
+class Done(NamedTuple):
+    """What was done, the number of the change, and the page to go to instead of the last one."""
+
+    text: str
+    undo: int | None = None
+    page: str = ""
+    secret: str = ""  # shown once
+
+
+Action = Callable[[ApiCalls, Form], Awaitable[Done]]
+
+
+def _rule_path(form: Form) -> str:
+    return f"/v1/rules/{quote(needed(form, 'id'), safe=':')}"
+
+
+async def _block(api: ApiCalls, form: Form) -> Done:
+    """Drop or limit what a match takes."""
+    body: dict[str, Any] = {
+        "match": needed(form, "match"),
+        "action": form.get("action", "drop"),
+        "reason": form.get("reason", "dashboard"),
+    }
+    body |= {name: form[name] for name in ("ttl", "confirm_within", "mode") if name in form}
+    if body["action"] == "limit":
+        body["limit"] = {"pps": _number(form, "pps"), "per": form.get("per", "all")}
+    body |= {"force": True} if "force" in form else {}
+    made = await api.call("POST", "/v1/rules", body)
+    until = (
+        f", ends in {show_duration(made['confirm_in'])} unless kept" if made["confirm_in"] else ""
+    )
+    verb = "counts only" if made["mode"] == "monitor" else made["action"]
+    more = "".join(f"; {warning}" for warning in made["warnings"])
+    return Done(f"{verb}: {made['text']}{until}{more}", made["change"])
+
+
+def _number(form: Form, name: str) -> float:
+    try:
+        return float(needed(form, name))
+    except ValueError:
+        raise RuleError(f"{form[name][:20]!r} is not a number", name, "write 1000") from None
+
+
+async def _confirm(api: ApiCalls, form: Form) -> Done:
+    kept = await api.call("POST", f"{_rule_path(form)}/confirm")
+    return Done(f"kept: {kept['action']} {kept['text']}", kept["change"])
+
+
+async def _promote(api: ApiCalls, form: Form) -> Done:
+    force = {"force": "true"} if "force" in form else {}
+    made = await api.call("POST", f"{_rule_path(form)}/promote", params=force)
+    return Done(f"enforced: {made['action']} {made['text']}", made["change"])
+
+
+async def _remove(api: ApiCalls, form: Form) -> Done:
+    gone = await api.call("DELETE", _rule_path(form))
+    return Done(f"removed: {gone['action']} {gone['text']}", gone["change"])
+
+
+async def _release(api: ApiCalls, form: Form) -> Done:
+    """Let a source pass for a while."""
+    body = {"source": needed(form, "source"), "ttl": form.get("ttl", _HELPDESK_TTL)}
+    body |= {name: form[name] for name in ("ticket", "reason") if name in form}
+    made = await api.call("POST", "/v1/releases", body)
+    return Done(f"{made['text']} passes for {show_duration(made['expires_in'])}", made["change"])
+
+
+async def _undo(api: ApiCalls, form: Form) -> Done:
+    number = quote(needed(form, "change"))
+    force = {"force": "true"} if "force" in form else {}
+    done = await api.call("POST", f"/v1/history/{number}/undo", params=force)
+    stayed = "".join(f"; {each['subject']} stays: {each['why']}" for each in done["reasons"][:3])
+    return Done(f"undone: {done['restored']} put back{stayed}", done["change"])
+
+
+async def _freeze(api: ApiCalls, form: Form) -> Done:
+    """Stop detectors, or let them do what the configuration says."""
+    mode = None if needed(form, "mode") == "configured" else form["mode"]
+    found = await api.call("PUT", "/v1/automatic", {"mode": mode})
+    now = found["mode"] or found["configured"]
+    text = "detectors are frozen: they add no rules" if now == "off" else f"detectors: {now}"
+    return Done(text)
+
+
+async def _bypass(api: ApiCalls, form: Form) -> Done:
+    wanted = needed(form, "on") == "true"
+    if wanted and "sure" not in form:
+        raise RuleError("not confirmed", "sure", "confirm that everything shall pass")
+    done = await api.call("POST", "/v1/bypass", {"on": wanted})
+    text = "the bypass is on: everything passes" if done["on"] else "the bypass is off: filtering"
+    return Done(text if done["audited"] else f"{text}; it could not be audited")
+
+
+async def _note(api: ApiCalls, form: Form) -> Done:
+    identity = quote(needed(form, "id"))
+    await api.call("POST", f"/v1/incidents/{identity}/notes", {"text": needed(form, "text")})
+    return Done("the note is kept")
+
+
+async def _open_incident(api: ApiCalls, form: Form) -> Done:
+    body = {"victim": needed(form, "victim"), "note": form.get("note", "")}
+    opened = await api.call("POST", "/v1/incidents", body)
+    return Done(f"opened: {opened['id']}", page=f"/incidents/{opened['id']}")
+
+
+async def _close_incident(api: ApiCalls, form: Form) -> Done:
+    closed = await api.call("POST", f"/v1/incidents/{quote(needed(form, 'id'))}/close")
+    return Done(f"{closed['id']} stays open" if closed["open"] else f"closed: {closed['id']}")
+
+
+async def _refresh(api: ApiCalls, form: Form) -> Done:
+    done = await api.call("POST", f"/v1/sets/{quote(needed(form, 'name'))}/refresh")
+    return Done(f"{done['name']}: {'changed' if done['changed'] else 'unchanged'}", done["change"])
+
+
+async def _change_set(api: ApiCalls, form: Form) -> Done:
+    body: dict[str, Any] = {"mode": needed(form, "mode")}
+    body |= {"force": True} if "force" in form else {}
+    done = await api.call("PATCH", f"/v1/sets/{quote(needed(form, 'name'))}", body)
+    return Done(f"{done['name']} is in mode {done['mode']}")
+
+
+async def _create_token(api: ApiCalls, form: Form) -> Done:
+    body = {name: form[name] for name in ("name", "role", "origin", "ttl") if name in form}
+    made = await api.call("POST", "/v1/tokens", body)
+    return Done(f"token {made['name']}, role {made['role']}", secret=made["secret"])
+
+
+async def _revoke_token(api: ApiCalls, form: Form) -> Done:
+    gone = await api.call("DELETE", f"/v1/tokens/{quote(needed(form, 'name'))}")
+    return Done(f"revoked: {gone['name']}")
+
+
+ACTIONS: dict[str, Action] = {
+    "block": _block,
+    "confirm": _confirm,
+    "promote": _promote,
+    "remove": _remove,
+    "release": _release,
+    "undo": _undo,
+    "freeze": _freeze,
+    "bypass": _bypass,
+    "note": _note,
+    "open-incident": _open_incident,
+    "close-incident": _close_incident,
+    "refresh": _refresh,
+    "change-set": _change_set,
+    "create-token": _create_token,
+    "revoke-token": _revoke_token,
+}
+
+
+@router.post("/{name}")
+async def act(name: str, request: Request, page: PageIn) -> Response:
+    """Do what a form asks for, and say what was done, or why not."""
+    form = await read_form(request)
+    if name not in ACTIONS:
+        raise NotFoundError(f"there is no action {name[:40]!r}")
+    try:
+        done = await ACTIONS[name](page.api, form)
+    except (Refused, RuleError) as error:
+        problem = of_error(error)
+        fields = {field: value for field, value in form.items() if field != "back"}
+        again = fields | {"force": "true"} if problem["type"] == _UNCONFIRMED else None
+        back = page_of(form)
+        return await trouble(request, problem, again=again, action=name, return_to=back)
+    return await _answer(request, page, form, done)
+
+
+async def _answer(request: Request, page: Page, form: Form, done: Done) -> Response:
+    if done.secret:
+        return await page.render("secret.html.j2", done=done, return_to=page_of(form))
+    if scripted(request):
+        return JSONResponse({"said": done.text, "undo": done.undo, "page": done.page})
+    return said(request, done.page or page_of(form), done.text, done.undo)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What all pages share: who looks, the API for them, and pages for what went wrong."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.routing import APIRoute
+
+from xdpctl.errors import AccessError, Refused, RoleError, XdpctlError
+from xdpctl.model.identity import Caller, Role
+from xdpctl_api import problems
+from xdpctl_api.auth import caller
+from xdpctl_api.dashboard.api_calls import ApiCalls
+from xdpctl_api.dashboard.rendering import pages, rendered
+from xdpctl_api.transport.callers import PEER, LocalPeer
+
+_SAID = "said"
+_LOGIN = 303
+
+
+class Page:
+    """One request for a page."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.who: Caller = caller(request)
+        self.api = ApiCalls(request)
+
+    async def render(self, template: str, http_status: int = 200, **values: Any) -> Response:
+        """The page of a template, with the state of the box around it."""
+        state, automatic = None, None
+        if self.who.may(Role.VIEWER):
+            state, automatic = await asyncio.gather(
+                self.or_none("/v1/holding"), self.or_none("/v1/automatic")
+            )
+        return rendered(
+            self.request,
+            template,
+            http_status,
+            who=self.who,
+            may_change=self.who.may(Role.OPERATOR),
+            is_admin=self.who.may(Role.ADMIN),
+            pages=pages(self.who),
+            holding=state,
+            automatic=automatic,
+            said=self._said(),
+            back=self._back(),
+            local=isinstance(self.request.scope.get(PEER), LocalPeer),
+            **values,
+        )
+
+    async def or_none(self, path: str, **params: Any) -> Any:
+        """What the API answers; None where it refuses: the rest of the page is shown."""
+        try:
+            return await self.api.get(path, **params)
+        except Refused:
+            return None
+
+    def _back(self) -> str:
+        """This page with its query, for forms that come back to it."""
+        query = "&".join(
+            f"{quote(name)}={quote(value)}"
+            for name, value in self.request.query_params.multi_items()
+            if name != _SAID
+        )
+        path = self.request.url.path
+        path = "/" if path.startswith("/actions/") else path
+        return f"{path}?{query}" if query else path
+
+    def _said(self) -> Mapping[str, Any] | None:
+        """What an action said before it came back here, sealed so that no link can say it."""
+        sealed = self.request.query_params.get(_SAID, "")
+        try:
+            found = self.request.app.state.context.sessions.unseal(_SAID, sealed)
+        except ValueError:
+            return None
+        return found if isinstance(found, dict) else None
+
+
+def said(request: Request, back: str, text: str, undo: int | None) -> RedirectResponse:
+    """Back to a page, which then says what was done."""
+    sealed = request.app.state.context.sessions.seal(_SAID, {"text": text, "undo": undo})
+    mark = "&" if "?" in back else "?"
+    return RedirectResponse(f"{back}{mark}{_SAID}={quote(sealed)}", _LOGIN)
+
+
+async def _page(request: Request) -> Page:
+    return Page(request)
+
+
+PageIn = Annotated[Page, Depends(_page)]
+
+
+class PageRoute(APIRoute):
+    """A route of a page: what goes wrong is a page, too, and a stranger is asked to log in."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler, with pages for errors."""
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except RequestValidationError as error:
+                return await trouble(request, problems.of_validation(error))
+            except XdpctlError as error:
+                return await trouble(request, problems.of_error(error))
+
+        return handle
+
+
+def scripted(request: Request) -> bool:
+    """Whether a script asks, which shows the answer on its page."""
+    return request.headers.get("accept", "").startswith("application/json")
+
+
+async def trouble(request: Request, problem: Mapping[str, Any], **values: Any) -> Response:
+    """The page of a problem; who is not logged in, or no longer, is asked to log in."""
+    if scripted(request):
+        return JSONResponse(problem, problem["status"])
+    if problem["status"] == 401:
+        return to_login(request)
+    try:
+        page = Page(request)
+        return await page.render("problem.html.j2", problem["status"], problem=problem, **values)
+    except RoleError as error:  # of a detector, which has no pages
+        return rendered(request, "login.html.j2", 403, trouble=str(error), next="/")
+    except AccessError:
+        return to_login(request)
+    except Refused as error:  # not even the state of the box can be read now
+        return rendered(request, "bare.html.j2", problem["status"], problem=error.problem)
+
+
+def to_login(request: Request) -> RedirectResponse:
+    """The page where one logs in, which comes back to this one."""
+    path = request.url.path
+    asked = path if request.method == "GET" else "/"
+    return RedirectResponse(f"/login?next={quote(asked)}", _LOGIN)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Templates, and what every page has: who looks, what they may do, and how the box is."""
+
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from xdpctl.base.durations import show_duration
+from xdpctl.base.units import si3
+from xdpctl.model.identity import Caller, Role
+
+# Everything comes from here, nothing runs that the page has as text, nobody frames the page.
+_POLICY = (
+    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+    "object-src 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+PAGES = (
+    ("/", "Now"),
+    ("/waiting", "Waiting"),
+    ("/incidents", "Incidents"),
+    ("/rules", "Rules"),
+    ("/lists", "Lists"),
+    ("/why", "Why"),
+    ("/system", "System"),
+)
+
+
+def rendered(
+    request: Request, template: str, http_status: int = 200, **values: Any
+) -> HTMLResponse:
+    """A page, with the headers that keep other sites' pages and texts out of it."""
+    text = _environment().get_template(template).render(here=request.url.path, **values)
+    return HTMLResponse(text, http_status, {**HEADERS, "Cache-Control": "no-store"})
+
+
+def pages(who: Caller) -> list[tuple[str, str]]:
+    """The pages that somebody may look at."""
+    return list(PAGES) if who.may(Role.VIEWER) else [page for page in PAGES if page[0] == "/why"]
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("xdpctl_api.dashboard"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "si": si3,
+        "lasting": show_duration,
+        "when": _when,
+        "share": _share,
+        "segment": lambda text: quote(text, safe=":"),
+    }
+    return made
+
+
+def _when(at: str | float | None) -> str:
+    """A time as RFC 3339 text or Unix seconds, in UTC; never where there is none."""
+    if at is None:
+        return "never"
+    found = datetime.fromisoformat(at) if isinstance(at, str) else datetime.fromtimestamp(at, UTC)
+    return found.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _share(share: float | None) -> str:
+    return "not known" if share is None else f"{share:.1%}"

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The dashboard's pages, actions, login and files, as one part of the application."""
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from xdpctl_api.dashboard import actions, login, views
+from xdpctl_api.dashboard.rendering import HEADERS
+
+_STATIC = Path(__file__).with_name("static")
+
+
+class _Files(StaticFiles):
+    """The files, with the headers of pages; a browser asks each time whether one has changed."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """A file, or 304, or 404."""
+        answer = await super().get_response(path, scope)
+        answer.headers.update({**HEADERS, "Cache-Control": "no-cache"})
+        return answer
+
+
+def add_dashboard(app: FastAPI) -> None:
+    """Add the dashboard to the application."""
+    for module in (views, actions, login):
+        app.include_router(module.router)
+    app.mount("/static", _Files(directory=_STATIC))

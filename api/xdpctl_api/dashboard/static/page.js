@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What is on every page: the word, the switches, forms that stay on the page, and countdowns.
+
+import { on } from "./stream.js";
+import { lasting } from "./tables.js";
+
+const HOLD = 1200; // ms for which a button is held
+const HOLDING_EACH = 3000; // ms
+const WORDS = { held: ["\u2714", "Held"], not_held: ["\u2716", "Not held"], unclear: ["?", "Unclear"] };
+const find = (name) => document.getElementById(name);
+
+/** The JSON of the API; an error with its sentence if it refuses. */
+export async function ask(path) {
+  const answer = await fetch(path, { headers: { accept: "application/json" } });
+  if (answer.status === 401) lost("Your session has ended.", "/login");
+  const body = await answer.json();
+  if (!answer.ok) throw new Error(body.detail ?? answer.statusText);
+  return body;
+}
+
+function lost(text, where) {
+  const banner = find("lost");
+  banner.replaceChildren(text);
+  if (where) {
+    const link = document.createElement("a");
+    link.href = where;
+    link.textContent = "Log in again";
+    banner.append(" ", link);
+  }
+  banner.hidden = false;
+}
+
+// the word
+
+export function showHolding(found) {
+  const [icon, word] = WORDS[found.state];
+  for (const place of document.querySelectorAll("[data-holding]")) {
+    place.dataset.state = found.state;
+    place.querySelector("[data-icon]").textContent = icon;
+    place.querySelector("[data-word]").textContent = word;
+  }
+  document.dispatchEvent(new CustomEvent("holding", { detail: found }));
+}
+
+async function look() {
+  if (document.visibilityState !== "visible") return;
+  try {
+    showHolding(await ask("/v1/holding"));
+  } catch (error) {
+    console.info("the state was not read:", error.message);
+  }
+}
+
+on("figures", ({ bypass, automatic }) => {
+  find("bypass-on").hidden = bypass;
+  find("bypass-off").hidden = !bypass;
+  find("freeze").hidden = automatic === "off";
+  find("thaw").hidden = automatic !== "off";
+});
+
+on("problems", ({ problems }) => {
+  const list = find("problems");
+  list.hidden = problems.length === 0;
+  list.querySelector("ul").replaceChildren(...problems.map((text) => {
+    const item = document.createElement("li");
+    item.textContent = text;
+    return item;
+  }));
+});
+
+on("live", (live) => {
+  if (live) find("lost").hidden = true;
+  else lost("Not live: nothing comes from the control plane. Filtering goes on.");
+});
+
+// forms
+
+function say(text, kind, ...forms) {
+  const place = find("said");
+  place.className = `banner ${kind}`;
+  place.replaceChildren(text, ...forms);
+  place.hidden = false;
+}
+
+function formOf(action, label, fields) {
+  const form = document.createElement("form");
+  form.method = "post";
+  form.action = `/actions/${action}`;
+  form.dataset.act = "";
+  for (const [name, value] of Object.entries(fields)) {
+    const field = document.createElement("input");
+    Object.assign(field, { type: "hidden", name, value });
+    form.append(field);
+  }
+  const button = document.createElement("button");
+  button.textContent = label;
+  form.append(" ", button);
+  return form;
+}
+
+async function act(form, button) {
+  const body = new URLSearchParams(new FormData(form));
+  const buttons = [...form.querySelectorAll("button")];
+  for (const each of buttons) each.disabled = true;
+  try {
+    const answer = await fetch(form.action, { method: "POST", body, headers: { accept: "application/json" } });
+    if (answer.redirected || answer.status === 401) return lost("Your session has ended.", "/login");
+    const found = await answer.json();
+    if (!answer.ok) return refuse(form, body, found);
+    if (found.page) location.assign(found.page);
+    say(found.said, "calm", ...(found.undo ? [formOf("undo", "Undo", { change: found.undo })] : []));
+    if ("reload" in form.dataset) setTimeout(() => location.reload(), 800);
+    form.closest("details")?.removeAttribute("open");
+    document.dispatchEvent(new CustomEvent("acted"));
+  } catch (error) {
+    say(`Not known whether it was done: ${error.message}. Look at the rules.`, "");
+  } finally {
+    for (const each of buttons) each.disabled = false;
+    if (document.activeElement === document.body) button?.focus();
+  }
+}
+
+function refuse(form, body, problem) {
+  const fix = problem.fix ? ` ${problem.fix}.` : "";
+  const again = problem.type?.endsWith(":unconfirmed")
+    ? [formOf(form.action.split("/").pop(), "It is meant: do it", { ...Object.fromEntries(body), force: "true" })]
+    : [];
+  say(`Not done: ${problem.detail}.${fix}`, "", ...again);
+}
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!("act" in form.dataset)) return;
+  event.preventDefault();
+  if (event.submitter && "hold" in event.submitter.dataset) return; // it is held, not pressed
+  act(form, event.submitter);
+});
+
+function hold(button) {
+  let timer = null;
+  const begin = () => {
+    if (timer) return;
+    button.classList.add("holding");
+    timer = setTimeout(() => {
+      end();
+      act(button.form, button);
+    }, HOLD);
+  };
+  const end = () => {
+    clearTimeout(timer);
+    timer = null;
+    button.classList.remove("holding");
+  };
+  button.addEventListener("pointerdown", begin);
+  for (const name of ["pointerup", "pointerleave", "pointercancel", "blur", "keyup"]) button.addEventListener(name, end);
+  button.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" || event.key === " ") begin();
+  });
+}
+
+for (const button of document.querySelectorAll("button[data-hold]")) {
+  button.textContent += " (hold)";
+  const sure = button.form.querySelector("[name=sure]");
+  if (sure) {
+    sure.checked = true;
+    sure.closest("label").hidden = true;
+  }
+  hold(button);
+}
+
+// countdowns
+
+const begun = performance.now();
+setInterval(() => {
+  const passed = (performance.now() - begun) / 1000;
+  for (const cell of document.querySelectorAll("[data-ends-in]")) {
+    cell.textContent = lasting(Number(cell.dataset.endsIn) - passed);
+  }
+}, 1000);
+
+if (document.querySelector("[data-holding]")) {
+  setInterval(look, HOLDING_EACH);
+  document.addEventListener("acted", () => setTimeout(look, 1000));
+}

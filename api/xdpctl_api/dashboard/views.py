@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The pages: what each asks of the API, and its template."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Response
+from fastapi.responses import RedirectResponse
+
+from xdpctl.base.net.prefix import parse_address, parse_prefix
+from xdpctl.errors import RuleError
+from xdpctl.incidents import report
+from xdpctl.model.identity import Role
+from xdpctl.model.tags import INCIDENT
+from xdpctl_api.dashboard.page import PageIn, PageRoute
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+_TOPS = "destination,source_network,source_port,destination_port"
+_TOP_ROWS, _RULES, _WAITING, _FOUND = 6, 12, 50, 50
+_WINDOW = "4s"
+
+
+@router.get("/")
+async def now(page: PageIn) -> Response:
+    """What passes, what is dropped, what is unusual, and what is done about it."""
+    if not page.who.may(Role.VIEWER):
+        return RedirectResponse("/why", 303)
+    top = {"by": _TOPS, "verdict": "pass", "window": _WINDOW, "limit": _TOP_ROWS}
+    tops, rules, incidents = await asyncio.gather(
+        page.or_none("/v1/top", **top),
+        page.api.get("/v1/rules", sort="rate", limit=_RULES),
+        page.api.get("/v1/incidents", limit=5),
+    )
+    shown = tops["dimensions"] if tops else []
+    return await page.render(
+        "now.html.j2", tops=shown, rules=rules["rules"], incidents=incidents["incidents"]
+    )
+
+
+@router.get("/waiting")
+async def waiting(page: PageIn) -> Response:
+    """Rules that wait for somebody: in monitor mode, or to be kept."""
+    monitored = (await page.api.get("/v1/rules", mode="monitor", limit=_WAITING))["rules"]
+    whole = await asyncio.gather(
+        *(page.or_none(f"/v1/rules/{quote(each['id'], safe=':')}") for each in monitored)
+    )
+    provisional = await page.api.get("/v1/rules", provisional=True, limit=_WAITING)
+    return await page.render(
+        "waiting.html.j2",
+        monitored=[each for each in whole if each],
+        provisional=provisional["rules"],
+    )
+
+
+@router.get("/incidents")
+async def incidents(page: PageIn) -> Response:
+    """All incidents, the newest first."""
+    found = await page.api.get("/v1/incidents", limit=200)
+    return await page.render("incidents.html.j2", incidents=found["incidents"])
+
+
+@router.get("/incidents/{identity}")
+async def incident(identity: str, page: PageIn) -> Response:
+    """One incident."""
+    found = await page.api.get(f"/v1/incidents/{quote(identity)}")
+    return await page.render(
+        "incident.html.j2",
+        incident=found,
+        facts=report.facts(found),
+        timeline=[(report.clock(at), line) for at, line in report.timeline(found)],
+        senders=[
+            (sender, report.standing(sender), report.place(sender))
+            for sender in found["evidence"]["top_sources"]
+        ],
+        chart=report.chart(found["evidence"]["rates"]),
+        forged=report.FORGED,
+        mine="operator" in found["detectors"],
+    )
+
+
+@router.get("/rules")
+async def rules(
+    page: PageIn,
+    find: str = "",
+    action: str = "",
+    mode: str = "",
+    origin: str = "",
+    sort: str = "address",
+    cursor: str = "",
+) -> Response:
+    """Rules: searched, filtered, sorted, page by page."""
+    query = {"action": action, "mode": mode, "origin": origin, "limit": _FOUND}
+    query |= {"sort": sort} | ({"cursor": cursor} if sort == "address" else {})
+    asked = [page.api.get("/v1/rules", **query, **search) for search in _searches(find)]
+    found = await asyncio.gather(*asked)
+    listed = {rule["id"]: rule for each in found for rule in each["rules"]}
+    history = await page.api.get("/v1/history", limit=10)
+    return await page.render(
+        "rules.html.j2",
+        rules=list(listed.values()),
+        next=found[-1]["next"],
+        asked={"find": find, "action": action, "mode": mode, "origin": origin, "sort": sort},
+        changes=history["changes"],
+    )
+
+
+def _searches(find: str) -> list[dict[str, str]]:
+    """What is around and inside of a prefix; or what begins with another text."""
+    if not find:
+        return [{}]
+    try:
+        prefix = str(parse_prefix(find, "find"))
+    except RuleError:
+        return [{"begins": find[:64]}]
+    return [{"covering": prefix}, {"within": prefix}]
+
+
+@router.get("/lists")
+async def lists(page: PageIn) -> Response:
+    """Sets, and the feeds that some of them come from."""
+    return await page.render("lists.html.j2", sets=(await page.api.get("/v1/sets"))["sets"])
+
+
+@router.get("/why")
+async def why(page: PageIn, address: str = "") -> Response:
+    """What is known of an address, and what the loaded program does with its packets."""
+    if not address:
+        return await page.render("why.html.j2", address="", found=None)
+    source = str(parse_address(address.strip(), "address")).split("/")[0]
+    place, verdict = await asyncio.gather(
+        page.api.get(f"/v1/lookup/{quote(source, safe=':')}"),
+        page.api.get("/v1/explain", source=source),
+    )
+    ids = [entry["rule"] for entry in place["covering"] if entry["rule"]]
+    covering = {}
+    if page.who.may(Role.VIEWER):
+        found = [page.or_none(f"/v1/rules/{quote(each, safe=':')}") for each in ids[:10]]
+        covering = {rule["id"]: rule for rule in await asyncio.gather(*found) if rule}
+    return await page.render(
+        "why.html.j2",
+        address=place["address"],
+        found=place,
+        verdict=verdict,
+        rules=covering,
+        audit=await _who_did(page, ids),
+        incident_of=_incident_of,
+    )
+
+
+async def _who_did(page: PageIn, ids: list[str]) -> list[Mapping[str, Any]]:
+    """The newest audit records of these rules, for those who may read them."""
+    if not page.who.may(Role.OPERATOR):
+        return []
+    asked = [page.or_none("/v1/audit", object=each, last="true", limit=3) for each in ids[:5]]
+    return [record for each in await asyncio.gather(*asked) if each for record in each["records"]]
+
+
+def _incident_of(rule: Mapping[str, Any]) -> str:
+    """The id of the incident that a rule belongs to; empty if there is none."""
+    found = (tag.removeprefix(INCIDENT) for tag in rule["tags"] if tag.startswith(INCIDENT))
+    return next(found, "")
+
+
+@router.get("/system")
+async def system(
+    page: PageIn, actor: str = "", action: str = "", changed: str = "", since: str = ""
+) -> Response:
+    """The box: problems, interfaces, tables, audit log, tokens."""
+    status, counters = await asyncio.gather(
+        page.api.get("/v1/status"), page.api.get("/v1/counters")
+    )
+    asked = {"actor": actor, "action": action, "object": changed, "since": since}
+    records = tokens = None
+    if page.who.may(Role.OPERATOR):
+        records = (await page.api.get("/v1/audit", last="true", limit=30, **asked))["records"]
+    if page.who.may(Role.ADMIN):
+        tokens = (await page.api.get("/v1/tokens"))["tokens"]
+    return await page.render(
+        "system.html.j2",
+        status=status,
+        counters=counters["total"],
+        asked=asked,
+        records=records[::-1] if records else records,
+        tokens=tokens,
+        findings=await page.api.get("/v1/doctor"),
+    )

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Links by which a browser of a local user is logged in."""
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+
+from xdpctl.errors import BusyError, ConflictError, RoleError
+from xdpctl.service.sessions import LINK_SECONDS, Session
+from xdpctl.service.settings import Listen
+from xdpctl_api.auth import Admin
+from xdpctl_api.dependencies import Ctx
+from xdpctl_api.refusals import refusals
+from xdpctl_api.transport.callers import PEER, LocalPeer
+
+router = APIRouter(prefix="/v1/browsers", tags=["dashboard"])
+
+
+class LinkOut(BaseModel):
+    """A link that logs a browser in, once."""
+
+    url: str
+    seconds: float = Field(description="How long it works")
+
+
+@router.post("/links", status_code=201, responses=refusals(ConflictError, BusyError))
+async def make_link(request: Request, who: Admin, ctx: Ctx) -> LinkOut:
+    """A link that logs a browser in as the caller. Only on the Unix socket, without a token."""
+    if not isinstance(request.scope.get(PEER), LocalPeer) or "authorization" in request.headers:
+        raise RoleError("links are made on the Unix socket alone; with a token, log in at /login")
+    code = ctx.sessions.link(Session(user=who.name))
+    return LinkOut(url=f"{_address(ctx.settings.listen)}/login?code={code}", seconds=LINK_SECONDS)
+
+
+def _address(listen: Listen) -> str:
+    if not listen.port:
+        fix = "set listen.port, and start again"
+        raise ConflictError("the dashboard is served on TCP, and listen.port is 0", "", fix)
+    scheme = "https" if listen.tls_certificate else "http"
+    host = listen.names[0] if listen.names else listen.host
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{listen.port}"

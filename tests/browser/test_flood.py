@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An operator under attack: log in, find the flood, apply what is suggested, see it held, undo."""
+
+from playwright.sync_api import Page
+
+from tests.browser.conftest import ADDRESS, Desk, eventually, is_live
+from tests.lab.conftest import SERVER, Street
+
+SOURCES = [f"203.0.113.{n}" for n in range(1, 101)]
+MATCH = f"dst {SERVER} proto udp dst-port 53"
+
+
+def word(page: Page) -> str:
+    return page.locator("h1").inner_text().split(maxsplit=1)[-1]
+
+
+def test_a_flood_is_found_held_and_let_go_again(street: Street, desk: Desk) -> None:
+    with street.flood(SOURCES), desk.session() as page:
+        is_live(page)
+        row = page.locator("#matches tr").first
+        eventually(page, lambda: MATCH in row.inner_text(), "the flood is named")
+        assert word(page) == "Unclear", "nothing is known of an hour ago"
+        row.get_by_role("button", name="Drop for 60 s").click()
+        eventually(page, lambda: "drop: " in page.locator("#said").inner_text(), "it was done")
+        eventually(page, lambda: word(page) == "Held", "held")
+        eventually(page, lambda: page.locator("#drop_packets").inner_text() != "0", "drops")
+        rule = page.locator("#rules tr").first
+        eventually(page, lambda: rule.get_by_role("button", name="Keep").is_visible(), "a trial")
+        rule.get_by_role("button", name="Keep").click()
+        eventually(page, lambda: "kept: " in page.locator("#said").inner_text(), "kept")
+        page.locator("#said").get_by_role("button", name="Undo").click()
+        eventually(page, lambda: "undone: " in page.locator("#said").inner_text(), "undone")
+        rule.get_by_role("button", name="Remove").click()
+        eventually(page, lambda: "removed: " in page.locator("#said").inner_text(), "removed")
+        eventually(page, lambda: word(page) == "Unclear", "no longer held")
+
+
+def test_an_address_is_released_and_the_flood_is_not(street: Street, desk: Desk) -> None:
+    desk.box.cli("block", "203.0.113.0/24", "--reason", "flood")
+    with street.flood(SOURCES), desk.session() as page:
+        page.goto(f"{ADDRESS}/why?address=203.0.113.7")
+        assert "203.0.113.7: dropped" in page.inner_text("main")
+        page.get_by_label("Ticket").fill("4711")
+        page.get_by_role("button", name="Release for an hour").click()
+        eventually(page, lambda: "203.0.113.7: passes" in page.inner_text("main"), "it passes")
+        assert "ticket 4711" in page.inner_text("main")
+        page.goto(f"{ADDRESS}/rules?find=203.0.113.7")
+        assert page.locator("tbody").first.locator("tr").count() == 2

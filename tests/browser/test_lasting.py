@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Pages that stay open: several tabs, a control plane that is killed, a session that is left."""
+
+from playwright.sync_api import Page
+
+from tests.browser.conftest import ADDRESS, Desk, eventually, is_live
+from tests.lab.conftest import Street
+
+SOURCES = [f"203.0.113.{n}" for n in range(1, 101)]
+STREAM = f"{ADDRESS}/v1/stream"
+
+
+def holders(page: Page) -> list[str]:
+    """The tabs that hold or await the lock of the stream: one holds it."""
+    held: list[str] = page.evaluate(
+        "navigator.locks.query().then(({held}) => held.map(({name}) => name))"
+    )
+    return held
+
+
+def test_ten_tabs_have_one_stream_and_another_takes_over(desk: Desk) -> None:
+    with desk.session() as first:
+        is_live(first)
+        asked: list[str] = []
+        context = first.context
+        context.on("request", lambda r: asked.append(r.url) if r.url == STREAM else None)
+        tabs = [context.new_page() for _ in range(9)]
+        for tab in tabs:
+            tab.goto(ADDRESS)
+            is_live(tab)
+        assert holders(first) == ["xdpctl-stream"]
+        assert not asked
+        first.close()
+        left = tabs[-1]
+        eventually(left, lambda: len(asked) == 1, "another tab reads the stream")
+        seen = left.locator("#pass_packets").inner_text()
+        left.wait_for_timeout(5000)
+        assert left.locator("#lost").is_hidden(), seen
+
+
+def test_a_killed_control_plane_is_said_and_comes_back(street: Street, desk: Desk) -> None:
+    with street.flood(SOURCES), desk.session() as page:
+        is_live(page)
+        desk.box.kill()
+        eventually(page, page.locator("#lost").is_visible, "it says that nothing comes")
+        assert "Filtering goes on" in page.locator("#lost").inner_text()
+        page.wait_for_timeout(4000)
+        desk.box.start()
+        eventually(page, page.locator("#lost").is_hidden, "it is live again, by itself")
+        page.wait_for_timeout(2500)
+        gaps = page.evaluate(
+            "import('/static/now.js').then(({shown}) => shown().filter((v) => v === null).length)"
+        )
+        assert gaps >= 1, "the time of which nothing is known is a gap"
+        page.goto(ADDRESS + "/rules")
+        assert "/login" not in page.url, "the session outlives the process"
+
+
+def test_after_logging_out_the_cookie_is_worth_nothing(desk: Desk) -> None:
+    with desk.session() as page:
+        (cookie,) = page.context.cookies()
+        assert (cookie["name"], cookie["httpOnly"], cookie["sameSite"]) == (
+            *("xdpctl", True, "Strict"),
+        )
+        page.get_by_role("button", name="Log out").click()
+        page.wait_for_url("**/login")
+        again = {"name": cookie["name"], "value": cookie["value"], "url": ADDRESS}
+        page.context.add_cookies([again])  # type: ignore[list-item]
+        page.goto(ADDRESS + "/rules")
+        assert "/login" in page.url
+
+
+def test_a_link_of_the_box_logs_in_once(desk: Desk) -> None:
+    link = desk.box.cli("dashboard")["url"]
+    with desk.session(None) as page:
+        page.goto(link)
+        assert page.locator("h1").inner_text().endswith(("Held", "Unclear"))
+        page.context.clear_cookies()
+        page.goto(link)
+        assert "used up" in page.inner_text("main")
+
+
+def test_all_is_done_without_scripts(street: Street, desk: Desk) -> None:
+    with street.flood(SOURCES), desk.session(java_script_enabled=False) as page:
+        page.wait_for_timeout(3000)
+        page.goto(ADDRESS)
+        row = page.locator("#matches tr").first
+        assert "dst-port 53" in row.inner_text()
+        row.get_by_role("button", name="Drop for 60 s").click()
+        assert "drop: " in page.locator("#said").inner_text()
+        page.get_by_role("button", name="Keep dst").click()
+        assert "kept: " in page.locator("#said").inner_text()
+        page.locator("#said").get_by_role("button", name="Undo").click()
+        assert "undone: " in page.locator("#said").inner_text()
+        page.goto(ADDRESS + "/rules")
+        page.get_by_text("Add a rule").click()
+        page.get_by_label("Match").fill("src 203.0.113.999")
+        page.get_by_role("button", name="Add", exact=True).click()
+        assert "Not done" in page.inner_text("h1")
+        page.get_by_role("link", name="Back").click()
+        page.get_by_text("Bypass", exact=True).click()
+        page.get_by_label("everything shall pass").check()
+        page.get_by_role("button", name="Let everything pass").click()
+        assert desk.box.client.call("GET", "/v1/bypass")["on"]
+        page.get_by_role("button", name="Filter again").click()
+        assert not desk.box.client.call("GET", "/v1/bypass")["on"]
