@@ -98,8 +98,9 @@ class RingFile:
         return ours
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._fd)
+        """Close the file; whoever still reads it gets OSError."""
+        fd, self._fd = self._fd, -1  # a number that no other file will have
+        os.close(fd)
 
     def write(self, number: int, content: bytes) -> None:
         """Write the row of a time, which is `number` times the level's seconds, in Unix time.

@@ -45,9 +45,12 @@ async def read_series(
     wanted = _columns(series, names)
     now = ctx.controller.clock.read().unix
     columns, since_unix = list(wanted.values()), max(now - begins, 0.0)
-    found = await ctx.looks.run(
-        lambda: series.read(since_unix, max(now - ends, since_unix), points, columns)
-    )
+    try:
+        found = await ctx.looks.run(
+            lambda: series.read(since_unix, max(now - ends, since_unix), points, columns)
+        )
+    except OSError as error:  # the interface went just now, and its files with it
+        raise NotFoundError(f"the figures cannot be read: {error.strerror}") from error
     return SeriesOut(
         since=timestamp(found.since),
         seconds=found.seconds,

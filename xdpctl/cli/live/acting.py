@@ -12,7 +12,8 @@ from textual.worker import Worker, get_current_worker
 from xdpctl.cli import words
 from xdpctl.cli.live import looks
 from xdpctl.cli.live.dialogs import Details, Question
-from xdpctl.cli.live.looks import TABS, ApiClient, Line, Look
+from xdpctl.cli.live.looks import TABS, Look
+from xdpctl.cli.live.tables import ApiClient, Line, printable
 from xdpctl.errors import Refused, RuleError, XdpctlError
 from xdpctl.model.signature import read_amount
 
@@ -44,7 +45,7 @@ class Acting(App[None]):
 
     def say(self, text: str) -> None:
         """Show a sentence below the table."""
-        self.query_one("#said", Static).update(Text(looks.printable(text)))
+        self.query_one("#said", Static).update(Text(printable(text)))
 
     def selected(self) -> Line | None:
         """The line under the cursor."""
@@ -90,7 +91,7 @@ class Acting(App[None]):
         """Drop the packets of the row."""
         if line := self._with_match():
             lines = [
-                f"Drop all packets that match: {looks.printable(line.match)}",
+                f"Drop all packets that match: {printable(line.match)}",
                 f"It ends after {_TRIAL} unless you confirm it. Type {_FOREVER} for no trial.",
             ]
 
@@ -107,7 +108,7 @@ class Acting(App[None]):
         """Limit the packets of the row."""
         if line := self._with_match():
             lines = [
-                f"Limit packets that match: {looks.printable(line.match)}",
+                f"Limit packets that match: {printable(line.match)}",
                 f"To how many packets a second? It ends after {_TRIAL} unless you confirm it.",
             ]
 

@@ -3,33 +3,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si3
+from xdpctl.cli.live import tables
+from xdpctl.cli.live.tables import ApiClient, Columns, Line
 from xdpctl.errors import Refused
 
 VERDICTS = ("all", "pass", "drop")
 SORTS = ("packets", "bits")
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _HISTORY_SECONDS = 60
-_ROWS = 50
-
-
-class ApiClient(Protocol):
-    """The part of the API's client that is used."""
-
-    def call(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, Any] | None = None,
-        json: Any = None,
-    ) -> Any:
-        """The answer; Refused or Unreachable."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +67,6 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A row of the table. `match` is the text of a match of its packets, or empty."""
-
-    key: str
-    cells: tuple[str, ...]
-    match: str = ""
-    address: str = ""  # of a single source
-
-
-@dataclass(frozen=True, slots=True)
 class Look:
     """One look: the lines of the table with their columns, and the header's texts."""
 
@@ -109,10 +84,20 @@ def look(client: ApiClient, view: View) -> Look:
     automatic = client.call("GET", "/v1/automatic")
     rates, problems = _rates(_history(client)), [*status["problems"]]
     try:
-        columns, lines = _incidents(client) if not view.tab.by else _traffic(client, view)
+        columns, lines = _table(client, view)
     except Refused as error:
         return Look((), (), state(status, automatic), problems, rates, str(error))
     return Look(columns, lines, state(status, automatic), problems, rates)
+
+
+def _table(client: ApiClient, view: View) -> tuple[Columns, list[Line]]:
+    if view.tab.by == "rule":
+        return tables.rules(client)
+    if not view.tab.by:
+        return tables.incidents(client)
+    query = {"by": view.tab.by, "verdict": view.verdict, "window": view.window}
+    query |= {"where": view.where} if view.where else {}
+    return tables.traffic(client, view.tab.name, query, view.sort)
 
 
 def aligned(found: Look) -> list[Line]:
@@ -182,53 +167,6 @@ def graph(values: Sequence[float | None], width: int) -> str:
     return "".join(
         " " if value is None else _BLOCKS[min(top, round(value / most * top))] for value in known
     )
-
-
-def _traffic(client: ApiClient, view: View) -> tuple[tuple[str, ...], list[Line]]:
-    query = {"by": view.tab.by, "verdict": view.verdict, "window": view.window, "limit": _ROWS}
-    query |= {"where": view.where} if view.where else {}
-    (found,) = client.call("GET", "/v1/top", params=query)["dimensions"]
-    rows = sorted(found["rows"], key=lambda row: -row[view.sort])
-    by = view.tab.by
-    lines = [
-        Line(
-            key=row["value"],
-            cells=(
-                printable(row["value"]),
-                si3(row["packets"]),
-                si3(row["bits"]),
-                f"{row['share']:.1%}",
-                row["match"] or "",
-            ),
-            match=row["match"] or "",
-            address=row["value"] if by == "source" else "",
-        )
-        for row in rows
-    ]
-    return (view.tab.name, ">packets/s", ">bit/s", ">share", "match"), lines
-
-
-def _incidents(client: ApiClient) -> tuple[tuple[str, ...], list[Line]]:
-    listed = client.call("GET", "/v1/incidents", params={"limit": _ROWS})["incidents"]
-    lines = [
-        Line(
-            key=each["id"],
-            cells=(
-                printable(each["subject"]),
-                "open" if each["open"] else "over",
-                datetime.fromtimestamp(each["opened_at"], UTC).strftime("%Y-%m-%d %H:%M:%S"),
-                printable(", ".join(each["attacks"])) or "-",
-                each["id"],
-            ),
-        )
-        for each in listed
-    ]
-    return ("subject", "state", "since (UTC)", "attacks", "id"), lines
-
-
-def printable(text: str) -> str:
-    """The text without control characters, which may come from names of others."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def block(line: Line, trial: str | None) -> dict[str, Any]:

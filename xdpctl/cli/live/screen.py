@@ -16,7 +16,8 @@ from textual.worker import get_current_worker
 from xdpctl.cli.live import looks
 from xdpctl.cli.live.acting import Acting
 from xdpctl.cli.live.dialogs import Question
-from xdpctl.cli.live.looks import TABS, ApiClient, Line, Look, View
+from xdpctl.cli.live.looks import TABS, Look, View
+from xdpctl.cli.live.tables import ApiClient, Line, printable
 from xdpctl.errors import RuleError, XdpctlError
 from xdpctl.model.match import text
 
@@ -111,14 +112,14 @@ class TopApp(Acting):
     def _trouble(self, text: str) -> None:
         state = self.query_one("#state", Static)
         state.set_class(True, "trouble")
-        state.update(Text(f"not live: {looks.printable(text)}; {_CALM}"))
+        state.update(Text(f"not live: {printable(text)}; {_CALM}"))
 
     def _show(self, found: Look, view: View) -> None:
         if view != self._view:
             return  # of another tab or filter than is wanted now
         selected, self.shown = self.selected(), found
         state = self.query_one("#state", Static)
-        problems = "; ".join(map(looks.printable, found.problems))
+        problems = "; ".join(map(printable, found.problems))
         state.set_class(bool(problems) or found.state.startswith("BYPASS"), "trouble")
         state.update(Text(found.state + (f" · {problems}" if problems else "")))
         self.query_one("#rates", Static).update(Text("\n".join(found.rates)))

@@ -12,7 +12,8 @@ import typer
 from xdpctl.base.units import si, si3
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, Lines, printed
-from xdpctl.cli.live.looks import View, printable, tab
+from xdpctl.cli.live.looks import View, tab
+from xdpctl.cli.live.tables import printable
 
 app = typer.Typer()
 _DEFAULT_BY = "reason,destination-network,destination,source-port,destination-port,tcp-flags,icmp"

@@ -10,8 +10,9 @@ from textual.binding import Binding
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, Static
 
-from xdpctl.cli.live.looks import View, graph, printable
+from xdpctl.cli.live.looks import View, graph
 from xdpctl.cli.live.screen import TopApp
+from xdpctl.cli.live.tables import printable
 from xdpctl.errors import Refused, Unreachable
 
 MATCH = "dst 198.51.100.7 proto udp src-port 53"
@@ -61,6 +62,12 @@ class Box:
             for n, value in enumerate(self.values)
         ]  # fmt: skip
         return {"dimensions": [{"by": params["by"], "without": 0.0, "rows": rows}]}
+
+    def rules(self, params: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append(params)
+        rule = RULE | {"mode": "enforce", "rate": 1_234.5, "packets": 9_000, "reason": "a\x1b[0m"}
+        return {"rules": [rule | {"expires_in": 90.0}, rule | {"id": "x", "confirm_in": None,
+                "expires_in": None, "mode": "monitor"}]}  # fmt: skip
 
     def incidents(self, params: dict[str, Any]) -> dict[str, Any]:
         brief = {"id": "20261126-081900", "subject": "198.51.100.7/32", "open": True,
@@ -118,7 +125,7 @@ def test_one_look_shows_state_rates_and_rows(box: Box) -> None:
     async def steps(top: Driven) -> None:
         assert top.text("state") == "filtering · detectors on · 1,234 rules"
         assert "5 k packets/s" in top.text("rates")
-        assert top.cells()[0] == ["198.51.100.7", "      9 k", "  1 M", "50.0%", MATCH]
+        assert top.cells()[0] == ["198.51.100.7", "      9 k", "  1 M", "50.0% ±1.0", MATCH]
         assert "verdict all · by packets" in top.text("view")
 
     drive(box, steps)
@@ -135,6 +142,12 @@ def test_tabs_verdicts_order_and_a_filter(box: Box) -> None:
         await top.press("slash")
         await top.type("udp")
         assert box.asked[-1]["where"] == "proto udp"
+        await top.press("9")
+        assert (box.asked[-1]["sort"], top.cells()[0][:5]) == (
+            *("rate", [MATCH, "drop", "   1.23 k", " 9 k", "1m?"]),
+        )
+        assert "\x1b" not in top.cells()[0][5]
+        assert top.cells()[1][1:5] == ["drop (monitor)", "   1.23 k", " 9 k", "never"]
         await top.press("0")
         assert top.cells() == [
             ["198.51.100.7/32", "open", "2023-11-14 22:13:20", "udp_flood", "20261126-081900"]
