@@ -406,7 +406,36 @@ struct head {
 	__u8 family;	 /* 4 or 6; 0 if it is not IP, or invalid: `bytes` begins after Ethernet */
 	__u16 vlan;	 /* of the outermost tag, or NO_VLAN */
 	__u16 ethertype; /* after the outermost tag; 0 if the frame ends before it */
+	__u32
+	    stratum; /* packets of its class to its destination in this epoch so far, of this CPU */
+	__u8 traffic; /* its class */
+	__u8 unused[3];
 	__u8 bytes[HEAD_BYTES];
+};
+
+/* The kinds of packets that attacks are made of. */
+enum traffic {
+	TRAFFIC_SYN,
+	TRAFFIC_SYN_ACK,
+	TRAFFIC_RST,
+	TRAFFIC_TCP,	     /* other TCP */
+	TRAFFIC_UDP_SERVICE, /* from a service's port, as an answer or an amplifier's */
+	TRAFFIC_UDP,
+	TRAFFIC_ICMP,
+	TRAFFIC_FRAGMENT, /* later ones: they have no ports */
+	TRAFFIC_OTHER,
+};
+
+enum strata {
+	TRAFFIC_CLASSES = TRAFFIC_OTHER + 1,
+	STRATA_LOG2 = 14,
+	STRATUM_LOG2 = 6, /* heads of a stratum in an epoch, until they become fewer */
+};
+
+/* A class towards a destination: the packets of it in an epoch. */
+struct stratum {
+	__u32 epoch;
+	__u32 packets;
 };
 
 /* How many packets a CPU has observed in this epoch. */

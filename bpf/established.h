@@ -6,6 +6,7 @@
 #include "fields.h"
 
 #define FLAG_SYN 0x02
+#define FLAG_RST 0x04
 #define FLAG_ACK 0x10
 
 /*

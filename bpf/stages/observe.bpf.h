@@ -2,7 +2,8 @@
 /*
  * The stage that copies the beginning of a packet to user space: to the ring buffer `heads` for
  * everybody who watches traffic, and to `captures` if a capture asks for packets like this one. The
- * packet has been counted before. The readers poll the rings, so they are not woken up.
+ * packet has been counted before. The readers poll the rings, so they are not woken up. Packets
+ * that no rule decided are thinned by strata (stages/strata.bpf.h).
  */
 
 /* Copies 1 to `most` bytes of the frame, `most` being a power of two; negative if it fails. */
@@ -73,12 +74,46 @@ static __always_inline void copy_link(struct xdp_md *ctx, struct head *head)
 	head->ethertype = host16(words[2]);
 }
 
+/* Parses the packet again, and counts it by its class. */
+static __always_inline void count_volume(struct xdp_md *ctx, struct scratch *scratch, u32 bytes,
+					 u32 weight)
+{
+	struct hits *volume;
+	u32 class;
+
+	scratch->packet.family = 0;
+	scratch->packet.ip = sizeof(struct ethernet);
+	parse_again(ctx, scratch);
+	class = traffic_class(ctx, scratch);
+	scratch->head.traffic = class;
+	scratch->head.stratum = 0;
+	volume = volumes.lookup(&class);
+	if (volume) {
+		volume->packets += weight;
+		volume->bytes += (u64)weight * bytes;
+	}
+}
+
+/* Thins the packets of a stratum; what it returns is that of stratify(). */
+static __always_inline u32 thin_stratum(struct control *control, struct scratch *scratch,
+					u32 weight)
+{
+	u32 key = stratum_of(control, &scratch->packet, scratch->head.traffic);
+	struct stratum *stratum = strata.lookup(&key);
+
+	if (!stratum)
+		return weight;
+	weight = stratify(stratum, control->epoch, weight);
+	scratch->head.stratum = stratum->packets;
+	return weight;
+}
+
 static __always_inline void copy_head(struct xdp_md *ctx, struct pending *asked,
 				      struct scratch *scratch, struct pace *pace, u32 bytes,
 				      u32 weight)
 {
 	struct head *head = &scratch->head;
-	u32 offset;
+	u32 offset = scratch->packet.ip;
 
 	head->time_ns = bpf_ktime_get_ns();
 	head->length = bytes;
@@ -87,10 +122,6 @@ static __always_inline void copy_head(struct xdp_md *ctx, struct pending *asked,
 	head->interface = ctx->ingress_ifindex;
 	head->reason = asked->reason;
 	copy_link(ctx, head);
-	scratch->packet.family = 0;
-	scratch->packet.ip = sizeof(struct ethernet);
-	parse_again(ctx, scratch);
-	offset = scratch->packet.ip;
 	head->family = scratch->packet.family;
 	head->bytes_held = 0;
 	if (bytes > offset) {
@@ -120,8 +151,13 @@ int observe(struct xdp_md *ctx)
 	    (!control->capture_slot || control->capture_slot == asked->slot))
 		copy_capture(ctx, asked, scratch, bytes);
 	every = control->observed[reason % REASONS] + 1;
-	weight = every ? thin(control, pace, every) : 0; /* 0: NEVER + 1 */
-	if (weight)
-		copy_head(ctx, asked, scratch, pace, bytes, weight * every);
+	weight = every ? thin(control, pace, every) * every : 0; /* 0: NEVER + 1 */
+	if (weight) {
+		count_volume(ctx, scratch, bytes, weight);
+		if (reason == REASON_NO_RULE && scratch->packet.family)
+			weight = thin_stratum(control, scratch, weight);
+		if (weight)
+			copy_head(ctx, asked, scratch, pace, bytes, weight);
+	}
 	return reason >= REASON_DROPPED ? XDP_DROP : XDP_PASS;
 }

@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.support.walker import plain_memory, search
 from xdpctl.abi.arrays import CONTROL, HEAD
-from xdpctl.abi.constants import Reason
+from xdpctl.abi.constants import Reason, Traffic
 from xdpctl.abi.explanation import Explanation
 from xdpctl.abi.structs import Capture, Hits, Sample, Slot
 from xdpctl.base.clock import Clock, Now
@@ -20,7 +20,7 @@ from xdpctl.control.operations.changing import Added
 from xdpctl.control.operations.source_rules import add
 from xdpctl.control.store.port import ChangeStep
 from xdpctl.control.store.sqlite import SqliteStore
-from xdpctl.datapath.heads import NEVER, HeadArray, Masks, no_masks
+from xdpctl.datapath.heads import NEVER, HeadArray, Masks, Volumes, no_masks
 from xdpctl.datapath.image import SHARED, Plan
 from xdpctl.datapath.monitor_statistics import NOTHING, MonitorStatistics, read
 from xdpctl.datapath.port import Datapath
@@ -79,6 +79,7 @@ class FakeHeads:
     def __init__(self) -> None:
         self.waiting: list[HeadArray] = []
         self.masks, self.missing = no_masks(), 0
+        self.of_classes = np.zeros((len(Traffic), 2))
 
     def observe(self, masks: Masks) -> None:
         self.masks = masks.copy()
@@ -90,6 +91,9 @@ class FakeHeads:
 
     def lost(self) -> int:
         return self.missing
+
+    def volumes(self) -> Volumes:
+        return self.of_classes.copy()
 
 
 class FakeDatapath:

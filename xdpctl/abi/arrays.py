@@ -44,9 +44,13 @@ HEAD = np.dtype(
         ("family", "u1"),
         ("vlan", "u2"),
         ("ethertype", "u2"),
+        ("stratum", "u4"),
+        ("traffic", "u1"),
+        ("unused", "u1", 3),
         ("bytes", "u1", HEAD_BYTES),
     ]
 )
+STRATUM = np.dtype([("epoch", "u4"), ("packets", "u4")])
 PACE = np.dtype([("epoch", "u4"), ("seen", "u4"), ("lost", "u8")])
 LOOKUP = np.dtype([("classes", "u4"), ("field", "u4")])
 FAMILY = np.dtype(

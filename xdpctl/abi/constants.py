@@ -124,6 +124,20 @@ class Field(IntEnum):
     DESTINATION = 24
 
 
+class Traffic(IntEnum):
+    """A class of packets; each packet has one."""
+
+    SYN = 0
+    SYN_ACK = 1
+    RST = 2
+    TCP = 3  # other TCP
+    UDP_SERVICE = 4  # from a service's port, as an answer or an amplifier's
+    UDP = 5
+    ICMP = 6
+    FRAGMENT = 7  # later ones: they have no ports
+    OTHER = 8
+
+
 class Stage(IntEnum):
     """The programs that the first one tail-calls."""
 
@@ -137,6 +151,8 @@ TOLD = 1 << 30
 CAPTURE_BYTES = 256
 REASONS = 32  # of an array by reason
 HEAD_BYTES = 128
+STRATA_LOG2 = 14
+STRATUM_LOG2 = 6
 HEADS_ALL_LOG2 = 11
 HEADS_THIN_MOST = 16
 HEADS_SEEN_MAX = 1 << 16

@@ -8,13 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.abi.arrays import HEAD, PACE
-from xdpctl.abi.constants import REASONS
+from xdpctl.abi.constants import REASONS, Traffic
+from xdpctl.abi.structs import total_hits
 from xdpctl.datapath.bpf.maps import Map
 from xdpctl.datapath.bpf.ringbuf import Ring
 
 NEVER = 0xFFFFFFFF  # the mask of a reason whose packets are not observed
 Masks = NDArray[np.uint32]
 HeadArray = NDArray[np.void]
+Volumes = NDArray[np.float64]
 
 
 def no_masks() -> Masks:
@@ -37,12 +39,17 @@ class Heads(Protocol):
         """How many packets' heads are missing so far because there was no room for them."""
         ...
 
+    def volumes(self) -> Volumes:
+        """Packets and bytes of each class so far, estimated from observed packets: two columns."""
+        ...
+
 
 class PinnedHeads:
     """The heads in the pinned ring buffer."""
 
-    def __init__(self, control: np.void, ring: Ring, paces: Map) -> None:
-        self._control, self._ring, self._paces = control, ring, paces
+    def __init__(self, control: np.void, ring: Ring, paces: Map, volumes: Map) -> None:
+        self._control, self._ring = control, ring
+        self._paces, self._volumes = paces, volumes
         self._standing, self._captured = no_masks(), no_masks()
         self._lock = Lock()
 
@@ -71,3 +78,9 @@ class PinnedHeads:
         """See Heads."""
         per_cpu = np.frombuffer(self._paces.get(bytes(4)) or b"", PACE)
         return int(per_cpu["lost"].sum())
+
+    def volumes(self) -> Volumes:
+        """See Heads."""
+        each = [self._volumes.get(int(one).to_bytes(4, "little")) or b"" for one in Traffic]
+        hits = [total_hits(per_cpu) for per_cpu in each]
+        return np.array([(one.packets, one.bytes) for one in hits], np.float64)

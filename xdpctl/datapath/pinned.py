@@ -42,6 +42,8 @@ _OTHERS = (
     "controls",
     "pending",
     "paces",
+    "strata",
+    "volumes",
     "scratches",
     *_STATISTICS,
     *_RINGS,
@@ -75,7 +77,9 @@ class PinnedDatapath:
             self._samples, self._captures, heads = (
                 Ring(self._maps[name].fd, self._maps[name].shape.max_entries) for name in _RINGS
             )
-            self.heads = PinnedHeads(self._control, heads, self._maps["paces"])
+            self.heads = PinnedHeads(
+                self._control, heads, self._maps["paces"], self._maps["volumes"]
+            )
         except OSError as error:
             raise DatapathError(
                 f"the pinned maps under {pins.root} cannot be opened ({error.strerror}); "

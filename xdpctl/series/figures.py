@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.abi.constants import Reason
+from xdpctl.abi.constants import Reason, Traffic
 from xdpctl.abi.structs import Hits
 from xdpctl.series.value_file import Values
-from xdpctl.traffic.classes import Class
 
 REASONS = tuple(reason for reason in Reason if reason is not Reason.NONE)
 _VERDICTS = ("pass", "drop")
@@ -20,7 +19,7 @@ RATES = (
 )  # a second
 OF_INTERFACE = (*RATES[:4], "driver_drops", "link_share")
 GAUGES = ("rules", "signatures", "sets", "incidents", "softirq")
-CLASSES = tuple(f"{each.name.lower()}_{unit}" for unit in ("packets", "bits") for each in Class)
+CLASSES = tuple(f"{each.name.lower()}_{unit}" for unit in ("packets", "bits") for each in Traffic)
 OF_HOST = (*RATES, *GAUGES, "driver_drops", "not_sampled", *CLASSES)
 _NET, _STAT = Path("/sys/class/net"), Path("/proc/stat")
 # not rx_dropped: some drivers count there what the filter drops
@@ -55,6 +54,11 @@ def counts(by_reason: Counters) -> Counts:
     drops = np.array([reason.verdict == "drop" for reason in REASONS])
     sums = [pairs[~drops].sum(0), pairs[drops].sum(0)]
     return np.concatenate([*sums, pairs.reshape(-1)])
+
+
+def by_class(volumes: Counts) -> Counts:
+    """The volumes of classes in the order of CLASSES; bits instead of bytes."""
+    return np.concatenate([volumes[:, 0], 8 * volumes[:, 1]])
 
 
 def known(values: Values) -> list[float | None]:

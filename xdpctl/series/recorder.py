@@ -14,10 +14,9 @@ from xdpctl.errors import SeriesError
 from xdpctl.series import figures
 from xdpctl.series.levels import Levels
 from xdpctl.series.value_file import Values
-from xdpctl.traffic import classes
-from xdpctl.traffic.sampler import Sampler
 
 HOST = ""  # in place of an interface
+_CLASSES = "/"  # the same; no interface has this name
 _SECONDS = 1.0
 _LATE_MAX = 5  # if a step is late, its values fill up to so many seconds
 _RETRY_SECONDS = 60.0  # until files that could not be made are tried again
@@ -34,8 +33,8 @@ class SeriesRecorder:
     only `latest`.
     """
 
-    def __init__(self, controller: Controller, folder: Path | None, sampler: Sampler) -> None:
-        self._controller, self._folder, self._sampler = controller, folder, sampler
+    def __init__(self, controller: Controller, folder: Path | None) -> None:
+        self._controller, self._folder = controller, folder
         self._rates = figures.Rates()
         self._series: dict[str, Levels] = {}
         self._second: int | None = None
@@ -132,16 +131,17 @@ class SeriesRecorder:
         return {HOST: self._of_host(now, total), **found}
 
     def _of_host(self, now: float, total: Values) -> Values:
-        more = [float(self._controller.datapath.heads.lost()), *figures.softirq_ticks()]
+        heads = self._controller.datapath.heads
+        more = [float(heads.lost()), *figures.softirq_ticks()]
         not_sampled, softirq, ticks = self._rates.of(HOST, now, np.array(more)).tolist()
+        by_class = self._rates.of(_CLASSES, now, figures.by_class(heads.volumes()))
         if np.isnan(ticks):  # the first reading
             total = np.full(len(total), np.nan, np.float32)
-        state, seen = self._controller.state, self._sampler.window.last(_SECONDS)
+        state = self._controller.state
         gauges = (
             *(len(state.rules), len(state.signatures), len(state.sets)),
             sum(each.open for each in list(state.incidents.values())),
             softirq / ticks if ticks else np.nan,
         )
-        by_class = classes.rates(seen.packets, seen.seconds).reshape(-1)
         single = np.array([*gauges, total[-1], not_sampled])
         return np.concatenate([total[:-1], single, by_class], dtype=np.float32)

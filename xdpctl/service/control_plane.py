@@ -111,9 +111,7 @@ class ControlPlane:
         self.unusual = Unusual(self.sampler)
         self.sessions = Sessions(self.settings.session_key)
         self.series = SeriesRecorder(
-            self.controller,
-            folder / "series" if self.settings.series else None,
-            self.sampler,
+            self.controller, folder / "series" if self.settings.series else None
         )
         self.minutes = Minutes(
             self.controller,

@@ -13,6 +13,8 @@ from xdpctl.traffic.window import Window
 
 EPOCH_SECONDS = 0.1
 _WANTED = 100  # heads of each reason in an epoch
+_OBSERVED = 4_000  # packets in an epoch, of those that no rule decided,
+_HEADS = 300  # and heads of them at most
 _MOST_LOG2 = 20  # at least one packet in a million is observed
 _TROUBLE = "traffic is not observed, so live figures are missing"
 
@@ -50,11 +52,22 @@ class Sampler:
 def adapt(every_log2: NDArray[np.int64], packets: PacketArray) -> NDArray[np.int64]:
     """How rarely each reason's packets are observed next: one in 2^n.
 
-    It becomes rarer at once, so that a flood costs little, and denser by one step an epoch.
+    It becomes rarer at once, so that a flood costs little, and denser by one step an epoch. Of what
+    no rule decided many are observed, of which the program copies fewer by strata.
     """
-    weights = np.bincount(packets["reason"] % REASONS, packets["weight"], REASONS)
-    wanted = np.ceil(np.log2(np.maximum(weights / _WANTED, 1.0))).astype(np.int64)
+    reasons = packets["reason"] % REASONS
+    wanted = _log2(np.bincount(reasons, packets["weight"], REASONS) / _WANTED)
+    heads = np.bincount(reasons, minlength=REASONS)[Reason.NO_RULE]
+    of_all = packets["weight"][reasons == Reason.NO_RULE].sum(dtype=np.float64) / _OBSERVED
+    denser = every_log2[Reason.NO_RULE] - (heads < _HEADS / 2)
+    rarer = every_log2[Reason.NO_RULE] + _log2(heads / _HEADS)
+    wanted[Reason.NO_RULE] = max(_log2(of_all), rarer if heads > _HEADS else denser)
     return np.minimum(np.maximum(wanted, every_log2 - 1), _MOST_LOG2)
+
+
+def _log2(many: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The exponent of the smallest power of two that is as many, at least 0."""
+    return np.asarray(np.ceil(np.log2(np.maximum(many, 1.0))), np.int64)
 
 
 def masks(every_log2: NDArray[np.int64]) -> Masks:

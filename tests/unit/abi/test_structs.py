@@ -28,6 +28,7 @@ from xdpctl.abi.arrays import (
     PACE,
     RATE,
     RECORDED,
+    STRATUM,
 )
 from xdpctl.abi.constants import Constants, Reason
 from xdpctl.abi.explanation import Explanation
@@ -44,6 +45,7 @@ OF_CONSTANTS = (
     "captured",
     "heads",
     "monitoring",
+    "strata",
 )  # enums whose members are CONSTANTS and Value
 
 STRUCTS: tuple[type[Wire], ...] = (Hits, Sample, Pending, Capture)
@@ -60,6 +62,7 @@ DTYPES = {
     "connection": CONNECTION,
     "head": HEAD,
     "pace": PACE,
+    "stratum": STRATUM,
 }
 BY_SIZE = {"near4": 8, "near6": 16, "node": 8, "bucket": 8 * constants.BUCKET_CELLS}
 BY_SIZE |= {"bitmap": 8 * constants.BITMAP_WORDS, "classes": 8}
@@ -77,6 +80,8 @@ CONSTANTS = (
     "CAPTURE_BYTES",
     "REASONS",
     "HEAD_BYTES",
+    "STRATA_LOG2",
+    "STRATUM_LOG2",
     "HEADS_ALL_LOG2",
     "HEADS_THIN_MOST",
     "HEADS_SEEN_MAX",
@@ -112,6 +117,7 @@ ENUMS = {
     constants.Field: "FIELD_",
     constants.Stage: "STAGE_",
     constants.Side: "SIDE_",
+    constants.Traffic: "TRAFFIC_",
 }
 
 

@@ -17,7 +17,6 @@ from xdpctl.series.figures import OF_HOST, OF_INTERFACE, RATES
 from xdpctl.series.levels import Levels
 from xdpctl.series.recorder import HOST, SeriesRecorder
 from xdpctl.series.ring_file import Level
-from xdpctl.traffic.sampler import Sampler
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +34,7 @@ class Recorded:
     ) -> None:
         self.clock, self.datapath = clock, datapath
         self.by_port: dict[str, dict[Reason, Hits]] = {}  # of further interfaces
-        self.recorder = SeriesRecorder(held, folder / "series", Sampler(datapath.heads))
+        self.recorder = SeriesRecorder(held, folder / "series")
         self.now = 0.0
 
     def step(self, seconds: float = 1.0, **packets: int) -> None:

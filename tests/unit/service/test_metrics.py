@@ -10,10 +10,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.apiclient import Api, running
-from tests.support.heads import heads
 from tests.support.hooked import event
-from tests.support.packets import to_frame
 from xdpctl import __version__
+from xdpctl.abi.constants import Traffic
 from xdpctl.base.histogram import Histogram
 from xdpctl.errors import StoreError
 
@@ -78,13 +77,11 @@ def test_the_clock(api: Api) -> None:
 
 
 def test_classes_of_packets(api: Api) -> None:
-    api.context.sampler.step(1.0)
-    api.datapath.heads.waiting.append(heads([to_frame("203.0.113.5")] * 10, weight=3))
-    api.context.sampler.step(2.0)
+    api.datapath.heads.of_classes[Traffic.UDP] = 30, 3_000
     api.datapath.heads.missing = 40
     found = samples(api)
-    assert found["xdpctl_class_packets_per_second", "udp"] == 30
-    assert found["xdpctl_class_packets_per_second", "syn"] == 0
+    assert found["xdpctl_class_packets_total", "udp"] == 30
+    assert found["xdpctl_class_packets_total", "syn"] == 0
     assert found["xdpctl_not_sampled_packets_total",] == 40
 
 

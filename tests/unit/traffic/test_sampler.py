@@ -38,6 +38,25 @@ def test_the_more_packets_the_fewer_are_observed_and_back_again_slowly() -> None
     assert source.masks.tolist() == no_masks().tolist()
 
 
+def test_of_what_no_rule_decided_so_many_are_observed_that_heads_are_few() -> None:
+    source = FakeHeads()
+    sampler = Sampler(source)
+    sampler.step(0.0)
+
+    def mask(number: int, weight: int) -> int:
+        source.waiting.append(heads([FRAME] * number, weight=weight))
+        sampler.step(0.1)
+        return int(source.masks[Reason.NO_RULE])
+
+    assert mask(100, 1) == 0
+    assert mask(1_200, 1) == 3, "many small strata: four times as many heads as wanted"
+    assert mask(250, 4) == 3
+    assert mask(100, 4) == 1, "denser by one step"
+    assert mask(250, 1_024) == 63, "a flood: 256,000 packets"
+    assert mask(200, 1_024) == 63
+    assert mask(10, 64) == 31
+
+
 def test_what_an_earlier_process_left_is_not_counted() -> None:
     source = FakeHeads()
     source.waiting.append(heads([FRAME] * 5))

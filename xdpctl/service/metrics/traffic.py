@@ -4,17 +4,15 @@
 from collections.abc import Iterator
 from math import isnan
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 
+from xdpctl.abi.constants import Traffic
 from xdpctl.series.figures import driver_drops
 from xdpctl.service.control_plane import ControlPlane
-from xdpctl.traffic.classes import Class, rates
-
-_WINDOW_SECONDS = 10.0
 
 
 def metrics(ctx: ControlPlane) -> Iterator[Metric]:
-    """Packets and bytes by interface and reason; rates by class; what was not sampled."""
+    """Packets and bytes by interface and reason; and by class; what was not sampled."""
     labels = ["interface", "verdict", "reason"]
     packets = CounterMetricFamily("xdpctl_packets", "Packets by reason", labels=labels)
     octets = CounterMetricFamily("xdpctl_bytes", "Bytes by reason", labels=labels)
@@ -29,14 +27,12 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
             packets.add_metric(key, hits.packets)
             octets.add_metric(key, hits.bytes)
     yield from (packets, octets, drops)
-    seen = ctx.sampler.window.last(_WINDOW_SECONDS)
-    classes = GaugeMetricFamily(
-        "xdpctl_class_packets_per_second",
-        "Received packets by class, estimated over 10 s",
-        labels=["class"],
+    classes = CounterMetricFamily(
+        "xdpctl_class_packets", "Received packets by class, estimated", labels=["class"]
     )
-    for each, rate in zip(Class, rates(seen.packets, seen.seconds)[0].tolist(), strict=True):
-        classes.add_metric([each.name.lower()], rate)
+    volumes = ctx.controller.datapath.heads.volumes()
+    for each, number in zip(Traffic, volumes[:, 0].tolist(), strict=True):
+        classes.add_metric([each.name.lower()], number)
     yield classes
     yield CounterMetricFamily(
         "xdpctl_not_sampled_packets",

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Classes of packets: the kinds that attacks are made of. Pure."""
-
-from enum import IntEnum
+"""Reference model of the classes of packets, which bpf/stages/strata.bpf.h counts."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.packet_fields import LATER
 from xdpctl.traffic.packets import PacketArray
 
@@ -13,20 +12,6 @@ _ICMP, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
 _SYN, _RST, _ACK = 2, 4, 16
 # services that amplify: below 1024 all ports, and these
 _SERVICES = (1900, 3283, 3478, 3702, 4500, 5353, 5683, 11211, 27015, 37810)
-
-
-class Class(IntEnum):
-    """A class of packets; each packet has one."""
-
-    SYN = 0
-    SYN_ACK = 1
-    RST = 2
-    TCP = 3  # other TCP
-    UDP_SERVICE = 4  # from a service's port, as an answer or an amplifier's
-    UDP = 5
-    ICMP = 6
-    FRAGMENT = 7  # later ones: they have no ports
-    OTHER = 8
 
 
 def classes(packets: PacketArray) -> NDArray[np.int64]:
@@ -46,17 +31,7 @@ def classes(packets: PacketArray) -> NDArray[np.int64]:
         (protocol == _ICMP) | (protocol == _ICMPV6),
     ]
     found = (
-        *(Class.FRAGMENT, Class.RST, Class.SYN, Class.SYN_ACK, Class.TCP),
-        *(Class.UDP_SERVICE, Class.UDP, Class.ICMP),
+        *(Traffic.FRAGMENT, Traffic.RST, Traffic.SYN, Traffic.SYN_ACK, Traffic.TCP),
+        *(Traffic.UDP_SERVICE, Traffic.UDP, Traffic.ICMP),
     )
-    return np.select(conditions, [int(each) for each in found], int(Class.OTHER))
-
-
-def rates(packets: PacketArray, seconds: float) -> NDArray[np.float64]:
-    """Packets and bits a second of each class, in two rows; 0 if nothing was watched."""
-    if not seconds:
-        return np.zeros((2, len(Class)))
-    of = classes(packets)
-    weights = packets["weight"] / seconds
-    counts = np.bincount(of, weights, len(Class))
-    return np.array([counts, np.bincount(of, weights * packets["length"] * 8, len(Class))])
+    return np.select(conditions, [int(each) for each in found], int(Traffic.OTHER))

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Classes of packets, and strata: a class towards a destination. Of a large stratum a smaller share
+ * of the packets is copied than of a small one, so a small attack is seen beside a large one. The
+ * counts are of one CPU and one epoch.
+ */
+
+/* Services that amplify. */
+static __always_inline bool is_service(u32 port)
+{
+	switch (port) {
+	case 1900:
+	case 3283:
+	case 3478:
+	case 3702:
+	case 4500:
+	case 5353:
+	case 5683:
+	case 11211:
+	case 27015:
+	case 37810:
+		return true;
+	}
+	return port < 1024;
+}
+
+static __always_inline u32 tcp_class(u32 flags)
+{
+	if (flags == NO_TCP_FLAGS)
+		return TRAFFIC_TCP;
+	if (flags & FLAG_RST)
+		return TRAFFIC_RST;
+	flags &= FLAG_SYN | FLAG_ACK;
+	if (flags == FLAG_SYN)
+		return TRAFFIC_SYN;
+	return flags == (FLAG_SYN | FLAG_ACK) ? TRAFFIC_SYN_ACK : TRAFFIC_TCP;
+}
+
+/* The class of a parsed packet; xdpctl/traffic/classes.py has the same in Python. */
+static __always_inline u32 traffic_class(struct xdp_md *ctx, struct scratch *scratch)
+{
+	struct packet *packet = &scratch->packet;
+	u32 protocol = packet->protocol & 255;
+
+	if (!packet->family)
+		return TRAFFIC_OTHER;
+	if (packet->protocol & PROTOCOL_NOT_IN_FRAME)
+		return TRAFFIC_FRAGMENT;
+	if (protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6)
+		return TRAFFIC_ICMP;
+	read_transport(ctx, packet, scratch->values);
+	if (protocol == PROTOCOL_TCP)
+		return tcp_class(scratch->values[FIELD_TCP_FLAGS]);
+	if (protocol == PROTOCOL_UDP)
+		return is_service(scratch->values[FIELD_SOURCE_PORT]) ? TRAFFIC_UDP_SERVICE
+								      : TRAFFIC_UDP;
+	return TRAFFIC_OTHER;
+}
+
+/* The seeds keep a sender from aiming at the cell of another stratum. */
+static __always_inline u32 stratum_of(struct control *control, struct packet *packet, u32 class)
+{
+	struct address6 to = {
+	    .high = (u64)packet->destination[0] << 32 | packet->destination[1],
+	    .low = (u64)packet->destination[2] << 32 | packet->destination[3],
+	};
+
+	return hash6(control->seeds, &to, class) >> (64 - STRATA_LOG2);
+}
+
+/*
+ * How many packets a head stands for, of those that come here, each for `weight`; 0 if this one is
+ * not copied. Of a stratum the first 2^STRATUM_LOG2 are all copied; then, by chance, so many that
+ * each doubling adds as many.
+ */
+static __always_inline u32 stratify(struct stratum *stratum, u32 epoch, u32 weight)
+{
+	u32 step;
+
+	if (stratum->epoch != epoch) {
+		stratum->epoch = epoch;
+		stratum->packets = 0;
+	}
+	stratum->packets += weight;
+	step = stratum->packets >> STRATUM_LOG2;
+	if (step <= weight)
+		return weight;
+	return ((u64)bpf_get_prandom_u32() * step) >> 32 < weight ? step : 0;
+}
