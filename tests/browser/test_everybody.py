@@ -52,6 +52,15 @@ def sticks_out(page: Page) -> int:
     return width
 
 
+def cut_off(page: Page) -> list[str]:
+    """The buttons of tables that one must scroll sideways to see."""
+    found: list[str] = page.evaluate("""[...document.querySelectorAll(".scroll")].flatMap((box) =>
+        [...box.querySelectorAll("button")].filter((button) => button.offsetParent &&
+            button.getBoundingClientRect().right > box.getBoundingClientRect().right + 1)
+        .map((button) => button.ariaLabel ?? button.textContent))""")
+    return found
+
+
 def test_each_page_can_be_read(street: Street, desk: Desk) -> None:
     paths, found = furnish(desk), []
     with street.flood(SOURCES):
@@ -64,6 +73,7 @@ def test_each_page_can_be_read(street: Street, desk: Desk) -> None:
                     found += [f"{look}: {fault}" for fault in faults(page)]
                     if (by := sticks_out(page)) > 0:
                         found.append(f"{look}: {path} sticks out by {by} pixels")
+                    found += [f"{look}: {path}: {text} is cut off" for text in cut_off(page)]
     assert not found, "\n".join(found)
 
 

@@ -30,9 +30,40 @@ def test_a_flood_is_found_held_and_let_go_again(street: Street, desk: Desk) -> N
         eventually(page, lambda: "kept: " in page.locator("#said").inner_text(), "kept")
         page.locator("#said").get_by_role("button", name="Undo").click()
         eventually(page, lambda: "undone: " in page.locator("#said").inner_text(), "undone")
+        eventually(page, rule.get_by_role("button", name="Keep").is_visible, "a trial again")
         rule.get_by_role("button", name="Remove").click()
         eventually(page, lambda: "removed: " in page.locator("#said").inner_text(), "removed")
         eventually(page, lambda: word(page) == "Unclear", "no longer held")
+
+
+def test_a_match_is_limited_and_a_rule_added_by_their_forms(street: Street, desk: Desk) -> None:
+    with street.flood(SOURCES), desk.session() as page:
+        is_live(page)
+        row = page.locator("#matches tr").first
+        eventually(page, lambda: MATCH in row.inner_text(), "the flood is named")
+        row.get_by_role("button", name="Limit").click()
+        eventually(page, lambda: "limit: " in page.locator("#said").inner_text(), "it is limited")
+        assert page.locator("#said").get_by_role("button", name="Keep").is_visible()
+        page.goto(ADDRESS + "/rules")
+        page.get_by_text("Add a rule").click()
+        page.get_by_label("Match").fill("198.51.100.9")
+        page.get_by_role("button", name="Add", exact=True).click()
+        eventually(page, lambda: "198.51.100.9/32" in page.inner_text("main"), "it is added")
+        assert "drop: src 198.51.100.9/32" in page.locator("#said").inner_text()
+
+
+def test_the_end_of_a_trial_is_told(street: Street, desk: Desk) -> None:
+    with street.flood(SOURCES), desk.session() as page:
+        is_live(page)
+        row = page.locator("#matches tr").first
+        eventually(page, lambda: MATCH in row.inner_text(), "the flood is named")
+        page.locator("#matches [name=confirm_within]").first.evaluate("field => field.value = '3s'")
+        row.get_by_role("button", name="Drop for 60 s").click()
+        page.mouse.move(0, 0)
+        said = page.locator("#said")
+        eventually(page, lambda: "The trial has ended" in said.inner_text(), "the end")
+        said.get_by_role("button", name="Once more").click()
+        eventually(page, lambda: "drop: " in said.inner_text(), "again")
 
 
 def test_an_address_is_released_and_the_flood_is_not(street: Street, desk: Desk) -> None:

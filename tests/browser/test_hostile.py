@@ -3,15 +3,17 @@
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.conftest import ADDRESS, Desk
+from tests.browser.conftest import ADDRESS, Desk, is_live
 from tests.lab.conftest import SERVER
 from xdpctl.errors import Refused
 from xdpctl.model.event import plain
 
+_MADE = "a[href^='//'], img, script:not([src])"  # of a payload, and never of a page
 PAYLOADS = (
     "<script>document.body.dataset.owned = 1</script>",
     '<img src=x onerror="document.body.dataset.owned = 1">',
@@ -52,19 +54,21 @@ def test_a_text_is_shown_and_never_run(desk: Desk) -> None:
             page.goto(ADDRESS + path)
             page.wait_for_timeout(300)
             assert page.evaluate("document.body.dataset.owned") is None, path
-            assert not page.locator("a[href^='//'], img, script:not([src])").count(), path
+            assert not page.locator(_MADE).count(), path
             assert "49" not in page.locator("main").inner_text().split(), path
         page.goto(ADDRESS + "/rules")
         assert PAYLOADS[0] in page.inner_text("main")
 
 
-@pytest.mark.parametrize("text", PAYLOADS)
-def test_what_is_asked_for_is_shown_and_never_run(desk: Desk, text: str) -> None:
+def test_what_is_asked_for_is_shown_and_never_run(desk: Desk) -> None:
+    paths = ("/why?address=", "/rules?find=", "/system?actor=", "/login?next=", "/?said=")
     with desk.session() as page:
-        for path in ("/why?address=", "/rules?find=", "/system?actor=", "/login?next=", "/?said="):
-            page.goto(ADDRESS + path + page.evaluate("text => encodeURIComponent(text)", text))
-            assert page.evaluate("document.body.dataset.owned") is None, path
-            assert not page.locator("a[href^='//'], img, script:not([src])").count(), path
+        for text in PAYLOADS:
+            encoded = quote(text)
+            for path in paths:
+                page.goto(ADDRESS + path + encoded)
+                assert page.evaluate("document.body.dataset.owned") is None, (path, text)
+                assert not page.locator(_MADE).count(), (path, text)
 
 
 def acts(page: Page, action: str, **fields: str) -> int:
@@ -79,6 +83,8 @@ def acts(page: Page, action: str, **fields: str) -> int:
 def test_a_viewer_looks_and_changes_nothing(desk: Desk) -> None:
     desk.box.cli("block", "203.0.113.7")
     with desk.session("viewer") as page:
+        is_live(page)
+        page.wait_for_timeout(2500)  # figures come, and no script fails
         for path in ("/", "/rules", "/waiting", "/incidents", "/lists", "/system"):
             page.goto(ADDRESS + path)
             buttons = page.locator("main form[method=post]:visible, .switches form[data-act]")

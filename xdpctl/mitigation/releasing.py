@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Releasing a source by hand: it passes for a while, whatever detectors report."""
 
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from xdpctl.base.net.prefix import Prefix
@@ -17,6 +18,8 @@ from xdpctl.model.rule import Action, Rule
 from xdpctl.model.signature import automatic
 
 HELPDESK_SECONDS = 3_600.0  # a help desk releases for so long at most
+_HELPDESK_LEAST = 600.0  # a release removes detectors' rules for good, so it must last
+_BROADCAST = ip_address("255.255.255.255")
 _HELPDESK_MOST = 200  # released sources at the same time, of all
 _HOST = {4: 32, 6: 64}  # the shortest prefix that is one subscriber
 
@@ -73,13 +76,30 @@ def _check_helpdesk(draft: Draft, source: Prefix, seconds: float, ticket: str) -
     if source.length < _HOST[source.family]:
         fix = "give a single address, or an IPv6 /64; ask an operator for more"
         raise RuleError(f"{source} is more than one subscriber", "source", fix)
+    if seconds < _HELPDESK_LEAST:
+        fix = f"give {_HELPDESK_LEAST / 60:g}m to 1h"
+        raise RuleError(f"{seconds:g} seconds are too short for a release", "ttl", fix)
+    _check_unicast(draft, source)
+    standing = draft.standing(source)
+    again = standing is not None and tags.RELEASED in standing.tags
+    if standing and again and standing.expires_ns > draft.now.ns + seconds * 1e9:
+        raise ConflictError(f"{source} is released already, and for longer", "source", "")
     released = sum(tags.RELEASED in rule.tags for rule in draft.all_rules())
-    if released >= _HELPDESK_MOST and draft.standing(source) is None:
+    if released >= _HELPDESK_MOST and not again:
         raise QuotaError(
             f"{released} sources are released already, as many as a help desk may",
             "source",
             "ask an operator to release more",
         )
+
+
+def _check_unicast(draft: Draft, source: Prefix) -> None:
+    """RuleError for what is no address of a subscriber."""
+    address = ip_address(source.address)
+    odd = address.is_multicast or address.is_unspecified or address.is_loopback
+    if odd or address == _BROADCAST or any(o.covers(source) for o in draft.state.protection.own):
+        fix = "give the address of the subscriber"
+        raise RuleError(f"{source} is no subscriber's address", "source", fix)
 
 
 def _refuse_own(standing: Rule | None) -> None:

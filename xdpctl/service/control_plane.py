@@ -23,6 +23,7 @@ from xdpctl.lists.geo.installed import Databases
 from xdpctl.lists.refresher import Refresher
 from xdpctl.mitigation.hooks import Hooks
 from xdpctl.mitigation.outcome import Outcome
+from xdpctl.mitigation.rate_limit import RateLimits
 from xdpctl.mitigation.settings import AutomaticSettings, LadderSettings
 from xdpctl.mitigation.watchers.ladder import Ladder
 from xdpctl.mitigation.watchers.release import Releases
@@ -45,6 +46,7 @@ from xdpctl.traffic.unusual import Look, Unusual
 
 _FETCHES = 4  # fetches at the same time, of those that a request waits for
 _LOOKS, _LOOKS_WAITING = 2, 30  # at the same time, and waiting: others must go on meanwhile
+_HELPDESK_A_MINUTE = 20  # sources that one token of a help desk releases
 _WATCHES = 4  # workers: one samples, the others answer that a sampling is under way
 
 
@@ -82,6 +84,7 @@ class ControlPlane:
         default_factory=lambda: FewAtOnce("looks at the traffic", _LOOKS, _LOOKS_WAITING)
     )
     watches: WorkerPool = field(default_factory=lambda: WorkerPool("samplings", _WATCHES))
+    helpdesk_limits: RateLimits = field(default_factory=lambda: RateLimits(_HELPDESK_A_MINUTE))
     connections: Connections = field(default_factory=Connections)
     stopping: bool = False
     geo_problem: str = ""
@@ -149,7 +152,7 @@ class ControlPlane:
     def _parts(self) -> tuple[Part, ...]:
         return (
             *(self.refresher, self.recorder, self.releases, self.ladder, self.dispatcher),
-            *(self.audit_head, self.taken_off, self.sampler),
+            *(self.audit_head, self.taken_off, self.sampler, self.unusual),
             *(self.series, self.minutes, self.producer),
         )
 

@@ -37,7 +37,7 @@ def problems(controller: Controller, loader: LoaderReport | None) -> list[str]:
         found.append("the bypass is on: everything passes")
     if loader is None:
         return [*found, "there is no report of the loader: is it running?"]
-    if not _runs(loader.pid):
+    if not runs(loader.pid):
         found.append("the loader is not running: new interfaces are not attached")
     elif loader.silent:
         found.append("the loader hangs: new interfaces are not attached")
@@ -47,7 +47,8 @@ def problems(controller: Controller, loader: LoaderReport | None) -> list[str]:
     return found
 
 
-def _runs(pid: int) -> bool:
+def runs(pid: int) -> bool:
+    """Whether a process with this id runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

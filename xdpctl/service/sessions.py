@@ -8,6 +8,7 @@ so a restart ends no session, and a full disk keeps nobody out.
 import logging
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from xdpctl.errors import AccessError, BusyError
 
 SECONDS = 12 * 3600
 LINK_SECONDS = 120.0
-_LINKS_MAX = 32
+_LINKS_MAX, _ENDED_MAX = 32, 10_000
 _KEY_BYTES = 32
 _MOST = 2048  # characters of a sealed text
 log = logging.getLogger("xdpctl.api")
@@ -42,7 +43,7 @@ class Sessions:
         self._key, self._monotonic = key, monotonic
         self._secret: bytes | None = None
         self._links: dict[str, tuple[Session, float]] = {}
-        self._ended: dict[str, float] = {}  # sessions that were logged out, until they end anyway
+        self._ended: OrderedDict[str, None] = OrderedDict()  # those that were logged out last
         self._lock = Lock()
 
     def begin(self, session: Session, unix: float) -> str:
@@ -60,14 +61,16 @@ class Sessions:
             raise AccessError("the session has ended: log in again")
         return Session(user, digest)
 
-    def end(self, text: str, unix: float) -> None:
-        """Log a session out."""
+    def end(self, text: str) -> None:
+        """Log a session out. It is remembered until this process ends."""
         try:
-            _, _, ends, number = self.unseal("session", text)
+            _, _, _, number = self.unseal("session", text)
         except ValueError:
             return  # it is none
         with self._lock:
-            self._ended = {n: at for n, at in self._ended.items() if at > unix} | {number: ends}
+            self._ended[number] = None
+            while len(self._ended) > _ENDED_MAX:
+                self._ended.popitem(last=False)
 
     def link(self, session: Session) -> str:
         """A code that begins this session once, within two minutes. BusyError for one too many."""

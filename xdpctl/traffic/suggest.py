@@ -35,6 +35,7 @@ _MATCHES_MAX, _COMPONENTS_MAX, _VALUES = 5, 5, 6
 _ALL = 0.997  # what so many of a match's packets share narrows it
 _REST = 0.06  # less than this share of the packets needs no match
 _NEW = 0.7  # a match whose packets are less new than this explains nothing
+_OLD = 0.1  # of the rate now: if there was less before, nearly all of the packets are new
 # without a before
 _TELLING = ("source_port", "destination_port", "icmp")
 _MANY = 1_000  # packets a second: of fewer nothing is concluded
@@ -147,8 +148,9 @@ def _grow(now: _Side, was: _Side) -> Match | None:
             break
         components |= best[1]
         now, was = now.of(best[2]), was.of(takes(_one(best[1]), was.packets))
-    if not components:
-        return None
+    if not components:  # nothing tells new from old packets: nearly all may be new
+        few_old = was.rate <= _OLD * now.rate
+        return _joined(_common(now, {}, _NEARLY_ALL)) if few_old else None
     return _joined(components | _common(now, components, _ALL))
 
 

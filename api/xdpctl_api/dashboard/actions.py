@@ -5,17 +5,19 @@ With scripts the answer is JSON; without, it is the page that the form was on.
 """
 
 from collections.abc import Awaitable, Callable
+from math import isfinite, nan
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 
 from xdpctl.base.durations import show_duration
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.errors import NotFoundError, Refused, RuleError
-from xdpctl_api.dashboard.api_calls import ApiCalls
+from xdpctl_api.dashboard.api_calls import ApiCalls, segment
 from xdpctl_api.dashboard.forms import Form, needed, page_of, read_form
-from xdpctl_api.dashboard.page import Page, PageIn, PageRoute, said, scripted, trouble
+from xdpctl_api.dashboard.page import Page, PageIn, PageRoute, said_at, scripted, trouble
+from xdpctl_api.dashboard.rendering import soonest
 from xdpctl_api.problems import of_error
 
 router = APIRouter(prefix="/actions", route_class=PageRoute, include_in_schema=False)
@@ -30,19 +32,21 @@ class Done(NamedTuple):
     undo: int | None = None
     page: str = ""
     secret: str = ""  # shown once
+    keep: str = ""  # the id of a provisional rule
+    ends_in: float | None = None  # seconds
 
 
 Action = Callable[[ApiCalls, Form], Awaitable[Done]]
 
 
 def _rule_path(form: Form) -> str:
-    return f"/v1/rules/{quote(needed(form, 'id'), safe=':')}"
+    return f"/v1/rules/{segment(needed(form, 'id'))}"
 
 
 async def _block(api: ApiCalls, form: Form) -> Done:
     """Drop or limit what a match takes."""
     body: dict[str, Any] = {
-        "match": needed(form, "match"),
+        "match": _match(needed(form, "match")),
         "action": form.get("action", "drop"),
         "reason": form.get("reason", "dashboard"),
     }
@@ -51,34 +55,47 @@ async def _block(api: ApiCalls, form: Form) -> Done:
         body["limit"] = {"pps": _number(form, "pps"), "per": form.get("per", "all")}
     body |= {"force": True} if "force" in form else {}
     made = await api.call("POST", "/v1/rules", body)
-    until = (
-        f", ends in {show_duration(made['confirm_in'])} unless kept" if made["confirm_in"] else ""
-    )
+    seconds, trial = soonest(made), made["confirm_in"] is not None
+    until = f", ends in {show_duration(seconds)}" if seconds is not None else ""
     verb = "counts only" if made["mode"] == "monitor" else made["action"]
     more = "".join(f"; {warning}" for warning in made["warnings"])
-    return Done(f"{verb}: {made['text']}{until}{more}", made["change"])
+    text = f"{verb}: {made['text']}{until}{' unless kept' if trial else ''}{more}"
+    return Done(text, made["change"], keep=made["id"] if trial else "", ends_in=seconds)
+
+
+def _match(text: str) -> str:
+    """The text of a match; a bare prefix is a source."""
+    try:
+        return f"src {parse_prefix(text, 'match')}"
+    except RuleError:
+        return text
 
 
 def _number(form: Form, name: str) -> float:
     try:
-        return float(needed(form, name))
+        number = float(needed(form, name))
     except ValueError:
-        raise RuleError(f"{form[name][:20]!r} is not a number", name, "write 1000") from None
+        number = nan
+    if not isfinite(number):
+        raise RuleError(f"{form[name][:20]!r} is not a number", name, "write 1000")
+    return number
 
 
 async def _confirm(api: ApiCalls, form: Form) -> Done:
-    kept = await api.call("POST", f"{_rule_path(form)}/confirm")
+    kept = await api.call("POST", f"{_rule_path(form)}/confirm", etag=form.get("etag", ""))
     return Done(f"kept: {kept['action']} {kept['text']}", kept["change"])
 
 
 async def _promote(api: ApiCalls, form: Form) -> Done:
     force = {"force": "true"} if "force" in form else {}
-    made = await api.call("POST", f"{_rule_path(form)}/promote", params=force)
+    made = await api.call(
+        "POST", f"{_rule_path(form)}/promote", params=force, etag=form.get("etag", "")
+    )
     return Done(f"enforced: {made['action']} {made['text']}", made["change"])
 
 
 async def _remove(api: ApiCalls, form: Form) -> Done:
-    gone = await api.call("DELETE", _rule_path(form))
+    gone = await api.call("DELETE", _rule_path(form), etag=form.get("etag", ""))
     return Done(f"removed: {gone['action']} {gone['text']}", gone["change"])
 
 
@@ -91,11 +108,11 @@ async def _release(api: ApiCalls, form: Form) -> Done:
 
 
 async def _undo(api: ApiCalls, form: Form) -> Done:
-    number = quote(needed(form, "change"))
+    number = segment(needed(form, "change"))
     force = {"force": "true"} if "force" in form else {}
     done = await api.call("POST", f"/v1/history/{number}/undo", params=force)
     stayed = "".join(f"; {each['subject']} stays: {each['why']}" for each in done["reasons"][:3])
-    return Done(f"undone: {done['restored']} put back{stayed}", done["change"])
+    return Done(f"undone: {done['restored']} changed back{stayed}", done["change"])
 
 
 async def _freeze(api: ApiCalls, form: Form) -> Done:
@@ -103,7 +120,10 @@ async def _freeze(api: ApiCalls, form: Form) -> Done:
     mode = None if needed(form, "mode") == "configured" else form["mode"]
     found = await api.call("PUT", "/v1/automatic", {"mode": mode})
     now = found["mode"] or found["configured"]
-    text = "detectors are frozen: they add no rules" if now == "off" else f"detectors: {now}"
+    text = f"detectors: {now}"
+    if now == "off":
+        why = "frozen" if mode else "off in the configuration"
+        text = f"detectors are {why}: they add no rules"
     return Done(text)
 
 
@@ -117,7 +137,7 @@ async def _bypass(api: ApiCalls, form: Form) -> Done:
 
 
 async def _note(api: ApiCalls, form: Form) -> Done:
-    identity = quote(needed(form, "id"))
+    identity = segment(needed(form, "id"))
     await api.call("POST", f"/v1/incidents/{identity}/notes", {"text": needed(form, "text")})
     return Done("the note is kept")
 
@@ -129,19 +149,19 @@ async def _open_incident(api: ApiCalls, form: Form) -> Done:
 
 
 async def _close_incident(api: ApiCalls, form: Form) -> Done:
-    closed = await api.call("POST", f"/v1/incidents/{quote(needed(form, 'id'))}/close")
+    closed = await api.call("POST", f"/v1/incidents/{segment(needed(form, 'id'))}/close")
     return Done(f"{closed['id']} stays open" if closed["open"] else f"closed: {closed['id']}")
 
 
 async def _refresh(api: ApiCalls, form: Form) -> Done:
-    done = await api.call("POST", f"/v1/sets/{quote(needed(form, 'name'))}/refresh")
+    done = await api.call("POST", f"/v1/sets/{segment(needed(form, 'name'))}/refresh")
     return Done(f"{done['name']}: {'changed' if done['changed'] else 'unchanged'}", done["change"])
 
 
 async def _change_set(api: ApiCalls, form: Form) -> Done:
     body: dict[str, Any] = {"mode": needed(form, "mode")}
     body |= {"force": True} if "force" in form else {}
-    done = await api.call("PATCH", f"/v1/sets/{quote(needed(form, 'name'))}", body)
+    done = await api.call("PATCH", f"/v1/sets/{segment(needed(form, 'name'))}", body)
     return Done(f"{done['name']} is in mode {done['mode']}")
 
 
@@ -152,7 +172,7 @@ async def _create_token(api: ApiCalls, form: Form) -> Done:
 
 
 async def _revoke_token(api: ApiCalls, form: Form) -> Done:
-    gone = await api.call("DELETE", f"/v1/tokens/{quote(needed(form, 'name'))}")
+    gone = await api.call("DELETE", f"/v1/tokens/{segment(needed(form, 'name'))}")
     return Done(f"revoked: {gone['name']}")
 
 
@@ -196,5 +216,6 @@ async def _answer(request: Request, page: Page, form: Form, done: Done) -> Respo
     if done.secret:
         return await page.render("secret.html.j2", done=done, return_to=page_of(form))
     if scripted(request):
-        return JSONResponse({"said": done.text, "undo": done.undo, "page": done.page})
-    return said(request, done.page or page_of(form), done.text, done.undo)
+        where = said_at(request, done.page or page_of(form), done.text, done.undo)
+        return JSONResponse({**done._asdict(), "where": where})
+    return RedirectResponse(said_at(request, done.page or page_of(form), done.text, done.undo), 303)

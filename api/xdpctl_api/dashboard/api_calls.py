@@ -3,16 +3,18 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from fastapi import Request
 from starlette.types import Receive, Scope, Send
 
-from xdpctl.errors import Refused
+from xdpctl.errors import NotFoundError, Refused
+from xdpctl_api.auth import cookie_name
 from xdpctl_api.transport.callers import PEER
 
-# who asks, and from which page
-_PASSED_ON = ("authorization", "cookie", "forwarded", "host", "origin", "sec-fetch-site")
+# who asks, and from which page; of the cookies, the one of the session alone
+_PASSED_ON = (b"authorization", b"forwarded", b"host", b"origin", b"sec-fetch-site")
 
 
 class ApiCalls:
@@ -28,27 +30,43 @@ class ApiCalls:
 
         self._transport = ASGITransport(for_the_caller, raise_app_exceptions=False)
         self._base = f"{request.url.scheme}://xdpctl"
-        headers = request.headers
-        self._headers = {name: headers[name] for name in _PASSED_ON if name in headers}
+        self._headers = [each for each in request.scope["headers"] if each[0] in _PASSED_ON]
+        if sealed := request.cookies.get(cookie_name(request)):
+            cookie = f"{cookie_name(request)}={sealed}"
+            self._headers.append((b"cookie", cookie.encode("latin-1", "replace")))
 
     async def get(self, path: str, **params: Any) -> Any:
         """The JSON of an answer; Refused if it is a problem. Parameters that are empty are left."""
         return await self.call("GET", path, params=params)
 
     async def call(
-        self, method: str, path: str, json: Any = None, params: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        json: Any = None,
+        params: Mapping[str, Any] | None = None,
+        etag: str = "",
     ) -> Any:
-        """The same with any method, and a JSON body."""
+        """The same with any method, and a JSON body; `etag` is of what must not have changed."""
         from httpx import Request as ApiRequest
 
         given = {name: value for name, value in (params or {}).items() if value not in (None, "")}
         body = {} if json is None else {"json": json}
-        asked = ApiRequest(
-            method, self._base + path, params=given or None, headers=self._headers, **body
-        )
+        headers = [*self._headers, *([(b"if-match", etag.encode())] if etag else [])]
+        asked = ApiRequest(method, self._base + path, params=given or None, headers=headers, **body)
         answer = await self._transport.handle_async_request(asked)
         data = await answer.aread()
-        found: Any = msgspec.json.decode(data)
+        try:
+            found: Any = msgspec.json.decode(data)
+        except msgspec.DecodeError as error:  # a redirect, because an id is part of a path
+            raise NotFoundError(f"there is no {path[:80]!r}") from error
         if answer.status_code >= 400:
             raise Refused(found)
         return found
+
+
+def segment(text: str) -> str:
+    """A part of a path; NotFoundError for what would lead to another path."""
+    if text in (".", ".."):
+        raise NotFoundError(f"there is no {text!r}")
+    return quote(text, safe=":")

@@ -71,7 +71,7 @@ def _begun(request: Request, ctx: Ctx, session: Session, back: str) -> Response:
 async def log_out(request: Request, ctx: Ctx) -> Response:
     """End the session."""
     name = cookie_name(request)
-    ctx.sessions.end(request.cookies.get(name, ""), ctx.controller.clock.read().unix)
+    ctx.sessions.end(request.cookies.get(name, ""))
     answer = RedirectResponse(LOGIN, 303)
     secure = request.url.scheme == "https"
     answer.delete_cookie(name, path="/", secure=secure, httponly=True, samesite="strict")

@@ -19,8 +19,8 @@ from xdpctl_api.dashboard.api_calls import ApiCalls
 from xdpctl_api.dashboard.rendering import pages, rendered
 from xdpctl_api.transport.callers import PEER, LocalPeer
 
-_SAID = "said"
-_LOGIN = 303
+_SAID, _SAID_SECONDS = "said", 600
+_SEE_OTHER = 303
 
 
 class Page:
@@ -33,10 +33,10 @@ class Page:
 
     async def render(self, template: str, http_status: int = 200, **values: Any) -> Response:
         """The page of a template, with the state of the box around it."""
-        state, automatic = None, None
+        state, automatic, bypass = None, None, None
         if self.who.may(Role.VIEWER):
-            state, automatic = await asyncio.gather(
-                self.or_none("/v1/holding"), self.or_none("/v1/automatic")
+            state, automatic, bypass = await asyncio.gather(
+                *(self.or_none(f"/v1/{name}") for name in ("holding", "automatic", "bypass"))
             )
         return rendered(
             self.request,
@@ -44,10 +44,11 @@ class Page:
             http_status,
             who=self.who,
             may_change=self.who.may(Role.OPERATOR),
-            is_admin=self.who.may(Role.ADMIN),
+            may_look=self.who.may(Role.VIEWER),
             pages=pages(self.who),
             holding=state,
             automatic=automatic,
+            bypass=bypass,
             said=self._said(),
             back=self._back(),
             local=isinstance(self.request.scope.get(PEER), LocalPeer),
@@ -55,7 +56,7 @@ class Page:
         )
 
     async def or_none(self, path: str, **params: Any) -> Any:
-        """What the API answers; None where it refuses: the rest of the page is shown."""
+        """What the API answers; None where it is refused: the page says that it is not known."""
         try:
             return await self.api.get(path, **params)
         except Refused:
@@ -74,19 +75,21 @@ class Page:
 
     def _said(self) -> Mapping[str, Any] | None:
         """What an action said before it came back here, sealed so that no link can say it."""
-        sealed = self.request.query_params.get(_SAID, "")
+        ctx, sealed = self.request.app.state.context, self.request.query_params.get(_SAID, "")
         try:
-            found = self.request.app.state.context.sessions.unseal(_SAID, sealed)
+            found: dict[str, Any] = ctx.sessions.unseal(_SAID, sealed)
         except ValueError:
             return None
-        return found if isinstance(found, dict) else None
+        age = ctx.controller.clock.read().unix - found["at"]
+        return found if 0 <= age <= _SAID_SECONDS else None
 
 
-def said(request: Request, back: str, text: str, undo: int | None) -> RedirectResponse:
-    """Back to a page, which then says what was done."""
-    sealed = request.app.state.context.sessions.seal(_SAID, {"text": text, "undo": undo})
+def said_at(request: Request, back: str, text: str, undo: int | None) -> str:
+    """The address of a page that then says what was done."""
+    ctx = request.app.state.context
+    told = {"text": text, "undo": undo, "at": ctx.controller.clock.read().unix}
     mark = "&" if "?" in back else "?"
-    return RedirectResponse(f"{back}{mark}{_SAID}={quote(sealed)}", _LOGIN)
+    return f"{back}{mark}{_SAID}={quote(ctx.sessions.seal(_SAID, told))}"
 
 
 async def _page(request: Request) -> Page:
@@ -139,5 +142,6 @@ async def trouble(request: Request, problem: Mapping[str, Any], **values: Any) -
 def to_login(request: Request) -> RedirectResponse:
     """The page where one logs in, which comes back to this one."""
     path = request.url.path
-    asked = path if request.method == "GET" else "/"
-    return RedirectResponse(f"/login?next={quote(asked)}", _LOGIN)
+    query = f"?{request.url.query}" if request.url.query else ""
+    asked = path + query if request.method == "GET" else "/"
+    return RedirectResponse(f"/login?next={quote(asked)}", _SEE_OTHER)

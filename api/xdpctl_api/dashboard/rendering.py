@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Templates, and what every page has: who looks, what they may do, and how the box is."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -64,9 +65,16 @@ def _environment() -> Environment:
         "lasting": show_duration,
         "when": _when,
         "share": _share,
+        "soonest": soonest,
         "segment": lambda text: quote(text, safe=":"),
     }
     return made
+
+
+def soonest(rule: Mapping[str, Any]) -> float | None:
+    """In how many seconds a rule ends, also if it ends only unless it is kept; None: never."""
+    ends = [each for each in (rule["confirm_in"], rule["expires_in"]) if each is not None]
+    return min(ends, default=None)
 
 
 def _when(at: str | float | None) -> str:

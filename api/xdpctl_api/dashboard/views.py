@@ -4,7 +4,6 @@
 import asyncio
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Response
 from fastapi.responses import RedirectResponse
@@ -14,12 +13,19 @@ from xdpctl.errors import RuleError
 from xdpctl.incidents import report
 from xdpctl.model.identity import Role
 from xdpctl.model.tags import INCIDENT
+from xdpctl_api.dashboard.api_calls import segment
 from xdpctl_api.dashboard.page import PageIn, PageRoute
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _TOPS = "destination,source_network,source_port,destination_port"
 _TOP_ROWS, _RULES, _WAITING, _FOUND = 6, 12, 50, 50
 _WINDOW = "4s"
+_KINDS: dict[str, dict[str, Any]] = {
+    "web (TCP to 443)": {"protocol": "tcp", "destination_port": 443},
+    "web (TCP to 80)": {"protocol": "tcp", "destination_port": 80},
+    "video, VPN (UDP to 443)": {"protocol": "udp", "destination_port": 443},
+    "ping": {"protocol": "icmp"},
+}
 
 
 @router.get("/")
@@ -44,7 +50,7 @@ async def waiting(page: PageIn) -> Response:
     """Rules that wait for somebody: in monitor mode, or to be kept."""
     monitored = (await page.api.get("/v1/rules", mode="monitor", limit=_WAITING))["rules"]
     whole = await asyncio.gather(
-        *(page.or_none(f"/v1/rules/{quote(each['id'], safe=':')}") for each in monitored)
+        *(page.or_none(f"/v1/rules/{segment(each['id'])}") for each in monitored)
     )
     provisional = await page.api.get("/v1/rules", provisional=True, limit=_WAITING)
     return await page.render(
@@ -64,7 +70,7 @@ async def incidents(page: PageIn) -> Response:
 @router.get("/incidents/{identity}")
 async def incident(identity: str, page: PageIn) -> Response:
     """One incident."""
-    found = await page.api.get(f"/v1/incidents/{quote(identity)}")
+    found = await page.api.get(f"/v1/incidents/{segment(identity)}")
     return await page.render(
         "incident.html.j2",
         incident=found,
@@ -91,6 +97,7 @@ async def rules(
     cursor: str = "",
 ) -> Response:
     """Rules: searched, filtered, sorted, page by page."""
+    find = find.strip()
     query = {"action": action, "mode": mode, "origin": origin, "limit": _FOUND}
     query |= {"sort": sort} | ({"cursor": cursor} if sort == "address" else {})
     asked = [page.api.get("/v1/rules", **query, **search) for search in _searches(find)]
@@ -101,6 +108,7 @@ async def rules(
         "rules.html.j2",
         rules=list(listed.values()),
         next=found[-1]["next"],
+        more=len(listed) >= _FOUND,
         asked={"find": find, "action": action, "mode": mode, "origin": origin, "sort": sort},
         changes=history["changes"],
     )
@@ -129,20 +137,20 @@ async def why(page: PageIn, address: str = "") -> Response:
     if not address:
         return await page.render("why.html.j2", address="", found=None)
     source = str(parse_address(address.strip(), "address")).split("/")[0]
-    place, verdict = await asyncio.gather(
-        page.api.get(f"/v1/lookup/{quote(source, safe=':')}"),
-        page.api.get("/v1/explain", source=source),
+    place, *verdicts = await asyncio.gather(
+        page.api.get(f"/v1/lookup/{segment(source)}"),
+        *(page.api.get("/v1/explain", source=source, **kind) for kind in _KINDS.values()),
     )
     ids = [entry["rule"] for entry in place["covering"] if entry["rule"]]
     covering = {}
     if page.who.may(Role.VIEWER):
-        found = [page.or_none(f"/v1/rules/{quote(each, safe=':')}") for each in ids[:10]]
+        found = [page.or_none(f"/v1/rules/{segment(each)}") for each in ids[:10]]
         covering = {rule["id"]: rule for rule in await asyncio.gather(*found) if rule}
     return await page.render(
         "why.html.j2",
         address=place["address"],
         found=place,
-        verdict=verdict,
+        verdicts=dict(zip(_KINDS, verdicts, strict=True)),
         rules=covering,
         audit=await _who_did(page, ids),
         incident_of=_incident_of,

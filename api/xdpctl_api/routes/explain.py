@@ -12,7 +12,8 @@ from xdpctl.abi.explanation import Explanation
 from xdpctl.base.net import packets
 from xdpctl.base.net.prefix import Prefix, parse_address
 from xdpctl.datapath.image import is_shared
-from xdpctl.errors import DatapathError, RuleError
+from xdpctl.errors import DatapathError, RoleError, RuleError
+from xdpctl.model.identity import Role
 from xdpctl.model.match.components import COMPONENTS
 from xdpctl.model.rule import Mode, Rule
 from xdpctl.model.signature import Signature
@@ -55,6 +56,8 @@ async def explain(
     ] = None,
 ) -> ExplainOut:
     """Run a packet through the explain program on the live maps; it is not counted."""
+    if frame is not None and not who.may(Role.VIEWER):
+        raise RoleError(f"{who.name} has the role {who.role}: give a source, and no frame")
     if (source is None) == (frame is None):
         raise RuleError("give either a source or a frame", "source", "send exactly one of the two")
     origin = parse_address(source, "source") if source is not None else None

@@ -2,16 +2,19 @@
 """Letting a source pass for a while, whatever detectors report."""
 
 import asyncio
+import time
 
 from fastapi import APIRouter
 from pydantic import Field
 
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import RuleError
+from xdpctl.errors import PaceError, RuleError
 from xdpctl.mitigation.releasing import Released, release
+from xdpctl.model.identity import Caller, Role
 from xdpctl.model.requests import check_seconds
 from xdpctl.model.rule import TTL_MAX
+from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Helpdesk
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import RULE, refusals
@@ -39,12 +42,20 @@ class ReleaseOut(RuleAnswer):
     removed: int = Field(description="Rules of detectors that it took away")
 
 
-@router.post("/releases", status_code=201, responses=refusals(*RULE))
+def _spend(ctx: ControlPlane, who: Caller) -> None:
+    """PaceError if a help desk releases too many a minute."""
+    now, limits = time.monotonic(), ctx.helpdesk_limits
+    if not limits.room(who.name, now):
+        raise PaceError(f"{who.name} releases more than {limits.most} sources a minute")
+    limits.spend(who.name, 1, now)
+
+
+@router.post("/releases", status_code=201, responses=refusals(*RULE, PaceError))
 async def release_source(body: ReleaseIn, who: Helpdesk, ctx: Ctx) -> ReleaseOut:
     """Accept a source for a while. Until then no detector can drop it, nor a part of it.
 
-    A token of role `helpdesk` may do so for a single address or an IPv6 /64, for an hour at most,
-    with a ticket.
+    A token of role `helpdesk` may do so for a single address or an IPv6 /64, for ten minutes to an
+    hour, with a ticket.
     """
     who.require_unbound()
     source, ttl = parse_prefix(body.source, "source"), seconds(body.ttl, "ttl")
@@ -52,6 +63,8 @@ async def release_source(body: ReleaseIn, who: Helpdesk, ctx: Ctx) -> ReleaseOut
         raise RuleError("no ttl", "ttl", "say how long it passes: 1h")
     check_seconds(ttl, "ttl", TTL_MAX)
     lasting, hits = float(ttl), ctx.controller.hits
+    if who.role is Role.HELPDESK:
+        _spend(ctx, who)
 
     def operation(draft: Draft) -> Released:
         return release(draft, source, lasting, who, hits, body.reason, body.ticket)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.apiclient import TCP, Api, problem
+from tests.support.hooked import say
 from xdpctl.mitigation import releasing
 
 
@@ -21,6 +22,12 @@ def ask(box: Api, token: str, **body: Any) -> Any:
         ({"ticket": "  "}, "ticket"),
         ({"ttl": "61m"}, "ttl"),
         ({"ttl": "30d"}, "ttl"),
+        ({"ttl": "9m"}, "ttl"),
+        ({"source": "0.0.0.0"}, "source"),
+        ({"source": "127.0.0.1"}, "source"),
+        ({"source": "224.0.0.1"}, "source"),
+        ({"source": "255.255.255.255"}, "source"),
+        ({"source": "::"}, "source"),
         ({"source": "203.0.113.0/31"}, "source"),
         ({"source": "2001:db8::/63"}, "source"),
     ],
@@ -55,6 +62,35 @@ def test_how_many_are_released_is_bounded(box: Api, monkeypatch: pytest.MonkeyPa
         box.call("POST", "/v1/releases", json={"source": "203.0.113.3", "ttl": "1h"}).status_code
         == 201
     ), "an operator may"
+
+
+def test_detectors_rules_are_no_way_around_that(box: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(releasing, "_HELPDESK_MOST", 2)
+    box.call("PUT", "/v1/automatic", json={"mode": "on"})
+    sources = [f"203.0.113.{n}" for n in range(1, 5)]
+    say(box, "event", {"id": "e1", "phase": "began", "sources": sources})
+    token = box.token("desk", "helpdesk")
+    answers = [ask(box, token, source=source).status_code for source in sources]
+    assert answers == [201, 201, 403, 403]
+
+
+def test_releases_have_a_pace(box: Api) -> None:
+    token = box.token("desk", "helpdesk")
+    answers = [ask(box, token).status_code for _ in range(22)]
+    assert answers == [201] * 20 + [429] * 2
+
+
+def test_what_somebody_released_for_longer_stands(box: Api) -> None:
+    body = {"source": "203.0.113.7", "ttl": "7d", "reason": "the office"}
+    box.call("POST", "/v1/releases", json=body)
+    problem(ask(box, box.token("desk", "helpdesk")), 409, "conflict")
+    rule = box.call("GET", "/v1/rules/203.0.113.7_32").json()
+    assert rule["reason"] == "the office"
+
+
+def test_no_frame_is_explained(box: Api) -> None:
+    path = "/v1/explain?frame=" + "00" * 40
+    problem(box.call("GET", path, TCP, box.token("desk", "helpdesk")), 403, "role")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The word: held, not held, or unclear, and why."""
 
+import os
+import time
 from typing import Any
 
 import pytest
@@ -12,8 +14,8 @@ from xdpctl.traffic.suggest import Suggestion
 from xdpctl.traffic.unusual import Look
 
 
-def loader(**ports: Any) -> LoaderReport:
-    return LoaderReport(1, 0.0, ports, {}, (), ())
+def loader(pid: int = os.getpid(), age: float = 0.0, **ports: Any) -> LoaderReport:
+    return LoaderReport(pid, time.monotonic() - age, ports, {}, (), ())
 
 
 ATTACHED = loader(eth0={"state": "attached"})
@@ -46,6 +48,44 @@ def test_what_may_be_chance_is_held() -> None:
     assert holding(look(50_000, before=0.4), False, ATTACHED).state is State.NOT_HELD
 
 
+@pytest.mark.parametrize(
+    ("report", "says"),
+    [
+        (None, "the loader does not report"),
+        (loader(age=60.0, eth0={"state": "attached"}), "the loader does not report"),
+        (loader(pid=2**22 + 1, eth0={"state": "attached"}), "the loader does not report"),
+    ],
+)
+def test_a_loader_that_is_not_heard_of_makes_it_unclear(report: Any, says: str) -> None:
+    found = holding(QUIET, False, report)
+    assert found.state is State.UNCLEAR
+    assert says in found.reasons[0]
+
+
+def test_what_is_not_observed_is_unclear() -> None:
+    assert holding(Look([], 0.0, 0, 0.0), False, ATTACHED).state is State.UNCLEAR
+
+
+def test_a_flood_that_no_match_explains_is_not_held() -> None:
+    flood = Look([], 4.0, 1000, 3600.0, rate=500_000, before=1_000)
+    assert holding(flood, False, ATTACHED).state is State.NOT_HELD
+    unknown = Look([], 4.0, 1000, 0.0, rate=500_000)
+    assert holding(unknown, False, ATTACHED).state is State.UNCLEAR
+    usual = Look([], 4.0, 1000, 3600.0, rate=500_000, before=300_000)
+    assert holding(usual, False, ATTACHED).state is State.HELD
+
+
+def test_a_rule_that_drops_nearly_all_is_not_called_held() -> None:
+    found = holding(Look([], 4.0, 3, 3600.0, rate=5, before=600), False, ATTACHED)
+    assert found.state is State.UNCLEAR
+    assert "a rule may be too wide" in found.reasons[0]
+
+
+def test_what_rules_accept_is_said() -> None:
+    found = holding(Look([], 4.0, 1000, 3600.0, 500, 500, accepted=40_000), False, ATTACHED)
+    assert "40 k packets/s pass because rules accept them" in found.reasons
+
+
 def test_little_is_no_flood() -> None:
     assert holding(look(200), False, ATTACHED).state is State.HELD
 
@@ -60,7 +100,7 @@ def test_without_an_earlier_time_nothing_is_claimed() -> None:
     ("bypass", "report", "says"),
     [
         (True, ATTACHED, "the bypass is on"),
-        (False, None, "no report of the loader"),
+        (False, loader(), "no interface is filtered"),
         (False, loader(eth0={"state": "failed", "detail": "EBUSY"}), "eth0 is not filtered: EBUSY"),
         (False, loader(eth0={"state": "absent"}), "eth0 is not filtered: absent"),
     ],

@@ -26,8 +26,8 @@ def test_a_session_ends_and_is_ended(tmp_path: Path) -> None:
     one, other = held.begin(ANNA, NOW), held.begin(ANNA, NOW)
     with pytest.raises(AccessError, match="has ended"):
         held.open(one, NOW + SECONDS)
-    held.end(one, NOW)
-    held.end("nonsense", NOW)
+    held.end(one)
+    held.end("nonsense")
     with pytest.raises(AccessError, match="has ended"):
         held.open(one, NOW)
     assert held.open(other, NOW) == ANNA

@@ -149,6 +149,21 @@ def test_another_attack_is_found_though_there_was_more_before() -> None:
     assert "src-port 123" in str(found[0].match)
 
 
+@pytest.mark.parametrize("times", [20, 60, 100, 1_000, 10_000])
+def test_the_larger_a_flood_the_surer_it_is_named(times: int) -> None:
+    """Among usual traffic, from a port and from random ones."""
+    rng = _rng()
+    for port in (lambda: 53, lambda: rng.randrange(1024, 65536)):
+        attack = [datagram(rng, VICTIM, port(), rng.randrange(65536), 40) for _ in range(500)]
+        usual = read(heads(school(5, 100)))
+        flood = read(heads(attack, weight=max(1, 100 * times // 500)))
+        was = Before(read(heads(school(4, 1_000))), 10.0)
+        found = suggest(np.concatenate([usual, flood]), 1.0, was)
+        assert found, times
+        assert f"dst {VICTIM} proto udp" in str(found[0].match)
+        assert found[0].is_more
+
+
 def test_usual_traffic_needs_no_match() -> None:
     found = suggest(read(heads(school(5, 2_000))), 2.0, before())
     assert all(each.packets < 0.25 * 1_000 for each in found), [str(f.match) for f in found]

@@ -51,17 +51,41 @@ def test_an_attack_that_lasts_is_compared_with_what_was_before_it() -> None:
     assert measured.asked == 1
 
 
-def test_when_it_is_over_the_measure_is_an_hour_ago_again() -> None:
+def test_an_attack_that_pauses_or_is_held_for_a_while_is_not_usual_then() -> None:
+    sampler, measured = sampled(flooded(), before())
+    now = [10.0]
+    unusual = Unusual(sampler, lambda: now[0])
+    assert unusual.look().matches
+    measured.held = Before(flooded(), 4.0)
+    sampler.window.add(100.0, 104.0, read(heads(school(3, 3000))))
+    now[0] += 600
+    assert not unusual.look().matches
+    sampler.window.add(200.0, 204.0, flooded())
+    now[0] += 600
+    assert unusual.look().matches, "the same again"
+    assert measured.asked == 1
+
+
+def test_an_hour_after_its_end_the_measure_is_an_hour_ago_again() -> None:
     sampler, measured = sampled(flooded(), before())
     now = [10.0]
     unusual = Unusual(sampler, lambda: now[0])
     assert unusual.look().matches
     sampler.window.add(100.0, 104.0, read(heads(school(3, 3000))))
-    now[0] += 5
-    assert not unusual.look().matches
-    now[0] += 5
+    now[0] += 3_700
     unusual.look()
     assert measured.asked == 2
+
+
+def test_what_lasts_a_day_is_usual() -> None:
+    sampler, measured = sampled(flooded(), before())
+    now = [10.0]
+    unusual = Unusual(sampler, lambda: now[0])
+    for _ in range(26):
+        unusual.look()
+        measured.held = Before(flooded(), 4.0)
+        now[0] += 3_500
+    assert not unusual.look().matches
 
 
 def test_all_who_ask_within_a_moment_share_a_look() -> None:

@@ -18,8 +18,6 @@ let marks = [];
 
 // plots
 
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-
 /** The colour that a custom property resolves to, which a canvas needs. */
 function resolved(name) {
   const probe = document.createElement("span");
@@ -27,7 +25,7 @@ function resolved(name) {
   document.body.append(probe);
   const found = getComputedStyle(probe).color;
   probe.remove();
-  return found || colour(name);
+  return found;
 }
 
 function markIncidents(plot) {
@@ -114,12 +112,18 @@ function verdict() {
   return document.querySelector("input[name=verdict]:checked")?.value ?? "pass";
 }
 
+let asked = 0;
+
 async function tops() {
   const lists = [...document.querySelectorAll("[data-top]")];
   const by = lists.map((list) => list.dataset.top).join();
   const where = find("where").value.trim();
   const only = where ? `&where=${encodeURIComponent(where)}` : "";
+  if (!lists.length) return; // nothing could be asked when the page was made
+  asked += 1;
+  const mine = asked;
   const found = await ask(`/v1/top?by=${by}&verdict=${verdict()}&window=4s&limit=6${only}`);
+  if (mine !== asked) return; // something else is wanted since
   for (const { by: name, rows } of found.dimensions) {
     const body = lists.find((list) => list.dataset.top === name);
     show(body, find(body.dataset.row), rows, "value");
@@ -145,9 +149,15 @@ document.addEventListener("click", (event) => {
   only();
 });
 
+/** In how many seconds a rule ends, also if it ends only unless it is kept; null: never. */
+function soonest(rule) {
+  const ends = [rule.confirm_in, rule.expires_in].filter((seconds) => seconds !== null);
+  return ends.length ? Math.min(...ends) : null;
+}
+
 async function rules() {
   const found = await ask("/v1/rules?sort=rate&limit=12");
-  const rows = found.rules.map((rule) => ({ ...rule, left: rule.confirm_in ?? rule.expires_in, provisional: rule.confirm_in !== null, does: rule.mode === "monitor" ? `${rule.action}, monitor` : rule.action }));
+  const rows = found.rules.map((rule) => ({ ...rule, left: soonest(rule), provisional: rule.confirm_in !== null, does: rule.mode === "monitor" ? `${rule.action}, monitor` : rule.action }));
   show(find("rules"), find("row-rule"), rows, "id");
   find("no-rules").hidden = rows.length > 0;
 }
@@ -164,13 +174,14 @@ document.addEventListener("holding", ({ detail }) => {
     return item;
   });
   find("reasons").replaceChildren(...reasons);
+  find("unusual").textContent = detail.before_seconds === 0 ? "What passes most: there is nothing earlier to compare with" : "Unusual among what passes";
   show(find("matches"), find("row-match"), detail.matches, "match");
   find("no-matches").hidden = detail.matches.length > 0;
 });
 
 async function look() {
   if (document.visibilityState !== "visible") return;
-  for (const part of [tops, rules]) {
+  for (const part of [rules, tops]) {
     try {
       await part();
     } catch (error) {
@@ -189,8 +200,9 @@ async function begin() {
 on("incident", ({ opened_at: at }) => {
   if (!marks.includes(at)) marks.push(at);
 });
+on("missed", () => history().catch((error) => console.info("no history:", error.message)));
 on("live", (live) => live && history().catch((error) => console.info("no history:", error.message)));
-document.addEventListener("acted", () => setTimeout(look, 300));
+document.addEventListener("acted", () => setTimeout(look, 50));
 document.addEventListener("change", (event) => ["verdict", "where"].includes(event.target.name) && only());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => Object.keys(SERIES).forEach(draw));
 new ResizeObserver(() => {

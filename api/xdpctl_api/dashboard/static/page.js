@@ -6,7 +6,14 @@ import { lasting } from "./tables.js";
 
 const HOLD = 1200; // ms for which a button is held
 const HOLDING_EACH = 3000; // ms
-const WORDS = { held: ["\u2714", "Held"], not_held: ["\u2716", "Not held"], unclear: ["?", "Unclear"] };
+const WORDS = {
+  held: ["\u2714", "Held"],
+  not_held: ["\u2716", "Not held"],
+  unclear: ["?", "Unclear"],
+  unknown: ["?", "Not known"],
+};
+const UNKNOWN = { state: "unknown", reasons: ["nothing is known from the control plane now"], matches: [] };
+const FAILED_MOST = 2; // looks, after which the word is not shown any more
 const find = (name) => document.getElementById(name);
 
 /** The JSON of the API; an error with its sentence if it refuses. */
@@ -23,7 +30,7 @@ function lost(text, where) {
   banner.replaceChildren(text);
   if (where) {
     const link = document.createElement("a");
-    link.href = where;
+    link.href = `${where}?next=${encodeURIComponent(location.pathname + location.search)}`;
     link.textContent = "Log in again";
     banner.append(" ", link);
   }
@@ -42,20 +49,27 @@ export function showHolding(found) {
   document.dispatchEvent(new CustomEvent("holding", { detail: found }));
 }
 
+let failed = 0;
+
 async function look() {
   if (document.visibilityState !== "visible") return;
   try {
     showHolding(await ask("/v1/holding"));
+    failed = 0;
   } catch (error) {
     console.info("the state was not read:", error.message);
+    failed += 1;
+    if (failed >= FAILED_MOST) showHolding(UNKNOWN);
   }
 }
 
 on("figures", ({ bypass, automatic }) => {
+  if (!find("bypass-on")) return; // of somebody who only looks
   find("bypass-on").hidden = bypass;
   find("bypass-off").hidden = !bypass;
   find("freeze").hidden = automatic === "off";
-  find("thaw").hidden = automatic !== "off";
+  const thaw = find("thaw");
+  if (thaw) thaw.hidden = automatic !== "off";
 });
 
 on("problems", ({ problems }) => {
@@ -69,13 +83,21 @@ on("problems", ({ problems }) => {
 });
 
 on("live", (live) => {
-  if (live) find("lost").hidden = true;
-  else lost("Not live: nothing comes from the control plane. Filtering goes on.");
+  if (live) {
+    find("lost").hidden = true;
+    look();
+    return;
+  }
+  lost("Not live: nothing comes from the control plane. The filter does not need it.");
+  showHolding(UNKNOWN);
 });
 
 // forms
 
+let trial = null; // the timer of the one that was begun last
+
 function say(text, kind, ...forms) {
+  clearTimeout(trial);
   const place = find("said");
   place.className = `banner ${kind}`;
   place.replaceChildren(text, ...forms);
@@ -103,13 +125,12 @@ async function act(form, button) {
   const buttons = [...form.querySelectorAll("button")];
   for (const each of buttons) each.disabled = true;
   try {
-    const answer = await fetch(form.action, { method: "POST", body, headers: { accept: "application/json" } });
+    const answer = await fetch(form.getAttribute("action"), { method: "POST", body, headers: { accept: "application/json" } });
     if (answer.redirected || answer.status === 401) return lost("Your session has ended.", "/login");
     const found = await answer.json();
     if (!answer.ok) return refuse(form, body, found);
-    if (found.page) location.assign(found.page);
-    say(found.said, "calm", ...(found.undo ? [formOf("undo", "Undo", { change: found.undo })] : []));
-    if ("reload" in form.dataset) setTimeout(() => location.reload(), 800);
+    if (found.page || "reload" in form.dataset) return location.assign(found.where);
+    tell(found, body);
     form.closest("details")?.removeAttribute("open");
     document.dispatchEvent(new CustomEvent("acted"));
   } catch (error) {
@@ -120,10 +141,22 @@ async function act(form, button) {
   }
 }
 
+/** Says what was done, with what can be done about it, until a trial has ended. */
+function tell(done, body) {
+  const forms = [];
+  if (done.keep) forms.push(formOf("confirm", "Keep", { id: done.keep }));
+  if (done.undo) forms.push(formOf("undo", "Undo", { change: done.undo }));
+  say(done.text, "calm", ...forms);
+  if (!done.keep) return;
+  trial = setTimeout(() => {
+    say(`The trial has ended: ${body.get("match")} passes again. `, "", formOf("block", "Once more", Object.fromEntries(body)));
+  }, 1000 * done.ends_in);
+}
+
 function refuse(form, body, problem) {
   const fix = problem.fix ? ` ${problem.fix}.` : "";
   const again = problem.type?.endsWith(":unconfirmed")
-    ? [formOf(form.action.split("/").pop(), "It is meant: do it", { ...Object.fromEntries(body), force: "true" })]
+    ? [formOf(form.getAttribute("action").split("/").pop(), "It is meant: do it", { ...Object.fromEntries(body), force: "true" })]
     : [];
   say(`Not done: ${problem.detail}.${fix}`, "", ...again);
 }
@@ -132,7 +165,10 @@ document.addEventListener("submit", (event) => {
   const form = event.target;
   if (!("act" in form.dataset)) return;
   event.preventDefault();
-  if (event.submitter && "hold" in event.submitter.dataset) return; // it is held, not pressed
+  if (event.submitter && "hold" in event.submitter.dataset) {
+    if (!event.submitter.classList.contains("held")) say("Hold the button until it is filled.", "");
+    return;
+  }
   act(form, event.submitter);
 });
 
@@ -140,9 +176,11 @@ function hold(button) {
   let timer = null;
   const begin = () => {
     if (timer) return;
+    button.classList.remove("held");
     button.classList.add("holding");
     timer = setTimeout(() => {
       end();
+      button.classList.add("held"); // the click that follows asks for nothing
       act(button.form, button);
     }, HOLD);
   };

@@ -3,7 +3,7 @@
 // host at most. The tab that holds the lock reads it, and tells the others.
 
 const LOST_AFTER = 4000; // ms without figures, which come each second
-const KINDS = ["figures", "incident", "change", "changes", "problems", "missed"];
+const KINDS = ["figures", "incident", "problems", "missed"];
 const channel = new BroadcastChannel("xdpctl");
 const events = new EventTarget();
 let heardAt = performance.now();

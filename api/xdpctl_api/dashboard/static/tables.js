@@ -33,7 +33,7 @@ export function lasting(seconds) {
 
 const FORMATS = {
   si,
-  lasting,
+  ends: (seconds) => (seconds === null ? "never" : lasting(seconds)),
   text: (value) => String(value ?? ""),
   share: (value) => (value === null || value === undefined ? "not known" : `${(100 * value).toFixed(1)}%`),
 };
@@ -62,7 +62,7 @@ function inUse(body) {
 
 /**
  * Shows values as the rows of a table's body. While somebody points at it, only the numbers change:
- * no row comes, goes or moves under the pointer.
+ * new rows come at the end, and none goes or moves.
  */
 export function show(body, template, values, key) {
   const rows = new Map([...body.children].map((row) => [row.dataset.key, row]));
@@ -70,7 +70,6 @@ export function show(body, template, values, key) {
   const wanted = [];
   for (const value of values) {
     let row = rows.get(String(value[key]));
-    if (!row && still) continue;
     if (!row) {
       row = template.content.firstElementChild.cloneNode(true);
       row.dataset.key = value[key];
@@ -78,6 +77,11 @@ export function show(body, template, values, key) {
     fill(row, value);
     wanted.push(row);
   }
-  for (const [, row] of rows) row.classList.toggle("gone", !wanted.includes(row));
   if (!still) body.replaceChildren(...wanted);
+  else body.append(...wanted.filter((row) => !row.isConnected)); // below, so that none moves
+  for (const row of body.children) {
+    const gone = !wanted.includes(row);
+    row.classList.toggle("gone", gone);
+    for (const button of row.querySelectorAll("button")) button.disabled = gone;
+  }
 }
