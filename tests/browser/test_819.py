@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""8:19 without a detector: six attacks. Within ten seconds the page Now and `top` name what it is,
-and one action on the page holds it; a mixture of
-reflections needs one for each service.
+"""8:19 without a detector: six attacks, each of which the page Now and `top` name within seconds.
+
+One action on the page holds it; a mixture of reflections needs one for each service.
 """
 
 import time

@@ -65,36 +65,7 @@ class Status:
         An error is logged: a full disk must not stop the loader.
         """
         now = time.monotonic()
-        if self._find and now >= self._look_at:
-            self._look_at = now + _PROTECT_SECONDS
-            if now >= self._forget_at:
-                self._before = {}
-            found = {str(p): why for p, why in sorted(netlink.to_protect().items())}
-            self._protect = {**self._before, **found}
-        ports = {
-            port.name: {
-                "state": port.state,
-                "mode": port.mode,
-                "detail": port.detail,
-                "taken_off": port.taken_off,
-            }
-            for port in self._loader.ports.values()
-        }
-        if now >= self._sessions_at:
-            self._sessions_at = now + BEAT_SECONDS
-            self._sessions = [str(address) for address in ssh_sessions.addresses()]
-            self._on_link = (
-                sorted(map(str, netlink.networks(self._outside))) if self._outside else []
-            )
-        self._examine(ports, now)
-        report = {
-            "pid": os.getpid(),
-            "ports": ports,
-            "protect": self._protect,
-            "sessions": self._sessions,
-            "on_link": self._on_link,
-            "findings": self._findings,
-        }
+        report = self._report(now)
         text = json.dumps(report)
         if text == self._written and now < self._beat_at:
             return
@@ -104,6 +75,35 @@ class Status:
             self._written, self._beat_at = text, now + BEAT_SECONDS
         except OSError as error:
             log.error("cannot write %s: %s", self._folder.path / NAME, error.strerror)
+
+    def _report(self, now: float) -> dict[str, object]:
+        """What is known, looked at again where it is old."""
+        if self._find and now >= self._look_at:
+            self._look_at = now + _PROTECT_SECONDS
+            if now >= self._forget_at:
+                self._before = {}
+            found = {str(p): why for p, why in sorted(netlink.to_protect().items())}
+            self._protect = {**self._before, **found}
+        names = ("state", "mode", "detail", "taken_off")
+        ports = {
+            port.name: {name: getattr(port, name) for name in names}
+            for port in self._loader.ports.values()
+        }
+        if now >= self._sessions_at:
+            self._sessions_at = now + BEAT_SECONDS
+            self._sessions = [str(address) for address in ssh_sessions.addresses()]
+            self._on_link = (
+                sorted(map(str, netlink.networks(self._outside))) if self._outside else []
+            )
+        self._examine(ports, now)
+        return {
+            "pid": os.getpid(),
+            "ports": ports,
+            "protect": self._protect,
+            "sessions": self._sessions,
+            "on_link": self._on_link,
+            "findings": self._findings,
+        }
 
     def _examine(self, ports: Mapping[str, Mapping[str, object]], now: float) -> None:
         """What `doctor` finds: some seconds after an interface's state has changed, and regularly.

@@ -40,7 +40,6 @@ class RuleIn(Strict):
     confirm_within: Duration | None = Field(
         default=None, description="Removed after this time unless confirmed"
     )
-
     force: bool = Field(
         default=False,
         description="Also a drop wider than /8 (IPv6 /16); an admin may drop everything",

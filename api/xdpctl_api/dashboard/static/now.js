@@ -58,7 +58,7 @@ function draw(kind) {
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, y: false },
     scales: { y: { range: (_, low, high) => [0, Math.max(10, high * 1.1)] } },
-    axes: [{ ...axis, values: (_, ticks) => ticks.map(clock) }, { ...axis, size: 56, values: (_, ticks) => ticks.map(si) }],
+    axes: [{ ...axis, space: 90, values: (_, ticks) => ticks.map(clock) }, { ...axis, size: 56, values: (_, ticks) => ticks.map(si) }],
     series: [{}, line("--pass", "passed"), line("--drop", "dropped")],
     hooks: { draw: [markIncidents] },
   }, data(kind), box));
@@ -91,7 +91,7 @@ on("figures", ({ time, figures: found }) => {
   const second = Math.floor(time);
   const last = times.at(-1);
   if (last !== undefined && second <= last) return;
-  if (last !== undefined && second - last > 2) add(last + 1, {}); // a gap, and not a line across it
+  if (last !== undefined && second - last > 3) add(last + 1, {}); // a gap, and not a line across it
   add(second, found);
   while (times.length && times[0] < second - SECONDS) {
     times.shift();
