@@ -57,6 +57,23 @@ def test_a_killed_control_plane_is_said_and_comes_back(street: Street, desk: Des
         assert "/login" not in page.url, "the session outlives the process"
 
 
+def test_a_clock_that_is_set_back_goes_on(desk: Desk) -> None:
+    with desk.session() as page:
+        is_live(page)
+        eventually(page, lambda: drawn(page) > 5, "some seconds are drawn")
+        other = page.context.new_page()
+        other.goto(ADDRESS + "/waiting")
+        other.evaluate("""new BroadcastChannel("xdpctl").postMessage({kind: "figures",
+            data: {time: Date.now() / 1000 - 3600, figures: {}, bypass: false, automatic: "on"}})""")
+        eventually(page, lambda: drawn(page) <= 5, "the plots begin anew")
+
+
+def drawn(page: Page) -> int:
+    """How many seconds the plots have."""
+    number: int = page.evaluate("import('/static/now.js').then(({shown}) => shown().length)")
+    return number
+
+
 def test_after_logging_out_the_cookie_is_worth_nothing(desk: Desk) -> None:
     with desk.session() as page:
         (cookie,) = page.context.cookies()

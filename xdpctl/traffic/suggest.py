@@ -40,6 +40,7 @@ _OLD = 0.1  # of the rate now: if there was less before, nearly all of the packe
 _TELLING = ("source_port", "destination_port", "icmp")
 _MANY = 1_000  # packets a second: of fewer nothing is concluded
 _FREQUENT, _MOST, _NEARLY_ALL = 0.08, 0.6, 0.95
+_CLEARLY = 1.02  # of two that take as much, the one that tells more comes first
 _FEW = 30  # sampled packets, of which nothing is concluded
 _GAIN = 0.02  # of the packets, in bits: less gain is chance
 
@@ -128,7 +129,7 @@ def _most_frequent(now: _Side) -> list[Suggestion]:
             match = _joined(components | _common(part, components, _NEARLY_ALL))
             if match and part.rate >= _FREQUENT * now.rate:
                 found.append((part.rate, match))
-        if sum(rate for rate, _ in found) > sum(rate for rate, _ in best):
+        if sum(rate for rate, _ in found) > _CLEARLY * sum(rate for rate, _ in best):
             best = found
     if sum(rate for rate, _ in best) < _MOST * now.rate:
         return []

@@ -8,9 +8,10 @@ from xdpctl.model.identity import Caller, Role, Token, authenticate, digest, min
 
 MAY = {
     Role.VIEWER: {Role.VIEWER},
-    Role.OPERATOR: {Role.VIEWER, Role.OPERATOR},
+    Role.HELPDESK: {Role.HELPDESK},
+    Role.OPERATOR: {Role.VIEWER, Role.HELPDESK, Role.OPERATOR},
     Role.DETECTOR: {Role.DETECTOR},
-    Role.ADMIN: {Role.VIEWER, Role.OPERATOR, Role.ADMIN},
+    Role.ADMIN: {Role.VIEWER, Role.HELPDESK, Role.OPERATOR, Role.ADMIN},
 }
 
 

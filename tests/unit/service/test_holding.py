@@ -18,7 +18,11 @@ def loader(pid: int = os.getpid(), age: float = 0.0, **ports: Any) -> LoaderRepo
     return LoaderReport(pid, time.monotonic() - age, ports, {}, (), ())
 
 
-ATTACHED = loader(eth0={"state": "attached"})
+def attached() -> LoaderReport:
+    """A report of just now: an older one would be silence."""
+    return loader(eth0={"state": "attached"})
+
+
 QUIET = Look([], 4.0, 1000, 3600.0)
 
 
@@ -33,19 +37,19 @@ def look(packets: float, compared: float = 3600.0, before: float = 0.01) -> Look
 
 
 def test_nothing_unusual_is_held() -> None:
-    found = holding(QUIET, False, ATTACHED)
+    found = holding(QUIET, False, attached())
     assert (found.state, found.reasons) == (State.HELD, ["nothing unusual passes"])
 
 
 def test_what_is_more_than_it_was_is_not_held_and_named() -> None:
-    found = holding(look(400_000), False, ATTACHED)
+    found = holding(look(400_000), False, attached())
     assert found.state is State.NOT_HELD
     assert found.reasons == ["400 k packets/s of dst 198.51.100.7 proto udp src-port 53 pass"]
 
 
 def test_what_may_be_chance_is_held() -> None:
-    assert holding(look(50_000, before=0.7), False, ATTACHED).state is State.HELD
-    assert holding(look(50_000, before=0.4), False, ATTACHED).state is State.NOT_HELD
+    assert holding(look(50_000, before=0.7), False, attached()).state is State.HELD
+    assert holding(look(50_000, before=0.4), False, attached()).state is State.NOT_HELD
 
 
 @pytest.mark.parametrize(
@@ -63,35 +67,35 @@ def test_a_loader_that_is_not_heard_of_makes_it_unclear(report: Any, says: str) 
 
 
 def test_what_is_not_observed_is_unclear() -> None:
-    assert holding(Look([], 0.0, 0, 0.0), False, ATTACHED).state is State.UNCLEAR
+    assert holding(Look([], 0.0, 0, 0.0), False, attached()).state is State.UNCLEAR
 
 
 def test_a_flood_that_no_match_explains_is_not_held() -> None:
     flood = Look([], 4.0, 1000, 3600.0, rate=500_000, before=1_000)
-    assert holding(flood, False, ATTACHED).state is State.NOT_HELD
+    assert holding(flood, False, attached()).state is State.NOT_HELD
     unknown = Look([], 4.0, 1000, 0.0, rate=500_000)
-    assert holding(unknown, False, ATTACHED).state is State.UNCLEAR
+    assert holding(unknown, False, attached()).state is State.UNCLEAR
     usual = Look([], 4.0, 1000, 3600.0, rate=500_000, before=300_000)
-    assert holding(usual, False, ATTACHED).state is State.HELD
+    assert holding(usual, False, attached()).state is State.HELD
 
 
 def test_a_rule_that_drops_nearly_all_is_not_called_held() -> None:
-    found = holding(Look([], 4.0, 3, 3600.0, rate=5, before=600), False, ATTACHED)
+    found = holding(Look([], 4.0, 3, 3600.0, rate=5, before=600), False, attached())
     assert found.state is State.UNCLEAR
     assert "a rule may be too wide" in found.reasons[0]
 
 
 def test_what_rules_accept_is_said() -> None:
-    found = holding(Look([], 4.0, 1000, 3600.0, 500, 500, accepted=40_000), False, ATTACHED)
+    found = holding(Look([], 4.0, 1000, 3600.0, 500, 500, accepted=40_000), False, attached())
     assert "40 k packets/s pass because rules accept them" in found.reasons
 
 
 def test_little_is_no_flood() -> None:
-    assert holding(look(200), False, ATTACHED).state is State.HELD
+    assert holding(look(200), False, attached()).state is State.HELD
 
 
 def test_without_an_earlier_time_nothing_is_claimed() -> None:
-    found = holding(look(400_000, compared=0.0), False, ATTACHED)
+    found = holding(look(400_000, compared=0.0), False, attached())
     assert found.state is State.UNCLEAR
     assert "no earlier traffic" in found.reasons[0]
 
@@ -99,7 +103,7 @@ def test_without_an_earlier_time_nothing_is_claimed() -> None:
 @pytest.mark.parametrize(
     ("bypass", "report", "says"),
     [
-        (True, ATTACHED, "the bypass is on"),
+        (True, attached(), "the bypass is on"),
         (False, loader(), "no interface is filtered"),
         (False, loader(eth0={"state": "failed", "detail": "EBUSY"}), "eth0 is not filtered: EBUSY"),
         (False, loader(eth0={"state": "absent"}), "eth0 is not filtered: absent"),

@@ -7,6 +7,7 @@ import { on } from "./stream.js";
 import { prefixed, show, si } from "./tables.js";
 
 const SECONDS = 600; // of the plots
+const STEP = 5; // seconds: a clock that is so much behind was set back
 const EACH = 2000; // ms between looks at lists
 const SERIES = { packets: ["pass_packets", "drop_packets"], bits: ["pass_bits", "drop_bits"] };
 const NAMES = Object.values(SERIES).flat();
@@ -90,7 +91,10 @@ function figures(now) {
 on("figures", ({ time, figures: found }) => {
   const second = Math.floor(time);
   const last = times.at(-1);
-  if (last !== undefined && second <= last) return;
+  if (last !== undefined && second < last - STEP) {
+    times = []; // the clock of the box was set back
+    columns = NAMES.map(() => []);
+  } else if (last !== undefined && second <= last) return;
   if (last !== undefined && second - last > 3) add(last + 1, {}); // a gap, and not a line across it
   add(second, found);
   while (times.length && times[0] < second - SECONDS) {
@@ -124,6 +128,8 @@ async function tops() {
   const mine = asked;
   const found = await ask(`/v1/top?by=${by}&verdict=${verdict()}&window=4s&limit=6${only}`);
   if (mine !== asked) return; // something else is wanted since
+  find("missing").hidden = found.missing === 0;
+  find("missing").textContent = `${si(found.missing)} packets are missing in these lists: there was no room for them.`;
   for (const { by: name, rows } of found.dimensions) {
     const body = lists.find((list) => list.dataset.top === name);
     show(body, find(body.dataset.row), rows, "value");
