@@ -63,8 +63,8 @@ def test_a_clock_that_is_set_back_goes_on(desk: Desk) -> None:
         eventually(page, lambda: drawn(page) > 5, "some seconds are drawn")
         other = page.context.new_page()
         other.goto(ADDRESS + "/waiting")
-        other.evaluate("""new BroadcastChannel("xdpctl").postMessage({kind: "figures",
-            data: {time: Date.now() / 1000 - 3600, figures: {}, bypass: false, automatic: "on"}})""")
+        other.evaluate("""new BroadcastChannel("xdpctl").postMessage({kind: "figures", data: {
+            time: Date.now() / 1000 - 3600, figures: {}, bypass: false, automatic: "on"}})""")
         eventually(page, lambda: drawn(page) <= 5, "the plots begin anew")
 
 
