@@ -3,7 +3,7 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import nlargest
 from itertools import islice
 from typing import Literal
@@ -150,17 +150,31 @@ def busiest(ctx: ControlPlane, wanted: Callable[[Rule | Signature], bool], limit
 
 
 def fastest(ctx: ControlPlane, wanted: Callable[[Rule | Signature], bool], limit: int) -> bytes:
-    """A RulePage: the `limit` rules that hit most packets a second now, by samples."""
-    rates = rates_by_slot(ctx.sampler.window.last(_RATE_SECONDS))
-    entries = ctx.controller.state.image.entries
+    """A RulePage: the `limit` rules that hit most packets a second now, by samples.
 
-    def rate(rule: Rule | Signature) -> float:
-        slot = rule.slot if isinstance(rule, Signature) else entries.get(rule.source)
-        return rates.get(slot, 0.0) if slot is not None else 0.0
+    If fewer have hit any, others follow.
+    """
+    seen = ctx.sampler.window.last(_RATE_SECONDS)
+    rates = {slot: rate for slot, rate in rates_by_slot(seen).items() if rate}
+    found = {rule.id: (rate, rule) for rate, rule in _hitting(ctx, rates) if wanted(rule)}
+    rated = nlargest(limit, found.values(), key=lambda one: (one[0], one[1].id))
+    others = (rule for rule in _standing(ctx, None) if rule.id not in found and wanted(rule))
+    shown = [*rated, *((0.0, rule) for rule in islice(others, limit - len(rated)))]
+    return _encoded(ctx, [rule for _, rule in shown], None, [rate for rate, _ in shown])
 
-    rated = ((rate(rule), rule) for rule in _standing(ctx, None) if wanted(rule))
-    first = nlargest(limit, rated, key=lambda one: (one[0], one[1].id))
-    return _encoded(ctx, [rule for _, rule in first], None, [found for found, _ in first])
+
+def _hitting(
+    ctx: ControlPlane, rates: Mapping[int, float]
+) -> Iterator[tuple[float, Rule | Signature]]:
+    """The rules of these slots, with their rates; without looking at each of many rules."""
+    state, now = ctx.controller.state, ctx.controller.clock.read()
+    for source, slot in list(state.image.entries.items()):
+        rule = state.rules.get(source) if slot in rates else None
+        if rule and not rule.expired(now.ns):
+            yield rates[slot], rule
+    for signature in list(state.signatures.values()):
+        if signature.slot in rates and not signature.expired(now.ns):
+            yield rates[signature.slot], signature
 
 
 def _encoded(

@@ -90,6 +90,7 @@ def test_rules_go_on_on_the_next_page(box: Api) -> None:
 
 
 def test_rules_by_their_rate(box: Api) -> None:
+    box.add("203.0.113.6")
     slow, fast = box.add("203.0.113.7"), box.add("203.0.113.8")
     sampler = box.context.sampler
     sampler.step(100.0)
@@ -100,7 +101,7 @@ def test_rules_by_their_rate(box: Api) -> None:
     sampler.step(101.0)
     listed = box.call("GET", "/v1/rules", params={"sort": "rate"}).json()["rules"]
     assert [(each["id"], each["rate"]) for each in listed] == [
-        *(("203.0.113.8_32", 50.0), ("203.0.113.7_32", 5.0)),
+        *(("203.0.113.8_32", 50.0), ("203.0.113.7_32", 5.0), ("203.0.113.6_32", 0.0)),
     ]
     assert box.call("GET", "/v1/rules").json()["rules"][0]["rate"] is None
 
