@@ -20,7 +20,7 @@ __all__ = ["_able", "generator", "street", "street_box"]
 CHROMIUM = Path("/usr/bin/chromium")
 PORT = 8460
 ADDRESS = f"http://127.0.0.1:{PORT}"
-_PATIENCE = 20.0
+_PATIENCE = 30.0
 
 
 @dataclass
@@ -75,11 +75,9 @@ class Desk:
         context.on("page", opened)
 
 
-def eventually(
-    page: Page, condition: Callable[[], Any], what: str, seconds: float = _PATIENCE
-) -> None:
+def eventually(page: Page, condition: Callable[[], Any], what: str) -> None:
     """Wait until it holds. `wait_for_function` would need eval, which the pages forbid."""
-    until = time.monotonic() + seconds
+    until = time.monotonic() + _PATIENCE
     while time.monotonic() < until:
         if condition():
             return

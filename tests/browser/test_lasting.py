@@ -100,9 +100,13 @@ def test_a_link_of_the_box_logs_in_once(desk: Desk) -> None:
 
 def test_all_is_done_without_scripts(street: Street, desk: Desk) -> None:
     with street.flood(SOURCES), desk.session(java_script_enabled=False) as page:
-        page.wait_for_timeout(3000)
-        page.goto(ADDRESS)
         row = page.locator("#matches tr").first
+
+        def is_named() -> bool:
+            page.goto(ADDRESS)
+            return row.count() > 0
+
+        eventually(page, is_named, "the flood, after some reloads")
         assert "dst-port 53" in row.inner_text()
         row.get_by_role("button", name="Drop for 60 s").click()
         assert "drop: " in page.locator("#said").inner_text()
