@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Authentication: a peer on the Unix socket, or a bearer token (RFC 6750)."""
+"""Authentication: a peer on the Unix socket, a bearer token (RFC 6750), or a browser's session."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -17,7 +17,7 @@ from xdpctl.model.rule import OPERATOR
 from xdpctl_api import problems
 from xdpctl_api.transport.callers import PEER, LocalPeer, RemotePeer
 
-_SECRET_MAX = 256  # characters
+SECRET_MAX = 256  # characters
 # [v6] and v4 may be followed by a port; the RFC forbids an IPv6 address without brackets
 _FORWARDED_FOR = re.compile(
     r'for="?(?:\[([^\]]{1,64})\]|(\d{1,3}(?:\.\d{1,3}){3})|([0-9a-f:.]{2,64}))', re.IGNORECASE
@@ -33,7 +33,7 @@ def caller(request: Request) -> Caller:
     header = request.headers.get("authorization", "")
     if header:
         scheme, _, secret = header.partition(" ")
-        if scheme.lower() != "bearer" or len(secret) > _SECRET_MAX:
+        if scheme.lower() != "bearer" or len(secret) > SECRET_MAX:
             raise AccessError("the Authorization header must be: Bearer TOKEN")
         controller = request.app.state.context.controller
         now = controller.clock.read().unix

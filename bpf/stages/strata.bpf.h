@@ -36,7 +36,7 @@ static __always_inline u32 tcp_class(u32 flags)
 	return flags == (FLAG_SYN | FLAG_ACK) ? TRAFFIC_SYN_ACK : TRAFFIC_TCP;
 }
 
-/* The class of a parsed packet; xdpctl/traffic/classes.py has the same in Python. */
+/* The class of a parsed packet; tests/reference_traffic.py has the same in Python. */
 static __always_inline u32 traffic_class(struct xdp_md *ctx, struct scratch *scratch)
 {
 	struct packet *packet = &scratch->packet;

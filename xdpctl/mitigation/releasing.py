@@ -17,8 +17,8 @@ from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Action, Rule
 from xdpctl.model.signature import automatic
 
-HELPDESK_SECONDS = 3_600.0  # a help desk releases for so long at most
-_HELPDESK_LEAST = 600.0  # a release removes detectors' rules for good, so it must last
+_HELPDESK_MOST_SECONDS = 3_600.0  # a help desk releases for so long at most
+_HELPDESK_LEAST_SECONDS = 600.0  # a release removes detectors' rules for good, so it must last
 _BROADCAST = ip_address("255.255.255.255")
 _HELPDESK_MOST = 200  # released sources at the same time, of all
 _HOST = {4: 32, 6: 64}  # the shortest prefix that is one subscriber
@@ -43,7 +43,8 @@ def release(
     """Accept a source for so many seconds, and remove the drops of detectors inside it.
 
     Until it ends, no detector can drop the source or a part of it. A help desk may do so for a
-    single subscriber, for an hour, with a ticket: else RuleError or QuotaError.
+    single subscriber, for ten minutes to an hour, with a ticket: else RuleError, ConflictError or
+    QuotaError.
     """
     if caller.role is Role.HELPDESK:
         _check_helpdesk(draft, source, seconds, ticket)
@@ -71,13 +72,13 @@ def _check_helpdesk(draft: Draft, source: Prefix, seconds: float, ticket: str) -
     """What a help desk may not do: RuleError, or QuotaError for too many at a time."""
     if not ticket.strip():
         raise RuleError("no ticket", "ticket", "give the number of the ticket")
-    if seconds > HELPDESK_SECONDS:
+    if seconds > _HELPDESK_MOST_SECONDS:
         raise RuleError(f"{seconds:g} seconds are too long for a help desk", "ttl", "give 1h")
     if source.length < _HOST[source.family]:
         fix = "give a single address, or an IPv6 /64; ask an operator for more"
         raise RuleError(f"{source} is more than one subscriber", "source", fix)
-    if seconds < _HELPDESK_LEAST:
-        fix = f"give {_HELPDESK_LEAST / 60:g}m to 1h"
+    if seconds < _HELPDESK_LEAST_SECONDS:
+        fix = f"give {_HELPDESK_LEAST_SECONDS / 60:g}m to 1h"
         raise RuleError(f"{seconds:g} seconds are too short for a release", "ttl", fix)
     _check_unicast(draft, source)
     standing = draft.standing(source)

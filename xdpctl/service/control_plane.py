@@ -210,6 +210,8 @@ class ControlPlane:
     def holding(self) -> tuple[Look, Holding]:
         """What is unusual in the traffic, and whether what attacks is held."""
         look = self.unusual.look()
+        if self.sampler.late(time.monotonic()):
+            look = replace(look, seconds=0.0)
         return look, holding(look, self.controller.datapath.bypass(), self.loader())
 
     def fills(self) -> list[readiness.Fill]:

@@ -73,7 +73,7 @@ class Sessions:
                 self._ended.popitem(last=False)
 
     def link(self, session: Session) -> str:
-        """A code that begins this session once, within two minutes. BusyError for one too many."""
+        """A code by which a browser logs in once, within two minutes. BusyError for too many."""
         now = self._monotonic()
         with self._lock:
             self._links = {code: one for code, one in self._links.items() if one[1] > now}

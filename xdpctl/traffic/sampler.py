@@ -12,6 +12,7 @@ from xdpctl.traffic.packets import PacketArray, read
 from xdpctl.traffic.window import Window
 
 EPOCH_SECONDS = 0.1
+_LATE_SECONDS = 5.0
 _WANTED = 100  # heads of each reason in an epoch
 _OBSERVED = 4_000  # packets in an epoch, of those that no rule decided,
 _HEADS = 300  # and heads of them at most
@@ -35,6 +36,10 @@ class Sampler:
         """Stop observing; packets are no longer copied."""
         self._beat.stop()
         self._heads.observe(no_masks())
+
+    def late(self, now: float) -> bool:
+        """Whether nothing was read for a while: then the window is of another time."""
+        return self._read_at is None or now > self._read_at + _LATE_SECONDS
 
     def step(self, now: float) -> None:
         """Read what was observed since the last step, and adapt to it."""

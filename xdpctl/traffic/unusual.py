@@ -15,7 +15,7 @@ from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.sampler import Sampler
 from xdpctl.traffic.suggest import Suggestion, suggest
 
-WINDOW_SECONDS = 4.0  # longer than the pauses of pulses, and short, to see soon what a rule does
+_WINDOW_SECONDS = 4.0  # longer than the pauses of pulses, and short, to see soon what a rule does
 _AGO_SECONDS = 3_600.0
 _FRESH_SECONDS = 1.5  # for which a look is shared by all who ask
 _STEP_SECONDS = 15.0  # so that it is noticed also if nobody asks
@@ -56,7 +56,7 @@ class Unusual:
         self._look = Look([], 0.0, 0, 0.0)
         self._measure: Before | None = None
         self._began = self._found_at = 0.0
-        self._beat = PeriodicTask("unusual", _STEP_SECONDS, lambda _: self._step(), _TROUBLE)
+        self._beat = PeriodicTask("unusual", _STEP_SECONDS, lambda _: self.look(), _TROUBLE)
         self.start, self.stop = self._beat.start, self._beat.stop
 
     def look(self) -> Look:
@@ -67,11 +67,8 @@ class Unusual:
                 self._look, self._looked_at = self._again(now), now
             return self._look
 
-    def _step(self) -> None:
-        self.look()
-
     def _again(self, now: float) -> Look:
-        seen = self._sampler.window.last(WINDOW_SECONDS)
+        seen = self._sampler.window.last(_WINDOW_SECONDS)
         packets = seen.packets[seen.packets["reason"] == Reason.NO_RULE]
         before = self._before(now, seen.ended)
         found = suggest(packets, seen.seconds, before)

@@ -22,7 +22,7 @@ from xdpctl_api.problems import of_error
 
 router = APIRouter(prefix="/actions", route_class=PageRoute, include_in_schema=False)
 _UNCONFIRMED = "urn:xdpctl:problem:unconfirmed"
-_HELPDESK_TTL = "1h"
+_RELEASE_TTL = "1h"
 
 
 class Done(NamedTuple):
@@ -101,7 +101,7 @@ async def _remove(api: ApiCalls, form: Form) -> Done:
 
 async def _release(api: ApiCalls, form: Form) -> Done:
     """Let a source pass for a while."""
-    body = {"source": needed(form, "source"), "ttl": form.get("ttl", _HELPDESK_TTL)}
+    body = {"source": needed(form, "source"), "ttl": form.get("ttl", _RELEASE_TTL)}
     body |= {name: form[name] for name in ("ticket", "reason") if name in form}
     made = await api.call("POST", "/v1/releases", body)
     return Done(f"{made['text']} passes for {show_duration(made['expires_in'])}", made["change"])

@@ -11,14 +11,13 @@ from xdpctl.errors import AccessError
 from xdpctl.model.identity import Caller, Role, authenticate, digest
 from xdpctl.model.rule import OPERATOR
 from xdpctl.service.sessions import SECONDS, Session
-from xdpctl_api.auth import LOGIN, cookie_name
+from xdpctl_api.auth import LOGIN, SECRET_MAX, cookie_name
 from xdpctl_api.dashboard.forms import needed, page_of, read_form
 from xdpctl_api.dashboard.page import PageRoute
 from xdpctl_api.dashboard.rendering import rendered
 from xdpctl_api.dependencies import Ctx
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
-_SECRET_MAX = 256
 _WRONG_SECONDS = 0.5  # an answer to a wrong token takes so long
 
 
@@ -43,7 +42,7 @@ async def log_in(request: Request, ctx: Ctx) -> Response:
     form = await read_form(request)
     back = page_of(form, "next")
     try:
-        secret, now = needed(form, "token")[:_SECRET_MAX], ctx.controller.clock.read().unix
+        secret, now = needed(form, "token")[:SECRET_MAX], ctx.controller.clock.read().unix
         token = authenticate(secret, ctx.controller.state.tokens_by_digest, now)
         Caller(f"token {token.name}", token.role, OPERATOR).require(Role.VIEWER, Role.HELPDESK)
     except AccessError as error:

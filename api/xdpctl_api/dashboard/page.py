@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.routing import APIRoute
 
-from xdpctl.errors import AccessError, Refused, RoleError, XdpctlError
+from xdpctl.errors import AccessError, Refused, XdpctlError
 from xdpctl.model.identity import Caller, Role
 from xdpctl_api import problems
 from xdpctl_api.auth import caller
@@ -130,13 +130,9 @@ async def trouble(request: Request, problem: Mapping[str, Any], **values: Any) -
         return to_login(request)
     try:
         page = Page(request)
-        return await page.render("problem.html.j2", problem["status"], problem=problem, **values)
-    except RoleError as error:  # of a detector, which has no pages
-        return rendered(request, "login.html.j2", 403, trouble=str(error), next="/")
     except AccessError:
         return to_login(request)
-    except Refused as error:  # not even the state of the box can be read now
-        return rendered(request, "bare.html.j2", problem["status"], problem=error.problem)
+    return await page.render("problem.html.j2", problem["status"], problem=problem, **values)
 
 
 def to_login(request: Request) -> RedirectResponse:

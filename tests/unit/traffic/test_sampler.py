@@ -71,6 +71,14 @@ def test_what_an_earlier_process_left_is_not_counted() -> None:
     assert (len(seen.packets), seen.missing) == (2, 2)
 
 
+def test_a_sampler_that_reads_no_more_is_late() -> None:
+    sampler = Sampler(FakeHeads())
+    assert sampler.late(0.0)
+    sampler.step(10.0)
+    assert not sampler.late(14.0)
+    assert sampler.late(16.0)
+
+
 def test_a_window_is_as_long_as_it_was_watched() -> None:
     window = Window()
     assert window.last(10).seconds == 0.0

@@ -183,6 +183,7 @@ document.addEventListener("holding", ({ detail }) => {
   find("unusual").textContent = detail.before_seconds === 0 ? "What passes most: there is nothing earlier to compare with" : "Unusual among what passes";
   show(find("matches"), find("row-match"), detail.matches, "match");
   find("no-matches").hidden = detail.matches.length > 0;
+  find("no-matches").textContent = detail.state === "unknown" ? "Not known." : "Nothing.";
 });
 
 async function look() {

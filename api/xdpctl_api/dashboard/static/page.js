@@ -149,7 +149,7 @@ function tell(done, body) {
   say(done.text, "calm", ...forms);
   if (!done.keep) return;
   trial = setTimeout(() => {
-    say(`The trial has ended: ${body.get("match")} passes again. `, "", formOf("block", "Once more", Object.fromEntries(body)));
+    say(`The trial has ended, unless somebody kept it: ${body.get("match")}. `, "", formOf("block", "Once more", Object.fromEntries(body)));
   }, 1000 * done.ends_in);
 }
 
@@ -166,7 +166,7 @@ document.addEventListener("submit", (event) => {
   if (!("act" in form.dataset)) return;
   event.preventDefault();
   if (event.submitter && "hold" in event.submitter.dataset) {
-    if (!event.submitter.classList.contains("held")) say("Hold the button until it is filled.", "");
+    if (!("wasHeld" in event.submitter.dataset)) say("Hold the button until it is filled.", "");
     return;
   }
   act(form, event.submitter);
@@ -176,11 +176,11 @@ function hold(button) {
   let timer = null;
   const begin = () => {
     if (timer) return;
-    button.classList.remove("held");
+    delete button.dataset.wasHeld;
     button.classList.add("holding");
     timer = setTimeout(() => {
       end();
-      button.classList.add("held"); // the click that follows asks for nothing
+      button.dataset.wasHeld = ""; // the click that follows asks for nothing
       act(button.form, button);
     }, HOLD);
   };
