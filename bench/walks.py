@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from bench.errors import BenchError
 from xdpctl.datapath.bpf import maps
-from xdpctl.datapath.bpf.programs import PROG_LOAD, PROG_TYPE_XDP
+from xdpctl.datapath.bpf.programs import PROG_LOAD, XDP
 from xdpctl.datapath.bpf.syscall import address_of, bpf
 from xdpctl.lab.flood import Generator
 
@@ -43,7 +43,7 @@ def _load_as_libxdp(instructions: bytes) -> int:
     licence = ctypes.create_string_buffer(b"GPL")
     attr = struct.pack(
         "<IIQQIIQII16sII",
-        *(PROG_TYPE_XDP, len(instructions) // 8, address_of(code), address_of(licence)),
+        *(XDP, len(instructions) // 8, address_of(code), address_of(licence)),
         *(0, 0, 0, 0, 0, b"walk", 0, _BPF_XDP),
     )
     return bpf(PROG_LOAD, attr, "load the walk")[0]

@@ -13,12 +13,23 @@ enum action {
 	ACTION_NONE,
 	ACTION_ACCEPT,
 	ACTION_DROP,
-	ACTION_LIMIT, /* signatures only: drop packets beyond the signature's rate */
+	/* signatures only: */
+	ACTION_LIMIT,	  /* drop packets beyond the signature's rate */
+	ACTION_CHALLENGE, /* answer a SYN, and let it pass once its source has shown that it exists
+			   */
+	ACTION_COOKIES,	  /* answer a SYN to a listener of this host with a SYN cookie */
 };
 
 enum mode {
 	MODE_ENFORCE,
 	MODE_MONITOR,
+};
+
+/* Which packets pass although a rule would drop them. */
+enum spare {
+	SPARE_NONE,
+	SPARE_ESTABLISHED, /* those of this host's TCP connections */
+	SPARE_KNOWN,	   /* these, and those of flows in the flow memory */
 };
 
 /* Why a packet was passed or dropped. Every packet is counted under exactly one reason. */
@@ -35,6 +46,7 @@ enum reason {
 	REASON_BYPASS,		/* pass: the bypass switch is on */
 	REASON_FAULT,		/* pass: a map has invalid content */
 	REASON_ESTABLISHED,	/* pass: it belongs to a TCP connection that the rule spares */
+	REASON_KNOWN,		/* pass: it belongs to a known flow, which the rule spares */
 	REASON_DROPPED,		/* drop: a rule drops the source */
 	REASON_SIGNATURE,	/* drop: a signature matches */
 	REASON_LIMITED,		/* drop: it exceeds a limit */
@@ -44,11 +56,15 @@ enum reason {
 	REASON_EXTENSION_DEPTH, /* drop: more than EXTENSION_DEPTH_MAX extension headers */
 	REASON_TINY_FRAGMENT,	/* drop: a fragment that hides or overwrites a TCP header */
 	REASON_SPOOFED,		/* drop: from outside, with a source that cannot be there */
+	REASON_CHALLENGED,	/* answered: a SYN whose source has to show that it exists */
+	REASON_ANSWERED,	/* drop: the right answer to a challenge */
 	REASON_MAX,
-	REASONS = 32,	 /* of an array by reason; a power of two */
-	REASON_BITS = 8, /* above these bits: REASON_SPARE, then the deciding slot */
-	REASON_SPARE = 1 << REASON_BITS,
-	REASON_SLOT_SHIFT = REASON_BITS + 1,
+	REASONS = 32,			 /* of an array by reason; a power of two */
+	REASON_BITS = 8,		 /* above these bits: two flags, then the deciding slot */
+	REASON_SPARE = 1 << REASON_BITS, /* exemptions, and what the rule spares, must be checked */
+	REASON_KNOWS = 2 << REASON_BITS, /* with REASON_SPARE: known flows are spared, too */
+	REASON_FROM_WORD = 4,		 /* moves WORD_SPARE and WORD_KNOWS to these flags */
+	REASON_SLOT_SHIFT = REASON_BITS + 2,
 };
 
 /* The programs that the first one tail-calls; the verifier checks each separately. */
@@ -57,6 +73,7 @@ enum stage {
 	STAGE_CONNECTION,
 	STAGE_OBSERVE,
 	STAGE_MONITOR,
+	STAGE_ANSWER,
 	STAGES_MAX,
 };
 
@@ -67,7 +84,7 @@ struct pending {
 	__u64 lost;	 /* captures lost because the ring was full */
 	__u64 monitored; /* MONITORED_A_PACKET slots in monitor mode, MONITORED_BITS each */
 	__u32 decided;	 /* the earlier stage's verdict, or REASON_NONE: signatures come next */
-	__u32 unused;
+	__u32 knows;	 /* whether known flows are spared */
 };
 
 enum constants {
@@ -184,12 +201,13 @@ struct slot {
 	__u64 word; /* action, mode, and expiry: CLOCK_MONOTONIC in ns, 0 for never */
 };
 
-/* Masks of the low bits of the word; the other bits are the expiry, a multiple of 16 ns. */
+/* Masks of the low bits of the word; the other bits are the expiry, a multiple of 64 ns. */
 enum word {
-	WORD_ACTION = 3,
-	WORD_MONITOR = 4,
-	WORD_SPARE = 8, /* packets of this host's established TCP connections pass */
-	WORD_FLAGS = 15,
+	WORD_ACTION = 7,
+	WORD_MONITOR = 8,
+	WORD_SPARE = 16, /* packets of this host's established TCP connections pass */
+	WORD_KNOWS = 32, /* and those of known flows */
+	WORD_FLAGS = 63,
 };
 
 struct hits {
@@ -208,7 +226,7 @@ struct control {
 	__u32 armed;	       /* signatures: 0 for none, else 1 + the number of the generation */
 	__u32 capture_slot;    /* capture only packets this slot decided; SLOT_NONE: all */
 	__u32 epoch;	       /* of heads: moved on by whoever reads them, ten times a second */
-	__u32 unused;
+	__u32 challenging;     /* whether a signature challenges, so that answers are looked for */
 	/* by reason: observe, and capture, about one packet in mask + 1; all bits: none */
 	__u32 observed[REASONS];
 	__u32 captured[REASONS];
@@ -299,15 +317,18 @@ struct rate {
 	__u64 cost; /* ns per packet or per byte, times 2^RATE_COST_SHIFT */
 	__u64 burst_ns;
 	__u32 by_bytes;
-	__u32 by_source; /* 0: one bucket for all, else one for each source */
-	__u32 mask4;	 /* the bits of an IPv4 source that select the bucket */
-	__u32 salt;	 /* gives each limit its own buckets, and new ones after a change */
-	__u64 mask6;	 /* the same for the first 64 bits of an IPv6 source */
+	__u32 by_address; /* 0: one bucket for all, else one for each address of those below */
+	__u32 source4;	  /* the bits of an IPv4 source that select the bucket */
+	__u32 destination4;
+	__u64 source6; /* the same for the first 64 bits of an IPv6 source */
+	__u64 destination6[2];
+	__u32 salt; /* gives each limit its own buckets, and new ones after a change */
+	__u32 unused;
 };
 
 enum gcra {
 	RATE_COST_SHIFT = 20,
-	BUCKETS_LOG2 = 19, /* buckets of sources; sources with equal hashes share one */
+	BUCKETS_LOG2 = 19, /* buckets of addresses; those with equal hashes share one */
 	BUCKET_STRIDE = 8, /* the single bucket of a limit has a cache line of its own */
 	BUCKET_DHCP = (1 << BUCKETS_LOG2) + SIGNATURES_MAX * BUCKET_STRIDE,
 	BUCKETS_MAX = BUCKET_DHCP + BUCKET_STRIDE,
@@ -317,132 +338,6 @@ enum gcra {
 struct recorded {
 	__u64 ns;
 	__u64 bytes;
-};
-
-/* The source of a packet of the sampled slot; IPv4 is in the first four bytes. */
-struct sample {
-	__u8 source[16];
-	__u32 slot;
-	__u32 family;
-};
-
-/* Statistics of slots in monitor mode, for the slots that are in the map `statistics`. */
-enum monitoring {
-	STATISTICS_MAX = 1024,
-	MONITORED_A_PACKET = 3,
-	MONITORED_BITS = 21, /* enough for a slot number */
-	SKETCH_LOG2 = 9,
-	SKETCH_CELLS = 1 << SKETCH_LOG2,
-	GLIMPSES = 128,
-	CONNECTIONS_MAX = 4096,
-};
-
-/* A sampled packet; values are those of enum field. What its protocol lacks has no meaning. */
-struct glimpse {
-	__u32 source[4]; /* network order; IPv4 in the first word */
-	__u32 destination[4];
-	__u16 source_port;
-	__u16 destination_port;
-	__u16 length; /* of the IP packet */
-	__u16 tcp_flags;
-	__u16 icmp; /* type << 8 | code */
-	__u8 family;
-	__u8 protocol;
-	__u8 ttl;
-	__u8 fragment;
-	__u16 unused;
-};
-
-struct monitor_statistics {
-	__u64 looked;	   /* packets that the slot would have hit */
-	__u64 established; /* of these, packets of this host's TCP connections */
-	__u64 accepted;	   /* of these, packets that a wider prefix accepts or protects */
-	__u8 sources[SKETCH_CELLS];
-	__u8 destinations[SKETCH_CELLS];
-	struct glimpse glimpses[GLIMPSES];
-};
-
-/* A TCP connection of this host that a slot would have hit; the value counts its packets. */
-struct connection {
-	__u32 slot;
-	__u16 source_port;
-	__u16 destination_port;
-	__u32 source[4];
-	__u32 destination[4];
-	__u32 family;
-	__u32 unused;
-};
-
-enum captured {
-	CAPTURE_BYTES = 256, /* the largest part of a packet that is captured */
-};
-
-/* The beginning of one packet, and its verdict. */
-struct capture {
-	__u64 time_ns; /* CLOCK_MONOTONIC */
-	__u32 interface;
-	__u32 length; /* of the frame */
-	__u32 reason;
-	__u32 slot; /* the slot that decided, or SLOT_NONE */
-	__u8 head[CAPTURE_BYTES];
-};
-
-/* The heads of packets, for everybody who watches traffic. */
-enum heads {
-	HEAD_BYTES = 128,	  /* the largest part of a packet, from its IP header on */
-	HEADS_ALL_LOG2 = 11,	  /* 2^11 packets of a CPU in an epoch are all copied */
-	HEADS_THIN_MOST = 16,	  /* of later ones at least one in so many */
-	HEADS_SEEN_MAX = 1 << 16, /* and beyond these, none */
-};
-
-struct head {
-	__u64 time_ns; /* CLOCK_MONOTONIC as of the last tick */
-	__u32 length;  /* of the frame */
-	__u32 weight;  /* how many packets this one stands for */
-	__u32 slot;    /* the slot that decided, or SLOT_NONE */
-	__u32 interface;
-	__u16 bytes_held;
-	__u8 reason;
-	__u8 family;	 /* 4 or 6; 0 if it is not IP, or invalid: `bytes` begins after Ethernet */
-	__u16 vlan;	 /* of the outermost tag, or NO_VLAN */
-	__u16 ethertype; /* after the outermost tag; 0 if the frame ends before it */
-	__u32
-	    stratum; /* packets of its class to its destination in this epoch so far, of this CPU */
-	__u8 traffic; /* its class */
-	__u8 unused[3];
-	__u8 bytes[HEAD_BYTES];
-};
-
-/* The kinds of packets that attacks are made of. */
-enum traffic {
-	TRAFFIC_SYN,
-	TRAFFIC_SYN_ACK,
-	TRAFFIC_RST,
-	TRAFFIC_TCP,	     /* other TCP */
-	TRAFFIC_UDP_SERVICE, /* from a service's port, as an answer or an amplifier's */
-	TRAFFIC_UDP,
-	TRAFFIC_ICMP,
-	TRAFFIC_FRAGMENT, /* later ones: they have no ports */
-	TRAFFIC_OTHER,
-};
-
-enum strata {
-	TRAFFIC_CLASSES = TRAFFIC_OTHER + 1,
-	STRATA_LOG2 = 14,
-	STRATUM_LOG2 = 6, /* heads of a stratum in an epoch, until they become fewer */
-};
-
-/* A class towards a destination: the packets of it in an epoch. */
-struct stratum {
-	__u32 epoch;
-	__u32 packets;
-};
-
-/* How many packets a CPU has observed in this epoch. */
-struct pace {
-	__u32 epoch;
-	__u32 seen;
-	__u64 lost; /* packets whose heads are missing because the ring was full */
 };
 
 /* The result of `explain`: the slots that matched, in the order in which they were met. */
@@ -457,5 +352,8 @@ struct explanation {
 	__u32 behind_met; /* number of later signatures that match too, but were not evaluated */
 	__u32 behind[EXPLANATION_SLOTS_MAX];
 };
+
+#include "abi/observed.h"
+#include "abi/flows.h"
 
 #endif

@@ -5,10 +5,6 @@
 
 #include "fields.h"
 
-#define FLAG_SYN 0x02
-#define FLAG_RST 0x04
-#define FLAG_ACK 0x10
-
 /*
  * Helpers 99 and 86, Linux 5.2 and 4.20: the socket that a packet would reach, in the interface's
  * network namespace.
@@ -30,13 +26,12 @@ static __always_inline int is_connected(u32 state)
 	       state == BPF_TCP_LAST_ACK || state == BPF_TCP_CLOSING;
 }
 
-/* Whether there is a connection between the packet's source and destination with these ports. */
-static __always_inline int has_connection(struct xdp_md *ctx, struct packet *packet,
-					  __be16 source_port, __be16 destination_port)
+/* The socket that a packet with these ports would reach, to be released; NULL if there is none. */
+static __always_inline struct bpf_sock *socket_of(struct xdp_md *ctx, struct packet *packet,
+						  __be16 source_port, __be16 destination_port)
 {
 	struct bpf_sock_tuple tuple = {};
-	struct bpf_sock *socket;
-	u32 size = sizeof(tuple.ipv4), connected;
+	u32 size = sizeof(tuple.ipv4);
 
 	if (packet->family == 4) {
 		tuple.ipv4.saddr = packet->source[0];
@@ -51,12 +46,35 @@ static __always_inline int has_connection(struct xdp_md *ctx, struct packet *pac
 		tuple.ipv6.sport = source_port;
 		tuple.ipv6.dport = destination_port;
 	}
-	socket = find_socket(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	return find_socket(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+}
+
+/* Whether there is a connection between the packet's source and destination with these ports. */
+static __always_inline int has_connection(struct xdp_md *ctx, struct packet *packet,
+					  __be16 source_port, __be16 destination_port)
+{
+	struct bpf_sock *socket = socket_of(ctx, packet, source_port, destination_port);
+	u32 connected;
+
 	if (!socket)
 		return 0;
 	connected = is_connected(socket->state);
 	release_socket(socket);
 	return connected;
+}
+
+/* Whether a packet with these ports, as values of fields, would reach a listener of this host. */
+static __always_inline int has_listener(struct xdp_md *ctx, struct packet *packet, u32 *values)
+{
+	struct bpf_sock *socket = socket_of(ctx, packet, network16(values[FIELD_SOURCE_PORT]),
+					    network16(values[FIELD_DESTINATION_PORT]));
+	u32 listens;
+
+	if (!socket)
+		return 0;
+	listens = socket->state == BPF_TCP_LISTEN;
+	release_socket(socket);
+	return listens;
 }
 
 /* A SYN opens a connection, so it belongs to none; thus a SYN flood costs no look-ups. */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Two kinds of packets pass although a source rule would drop them. The first is an ICMP error that
- * says that packets of this host's TCP connection are too large (RFC 1191, RFC 8201). The second
- * is, at a limited rate, a DHCP server's reply, because without a lease the box has no network.
+ * says that packets of this host's TCP connection, or of a known flow, are too large (RFC 1191,
+ * RFC 8201). The second is, at a limited rate, a DHCP server's reply, because without a lease the
+ * box has no network.
  */
 
 #define ICMP_UNREACHABLE 3
 #define ICMP_TOO_LARGE	 4 /* a code of ICMP_UNREACHABLE */
 #define ICMPV6_TOO_LARGE 2
-#define ICMP_HEADER	 8
 #define DHCP_REPLY	 2
 #define DHCP_COOKIE_AT	 244 /* from the start of the UDP header; options follow */
 #define DHCP_COOKIE	 0x63825363
@@ -34,33 +34,23 @@ static __always_inline u32 may_be_exempt(struct xdp_md *ctx, struct packet *pack
 }
 
 /* Whether the packet that an ICMP error cites belongs to a TCP connection of this host. */
-static __always_inline int cites_connection(struct xdp_md *ctx, struct scratch *scratch)
+static __always_inline int cites_connection(struct xdp_md *ctx, struct packet *error)
 {
-	u32 at = scratch->packet.offset + ICMP_HEADER;
-	struct packet cited = {.family = scratch->packet.family};
-	struct ports ports;
+	struct packet cited = {};
+	struct ports ports = {};
 
-	if (cited.family == 4) {
-		struct ipv4 ip;
+	return read_cited(ctx, error, &cited, &ports) && cited.protocol == PROTOCOL_TCP &&
+	       has_connection(ctx, &cited, ports.source, ports.destination);
+}
 
-		if (load_bytes(ctx, at, &ip, sizeof(ip)) < 0 || ip.version_ihl >> 4 != 4 ||
-		    ip.protocol != PROTOCOL_TCP || ip.fragment & network16(IPV4_OFFSET))
-			return 0;
-		cited.source[0] = ip.destination;
-		cited.destination[0] = ip.source;
-		at += (ip.version_ihl & 0x0f) * 4;
-	} else {
-		struct ipv6 ip;
-
-		if (load_bytes(ctx, at, &ip, sizeof(ip)) < 0 || ip.next_header != PROTOCOL_TCP)
-			return 0;
-		__builtin_memcpy(cited.source, ip.destination, sizeof(cited.source));
-		__builtin_memcpy(cited.destination, ip.source, sizeof(cited.destination));
-		at += sizeof(ip);
-	}
-	if (load_bytes(ctx, at, &ports, sizeof(ports)) < 0)
-		return 0;
-	return has_connection(ctx, &cited, ports.destination, ports.source);
+/* The same, and whether it belongs to a known flow. */
+static __always_inline enum reason exempt_error(struct xdp_md *ctx, struct search *search,
+						struct packet *error)
+{
+	if (cites_connection(ctx, error))
+		return REASON_ESTABLISHED;
+	return asks_flows() && cites_known(ctx, search->control, error) ? REASON_KNOWN
+									: REASON_NONE;
 }
 
 static __always_inline int is_dhcp_reply(struct xdp_md *ctx, struct packet *packet)
@@ -83,7 +73,7 @@ static __always_inline enum reason exempt(struct xdp_md *ctx, struct search *sea
 	if (!may_be_exempt(ctx, &scratch->packet))
 		return REASON_NONE;
 	if (scratch->packet.protocol != PROTOCOL_UDP)
-		return cites_connection(ctx, scratch) ? REASON_ESTABLISHED : REASON_NONE;
+		return exempt_error(ctx, search, &scratch->packet);
 	bucket = buckets.lookup(&index);
 	if (!bucket || !is_dhcp_reply(ctx, &scratch->packet) ||
 	    exceeds(search, bucket, DHCP_COST_NS, DHCP_BURST_NS))

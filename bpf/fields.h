@@ -16,6 +16,11 @@
 #define NO_FLOW_LABEL (1 << 20)
 #define NO_VLAN	      4096
 
+#define FLAG_FIN 0x01
+#define FLAG_SYN 0x02
+#define FLAG_RST 0x04
+#define FLAG_ACK 0x10
+
 #define IPV4_DONT_FRAGMENT 0x4000
 #define ETHERNET_TYPE_AT   12
 #define DIRECT_MASK	   1023
@@ -56,8 +61,7 @@ static __always_inline void no_transport(u32 *values)
 }
 
 /* 0 if the header is complete. Reads the frame's first buffer directly, which costs no helper. */
-static __always_inline int load_transport(struct xdp_md *ctx, u32 offset, struct transport *head,
-					  u32 size)
+static __always_inline int load_transport(FRAME *ctx, u32 offset, struct transport *head, u32 size)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	void *at = data + (offset & DIRECT_MASK);
@@ -68,7 +72,7 @@ static __always_inline int load_transport(struct xdp_md *ctx, u32 offset, struct
 	return 0;
 }
 
-static __always_inline void read_transport(struct xdp_md *ctx, struct packet *packet, u32 *values)
+static __always_inline void read_transport(FRAME *ctx, struct packet *packet, u32 *values)
 {
 	struct transport head = {};
 	u32 icmp = packet->family == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6;
@@ -140,7 +144,7 @@ static __always_inline void read_ipv6(struct ipv6 *ip, struct packet *packet, u3
 }
 
 /* 0, or -1 if the frame is shorter than when it was parsed. */
-static __always_inline int read_fields(struct xdp_md *ctx, struct scratch *scratch)
+static __always_inline int read_fields(FRAME *ctx, struct scratch *scratch)
 {
 	struct packet *packet = &scratch->packet;
 	u32 *values = scratch->values;

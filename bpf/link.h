@@ -24,7 +24,7 @@
 #define DIRECT_LAST  1023
 
 /* The ports of TCP or UDP; -1 if there are none. In the frame's first buffer it needs no helper. */
-static __always_inline int read_ports_at(struct xdp_md *ctx, u32 offset, struct ports *ports)
+static __always_inline int read_ports_at(FRAME *ctx, u32 offset, struct ports *ports)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct ports *at = data + (offset & DIRECT_LAST);
@@ -35,8 +35,7 @@ static __always_inline int read_ports_at(struct xdp_md *ctx, u32 offset, struct 
 	return 0;
 }
 
-static __always_inline int read_ports(struct xdp_md *ctx, struct packet *packet,
-				      struct ports *ports)
+static __always_inline int read_ports(FRAME *ctx, struct packet *packet, struct ports *ports)
 {
 	return read_ports_at(ctx, packet->offset, ports);
 }

@@ -11,6 +11,10 @@
 
 #include "abi.h"
 
+#ifndef FRAME
+#define FRAME struct xdp_md /* the context of the program that parses */
+#endif
+
 #define __always_inline inline __attribute__((always_inline))
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -24,6 +28,8 @@
 #endif
 #define host16(x) ((u16)network16(x))
 #define host32(x) ((u32)network32(x))
+
+#define MMAPABLE (1U << 10) /* of a map: its values can be mapped into memory */
 
 #define ETHERTYPE_IPV4	  0x0800
 #define ETHERTYPE_IPV6	  0x86dd
@@ -117,8 +123,11 @@ struct packet {
 	__be32 destination[4];
 };
 
-/* Helper 189, Linux 5.18: reads across the fragments of a jumbo frame, unlike data..data_end. */
-static long (*load_bytes)(struct xdp_md *ctx, u32 offset, void *to, u32 length) = (void *)189;
+#ifndef LOAD_BYTES
+#define LOAD_BYTES 189 /* Linux 5.18 */
+#endif
+/* Reads across the fragments of a jumbo frame, unlike data..data_end. */
+static long (*load_bytes)(FRAME *ctx, u32 offset, void *to, u32 length) = (void *)LOAD_BYTES;
 
 static __always_inline int is_vlan(__be16 type)
 {
@@ -135,8 +144,7 @@ static __always_inline int is_extension(u32 protocol)
 }
 
 /* Sets packet->offset to the end of the last tag, and *type to the EtherType after it. */
-static __always_inline enum reason parse_link(struct xdp_md *ctx, struct packet *packet,
-					      __be16 *type)
+static __always_inline enum reason parse_link(FRAME *ctx, struct packet *packet, __be16 *type)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct ethernet *ethernet = data;
@@ -159,7 +167,7 @@ static __always_inline enum reason parse_link(struct xdp_md *ctx, struct packet 
 	return is_vlan(*type) ? REASON_VLAN_DEPTH : REASON_NONE;
 }
 
-static __always_inline enum reason parse_ipv4(struct xdp_md *ctx, struct packet *packet)
+static __always_inline enum reason parse_ipv4(FRAME *ctx, struct packet *packet)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct ipv4 *ip = data + (packet->offset & 63);
@@ -188,7 +196,7 @@ static __always_inline enum reason parse_ipv4(struct xdp_md *ctx, struct packet 
 }
 
 /* RFC 8200 section 4. Lengths are in 8-byte units after the first 8 bytes; in AH, 4-byte units. */
-static __always_inline enum reason parse_extensions(struct xdp_md *ctx, struct packet *packet)
+static __always_inline enum reason parse_extensions(FRAME *ctx, struct packet *packet)
 {
 	struct extension extension;
 
@@ -217,7 +225,7 @@ static __always_inline enum reason parse_extensions(struct xdp_md *ctx, struct p
 	return is_extension(packet->protocol) ? REASON_EXTENSION_DEPTH : REASON_NONE;
 }
 
-static __always_inline enum reason parse_ipv6(struct xdp_md *ctx, struct packet *packet)
+static __always_inline enum reason parse_ipv6(FRAME *ctx, struct packet *packet)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct ipv6 *ip = data + (packet->offset & 63);
@@ -253,7 +261,7 @@ static __always_inline int is_tiny_fragment(struct packet *packet)
 	return offset == 8 || (!offset && (s32)(packet->end - packet->offset) < TCP_TO_FLAGS);
 }
 
-static __always_inline enum reason parse(struct xdp_md *ctx, struct packet *packet)
+static __always_inline enum reason parse(FRAME *ctx, struct packet *packet)
 {
 	__be16 type;
 	enum reason reason = parse_link(ctx, packet, &type);

@@ -93,22 +93,44 @@ static __always_inline void intersect(struct sig_lookup *match)
 	}
 }
 
-static __always_inline u64 *bucket_for(struct search *search, struct rate *rate, u32 number)
+static __always_inline u32 bucket_index(struct control *control, u64 key, u32 salt)
+{
+	key = key * control->seeds[0] + salt * control->seeds[2];
+	key = (key ^ key >> 32) * control->seeds[1];
+	return key >> (64 - BUCKETS_LOG2);
+}
+
+static __always_inline u64 two_words(__be32 *words)
+{
+	return (u64)host32(words[0]) << 32 | host32(words[1]);
+}
+
+/* The bits of both addresses that select a bucket, as one number. */
+static __always_inline u64 addresses_of(struct control *control, struct packet *packet,
+					struct rate *rate)
+{
+	u64 key;
+
+	if (packet->family == 4) {
+		key = (u64)(host32(packet->destination[0]) & rate->destination4) << 32;
+		return key | (host32(packet->source[0]) & rate->source4);
+	}
+	key = two_words(packet->destination) & rate->destination6[0];
+	key =
+	    key * control->seeds[1] ^ (two_words(packet->destination + 2) & rate->destination6[1]);
+	key = (key ^ key >> 32) * control->seeds[2];
+	return key ^ (two_words(packet->source) & rate->source6);
+}
+
+static __always_inline u64 *bucket_for(struct search *search, struct scratch *scratch,
+				       struct rate *rate, u32 number)
 {
 	u32 index = (1U << BUCKETS_LOG2) + number * BUCKET_STRIDE;
-	u64 source;
 
-	if (rate->by_source) {
-		source = host32(search->source[0]);
-		if (search->family == 6)
-			source = (source << 32 | host32(search->source[1])) & rate->mask6;
-		else
-			source &= rate->mask4;
-		source =
-		    source * search->control->seeds[0] + rate->salt * search->control->seeds[2];
-		source = (source ^ source >> 32) * search->control->seeds[1];
-		index = source >> (64 - BUCKETS_LOG2);
-	}
+	if (rate->by_address)
+		index =
+		    bucket_index(search->control,
+				 addresses_of(search->control, &scratch->packet, rate), rate->salt);
 	return buckets.lookup(&index);
 }
 
@@ -131,14 +153,14 @@ static __always_inline int exceeds(struct search *search, u64 *bucket, u64 cost,
 	return 1;
 }
 
-static __always_inline int over(struct search *search, u32 number)
+static __always_inline int over(struct search *search, struct scratch *scratch, u32 number)
 {
 	struct rate *rate = rates.lookup(&number);
 	u64 cost, *bucket;
 
 	if (!rate)
 		return 0;
-	bucket = bucket_for(search, rate, number);
+	bucket = bucket_for(search, scratch, rate, number);
 	if (!bucket)
 		return 0;
 	cost = (rate->by_bytes ? limited_bytes(search->bytes) * rate->cost : rate->cost) >>
@@ -146,10 +168,29 @@ static __always_inline int over(struct search *search, u32 number)
 	return exceeds(search, bucket, cost, rate->burst_ns);
 }
 
-/* REASON_NONE: the slot is free, expired or in monitor mode, or the packet is within the limit. */
-static __always_inline u32 judge_signature(struct search *search, u32 number)
+/* Whether the action is not for this packet: it is within the limit, or is not challenged. */
+static __always_inline int goes_on(struct xdp_md *ctx, struct search *search,
+				   struct scratch *scratch, u32 number, u32 action)
+{
+	if (action == ACTION_LIMIT)
+		return !over(search, scratch, number - SLOT_SIGNATURES);
+	return action >= ACTION_CHALLENGE && !is_challenged(ctx, search, scratch, action);
+}
+
+static __always_inline enum reason reason_of(u32 action)
+{
+	if (action == ACTION_LIMIT)
+		return REASON_LIMITED;
+	return action >= ACTION_CHALLENGE ? REASON_CHALLENGED : REASON_SIGNATURE;
+}
+
+/* REASON_NONE: the slot is free, expired or in monitor mode, or its action is not for the packet.
+ */
+static __always_inline u32 judge_signature(struct xdp_md *ctx, struct search *search,
+					   struct scratch *scratch, u32 number)
 {
 	struct slot *slot = slots.lookup(&number);
+	u32 action;
 	u64 word;
 
 	if (!slot)
@@ -157,13 +198,13 @@ static __always_inline u32 judge_signature(struct search *search, u32 number)
 	word = *(volatile u64 *)&slot->word;
 	if (!in_force(word))
 		return REASON_NONE;
-	if ((word & WORD_ACTION) == ACTION_LIMIT && !over(search, number - SLOT_SIGNATURES)) {
+	action = word & WORD_ACTION;
+	if (goes_on(ctx, search, scratch, number, action)) {
 		if (search->explanation)
 			record(search->explanation, number);
 		return REASON_NONE;
 	}
-	return apply_slot(search, number, word,
-			  (word & WORD_ACTION) == ACTION_LIMIT ? REASON_LIMITED : REASON_SIGNATURE);
+	return apply_slot(search, number, word, reason_of(action));
 }
 
 /* Record the matching signatures after the one that decided. */
@@ -211,7 +252,11 @@ static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
 	match.classes = number * CLASSES_MAX;
 	if (!match.family->whole)
 		return REASON_NO_RULE;
-	if (read_fields(ctx, scratch) < 0 || classify(&match) < 0)
+	if (read_fields(ctx, scratch) < 0)
+		return REASON_FAULT;
+	if (search->control->challenging && is_answer(ctx, search, scratch))
+		return REASON_ANSWERED;
+	if (classify(&match) < 0)
 		return REASON_FAULT;
 	intersect(&match);
 	for (int step = 0; step < SIGNATURE_STEPS_MAX; step++) {
@@ -225,7 +270,8 @@ static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
 		}
 		position = word * 64 + lowest_bit(left);
 		left &= left - 1;
-		reason = judge_signature(search, generation->slots[position % SIGNATURES_MAX]);
+		reason = judge_signature(ctx, search, scratch,
+					 generation->slots[position % SIGNATURES_MAX]);
 		if (reason) {
 			if (search->explanation)
 				tell_behind(&match, generation, search->explanation, word, left);

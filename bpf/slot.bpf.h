@@ -60,7 +60,7 @@ static __always_inline u64 pretends_neighbour(struct search *search, u32 number)
 
 /*
  * The slot's verdict with the slot's number above it; `dropped` is the reason for a drop.
- * REASON_SPARE says that exemptions or established connections must be checked. REASON_NONE: the
+ * REASON_SPARE says that exemptions, or what the rule spares, must be checked. REASON_NONE: the
  * slot is in monitor mode, so the search continues.
  */
 static __always_inline u32 apply_slot(struct search *search, u32 number, u64 word,
@@ -87,7 +87,8 @@ static __always_inline u32 apply_slot(struct search *search, u32 number, u64 wor
 	number <<= REASON_SLOT_SHIFT;
 	if ((word & WORD_ACTION) == ACTION_ACCEPT)
 		return REASON_ACCEPTED | number;
-	return dropped | (is_zero(~word & WORD_SPARE) | search->exempt) * REASON_SPARE | number;
+	return dropped | (word & (WORD_SPARE | WORD_KNOWS)) << REASON_FROM_WORD |
+	       search->exempt * REASON_SPARE | number;
 }
 
 /* REASON_NONE: the slot is free, expired, in monitor mode or was met before; continue. */

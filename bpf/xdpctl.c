@@ -15,67 +15,14 @@
 #include "cells.h"
 #include "fields.h"
 #include "established.h"
+#include "memory.h"
+#include "services.h"
 
-/* Capacities, set by the loader from its configuration. */
-#ifndef SLOTS_MAX
-#define SLOTS_MAX (262144 + SLOT_FIRST)
-#endif
-#ifndef BUCKETS4_LOG2
-#define BUCKETS4_LOG2 19
-#endif
-#ifndef BUCKETS6_LOG2
-#define BUCKETS6_LOG2 18
-#endif
-#ifndef ENTRIES6_MAX
-#define ENTRIES6_MAX 500000
-#endif
-#ifndef NODES_MAX
-#define NODES_MAX (SLOTS_MAX + 65536)
-#endif
+#define NOT_PARSED (~0U)
+#define NEVER	   (~0U)	      /* in control.observed and control.captured */
+#define SPREAD	   0x9e3779b97f4a7c15 /* 2^64 by the golden ratio */
 
-#define MMAPABLE       (1U << 10)
-#define PAGE_SIZE      65536 /* the largest of all architectures */
-#define SAMPLES_PAGES  4
-#define CAPTURES_PAGES 32
-#define HEADS_PAGES    64
-#define NOT_PARSED     (~0U)
-#define NEVER	       (~0U)		  /* in control.observed and control.captured */
-#define SPREAD	       0x9e3779b97f4a7c15 /* 2^64 by the golden ratio */
-
-BPF_F_TABLE("array", u32, u64, front4, (1U << FRONT_UNITS_LOG2) / 64, MMAPABLE);
-BPF_F_TABLE("array", u32, u64, front6, (1U << FRONT_UNITS_LOG2) / 64, MMAPABLE);
-BPF_F_TABLE("array", u32, struct near4, near4, 1U << NEAR4_UNITS_LOG2, MMAPABLE);
-BPF_F_TABLE("array", u32, struct near6, near6, 1U << NEAR6_UNITS_LOG2, MMAPABLE);
-BPF_F_TABLE("array", u32, u64, single6, (1U << SINGLE6_UNITS_LOG2) / 64, MMAPABLE);
-BPF_F_TABLE("array", u32, struct bucket, cells4, 2U << BUCKETS4_LOG2, MMAPABLE);
-BPF_F_TABLE("array", u32, struct bucket, cells6, 2U << BUCKETS6_LOG2, MMAPABLE);
-BPF_F_TABLE("array", u32, struct entry6, entries6, ENTRIES6_MAX, MMAPABLE);
-BPF_F_TABLE("array", u32, struct node, nodes, NODES_MAX, MMAPABLE);
-BPF_F_TABLE("array", u32, struct slot, slots, SLOTS_MAX, MMAPABLE);
-BPF_F_TABLE("array", u32, u64, side_units4, (1U << SIDE_UNITS_LOG2) / 64, MMAPABLE);
-BPF_F_TABLE("array", u32, u64, side_units6, (1U << SIDE_UNITS_LOG2) / 64, MMAPABLE);
-BPF_F_TABLE("lpm_trie", struct side_key4, u32, sides4, SIDES_MAX, BPF_F_NO_PREALLOC);
-BPF_F_TABLE("lpm_trie", struct side_key6, u32, sides6, SIDES_MAX, BPF_F_NO_PREALLOC);
-BPF_F_TABLE("percpu_array", u32, struct hits, hits, SLOTS_MAX, 0);
-BPF_F_TABLE("percpu_array", u32, struct hits, counters, REASON_MAX, 0);
-BPF_F_TABLE("array", u32, struct control, controls, 1, MMAPABLE);
-BPF_F_TABLE("array", u32, struct classes, classes, CLASSES_MAX, MMAPABLE);
-BPF_F_TABLE("array", u32, struct bitmap, bitmaps, 2, MMAPABLE);
-BPF_F_TABLE("array", u32, struct generation, generations, 2, MMAPABLE);
-BPF_F_TABLE("array", u32, struct rate, rates, SIGNATURES_MAX, MMAPABLE);
-BPF_F_TABLE("array", u32, u64, buckets, BUCKETS_MAX, MMAPABLE);
-BPF_F_TABLE("percpu_array", u32, struct scratch, scratches, 1, 0);
-BPF_F_TABLE("percpu_array", u32, struct pending, pending, 1, 0);
-BPF_F_TABLE("percpu_array", u32, struct pace, paces, 1, 0);
-BPF_F_TABLE("percpu_array", u32, struct stratum, strata, 1U << STRATA_LOG2, 0);
-BPF_F_TABLE("percpu_array", u32, struct hits, volumes, TRAFFIC_CLASSES, 0);
-BPF_F_TABLE("hash", u32, struct monitor_statistics, statistics, STATISTICS_MAX, 0);
-BPF_F_TABLE("lru_hash", struct connection, u64, connections, CONNECTIONS_MAX, 0);
-BPF_PROG_ARRAY(stages, STAGES_MAX);
-BPF_F_TABLE("array", u32, struct explanation, explanations, 1, 0);
-BPF_RINGBUF_OUTPUT(samples, SAMPLES_PAGES);
-BPF_RINGBUF_OUTPUT(captures, CAPTURES_PAGES);
-BPF_RINGBUF_OUTPUT(heads, HEADS_PAGES);
+#include "maps.bpf.h"
 
 /* Helper 188, Linux 5.18: the length of the whole frame, with the fragments of a jumbo frame. */
 static u64 (*frame_length)(struct xdp_md *ctx) = (void *)188;
@@ -83,6 +30,9 @@ static u64 (*frame_length)(struct xdp_md *ctx) = (void *)188;
 #include "clock.bpf.h"
 #include "slot.bpf.h"
 #include "side.bpf.h"
+#include "flows.bpf.h"
+#include "known.bpf.h"
+#include "challenge.bpf.h"
 #include "signatures.bpf.h"
 #include "exempt.bpf.h"
 #include "source.bpf.h"
@@ -217,39 +167,49 @@ static __always_inline u32 by_signature(struct xdp_md *ctx, struct search *searc
 		return reason;
 	search->family = scratch->packet.family;
 	__builtin_memcpy(search->source, scratch->packet.source, sizeof(search->source));
+	if (!search->explanation)
+		expect_fragments(ctx, search->control, &scratch->packet);
 	return signature(ctx, search, scratch);
 }
 
-/* A packet to be dropped passes if it belongs to a connection or is exempt, and is not a hit. */
+/* Why a packet passes although a rule would drop it; REASON_NONE if it does not. */
+static __always_inline enum reason spared(struct xdp_md *ctx, struct search *search,
+					  struct scratch *scratch, struct pending *asked)
+{
+	if (asked->knows && asks_flows() && is_known(ctx, search->control, &scratch->packet))
+		return REASON_KNOWN;
+	if (established(ctx, &scratch->packet))
+		return REASON_ESTABLISHED;
+	return asked->reason == REASON_DROPPED ? exempt(ctx, search, scratch) : REASON_NONE;
+}
+
+/* A packet to be dropped passes if it is spared or exempt, and is then not a hit. */
 static __always_inline u32 by_connection(struct xdp_md *ctx, struct search *search)
 {
 	u32 zero = 0;
 	struct scratch *scratch = scratches.lookup(&zero);
 	struct pending *asked = pending.lookup(&zero);
-	enum reason spared = REASON_ESTABLISHED;
+	enum reason why;
 	struct hits *hit;
 
-	if (!asked || !scratch || parse_again(ctx, scratch))
+	if (!asked || !scratch || !search->control || parse_again(ctx, scratch))
 		return REASON_FAULT;
 	measure(ctx, search, scratch->packet.end);
-	if (!established(ctx, &scratch->packet)) {
-		spared =
-		    asked->reason == REASON_DROPPED ? exempt(ctx, search, scratch) : REASON_NONE;
-		if (!spared)
-			return asked->reason | asked->slot << REASON_SLOT_SHIFT;
-	}
+	why = spared(ctx, search, scratch, asked);
+	if (!why)
+		return asked->reason | asked->slot << REASON_SLOT_SHIFT;
 	hit = hits.lookup(&asked->slot);
 	if (hit && !search->explanation) {
 		hit->packets--;
 		hit->bytes -= search->bytes;
 	}
-	return spared | asked->slot << REASON_SLOT_SHIFT;
+	return why | asked->slot << REASON_SLOT_SHIFT;
 }
 
 /* Adds a packet to the statistics of the monitored rules that it met, and continues. */
 static __always_inline u32 record_monitored(struct xdp_md *ctx, struct search *search)
 {
-	u32 zero = 0, slot, connected;
+	u32 zero = 0, slot, connected, known;
 	struct scratch *scratch = scratches.lookup(&zero);
 	struct pending *asked = pending.lookup(&zero);
 	u64 monitored;
@@ -260,12 +220,13 @@ static __always_inline u32 record_monitored(struct xdp_md *ctx, struct search *s
 	if (read_fields(ctx, scratch))
 		return REASON_FAULT;
 	connected = established(ctx, &scratch->packet);
+	known = connected || (asks_flows() && is_known(ctx, search->control, &scratch->packet));
 	monitored = asked->monitored;
 #pragma unroll
 	for (int met = 0; met < MONITORED_A_PACKET; met++) {
 		slot = monitored & ((1 << MONITORED_BITS) - 1);
 		record_statistics(search, scratch, slot, asked->decided & (REASON_SPARE - 1),
-				  connected);
+				  connected, known);
 		monitored >>= MONITORED_BITS;
 	}
 	if (asked->decided != REASON_NONE)
@@ -285,7 +246,7 @@ static __always_inline int is_sampled(u64 number, u64 mask)
 	return !(number * SPREAD >> 32 & mask);
 }
 
-static __always_inline void set_pending(u32 reason, u32 slot)
+static __always_inline void set_pending(u32 reason, u32 slot, u32 knows)
 {
 	u32 zero = 0;
 	struct pending *asked = pending.lookup(&zero);
@@ -293,6 +254,7 @@ static __always_inline void set_pending(u32 reason, u32 slot)
 	if (asked) {
 		asked->reason = reason;
 		asked->slot = slot;
+		asked->knows = knows;
 	}
 }
 
@@ -317,6 +279,16 @@ static __always_inline int explain_return(struct explanation *explanation, u32 r
 	return TOLD | slot << REASON_BITS | reason;
 }
 
+/* What happens to a packet that was counted. */
+static __always_inline int leave_with(struct xdp_md *ctx, u32 reason, u32 slot)
+{
+	if (reason == REASON_CHALLENGED) {
+		set_pending(reason, slot, 0);
+		stages.call(ctx, STAGE_ANSWER);
+	}
+	return reason >= REASON_DROPPED ? XDP_DROP : XDP_PASS;
+}
+
 static __always_inline int count(struct xdp_md *ctx, struct control *control, u32 reason, u32 slot,
 				 u64 bytes)
 {
@@ -325,11 +297,11 @@ static __always_inline int count(struct xdp_md *ctx, struct control *control, u3
 	if (counter) {
 		add(counter, bytes);
 		if (control && is_sampled(counter->packets, control->observed[reason % REASONS])) {
-			set_pending(reason, slot);
+			set_pending(reason, slot, 0);
 			stages.call(ctx, STAGE_OBSERVE);
 		}
 	}
-	return reason >= REASON_DROPPED ? XDP_DROP : XDP_PASS;
+	return leave_with(ctx, reason, slot);
 }
 
 /* The only exit, unless another stage has to decide. */
@@ -346,7 +318,7 @@ static __always_inline int leave(struct xdp_md *ctx, struct search *search, u32 
 		decided = reason = REASON_FAULT;
 	}
 	if (decided & REASON_SPARE) {
-		set_pending(reason, slot);
+		set_pending(reason, slot, decided & REASON_KNOWS);
 		stages.call(ctx, STAGE_CONNECTION);
 		reason = REASON_FAULT;
 	}
@@ -396,4 +368,5 @@ int monitor(struct xdp_md *ctx)
 
 #include "stages/strata.bpf.h"
 #include "stages/observe.bpf.h"
+#include "stages/answer.bpf.h"
 #include "stages/explain.bpf.h"

@@ -10,8 +10,11 @@ from xdpctl.traffic.packets import PacketArray
 
 _ICMP, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
 _SYN, _RST, _ACK = 2, 4, 16
-# services that amplify: below 1024 all ports, and these
-_SERVICES = (1900, 3283, 3478, 3702, 4500, 5353, 5683, 11211, 27015, 37810)
+# services that answer whoever asks: below 1024 all ports, and these
+_SERVICES = (
+    *(1194, 1434, 1900, 3283, 3389, 3478, 3702, 4500, 5060),
+    *(5353, 5683, 11211, 27015, 37810),
+)
 
 
 def classes(packets: PacketArray) -> NDArray[np.int64]:

@@ -20,8 +20,8 @@ from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.lab.flood import Generator
 from xdpctl.model.match.match import build
+from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action
-from xdpctl.model.signature import Rate
 
 RATE = 10_000  # packets a second from all sources together
 _CPUS = 2

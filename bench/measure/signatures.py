@@ -16,8 +16,9 @@ from xdpctl.datapath.signatures.compile import compile_tables
 from xdpctl.lab.flood import Generator
 from xdpctl.model.match.match import Match, build
 from xdpctl.model.match.precedence import precedence
+from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action, Spare
-from xdpctl.model.signature import Rate, Signature
+from xdpctl.model.signature import Signature
 
 PART = "signature"
 NONE, NONE_WALK = "no signatures, pass", "no signatures, pass, walk"

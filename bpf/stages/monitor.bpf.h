@@ -75,7 +75,7 @@ static __always_inline void remember(struct packet *packet, u32 *values, u32 slo
 
 /* Add a packet to a slot's statistics, if the control plane has enabled them for the slot. */
 static __always_inline void record_statistics(struct search *search, struct scratch *scratch,
-					      u32 slot, u32 reason, u32 connected)
+					      u32 slot, u32 reason, u32 connected, u32 known)
 {
 	struct monitor_statistics *kept = statistics.lookup(&slot);
 	struct packet *packet = &scratch->packet;
@@ -90,6 +90,8 @@ static __always_inline void record_statistics(struct search *search, struct scra
 		__sync_fetch_and_add(&kept->established, 1);
 		remember(packet, scratch->values, slot);
 	}
+	if (known)
+		__sync_fetch_and_add(&kept->known, 1);
 	if (reason == REASON_ACCEPTED || reason == REASON_PROTECTED)
 		__sync_fetch_and_add(&kept->accepted, 1);
 	__sync_fetch_and_add(&kept->looked, 1);

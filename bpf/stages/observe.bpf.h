@@ -108,9 +108,9 @@ static __always_inline u32 thin_stratum(struct control *control, struct scratch 
 	return weight;
 }
 
-static __always_inline void copy_head(struct xdp_md *ctx, struct pending *asked,
-				      struct scratch *scratch, struct pace *pace, u32 bytes,
-				      u32 weight)
+static __always_inline void copy_head(struct xdp_md *ctx, struct control *control,
+				      struct pending *asked, struct scratch *scratch,
+				      struct pace *pace, u32 bytes, u32 weight)
 {
 	struct head *head = &scratch->head;
 	u32 offset = scratch->packet.ip;
@@ -123,6 +123,9 @@ static __always_inline void copy_head(struct xdp_md *ctx, struct pending *asked,
 	head->reason = asked->reason;
 	copy_link(ctx, head);
 	head->family = scratch->packet.family;
+	head->flow = FLOW_NOT_ASKED;
+	if (head->family && watches_flows())
+		head->flow = is_known(ctx, control, &scratch->packet) ? FLOW_KNOWN : FLOW_UNKNOWN;
 	head->bytes_held = 0;
 	if (bytes > offset) {
 		head->bytes_held = bytes - offset < HEAD_BYTES ? bytes - offset : HEAD_BYTES;
@@ -157,7 +160,7 @@ int observe(struct xdp_md *ctx)
 		if (reason == REASON_NO_RULE && scratch->packet.family)
 			weight = thin_stratum(control, scratch, weight);
 		if (weight)
-			copy_head(ctx, asked, scratch, pace, bytes, weight);
+			copy_head(ctx, control, asked, scratch, pace, bytes, weight);
 	}
-	return reason >= REASON_DROPPED ? XDP_DROP : XDP_PASS;
+	return leave_with(ctx, reason, asked->slot);
 }

@@ -5,25 +5,6 @@
  * counts are of one CPU and one epoch.
  */
 
-/* Services that amplify. */
-static __always_inline bool is_service(u32 port)
-{
-	switch (port) {
-	case 1900:
-	case 3283:
-	case 3478:
-	case 3702:
-	case 4500:
-	case 5353:
-	case 5683:
-	case 11211:
-	case 27015:
-	case 37810:
-		return true;
-	}
-	return port < 1024;
-}
-
 static __always_inline u32 tcp_class(u32 flags)
 {
 	if (flags == NO_TCP_FLAGS)

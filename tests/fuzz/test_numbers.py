@@ -14,8 +14,8 @@ from xdpctl.base.units import si
 from xdpctl.cli.rules.limits import _per, number
 from xdpctl.lists.formats.tables import cells_of
 from xdpctl.lists.geo import parse_asn, parse_country
+from xdpctl.model.rate import Rate
 from xdpctl.model.requests import check_seconds
-from xdpctl.model.signature import Rate
 from xdpctl.model.source_set import check_refresh
 from xdpctl.service.config import parse
 

@@ -17,8 +17,9 @@ from xdpctl.control.store.signature_records import decode_signature, encode_sign
 from xdpctl.model.identity import Role, Token
 from xdpctl.model.incident import Incident, RuleRecord, TimelineEntry, decode, encode
 from xdpctl.model.match.match import build
+from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action, Rule
-from xdpctl.model.signature import Rate, Signature
+from xdpctl.model.signature import Signature
 from xdpctl.model.source_set import FeedSource, SourceSet, decode_entries, encode_entries
 
 _NOW, _LATER = Now(10**12, 1.8e9, "boot"), Now(10**10, 1.8e9, "another boot")

@@ -19,12 +19,13 @@ from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.image import NEIGHBOUR, PROTECTED, Image, Listing, Target, own_slot
 from xdpctl.datapath.loader.compiler import Compiled
-from xdpctl.datapath.loader.loader import Loader, compile_filter
+from xdpctl.datapath.loader.loader import Loader, compile_filter, compile_teacher
 from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.datapath.plan import differences, transition
 from xdpctl.datapath.set_plan import replace_set
 from xdpctl.model.capacity import Capacity
+from xdpctl.model.flow_memory import FlowSettings
 from xdpctl.service.settings import Settings
 
 CAPACITY = Capacity(2000, 4096, 4096)
@@ -39,7 +40,7 @@ RULES = {
     "expired": own_slot(Action.DROP, Mode.ENFORCE, 1),
     "expired-accept": own_slot(Action.ACCEPT, Mode.ENFORCE, 1),
 }
-VERDICTS = {1: "drop", 2: "pass"}  # XDP_DROP, XDP_PASS
+VERDICTS = {1: "drop", 2: "pass", 3: "answer"}  # XDP_DROP, XDP_PASS, XDP_TX
 
 
 def parse_rules(text: str) -> dict[Prefix, Target]:
@@ -57,6 +58,7 @@ class Filter:
         self.outside = loader.add_port("outside", outside=True).program_fd
         loader.add_explain()
         self.datapath = PinnedDatapath(loader.pins)
+        self.flows = self.datapath.flows
         self.image = Image(self.datapath.capacity)
         self.rules: Mapping[Prefix, Target] = {}
 
@@ -114,6 +116,11 @@ class Filter:
         reason = self.datapath.explain(frame, outside).reason.name
         assert self.counters(outside) == before
         return reason
+
+    def teach(self, frame: bytes) -> None:
+        """Let a frame go out."""
+        assert self.loader._teacher is not None
+        assert programs.run(self.loader._teacher, frame).value == 2**32 - 1  # TC_ACT_UNSPEC
 
     def counters(self, outside: bool = False) -> dict[Reason, Hits]:
         return self.datapath.counters()["outside" if outside else "test"]
@@ -190,11 +197,16 @@ def datapath(loader: Loader) -> Iterator[PinnedDatapath]:
 
 
 @contextmanager
-def filtering(directory: Path, compiled: Compiled) -> Iterator[Filter]:
+def filtering(
+    directory: Path,
+    compiled: Compiled,
+    teach: Compiled | None = None,
+    flows: FlowSettings | None = None,
+) -> Iterator[Filter]:
     """A loaded program under pins that are gone afterwards."""
     pins = Pins(directory / "bpf")
     try:
-        with closing(Filter(Loader(pins, compiled))) as made:
+        with closing(Filter(Loader(pins, compiled, teach=teach, flows=flows))) as made:
             yield made
     finally:
         take_down(pins)
@@ -204,6 +216,17 @@ def filtering(directory: Path, compiled: Compiled) -> Iterator[Filter]:
 def filtered(compiled: Compiled, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filter]:
     """One loaded program for many tests; each says what rules it should hold."""
     with filtering(tmp_path_factory.mktemp("filter"), compiled) as made:
+        yield made
+
+
+FLOWS = FlowSettings(flows=64_000, new_per_source=0)
+
+
+@pytest.fixture(scope="session")
+def teaching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filter]:
+    """A loaded program with a flow memory, and the program that teaches it."""
+    compiled = compile_filter(CAPACITY, flows=FLOWS), compile_teacher(FLOWS)
+    with filtering(tmp_path_factory.mktemp("teaching"), *compiled, FLOWS) as made:
         yield made
 
 

@@ -107,7 +107,7 @@ def test_each_source_has_its_own_limit(rehearsals: Settings) -> None:
     made = partial(Bucket, Fraction(SECOND, 50), SECOND // 10)
     tally = rehearsed(rehearsals, sent, pps=50, per="source")
     assert tally.reasons[Reason.LIMITED] == too_fast(sent, made, lambda source: source) > 0
-    tally = rehearsed(rehearsals, sent, pps=50, per="source", ipv4_length=24)
+    tally = rehearsed(rehearsals, sent, pps=50, per="source/24")
     expected = too_fast(sent, made, lambda source: source.rpartition(".")[0])
     assert tally.reasons[Reason.LIMITED] == expected > 0
 

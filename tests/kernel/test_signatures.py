@@ -16,7 +16,7 @@ from tests.kernel.conftest import VERDICTS, Filter
 from tests.kernel.listings import DROPPING, listed, told
 from tests.reference_signatures import Network, Signature, Tests
 from tests.support import packets
-from xdpctl.abi.constants import Action, Constants, Mode, Reason, SlotNumber
+from xdpctl.abi.constants import Action, Constants, Mode, Reason, SlotNumber, Spare
 from xdpctl.abi.structs import Slot
 from xdpctl.control.signature_sync import rate_record
 from xdpctl.datapath.bpf import maps, programs
@@ -26,7 +26,7 @@ from xdpctl.errors import RuleError
 from xdpctl.model.match.components import COMPONENTS, FRAGMENT, TCP_FLAGS
 from xdpctl.model.match.match import Match, build
 from xdpctl.model.match.precedence import precedence
-from xdpctl.model.signature import Rate
+from xdpctl.model.rate import Rate
 
 SECONDS = float(os.environ.get("XDPCTL_FUZZ_SECONDS", "0"))
 PAIRS = int(os.environ.get("XDPCTL_FUZZ_PAIRS", "200000"))
@@ -63,7 +63,7 @@ class Armed:
         for (_, one), slot in zip(ordered, slots, strict=True):
             mode = Mode.MONITOR if one.state == "monitor" else Mode.ENFORCE
             expires = 1 if one.state == "expired" else 0
-            word = Slot(ACTIONS[one.action], mode, expires, one.action == "drop").pack()
+            word = Slot(ACTIONS[one.action], mode, expires, Spare(one.action == "drop")).pack()
             source.words[slot] = int.from_bytes(word, "little")
             if one.action == "limit":
                 self._pace(slot, one.over)
@@ -224,6 +224,36 @@ def test_limits_share_no_buckets_with_their_neighbours(armed: Armed) -> None:
     sources = [f"192.0.2.{n}" for n in (101, 100, 99, 102, 103)]
     assert verdicts(armed, *sources) == ["pass"] * 5
     assert verdicts(armed, *sources) == ["drop"] * 5
+
+
+def test_each_destination_has_a_limit_of_its_own(armed: Armed) -> None:
+    def slow(**per: int) -> Rate:
+        return Rate(pps=0.1, burst=0.05, **per)
+
+    def to(source: str, destination: str) -> str:
+        return armed.filter.run(packets.to_frame(source, destination))
+
+    limits(armed, slow(to_ipv4=32, to_ipv6=128))
+    assert [to("192.0.2.1", f"198.51.100.{n}") for n in (1, 2, 3, 1)] == ["pass"] * 3 + ["drop"]
+    assert to("192.0.2.2", "198.51.100.2") == "drop"
+    limits(armed, slow(to_ipv4=24))
+    assert [to("192.0.2.1", f"198.51.100.{n}") for n in (1, 2)] == ["pass", "drop"]
+    assert to("192.0.2.1", "198.51.101.1") == "pass"
+    limits(armed, slow(to_ipv4=32, per_ipv4=24))
+    ends = (("192.0.2.1", "1"), ("192.0.2.2", "1"), ("192.0.3.1", "1"), ("192.0.2.1", "2"))
+    said = [to(source, f"198.51.100.{last}") for source, last in ends]
+    assert said == ["pass", "drop", "pass", "pass"]
+
+
+def test_each_ipv6_destination_has_a_limit_of_its_own(armed: Armed) -> None:
+    for length, wanted in ((128, ["pass", "pass", "drop"]), (64, ["pass", "drop", "drop"])):
+        limits(armed, Rate(pps=0.1, burst=0.05, to_ipv6=length))
+        ends = [packets.address(f"2001:db8:ffff::{n}") for n in (1, 2, 1)]
+        source = packets.address(packets.SOURCE6)
+        frames = [
+            packets.ethernet(0x86DD, packets.ipv6(source, end, packets.udp())) for end in ends
+        ]
+        assert [armed.filter.run(frame) for frame in frames] == wanted
 
 
 def test_sets_are_sampled_while_signatures_are_armed(armed: Armed) -> None:

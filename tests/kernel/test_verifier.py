@@ -9,17 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.kernel.conftest import CAPACITY
 from tests.paths import ROOT
 from xdpctl.datapath.bpf import maps, programs, syscall
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader.compiler import Compiled
-from xdpctl.datapath.loader.loader import Loader
+from xdpctl.datapath.loader.loader import Loader, compile_filter, compile_teacher
+from xdpctl.model.flow_memory import FlowSettings
 
 NAMES = (
     "xdpctl",
     "outside",
     "monitor",
     "observe",
+    "answer",
     "signatures",
     "connection",
     *(f"explain{of}" for of in ("", "_outside", "_signatures", "_connection")),
@@ -49,6 +52,15 @@ def test_there_is_room_for_older_kernels_and_other_compilers(
     check_room(loader, pins, name)
 
 
+def test_the_teacher_has_room_too(pins: Pins, compiled: Compiled) -> None:
+    flows = FlowSettings(flows=1_000)
+    teach = compile_teacher(flows)
+    roomy = compile_filter(CAPACITY, flows=flows)
+    with closing(Loader(pins, roomy, teach=teach, flows=flows)) as loader:
+        assert loader._teacher is not None
+        assert 0 < walked(loader._teacher) < 0.3 * _BUDGET
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("explain")])
 def test_there_is_room_in_a_rehearsal_too(
     pins: Pins, compiled_for_rehearsal: Compiled, name: str
@@ -72,7 +84,9 @@ def check_room(loader: Loader, pins: Pins, name: str) -> None:
     loader.add_port("budget")
     counters = maps.open_map(pins.port("budget") / "counters")
     stages = maps.create_map("stages", loader._compiled.maps["stages"])
-    fd = loader._load(name, {"counters": counters.fd, "stages": stages.fd})
+    port = maps.open_map(pins.port("budget") / "port")
+    own = {"counters": counters.fd, "stages": stages.fd, "port": port.fd}
+    fd = loader._load(loader._compiled.programs[name], own)
     assert programs.info(fd).name == name[:15]
     # clang 14 needs half as much again as clang 19; so does Linux 6.1, which compares the stack
     # more strictly than 6.18, for what looks at sides

@@ -86,8 +86,8 @@ def set_in_kernel(box: Box, name: str) -> set[str]:
 
 
 def counted(box: Box, reason: Reason) -> int:
-    """Packets that left `isp0` under a reason."""
-    counters = maps.open_map(box.pins.port("isp0") / "counters")
+    """Packets that left the box's first interface under a reason."""
+    counters = maps.open_map(box.pins.port(box.interfaces[0]) / "counters")
     try:
         return total_hits(counters.get(reason.to_bytes(4, "little")) or b"").packets
     finally:

@@ -280,7 +280,7 @@ def test_a_map_cannot_be_frozen_while_the_loader_lives(loader: Loader) -> None:
 
 def test_a_frozen_map_is_told_with_the_way_out(loader: Loader, pins: Pins) -> None:
     frozen = maps.open_map(pins.map("controls"))
-    loader._mapped.clear()
+    loader._maps._mapped.clear()
     syscall.bpf(_FREEZE, struct.pack("<I", frozen.fd), "freeze")
     frozen.close()
     with pytest.raises(DatapathError, match="xdpctl down"):

@@ -110,7 +110,12 @@ class Api:
         self.settings.loader_status.write_text(json.dumps(status))
 
 
-ATTACHED = {"eth0": {"state": "attached", "mode": "native", "detail": "", "taken_off": 0}}
+ATTACHED = {
+    "eth0": {
+        **{"state": "attached", "mode": "native", "detail": "", "taken_off": 0},
+        **{"outside": False, "teaches": None, "teaches_not": "", "flows": "not_asked"},
+    }
+}
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.support.walker import plain_memory, search
 from xdpctl.abi.arrays import CONTROL, HEAD
-from xdpctl.abi.constants import Reason, Traffic
+from xdpctl.abi.constants import Asking, MemoryNumber, Reason, Traffic
 from xdpctl.abi.explanation import Explanation
 from xdpctl.abi.structs import Capture, Hits, Sample, Slot
 from xdpctl.base.clock import Clock, Now
@@ -20,6 +20,7 @@ from xdpctl.control.operations.changing import Added
 from xdpctl.control.operations.source_rules import add
 from xdpctl.control.store.port import ChangeStep
 from xdpctl.control.store.sqlite import SqliteStore
+from xdpctl.datapath.flow_memory import ChallengeCounts, MemoryFigures
 from xdpctl.datapath.heads import NEVER, HeadArray, Masks, Volumes, no_masks
 from xdpctl.datapath.image import SHARED, Plan
 from xdpctl.datapath.monitor_statistics import NOTHING, MonitorStatistics, read
@@ -96,6 +97,29 @@ class FakeHeads:
         return self.of_classes.copy()
 
 
+class FakeFlows:
+    """A flow memory that a test sets."""
+
+    def __init__(self) -> None:
+        self.of: dict[MemoryNumber, MemoryFigures] = {}
+        self.counts, self.ports = ChallengeCounts(), dict[str, Asking]()
+
+    def figures(self, number: MemoryNumber = MemoryNumber.FLOWS) -> MemoryFigures:
+        return self.of.get(number, NO_FIGURES)
+
+    def challenges(self) -> ChallengeCounts:
+        return self.counts
+
+    def asking(self) -> dict[str, Asking]:
+        return dict(self.ports)
+
+    def ask(self, interface: str, asking: Asking) -> None:
+        self.ports[interface] = asking
+
+
+NO_FIGURES = MemoryFigures(0, 0, 1_000, 128, 0.0, 0, 0, 0, 1800.0, 0, "")
+
+
 class FakeDatapath:
     """The real tables in plain memory; after `fail_after` writes, the next write fails."""
 
@@ -108,6 +132,7 @@ class FakeDatapath:
         self.source = SourceTable(self.memory_of, self.control, lambda: None)
         self.signatures = SignatureTable(self.memory_of, self.control, lambda: None)
         self.heads = FakeHeads()
+        self.flows = FakeFlows()
         self.sides = SideTable(self.memory_of, {4: FakeTrie(), 6: FakeTrie()})
         for shared in SHARED:
             self.source.words[shared.shared] = int.from_bytes(shared.value, "little")

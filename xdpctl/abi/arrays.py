@@ -7,6 +7,7 @@ tests/unit/abi/test_structs.py compares them with bpf/abi.h, too.
 import numpy as np
 
 from xdpctl.abi.constants import (
+    BLOCK_WORDS,
     FIELDS_MAX,
     GLIMPSES,
     HEAD_BYTES,
@@ -27,7 +28,7 @@ CONTROL = np.dtype(
         ("armed", "u4"),
         ("capture_slot", "u4"),
         ("epoch", "u4"),
-        ("unused", "u4"),
+        ("challenging", "u4"),
         ("observed", "u4", REASONS),
         ("captured", "u4", REASONS),
     ]
@@ -46,7 +47,8 @@ HEAD = np.dtype(
         ("ethertype", "u2"),
         ("stratum", "u4"),
         ("traffic", "u1"),
-        ("unused", "u1", 3),
+        ("flow", "u1"),
+        ("unused", "u1", 2),
         ("bytes", "u1", HEAD_BYTES),
     ]
 )
@@ -68,10 +70,13 @@ RATE = np.dtype(
         ("cost", "u8"),
         ("burst_ns", "u8"),
         ("by_bytes", "u4"),
-        ("by_source", "u4"),
-        ("mask4", "u4"),
+        ("by_address", "u4"),
+        ("source4", "u4"),
+        ("destination4", "u4"),
+        ("source6", "u8"),
+        ("destination6", "u8", 2),
         ("salt", "u4"),
-        ("mask6", "u8"),
+        ("unused", "u4"),
     ]
 )
 RECORDED = np.dtype([("ns", "u8"), ("bytes", "u8")])
@@ -95,6 +100,7 @@ MONITOR_STATISTICS = np.dtype(
     [
         ("looked", "u8"),
         ("established", "u8"),
+        ("known", "u8"),
         ("accepted", "u8"),
         ("sources", "u1", SKETCH_CELLS),
         ("destinations", "u1", SKETCH_CELLS),
@@ -112,3 +118,23 @@ CONNECTION = np.dtype(
         ("unused", "u4"),
     ]
 )
+BLOCK = np.dtype([("words", "u8", BLOCK_WORDS), ("generation", "u8")])
+MEMORY = np.dtype(
+    [
+        ("state", "u8"),
+        ("since_ns", "u8"),
+        ("age_ns", "u8"),
+        ("least_ns", "u8"),
+        ("full", "u8"),
+        ("early", "u8"),
+        ("cost_ns", "u8"),
+        ("refused", "u8"),
+        ("earlier", "u8"),
+        ("refused_of", "u1", 16),
+        ("refused_family", "u4"),
+        ("unused", "u4"),
+    ]
+)
+PORT = np.dtype([("asks", "u4"), ("unused", "u4")])
+CHALLENGE = np.dtype([("key", "u8", 2)])
+CHALLENGE_COUNTS = np.dtype([("sent", "u8"), ("withheld", "u8"), ("right", "u8")])

@@ -15,6 +15,16 @@ class Action(IntEnum):
     ACCEPT = 1
     DROP = 2
     LIMIT = 3
+    CHALLENGE = 4
+    COOKIES = 5
+
+
+class Spare(IntEnum):
+    """Which packets pass although a slot would drop them."""
+
+    NONE = 0
+    ESTABLISHED = 1
+    KNOWN = 2
 
 
 class Mode(IntEnum):
@@ -39,15 +49,18 @@ class Reason(IntEnum):
     BYPASS = 9
     FAULT = 10
     ESTABLISHED = 11
-    DROPPED = 12
-    SIGNATURE = 13
-    LIMITED = 14
-    TRUNCATED = 15
-    MALFORMED = 16
-    VLAN_DEPTH = 17
-    EXTENSION_DEPTH = 18
-    TINY_FRAGMENT = 19
-    SPOOFED = 20
+    KNOWN = 12
+    DROPPED = 13
+    SIGNATURE = 14
+    LIMITED = 15
+    TRUNCATED = 16
+    MALFORMED = 17
+    VLAN_DEPTH = 18
+    EXTENSION_DEPTH = 19
+    TINY_FRAGMENT = 20
+    SPOOFED = 21
+    CHALLENGED = 22
+    ANSWERED = 23
 
     @property
     def verdict(self) -> Literal["drop", "pass"]:
@@ -93,10 +106,11 @@ class SlotNumber(IntEnum):
 class Word(IntEnum):
     """Masks of the low bits of a slot's 64-bit word."""
 
-    ACTION = 3
-    MONITOR = 4
-    SPARE = 8
-    FLAGS = 15
+    ACTION = 7
+    MONITOR = 8
+    SPARE = 16
+    KNOWS = 32
+    FLAGS = 63
 
 
 class Value(IntEnum):
@@ -145,6 +159,30 @@ class Stage(IntEnum):
     CONNECTION = 1
     OBSERVE = 2
     MONITOR = 3
+    ANSWER = 4
+
+
+class MemoryNumber(IntEnum):
+    """The memories, which are pairs of Bloom filters."""
+
+    FLOWS = 0
+    ANSWERED = 1
+
+
+class FlowState(IntEnum):
+    """What the flow memory says of a packet."""
+
+    NOT_ASKED = 0
+    UNKNOWN = 1
+    KNOWN = 2
+
+
+class Asking(IntEnum):
+    """Whether the flow memory is asked for packets of an interface."""
+
+    ASKS_NOT = 0
+    ASKS = 1
+    ASKS_NOT_ASYMMETRIC = 2
 
 
 TOLD = 1 << 30
@@ -184,3 +222,8 @@ SKETCH_LOG2 = 9
 SKETCH_CELLS = 1 << SKETCH_LOG2
 GLIMPSES = 128
 CONNECTIONS_MAX = 4096
+BLOCK_WORDS = 7
+BLOCK_BITS = 42
+ANSWERED_LOG2 = 13
+GENERATION_SHIFT = 32
+BUDGETS_LOG2 = 14

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Self
 
-from xdpctl.abi.constants import CAPTURE_BYTES, Action, Mode, Word
+from xdpctl.abi.constants import CAPTURE_BYTES, Action, Mode, Spare, Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,18 @@ class Wire:
         return struct.calcsize("=" + cls.FORMAT)
 
 
+_SPARES = {
+    Spare.NONE: 0,
+    Spare.ESTABLISHED: int(Word.SPARE),
+    Spare.KNOWN: Word.SPARE | Word.KNOWS,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
     """What a slot does, packed into one 64-bit word.
 
-    `expires_ns` is CLOCK_MONOTONIC, 0 for never; the word stores it in units of 16 ns, rounded up.
-    With `spare`, packets of this host's established TCP connections pass.
+    `expires_ns` is CLOCK_MONOTONIC, 0 for never; the word stores it in units of 64 ns, rounded up.
     """
 
     C_NAME: ClassVar[str] = "slot"
@@ -49,13 +55,13 @@ class Slot:
     action: Action
     mode: Mode = Mode.ENFORCE
     expires_ns: int = 0
-    spare: bool = False
+    spare: Spare = Spare.NONE
 
     def pack(self) -> bytes:
         """The word as 8 bytes, in native order."""
         ends = (self.expires_ns + Word.FLAGS) & ~Word.FLAGS
         monitor = Word.MONITOR if self.mode is Mode.MONITOR else 0
-        word = ends | monitor | (Word.SPARE if self.spare else 0) | self.action
+        word = ends | monitor | _SPARES[self.spare] | self.action
         return word.to_bytes(self.SIZE, sys.byteorder)
 
     @classmethod
@@ -63,7 +69,8 @@ class Slot:
         """Read the 8 bytes of a word."""
         (word,) = struct.unpack("=Q", data)
         mode = Mode.MONITOR if word & Word.MONITOR else Mode.ENFORCE
-        spare = bool(word & Word.SPARE)
+        spare = Spare.KNOWN if word & Word.KNOWS else Spare.ESTABLISHED
+        spare = spare if word & Word.SPARE else Spare.NONE
         return cls(Action(word & Word.ACTION), mode, word & ~Word.FLAGS, spare)
 
 
@@ -101,13 +108,14 @@ class Pending(Wire):
     """What the next stage needs to know about a packet; `lost` counts captures without room."""
 
     C_NAME: ClassVar[str] = "pending"
-    FORMAT: ClassVar[str] = "IIQQI4x"
+    FORMAT: ClassVar[str] = "IIQQII"
 
     reason: int
     slot: int
     lost: int
     monitored: int
     decided: int
+    knows: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from xdpctl.service import defaults
 # few imports, compiling and replaying need many.
 COMMANDS = {
     **dict.fromkeys(("block", "allow", "limit"), "rules.add"),
+    "challenge": "rules.challenge",
     "unblock": "rules.removal",
     **dict.fromkeys(("edit", "release"), "rules.edit"),
     **dict.fromkeys(("list", "show", "mode", "promote", "confirm"), "rules.rules"),

@@ -157,10 +157,7 @@ def name(rule: dict[str, Any]) -> str:
 def rate(limit: dict[str, Any]) -> str:
     """The limit as text: `10,000 pps per source`."""
     number, unit = (limit["pps"], "pps") if limit["pps"] else (limit["bps"], "bps")
-    per = ""
-    if limit["per"] == "source":
-        lengths = limit["ipv4_length"], limit["ipv6_length"]
-        per = " per source" if lengths == (32, 64) else f" per /{lengths[0]} and /{lengths[1]}"
+    per = "" if limit["per"] == "all" else f" per {limit['per']}"
     shown = f"{number:,.0f}" if float(number).is_integer() else f"{number:g}"
     return f"{shown} {unit}{per}"
 

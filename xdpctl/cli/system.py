@@ -15,6 +15,11 @@ from xdpctl.model.rule import check_name
 from xdpctl.service.client import SLOW_SECONDS, path
 
 app = typer.Typer()
+_FLOWS = {
+    "asked": "known flows are told apart",
+    "not_asked": "known flows are not told apart",
+    "asymmetric": "known flows are not told apart (asymmetric routing)",
+}
 _LISTED = 10  # of a list in an audit record
 token_app = typer.Typer(
     no_args_is_help=True, help="Tokens for the API over TCP: create, list, revoke."
@@ -49,12 +54,15 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
         "protected": output.plural(len(found["protected"]), "prefix", "prefixes"),
         "bypass": "[red]ON: everything passes[/red]" if found["bypass"] else "off",
     }
+    lines |= _memories(found)
     for name, port in found["interfaces"].items():
         mode = f" {port['mode']}" if port["mode"] else ""
         lines[name] = f"{port['state']}{mode}" + (f", {port['detail']}" if port["detail"] else "")
         if port.get("taken_off"):
             times = output.plural(port["taken_off"], "time", "times")
             lines[name] += f"; [red]somebody took the filter off {times}[/red]"
+        if port.get("outside"):
+            lines[name] += f"; outside, {_FLOWS[port['flows']]}"
     output.fields(lines)
     for reason, hits in traffic["total"].items():
         if hits["packets"]:
@@ -63,6 +71,23 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
         output.err.print(f"[yellow]warning:[/yellow] {escape(warning)}")
     for problem in found["problems"]:
         output.err.print(f"[red]problem:[/red] {escape(problem)}")
+
+
+def _memories(found: dict[str, Any]) -> dict[str, str]:
+    """The flow memory, and the challenges if there were any."""
+    lines = {}
+    if memory := found["flow_memory"]:
+        lines["flow memory"] = (
+            f"{memory['used']:,} of {memory['capacity']:,} flows ({memory['fill']:.1%}), "
+            f"{memory['bytes'] / 2**20:.1f} MiB; {memory['false_pass']:.2%} of unknown packets pass"
+        )
+    challenges = found["challenges"]
+    if challenges["sent"] or challenges["withheld"]:
+        lines["challenges"] = (
+            f"{si(challenges['sent'])} sent, {si(challenges['withheld'])} withheld, "
+            f"{si(challenges['right'])} answered"
+        )
+    return lines
 
 
 @notify_app.command("test")

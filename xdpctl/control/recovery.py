@@ -10,16 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from xdpctl.abi.constants import Action as WireAction
-from xdpctl.abi.constants import Mode as WireMode
 from xdpctl.abi.structs import Slot
 from xdpctl.base.clock import Now
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.state import State
 from xdpctl.control.store.records import ENTRIES, RULES, SETS, source_of
+from xdpctl.control.wire import mode_of, spare_of
 from xdpctl.datapath.image import Image, is_shared
 from xdpctl.errors import RuleError
-from xdpctl.model.rule import Action, Mode, Rule, Spare
+from xdpctl.model.rule import Action, Rule
 from xdpctl.model.source_set import Entries, SourceSet
 
 TAG = "recovered"
@@ -112,12 +112,12 @@ def _rule(image: Image, source: Prefix, slot: int, created_at: float) -> Rule | 
     return Rule(
         source=source,
         action=_ACTIONS[word.action],
-        mode=_mode(word),
+        mode=mode_of(word),
         reason=_REASON,
         tags=(TAG,),
         created_at=created_at,
         expires_ns=word.expires_ns,
-        spare=_spare(word),
+        spare=spare_of(word),
     )
 
 
@@ -129,18 +129,10 @@ def _set(image: Image, name: str, slot: int, created_at: float) -> SourceSet | N
         name=name,
         slot=slot,
         action=_ACTIONS[word.action],
-        mode=_mode(word),
-        spare=_spare(word),
+        mode=mode_of(word),
+        spare=spare_of(word),
         reason=_REASON,
         created_at=created_at,
         changed_at=created_at,
         report={"entries": sum(map(len, image.sets[slot].values()))},
     )
-
-
-def _mode(word: Slot) -> Mode:
-    return Mode.MONITOR if word.mode == WireMode.MONITOR else Mode.ENFORCE
-
-
-def _spare(word: Slot) -> Spare:
-    return Spare.ESTABLISHED if word.spare else Spare.NONE

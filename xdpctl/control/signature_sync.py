@@ -16,20 +16,16 @@ from xdpctl.abi.constants import RATE_COST_SHIFT, SlotNumber
 from xdpctl.abi.constants import Action as WireAction
 from xdpctl.abi.constants import Mode as WireMode
 from xdpctl.abi.structs import Slot
+from xdpctl.control import wire
 from xdpctl.control.state.state import State
 from xdpctl.datapath.image import Plan
 from xdpctl.datapath.port import Datapath
 from xdpctl.datapath.signatures.compile import Tables, compile_tables
 from xdpctl.datapath.writes import Word, Zero
 from xdpctl.model.match.match import Match
-from xdpctl.model.rule import Action, Mode, Spare
-from xdpctl.model.signature import Rate, Signature
+from xdpctl.model.rate import Rate
+from xdpctl.model.signature import CHALLENGES, Signature
 
-_ACTIONS = {
-    Action.DROP: WireAction.DROP,
-    Action.ACCEPT: WireAction.ACCEPT,
-    Action.LIMIT: WireAction.LIMIT,
-}
 _FREE = Slot(WireAction.NONE).pack()
 _NUMBERS = range(SlotNumber.SIGNATURES, SlotNumber.SETS)
 
@@ -61,6 +57,7 @@ class SignatureSync:
         repaced = [slot for slot, rate in self._paced.items() if not table.paces(slot, rate)]
         rearm = not table.holds(tables)
         last = [s for s in changed & words.keys() if rearm and stronger(words[s], current[s])]
+        table.challenge(any(s.action in CHALLENGES for s in live.values()))
         if rearm:
             table.wait_for_packets()
         for slot in repaced:
@@ -113,26 +110,31 @@ def stronger(word: bytes, before: bytes) -> bool:
     if old.action is WireAction.NONE:
         return False
     enforced = new.mode is WireMode.ENFORCE
-    return enforced and (old.mode is WireMode.MONITOR or (old.spare and not new.spare))
+    return enforced and (old.mode is WireMode.MONITOR or new.spare < old.spare)
 
 
 def word_of(signature: Signature) -> bytes:
     """The value of a signature's slot, as the kernel reads it."""
-    mode = WireMode.MONITOR if signature.mode is Mode.MONITOR else WireMode.ENFORCE
-    spare = signature.spare is Spare.ESTABLISHED and signature.action is not Action.ACCEPT
-    return Slot(_ACTIONS[signature.action], mode, signature.kernel_expires_ns, spare).pack()
+    action, spare = signature.action, wire.spares(signature.spare, signature.action)
+    mode, ends = wire.MODES[signature.mode], signature.kernel_expires_ns
+    return Slot(wire.ACTIONS[action], mode, ends, spare).pack()
 
 
 def rate_record(limit: Rate) -> Any:
     """A limit as a record of the kernel's rate table (dtype RATE)."""
     a_second = 1e9 * (1 << RATE_COST_SHIFT)
     cost = a_second / limit.pps if limit.pps else a_second * 8 / limit.bps
-    size4, size6 = limit.per_ipv4, limit.per_ipv6
     record = np.zeros(1, RATE)[0]
     record["cost"] = round(cost)
     record["burst_ns"] = round(limit.burst * 1e9)
     record["by_bytes"] = limit.bps > 0
-    record["by_source"] = limit.by_source
-    record["mask4"] = (1 << 32) - (1 << (32 - size4))
-    record["mask6"] = (1 << 64) - (1 << (64 - size6))
+    record["by_address"] = limit.per != "all"
+    record["source4"] = _mask(limit.per_ipv4, 32)
+    record["destination4"] = _mask(limit.to_ipv4, 32)
+    record["source6"] = _mask(limit.per_ipv6, 64)
+    record["destination6"] = divmod(_mask(limit.to_ipv6, 128), 1 << 64)
     return record
+
+
+def _mask(length: int, bits: int) -> int:
+    return (1 << bits) - (1 << (bits - length))

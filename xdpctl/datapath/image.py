@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
-from xdpctl.abi.constants import Action, Mode, SlotNumber
+from xdpctl.abi.constants import Action, Mode, SlotNumber, Spare
 from xdpctl.abi.structs import Slot
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.prefix_arrays import Keys
@@ -37,7 +37,7 @@ _RESERVED = [Slot(Action.ACCEPT).pack() if is_shared(n) else FREE for n in range
 
 
 @lru_cache(4096)
-def own_slot(action: Action, mode: Mode, expires_ns: int, spare: bool = False) -> Target:
+def own_slot(action: Action, mode: Mode, expires_ns: int, spare: Spare = Spare.NONE) -> Target:
     """The target of a rule: a slot of its own with this action, mode and expiry."""
     return Target(0, Slot(action, mode, expires_ns, spare).pack())
 

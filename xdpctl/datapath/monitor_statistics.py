@@ -42,14 +42,15 @@ class Share(NamedTuple):
 class MonitorStatistics:
     """Statistics of the packets that a rule would have hit, of which there were `looked`.
 
-    `established` counts packets of this host's established TCP connections, and `accepted` those
-    that a wider prefix accepts or protects. `sources` and `destinations` are estimates of the
-    number of addresses (5 % standard error). `ports` are destination ports, as `udp/53`; `ports`
-    and `top_sources` come from a random sample.
+    `established` counts packets of this host's established TCP connections, `known` these and those
+    of known flows, and `accepted` those that a wider prefix accepts or protects. `sources` and
+    `destinations` are estimates of the number of addresses (5 % standard error). `ports` are
+    destination ports, as `udp/53`; `ports` and `top_sources` come from a random sample.
     """
 
     looked: int
     established: int
+    known: int
     accepted: int
     sources: int
     destinations: int
@@ -66,6 +67,7 @@ def read(value: bytes, connections: Iterable[tuple[bytes, int]]) -> MonitorStati
     return MonitorStatistics(
         looked=int(record["looked"]),
         established=int(record["established"]),
+        known=int(record["known"]),
         accepted=int(record["accepted"]),
         sources=estimate(record["sources"]),
         destinations=estimate(record["destinations"]),

@@ -15,6 +15,7 @@ from xdpctl.abi.structs import Capture, Hits, Pending, Sample, total_hits
 from xdpctl.datapath.bpf import maps, programs, rcu
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.bpf.ringbuf import Ring
+from xdpctl.datapath.flow_memory import PinnedFlowMemory
 from xdpctl.datapath.heads import NEVER, Masks, PinnedHeads
 from xdpctl.datapath.image import Plan
 from xdpctl.datapath.monitor_statistics import NOTHING, MonitorStatistics, read
@@ -34,6 +35,7 @@ _MAPPED = (
     *SIDE_MAPS,
 )
 _RINGS = ("samples", "captures", "heads")
+_FLOWS = ("flows", "memories", "budgets", "answered", "challenges", "challenge_counts")
 _STATISTICS = ("statistics", "connections")
 _OTHERS = (
     *TRIES,
@@ -45,6 +47,7 @@ _OTHERS = (
     "strata",
     "volumes",
     "scratches",
+    *_FLOWS,
     *_STATISTICS,
     *_RINGS,
 )
@@ -85,6 +88,7 @@ class PinnedDatapath:
                 f"the pinned maps under {pins.root} cannot be opened ({error.strerror}); "
                 "is the loader running, and does this user have permission to read them?"
             ) from error
+        self.flows = PinnedFlowMemory(pins)
         self.capacity = self._maps["slots"].shape.max_entries - SlotNumber.FIRST
         self._cpus = self._maps["hits"].value_bytes // Hits.size()
         self._explaining = Lock()

@@ -7,6 +7,7 @@ from typing import Protocol
 from xdpctl.abi.constants import Reason
 from xdpctl.abi.explanation import Explanation
 from xdpctl.abi.structs import Capture, Hits, Sample
+from xdpctl.datapath.flow_memory import FlowMemory
 from xdpctl.datapath.heads import Heads, Masks
 from xdpctl.datapath.image import Plan
 from xdpctl.datapath.monitor_statistics import MonitorStatistics
@@ -29,6 +30,11 @@ class Datapath(Protocol):
     @property
     def heads(self) -> Heads:
         """The heads of packets that are copied to user space."""
+        ...
+
+    @property
+    def flows(self) -> FlowMemory:
+        """The memories of flows and of answered challenges."""
         ...
 
     def apply(self, plan: Plan) -> None:

@@ -7,7 +7,7 @@ from itertools import product
 from xdpctl.errors import RuleError
 from xdpctl.model.event import Event, Phase
 from xdpctl.model.match.match import Match
-from xdpctl.model.signature import Rate
+from xdpctl.model.rate import Rate
 
 ROUTE_TTL = 86_400.0  # seconds; a route is applied until it is withdrawn, and at most this long
 _ALTERNATIVES_MAX = 64

@@ -19,6 +19,7 @@ from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.loader.compiler import Compiled, compile_source
 from xdpctl.lab.namespaces import Host
 
+_HEAD_BYTES = 80  # HEAD_MAX of bpf/lab/generator.c
 _CHUNK = 32_768  # packets; setting up a BPF_PROG_TEST_RUN takes about 20 ms, however short it is
 _MOST = 20_000_000  # packets that Generator.run() sends at most
 _IPV4, _IPV6 = 0x0800, 0x86DD  # EtherTypes
@@ -34,8 +35,8 @@ class Sent:
 
 
 def compile_generator() -> Compiled:
-    """Compile bpf/lab/generator.c: the programs that flood, walk and drop."""
-    return compile_source("lab/generator.c", ["flood", "walk", "bare_drop"], {})
+    """Compile bpf/lab/generator.c: the programs that flood, walk, pass and drop."""
+    return compile_source("lab/generator.c", ["flood", "walk", "bare_pass", "bare_drop"], {})
 
 
 def _sum(data: bytes) -> int:
@@ -96,7 +97,8 @@ class Generator:
             return programs.load(name, compiled.programs[name].linked(fds))
 
         self.stop = threading.Event()
-        self.flood_fd, self.walk_fd, self.bare_fd = load("flood"), load("walk"), load("bare_drop")
+        self.flood_fd, self.walk_fd = load("flood"), load("walk")
+        self.pass_fd, self.bare_fd = load("bare_pass"), load("bare_drop")
         # the values of an array are at least 8 bytes apart
         self._sources4 = np.frombuffer(self.maps["sources"].memory(), np.uint32)[::2]
         self._sources6 = np.frombuffer(self.maps["sources6"].memory(), np.uint32)
@@ -110,7 +112,8 @@ class Generator:
         count = len(packed) // (16 if family == 6 else 4)
         ip_sum, transport_sum, protocol = _sums(frame)
         offset = _CHECKSUM[protocol]
-        value = struct.pack("=6I", ifindex, count, ip_sum, transport_sum, offset, family)
+        numbers = ifindex, count, ip_sum, transport_sum, offset, family
+        value = struct.pack(f"=6I{_HEAD_BYTES}s", *numbers, frame[:_HEAD_BYTES])
         self.maps["generators"].put(bytes(4), value)
         self.frame = frame
 
@@ -134,8 +137,10 @@ class Generator:
 
     def close(self) -> None:
         """Close the descriptors of the programs and maps."""
-        for fd in (self.flood_fd, self.walk_fd, self.bare_fd, *(m.fd for m in self.maps.values())):
+        for fd in (self.flood_fd, self.walk_fd, self.pass_fd, self.bare_fd):
             os.close(fd)
+        for each in self.maps.values():
+            each.close()
 
 
 def interface(host: Host, name: str) -> tuple[int, str]:

@@ -38,7 +38,7 @@ def extended(
     if same_detector:
         changes |= {"reason": ask.reason, "mode": _mode(standing, ask.mode, watched)}
         if isinstance(ask, SignatureRequest) and tags.RAISED not in standing.tags:
-            spare = ask.spare or sparing(ask.limit)
+            spare = ask.spare or sparing(ask.action, ask.limit)
             changes |= {"action": ask.action, "limit": ask.limit, "spare": spare}
     elif ask.mode is Mode.ENFORCE and not watched:
         changes["mode"] = Mode.ENFORCE

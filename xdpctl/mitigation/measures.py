@@ -10,9 +10,9 @@ from xdpctl.model.event import Attack, Event
 from xdpctl.model.incident import RuleRecord
 from xdpctl.model.match import text
 from xdpctl.model.match.match import ID_MARK, Match, build
+from xdpctl.model.rate import Rate
 from xdpctl.model.requests import RuleRequest, SignatureRequest
 from xdpctl.model.rule import Action, Automatic, Mode, Spare
-from xdpctl.model.signature import Rate
 
 _ICMP = {4: "icmp", 6: "icmpv6"}
 
@@ -55,12 +55,11 @@ def asks(
     """The rules for an event. `common` has the mode, ttl, reason and tags of all of them.
 
     If the event names sources, they are dropped; else its match is dropped or limited; else the
-    measures for its attack apply. All rules spare established connections, except for limits per
-    source.
+    measures for its attack apply. All rules spare known flows, except for limits per source.
     """
     if event.sources:
         for source in event.sources:
-            yield RuleRequest(source, spare=Spare.ESTABLISHED, **common)
+            yield RuleRequest(source, spare=Spare.KNOWN, **common)
     elif event.match is not None:
         yield _signature(event.match, event.limit, common)
     elif event.victim is not None:

@@ -16,7 +16,7 @@ from xdpctl.incidents.ledger import ledger
 from xdpctl.incidents.ledger.attribution import of_rule
 from xdpctl.model.identity import Caller
 from xdpctl.model.rule import OPERATOR, Rule
-from xdpctl.model.signature import CONFIGURED, Signature, automatic
+from xdpctl.model.signature import STANDING, Signature, automatic
 
 _NAMED = 20  # rules that an audit record names
 HitsOf = Callable[[Rule | Signature], Hits]
@@ -39,7 +39,7 @@ def take_back(
 
     Those of one origin, or of all but operators and the configuration.
     """
-    if origin in (OPERATOR, CONFIGURED):
+    if origin in (OPERATOR, *STANDING):
         raise RuleError(f"{origin} is not a detector", "origin", "name a detector")
     ended = ending(draft, f"undone by {caller.name}", hits)
     gone = []

@@ -9,7 +9,7 @@ import msgspec
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
 from xdpctl.model.match.match import Match
-from xdpctl.model.signature import Rate
+from xdpctl.model.rate import Rate
 
 ID_MAX = 200
 _NOTE_MAX = 200

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from xdpctl.abi.structs import Hits
-from xdpctl.model.signature import Rate
+from xdpctl.model.rate import Rate
 
 EVENTS_KEPT, RULES_KEPT, SOURCES_KEPT, ACTIVE_KEPT, NOTES_KEPT = 100, 100, 50, 200, 100
 

@@ -8,8 +8,8 @@ import msgspec
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
 from xdpctl.model.match.match import Match
+from xdpctl.model.rate import Rate
 from xdpctl.model.rule import CONFIRM_MAX, TTL_MAX, Action, Mode, Spare, check_name
-from xdpctl.model.signature import Rate
 
 # By family: a drop of a wider prefix is refused in a list, and by itself unless it is confirmed.
 WIDEST_DROP = {4: 8, 6: 16}
@@ -33,8 +33,8 @@ class RuleRequest(msgspec.Struct, frozen=True, gc=False):
     force: bool = False  # also a drop that is wider than one usually means
 
     def __post_init__(self) -> None:
-        if self.action is Action.LIMIT:
-            raise RuleError("a source rule cannot limit", "action", "give drop or accept")
+        if self.action not in (Action.DROP, Action.ACCEPT):
+            raise RuleError(f"a source rule cannot {self.action}", "action", "give drop or accept")
         check_seconds(self.ttl, "ttl", TTL_MAX)
         check_seconds(self.confirm_within, "confirm_within", CONFIRM_MAX)
         check_tags(self.tags)

@@ -21,11 +21,17 @@ _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
 class Action(StrEnum):
-    """What a rule does with the packets that it matches."""
+    """What a rule does with the packets that it matches.
+
+    `challenge` answers SYNs until their source has shown that it exists; `cookies` answers those to
+    listeners of this host with SYN cookies.
+    """
 
     DROP = "drop"
     ACCEPT = "accept"
     LIMIT = "limit"
+    CHALLENGE = "challenge"
+    COOKIES = "cookies"
 
 
 class Mode(StrEnum):
@@ -47,7 +53,8 @@ class Spare(StrEnum):
     """Which packets pass although a rule would drop them."""
 
     NONE = "none"
-    ESTABLISHED = "established"
+    ESTABLISHED = "established"  # of TCP connections of this host
+    KNOWN = "known"  # these, and of flows that the inside takes part in
 
 
 @lru_cache(1024)  # the rules of a list often differ in nothing but their source

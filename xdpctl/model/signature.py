@@ -1,116 +1,30 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Signatures: rules that match on more than a source, or that limit. Values only."""
 
-import re
 from typing import Any, Self
 from zlib import crc32
 
 import msgspec
 
-from xdpctl.base.durations import parse_duration
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
+from xdpctl.model.backstop import BACKSTOP
 from xdpctl.model.match.match import Match
 from xdpctl.model.match.precedence import Key, precedence
+from xdpctl.model.rate import Rate
 from xdpctl.model.rule import OPERATOR, Action, Deadlines, Mode, Rule, Spare, check_told
 
 CONFIGURED = "configured"  # the origin of the limits in the configuration
+STANDING = (CONFIGURED, BACKSTOP)  # origins of limits that nobody posts
 PRIORITY_MAX = 32767
-BURST_MIN, BURST_MAX = 0.05, 60.0  # seconds; the clock's tick is up to 0.01
-BY_ADDRESS = 32, 64  # default prefix lengths (IPv4, IPv6) of a limit per source
-_PPS_MAX = 1_000_000_000
-_BPS_MIN, _BPS_MAX = 1_000, 1_000_000_000_000
+CHALLENGES = (Action.CHALLENGE, Action.COOKIES)  # of SYNs
+_SPARED = {Spare.ESTABLISHED: "established connections", Spare.KNOWN: "known flows"}
 
 
-class Rate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A rate limit in packets or bits a second, for all sources together or for each source.
-
-    `per_ipv4` and `per_ipv6` are the lengths of the prefixes that each have a limit of their own; 0
-    and 0 is one limit for all. `burst` is the number of seconds whose packets may come at once.
-    RuleError if a field is out of range.
-    """
-
-    pps: float = 0.0
-    bps: float = 0.0
-    burst: float = 0.1
-    per_ipv4: int = 0
-    per_ipv6: int = 0
-
-    def __post_init__(self) -> None:
-        if (self.pps > 0) == (self.bps > 0):
-            fix = "give a rate above 0, in packets: pps (--pps), or in bits: bps (--bps)"
-            raise RuleError("a limit must be either in packets or in bits", "limit", fix)
-        if self.pps and not 0.1 <= self.pps <= _PPS_MAX:
-            raise RuleError(
-                f"a limit cannot be {self.pps:g} packets/s",
-                "limit.pps",
-                f"give 0.1 to {_PPS_MAX:,}",
-            )
-        if self.bps and not _BPS_MIN <= self.bps <= _BPS_MAX:
-            fix = f"give {_BPS_MIN:,} to {_BPS_MAX:,}"
-            raise RuleError(f"a limit cannot be {self.bps:g} bits/s", "limit.bps", fix)
-        if not BURST_MIN <= self.burst <= BURST_MAX:
-            fix = f"give {BURST_MIN:g} to {BURST_MAX:g} seconds"
-            raise RuleError(f"a burst cannot be {self.burst:g} s", "limit.burst", fix)
-        if not (0 <= self.per_ipv4 <= 32 and 0 <= self.per_ipv6 <= 64):
-            fix = "give source, or a length of at most /32 and /64"
-            raise RuleError("the prefix length of a limit is out of range", "limit.per", fix)
-
-    @property
-    def by_source(self) -> bool:
-        """Whether each source prefix has its own limit."""
-        return bool(self.per_ipv4 or self.per_ipv6)
-
-    def __str__(self) -> str:
-        """The limit as text, such as `10,000 pps per source`."""
-        number, unit = (self.pps, "pps") if self.pps else (self.bps, "bps")
-        rate = f"{number:,.0f} {unit}" if number.is_integer() else f"{number:g} {unit}"
-        if not self.by_source:
-            return rate
-        exact = self.per_ipv4 in (0, 32) and self.per_ipv6 in (0, 64)
-        return f"{rate} per " + ("source" if exact else f"/{self.per_ipv4} and /{self.per_ipv6}")
-
-
-def read_rate(
-    pps: float,
-    bps: float,
-    burst: float | str = 0.1,
-    per: str = "all",
-    lengths: tuple[int, int] = BY_ADDRESS,
-) -> Rate:
-    """A rate from its parts as users write them; RuleError names the part that is not valid.
-
-    `burst` is in seconds or a duration. `per` is `all`, `source` (prefixes of the two `lengths`,
-    IPv4 and IPv6), `/24` or `/24,/56`.
-    """
-    seconds = parse_duration(burst, "limit.burst") if isinstance(burst, str) else burst
-    return Rate(pps, bps, seconds, *read_per(per, lengths))
-
-
-def read_per(per: str, lengths: tuple[int, int] = BY_ADDRESS) -> tuple[int, int]:
-    """The prefix lengths (IPv4, IPv6) of a limit per source; 0 and 0 for one limit for all."""
-    if per in ("all", "source"):
-        return lengths if per == "source" else (0, 0)
-    parts = [part.strip().removeprefix("/") for part in per.split(",")]
-    numbers = [int(part) for part in parts if re.fullmatch("[0-9]{1,3}", part)]
-    if len(numbers) != len(parts) or len(parts) > 2 or not all(numbers):
-        fix = "write all, source, /24 or /24,/56"
-        raise RuleError(f"per cannot be {per[:40]!r}", "limit.per", fix)
-    return numbers[0], numbers[1] if len(numbers) == 2 else BY_ADDRESS[1]
-
-
-def read_amount(text: str, field: str) -> float:
-    """The number in a text such as `5000`, `5k`, `100M` or `1.5G`; RuleError names `field`."""
-    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?(?:e[0-9]{1,2})?)([kMG]?)", text)
-    if not found:
-        fix = "write a number, or 5k, 100M, 1.5G"
-        raise RuleError(f"{text[:40]!r} is not an amount", field, fix)
-    return float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]]
-
-
-def sparing(limit: Rate | None) -> Spare:
-    """The default of `spare`: NONE for a limit per source, else ESTABLISHED."""
-    return Spare.NONE if limit and limit.by_source else Spare.ESTABLISHED
+def sparing(action: Action, limit: Rate | None) -> Spare:
+    """The default of `spare`: NONE for a limit per source and for challenges, else KNOWN."""
+    none = action in CHALLENGES or (limit is not None and limit.by_source)
+    return Spare.NONE if none else Spare.KNOWN
 
 
 class Signature(Deadlines, frozen=True, kw_only=True):
@@ -126,7 +40,7 @@ class Signature(Deadlines, frozen=True, kw_only=True):
     slot: int
     action: Action
     limit: Rate | None = None
-    spare: Spare = Spare.ESTABLISHED
+    spare: Spare = Spare.KNOWN
     priority: int = 0
     mode: Mode = Mode.ENFORCE
     origin: str = OPERATOR
@@ -144,9 +58,10 @@ class Signature(Deadlines, frozen=True, kw_only=True):
                 "limit",
                 'give action "limit" and limit {"pps": …} together',
             )
-        if self.limit and self.limit.by_source and self.spare is Spare.ESTABLISHED:
+        if self.spare is not Spare.NONE and sparing(self.action, self.limit) is Spare.NONE:
+            what = "a challenge" if self.action in CHALLENGES else "a limit per source"
             raise RuleError(
-                "a limit per source cannot spare established connections",
+                f"{what} cannot spare {_SPARED[self.spare]}",
                 "spare",
                 'leave spare (--spare) out, or give "none"',
             )
@@ -178,7 +93,8 @@ class Signature(Deadlines, frozen=True, kw_only=True):
     @property
     def lets_pass(self) -> bool:
         """Whether packets that match may go on to the next signature."""
-        return self.action is Action.LIMIT or self.mode is Mode.MONITOR
+        deciding = self.action in (Action.DROP, Action.ACCEPT)
+        return not deciding or self.mode is Mode.MONITOR
 
     @property
     def etag(self) -> str:
@@ -201,4 +117,4 @@ class Signature(Deadlines, frozen=True, kw_only=True):
 
 def automatic(rule: Rule | Signature) -> bool:
     """Whether a rule is a detector's, and neither an operator's nor the configuration's."""
-    return rule.origin not in (OPERATOR, CONFIGURED)
+    return rule.origin not in (OPERATOR, *STANDING)

@@ -14,13 +14,17 @@ from xdpctl.base.typed import Problems, convert, read_prefixes, read_seconds
 from xdpctl.control.operations.limit_settings import read_limits
 from xdpctl.errors import ConfigError, SettingsError
 from xdpctl.lists.settings import FeedSettings
+from xdpctl.model.backstop import PREFIXES_MAX, BackstopSettings
+from xdpctl.model.flow_memory import FlowSettings
 from xdpctl.model.quota import AUTOMATIC, Quota
+from xdpctl.model.rate import Rate
 from xdpctl.model.rule import OPERATOR, check_name
 from xdpctl.model.sides import Outside
 from xdpctl.service import defaults
 from xdpctl.service.config_tables import Document, ListenTable, QuotaTable
 from xdpctl.service.settings import Listen, Settings
 
+_AGE_MIN, _AGE_MAX = 60.0, 7 * 86400.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -74,6 +78,8 @@ def parse(data: Mapping[str, Any]) -> Settings:
             document.outside.special_purpose,
             read_prefixes(document.outside.allow, "outside.allow", problems),
         ),
+        backstop=_backstop(document, problems),
+        flow_memory=_flow_memory(document, problems),
         feeds=_feeds(document),
         limits=read_limits(document.limits, problems),
         origins={
@@ -158,6 +164,28 @@ def _feeds(document: Document) -> FeedSettings:
         ca_file=table.ca_file,
         proxy=table.proxy,
     )
+
+
+def _backstop(document: Document, problems: Problems) -> BackstopSettings:
+    table = document.backstop
+    given = {k: v for k, v in msgspec.structs.asdict(table.limits).items() if v is not None}
+    settings = BackstopSettings(table.learn, table.factor, given)
+    for name, pps in given.items():
+        with problems.at(f"backstop.limits.{name}"):
+            Rate(pps=pps)
+    if settings.any and not document.protected:
+        problems.add("backstop needs protected prefixes: set protected")
+    if settings.any and len(document.protected) > PREFIXES_MAX:
+        problems.add(f"backstop is for at most {PREFIXES_MAX} protected prefixes: name fewer")
+    return settings
+
+
+def _flow_memory(document: Document, problems: Problems) -> FlowSettings:
+    table = document.flow_memory
+    age = read_seconds(table.age, "flow_memory.age", problems) or 0.0
+    if not _AGE_MIN <= age <= _AGE_MAX:
+        problems.add(f"flow_memory.age must be {_AGE_MIN:g} s to {_AGE_MAX / 86400:g} days")
+    return FlowSettings(table.flows, age, table.new_per_source)
 
 
 def _quota(name: str, table: QuotaTable, base: Quota, problems: Problems) -> Quota:

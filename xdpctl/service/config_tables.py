@@ -11,14 +11,16 @@ from msgspec import Meta, Struct
 from xdpctl.abi.constants import Constants
 from xdpctl.base.system.logs import LogFormat
 from xdpctl.base.typed import LARGEST, Duration
-from xdpctl.control.operations.limit_settings import LimitTable
+from xdpctl.control.operations.limit_settings import LimitTable, Number
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticTable
+from xdpctl.model.backstop import BackstopSettings
 from xdpctl.model.capacity import Capacity
+from xdpctl.model.flow_memory import FlowSettings
 from xdpctl.notify.settings import NotifyTable
 from xdpctl.service import defaults
 
-_RULES_MAX, _ENTRIES_MAX = 2_000_000, 4_000_000
+_RULES_MAX, _ENTRIES_MAX, _FLOWS_MAX = 2_000_000, 4_000_000, 32_000_000
 _Path = Annotated[str, Meta(min_length=1, max_length=4096)]
 _Rules = Annotated[int, Meta(ge=1, le=_RULES_MAX)]
 _Entries = Annotated[int, Meta(ge=1, le=_ENTRIES_MAX)]
@@ -49,6 +51,34 @@ class OutsideTable(Struct, frozen=True, forbid_unknown_fields=True):
 
     special_purpose: bool = True
     allow: list[str] = []
+
+
+class FlowMemoryTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[flow_memory]`."""
+
+    flows: Annotated[int, Meta(ge=1_000, le=_FLOWS_MAX)] = FlowSettings().flows
+    age: Duration = "30m"
+    new_per_source: Annotated[float, Meta(ge=0, le=1_000_000)] = FlowSettings().new_per_source
+
+
+class BackstopLimits(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`[backstop.limits]`: packets a second to each protected prefix, by class."""
+
+    syn: Number | None = None
+    syn_ack: Number | None = None
+    rst: Number | None = None
+    tcp: Number | None = None
+    udp: Number | None = None
+    icmp: Number | None = None
+    fragment: Number | None = None
+
+
+class BackstopTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[backstop]`."""
+
+    learn: bool = False
+    factor: Annotated[float, Meta(ge=2, le=1_000)] = BackstopSettings().factor
+    limits: BackstopLimits = BackstopLimits()
 
 
 class FeedsTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,6 +123,8 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True):
     log: LogFormat = LogFormat.AUTO
     listen: ListenTable = ListenTable()
     outside: OutsideTable = OutsideTable()
+    flow_memory: FlowMemoryTable = FlowMemoryTable()
+    backstop: BackstopTable = BackstopTable()
     feeds: FeedsTable = FeedsTable()
     limits: list[LimitTable] = []
     origins: dict[str, QuotaTable] = {}

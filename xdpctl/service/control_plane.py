@@ -32,7 +32,9 @@ from xdpctl.notify.dispatcher import Dispatcher
 from xdpctl.series.minutes import Minutes
 from xdpctl.series.recorder import SeriesRecorder
 from xdpctl.service import readiness
+from xdpctl.service.backstops import Backstops
 from xdpctl.service.config import load
+from xdpctl.service.flow_watch import FlowWatch
 from xdpctl.service.holding import Holding, holding
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.sessions import Sessions
@@ -93,6 +95,8 @@ class ControlPlane:
     sampler: Sampler = field(init=False)
     places: Places = field(init=False)
     unusual: Unusual = field(init=False)
+    flow_watch: FlowWatch = field(init=False)
+    backstops: Backstops = field(init=False)
     sessions: Sessions = field(init=False)
     series: SeriesRecorder = field(init=False)
     minutes: Minutes = field(init=False)
@@ -112,6 +116,14 @@ class ControlPlane:
         self.taken_off = TakenOff(self.controller, self.loader)
         self.sampler = Sampler(self.controller.datapath.heads)
         self.unusual = Unusual(self.sampler)
+        self.flow_watch = FlowWatch(self.controller, self.sampler)
+        self.backstops = Backstops(
+            self.controller,
+            self.sampler,
+            self.settings.backstop,
+            self.settings.protected,
+            self.settings.backstops,
+        )
         self.sessions = Sessions(self.settings.session_key)
         self.series = SeriesRecorder(
             self.controller, folder / "series" if self.settings.series else None
@@ -152,7 +164,14 @@ class ControlPlane:
     def _parts(self) -> tuple[Part, ...]:
         return (
             *(self.refresher, self.recorder, self.releases, self.ladder, self.dispatcher),
-            *(self.audit_head, self.taken_off, self.sampler, self.unusual),
+            *(
+                self.audit_head,
+                self.taken_off,
+                self.sampler,
+                self.unusual,
+                self.flow_watch,
+                self.backstops,
+            ),
             *(self.series, self.minutes, self.producer),
         )
 
@@ -225,4 +244,6 @@ class ControlPlane:
     def warnings(self) -> list[str]:
         """Warnings that do not affect readiness."""
         found = readiness.warnings(self.controller, self.refresher, self.hooks)
+        loader = self.loader()
+        found += self.flow_watch.warnings(loader.ports if loader else {})
         return [*found, self.series.problem] if self.series.problem else found

@@ -84,7 +84,7 @@ class Status:
                 self._before = {}
             found = {str(p): why for p, why in sorted(netlink.to_protect().items())}
             self._protect = {**self._before, **found}
-        names = ("state", "mode", "detail", "taken_off")
+        names = ("state", "mode", "detail", "taken_off", "outside", "teaches", "teaches_not")
         ports = {
             port.name: {name: getattr(port, name) for name in names}
             for port in self._loader.ports.values()

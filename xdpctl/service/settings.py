@@ -10,7 +10,9 @@ from xdpctl.base.system.logs import LogFormat
 from xdpctl.control.operations.default_limits import DefaultLimit
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticSettings
+from xdpctl.model.backstop import BackstopSettings
 from xdpctl.model.capacity import Capacity
+from xdpctl.model.flow_memory import FlowSettings
 from xdpctl.model.quota import Quota
 from xdpctl.model.rule import OPERATOR
 from xdpctl.model.sides import Outside
@@ -59,6 +61,8 @@ class Settings:
     outside: Outside = field(default_factory=Outside)
     feeds: FeedSettings = field(default_factory=FeedSettings)
     limits: tuple[DefaultLimit, ...] = ()
+    backstop: BackstopSettings = field(default_factory=BackstopSettings)
+    flow_memory: FlowSettings = field(default_factory=FlowSettings)
     origins: Mapping[str, Quota] = field(default_factory=dict)
     automatic: AutomaticSettings = field(default_factory=AutomaticSettings)
     notify: NotifySettings = field(default_factory=NotifySettings)
@@ -98,9 +102,19 @@ class Settings:
         return self.control_dir / "rules.sqlite"
 
     @property
+    def backstops(self) -> Path:
+        """The file of what backstops have learnt."""
+        return self.control_dir / "backstops.json"
+
+    @property
     def compiled(self) -> Path:
         """The cache file of compiled programs."""
         return self.loader_dir / "compiled.json"
+
+    @property
+    def compiled_teacher(self) -> Path:
+        """The cache file of the program that teaches the flow memory."""
+        return self.loader_dir / "teach.json"
 
     @property
     def rehearsal(self) -> Path:

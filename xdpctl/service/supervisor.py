@@ -14,7 +14,7 @@ from xdpctl.base.system.owned_folder import Owned
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.interface import refuse_foreign
-from xdpctl.datapath.loader.loader import Loader, compile_filter
+from xdpctl.datapath.loader.loader import Loader, compile_filter, compile_teacher
 from xdpctl.errors import AttachError, ConfigError, SettingsError, XdpctlError
 from xdpctl.service.control_plane_process import ControlPlaneProcess, identity
 from xdpctl.service.loader_status import Status
@@ -79,7 +79,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
         locks.append(hold(pins.lock_dir, "loader"))
     refuse_foreign(pins, settings.interfaces)
     sockets = () if loader_only else _sockets(settings, group)
-    loader = Loader(pins, compile_filter(settings.capacities, settings.compiled), group)
+    loader = _load(settings, pins, group)
     if len(locks) == 1:
         locks.append(hold(pins.lock_dir, "loader"))
     for name in settings.interfaces:
@@ -114,6 +114,14 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     names = ", ".join(p.name for p in loader.ports.values() if p.state == "attached")
     stays = f"{names} stays filtered (xdpctl down detaches)" if names else "nothing was attached"
     log.info("stopped; %s", stays)
+
+
+def _load(settings: Settings, pins: Pins, group: int) -> Loader:
+    """Compile and load; the flow memory has room only if there is an outside interface."""
+    flows = settings.flow_memory if settings.outside_interfaces else None
+    compiled = compile_filter(settings.capacities, settings.compiled, flows=flows)
+    teach = compile_teacher(flows, settings.compiled_teacher) if flows else None
+    return Loader(pins, compiled, group, teach, flows)
 
 
 def _add_explain(loader: Loader) -> None:

@@ -26,6 +26,8 @@ PACKET = np.dtype(
         ("ethertype", "u2"),
         ("reason", "u1"),
         ("family", "u1"),
+        ("flow", "u1"),
+        ("traffic", "u1"),
     ]
 )
 PacketArray = NDArray[np.void]
@@ -68,7 +70,7 @@ class _Heads:
 def read(heads: HeadArray) -> PacketArray:
     """The packets of these heads, in the same order."""
     packets = np.zeros(len(heads), PACKET)
-    for name in ("weight", "length", "slot", "interface", "ethertype", "reason"):
+    for name in ("weight", "length", "slot", "interface", "ethertype", "reason", "flow", "traffic"):
         packets[name] = heads[name]
     for name in NUMBERS:
         packets[name] = NONE

@@ -142,7 +142,7 @@ async def read_rule(rule_id: str, who: Viewer, ctx: Ctx, response: Response) -> 
     """One rule with its counters. The id of a rule on a source is like `203.0.113.0_24`."""
     rule = _find(ctx, rule_id)
     response.headers["ETag"] = f'"{rule.etag}"'
-    statistics = statistics_out(ctx.controller.statistics(rule), ctx.controller.state.protection)
+    statistics = statistics_out(ctx.controller, ctx.controller.statistics(rule))
     return RuleOut(
         **rule_out(ctx.controller, rule, ctx.controller.clock.read()), statistics=statistics
     )

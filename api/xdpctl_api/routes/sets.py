@@ -69,9 +69,7 @@ async def read_set(name: str, who: Viewer, ctx: Ctx, response: Response) -> SetO
     response.headers["ETag"] = f'"{held.etag}"'
     monitored = held.mode is Mode.MONITOR
     statistics = ctx.controller.datapath.statistics(held.slot) if monitored else None
-    return SetOut(
-        **set_out(ctx, held), statistics=statistics_out(statistics, ctx.controller.state.protection)
-    )
+    return SetOut(**set_out(ctx, held), statistics=statistics_out(ctx.controller, statistics))
 
 
 @router.get(

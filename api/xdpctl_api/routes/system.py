@@ -11,11 +11,11 @@ from fastapi.responses import JSONResponse
 from xdpctl import __version__
 from xdpctl.errors import BusyError
 from xdpctl.model.source_set import count
-from xdpctl.service.loader_report import LoaderReport
 from xdpctl_api.auth import Unbound, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import refusals
 from xdpctl_api.shapes.common import ProtectedOut, timestamp
+from xdpctl_api.shapes.flows import challenges_out, flow_memory_out, interfaces_out
 from xdpctl_api.shapes.host import (
     BypassState,
     CountersOut,
@@ -23,7 +23,6 @@ from xdpctl_api.shapes.host import (
     FindingsOut,
     HealthOut,
     HitsOut,
-    InterfaceOut,
     InterfacesOut,
     LoaderOut,
     NotifiedOut,
@@ -67,12 +66,10 @@ async def read_status(who: Viewer, ctx: Ctx) -> StatusOut:
             ProtectedOut(prefix=str(prefix), why=why)
             for prefix, why in state.protection.why.items()
         ],
-        interfaces=_interfaces(ctx.loader()),
+        interfaces=interfaces_out(ctx, ctx.loader()),
+        flow_memory=flow_memory_out(datapath.flows),
+        challenges=challenges_out(datapath.flows),
     )
-
-
-def _interfaces(loader: LoaderReport | None) -> dict[str, InterfaceOut]:
-    return {name: InterfaceOut(**port) for name, port in loader.ports.items()} if loader else {}
 
 
 @router.get("/v1/interfaces", response_model_exclude_unset=True)
@@ -83,7 +80,7 @@ async def read_interfaces(who: Viewer, ctx: Ctx) -> InterfacesOut:
         return InterfacesOut(loader=LoaderOut(), interfaces={})
     protect = {str(prefix): why for prefix, why in loader.protect.items()}
     shown = LoaderOut(pid=loader.pid, protect=protect)
-    return InterfacesOut(loader=shown, interfaces=_interfaces(loader))
+    return InterfacesOut(loader=shown, interfaces=interfaces_out(ctx, loader))
 
 
 @router.get("/v1/doctor")

@@ -7,19 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from xdpctl_api.shapes.common import ProtectedOut
-
-
-class InterfaceOut(BaseModel):
-    """An interface that is to be filtered."""
-
-    state: str = Field(description="`attached`, or why it is not filtered", examples=["attached"])
-    mode: str | None = Field(
-        default=None, description="XDP mode, `native` or `generic`; null if it is not attached"
-    )
-    detail: str = Field(default="", description="Why it is not attached, or not native")
-    taken_off: int = Field(
-        default=0, description="How often somebody took the filter off since the loader started"
-    )
+from xdpctl_api.shapes.flows import ChallengesOut, FlowMemoryOut, InterfaceOut
 
 
 class LoaderOut(BaseModel):
@@ -73,6 +61,8 @@ class StatusOut(BaseModel):
     kernel_memory: dict[str, int] = Field(description="Bytes by map")
     protected: list[ProtectedOut]
     interfaces: dict[str, InterfaceOut]
+    flow_memory: FlowMemoryOut | None = Field(description="Null without an outside interface")
+    challenges: ChallengesOut
 
 
 class HitsOut(BaseModel):

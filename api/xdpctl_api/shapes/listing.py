@@ -18,7 +18,7 @@ from xdpctl.errors import RuleError
 from xdpctl.model.match import text
 from xdpctl.model.match.precedence import Key, precedence
 from xdpctl.model.rule import Action, Mode, Rule, parse_rule_id
-from xdpctl.model.signature import CONFIGURED, Signature
+from xdpctl.model.signature import STANDING, Signature
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl.traffic.top import rates_by_slot
 from xdpctl_api.shapes.common import Strict, seconds
@@ -94,7 +94,7 @@ class RemovalQuery(Filters):
         wanted, ids, origin = Filters.test(self, unix), frozenset(self.id), self.origin
         return lambda rule: (
             (not ids or rule.id in ids)
-            and (rule.origin != CONFIGURED or origin == CONFIGURED)
+            and (rule.origin not in STANDING or origin == rule.origin)
             and wanted(rule)
         )
 

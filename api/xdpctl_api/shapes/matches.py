@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The shapes of matches and limits in v1, and their conversion to the model."""
 
-from enum import StrEnum
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, StrictInt, StrictStr
 
 from xdpctl.model.match import text
 from xdpctl.model.match.match import Match, build
-from xdpctl.model.signature import Rate, read_rate
+from xdpctl.model.rate import Rate, read_rate
 from xdpctl_api.shapes.common import Duration, Strict
 
 Values = StrictStr | StrictInt | list[StrictStr | StrictInt] | None
@@ -58,13 +57,6 @@ MatchOrText = Annotated[
 ]
 
 
-class Per(StrEnum):
-    """What shares a rate: all packets, or the packets of each source."""
-
-    ALL = "all"
-    SOURCE = "source"
-
-
 class LimitIn(Strict):
     """A FlowSpec traffic-rate, in packets or bits per second; the excess is dropped."""
 
@@ -73,18 +65,17 @@ class LimitIn(Strict):
     burst: Duration = Field(
         default=0.1, description="Burst, as a duration of traffic at the configured rate"
     )
-    per: Per = Field(
-        default=Per.ALL, description="One rate for all packets, or one for each source"
+    per: str = Field(
+        default="all",
+        max_length=64,
+        description="What shares the rate: all, source, destination, or with the lengths of "
+        "prefixes: source/24,/56, destination+source/24",
+        examples=["destination"],
     )
-    ipv4_length: int = Field(
-        default=32, ge=1, le=32, description="Prefix length of one source, with per source"
-    )
-    ipv6_length: int = Field(default=64, ge=1, le=64)
 
     def rate(self) -> Rate:
         """The same limit as the model's Rate; RuleError if it is not valid."""
-        lengths = self.ipv4_length, self.ipv6_length
-        return read_rate(self.pps or 0.0, self.bps or 0.0, self.burst, self.per, lengths)
+        return read_rate(self.pps or 0.0, self.bps or 0.0, self.burst, self.per)
 
 
 class LimitOut(Strict):
@@ -93,9 +84,7 @@ class LimitOut(Strict):
     pps: float | None
     bps: float | None
     burst: float
-    per: Per
-    ipv4_length: int | None
-    ipv6_length: int | None
+    per: str
 
 
 def limit_out(rate: Rate) -> LimitOut:
@@ -104,7 +93,5 @@ def limit_out(rate: Rate) -> LimitOut:
         pps=rate.pps or None,
         bps=rate.bps or None,
         burst=rate.burst,
-        per=Per.SOURCE if rate.by_source else Per.ALL,
-        ipv4_length=rate.per_ipv4 or None,
-        ipv6_length=rate.per_ipv6 or None,
+        per=rate.per,
     )

@@ -7,7 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from xdpctl.abi.constants import Asking
 from xdpctl.base.net.prefix import Prefix
+from xdpctl.control.controller import Controller
 from xdpctl.datapath.monitor_statistics import MonitorStatistics, Share
 from xdpctl.model.match.ranking import Ranked, rank
 from xdpctl.model.protection import Protection
@@ -45,6 +47,13 @@ class StatisticsOut(BaseModel):
         description="Number of packets; each counts for the last three rules that it matched"
     )
     established: int = Field(description="Packets of established TCP connections of this host")
+    known: int = Field(
+        description="Packets of known flows, and those of this host's TCP connections"
+    )
+    flows_asked: bool = Field(
+        description="Whether `known` counts forwarded packets, too: all interfaces are outside, "
+        "and the flow memory is asked there"
+    )
     accepted: int = Field(description="Packets that a wider rule accepts or protects")
     connections: int = Field(description="Number of different established connections, up to 4,096")
     top_connections: list[ConnectionOut]
@@ -59,17 +68,21 @@ class StatisticsOut(BaseModel):
     )
     forwarded: float | None = Field(
         description="Share of the packets that go to other hosts, 0 to 1: whether these belong to "
-        "established connections is not known here. Null before the first packet"
+        "connections is known only with `flows_asked`. Null before the first packet"
     )
 
 
-def statistics_out(found: MonitorStatistics | None, protection: Protection) -> StatisticsOut | None:
+def statistics_out(controller: Controller, found: MonitorStatistics | None) -> StatisticsOut | None:
     """Monitor statistics for an answer; None if there are none."""
     if found is None:
         return None
+    asking = controller.datapath.flows.asking().values()
+    flows_asked = bool(asking) and all(one is Asking.ASKS for one in asking)
     return StatisticsOut(
         looked_at=found.looked,
         established=found.established,
+        known=found.known,
+        flows_asked=flows_asked,
         accepted=found.accepted,
         connections=len(found.connections),
         top_connections=[ConnectionOut(**c._asdict()) for c in found.connections[:_CONNECTIONS]],
@@ -78,7 +91,7 @@ def statistics_out(found: MonitorStatistics | None, protection: Protection) -> S
         top_sources=_shares(found.top_sources),
         top_ports=_shares(found.ports),
         top={word: _ranked(values) for word, values in rank(found.glimpses).items()},
-        forwarded=_forwarded(found, protection),
+        forwarded=_forwarded(found, controller.state.protection),
     )
 
 

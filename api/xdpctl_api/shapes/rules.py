@@ -27,8 +27,9 @@ class RuleIn(Strict):
     limit: LimitIn | None = Field(default=None, description="The rate, for the action limit")
     spare: Spare | None = Field(
         default=None,
-        description="established: packets of this host's TCP connections pass; the default for "
-        "rules that match on more than a source, except limits per source",
+        description="known: packets of known flows and of this host's TCP connections pass; the "
+        "default for rules that match on more than a source, except limits per source. "
+        "established: only the latter pass",
     )
     priority: StrictInt | None = Field(
         default=None, description="Lower numbers are evaluated first; ties in FlowSpec order"
@@ -61,7 +62,8 @@ class RuleIn(Strict):
             "tags": asked_tags((), tuple(self.tags)),  # not those that xdpctl gives itself
         }
         given = (self.limit, self.spare, self.priority)
-        if source is not None and self.action is not Action.LIMIT and given == (None, None, None):
+        by_source = self.action in (Action.DROP, Action.ACCEPT)
+        if source is not None and by_source and given == (None, None, None):
             return RuleRequest(source=source, force=self.force, replace=self.replace, **common)
         return SignatureRequest(
             match=match,
@@ -83,7 +85,7 @@ class RuleChange(Strict):
     reason: str = ""
     tags: list[str] = Field(default_factory=list)
     limit: LimitIn | None = None
-    spare: Spare = Spare.ESTABLISHED
+    spare: Spare = Spare.KNOWN
     priority: StrictInt = 0
     force: bool = Field(default=False, description="Also a drop wider than /8 (IPv6 /16)")
 

@@ -47,7 +47,8 @@ class SetChoices(Strict):
     )
     spare: Spare | None = Field(
         default=None,
-        description="established: packets of this host's TCP connections pass; default: none",
+        description="known: packets of known flows and of this host's TCP connections pass; "
+        "established: only the latter; default: none",
     )
     reason: str | None = Field(default=None, description="Default: unchanged")
     allow_private: bool = Field(

@@ -23,7 +23,7 @@ from xdpctl.model.capacity import Capacity
 
 MONITORED = ACCEPTING + 1
 _ARRAYS = (maps.ARRAY, maps.PERCPU_ARRAY)
-OF_PROGRAMS = ("counters", "stages")
+OF_PROGRAMS = ("counters", "stages", "port")
 
 
 def control(filtered: Filter) -> dict[str, list[int]]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The host's compiler compares the structs that Python packs with bpf/abi.h, field by field."""
 
+import re
 import shutil
 import struct
 import subprocess
@@ -16,6 +17,9 @@ from tests.conftest import need
 from tests.paths import ROOT
 from xdpctl.abi import constants
 from xdpctl.abi.arrays import (
+    BLOCK,
+    CHALLENGE,
+    CHALLENGE_COUNTS,
     CONNECTION,
     CONTROL,
     ENTRY6,
@@ -24,8 +28,10 @@ from xdpctl.abi.arrays import (
     GLIMPSE,
     HEAD,
     LOOKUP,
+    MEMORY,
     MONITOR_STATISTICS,
     PACE,
+    PORT,
     RATE,
     RECORDED,
     STRATUM,
@@ -46,6 +52,7 @@ OF_CONSTANTS = (
     "heads",
     "monitoring",
     "strata",
+    "memory_sizes",
 )  # enums whose members are CONSTANTS and Value
 
 STRUCTS: tuple[type[Wire], ...] = (Hits, Sample, Pending, Capture)
@@ -63,6 +70,11 @@ DTYPES = {
     "head": HEAD,
     "pace": PACE,
     "stratum": STRATUM,
+    "block": BLOCK,
+    "memory": MEMORY,
+    "port": PORT,
+    "challenge": CHALLENGE,
+    "challenge_counts": CHALLENGE_COUNTS,
 }
 BY_SIZE = {"near4": 8, "near6": 16, "node": 8, "bucket": 8 * constants.BUCKET_CELLS}
 BY_SIZE |= {"bitmap": 8 * constants.BITMAP_WORDS, "classes": 8}
@@ -105,6 +117,11 @@ CONSTANTS = (
     "SKETCH_CELLS",
     "GLIMPSES",
     "CONNECTIONS_MAX",
+    "BLOCK_WORDS",
+    "BLOCK_BITS",
+    "ANSWERED_LOG2",
+    "GENERATION_SHIFT",
+    "BUDGETS_LOG2",
 )
 ENUMS = {
     constants.Action: "ACTION_",
@@ -118,6 +135,10 @@ ENUMS = {
     constants.Stage: "STAGE_",
     constants.Side: "SIDE_",
     constants.Traffic: "TRAFFIC_",
+    constants.Spare: "SPARE_",
+    constants.MemoryNumber: "MEMORY_",
+    constants.FlowState: "FLOW_",
+    constants.Asking: "",
 }
 
 
@@ -193,15 +214,14 @@ def test_the_compiler_would_say_so_if_they_did_not(tmp_path: Path) -> None:
 
 
 def test_no_struct_or_enum_is_forgotten() -> None:
-    text = (ROOT / "bpf" / "abi.h").read_text().splitlines()
+    parts = (ROOT / "bpf" / "abi.h", *(ROOT / "bpf" / "abi").iterdir())
+    text = "".join(map(Path.read_text, parts)).splitlines()
     structs = {line.split()[1] for line in text if line.startswith("struct ")}
     by_class = {*(kind.C_NAME for kind in STRUCTS), Slot.C_NAME, Explanation.C_NAME}
     assert structs == by_class | {*DTYPES, *BY_SIZE}
     named = {line.split()[1] for line in text if line.startswith("enum ")}
-    assert named == {*(kind.__name__.lower() for kind in ENUMS), "slot_number", *OF_CONSTANTS} - {
-        "slotnumber",
-        "value",
-    }
+    ours = {re.sub("(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower() for kind in ENUMS}
+    assert named == {*ours, *OF_CONSTANTS} - {"value"}
 
 
 u32 = st.integers(0, 2**32 - 1)
@@ -219,15 +239,20 @@ def test_what_is_packed_unpacks_to_the_same(value: Wire) -> None:
     assert type(value).unpack(packed) == value
 
 
-@given(st.sampled_from(constants.Action), st.sampled_from(constants.Mode), st.integers(0, 2**60))
+@given(
+    st.sampled_from(constants.Action),
+    st.sampled_from(constants.Mode),
+    st.integers(0, 2**60),
+    st.sampled_from(constants.Spare),
+)
 def test_a_slot_is_one_word_whose_time_is_rounded_up(
-    action: constants.Action, mode: constants.Mode, expires_ns: int
+    action: constants.Action, mode: constants.Mode, expires_ns: int, spare: constants.Spare
 ) -> None:
-    packed = Slot(action, mode, expires_ns).pack()
+    packed = Slot(action, mode, expires_ns, spare).pack()
     assert len(packed) == Slot.SIZE
     back = Slot.unpack(packed)
-    assert (back.action, back.mode) == (action, mode)
-    assert expires_ns <= back.expires_ns < expires_ns + 16
+    assert (back.action, back.mode, back.spare) == (action, mode, spare)
+    assert expires_ns <= back.expires_ns < expires_ns + 64
     assert (back.expires_ns == 0) == (expires_ns == 0)
 
 
@@ -258,4 +283,5 @@ def test_reasons_from_dropped_on_drop() -> None:
     assert drops == {
         *("DROPPED", "SIGNATURE", "LIMITED", "TRUNCATED", "MALFORMED"),
         *("VLAN_DEPTH", "EXTENSION_DEPTH", "TINY_FRAGMENT", "SPOOFED"),
+        *("CHALLENGED", "ANSWERED"),
     }

@@ -156,7 +156,7 @@ def test_one_line_drops_no_large_part_of_the_internet(api: Api, source: str, add
         {
             "match": "udp dst-port 53",
             "action": "limit",
-            "limit": {"pps": 100, "burst": "1s", "per": "source", "ipv4_length": 24},
+            "limit": {"pps": 100, "burst": "1s", "per": "source/24"},
         },
         {
             "match": {"source": "203.0.113.9"},

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.apiclient import Api, problem, running
 from tests.support.setcalls import picture, remove
-from xdpctl.abi.constants import SlotNumber
+from xdpctl.abi.constants import SlotNumber, Spare
 from xdpctl.abi.structs import Slot
 from xdpctl.lists import prepare as preparing
 from xdpctl.lists import replacement
@@ -38,7 +38,13 @@ def test_who_is_logged_in_is_spared_if_the_set_is_told_to(api: Api) -> None:
     made = api.put("bad", LIST)
     assert made["spare"] == "none"
     number = made["slot"]
-    for query, spare in (({"spare": "established"}, True), ({}, True), ({"spare": "none"}, False)):
+    kept = Spare.ESTABLISHED
+    for query, spare in (
+        ({"spare": "established"}, kept),
+        ({}, kept),
+        ({"spare": "known"}, Spare.KNOWN),
+        ({"spare": "none"}, Spare.NONE),
+    ):
         api.put("bad", LIST, 200, **query)
         assert Slot.unpack(api.datapath.source.words[number].tobytes()).spare is spare
     changed = api.call("PATCH", PATH, json={"spare": "established"}).json()

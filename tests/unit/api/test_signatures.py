@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.apiclient import Api, problem, running
-from xdpctl.abi.constants import RATE_COST_SHIFT, Action, SlotNumber
+from xdpctl.abi.constants import RATE_COST_SHIFT, Action, SlotNumber, Spare
 from xdpctl.abi.structs import Slot
 from xdpctl.control.operations import default_limits
 from xdpctl.service.config import parse
@@ -39,12 +39,12 @@ def test_components_and_text_are_the_same_rule(api: Api) -> None:
     made = add(api, MATCH, reason="reflection", ttl="1h")
     assert made["match"] == MATCH
     assert made["text"] == TEXT
-    assert (made["slot"], made["spare"], made["in_kernel"]) == (3, "established", True)
+    assert (made["slot"], made["spare"], made["in_kernel"]) == (3, "known", True)
     again = add(api, "udp length >=512 src-port 53", 200)
     assert again["id"] == made["id"]
     assert again["expires_in"] is None
     word = slot_of(api, made["slot"])
-    assert (word.action, word.spare) == (Action.DROP, True)
+    assert (word.action, word.spare) == (Action.DROP, Spare.KNOWN)
     assert int(api.datapath.control["armed"]) in (1, 2)
 
 
@@ -58,18 +58,43 @@ def test_a_source_with_more_or_a_limit_is_a_signature_and_alone_it_is_none(api: 
 
 
 def test_limits_reach_the_kernel_as_the_time_that_a_packet_takes(api: Api) -> None:
-    limit = {"bps": 8_000_000, "burst": 0.25, "per": "source"}
-    made = add(api, "udp", action="limit", limit={**limit, "ipv4_length": 24})
+    limit = {"bps": 8_000_000, "burst": 0.25, "per": "source/24"}
+    made = add(api, "udp", action="limit", limit=limit)
     rate = api.datapath.signatures.rate(made["slot"])
     assert int(rate["cost"]) == 1000 << RATE_COST_SHIFT, "a byte a microsecond"
     assert (int(rate["burst_ns"]), int(rate["by_bytes"])) == (250_000_000, 1)
-    assert int(rate["mask4"]) == 0xFFFFFF00
-    assert int(rate["mask6"]) == 2**64 - 1
+    assert int(rate["source4"]) == 0xFFFFFF00
+    assert int(rate["source6"]) == 2**64 - 1
     path = f"/v1/rules/{made['id']}"
     changed = api.call("PATCH", path, json={"limit": {"pps": 100}, "spare": "none"}).json()
     assert (changed["limit"]["pps"], changed["limit"]["bps"]) == (100, None)
     assert int(api.datapath.signatures.rate(made["slot"])["cost"]) == 10_000_000 << RATE_COST_SHIFT
     assert not slot_of(api, made["slot"]).spare
+
+
+def test_a_limit_for_each_destination_is_told_as_it_was_given(api: Api) -> None:
+    made = add(api, "tcp", action="limit", limit={"pps": 10, "per": "destination+source/24,/56"})
+    assert (made["limit"]["per"], made["spare"]) == ("destination+source/24,/56", "known")
+    rate = api.datapath.signatures.rate(made["slot"])
+    assert int(rate["destination4"]) == 2**32 - 1
+    assert int(rate["source4"]) == 0xFFFFFF00
+    assert rate["destination6"].tolist() == [2**64 - 1] * 2
+    assert int(rate["source6"]) == 2**64 - 2**8
+
+
+@pytest.mark.parametrize("action", ["challenge", "cookies"])
+def test_challenges_are_looked_for_while_there_are_any(api: Api, action: str) -> None:
+    made = add(api, "dst 198.51.100.7", action=action)
+    assert (made["action"], made["spare"], made["limit"]) == (action, "none", None)
+    assert int(api.datapath.control["challenging"]) == 1
+    api.call("DELETE", f"/v1/rules/{made['id']}")
+    assert int(api.datapath.control["challenging"]) == 0
+
+
+def test_a_challenge_spares_nobody(api: Api) -> None:
+    body = {"match": "tcp", "action": "challenge", "spare": "known"}
+    answer = api.call("POST", "/v1/rules", json=body)
+    assert (answer.status_code, answer.json()["field"]) == (400, "spare")
 
 
 def test_they_are_listed_after_sources_in_the_order_in_which_packets_meet_them(api: Api) -> None:

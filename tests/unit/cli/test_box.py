@@ -24,7 +24,17 @@ STATUS = {
     ],
     "kernel_memory": {"slots": 1 << 20, "cells4": 3 << 20},
     "protected": [],
-    "interfaces": {"eth0": {"state": "attached", "mode": "native", "detail": ""}},
+    "interfaces": {
+        "eth0": {
+            **{"state": "attached", "mode": "native", "detail": ""},
+            **{"outside": True, "flows": "asymmetric"},
+        }
+    },
+    "flow_memory": {
+        **{"used": 250_000, "capacity": 1_000_000, "fill": 0.25},
+        **{"bytes": 8 << 20, "false_pass": 0.0004},
+    },
+    "challenges": {"sent": 1_500_000, "withheld": 12, "right": 800},
 }
 COUNTERS = {"total": {"dropped": {"packets": 23_000, "bytes": 1}}, "interfaces": {}}
 RECORD = {
@@ -45,6 +55,10 @@ def test_status_tells_problems_apart(api: Api, run: Run) -> None:
         assert shown in out
     for shown in ("81 of 100 (81.0%)", "4 MiB"):
         assert shown in out
+    told = out.replace("\n", " ")
+    assert "250,000 of 1,000,000 flows (25.0%), 8.0 MiB; 0.04% of unknown packets pass" in told
+    assert "1.5 M sent, 12 withheld, 800 answered" in told
+    assert "outside, known flows are not told apart (asymmetric routing)" in told
     assert "of 64" not in out, "what is not used is not shown"
     assert "eth1 is absent" in err
     assert "warning: IPv4 entries are 81% full: 81 of 100 [/24]" in err.replace("\n", " ")

@@ -292,8 +292,6 @@ def test_rates_have_units(api: Api, run: Run, given: str, pps: float) -> None:
     assert body["limit"] == {
         "pps": pps,
         "burst": "0.1",
-        "per": "source",
-        "ipv4_length": 24,
-        "ipv6_length": 64,
+        "per": "/24",
     }
     assert run("limit", "--match", "udp", "--pps", "nan")[0] == 2

@@ -15,6 +15,8 @@ PLACE = "/v1/rules/203.0.113.7_32"
 STATISTICS: dict[str, Any] = {
     "looked_at": 1_200_000,
     "established": 12_000,
+    "known": 12_000,
+    "flows_asked": False,
     "accepted": 0,
     "connections": 3,
     "top_connections": [

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from tests.support.apiclient import Api, running
+from tests.support.fakes import FakeClock, FakeDatapath, controller
 from xdpctl.abi.arrays import CONNECTION, GLIMPSE, MONITOR_STATISTICS
 from xdpctl.abi.constants import SKETCH_CELLS, SKETCH_LOG2, STATISTICS_MAX
-from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.datapath import monitor_statistics
-from xdpctl.model.protection import OWN_ADDRESS, Protection
+from xdpctl.model.protection import OWN_ADDRESS
 from xdpctl_api.shapes.monitor import statistics_out
 
 NOTHING_SEEN = monitor_statistics.read(monitor_statistics.NOTHING, ())
@@ -90,7 +90,7 @@ def test_a_picture_is_told_in_words_of_the_field() -> None:
 
 
 def test_nothing_seen_is_nothing() -> None:
-    empty = monitor_statistics.MonitorStatistics(0, 0, 0, 0, 0, [], [], [], [])
+    empty = monitor_statistics.MonitorStatistics(0, 0, 0, 0, 0, 0, [], [], [], [])
     assert empty == NOTHING_SEEN
 
 
@@ -169,7 +169,7 @@ def test_beyond_the_room_for_statistics_rules_still_stand(api: Api) -> None:
     ],
 )
 def test_what_goes_to_other_hosts_is_counted(
-    destinations: tuple[str, ...], forwarded: float | None
+    tmp_path: Path, destinations: tuple[str, ...], forwarded: float | None
 ) -> None:
     seen = glimpses(*(("203.0.113.7", 17, 53, 1234) for _ in destinations))
     for place, text in zip(seen, destinations, strict=True):
@@ -177,8 +177,9 @@ def test_what_goes_to_other_hosts_is_counted(
         place["destination"][: len(packed)] = list(packed)
         place["family"] = ip_address(text).version
     found = monitor_statistics.read(picture(looked=len(seen), glimpses=seen), [])
-    own = {parse_prefix(one): OWN_ADDRESS for one in ("192.0.2.1", "2001:db8::1")}
-    shown = statistics_out(found, Protection(own))
+    own = dict.fromkeys(("192.0.2.1", "2001:db8::1"), OWN_ADDRESS)
+    with controller(tmp_path, FakeDatapath(), FakeClock(), own) as control:
+        shown = statistics_out(control, found)
     assert shown
     assert shown.forwarded == forwarded
     if seen.size:

@@ -34,7 +34,7 @@ def test_a_victim_is_protected_until_the_end(api: Api) -> None:
     (identity,) = said["rules"]
     rule = standing(api)[identity]
     assert (rule["text"], rule["action"]) == (f"dst {VICTIM} proto udp", "limit")
-    assert (rule["limit"]["pps"], rule["spare"], rule["mode"]) == (5000, "established", "enforce")
+    assert (rule["limit"]["pps"], rule["spare"], rule["mode"]) == (5000, "known", "enforce")
     assert (rule["origin"], rule["expires_in"]) == ("fastnetmon", pytest.approx(900))
     assert rule["reason"].startswith("fastnetmon: udp_flood")
     again = say(api, "fastnetmon", fastnetmon("ban"))

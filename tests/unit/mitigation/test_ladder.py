@@ -57,7 +57,7 @@ def test_it_is_watched_then_limited_then_dropped(box: Api) -> None:
     assert flood(box, rule, 11, 30) == []
     assert flood(box, rule, 41, 1) == [rule]
     held = standing(box)[rule]
-    assert (held["action"], held["limit"], held["spare"]) == ("drop", None, "established")
+    assert (held["action"], held["limit"], held["spare"]) == ("drop", None, "known")
     say(box, "fastnetmon", fastnetmon("ban"))
     assert standing(box)[rule]["action"] == "drop", "said again, it is still dropped"
     assert flood(box, rule, 50, 100) == []

@@ -15,7 +15,7 @@ from xdpctl.cli.live.dialogs import Details, Question
 from xdpctl.cli.live.looks import TABS, Look
 from xdpctl.cli.live.tables import ApiClient, Line, printable
 from xdpctl.errors import Refused, RuleError, XdpctlError
-from xdpctl.model.signature import read_amount
+from xdpctl.model.rate import read_amount
 
 _KEYS = (
     ("b", "drop the packets that the row's match takes, at first for a trial"),

@@ -36,7 +36,8 @@ SpareOption = Annotated[
     Spare | None,
     typer.Option(
         "--spare",
-        help="established: let packets of established TCP connections pass (default with --match).",
+        help="known: let packets of known flows pass (default with --match); established: only "
+        "those of this host's TCP connections.",
     ),
 ]
 Priority = Annotated[
@@ -56,7 +57,7 @@ MaxCollateral = Annotated[
     str | None,
     typer.Option(
         help="With --observe: enforce without asking if at most this share (1%) of the matching "
-        "packets belongs to established connections that the rule does not spare."
+        "packets belongs to known flows or connections that the rule does not spare."
     ),
 ]
 Force = Annotated[
@@ -72,7 +73,8 @@ Replace = Annotated[
 ]
 
 
-def _match(source: str | None, match: str | None) -> dict[str, str]:
+def match_of(source: str | None, match: str | None) -> dict[str, str]:
+    """The components of the match, of which exactly one form must be given."""
     if (source is None) == (match is None):
         raise typer.BadParameter("give either a source or --match")
     return {"source": source} if source is not None else text.parse(match or "").as_json()
@@ -126,7 +128,7 @@ def block(
     """
     seconds, max_share = monitoring.check(observe, max_collateral, monitor or bool(confirm_within))
     body = {
-        "match": _match(source, match),
+        "match": match_of(source, match),
         "action": "drop",
         "mode": "monitor" if monitor or seconds else "enforce",
         "ttl": ttl,
@@ -138,7 +140,7 @@ def block(
         "force": force,
         "replace": replace,
     }
-    _add(options.client(context), body, form, seconds, max_share, reset)
+    add(options.client(context), body, form, seconds, max_share, reset)
 
 
 @app.command()
@@ -158,7 +160,7 @@ def allow(
     Example: xdpctl allow 203.0.113.9
     """
     body = {
-        "match": _match(source, match),
+        "match": match_of(source, match),
         "action": "accept",
         "ttl": ttl,
         "reason": reason,
@@ -166,7 +168,7 @@ def allow(
         "priority": priority,
         "replace": replace,
     }
-    _add(options.client(context), body, form)
+    add(options.client(context), body, form)
 
 
 @app.command()
@@ -179,7 +181,8 @@ def limit(
     per: Annotated[
         str,
         typer.Option(
-            help="What shares one rate: all, each source, or each source prefix (/24 or /24,/56)."
+            help="What shares one rate: all, source, destination, source/24,/56, "
+            "destination+source/24."
         ),
     ] = "all",
     burst: Annotated[
@@ -203,7 +206,7 @@ def limit(
     """
     seconds, max_share = monitoring.check(observe, max_collateral, monitor or bool(confirm_within))
     body = {
-        "match": _match(source, match),
+        "match": match_of(source, match),
         "action": "limit",
         "limit": limit_body(pps, bps, burst, per),
         "mode": "monitor" if monitor or seconds else "enforce",
@@ -215,10 +218,10 @@ def limit(
         "priority": priority,
         "replace": replace,
     }
-    _add(options.client(context), body, form, seconds, max_share)
+    add(options.client(context), body, form, seconds, max_share)
 
 
-def _add(
+def add(
     client: Client,
     body: dict[str, Any],
     form: Format,

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.model.match.match import ID_MARK
-from xdpctl.model.signature import CONFIGURED
+from xdpctl.model.signature import STANDING
 from xdpctl.service.client import chunks
 
 app = typer.Typer()
@@ -107,7 +107,7 @@ def export(
         return _plain(rules)
     for rule in rules:
         signed = rule["id"].startswith(ID_MARK)
-        if rule["origin"] == CONFIGURED:
+        if rule["origin"] in STANDING:
             continue
         kept = {key: rule[key] for key in ("match", "action", "mode", "reason", "tags")}
         if signed:

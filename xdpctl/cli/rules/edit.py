@@ -27,16 +27,18 @@ def edit(
     tag: Annotated[
         list[str] | None, typer.Option(help="Its tags from now on; may be given several times.")
     ] = None,
-    action: Annotated[model.Action | None, typer.Option(help="drop, accept or limit.")] = None,
+    action: Annotated[
+        model.Action | None, typer.Option(help="drop, accept, limit, challenge or cookies.")
+    ] = None,
     mode: Annotated[model.Mode | None, typer.Option(help="enforce, or monitor to count.")] = None,
     pps: Annotated[str | None, typer.Option(help="Limit, in packets per second: 5k.")] = None,
     bps: Annotated[str | None, typer.Option(help="Limit, in bits per second: 100M.")] = None,
-    per: Annotated[str, typer.Option(help="Of the limit: all, source, /24 or /24,/56.")] = "all",
+    per: Annotated[
+        str, typer.Option(help="Of the limit: all, source, destination, source/24,/56.")
+    ] = "all",
     burst: Annotated[str, typer.Option(help="Of the limit: seconds at its rate.")] = "0.1",
     priority: Annotated[int | None, typer.Option(help="Lower is evaluated first.")] = None,
-    spare: Annotated[
-        model.Spare | None, typer.Option(help="established: let established connections pass.")
-    ] = None,
+    spare: Annotated[model.Spare | None, typer.Option(help="known, established, or none.")] = None,
     force: options.ForceChange = False,
     form: options.Output = Format.TABLE,
 ) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 import typer
 
 from xdpctl.errors import RuleError
-from xdpctl.model.signature import read_amount, read_per
+from xdpctl.model.rate import read_amount, read_per
 
 
 def limit_body(pps: str | None, bps: str | None, burst: str, per: str) -> dict[str, Any]:
     """A limit as the API takes it."""
-    rate = {"pps": number(pps, "pps"), "bps": number(bps, "bps"), "burst": burst, **_per(per)}
+    rate = {"pps": number(pps, "pps"), "bps": number(bps, "bps"), "burst": burst, "per": _per(per)}
     return {key: value for key, value in rate.items() if value is not None}
 
 
@@ -25,11 +25,9 @@ def number(given: str | None, option: str) -> float | None:
         raise typer.BadParameter(f"--{option} is {given!r}: {error.fix}") from None
 
 
-def _per(given: str) -> dict[str, Any]:
+def _per(given: str) -> str:
     try:
-        lengths = read_per(given)
-    except RuleError:
-        raise typer.BadParameter("--per must be all, source, /24 or /24,/56") from None
-    if not any(lengths):
-        return {"per": "all"}
-    return {"per": "source", "ipv4_length": lengths[0], "ipv6_length": lengths[1]}
+        read_per(given)
+    except RuleError as error:
+        raise typer.BadParameter(f"--per is {given!r}: {error.fix}") from None
+    return given

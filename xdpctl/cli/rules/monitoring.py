@@ -52,12 +52,15 @@ def statistics_lines(rule: dict[str, Any]) -> list[str]:
         f"would have {verb} {si(looked)} packets{_unestablished(statistics)}, "
         f"from about {sources} to {ends}"
     ]
-    if forwarded := statistics["forwarded"]:
+    if statistics["flows_asked"]:
+        spared = ", spared by the rule" if rule["spare"] == "known" else ""
+        lines.append(f"{percent(statistics['known'] / looked)} of them of known flows{spared}")
+    elif forwarded := statistics["forwarded"]:
         share = "" if forwarded == 1 else f" for {percent(forwarded)} of them"
         lines.append(f"established connections: unknown here{share} (forwarded traffic)")
     if statistics["connections"]:
         many = output.plural(statistics["connections"], "connection", "connections")
-        spared = ", spared by the rule" if rule["spare"] == "established" else ""
+        spared = ", spared by the rule" if rule["spare"] != "none" else ""
         who = sorted({c["source"] for c in statistics["top_connections"]})
         more = ", …" if len(who) > _NAMED else ""
         lines.append(f"{many} established with this host{spared}: {', '.join(who[:_NAMED])}{more}")
@@ -70,7 +73,7 @@ def statistics_lines(rule: dict[str, Any]) -> list[str]:
 
 def _unestablished(statistics: dict[str, Any]) -> str:
     """The share of unestablished packets, where all of them go to this host."""
-    if statistics["forwarded"]:
+    if statistics["forwarded"] or statistics["flows_asked"]:
         return ""
     looked = statistics["looked_at"]
     share = percent((looked - statistics["established"]) / looked)
@@ -137,7 +140,8 @@ def watch(
     """Observe a rule in monitor mode, print what it would hit, then ask or decide.
 
     Asks unless `max_share` is given: then the rule is enforced if at most that share of the packets
-    belongs to established connections that it does not spare. typer.Exit if it is not enforced.
+    belongs to known flows, or to connections of this host, that it does not spare. typer.Exit if it
+    is not enforced.
     """
     console = output.err if form.for_programs else output.out
     if rule["mode"] != "monitor":
@@ -200,15 +204,17 @@ def _ask() -> int:
 def _judge(statistics: dict[str, Any] | None, spare: str, max_share: float, out: Console) -> int:
     if not statistics or not statistics["looked_at"]:
         return EXIT_NOTHING
-    if statistics["forwarded"]:
+    flows_asked = statistics["flows_asked"]
+    if statistics["forwarded"] and not flows_asked:
         out.print(
             f"collateral unknown: {percent(statistics['forwarded'])} of the packets are forwarded, "
             "and connections through this host are not known",
             soft_wrap=True,
         )
         return EXIT_UNKNOWN
-    hit = 0 if spare == "established" else statistics["established"]
-    share: float = hit / statistics["looked_at"]
+    known = statistics["known" if flows_asked else "established"]
+    spared = {"known": known, "established": statistics["established"], "none": 0}[spare]
+    share: float = (known - spared) / statistics["looked_at"]
     verdict = "within" if share <= max_share else "above"
     out.print(f"collateral {percent(share)}, {verdict} the allowed {percent(max_share)}")
     return 0 if share <= max_share else EXIT_COLLATERAL

@@ -12,7 +12,7 @@ from xdpctl.cli import completion, options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules.rules import rule_identity, rule_path
 from xdpctl.errors import Refused
-from xdpctl.model.signature import CONFIGURED
+from xdpctl.model.signature import STANDING
 from xdpctl.service.client import SLOW_SECONDS, Client
 
 app = typer.Typer()
@@ -70,7 +70,7 @@ def _one(client: Client, rule: str, form: Format) -> None:
         f"removed: {gone['action']} {escape(output.where(gone))}; it had hit {hits}"
         + output.undo_hint(gone)
     )
-    if gone["origin"] == CONFIGURED:
+    if gone["origin"] in STANDING:
         output.err.print(
             "[yellow]note:[/yellow] it is in the configuration file and returns at the next start"
         )

@@ -88,7 +88,10 @@ Force = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and count; change nothing.")]
 SpareOption = Annotated[
     Spare | None,
-    typer.Option("--spare", help="established: let packets of established TCP connections pass."),
+    typer.Option(
+        "--spare",
+        help="known: let packets of known flows pass; established: of this host's TCP connections.",
+    ),
 ]
 ListFile = Annotated[
     Path | None, typer.Argument(help="File with the list; - for standard input.", allow_dash=True)

@@ -8,7 +8,7 @@ import csv
 import re
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -18,9 +18,9 @@ from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.errors import RuleError
 from xdpctl.model.match import text as match_text
 from xdpctl.model.match.match import build
+from xdpctl.model.rate import Rate, read_rate
 from xdpctl.model.requests import RuleRequest, SignatureRequest, check_tags
 from xdpctl.model.rule import Action, Mode, Spare
-from xdpctl.model.signature import Rate, read_rate
 from xdpctl.model.tags import given
 
 COLUMNS = ("source", "action", "mode", "ttl", "reason", "tags")
@@ -44,14 +44,10 @@ class _Limit(msgspec.Struct, forbid_unknown_fields=True):
     pps: float = 0.0
     bps: float = 0.0
     burst: float | str = 0.1
-    per: Literal["all", "source"] = "all"
-    ipv4_length: int = 32
-    ipv6_length: int = 64
+    per: str = "all"
 
     def rate(self) -> Rate:
-        return read_rate(
-            self.pps, self.bps, self.burst, self.per, (self.ipv4_length, self.ipv6_length)
-        )
+        return read_rate(self.pps, self.bps, self.burst, self.per)
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
@@ -187,7 +183,8 @@ class Parser:
         if isinstance(line.match, str):
             line.match = match_text.parse(line.match).as_json()
         source = line.match.get("source")
-        limits = ask.action is Action.LIMIT or line.action is Action.LIMIT
+        by_source = {Action.DROP, Action.ACCEPT}
+        limits = not by_source.issuperset((ask.action, line.action or ask.action))
         source_only = line.match.keys() == {"source"} and signature_fields == (None, None, None)
         if source_only and not limits:
             if not isinstance(source, str):

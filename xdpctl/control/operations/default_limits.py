@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The limits of the configuration: added at the start, removed once they are not configured."""
+"""Limits that nobody posts: those of the configuration, and backstops.
+
+They are added when they are wanted, and removed once they are not.
+"""
 
 import logging
 from collections.abc import Iterable
@@ -8,8 +11,9 @@ from dataclasses import dataclass
 from xdpctl.control.operations.signatures import describe, free_slot
 from xdpctl.control.state.draft import Draft
 from xdpctl.model.match.match import Match
+from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action, Mode, Spare
-from xdpctl.model.signature import CONFIGURED, Rate, Signature, sparing
+from xdpctl.model.signature import CONFIGURED, Signature, sparing
 
 log = logging.getLogger("xdpctl.signatures")
 
@@ -25,30 +29,34 @@ class DefaultLimit:
     reason: str = ""
 
 
-def bring(draft: Draft, wanted: Iterable[DefaultLimit]) -> None:
-    """Make these the only signatures of the origin `configured`; leave other origins' alone."""
+def bring(
+    draft: Draft, wanted: Iterable[DefaultLimit], origin: str = CONFIGURED, priority: int = 0
+) -> None:
+    """Make these the only signatures of `origin`; leave other origins' alone."""
     limits = {limit.match.id: limit for limit in wanted}
     for signature in draft.all_signatures():
-        if signature.origin == CONFIGURED and signature.id not in limits:
+        if signature.origin == origin and signature.id not in limits:
             draft.remove_signature(signature.id)
             draft.note("xdpctl", "rule.remove", signature.id, **describe(signature))
     for identity, limit in limits.items():
         standing = draft.signature(identity)
-        if standing and standing.origin != CONFIGURED:
+        if standing and standing.origin != origin:
             log.warning(
-                "the configured limit of %s is not applied: %s has a rule with the same match",
+                "the limit of %s (%s) is not applied: %s has a rule with the same match",
                 limit.match,
+                origin,
                 standing.origin,
             )
             continue
         asked = Signature(
             match=limit.match,
-            slot=standing.slot if standing else free_slot(draft),
+            slot=standing.slot if standing else free_slot(draft, origin),
             action=Action.LIMIT,
             limit=limit.rate,
-            spare=limit.spare or sparing(limit.rate),
+            spare=limit.spare or sparing(Action.LIMIT, limit.rate),
             mode=limit.mode,
-            origin=CONFIGURED,
+            priority=priority,
+            origin=origin,
             reason=limit.reason,
             created_at=standing.created_at if standing else draft.created_at,
         )

@@ -9,8 +9,8 @@ from xdpctl.base.typed import LARGEST, Problems
 from xdpctl.control.operations.default_limits import DefaultLimit
 from xdpctl.model.match.match import build
 from xdpctl.model.match.text import parse
+from xdpctl.model.rate import Rate, read_rate
 from xdpctl.model.rule import Mode, Spare, check_reason
-from xdpctl.model.signature import Rate, read_rate
 
 Number = Annotated[float, Meta(ge=0, le=LARGEST)]
 _Whole = Annotated[int, Meta(ge=0, le=LARGEST)]
@@ -18,7 +18,7 @@ _Length = Annotated[int, Meta(ge=0, le=128)]
 
 
 class RateTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """A rate: `pps` or `bps`; `per` is `all`, `source`, `/24` or `/24,/56`."""
+    """A rate: `pps` or `bps`; `per` is what model.rate.read_per takes."""
 
     pps: Number | None = None
     bps: Number | None = None
@@ -27,7 +27,8 @@ class RateTable(Struct, frozen=True, forbid_unknown_fields=True):
 
     def rate(self) -> Rate:
         """The rate; RuleError if it is not valid."""
-        return read_rate(self.pps or 0.0, self.bps or 0.0, self.burst, str(self.per))
+        per = self.per if isinstance(self.per, str) else f"source/{self.per}"
+        return read_rate(self.pps or 0.0, self.bps or 0.0, self.burst, per)
 
 
 class LimitTable(RateTable, frozen=True, forbid_unknown_fields=True):

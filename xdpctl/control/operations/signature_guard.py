@@ -14,7 +14,7 @@ from xdpctl.model.match import bits, ranges
 from xdpctl.model.match.components import TCP_FLAGS
 from xdpctl.model.match.match import Match
 from xdpctl.model.rule import Action, Mode, Spare
-from xdpctl.model.signature import Signature
+from xdpctl.model.signature import CHALLENGES, Signature
 
 _TCP = 6
 _ACK, _OPENING = TCP_FLAGS["ack"], TCP_FLAGS["syn"] | TCP_FLAGS["rst"]
@@ -39,7 +39,9 @@ def guard(draft: Draft, asked: Signature, caller: Caller, force: bool) -> list[s
     mine = any(address == caller.address for address, _ in reached)
     if mine and asked.limit and asked.limit.by_source:
         return [f"it also limits your own session to {asked.limit}"]
-    if asked.spare is Spare.ESTABLISHED:
+    if asked.action in CHALLENGES:
+        return []
+    if asked.spare is not Spare.NONE:
         drops_mine = asked.action is Action.DROP and mine
         warning = "it also drops new connections of your own; established ones are spared"
         return [warning][:drops_mine]
@@ -49,8 +51,7 @@ def guard(draft: Draft, asked: Signature, caller: Caller, force: bool) -> list[s
         raise LockoutError(
             f"it may match {whose} from {lockout.name(address)}, and spares no connection",
             "spare",
-            'give spare "established" (--spare established), accept that address first, or add '
-            "confirm_within",
+            'give spare "known" (--spare known), accept that address first, or add confirm_within',
         )
     if _may_be(asked.match, _TCP):
         return ["it spares no connection: sessions that it matches are cut off"]
@@ -67,7 +68,8 @@ def exposed(draft: Draft, address: Prefix) -> Signature | None:
     for signature in draft.all_signatures():
         blocks = signature.action is not Action.ACCEPT and signature.mode is Mode.ENFORCE
         paced = signature.limit is not None and signature.limit.by_source
-        spares = paced or signature.spare is Spare.ESTABLISHED or bool(signature.confirm_by_ns)
+        blocks = blocks and signature.action not in CHALLENGES
+        spares = paced or signature.spare is not Spare.NONE or bool(signature.confirm_by_ns)
         cuts = blocks and not spares and not signature.expired(draft.now.ns)
         if cuts and reaches(signature.match, address):
             return signature

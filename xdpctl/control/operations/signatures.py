@@ -14,9 +14,10 @@ from xdpctl.model import policy
 from xdpctl.model.identity import Caller
 from xdpctl.model.match.ranges import holds
 from xdpctl.model.quota import Quota
+from xdpctl.model.rate import Rate
 from xdpctl.model.requests import SignatureRequest
 from xdpctl.model.rule import OPERATOR, Action
-from xdpctl.model.signature import CONFIGURED, Rate, Signature, automatic, sparing
+from xdpctl.model.signature import STANDING, Signature, automatic, sparing
 
 _TCP = 6
 _RESERVED = 256  # signatures that are reserved for operators
@@ -37,7 +38,7 @@ def describe(signature: Signature) -> dict[str, object]:
 
 def free_slot(draft: Draft, origin: str = OPERATOR) -> int:
     """A free slot. CapacityError if none is left; QuotaError if only reserved ones are left."""
-    if origin not in (OPERATOR, CONFIGURED):
+    if origin not in (OPERATOR, *STANDING):
         others = sum(map(automatic, draft.all_signatures()))
         if others >= Constants.SIGNATURES_MAX - _RESERVED:
             raise QuotaError(
@@ -69,7 +70,7 @@ def add(draft: Draft, ask: SignatureRequest, caller: Caller) -> Added[Signature]
         slot=standing.slot if standing else free_slot(draft, caller.origin),
         action=ask.action,
         limit=ask.limit,
-        spare=ask.spare or sparing(ask.limit),
+        spare=ask.spare or sparing(ask.action, ask.limit),
         priority=ask.priority,
         mode=ask.mode,
         origin=caller.origin,
@@ -81,7 +82,7 @@ def add(draft: Draft, ask: SignatureRequest, caller: Caller) -> Added[Signature]
     )
     _check_quota(draft, asked, ask.ttl, standing is None)
     warnings = guard(draft, asked, caller, ask.force)
-    if standing and standing.origin == CONFIGURED:
+    if standing and standing.origin in STANDING:
         raise ConflictError(
             f"{standing.match} is limited by the configuration",
             "match",

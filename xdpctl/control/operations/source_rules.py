@@ -122,9 +122,9 @@ def change(
 ) -> Added[Rule]:
     """Change `action`, `mode`, `ttl` (None: no end), `reason` or `tags` of a live rule."""
     rule = _existing(draft, source, caller, etag)
-    if "limit" in changes or changes.get("action") is Action.LIMIT:
+    if "limit" in changes or changes.get("action") not in (None, Action.DROP, Action.ACCEPT):
         raise RuleError(
-            "a rule on a source cannot become a limit",
+            f"a rule on a source cannot become a {changes.get('action', Action.LIMIT)}",
             "action",
             f"add a limit beside it: xdpctl limit {source} --pps 1000",
         )

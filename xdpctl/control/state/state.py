@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from xdpctl.abi.constants import Action as WireAction
-from xdpctl.abi.constants import Mode as WireMode
 from xdpctl.abi.constants import Side
 from xdpctl.base.net.prefix import Prefix
+from xdpctl.control import wire
 from xdpctl.control.state.tag_index import TagIndex
 from xdpctl.control.store.kinds import AUTOMATIC_MODE, KINDS, RULES, Kind
 from xdpctl.datapath.image import NEIGHBOUR, PROTECTED, Image, Listing, Target, own_slot
@@ -18,14 +17,10 @@ from xdpctl.model.identity import Token
 from xdpctl.model.incident import Incident
 from xdpctl.model.protection import Protection
 from xdpctl.model.quota import AUTOMATIC, Quota
-from xdpctl.model.rule import OPERATOR, Action, Automatic, Mode, Rule, Spare
+from xdpctl.model.rule import OPERATOR, Action, Automatic, Mode, Rule
 from xdpctl.model.screening import outside
 from xdpctl.model.signature import Signature
 from xdpctl.model.source_set import NOTHING, Entries, SourceSet
-
-_ACTIONS = {Action.DROP: WireAction.DROP, Action.ACCEPT: WireAction.ACCEPT}
-_MODES = {Mode.ENFORCE: WireMode.ENFORCE, Mode.MONITOR: WireMode.MONITOR}
-
 
 NEVER = 1 << 63
 _CALLERS_KEPT, _CALLED_NS = 256, 3600 * 10**9
@@ -49,8 +44,8 @@ def order(source: Prefix) -> tuple[int, bytes, int]:
 
 def word(source_set: SourceSet) -> bytes:
     """The value of a set's slot, as the kernel reads it."""
-    spare = source_set.spare is Spare.ESTABLISHED and source_set.action is Action.DROP
-    return own_slot(_ACTIONS[source_set.action], _MODES[source_set.mode], 0, spare).value
+    action, spare = source_set.action, wire.spares(source_set.spare, source_set.action)
+    return own_slot(wire.ACTIONS[action], wire.MODES[source_set.mode], 0, spare).value
 
 
 @dataclass(slots=True)
@@ -181,8 +176,8 @@ class State:
         rule = self.rules.get(source)
         if rule is None or rule.expired(now_ns) or self.suspended(rule):
             return None
-        spare = rule.spare is Spare.ESTABLISHED and rule.action is Action.DROP
-        return own_slot(_ACTIONS[rule.action], _MODES[rule.mode], rule.kernel_expires_ns, spare)
+        action, spare = rule.action, wire.spares(rule.spare, rule.action)
+        return own_slot(wire.ACTIONS[action], wire.MODES[rule.mode], rule.kernel_expires_ns, spare)
 
     def suspended(self, rule: Rule) -> bool:
         """Whether a detector's drop is not applied because its source has become protected."""

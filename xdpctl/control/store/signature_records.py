@@ -6,8 +6,9 @@ import msgspec
 from xdpctl.base.clock import Now
 from xdpctl.control.store.records import decoded, kernel_time
 from xdpctl.model.match.match import build
+from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action, Mode, Spare
-from xdpctl.model.signature import Rate, Signature
+from xdpctl.model.signature import Signature
 
 SIGNATURES = "signatures/"
 

@@ -8,6 +8,7 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 
@@ -56,9 +57,16 @@ class Map:
         self.value_bytes = self._step * _possible_cpus() if per_cpu else shape.value_size
         self._lock = Lock()
         self._key = ctypes.create_string_buffer(shape.key_size)
-        self._value = ctypes.create_string_buffer(self.value_bytes)
-        self._attr = struct.pack("<I4xQQQ", fd, address_of(self._key), address_of(self._value), 0)
         self._delete_attr = struct.pack("<I4xQ", fd, address_of(self._key))
+
+    @cached_property
+    def _value(self) -> "ctypes.Array[ctypes.c_char]":
+        """Made with the first access: most maps are only mapped, and a value may have 4 MiB."""
+        return ctypes.create_string_buffer(self.value_bytes)
+
+    @cached_property
+    def _attr(self) -> bytes:
+        return struct.pack("<I4xQQQ", self.fd, address_of(self._key), address_of(self._value), 0)
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None; for a per-CPU map the values of all CPUs, 8-byte aligned."""

@@ -17,7 +17,7 @@ from xdpctl.datapath.bpf.syscall import (
 )
 
 PROG_LOAD, PROG_TEST_RUN, PROG_GET_FD_BY_ID = 5, 10, 13
-PROG_TYPE_XDP = 6
+XDP, SCHED_CLS = 6, 3  # types of programs
 F_XDP_HAS_FRAGS = 1 << 5
 F_TEST_XDP_LIVE_FRAMES = 1 << 1
 _LOG_BYTES = 1 << 20
@@ -58,8 +58,8 @@ def open_by_id(identity: int) -> int:
     return bpf(PROG_GET_FD_BY_ID, struct.pack("<II", identity, 0), f"open program {identity}")[0]
 
 
-def load(name: str, instructions: bytes, flags: int = F_XDP_HAS_FRAGS) -> int:
-    """Verify and load an XDP program; return its descriptor.
+def load(name: str, instructions: bytes, flags: int = F_XDP_HAS_FRAGS, kind: int = XDP) -> int:
+    """Verify and load a program; return its descriptor.
 
     If the verifier rejects it, the OSError has the last lines of the verifier's log.
     """
@@ -70,7 +70,7 @@ def load(name: str, instructions: bytes, flags: int = F_XDP_HAS_FRAGS) -> int:
     def attempt(level: int) -> int:
         attr = struct.pack(
             "<IIQQIIQII16sI",
-            *(PROG_TYPE_XDP, len(instructions) // 8, address_of(code), address_of(licence)),
+            *(kind, len(instructions) // 8, address_of(code), address_of(licence)),
             *(level, _LOG_BYTES if level else 0, address_of(log) if level else 0),
             *(0, flags, name.encode()[:15], 0),
         )

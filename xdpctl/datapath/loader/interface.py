@@ -22,18 +22,22 @@ log = logging.getLogger("xdpctl.loader")
 class AttachedInterface:
     """The state of one configured interface.
 
-    `reason` says why it is in generic mode. `taken_off` counts how often somebody else took the
-    filter off since this process started.
+    `outside`: no network of ours is beyond it. `reason` says why it is in generic mode. `taken_off`
+    counts how often somebody else took the filter off since this process started. `teaches` says by
+    what means what goes out teaches the flow memory: "" if it does not, None if not looked at yet.
     """
 
     name: str
     staged: Staged
+    outside: bool = False
     state: str = "absent"
     mode: str | None = None
     detail: str = "no such interface yet"
     reason: str = ""
     index: int | None = None
     taken_off: int = 0
+    teaches: str | None = None
+    teaches_not: str = ""
 
     @property
     def program_fd(self) -> int:
@@ -46,6 +50,17 @@ class AttachedInterface:
             level = logging.INFO if state == "attached" and mode == "native" else logging.WARNING
             log.log(level, "%s: %s%s", self.name, state, f", {detail}" if detail else "")
         self.state, self.mode, self.detail = state, mode, detail
+
+    def taught(self, means: str, problem: str) -> None:
+        """Set how the flow memory is taught, and log it if it has changed."""
+        if (means, problem) != (self.teaches, self.teaches_not):
+            if problem:
+                log.error(
+                    "%s: what goes out does not teach the flow memory: %s", self.name, problem
+                )
+            else:
+                log.info("%s: what goes out teaches the flow memory, by %s", self.name, means)
+        self.teaches, self.teaches_not = means, problem
 
     def filters(self, link: Link) -> bool:
         """Whether the filter was attached to this link when it was last looked at."""

@@ -7,30 +7,27 @@ replaces each program atomically.
 """
 
 import logging
-import secrets
+import os
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from xdpctl.abi.arrays import CONTROL
 from xdpctl.abi.constants import BITMAPS_MAX, SlotNumber, Stage
 from xdpctl.datapath.bpf import maps, programs
-from xdpctl.datapath.bpf.bpffs import ensure, share
+from xdpctl.datapath.bpf.bpffs import share
 from xdpctl.datapath.bpf.pins import Pins
-from xdpctl.datapath.heads import NEVER
-from xdpctl.datapath.image import SHARED
-from xdpctl.datapath.loader import netlink
-from xdpctl.datapath.loader.compiler import Compiled, compile_source
+from xdpctl.datapath.loader import egress, netlink
+from xdpctl.datapath.loader.compiler import Compiled, Program, compile_source
 from xdpctl.datapath.loader.interface import AttachedInterface, find, foreign
 from xdpctl.datapath.loader.netlink import AttachRefused, Link
+from xdpctl.datapath.loader.pinned_maps import PinnedMaps
 from xdpctl.datapath.loader.stages import Staged, load_staged
 from xdpctl.datapath.loader.take_down import opened
-from xdpctl.datapath.tables.cells import SMALLEST_LOG2, buckets_log2
-from xdpctl.errors import AttachError, DatapathError, SchemaError
+from xdpctl.datapath.tables.cells import buckets_log2
+from xdpctl.errors import AttachError, DatapathError
 from xdpctl.model.capacity import Capacity
+from xdpctl.model.flow_memory import FlowSettings
 
 PROGRAM, OUTSIDE, EXPLAIN = "xdpctl", "outside", "explain"
 _STAGES: dict[Stage, str] = {
@@ -38,20 +35,30 @@ _STAGES: dict[Stage, str] = {
     Stage.CONNECTION: "connection",
     Stage.OBSERVE: "observe",
     Stage.MONITOR: "monitor",
+    Stage.ANSWER: "answer",
 }
 _EXPLAIN_STAGES: dict[Stage, str] = {
     stage: f"{EXPLAIN}_{_STAGES[stage]}" for stage in (Stage.SIGNATURES, Stage.CONNECTION)
 }
-_PER_PROGRAM = ("counters", "stages")  # maps that are not shared: each program has its own
 log = logging.getLogger("xdpctl.loader")
 
 
+def compile_teacher(flows: FlowSettings, kept: Path | None = None) -> Compiled:
+    """Compile the program that teaches the flow memory; `kept`: compile_source()."""
+    return compile_source("teach.c", [egress.NAME], {"FLOWS_LOG2": flows.blocks_log2}, kept)
+
+
 def compile_filter(
-    capacity: Capacity, kept: Path | None = None, *, rehearsal: bool = False
+    capacity: Capacity,
+    kept: Path | None = None,
+    *,
+    flows: FlowSettings | None = None,
+    rehearsal: bool = False,
 ) -> Compiled:
     """Compile the filter and the explain programs, with their stages; `kept`: compile_source().
 
-    In the build for a rehearsal limits go by a recording's clock, see bpf/clock.bpf.h.
+    `flows` is None without an outside interface: then the flow memory has no room. In the build for
+    a rehearsal limits go by a recording's clock, see bpf/clock.bpf.h.
     """
     defines = {
         "SLOTS_MAX": capacity.rules + SlotNumber.FIRST,
@@ -59,6 +66,8 @@ def compile_filter(
         "BUCKETS6_LOG2": buckets_log2(capacity.ipv6),
         "ENTRIES6_MAX": 2 * capacity.ipv6 + 1,  # new entries are added before old ones go
     }
+    if flows:
+        defines["FLOWS_LOG2"] = flows.blocks_log2
     if rehearsal:
         defines["REHEARSAL"] = 1
     names = [PROGRAM, OUTSIDE, *_STAGES.values()]
@@ -70,85 +79,45 @@ def compile_filter(
     return replace(compiled, maps=maps)
 
 
-def _prepare(controls: maps.Map) -> None:
-    """Initialise a new control map: hash seeds, table sizes, and that nothing is copied."""
-    control = np.frombuffer(controls.memory(), CONTROL)[0]
-    if not control["seeds"].any():
-        control["seeds"] = [secrets.randbits(64) | 1 for _ in range(3)]
-        control["buckets_log2"] = SMALLEST_LOG2
-        control["observed"] = control["captured"] = NEVER
-
-
 class Loader:
     """Maps, programs and attachments under one pin directory."""
 
-    def __init__(self, pins: Pins, compiled: Compiled, group: int = -1) -> None:
+    def __init__(
+        self,
+        pins: Pins,
+        compiled: Compiled,
+        group: int = -1,
+        teach: Compiled | None = None,
+        flows: FlowSettings | None = None,
+    ) -> None:
         self.pins = pins
         self._compiled = compiled
         self._group = group
-        ensure(pins.directory)
-        for directory in (pins.directory, pins.root, pins.ports_dir):
-            directory.mkdir(parents=True, exist_ok=True)
-            share(directory, group, 0o750)
-        pins.lock_dir.mkdir(exist_ok=True)
-        share(pins.lock_dir, 0, 0o700)
-        names = (name for name in compiled.maps if name not in _PER_PROGRAM)
-        self._maps = {name: self._adopt_or_create(name, pins.map(name)) for name in names}
-        # while a map is mapped for writing, no process that can open its pin can freeze it
-        self._mapped = [self._map(name) for name, each in self._maps.items() if each.mappable]
-        for shared in SHARED:
-            self._maps["slots"].put(shared.shared.to_bytes(4, "little"), shared.value)
-        _prepare(self._maps["controls"])
-        self._id = maps.map_id(self._maps["slots"].fd)
+        self._maps = PinnedMaps(pins, compiled.maps, group)
+        self._maps.set_memories(flows or FlowSettings())
+        self._id = maps.map_id(self._maps.shared["slots"].fd)
+        self._memories_id = maps.map_id(self._maps.shared["memories"].fd)
+        self._teacher = self._load(teach.programs[egress.NAME], {}) if teach else None
         self.ports: dict[str, AttachedInterface] = {}
 
-    def _adopt_or_create(self, name: str, path: Path) -> maps.Map:
-        wanted = self._compiled.maps[name]
-        if path.exists():
-            pinned = maps.open_map(path)
-            if pinned.shape != wanted:
-                raise SchemaError(
-                    f"{path} was made by another version or capacity: it has {pinned.shape}, but "
-                    f"{wanted} is needed. Nothing was changed. `xdpctl down` removes it (traffic "
-                    "is not filtered until the next start; rules are kept)."
-                )
-            share(path, self._group, 0o660)
-            return pinned
-        try:
-            made = maps.create_map(name, wanted)
-        except OSError as error:
-            raise DatapathError(str(error.strerror)) from error
-        maps.pin(made.fd, path)
-        share(path, self._group, 0o660)
-        return made
-
-    def _map(self, name: str) -> memoryview:
-        try:
-            return self._maps[name].memory()
-        except OSError as error:
-            raise SchemaError(
-                f"{self.pins.map(name)} cannot be written ({error.strerror}): it was frozen. "
-                "`xdpctl down` removes it (traffic is not filtered until the next start; rules are "
-                "kept)."
-            ) from error
-
     def _load_staged(
-        self, program: str, stages: Mapping[Stage, str], directory: Path, counters: maps.Map | None
+        self, program: str, stages: Mapping[Stage, str], directory: Path, own: Mapping[str, int]
     ) -> Staged:
         def load(name: str, stages_fd: int) -> int:
-            return self._load(
-                name, {"stages": stages_fd, "counters": counters.fd if counters else 0}
-            )
+            return self._load(self._compiled.programs[name], {**own, "stages": stages_fd})
 
         return load_staged(load, self._compiled.maps["stages"], program, stages, directory)
 
-    def _load(self, name: str, own: Mapping[str, int]) -> int:
-        fds = {name: shared.fd for name, shared in self._maps.items()} | dict(own)
+    def _load(self, program: Program, own: Mapping[str, int]) -> int:
+        fds = {name: shared.fd for name, shared in self._maps.shared.items()} | dict(own)
+        flags, kind = programs.F_XDP_HAS_FRAGS, programs.XDP
+        if program.name == egress.NAME:
+            flags, kind = 0, programs.SCHED_CLS
         try:
-            return programs.load(name, self._compiled.programs[name].linked(fds))
+            return programs.load(program.name, program.linked(fds), flags, kind)
         except OSError as error:
             raise DatapathError(
-                f"the kernel did not load the program {name}: {error.strerror}"
+                f"the kernel did not load the program {program.name}: {error.strerror}"
             ) from error
 
     def add_explain(self) -> None:
@@ -160,7 +129,9 @@ class Loader:
             for directory in (self.pins.explain_dir, pin.parent):
                 directory.mkdir(exist_ok=True)
                 share(directory, self._group, 0o750)
-            staged = self._load_staged(program, _EXPLAIN_STAGES, pin.parent, None)
+            with closing(self._maps.port(pin.parent, program != EXPLAIN)) as port:
+                own = {"counters": 0, "port": port.fd}
+                staged = self._load_staged(program, _EXPLAIN_STAGES, pin.parent, own)
             fresh = pin.with_name("new")
             fresh.unlink(missing_ok=True)
             maps.pin(staged.program_fd, fresh)
@@ -174,19 +145,23 @@ class Loader:
         directory = self.pins.port(name)
         directory.mkdir(exist_ok=True)
         share(directory, self._group, 0o750)
-        with closing(self._adopt_or_create("counters", directory / "counters")) as counters:
-            program = OUTSIDE if outside else PROGRAM
-            staged = self._load_staged(program, _STAGES, directory, counters)
-        self.ports[name] = AttachedInterface(name, staged)
+        program = OUTSIDE if outside else PROGRAM
+        with (
+            closing(self._maps.adopt_or_create("counters", directory / "counters")) as counters,
+            closing(self._maps.port(directory, outside)) as port,
+        ):
+            own = {"counters": counters.fd, "port": port.fd}
+            staged = self._load_staged(program, _STAGES, directory, own)
+        self.ports[name] = AttachedInterface(name, staged, outside)
         return self.ports[name]
 
     def close(self) -> None:
         """Close the descriptors; pinned maps and attached programs stay."""
-        self._mapped.clear()
         for port in self.ports.values():
             port.staged.close()
-        for each in self._maps.values():
-            each.close()
+        if self._teacher is not None:
+            os.close(self._teacher)
+        self._maps.close()
 
     def reconcile(self) -> None:
         """Attach the filter to every configured interface that exists and does not have it."""
@@ -206,6 +181,19 @@ class Loader:
                     port.became("failed", None, str(error))
             except AttachError as error:
                 port.became("failed", link.xdp_mode, str(error))
+            self._teach(port, link)
+
+    def _teach(self, port: AttachedInterface, link: Link) -> None:
+        """Attach the teaching program to an outside interface, and to no other."""
+        try:
+            if not port.outside:
+                if port.teaches is None and egress.detach(link.index, self._memories_id):
+                    log.info("%s: it is not outside any more, and teaches no flows", port.name)
+                port.teaches = ""
+            elif self._teacher is not None:
+                port.taught(egress.attach(link.index, self._teacher, self._memories_id), "")
+        except AttachError as error:
+            port.taught("", str(error))
 
     def _reconcile_port(self, port: AttachedInterface, link: Link) -> None:
         if link.program_id is None:

@@ -75,7 +75,7 @@ class AttachRefused(AttachError):
 
 
 @contextmanager
-def _netlink() -> Iterator[Any]:
+def netlink_socket() -> Iterator[Any]:
     """A netlink socket for the calling thread; its errors are raised as AttachError."""
     try:
         with IPRoute() as netlink:
@@ -86,7 +86,7 @@ def _netlink() -> Iterator[Any]:
 
 def links() -> list[Link]:
     """All interfaces of this network namespace."""
-    with _netlink() as netlink:
+    with netlink_socket() as netlink:
         return [_link(message) for message in netlink.get_links()]
 
 
@@ -127,7 +127,7 @@ def detach(link: Link, expected_fd: int) -> None:
 
 
 def _set_xdp(link: Link, mode: str, attrs: list[tuple[str, int]]) -> None:
-    with _netlink() as netlink:
+    with netlink_socket() as netlink:
         try:
             netlink.link("set", index=link.index, xdp={"attrs": attrs})
         except NetlinkError as error:
@@ -136,7 +136,7 @@ def _set_xdp(link: Link, mode: str, attrs: list[tuple[str, int]]) -> None:
 
 def own_addresses() -> set[Prefix]:
     """The addresses of this host, as /32 and /128."""
-    with _netlink() as netlink:
+    with netlink_socket() as netlink:
         texts = {m.get_attr("IFA_LOCAL") or m.get_attr("IFA_ADDRESS") for m in netlink.get_addr()}
     return {parse_address(text, "address") for text in texts if text}
 
@@ -144,7 +144,7 @@ def own_addresses() -> set[Prefix]:
 def networks(names: Collection[str]) -> set[Prefix]:
     """The networks in which these interfaces have an address."""
     found: set[Prefix] = set()
-    with _netlink() as netlink:
+    with netlink_socket() as netlink:
         by_index = {
             message["index"]: message.get_attr("IFLA_IFNAME") for message in netlink.get_links()
         }
@@ -225,7 +225,7 @@ def watch(changed: Callable[[], None]) -> threading.Thread:
     ready = threading.Event()
 
     def listen() -> None:
-        with _netlink() as netlink:
+        with netlink_socket() as netlink:
             netlink.bind(groups=RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR)
             ready.set()
             while True:

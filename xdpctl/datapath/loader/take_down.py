@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from xdpctl.datapath.bpf import bpffs, maps, programs
 from xdpctl.datapath.bpf.pins import Pins
-from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader import egress, netlink
 from xdpctl.datapath.loader.netlink import Link
 from xdpctl.errors import AttachError
 
@@ -58,7 +58,12 @@ def take_down(pins: Pins, orphans: Collection[str] = ()) -> list[str]:
     """
     names: list[str] = []
     if pins.map("slots").exists():
-        names = _detach_ours(maps.map_id_at(pins.map("slots")), netlink.links())
+        present = netlink.links()
+        names = _detach_ours(maps.map_id_at(pins.map("slots")), present)
+        if pins.map("memories").exists():
+            memories_id = maps.map_id_at(pins.map("memories"))
+            for link in present:
+                egress.detach(link.index, memories_id)
     names += _detach_orphans(orphans)
     if pins.root.is_dir():
         for path in sorted(pins.root.rglob("*"), reverse=True):

@@ -52,7 +52,8 @@ class SignatureTable:
     def paces(self, slot: int, record: Any) -> bool:
         """Whether a limit's slot has this RATE record, apart from the salt."""
         current = self.rate(slot)
-        return all(current[name] == record[name] for name in RATE.names or () if name != "salt")
+        names = (name for name in RATE.names or () if name != "salt")
+        return all(np.array_equal(current[name], record[name]) for name in names)
 
     def put_rate(self, slot: int, record: Any, in_use: bool = False) -> None:
         """Set the RATE record of a limit, and start with empty buckets.
@@ -73,6 +74,10 @@ class SignatureTable:
     def armed(self) -> bool:
         """Whether any signatures are in use."""
         return bool(self._control["armed"])
+
+    def challenge(self, on: bool) -> None:
+        """Whether packets are looked at for answers to challenges."""
+        self._control["challenging"] = int(on)
 
     def wait_for_packets(self) -> None:
         """Wait until no packet uses the generation that the last install() replaced."""

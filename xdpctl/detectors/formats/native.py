@@ -15,7 +15,7 @@ from xdpctl.errors import RuleError
 from xdpctl.model.event import Attack, Event, Phase, plain
 from xdpctl.model.match import text
 from xdpctl.model.match.match import Match, build
-from xdpctl.model.signature import Rate
+from xdpctl.model.rate import Rate
 
 KNOWN = frozenset(
     ("phase", "id", "victim", "sources", "match", "attack", "port", "ttl", "pps", "bps", "note")

@@ -38,9 +38,9 @@ from xdpctl.lab.replay.recorded_clock import RecordedClock
 from xdpctl.lab.replay.run import judge, judge_by_clock
 from xdpctl.lab.replay.store_copy import copy_store
 from xdpctl.model.identity import Caller, Role
+from xdpctl.model.rate import Rate
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import OPERATOR, Action, Mode
-from xdpctl.model.signature import Rate
 from xdpctl.service.settings import Settings
 
 _CALLER = Caller("replay", Role.ADMIN, OPERATOR)

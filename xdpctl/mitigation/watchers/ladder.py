@@ -89,7 +89,7 @@ class Ladder:
             else:
                 more = (*standing.tags, tags.RAISED)
                 raised = standing.replace(
-                    action=Action.DROP, limit=None, spare=sparing(None), tags=more
+                    action=Action.DROP, limit=None, spare=sparing(Action.DROP, None), tags=more
                 )
                 why = f"{standing.limit} was exceeded for too long"
             draft.put_signature(raised)

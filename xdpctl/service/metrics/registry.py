@@ -9,7 +9,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from xdpctl.service.control_plane import ControlPlane
-from xdpctl.service.metrics import host, rules, traffic
+from xdpctl.service.metrics import flows, host, rules, traffic
 
 
 class _Live(Collector):
@@ -22,6 +22,7 @@ class _Live(Collector):
         """The metrics of every part."""
         yield from host.metrics(self.ctx)
         yield from traffic.metrics(self.ctx)
+        yield from flows.metrics(self.ctx)
         yield from rules.metrics(self.ctx)
 
 

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A part of abi.h: the flow memory, and the memory of sources that answered a challenge.
+ *
+ * A memory is a pair of blocked Bloom filters (Putze, Sanders and Singler, 2007). One generation is
+ * written, and both are asked. When it is full or old the next generation begins, in the half that
+ * the last but one had. A block says of which generation its bits are, so nothing needs clearing.
+ */
+#ifndef XDPCTL_ABI_FLOWS_H
+#define XDPCTL_ABI_FLOWS_H
+
+enum memory_number {
+	MEMORY_FLOWS,
+	MEMORY_ANSWERED,
+	MEMORIES_MAX,
+};
+
+enum memory_sizes {
+	BLOCK_WORDS = 7,       /* an element has one bit in each */
+	BLOCK_BITS = 42,       /* of the hash: 6 for each word; those above select the block */
+	ANSWERED_LOG2 = 13,    /* blocks of a generation */
+	GENERATION_SHIFT = 32, /* in memory.state: above it the generation, below how many it has */
+	BUDGETS_LOG2 = 14,
+};
+
+struct block {
+	__u64 words[BLOCK_WORDS];
+	__u64 generation;
+};
+
+/* Times are CLOCK_MONOTONIC as of the last tick. */
+struct memory {
+	__u64 state;
+	__u64 since_ns;	     /* when this generation began */
+	__u64 age_ns;	     /* begin the next one when it is as old */
+	__u64 least_ns;	     /* but not before */
+	__u64 full;	     /* or when it has so many elements */
+	__u64 early;	     /* generations that ended because they were full */
+	__u64 cost_ns;	     /* of a new element of one teacher; 0: without a budget */
+	__u64 refused;	     /* elements that were beyond a budget */
+	__u64 earlier;	     /* elements of the generation before */
+	__u32 refused_of[4]; /* the last teacher that was refused, in network order */
+	__u32 refused_family;
+	__u32 unused;
+};
+
+/* What the flow memory says of a packet. */
+enum flow_state {
+	FLOW_NOT_ASKED, /* the interface is not outside */
+	FLOW_UNKNOWN,
+	FLOW_KNOWN,
+};
+
+/* Whether the flow memory is asked for packets of an interface. */
+enum asking {
+	ASKS_NOT,
+	ASKS,
+	ASKS_NOT_ASYMMETRIC, /* what goes out does not pass here, so all flows would be unknown */
+};
+
+struct port {
+	__u32 asks; /* enum asking */
+	__u32 unused;
+};
+
+/* SYNs that were challenged; one record per CPU. */
+struct challenge {
+	__u64 key[2];
+};
+
+struct challenge_counts {
+	__u64 sent;
+	__u64 withheld; /* not answered: too many of one network, or with IP options */
+	__u64 right;	/* answers that were right: sources that are remembered from then on */
+};
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Challenges: a SYN is answered by an ACK of a number that was never sent. Whoever is really there
+ * resets with that number (RFC 9293 section 3.10.7.3), is remembered, and tries again at once or
+ * when its timer expires. Nothing is kept for a SYN, so forged sources cost no memory. The number
+ * is a keyed hash (SipHash-1-3: Aumasson and Bernstein, 2012) of addresses, ports and time.
+ */
+
+#define CHALLENGE_EPOCH_LOG2 36 /* ns: 69 s; the number of the epoch before is right, too */
+#define IPV4_HEADER	     20
+
+BPF_F_TABLE("array", u32, struct block, answered, 2U << ANSWERED_LOG2, MMAPABLE);
+BPF_F_TABLE("array", u32, struct challenge, challenges, 1, MMAPABLE);
+BPF_F_TABLE("percpu_array", u32, struct challenge_counts, challenge_counts, 1, 0);
+
+struct sip {
+	u64 v0, v1, v2, v3;
+};
+
+static __always_inline u64 rotated(u64 x, u32 bits)
+{
+	return x << bits | x >> (64 - bits);
+}
+
+static __always_inline void sip_round(struct sip *s)
+{
+	s->v0 += s->v1;
+	s->v1 = rotated(s->v1, 13) ^ s->v0;
+	s->v0 = rotated(s->v0, 32);
+	s->v2 += s->v3;
+	s->v3 = rotated(s->v3, 16) ^ s->v2;
+	s->v0 += s->v3;
+	s->v3 = rotated(s->v3, 21) ^ s->v0;
+	s->v2 += s->v1;
+	s->v1 = rotated(s->v1, 17) ^ s->v2;
+	s->v2 = rotated(s->v2, 32);
+}
+
+static __always_inline void sip_add(struct sip *s, u64 word)
+{
+	s->v3 ^= word;
+	sip_round(s);
+	s->v0 ^= word;
+}
+
+/* The number for a connection in an epoch. */
+static __always_inline u32 challenge_number(struct challenge *challenge, struct packet *packet,
+					    u32 ports, u64 epoch)
+{
+	struct sip s = {
+	    .v0 = challenge->key[0] ^ 0x736f6d6570736575,
+	    .v1 = challenge->key[1] ^ 0x646f72616e646f6d,
+	    .v2 = challenge->key[0] ^ 0x6c7967656e657261,
+	    .v3 = challenge->key[1] ^ 0x7465646279746573,
+	};
+
+	sip_add(&s, (u64)packet->source[0] << 32 | packet->destination[0]);
+	if (packet->family == 6) {
+		sip_add(&s, (u64)packet->source[1] << 32 | packet->destination[1]);
+		sip_add(&s, (u64)packet->source[2] << 32 | packet->destination[2]);
+		sip_add(&s, (u64)packet->source[3] << 32 | packet->destination[3]);
+	}
+	sip_add(&s, (u64)ports << 32 | (u32)epoch);
+	s.v2 ^= 0xff;
+	sip_round(&s);
+	sip_round(&s);
+	sip_round(&s);
+	s.v0 ^= s.v1 ^ s.v2 ^ s.v3;
+	return s.v0 ^ s.v0 >> 32;
+}
+
+/* A source by itself is an element of the memory. */
+static __always_inline u64 hash_of_source(const u64 *seeds, struct packet *packet)
+{
+	__be32 none[4] = {};
+
+	return flow_hash(seeds, packet->family, none, packet->source, 0, 0);
+}
+
+/* Whether the source has answered a challenge within the last hour. */
+static __always_inline int has_answered(struct control *control, struct packet *packet)
+{
+	u32 number = MEMORY_ANSWERED, place;
+	struct memory *memory = memories.lookup(&number);
+	u64 generation, hash = hash_of_source(control->seeds, packet);
+	struct block *current, *earlier;
+
+	if (!memory)
+		return 1;
+	generation = generation_of(state_of(memory));
+	place = block_of(generation, ANSWERED_LOG2, hash);
+	current = answered.lookup(&place);
+	place ^= 1U << ANSWERED_LOG2;
+	earlier = answered.lookup(&place);
+	if (!current || !earlier)
+		return 1;
+	return (has(current, generation, hash) | has(earlier, generation - 1, hash)) & 1;
+}
+
+static __always_inline void remember_source(struct control *control, struct packet *packet)
+{
+	u32 number = MEMORY_ANSWERED, place;
+	struct memory *memory = memories.lookup(&number);
+	u64 generation, hash = hash_of_source(control->seeds, packet);
+	struct block *current;
+
+	if (!memory)
+		return;
+	generation = generation_of(state_of(memory));
+	place = block_of(generation, ANSWERED_LOG2, hash);
+	current = answered.lookup(&place);
+	if (!current || has(current, generation, hash) & 1)
+		return;
+	put(current, generation, hash);
+	count_element(memory, rules_ns());
+}
+
+/* Whether a reset is the right answer to a challenge; then its source is remembered. */
+static __always_inline int is_answer(struct xdp_md *ctx, struct search *search,
+				     struct scratch *scratch)
+{
+	u32 zero = 0, flags = scratch->values[FIELD_TCP_FLAGS], number, ports;
+	struct challenge *challenge = challenges.lookup(&zero);
+	struct challenge_counts *counts;
+	struct transport head;
+	u64 epoch;
+
+	if (flags == NO_TCP_FLAGS || (flags & (FLAG_RST | FLAG_SYN)) != FLAG_RST || !challenge ||
+	    load_transport(ctx, scratch->packet.offset, &head, sizeof(head)) < 0)
+		return 0;
+	epoch = limits_ns() >> CHALLENGE_EPOCH_LOG2;
+	number = host32(head.sequence);
+	ports = (u32)head.source_port << 16 | head.destination_port;
+	if (challenge_number(challenge, &scratch->packet, ports, epoch) != number &&
+	    challenge_number(challenge, &scratch->packet, ports, epoch - 1) != number)
+		return 0;
+	if (search->explanation)
+		return 1;
+	remember_source(search->control, &scratch->packet);
+	counts = challenge_counts.lookup(&zero);
+	if (counts)
+		counts->right++;
+	return 1;
+}
+
+/* Whether a packet is a SYN that an action for SYNs is about. */
+static __always_inline int is_challenged(struct xdp_md *ctx, struct search *search,
+					 struct scratch *scratch, u32 action)
+{
+	u32 flags = scratch->values[FIELD_TCP_FLAGS];
+
+	if (flags == NO_TCP_FLAGS ||
+	    (flags & (FLAG_SYN | FLAG_ACK | FLAG_RST | FLAG_FIN)) != FLAG_SYN)
+		return 0;
+	if (action == ACTION_COOKIES)
+		return has_listener(ctx, &scratch->packet, scratch->values);
+	return !has_answered(search->control, &scratch->packet);
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Whether a packet that comes in belongs to a known flow. Without an outside interface: to none. */
+
+#define ICMP_ECHO_REPLY	    0
+#define ICMPV6_ECHO_REPLY   129
+#define ICMP_CITES_AT	    8	/* from the ICMP header on: the packet that an error is about */
+#define FLOW_OF_FRAGMENTS   256 /* a flag beside the protocol: `ports` is an identification */
+#define IPV4_IDENTIFICATION 4
+#define FRAGMENT_HEADER	    8
+
+BPF_F_TABLE("array", u32, struct port, port, 1, MMAPABLE);
+
+static __always_inline int asks_flows(void)
+{
+	u32 zero = 0;
+	struct port *here = port.lookup(&zero);
+
+	return here && here->asks == ASKS;
+}
+
+/* Whether both generations together know a flow. */
+static __always_inline int knows_flow(u64 hash)
+{
+	u32 number = MEMORY_FLOWS, place;
+	struct memory *memory = memories.lookup(&number);
+	struct block *current, *earlier;
+	u64 generation;
+
+	if (!memory)
+		return 0;
+	generation = generation_of(state_of(memory));
+	place = block_of(generation, FLOWS_LOG2, hash);
+	current = flows.lookup(&place);
+	place ^= 1U << FLOWS_LOG2;
+	earlier = flows.lookup(&place);
+	if (!current || !earlier)
+		return 0;
+	return (has(current, generation, hash) | has(earlier, generation - 1, hash)) & 1;
+}
+
+/* The identification of a fragment; 0 if its fragment header is not the last one. */
+static __always_inline u32 identification(struct xdp_md *ctx, struct packet *packet)
+{
+	struct {
+		u8 next_header, reserved;
+		__be16 offset_flags;
+		__be32 identification;
+	} header;
+	__be16 identity;
+
+	if (packet->family == 4)
+		return load_bytes(ctx, packet->ip + IPV4_IDENTIFICATION, &identity,
+				  sizeof(identity)) < 0
+			   ? 0
+			   : identity;
+	if (load_bytes(ctx, packet->offset - FRAGMENT_HEADER, &header, sizeof(header)) < 0 ||
+	    header.next_header != (packet->protocol & 255))
+		return 0;
+	return header.identification;
+}
+
+static __always_inline u64 fragments_hash(struct xdp_md *ctx, const u64 *seeds,
+					  struct packet *packet)
+{
+	return flow_hash(seeds, packet->family, packet->destination, packet->source,
+			 identification(ctx, packet), (packet->protocol & 255) | FLOW_OF_FRAGMENTS);
+}
+
+/* The same for figures: an interface whose flows all seem unknown is watched on. */
+static __always_inline int watches_flows(void)
+{
+	u32 zero = 0;
+	struct port *here = port.lookup(&zero);
+
+	return here && here->asks != ASKS_NOT;
+}
+
+/*
+ * Reads the packet that an ICMP error cites, which went out, turned round as if it had come in. 0
+ * if there is none with ports; an echo has its identifier for both.
+ */
+static __always_inline int read_cited(struct xdp_md *ctx, struct packet *error,
+				      struct packet *cited, struct ports *ports)
+{
+	u32 at = error->offset + ICMP_CITES_AT;
+	struct ports inside;
+
+	cited->family = error->family;
+	if (error->family == 4) {
+		struct ipv4 ip;
+
+		if (load_bytes(ctx, at, &ip, sizeof(ip)) < 0 || ip.version_ihl >> 4 != 4 ||
+		    ip.fragment & network16(IPV4_OFFSET))
+			return 0;
+		cited->protocol = ip.protocol;
+		cited->source[0] = ip.destination;
+		cited->destination[0] = ip.source;
+		at += (ip.version_ihl & 0x0f) * 4;
+	} else {
+		struct ipv6 ip;
+
+		if (load_bytes(ctx, at, &ip, sizeof(ip)) < 0)
+			return 0;
+		cited->protocol = ip.next_header;
+		__builtin_memcpy(cited->source, ip.destination, sizeof(cited->source));
+		__builtin_memcpy(cited->destination, ip.source, sizeof(cited->destination));
+		at += sizeof(ip);
+	}
+	if (cited->protocol == PROTOCOL_ICMP || cited->protocol == PROTOCOL_ICMPV6)
+		at += 4; /* identifier and sequence number */
+	else if (cited->protocol != PROTOCOL_TCP && cited->protocol != PROTOCOL_UDP)
+		return 0;
+	if (load_bytes(ctx, at, &inside, sizeof(inside)) < 0)
+		return 0;
+	ports->source = inside.destination;
+	ports->destination = inside.source;
+	if (cited->protocol == PROTOCOL_ICMP || cited->protocol == PROTOCOL_ICMPV6)
+		ports->source = 0;
+	return 1;
+}
+
+/* The hash of the flow of a packet that came in. */
+static __always_inline u64 hash_of_flow(const u64 *seeds, struct packet *packet,
+					struct ports *ports)
+{
+	return flow_hash(seeds, packet->family, packet->destination, packet->source,
+			 (u32)ports->destination << 16 | ports->source, packet->protocol);
+}
+
+/* Whether the packet that an ICMP error cites belongs to a known flow. */
+static __always_inline int cites_known(struct xdp_md *ctx, struct control *control,
+				       struct packet *error)
+{
+	struct packet cited = {};
+	struct ports ports = {};
+
+	return read_cited(ctx, error, &cited, &ports) &&
+	       knows_flow(hash_of_flow(control->seeds, &cited, &ports));
+}
+
+/* A SYN opens a flow, so it belongs to none. The caller has checked that this interface asks. */
+static __always_inline int is_known(struct xdp_md *ctx, struct control *control,
+				    struct packet *packet)
+{
+	u32 protocol = packet->protocol,
+	    icmp = packet->family == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6;
+	struct transport head = {};
+	struct ports ports;
+
+	if (protocol & PROTOCOL_NOT_IN_FRAME)
+		return knows_flow(fragments_hash(ctx, control->seeds, packet));
+	if (protocol == PROTOCOL_TCP) {
+		if (load_transport(ctx, packet->offset, &head, sizeof(head)) < 0 ||
+		    (host16(head.offset_flags) & (FLAG_SYN | FLAG_ACK)) == FLAG_SYN)
+			return 0;
+	} else if (protocol == PROTOCOL_UDP || protocol == icmp) {
+		if (load_transport(ctx, packet->offset, &head, 8) < 0)
+			return 0;
+	} else {
+		return 0;
+	}
+	ports.source = head.source_port;
+	ports.destination = head.destination_port;
+	if (protocol == icmp) {
+		if (is_error(ctx, packet))
+			return cites_known(ctx, control, packet);
+		if (host16(head.source_port) >> 8 !=
+		    (packet->family == 4 ? ICMP_ECHO_REPLY : ICMPV6_ECHO_REPLY))
+			return 0;
+		ports.source = 0;
+		ports.destination = network16(host32(head.sequence) >> 16);
+	}
+	return knows_flow(hash_of_flow(control->seeds, packet, &ports));
+}
+
+/*
+ * The first fragment of a known flow makes the later ones known, which have no ports. They are told
+ * by their identification (RFC 791, RFC 8200), and only if they come after it.
+ */
+static __always_inline void expect_fragments(struct xdp_md *ctx, struct control *control,
+					     struct packet *packet)
+{
+	if (packet->fragment != 1 || !asks_flows() || !is_known(ctx, control, packet))
+		return;
+	learn_flow(control->seeds, packet->family, packet->source,
+		   fragments_hash(ctx, control->seeds, packet), 1);
+}

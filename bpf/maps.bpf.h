@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The maps of the filter, except those of flows and challenges. */
+
+/* Capacities, set by the loader from its configuration. */
+#ifndef SLOTS_MAX
+#define SLOTS_MAX (262144 + SLOT_FIRST)
+#endif
+#ifndef BUCKETS4_LOG2
+#define BUCKETS4_LOG2 19
+#endif
+#ifndef BUCKETS6_LOG2
+#define BUCKETS6_LOG2 18
+#endif
+#ifndef ENTRIES6_MAX
+#define ENTRIES6_MAX 500000
+#endif
+#ifndef NODES_MAX
+#define NODES_MAX (SLOTS_MAX + 65536)
+#endif
+
+#define PAGE_SIZE      65536 /* the largest of all architectures */
+#define SAMPLES_PAGES  4
+#define CAPTURES_PAGES 32
+#define HEADS_PAGES    64
+
+BPF_F_TABLE("array", u32, u64, front4, (1U << FRONT_UNITS_LOG2) / 64, MMAPABLE);
+BPF_F_TABLE("array", u32, u64, front6, (1U << FRONT_UNITS_LOG2) / 64, MMAPABLE);
+BPF_F_TABLE("array", u32, struct near4, near4, 1U << NEAR4_UNITS_LOG2, MMAPABLE);
+BPF_F_TABLE("array", u32, struct near6, near6, 1U << NEAR6_UNITS_LOG2, MMAPABLE);
+BPF_F_TABLE("array", u32, u64, single6, (1U << SINGLE6_UNITS_LOG2) / 64, MMAPABLE);
+BPF_F_TABLE("array", u32, struct bucket, cells4, 2U << BUCKETS4_LOG2, MMAPABLE);
+BPF_F_TABLE("array", u32, struct bucket, cells6, 2U << BUCKETS6_LOG2, MMAPABLE);
+BPF_F_TABLE("array", u32, struct entry6, entries6, ENTRIES6_MAX, MMAPABLE);
+BPF_F_TABLE("array", u32, struct node, nodes, NODES_MAX, MMAPABLE);
+BPF_F_TABLE("array", u32, struct slot, slots, SLOTS_MAX, MMAPABLE);
+BPF_F_TABLE("array", u32, u64, side_units4, (1U << SIDE_UNITS_LOG2) / 64, MMAPABLE);
+BPF_F_TABLE("array", u32, u64, side_units6, (1U << SIDE_UNITS_LOG2) / 64, MMAPABLE);
+BPF_F_TABLE("lpm_trie", struct side_key4, u32, sides4, SIDES_MAX, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("lpm_trie", struct side_key6, u32, sides6, SIDES_MAX, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("percpu_array", u32, struct hits, hits, SLOTS_MAX, 0);
+BPF_F_TABLE("percpu_array", u32, struct hits, counters, REASON_MAX, 0);
+BPF_F_TABLE("array", u32, struct control, controls, 1, MMAPABLE);
+BPF_F_TABLE("array", u32, struct classes, classes, CLASSES_MAX, MMAPABLE);
+BPF_F_TABLE("array", u32, struct bitmap, bitmaps, 2, MMAPABLE);
+BPF_F_TABLE("array", u32, struct generation, generations, 2, MMAPABLE);
+BPF_F_TABLE("array", u32, struct rate, rates, SIGNATURES_MAX, MMAPABLE);
+BPF_F_TABLE("array", u32, u64, buckets, BUCKETS_MAX, MMAPABLE);
+BPF_F_TABLE("percpu_array", u32, struct scratch, scratches, 1, 0);
+BPF_F_TABLE("percpu_array", u32, struct pending, pending, 1, 0);
+BPF_F_TABLE("percpu_array", u32, struct pace, paces, 1, 0);
+BPF_F_TABLE("percpu_array", u32, struct stratum, strata, 1U << STRATA_LOG2, 0);
+BPF_F_TABLE("percpu_array", u32, struct hits, volumes, TRAFFIC_CLASSES, 0);
+BPF_F_TABLE("hash", u32, struct monitor_statistics, statistics, STATISTICS_MAX, 0);
+BPF_F_TABLE("lru_hash", struct connection, u64, connections, CONNECTIONS_MAX, 0);
+BPF_PROG_ARRAY(stages, STAGES_MAX);
+BPF_F_TABLE("array", u32, struct explanation, explanations, 1, 0);
+BPF_RINGBUF_OUTPUT(samples, SAMPLES_PAGES);
+BPF_RINGBUF_OUTPUT(captures, CAPTURES_PAGES);
+BPF_RINGBUF_OUTPUT(heads, HEADS_PAGES);

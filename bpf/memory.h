@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A memory of elements by their hashes: a pair of blocked Bloom filters, see abi/flows.h. Pure
+ * functions that access no map; whoever asks passes the blocks of both generations.
+ */
+#ifndef XDPCTL_MEMORY_H
+#define XDPCTL_MEMORY_H
+
+#include "cells.h"
+
+#define BUDGET_ELEMENTS 4096 /* of one teacher at once */
+
+/* Read it once for both blocks, because the generation may change in between. */
+static __always_inline u64 state_of(struct memory *memory)
+{
+	return *(volatile u64 *)&memory->state;
+}
+
+static __always_inline u64 generation_of(u64 state)
+{
+	return state >> GENERATION_SHIFT;
+}
+
+/* The block of an element in a generation. */
+static __always_inline u32 block_of(u64 generation, u32 blocks_log2, u64 hash)
+{
+	return (generation & 1) << blocks_log2 | (hash >> BLOCK_BITS & ((1U << blocks_log2) - 1));
+}
+
+/* 1 if a block of this generation has all bits of the element, else 0; without branches. */
+static __always_inline u64 has(struct block *block, u64 generation, u64 hash)
+{
+	u64 all = is_zero(block->generation ^ (u32)generation);
+
+#pragma unroll
+	for (int i = 0; i < BLOCK_WORDS; i++) {
+		all &= *(volatile u64 *)&block->words[i] >> (hash & 63);
+		hash >>= 6;
+	}
+	return all;
+}
+
+/*
+ * Writers on several CPUs may undo each other's bits. Then an element is missing until it is taught
+ * again, which its next packet does.
+ */
+static __always_inline void put(struct block *block, u64 generation, u64 hash)
+{
+	if (block->generation != (u32)generation) {
+#pragma unroll
+		for (int i = 0; i < BLOCK_WORDS; i++)
+			*(volatile u64 *)&block->words[i] = 0;
+		*(volatile u64 *)&block->generation = (u32)generation;
+	}
+#pragma unroll
+	for (int i = 0; i < BLOCK_WORDS; i++) {
+		block->words[i] |= 1ULL << (hash & 63);
+		hash >>= 6;
+	}
+}
+
+/* Counts a new element, and begins the next generation if it is time. One CPU does. */
+static __always_inline void count_element(struct memory *memory, u64 now)
+{
+	u64 state = state_of(memory), since = *(volatile u64 *)&memory->since_ns;
+	u64 full = (u32)state >= memory->full;
+
+	__sync_fetch_and_add(&memory->state, 1);
+	if (now < since + memory->least_ns || (!full && now < since + memory->age_ns))
+		return;
+	if (__sync_val_compare_and_swap(&memory->since_ns, since, now) != since)
+		return;
+	memory->early += full;
+	memory->earlier = (u32)state;
+	*(volatile u64 *)&memory->state = (generation_of(state) + 1) << GENERATION_SHIFT;
+}
+
+/* Whether a teacher may add another element (GCRA); if so, it is added to the teacher's bucket. */
+static __always_inline int within_budget(struct memory *memory, u64 *bucket, u64 now, u32 family,
+					 __be32 *teacher)
+{
+	u64 held = *(volatile u64 *)bucket;
+
+	if (held > now + memory->cost_ns * BUDGET_ELEMENTS) {
+		__sync_fetch_and_add(&memory->refused, 1);
+		memory->refused_family = family;
+		__builtin_memcpy(memory->refused_of, teacher, sizeof(memory->refused_of));
+		return 0;
+	}
+	*(volatile u64 *)bucket = (held < now ? now : held) + memory->cost_ns;
+	return 1;
+}
+
+#endif

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The flow memory: what goes out teaches it, and what comes in is asked for, as in the model."""
+
+import os
+import random
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests import reference
+from tests.kernel.conftest import FLOWS, Filter
+from tests.kernel.test_signatures import Armed
+from tests.reference_flows import Memory
+from tests.reference_signatures import Signature
+from tests.support.packets import ethernet, extended, ipv4, ipv6, udp
+from xdpctl.abi.arrays import MEMORY
+from xdpctl.abi.constants import Action, Asking, MemoryNumber, Mode, SlotNumber, Spare
+from xdpctl.abi.structs import Slot
+from xdpctl.datapath.bpf import maps
+from xdpctl.datapath.signatures.compile import compile_tables
+from xdpctl.model.match.match import build
+
+PAIRS = int(os.environ.get("XDPCTL_FUZZ_PAIRS", "200000")) // 10
+PORTS = (53, 123, 443, 4500, 5060, 40000, 51820)
+SYN, ACK, RST, FIN, PSH = 2, 16, 4, 1, 8
+
+
+def drop_all(held: Filter, spare: Spare = Spare.KNOWN) -> None:
+    """A signature that drops every packet, except what it spares."""
+    table, words = held.datapath.signatures, held.datapath.source.words
+    table.wait_for_packets()
+    word = Slot(Action.DROP, Mode.ENFORCE, 0, spare).pack()
+    words[SlotNumber.SIGNATURES] = int.from_bytes(word, "little")
+    table.install(compile_tables([(build({"ttl": ">=0"}), SlotNumber.SIGNATURES)]))
+
+
+@pytest.fixture
+def spared(teaching: Filter) -> Iterator[Filter]:
+    """Everything that comes in is dropped, unless it is known."""
+    drop_all(teaching)
+    forget(teaching)
+    yield teaching
+    Armed(teaching).hold([])
+
+
+def memory_of(held: Filter) -> np.void:
+    shared = held.loader._maps.shared["memories"]
+    found: np.void = np.frombuffer(shared.memory(), MEMORY)[MemoryNumber.FLOWS]
+    return found
+
+
+def forget(held: Filter) -> None:
+    """Two generations on, nothing is known."""
+    record = memory_of(held)
+    record["state"] = ((int(record["state"]) >> 32) + 2) << 32
+
+
+def tcp(flags: int, source: int = 40000, destination: int = 443, number: int = 1) -> bytes:
+    head = struct.pack(">HHIIHHHH", source, destination, number, 2, 5 << 12 | flags, 64, 0, 0)
+    return head
+
+
+def echo(kind: int, identifier: int) -> bytes:
+    return struct.pack(">BBHHH", kind, 0, 0, identifier, 1) + bytes(8)
+
+
+def packet4(
+    source: bytes, destination: bytes, payload: bytes, protocol: int, fragment: int = 0
+) -> bytes:
+    return ethernet(0x0800, ipv4(source, destination, payload, protocol, fragment=fragment))
+
+
+def packet6(source: bytes, destination: bytes, payload: bytes, protocol: int) -> bytes:
+    return ethernet(0x86DD, ipv6(source, destination, payload, protocol))
+
+
+def random_payload(rng: random.Random, four: bool) -> tuple[int, bytes]:
+    """Of TCP, UDP or ICMP, often such that it belongs to what was sent before."""
+    roll, ports = rng.random(), (rng.choice(PORTS), rng.choice(PORTS))
+    if roll < 0.4:
+        flags = rng.choice((SYN, SYN | ACK, ACK, ACK | PSH, ACK | FIN, RST, RST | ACK, FIN, 0))
+        return 6, tcp(flags, *ports) + rng.randbytes(rng.choice((0, 0, 9)))
+    if roll < 0.8:
+        size = rng.choice((0, 1, 2, 3, 4, 12))
+        content = rng.choice((bytes(size), rng.randbytes(size), b"\x23" * size))
+        return 17, udp(*ports, content)
+    kinds = (0, 8) if four else (128, 129)
+    return (1 if four else 58), echo(rng.choice(kinds), rng.choice((7, 8)))
+
+
+def random_packet(rng: random.Random, source: bytes, destination: bytes) -> bytes:
+    """An IP packet, at times a fragment, with options, or with an error about the other way."""
+    four = len(source) == 4
+    protocol, payload = random_payload(rng, four)
+    if rng.random() < 0.15:
+        inner = random_payload(rng, four)
+        make = ipv4 if four else ipv6
+        cited = make(destination, source, inner[1], inner[0])[: rng.choice((30, 48, 80))]
+        kind = rng.choice((3, 11, 12, 4) if four else (1, 2, 3, 4, 5))
+        protocol, payload = (1 if four else 58), bytes((kind, 4, 0, 0, 0, 0, 0, 0)) + cited
+    part = rng.choice((0,) * 6 + (1, 2))  # whole, first, later
+    if four:
+        word = (0, 0x2000, 0x00B9)[part]
+        return ethernet(0x0800, ipv4(source, destination, payload, protocol, b"", word))
+    kinds = rng.choice(((44,), (44, 60), (0, 44))) if part else rng.choice(((), (), (60,)))
+    first, body = extended(kinds, protocol, payload, (0, 0, 9)[part], part == 1)
+    return ethernet(0x86DD, ipv6(source, destination, body, first))
+
+
+def test_what_is_known_is_what_the_model_knows(spared: Filter) -> None:
+    seed = int(os.environ.get("XDPCTL_FUZZ_SEED", "0")) or random.SystemRandom().getrandbits(32)
+    rng = random.Random(seed)
+    done, known = 0, {True: 0, False: 0}
+    while done < PAIRS:
+        forget(spared)
+        size, model = rng.choice((4, 16)), Memory()
+        inside = [rng.randbytes(size) for _ in range(2)]
+        outside = [rng.randbytes(size - 1) + b"\1" for _ in range(2)]
+        for _ in range(400):
+            ends = rng.choice(inside), rng.choice(outside)
+            out = rng.random() < 0.25
+            frame = random_packet(rng, *(ends if out else ends[::-1]))
+            if reference.trace(frame, [])[0] != "NO_RULE":
+                continue
+            if out:
+                spared.teach(frame)
+                model.teach(frame)
+                continue
+            model.expect(frame)
+            said = spared.judge(frame, outside=True)[1]
+            where = f"seed {seed}, pair {done}: {frame.hex()}"
+            assert said == ("KNOWN" if model.knows(frame) else "SIGNATURE"), where
+            known[model.knows(frame)] += 1
+            done += 1
+    assert min(known.values()) > PAIRS // 20, f"seed {seed}: {known}"
+
+
+CLIENT, SERVER = bytes((198, 51, 100, 7)), bytes((203, 0, 113, 9))
+ANSWER = packet4(SERVER, CLIENT, tcp(ACK, 443, 40000), 6)
+
+
+def test_an_interface_that_is_not_outside_asks_nothing(spared: Filter) -> None:
+    spared.teach(packet4(CLIENT, SERVER, tcp(SYN), 6))
+    assert spared.judge(ANSWER, outside=True) == ("pass", "KNOWN")
+    assert spared.judge(ANSWER) == ("drop", "SIGNATURE")
+
+
+def test_a_rule_that_spares_connections_alone_asks_nothing(spared: Filter) -> None:
+    spared.teach(packet4(CLIENT, SERVER, tcp(SYN), 6))
+    drop_all(spared, Spare.ESTABLISHED)
+    assert spared.judge(ANSWER, outside=True) == ("drop", "SIGNATURE")
+
+
+def test_where_it_is_switched_off_nothing_is_known(spared: Filter) -> None:
+    spared.teach(packet4(CLIENT, SERVER, tcp(SYN), 6))
+    spared.flows.ask("outside", Asking.ASKS_NOT_ASYMMETRIC)
+    assert spared.flows.asking()["outside"] is Asking.ASKS_NOT_ASYMMETRIC
+    assert spared.judge(ANSWER, outside=True) == ("drop", "SIGNATURE")
+    spared.flows.ask("outside", Asking.ASKS)
+    assert spared.judge(ANSWER, outside=True) == ("pass", "KNOWN")
+
+
+def test_a_flow_is_known_for_one_more_generation(spared: Filter) -> None:
+    spared.teach(packet4(CLIENT, SERVER, tcp(SYN), 6))
+    memory_of(spared)["since_ns"] = 0  # so long ago that the next new flow begins a generation
+    before = spared.flows.figures()
+    spared.teach(packet4(CLIENT, SERVER, tcp(SYN, 40001), 6))
+    after = spared.flows.figures()
+    assert (after.rotations - before.rotations, after.elements, after.earlier) == (1, 0, 1)
+    assert spared.judge(ANSWER, outside=True) == ("pass", "KNOWN")
+    memory_of(spared)["since_ns"] = 0
+    spared.teach(packet4(CLIENT, SERVER, tcp(SYN, 40002), 6))
+    assert spared.judge(ANSWER, outside=True) == ("drop", "SIGNATURE")
+
+
+def test_what_goes_on_stays_known_over_generations(spared: Filter) -> None:
+    for port in range(40001, 40006):
+        spared.teach(packet4(CLIENT, SERVER, tcp(ACK), 6))
+        memory_of(spared)["since_ns"] = 0
+        spared.teach(packet4(CLIENT, SERVER, tcp(SYN, port), 6))
+        assert spared.judge(ANSWER, outside=True) == ("pass", "KNOWN")
+
+
+def test_a_full_generation_ends_early_and_is_counted(spared: Filter) -> None:
+    record, full = memory_of(spared), FLOWS.flows
+    record["least_ns"] = 0
+    try:
+        before = spared.flows.figures()
+        record["full"] = 100
+        for port in range(1024, 1024 + 150):
+            spared.teach(packet4(CLIENT, SERVER, tcp(SYN, port), 6))
+        after = spared.flows.figures()
+    finally:
+        record["full"], record["least_ns"] = full, 10 * 10**9
+    assert after.early - before.early == 1
+    assert after.fill < 1
+
+
+def test_one_teacher_has_a_budget_of_new_flows(spared: Filter) -> None:
+    maps = spared.loader._maps
+    maps.set_memories(replace(FLOWS, new_per_source=1))  # 4,096 at once
+    try:
+        before = spared.flows.figures().refused
+        for port in range(1024, 1024 + 5000):
+            spared.teach(packet4(CLIENT, SERVER, tcp(SYN, port), 6))
+        refused = spared.flows.figures().refused - before
+        other = packet4(bytes((198, 51, 100, 8)), SERVER, tcp(SYN), 6)
+        spared.teach(other)
+        assert 880 < refused < 920
+        assert spared.flows.figures().refused - before == refused
+    finally:
+        maps.set_memories(FLOWS)
+
+
+def test_a_million_forged_packets_teach_nothing(spared: Filter) -> None:
+    before = spared.flows.figures().elements
+    for payload, protocol in (
+        (tcp(SYN | ACK, 443, 50000), 6),  # what a server sends to forged clients
+        (tcp(RST | ACK, 443, 50000), 6),
+        (tcp(RST, 443, 50000), 6),
+        (udp(53, 50000, b"\1\2\x81\x80" + bytes(8)), 17),
+        (udp(123, 50000, b"\x24" + bytes(47)), 17),
+        (udp(443, 50000), 17),
+        (echo(0, 7), 1),
+        (bytes((3, 3, 0, 0, 0, 0, 0, 0)) + bytes(28), 1),
+    ):
+        spared.teach(packet4(CLIENT, SERVER, payload, protocol))
+    assert spared.flows.figures().elements == before
+
+
+def test_figures_estimate_the_share_of_false_passes(spared: Filter) -> None:
+    rng = random.Random(17)
+    for _ in range(FLOWS.flows // 4):
+        source = bytes((10, *rng.randbytes(3)))
+        spared.teach(packet4(source, SERVER, tcp(SYN, rng.randrange(1024, 65536)), 6))
+    figures = spared.flows.figures()
+    assert 0.24 < figures.fill < 0.26
+    asked, passed = 40_000, 0
+    for _ in range(asked):
+        source = bytes((203, *rng.randbytes(3)))
+        frame = packet4(source, CLIENT, tcp(ACK, 443, rng.randrange(1024, 65536)), 6)
+        passed += spared.run(frame, outside=True) == "pass"
+    assert passed / asked < 0.002
+    assert figures.false_pass < 0.002
+
+
+def test_the_memory_outlives_the_loader(spared: Filter) -> None:
+    spared.teach(packet4(CLIENT, SERVER, tcp(SYN), 6))
+    again = maps.open_map(spared.loader.pins.map("flows"))
+    assert again.shape.max_entries == 2 << FLOWS.blocks_log2
+    again.close()
+    assert spared.judge(ANSWER, outside=True) == ("pass", "KNOWN")
+
+
+def test_monitor_statistics_count_packets_of_known_flows(spared: Filter) -> None:
+    armed = Armed(spared)
+    armed.hold([(build({"ttl": ">=0"}), Signature({}, "drop", "monitor"))])
+    slot = SlotNumber.SIGNATURES
+    spared.datapath.begin_statistics(slot)
+    try:
+        spared.teach(packet4(CLIENT, SERVER, tcp(SYN), 6))
+        for frame, outside in ((ANSWER, True), (ANSWER, False)):
+            spared.run(frame, outside=outside)
+        other = packet4(SERVER, CLIENT, tcp(ACK, 443, 40001), 6)
+        spared.run(other, outside=True)
+        found = spared.datapath.statistics(slot)
+    finally:
+        spared.datapath.end_statistics(slot)
+    assert found is not None
+    assert (found.looked, found.known, found.established) == (3, 1, 0)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The floods: their frames, the rules against them, and whoever sends them."""
+
+import random
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from tests.lab.behind.people import PORT
+from tests.lab.behind.places import CLIENTS, NETWORKS, Place
+from xdpctl.lab import flood
+from xdpctl.lab.flood import Generator, interface
+
+PPS = 300_000
+_SOURCES = 4093  # a prime, so that sources and ports go through all combinations
+_SECONDS_MAX = 120.0
+_SYN, _RST, _ACK = 2, 4, 16
+
+
+@dataclass(frozen=True, slots=True)
+class Flood:
+    """What is sent, and what an operator or a detector would match."""
+
+    name: str
+    match: str
+
+
+FLOODS = (
+    Flood("SYN", "flags syn&!ack"),
+    Flood("ACK", "flags ack&!syn"),
+    Flood("RST", "flags rst"),
+    Flood("UDP", "proto udp"),
+    Flood("fragment", "fragment later"),
+    Flood("QUIC", "proto udp dst-port 443 length >=1000"),
+)
+
+
+def _tcp(mac: str, to: str, flags: int) -> bytes:
+    frame = bytearray(flood.syn_frame(mac, to, PORT))
+    frame[47] = flags
+    return bytes(frame)
+
+
+def _frame(name: str, mac: str, to: str) -> bytes:
+    if name in ("SYN", "ACK", "RST"):
+        return _tcp(mac, to, {"SYN": _SYN, "ACK": _ACK, "RST": _RST}[name])
+    if name == "UDP":
+        return flood.udp_frame(mac, to, 20_003, 172)
+    frame = bytearray(flood.udp_frame(mac, to, 443, 1172))
+    if name == "fragment":
+        frame[20:22] = struct.pack(">H", 185)
+    else:
+        frame[42:47] = b"\xc3\0\0\0\1"  # an Initial of QUIC version 1
+    return bytes(frame)
+
+
+def sources() -> bytes:
+    """Addresses of the networks of the clients, and the clients' own, in random order."""
+    rng = random.Random(5)
+    found = [f"{rng.choice(NETWORKS)}.{rng.randrange(1, 255)}" for _ in range(_SOURCES)]
+    found[: len(CLIENTS)] = CLIENTS
+    rng.shuffle(found)
+    return b"".join(ip_address(each).packed for each in found)
+
+
+@contextmanager
+def flooding(place: Place, generator: Generator, name: str, pps: int = PPS) -> Iterator[None]:
+    """A flood for as long as the block runs."""
+    index, _ = interface(place.world, "far0")
+    # the next hop: the router's card, or that of the server behind a bridge
+    card = (place.server, "eth0") if place.kind == "bridge" else (place.box, "out0")
+    _, mac = interface(*card)
+    generator.stop.clear()
+    generator.aim(_frame(name, mac, place.address), sources(), index)
+    sending = place.world.start(lambda: _send(generator, pps))
+    try:
+        time.sleep(0.1)
+        yield
+    finally:
+        generator.stop.set()
+        sending.result(30)
+
+
+def _send(generator: Generator, pps: int) -> None:
+    until = time.monotonic() + _SECONDS_MAX
+    while not generator.stop.is_set() and time.monotonic() < until:
+        generator.run(pps, pps, 1.0)

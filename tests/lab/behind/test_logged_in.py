@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who is logged in stays, and newcomers get in, wherever the box is."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.behind import scenario
+from tests.lab.behind.floods import FLOODS, Flood, flooding
+from tests.lab.behind.places import PLACES
+from tests.lab.behind.scenario import Scene
+from tests.lab.conftest import generator
+from tests.lab.questions import counted, eventually
+from xdpctl.abi.constants import Reason
+from xdpctl.lab.flood import Generator
+
+__all__ = ["generator"]
+SECONDS = 2.0
+LOST = 0.005
+SYN, ACK = FLOODS[0], FLOODS[1]
+
+
+@pytest.fixture(params=PLACES)
+def scene(request: pytest.FixtureRequest, generator: Generator) -> Iterator[Scene]:
+    with scenario.scene(request.param, generator) as made:
+        yield made
+
+
+@pytest.fixture
+def bridge(generator: Generator) -> Iterator[Scene]:
+    with scenario.scene("bridge", generator, 40) as made:
+        yield made
+
+
+def test_no_flood_breaks_a_session_or_a_conversation(scene: Scene) -> None:
+    for felt in scenario.every_flood(scene, SECONDS):
+        assert felt.broken == 0, felt
+        assert felt.lost <= LOST, felt
+        assert felt.dropped > 100_000, felt
+    assert counted(scene.box, Reason.FAULT) == 0
+
+
+def test_newcomers_get_in_by_a_challenge(scene: Scene) -> None:
+    with flooding(scene.place, scene.generator, "SYN", 150_000):
+        rule = scenario.sign(scene, Flood("SYN", "proto tcp"), action="challenge")
+        time.sleep(2.0)
+        first = scenario.newcomers(scene, 100)
+        again = scenario.newcomers(scene, 100)
+        assert scene.sessions.all_answer()
+    scenario.unsign(scene, rule)
+    assert sum(each is not None for each in first) >= 95, first
+    assert sum(each is not None for each in again) >= 95, again
+    waited = sorted(each or 9.0 for each in first)[50], sorted(each or 9.0 for each in again)[50]
+    print(f"newcomers wait {1e3 * waited[0]:.1f} ms, then {1e3 * waited[1]:.1f} ms")
+    status = scene.box.client.call("GET", "/v1/status")["challenges"]
+    assert status["right"] >= 95
+    assert counted(scene.box, Reason.CHALLENGED) > 10_000
+
+
+def test_without_the_memory_they_would_be_held_up(bridge: Scene) -> None:
+    """The same drop that spares only this host's connections: behind a bridge there are none."""
+    rule = scenario.sign(bridge, ACK, action="drop", spare="established")
+    assert eventually(lambda: bridge.sessions.waiting(1.0) == 40)
+    scenario.unsign(bridge, rule)
+    assert eventually(lambda: bridge.sessions.waiting(1.0) == 0)
+    assert bridge.sessions.all_answer()
+
+
+def test_they_stay_through_a_crash_a_start_and_a_new_cable(bridge: Scene) -> None:
+    drops = [
+        scenario.sign(bridge, Flood("", match), action="drop")
+        for match in ("proto tcp", "proto udp")
+    ]
+    with flooding(bridge.place, bridge.generator, "ACK", 50_000):
+        bridge.box.kill()
+        bridge.talks.mark()
+        time.sleep(1.0)
+        assert bridge.talks.worst().lost <= LOST
+        assert bridge.sessions.all_answer(), "with every process dead"
+        bridge.box.start()
+        assert bridge.talks.worst().lost <= LOST
+        assert bridge.sessions.all_answer(), "after a start"
+    bridge.place.cut_cable()
+    time.sleep(0.2)
+    bridge.place.cable_world(bridge.generator.pass_fd)
+
+    def attached() -> bool:
+        port = bridge.box.client.call("GET", "/v1/interfaces")["interfaces"]["out0"]
+        return port["state"] == "attached" and bool(port["teaches"])
+
+    assert eventually(attached)
+    bridge.talks.mark()
+    time.sleep(0.5)
+    assert bridge.sessions.all_answer(), "with new cards"
+    assert bridge.talks.worst().lost <= LOST
+    assert all(bridge.box.client.call("GET", f"/v1/rules/{rule}")["mode"] for rule in drops)

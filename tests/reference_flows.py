@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The reference model of the flow memory and of challenges: what teaches, and what is known.
+
+It reads the bytes of frames, remembers exactly and for ever, and shares no code with the product.
+"""
+
+import struct
+from typing import Any, NamedTuple
+
+from tests import reference, reference_signatures
+
+Fields = Any  # a frame's fields by name, as reference_signatures has them
+
+_ICMP, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
+_SYN, _RST, _ACK, _FIN = 2, 4, 16, 1
+_SERVICES = {*range(1024), 1194, 1434, 1900, 3283, 3389, 3478, 3702, 4500, 5060, 5353, 5683}
+_SERVICES |= {11211, 27015, 37810}
+
+
+class Flow(NamedTuple):
+    """A conversation as the inside sees it; an echo has its identifier as the inner port."""
+
+    protocol: int
+    inside: bytes
+    inside_port: int
+    outside: bytes
+    outside_port: int
+
+
+class Fragments(NamedTuple):
+    """The fragments of one packet that comes in."""
+
+    protocol: int
+    inside: bytes
+    outside: bytes
+    identification: bytes
+
+
+class Memory:
+    """Everything that was taught."""
+
+    def __init__(self) -> None:
+        self.flows: set[Flow] = set()
+        self.fragments: set[Fragments] = set()
+
+    def teach(self, frame: bytes) -> None:
+        """What goes out."""
+        has, head = _read(frame)
+        if head is not None and _opens(has, head):
+            self.flows.add(_outgoing(has, head))
+
+    def knows(self, frame: bytes) -> bool:
+        """Whether a frame that comes in belongs to what is known."""
+        has, head = _read(frame)
+        if head is None:
+            return _fragments(has, frame) in self.fragments
+        protocol = has["protocol"]
+        if protocol == _TCP:
+            flags = has["tcp_flags"]
+            opening = isinstance(flags, int) and flags & (_SYN | _ACK) == _SYN
+            return flags is not None and not opening and _incoming(has) in self.flows
+        if protocol == _UDP and len(head) >= 8:
+            return _incoming(has) in self.flows
+        if protocol == (_ICMP if len(has["source"]) == 4 else _ICMPV6) and len(head) >= 8:
+            return self._knows_icmp(has, head)
+        return False
+
+    def _knows_icmp(self, has: Fields, head: bytes) -> bool:
+        four = len(has["source"]) == 4
+        if head[0] in ((3, 11, 12) if four else (1, 2, 3, 4)):
+            cited = _cited(head[8:], four)
+            return cited in self.flows
+        if head[0] == (0 if four else 129):
+            (echo,) = struct.unpack_from(">H", head, 4)
+            return Flow(has["protocol"], has["destination"], echo, has["source"], 0) in self.flows
+        return False
+
+    def expect(self, frame: bytes) -> None:
+        """The first fragment of a known flow, where signatures are asked."""
+        has, head = _read(frame)
+        if head is not None and has["fragment"] & reference_signatures.FIRST and self.knows(frame):
+            self.fragments.add(_fragments(has, frame))
+
+
+def is_syn(frame: bytes) -> bool:
+    """Whether a challenge is for this frame."""
+    flags = reference_signatures.fields(frame)["tcp_flags"]
+    return isinstance(flags, int) and flags & (_SYN | _ACK | _RST | _FIN) == _SYN
+
+
+def _read(frame: bytes) -> tuple[Fields, bytes | None]:
+    """The fields, and what begins with the transport header; None of a later fragment."""
+    has: Fields = reference_signatures.fields(frame)
+    return has, None if has["fragment"] & reference_signatures.LATER else _transport(frame)
+
+
+def _transport(frame: bytes) -> bytes:
+    kind, offset = reference.link(frame)
+    data = frame[offset:]
+    if kind == 0x0800:
+        return data[(data[0] & 15) * 4 :]
+    protocol, rest = data[6], data[40:]
+    while protocol in reference.EXTENSIONS:
+        size = (rest[1] + 2) * 4 if protocol == 51 else 8 if protocol == 44 else (rest[1] + 1) * 8
+        protocol, rest = rest[0], rest[size:]
+    return rest
+
+
+def _opens(has: Fields, head: bytes) -> bool:
+    protocol = has["protocol"]
+    if protocol == _TCP:
+        flags = has["tcp_flags"]
+        return flags is not None and flags & (_SYN | _RST | _ACK) in (_SYN, _ACK)
+    if len(head) < 8:
+        return False
+    if protocol == _UDP:
+        port = has["source_port"]
+        if port not in _SERVICES:
+            return True
+        if port == 53:
+            return len(head) > 10 and not head[10] & 0x80
+        if port == 123:
+            return len(head) > 8 and head[8] & 7 in (1, 3)
+        return port == 4500 and len(head) >= 12 and head[8:12] != bytes(4)
+    echo = {4: (_ICMP, 8), 16: (_ICMPV6, 128)}[len(has["source"])]
+    return (protocol, head[0]) == echo
+
+
+def _outgoing(has: Fields, head: bytes) -> Flow:
+    protocol, ends = has["protocol"], (has["source"], has["destination"])
+    if protocol in (_TCP, _UDP):
+        return Flow(protocol, ends[0], has["source_port"], ends[1], has["destination_port"])
+    return Flow(protocol, ends[0], int.from_bytes(head[4:6], "big"), ends[1], 0)
+
+
+def _incoming(has: Fields) -> Flow:
+    ends = has["destination"], has["destination_port"], has["source"], has["source_port"]
+    return Flow(has["protocol"], *ends)
+
+
+def _cited(data: bytes, four: bool) -> Flow | None:
+    if len(data) < (20 if four else 40):
+        return None
+    if four:
+        (word,) = struct.unpack_from(">H", data, 6)
+        if data[0] >> 4 != 4 or word & 0x1FFF:
+            return None
+        protocol, source, destination = data[9], data[12:16], data[16:20]
+        head = data[(data[0] & 15) * 4 :]
+    else:
+        protocol, source, destination, head = data[6], data[8:24], data[24:40], data[40:]
+    if protocol in (_ICMP, _ICMPV6):
+        if len(head) < 8:
+            return None
+        return Flow(protocol, source, int.from_bytes(head[4:6], "big"), destination, 0)
+    if protocol not in (_TCP, _UDP) or len(head) < 4:
+        return None
+    ports = struct.unpack_from(">HH", head)
+    return Flow(protocol, source, ports[0], destination, ports[1])
+
+
+def _fragments(has: Fields, frame: bytes) -> Fragments:
+    kind, offset = reference.link(frame)
+    data = frame[offset:]
+    if kind == 0x0800:
+        identification = data[4:6]
+    else:
+        protocol, rest, identification = data[6], data[40:], b""
+        while protocol in reference.EXTENSIONS and not identification:
+            if protocol == 44:
+                # the header before the last one does not count: its end is not known any more
+                identification = rest[4:8] if rest[0] == has["protocol"] else bytes(4)
+            size = (rest[1] + 2) * 4 if protocol == 51 else (rest[1] + 1) * 8
+            protocol, rest = rest[0], rest[size:]
+    return Fragments(has["protocol"], has["destination"], has["source"], identification)

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command that adds a challenge."""
+
+from typing import Annotated
+
+import typer
+
+from xdpctl.cli import options
+from xdpctl.cli.formats import Format
+from xdpctl.cli.rules.add import ConfirmWithin, Priority, Replace, add, match_of
+
+app = typer.Typer()
+
+
+@app.command()
+def challenge(
+    context: typer.Context,
+    match: Annotated[
+        str, typer.Option("--match", help="SYNs to challenge: 'dst 198.51.100.0/24 dst-port 443'.")
+    ],
+    cookies: Annotated[
+        bool,
+        typer.Option(
+            "--cookies",
+            help="Answer SYNs to listeners of this host with SYN cookies, without a second try.",
+        ),
+    ] = False,
+    ttl: options.Ttl = None,
+    reason: options.Reason = "",
+    tag: options.Tags = None,
+    monitor: options.Monitor = False,
+    confirm_within: ConfirmWithin = None,
+    priority: Priority = None,
+    replace: Replace = False,
+    form: options.Output = Format.TABLE,
+) -> None:
+    """Let TCP connections begin only from sources that show that they exist.
+
+    A SYN is answered instead of passed on. A client that is there resets the answer and tries
+    again, and its source passes for an hour. Other packets that match are not touched.
+
+    Example: xdpctl challenge --match "dst 198.51.100.0/24"
+    """
+    body = {
+        "match": match_of(None, match),
+        "action": "cookies" if cookies else "challenge",
+        "mode": "monitor" if monitor else "enforce",
+        "ttl": ttl,
+        "reason": reason,
+        "tags": tag,
+        "confirm_within": confirm_within,
+        "priority": priority,
+        "replace": replace,
+    }
+    add(options.client(context), body, form)

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the kernel calls the actions, modes and exceptions of the model."""
+
+from xdpctl.abi.constants import Action as WireAction
+from xdpctl.abi.constants import Mode as WireMode
+from xdpctl.abi.constants import Spare as WireSpare
+from xdpctl.abi.structs import Slot
+from xdpctl.model.rule import Action, Mode, Spare
+
+ACTIONS = {
+    Action.DROP: WireAction.DROP,
+    Action.ACCEPT: WireAction.ACCEPT,
+    Action.LIMIT: WireAction.LIMIT,
+    Action.CHALLENGE: WireAction.CHALLENGE,
+    Action.COOKIES: WireAction.COOKIES,
+}
+MODES = {Mode.ENFORCE: WireMode.ENFORCE, Mode.MONITOR: WireMode.MONITOR}
+SPARES = {
+    Spare.NONE: WireSpare.NONE,
+    Spare.ESTABLISHED: WireSpare.ESTABLISHED,
+    Spare.KNOWN: WireSpare.KNOWN,
+}
+
+
+def spares(spare: Spare, action: Action) -> WireSpare:
+    """What a slot spares: an accept has nothing to spare."""
+    return WireSpare.NONE if action is Action.ACCEPT else SPARES[spare]
+
+
+def mode_of(word: Slot) -> Mode:
+    """The mode of a slot that the kernel has."""
+    return Mode.MONITOR if word.mode is WireMode.MONITOR else Mode.ENFORCE
+
+
+def spare_of(word: Slot) -> Spare:
+    """What a slot that the kernel has spares."""
+    return next(spare for spare, wire in SPARES.items() if wire is word.spare)

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the flow memory and the memory of answered challenges hold, and whether they are asked.
+
+The maps are opened each time: a loader that starts with another size makes new ones.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.abi.arrays import BLOCK, CHALLENGE_COUNTS, MEMORY, PORT
+from xdpctl.abi.constants import GENERATION_SHIFT, Asking, MemoryNumber
+from xdpctl.datapath.bpf import maps
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.errors import DatapathError
+
+_SAMPLED = 2048  # blocks of a generation, from which the share of false passes is estimated
+_MAPS = {MemoryNumber.FLOWS: "flows", MemoryNumber.ANSWERED: "answered"}
+_LOW = (1 << GENERATION_SHIFT) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFigures:
+    """A memory as of now.
+
+    `elements` and `earlier` are those that this generation and the one before were taught, `full`
+    the number for which a generation has room, `bytes` the memory of both. `false_pass` is the
+    estimated share of unknown ones that are taken for known, 0 to 1. `rotations` counts the
+    generations so far, `early` those that ended because they were full. This one began at
+    `begun_ns` (CLOCK_MONOTONIC) and lasts `age` seconds unless it is full before. `refused` counts
+    what was beyond the budget of its teacher, at last of `refused_of`.
+    """
+
+    elements: int
+    earlier: int
+    full: int
+    bytes: int
+    false_pass: float
+    rotations: int
+    early: int
+    begun_ns: int
+    age: float
+    refused: int
+    refused_of: str
+
+    @property
+    def fill(self) -> float:
+        """How full this generation is, 0 to 1 or more."""
+        return self.elements / self.full if self.full else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeCounts:
+    """SYNs that were answered with a challenge or a cookie, those that were not because there were
+    too many, and the right answers.
+    """
+
+    sent: int = 0
+    withheld: int = 0
+    right: int = 0
+
+
+class FlowMemory(Protocol):
+    """The port to the memories; each method raises DatapathError with the kernel's reason."""
+
+    def figures(self, number: MemoryNumber = MemoryNumber.FLOWS) -> MemoryFigures:
+        """What a memory holds."""
+        ...
+
+    def challenges(self) -> ChallengeCounts:
+        """The challenges so far."""
+        ...
+
+    def asking(self) -> dict[str, Asking]:
+        """Whether packets of each interface are looked up in the flow memory."""
+        ...
+
+    def ask(self, interface: str, asking: Asking) -> None:
+        """Set whether packets of an interface are looked up."""
+        ...
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DatapathError(f"the flow memory cannot be read: {error.strerror}") from error
+
+
+class PinnedFlowMemory:
+    """The memories whose maps a loader has pinned."""
+
+    def __init__(self, pins: Pins) -> None:
+        self._pins = pins
+
+    def figures(self, number: MemoryNumber = MemoryNumber.FLOWS) -> MemoryFigures:
+        """See FlowMemory."""
+        with _refusals(), closing(maps.open_map(self._pins.map("memories"))) as memories:
+            memory = np.frombuffer(memories.memory(), MEMORY)[number]
+            with closing(maps.open_map(self._pins.map(_MAPS[number]))) as blocks:
+                size = blocks.shape.max_entries * BLOCK.itemsize
+                halves = np.frombuffer(blocks.memory(), BLOCK).reshape(2, -1)
+                return _figures(memory, halves, size)
+
+    def challenges(self) -> ChallengeCounts:
+        """See FlowMemory."""
+        with _refusals(), closing(maps.open_map(self._pins.map("challenge_counts"))) as counts:
+            per_cpu = np.frombuffer(counts.get(bytes(4)) or b"", CHALLENGE_COUNTS)
+            names = CHALLENGE_COUNTS.names or ()
+            return ChallengeCounts(*(int(per_cpu[name].sum()) for name in names))
+
+    def asking(self) -> dict[str, Asking]:
+        """See FlowMemory."""
+        found = {}
+        for directory in self._pins.ports():
+            with _refusals(), self._port(directory) as record:
+                found[self._pins.interface(directory)] = Asking(int(record["asks"]))
+        return found
+
+    def ask(self, interface: str, asking: Asking) -> None:
+        """See FlowMemory."""
+        with _refusals(), self._port(self._pins.port(interface)) as record:
+            record["asks"] = asking
+
+    @contextmanager
+    def _port(self, directory: Path) -> Iterator[Any]:
+        with closing(maps.open_map(directory / "port")) as port:
+            yield np.frombuffer(port.memory(), PORT)[0]
+
+
+def _figures(memory: Any, halves: NDArray[np.void], size: int) -> MemoryFigures:
+    state = int(memory["state"])
+    generation = state >> GENERATION_SHIFT
+    current = false_pass(halves[generation & 1], generation)
+    earlier = false_pass(halves[~generation & 1], generation - 1)
+    return MemoryFigures(
+        elements=state & _LOW,
+        earlier=int(memory["earlier"]),
+        full=int(memory["full"]),
+        bytes=size,
+        false_pass=1 - (1 - current) * (1 - earlier),
+        rotations=generation,
+        early=int(memory["early"]),
+        begun_ns=int(memory["since_ns"]),
+        age=int(memory["age_ns"]) / 1e9,
+        refused=int(memory["refused"]),
+        refused_of=_address(memory) if memory["refused"] else "",
+    )
+
+
+def _address(memory: Any) -> str:
+    size = 4 if memory["refused_family"] == 4 else 16
+    return str(ip_address(memory["refused_of"].tobytes()[:size]))
+
+
+def false_pass(blocks: NDArray[np.void], generation: int) -> float:
+    """The chance that all bits of an unknown element are set, from a sample of the blocks.
+
+    A block of an older generation than `generation` counts as empty.
+    """
+    step = max(1, len(blocks) // _SAMPLED)
+    looked = blocks[::step]
+    set_bits = np.bitwise_count(looked["words"]).astype(np.float64)
+    chance = np.prod(set_bits / 64, axis=1)
+    valid = looked["generation"] == (generation & _LOW)
+    return float(np.mean(np.where(valid, chance, 0.0)))

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The program at TC egress of outside interfaces, which teaches the flow memory what goes out.
+
+It is attached by tcx where the kernel has it (Linux 6.6), else by a clsact qdisc, before other
+programs, which go on after it. Like the filter it outlives this process.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from xdpctl.datapath.bpf import programs, tcx
+from xdpctl.datapath.loader import clsact
+from xdpctl.errors import AttachError
+
+NAME = "teach"
+_WITHOUT_TCX = (errno.EINVAL, errno.EOPNOTSUPP)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise AttachError(f"the kernel refused it: {error.strerror}") from error
+
+
+def _uses(program_id: int, map_id: int) -> bool:
+    """Whether a program uses the map with this id; False if it is gone meanwhile."""
+    try:
+        fd = programs.open_by_id(program_id)
+    except FileNotFoundError:
+        return False
+    try:
+        return map_id in programs.info(fd).map_ids
+    finally:
+        os.close(fd)
+
+
+def _by_tcx(ifindex: int) -> list[int] | None:
+    """The ids of the programs by tcx; None if the kernel has no tcx."""
+    try:
+        return tcx.attached(ifindex)
+    except OSError as error:
+        if error.errno in _WITHOUT_TCX:
+            return None
+        raise
+
+
+def _with_fd(program_id: int, do: Callable[[int], None]) -> None:
+    fd = programs.open_by_id(program_id)
+    try:
+        do(fd)
+    finally:
+        os.close(fd)
+
+
+def attach(ifindex: int, program_fd: int, memories_id: int) -> str:
+    """Attach the program if it is not, in the place of an earlier one; return by what means.
+
+    `memories_id` is the id of a map that all of our programs use, and no others. AttachError if
+    the kernel refuses.
+    """
+    with _refusals():
+        ours = programs.info(program_fd).id
+        present = _by_tcx(ifindex)
+        if present is None:
+            return _attach_clsact(ifindex, program_fd, memories_id, ours)
+        if ours not in present:
+            earlier = [each for each in present if _uses(each, memories_id)]
+            if earlier:
+                _with_fd(earlier[0], lambda fd: tcx.attach(ifindex, program_fd, fd))
+            else:
+                tcx.attach(ifindex, program_fd)
+            for other in earlier[1:]:
+                _with_fd(other, lambda fd: tcx.detach(ifindex, fd))
+            present = tcx.attached(ifindex)
+        return _told("tcx", present, ours)
+
+
+def _attach_clsact(ifindex: int, program_fd: int, memories_id: int, ours: int) -> str:
+    present = clsact.filters(ifindex)
+    if ours not in [each.program_id for each in present]:
+        clsact.attach(ifindex, program_fd, NAME)
+        for each in present:
+            if _uses(each.program_id, memories_id):
+                clsact.detach(ifindex, each)
+        present = clsact.filters(ifindex)
+    return _told("clsact", [each.program_id for each in present], ours)
+
+
+def _told(means: str, present: list[int], ours: int) -> str:
+    """By what means it is attached, and its place among several programs."""
+    if len(present) < 2 or ours not in present:
+        return means
+    return f"{means}, program {present.index(ours) + 1} of {len(present)}"
+
+
+def detach(ifindex: int, memories_id: int) -> bool:
+    """Detach our programs from an interface; return whether there was one."""
+    with _refusals():
+        done = False
+        for program_id in _by_tcx(ifindex) or ():
+            if _uses(program_id, memories_id):
+                _with_fd(program_id, lambda fd: tcx.detach(ifindex, fd))
+                done = True
+        for each in clsact.filters(ifindex):
+            if _uses(each.program_id, memories_id):
+                clsact.detach(ifindex, each)
+                done = True
+        return done

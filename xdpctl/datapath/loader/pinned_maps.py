@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The maps of the programs: created and pinned, or adopted from an earlier process.
+
+A pinned map is adopted if its shape is exactly the expected one. The flow memory is made anew if it
+is not, since what it knew comes back by itself.
+"""
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from xdpctl.abi.arrays import CHALLENGE, CONTROL, MEMORY, PORT
+from xdpctl.abi.constants import ANSWERED_LOG2, Asking, MemoryNumber
+from xdpctl.datapath.bpf import maps
+from xdpctl.datapath.bpf.bpffs import ensure, share
+from xdpctl.datapath.bpf.maps import Map, MapShape
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.heads import NEVER
+from xdpctl.datapath.image import SHARED
+from xdpctl.datapath.tables.cells import SMALLEST_LOG2
+from xdpctl.errors import DatapathError, SchemaError
+from xdpctl.model.flow_memory import FLOWS_A_BLOCK, FlowSettings
+
+PER_PROGRAM = ("counters", "stages", "port")  # maps that each program has for itself
+_FORGETTABLE = ("flows",)
+_SECOND = 1_000_000_000
+_LEAST_NS = 10 * _SECOND  # of a generation, however many flows come
+_ANSWERED_NS = 3600 * _SECOND
+
+
+class PinnedMaps:
+    """The maps under a pin directory, by name; `group` may open the pins."""
+
+    def __init__(self, pins: Pins, shapes: Mapping[str, MapShape], group: int) -> None:
+        self._pins, self._shapes, self._group = pins, shapes, group
+        ensure(pins.directory)
+        for directory in (pins.directory, pins.root, pins.ports_dir):
+            directory.mkdir(parents=True, exist_ok=True)
+            share(directory, group, 0o750)
+        pins.lock_dir.mkdir(exist_ok=True)
+        share(pins.lock_dir, 0, 0o700)
+        self.shared = {
+            name: self.adopt_or_create(name, pins.map(name))
+            for name in shapes
+            if name not in PER_PROGRAM
+        }
+        # while a map is mapped for writing, no process that can open its pin can freeze it
+        self._mapped = [self._map(name) for name, each in self.shared.items() if each.mappable]
+        for each in SHARED:
+            self.shared["slots"].put(each.shared.to_bytes(4, "little"), each.value)
+        self._prepare()
+
+    def close(self) -> None:
+        """Close the descriptors; the pinned maps stay."""
+        self._mapped.clear()
+        for each in self.shared.values():
+            each.close()
+
+    def adopt_or_create(self, name: str, path: Path) -> Map:
+        """The map that is pinned at `path`, or a new one; SchemaError if it is another kind."""
+        wanted = self._shapes[name]
+        if path.exists():
+            pinned = maps.open_map(path)
+            if pinned.shape != wanted and name in _FORGETTABLE:
+                pinned.close()
+                path.unlink()
+                return self.adopt_or_create(name, path)
+            if pinned.shape != wanted:
+                raise SchemaError(
+                    f"{path} was made by another version or capacity: it has {pinned.shape}, but "
+                    f"{wanted} is needed. Nothing was changed. `xdpctl down` removes it (traffic "
+                    "is not filtered until the next start; rules are kept)."
+                )
+            share(path, self._group, 0o660)
+            return pinned
+        try:
+            made = maps.create_map(name, wanted)
+        except OSError as error:
+            raise DatapathError(str(error.strerror)) from error
+        maps.pin(made.fd, path)
+        share(path, self._group, 0o660)
+        return made
+
+    def _map(self, name: str) -> memoryview:
+        try:
+            return self.shared[name].memory()
+        except OSError as error:
+            raise SchemaError(
+                f"{self._pins.map(name)} cannot be written ({error.strerror}): it was frozen. "
+                "`xdpctl down` removes it (traffic is not filtered until the next start; rules are "
+                "kept)."
+            ) from error
+
+    def _prepare(self) -> None:
+        """Initialise new maps: the seeds, keys and sizes, and that nothing is copied."""
+        control = np.frombuffer(self.shared["controls"].memory(), CONTROL)[0]
+        if not control["seeds"].any():
+            control["seeds"] = [secrets.randbits(64) | 1 for _ in range(3)]
+            control["buckets_log2"] = SMALLEST_LOG2
+            control["observed"] = control["captured"] = NEVER
+        challenge = np.frombuffer(self.shared["challenges"].memory(), CHALLENGE)[0]
+        if not challenge["key"].any():
+            challenge["key"] = [secrets.randbits(64) for _ in range(2)]
+
+    def set_memories(self, flows: FlowSettings) -> None:
+        """Set after how much, and after what time, a generation of each memory ends."""
+        records = np.frombuffer(self.shared["memories"].memory(), MEMORY)
+        memory = records[MemoryNumber.FLOWS]
+        memory["age_ns"], memory["least_ns"] = round(flows.age * _SECOND), _LEAST_NS
+        memory["full"] = flows.flows
+        cost_ns = round(_SECOND / flows.new_per_source) if flows.new_per_source else 0
+        if memory["cost_ns"] != cost_ns:  # the buckets are times that go by the cost
+            np.frombuffer(self.shared["budgets"].memory(), np.uint64)[:] = 0
+            memory["cost_ns"] = cost_ns
+        answered = records[MemoryNumber.ANSWERED]
+        answered["age_ns"] = answered["least_ns"] = _ANSWERED_NS
+        answered["full"] = FLOWS_A_BLOCK << ANSWERED_LOG2
+
+    def port(self, directory: Path, outside: bool) -> Map:
+        """The map that says whether the flow memory is asked for packets of an interface."""
+        found = self.adopt_or_create("port", directory / "port")
+        record = np.frombuffer(found.memory(), PORT)[0]
+        if not outside:
+            record["asks"] = Asking.ASKS_NOT
+        elif record["asks"] == Asking.ASKS_NOT:
+            record["asks"] = Asking.ASKS
+        return found

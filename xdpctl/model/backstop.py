@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Backstops: limits that always stand, for each protected prefix and class of packets. Pure."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.model.match.match import Match, build
+from xdpctl.model.rate import Rate
+
+BACKSTOP = "backstop"  # the origin of these limits
+PREFIXES_MAX = 32
+_BURST = 1.0  # seconds
+# by class: the components of its packets, and the least limit that is learnt, in packets a second
+CLASSES: Mapping[str, tuple[Mapping[str, str], float]] = {
+    "syn": ({"protocol": "tcp", "tcp_flags": "syn&!ack"}, 1_000),
+    "syn_ack": ({"protocol": "tcp", "tcp_flags": "syn+ack"}, 500),
+    "rst": ({"protocol": "tcp", "tcp_flags": "rst"}, 1_000),
+    "tcp": ({"protocol": "tcp", "tcp_flags": "!syn&!rst"}, 20_000),
+    "udp": ({"protocol": "udp"}, 5_000),
+    "icmp": ({"protocol": "icmp"}, 500),
+    "fragment": ({"fragment": "later"}, 500),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BackstopSettings:
+    """`[backstop]` of the configuration.
+
+    `limits` has the packets a second by class that are given. With `learn`, the others are `factor`
+    times the best second that was seen, once that is older than a day.
+    """
+
+    learn: bool = False
+    factor: float = 10.0
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def any(self) -> bool:
+        """Whether there are backstops at all."""
+        return self.learn or bool(self.limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Backstop:
+    """One limit: its match, its rate, and where it comes from, in words."""
+
+    match: Match
+    rate: Rate
+    reason: str
+
+
+def match_of(prefix: Prefix, name: str) -> Match:
+    """The packets of a class to a prefix."""
+    parts = dict(CLASSES[name][0])
+    if parts.get("protocol") == "icmp" and prefix.family == 6:
+        parts["protocol"] = "icmpv6"
+    return build({"destination": str(prefix), **parts})
+
+
+def backstops(
+    settings: BackstopSettings,
+    prefixes: Iterable[Prefix],
+    best: Mapping[tuple[Prefix, str], float],
+) -> Iterator[Backstop]:
+    """The limits for these prefixes; `best` has the best second by prefix and class.
+
+    What is neither given nor known has no limit.
+    """
+    for prefix in sorted(prefixes)[:PREFIXES_MAX]:
+        for name, (_, least) in CLASSES.items():
+            seen = best.get((prefix, name)) if settings.learn else None
+            if name in settings.limits:
+                pps, why = settings.limits[name], "as configured"
+            elif seen is not None:
+                pps = max(least, rounded(settings.factor * seen))
+                why = f"{settings.factor:g} times the best second seen, {seen:,.0f} packets"
+            else:
+                continue
+            reason = f"backstop: always stands; {why}"
+            yield Backstop(match_of(prefix, name), Rate(pps=pps, burst=_BURST), reason)
+
+
+def rounded(number: float) -> float:
+    """Up to two digits that are not zero, so that a limit seldom changes."""
+    if number <= 0:
+        return 0.0
+    unit = 10.0 ** (math.floor(math.log10(number)) - 1)
+    return float(math.ceil(number / unit - 1e-9) * unit)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The best second by prefix and class, for a week: what backstops are learnt from. Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.abi.constants import Traffic
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.traffic.packets import PacketArray
+
+_HOUR = 3600
+_KEPT_HOURS, _OLD_HOURS = 8 * 24, 24
+_CLASSES: Mapping[str, tuple[Traffic, ...]] = {
+    "syn": (Traffic.SYN,),
+    "syn_ack": (Traffic.SYN_ACK,),
+    "rst": (Traffic.RST,),
+    "tcp": (Traffic.TCP,),
+    "udp": (Traffic.UDP, Traffic.UDP_SERVICE),
+    "icmp": (Traffic.ICMP,),
+    "fragment": (Traffic.FRAGMENT,),
+}
+
+
+def _inside(packets: PacketArray, prefix: Prefix) -> NDArray[np.bool_]:
+    """Whether each packet goes to an address of the prefix."""
+    size = len(prefix.address)
+    bits = np.unpackbits(packets["destination"].view("u1").reshape(-1, 16)[:, :size], axis=1)
+    wanted = np.unpackbits(np.frombuffer(prefix.address, "u1"))
+    same = (bits[:, : prefix.length] == wanted[: prefix.length]).all(axis=1)
+    return np.asarray(same & (packets["family"] == prefix.family))
+
+
+class Bests:
+    """The best second of each hour, by prefix and class; times are Unix time in seconds."""
+
+    def __init__(self) -> None:
+        self._hours: dict[int, dict[tuple[Prefix, str], float]] = {}
+
+    def add(
+        self, now: float, seconds: float, packets: PacketArray, prefixes: Iterable[Prefix]
+    ) -> None:
+        """Take what passed within the last `seconds` into account."""
+        if seconds <= 0:
+            return
+        hour = self._hours.setdefault(int(now) // _HOUR, {})
+        for prefix in prefixes:
+            here = packets[_inside(packets, prefix)]
+            rates = np.bincount(here["traffic"], here["weight"], len(Traffic)) / seconds
+            for name, classes in _CLASSES.items():
+                rate = float(sum(rates[one] for one in classes))
+                hour[prefix, name] = max(hour.get((prefix, name), 0.0), rate)
+        for old in [each for each in self._hours if each < int(now) // _HOUR - _KEPT_HOURS]:
+            del self._hours[old]
+
+    def older_than_a_day(self, now: float) -> dict[tuple[Prefix, str], float]:
+        """The best second by prefix and class of the week that ended a day ago."""
+        best: dict[tuple[Prefix, str], float] = {}
+        for number, hour in self._hours.items():
+            if number < int(now) // _HOUR - _OLD_HOURS:
+                for key, rate in hour.items():
+                    best[key] = max(best.get(key, 0.0), rate)
+        return best
+
+    def as_json(self) -> dict[str, Any]:
+        """For a file."""
+        return {
+            str(number): [[str(prefix), name, rate] for (prefix, name), rate in hour.items()]
+            for number, hour in self._hours.items()
+        }
+
+    @classmethod
+    def from_json(cls, found: Any) -> "Bests":
+        """As `as_json` returned it; ValueError or RuleError if it is something else."""
+        made = cls()
+        try:
+            for number, rows in found.items():
+                made._hours[int(number)] = {
+                    (parse_prefix(prefix), str(name)): float(rate) for prefix, name, rate in rows
+                }
+        except (AttributeError, TypeError) as error:
+            raise ValueError(f"not what was learnt: {error}") from error
+        return made

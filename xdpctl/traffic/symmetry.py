@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whether what goes out passes where what comes in is seen. Pure.
+
+If it does not (asymmetric routing), the flow memory knows none of the flows that come in.
+"""
+
+from collections import deque
+from typing import NamedTuple
+
+import numpy as np
+
+from xdpctl.abi.constants import FlowState, Reason
+from xdpctl.base.net.packet_fields import LATER
+from xdpctl.traffic.packets import PacketArray
+from xdpctl.traffic.window import Seen
+
+_WINDOWS = 6  # that must agree
+_ENOUGH = 50  # sampled packets of a window
+_LOST, _FOUND = 0.5, 0.8  # shares of known packets
+_QUIET_RATE = 20_000.0  # unknown packets a second
+_QUIET_DROPS = 0.01  # share of what rules drop
+_TCP, _SYN, _RST, _ACK = 6, 2, 4, 16
+_DROPS = (Reason.DROPPED, Reason.SIGNATURE, Reason.LIMITED, Reason.CHALLENGED)
+
+
+class Glance(NamedTuple):
+    """Established-looking TCP that came in within a window: how many packets were sampled, the
+    share of known ones, and whether it was a quiet time.
+    """
+
+    sampled: int
+    known: float
+    quiet: bool
+
+
+def glance(seen: Seen, interface: int) -> Glance:
+    """What a window says of an interface, by its index."""
+    here = seen.packets[seen.packets["interface"] == interface]
+    tcp = here[_looks_established(here)]
+    weight = tcp["weight"].astype(np.float64)
+    total, known = weight.sum(), weight[tcp["flow"] == FlowState.KNOWN].sum()
+    dropped = here["weight"][np.isin(here["reason"], _DROPS)].sum(dtype=np.float64)
+    few = dropped <= _QUIET_DROPS * here["weight"].sum(dtype=np.float64)
+    slow = bool(total - known <= _QUIET_RATE * max(seen.seconds, 1.0))
+    return Glance(len(tcp), float(known / total) if total else 0.0, bool(few) and slow)
+
+
+def _looks_established(packets: PacketArray) -> "np.typing.NDArray[np.bool_]":
+    flags = packets["tcp_flags"]
+    whole = (packets["fragment"] < 0) | (packets["fragment"] & LATER == 0)
+    tcp = (packets["protocol"] == _TCP) & (flags >= 0) & (packets["reason"] == Reason.NO_RULE)
+    asked = packets["flow"] != FlowState.NOT_ASKED
+    return np.asarray(tcp & whole & asked & (flags & (_SYN | _RST | _ACK) == _ACK))
+
+
+class Symmetry:
+    """Judges an interface by its last quiet windows; in an attack it keeps its last judgement."""
+
+    def __init__(self, asymmetric: bool = False) -> None:
+        self.asymmetric = asymmetric
+        self.known = 0.0  # the share of known packets in the last window that counted
+        self._shares: deque[float] = deque(maxlen=_WINDOWS)
+
+    def add(self, window: Glance) -> None:
+        """Take one more window into account, if it says something."""
+        if not window.quiet or window.sampled < _ENOUGH:
+            return
+        self.known = window.known
+        self._shares.append(window.known)
+        if len(self._shares) < _WINDOWS:
+            return
+        if max(self._shares) < _LOST:
+            self.asymmetric = True
+        elif min(self._shares) > _FOUND:
+            self.asymmetric = False
