@@ -27,7 +27,8 @@ _CLASSES: Mapping[str, tuple[Traffic, ...]] = {
 def _inside(packets: PacketArray, prefix: Prefix) -> NDArray[np.bool_]:
     """Whether each packet goes to an address of the prefix."""
     size = len(prefix.address)
-    bits = np.unpackbits(packets["destination"].view("u1").reshape(-1, 16)[:, :size], axis=1)
+    octets = np.ascontiguousarray(packets["destination"]).view("u1").reshape(-1, 16)
+    bits = np.unpackbits(octets[:, :size], axis=1)
     wanted = np.unpackbits(np.frombuffer(prefix.address, "u1"))
     same = (bits[:, : prefix.length] == wanted[: prefix.length]).all(axis=1)
     return np.asarray(same & (packets["family"] == prefix.family))
@@ -80,6 +81,6 @@ class Bests:
                 made._hours[int(number)] = {
                     (parse_prefix(prefix), str(name)): float(rate) for prefix, name, rate in rows
                 }
-        except (AttributeError, TypeError) as error:
-            raise ValueError(f"not what was learnt: {error}") from error
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ValueError(f"it is not what was learnt: {error}") from error
         return made

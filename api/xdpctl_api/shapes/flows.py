@@ -86,7 +86,7 @@ def interfaces_out(ctx: ControlPlane, loader: LoaderReport | None) -> dict[str, 
         return {}
     asking = ctx.controller.datapath.flows.asking()
     return {
-        name: InterfaceOut(**port, flows=_ASKING[asking.get(name, Asking.ASKS_NOT)])
+        name: InterfaceOut(**{**port, "flows": _ASKING[asking.get(name, Asking.ASKS_NOT)]})
         for name, port in loader.ports.items()
     }
 

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Asymmetric routing is noticed in quiet times, and an attack is no proof of it."""
+
+import numpy as np
+import pytest
+
+from xdpctl.abi.constants import FlowState, Reason
+from xdpctl.base.net.packet_fields import LATER
+from xdpctl.traffic.packets import PACKET, PacketArray
+from xdpctl.traffic.symmetry import Glance, Symmetry, glance
+from xdpctl.traffic.window import Seen
+
+CARD = 3
+LOST, FOUND = Glance(100, 0.1, True), Glance(100, 0.95, True)
+
+
+def packets(count: int, flow: FlowState, **more: int) -> PacketArray:
+    made = np.zeros(count, PACKET)
+    made["weight"], made["interface"], made["protocol"], made["tcp_flags"] = 1, CARD, 6, 16
+    made["fragment"], made["reason"], made["flow"] = 0, Reason.NO_RULE, flow
+    for name, value in more.items():
+        made[name] = value
+    return made
+
+
+def seen(*parts: PacketArray, seconds: float = 10.0) -> Seen:
+    return Seen(np.concatenate(parts), 0.0, seconds, 0)
+
+
+def test_the_share_of_known_packets_is_told() -> None:
+    window = seen(packets(60, FlowState.KNOWN), packets(40, FlowState.UNKNOWN))
+    assert glance(window, CARD) == (100, 0.6, True)
+    assert glance(window, CARD + 1) == (0, 0.0, True)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"tcp_flags": 2},
+        {"tcp_flags": 18},
+        {"tcp_flags": 20},
+        {"protocol": 17},
+        {"fragment": LATER},
+        {"reason": Reason.ESTABLISHED},
+    ],
+)
+def test_only_what_looks_established_counts(others: dict[str, int]) -> None:
+    window = seen(packets(60, FlowState.KNOWN), packets(40, FlowState.UNKNOWN, **others))
+    assert glance(window, CARD).known == 1.0
+
+
+def test_what_was_not_asked_for_does_not_count() -> None:
+    window = seen(packets(60, FlowState.KNOWN), packets(40, FlowState.NOT_ASKED))
+    assert glance(window, CARD) == (60, 1.0, True)
+
+
+def test_a_flood_and_what_rules_drop_are_no_quiet_time() -> None:
+    calm = packets(60, FlowState.KNOWN)
+    assert not glance(seen(calm, packets(40, FlowState.UNKNOWN, weight=10_000)), CARD).quiet
+    assert not glance(seen(calm, packets(1, FlowState.UNKNOWN, reason=Reason.LIMITED)), CARD).quiet
+    assert glance(seen(calm, packets(40, FlowState.UNKNOWN, weight=1_000)), CARD).quiet
+
+
+def test_it_takes_six_windows_that_agree() -> None:
+    symmetry = Symmetry()
+    for _ in range(5):
+        symmetry.add(LOST)
+    assert not symmetry.asymmetric
+    symmetry.add(FOUND)
+    for _ in range(5):
+        symmetry.add(LOST)
+    assert not symmetry.asymmetric
+    symmetry.add(LOST)
+    assert symmetry.asymmetric
+
+
+@pytest.mark.parametrize("nothing", [LOST._replace(quiet=False), LOST._replace(sampled=49)])
+def test_what_says_nothing_changes_nothing(nothing: Glance) -> None:
+    for before in (False, True):
+        symmetry = Symmetry(before)
+        for _ in range(20):
+            symmetry.add(nothing)
+        assert symmetry.asymmetric is before
+
+
+def test_it_is_over_when_nearly_all_is_known_again() -> None:
+    symmetry = Symmetry(True)
+    for _ in range(10):
+        symmetry.add(Glance(100, 0.7, True))
+    assert symmetry.asymmetric
+    for _ in range(6):
+        symmetry.add(FOUND)
+    assert not symmetry.asymmetric
