@@ -226,7 +226,7 @@ struct control {
 	__u32 armed;	       /* signatures: 0 for none, else 1 + the number of the generation */
 	__u32 capture_slot;    /* capture only packets this slot decided; SLOT_NONE: all */
 	__u32 epoch;	       /* of heads: moved on by whoever reads them, ten times a second */
-	__u32 challenging;     /* whether a signature challenges, so that answers are looked for */
+	__u32 challenging;     /* the actions for SYNs that signatures have, as bits; 0: none */
 	/* by reason: observe, and capture, about one packet in mask + 1; all bits: none */
 	__u32 observed[REASONS];
 	__u32 captured[REASONS];

@@ -9,7 +9,7 @@
 #define CHALLENGE_EPOCH_LOG2 36 /* ns: 69 s; the number of the epoch before is right, too */
 #define IPV4_HEADER	     20
 
-BPF_F_TABLE("array", u32, struct block, answered, 2U << ANSWERED_LOG2, MMAPABLE);
+BPF_F_TABLE("array", u32, struct block, answered, 1U << ANSWERED_LOG2, MMAPABLE);
 BPF_F_TABLE("array", u32, struct challenge, challenges, 1, MMAPABLE);
 BPF_F_TABLE("percpu_array", u32, struct challenge_counts, challenge_counts, 1, 0);
 
@@ -80,38 +80,27 @@ static __always_inline u64 hash_of_source(const u64 *seeds, struct packet *packe
 /* Whether the source has answered a challenge within the last hour. */
 static __always_inline int has_answered(struct control *control, struct packet *packet)
 {
-	u32 number = MEMORY_ANSWERED, place;
+	u64 hash = hash_of_source(control->seeds, packet);
+	u32 number = MEMORY_ANSWERED, place = block_of(ANSWERED_LOG2, hash);
 	struct memory *memory = memories.lookup(&number);
-	u64 generation, hash = hash_of_source(control->seeds, packet);
-	struct block *current, *earlier;
+	struct block *block = answered.lookup(&place);
 
-	if (!memory)
-		return 1;
-	generation = generation_of(state_of(memory));
-	place = block_of(generation, ANSWERED_LOG2, hash);
-	current = answered.lookup(&place);
-	place ^= 1U << ANSWERED_LOG2;
-	earlier = answered.lookup(&place);
-	if (!current || !earlier)
-		return 1;
-	return (has(current, generation, hash) | has(earlier, generation - 1, hash)) & 1;
+	return !memory || !block || has_either(block, generation_of(state_of(memory)), hash) & 1;
 }
 
 static __always_inline void remember_source(struct control *control, struct packet *packet)
 {
-	u32 number = MEMORY_ANSWERED, place;
+	u64 hash = hash_of_source(control->seeds, packet), generation;
+	u32 number = MEMORY_ANSWERED, place = block_of(ANSWERED_LOG2, hash);
 	struct memory *memory = memories.lookup(&number);
-	u64 generation, hash = hash_of_source(control->seeds, packet);
-	struct block *current;
+	struct block *block = answered.lookup(&place);
 
-	if (!memory)
+	if (!memory || !block)
 		return;
 	generation = generation_of(state_of(memory));
-	place = block_of(generation, ANSWERED_LOG2, hash);
-	current = answered.lookup(&place);
-	if (!current || has(current, generation, hash) & 1)
+	if (has(block, generation, hash) & 1)
 		return;
-	put(current, generation, hash);
+	put(block, generation, hash);
 	count_element(memory, rules_ns());
 }
 
@@ -143,16 +132,20 @@ static __always_inline int is_answer(struct xdp_md *ctx, struct search *search,
 	return 1;
 }
 
-/* Whether a packet is a SYN that an action for SYNs is about. */
-static __always_inline int is_challenged(struct xdp_md *ctx, struct search *search,
-					 struct scratch *scratch, u32 action)
+/* The actions for SYNs that a packet meets, as bits; 0 if it is no SYN. */
+static __always_inline u32 challenges_for(struct xdp_md *ctx, struct search *search,
+					  struct scratch *scratch)
 {
-	u32 flags = scratch->values[FIELD_TCP_FLAGS];
+	u32 flags = scratch->values[FIELD_TCP_FLAGS], found = 0;
 
 	if (flags == NO_TCP_FLAGS ||
 	    (flags & (FLAG_SYN | FLAG_ACK | FLAG_RST | FLAG_FIN)) != FLAG_SYN)
 		return 0;
-	if (action == ACTION_COOKIES)
-		return has_listener(ctx, &scratch->packet, scratch->values);
-	return !has_answered(search->control, &scratch->packet);
+	if (search->control->challenging & 1 << ACTION_CHALLENGE &&
+	    !has_answered(search->control, &scratch->packet))
+		found |= 1 << ACTION_CHALLENGE;
+	if (search->control->challenging & 1 << ACTION_COOKIES &&
+	    has_listener(ctx, &scratch->packet, scratch->values))
+		found |= 1 << ACTION_COOKIES;
+	return found;
 }

@@ -45,7 +45,7 @@ struct scratch {
 	u32 classes[FIELDS_MAX]; /* the class of each value, in the order of the lookups */
 	u32 ports[2];		 /* for `port`: the classes of source and destination port */
 	u32 summary;		 /* bitmap words in which a signature may match */
-	u32 unused;
+	u32 challenges;		 /* the actions for SYNs that it meets, as bits */
 	u64 found[BITMAP_WORDS]; /* the matching signatures, for the words in `summary` */
 	struct capture capture;
 	struct head head;

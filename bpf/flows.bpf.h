@@ -6,13 +6,13 @@
  */
 
 #ifndef FLOWS_LOG2
-#define FLOWS_LOG2 0 /* blocks of a generation: none is needed without an outside interface */
+#define FLOWS_LOG2 0 /* blocks: none is needed without an outside interface */
 #endif
 
 #define ICMP_ECHO   8
 #define ICMPV6_ECHO 128
 
-BPF_F_TABLE("array", u32, struct block, flows, 2U << FLOWS_LOG2, MMAPABLE);
+BPF_F_TABLE("array", u32, struct block, flows, 1U << FLOWS_LOG2, MMAPABLE);
 BPF_F_TABLE("array", u32, struct memory, memories, MEMORIES_MAX, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, budgets, 1U << BUDGETS_LOG2, MMAPABLE);
 
@@ -44,28 +44,22 @@ static __always_inline u64 *budget_of(const u64 *seeds, u32 family, __be32 *teac
 static __always_inline void learn_flow(const u64 *seeds, u32 family, __be32 *teacher, u64 hash,
 				       int opens)
 {
-	u32 number = MEMORY_FLOWS, place, before;
+	u32 number = MEMORY_FLOWS, place = block_of(FLOWS_LOG2, hash);
 	struct memory *memory = memories.lookup(&number);
-	struct block *current, *earlier;
+	struct block *block = flows.lookup(&place);
 	u64 generation, now, *bucket;
 
-	if (!memory)
+	if (!memory || !block)
 		return;
 	generation = generation_of(state_of(memory));
-	place = block_of(generation, FLOWS_LOG2, hash);
-	current = flows.lookup(&place);
-	if (!current || has(current, generation, hash) & 1)
+	if (has(block, generation, hash) & 1)
 		return;
-	before = place ^ 1U << FLOWS_LOG2;
-	earlier = flows.lookup(&before);
 	now = rules_ns();
-	if (!earlier)
-		return;
-	if (!(has(earlier, generation - 1, hash) & 1)) {
+	if (!(has(block, generation - 1, hash) & 1)) {
 		bucket = budget_of(seeds, family, teacher);
 		if (!opens || !bucket || !within_budget(memory, bucket, now, family, teacher))
 			return;
 	}
-	put(current, generation, hash);
+	put(block, generation, hash);
 	count_element(memory, now);
 }

@@ -21,21 +21,11 @@ static __always_inline int asks_flows(void)
 /* Whether both generations together know a flow. */
 static __always_inline int knows_flow(u64 hash)
 {
-	u32 number = MEMORY_FLOWS, place;
+	u32 number = MEMORY_FLOWS, place = block_of(FLOWS_LOG2, hash);
 	struct memory *memory = memories.lookup(&number);
-	struct block *current, *earlier;
-	u64 generation;
+	struct block *block = flows.lookup(&place);
 
-	if (!memory)
-		return 0;
-	generation = generation_of(state_of(memory));
-	place = block_of(generation, FLOWS_LOG2, hash);
-	current = flows.lookup(&place);
-	place ^= 1U << FLOWS_LOG2;
-	earlier = flows.lookup(&place);
-	if (!current || !earlier)
-		return 0;
-	return (has(current, generation, hash) | has(earlier, generation - 1, hash)) & 1;
+	return memory && block && has_either(block, generation_of(state_of(memory)), hash) & 1;
 }
 
 /* The identification of a fragment; 0 if its fragment header is not the last one. */

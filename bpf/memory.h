@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A memory of elements by their hashes: a pair of blocked Bloom filters, see abi/flows.h. Pure
- * functions that access no map; whoever asks passes the blocks of both generations.
+ * functions that access no map; whoever asks passes the block.
  */
 #ifndef XDPCTL_MEMORY_H
 #define XDPCTL_MEMORY_H
@@ -10,7 +10,7 @@
 
 #define BUDGET_ELEMENTS 4096 /* of one teacher at once */
 
-/* Read it once for both blocks, because the generation may change in between. */
+/* Read it once for both generations, because it may change in between. */
 static __always_inline u64 state_of(struct memory *memory)
 {
 	return *(volatile u64 *)&memory->state;
@@ -21,23 +21,29 @@ static __always_inline u64 generation_of(u64 state)
 	return state >> GENERATION_SHIFT;
 }
 
-/* The block of an element in a generation. */
-static __always_inline u32 block_of(u64 generation, u32 blocks_log2, u64 hash)
+static __always_inline u32 block_of(u32 blocks_log2, u64 hash)
 {
-	return (generation & 1) << blocks_log2 | (hash >> BLOCK_BITS & ((1U << blocks_log2) - 1));
+	return hash >> BLOCK_BITS & ((1U << blocks_log2) - 1);
 }
 
-/* 1 if a block of this generation has all bits of the element, else 0; without branches. */
+/* 1 if a block has all bits of the element in this generation, else 0; without branches. */
 static __always_inline u64 has(struct block *block, u64 generation, u64 hash)
 {
-	u64 all = is_zero(block->generation ^ (u32)generation);
+	u64 half = generation & 1;
+	u64 all = is_zero(*(volatile u32 *)&block->generations[half] ^ (u32)generation);
 
 #pragma unroll
 	for (int i = 0; i < BLOCK_WORDS; i++) {
-		all &= *(volatile u64 *)&block->words[i] >> (hash & 63);
-		hash >>= 6;
+		all &= *(volatile u64 *)&block->words[i] >> ((hash & 31) | half << 5);
+		hash >>= 5;
 	}
 	return all;
+}
+
+/* 1 if it has them in this generation or in the one before. */
+static __always_inline u64 has_either(struct block *block, u64 generation, u64 hash)
+{
+	return has(block, generation, hash) | has(block, generation - 1, hash);
 }
 
 /*
@@ -46,16 +52,18 @@ static __always_inline u64 has(struct block *block, u64 generation, u64 hash)
  */
 static __always_inline void put(struct block *block, u64 generation, u64 hash)
 {
-	if (block->generation != (u32)generation) {
+	u64 half = generation & 1, kept = half ? 0xffffffff : 0xffffffff00000000;
+
+	if (block->generations[half] != (u32)generation) {
 #pragma unroll
 		for (int i = 0; i < BLOCK_WORDS; i++)
-			*(volatile u64 *)&block->words[i] = 0;
-		*(volatile u64 *)&block->generation = (u32)generation;
+			block->words[i] &= kept;
+		*(volatile u32 *)&block->generations[half] = (u32)generation;
 	}
 #pragma unroll
 	for (int i = 0; i < BLOCK_WORDS; i++) {
-		block->words[i] |= 1ULL << (hash & 63);
-		hash >>= 6;
+		block->words[i] |= 1ULL << ((hash & 31) | half << 5);
+		hash >>= 5;
 	}
 }
 

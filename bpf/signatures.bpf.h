@@ -169,12 +169,12 @@ static __always_inline int over(struct search *search, struct scratch *scratch, 
 }
 
 /* Whether the action is not for this packet: it is within the limit, or is not challenged. */
-static __always_inline int goes_on(struct xdp_md *ctx, struct search *search,
-				   struct scratch *scratch, u32 number, u32 action)
+static __always_inline int goes_on(struct search *search, struct scratch *scratch, u32 number,
+				   u32 action)
 {
 	if (action == ACTION_LIMIT)
 		return !over(search, scratch, number - SLOT_SIGNATURES);
-	return action >= ACTION_CHALLENGE && !is_challenged(ctx, search, scratch, action);
+	return action >= ACTION_CHALLENGE && !(scratch->challenges >> action & 1);
 }
 
 static __always_inline enum reason reason_of(u32 action)
@@ -186,8 +186,8 @@ static __always_inline enum reason reason_of(u32 action)
 
 /* REASON_NONE: the slot is free, expired or in monitor mode, or its action is not for the packet.
  */
-static __always_inline u32 judge_signature(struct xdp_md *ctx, struct search *search,
-					   struct scratch *scratch, u32 number)
+static __always_inline u32 judge_signature(struct search *search, struct scratch *scratch,
+					   u32 number)
 {
 	struct slot *slot = slots.lookup(&number);
 	u32 action;
@@ -199,7 +199,7 @@ static __always_inline u32 judge_signature(struct xdp_md *ctx, struct search *se
 	if (!in_force(word))
 		return REASON_NONE;
 	action = word & WORD_ACTION;
-	if (goes_on(ctx, search, scratch, number, action)) {
+	if (goes_on(search, scratch, number, action)) {
 		if (search->explanation)
 			record(search->explanation, number);
 		return REASON_NONE;
@@ -254,8 +254,12 @@ static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
 		return REASON_NO_RULE;
 	if (read_fields(ctx, scratch) < 0)
 		return REASON_FAULT;
-	if (search->control->challenging && is_answer(ctx, search, scratch))
-		return REASON_ANSWERED;
+	scratch->challenges = 0;
+	if (search->control->challenging) {
+		if (is_answer(ctx, search, scratch))
+			return REASON_ANSWERED;
+		scratch->challenges = challenges_for(ctx, search, scratch);
+	}
 	if (classify(&match) < 0)
 		return REASON_FAULT;
 	intersect(&match);
@@ -270,8 +274,8 @@ static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
 		}
 		position = word * 64 + lowest_bit(left);
 		left &= left - 1;
-		reason = judge_signature(ctx, search, scratch,
-					 generation->slots[position % SIGNATURES_MAX]);
+		reason =
+		    judge_signature(search, scratch, generation->slots[position % SIGNATURES_MAX]);
 		if (reason) {
 			if (search->explanation)
 				tell_behind(&match, generation, search->explanation, word, left);

@@ -4,7 +4,8 @@
  *
  * A memory is a pair of blocked Bloom filters (Putze, Sanders and Singler, 2007). One generation is
  * written, and both are asked. When it is full or old the next generation begins, in the half that
- * the last but one had. A block says of which generation its bits are, so nothing needs clearing.
+ * the last but one had. Both have a half of each word of a block, which is one cache line. A block
+ * says of which generation the bits of each half are, so nothing needs clearing.
  */
 #ifndef XDPCTL_ABI_FLOWS_H
 #define XDPCTL_ABI_FLOWS_H
@@ -17,15 +18,15 @@ enum memory_number {
 
 enum memory_sizes {
 	BLOCK_WORDS = 7,       /* an element has one bit in each */
-	BLOCK_BITS = 42,       /* of the hash: 6 for each word; those above select the block */
-	ANSWERED_LOG2 = 13,    /* blocks of a generation */
+	BLOCK_BITS = 35,       /* of the hash: 5 for each word; those above select the block */
+	ANSWERED_LOG2 = 14,    /* blocks */
 	GENERATION_SHIFT = 32, /* in memory.state: above it the generation, below how many it has */
 	BUDGETS_LOG2 = 14,
 };
 
 struct block {
-	__u64 words[BLOCK_WORDS];
-	__u64 generation;
+	__u64 words[BLOCK_WORDS]; /* of each, the low half is of even generations */
+	__u32 generations[2];	  /* whose bits the halves have */
 };
 
 /* Times are CLOCK_MONOTONIC as of the last tick. */

@@ -46,9 +46,9 @@ def challenging(emptied: Filter) -> Iterator[Filter]:
     word = Slot(Action.CHALLENGE, Mode.ENFORCE, 0).pack()
     words[SlotNumber.SIGNATURES] = int.from_bytes(word, "little")
     table.install(compile_tables([(build({"ttl": ">=0"}), SlotNumber.SIGNATURES)]))
-    table.challenge(True)
+    table.challenge([Action.CHALLENGE, Action.COOKIES])
     yield emptied
-    table.challenge(False)
+    table.challenge([])
     Armed(emptied).hold([])
 
 
@@ -192,7 +192,7 @@ def test_nobody_gets_more_than_his_network_may(challenging: Filter) -> None:
 def test_without_a_challenge_no_reset_is_looked_at(challenging: Filter) -> None:
     syn = packet4(address("203.0.116.9"), SERVER, tcp(SYN), 6)
     number = answer(challenging, syn).acknowledged
-    challenging.datapath.signatures.challenge(False)
+    challenging.datapath.signatures.challenge([])
     reset = packet4(address("203.0.116.9"), SERVER, tcp(RST, number=number), 6)
     assert challenging.judge(reset) == ("pass", "NO_RULE")
 

@@ -250,7 +250,7 @@ def test_figures_estimate_the_share_of_false_passes(spared: Filter) -> None:
 def test_the_memory_outlives_the_loader(spared: Filter) -> None:
     spared.teach(packet4(CLIENT, SERVER, tcp(SYN), 6))
     again = maps.open_map(spared.loader.pins.map("flows"))
-    assert again.shape.max_entries == 2 << FLOWS.blocks_log2
+    assert again.shape.max_entries == 1 << FLOWS.blocks_log2
     again.close()
     assert spared.judge(ANSWER, outside=True) == ("pass", "KNOWN")
 

@@ -118,7 +118,7 @@ CONNECTION = np.dtype(
         ("unused", "u4"),
     ]
 )
-BLOCK = np.dtype([("words", "u8", BLOCK_WORDS), ("generation", "u8")])
+BLOCK = np.dtype([("words", "u8", BLOCK_WORDS), ("generations", "u4", 2)])
 MEMORY = np.dtype(
     [
         ("state", "u8"),

@@ -57,7 +57,7 @@ class SignatureSync:
         repaced = [slot for slot, rate in self._paced.items() if not table.paces(slot, rate)]
         rearm = not table.holds(tables)
         last = [s for s in changed & words.keys() if rearm and stronger(words[s], current[s])]
-        table.challenge(any(s.action in CHALLENGES for s in live.values()))
+        table.challenge(wire.ACTIONS[s.action] for s in live.values() if s.action in CHALLENGES)
         if rearm:
             table.wait_for_packets()
         for slot in repaced:

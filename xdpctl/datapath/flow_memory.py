@@ -20,9 +20,10 @@ from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.errors import DatapathError
 
-_SAMPLED = 2048  # blocks of a generation, from which the share of false passes is estimated
+_SAMPLED = 2048  # blocks, from which the share of false passes is estimated
 _MAPS = {MemoryNumber.FLOWS: "flows", MemoryNumber.ANSWERED: "answered"}
 _LOW = (1 << GENERATION_SHIFT) - 1
+_HALF = (1 << 32) - 1  # of a word: the bits of one generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,7 @@ class PinnedFlowMemory:
             memory = np.frombuffer(memories.memory(), MEMORY)[number]
             with closing(maps.open_map(self._pins.map(_MAPS[number]))) as blocks:
                 size = blocks.shape.max_entries * BLOCK.itemsize
-                halves = np.frombuffer(blocks.memory(), BLOCK).reshape(2, -1)
-                return _figures(memory, halves, size)
+                return _figures(memory, np.frombuffer(blocks.memory(), BLOCK), size)
 
     def challenges(self) -> ChallengeCounts:
         """See FlowMemory."""
@@ -135,11 +135,10 @@ class PinnedFlowMemory:
             yield np.frombuffer(port.memory(), PORT)[0]
 
 
-def _figures(memory: Any, halves: NDArray[np.void], size: int) -> MemoryFigures:
+def _figures(memory: Any, blocks: NDArray[np.void], size: int) -> MemoryFigures:
     state = int(memory["state"])
     generation = state >> GENERATION_SHIFT
-    current = false_pass(halves[generation & 1], generation)
-    earlier = false_pass(halves[~generation & 1], generation - 1)
+    current, earlier = (false_pass(blocks, each) for each in (generation, generation - 1))
     return MemoryFigures(
         elements=state & _LOW,
         earlier=int(memory["earlier"]),
@@ -165,9 +164,8 @@ def false_pass(blocks: NDArray[np.void], generation: int) -> float:
 
     A block of an older generation than `generation` counts as empty.
     """
-    step = max(1, len(blocks) // _SAMPLED)
-    looked = blocks[::step]
-    set_bits = np.bitwise_count(looked["words"]).astype(np.float64)
-    chance = np.prod(set_bits / 64, axis=1)
-    valid = looked["generation"] == (generation & _LOW)
+    looked, half = blocks[:: max(1, len(blocks) // _SAMPLED)], generation & 1
+    bits = np.bitwise_count(looked["words"] >> np.uint64(32 * half) & np.uint64(_HALF))
+    chance = np.prod(bits.astype(np.float64) / 32, axis=1)
+    valid = looked["generations"][:, half] == (generation & _LOW)
     return float(np.mean(np.where(valid, chance, 0.0)))

@@ -2,7 +2,7 @@
 """The signatures in the kernel: two generations, one of which is in use."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from xdpctl.abi.constants import (
     BUCKET_STRIDE,
     BUCKETS_LOG2,
     CLASSES_MAX,
+    Action,
     SlotNumber,
 )
 from xdpctl.datapath.signatures.compile import Tables
@@ -75,9 +76,9 @@ class SignatureTable:
         """Whether any signatures are in use."""
         return bool(self._control["armed"])
 
-    def challenge(self, on: bool) -> None:
-        """Whether packets are looked at for answers to challenges."""
-        self._control["challenging"] = int(on)
+    def challenge(self, actions: Iterable[Action]) -> None:
+        """Set which actions for SYNs there are; without any, no packet is looked at for them."""
+        self._control["challenging"] = sum(1 << action for action in {*actions})
 
     def wait_for_packets(self) -> None:
         """Wait until no packet uses the generation that the last install() replaced."""

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The cost per packet of the flow memory and of challenges."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+from bench import sources
+from bench.cases import WALKED, Run, frame_from
+from bench.filters import XDP_DROP, XDP_PASS, own_pins
+from bench.measure.signatures import PART
+from bench.report.results import Bar, Case, Results
+from xdpctl.abi.constants import Action as WireAction
+from xdpctl.abi.constants import SlotNumber
+from xdpctl.control.signature_sync import word_of
+from xdpctl.datapath.bpf import programs
+from xdpctl.datapath.loader.loader import Loader, compile_filter, compile_teacher
+from xdpctl.datapath.pinned import PinnedDatapath
+from xdpctl.datapath.signatures.compile import compile_tables
+from xdpctl.lab.flood import syn_frame
+from xdpctl.model.capacity import Capacity
+from xdpctl.model.flow_memory import FlowSettings
+from xdpctl.model.match.match import build
+from xdpctl.model.rule import Action, Spare
+from xdpctl.model.signature import Signature
+
+XDP_TX = 3
+_FLOWS = FlowSettings(new_per_source=0)
+_KNOWN = 100_000  # flows that are known, for a walk
+_ASKED, _ASKED_FLOOD, _TAUGHT = 20, 40, 15  # bars: ns
+_CONNECTIONS, _CONNECTIONS_WALK = "a drop that spares connections", "the same, walk"
+_SYN = syn_frame("020000000001", "192.0.2.1", 80)
+_FRAME = frame_from(bytes((198, 51, 100, 7)))
+
+
+class _Filter:
+    """A filter of an outside interface with one signature on everything, and its teacher."""
+
+    def __init__(self, action: Action, spare: Spare) -> None:
+        compiled = compile_filter(Capacity(2_000, 4_096, 4_096), flows=_FLOWS)
+        teach = compile_teacher(_FLOWS)
+        with own_pins() as pins, closing(Loader(pins, compiled, -1, teach, _FLOWS)) as loader:
+            port = loader.add_port("bench", True)
+            with closing(PinnedDatapath(pins)) as datapath:
+                match, slot = build({"ttl": ">=0"}), SlotNumber.SIGNATURES
+                signature = Signature(match=match, slot=slot, action=action, spare=spare)
+                datapath.source.words[slot] = int.from_bytes(word_of(signature), "little")
+                datapath.signatures.install(compile_tables([(match, slot)]))
+                datapath.signatures.challenge([WireAction.CHALLENGE] * (action is Action.CHALLENGE))
+            assert loader._teacher is not None
+            self.program_fd, self.teach_fd = port.program_fd, os.dup(loader._teacher)
+            del loader.ports[port.name]
+
+    def teach(self, walked: bytes) -> None:
+        """Let answers to these sources go out."""
+        runner = programs.Runner(self.teach_fd)
+        for at in range(0, len(walked), 4):
+            frame = bytearray(_FRAME)
+            frame[26:30], frame[30:34] = _FRAME[30:34], walked[at : at + 4]
+            frame[34:38] = _FRAME[36:38] + _FRAME[34:36]
+            frame[34:36] = (4000).to_bytes(2)  # what a client sends
+            runner.run(bytes(frame))
+
+
+def runs() -> Iterator[Run]:
+    """What asking costs a packet that would be dropped, and what a challenge costs."""
+    walked = sources.packed(sources.exact(WALKED))
+    fixed = Case(PART, _CONNECTIONS, "ns")
+    walk = Case(PART, _CONNECTIONS_WALK, "ns")
+    connections = _Filter(Action.DROP, Spare.ESTABLISHED)
+    yield Run(fixed, connections.program_fd, XDP_DROP, _FRAME)
+    yield Run(walk, connections.program_fd, XDP_DROP, _FRAME, walked)
+    known = _Filter(Action.DROP, Spare.KNOWN)
+    frame = bytearray(_FRAME)
+    frame[36:38] = (4000).to_bytes(2)
+    known.teach(bytes((198, 51, 100, 7)) + sources.packed(sources.exact(_KNOWN)))
+    case = Case(PART, "a known flow", "ns", _CONNECTIONS, (Bar(_ASKED, over=True),))
+    yield Run(case, known.program_fd, XDP_PASS, _known(), b"")
+    case = Case(
+        PART, "unknown flows, walk", "ns", _CONNECTIONS_WALK, (Bar(_ASKED_FLOOD, over=True),)
+    )
+    yield Run(case, known.program_fd, XDP_DROP, _FRAME, walked)
+    challenge = _Filter(Action.CHALLENGE, Spare.NONE)
+    case = Case(PART, "SYNs that are challenged, walk", "ns", _CONNECTIONS_WALK)
+    yield Run(case, challenge.program_fd, XDP_TX, _SYN, walked)
+
+
+def _known() -> bytes:
+    """The answer to what was taught for the fixed source."""
+    frame = bytearray(_FRAME)
+    frame[34:36], frame[36:38] = _FRAME[34:36], (4000).to_bytes(2)
+    return bytes(frame)
+
+
+def taught(results: Results, rounds: int, repeat: int) -> None:
+    """What teaching costs a packet that goes out, over one that is not looked into (ARP)."""
+    filter = _Filter(Action.DROP, Spare.KNOWN)
+    outgoing = bytearray(_FRAME)
+    outgoing[34:36] = (40_000).to_bytes(2)
+    arp = _FRAME[:12] + b"\x08\x06" + _FRAME[14:]
+    floor = results.declare(Case(PART, "a frame that teaches nothing, out", "ns"))
+    bar = Bar(_TAUGHT, over=True)
+    case = results.declare(Case(PART, "a known flow, out", "ns", floor.name, (bar,)))
+    for _ in range(rounds):
+        for each, frame in ((floor, arp), (case, bytes(outgoing))):
+            programs.run(filter.teach_fd, frame, repeat // 10)
+            start = time.thread_time_ns()
+            programs.run(filter.teach_fd, frame, repeat)
+            each.rounds.append((time.thread_time_ns() - start) / repeat)
