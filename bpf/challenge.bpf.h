@@ -69,12 +69,12 @@ static __always_inline u32 challenge_number(struct challenge *challenge, struct 
 	return s.v0 ^ s.v0 >> 32;
 }
 
-/* A source by itself is an element of the memory. */
+/* A source by itself is an element of the memory; of IPv6 its /64. */
 static __always_inline u64 hash_of_source(const u64 *seeds, struct packet *packet)
 {
-	__be32 none[4] = {};
+	u32 second = packet->family == 6 ? packet->source[1] : 0;
 
-	return flow_hash(seeds, packet->family, none, packet->source, 0, 0);
+	return flow_hash(seeds, 4, &second, packet->source, 0, packet->family);
 }
 
 /* Whether the source has answered a challenge within the last hour. */
@@ -98,7 +98,7 @@ static __always_inline void remember_source(struct control *control, struct pack
 	if (!memory || !block)
 		return;
 	generation = generation_of(state_of(memory));
-	if (has(block, generation, hash) & 1)
+	if (has(block, generation, hash) & 1 || is_overfull(memory))
 		return;
 	put(block, generation, hash);
 	count_element(memory, rules_ns());

@@ -9,6 +9,7 @@
 #define FRAGMENT_HEADER	    8
 
 BPF_F_TABLE("array", u32, struct port, port, 1, MMAPABLE);
+BPF_F_TABLE("array", u32, struct block, fragments, 1U << FRAGMENTS_LOG2, MMAPABLE);
 
 static __always_inline int asks_flows(void)
 {
@@ -65,6 +66,18 @@ static __always_inline int watches_flows(void)
 	return here && here->asks != ASKS_NOT;
 }
 
+/* Whether an error goes to the host that sent what it cites. */
+static __always_inline int is_for(struct packet *error, struct packet *cited)
+{
+	u32 other = error->destination[0] ^ cited->destination[0];
+
+	if (error->family == 6)
+		other |= (error->destination[1] ^ cited->destination[1]) |
+			 (error->destination[2] ^ cited->destination[2]) |
+			 (error->destination[3] ^ cited->destination[3]);
+	return !other;
+}
+
 /*
  * Reads the packet that an ICMP error cites, which went out, turned round as if it had come in. 0
  * if there is none with ports; an echo has its identifier for both.
@@ -96,6 +109,8 @@ static __always_inline int read_cited(struct xdp_md *ctx, struct packet *error,
 		__builtin_memcpy(cited->destination, ip.source, sizeof(cited->destination));
 		at += sizeof(ip);
 	}
+	if (!is_for(error, cited))
+		return 0;
 	if (cited->protocol == PROTOCOL_ICMP || cited->protocol == PROTOCOL_ICMPV6)
 		at += 4; /* identifier and sequence number */
 	else if (cited->protocol != PROTOCOL_TCP && cited->protocol != PROTOCOL_UDP)
@@ -128,6 +143,39 @@ static __always_inline int cites_known(struct xdp_md *ctx, struct control *contr
 	       knows_flow(hash_of_flow(control->seeds, &cited, &ports));
 }
 
+/*
+ * The first fragment of a known flow makes the later ones known, which have no ports. They are told
+ * by their identification (RFC 791, RFC 8200), for as long as they are put together, and only if
+ * they come after it. The memory is one of its own, since outsiders choose identifications.
+ */
+static __always_inline void expect_fragments(struct xdp_md *ctx, struct control *control,
+					     struct packet *packet)
+{
+	u64 hash = fragments_hash(ctx, control->seeds, packet), generation;
+	u32 number = MEMORY_FRAGMENTS, place = block_of(FRAGMENTS_LOG2, hash);
+	struct memory *memory = memories.lookup(&number);
+	struct block *block = fragments.lookup(&place);
+
+	if (!memory || !block || is_overfull(memory))
+		return;
+	generation = generation_of(state_of(memory));
+	if (has(block, generation, hash) & 1)
+		return;
+	put(block, generation, hash);
+	count_element(memory, rules_ns());
+}
+
+static __always_inline int expects_fragment(struct xdp_md *ctx, struct control *control,
+					    struct packet *packet)
+{
+	u64 hash = fragments_hash(ctx, control->seeds, packet);
+	u32 number = MEMORY_FRAGMENTS, place = block_of(FRAGMENTS_LOG2, hash);
+	struct memory *memory = memories.lookup(&number);
+	struct block *block = fragments.lookup(&place);
+
+	return memory && block && has_either(block, generation_of(state_of(memory)), hash) & 1;
+}
+
 /* A SYN opens a flow, so it belongs to none. The caller has checked that this interface asks. */
 static __always_inline int is_known(struct xdp_md *ctx, struct control *control,
 				    struct packet *packet)
@@ -138,7 +186,7 @@ static __always_inline int is_known(struct xdp_md *ctx, struct control *control,
 	struct ports ports;
 
 	if (protocol & PROTOCOL_NOT_IN_FRAME)
-		return knows_flow(fragments_hash(ctx, control->seeds, packet));
+		return expects_fragment(ctx, control, packet);
 	if (protocol == PROTOCOL_TCP) {
 		if (load_transport(ctx, packet->offset, &head, sizeof(head)) < 0 ||
 		    (host16(head.offset_flags) & (FLAG_SYN | FLAG_ACK)) == FLAG_SYN)
@@ -161,17 +209,4 @@ static __always_inline int is_known(struct xdp_md *ctx, struct control *control,
 		ports.destination = network16(host32(head.sequence) >> 16);
 	}
 	return knows_flow(hash_of_flow(control->seeds, packet, &ports));
-}
-
-/*
- * The first fragment of a known flow makes the later ones known, which have no ports. They are told
- * by their identification (RFC 791, RFC 8200), and only if they come after it.
- */
-static __always_inline void expect_fragments(struct xdp_md *ctx, struct control *control,
-					     struct packet *packet)
-{
-	if (packet->fragment != 1 || !asks_flows() || !is_known(ctx, control, packet))
-		return;
-	learn_flow(control->seeds, packet->family, packet->source,
-		   fragments_hash(ctx, control->seeds, packet), 1);
 }

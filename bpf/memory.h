@@ -67,6 +67,12 @@ static __always_inline void put(struct block *block, u64 generation, u64 hash)
 	}
 }
 
+/* Whether the generation is so full that it takes nothing more: it may not end yet. */
+static __always_inline int is_overfull(struct memory *memory)
+{
+	return (u32)state_of(memory) >= 2 * memory->full;
+}
+
 /* Counts a new element, and begins the next generation if it is time. One CPU does. */
 static __always_inline void count_element(struct memory *memory, u64 now)
 {
@@ -89,7 +95,7 @@ static __always_inline int within_budget(struct memory *memory, u64 *bucket, u64
 {
 	u64 held = *(volatile u64 *)bucket;
 
-	if (held > now + memory->cost_ns * BUDGET_ELEMENTS) {
+	if (held > now + memory->cost_ns * BUDGET_ELEMENTS || is_overfull(memory)) {
 		__sync_fetch_and_add(&memory->refused, 1);
 		memory->refused_family = family;
 		__builtin_memcpy(memory->refused_of, teacher, sizeof(memory->refused_of));

@@ -14,7 +14,7 @@
 #include "services.h"
 
 #define GO_ON	      (-1) /* TC_ACT_UNSPEC, and TCX_NEXT */
-#define HEADERS_BYTES 128
+#define HEADERS_BYTES 62   /* Ethernet, two tags, IPv6: what is parsed without a helper */
 #define NTP	      123
 #define NTP_MODE      7
 #define NTP_SYMMETRIC 1
@@ -69,12 +69,28 @@ static __always_inline enum lesson from_service(struct __sk_buff *ctx, struct pa
 	return LESSON_KNOWN;
 }
 
+/*
+ * A host answers forged SYNs with an ACK, too, if they come for a handshake that has begun (RFC
+ * 9293 section 3.10.7.4). So an ACK without data opens nothing.
+ */
+static __always_inline enum lesson from_tcp(struct packet *packet, u32 offset_flags)
+{
+	u32 flags = offset_flags & (FLAG_SYN | FLAG_RST | FLAG_ACK);
+	s32 data = packet->end - packet->offset - (offset_flags >> 12) * 4;
+
+	if (flags == FLAG_SYN)
+		return LESSON_NEW;
+	if (flags != FLAG_ACK)
+		return LESSON_NONE;
+	return data > 0 ? LESSON_NEW : LESSON_KNOWN;
+}
+
 /* What a packet that goes out teaches; *ports as in flow_hash(). */
 static __always_inline enum lesson lesson_of(struct __sk_buff *ctx, struct packet *packet,
 					     u32 *ports)
 {
 	struct transport head = {};
-	u32 flags, protocol = packet->protocol, tcp = protocol == PROTOCOL_TCP;
+	u32 protocol = packet->protocol, tcp = protocol == PROTOCOL_TCP;
 
 	if (!tcp && protocol != PROTOCOL_UDP &&
 	    protocol != (packet->family == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6))
@@ -83,10 +99,8 @@ static __always_inline enum lesson lesson_of(struct __sk_buff *ctx, struct packe
 		: load_transport(ctx, packet->offset, &head, PORTS_OR_ECHO) < 0)
 		return LESSON_NONE;
 	*ports = (u32)head.source_port << 16 | head.destination_port;
-	if (tcp) {
-		flags = host16(head.offset_flags) & (FLAG_SYN | FLAG_RST | FLAG_ACK);
-		return flags == FLAG_SYN || flags == FLAG_ACK ? LESSON_NEW : LESSON_NONE;
-	}
+	if (tcp)
+		return from_tcp(packet, host16(head.offset_flags));
 	if (protocol == PROTOCOL_UDP) {
 		if (is_service(host16(head.source_port)))
 			return from_service(ctx, packet, host16(head.source_port));
@@ -106,7 +120,8 @@ int teach(struct __sk_buff *ctx)
 	enum lesson lesson;
 	u64 hash;
 
-	if (!control)
+	/* what turns round here has come from outside, and so have its addresses */
+	if (!control || ctx->ingress_ifindex == ctx->ifindex)
 		return GO_ON;
 	if (ctx->data_end - ctx->data < HEADERS_BYTES && ctx->data_end - ctx->data < ctx->len)
 		pull_data(ctx, ctx->len < HEADERS_BYTES ? ctx->len : HEADERS_BYTES);

@@ -167,7 +167,8 @@ static __always_inline u32 by_signature(struct xdp_md *ctx, struct search *searc
 		return reason;
 	search->family = scratch->packet.family;
 	__builtin_memcpy(search->source, scratch->packet.source, sizeof(search->source));
-	if (!search->explanation)
+	if (scratch->packet.fragment == 1 && !search->explanation && asks_flows() &&
+	    is_known(ctx, search->control, &scratch->packet))
 		expect_fragments(ctx, search->control, &scratch->packet);
 	return signature(ctx, search, scratch);
 }
@@ -176,8 +177,11 @@ static __always_inline u32 by_signature(struct xdp_md *ctx, struct search *searc
 static __always_inline enum reason spared(struct xdp_md *ctx, struct search *search,
 					  struct scratch *scratch, struct pending *asked)
 {
-	if (asked->knows && asks_flows() && is_known(ctx, search->control, &scratch->packet))
+	if (asked->knows && asks_flows() && is_known(ctx, search->control, &scratch->packet)) {
+		if (scratch->packet.fragment == 1 && !search->explanation)
+			expect_fragments(ctx, search->control, &scratch->packet);
 		return REASON_KNOWN;
+	}
 	if (established(ctx, &scratch->packet))
 		return REASON_ESTABLISHED;
 	return asked->reason == REASON_DROPPED ? exempt(ctx, search, scratch) : REASON_NONE;

@@ -69,7 +69,7 @@ class Memory:
         four = len(has["source"]) == 4
         if head[0] in ((3, 11, 12) if four else (1, 2, 3, 4)):
             cited = _cited(head[8:], four)
-            return cited in self.flows
+            return cited is not None and cited in self.flows and cited.inside == has["destination"]
         if head[0] == (0 if four else 129):
             (echo,) = struct.unpack_from(">H", head, 4)
             return Flow(has["protocol"], has["destination"], echo, has["source"], 0) in self.flows
@@ -110,7 +110,10 @@ def _opens(has: Fields, head: bytes) -> bool:
     protocol = has["protocol"]
     if protocol == _TCP:
         flags = has["tcp_flags"]
-        return flags is not None and flags & (_SYN | _RST | _ACK) in (_SYN, _ACK)
+        if flags is None:
+            return False
+        opens, data = flags & (_SYN | _RST | _ACK), len(head) - (head[12] >> 4) * 4
+        return opens == _SYN or (opens == _ACK and data > 0)
     if len(head) < 8:
         return False
     if protocol == _UDP:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A part of abi.h: the flow memory, and the memory of sources that answered a challenge.
+ * A part of abi.h: the flow memory, and those of sources that answered a challenge and of
+ * fragments.
  *
  * A memory is a pair of blocked Bloom filters (Putze, Sanders and Singler, 2007). One generation is
  * written, and both are asked. When it is full or old the next generation begins, in the half that
@@ -13,13 +14,15 @@
 enum memory_number {
 	MEMORY_FLOWS,
 	MEMORY_ANSWERED,
+	MEMORY_FRAGMENTS,
 	MEMORIES_MAX,
 };
 
 enum memory_sizes {
-	BLOCK_WORDS = 7,       /* an element has one bit in each */
-	BLOCK_BITS = 35,       /* of the hash: 5 for each word; those above select the block */
-	ANSWERED_LOG2 = 14,    /* blocks */
+	BLOCK_WORDS = 7,    /* an element has one bit in each */
+	BLOCK_BITS = 35,    /* of the hash: 5 for each word; those above select the block */
+	ANSWERED_LOG2 = 14, /* blocks */
+	FRAGMENTS_LOG2 = 12,
 	GENERATION_SHIFT = 32, /* in memory.state: above it the generation, below how many it has */
 	BUDGETS_LOG2 = 14,
 };

@@ -40,10 +40,11 @@ static __always_inline __sum16 folded(u64 sum)
 	return ~sum;
 }
 
-/* What an answer says; with `mss` it is a SYN-ACK, else an ACK. */
+/* What an answer says; without room for an option `mss` is 0. */
 struct reply {
 	u32 sequence;
 	u32 acknowledged;
+	u32 flags;
 	u32 mss;
 	u32 size; /* of the TCP header */
 };
@@ -142,8 +143,7 @@ static __always_inline void turn_tcp(struct tcp *tcp, struct reply *reply, u64 s
 	tcp->destination_port = source;
 	tcp->sequence = network32(reply->sequence);
 	tcp->acknowledged = network32(reply->acknowledged);
-	tcp->offset_flags =
-	    reply->mss ? network16(6 << 12 | FLAG_SYN | FLAG_ACK) : network16(5 << 12 | FLAG_ACK);
+	tcp->offset_flags = network16((reply->mss ? 6 : 5) << 12 | reply->flags);
 	tcp->window = 0xffff;
 	tcp->checksum = 0;
 	tcp->urgent = 0;
@@ -193,32 +193,47 @@ static __always_inline int turn(struct xdp_md *ctx, struct packet *packet, struc
 	return turn_transport(ip + IPV6_HEADER, end, reply, turn_ipv6(ip, reply->size));
 }
 
+/* Multicast, loopback and 0.0.0.0/8 send nothing. */
+static __always_inline int is_nobody(struct packet *packet)
+{
+	u32 first = host32(packet->source[0]) >> 24;
+
+	if (packet->family == 6)
+		return first == 0xff;
+	return first >= 224 || first == 127 || !first;
+}
+
+/* Answers in place; the verdict. */
 static __always_inline int send_answer(struct xdp_md *ctx, struct search *search,
 				       struct scratch *scratch, u32 slot)
 {
 	struct packet *packet = &scratch->packet;
 	struct slot *asked = slots.lookup(&slot);
-	struct reply reply = {.size = TCP_HEADER};
+	struct reply reply = {.size = TCP_HEADER, .flags = FLAG_ACK};
 	struct challenge *challenge;
 	struct transport head;
-	u32 zero = 0;
+	u32 zero = 0, size;
 	s64 cookie;
 
-	if (!asked || parse_again(ctx, scratch) || too_many_answers(search, packet) ||
+	if (!asked || parse_again(ctx, scratch) || is_nobody(packet) ||
+	    too_many_answers(search, packet) ||
 	    packet->offset - packet->ip != (packet->family == 4 ? IPV4_HEADER : IPV6_HEADER) ||
 	    load_bytes(ctx, packet->offset, &head, sizeof(head)) < 0)
-		return -1;
+		return XDP_DROP;
 	if ((asked->word & WORD_ACTION) == ACTION_COOKIES) {
-		cookie = cookie_for(ctx, scratch, host16(head.offset_flags) >> 12 << 2);
+		size = host16(head.offset_flags) >> 12 << 2;
+		cookie = cookie_for(ctx, scratch, size);
 		if (cookie < 0)
-			return -1;
+			return XDP_PASS; /* its queue is not full, and it may have SYN cookies only
+					    then */
 		reply.sequence = cookie;
 		reply.acknowledged = host32(head.sequence) + 1;
-		reply.mss = cookie >> 32 & 0xffff;
-		reply.size = TCP_HEADER + TCP_OPTION;
-		if (!reply.mss)
-			return -1;
-		return turn(ctx, packet, &reply);
+		reply.flags = FLAG_SYN | FLAG_ACK;
+		if (size > TCP_HEADER) {
+			reply.mss = cookie >> 32 & 0xffff;
+			reply.size = TCP_HEADER + TCP_OPTION;
+		}
+		return turn(ctx, packet, &reply) < 0 ? XDP_DROP : XDP_TX;
 	}
 	challenge = challenges.lookup(&zero);
 	if (!challenge)
@@ -227,23 +242,21 @@ static __always_inline int send_answer(struct xdp_md *ctx, struct search *search
 	    challenge_number(challenge, packet, (u32)head.source_port << 16 | head.destination_port,
 			     limits_ns() >> CHALLENGE_EPOCH_LOG2);
 	reply.sequence = reply.acknowledged ^ host32(head.sequence);
-	return turn(ctx, packet, &reply);
+	return turn(ctx, packet, &reply) < 0 ? XDP_DROP : XDP_TX;
 }
 
 int answer(struct xdp_md *ctx)
 {
 	struct search search = begin(ctx, NULL);
-	u32 zero = 0;
+	u32 zero = 0, verdict;
 	struct scratch *scratch = scratches.lookup(&zero);
 	struct pending *asked = pending.lookup(&zero);
 	struct challenge_counts *counts = challenge_counts.lookup(&zero);
 
 	if (!asked || !scratch || !counts || !search.control)
 		return XDP_DROP;
-	if (send_answer(ctx, &search, scratch, asked->slot) < 0) {
-		counts->withheld++;
-		return XDP_DROP;
-	}
-	counts->sent++;
-	return XDP_TX;
+	verdict = send_answer(ctx, &search, scratch, asked->slot);
+	counts->sent += verdict == XDP_TX;
+	counts->withheld += verdict == XDP_DROP;
+	return verdict;
 }

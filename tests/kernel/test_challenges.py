@@ -124,7 +124,7 @@ def test_who_resets_with_the_number_is_remembered(
 ) -> None:
     assert callable(make)
     last = bytes((ends, flags))
-    client = (CLIENT if ends == 4 else CLIENT6)[:-2] + last
+    client = CLIENT[:-2] + last if ends == 4 else CLIENT6[:4] + last + CLIENT6[6:]
     server = SERVER if ends == 4 else SERVER6
     syn = make(client, server, tcp(SYN), 6)
     number = answer(challenging, syn).acknowledged
@@ -140,7 +140,8 @@ def test_who_resets_with_the_number_is_remembered(
     assert challenging.judge(syn) == ("pass", "NO_RULE")
     assert challenging.judge(make(client, server, tcp(SYN, 40001), 6)) == ("pass", "NO_RULE")
     assert challenging.flows.challenges().right == before.right + 1
-    beside = make(client[:-1] + b"\xfe", server, tcp(SYN), 6)
+    other = client[:-1] + b"\xfe" if ends == 4 else client[:7] + b"\xfe" + client[8:]
+    beside = make(other, server, tcp(SYN), 6)
     assert challenging.run(beside) == "answer"
 
 

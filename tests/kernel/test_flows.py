@@ -178,7 +178,7 @@ def test_a_flow_is_known_for_one_more_generation(spared: Filter) -> None:
 
 def test_what_goes_on_stays_known_over_generations(spared: Filter) -> None:
     for port in range(40001, 40006):
-        spared.teach(packet4(CLIENT, SERVER, tcp(ACK), 6))
+        spared.teach(packet4(CLIENT, SERVER, tcp(ACK) + (b"data" if port == 40001 else b""), 6))
         memory_of(spared)["since_ns"] = 0
         spared.teach(packet4(CLIENT, SERVER, tcp(SYN, port), 6))
         assert spared.judge(ANSWER, outside=True) == ("pass", "KNOWN")
@@ -219,6 +219,7 @@ def test_a_million_forged_packets_teach_nothing(spared: Filter) -> None:
     before = spared.flows.figures().elements
     for payload, protocol in (
         (tcp(SYN | ACK, 443, 50000), 6),  # what a server sends to forged clients
+        (tcp(ACK, 443, 50000), 6),  # to a second SYN of another number
         (tcp(RST | ACK, 443, 50000), 6),
         (tcp(RST, 443, 50000), 6),
         (udp(53, 50000, b"\1\2\x81\x80" + bytes(8)), 17),

@@ -5,7 +5,7 @@ The maps are opened each time: a loader that starts with another size makes new 
 """
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,7 +21,11 @@ from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.errors import DatapathError
 
 _SAMPLED = 2048  # blocks, from which the share of false passes is estimated
-_MAPS = {MemoryNumber.FLOWS: "flows", MemoryNumber.ANSWERED: "answered"}
+_MAPS = {
+    MemoryNumber.FLOWS: "flows",
+    MemoryNumber.ANSWERED: "answered",
+    MemoryNumber.FRAGMENTS: "fragments",
+}
 _LOW = (1 << GENERATION_SHIFT) - 1
 _HALF = (1 << 32) - 1  # of a word: the bits of one generation
 
@@ -120,7 +124,8 @@ class PinnedFlowMemory:
         """See FlowMemory."""
         found = {}
         for directory in self._pins.ports():
-            with _refusals(), self._port(directory) as record:
+            # an interface whose maps are being made has none yet
+            with suppress(FileNotFoundError), self._port(directory) as record:
                 found[self._pins.interface(directory)] = Asking(int(record["asks"]))
         return found
 

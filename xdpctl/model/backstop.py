@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.model.match.match import Match, build
-from xdpctl.model.rate import Rate
+from xdpctl.model.rate import PPS_MAX, Rate
 
 BACKSTOP = "backstop"  # the origin of these limits
 PREFIXES_MAX = 32
@@ -74,7 +74,7 @@ def backstops(
             if name in settings.limits:
                 pps, why = settings.limits[name], "as configured"
             elif seen is not None:
-                pps = max(least, rounded(settings.factor * seen))
+                pps = min(max(least, rounded(settings.factor * seen)), PPS_MAX)
                 why = f"{settings.factor:g} times the best second seen, {seen:,.0f} packets"
             else:
                 continue

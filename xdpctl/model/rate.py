@@ -10,7 +10,7 @@ from xdpctl.base.durations import parse_duration
 from xdpctl.errors import RuleError
 
 BURST_MIN, BURST_MAX = 0.05, 60.0  # seconds; the clock's tick is up to 0.01
-_PPS_MAX = 1_000_000_000
+PPS_MAX = 1_000_000_000
 _BPS_MIN, _BPS_MAX = 1_000, 1_000_000_000_000
 _FIX = "write all, source, destination, source/24,/56 or destination+source/24"
 
@@ -50,11 +50,11 @@ class Rate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         if (self.pps > 0) == (self.bps > 0):
             fix = "give a rate above 0, in packets: pps (--pps), or in bits: bps (--bps)"
             raise RuleError("a limit must be either in packets or in bits", "limit", fix)
-        if self.pps and not 0.1 <= self.pps <= _PPS_MAX:
+        if self.pps and not 0.1 <= self.pps <= PPS_MAX:
             raise RuleError(
                 f"a limit cannot be {self.pps:g} packets/s",
                 "limit.pps",
-                f"give 0.1 to {_PPS_MAX:,}",
+                f"give 0.1 to {PPS_MAX:,}",
             )
         if self.bps and not _BPS_MIN <= self.bps <= _BPS_MAX:
             fix = f"give {_BPS_MIN:,} to {_BPS_MAX:,}"
@@ -74,12 +74,12 @@ class Rate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def by_source(self) -> bool:
-        """Whether each source prefix has its own limit, whatever the destination."""
-        return bool(self.per_ipv4 or self.per_ipv6) and not self.by_destination
+        """Whether each source prefix has its own limit, alone or with each destination."""
+        return bool(self.per_ipv4 or self.per_ipv6)
 
     @property
     def by_destination(self) -> bool:
-        """Whether each destination prefix has its own limit, or each pair with a source."""
+        """Whether each destination prefix has its own limit, alone or with each source."""
         return bool(self.to_ipv4 or self.to_ipv6)
 
     @property

@@ -185,6 +185,8 @@ def _flow_memory(document: Document, problems: Problems) -> FlowSettings:
     age = read_seconds(table.age, "flow_memory.age", problems) or 0.0
     if not _AGE_MIN <= age <= _AGE_MAX:
         problems.add(f"flow_memory.age must be {_AGE_MIN:g} s to {_AGE_MAX / 86400:g} days")
+    if 0 < table.new_per_source < 1:
+        problems.add("flow_memory.new_per_source must be 0 (any number) or at least 1")
     return FlowSettings(table.flows, age, table.new_per_source)
 
 

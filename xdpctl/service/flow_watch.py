@@ -84,6 +84,8 @@ class FlowWatch:
         if before is None:
             return
         self._refused = now.refused - before.refused
+        if now.rotations > before.rotations:
+            self._needed = 0
         if now.early > before.early:
             lasted = max((now.begun_ns - before.begun_ns) / 1e9, 1.0)
             self._needed = _rounded(now.full * now.age / lasted)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The best second by prefix and class, for a week: what backstops are learnt from. Pure."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.traffic.packets import PacketArray
 
+Rates = dict[tuple[Prefix, str], float]
 _HOUR = 3600
 _KEPT_HOURS, _OLD_HOURS = 8 * 24, 24
 _CLASSES: Mapping[str, tuple[Traffic, ...]] = {
@@ -34,25 +36,28 @@ def _inside(packets: PacketArray, prefix: Prefix) -> NDArray[np.bool_]:
     return np.asarray(same & (packets["family"] == prefix.family))
 
 
+def rates(packets: PacketArray, seconds: float, prefixes: Iterable[Prefix]) -> Rates:
+    """Packets a second by prefix and class; nothing if nothing was watched."""
+    found: Rates = {}
+    for prefix in prefixes if seconds > 0 else ():
+        here = packets[_inside(packets, prefix)]
+        each = np.bincount(here["traffic"], here["weight"], len(Traffic)) / seconds
+        for name, classes in _CLASSES.items():
+            found[prefix, name] = float(sum(each[one] for one in classes))
+    return found
+
+
 class Bests:
     """The best second of each hour, by prefix and class; times are Unix time in seconds."""
 
     def __init__(self) -> None:
         self._hours: dict[int, dict[tuple[Prefix, str], float]] = {}
 
-    def add(
-        self, now: float, seconds: float, packets: PacketArray, prefixes: Iterable[Prefix]
-    ) -> None:
-        """Take what passed within the last `seconds` into account."""
-        if seconds <= 0:
-            return
+    def add(self, now: float, rates: Rates) -> None:
+        """Take what passed in a second into account."""
         hour = self._hours.setdefault(int(now) // _HOUR, {})
-        for prefix in prefixes:
-            here = packets[_inside(packets, prefix)]
-            rates = np.bincount(here["traffic"], here["weight"], len(Traffic)) / seconds
-            for name, classes in _CLASSES.items():
-                rate = float(sum(rates[one] for one in classes))
-                hour[prefix, name] = max(hour.get((prefix, name), 0.0), rate)
+        for key, rate in rates.items():
+            hour[key] = max(hour.get(key, 0.0), rate)
         for old in [each for each in self._hours if each < int(now) // _HOUR - _KEPT_HOURS]:
             del self._hours[old]
 
@@ -79,8 +84,14 @@ class Bests:
         try:
             for number, rows in found.items():
                 made._hours[int(number)] = {
-                    (parse_prefix(prefix), str(name)): float(rate) for prefix, name, rate in rows
+                    (parse_prefix(prefix), str(name)): _finite(rate) for prefix, name, rate in rows
                 }
         except (AttributeError, TypeError, ValueError) as error:
             raise ValueError(f"it is not what was learnt: {error}") from error
         return made
+
+
+def _finite(rate: Any) -> float:
+    if not math.isfinite(found := float(rate)) or found < 0:
+        raise ValueError(f"{found} is no rate")
+    return found

@@ -16,7 +16,8 @@ from xdpctl.traffic.window import Seen
 
 _WINDOWS = 6  # that must agree
 _ENOUGH = 50  # sampled packets of a window
-_LOST, _FOUND = 0.5, 0.8  # shares of known packets
+_LOST_SHARE, _LOST_RATE = 0.02, 5.0  # of known packets: less is as good as none
+_FOUND_RATE = 20.0  # known packets a second
 _QUIET_RATE = 20_000.0  # unknown packets a second
 _QUIET_DROPS = 0.01  # share of what rules drop
 _TCP, _SYN, _RST, _ACK = 6, 2, 4, 16
@@ -25,11 +26,12 @@ _DROPS = (Reason.DROPPED, Reason.SIGNATURE, Reason.LIMITED, Reason.CHALLENGED)
 
 class Glance(NamedTuple):
     """Established-looking TCP that came in within a window: how many packets were sampled, the
-    share of known ones, and whether it was a quiet time.
+    share of known ones and their rate (packets a second), and whether it was a quiet time.
     """
 
     sampled: int
     known: float
+    rate: float
     quiet: bool
 
 
@@ -42,7 +44,9 @@ def glance(seen: Seen, interface: int) -> Glance:
     dropped = here["weight"][np.isin(here["reason"], _DROPS)].sum(dtype=np.float64)
     few = dropped <= _QUIET_DROPS * here["weight"].sum(dtype=np.float64)
     slow = bool(total - known <= _QUIET_RATE * max(seen.seconds, 1.0))
-    return Glance(len(tcp), float(known / total) if total else 0.0, bool(few) and slow)
+    share = float(known / total) if total else 0.0
+    rate = float(known) / seen.seconds if seen.seconds else 0.0
+    return Glance(len(tcp), share, rate, bool(few) and slow)
 
 
 def _looks_established(packets: PacketArray) -> "np.typing.NDArray[np.bool_]":
@@ -54,22 +58,24 @@ def _looks_established(packets: PacketArray) -> "np.typing.NDArray[np.bool_]":
 
 
 class Symmetry:
-    """Judges an interface by its last quiet windows; in an attack it keeps its last judgement."""
+    """Judges an interface by its last quiet windows.
+
+    What passes must be as good as unknown altogether: forged packets add unknown ones, but cannot
+    take known ones away. Known packets prove the contrary at any time.
+    """
 
     def __init__(self, asymmetric: bool = False) -> None:
         self.asymmetric = asymmetric
         self.known = 0.0  # the share of known packets in the last window that counted
-        self._shares: deque[float] = deque(maxlen=_WINDOWS)
+        self._lost: deque[bool] = deque(maxlen=_WINDOWS)
 
     def add(self, window: Glance) -> None:
         """Take one more window into account, if it says something."""
-        if not window.quiet or window.sampled < _ENOUGH:
-            return
-        self.known = window.known
-        self._shares.append(window.known)
-        if len(self._shares) < _WINDOWS:
-            return
-        if max(self._shares) < _LOST:
-            self.asymmetric = True
-        elif min(self._shares) > _FOUND:
-            self.asymmetric = False
+        if window.rate >= _FOUND_RATE:
+            self.asymmetric, self.known = False, window.known
+            self._lost.clear()
+        elif window.quiet and window.sampled >= _ENOUGH:
+            self.known = window.known
+            self._lost.append(window.known < _LOST_SHARE and window.rate < _LOST_RATE)
+            if len(self._lost) == _WINDOWS and all(self._lost):
+                self.asymmetric = True

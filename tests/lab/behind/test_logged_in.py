@@ -58,6 +58,30 @@ def test_newcomers_get_in_by_a_challenge(scene: Scene) -> None:
     assert counted(scene.box, Reason.CHALLENGED) > 10_000
 
 
+@pytest.mark.parametrize("syncookies", [1, 2])
+def test_cookies_let_everybody_in_on_the_box_itself(generator: Generator, syncookies: int) -> None:
+    """With 1 the kernel has cookies only for a full queue; until then SYNs pass."""
+    with scenario.scene("host", generator, 5) as scene:
+        scene.place.box.sysctl("net.ipv4.tcp_syncookies", syncookies)
+        rule = scenario.sign(scene, Flood("SYN", "proto tcp dst-port 80"), action="cookies")
+        with flooding(scene.place, generator, "SYN", 50_000):
+            assert all(scenario.newcomers(scene, 20))
+        sent = scene.box.client.call("GET", "/v1/status")["challenges"]["sent"]
+        assert (sent > 1_000) or syncookies == 1
+        scenario.unsign(scene, rule)
+
+
+def test_forged_syns_of_two_numbers_teach_nothing(bridge: Scene) -> None:
+    """The server answers the second with an ACK."""
+    before = bridge.box.client.call("GET", "/v1/status")["flow_memory"]["used"]
+    with flooding(bridge.place, bridge.generator, "SYN", 20_000):
+        time.sleep(1.0)
+    with flooding(bridge.place, bridge.generator, "ACK", 20_000):
+        time.sleep(0.5)
+    after = bridge.box.client.call("GET", "/v1/status")["flow_memory"]["used"]
+    assert after - before < 20
+
+
 def test_without_the_memory_they_would_be_held_up(bridge: Scene) -> None:
     """The same drop that spares only this host's connections: behind a bridge there are none."""
     rule = scenario.sign(bridge, ACK, action="drop", spare="established")

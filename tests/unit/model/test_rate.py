@@ -49,7 +49,9 @@ def test_what_cannot_be_read_names_the_field(given: str) -> None:
     assert caught.value.fix
 
 
-def test_a_pair_with_a_destination_is_no_limit_by_source() -> None:
+def test_a_pair_is_a_limit_by_both() -> None:
+    for per, by in (("source", (True, False)), ("destination", (False, True))):
+        rate = Rate(pps=1, **read_per(per))
+        assert (rate.by_source, rate.by_destination) == by
     pair = Rate(pps=1, **read_per("destination+source"))
-    assert (pair.by_source, pair.by_destination) == (False, True)
-    assert Rate(pps=1, per_ipv4=24).by_source
+    assert (pair.by_source, pair.by_destination) == (True, True)

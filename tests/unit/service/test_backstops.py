@@ -65,9 +65,10 @@ def test_what_was_usual_a_day_ago_becomes_a_limit(control: Controller, tmp_path:
     seen["reason"] = Reason.NO_RULE
     sampler.window.add(0.0, 1.0, seen)
     backstops.step(0.0)
+    backstops.step(601.0)
     assert standing(control) == {}, "it is not older than a day"
     clock.now += DAY + 7200
-    backstops.step(601.0)
+    backstops.step(1300.0)
     limits = {str(s.limit) for s in standing(control).values()}
     assert limits == {
         *("25,000 pps", "1,000 pps", "500 pps", "20,000 pps"),
@@ -78,6 +79,29 @@ def test_what_was_usual_a_day_ago_becomes_a_limit(control: Controller, tmp_path:
     before = standing(control)
     again.step(0.0)
     assert standing(control) == before, "what was learnt is read again"
+    (tmp_path / "backstops.json").unlink()
+    without, _, _ = keeping(control, tmp_path, BackstopSettings(learn=True))
+    without.step(0.0)
+    assert standing(control) == before, "what was learnt stays though its proof is lost"
+
+
+def test_what_is_followed_by_an_attack_is_not_learnt(control: Controller, tmp_path: Path) -> None:
+    """The beginning of an attack passes before anybody knows of it."""
+    backstops, sampler, clock = keeping(control, tmp_path, BackstopSettings(learn=True))
+    seen = packets("198.51.100.7", Traffic.UDP, 9_999, 20)
+    seen["reason"] = Reason.NO_RULE
+    sampler.window.add(0.0, 1.0, seen)
+    backstops.step(0.0)
+    dropped = seen.copy()
+    dropped["reason"] = Reason.LIMITED
+    sampler.window.add(1.0, 2.0, dropped)
+    backstops.step(5.0)
+    sampler.window.add(2.0, 3.0, seen[:0])
+    backstops.step(700.0)
+    clock.now += DAY + 7200
+    backstops.step(1400.0)
+    least = {held.limit.pps for held in standing(control).values() if held.limit}
+    assert least == {500, 1_000, 5_000, 20_000}, "only the quiet second after it is learnt"
 
 
 @pytest.mark.parametrize("reason", [Reason.LIMITED, Reason.SIGNATURE, Reason.CHALLENGED])
@@ -90,8 +114,9 @@ def test_nothing_is_learnt_while_rules_drop(
     seen["reason"][:3] = reason
     sampler.window.add(0.0, 1.0, seen)
     backstops.step(0.0)
-    clock.now += DAY + 7200
     backstops.step(601.0)
+    clock.now += DAY + 7200
+    backstops.step(1300.0)
     assert standing(control) == {}
 
 

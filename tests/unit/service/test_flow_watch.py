@@ -37,7 +37,7 @@ class Watched:
     def see(self, flow: FlowState, steps: int = 6) -> None:
         for _ in range(steps):
             self.at += 10.0
-            self.sampler.window.add(self.at - 10.0, self.at, packets(80, flow))
+            self.sampler.window.add(self.at - 10.0, self.at, packets(80, flow, weight=10))
             self.watch.step()
 
 

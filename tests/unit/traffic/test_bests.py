@@ -9,7 +9,7 @@ import pytest
 
 from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.traffic.bests import Bests
+from xdpctl.traffic.bests import Bests, rates
 from xdpctl.traffic.packets import PACKET, PacketArray
 
 NET, NET6 = parse_prefix("198.51.100.0/24"), parse_prefix("2001:db8::/32")
@@ -27,9 +27,9 @@ def packets(destination: str, traffic: Traffic, weight: int, count: int = 10) ->
 def test_the_best_second_of_a_prefix_and_class_is_kept() -> None:
     bests = Bests()
     for weight in (5, 20, 10):
-        bests.add(NOW, 1.0, packets("198.51.100.7", Traffic.SYN, weight), (NET, NET6))
-    bests.add(NOW, 2.0, packets("198.51.101.7", Traffic.SYN, 999), (NET, NET6))
-    bests.add(NOW, 2.0, packets("2001:db8::7", Traffic.UDP_SERVICE, 8), (NET, NET6))
+        bests.add(NOW, rates(packets("198.51.100.7", Traffic.SYN, weight), 1.0, (NET, NET6)))
+    bests.add(NOW, rates(packets("198.51.101.7", Traffic.SYN, 999), 2.0, (NET, NET6)))
+    bests.add(NOW, rates(packets("2001:db8::7", Traffic.UDP_SERVICE, 8), 2.0, (NET, NET6)))
     best = bests.older_than_a_day(NOW + 26 * HOUR)
     assert best[NET, "syn"] == 200
     assert best[NET, "udp"] == 0
@@ -38,22 +38,25 @@ def test_the_best_second_of_a_prefix_and_class_is_kept() -> None:
 
 def test_only_what_is_older_than_a_day_and_younger_than_a_week_counts() -> None:
     bests = Bests()
-    bests.add(NOW, 1.0, packets("198.51.100.7", Traffic.SYN, 7), (NET,))
+    bests.add(NOW, rates(packets("198.51.100.7", Traffic.SYN, 7), 1.0, (NET,)))
     assert bests.older_than_a_day(NOW + 23 * HOUR) == {}
     assert bests.older_than_a_day(NOW + 26 * HOUR)[NET, "syn"] == 70
-    bests.add(NOW + 9 * DAY, 1.0, packets("198.51.100.7", Traffic.SYN, 1), (NET,))
+    bests.add(NOW + 9 * DAY, rates(packets("198.51.100.7", Traffic.SYN, 1), 1.0, (NET,)))
     assert bests.older_than_a_day(NOW + 9 * DAY) == {}
 
 
 def test_what_was_learnt_survives_a_file() -> None:
     bests = Bests()
-    bests.add(NOW, 1.0, packets("198.51.100.7", Traffic.ICMP, 3), (NET,))
+    bests.add(NOW, rates(packets("198.51.100.7", Traffic.ICMP, 3), 1.0, (NET,)))
     again = Bests.from_json(json.loads(json.dumps(bests.as_json())))
     later = NOW + 26 * HOUR
     assert again.older_than_a_day(later) == bests.older_than_a_day(later)
 
 
-@pytest.mark.parametrize("damaged", [[], 5, {"x": []}, {"1": [["198.51.100.0/24", "syn"]]}])
+@pytest.mark.parametrize(
+    "damaged",
+    [[], 5, {"x": []}, {"1": [["198.51.100.0/24", "syn"]]}, {"1": [[str(NET), "syn", "nan"]]}],
+)
 def test_a_damaged_file_is_told(damaged: object) -> None:
     with pytest.raises(ValueError, match="not what was learnt"):
         Bests.from_json(damaged)

@@ -11,7 +11,8 @@ from xdpctl.traffic.symmetry import Glance, Symmetry, glance
 from xdpctl.traffic.window import Seen
 
 CARD = 3
-LOST, FOUND = Glance(100, 0.1, True), Glance(100, 0.95, True)
+LOST, HALF = Glance(100, 0.01, 1.0, True), Glance(100, 0.5, 6.0, True)
+FOUND = Glance(100, 0.1, 25.0, False)
 
 
 def packets(count: int, flow: FlowState, **more: int) -> PacketArray:
@@ -29,8 +30,8 @@ def seen(*parts: PacketArray, seconds: float = 10.0) -> Seen:
 
 def test_the_share_of_known_packets_is_told() -> None:
     window = seen(packets(60, FlowState.KNOWN), packets(40, FlowState.UNKNOWN))
-    assert glance(window, CARD) == (100, 0.6, True)
-    assert glance(window, CARD + 1) == (0, 0.0, True)
+    assert glance(window, CARD) == (100, 0.6, 6.0, True)
+    assert glance(window, CARD + 1) == (0, 0.0, 0.0, True)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_only_what_looks_established_counts(others: dict[str, int]) -> None:
 
 def test_what_was_not_asked_for_does_not_count() -> None:
     window = seen(packets(60, FlowState.KNOWN), packets(40, FlowState.NOT_ASKED))
-    assert glance(window, CARD) == (60, 1.0, True)
+    assert glance(window, CARD) == (60, 1.0, 6.0, True)
 
 
 def test_a_flood_and_what_rules_drop_are_no_quiet_time() -> None:
@@ -66,7 +67,7 @@ def test_it_takes_six_windows_that_agree() -> None:
     for _ in range(5):
         symmetry.add(LOST)
     assert not symmetry.asymmetric
-    symmetry.add(FOUND)
+    symmetry.add(HALF)
     for _ in range(5):
         symmetry.add(LOST)
     assert not symmetry.asymmetric
@@ -83,11 +84,18 @@ def test_what_says_nothing_changes_nothing(nothing: Glance) -> None:
         assert symmetry.asymmetric is before
 
 
-def test_it_is_over_when_nearly_all_is_known_again() -> None:
+def test_forged_packets_beside_known_ones_do_not_switch_it_off() -> None:
+    symmetry = Symmetry()
+    for _ in range(20):
+        symmetry.add(Glance(1_000, 0.001, 30.0, True))
+        symmetry.add(Glance(1_000, 0.015, 8.0, True))
+    assert not symmetry.asymmetric
+
+
+def test_known_packets_switch_it_on_at_once_also_in_an_attack() -> None:
     symmetry = Symmetry(True)
     for _ in range(10):
-        symmetry.add(Glance(100, 0.7, True))
+        symmetry.add(HALF)
     assert symmetry.asymmetric
-    for _ in range(6):
-        symmetry.add(FOUND)
+    symmetry.add(FOUND)
     assert not symmetry.asymmetric

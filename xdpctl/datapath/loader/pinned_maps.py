@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from xdpctl.abi.arrays import CHALLENGE, CONTROL, MEMORY, PORT
-from xdpctl.abi.constants import ANSWERED_LOG2, Asking, MemoryNumber
+from xdpctl.abi.constants import ANSWERED_LOG2, FRAGMENTS_LOG2, Asking, MemoryNumber
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.bpffs import ensure, share
 from xdpctl.datapath.bpf.maps import Map, MapShape
@@ -28,6 +28,7 @@ _FORGETTABLE = ("flows",)
 _SECOND = 1_000_000_000
 _LEAST_NS = 10 * _SECOND  # of a generation, however many flows come
 _ANSWERED_NS = 3600 * _SECOND
+_FRAGMENTS_NS = 30 * _SECOND  # in which a packet is put together (RFC 1122)
 
 
 class PinnedMaps:
@@ -87,11 +88,7 @@ class PinnedMaps:
         try:
             return self.shared[name].memory()
         except OSError as error:
-            raise SchemaError(
-                f"{self._pins.map(name)} cannot be written ({error.strerror}): it was frozen. "
-                "`xdpctl down` removes it (traffic is not filtered until the next start; rules are "
-                "kept)."
-            ) from error
+            raise _frozen(self._pins.map(name), error) from error
 
     def _prepare(self) -> None:
         """Initialise new maps: the seeds, keys and sizes, and that nothing is copied."""
@@ -114,16 +111,31 @@ class PinnedMaps:
         if memory["cost_ns"] != cost_ns:  # the buckets are times that go by the cost
             np.frombuffer(self.shared["budgets"].memory(), np.uint64)[:] = 0
             memory["cost_ns"] = cost_ns
-        answered = records[MemoryNumber.ANSWERED]
-        answered["age_ns"] = answered["least_ns"] = _ANSWERED_NS
-        answered["full"] = FLOWS_A_BLOCK << ANSWERED_LOG2
+        for number, age_ns, least_ns, log2 in (
+            (MemoryNumber.ANSWERED, _ANSWERED_NS, 60 * _SECOND, ANSWERED_LOG2),
+            (MemoryNumber.FRAGMENTS, _FRAGMENTS_NS, _SECOND, FRAGMENTS_LOG2),
+        ):
+            records[number]["age_ns"], records[number]["least_ns"] = age_ns, least_ns
+            records[number]["full"] = FLOWS_A_BLOCK << log2
 
     def port(self, directory: Path, outside: bool) -> Map:
         """The map that says whether the flow memory is asked for packets of an interface."""
         found = self.adopt_or_create("port", directory / "port")
-        record = np.frombuffer(found.memory(), PORT)[0]
+        try:
+            memory = found.memory()
+        except OSError as error:
+            raise _frozen(directory / "port", error) from error
+        self._mapped.append(memory)
+        record = np.frombuffer(memory, PORT)[0]
         if not outside:
             record["asks"] = Asking.ASKS_NOT
         elif record["asks"] == Asking.ASKS_NOT:
             record["asks"] = Asking.ASKS
         return found
+
+
+def _frozen(path: Path, error: OSError) -> SchemaError:
+    return SchemaError(
+        f"{path} cannot be written ({error.strerror}): it was frozen. `xdpctl down` removes it "
+        "(traffic is not filtered until the next start; rules are kept)."
+    )

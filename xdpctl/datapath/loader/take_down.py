@@ -3,7 +3,7 @@
 
 import os
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from xdpctl.datapath.bpf import bpffs, maps, programs
 from xdpctl.datapath.bpf.pins import Pins
@@ -63,7 +63,8 @@ def take_down(pins: Pins, orphans: Collection[str] = ()) -> list[str]:
         if pins.map("memories").exists():
             memories_id = maps.map_id_at(pins.map("memories"))
             for link in present:
-                egress.detach(link.index, memories_id)
+                with suppress(AttachError):  # it has disappeared meanwhile
+                    egress.detach(link.index, memories_id)
     names += _detach_orphans(orphans)
     if pins.root.is_dir():
         for path in sorted(pins.root.rglob("*"), reverse=True):

@@ -55,7 +55,7 @@ def examine(settings: Settings) -> list[Finding]:
 def of_host(settings: Settings) -> list[Finding]:
     """Findings about the host, then about each configured interface; without any, all but lo."""
     found = [_kernel(), _jit(), _btf(), _bcc(), _privileges(), _bpffs(settings.pin_dir)]
-    found += [_unprivileged()]
+    found += [_unprivileged(), _syncookies()]
     present = {link.name: link for link in netlink.links()}
     found += [_sides(settings)]
     names = settings.interfaces or tuple(n for n in present if n != "lo")
@@ -143,6 +143,15 @@ def _unprivileged() -> Finding:
         text = "1: on some kernels the unprivileged control plane cannot write maps"
         return Finding("warning", "unprivileged BPF", text, fix)
     return Finding("ok", "unprivileged BPF", f"kernel.unprivileged_bpf_disabled={value}")
+
+
+def _syncookies() -> Finding:
+    value = _read("/proc/sys/net/ipv4/tcp_syncookies") or "?"
+    with_cookies = "net.ipv4.tcp_syncookies=2"
+    if value == "2":
+        return Finding("ok", "SYN cookies", f"{with_cookies}: `challenge --cookies` works")
+    text = f"net.ipv4.tcp_syncookies={value}; `challenge --cookies` needs 2"
+    return Finding("ok", "SYN cookies", text)
 
 
 def _sides(settings: Settings) -> Finding:

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The teaching program at TC egress: attached, adopted, kept beside others, and taken down."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+from tests.kernel.conftest import CAPACITY, FLOWS
+from xdpctl.datapath.bpf import maps, programs, tcx
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.loader import clsact, egress, netlink
+from xdpctl.datapath.loader.loader import Loader, compile_filter, compile_teacher
+from xdpctl.datapath.loader.netlink import Link
+from xdpctl.datapath.loader.take_down import take_down
+from xdpctl.lab.namespaces import Host, Lab
+from xdpctl.model.flow_memory import FlowSettings
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    with Lab("egress") as lab:
+        host, far = lab.host("box"), lab.host("far")
+        lab.cable(host, "out0", far, "far0")
+        yield host
+
+
+def made(pins: Pins, flows: FlowSettings = FLOWS, outside: bool = True) -> Loader:
+    compiled = compile_filter(CAPACITY, flows=flows)
+    loader = Loader(pins, compiled, teach=compile_teacher(flows), flows=flows)
+    loader.add_port("out0", outside=outside)
+    return loader
+
+
+def card() -> Link:
+    return next(link for link in netlink.links() if link.name == "out0")
+
+
+def placed() -> list[int]:
+    return tcx.attached(card().index)
+
+
+def another() -> int:
+    """The program of somebody else at TC egress."""
+    code = bytes.fromhex("b7000000000000009500000000000000")  # return 0
+    return programs.load("theirs", code, 0, programs.SCHED_CLS)
+
+
+def test_it_is_attached_stays_and_is_replaced(host: Host, pins: Pins) -> None:
+    def play() -> None:
+        with closing(made(pins)) as loader:
+            loader.reconcile()
+            first = placed()
+            assert len(first) == 1
+            assert loader.ports["out0"].teaches == "tcx"
+            loader.reconcile()
+            assert placed() == first
+        assert placed() == first, "the process is gone"
+        with closing(made(pins)) as again:
+            again.reconcile()
+            second = placed()
+            assert len(second) == 1
+            assert second != first
+            tcx.detach(card().index, again._teacher or 0)
+            assert placed() == []
+            again.reconcile()
+            assert placed() == second, "taken off, it is attached again"
+        take_down(pins)
+        assert placed() == []
+
+    host.call(play)
+
+
+def test_another_program_stays_and_ours_is_first(host: Host, pins: Pins) -> None:
+    def play() -> None:
+        tcx.attach(card().index, another())
+        (theirs,) = placed()
+        with closing(made(pins)) as loader:
+            loader.reconcile()
+            assert placed()[1:] == [theirs]
+            assert loader.ports["out0"].teaches == "tcx, program 1 of 2"
+        take_down(pins)
+        assert placed() == [theirs]
+
+    host.call(play)
+
+
+def test_an_interface_that_is_no_longer_outside_teaches_nothing(host: Host, pins: Pins) -> None:
+    def play() -> None:
+        with closing(made(pins)) as loader:
+            loader.reconcile()
+            assert placed()
+        with closing(made(pins, outside=False)) as loader:
+            loader.reconcile()
+            assert placed() == []
+            assert loader.ports["out0"].teaches == ""
+
+    host.call(play)
+
+
+def test_before_tcx_it_is_a_filter_of_clsact(
+    host: Host, pins: Pins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(egress, "_by_tcx", lambda ifindex: None)
+
+    def play() -> None:
+        clsact.attach(card().index, another(), "theirs")
+        (theirs,) = clsact.filters(card().index)
+        with closing(made(pins)) as loader:
+            loader.reconcile()
+            assert loader.ports["out0"].teaches == "clsact, program 1 of 2"
+            before = clsact.filters(card().index)
+            loader.reconcile()
+            assert clsact.filters(card().index) == before
+        with closing(made(pins)) as again:
+            again.reconcile()
+            now = clsact.filters(card().index)
+            assert len(now) == 2
+            assert theirs in now
+            assert {*now} != {*before}
+        take_down(pins)
+        assert clsact.filters(card().index) == [theirs]
+        clsact.detach(card().index, theirs)
+        assert "clsact" not in host.sh("tc", "qdisc", "show", "dev", "out0")
+
+    host.call(play)
+
+
+def test_another_size_begins_with_an_empty_memory(host: Host, pins: Pins) -> None:
+    def play() -> None:
+        larger = replace(FLOWS, flows=4 * FLOWS.flows)
+        with closing(made(pins)), closing(made(pins, larger)) as loader:
+            loader.reconcile()
+            flows = maps.open_map(pins.map("flows"))
+            assert flows.shape.max_entries == 1 << larger.blocks_log2
+            flows.close()
+            assert len(placed()) == 1
+
+    host.call(play)
+
+
+def test_a_kernel_that_refuses_it_still_filters(
+    host: Host, pins: Pins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> list[int]:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(egress, "_by_tcx", refuse)
+
+    def play() -> None:
+        with closing(made(pins)) as loader:
+            loader.reconcile()
+            port = loader.ports["out0"]
+            assert (port.state, port.teaches) == ("attached", "")
+            assert "the kernel refused it: Operation not permitted" in port.teaches_not
+        monkeypatch.undo()
+
+    host.call(play)
