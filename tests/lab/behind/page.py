@@ -19,10 +19,10 @@ _SECONDS = 5.0
 _CHALLENGED_PPS, _NEWCOMERS = 150_000, 200
 _HEAD = """# Who is logged in, through floods
 
-{sessions} HTTP sessions and 20 conversations over UDP (8 like RTP, 6 in the shape of WireGuard, 6 of
-DNS; 50 packets a second each way) come from the networks that attack, with the box as a bridge
-before their server, as a router before it, and as the server itself. Written by `make sessions`, in a
-lab of network namespaces: {cpus} cores, kernel {kernel}.
+{sessions} HTTP sessions and 20 conversations over UDP (8 like RTP, 6 in the shape of WireGuard, 6
+of DNS; 50 packets a second each way) come from the networks that attack, with the box as a bridge
+before their server, as a router before it, and as the server itself. Written by `make sessions`, in
+a lab of network namespaces: {cpus} cores, kernel {kernel}.
 
 Each flood has {pps:,} packets a second from forged sources of the same networks, the clients' own
 addresses among them, with changing ports. A limit of 500 packets a second is switched on in its
@@ -40,8 +40,8 @@ middle, and a drop {seconds:g} seconds later; both spare known flows.
 _FOOT = """
 ## Newcomers during a SYN flood
 
-{newcomers} connections from addresses of the same networks, ten at a time, while {pps:,} forged SYNs
-a second come and are challenged.
+{newcomers} connections from addresses of the same networks, ten at a time, while {pps:,} forged
+SYNs a second come and are challenged.
 
 | place | got in | first time, median | again, median |
 |---|--:|--:|--:|

@@ -146,11 +146,8 @@ def _unprivileged() -> Finding:
 
 
 def _syncookies() -> Finding:
-    value = _read("/proc/sys/net/ipv4/tcp_syncookies") or "?"
-    with_cookies = "net.ipv4.tcp_syncookies=2"
-    if value == "2":
-        return Finding("ok", "SYN cookies", f"{with_cookies}: `challenge --cookies` works")
-    text = f"net.ipv4.tcp_syncookies={value}; `challenge --cookies` needs 2"
+    value = _read("/proc/sys/net/ipv4/tcp_syncookies") or "not visible here"
+    text = f"net.ipv4.tcp_syncookies: {value}; `challenge --cookies` needs 2"
     return Finding("ok", "SYN cookies", text)
 
 
