@@ -34,6 +34,11 @@ class Street:
     attacker: Host
     generator: Generator
 
+    @property
+    def mac(self) -> str:
+        """The card to which frames for the server go."""
+        return interface(self.server, "isp0")[1]
+
     @contextmanager
     def flood(self, sources: Sequence[str], to: str = SERVER) -> Iterator["Future[Sent]"]:
         """From these sources to the server while the block runs, as fast as the machine can."""

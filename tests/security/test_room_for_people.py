@@ -88,7 +88,7 @@ def test_a_limit_for_each_source_counts_its_connections_too(api: Api) -> None:
     made = api.call("POST", "/v1/rules", json=body)
     assert (made.status_code, made.json()["spare"]) == (201, "none")
     total = {**body, "match": "tcp dst-port 80", "limit": {"pps": 100}}
-    assert api.call("POST", "/v1/rules", json=total).json()["spare"] == "established"
+    assert api.call("POST", "/v1/rules", json=total).json()["spare"] == "known"
 
 
 def test_a_hook_cannot_drop_all_that_goes_to_a_victim(api: Api) -> None:

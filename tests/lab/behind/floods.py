@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from tests.lab.behind.people import PORT
-from tests.lab.behind.places import CLIENTS, NETWORKS, Place
+from tests.lab.behind.places import CLIENTS, NETWORKS, SERVER, Place
 from xdpctl.lab import flood
 from xdpctl.lab.flood import Generator, interface
 
@@ -70,11 +70,8 @@ def sources() -> bytes:
 def flooding(place: Place, generator: Generator, name: str, pps: int = PPS) -> Iterator[None]:
     """A flood for as long as the block runs."""
     index, _ = interface(place.world, "far0")
-    # the next hop: the router's card, or that of the server behind a bridge
-    card = (place.server, "eth0") if place.kind == "bridge" else (place.box, "out0")
-    _, mac = interface(*card)
     generator.stop.clear()
-    generator.aim(_frame(name, mac, place.address), sources(), index)
+    generator.aim(_frame(name, place.mac, SERVER), sources(), index)
     sending = place.world.start(lambda: _send(generator, pps))
     try:
         time.sleep(0.1)

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from tests.lab.behind.places import CLIENTS, Place
+from tests.lab.behind.places import CLIENTS, SERVER, Place
 
 PORT = 80
 _REQUEST = b"GET / HTTP/1.1\r\nHost: school\r\n\r\n"
@@ -69,7 +69,7 @@ class Sessions:
     def __init__(self, place: Place, count: int) -> None:
         def connect(number: int) -> socket.socket:
             source = CLIENTS[number % len(CLIENTS)], 0
-            return socket.create_connection((place.address, PORT), _PATIENT_SECONDS, source)
+            return socket.create_connection((SERVER, PORT), _PATIENT_SECONDS, source)
 
         def all_of_them() -> list[socket.socket]:
             return [connect(number) for number in range(count)]

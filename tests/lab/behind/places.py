@@ -10,29 +10,43 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from xdpctl.datapath.loader import netlink
+from xdpctl.lab.flood import interface
 from xdpctl.lab.namespaces import Host, Lab
 
 NETWORKS = ("203.0.113", "198.51.100")
 CLIENTS = [f"{network}.{n}" for network in NETWORKS for n in range(1, 101)]
 SETTINGS = """
 interfaces = [{name = "out0", side = "outside"}]
+protected = ["192.0.2.0/24"]
 [outside]
 special_purpose = false
 """
 PLACES = ("bridge", "router", "host")
-_WORLD, _OUT, _INSIDE = "10.66.0.2", "10.66.0.1", "10.67.0.2"
+SERVER, OTHER = "192.0.2.1", "192.0.2.2"
+_NEAR = "192.0.2.254"  # the server's gateway: the world, or the router
+_WORLD, _ROUTER = "198.18.0.2", "198.18.0.1"  # of the cable before the router
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The hosts, and the server's address. The box's outer card is `out0`, the world's `far0`."""
+    """The hosts; the server is SERVER and OTHER. The outer cable is from `out0` to `far0`."""
 
     lab: Lab
     kind: str
     world: Host
     box: Host
     server: Host
-    address: str
+
+    @property
+    def attacker(self) -> Host:
+        """Attackers come from the world, too."""
+        return self.world
+
+    @property
+    def mac(self) -> str:
+        """The next hop's card: the router's, or that of the server behind a bridge."""
+        where = (self.server, "eth0") if self.kind == "bridge" else (self.box, "out0")
+        return interface(*where)[1]
 
     def cable_world(self, pass_fd: int) -> None:
         """Connect the world and the box, at first or again."""
@@ -40,14 +54,17 @@ class Place:
         for host, card, last in ((self.world, "far0", 2), (self.box, "out0", 1)):
             host.ip(f"link set {card} address 02:66:00:00:00:0{last}")
         self.world.call(lambda: _receive_answers(pass_fd))
-        self.world.ip(f"addr add {_WORLD}/24 dev far0")
+        near = _WORLD if self.kind == "router" else _NEAR
+        self.world.ip(f"addr add {near}/24 dev far0")
         if self.kind == "bridge":
             self.box.ip("link set out0 master br0")
-        else:
-            self.box.ip(f"addr add {_OUT}/24 dev out0")
-            self.box.ip(f"route replace default via {_WORLD}")
+            return
+        addresses = (_ROUTER,) if self.kind == "router" else (SERVER, OTHER)
+        for address in addresses:
+            self.box.ip(f"addr add {address}/24 dev out0")
+        self.box.ip(f"route replace default via {near}")
         if self.kind == "router":
-            self.world.ip(f"route replace 10.67.0.0/24 via {_OUT}")
+            self.world.ip(f"route replace 192.0.2.0/24 via {_ROUTER}")
 
     def cut_cable(self) -> None:
         """Remove both cards of the outer cable."""
@@ -66,8 +83,7 @@ def place(kind: str, pass_fd: int) -> Iterator[Place]:
     with Lab(f"behind-{kind}") as lab:
         world, box = lab.host("world"), lab.host("box")
         server = box if kind == "host" else lab.host("server")
-        address = _INSIDE if kind == "router" else _OUT
-        made = Place(lab, kind, world, box, server, address)
+        made = Place(lab, kind, world, box, server)
         for client in CLIENTS:
             world.ip(f"addr add {client}/32 dev lo")
         for host in {world.name: world, box.name: box, server.name: server}.values():
@@ -80,13 +96,12 @@ def place(kind: str, pass_fd: int) -> Iterator[Place]:
             lab.cable(box, "in0", server, "eth0")
         if kind == "bridge":
             box.ip("link set in0 master br0")
-            server.ip(f"addr add {_OUT}/24 dev eth0")
         if kind == "router":
             box.sysctl("net.ipv4.ip_forward", 1)
-            box.ip("addr add 10.67.0.1/24 dev in0")
-            server.ip(f"addr add {_INSIDE}/24 dev eth0")
+            box.ip(f"addr add {_NEAR}/24 dev in0")
+        for address in (SERVER, OTHER) if kind != "host" else ():
+            server.ip(f"addr add {address}/24 dev eth0")
         made.cable_world(pass_fd)
         if kind != "host":
-            via = "10.67.0.1" if kind == "router" else _WORLD
-            server.ip(f"route add default via {via}")
+            server.ip(f"route add default via {_NEAR}")
         yield made

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.lab.behind.floods import FLOODS, Flood, flooding
 from tests.lab.behind.people import PORT, Conversations, Server, Sessions
-from tests.lab.behind.places import CLIENTS, SETTINGS, Place, place
+from tests.lab.behind.places import CLIENTS, SERVER, SETTINGS, Place, place
 from tests.lab.questions import counted
 from xdpctl.abi.constants import Reason
 from xdpctl.lab.box import Box
@@ -47,12 +47,14 @@ class Felt:
 
 
 @contextmanager
-def scene(kind: str, generator: Generator, sessions: int = SESSIONS) -> Iterator[Scene]:
-    """Everybody is logged in when the block begins."""
+def scene(
+    kind: str, generator: Generator, sessions: int = SESSIONS, more: str = ""
+) -> Iterator[Scene]:
+    """Everybody is logged in when the block begins; `more` are further settings."""
     with place(kind, generator.pass_fd) as here, ExitStack() as cleanup:
         box = Box(here.box, ["out0"])
         cleanup.callback(box.remove)
-        box.settings = SETTINGS
+        box.settings = SETTINGS + more
         box.start()
         server = Server(here)
         cleanup.callback(server.close)
@@ -66,7 +68,7 @@ def scene(kind: str, generator: Generator, sessions: int = SESSIONS) -> Iterator
 
 def sign(scene: Scene, flood: Flood, **more: Any) -> str:
     """A signature against a flood; its id."""
-    body = {"match": f"dst {scene.place.address} {flood.match}", **more}
+    body = {"match": f"dst {SERVER} {flood.match}", **more}
     made: dict[str, Any] = scene.box.client.call("POST", "/v1/rules", json=body)
     return str(made["id"])
 
@@ -118,7 +120,7 @@ def connect(scene: Scene, number: int) -> float | None:
     def dial() -> float | None:
         began = time.monotonic()
         try:
-            end = scene.place.address, PORT
+            end = SERVER, PORT
             with socket.create_connection(end, _CONNECT_SECONDS, (source, 0)) as made:
                 made.sendall(b"GET / HTTP/1.1\r\n\r\n")
                 return time.monotonic() - began if made.recv(64) else None

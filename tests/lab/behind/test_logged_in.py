@@ -11,6 +11,7 @@ from tests.lab.behind.floods import FLOODS, Flood, flooding
 from tests.lab.behind.places import PLACES
 from tests.lab.behind.scenario import Scene
 from tests.lab.conftest import generator
+from tests.lab.morning import scenario as morning
 from tests.lab.questions import counted, eventually
 from xdpctl.abi.constants import Reason
 from xdpctl.lab.flood import Generator
@@ -19,6 +20,7 @@ __all__ = ["generator"]
 SECONDS = 2.0
 LOST = 0.005
 SYN, ACK = FLOODS[0], FLOODS[1]
+_MORNING = morning.FROM_OUTSIDE[:3]  # `make morning` plays all of them
 
 
 @pytest.fixture(params=PLACES)
@@ -80,6 +82,14 @@ def test_forged_syns_of_two_numbers_teach_nothing(bridge: Scene) -> None:
         time.sleep(0.5)
     after = bridge.box.client.call("GET", "/v1/status")["flow_memory"]["used"]
     assert after - before < 20
+
+
+@pytest.mark.parametrize("kind", ["bridge", "router"])
+def test_the_morning_behind_the_box_breaks_no_session(generator: Generator, kind: str) -> None:
+    with scenario.scene(kind, generator, more=morning.SETTINGS) as scene:
+        for number, _ in enumerate(morning.waves(scene.place, scene.box, played=_MORNING)):
+            assert scene.sessions.all_answer(), f"a session breaks in wave {number}"
+        assert counted(scene.box, Reason.FAULT) == 0
 
 
 def test_without_the_memory_they_would_be_held_up(bridge: Scene) -> None:

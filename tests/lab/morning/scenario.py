@@ -15,20 +15,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import Any
+from typing import Any, Protocol
 
-from tests.lab.conftest import SERVER, Street
+from tests.lab.conftest import SERVER
 from tests.lab.echo import PORT
 from tests.lab.questions import counted
 from xdpctl.abi.constants import Reason
 from xdpctl.base.net.packets import SYN, build
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.lab.box import Box
-from xdpctl.lab.flood import interface
+from xdpctl.lab.namespaces import Host
 
 OTHER = "192.0.2.2"
 OUTSIDE = [f"203.0.113.{n}" for n in range(1, 200)]
 INSIDE = [f"192.0.2.{n}" for n in range(200, 210)]
+INSIDE_SOURCES = tuple(INSIDE)
 SETTINGS = "[automatic]\nsame_incident = 0.5\n"
 _PPS = 20_000  # of a wave; what raw sockets in Python send without trouble
 _SECONDS_MAX = 60.0
@@ -84,15 +85,25 @@ WAVES = (
     Wave("SYN flood", "syn_flood", 6, port=PORT),
     Wave("ICMP flood", "icmp_flood", 1),
     _amplified("NTP amplification", 123, 468),
-    Wave("UDP flood from inside", "udp_flood", 17, sources=tuple(INSIDE)),
+    Wave("UDP flood from inside", "udp_flood", 17, sources=INSIDE_SOURCES),
     Wave("fragments", "ip_fragmentation", 17, length=1400, later_fragment=True),
     _amplified("SSDP amplification", 1900, 320),
     Wave("ACK flood", "unknown", 6, port=PORT, tcp_flags=0x10, sources=tuple(OUTSIDE[:8])),
-    Wave("ICMP flood from inside", "icmp_flood", 1, sources=tuple(INSIDE)),
+    Wave("ICMP flood from inside", "icmp_flood", 1, sources=INSIDE_SOURCES),
     _amplified("memcached amplification", 11211, 1400),
     Wave("SYN flood on another server", "syn_flood", 6, port=PORT, victim=OTHER),
 )
-TOGETHER = 11  # the number of the wave that begins while the one before it goes on
+FROM_OUTSIDE = [wave for wave in WAVES if wave.sources is not INSIDE_SOURCES]
+
+
+class Ground(Protocol):
+    """Where it is played: whoever attacks has a card `far0`, and `mac` is the next hop's."""
+
+    @property
+    def attacker(self) -> Host: ...
+
+    @property
+    def mac(self) -> str: ...
 
 
 @dataclass(slots=True)
@@ -110,11 +121,10 @@ class Felt:
 
 @contextmanager
 def flooding(
-    street: Street, *waves: Wave, pps: int = _PPS, pulse_seconds: float = 0.0
+    ground: Ground, *waves: Wave, pps: int = _PPS, pulse_seconds: float = 0.0
 ) -> Iterator[None]:
     """The waves together, for as long as the block runs; in pulses, with pauses as long."""
-    _, mac = interface(street.server, "isp0")
-    built, stop = [frame for wave in waves for frame in wave.frames(mac)], threading.Event()
+    built, stop = [f for wave in waves for f in wave.frames(ground.mac)], threading.Event()
     random.Random(1).shuffle(built)
 
     def run() -> None:
@@ -130,7 +140,7 @@ def flooding(
                     out.send(frame)
                 time.sleep(max(0.0, began + _BATCH / pps - time.monotonic()))
 
-    sending = street.attacker.start(run)
+    sending = ground.attacker.start(run)
     try:
         yield
     finally:
@@ -192,13 +202,17 @@ def _standing(box: Box, incident: str) -> bool:
     return any(f"incident-{incident}" in rule["tags"] for rule in box.client.pages())
 
 
-def waves(street: Street, box: Box, long: int = -1) -> Iterator[Felt]:
-    """All twelve; during each, whoever asks may look whether all is well. One may be `long`."""
+def waves(
+    ground: Ground, box: Box, long: int = -1, played: Sequence[Wave] = WAVES
+) -> Iterator[Felt]:
+    """One after the other, and the last two together; during each, whoever asks may look whether
+    all is well. One may be `long`.
+    """
     number = 0
-    while number < len(WAVES):
-        now = WAVES[number : number + (2 if number + 1 == TOGETHER else 1)]
+    while number < len(played):
+        now = played[number : number + (2 if number + 2 == len(played) else 1)]
         felt = list[Felt]()
-        with _all(street, now, box, number, felt):
+        with _all(ground, now, box, number, felt):
             yield from felt
             time.sleep(_LONG_SECONDS if number == long else _SHORT_SECONDS)
         for offset, wave in enumerate(now):
@@ -209,13 +223,13 @@ def waves(street: Street, box: Box, long: int = -1) -> Iterator[Felt]:
 
 @contextmanager
 def _all(
-    street: Street, now: Sequence[Wave], box: Box, number: int, felt: list[Felt]
+    ground: Ground, now: Sequence[Wave], box: Box, number: int, felt: list[Felt]
 ) -> Iterator[None]:
     """Each begins while those before it go on."""
     if not now:
         yield
         return
-    with flooding(street, now[0]):
+    with flooding(ground, now[0]):
         felt.append(begin(box, now[0], str(number)))
-        with _all(street, now[1:], box, number + 1, felt):
+        with _all(ground, now[1:], box, number + 1, felt):
             yield

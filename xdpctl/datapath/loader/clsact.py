@@ -28,7 +28,8 @@ class Filter(NamedTuple):
 def filters(ifindex: int) -> list[Filter]:
     """The BPF filters at egress in their order; other filters are left out."""
     with netlink_socket() as netlink:
-        return sorted(_filters(netlink, ifindex))
+        # of one preference the newest is first, and its handle is the highest
+        return sorted(_filters(netlink, ifindex), key=lambda one: (one.preference, -one.handle))
 
 
 def _filters(netlink: Any, ifindex: int) -> list[Filter]:
