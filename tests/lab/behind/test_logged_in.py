@@ -20,7 +20,7 @@ __all__ = ["generator"]
 SECONDS = 2.0
 LOST = 0.005
 SYN, ACK = FLOODS[0], FLOODS[1]
-_MORNING = morning.FROM_OUTSIDE[:3]  # `make morning` plays all of them
+_MORNING = morning.FROM_OUTSIDE[-3:]  # `make morning` plays all of them
 
 
 @pytest.fixture(params=PLACES)
