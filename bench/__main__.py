@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.measure import bridge, control, limits, packet, signatures, veth
+from bench.measure import bridge, control, flows, limits, packet, signatures, veth
 from bench.report import report
 from bench.report.results import Results
 from xdpctl.datapath.loader.loader import compile_filter
@@ -41,6 +41,7 @@ def _measure(results: Results, parts: list[str], quick: bool) -> None:
     if signatures.PART in parts:
         rounds, repeat = (2, 500_000) if quick else (7, 1_000_000)
         signatures.measure(results, compiled, generator, rounds, repeat)
+        flows.measure(results, generator, rounds, repeat)
         limits.measure(results, compiled, generator, *((1, 1.0) if quick else (3, 5.0)))
     if veth.PART in parts:
         rounds, packets = (2, 200_000) if quick else (5, 1_500_000)

@@ -85,23 +85,17 @@ static __always_inline int has_answered(struct control *control, struct packet *
 	struct memory *memory = memories.lookup(&number);
 	struct block *block = answered.lookup(&place);
 
-	return !memory || !block || has_either(block, generation_of(state_of(memory)), hash) & 1;
+	return remembers(memory, block, hash);
 }
 
 static __always_inline void remember_source(struct control *control, struct packet *packet)
 {
-	u64 hash = hash_of_source(control->seeds, packet), generation;
+	u64 hash = hash_of_source(control->seeds, packet);
 	u32 number = MEMORY_ANSWERED, place = block_of(ANSWERED_LOG2, hash);
 	struct memory *memory = memories.lookup(&number);
 	struct block *block = answered.lookup(&place);
 
-	if (!memory || !block)
-		return;
-	generation = generation_of(state_of(memory));
-	if (has(block, generation, hash) & 1 || is_overfull(memory))
-		return;
-	put(block, generation, hash);
-	count_element(memory, rules_ns());
+	remember_element(memory, block, hash, rules_ns());
 }
 
 /* Whether a reset is the right answer to a challenge; then its source is remembered. */

@@ -11,12 +11,17 @@
 BPF_F_TABLE("array", u32, struct port, port, 1, MMAPABLE);
 BPF_F_TABLE("array", u32, struct block, fragments, 1U << FRAGMENTS_LOG2, MMAPABLE);
 
-static __always_inline int asks_flows(void)
+static __always_inline u32 asking(void)
 {
 	u32 zero = 0;
 	struct port *here = port.lookup(&zero);
 
-	return here && here->asks == ASKS;
+	return here ? here->asks : ASKS_NOT;
+}
+
+static __always_inline int asks_flows(void)
+{
+	return asking() == ASKS;
 }
 
 /* Whether both generations together know a flow. */
@@ -26,7 +31,7 @@ static __always_inline int knows_flow(u64 hash)
 	struct memory *memory = memories.lookup(&number);
 	struct block *block = flows.lookup(&place);
 
-	return memory && block && has_either(block, generation_of(state_of(memory)), hash) & 1;
+	return remembers(memory, block, hash);
 }
 
 /* The identification of a fragment; 0 if its fragment header is not the last one. */
@@ -55,15 +60,6 @@ static __always_inline u64 fragments_hash(struct xdp_md *ctx, const u64 *seeds,
 {
 	return flow_hash(seeds, packet->family, packet->destination, packet->source,
 			 identification(ctx, packet), (packet->protocol & 255) | FLOW_OF_FRAGMENTS);
-}
-
-/* The same for figures: an interface whose flows all seem unknown is watched on. */
-static __always_inline int watches_flows(void)
-{
-	u32 zero = 0;
-	struct port *here = port.lookup(&zero);
-
-	return here && here->asks != ASKS_NOT;
 }
 
 /* Whether an error goes to the host that sent what it cites. */
@@ -151,18 +147,12 @@ static __always_inline int cites_known(struct xdp_md *ctx, struct control *contr
 static __always_inline void expect_fragments(struct xdp_md *ctx, struct control *control,
 					     struct packet *packet)
 {
-	u64 hash = fragments_hash(ctx, control->seeds, packet), generation;
+	u64 hash = fragments_hash(ctx, control->seeds, packet);
 	u32 number = MEMORY_FRAGMENTS, place = block_of(FRAGMENTS_LOG2, hash);
 	struct memory *memory = memories.lookup(&number);
 	struct block *block = fragments.lookup(&place);
 
-	if (!memory || !block || is_overfull(memory))
-		return;
-	generation = generation_of(state_of(memory));
-	if (has(block, generation, hash) & 1)
-		return;
-	put(block, generation, hash);
-	count_element(memory, rules_ns());
+	remember_element(memory, block, hash, rules_ns());
 }
 
 static __always_inline int expects_fragment(struct xdp_md *ctx, struct control *control,
@@ -173,7 +163,7 @@ static __always_inline int expects_fragment(struct xdp_md *ctx, struct control *
 	struct memory *memory = memories.lookup(&number);
 	struct block *block = fragments.lookup(&place);
 
-	return memory && block && has_either(block, generation_of(state_of(memory)), hash) & 1;
+	return remembers(memory, block, hash);
 }
 
 /* A SYN opens a flow, so it belongs to none. The caller has checked that this interface asks. */

@@ -89,6 +89,27 @@ static __always_inline void count_element(struct memory *memory, u64 now)
 	*(volatile u64 *)&memory->state = (generation_of(state) + 1) << GENERATION_SHIFT;
 }
 
+/* Whether a memory has an element, whose block is given. */
+static __always_inline int remembers(struct memory *memory, struct block *block, u64 hash)
+{
+	return memory && block && has_either(block, generation_of(state_of(memory)), hash) & 1;
+}
+
+/* Adds an element that nobody has a budget for. */
+static __always_inline void remember_element(struct memory *memory, struct block *block, u64 hash,
+					     u64 now)
+{
+	u64 generation;
+
+	if (!memory || !block)
+		return;
+	generation = generation_of(state_of(memory));
+	if (has(block, generation, hash) & 1 || is_overfull(memory))
+		return;
+	put(block, generation, hash);
+	count_element(memory, now);
+}
+
 /* Whether a teacher may add another element (GCRA); if so, it is added to the teacher's bucket. */
 static __always_inline int within_budget(struct memory *memory, u64 *bucket, u64 now, u32 family,
 					 __be32 *teacher)

@@ -9,6 +9,7 @@ from contextlib import closing
 from bench import sources
 from bench.cases import WALKED, Run, frame_from
 from bench.filters import XDP_DROP, XDP_PASS, own_pins
+from bench.measure.packet import take_all
 from bench.measure.signatures import PART
 from bench.report.results import Bar, Case, Results
 from xdpctl.abi.constants import Action as WireAction
@@ -18,7 +19,7 @@ from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.loader.loader import Loader, compile_filter, compile_teacher
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.datapath.signatures.compile import compile_tables
-from xdpctl.lab.flood import syn_frame
+from xdpctl.lab.flood import Generator, syn_frame
 from xdpctl.model.capacity import Capacity
 from xdpctl.model.flow_memory import FlowSettings
 from xdpctl.model.match.match import build
@@ -72,11 +73,9 @@ def runs() -> Iterator[Run]:
     yield Run(fixed, connections.program_fd, XDP_DROP, _FRAME)
     yield Run(walk, connections.program_fd, XDP_DROP, _FRAME, walked)
     known = _Filter(Action.DROP, Spare.KNOWN)
-    frame = bytearray(_FRAME)
-    frame[36:38] = (4000).to_bytes(2)
     known.teach(bytes((198, 51, 100, 7)) + sources.packed(sources.exact(_KNOWN)))
     case = Case(PART, "a known flow", "ns", _CONNECTIONS, (Bar(_ASKED, over=True),))
-    yield Run(case, known.program_fd, XDP_PASS, _known(), b"")
+    yield Run(case, known.program_fd, XDP_PASS, _known())
     case = Case(
         PART, "unknown flows, walk", "ns", _CONNECTIONS_WALK, (Bar(_ASKED_FLOOD, over=True),)
     )
@@ -91,6 +90,12 @@ def _known() -> bytes:
     frame = bytearray(_FRAME)
     frame[34:36], frame[36:38] = _FRAME[34:36], (4000).to_bytes(2)
     return bytes(frame)
+
+
+def measure(results: Results, generator: Generator, rounds: int, repeat: int) -> None:
+    """Measure every case in every round."""
+    take_all(results, list(runs()), generator, rounds, repeat)
+    taught(results, rounds, repeat)
 
 
 def taught(results: Results, rounds: int, repeat: int) -> None:

@@ -124,7 +124,7 @@ static __always_inline void copy_head(struct xdp_md *ctx, struct control *contro
 	copy_link(ctx, head);
 	head->family = scratch->packet.family;
 	head->flow = FLOW_NOT_ASKED;
-	if (head->family && watches_flows())
+	if (head->family && asking() != ASKS_NOT)
 		head->flow = is_known(ctx, control, &scratch->packet) ? FLOW_KNOWN : FLOW_UNKNOWN;
 	head->bytes_held = 0;
 	if (bytes > offset) {

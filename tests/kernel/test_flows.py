@@ -215,7 +215,7 @@ def test_one_teacher_has_a_budget_of_new_flows(spared: Filter) -> None:
         maps.set_memories(FLOWS)
 
 
-def test_a_million_forged_packets_teach_nothing(spared: Filter) -> None:
+def test_what_forged_packets_cause_teaches_nothing(spared: Filter) -> None:
     before = spared.flows.figures().elements
     for payload, protocol in (
         (tcp(SYN | ACK, 443, 50000), 6),  # what a server sends to forged clients

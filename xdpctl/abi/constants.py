@@ -68,6 +68,10 @@ class Reason(IntEnum):
         return "drop" if self >= Reason.DROPPED else "pass"
 
 
+KEPT_OUT = (Reason.DROPPED, Reason.SIGNATURE, Reason.LIMITED, Reason.CHALLENGED)  # by a rule
+BY_A_RULE = (Reason.ACCEPTED, Reason.ESTABLISHED, Reason.KNOWN, *KEPT_OUT)
+
+
 class Side(IntEnum):
     """On which side of an outside interface a source is, if that is known."""
 

@@ -79,7 +79,8 @@ def _memories(found: dict[str, Any]) -> dict[str, str]:
     if memory := found["flow_memory"]:
         lines["flow memory"] = (
             f"{memory['used']:,} of {memory['capacity']:,} flows ({memory['fill']:.1%}), "
-            f"{memory['bytes'] / 2**20:.1f} MiB; {memory['false_pass']:.2%} of unknown packets pass"
+            f"{memory['bytes'] / 2**20:.1f} MiB; "
+            f"about {memory['false_pass']:.2%} of unknown packets pass"
         )
     challenges = found["challenges"]
     if challenges["sent"] or challenges["withheld"]:

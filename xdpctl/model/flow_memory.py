@@ -4,7 +4,6 @@
 from dataclasses import dataclass
 
 FLOWS_A_BLOCK = 8  # with so many, 6 of 100,000 unknown flows are taken for known ones
-BLOCK_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +23,3 @@ class FlowSettings:
     def blocks_log2(self) -> int:
         """The binary logarithm of the number of blocks, which both generations share."""
         return max(0, (self.flows - 1) // FLOWS_A_BLOCK).bit_length()
-
-    @property
-    def bytes(self) -> int:
-        """The memory of both generations."""
-        return BLOCK_BYTES << self.blocks_log2

@@ -78,11 +78,6 @@ class Rate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         return bool(self.per_ipv4 or self.per_ipv6)
 
     @property
-    def by_destination(self) -> bool:
-        """Whether each destination prefix has its own limit, alone or with each source."""
-        return bool(self.to_ipv4 or self.to_ipv6)
-
-    @property
     def per(self) -> str:
         """What shares the rate, as text that `read_per` takes."""
         return "+".join(_part(name, self._lengths(end)) for name, end in self._ends()) or "all"

@@ -67,7 +67,7 @@ class SourceSet(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.action not in (Action.DROP, Action.ACCEPT):
-            raise RuleError("a set cannot be limited", "action", "give drop or accept")
+            raise RuleError(f"a set cannot {self.action}", "action", "give drop or accept")
         check_name(self.name, "name")
         check_reason(self.reason)
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from xdpctl.abi.constants import Reason
+from xdpctl.abi.constants import KEPT_OUT, Reason
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.base.system.owned_folder import read_file, replace_file
@@ -28,7 +28,6 @@ _RENEW_SECONDS = 600.0  # after which limits are compared, and what was learnt i
 _ANSWER_SECONDS = 30.0
 _QUARANTINE_SECONDS = 600.0
 _MOST = 16 << 20  # bytes of the file
-_DROPS = (Reason.DROPPED, Reason.SIGNATURE, Reason.LIMITED, Reason.CHALLENGED)
 _QUIET_DROPS = 0.01
 log = logging.getLogger("xdpctl.backstop")
 
@@ -77,7 +76,7 @@ class Backstops:
         incidents = self._controller.state.incidents.values()
         seen = self._sampler.window.last(_SECONDS)
         weight, reasons = seen.packets["weight"], seen.packets["reason"]
-        dropped = sum(int(weight[reasons == reason].sum()) for reason in _DROPS)
+        dropped = sum(int(weight[reasons == reason].sum()) for reason in KEPT_OUT)
         if any(each.open for each in incidents) or dropped > _QUIET_DROPS * int(weight.sum()):
             self._quarantine.clear()
             return

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xdpctl.abi.constants import FlowState, Reason
+from xdpctl.abi.constants import KEPT_OUT, FlowState, Reason
 from xdpctl.base.net.packet_fields import LATER
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.window import Seen
@@ -21,7 +21,6 @@ _FOUND_RATE = 20.0  # known packets a second
 _QUIET_RATE = 20_000.0  # unknown packets a second
 _QUIET_DROPS = 0.01  # share of what rules drop
 _TCP, _SYN, _RST, _ACK = 6, 2, 4, 16
-_DROPS = (Reason.DROPPED, Reason.SIGNATURE, Reason.LIMITED, Reason.CHALLENGED)
 
 
 class Glance(NamedTuple):
@@ -41,7 +40,7 @@ def glance(seen: Seen, interface: int) -> Glance:
     tcp = here[_looks_established(here)]
     weight = tcp["weight"].astype(np.float64)
     total, known = weight.sum(), weight[tcp["flow"] == FlowState.KNOWN].sum()
-    dropped = here["weight"][np.isin(here["reason"], _DROPS)].sum(dtype=np.float64)
+    dropped = here["weight"][np.isin(here["reason"], KEPT_OUT)].sum(dtype=np.float64)
     few = dropped <= _QUIET_DROPS * here["weight"].sum(dtype=np.float64)
     slow = bool(total - known <= _QUIET_RATE * max(seen.seconds, 1.0))
     share = float(known / total) if total else 0.0

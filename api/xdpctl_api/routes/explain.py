@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from xdpctl.abi.constants import Reason
+from xdpctl.abi.constants import BY_A_RULE, Reason
 from xdpctl.abi.explanation import Explanation
 from xdpctl.base.net import packets
 from xdpctl.base.net.prefix import Prefix, parse_address
@@ -29,9 +29,6 @@ from xdpctl_api.shapes.rules import RuleOut, rule_out
 Held = Rule | Signature | SourceSet
 router = APIRouter(prefix="/v1/explain", tags=["explain"])
 _DEFAULT_DESTINATION = {4: "192.0.2.1", 6: "2001:db8::1"}
-_DECIDED = (
-    *(Reason.DROPPED, Reason.ACCEPTED, Reason.SIGNATURE, Reason.LIMITED, Reason.ESTABLISHED),
-)
 Port = Annotated[int, Query(ge=0, le=65535)]
 
 
@@ -124,7 +121,7 @@ def _answer(
     state, now = ctx.controller.state, ctx.controller.clock.read()
     protection = state.protection
     matched = _matched(ctx, explanation, source)
-    decided = matched.pop() if explanation.reason in _DECIDED and matched else None
+    decided = matched.pop() if explanation.reason in BY_A_RULE and matched else None
     over = None
     if explanation.reason is Reason.PROTECTED and source is not None:
         over = protection.narrowest(source)

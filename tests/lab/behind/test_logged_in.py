@@ -53,8 +53,6 @@ def test_newcomers_get_in_by_a_challenge(scene: Scene) -> None:
     scenario.unsign(scene, rule)
     assert sum(each is not None for each in first) >= 95, first
     assert sum(each is not None for each in again) >= 95, again
-    waited = sorted(each or 9.0 for each in first)[50], sorted(each or 9.0 for each in again)[50]
-    print(f"newcomers wait {1e3 * waited[0]:.1f} ms, then {1e3 * waited[1]:.1f} ms")
     status = scene.box.client.call("GET", "/v1/status")["challenges"]
     assert status["right"] >= 95
     assert counted(scene.box, Reason.CHALLENGED) > 10_000

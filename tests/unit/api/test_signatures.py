@@ -98,6 +98,12 @@ def test_a_challenge_spares_nobody(api: Api) -> None:
     assert (answer.status_code, answer.json()["field"]) == (400, "spare")
 
 
+def test_a_rule_may_become_a_challenge_in_one_step(api: Api) -> None:
+    made = add(api, "dst 198.51.100.7 flags syn&!ack")
+    changed = api.call("PATCH", f"/v1/rules/{made['id']}", json={"action": "challenge"}).json()
+    assert (changed["action"], changed["spare"]) == ("challenge", "none")
+
+
 def test_they_are_listed_after_sources_in_the_order_in_which_packets_meet_them(api: Api) -> None:
     last = add(api, "ttl 1")["id"]
     first = add(api, "vlan 7", priority=-1)["id"]

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support import packets
 from tests.support.apiclient import ATTACHED, Api, problem, running
-from xdpctl.abi.constants import Reason
+from xdpctl.abi.constants import BY_A_RULE, Reason
 from xdpctl.abi.explanation import Explanation
 from xdpctl.abi.structs import Hits
 from xdpctl.model.protection import CONFIGURED
@@ -231,3 +231,11 @@ def test_a_defect_is_a_problem_document_too(api: Api, monkeypatch: pytest.Monkey
     monkeypatch.setattr(api.datapath, "bypass", broken)
     found = problem(api.call("GET", "/v1/bypass"), 500, "internal")
     assert "ZeroDivisionError" in found["detail"]
+
+
+@pytest.mark.parametrize("reason", BY_A_RULE)
+def test_what_a_rule_decides_is_explained_with_the_rule(api: Api, reason: Reason) -> None:
+    slot = api.add("203.0.113.7")["slot"]
+    api.datapath.explanation = Explanation(reason, (slot,))
+    found = get(api, "/v1/explain?source=203.0.113.7")
+    assert (found["reason"], found["rule"]["id"]) == (reason.name.lower(), "203.0.113.7_32")

@@ -56,7 +56,9 @@ def test_status_tells_problems_apart(api: Api, run: Run) -> None:
     for shown in ("81 of 100 (81.0%)", "4 MiB"):
         assert shown in out
     told = out.replace("\n", " ")
-    assert "250,000 of 1,000,000 flows (25.0%), 8.0 MiB; 0.04% of unknown packets pass" in told
+    assert (
+        "250,000 of 1,000,000 flows (25.0%), 8.0 MiB; about 0.04% of unknown packets pass" in told
+    )
     assert "1.5 M sent, 12 withheld, 800 answered" in told
     assert "outside, known flows are not told apart (asymmetric routing)" in told
     assert "of 64" not in out, "what is not used is not shown"

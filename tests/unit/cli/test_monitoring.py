@@ -161,3 +161,26 @@ def test_what_the_packets_have_in_common_is_shown_as_a_match_takes_it(api: Api, 
     answers(api)
     _, out, _ = run("show", "203.0.113.7")
     assert "src-port 53 (50 %), 123 (25 %)" in out
+
+
+@pytest.mark.parametrize("action", ["drop", "limit", "accept", "challenge", "cookies"])
+def test_a_rule_of_any_action_is_described(action: str) -> None:
+    lines = statistics_lines({**MONITORED, "action": action, "spare": "none"})
+    assert lines[0].startswith("would have ")
+
+
+def test_known_flows_are_told_where_they_are_asked_for() -> None:
+    told = {**STATISTICS, "flows_asked": True, "forwarded": 1.0, "known": 600}
+    lines = statistics_lines({**MONITORED, "statistics": told, "spare": "known"})
+    assert "less than 0.1 % of them of known flows, spared by the rule" in lines
+    assert not any("unknown here" in line for line in lines)
+
+
+@pytest.mark.parametrize(("spare", "code"), [("none", 1), ("established", 1), ("known", 0)])
+def test_collateral_is_decided_by_known_flows_where_they_are_asked_for(
+    api: Api, run: Run, spare: str, code: int
+) -> None:
+    answers(api, flows_asked=True, forwarded=1.0, known=300_000)
+    api.answers["GET", PLACE]["spare"] = spare
+    given = ("block", "203.0.113.7", "--observe", "5s", "--max-collateral", "5%")
+    assert run(*given)[0] == code

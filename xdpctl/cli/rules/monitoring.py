@@ -18,7 +18,10 @@ from xdpctl.errors import RuleError
 from xdpctl.service.client import Client, path
 
 _NAMED = 5
-_VERBS = {"drop": "dropped", "limit": "dropped", "accept": "let through"}
+_VERBS = {
+    **{"drop": "dropped", "limit": "dropped", "accept": "let through"},
+    **dict.fromkeys(("challenge", "cookies"), "challenged"),
+}
 _SHARED_SLOTS = (SlotNumber.PROTECTED, SlotNumber.NEIGHBOUR)
 EXIT_COLLATERAL = 1
 EXIT_NOTHING = 5

@@ -184,9 +184,9 @@ class Parser:
             line.match = match_text.parse(line.match).as_json()
         source = line.match.get("source")
         by_source = {Action.DROP, Action.ACCEPT}
-        limits = not by_source.issuperset((ask.action, line.action or ask.action))
+        is_signature = not by_source.issuperset((ask.action, line.action or ask.action))
         source_only = line.match.keys() == {"source"} and signature_fields == (None, None, None)
-        if source_only and not limits:
+        if source_only and not is_signature:
             if not isinstance(source, str):
                 raise RuleError("the source is not a text", "match.source", 'write "203.0.113.7"')
             return RuleRequest(source=parse_prefix(source), **common)

@@ -16,8 +16,8 @@ from xdpctl.model.match.ranges import holds
 from xdpctl.model.quota import Quota
 from xdpctl.model.rate import Rate
 from xdpctl.model.requests import SignatureRequest
-from xdpctl.model.rule import OPERATOR, Action
-from xdpctl.model.signature import STANDING, Signature, automatic, sparing
+from xdpctl.model.rule import OPERATOR, Action, Spare
+from xdpctl.model.signature import CHALLENGES, STANDING, Signature, automatic, sparing
 
 _TCP = 6
 _RESERVED = 256  # signatures that are reserved for operators
@@ -181,6 +181,8 @@ def change(
 def _with_limit(held: Signature, fields: dict[str, object]) -> dict[str, object]:
     """A limit goes with the action limit, and only with it; RuleError if it is missing."""
     action = fields.get("action", held.action)
+    if action in CHALLENGES:  # which have nothing to spare
+        fields = {"spare": Spare.NONE} | fields
     if action is not Action.LIMIT:
         if fields.get("limit"):
             raise RuleError(f"a rule that {action}s has no limit", "limit", "give action limit too")

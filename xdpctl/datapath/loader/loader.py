@@ -193,7 +193,10 @@ class Loader:
             elif self._teacher is not None:
                 port.taught(egress.attach(link.index, self._teacher, self._memories_id), "")
         except AttachError as error:
-            port.taught("", str(error))
+            if port.outside:
+                port.taught("", str(error))
+            else:
+                log.warning("%s: it still teaches flows: %s", port.name, error)
 
     def _reconcile_port(self, port: AttachedInterface, link: Link) -> None:
         if link.program_id is None:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from xdpctl.abi.constants import Reason
+from xdpctl.abi.constants import BY_A_RULE, Reason
 from xdpctl.abi.explanation import PackedVerdict
 from xdpctl.base.clock import Clock
 from xdpctl.base.net.pcap_reader import Skipped
@@ -119,7 +119,7 @@ class Rehearsal:
         for value, count in judged.values.items():
             verdict = PackedVerdict.of(value)
             tally.reasons[verdict.reason] += count
-            if verdict.reason in _BY_RULES:
+            if verdict.reason in BY_A_RULE:
                 tally.rules[verdict.reason, *self._named(verdict.slot)] += count
         return tally
 
@@ -133,11 +133,6 @@ class Rehearsal:
         prefixes = self._state.image.entries
         source = next((p for p, number in prefixes.items() if number == slot), None)
         return (str(source).replace("/", "_"), f"src {source}") if source else ("", "protected")
-
-
-_BY_RULES = (
-    *(Reason.ACCEPTED, Reason.DROPPED, Reason.SIGNATURE, Reason.LIMITED, Reason.ESTABLISHED),
-)
 
 
 @contextmanager
