@@ -15,6 +15,7 @@ from xdpctl_api.document import DescribedApi, operation_id
 from xdpctl_api.routes import (
     browsers,
     bulk,
+    detect,
     explain,
     history,
     hooks,
@@ -57,7 +58,19 @@ def create_app(context: ControlPlane | None = None) -> FastAPI:
     problems.install(app)
     for module in (  # routes are tried in order: the most frequent come first
         *(hooks, bulk, rules, sets, incidents, lookup, explain),
-        *(history, releases, samples, traffic, series, stream, system, records, metrics, browsers),
+        *(
+            detect,
+            history,
+            releases,
+            samples,
+            traffic,
+            series,
+            stream,
+            system,
+            records,
+            metrics,
+            browsers,
+        ),
     ):
         app.include_router(module.router)
     add_dashboard(app)

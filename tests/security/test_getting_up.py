@@ -253,7 +253,9 @@ def test_a_loader_that_says_nothing_is_a_problem(api: Api) -> None:
     assert api.call("GET", "/readyz").status_code == 200
 
 
-@pytest.mark.parametrize("unit", ["xdpctl-loader.service", "xdpctl.service"])
+@pytest.mark.parametrize(
+    "unit", ["xdpctl-loader.service", "xdpctl.service", "xdpctl-detect.service"]
+)
 def test_units_are_watched(unit: str) -> None:
     text = (Path(__file__).parents[2] / "packaging" / "systemd" / unit).read_text()
     assert "\nWatchdogSec=" in text

@@ -41,6 +41,7 @@ COMMANDS = {
     "explain": "explain",
     **dict.fromkeys(("automatic", "freeze", "policy", "hook"), "detectors.automatic"),
     "follow": "detectors.follow",
+    "detect": "detectors.detect",
     **dict.fromkeys(("incidents", "incident"), "incidents"),
     **dict.fromkeys(("import", "export"), "rules.bulk"),
     "set": "sets.sets",

@@ -71,11 +71,26 @@ def replay(
             "matches counts as too fast, for a recording of samples or without times."
         ),
     ] = True,
+    detect: Annotated[
+        bool,
+        typer.Option(
+            "--detect",
+            help="Show what the embedded detector would have done, instead of the rules; it learns "
+            "from --normal. Needs no root.",
+        ),
+    ] = False,
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --detect: file with a line for each packet, which begins with attack or "
+            "legit."
+        ),
+    ] = None,
     config_file: options.Config = None,
     state_dir: options.StateDir = None,
     form: options.Output = Format.TABLE,
 ) -> None:
-    """Show what the rules would do to captured packets.
+    """Show what the rules, or the detector, would do to captured packets.
 
     Needs root. It uses a separate copy of the filter; live traffic is not affected.
 
@@ -86,9 +101,17 @@ def replay(
 
     if max_collateral is not None and not normal:
         raise typer.BadParameter("--max-collateral needs a --normal recording")
-    for path in (*recording, *(normal or ())):
+    for path in (*recording, *(normal or ()), *([truth] if truth else ())):
         if not path.is_file():
             raise typer.BadParameter(f"there is no file {path}")
+    if truth and not detect:
+        raise typer.BadParameter("--truth needs --detect")
+    if detect:
+        from xdpctl.cli.detectors.rehearsal import rehearse
+
+        loaded = config.override(config.load(config_file), state_dir=state_dir)
+        rehearse(loaded, recording, normal or [], truth, form)
+        return
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that mounts are removed
     settings = config.override(config.load(config_file), state_dir=state_dir)

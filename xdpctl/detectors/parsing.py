@@ -12,7 +12,10 @@ from xdpctl.model.event import ID_MAX, Attack, Event, Phase, plain
 
 # Ports of UDP services whose answers are larger than their requests.
 AMPLIFIERS = frozenset(
-    (17, 19, 53, 69, 111, 123, 137, 161, 389, 427, 520, 1900, 3283, 3702, 5353, 10001, 11211)
+    (
+        *(17, 19, 53, 69, 111, 123, 137, 161, 389, 427, 500, 520, 1434, 1900, 3283, 3478, 3702),
+        *(4500, 5353, 5683, 10001, 11211, 27015, 37810, 47808),
+    )
 )
 T = TypeVar("T")
 _COMMAND_FIX = "use xdpctl hook, which sends its arguments and its standard input"
@@ -120,7 +123,12 @@ def attack_named(name: str) -> Attack:
     for part, attack in (
         ("amplif", Attack.AMPLIFICATION),
         ("reflect", Attack.AMPLIFICATION),
+        ("syn_ack", Attack.SYN_ACK_FLOOD),
+        ("synack", Attack.SYN_ACK_FLOOD),
         ("syn", Attack.SYN_FLOOD),
+        ("rst", Attack.RST_FLOOD),
+        ("tcp", Attack.TCP_FLOOD),
+        ("quic", Attack.QUIC_FLOOD),
         ("frag", Attack.IP_FRAGMENTATION),
         ("icmp", Attack.ICMP_FLOOD),
         ("udp", Attack.UDP_FLOOD),

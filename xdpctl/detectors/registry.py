@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from xdpctl.detectors.formats import (
     alertmanager,
+    builtin,
     crowdsec,
     exabgp,
     fail2ban,
@@ -21,6 +22,7 @@ from xdpctl.model.event import Event
 Adapter = Callable[[bytes], list[Event]]
 ADAPTERS: dict[str, Adapter] = {
     "alertmanager": alertmanager.read,
+    "builtin": builtin.read,
     "crowdsec": crowdsec.read,
     "event": native.read,
     "exabgp": exabgp.read,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from xdpctl.base.spreadsheet import cell
 from xdpctl.base.units import si
+from xdpctl.incidents import reasons
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -105,6 +106,15 @@ def markdown(incident: dict[str, Any]) -> str:
     lines += ["", f"Times are UTC. {FORGED}"]
     lines += ["", "## Timeline", "", "| time | what |", "|---|---|"]
     lines += [f"| {clock(at)} | {_plain(line)} |" for at, line in timeline(incident)]
+    for finding in incident["findings"]:
+        lines += ["", f"## Why: {_plain(reasons.title(finding, reasons.asked(incident)))}", ""]
+        lines += [f"- {_plain(line)}" for line in reasons.sentences(finding)]
+        if shares := reasons.bars(finding):
+            name = finding["picture"]["component"].replace("_", " ")
+            lines += ["", f"| {name} | in the attack | in normal traffic |", "|---|--:|--:|"]
+            lines += [
+                f"| {_plain(bar)} | {now:.1%} | {before:.1%} |" for bar, now, before in shares
+            ]
     kept = incident["evidence"]
     if kept["packets"]:
         lines += ["", "## Packets kept", *(["", _RECEIVED] if kept["received"] else [])]
@@ -138,7 +148,22 @@ def page(incident: dict[str, Any]) -> str:
         senders=senders,
         forged=FORGED,
         chart=chart(incident["evidence"]["rates"]),
+        findings=findings(incident),
     )
+
+
+def findings(incident: dict[str, Any]) -> list[tuple[str, list[str], str, Any]]:
+    """Of each rule that rests on a finding: its text, sentences, and a picture with its name."""
+    rules = reasons.asked(incident)
+    return [
+        (
+            reasons.title(each, rules),
+            list(reasons.sentences(each)),
+            (each["picture"] or {}).get("component", "").replace("_", " "),
+            reasons.bars(each),
+        )
+        for each in incident["findings"]
+    ]
 
 
 def sources_csv(incident: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from xdpctl.lab.namespaces import Host, LabError, sh
 from xdpctl.service.client import Client
 
 _START_SECONDS = 20
+_NO_DETECTOR = '\n[detect]\nmode = "off"\n'
 
 
 class Box:
@@ -33,6 +34,7 @@ class Box:
         self.socket = self.directory / "api.sock"
         self.log = self.directory / "log"
         self.settings = ""  # text of the configuration file, for the next start
+        self.detects = False  # whether the embedded detector runs: it would answer to tests' floods
         self.port = 0  # TCP port for the next start; 0: only the Unix socket
         self.environment: dict[str, str] = {}  # extra variables for the next start
         self.client = Client(self.socket)
@@ -48,10 +50,9 @@ class Box:
         paths = ("--state-dir", self.directory / "state", "--pin-dir", self.pins.directory)
         command = [sys.executable, "-m", "xdpctl", "run", *names, *map(str, paths)]
         command += ["--socket", str(self.socket), "--port", str(self.port)]
-        if self.settings:
-            settings = self.directory / "xdpctl.toml"
-            settings.write_text(self.settings)
-            command += ["--config", str(settings)]
+        settings = self.directory / "xdpctl.toml"
+        settings.write_text(self.settings + ("" if self.detects else _NO_DETECTOR))
+        command += ["--config", str(settings)]
         with self.log.open("ab") as log:
             environment = os.environ | self.environment
             self._process = self.host.popen(*command, stdout=log, stderr=log, env=environment)
@@ -85,8 +86,18 @@ class Box:
         return found
 
     def control_plane(self) -> int:
-        """The pid of the unprivileged child."""
-        return self.processes()[-1]
+        """The pid of the control plane."""
+        return self._child("xdpctl_api")
+
+    def detector(self) -> int:
+        """The pid of the embedded detector."""
+        return self._child("xdpctl.service.detecting")
+
+    def _child(self, module: str) -> int:
+        found = [pid for pid in self.processes() if f"'{module}'" in _command(pid)]
+        if not found:
+            raise LabError(f"{module} does not run")
+        return found[0]
 
     def kill(self) -> None:
         """Send SIGKILL to all its processes, and wait until they are gone."""
@@ -117,6 +128,13 @@ class Box:
         self.stop()
         self.host.call(lambda: take_down(self.pins))
         shutil.rmtree(self.directory)
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _alive(pid: int) -> bool:

@@ -25,6 +25,7 @@ from xdpctl.errors import BusyError, PaceError
 from xdpctl.incidents import statements
 from xdpctl.incidents.files import Files
 from xdpctl.mitigation.outcome import Outcome
+from xdpctl.mitigation.precision import Precision
 from xdpctl.mitigation.rate_limit import RateLimits
 from xdpctl.mitigation.repeat_offenders import RepeatOffenders
 from xdpctl.mitigation.responder import Responder
@@ -36,6 +37,7 @@ from xdpctl.model.rule import Automatic
 BODY_BYTES_MAX = 4 << 20
 _READ_IN_A_THREAD = 64 << 10  # bytes from which a body is read in a thread
 _EVENTS_AT_ONCE = 1_000
+_PRECISE_MAX = 64  # events of a body: a detector that reports more at once gets its measures
 _BYTES_A_MINUTE, _EVENTS_A_MINUTE = 64 << 20, 100_000  # per detector
 _PARSERS = 2  # large bodies that are read at the same time: each may take much memory
 _WAIT_SECONDS, _WAIT_STEP, _READ_SECONDS = 10.0, 0.05, 20.0  # of large bodies
@@ -70,6 +72,7 @@ class Hooks:
     connections: Connections
     settings: Callable[[], AutomaticSettings]
     tell: Callable[[str, Outcome], None]
+    precision: Precision | None = None
     rule_limits: RateLimits = field(init=False)
     byte_limits: RateLimits = field(default_factory=lambda: RateLimits(_BYTES_A_MINUTE))
     event_limits: RateLimits = field(default_factory=lambda: RateLimits(_EVENTS_A_MINUTE))
@@ -114,6 +117,8 @@ class Hooks:
         large = len(body) >= _READ_IN_A_THREAD
         events = await self._read_in_thread(lambda: read(body)) if large else read(body)
         self._spend(self.event_limits, detector, len(events), "events")
+        if self.precision and len(events) <= _PRECISE_MAX and self.precision.wanted(events):
+            events = await asyncio.to_thread(self.precision.precise, events)
         if not dry_run:
             self.events[detector] += len(events)
         outcome, mode = Outcome(), self.mode_for(detector)

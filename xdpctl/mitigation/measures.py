@@ -19,7 +19,7 @@ _ICMP = {4: "icmp", 6: "icmpv6"}
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Limits the matching packets to a victim to `rate`; drops all of them if it is None.
+    """Limits the matching packets to a victim to `rate`; without a rate, `action` applies.
 
     `parts` are the components of the match besides the destination. With `from_port`, the port of
     the event is the source port of the match.
@@ -28,6 +28,7 @@ class Measure:
     parts: Mapping[str, str]
     rate: Rate | None = None
     from_port: bool = False
+    action: Action = Action.DROP
 
     def match(self, victim: Prefix, port: int | None) -> Match:
         """The packets to this victim; from source port `port`, if the measure is `from_port`."""
@@ -41,11 +42,25 @@ class Measure:
 
 MEASURES: Mapping[Attack, tuple[Measure, ...]] = {
     Attack.UDP_FLOOD: (Measure({"protocol": "udp"}, Rate(pps=5_000)),),
-    Attack.SYN_FLOOD: (Measure({"protocol": "tcp", "tcp_flags": "syn&!ack"}, Rate(pps=2_000)),),
+    Attack.QUIC_FLOOD: (
+        Measure(
+            {"protocol": "udp", "destination_port": "443", "packet_length": ">=1228"},
+            Rate(pps=1_000),
+        ),
+    ),
+    Attack.DNS_QUERY_FLOOD: (
+        Measure({"protocol": "udp", "destination_port": "53"}, Rate(pps=1_000)),
+    ),
+    Attack.SYN_ACK_FLOOD: (Measure({"protocol": "tcp", "tcp_flags": "syn+ack"}, Rate(pps=500)),),
+    Attack.RST_FLOOD: (Measure({"protocol": "tcp", "tcp_flags": "rst"}, Rate(pps=500)),),
+    Attack.TCP_FLOOD: (Measure({"protocol": "tcp", "tcp_flags": "!syn&!rst"}, Rate(pps=5_000)),),
+    Attack.SYN_FLOOD: (
+        Measure({"protocol": "tcp", "tcp_flags": "syn&!ack"}, action=Action.CHALLENGE),
+    ),
     Attack.ICMP_FLOOD: (Measure({"protocol": "icmp"}, Rate(pps=500)),),
     Attack.AMPLIFICATION: (Measure({"protocol": "udp"}, Rate(pps=1_000), from_port=True),),
     Attack.IP_FRAGMENTATION: (Measure({"fragment": "later"}, Rate(pps=500)),),
-    Attack.UNKNOWN: (Measure({}, Rate(pps=1_000, per_ipv4=32, per_ipv6=64)),),
+    Attack.UNKNOWN: (Measure({}, Rate(pps=5_000, to_ipv4=32, to_ipv6=128)),),
 }
 
 
@@ -61,14 +76,17 @@ def asks(
         for source in event.sources:
             yield RuleRequest(source, spare=Spare.KNOWN, **common)
     elif event.match is not None:
-        yield _signature(event.match, event.limit, common)
+        yield _signature(event.match, event.limit, common, event.action)
     elif event.victim is not None:
         for measure in measures[event.attack]:
-            yield _signature(measure.match(event.victim, event.port), measure.rate, common)
+            match = measure.match(event.victim, event.port)
+            yield _signature(match, measure.rate, common, measure.action)
 
 
-def _signature(match: Match, rate: Rate | None, common: dict[str, Any]) -> SignatureRequest:
-    action = Action.LIMIT if rate else Action.DROP
+def _signature(
+    match: Match, rate: Rate | None, common: dict[str, Any], action: Action = Action.DROP
+) -> SignatureRequest:
+    action = Action.LIMIT if rate else action
     return SignatureRequest(match=match, action=action, limit=rate, **common)
 
 

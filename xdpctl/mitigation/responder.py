@@ -87,8 +87,12 @@ class Responder:
         marked = event_tags.of(self._detector, event)
         report = ReportedEvent(event, self._detector, marked[0], ttl, self._settings.same_incident)
         incident = ledger.find_or_open(self._draft, report, self._hits)
+        if ledger.taken_back(incident, event):
+            self.outcome.ignore(event, "an operator has removed its rule")
+            return
         marked += (tag_of(incident),)
-        common = {"mode": mode_of(self._mode), "ttl": ttl, "reason": reason, "tags": marked}
+        mode = Mode.MONITOR if event.watch else mode_of(self._mode)
+        common = {"mode": mode, "ttl": ttl, "reason": reason, "tags": marked}
         try:
             asked = list(self._asks(event, report, common))
         except RuleError as error:  # the configured measure cannot be combined with this event
@@ -101,6 +105,9 @@ class Responder:
             except (RuleError, CapacityError) as error:
                 self.outcome.refuse(_subject(ask), error)
                 continue
+            if event.watch and rule.mode is Mode.ENFORCE and tags.events(rule.tags) == marked[:1]:
+                rule = rule.replace(mode=Mode.MONITOR)  # no other event needs it
+                self._put(rule)
             placed.append(rule)
             if new:
                 fresh.append((rule, Hits(0, 0)))
@@ -120,7 +127,8 @@ class Responder:
     ) -> Iterator[RuleRequest | SignatureRequest]:
         """The rules for an event; for a victim, also those that worked before."""
         spared, now, most = self._spared(event), self._draft.now.ns / 1e9, self._most_ttl
-        before = [] if event.sources else rules_that_worked(self._draft, report)
+        named = event.sources or event.match is not None  # then it says itself what helps
+        before = [] if named else rules_that_worked(self._draft, report)
         known = {ask.match.id: ask for ask in remembered(before, common)}
         self._proven = frozenset(known)
         for ask in asks(event, self._settings.protect, **common):

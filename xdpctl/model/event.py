@@ -8,8 +8,10 @@ import msgspec
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
+from xdpctl.model.finding import Finding
 from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
+from xdpctl.model.rule import Action
 
 ID_MAX = 200
 _NOTE_MAX = 200
@@ -30,7 +32,12 @@ class Attack(StrEnum):
     """The type of attack; an AMPLIFICATION comes from the source port in the event's `port`."""
 
     UDP_FLOOD = "udp_flood"
+    QUIC_FLOOD = "quic_flood"
+    DNS_QUERY_FLOOD = "dns_query_flood"
     SYN_FLOOD = "syn_flood"
+    SYN_ACK_FLOOD = "syn_ack_flood"
+    RST_FLOOD = "rst_flood"
+    TCP_FLOOD = "tcp_flood"
     ICMP_FLOOD = "icmp_flood"
     AMPLIFICATION = "amplification"
     IP_FRAGMENTATION = "ip_fragmentation"
@@ -42,7 +49,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     `id` is the detector's name for the attack, the same from its beginning to its end. `sources`
     are to be blocked. A `victim` is to be protected, by `match` if there is one, else by what
-    `attack` implies. `ttl` (seconds) is the lifetime that the detector asks for. An end without an
+    `attack` implies. What matches is limited if there is a `limit`, else `action` says what is done
+    with it; with `watch` it is only watched, also if it was dropped before. `finding` is what the
+    report rests on. `ttl` (seconds) is the lifetime that the detector asks for. An end without an
     id ends all events of its `group`. `ignored` says why nothing is to be done.
 
     RuleError if there is no id, group or reason to ignore it, or if a field is out of range.
@@ -54,6 +63,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[Prefix, ...] = ()
     match: Match | None = None
     limit: Rate | None = None
+    action: Action = Action.DROP
+    watch: bool = False
+    finding: Finding | None = None
     attack: Attack = Attack.UNKNOWN
     port: int | None = None
     ttl: float | None = None

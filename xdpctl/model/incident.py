@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 import msgspec
 
 from xdpctl.abi.structs import Hits
+from xdpctl.model.finding import Finding
 from xdpctl.model.rate import Rate
 
 EVENTS_KEPT, RULES_KEPT, SOURCES_KEPT, ACTIVE_KEPT, NOTES_KEPT = 100, 100, 50, 200, 100
+FINDINGS_KEPT = 24
 
 
 class TimelineEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -50,6 +52,15 @@ class RuleRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         return Hits(hits.packets - self.before_packets, hits.bytes - self.before_bytes)
 
 
+class RuleFinding(msgspec.Struct, frozen=True):
+    """What a detector found, on which the rule with id `rule` rests; `at` is Unix time."""
+
+    rule: str
+    at: float
+    detector: str
+    finding: Finding
+
+
 class Note(msgspec.Struct, frozen=True):
     """What a person wrote about the incident; `at` is Unix time."""
 
@@ -89,6 +100,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     rules: tuple[RuleRecord, ...] = ()
     sources: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
+    findings: tuple[RuleFinding, ...] = ()
     clock_error: float | None = None  # seconds, when it was opened; None if not synchronised
 
     @property

@@ -37,6 +37,11 @@ def of_event(tags: Iterable[str]) -> bool:
     return any(tag.startswith(EVENT) for tag in tags)
 
 
+def events(tags: Iterable[str]) -> Tags:
+    """The tags of events."""
+    return tuple(tag for tag in tags if tag.startswith(EVENT))
+
+
 def without(tags: Tags, *gone: str) -> Tags:
     """The tags that are not in `gone`, in their order."""
     return tuple(tag for tag in tags if tag not in gone)

@@ -86,6 +86,7 @@ def parse(data: Mapping[str, Any]) -> Settings:
             name: _quota(name, table, base if name == OPERATOR else AUTOMATIC, problems)
             for name, table in document.origins.items()
         },
+        detect=document.detect.settings(problems),
         automatic=document.automatic.settings(problems),
         notify=document.notify.settings(),
     )

@@ -12,6 +12,7 @@ from xdpctl.abi.constants import Constants
 from xdpctl.base.system.logs import LogFormat
 from xdpctl.base.typed import LARGEST, Duration
 from xdpctl.control.operations.limit_settings import LimitTable, Number
+from xdpctl.detectors.builtin.settings import DetectTable
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticTable
 from xdpctl.model.backstop import BackstopSettings
@@ -128,5 +129,6 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True):
     feeds: FeedsTable = FeedsTable()
     limits: list[LimitTable] = []
     origins: dict[str, QuotaTable] = {}
+    detect: DetectTable = DetectTable()
     automatic: AutomaticTable = AutomaticTable()
     notify: NotifyTable = NotifyTable()

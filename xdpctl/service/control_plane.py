@@ -15,6 +15,7 @@ from xdpctl.base.workers import WorkerPool
 from xdpctl.control.capture import Captures
 from xdpctl.control.controller import Controller
 from xdpctl.control.store.audit_head import AuditHead
+from xdpctl.detectors.builtin.settings import Most
 from xdpctl.errors import ConfigError
 from xdpctl.incidents.files import Files
 from xdpctl.incidents.recorder import PacketRecorder
@@ -23,6 +24,7 @@ from xdpctl.lists.geo.installed import Databases
 from xdpctl.lists.refresher import Refresher
 from xdpctl.mitigation.hooks import Hooks
 from xdpctl.mitigation.outcome import Outcome
+from xdpctl.mitigation.precision import Known, Precision
 from xdpctl.mitigation.rate_limit import RateLimits
 from xdpctl.mitigation.settings import AutomaticSettings, LadderSettings
 from xdpctl.mitigation.watchers.ladder import Ladder
@@ -34,6 +36,8 @@ from xdpctl.series.recorder import SeriesRecorder
 from xdpctl.service import readiness
 from xdpctl.service.backstops import Backstops
 from xdpctl.service.config import load
+from xdpctl.service.detecting import learnt
+from xdpctl.service.detecting.status import read_status
 from xdpctl.service.flow_watch import FlowWatch
 from xdpctl.service.holding import Holding, holding
 from xdpctl.service.loader_report import LoaderReport
@@ -45,10 +49,12 @@ from xdpctl.traffic.dimensions import DIMENSIONS
 from xdpctl.traffic.places import Places
 from xdpctl.traffic.sampler import Sampler
 from xdpctl.traffic.unusual import Look, Unusual
+from xdpctl.traffic.window import Seen
 
 _FETCHES = 4  # fetches at the same time, of those that a request waits for
 _LOOKS, _LOOKS_WAITING = 2, 30  # at the same time, and waiting: others must go on meanwhile
 _HELPDESK_A_MINUTE = 20  # sources that one token of a help desk releases
+_DETECTOR_SECONDS = 20.0  # in which the detector starts
 _WATCHES = 4  # workers: one samples, the others answer that a sampling is under way
 
 
@@ -139,6 +145,12 @@ class ControlPlane:
         self.hooks = Hooks(
             self.controller, self.files, self.connections, self._automatic, self._tell_refusals
         )
+        self.hooks.precision = Precision(
+            self._seen,
+            self._known,
+            self._automatic,
+            lambda: list(self.controller.state.signatures.values()),
+        )
         self.captures = Captures(self.controller.datapath)
         self.recorder = PacketRecorder(self.controller, self.captures, self.files, self.connections)
         self.dispatcher = Dispatcher(self.settings.notify, self.snapshot)
@@ -177,6 +189,19 @@ class ControlPlane:
 
     def _automatic(self) -> AutomaticSettings:
         return self.settings.automatic  # read each time, because it may be reloaded
+
+    def _seen(self, seconds: float) -> Seen | None:
+        """The packets of the last seconds; None if nothing is observed."""
+        late = self.sampler.late(time.monotonic())
+        return None if late else self.sampler.window.last(seconds)
+
+    def _known(self) -> Known:
+        """What the embedded detector has learnt."""
+        now = time.time()
+        found = learnt.read(self.settings.detector_learnt, now)
+        lasted = now - found.usual.since
+        fresh = lasted < self.settings.detect.learning
+        return Known(found.normal.of_family, lasted, fresh)
 
     def _steps(self) -> LadderSettings:
         return self.settings.automatic.ladder
@@ -246,4 +271,16 @@ class ControlPlane:
         found = readiness.warnings(self.controller, self.refresher, self.hooks)
         loader = self.loader()
         found += self.flow_watch.warnings(loader.ports if loader else {})
+        found += self._detector_warnings()
         return [*found, self.series.problem] if self.series.problem else found
+
+    def _detector_warnings(self) -> list[str]:
+        """What is wrong with the embedded detector, which is a process of its own."""
+        on = self.settings.detect.mode is not Most.OFF
+        if not on or time.time() < self.started + _DETECTOR_SECONDS:
+            return []
+        status = read_status(self.settings.detector_status)
+        if status is None or status.silent:
+            return ["the detector does not report: floods are not held unless somebody acts"]
+        refused = [hold for hold in status.holds if hold.refused]
+        return [f"an answer to an attack is not in force: {hold.refused}" for hold in refused[:3]]

@@ -8,6 +8,7 @@ from pathlib import Path
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.system.logs import LogFormat
 from xdpctl.control.operations.default_limits import DefaultLimit
+from xdpctl.detectors.builtin.settings import DetectSettings
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticSettings
 from xdpctl.model.backstop import BackstopSettings
@@ -64,6 +65,7 @@ class Settings:
     backstop: BackstopSettings = field(default_factory=BackstopSettings)
     flow_memory: FlowSettings = field(default_factory=FlowSettings)
     origins: Mapping[str, Quota] = field(default_factory=dict)
+    detect: DetectSettings = field(default_factory=DetectSettings)
     automatic: AutomaticSettings = field(default_factory=AutomaticSettings)
     notify: NotifySettings = field(default_factory=NotifySettings)
 
@@ -105,6 +107,16 @@ class Settings:
     def backstops(self) -> Path:
         """The file of what backstops have learnt."""
         return self.control_dir / "backstops.json"
+
+    @property
+    def detector_learnt(self) -> Path:
+        """The file of what the embedded detector has learnt."""
+        return self.control_dir / "detect.learnt"
+
+    @property
+    def detector_status(self) -> Path:
+        """The file of the embedded detector's report."""
+        return self.control_dir / "detect.json"
 
     @property
     def compiled(self) -> Path:

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`xdpctl run`: the loader in this process, the control plane in an unprivileged child."""
+"""`xdpctl run`: the loader in this process, control plane and detector as unprivileged children."""
 
 import logging
 import os
 import signal
 import socket
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from xdpctl.base.system import sd_notify
 from xdpctl.base.system.filelock import hold
@@ -15,8 +17,11 @@ from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.interface import refuse_foreign
 from xdpctl.datapath.loader.loader import Loader, compile_filter, compile_teacher
+from xdpctl.detectors.builtin.settings import Most
 from xdpctl.errors import AttachError, ConfigError, SettingsError, XdpctlError
-from xdpctl.service.control_plane_process import ControlPlaneProcess, identity
+from xdpctl.service.children import identity
+from xdpctl.service.control_plane_process import ControlPlaneProcess
+from xdpctl.service.detecting.process import DetectorProcess
 from xdpctl.service.loader_status import Status
 from xdpctl.service.settings import CONTROL_FOLDER, Settings
 from xdpctl.service.sockets import local_listener, tcp_listener
@@ -24,6 +29,18 @@ from xdpctl.service.sockets import local_listener, tcp_listener
 _LOOK_AGAIN_SECONDS = 1.0  # attaching a bpf_link raises no event, so check periodically
 _NAME_BYTES = 16  # IFNAMSIZ, with the NUL
 log = logging.getLogger("xdpctl.run")
+
+
+class Kept(Protocol):
+    """A child process."""
+
+    def keep(self) -> None:
+        """Restart it if it died."""
+        ...
+
+    def stop(self) -> None:
+        """End it."""
+        ...
 
 
 def _check(settings: Settings) -> None:
@@ -98,15 +115,18 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     if failed:
         raise AttachError("; ".join(failed))
     sd_notify.ready()
-    control, changed, stopping = None, *_stop_events()
-    if not loader_only:
-        control = ControlPlaneProcess(settings, config, sockets)
+    children: list[Kept] = []
+    changed, stopping = _stop_events()
     try:
+        if not loader_only:
+            children.append(ControlPlaneProcess(settings, config, sockets))
+        if not loader_only and settings.detect.mode is not Most.OFF:
+            children.append(DetectorProcess(settings, config))
         _add_explain(loader)
-        _loop(loader, status, control, changed, stopping)
+        _loop(loader, status, children, changed, stopping)
     finally:
-        if control:
-            control.stop()
+        for child in reversed(children):
+            child.stop()
         loader.close()
         status.close()
         for fd in locks:
@@ -148,7 +168,7 @@ def _stop_events() -> tuple[threading.Event, threading.Event]:
 def _loop(
     loader: Loader,
     status: Status,
-    control: ControlPlaneProcess | None,
+    children: Sequence[Kept],
     changed: threading.Event,
     stopping: threading.Event,
 ) -> None:
@@ -160,8 +180,8 @@ def _loop(
         except (XdpctlError, OSError) as error:  # OSError: somebody removed pins or a folder
             log.error("will retry: %s", error)
         sd_notify.alive()
-        if control:
-            control.keep()
+        for child in children:
+            child.keep()
         if changed.wait(_LOOK_AGAIN_SECONDS):
             status.look_soon()
         changed.clear()

@@ -81,7 +81,7 @@ def _number(column: str) -> Dimension:
     return Dimension(lambda p: p[column], name, lambda key: {column: ((key, key),)})
 
 
-def _exactly(mask: int, all_bits: int) -> Bits:
+def exactly(mask: int, all_bits: int) -> Bits:
     """Tests that hold for exactly this value."""
     unset = (BitTest(True, 1 << bit) for bit in range(all_bits.bit_length()) if not mask >> bit & 1)
     return (tuple(sorted([*([BitTest(False, mask)] if mask else []), *unset])),)
@@ -97,7 +97,7 @@ def _bits(column: str, all_bits: int, nothing: str) -> Dimension:
     def name(key: int) -> str:
         return bits.show(((BitTest(False, key),),), component) if key else nothing
 
-    return Dimension(keys, name, lambda key: {column: _exactly(key, all_bits)})
+    return Dimension(keys, name, lambda key: {column: exactly(key, all_bits)})
 
 
 def _icmp() -> Dimension:

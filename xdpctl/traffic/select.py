@@ -29,14 +29,14 @@ def takes(match: Match, packets: PacketArray) -> Chosen:
 
 def _takes(name: str, wanted: Any, packets: PacketArray) -> Chosen:
     if name == "port":
-        return _holds(wanted, packets["source_port"]) | _holds(wanted, packets["destination_port"])
+        return holds(wanted, packets["source_port"]) | holds(wanted, packets["destination_port"])
     match COMPONENTS[name].kind:
         case Kind.PREFIX:
             return covers(wanted, packets["family"], packets[name])
         case Kind.NUMBER:
-            return _holds(wanted, packets[name])
+            return holds(wanted, packets[name])
         case Kind.BITS:
-            return _bits(wanted, packets[name])
+            return matches(wanted, packets[name])
 
 
 def covers(prefix: Prefix, families: NDArray[Any], addresses: NDArray[Any]) -> Chosen:
@@ -51,13 +51,15 @@ def covers(prefix: Prefix, families: NDArray[Any], addresses: NDArray[Any]) -> C
     return np.asarray(chosen)
 
 
-def _holds(ranges: Ranges, values: NDArray[Any]) -> Chosen:
+def holds(ranges: Ranges, values: NDArray[Any]) -> Chosen:
+    """Which values are in one of the ranges."""
     first, last = np.array(ranges).T
     place = np.searchsorted(first, values, "right") - 1  # of the last range that may hold it
     return np.asarray((place >= 0) & (values <= last[place]))
 
 
-def _bits(groups: Bits, values: NDArray[Any]) -> Chosen:
+def matches(groups: Bits, values: NDArray[Any]) -> Chosen:
+    """Which values pass one of the groups of tests; less than 0 passes none."""
     chosen = np.zeros(len(values), bool)
     for group in groups:
         held = values >= 0

@@ -81,6 +81,7 @@ async def incident(identity: str, page: PageIn) -> Response:
             for sender in found["evidence"]["top_sources"]
         ],
         chart=report.chart(found["evidence"]["rates"]),
+        findings=report.findings(found),
         forged=report.FORGED,
         mine="operator" in found["detectors"],
     )

@@ -33,6 +33,7 @@ from xdpctl_api.shapes.incidents import (
     NoteOut,
     ToldOut,
     brief,
+    findings_out,
     standing_of,
 )
 
@@ -148,6 +149,7 @@ async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
         rules=rules,
         sources=list(incident.sources),
         notes=[NoteOut(**structs.asdict(note)) for note in incident.notes],
+        findings=findings_out(incident),
         evidence=EvidenceOut(**found.as_json()),
     )
 

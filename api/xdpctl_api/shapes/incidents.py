@@ -4,6 +4,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from msgspec import structs
 from pydantic import BaseModel, Field
 
@@ -48,6 +49,52 @@ class NoteOut(BaseModel):
     at: float
     who: str
     text: str
+
+
+class CollateralOut(BaseModel):
+    """What a match hits of normal traffic of a kind."""
+
+    kind: str
+    samples: int = Field(description="Packets of normal traffic that were looked at")
+    hits: int = Field(description="Of these, packets that match")
+    bound: float = Field(description="Upper 95 % confidence bound of the share, 0 to 1")
+
+
+class DecidingOut(BaseModel):
+    """A component that tells attack and normal traffic apart."""
+
+    component: str
+    values: str
+    now: float = Field(description="Share of the attack that has these values, 0 to 1")
+    before: float = Field(description="Share of normal traffic of the kind that has them")
+
+
+class DistributionOut(BaseModel):
+    """The shares of a component's values, in the attack and in normal traffic."""
+
+    component: str
+    labels: list[str]
+    now: list[float]
+    before: list[float]
+
+
+class RuleFindingOut(BaseModel):
+    """What a detector found, on which a rule rests. Rates are in packets a second."""
+
+    rule: str
+    at: float
+    detector: str
+    kind: str
+    rate: float
+    threshold: float
+    usual: float = Field(description="The highest rate that was normal; 0: none is known")
+    heads: int = Field(description="Packets that were looked at")
+    coverage: float = Field(description="Share of the attack that matches, 0 to 1")
+    because: list[str]
+    rejected: list[str] = Field(description="Matches that were not taken, and why")
+    deciding: list[DecidingOut]
+    collateral: list[CollateralOut]
+    picture: DistributionOut | None
 
 
 class IncidentBrief(BaseModel):
@@ -126,7 +173,21 @@ class IncidentOut(IncidentBrief):
     rules: list[DoneOut]
     sources: list[str]
     notes: list[NoteOut]
+    findings: list[RuleFindingOut]
     evidence: EvidenceOut
+
+
+def findings_out(incident: Incident) -> list[RuleFindingOut]:
+    """What detectors found, in the order of time."""
+    return [
+        RuleFindingOut(
+            rule=each.rule,
+            at=each.at,
+            detector=each.detector,
+            **{name: msgspec.to_builtins(v) for name, v in structs.asdict(each.finding).items()},
+        )
+        for each in incident.findings
+    ]
 
 
 def standing_of(controller: Controller, incident: Incident) -> dict[str, Hits]:

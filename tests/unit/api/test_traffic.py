@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.support.apiclient import Api, problem, running
-from tests.support.heads import heads
 from tests.support.packets import address, ethernet, ipv4, to_frame, udp
 from xdpctl.abi.constants import Reason
+from xdpctl.traffic.recorded import heads
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pytest
 from tests.paths import ROOT
 from tests.support.apiclient import Api, running
 from tests.support.browsing import Browser, text
-from tests.support.heads import heads
 from tests.support.hooked import OURS
 from tests.support.packets import to_frame
 from xdpctl.abi.constants import Reason
+from xdpctl.traffic.recorded import heads
 
 STATIC = ROOT / "api" / "xdpctl_api" / "dashboard" / "static"
 UPLOT = "5dd9b3281aa64b461b42d9945f6adb2649d346502b12281a9ae0d46599a80eba"  # of 1.6.32

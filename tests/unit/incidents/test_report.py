@@ -63,6 +63,31 @@ def shown(**more: Any) -> dict[str, Any]:
         "events": [told],
         "rules": [rule],
         "sources": ["203.0.113.7/32"],
+        "findings": [
+            {
+                "rule": "sig-1",
+                "at": 1.7e9,
+                "detector": "builtin",
+                "kind": "udp",
+                "rate": 25_000.0,
+                "threshold": 5_000.0,
+                "usual": 0.0,
+                "heads": 100,
+                "coverage": 0.99,
+                "because": ["<script>alert(1)</script> | [x](y)"],
+                "rejected": ["<b>"],
+                "deciding": [
+                    {"component": "packet_length", "values": "<i>", "now": 1.0, "before": 0.0}
+                ],
+                "collateral": [{"kind": "<u>", "samples": 100, "hits": 1, "bound": 0.05}],
+                "picture": {
+                    "component": "<em>",
+                    "labels": ["<b>|"],
+                    "now": [1.0],
+                    "before": [0.0],
+                },
+            }
+        ],
         "notes": [{"at": 1.7e9, "who": "token anna", "text": "<b>called</b> | [x](y)"}],
         "evidence": {
             "packets": 60,

@@ -64,7 +64,7 @@ def test_each_attack_has_its_measure(
         rule = standing(api)[said["rules"][0]]
         wanted = text.format(victim).replace("proto icmp", "proto icmp" + "v6" * (":" in victim))
         assert rule["text"].replace("proto tcp ", "") == wanted
-        assert rule["action"] == "limit"
+        assert rule["action"] == ("challenge" if attack == "syn_flood" else "limit")
 
 
 def test_sources_are_dropped_as_long_as_the_detector_says(api: Api) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.apiclient import Api, problem, running
-from tests.support.heads import heads
 from tests.support.packets import address, ethernet, ipv6, udp
+from xdpctl.traffic.recorded import heads
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ import pytest
 from tests.paths import ROOT
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.errors import CompileError, ConfigError, SettingsError
-from xdpctl.service import config, control_plane_process, listeners, supervisor
+from xdpctl.service import children, config, listeners, supervisor
 from xdpctl.service.settings import Settings
 
-UNITS = ("xdpctl-loader.service", "xdpctl.service")
+UNITS = ("xdpctl-loader.service", "xdpctl.service", "xdpctl-detect.service")
 
 
 def started(tmp_path: Path, settings: str) -> "subprocess.CompletedProcess[str]":
@@ -70,7 +70,7 @@ def _unreadable(path: Path) -> None:
 
 
 def _nobody(path: Path) -> None:
-    control_plane_process.identity(Settings(user="nobody-of-this-name"))
+    children.identity(Settings(user="nobody-of-this-name"))
 
 
 @pytest.mark.parametrize("step", [_unreadable, _nobody])

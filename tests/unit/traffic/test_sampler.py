@@ -4,11 +4,11 @@
 import numpy as np
 
 from tests.support.fakes import FakeHeads
-from tests.support.heads import heads
 from tests.support.packets import to_frame
 from xdpctl.abi.constants import Reason
 from xdpctl.datapath.heads import NEVER, no_masks
 from xdpctl.traffic.packets import read
+from xdpctl.traffic.recorded import heads
 from xdpctl.traffic.sampler import Sampler
 from xdpctl.traffic.window import PACKETS_MAX, SECONDS_MAX, Window
 

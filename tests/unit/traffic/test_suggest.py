@@ -6,10 +6,10 @@ import random
 import numpy as np
 import pytest
 
-from tests.support.heads import heads
 from tests.support.packets import address, ethernet, ipv4, udp
 from xdpctl.traffic.baseline import Baseline, Before
 from xdpctl.traffic.packets import PACKET, PacketArray, read
+from xdpctl.traffic.recorded import heads
 from xdpctl.traffic.select import takes
 from xdpctl.traffic.suggest import Suggestion, suggest
 

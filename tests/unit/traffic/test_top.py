@@ -4,7 +4,6 @@
 import numpy as np
 import pytest
 
-from tests.support.heads import heads
 from tests.support.packets import address, ethernet, ipv4, ipv6, to_frame, udp
 from xdpctl.abi.constants import Reason
 from xdpctl.base.net.prefix import Prefix
@@ -14,6 +13,7 @@ from xdpctl.model.match import text
 from xdpctl.traffic.dimensions import DIMENSIONS, dimension
 from xdpctl.traffic.packets import PACKET, PacketArray, read
 from xdpctl.traffic.places import Places
+from xdpctl.traffic.recorded import heads
 from xdpctl.traffic.select import takes
 from xdpctl.traffic.top import Top, error, top
 

@@ -47,12 +47,68 @@ class Ring:
     def read_all(self, dtype: np.dtype[Any]) -> NDArray[np.void]:
         """A copy of all available records, which all have this type, a multiple of 8 bytes long."""
         position, available = self._consumer[0], self._producer[0]
-        record = np.dtype([("length", "u4"), ("page", "u4"), ("record", dtype)])
-        count = (available - position) // record.itemsize
-        at = position & (self._size - 1)
-        found = np.frombuffer(self._data, record, count, at)
-        busy = np.flatnonzero(found["length"] & _BUSY)
-        found = found[: busy[0]] if len(busy) else found
-        copied = found["record"].copy()
+        record = _record(dtype)
+        copied = _copied(self._data, self._size, record, position, available)
         self._consumer[0] = position + len(copied) * record.itemsize
         return copied
+
+
+class Follower:
+    """Reads what another process consumes, without consuming it.
+
+    All records have one type, a multiple of 8 bytes long. The memory is mapped for reading alone.
+    The kernel overwrites a record once it is consumed and the ring has gone round, so what was
+    copied counts only if the producer has not come so far meanwhile.
+    """
+
+    def __init__(self, fd: int, size: int, dtype: np.dtype[Any]) -> None:
+        page = mmap.PAGESIZE
+        whole = mmap.mmap(fd, page + 2 * size, prot=mmap.PROT_READ, offset=page)
+        self._size, self._record = size, _record(dtype)
+        self._producer = memoryview(whole)[:8].cast("Q")
+        self._data = memoryview(whole)[page:]
+        self._position = self._producer[0]
+        self.overrun = 0  # how often records were overwritten before they were read
+
+    @property
+    def waiting(self) -> int:
+        """How many records there are to read."""
+        return (self._producer[0] - self._position) // self._record.itemsize
+
+    def read_all(self) -> NDArray[np.void]:
+        """A copy of all new records; of more than the ring holds, the newest."""
+        available = self._producer[0]
+        position = self._behind(available)
+        copied = _copied(self._data, self._size, self._record, position, available)
+        gone = self._producer[0] - self._size - position  # bytes overwritten meanwhile
+        if gone > 0:
+            lost = min(-(-gone // self._record.itemsize), len(copied))
+            self.overrun += 1
+            self._position = position + len(copied) * self._record.itemsize
+            return copied[lost:]
+        self._position = position + len(copied) * self._record.itemsize
+        return copied
+
+    def _behind(self, available: int) -> int:
+        """Where to read from: the first record that is certainly whole."""
+        if available - self._position <= self._size:
+            return self._position
+        self.overrun += 1
+        kept = self._size // self._record.itemsize * self._record.itemsize
+        behind = (available - self._position - kept) // self._record.itemsize + 1
+        return self._position + behind * self._record.itemsize
+
+
+def _record(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype([("length", "u4"), ("page", "u4"), ("record", dtype)])
+
+
+def _copied(
+    data: memoryview, size: int, record: np.dtype[Any], position: int, available: int
+) -> NDArray[np.void]:
+    """The records between two positions, up to the first that is being written."""
+    count = (available - position) // record.itemsize
+    found = np.frombuffer(data, record, count, position & (size - 1))
+    busy = np.flatnonzero(found["length"] & _BUSY)
+    found = found[: busy[0]] if len(busy) else found
+    return found["record"].copy()

@@ -8,25 +8,35 @@ sample of packets shows the type of attack; the sources in it may be spoofed and
 
 import math
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
+
+from msgspec.structs import replace
 
 from xdpctl.base.net.prefix import Prefix, exact_address, parse_prefix
 from xdpctl.detectors import flowspec, parsing
+from xdpctl.detectors.breakdown import Sampled, attacks
 from xdpctl.errors import RuleError
-from xdpctl.model.event import Attack, Event, Phase, plain
+from xdpctl.model.event import Event, Phase, plain
 from xdpctl.model.match.match import Match, build
 
 # Matched against lines of at most _LINE_MAX characters, so that no input makes them slow.
 _PACKET = re.compile(
     r"([0-9a-fA-F.:]{2,64}):(\d{1,5}) > ([0-9a-fA-F.:]{2,64}):(\d{1,5}) protocol: (\w{1,20})"
+    r"(?: flags: ([a-z,]{1,40}))?(?: frag: (\d))?"
 )
 _FIELD = re.compile(r"([A-Z][a-z ]{1,60}): (\S.*)")
 _RATE = re.compile(r"(\d{1,15}) packets per second")
 _LINE_MAX, _LINES_MAX = 400, 20_000
 _SAMPLE_MAX, _NETWORKS_MAX = 20_000, 1_000
-_SHARE = 0.9  # an attack with this share of the sample from one port is an amplification
+_RATES = ("", "tcp ", "syn tcp ", "udp ", "icmp ", "ip fragmented ")  # in the report's lines
+_ADVANCED_RATES = {
+    "tcp ": "incoming_tcp_pps",
+    "syn tcp ": "incoming_syn_tcp_pps",
+    "udp ": "incoming_udp_pps",
+    "icmp ": "incoming_icmp_pps",
+    "ip fragmented ": "incoming_ip_fragmented_pps",
+}
 _PHASES = {
     "ban": Phase.BEGAN,
     "unban": Phase.ENDED,
@@ -48,11 +58,11 @@ def read(body: bytes) -> list[Event]:
     """The events of one call of the script, or of one JSON document; RuleError if not valid."""
     data = parsing.document(body)
     if isinstance(data, dict) and "argv" in data:
-        return [_community(*parsing.command(body))]
+        return _community(*parsing.command(body))
     return list(_advanced(parsing.table(data, "the body")))
 
 
-def _community(argv: list[str], report: str) -> Event:
+def _community(argv: list[str], report: str) -> list[Event]:
     if len(argv) != 4 or argv[3] not in ("ban", "unban", "attack_details"):
         fix = "call it as FastNetMon does: ADDRESS incoming|outgoing PPS ban|unban"
         raise RuleError(f"argv is {plain(argv)[:80]}", "argv", fix)
@@ -62,27 +72,34 @@ def _community(argv: list[str], report: str) -> Event:
     pps = float(argv[2]) if argv[2].isascii() and argv[2].isdigit() else 0.0
     if direction != "incoming":
         why = f"it is an outgoing attack of our {host}, and outgoing packets are not filtered"
-        return Event(phase=phase, id=identity, pps=pps, ignored=why)
+        return [Event(phase=phase, id=identity, pps=pps, ignored=why)]
     lines = [line.rstrip() for line in report.splitlines()[:_LINES_MAX] if len(line) <= _LINE_MAX]
     fields = {found[1]: found[2] for line in lines if (found := _FIELD.fullmatch(line))}
     attack = parsing.attack_named(fields.get("Attack type", ""))
     peak = _RATE.match(fields.get("Peak attack power", ""))
-    packets = (
-        (protocol, int(port))
+    packets = [
+        Sampled(protocol, int(port), flags, fragment == "1")
         for line in lines
-        for _, port, to, _, protocol in _PACKET.findall(line)
+        for _, port, to, _, protocol, flags, fragment in _PACKET.findall(line)
         if _same(to, host)
-    )
-    attack, source_port = _looks(attack, packets)
-    return Event(
+    ]
+    rates = {
+        name: float(found[1])
+        for name in _RATES
+        if (found := _RATE.match(fields.get(f"Incoming {name}pps", "")))
+    }
+    event = Event(
         phase=phase,
         id=identity,
         victim=host,
         attack=attack,
-        port=source_port,
+        port=None,
         pps=float(peak[1]) if peak else pps,
         note=plain(f"{fields.get('Attack type', 'attack')}, {fields.get('Attack protocol', '')}"),
     )
+    if phase is Phase.ENDED:
+        return [event]
+    return [replace(event, attack=a, port=p) for a, p in attacks(attack, rates, packets)]
 
 
 def _same(text: str, host: Prefix) -> bool:
@@ -90,18 +107,6 @@ def _same(text: str, host: Prefix) -> bool:
         return parsing.address(text, "") == host
     except RuleError:
         return False
-
-
-def _looks(attack: Attack, packets: Iterable[tuple[str, int]]) -> tuple[Attack, int | None]:
-    """The attack and its source port: an amplification if most packets come from its port."""
-    seen = Counter(packets)
-    if not seen:
-        return attack, None
-    (protocol, port), count = seen.most_common(1)[0]
-    reflected = protocol == "udp" and port in parsing.AMPLIFIERS
-    if reflected and count >= _SHARE * seen.total() and attack is not Attack.SYN_FLOOD:
-        return Attack.AMPLIFICATION, port
-    return attack, None
 
 
 def _advanced(data: dict[str, Any]) -> Iterator[Event]:
@@ -122,29 +127,40 @@ def _advanced(data: dict[str, Any]) -> Iterator[Event]:
     dump = parsing.listed(data.get("packet_dump_detailed"), "packet_dump_detailed")
     named = str(details.get("attack_type", "")) or str(details.get("attack_protocol", ""))
     sampled = _by_destination(dump)
+    rates = {
+        name: parsing.number(details, field)
+        for name, field in _ADVANCED_RATES.items()
+        if field in details
+    }
     for victim in _victims(data):
-        packets = sampled.get(victim, [])
-        attack, port = _looks(parsing.attack_named(named), packets)
-        yield Event(
+        event = Event(
             phase=_PHASES[action],
             id=f"{identity or 'host'} {victim}",
             victim=victim,
-            attack=attack,
-            port=port,
+            attack=parsing.attack_named(named),
             pps=parsing.number(details, "total_incoming_pps"),
             bps=parsing.number(details, "total_incoming_traffic_bits"),
             note=plain(details.get("attack_detection_threshold", "")),
         )
+        if event.phase is Phase.ENDED:
+            yield event
+            continue
+        for attack, port in attacks(event.attack, rates, sampled.get(victim, [])):
+            yield replace(event, attack=attack, port=port)
 
 
-def _by_destination(dump: list[Any]) -> dict[Prefix, list[tuple[str, int]]]:
-    """Protocol and source port of the sampled packets, by destination."""
-    found: dict[Prefix, list[tuple[str, int]]] = {}
+def _by_destination(dump: list[Any]) -> dict[Prefix, list[Sampled]]:
+    """The sampled packets, by destination."""
+    found: dict[Prefix, list[Sampled]] = {}
     for one in dump[:_SAMPLE_MAX]:
         if isinstance(one, dict) and isinstance(one.get("source_port"), int):
             to = exact_address(str(one.get("destination_ip"))[:64])
             if to:
-                found.setdefault(to, []).append((str(one.get("protocol"))[:20], one["source_port"]))
+                protocol, flags = str(one.get("protocol"))[:20], str(one.get("tcp_flags", ""))[:40]
+                sampled = Sampled(
+                    protocol, one["source_port"], flags, bool(one.get("fragmentation"))
+                )
+                found.setdefault(to, []).append(sampled)
     return found
 
 

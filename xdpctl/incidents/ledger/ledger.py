@@ -17,13 +17,15 @@ from xdpctl.incidents.ledger.attribution import (
     tag_of,
 )
 from xdpctl.model import tags
-from xdpctl.model.event import Phase, plain
+from xdpctl.model.event import Event, Phase, plain
 from xdpctl.model.incident import (
     ACTIVE_KEPT,
     EVENTS_KEPT,
+    FINDINGS_KEPT,
     RULES_KEPT,
     SOURCES_KEPT,
     Incident,
+    RuleFinding,
     RuleRecord,
     TimelineEntry,
     first,
@@ -43,6 +45,12 @@ def find_or_open(
 ) -> Incident:
     """The incident that an active event belongs to, or a new one, which event_began stores."""
     return going_on(draft, reported) or _opened(draft, reported, hits)
+
+
+def taken_back(incident: Incident, event: Event) -> bool:
+    """Whether an operator removed the rule of this event's match in the course of the incident."""
+    named = event.match.id if event.match else None
+    return any(record.id == named and record.taken_back for record in incident.rules)
 
 
 def adopt_rule(
@@ -68,6 +76,10 @@ def event_began(
     """Note an active event, with the rules made for it or adopted from an earlier incident."""
     event, now = reported.event, draft.now.unix
     fresh = [record_of(rule, now, hits) for rule, hits in made]
+    rested = incident.findings
+    if event.finding is not None and event.match is not None and fresh:
+        found = RuleFinding(event.match.id, now, reported.detector, event.finding)
+        rested = (*rested, found)[:FINDINGS_KEPT]
     named = () if reported.tag in incident.active else tuple(map(str, event.sources))
     draft.incidents[incident.id] = _with_entry(draft, incident, reported, len(made)).replace(
         closed_at=0.0,
@@ -76,6 +88,7 @@ def event_began(
         active=_active_with(incident.active, reported.tag),
         rules_made=incident.rules_made + len(fresh),
         rules=(*incident.rules, *fresh)[:RULES_KEPT],
+        findings=rested,
         sources_named=incident.sources_named + len(named),
         sources=first(incident.sources, named, SOURCES_KEPT),
     )

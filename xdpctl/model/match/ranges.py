@@ -28,13 +28,13 @@ def parse(text: str, component: Component, where: str) -> Ranges:
     for part in text.replace(" ", "").split(","):
         kept = every
         for test in part.split("&"):
-            kept = _few(_both(kept, _test(test, component, where)), component, where)
+            kept = _few(both(kept, _test(test, component, where)), component, where)
         found += kept
-    merged = _few(_merged(found), component, where)
-    if not merged:
+    joined = _few(merged(found), component, where)
+    if not joined:
         fix = "the tests exclude all values"
         raise RuleError(f"no {component.name} can be {text[:80]!r}", where, fix)
-    return merged
+    return joined
 
 
 def _few(kept: Ranges, component: Component, where: str) -> Ranges:
@@ -109,16 +109,25 @@ def _test(text: str, component: Component, where: str) -> Ranges:
     return tuple((low, high) for low, high in found_ranges if low <= high)
 
 
-def _both(one: Ranges, other: Ranges) -> Ranges:
+def both(one: Ranges, other: Ranges) -> Ranges:
+    """The numbers that are in both."""
     pairs = ((max(a, c), min(b, d)) for a, b in one for c, d in other)
     return tuple((low, high) for low, high in pairs if low <= high)
 
 
-def _merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    merged: list[tuple[int, int]] = []
+def merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
+    """The same numbers in as few ranges as possible, sorted."""
+    found: list[tuple[int, int]] = []
     for low, high in sorted(ranges):
-        if merged and low <= merged[-1][1] + 1:
-            merged[-1] = merged[-1][0], max(high, merged[-1][1])
+        if found and low <= found[-1][1] + 1:
+            found[-1] = found[-1][0], max(high, found[-1][1])
         else:
-            merged.append((low, high))
-    return tuple(merged)
+            found.append((low, high))
+    return tuple(found)
+
+
+def complement(ranges: Ranges, most: int) -> Ranges:
+    """The numbers from 0 to `most` that are in none of the ranges."""
+    edges = [-1, *(edge for pair in ranges for edge in pair), most + 1]
+    gaps = zip(edges[::2], edges[1::2], strict=True)
+    return tuple((low + 1, high - 1) for low, high in gaps if low + 1 <= high - 1)

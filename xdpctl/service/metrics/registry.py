@@ -9,7 +9,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from xdpctl.service.control_plane import ControlPlane
-from xdpctl.service.metrics import flows, host, rules, traffic
+from xdpctl.service.metrics import detector, flows, host, rules, traffic
 
 
 class _Live(Collector):
@@ -24,6 +24,7 @@ class _Live(Collector):
         yield from traffic.metrics(self.ctx)
         yield from flows.metrics(self.ctx)
         yield from rules.metrics(self.ctx)
+        yield from detector.metrics(self.ctx)
 
 
 def exposition(ctx: ControlPlane, accept: str) -> tuple[bytes, str]:

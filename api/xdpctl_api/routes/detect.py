@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Routes of the embedded detector: what it does, and what it knows of a destination."""
+
+import asyncio
+
+import numpy as np
+from fastapi import APIRouter
+
+from xdpctl.abi.constants import FlowState, Reason
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.detectors.builtin.kind import Kind
+from xdpctl.detectors.builtin.kinds import kinds
+from xdpctl.errors import RuleError
+from xdpctl.service.control_plane import ControlPlane
+from xdpctl.service.detecting.learnt import read_usual
+from xdpctl.service.detecting.status import read_status
+from xdpctl.traffic.select import covers
+from xdpctl_api.auth import Viewer
+from xdpctl_api.dependencies import Ctx
+from xdpctl_api.refusals import refusals
+from xdpctl_api.shapes.detect import DestinationOut, DetectOut, KindOut, detect_out, holds_out
+
+router = APIRouter(prefix="/v1/detect", tags=["detectors"])
+_SECONDS = 1.0
+
+
+@router.get("")
+async def read_detector(who: Viewer, ctx: Ctx) -> DetectOut:
+    """The embedded detector: whether it runs, and what it holds."""
+    settings = ctx.settings
+    status = await asyncio.to_thread(read_status, settings.detector_status)
+    return detect_out(settings.detect.mode, status)
+
+
+@router.get("/{destination}", responses=refusals(RuleError))
+async def read_destination(destination: str, who: Viewer, ctx: Ctx) -> DestinationOut:
+    """What is normal for an address, what comes now, and from which rates on it is an attack.
+
+    In a prefix, `_` stands for `/`.
+    """
+    prefix = parse_prefix(destination.replace("_", "/"), "destination")
+    return await asyncio.to_thread(_destination, ctx, prefix)
+
+
+def _destination(ctx: ControlPlane, prefix: Prefix) -> DestinationOut:
+    settings = ctx.settings
+    usual = read_usual(settings.detector_learnt)
+    now = _rates(ctx, prefix)
+    status = read_status(settings.detector_status)
+    taught = bool(status and status.taught)
+    shown = [
+        KindOut(
+            kind=kind.setting,
+            now=now[kind],
+            usual=usual.best((prefix, kind)),
+            threshold=usual.threshold((prefix, kind), settings.detect.floor(prefix, kind, taught)),
+            floor=settings.detect.floor(prefix, kind, taught),
+            mode=settings.detect.most(prefix, kind),
+        )
+        for kind in Kind
+    ]
+    return DestinationOut(
+        destination=str(prefix),
+        protected=ctx.ours(prefix),
+        kinds=shown,
+        holds=[each for each in holds_out(status) if parse_prefix(each.victim).covers(prefix)],
+    )
+
+
+def _rates(ctx: ControlPlane, prefix: Prefix) -> dict[Kind, float]:
+    """Packets a second by kind that no rule decided, and that belong to no known flow."""
+    seen = ctx.sampler.window.last(_SECONDS)
+    packets = seen.packets
+    chosen = covers(prefix, packets["family"], packets["destination"])
+    chosen &= (packets["reason"] == Reason.NO_RULE) & (packets["flow"] != FlowState.KNOWN)
+    packets = packets[chosen]
+    sums = np.bincount(kinds(packets), packets["weight"], len(Kind))
+    seconds = max(seen.seconds, _SECONDS)
+    return {kind: float(sums[kind]) / seconds for kind in Kind}

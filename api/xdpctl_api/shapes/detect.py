@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The shapes of the embedded detector: what it does, and what it knows of a destination."""
+
+from pydantic import BaseModel, Field
+
+from xdpctl.detectors.builtin.settings import Most
+from xdpctl.service.detecting.status import DetectorStatus
+
+
+class HoldOut(BaseModel):
+    """An answer of the detector that stands."""
+
+    id: str = Field(description="Id of the event at the detector")
+    victim: str
+    kind: str
+    match: str
+    action: str
+    state: str = Field(
+        description="attack: the rule is hit; holding: it is not, and stays; probing: it is in "
+        "monitor mode, to see whether the attack goes on"
+    )
+    rate: float = Field(description="Packets a second that its rule hits")
+    began: float = Field(description="Unix time")
+    quiet: float = Field(description="Seconds for which the rule stays after the last hits")
+    refused: str = Field(description="Why it is not in force; empty if it is")
+
+
+class DetectOut(BaseModel):
+    """The embedded detector."""
+
+    mode: Most = Field(description="The most that it may do, as configured")
+    runs: bool = Field(description="Whether it has reported in the last 10 seconds")
+    pid: int | None
+    since: float | None = Field(description="Unix time since which it has learnt")
+    learning: float = Field(
+        description="Seconds in which it still drops nothing but what is unsolicited by nature"
+    )
+    overrun: int = Field(description="How often it was too late to read what was observed")
+    taught: bool = Field(description="Whether it has seen packets of known flows")
+    normal: dict[str, int] = Field(
+        description="How many packets of normal traffic are kept, by kind"
+    )
+    holds: list[HoldOut]
+
+
+class KindOut(BaseModel):
+    """Packets of a kind to the destination, in packets a second."""
+
+    kind: str
+    now: float = Field(
+        description="Those of no known flow that no rule decided, in the last second"
+    )
+    usual: float = Field(description="The highest rate that was normal; 0: none is known")
+    threshold: float = Field(description="The rate from which on it is looked at as an attack")
+    floor: float = Field(description="What the threshold is at least, as configured")
+    mode: Most = Field(description="The most that the detector may do about it")
+
+
+class DestinationOut(BaseModel):
+    """What the detector knows of a destination."""
+
+    destination: str
+    protected: bool = Field(description="Whether attacks on it are looked for")
+    kinds: list[KindOut]
+    holds: list[HoldOut] = Field(description="What is done about attacks on it")
+
+
+def holds_out(status: DetectorStatus | None) -> list[HoldOut]:
+    """The answers that stand."""
+    return [
+        HoldOut(
+            id=hold.id,
+            victim=hold.victim,
+            kind=hold.kind,
+            match=hold.match,
+            action=hold.action,
+            state=hold.state.value,
+            rate=hold.rate,
+            began=hold.began,
+            quiet=hold.quiet,
+            refused=hold.refused,
+        )
+        for hold in (status.holds if status else [])
+    ]
+
+
+def detect_out(mode: Most, status: DetectorStatus | None) -> DetectOut:
+    """What the detector has reported."""
+    runs = status is not None and not status.silent
+    return DetectOut(
+        mode=mode,
+        runs=runs,
+        pid=status.pid if status and runs else None,
+        since=status.since if status else None,
+        learning=status.learning if status else 0.0,
+        overrun=status.overrun if status else 0,
+        taught=bool(status and status.taught),
+        normal=status.normal if status else {},
+        holds=holds_out(status),
+    )

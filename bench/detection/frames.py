@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Made packets as Ethernet frames, with right checksums, and a sender of them."""
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Sequence
+from itertools import cycle
+
+import numpy as np
+
+from xdpctl.base.net.packet_fields import DONT, FIRST, LAST, LATER
+from xdpctl.traffic.packets import PacketArray
+
+_LINK = bytes.fromhex("02660000000208 00".replace(" ", ""))  # source of the frame, and IPv4
+_BATCH_SECONDS = 0.002
+_TCP, _UDP, _ICMP = 6, 17, 1
+_CHECKSUM = {_TCP: 16, _UDP: 6, _ICMP: 2}
+_WHOLE = {_TCP: 20, _UDP: 8, _ICMP: 8}
+
+
+def frames(packets: PacketArray, mac: str) -> list[bytes]:
+    """A frame of each packet to this card."""
+    to = bytes.fromhex(mac.replace(":", ""))
+    return [to + _LINK + _packet(each) for each in packets]
+
+
+def _sum(data: bytes) -> int:
+    padded = data + b"\0" * (len(data) % 2)
+    total = int(np.frombuffer(padded, ">u2").astype(np.uint64).sum())
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def _packet(packet: np.void) -> bytes:
+    source, destination = (bytes(packet[name]).ljust(4, b"\0")[:4]
+                           for name in ("source", "destination"))  # fmt: skip
+    protocol, bits = int(packet["protocol"]) % 256, int(packet["fragment"])
+    word = 0x4000 if bits & DONT else 0
+    if bits & LATER:
+        word |= 185 | (0 if bits & LAST else 0x2000)
+    elif bits & FIRST:
+        word |= 0x2000
+    room = max(
+        int(packet["packet_length"]) - 20, _WHOLE.get(protocol, 0) if not bits & LATER else 0
+    )
+    body = bytes(room) if bits & LATER else _transport(packet, protocol, room)
+    if protocol in _CHECKSUM and not bits & (LATER | FIRST):
+        pseudo = source + destination + struct.pack(">BBH", 0, protocol, len(body))
+        at = _CHECKSUM[protocol]
+        found = _sum(body if protocol == _ICMP else pseudo + body)
+        body = body[:at] + struct.pack(">H", found) + body[at + 2 :]
+    head = struct.pack(">BBHHHBBH", 0x45, max(int(packet["dscp"]), 0) << 2, 20 + len(body),
+                       int(np.random.default_rng().integers(1 << 16)), word,
+                       int(packet["ttl"]), protocol, 0)  # fmt: skip
+    head += source + destination
+    return head[:10] + struct.pack(">H", _sum(head)) + head[12:] + body
+
+
+def _transport(packet: np.void, protocol: int, room: int) -> bytes:
+    ports = struct.pack(
+        ">HH", *(max(int(packet[n]), 0) for n in ("source_port", "destination_port"))
+    )
+    if protocol == _TCP:
+        head = ports + struct.pack(">IIHHHH", 1, 1, 5 << 12 | max(int(packet["tcp_flags"]), 0),
+                                   64_240, 0, 0)  # fmt: skip
+    elif protocol == _UDP:
+        head = ports + struct.pack(">HH", room, 0)
+    elif protocol == _ICMP:
+        head = struct.pack(">BBHI", max(int(packet["icmp_type"]), 0),
+                           max(int(packet["icmp_code"]), 0), 0, 1)  # fmt: skip
+    else:
+        head = b""
+    return (head + bytes(max(room - len(head), 0)))[: max(room, len(head))]
+
+
+class Sender:
+    """Sends frames round and round from a card of the calling namespace, at a rate."""
+
+    def __init__(
+        self, card: str, built: Sequence[bytes], per_second: float, seconds: float
+    ) -> None:
+        self._card, self._built = card, built
+        self._rate, self._seconds = per_second, seconds
+        self.stop = threading.Event()
+        self.sent = 0
+
+    def run(self) -> None:
+        """Until it is stopped, or its time is over."""
+        began, endless = time.monotonic(), cycle(self._built)
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out:
+            out.bind((self._card, 0))
+            while not self.stop.is_set():
+                elapsed = time.monotonic() - began
+                if elapsed > self._seconds:
+                    return
+                due = int(elapsed * self._rate) - self.sent
+                for _ in range(min(due, 1_000)):
+                    out.send(next(endless))
+                self.sent += max(min(due, 1_000), 0)
+                if due <= 0:
+                    time.sleep(_BATCH_SECONDS)

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The running product: from the first packet of a flood to the rule in force, and who is hit.
+
+A bridge before a server; sessions and conversations of people go on meanwhile.
+"""
+
+import os
+import pwd
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.detection.frames import Sender, frames
+from bench.detection.made import ATTACKS, balanced
+from tests.lab.behind.people import Conversations, Server, Sessions
+from tests.lab.behind.places import SETTINGS, Place, place
+from xdpctl.abi.constants import KEPT_OUT, Reason
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.datapath.bpf import maps
+from xdpctl.datapath.loader.take_down import take_down
+from xdpctl.detectors.builtin.engine import Engine
+from xdpctl.detectors.builtin.memory import NormalTraffic
+from xdpctl.detectors.builtin.settings import DetectSettings
+from xdpctl.detectors.builtin.usual import Usual
+from xdpctl.lab.box import Box
+from xdpctl.lab.flood import Generator, compile_generator
+from xdpctl.service.detecting import learnt
+from xdpctl.service.detecting.status import DetectorStatus, read_status
+
+_STANDARD = 25_000.0  # packets a second
+_WEEK = 7 * 86_400.0
+_PATIENCE = 5.0
+_OURS = "192.0.2.0/24"
+
+
+@dataclass(frozen=True, slots=True)
+class Felt:
+    """What a flood did. Times are milliseconds from its first packet to the first kept-out one.
+
+    `dropped` is the share of the whole flood that was kept out, `lost` the share of the worst
+    conversation's packets, `broken` sessions.
+    """
+
+    name: str
+    rate: float
+    held: float | None
+    dropped: float
+    actions: tuple[str, ...]
+    broken: int
+    lost: float
+    heads: int
+
+
+@dataclass(slots=True)
+class Scene:
+    """A running box with people behind it."""
+
+    place: Place
+    box: Box
+    sessions: Sessions
+    talks: Conversations
+    generator: Generator
+
+    @property
+    def status_path(self) -> Path:
+        """The detector's report."""
+        return self.box.directory / "state" / "control" / "detect.json"
+
+    def status(self) -> DetectorStatus:
+        """What the detector reports."""
+        found = read_status(self.status_path)
+        assert found is not None
+        return found
+
+
+def _prepare(box: Box) -> None:
+    """Give the detector a week's baseline, as it would have learnt it."""
+    random = np.random.default_rng(4)
+    normal = NormalTraffic(1)
+    normal.restore(balanced(random, 2_000))
+    usual = Usual(time.time() - _WEEK)
+    engine = Engine(DetectSettings(), [parse_prefix(_OURS)], usual, normal)
+    folder = box.directory / "state" / "control"
+    user = pwd.getpwnam("xdpctl")
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    path = folder / "detect.learnt"
+    learnt.write(path, engine)
+    os.chown(path, user.pw_uid, user.pw_gid)
+
+
+@contextmanager
+def scene(kind: str = "bridge", sessions: int = 50, taught: bool = True) -> Iterator[Scene]:
+    """Everybody is logged in, and the detector knows what is normal."""
+    with (
+        closing(Generator(compile_generator())) as generator,
+        place(kind, generator.pass_fd) as here,
+        ExitStack() as cleanup,
+    ):
+        box = Box(here.box, ["out0"])
+        cleanup.callback(box.remove)
+        box.detects, box.settings = True, SETTINGS
+        if taught:
+            _prepare(box)
+        box.start()
+        server = Server(here)
+        cleanup.callback(server.close)
+        people = Sessions(here, sessions)
+        cleanup.callback(people.close)
+        talks = Conversations(here)
+        cleanup.callback(talks.close)
+        _reporting(box)
+        yield Scene(here, box, people, talks, generator)
+
+
+class Counters:
+    """The counters of the outer card, read often."""
+
+    def __init__(self, box: Box) -> None:
+        self._map = maps.open_map(box.pins.port("out0") / "counters")
+
+    def read(self, *reasons: Reason) -> int:
+        """Packets of these reasons."""
+        return sum(_packets(self._map.get(int(each).to_bytes(4, "little"))) for each in reasons)
+
+    def close(self) -> None:
+        """Close the map."""
+        self._map.close()
+
+
+def _packets(per_cpu: bytes | None) -> int:
+    return int(np.frombuffer(per_cpu or b"", "<u8")[::2].sum())
+
+
+def flood(scene: Scene, name: str, rate: float = _STANDARD, seconds: float = 3.0) -> Felt:
+    """One made attack; what stood before is removed first."""
+    forget(scene)
+    random = np.random.default_rng(abs(hash(name)) % (1 << 32))
+    packets = ATTACKS[name](random, 4_096)
+    packets = packets[packets["packet_length"] <= 1_500]
+    return _felt(scene, name, frames(packets, scene.place.mac), rate, seconds)
+
+
+def _felt(scene: Scene, name: str, built: list[bytes], rate: float, seconds: float) -> Felt:
+    with closing(Counters(scene.box)) as counters:
+        sender = Sender("far0", built, rate, seconds)
+        kept_out = counters.read(*KEPT_OUT)
+        scene.talks.mark()
+        sending = scene.place.world.start(sender.run)
+        began = None
+        held: float | None = None
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            now = time.monotonic()
+            if began is None and sender.sent:
+                began = now
+            if held is None and counters.read(*KEPT_OUT) > kept_out:
+                held = now
+            time.sleep(0.001 if held is None else 0.05)
+        sender.stop.set()
+        sending.result(30)
+        time.sleep(0.1)
+        dropped = counters.read(*KEPT_OUT) - kept_out
+    lost = scene.talks.worst().lost
+    time.sleep(1.2)  # until the detector reports again
+    found = [hold for hold in scene.status().holds if not hold.refused]
+    return Felt(
+        name,
+        rate,
+        None if held is None or began is None else 1e3 * (held - began),
+        dropped / max(sender.sent, 1),
+        tuple(sorted({hold.action for hold in found})),
+        scene.sessions.waiting(2.0),
+        lost,
+        max((hold.finding.heads for hold in found), default=0),
+    )
+
+
+def forget(scene: Scene) -> None:
+    """Begin anew: each attack is met as the first one."""
+    box = scene.box
+    box.stop()
+    scene.place.box.call(lambda: take_down(box.pins))
+    shutil.rmtree(box.directory / "state" / "control")
+    _prepare(box)
+    box.start()
+    _reporting(box)
+
+
+def _reporting(box: Box) -> None:
+    """Wait for the detector, and a moment for people's flows to be known."""
+    path, until = box.directory / "state" / "control" / "detect.json", time.monotonic() + _PATIENCE
+    while read_status(path) is None and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(1.0)
+
+
+def everything(kind: str = "bridge") -> Iterator[Felt]:
+    """All made attacks, one after the other."""
+    with scene(kind) as here:
+        for name in ATTACKS:
+            yield flood(here, name)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The running detector: floods are held, people stay, and nothing depends on its life."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from bench.detection import live
+from bench.detection.live import Scene
+from tests.lab.behind.floods import flooding
+from tests.lab.questions import counted, eventually
+from xdpctl.abi.constants import Reason
+
+KEPT_OUT = (Reason.SIGNATURE, Reason.LIMITED, Reason.CHALLENGED)
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scene]:
+    with live.scene("bridge") as made:
+        yield made
+
+
+def kept_out(scene: Scene) -> int:
+    return sum(counted(scene.box, reason) for reason in KEPT_OUT)
+
+
+@pytest.mark.parametrize(
+    ("name", "action"),
+    [
+        ("NTP monlist", "drop"),
+        ("SYN as all send it", "challenge"),
+        ("SYN-ACK, reflected", "drop"),
+        ("ICMP echo", "limit"),
+        ("fragments", "drop"),
+    ],
+)
+def test_a_flood_is_held_and_nobody_notices(scene: Scene, name: str, action: str) -> None:
+    felt = live.flood(scene, name)
+    assert felt.held is not None, "it was not held"
+    assert felt.actions == (action,)
+    assert felt.dropped > 0.8
+    assert (felt.broken, felt.lost) == (0, 0.0)
+
+
+def test_what_it_did_is_in_the_incident(scene: Scene) -> None:
+    live.forget(scene)
+    with flooding(scene.place, scene.generator, "fragment", 50_000):
+        assert eventually(lambda: kept_out(scene) > 1_000)
+    call = scene.box.client.call
+    (incident,) = call("GET", "/v1/incidents")["incidents"]
+    assert incident["detectors"] == ["builtin"]
+    whole = call("GET", f"/v1/incidents/{incident['id']}")
+    assert whole["findings"][0]["because"]
+    said = scene.box.cli("detect", "status")
+    assert said["runs"]
+    assert said["holds"][0]["state"] in ("attack", "holding")
+    shown = scene.box.cli("detect", "show", "192.0.2.1")
+    assert shown["protected"]
+    assert {each["kind"] for each in shown["kinds"]} >= {"syn", "udp", "icmp"}
+    assert scene.box.cli("detect", "why", incident["id"]) == whole["findings"]
+
+
+def test_killed_in_mid_flood_its_rules_stay_and_it_takes_them_over(scene: Scene) -> None:
+    live.forget(scene)
+    with flooding(scene.place, scene.generator, "RST", 50_000):
+        assert eventually(lambda: kept_out(scene) > 10_000)
+        before = {rule["id"] for rule in scene.box.client.pages()}
+        time.sleep(1.5)  # what it answered is written within a second
+        first = scene.box.detector()
+        os.kill(first, signal.SIGKILL)
+        dropped = kept_out(scene)
+        assert eventually(lambda: _runs_anew(scene, first))
+        assert kept_out(scene) > dropped, "the rules held meanwhile"
+        assert eventually(lambda: [h.state for h in scene.status().holds] == ["attack"])
+        assert {rule["id"] for rule in scene.box.client.pages()} == before, "no second answer"
+    assert scene.sessions.all_answer()
+
+
+def _runs_anew(scene: Scene, before: int) -> bool:
+    status = scene.status()
+    return status.pid != before and not status.silent
+
+
+def test_an_operator_stops_it_at_once(scene: Scene) -> None:
+    live.forget(scene)
+    scene.box.client.call("PUT", "/v1/automatic", json={"mode": "off"})
+    with flooding(scene.place, scene.generator, "UDP", 50_000):
+        time.sleep(2.0)
+        assert list(scene.box.client.pages()) == []
+        warnings = scene.box.client.call("GET", "/v1/status")["warnings"]
+        assert any("automatic mitigation is off" in each for each in warnings) or eventually(
+            lambda: any(
+                "automatic mitigation is off" in each
+                for each in scene.box.client.call("GET", "/v1/status")["warnings"]
+            )
+        )
+
+
+def test_a_full_disk_does_not_stop_it(scene: Scene) -> None:
+    """Neither its report nor what it learnt can be written; it detects all the same."""
+    live.forget(scene)
+    folder = scene.box.directory / "state" / "control"
+    for name in ("detect.learnt", "detect.json"):
+        (folder / name).unlink()
+        (folder / name).mkdir()
+    try:
+        with flooding(scene.place, scene.generator, "fragment", 50_000):
+            assert eventually(lambda: kept_out(scene) > 1_000)
+        assert "is not written" in scene.box.log.read_text()
+    finally:
+        for name in ("detect.learnt", "detect.json"):
+            (folder / name).rmdir()

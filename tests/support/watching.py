@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The detector's engine in made traffic, by a clock that the test moves; rules work at once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bench.detection.made import balanced, legitimate
+from xdpctl.abi.constants import FlowState, Reason
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.detectors.builtin.engine import Engine
+from xdpctl.detectors.builtin.hold import Hold, State
+from xdpctl.detectors.builtin.holds import Report
+from xdpctl.detectors.builtin.memory import NormalTraffic
+from xdpctl.detectors.builtin.settings import DetectSettings
+from xdpctl.detectors.builtin.usual import Usual
+from xdpctl.model.event import Phase
+from xdpctl.traffic.packets import PACKET, PacketArray
+from xdpctl.traffic.select import takes
+
+Making = Callable[[np.random.Generator, int], PacketArray]
+OURS = (parse_prefix("192.0.2.0/24"),)
+_STEP, _HEADS, _WEEK = 0.02, 60, 7 * 86_400.0
+_REASONS = {"drop": Reason.SIGNATURE, "limit": Reason.LIMITED, "challenge": Reason.CHALLENGED}
+
+
+@dataclass(slots=True)
+class Told:
+    """A report, and how long after the beginning of the attack it was made."""
+
+    after: float
+    report: Report
+
+    @property
+    def hold(self) -> Hold:
+        return self.report.hold
+
+
+@dataclass(slots=True)
+class World:
+    """`normal` packets a second come all the time; 9 of 10 are of known flows."""
+
+    settings: DetectSettings = field(default_factory=lambda: DetectSettings(learning=0))
+    learnt: bool = True
+    normal: int = 2_000
+    known: float = 0.9
+    seed: int = 3
+    ours: tuple[Prefix, ...] = OURS
+    now: float = 1_000.0
+    unix: float = 1_764_230_400.0
+    engine: Engine = field(init=False)
+    sent: float = 0.0
+    leaked: float = 0.0
+    legitimate_hit: float = 0.0
+    told: list[Told] = field(default_factory=list)
+    _random: np.random.Generator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._random = np.random.default_rng(self.seed)
+        normal = NormalTraffic(self.seed)
+        if self.learnt:
+            normal.restore(balanced(self._random, 2_000))
+        usual = Usual(self.unix - _WEEK if self.learnt else self.unix)
+        self.engine = Engine(self.settings, self.ours, usual, normal)
+        self.quiet(1.0)
+
+    def quiet(self, seconds: float, step: float = _STEP) -> list[Told]:
+        """Normal traffic alone."""
+        return self.play(seconds, None, 0, step)
+
+    def play(
+        self, seconds: float, attack: Making | None, rate: float, step: float = _STEP
+    ) -> list[Told]:
+        """Normal traffic and an attack; what is reported meanwhile."""
+        began, found = self.now, list[Told]()
+        for _ in range(round(seconds / step)):
+            self.now, self.unix = self.now + step, self.unix + step
+            people = self._people(step)
+            forged = self._attack(attack, rate * step)
+            packets = np.concatenate([people, forged])
+            self._decide(packets)
+            hit = packets["reason"][: len(people)] != Reason.NO_RULE
+            self.legitimate_hit += float(people["weight"][hit].sum())
+            passed = packets["reason"][len(people) :] == Reason.NO_RULE
+            self.sent += float(forged["weight"].sum())
+            self.leaked += float(forged["weight"][passed].sum())
+            reports = self.engine.step(self.now, self.unix, packets)
+            found += [Told(self.now - began, each) for each in reports]
+        self.told += found
+        return found
+
+    def _people(self, step: float) -> PacketArray:
+        count = int(self.normal * step)
+        made = legitimate(self._random, count) if count else np.empty(0, PACKET)
+        flows = (FlowState.KNOWN, FlowState.UNKNOWN)
+        share = (self.known, 1 - self.known)
+        made["flow"] = self._random.choice(flows, len(made), p=share)
+        return made
+
+    def _attack(self, attack: Making | None, count: float) -> PacketArray:
+        if attack is None or count < 1:
+            return np.empty(0, PACKET)
+        heads = min(int(count), _HEADS)
+        made = attack(self._random, heads)
+        made["weight"] = round(count / heads)
+        return made
+
+    def _decide(self, packets: PacketArray) -> None:
+        for hold in self.engine.holds.active:
+            if hold.state is State.PROBING or hold.watched:
+                continue
+            free = (packets["reason"] == Reason.NO_RULE) & (packets["flow"] != FlowState.KNOWN)
+            packets["reason"][takes(hold.parsed(), packets) & free] = _REASONS[hold.action]
+
+    @property
+    def leak(self) -> float:
+        """The share of the attack that passed."""
+        return self.leaked / self.sent
+
+    def actions(self) -> list[str]:
+        """What stands."""
+        return [hold.action for hold in self.engine.holds.active]
+
+
+def began(told: list[Told]) -> list[Told]:
+    """The reports of beginnings."""
+    return [each for each in told if each.report.phase is Phase.BEGAN]

@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The detector in pretended time: what it does about attacks, surges, and whoever knows it."""
+
+import numpy as np
+import pytest
+
+from bench.detection import made
+from bench.detection.made import ATTACKS
+from tests.support.watching import Making, Told, World, began
+from xdpctl.abi.constants import FlowState
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.detectors.builtin.hold import QUIET_SECONDS
+from xdpctl.detectors.builtin.kind import FLOORS, Kind
+from xdpctl.detectors.builtin.settings import DetectSettings, Most, Part
+from xdpctl.model.event import Phase
+from xdpctl.traffic.packets import PacketArray
+
+Random = np.random.Generator
+
+
+# the first one might be people who connect, for a moment; the other's TTLs cover normal ones
+_AT_FIRST = {"TCP with all flags": 0.4, "UDP, all at random": 0.15}
+_LATER = {"UDP, all at random": 0.15}
+
+
+@pytest.mark.parametrize("name", list(ATTACKS))
+def test_every_made_attack_is_answered(name: str) -> None:
+    world = World()
+    told = began(world.play(2.0, ATTACKS[name], 25_000))
+    assert told, "it was not seen"
+    assert told[0].after <= 0.3
+    assert world.leak <= _AT_FIRST.get(name, 0.1)
+    world.leaked = world.sent = 0.0
+    world.play(2.0, ATTACKS[name], 25_000)
+    assert world.leak <= _LATER.get(name, 0.06)
+
+
+def test_normal_traffic_is_left_alone() -> None:
+    world = World(normal=4_000)
+    assert world.quiet(20.0) == []
+    assert world.legitimate_hit == 0
+
+
+def test_nobody_of_a_known_flow_is_hit_while_it_goes_on() -> None:
+    world = World(known=1.0)
+    world.play(3.0, ATTACKS["UDP, all at random"], 100_000)
+    assert world.actions()
+    assert world.legitimate_hit == 0
+
+
+def test_a_change_of_vectors_is_a_new_attack() -> None:
+    world = World()
+    for name in ("NTP monlist", "SYN, plain", "ICMP echo, large", "GRE by bots"):
+        told = began(world.play(1.0, ATTACKS[name], 50_000))
+        assert told, name
+        assert told[0].after <= 0.2
+    for name in ("NTP monlist", "SYN, plain"):
+        world.leaked = world.sent = 0.0
+        assert began(world.play(1.0, ATTACKS[name], 50_000)) == [], "it is held already"
+        assert world.leak < 0.01
+
+
+def test_vectors_that_alternate_faster_than_it_looks_are_all_held() -> None:
+    world = World()
+    names = ("NTP monlist", "chargen", "SYN, plain", "RST")
+    for turn in range(60):
+        world.play(0.1, ATTACKS[names[turn % 4]], 50_000)
+    world.leaked = world.sent = 0.0
+    for turn in range(20):
+        world.play(0.1, ATTACKS[names[turn % 4]], 50_000)
+    assert world.leak <= 0.02
+
+
+def test_an_answer_is_held_through_pulses_then_probed_then_ended() -> None:
+    world = World()
+    world.play(2.0, ATTACKS["SSDP"], 50_000)
+    (hold,) = world.engine.holds.active
+    for _ in range(3):
+        world.quiet(60.0, 0.1)
+        world.leaked = world.sent = 0.0
+        assert began(world.play(2.0, ATTACKS["SSDP"], 50_000)) == []
+        assert world.leak == 0.0, "a pulse leaked"
+    assert hold.state == "attack"
+    told = world.quiet(QUIET_SECONDS + 2, 0.1)
+    assert [(t.report.phase, t.report.watch) for t in told if t.report.watch] == [
+        (Phase.CONTINUES, True)
+    ]
+    assert hold.state == "probing"
+    (ended,) = [t for t in world.quiet(11.0, 0.1) if t.report.phase is Phase.ENDED]
+    assert ended.hold.id == hold.id
+    assert world.engine.holds.active == []
+
+
+def test_what_comes_back_while_it_is_probed_is_enforced_again_and_held_longer() -> None:
+    world = World()
+    world.play(2.0, ATTACKS["SSDP"], 50_000)
+    (hold,) = world.engine.holds.active
+    world.quiet(QUIET_SECONDS + 2, 0.1)
+    told = world.play(1.0, ATTACKS["SSDP"], 50_000)
+    assert (told[0].report.phase, told[0].report.watch) == (Phase.CONTINUES, False)
+    assert told[0].after <= 0.5
+    assert hold.state == "attack"
+    assert hold.quiet == 2 * QUIET_SECONDS
+
+
+def test_the_next_wave_on_the_same_victim_gets_the_answer_that_helped() -> None:
+    world = World()
+    world.play(2.0, ATTACKS["SSDP"], 50_000)
+    (hold,) = world.engine.holds.active
+    world.quiet(QUIET_SECONDS + 15, 0.1)
+    assert world.engine.holds.active == []
+    (again, *_) = began(world.play(1.0, ATTACKS["SSDP"], 50_000))
+    assert again.hold.match == hold.match
+    assert again.hold.quiet == 2 * QUIET_SECONDS
+    assert "minutes ago" in again.hold.finding.because[0]
+
+
+def test_rules_are_asked_for_again_as_long_as_they_are_needed() -> None:
+    world = World()
+    world.play(2.0, ATTACKS["chargen"], 50_000)
+    told = world.play(125.0, ATTACKS["chargen"], 5_000, 0.1)
+    renewed = [t for t in told if t.report.phase is Phase.CONTINUES and not t.report.watch]
+    assert len(renewed) == 2
+
+
+def _spread(name: str, hosts: int) -> Making:
+    def make(random: Random, count: int) -> PacketArray:
+        packets = ATTACKS[name](random, count)
+        raw = np.zeros((count, 16), np.uint8)
+        raw[:, :4] = (192, 0, 2, 0)
+        number = random.integers(0, hosts, count)
+        raw[:, 3], raw[:, 2] = number % 256, 2 + number // 256
+        packets["destination"] = raw.reshape(-1).view("S16")
+        return packets
+
+    return make
+
+
+def test_carpet_bombing_is_answered_over_the_prefix() -> None:
+    world = World()
+    told = began(world.play(1.0, _spread("UDP of one length by bots", 256), 30_000))
+    assert told[0].after <= 0.15
+    assert told[0].hold.victim == "192.0.2.0/24"
+    assert told[0].hold.action == "drop"
+    part = World()
+    told = began(part.play(1.0, _spread("UDP of one length by bots", 16), 30_000))
+    assert told[0].hold.victim == "192.0.2.0/28"
+
+
+def test_a_flood_on_65536_destinations_is_answered_over_what_is_protected() -> None:
+    world = World(ours=(parse_prefix("192.0.0.0/16"),))
+
+    def all_over(random: Random, count: int) -> PacketArray:
+        packets = ATTACKS["chargen"](random, count)
+        raw = np.zeros((count, 16), np.uint8)
+        raw[:, :2] = (192, 0)
+        raw[:, 2:4] = random.integers(0, 256, (count, 2))
+        packets["destination"] = raw.reshape(-1).view("S16")
+        return packets
+
+    told = began(world.play(1.0, all_over, 100_000))
+    assert told[0].hold.victim == "192.0.0.0/16"
+    assert len(world.engine.holds.active) <= 2
+
+
+def test_a_sweep_is_met_with_one_answer_after_some_addresses() -> None:
+    world = World()
+    for host in range(1, 40):
+
+        def swept(random: Random, count: int, host: int = host) -> PacketArray:
+            packets = ATTACKS["SYN, plain"](random, count)
+            packets["destination"] = bytes((192, 0, 2, host))
+            return packets
+
+        world.play(1.0, swept, 25_000)
+    assert world.leak <= 0.05
+    assert len(world.engine.holds.active) <= 12
+
+
+def test_packets_to_others_are_not_looked_at() -> None:
+    world = World()
+
+    def elsewhere(random: Random, count: int) -> PacketArray:
+        packets = ATTACKS["chargen"](random, count)
+        packets["destination"] = bytes((198, 51, 100, 1))
+        return packets
+
+    assert world.play(2.0, elsewhere, 100_000) == []
+
+
+def test_just_below_every_floor_nothing_is_done() -> None:
+    world = World(normal=200)
+
+    def mixed(random: Random, count: int) -> PacketArray:
+        names = ("SYN as all send it", "ICMP echo", "QUIC Initials", "chargen")
+        parts = [ATTACKS[name](random, max(count // 4, 1)) for name in names]
+        return np.concatenate(parts)
+
+    assert world.play(5.0, mixed, 4 * 0.8 * FLOORS[Kind.ICMP]) == []
+
+
+def test_a_ramp_is_seen_at_twice_the_floor_at_most() -> None:
+    world = World(normal=200)
+    rate, told = 0.0, list[Told]()
+    while not told and rate < 4 * FLOORS[Kind.UDP]:
+        rate += 50_000 / 600
+        told = began(world.play(1.0, ATTACKS["UDP of one length by bots"], rate, 0.05))
+    assert told
+    assert rate <= 2 * FLOORS[Kind.UDP]
+
+
+def test_a_third_party_that_is_spoofed_is_not_blocked() -> None:
+    """A match never has a source: the attacker would choose who is blocked."""
+    world = World()
+
+    def as_somebody(random: Random, count: int) -> PacketArray:
+        packets = ATTACKS["DNS, not fragmented"](random, count)
+        packets["source"] = bytes((9, 9, 9, 9))
+        return packets
+
+    world.play(2.0, as_somebody, 50_000)
+    assert world.engine.holds.active
+    for hold in world.engine.holds.active:
+        assert "src " not in hold.match
+
+
+def test_a_flood_shaped_like_the_victims_own_traffic_is_limited_and_known_flows_stay() -> None:
+    world = World(known=1.0)
+
+    def alike(random: Random, count: int) -> PacketArray:
+        packets = made.legitimate(random, count)
+        packets["flow"] = FlowState.UNKNOWN
+        return packets
+
+    world.play(3.0, alike, 200_000)
+    assert "drop" not in [
+        hold.action
+        for hold in world.engine.holds.active
+        if hold.of_kind in (Kind.UDP, Kind.QUIC_INITIAL, Kind.DNS_QUERY, Kind.ICMP)
+    ]
+    assert world.legitimate_hit == 0
+
+
+_SURGES = {
+    "log-in": lambda r, n: made.syns(r, n),
+    "Chromebooks": lambda r, n: _alike(made.syns(r, n), packet_length=60, ttl=50, tcp_flags=2),
+    "QUIC": lambda r, n: made.MIX["quic"][1](r, n),
+    "DNS queries": lambda r, n: made.MIX["queries"][1](r, n),
+    "pings": lambda r, n: made.MIX["pings"][1](r, n),
+    "new TCP service": lambda r, n: _alike(made.syns(r, n), destination_port=8443),
+    "scan by our own monitoring": lambda r, n: _alike(
+        made.MIX["pings"][1](r, n), source=bytes((203, 0, 113, 9)), icmp_type=8, icmp_code=0
+    ),
+    "new video, unknown": lambda r, n: _alike(made.MIX["video"][1](r, n), source_port=9_801),
+}
+_KNOWN_SURGES = {
+    "new video": lambda r, n: _alike(made.MIX["video"][1](r, n), source_port=9_801),
+    "VPN": lambda r, n: _alike(made.MIX["video"][1](r, n), source_port=51_820, ttl=52),
+    "download": lambda r, n: _alike(made.MIX["tcp"][1](r, n), packet_length=1_500, ttl=55),
+    "backup": lambda r, n: _alike(made.MIX["tcp"][1](r, n), destination_port=873),
+}
+
+
+def _alike(packets: PacketArray, **columns: object) -> PacketArray:
+    for name, value in columns.items():
+        packets[name] = value
+    return packets
+
+
+@pytest.mark.parametrize("name", list(_SURGES))
+def test_a_surge_is_not_dropped(name: str) -> None:
+    """Ten times as many as the floor for ten seconds, of flows that nobody knows yet."""
+    for seed in range(3):
+        world = World(seed=seed)
+        world.play(10.0, _SURGES[name], 3_000)
+        assert "drop" not in world.actions(), [h.match for h in world.engine.holds.active]
+
+
+def test_log_ins_whose_handshakes_complete_are_no_attack() -> None:
+    """A bell: many new people within seconds, each with an ACK and a request."""
+    world = World()
+
+    def people(random: Random, count: int) -> PacketArray:
+        third = max(count // 3, 1)
+        opening, going_on = made.syns(random, third), made.MIX["tcp"][1](random, 2 * third)
+        return np.concatenate([opening, going_on])
+
+    for rate in (1_500, 3_000, 6_000, 9_000, 6_000):
+        assert world.play(5.0, people, rate) == []
+    told = began(world.play(1.0, ATTACKS["SYN as all send it"], 50_000))
+    assert told[0].hold.action == "challenge", "a flood on top of it is met"
+    assert told[0].after <= 0.35
+
+
+@pytest.mark.parametrize("name", list(_KNOWN_SURGES))
+def test_a_surge_of_known_flows_is_not_even_looked_at(name: str) -> None:
+    world = World()
+
+    def known(random: Random, count: int) -> PacketArray:
+        return _alike(_KNOWN_SURGES[name](random, count), flow=FlowState.KNOWN)
+
+    assert world.play(10.0, known, 50_000) == []
+
+
+def test_modes_by_prefix_and_kind() -> None:
+    parts = (
+        Part(parse_prefix("192.0.2.0/28"), None, {}, {Kind.UDP_SERVICE: Most.OFF}),
+        Part(parse_prefix("192.0.2.1"), Most.OBSERVE, {Kind.ICMP: 100_000.0}, {}),
+    )
+    settings = DetectSettings(learning=0, parts=parts)
+    assert settings.most(parse_prefix("192.0.2.1"), Kind.UDP_SERVICE) is Most.OBSERVE
+    assert settings.most(parse_prefix("192.0.2.9"), Kind.UDP_SERVICE) is Most.OFF
+    assert settings.most(parse_prefix("192.0.2.99"), Kind.UDP_SERVICE) is Most.DROP
+    world = World(settings=settings)
+    (told, *_) = began(world.play(1.0, ATTACKS["chargen"], 50_000))
+    assert told.report.watch, "only observed"
+    assert world.leak == 1.0
+    assert world.play(1.0, ATTACKS["ICMP echo, large"], 50_000) == []
+    assert DetectSettings(mode=Most.OFF).most(parse_prefix("192.0.2.1"), Kind.UDP) is Most.OFF
+
+
+def test_a_refused_answer_is_asked_for_again() -> None:
+    world = World()
+    (told, *_) = began(world.play(0.5, ATTACKS["chargen"], 50_000))
+    world.engine.holds.refused(told.hold.id, "the control plane is busy")
+    again = world.play(7.0, ATTACKS["chargen"], 50_000)
+    assert [t.report.phase for t in again] == [Phase.CONTINUES]
+    assert told.hold.refused == ""
+
+
+def test_a_new_process_goes_on_with_the_answers_of_the_one_before() -> None:
+    world = World()
+    world.play(1.0, ATTACKS["chargen"], 50_000)
+    left = world.engine.holds
+    after = World()
+    after.engine.holds.take_over(after.now, left.active, left.earlier)
+    told = after.play(2.0, ATTACKS["chargen"], 50_000)
+    assert [t.report.phase for t in told] == [Phase.CONTINUES], "it is renewed, and no new one"
+    assert after.leak == 0.0
+
+
+def test_a_late_reading_is_no_attack() -> None:
+    """Packets of a second that are read at once came in a second."""
+    world = World(normal=500, known=0.0)
+    assert world.quiet(10.0, 1.0) == []

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Commands for the embedded detector: what it does, what it knows, and why it acted."""
+
+import time
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from xdpctl.base.durations import show_duration
+from xdpctl.base.units import si3
+from xdpctl.cli import completion, options, output
+from xdpctl.cli.formats import Format, printed
+from xdpctl.incidents import reasons
+from xdpctl.service.client import path
+
+app = typer.Typer()
+detect_app = typer.Typer(
+    help="Embedded detector: what it holds, what it knows, and why it acted.", no_args_is_help=True
+)
+app.add_typer(detect_app, name="detect")
+_WIDTH = 30  # characters of a bar
+
+
+@detect_app.command("status")
+def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
+    """Show whether the detector runs, and what it holds.
+
+    Example: xdpctl detect status
+    """
+    found = options.client(context).call("GET", "/v1/detect")
+    if printed(found, form):
+        return
+    runs = f"runs (pid {found['pid']})" if found["runs"] else "[red]does not report[/red]"
+    lines = {"detector": "off" if found["mode"] == "off" else runs, "mode": found["mode"]}
+    if found["since"]:
+        lines["has learnt for"] = show_duration(max(time.time() - found["since"], 0.0))
+    if found["learning"]:
+        lines["drops freely in"] = show_duration(found["learning"])
+    known = {kind: count for kind, count in found["normal"].items() if count}
+    if known:
+        lines["normal packets kept"] = ", ".join(f"{k} {n:,}" for k, n in known.items())
+    if found["overrun"]:
+        lines["read too late"] = output.plural(found["overrun"], "time", "times")
+    output.fields(lines)
+    _holds(found["holds"])
+
+
+def _holds(holds: list[dict[str, Any]]) -> None:
+    columns = ("action", "match", "state", ">hits/s", "began")
+    rows = (
+        (
+            hold["action"],
+            hold["match"],
+            f"not in force: {hold['refused']}" if hold["refused"] else hold["state"],
+            si3(hold["rate"]),
+            f"{show_duration(max(time.time() - hold['began'], 0.0))} ago",
+        )
+        for hold in holds
+    )
+    if not output.table(columns, rows, True, ()):
+        output.out.print("nothing is held")
+
+
+@detect_app.command("show")
+def show(
+    context: typer.Context,
+    destination: Annotated[str, typer.Argument(help="Address or prefix of yours.")],
+    form: options.Output = Format.TABLE,
+) -> None:
+    """Show what is normal for a destination, what comes now, and where the thresholds are.
+
+    Example: xdpctl detect show 192.0.2.10
+    """
+    where = path("detect", destination.replace("/", "_"))
+    found = options.client(context).call("GET", where)
+    if printed(found, form):
+        return
+    if not found["protected"]:
+        output.out.print(
+            f"{found['destination']} is neither protected nor in automatic.networks: attacks on it "
+            "are not looked for"
+        )
+    columns = ("kind", ">now/s", ">usual/s", ">threshold/s", ">floor/s", "mode")
+    rows = (
+        (
+            each["kind"],
+            si3(each["now"]),
+            si3(each["usual"]) if each["usual"] else "-",
+            si3(each["threshold"]),
+            si3(each["floor"]),
+            each["mode"],
+        )
+        for each in found["kinds"]
+    )
+    output.table(columns, rows, True, ())
+    _holds(found["holds"])
+
+
+@detect_app.command("why")
+def why(
+    context: typer.Context,
+    identity: Annotated[
+        str,
+        typer.Argument(
+            help="Id of the incident, as `incidents` lists it.",
+            autocompletion=completion.incidents,
+        ),
+    ],
+    form: options.Output = Format.TABLE,
+) -> None:
+    """Show why the detector did what it did in an incident.
+
+    Example: xdpctl detect why 20261126-081900
+    """
+    incident = options.client(context).call("GET", path("incidents", identity))
+    if printed(incident["findings"], form):
+        return
+    rules = reasons.asked(incident)
+    for finding in incident["findings"]:
+        output.out.print(escape(reasons.title(finding, rules)), style="bold", soft_wrap=True)
+        for line in reasons.sentences(finding):
+            output.out.print(f"  - {escape(line)}", soft_wrap=True)
+        _bars(finding)
+    if not incident["findings"]:
+        output.out.print(f"no rule of {identity} rests on what the embedded detector found")
+
+
+def _bars(finding: dict[str, Any]) -> None:
+    """The distribution of the component that tells most, now and before."""
+    bars = reasons.bars(finding)
+    if not bars:
+        return
+    name = finding["picture"]["component"].replace("_", " ")
+    wide = max(len(name), *(len(label) for label, _, _ in bars))
+    output.out.print(f"  {name:<{wide}}  {'in the attack':<{_WIDTH + 7}}  in normal traffic")
+    for label, now, before in bars:
+        left, right = (f"{'#' * round(share * _WIDTH):<{_WIDTH}}" for share in (now, before))
+        line = f"  {label:<{wide}}  {now:6.1%} {left}  {before:6.1%} {right}"
+        output.out.print(escape(line.rstrip()), soft_wrap=True)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`replay --detect`: what the embedded detector would have done about recordings."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.markup import escape
+
+from xdpctl.cli import output
+from xdpctl.cli.formats import Format, printed
+from xdpctl.errors import RecordingError
+from xdpctl.model.event import Phase
+from xdpctl.service.settings import Settings
+
+if TYPE_CHECKING:
+    from xdpctl.lab.replay.detecting import Rehearsed
+
+
+def rehearse(
+    settings: Settings,
+    recordings: Sequence[Path],
+    normal: Sequence[Path],
+    truth: Path | None,
+    form: Format,
+) -> None:
+    """Run the detector over each recording, and print what it did."""
+    from xdpctl.lab.replay.detecting import EVERYWHERE, learn
+    from xdpctl.lab.replay.detecting import rehearse as run
+
+    if truth is not None and len(recordings) != 1:
+        raise typer.BadParameter("--truth is about one recording")
+    ours = settings.automatic.networks or settings.protected or EVERYWHERE
+    detect = replace(settings.detect, learning=0.0) if normal else settings.detect
+    learnt = learn(normal, ours) if normal else None
+    reports, missed = [], list[str]()
+    for path in recordings:
+        try:
+            reports.append(_report(str(path), run(path, detect, ours, learnt, truth)))
+        except RecordingError as error:
+            missed.append(str(error))
+        learnt = learn(normal, ours) if normal else None  # each recording is met as the first one
+    found = {
+        "protected": [str(prefix) for prefix in ours],
+        "normal": [str(path) for path in normal],
+        "recordings": reports,
+        "missed": missed,
+    }
+    if not printed(found, form):
+        if ours == EVERYWHERE:
+            output.out.print("nothing is protected in the configuration: all destinations are")
+        if not normal:
+            output.out.print("without --normal, the detector knows no normal traffic")
+        for report in reports:
+            _print(report)
+        for line in missed:
+            output.err.print(f"[red]missed:[/red] {escape(line)}", soft_wrap=True)
+    if missed:
+        raise typer.Exit(1)
+
+
+def _report(name: str, done: "Rehearsed") -> dict[str, Any]:
+    drops = [a.at for a in done.answers if a.phase is Phase.BEGAN and a.hold["action"] != "limit"]
+    began = done.first_attack or 0.0
+    truth = {
+        word: {"packets": sum(counts.values()), "outcomes": dict(counts)}
+        for word, counts in done.truth.items()
+    }
+    return {
+        "recording": name,
+        "packets": done.packets,
+        "seconds": done.seconds,
+        "known_flows": done.flows,
+        "outcomes": dict(done.outcomes),
+        "answers": [
+            {"at": a.at, "phase": a.phase.value, "watch": a.watch, **a.hold} for a in done.answers
+        ],
+        "truth": truth,
+        "legitimate": {
+            kind: {"packets": count, "kept_out": hit}
+            for kind, (count, hit) in done.legitimate.items()
+        },
+        "first_answer_after": min(
+            (a.at - began for a in done.answers if a.phase is Phase.BEGAN), default=None
+        ),
+        "first_drop_after": min((at - began for at in drops), default=None),
+        "cut_file": done.skipped.tail,
+    }
+
+
+_SAID = {"began": "began", "continues": "again", "ended": "ended"}
+
+
+def _print(report: dict[str, Any]) -> None:
+    asked = "told apart" if report["known_flows"] else "not told apart: no packet goes out"
+    output.out.print(
+        f"[bold]{escape(report['recording'])}[/bold]: {report['packets']:,} packets in "
+        f"{report['seconds']:.1f} s; known flows are {asked}",
+        soft_wrap=True,
+    )
+    for answer in report["answers"]:
+        said = "watch" if answer["watch"] else _SAID[answer["phase"]]
+        line = f"  {answer['at']:8.2f} s  {said:<6} {answer['action']} {answer['match']}"
+        output.out.print(escape(line), soft_wrap=True)
+        because = answer["finding"].get("because", ()) if answer["phase"] == "began" else ()
+        for why in because:
+            output.out.print(f"              - {escape(why)}", soft_wrap=True)
+    if not report["answers"]:
+        output.out.print("  nothing would have been done")
+    for word, counts in report["truth"].items():
+        total, passed = counts["packets"], counts["outcomes"].get("no_rule", 0)
+        kept = total - passed
+        output.out.print(f"  {word}: {kept:,} of {total:,} packets kept out ({kept / total:.3%})")
+    for kind, counts in report["legitimate"].items():
+        if counts["kept_out"]:
+            share = counts["kept_out"] / counts["packets"]
+            output.out.print(f"    of legitimate {kind}: {counts['kept_out']:,} ({share:.2%})")

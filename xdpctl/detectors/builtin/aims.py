@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What an attack is aimed at: one address, or a prefix whose addresses get a little each. Pure."""
+
+from collections import deque
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.detectors.builtin.kind import Kind
+from xdpctl.traffic.packets import PacketArray
+from xdpctl.traffic.select import covers
+
+_MOST_OF_IT = 0.9  # of the packets, which go to the prefix
+_WIDEST = {4: 20, 6: 48}
+_NARROWEST = {4: 30, 6: 124}
+_SWEEP = 4  # addresses of a prefix that are attacked one after the other
+_SWEEP_SECONDS = 60.0
+_HEADS_MIN = 96
+
+
+def narrowest(packets: PacketArray, family: int, ours: Iterable[Prefix]) -> Prefix | None:
+    """The narrowest prefix to which most of the packets go, inside a protected one.
+
+    None if there are too few packets, or most go to one address or two, which are looked at by
+    themselves. If no prefix of /20 or longer (IPv6: /48) has most of them,
+    it is the protected prefix that has.
+    """
+    if len(packets) < _HEADS_MIN:
+        return None
+    size = 4 if family == 4 else 16
+    raw = np.ascontiguousarray(packets["destination"]).view(np.uint8).reshape(-1, 16)[:, :size]
+    bits = np.unpackbits(raw, axis=1)
+    weights = packets["weight"].astype(np.float64)
+    protected = [each for each in ours if each.family == family]
+    address, length = b"", 0
+    chosen = np.ones(len(packets), bool)
+    for place in range(size * 8):  # follow the heavier half of each prefix
+        ones = chosen & (bits[:, place] == 1)
+        heavy = weights[ones].sum() >= weights[chosen].sum() / 2
+        half = ones if heavy else chosen & ~ones
+        if weights[half].sum() < _MOST_OF_IT * weights.sum():
+            break
+        chosen, length = half, place + 1
+    address = raw[int(np.argmax(chosen))].tobytes()
+    whole = Prefix(address, size * 8)
+    if length > _NARROWEST[family]:
+        return None
+    around = [each for each in protected if each.covers(whole)]
+    if not around:
+        return None
+    least = max(around, key=lambda each: each.length)
+    found = whole.widened(length)
+    if length < _WIDEST[family] or not least.covers(found):
+        return least if _has(least, packets, weights) else None
+    return found
+
+
+def _has(prefix: Prefix, packets: PacketArray, weights: NDArray[np.float64]) -> bool:
+    inside = covers(prefix, packets["family"], packets["destination"])
+    return bool(weights[inside].sum() >= _MOST_OF_IT * weights.sum())
+
+
+class Aims:
+    """Remembers what was attacked in the last minute."""
+
+    def __init__(self) -> None:
+        self._held: deque[tuple[float, Prefix, Kind]] = deque(maxlen=256)
+
+    def held(self, now: float, victim: Prefix, kind: Kind) -> None:
+        """An answer for a victim began."""
+        self._held.append((now, victim, kind))
+
+    def aim(self, now: float, victim: Prefix, kind: Kind, ours: Iterable[Prefix]) -> Prefix:
+        """The victim; or the prefix over which an attack moves from one address to the next."""
+        others = {
+            each
+            for at, each, of_kind in self._held
+            if at > now - _SWEEP_SECONDS
+            and of_kind is kind
+            and each.family == victim.family
+            and each != victim
+        }
+        inside = [p for p in ours if p.covers(victim)]
+        if not inside:
+            return victim
+        around = max(inside, key=lambda each: each.length)
+        others = {each for each in others if around.covers(each)}
+        wide = next((each for each in others if not each.exact and each.covers(victim)), None)
+        if wide is not None:
+            return wide
+        if len({each for each in others if each.exact}) < _SWEEP - 1:
+            return victim
+        length = victim.length
+        while not all(victim.widened(length).covers(each) for each in others):
+            length -= 1
+        return around if length < _WIDEST[victim.family] else victim.widened(length)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Packets by kind and destination in the last moments, estimated from heads. Pure."""
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.detectors.builtin.kind import Kind
+from xdpctl.traffic.packets import PACKET, PacketArray
+
+WINDOW_SECONDS = 0.1  # a rate is of this time, or of the time since the reading before the last
+KEPT_SECONDS = 0.5
+_ODD = tuple(np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Packets of one reading with their kinds; `ended` is monotonic, `seconds` how long it was."""
+
+    ended: float
+    seconds: float
+    packets: PacketArray
+    kinds: NDArray[np.int64]
+
+    def of(self, chosen: NDArray[np.bool_]) -> "Chunk":
+        """Some of the packets."""
+        return replace(self, packets=self.packets[chosen], kinds=self.kinds[chosen])
+
+
+@dataclass(frozen=True, slots=True)
+class Strata:
+    """Rates in packets a second by destination and kind; `first` is a packet of each."""
+
+    rates: NDArray[np.float64]
+    first: PacketArray
+    kinds: NDArray[np.int64]
+
+    def key(self, place: int) -> tuple[Prefix, Kind]:
+        """The destination and kind of one of them."""
+        return destination(self.first[place]), Kind(int(self.kinds[place]))
+
+
+def destination(packet: np.void) -> Prefix:
+    """The destination of a packet."""
+    size = 4 if packet["family"] == 4 else 16
+    return Prefix(bytes(packet["destination"]).ljust(size, b"\0")[:size], size * 8)
+
+
+def strata(packets: PacketArray, kinds: NDArray[np.int64], seconds: float) -> Strata:
+    """The rates of each stratum."""
+    words = np.ascontiguousarray(packets["destination"]).view(np.uint64).reshape(-1, 2)
+    mixed = (words[:, 0] ^ (words[:, 1] * _ODD[0])) * _ODD[1]
+    codes = (mixed ^ (mixed >> np.uint64(29))) + kinds.astype(np.uint64) * _ODD[2]
+    _, first, places = np.unique(codes, return_index=True, return_inverse=True)
+    sums = np.bincount(places, packets["weight"], len(first))
+    return Strata(sums / max(seconds, 1e-6), packets[first], kinds[first])
+
+
+class Recent:
+    """The packets of the last half second."""
+
+    def __init__(self) -> None:
+        self._chunks: deque[Chunk] = deque()
+
+    def add(self, chunk: Chunk) -> None:
+        """Add a reading, and forget what is old."""
+        self._chunks.append(chunk)
+        while self._chunks[0].ended < chunk.ended - KEPT_SECONDS:
+            self._chunks.popleft()
+
+    def last(self, seconds: float) -> Chunk:
+        """The packets of at least the last `seconds`, as one chunk."""
+        found: list[Chunk] = []
+        covered = 0.0
+        for chunk in reversed(self._chunks):
+            if covered >= seconds - 1e-9:
+                break
+            found.append(chunk)
+            covered += chunk.seconds
+        found.reverse()
+        packets = np.concatenate([np.empty(0, PACKET), *(each.packets for each in found)])
+        kinds = np.concatenate([np.empty(0, np.int64), *(each.kinds for each in found)])
+        ended = found[-1].ended if found else 0.0
+        return Chunk(ended, max(covered, seconds), packets, kinds)

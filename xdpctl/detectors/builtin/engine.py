@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The detector: packets and times in, reports out.
+
+A stratum (a kind of packets to a destination) that reaches its threshold is looked at; what is done
+about it are its holds (`holds.py`). What their rules take is left out of the next look, so a new
+vector is met as a new attack. Pure: it reads no clock.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.abi.constants import FlowState, Reason
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.detectors.builtin.aims import Aims, narrowest
+from xdpctl.detectors.builtin.counts import WINDOW_SECONDS, Chunk, Recent, Strata, strata
+from xdpctl.detectors.builtin.holds import Holds, Report
+from xdpctl.detectors.builtin.kind import Kind
+from xdpctl.detectors.builtin.kinds import kinds
+from xdpctl.detectors.builtin.memory import NormalTraffic
+from xdpctl.detectors.builtin.settings import DetectSettings, Most
+from xdpctl.detectors.builtin.sources import sources
+from xdpctl.detectors.builtin.usual import Key, Usual
+from xdpctl.detectors.builtin.verdict import Case, Proposal, proposals
+from xdpctl.traffic.packets import PacketArray
+from xdpctl.traffic.select import covers
+
+_ENOUGH, _LEAST = 96, 24  # heads for a look; after a while fewer do
+_SUSPECT_SECONDS = 0.3
+_AGAIN_SECONDS = 0.15  # between two looks at a stratum
+_LOOK_SECONDS = 0.4  # of packets that are looked at
+_QUIET_SECONDS = 2.0  # below the threshold, after which a stratum is quiet again
+_SECOND = 1.0
+_SPREAD = 2.0  # times the floor: then a kind is looked at over all destinations
+_TOGETHER = 8  # strata of a kind that reach their thresholds at once: they are looked at as one
+_TAUGHT = 20  # packets of known flows: then the flow memory is taught
+_JUMP, _ONCE = 4.0, 0.9  # times the threshold; of the sources
+_A_HANDSHAKE, _COMPLETE = 2.0, 0.5  # packets beside the SYN; of the handshakes
+_AFRESH_SECONDS = (1.0, 5.0, 30.0)  # after a limit began, what it lets pass is looked at again
+
+
+@dataclass(slots=True)
+class _Suspect:
+    """A stratum that has reached its threshold."""
+
+    since: float
+    loud_at: float
+    rate: float = 0.0
+    looked_at: float = -1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A stratum that is more than usual: for those who ask what the detector sees."""
+
+    victim: Prefix
+    kind: Kind
+    rate: float
+    threshold: float
+    held: bool
+
+
+class Engine:
+    """Call `step` with what was observed since the last call, some twenty times a second at least.
+
+    `ours` are the prefixes whose addresses are protected. `usual` and `normal` are what was learnt.
+    """
+
+    def __init__(
+        self,
+        settings: DetectSettings,
+        ours: Iterable[Prefix],
+        usual: Usual,
+        normal: NormalTraffic,
+    ) -> None:
+        self.settings, self.ours = settings, tuple(ours)
+        self.usual, self.normal = usual, normal
+        self.holds = Holds()
+        self._recent = Recent()
+        self._suspects: dict[Key, _Suspect] = {}
+        self._aims = Aims()
+        self._second = _Second()
+        self._last: float | None = None
+        self._taught = 0
+        self._afresh: dict[str, int] = {}
+
+    def step(self, now: float, unix: float, packets: PacketArray) -> list[Report]:
+        """Take what was observed up to the monotonic time `now`; return what is to be reported."""
+        seconds = now - self._last if self._last is not None else WINDOW_SECONDS
+        self._last = now
+        chunk = self._ours(now, seconds, packets)
+        self._taught += int((chunk.packets["flow"] == FlowState.KNOWN).sum())
+        unknown = chunk.of(chunk.packets["flow"] != FlowState.KNOWN)
+        self._recent.add(unknown)
+        undecided = unknown.of(unknown.packets["reason"] == Reason.NO_RULE)
+        self._learn(now, unix, chunk, undecided)
+        reports = list(self.holds.step(now, unknown))
+        if self.settings.mode is not Most.OFF:
+            reports += self._look(now, unix)
+        return reports
+
+    def _ours(self, now: float, seconds: float, packets: PacketArray) -> Chunk:
+        """The packets to destinations that are protected."""
+        chosen = np.zeros(len(packets), bool)
+        for prefix in self.ours:
+            chosen |= covers(prefix, packets["family"], packets["destination"])
+        packets = packets[chosen]
+        return Chunk(now, seconds, packets, kinds(packets))
+
+    # what is normal
+
+    def _learn(self, now: float, unix: float, chunk: Chunk, undecided: Chunk) -> None:
+        loud = {kind for (_, kind), each in self._suspects.items() if each.loud_at > now - 5.0}
+        loud |= {hold.of_kind for hold in self.holds.active}
+        decided = chunk.packets["reason"] == Reason.NO_RULE
+        self.normal.add(chunk.of(decided), frozenset(loud))
+        found = self._second.add(undecided)
+        if found is None:
+            return
+        rates: dict[Key, float] = {}
+        for place in np.flatnonzero(found.rates >= 50.0).tolist():
+            key = found.key(place)
+            if key[1] not in loud and found.rates[place] >= self._floor(key) / 2:
+                rates[key] = float(found.rates[place])
+        self.usual.note(unix, rates)
+
+    def _floor(self, key: Key) -> float:
+        return self.settings.floor(*key, self.taught)
+
+    def threshold(self, key: Key) -> float:
+        """The packets a second from which on a stratum is looked at."""
+        return self.usual.threshold(key, self._floor(key))
+
+    # what is not
+
+    def _look(self, now: float, unix: float) -> Iterator[Report]:
+        window = self._recent.last(WINDOW_SECONDS)
+        window = window.of(window.packets["reason"] == Reason.NO_RULE)
+        loud = self._loud(window)
+        for kind in Kind:
+            of_kind = {key: rate for key, rate in loud.items() if key[1] is kind}
+            yield from self._look_at(now, unix, kind, of_kind, window)
+        for key, suspect in list(self._suspects.items()):
+            if suspect.loud_at < now - _QUIET_SECONDS:
+                del self._suspects[key]
+        yield from self._look_afresh(now, unix)
+
+    def _loud(self, window: Chunk) -> dict[Key, float]:
+        """The strata that have reached their thresholds, with their rates."""
+        found = strata(window.packets, window.kinds, window.seconds)
+        loud: dict[Key, float] = {}
+        for place in np.flatnonzero(found.rates >= 10.0).tolist():
+            if found.rates[place] < _least_floor(
+                self.settings, int(found.kinds[place]), self.taught
+            ):
+                continue
+            key = found.key(place)
+            if found.rates[place] >= self.threshold(key):
+                loud[key] = float(found.rates[place])
+        return loud
+
+    def _look_at(
+        self, now: float, unix: float, kind: Kind, loud: Mapping[Key, float], window: Chunk
+    ) -> Iterator[Report]:
+        """Look at the strata of one kind, or at all of them together if they are many."""
+        together = len(loud) >= _TOGETHER
+        if not together:
+            for key, rate in loud.items():
+                aim = self._aims.aim(now, key[0], kind, self.ours)
+                yield from self._suspected(now, unix, (aim, kind), rate)
+        if loud and not together:
+            return
+        chosen = window.packets[window.kinds == kind]
+        for family in (4, 6):
+            ours = chosen[chosen["family"] == family]
+            rate = float(ours["weight"].sum()) / window.seconds
+            if rate < _SPREAD * self.settings.floor(_ANYWHERE[family], kind, self.taught):
+                continue
+            prefix = narrowest(ours, family, self.ours)
+            if prefix is not None and rate >= _SPREAD * self.threshold((prefix, kind)):
+                yield from self._suspected(now, unix, (prefix, kind), rate)
+
+    def _suspected(self, now: float, unix: float, key: Key, rate: float) -> Iterator[Report]:
+        suspect = self._suspects.get(key)
+        if suspect is None:
+            suspect = self._suspects[key] = _Suspect(now, now)
+            self.usual.forget({key})
+        suspect.loud_at, suspect.rate = now, rate
+        if now < suspect.looked_at + _AGAIN_SECONDS:
+            return
+        window = self._window(key, Reason.NO_RULE)
+        connecting = self.taught and key[1] in (Kind.SYN, Kind.TCP)
+        if connecting and self._opening(now, key, suspect, window):
+            return
+        if len(window) < (_LEAST if now >= suspect.since + _SUSPECT_SECONDS else _ENOUGH):
+            return
+        left = self.holds.not_taken(window, *key)
+        weights = window["weight"].astype(np.float64)
+        rest = rate * float(weights[left].sum() / weights.sum())
+        if rest < self.threshold(key) or left.sum() < _LEAST:
+            return
+        suspect.looked_at = now
+        yield from self._answer(now, unix, key, window[left], rest)
+
+    def _opening(self, now: float, key: Key, suspect: _Suspect, window: PacketArray) -> bool:
+        """Whether SYNs, or what follows them, may be people who connect: their handshakes go on.
+
+        A new connection has two more packets before its flow is known: the ACK, and what is asked.
+        More than a few times the threshold is an attack all the same; a jump to so much, from many
+        sources at once, is one without waiting.
+        """
+        high = suspect.rate >= _JUMP * self.threshold(key)
+        if now < suspect.since + _SUSPECT_SECONDS:
+            return not (high and sources(window).once >= _ONCE)
+        if high:
+            return False
+        other = Kind.TCP if key[1] is Kind.SYN else Kind.SYN
+        beside = self._window((key[0], other), Reason.NO_RULE)
+        seen, others = (float(each["weight"].sum()) for each in (window, beside))
+        expected = _A_HANDSHAKE if other is Kind.TCP else 1 / _A_HANDSHAKE
+        return others >= expected * _COMPLETE * seen
+
+    def _window(self, key: Key, *reasons: Reason) -> PacketArray:
+        victim, kind = key
+        recent = self._recent.last(_LOOK_SECONDS)
+        chosen = recent.kinds == kind
+        chosen &= covers(victim, recent.packets["family"], recent.packets["destination"])
+        chosen &= np.isin(recent.packets["reason"], reasons)
+        found: PacketArray = recent.packets[chosen]
+        return found
+
+    def _answer(
+        self, now: float, unix: float, key: Key, window: PacketArray, rate: float
+    ) -> Iterator[Report]:
+        victim, kind = key
+        most = self.settings.most(victim, kind)
+        before = self.holds.remembered(key, window, self.normal.of_family(victim.family), unix)
+        found = before or proposals(self._case(unix, key, window, rate), most)
+        for proposal in found:
+            yield from self._hold(now, unix, key, proposal, most)
+
+    def _case(self, unix: float, key: Key, window: PacketArray, rate: float) -> Case:
+        learnt = unix - self.usual.since
+        recent = self._recent.last(_LOOK_SECONDS)
+        chosen = recent.kinds == key[1]
+        chosen &= covers(key[0], recent.packets["family"], recent.packets["destination"])
+        weights = recent.packets["weight"][chosen].astype(np.float64)
+        forged = recent.packets["reason"][chosen] == Reason.SPOOFED
+        return Case(
+            victim=key[0],
+            kind=key[1],
+            window=window,
+            normal=self.normal.of_family(key[0].family),
+            rate=rate,
+            threshold=self.threshold(key),
+            usual=self.usual.best(key),
+            learnt=learnt,
+            fresh=learnt < self.settings.learning,
+            forged=float(weights[forged].sum() / weights.sum()) if len(weights) else 0.0,
+            taught=self.taught,
+        )
+
+    def _hold(
+        self, now: float, unix: float, key: Key, proposal: Proposal, most: Most
+    ) -> Iterator[Report]:
+        report = self.holds.begin(now, unix, key[0], proposal, watched=most is Most.OBSERVE)
+        if report is not None:
+            self._aims.held(now, key[0], key[1])
+            yield report
+
+    def _look_afresh(self, now: float, unix: float) -> Iterator[Report]:
+        """Look once more at what a limit was set for: with more packets, a drop may be proved."""
+        for hold in self.holds.active:
+            done = self._afresh.get(hold.id, 0)
+            due = done < len(_AFRESH_SECONDS) and unix - hold.began >= _AFRESH_SECONDS[done]
+            if hold.drops or hold.watched or not due:
+                continue
+            self._afresh[hold.id] = done + 1
+            key = hold.prefix, hold.of_kind
+            if self.settings.most(*key) is not Most.DROP:
+                continue
+            reasons = (Reason.NO_RULE, Reason.LIMITED, Reason.CHALLENGED)
+            window = self._window(key, *reasons)
+            window = window[self.holds.not_dropped(window, *key)]
+            if len(window) < _ENOUGH or hold.rate < self.threshold(key):
+                continue
+            for proposal in proposals(self._case(unix, key, window, hold.rate), Most.DROP):
+                if proposal.action == "drop":
+                    yield from self._hold(now, unix, key, proposal, Most.DROP)
+        self._afresh = {k: v for k, v in self._afresh.items() if self.holds.has(k)}
+
+    @property
+    def taught(self) -> bool:
+        """Whether packets of known flows were seen: else every flow is unknown."""
+        return self._taught >= _TAUGHT
+
+    def standing(self) -> list[Standing]:
+        """The strata that are more than usual now."""
+        return [
+            Standing(
+                victim,
+                kind,
+                each.rate,
+                self.threshold((victim, kind)),
+                any(h.prefix == victim and h.of_kind is kind for h in self.holds.active),
+            )
+            for (victim, kind), each in self._suspects.items()
+        ]
+
+
+_ANYWHERE = {4: Prefix(bytes(4), 0), 6: Prefix(bytes(16), 0)}
+
+
+def _least_floor(settings: DetectSettings, kind: int, taught: bool) -> float:
+    """The lowest floor of a kind anywhere."""
+    parts = (settings.common, *settings.parts)
+    given = [each.floors[Kind(kind)] for each in parts if Kind(kind) in each.floors]
+    return min([*given, settings.floor(_ANYWHERE[4], Kind(kind), taught)])
+
+
+class _Second:
+    """Gathers the packets of a second."""
+
+    def __init__(self) -> None:
+        self._chunks: list[Chunk] = []
+        self._seconds = 0.0
+
+    def add(self, chunk: Chunk) -> Strata | None:
+        """The rates of a second, once it is full."""
+        self._chunks.append(chunk)
+        self._seconds += chunk.seconds
+        if self._seconds < _SECOND:
+            return None
+        packets = np.concatenate([each.packets for each in self._chunks])
+        of_kinds: NDArray[np.int64] = np.concatenate([each.kinds for each in self._chunks])
+        found = strata(packets, of_kinds, self._seconds)
+        self._chunks, self._seconds = [], 0.0
+        return found

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One answer to an attack, from the report of its beginning to the report of its end. Values."""
+
+from enum import StrEnum
+
+import msgspec
+
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.detectors.builtin.kind import Kind
+from xdpctl.detectors.builtin.verdict import Proposal
+from xdpctl.model.finding import Finding
+from xdpctl.model.match import text
+from xdpctl.model.match.match import Match
+from xdpctl.model.rate import Rate
+from xdpctl.model.rule import Action
+
+QUIET_SECONDS = 75.0  # longer than the pauses of pulses
+QUIET_MOST = 900.0
+
+
+class State(StrEnum):
+    """How far an answer is.
+
+    ATTACK: its rule is hit. HOLDING: it is not, and stays. PROBING: it is in monitor mode, to see
+    whether the attack goes on.
+    """
+
+    ATTACK = "attack"
+    HOLDING = "holding"
+    PROBING = "probing"
+
+
+class Hold(msgspec.Struct, kw_only=True):
+    """An answer. Times are monotonic seconds, `began` is Unix time.
+
+    `quiet` is for how long the rule is kept after the last hits; it doubles each time the attack
+    comes back.
+    """
+
+    id: str
+    victim: str
+    kind: str
+    match: str
+    action: str
+    finding: Finding
+    began: float
+    limit: Rate | None = None
+    quiet: float = QUIET_SECONDS
+    state: State = State.ATTACK
+    rate: float = 0.0  # packets a second that its rule hits now
+    hit_at: float = 0.0
+    told_at: float = 0.0
+    probing_since: float = 0.0
+    refused: str = ""  # why the control plane did not accept it
+    watched: bool = False  # only observed, as the configuration says
+
+    @classmethod
+    def of(cls, identity: str, victim: Prefix, proposal: Proposal, unix: float) -> "Hold":
+        """The answer for a proposal."""
+        return cls(
+            id=identity,
+            victim=_shown(victim),
+            kind=proposal.finding.kind,
+            match=str(proposal.match),
+            action=proposal.action.value,
+            finding=proposal.finding,
+            began=unix,
+            limit=proposal.limit,
+        )
+
+    @property
+    def prefix(self) -> Prefix:
+        """The victim."""
+        return parse_prefix(self.victim)
+
+    @property
+    def of_kind(self) -> Kind:
+        """The kind of packets."""
+        return Kind[self.kind.upper()]
+
+    @property
+    def drops(self) -> bool:
+        """Whether it drops all that matches."""
+        return self.action == Action.DROP
+
+    def parsed(self) -> Match:
+        """The match."""
+        return text.parse(self.match)
+
+
+def _shown(victim: Prefix) -> str:
+    return str(victim).split("/")[0] if victim.exact else str(victim)

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The answers that stand: their hits, and when they end. Pure."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from msgspec import structs
+from numpy.typing import NDArray
+
+from xdpctl.abi.constants import Reason
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.detectors.builtin.counts import Chunk
+from xdpctl.detectors.builtin.hold import QUIET_MOST, Hold, State
+from xdpctl.detectors.builtin.kind import Kind
+from xdpctl.detectors.builtin.normal import MOST_HIT, Normal, collateral
+from xdpctl.detectors.builtin.verdict import Proposal
+from xdpctl.model.event import Phase
+from xdpctl.model.match.match import Match
+from xdpctl.model.rule import Action
+from xdpctl.traffic.packets import PACKET, PacketArray
+from xdpctl.traffic.select import takes
+
+TTL_SECONDS = 300.0  # of the rules, which are asked for again while they are needed
+_RENEW_SECONDS = 60.0
+_HITS_SECONDS = 0.25
+_HIT = 100.0  # packets a second: fewer do not keep a rule
+_PROBE_SECONDS = 10.0
+_BACK = 0.25  # of the threshold: the attack goes on
+_REMEMBERED_SECONDS, _REMEMBERED_MAX = 86_400.0, 500
+_SAME = 0.5  # of the packets, which an earlier answer matches
+_HOLDS_MAX, _OF_STRATUM_MAX = 96, 8
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the control plane is told of an answer; `watch`: its rule is to be in monitor mode."""
+
+    phase: Phase
+    hold: Hold
+    watch: bool = False
+
+
+class Holds:
+    """All answers. `step` says what is to be reported, and `refused` and `done` what came of it."""
+
+    def __init__(self) -> None:
+        self._holds: dict[str, Hold] = {}
+        self._matches: dict[str, Match] = {}
+        self._earlier: dict[tuple[str, str, str], Hold] = {}
+        self._gathered: list[PacketArray] = []
+        self._seconds = 0.0
+        self._number = 0
+
+    @property
+    def active(self) -> list[Hold]:
+        """The answers that stand."""
+        return list(self._holds.values())
+
+    @property
+    def earlier(self) -> list[Hold]:
+        """Those that ended within a day."""
+        return list(self._earlier.values())
+
+    def has(self, identity: str) -> bool:
+        """Whether an answer stands."""
+        return identity in self._holds
+
+    def take_over(self, now: float, holds: Iterable[Hold], earlier: Iterable[Hold]) -> None:
+        """Go on with the answers of an earlier process."""
+        for hold in holds:
+            self._put(structs.replace(hold, state=State.ATTACK, hit_at=now, told_at=-1e9))
+        for hold in earlier:
+            self._remember(hold)
+
+    def _put(self, hold: Hold) -> None:
+        self._holds[hold.id] = hold
+        self._matches[hold.id] = hold.parsed()
+
+    def begin(
+        self, now: float, unix: float, victim: Prefix, proposal: Proposal, watched: bool
+    ) -> Report | None:
+        """Begin an answer; None if there are too many, or the same stands already."""
+        hold = Hold.of(f"{victim} {proposal.finding.kind} {unix:.3f}", victim, proposal, unix)
+        self._number += 1
+        hold.id = f"{hold.id}.{self._number}"
+        same = [each for each in self._holds.values() if each.match == hold.match]
+        if any(each.action == hold.action or each.drops for each in same):
+            return None
+        alike = [h for h in self._holds.values() if (h.victim, h.kind) == (hold.victim, hold.kind)]
+        if len(self._holds) >= _HOLDS_MAX or len(alike) >= _OF_STRATUM_MAX:
+            return None
+        for each in same:  # the rule of this match is changed, and belongs to the new answer
+            del self._holds[each.id]
+        before = self._earlier.get(_name(hold))
+        if before is not None:
+            hold.quiet = min(2 * before.quiet, QUIET_MOST)
+        hold.watched = watched
+        hold.hit_at = hold.told_at = now
+        self._put(hold)
+        return Report(Phase.BEGAN, hold, watched)
+
+    def refused(self, identity: str, why: str) -> None:
+        """The control plane did not accept it: it is asked again with the next renewal."""
+        if identity in self._holds:
+            self._holds[identity].refused = why
+
+    def not_taken(self, packets: PacketArray, victim: Prefix, kind: Kind) -> NDArray[np.bool_]:
+        """Which packets no standing answer matches."""
+        return self._left(packets, kind, drops_only=False)
+
+    def not_dropped(self, packets: PacketArray, victim: Prefix, kind: Kind) -> NDArray[np.bool_]:
+        """Which packets no standing drop matches."""
+        return self._left(packets, kind, drops_only=True)
+
+    def _left(self, packets: PacketArray, kind: Kind, drops_only: bool) -> NDArray[np.bool_]:
+        left = np.ones(len(packets), bool)
+        for hold in self._holds.values():
+            if hold.of_kind is kind and (hold.drops or not drops_only):
+                left &= ~takes(self._matches[hold.id], packets)
+        return left
+
+    def remembered(
+        self, key: tuple[Prefix, Kind], window: PacketArray, normal: Normal, unix: float
+    ) -> list[Proposal]:
+        """Earlier drops for the same victim and kind that take much of what comes now."""
+        found: list[Proposal] = []
+        weights = window["weight"].astype(np.float64)
+        for hold in self._earlier.values():
+            if (hold.prefix, hold.of_kind) != key or not hold.drops or hold.watched:
+                continue
+            match = hold.parsed()
+            if float(weights[takes(match, window)].sum()) < _SAME * float(weights.sum()):
+                continue
+            without = Match(tuple(c for c in match.components if c[0] != "destination"))
+            hit = collateral(without, normal.judging)
+            if any(each.hits and each.bound > MOST_HIT for each in hit):
+                continue
+            ago = max(unix - hold.began, 0.0)
+            why = f"the same packets were held {ago / 60:.0f} minutes ago"
+            finding = structs.replace(
+                hold.finding, because=(why, *hold.finding.because)[:4], collateral=hit
+            )
+            found.append(Proposal(match, Action.DROP, finding))
+        return found
+
+    def step(self, now: float, chunk: Chunk) -> Iterator[Report]:
+        """Count the hits, and end what is not needed any more."""
+        self._gathered.append(chunk.packets)
+        self._seconds += chunk.seconds
+        if self._seconds < _HITS_SECONDS or not self._holds:
+            if self._seconds >= _HITS_SECONDS:
+                self._gathered, self._seconds = [], 0.0
+            return
+        packets = np.concatenate([np.empty(0, PACKET), *self._gathered])
+        seconds, self._gathered, self._seconds = self._seconds, [], 0.0
+        for hold in self.active:
+            chosen = takes(self._matches[hold.id], packets)
+            if hold.state is State.PROBING:
+                chosen &= packets["reason"] == Reason.NO_RULE
+            hold.rate = float(packets["weight"][chosen].sum()) / seconds
+            yield from self._moved(now, hold)
+
+    def _moved(self, now: float, hold: Hold) -> Iterator[Report]:
+        """The next state of an answer."""
+        if hold.state is State.PROBING:
+            if hold.rate >= max(_HIT, _BACK * hold.finding.threshold):
+                hold.state, hold.hit_at, hold.told_at = State.ATTACK, now, now
+                hold.quiet = min(2 * hold.quiet, QUIET_MOST)
+                yield Report(Phase.CONTINUES, hold, hold.watched)
+            elif now >= hold.probing_since + _PROBE_SECONDS:
+                self._end(hold)
+                yield Report(Phase.ENDED, hold)
+            return
+        if hold.rate >= _HIT:
+            hold.state, hold.hit_at = State.ATTACK, now
+        elif now >= hold.hit_at + hold.quiet:
+            hold.state, hold.probing_since, hold.told_at = State.PROBING, now, now
+            yield Report(Phase.CONTINUES, hold, watch=True)
+            return
+        elif now >= hold.hit_at + 1.0:
+            hold.state = State.HOLDING
+        if now >= hold.told_at + _RENEW_SECONDS or (hold.refused and now >= hold.told_at + 1.0):
+            hold.told_at, hold.refused = now, ""
+            yield Report(Phase.CONTINUES, hold, hold.watched)
+
+    def _end(self, hold: Hold) -> None:
+        del self._holds[hold.id], self._matches[hold.id]
+        self._remember(hold)
+
+    def _remember(self, hold: Hold) -> None:
+        name = _name(hold)
+        self._earlier.pop(name, None)
+        self._earlier[name] = hold
+        while len(self._earlier) > _REMEMBERED_MAX:
+            del self._earlier[next(iter(self._earlier))]
+
+    def forget(self, unix: float) -> None:
+        """Forget what ended long ago."""
+        old = [n for n, h in self._earlier.items() if unix - h.began > _REMEMBERED_SECONDS]
+        for name in old:
+            del self._earlier[name]
+
+
+def _name(hold: Hold) -> tuple[str, str, str]:
+    return hold.victim, hold.kind, hold.match

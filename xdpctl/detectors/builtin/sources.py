@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the sources of packets say: forged at random, a few, or many real ones. Pure."""
+
+from dataclasses import dataclass
+from math import exp
+
+import numpy as np
+
+from xdpctl.traffic.dimensions import DIMENSIONS
+from xdpctl.traffic.packets import PacketArray
+
+_MANY = 64  # packets, of fewer nothing is said
+_ONCE = 0.9  # of the sources
+_AS_RANDOM = 0.8  # of the networks that as many random sources would be in
+_ALIKE = 0.8  # of the networks: then normal sources are spread as widely
+_ROUTED = 221  # /8 networks with unicast addresses
+_FEW, _MOST_OF_IT = 32, 0.8  # sources, and the share of the packets that is theirs
+_IMPOSSIBLE = 0.03
+_NO_SOURCE = frozenset((0, 10, 127, *range(224, 256)))  # first octets (RFC 6890)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """How many there are, and what share of the packets the `_FEW` largest ones send."""
+
+    packets: int
+    distinct: int
+    once: float
+    networks: int
+    random_networks: float
+    impossible: float
+    largest: float
+
+    @property
+    def few(self) -> bool:
+        """Whether a few sources send most of it."""
+        return self.packets >= _MANY and self.largest >= _MOST_OF_IT and self.once < _ONCE
+
+    def forged(self, normal: "Sources") -> str:
+        """A sentence that says why they are forged at random; empty if they may be real.
+
+        `normal` are the sources of as many packets of normal traffic.
+        """
+        if self.packets < _MANY:
+            return ""
+        if self.impossible >= _IMPOSSIBLE:
+            return f"{self.impossible:.0%} of the sources cannot exist on the Internet"
+        if self.once < _ONCE or self.networks < _AS_RANDOM * self.random_networks:
+            return ""
+        as_spread = normal.networks >= _ALIKE * self.networks
+        if as_spread or normal.packets < _ALIKE * self.packets:
+            return ""
+        return (
+            f"the sources are spread as forged ones are: {self.once:.0%} of {self.distinct:,} "
+            f"were seen once, in {self.networks} large networks"
+        )
+
+
+def sources(packets: PacketArray) -> Sources:
+    """Look at the sources of packets of one family."""
+    keys = DIMENSIONS["source"].keys(packets)
+    each, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    if not len(each):
+        return Sources(0, 0, 0.0, 0, 0.0, 0.0, 0.0)
+    raw = np.frombuffer(each.astype("S17").tobytes(), np.uint8).reshape(-1, 17)
+    ipv4 = bool(raw[0, 0] == 4)
+    networks = np.unique(raw[:, 1:2] if ipv4 else raw[:, 1:5], axis=0)
+    random = _ROUTED * (1 - exp(-len(each) / _ROUTED)) if ipv4 else float(len(each))
+    impossible = np.isin(raw[:, 1], list(_NO_SOURCE)) if ipv4 else (raw[:, 1] >> 5) != 1
+    mass = np.sort(np.bincount(places, packets["weight"], len(each)))[::-1]
+    return Sources(
+        packets=len(packets),
+        distinct=len(each),
+        once=float((counts == 1).mean()),
+        networks=len(networks),
+        random_networks=random,
+        impossible=float(impossible.mean()),
+        largest=float(mass[:_FEW].sum() / mass.sum()),
+    )

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is to be done about packets of one kind to one victim, and why. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.abi.constants import FlowState
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.units import si3
+from xdpctl.detectors.builtin.boxes import BOXES_MAX, REST, boxes
+from xdpctl.detectors.builtin.kind import Kind
+from xdpctl.detectors.builtin.kinds import shape
+from xdpctl.detectors.builtin.normal import ENOUGH, MOST_HIT, Normal, collateral
+from xdpctl.detectors.builtin.picture import deciding, picture
+from xdpctl.detectors.builtin.settings import Most
+from xdpctl.detectors.builtin.sources import Sources, sources
+from xdpctl.model.finding import KINDS_MAX, TEXTS_MAX, Collateral, Finding
+from xdpctl.model.match.match import Match, Value, join
+from xdpctl.model.rate import Rate
+from xdpctl.model.rule import Action
+from xdpctl.traffic.packets import PacketArray
+from xdpctl.traffic.select import takes
+
+_ANSWERS = frozenset((Kind.UDP_SERVICE, Kind.SYN_ACK, Kind.RST, Kind.TCP, Kind.FRAGMENT))
+_ASKED = 0.9  # of the packets, about which the flow memory was asked
+# UDP that is not asked for across the Internet: whoever sends it is abused
+_NEVER_ASKED_FOR = (17, 19, 69, 111, 137, 389, 1434, 1900, 3283, 3702, 5353, 10001, 11211, 37810)
+_FAR_ABOVE = 10.0  # times the threshold
+_SHARE_OF_THRESHOLD, _TIMES_USUAL = 0.2, 2.0  # what a limit lets pass
+_A_SOURCE = 0.02  # of the threshold, what a limit lets pass of each source
+_LONG = 86_400.0  # seconds without a packet of a protocol
+_SQUEEZED = 0.25  # of a kind: a limit on a box that hits more is no better than one on all of it
+_NEARLY_ALL = 0.99  # of what is left: else what a limit leaves over is an attack of its own
+_RARE = 30  # packets of normal traffic of a kind: of fewer no share is known
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Packets of one kind to one victim, and what is known.
+
+    `window` has the packets that belong to no known flow. `rate` and `threshold` are in packets a
+    second, `usual` is the highest rate that was normal, 0 if none is known. `learnt` is for how
+    many seconds normal traffic was learnt, and `fresh` whether that is too short. `forged` is the
+    share of packets to the victim that came from impossible sources, and `taught` says whether the
+    flow memory is taught: else every flow is unknown.
+    """
+
+    victim: Prefix
+    kind: Kind
+    window: PacketArray
+    normal: Normal
+    rate: float
+    threshold: float
+    usual: float = 0.0
+    learnt: float = 0.0
+    fresh: bool = False
+    forged: float = 0.0
+    taught: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A match with what is to be done about it, and what it rests on."""
+
+    match: Match
+    action: Action
+    finding: Finding
+    limit: Rate | None = None
+
+
+@dataclass(slots=True)
+class _Judge:
+    """Judges the matches of one case."""
+
+    case: Case
+    drops: bool
+    from_where: Sources = field(init=False)
+    unsolicited: str = field(init=False)
+    because: list[str] = field(init=False)
+    rejected: list[str] = field(default_factory=list)
+    _judging: Normal = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.from_where = sources(self.case.window)
+        self.unsolicited = _unsolicited(self.case)
+        self.because = list(_because(self.case, self.from_where, self.unsolicited))
+        self._judging = self.case.normal.judging
+
+    def hits(self, match: Match) -> tuple[Collateral, ...]:
+        """What a match hits of normal traffic, of whatever destination."""
+        return collateral(_anywhere(match), self._judging)
+
+    def why_not(self, match: Match, hit: tuple[Collateral, ...]) -> str:
+        """Why packets of this match may not be dropped; empty if they may."""
+        if not self.drops:
+            return "the configuration allows no drop"
+        because = [*self.because, *_never_asked_for(match, self.case.kind)]
+        if not because:
+            return "nothing but their number shows that the packets are an attack"
+        for each in hit:
+            if each.hits and (each.bound > MOST_HIT or each.samples < _RARE):
+                return f"it hits up to {each.bound:.1%} of normal {each.kind}"
+        own = next((each.samples for each in hit if each.kind == self.case.kind.setting), 0)
+        if own < ENOUGH and not self.unsolicited and not _never_seen(self.case):
+            return f"only {own} packets of normal {self.case.kind.setting} are known"
+        return ""
+
+    def told(self, match: Match, hit: tuple[Collateral, ...]) -> Finding:
+        """What a match rests on."""
+        case, chosen = self.case, takes(match, self.case.window)
+        mass = case.window["weight"].astype(np.float64)
+        return Finding(
+            kind=case.kind.setting,
+            rate=case.rate,
+            threshold=case.threshold,
+            usual=case.usual,
+            heads=len(case.window),
+            coverage=float(mass[chosen].sum() / max(mass.sum(), 1.0)),
+            because=(*self.because, *_never_asked_for(match, case.kind))[:TEXTS_MAX],
+            rejected=tuple(self.rejected)[:TEXTS_MAX],
+            deciding=deciding(match, case.window, case.normal, case.kind),
+            collateral=hit[:KINDS_MAX],
+            picture=picture(match, case.window, case.normal, case.kind),
+        )
+
+
+def proposals(case: Case, most: Most) -> list[Proposal]:
+    """What is to be done, the most precise first; nothing if nothing may be done.
+
+    Drops are for what matches an attack and next to no normal traffic, if something beside the
+    number of packets shows that it is one. Of the rest, SYNs are challenged, all else is limited.
+    """
+    if most is Most.OFF or not len(case.window):
+        return []
+    judge = _Judge(case, most is not Most.LIMIT)
+    given: dict[str, Value] = {"destination": case.victim, **shape(case.kind, case.victim.family)}
+    whole = join(given)
+    if case.kind is Kind.UDP:  # what tells it from answers is for a box to find
+        del given["source_port"]
+    explained = min(0.9, case.usual / case.rate) if case.rate else 0.0
+    found: list[Proposal] = []
+    left = np.ones(len(case.window), bool)
+    limits: list[tuple[Match, tuple[Collateral, ...]]] = []
+    made = boxes(case.window, case.kind, case.normal.learning, explained, given)
+    if judge.unsolicited and not made:
+        made = [whole]
+    for match in made:
+        hit = judge.hits(match)
+        if why := judge.why_not(match, hit):
+            judge.rejected.append(f"{_beside(match)}: {why}")
+            limits.append((match, hit))
+            continue
+        found.append(Proposal(match, Action.DROP, judge.told(match, hit)))
+        left &= ~takes(match, case.window)
+    if _share(left, case.window) >= REST:
+        found.append(_rest(judge, whole, limits, left))
+    return found[: BOXES_MAX + 1]
+
+
+def _rest(
+    judge: _Judge,
+    whole: Match,
+    limits: list[tuple[Match, tuple[Collateral, ...]]],
+    left: NDArray[np.bool_],
+) -> Proposal:
+    """What is done about packets that may not be dropped."""
+    case = judge.case
+    if case.kind is Kind.SYN:
+        return Proposal(whole, Action.CHALLENGE, judge.told(whole, judge.hits(whole)))
+    if judge.from_where.few:
+        rate = Rate(pps=max(10.0, _A_SOURCE * case.threshold), per_ipv4=32, per_ipv6=64)
+        return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate)
+    rate = Rate(pps=max(_SHARE_OF_THRESHOLD * case.threshold, _TIMES_USUAL * _mean(case), 10.0))
+    for match, hit in limits:
+        worst = max((each.hits / each.samples for each in hit), default=0.0)
+        covered = _share(takes(match, case.window) & left, case.window)
+        if worst <= _SQUEEZED and covered >= _NEARLY_ALL * _share(left, case.window):
+            return Proposal(match, Action.LIMIT, judge.told(match, hit), rate)
+    return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate)
+
+
+def _mean(case: Case) -> float:
+    """Half of the highest normal rate: what may be usual of a kind in most seconds."""
+    return case.usual / 2
+
+
+def _share(chosen: NDArray[np.bool_], window: PacketArray) -> float:
+    weights = window["weight"].astype(np.float64)
+    return float(weights[chosen].sum() / weights.sum())
+
+
+def _anywhere(match: Match) -> Match:
+    """The match without its destination: normal traffic was to other destinations, too."""
+    return Match(tuple(each for each in match.components if each[0] != "destination"))
+
+
+def _beside(match: Match) -> str:
+    return str(_anywhere(match))
+
+
+def _unsolicited(case: Case) -> str:
+    """A sentence, if the packets only come as answers and nobody has asked; else empty."""
+    if case.kind not in _ANSWERS or not case.taught:
+        return ""
+    unknown = case.window["flow"] == FlowState.UNKNOWN
+    if unknown.mean() < _ASKED:
+        return ""
+    return f"{case.kind.setting} only comes as an answer, and the packets belong to no known flow"
+
+
+def _never_seen(case: Case) -> bool:
+    """Whether no packet of the kind was seen for a long time."""
+    return case.learnt >= _LONG and case.normal.count(case.kind) == 0
+
+
+def _because(case: Case, from_where: Sources, unsolicited: str) -> Iterator[str]:
+    """What shows, beside their number, that the packets are an attack."""
+    if unsolicited:
+        yield unsolicited
+    if case.fresh:
+        return
+    alike = sources(case.normal.packets[: len(case.window)])
+    if why := from_where.forged(alike):
+        yield why
+    elif case.forged >= 0.03:
+        yield f"{case.forged:.0%} of the packets came from sources that cannot exist"
+    known = case.normal.count(case.kind) >= 2 * ENOUGH
+    if known and case.rate >= _FAR_ABOVE * case.threshold:
+        yield (
+            f"{si3(case.rate)} packets/s are more than {_FAR_ABOVE:.0f} times the threshold of "
+            f"{si3(case.threshold)}, and the normal traffic of this kind is known"
+        )
+    if _never_seen(case):
+        yield f"no packet of the kind {case.kind.setting} was seen for a day"
+
+
+def _never_asked_for(match: Match, kind: Kind) -> Iterator[str]:
+    ports = match.get("source_port")
+    if kind is Kind.UDP_SERVICE and ports:
+        singles = all(low == high and low in _NEVER_ASKED_FOR for low, high in ports)
+        if singles:
+            named = ", ".join(str(low) for low, _ in ports)
+            yield f"nobody asks for UDP from port {named} across the Internet"

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the embedded detector posts: a list of events with what each of them rests on.
+
+{"phase": "began", "id": "192.0.2.1/32 udp 1764230400.1", "victim": "192.0.2.1", "kind": "udp",
+ "match": "dst 192.0.2.1 proto udp length 540", "action": "drop", "ttl": 300, "rate": 25000,
+ "finding": {"kind": "udp", "rate": 25000, "threshold": 5000}}
+"""
+
+from typing import Any
+
+import msgspec
+
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.detectors import parsing
+from xdpctl.detectors.builtin.kind import Kind
+from xdpctl.errors import RuleError
+from xdpctl.model.event import Attack, Event, Phase, plain
+from xdpctl.model.finding import Finding
+from xdpctl.model.match import text
+from xdpctl.model.rate import Rate
+from xdpctl.model.rule import Action
+
+_EVENTS_MAX = 256
+ATTACKS = {
+    Kind.SYN: Attack.SYN_FLOOD,
+    Kind.SYN_ACK: Attack.SYN_ACK_FLOOD,
+    Kind.RST: Attack.RST_FLOOD,
+    Kind.TCP: Attack.TCP_FLOOD,
+    Kind.UDP_SERVICE: Attack.AMPLIFICATION,
+    Kind.UDP: Attack.UDP_FLOOD,
+    Kind.ICMP: Attack.ICMP_FLOOD,
+    Kind.FRAGMENT: Attack.IP_FRAGMENTATION,
+    Kind.QUIC_INITIAL: Attack.QUIC_FLOOD,
+    Kind.DNS_QUERY: Attack.DNS_QUERY_FLOOD,
+}
+_ACTIONS = (Action.DROP, Action.LIMIT, Action.CHALLENGE)
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One event as it is posted; `rate` is in packets a second, `ttl` in seconds."""
+
+    phase: Phase
+    id: str
+    victim: str
+    kind: str
+    match: str
+    action: Action
+    limit: Rate | None = None
+    watch: bool = False
+    ttl: float = 0.0
+    rate: float = 0.0
+    note: str = ""
+    finding: Finding | None = None
+
+
+_decoder = msgspec.json.Decoder(list[Told])
+encode = msgspec.json.Encoder().encode
+
+
+def read(body: bytes) -> list[Event]:
+    """An event for each item; RuleError if one of them cannot be read."""
+    try:
+        told = _decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        fix = "send what xdpctl's own detector sends; others post to the hook event"
+        raise RuleError(f"the body cannot be read: {plain(error)}", "", fix) from None
+    if len(told) > _EVENTS_MAX:
+        raise RuleError(f"{len(told)} events", "", f"send at most {_EVENTS_MAX} at once")
+    return [_event(each) for each in told]
+
+
+def _event(told: Told) -> Event:
+    kind = _kind(told.kind)
+    if told.action not in _ACTIONS or (told.limit is None) == (told.action is Action.LIMIT):
+        fix = f"send one of {', '.join(_ACTIONS)}, and a limit only with the action limit"
+        raise RuleError("action and limit do not go together", "action", fix)
+    if told.finding is not None:
+        told.finding.check()
+    data: dict[str, Any] = {"id": told.id, "ttl": told.ttl, "rate": told.rate}
+    return Event(
+        phase=told.phase,
+        id=parsing.text(data, "id"),
+        victim=parse_prefix(told.victim, "victim"),
+        match=text.parse(told.match),
+        limit=told.limit,
+        action=told.action,
+        watch=told.watch,
+        finding=told.finding,
+        attack=ATTACKS.get(kind, Attack.UNKNOWN),
+        ttl=parsing.number(data, "ttl") or None,
+        pps=parsing.number(data, "rate"),
+        note=plain(told.note),
+    )
+
+
+def _kind(name: str) -> Kind:
+    try:
+        return Kind[name.upper()]
+    except KeyError:
+        fix = f"send one of {', '.join(each.setting for each in Kind)}"
+        raise RuleError(f"kind is {plain(name)[:40]!r}", "kind", fix) from None

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Rehearsal of the embedded detector: what it would have done about a recording, and when.
+
+The code of the detector runs over the recording's packets by the recording's clock. Rules work from
+the next step on; a limit lets as many packets of a step pass as its rate allows.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.abi.constants import FlowState, Reason
+from xdpctl.base.net.pcap_reader import Packet, Skipped, packets
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.detectors.builtin.counts import strata
+from xdpctl.detectors.builtin.engine import Engine
+from xdpctl.detectors.builtin.hold import Hold, State
+from xdpctl.detectors.builtin.kind import Kind
+from xdpctl.detectors.builtin.kinds import kinds
+from xdpctl.detectors.builtin.memory import NormalTraffic
+from xdpctl.detectors.builtin.settings import DetectSettings
+from xdpctl.detectors.builtin.usual import Usual
+from xdpctl.errors import RecordingError
+from xdpctl.lab.replay.recorded_clock import RecordedClock
+from xdpctl.model.event import Phase
+from xdpctl.model.rate import Rate
+from xdpctl.traffic.packets import PACKET, PacketArray, read
+from xdpctl.traffic.recorded import heads
+from xdpctl.traffic.select import covers, takes
+
+EVERYWHERE = (Prefix(bytes(4), 0), Prefix(bytes(16), 0))
+_STEP = 0.02  # seconds of the recording
+_HEADS_MAX = 2_000  # of a step; more are thinned, as on a live interface
+_READ = 50_000  # packets at once
+_WEEK = 7 * 86_400.0
+_SEED = 1
+_UNKNOWN, _ATTACK, _LEGITIMATE = 0, 1, 2
+_WORDS = {"attack": _ATTACK, "legit": _LEGITIMATE}
+_TRUTH_MAX = 100_000_000  # lines
+_REASONS = {"drop": Reason.SIGNATURE, "limit": Reason.LIMITED, "challenge": Reason.CHALLENGED}
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A report of the detector, `at` seconds after the recording's first packet."""
+
+    at: float
+    phase: Phase
+    watch: bool
+    hold: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Rehearsed:
+    """What happened to one recording. `told` has packets by truth, and by outcome or kind."""
+
+    packets: int = 0
+    seconds: float = 0.0
+    flows: bool = False  # whether outgoing packets show which flows are known
+    skipped: Skipped = field(default_factory=Skipped)
+    answers: list[Answered] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    truth: dict[str, Counter[str]] = field(default_factory=dict)
+    legitimate: dict[str, tuple[int, int]] = field(default_factory=dict)  # kind: all, kept out
+    first_attack: float | None = None
+
+
+@dataclass(slots=True)
+class _Step:
+    """Packets of a step, with the truth about each; `outside`: they come in."""
+
+    ended: float
+    packets: PacketArray
+    truth: NDArray[np.int8]
+
+
+class Flows:
+    """The flows that outgoing packets have opened, as the flow memory would know them."""
+
+    def __init__(self, ours: Sequence[Prefix]) -> None:
+        self._ours, self._known = ours, set[int]()
+        self.taught = False
+
+    def mark(self, found: PacketArray) -> NDArray[np.bool_]:
+        """Learn from packets in order, and mark those that come in; which ones come in."""
+        goes_out = _to_any(self._ours, found, "source") & ~_to_any(self._ours, found, "destination")
+        teaching = goes_out & _opens(found)
+        self.taught |= bool(teaching.any())
+        if not self.taught:
+            return ~goes_out
+        inward, outward = (
+            _codes(found, "source", "destination"),
+            _codes(found, "destination", "source"),
+        )
+        state = found["flow"]
+        for place in range(len(found)):
+            if teaching[place]:
+                self._known.add(int(outward[place]))
+            elif not goes_out[place]:
+                known = int(inward[place]) in self._known
+                state[place] = FlowState.KNOWN if known else FlowState.UNKNOWN
+        return ~goes_out
+
+
+def _to_any(prefixes: Sequence[Prefix], found: PacketArray, column: str) -> NDArray[np.bool_]:
+    chosen = np.zeros(len(found), bool)
+    for prefix in prefixes:
+        chosen |= covers(prefix, found["family"], found[column])
+    return chosen
+
+
+def _opens(found: PacketArray) -> NDArray[np.bool_]:
+    """Whether an outgoing packet opens or continues a flow, as the program that teaches has it."""
+    flags = np.maximum(found["tcp_flags"], 0)
+    of_kind = kinds(found)
+    established = (flags & 0x10 != 0) & (flags & 0x06 == 0)
+    tcp = (found["protocol"] == 6) & (established | (flags & 0x16 == 0x02))
+    udp = np.isin(of_kind, (Kind.UDP, Kind.QUIC_INITIAL, Kind.DNS_QUERY))
+    return np.asarray(tcp | udp | (of_kind == Kind.ICMP))
+
+
+def _codes(found: PacketArray, first: str, second: str) -> NDArray[np.uint64]:
+    """A hash of addresses, ports and protocol, seen from outside."""
+    words = [
+        np.ascontiguousarray(found[name]).view(np.uint64).reshape(-1, 2) for name in (first, second)
+    ]
+    ports = [np.maximum(found[f"{name}_port"], 0).astype(np.uint64) for name in (first, second)]
+    code = found["protocol"].astype(np.uint64)
+    for column in (*words[0].T, *words[1].T, *ports):
+        code = (code ^ column) * np.uint64(0x9E3779B97F4A7C15)
+        code ^= code >> np.uint64(31)
+    return np.asarray(code, np.uint64)
+
+
+def learn(paths: Sequence[Path], ours: Sequence[Prefix]) -> tuple[Usual, NormalTraffic]:
+    """What a detector would know after a week of traffic as in these recordings."""
+    parts, usual, random = list[PacketArray](), Usual(-_WEEK), np.random.default_rng(_SEED)
+    flows = Flows(ours)
+    for path in paths:
+        rates: dict[Any, float] = {}
+        for step in _steps(path, Skipped(), None, 1.0):
+            comes_in = flows.mark(step.packets)
+            comes_in &= step.packets["flow"] != FlowState.KNOWN
+            comes_in &= _to_any(ours, step.packets, "destination")
+            found = step.packets[comes_in]
+            parts.append(found)
+            each = strata(found, kinds(found), 1.0)
+            for place in range(len(each.rates)):
+                key = each.key(place)
+                rates[key] = max(rates.get(key, 0.0), float(each.rates[place]))
+        usual.note(-_WEEK, rates)
+        usual.note(-_WEEK + 1_000, {})
+        usual.note(-_WEEK + 2_000, {})
+    normal = NormalTraffic(_SEED)
+    normal.restore(random.permutation(np.concatenate([np.empty(0, PACKET), *parts])))
+    return usual, normal
+
+
+def rehearse(
+    path: Path,
+    settings: DetectSettings,
+    ours: Sequence[Prefix],
+    learnt: tuple[Usual, NormalTraffic] | None,
+    truth: Path | None,
+) -> Rehearsed:
+    """Run the detector over a recording; RecordingError if it, or the truth, cannot be read."""
+    usual, normal = learnt or (Usual(0.0), NormalTraffic(_SEED))
+    engine, done, flows = Engine(settings, ours, usual, normal), Rehearsed(), Flows(ours)
+    random = np.random.default_rng(_SEED)
+    for step in _steps(path, done.skipped, truth, _STEP):
+        comes_in = flows.mark(step.packets)
+        found, told = step.packets[comes_in], step.truth[comes_in]
+        _decide(engine.holds.active, found)
+        _count(done, step.ended, found, told)
+        done.seconds = step.ended
+        for report in engine.step(step.ended, step.ended, _thinned(found, random)):
+            shown = msgspec.to_builtins(report.hold)
+            done.answers.append(Answered(step.ended, report.phase, report.watch, shown))
+    done.flows = flows.taught
+    return done
+
+
+def _decide(holds: Iterable[Hold], found: PacketArray) -> None:
+    for hold in holds:
+        if hold.watched or hold.state is State.PROBING:
+            continue
+        free = (found["reason"] == Reason.NO_RULE) & (found["flow"] != FlowState.KNOWN)
+        hit = np.flatnonzero(takes(hold.parsed(), found) & free)
+        found["reason"][hit[_allowed(hold.limit) :]] = _REASONS[hold.action]
+
+
+def _allowed(limit: Rate | None) -> int:
+    """Packets that a limit lets pass in a step; limits by source or bits count as one for all."""
+    return math.ceil(limit.pps * _STEP) if limit else 0
+
+
+def _thinned(found: PacketArray, random: np.random.Generator) -> PacketArray:
+    if len(found) <= _HEADS_MAX:
+        return found
+    chosen: PacketArray = found[np.sort(random.choice(len(found), _HEADS_MAX, replace=False))]
+    chosen["weight"] = round(len(found) / _HEADS_MAX)
+    return chosen
+
+
+def _count(done: Rehearsed, at: float, found: PacketArray, told: NDArray[np.int8]) -> None:
+    done.packets += len(found)
+    reasons = found["reason"]
+    for name, truth in (("attack", _ATTACK), ("legit", _LEGITIMATE)):
+        ours = told == truth
+        if ours.any():
+            counts = done.truth.setdefault(name, Counter())
+            for reason, count in zip(*np.unique(reasons[ours], return_counts=True), strict=True):
+                counts[Reason(int(reason)).name.lower()] += int(count)
+    if done.first_attack is None and (told == _ATTACK).any():
+        done.first_attack = at
+    for reason, count in zip(*np.unique(reasons, return_counts=True), strict=True):
+        done.outcomes[Reason(int(reason)).name.lower()] += int(count)
+    legitimate = told == _LEGITIMATE
+    of_kind = kinds(found[legitimate])
+    kept_out = reasons[legitimate] != Reason.NO_RULE
+    for number in np.unique(of_kind).tolist():
+        name, chosen = Kind(number).setting, of_kind == number
+        count, hit = done.legitimate.get(name, (0, 0))
+        done.legitimate[name] = count + int(chosen.sum()), hit + int(kept_out[chosen].sum())
+
+
+def _steps(path: Path, skipped: Skipped, truth: Path | None, seconds: float) -> Iterator[_Step]:
+    """The packets of each step; the times are seconds since the first packet."""
+    clock, words = RecordedClock(), _truths(truth)
+    ended, kept, told = seconds, list[PacketArray](), list[NDArray[np.int8]]()
+    stream = packets(path, skipped)
+    while batch := list(islice(stream, _READ)):
+        times = np.array([clock.read(each.unix_ns) - 1 for each in batch]) / 1e9
+        found = _read(batch)
+        truths = np.array(list(islice(words, len(batch))), np.int8)
+        if len(truths) < len(batch):
+            raise RecordingError(f"{truth} has fewer lines than {path} has packets")
+        at = 0
+        while at < len(batch):
+            last = int(np.searchsorted(times, ended, "left"))
+            kept.append(found[at:last])
+            told.append(truths[at:last])
+            at = max(at, last)
+            if at < len(batch):
+                yield _Step(ended, np.concatenate(kept), np.concatenate(told))
+                kept, told, ended = [], [], ended + seconds
+    if kept:
+        yield _Step(ended, np.concatenate(kept), np.concatenate(told))
+
+
+def _read(batch: Sequence[Packet]) -> PacketArray:
+    found = read(heads(packet.frame for packet in batch))
+    found["length"] = [min(packet.length, 0xFFFFFFFF) for packet in batch]
+    return found
+
+
+def _truths(path: Path | None) -> Iterator[int]:
+    """A number for each packet: what the first word of its line says; without a file, unknown."""
+    if path is None:
+        while True:
+            yield _UNKNOWN
+    try:
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            for number, line in enumerate(islice(lines, _TRUTH_MAX), 1):
+                word = line[:200].split(maxsplit=1)[0] if line.strip() else ""
+                if word not in _WORDS:
+                    found = f"{path}, line {number}: begins with {word[:20]!r}"
+                    raise RecordingError(f"{found}; begin it with attack or legit")
+                yield _WORDS[word]
+    except OSError as error:
+        raise RecordingError(f"{path}: {error.strerror}") from error

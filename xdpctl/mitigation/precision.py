@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Makes precise what a detector reports: of a victim alone, what its packets have in common.
+
+A detector that names only a victim says little: the measure for its type of attack would hit
+legitimate traffic, too. If the packets that came to the victim just now are known, matches are made
+from them, as the embedded detector does.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from msgspec import structs
+
+from xdpctl.abi.constants import FlowState, Reason
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.detectors.builtin.kind import FLOORS, Kind
+from xdpctl.detectors.builtin.kinds import kinds
+from xdpctl.detectors.builtin.normal import Normal
+from xdpctl.detectors.builtin.settings import Most
+from xdpctl.detectors.builtin.verdict import Case, proposals
+from xdpctl.detectors.formats.builtin import ATTACKS
+from xdpctl.mitigation.measures import MEASURES
+from xdpctl.mitigation.settings import AutomaticSettings
+from xdpctl.model.event import Attack, Event, Phase
+from xdpctl.model.match.match import Match
+from xdpctl.model.rate import Rate
+from xdpctl.model.rule import Action, Mode
+from xdpctl.model.signature import Signature, automatic
+from xdpctl.traffic.packets import PacketArray
+from xdpctl.traffic.select import covers, takes
+from xdpctl.traffic.window import Seen
+
+SECONDS = 3.0  # of packets that are looked at
+_HEADS_MIN = 48  # of a kind
+_SHARE_MIN = 0.1  # of the victim's packets: less is no part of an attack
+_LEAST = 0.2  # of the floor: the detector's threshold may be lower than ours
+_HEADS_MAX = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was learnt of normal traffic, and for how long."""
+
+    normal: Callable[[int], Normal]
+    learnt: float
+    fresh: bool
+
+
+class Precision:
+    """`seen` returns the packets of the last seconds, None if nothing is observed; `known` what is
+    normal; `settings` the current settings.
+    """
+
+    def __init__(
+        self,
+        seen: Callable[[float], Seen | None],
+        known: Callable[[], Known],
+        settings: Callable[[], AutomaticSettings],
+        standing: Callable[[], Iterable[Signature]],
+    ) -> None:
+        self._seen, self._known, self._settings = seen, known, settings
+        self._standing = standing
+
+    def wanted(self, events: Iterable[Event]) -> bool:
+        """Whether an event names a victim and nothing else."""
+        return any(map(self._vague, events))
+
+    def _vague(self, event: Event) -> bool:
+        if event.ignored or event.phase is Phase.ENDED or event.sources or event.match:
+            return False
+        ours = self._settings().protect[event.attack] == MEASURES[event.attack]
+        return event.victim is not None and ours  # an operator's own measure stands
+
+    def precise(self, events: Iterable[Event]) -> list[Event]:
+        """The events, with matches in place of a victim alone where packets are known."""
+        given = list(events)
+        seen = self._seen(SECONDS) if self.wanted(given) else None
+        if seen is None or seen.seconds <= 0:
+            return given
+        known = self._known()
+        return [made for event in given for made in self._made(event, seen, known)]
+
+    def _made(self, event: Event, seen: Seen, known: Known) -> Iterator[Event]:
+        if not self._vague(event) or event.victim is None:
+            yield event
+            return
+        found = list(self._matches(event, event.victim, seen, known))
+        yield from found or [event]
+
+    def _matches(self, event: Event, victim: Prefix, seen: Seen, known: Known) -> Iterator[Event]:
+        packets = _to(victim, seen.packets)
+        held = [each for each in self._standing() if _holds(each, victim)]
+        left = np.ones(len(packets), bool)
+        for each in held:
+            left &= ~takes(each.match, packets)
+        rest = packets[left & (packets["reason"] == Reason.NO_RULE)]
+        total = float(rest["weight"].sum())
+        of_kinds = kinds(rest)
+        for number in np.unique(of_kinds).tolist():
+            kind, window = Kind(number), rest[of_kinds == number]
+            rate = float(window["weight"].sum()) / seen.seconds
+            few = len(window) < _HEADS_MIN or rate < _LEAST * FLOORS[kind]
+            if few or rate * seen.seconds < _SHARE_MIN * total:
+                continue
+            yield from self._of_kind(event, victim, kind, window[-_HEADS_MAX:], rate, known)
+        for each in held:  # what was made before lasts as long as the detector reports it
+            yield _again(event, each)
+
+    def _of_kind(
+        self,
+        event: Event,
+        victim: Prefix,
+        kind: Kind,
+        window: PacketArray,
+        rate: float,
+        known: Known,
+    ) -> Iterator[Event]:
+        case = Case(
+            victim=victim,
+            kind=kind,
+            window=window,
+            normal=known.normal(victim.family),
+            rate=rate,
+            threshold=FLOORS[kind],
+            learnt=known.learnt,
+            fresh=known.fresh,
+            taught=bool((window["flow"] != FlowState.NOT_ASKED).any()),
+        )
+        for proposal in proposals(case, Most.DROP):
+            yield structs.replace(
+                event,
+                match=proposal.match,
+                limit=proposal.limit,
+                action=proposal.action,
+                finding=proposal.finding,
+                attack=ATTACKS.get(kind, Attack.UNKNOWN),
+                port=None,
+            )
+
+
+def _to(victim: Prefix, packets: PacketArray) -> PacketArray:
+    chosen = covers(victim, packets["family"], packets["destination"])
+    chosen &= packets["flow"] != FlowState.KNOWN
+    found: PacketArray = packets[chosen]
+    return found
+
+
+def _holds(signature: Signature, victim: Prefix) -> bool:
+    """Whether a detector's rule is about this victim."""
+    to: Prefix | None = signature.match.get("destination")
+    enforced = automatic(signature) and signature.mode is Mode.ENFORCE
+    return enforced and to is not None and to.covers(victim)
+
+
+def _again(event: Event, held: Signature) -> Event:
+    match: Match = held.match
+    limit: Rate | None = held.limit
+    action = Action.DROP if held.action is Action.LIMIT else held.action
+    return structs.replace(event, match=match, limit=limit, action=action, port=None)

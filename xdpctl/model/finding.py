@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Why a detector asked for a rule: what it saw, and what the rule would hit. Values only."""
+
+import msgspec
+
+from xdpctl.errors import RuleError
+
+BINS_MAX, KINDS_MAX, TEXTS_MAX, TEXT_MAX, VALUES_MAX = 24, 16, 12, 300, 12
+
+
+class Collateral(msgspec.Struct, frozen=True):
+    """Of `samples` packets of normal traffic of this kind, `hits` match; `bound` is the upper
+    95 % confidence bound of the share, 0 to 1.
+    """
+
+    kind: str
+    samples: int
+    hits: int
+    bound: float
+
+
+class Deciding(msgspec.Struct, frozen=True):
+    """A component that tells attack and normal traffic apart: the shares that have it, 0 to 1."""
+
+    component: str
+    values: str
+    now: float
+    before: float
+
+
+class Distribution(msgspec.Struct, frozen=True):
+    """The shares of a component's values, in the attack and before; `labels` name the bars."""
+
+    component: str
+    labels: tuple[str, ...]
+    now: tuple[float, ...]
+    before: tuple[float, ...]
+
+
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a rule rests on.
+
+    `rate` and `threshold` are packets a second of `kind` to the victim, `usual` the highest that
+    was normal (0: nothing is known). `heads` are the packets that were looked at, `coverage` is the
+    share of the attack that matches. `because` and `rejected` are sentences.
+    """
+
+    kind: str
+    rate: float
+    threshold: float
+    usual: float = 0.0
+    heads: int = 0
+    coverage: float = 0.0
+    because: tuple[str, ...] = ()
+    rejected: tuple[str, ...] = ()
+    deciding: tuple[Deciding, ...] = ()
+    collateral: tuple[Collateral, ...] = ()
+    picture: Distribution | None = None
+
+    def check(self) -> None:
+        """RuleError if a text is too long, or there is too much of something."""
+        texts = (*self.because, *self.rejected)
+        lists = (self.deciding, VALUES_MAX), (self.collateral, KINDS_MAX), (texts, 2 * TEXTS_MAX)
+        if any(len(found) > most for found, most in lists):
+            raise RuleError("a list is too long", "finding", f"send at most {VALUES_MAX} items")
+        labels = self.picture.labels if self.picture else ()
+        if len(labels) > BINS_MAX:
+            fix = f"send at most {BINS_MAX} bars"
+            raise RuleError("the picture has too many bars", "finding.picture", fix)
+        words = (self.kind, *(each.kind for each in self.collateral), *labels)
+        words += tuple(text for each in self.deciding for text in (each.component, each.values))
+        if max(map(len, (*texts, *words)), default=0) > TEXT_MAX:
+            fix = f"send at most {TEXT_MAX} characters"
+            raise RuleError("a text is too long", "finding", fix)
+
+    @property
+    def worst(self) -> Collateral | None:
+        """The kind of which most is hit; None if no normal traffic is known."""
+        return max(self.collateral, key=lambda each: each.bound, default=None)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Posts reports to the hook of the embedded detector, and says what came of them."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from xdpctl.base.units import si3
+from xdpctl.detectors.builtin.holds import TTL_SECONDS, Report
+from xdpctl.detectors.formats.builtin import Told, encode
+from xdpctl.errors import Refused, Unreachable
+from xdpctl.model.event import Phase
+from xdpctl.model.rule import Action
+from xdpctl.service.client import Client
+
+NAME = "builtin"
+_SECONDS = 5.0
+_NOTE_MAX = 200
+log = logging.getLogger("xdpctl.detect")
+
+
+def told(report: Report) -> Told:
+    """A report as it is posted."""
+    hold = report.hold
+    finding = hold.finding
+    why = f"{si3(finding.rate)} packets/s of {hold.kind}"
+    return Told(
+        phase=report.phase,
+        id=hold.id,
+        victim=hold.victim,
+        kind=hold.kind,
+        match=hold.match,
+        action=Action(hold.action),
+        limit=hold.limit,
+        watch=report.watch,
+        ttl=TTL_SECONDS,
+        rate=max(finding.rate, hold.rate),
+        note=f"{why}, threshold {si3(finding.threshold)}"[:_NOTE_MAX],
+        finding=finding if report.phase is Phase.BEGAN else None,
+    )
+
+
+class Teller:
+    """Posts over the control plane's Unix socket."""
+
+    def __init__(self, socket: Path) -> None:
+        self._client = Client(socket)
+        self._said = ""
+
+    def tell(self, reports: Sequence[Report]) -> dict[str, str]:
+        """Post reports; return why some had no effect, by the id of the answer."""
+        body = encode([told(each) for each in reports])
+        try:
+            answer = self._client.call("POST", f"/v1/hooks/{NAME}", _SECONDS, content=body)
+        except (Refused, Unreachable, OSError) as error:
+            self._say(str(error))
+            return {each.hold.id: str(error) for each in reports}
+        found = _without_effect(reports, answer)
+        self._say("; ".join(dict.fromkeys(found.values())))
+        return found
+
+    def _say(self, problem: str) -> None:
+        """Log a problem once, for as long as it stays the same."""
+        if problem and problem != self._said:
+            log.warning("a report had no effect: %s", problem)
+        self._said = problem
+
+
+def _without_effect(reports: Sequence[Report], answer: dict[str, Any]) -> dict[str, str]:
+    refused = {str(each.get("what")): str(each.get("why")) for each in answer.get("refused", [])}
+    ignored = {str(each.get("event")): str(each.get("why")) for each in answer.get("ignored", [])}
+    found = {}
+    for report in reports:
+        if report.phase is Phase.ENDED:
+            continue
+        hold = report.hold
+        why = refused.get(hold.match) or refused.get(hold.id) or ignored.get(hold.id)
+        if why:
+            found[hold.id] = why
+    return found
