@@ -9,7 +9,7 @@ VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.[ch] bpf/*/*.[ch] bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo test check format bench rehearsals morning sessions test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz pictures openapi schema docs lock sbom dist clean
+.PHONY: help setup demo test check format bench rehearsals morning detection sessions test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz pictures openapi schema docs lock sbom dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
@@ -18,6 +18,7 @@ help:
 	@echo "make docs    the documentation as a site, in dist/site"
 	@echo "make bench   figures beside a bare drop, xdp-filter and nft; plots, docs/results/performance.md"
 	@echo "make morning twelve attacks in a lab, and docs/results/morning.md of it"
+	@echo "make detection how fast and how precisely floods are held, and docs/results/detection.md of it"
 	@echo "make sessions who is logged in, through floods, and docs/results/sessions.md of it"
 	@echo "make test-vm KERNEL=6.12   the kernel tests in a virtual machine; test-vm-all: 6.1, 6.12, newest"
 	@echo "make test-vm-life   the Debian package in a machine's life, and docs/results/machine.md of it"
@@ -74,6 +75,9 @@ morning: setup
 	@chromium --headless --no-sandbox --hide-scrollbars --window-size=1000,1320 \
 	  --screenshot=docs/results/img/incident.png /tmp/incident.html 2>/dev/null
 	@rm /tmp/incident.html
+
+detection: setup
+	@$(BIN)/python -m bench.detection.page docs/results
 
 sessions: setup
 	@$(BIN)/python -m tests.lab.behind.page docs/results

@@ -8,8 +8,9 @@ import os
 import pwd
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from xdpctl.service.detecting.status import DetectorStatus, read_status
 _STANDARD = 25_000.0  # packets a second
 _WEEK = 7 * 86_400.0
 _PATIENCE = 5.0
+_MANY = 12  # packets in a millisecond: more than people send
 _OURS = "192.0.2.0/24"
 
 
@@ -198,6 +200,37 @@ def _reporting(box: Box) -> None:
     while read_status(path) is None and time.monotonic() < until:
         time.sleep(0.05)
     time.sleep(1.0)
+
+
+def kept_out(scene: Scene) -> int:
+    """Packets that rules have kept out so far."""
+    with closing(Counters(scene.box)) as counters:
+        return counters.read(*KEPT_OUT)
+
+
+def reaction(
+    scene: Scene, flooding: Callable[[], AbstractContextManager[None]], seconds: float = 3.0
+) -> float | None:
+    """Milliseconds from the first packet of a flood that passes to the first that is kept out."""
+    with closing(Counters(scene.box)) as counters, ThreadPoolExecutor(1) as pool:
+        before, passed = counters.read(*KEPT_OUT), counters.read(Reason.NO_RULE)
+        watching = pool.submit(_watched, counters, before, passed, seconds)
+        with flooding():
+            return watching.result()
+
+
+def _watched(counters: Counters, before: int, passed: int, seconds: float) -> float | None:
+    """A few packets a second pass all the time; a flood is many within a millisecond."""
+    until, began, last = time.monotonic() + seconds, None, passed
+    while time.monotonic() < until:
+        now, count = time.monotonic(), counters.read(Reason.NO_RULE)
+        if began is None and count - last > _MANY:
+            began = now
+        if counters.read(*KEPT_OUT) > before:
+            return 1e3 * (now - began) if began is not None else 0.0
+        last = count
+        time.sleep(0.001)
+    return None
 
 
 def everything(kind: str = "bridge") -> Iterator[Felt]:

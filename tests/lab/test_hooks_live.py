@@ -40,7 +40,8 @@ def test_a_victim_of_ours_is_protected_until_the_detector_says_it_is_over(
         done = cli(street_box, *NOTIFY, "ban", stdin=REPORT)
         assert done.returncode == 0, done.stderr
         (rule,) = rules(street_box)
-        assert (rule["text"], rule["limit"]["pps"]) == (f"dst {SERVER} proto udp", LIMIT)
+        assert rule["text"].startswith(f"dst {SERVER} proto udp")  # made from the flood's packets
+        assert rule["limit"]["pps"] <= LIMIT
         assert eventually(lambda: counted(street_box, Reason.LIMITED) > 10_000)
         began, before = time.monotonic(), counted(street_box, Reason.NO_RULE)
         time.sleep(2)

@@ -30,10 +30,10 @@ def sentences(finding: dict[str, Any]) -> Iterator[str]:
     )
     yield from finding["because"]
     for each in finding["deciding"]:
-        yield (
-            f"{each['component'].replace('_', ' ')} {each['values']}: {each['now']:.1%} of the "
-            f"attack, {each['before']:.1%} of normal {finding['kind']}"
-        )
+        known = each["before"] is not None
+        normal = f", {each['before']:.1%} of normal {finding['kind']}" if known else ""
+        what = f"{each['component'].replace('_', ' ')} {each['values']}"
+        yield f"{what}: {each['now']:.1%} of the attack{normal}"
     yield from _collateral(finding)
     for each in finding["rejected"]:
         yield f"not taken: {each}"

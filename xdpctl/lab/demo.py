@@ -6,20 +6,26 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import islice
 
+from xdpctl.abi.constants import KEPT_OUT
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.errors import ConfigError
+from xdpctl.incidents import reasons
 from xdpctl.lab.flood import Generator, compile_generator
 from xdpctl.lab.sniffer import Sniffer
 from xdpctl.lab.stage import ATTACKER_NET, Stage, aim, build, remains
 from xdpctl.lab.timeline import Timeline, out
 from xdpctl.lab.webserver import Answer
+from xdpctl.service.client import Client
 
 ATTACKERS = [f"203.0.113.{n}" for n in range(1, 33)]
 LATE_SOURCE = "198.18.0.9"
 FLOOD_RATE, FLOOD_SECONDS = 400_000, 34
 TTL = 4.0
 _LEAST_RATE = 300_000
+_PATIENCE = 10.0
+_SENTENCES = 3
 
 
 def play() -> int:
@@ -32,7 +38,7 @@ def play() -> int:
     out.print("[bold]An attack and its mitigation[/bold], in separate network namespaces\n")
     with ExitStack() as cleanup:
         stage = build(line, cleanup)
-        for act in (_calm, _attack, _mitigate, _explain, _expire, _survive):
+        for act in (_calm, _held, _attack, _mitigate, _explain, _expire, _survive):
             act(stage)
         line.tell("cleaning up", "bold")
     left = remains(stage)
@@ -76,6 +82,43 @@ def _calm(stage: Stage) -> None:
     time.sleep(0.3)
     answers = _watch(stage, 2)
     stage.line.claim(_fine(answers), f"the client is served: {_service(answers)}")
+
+
+def _held(stage: Stage) -> None:
+    """The embedded detector answers a flood; then it is switched off, for the operator's part."""
+    line, client = stage.line, stage.box.client
+    line.tell("SYN flood, and nobody does anything", "bold")
+    aim(stage, stage.generator, ATTACKERS)
+    began = time.monotonic()
+    flood = stage.attacker.start(lambda: stage.generator.run(10**7, FLOOD_RATE, 6.0))
+    while not _kept_out(client) and time.monotonic() - began < _PATIENCE:
+        time.sleep(0.005)
+    line.tell(f"  held {(time.monotonic() - began) * 1000:.0f} ms after the flood was started")
+    time.sleep(0.5)
+    before = stage.stack.count()
+    answers = _watch(stage, 3)
+    leaked = stage.stack.count() - before
+    line.claim(leaked == 0, f"{leaked} attack packets reached the stack since it is held")
+    line.claim(_fine(answers), f"the client is served: {_service(answers)}")
+    stage.generator.stop.set()
+    flood.result()
+    stage.generator.stop.clear()
+    (incident,) = client.call("GET", "/v1/incidents")["incidents"]
+    line.tell(f"xdpctl detect why {incident['id']}", "bold")
+    found = client.call("GET", f"/v1/incidents/{incident['id']}")
+    for finding in found["findings"]:
+        line.tell(f"  {reasons.title(finding, reasons.asked(found))}")
+        for sentence in islice(reasons.sentences(finding), _SENTENCES):
+            line.tell(f"    {sentence}")
+    line.claim(bool(found["findings"]), "the incident says what the rule rests on")
+    line.tell("xdpctl freeze; xdpctl undo --since 1m: now the operator's part", "bold")
+    client.call("PUT", "/v1/automatic", json={"mode": "off"})
+    client.call("POST", "/v1/automatic/undo", json={"since": "1m"})
+
+
+def _kept_out(client: Client) -> int:
+    total = client.call("GET", "/v1/counters")["total"]
+    return sum(total.get(each.name.lower(), {}).get("packets", 0) for each in KEPT_OUT)
 
 
 def _attack(stage: Stage) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.system.python_child import python
+from xdpctl.datapath.loader import netlink
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import Generator, Sent, compile_generator, interface, syn_frame
 from xdpctl.lab.namespaces import Host, Lab
@@ -71,15 +72,23 @@ def build(line: Timeline, cleanup: ExitStack) -> Stage:
         server.sysctl(f"net.ipv4.{name}", value)
     service = server.popen(*python("xdpctl.lab.webserver"), stderr=subprocess.DEVNULL)
     cleanup.callback(_end, service)
+    generator = Generator(compile_generator())
+    cleanup.callback(generator.close)
+    client.call(lambda: _receive_answers(generator.pass_fd))
     box = Box(server, ["isp0", "isp1"])
+    box.detects = True
     cleanup.callback(box.remove)
     line.tell(f"xdpctl run -i isp0 -i isp1: ready after {box.start():.1f} s")
     visitor = Visitor(client, [SERVER4, SERVER6])
     cleanup.callback(visitor.stop)
     stack = cleanup.enter_context(Sniffer(server, "isp0", parse_prefix(ATTACKER_NET)))
-    generator = Generator(compile_generator())
-    cleanup.callback(generator.close)
     return Stage(line, attacker, server, box, visitor, stack, generator)
+
+
+def _receive_answers(pass_fd: int) -> None:
+    """A veth end receives what XDP sends back if it has a program itself."""
+    (wire,) = (link for link in netlink.links() if link.name == "wire0")
+    netlink.attach(wire, pass_fd, "native")
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -20,12 +20,15 @@ class Collateral(msgspec.Struct, frozen=True):
 
 
 class Deciding(msgspec.Struct, frozen=True):
-    """A component that tells attack and normal traffic apart: the shares that have it, 0 to 1."""
+    """A component that tells attack and normal traffic apart: the shares that have it, 0 to 1.
+
+    `before` is None if no normal traffic of the kind is known.
+    """
 
     component: str
     values: str
     now: float
-    before: float
+    before: float | None
 
 
 class Distribution(msgspec.Struct, frozen=True):

@@ -66,7 +66,9 @@ class DecidingOut(BaseModel):
     component: str
     values: str
     now: float = Field(description="Share of the attack that has these values, 0 to 1")
-    before: float = Field(description="Share of normal traffic of the kind that has them")
+    before: float | None = Field(
+        description="Share of normal traffic of the kind that has them; null: none is known"
+    )
 
 
 class DistributionOut(BaseModel):

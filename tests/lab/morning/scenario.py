@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from tests.lab.conftest import SERVER
 from tests.lab.echo import PORT
 from tests.lab.questions import counted
-from xdpctl.abi.constants import Reason
+from xdpctl.abi.constants import KEPT_OUT, Reason
 from xdpctl.base.net.packets import SYN, build
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.lab.box import Box
@@ -164,7 +164,7 @@ def _soon(condition: Callable[[], bool]) -> bool:
 
 
 def _dropped(box: Box) -> int:
-    return counted(box, Reason.LIMITED) + counted(box, Reason.SIGNATURE)
+    return sum(counted(box, reason) for reason in KEPT_OUT)
 
 
 def _passed(box: Box) -> int:

@@ -21,9 +21,9 @@ _BARS = 10
 
 
 def _normal(normal: Normal, kind: Kind) -> PacketArray:
-    """The normal packets of the kind; all of them, if none of the kind are known."""
-    own = normal.packets[normal.kinds == kind]
-    return own if len(own) else normal.packets
+    """The normal packets of the kind."""
+    own: PacketArray = normal.packets[normal.kinds == kind]
+    return own
 
 
 def deciding(match: Match, window: PacketArray, normal: Normal, kind: Kind) -> tuple[Deciding, ...]:
@@ -33,10 +33,11 @@ def deciding(match: Match, window: PacketArray, normal: Normal, kind: Kind) -> t
         if name == "destination":
             continue
         one = Match(((name, value),))
-        now_share, before_share = _share(one, window), _share(one, before)
+        now_share = _share(one, window)
+        before_share = _share(one, before) if len(before) else None
         text = one.as_json()[name][:_TEXT_MAX]
         found.append(Deciding(name, text, now_share, before_share))
-    return tuple(sorted(found, key=lambda each: each.before - each.now))[:VALUES_MAX]
+    return tuple(sorted(found, key=lambda each: (each.before or 0.0) - each.now))[:VALUES_MAX]
 
 
 def _share(match: Match, packets: PacketArray) -> float:
