@@ -44,8 +44,8 @@ _LIVE = """
 
 The running product, as a bridge before a server, with 50 HTTP sessions and 20 conversations over
 UDP through it. Each attack comes at about 25,000 packets/s for three seconds; the detector knows a
-week of normal traffic. *Held* is the time from the first packet sent to the first one kept out; *kept
-out* is the share of the whole flood. Sessions that broke: {broken}; packets lost in the worst
+week of normal traffic. *Held* is the time from the first packet sent to the first one kept out;
+*kept out* is the share of the whole flood. Sessions that broke: {broken}; packets lost in the worst
 conversation: {lost:.2%}.
 
 **Median {p50:.0f} ms, 95th percentile {p95:.0f}, worst {worst:.0f}.**

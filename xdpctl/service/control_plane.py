@@ -43,6 +43,7 @@ from xdpctl.service.holding import Holding, holding
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.sessions import Sessions
 from xdpctl.service.settings import Settings
+from xdpctl.service.slow_connections import SlowConnections
 from xdpctl.service.taken_off import TakenOff
 from xdpctl.stream.producer import Producer, Status
 from xdpctl.traffic.dimensions import DIMENSIONS
@@ -103,6 +104,7 @@ class ControlPlane:
     unusual: Unusual = field(init=False)
     flow_watch: FlowWatch = field(init=False)
     backstops: Backstops = field(init=False)
+    slow: SlowConnections = field(init=False)
     sessions: Sessions = field(init=False)
     series: SeriesRecorder = field(init=False)
     minutes: Minutes = field(init=False)
@@ -130,6 +132,7 @@ class ControlPlane:
             self.settings.protected,
             self.settings.backstops,
         )
+        self.slow = SlowConnections(self.connections.now, self.ours)
         self.sessions = Sessions(self.settings.session_key)
         self.series = SeriesRecorder(
             self.controller, folder / "series" if self.settings.series else None
@@ -183,6 +186,7 @@ class ControlPlane:
                 self.unusual,
                 self.flow_watch,
                 self.backstops,
+                self.slow,
             ),
             *(self.series, self.minutes, self.producer),
         )
@@ -271,7 +275,7 @@ class ControlPlane:
         found = readiness.warnings(self.controller, self.refresher, self.hooks)
         loader = self.loader()
         found += self.flow_watch.warnings(loader.ports if loader else {})
-        found += self._detector_warnings()
+        found += self._detector_warnings() + self.slow.warnings()
         return [*found, self.series.problem] if self.series.problem else found
 
     def _detector_warnings(self) -> list[str]:

@@ -38,7 +38,12 @@ _TOGETHER = 8  # strata of a kind that reach their thresholds at once: they are 
 _TAUGHT = 20  # packets of known flows: then the flow memory is taught
 _JUMP, _ONCE = 4.0, 0.9  # times the threshold; of the sources
 _A_HANDSHAKE, _COMPLETE = 2.0, 0.5  # packets beside the SYN; of the handshakes
-_AFRESH_SECONDS = (1.0, 5.0, 30.0)  # after a limit began, what it lets pass is looked at again
+_AFRESH_SECONDS = (
+    0.15,
+    1.0,
+    5.0,
+    30.0,
+)  # after a limit began, what it lets pass is looked at again
 
 
 @dataclass(slots=True)
@@ -222,9 +227,14 @@ class Engine:
         expected = _A_HANDSHAKE if other is Kind.TCP else 1 / _A_HANDSHAKE
         return others >= expected * _COMPLETE * seen
 
-    def _window(self, key: Key, *reasons: Reason) -> PacketArray:
+    def _rate(self, key: Key, *reasons: Reason) -> float:
+        """Packets a second of a stratum just now, whatever was done with them."""
+        packets = self._window(key, *reasons, seconds=WINDOW_SECONDS)
+        return float(packets["weight"].sum()) / self._recent.last(WINDOW_SECONDS).seconds
+
+    def _window(self, key: Key, *reasons: Reason, seconds: float = _LOOK_SECONDS) -> PacketArray:
         victim, kind = key
-        recent = self._recent.last(_LOOK_SECONDS)
+        recent = self._recent.last(seconds)
         chosen = recent.kinds == kind
         chosen &= covers(victim, recent.packets["family"], recent.packets["destination"])
         chosen &= np.isin(recent.packets["reason"], reasons)
@@ -284,9 +294,10 @@ class Engine:
             reasons = (Reason.NO_RULE, Reason.LIMITED, Reason.CHALLENGED)
             window = self._window(key, *reasons)
             window = window[self.holds.not_dropped(window, *key)]
-            if len(window) < _ENOUGH or hold.rate < self.threshold(key):
+            rate = self._rate(key, *reasons)
+            if len(window) < _ENOUGH or rate < self.threshold(key):
                 continue
-            for proposal in proposals(self._case(unix, key, window, hold.rate), Most.DROP):
+            for proposal in proposals(self._case(unix, key, window, rate), Most.DROP):
                 if proposal.action == "drop":
                     yield from self._hold(now, unix, key, proposal, Most.DROP)
         self._afresh = {k: v for k, v in self._afresh.items() if self.holds.has(k)}
