@@ -8,6 +8,7 @@ import os
 import pwd
 import shutil
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
@@ -85,14 +86,14 @@ def _prepare(box: Box) -> None:
     random = np.random.default_rng(4)
     normal = NormalTraffic(1)
     normal.restore(balanced(random, 2_000))
-    usual = Usual(time.time() - _WEEK)
+    usual = Usual(time.time() - _WEEK, _WEEK)
     engine = Engine(DetectSettings(), [parse_prefix(_OURS)], usual, normal)
     folder = box.directory / "state" / "control"
     user = pwd.getpwnam("xdpctl")
     folder.mkdir(parents=True, exist_ok=True)
     os.chown(folder, user.pw_uid, user.pw_gid)
     path = folder / "detect.learnt"
-    learnt.write(path, engine)
+    path.write_bytes(learnt.packed(engine))
     os.chown(path, user.pw_uid, user.pw_gid)
 
 
@@ -142,7 +143,7 @@ def _packets(per_cpu: bytes | None) -> int:
 def flood(scene: Scene, name: str, rate: float = _STANDARD, seconds: float = 3.0) -> Felt:
     """One made attack; what stood before is removed first."""
     forget(scene)
-    random = np.random.default_rng(abs(hash(name)) % (1 << 32))
+    random = np.random.default_rng(zlib.crc32(name.encode()))
     packets = ATTACKS[name](random, 4_096)
     packets = packets[packets["packet_length"] <= 1_500]
     return _felt(scene, name, frames(packets, scene.place.mac), rate, seconds)

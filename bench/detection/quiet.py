@@ -105,7 +105,7 @@ def _surge(seconds: float) -> float:
 def days(seed: int = 1) -> tuple[Day, Day]:
     """Two days of 40 servers with eight bells: one with floors alone, and the next."""
     random = np.random.default_rng(seed)
-    usual, normal = Usual(0.0), NormalTraffic(seed)
+    usual, normal = Usual(0.0, 7 * _DAY), NormalTraffic(seed)
     normal.restore(made.balanced(random, 2_000))
     engine = Engine(DetectSettings(learning=0), [_OURS], usual, normal)
     rates = random.lognormal(np.log(60), 0.9, _SERVERS)

@@ -61,7 +61,7 @@ class World:
         normal = NormalTraffic(self.seed)
         if self.learnt:
             normal.restore(balanced(self._random, 2_000))
-        usual = Usual(self.unix - _WEEK if self.learnt else self.unix)
+        usual = Usual(self.unix - _WEEK, _WEEK) if self.learnt else Usual(self.unix)
         self.engine = Engine(self.settings, self.ours, usual, normal)
         self.quiet(1.0)
 
@@ -108,7 +108,7 @@ class World:
 
     def _decide(self, packets: PacketArray) -> None:
         for hold in self.engine.holds.active:
-            if hold.state is State.PROBING or hold.watched:
+            if hold.state is State.PROBING or hold.watched or hold.refused:
                 continue
             free = (packets["reason"] == Reason.NO_RULE) & (packets["flow"] != FlowState.KNOWN)
             packets["reason"][takes(hold.parsed(), packets) & free] = _REASONS[hold.action]

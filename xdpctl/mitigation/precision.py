@@ -14,10 +14,11 @@ from msgspec import structs
 
 from xdpctl.abi.constants import FlowState, Reason
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.detectors.builtin.kind import FLOORS, Kind
+from xdpctl.detectors.builtin.kind import Kind
 from xdpctl.detectors.builtin.kinds import kinds
 from xdpctl.detectors.builtin.normal import Normal
-from xdpctl.detectors.builtin.settings import Most
+from xdpctl.detectors.builtin.settings import DetectSettings, Most
+from xdpctl.detectors.builtin.usual import Usual
 from xdpctl.detectors.builtin.verdict import Case, proposals
 from xdpctl.detectors.formats.builtin import ATTACKS
 from xdpctl.mitigation.measures import MEASURES
@@ -33,18 +34,30 @@ from xdpctl.traffic.window import Seen
 
 SECONDS = 3.0  # of packets that are looked at
 _HEADS_MIN = 48  # of a kind
-_SHARE_MIN = 0.1  # of the victim's packets: less is no part of an attack
-_LEAST = 0.2  # of the floor: the detector's threshold may be lower than ours
+# of the kind that the detector named, and of others: the share of the victim's packets, and of the
+# floor, from which on they are a part of the attack
+_SHARE_MIN, _SHARE_BESIDE = 0.1, 0.2
+_LEAST, _BESIDE = 0.2, 0.5
 _HEADS_MAX = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What was learnt of normal traffic, and for how long."""
+    """What was learnt of normal traffic, and what may be done."""
 
     normal: Callable[[int], Normal]
-    learnt: float
-    fresh: bool
+    usual: Usual
+    detect: DetectSettings
+
+    @property
+    def fresh(self) -> bool:
+        """Whether too little was observed."""
+        return self.usual.observed < self.detect.learning
+
+    def most(self, victim: Prefix, kind: Kind) -> Most:
+        """The most that may be done; the embedded detector may be off, and others not."""
+        off = self.detect.mode is Most.OFF
+        return Most.DROP if off else self.detect.most(victim, kind)
 
 
 class Precision:
@@ -100,8 +113,13 @@ class Precision:
         for number in np.unique(of_kinds).tolist():
             kind, window = Kind(number), rest[of_kinds == number]
             rate = float(window["weight"].sum()) / seen.seconds
-            few = len(window) < _HEADS_MIN or rate < _LEAST * FLOORS[kind]
-            if few or rate * seen.seconds < _SHARE_MIN * total:
+            named = ATTACKS.get(kind) is event.attack
+            floor = known.detect.floor(victim, kind)
+            least = max((_LEAST if named else _BESIDE) * floor, known.usual.best((victim, kind)))
+            share = rate * seen.seconds / total
+            if len(window) < _HEADS_MIN or rate < least:
+                continue
+            if share < (_SHARE_MIN if named else _SHARE_BESIDE):
                 continue
             yield from self._of_kind(event, victim, kind, window[-_HEADS_MAX:], rate, known)
         for each in held:  # what was made before lasts as long as the detector reports it
@@ -122,14 +140,17 @@ class Precision:
             window=window,
             normal=known.normal(victim.family),
             rate=rate,
-            threshold=FLOORS[kind],
-            learnt=known.learnt,
+            threshold=known.usual.threshold((victim, kind), known.detect.floor(victim, kind)),
+            usual=known.usual.best((victim, kind)),
+            learnt=known.usual.observed,
             fresh=known.fresh,
             taught=bool((window["flow"] != FlowState.NOT_ASKED).any()),
         )
-        for proposal in proposals(case, Most.DROP):
+        most = known.most(victim, kind)
+        for proposal in proposals(case, most):
             yield structs.replace(
                 event,
+                watch=event.watch or most is Most.OBSERVE,
                 match=proposal.match,
                 limit=proposal.limit,
                 action=proposal.action,

@@ -13,6 +13,7 @@ from xdpctl.base.net.tcp_peers import Peers
 from xdpctl.control.operations import signatures, source_rules
 from xdpctl.control.operations.removal import remove
 from xdpctl.control.state.draft import Draft
+from xdpctl.detectors.builtin.holds import TAKEN_BACK
 from xdpctl.errors import CapacityError, QuotaError, RuleError
 from xdpctl.incidents.ledger import ledger
 from xdpctl.incidents.ledger.attribution import ReportedEvent, rules_that_worked, tag_of
@@ -88,7 +89,7 @@ class Responder:
         report = ReportedEvent(event, self._detector, marked[0], ttl, self._settings.same_incident)
         incident = ledger.find_or_open(self._draft, report, self._hits)
         if ledger.taken_back(incident, event):
-            self.outcome.ignore(event, "an operator has removed its rule")
+            self.outcome.ignore(event, TAKEN_BACK)
             return
         marked += (tag_of(incident),)
         mode = Mode.MONITOR if event.watch else mode_of(self._mode)

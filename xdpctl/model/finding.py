@@ -70,6 +70,21 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         if len(labels) > BINS_MAX:
             fix = f"send at most {BINS_MAX} bars"
             raise RuleError("the picture has too many bars", "finding.picture", fix)
+        if self.picture and not len(labels) == len(self.picture.now) == len(self.picture.before):
+            fix = "send a share for each bar"
+            raise RuleError("the picture's lists differ in length", "finding.picture", fix)
+        if any(not 0 <= each.hits <= each.samples or not each.samples for each in self.collateral):
+            fix = "send 0 to `samples` hits, of at least one sample"
+            raise RuleError("hits and samples do not go together", "finding.collateral", fix)
+        shares = [self.coverage, *(each.bound for each in self.collateral)]
+        shares += [s for each in self.deciding for s in (each.now, each.before) if s is not None]
+        shares += [*self.picture.now, *self.picture.before] if self.picture else []
+        rates = (self.rate, self.threshold, self.usual, self.heads)
+        if not all(0 <= share <= 1.001 for share in shares) or not all(
+            0 <= r < 1e12 for r in rates
+        ):
+            fix = "send shares of 0 to 1, and rates from 0 on"
+            raise RuleError("a figure is out of range", "finding", fix)
         words = (self.kind, *(each.kind for each in self.collateral), *labels)
         words += tuple(text for each in self.deciding for text in (each.component, each.values))
         if max(map(len, (*texts, *words)), default=0) > TEXT_MAX:

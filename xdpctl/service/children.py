@@ -3,6 +3,7 @@
 
 import grp
 import logging
+import os
 import pwd
 import subprocess
 import time
@@ -43,7 +44,7 @@ class Child:
 
     def __init__(self, name: str, meanwhile: str, start: Callable[[], Popen]) -> None:
         self._name, self._meanwhile, self._start = name, meanwhile, start
-        self._wait, self._again_at = 1.0, 0.0
+        self._wait, self._again_at, self._gave_up = 1.0, 0.0, False
         self.started = time.monotonic()
         self.process = start()
 
@@ -54,10 +55,17 @@ class Child:
         return self._again_at == 0 and code is not None and code > 0 and lived < _AT_ONCE
 
     def keep(self) -> bool:
-        """Start it again if it died, with growing pauses; whether it runs."""
+        """Start it again if it died, with growing pauses; whether it runs.
+
+        One that says that its settings must be edited first is left alone.
+        """
         code = self.process.poll()
-        if code is None:
-            return True
+        if code is None or self._gave_up:
+            return code is None
+        if code == os.EX_CONFIG:
+            log.error("the %s does not start with these settings; %s", self._name, self._meanwhile)
+            self._gave_up = True
+            return False
         lived = time.monotonic() - self.started
         if self._again_at < self.started:
             self._wait = 1.0 if lived > _LONG_LIVED else min(self._wait * 2, _BACKOFF_MAX)

@@ -36,7 +36,7 @@ from xdpctl.series.recorder import SeriesRecorder
 from xdpctl.service import readiness
 from xdpctl.service.backstops import Backstops
 from xdpctl.service.config import load
-from xdpctl.service.detecting import learnt
+from xdpctl.service.detecting.learnt import LearntFile
 from xdpctl.service.detecting.status import read_status
 from xdpctl.service.flow_watch import FlowWatch
 from xdpctl.service.holding import Holding, holding
@@ -105,6 +105,7 @@ class ControlPlane:
     flow_watch: FlowWatch = field(init=False)
     backstops: Backstops = field(init=False)
     slow: SlowConnections = field(init=False)
+    learnt: LearntFile = field(init=False)
     sessions: Sessions = field(init=False)
     series: SeriesRecorder = field(init=False)
     minutes: Minutes = field(init=False)
@@ -133,6 +134,7 @@ class ControlPlane:
             self.settings.backstops,
         )
         self.slow = SlowConnections(self.connections.now, self.ours)
+        self.learnt = LearntFile(self.settings.detector_learnt)
         self.sessions = Sessions(self.settings.session_key)
         self.series = SeriesRecorder(
             self.controller, folder / "series" if self.settings.series else None
@@ -201,11 +203,8 @@ class ControlPlane:
 
     def _known(self) -> Known:
         """What the embedded detector has learnt."""
-        now = time.time()
-        found = learnt.read(self.settings.detector_learnt, now)
-        lasted = now - found.usual.since
-        fresh = lasted < self.settings.detect.learning
-        return Known(found.normal.of_family, lasted, fresh)
+        found = self.learnt.read()
+        return Known(found.normal.of_family, found.usual, self.settings.detect)
 
     def _steps(self) -> LadderSettings:
         return self.settings.automatic.ladder

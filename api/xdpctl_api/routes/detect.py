@@ -12,7 +12,6 @@ from xdpctl.detectors.builtin.kind import Kind
 from xdpctl.detectors.builtin.kinds import kinds
 from xdpctl.errors import RuleError
 from xdpctl.service.control_plane import ControlPlane
-from xdpctl.service.detecting.learnt import read_usual
 from xdpctl.service.detecting.status import read_status
 from xdpctl.traffic.select import covers
 from xdpctl_api.auth import Viewer
@@ -44,7 +43,7 @@ async def read_destination(destination: str, who: Viewer, ctx: Ctx) -> Destinati
 
 def _destination(ctx: ControlPlane, prefix: Prefix) -> DestinationOut:
     settings = ctx.settings
-    usual = read_usual(settings.detector_learnt)
+    usual = ctx.learnt.read().usual
     now = _rates(ctx, prefix)
     status = read_status(settings.detector_status)
     taught = bool(status and status.taught)

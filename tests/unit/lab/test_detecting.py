@@ -62,7 +62,7 @@ def test_a_flood_is_dropped_and_nobody_is_hit(recordings: Path) -> None:
     assert found["protected"] == ["192.0.2.0/24"]
     attack, legit = done["truth"]["attack"], done["truth"]["legit"]
     assert (attack["packets"], legit["packets"]) == (25_000, 3_000)
-    assert attack["outcomes"]["signature"] / 25_000 > 0.75
+    assert attack["outcomes"]["no_rule"] / 25_000 < 0.1
     assert legit["outcomes"]["no_rule"] / 3_000 > 0.98, "a limit stood for a moment"
     assert 0 < done["first_answer_after"] <= 0.1
     assert done["first_answer_after"] < done["first_drop_after"] <= 0.3

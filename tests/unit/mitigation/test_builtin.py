@@ -12,7 +12,7 @@ from tests.support.hooked import OURS, VICTIM, incidents, say, standing, whole
 from xdpctl.incidents import report
 
 MATCH = f"dst {VICTIM} proto udp length 540"
-FINDING = {
+FINDING: dict[str, Any] = {
     "kind": "udp",
     "rate": 25_000.0,
     "threshold": 5_000.0,
@@ -144,6 +144,16 @@ def test_a_victim_elsewhere_is_not_protected(api: Api) -> None:
         (told(finding=FINDING | {"because": ["x" * 999]}), "finding"),
         (told(finding=FINDING | {"rejected": ["x"] * 99}), "finding"),
         (told(finding=FINDING | {"rate": "fast"}), ""),
+        (told(finding=FINDING | {"rate": -1.0}), "finding"),
+        (told(finding=FINDING | {"coverage": 7.0}), "finding"),
+        (told(finding=FINDING | {"picture": FINDING["picture"] | {"now": []}}), "finding.picture"),
+        (
+            told(
+                finding=FINDING
+                | {"collateral": [{"kind": "udp", "samples": 0, "hits": 0, "bound": 0}]}
+            ),
+            "finding.collateral",
+        ),
         (told() * 300, ""),
     ],
 )

@@ -13,6 +13,8 @@ from tests.support.apiclient import Api, running
 from tests.support.hooked import configured, event, say, standing, whole
 from xdpctl.abi.constants import FlowState
 from xdpctl.detectors.builtin.normal import Normal
+from xdpctl.detectors.builtin.settings import DetectSettings
+from xdpctl.detectors.builtin.usual import Usual
 from xdpctl.mitigation.precision import Known
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.window import Seen
@@ -29,7 +31,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
         yield api
 
 
-def sees(api: Api, *parts: PacketArray, learnt: float = 7 * 86_400.0) -> None:
+def sees(api: Api, *parts: PacketArray, observed: float = 7 * 86_400.0) -> None:
     """The box has seen these packets in the last three seconds."""
     around = legitimate(RANDOM, 300)
     around["flow"] = FlowState.KNOWN
@@ -37,7 +39,8 @@ def sees(api: Api, *parts: PacketArray, learnt: float = 7 * 86_400.0) -> None:
     precision = api.context.hooks.precision
     assert precision is not None
     precision._seen = lambda _: Seen(packets, 0.0, 3.0, 0)
-    precision._known = lambda: Known(lambda _: NORMAL, learnt, learnt < 600)
+    usual = Usual(0.0, observed)
+    precision._known = lambda: Known(lambda _: NORMAL, usual, DetectSettings())
 
 
 def attack(name: str, rate: float, heads: int = 400) -> PacketArray:
@@ -128,9 +131,10 @@ def test_a_match_or_sources_are_taken_as_they_are(api: Api) -> None:
 
 
 def test_a_box_that_has_learnt_nothing_limits(api: Api) -> None:
-    sees(api, attack("UDP of one length by bots", 60_000), learnt=5.0)
+    sees(api, attack("UDP of one length by bots", 60_000), observed=5.0)
     precision = api.context.hooks.precision
     assert precision is not None
-    precision._known = lambda: Known(lambda _: Normal.nothing(), 5.0, True)
+    usual = Usual(0.0, 5.0)
+    precision._known = lambda: Known(lambda _: Normal.nothing(), usual, DetectSettings())
     (rule,) = flood(api)
     assert rule["action"] == "limit"

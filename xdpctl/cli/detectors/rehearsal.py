@@ -62,7 +62,7 @@ def rehearse(
 
 
 def _report(name: str, done: "Rehearsed") -> dict[str, Any]:
-    drops = [a.at for a in done.answers if a.phase is Phase.BEGAN and a.hold["action"] != "limit"]
+    drops = [a.at for a in done.answers if a.phase is Phase.BEGAN and a.hold["action"] == "drop"]
     began = done.first_attack or 0.0
     truth = {
         word: {"packets": sum(counts.values()), "outcomes": dict(counts)}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from xdpctl.detectors.builtin.kind import Kind
 from xdpctl.detectors.builtin.normal import MOST_HIT, Normal
+from xdpctl.errors import RuleError
 from xdpctl.model.match.bits import Bits
 from xdpctl.model.match.components import COMPONENTS
 from xdpctl.model.match.components import Kind as Valued
@@ -117,7 +118,7 @@ def boxes(
         match = _grow(rest, counts, given)
         if match is None:
             break
-        taken = _taken(match, given, window) & left
+        taken = _taken(match, window) & left
         if split.now.mass[taken].sum() < _LEAST:
             break
         found.append(match)
@@ -163,7 +164,10 @@ def _grow(split: _Split, counts: NDArray[np.int64], given: dict[str, Value]) -> 
     if not components and split.normal.total > 0:
         return None
     components |= _common(split, components)
-    return join(_both_of(given, _needed(begun, components, counts)))
+    try:
+        return join(_both_of(given, _needed(begun, components, counts)))
+    except RuleError:  # no packet could be so, as the heads of a hostile sender may claim
+        return None
 
 
 def _preferred(choice: _Choice) -> float:
@@ -180,7 +184,7 @@ def _holds(name: str, value: Any, packets: PacketArray) -> NDArray[np.bool_]:
     return matches(value, found) if name in _BITS else holds(value, found)
 
 
-def _taken(match: Match, given: dict[str, Value], packets: PacketArray) -> NDArray[np.bool_]:
+def _taken(match: Match, packets: PacketArray) -> NDArray[np.bool_]:
     """Which packets have the components of a match, beside the addresses that all have."""
     chosen = np.ones(len(packets), bool)
     for name, value in match.components:

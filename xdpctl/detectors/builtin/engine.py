@@ -16,6 +16,7 @@ from xdpctl.abi.constants import FlowState, Reason
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.detectors.builtin.aims import Aims, narrowest
 from xdpctl.detectors.builtin.counts import WINDOW_SECONDS, Chunk, Recent, Strata, strata
+from xdpctl.detectors.builtin.hold import State
 from xdpctl.detectors.builtin.holds import Holds, Report
 from xdpctl.detectors.builtin.kind import Kind
 from xdpctl.detectors.builtin.kinds import kinds
@@ -23,7 +24,8 @@ from xdpctl.detectors.builtin.memory import NormalTraffic
 from xdpctl.detectors.builtin.settings import DetectSettings, Most
 from xdpctl.detectors.builtin.sources import sources
 from xdpctl.detectors.builtin.usual import Key, Usual
-from xdpctl.detectors.builtin.verdict import Case, Proposal, proposals
+from xdpctl.detectors.builtin.verdict import Case, Proposal, again, proposals, whole_limit
+from xdpctl.model.rule import Action
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import covers
 
@@ -33,9 +35,10 @@ _AGAIN_SECONDS = 0.15  # between two looks at a stratum
 _LOOK_SECONDS = 0.4  # of packets that are looked at
 _QUIET_SECONDS = 2.0  # below the threshold, after which a stratum is quiet again
 _SECOND = 1.0
+_NOTED = 0.1  # of the floor: lower rates are not remembered
 _SPREAD = 2.0  # times the floor: then a kind is looked at over all destinations
 _TOGETHER = 8  # strata of a kind that reach their thresholds at once: they are looked at as one
-_TAUGHT = 20  # packets of known flows: then the flow memory is taught
+_TAUGHT, _TAUGHT_SECONDS = 20, 300.0  # packets of known flows: then the memory is taught
 _JUMP, _ONCE = 4.0, 0.9  # times the threshold; of the sources
 _A_HANDSHAKE, _COMPLETE = 2.0, 0.5  # packets beside the SYN; of the handshakes
 _AFRESH_SECONDS = (
@@ -88,15 +91,22 @@ class Engine:
         self._aims = Aims()
         self._second = _Second()
         self._last: float | None = None
-        self._taught = 0
-        self._afresh: dict[str, int] = {}
+        self._taught, self._taught_at = [0, 0], 0.0  # packets of known flows, by parts of time
+        self._afresh: dict[str, tuple[float, int]] = {}  # when it began, and looks since
 
-    def step(self, now: float, unix: float, packets: PacketArray) -> list[Report]:
-        """Take what was observed up to the monotonic time `now`; return what is to be reported."""
-        seconds = now - self._last if self._last is not None else WINDOW_SECONDS
+    def step(
+        self, now: float, unix: float, packets: PacketArray, seconds: float | None = None
+    ) -> list[Report]:
+        """Take what was observed up to the monotonic time `now`; return what is to be reported.
+
+        `seconds` is for how long these packets were observed, None since the last step.
+        """
+        if seconds is None:
+            seconds = now - self._last if self._last is not None else WINDOW_SECONDS
         self._last = now
         chunk = self._ours(now, seconds, packets)
-        self._taught += int((chunk.packets["flow"] == FlowState.KNOWN).sum())
+        self.usual.observed += min(seconds, _SECOND)
+        self._count_known(now, int((chunk.packets["flow"] == FlowState.KNOWN).sum()))
         unknown = chunk.of(chunk.packets["flow"] != FlowState.KNOWN)
         self._recent.add(unknown)
         undecided = unknown.of(unknown.packets["reason"] == Reason.NO_RULE)
@@ -105,6 +115,12 @@ class Engine:
         if self.settings.mode is not Most.OFF:
             reports += self._look(now, unix)
         return reports
+
+    def _count_known(self, now: float, known: int) -> None:
+        """Known flows count for some minutes: a memory may be emptied, or its teacher be gone."""
+        if now >= self._taught_at + _TAUGHT_SECONDS:
+            self._taught, self._taught_at = [0, self._taught[0]], now
+        self._taught[0] += known
 
     def _ours(self, now: float, seconds: float, packets: PacketArray) -> Chunk:
         """The packets to destinations that are protected."""
@@ -118,16 +134,16 @@ class Engine:
 
     def _learn(self, now: float, unix: float, chunk: Chunk, undecided: Chunk) -> None:
         loud = {kind for (_, kind), each in self._suspects.items() if each.loud_at > now - 5.0}
-        loud |= {hold.of_kind for hold in self.holds.active}
-        decided = chunk.packets["reason"] == Reason.NO_RULE
-        self.normal.add(chunk.of(decided), frozenset(loud))
+        loud |= {hold.of_kind for hold in self.holds.active if hold.state is State.ATTACK}
+        passed = chunk.packets["reason"] == Reason.NO_RULE
+        self.normal.add(chunk.of(passed), frozenset(loud))
         found = self._second.add(undecided)
         if found is None:
             return
         rates: dict[Key, float] = {}
         for place in np.flatnonzero(found.rates >= 50.0).tolist():
             key = found.key(place)
-            if key[1] not in loud and found.rates[place] >= self._floor(key) / 2:
+            if key[1] not in loud and found.rates[place] >= _NOTED * self._floor(key):
                 rates[key] = float(found.rates[place])
         self.usual.note(unix, rates)
 
@@ -155,12 +171,9 @@ class Engine:
     def _loud(self, window: Chunk) -> dict[Key, float]:
         """The strata that have reached their thresholds, with their rates."""
         found = strata(window.packets, window.kinds, window.seconds)
+        least = np.array([_least_floor(self.settings, kind, self.taught) for kind in Kind])
         loud: dict[Key, float] = {}
-        for place in np.flatnonzero(found.rates >= 10.0).tolist():
-            if found.rates[place] < _least_floor(
-                self.settings, int(found.kinds[place]), self.taught
-            ):
-                continue
+        for place in np.flatnonzero(found.rates >= least[found.kinds]).tolist():
             key = found.key(place)
             if found.rates[place] >= self.threshold(key):
                 loud[key] = float(found.rates[place])
@@ -169,29 +182,43 @@ class Engine:
     def _look_at(
         self, now: float, unix: float, kind: Kind, loud: Mapping[Key, float], window: Chunk
     ) -> Iterator[Report]:
-        """Look at the strata of one kind, or at all of them together if they are many."""
-        together = len(loud) >= _TOGETHER
-        if not together:
-            for key, rate in loud.items():
-                aim = self._aims.aim(now, key[0], kind, self.ours)
-                yield from self._suspected(now, unix, (aim, kind), rate)
-        if loud and not together:
-            return
+        """Look at the strata of one kind: one by one, or at many within a prefix as one."""
         chosen = window.packets[window.kinds == kind]
-        for family in (4, 6):
-            ours = chosen[chosen["family"] == family]
+        for around in self._narrowest_ours(loud, kind, chosen, window.seconds):
+            inside = {key: rate for key, rate in loud.items() if around.covers(key[0])}
+            ours = chosen[covers(around, chosen["family"], chosen["destination"])]
             rate = float(ours["weight"].sum()) / window.seconds
-            if rate < _SPREAD * self.settings.floor(_ANYWHERE[family], kind, self.taught):
-                continue
-            prefix = narrowest(ours, family, self.ours)
-            if prefix is not None and rate >= _SPREAD * self.threshold((prefix, kind)):
-                yield from self._suspected(now, unix, (prefix, kind), rate)
+            spread = rate >= _SPREAD * self.settings.floor(around, kind, self.taught)
+            if not inside or len(inside) >= _TOGETHER:
+                prefix = narrowest(ours, around.family, (around,)) if spread else None
+                if prefix is not None and rate >= _SPREAD * self.threshold((prefix, kind)):
+                    yield from self._suspected(now, unix, (prefix, kind), rate)
+                    continue
+            largest = sorted(inside, key=lambda key: -inside[key])[:_TOGETHER]
+            for key in largest:
+                aim = self._aims.aim(now, key[0], kind, self.ours)
+                yield from self._suspected(now, unix, (aim, kind), inside[key])
+
+    def _narrowest_ours(
+        self, loud: Mapping[Key, float], kind: Kind, packets: PacketArray, seconds: float
+    ) -> list[Prefix]:
+        """The protected prefixes in which something is loud, or that get much in all.
+
+        Of those inside each other only the outermost: what is inside is looked at with it.
+        """
+        outermost = [
+            each for each in self.ours
+            if not any(other != each and other.covers(each) for other in self.ours)
+        ]  # fmt: skip
+        least = _SPREAD * _least_floor(self.settings, kind, self.taught)
+        if float(packets["weight"].sum()) / seconds < least and not loud:
+            return []
+        return outermost
 
     def _suspected(self, now: float, unix: float, key: Key, rate: float) -> Iterator[Report]:
         suspect = self._suspects.get(key)
         if suspect is None:
             suspect = self._suspects[key] = _Suspect(now, now)
-            self.usual.forget({key})
         suspect.loud_at, suspect.rate = now, rate
         if now < suspect.looked_at + _AGAIN_SECONDS:
             return
@@ -201,7 +228,7 @@ class Engine:
             return
         if len(window) < (_LEAST if now >= suspect.since + _SUSPECT_SECONDS else _ENOUGH):
             return
-        left = self.holds.not_taken(window, *key)
+        left = self.holds.not_taken(window, key[1])
         weights = window["weight"].astype(np.float64)
         rest = rate * float(weights[left].sum() / weights.sum())
         if rest < self.threshold(key) or left.sum() < _LEAST:
@@ -246,13 +273,18 @@ class Engine:
     ) -> Iterator[Report]:
         victim, kind = key
         most = self.settings.most(victim, kind)
-        before = self.holds.remembered(key, window, self.normal.of_family(victim.family), unix)
-        found = before or proposals(self._case(unix, key, window, rate), most)
-        for proposal in found:
-            yield from self._hold(now, unix, key, proposal, most)
+        if most is Most.OFF:
+            return
+        case = self._case(unix, key, window, rate)
+        earlier = self.holds.remembered(victim, kind, unix)
+        found = again(case, earlier, most) or proposals(case, most)
+        reports = [each for one in found for each in self._hold(now, unix, key, one, most)]
+        if not reports:  # what is asked for was refused: less may be possible
+            reports = list(self._hold(now, unix, key, whole_limit(case), most))
+        yield from reports
 
     def _case(self, unix: float, key: Key, window: PacketArray, rate: float) -> Case:
-        learnt = unix - self.usual.since
+        learnt = self.usual.observed
         recent = self._recent.last(_LOOK_SECONDS)
         chosen = recent.kinds == key[1]
         chosen &= covers(key[0], recent.packets["family"], recent.packets["destination"])
@@ -278,34 +310,36 @@ class Engine:
         report = self.holds.begin(now, unix, key[0], proposal, watched=most is Most.OBSERVE)
         if report is not None:
             self._aims.held(now, key[0], key[1])
+            self._afresh.setdefault(report.hold.id, (now, 0))
+            self.usual.forget({key})
             yield report
 
     def _look_afresh(self, now: float, unix: float) -> Iterator[Report]:
         """Look once more at what a limit was set for: with more packets, a drop may be proved."""
         for hold in self.holds.active:
-            done = self._afresh.get(hold.id, 0)
-            due = done < len(_AFRESH_SECONDS) and unix - hold.began >= _AFRESH_SECONDS[done]
+            began, done = self._afresh.setdefault(hold.id, (now, 0))
+            due = done < len(_AFRESH_SECONDS) and now - began >= _AFRESH_SECONDS[done]
             if hold.drops or hold.watched or not due:
                 continue
-            self._afresh[hold.id] = done + 1
+            self._afresh[hold.id] = began, done + 1
             key = hold.prefix, hold.of_kind
             if self.settings.most(*key) is not Most.DROP:
                 continue
             reasons = (Reason.NO_RULE, Reason.LIMITED, Reason.CHALLENGED)
             window = self._window(key, *reasons)
-            window = window[self.holds.not_dropped(window, *key)]
+            window = window[self.holds.not_dropped(window, key[1])]
             rate = self._rate(key, *reasons)
             if len(window) < _ENOUGH or rate < self.threshold(key):
                 continue
             for proposal in proposals(self._case(unix, key, window, rate), Most.DROP):
-                if proposal.action == "drop":
+                if proposal.action is Action.DROP:
                     yield from self._hold(now, unix, key, proposal, Most.DROP)
         self._afresh = {k: v for k, v in self._afresh.items() if self.holds.has(k)}
 
     @property
     def taught(self) -> bool:
         """Whether packets of known flows were seen: else every flow is unknown."""
-        return self._taught >= _TAUGHT
+        return sum(self._taught) >= _TAUGHT
 
     def standing(self) -> list[Standing]:
         """The strata that are more than usual now."""
@@ -321,14 +355,13 @@ class Engine:
         ]
 
 
-_ANYWHERE = {4: Prefix(bytes(4), 0), 6: Prefix(bytes(16), 0)}
+_ANYWHERE = Prefix(bytes(4), 0)
 
 
-def _least_floor(settings: DetectSettings, kind: int, taught: bool) -> float:
+def _least_floor(settings: DetectSettings, kind: Kind, taught: bool) -> float:
     """The lowest floor of a kind anywhere."""
-    parts = (settings.common, *settings.parts)
-    given = [each.floors[Kind(kind)] for each in parts if Kind(kind) in each.floors]
-    return min([*given, settings.floor(_ANYWHERE[4], Kind(kind), taught)])
+    given = [each.floors[kind] for each in settings.parts if kind in each.floors]
+    return min([*given, settings.floor(_ANYWHERE, kind, taught)])
 
 
 class _Second:

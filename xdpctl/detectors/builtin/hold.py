@@ -52,6 +52,7 @@ class Hold(msgspec.Struct, kw_only=True):
     told_at: float = 0.0
     probing_since: float = 0.0
     refused: str = ""  # why the control plane did not accept it
+    accepted: bool = False  # the control plane has heard what it rests on
     watched: bool = False  # only observed, as the configuration says
 
     @classmethod

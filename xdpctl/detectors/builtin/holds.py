@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The answers that stand: their hits, and when they end. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,22 +13,21 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.detectors.builtin.counts import Chunk
 from xdpctl.detectors.builtin.hold import QUIET_MOST, Hold, State
 from xdpctl.detectors.builtin.kind import Kind
-from xdpctl.detectors.builtin.normal import MOST_HIT, Normal, collateral
+from xdpctl.detectors.builtin.settings import Most
 from xdpctl.detectors.builtin.verdict import Proposal
 from xdpctl.model.event import Phase
 from xdpctl.model.match.match import Match
-from xdpctl.model.rule import Action
 from xdpctl.traffic.packets import PACKET, PacketArray
 from xdpctl.traffic.select import takes
 
 TTL_SECONDS = 300.0  # of the rules, which are asked for again while they are needed
-_RENEW_SECONDS = 60.0
+_RENEW_SECONDS, _RETRY_SECONDS = 60.0, 5.0
 _HITS_SECONDS = 0.25
 _HIT = 100.0  # packets a second: fewer do not keep a rule
 _PROBE_SECONDS = 10.0
-_BACK = 0.25  # of the threshold: the attack goes on
+_BACK, _STILL = 0.25, 0.5  # of the threshold: the attack comes back, or goes on
 _REMEMBERED_SECONDS, _REMEMBERED_MAX = 86_400.0, 500
-_SAME = 0.5  # of the packets, which an earlier answer matches
+TAKEN_BACK = "an operator has removed its rule"  # as the hook says
 _HOLDS_MAX, _OF_STRATUM_MAX = 96, 8
 
 
@@ -42,7 +41,7 @@ class Report:
 
 
 class Holds:
-    """All answers. `step` says what is to be reported, and `refused` and `done` what came of it."""
+    """All answers. `step` says what is to be reported; tell it with `answered` what came of it."""
 
     def __init__(self) -> None:
         self._holds: dict[str, Hold] = {}
@@ -51,6 +50,7 @@ class Holds:
         self._gathered: list[PacketArray] = []
         self._seconds = 0.0
         self._number = 0
+        self._ending: list[Report] = []
 
     @property
     def active(self) -> list[Hold]:
@@ -66,10 +66,23 @@ class Holds:
         """Whether an answer stands."""
         return identity in self._holds
 
-    def take_over(self, now: float, holds: Iterable[Hold], earlier: Iterable[Hold]) -> None:
-        """Go on with the answers of an earlier process."""
+    def take_over(
+        self,
+        now: float,
+        holds: Iterable[Hold],
+        earlier: Iterable[Hold],
+        most: Callable[[Prefix, Kind], Most],
+    ) -> None:
+        """Go on with the answers of an earlier process, as far as the settings still allow them."""
         for hold in holds:
-            self._put(structs.replace(hold, state=State.ATTACK, hit_at=now, told_at=-1e9))
+            allowed = most(hold.prefix, hold.of_kind)
+            if allowed is Most.OFF or (allowed is Most.LIMIT and hold.drops):
+                self._ending.append(Report(Phase.ENDED, hold))
+                continue
+            watched = allowed is Most.OBSERVE
+            self._put(structs.replace(
+                hold, state=State.ATTACK, hit_at=now, told_at=-1e9, watched=watched
+            ))  # fmt: skip
         for hold in earlier:
             self._remember(hold)
 
@@ -90,8 +103,8 @@ class Holds:
         alike = [h for h in self._holds.values() if (h.victim, h.kind) == (hold.victim, hold.kind)]
         if len(self._holds) >= _HOLDS_MAX or len(alike) >= _OF_STRATUM_MAX:
             return None
-        for each in same:  # the rule of this match is changed, and belongs to the new answer
-            del self._holds[each.id]
+        for each in same:  # its rule is changed, and its event goes on
+            hold.id = each.id
         before = self._earlier.get(_name(hold))
         if before is not None:
             hold.quiet = min(2 * before.quiet, QUIET_MOST)
@@ -100,52 +113,40 @@ class Holds:
         self._put(hold)
         return Report(Phase.BEGAN, hold, watched)
 
-    def refused(self, identity: str, why: str) -> None:
-        """The control plane did not accept it: it is asked again with the next renewal."""
+    def answered(self, identity: str, why: str) -> None:
+        """What came of a report: `why` it had no effect, or nothing. It is reported again then."""
         if identity in self._holds:
             self._holds[identity].refused = why
+            self._holds[identity].accepted |= not why
 
-    def not_taken(self, packets: PacketArray, victim: Prefix, kind: Kind) -> NDArray[np.bool_]:
-        """Which packets no standing answer matches."""
+    def not_taken(self, packets: PacketArray, kind: Kind) -> NDArray[np.bool_]:
+        """Which packets no answer takes. One that was refused takes none, unless by an operator."""
         return self._left(packets, kind, drops_only=False)
 
-    def not_dropped(self, packets: PacketArray, victim: Prefix, kind: Kind) -> NDArray[np.bool_]:
-        """Which packets no standing drop matches."""
+    def not_dropped(self, packets: PacketArray, kind: Kind) -> NDArray[np.bool_]:
+        """Which packets no standing drop takes."""
         return self._left(packets, kind, drops_only=True)
 
     def _left(self, packets: PacketArray, kind: Kind, drops_only: bool) -> NDArray[np.bool_]:
         left = np.ones(len(packets), bool)
         for hold in self._holds.values():
-            if hold.of_kind is kind and (hold.drops or not drops_only):
+            in_force = not hold.refused or hold.refused == TAKEN_BACK
+            if hold.of_kind is kind and in_force and (hold.drops or not drops_only):
                 left &= ~takes(self._matches[hold.id], packets)
         return left
 
-    def remembered(
-        self, key: tuple[Prefix, Kind], window: PacketArray, normal: Normal, unix: float
-    ) -> list[Proposal]:
-        """Earlier drops for the same victim and kind that take much of what comes now."""
-        found: list[Proposal] = []
-        weights = window["weight"].astype(np.float64)
-        for hold in self._earlier.values():
-            if (hold.prefix, hold.of_kind) != key or not hold.drops or hold.watched:
-                continue
-            match = hold.parsed()
-            if float(weights[takes(match, window)].sum()) < _SAME * float(weights.sum()):
-                continue
-            without = Match(tuple(c for c in match.components if c[0] != "destination"))
-            hit = collateral(without, normal.judging)
-            if any(each.hits and each.bound > MOST_HIT for each in hit):
-                continue
-            ago = max(unix - hold.began, 0.0)
-            why = f"the same packets were held {ago / 60:.0f} minutes ago"
-            finding = structs.replace(
-                hold.finding, because=(why, *hold.finding.because)[:4], collateral=hit
-            )
-            found.append(Proposal(match, Action.DROP, finding))
-        return found
+    def remembered(self, victim: Prefix, kind: Kind, unix: float) -> list[tuple[Match, float]]:
+        """The drops of a day for the same victim and kind, and how many seconds ago they began."""
+        return [
+            (hold.parsed(), max(unix - hold.began, 0.0))
+            for hold in self._earlier.values()
+            if (hold.prefix, hold.of_kind) == (victim, kind) and hold.drops and not hold.watched
+        ]
 
     def step(self, now: float, chunk: Chunk) -> Iterator[Report]:
         """Count the hits, and end what is not needed any more."""
+        yield from self._ending
+        self._ending = []
         self._gathered.append(chunk.packets)
         self._seconds += chunk.seconds
         if self._seconds < _HITS_SECONDS or not self._holds:
@@ -161,6 +162,13 @@ class Holds:
             hold.rate = float(packets["weight"][chosen].sum()) / seconds
             yield from self._moved(now, hold)
 
+    @staticmethod
+    def _needed(hold: Hold) -> bool:
+        """Whether the attack goes on: what is not a drop meets normal packets, too."""
+        if hold.drops and not hold.watched:
+            return hold.rate >= _HIT
+        return hold.rate >= max(_HIT, _STILL * hold.finding.threshold)
+
     def _moved(self, now: float, hold: Hold) -> Iterator[Report]:
         """The next state of an answer."""
         if hold.state is State.PROBING:
@@ -172,7 +180,7 @@ class Holds:
                 self._end(hold)
                 yield Report(Phase.ENDED, hold)
             return
-        if hold.rate >= _HIT:
+        if self._needed(hold):
             hold.state, hold.hit_at = State.ATTACK, now
         elif now >= hold.hit_at + hold.quiet:
             hold.state, hold.probing_since, hold.told_at = State.PROBING, now, now
@@ -180,8 +188,9 @@ class Holds:
             return
         elif now >= hold.hit_at + 1.0:
             hold.state = State.HOLDING
-        if now >= hold.told_at + _RENEW_SECONDS or (hold.refused and now >= hold.told_at + 1.0):
-            hold.told_at, hold.refused = now, ""
+        again = _RETRY_SECONDS if hold.refused else _RENEW_SECONDS
+        if now >= hold.told_at + again:
+            hold.told_at = now
             yield Report(Phase.CONTINUES, hold, hold.watched)
 
     def _end(self, hold: Hold) -> None:

@@ -50,11 +50,6 @@ class Normal:
         """The half by which it is judged."""
         return Normal(self.packets[1::2], self.kinds[1::2])
 
-    def of_family(self, family: int) -> "Normal":
-        """The packets of one family."""
-        ours = self.packets["family"] == family
-        return Normal(self.packets[ours], self.kinds[ours])
-
     def count(self, kind: Kind) -> int:
         """How many packets of a kind there are."""
         return int((self.kinds == kind).sum())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import exp
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xdpctl.traffic.dimensions import DIMENSIONS
 from xdpctl.traffic.packets import PacketArray
@@ -16,7 +17,7 @@ _ALIKE = 0.8  # of the networks: then normal sources are spread as widely
 _ROUTED = 221  # /8 networks with unicast addresses
 _FEW, _MOST_OF_IT = 32, 0.8  # sources, and the share of the packets that is theirs
 _IMPOSSIBLE = 0.03
-_NO_SOURCE = frozenset((0, 10, 127, *range(224, 256)))  # first octets (RFC 6890)
+_NOWHERE = (0, 10, 127, *range(224, 256))  # first octets (RFC 6890)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def sources(packets: PacketArray) -> Sources:
     ipv4 = bool(raw[0, 0] == 4)
     networks = np.unique(raw[:, 1:2] if ipv4 else raw[:, 1:5], axis=0)
     random = _ROUTED * (1 - exp(-len(each) / _ROUTED)) if ipv4 else float(len(each))
-    impossible = np.isin(raw[:, 1], list(_NO_SOURCE)) if ipv4 else (raw[:, 1] >> 5) != 1
+    impossible = _impossible(raw[:, 1], raw[:, 2]) if ipv4 else (raw[:, 1] >> 5) != 1
     mass = np.sort(np.bincount(places, packets["weight"], len(each)))[::-1]
     return Sources(
         packets=len(packets),
@@ -77,3 +78,10 @@ def sources(packets: PacketArray) -> Sources:
         impossible=float(impossible.mean()),
         largest=float(mass[:_FEW].sum() / mass.sum()),
     )
+
+
+def _impossible(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which IPv4 addresses are no source on the Internet, by their first two octets (RFC 6890)."""
+    private = (first == 172) & (second >> 4 == 1) | (first == 192) & (second == 168)
+    others = (first == 169) & (second == 254) | (first == 100) & (second >> 6 == 1)
+    return np.asarray(np.isin(first, _NOWHERE) | private | others)

@@ -2,12 +2,13 @@
 """The highest rates that were normal, by destination and kind, for a week. Pure.
 
 A rate counts after ten minutes, so that an attack is not taken for normal traffic while it goes on.
-From one day to the next a rate grows by a tenth at most: somebody who sends a little more each day
+After its first day a rate grows by a tenth a day at most: somebody who sends a little more each day
 doubles what is normal in a week, and no more.
 """
 
 import math
 from collections import deque
+from heapq import nlargest
 from typing import Any
 
 from xdpctl.base.net.prefix import Prefix, parse_prefix
@@ -15,16 +16,21 @@ from xdpctl.detectors.builtin.kind import Kind
 
 Key = tuple[Prefix, Kind]
 _BUCKET, _WAIT, _DAY = 300.0, 600.0, 86_400.0
+_STEP = 300.0  # seconds between two notes: more is a step of the clock
 _DAYS, _GROWTH = 7, 1.1
 _MOST = 50_000  # keys
 TIMES = 2.0  # the threshold, of the highest rate that was normal
 
 
 class Usual:
-    """`since` is the Unix time from which on it has learnt; times are Unix time in seconds."""
+    """`since` is the Unix time from which on it has learnt; times are Unix time in seconds.
 
-    def __init__(self, since: float) -> None:
-        self.since = since
+    `observed` is for how many seconds it was there to learn.
+    """
+
+    def __init__(self, since: float, observed: float = 0.0) -> None:
+        self.since, self.observed = since, observed
+        self._noted_at: float | None = None
         self._days: dict[Key, dict[int, float]] = {}
         self._bucket: dict[Key, float] = {}
         self._bucket_ends = 0.0
@@ -32,6 +38,13 @@ class Usual:
 
     def note(self, unix: float, rates: dict[Key, float]) -> None:
         """The rates of a second in which these strata were not attacked."""
+        if self._noted_at is not None and not 0 <= unix - self._noted_at <= _STEP:
+            self._bucket, self._bucket_ends = (
+                {},
+                0.0,
+            )  # the clock was set: how long ago is not known
+            self._waiting.clear()
+        self._noted_at = unix
         if unix >= self._bucket_ends:
             if self._bucket:
                 self._waiting.append((self._bucket_ends, self._bucket))
@@ -41,6 +54,10 @@ class Usual:
         while self._waiting and self._waiting[0][0] <= unix - _WAIT:
             ended, found = self._waiting.popleft()
             self._accept(ended, found)
+
+    def restore(self, unix: float, rates: dict[Key, float]) -> None:
+        """Take rates that were normal at that time."""
+        self._accept(unix, rates)
 
     def forget(self, keys: set[Key]) -> None:
         """What waits about these strata was an attack."""
@@ -62,10 +79,9 @@ class Usual:
             for key in order[: len(order) - _MOST]:
                 del self._days[key]
 
-    @property
-    def known(self) -> list[Key]:
-        """The strata of which a normal rate is known, the largest first."""
-        return sorted(self._days, key=lambda key: -self.best(key))
+    def largest(self, most: int) -> list[Key]:
+        """The strata with the highest normal rates, at most so many."""
+        return nlargest(most, self._days, key=self.best)
 
     def best(self, key: Key) -> float:
         """The highest rate that was normal, in packets a second; 0 if none is known."""
@@ -80,13 +96,13 @@ class Usual:
         rows = [
             [str(p), kind.setting, list(days.items())] for (p, kind), days in self._days.items()
         ]
-        return {"since": self.since, "rates": rows}
+        return {"since": self.since, "observed": self.observed, "rates": rows}
 
     @classmethod
     def from_json(cls, found: Any, now: float) -> "Usual":
         """As `as_json` returned it; ValueError or RuleError if it is something else."""
         try:
-            made = cls(min(float(found["since"]), now))
+            made = cls(min(float(found["since"]), now), _finite(found["observed"]))
             for prefix, name, days in found["rates"][:_MOST]:
                 kept = {int(day): _finite(rate) for day, rate in days[-_DAYS:]}
                 if kept:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is to be done about packets of one kind to one victim, and why. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,7 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.units import si3
 from xdpctl.detectors.builtin.boxes import BOXES_MAX, REST, boxes
 from xdpctl.detectors.builtin.kind import Kind
-from xdpctl.detectors.builtin.kinds import shape
+from xdpctl.detectors.builtin.kinds import SERVICES, shape
 from xdpctl.detectors.builtin.normal import ENOUGH, MOST_HIT, Normal, collateral
 from xdpctl.detectors.builtin.picture import deciding, picture
 from xdpctl.detectors.builtin.settings import Most
@@ -22,17 +22,19 @@ from xdpctl.model.match.match import Match, Value, join
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action
 from xdpctl.traffic.packets import PacketArray
-from xdpctl.traffic.select import takes
+from xdpctl.traffic.select import holds, takes
 
 _ANSWERS = frozenset((Kind.UDP_SERVICE, Kind.SYN_ACK, Kind.RST, Kind.TCP, Kind.FRAGMENT))
 _ASKED = 0.9  # of the packets, about which the flow memory was asked
 # UDP that is not asked for across the Internet: whoever sends it is abused
 _NEVER_ASKED_FOR = (17, 19, 69, 111, 137, 389, 1434, 1900, 3283, 3702, 5353, 10001, 11211, 37810)
 _FAR_ABOVE = 10.0  # times the threshold
-_SHARE_OF_THRESHOLD, _TIMES_USUAL = 0.2, 2.0  # what a limit lets pass
+_SHARE_OF_THRESHOLD = 0.2  # what a limit lets pass, or what was usual
 _A_SOURCE = 0.02  # of the threshold, what a limit lets pass of each source
-_LONG = 86_400.0  # seconds without a packet of a protocol
+_LONG = 86_400.0  # seconds without a packet of a kind
+_MANY_SOURCES = 32
 _SQUEEZED = 0.25  # of a kind: a limit on a box that hits more is no better than one on all of it
+_SAME = 0.5  # of the packets, which an earlier match takes
 _NEARLY_ALL = 0.99  # of what is left: else what a limit leaves over is an attack of its own
 _RARE = 30  # packets of normal traffic of a kind: of fewer no share is known
 
@@ -43,7 +45,7 @@ class Case:
 
     `window` has the packets that belong to no known flow. `rate` and `threshold` are in packets a
     second, `usual` is the highest rate that was normal, 0 if none is known. `learnt` is for how
-    many seconds normal traffic was learnt, and `fresh` whether that is too short. `forged` is the
+    many seconds traffic was observed, and `fresh` whether that is too short. `forged` is the
     share of packets to the victim that came from impossible sources, and `taught` says whether the
     flow memory is taught: else every flow is unknown.
     """
@@ -104,7 +106,7 @@ class _Judge:
             if each.hits and (each.bound > MOST_HIT or each.samples < _RARE):
                 return f"it hits up to {each.bound:.1%} of normal {each.kind}"
         own = next((each.samples for each in hit if each.kind == self.case.kind.setting), 0)
-        if own < ENOUGH and not self.unsolicited and not _never_seen(self.case):
+        if own < ENOUGH and not self.unsolicited and not _never_seen(self.case, self.from_where):
             return f"only {own} packets of normal {self.case.kind.setting} are known"
         return ""
 
@@ -160,6 +162,31 @@ def proposals(case: Case, most: Most) -> list[Proposal]:
     return found[: BOXES_MAX + 1]
 
 
+def again(case: Case, earlier: Iterable[tuple[Match, float]], most: Most) -> list[Proposal]:
+    """Matches that were dropped before and that take much of what comes now, if they still may be.
+
+    Each comes with the seconds since then.
+    """
+    if most not in (Most.DROP, Most.OBSERVE):
+        return []
+    found = []
+    for match, ago in earlier:
+        if _share(takes(match, case.window), case.window) < _SAME:
+            continue
+        judge = _Judge(case, True)
+        judge.because.insert(0, f"the same packets were held {ago / 60:.0f} minutes ago")
+        hit = judge.hits(match)
+        if not judge.why_not(match, hit):
+            found.append(Proposal(match, Action.DROP, judge.told(match, hit)))
+    return found
+
+
+def whole_limit(case: Case) -> Proposal:
+    """What is done if nothing more precise is possible."""
+    whole = join({"destination": case.victim, **shape(case.kind, case.victim.family)})
+    return _rest(_Judge(case, False), whole, [], np.ones(len(case.window), bool))
+
+
 def _rest(
     judge: _Judge,
     whole: Match,
@@ -173,18 +200,13 @@ def _rest(
     if judge.from_where.few:
         rate = Rate(pps=max(10.0, _A_SOURCE * case.threshold), per_ipv4=32, per_ipv6=64)
         return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate)
-    rate = Rate(pps=max(_SHARE_OF_THRESHOLD * case.threshold, _TIMES_USUAL * _mean(case), 10.0))
+    rate = Rate(pps=max(_SHARE_OF_THRESHOLD * case.threshold, case.usual, 10.0))
     for match, hit in limits:
         worst = max((each.hits / each.samples for each in hit), default=0.0)
         covered = _share(takes(match, case.window) & left, case.window)
         if worst <= _SQUEEZED and covered >= _NEARLY_ALL * _share(left, case.window):
             return Proposal(match, Action.LIMIT, judge.told(match, hit), rate)
     return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate)
-
-
-def _mean(case: Case) -> float:
-    """Half of the highest normal rate: what may be usual of a kind in most seconds."""
-    return case.usual / 2
 
 
 def _share(chosen: NDArray[np.bool_], window: PacketArray) -> float:
@@ -203,7 +225,7 @@ def _beside(match: Match) -> str:
 
 def _unsolicited(case: Case) -> str:
     """A sentence, if the packets only come as answers and nobody has asked; else empty."""
-    if case.kind not in _ANSWERS or not case.taught:
+    if case.kind not in _ANSWERS or not case.taught or _between_services(case):
         return ""
     unknown = case.window["flow"] == FlowState.UNKNOWN
     if unknown.mean() < _ASKED:
@@ -211,9 +233,23 @@ def _unsolicited(case: Case) -> str:
     return f"{case.kind.setting} only comes as an answer, and the packets belong to no known flow"
 
 
-def _never_seen(case: Case) -> bool:
-    """Whether no packet of the kind was seen for a long time."""
-    return case.learnt >= _LONG and case.normal.count(case.kind) == 0
+def _between_services(case: Case) -> bool:
+    """Whether packets go from a service's port to another's, as between two VPN gateways.
+
+    The flow memory does not learn from what goes out of a service's port.
+    """
+    if case.kind is not Kind.UDP_SERVICE:
+        return False
+    to = case.window["destination_port"]
+    return bool((holds(SERVICES, to) & (to >= 0)).mean() > 1 - _ASKED)
+
+
+def _never_seen(case: Case, from_where: Sources) -> bool:
+    """Whether no packet of the kind was seen for a long time, and many send them: no new tunnel."""
+    if case.kind is Kind.SYN:  # a challenge lets people in, so there is no need to be sure
+        return False
+    unseen = case.learnt >= _LONG and case.normal.count(case.kind) == 0
+    return unseen and from_where.distinct >= _MANY_SOURCES
 
 
 def _because(case: Case, from_where: Sources, unsolicited: str) -> Iterator[str]:
@@ -233,8 +269,11 @@ def _because(case: Case, from_where: Sources, unsolicited: str) -> Iterator[str]
             f"{si3(case.rate)} packets/s are more than {_FAR_ABOVE:.0f} times the threshold of "
             f"{si3(case.threshold)}, and the normal traffic of this kind is known"
         )
-    if _never_seen(case):
-        yield f"no packet of the kind {case.kind.setting} was seen for a day"
+    if _never_seen(case, from_where):
+        yield (
+            f"no packet of the kind {case.kind.setting} was seen for a day, and they come from "
+            f"{from_where.distinct} sources"
+        )
 
 
 def _never_asked_for(match: Match, kind: Kind) -> Iterator[str]:

@@ -77,9 +77,12 @@ def event_began(
     event, now = reported.event, draft.now.unix
     fresh = [record_of(rule, now, hits) for rule, hits in made]
     rested = incident.findings
-    if event.finding is not None and event.match is not None and fresh:
-        found = RuleFinding(event.match.id, now, reported.detector, event.finding)
-        rested = (*rested, found)[:FINDINGS_KEPT]
+    if event.finding is not None and event.match is not None:
+        rule = event.match.id
+        last = next((each.finding for each in reversed(rested) if each.rule == rule), None)
+        if last != event.finding:
+            found = RuleFinding(rule, now, reported.detector, event.finding)
+            rested = (*rested, found)[:FINDINGS_KEPT]
     named = () if reported.tag in incident.active else tuple(map(str, event.sources))
     draft.incidents[incident.id] = _with_entry(draft, incident, reported, len(made)).replace(
         closed_at=0.0,

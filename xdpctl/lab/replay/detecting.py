@@ -5,7 +5,6 @@ The code of the detector runs over the recording's packets by the recording's cl
 the next step on; a limit lets as many packets of a step pass as its rate allows.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +30,6 @@ from xdpctl.detectors.builtin.usual import Usual
 from xdpctl.errors import RecordingError
 from xdpctl.lab.replay.recorded_clock import RecordedClock
 from xdpctl.model.event import Phase
-from xdpctl.model.rate import Rate
 from xdpctl.traffic.packets import PACKET, PacketArray, read
 from xdpctl.traffic.recorded import heads
 from xdpctl.traffic.select import covers, takes
@@ -44,6 +42,8 @@ _WEEK = 7 * 86_400.0
 _SEED = 1
 _UNKNOWN, _ATTACK, _LEGITIMATE = 0, 1, 2
 _WORDS = {"attack": _ATTACK, "legit": _LEGITIMATE}
+_FLOWS_MAX = 4_000_000
+_GAP = 300.0  # seconds without a packet: longer than anything that the detector waits for
 _TRUTH_MAX = 100_000_000  # lines
 _REASONS = {"drop": Reason.SIGNATURE, "limit": Reason.LIMITED, "challenge": Reason.CHALLENGED}
 
@@ -83,7 +83,10 @@ class _Step:
 
 
 class Flows:
-    """The flows that outgoing packets have opened, as the flow memory would know them."""
+    """The flows that outgoing packets have opened, much as the flow memory would know them.
+
+    The memory tells an ACK with data from one without, which the columns do not, and has a budget.
+    """
 
     def __init__(self, ours: Sequence[Prefix]) -> None:
         self._ours, self._known = ours, set[int]()
@@ -103,6 +106,8 @@ class Flows:
         state = found["flow"]
         for place in range(len(found)):
             if teaching[place]:
+                if len(self._known) >= _FLOWS_MAX:
+                    self._known.clear()
                 self._known.add(int(outward[place]))
             elif not goes_out[place]:
                 known = int(inward[place]) in self._known
@@ -142,7 +147,7 @@ def _codes(found: PacketArray, first: str, second: str) -> NDArray[np.uint64]:
 
 def learn(paths: Sequence[Path], ours: Sequence[Prefix]) -> tuple[Usual, NormalTraffic]:
     """What a detector would know after a week of traffic as in these recordings."""
-    parts, usual, random = list[PacketArray](), Usual(-_WEEK), np.random.default_rng(_SEED)
+    parts, usual, random = list[PacketArray](), Usual(-_WEEK, _WEEK), np.random.default_rng(_SEED)
     flows = Flows(ours)
     for path in paths:
         rates: dict[Any, float] = {}
@@ -156,9 +161,7 @@ def learn(paths: Sequence[Path], ours: Sequence[Prefix]) -> tuple[Usual, NormalT
             for place in range(len(each.rates)):
                 key = each.key(place)
                 rates[key] = max(rates.get(key, 0.0), float(each.rates[place]))
-        usual.note(-_WEEK, rates)
-        usual.note(-_WEEK + 1_000, {})
-        usual.note(-_WEEK + 2_000, {})
+        usual.restore(0.0, rates)
     normal = NormalTraffic(_SEED)
     normal.restore(random.permutation(np.concatenate([np.empty(0, PACKET), *parts])))
     return usual, normal
@@ -174,11 +177,11 @@ def rehearse(
     """Run the detector over a recording; RecordingError if it, or the truth, cannot be read."""
     usual, normal = learnt or (Usual(0.0), NormalTraffic(_SEED))
     engine, done, flows = Engine(settings, ours, usual, normal), Rehearsed(), Flows(ours)
-    random = np.random.default_rng(_SEED)
+    random, credit = np.random.default_rng(_SEED), dict[str, float]()
     for step in _steps(path, done.skipped, truth, _STEP):
         comes_in = flows.mark(step.packets)
         found, told = step.packets[comes_in], step.truth[comes_in]
-        _decide(engine.holds.active, found)
+        _decide(engine.holds.active, found, credit)
         _count(done, step.ended, found, told)
         done.seconds = step.ended
         for report in engine.step(step.ended, step.ended, _thinned(found, random)):
@@ -188,18 +191,23 @@ def rehearse(
     return done
 
 
-def _decide(holds: Iterable[Hold], found: PacketArray) -> None:
+def _decide(holds: Iterable[Hold], found: PacketArray, credit: dict[str, float]) -> None:
+    """What the rules do; `credit` has the packets that each limit still lets pass.
+
+    A limit for each source counts as one for all.
+    """
     for hold in holds:
         if hold.watched or hold.state is State.PROBING:
             continue
         free = (found["reason"] == Reason.NO_RULE) & (found["flow"] != FlowState.KNOWN)
         hit = np.flatnonzero(takes(hold.parsed(), found) & free)
-        found["reason"][hit[_allowed(hold.limit) :]] = _REASONS[hold.action]
-
-
-def _allowed(limit: Rate | None) -> int:
-    """Packets that a limit lets pass in a step; limits by source or bits count as one for all."""
-    return math.ceil(limit.pps * _STEP) if limit else 0
+        allowed = 0
+        if hold.limit:
+            most = credit.get(hold.id, 0.0) + hold.limit.pps * _STEP
+            most = min(most, max(hold.limit.pps * hold.limit.burst, 1.0))
+            allowed = min(int(most), len(hit))
+            credit[hold.id] = most - allowed
+        found["reason"][hit[allowed:]] = _REASONS[hold.action]
 
 
 def _thinned(found: PacketArray, random: np.random.Generator) -> PacketArray:
@@ -252,6 +260,8 @@ def _steps(path: Path, skipped: Skipped, truth: Path | None, seconds: float) -> 
             if at < len(batch):
                 yield _Step(ended, np.concatenate(kept), np.concatenate(told))
                 kept, told, ended = [], [], ended + seconds
+                if times[at] > ended + _GAP:
+                    ended = float(times[at])
     if kept:
         yield _Step(ended, np.concatenate(kept), np.concatenate(told))
 

@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The file of what the detector has learnt, and of its answers; it survives restarts.
+"""The file of what the detector has learnt; it survives restarts.
 
-A line of JSON with the rates and answers, then the kept packets as a numpy array.
+A line of JSON with the rates and earlier answers, then the kept packets as they are in memory.
 """
 
-import io
 import json
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from xdpctl.base.system.owned_folder import read_file, replace_file
+from xdpctl.base.system.owned_folder import read_file
 from xdpctl.detectors.builtin.engine import Engine
 from xdpctl.detectors.builtin.hold import Hold
 from xdpctl.detectors.builtin.memory import NormalTraffic
@@ -26,6 +26,7 @@ from xdpctl.traffic.packets import PACKET
 
 _BYTES_MAX = 64 << 20
 _PACKETS_MAX = 100_000
+_COLUMNS = str(PACKET.descr)
 log = logging.getLogger("xdpctl.detect")
 
 
@@ -35,21 +36,19 @@ class Learnt:
 
     usual: Usual
     normal: NormalTraffic
-    holds: Sequence[Hold] = field(default_factory=list)
     earlier: Sequence[Hold] = field(default_factory=list)
 
 
-def write(path: Path, engine: Engine) -> None:
-    """Write what the engine knows; OSError if it cannot be written."""
+def packed(engine: Engine) -> bytes:
+    """The file of what the engine knows."""
+    packets = engine.normal.packets()
     head = {
         "usual": engine.usual.as_json(),
-        "holds": msgspec.to_builtins(engine.holds.active),
         "earlier": msgspec.to_builtins(engine.holds.earlier),
+        "columns": _COLUMNS,
+        "packets": len(packets),
     }
-    out = io.BytesIO()
-    out.write(json.dumps(head).encode() + b"\n")
-    np.save(out, engine.normal.packets(), allow_pickle=False)
-    replace_file(path, out.getvalue())
+    return json.dumps(head).encode() + b"\n" + packets.tobytes()
 
 
 def read(path: Path, unix: float) -> Learnt:
@@ -70,14 +69,25 @@ def read(path: Path, unix: float) -> Learnt:
         return Learnt(Usual(unix), NormalTraffic())
 
 
-def read_usual(path: Path) -> Usual:
-    """The rates that were written last; nothing is known if they cannot be read."""
-    unix = time.time()
-    try:
-        line = read_file(path, _BYTES_MAX).partition(b"\n")[0]
-        return Usual.from_json(_head(line).get("usual"), unix)
-    except (OSError, ValueError, RecursionError, RuleError):
-        return Usual(unix)
+class LearntFile:
+    """The file as another process reads it: again only when it has changed. Any thread may ask."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lock = path, Lock()
+        self._stamp: tuple[int, ...] | None = None
+        self._found = Learnt(Usual(0.0), NormalTraffic())
+
+    def read(self) -> Learnt:
+        """What was written last."""
+        with self._lock:
+            try:
+                about = self._path.stat()
+                stamp = about.st_mtime_ns, about.st_ino, about.st_size
+            except OSError:
+                stamp = None
+            if stamp is None or stamp != self._stamp:
+                self._found, self._stamp = read(self._path, time.time()), stamp
+            return self._found
 
 
 def _head(line: bytes) -> dict[str, Any]:
@@ -90,14 +100,14 @@ def _head(line: bytes) -> dict[str, Any]:
 def _read(data: bytes, unix: float) -> Learnt:
     line, _, rest = data.partition(b"\n")
     head = _head(line)
-    packets = np.load(io.BytesIO(rest), allow_pickle=False)
-    if packets.dtype != PACKET or packets.ndim != 1 or len(packets) > _PACKETS_MAX:
+    count = head.get("packets")
+    if head.get("columns") != _COLUMNS or not isinstance(count, int) or count > _PACKETS_MAX:
         raise ValueError("the packets are of another version")
+    if len(rest) != count * PACKET.itemsize:
+        raise ValueError("packets are missing")
     normal = NormalTraffic()
-    normal.restore(packets)
-    holds, earlier = (
-        msgspec.convert(head.get(name, []), list[Hold]) for name in ("holds", "earlier")
-    )
-    for hold in (*holds, *earlier):  # what cannot be read later is found out now
+    normal.restore(np.frombuffer(rest, PACKET).copy())
+    earlier = msgspec.convert(head.get("earlier", []), list[Hold])
+    for hold in earlier:  # what cannot be read later is found out now
         _ = hold.prefix, hold.of_kind, hold.parsed()
-    return Learnt(Usual.from_json(head.get("usual"), unix), normal, holds, earlier)
+    return Learnt(Usual.from_json(head.get("usual"), unix), normal, earlier)

@@ -12,12 +12,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+import numpy as np
+from msgspec import structs
 
 from xdpctl.abi.arrays import HEAD
 from xdpctl.base.net.prefix import Prefix
@@ -30,19 +32,22 @@ from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.bpf.ringbuf import Follower
 from xdpctl.detectors.builtin.engine import Engine
+from xdpctl.detectors.builtin.holds import Report
 from xdpctl.detectors.builtin.kind import Kind
 from xdpctl.detectors.builtin.settings import Most
+from xdpctl.detectors.builtin.usual import Key
 from xdpctl.errors import DatapathError, SettingsError, XdpctlError
+from xdpctl.model.event import Phase
 from xdpctl.model.protection import CONFIGURED, OWN_ADDRESS
 from xdpctl.service import config
 from xdpctl.service.detecting import learnt
 from xdpctl.service.detecting.status import (
-    HOLDS_SHOWN,
     STRATA_SHOWN,
     DetectorStatus,
     StratumSeen,
+    read_status,
 )
-from xdpctl.service.detecting.teller import Teller
+from xdpctl.service.detecting.teller import Teller, told
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.protection import protection
 from xdpctl.service.settings import Settings
@@ -57,7 +62,11 @@ log = logging.getLogger("xdpctl.detect")
 
 @dataclass(slots=True)
 class Detector:
-    """The engine between the ring and the hook."""
+    """The engine between the ring and the hook.
+
+    Reports are posted, and files are written, by threads: neither a control plane that is busy nor
+    a slow disk may keep it from reading.
+    """
 
     settings: Settings
     follower: Follower
@@ -68,73 +77,100 @@ class Detector:
     _read_at: float = 0.0
     _beat_at: float = 0.0
     _save_at: float = 0.0
+    _overrun: int = 0
+    _known: list[Key] = field(default_factory=list)
+    _reports: list[Report] = field(default_factory=list)
+    _telling: Future[dict[str, str]] | None = None
+    _told: list[Report] = field(default_factory=list)
+    _writing: Future[None] | None = None
     _problem: str = ""
 
     def run(self) -> None:
         """Detect until `stopping` is set; then write what was learnt."""
         self._save_at = time.monotonic() + _SAVE_SECONDS
-        while not self.stopping.is_set():
-            now = time.monotonic()
-            if self.follower.waiting >= _MANY or now >= self._read_at + _READ_SECONDS:
-                self._read_at = now
-                self._step(now)
-            if now >= self._beat_at + _BEAT_SECONDS:
-                self._beat_at = now
-                self._beat(now)
-            self.stopping.wait(_POLL_SECONDS)
-        self._write("what was learnt", self._save)
+        with ThreadPoolExecutor(1) as telling, ThreadPoolExecutor(1) as writing:
+            while not self.stopping.is_set():
+                now = time.monotonic()
+                if self.follower.waiting >= _MANY or now >= self._read_at + _READ_SECONDS:
+                    self._read_at = now
+                    self._step(now)
+                self._tell(telling)
+                if now >= self._beat_at + _BEAT_SECONDS:
+                    self._beat_at = now
+                    self._beat(now, writing)
+                self.stopping.wait(_POLL_SECONDS)
+        self._write(self._files(time.monotonic(), save=True))
 
     def _step(self, now: float) -> None:
-        packets = read(self.follower.read_all())
-        reports = self.engine.step(now, time.time(), packets)
-        if not reports:
-            return
-        for identity, why in self.teller.tell(reports).items():
-            self.engine.holds.refused(identity, why)
-        for report in reports:
-            held = report.hold
-            log.info(
-                "%s: %s %s (%s)", report.phase.value, held.action, held.match,
-                held.refused or ("in monitor mode" if report.watch else "in force"),
-            )  # fmt: skip
-        self._save_at = min(self._save_at, now + 1.0)  # so that a restart takes them over
+        heads = self.follower.read_all()
+        seconds = None
+        if self.follower.overrun > self._overrun and len(heads):  # only the newest are left
+            self._overrun = self.follower.overrun
+            seconds = max(float(np.ptp(heads["time_ns"])) / 1e9, _POLL_SECONDS)
+        self._reports += self.engine.step(now, time.time(), read(heads), seconds)
 
-    def _beat(self, now: float) -> None:
+    def _tell(self, pool: ThreadPoolExecutor) -> None:
+        """Hand reports over, one body at a time; take note of what came of the one before."""
+        if self._telling and self._telling.done():
+            problems = self._telling.result()
+            for report in self._told:
+                why = problems.get(report.hold.id, "")
+                self.engine.holds.answered(report.hold.id, why)
+                _log(report, why)
+            self._telling = None
+        if self._reports and not self._telling:
+            self._told, self._reports = self._reports, []
+            self._telling = pool.submit(self.teller.tell, [told(each) for each in self._told])
+
+    def _beat(self, now: float, pool: ThreadPoolExecutor) -> None:
         """Once a second: look which prefixes are protected, and report."""
         self.engine.ours = prefixes(self.settings)
-        self._write("the report", lambda: self._report(now))
-        if now >= self._save_at:
-            self._save_at = now + _SAVE_SECONDS
-            self._write("what was learnt", self._save)
+        if self._writing is None or self._writing.done():
+            save = now >= self._save_at
+            self._save_at = now + _SAVE_SECONDS if save else self._save_at
+            self._writing = pool.submit(self._write, self._files(now, save))
         sd_notify.alive()
         if self.alive_fd is not None:
             with suppress(BlockingIOError):  # the parent does not read: it is busy
                 os.write(self.alive_fd, b".")
 
-    def _write(self, what: str, write: Callable[[], None]) -> None:
+    def _files(self, now: float, save: bool) -> dict[Path, bytes]:
+        """What is to be written: the report, and at times what was learnt."""
+        if save:
+            self.engine.holds.forget(time.time())
+            self._known = self.engine.usual.largest(STRATA_SHOWN)
+        report = status(self.engine, self._known, self.follower.overrun, now)
+        found = {self.settings.detector_status: msgspec.json.encode(report)}
+        if save:
+            found[self.settings.detector_learnt] = learnt.packed(self.engine)
+        return found
+
+    def _write(self, files: dict[Path, bytes]) -> None:
         problem = ""
-        try:
-            write()
-        except (OSError, XdpctlError) as error:
-            problem = f"{what} is not written: {error}"
+        for path, data in files.items():
+            try:
+                with Owned(path.parent) as folder:
+                    folder.replace(path.name, data, 0o640, durable=False)
+            except (OSError, XdpctlError) as error:
+                problem = f"{path.name} is not written: {error}"
         if problem and problem != self._problem:
             log.warning("%s; detection goes on", problem)
         self._problem = problem
 
-    def _save(self) -> None:
-        self.engine.holds.forget(time.time())
-        learnt.write(self.settings.detector_learnt, self.engine)
 
-    def _report(self, now: float) -> None:
-        path = self.settings.detector_status
-        with Owned(path.parent) as folder:
-            data = msgspec.json.encode(status(self.engine, self.follower.overrun, now))
-            folder.replace(path.name, data, 0o640, durable=False)
+def _log(report: Report, why: str) -> None:
+    held = report.hold
+    state = f"not in force: {why}" if why else "in monitor mode" if report.watch else "in force"
+    if report.phase is Phase.ENDED:
+        state = "ended"
+    elif report.phase is Phase.CONTINUES and not why and not report.watch:
+        return
+    log.info("%s %s: %s", held.action, held.match, state)
 
 
-def status(engine: Engine, overrun: int, now: float) -> DetectorStatus:
-    """What the detector reports about itself."""
-    settings, unix = engine.settings, time.time()
+def status(engine: Engine, known: list[Key], overrun: int, now: float) -> DetectorStatus:
+    """What the detector reports about itself; `known` are strata to be shown in any case."""
+    settings = engine.settings
     strata = {
         (each.victim, each.kind): StratumSeen(
             str(each.victim),
@@ -146,7 +182,7 @@ def status(engine: Engine, overrun: int, now: float) -> DetectorStatus:
         )
         for each in engine.standing()
     }
-    for key in engine.usual.known:
+    for key in known:
         if len(strata) < STRATA_SHOWN and key not in strata:
             victim, kind = key
             strata[key] = StratumSeen(
@@ -162,7 +198,7 @@ def status(engine: Engine, overrun: int, now: float) -> DetectorStatus:
         beat=now,
         mode=settings.mode.value,
         since=engine.usual.since,
-        learning=max(0.0, engine.usual.since + settings.learning - unix),
+        learning=max(0.0, settings.learning - engine.usual.observed),
         overrun=overrun,
         taught=engine.taught,
         normal={
@@ -170,7 +206,7 @@ def status(engine: Engine, overrun: int, now: float) -> DetectorStatus:
             for kind in Kind
         },
         strata=list(strata.values()),
-        holds=engine.holds.active[:HOLDS_SHOWN],
+        holds=[structs.replace(hold) for hold in engine.holds.active],
     )
 
 
@@ -195,7 +231,9 @@ def _detector(settings: Settings, alive_fd: int | None) -> Detector:
     unix = time.time()
     found = learnt.read(settings.detector_learnt, unix)
     engine = Engine(settings.detect, prefixes(settings), found.usual, found.normal)
-    engine.holds.take_over(time.monotonic(), found.holds, found.earlier)
+    report = read_status(settings.detector_status)  # it is written more often
+    holds = report.holds if report else []
+    engine.holds.take_over(time.monotonic(), holds, found.earlier, settings.detect.most)
     follower = Follower(heads.fd, heads.shape.max_entries, HEAD)
     return Detector(settings, follower, engine, Teller(settings.listen.socket), alive_fd)
 

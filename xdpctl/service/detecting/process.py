@@ -14,6 +14,7 @@ from xdpctl.service.settings import Settings
 
 _NICE = -10  # a flood must not keep it from running
 _HUNG_SECONDS = 15.0  # without a sign of life
+_START_SECONDS = 75.0  # more, until the first one
 log = logging.getLogger("xdpctl.run")
 
 
@@ -35,7 +36,7 @@ class DetectorProcess:
         command += ["--socket", str(s.listen.socket.absolute()), "--log", s.log.value]
         command += ["--config", str(self._config.absolute())] if self._config else []
         user, group = identity(s)
-        self._heard_at = time.monotonic()
+        self._heard_at = time.monotonic() + _START_SECONDS
         started = subprocess.Popen(  # noqa: S603  # no shell; the paths are from the settings
             command,
             pass_fds=(self._alive_child,),

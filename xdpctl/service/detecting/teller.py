@@ -37,7 +37,7 @@ def told(report: Report) -> Told:
         ttl=TTL_SECONDS,
         rate=max(finding.rate, hold.rate),
         note=f"{why}, threshold {si3(finding.threshold)}"[:_NOTE_MAX],
-        finding=finding if report.phase is Phase.BEGAN else None,
+        finding=None if hold.accepted else finding,
     )
 
 
@@ -48,14 +48,16 @@ class Teller:
         self._client = Client(socket)
         self._said = ""
 
-    def tell(self, reports: Sequence[Report]) -> dict[str, str]:
+    def tell(self, reports: Sequence[Told]) -> dict[str, str]:
         """Post reports; return why some had no effect, by the id of the answer."""
-        body = encode([told(each) for each in reports])
         try:
+            body = encode(list(reports))
             answer = self._client.call("POST", f"/v1/hooks/{NAME}", _SECONDS, content=body)
         except (Refused, Unreachable, OSError) as error:
+            if isinstance(error, Refused) and len(reports) > 1:  # one must not hinder the others
+                return {name: why for each in reports for name, why in self.tell([each]).items()}
             self._say(str(error))
-            return {each.hold.id: str(error) for each in reports}
+            return {each.id: str(error) for each in reports}
         found = _without_effect(reports, answer)
         self._say("; ".join(dict.fromkeys(found.values())))
         return found
@@ -67,15 +69,12 @@ class Teller:
         self._said = problem
 
 
-def _without_effect(reports: Sequence[Report], answer: dict[str, Any]) -> dict[str, str]:
+def _without_effect(reports: Sequence[Told], answer: dict[str, Any]) -> dict[str, str]:
     refused = {str(each.get("what")): str(each.get("why")) for each in answer.get("refused", [])}
     ignored = {str(each.get("event")): str(each.get("why")) for each in answer.get("ignored", [])}
     found = {}
     for report in reports:
-        if report.phase is Phase.ENDED:
-            continue
-        hold = report.hold
-        why = refused.get(hold.match) or refused.get(hold.id) or ignored.get(hold.id)
-        if why:
-            found[hold.id] = why
+        why = refused.get(report.match) or refused.get(report.id) or ignored.get(report.id)
+        if why and report.phase is not Phase.ENDED:
+            found[report.id] = why
     return found

@@ -322,9 +322,10 @@ def test_modes_by_prefix_and_kind() -> None:
 def test_a_refused_answer_is_asked_for_again() -> None:
     world = World()
     (told, *_) = began(world.play(0.5, ATTACKS["chargen"], 50_000))
-    world.engine.holds.refused(told.hold.id, "the control plane is busy")
+    world.engine.holds.answered(told.hold.id, "the control plane is busy")
     again = world.play(7.0, ATTACKS["chargen"], 50_000)
-    assert [t.report.phase for t in again] == [Phase.CONTINUES]
+    assert [t.report.phase for t in again if t.hold is told.hold] == [Phase.CONTINUES]
+    world.engine.holds.answered(told.hold.id, "")
     assert told.hold.refused == ""
 
 
@@ -333,7 +334,7 @@ def test_a_new_process_goes_on_with_the_answers_of_the_one_before() -> None:
     world.play(1.0, ATTACKS["chargen"], 50_000)
     left = world.engine.holds
     after = World()
-    after.engine.holds.take_over(after.now, left.active, left.earlier)
+    after.engine.holds.take_over(after.now, left.active, left.earlier, after.settings.most)
     told = after.play(2.0, ATTACKS["chargen"], 50_000)
     assert [t.report.phase for t in told] == [Phase.CONTINUES], "it is renewed, and no new one"
     assert after.leak == 0.0
@@ -343,3 +344,111 @@ def test_a_late_reading_is_no_attack() -> None:
     """Packets of a second that are read at once came in a second."""
     world = World(normal=500, known=0.0)
     assert world.quiet(10.0, 1.0) == []
+
+
+def _to(name: str, *hosts: tuple[int, int], shares: tuple[float, ...] | None = None) -> Making:
+    """An attack on several addresses 192.0.x.y, each with its share."""
+
+    def make(random: Random, count: int) -> PacketArray:
+        packets = ATTACKS[name](random, count)
+        chosen = random.choice(len(hosts), count, p=shares)
+        raw = np.zeros((count, 16), np.uint8)
+        raw[:, :2] = (192, 0)
+        raw[:, 2:4] = np.array(hosts)[chosen]
+        packets["destination"] = raw.reshape(-1).view("S16")
+        return packets
+
+    return make
+
+
+def test_side_targets_do_not_hide_the_one_that_is_meant() -> None:
+    world = World()
+    hosts = tuple((2, 10 * number + 1) for number in range(10))
+    shares = (0.91, *([0.01] * 9))
+    told = began(world.play(1.0, _to("chargen", *hosts, shares=shares), 400_000))
+    assert told, "it was not seen"
+    assert world.leak <= 0.2
+
+
+def test_victims_in_two_protected_prefixes_are_both_looked_at() -> None:
+    world = World(ours=(parse_prefix("192.0.2.0/24"), parse_prefix("192.0.3.0/24")))
+    hosts = tuple((net, 40 * number + 1) for net in (2, 3) for number in range(5))
+    told = began(world.play(1.0, _to("chargen", *hosts), 100_000))
+    assert told
+    world.leaked = world.sent = 0.0
+    world.play(1.0, _to("chargen", *hosts), 100_000)
+    assert world.leak <= 0.02
+
+
+def test_a_limit_ends_though_normal_packets_of_its_kind_go_on() -> None:
+    world = World(normal=4_000, known=0.0)
+    world.play(2.0, ATTACKS["ICMP echo"], 25_000)
+    assert "limit" in world.actions()
+    world.quiet(QUIET_SECONDS + 15, 0.1)
+    assert world.actions() == []
+
+
+def test_an_earlier_drop_comes_back_only_where_drops_are_allowed() -> None:
+    world = World()
+    world.play(2.0, ATTACKS["SSDP"], 50_000)
+    world.quiet(QUIET_SECONDS + 15, 0.1)
+    world.engine.settings = DetectSettings(mode=Most.LIMIT, learning=0)
+    world.play(1.0, ATTACKS["SSDP"], 50_000)
+    assert world.actions() == ["limit"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "left"),
+    [(Most.OFF, []), (Most.LIMIT, []), (Most.OBSERVE, [True]), (Most.DROP, [False])],
+)
+def test_a_new_process_keeps_what_the_configuration_allows(mode: Most, left: list[bool]) -> None:
+    world, after = World(), World()
+    world.play(1.0, ATTACKS["chargen"], 50_000)
+    settings = DetectSettings(mode=mode)
+    after.engine.holds.take_over(after.now, world.engine.holds.active, [], settings.most)
+    assert [hold.watched for hold in after.engine.holds.active] == left
+    phases = [t.report.phase for t in after.quiet(1.0)]
+    assert phases == ([Phase.CONTINUES] if left else [Phase.ENDED])
+
+
+def test_what_is_refused_is_answered_with_less() -> None:
+    world = World()
+    (told, *_) = began(world.play(0.1, ATTACKS["chargen"], 50_000))
+    world.engine.holds.answered(told.hold.id, "it is too much")
+    more = began(world.play(1.0, ATTACKS["chargen"], 50_000))
+    assert [t.hold.action for t in more] == ["limit"]
+
+
+def test_without_known_flows_for_a_while_nothing_is_unsolicited() -> None:
+    world = World(normal=500)
+    assert world.engine.taught
+    world.known = 0.0
+    world.quiet(700.0, 0.5)
+    assert not world.engine.taught
+
+
+def test_a_step_of_the_clock_neither_learns_nor_stops() -> None:
+    world = World()
+    for step in (-86_400.0, 86_400.0, 3_000.0):
+        world.unix += step
+        world.quiet(2.0)
+        assert began(world.play(1.0, ATTACKS["chargen"], 50_000)) or world.actions()
+    assert world.leak <= 0.1
+
+
+def test_six_is_held_as_four() -> None:
+    six = World(ours=(parse_prefix("2001:db8:2::/48"),))
+
+    def syns(random: Random, count: int) -> PacketArray:
+        packets = ATTACKS["SYN as all send it"](random, count)
+        packets["family"], packets["fragment"] = 6, 0
+        packets["destination"] = bytes.fromhex("20010db8000200000000000000000001")
+        raw = random.integers(0, 256, (count, 16)).astype(np.uint8)
+        raw[:, 0] = 0x20
+        packets["source"] = raw.reshape(-1).view("S16")
+        return packets
+
+    told = began(six.play(1.0, syns, 25_000))
+    assert told[0].after <= 0.2
+    assert told[0].hold.action == "challenge"
+    assert told[0].hold.victim == "2001:db8:2::1"

@@ -13,19 +13,41 @@ KEY = (parse_prefix("192.0.2.1"), Kind.SYN)
 DAY, BEGAN = 86_400.0, 1_764_201_600.0
 
 
+def quietly(usual: Usual, begin: float, end: float) -> float:
+    """Nothing is noted for so long; the time of the last note."""
+    while begin < end:
+        begin = min(begin + 250, end)
+        usual.note(begin, {})
+    return begin
+
+
 def test_a_rate_counts_after_ten_minutes_and_for_a_week() -> None:
     usual = Usual(BEGAN)
     usual.note(BEGAN, {KEY: 3_000.0})
-    for minute in range(1, 15):
-        usual.note(BEGAN + 60 * minute, {})
+    unix = quietly(usual, BEGAN, BEGAN + 14 * 60)
     assert usual.threshold(KEY, 1_000.0) == 1_000.0
-    usual.note(BEGAN + 16 * 60, {})
+    unix = quietly(usual, unix, BEGAN + 16 * 60)
     assert usual.best(KEY) == 3_000.0
     assert usual.threshold(KEY, 1_000.0) == 6_000.0
-    usual.note(BEGAN + 8 * DAY, {KEY: 10.0})
-    usual.note(BEGAN + 8 * DAY + 600, {})
-    usual.note(BEGAN + 8 * DAY + 1_200, {})
+    unix = quietly(usual, unix, BEGAN + 8 * DAY)
+    usual.note(unix, {KEY: 10.0})
+    quietly(usual, unix, unix + 1_200)
     assert usual.best(KEY) <= 10.0
+
+
+@pytest.mark.parametrize("step", [-DAY, -1.0, 1_000.0, 30 * DAY])
+def test_a_step_of_the_clock_forgets_what_waits(step: float) -> None:
+    """How long ago it was is not known, so an attack could count at once."""
+    usual = Usual(BEGAN)
+    usual.note(BEGAN, {KEY: 3_000.0})
+    usual.note(BEGAN + 200, {})
+    unix = BEGAN + 200 + step
+    usual.note(unix, {})
+    unix = quietly(usual, unix, unix + 2_000)
+    assert usual.best(KEY) == 0.0
+    usual.note(unix, {KEY: 2_000.0})
+    quietly(usual, unix, unix + 2_000)
+    assert usual.best(KEY) == 2_000.0, "it goes on learning"
 
 
 def test_an_attack_is_not_learnt() -> None:
@@ -54,8 +76,7 @@ def test_a_baseline_that_is_boiled_slowly_doubles_in_a_week_at_most() -> None:
 def test_a_file_brings_it_back() -> None:
     usual = Usual(BEGAN)
     usual.note(BEGAN, {KEY: 2_000.0})
-    usual.note(BEGAN + 1_000, {})
-    usual.note(BEGAN + 2_000, {})
+    quietly(usual, BEGAN, BEGAN + 2_000)
     again = Usual.from_json(json.loads(json.dumps(usual.as_json())), BEGAN + 3_000)
     assert again.best(KEY) == 2_000.0
     assert again.since == BEGAN
@@ -68,12 +89,13 @@ def test_a_file_brings_it_back() -> None:
         None,
         [],
         {},
-        {"since": "x", "rates": []},
-        {"since": float("nan"), "rates": []},
-        {"since": 1, "rates": [["192.0.2.1/32", "syn", [[1, -5]]]]},
-        {"since": 1, "rates": [["192.0.2.1/32", "nonsense", [[1, 5]]]]},
-        {"since": 1, "rates": [["192.0.2.1/32", "syn", [[1, float("inf")]]]]},
-        {"since": 1, "rates": 5},
+        {"since": "x", "observed": 1, "rates": []},
+        {"since": 1, "observed": -1, "rates": []},
+        {"since": float("nan"), "observed": 1, "rates": []},
+        {"since": 1, "observed": 1, "rates": [["192.0.2.1/32", "syn", [[1, -5]]]]},
+        {"since": 1, "observed": 1, "rates": [["192.0.2.1/32", "nonsense", [[1, 5]]]]},
+        {"since": 1, "observed": 1, "rates": [["192.0.2.1/32", "syn", [[1, float("inf")]]]]},
+        {"since": 1, "observed": 1, "rates": 5},
     ],
 )
 def test_something_else_is_refused(found: object) -> None:

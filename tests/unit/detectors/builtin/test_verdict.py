@@ -187,3 +187,25 @@ def test_bounds() -> None:
     assert bound(0, 1) == 1.0
     assert 0.01 < bound(5, 500) < 0.025
     assert bound(500, 500) == 1.0
+
+
+def test_two_vpn_gateways_are_no_answer_that_nobody_asked_for() -> None:
+    """The flow memory does not learn from a service's port, so such packets are always unknown."""
+    window = made.packets(
+        300,
+        np.full(300, 0xCB007107, "u4"),
+        protocol=17,
+        source_port=1194,
+        destination_port=1194,
+        packet_length=RANDOM.integers(100, 1_400, 300),
+        ttl=52,
+    )
+    nothing: dict[str, Any] = {"normal": Normal.nothing(), "fresh": True, "learnt": 1.0}
+    assert one(proposals(case(window, Kind.UDP_SERVICE, **nothing), Most.DROP)).action == "limit"
+
+
+def test_a_new_tunnel_is_no_flood() -> None:
+    window = ATTACKS["ESP"](RANDOM, 300)
+    assert one(proposals(case(window, Kind.ESP), Most.DROP)).action is Action.DROP
+    window["source"] = window["source"][0]
+    assert one(proposals(case(window, Kind.ESP), Most.DROP)).action is Action.LIMIT
