@@ -107,7 +107,7 @@ class World:
         return made
 
     def _decide(self, packets: PacketArray) -> None:
-        for hold in self.engine.holds.active:
+        for hold in sorted(self.engine.holds.active, key=lambda hold: not hold.drops):
             if hold.state is State.PROBING or hold.watched or hold.refused:
                 continue
             free = (packets["reason"] == Reason.NO_RULE) & (packets["flow"] != FlowState.KNOWN)

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.model.event import Attack, Event
 from xdpctl.model.incident import RuleRecord
@@ -14,6 +16,8 @@ from xdpctl.model.rate import Rate
 from xdpctl.model.requests import RuleRequest, SignatureRequest
 from xdpctl.model.rule import Action, Automatic, Mode, Spare
 
+# What is dropped must not use up a limit, nor be answered.
+_AFTER_DROPS = 10
 _ICMP = {4: "icmp", 6: "icmpv6"}
 
 
@@ -76,7 +80,9 @@ def asks(
         for source in event.sources:
             yield RuleRequest(source, spare=Spare.KNOWN, **common)
     elif event.match is not None:
-        yield _signature(event.match, event.limit, common, event.action)
+        found = _signature(event.match, event.limit, common, event.action)
+        precise = event.finding is not None and found.action is not Action.DROP
+        yield replace(found, priority=_AFTER_DROPS) if precise else found
     elif event.victim is not None:
         for measure in measures[event.attack]:
             match = measure.match(event.victim, event.port)

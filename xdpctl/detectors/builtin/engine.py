@@ -331,9 +331,12 @@ class Engine:
             rate = self._rate(key, *reasons)
             if len(window) < _ENOUGH or rate < self.threshold(key):
                 continue
-            for proposal in proposals(self._case(unix, key, window, rate), Most.DROP):
-                if proposal.action is Action.DROP:
-                    yield from self._hold(now, unix, key, proposal, Most.DROP)
+            found = proposals(self._case(unix, key, window, rate), Most.DROP)
+            drops = [each for each in found if each.action is Action.DROP]
+            begun = [r for one in drops for r in self._hold(now, unix, key, one, Most.DROP)]
+            yield from begun
+            if begun and len(drops) == len(found):  # they take it all
+                yield self.holds.end(hold)
         self._afresh = {k: v for k, v in self._afresh.items() if self.holds.has(k)}
 
     @property

@@ -177,8 +177,7 @@ class Holds:
                 hold.quiet = min(2 * hold.quiet, QUIET_MOST)
                 yield Report(Phase.CONTINUES, hold, hold.watched)
             elif now >= hold.probing_since + _PROBE_SECONDS:
-                self._end(hold)
-                yield Report(Phase.ENDED, hold)
+                yield self.end(hold)
             return
         if self._needed(hold):
             hold.state, hold.hit_at = State.ATTACK, now
@@ -193,9 +192,11 @@ class Holds:
             hold.told_at = now
             yield Report(Phase.CONTINUES, hold, hold.watched)
 
-    def _end(self, hold: Hold) -> None:
+    def end(self, hold: Hold) -> Report:
+        """End an answer; what is to be reported."""
         del self._holds[hold.id], self._matches[hold.id]
         self._remember(hold)
+        return Report(Phase.ENDED, hold)
 
     def _remember(self, hold: Hold) -> None:
         name = _name(hold)

@@ -196,7 +196,7 @@ def _decide(holds: Iterable[Hold], found: PacketArray, credit: dict[str, float])
 
     A limit for each source counts as one for all.
     """
-    for hold in holds:
+    for hold in sorted(holds, key=lambda hold: not hold.drops):  # drops come first
         if hold.watched or hold.state is State.PROBING:
             continue
         free = (found["reason"] == Reason.NO_RULE) & (found["flow"] != FlowState.KNOWN)
