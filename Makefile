@@ -18,7 +18,7 @@ help:
 	@echo "make docs    the documentation as a site, in dist/site"
 	@echo "make bench   figures beside a bare drop, xdp-filter and nft; plots, docs/results/performance.md"
 	@echo "make morning twelve attacks in a lab, and docs/results/morning.md of it"
-	@echo "make detection how fast and how precisely floods are held, and docs/results/detection.md of it"
+	@echo "make detection CORPUS=DIR  how fast and how precisely floods are held, and docs/results/detection.md of it"
 	@echo "make sessions who is logged in, through floods, and docs/results/sessions.md of it"
 	@echo "make test-vm KERNEL=6.12   the kernel tests in a virtual machine; test-vm-all: 6.1, 6.12, newest"
 	@echo "make test-vm-life   the Debian package in a machine's life, and docs/results/machine.md of it"
@@ -77,7 +77,8 @@ morning: setup
 	@rm /tmp/incident.html
 
 detection: setup
-	@$(BIN)/python -m bench.detection.page docs/results
+	@sh packaging/need.sh hping3 nmap
+	@$(BIN)/python -m bench.detection.page docs/results $(CORPUS)
 
 sessions: setup
 	@$(BIN)/python -m tests.lab.behind.page docs/results

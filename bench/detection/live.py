@@ -7,6 +7,7 @@ A bridge before a server; sessions and conversations of people go on meanwhile.
 import os
 import pwd
 import shutil
+import subprocess
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -232,6 +233,36 @@ def _watched(counters: Counters, before: int, passed: int, seconds: float) -> fl
         last = count
         time.sleep(0.001)
     return None
+
+
+_TO = "192.0.2.1"
+TOOLS: dict[str, tuple[str, ...]] = {
+    "hping3, SYNs": ("hping3", "-S", "-p", "80", "--flood", "--rand-source", _TO),
+    "hping3, ACKs": ("hping3", "-A", "-p", "80", "--flood", "--rand-source", _TO),
+    "hping3, RSTs": ("hping3", "-R", "-p", "80", "--flood", "--rand-source", _TO),
+    "hping3, UDP": ("hping3", "--udp", "-p", "443", "-d", "400", "--flood", "--rand-source", _TO),
+    "hping3, UDP from port 53": (
+        *("hping3", "--udp", "-s", "53", "-k", "-d", "1200", "--flood", "--rand-source"), _TO),
+    "hping3, pings": ("hping3", "--icmp", "--flood", "--rand-source", _TO),
+    "hping3, fragments": (
+        *("hping3", "--udp", "-f", "-d", "1200", "--flood", "--rand-source"), _TO),
+    "nping, SYNs": ("nping", "--tcp", "--flags", "syn", "-p", "80", "--rate", "50000", "-c", "0",
+                    "-H", "-N", "-q", _TO),
+    "nping, UDP": ("nping", "--udp", "-p", "9999", "--rate", "50000", "-c", "0", "-H", "-N", "-q",
+                   "--data-length", "100", _TO),
+}  # fmt: skip
+
+
+@contextmanager
+def tool(scene: Scene, command: tuple[str, ...]) -> Iterator[None]:
+    """A program that sends a flood for as long as the block runs."""
+    nowhere = subprocess.DEVNULL
+    started = scene.place.world.popen(*command, stdout=nowhere, stderr=nowhere)
+    try:
+        yield
+    finally:
+        started.terminate()
+        started.wait(10)
 
 
 def everything(kind: str = "bridge") -> Iterator[Felt]:

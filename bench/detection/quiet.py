@@ -48,10 +48,12 @@ SURGES: dict[str, tuple[Making, bool]] = {
     "a scan by our own monitoring": (
         _alike(_pings, source=bytes((203, 0, 113, 9)), icmp_type=8, icmp_code=0), False),
     "a new TCP service": (_alike(made.syns, destination_port=8443), False),
-    "a new video service": (_alike(_video, source_port=9_801), True),
-    "a new VPN": (_alike(_video, source_port=51_820, ttl=52), True),
-    "a large download": (_alike(_tcp, packet_length=1_500, ttl=55), True),
-    "a backup": (_alike(_tcp, destination_port=873), True),
+    "a new video service": (_alike(_video, source_port=9_801), False),
+    "a new VPN": (
+        _alike(_video, source_port=51_820, ttl=52, source=bytes((203, 0, 113, 9))), False),
+    "a new video service that the inside asked": (_alike(_video, source_port=9_801), True),
+    "a large download that the inside asked for": (_alike(_tcp, packet_length=1_500, ttl=55), True),
+    "a backup whose server answers": (_alike(_tcp, destination_port=873), True),
 }  # fmt: skip
 
 
@@ -67,10 +69,10 @@ class Surge:
 
 
 def surges(times: int = 12) -> Iterator[Surge]:
-    """Each surge at three times the floor of SYNs, or at 50,000 packets/s of known flows."""
+    """Each surge at 12,000 packets/s, or at 50,000 of known flows."""
     for name, (make, known) in SURGES.items():
         drops = others = 0
-        rate = 50_000 if known else 3_000
+        rate = 50_000 if known else 12_000
         flow = FlowState.KNOWN if known else FlowState.UNKNOWN
         for seed in range(times):
             world = World(seed=seed)

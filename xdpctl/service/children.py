@@ -40,11 +40,17 @@ def identity(settings: Settings) -> tuple[int, int]:
 
 
 class Child:
-    """A process that `start` begins; `name` and `meanwhile` are for the log."""
+    """A process that `start` begins; `name` and `meanwhile` are for the log.
 
-    def __init__(self, name: str, meanwhile: str, start: Callable[[], Popen]) -> None:
+    After a death it is started again after `pause` seconds, and after more if it dies soon again.
+    """
+
+    def __init__(
+        self, name: str, meanwhile: str, start: Callable[[], Popen], pause: float = 1.0
+    ) -> None:
         self._name, self._meanwhile, self._start = name, meanwhile, start
-        self._wait, self._again_at, self._gave_up = 1.0, 0.0, False
+        self._pause = self._wait = pause
+        self._again_at, self._gave_up = 0.0, False
         self.started = time.monotonic()
         self.process = start()
 
@@ -68,10 +74,10 @@ class Child:
             return False
         lived = time.monotonic() - self.started
         if self._again_at < self.started:
-            self._wait = 1.0 if lived > _LONG_LIVED else min(self._wait * 2, _BACKOFF_MAX)
+            self._wait = self._pause if lived > _LONG_LIVED else min(self._wait * 2, _BACKOFF_MAX)
             self._again_at = time.monotonic() + self._wait
             log.error(
-                "the %s died (exit status %s); %s, restart in %.0f s",
+                "the %s died (exit status %s); %s, restart in %.1f s",
                 *(self._name, code, self._meanwhile, self._wait),
             )
         if time.monotonic() >= self._again_at:

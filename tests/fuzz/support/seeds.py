@@ -110,6 +110,42 @@ DETECTORS: dict[str, list[Any]] = {
     "sflowrt": [[{"thresholdID": "ddos_udp_amplification", "flowKey": "198.51.100.2,53"}]],
     "suricata": [{"event_type": "alert", "src_ip": "198.51.100.1", "src_port": 53, "proto": "UDP",
                   "dest_ip": "198.51.100.2", "alert": _ALERT}],
+    "builtin": [
+        [
+            {
+                "phase": "began",
+                "id": "192.0.2.1/32 udp 1.1",
+                "victim": "192.0.2.1",
+                "kind": "udp",
+                "match": "dst 192.0.2.1 proto udp length 540",
+                "action": "limit",
+                "limit": {"pps": 500.0},
+                "watch": False,
+                "ttl": 300,
+                "rate": 25000,
+                "note": "25 k packets/s",
+                "finding": {
+                    "kind": "udp",
+                    "rate": 25000.0,
+                    "threshold": 5000.0,
+                    "heads": 100,
+                    "coverage": 0.99,
+                    "because": ["a reason"],
+                    "rejected": ["a match: why not"],
+                    "deciding": [
+                        {"component": "ttl", "values": "64", "now": 1.0, "before": None}
+                    ],
+                    "collateral": [{"kind": "udp", "samples": 9, "hits": 0, "bound": 0.3}],
+                    "picture": {
+                        "component": "ttl",
+                        "labels": ["64"],
+                        "now": [1.0],
+                        "before": [0.0],
+                    },
+                },
+            }
+        ]
+    ],
     "wanguard": [
         {"argv": ["start", "7", "198.51.100.2", "incoming", "UDP flood", "5000"]},
         {"argv": ["rule-start", "7", "Source IP", "203.0.113.9"]},

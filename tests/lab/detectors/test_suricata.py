@@ -39,7 +39,8 @@ def test_a_flood_that_suricata_sees_is_limited(
         with street.flood(FLOOD):
             assert eventually(lambda: any(street_box.client.pages())), followed.read_text()
             (rule,) = street_box.client.pages()
-            assert (rule["origin"], rule["text"]) == ("suricata", f"dst {SERVER} proto udp")
+            assert rule["origin"] == "suricata"
+            assert rule["text"].startswith(f"dst {SERVER} proto udp")  # or what packets share
             assert eventually(lambda: counted(street_box, Reason.LIMITED) > 10_000)
     (held,) = street_box.client.call("GET", "/v1/incidents")["incidents"]
     assert held["subject"] == f"{SERVER}/32"

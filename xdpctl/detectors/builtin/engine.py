@@ -41,12 +41,8 @@ _TOGETHER = 8  # strata of a kind that reach their thresholds at once: they are 
 _TAUGHT, _TAUGHT_SECONDS = 20, 300.0  # packets of known flows: then the memory is taught
 _JUMP, _ONCE = 4.0, 0.9  # times the threshold; of the sources
 _A_HANDSHAKE, _COMPLETE = 2.0, 0.5  # packets beside the SYN; of the handshakes
-_AFRESH_SECONDS = (
-    0.15,
-    1.0,
-    5.0,
-    30.0,
-)  # after a limit began, what it lets pass is looked at again
+# after a limit began, what it meets is looked at again
+_AFRESH_SECONDS = (0.15, 1.0, 5.0, 30.0)
 
 
 @dataclass(slots=True)
@@ -184,7 +180,7 @@ class Engine:
     ) -> Iterator[Report]:
         """Look at the strata of one kind: one by one, or at many within a prefix as one."""
         chosen = window.packets[window.kinds == kind]
-        for around in self._narrowest_ours(loud, kind, chosen, window.seconds):
+        for around in self._outermost(loud, kind, chosen, window.seconds):
             inside = {key: rate for key, rate in loud.items() if around.covers(key[0])}
             ours = chosen[covers(around, chosen["family"], chosen["destination"])]
             rate = float(ours["weight"].sum()) / window.seconds
@@ -199,7 +195,7 @@ class Engine:
                 aim = self._aims.aim(now, key[0], kind, self.ours)
                 yield from self._suspected(now, unix, (aim, kind), inside[key])
 
-    def _narrowest_ours(
+    def _outermost(
         self, loud: Mapping[Key, float], kind: Kind, packets: PacketArray, seconds: float
     ) -> list[Prefix]:
         """The protected prefixes in which something is loud, or that get much in all.

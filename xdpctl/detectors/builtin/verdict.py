@@ -17,7 +17,7 @@ from xdpctl.detectors.builtin.normal import ENOUGH, MOST_HIT, Normal, collateral
 from xdpctl.detectors.builtin.picture import deciding, picture
 from xdpctl.detectors.builtin.settings import Most
 from xdpctl.detectors.builtin.sources import Sources, sources
-from xdpctl.model.finding import KINDS_MAX, TEXTS_MAX, Collateral, Finding
+from xdpctl.model.finding import KINDS_MAX, TEXT_MAX, TEXTS_MAX, Collateral, Finding
 from xdpctl.model.match.match import Match, Value, join
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action
@@ -36,6 +36,7 @@ _MANY_SOURCES = 32
 _SQUEEZED = 0.25  # of a kind: a limit on a box that hits more is no better than one on all of it
 _SAME = 0.5  # of the packets, which an earlier match takes
 _NEARLY_ALL = 0.99  # of what is left: else what a limit leaves over is an attack of its own
+_MATCH_SHOWN = 160  # characters
 _RARE = 30  # packets of normal traffic of a kind: of fewer no share is known
 
 
@@ -122,7 +123,7 @@ class _Judge:
             heads=len(case.window),
             coverage=float(mass[chosen].sum() / max(mass.sum(), 1.0)),
             because=(*self.because, *_never_asked_for(match, case.kind))[:TEXTS_MAX],
-            rejected=tuple(self.rejected)[:TEXTS_MAX],
+            rejected=tuple(each[:TEXT_MAX] for each in self.rejected[:TEXTS_MAX]),
             deciding=deciding(match, case.window, case.normal, case.kind),
             collateral=hit[:KINDS_MAX],
             picture=picture(match, case.window, case.normal, case.kind),
@@ -152,7 +153,7 @@ def proposals(case: Case, most: Most) -> list[Proposal]:
     for match in made:
         hit = judge.hits(match)
         if why := judge.why_not(match, hit):
-            judge.rejected.append(f"{_beside(match)}: {why}")
+            judge.rejected.append(f"{_short(match)}: {why}")
             limits.append((match, hit))
             continue
         found.append(Proposal(match, Action.DROP, judge.told(match, hit)))
@@ -219,8 +220,10 @@ def _anywhere(match: Match) -> Match:
     return Match(tuple(each for each in match.components if each[0] != "destination"))
 
 
-def _beside(match: Match) -> str:
-    return str(_anywhere(match))
+def _short(match: Match) -> str:
+    """The match without its destination; a long one is cut."""
+    shown = str(_anywhere(match))
+    return shown if len(shown) <= _MATCH_SHOWN else f"{shown[:_MATCH_SHOWN]} ..."
 
 
 def _unsolicited(case: Case) -> str:

@@ -54,7 +54,7 @@ from xdpctl.service.settings import Settings
 from xdpctl.traffic.packets import read
 
 _POLL_SECONDS = 0.01
-_READ_SECONDS = 0.05  # if there is little to read
+_READ_SECONDS = 0.1  # if there is little to read
 _MANY = 64  # heads, which are read at once
 _BEAT_SECONDS, _SAVE_SECONDS = 1.0, 60.0
 log = logging.getLogger("xdpctl.detect")
@@ -72,6 +72,7 @@ class Detector:
     follower: Follower
     engine: Engine
     teller: Teller
+    pin: Path
     alive_fd: int | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     _read_at: float = 0.0
@@ -84,6 +85,10 @@ class Detector:
     _told: list[Report] = field(default_factory=list)
     _writing: Future[None] | None = None
     _problem: str = ""
+    _inode: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._inode = self.pin.stat().st_ino
 
     def run(self) -> None:
         """Detect until `stopping` is set; then write what was learnt."""
@@ -123,7 +128,12 @@ class Detector:
             self._telling = pool.submit(self.teller.tell, [told(each) for each in self._told])
 
     def _beat(self, now: float, pool: ThreadPoolExecutor) -> None:
-        """Once a second: look which prefixes are protected, and report."""
+        """Once a second: look which prefixes are protected, and report.
+
+        DatapathError if the ring is another one since: this process would see nothing any more.
+        """
+        if not self.pin.exists() or self.pin.stat().st_ino != self._inode:
+            raise DatapathError("the maps were made anew, so the detector has to begin anew")
         self.engine.ours = prefixes(self.settings)
         if self._writing is None or self._writing.done():
             save = now >= self._save_at
@@ -235,7 +245,7 @@ def _detector(settings: Settings, alive_fd: int | None) -> Detector:
     holds = report.holds if report else []
     engine.holds.take_over(time.monotonic(), holds, found.earlier, settings.detect.most)
     follower = Follower(heads.fd, heads.shape.max_entries, HEAD)
-    return Detector(settings, follower, engine, Teller(settings.listen.socket), alive_fd)
+    return Detector(settings, follower, engine, Teller(settings.listen.socket), path, alive_fd)
 
 
 def run(settings: Settings, alive_fd: int | None) -> None:

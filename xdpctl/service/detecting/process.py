@@ -13,6 +13,7 @@ from xdpctl.service.children import Child, Popen, identity
 from xdpctl.service.settings import Settings
 
 _NICE = -10  # a flood must not keep it from running
+_PAUSE = 0.1  # seconds, before it is started again
 _HUNG_SECONDS = 15.0  # without a sign of life
 _START_SECONDS = 75.0  # more, until the first one
 log = logging.getLogger("xdpctl.run")
@@ -25,7 +26,7 @@ class DetectorProcess:
         self._settings, self._config = settings, config
         self._alive, self._alive_child = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._heard_at = time.monotonic()
-        self._child = Child("detector", "its rules stay in force", self._start)
+        self._child = Child("detector", "its rules stay in force", self._start, _PAUSE)
 
     def _start(self) -> Popen:
         s = self._settings

@@ -9,8 +9,9 @@ from typing import Any
 from xdpctl.base.units import si3
 from xdpctl.detectors.builtin.holds import TTL_SECONDS, Report
 from xdpctl.detectors.formats.builtin import Told, encode
-from xdpctl.errors import Refused, Unreachable
+from xdpctl.errors import Refused, RuleError, Unreachable
 from xdpctl.model.event import Phase
+from xdpctl.model.finding import Finding
 from xdpctl.model.rule import Action
 from xdpctl.service.client import Client
 
@@ -37,8 +38,18 @@ def told(report: Report) -> Told:
         ttl=TTL_SECONDS,
         rate=max(finding.rate, hold.rate),
         note=f"{why}, threshold {si3(finding.threshold)}"[:_NOTE_MAX],
-        finding=None if hold.accepted else finding,
+        finding=None if hold.accepted else _sound(finding),
     )
+
+
+def _sound(finding: Finding) -> Finding | None:
+    """The finding, unless the hook would refuse it: the rule is worth more."""
+    try:
+        finding.check()
+    except RuleError as error:
+        log.error("what a rule rests on is not told: %s", error)
+        return None
+    return finding
 
 
 class Teller:

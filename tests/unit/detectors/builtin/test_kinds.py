@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Kinds refine the classes of the program, and the match of a kind takes all of it."""
 
+import re
+
 import numpy as np
 import pytest
 
 from bench.detection.made import ATTACKS, balanced
 from tests import reference_traffic
+from tests.paths import ROOT
 from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.packet_fields import LATER
 from xdpctl.detectors.builtin.kind import FLOORS, Kind
-from xdpctl.detectors.builtin.kinds import kinds, shape
+from xdpctl.detectors.builtin.kinds import SERVICES, kinds, shape
 from xdpctl.model.match import text
 from xdpctl.model.match.match import join
 from xdpctl.traffic.packets import PacketArray
@@ -63,3 +66,11 @@ def test_icmp_is_that_of_the_family() -> None:
 
 def test_each_kind_has_a_floor() -> None:
     assert set(FLOORS) == set(Kind)
+
+
+def test_the_services_are_those_of_the_program() -> None:
+    text = (ROOT / "bpf" / "services.h").read_text()
+    listed = {int(port) for port in re.findall(r"case (\d+):", text)}
+    below = int(re.findall(r"port < (\d+)", text)[0])
+    assert (0, below - 1) == SERVICES[0]
+    assert {low for low, _ in SERVICES[1:]} == listed

@@ -209,3 +209,15 @@ def test_a_new_tunnel_is_no_flood() -> None:
     assert one(proposals(case(window, Kind.ESP), Most.DROP)).action is Action.DROP
     window["source"] = window["source"][0]
     assert one(proposals(case(window, Kind.ESP), Most.DROP)).action is Action.LIMIT
+
+
+def test_every_finding_is_one_that_the_hook_takes() -> None:
+    """However long the matches are that were not taken."""
+    for name, make in ATTACKS.items():
+        window = make(RANDOM, 300)
+        for number in np.unique(kinds(window)).tolist():
+            part = window[kinds(window) == number]
+            for normal in (NORMAL, Normal.nothing()):
+                for each in proposals(case(part, Kind(number), normal=normal), Most.LIMIT):
+                    each.finding.check()
+                    assert all(len(text) <= 300 for text in each.finding.rejected), name
