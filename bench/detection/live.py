@@ -218,7 +218,10 @@ def reaction(
         before, passed = counters.read(*KEPT_OUT), counters.read(Reason.NO_RULE)
         watching = pool.submit(_watched, counters, before, passed, seconds)
         with flooding():
-            return watching.result()
+            began = time.monotonic()
+            held = watching.result()
+            time.sleep(max(0.0, began + seconds - time.monotonic()))
+            return held
 
 
 def _watched(counters: Counters, before: int, passed: int, seconds: float) -> float | None:
@@ -236,6 +239,7 @@ def _watched(counters: Counters, before: int, passed: int, seconds: float) -> fl
 
 
 _TO = "192.0.2.1"
+_NPING = ("--rate", "50000", "-c", "2000000", "-H", "-N", "-q", "-S", "203.0.113.7")
 TOOLS: dict[str, tuple[str, ...]] = {
     "hping3, SYNs": ("hping3", "-S", "-p", "80", "--flood", "--rand-source", _TO),
     "hping3, ACKs": ("hping3", "-A", "-p", "80", "--flood", "--rand-source", _TO),
@@ -246,10 +250,8 @@ TOOLS: dict[str, tuple[str, ...]] = {
     "hping3, pings": ("hping3", "--icmp", "--flood", "--rand-source", _TO),
     "hping3, fragments": (
         *("hping3", "--udp", "-f", "-d", "1200", "--flood", "--rand-source"), _TO),
-    "nping, SYNs": ("nping", "--tcp", "--flags", "syn", "-p", "80", "--rate", "50000", "-c", "0",
-                    "-H", "-N", "-q", _TO),
-    "nping, UDP": ("nping", "--udp", "-p", "9999", "--rate", "50000", "-c", "0", "-H", "-N", "-q",
-                   "--data-length", "100", _TO),
+    "nping, SYNs": ("nping", "--tcp", "--flags", "syn", "-p", "80", *_NPING, _TO),
+    "nping, UDP": ("nping", "--udp", "-p", "9999", "--data-length", "100", *_NPING, _TO),
 }  # fmt: skip
 
 

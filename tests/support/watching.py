@@ -46,6 +46,7 @@ class World:
     normal: int = 2_000
     known: float = 0.9
     seed: int = 3
+    answers: bool = False  # whether attackers answer challenges, as real hosts do
     ours: tuple[Prefix, ...] = OURS
     now: float = 1_000.0
     unix: float = 1_764_230_400.0
@@ -109,6 +110,8 @@ class World:
     def _decide(self, packets: PacketArray) -> None:
         for hold in sorted(self.engine.holds.active, key=lambda hold: not hold.drops):
             if hold.state is State.PROBING or hold.watched or hold.refused:
+                continue
+            if self.answers and hold.action == "challenge":
                 continue
             free = (packets["reason"] == Reason.NO_RULE) & (packets["flow"] != FlowState.KNOWN)
             packets["reason"][takes(hold.parsed(), packets) & free] = _REASONS[hold.action]

@@ -224,7 +224,7 @@ class Engine:
             return
         if len(window) < (_LEAST if now >= suspect.since + _SUSPECT_SECONDS else _ENOUGH):
             return
-        left = self.holds.not_taken(window, key[1])
+        left = self.holds.not_taken(now, window, key[1])
         weights = window["weight"].astype(np.float64)
         rest = rate * float(weights[left].sum() / weights.sum())
         if rest < self.threshold(key) or left.sum() < _LEAST:
@@ -298,6 +298,7 @@ class Engine:
             fresh=learnt < self.settings.learning,
             forged=float(weights[forged].sum() / weights.sum()) if len(weights) else 0.0,
             taught=self.taught,
+            challenged=self.holds.challenges(*key),
         )
 
     def _hold(

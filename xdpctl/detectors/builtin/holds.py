@@ -17,6 +17,7 @@ from xdpctl.detectors.builtin.settings import Most
 from xdpctl.detectors.builtin.verdict import Proposal
 from xdpctl.model.event import Phase
 from xdpctl.model.match.match import Match
+from xdpctl.model.rule import Action
 from xdpctl.traffic.packets import PACKET, PacketArray
 from xdpctl.traffic.select import takes
 
@@ -27,6 +28,7 @@ _HIT = 100.0  # packets a second: fewer do not keep a rule
 _PROBE_SECONDS = 10.0
 _BACK, _STILL = 0.25, 0.5  # of the threshold: the attack comes back, or goes on
 _REMEMBERED_SECONDS, _REMEMBERED_MAX = 86_400.0, 500
+_ANSWERED_SECONDS = 1.0  # after which what came before a challenge is not looked at any more
 TAKEN_BACK = "an operator has removed its rule"  # as the hook says
 _HOLDS_MAX, _OF_STRATUM_MAX = 96, 8
 
@@ -51,6 +53,7 @@ class Holds:
         self._seconds = 0.0
         self._number = 0
         self._ending: list[Report] = []
+        self._since: dict[str, float] = {}
 
     @property
     def active(self) -> list[Hold]:
@@ -80,6 +83,7 @@ class Holds:
                 self._ending.append(Report(Phase.ENDED, hold))
                 continue
             watched = allowed is Most.OBSERVE
+            self._since[hold.id] = now
             self._put(structs.replace(
                 hold, state=State.ATTACK, hit_at=now, told_at=-1e9, watched=watched
             ))  # fmt: skip
@@ -109,7 +113,7 @@ class Holds:
         if before is not None:
             hold.quiet = min(2 * before.quiet, QUIET_MOST)
         hold.watched = watched
-        hold.hit_at = hold.told_at = now
+        hold.hit_at = hold.told_at = self._since[hold.id] = now
         self._put(hold)
         return Report(Phase.BEGAN, hold, watched)
 
@@ -119,19 +123,35 @@ class Holds:
             self._holds[identity].refused = why
             self._holds[identity].accepted |= not why
 
-    def not_taken(self, packets: PacketArray, kind: Kind) -> NDArray[np.bool_]:
-        """Which packets no answer takes. One that was refused takes none, unless by an operator."""
-        return self._left(packets, kind, drops_only=False)
+    def challenges(self, victim: Prefix, kind: Kind) -> bool:
+        """Whether these packets are challenged."""
+        return any(
+            hold.action == Action.CHALLENGE and (hold.prefix, hold.of_kind) == (victim, kind)
+            for hold in self._holds.values()
+        )
+
+    def not_taken(self, now: float, packets: PacketArray, kind: Kind) -> NDArray[np.bool_]:
+        """Which undecided packets no answer takes.
+
+        One that was refused takes none, unless by an operator. What passes a challenge after a
+        moment is of sources that have answered it, and is taken by nothing yet.
+        """
+        answered = {
+            hold.id for hold in self._holds.values()
+            if hold.action == Action.CHALLENGE and now > self._since[hold.id] + _ANSWERED_SECONDS
+        }  # fmt: skip
+        return self._left(packets, kind, without=answered)
 
     def not_dropped(self, packets: PacketArray, kind: Kind) -> NDArray[np.bool_]:
         """Which packets no standing drop takes."""
-        return self._left(packets, kind, drops_only=True)
+        others = {hold.id for hold in self._holds.values() if not hold.drops}
+        return self._left(packets, kind, without=others)
 
-    def _left(self, packets: PacketArray, kind: Kind, drops_only: bool) -> NDArray[np.bool_]:
+    def _left(self, packets: PacketArray, kind: Kind, without: set[str]) -> NDArray[np.bool_]:
         left = np.ones(len(packets), bool)
         for hold in self._holds.values():
             in_force = not hold.refused or hold.refused == TAKEN_BACK
-            if hold.of_kind is kind and in_force and (hold.drops or not drops_only):
+            if hold.of_kind is kind and in_force and hold.id not in without:
                 left &= ~takes(self._matches[hold.id], packets)
         return left
 
@@ -194,7 +214,7 @@ class Holds:
 
     def end(self, hold: Hold) -> Report:
         """End an answer; what is to be reported."""
-        del self._holds[hold.id], self._matches[hold.id]
+        del self._holds[hold.id], self._matches[hold.id], self._since[hold.id]
         self._remember(hold)
         return Report(Phase.ENDED, hold)
 

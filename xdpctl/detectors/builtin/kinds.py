@@ -89,6 +89,9 @@ _SHAPES: dict[Kind, dict[str, Value]] = {
 }
 
 
+CONNECTING: dict[str, Value] = {"protocol": ((TCP, TCP),), "tcp_flags": _flags("syn&!ack")}
+
+
 def shape(kind: Kind, family: int) -> dict[str, Any]:
     """The components of a match that takes every packet of a kind (and few of others)."""
     if kind is Kind.ICMP:

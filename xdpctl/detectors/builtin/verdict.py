@@ -12,7 +12,7 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.units import si3
 from xdpctl.detectors.builtin.boxes import BOXES_MAX, REST, boxes
 from xdpctl.detectors.builtin.kind import Kind
-from xdpctl.detectors.builtin.kinds import SERVICES, shape
+from xdpctl.detectors.builtin.kinds import CONNECTING, SERVICES, shape
 from xdpctl.detectors.builtin.normal import ENOUGH, MOST_HIT, Normal, collateral
 from xdpctl.detectors.builtin.picture import deciding, picture
 from xdpctl.detectors.builtin.settings import Most
@@ -48,7 +48,8 @@ class Case:
     second, `usual` is the highest rate that was normal, 0 if none is known. `learnt` is for how
     many seconds traffic was observed, and `fresh` whether that is too short. `forged` is the
     share of packets to the victim that came from impossible sources, and `taught` says whether the
-    flow memory is taught: else every flow is unknown.
+    flow memory is taught: else every flow is unknown. `challenged` packets are of sources that have
+    answered, so they are real.
     """
 
     victim: Prefix
@@ -62,6 +63,7 @@ class Case:
     fresh: bool = False
     forged: float = 0.0
     taught: bool = True
+    challenged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +198,12 @@ def _rest(
 ) -> Proposal:
     """What is done about packets that may not be dropped."""
     case = judge.case
-    if case.kind is Kind.SYN:
+    if case.kind is Kind.SYN and not case.challenged:
         return Proposal(whole, Action.CHALLENGE, judge.told(whole, judge.hits(whole)))
+    if case.kind is Kind.SYN:  # another match than the challenge's: one match has one rule
+        whole = join({"destination": case.victim, **CONNECTING})
+        rate = Rate(pps=max(50.0, _A_SOURCE * case.threshold), per_ipv4=32, per_ipv6=64)
+        return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate)
     if judge.from_where.few:
         rate = Rate(pps=max(10.0, _A_SOURCE * case.threshold), per_ipv4=32, per_ipv6=64)
         return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate)
@@ -267,6 +273,8 @@ def _because(case: Case, from_where: Sources, unsolicited: str) -> Iterator[str]
     elif case.forged >= 0.03:
         yield f"{case.forged:.0%} of the packets came from sources that cannot exist"
     known = case.normal.count(case.kind) >= 2 * ENOUGH
+    if case.kind is Kind.SYN:  # many people connect to a new service; a challenge lets them in
+        return
     if known and case.rate >= _FAR_ABOVE * case.threshold:
         yield (
             f"{si3(case.rate)} packets/s are more than {_FAR_ABOVE:.0f} times the threshold of "

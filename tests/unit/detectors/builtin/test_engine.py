@@ -452,3 +452,18 @@ def test_six_is_held_as_four() -> None:
     assert told[0].after <= 0.2
     assert told[0].hold.action == "challenge"
     assert told[0].hold.victim == "2001:db8:2::1"
+
+
+def test_real_hosts_that_answer_a_challenge_are_limited_each() -> None:
+    """A challenge stops forged sources; bots answer it, and go on."""
+    world = World(answers=True)
+    told = began(world.play(4.0, ATTACKS["SYN as all send it"], 25_000))
+    assert [t.hold.action for t in told] == ["challenge", "limit"]
+    assert told[1].hold.limit
+    assert told[1].hold.limit.by_source
+    world.leaked = world.sent = 0.0
+    world.play(1.0, ATTACKS["SYN as all send it"], 25_000)
+    assert world.leak == 0.0
+    forged = World()
+    forged.play(4.0, ATTACKS["SYN as all send it"], 25_000)
+    assert forged.actions() == ["challenge"], "nothing passes it"
