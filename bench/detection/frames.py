@@ -6,7 +6,7 @@ import struct
 import threading
 import time
 from collections.abc import Sequence
-from itertools import cycle
+from itertools import count, cycle
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from xdpctl.base.net.packet_fields import DONT, FIRST, LAST, LATER
 from xdpctl.traffic.packets import PacketArray
 
 _LINK = bytes.fromhex("02660000000208 00".replace(" ", ""))  # source of the frame, and IPv4
+_IDENTIFICATIONS = count()
 _BATCH_SECONDS = 0.002
 _TCP, _UDP, _ICMP = 6, 17, 1
 _CHECKSUM = {_TCP: 16, _UDP: 6, _ICMP: 2}
@@ -53,7 +54,7 @@ def _packet(packet: np.void) -> bytes:
         found = _sum(body if protocol == _ICMP else pseudo + body)
         body = body[:at] + struct.pack(">H", found) + body[at + 2 :]
     head = struct.pack(">BBHHHBBH", 0x45, max(int(packet["dscp"]), 0) << 2, 20 + len(body),
-                       int(np.random.default_rng().integers(1 << 16)), word,
+                       next(_IDENTIFICATIONS) & 0xFFFF, word,
                        int(packet["ttl"]), protocol, 0)  # fmt: skip
     head += source + destination
     return head[:10] + struct.pack(">H", _sum(head)) + head[12:] + body

@@ -20,8 +20,9 @@ import numpy as np
 
 from bench.detection.frames import Sender, frames
 from bench.detection.made import ATTACKS, balanced
+from tests.lab.behind import scenario
 from tests.lab.behind.people import Conversations, Server, Sessions
-from tests.lab.behind.places import SETTINGS, Place, place
+from tests.lab.behind.places import SETTINGS, place
 from xdpctl.abi.constants import KEPT_OUT, Reason
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.datapath.bpf import maps
@@ -60,15 +61,8 @@ class Felt:
     heads: int
 
 
-@dataclass(slots=True)
-class Scene:
-    """A running box with people behind it."""
-
-    place: Place
-    box: Box
-    sessions: Sessions
-    talks: Conversations
-    generator: Generator
+class Scene(scenario.Scene):
+    """A running box with people behind it, and its detector."""
 
     @property
     def status_path(self) -> Path:

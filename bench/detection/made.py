@@ -248,61 +248,31 @@ def _fragmented(port: int, share: float) -> Any:
     return make
 
 
-def _tcp(flags: Any, length: Any, ttl: Any, port: Any = 443, **more: Any) -> Any:
+def _flood(protocol: Any, sources: Any = spoofed, **columns: Any) -> Any:
+    """An attack whose columns are values, or drawn by a function."""
+
     def make(random: Random, count: int) -> PacketArray:
         def drawn(value: Any) -> Any:
             return value(random, count) if callable(value) else value
 
-        return packets(
-            count,
-            drawn(more.get("sources", spoofed)),
-            protocol=_TCP,
-            source_port=drawn(more.get("source_port", _high)),
-            destination_port=drawn(port),
-            tcp_flags=drawn(flags),
-            packet_length=drawn(length),
-            ttl=drawn(ttl),
-            fragment=drawn(more.get("fragment", 0)),
-        )
+        given = {name: drawn(value) for name, value in columns.items()}
+        return packets(count, drawn(sources), protocol=drawn(protocol), **given)
 
     return make
+
+
+def _tcp(flags: Any, length: Any, ttl: Any, port: Any = 443, **more: Any) -> Any:
+    ports = {"source_port": _high, "destination_port": port, "fragment": 0}
+    return _flood(_TCP, tcp_flags=flags, packet_length=length, ttl=ttl, **ports | more)
 
 
 def _udp(length: Any, ttl: Any, port: Any, **more: Any) -> Any:
-    def make(random: Random, count: int) -> PacketArray:
-        def drawn(value: Any) -> Any:
-            return value(random, count) if callable(value) else value
-
-        return packets(
-            count,
-            drawn(more.get("sources", spoofed)),
-            protocol=_UDP,
-            source_port=drawn(more.get("source_port", _high)),
-            destination_port=drawn(port),
-            packet_length=drawn(length),
-            ttl=drawn(ttl),
-            fragment=drawn(more.get("fragment", 0)),
-        )
-
-    return make
+    ports = {"source_port": _high, "destination_port": port, "fragment": 0}
+    return _flood(_UDP, packet_length=length, ttl=ttl, **ports | more)
 
 
 def _other(protocol: Any, length: Any, ttl: Any, **more: Any) -> Any:
-    def make(random: Random, count: int) -> PacketArray:
-        def drawn(value: Any) -> Any:
-            return value(random, count) if callable(value) else value
-
-        columns = {name: drawn(value) for name, value in more.items() if name != "sources"}
-        return packets(
-            count,
-            drawn(more.get("sources", spoofed)),
-            protocol=drawn(protocol),
-            packet_length=drawn(length),
-            ttl=drawn(ttl),
-            **columns,
-        )
-
-    return make
+    return _flood(protocol, packet_length=length, ttl=ttl, **more)
 
 
 def _between(low: int, high: int) -> Callable[[Random, int], Any]:

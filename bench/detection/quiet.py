@@ -85,9 +85,10 @@ def surges(times: int = 12) -> Iterator[Surge]:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """Answers during a day, the fastest tick of the median server, and SYNs in all."""
+    """Answers in a day and drops among them, the fastest tick of the median server, and SYNs."""
 
     answers: int
+    drops: int
     fastest: float
     syns: int
 
@@ -127,7 +128,7 @@ def _day(
     begins: float,
 ) -> Day:
     """The minutes around each bell, and as many quiet ones."""
-    answers, syns, fastest = 0, 0, np.zeros(_SERVERS)
+    answers, drops, syns, fastest = 0, 0, 0, np.zeros(_SERVERS)
     drift, keep = np.zeros(_SERVERS), np.exp(-_STEP / 30)
     shared = np.where(np.arange(_SERVERS) % 4 == 0, 1.0, 0.15)
     pools = made.syns(random, 20_000), _tcp(random, 40_000)
@@ -150,10 +151,12 @@ def _day(
                 _connecting(random, pools, burst, True),
             ]
             reports = engine.step(now, now, np.concatenate([*packets, known]))
-            answers += sum(report.phase is Phase.BEGAN for report in reports)
+            begun = [report.hold for report in reports if report.phase is Phase.BEGAN]
+            answers += len(begun)
+            drops += sum(hold.drops for hold in begun)
     for late in range(1, 40):  # so that what was normal counts tomorrow
         engine.step(now + 60.0 * late, now + 60.0 * late, known)
-    return Day(answers, float(np.median(fastest)), syns)
+    return Day(answers, drops, float(np.median(fastest)), syns)
 
 
 def _connecting(

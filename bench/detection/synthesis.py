@@ -10,11 +10,12 @@ import numpy as np
 
 from bench.detection.made import ATTACKS, VICTIM, balanced, legitimate
 from xdpctl.base.net.prefix import Prefix
+from xdpctl.detectors.builtin.evidence import Case
 from xdpctl.detectors.builtin.kind import FLOORS, Kind
 from xdpctl.detectors.builtin.kinds import kinds
 from xdpctl.detectors.builtin.normal import Normal
 from xdpctl.detectors.builtin.settings import Most
-from xdpctl.detectors.builtin.verdict import Case, proposals
+from xdpctl.detectors.builtin.verdict import proposals
 from xdpctl.model.rule import Action
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import takes

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from xdpctl.abi.constants import Reason
 from xdpctl.cli import options, output
+from xdpctl.cli.detectors.rehearsal import rehearse
 from xdpctl.cli.formats import Format, printed
 from xdpctl.errors import RecordingError
 from xdpctl.service import config
@@ -92,7 +93,8 @@ def replay(
 ) -> None:
     """Show what the rules, or the detector, would do to captured packets.
 
-    Needs root. It uses a separate copy of the filter; live traffic is not affected.
+    Needs root, but not with --detect. It uses a separate copy of the filter; live traffic is not
+    affected.
 
     Example: xdpctl replay attack.pcap --normal monday.pcap --max-collateral 0.1
     """
@@ -106,15 +108,16 @@ def replay(
             raise typer.BadParameter(f"there is no file {path}")
     if truth and not detect:
         raise typer.BadParameter("--truth needs --detect")
+    settings = config.override(config.load(config_file), state_dir=state_dir)
     if detect:
-        from xdpctl.cli.detectors.rehearsal import rehearse
-
-        loaded = config.override(config.load(config_file), state_dir=state_dir)
-        rehearse(loaded, recording, normal or [], truth, form)
+        if any(given is not None for given in (rules, min_coverage, max_collateral, outside)):
+            raise typer.BadParameter(
+                "--detect goes with --normal and --truth, not with options for rules"
+            )
+        rehearse(settings, recording, normal or [], truth, form)
         return
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that mounts are removed
-    settings = config.override(config.load(config_file), state_dir=state_dir)
     outside = all_outside(settings) if outside is None else outside
     protecting = (as_live if protect else nothing)(settings, outside)
     with rehearsing(settings, rules, protecting, by_clock=clock) as (rehearsal, imported):

@@ -33,7 +33,7 @@ def sentences(finding: dict[str, Any]) -> Iterator[str]:
         known = each["before"] is not None
         normal = f", {each['before']:.1%} of normal {finding['kind']}" if known else ""
         what = f"{each['component'].replace('_', ' ')} {each['values']}"
-        yield f"{what}: {each['now']:.1%} of the attack{normal}"
+        yield f"{what}: {each['now']:.1%} of the packets now{normal}"
     yield from _collateral(finding)
     for each in finding["rejected"]:
         yield f"not taken: {each}"
@@ -57,7 +57,7 @@ def _collateral(finding: dict[str, Any]) -> Iterator[str]:
 
 
 def bars(finding: dict[str, Any]) -> list[tuple[str, float, float]]:
-    """Label, share of the attack and share of normal traffic, of each value; empty without any."""
+    """Label, share of the packets now and of normal traffic, of each value; empty without any."""
     picture = finding["picture"]
     if not picture:
         return []

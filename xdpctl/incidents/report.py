@@ -111,7 +111,7 @@ def markdown(incident: dict[str, Any]) -> str:
         lines += [f"- {_plain(line)}" for line in reasons.sentences(finding)]
         if shares := reasons.bars(finding):
             name = finding["picture"]["component"].replace("_", " ")
-            lines += ["", f"| {name} | in the attack | in normal traffic |", "|---|--:|--:|"]
+            lines += ["", f"| {name} | in the packets now | in normal traffic |", "|---|--:|--:|"]
             lines += [
                 f"| {_plain(bar)} | {now:.1%} | {before:.1%} |" for bar, now, before in shares
             ]

@@ -14,12 +14,13 @@ from msgspec import structs
 
 from xdpctl.abi.constants import FlowState, Reason
 from xdpctl.base.net.prefix import Prefix
+from xdpctl.detectors.builtin.evidence import Case
 from xdpctl.detectors.builtin.kind import Kind
 from xdpctl.detectors.builtin.kinds import kinds
 from xdpctl.detectors.builtin.normal import Normal
 from xdpctl.detectors.builtin.settings import DetectSettings, Most
 from xdpctl.detectors.builtin.usual import Usual
-from xdpctl.detectors.builtin.verdict import Case, proposals
+from xdpctl.detectors.builtin.verdict import proposals
 from xdpctl.detectors.formats.builtin import ATTACKS
 from xdpctl.mitigation.measures import MEASURES
 from xdpctl.mitigation.settings import AutomaticSettings

@@ -32,7 +32,7 @@ class Deciding(msgspec.Struct, frozen=True):
 
 
 class Distribution(msgspec.Struct, frozen=True):
-    """The shares of a component's values, in the attack and before; `labels` name the bars."""
+    """The shares of a component's values, now and in normal traffic; `labels` name the bars."""
 
     component: str
     labels: tuple[str, ...]
@@ -44,8 +44,8 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a rule rests on.
 
     `rate` and `threshold` are packets a second of `kind` to the victim, `usual` the highest that
-    was normal (0: nothing is known). `heads` are the packets that were looked at, `coverage` is the
-    share of the attack that matches. `because` and `rejected` are sentences.
+    was normal (0: nothing is known). `heads` are the packets that were looked at, normal ones among
+    them, and `coverage` is the share of them that matches. `because` and `rejected` are sentences.
     """
 
     kind: str

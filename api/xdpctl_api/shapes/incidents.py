@@ -65,14 +65,14 @@ class DecidingOut(BaseModel):
 
     component: str
     values: str
-    now: float = Field(description="Share of the attack that has these values, 0 to 1")
+    now: float = Field(description="Share of the packets now that have these values, 0 to 1")
     before: float | None = Field(
         description="Share of normal traffic of the kind that has them; null: none is known"
     )
 
 
 class DistributionOut(BaseModel):
-    """The shares of a component's values, in the attack and in normal traffic."""
+    """The shares of a component's values, now and in normal traffic."""
 
     component: str
     labels: list[str]
@@ -91,7 +91,9 @@ class RuleFindingOut(BaseModel):
     threshold: float
     usual: float = Field(description="The highest rate that was normal; 0: none is known")
     heads: int = Field(description="Packets that were looked at")
-    coverage: float = Field(description="Share of the attack that matches, 0 to 1")
+    coverage: float = Field(
+        description="Share of the packets that were looked at that match, 0 to 1"
+    )
     because: list[str]
     rejected: list[str] = Field(description="Matches that were not taken, and why")
     deciding: list[DecidingOut]

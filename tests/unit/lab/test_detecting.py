@@ -109,5 +109,7 @@ def test_words_that_do_not_go_together(recordings: Path) -> None:
     runner = CliRunner()
     without = runner.invoke(app, ["replay", mixed, "--truth", mixed])
     assert without.exit_code == 2
+    rules = runner.invoke(app, ["replay", mixed, "--detect", "--min-coverage", "95"])
+    assert rules.exit_code == 2
     two = ["replay", mixed, mixed, "--detect", "--truth", str(recordings / "truth")]
     assert runner.invoke(app, two).exit_code == 2

@@ -19,8 +19,8 @@ from xdpctl.detectors.formats import builtin
 from xdpctl.errors import Unreachable
 from xdpctl.model.event import Phase
 from xdpctl.service.detecting import learnt
-from xdpctl.service.detecting.main import prefixes, status
-from xdpctl.service.detecting.status import DetectorStatus, read_status
+from xdpctl.service.detecting.main import prefixes
+from xdpctl.service.detecting.status import DetectorStatus, read_status, status
 from xdpctl.service.detecting.teller import Teller, told
 from xdpctl.service.settings import Settings
 
@@ -85,13 +85,16 @@ def test_a_damaged_file_is_learnt_anew(tmp_path: Path, world: World, damage: Any
 def test_the_report_is_read_back(tmp_path: Path, world: World) -> None:
     path = tmp_path / "detect.json"
     assert read_status(path) is None
-    path.write_bytes(msgspec.json.encode(status(world.engine, [], 3, time.monotonic())))
+    path.write_bytes(msgspec.json.encode(status(world.engine, 3, time.monotonic())))
     found = read_status(path)
     assert isinstance(found, DetectorStatus)
     assert (found.overrun, found.silent) == (3, False)
     assert found.holds[0].match == world.engine.holds.active[0].match
-    assert any(each.kind == "udp_service" for each in found.strata)
-    for bad in (b"", b"{}", b"[[" * 5_000, b'{"pid": "x"}'):
+    assert found.holds[0].kind == "udp_service"
+    later = structs.replace(found, beat=time.monotonic() + 100)
+    assert later.silent, "it is of before the host was started"
+    wrong = path.read_bytes().replace(b"dst 192.0.2.1", b"dst nonsense")
+    for bad in (wrong, b"", b"{}", b"[[" * 5_000, b'{"pid": "x"}'):
         path.write_bytes(bad)
         assert read_status(path) is None
 

@@ -133,7 +133,7 @@ def _bars(finding: dict[str, Any]) -> None:
         return
     name = finding["picture"]["component"].replace("_", " ")
     wide = max(len(name), *(len(label) for label, _, _ in bars))
-    output.out.print(f"  {name:<{wide}}  {'in the attack':<{_WIDTH + 7}}  in normal traffic")
+    output.out.print(f"  {name:<{wide}}  {'in the packets now':<{_WIDTH + 7}}  in normal traffic")
     for label, now, before in bars:
         left, right = (f"{'#' * round(share * _WIDTH):<{_WIDTH}}" for share in (now, before))
         line = f"  {label:<{wide}}  {now:6.1%} {left}  {before:6.1%} {right}"

@@ -5,12 +5,10 @@ from collections import deque
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.detectors.builtin.kind import Kind
 from xdpctl.traffic.packets import PacketArray
-from xdpctl.traffic.select import covers
 
 _MOST_OF_IT = 0.9  # of the packets, which go to the prefix
 _WIDEST = {4: 20, 6: 48}
@@ -20,22 +18,19 @@ _SWEEP_SECONDS = 60.0
 _HEADS_MIN = 96
 
 
-def narrowest(packets: PacketArray, family: int, ours: Iterable[Prefix]) -> Prefix | None:
-    """The narrowest prefix to which most of the packets go, inside a protected one.
+def narrowest(packets: PacketArray, around: Prefix) -> Prefix | None:
+    """The narrowest prefix to which most of the packets to `around` go.
 
     None if there are too few packets, or most go to one address or two, which are looked at by
-    themselves. If no prefix of /20 or longer (IPv6: /48) has most of them,
-    it is the protected prefix that has.
+    themselves. It is `around` if no prefix of /20 or longer (IPv6: /48) has most of them.
     """
     if len(packets) < _HEADS_MIN:
         return None
-    size = 4 if family == 4 else 16
+    family, size = around.family, len(around.address)
     raw = np.ascontiguousarray(packets["destination"]).view(np.uint8).reshape(-1, 16)[:, :size]
     bits = np.unpackbits(raw, axis=1)
     weights = packets["weight"].astype(np.float64)
-    protected = [each for each in ours if each.family == family]
-    address, length = b"", 0
-    chosen = np.ones(len(packets), bool)
+    length, chosen = 0, np.ones(len(packets), bool)
     for place in range(size * 8):  # follow the heavier half of each prefix
         ones = chosen & (bits[:, place] == 1)
         heavy = weights[ones].sum() >= weights[chosen].sum() / 2
@@ -43,23 +38,11 @@ def narrowest(packets: PacketArray, family: int, ours: Iterable[Prefix]) -> Pref
         if weights[half].sum() < _MOST_OF_IT * weights.sum():
             break
         chosen, length = half, place + 1
-    address = raw[int(np.argmax(chosen))].tobytes()
-    whole = Prefix(address, size * 8)
     if length > _NARROWEST[family]:
         return None
-    around = [each for each in protected if each.covers(whole)]
-    if not around:
-        return None
-    least = max(around, key=lambda each: each.length)
-    found = whole.widened(length)
-    if length < _WIDEST[family] or not least.covers(found):
-        return least if _has(least, packets, weights) else None
-    return found
-
-
-def _has(prefix: Prefix, packets: PacketArray, weights: NDArray[np.float64]) -> bool:
-    inside = covers(prefix, packets["family"], packets["destination"])
-    return bool(weights[inside].sum() >= _MOST_OF_IT * weights.sum())
+    if length < max(_WIDEST[family], around.length):
+        return around
+    return Prefix(raw[int(np.argmax(chosen))].tobytes(), size * 8).widened(length)
 
 
 class Aims:

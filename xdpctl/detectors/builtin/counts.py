@@ -13,6 +13,7 @@ from xdpctl.traffic.packets import PACKET, PacketArray
 
 WINDOW_SECONDS = 0.1  # a rate is of this time, or of the time since the reading before the last
 KEPT_SECONDS = 0.5
+_FULL = 1.0  # seconds
 _ODD = tuple(np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
 
 
@@ -85,3 +86,23 @@ class Recent:
         kinds = np.concatenate([np.empty(0, np.int64), *(each.kinds for each in found)])
         ended = found[-1].ended if found else 0.0
         return Chunk(ended, max(covered, seconds), packets, kinds)
+
+
+class Second:
+    """Gathers the packets of a second."""
+
+    def __init__(self) -> None:
+        self._chunks: list[Chunk] = []
+        self._seconds = 0.0
+
+    def add(self, chunk: Chunk) -> Strata | None:
+        """The rates of a second, once it is full."""
+        self._chunks.append(chunk)
+        self._seconds += chunk.seconds
+        if self._seconds < _FULL:
+            return None
+        packets = np.concatenate([each.packets for each in self._chunks])
+        of_kinds = np.concatenate([each.kinds for each in self._chunks])
+        found = strata(packets, of_kinds, self._seconds)
+        self._chunks, self._seconds = [], 0.0
+        return found

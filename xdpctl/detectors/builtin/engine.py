@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xdpctl.abi.constants import FlowState, Reason
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.detectors.builtin.aims import Aims, narrowest
-from xdpctl.detectors.builtin.counts import WINDOW_SECONDS, Chunk, Recent, Strata, strata
+from xdpctl.detectors.builtin.counts import WINDOW_SECONDS, Chunk, Recent, Second, strata
+from xdpctl.detectors.builtin.evidence import Case
 from xdpctl.detectors.builtin.hold import State
 from xdpctl.detectors.builtin.holds import Holds, Report
 from xdpctl.detectors.builtin.kind import Kind
@@ -24,7 +24,7 @@ from xdpctl.detectors.builtin.memory import NormalTraffic
 from xdpctl.detectors.builtin.settings import DetectSettings, Most
 from xdpctl.detectors.builtin.sources import sources
 from xdpctl.detectors.builtin.usual import Key, Usual
-from xdpctl.detectors.builtin.verdict import Case, Proposal, again, proposals, whole_limit
+from xdpctl.detectors.builtin.verdict import Proposal, again, proposals, whole_limit
 from xdpctl.model.rule import Action
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import covers
@@ -55,17 +55,6 @@ class _Suspect:
     looked_at: float = -1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A stratum that is more than usual: for those who ask what the detector sees."""
-
-    victim: Prefix
-    kind: Kind
-    rate: float
-    threshold: float
-    held: bool
-
-
 class Engine:
     """Call `step` with what was observed since the last call, some twenty times a second at least.
 
@@ -85,7 +74,7 @@ class Engine:
         self._recent = Recent()
         self._suspects: dict[Key, _Suspect] = {}
         self._aims = Aims()
-        self._second = _Second()
+        self._second = Second()
         self._last: float | None = None
         self._taught, self._taught_at = [0, 0], 0.0  # packets of known flows, by parts of time
         self._afresh: dict[str, tuple[float, int]] = {}  # when it began, and looks since
@@ -180,13 +169,16 @@ class Engine:
     ) -> Iterator[Report]:
         """Look at the strata of one kind: one by one, or at many within a prefix as one."""
         chosen = window.packets[window.kinds == kind]
-        for around in self._outermost(loud, kind, chosen, window.seconds):
+        least = _SPREAD * _least_floor(self.settings, kind, self.taught)
+        if not loud and float(chosen["weight"].sum()) / window.seconds < least:
+            return
+        for around in self._outermost():
             inside = {key: rate for key, rate in loud.items() if around.covers(key[0])}
             ours = chosen[covers(around, chosen["family"], chosen["destination"])]
             rate = float(ours["weight"].sum()) / window.seconds
             spread = rate >= _SPREAD * self.settings.floor(around, kind, self.taught)
             if not inside or len(inside) >= _TOGETHER:
-                prefix = narrowest(ours, around.family, (around,)) if spread else None
+                prefix = narrowest(ours, around) if spread else None
                 if prefix is not None and rate >= _SPREAD * self.threshold((prefix, kind)):
                     yield from self._suspected(now, unix, (prefix, kind), rate)
                     continue
@@ -195,21 +187,12 @@ class Engine:
                 aim = self._aims.aim(now, key[0], kind, self.ours)
                 yield from self._suspected(now, unix, (aim, kind), inside[key])
 
-    def _outermost(
-        self, loud: Mapping[Key, float], kind: Kind, packets: PacketArray, seconds: float
-    ) -> list[Prefix]:
-        """The protected prefixes in which something is loud, or that get much in all.
-
-        Of those inside each other only the outermost: what is inside is looked at with it.
-        """
-        outermost = [
+    def _outermost(self) -> list[Prefix]:
+        """The protected prefixes that are in no other one: what is inside is looked at with it."""
+        return [
             each for each in self.ours
             if not any(other != each and other.covers(each) for other in self.ours)
         ]  # fmt: skip
-        least = _SPREAD * _least_floor(self.settings, kind, self.taught)
-        if float(packets["weight"].sum()) / seconds < least and not loud:
-            return []
-        return outermost
 
     def _suspected(self, now: float, unix: float, key: Key, rate: float) -> Iterator[Report]:
         suspect = self._suspects.get(key)
@@ -271,7 +254,7 @@ class Engine:
         most = self.settings.most(victim, kind)
         if most is Most.OFF:
             return
-        case = self._case(unix, key, window, rate)
+        case = self._case(key, window, rate)
         earlier = self.holds.remembered(victim, kind, unix)
         found = again(case, earlier, most) or proposals(case, most)
         reports = [each for one in found for each in self._hold(now, unix, key, one, most)]
@@ -279,13 +262,11 @@ class Engine:
             reports = list(self._hold(now, unix, key, whole_limit(case), most))
         yield from reports
 
-    def _case(self, unix: float, key: Key, window: PacketArray, rate: float) -> Case:
-        learnt = self.usual.observed
-        recent = self._recent.last(_LOOK_SECONDS)
-        chosen = recent.kinds == key[1]
-        chosen &= covers(key[0], recent.packets["family"], recent.packets["destination"])
-        weights = recent.packets["weight"][chosen].astype(np.float64)
-        forged = recent.packets["reason"][chosen] == Reason.SPOOFED
+    def _case(self, key: Key, window: PacketArray, rate: float) -> Case:
+        observed = self.usual.observed
+        everything = self._window(key, *Reason)
+        weights = everything["weight"].astype(np.float64)
+        forged = everything["reason"] == Reason.SPOOFED
         return Case(
             victim=key[0],
             kind=key[1],
@@ -294,8 +275,8 @@ class Engine:
             rate=rate,
             threshold=self.threshold(key),
             usual=self.usual.best(key),
-            learnt=learnt,
-            fresh=learnt < self.settings.learning,
+            learnt=observed,
+            fresh=observed < self.settings.learning,
             forged=float(weights[forged].sum() / weights.sum()) if len(weights) else 0.0,
             taught=self.taught,
             challenged=self.holds.challenges(*key),
@@ -328,7 +309,7 @@ class Engine:
             rate = self._rate(key, *reasons)
             if len(window) < _ENOUGH or rate < self.threshold(key):
                 continue
-            found = proposals(self._case(unix, key, window, rate), Most.DROP)
+            found = proposals(self._case(key, window, rate), Most.DROP)
             drops = [each for each in found if each.action is Action.DROP]
             begun = [r for one in drops for r in self._hold(now, unix, key, one, Most.DROP)]
             yield from begun
@@ -341,19 +322,6 @@ class Engine:
         """Whether packets of known flows were seen: else every flow is unknown."""
         return sum(self._taught) >= _TAUGHT
 
-    def standing(self) -> list[Standing]:
-        """The strata that are more than usual now."""
-        return [
-            Standing(
-                victim,
-                kind,
-                each.rate,
-                self.threshold((victim, kind)),
-                any(h.prefix == victim and h.of_kind is kind for h in self.holds.active),
-            )
-            for (victim, kind), each in self._suspects.items()
-        ]
-
 
 _ANYWHERE = Prefix(bytes(4), 0)
 
@@ -362,23 +330,3 @@ def _least_floor(settings: DetectSettings, kind: Kind, taught: bool) -> float:
     """The lowest floor of a kind anywhere."""
     given = [each.floors[kind] for each in settings.parts if kind in each.floors]
     return min([*given, settings.floor(_ANYWHERE, kind, taught)])
-
-
-class _Second:
-    """Gathers the packets of a second."""
-
-    def __init__(self) -> None:
-        self._chunks: list[Chunk] = []
-        self._seconds = 0.0
-
-    def add(self, chunk: Chunk) -> Strata | None:
-        """The rates of a second, once it is full."""
-        self._chunks.append(chunk)
-        self._seconds += chunk.seconds
-        if self._seconds < _SECOND:
-            return None
-        packets = np.concatenate([each.packets for each in self._chunks])
-        of_kinds: NDArray[np.int64] = np.concatenate([each.kinds for each in self._chunks])
-        found = strata(packets, of_kinds, self._seconds)
-        self._chunks, self._seconds = [], 0.0
-        return found

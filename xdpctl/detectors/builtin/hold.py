@@ -8,6 +8,7 @@ import msgspec
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.detectors.builtin.kind import Kind
 from xdpctl.detectors.builtin.verdict import Proposal
+from xdpctl.errors import RuleError
 from xdpctl.model.finding import Finding
 from xdpctl.model.match import text
 from xdpctl.model.match.match import Match
@@ -83,6 +84,12 @@ class Hold(msgspec.Struct, kw_only=True):
     def drops(self) -> bool:
         """Whether it drops all that matches."""
         return self.action == Action.DROP
+
+    def check(self) -> None:
+        """RuleError if it has no victim, kind or match; of what a file says."""
+        self.parsed()
+        if self.kind.upper() not in Kind.__members__ or not self.prefix:
+            raise RuleError(f"there is no kind {self.kind[:40]!r}", "kind", "")
 
     def parsed(self) -> Match:
         """The match."""

@@ -16,7 +16,7 @@ _AS_RANDOM = 0.8  # of the networks that as many random sources would be in
 _ALIKE = 0.8  # of the networks: then normal sources are spread as widely
 _ROUTED = 221  # /8 networks with unicast addresses
 _FEW, _MOST_OF_IT = 32, 0.8  # sources, and the share of the packets that is theirs
-_IMPOSSIBLE = 0.03
+IMPOSSIBLE = 0.03  # of the sources, or packets
 _NOWHERE = (0, 10, 127, *range(224, 256))  # first octets (RFC 6890)
 
 
@@ -44,7 +44,7 @@ class Sources:
         """
         if self.packets < _MANY:
             return ""
-        if self.impossible >= _IMPOSSIBLE:
+        if self.impossible >= IMPOSSIBLE:
             return f"{self.impossible:.0%} of the sources cannot exist on the Internet"
         if self.once < _ONCE or self.networks < _AS_RANDOM * self.random_networks:
             return ""

@@ -8,7 +8,6 @@ doubles what is normal in a week, and no more.
 
 import math
 from collections import deque
-from heapq import nlargest
 from typing import Any
 
 from xdpctl.base.net.prefix import Prefix, parse_prefix
@@ -78,10 +77,6 @@ class Usual:
             order = sorted(self._days, key=lambda key: max(self._days[key].values()))
             for key in order[: len(order) - _MOST]:
                 del self._days[key]
-
-    def largest(self, most: int) -> list[Key]:
-        """The strata with the highest normal rates, at most so many."""
-        return nlargest(most, self._days, key=self.best)
 
     def best(self, key: Key) -> float:
         """The highest rate that was normal, in packets a second; 0 if none is known."""

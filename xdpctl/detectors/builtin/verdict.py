@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is to be done about packets of one kind to one victim, and why. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.abi.constants import FlowState
-from xdpctl.base.net.prefix import Prefix
-from xdpctl.base.units import si3
 from xdpctl.detectors.builtin.boxes import BOXES_MAX, REST, boxes
+from xdpctl.detectors.builtin.evidence import (
+    Case,
+    because,
+    never_asked_for,
+    never_seen,
+    unsolicited,
+)
 from xdpctl.detectors.builtin.kind import Kind
-from xdpctl.detectors.builtin.kinds import CONNECTING, SERVICES, shape
+from xdpctl.detectors.builtin.kinds import CONNECTING, shape
 from xdpctl.detectors.builtin.normal import ENOUGH, MOST_HIT, Normal, collateral
 from xdpctl.detectors.builtin.picture import deciding, picture
 from xdpctl.detectors.builtin.settings import Most
@@ -22,48 +26,15 @@ from xdpctl.model.match.match import Match, Value, join
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action
 from xdpctl.traffic.packets import PacketArray
-from xdpctl.traffic.select import holds, takes
+from xdpctl.traffic.select import takes
 
-_ANSWERS = frozenset((Kind.UDP_SERVICE, Kind.SYN_ACK, Kind.RST, Kind.TCP, Kind.FRAGMENT))
-_ASKED = 0.9  # of the packets, about which the flow memory was asked
-# UDP that is not asked for across the Internet: whoever sends it is abused
-_NEVER_ASKED_FOR = (17, 19, 69, 111, 137, 389, 1434, 1900, 3283, 3702, 5353, 10001, 11211, 37810)
-_FAR_ABOVE = 10.0  # times the threshold
 _SHARE_OF_THRESHOLD = 0.2  # what a limit lets pass, or what was usual
 _A_SOURCE = 0.02  # of the threshold, what a limit lets pass of each source
-_LONG = 86_400.0  # seconds without a packet of a kind
-_MANY_SOURCES = 32
 _SQUEEZED = 0.25  # of a kind: a limit on a box that hits more is no better than one on all of it
 _SAME = 0.5  # of the packets, which an earlier match takes
 _NEARLY_ALL = 0.99  # of what is left: else what a limit leaves over is an attack of its own
 _MATCH_SHOWN = 160  # characters
 _RARE = 30  # packets of normal traffic of a kind: of fewer no share is known
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """Packets of one kind to one victim, and what is known.
-
-    `window` has the packets that belong to no known flow. `rate` and `threshold` are in packets a
-    second, `usual` is the highest rate that was normal, 0 if none is known. `learnt` is for how
-    many seconds traffic was observed, and `fresh` whether that is too short. `forged` is the
-    share of packets to the victim that came from impossible sources, and `taught` says whether the
-    flow memory is taught: else every flow is unknown. `challenged` packets are of sources that have
-    answered, so they are real.
-    """
-
-    victim: Prefix
-    kind: Kind
-    window: PacketArray
-    normal: Normal
-    rate: float
-    threshold: float
-    usual: float = 0.0
-    learnt: float = 0.0
-    fresh: bool = False
-    forged: float = 0.0
-    taught: bool = True
-    challenged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +61,8 @@ class _Judge:
 
     def __post_init__(self) -> None:
         self.from_where = sources(self.case.window)
-        self.unsolicited = _unsolicited(self.case)
-        self.because = list(_because(self.case, self.from_where, self.unsolicited))
+        self.unsolicited = unsolicited(self.case)
+        self.because = list(because(self.case, self.from_where, self.unsolicited))
         self._judging = self.case.normal.judging
 
     def hits(self, match: Match) -> tuple[Collateral, ...]:
@@ -102,14 +73,14 @@ class _Judge:
         """Why packets of this match may not be dropped; empty if they may."""
         if not self.drops:
             return "the configuration allows no drop"
-        because = [*self.because, *_never_asked_for(match, self.case.kind)]
-        if not because:
+        reasons = [*self.because, *never_asked_for(match, self.case.kind)]
+        if not reasons:
             return "nothing but their number shows that the packets are an attack"
         for each in hit:
             if each.hits and (each.bound > MOST_HIT or each.samples < _RARE):
                 return f"it hits up to {each.bound:.1%} of normal {each.kind}"
         own = next((each.samples for each in hit if each.kind == self.case.kind.setting), 0)
-        if own < ENOUGH and not self.unsolicited and not _never_seen(self.case, self.from_where):
+        if own < ENOUGH and not self.unsolicited and not never_seen(self.case, self.from_where):
             return f"only {own} packets of normal {self.case.kind.setting} are known"
         return ""
 
@@ -124,7 +95,7 @@ class _Judge:
             usual=case.usual,
             heads=len(case.window),
             coverage=float(mass[chosen].sum() / max(mass.sum(), 1.0)),
-            because=(*self.because, *_never_asked_for(match, case.kind))[:TEXTS_MAX],
+            because=(*self.because, *never_asked_for(match, case.kind))[:TEXTS_MAX],
             rejected=tuple(each[:TEXT_MAX] for each in self.rejected[:TEXTS_MAX]),
             deciding=deciding(match, case.window, case.normal, case.kind),
             collateral=hit[:KINDS_MAX],
@@ -230,67 +201,3 @@ def _short(match: Match) -> str:
     """The match without its destination; a long one is cut."""
     shown = str(_anywhere(match))
     return shown if len(shown) <= _MATCH_SHOWN else f"{shown[:_MATCH_SHOWN]} ..."
-
-
-def _unsolicited(case: Case) -> str:
-    """A sentence, if the packets only come as answers and nobody has asked; else empty."""
-    if case.kind not in _ANSWERS or not case.taught or _between_services(case):
-        return ""
-    unknown = case.window["flow"] == FlowState.UNKNOWN
-    if unknown.mean() < _ASKED:
-        return ""
-    return f"{case.kind.setting} only comes as an answer, and the packets belong to no known flow"
-
-
-def _between_services(case: Case) -> bool:
-    """Whether packets go from a service's port to another's, as between two VPN gateways.
-
-    The flow memory does not learn from what goes out of a service's port.
-    """
-    if case.kind is not Kind.UDP_SERVICE:
-        return False
-    to = case.window["destination_port"]
-    return bool((holds(SERVICES, to) & (to >= 0)).mean() > 1 - _ASKED)
-
-
-def _never_seen(case: Case, from_where: Sources) -> bool:
-    """Whether no packet of the kind was seen for a long time, and many send them: no new tunnel."""
-    if case.kind is Kind.SYN:  # a challenge lets people in, so there is no need to be sure
-        return False
-    unseen = case.learnt >= _LONG and case.normal.count(case.kind) == 0
-    return unseen and from_where.distinct >= _MANY_SOURCES
-
-
-def _because(case: Case, from_where: Sources, unsolicited: str) -> Iterator[str]:
-    """What shows, beside their number, that the packets are an attack."""
-    if unsolicited:
-        yield unsolicited
-    if case.fresh:
-        return
-    alike = sources(case.normal.packets[: len(case.window)])
-    if why := from_where.forged(alike):
-        yield why
-    elif case.forged >= 0.03:
-        yield f"{case.forged:.0%} of the packets came from sources that cannot exist"
-    known = case.normal.count(case.kind) >= 2 * ENOUGH
-    if case.kind is Kind.SYN:  # many people connect to a new service; a challenge lets them in
-        return
-    if known and case.rate >= _FAR_ABOVE * case.threshold:
-        yield (
-            f"{si3(case.rate)} packets/s are more than {_FAR_ABOVE:.0f} times the threshold of "
-            f"{si3(case.threshold)}, and the normal traffic of this kind is known"
-        )
-    if _never_seen(case, from_where):
-        yield (
-            f"no packet of the kind {case.kind.setting} was seen for a day, and they come from "
-            f"{from_where.distinct} sources"
-        )
-
-
-def _never_asked_for(match: Match, kind: Kind) -> Iterator[str]:
-    ports = match.get("source_port")
-    if kind is Kind.UDP_SERVICE and ports:
-        singles = all(low == high and low in _NEVER_ASKED_FOR for low, high in ports)
-        if singles:
-            named = ", ".join(str(low) for low, _ in ports)
-            yield f"nobody asks for UDP from port {named} across the Internet"

@@ -60,7 +60,6 @@ def read(path: Path, unix: float) -> Learnt:
     except (
         OSError,
         ValueError,
-        EOFError,
         RecursionError,
         RuleError,
         msgspec.MsgspecError,
@@ -109,5 +108,5 @@ def _read(data: bytes, unix: float) -> Learnt:
     normal.restore(np.frombuffer(rest, PACKET).copy())
     earlier = msgspec.convert(head.get("earlier", []), list[Hold])
     for hold in earlier:  # what cannot be read later is found out now
-        _ = hold.prefix, hold.of_kind, hold.parsed()
+        hold.check()
     return Learnt(Usual.from_json(head.get("usual"), unix), normal, earlier)

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from msgspec import structs
 
 from xdpctl.abi.arrays import HEAD
 from xdpctl.base.net.prefix import Prefix
@@ -33,20 +32,13 @@ from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.bpf.ringbuf import Follower
 from xdpctl.detectors.builtin.engine import Engine
 from xdpctl.detectors.builtin.holds import Report
-from xdpctl.detectors.builtin.kind import Kind
 from xdpctl.detectors.builtin.settings import Most
-from xdpctl.detectors.builtin.usual import Key
 from xdpctl.errors import DatapathError, SettingsError, XdpctlError
 from xdpctl.model.event import Phase
 from xdpctl.model.protection import CONFIGURED, OWN_ADDRESS
 from xdpctl.service import config
 from xdpctl.service.detecting import learnt
-from xdpctl.service.detecting.status import (
-    STRATA_SHOWN,
-    DetectorStatus,
-    StratumSeen,
-    read_status,
-)
+from xdpctl.service.detecting.status import read_status, status
 from xdpctl.service.detecting.teller import Teller, told
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.protection import protection
@@ -79,7 +71,6 @@ class Detector:
     _beat_at: float = 0.0
     _save_at: float = 0.0
     _overrun: int = 0
-    _known: list[Key] = field(default_factory=list)
     _reports: list[Report] = field(default_factory=list)
     _telling: Future[dict[str, str]] | None = None
     _told: list[Report] = field(default_factory=list)
@@ -148,8 +139,7 @@ class Detector:
         """What is to be written: the report, and at times what was learnt."""
         if save:
             self.engine.holds.forget(time.time())
-            self._known = self.engine.usual.largest(STRATA_SHOWN)
-        report = status(self.engine, self._known, self.follower.overrun, now)
+        report = status(self.engine, self.follower.overrun, now)
         found = {self.settings.detector_status: msgspec.json.encode(report)}
         if save:
             found[self.settings.detector_learnt] = learnt.packed(self.engine)
@@ -176,48 +166,6 @@ def _log(report: Report, why: str) -> None:
     elif report.phase is Phase.CONTINUES and not why and not report.watch:
         return
     log.info("%s %s: %s", held.action, held.match, state)
-
-
-def status(engine: Engine, known: list[Key], overrun: int, now: float) -> DetectorStatus:
-    """What the detector reports about itself; `known` are strata to be shown in any case."""
-    settings = engine.settings
-    strata = {
-        (each.victim, each.kind): StratumSeen(
-            str(each.victim),
-            each.kind.setting,
-            each.rate,
-            each.threshold,
-            engine.usual.best((each.victim, each.kind)),
-            settings.most(each.victim, each.kind).value,
-        )
-        for each in engine.standing()
-    }
-    for key in known:
-        if len(strata) < STRATA_SHOWN and key not in strata:
-            victim, kind = key
-            strata[key] = StratumSeen(
-                str(victim),
-                kind.setting,
-                0.0,
-                engine.threshold(key),
-                engine.usual.best(key),
-                settings.most(victim, kind).value,
-            )
-    return DetectorStatus(
-        pid=os.getpid(),
-        beat=now,
-        mode=settings.mode.value,
-        since=engine.usual.since,
-        learning=max(0.0, settings.learning - engine.usual.observed),
-        overrun=overrun,
-        taught=engine.taught,
-        normal={
-            kind.setting: sum(engine.normal.of_family(family).count(kind) for family in (4, 6))
-            for kind in Kind
-        },
-        strata=list(strata.values()),
-        holds=[structs.replace(hold) for hold in engine.holds.active],
-    )
 
 
 def prefixes(settings: Settings) -> tuple[Prefix, ...]:

@@ -1,35 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The detector's own report, which it writes once a second; the control plane reads it."""
 
+import os
 import time
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
 from xdpctl.base.system.owned_folder import read_file
+from xdpctl.detectors.builtin.engine import Engine
 from xdpctl.detectors.builtin.hold import Hold
+from xdpctl.detectors.builtin.kind import Kind
+from xdpctl.errors import RuleError
 
 _BYTES_MAX = 8 << 20
 SILENT_SECONDS = 10.0
-HOLDS_SHOWN, STRATA_SHOWN = 100, 200
-
-
-class StratumSeen(msgspec.Struct, frozen=True):
-    """Packets of a kind to a destination, in packets a second."""
-
-    victim: str
-    kind: str
-    rate: float
-    threshold: float
-    usual: float
-    mode: str
 
 
 class DetectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What the detector does now. `beat` is CLOCK_MONOTONIC, `since` Unix time.
 
-    `normal` has how many packets of normal traffic are kept, by kind. `strata` are those that are
-    more than usual, and those of which a normal rate is known.
+    `normal` has how many packets of normal traffic are kept, by kind.
     """
 
     pid: int
@@ -40,18 +32,39 @@ class DetectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     overrun: int
     taught: bool
     normal: dict[str, int]
-    strata: list[StratumSeen] = []
     holds: list[Hold] = []
 
     @property
     def silent(self) -> bool:
-        """Whether it has not reported for a while."""
-        return time.monotonic() > self.beat + SILENT_SECONDS
+        """Whether it has not reported for a while, or not since the host was started."""
+        return not 0 <= time.monotonic() - self.beat <= SILENT_SECONDS
 
 
 def read_status(path: Path) -> DetectorStatus | None:
     """The last report; None if there is none, or it cannot be read."""
     try:
-        return msgspec.json.decode(read_file(path, _BYTES_MAX), type=DetectorStatus)
-    except (OSError, ValueError, RecursionError):
+        found = msgspec.json.decode(read_file(path, _BYTES_MAX), type=DetectorStatus)
+        for hold in found.holds:
+            hold.check()
+    except (OSError, ValueError, RecursionError, RuleError):
         return None
+    return found
+
+
+def status(engine: Engine, overrun: int, now: float) -> DetectorStatus:
+    """What the detector reports about itself at the monotonic time `now`."""
+    settings = engine.settings
+    return DetectorStatus(
+        pid=os.getpid(),
+        beat=now,
+        mode=settings.mode.value,
+        since=engine.usual.since,
+        learning=max(0.0, settings.learning - engine.usual.observed),
+        overrun=overrun,
+        taught=engine.taught,
+        normal={
+            kind.setting: sum(engine.normal.of_family(family).count(kind) for family in (4, 6))
+            for kind in Kind
+        },
+        holds=[structs.replace(hold) for hold in engine.holds.active],
+    )

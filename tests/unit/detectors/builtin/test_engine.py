@@ -9,10 +9,8 @@ from bench.detection.made import ATTACKS
 from tests.support.watching import Making, Told, World, began
 from xdpctl.abi.constants import FlowState
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.detectors.builtin.hold import QUIET_SECONDS
 from xdpctl.detectors.builtin.kind import FLOORS, Kind
 from xdpctl.detectors.builtin.settings import DetectSettings, Most, Part
-from xdpctl.model.event import Phase
 from xdpctl.traffic.packets import PacketArray
 
 Random = np.random.Generator
@@ -69,58 +67,6 @@ def test_vectors_that_alternate_faster_than_it_looks_are_all_held() -> None:
     for turn in range(20):
         world.play(0.1, ATTACKS[names[turn % 4]], 50_000)
     assert world.leak <= 0.02
-
-
-def test_an_answer_is_held_through_pulses_then_probed_then_ended() -> None:
-    world = World()
-    world.play(2.0, ATTACKS["SSDP"], 50_000)
-    (hold,) = world.engine.holds.active
-    for _ in range(3):
-        world.quiet(60.0, 0.1)
-        world.leaked = world.sent = 0.0
-        assert began(world.play(2.0, ATTACKS["SSDP"], 50_000)) == []
-        assert world.leak == 0.0, "a pulse leaked"
-    assert hold.state == "attack"
-    told = world.quiet(QUIET_SECONDS + 2, 0.1)
-    assert [(t.report.phase, t.report.watch) for t in told if t.report.watch] == [
-        (Phase.CONTINUES, True)
-    ]
-    assert hold.state == "probing"
-    (ended,) = [t for t in world.quiet(11.0, 0.1) if t.report.phase is Phase.ENDED]
-    assert ended.hold.id == hold.id
-    assert world.engine.holds.active == []
-
-
-def test_what_comes_back_while_it_is_probed_is_enforced_again_and_held_longer() -> None:
-    world = World()
-    world.play(2.0, ATTACKS["SSDP"], 50_000)
-    (hold,) = world.engine.holds.active
-    world.quiet(QUIET_SECONDS + 2, 0.1)
-    told = world.play(1.0, ATTACKS["SSDP"], 50_000)
-    assert (told[0].report.phase, told[0].report.watch) == (Phase.CONTINUES, False)
-    assert told[0].after <= 0.5
-    assert hold.state == "attack"
-    assert hold.quiet == 2 * QUIET_SECONDS
-
-
-def test_the_next_wave_on_the_same_victim_gets_the_answer_that_helped() -> None:
-    world = World()
-    world.play(2.0, ATTACKS["SSDP"], 50_000)
-    (hold,) = world.engine.holds.active
-    world.quiet(QUIET_SECONDS + 15, 0.1)
-    assert world.engine.holds.active == []
-    (again, *_) = began(world.play(1.0, ATTACKS["SSDP"], 50_000))
-    assert again.hold.match == hold.match
-    assert again.hold.quiet == 2 * QUIET_SECONDS
-    assert "minutes ago" in again.hold.finding.because[0]
-
-
-def test_rules_are_asked_for_again_as_long_as_they_are_needed() -> None:
-    world = World()
-    world.play(2.0, ATTACKS["chargen"], 50_000)
-    told = world.play(125.0, ATTACKS["chargen"], 5_000, 0.1)
-    renewed = [t for t in told if t.report.phase is Phase.CONTINUES and not t.report.watch]
-    assert len(renewed) == 2
 
 
 def _spread(name: str, hosts: int) -> Making:
@@ -241,67 +187,6 @@ def test_a_flood_shaped_like_the_victims_own_traffic_is_limited_and_known_flows_
     assert world.legitimate_hit == 0
 
 
-_SURGES = {
-    "log-in": lambda r, n: made.syns(r, n),
-    "Chromebooks": lambda r, n: _alike(made.syns(r, n), packet_length=60, ttl=50, tcp_flags=2),
-    "QUIC": lambda r, n: made.MIX["quic"][1](r, n),
-    "DNS queries": lambda r, n: made.MIX["queries"][1](r, n),
-    "pings": lambda r, n: made.MIX["pings"][1](r, n),
-    "new TCP service": lambda r, n: _alike(made.syns(r, n), destination_port=8443),
-    "scan by our own monitoring": lambda r, n: _alike(
-        made.MIX["pings"][1](r, n), source=bytes((203, 0, 113, 9)), icmp_type=8, icmp_code=0
-    ),
-    "new video, unknown": lambda r, n: _alike(made.MIX["video"][1](r, n), source_port=9_801),
-}
-_KNOWN_SURGES = {
-    "new video": lambda r, n: _alike(made.MIX["video"][1](r, n), source_port=9_801),
-    "VPN": lambda r, n: _alike(made.MIX["video"][1](r, n), source_port=51_820, ttl=52),
-    "download": lambda r, n: _alike(made.MIX["tcp"][1](r, n), packet_length=1_500, ttl=55),
-    "backup": lambda r, n: _alike(made.MIX["tcp"][1](r, n), destination_port=873),
-}
-
-
-def _alike(packets: PacketArray, **columns: object) -> PacketArray:
-    for name, value in columns.items():
-        packets[name] = value
-    return packets
-
-
-@pytest.mark.parametrize("name", list(_SURGES))
-def test_a_surge_is_not_dropped(name: str) -> None:
-    """Ten times as many as the floor for ten seconds, of flows that nobody knows yet."""
-    for seed in range(3):
-        world = World(seed=seed)
-        world.play(10.0, _SURGES[name], 3_000)
-        assert "drop" not in world.actions(), [h.match for h in world.engine.holds.active]
-
-
-def test_log_ins_whose_handshakes_complete_are_no_attack() -> None:
-    """A bell: many new people within seconds, each with an ACK and a request."""
-    world = World()
-
-    def people(random: Random, count: int) -> PacketArray:
-        third = max(count // 3, 1)
-        opening, going_on = made.syns(random, third), made.MIX["tcp"][1](random, 2 * third)
-        return np.concatenate([opening, going_on])
-
-    for rate in (1_500, 3_000, 6_000, 9_000, 6_000):
-        assert world.play(5.0, people, rate) == []
-    told = began(world.play(1.0, ATTACKS["SYN as all send it"], 50_000))
-    assert told[0].hold.action == "challenge", "a flood on top of it is met"
-    assert told[0].after <= 0.35
-
-
-@pytest.mark.parametrize("name", list(_KNOWN_SURGES))
-def test_a_surge_of_known_flows_is_not_even_looked_at(name: str) -> None:
-    world = World()
-
-    def known(random: Random, count: int) -> PacketArray:
-        return _alike(_KNOWN_SURGES[name](random, count), flow=FlowState.KNOWN)
-
-    assert world.play(10.0, known, 50_000) == []
-
-
 def test_modes_by_prefix_and_kind() -> None:
     parts = (
         Part(parse_prefix("192.0.2.0/28"), None, {}, {Kind.UDP_SERVICE: Most.OFF}),
@@ -317,27 +202,6 @@ def test_modes_by_prefix_and_kind() -> None:
     assert world.leak == 1.0
     assert world.play(1.0, ATTACKS["ICMP echo, large"], 50_000) == []
     assert DetectSettings(mode=Most.OFF).most(parse_prefix("192.0.2.1"), Kind.UDP) is Most.OFF
-
-
-def test_a_refused_answer_is_asked_for_again() -> None:
-    world = World()
-    (told, *_) = began(world.play(0.5, ATTACKS["chargen"], 50_000))
-    world.engine.holds.answered(told.hold.id, "the control plane is busy")
-    again = world.play(7.0, ATTACKS["chargen"], 50_000)
-    assert [t.report.phase for t in again if t.hold is told.hold] == [Phase.CONTINUES]
-    world.engine.holds.answered(told.hold.id, "")
-    assert told.hold.refused == ""
-
-
-def test_a_new_process_goes_on_with_the_answers_of_the_one_before() -> None:
-    world = World()
-    world.play(1.0, ATTACKS["chargen"], 50_000)
-    left = world.engine.holds
-    after = World()
-    after.engine.holds.take_over(after.now, left.active, left.earlier, after.settings.most)
-    told = after.play(2.0, ATTACKS["chargen"], 50_000)
-    assert [t.report.phase for t in told] == [Phase.CONTINUES], "it is renewed, and no new one"
-    assert after.leak == 0.0
 
 
 def test_a_late_reading_is_no_attack() -> None:
@@ -380,45 +244,6 @@ def test_victims_in_two_protected_prefixes_are_both_looked_at() -> None:
     assert world.leak <= 0.02
 
 
-def test_a_limit_ends_though_normal_packets_of_its_kind_go_on() -> None:
-    world = World(normal=4_000, known=0.0)
-    world.play(2.0, ATTACKS["ICMP echo"], 25_000)
-    assert "limit" in world.actions()
-    world.quiet(QUIET_SECONDS + 15, 0.1)
-    assert world.actions() == []
-
-
-def test_an_earlier_drop_comes_back_only_where_drops_are_allowed() -> None:
-    world = World()
-    world.play(2.0, ATTACKS["SSDP"], 50_000)
-    world.quiet(QUIET_SECONDS + 15, 0.1)
-    world.engine.settings = DetectSettings(mode=Most.LIMIT, learning=0)
-    world.play(1.0, ATTACKS["SSDP"], 50_000)
-    assert world.actions() == ["limit"]
-
-
-@pytest.mark.parametrize(
-    ("mode", "left"),
-    [(Most.OFF, []), (Most.LIMIT, []), (Most.OBSERVE, [True]), (Most.DROP, [False])],
-)
-def test_a_new_process_keeps_what_the_configuration_allows(mode: Most, left: list[bool]) -> None:
-    world, after = World(), World()
-    world.play(1.0, ATTACKS["chargen"], 50_000)
-    settings = DetectSettings(mode=mode)
-    after.engine.holds.take_over(after.now, world.engine.holds.active, [], settings.most)
-    assert [hold.watched for hold in after.engine.holds.active] == left
-    phases = [t.report.phase for t in after.quiet(1.0)]
-    assert phases == ([Phase.CONTINUES] if left else [Phase.ENDED])
-
-
-def test_what_is_refused_is_answered_with_less() -> None:
-    world = World()
-    (told, *_) = began(world.play(0.1, ATTACKS["chargen"], 50_000))
-    world.engine.holds.answered(told.hold.id, "it is too much")
-    more = began(world.play(1.0, ATTACKS["chargen"], 50_000))
-    assert [t.hold.action for t in more] == ["limit"]
-
-
 def test_without_known_flows_for_a_while_nothing_is_unsolicited() -> None:
     world = World(normal=500)
     assert world.engine.taught
@@ -452,18 +277,3 @@ def test_six_is_held_as_four() -> None:
     assert told[0].after <= 0.2
     assert told[0].hold.action == "challenge"
     assert told[0].hold.victim == "2001:db8:2::1"
-
-
-def test_real_hosts_that_answer_a_challenge_are_limited_each() -> None:
-    """A challenge stops forged sources; bots answer it, and go on."""
-    world = World(answers=True)
-    told = began(world.play(4.0, ATTACKS["SYN as all send it"], 25_000))
-    assert [t.hold.action for t in told] == ["challenge", "limit"]
-    assert told[1].hold.limit
-    assert told[1].hold.limit.by_source
-    world.leaked = world.sent = 0.0
-    world.play(1.0, ATTACKS["SYN as all send it"], 25_000)
-    assert world.leak == 0.0
-    forged = World()
-    forged.play(4.0, ATTACKS["SYN as all send it"], 25_000)
-    assert forged.actions() == ["challenge"], "nothing passes it"

@@ -11,12 +11,13 @@ from bench.detection.made import ATTACKS, balanced, legitimate
 from bench.detection.synthesis import all_judged
 from xdpctl.abi.constants import FlowState
 from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.detectors.builtin.evidence import Case
 from xdpctl.detectors.builtin.kind import FLOORS, Kind
 from xdpctl.detectors.builtin.kinds import kinds
 from xdpctl.detectors.builtin.normal import Normal, bound
 from xdpctl.detectors.builtin.settings import Most
 from xdpctl.detectors.builtin.sources import sources
-from xdpctl.detectors.builtin.verdict import Case, Proposal, proposals
+from xdpctl.detectors.builtin.verdict import Proposal, proposals
 from xdpctl.model.rule import Action
 from xdpctl.traffic.packets import PACKET, PacketArray
 from xdpctl.traffic.select import takes

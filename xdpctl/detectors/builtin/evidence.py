@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is known of packets that are looked at, and what shows that they are an attack. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from xdpctl.abi.constants import FlowState
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.units import si3
+from xdpctl.detectors.builtin.kind import Kind
+from xdpctl.detectors.builtin.kinds import SERVICES
+from xdpctl.detectors.builtin.normal import ENOUGH, Normal
+from xdpctl.detectors.builtin.sources import IMPOSSIBLE, Sources, sources
+from xdpctl.model.match.match import Match
+from xdpctl.traffic.packets import PacketArray
+from xdpctl.traffic.select import holds
+
+_ANSWERS = frozenset((Kind.UDP_SERVICE, Kind.SYN_ACK, Kind.RST, Kind.TCP, Kind.FRAGMENT))
+_ASKED = 0.9  # of the packets, about which the flow memory was asked
+# UDP that is not asked for across the Internet: whoever sends it is abused
+_NEVER_ASKED_FOR = (17, 19, 69, 111, 137, 389, 1434, 1900, 3283, 3702, 5353, 10001, 11211, 37810)
+_FAR_ABOVE = 10.0  # times the threshold
+_LONG = 86_400.0  # seconds without a packet of a kind
+_MANY_SOURCES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Packets of one kind to one victim, and what is known.
+
+    `window` has the packets that belong to no known flow. `rate` and `threshold` are in packets a
+    second, `usual` is the highest rate that was normal, 0 if none is known. `learnt` is for how
+    many seconds traffic was observed, and `fresh` whether that is too short. `forged` is the
+    share of packets to the victim that came from impossible sources, and `taught` says whether the
+    flow memory is taught: else every flow is unknown. `challenged` packets are of sources that have
+    answered, so they are real.
+    """
+
+    victim: Prefix
+    kind: Kind
+    window: PacketArray
+    normal: Normal
+    rate: float
+    threshold: float
+    usual: float = 0.0
+    learnt: float = 0.0
+    fresh: bool = False
+    forged: float = 0.0
+    taught: bool = True
+    challenged: bool = False
+
+
+def unsolicited(case: Case) -> str:
+    """A sentence, if the packets only come as answers and nobody has asked; else empty."""
+    if case.kind not in _ANSWERS or not case.taught or _between_services(case):
+        return ""
+    unknown = case.window["flow"] == FlowState.UNKNOWN
+    if unknown.mean() < _ASKED:
+        return ""
+    return f"{case.kind.setting} only comes as an answer, and the packets belong to no known flow"
+
+
+def _between_services(case: Case) -> bool:
+    """Whether packets go from a service's port to another's, as between two VPN gateways.
+
+    The flow memory does not learn from what goes out of a service's port.
+    """
+    if case.kind is not Kind.UDP_SERVICE:
+        return False
+    to = case.window["destination_port"]
+    return bool((holds(SERVICES, to) & (to >= 0)).mean() > 1 - _ASKED)
+
+
+def never_seen(case: Case, from_where: Sources) -> bool:
+    """Whether no packet of the kind was seen for a long time, and many send them: no new tunnel."""
+    if case.kind is Kind.SYN:  # a challenge lets people in, so there is no need to be sure
+        return False
+    unseen = case.learnt >= _LONG and case.normal.count(case.kind) == 0
+    return unseen and from_where.distinct >= _MANY_SOURCES
+
+
+def because(case: Case, from_where: Sources, unsolicited: str) -> Iterator[str]:
+    """What shows, beside their number, that the packets are an attack."""
+    if unsolicited:
+        yield unsolicited
+    if case.fresh:
+        return
+    alike = sources(case.normal.packets[: len(case.window)])
+    if why := from_where.forged(alike):
+        yield why
+    elif case.forged >= IMPOSSIBLE:
+        yield f"{case.forged:.0%} of the packets came from sources that cannot exist"
+    known = case.normal.count(case.kind) >= 2 * ENOUGH
+    if case.kind is Kind.SYN:  # many people connect to a new service; a challenge lets them in
+        return
+    if known and case.rate >= _FAR_ABOVE * case.threshold:
+        yield (
+            f"{si3(case.rate)} packets/s are more than {_FAR_ABOVE:.0f} times the threshold of "
+            f"{si3(case.threshold)}, and the normal traffic of this kind is known"
+        )
+    if never_seen(case, from_where):
+        yield (
+            f"no packet of the kind {case.kind.setting} was seen for a day, and they come from "
+            f"{from_where.distinct} sources"
+        )
+
+
+def never_asked_for(match: Match, kind: Kind) -> Iterator[str]:
+    """A sentence, if the match takes UDP from ports of services that nobody uses from outside."""
+    ports = match.get("source_port")
+    if kind is Kind.UDP_SERVICE and ports:
+        singles = all(low == high and low in _NEVER_ASKED_FOR for low, high in ports)
+        if singles:
+            named = ", ".join(str(low) for low, _ in ports)
+            yield f"nobody asks for UDP from port {named} across the Internet"

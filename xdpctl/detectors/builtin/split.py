@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An attack and normal traffic, packet by packet, while a match is made to divide them. Pure."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.traffic.packets import PacketArray
+from xdpctl.traffic.select import holds, matches
+
+BITS = ("tcp_flags", "fragment")  # components whose values are tests of bits
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Packets and the mass of each."""
+
+    packets: PacketArray
+    mass: NDArray[np.float64]
+
+    def of(self, chosen: NDArray[np.bool_]) -> "Side":
+        """Some of the packets."""
+        return Side(self.packets[chosen], self.mass[chosen])
+
+    @property
+    def total(self) -> float:
+        """The mass of all packets."""
+        return float(self.mass.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The packets that are left while a box grows.
+
+    `own` is the mass of normal packets in the window: a share `usual` of it is of their kind.
+    """
+
+    now: Side
+    normal: Side
+    own: NDArray[np.float64]
+    kinds: NDArray[np.int64]
+
+    def of(self, now: NDArray[np.bool_], normal: NDArray[np.bool_]) -> "Split":
+        """Some of the packets of both sides."""
+        return replace(
+            self,
+            now=self.now.of(now),
+            normal=self.normal.of(normal),
+            own=self.own[normal],
+            kinds=self.kinds[normal],
+        )
+
+    @property
+    def excess(self) -> float:
+        """The mass of the packets that normal traffic does not explain."""
+        return max(self.now.total - float(self.own.sum()), 1e-9)
+
+
+def has(name: str, value: Any, packets: PacketArray) -> NDArray[np.bool_]:
+    """Which packets have a component's value."""
+    found = packets[name]
+    return matches(value, found) if name in BITS else holds(value, found)
