@@ -50,7 +50,9 @@ def rehearse(
     }
     if not printed(found, form):
         if ours == EVERYWHERE:
-            output.out.print("nothing is protected in the configuration: all destinations are")
+            output.out.print(
+                "the configuration protects nothing, so every destination is looked at"
+            )
         if not normal:
             output.out.print("without --normal, the detector knows no normal traffic")
         for report in reports:
