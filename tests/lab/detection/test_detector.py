@@ -54,6 +54,7 @@ def test_what_it_did_is_in_the_incident(scene: Scene) -> None:
     assert incident["detectors"] == ["builtin"]
     whole = call("GET", f"/v1/incidents/{incident['id']}")
     assert whole["findings"][0]["because"]
+    assert eventually(lambda: bool(scene.status().holds)), "it reports once a second"
     said = scene.box.cli("detect", "status")
     assert said["runs"]
     assert said["holds"][0]["state"] in ("attack", "holding")
