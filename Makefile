@@ -9,7 +9,7 @@ VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.[ch] bpf/*/*.[ch] bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo test check format bench rehearsals morning detection sessions test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz pictures openapi schema docs lock sbom dist clean
+.PHONY: help setup demo test check format bench rehearsals morning detection fleet fleet-jepsen fleet-scale sessions test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz pictures proto openapi schema docs lock sbom dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
@@ -19,6 +19,8 @@ help:
 	@echo "make bench   figures beside a bare drop, xdp-filter and nft; plots, docs/results/performance.md"
 	@echo "make morning twelve attacks in a lab, and docs/results/morning.md of it"
 	@echo "make detection CORPUS=DIR  how fast and how precisely floods are held, and docs/results/detection.md of it"
+	@echo "make fleet   five boxes as one: how fast, and docs/results/fleet.md of it"
+	@echo "make fleet-jepsen   a fleet under faults for a quarter of an hour, and whether it kept everything"
 	@echo "make sessions who is logged in, through floods, and docs/results/sessions.md of it"
 	@echo "make test-vm KERNEL=6.12   the kernel tests in a virtual machine; test-vm-all: 6.1, 6.12, newest"
 	@echo "make test-vm-life   the Debian package in a machine's life, and docs/results/machine.md of it"
@@ -80,6 +82,19 @@ detection: setup
 	@sh packaging/need.sh hping3 nmap
 	@$(BIN)/python -m bench.detection.page docs/results $(CORPUS)
 
+fleet: setup
+	@sh packaging/need.sh etcd-server etcd-client nftables
+	@$(BIN)/python -m tests.lab.fleet.page docs/results
+
+fleet-jepsen: setup
+	@sh packaging/need.sh etcd-server etcd-client nftables faketime
+	@$(BIN)/python -m tests.lab.fleet.jepsen $(or $(SECONDS),900) dist/jepsen.json $(SEED)
+	@$(BIN)/python -m tests.fleet.jepsen.checker dist/jepsen.json && echo "everything was kept"
+
+fleet-scale: setup
+	@sh packaging/need.sh etcd-server
+	@$(BIN)/python -m bench.fleet.scale $(or $(NODES),1000)
+
 sessions: setup
 	@$(BIN)/python -m tests.lab.behind.page docs/results
 
@@ -139,6 +154,9 @@ pictures: setup
 	@$(BIN)/python -m tools.pictures
 	@$(BIN)/python -m tests.browser.pictures
 
+proto: setup
+	@cd xdpctl/fleet/engine && $(CURDIR)/$(BIN)/python -m grpc_tools.protoc -I. --python_out=. etcd.proto
+
 openapi: setup
 	@$(BIN)/python -c 'import json; from xdpctl_api.app import openapi; \
 	  print(json.dumps(openapi(), indent=1))' > docs/reference/openapi.json
@@ -165,6 +183,9 @@ lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
 	  --python-version 3.11 requirements-run.in --constraint requirements.lock \
 	  --output-file requirements-run.lock
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
+	  --python-version 3.11 requirements-fleet.in --constraint requirements.lock \
+	  --output-file requirements-fleet.lock
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
 	  --python-version 3.11 packaging/sbom.in --output-file packaging/sbom.lock
 

@@ -24,6 +24,9 @@ XdpctlError
 │   ├── CapacityError  507   a table is full; nothing was applied
 │   ├── SchemaError          pinned maps have an incompatible layout; nothing was adopted
 │   └── AttachError          the interface does not take the program, or has a foreign one
+├── EngineError        503   the fleet's engine does not answer, or refuses
+│   ├── EngineFullError      the engine has no room
+│   └── CompactedError       the engine has forgotten the changes that were asked for
 ├── SocketsError             the kernel does not list or close this host's TCP sockets
 ├── CompileError             bcc is missing, or clang rejected the source
 ├── Refused                  the control plane refused a client's request
@@ -129,6 +132,18 @@ class SchemaError(DatapathError):
 
 class AttachError(DatapathError):
     """The program could not be attached to the interface."""
+
+
+class EngineError(XdpctlError):
+    """The engine of the fleet does not answer, or refuses. This node goes on with what it has."""
+
+
+class EngineFullError(EngineError):
+    """The engine has no room for more; nothing was written."""
+
+
+class CompactedError(EngineError):
+    """The engine does not keep the changes after the revision that was asked for."""
 
 
 class SocketsError(XdpctlError):

@@ -12,11 +12,13 @@ from xdpctl_api.auth import KnownSender
 from xdpctl_api.dashboard.routes import add_dashboard
 from xdpctl_api.dependencies import known_query
 from xdpctl_api.document import DescribedApi, operation_id
+from xdpctl_api.fleet_proxy import FleetProxy
 from xdpctl_api.routes import (
     browsers,
     bulk,
     detect,
     explain,
+    fleet,
     history,
     hooks,
     incidents,
@@ -52,6 +54,8 @@ def create_app(context: ControlPlane | None = None) -> FastAPI:
     )
     app.state.context = context
     most = 2 * context.settings.bulk_max_bytes if context else 0
+    if context and context.fleet:
+        app.add_middleware(FleetProxy)
     app.add_middleware(BodyLimit, budget=Budget(max(most, _BODIES_LEAST)))
     app.add_middleware(KnownSender)  # added last, so it runs first
     app.add_exception_handler(TooLarge, too_large)
@@ -60,6 +64,7 @@ def create_app(context: ControlPlane | None = None) -> FastAPI:
         *(hooks, bulk, rules, sets, incidents, lookup, explain),
         *(
             detect,
+            fleet,
             history,
             releases,
             samples,

@@ -15,9 +15,15 @@ from xdpctl.errors import AccessError
 from xdpctl.model.identity import Caller, Role, authenticate, valid
 from xdpctl.model.rule import OPERATOR
 from xdpctl_api import problems
-from xdpctl_api.transport.callers import PEER, LocalPeer, RemotePeer
+from xdpctl_api.transport.callers import PEER, LocalPeer, NodePeer, RemotePeer
 
 SECRET_MAX = 256  # characters
+# Who asks through another node: its own caller, and that caller's role.
+CALLER, ROLE = "xdpctl-caller", "xdpctl-role"
+_NAME_MAX = 64
+_ROLES = {role.value: role for role in (Role.VIEWER, Role.HELPDESK, Role.OPERATOR)} | {
+    Role.ADMIN.value: Role.OPERATOR
+}
 # [v6] and v4 may be followed by a port; the RFC forbids an IPv6 address without brackets
 _FORWARDED_FOR = re.compile(
     r'for="?(?:\[([^\]]{1,64})\]|(\d{1,3}(?:\.\d{1,3}){3})|([0-9a-f:.]{2,64}))', re.IGNORECASE
@@ -30,6 +36,8 @@ _FORWARDED_MAX = 256  # characters that are looked at
 def caller(request: Request) -> Caller:
     """The caller of a request. AccessError without a valid token on TCP, or with an invalid one."""
     peer = request.scope.get(PEER)
+    if isinstance(peer, NodePeer):
+        return _from_node(request, peer)
     header = request.headers.get("authorization", "")
     if header:
         scheme, _, secret = header.partition(" ")
@@ -47,6 +55,20 @@ def caller(request: Request) -> Caller:
     if sealed := request.cookies.get(cookie_name(request)):
         return _browser(request, sealed, peer)
     raise AccessError("no token: send Authorization: Bearer TOKEN, or use the Unix socket")
+
+
+def _from_node(request: Request, peer: NodePeer) -> Caller:
+    """Whoever asks through another node, as far as that node may ask.
+
+    A node that may state intents could state any: so it is believed who asks there. Nobody is an
+    admin of another node, and a node that only follows is a viewer.
+    """
+    if peer.name in request.app.state.context.revoked_nodes():
+        raise AccessError(f"the node {peer.name} was revoked")
+    who, role = (request.headers.get(name, "")[:_NAME_MAX] for name in (CALLER, ROLE))
+    given = _ROLES.get(role, Role.VIEWER) if peer.states else Role.VIEWER
+    shown = who if who.isascii() and who.isprintable() and who else "somebody"
+    return Caller(f"{shown} ({peer.name})", given, OPERATOR)
 
 
 def cookie_name(request: Request) -> str:

@@ -26,6 +26,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     errors.StoreError: (503, "store"),
     errors.CapacityError: (507, "capacity"),
     errors.DatapathError: (503, "datapath"),
+    errors.EngineError: (503, "engine"),
     errors.FetchError: (502, "feed"),
     errors.ConfigError: (400, "bad-request"),
     errors.XdpctlError: (500, "internal"),
@@ -45,6 +46,7 @@ TITLES = {
     "store": "Not stored, so not done",
     "capacity": "Table full",
     "datapath": "Kernel error",
+    "engine": "The engine of the fleet does not answer",
     "feed": "Feed unavailable",
     "internal": "Internal error",
     "too-large": "Body too large",
@@ -88,6 +90,11 @@ def of_validation(error: RequestValidationError) -> dict[str, Any]:
 
 def _status(error: Exception) -> tuple[int, str]:
     return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
+
+
+def answer_of(error: errors.XdpctlError) -> JSONResponse:
+    """The answer of an error, for what is answered outside of the routes."""
+    return _answer(of_error(error))
 
 
 def _answer(document: dict[str, Any]) -> JSONResponse:

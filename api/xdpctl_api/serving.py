@@ -12,6 +12,7 @@ from xdpctl.lists.source import Limits, ListSource
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl.service.listeners import Listeners
 from xdpctl.service.settings import Settings
+from xdpctl.service.sockets import fleet_listener
 from xdpctl_api.app import create_app
 from xdpctl_api.transport import server
 
@@ -32,6 +33,7 @@ def serve(
     plane.start()
     try:
         app, alive = create_app(plane), _alive(controller)
-        uvloop.run(server.serve(app, settings.listen, *listeners, plane.stop, alive))
+        fleet = fleet_listener(settings)
+        uvloop.run(server.serve(app, settings.listen, *listeners, plane.stop, alive, fleet))
     finally:
         plane.stop()

@@ -24,7 +24,13 @@ JSON = "application/json"
 
 
 async def replace_set(
-    ctx: ControlPlane, name: str, who: Caller, request: Request, query: ListQuery, etag: str | None
+    ctx: ControlPlane,
+    name: str,
+    who: Caller,
+    request: Request,
+    query: ListQuery,
+    etag: str | None,
+    scope: str | None,
 ) -> SetAnswer:
     """Create or replace a set from a request; return the answer.
 
@@ -41,7 +47,7 @@ async def replace_set(
     if _begins_to_drop(ctx, prepared.request, prepared.screened_for) and not choices.force:
         guard = PeersGuard(await ctx.connections.read())
         await asyncio.to_thread(guard.check_set, prepared.request.entries)
-    replaced = await replacement.decide(prepared, who, etag, choices.dry_run)
+    replaced = await replacement.decide(prepared, who, etag, choices.dry_run, scope)
     changed = replaced.changed
     return SetAnswer(
         **set_out(ctx, changed.set, prepared.request.entries if choices.dry_run else None),

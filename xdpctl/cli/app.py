@@ -42,6 +42,7 @@ COMMANDS = {
     **dict.fromkeys(("automatic", "freeze", "policy", "hook"), "detectors.automatic"),
     "follow": "detectors.follow",
     "detect": "detectors.detect",
+    "fleet": "fleet.fleet",
     **dict.fromkeys(("incidents", "incident"), "incidents"),
     **dict.fromkeys(("import", "export"), "rules.bulk"),
     "set": "sets.sets",
@@ -54,6 +55,10 @@ COMMANDS = {
     **dict.fromkeys(("status", "token", "audit", "notify"), "system"),
     **dict.fromkeys(("run", "down", "doctor", "demo"), "run"),
 }
+
+
+# Options that may also be given after the command; whether they have a value.
+_HOISTED = {"--node": True, "--scope": True, "--wait": True, "--local": False}
 
 
 class Commands(TyperGroup):
@@ -102,6 +107,10 @@ def globals_(
     socket: options.Socket = defaults.SOCKET,
     url: options.Url = None,
     token: options.Token = None,
+    node: options.Node = "",
+    scope: options.Scope = "",
+    local: options.Local = False,
+    wait: options.WaitFor = None,
     version: Annotated[
         bool,
         typer.Option(
@@ -110,13 +119,19 @@ def globals_(
     ] = False,
 ) -> None:
     """Store the endpoint of the control plane for the commands."""
-    context.obj = options.Endpoint(socket, url, token)
+    if local and scope:
+        raise typer.BadParameter("give either --local or --scope")
+    stated = {"scope": "local" if local else scope, "wait": wait.value if wait else ""}
+    context.obj = options.Endpoint(socket, url, token, node, stated)
 
 
 def main() -> None:
     """Entry point of the `xdpctl` command."""
     try:
-        sys.exit(app(prog_name="xdpctl", standalone_mode=False))  # so under `python -m xdpctl`
+        arguments = hoisted(sys.argv[1:])
+        sys.exit(
+            app(arguments, prog_name="xdpctl", standalone_mode=False)
+        )  # so under `python -m xdpctl`
     except Unreachable as error:
         _fail(error, 3)
     except Interrupted as error:
@@ -140,6 +155,22 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of the output closed the pipe, as `head` does
         sys.exit(1)
+
+
+def hoisted(arguments: list[str]) -> list[str]:
+    """The arguments with the options of a fleet before the command, wherever they were given."""
+    words = [word for word in arguments if not word.startswith("-")]
+    if not words or words[0] in ("hook", "set") or "--" in arguments:
+        return arguments  # their own options, or a detector's arguments
+    first, rest, waiting = list[str](), list[str](), iter(arguments)
+    for word in waiting:
+        if word in _HOISTED:
+            first += [word, *([next(waiting, "")] if _HOISTED[word] else [])]
+        elif word.partition("=")[0] in _HOISTED:
+            first.append(word)
+        else:
+            rest.append(word)
+    return first + rest
 
 
 def _fail(error: XdpctlError, code: int) -> NoReturn:

@@ -4,6 +4,7 @@
 import os
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -33,6 +34,7 @@ def bypass(
     switch: Switch,
     config_file: options.Config = None,
     pin_dir: options.PinDir = None,
+    fleet: Annotated[bool, typer.Option("--fleet", help="On all nodes of the fleet.")] = False,
     form: options.Output = Format.TABLE,
 ) -> None:
     """Let all traffic pass (`on`), or filter again (`off`).
@@ -43,16 +45,18 @@ def bypass(
     """
     client, on = options.client(context), switch is Switch.ON
     pressed = client.url is None and _press(client.socket, config_file, pin_dir, on)
-    result = {"on": on, "audited": False}
+    result: dict[str, Any] = {"on": on, "audited": False}
+    body = {"on": on, **({"fleet": True} if fleet else {})}
     try:
-        seconds = _TELL_SECONDS if pressed else _BYPASS_SECONDS
-        result = client.call("POST", "/v1/bypass", seconds=seconds, json={"on": on})
+        seconds = _TELL_SECONDS if pressed and not fleet else _BYPASS_SECONDS
+        result = client.call("POST", "/v1/bypass", seconds=seconds, json=body)
     except (Unreachable, Refused):
-        if not pressed:
+        if not pressed or fleet:
             raise
     if printed(result, form):
         return
-    output.out.print("everything passes" if result["on"] else "filtering")
+    said = "everything passes" if result["on"] else "filtering"
+    output.out.print(said + output.afterwards(result))
     if not result["audited"]:
         output.err.print("[yellow]note:[/yellow] the change is not in the audit log")
 

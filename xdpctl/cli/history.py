@@ -97,7 +97,7 @@ def _removed(found: dict[str, Any], form: Format) -> None:
     if printed(found, form):
         return
     number = output.plural(len(found["removed"]), "rule", "rules")
-    output.out.print(f"removed {number}{output.undo_hint(found)}")
+    output.out.print(f"removed {number}{output.afterwards(found)}")
     return None
 
 
@@ -107,7 +107,7 @@ def _undone(number: int, found: dict[str, Any]) -> None:
     if not found["restored"] and not found["kept"]:
         text = "nothing of it is left to undo: it was removed or has expired"
         return output.out.print(f"change {number}: {text}")
-    output.out.print(f"change {number}: {verb} {records}{output.undo_hint(found)}")
+    output.out.print(f"change {number}: {verb} {records}{output.afterwards(found)}")
     for kept in found["reasons"][:_SHOWN]:
         output.err.print(f"  not put back: {escape(kept['subject'])}: {escape(kept['why'])}")
     if found["kept"] > _SHOWN:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The options that commands share."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -10,6 +11,7 @@ from xdpctl.base.system.logs import LogFormat
 from xdpctl.cli import completion
 from xdpctl.cli.formats import Format, chosen
 from xdpctl.model import rule
+from xdpctl.model.wait import Wait
 from xdpctl.service import defaults
 
 if TYPE_CHECKING:
@@ -37,6 +39,19 @@ Url = Annotated[
 ]
 Token = Annotated[
     str | None, typer.Option("--token", envvar="XDPCTL_TOKEN", help="Token for --url.")
+]
+Node = Annotated[
+    str,
+    typer.Option("--node", help="In a fleet: ask this node, or all of them (--node all)."),
+]
+Scope = Annotated[
+    str,
+    typer.Option("--scope", help="In a fleet: state it for node:NAME or group:NAME; default: all."),
+]
+Local = Annotated[bool, typer.Option("--local", help="In a fleet: state it for this node alone.")]
+WaitFor = Annotated[
+    Wait | None,
+    typer.Option("--wait", help="In a fleet, what to wait for: local, majority, or all (default)."),
 ]
 Config = Annotated[
     Path | None,
@@ -91,11 +106,16 @@ Ttl = Annotated[
 
 
 class Endpoint(NamedTuple):
-    """Address of the control plane: its socket, or a URL with a token."""
+    """Address of the control plane: its socket, or a URL with a token; and of a fleet, which node.
+
+    `stated` has what goes with each change: its scope, and what to wait for.
+    """
 
     socket: Path
     url: str | None
     token: str | None
+    node: str = ""
+    stated: Mapping[str, str] = {}
 
 
 def client(context: typer.Context) -> "Client":

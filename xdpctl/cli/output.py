@@ -45,10 +45,14 @@ def rejects(listed: list[dict[str, Any]], rejected: int) -> None:
         err.print(f"and {hidden:,} more; --json shows {which}")
 
 
-def undo_hint(answer: dict[str, Any]) -> str:
-    """How to undo what was just done, on a line of its own; nothing if it cannot be undone."""
-    number = answer.get("change")
-    return f"\n  undo it with: xdpctl undo {number}" if number else ""
+def afterwards(answer: dict[str, Any]) -> str:
+    """What to know of what was just done, on lines of their own.
+
+    In a fleet, on how many nodes it is in force; and how to undo it, if it can be undone.
+    """
+    where, number = answer.get("fleet"), answer.get("change")
+    found = f"\n  in force on {escape(where['text'])}" if where else ""
+    return found + (f"\n  undo it with: xdpctl undo {number}" if number else "")
 
 
 def warnings(answer: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from xdpctl.control.rule_hits import rule_hits, rule_statistics
 from xdpctl.control.signature_sync import word_of
 from xdpctl.control.state.changes import Change
 from xdpctl.control.state.draft import Draft
+from xdpctl.control.state.sharing import Sharing
 from xdpctl.control.state.state import State
 from xdpctl.control.store.audit import Event, Sign
 from xdpctl.control.store.port import Store
@@ -43,7 +44,8 @@ log = logging.getLogger("xdpctl.controller")
 class Controller:
     """Start it, submit operations, stop it. Reading `state` is safe from any thread.
 
-    `problem` is the error that keeps it from working, for /readyz; None if there is none.
+    `problem` is the error that keeps it from working, for /readyz; None if there is none. `sharing`
+    is set in a fleet.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Controller:
         self.datapath = datapath
         self.clock = clock
         self.problem: str | None = None
+        self.sharing: Sharing | None = None
         entries = capacity or Capacity().entries
         self.state = State(Image(datapath.capacity), quotas, entries, protection)
         self._committer = Committer(store, datapath, self.state, clock)
@@ -89,12 +92,21 @@ class Controller:
             self._thread.join()
         self.jobs.refuse_all()
 
-    def submit(self, operation: Callable[[Draft], T], change: Change | None = None) -> "Future[T]":
+    def submit(
+        self,
+        operation: Callable[[Draft], T],
+        change: Change | None = None,
+        scope: str | None = "",
+    ) -> "Future[T]":
         """Queue an operation; its result is there once it is durable and in the kernel.
 
-        With `change` it can be undone, see `change_by`.
+        With `change` it can be undone, see `change_by`. In a fleet, what it changes is shared with
+        the nodes of `scope` ("": all); None: it stays on this node.
         """
-        return self._put(Job(operation, Future(), change=change))
+        sharing = None if scope is None else self.sharing
+        return self._put(
+            Job(operation, Future(), change=change, sharing=sharing, scope=scope or "")
+        )
 
     def change_by(self, caller: Caller, undoes: int = 0) -> Change | None:
         """A new change that this caller makes; None for a detector, whose rules end by events."""

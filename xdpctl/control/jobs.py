@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xdpctl.base.histogram import Histogram
+from xdpctl.control.state import sharing
 from xdpctl.control.state.changes import Change, record, staged
 from xdpctl.control.state.draft import Draft
+from xdpctl.control.state.sharing import Sharing, Statement
 from xdpctl.errors import XdpctlError
 
 _BATCH_MAX = 256
@@ -26,15 +28,39 @@ class Job:
     future: Future[Any]
     alone: bool = False  # finished when the operation is, even if the commit of its batch fails
     change: Change | None = None
+    sharing: Sharing | None = None  # None: it stays on this node
+    scope: str = ""
     asked_at: float = field(default_factory=time.monotonic)
 
     def run(self, draft: Draft) -> Any:
         """The operation's result; what a person's change touches is kept, to be undone."""
+        if self.sharing is not None:
+            return self._shared(draft, self.sharing)
+        return self._run(draft)
+
+    def _run(self, draft: Draft) -> Any:
         if self.change is None:
             return self.operation(draft)
         before, events = staged(draft), len(draft.events)
         result = self.operation(draft)
         record(draft, self.change, before, draft.events[events:])
+        return result
+
+    def _shared(self, draft: Draft, fleet: Sharing) -> Any:
+        """The same, and note what the fleet has to know."""
+        elsewhere = bool(self.scope) and not fleet.covers(self.scope)
+        changed = draft.copy() if elsewhere else draft
+        before, events = sharing.before(changed), len(changed.events)
+        result = self._run(changed)
+        new = changed.events[events:]
+        number = self.change.number if self.change else 0
+        by = self.change.actor if self.change else new[0].actor if new else "xdpctl"
+        statement = Statement(self.scope, number, self.change is not None)
+        if elsewhere:
+            draft.events += new
+            sharing.note_elsewhere(draft, changed, before, statement, by, fleet)
+        else:
+            sharing.note(draft, before, statement, by, fleet)
         return result
 
 

@@ -7,7 +7,7 @@ If a list cannot be fetched or read, the last good one stays, and the error is r
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -64,6 +64,7 @@ class Refresher:
         self.controller = controller
         self.source = source
         self.attempts: dict[str, Attempt] = {}
+        self.may_fetch: Callable[[str], bool] = lambda name: True  # in a fleet, one node does
         self._crew = WorkerPool("feed refreshes", _HANDS)
         self._looking: set[str] = set()
         self._lock = threading.Lock()
@@ -118,7 +119,7 @@ class Refresher:
         """The sets whose refresh is due, the longest overdue first."""
         now = time.time()
         fed = [each for each in list(self.controller.state.sets.values()) if each.feed]
-        fed = [each for each in fed if each.name not in self._looking]
+        fed = [each for each in fed if each.name not in self._looking and self.may_fetch(each.name)]
         due = [each for each in fed if self.attempt(each).next_at <= now]
         return sorted(due, key=lambda each: self.attempt(each).next_at)
 

@@ -109,7 +109,12 @@ class Replacement:
         return Prepared(listed, request, action)
 
     async def decide(
-        self, prepared: Prepared, who: Caller, etag: str | None, dry_run: bool
+        self,
+        prepared: Prepared,
+        who: Caller,
+        etag: str | None,
+        dry_run: bool,
+        scope: str | None = "",
     ) -> Replaced:
         """Apply the request; the set is durable and in the kernel when this returns.
 
@@ -126,7 +131,7 @@ class Replacement:
                 raise StaleError("the set's action changed while the list was read; PUT it again")
             return Replaced(before, sets.put(target, request, who, etag), number)
 
-        replaced = await asyncio.wrap_future(self._controller.submit(operation, change))
+        replaced = await asyncio.wrap_future(self._controller.submit(operation, change, scope))
         if not dry_run:
             self._follow(replaced.changed.set)
         return replaced

@@ -8,6 +8,7 @@ ENDING = "ending"  # its detector ended it, and it stays until it hits nothing a
 WATCHED = "watched"  # in monitor mode until it has been watched for long enough
 RAISED = "raised"  # a limit that became a drop
 PINNED = "pinned"  # an operator changed what the rule does, so detectors may not
+ARMED = "armed-"  # and a node of the fleet, whose detector made it
 RELEASED = "released"  # an operator lets it pass, whatever detectors say
 _STATES = frozenset((ENDING, WATCHED, RAISED, PINNED, RELEASED))
 _EVENTS_KEPT, _GROUP_SHOWN = 16, 8
@@ -16,7 +17,12 @@ Tags = tuple[str, ...]
 
 def ours(tag: str) -> bool:
     """Whether it is a tag that xdpctl itself gives."""
-    return tag in _STATES or tag.startswith((EVENT, GROUP, INCIDENT))
+    return tag in _STATES or tag.startswith((EVENT, GROUP, INCIDENT, ARMED))
+
+
+def armed(tags: Iterable[str]) -> Tags:
+    """The tags of nodes whose detectors made the rule."""
+    return tuple(tag for tag in tags if tag.startswith(ARMED))
 
 
 def event(name: str, group: str) -> str:

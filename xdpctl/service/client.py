@@ -8,7 +8,7 @@ import json
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
@@ -23,6 +23,7 @@ SLOW_SECONDS = 150.0  # a fetch takes a minute at most, a large list some time t
 _CONNECT_SECONDS = 1.0  # on the Unix socket, whose full backlog would block for ever
 _CHUNK = 1 << 16
 PAGE = 10_000  # rules
+NODE_HEADER = "XDPCTL-Node"
 Body = bytes | Iterable[bytes]
 
 
@@ -55,11 +56,16 @@ class _UnixConnection(HTTPConnection):
 
 @dataclass(slots=True)
 class Client:
-    """One control plane; every call returns the JSON body or raises."""
+    """One control plane; every call returns the JSON body or raises.
+
+    In a fleet, `node` is the one that is asked through it, and `stated` goes with each change.
+    """
 
     socket: Path
     url: str | None = None
     token: str | None = None
+    node: str = ""
+    stated: Mapping[str, str] = field(default_factory=dict)
 
     def call(
         self,
@@ -140,7 +146,8 @@ class Client:
                 head = {**self._headers(), **(headers or {})}
                 if value is not None:
                     head["Content-Type"], content = "application/json", json.dumps(value).encode()
-                _send(connection, method, self._target(path, params), content, head)
+                given = self._stated(method) | dict(params or {})
+                _send(connection, method, self._target(path, given), content, head)
                 yield connection.getresponse()
         except KeyboardInterrupt:
             done = _maybe_done(method, path) or "; nothing was changed"
@@ -168,8 +175,16 @@ class Client:
         known = {name: _text(value) for name, value in (params or {}).items() if value is not None}
         return prefix + path + (f"?{urlencode(known, doseq=True)}" if known else "")
 
+    def _stated(self, method: str) -> dict[str, Any]:
+        """The parameters that say for whom a change is; refused where there is nothing to say."""
+        if method == "GET":
+            return {}
+        return {name: value for name, value in self.stated.items() if value}
+
     def _headers(self) -> dict[str, str]:
         headers = {"Accept-Encoding": "identity"}
+        if self.node:
+            headers[NODE_HEADER] = self.node
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         client = ssh_sessions.own()

@@ -14,6 +14,7 @@ from xdpctl.base.typed import Problems, convert, read_prefixes, read_seconds
 from xdpctl.control.operations.limit_settings import read_limits
 from xdpctl.errors import ConfigError, SettingsError
 from xdpctl.lists.settings import FeedSettings
+from xdpctl.mitigation.settings import AutomaticSettings
 from xdpctl.model.backstop import PREFIXES_MAX, BackstopSettings
 from xdpctl.model.flow_memory import FlowSettings
 from xdpctl.model.quota import AUTOMATIC, Quota
@@ -89,9 +90,24 @@ def parse(data: Mapping[str, Any]) -> Settings:
         detect=document.detect.settings(problems),
         automatic=document.automatic.settings(problems),
         notify=document.notify.settings(),
+        fleet=document.fleet.settings(problems),
     )
     problems.check()  # invalid settings were left out above, so the next checks would be wrong
     _check(settings)
+    return settings
+
+
+def read_policy(text: str) -> AutomaticSettings:
+    """The `[automatic]` of a fleet's policy; ConfigError if it is not valid, or has more tables."""
+    try:
+        data = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"the policy is not TOML: {error}") from error
+    if set(data) - {"automatic"}:
+        raise ConfigError("a policy has the table [automatic] alone")
+    problems = Problems()
+    settings = convert(data, Document, problems).automatic.settings(problems)
+    problems.check()
     return settings
 
 

@@ -13,6 +13,7 @@ from xdpctl.base.system.logs import LogFormat
 from xdpctl.base.typed import LARGEST, Duration
 from xdpctl.control.operations.limit_settings import LimitTable, Number
 from xdpctl.detectors.builtin.settings import DetectTable
+from xdpctl.fleet.settings import FleetTable
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticTable
 from xdpctl.model.backstop import BackstopSettings
@@ -131,4 +132,5 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True):
     origins: dict[str, QuotaTable] = {}
     detect: DetectTable = DetectTable()
     automatic: AutomaticTable = AutomaticTable()
+    fleet: FleetTable = FleetTable()
     notify: NotifyTable = NotifyTable()

@@ -9,6 +9,7 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.system.logs import LogFormat
 from xdpctl.control.operations.default_limits import DefaultLimit
 from xdpctl.detectors.builtin.settings import DetectSettings
+from xdpctl.fleet.settings import FleetSettings
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticSettings
 from xdpctl.model.backstop import BackstopSettings
@@ -68,6 +69,7 @@ class Settings:
     detect: DetectSettings = field(default_factory=DetectSettings)
     automatic: AutomaticSettings = field(default_factory=AutomaticSettings)
     notify: NotifySettings = field(default_factory=NotifySettings)
+    fleet: FleetSettings | None = None
 
     @property
     def capacities(self) -> Capacity:
@@ -117,6 +119,16 @@ class Settings:
     def detector_status(self) -> Path:
         """The file of the embedded detector's report."""
         return self.control_dir / "detect.json"
+
+    @property
+    def fleet_policy(self) -> Path:
+        """The file of the fleet's policy, which replaces `[automatic]`."""
+        return self.control_dir / "fleet-policy.toml"
+
+    @property
+    def joining(self) -> Path:
+        """The folder of sealed bundles for nodes that join."""
+        return self.control_dir / "joining"
 
     @property
     def compiled(self) -> Path:

@@ -5,10 +5,12 @@ import errno
 import logging
 import os
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 
 from xdpctl.errors import ConfigError
-from xdpctl.service.settings import Listen
+from xdpctl.fleet.settings import FleetSettings
+from xdpctl.service.settings import Listen, Settings
 
 _BACKLOG = 1024
 _FREEBIND = 15  # ip(7); Python names it from 3.13 on
@@ -32,6 +34,28 @@ def local_listener(path: Path, group: int) -> socket.socket:
     path.chmod(0o660)
     listener.listen(_BACKLOG)
     return listener
+
+
+@dataclass(frozen=True, slots=True)
+class FleetListener:
+    """The socket for other nodes of the fleet, and the folder of bundles for those that join."""
+
+    socket: socket.socket
+    settings: FleetSettings
+    joining: Path
+
+
+def fleet_listener(settings: Settings) -> FleetListener | None:
+    """The listener for other nodes; None without a fleet, certificates or a port."""
+    fleet = settings.fleet
+    if fleet is None or not fleet.port or not fleet.file("ca.crt").exists():
+        return None
+    try:
+        opened = tcp_listener(Listen(host=fleet.host, port=fleet.port))
+    except ConfigError as error:
+        log.error("other nodes cannot ask this one: %s", error)
+        return None
+    return FleetListener(opened, fleet, settings.joining) if opened else None
 
 
 def tcp_listener(listen: Listen) -> socket.socket | None:

@@ -13,8 +13,16 @@ from xdpctl.errors import NotFoundError, Refused
 from xdpctl_api.auth import cookie_name
 from xdpctl_api.transport.callers import PEER
 
+_NODE_MAX = 32  # characters
 # who asks, and from which page; of the cookies, the one of the session alone
 _PASSED_ON = (b"authorization", b"forwarded", b"host", b"origin", b"sec-fetch-site")
+
+
+def node_of(request: Request) -> str:
+    """The node of the fleet that a page is about: another one, or all; "" for this one."""
+    named = request.query_params.get("node", "")[:_NODE_MAX]
+    fleet = request.app.state.context.fleet
+    return "" if fleet is None or named == fleet.member.name else named
 
 
 class ApiCalls:
@@ -31,6 +39,8 @@ class ApiCalls:
         self._transport = ASGITransport(for_the_caller, raise_app_exceptions=False)
         self._base = f"{request.url.scheme}://xdpctl"
         self._headers = [each for each in request.scope["headers"] if each[0] in _PASSED_ON]
+        if node := node_of(request):
+            self._headers.append((b"xdpctl-node", node.encode("ascii", "replace")))
         if sealed := request.cookies.get(cookie_name(request)):
             cookie = f"{cookie_name(request)}={sealed}"
             self._headers.append((b"cookie", cookie.encode("latin-1", "replace")))

@@ -15,7 +15,7 @@ from xdpctl.errors import AccessError, Refused, XdpctlError
 from xdpctl.model.identity import Caller, Role
 from xdpctl_api import problems
 from xdpctl_api.auth import caller
-from xdpctl_api.dashboard.api_calls import ApiCalls
+from xdpctl_api.dashboard.api_calls import ApiCalls, node_of
 from xdpctl_api.dashboard.rendering import pages, rendered
 from xdpctl_api.transport.callers import PEER, LocalPeer
 
@@ -38,14 +38,19 @@ class Page:
             state, automatic, bypass = await asyncio.gather(
                 *(self.or_none(f"/v1/{name}") for name in ("holding", "automatic", "bypass"))
             )
+        fleet, node = self.request.app.state.context.fleet, node_of(self.request)
         return rendered(
             self.request,
             template,
             http_status,
             who=self.who,
-            may_change=self.who.may(Role.OPERATOR),
+            node=node,
+            nodes=sorted(fleet.reporter.nodes.by_name) if fleet else [],
+            this_node=fleet.member.name if fleet else "",
+            # what is done on this node must not look as if it were done on another one
+            may_change=self.who.may(Role.OPERATOR) and not node,
             may_look=self.who.may(Role.VIEWER),
-            pages=pages(self.who),
+            pages=pages(self.who, fleet is not None),
             holding=state,
             automatic=automatic,
             bypass=bypass,

@@ -36,6 +36,7 @@ PAGES = (
     ("/why", "Why"),
     ("/system", "System"),
 )
+FLEET = ("/fleet", "Fleet")
 
 
 def rendered(
@@ -46,9 +47,11 @@ def rendered(
     return HTMLResponse(text, http_status, {**HEADERS, "Cache-Control": "no-store"})
 
 
-def pages(who: Caller) -> list[tuple[str, str]]:
+def pages(who: Caller, fleet: bool = False) -> list[tuple[str, str]]:
     """The pages that somebody may look at."""
-    return list(PAGES) if who.may(Role.VIEWER) else [page for page in PAGES if page[0] == "/why"]
+    if not who.may(Role.VIEWER):
+        return [page for page in PAGES if page[0] == "/why"]
+    return [*PAGES, *([FLEET] if fleet else [])]
 
 
 @cache

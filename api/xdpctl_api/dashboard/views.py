@@ -45,6 +45,17 @@ async def now(page: PageIn) -> Response:
     )
 
 
+@router.get("/fleet")
+async def fleet(page: PageIn) -> Response:
+    """All nodes, what attacks them, and what passes everywhere."""
+    found, stories = await asyncio.gather(
+        page.api.get("/v1/fleet"), page.or_none("/v1/fleet/incidents")
+    )
+    return await page.render(
+        "fleet.html.j2", fleet=found, stories=stories["stories"] if stories else None
+    )
+
+
 @router.get("/waiting")
 async def waiting(page: PageIn) -> Response:
     """Rules that wait for somebody: in monitor mode, or to be kept."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
@@ -33,6 +33,7 @@ from xdpctl_api.shapes.common import Strict, seconds
 from xdpctl_api.shapes.imports import ImportOut
 from xdpctl_api.shapes.listing import RemovalQuery
 from xdpctl_api.shapes.rules import RuleNamed, RulesRemoved
+from xdpctl_api.stating import Stating, everywhere
 from xdpctl_api.transport.bodies import TooLarge
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
@@ -84,16 +85,25 @@ class _Import:
     """One request: its parser, running total and, for a dry run, the draft that is discarded."""
 
     def __init__(
-        self, ctx: ControlPlane, who: Operator, parser: Parser, dry_run: bool, guard: PeersGuard
+        self,
+        ctx: ControlPlane,
+        who: Operator,
+        parser: Parser,
+        dry_run: bool,
+        guard: PeersGuard,
+        states: Stating,
     ) -> None:
         self.total = Imported()
         self._guard = guard if who.origin == OPERATOR else None
         self._ctx, self._who, self._parser, self._dry_run = ctx, who, parser, dry_run
         self._scratch: Draft | None = None
+        self._states = states
         self.change = None if dry_run else ctx.controller.change_by(who)
 
     async def take(self, lines: list[bytes]) -> None:
-        future = self._ctx.controller.submit(lambda draft: self._add(draft, lines), self.change)
+        future = self._ctx.controller.submit(
+            lambda draft: self._add(draft, lines), self.change, self._states.scope
+        )
         self.total.absorb(await asyncio.wrap_future(future))
 
     def _add(self, draft: Draft, lines: list[bytes]) -> Imported:
@@ -105,10 +115,11 @@ class _Import:
         by_hand.attach(draft, new, self._who, self._ctx.controller.hits)
         return done
 
-    def out(self) -> ImportOut:
+    async def out(self) -> ImportOut:
         applied = self.total.added or self.total.extended
         number = self.change.number if self.change and applied else None
-        return ImportOut(**asdict(self.total), dry_run=self._dry_run, change=number)
+        where = await self._states.where(number, ())
+        return ImportOut(**asdict(self.total), dry_run=self._dry_run, change=number, fleet=where)
 
 
 @router.post(
@@ -122,6 +133,7 @@ async def import_rules(
     who: Operator,
     ctx: Ctx,
     query: Annotated[BulkQuery, Query()],
+    states: Annotated[Stating, Depends(everywhere)],
 ) -> ImportOut | Response:
     """Import NDJSON, CSV or one prefix per line; bad lines are reported, all others applied.
 
@@ -136,14 +148,14 @@ async def import_rules(
     if int(request.headers.get("content-length", "0")) > most:
         return _too_large(most, Imported())
     guard = PeersGuard(await ctx.connections.read())
-    job = _Import(ctx, who, Parser(Format(kind), query.defaults()), query.dry_run, guard)
+    job = _Import(ctx, who, Parser(Format(kind), query.defaults()), query.dry_run, guard, states)
     try:
         async for lines in _lines(request, most):
             await job.take(lines)
     except TooLarge:
         return _too_large(most, job.total)
     await asyncio.to_thread(malloc.trim)
-    return job.out()
+    return await job.out()
 
 
 def _too_large(most: int, done: Imported) -> Response:
@@ -154,7 +166,10 @@ def _too_large(most: int, done: Imported) -> Response:
 
 @router.delete("", responses=refusals(*GUARDED))
 async def remove_rules(
-    who: Operator, ctx: Ctx, query: Annotated[RemovalQuery, Query()]
+    who: Operator,
+    ctx: Ctx,
+    query: Annotated[RemovalQuery, Query()],
+    states: Annotated[Stating, Depends(everywhere)],
 ) -> RulesRemoved:
     """Remove every rule that all given filters match, at once; or, with `dry_run`, name them.
 
@@ -178,4 +193,5 @@ async def remove_rules(
         missing=[one for one in query.id if one not in ids],
         dry_run=query.dry_run,
         change=recorded.number if recorded and found else None,
+        fleet=await states.where(recorded if found else None, ()),
     )

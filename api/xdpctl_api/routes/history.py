@@ -17,6 +17,7 @@ from xdpctl_api.auth import Operator, Unbound, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import GUARDED, refusals
 from xdpctl_api.shapes.history import ChangeOut, ChangePage, Kept, UndoneOut, change_out
+from xdpctl_api.stating import States
 
 router = APIRouter(prefix="/v1/history", tags=["history"])
 _LAST = 2**63 - 1  # that SQLite counts
@@ -59,6 +60,7 @@ async def undo(
     who: Operator,
     whole: Unbound,
     ctx: Ctx,
+    states: States,
     dry_run: bool = False,
     force: bool = False,
 ) -> UndoneOut:
@@ -79,13 +81,14 @@ async def undo(
         return undone
 
     change = None if dry_run else ctx.controller.change_by(who, undoes=number)
-    undone = await asyncio.wrap_future(ctx.controller.submit(operation, change))
+    undone = await asyncio.wrap_future(ctx.controller.submit(operation, change, states.scope))
     return UndoneOut(
         restored=undone.restored,
         kept=undone.kept,
         reasons=[Kept(subject=subject, why=why) for subject, why in undone.reasons],
         dry_run=dry_run,
         change=change.number if change and undone.restored else None,
+        fleet=await states.where(change if undone.restored else None, ()),
     )
 
 

@@ -20,7 +20,9 @@ from xdpctl_api.auth import Unbound, Viewer, caller
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import CHANGE, GUARDED, refusals
 from xdpctl_api.shapes.common import Duration, Strict, seconds
+from xdpctl_api.shapes.fleet import WhereOut, absent
 from xdpctl_api.shapes.rules import RuleMade, rule_made
+from xdpctl_api.stating import States
 from xdpctl_api.transport.bodies import read_all
 
 router = APIRouter(prefix="/v1", tags=["detectors"])
@@ -75,6 +77,9 @@ class AutomaticOut(BaseModel):
     mode: Automatic | None
     configured: Automatic
     detectors: dict[str, Automatic] = Field(description="Mode in force for each detector")
+    fleet: WhereOut | None = Field(
+        default=None, exclude_if=absent, description="In a fleet, where it is in force"
+    )
 
 
 class AutomaticIn(Strict):
@@ -171,15 +176,18 @@ async def read_automatic(who: Viewer, ctx: Ctx) -> AutomaticOut:
 
 
 @router.put("/automatic", responses=refusals(*CHANGE))
-async def set_automatic(body: AutomaticIn, who: Unbound, ctx: Ctx) -> AutomaticOut:
+async def set_automatic(body: AutomaticIn, who: Unbound, ctx: Ctx, states: States) -> AutomaticOut:
     """Set the mode; `off` adds no more rules, and keeps existing ones. It survives a restart."""
 
     def operation(draft: Draft) -> None:
         draft.settings[AUTOMATIC_MODE] = body.mode
         draft.note(who.name, "automatic.mode", "", mode=body.mode.value if body.mode else None)
 
-    await asyncio.wrap_future(ctx.controller.submit(operation, ctx.controller.change_by(who)))
-    return _automatic(ctx)
+    change = ctx.controller.change_by(who)
+    await asyncio.wrap_future(ctx.controller.submit(operation, change, states.scope))
+    out = _automatic(ctx)
+    out.fleet = await states.where(change, [f"settings/{AUTOMATIC_MODE}"])
+    return out
 
 
 @router.post("/automatic/reload", responses=refusals(ConfigError, *CHANGE))

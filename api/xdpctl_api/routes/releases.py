@@ -14,6 +14,7 @@ from xdpctl.mitigation.releasing import Released, release
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.requests import check_seconds
 from xdpctl.model.rule import TTL_MAX
+from xdpctl.model.sharing import key_of
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Helpdesk
 from xdpctl_api.dependencies import Ctx
@@ -21,6 +22,7 @@ from xdpctl_api.refusals import RULE, refusals
 from xdpctl_api.routes.rules import answer
 from xdpctl_api.shapes.common import Duration, Strict, seconds
 from xdpctl_api.shapes.rules import RuleAnswer
+from xdpctl_api.stating import States
 
 router = APIRouter(prefix="/v1", tags=["rules"])
 
@@ -51,7 +53,7 @@ def _spend(ctx: ControlPlane, who: Caller) -> None:
 
 
 @router.post("/releases", status_code=201, responses=refusals(*RULE, PaceError))
-async def release_source(body: ReleaseIn, who: Helpdesk, ctx: Ctx) -> ReleaseOut:
+async def release_source(body: ReleaseIn, who: Helpdesk, ctx: Ctx, states: States) -> ReleaseOut:
     """Accept a source for a while. Until then no detector can drop it, nor a part of it.
 
     A token of role `helpdesk` may do so for a single address or an IPv6 /64, for ten minutes to an
@@ -70,6 +72,7 @@ async def release_source(body: ReleaseIn, who: Helpdesk, ctx: Ctx) -> ReleaseOut
         return release(draft, source, lasting, who, hits, body.reason, body.ticket)
 
     change = ctx.controller.change_by(who)
-    released = await asyncio.wrap_future(ctx.controller.submit(operation, change))
+    released = await asyncio.wrap_future(ctx.controller.submit(operation, change, states.scope))
     out = answer(ctx, released.added, change)
+    out.fleet = await states.where(change, [key_of(released.added.rule)])
     return ReleaseOut(**out.model_dump(), removed=released.removed)

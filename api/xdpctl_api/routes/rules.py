@@ -19,6 +19,7 @@ from xdpctl.incidents.ledger import by_hand, ledger
 from xdpctl.model.identity import Caller
 from xdpctl.model.match.match import ID_MARK
 from xdpctl.model.rule import OPERATOR, Action, Mode, Rule, parse_rule_id
+from xdpctl.model.sharing import key_of
 from xdpctl.model.signature import Signature
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Viewer
@@ -35,6 +36,7 @@ from xdpctl_api.shapes.rules import (
     RuleRemoved,
     rule_out,
 )
+from xdpctl_api.stating import States, Stating
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
 _NAMED = 1_000
@@ -70,8 +72,11 @@ def named_etag(header: str | None) -> str | None:
     response_model=RuleAnswer,
     responses={200: {"model": RuleAnswer, "description": "It existed"}, **refusals(*RULE)},
 )
-async def add_rule(body: RuleIn, who: Operator, ctx: Ctx) -> Response:
-    """201 with the rule once it is durable and in the kernel; the same again is 200."""
+async def add_rule(body: RuleIn, who: Operator, ctx: Ctx, states: States) -> Response:
+    """201 with the rule once it is durable and in the kernel; the same again is 200.
+
+    In a fleet, `fleet` says where it is in force.
+    """
     request, change = body.ask(), ctx.controller.change_by(who)
     if who.origin == OPERATOR:
         PeersGuard(await ctx.connections.read()).check(request)
@@ -83,8 +88,9 @@ async def add_rule(body: RuleIn, who: Operator, ctx: Ctx) -> Response:
             by_hand.attach(draft, [added.rule], who, hits)
         return added
 
-    added = await asyncio.wrap_future(ctx.controller.submit(operation, change))
+    added = await asyncio.wrap_future(ctx.controller.submit(operation, change, states.scope))
     out = answer(ctx, added, change)
+    out.fleet = await states.where(change, [key_of(added.rule)])
     headers = {"Location": f"/v1/rules/{out.id}", "ETag": f'"{out.etag}"'}
     # serialized here, once: this is the call that must keep up with an attack
     data = out.model_dump_json()
@@ -155,16 +161,22 @@ async def change_rule(
     who: Operator,
     ctx: Ctx,
     response: Response,
+    states: States,
     if_match: IfMatch = None,
 ) -> RuleAnswer:
     """Change action, mode, ttl, reason or tags; of a signature also limit, spare and priority."""
-    out = await _change(ctx, rule_id, body.changes(), who, if_match)
+    out = await _change(ctx, rule_id, body.changes(), who, if_match, states)
     response.headers["ETag"] = f'"{out.etag}"'
     return out
 
 
 async def _change(
-    ctx: ControlPlane, rule_id: str, changes: dict[str, object], who: Caller, if_match: str | None
+    ctx: ControlPlane,
+    rule_id: str,
+    changes: dict[str, object],
+    who: Caller,
+    if_match: str | None,
+    states: Stating,
 ) -> RuleAnswer:
     seen, number = named_etag(if_match), ctx.controller.change_by(who)
     begins = not changes.keys().isdisjoint({"mode", "action", "spare"}) and not changes.get("force")
@@ -177,31 +189,44 @@ async def _change(
             guard.check_changes(before, draft)
         return changed
 
-    changed = ctx.controller.submit(operation, number)
-    return answer(ctx, await asyncio.wrap_future(changed), number)
+    changed = await asyncio.wrap_future(ctx.controller.submit(operation, number, states.scope))
+    out = answer(ctx, changed, number)
+    out.fleet = await states.where(number, [key_of(changed.rule)])
+    return out
 
 
 @router.post("/{rule_id}/promote", responses=refusals(*HELD_RULE))
 async def promote_rule(
-    rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None, force: bool = False
+    rule_id: str,
+    who: Operator,
+    ctx: Ctx,
+    states: States,
+    if_match: IfMatch = None,
+    force: bool = False,
 ) -> RuleAnswer:
     """Enforce a rule that is in monitor mode, as PATCH with mode enforce does."""
-    return await _change(ctx, rule_id, {"mode": Mode.ENFORCE, "force": force}, who, if_match)
+    changes: dict[str, object] = {"mode": Mode.ENFORCE, "force": force}
+    return await _change(ctx, rule_id, changes, who, if_match, states)
 
 
 @router.post("/{rule_id}/confirm", responses=refusals(*HELD_RULE))
 async def confirm_rule(
-    rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None
+    rule_id: str, who: Operator, ctx: Ctx, states: States, if_match: IfMatch = None
 ) -> RuleAnswer:
     """Let a provisional rule stand; 404 once its time was up and it undid itself."""
     seen, number = named_etag(if_match), ctx.controller.change_by(who)
-    confirmed = ctx.controller.submit(lambda d: rules.confirm(d, rule_id, who, seen), number)
-    return answer(ctx, await asyncio.wrap_future(confirmed), number)
+    future = ctx.controller.submit(
+        lambda d: rules.confirm(d, rule_id, who, seen), number, states.scope
+    )
+    confirmed = await asyncio.wrap_future(future)
+    out = answer(ctx, confirmed, number)
+    out.fleet = await states.where(number, [key_of(confirmed.rule)])
+    return out
 
 
 @router.delete("/{rule_id}", responses=refusals(*FOUND_RULE, StaleError, *GUARDED))
 async def remove_rule(
-    rule_id: str, who: Operator, ctx: Ctx, if_match: IfMatch = None
+    rule_id: str, who: Operator, ctx: Ctx, states: States, if_match: IfMatch = None
 ) -> RuleRemoved:
     """Take it away; answers with the rule as it was, and its last counters."""
     seen = named_etag(if_match)
@@ -213,5 +238,10 @@ async def remove_rule(
         ledger.rule_ended(draft, gone, Hits(**hits), f"removed by {who.name}", taken_back=True)
 
     change = ctx.controller.change_by(who)
-    await asyncio.wrap_future(ctx.controller.submit(remove, change))
-    return RuleRemoved(**last, change=change.number if change else None)
+    await asyncio.wrap_future(ctx.controller.submit(remove, change, states.scope))
+    kind = "signatures" if rule_id.startswith(ID_MARK) else "rules"
+    return RuleRemoved(
+        **last,
+        change=change.number if change else None,
+        fleet=await states.where(change, [f"{kind}/{last['id']}"]),
+    )

@@ -15,6 +15,7 @@ from xdpctl_api.auth import Unbound, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import refusals
 from xdpctl_api.shapes.common import ProtectedOut, timestamp
+from xdpctl_api.shapes.fleet import where_out
 from xdpctl_api.shapes.flows import challenges_out, flow_memory_out, interfaces_out
 from xdpctl_api.shapes.host import (
     BypassState,
@@ -153,4 +154,11 @@ async def set_bypass(body: BypassIn, who: Unbound, ctx: Ctx, request: Request) -
     if gone and gone():
         raise BusyError("the caller has disconnected; nothing was done")
     audited = await asyncio.wrap_future(ctx.controller.set_bypass(body.on, who.name))
-    return BypassOut(on=ctx.controller.datapath.bypass(), audited=audited)
+    where = None
+    if body.fleet:
+        where = await asyncio.to_thread(ctx.spread_bypass, body.on, who.name)
+    return BypassOut(
+        on=ctx.controller.datapath.bypass(),
+        audited=audited,
+        fleet=where_out(where) if where else None,
+    )

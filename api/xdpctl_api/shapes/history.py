@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from xdpctl.control.state.changes import Summary
 from xdpctl_api.shapes.common import timestamp
+from xdpctl_api.shapes.fleet import WhereOut, absent
 
 
 class ChangeOut(BaseModel):
@@ -44,6 +45,9 @@ class UndoneOut(BaseModel):
     reasons: list[Kept]
     dry_run: bool
     change: int | None = Field(description="Number of this change, to undo the undo")
+    fleet: WhereOut | None = Field(
+        default=None, exclude_if=absent, description="In a fleet, where it is in force"
+    )
 
 
 def change_out(number: int, steps: Sequence[Summary]) -> ChangeOut:

@@ -3,6 +3,8 @@
 
 from pydantic import BaseModel, Field
 
+from xdpctl_api.shapes.fleet import WhereOut, absent
+
 
 class RejectOut(BaseModel):
     """A line that was refused."""
@@ -22,3 +24,6 @@ class ImportOut(BaseModel):
     rejects: list[RejectOut]
     dry_run: bool
     change: int | None = Field(default=None, description="Number of the change, to undo it")
+    fleet: WhereOut | None = Field(
+        default=None, exclude_if=absent, description="In a fleet, where it is in force"
+    )

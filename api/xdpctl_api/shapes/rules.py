@@ -15,6 +15,7 @@ from xdpctl.model.rule import Action, Mode, Rule, Spare
 from xdpctl.model.signature import Signature
 from xdpctl.model.tags import given as asked_tags
 from xdpctl_api.shapes.common import Duration, Strict, seconds, timestamp
+from xdpctl_api.shapes.fleet import WhereOut, absent
 from xdpctl_api.shapes.matches import LimitIn, LimitOut, MatchOrText, limit_out
 from xdpctl_api.shapes.monitor import StatisticsOut
 
@@ -150,12 +151,18 @@ class RuleAnswer(RuleOut):
     in_kernel: bool
     warnings: list[str]
     change: int | None = Field(description="Number of the change, to undo it; null for detectors")
+    fleet: WhereOut | None = Field(
+        default=None, exclude_if=absent, description="In a fleet, where it is in force"
+    )
 
 
 class RuleRemoved(RuleOut):
     """A rule as it was before its removal, with its last counters."""
 
     change: int | None = Field(description="Number of the change, to undo it; null for detectors")
+    fleet: WhereOut | None = Field(
+        default=None, exclude_if=absent, description="In a fleet, where it is gone"
+    )
 
 
 class RuleNamed(BaseModel):
@@ -196,6 +203,9 @@ class RulesRemoved(BaseModel):
     missing: list[str] = Field(description="Ids that were given and that no rule has")
     dry_run: bool
     change: int | None = Field(description="Number of the change, to undo it")
+    fleet: WhereOut | None = Field(
+        default=None, exclude_if=absent, description="In a fleet, where they are gone"
+    )
 
 
 class RulePage(BaseModel):

@@ -12,6 +12,7 @@ from xdpctl.model.rule import Action, Mode, Spare
 from xdpctl.model.source_set import NOTHING, Entries, FeedSource, Options, SourceSet
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.shapes.common import Duration, Strict, seconds, timestamp
+from xdpctl_api.shapes.fleet import WhereOut, absent
 from xdpctl_api.shapes.imports import RejectOut
 from xdpctl_api.shapes.monitor import StatisticsOut
 
@@ -196,6 +197,9 @@ class SetAnswer(SetOut):
     rejects: list[RejectOut] = Field(description="The first bad lines")
     warnings: list[str] = Field(description="What the author should know")
     change: int | None = Field(default=None, description="Number of the change, to undo it")
+    fleet: WhereOut | None = Field(
+        default=None, exclude_if=absent, description="In a fleet, where it is in force"
+    )
 
 
 def set_out(ctx: ControlPlane, held: SourceSet, planned: Entries | None = None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, StrictBool
 
 from xdpctl.model.identity import Role
 from xdpctl_api.shapes.common import Duration, Strict
+from xdpctl_api.shapes.fleet import WhereOut, absent
 
 
 class TokenIn(Strict):
@@ -41,6 +42,7 @@ class BypassIn(Strict):
     """The state to which the emergency bypass is switched."""
 
     on: StrictBool
+    fleet: StrictBool = Field(default=False, description="On all nodes of the fleet")
 
 
 class BypassOut(BaseModel):
@@ -48,3 +50,6 @@ class BypassOut(BaseModel):
 
     on: bool
     audited: bool
+    fleet: WhereOut | None = Field(
+        default=None, exclude_if=absent, description="In a fleet, where it is in force"
+    )

@@ -6,15 +6,21 @@ header, address or query can set.
 """
 
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from xdpctl.base.net.prefix import Prefix, exact_address
 from xdpctl_api import problems
 
 PEER = "xdpctl.peer"
+JOINING = "/fleet/joining/"
+_IDENTITY = re.compile(r"[0-9a-f]{16}")
+_JOINING_SECONDS = 7 * 86_400.0  # a bundle says itself when it ends
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 
 
@@ -30,6 +36,40 @@ class RemotePeer:
     """A client on TCP; `address` is None if it cannot be known."""
 
     address: Prefix | None
+
+
+@dataclass(frozen=True, slots=True)
+class NodePeer:
+    """Another node of the fleet, named by its certificate; `states`: it may state intents."""
+
+    name: str
+    states: bool
+
+
+class NodeCallers:
+    """For the listener of the fleet: nodes by their certificates, and those that join."""
+
+    def __init__(self, app: ASGIApp, joining: Path) -> None:
+        self._app, self._joining = app, joining
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Put the node into the scope. Without a certificate, only a sealed bundle is answered."""
+        name, states = scope.get("client") or ("", 0)
+        if name:
+            scope[PEER] = NodePeer(name, bool(states))
+            await self._app(scope, receive, send)
+            return
+        await self._sealed(scope["path"])(scope, receive, send)
+
+    def _sealed(self, path: str) -> Response:
+        """The bundle of a token, which its secret opens."""
+        identity = path.removeprefix(JOINING)
+        found = self._joining / identity
+        if path.startswith(JOINING) and _IDENTITY.fullmatch(identity) and found.is_file():
+            age = time.time() - found.stat().st_mtime
+            if age < _JOINING_SECONDS:
+                return Response(found.read_bytes(), media_type="application/octet-stream")
+        return problems.problem(401, "access", "no certificate of a node of this fleet")
 
 
 class LocalCallers:

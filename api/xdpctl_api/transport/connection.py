@@ -6,10 +6,12 @@ import pwd
 import select
 import socket
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from xdpctl.fleet.scope import STATES
 from xdpctl_api.transport.admission import Ticket
 
 GONE = "xdpctl.gone"  # in the scope: a function that returns whether the caller has disconnected
@@ -151,6 +153,25 @@ class LocalConnection(Connection):
         super().connection_made(transport)
         pid, uid = credentials(transport.get_extra_info("socket"))
         self.client = (user_name(uid), pid)
+
+
+class NodeConnection(Connection):
+    """A connection of another node; its client is the name in its certificate, "" without one.
+
+    The second part is whether that node may state intents.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        secured = transport.get_extra_info("ssl_object")
+        self.client = named(secured.getpeercert() if secured else None)
+
+
+def named(certificate: Mapping[str, Any] | None) -> tuple[str, int]:
+    """The name in a verified certificate, and 1 if its node may state intents."""
+    fields = [field for part in (certificate or {}).get("subject", ()) for field in part]
+    found = dict(fields)
+    return found.get("commonName", ""), int(found.get("organizationalUnitName") == STATES)
 
 
 def credentials(peer: socket.socket) -> tuple[int, int]:

@@ -24,9 +24,15 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from xdpctl.base.system import sd_notify
 from xdpctl.service.settings import Listen
+from xdpctl.service.sockets import FleetListener
 from xdpctl_api.transport.admission import Admission, Caps, Ticket
-from xdpctl_api.transport.callers import Hosts, LocalCallers, RemoteCallers
-from xdpctl_api.transport.connection import Connection, LocalConnection, credentials
+from xdpctl_api.transport.callers import Hosts, LocalCallers, NodeCallers, RemoteCallers
+from xdpctl_api.transport.connection import (
+    Connection,
+    LocalConnection,
+    NodeConnection,
+    credentials,
+)
 
 _FINISH_SECONDS = 2  # for open requests, when the server stops
 _HANDSHAKE_SECONDS = 5.0
@@ -173,6 +179,30 @@ def _config(app: ASGIApp, local: bool, listen: Listen) -> uvicorn.Config:
     )
 
 
+def _fleet_config(app: ASGIApp, fleet: FleetListener) -> uvicorn.Config:
+    """The listener for other nodes: a certificate of the fleet's authority, or only to join."""
+    settings = fleet.settings
+    return uvicorn.Config(
+        NodeCallers(app, fleet.joining),
+        http=NodeConnection,
+        ws="none",
+        lifespan="off",
+        loop="uvloop",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_FINISH_SECONDS,
+        ssl_certfile=settings.file("node.crt"),
+        ssl_keyfile=settings.file("node.key"),
+        ssl_ca_certs=str(settings.file("ca.crt")),
+        ssl_cert_reqs=ssl.CERT_OPTIONAL,
+        ssl_ciphers=_CIPHERS,
+        ssl_context_factory=_context,
+    )
+
+
 def _context(_: uvicorn.Config, made: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     """The context of uvicorn, without versions before TLS 1.2 (RFC 8996)."""
     context = made()
@@ -206,12 +236,16 @@ async def serve(
     tcp: socket.socket | None,
     stopping: Callable[[], None],
     alive: Callable[[], bool] = lambda: True,
+    fleet: FleetListener | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, which call `stopping`; open requests may finish briefly."""
     for_tcp, for_local = partition()
     servers = [(Server(_config(app, True, listen), Admission(for_local)), local)]
     if tcp:
         servers.append((Server(_config(app, False, listen), Admission(for_tcp)), tcp))
+    if fleet:
+        made = Server(_fleet_config(app, fleet), Admission(for_local))
+        servers.append((made, fleet.socket))
     loop = asyncio.get_running_loop()
     logging.getLogger("uvicorn.error").addFilter(_expected)
 

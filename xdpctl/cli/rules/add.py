@@ -94,7 +94,7 @@ def _print_rule(rule: dict[str, Any]) -> None:
     mode = " (monitor: counts only)" if rule["mode"] == "monitor" else ""
     output.out.print(
         f"{verb}: {what}{mode}, ends {output.ends(rule)}; the kernel has it"
-        + (output.undo_hint(rule) if rule["changed"] else "")
+        + (output.afterwards(rule) if rule["changed"] else "")
     )
     if rule["id"].startswith("sig-"):
         output.out.print(f"  id: {rule['id']}")

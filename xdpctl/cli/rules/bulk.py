@@ -83,7 +83,7 @@ def _imported(result: dict[str, Any], form: Format) -> None:
         would = "would be " if result["dry_run"] else ""
         output.out.print(
             f"{result['added']} {would}added, {result['extended']} {would}extended, "
-            f"{result['rejected']} rejected{output.undo_hint(result)}"
+            f"{result['rejected']} rejected{output.afterwards(result)}"
         )
         output.rejects(result["rejects"], result["rejected"])
     if result["rejected"]:

@@ -68,7 +68,7 @@ def edit(
     verb = "changed" if changed["changed"] else "unchanged, it was so already"
     output.out.print(
         f"{verb}: {output.action(changed)} {escape(output.where(changed))}, {changed['mode']}, "
-        f"ends {output.ends(changed)}{output.undo_hint(changed) if changed['changed'] else ''}"
+        f"ends {output.ends(changed)}{output.afterwards(changed) if changed['changed'] else ''}"
     )
     output.warnings(changed)
     return None
@@ -96,7 +96,7 @@ def release(
     removed = output.plural(made["removed"], "rule of a detector", "rules of detectors")
     output.out.print(
         f"released: {escape(output.where(made))} passes, ends {output.ends(made)}; "
-        f"{removed} removed{output.undo_hint(made)}"
+        f"{removed} removed{output.afterwards(made)}"
     )
     output.warnings(made)
     return None

@@ -68,7 +68,7 @@ def _one(client: Client, rule: str, form: Format) -> None:
     hits = f"{si(gone['packets'])} packets"
     output.out.print(
         f"removed: {gone['action']} {escape(output.where(gone))}; it had hit {hits}"
-        + output.undo_hint(gone)
+        + output.afterwards(gone)
     )
     if gone["origin"] in STANDING:
         output.err.print(
@@ -114,6 +114,6 @@ def _tell(found: dict[str, Any], dry_run: bool) -> None:
     if dry_run:
         _name(found)
     number = output.plural(found["rules"], "rule", "rules")
-    output.out.print(f"{verb} {number}{output.undo_hint(found)}")
+    output.out.print(f"{verb} {number}{output.afterwards(found)}")
     for identity in found["missing"]:
         output.err.print(f"there is no rule {identity.replace('_', '/')}", markup=False)

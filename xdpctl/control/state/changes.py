@@ -7,7 +7,7 @@ the operation, so no operation has to know of it.
 
 import logging
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,7 +21,9 @@ from xdpctl.model.rule import Deadlines
 
 # Tokens and incidents cannot be undone: a secret that was revoked may be known to others, and an
 # incident is evidence.
-_UNDOABLE = tuple(k for k in KINDS if k.field not in ("tokens", "incidents"))
+_UNDOABLE = tuple(
+    k for k in KINDS if k.field not in ("tokens", "incidents", "unsent", "shared", "followed")
+)
 _LEVEL = 1  # of zlib: the records of an import are nearly equal
 _MISSING = object()
 Staged = dict[str, dict[Any, Any]]
@@ -64,9 +66,9 @@ _encoder, _decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder()
 _summaries = msgspec.json.Decoder(Summary)
 
 
-def staged(draft: Draft) -> Staged:
-    """What the draft stages now of all that can be undone."""
-    return {kind.field: dict(getattr(draft, kind.field)) for kind in _UNDOABLE}
+def staged(draft: Draft, kinds: Iterable[Kind] = _UNDOABLE) -> Staged:
+    """What the draft stages now of these kinds; by default, of all that can be undone."""
+    return {kind.field: dict(getattr(draft, kind.field)) for kind in kinds}
 
 
 def record(draft: Draft, change: Change, before: Staged, events: Sequence[Event]) -> None:
@@ -74,12 +76,12 @@ def record(draft: Draft, change: Change, before: Staged, events: Sequence[Event]
 
     `events` are the audit events of the operation; they get the number of the change.
     """
-    touched = [
+    steps = [
         (kind.key(identity), *_encoded(draft, kind, earlier, value))
         for kind in _UNDOABLE
-        for identity, earlier, value in _touched(draft, kind, before[kind.field])
+        for identity, earlier, value in touched(draft, kind, before[kind.field])
     ]
-    if not touched:
+    if not steps:
         return
     for event in events:
         event.detail["change"] = change.number
@@ -89,14 +91,15 @@ def record(draft: Draft, change: Change, before: Staged, events: Sequence[Event]
         change.actor,
         first.action,
         first.subject,
-        len(touched),
+        len(steps),
         change.undoes,
     )
-    parts = zlib.compress(_encoder.encode(touched), _LEVEL)
+    parts = zlib.compress(_encoder.encode(steps), _LEVEL)
     draft.steps.append(ChangeStep(change.number, msgspec.json.encode(summary), parts))
 
 
-def _touched(draft: Draft, kind: Kind, before: dict[Any, Any]) -> Iterator[tuple[Any, Any, Any]]:
+def touched(draft: Draft, kind: Kind, before: dict[Any, Any]) -> Iterator[tuple[Any, Any, Any]]:
+    """Identity, earlier and current value of what differs from what was staged `before`."""
     stands = getattr(draft.state, kind.field)
     for identity, value in getattr(draft, kind.field).items():
         earlier = before.get(identity, _MISSING)

@@ -17,6 +17,7 @@ from xdpctl.errors import CapacityError
 from xdpctl.model.identity import Token
 from xdpctl.model.incident import Incident
 from xdpctl.model.rule import Automatic, Rule
+from xdpctl.model.sharing import Position, Shared, Unsent
 from xdpctl.model.signature import Signature
 from xdpctl.model.source_set import NOTHING, Entries, SourceSet
 
@@ -37,6 +38,9 @@ class Draft:
         self.signatures: dict[str, Signature | None] = {}
         self.incidents: dict[str, Incident | None] = {}
         self.settings: dict[str, Automatic | None] = {}
+        self.unsent: dict[str, Unsent | None] = {}
+        self.shared: dict[str, Shared | None] = {}
+        self.followed: dict[str, Position | None] = {}
         self.events: list[Event] = []
         self.steps: list[ChangeStep] = []  # of people's changes, to be undone
         self.created_at = round(now.unix, 3)
@@ -98,6 +102,14 @@ class Draft:
         staged, current = self.signatures, self.state.signatures
         found = staged[identity] if identity in staged else current.get(identity)
         return found if found and not found.expired(self.now.ns) else None
+
+    def unsent_intent(self, key: str) -> Unsent | None:
+        """What was stated here of an intent, and waits to be confirmed; None if nothing does."""
+        return self.unsent[key] if key in self.unsent else self.state.unsent.get(key)
+
+    def shared_intent(self, key: str) -> Shared | None:
+        """The intent of the fleet as this node took it over; None if it never did."""
+        return self.shared[key] if key in self.shared else self.state.shared.get(key)
 
     def all_incidents(self) -> list[Incident]:
         """All incidents as they will be after the change."""

@@ -19,6 +19,7 @@ from xdpctl.model.protection import Protection
 from xdpctl.model.quota import AUTOMATIC, Quota
 from xdpctl.model.rule import OPERATOR, Action, Automatic, Mode, Rule
 from xdpctl.model.screening import outside
+from xdpctl.model.sharing import Position, Shared, Unsent
 from xdpctl.model.signature import Signature
 from xdpctl.model.source_set import NOTHING, Entries, SourceSet
 
@@ -75,6 +76,9 @@ class State:
     unreadable: dict[str, str] = field(default_factory=dict)  # keys of skipped records, and why
     checkpoint: bytes | None = None  # of the audit log, if its oldest records were dropped
     settings: dict[str, Automatic] = field(default_factory=dict)
+    unsent: dict[str, Unsent] = field(default_factory=dict)  # by the key of the intent
+    shared: dict[str, Shared] = field(default_factory=dict)
+    followed: dict[str, Position] = field(default_factory=dict)
     _by_digest: Mapping[str, Token] = field(default_factory=dict)
     _lengths: dict[tuple[int, int], int] = field(default_factory=dict)
     next_expiry: int = NEVER  # no rule ends before this (kernel time)

@@ -13,9 +13,10 @@ from typing import Any
 from xdpctl.base.clock import Now
 from xdpctl.control.store import records
 from xdpctl.control.store.signature_records import SIGNATURES, decode_signature, encode_signature
-from xdpctl.model import incident
+from xdpctl.model import incident, sharing
 from xdpctl.model.identity import Token
 from xdpctl.model.rule import Automatic, parse_rule_id, rule_id
+from xdpctl.model.sharing import Position, Shared, Unsent
 from xdpctl.model.source_set import decode_entries, encode_entries
 
 # The identity, under `settings/`, of the setting that says what detectors may do.
@@ -92,6 +93,26 @@ KINDS = (
         prefix=records.SETTINGS,
         encode=lambda automatic, _: automatic.value.encode(),
         decode=lambda _, value, now: Automatic(value.decode()),
+    ),
+    Kind(
+        field="unsent",
+        prefix=records.UNSENT,
+        encode=lambda unsent, _: sharing.encode(unsent),
+        decode=lambda _, value, now: sharing.decode(Unsent, value),
+        costly=True,
+    ),
+    Kind(
+        field="shared",
+        prefix=records.SHARED,
+        encode=lambda shared, _: sharing.encode(shared),
+        decode=lambda _, value, now: sharing.decode(Shared, value),
+        costly=True,
+    ),
+    Kind(
+        field="followed",
+        prefix=records.FLEET,
+        encode=lambda position, _: sharing.encode(position),
+        decode=lambda _, value, now: sharing.decode(Position, value),
     ),
 )
 _BY_PREFIX = {kind.prefix: kind for kind in KINDS}

@@ -22,6 +22,9 @@ SETS = "sets/"
 ENTRIES = "entries/"
 SETTINGS = "settings/"
 INCIDENTS = "incidents/"
+UNSENT = "unsent/"
+SHARED = "shared/"
+FLEET = "fleet/"
 _FOREVER = 1e9  # seconds
 
 

@@ -9,7 +9,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from xdpctl.service.control_plane import ControlPlane
-from xdpctl.service.metrics import detector, flows, host, rules, traffic
+from xdpctl.service.metrics import detector, fleet, flows, host, rules, traffic
 
 
 class _Live(Collector):
@@ -25,6 +25,7 @@ class _Live(Collector):
         yield from flows.metrics(self.ctx)
         yield from rules.metrics(self.ctx)
         yield from detector.metrics(self.ctx)
+        yield from fleet.metrics(self.ctx)
 
 
 def exposition(ctx: ControlPlane, accept: str) -> tuple[bytes, str]:

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Answers of all nodes as one: figures are summed, lists are merged, incidents are named. Pure.
+
+A merged answer has the shape of a single one, so whoever reads one reads the other.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Answers = Mapping[str, Any]  # by node
+Merge = Callable[[Answers], Any]
+
+
+def merger(method: str, path: str) -> Merge | None:
+    """What merges the answers of a call; None if it has no answer for all nodes."""
+    if method != "GET":
+        return None
+    return next((merge for pattern, merge in _MERGERS if pattern.fullmatch(path)), None)
+
+
+def summed(values: list[Any]) -> Any:
+    """Values of one shape as one: numbers added, lists joined, others from the first."""
+    present = [value for value in values if value is not None]
+    if not present:
+        return None
+    first = present[0]
+    if isinstance(first, bool):
+        return any(present)
+    if isinstance(first, int | float):
+        return sum(present)
+    if isinstance(first, list):
+        return [item for value in present for item in value]
+    if isinstance(first, dict):
+        names = dict.fromkeys(name for value in present for name in value)
+        return {name: summed([value.get(name) for value in present]) for name in names}
+    return first
+
+
+def _counters(answers: Answers) -> Any:
+    merged = {"total": summed([one["total"] for one in answers.values()]), "interfaces": {}}
+    for node, one in answers.items():
+        for name, counted in one["interfaces"].items():
+            merged["interfaces"][f"{node} {name}"] = counted
+    return merged
+
+
+def _rules(answers: Answers) -> Any:
+    """The rules of all nodes: each once, with the hits of all."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in answers.values():
+        for rule in one["rules"]:
+            known = found.get(rule["id"])
+            if known is None:
+                found[rule["id"]] = dict(rule)
+            else:
+                known["packets"] += rule["packets"]
+                known["bytes"] += rule["bytes"]
+                if rule.get("rate") is not None:
+                    known["rate"] = (known.get("rate") or 0.0) + rule["rate"]
+    nexts = [one["next"] for one in answers.values() if one["next"]]
+    return {"rules": list(found.values()), "next": min(nexts, default=None)}
+
+
+def _incidents(answers: Answers) -> Any:
+    listed = [
+        {**each, "id": f"{node}/{each['id']}"}
+        for node, one in answers.items()
+        for each in one["incidents"]
+    ]
+    listed.sort(key=lambda each: each["opened_at"], reverse=True)
+    return {**next(iter(answers.values())), "incidents": listed}
+
+
+def _top(answers: Answers) -> Any:
+    """The traffic of all nodes: rates added, shares of the whole, the most frequent first."""
+    parts = list(answers.values())
+    whole = sum(part["packets"] for part in parts)
+    merged = summed(parts) | {"seconds": max(part["seconds"] for part in parts)}
+    merged["dimensions"] = [
+        _dimension([part["dimensions"][number] for part in parts], parts, whole)
+        for number in range(min(len(part["dimensions"]) for part in parts))
+    ]
+    if "at" in parts[0]:
+        merged["at"] = parts[0]["at"]
+    return merged
+
+
+def _dimension(found: list[Any], parts: list[Any], whole: float) -> Any:
+    """One dimension of all nodes; each has its own packets in `parts`."""
+    rows: dict[str, Any] = {}
+    for dimension, part in zip(found, parts, strict=True):
+        for row in dimension["rows"]:
+            known = rows.setdefault(
+                row["value"], {**row, "packets": 0.0, "bits": 0.0, "error": 0.0, "match": None}
+            )
+            known["packets"] += row["packets"]
+            known["bits"] += row["bits"]
+            known["match"] = known["match"] or row["match"]
+            known["error"] += (row["error"] * part["packets"]) ** 2  # independent samples
+    for row in rows.values():
+        row["share"] = row["packets"] / whole if whole else 0.0
+        row["error"] = row["error"] ** 0.5 / whole if whole else 0.0
+    without = sum(d["without"] * p["packets"] for d, p in zip(found, parts, strict=True))
+    most = max(len(dimension["rows"]) for dimension in found)
+    ranked = sorted(rows.values(), key=lambda row: -row["packets"])[:most]
+    return {"by": found[0]["by"], "without": without / whole if whole else 0.0, "rows": ranked}
+
+
+def _series(answers: Answers) -> Any:
+    """Figures over time of all nodes, added second by second; the last rows are the same time."""
+    parts = list(answers.values())
+    last = max(parts, key=lambda part: part["since"])
+    rows = min(len(next(iter(p["figures"].values()))["averages"]) for p in parts if p["figures"])
+    figures = {
+        name: {
+            kind: [
+                _added([part["figures"][name][kind][-rows:][row] for part in parts])
+                for row in range(rows)
+            ]
+            for kind in ("averages", "maxima")
+        }
+        for name in last["figures"]
+    }
+    return {**last, "figures": figures}
+
+
+def _added(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+_WORST = ("not_held", "unclear", "held")
+
+
+def _holding(answers: Answers) -> Any:
+    """The worst word of all nodes, with the reasons of those that say it."""
+    state = min((one["state"] for one in answers.values()), key=_WORST.index)
+    said = {node: one for node, one in answers.items() if one["state"] == state}
+    first = next(iter(said.values()))
+    reasons = [f"{node}: {reason}" for node, one in said.items() for reason in one["reasons"]]
+    matches = [match for one in answers.values() for match in one["matches"]]
+    ranked = sorted(matches, key=lambda match: -match["packets"])[:5]
+    return {**first, "state": state, "reasons": reasons, "matches": ranked}
+
+
+_MERGERS: tuple[tuple[re.Pattern[str], Merge], ...] = (
+    (re.compile("/v1/counters"), _counters),
+    (re.compile("/v1/rules"), _rules),
+    (re.compile("/v1/incidents"), _incidents),
+    (re.compile("/v1/top(/minute)?"), _top),
+    (re.compile("/v1/series"), _series),
+    (re.compile("/v1/holding"), _holding),
+    (re.compile("/v1/status"), lambda answers: summed(list(answers.values()))),
+)

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Routes of the fleet: its nodes, its incidents, its history and its policy."""
+
+import asyncio
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from xdpctl.control.operations.undo import Undone
+from xdpctl.control.state.draft import Draft
+from xdpctl.errors import (
+    ConfigError,
+    EngineError,
+    NotFoundError,
+    RuleError,
+)
+from xdpctl.fleet.node import Seen
+from xdpctl.mitigation.undo import undo_change
+from xdpctl.service.control_plane import ControlPlane
+from xdpctl_api.auth import Unbound, Viewer
+from xdpctl_api.dependencies import Ctx
+from xdpctl_api.refusals import CHANGE, GUARDED, refusals
+from xdpctl_api.shapes.common import timestamp
+from xdpctl_api.shapes.fleet import (
+    EngineOut,
+    FleetChangeOut,
+    FleetHistoryOut,
+    FleetOut,
+    NodeOut,
+    PartOut,
+    PolicyIn,
+    PolicyOut,
+    SharedOut,
+    StoriesOut,
+    StoryOut,
+    node_out,
+    where_out,
+)
+from xdpctl_api.shapes.history import Kept, UndoneOut
+from xdpctl_api.stating import States
+
+router = APIRouter(prefix="/v1/fleet", tags=["fleet"])
+_SHOWN = 100
+_POLICY = "policy/automatic"
+
+
+def _agent(ctx: ControlPlane) -> Any:
+    if ctx.fleet is None:
+        raise NotFoundError("this box is in no fleet: xdpctl fleet init, or xdpctl fleet join")
+    return ctx.fleet
+
+
+@router.get("", responses=refusals(NotFoundError))
+async def read_fleet(who: Viewer, ctx: Ctx) -> FleetOut:
+    """All nodes of the fleet, the engine, and what this node does not apply."""
+    return await asyncio.to_thread(_fleet, ctx)
+
+
+def _fleet(ctx: ControlPlane) -> FleetOut:
+    agent = _agent(ctx)
+    member, state = agent.member, ctx.controller.state
+    status, problem = None, member.contact.problem
+    try:
+        status = member.engine.status()
+        agent.reporter.look()
+    except EngineError as error:
+        problem = str(error)
+    nodes = agent.reporter.nodes
+    revision = max((r.report.applied for r in nodes.by_name.values() if r.report), default=0)
+    refused = dict(member.refused)
+    return FleetOut(
+        name=member.name,
+        isolated=member.contact.isolated,
+        silent_for=round(member.contact.silent, 1),
+        unsent=len(state.unsent),
+        engine=EngineOut(
+            endpoint=member.engine.endpoint,
+            version=status.version if status else None,
+            bytes=int(status.dbSize) if status else None,
+            problem=problem or "; ".join(status.errors if status else ()),
+        ),
+        feeds=agent.feeds.leader,
+        nodes=[
+            node_out(seen, agent.looked(), revision)
+            for seen in sorted(nodes.by_name.values(), key=lambda seen: seen.name)
+        ],
+        unknown=dict(list(refused.items())[:_SHOWN]),
+    )
+
+
+@router.get("/nodes/{name}", responses=refusals(NotFoundError))
+async def read_node(name: str, who: Viewer, ctx: Ctx) -> NodeOut:
+    """One node, as it reports itself."""
+    agent = _agent(ctx)
+    seen: Seen | None = agent.reporter.nodes.by_name.get(name)
+    if seen is None:
+        raise NotFoundError(f"there is no node {name[:40]!r} in the fleet; see xdpctl fleet status")
+    return node_out(seen, agent.looked(), agent.member.applied)
+
+
+@router.post("/share", responses=refusals(NotFoundError, *CHANGE))
+async def share_all(who: Unbound, ctx: Ctx) -> SharedOut:
+    """State every rule, set, token and setting that is only on this node for all nodes."""
+    agent = _agent(ctx)
+    return SharedOut(intents=await asyncio.to_thread(agent.share_all, who.name))
+
+
+@router.post("/leave", responses=refusals(NotFoundError, *CHANGE))
+async def leave_fleet(who: Unbound, ctx: Ctx) -> SharedOut:
+    """Keep everything as this node's own, and follow the fleet no longer."""
+    agent = _agent(ctx)
+    return SharedOut(intents=await asyncio.to_thread(agent.leave, who.name))
+
+
+@router.get("/incidents", responses=refusals(NotFoundError, EngineError))
+async def read_stories(who: Viewer, ctx: Ctx) -> StoriesOut:
+    """The incidents of all nodes: one story for each attack, with each node's part in it."""
+    stories = await asyncio.to_thread(_agent(ctx).stories)
+    return StoriesOut(stories=[_story(story) for story in stories[:_SHOWN]])
+
+
+def _story(story: Any) -> StoryOut:
+    parts = [part for _, part in story.parts]
+    return StoryOut(
+        subject=story.subject,
+        opened_at=timestamp(story.opened_at),
+        closed_at=timestamp(story.closed_at) if story.closed_at else None,
+        attacks=sorted({attack for part in parts for attack in part.attacks}),
+        peak_pps=sum(part.peak_pps for part in parts),
+        peak_bps=sum(part.peak_bps for part in parts),
+        packets=sum(part.packets for part in parts),
+        parts=[
+            PartOut(
+                node=node,
+                incident=part.id,
+                opened_at=timestamp(part.opened_at),
+                closed_at=timestamp(part.closed_at) if part.closed_at else None,
+                attacks=list(part.attacks),
+                detectors=list(part.detectors),
+                peak_pps=part.peak_pps,
+                peak_bps=part.peak_bps,
+                rules=part.rules_made,
+                packets=part.packets,
+            )
+            for node, part in story.parts
+        ],
+    )
+
+
+@router.get("/history", responses=refusals(NotFoundError, EngineError))
+async def read_fleet_history(
+    who: Viewer, ctx: Ctx, limit: Annotated[int, Query(ge=1, le=1000)] = 50
+) -> FleetHistoryOut:
+    """What people changed on all nodes in the last seven days, the newest first."""
+    changes = await asyncio.to_thread(_agent(ctx).history, limit)
+    return FleetHistoryOut(
+        changes=[
+            FleetChangeOut(
+                node=change.node,
+                number=change.number,
+                at=timestamp(change.first.at),
+                actor=change.first.actor,
+                action=change.first.action,
+                subject=change.first.subject,
+                records=change.records,
+                undoable=change.undoable,
+            )
+            for change in changes
+        ]
+    )
+
+
+@router.post(
+    "/history/{node}/{number}/undo", responses=refusals(NotFoundError, EngineError, *GUARDED)
+)
+async def undo_fleet_change(
+    node: str, number: int, who: Unbound, ctx: Ctx, states: States
+) -> UndoneOut:
+    """Undo a change of another node, on all nodes."""
+    agent, hits = _agent(ctx), ctx.controller.hits
+    if number < 1:
+        raise NotFoundError(f"no change has the number {number}")
+    stored = await asyncio.to_thread(agent.parts, node, number)
+    change = ctx.controller.change_by(who)
+
+    def operation(draft: Draft) -> Undone:
+        return undo_change(draft, number, stored, who, hits)
+
+    undone = await asyncio.wrap_future(ctx.controller.submit(operation, change, states.scope))
+    return UndoneOut(
+        restored=undone.restored,
+        kept=undone.kept,
+        reasons=[Kept(subject=subject, why=why) for subject, why in undone.reasons],
+        dry_run=False,
+        change=change.number if change and undone.restored else None,
+        fleet=await states.where(change if undone.restored else None, ()),
+    )
+
+
+@router.get("/policy", responses=refusals(NotFoundError))
+async def read_fleet_policy(who: Viewer, ctx: Ctx) -> PolicyOut:
+    """The policy of the fleet, which replaces [automatic] on each node; empty: there is none."""
+    _agent(ctx)
+    return PolicyOut(toml=ctx.policy)
+
+
+@router.put("/policy", responses=refusals(NotFoundError, ConfigError, RuleError, *CHANGE))
+async def set_fleet_policy(body: PolicyIn, who: Unbound, ctx: Ctx) -> PolicyOut:
+    """Let a policy replace [automatic] on all nodes; empty: each node's own configuration again."""
+    agent = _agent(ctx)
+    await asyncio.to_thread(ctx.set_policy, body.toml)
+    data = json.dumps(body.toml).encode() if body.toml else None
+    where = await asyncio.to_thread(agent.state_and_wait, _POLICY, who.name, data)
+    return PolicyOut(toml=ctx.policy, fleet=where_out(where))

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The shapes of a fleet: where a change is in force, and how its nodes are."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from xdpctl.fleet.answer import Where
+from xdpctl.fleet.node import Seen
+from xdpctl_api.shapes.common import Strict, timestamp
+
+
+class WhereOut(BaseModel):
+    """Where a change is in force, in a fleet."""
+
+    text: str = Field(description="In words: 7 of 8, edge3 silent for 12 s")
+    in_engine: bool = Field(description="Whether a majority of the engine keeps it")
+    revision: int = Field(description="The engine's revision that has it; 0: none yet")
+    nodes: int = Field(description="How many nodes there are")
+    applied: list[str]
+    behind: list[str] = Field(description="They report, and do not have it yet")
+    refused: dict[str, str] = Field(description="They do not apply it, with why")
+    silent: dict[str, float | None] = Field(
+        description="Seconds since they were heard of; null: never"
+    )
+
+
+def absent(value: object) -> bool:
+    """Whether a field is left out of an answer: without a fleet there is none."""
+    return value is None
+
+
+def where_out(found: Where) -> WhereOut:
+    """The answer of a fleet."""
+    return WhereOut(
+        text=str(found),
+        in_engine=bool(found.revision),
+        revision=found.revision,
+        nodes=found.nodes,
+        applied=list(found.applied),
+        behind=list(found.behind),
+        refused=found.refused,
+        silent={name: _finite(seconds) for name, seconds in found.silent.items()},
+    )
+
+
+class EngineOut(BaseModel):
+    """The engine as this node sees it."""
+
+    endpoint: str
+    version: str | None = Field(description="null: it does not answer")
+    bytes: int | None = Field(description="Size of its database")
+    problem: str
+
+
+class NodeOut(BaseModel):
+    """A node of the fleet; what it says of itself."""
+
+    name: str
+    live: bool
+    silent_for: float | None = Field(description="Seconds since it was heard of; null: never")
+    groups: list[str]
+    address: str
+    version: str
+    behind: int = Field(description="Revisions of the engine that it has not taken over yet")
+    unsent: int = Field(description="Intents that were stated there and wait to be sent")
+    rules: int
+    signatures: int
+    sets: int
+    incidents: int
+    bypass: bool
+    frozen: bool = Field(description="Whether its detectors may not act")
+    held: str = Field(description="held, not held, unclear")
+    refusals: int = Field(description="Intents that it does not apply")
+    refused: dict[str, str] = Field(description="The first of them, with why")
+    problems: list[str]
+    certificate_ends: datetime | None
+    armed: dict[str, int] = Field(
+        description="Packets that rules of other nodes' detectors hit there, by node"
+    )
+
+
+class FleetOut(BaseModel):
+    """The fleet as this node sees it."""
+
+    name: str
+    isolated: bool = Field(description="Whether this node is cut off from the engine")
+    silent_for: float = Field(description="Seconds since the engine answered")
+    unsent: int
+    engine: EngineOut
+    feeds: str = Field(description="The node that fetches feeds")
+    nodes: list[NodeOut]
+    unknown: dict[str, str] = Field(description="Intents that this node does not apply, with why")
+
+
+class SharedOut(BaseModel):
+    """How many intents were stated."""
+
+    intents: int
+
+
+class PolicyIn(Strict):
+    """The policy of the fleet: `[automatic]` as in the configuration, as TOML."""
+
+    toml: str = Field(max_length=65_536)
+
+
+class PolicyOut(BaseModel):
+    """The policy that applies on this node; empty: that of its own configuration."""
+
+    toml: str
+    fleet: WhereOut | None = Field(default=None, exclude_if=absent)
+
+
+class PartOut(BaseModel):
+    """A node's part of a story."""
+
+    node: str
+    incident: str
+    opened_at: datetime
+    closed_at: datetime | None
+    attacks: list[str]
+    detectors: list[str]
+    peak_pps: float
+    peak_bps: float
+    rules: int
+    packets: int
+
+
+class StoryOut(BaseModel):
+    """One attack on one victim, on all nodes."""
+
+    subject: str
+    opened_at: datetime
+    closed_at: datetime | None = Field(description="null: it goes on at one node at least")
+    attacks: list[str]
+    peak_pps: float = Field(description="The sum of the nodes' peaks, which need not coincide")
+    peak_bps: float
+    packets: int = Field(description="Hits of rules that have ended")
+    parts: list[PartOut]
+
+
+class StoriesOut(BaseModel):
+    """The incidents of the fleet, the newest first."""
+
+    stories: list[StoryOut]
+
+
+class FleetChangeOut(BaseModel):
+    """A change that a person made on a node."""
+
+    node: str
+    number: int
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    records: int
+    undoable: bool = Field(description="false: it is too large, and is undone on its own node")
+
+
+class FleetHistoryOut(BaseModel):
+    """What people changed on all nodes, the newest first."""
+
+    changes: list[FleetChangeOut]
+
+
+def node_out(seen: Seen, looked: float, revision: int) -> NodeOut:
+    """A node, at the time of the last look (monotonic), of an engine at `revision`."""
+    report = seen.report
+    silent = seen.silent(looked)
+    common: dict[str, Any] = {
+        "name": seen.name,
+        "live": report is not None and seen.live(looked),
+        "silent_for": _finite(silent),
+        "groups": list(seen.card.groups),
+        "address": seen.card.address,
+    }
+    if report is None:
+        return NodeOut(
+            **common, version="", behind=revision, unsent=0, rules=0, signatures=0, sets=0,
+            incidents=0, bypass=False, frozen=False, held="", refusals=0, refused={},
+            problems=["it has never reported"], certificate_ends=None, armed={},
+        )  # fmt: skip
+    return NodeOut(
+        **common,
+        version=report.version,
+        behind=max(0, revision - report.applied),
+        unsent=report.unsent,
+        rules=report.rules,
+        signatures=report.signatures,
+        sets=report.sets,
+        incidents=report.incidents,
+        bypass=report.bypass,
+        frozen=report.frozen,
+        held=report.held,
+        refusals=report.refusals,
+        refused=dict(report.refused),
+        problems=list(report.problems),
+        certificate_ends=timestamp(report.expires) if report.expires else None,
+        armed=dict(report.armed),
+    )
+
+
+def _finite(seconds: float) -> float | None:
+    return None if seconds == float("inf") else round(seconds, 1)

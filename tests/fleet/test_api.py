@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The API and the dashboard of a node in a fleet, on a fake kernel and a real engine."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fleet.boxes import QUOTAS, until
+from tests.fleet.engines import Etcd
+from tests.support.apiclient import Api, running
+from tests.support.fakes import FakeClock, FakeDatapath, controller
+from xdpctl.fleet.settings import FleetSettings
+from xdpctl.service.settings import Settings
+
+_NUMBERS = count(1)
+BODY = {"match": {"source": "203.0.113.7"}, "reason": "SYN flood"}
+
+
+class Apis:
+    """Nodes of one fleet, each with its application."""
+
+    def __init__(self, etcd: Etcd, folder: Path) -> None:
+        self._etcd, self._folder, self._ends = etcd, folder, ExitStack()
+        self._prefix = f"api{next(_NUMBERS)}/"
+
+    def node(self, name: str) -> Api:
+        folder = self._folder / name
+        (folder / "control").mkdir(parents=True)
+        datapath, clock = FakeDatapath(256), FakeClock(unix=time.time(), boot=name)
+        control = self._ends.enter_context(controller(folder, datapath, clock, None, QUOTAS))
+        fleet = FleetSettings(name, (self._etcd.endpoint,), certificates=folder,
+                              prefix=self._prefix, port=0)  # fmt: skip
+        api = Api(control, datapath, clock, Settings(state_dir=folder, fleet=fleet, series=False))
+        assert api.context.fleet
+        api.context.fleet.start()
+        self._ends.callback(api.context.fleet.stop)
+        return api
+
+    def close(self) -> None:
+        self._ends.close()
+
+
+@pytest.fixture
+def apis(shared_etcd: Etcd, tmp_path: Path) -> Iterator[Apis]:
+    made = Apis(shared_etcd, tmp_path)
+    yield made
+    made.close()
+
+
+def pair(apis: Apis) -> tuple[Api, Api]:
+    one, two = apis.node("edge1"), apis.node("edge2")
+
+    def live() -> int:
+        return sum(node["live"] for node in one.call("GET", "/v1/fleet").json()["nodes"])
+
+    until(lambda: live() == 2)
+    until(lambda: two.context.fleet and len(two.context.fleet.reporter.nodes.by_name) == 2)
+    return one, two
+
+
+def sources(api: Api) -> dict[str, Any]:
+    return {r["id"]: r["action"] for r in api.call("GET", "/v1/rules").json()["rules"]}
+
+
+def test_an_answer_says_on_how_many_nodes_it_is_in_force(apis: Apis) -> None:
+    one, two = pair(apis)
+    made = one.call("POST", "/v1/rules", json=BODY)
+    assert made.status_code == 201
+    assert made.json()["fleet"]["text"] == "2 of 2"
+    assert made.json()["fleet"]["in_engine"]
+    assert sources(two) == {"203.0.113.7_32": "drop"}
+    changed = two.call("PATCH", "/v1/rules/203.0.113.7_32", json={"mode": "monitor"})
+    assert changed.json()["fleet"]["text"] == "2 of 2"
+    gone = one.call("DELETE", "/v1/rules/203.0.113.7_32?wait=majority")
+    assert gone.json()["fleet"]["in_engine"]
+    until(lambda: not sources(two))
+
+
+def test_local_is_local_and_a_wrong_scope_is_refused(apis: Apis) -> None:
+    one, two = pair(apis)
+    assert "fleet" not in one.call("POST", "/v1/rules?scope=local", json=BODY).json()
+    assert one.call("POST", "/v1/rules?scope=everywhere", json=BODY).status_code == 400
+    assert one.call("POST", "/v1/rules?wait=ages", json=BODY).status_code == 400
+    other = {"match": {"source": "203.0.113.9"}}
+    elsewhere = one.call("POST", "/v1/rules?scope=node:edge2", json=other)
+    assert elsewhere.status_code == 201
+    until(lambda: "203.0.113.9_32" in sources(two))
+    assert sources(one) == {"203.0.113.7_32": "drop"}
+
+
+def test_without_a_fleet_there_is_nothing_to_ask(tmp_path: Path) -> None:
+    with running(tmp_path) as api:
+        nothing_to_ask(api)
+
+
+def nothing_to_ask(api: Api) -> None:
+    assert api.call("GET", "/v1/fleet").status_code == 404
+    assert "fleet" not in api.call("POST", "/v1/rules", json=BODY).json()
+    refused = api.call("POST", "/v1/rules?scope=node:edge1", json=BODY)
+    assert refused.json()["detail"] == "this box is in no fleet"
+    assert api.call("POST", "/v1/rules?scope=local", json=BODY).status_code == 200
+    assert api.call("GET", "/fleet").status_code == 404
+
+
+def test_freeze_bypass_and_policy_are_for_all(apis: Apis) -> None:
+    one, two = pair(apis)
+    frozen = one.call("PUT", "/v1/automatic", json={"mode": "off"}).json()
+    assert frozen["fleet"]["text"] == "2 of 2"
+    assert two.call("GET", "/v1/automatic").json()["mode"] == "off"
+    two.call("PUT", "/v1/automatic?scope=local", json={"mode": "on"})
+    assert one.call("GET", "/v1/automatic").json()["mode"] == "off"
+    assert one.call("POST", "/v1/bypass", json={"on": True, "fleet": True}).json()["on"]
+    until(lambda: two.datapath.bypass())
+    two.call("POST", "/v1/bypass", json={"on": False})
+    assert one.datapath.bypass()
+    one.call("POST", "/v1/bypass", json={"on": False, "fleet": True})
+    text = '[automatic]\nttl = "7m"\n'
+    done = one.call("PUT", "/v1/fleet/policy", json={"toml": text})
+    assert done.json()["toml"] == text
+    until(lambda: two.call("GET", "/v1/fleet/policy").json()["toml"] == text)
+    assert two.context.settings.automatic.ttl == 420
+    wrong = one.call("PUT", "/v1/fleet/policy", json={"toml": "[automatic]\nttl = 0\n"})
+    assert wrong.status_code == 400
+    assert (
+        one.call("PUT", "/v1/fleet/policy", json={"toml": "[listen]\nport = 1\n"}).status_code
+        == 400
+    )
+    one.call("PUT", "/v1/fleet/policy", json={"toml": ""})
+    until(lambda: two.context.settings.automatic.ttl == 900)
+
+
+def test_what_was_changed_on_one_node_is_undone_from_another(apis: Apis) -> None:
+    one, two = pair(apis)
+    number = one.call("POST", "/v1/rules", json=BODY).json()["change"]
+    until(lambda: two.call("GET", "/v1/fleet/history").json()["changes"])
+    (change,) = two.call("GET", "/v1/fleet/history").json()["changes"]
+    assert (change["node"], change["number"], change["action"]) == ("edge1", number, "rule.add")
+    undone = two.call("POST", f"/v1/fleet/history/edge1/{number}/undo")
+    assert undone.json()["restored"] == 1
+    until(lambda: not sources(one))
+    assert two.call("POST", "/v1/fleet/history/edge1/99/undo").status_code == 404
+    assert two.call("POST", "/v1/fleet/history/nobody/1/undo").status_code == 404
+
+
+def test_tokens_are_those_of_all_nodes(apis: Apis) -> None:
+    one, two = pair(apis)
+    made = one.call("POST", "/v1/tokens", json={"name": "ann", "role": "viewer"}).json()
+    until(lambda: two.controller.state.tokens)
+    answer = two.call("GET", "/v1/status", ("192.0.2.9", 5), made["secret"])
+    assert answer.status_code == 200
+    one.call("DELETE", "/v1/tokens/ann")
+    until(lambda: not two.controller.state.tokens)
+
+
+def test_an_incident_is_one_story(apis: Apis) -> None:
+    one, two = pair(apis)
+    for api in (one, two):
+        body = {"victim": "198.51.100.7", "attack": "udp_flood"}
+        assert api.call("POST", "/v1/incidents", json=body).status_code == 201
+
+    def parts() -> int:
+        stories = one.call("GET", "/v1/fleet/incidents").json()["stories"]
+        return sum(len(story["parts"]) for story in stories)
+
+    until(lambda: parts() == 2)
+    (story,) = two.call("GET", "/v1/fleet/incidents").json()["stories"]
+    assert story["subject"] == "198.51.100.7/32"
+    assert [part["node"] for part in story["parts"]] == ["edge1", "edge2"]
+
+
+def test_a_node_is_shown_whole_and_leaves_with_its_rules(apis: Apis) -> None:
+    one, two = pair(apis)
+    one.call("POST", "/v1/rules", json=BODY)
+    node = one.call("GET", "/v1/fleet/nodes/edge2").json()
+    assert (node["live"], node["address"], node["refused"]) == (True, "", {})
+    assert one.call("GET", "/v1/fleet/nodes/nobody").status_code == 404
+    assert two.call("POST", "/v1/fleet/leave").json()["intents"] == 1
+    one.call("DELETE", "/v1/rules/203.0.113.7_32?wait=majority")
+    time.sleep(0.3)
+    assert sources(two) == {"203.0.113.7_32": "drop"}
+    assert not two.controller.state.shared
+
+
+def test_the_pages_show_the_fleet(apis: Apis) -> None:
+    one, _ = pair(apis)
+    one.call("POST", "/v1/rules", json=BODY)
+    page = one.call("GET", "/fleet")
+    assert page.status_code == 200
+    assert "edge2" in page.text
+    assert "No node has had one" in page.text
+    assert 'href="/fleet"' in one.call("GET", "/rules").text
+    other = one.call("GET", "/rules?node=edge2")
+    assert "edge2 does not let other nodes ask it" in other.text
+    assert 'http-equiv="refresh"' in other.text
+    assert "/actions/freeze" not in other.text
+
+
+def test_who_only_looks_may_not_change_the_fleet(apis: Apis) -> None:
+    one, _ = pair(apis)
+    secret = one.call("POST", "/v1/tokens", json={"name": "v", "role": "viewer"}).json()["secret"]
+    there = ("192.0.2.9", 5)
+    assert one.call("GET", "/v1/fleet", there, secret).status_code == 200
+    for method, path in (("POST", "/v1/fleet/share"), ("POST", "/v1/fleet/leave")):
+        assert one.call(method, path, there, secret).status_code == 403
+    answer = one.call("PUT", "/v1/fleet/policy", there, secret, json={"toml": ""})
+    assert answer.status_code == 403

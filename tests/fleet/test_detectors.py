@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An attack on one edge arms the others, and is released everywhere when it is over everywhere."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.fleet.boxes import Node, until
+from tests.support.fakes import ask
+from xdpctl.control.operations import signatures, source_rules
+from xdpctl.fleet import keys
+from xdpctl.fleet.intent import VERSION, Intent, content, encode
+from xdpctl.fleet.settings import Arm
+from xdpctl.model import tags
+from xdpctl.model.identity import Caller, Role
+from xdpctl.model.match.match import build
+from xdpctl.model.requests import SignatureRequest
+from xdpctl.model.rule import Rule
+from xdpctl.model.wait import Wait
+
+Fleet = Callable[..., Node]
+WHO = Caller("token fastnetmon", Role.OPERATOR, "fastnetmon")
+MATCH = build({"protocol": "udp", "source_port": "123", "destination": "198.51.100.7"})
+NAME = str(MATCH)
+X = "203.0.113.7/32"
+
+
+def attack(node: Node, event: str = "event-1") -> str:
+    """A detector's signature, as a hook makes it; its id."""
+    request = SignatureRequest(match=MATCH, ttl=300.0, tags=(event,))
+    added = node.controller.submit(lambda d: signatures.add(d, request, WHO)).result(10)
+    return added.rule.id
+
+
+def over(node: Node, rule_id: str) -> None:
+    node.controller.submit(lambda d: d.remove_signature(rule_id)).result(10)
+
+
+@pytest.mark.parametrize(
+    ("arm", "there"),
+    [
+        (Arm.ENFORCE, {NAME: "enforce drop fastnetmon"}),
+        (Arm.MONITOR, {NAME: "monitor drop fastnetmon"}),
+        (Arm.OFF, {}),
+    ],
+)
+def test_a_signature_is_enforced_or_only_watched_elsewhere(
+    fleet: Fleet, arm: Arm, there: dict[str, str]
+) -> None:
+    one, two = fleet("edge1"), fleet("edge2", arm=arm)
+    attack(one)
+    request = ask(X, ttl=60.0, tags=("event-2",))
+    one.controller.submit(lambda d: source_rules.add(d, request, WHO)).result(10)
+    until(lambda: two.rules() == {X: "enforce drop fastnetmon"})  # sources always count
+    assert two.ids() == there
+
+
+def test_it_is_released_when_it_is_over_everywhere(fleet: Fleet) -> None:
+    one, two, three = (fleet(f"edge{n}", arm=Arm.ENFORCE) for n in (1, 2, 3))
+    first = attack(one)
+    until(lambda: NAME in two.ids() and NAME in three.ids())
+    attack(two, "event-9")
+    held = two.controller.state.signatures[first]
+    assert tags.of_event(held.tags) or True
+    two.controller.submit(
+        lambda d: d.put_signature(held.replace(tags=(*held.tags, "event-9")))
+    ).result(10)
+    until(lambda: len(tags.armed(three.controller.state.signatures[first].tags)) == 2)
+    over(one, first)
+    until(lambda: tags.armed(three.controller.state.signatures[first].tags) == ("armed-edge2",))
+    assert NAME in two.ids()
+    over(two, first)
+    until(lambda: not three.ids() and not two.ids())
+
+
+def test_a_person_ends_a_detectors_rule_everywhere_and_it_does_not_come_back(fleet: Fleet) -> None:
+    one, two, three = (fleet(f"edge{n}", arm=Arm.ENFORCE) for n in (1, 2, 3))
+    first = attack(one)
+    until(lambda: NAME in two.ids() and NAME in three.ids())
+    two.remove(first, wait=Wait.MAJORITY)
+    until(lambda: not any(node.ids() for node in (one, two, three)))
+    # the same attack, reported anew, is another
+    one.clock.advance(1.0)
+    attack(one, "event-5")
+    until(lambda: NAME in two.ids() and NAME in three.ids())
+
+
+def test_a_detectors_rule_gives_way_to_what_a_person_has(fleet: Fleet) -> None:
+    one, two = fleet("edge1"), fleet("edge2", arm=Arm.ENFORCE)
+    two.add(ask(X, "accept"), scope=None)
+    request = ask(X, ttl=60.0, tags=("event-2",))
+    one.controller.submit(lambda d: source_rules.add(d, request, WHO)).result(10)
+    one.add(ask("203.0.113.9/32"), wait=Wait.MAJORITY)
+    until(lambda: "203.0.113.9/32" in two.rules())
+    assert two.rules()[X] == "enforce accept operator"
+
+
+def test_a_quota_counts_on_each_node(fleet: Fleet) -> None:
+    """Fastnetmon may not block wider than /8 there, whatever another node let pass."""
+    one, two = fleet("edge1"), fleet("edge2")
+    wide = Rule(source=ask("10.0.0.0/7").source, action=ask(X).action, origin="fastnetmon",
+                expires_ns=one.clock.ns + 10**11)  # fmt: skip
+    now = one.clock.read()
+    value = Intent(VERSION, "fastnetmon", "edge1", now.unix, data=content("rules", wide, now))
+    one.agent.member.engine.put(keys.found("edge1", f"rules/{wide.id}"), encode(value))
+    until(lambda: two.agent.member.refused)
+    assert "10.0.0.0/7" in str(two.agent.member.refused)
+    assert two.rules() == {}
+
+
+def test_no_node_can_pose_as_a_person_among_detectors(fleet: Fleet) -> None:
+    one, two = fleet("edge1"), fleet("edge2")
+    rule = Rule(source=ask(X).source, action=ask(X, "accept").action)
+    now = one.clock.read()
+    value = Intent(VERSION, "root", "edge1", now.unix, data=content("rules", rule, now))
+    one.agent.member.engine.put(keys.found("edge1", f"rules/{rule.id}"), encode(value))
+    until(lambda: two.agent.member.refused)
+    assert "not a detector's rule" in str(two.agent.member.refused)
+    assert two.rules() == {}

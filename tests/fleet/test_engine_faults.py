@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An engine that is full, compacted, restored from a backup, or has what nobody can read."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fleet.boxes import Node, until
+from tests.fleet.engines import Etcd
+from tests.support.fakes import ask
+from xdpctl.errors import EngineFullError
+from xdpctl.fleet import keys
+from xdpctl.fleet.agent.following import POSITION
+from xdpctl.fleet.engine.client import Engine
+from xdpctl.model.wait import Wait
+
+Fleet = Callable[..., Node]
+X, Y = "203.0.113.7/32", "203.0.113.9/32"
+X_ID, Y_ID = "203.0.113.7_32", "203.0.113.9_32"
+
+
+@pytest.fixture
+def own_etcd(shared_etcd: Etcd) -> Iterator[Etcd]:
+    """An engine that a test may break."""
+    etcd = Etcd("--quota-backend-bytes", str(16 << 20))
+    yield etcd
+    etcd.remove()
+
+
+def ctl(etcd: Etcd, *words: str) -> str:
+    command = ["etcdctl", "--endpoints", etcd.endpoint, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture
+def made(own_etcd: Etcd, tmp_path: Path) -> Iterator[Callable[[str], Node]]:
+    nodes: list[Node] = []
+
+    def node(name: str) -> Node:
+        nodes.append(Node(name, tmp_path / name, [own_etcd.endpoint], "own/"))
+        return nodes[-1].start()
+
+    yield node
+    for one in nodes:
+        one.stop()
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (b"\xff\x00", "cannot be read"),
+        (b"{}", "cannot be read"),
+        (b'{"v":99,"by":"x","node":"y","at":1}', "upgrade this node"),
+        (b'{"v":1,"by":"x","node":"y","at":1,"data":{"match":{"source":"' + b"1" * 9000 + b'"}}}',
+         "at most 8,192 are read"),
+        (b'{"v":1,"by":"x","node":"y","at":1,"data":' + b"[" * 3000 + b"]" * 3000 + b"}",
+         "cannot be read"),
+        (b'{"v":1,"by":"x\\u001b[31m","node":"y","at":1,"data":null}', "not valid"),
+        (b'{"v":1,"by":"x","node":"y","at":1,"data":{"match":{"source":"203.0.113.8/32"},'
+         b'"action":"melt","mode":"enforce","origin":"operator","created_at":1}}', "melt"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_said_and_harms_nobody(
+    fleet: Fleet, value: bytes, says: str
+) -> None:
+    one = fleet("edge1")
+    one.add(ask(X), wait=Wait.MAJORITY)
+    one.agent.member.engine.put(keys.intent("rules/203.0.113.8_32"), value)
+    until(lambda: "rules/203.0.113.8_32" in one.agent.member.refused)
+    assert says in one.agent.member.refused["rules/203.0.113.8_32"]
+    one.add(ask(Y), wait=Wait.MAJORITY)
+    assert one.rules() == dict.fromkeys((X, Y), "enforce drop operator")
+    assert any("are not applied here" in warning for warning in one.agent.warnings())
+
+
+@pytest.mark.parametrize("key", ["gadgets/x", "rules/not-a-rule", "rules/", "", "x"])
+def test_keys_that_nobody_knows_are_kept_and_said(fleet: Fleet, key: str) -> None:
+    one = fleet("edge1")
+    until(lambda: one.agent.member.applied)
+    value = b'{"v":1,"by":"x","node":"y","at":1,"data":{}}'
+    one.agent.member.engine.put(keys.intent(key), value)
+    one.agent.member.engine.put(keys.SHARED + "else", value)
+    until(lambda: key in one.agent.member.refused)
+    assert one.agent.member.engine.get(keys.intent(key)) is not None
+
+
+def test_a_full_engine_keeps_what_is_stated_on_its_node_until_there_is_room(
+    own_etcd: Etcd, made: Callable[[str], Node]
+) -> None:
+    one, two = made("edge1"), made("edge2")
+    one.add(ask(X), wait=Wait.MAJORITY)
+    engine = one.agent.member.engine
+
+    def fill() -> None:
+        for number in range(40):
+            engine.put(f"junk/{number}", bytes(1 << 20))
+
+    with pytest.raises(EngineFullError):
+        fill()
+    answer = one.add(ask(Y), wait=Wait.MAJORITY)
+    assert not answer.revision
+    assert "full" in one.agent.member.contact.problem
+    assert set(one.rules()) == {X, Y}
+    ctl(own_etcd, "del", "--prefix", "own/junk/")
+    revision = str(engine.snapshot(keys.FLEET).revision)
+    ctl(own_etcd, "compact", revision)
+    ctl(own_etcd, "defrag")
+    ctl(own_etcd, "alarm", "disarm")
+    until(lambda: Y in two.rules(), 20)
+
+
+def test_a_node_that_was_away_while_the_engine_was_compacted_begins_anew(
+    own_etcd: Etcd, made: Callable[[str], Node]
+) -> None:
+    one, two = made("edge1"), made("edge2")
+    one.add(ask(X), wait=Wait.MAJORITY)
+    until(lambda: X in two.rules())
+    two.stop()
+    one.add(ask(Y), wait=Wait.MAJORITY)
+    one.remove(X_ID, wait=Wait.MAJORITY)
+    revision = str(one.agent.member.engine.snapshot(keys.FLEET).revision)
+    ctl(own_etcd, "compact", revision)
+    two.start()
+    until(lambda: two.rules() == {Y: "enforce drop operator"})
+
+
+def test_an_old_backup_neither_unblocks_nor_brings_back_what_was_removed(
+    own_etcd: Etcd, made: Callable[[str], Node], tmp_path: Path
+) -> None:
+    one, two = made("edge1"), made("edge2")
+    one.add(ask(X), wait=Wait.MAJORITY)
+    until(lambda: X in two.rules())
+    backup = tmp_path / "backup.db"
+    ctl(own_etcd, "snapshot", "save", str(backup))
+    one.add(ask(Y), wait=Wait.MAJORITY)
+    one.remove(X_ID, wait=Wait.MAJORITY)
+    until(lambda: two.rules() == {Y: "enforce drop operator"})
+    own_etcd.restore(backup)
+    cluster = two.controller.state.followed[POSITION].cluster
+
+    def anew(node: Node) -> bool:
+        position = node.controller.state.followed[POSITION]
+        return position.cluster != cluster and not node.controller.state.unsent
+
+    until(lambda: anew(one) and anew(two), 20)
+    assert one.rules() == two.rules() == {Y: "enforce drop operator"}
+    late = made("late")
+    until(lambda: late.rules() == {Y: "enforce drop operator"})
+
+
+def test_a_node_of_another_fleet_keeps_its_rules_to_itself(
+    own_etcd: Etcd, shared_etcd: Etcd, made: Callable[[str], Node]
+) -> None:
+    one = made("edge1")
+    until(lambda: one.controller.state.followed)
+    one.agent.member.engine.put(keys.FLEET, b"fleet-a")
+    one.agent.member.engine.turn_away(one.agent.member.engine.turn)
+
+    def fleet() -> str:
+        position = one.controller.state.followed.get(POSITION)
+        return position.fleet if position else ""
+
+    until(lambda: fleet() == "fleet-a")
+    one.add(ask(X), wait=Wait.MAJORITY)
+    engine = Engine([shared_etcd.endpoint], prefix="own/")
+    engine.put(keys.FLEET, b"fleet-b")
+    engine.close()
+    one.agent.member.engine._endpoints = (shared_etcd.endpoint,)
+    one.agent.member.engine.turn_away(one.agent.member.engine.turn)
+    until(lambda: fleet() == "fleet-b")
+    assert one.rules() == {X: "enforce drop operator"}
+    assert not one.controller.state.unsent
+    assert not one.controller.state.shared
+
+
+def test_a_lost_key_is_stated_again(fleet: Fleet) -> None:
+    """Somebody deleted it behind everybody's back: nobody asked for that."""
+    one, two = fleet("edge1"), fleet("edge2")
+    one.add(ask(X), wait=Wait.MAJORITY)
+    until(lambda: X in two.rules())
+    one.agent.member.engine.remove_below(keys.INTENTS)
+    until(lambda: one.agent.member.engine.get(keys.intent(f"rules/{X_ID}")))
+    assert X in one.rules()
+    assert X in two.rules()
+
+
+def test_two_nodes_of_one_name_are_seen(fleet: Fleet) -> None:
+    """Both write the same report: each sees that somebody else does."""
+    one, other = fleet("edge1"), fleet("edge1")
+    until(lambda: any("same name" in warning for node in (one, other)
+                      for warning in node.agent.warnings()))  # fmt: skip

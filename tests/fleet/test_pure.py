@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What needs no engine: scopes, answers, stories, merged answers, certificates, configuration."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.paths import ROOT
+from xdpctl.cli.app import hoisted
+from xdpctl.errors import AccessError, ConfigError, RuleError
+from xdpctl.fleet import configuration
+from xdpctl.fleet.answer import where
+from xdpctl.fleet.authority.bundle import Bundle, parse_token, seal, unseal
+from xdpctl.fleet.authority.certificates import (
+    addresses_of,
+    certificate_of,
+    check_revocations,
+    issued,
+    new_authority,
+    public_pem,
+    revocations,
+)
+from xdpctl.fleet.authority.etcd import node_roles
+from xdpctl.fleet.engine.values import Held
+from xdpctl.fleet.node import Card, Nodes, Report, encode
+from xdpctl.fleet.scope import check_scope, in_scope
+from xdpctl.fleet.settings import FleetSettings
+from xdpctl.fleet.story import joined
+from xdpctl.model.incident import Incident
+from xdpctl.service import config
+from xdpctl_api import fleet_wide
+
+
+def test_a_single_box_imports_nothing_of_a_fleet() -> None:
+    code = (
+        "import sys; import xdpctl_api.app, xdpctl.service.control_plane, xdpctl.cli.app; "
+        "print([m for m in sys.modules if m.startswith(('grpc', 'google.protobuf')) "
+        "or m.startswith(('xdpctl.fleet.agent', 'xdpctl.fleet.authority'))])"
+    )
+    command = [sys.executable, "-c", code]
+    path = {"PYTHONPATH": f"{ROOT}:{ROOT / 'api'}"}
+    assert subprocess.check_output(command, text=True, env=path, cwd=ROOT).strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("scope", "there"),
+    [("", True), ("node:edge1", True), ("node:edge2", False), ("group:campus", True),
+     ("group:x", False), ("site:x", False)],
+)  # fmt: skip
+def test_a_scope_has_a_node_or_not(scope: str, there: bool) -> None:
+    assert in_scope(scope, "edge1", ("campus",)) is there
+
+
+@pytest.mark.parametrize("scope", ["node:", "group:A B", "everywhere", "node:../x"])
+def test_a_wrong_scope_is_refused(scope: str) -> None:
+    with pytest.raises(RuleError):
+        check_scope(scope)
+    assert check_scope("all") == check_scope("") == ""
+
+
+def held(name: str, revision: int, report: Report | None) -> list[Held]:
+    keys = [Held(f"nodes/{name}/card", encode(Card()), 1)]
+    return keys + ([Held(f"nodes/{name}/report", encode(report), revision)] if report else [])
+
+
+def test_an_answer_says_where_and_why_not() -> None:
+    nodes = Nodes()
+    listed = [
+        *held("edge1", 5, Report(1.0, applied=9)),
+        *held("edge2", 6, Report(1.0, applied=9)),
+        *held("edge3", 7, Report(1.0, applied=4)),
+        *held("edge4", 8, Report(1.0, applied=9, refused={"rules/x": "it is full"})),
+        *held("edge5", 9, Report(1.0, applied=9)),
+        *held("edge6", 0, None),
+        Held("nodes/../card", b"{}", 1),
+        Held("nodes/edge9/card", b"\xff", 1),
+    ]
+    nodes.take(listed, 100.0)
+    for each in nodes.by_name.values():
+        each.heard = each.heard and (88.0 if each.name == "edge5" else 100.0)
+    found = where(8, ["rules/x"], nodes.by_name.values(), "edge1", 100.0)
+    assert found.applied == ("edge1", "edge2")
+    assert str(found) == (
+        "2 of 6, edge4 refuses it: it is full, edge3 does not have it yet, edge5 silent for 12 s, "
+        "edge6 was not heard of yet"
+    )
+
+
+def test_incidents_of_one_victim_at_about_the_same_time_are_one_story() -> None:
+    def incident(name: str, at: float, closed: float, subject: str = "198.51.100.7/32") -> Incident:
+        return Incident(name, subject, at, closed or at, 0.0, closed, attacks=("udp_flood",))
+
+    stories = joined(
+        {
+            "edge1": [incident("a", 1000, 1300), incident("b", 9000, 0)],
+            "edge2": [incident("c", 1200, 1700), incident("d", 1000, 1001, "192.0.2.1/32")],
+        }
+    )
+    assert [[node for node, _ in story.parts] for story in stories] == [
+        ["edge1"], ["edge1", "edge2"], ["edge2"]
+    ]  # fmt: skip
+    assert stories[0].closed_at == 0
+    assert (stories[1].opened_at, stories[1].closed_at) == (1000, 1700)
+
+
+def test_answers_of_all_nodes_are_one_of_the_same_shape() -> None:
+    rule = {"id": "203.0.113.7_32", "packets": 5, "bytes": 50, "rate": None}
+    other = {**rule, "id": "x", "packets": 1}
+    merge = fleet_wide.merger("GET", "/v1/rules")
+    assert merge
+    found = merge({"a": {"rules": [rule], "next": None}, "b": {"rules": [rule, other],
+                                                              "next": None}})  # fmt: skip
+    assert [(r["id"], r["packets"]) for r in found["rules"]] == [("203.0.113.7_32", 10), ("x", 1)]
+
+    def top(rows: list[tuple[str, float]], packets: float) -> dict[str, object]:
+        listed = [{"value": v, "packets": p, "bits": p * 8, "share": p / packets, "error": 0.1,
+                   "match": None} for v, p in rows]  # fmt: skip
+        return {"seconds": 5.0, "sampled": 10, "missing": 0, "packets": packets, "bits": 1.0,
+                "dimensions": [{"by": "source_port", "without": 0.5, "rows": listed}]}  # fmt: skip
+
+    merge = fleet_wide.merger("GET", "/v1/top")
+    assert merge
+    both = merge({"a": top([("53", 90), ("123", 10)], 100), "b": top([("123", 300)], 300)})
+    rows = both["dimensions"][0]["rows"]
+    assert [(row["value"], row["packets"], row["share"]) for row in rows] == [
+        ("123", 310, 0.775), ("53", 90, 0.225)
+    ]  # fmt: skip
+    assert both["packets"] == 400
+    assert 0.07 < rows[0]["error"] < 0.08
+    assert fleet_wide.merger("POST", "/v1/rules") is None
+    assert fleet_wide.merger("GET", "/v1/explain") is None
+
+
+def test_figures_over_time_and_the_word_are_those_of_all() -> None:
+    def series(values: list[float | None]) -> dict[str, object]:
+        figures = {"passed": {"averages": values, "maxima": values}}
+        return {"since": "2026-11-27T00:00:00Z", "seconds": 1, "figures": figures}
+
+    merge = fleet_wide.merger("GET", "/v1/series")
+    assert merge
+    found = merge({"a": series([1.0, 2.0, None]), "b": series([5.0, None])})
+    assert found["figures"]["passed"]["averages"] == [7.0, None]
+    merge = fleet_wide.merger("GET", "/v1/holding")
+    assert merge
+
+    def word(state: str) -> dict[str, object]:
+        return {"state": state, "reasons": [f"it is {state}"], "matches": []}
+
+    worst = merge({"a": word("held"), "b": word("not_held")})
+    assert (worst["state"], worst["reasons"]) == ("not_held", ["b: it is not_held"])
+
+
+def bundle(**more: object) -> Bundle:
+    fields: dict[str, object] = {
+        "fleet": "f", "name": "edge2", "groups": (), "address": "192.0.2.2", "endpoints": ("a:1",),
+        "server_name": "s", "prefix": "x/", "ends": time.time() + 60, "ca": b"ca",
+        "certificate": b"c", "key": b"k",
+    }  # fmt: skip
+    return Bundle(**fields | more)  # type: ignore[arg-type]
+
+
+def test_a_token_opens_its_own_bundle_alone() -> None:
+    token, sealed = seal(bundle())
+    other, _ = seal(bundle())
+    assert unseal(parse_token(str(token)), sealed).name == "edge2"
+    assert b"edge2" not in sealed
+    with pytest.raises(AccessError, match="does not open"):
+        unseal(other, sealed)
+    with pytest.raises(AccessError, match="does not open"):
+        unseal(token, sealed[:-4])
+    with pytest.raises(AccessError, match="authority is not the one"):
+        unseal(token._replace(authority="0" * 64), sealed)
+    token, sealed = seal(bundle(ends=time.time() - 1))
+    with pytest.raises(AccessError, match="has expired"):
+        unseal(token, sealed)
+
+
+@pytest.mark.parametrize("text", ["", "x", "xdpctlfleet1.a.b.c", "xdpctl_secret", "a.b.c.d.e"])
+def test_what_is_no_token_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="token"):
+        parse_token(text)
+
+
+def test_certificates_are_for_a_name_a_key_and_an_authority() -> None:
+    authority, another = new_authority("fleet a"), new_authority("fleet b")
+    pair = issued(authority, "edge1", ["192.0.2.1", "edge1"], unit="states")
+    assert addresses_of(pair.certificate) == ["192.0.2.1", "edge1"]
+    certificate_of(pair.certificate, authority.certificate, pair.key, "edge1")
+    with pytest.raises(ConfigError, match="not valid"):
+        certificate_of(pair.certificate, another.certificate)
+    with pytest.raises(ConfigError, match="not for this key"):
+        certificate_of(pair.certificate, key=issued(authority, "x").key)
+    with pytest.raises(ConfigError, match="for 'edge1', not for 'edge2'"):
+        certificate_of(pair.certificate, name="edge2")
+    with pytest.raises(ConfigError, match="not valid"):
+        certificate_of(b"garbage")
+    renewed = issued(authority, "edge1", ["192.0.2.1"], key=public_pem(pair.certificate))
+    assert renewed.key == b""
+    certificate_of(renewed.certificate, authority.certificate, pair.key, "edge1")
+    crl = revocations(authority, [certificate_of(pair.certificate).serial_number])
+    check_revocations(crl, authority.certificate)
+    with pytest.raises(ConfigError, match="did not sign"):
+        check_revocations(crl, another.certificate)
+
+
+def test_a_node_that_only_follows_writes_its_own_alone() -> None:
+    words = [" ".join(each) for each in node_roles("xdpctl/", "edge3", states=False)]
+    writes = [each.split()[-1] for each in words if "readwrite" in each]
+    assert writes
+    assert all(path.endswith("/edge3/") for path in writes)
+    assert not any(each.endswith(" states") for each in words)
+
+
+def test_the_table_is_added_and_taken_out_again(tmp_path: Path) -> None:
+    file = tmp_path / "xdpctl.toml"
+    file.write_text('interfaces = ["eth0"]\n\n[listen]\nport = 0\n')
+    settings = FleetSettings("edge1", ("192.0.2.1:2379",), ("campus",), server_name="engine.xdpctl")
+    configuration.add_table(file, settings)
+    loaded = config.load(file).fleet
+    assert loaded
+    assert (loaded.name, loaded.endpoints, loaded.groups) == (
+        "edge1",
+        ("192.0.2.1:2379",),
+        ("campus",),
+    )
+    with pytest.raises(ConfigError, match=r"has a table \[fleet\]"):
+        configuration.check_absent(file)
+    configuration.remove_table(file)
+    assert config.load(file).fleet is None
+    assert config.load(file).interfaces == ("eth0",)
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ('name = "edge1"', "fleet.endpoints is empty"),
+        ('name = "Edge 1"\nendpoints = ["a:1"]', "is not a name"),
+        ('name = "edge1"\nendpoints = ["a"]', "give HOST:PORT"),
+        ('name = "edge1"\nendpoints = ["a:1"]\nprefix = "x"', "must end with /"),
+        (f'name = "{"x" * 25}"\nendpoints = ["a:1"]', "at most 24"),
+        ('name = "edge1"\nendpoints = ["a:1"]\narm = "full"', "off, monitor, enforce"),
+    ],
+)
+def test_a_wrong_table_is_named(table: str, says: str) -> None:
+    import tomllib
+
+    with pytest.raises(ConfigError, match=r"fleet\.") as error:
+        config.parse(tomllib.loads(f"[fleet]\n{table}\n"))
+    assert says in str(error.value)
+
+
+def test_options_of_a_fleet_may_be_anywhere() -> None:
+    assert hoisted(["block", "10.0.0.1", "--local"]) == ["--local", "block", "10.0.0.1"]
+    assert hoisted(["list", "--node", "edge2", "-o", "json"]) == [
+        "--node", "edge2", "list", "-o", "json"
+    ]  # fmt: skip
+    assert hoisted(["block", "x", "--scope=group:a"]) == ["--scope=group:a", "block", "x"]
+    assert hoisted(["set", "put", "x", "--local", "file"]) == ["set", "put", "x", "--local", "file"]
+    assert hoisted(["hook", "fastnetmon", "--node"]) == ["hook", "fastnetmon", "--node"]

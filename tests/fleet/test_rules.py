@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Rules of one node on all the others: scopes, conflicts, refusals, and what stays local."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.fleet.boxes import Node, until
+from tests.fleet.engines import Etcd
+from tests.support.fakes import ROOT, ask
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.control.operations import rules, source_rules
+from xdpctl.errors import ConflictError
+from xdpctl.fleet.agent.following import POSITION
+from xdpctl.model.identity import Caller, Role
+from xdpctl.model.match.match import build
+from xdpctl.model.requests import SignatureRequest
+from xdpctl.model.rule import Action
+from xdpctl.model.wait import Wait
+
+Fleet = Callable[..., Node]
+X, Y = "203.0.113.7/32", "203.0.113.9/32"
+X_ID = "203.0.113.7_32"
+
+
+def three(fleet: Fleet) -> tuple[Node, Node, Node]:
+    made = [fleet(f"edge{n}") for n in (1, 2, 3)]
+    until(lambda: all(len(node.agent.reporter.nodes.by_name) == 3 for node in made))
+    return made[0], made[1], made[2]
+
+
+def settled(*made: Node) -> None:
+    """Wait until nothing is to be sent, and all have the same rules."""
+    until(lambda: not any(node.controller.state.unsent for node in made))
+    first = made[0]
+    until(lambda: all(node.rules() == first.rules() for node in made))
+    until(lambda: all(node.ids() == first.ids() for node in made))
+
+
+def cut_off(node: Node, etcd: Etcd) -> None:
+    """Let a node find nobody at the engine's address."""
+    node.agent.member.engine._endpoints = ("127.0.0.1:1",)
+    node.agent.member.engine.turn_away(node.agent.member.engine.turn)
+
+
+def heal(node: Node, etcd: Etcd) -> None:
+    node.agent.member.engine._endpoints = (etcd.endpoint,)
+    node.agent.member.engine.turn_away(node.agent.member.engine.turn)
+
+
+def test_a_rule_is_on_all_nodes_and_its_removal_too(fleet: Fleet) -> None:
+    one, two, edge3 = three(fleet)
+    answer = one.add(ask(X, reason="SYN flood"), wait=Wait.ALL)
+    assert answer.applied == ("edge1", "edge2", "edge3")
+    assert str(answer) == "3 of 3"
+    assert two.rules() == edge3.rules() == one.rules() == {X: "enforce drop operator"}
+    gone = edge3.remove(X_ID, wait=Wait.ALL)
+    assert gone.applied == ("edge3", "edge1", "edge2")
+    assert one.rules() == two.rules() == edge3.rules() == {}
+
+
+def test_a_signature_has_a_slot_of_its_own_on_each_node(fleet: Fleet) -> None:
+    one, two, edge3 = three(fleet)
+    match = {"protocol": "udp", "source_port": "53", "destination": "198.51.100.7"}
+    local = SignatureRequest(match=build({"protocol": "icmp"}), action=Action.DROP)
+    two.add(local, scope=None)
+    answer = one.add(SignatureRequest(match=build(match)), wait=Wait.ALL)
+    assert len(answer.applied) == 3
+    assert len(two.ids()) == 2
+    assert one.ids() == edge3.ids()
+    assert all(node.controller.in_force(s) for node in (one, two, edge3)
+               for s in node.controller.state.signatures.values())  # fmt: skip
+
+
+def test_a_scope_says_for_whom_a_rule_is_also_if_not_for_the_node_that_states_it(
+    fleet: Fleet,
+) -> None:
+    one, two = fleet("edge1", groups=("campus",)), fleet("edge2", groups=("dormitory",))
+    until(lambda: len(one.agent.reporter.nodes.by_name) == 2)
+    one.add(ask(X), scope="group:campus")
+    one.add(ask(Y), scope="group:dormitory")
+    until(lambda: Y in two.rules())
+    until(lambda: not one.controller.state.unsent)
+    assert X not in two.rules()
+    assert one.rules() == {X: "enforce drop operator"}
+
+
+def test_what_is_local_stays_local_and_stands_whatever_the_fleet_states(fleet: Fleet) -> None:
+    one, two, _ = three(fleet)
+    two.add(ask(X, "accept"), scope=None)
+    one.add(ask(X), wait=Wait.ALL)
+    assert two.rules() == {X: "enforce accept operator"}
+    assert "only on this node" in two.agent.warnings()[0]
+    until(lambda: str(one.agent.where(one.agent._revision([f"rules/{X_ID}"]), [f"rules/{X_ID}"])))
+    answer = one.agent.where(one.agent._revision([f"rules/{X_ID}"]), [f"rules/{X_ID}"])
+    assert "edge2 refuses it: a rule that is only on this node" in str(answer)
+    # removing the local one makes room for the fleet's at the next try
+    two.remove(X_ID)
+    two.agent._retry_at = 0.0
+    until(lambda: two.rules() == {X: "enforce drop operator"})
+
+
+def test_what_a_node_protects_it_refuses_and_says_so(fleet: Fleet) -> None:
+    one = fleet("edge1")
+    two = fleet("edge2", protection={"203.0.113.0/24": "its own network"})
+    until(lambda: len(one.agent.reporter.nodes.by_name) == 2)
+    answer = one.add(ask(X), wait=Wait.ALL)
+    assert answer.applied == ("edge1",)
+    assert "its own network" in answer.refused["edge2"]
+    assert two.rules() == {}
+
+
+def test_of_two_that_contradict_each_other_the_one_stands_that_the_engine_had_first(
+    fleet: Fleet, shared_etcd: Etcd
+) -> None:
+    one, two, edge3 = three(fleet)
+    cut_off(two, shared_etcd)
+    two.add(ask(X, "accept"))
+    two.add(ask(Y))
+    one.add(ask(X), wait=Wait.MAJORITY)
+    assert two.rules()[X] == "enforce accept operator"
+    heal(two, shared_etcd)
+    settled(one, two, edge3)
+    assert one.rules() == {X: "enforce drop operator", Y: "enforce drop operator"}
+    log = b"".join(two.controller.store.audit())
+    assert b"fleet.conflict" in log
+
+
+def test_who_waits_is_told_that_another_stated_otherwise(fleet: Fleet, shared_etcd: Etcd) -> None:
+    one, two, _ = three(fleet)
+    cut_off(two, shared_etcd)
+    change = two.controller.change_by(ROOT)
+    assert change
+    request = ask(X, "accept")
+    two.controller.submit(lambda d: rules.add(d, request, ROOT), change).result(10)
+    sent = two.agent.sender.when_sent(change.number)
+    one.add(ask(X), wait=Wait.MAJORITY)
+    heal(two, shared_etcd)
+    with pytest.raises(ConflictError, match="root on edge1 stated otherwise"):
+        sent.result(10)
+
+
+def test_the_same_stated_twice_is_no_conflict_and_the_later_end_counts(
+    fleet: Fleet, shared_etcd: Etcd
+) -> None:
+    one, two, edge3 = three(fleet)
+    cut_off(two, shared_etcd)
+    two.add(ask(X, ttl=3600.0))
+    one.add(ask(X, ttl=60.0), wait=Wait.MAJORITY)
+    heal(two, shared_etcd)
+    settled(one, two, edge3)
+    source = parse_prefix(X)
+
+    def left(node: Node) -> float:
+        rule = node.controller.state.rules[source]
+        return (rule.expires_ns - node.clock.ns) / 1e9
+
+    until(lambda: all(left(node) > 3500 for node in (one, two, edge3)))
+    assert b"fleet.conflict" not in b"".join(two.controller.store.audit())
+
+
+def test_an_operators_rule_is_never_replaced_by_a_detectors(fleet: Fleet) -> None:
+    one, two, edge3 = three(fleet)
+    one.add(ask(X, "accept"), wait=Wait.ALL)
+    detector = Caller("token fastnetmon", Role.OPERATOR, "fastnetmon")
+    request = ask(X, ttl=60.0, tags=("event-1",))
+    with pytest.raises(ConflictError):
+        two.controller.submit(lambda d: source_rules.add(d, request, detector)).result(10)
+    # a detector's rule is there first, where the operator's word has not arrived
+    request = ask(Y, ttl=60.0, tags=("event-1",))
+    two.controller.submit(lambda d: source_rules.add(d, request, detector)).result(10)
+    until(lambda: Y in edge3.rules())
+    assert edge3.rules()[Y] == "enforce drop fastnetmon"
+    one.add(ask(Y, "accept"), wait=Wait.ALL)
+    assert [node.rules()[Y] for node in (one, two, edge3)] == ["enforce accept operator"] * 3
+
+
+def test_a_cut_off_node_says_so_and_goes_on_and_is_the_same_afterwards(
+    fleet: Fleet, shared_etcd: Etcd
+) -> None:
+    one, two, edge3 = three(fleet)
+    one.add(ask(X), wait=Wait.ALL)
+    cut_off(two, shared_etcd)
+    until(lambda: two.agent.member.contact.isolated, 5)
+    assert "cut off from its fleet" in two.agent.warnings()[0]
+    answer = two.add(ask(Y), wait=Wait.ALL)
+    assert answer.revision == 0
+    assert "the other nodes get it when it answers" in str(answer)
+    two.remove(X_ID)
+    one.add(ask("203.0.113.11/32"), wait=Wait.MAJORITY)
+    until(lambda: "edge2" in one.agent.where(1).silent, 6)
+    heal(two, shared_etcd)
+    began = time.monotonic()
+    settled(one, two, edge3)
+    assert time.monotonic() - began < 10
+    assert sorted(one.rules()) == ["203.0.113.11/32", Y]
+    assert not two.agent.warnings()
+
+
+def test_what_is_stated_survives_a_restart_before_it_is_sent(
+    fleet: Fleet, shared_etcd: Etcd
+) -> None:
+    one, two, edge3 = three(fleet)
+    cut_off(two, shared_etcd)
+    two.add(ask(X))
+    two.stop()
+    assert X not in one.rules()
+    two.start()
+    until(lambda: X in one.rules() and X in edge3.rules())
+
+
+def test_a_node_that_was_away_does_not_bring_back_what_was_removed(fleet: Fleet) -> None:
+    one, two, edge3 = three(fleet)
+    one.add(ask(X), wait=Wait.ALL)
+    two.stop()
+    one.remove(X_ID, wait=Wait.MAJORITY)
+    two.start()
+    until(lambda: two.rules() == {})
+    settled(one, two, edge3)
+    assert one.rules() == {}
+
+
+def test_a_new_node_gets_everything_and_keeps_what_it_had_to_itself(fleet: Fleet) -> None:
+    one = fleet("edge1")
+    one.add(ask(X), wait=Wait.MAJORITY)
+    late = fleet("late")
+    until(lambda: X in late.rules())
+    late.add(ask(Y), scope=None)
+    assert late.agent.share_all("root") == 1
+    until(lambda: Y in one.rules())
+
+
+def test_an_end_is_counted_from_receipt_where_a_clock_is_not_synchronised(fleet: Fleet) -> None:
+    one, two = fleet("edge1"), fleet("edge2")
+    two.clock.unix += 86_400  # a day ahead, and nobody says so
+    one.add(ask(X, ttl=60.0), wait=Wait.MAJORITY)
+    rule = until(lambda: two.controller.state.rules.get(parse_prefix(X)))
+    assert 55 < (rule.expires_ns - two.clock.ns) / 1e9 <= 60.1
+
+
+def test_an_end_is_absolute_where_both_clocks_are(fleet: Fleet) -> None:
+    one, two = fleet("edge1"), fleet("edge2")
+    one.clock.error = two.clock.error = 0.001
+    two.clock.unix += 20
+    one.add(ask(X, ttl=60.0), wait=Wait.MAJORITY)
+    rule = until(lambda: two.controller.state.rules.get(parse_prefix(X)))
+    assert 35 < (rule.expires_ns - two.clock.ns) / 1e9 < 45
+
+
+def test_the_position_is_kept_with_what_was_taken_over(fleet: Fleet) -> None:
+    one, two = fleet("edge1"), fleet("edge2")
+    one.add(ask(X), wait=Wait.MAJORITY)
+    until(lambda: X in two.rules())
+    known = two.controller.state.shared[f"rules/{X_ID}"]
+    assert two.controller.state.followed[POSITION].revision >= known.revision
+    two.stop()
+    two.start()
+    assert two.controller.state.shared[f"rules/{X_ID}"] == known

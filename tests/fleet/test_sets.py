@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Sets in pieces: whole ones, changes of some entries, and what does not fit together."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.fleet.boxes import Node, until
+from tests.support.fakes import ROOT
+from xdpctl.base.net.prefix_arrays import FAMILIES
+from xdpctl.control.operations import sets
+from xdpctl.control.operations.sets import SetRequest
+from xdpctl.fleet import keys, sharding
+from xdpctl.fleet.sharding import SetDamaged
+from xdpctl.model.rule import Action
+from xdpctl.model.source_set import NOTHING, Entries, count
+
+Fleet = Callable[..., Node]
+
+
+def entries(*addresses: int) -> Entries:
+    four = FAMILIES[4].pack4(np.array(sorted(addresses), np.uint64), 32)
+    return {4: four, 6: NOTHING[6]}
+
+
+def put(node: Node, name: str, listed: Entries, **more: Any) -> None:
+    request = SetRequest(name=name, entries=listed, force=True, **more)
+    change = node.controller.change_by(ROOT)
+    node.controller.submit(lambda d: sets.put(d, request, ROOT), change).result(10)
+
+
+def size(node: Node, name: str) -> int:
+    return count(node.controller.state.entries.get(name, NOTHING))
+
+
+def test_a_large_set_is_cut_into_pieces_and_put_together() -> None:
+    listed = entries(*range(1 << 24, (1 << 24) + 150_000))
+    manifest, pieces = sharding.whole(b"{}", listed)
+    assert len(manifest.base) == len(pieces) == 3
+    assert max(map(len, pieces.values())) < 400_000
+    found = sharding.assembled(manifest, pieces)
+    assert (found[4] == listed[4]).all()
+
+
+def test_a_change_of_some_entries_sends_these_alone() -> None:
+    before = entries(*range(1 << 24, (1 << 24) + 100_000))
+    after = entries(*range((1 << 24) + 500, (1 << 24) + 100_500))
+    manifest, pieces = sharding.whole(b"{}", before)
+    changed, more = sharding.changed(b"{}", manifest, before, after)
+    assert changed.base == manifest.base
+    assert sum(map(len, more.values())) < 6_000
+    assert (sharding.assembled(changed, pieces | more)[4] == after[4]).all()
+    advanced = sharding.advanced(changed, manifest, before, more)
+    assert advanced is not None
+    assert (advanced[4] == after[4]).all()
+
+
+def test_after_many_changes_it_is_written_anew() -> None:
+    listed = entries(*range(1 << 24, (1 << 24) + 1_000))
+    manifest, pieces = sharding.whole(b"{}", listed)
+    for number in range(20):
+        after = entries(*range((1 << 24) + number + 1, (1 << 24) + number + 1_001))
+        manifest, more = sharding.changed(b"{}", manifest, listed, after)
+        pieces, listed = pieces | more, after
+        assert len(manifest.deltas) <= 8
+    assert (sharding.assembled(manifest, pieces)[4] == listed[4]).all()
+
+
+def test_a_missing_a_damaged_and_a_foreign_piece_are_refused() -> None:
+    manifest, pieces = sharding.whole(b"{}", entries(1 << 24, 2 << 24))
+    (name,) = manifest.base
+    for broken in ({}, {name: pieces[name][:-1]}, {name: b"x"}):
+        with pytest.raises(SetDamaged, match="missing or damaged"):
+            sharding.assembled(manifest, broken)
+    other, more = sharding.whole(b"{}", entries(3 << 24))
+    mixed = sharding.Manifest(manifest.record, other.base, (), 1, manifest.digest)
+    with pytest.raises(SetDamaged, match="do not make"):
+        sharding.assembled(mixed, more)
+    with pytest.raises(SetDamaged, match="cannot be read"):
+        sharding.decode(b'{"record": 1, "base": 2}')
+
+
+def test_a_set_is_on_all_nodes_and_changes_and_goes(fleet: Fleet) -> None:
+    one, two = fleet("edge1"), fleet("edge2")
+    put(one, "list", entries(*range(1 << 24, (1 << 24) + 2_000)), action=Action.DROP)
+    until(lambda: size(two, "list") == 2_000)
+    put(two, "list", entries(*range((1 << 24) + 5, (1 << 24) + 2_010)))
+    until(lambda: size(one, "list") == 2_005)
+    prefix = keys.of_node(keys.BLOBS, "list")
+    until(lambda: len(one.agent.member.engine.snapshot(prefix).held) == 2)  # base, and a delta
+    change = one.controller.change_by(ROOT)
+    one.controller.submit(lambda d: sets.remove(d, "list", ROOT, None, {}), change).result(10)
+    until(lambda: "list" not in two.controller.state.sets)
+    until(lambda: not one.agent.member.engine.snapshot(prefix).held)
+
+
+def test_a_node_that_comes_later_gets_the_set(fleet: Fleet) -> None:
+    one = fleet("edge1")
+    put(one, "list", entries(*range(1 << 24, (1 << 24) + 500)), action=Action.ACCEPT)
+    put(one, "list", entries(*range(1 << 24, (1 << 24) + 505)))
+    until(lambda: not one.controller.state.unsent)
+    late = fleet("late")
+    until(lambda: size(late, "list") == 505)
+    assert late.controller.state.sets["list"].action is Action.ACCEPT
+
+
+def test_a_node_without_room_for_a_set_says_so(fleet: Fleet) -> None:
+    one, small = fleet("edge1"), fleet("small")
+    small.datapath.fail_after, small.datapath.stays_broken = 0, True
+    put(one, "list", entries(*range(1 << 24, (1 << 24) + 500)), action=Action.DROP)
+    until(lambda: "sets/list" in small.agent.member.refused)
+    assert "the kernel refused" in small.agent.member.refused["sets/list"]
+
+    def refusals() -> int:
+        seen = one.agent.reporter.nodes.by_name.get("small")
+        return seen.report.refusals if seen and seen.report else 0
+
+    until(lambda: refusals() == 1)

@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A fleet in namespaces: nodes with a real filter, three of them with etcd, real certificates.
+
+Each node has a link to the hub (10.77.0.N), over which the nodes speak, and a link to an attacker,
+which is filtered.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+from tests.support.packets import address, ethernet, ipv4, udp
+from xdpctl.errors import Unreachable
+from xdpctl.lab.box import Box
+from xdpctl.lab.flood import interface
+from xdpctl.lab.namespaces import Host, Lab, LabError
+
+_ETH_P_IP = 0x0800
+_STEP = 0.001
+
+
+def until(what: Callable[[], Any], seconds: float = 15.0, why: str = "") -> Any:
+    """Wait until something is so; what it is then."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if found := what():
+                return found
+        except Unreachable:
+            pass
+        assert time.monotonic() < deadline, f"it did not come about in {seconds:g} s: {why}"
+        time.sleep(0.02)
+
+
+class Edge:
+    """One node: its namespace, its box, and etcd's process where it is a member."""
+
+    def __init__(self, fleet: "FleetLab", number: int) -> None:
+        self.name, self.number, self.fleet = f"edge{number}", number, fleet
+        self.address = f"10.77.0.{number}"
+        self.host: Host = fleet.lab.host(self.name)
+        fleet.lab.cable(fleet.hub, f"port{number}", self.host, "hub0")
+        fleet.hub.ip(f"link set port{number} master br0")
+        self.host.ip(f"addr add {self.address}/24 dev hub0")
+        fleet.lab.cable(fleet.attacker, f"wire{number}", self.host, "isp0")
+        self.host.ip(f"addr add 192.0.2.{number}/24 dev isp0")
+        self.box = Box(self.host, ["isp0"])
+        self.etcd = 0
+        self.settings = ""  # besides [fleet]
+
+    @property
+    def config(self) -> Path:
+        return self.box.directory / "fleet.toml"
+
+    def admin(self, *words: str) -> Any:
+        """Run a command of `xdpctl fleet` as root on this node; its answer."""
+        command = (sys.executable, "-m", "xdpctl", "--socket", str(self.box.socket), "fleet")
+        more = ("--config", str(self.config), "--state-dir", str(self.box.directory / "state"))
+        quiet = words[0] in ("revoke", "backup", "restore", "recover", "leave")
+        said = self.host.sh(*command, *words, *more, *([] if quiet else ["--json"]))
+        return said if quiet else json.loads(said)
+
+    def cli(self, *words: str) -> Any:
+        """Run a command of xdpctl on this node; its answer."""
+        command = (sys.executable, "-m", "xdpctl", "--socket", str(self.box.socket))
+        return json.loads(self.host.sh(*command, *words, "--json"))
+
+    def start(self) -> None:
+        """Start its box with what was written into its configuration."""
+        self.box.settings = self.settings + "\n" + self.config.read_text()
+        self.box.start()
+
+    def call(self, method: str, path: str, **more: Any) -> Any:
+        return self.box.client.call(method, path, **more)
+
+    def block(self, source: str, **more: Any) -> Any:
+        body = {"match": {"source": source}, "action": "drop", **more}
+        return self.call("POST", "/v1/rules", json=body)
+
+    def sources(self) -> dict[str, str]:
+        """The rules on this node, with what they do."""
+        return {
+            r["text"]: f"{r['mode']} {r['action']} {r['origin']}" for r in self.box.client.pages()
+        }
+
+    def cut(self) -> None:
+        """Take it off the hub."""
+        self.fleet.hub.ip(f"link set port{self.number} down")
+
+    def heal(self) -> None:
+        self.fleet.hub.ip(f"link set port{self.number} up")
+
+    def kill_etcd(self, how: int = signal.SIGKILL) -> None:
+        os.kill(self.etcd, how)
+
+    def start_etcd(self) -> None:
+        """Start etcd again after it was killed."""
+        file = self.box.directory / "state" / "engine" / "etcd.yaml"
+        with (file.parent / "log").open("ab") as log:
+            command = ("setpriv", "--reuid=etcd", "--regid=etcd", "--clear-groups", "etcd")
+            made = self.host.popen(*command, "--config-file", str(file), stdout=log, stderr=log)
+        self.fleet.ends.callback(_end_process, made)
+        self.etcd = made.pid
+
+
+class FleetLab:
+    """Nodes `edge1`, `edge2`, ...; the first `members` have etcd. A context manager."""
+
+    def __init__(self, nodes: int = 5, members: int = 3) -> None:
+        self.ends = ExitStack()
+        self._count, self._members = nodes, members
+        self.edges: list[Edge] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self._build()
+        except BaseException:
+            self.ends.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ends.close()
+
+    def _build(self) -> None:
+        self.lab = self.ends.enter_context(Lab("fleet"))
+        self.hub, self.attacker = self.lab.host("hub"), self.lab.host("attacker")
+        self.hub.ip("link add br0 type bridge")
+        self.hub.ip("link set br0 up")
+        for number in range(1, self._count + 1):
+            edge = Edge(self, number)
+            self.edges.append(edge)
+            self.ends.callback(edge.box.remove)
+            self.ends.callback(_end, edge)
+
+    def found(self) -> None:
+        """Found the fleet, and let all nodes in; they are started."""
+        first, *others = self.edges
+        first.etcd = first.admin("init", first.name, "--address", first.address)["etcd"]
+        first.start()
+        for edge in others:
+            self.let_in(edge, member=edge.number <= self._members)
+            edge.start()
+        until(lambda: all(len(self.live(edge)) == self._count for edge in self.edges))
+
+    def let_in(self, edge: Edge, member: bool, *more: str) -> None:
+        words = ["token", edge.name, "--address", edge.address, *more]
+        token = self.edges[0].admin(*words, *(["--member"] if member else []))["token"]
+        edge.etcd = edge.admin("join", self.edges[0].address, "--token", token)["etcd"]
+
+    def live(self, edge: Edge) -> list[str]:
+        """The nodes that one node hears of."""
+        return [n["name"] for n in edge.call("GET", "/v1/fleet")["nodes"] if n["live"]]
+
+    def leader(self) -> Edge:
+        """The member that leads, as soon as one does."""
+        found: Edge = until(self._leader, 30, "nobody leads")
+        return found
+
+    def _leader(self) -> Edge | None:
+        first = self.edges[0].box.directory / "state" / "authority"
+        members = [edge for edge in self.edges if edge.etcd]
+        for asked in members:
+            try:
+                said = asked.host.sh(*self._status(members, first))
+            except LabError:
+                continue
+            for one in json.loads(said):
+                if one["Status"]["header"]["member_id"] == one["Status"]["leader"]:
+                    where = one["Endpoint"].partition(":")[0]
+                    return next(edge for edge in members if edge.address == where)
+        return None
+
+    def _status(self, members: Sequence[Edge], first: Path) -> tuple[str, ...]:
+        return (
+            *("etcdctl", "--endpoints", ",".join(f"{e.address}:2379" for e in members)),
+            *("--cacert", str(first / "ca.crt"), "--cert", str(first / "admin.crt")),
+            *("--key", str(first / "admin.key"), "endpoint", "status", "-w", "json"),
+        )
+
+
+def _end_process(process: "subprocess.Popen[bytes]") -> None:
+    process.send_signal(signal.SIGCONT)
+    process.kill()
+    process.wait()
+
+
+def _end(edge: Edge) -> None:
+    """End etcd, which fleet init started."""
+    if edge.etcd:
+        try:
+            os.kill(edge.etcd, signal.SIGCONT)
+            os.kill(edge.etcd, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+
+class Traffic:
+    """A thousand packets a second from one source to every node, and when the last one passed."""
+
+    def __init__(self, fleet: FleetLab) -> None:
+        self.edges = fleet.edges
+        self.far: dict[str, tuple[socket.socket, bytes]] = {}
+        self.near: dict[str, socket.socket] = {}
+        for edge in fleet.edges:
+            mac = bytes.fromhex(interface(edge.host, "isp0")[1].replace(":", ""))
+            wire = f"wire{edge.number}"
+            self.far[edge.name] = fleet.attacker.call(partial(_packet_socket, wire)), mac
+            self.near[edge.name] = edge.host.call(partial(_packet_socket, "isp0"))
+
+    def close(self) -> None:
+        for sender, _ in self.far.values():
+            sender.close()
+        for receiver in self.near.values():
+            receiver.close()
+
+    def frame(self, source: str, mac: bytes, number: int) -> bytes:
+        payload = ipv4(address(source), address(f"192.0.2.{number}"), udp())
+        return mac + ethernet(_ETH_P_IP, payload)[6:]
+
+    def watch(self, source: str, stop: threading.Event) -> "Future[dict[str, int]]":
+        """Twenty packets a second from a source, until `stop`; how many passed, by node."""
+        return ThreadPoolExecutor(1).submit(_watch, self, source, stop)
+
+    def run(
+        self, source: str, seconds: float, act: Callable[[], Any]
+    ) -> tuple[dict[str, float], Any]:
+        """Send for so long; `act` once in between. Seconds until the last packet passed, by node.
+
+        0: none passed after the act began; infinite: it passes still.
+        """
+        frames = {
+            edge.name: (
+                self.far[edge.name][0],
+                self.frame(source, self.far[edge.name][1], edge.number),
+            )
+            for edge in self.edges
+        }
+        wanted = address(source)
+        last: dict[str, float] = {}
+        done: list[Any] = []
+        began = [0.0]
+
+        def acting() -> None:
+            began[0] = time.perf_counter()
+            done.append(act())
+
+        for receiver in self.near.values():
+            _drain(receiver, wanted)
+        worker, start = threading.Thread(target=acting), time.perf_counter()
+        started = False
+        while (now := time.perf_counter()) - start < seconds:
+            for sender, frame in frames.values():
+                sender.send(frame)
+            for name, receiver in self.near.items():
+                if _drain(receiver, wanted):
+                    last[name] = time.perf_counter()
+            if not started and now - start > 0.02:
+                started = True
+                worker.start()
+            time.sleep(_STEP)
+        worker.join()
+        end = time.perf_counter()
+        return {
+            edge.name: float("inf")
+            if end - last.get(edge.name, 0.0) < 0.01
+            else max(0.0, last.get(edge.name, 0.0) - began[0])
+            for edge in self.edges
+        }, done[0]
+
+
+def _watch(traffic: Traffic, source: str, stop: threading.Event) -> dict[str, int]:
+    wanted = address(source)
+    passed = dict.fromkeys(traffic.near, 0)
+    for receiver in traffic.near.values():
+        _drain(receiver, wanted)
+    while not stop.wait(0.05):
+        for edge in traffic.edges:
+            sender, mac = traffic.far[edge.name]
+            sender.send(traffic.frame(source, mac, edge.number))
+        for name, receiver in traffic.near.items():
+            passed[name] += _drain(receiver, wanted)
+    return passed
+
+
+def _packet_socket(name: str) -> socket.socket:
+    opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_IP))
+    opened.bind((name, 0x0800))
+    opened.setblocking(False)
+    return opened
+
+
+def _drain(receiver: socket.socket, source: bytes) -> bool:
+    """Whether a packet of this source has come since the last look."""
+    found = False
+    while True:
+        try:
+            frame = receiver.recv(64)
+        except BlockingIOError:
+            return found
+        found |= frame[26:30] == source
+
+
+@contextmanager
+def founded(nodes: int = 5, members: int = 3) -> Iterator[FleetLab]:
+    with FleetLab(nodes, members) as fleet:
+        fleet.found()
+        yield fleet
+
+
+def median(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) // 2]

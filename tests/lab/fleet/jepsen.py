@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A fleet under faults: `python -m tests.lab.fleet.jepsen SECONDS FILE [SEED]` writes a history.
+
+Five nodes, three of them with etcd, in namespaces. Clients on all nodes block, allow and remove
+addresses, detectors report others, while faults come one after the other. The checker is a program
+of its own.
+"""
+
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tests.fleet.jepsen.history import Asked, Ending, History, Outcome
+from tests.lab.fleet.edges import Edge, FleetLab, Traffic, until
+from xdpctl.errors import Refused, Unreachable
+from xdpctl.fleet.authority.certificates import issued
+from xdpctl.fleet.authority.layout import Layout
+from xdpctl.lab.namespaces import LabError
+
+_KEYS, _OF_DETECTORS = 60, 30
+_PAUSE = 0.05
+CANARY = "203.0.113.200"
+_FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+SETTINGS = """
+[origins.event]
+max_rules = 10000
+
+[automatic]
+mode = "on"
+"""
+
+
+class Clients:
+    """One client on each node, until `stop`; what they asked is in `asked`."""
+
+    def __init__(self, fleet: FleetLab, began: float, rng: random.Random) -> None:
+        self._fleet, self._began = fleet, began
+        self.asked: list[Asked] = []
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._work, args=(edge, random.Random(rng.random())))
+            for edge in fleet.edges
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self, edge: Edge, rng: random.Random) -> None:
+        while not self._stop.wait(_PAUSE * rng.random() * 2):
+            draw = rng.random()
+            if draw < 0.2:
+                self._detect(edge, f"203.0.114.{rng.randrange(_OF_DETECTORS)}/32", rng)
+            elif draw < 0.3:  # a person, where detectors are
+                self._person(edge, f"203.0.114.{rng.randrange(_OF_DETECTORS)}/32", rng)
+            else:
+                self._person(edge, f"203.0.113.{rng.randrange(_KEYS)}/32", rng)
+
+    def _person(self, edge: Edge, source: str, rng: random.Random) -> None:
+        value = rng.choice(("drop", "drop", "accept", ""))
+        name = source.replace("/", "_")
+
+        def ask() -> Any:
+            if not value:
+                return edge.call("DELETE", f"/v1/rules/{name}", params={"wait": "majority"})
+            body = {"match": {"source": source}, "action": value, "replace": True}
+            return edge.call("POST", "/v1/rules", json=body, params={"wait": "majority"})
+
+        self._asked(edge, source, value, True, ask)
+
+    def _detect(self, edge: Edge, source: str, rng: random.Random) -> None:
+        body = {"events": [{"id": f"{edge.name}-{source}", "phase": "began", "attack": "udp_flood",
+                            "sources": [source.split("/")[0]], "ttl": 600}]}  # fmt: skip
+
+        def ask() -> Any:
+            return edge.call("POST", "/v1/hooks/event", json=body)
+
+        self._asked(edge, source, "drop", False, ask)
+
+    def _asked(
+        self, edge: Edge, key: str, value: str, person: bool, ask: Callable[[], Any]
+    ) -> None:
+        began, outcome, revision = time.monotonic() - self._began, Outcome.UNKNOWN, 0
+        try:
+            answer = ask()
+            where = answer.get("fleet") or {}
+            revision = where.get("revision", 0)
+            outcome = Outcome.ENGINE if revision else Outcome.NODE
+        except Refused as error:
+            refused = error.problem.get("status", 500) < 500
+            outcome = Outcome.REFUSED if refused else Outcome.UNKNOWN
+            if error.problem.get("status") == 409 and person:
+                outcome = Outcome.UNKNOWN  # it may have been kept, and given way later
+        except Unreachable:
+            outcome = Outcome.UNKNOWN
+        ended = time.monotonic() - self._began
+        self.asked.append(Asked(edge.name, key, value, person, began, ended, outcome, revision))
+
+
+class Nemesis:
+    """Faults, one after the other; each heals itself."""
+
+    def __init__(self, fleet: FleetLab, rng: random.Random, began: float) -> None:
+        self._fleet, self._rng, self._began = fleet, rng, began
+        self.done: list[str] = []
+
+    def one(self) -> None:
+        faults = (
+            self.kill_leader,
+            self.cut_leader,
+            self.one_way,
+            self.flap,
+            self.pause_leader,
+            self.cut_a_node,
+            self.restart_a_node,
+            self.kill_every_process_of_a_node,
+            self.fill_a_disk,
+            self.step_a_clock,
+            self.expire_a_certificate,
+            self.lose_quorum,
+        )
+        fault = self._rng.choice(faults)
+        at = time.monotonic() - self._began
+        name = fault.__name__.replace("_", " ")
+        try:
+            fault()
+        except (LabError, AssertionError) as error:  # a fault that did not come about is none
+            name += f" ({str(error)[-200:]})"
+        took = time.monotonic() - self._began - at
+        self.done.append(f"{at:.1f} s {name}, {took:.1f} s")
+        print(self.done[-1], flush=True)
+
+    def _seconds(self) -> float:
+        return self._rng.uniform(3, 8)
+
+    def kill_leader(self) -> None:
+        edge = self._fleet.leader()
+        edge.kill_etcd()
+        time.sleep(self._seconds())
+        edge.start_etcd()
+
+    def cut_leader(self) -> None:
+        self._cut(self._fleet.leader())
+
+    def cut_a_node(self) -> None:
+        self._cut(self._rng.choice(self._fleet.edges))
+
+    def _cut(self, edge: Edge) -> None:
+        edge.cut()
+        time.sleep(self._seconds())
+        edge.heal()
+
+    def one_way(self) -> None:
+        """What one node sends is lost; what others send arrives."""
+        edge = self._rng.choice(self._fleet.edges)
+        rules = "add table inet jepsen; add chain inet jepsen out "
+        rules += "{ type filter hook output priority 0; }; "
+        rules += 'add rule inet jepsen out oifname "hub0" drop'
+        edge.host.sh("nft", rules)
+        time.sleep(self._seconds())
+        edge.host.sh("nft", "delete", "table", "inet", "jepsen")
+
+    def flap(self) -> None:
+        edge = self._rng.choice(self._fleet.edges)
+        for _ in range(6):
+            edge.cut()
+            time.sleep(0.7)
+            edge.heal()
+            time.sleep(0.7)
+
+    def pause_leader(self) -> None:
+        edge = self._fleet.leader()
+        edge.kill_etcd(signal.SIGSTOP)
+        time.sleep(self._seconds())
+        edge.kill_etcd(signal.SIGCONT)
+
+    def restart_a_node(self) -> None:
+        edge = self._rng.choice(self._fleet.edges)
+        edge.box.stop()
+        time.sleep(self._rng.uniform(0, 3))
+        edge.box.start()
+
+    def kill_every_process_of_a_node(self) -> None:
+        edge = self._rng.choice(self._fleet.edges)
+        edge.box.kill()
+        time.sleep(self._rng.uniform(0, 3))
+        edge.box.start()
+
+    def fill_a_disk(self) -> None:
+        """The store of a node cannot be written."""
+        edge = self._rng.choice(self._fleet.edges)
+        filler = edge.box.directory / "state" / "control" / "filler"
+        with suppress(OSError), filler.open("wb") as file:
+            while True:
+                file.write(bytes(1 << 20))
+                file.flush()
+        time.sleep(self._seconds())
+        filler.unlink()
+        if edge.etcd and not Path(f"/proc/{edge.etcd}/exe").exists():
+            edge.start_etcd()  # it ends itself then, and its unit starts it again
+
+    def step_a_clock(self) -> None:
+        """The wall clock of a node goes wrong by up to an hour, and stays so."""
+        edge = self._rng.choice(self._fleet.edges)
+        (edge.box.directory / "clock").write_text(f"{self._rng.uniform(-3600, 3600):+.0f}")
+        time.sleep(2)
+
+    def expire_a_certificate(self) -> None:
+        """A node's certificate ends; later it is renewed by hand."""
+        edge = self._rng.choice(self._fleet.edges)
+        first = self._fleet.edges[0].box.directory / "state"
+        layout = Layout(first, "xdpctl", "xdpctl")
+        path = edge.box.directory / "state" / "control" / "fleet" / "node.crt"
+        good = path.read_bytes()
+        key = path.with_name("node.key").read_bytes()
+        pair = issued(layout.pair(layout.authority, "ca"), edge.name, [edge.address], -60.0, key)
+        path.write_bytes(pair.certificate)
+        edge.box.stop()
+        edge.box.start()
+        time.sleep(self._seconds())
+        path.write_bytes(good)
+
+    def lose_quorum(self) -> None:
+        members = [edge for edge in self._fleet.edges if edge.etcd][:2]
+        for edge in members:
+            edge.cut()
+        time.sleep(self._seconds())
+        for edge in members:
+            edge.heal()
+
+
+def prepare(fleet: FleetLab) -> None:
+    """Small disks, and clocks that can be set."""
+    for edge in fleet.edges:
+        state = edge.box.directory / "state"
+        state.mkdir()
+        edge.host.sh("mount", "-t", "tmpfs", "-o", "size=700m,mode=755", "tmpfs", str(state))
+        fleet.ends.callback(_unmount, edge, state)
+        edge.settings = SETTINGS
+        (edge.box.directory / "clock").write_text("+0")
+        (edge.box.directory / "clock").chmod(0o644)
+        edge.box.environment = {
+            "LD_PRELOAD": _FAKETIME,
+            "FAKETIME_TIMESTAMP_FILE": str(edge.box.directory / "clock"),
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_CACHE_DURATION": "1",
+        }
+
+
+def _unmount(edge: Edge, state: Path) -> None:
+    with suppress(Exception):
+        edge.box.stop()
+    _kill_etcd(edge)
+    edge.host.sh("umount", "-l", str(state))
+
+
+def _kill_etcd(edge: Edge) -> None:
+    if edge.etcd:
+        with suppress(ProcessLookupError):
+            edge.kill_etcd(signal.SIGCONT)
+            edge.kill_etcd()
+
+
+def ending(edge: Edge) -> Ending:
+    rules = {
+        rule["match"]["source"]: f"{rule['action']} {rule['origin']}"
+        for rule in edge.box.client.pages()
+        if rule["match"].keys() == {"source"} and not rule["match"]["source"].startswith(CANARY)
+    }
+    verified = edge.call("GET", "/v1/audit/verify")
+    problem = verified["problem"] or ""
+    unsent = edge.call("GET", "/v1/fleet")["unsent"]
+    return Ending(edge.name, rules, problem, unsent)
+
+
+def same(fleet: FleetLab) -> bool:
+    """Whether all nodes have the same, and nothing waits to be sent."""
+    endings = [ending(edge) for edge in fleet.edges]
+    return all(one.rules == endings[0].rules and not one.unsent for one in endings)
+
+
+def run(seconds: float, seed: int, least: int = 0) -> History:
+    rng, history = random.Random(seed), History()
+    with FleetLab() as fleet:
+        prepare(fleet)
+        fleet.found()
+        first = fleet.edges[0]
+        first.block(f"{CANARY}/32")
+        until(lambda: all(f"src {CANARY}/32" in edge.sources() for edge in fleet.edges))
+        traffic, stop = Traffic(fleet), threading.Event()
+        leaks = traffic.watch(CANARY, stop)
+        began = time.monotonic()
+        clients, nemesis = Clients(fleet, began, rng), Nemesis(fleet, rng, began)
+        clients.start()
+        try:
+            while time.monotonic() - began < seconds or len(nemesis.done) < least:
+                nemesis.one()
+                time.sleep(rng.uniform(2, 5))
+        finally:
+            clients.stop()
+        print(f"{time.monotonic() - began:.1f} s clients stopped", flush=True)
+        healing = time.monotonic()
+        with suppress(AssertionError):
+            until(lambda: same(fleet), 60)
+        history.healed_seconds = time.monotonic() - healing
+        stop.set()
+        history.leaked = leaks.result(10)
+        history.asked, history.faults = clients.asked, nemesis.done
+        history.endings = [ending(edge) for edge in fleet.edges]
+        traffic.close()
+        print(f"{time.monotonic() - began:.1f} s ended", flush=True)
+    return history
+
+
+def main() -> None:
+    seconds, file = float(sys.argv[1]), Path(sys.argv[2])
+    seed = int(sys.argv[3]) if len(sys.argv) > 3 else int(time.time())
+    history = run(seconds, seed)
+    history.save(file)
+    kinds = {kind.value: sum(a.outcome is kind for a in history.asked) for kind in Outcome}
+    faults, healed = len(history.faults), history.healed_seconds
+    print(
+        f"seed {seed}: {len(history.asked)} asked {kinds}, {faults} faults, healed in {healed:.1f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

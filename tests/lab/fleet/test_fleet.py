@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A fleet with real filters, certificates, etcd and traffic: what `make fleet` plays, in short."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.fleet.edges import Edge, FleetLab, Traffic, founded, until
+from xdpctl.errors import Refused
+from xdpctl.lab.namespaces import LabError
+
+X = "203.0.113.7"
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[FleetLab]:
+    with founded(3, 1) as made:
+        yield made
+
+
+def text(edge: Edge, source: str) -> bool:
+    return f"src {source}/32" in edge.sources()
+
+
+def test_a_block_on_one_edge_drops_on_all(fleet: FleetLab) -> None:
+    traffic = Traffic(fleet)
+    try:
+        passed, answer = traffic.run(X, 2.0, lambda: fleet.edges[0].block(f"{X}/32"))
+    finally:
+        traffic.close()
+    assert answer["fleet"]["text"] == "3 of 3"
+    assert max(passed.values()) < 2.0  # it ended everywhere
+
+
+def test_another_node_is_asked_and_changed_through_this_one(fleet: FleetLab) -> None:
+    one, two, _ = fleet.edges
+    made = one.cli("--node", "edge2", "--local", "block", "203.0.113.50")
+    assert made["created"]
+    assert text(two, "203.0.113.50")
+    assert not text(one, "203.0.113.50")
+    listed = one.cli("list", "--node", "edge2")
+    assert "203.0.113.50_32" in [rule["id"] for rule in listed]
+    everything = one.cli("list", "--node", "all")
+    assert "203.0.113.50_32" in [rule["id"] for rule in everything]
+    log = two.cli("audit", "log")
+    assert any("(edge1)" in record["actor"] for record in log)
+    with pytest.raises(LabError, match="there is no node"):
+        one.cli("--node", "nobody", "list")
+    with pytest.raises(LabError, match="has no answer for the whole fleet"):
+        one.cli("--node", "all", "history")
+
+
+def test_figures_are_summed_and_the_word_is_the_worst(fleet: FleetLab) -> None:
+    one = fleet.edges[0]
+    alone = one.cli("status")
+    whole = one.cli("--node", "all", "status")
+    assert whole["rules"]["total"] > alone["rules"]["total"]
+    assert one.call("GET", "/v1/fleet")["feeds"]
+
+
+def test_a_node_that_only_follows_states_nothing_and_is_not_believed(fleet: FleetLab) -> None:
+    """The engine refuses its intents, and another node takes it for a viewer."""
+    one = fleet.edges[0]
+    late = Edge(fleet, 9)
+    fleet.ends.callback(late.box.remove)
+    fleet.let_in(late, False, "--follow-only")
+    late.start()
+    until(lambda: text(late, X))
+    made = late.block("203.0.113.60/32")
+    assert not made["fleet"]["in_engine"]
+    until(lambda: "refuses this node" in late.call("GET", "/v1/fleet")["engine"]["problem"])
+    assert not text(one, "203.0.113.60")
+    with pytest.raises(LabError, match="has the role viewer"):
+        late.cli("--node", "edge1", "block", "203.0.113.61")
+    # its certificate is revoked: nobody answers it any more
+    one.admin("revoke", "edge9")
+    with pytest.raises(LabError, match=r"there is no node|was revoked|does not answer"):
+        until(lambda: late.cli("--node", "edge1", "list") is None, 30)
+    until(lambda: "edge9" not in [n["name"] for n in one.call("GET", "/v1/fleet")["nodes"]], 30)
+
+
+def test_a_renewed_certificate_is_installed_by_the_node(fleet: FleetLab) -> None:
+    one, two, _ = fleet.edges
+    path = two.box.directory / "state" / "control" / "fleet" / "node.crt"
+    before = path.read_bytes()
+    one.admin("renew", "edge2")
+    until(lambda: path.read_bytes() != before, 60)
+    until(lambda: one.block("203.0.113.70/32")["fleet"]["text"] == "3 of 3")
+
+
+def test_without_its_engine_every_node_filters_on_and_takes_changes(fleet: FleetLab) -> None:
+    one, two, three = fleet.edges
+    traffic = Traffic(fleet)
+    try:
+        one.kill_etcd()
+        until(lambda: two.call("GET", "/v1/fleet")["isolated"], 6)
+        assert any("cut off from its fleet" in w for w in two.call("GET", "/v1/status")["warnings"])
+        passed, _ = traffic.run(X, 0.5, lambda: None)
+        assert max(passed.values()) == 0
+        made = two.block("203.0.113.80/32")
+        assert "the engine does not have it yet" in made["fleet"]["text"]
+        one.start_etcd()
+        until(lambda: text(one, "203.0.113.80") and text(three, "203.0.113.80"), 20)
+    finally:
+        traffic.close()
+
+
+def test_a_token_is_for_its_fleet_alone(fleet: FleetLab) -> None:
+    one = fleet.edges[0]
+    with pytest.raises(LabError, match="there is a node edge2"):
+        one.admin("token", "edge2", "--address", "10.77.0.2")
+    with pytest.raises(LabError, match=r"has an authority already|has a table"):
+        one.admin("init", "again", "--address", one.address)
+    token = one.admin("token", "edge8", "--address", "10.77.0.8")["token"]
+    stranger = Edge(fleet, 8)
+    fleet.ends.callback(stranger.box.remove)
+    wrong = token[:-4] + "0000"
+    with pytest.raises(LabError, match="authority is not the one"):
+        stranger.admin("join", one.address, "--token", wrong)
+    with pytest.raises(LabError, match="does not know this token"):
+        stranger.admin("join", one.address, "--token", token.replace(token.split(".")[1], "0" * 16))
+    assert stranger.admin("join", one.address, "--token", token)["name"] == "edge8"
+
+
+def test_a_stranger_is_not_answered(fleet: FleetLab) -> None:
+    one, two, _ = fleet.edges
+    said = two.host.sh(
+        *("curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}"),
+        f"https://{one.address}:8461/v1/rules",
+    )
+    assert said == "401"
+
+
+def test_the_fleet_is_backed_up_and_restored(fleet: FleetLab) -> None:
+    """All members are lost; a backup makes a new engine, and what is missing is stated again."""
+    one, two, three = fleet.edges
+    archive = one.box.directory / "fleet.tar.gz"
+    one.admin("backup", str(archive))
+    assert archive.stat().st_mode & 0o077 == 0
+    two.block("203.0.113.90/32")
+    two.call("DELETE", "/v1/rules/203.0.113.80_32")
+    one.kill_etcd()
+    one.admin("restore", str(archive), "--name", "edge1", "--address", one.address, "--yes")
+    one.etcd = int(one.host.sh("pgrep", "-n", "-x", "etcd").split()[-1])
+    until(lambda: two.block("203.0.113.91/32")["fleet"]["in_engine"], 30)
+    for edge in (one, two, three):
+        until(lambda edge=edge: text(edge, "203.0.113.91"), 20)  # type: ignore[misc]
+        assert text(edge, "203.0.113.90")
+        assert not text(edge, "203.0.113.80")
+
+
+def test_a_node_leaves_with_its_rules(fleet: FleetLab) -> None:
+    one, _, three = fleet.edges
+    three.admin("leave", "--yes")
+    three.box.stop()
+    three.box.settings = three.config.read_text()
+    assert "[fleet]" not in three.box.settings
+    three.box.start()
+    assert text(three, X)
+    with pytest.raises(Refused, match="in no fleet"):
+        three.call("GET", "/v1/fleet")
+    one.admin("revoke", "edge3")

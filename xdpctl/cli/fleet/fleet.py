@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Commands for a fleet: its nodes, its incidents, its history, its policy."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from xdpctl.base.durations import show_duration
+from xdpctl.base.units import si3
+from xdpctl.cli import options, output
+from xdpctl.cli.fleet import admin
+from xdpctl.cli.formats import Format, printed
+from xdpctl.errors import ConfigError
+from xdpctl.service.client import path
+
+app = typer.Typer()
+fleet_app = typer.Typer(help="Several boxes as one.", no_args_is_help=True)
+app.add_typer(fleet_app, name="fleet")
+
+
+@fleet_app.command("status")
+def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
+    """Show all nodes, the engine, and what is not applied where.
+
+    Example: xdpctl fleet status
+    """
+    found = options.client(context).call("GET", "/v1/fleet")
+    if printed(found, form):
+        return
+    engine = found["engine"]
+    lines = {"this node": found["name"]}
+    if found["isolated"]:
+        lines["[red]cut off[/red]"] = f"for {show_duration(found['silent_for'])}"
+    version = (
+        f"etcd {engine['version']}, {si3(engine['bytes'])}B" if engine["version"] else "silent"
+    )
+    lines["engine"] = f"{engine['endpoint']}, {version}"
+    if engine["problem"]:
+        lines["problem"] = engine["problem"]
+    if found["unsent"]:
+        lines["waits to be sent"] = output.plural(found["unsent"], "change", "changes")
+    lines["fetches feeds"] = found["feeds"] or "nobody yet"
+    output.fields(lines)
+    columns = ("node", "state", "held", ">rules", ">sets", ">incidents", ">refused", "version")
+    output.table(columns, map(_row, found["nodes"]), form is Format.WIDE)
+    for node in found["nodes"]:
+        for problem in node["problems"]:
+            output.err.print(f"[yellow]{escape(node['name'])}:[/yellow] {escape(problem)}")
+        for key, why in node["refused"].items():
+            text = f"does not apply {key}: {why}"
+            output.err.print(f"[yellow]{escape(node['name'])}:[/yellow] {escape(text)}")
+
+
+def _row(node: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        node["name"],
+        _state(node),
+        node["held"].replace("_", " "),
+        f"{node['rules'] + node['signatures']:,}",
+        str(node["sets"]),
+        str(node["incidents"]),
+        str(node["refusals"]),
+        node["version"],
+    )
+
+
+def _state(node: dict[str, Any]) -> str:
+    if not node["live"]:
+        silent = node["silent_for"]
+        return "never heard of" if silent is None else f"silent for {show_duration(silent)}"
+    states = [name for name in ("bypass", "frozen") if node[name]]
+    states += [f"{node['unsent']:,} unsent"] if node["unsent"] else []
+    return ", ".join(states) or "ok"
+
+
+@fleet_app.command("node")
+def node(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the node.")],
+    form: options.Output = Format.TABLE,
+) -> None:
+    """Show everything that a node reports of itself.
+
+    Example: xdpctl fleet node edge2
+    """
+    found = options.client(context).call("GET", path("fleet", "nodes", name))
+    if printed(found, form):
+        return
+    lines = {"state": _state(found), "groups": ", ".join(found["groups"]) or "-"}
+    lines |= {"address": found["address"] or "-", "version": found["version"] or "-"}
+    lines["rules"] = f"{found['rules']:,} on sources, {found['signatures']} signatures"
+    lines |= {"sets": str(found["sets"]), "open incidents": str(found["incidents"])}
+    lines["behind"] = output.plural(found["behind"], "revision", "revisions")
+    lines["held"] = found["held"].replace("_", " ") or "-"
+    if found["certificate_ends"]:
+        lines["certificate ends"] = found["certificate_ends"][:19].replace("T", " ")
+    for other, packets in found["armed"].items():
+        lines[f"hits for {other}"] = output.plural(packets, "packet", "packets")
+    output.fields(lines)
+    for problem in found["problems"]:
+        output.out.print(f"  problem: {problem}", markup=False)
+    for key, why in found["refused"].items():
+        output.out.print(f"  does not apply {key}: {why}", markup=False)
+
+
+@fleet_app.command("incidents")
+def incidents(context: typer.Context, form: options.Output = Format.TABLE) -> None:
+    """List the attacks on all nodes: one story each, with each node's part in it.
+
+    Example: xdpctl fleet incidents
+    """
+    found = options.client(context).call("GET", "/v1/fleet/incidents")["stories"]
+    if printed(found, form):
+        return
+    columns = ("began", "victim", "attack", "node", "state", ">peak pps", ">rules", ">packets")
+    rows = [_part(story, part) for story in found for part in story["parts"]]
+    if not output.table(columns, rows, form is Format.WIDE):
+        output.out.print("no node has had an incident")
+
+
+def _part(story: dict[str, Any], part: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        part["opened_at"][:19].replace("T", " "),
+        story["subject"],
+        ", ".join(part["attacks"]),
+        part["node"],
+        "over" if part["closed_at"] else "goes on",
+        si3(part["peak_pps"]),
+        str(part["rules"]),
+        f"{part['packets']:,}",
+    )
+
+
+@fleet_app.command("history")
+def history(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Show at most this many.")] = 20,
+    form: options.Output = Format.TABLE,
+) -> None:
+    """List what people changed on all nodes in the last seven days, the newest first.
+
+    Example: xdpctl fleet history
+    """
+    query = {"limit": limit}
+    found = options.client(context).call("GET", "/v1/fleet/history", params=query)["changes"]
+    if printed(found, form):
+        return
+    columns = ("node", ">change", "at", "by", "what", "on", ">records")
+    rows = [
+        (
+            change["node"],
+            str(change["number"]),
+            change["at"][:19].replace("T", " "),
+            change["actor"],
+            change["action"],
+            change["subject"].replace("_", "/") or "-",
+            f"{change['records']:,}",
+        )
+        for change in found
+    ]
+    if not output.table(columns, rows, form is Format.WIDE):
+        output.out.print("nobody has changed anything in the last seven days")
+
+
+@fleet_app.command("undo")
+def undo(
+    context: typer.Context,
+    node: Annotated[str, typer.Argument(help="Node where the change was made.")],
+    number: Annotated[int, typer.Argument(help="Number of the change; see fleet history.")],
+    form: options.Output = Format.TABLE,
+) -> None:
+    """Undo a change of another node, on all nodes.
+
+    Example: xdpctl fleet undo edge2 17
+    """
+    where = path("fleet", "history", node, str(number), "undo")
+    done = options.client(context).call("POST", where)
+    if printed(done, form):
+        return
+    records = output.plural(done["restored"], "record", "records")
+    output.out.print(f"put back {records}{output.afterwards(done)}")
+    for kept in done["reasons"]:
+        output.err.print(f"{kept['subject']} stays: {kept['why']}", markup=False)
+
+
+@fleet_app.command("share")
+def share(context: typer.Context, form: options.Output = Format.TABLE) -> None:
+    """State every rule, set and token that is only on this node for all nodes.
+
+    Example: xdpctl fleet share
+    """
+    done = options.client(context).call("POST", "/v1/fleet/share")
+    if not printed(done, form):
+        output.out.print(f"stated {output.plural(done['intents'], 'intent', 'intents')}")
+
+
+@fleet_app.command("policy")
+def policy(
+    context: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(help="TOML with the table automatic; default: show it.")
+    ] = None,
+    none: Annotated[
+        bool, typer.Option("--none", help="Each node's own configuration applies again.")
+    ] = False,
+    form: options.Output = Format.TABLE,
+) -> None:
+    """Show or set the policy of the fleet, which replaces automatic on every node.
+
+    Example: xdpctl fleet policy automatic.toml
+    """
+    client = options.client(context)
+    if file is None and not none:
+        done = client.call("GET", "/v1/fleet/policy")
+        if not printed(done, form):
+            shown = done["toml"] or "there is none: each node's own configuration applies"
+            output.out.print(shown, markup=False)
+        return
+    try:
+        text = "" if none or file is None else file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from error
+    done = client.call("PUT", "/v1/fleet/policy", json={"toml": text})
+    if not printed(done, form):
+        said = "set" if text else "each node's own configuration applies again"
+        output.out.print(said + output.afterwards(done))
+
+
+for command in (
+    admin.init,
+    admin.token,
+    admin.join,
+    admin.leave,
+    admin.renew,
+    admin.revoke,
+    admin.backup,
+    admin.restore,
+    admin.recover,
+):
+    fleet_app.command(command.__name__)(command)

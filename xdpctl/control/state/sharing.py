@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Notes which records of a change are intents for the whole fleet.
+
+Like the history, it compares what a draft stages before and after an operation, so no operation has
+to know of it. The note is written in the same transaction as the change, and an agent sends it on.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from xdpctl.base.clock import Now
+from xdpctl.control.state.changes import Staged, staged, touched
+from xdpctl.control.state.draft import Draft
+from xdpctl.control.store.kinds import KINDS
+from xdpctl.errors import RuleError
+from xdpctl.model.rule import OPERATOR, Rule
+from xdpctl.model.sharing import Unsent
+from xdpctl.model.signature import Signature, automatic
+from xdpctl.model.source_set import SourceSet
+
+_FIELDS = ("rules", "signatures", "sets", "entries", "tokens", "settings")
+KINDS_SHARED = tuple(kind for kind in KINDS if kind.field in _FIELDS)
+_RULES = ("rules", "signatures")
+_BY_FIELD = {kind.field: kind for kind in KINDS_SHARED}
+_SETS = _BY_FIELD["sets"]
+
+
+def before(draft: Draft) -> Staged:
+    """What the draft stages now of all that can be shared."""
+    return staged(draft, KINDS_SHARED)
+
+
+@dataclass(slots=True)
+class Sharing:
+    """The connection of a controller to its fleet: what an agent wants to hear of.
+
+    `stated` is called when there is something to send, `detected` with the key of each automatic
+    rule that was added, changed or removed, and whether it ended. `covers` says whether a scope has
+    this node, `content` encodes a record for others. All are called in the controller's thread.
+    """
+
+    stated: Callable[[], None] = lambda: None
+    detected: Callable[[str, bool], None] = lambda key, ended: None
+    covers: Callable[[str], bool] = lambda scope: True
+    content: Callable[[str, Any, Now], bytes] = lambda field, value, now: b""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """How a change is to be shared: its scope ("": all nodes), and its number in the history.
+
+    `person`: somebody asked for it, who may also end what detectors made, in the whole fleet.
+    """
+
+    scope: str = ""
+    change: int = 0
+    person: bool = False
+
+
+def note(draft: Draft, earlier: Staged, statement: Statement, by: str, sharing: Sharing) -> None:
+    """Stage an `Unsent` for each record that the operation changed and that others should have."""
+    for kind in KINDS_SHARED:
+        for identity, was, value in touched(draft, kind, earlier[kind.field]):
+            owner = _SETS if kind.field == "entries" else kind
+            _note(draft, owner.key(identity), was, value, statement, by, sharing)
+
+
+def _note(
+    draft: Draft, key: str, was: Any, value: Any, statement: Statement, by: str, sharing: Sharing
+) -> None:
+    if _is_automatic(was) or _is_automatic(value):
+        sharing.detected(key, not _is_automatic(value))
+    removed = value is None
+    if isinstance(value, Rule | Signature | SourceSet) and value.origin != OPERATOR:
+        return
+    if removed and _is_automatic(was) and not statement.person:
+        return
+    if removed and isinstance(was, Signature) and was.origin != OPERATOR and not automatic(was):
+        return
+    held, unsent = draft.shared_intent(key), draft.unsent_intent(key)
+    known = bool(unsent) or (held is not None and held.stands)
+    if was is not None and not known and not _is_automatic(was):
+        return  # it is this node's alone, and stays so
+    base = unsent.base if unsent else held.revision if held else 0
+    scope = statement.scope or (unsent.scope if unsent else held.scope if held else "")
+    draft.unsent[key] = Unsent(by, draft.now.unix, base, scope, removed, b"", statement.change)
+    sharing.stated()
+
+
+def note_elsewhere(
+    draft: Draft, trial: Draft, earlier: Staged, statement: Statement, by: str, sharing: Sharing
+) -> None:
+    """Stage what an operation would have changed in `trial` for nodes of which this is none."""
+    for kind in KINDS_SHARED:
+        for identity, _, value in touched(trial, kind, earlier[kind.field]):
+            if kind.field not in _RULES:
+                raise RuleError(
+                    f"{kind.field} cannot be stated for nodes of which this one is none",
+                    "scope",
+                    "state it on one of these nodes (--node NAME), or for all",
+                )
+            key, removed = kind.key(identity), value is None
+            held, unsent = draft.shared_intent(key), draft.unsent_intent(key)
+            base = unsent.base if unsent else held.revision if held else 0
+            data = b"" if removed else sharing.content(kind.field, value, draft.now)
+            at, scope, change = draft.now.unix, statement.scope, statement.change
+            draft.unsent[key] = Unsent(by, at, base, scope, removed, data, change)
+            sharing.stated()
+
+
+def _is_automatic(value: Any) -> bool:
+    return isinstance(value, Rule | Signature) and automatic(value)

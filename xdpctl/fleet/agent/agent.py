@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The agent of this node: its threads, and what the API asks of it."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import Future
+from functools import partial
+from itertools import count, islice
+
+from xdpctl.control.controller import Controller
+from xdpctl.control.state.draft import Draft
+from xdpctl.control.state.sharing import Sharing
+from xdpctl.errors import EngineError
+from xdpctl.fleet import keys
+from xdpctl.fleet.agent import reading
+from xdpctl.fleet.agent.detected import Detected
+from xdpctl.fleet.agent.duties import Duty
+from xdpctl.fleet.agent.following import Follower, forget_fleet
+from xdpctl.fleet.agent.member import Member
+from xdpctl.fleet.agent.reporting import Health, Reporter
+from xdpctl.fleet.agent.sending import Sender
+from xdpctl.fleet.agent.specials import Specials
+from xdpctl.fleet.agent.telling import Telling
+from xdpctl.fleet.answer import Where, where
+from xdpctl.fleet.credentials import Credentials
+from xdpctl.fleet.engine.client import Engine
+from xdpctl.fleet.engine.values import Held
+from xdpctl.fleet.intent import content
+from xdpctl.fleet.node import Card
+from xdpctl.fleet.scope import in_scope
+from xdpctl.fleet.settings import FleetSettings
+from xdpctl.fleet.story import Story, joined
+from xdpctl.model.sharing import Unsent
+from xdpctl.model.wait import Wait
+
+_STEP_SECONDS, _RETRY_SECONDS, _RETRIED = 0.2, 10.0, 200
+_ALL_SECONDS, _POLL_SECONDS = 2.0, 0.01
+log = logging.getLogger("xdpctl.fleet")
+
+
+class Agent:
+    """Connects a controller with its fleet from `start` to `stop`.
+
+    `health` returns the problems of this node and whether it holds; `set_policy` takes a policy.
+    """
+
+    def __init__(
+        self,
+        settings: FleetSettings,
+        controller: Controller,
+        health: Health,
+        set_policy: Callable[[str], None],
+    ) -> None:
+        self._credentials = Credentials(settings)
+        engine = Engine(
+            settings.endpoints, self._credentials.load, settings.server_name, settings.prefix
+        )
+        self.member = Member(settings, controller, engine)
+        self.specials = Specials(controller, set_policy)
+        self.detected = Detected(self.member)
+        ended = partial(self.detected.note, ended=True)
+        self.follower = Follower(self.member, self.specials, ended)
+        self.sender = Sender(self.member, self.follower)
+        card = Card(settings.groups, self._credentials.address(), time.time())
+        self.reporter = Reporter(self.member, health, card, self._credentials.expires())
+        self.telling = Telling(self.member)
+        self.feeds = Duty(self.member, "feeds")
+        controller.sharing = Sharing(
+            self.member.stated.set,
+            self.detected.note,
+            lambda scope: in_scope(scope, settings.name, settings.groups),
+            lambda field, value, now: bytes(content(field, value, now)),
+        )
+        self._retry_at = self._revoked_at = 0.0
+        self.revoked: frozenset[str] = frozenset()
+        self._numbers = count(-1, -1)  # of what is stated without a change of this node
+        self._threads = [
+            threading.Thread(target=work, name=f"fleet {name}", daemon=True)
+            for name, work in (
+                ("follower", self.follower.run),
+                ("sender", self.sender.run),
+                ("reporter", self.reporter.run),
+                ("duties", self._duties),
+            )
+        ]
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End the threads; the node's rules stay, and what is not sent is sent after a start."""
+        if self.member.stopping.is_set():
+            return
+        self.feeds.give_up()
+        self.member.stopping.set()
+        self.member.stated.set()
+        self.member.moved.set()
+        self.member.engine.close()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(5)
+
+    def warnings(self) -> list[str]:
+        """What is wrong between this node and its fleet, one line each."""
+        member, found = self.member, []
+        if member.contact.isolated:
+            unsent = len(member.controller.state.unsent)
+            waits = f"; {unsent:,} changes of this node wait to be sent" if unsent else ""
+            found.append(
+                f"this node is cut off from its fleet for {member.contact.silent:.0f} s, and goes "
+                f"on with what it has{waits}: {member.contact.problem or 'no answer yet'}"
+            )
+        refused = dict(member.refused)
+        if refused:
+            key, why = next(iter(refused.items()))
+            found.append(
+                f"{len(refused):,} intents of the fleet are not applied here: {key}: {why}"
+            )
+        if self.reporter.doubled:
+            found.append(
+                f"another node has the same name {member.name}: give each a name of its own, with "
+                "a token of its own"
+            )
+        found += self.specials.problems.values()
+        found += self._credentials.warnings()
+        return found
+
+    def may_fetch(self, name: str) -> bool:
+        """Whether this node fetches the feed of a set: its own alone, or as the fleet's duty."""
+        state = self.member.controller.state
+        key = f"sets/{name}"
+        shared = key in state.unsent or (key in state.shared and state.shared[key].stands)
+        return not shared or self.feeds.mine
+
+    def where(self, revision: int, named: Collection[str] = ()) -> Where:
+        """Where intents are in force that the engine has at a revision."""
+        seen = self.reporter.nodes.by_name.values()
+        return where(revision, named, seen, self.member.name, self.looked())
+
+    def wait(self, change: int, named: Collection[str], wait: Wait) -> Where:
+        """Wait until a change that was made here is where `wait` says; a second or two at most.
+
+        ConflictError if another node stated otherwise, and the engine had that first.
+        """
+        if wait is Wait.LOCAL or self.member.contact.isolated:
+            return self.where(self._revision(named), named)
+        sent: Future[int] = self.sender.when_sent(change)
+        try:
+            revision = sent.result(_ALL_SECONDS)
+        except TimeoutError:
+            return self.where(0, named)
+        deadline = time.monotonic() + _ALL_SECONDS
+        while True:
+            found = self.where(revision, named)
+            if wait is Wait.MAJORITY or not found.behind or time.monotonic() > deadline:
+                return found
+            time.sleep(_POLL_SECONDS)
+            try:
+                self.reporter.look()
+            except EngineError as error:
+                self.member.hear(error)
+                return found
+
+    def _revision(self, named: Collection[str]) -> int:
+        """The engine's revision of all these intents; 0 if one of them waits to be sent."""
+        state = self.member.controller.state
+        if any(key in state.unsent for key in named):
+            return 0
+        known = [state.shared[key].revision for key in named if key in state.shared]
+        return max(known, default=0)
+
+    def state(
+        self, key: str, by: str, data: bytes | None, scope: str = "", change: int = 0
+    ) -> None:
+        """State an intent that is no record of this node; None takes it away."""
+
+        def operation(draft: Draft) -> None:
+            held, unsent = draft.shared_intent(key), draft.unsent_intent(key)
+            base = unsent.base if unsent else held.revision if held else 0
+            draft.unsent[key] = Unsent(
+                by, draft.now.unix, base, scope, data is None, data or b"", change
+            )
+            draft.note(by, "fleet.state", key, scope=scope or "all", removed=data is None)
+
+        self.member.do(operation)
+        self.member.stated.set()
+
+    def state_and_wait(self, key: str, by: str, data: bytes | None) -> Where:
+        """State an intent for all nodes, and wait until they have it; two seconds at most."""
+        number = next(self._numbers)
+        self.state(key, by, data, change=number)
+        return self.wait(number, [key], Wait.ALL)
+
+    def share_all(self, by: str) -> int:
+        """State every rule, set, token and setting that is only on this node; how many."""
+
+        def operation(draft: Draft) -> int:
+            named = [key for key in self.telling.own_keys() if not _known(draft, key)]
+            for key in named:
+                draft.unsent[key] = Unsent(by, draft.now.unix)
+            draft.note(by, "fleet.share", "", intents=len(named), first=named[:20])
+            return len(named)
+
+        number = self.member.do(operation)
+        self.member.stated.set()
+        return number
+
+    def leave(self, by: str) -> int:
+        """Make everything this node's own, and forget the fleet; how many intents it had."""
+
+        def operation(draft: Draft) -> int:
+            number = forget_fleet(draft)
+            draft.note(by, "fleet.leave", "", intents=number)
+            return number
+
+        number = self.member.do(operation)
+        self.stop()
+        return number
+
+    def looked(self) -> float:
+        """When the nodes were last looked at (monotonic); now, if this node is cut off."""
+        cut = self.member.contact.isolated
+        return time.monotonic() if cut else self.reporter.nodes.looked
+
+    def stories(self) -> list[Story]:
+        """The incidents of all nodes, joined; EngineError if the engine does not answer."""
+        return joined(reading.incidents(self.member.engine))
+
+    def history(self, limit: int) -> list[reading.FleetChange]:
+        """The newest changes of all nodes; EngineError if the engine does not answer."""
+        return reading.history(self.member.engine, limit)
+
+    def parts(self, node: str, number: int) -> tuple[bytes, ...]:
+        """What undoes a change of a node; NotFoundError, or EngineError."""
+        return reading.parts(self.member.engine, node, number)
+
+    def _duties(self) -> None:
+        """What is done now and then: to tell of rules and incidents, to retry, to renew."""
+        turn = -1
+        while not self.member.stopping.wait(_STEP_SECONDS):
+            try:
+                if turn != self.member.engine.turn:
+                    self.detected.forget()
+                    turn = self.member.engine.turn
+                self.detected.step()
+                self.telling.step()
+                self.feeds.step()
+                self._retry()
+                self._read_revoked()
+                self.reporter.count_armed()
+                if self._credentials.renew(self.member.engine):
+                    self.reporter.expires = self._credentials.expires()
+                    self.member.engine.turn_away(self.member.engine.turn)
+            except EngineError as error:
+                self.member.hear(error)
+            except Exception:
+                log.exception("internal error in the duties of the fleet; they are tried again")
+
+    def _read_revoked(self) -> None:
+        """Take over which nodes are revoked, and etcd's list of them where this host runs etcd."""
+        now = time.monotonic()
+        if now < self._revoked_at:
+            return
+        self._revoked_at = now + _RETRY_SECONDS
+        held = self.member.engine.get(keys.REVOKED)
+        if held is not None and held.value is not None:
+            self.revoked = self._credentials.take_revoked(held.value)
+
+    def _retry(self) -> None:
+        """Try again what this node has refused: there may be room now."""
+        now = time.monotonic()
+        if now < self._retry_at:
+            return
+        self._retry_at = now + _RETRY_SECONDS
+        shared = self.member.controller.state.shared
+        named = (key for key in list(self.member.refused) if key in shared)
+        refused = list(islice(named, _RETRIED))
+        held = [self.member.engine.get(keys.intent(key)) for key in refused]
+        self.follower.take([each for each in held if isinstance(each, Held)], again=True)
+
+
+def _known(draft: Draft, key: str) -> bool:
+    held = draft.shared_intent(key)
+    return draft.unsent_intent(key) is not None or (held is not None and held.stands)

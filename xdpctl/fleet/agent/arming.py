@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Rules that the detectors of other nodes made: placed here, and released when all are over.
+
+A node writes the rules of its own detectors under its own name, so none can contradict what a
+person asked for. They are placed for their detector, within its quota on this node, and have ends.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from xdpctl.abi.structs import Hits
+from xdpctl.control.operations import signatures, source_rules
+from xdpctl.control.state.draft import Draft
+from xdpctl.errors import RuleError, XdpctlError
+from xdpctl.fleet.agent.taking import AnyRule, Incoming, Taken, standing_rule
+from xdpctl.fleet.intent import Unreadable, value_of
+from xdpctl.fleet.settings import Arm
+from xdpctl.incidents.ledger import ledger
+from xdpctl.mitigation.watchers.release import held_back
+from xdpctl.model import tags
+from xdpctl.model.identity import Caller, Role
+from xdpctl.model.requests import RuleRequest, SignatureRequest
+from xdpctl.model.rule import Mode, Rule, check_name
+from xdpctl.model.signature import Signature, automatic
+
+_SECOND = 1_000_000_000
+_ARMED_MAX = 8  # nodes that a rule remembers
+_OVER = "the attack is over on the node whose detector made it"
+
+
+@dataclass(slots=True)
+class Arming:
+    """Places rules of other nodes' detectors on the node `name`, as `arm` says."""
+
+    name: str
+    arm: Arm
+    hits: Callable[[AnyRule], Hits]
+
+    def take(self, draft: Draft, batch: Iterable[Incoming]) -> Taken:
+        """Take over each rule of a detector, or its end."""
+        taken = Taken()
+        for one in batch:
+            if one.node == self.name:
+                continue
+            try:
+                if one.problem:
+                    raise Unreadable(one.problem)
+                if one.intent is None:
+                    self._release(draft, one, taken)
+                else:
+                    self._place(draft, one, taken)
+            except XdpctlError as error:
+                taken.refused[f"{one.node}: {one.key}"] = str(error)[:300]
+        return taken
+
+    def _place(self, draft: Draft, one: Incoming, taken: Taken) -> None:
+        assert one.intent is not None  # noqa: S101  # the caller has looked
+        rule = value_of(one.key, one.intent, draft.now)
+        if not isinstance(rule, Rule | Signature) or not automatic(rule):
+            raise Unreadable("it is not a detector's rule")
+        check_name(rule.origin, "origin")
+        if isinstance(rule, Signature) and self.arm is Arm.OFF:
+            return
+        if isinstance(rule, Signature) and self.arm is Arm.MONITOR:
+            rule = rule.replace(mode=Mode.MONITOR)
+        standing, removed = standing_rule(draft, one.key), draft.shared_intent(one.key)
+        if rule.expired(draft.now.ns) or (standing is not None and not automatic(standing)):
+            return
+        if removed and not removed.stands and one.created <= removed.revision:
+            return  # a person removed it, and it is still the same attack
+        tag = tags.ARMED + one.node
+        if standing is not None:
+            _extend(draft, standing, rule, tag)
+        else:
+            _add(draft, rule, tag, f"{rule.origin} ({one.node})")
+        taken.applied.append(one.key)
+
+    def _release(self, draft: Draft, one: Incoming, taken: Taken) -> None:
+        """End a rule here, if no other node and no detector of this node holds it."""
+        standing, tag = standing_rule(draft, one.key), tags.ARMED + one.node
+        if standing is None or tag not in standing.tags:
+            return
+        left = tags.without(standing.tags, tag)
+        taken.applied.append(one.key)
+        if tags.armed(left) or tags.of_event(left) or not automatic(standing):
+            _put(draft, standing.replace(tags=left))
+            return
+        hits = self.hits(standing)
+        if held_back(standing, hits):
+            _put(draft, standing.replace(tags=(*left, tags.ENDING)))
+            return
+        ledger.rule_ended(draft, standing, hits, _OVER)
+        if isinstance(standing, Signature):
+            draft.remove_signature(standing.id)
+        else:
+            draft.remove(standing)
+        draft.note("fleet", "rule.released", standing.id, node=one.node, packets=hits.packets)
+
+
+def _extend(draft: Draft, standing: AnyRule, rule: AnyRule, tag: str) -> None:
+    """Let a standing rule of a detector last as long, and remember the node."""
+    nodes = dict.fromkeys((*tags.armed(standing.tags), tag))
+    kept = tags.without(standing.tags, *nodes, tags.ENDING)
+    ends = standing.expires_ns and max(standing.expires_ns, rule.expires_ns)
+    _put(draft, standing.replace(tags=(*kept, *list(nodes)[:_ARMED_MAX]), expires_ns=ends))
+
+
+def _add(draft: Draft, rule: AnyRule, tag: str, name: str) -> None:
+    who = Caller(name, Role.DETECTOR, rule.origin)
+    if not rule.expires_ns:
+        raise RuleError("a detector's rule must have an end", "ttl", "")
+    ttl = (rule.expires_ns - draft.now.ns) / _SECOND
+    if isinstance(rule, Rule):
+        ask = RuleRequest(
+            source=rule.source,
+            action=rule.action,
+            mode=rule.mode,
+            ttl=ttl,
+            reason=rule.reason,
+            tags=(tag,),
+            spare=rule.spare,
+        )
+        source_rules.add(draft, ask, who)
+        return
+    asked = SignatureRequest(
+        match=rule.match,
+        action=rule.action,
+        limit=rule.limit,
+        spare=rule.spare,
+        priority=rule.priority,
+        mode=rule.mode,
+        ttl=ttl,
+        reason=rule.reason,
+        tags=(tag,),
+    )
+    signatures.add(draft, asked, who)
+
+
+def _put(draft: Draft, rule: AnyRule) -> None:
+    if isinstance(rule, Signature):
+        draft.put_signature(rule)
+    else:
+        draft.put(rule)

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tells the other nodes which rules this node's own detectors have made, and when they end."""
+
+import threading
+
+from xdpctl.fleet import keys
+from xdpctl.fleet.agent.leases import Leases
+from xdpctl.fleet.agent.member import Member
+from xdpctl.fleet.agent.taking import AnyRule
+from xdpctl.fleet.engine.values import Swap
+from xdpctl.fleet.intent import VERSION, Intent, content, encode, kind_named
+from xdpctl.model import tags
+from xdpctl.model.rule import parse_rule_id
+from xdpctl.model.sharing import key_of
+from xdpctl.model.signature import automatic
+
+_TOGETHER = 60
+_OF_RULES = ("rules/", "signatures/")
+
+
+class Detected:
+    """Keeps the engine's list of this node's detectors' rules like this node's own.
+
+    `note` names a rule that may have changed. After a start, and after the engine was away, all are
+    compared.
+    """
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+        self._leases = Leases(member.engine)
+        self._named: set[str] = set()
+        self._ended: set[str] = set()
+        self._told: dict[str, str] | None = None  # by key: its ETag; None: not known
+        self._lock = threading.Lock()
+
+    def note(self, key: str, ended: bool) -> None:
+        """A rule of a detector was added or changed, or it `ended`."""
+        if not key.startswith(_OF_RULES):
+            return
+        with self._lock:
+            self._named.add(key)
+            if ended:
+                self._ended.add(key)
+
+    def forget(self) -> None:
+        """Compare everything at the next step."""
+        self._told = None
+
+    def step(self) -> None:
+        """Tell what has changed; EngineError if the engine does not answer."""
+        told = self._read() if self._told is None else self._told
+        with self._lock:
+            named, self._named = self._named, set()
+            ended, self._ended = self._ended, set()
+        try:
+            self._tell(told, sorted(named), ended)
+        except BaseException:
+            with self._lock:
+                self._named |= named
+                self._ended |= ended
+            raise
+        self._told = told
+
+    def _read(self) -> dict[str, str]:
+        """What the engine has of this node, and all rules as named."""
+        prefix = keys.of_node(keys.FOUND, self._member.name)
+        held = self._member.engine.snapshot(prefix, keys_only=True).held
+        told = {each.key.removeprefix(prefix): "" for each in held}
+        state = self._member.controller.state
+        mine: list[AnyRule] = [*list(state.rules.values()), *list(state.signatures.values())]
+        with self._lock:
+            self._named |= told.keys()
+            self._named |= {key_of(rule) for rule in mine if _ours(rule)}
+        return told
+
+    def _tell(self, told: dict[str, str], named: list[str], over: set[str]) -> None:
+        rules = {key: rule for key in named if (rule := self._rule(key))}
+        # one that was made anew is another to the others: somebody may have removed the old one
+        ended = [key for key in named if key in told and (key not in rules or key in over)]
+        gone = [(Swap(keys.found(self._member.name, key), None, None), "") for key in ended]
+        self._write_all(told, gone)
+        changed = (key for key, rule in rules.items() if told.get(key) != rule.etag)
+        swaps = [(self._swap(key, rules[key]), rules[key].etag) for key in changed]
+        self._write_all(told, swaps)
+
+    def _write_all(self, told: dict[str, str], swaps: list[tuple[Swap, str]]) -> None:
+        for first in range(0, len(swaps), _TOGETHER):
+            self._write(told, swaps[first : first + _TOGETHER])
+
+    def _write(self, told: dict[str, str], swaps: list[tuple[Swap, str]]) -> None:
+        self._member.engine.swap([swap for swap, _ in swaps])
+        prefix = keys.of_node(keys.FOUND, self._member.name)
+        for swap, etag in swaps:
+            key = swap.key.removeprefix(prefix)
+            if etag:
+                told[key] = etag
+            else:
+                told.pop(key, None)
+
+    def _swap(self, key: str, rule: AnyRule) -> Swap:
+        now, (kind, _) = self._member.controller.clock.read(), kind_named(key)
+        intent = Intent(
+            v=VERSION,
+            by=rule.origin,
+            node=self._member.name,
+            at=now.unix,
+            clock=now.error is not None,
+            data=content(kind, rule, now),
+        )
+        ends = rule.kernel_expires_ns
+        lease = self._leases.until(max(1.0, (ends - now.ns) / 1e9)) if ends else 0
+        return Swap(keys.found(self._member.name, key), encode(intent), None, lease)
+
+    def _rule(self, key: str) -> AnyRule | None:
+        """The rule of a key, if one of this node's detectors holds it."""
+        kind, name = kind_named(key)
+        state = self._member.controller.state
+        found: AnyRule | None
+        if kind == "rules":
+            found = state.rules.get(parse_rule_id(name))
+        else:
+            found = state.signatures.get(name)
+        now = self._member.controller.clock.read().ns
+        return found if found and _ours(found) and not found.expired(now) else None
+
+
+def _ours(rule: AnyRule) -> bool:
+    return automatic(rule) and tags.of_event(rule.tags)

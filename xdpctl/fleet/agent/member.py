@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the threads of an agent share: the settings, the controller, the engine, and its health."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from xdpctl.control.controller import Controller
+from xdpctl.control.state.draft import Draft
+from xdpctl.errors import EngineError
+from xdpctl.fleet.engine.client import Engine
+from xdpctl.fleet.settings import FleetSettings
+from xdpctl.fleet.sharding import Manifest
+from xdpctl.model.source_set import Entries
+
+SILENT_SECONDS = 3.0  # after which a node that is not heard of counts as cut off
+_JOB_SECONDS = 60.0
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Contact:
+    """When the engine, with a majority of its members, last answered; and why it does not."""
+
+    at: float = 0.0  # monotonic; 0: never
+    began: float = field(default_factory=time.monotonic)
+    problem: str = ""
+
+    def made(self) -> None:
+        """Note that it answered."""
+        self.at, self.problem = time.monotonic(), ""
+
+    def lost(self, error: Exception) -> None:
+        """Note that it did not."""
+        self.problem = str(error)
+
+    @property
+    def silent(self) -> float:
+        """Seconds since it last answered, or since the start."""
+        return time.monotonic() - (self.at or self.began)
+
+    @property
+    def isolated(self) -> bool:
+        """Whether this node is cut off."""
+        return self.silent > SILENT_SECONDS
+
+
+@dataclass(slots=True)
+class KnownSet:
+    """A set as the engine has it."""
+
+    manifest: Manifest
+    entries: Entries
+
+
+@dataclass(slots=True)
+class Member:
+    """This node in its fleet. `applied` is the engine's revision up to which it has followed."""
+
+    settings: FleetSettings
+    controller: Controller
+    engine: Engine
+    contact: Contact = field(default_factory=Contact)
+    applied: int = 0
+    sets: dict[str, KnownSet] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)  # intents, with why
+    stopping: threading.Event = field(default_factory=threading.Event)
+    stated: threading.Event = field(default_factory=threading.Event)
+    moved: threading.Event = field(default_factory=threading.Event)  # there is news to report
+    conflicts: dict[int, str] = field(default_factory=dict)  # by the number of the change
+
+    def __post_init__(self) -> None:
+        shared = self.controller.state.shared
+        self.refused |= {key: each.refused for key, each in shared.items() if each.refused}
+
+    @property
+    def name(self) -> str:
+        """The name of this node."""
+        return self.settings.name
+
+    def do(self, operation: Callable[[Draft], T]) -> T:
+        """Submit what is not to be shared again, and wait for the result."""
+        return self.controller.submit(operation, scope=None).result(_JOB_SECONDS)
+
+    def hear(self, error: EngineError) -> None:
+        """Note that the engine did not answer."""
+        self.contact.lost(error)

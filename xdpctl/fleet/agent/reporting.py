@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reports how this node is, once a second and after each change, and looks how the others are."""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+
+from xdpctl import __version__
+from xdpctl.errors import EngineError
+from xdpctl.fleet import keys
+from xdpctl.fleet.agent.member import Member
+from xdpctl.fleet.engine.values import Swap
+from xdpctl.fleet.node import Card, Nodes, Report, encode, instance_of, shown
+from xdpctl.model import tags
+from xdpctl.model.rule import Automatic
+
+_SECONDS, _GAP = 1.0, 0.02
+_TWICE = 2
+_FEW, _OF_FEW = 50, 1.0  # with more nodes, one looks less often, so that the engine can keep up
+Health = Callable[[], tuple[list[str], str]]  # the problems of this node, and whether it holds
+
+
+class Reporter:
+    """Reports from `run` until the member is stopping. `nodes` is what it sees of the fleet."""
+
+    def __init__(self, member: Member, health: Health, card: Card, expires: float) -> None:
+        self._member, self._health, self._card = member, health, card
+        self.expires = expires
+        self.nodes = Nodes()
+        self.armed: dict[str, int] = {}
+        self.instance, self._foreign, self._reported = secrets.token_hex(8), 0, False
+        self._looking = threading.Lock()
+        self._turn = -1
+
+    def run(self) -> None:
+        """Report, and look."""
+        member, look_at = self._member, 0.0
+        while not member.stopping.is_set():
+            member.moved.clear()
+            began = time.monotonic()
+            try:
+                if began >= look_at:
+                    self._look_for_a_double()
+                self._report()
+                member.contact.made()
+                if began >= look_at:
+                    self.look()
+                    look_at = began + max(_OF_FEW, len(self.nodes.by_name) / _FEW)
+            except EngineError as error:
+                member.hear(error)
+            if member.stopping.wait(_GAP):
+                return
+            member.moved.wait(max(0.0, began + _SECONDS - time.monotonic()))
+
+    def _look_for_a_double(self) -> None:
+        """Count how often the last report under this node's name was not its own."""
+        held = self._member.engine.get(keys.of_node(keys.NODES, self._member.name, "report"))
+        if self._reported and held is not None and instance_of(held.value) != self.instance:
+            self._foreign += 1
+        else:
+            self._foreign = max(0, self._foreign - 1)
+
+    def look(self) -> None:
+        """Read what all nodes say; EngineError if the engine does not answer."""
+        held = self._member.engine.snapshot(keys.NODES).held
+        with self._looking:
+            self.nodes.take(held, time.monotonic())
+
+    @property
+    def doubled(self) -> bool:
+        """Whether another node reports under the name of this one."""
+        return self._foreign >= _TWICE
+
+    def _report(self) -> None:
+        member = self._member
+        turn, own = member.engine.turn, keys.of_node(keys.NODES, member.name)
+        swaps = [Swap(f"{own}report", encode(self.report()), None)]
+        if self._turn != turn:
+            swaps.append(Swap(f"{own}card", encode(self._card), None))
+        member.engine.swap(swaps)
+        self._turn, self._reported = turn, True
+
+    def report(self) -> Report:
+        """This node's report as of now."""
+        member, state = self._member, self._member.controller.state
+        problems, held = self._health()
+        refused = dict(member.refused)
+        return Report(
+            at=member.controller.clock.read().unix,
+            version=__version__,
+            applied=member.applied,
+            unsent=len(state.unsent),
+            rules=len(state.rules),
+            sets=len(state.sets),
+            signatures=len(state.signatures),
+            refusals=len(refused),
+            refused=shown(refused),
+            problems=tuple(problem[:300] for problem in problems[:10]),
+            bypass=member.controller.datapath.bypass(),
+            frozen=state.automatic in (Automatic.OFF, Automatic.OBSERVE),
+            held=held,
+            incidents=sum(incident.open for incident in list(state.incidents.values())),
+            expires=self.expires,
+            armed=self.armed,
+            instance=self.instance,
+        )
+
+    def count_armed(self) -> None:
+        """Count what the rules of other nodes' detectors have hit here, by node."""
+        controller = self._member.controller
+        rules = [s for s in list(controller.state.signatures.values()) if tags.armed(s.tags)]
+        counted: dict[str, int] = {}
+        for rule, hits in zip(rules, controller.hits_of(rules), strict=True):
+            for tag in tags.armed(rule.tags):
+                node = tag.removeprefix(tags.ARMED)
+                counted[node] = counted.get(node, 0) + hits.packets
+        self.armed = counted

@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Sends what is stated on this node to the engine, each with compare-and-swap.
+
+What is to be sent is in the node's store, so nothing is lost by a crash or while the engine is
+away. What the engine has meanwhile from another node is taken over by the rules of `conflict`.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from itertools import islice
+from typing import Any
+
+from msgspec import Raw, structs
+
+from xdpctl.base.clock import Now
+from xdpctl.control.state.draft import Draft
+from xdpctl.control.store.records import encode_set
+from xdpctl.errors import ConflictError, EngineError, XdpctlError
+from xdpctl.fleet import keys, sharding
+from xdpctl.fleet.agent.following import TOMBSTONE_SECONDS, Follower
+from xdpctl.fleet.agent.leases import Leases
+from xdpctl.fleet.agent.member import KnownSet, Member
+from xdpctl.fleet.agent.taking import current
+from xdpctl.fleet.engine.values import Held, Swap
+from xdpctl.fleet.intent import (
+    VERSION,
+    Intent,
+    Unreadable,
+    content,
+    decode,
+    encode,
+    kind_named,
+)
+from xdpctl.model.rule import Rule
+from xdpctl.model.sharing import Unsent
+from xdpctl.model.signature import Signature, automatic
+from xdpctl.model.source_set import Entries, SourceSet
+
+_TOGETHER, _TOGETHER_LEAST = 1_000, 60  # intents of a transaction; the least that etcd allows
+_BYTES = 1_000_000  # of a transaction
+_REMEMBERED = 1_000  # changes, for those who will ask for them
+_WAIT_SECONDS, _AGAIN_SECONDS, _ANSWER_SECONDS = 1.0, 0.3, 0.1
+log = logging.getLogger("xdpctl.fleet")
+
+
+class Sender:
+    """Sends from `run` until the member is stopping."""
+
+    def __init__(self, member: Member, follower: Follower) -> None:
+        self._member, self._follower = member, follower
+        self._leases = Leases(member.engine)
+        self._sent: dict[str, Unsent] = {}  # written, but not seen by the follower yet
+        self._bases: dict[str, int] = {}  # later revisions of our own intents
+        self._waiting: dict[int, Future[int]] = {}
+        self._reached: dict[int, int] = {}  # the revision that a change has
+        self._together = _TOGETHER
+        self._kept, self._answer_at = _REMEMBERED, 0.0
+        self._lock = threading.Lock()
+
+    def when_sent(self, change: int) -> "Future[int]":
+        """The engine's revision that has all of a change; ConflictError if it gave way to others.
+
+        The change must have been made.
+        """
+        with self._lock:
+            future = self._waiting.setdefault(change, Future())
+        self._member.stated.set()
+        return future
+
+    def run(self) -> None:
+        """Send; what goes wrong is noted, and tried again."""
+        member, said = self._member, ""
+        while not member.stopping.is_set():
+            member.stated.clear()
+            more = False
+            try:
+                more = self._step()
+                said = ""
+            except EngineError as error:
+                member.hear(error)
+                if "too many operations" in str(error):
+                    self._together = _TOGETHER_LEAST
+                if "lease not found" in str(error):
+                    self._leases.forget()
+                member.stopping.wait(_AGAIN_SECONDS)
+            except XdpctlError as error:
+                if str(error) != said:
+                    log.warning("an intent is not sent yet: %s", error)
+                said = str(error)
+                member.stopping.wait(_AGAIN_SECONDS)
+            except Exception:
+                log.exception("internal error while sending to the fleet; it is tried again")
+                member.stopping.wait(_AGAIN_SECONDS)
+            now = time.monotonic()
+            if not more or now >= self._answer_at:  # during a long import, now and then
+                self._answer()
+                self._answer_at = now + _ANSWER_SECONDS
+            if not more:
+                member.stated.wait(_WAIT_SECONDS)
+
+    def _step(self) -> bool:
+        """Send a transaction of what waits; whether there may be more."""
+        unsent = self._member.controller.state.unsent
+        if len(self._sent) > self._kept:  # forget those that are confirmed
+            self._sent = {k: sent for k, sent in self._sent.items() if unsent.get(k) == sent}
+            self._kept = max(_REMEMBERED, 2 * len(self._sent))
+        waits = ((k, v) for k, v in list(unsent.items()) if self._sent.get(k) != v)
+        batch = dict(islice(waits, self._together))
+        if not batch or not self._member.applied:
+            return False  # the engine is not known yet: what it has comes first
+        lists = {key: each for key, each in batch.items() if self._is_list(key, each)}
+        for key, each in lists.items():
+            self._send_set(key, each)
+        self._send({key: each for key, each in batch.items() if key not in lists})
+        return True
+
+    def _is_list(self, key: str, unsent: Unsent) -> bool:
+        return kind_named(key)[0] == "sets" and not unsent.removed
+
+    def _send(self, batch: Mapping[str, Unsent]) -> None:
+        swaps: list[Swap] = []
+        size, now = 0, self._member.controller.clock.read()
+        values = self._member.do(lambda draft: {key: current(draft, key) for key in batch})
+        gone = []
+        for key, unsent in batch.items():
+            value = values[key]
+            if not unsent.removed and not unsent.data and (value is None or _detected(value)):
+                gone.append((key, unsent))  # it ran out, or a detector has the match now
+                continue
+            swap = self._swap(key, unsent, value, now)
+            size += len(swap.value or b"")
+            if swaps and size > _BYTES:
+                break
+            swaps.append(swap)
+        if gone:
+            self._member.do(lambda draft: _drop(draft, gone))
+        if swaps:
+            self._write(swaps, batch)
+
+    def _swap(self, key: str, unsent: Unsent, value: Any, now: Now) -> Swap:
+        base = self._bases.get(key, unsent.base)
+        intent = self._intent(unsent, now)
+        if unsent.removed:
+            lease = self._leases.until(TOMBSTONE_SECONDS)
+        else:
+            kind, _ = kind_named(key)
+            data = content(kind, value, now) if not unsent.data else _raw(unsent.data)
+            intent = structs.replace(intent, data=data)
+            ends = getattr(value, "expires_ns", 0)
+            lease = self._leases.until(max(1.0, (ends - now.ns) / 1e9)) if ends else 0
+        return Swap(keys.intent(key), encode(intent), base, lease)
+
+    def _intent(self, unsent: Unsent, now: Now) -> Intent:
+        return Intent(
+            v=VERSION,
+            by=unsent.by,
+            node=self._member.name,
+            at=unsent.at,
+            clock=now.error is not None,
+            scope=unsent.scope,
+            removed=unsent.removed,
+            change=unsent.change,
+        )
+
+    def _write(self, swaps: Sequence[Swap], batch: Mapping[str, Unsent]) -> None:
+        """Write a transaction; what the engine has meanwhile is taken over instead."""
+        swapped = self._member.engine.swap(swaps)
+        self._member.contact.made()
+        if swapped.done:
+            for swap in swaps:
+                key = swap.key.removeprefix(keys.INTENTS)
+                self._sent[key] = batch[key]
+                self._bases.pop(key, None)
+                change = batch[key].change
+                self._reached[change] = max(self._reached.get(change, 0), swapped.revision)
+                kind, name = kind_named(key)
+                if kind == "sets":  # it was removed
+                    self._member.engine.remove_below(keys.of_node(keys.BLOBS, name))
+                    self._member.sets.pop(name, None)
+            while len(self._reached) > _REMEMBERED:
+                del self._reached[next(iter(self._reached))]
+            return
+        others: list[Held] = []
+        for swap in swaps:
+            held = swapped.found.get(swap.key) or Held(swap.key, None, swapped.revision)
+            revision = held.revision if held.value is not None else 0
+            if revision != swap.base:
+                others.append(held)
+        self._rebase(others)
+
+    def _rebase(self, others: Sequence[Held]) -> None:
+        """Go on from what the engine has: our own, or what another node has stated."""
+        foreign = []
+        for held in others:
+            key = held.key.removeprefix(keys.INTENTS)
+            if held.value is None:
+                self._bases[key] = 0
+            elif self._is_ours(held):
+                self._bases[key] = held.revision
+            else:
+                self._bases.pop(key, None)
+                foreign.append(held)
+        if foreign:
+            self._follower.take(foreign)
+
+    def _is_ours(self, held: Held) -> bool:
+        """Whether this node wrote it: nobody has stated anything since."""
+        try:
+            return decode(held.value or b"").node == self._member.name
+        except Unreadable:
+            return False
+
+    def _send_set(self, key: str, unsent: Unsent) -> None:
+        """Send the pieces of a set that are new, then its manifest, then clear what is not used."""
+        member, (_, name) = self._member, kind_named(key)
+
+        def read(draft: Draft) -> tuple[SourceSet | None, Entries]:
+            return draft.set_named(name), draft.entries_of(name)
+
+        found, entries = member.do(read)
+        if found is None:
+            member.do(lambda draft: _drop(draft, [(key, unsent)]))
+            return
+        known = member.sets.get(name)
+        record = encode_set(found.replace(slot=0))
+        manifest, pieces = sharding.changed(
+            record,
+            known.manifest if known else None,
+            known.entries if known else None,
+            entries,
+        )
+        self._put_pieces(name, pieces)
+        member.contact.made()
+        now = member.controller.clock.read()
+        intent = structs.replace(self._intent(unsent, now), data=_raw(sharding.encode(manifest)))
+        base = self._bases.get(key, unsent.base)
+        swapped = member.engine.swap([Swap(keys.intent(key), encode(intent), base)])
+        member.contact.made()
+        if not swapped.done:
+            there = swapped.found.get(keys.intent(key))
+            self._rebase([there or Held(keys.intent(key), None, swapped.revision)])
+            return
+        self._sent[key] = unsent
+        self._bases.pop(key, None)
+        self._reached[unsent.change] = swapped.revision
+        member.sets[name] = KnownSet(manifest, entries)
+        self._clear(name, manifest, pieces, swapped.revision)
+
+    def _put_pieces(self, name: str, pieces: Mapping[str, bytes]) -> None:
+        swaps: list[Swap] = []
+        size = 0
+        for piece, data in pieces.items():
+            if swaps and size + len(data) > _BYTES:
+                self._member.engine.swap(swaps)
+                swaps, size = [], 0
+            swaps.append(Swap(keys.of_node(keys.BLOBS, name, piece), data, None))
+            size += len(data)
+        if swaps:
+            self._member.engine.swap(swaps)
+
+    def _clear(
+        self, name: str, manifest: sharding.Manifest, pieces: Mapping[str, bytes], revision: int
+    ) -> None:
+        """Delete pieces that no manifest names, if ours is still the newest.
+
+        Another node may have done the same just before ours was written: put back what it took.
+        """
+        prefix = keys.of_node(keys.BLOBS, name)
+        held = self._member.engine.snapshot(prefix, keys_only=True).held
+        used = {prefix + piece for piece in manifest.pieces}
+        there = {each.key.removeprefix(prefix) for each in held}
+        if missing := {piece: data for piece, data in pieces.items() if piece not in there}:
+            self._put_pieces(name, missing)
+        unused = [Swap(each.key, None, each.revision) for each in held if each.key not in used]
+        newest = self._member.engine.get(keys.intent(f"sets/{name}"))
+        if unused and newest is not None and newest.revision == revision:
+            self._member.engine.swap(unused[:_TOGETHER_LEAST])
+
+    def _answer(self) -> None:
+        """Tell those who wait which revision has their change, or who stated otherwise."""
+        if not self._waiting:
+            return
+        unsent = self._member.controller.state.unsent
+        open_changes = {
+            each.change for key, each in list(unsent.items()) if self._sent.get(key) != each
+        }
+        with self._lock:
+            for change in list(self._waiting):
+                why = self._member.conflicts.pop(change, "")
+                if change in open_changes and not why:
+                    continue
+                future = self._waiting.pop(change)
+                if not future.set_running_or_notify_cancel():
+                    continue
+                if why:
+                    fix = "look at what stands, and state it again if you mean it"
+                    future.set_exception(ConflictError(why, "", fix))
+                else:
+                    future.set_result(self._reached.pop(change, 0))
+
+
+def _detected(value: Any) -> bool:
+    return isinstance(value, Rule | Signature) and automatic(value)
+
+
+def _drop(draft: Draft, gone: Sequence[tuple[str, Unsent]]) -> None:
+    """Forget what need not be sent any more, unless it was stated anew."""
+    for key, unsent in gone:
+        if draft.unsent_intent(key) == unsent:
+            draft.unsent[key] = None
+
+
+def _raw(data: bytes) -> Any:
+    return Raw(data)

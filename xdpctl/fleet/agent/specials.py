@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Intents that are no records of a node's store: the bypass, and the policy of the fleet."""
+
+import logging
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from xdpctl.control.controller import Controller
+from xdpctl.errors import ConfigError, XdpctlError
+from xdpctl.fleet.agent.taking import Incoming
+from xdpctl.fleet.intent import Special, kind_named
+
+log = logging.getLogger("xdpctl.fleet")
+_switch = msgspec.json.Decoder(bool)
+_text = msgspec.json.Decoder(str)
+
+
+class Specials:
+    """Applies them on this node. `set_policy` takes the TOML of a policy, "" for none."""
+
+    def __init__(self, controller: Controller, set_policy: Callable[[str], None]) -> None:
+        self._controller, self._set_policy = controller, set_policy
+        self.problems: dict[str, str] = {}
+
+    def take(self, incoming: Iterable[Incoming]) -> None:
+        """Apply each; what cannot be applied is kept in `problems`."""
+        for one in incoming:
+            kind, _ = kind_named(one.key)
+            try:
+                if kind == Special.BYPASS:
+                    self._bypass(one)
+                else:
+                    self._policy(one)
+                self.problems.pop(one.key, None)
+            except (msgspec.DecodeError, XdpctlError) as error:
+                self.problems[one.key] = str(error)
+                log.error("the fleet's %s is not applied: %s", one.key, error)
+
+    def _bypass(self, one: Incoming) -> None:
+        intent = one.intent
+        assert intent is not None  # noqa: S101  # the agent passes no others
+        on = not intent.removed and _switch.decode(bytes(intent.data))
+        self._controller.set_bypass(on, f"{intent.by} ({intent.node})")
+
+    def _policy(self, one: Incoming) -> None:
+        intent = one.intent
+        assert intent is not None  # noqa: S101  # the agent passes no others
+        try:
+            self._set_policy("" if intent.removed else _text.decode(bytes(intent.data)))
+        except ConfigError as error:
+            raise ConfigError(f"policy of {intent.by} on {intent.node}: {error}") from error

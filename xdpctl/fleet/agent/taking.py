@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Takes intents of the fleet over into this node's records, on a draft of its controller.
+
+Every guard of this node applies: what it protects, its capacity, who is logged in. What it refuses
+stays as it is here, and is remembered with the reason.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import structs
+
+from xdpctl.abi.structs import Hits
+from xdpctl.control.operations import lockout, sets, signatures, source_rules
+from xdpctl.control.operations.sets import SetRequest
+from xdpctl.control.state.draft import Draft
+from xdpctl.control.store.records import decode_set
+from xdpctl.errors import XdpctlError
+from xdpctl.fleet.conflict import agree, prevails
+from xdpctl.fleet.intent import Intent, Special, Unreadable, kind_named, value_of
+from xdpctl.fleet.scope import in_scope
+from xdpctl.mitigation.undo import ending
+from xdpctl.model.identity import Caller, Role, Token
+from xdpctl.model.match.match import ID_MARK
+from xdpctl.model.requests import RuleRequest, SignatureRequest
+from xdpctl.model.rule import OPERATOR, Automatic, Rule, parse_rule_id
+from xdpctl.model.sharing import Shared, Unsent
+from xdpctl.model.signature import Signature, automatic
+from xdpctl.model.source_set import Entries, SourceSet
+
+_NAMED = 20  # keys that an audit record names
+_SECOND = 1_000_000_000
+AnyRule = Rule | Signature
+
+
+class _OnlyHere(XdpctlError):
+    """A record that is only on this node stands where the fleet's would be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """An intent as the engine has it; None: it has none any more.
+
+    `entries` are those of a set. `problem`: why it cannot be read. `node`: whose detector made it;
+    "": a person. `created` is the revision at which the key came.
+    """
+
+    key: str
+    revision: int
+    intent: Intent | None
+    entries: Entries | None = None
+    problem: str = ""
+    node: str = ""
+    created: int = 0
+    again: bool = False  # also what is known already: it was refused
+
+
+@dataclass(slots=True)
+class Taken:
+    """What became of some intents: keys that were applied, and those that were refused, with why.
+
+    `conflicts` has changes of this node that gave way, by the number of the change.
+    """
+
+    applied: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    conflicts: dict[int, str] = field(default_factory=dict)
+    special: list[Incoming] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Taker:
+    """Takes intents over for the node `name`, a member of `groups`; `hits` are a rule's."""
+
+    name: str
+    groups: Collection[str]
+    hits: Callable[[AnyRule], Hits]
+
+    def take(self, draft: Draft, batch: Iterable[Incoming]) -> Taken:
+        """Take over each intent that is newer than what is known; the audit log says what."""
+        taken = Taken()
+        for one in batch:
+            known = draft.shared_intent(one.key)
+            if known and one.revision <= known.revision and not (one.again and known.refused):
+                continue
+            if known and _resurrected(one, known):
+                draft.unsent[one.key] = Unsent(
+                    "fleet", known.removed_at, one.revision, removed=True
+                )
+                continue
+            self._one(draft, one, known, taken)
+        _note(draft, batch, taken)
+        return taken
+
+    def _one(self, draft: Draft, one: Incoming, known: Shared | None, taken: Taken) -> None:
+        intent, unsent = one.intent, draft.unsent_intent(one.key)
+        if unsent and intent and intent.node == self.name:
+            draft.unsent[one.key] = _confirmed(unsent, intent, one.revision)
+            draft.shared[one.key] = _mirrored(one)
+            return
+        if unsent and not self._yields(draft, one, unsent, taken):
+            return
+        if intent is None:
+            self._vanished(draft, one, known)
+            return
+        # what was stated here and gives way is the fleet's, too
+        ours = unsent is not None or (known is not None and known.stands and not known.local)
+        refused, local = one.problem, False
+        try:
+            if not refused:
+                self._apply(draft, one, ours, taken)
+        except XdpctlError as error:
+            refused, local = str(error), isinstance(error, _OnlyHere)
+        refused = refused[:300]
+        if refused and one.again and known and refused == known.refused:
+            return
+        draft.shared[one.key] = structs.replace(_mirrored(one), refused=refused, local=local)
+        if refused:
+            taken.refused[one.key] = refused
+        else:
+            taken.applied.append(one.key)
+
+    def _yields(self, draft: Draft, one: Incoming, unsent: Unsent, taken: Taken) -> bool:
+        """Whether what was stated here gives way to what the engine has; then it is dropped."""
+        theirs = None if one.intent is None or one.intent.removed else self._value(draft, one)
+        ours = None if unsent.removed else current(draft, one.key)
+        if one.intent is None or prevails(ours, theirs):
+            draft.unsent[one.key] = structs.replace(unsent, base=one.revision if one.intent else 0)
+            if one.intent is not None:
+                draft.shared[one.key] = _mirrored(one)
+            return False
+        draft.unsent[one.key] = None
+        if not agree(ours, theirs):
+            who = f"{one.intent.by} on {one.intent.node}"
+            why = f"{who} stated otherwise of {one.key}, and the engine had that first"
+            taken.conflicts[unsent.change] = why
+            draft.note(unsent.by, "fleet.conflict", one.key, stands=who, removed=one.intent.removed)
+        return True
+
+    def _value(self, draft: Draft, one: Incoming) -> Any:
+        if one.intent is None or one.problem or kind_named(one.key)[0] == "sets":
+            return None
+        try:
+            return value_of(one.key, one.intent, draft.now)
+        except Unreadable:
+            return None
+
+    def _vanished(self, draft: Draft, one: Incoming, known: Shared | None) -> None:
+        """The engine has no such intent any more: it ran out, or its removal is forgotten.
+
+        What has no end is stated again: that it is gone is not what anybody asked for.
+        """
+        value = current(draft, one.key)
+        lost = known and known.stands and not known.refused and value is not None
+        if known and lost and not getattr(value, "expires_ns", 0):
+            draft.unsent[one.key] = Unsent("fleet", draft.now.unix, 0, known.scope)
+        draft.shared[one.key] = None
+
+    def _apply(self, draft: Draft, one: Incoming, ours: bool, taken: Taken) -> None:
+        intent, (kind, name) = one.intent, kind_named(one.key)
+        assert intent is not None  # noqa: S101  # the caller has looked
+        here = in_scope(intent.scope, self.name, self.groups) and not intent.removed
+        who = Caller(f"{intent.by} ({intent.node})", Role.OPERATOR, OPERATOR)
+        if kind in ("rules", "signatures"):
+            asked = value_of(one.key, intent, draft.now) if here else None
+            if isinstance(asked, Rule):
+                standing: AnyRule | None = draft.standing(asked.source)
+            else:
+                standing = standing_rule(draft, one.key)
+            if asked is None or asked.expired(draft.now.ns):
+                self._remove_rule(draft, standing, intent.removed, ours, who)
+            else:
+                _place(draft, asked, standing, ours, who)
+        elif kind == "sets":
+            _set(draft, name, one, here, ours, who)
+        elif kind == "tokens":
+            asked = value_of(one.key, intent, draft.now) if here else None
+            assert asked is None or isinstance(asked, Token)  # noqa: S101
+            draft.tokens[name] = asked
+        elif kind == "settings":
+            asked = value_of(one.key, intent, draft.now) if here else None
+            assert asked is None or isinstance(asked, Automatic)  # noqa: S101
+            draft.settings[name] = asked
+        elif kind in tuple(Special):
+            if here or (ours and intent.removed):
+                taken.special.append(one)
+        else:
+            raise Unreadable(f"this version does not know {kind[:40]!r}: it is kept in the engine")
+
+    def _remove_rule(
+        self, draft: Draft, standing: AnyRule | None, removed: bool, ours: bool, who: Caller
+    ) -> None:
+        """Remove a rule that the fleet has no more, or, if `removed` by a person, a detector's."""
+        if standing is None:
+            return
+        if automatic(standing):
+            if removed:
+                ending(draft, f"removed by {who.name}", self.hits)(standing)
+                _drop(draft, standing)
+        elif ours:
+            if isinstance(standing, Rule):
+                lockout.refuse_loss(draft, standing, who)
+            _drop(draft, standing)
+
+
+def _resurrected(one: Incoming, known: Shared) -> bool:
+    """Whether an older engine came back with what had been removed since."""
+    intent = one.intent
+    if known.revision or known.stands or intent is None or intent.removed:
+        return False
+    return intent.at <= known.removed_at
+
+
+def _confirmed(unsent: Unsent, intent: Intent, revision: int) -> Unsent | None:
+    """What is left to send of what was stated here, when the engine has an intent of this node."""
+    if (unsent.at, unsent.change, unsent.removed) == (intent.at, intent.change, intent.removed):
+        return None
+    return structs.replace(unsent, base=revision)
+
+
+def _mirrored(one: Incoming) -> Shared:
+    intent = one.intent
+    if intent is None:
+        return Shared(one.revision)
+    return Shared(one.revision, intent.scope, "", intent.at if intent.removed else 0.0)
+
+
+def standing_rule(draft: Draft, key: str) -> AnyRule | None:
+    """The live rule of an intent's key; None if there is none."""
+    _, name = kind_named(key)
+    if name.startswith(ID_MARK):
+        return draft.signature(name)
+    return draft.standing(parse_rule_id(name))
+
+
+def current(draft: Draft, key: str) -> Any:
+    """This node's record of an intent's key; None if there is none."""
+    kind, name = kind_named(key)
+    if kind in ("rules", "signatures"):
+        return standing_rule(draft, key)
+    if kind == "sets":
+        return draft.set_named(name)
+    if kind in ("tokens", "settings"):
+        staged, stored = getattr(draft, kind), getattr(draft.state, kind)
+        return staged[name] if name in staged else stored.get(name)
+    return None
+
+
+def _place(draft: Draft, asked: AnyRule, standing: AnyRule | None, ours: bool, who: Caller) -> None:
+    """Add a rule, or let it replace the one of the same match; raises what its guards raise."""
+    if standing is not None and not automatic(standing) and not ours:
+        if isinstance(standing, Rule) and isinstance(asked, Rule) and standing.same_effect(asked):
+            return  # this node had it before
+        raise _OnlyHere("a rule that is only on this node stands on the same match")
+    now = draft.now.ns
+    common: dict[str, Any] = {
+        "action": asked.action,
+        "mode": asked.mode,
+        "ttl": (asked.expires_ns - now) / _SECOND if asked.expires_ns else None,
+        "confirm_within": (asked.confirm_by_ns - now) / _SECOND if asked.confirm_by_ns else None,
+        "reason": asked.reason,
+        "tags": asked.tags,
+        "spare": asked.spare,
+        "replace": True,
+        "force": True,
+    }
+    if isinstance(asked, Rule):
+        added = source_rules.place(draft, RuleRequest(source=asked.source, **common), who).rule
+        draft.put(added.replace(created_at=asked.created_at))  # as on the node that stated it
+    else:
+        more: dict[str, Any] = {"limit": asked.limit, "priority": asked.priority}
+        made = signatures.add(draft, SignatureRequest(match=asked.match, **more, **common), who)
+        draft.put_signature(made.rule.replace(created_at=asked.created_at))
+
+
+def _drop(draft: Draft, rule: AnyRule) -> None:
+    if isinstance(rule, Signature):
+        draft.remove_signature(rule.id)
+    else:
+        draft.remove(rule)
+
+
+def _set(draft: Draft, name: str, one: Incoming, here: bool, ours: bool, who: Caller) -> None:
+    standing = draft.set_named(name)
+    if standing is not None and not ours:
+        raise _OnlyHere("a set that is only on this node has the same name")
+    if not here:
+        if standing is not None:
+            sets.remove(draft, name, who, None, {})
+        return
+    if one.entries is None:
+        raise Unreadable("its entries are missing")
+    record = set_record(one)
+    if record.name != name:
+        raise Unreadable("its content is of another set")
+    ask = SetRequest(
+        name=name,
+        entries=one.entries,
+        action=record.action,
+        mode=record.mode,
+        spare=record.spare,
+        reason=record.reason,
+        feed=record.feed,
+        options=record.options,
+        force=True,
+    )
+    sets.put(draft, ask, who)
+
+
+def set_record(one: Incoming) -> SourceSet:
+    """The record of a set's intent; Unreadable if it is not valid."""
+    assert one.intent is not None  # noqa: S101  # the caller has looked
+    try:
+        return decode_set(bytes(one.intent.data))
+    except (ValueError, XdpctlError) as error:
+        raise Unreadable(f"its record cannot be read: {str(error)[:200]}") from None
+
+
+def _note(draft: Draft, batch: Iterable[Incoming], taken: Taken) -> None:
+    """An audit record of what was taken over: who asked for it, and what was refused."""
+    if not taken.applied and not taken.refused:
+        return
+    who = sorted({f"{i.intent.by} ({i.intent.node})" for i in batch if i.intent})
+    refused = [f"{key}: {why}" for key, why in list(taken.refused.items())[:_NAMED]]
+    draft.note(
+        "fleet",
+        "fleet.apply",
+        taken.applied[0] if len(taken.applied) == 1 else "",
+        intents=len(taken.applied),
+        first=taken.applied[:_NAMED],
+        by=who[:_NAMED],
+        refused=refused,
+    )

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tells the fleet what happened on this node: its part of incidents, and what people changed."""
+
+from collections.abc import Iterator
+
+import msgspec
+from msgspec import structs
+
+from xdpctl.fleet import keys
+from xdpctl.fleet.agent.leases import Leases
+from xdpctl.fleet.agent.member import Member
+from xdpctl.fleet.engine.values import Swap
+from xdpctl.model.incident import Incident, encode
+from xdpctl.model.rule import OPERATOR
+
+_DAY = 86_400.0
+_INCIDENT_SECONDS, _HISTORY_SECONDS = 30 * _DAY, 7 * _DAY
+_AT_ONCE = 20
+_PARTS_MAX = 200_000  # bytes of a change; larger ones are undone on their own node
+_EVENTS, _RULES, _SOURCES, _NOTES = 20, 20, 10, 20
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A change that a person made: summaries of its steps, and what is needed to undo it."""
+
+    summaries: tuple[bytes, ...]
+    parts: tuple[bytes, ...]  # none if they are too large
+
+
+encode_record = msgspec.msgpack.Encoder().encode
+decode_record = msgspec.msgpack.Decoder(Record).decode
+
+
+class Telling:
+    """Writes incidents and history below this node's own keys; `step` writes what is new."""
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+        self._leases = Leases(member.engine)
+        self._incidents: dict[str, float] = {}  # by id: when the told version was updated
+        self._change = -1  # the highest number that was told; -1: not known
+
+    def step(self) -> None:
+        """Tell what is new; EngineError if the engine does not answer."""
+        self._tell_incidents()
+        self._tell_history()
+
+    def own_keys(self) -> Iterator[str]:
+        """The keys of all that this node has and that could be shared."""
+        state = self._member.controller.state
+        for rule in list(state.rules.values()):
+            if rule.origin == OPERATOR:
+                yield f"rules/{rule.id}"
+        for signature in list(state.signatures.values()):
+            if signature.origin == OPERATOR:
+                yield f"signatures/{signature.id}"
+        for field in ("sets", "tokens", "settings"):
+            for name in list(getattr(state, field)):
+                yield f"{field}/{name}"
+
+    def _tell_incidents(self) -> None:
+        state, now = self._member.controller.state, self._member.controller.clock.read().unix
+        fresh = [
+            incident
+            for incident in list(state.incidents.values())
+            if now - incident.updated_at < _DAY
+            and self._incidents.get(incident.id) != incident.updated_at
+        ]
+        for incident in fresh[:_AT_ONCE]:
+            key = keys.of_node(keys.INCIDENTS, self._member.name, incident.id)
+            lease = self._leases.until(_INCIDENT_SECONDS)
+            self._member.engine.put(key, encode(_shortened(incident)), lease)
+            self._incidents[incident.id] = incident.updated_at
+
+    def _tell_history(self) -> None:
+        store = self._member.controller.store
+        prefix = keys.of_node(keys.HISTORY, self._member.name)
+        if self._change < 0:
+            held = self._member.engine.snapshot(prefix, keys_only=True).held
+            names = (each.key.removeprefix(prefix) for each in held)
+            self._change = max((int(n) for n in names if n.isdigit()), default=0)
+        newest = store.last_change()
+        for number in range(self._change + 1, min(newest, self._change + _AT_ONCE) + 1):
+            rows = [raw for found, raw in store.summaries(number + 1, 1) if found == number]
+            if rows:
+                parts = tuple(store.parts(number))
+                parts = parts if sum(map(len, parts)) <= _PARTS_MAX else ()
+                value = encode_record(Record(tuple(rows[:50]), parts))
+                lease = self._leases.until(_HISTORY_SECONDS)
+                self._member.engine.swap([Swap(f"{prefix}{number}", value, None, lease)])
+            self._change = number
+
+
+def _shortened(incident: Incident) -> Incident:
+    """An incident with the first of each list, which its node has whole."""
+    return structs.replace(
+        incident,
+        events=incident.events[:_EVENTS],
+        rules=incident.rules[:_RULES],
+        sources=incident.sources[:_SOURCES],
+        notes=incident.notes[:_NOTES],
+        findings=(),
+        active=incident.active[:_EVENTS],
+    )

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where a change is in force: the answer to whoever made it. Pure."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from xdpctl.fleet.node import Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where a change is in force, by the names of nodes; `silent` in seconds.
+
+    `revision` is the engine's, 0 while the engine does not have it.
+    """
+
+    revision: int
+    applied: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
+    refused: dict[str, str] = field(default_factory=dict)
+    silent: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes there are."""
+        return len(self.applied) + len(self.behind) + len(self.refused) + len(self.silent)
+
+    def __str__(self) -> str:
+        parts = [f"{len(self.applied)} of {self.nodes}"]
+        parts += [f"{name} refuses it: {why}" for name, why in self.refused.items()]
+        parts += [f"{name} does not have it yet" for name in self.behind]
+        parts += [f"{name} {_silent(seconds)}" for name, seconds in self.silent.items()]
+        if not self.revision:
+            parts.append("the engine does not have it yet: the other nodes get it when it answers")
+        return ", ".join(parts)
+
+
+def where(
+    revision: int,
+    keys: Collection[str],
+    seen: Iterable[Seen],
+    me: str,
+    now: float,
+) -> Where:
+    """Where the intents `keys` are in force that the engine has at `revision`.
+
+    `me` is this node, which has them; `now` is when the nodes were last looked at (monotonic).
+    """
+    found = Where(revision)
+    done, behind = [me], []
+    for node in sorted(seen, key=lambda node: node.name):
+        report = node.report
+        if node.name == me:
+            continue
+        if report is None or not node.live(now):
+            found.silent[node.name] = node.silent(now)
+        elif not revision or report.applied < revision:
+            behind.append(node.name)
+        elif why := next((report.refused[key] for key in keys if key in report.refused), ""):
+            found.refused[node.name] = why
+        else:
+            done.append(node.name)
+    return Where(revision, tuple(done), tuple(behind), found.refused, found.silent)
+
+
+def _silent(seconds: float) -> str:
+    return "was not heard of yet" if seconds == float("inf") else f"silent for {seconds:.0f} s"

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a node needs to join, sealed with the secret of a token; and the token.
+
+The node that serves a bundle cannot read it, so any node may serve it to anybody. The token also
+has the SHA-256 of the authority's certificate, which the joining node compares.
+"""
+
+import hashlib
+import secrets
+import time
+from typing import NamedTuple
+
+import msgspec
+from cryptography.fernet import Fernet, InvalidToken
+
+from xdpctl.errors import AccessError, ConfigError
+
+_MARK, _ID_BYTES = "xdpctlfleet1", 8
+BYTES_MAX = 256 << 10
+
+
+class MemberPart(msgspec.Struct, frozen=True):
+    """What a node needs to be a member of the engine, besides."""
+
+    certificate: bytes
+    key: bytes
+    admin_certificate: bytes
+    admin_key: bytes
+    initial_cluster: str
+    revocations: bytes
+
+
+class Bundle(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A node's place in the fleet. `ends` is Unix time: it cannot be used afterwards."""
+
+    fleet: str
+    name: str
+    groups: tuple[str, ...]
+    address: str
+    endpoints: tuple[str, ...]
+    server_name: str
+    prefix: str
+    ends: float
+    ca: bytes
+    certificate: bytes
+    key: bytes
+    member: MemberPart | None = None
+
+
+class Token(NamedTuple):
+    """A token in its parts: which bundle, its secret, and the hash of the authority."""
+
+    id: str
+    secret: str
+    authority: str
+
+    def __str__(self) -> str:
+        return ".".join((_MARK, *self))
+
+
+def parse_token(text: str) -> Token:
+    """The token; ConfigError if it is none."""
+    mark, *parts = text.strip().split(".")
+    hexadecimal = frozenset("0123456789abcdef")
+    if mark != _MARK or len(parts) != 3 or len(parts[1]) != 44:
+        raise ConfigError("this is not a token of `xdpctl fleet token`: copy it whole")
+    token = Token(*parts)
+    if not hexadecimal.issuperset(token.id) or len(token.id) != 2 * _ID_BYTES:
+        raise ConfigError("the token is damaged: copy it whole")
+    return token
+
+
+def seal(bundle: Bundle) -> tuple[Token, bytes]:
+    """A new token, and the bundle that it opens."""
+    secret = Fernet.generate_key()
+    token = Token(secrets.token_hex(_ID_BYTES), secret.decode(), authority_hash(bundle.ca))
+    return token, Fernet(secret).encrypt(msgspec.msgpack.encode(bundle))
+
+
+def unseal(token: Token, sealed: bytes) -> Bundle:
+    """The bundle. AccessError if the token does not open it, or it has ended."""
+    try:
+        data = Fernet(token.secret.encode()).decrypt(sealed[:BYTES_MAX])
+        bundle = msgspec.msgpack.decode(data, type=Bundle)
+    except (InvalidToken, ValueError, msgspec.DecodeError):
+        raise AccessError("this token does not open what the node sent: make a new one") from None
+    if authority_hash(bundle.ca) != token.authority:
+        raise AccessError("the authority is not the one that the token names")
+    if bundle.ends < time.time():
+        raise AccessError("the token has expired: make a new one with `xdpctl fleet token`")
+    return bundle
+
+
+def authority_hash(ca: bytes) -> str:
+    """The SHA-256 of an authority's certificate, in hex."""
+    return hashlib.sha256(ca.strip()).hexdigest()

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where the files of a fleet are on a node, and who may read them."""
+
+import os
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+
+from xdpctl.base.system.owned_folder import Owned, read_file, replace_file
+from xdpctl.errors import ConfigError
+from xdpctl.fleet.authority.certificates import Pair
+
+ADMIN = "root"  # etcd's name for whoever may do everything
+_BYTES_MAX = 1 << 20
+ETCD_USER = "etcd"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The folders under the state directory.
+
+    `authority`: root alone. `engine`: etcd's configuration, keys and data. `node`: this node's
+    certificate, which the control plane reads and renews.
+    """
+
+    state_dir: Path
+    user: str
+    group: str
+
+    @property
+    def authority(self) -> Path:
+        """The authority: its key, and what it has issued."""
+        return self.state_dir / "authority"
+
+    @property
+    def engine(self) -> Path:
+        """The engine's own folder."""
+        return self.state_dir / "engine"
+
+    @property
+    def node(self) -> Path:
+        """The certificate of this node."""
+        return self.state_dir / "control" / "fleet"
+
+    @property
+    def joining(self) -> Path:
+        """Sealed bundles for nodes that join."""
+        return self.state_dir / "control" / "joining"
+
+    @property
+    def configuration(self) -> Path:
+        """The engine's configuration."""
+        return self.engine / "etcd.yaml"
+
+    @property
+    def data(self) -> Path:
+        """The engine's data."""
+        return self.engine / "data"
+
+    @property
+    def admin(self) -> tuple[Path, Path]:
+        """The certificate and the key of whoever may do everything in the engine."""
+        return self.authority / "admin.crt", self.authority / "admin.key"
+
+    def prepare(self) -> None:
+        """Make the folders, each for its owner. ConfigError if that is not possible."""
+        user, group = _ids(self.user)
+        etcd, etcd_group = _ids(ETCD_USER)
+        with Owned(self.state_dir) as state:
+            state.folder_for("authority", 0, 0, 0o700)
+            state.folder_for("engine", etcd, etcd_group, 0o755)
+            state.folder_for("control", user, group, 0o750)
+        for folder in (self.node, self.joining):
+            folder.mkdir(mode=0o750, exist_ok=True)
+            os.chown(folder, user, group)
+
+    def write_pair(self, folder: Path, name: str, pair: Pair, user: str) -> None:
+        """Write a certificate and its key, which `user` alone may read."""
+        owner, group = _ids(user)
+        for suffix, data, mode in (("crt", pair.certificate, 0o644), ("key", pair.key, 0o400)):
+            self.write(folder / f"{name}.{suffix}", data, mode)
+            os.chown(folder / f"{name}.{suffix}", owner, group)
+
+    def write(self, path: Path, data: bytes, mode: int, user: str = "") -> None:
+        """Write a file; ConfigError if it cannot be written."""
+        try:
+            replace_file(path, data, mode)
+            if user:
+                os.chown(path, *_ids(user))
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}") from error
+
+    def pair(self, folder: Path, name: str) -> Pair:
+        """A certificate with its key; ConfigError if they cannot be read."""
+        return Pair(self.read(folder / f"{name}.crt"), self.read(folder / f"{name}.key"))
+
+    def read(self, path: Path) -> bytes:
+        """A file; ConfigError if it cannot be read."""
+        try:
+            return read_file(path, _BYTES_MAX)
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}") from error
+
+
+def _ids(user: str) -> tuple[int, int]:
+    try:
+        found = pwd.getpwnam(user)
+    except KeyError:
+        fix = "apt-get install etcd-server" if user == ETCD_USER else "see xdpctl doctor"
+        raise ConfigError(f"there is no user {user}: {fix}") from None
+    return found.pw_uid, found.pw_gid

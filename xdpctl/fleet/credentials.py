@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""This node's certificate: read for each connection, renewed from the engine, and watched."""
+
+import socket
+import time
+from contextlib import suppress
+from typing import Any
+
+import grpc
+import msgspec
+
+from xdpctl.base.system.owned_folder import read_file, replace_file
+from xdpctl.errors import ConfigError
+from xdpctl.fleet import keys
+from xdpctl.fleet.authority.certificates import certificate_of, check_revocations, fits
+from xdpctl.fleet.engine.client import Engine
+from xdpctl.fleet.settings import FleetSettings
+
+CA, CERTIFICATE, KEY = "ca.crt", "node.crt", "node.key"
+_BYTES_MAX = 64 << 10
+_LOOK_SECONDS, _SOON_SECONDS = 30.0, 21 * 86_400.0
+
+
+class Revoked(msgspec.Struct, frozen=True):
+    """The names of nodes that were revoked, and the list of their certificates (CRL, PEM)."""
+
+    names: list[str]
+    crl: str
+
+
+_revoked = msgspec.json.Decoder(Revoked)
+
+
+class Credentials:
+    """The files of `fleet.certificates`; none, and the engine is spoken to in clear text."""
+
+    def __init__(self, settings: FleetSettings) -> None:
+        self._settings = settings
+        self._look_at = 0.0
+        self._problem = ""
+
+    @property
+    def secure(self) -> bool:
+        """Whether there are certificates."""
+        return self._settings.file(CA).exists()
+
+    def load(self) -> Any:
+        """Credentials for gRPC; None without certificates. OSError if a file cannot be read."""
+        if not self.secure:
+            return None
+        ca, certificate, key = (
+            read_file(self._settings.file(name), _BYTES_MAX) for name in (CA, CERTIFICATE, KEY)
+        )
+        return grpc.ssl_channel_credentials(ca, key, certificate)
+
+    def expires(self) -> float:
+        """Unix time at which the certificate ends; 0 if there is none."""
+        if not self.secure:
+            return 0.0
+        try:
+            data = read_file(self._settings.file(CERTIFICATE), _BYTES_MAX)
+            return certificate_of(data).not_valid_after_utc.timestamp()
+        except (OSError, ConfigError):
+            return 0.0
+
+    def address(self) -> str:
+        """Where other nodes reach this one: the first address of its certificate, and the port."""
+        if not self._settings.port:
+            return ""
+        host = socket.gethostname()
+        if self.secure:
+            with suppress(OSError, ConfigError):
+                host = fits(read_file(self._settings.file(CERTIFICATE), _BYTES_MAX)) or host
+        return f"[{host}]:{self._settings.port}" if ":" in host else f"{host}:{self._settings.port}"
+
+    def warnings(self) -> list[str]:
+        """What has to be done about the certificate."""
+        found = [self._problem] if self._problem else []
+        ends = self.expires()
+        left = ends - time.time()
+        if ends and left < 0:
+            found.append(
+                "this node's certificate has expired, so the fleet does not answer it. On the node "
+                "with the authority: xdpctl fleet renew; then copy its certificate here"
+            )
+        elif ends and left < _SOON_SECONDS:
+            found.append(
+                f"this node's certificate expires in {left / 86_400:.0f} days. On the node with "
+                "the authority: xdpctl fleet renew"
+            )
+        return found
+
+    def take_revoked(self, value: bytes) -> frozenset[str]:
+        """The names that are revoked; etcd's list is written where this host runs etcd.
+
+        A list that the authority did not sign is not written.
+        """
+        try:
+            found = _revoked.decode(value)
+            path = self._settings.certificates.parent.parent / "engine" / "revoked.pem"
+            if self.secure and path.exists() and path.read_bytes() != found.crl.encode():
+                check_revocations(found.crl.encode(), self._settings.file(CA).read_bytes())
+                path.write_bytes(found.crl.encode())  # it is ours, in a folder that is not
+        except (msgspec.DecodeError, OSError, ConfigError) as error:
+            self._problem = f"the list of revoked nodes is not taken over: {error}"
+            return frozenset()
+        return frozenset(found.names)
+
+    def renew(self, engine: Engine) -> bool:
+        """Install the renewed certificate that the engine has for this node, if there is one.
+
+        Only one of the same authority, name and key is taken; True if it is new.
+        """
+        now = time.monotonic()
+        if not self.secure or now < self._look_at:
+            return False
+        self._look_at = now + _LOOK_SECONDS
+        held = engine.get(keys.CERTIFICATES + self._settings.name)
+        path = self._settings.file(CERTIFICATE)
+        if held is None or held.value is None or len(held.value) > _BYTES_MAX:
+            return False
+        try:
+            if held.value == read_file(path, _BYTES_MAX):
+                return False
+            ca, key = (read_file(self._settings.file(n), _BYTES_MAX) for n in (CA, KEY))
+            if not certificate_of(held.value, ca, key, self._settings.name):
+                return False
+            replace_file(path, held.value, 0o644)
+        except (OSError, ConfigError) as error:
+            self._problem = f"the renewed certificate is not installed: {error}"
+            return False
+        self._problem = ""
+        return True

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Intents as the engine has them: an envelope around the record of a rule, set, token or setting.
+
+What comes from the engine may be of another version, or garbage: it is read within bounds, and a
+kind that is not known is kept there and reported.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from xdpctl.base.clock import Now
+from xdpctl.control.store.kinds import KINDS, Kind
+from xdpctl.errors import XdpctlError
+from xdpctl.model import tags
+from xdpctl.model.identity import Token
+from xdpctl.model.rule import Rule
+from xdpctl.model.signature import Signature
+
+VERSION = 1
+BYTES_MAX = 1_500_000  # of a value; etcd's default limit of a request
+_DATA_MAX = {"rules": 8 << 10, "signatures": 64 << 10, "tokens": 8 << 10, "settings": 1 << 10}
+_FIELD = {"sets": "sets", **{kind: kind for kind in _DATA_MAX}}
+_KINDS: dict[str, Kind] = {kind.field: kind for kind in KINDS if kind.field in _FIELD}
+
+
+class Special(StrEnum):
+    """Intents that are no records of a node's store."""
+
+    BYPASS = "bypass"
+    POLICY = "policy"
+
+
+class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What somebody asked for: `by` is a person or a detector, on `node`, at `at` (Unix time).
+
+    `clock`: the node's clock was synchronised. `data` is the record as JSON; `removed`: it is
+    taken away. `scope`: all nodes (""), `node:NAME` or `group:NAME`.
+    """
+
+    v: int
+    by: str
+    node: str
+    at: float
+    clock: bool = False
+    scope: str = ""
+    removed: bool = False
+    change: int = 0
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class Unreadable(XdpctlError):
+    """What the engine has under a key cannot be used by this version; the text says why."""
+
+
+_encoder, _decoder = msgspec.json.Encoder(), msgspec.json.Decoder(Intent)
+_texts = msgspec.json.Decoder(str)
+
+
+def encode(intent: Intent) -> bytes:
+    """The value for the engine."""
+    return _encoder.encode(intent)
+
+
+def decode(value: bytes) -> Intent:
+    """The intent; Unreadable if it is damaged, or of a later version."""
+    if len(value) > BYTES_MAX:
+        raise Unreadable(f"it has {len(value):,} bytes, and at most {BYTES_MAX:,} are read")
+    try:
+        intent = _decoder.decode(value)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise Unreadable(f"it cannot be read: {str(error)[:120]}") from None
+    if intent.v > VERSION:
+        raise Unreadable(
+            f"it is of version {intent.v}, and this node reads up to {VERSION}: upgrade this node"
+        )
+    if not (intent.by.isprintable() and len(intent.by) <= 100 and len(intent.node) <= 32):
+        raise Unreadable("the name of who stated it is not valid")
+    return intent
+
+
+def kind_named(key: str) -> tuple[str, str]:
+    """The kind and the identity that a key names: `rules/203.0.113.0_24`."""
+    kind, _, name = key.partition("/")
+    return kind, name
+
+
+def content(kind: str, value: Any, now: Now) -> msgspec.Raw:
+    """The record of a rule, signature, token or setting as JSON, without what is a node's own."""
+    if isinstance(value, Rule | Signature):
+        kept = tuple(t for t in value.tags if not tags.ours(t) or t == tags.RELEASED)
+        value = value.replace(tags=kept, **({"slot": 0} if isinstance(value, Signature) else {}))
+    away = Now(now.ns, now.unix, "")  # another node counts from another boot
+    data = _KINDS[kind].encode(value, away)
+    return msgspec.Raw(_encoder.encode(data.decode()) if kind == "settings" else data)
+
+
+def value_of(key: str, intent: Intent, now: Now) -> Any:
+    """The rule, signature, token or setting of an intent; Unreadable if there is none.
+
+    Its end is absolute if both clocks were synchronised; otherwise it counts from now.
+    """
+    kind, name = kind_named(key)
+    most = _DATA_MAX.get(kind)
+    if most is None:
+        raise Unreadable(f"this version does not know {kind[:40]!r}")
+    raw = bytes(intent.data)
+    if len(raw) > most:
+        raise Unreadable(f"it has {len(raw):,} bytes, and at most {most:,} are read")
+    if not (intent.clock and now.error is not None):
+        now = Now(now.ns, intent.at, now.boot)
+    of = _KINDS[kind]
+    try:
+        if kind == "settings":
+            raw = _texts.decode(raw).encode()
+        identity = of.identity(name)
+        found = of.decode(identity, raw, now)
+        if of.key(_identity(found, identity)) != key:
+            raise Unreadable("its content is of another key")
+    except Unreadable:
+        raise
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, XdpctlError) as error:
+        raise Unreadable(f"its content cannot be read: {str(error)[:200]}") from None
+    return found
+
+
+def _identity(value: Any, named: Any) -> Any:
+    """The identity that a record names itself; `named` by its key, where it names none."""
+    if isinstance(value, Signature):
+        return value.id
+    return value.name if isinstance(value, Token) else named

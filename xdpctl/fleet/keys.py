@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The keys of the engine, and who may write them.
+
+    FLEET                        the fleet's id, written once
+    shared/intents/KIND/ID       what people asked for; by every node that may state intents
+    shared/found/NODE/KIND/ID    rules of NODE's detectors; by NODE alone
+    blobs/SET/SHA-256            pieces of sets; by every node that may state intents
+    nodes/NAME/card, report      who a node is, and how it is; by the node alone
+    incidents/NODE/ID            NODE's part of an incident; by NODE alone
+    history/NODE/NUMBER          what people changed on NODE; by NODE alone
+    leader/ROLE                  which node does something for all; with a lease
+    certificates/NAME, revoked   renewed certificates, and names that are no longer trusted; by root
+
+One watch of `shared/` is all that an agent needs to follow.
+"""
+
+from typing import NamedTuple
+
+SHARED, INTENTS, FOUND = "shared/", "shared/intents/", "shared/found/"
+BLOBS, NODES, INCIDENTS, HISTORY = "blobs/", "nodes/", "incidents/", "history/"
+LEADER, CERTIFICATES, REVOKED, FLEET = "leader/", "certificates/", "revoked", "fleet"
+# What a node may write of its own, and what one may write besides that states intents.
+OWN = (FOUND, NODES, INCIDENTS, HISTORY)
+STATED = (INTENTS, BLOBS, LEADER)
+
+
+class Place(NamedTuple):
+    """Where an intent is: its key without prefixes, and the node whose detector made it, if any."""
+
+    key: str
+    node: str = ""
+
+
+def intent(key: str) -> str:
+    """The engine's key of an intent."""
+    return INTENTS + key
+
+
+def found(node: str, key: str) -> str:
+    """The engine's key of a rule that a node's detector made."""
+    return f"{FOUND}{node}/{key}"
+
+
+def place(engine_key: str) -> Place | None:
+    """What a key below `shared/` names; None if it is not known."""
+    if engine_key.startswith(INTENTS):
+        return Place(engine_key.removeprefix(INTENTS))
+    node, mark, key = engine_key.removeprefix(FOUND).partition("/")
+    return Place(key, node) if engine_key.startswith(FOUND) and mark and node else None
+
+
+def of_node(area: str, node: str, name: str = "") -> str:
+    """A key, or the prefix, of a node in an area that it alone writes."""
+    return f"{area}{node}/{name}"

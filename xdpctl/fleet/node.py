@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a node says of itself in the engine, and what others see of it. Pure.
+
+A card says who it is; a report, once a second, how it is. Neither is believed beyond its bounds: a
+node whose certificate was stolen can say what it likes of itself, and of itself alone.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from xdpctl.errors import RuleError
+from xdpctl.fleet import keys
+from xdpctl.fleet.engine.values import Held
+from xdpctl.model.rule import check_name
+
+_BYTES_MAX, _SHOWN, _TEXT = 32 << 10, 20, 300
+SILENT_SECONDS = 3.0
+
+
+class Card(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who a node is: its groups, and where other nodes reach it (`HOST:PORT`; "": nowhere)."""
+
+    groups: tuple[str, ...] = ()
+    address: str = ""
+    since: float = 0.0  # Unix time at which it joined
+
+
+class Report(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a node is. `applied` is the engine's revision up to which it has taken intents over.
+
+    `refused` has intents that it does not apply, with why; `refusals` counts all. `armed` has the
+    packets that rules of other nodes' detectors have hit here, by node.
+    """
+
+    at: float
+    version: str = ""
+    applied: int = 0
+    unsent: int = 0
+    rules: int = 0
+    sets: int = 0
+    signatures: int = 0
+    refusals: int = 0
+    refused: Mapping[str, str] = {}
+    problems: tuple[str, ...] = ()
+    bypass: bool = False
+    frozen: bool = False
+    held: str = ""
+    incidents: int = 0
+    expires: float = 0.0  # Unix time at which its certificate ends
+    armed: Mapping[str, int] = {}
+    instance: str = ""  # by chance, at each start: two nodes of one name differ
+
+
+encode = msgspec.json.Encoder().encode
+_cards, _reports = msgspec.json.Decoder(Card), msgspec.json.Decoder(Report)
+
+
+def instance_of(value: bytes | None) -> str:
+    """Which run of a node wrote a report; "" if it cannot be read."""
+    try:
+        return _reports.decode((value or b"")[:_BYTES_MAX]).instance
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return ""
+
+
+def shown(texts: Mapping[str, str]) -> dict[str, str]:
+    """The first of some texts, shortened."""
+    return {key[:_TEXT]: text[:_TEXT] for key, text in list(texts.items())[:_SHOWN]}
+
+
+@dataclass(slots=True)
+class Seen:
+    """A node as this one sees it. `heard` is when its report last changed (monotonic; 0: never)."""
+
+    name: str
+    card: Card = field(default_factory=Card)
+    report: Report | None = None
+    heard: float = 0.0
+    revision: int = 0
+
+    def silent(self, now: float) -> float:
+        """Seconds since it was last heard of; infinite if it never was."""
+        return now - self.heard if self.heard else float("inf")
+
+    def live(self, now: float) -> bool:
+        """Whether it reports."""
+        return self.silent(now) <= SILENT_SECONDS
+
+
+class Nodes:
+    """All nodes of the fleet, by name, from what the engine has of them."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, Seen] = {}
+        self.looked = 0.0  # monotonic time of the last look; silence counts up to it
+
+    def take(self, held: Iterable[Held], now: float) -> None:
+        """Take over all keys below `nodes/`; a node without a card is none of the fleet."""
+        self.looked = now
+        cards: dict[str, Card] = {}
+        reports: dict[str, tuple[int, Report]] = {}
+        for each in held:
+            name, _, what = each.key.removeprefix(keys.NODES).partition("/")
+            if not _is_name(name) or each.value is None or len(each.value) > _BYTES_MAX:
+                continue
+            try:
+                if what == "card":
+                    cards[name] = _cards.decode(each.value)
+                elif what == "report":
+                    reports[name] = each.revision, _reports.decode(each.value)
+            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+                continue  # it is shown as silent
+        for name in self.by_name.keys() - cards.keys():
+            del self.by_name[name]
+        for name, card in cards.items():
+            seen = self.by_name.setdefault(name, Seen(name))
+            seen.card = card
+            revision, report = reports.get(name, (0, None))
+            if report is not None and revision != seen.revision:
+                seen.report, seen.revision, seen.heard = report, revision, now
+
+
+def _is_name(name: str) -> bool:
+    try:
+        check_name(name, "node")
+    except RuleError:
+        return False
+    return True

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`[fleet]` of the configuration. Imported by every process, so it imports no gRPC."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from xdpctl.base.typed import Problems
+from xdpctl.model.rule import check_name
+
+PORT = 8461
+_Path = Annotated[str, Meta(min_length=1, max_length=4096)]
+_PortNumber = Annotated[int, Meta(ge=0, le=65535)]
+
+
+class Arm(StrEnum):
+    """What becomes of signatures that the detectors of other nodes made."""
+
+    OFF = "off"
+    MONITOR = "monitor"
+    ENFORCE = "enforce"
+
+
+class FleetTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[fleet]`; `xdpctl fleet init` and `join` write it."""
+
+    name: str = ""
+    endpoints: list[str] = []
+    groups: list[str] = []
+    arm: Arm = Arm.MONITOR
+    certificates: _Path = "/etc/xdpctl/fleet"
+    server_name: str = ""
+    prefix: str = "xdpctl/"
+    host: str = "0.0.0.0"  # noqa: S104  # nodes reach each other over the network, with certificates
+    port: _PortNumber = PORT
+
+    def settings(self, problems: Problems) -> "FleetSettings | None":
+        """The settings; None without endpoints. What is not valid is added to `problems`."""
+        if not self.endpoints:
+            if self.name:
+                problems.add("fleet.endpoints is empty: give the engine's members as HOST:PORT")
+            return None
+        for place, names in (("fleet.name", [self.name]), ("fleet.groups", self.groups)):
+            for name in names:
+                with problems.at(place):
+                    check_name(name, place)
+        if len(self.name) > NAME_MAX:
+            problems.add(f"fleet.name has {len(self.name)} characters: give at most {NAME_MAX}")
+        for number, endpoint in enumerate(self.endpoints, 1):
+            host, _, port = endpoint.rpartition(":")
+            if not host or not port.isdigit() or not 0 < int(port) < 65536:
+                problems.add(f"fleet.endpoints[{number}] is {endpoint[:80]!r}: give HOST:PORT")
+        if not self.prefix.endswith("/") or not self.prefix.isascii():
+            problems.add("fleet.prefix must end with / and be ASCII: xdpctl/")
+        return FleetSettings(
+            name=self.name,
+            endpoints=tuple(self.endpoints),
+            groups=tuple(self.groups),
+            arm=self.arm,
+            certificates=Path(self.certificates),
+            server_name=self.server_name,
+            prefix=self.prefix,
+            host=self.host,
+            port=self.port,
+        )
+
+
+NAME_MAX = 24  # characters of a node's name: tags of rules name it, and have 32
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """This node in its fleet.
+
+    `certificates` is the folder with `ca.crt`, `node.crt` and `node.key`; where there is none, the
+    engine is spoken to in clear text, which only tests do. `server_name` is the name in the
+    engine's certificates, where it is not the address. `port` 0: other nodes do not ask this one.
+    """
+
+    name: str
+    endpoints: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    arm: Arm = Arm.MONITOR
+    certificates: Path = Path("/etc/xdpctl/fleet")
+    server_name: str = ""
+    prefix: str = "xdpctl/"
+    host: str = "0.0.0.0"  # noqa: S104
+    port: int = PORT
+
+    def file(self, name: str) -> Path:
+        """A file of the certificates' folder."""
+        return self.certificates / name
+
+    def as_toml(self) -> dict[str, Any]:
+        """The table as it is written into the configuration."""
+        return {
+            "name": self.name,
+            "endpoints": list(self.endpoints),
+            "groups": list(self.groups),
+            "certificates": str(self.certificates),
+            "server_name": self.server_name,
+            "port": self.port,
+        }

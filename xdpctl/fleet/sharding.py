@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Sets in pieces for the engine, which takes at most 1.5 MB at once. Pure.
+
+A *manifest* names the pieces of a set by their hashes: the base, and what was added and removed
+since. So a change of some entries sends these alone, and a node that has the base reads them alone.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from xdpctl.base.net.prefix_arrays import FAMILIES, Keys, difference
+from xdpctl.errors import XdpctlError
+from xdpctl.model.source_set import NOTHING, Entries, count, decode_entries, encode_entries
+
+_PIECE = {4: 60_000, 6: 18_000}  # entries of a piece: some 300 kB
+_DELTAS_MAX, _DELTA_SHARE, _DELTA_BYTES = 8, 0.2, 1_000_000
+_PIECES_MAX = 2_000
+_SIZE = np.dtype("<u4")
+Blobs = Mapping[str, bytes]  # by SHA-256, in hex
+
+
+class SetDamaged(XdpctlError):
+    """The pieces of a set do not fit together, or one is missing."""
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """A set: its record, the hashes of its pieces in order, and of its whole content."""
+
+    record: msgspec.Raw
+    base: tuple[str, ...]
+    deltas: tuple[str, ...]
+    entries: int
+    digest: str
+
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """The hashes of all pieces."""
+        return (*self.base, *self.deltas)
+
+
+_decoder = msgspec.json.Decoder(Manifest)
+encode = msgspec.json.Encoder().encode
+
+
+def decode(data: bytes) -> Manifest:
+    """The manifest; SetDamaged if it is not valid."""
+    try:
+        found = _decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise SetDamaged(f"the manifest cannot be read: {str(error)[:120]}") from None
+    if len(found.pieces) > _PIECES_MAX:
+        raise SetDamaged(
+            f"it has {len(found.pieces):,} pieces, and at most {_PIECES_MAX:,} are read"
+        )
+    return found
+
+
+def digest(data: bytes) -> str:
+    """The SHA-256 of some bytes, in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def whole(record: bytes, entries: Entries) -> tuple[Manifest, dict[str, bytes]]:
+    """A manifest without deltas, and all pieces."""
+    pieces = [encode_entries(piece) for piece in _pieces(entries)]
+    names = tuple(map(digest, pieces))
+    made = Manifest(msgspec.Raw(record), names, (), count(entries), digest(encode_entries(entries)))
+    return made, dict(zip(names, pieces, strict=True))
+
+
+def changed(
+    record: bytes, manifest: Manifest | None, before: Entries | None, after: Entries
+) -> tuple[Manifest, dict[str, bytes]]:
+    """A manifest of `after`, and the pieces to add: the difference to `before`, or all."""
+    if manifest is None or before is None or len(manifest.deltas) >= _DELTAS_MAX:
+        return whole(record, after)
+    added = {family: difference(keys, before[family]) for family, keys in after.items()}
+    removed = {family: difference(keys, after[family]) for family, keys in before.items()}
+    size = count(added) + count(removed)
+    if not size:
+        return msgspec.structs.replace(manifest, record=msgspec.Raw(record)), {}
+    delta = _pair(encode_entries(added), encode_entries(removed))
+    if size > _DELTA_SHARE * count(after) or len(delta) > _DELTA_BYTES:
+        return whole(record, after)
+    name = digest(delta)
+    made = Manifest(
+        record=msgspec.Raw(record),
+        base=manifest.base,
+        deltas=(*manifest.deltas, name),
+        entries=count(after),
+        digest=digest(encode_entries(after)),
+    )
+    return made, {name: delta}
+
+
+def assembled(manifest: Manifest, blobs: Blobs) -> Entries:
+    """The entries of a manifest; SetDamaged unless they are exactly those that it was made of."""
+    for name in manifest.pieces:
+        if digest(blobs.get(name, b"")) != name:
+            raise SetDamaged(f"its piece {name[:12]} is missing or damaged")
+    try:
+        entries = _joined([decode_entries(blobs[name]) for name in manifest.base])
+        for name in manifest.deltas:
+            added, removed = _unpaired(blobs[name])
+            entries = _after(entries, added, removed)
+    except (ValueError, IndexError) as error:
+        raise SetDamaged(f"a piece cannot be read: {error}") from None
+    if count(entries) != manifest.entries or digest(encode_entries(entries)) != manifest.digest:
+        raise SetDamaged("its pieces do not make what its manifest says")
+    return entries
+
+
+def advanced(manifest: Manifest, held: Manifest, before: Entries, blobs: Blobs) -> Entries | None:
+    """The entries from those of an earlier manifest and the deltas since; None if it has others."""
+    known = len(held.deltas)
+    if manifest.base != held.base or manifest.deltas[:known] != held.deltas:
+        return None
+    entries = before
+    for name in manifest.deltas[known:]:
+        if digest(blobs.get(name, b"")) != name:
+            return None
+        entries = _after(entries, *_unpaired(blobs[name]))
+    return entries if digest(encode_entries(entries)) == manifest.digest else None
+
+
+def _pieces(entries: Entries) -> Iterator[Entries]:
+    for family, size in _PIECE.items():
+        keys = entries.get(family, FAMILIES[family].empty)
+        for first in range(0, len(keys), size):
+            yield {**NOTHING, family: keys[first : first + size]}
+
+
+def _joined(pieces: Sequence[Entries]) -> Entries:
+    return {
+        family: np.concatenate([NOTHING[family], *(piece[family] for piece in pieces)])
+        for family in NOTHING
+    }
+
+
+def _after(entries: Entries, added: Entries, removed: Entries) -> Entries:
+    return {
+        family: _merged(difference(entries[family], removed[family]), added[family])
+        for family in NOTHING
+    }
+
+
+def _merged(keys: Keys, more: Keys) -> Keys:
+    """Two sorted arrays, sorted."""
+    new = difference(more, keys)
+    return np.insert(keys, np.searchsorted(keys, new), new) if len(new) else keys
+
+
+def _pair(one: bytes, other: bytes) -> bytes:
+    return np.array([len(one)], _SIZE).tobytes() + one + other
+
+
+def _unpaired(data: bytes) -> tuple[Entries, Entries]:
+    size = int(np.frombuffer(data, _SIZE, 1)[0])
+    return decode_entries(data[4 : 4 + size]), decode_entries(data[4 + size :])

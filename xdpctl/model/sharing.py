@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a node of a fleet keeps of the intents that it shares with the others. Values only.
+
+An intent is what somebody asked for, for all nodes or some of them: a rule, a set, a setting. The
+fleet's engine has the intents; each node keeps their effect, and these two records.
+"""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from xdpctl.model.rule import Rule
+from xdpctl.model.signature import Signature
+
+T = TypeVar("T")
+
+
+class Unsent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An intent that was stated on this node, and that the engine has not confirmed yet.
+
+    `base` is the engine's revision of the intent that was known when it was stated, 0 for none.
+    `data` is the content; empty: the current record. `change` is the number in this node's history.
+    """
+
+    by: str
+    at: float  # Unix time
+    base: int = 0
+    scope: str = ""
+    removed: bool = False
+    data: bytes = b""
+    change: int = 0
+
+
+class Shared(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An intent of the fleet as this node has last taken it over, at a revision of the engine.
+
+    `refused` says why this node does not apply it; `local`: because a record that is only on this
+    node stands instead. `removed_at` is the Unix time of its removal; 0 while it stands.
+    """
+
+    revision: int
+    scope: str = ""
+    refused: str = ""
+    removed_at: float = 0.0
+    local: bool = False
+
+    @property
+    def stands(self) -> bool:
+        """Whether the fleet has this intent."""
+        return not self.removed_at
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Up to which revision of which cluster this node has followed the engine, at a Unix time.
+
+    `fleet` is the id of the fleet, which stays when its engine is restored.
+    """
+
+    cluster: str
+    revision: int
+    at: float
+    fleet: str = ""
+
+
+def key_of(rule: Rule | Signature) -> str:
+    """The key of the intent of a rule."""
+    return f"{'signatures' if isinstance(rule, Signature) else 'rules'}/{rule.id}"
+
+
+encode = msgspec.json.Encoder().encode
+_decoders: dict[type, Any] = {
+    kind: msgspec.json.Decoder(kind) for kind in (Unsent, Shared, Position)
+}
+
+
+def decode(kind: type[T], value: bytes) -> T:
+    """The stored record; ValueError if it is unreadable."""
+    try:
+        found: T = _decoders[kind].decode(value)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    return found
