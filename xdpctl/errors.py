@@ -26,6 +26,7 @@ XdpctlError
 │   └── AttachError          the interface does not take the program, or has a foreign one
 ├── EngineError        503   the fleet's engine does not answer, or refuses
 │   ├── EngineFullError      the engine has no room
+│   ├── EngineRefusedError   the engine does not let this node do that
 │   └── CompactedError       the engine has forgotten the changes that were asked for
 ├── SocketsError             the kernel does not list or close this host's TCP sockets
 ├── CompileError             bcc is missing, or clang rejected the source
@@ -140,6 +141,10 @@ class EngineError(XdpctlError):
 
 class EngineFullError(EngineError):
     """The engine has no room for more; nothing was written."""
+
+
+class EngineRefusedError(EngineError):
+    """The engine does not let this node read or write that."""
 
 
 class CompactedError(EngineError):

@@ -16,6 +16,7 @@ from xdpctl.lists.replacement import Prepared, Replacement
 from xdpctl.model.identity import Caller
 from xdpctl.model.rule import Action, Mode, Spare, check_name
 from xdpctl.service.control_plane import ControlPlane
+from xdpctl_api.shapes.fleet import FOR_WHOM
 from xdpctl_api.shapes.imports import RejectOut
 from xdpctl_api.shapes.sets import ListQuery, SetAnswer, SetChoices, SetIn, set_out
 from xdpctl_api.transport.bodies import check_unpacked, read_all
@@ -94,7 +95,7 @@ def _reader(ctx: ControlPlane, data: bytes, choices: SetChoices) -> Callable[[],
 
 
 def _document(data: bytes, query: ListQuery) -> SetIn:
-    for field in query.model_fields_set:
+    for field in query.model_fields_set - FOR_WHOM:
         raise RuleError(f"{field} is in the query", field, "put it into the JSON document")
     try:
         return SetIn.model_validate_json(data)

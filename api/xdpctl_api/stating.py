@@ -1,20 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """For whom a change is, and for what its answer waits: the same for every call that changes."""
 
-import asyncio
 from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import Depends, Query
 
 from xdpctl.control.state.changes import Change
-from xdpctl.errors import RuleError
 from xdpctl.model.wait import Wait
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.shapes.fleet import WhereOut, where_out
-
-LOCAL = "local"
 
 
 class Stating:
@@ -26,13 +22,11 @@ class Stating:
 
     async def where(self, change: Change | int | None, keys: Iterable[str]) -> WhereOut | None:
         """Where the change is in force; None without a fleet, or if it is for this node alone."""
-        fleet, number = self._ctx.fleet, change if isinstance(change, int) else None
-        if isinstance(change, Change):
-            number = change.number
+        fleet = self._ctx.fleet
+        number = change.number if isinstance(change, Change) else change
         if fleet is None or self.scope is None or number is None:
             return None
-        named = list(keys)
-        return where_out(await asyncio.to_thread(fleet.wait, number, named, self._wait))
+        return where_out(await fleet.waited(number, list(keys), self._wait))
 
 
 async def _stating(
@@ -48,15 +42,4 @@ async def _stating(
     return Stating(ctx, scope, wait)
 
 
-async def everywhere(ctx: Ctx) -> Stating:
-    """A change for all, without a choice."""
-    return Stating(ctx, "", Wait.ALL)
-
-
 States = Annotated[Stating, Depends(_stating)]
-
-
-def refuse_local(stating: Stating) -> None:
-    """RuleError for a scope where there is nothing to choose."""
-    if stating.scope is None:
-        raise RuleError("this is for the whole fleet", "scope", "leave scope out")

@@ -149,7 +149,8 @@ def measure(nodes: int, rules: int, proxy: bool) -> dict[str, Any]:
         found["one rule"] = sorted(latencies)[len(latencies) // 2]
         began = time.monotonic()
         load(engine, rules, 1_000)
-        found["bulk 1000"] = fleet.converge(rules + 1_005, 120) + (time.monotonic() - began) * 0
+        fleet.converge(rules + 1_005, 120)
+        found["bulk 1000"] = time.monotonic() - began
         before, at = cpu(pid), time.monotonic()
         time.sleep(10)
         found["idle engine cpu"] = (cpu(pid) - before) / (time.monotonic() - at)

@@ -93,6 +93,24 @@ def test_local_is_local_and_a_wrong_scope_is_refused(apis: Apis) -> None:
     assert sources(one) == {"203.0.113.7_32": "drop"}
 
 
+def test_a_set_and_an_import_may_be_local_too(apis: Apis) -> None:
+    one, two = pair(apis)
+    plain = {"Content-Type": "text/plain"}
+    made = one.call("PUT", "/v1/sets/mine?scope=local", content=b"198.51.100.0/24\n", headers=plain)
+    assert made.status_code == 201
+    assert "fleet" not in made.json()
+    put = one.call("PUT", "/v1/sets/ours", content=b"203.0.113.0/24\n", headers=plain)
+    assert put.json()["fleet"]["text"] == "2 of 2"
+    one.call("POST", "/v1/rules/bulk?scope=local", content=b"192.0.2.7\n", headers=plain)
+    done = one.call("POST", "/v1/rules/bulk", content=b"192.0.2.9\n", headers=plain)
+    assert done.json()["fleet"]["in_engine"]
+    until(lambda: sources(two) == {"192.0.2.9_32": "drop"})
+    assert [each["name"] for each in two.call("GET", "/v1/sets").json()["sets"]] == ["ours"]
+    gone = one.call("DELETE", "/v1/rules?all=true&count=2")
+    assert gone.json()["rules"] == 2
+    until(lambda: not sources(two))
+
+
 def test_without_a_fleet_there_is_nothing_to_ask(tmp_path: Path) -> None:
     with running(tmp_path) as api:
         nothing_to_ask(api)

@@ -167,7 +167,7 @@ def test_a_node_of_another_fleet_keeps_its_rules_to_itself(
     engine = Engine([shared_etcd.endpoint], prefix="own/")
     engine.put(keys.FLEET, b"fleet-b")
     engine.close()
-    one.agent.member.engine._endpoints = (shared_etcd.endpoint,)
+    one.agent.member.engine.connection.endpoints = (shared_etcd.endpoint,)
     one.agent.member.engine.turn_away(one.agent.member.engine.turn)
     until(lambda: fleet() == "fleet-b")
     assert one.rules() == {X: "enforce drop operator"}

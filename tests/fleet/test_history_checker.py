@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from tests.fleet.boxes import Node
 from tests.fleet.engines import Etcd
 from tests.fleet.jepsen.checker import check
 from tests.fleet.jepsen.history import Asked, Ending, History, Outcome, load
 from tests.fleet.jepsen.simulation import simulate
+from xdpctl.errors import EngineError
 from xdpctl.fleet.agent.taking import Incoming, Taken, Taker
+from xdpctl.model.sharing import Shared
 
 X = "203.0.113.7/32"
 DROP = {X: "drop operator"}
@@ -58,11 +61,17 @@ def test_each_broken_promise_is_found(broken: History, says: str) -> None:
     assert says in " ".join(check(broken))
 
 
-def no_compare(node: Node) -> None:
-    """The last one to write wins, whatever it knew."""
-    engine = node.agent.member.engine
-    swap = engine.swap
-    engine.swap = lambda swaps: swap([each._replace(base=None) for each in swaps])  # type: ignore[method-assign]
+def the_last_one_wins(node: Node) -> None:
+    """What was stated here replaces what the engine has, whatever this node knew."""
+
+    class Broken(Taker):
+        def _yields(self, draft: Any, one: Incoming, unsent: Any, taken: Taken) -> bool:
+            draft.unsent[one.key] = structs.replace(unsent, base=one.revision)
+            draft.shared[one.key] = Shared(one.revision)
+            return False
+
+    taker: Taker = node.agent.follower._taker
+    node.agent.follower._taker = Broken(taker.name, taker.groups, taker.hits)
 
 
 def acknowledged_too_early(node: Node) -> None:
@@ -101,23 +110,17 @@ def one_node_misses_some(node: Node) -> None:
         _changed_take(node, lambda one: None if one.revision % 5 == 0 else one)
 
 
-def detectors_replace_people(node: Node) -> None:
-    """What a detector says is taken for what a person says."""
-    arming = node.agent.follower._arming
-    take = arming.take
+def what_cannot_be_sent_at_once_is_forgotten(node: Node) -> None:
+    sender, member = node.agent.sender, node.agent.member
+    write = sender._write
 
-    class Broken(type(arming)):  # type: ignore[misc]
-        def take(self, draft: Any, batch: Any) -> Taken:
-            for one in batch:
-                name = one.key.partition("/")[2]
-                from xdpctl.model.rule import parse_rule_id
+    def once(swaps: Any, batch: Any) -> None:
+        try:
+            write(swaps, batch)
+        except EngineError:
+            member.do(lambda draft: draft.unsent.update(dict.fromkeys(batch)))
 
-                standing = draft.standing(parse_rule_id(name)) if one.intent else None
-                if standing is not None and standing.origin == "operator":
-                    draft.put(standing.replace(origin="fastnetmon"))
-            return take(draft, batch)
-
-    node.agent.follower._arming = Broken(arming.name, arming.arm, arming.hits)
+    sender._write = once  # type: ignore[method-assign]
 
 
 def the_audit_log_is_written_twice(node: Node) -> None:
@@ -132,11 +135,11 @@ def the_audit_log_is_written_twice(node: Node) -> None:
 
 
 DEFECTS = (
-    no_compare,
+    the_last_one_wins,
     acknowledged_too_early,
     removals_are_not_taken_over,
     one_node_misses_some,
-    detectors_replace_people,
+    what_cannot_be_sent_at_once_is_forgotten,
     the_audit_log_is_written_twice,
 )
 

@@ -40,12 +40,12 @@ def settled(*made: Node) -> None:
 
 def cut_off(node: Node, etcd: Etcd) -> None:
     """Let a node find nobody at the engine's address."""
-    node.agent.member.engine._endpoints = ("127.0.0.1:1",)
+    node.agent.member.engine.connection.endpoints = ("127.0.0.1:1",)
     node.agent.member.engine.turn_away(node.agent.member.engine.turn)
 
 
 def heal(node: Node, etcd: Etcd) -> None:
-    node.agent.member.engine._endpoints = (etcd.endpoint,)
+    node.agent.member.engine.connection.endpoints = (etcd.endpoint,)
     node.agent.member.engine.turn_away(node.agent.member.engine.turn)
 
 
@@ -97,7 +97,7 @@ def test_what_is_local_stays_local_and_stands_whatever_the_fleet_states(fleet: F
     assert "edge2 refuses it: a rule that is only on this node" in str(answer)
     # removing the local one makes room for the fleet's at the next try
     two.remove(X_ID)
-    two.agent._retry_at = 0.0
+    two.agent.rounds.retry()
     until(lambda: two.rules() == {X: "enforce drop operator"})
 
 

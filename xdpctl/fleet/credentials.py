@@ -12,13 +12,14 @@ import msgspec
 from xdpctl.base.system.owned_folder import read_file, replace_file
 from xdpctl.errors import ConfigError
 from xdpctl.fleet import keys
-from xdpctl.fleet.authority.certificates import certificate_of, check_revocations, fits
+from xdpctl.fleet.authority.certificates import certificate_of, check_revocations, fits, unit
 from xdpctl.fleet.engine.client import Engine
+from xdpctl.fleet.scope import STATES
 from xdpctl.fleet.settings import FleetSettings
 
 CA, CERTIFICATE, KEY = "ca.crt", "node.crt", "node.key"
 _BYTES_MAX = 64 << 10
-_LOOK_SECONDS, _SOON_SECONDS = 30.0, 21 * 86_400.0
+_SOON_SECONDS = 21 * 86_400.0
 
 
 class Revoked(msgspec.Struct, frozen=True):
@@ -36,7 +37,6 @@ class Credentials:
 
     def __init__(self, settings: FleetSettings) -> None:
         self._settings = settings
-        self._look_at = 0.0
         self._problem = ""
 
     @property
@@ -62,6 +62,16 @@ class Credentials:
             return certificate_of(data).not_valid_after_utc.timestamp()
         except (OSError, ConfigError):
             return 0.0
+
+    def states(self) -> bool:
+        """Whether the certificate lets this node state intents; without one, it does."""
+        if not self.secure:
+            return True
+        try:
+            data = read_file(self._settings.file(CERTIFICATE), _BYTES_MAX)
+            return unit(certificate_of(data)) == STATES
+        except (OSError, ConfigError):
+            return True  # the engine decides
 
     def address(self) -> str:
         """Where other nodes reach this one: the first address of its certificate, and the port."""
@@ -111,10 +121,8 @@ class Credentials:
 
         Only one of the same authority, name and key is taken; True if it is new.
         """
-        now = time.monotonic()
-        if not self.secure or now < self._look_at:
+        if not self.secure:
             return False
-        self._look_at = now + _LOOK_SECONDS
         held = engine.get(keys.CERTIFICATES + self._settings.name)
         path = self._settings.file(CERTIFICATE)
         if held is None or held.value is None or len(held.value) > _BYTES_MAX:

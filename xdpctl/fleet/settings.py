@@ -104,3 +104,8 @@ class FleetSettings:
             "server_name": self.server_name,
             "port": self.port,
         }
+
+
+def host_of(address: str) -> str:
+    """An address as it stands before a port."""
+    return f"[{address}]" if ":" in address else address

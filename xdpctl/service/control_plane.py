@@ -223,7 +223,7 @@ class ControlPlane:
 
     def revoked_nodes(self) -> frozenset[str]:
         """The names of nodes that the fleet does not trust any more."""
-        return self.fleet.revoked if self.fleet else frozenset()
+        return self.fleet.rounds.revoked if self.fleet else frozenset()
 
     def _health(self) -> tuple[list[str], str]:
         """The problems of this node, and whether what attacks is held."""
@@ -233,6 +233,12 @@ class ControlPlane:
         """The scope of a change for `Controller.submit`; RuleError if it is not valid here."""
         if scope == "local":
             return None
+        if self.fleet and not self.fleet.member.states:
+            raise RuleError(
+                "this node only follows its fleet, and states nothing for others",
+                "scope",
+                "give local (--local), or ask another node (--node NAME)",
+            )
         if scope and self.fleet is None:
             raise RuleError("this box is in no fleet", "scope", "leave it out, or give local")
         return check_scope(scope)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
@@ -30,10 +30,11 @@ from xdpctl_api.dependencies import Ctx
 from xdpctl_api.problems import problem
 from xdpctl_api.refusals import CHANGE, GUARDED, refusals
 from xdpctl_api.shapes.common import Strict, seconds
+from xdpctl_api.shapes.fleet import ForWhom
 from xdpctl_api.shapes.imports import ImportOut
 from xdpctl_api.shapes.listing import RemovalQuery
 from xdpctl_api.shapes.rules import RuleNamed, RulesRemoved
-from xdpctl_api.stating import Stating, everywhere
+from xdpctl_api.stating import Stating
 from xdpctl_api.transport.bodies import TooLarge
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
@@ -64,7 +65,7 @@ async def _lines(request: Request, most: int) -> AsyncIterator[list[bytes]]:
     yield [*lines, rest] if rest else lines
 
 
-class BulkQuery(Strict):
+class BulkQuery(Strict, ForWhom):
     """Values for lines that leave them out."""
 
     action: Action = Action.DROP
@@ -133,7 +134,6 @@ async def import_rules(
     who: Operator,
     ctx: Ctx,
     query: Annotated[BulkQuery, Query()],
-    states: Annotated[Stating, Depends(everywhere)],
 ) -> ImportOut | Response:
     """Import NDJSON, CSV or one prefix per line; bad lines are reported, all others applied.
 
@@ -147,6 +147,7 @@ async def import_rules(
     most = ctx.settings.bulk_max_bytes
     if int(request.headers.get("content-length", "0")) > most:
         return _too_large(most, Imported())
+    states = Stating(ctx, query.scope, query.wait)
     guard = PeersGuard(await ctx.connections.read())
     job = _Import(ctx, who, Parser(Format(kind), query.defaults()), query.dry_run, guard, states)
     try:
@@ -169,13 +170,13 @@ async def remove_rules(
     who: Operator,
     ctx: Ctx,
     query: Annotated[RemovalQuery, Query()],
-    states: Annotated[Stating, Depends(everywhere)],
 ) -> RulesRemoved:
     """Remove every rule that all given filters match, at once; or, with `dry_run`, name them.
 
     Without `dry_run`, `count` must be the number of rules that match: 409 if others have come or
     gone since it was read.
     """
+    states = Stating(ctx, query.scope, query.wait)
     wanted, change = query.test(ctx.controller.clock.read().unix), ctx.controller.change_by(who)
     hits = ctx.controller.hits
 
@@ -185,7 +186,7 @@ async def remove_rules(
         return remove_matching(draft, wanted, who, query.count, hits)
 
     recorded = None if query.dry_run else change
-    found = await asyncio.wrap_future(ctx.controller.submit(operation, recorded))
+    found = await asyncio.wrap_future(ctx.controller.submit(operation, recorded, states.scope))
     ids = {rule.id for rule in found}
     return RulesRemoved(
         rules=len(found),

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from xdpctl.control.operations.peers_guard import PeersGuard
 from xdpctl.control.operations.undo import Undone
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import (
@@ -80,7 +81,7 @@ def _fleet(ctx: ControlPlane) -> FleetOut:
             bytes=int(status.dbSize) if status else None,
             problem=problem or "; ".join(status.errors if status else ()),
         ),
-        feeds=agent.feeds.leader,
+        feeds=agent.rounds.feeds.leader,
         nodes=[
             node_out(seen, agent.looked(), revision)
             for seen in sorted(nodes.by_name.values(), key=lambda seen: seen.name)
@@ -110,7 +111,9 @@ async def share_all(who: Unbound, ctx: Ctx) -> SharedOut:
 async def leave_fleet(who: Unbound, ctx: Ctx) -> SharedOut:
     """Keep everything as this node's own, and follow the fleet no longer."""
     agent = _agent(ctx)
-    return SharedOut(intents=await asyncio.to_thread(agent.leave, who.name))
+    intents = await asyncio.to_thread(agent.leave, who.name)
+    ctx.fleet = None
+    return SharedOut(intents=intents)
 
 
 @router.get("/incidents", responses=refusals(NotFoundError, EngineError))
@@ -175,17 +178,26 @@ async def read_fleet_history(
     "/history/{node}/{number}/undo", responses=refusals(NotFoundError, EngineError, *GUARDED)
 )
 async def undo_fleet_change(
-    node: str, number: int, who: Unbound, ctx: Ctx, states: States
+    node: str, number: int, who: Unbound, ctx: Ctx, states: States, force: bool = False
 ) -> UndoneOut:
-    """Undo a change of another node, on all nodes."""
+    """Undo a change of another node, on all nodes.
+
+    What would drop most of this host's connections again needs `force`.
+    """
     agent, hits = _agent(ctx), ctx.controller.hits
     if number < 1:
         raise NotFoundError(f"no change has the number {number}")
     stored = await asyncio.to_thread(agent.parts, node, number)
     change = ctx.controller.change_by(who)
 
+    guard = None if force else PeersGuard(await ctx.connections.read())
+
     def operation(draft: Draft) -> Undone:
-        return undo_change(draft, number, stored, who, hits)
+        before = draft.copy()
+        undone = undo_change(draft, number, stored, who, hits)
+        if guard:
+            guard.check_changes(before, draft)
+        return undone
 
     undone = await asyncio.wrap_future(ctx.controller.submit(operation, change, states.scope))
     return UndoneOut(

@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from xdpctl.base.net.prefix_arrays import FAMILIES
@@ -36,7 +36,7 @@ from xdpctl_api.shapes.imports import RejectOut
 from xdpctl_api.shapes.monitor import statistics_out
 from xdpctl_api.shapes.sets import ListQuery, SetAnswer, SetChange, SetList, SetOut, set_out
 from xdpctl_api.shapes.top import TopEntry, TopOut, TopSource
-from xdpctl_api.stating import Stating, everywhere
+from xdpctl_api.stating import Stating
 
 router = APIRouter(prefix="/v1/sets", tags=["sets"])
 _TEXT = {"schema": {"type": "string", "format": "binary"}}
@@ -104,7 +104,6 @@ async def put_set(
     who: Operator,
     ctx: Ctx,
     query: Annotated[ListQuery, Query()],
-    states: Annotated[Stating, Depends(everywhere)],
     if_match: IfMatch = None,
 ) -> Response:
     """Create a set, or replace the list of an existing one, without a gap in filtering.
@@ -114,6 +113,7 @@ async def put_set(
     error, the old set is unchanged. `action`, `mode` and `reason` are unchanged where they are not
     given; a feed is removed unless it is given again.
     """
+    states = Stating(ctx, query.scope, query.wait)
     out = await replace_set(ctx, name, who, request, query, named_etag(if_match), states.scope)
     if not out.dry_run and out.changed:
         out.fleet = await states.where(out.change, [f"sets/{name}"])

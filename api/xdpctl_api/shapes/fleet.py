@@ -8,7 +8,18 @@ from pydantic import BaseModel, Field
 
 from xdpctl.fleet.answer import Where
 from xdpctl.fleet.node import Seen
+from xdpctl.model.wait import Wait
 from xdpctl_api.shapes.common import Strict, timestamp
+
+
+class ForWhom(BaseModel):
+    """For whom a change is, in a fleet; parameters of calls that change many things."""
+
+    scope: str = Field(default="", description="all (default), local, node:NAME or group:NAME")
+    wait: Wait = Field(default=Wait.ALL, description="What the answer waits for")
+
+
+FOR_WHOM = frozenset(ForWhom.model_fields)
 
 
 class WhereOut(BaseModel):

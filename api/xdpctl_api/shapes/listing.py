@@ -22,6 +22,7 @@ from xdpctl.model.signature import STANDING, Signature
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl.traffic.top import rates_by_slot
 from xdpctl_api.shapes.common import Strict, seconds
+from xdpctl_api.shapes.fleet import FOR_WHOM, ForWhom
 from xdpctl_api.shapes.rules import rule_out
 
 _SIGNED = "sig;"  # prefix of cursors among the signatures, which follow the rules on sources
@@ -77,7 +78,10 @@ class ListQuery(Filters):
     )
 
 
-class RemovalQuery(Filters):
+_ABOUT = {"all", "dry_run", "count"} | FOR_WHOM
+
+
+class RemovalQuery(Filters, ForWhom):
     """Which rules to remove. Configured limits are left, unless their origin is given."""
 
     id: list[str] = Field(default=[], max_length=1_000, description="Only rules with these ids")
@@ -87,7 +91,7 @@ class RemovalQuery(Filters):
 
     def test(self, unix: float) -> Callable[[Rule | Signature], bool]:
         """RuleError if nothing says which rules, or how many."""
-        if not self.all and not self.model_fields_set - {"all", "dry_run", "count"}:
+        if not self.all and not self.model_fields_set - _ABOUT:
             raise RuleError("nothing says which rules", "all", "give a filter, or all=true")
         if not self.dry_run and self.count is None:
             raise RuleError("no count", "count", "read it with dry_run=true, then give it")

@@ -12,7 +12,7 @@ from xdpctl.model.rule import Action, Mode, Spare
 from xdpctl.model.source_set import NOTHING, Entries, FeedSource, Options, SourceSet
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.shapes.common import Duration, Strict, seconds, timestamp
-from xdpctl_api.shapes.fleet import WhereOut, absent
+from xdpctl_api.shapes.fleet import ForWhom, WhereOut, absent
 from xdpctl_api.shapes.imports import RejectOut
 from xdpctl_api.shapes.monitor import StatisticsOut
 
@@ -106,7 +106,7 @@ class SetIn(SetChoices):
     feed: FeedIn | None = None
 
 
-class ListQuery(SetChoices):
+class ListQuery(SetChoices, ForWhom):
     """The settings of a set as a query, for a list that is the body."""
 
     format: str = "auto"

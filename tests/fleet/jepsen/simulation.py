@@ -71,7 +71,7 @@ class Simulation:
         self._settle()
         self._endpoints(away, "127.0.0.1:1")
         for number in range(4):
-            self._add(away, f"203.0.115.{number}/32", "accept")
+            self._add(away, f"203.0.115.{number}/32", "accept", Wait.LOCAL)
         for number in range(4):
             self._add(there, f"203.0.115.{number}/32", "drop")
         self._endpoints(away, self._etcd.endpoint)
@@ -105,7 +105,7 @@ class Simulation:
 
     def _endpoints(self, node: Node, endpoint: str) -> None:
         engine = node.agent.member.engine
-        engine._endpoints = (endpoint,)
+        engine.connection.endpoints = (endpoint,)
         engine.turn_away(engine.turn)
 
     def _restart(self) -> None:
@@ -132,9 +132,9 @@ class Simulation:
                 else:
                     self._detect(node, source)
 
-    def _add(self, node: Node, source: str, action: str) -> None:
+    def _add(self, node: Node, source: str, action: str, wait: Wait = Wait.MAJORITY) -> None:
         request = ask(source, action, replace=True)
-        self._do(node, source, action, lambda draft: rules.add(draft, request, ROOT))
+        self._do(node, source, action, lambda draft: rules.add(draft, request, ROOT), wait)
 
     def _remove(self, node: Node, source: str) -> None:
         name = source.replace("/", "_")
@@ -151,13 +151,15 @@ class Simulation:
         ended = time.monotonic() - self._began
         self._asked.append(Asked(node.name, source, "drop", False, began, ended, outcome))
 
-    def _do(self, node: Node, key: str, value: str, operation: Any) -> None:
+    def _do(
+        self, node: Node, key: str, value: str, operation: Any, wait: Wait = Wait.MAJORITY
+    ) -> None:
         began, change = time.monotonic() - self._began, node.controller.change_by(ROOT)
         outcome, where = Outcome.UNKNOWN, Where(0)
         try:
             node.controller.submit(operation, change).result(10)
             number = change.number if change else 0
-            where = node.agent.wait(number, [f"rules/{key.replace('/', '_')}"], Wait.MAJORITY)
+            where = node.agent.wait(number, [f"rules/{key.replace('/', '_')}"], wait)
             outcome = Outcome.ENGINE if where.revision else Outcome.NODE
         except XdpctlError as error:
             refused = "stated otherwise" not in str(error)

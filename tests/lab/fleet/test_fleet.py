@@ -18,6 +18,16 @@ def fleet() -> Iterator[FleetLab]:
         yield made
 
 
+def engine(edge: Edge, member: Edge, *words: str) -> str:
+    """What etcd answers to the certificate of a node."""
+    folder = edge.box.directory / "state" / "control" / "fleet"
+    return edge.host.sh(
+        *("etcdctl", "--endpoints", f"{member.address}:2379", "--command-timeout", "5s"),
+        *("--cacert", str(folder / "ca.crt"), "--cert", str(folder / "node.crt")),
+        *("--key", str(folder / "node.key"), *words),
+    )
+
+
 def text(edge: Edge, source: str) -> bool:
     return f"src {source}/32" in edge.sources()
 
@@ -66,10 +76,20 @@ def test_a_node_that_only_follows_states_nothing_and_is_not_believed(fleet: Flee
     fleet.let_in(late, False, "--follow-only")
     late.start()
     until(lambda: text(late, X))
-    made = late.block("203.0.113.60/32")
-    assert not made["fleet"]["in_engine"]
-    until(lambda: "refuses this node" in late.call("GET", "/v1/fleet")["engine"]["problem"])
+    with pytest.raises(Refused, match="only follows its fleet"):
+        late.block("203.0.113.60/32")
+    late.cli("--local", "block", "203.0.113.60")
     assert not text(one, "203.0.113.60")
+    # whoever has its certificate may write what is its own, and nothing else
+    engine(late, one, "put", "xdpctl/nodes/edge9/note", "mine")
+    assert engine(late, one, "get", "--prefix", "xdpctl/shared/intents/")
+    for key in ("shared/intents/rules/x", "nodes/edge1/report", "shared/found/edge1/rules/x"):
+        with pytest.raises(LabError, match="permission denied"):
+            engine(late, one, "put", f"xdpctl/{key}", "stolen")
+    add = ("member", "add", "x", "--peer-urls=https://10.77.0.77:2380")
+    for words in (("user", "list"), add, ("get", "other/")):
+        with pytest.raises(LabError, match="permission denied"):
+            engine(late, one, *words)
     with pytest.raises(LabError, match="has the role viewer"):
         late.cli("--node", "edge1", "block", "203.0.113.61")
     # its certificate is revoked: nobody answers it any more

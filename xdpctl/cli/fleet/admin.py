@@ -16,7 +16,7 @@ from xdpctl.service import config, defaults
 from xdpctl.service.settings import Settings
 
 if TYPE_CHECKING:
-    from xdpctl.fleet.authority.operations import Authority
+    from xdpctl.fleet.authority.authority import Authority
 
 Name = Annotated[str, typer.Argument(help="Name of the node: edge1.")]
 Address = Annotated[
@@ -38,8 +38,8 @@ def _settings(config_file: Path | None, state_dir: Path | None) -> Settings:
 
 def _authority(settings: Settings) -> "Authority":
     try:
+        from xdpctl.fleet.authority.authority import Authority
         from xdpctl.fleet.authority.layout import Layout
-        from xdpctl.fleet.authority.operations import Authority
     except ImportError as error:
         raise ConfigError(
             f"the extra fleet is not installed ({error.name}): pip install 'xdpctl[fleet]'"
@@ -124,10 +124,11 @@ def join(
     check_absent(path)
     authority = _authority(settings)
     from xdpctl.fleet.authority.bundle import parse_token
+    from xdpctl.fleet.authority.installation import Installation
     from xdpctl.fleet.authority.joining import fetch
 
     bundle = fetch(host, parse_token(secret))
-    made, process = authority.join(bundle)
+    made, process = Installation(authority.layout).join(bundle)
     add_table(path, made)
     if printed({"name": made.name, "endpoints": list(made.endpoints), "etcd": process}, form):
         return
@@ -157,7 +158,10 @@ def leave(
         options.client(context).call("POST", "/v1/fleet/leave")
     except (Unreachable, Refused) as error:
         output.err.print(f"[yellow]note:[/yellow] {escape(str(error))}")
-    _authority(settings).leave()
+    authority = _authority(settings)
+    from xdpctl.fleet.authority.installation import Installation
+
+    Installation(authority.layout).leave(settings.fleet)
     remove_table(config_file or defaults.CONFIG_FILE)
     output.out.print(
         "left; restart xdpctl. On the node with the authority: "
@@ -214,7 +218,10 @@ def backup(
 
     Example: xdpctl fleet backup /root/fleet.tar.gz
     """
-    size = _authority(_settings(config_file, state_dir)).backup(file)
+    authority = _authority(_settings(config_file, state_dir))
+    from xdpctl.fleet.authority import recovery
+
+    size = recovery.backup(authority, file)
     output.out.print(f"wrote {file}, {size:,} bytes")
 
 
@@ -235,7 +242,10 @@ def restore(
     settings = _settings(config_file, state_dir)
     if not yes:
         typer.confirm("stop every etcd of the fleet first. Restore?", abort=True)
-    process = _authority(settings).restore(file, name, address)
+    authority = _authority(settings)
+    from xdpctl.fleet.authority import recovery
+
+    process = recovery.restore(authority, file, name, address)
     output.out.print("restored: this node is the only member; let others join anew as members")
     _etcd(process, settings)
 
@@ -254,7 +264,10 @@ def recover(
     settings = _settings(config_file, state_dir)
     if not yes:
         typer.confirm("are most members lost for good, and this node's etcd stopped?", abort=True)
-    process = _authority(settings).recover(name, address)
+    authority = _authority(settings)
+    from xdpctl.fleet.authority import recovery
+
+    process = recovery.recover(authority, name, address)
     output.out.print("this node is the only member; let others join anew as members")
     _etcd(process, settings)
 

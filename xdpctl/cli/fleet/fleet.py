@@ -169,6 +169,7 @@ def undo(
     context: typer.Context,
     node: Annotated[str, typer.Argument(help="Node where the change was made.")],
     number: Annotated[int, typer.Argument(help="Number of the change; see fleet history.")],
+    force: options.ForceChange = False,
     form: options.Output = Format.TABLE,
 ) -> None:
     """Undo a change of another node, on all nodes.
@@ -176,7 +177,8 @@ def undo(
     Example: xdpctl fleet undo edge2 17
     """
     where = path("fleet", "history", node, str(number), "undo")
-    done = options.client(context).call("POST", where)
+    query = {"force": force or None}
+    done = options.client(context).call("POST", where, params=query)
     if printed(done, form):
         return
     records = output.plural(done["restored"], "record", "records")

@@ -38,12 +38,14 @@ class Sharing:
     `stated` is called when there is something to send, `detected` with the key of each automatic
     rule that was added, changed or removed, and whether it ended. `covers` says whether a scope has
     this node, `content` encodes a record for others. All are called in the controller's thread.
+    `states` is false where everything stays on this node but what detectors make.
     """
 
     stated: Callable[[], None] = lambda: None
     detected: Callable[[str, bool], None] = lambda key, ended: None
     covers: Callable[[str], bool] = lambda scope: True
     content: Callable[[str, Any, Now], bytes] = lambda field, value, now: b""
+    states: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ def _note(
 ) -> None:
     if _is_automatic(was) or _is_automatic(value):
         sharing.detected(key, not _is_automatic(value))
+    if not sharing.states:
+        return
     removed = value is None
     if isinstance(value, Rule | Signature | SourceSet) and value.origin != OPERATOR:
         return

@@ -1,32 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The agent of this node: its threads, and what the API asks of it."""
 
-import logging
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Collection
-from concurrent.futures import Future
 from functools import partial
-from itertools import count, islice
+from itertools import count
 
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.sharing import Sharing
 from xdpctl.errors import EngineError
-from xdpctl.fleet import keys
 from xdpctl.fleet.agent import reading
 from xdpctl.fleet.agent.detected import Detected
-from xdpctl.fleet.agent.duties import Duty
 from xdpctl.fleet.agent.following import Follower, forget_fleet
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.agent.reporting import Health, Reporter
+from xdpctl.fleet.agent.rounds import Rounds
 from xdpctl.fleet.agent.sending import Sender
 from xdpctl.fleet.agent.specials import Specials
-from xdpctl.fleet.agent.telling import Telling
 from xdpctl.fleet.answer import Where, where
 from xdpctl.fleet.credentials import Credentials
 from xdpctl.fleet.engine.client import Engine
-from xdpctl.fleet.engine.values import Held
 from xdpctl.fleet.intent import content
 from xdpctl.fleet.node import Card
 from xdpctl.fleet.scope import in_scope
@@ -35,9 +31,7 @@ from xdpctl.fleet.story import Story, joined
 from xdpctl.model.sharing import Unsent
 from xdpctl.model.wait import Wait
 
-_STEP_SECONDS, _RETRY_SECONDS, _RETRIED = 0.2, 10.0, 200
 _ALL_SECONDS, _POLL_SECONDS = 2.0, 0.01
-log = logging.getLogger("xdpctl.fleet")
 
 
 class Agent:
@@ -57,7 +51,7 @@ class Agent:
         engine = Engine(
             settings.endpoints, self._credentials.load, settings.server_name, settings.prefix
         )
-        self.member = Member(settings, controller, engine)
+        self.member = Member(settings, controller, engine, states=self._credentials.states())
         self.specials = Specials(controller, set_policy)
         self.detected = Detected(self.member)
         ended = partial(self.detected.note, ended=True)
@@ -65,16 +59,16 @@ class Agent:
         self.sender = Sender(self.member, self.follower)
         card = Card(settings.groups, self._credentials.address(), time.time())
         self.reporter = Reporter(self.member, health, card, self._credentials.expires())
-        self.telling = Telling(self.member)
-        self.feeds = Duty(self.member, "feeds")
+        self.rounds = Rounds(
+            self.member, self._credentials, self.follower, self.reporter, self.detected
+        )
         controller.sharing = Sharing(
             self.member.stated.set,
             self.detected.note,
             lambda scope: in_scope(scope, settings.name, settings.groups),
             lambda field, value, now: bytes(content(field, value, now)),
+            self.member.states,
         )
-        self._retry_at = self._revoked_at = 0.0
-        self.revoked: frozenset[str] = frozenset()
         self._numbers = count(-1, -1)  # of what is stated without a change of this node
         self._threads = [
             threading.Thread(target=work, name=f"fleet {name}", daemon=True)
@@ -82,7 +76,7 @@ class Agent:
                 ("follower", self.follower.run),
                 ("sender", self.sender.run),
                 ("reporter", self.reporter.run),
-                ("duties", self._duties),
+                ("rounds", self.rounds.run),
             )
         ]
 
@@ -95,7 +89,7 @@ class Agent:
         """End the threads; the node's rules stay, and what is not sent is sent after a start."""
         if self.member.stopping.is_set():
             return
-        self.feeds.give_up()
+        self.rounds.feeds.give_up()
         self.member.stopping.set()
         self.member.stated.set()
         self.member.moved.set()
@@ -134,7 +128,7 @@ class Agent:
         state = self.member.controller.state
         key = f"sets/{name}"
         shared = key in state.unsent or (key in state.shared and state.shared[key].stands)
-        return not shared or self.feeds.mine
+        return not shared or self.rounds.feeds.mine
 
     def where(self, revision: int, named: Collection[str] = ()) -> Where:
         """Where intents are in force that the engine has at a revision."""
@@ -142,25 +136,31 @@ class Agent:
         return where(revision, named, seen, self.member.name, self.looked())
 
     def wait(self, change: int, named: Collection[str], wait: Wait) -> Where:
-        """Wait until a change that was made here is where `wait` says; a second or two at most.
+        """The same as `waited`, for a thread that has nothing else to do."""
+        return asyncio.run(self.waited(change, named, wait))
 
-        ConflictError if another node stated otherwise, and the engine had that first.
+    async def waited(self, change: int, named: Collection[str], wait: Wait) -> Where:
+        """Where a change is, when it is where `wait` says, or after some seconds.
+
+        `change` was made on this node, and touched the intents `named`. ConflictError if another
+        node stated otherwise, and the engine had that first.
         """
         if wait is Wait.LOCAL or self.member.contact.isolated:
             return self.where(self._revision(named), named)
-        sent: Future[int] = self.sender.when_sent(change)
+        sent = asyncio.shield(asyncio.wrap_future(self.sender.when_sent(change)))
         try:
-            revision = sent.result(_ALL_SECONDS)
+            revision = await asyncio.wait_for(sent, _ALL_SECONDS)
         except TimeoutError:
             return self.where(0, named)
         deadline = time.monotonic() + _ALL_SECONDS
         while True:
             found = self.where(revision, named)
-            if wait is Wait.MAJORITY or not found.behind or time.monotonic() > deadline:
+            enough = wait is Wait.MAJORITY or not revision or not found.behind
+            if enough or time.monotonic() > deadline:
                 return found
-            time.sleep(_POLL_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
             try:
-                self.reporter.look()
+                await asyncio.to_thread(self.reporter.look, _POLL_SECONDS)
             except EngineError as error:
                 self.member.hear(error)
                 return found
@@ -199,7 +199,7 @@ class Agent:
         """State every rule, set, token and setting that is only on this node; how many."""
 
         def operation(draft: Draft) -> int:
-            named = [key for key in self.telling.own_keys() if not _known(draft, key)]
+            named = [key for key in self.rounds.telling.own_keys() if not _known(draft, key)]
             for key in named:
                 draft.unsent[key] = Unsent(by, draft.now.unix)
             draft.note(by, "fleet.share", "", intents=len(named), first=named[:20])
@@ -218,6 +218,7 @@ class Agent:
             return number
 
         number = self.member.do(operation)
+        self.member.controller.sharing = None
         self.stop()
         return number
 
@@ -237,50 +238,6 @@ class Agent:
     def parts(self, node: str, number: int) -> tuple[bytes, ...]:
         """What undoes a change of a node; NotFoundError, or EngineError."""
         return reading.parts(self.member.engine, node, number)
-
-    def _duties(self) -> None:
-        """What is done now and then: to tell of rules and incidents, to retry, to renew."""
-        turn = -1
-        while not self.member.stopping.wait(_STEP_SECONDS):
-            try:
-                if turn != self.member.engine.turn:
-                    self.detected.forget()
-                    turn = self.member.engine.turn
-                self.detected.step()
-                self.telling.step()
-                self.feeds.step()
-                self._retry()
-                self._read_revoked()
-                self.reporter.count_armed()
-                if self._credentials.renew(self.member.engine):
-                    self.reporter.expires = self._credentials.expires()
-                    self.member.engine.turn_away(self.member.engine.turn)
-            except EngineError as error:
-                self.member.hear(error)
-            except Exception:
-                log.exception("internal error in the duties of the fleet; they are tried again")
-
-    def _read_revoked(self) -> None:
-        """Take over which nodes are revoked, and etcd's list of them where this host runs etcd."""
-        now = time.monotonic()
-        if now < self._revoked_at:
-            return
-        self._revoked_at = now + _RETRY_SECONDS
-        held = self.member.engine.get(keys.REVOKED)
-        if held is not None and held.value is not None:
-            self.revoked = self._credentials.take_revoked(held.value)
-
-    def _retry(self) -> None:
-        """Try again what this node has refused: there may be room now."""
-        now = time.monotonic()
-        if now < self._retry_at:
-            return
-        self._retry_at = now + _RETRY_SECONDS
-        shared = self.member.controller.state.shared
-        named = (key for key in list(self.member.refused) if key in shared)
-        refused = list(islice(named, _RETRIED))
-        held = [self.member.engine.get(keys.intent(key)) for key in refused]
-        self.follower.take([each for each in held if isinstance(each, Held)], again=True)
 
 
 def _known(draft: Draft, key: str) -> bool:

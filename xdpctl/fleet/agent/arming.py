@@ -12,7 +12,8 @@ from xdpctl.abi.structs import Hits
 from xdpctl.control.operations import signatures, source_rules
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import RuleError, XdpctlError
-from xdpctl.fleet.agent.taking import AnyRule, Incoming, Taken, standing_rule
+from xdpctl.fleet.agent.records import AnyRule, standing_rule
+from xdpctl.fleet.agent.taking import Incoming, Taken
 from xdpctl.fleet.intent import Unreadable, value_of
 from xdpctl.fleet.settings import Arm
 from xdpctl.incidents.ledger import ledger

@@ -6,7 +6,7 @@ import threading
 from xdpctl.fleet import keys
 from xdpctl.fleet.agent.leases import Leases
 from xdpctl.fleet.agent.member import Member
-from xdpctl.fleet.agent.taking import AnyRule
+from xdpctl.fleet.agent.records import AnyRule
 from xdpctl.fleet.engine.values import Swap
 from xdpctl.fleet.intent import VERSION, Intent, content, encode, kind_named
 from xdpctl.model import tags

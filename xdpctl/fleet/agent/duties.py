@@ -6,7 +6,7 @@ import time
 from xdpctl.errors import EngineError
 from xdpctl.fleet import keys
 from xdpctl.fleet.agent.member import Member
-from xdpctl.fleet.engine.values import Swap
+from xdpctl.fleet.engine.values import Held, Swap
 
 _LEASE_SECONDS, _RENEW_SECONDS = 10.0, 3.0
 
@@ -27,6 +27,10 @@ class Duty:
     def step(self) -> None:
         """Keep the duty, or take it over if nobody has it; EngineError if it is not known."""
         engine, now = self._member.engine, time.monotonic()
+        if not self._member.states:
+            held = engine.get(self._key)
+            self.leader = _named(held)
+            return
         if self._lease:
             if now - self._renewed < _RENEW_SECONDS:
                 return
@@ -35,8 +39,8 @@ class Duty:
                 return
             self._lease = 0
         held = engine.get(self._key)
-        if held is not None and held.value is not None:
-            self.leader = held.value.decode(errors="replace")[:32]
+        self.leader = _named(held)
+        if self.leader:
             return
         lease = engine.grant(_LEASE_SECONDS)
         if engine.swap([Swap(self._key, self._member.name.encode(), 0, lease)]).done:
@@ -52,3 +56,7 @@ class Duty:
                 self._member.engine.revoke(lease)
             except EngineError:
                 return  # it ends by itself
+
+
+def _named(held: Held | None) -> str:
+    return (held.value or b"").decode(errors="replace")[:32] if held else ""

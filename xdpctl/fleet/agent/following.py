@@ -7,34 +7,31 @@ ended only when the whole snapshot was read.
 """
 
 import logging
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
-from typing import Any
 
 from msgspec import structs
 
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CompactedError, DatapathError, EngineError, XdpctlError
-from xdpctl.fleet import keys, sharding
+from xdpctl.fleet import keys
 from xdpctl.fleet.agent.arming import Arming
-from xdpctl.fleet.agent.member import KnownSet, Member
+from xdpctl.fleet.agent.batches import MOST, together
+from xdpctl.fleet.agent.fetching import Fetcher
+from xdpctl.fleet.agent.member import Member
+from xdpctl.fleet.agent.records import AnyRule
 from xdpctl.fleet.agent.specials import Specials
-from xdpctl.fleet.agent.taking import AnyRule, Incoming, Taken, Taker
-from xdpctl.fleet.engine.values import Batch, Held, Snapshot
-from xdpctl.fleet.intent import VERSION, Intent, Unreadable, decode, kind_named
-from xdpctl.fleet.sharding import SetDamaged
+from xdpctl.fleet.agent.taking import Incoming, Taken, Taker
+from xdpctl.fleet.engine.values import Held, Snapshot
+from xdpctl.fleet.intent import VERSION, Intent
 from xdpctl.model import tags
 from xdpctl.model.sharing import Position, key_of
 from xdpctl.model.signature import automatic
-from xdpctl.model.source_set import Entries
 
 TOMBSTONE_SECONDS = 7 * 86_400.0  # for which the engine remembers that something was removed
 POSITION = "engine"  # the identity of the record of the position
-_CHUNK = 5_000  # intents that are taken over in one transaction
-_WAITING = 64  # batches that wait to be taken over; then the engine waits
 _AGAIN_SECONDS, _SAY_SECONDS = 0.2, 60.0
 log = logging.getLogger("xdpctl.fleet")
 
@@ -47,6 +44,7 @@ class Follower:
 
     def __init__(self, member: Member, specials: Specials, removed: Callable[[str], None]) -> None:
         self._member, self._specials, self._removed = member, specials, removed
+        self._fetcher = Fetcher(member)
         settings, hits = member.settings, member.controller.hits
         self._taker = Taker(settings.name, settings.groups, hits)
         self._arming = Arming(settings.name, settings.arm, hits)
@@ -92,17 +90,18 @@ class Follower:
         self._member.applied = self._member.controller.state.followed[POSITION].revision
         self._member.moved.set()
         changes: list[Held] = []
-        for batch in _together(engine.watch(keys.SHARED, self._member.applied)):
-            changes += batch.changes
-            if batch.whole:
-                self._take(changes, Position(cluster, batch.revision, self._now(), fleet))
-                changes = []
+        with closing(together(engine.watch(keys.SHARED, self._member.applied))) as batches:
+            for batch in batches:
+                changes += batch.changes
+                if batch.whole:
+                    self._take(changes, Position(cluster, batch.revision, self._now(), fleet))
+                    changes = []
 
     def _read(self, snapshot: Snapshot, position: Position | None, fleet: str) -> None:
         """Take over a snapshot, and then end what is not in it."""
         cluster, held = f"{snapshot.cluster:x}", snapshot.held
-        for first in range(0, len(held), _CHUNK):
-            self._take(held[first : first + _CHUNK], None)
+        for first in range(0, len(held), MOST):
+            self._take(held[first : first + MOST], None)
         names = {each.key for each in held}
         away = self._now() - position.at if position else 0.0
         forgotten = away > TOMBSTONE_SECONDS and position is not None
@@ -127,13 +126,13 @@ class Follower:
 
     def _take(self, held: Sequence[Held], position: Position | None) -> None:
         placed = ((each, keys.place(each.key)) for each in held)
-        incoming = [self._read_one(each, place) for each, place in placed if place]
+        incoming = [self._fetcher.incoming(each, place) for each, place in placed if place]
         self._incoming(incoming, position)
 
     def take(self, held: Sequence[Held], again: bool = False) -> None:
         """Take over what another thread has found in the engine; `again`: what was refused."""
         placed = ((each, keys.place(each.key)) for each in held)
-        incoming = [self._read_one(each, place) for each, place in placed if place]
+        incoming = [self._fetcher.incoming(each, place) for each, place in placed if place]
         self._incoming([replace(one, again=True) for one in incoming] if again else incoming, None)
 
     def _incoming(self, incoming: Sequence[Incoming], position: Position | None) -> None:
@@ -151,7 +150,10 @@ class Follower:
         except DatapathError as error:  # the kernel refused one of them: take the others
             self._one_by_one(incoming, position, error)
             return
-        member.conflicts |= stated.conflicts
+        for change, why in stated.conflicts.items():
+            member.give_way(change, why)
+        for change, revision in stated.reached.items():
+            member.reach(change, revision)
         if member.refused:
             for one in incoming:
                 if not one.again:
@@ -180,82 +182,8 @@ class Follower:
         self._incoming(incoming[:half], None)
         self._incoming(incoming[half:], position)
 
-    def _read_one(self, held: Held, place: keys.Place) -> Incoming:
-        """The intent of a key, with the entries of a set; a problem if it cannot be read."""
-        common: dict[str, Any] = {"node": place.node, "created": held.created}
-        if held.value is None:
-            return Incoming(place.key, held.revision, None, **common)
-        intent: Intent | None = None
-        try:
-            intent = decode(held.value)
-            if kind_named(place.key)[0] != "sets" or intent.removed or place.node:
-                return Incoming(place.key, held.revision, intent, **common)
-            return self._set(place.key, held, intent)
-        except (Unreadable, SetDamaged) as error:
-            kept = intent or Intent(VERSION, "?", "?", self._now())
-            return Incoming(place.key, held.revision, kept, problem=str(error), **common)
-
-    def _set(self, key: str, held: Held, intent: Intent) -> Incoming:
-        """The intent of a set, with its record as data, and its entries."""
-        _, name = kind_named(key)
-        manifest = sharding.decode(bytes(intent.data))
-        entries = self._entries(name, manifest)
-        if entries is None:
-            newer = self._member.engine.get(keys.intent(key))
-            if newer is not None and newer.revision > held.revision:
-                return self._read_one(newer, keys.Place(key))
-            raise SetDamaged("a piece of it is missing in the engine")
-        self._member.sets[name] = KnownSet(manifest, entries)
-        return Incoming(key, held.revision, structs.replace(intent, data=manifest.record), entries)
-
-    def _entries(self, name: str, manifest: sharding.Manifest) -> Entries | None:
-        """The entries of a set; None if a piece is missing. Only what is not known is read."""
-        known = self._member.sets.get(name)
-        if known and known.manifest.base == manifest.base:
-            blobs = self._pieces(name, manifest.deltas[len(known.manifest.deltas) :])
-            found = sharding.advanced(manifest, known.manifest, known.entries, blobs)
-            if found is not None:
-                return found
-        blobs = self._pieces(name, manifest.pieces)
-        if any(piece not in blobs for piece in manifest.pieces):
-            return None
-        return sharding.assembled(manifest, blobs)
-
-    def _pieces(self, name: str, wanted: Iterable[str]) -> dict[str, bytes]:
-        found = {}
-        for piece in dict.fromkeys(wanted):
-            held = self._member.engine.get(keys.of_node(keys.BLOBS, name, piece))
-            if held is not None and held.value is not None:
-                found[piece] = held.value
-        return found
-
     def _now(self) -> float:
         return self._member.controller.clock.read().unix
-
-
-def _together(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same, with what has come meanwhile as one; raises what the iterator raises."""
-    waiting: queue.Queue[Batch | BaseException] = queue.Queue(_WAITING)
-
-    def read() -> None:
-        try:
-            for batch in batches:
-                waiting.put(batch)
-        except BaseException as error:  # passed on to the thread that follows
-            waiting.put(error)
-
-    threading.Thread(target=read, name="fleet watch", daemon=True).start()
-    while True:
-        found = waiting.get()
-        if isinstance(found, BaseException):
-            raise found
-        while found.whole and len(found.changes) < _CHUNK and not waiting.empty():
-            more = waiting.get()
-            if isinstance(more, BaseException):
-                yield found
-                raise more
-            found = Batch([*found.changes, *more.changes], more.revision, more.whole)
-        yield found
 
 
 def _fleet_id(head: Snapshot) -> str:

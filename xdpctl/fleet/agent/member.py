@@ -17,6 +17,7 @@ from xdpctl.model.source_set import Entries
 
 SILENT_SECONDS = 3.0  # after which a node that is not heard of counts as cut off
 _JOB_SECONDS = 60.0
+_REMEMBERED = 1_000  # changes, for those who will ask for them
 T = TypeVar("T")
 
 
@@ -49,10 +50,11 @@ class Contact:
 
 @dataclass(slots=True)
 class KnownSet:
-    """A set as the engine has it."""
+    """A set as the engine has it, at a revision."""
 
     manifest: Manifest
     entries: Entries
+    revision: int
 
 
 @dataclass(slots=True)
@@ -64,12 +66,14 @@ class Member:
     engine: Engine
     contact: Contact = field(default_factory=Contact)
     applied: int = 0
+    states: bool = True  # whether intents may be stated on this node
     sets: dict[str, KnownSet] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)  # intents, with why
     stopping: threading.Event = field(default_factory=threading.Event)
     stated: threading.Event = field(default_factory=threading.Event)
     moved: threading.Event = field(default_factory=threading.Event)  # there is news to report
     conflicts: dict[int, str] = field(default_factory=dict)  # by the number of the change
+    reached: dict[int, int] = field(default_factory=dict)  # revisions, by the number of the change
 
     def __post_init__(self) -> None:
         shared = self.controller.state.shared
@@ -79,6 +83,24 @@ class Member:
     def name(self) -> str:
         """The name of this node."""
         return self.settings.name
+
+    def reach(self, change: int, revision: int) -> None:
+        """Note that the engine has a part of a change at a revision; the last thousand are kept."""
+        self.reached[change] = max(self.reached.get(change, 0), revision)
+        while len(self.reached) > _REMEMBERED:
+            self.reached.pop(next(iter(self.reached)), None)
+
+    def give_way(self, change: int, why: str) -> None:
+        """Note that a change gave way to another node's; the last thousand are kept."""
+        self.conflicts[change] = why
+        while len(self.conflicts) > _REMEMBERED:
+            self.conflicts.pop(next(iter(self.conflicts)), None)
+
+    def know(self, name: str, known: KnownSet) -> None:
+        """Remember a set as the engine has it, unless a later version is known."""
+        held = self.sets.get(name)
+        if held is None or held.revision <= known.revision:
+            self.sets[name] = known
 
     def do(self, operation: Callable[[Draft], T]) -> T:
         """Submit what is not to be shared again, and wait for the result."""

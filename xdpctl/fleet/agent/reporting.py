@@ -61,11 +61,15 @@ class Reporter:
         else:
             self._foreign = max(0, self._foreign - 1)
 
-    def look(self) -> None:
-        """Read what all nodes say; EngineError if the engine does not answer."""
-        held = self._member.engine.snapshot(keys.NODES).held
+    def look(self, fresh: float = 0.0) -> None:
+        """Read what all nodes say, unless that was done within `fresh` seconds.
+
+        EngineError if the engine does not answer.
+        """
         with self._looking:
-            self.nodes.take(held, time.monotonic())
+            if time.monotonic() - self.nodes.looked >= fresh:
+                held = self._member.engine.snapshot(keys.NODES).held
+                self.nodes.take(held, time.monotonic())
 
     @property
     def doubled(self) -> bool:

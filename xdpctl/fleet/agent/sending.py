@@ -17,13 +17,13 @@ from msgspec import Raw, structs
 
 from xdpctl.base.clock import Now
 from xdpctl.control.state.draft import Draft
-from xdpctl.control.store.records import encode_set
 from xdpctl.errors import ConflictError, EngineError, XdpctlError
-from xdpctl.fleet import keys, sharding
+from xdpctl.fleet import keys
 from xdpctl.fleet.agent.following import TOMBSTONE_SECONDS, Follower
 from xdpctl.fleet.agent.leases import Leases
-from xdpctl.fleet.agent.member import KnownSet, Member
-from xdpctl.fleet.agent.taking import current
+from xdpctl.fleet.agent.member import Member
+from xdpctl.fleet.agent.records import current
+from xdpctl.fleet.agent.sending_sets import SetSender
 from xdpctl.fleet.engine.values import Held, Swap
 from xdpctl.fleet.intent import (
     VERSION,
@@ -37,11 +37,10 @@ from xdpctl.fleet.intent import (
 from xdpctl.model.rule import Rule
 from xdpctl.model.sharing import Unsent
 from xdpctl.model.signature import Signature, automatic
-from xdpctl.model.source_set import Entries, SourceSet
 
-_TOGETHER, _TOGETHER_LEAST = 1_000, 60  # intents of a transaction; the least that etcd allows
+_TOGETHER, _TOGETHER_LEAST = 1_000, 60  # intents of a transaction; what any etcd allows
 _BYTES = 1_000_000  # of a transaction
-_REMEMBERED = 1_000  # changes, for those who will ask for them
+_REMEMBERED = 1_000  # intents that are written and not confirmed
 _WAIT_SECONDS, _AGAIN_SECONDS, _ANSWER_SECONDS = 1.0, 0.3, 0.1
 log = logging.getLogger("xdpctl.fleet")
 
@@ -51,11 +50,10 @@ class Sender:
 
     def __init__(self, member: Member, follower: Follower) -> None:
         self._member, self._follower = member, follower
-        self._leases = Leases(member.engine)
+        self._leases, self._sets = Leases(member.engine), SetSender(member)
         self._sent: dict[str, Unsent] = {}  # written, but not seen by the follower yet
         self._bases: dict[str, int] = {}  # later revisions of our own intents
         self._waiting: dict[int, Future[int]] = {}
-        self._reached: dict[int, int] = {}  # the revision that a change has
         self._together = _TOGETHER
         self._kept, self._answer_at = _REMEMBERED, 0.0
         self._lock = threading.Lock()
@@ -147,7 +145,7 @@ class Sender:
             lease = self._leases.until(TOMBSTONE_SECONDS)
         else:
             kind, _ = kind_named(key)
-            data = content(kind, value, now) if not unsent.data else _raw(unsent.data)
+            data = Raw(unsent.data) if unsent.data else content(kind, value, now)
             intent = structs.replace(intent, data=data)
             ends = getattr(value, "expires_ns", 0)
             lease = self._leases.until(max(1.0, (ends - now.ns) / 1e9)) if ends else 0
@@ -174,14 +172,10 @@ class Sender:
                 key = swap.key.removeprefix(keys.INTENTS)
                 self._sent[key] = batch[key]
                 self._bases.pop(key, None)
-                change = batch[key].change
-                self._reached[change] = max(self._reached.get(change, 0), swapped.revision)
+                self._member.reach(batch[key].change, swapped.revision)
                 kind, name = kind_named(key)
-                if kind == "sets":  # it was removed
-                    self._member.engine.remove_below(keys.of_node(keys.BLOBS, name))
-                    self._member.sets.pop(name, None)
-            while len(self._reached) > _REMEMBERED:
-                del self._reached[next(iter(self._reached))]
+                if kind == "sets":
+                    self._sets.removed(name)
             return
         others: list[Held] = []
         for swap in swaps:
@@ -214,70 +208,20 @@ class Sender:
             return False
 
     def _send_set(self, key: str, unsent: Unsent) -> None:
-        """Send the pieces of a set that are new, then its manifest, then clear what is not used."""
+        """Send a set, whose pieces go before it."""
         member, (_, name) = self._member, kind_named(key)
-
-        def read(draft: Draft) -> tuple[SourceSet | None, Entries]:
-            return draft.set_named(name), draft.entries_of(name)
-
-        found, entries = member.do(read)
-        if found is None:
-            member.do(lambda draft: _drop(draft, [(key, unsent)]))
-            return
-        known = member.sets.get(name)
-        record = encode_set(found.replace(slot=0))
-        manifest, pieces = sharding.changed(
-            record,
-            known.manifest if known else None,
-            known.entries if known else None,
-            entries,
-        )
-        self._put_pieces(name, pieces)
-        member.contact.made()
-        now = member.controller.clock.read()
-        intent = structs.replace(self._intent(unsent, now), data=_raw(sharding.encode(manifest)))
         base = self._bases.get(key, unsent.base)
-        swapped = member.engine.swap([Swap(keys.intent(key), encode(intent), base)])
-        member.contact.made()
-        if not swapped.done:
+        intent = self._intent(unsent, member.controller.clock.read())
+        swapped = self._sets.send(name, base, intent)
+        if swapped is None:
+            member.do(lambda draft: _drop(draft, [(key, unsent)]))
+        elif not swapped.done:
             there = swapped.found.get(keys.intent(key))
             self._rebase([there or Held(keys.intent(key), None, swapped.revision)])
-            return
-        self._sent[key] = unsent
-        self._bases.pop(key, None)
-        self._reached[unsent.change] = swapped.revision
-        member.sets[name] = KnownSet(manifest, entries)
-        self._clear(name, manifest, pieces, swapped.revision)
-
-    def _put_pieces(self, name: str, pieces: Mapping[str, bytes]) -> None:
-        swaps: list[Swap] = []
-        size = 0
-        for piece, data in pieces.items():
-            if swaps and size + len(data) > _BYTES:
-                self._member.engine.swap(swaps)
-                swaps, size = [], 0
-            swaps.append(Swap(keys.of_node(keys.BLOBS, name, piece), data, None))
-            size += len(data)
-        if swaps:
-            self._member.engine.swap(swaps)
-
-    def _clear(
-        self, name: str, manifest: sharding.Manifest, pieces: Mapping[str, bytes], revision: int
-    ) -> None:
-        """Delete pieces that no manifest names, if ours is still the newest.
-
-        Another node may have done the same just before ours was written: put back what it took.
-        """
-        prefix = keys.of_node(keys.BLOBS, name)
-        held = self._member.engine.snapshot(prefix, keys_only=True).held
-        used = {prefix + piece for piece in manifest.pieces}
-        there = {each.key.removeprefix(prefix) for each in held}
-        if missing := {piece: data for piece, data in pieces.items() if piece not in there}:
-            self._put_pieces(name, missing)
-        unused = [Swap(each.key, None, each.revision) for each in held if each.key not in used]
-        newest = self._member.engine.get(keys.intent(f"sets/{name}"))
-        if unused and newest is not None and newest.revision == revision:
-            self._member.engine.swap(unused[:_TOGETHER_LEAST])
+        else:
+            self._sent[key] = unsent
+            self._bases.pop(key, None)
+            member.reach(unsent.change, swapped.revision)
 
     def _answer(self) -> None:
         """Tell those who wait which revision has their change, or who stated otherwise."""
@@ -299,7 +243,7 @@ class Sender:
                     fix = "look at what stands, and state it again if you mean it"
                     future.set_exception(ConflictError(why, "", fix))
                 else:
-                    future.set_result(self._reached.pop(change, 0))
+                    future.set_result(self._member.reached.get(change, 0))
 
 
 def _detected(value: Any) -> bool:
@@ -311,7 +255,3 @@ def _drop(draft: Draft, gone: Sequence[tuple[str, Unsent]]) -> None:
     for key, unsent in gone:
         if draft.unsent_intent(key) == unsent:
             draft.unsent[key] = None
-
-
-def _raw(data: bytes) -> Any:
-    return Raw(data)

@@ -12,30 +12,30 @@ from typing import Any
 from msgspec import structs
 
 from xdpctl.abi.structs import Hits
-from xdpctl.control.operations import lockout, sets, signatures, source_rules
-from xdpctl.control.operations.sets import SetRequest
+from xdpctl.control.operations import lockout, sets
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.records import decode_set
 from xdpctl.errors import XdpctlError
+from xdpctl.fleet.agent.records import (
+    AnyRule,
+    OnlyHere,
+    current,
+    drop,
+    place,
+    put_set,
+    standing_rule,
+)
 from xdpctl.fleet.conflict import agree, prevails
 from xdpctl.fleet.intent import Intent, Special, Unreadable, kind_named, value_of
 from xdpctl.fleet.scope import in_scope
 from xdpctl.mitigation.undo import ending
 from xdpctl.model.identity import Caller, Role, Token
-from xdpctl.model.match.match import ID_MARK
-from xdpctl.model.requests import RuleRequest, SignatureRequest
-from xdpctl.model.rule import OPERATOR, Automatic, Rule, parse_rule_id
+from xdpctl.model.rule import OPERATOR, Automatic, Rule
 from xdpctl.model.sharing import Shared, Unsent
-from xdpctl.model.signature import Signature, automatic
-from xdpctl.model.source_set import Entries, SourceSet
+from xdpctl.model.signature import automatic
+from xdpctl.model.source_set import Entries
 
 _NAMED = 20  # keys that an audit record names
-_SECOND = 1_000_000_000
-AnyRule = Rule | Signature
-
-
-class _OnlyHere(XdpctlError):
-    """A record that is only on this node stands where the fleet's would be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,14 @@ class Incoming:
 class Taken:
     """What became of some intents: keys that were applied, and those that were refused, with why.
 
-    `conflicts` has changes of this node that gave way, by the number of the change.
+    `conflicts` has changes of this node that gave way, by the number of the change, and `reached`
+    the revision of those that the engine has.
     """
 
     applied: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     conflicts: dict[int, str] = field(default_factory=dict)
+    reached: dict[int, int] = field(default_factory=dict)
     special: list[Incoming] = field(default_factory=list)
 
 
@@ -97,6 +99,7 @@ class Taker:
         intent, unsent = one.intent, draft.unsent_intent(one.key)
         if unsent and intent and intent.node == self.name:
             draft.unsent[one.key] = _confirmed(unsent, intent, one.revision)
+            taken.reached[intent.change] = one.revision
             draft.shared[one.key] = _mirrored(one)
             return
         if unsent and not self._yields(draft, one, unsent, taken):
@@ -111,7 +114,7 @@ class Taker:
             if not refused:
                 self._apply(draft, one, ours, taken)
         except XdpctlError as error:
-            refused, local = str(error), isinstance(error, _OnlyHere)
+            refused, local = str(error), isinstance(error, OnlyHere)
         refused = refused[:300]
         if refused and one.again and known and refused == known.refused:
             return
@@ -171,7 +174,7 @@ class Taker:
             if asked is None or asked.expired(draft.now.ns):
                 self._remove_rule(draft, standing, intent.removed, ours, who)
             else:
-                _place(draft, asked, standing, ours, who)
+                place(draft, asked, standing, ours, who)
         elif kind == "sets":
             _set(draft, name, one, here, ours, who)
         elif kind == "tokens":
@@ -197,11 +200,11 @@ class Taker:
         if automatic(standing):
             if removed:
                 ending(draft, f"removed by {who.name}", self.hits)(standing)
-                _drop(draft, standing)
+                drop(draft, standing)
         elif ours:
             if isinstance(standing, Rule):
                 lockout.refuse_loss(draft, standing, who)
-            _drop(draft, standing)
+            drop(draft, standing)
 
 
 def _resurrected(one: Incoming, known: Shared) -> bool:
@@ -226,95 +229,20 @@ def _mirrored(one: Incoming) -> Shared:
     return Shared(one.revision, intent.scope, "", intent.at if intent.removed else 0.0)
 
 
-def standing_rule(draft: Draft, key: str) -> AnyRule | None:
-    """The live rule of an intent's key; None if there is none."""
-    _, name = kind_named(key)
-    if name.startswith(ID_MARK):
-        return draft.signature(name)
-    return draft.standing(parse_rule_id(name))
-
-
-def current(draft: Draft, key: str) -> Any:
-    """This node's record of an intent's key; None if there is none."""
-    kind, name = kind_named(key)
-    if kind in ("rules", "signatures"):
-        return standing_rule(draft, key)
-    if kind == "sets":
-        return draft.set_named(name)
-    if kind in ("tokens", "settings"):
-        staged, stored = getattr(draft, kind), getattr(draft.state, kind)
-        return staged[name] if name in staged else stored.get(name)
-    return None
-
-
-def _place(draft: Draft, asked: AnyRule, standing: AnyRule | None, ours: bool, who: Caller) -> None:
-    """Add a rule, or let it replace the one of the same match; raises what its guards raise."""
-    if standing is not None and not automatic(standing) and not ours:
-        if isinstance(standing, Rule) and isinstance(asked, Rule) and standing.same_effect(asked):
-            return  # this node had it before
-        raise _OnlyHere("a rule that is only on this node stands on the same match")
-    now = draft.now.ns
-    common: dict[str, Any] = {
-        "action": asked.action,
-        "mode": asked.mode,
-        "ttl": (asked.expires_ns - now) / _SECOND if asked.expires_ns else None,
-        "confirm_within": (asked.confirm_by_ns - now) / _SECOND if asked.confirm_by_ns else None,
-        "reason": asked.reason,
-        "tags": asked.tags,
-        "spare": asked.spare,
-        "replace": True,
-        "force": True,
-    }
-    if isinstance(asked, Rule):
-        added = source_rules.place(draft, RuleRequest(source=asked.source, **common), who).rule
-        draft.put(added.replace(created_at=asked.created_at))  # as on the node that stated it
-    else:
-        more: dict[str, Any] = {"limit": asked.limit, "priority": asked.priority}
-        made = signatures.add(draft, SignatureRequest(match=asked.match, **more, **common), who)
-        draft.put_signature(made.rule.replace(created_at=asked.created_at))
-
-
-def _drop(draft: Draft, rule: AnyRule) -> None:
-    if isinstance(rule, Signature):
-        draft.remove_signature(rule.id)
-    else:
-        draft.remove(rule)
-
-
 def _set(draft: Draft, name: str, one: Incoming, here: bool, ours: bool, who: Caller) -> None:
-    standing = draft.set_named(name)
-    if standing is not None and not ours:
-        raise _OnlyHere("a set that is only on this node has the same name")
+    """Put a set, or remove the fleet's."""
     if not here:
-        if standing is not None:
+        if ours and draft.set_named(name) is not None:
             sets.remove(draft, name, who, None, {})
         return
-    if one.entries is None:
-        raise Unreadable("its entries are missing")
-    record = set_record(one)
-    if record.name != name:
-        raise Unreadable("its content is of another set")
-    ask = SetRequest(
-        name=name,
-        entries=one.entries,
-        action=record.action,
-        mode=record.mode,
-        spare=record.spare,
-        reason=record.reason,
-        feed=record.feed,
-        options=record.options,
-        force=True,
-    )
-    sets.put(draft, ask, who)
-
-
-def set_record(one: Incoming) -> SourceSet:
-    """The record of a set's intent; Unreadable if it is not valid."""
     assert one.intent is not None  # noqa: S101  # the caller has looked
     try:
-        return decode_set(bytes(one.intent.data))
+        record = decode_set(bytes(one.intent.data))
     except (ValueError, XdpctlError) as error:
         raise Unreadable(f"its record cannot be read: {str(error)[:200]}") from None
+    if one.entries is None or record.name != name:
+        raise Unreadable("its entries are missing, or its content is of another set")
+    put_set(draft, record, one.entries, ours, who)
 
 
 def _note(draft: Draft, batch: Iterable[Incoming], taken: Taken) -> None:

@@ -136,6 +136,12 @@ def common_name(certificate: x509.Certificate) -> str:
     return str(found[0].value) if found else ""
 
 
+def unit(certificate: x509.Certificate) -> str:
+    """What a certificate says that its name may do."""
+    found = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
+    return str(found[0].value) if found else ""
+
+
 def fits(data: bytes) -> str:
     """The first address that a certificate is valid at; "" if it names none."""
     try:

@@ -6,33 +6,20 @@ that notices a failure is enough for all.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import grpc
-
-from xdpctl.errors import CompactedError, EngineError, EngineFullError
+from xdpctl.errors import CompactedError, EngineError
 from xdpctl.fleet.engine import etcd_pb2
+from xdpctl.fleet.engine.connection import HAS_LEADER, Connection, Credentials
 from xdpctl.fleet.engine.values import Batch, Held, Snapshot, Swap, Swapped
 
 pb: Any = etcd_pb2  # generated, without types
 SECONDS = 1.5  # for a request
 _SNAPSHOT_SECONDS = 20.0  # for a page of many keys
 _PAGE = 5_000  # keys
-_MESSAGE_MAX = 64 << 20  # bytes of an answer
-_HAS_LEADER = (("hasleader", "true"),)  # a member that is cut off ends the watch, and says so
 _DELETED = 1
 _MOD_REVISION = 2  # the target of a comparison
-_OPTIONS = (
-    ("grpc.max_receive_message_length", _MESSAGE_MAX),
-    ("grpc.keepalive_time_ms", 6_000),  # etcd refuses less than 5 s
-    ("grpc.keepalive_timeout_ms", 2_000),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 500),
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.enable_http_proxy", 0),
-)
 _CALLS: dict[str, tuple[str, Any, Any]] = {
     "Range": ("KV/Range", pb.RangeRequest, pb.RangeResponse),
     "Txn": ("KV/Txn", pb.TxnRequest, pb.TxnResponse),
@@ -40,7 +27,6 @@ _CALLS: dict[str, tuple[str, Any, Any]] = {
     "LeaseRevoke": ("Lease/LeaseRevoke", pb.LeaseRevokeRequest, pb.LeaseRevokeResponse),
     "Status": ("Maintenance/Status", pb.StatusRequest, pb.StatusResponse),
 }
-Credentials = Callable[[], Any]  # grpc.ChannelCredentials; None for a channel without TLS
 
 
 class Engine:
@@ -57,100 +43,36 @@ class Engine:
         prefix: str = "",
     ) -> None:
         self._prefix = prefix
-        self._endpoints, self._credentials = tuple(endpoints), credentials
-        self._options: list[tuple[str, int | str]] = [*_OPTIONS]
-        if server_name:
-            self._options.append(("grpc.ssl_target_name_override", server_name))
-        self._lock = threading.Lock()
-        self._turn, self._closed = 0, False
-        self._channel: Any = None
-        self._methods: dict[str, Any] = {}
+        self.connection = Connection(endpoints, credentials, server_name)
 
     @property
     def endpoint(self) -> str:
         """The member that is used now."""
-        return self._endpoints[self._turn % len(self._endpoints)]
+        return self.connection.endpoint
 
     @property
     def turn(self) -> int:
         """A number that grows when another member, or a new connection, is used."""
-        return self._turn
+        return self.connection.turn
 
     def close(self) -> None:
         """End all that runs."""
-        with self._lock:
-            self._closed = True
-            self._drop()
+        self.connection.close()
 
     def turn_away(self, turn: int) -> None:
         """Use the next member, unless somebody has turned since `turn`; what runs there ends."""
-        with self._lock:
-            if turn == self._turn:
-                self._turn += 1
-                self._drop()
-
-    def _drop(self) -> None:
-        if self._channel is not None:
-            self._channel.close()
-        self._channel, self._methods = None, {}
-
-    def _open(self) -> tuple[Any, int]:
-        """The channel, and the turn that it belongs to. EngineError if it cannot be made."""
-        with self._lock:
-            if self._closed:
-                raise EngineError("the connection to the fleet's engine is closed")
-            if self._channel is None:
-                self._channel = self._made()
-            return self._channel, self._turn
-
-    def _made(self) -> Any:
-        try:
-            credentials = self._credentials()
-        except OSError as error:
-            raise EngineError(f"this node's certificate cannot be read: {error}") from error
-        if credentials is None:
-            return grpc.insecure_channel(self.endpoint, options=self._options)
-        return grpc.secure_channel(self.endpoint, credentials, options=self._options)
+        self.connection.turn_away(turn)
 
     def _call(self, name: str, request: Any, seconds: float = SECONDS) -> Any:
-        channel, turn = self._open()
+        channel, turn = self.connection.channel()
         path, asked, answered = _CALLS[name]
-        with self._lock:
-            method = self._methods.get(name)
-            if method is None or self._channel is not channel:
-                method = channel.unary_unary(
-                    f"/etcdserverpb.{path}",
-                    request_serializer=asked.SerializeToString,
-                    response_deserializer=answered.FromString,
-                )
-                self._methods[name] = method
-        with self._failing(turn):
-            return method(request, timeout=seconds, metadata=_HAS_LEADER)
-
-    @contextmanager
-    def _failing(self, turn: int) -> Iterator[None]:
-        """Raise EngineError for what gRPC raises, and turn to the next member if this one fails."""
-        try:
-            yield
-        except ValueError as error:  # the channel was closed by another thread
-            raise EngineError(f"the connection to {self.endpoint} ended") from error
-        except grpc.RpcError as error:
-            raise self._explained(error, turn) from error
-
-    def _explained(self, error: Any, turn: int) -> EngineError:
-        code, text = error.code(), str(error.details() or "")[:300]
-        if code is grpc.StatusCode.OUT_OF_RANGE and "compacted" in text:
-            return CompactedError(text)
-        if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "space" in text:
-            return EngineFullError(
-                "the fleet's engine is full (etcd's quota). What is stated stays on this node "
-                "until there is room: see `xdpctl fleet status`"
+        with self.connection.failing(turn):
+            method = channel.unary_unary(
+                f"/etcdserverpb.{path}",
+                request_serializer=asked.SerializeToString,
+                response_deserializer=answered.FromString,
             )
-        if code is grpc.StatusCode.PERMISSION_DENIED:
-            return EngineError(f"the fleet's engine refuses this node: {text}")
-        endpoint = self.endpoint
-        self.turn_away(turn)
-        return EngineError(f"the fleet's engine at {endpoint}: {code.name.lower()}: {text}")
+            return method(request, timeout=seconds, metadata=HAS_LEADER)
 
     def status(self) -> Any:
         """The version, size and leader of the member, as etcd answers."""
@@ -222,27 +144,33 @@ class Engine:
 
     def keep_alive(self, lease: int) -> bool:
         """Renew a lease; False if it has ended."""
-        channel, turn = self._open()
+        channel, turn = self.connection.channel()
         method = channel.stream_stream(
             "/etcdserverpb.Lease/LeaseKeepAlive",
             request_serializer=pb.LeaseKeepAliveRequest.SerializeToString,
             response_deserializer=pb.LeaseKeepAliveResponse.FromString,
         )
-        with self._failing(turn):
+        with self.connection.failing(turn):
             requests = iter([pb.LeaseKeepAliveRequest(ID=lease)])
-            for answer in method(requests, timeout=SECONDS, metadata=_HAS_LEADER):
+            for answer in method(requests, timeout=SECONDS, metadata=HAS_LEADER):
                 return bool(answer.TTL > 0)
         return False
 
-    def watch(self, prefix: str, after: int) -> Iterator[Batch]:
-        """The changes below a prefix after a revision, as they come.
-
-        CompactedError if they are not kept any more; EngineError if the connection ends.
-        """
-        channel, turn = self._open()
+    def watch(self, prefix: str, after: int) -> "Watch":
+        """A watch of the changes below a prefix after a revision; EngineError if there is none."""
+        channel, turn = self.connection.channel()
         first, end = span(self._prefix + prefix)
         create = pb.WatchCreateRequest(
-            key=first, range_end=end, start_revision=after + 1, fragment=True
+            key=first,
+            range_end=end,
+            start_revision=after + 1,
+            progress_notify=True,
+            fragment=True,
+        )
+        method = channel.stream_stream(
+            "/etcdserverpb.Watch/Watch",
+            request_serializer=pb.WatchRequest.SerializeToString,
+            response_deserializer=pb.WatchResponse.FromString,
         )
         ended = threading.Event()
 
@@ -250,26 +178,8 @@ class Engine:
             yield pb.WatchRequest(create_request=create)
             ended.wait()
 
-        method = channel.stream_stream(
-            "/etcdserverpb.Watch/Watch",
-            request_serializer=pb.WatchRequest.SerializeToString,
-            response_deserializer=pb.WatchResponse.FromString,
-        )
-        with self._failing(turn):
-            call = method(requests(), metadata=_HAS_LEADER)
-            try:
-                for answer in call:
-                    if answer.compact_revision:
-                        raise CompactedError(f"compacted up to {answer.compact_revision}")
-                    if answer.canceled:
-                        self.turn_away(turn)
-                        raise EngineError(f"the watch was ended: {answer.cancel_reason}")
-                    changes = [self._changed(event) for event in answer.events]
-                    yield Batch(changes, int(answer.header.revision), not answer.fragment)
-            finally:
-                ended.set()
-                call.cancel()
-        raise EngineError("the watch ended")
+        with self.connection.failing(turn):
+            return Watch(self, turn, ended, method(requests(), metadata=HAS_LEADER))
 
     def _key(self, key: str) -> bytes:
         return (self._prefix + key).encode()
@@ -287,6 +197,42 @@ class Engine:
     def _changed(self, event: Any) -> Held:
         held = self._held(event.kv)
         return held._replace(value=None) if event.type == _DELETED else held
+
+
+class Watch:
+    """The changes below a prefix, as they come; `cancel` ends it, from any thread."""
+
+    def __init__(self, engine: Engine, turn: int, ended: threading.Event, call: Any) -> None:
+        self._engine, self._turn, self._ended, self._call = engine, turn, ended, call
+
+    def cancel(self) -> None:
+        """End it."""
+        self._ended.set()
+        self._call.cancel()
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Changes that came together.
+
+        CompactedError if the engine does not keep them any more; EngineError if the watch ends.
+        """
+        engine, turn = self._engine, self._turn
+        try:
+            with engine.connection.failing(turn):
+                for answer in self._call:
+                    if answer.compact_revision:
+                        raise CompactedError(f"compacted up to {answer.compact_revision}")
+                    if answer.canceled:
+                        engine.turn_away(turn)
+                        raise EngineError(f"the watch was ended: {answer.cancel_reason}")
+                    if answer.created:
+                        continue  # its revision is the engine's: what came before is yet to come
+                    changes = [engine._changed(event) for event in answer.events]
+                    # without changes it is a notice of progress, up to the engine's revision
+                    reached = changes[-1].revision if changes else int(answer.header.revision)
+                    yield Batch(changes, reached, not answer.fragment)
+        finally:
+            self.cancel()
+        raise EngineError("the watch ended")
 
 
 def span(prefix: str) -> tuple[bytes, bytes]:

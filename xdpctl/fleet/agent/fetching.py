@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reads what a key of the engine has: an intent, and for a set its pieces."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec import structs
+
+from xdpctl.fleet import keys, sharding
+from xdpctl.fleet.agent.member import KnownSet, Member
+from xdpctl.fleet.agent.taking import Incoming
+from xdpctl.fleet.engine.values import Held
+from xdpctl.fleet.intent import VERSION, Intent, Unreadable, decode, kind_named
+from xdpctl.fleet.sharding import SetDamaged
+from xdpctl.model.source_set import Entries
+
+
+class Fetcher:
+    """Makes intents of keys; EngineError if the pieces of a set cannot be read."""
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+
+    def incoming(self, held: Held, place: keys.Place) -> Incoming:
+        """The intent of a key, with the entries of a set; a problem if it cannot be read."""
+        common: dict[str, Any] = {"node": place.node, "created": held.created}
+        if held.value is None:
+            return Incoming(place.key, held.revision, None, **common)
+        intent: Intent | None = None
+        try:
+            intent = decode(held.value)
+            if kind_named(place.key)[0] != "sets" or intent.removed or place.node:
+                return Incoming(place.key, held.revision, intent, **common)
+            return self._set(place.key, held, intent)
+        except (Unreadable, SetDamaged) as error:
+            kept = intent or Intent(VERSION, "?", "?", self._member.controller.clock.read().unix)
+            return Incoming(place.key, held.revision, kept, problem=str(error), **common)
+
+    def _set(self, key: str, held: Held, intent: Intent) -> Incoming:
+        """The intent of a set, with its record as data, and its entries."""
+        _, name = kind_named(key)
+        manifest = sharding.decode(bytes(intent.data))
+        entries = self._entries(name, manifest)
+        if entries is None:
+            newer = self._member.engine.get(keys.intent(key))
+            if newer is not None and newer.revision > held.revision:
+                return self.incoming(newer, keys.Place(key))
+            raise SetDamaged("a piece of it is missing in the engine")
+        self._member.know(name, KnownSet(manifest, entries, held.revision))
+        return Incoming(key, held.revision, structs.replace(intent, data=manifest.record), entries)
+
+    def _entries(self, name: str, manifest: sharding.Manifest) -> Entries | None:
+        """The entries of a set; None if a piece is missing. Only what is not known is read."""
+        known = self._member.sets.get(name)
+        if known and known.manifest.base == manifest.base:
+            blobs = self._pieces(name, manifest.deltas[len(known.manifest.deltas) :])
+            found = sharding.advanced(manifest, known.manifest, known.entries, blobs)
+            if found is not None:
+                return found
+        blobs = self._pieces(name, manifest.pieces)
+        if any(piece not in blobs for piece in manifest.pieces):
+            return None
+        return sharding.assembled(manifest, blobs)
+
+    def _pieces(self, name: str, wanted: Iterable[str]) -> dict[str, bytes]:
+        found = {}
+        for piece in dict.fromkeys(wanted):
+            held = self._member.engine.get(keys.of_node(keys.BLOBS, name, piece))
+            if held is not None and held.value is not None:
+                found[piece] = held.value
+        return found

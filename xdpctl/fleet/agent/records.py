@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The records of this node that intents of the fleet are about: found, placed and removed."""
+
+from typing import Any
+
+from xdpctl.control.operations import sets, signatures, source_rules
+from xdpctl.control.operations.sets import SetRequest
+from xdpctl.control.state.draft import Draft
+from xdpctl.errors import XdpctlError
+from xdpctl.fleet.intent import kind_named
+from xdpctl.model.identity import Caller
+from xdpctl.model.match.match import ID_MARK
+from xdpctl.model.requests import RuleRequest, SignatureRequest
+from xdpctl.model.rule import Rule, parse_rule_id
+from xdpctl.model.signature import Signature, automatic
+from xdpctl.model.source_set import Entries, SourceSet
+
+_SECOND = 1_000_000_000
+AnyRule = Rule | Signature
+
+
+class OnlyHere(XdpctlError):
+    """A record that is only on this node stands where the fleet's would be."""
+
+
+def standing_rule(draft: Draft, key: str) -> AnyRule | None:
+    """The live rule of an intent's key; None if there is none."""
+    _, name = kind_named(key)
+    if name.startswith(ID_MARK):
+        return draft.signature(name)
+    return draft.standing(parse_rule_id(name))
+
+
+def current(draft: Draft, key: str) -> Any:
+    """This node's record of an intent's key; None if there is none."""
+    kind, name = kind_named(key)
+    if kind in ("rules", "signatures"):
+        return standing_rule(draft, key)
+    if kind == "sets":
+        return draft.set_named(name)
+    if kind in ("tokens", "settings"):
+        staged, stored = getattr(draft, kind), getattr(draft.state, kind)
+        return staged[name] if name in staged else stored.get(name)
+    return None
+
+
+def place(draft: Draft, asked: AnyRule, standing: AnyRule | None, ours: bool, who: Caller) -> None:
+    """Add a rule, or let it replace the one of the same match; raises what its guards raise."""
+    if standing is not None and not automatic(standing) and not ours:
+        if isinstance(standing, Rule) and isinstance(asked, Rule) and standing.same_effect(asked):
+            return  # this node had it before
+        raise OnlyHere("a rule that is only on this node stands on the same match")
+    now = draft.now.ns
+    common: dict[str, Any] = {
+        "action": asked.action,
+        "mode": asked.mode,
+        "ttl": (asked.expires_ns - now) / _SECOND if asked.expires_ns else None,
+        "confirm_within": (asked.confirm_by_ns - now) / _SECOND if asked.confirm_by_ns else None,
+        "reason": asked.reason,
+        "tags": asked.tags,
+        "spare": asked.spare,
+        "replace": True,
+        "force": True,
+    }
+    if isinstance(asked, Rule):
+        added = source_rules.place(draft, RuleRequest(source=asked.source, **common), who).rule
+        draft.put(added.replace(created_at=asked.created_at))  # as on the node that stated it
+    else:
+        more: dict[str, Any] = {"limit": asked.limit, "priority": asked.priority}
+        made = signatures.add(draft, SignatureRequest(match=asked.match, **more, **common), who)
+        draft.put_signature(made.rule.replace(created_at=asked.created_at))
+
+
+def drop(draft: Draft, rule: AnyRule) -> None:
+    """Stage the removal of a rule."""
+    if isinstance(rule, Signature):
+        draft.remove_signature(rule.id)
+    else:
+        draft.remove(rule)
+
+
+def put_set(draft: Draft, record: SourceSet, entries: Entries, ours: bool, who: Caller) -> None:
+    """Put a set of the fleet; raises what its guards raise."""
+    if draft.set_named(record.name) is not None and not ours:
+        raise OnlyHere("a set that is only on this node has the same name")
+    ask = SetRequest(
+        name=record.name,
+        entries=entries,
+        action=record.action,
+        mode=record.mode,
+        spare=record.spare,
+        reason=record.reason,
+        feed=record.feed,
+        options=record.options,
+        force=True,
+    )
+    sets.put(draft, ask, who)

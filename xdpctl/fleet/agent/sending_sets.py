@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Sends sets to the engine: pieces first, then the manifest; what no manifest names is deleted.
+
+So a node never finds a manifest without its pieces, unless another one deleted them just before.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Raw, structs
+
+from xdpctl.control.state.draft import Draft
+from xdpctl.control.store.records import encode_set
+from xdpctl.fleet import keys, sharding
+from xdpctl.fleet.agent.member import KnownSet, Member
+from xdpctl.fleet.engine.values import Swap, Swapped
+from xdpctl.fleet.intent import Intent, encode
+from xdpctl.fleet.sharding import Manifest
+from xdpctl.model.source_set import Entries, SourceSet
+
+_BYTES = 1_000_000  # of a transaction
+_DELETED = 60  # pieces in a transaction
+
+
+class SetSender:
+    """Sends this node's sets as they are now."""
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+
+    def send(self, name: str, base: int, intent: Intent) -> Swapped | None:
+        """Send a set in place of the one at revision `base`; None if there is no such set here."""
+        member = self._member
+
+        def read(draft: Draft) -> tuple[SourceSet | None, Entries]:
+            return draft.set_named(name), draft.entries_of(name)
+
+        found, entries = member.do(read)
+        if found is None:
+            return None
+        manifest, pieces = self._cut(name, base, found, entries)
+        self._put(name, pieces)
+        member.contact.made()
+        value = encode(structs.replace(intent, data=Raw(sharding.encode(manifest))))
+        swapped = member.engine.swap([Swap(keys.intent(f"sets/{name}"), value, base)])
+        member.contact.made()
+        if swapped.done:
+            member.know(name, KnownSet(manifest, entries, swapped.revision))
+            self._clear(name, manifest, pieces, swapped.revision)
+        return swapped
+
+    def removed(self, name: str) -> None:
+        """Delete the pieces of a set that was removed."""
+        self._member.engine.remove_below(keys.of_node(keys.BLOBS, name))
+        self._member.sets.pop(name, None)
+
+    def _cut(
+        self, name: str, base: int, found: SourceSet, entries: Entries
+    ) -> tuple[Manifest, dict[str, bytes]]:
+        """The manifest, and the pieces that the engine has not."""
+        known = self._member.sets.get(name)
+        record = encode_set(found.replace(slot=0))
+        if known is None or known.revision != base:  # its pieces may be gone
+            return sharding.whole(record, entries)
+        return sharding.changed(record, known.manifest, known.entries, entries)
+
+    def _put(self, name: str, pieces: Mapping[str, bytes]) -> None:
+        swaps: list[Swap] = []
+        size = 0
+        for piece, data in pieces.items():
+            if swaps and size + len(data) > _BYTES:
+                self._member.engine.swap(swaps)
+                swaps, size = [], 0
+            swaps.append(Swap(keys.of_node(keys.BLOBS, name, piece), data, None))
+            size += len(data)
+        if swaps:
+            self._member.engine.swap(swaps)
+
+    def _clear(
+        self, name: str, manifest: Manifest, pieces: Mapping[str, bytes], revision: int
+    ) -> None:
+        """Delete pieces that no manifest names, if ours is still the newest.
+
+        Another node may have done the same just before ours was written: put back what it took.
+        """
+        prefix, engine = keys.of_node(keys.BLOBS, name), self._member.engine
+        held = engine.snapshot(prefix, keys_only=True).held
+        there = {each.key.removeprefix(prefix) for each in held}
+        if missing := {piece: data for piece, data in pieces.items() if piece not in there}:
+            self._put(name, missing)
+        used = {prefix + piece for piece in manifest.pieces}
+        unused = [Swap(each.key, None, each.revision) for each in held if each.key not in used]
+        newest = engine.get(keys.intent(f"sets/{name}"))
+        if unused and newest is not None and newest.revision == revision:
+            engine.swap(unused[:_DELETED])

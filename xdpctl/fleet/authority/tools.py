@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Programs of others that root runs: found, run within a time, and their errors told."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from xdpctl.errors import ConfigError, EngineError
+
+SECONDS = 20.0
+
+
+def tool(name: str) -> str:
+    """The path of a program; ConfigError, with its package, if it is missing."""
+    found = shutil.which(name)
+    if found is None:
+        package = "etcd-server" if name == "etcd" else "etcd-client"
+        raise ConfigError(f"{name} is missing: apt-get install {package}")
+    return found
+
+
+def run(*command: str) -> str:
+    """Run a program; its output. EngineError with its last words if it fails."""
+    try:
+        done = subprocess.run(  # noqa: S603  # no shell
+            command, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EngineError(f"{command[0]}: {error}") from error
+    if done.returncode:
+        said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        raise EngineError(f"{Path(command[0]).name}: {(said or ['it failed'])[-1][:300]}")
+    return done.stdout

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A connection to one member of the engine at a time, and what its errors mean."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+
+from xdpctl.errors import CompactedError, EngineError, EngineFullError, EngineRefusedError
+
+# A member that is cut off from the others then says so, and ends watches.
+HAS_LEADER = (("hasleader", "true"),)
+_MESSAGE_MAX = 64 << 20  # bytes of an answer
+_OPTIONS = (
+    ("grpc.max_receive_message_length", _MESSAGE_MAX),
+    ("grpc.keepalive_time_ms", 6_000),  # etcd refuses less than 5 s
+    ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),
+)
+_OURS = (  # of these errors another member would say the same
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.FAILED_PRECONDITION,
+)
+Credentials = Callable[[], Any]  # grpc.ChannelCredentials; None for a channel without TLS
+
+
+class Connection:
+    """Channels to members at `endpoints` (`HOST:PORT`), one after the other.
+
+    `turn` is a number that grows with each new channel. Usable from any thread.
+    """
+
+    def __init__(
+        self, endpoints: Sequence[str], credentials: Credentials, server_name: str
+    ) -> None:
+        self.endpoints, self._credentials = tuple(endpoints), credentials
+        self._options: list[tuple[str, int | str]] = [*_OPTIONS]
+        if server_name:
+            self._options.append(("grpc.ssl_target_name_override", server_name))
+        self._lock = threading.Lock()
+        self.turn, self._closed = 0, False
+        self._channel: Any = None
+
+    @property
+    def endpoint(self) -> str:
+        """The member that is used now."""
+        return self.endpoints[self.turn % len(self.endpoints)]
+
+    def close(self) -> None:
+        """End all that runs."""
+        with self._lock:
+            self._closed = True
+            self._drop()
+
+    def turn_away(self, turn: int) -> None:
+        """Use the next member, unless somebody has turned since `turn`; what runs there ends."""
+        with self._lock:
+            if turn == self.turn:
+                self.turn += 1
+                self._drop()
+
+    def _drop(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+        self._channel = None
+
+    def channel(self) -> tuple[Any, int]:
+        """The channel, and the turn that it belongs to. EngineError if it cannot be made."""
+        with self._lock:
+            if self._closed:
+                raise EngineError("the connection to the fleet's engine is closed")
+            if self._channel is None:
+                self._channel = self._made()
+            return self._channel, self.turn
+
+    def _made(self) -> Any:
+        try:
+            credentials = self._credentials()
+        except OSError as error:
+            raise EngineError(f"this node's certificate cannot be read: {error}") from error
+        if credentials is None:
+            return grpc.insecure_channel(self.endpoint, options=self._options)
+        return grpc.secure_channel(self.endpoint, credentials, options=self._options)
+
+    @contextmanager
+    def failing(self, turn: int) -> Iterator[None]:
+        """Raise EngineError for what gRPC raises, and turn to the next member if this one fails."""
+        try:
+            yield
+        except ValueError as error:  # the channel was closed by another thread
+            raise EngineError(f"the connection to {self.endpoint} ended") from error
+        except grpc.RpcError as error:
+            raise self._explained(error, turn) from error
+
+    def _explained(self, error: Any, turn: int) -> EngineError:
+        code, text = error.code(), str(error.details() or "")[:300]
+        if code is grpc.StatusCode.OUT_OF_RANGE and "compacted" in text:
+            return CompactedError(text)
+        if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "space" in text:
+            return EngineFullError(
+                "the fleet's engine is full (etcd's quota). What is stated stays on this node "
+                "until there is room: see `xdpctl fleet status`"
+            )
+        if code is grpc.StatusCode.PERMISSION_DENIED:
+            return EngineRefusedError(f"the fleet's engine refuses this node: {text}")
+        endpoint = self.endpoint
+        if code not in _OURS:
+            self.turn_away(turn)
+        return EngineError(f"the fleet's engine at {endpoint}: {code.name.lower()}: {text}")
