@@ -47,7 +47,8 @@ def load(engine: Engine, first: int, count: int) -> float:
 
 def agents(pipe: Connection, endpoint: str, first: int, count: int, capacity: int) -> None:
     """A process with some agents, which answers how many rules its slowest has."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     folder = Path(tempfile.mkdtemp(prefix="xdpctl-scale-"))
     made = [
         Node(f"n{first + number}", folder / str(number), [endpoint], _PREFIX, capacity=capacity)
