@@ -2,6 +2,7 @@
 """Passes a request on to another node of the fleet, or to all, for whoever asked this one."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
@@ -23,6 +24,7 @@ from xdpctl_api.transport.callers import PEER, NodePeer
 NODE, ALL = "xdpctl-node", "all"
 _CONNECT_SECONDS, _SECONDS = 3.0, 150.0
 _ALL_SECONDS = 5.0  # for each of all nodes
+_ADDRESS = re.compile(r"[\w.:\[\]-]{1,262}:[0-9]{1,5}", re.ASCII)  # HOST:PORT and no more
 _PASSED_ON = ("content-type", "accept", "if-match", "last-event-id")
 _PASSED_BACK = ("content-type", "etag", "location", "content-disposition", "cache-control")
 
@@ -74,7 +76,9 @@ async def _one(ctx: ControlPlane, request: Request, who: Caller, name: str) -> R
     _address(ctx, name)
     body = await read_all(request, ctx.settings.bulk_max_bytes)
     stack = AsyncExitStack()
-    client = await stack.enter_async_context(_client(ctx, httpx.Timeout(_SECONDS, connect=3.0)))
+    client = await stack.enter_async_context(
+        _client(ctx, httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS))
+    )
     try:
         asked = _asked(ctx, client, request, who, name, body)
         answer = await client.send(asked, stream=True)
@@ -119,6 +123,8 @@ async def _all(
                 missing.append(name)
 
         await asyncio.gather(_own(app, request, me, answers), *map(ask, sorted(live)))
+    if not answers:
+        raise EngineError("no node of the fleet answers this call, nor does this one")
     merged = merge({name: answers[name] for name in sorted(answers)})
     silent = set(fleet.reporter.nodes.by_name) - answers.keys()
     headers = {"XDPCTL-Missing": ", ".join(sorted(silent | set(missing)))}
@@ -170,6 +176,8 @@ def _address(ctx: ControlPlane, name: str) -> str:
         raise RuleError(
             f"the node {name} does not let other nodes ask it", "node", "set fleet.port"
         )
+    if not _ADDRESS.fullmatch(seen.card.address):
+        raise EngineError(f"the node {name} gives {seen.card.address[:80]!r} as its HOST:PORT")
     return seen.card.address
 
 

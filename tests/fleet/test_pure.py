@@ -24,6 +24,7 @@ from xdpctl.fleet.authority.certificates import (
     revocations,
 )
 from xdpctl.fleet.authority.etcd import node_roles
+from xdpctl.fleet.credentials import _rewrite
 from xdpctl.fleet.engine.values import Held
 from xdpctl.fleet.node import Card, Nodes, Report, encode
 from xdpctl.fleet.scope import check_scope, in_scope
@@ -32,6 +33,7 @@ from xdpctl.fleet.story import joined
 from xdpctl.model.incident import Incident
 from xdpctl.service import config
 from xdpctl_api import fleet_wide
+from xdpctl_api.fleet_proxy import _ADDRESS
 
 
 def test_a_single_box_imports_nothing_of_a_fleet() -> None:
@@ -260,3 +262,30 @@ def test_options_of_a_fleet_may_be_anywhere() -> None:
     assert hoisted(["block", "x", "--scope=group:a"]) == ["--scope=group:a", "block", "x"]
     assert hoisted(["set", "put", "x", "--local", "file"]) == ["set", "put", "x", "--local", "file"]
     assert hoisted(["hook", "fastnetmon", "--node"]) == ["hook", "fastnetmon", "--node"]
+
+
+def test_the_list_of_revoked_nodes_is_never_written_through_a_link(tmp_path: Path) -> None:
+    """The folder belongs to etcd's user, who may put a link where the list stands."""
+    target, link = tmp_path / "ours", tmp_path / "revoked.pem"
+    target.write_bytes(b"before")
+    link.symlink_to(target)
+    with pytest.raises(OSError, match="symbolic links"):
+        _rewrite(link, b"after")
+    link.unlink()
+    link.hardlink_to(target)
+    with pytest.raises(ConfigError, match="not a file of this user alone"):
+        _rewrite(link, b"after")
+    assert target.read_bytes() == b"before"
+    link.unlink()
+    link.write_bytes(b"an older and longer list")
+    _rewrite(link, b"after")
+    assert link.read_bytes() == b"after"
+
+
+@pytest.mark.parametrize(
+    "address", ["a@b:1", "a/b:1", "a:1/x", "a:1?x", "a", "a:", " a:1", "a:1\n"]
+)
+def test_an_address_of_a_node_is_a_host_and_a_port(address: str) -> None:
+    assert not _ADDRESS.fullmatch(address)
+    assert _ADDRESS.fullmatch("edge-1.example.net:8461")
+    assert _ADDRESS.fullmatch("[2001:db8::1]:8461")

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """This node's certificate: read for each connection, renewed from the engine, and watched."""
 
+import os
 import socket
+import stat
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -15,7 +18,7 @@ from xdpctl.fleet import keys
 from xdpctl.fleet.authority.certificates import certificate_of, check_revocations, fits, unit
 from xdpctl.fleet.engine.client import Engine
 from xdpctl.fleet.scope import STATES
-from xdpctl.fleet.settings import FleetSettings
+from xdpctl.fleet.settings import FleetSettings, host_of
 
 CA, CERTIFICATE, KEY = "ca.crt", "node.crt", "node.key"
 _BYTES_MAX = 64 << 10
@@ -81,7 +84,7 @@ class Credentials:
         if self.secure:
             with suppress(OSError, ConfigError):
                 host = fits(read_file(self._settings.file(CERTIFICATE), _BYTES_MAX)) or host
-        return f"[{host}]:{self._settings.port}" if ":" in host else f"{host}:{self._settings.port}"
+        return f"{host_of(host)}:{self._settings.port}"
 
     def warnings(self) -> list[str]:
         """What has to be done about the certificate."""
@@ -108,9 +111,10 @@ class Credentials:
         try:
             found = _revoked.decode(value)
             path = self._settings.certificates.parent.parent / "engine" / "revoked.pem"
-            if self.secure and path.exists() and path.read_bytes() != found.crl.encode():
-                check_revocations(found.crl.encode(), self._settings.file(CA).read_bytes())
-                path.write_bytes(found.crl.encode())  # it is ours, in a folder that is not
+            if self.secure and path.exists():
+                crl = found.crl.encode()
+                check_revocations(crl, read_file(self._settings.file(CA), _BYTES_MAX))
+                _rewrite(path, crl)
         except (msgspec.DecodeError, OSError, ConfigError) as error:
             self._problem = f"the list of revoked nodes is not taken over: {error}"
             return frozenset()
@@ -131,11 +135,22 @@ class Credentials:
             if held.value == read_file(path, _BYTES_MAX):
                 return False
             ca, key = (read_file(self._settings.file(n), _BYTES_MAX) for n in (CA, KEY))
-            if not certificate_of(held.value, ca, key, self._settings.name):
-                return False
+            certificate_of(held.value, ca, key, self._settings.name)
             replace_file(path, held.value, 0o644)
         except (OSError, ConfigError) as error:
             self._problem = f"the renewed certificate is not installed: {error}"
             return False
         self._problem = ""
         return True
+
+
+def _rewrite(path: Path, data: bytes) -> None:
+    """Write a file of ours in a folder that is not: never through a link that was put there."""
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK), "r+b") as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode) or about.st_uid != os.geteuid() or about.st_nlink != 1:
+            raise ConfigError(f"{path} is not a file of this user alone; remove it")
+        if file.read(len(data) + 1) != data:
+            file.seek(0)
+            file.truncate()
+            file.write(data)

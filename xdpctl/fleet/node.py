@@ -16,7 +16,7 @@ from xdpctl.fleet.engine.values import Held
 from xdpctl.model.rule import check_name
 
 _BYTES_MAX, _SHOWN, _TEXT = 32 << 10, 20, 300
-SILENT_SECONDS = 3.0
+SILENT_SECONDS = 3.0  # after which a node that is not heard of counts as cut off
 
 
 class Card(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -38,7 +38,7 @@ from xdpctl_api.shapes.fleet import (
     node_out,
     where_out,
 )
-from xdpctl_api.shapes.history import Kept, UndoneOut
+from xdpctl_api.shapes.history import UndoneOut, undone_out
 from xdpctl_api.stating import States
 
 router = APIRouter(prefix="/v1/fleet", tags=["fleet"])
@@ -200,14 +200,9 @@ async def undo_fleet_change(
         return undone
 
     undone = await asyncio.wrap_future(ctx.controller.submit(operation, change, states.scope))
-    return UndoneOut(
-        restored=undone.restored,
-        kept=undone.kept,
-        reasons=[Kept(subject=subject, why=why) for subject, why in undone.reasons],
-        dry_run=False,
-        change=change.number if change and undone.restored else None,
-        fleet=await states.where(change if undone.restored else None, ()),
-    )
+    made = change if undone.restored else None
+    where = await states.where(made, ())
+    return undone_out(undone, False, made.number if made else None, where)
 
 
 @router.get("/policy", responses=refusals(NotFoundError))

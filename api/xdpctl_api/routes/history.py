@@ -16,7 +16,7 @@ from xdpctl.mitigation.undo import undo_change
 from xdpctl_api.auth import Operator, Unbound, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import GUARDED, refusals
-from xdpctl_api.shapes.history import ChangeOut, ChangePage, Kept, UndoneOut, change_out
+from xdpctl_api.shapes.history import ChangeOut, ChangePage, UndoneOut, change_out, undone_out
 from xdpctl_api.stating import States
 
 router = APIRouter(prefix="/v1/history", tags=["history"])
@@ -82,14 +82,9 @@ async def undo(
 
     change = None if dry_run else ctx.controller.change_by(who, undoes=number)
     undone = await asyncio.wrap_future(ctx.controller.submit(operation, change, states.scope))
-    return UndoneOut(
-        restored=undone.restored,
-        kept=undone.kept,
-        reasons=[Kept(subject=subject, why=why) for subject, why in undone.reasons],
-        dry_run=dry_run,
-        change=change.number if change and undone.restored else None,
-        fleet=await states.where(change if undone.restored else None, ()),
-    )
+    made = change if undone.restored else None
+    where = await states.where(made, ())
+    return undone_out(undone, dry_run, made.number if made else None, where)
 
 
 def _bounded(number: int) -> int:

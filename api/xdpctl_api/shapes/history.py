@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
+from xdpctl.control.operations.undo import Undone
 from xdpctl.control.state.changes import Summary
 from xdpctl_api.shapes.common import timestamp
 from xdpctl_api.shapes.fleet import WhereOut, absent
@@ -47,6 +48,20 @@ class UndoneOut(BaseModel):
     change: int | None = Field(description="Number of this change, to undo the undo")
     fleet: WhereOut | None = Field(
         default=None, exclude_if=absent, description="In a fleet, where it is in force"
+    )
+
+
+def undone_out(
+    undone: Undone, dry_run: bool, change: int | None, where: WhereOut | None
+) -> UndoneOut:
+    """What an undo did; `change` is its own number, and `where` where it is in force."""
+    return UndoneOut(
+        restored=undone.restored,
+        kept=undone.kept,
+        reasons=[Kept(subject=subject, why=why) for subject, why in undone.reasons],
+        dry_run=dry_run,
+        change=change,
+        fleet=where,
     )
 
 

@@ -12,7 +12,7 @@ from xdpctl.abi.structs import Hits
 from xdpctl.control.operations import signatures, source_rules
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import RuleError, XdpctlError
-from xdpctl.fleet.agent.records import AnyRule, standing_rule
+from xdpctl.fleet.agent.records import AnyRule, drop, put, standing_rule
 from xdpctl.fleet.agent.taking import Incoming, Taken
 from xdpctl.fleet.intent import Unreadable, value_of
 from xdpctl.fleet.settings import Arm
@@ -84,17 +84,14 @@ class Arming:
         left = tags.without(standing.tags, tag)
         taken.applied.append(one.key)
         if tags.armed(left) or tags.of_event(left) or not automatic(standing):
-            _put(draft, standing.replace(tags=left))
+            put(draft, standing.replace(tags=left))
             return
         hits = self.hits(standing)
         if held_back(standing, hits):
-            _put(draft, standing.replace(tags=(*left, tags.ENDING)))
+            put(draft, standing.replace(tags=(*left, tags.ENDING)))
             return
         ledger.rule_ended(draft, standing, hits, _OVER)
-        if isinstance(standing, Signature):
-            draft.remove_signature(standing.id)
-        else:
-            draft.remove(standing)
+        drop(draft, standing)
         draft.note("fleet", "rule.released", standing.id, node=one.node, packets=hits.packets)
 
 
@@ -103,7 +100,7 @@ def _extend(draft: Draft, standing: AnyRule, rule: AnyRule, tag: str) -> None:
     nodes = dict.fromkeys((*tags.armed(standing.tags), tag))
     kept = tags.without(standing.tags, *nodes, tags.ENDING)
     ends = standing.expires_ns and max(standing.expires_ns, rule.expires_ns)
-    _put(draft, standing.replace(tags=(*kept, *list(nodes)[:_ARMED_MAX]), expires_ns=ends))
+    put(draft, standing.replace(tags=(*kept, *list(nodes)[:_ARMED_MAX]), expires_ns=ends))
 
 
 def _add(draft: Draft, rule: AnyRule, tag: str, name: str) -> None:
@@ -135,10 +132,3 @@ def _add(draft: Draft, rule: AnyRule, tag: str, name: str) -> None:
         tags=(tag,),
     )
     signatures.add(draft, asked, who)
-
-
-def _put(draft: Draft, rule: AnyRule) -> None:
-    if isinstance(rule, Signature):
-        draft.put_signature(rule)
-    else:
-        draft.put(rule)

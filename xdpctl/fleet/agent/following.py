@@ -125,15 +125,17 @@ class Follower:
                     yield Incoming(key, revision, None, node=node)
 
     def _take(self, held: Sequence[Held], position: Position | None) -> None:
-        placed = ((each, keys.place(each.key)) for each in held)
-        incoming = [self._fetcher.incoming(each, place) for each, place in placed if place]
-        self._incoming(incoming, position)
+        self._incoming(self._placed(held), position)
 
     def take(self, held: Sequence[Held], again: bool = False) -> None:
         """Take over what another thread has found in the engine; `again`: what was refused."""
-        placed = ((each, keys.place(each.key)) for each in held)
-        incoming = [self._fetcher.incoming(each, place) for each, place in placed if place]
+        incoming = self._placed(held)
         self._incoming([replace(one, again=True) for one in incoming] if again else incoming, None)
+
+    def _placed(self, held: Sequence[Held]) -> list[Incoming]:
+        """What is to be taken over of some keys; others are left alone."""
+        placed = ((each, keys.place(each.key)) for each in held)
+        return [self._fetcher.incoming(each, place) for each, place in placed if place]
 
     def _incoming(self, incoming: Sequence[Incoming], position: Position | None) -> None:
         member = self._member

@@ -11,11 +11,11 @@ from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import EngineError
 from xdpctl.fleet.engine.client import Engine
+from xdpctl.fleet.node import SILENT_SECONDS
 from xdpctl.fleet.settings import FleetSettings
 from xdpctl.fleet.sharding import Manifest
 from xdpctl.model.source_set import Entries
 
-SILENT_SECONDS = 3.0  # after which a node that is not heard of counts as cut off
 _JOB_SECONDS = 60.0
 _REMEMBERED = 1_000  # changes, for those who will ask for them
 T = TypeVar("T")

@@ -71,6 +71,14 @@ def place(draft: Draft, asked: AnyRule, standing: AnyRule | None, ours: bool, wh
         draft.put_signature(made.rule.replace(created_at=asked.created_at))
 
 
+def put(draft: Draft, rule: AnyRule) -> None:
+    """Stage a rule as it is."""
+    if isinstance(rule, Signature):
+        draft.put_signature(rule)
+    else:
+        draft.put(rule)
+
+
 def drop(draft: Draft, rule: AnyRule) -> None:
     """Stage the removal of a rule."""
     if isinstance(rule, Signature):
