@@ -93,7 +93,9 @@ fleet-jepsen: setup
 
 fleet-scale: setup
 	@sh packaging/need.sh etcd-server
-	@$(BIN)/python -m bench.fleet.scale $(or $(NODES),1000)
+	@mkdir -p dist
+	@$(BIN)/python -m bench.fleet.scale dist/fleet-scale.json
+	@$(BIN)/python -m bench.fleet.scale_page dist/fleet-scale.json docs/results
 
 sessions: setup
 	@$(BIN)/python -m tests.lab.behind.page docs/results

@@ -63,7 +63,7 @@ def _from_node(request: Request, peer: NodePeer) -> Caller:
     A node that may state intents could state any: so it is believed who asks there. Nobody is an
     admin of another node, and a node that only follows is a viewer.
     """
-    if peer.name in request.app.state.context.revoked_nodes():
+    if request.app.state.context.revoked(peer.name, peer.serial):
         raise AccessError(f"the node {peer.name} was revoked")
     who, role = (request.headers.get(name, "")[:_NAME_MAX] for name in (CALLER, ROLE))
     given = _ROLES.get(role, Role.VIEWER) if peer.states else Role.VIEWER

@@ -9,6 +9,7 @@ from fastapi import Depends, Query
 from xdpctl.control.state.changes import Change
 from xdpctl.model.wait import Wait
 from xdpctl.service.control_plane import ControlPlane
+from xdpctl.service.fleet_link import scope_for
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.shapes.fleet import WhereOut, where_out
 
@@ -18,7 +19,13 @@ class Stating:
 
     def __init__(self, ctx: ControlPlane, scope: str, wait: Wait) -> None:
         self._ctx, self._wait = ctx, wait
-        self.scope = ctx.check_scope(scope)
+        self.scope = scope_for(ctx.fleet, scope)
+
+    @property
+    def here(self) -> bool:
+        """Whether the change is for this node, too."""
+        fleet = self._ctx.fleet
+        return fleet is None or not self.scope or fleet.covers(self.scope)
 
     async def where(self, change: Change | int | None, keys: Iterable[str]) -> WhereOut | None:
         """Where the change is in force; None without a fleet, or if it is for this node alone."""
@@ -26,7 +33,7 @@ class Stating:
         number = change.number if isinstance(change, Change) else change
         if fleet is None or self.scope is None or number is None:
             return None
-        return where_out(await fleet.waited(number, list(keys), self._wait))
+        return where_out(await fleet.waited(number, list(keys), self._wait, self.scope))
 
 
 async def _stating(

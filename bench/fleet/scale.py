@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Many agents on one engine: `python -m bench.fleet.scale NODES [RULES]`.
+"""Many agents on one engine: `make fleet-scale`.
 
 The agents are the real ones, with real controllers and stores, on a kernel that is plain memory:
 what they would cost in the kernel is not counted. Groups of them share a process.
@@ -8,41 +8,62 @@ what they would cost in the kernel is not counted. Groups of them share a proces
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.fleet.boxes import Node
-from tests.fleet.engines import Etcd
+from tests.fleet.engines import Etcd, free_port
 from tests.support.fakes import ask
 from xdpctl.base.clock import Now
 from xdpctl.fleet import keys
 from xdpctl.fleet.engine.client import Engine
 from xdpctl.fleet.engine.values import Swap
 from xdpctl.fleet.intent import VERSION, Intent, content, encode
+from xdpctl.model.capacity import Capacity
 from xdpctl.model.rule import Rule
 
 _A_PROCESS = 25  # agents
 _PREFIX = "scale/"
+_BULK, _PATIENCE, _IDLE_SECONDS = 1_000, 400.0, 10.0
 
 
-def load(engine: Engine, first: int, count: int) -> float:
-    """Write rules into the engine; the seconds this took."""
-    began, now = time.monotonic(), Now(0, time.time(), "x")
+class Case(NamedTuple):
+    """How many agents, with how many rules, and whether through `etcd grpc-proxy`."""
+
+    nodes: int
+    rules: int
+    proxy: bool = False
+
+
+CASES = (
+    *(Case(nodes, 1_000, proxy) for nodes in (10, 30, 100, 300, 1_000) for proxy in (False, True)),
+    *(Case(10, rules) for rules in (10_000, 100_000)),
+    Case(100, 10_000),
+    Case(50, 100_000),
+)
+
+
+def _intent(source: str) -> tuple[str, bytes]:
+    rule, now = Rule(source=ask(source).source, action=ask(source).action), Now(0, time.time(), "x")
+    intent = Intent(VERSION, "bench", "bench", now.unix, data=content("rules", rule, now))
+    return keys.intent(f"rules/{rule.id}"), encode(intent)
+
+
+def load(engine: Engine, first: int, count: int) -> None:
+    """Write rules into the engine."""
     for start in range(first, first + count, 500):
-        swaps = []
-        for number in range(start, min(start + 500, first + count)):
-            source = f"11.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}/32"
-            rule = Rule(source=ask(source).source, action=ask(source).action)
-            intent = Intent(VERSION, "bench", "bench", now.unix, data=content("rules", rule, now))
-            swaps.append(Swap(keys.intent(f"rules/{rule.id}"), encode(intent), None))
-        engine.swap(swaps)
-    return time.monotonic() - began
+        numbers = range(start, min(start + 500, first + count))
+        named = (f"11.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}/32" for n in numbers)
+        engine.swap([Swap(*_intent(source), None) for source in named])
 
 
 def agents(pipe: Connection, endpoint: str, first: int, count: int, capacity: int) -> None:
@@ -51,7 +72,14 @@ def agents(pipe: Connection, endpoint: str, first: int, count: int, capacity: in
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     folder = Path(tempfile.mkdtemp(prefix="xdpctl-scale-"))
     made = [
-        Node(f"n{first + number}", folder / str(number), [endpoint], _PREFIX, capacity=capacity)
+        Node(
+            f"n{first + number}",
+            folder / str(number),
+            [endpoint],
+            _PREFIX,
+            capacity=capacity,
+            tables=Capacity(capacity, capacity, 16),
+        )
         for number in range(count)
     ]
     for node in made:
@@ -68,36 +96,43 @@ def agents(pipe: Connection, endpoint: str, first: int, count: int, capacity: in
         elif asked == "cpu":
             used = resource.getrusage(resource.RUSAGE_SELF)
             pipe.send((used.ru_utime + used.ru_stime, used.ru_maxrss / 1024))
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
 
 def cpu(pid: int) -> float:
+    """Seconds of CPU that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def rss(pid: int) -> float:
+    """Megabytes of memory that a process holds."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 1e6
 
 
 class Fleet:
     """Processes with agents."""
 
-    def __init__(self, etcd: Etcd, endpoint: str, nodes: int, capacity: int) -> None:
+    def __init__(self, endpoint: str, nodes: int, capacity: int) -> None:
         context = get_context("spawn")
         self.pipes: list[Connection] = []
-        self.etcd, began = etcd, time.monotonic()
+        self._processes = []
+        began = time.monotonic()
         for first in range(0, nodes, _A_PROCESS):
             mine, theirs = context.Pipe()
             count = min(_A_PROCESS, nodes - first)
             arguments = (theirs, endpoint, first, count, capacity)
-            context.Process(target=agents, args=arguments, daemon=True).start()
+            process = context.Process(target=agents, args=arguments, daemon=True)
+            process.start()
+            self._processes.append(process)
             self.pipes.append(mine)
         for pipe in self.pipes:
             pipe.recv()
         self.started = time.monotonic() - began
 
     def ask(self, *words: str) -> list[Any]:
+        """The answers of all processes."""
         for pipe in self.pipes:
             for word in words:
                 pipe.send(word)
@@ -113,64 +148,90 @@ class Fleet:
         return float("inf")
 
     def end(self) -> None:
+        """End all processes."""
         for pipe in self.pipes:
             pipe.send("end")
+        for process in self._processes:
+            process.join(30)
 
 
-def measure(nodes: int, rules: int, proxy: bool) -> dict[str, Any]:
+@contextmanager
+def proxied(etcd: Etcd, proxy: bool) -> Iterator[str]:
+    """Where the agents connect to."""
+    if not proxy:
+        yield etcd.endpoint
+        return
+    endpoint = f"127.0.0.1:{free_port()}"
+    command = ["etcd", "grpc-proxy", "start", "--endpoints", etcd.endpoint]
+    with subprocess.Popen(
+        [*command, "--listen-addr", endpoint],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as through:
+        time.sleep(1)
+        try:
+            yield endpoint
+        finally:
+            through.kill()
+
+
+def one_rule(fleet: Fleet, engine: Engine) -> tuple[float, float]:
+    """Seconds until half of all processes have a rule on every agent, and until all have."""
+    latencies = []
+    for number in range(5):
+        source, began = f"203.0.113.{number + 1}", time.time()
+        engine.put(*_intent(source))
+        times = sorted(each - began for each in fleet.ask("has", source))
+        latencies.append((times[len(times) // 2], times[-1]))
+    return sorted(latencies)[len(latencies) // 2]
+
+
+def measure(case: Case) -> dict[str, Any]:
+    """What a case costs: seconds, shares of a core, and megabytes."""
     etcd = Etcd()
-    endpoint, through = etcd.endpoint, None
-    found: dict[str, Any] = {"nodes": nodes, "rules": rules, "proxy": proxy}
     try:
-        engine = Engine([etcd.endpoint], prefix=_PREFIX)
-        found["load"] = load(engine, 0, rules)
-        if proxy:
-            endpoint = "127.0.0.1:23790"
-            through = subprocess.Popen(
-                ["etcd", "grpc-proxy", "start", "--endpoints", etcd.endpoint,
-                 "--listen-addr", endpoint], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )  # fmt: skip
-            time.sleep(1)
-        assert etcd._process
-        pid = etcd._process.pid
-        before = cpu(pid)
-        fleet = Fleet(etcd, endpoint, nodes, max(1 << 14, 4 * rules))
-        found["boot"] = fleet.started + fleet.converge(rules, 400)
-        found["boot engine cpu"], found["engine MB"] = cpu(pid) - before, rss(pid)
-        latencies = []
-        for number in range(5):
-            source = f"203.0.113.{number + 1}"
-            began = time.time()
-            rule = Rule(source=ask(source).source, action=ask(source).action)
-            now = Now(0, time.time(), "x")
-            intent = Intent(VERSION, "bench", "bench", now.unix, data=content("rules", rule, now))
-            engine.put(keys.intent(f"rules/{rule.id}"), encode(intent))
-            times = [each - began for each in fleet.ask("has", source)]
-            latencies.append((sorted(times)[len(times) // 2], max(times)))
-        found["one rule"] = sorted(latencies)[len(latencies) // 2]
+        with proxied(etcd, case.proxy) as endpoint:
+            return case._asdict() | _figures(case, etcd, endpoint)
+    finally:
+        etcd.remove()
+
+
+def _figures(case: Case, etcd: Etcd, endpoint: str) -> dict[str, Any]:
+    engine, pid = Engine([etcd.endpoint], prefix=_PREFIX), etcd.pid
+    load(engine, 0, case.rules)
+    before = cpu(pid)
+    fleet = Fleet(endpoint, case.nodes, max(1 << 14, 4 * case.rules))
+    try:
+        booted = fleet.started + fleet.converge(case.rules, _PATIENCE)
+        found = {"boot_engine_cpu": cpu(pid) - before}
+        if booted == float("inf"):
+            return found | {"boot": None}
+        found["boot"] = booted
+        found["half_have_rule"], found["all_have_rule"] = one_rule(fleet, engine)
         began = time.monotonic()
-        load(engine, rules, 1_000)
-        fleet.converge(rules + 1_005, 120)
-        found["bulk 1000"] = time.monotonic() - began
-        before, at = cpu(pid), time.monotonic()
-        time.sleep(10)
-        found["idle engine cpu"] = (cpu(pid) - before) / (time.monotonic() - at)
+        load(engine, case.rules, _BULK)
+        fleet.converge(case.rules + _BULK + 5, _PATIENCE)
+        found["bulk"] = time.monotonic() - began
+        engine_cpu, agents_cpu = cpu(pid), sum(used for used, _ in fleet.ask("cpu"))
+        time.sleep(_IDLE_SECONDS)
+        found["idle_engine_cpu"] = (cpu(pid) - engine_cpu) / _IDLE_SECONDS
         used = fleet.ask("cpu")
-        found["agent MB"] = sum(mb for _, mb in used) / nodes
+        found["idle_agents_cpu"] = (sum(one for one, _ in used) - agents_cpu) / _IDLE_SECONDS
+        found["engine_mb"] = rss(pid)
+        found["agent_mb"] = sum(mb for _, mb in used) / case.nodes
+        return found
+    finally:
         fleet.end()
         engine.close()
-    finally:
-        if through:
-            through.kill()
-        etcd.remove()
-    return found
 
 
 def main() -> None:
-    nodes = int(sys.argv[1])
-    rules = int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
-    for proxy in (False, True):
-        print(json.dumps(measure(nodes, rules, proxy)), flush=True)
+    """Measure the cases of the page, and write them: `python -m bench.fleet.scale FILE`."""
+    results = []
+    for case in CASES:
+        results.append(measure(case))
+        print(json.dumps(results[-1]), flush=True)
+        Path(sys.argv[1]).write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

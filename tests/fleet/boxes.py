@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.fakes import ROOT, FakeClock, FakeDatapath, controller
+from tests.support.walker import SMALL
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations import rules
 from xdpctl.fleet.agent.agent import Agent
 from xdpctl.fleet.answer import Where
 from xdpctl.fleet.settings import Arm, FleetSettings
+from xdpctl.model.capacity import Capacity
 from xdpctl.model.identity import Caller
 from xdpctl.model.quota import Quota
 from xdpctl.model.rule import OPERATOR
@@ -37,13 +39,14 @@ class Node:
     arm: Arm = Arm.MONITOR
     protection: Mapping[str, str] = field(default_factory=dict)
     capacity: int = 4096
+    tables: Capacity = SMALL
     datapath: FakeDatapath = field(init=False)
     clock: FakeClock = field(init=False)
     policies: list[str] = field(default_factory=list)
     _ends: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
-        self.datapath = FakeDatapath(self.capacity)
+        self.datapath = FakeDatapath(self.capacity, self.tables)
         self.clock = FakeClock(unix=time.time(), boot=f"boot of {self.name}")
 
     def start(self) -> "Node":

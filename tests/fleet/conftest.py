@@ -39,3 +39,24 @@ def fleet(shared_etcd: Etcd, tmp_path: Path) -> Iterator[Callable[..., Node]]:
     yield node
     for one in made:
         one.stop()
+
+
+@pytest.fixture
+def own_etcd(shared_etcd: Etcd) -> Iterator[Etcd]:
+    """An engine that a test may break."""
+    etcd = Etcd("--quota-backend-bytes", str(16 << 20))
+    yield etcd
+    etcd.remove()
+
+
+@pytest.fixture
+def made(own_etcd: Etcd, tmp_path: Path) -> Iterator[Callable[[str], Node]]:
+    nodes: list[Node] = []
+
+    def node(name: str) -> Node:
+        nodes.append(Node(name, tmp_path / name, [own_etcd.endpoint], "own/"))
+        return nodes[-1].start()
+
+    yield node
+    for one in nodes:
+        one.stop()

@@ -32,6 +32,11 @@ class Etcd:
     def endpoint(self) -> str:
         return f"127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
     def start(self) -> None:
         mine, peers = f"http://{self.endpoint}", f"http://127.0.0.1:{self._peers}"
         command = ["etcd", "--data-dir", str(self.folder / "data"), "--name", "one"]

@@ -2,7 +2,7 @@
 """An engine that is full, compacted, restored from a backup, or has what nobody can read."""
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,30 +21,9 @@ X, Y = "203.0.113.7/32", "203.0.113.9/32"
 X_ID, Y_ID = "203.0.113.7_32", "203.0.113.9_32"
 
 
-@pytest.fixture
-def own_etcd(shared_etcd: Etcd) -> Iterator[Etcd]:
-    """An engine that a test may break."""
-    etcd = Etcd("--quota-backend-bytes", str(16 << 20))
-    yield etcd
-    etcd.remove()
-
-
 def ctl(etcd: Etcd, *words: str) -> str:
     command = ["etcdctl", "--endpoints", etcd.endpoint, *words]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-@pytest.fixture
-def made(own_etcd: Etcd, tmp_path: Path) -> Iterator[Callable[[str], Node]]:
-    nodes: list[Node] = []
-
-    def node(name: str) -> Node:
-        nodes.append(Node(name, tmp_path / name, [own_etcd.endpoint], "own/"))
-        return nodes[-1].start()
-
-    yield node
-    for one in nodes:
-        one.stop()
 
 
 @pytest.mark.parametrize(

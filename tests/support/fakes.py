@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.support.walker import plain_memory, search
+from tests.support.walker import SMALL, plain_memory, search
 from xdpctl.abi.arrays import CONTROL, HEAD
 from xdpctl.abi.constants import Asking, MemoryNumber, Reason, Traffic
 from xdpctl.abi.explanation import Explanation
@@ -33,6 +33,7 @@ from xdpctl.datapath.writes import PointAt, Write, make
 from xdpctl.errors import DatapathError, StoreError
 from xdpctl.incidents.ledger import ledger
 from xdpctl.model import rule
+from xdpctl.model.capacity import Capacity
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.protection import Protection
 from xdpctl.model.quota import Quota
@@ -123,9 +124,9 @@ NO_FIGURES = MemoryFigures(0, 0, 1_000, 128, 0.0, 0, 0, 0, 1800.0, 0, "")
 class FakeDatapath:
     """The real tables in plain memory; after `fail_after` writes, the next write fails."""
 
-    def __init__(self, capacity: int = 16) -> None:
+    def __init__(self, capacity: int = 16, tables: Capacity = SMALL) -> None:
         self.capacity = capacity
-        self.memory_of = plain_memory(capacity)
+        self.memory_of = plain_memory(capacity, tables)
         control = np.zeros(1, CONTROL)
         control["seeds"], control["buckets_log2"] = SEEDS, SMALLEST_LOG2
         self.control = control[0]

@@ -6,6 +6,7 @@ or a broken node has the same effect here as for a packet.
 """
 
 from collections.abc import Iterator
+from mmap import mmap
 
 from xdpctl.abi.arrays import GENERATION, RATE
 from xdpctl.abi.constants import (
@@ -31,8 +32,8 @@ SMALL = Capacity(16, 4096, 4096)
 LIST = 1 << 25
 
 
-def plain_memory(rules: int, capacity: Capacity = SMALL) -> dict[str, bytearray]:
-    """Zeroed buffers with the sizes of the maps, by name."""
+def plain_memory(rules: int, capacity: Capacity = SMALL) -> dict[str, bytearray | mmap]:
+    """Zeroed buffers with the sizes of the maps, by name; pages that nobody writes take none."""
     sizes = {MAPS[f][part]: size for f, parts in SIZES.items() for part, size in parts.items()}
     for family, entries in capacity.entries.items():
         sizes[MAPS[family]["cells"]] = (128 << buckets_log2(entries)) if entries else 0
@@ -45,7 +46,7 @@ def plain_memory(rules: int, capacity: Capacity = SMALL) -> dict[str, bytearray]
     sizes["buckets"] = 8 * BUCKETS_MAX
     sizes["nodes"] = sizes["slots"] + 8 * 256
     sizes |= dict.fromkeys(("side_units4", "side_units6"), (1 << SIDE_UNITS_LOG2) // 8)
-    return {name: bytearray(size) for name, size in sizes.items()}
+    return {name: mmap(-1, size) if size else bytearray() for name, size in sizes.items()}
 
 
 class Memory:

@@ -123,4 +123,12 @@ def client(context: typer.Context) -> "Client":
     from xdpctl.service.client import Client
 
     endpoint: Endpoint = context.obj
-    return Client(*endpoint)
+    return Client(*endpoint, warn=_warn)
+
+
+def _warn(said: str) -> None:
+    from rich.markup import escape  # late: few answers lack something
+
+    from xdpctl.cli import output
+
+    output.err.print(f"[yellow]note:[/yellow] {escape(said)}")

@@ -5,12 +5,15 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from xdpctl.fleet.node import Seen
+from xdpctl.fleet.scope import in_scope
+from xdpctl.fleet.settings import FleetSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
     """Where a change is in force, by the names of nodes; `silent` in seconds.
 
+    `unclear`: a node refuses more than it can name, and this may be among it.
     `revision` is the engine's, 0 while the engine does not have it.
     """
 
@@ -18,16 +21,19 @@ class Where:
     applied: tuple[str, ...] = ()
     behind: tuple[str, ...] = ()
     refused: dict[str, str] = field(default_factory=dict)
+    unclear: tuple[str, ...] = ()
     silent: dict[str, float] = field(default_factory=dict)
 
     @property
     def nodes(self) -> int:
         """How many nodes there are."""
-        return len(self.applied) + len(self.behind) + len(self.refused) + len(self.silent)
+        named = (self.applied, self.behind, self.refused, self.unclear, self.silent)
+        return sum(map(len, named))
 
     def __str__(self) -> str:
         parts = [f"{len(self.applied)} of {self.nodes}"]
         parts += [f"{name} refuses it: {why}" for name, why in self.refused.items()]
+        parts += [f"{name} may refuse it: see xdpctl fleet node {name}" for name in self.unclear]
         parts += [f"{name} does not have it yet" for name in self.behind]
         parts += [f"{name} {_silent(seconds)}" for name, seconds in self.silent.items()]
         if not self.revision:
@@ -39,18 +45,22 @@ def where(
     revision: int,
     keys: Collection[str],
     seen: Iterable[Seen],
-    me: str,
+    me: FleetSettings,
     now: float,
+    scope: str = "",
 ) -> Where:
     """Where the intents `keys` are in force that the engine has at `revision`.
 
     `me` is this node, which has them; `now` is when the nodes were last looked at (monotonic).
+    Nodes that are not in the `scope` are left out.
     """
     found = Where(revision)
-    done, behind = [me], []
+    done, behind, unclear = [], [], []
+    if in_scope(scope, me.name, me.groups):
+        done.append(me.name)
     for node in sorted(seen, key=lambda node: node.name):
         report = node.report
-        if node.name == me:
+        if node.name == me.name or not in_scope(scope, node.name, node.card.groups):
             continue
         if report is None or not node.live(now):
             found.silent[node.name] = node.silent(now)
@@ -58,9 +68,11 @@ def where(
             behind.append(node.name)
         elif why := next((report.refused[key] for key in keys if key in report.refused), ""):
             found.refused[node.name] = why
+        elif report.refusals > len(report.refused):
+            unclear.append(node.name)
         else:
             done.append(node.name)
-    return Where(revision, tuple(done), tuple(behind), found.refused, found.silent)
+    return Where(revision, tuple(done), tuple(behind), found.refused, tuple(unclear), found.silent)
 
 
 def _silent(seconds: float) -> str:

@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,12 @@ def check_absent(path: Path) -> None:
         raise ConfigError(f"{path} has a table [fleet]: `xdpctl fleet leave` first")
 
 
-def add_table(path: Path, settings: FleetSettings) -> None:
-    """Append the table to the file, which is made if there is none."""
+def add_table(path: Path, settings: FleetSettings, group: str) -> None:
+    """Append the table to the file; if there is none, it is made, and `group` may read it."""
     text = _read(path)
     lines = [f"{name} = {_value(value)}" for name, value in settings.as_toml().items() if value]
     before = f"{text.rstrip()}\n\n" if text.strip() else ""
-    _write(path, before + "\n".join(["[fleet]", *lines]) + "\n")
+    _write(path, before + "\n".join(["[fleet]", *lines]) + "\n", group)
 
 
 def remove_table(path: Path) -> None:
@@ -47,12 +48,16 @@ def _read(path: Path) -> str:
         raise ConfigError(f"{path} cannot be read: {error}") from error
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, group: str = "") -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         about = path.stat() if path.exists() else None
         replace_file(path, text.encode(), about.st_mode & 0o777 if about else 0o640)
         if about:
             os.chown(path, about.st_uid, about.st_gid)
+        elif group:
+            shutil.chown(path, group=group)
+    except LookupError as error:
+        raise ConfigError(f"{error}: see xdpctl doctor") from error
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error

@@ -1,21 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """This node's certificate: read for each connection, renewed from the engine, and watched."""
 
-import os
 import socket
-import stat
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import grpc
-import msgspec
 
 from xdpctl.base.system.owned_folder import read_file, replace_file
 from xdpctl.errors import ConfigError
 from xdpctl.fleet import keys
-from xdpctl.fleet.authority.certificates import certificate_of, check_revocations, fits, unit
+from xdpctl.fleet.authority.certificates import certificate_of, fits, unit
 from xdpctl.fleet.engine.client import Engine
 from xdpctl.fleet.scope import STATES
 from xdpctl.fleet.settings import FleetSettings, host_of
@@ -23,16 +19,6 @@ from xdpctl.fleet.settings import FleetSettings, host_of
 CA, CERTIFICATE, KEY = "ca.crt", "node.crt", "node.key"
 _BYTES_MAX = 64 << 10
 _SOON_SECONDS = 21 * 86_400.0
-
-
-class Revoked(msgspec.Struct, frozen=True):
-    """The names of nodes that were revoked, and the list of their certificates (CRL, PEM)."""
-
-    names: list[str]
-    crl: str
-
-
-_revoked = msgspec.json.Decoder(Revoked)
 
 
 class Credentials:
@@ -103,23 +89,6 @@ class Credentials:
             )
         return found
 
-    def take_revoked(self, value: bytes) -> frozenset[str]:
-        """The names that are revoked; etcd's list is written where this host runs etcd.
-
-        A list that the authority did not sign is not written.
-        """
-        try:
-            found = _revoked.decode(value)
-            path = self._settings.certificates.parent.parent / "engine" / "revoked.pem"
-            if self.secure and path.exists():
-                crl = found.crl.encode()
-                check_revocations(crl, read_file(self._settings.file(CA), _BYTES_MAX))
-                _rewrite(path, crl)
-        except (msgspec.DecodeError, OSError, ConfigError) as error:
-            self._problem = f"the list of revoked nodes is not taken over: {error}"
-            return frozenset()
-        return frozenset(found.names)
-
     def renew(self, engine: Engine) -> bool:
         """Install the renewed certificate that the engine has for this node, if there is one.
 
@@ -142,15 +111,3 @@ class Credentials:
             return False
         self._problem = ""
         return True
-
-
-def _rewrite(path: Path, data: bytes) -> None:
-    """Write a file of ours in a folder that is not: never through a link that was put there."""
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK), "r+b") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode) or about.st_uid != os.geteuid() or about.st_nlink != 1:
-            raise ConfigError(f"{path} is not a file of this user alone; remove it")
-        if file.read(len(data) + 1) != data:
-            file.seek(0)
-            file.truncate()
-            file.write(data)

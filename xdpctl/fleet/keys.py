@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The keys of the engine, and who may write them.
 
-    FLEET                        the fleet's id, written once
+    fleet                        the fleet's id, written once
+    fleet-epoch                  another one after each time that the engine lost something; by root
     shared/intents/KIND/ID       what people asked for; by every node that may state intents
     shared/found/NODE/KIND/ID    rules of NODE's detectors; by NODE alone
     blobs/SET/SHA-256            pieces of sets; by every node that may state intents
     nodes/NAME/card, report      who a node is, and how it is; by the node alone
     incidents/NODE/ID            NODE's part of an incident; by NODE alone
     history/NODE/NUMBER          what people changed on NODE; by NODE alone
+    undo/NODE/NUMBER             what takes that back; by every node that may state intents
     leader/ROLE                  which node does something for all; with a lease
+    members                      where etcd answers, as JSON: a list of HOST:PORT; by root
     certificates/NAME, revoked   renewed certificates, and names that are no longer trusted; by root
 
 One watch of `shared/` is all that an agent needs to follow.
@@ -18,10 +21,12 @@ from typing import NamedTuple
 
 SHARED, INTENTS, FOUND = "shared/", "shared/intents/", "shared/found/"
 BLOBS, NODES, INCIDENTS, HISTORY = "blobs/", "nodes/", "incidents/", "history/"
-LEADER, CERTIFICATES, REVOKED, FLEET = "leader/", "certificates/", "revoked", "fleet"
+LEADER, CERTIFICATES, REVOKED, UNDO = "leader/", "certificates/", "revoked", "undo/"
+MEMBERS = "members"
+FLEET, EPOCH = "fleet", "fleet-epoch"
 # What a node may write of its own, and what one may write besides that states intents.
-OWN = (FOUND, NODES, INCIDENTS, HISTORY)
-STATED = (INTENTS, BLOBS, LEADER)
+OWN = (FOUND, INCIDENTS, HISTORY)
+STATED = (INTENTS, BLOBS, LEADER, UNDO)
 
 
 class Place(NamedTuple):
@@ -39,6 +44,11 @@ def intent(key: str) -> str:
 def found(node: str, key: str) -> str:
     """The engine's key of a rule that a node's detector made."""
     return f"{FOUND}{node}/{key}"
+
+
+def said_by(node: str) -> tuple[str, str]:
+    """The two keys of what a node says of itself: its card, and its report."""
+    return f"{NODES}{node}/card", f"{NODES}{node}/report"
 
 
 def place(engine_key: str) -> Place | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
+from msgspec import structs
 
 from xdpctl.errors import RuleError
 from xdpctl.fleet import keys
@@ -16,6 +17,7 @@ from xdpctl.fleet.engine.values import Held
 from xdpctl.model.rule import check_name
 
 _BYTES_MAX, _SHOWN, _TEXT = 32 << 10, 20, 300
+_LAST = 253_402_300_799.0  # Unix time at the end of the year 9999
 SILENT_SECONDS = 3.0  # after which a node that is not heard of counts as cut off
 
 
@@ -66,8 +68,33 @@ def instance_of(value: bytes | None) -> str:
 
 
 def shown(texts: Mapping[str, str]) -> dict[str, str]:
-    """The first of some texts, shortened."""
-    return {key[:_TEXT]: text[:_TEXT] for key, text in list(texts.items())[:_SHOWN]}
+    """The newest of some texts, shortened."""
+    return {key[:_TEXT]: text[:_TEXT] for key, text in list(texts.items())[-_SHOWN:]}
+
+
+def _printable(text: str) -> str:
+    """A text of another node for terminals and pages: without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:_TEXT])
+
+
+def _plain(report: Report) -> Report:
+    """A report within its bounds."""
+    return structs.replace(
+        report,
+        version=_printable(report.version),
+        held=_printable(report.held),
+        refused={_printable(k): _printable(v) for k, v in list(report.refused.items())[:_SHOWN]},
+        problems=tuple(map(_printable, report.problems[:_SHOWN])),
+        armed=dict(list(report.armed.items())[:_SHOWN]),
+        expires=min(max(report.expires, 0.0), _LAST),
+        at=min(max(report.at, 0.0), _LAST),
+    )
+
+
+def _plain_card(card: Card) -> Card:
+    groups = tuple(map(_printable, card.groups[:_SHOWN]))
+    since = min(max(card.since, 0.0), _LAST)
+    return Card(groups, _printable(card.address), since)
 
 
 @dataclass(slots=True)
@@ -107,9 +134,9 @@ class Nodes:
                 continue
             try:
                 if what == "card":
-                    cards[name] = _cards.decode(each.value)
+                    cards[name] = _plain_card(_cards.decode(each.value))
                 elif what == "report":
-                    reports[name] = each.revision, _reports.decode(each.value)
+                    reports[name] = each.revision, _plain(_reports.decode(each.value))
             except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
                 continue  # it is shown as silent
         for name in self.by_name.keys() - cards.keys():

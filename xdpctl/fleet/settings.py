@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from xdpctl.base.typed import Problems
 from xdpctl.model.rule import check_name
 
-PORT = 8461
+PORT, ANY_HOST = 8461, "::"  # IPv4, too
 _Path = Annotated[str, Meta(min_length=1, max_length=4096)]
 _PortNumber = Annotated[int, Meta(ge=0, le=65535)]
 
@@ -34,7 +34,8 @@ class FleetTable(Struct, frozen=True, forbid_unknown_fields=True):
     certificates: _Path = "/etc/xdpctl/fleet"
     server_name: str = ""
     prefix: str = "xdpctl/"
-    host: str = "0.0.0.0"  # noqa: S104  # nodes reach each other over the network, with certificates
+    revoked_list: str = ""
+    host: str = ANY_HOST  # nodes reach each other over the network, with certificates
     port: _PortNumber = PORT
 
     def settings(self, problems: Problems) -> "FleetSettings | None":
@@ -63,6 +64,7 @@ class FleetTable(Struct, frozen=True, forbid_unknown_fields=True):
             certificates=Path(self.certificates),
             server_name=self.server_name,
             prefix=self.prefix,
+            revoked_list=Path(self.revoked_list) if self.revoked_list else None,
             host=self.host,
             port=self.port,
         )
@@ -77,7 +79,9 @@ class FleetSettings:
 
     `certificates` is the folder with `ca.crt`, `node.crt` and `node.key`; where there is none, the
     engine is spoken to in clear text, which only tests do. `server_name` is the name in the
-    engine's certificates, where it is not the address. `port` 0: other nodes do not ask this one.
+    engine's certificates, where it is not the address. `revoked_list` is the list of revoked
+    certificates that etcd on this host reads; None: this host runs none. `port` 0: other nodes do
+    not ask this one.
     """
 
     name: str
@@ -87,7 +91,8 @@ class FleetSettings:
     certificates: Path = Path("/etc/xdpctl/fleet")
     server_name: str = ""
     prefix: str = "xdpctl/"
-    host: str = "0.0.0.0"  # noqa: S104
+    revoked_list: Path | None = None
+    host: str = ANY_HOST
     port: int = PORT
 
     def file(self, name: str) -> Path:
@@ -102,6 +107,7 @@ class FleetSettings:
             "groups": list(self.groups),
             "certificates": str(self.certificates),
             "server_name": self.server_name,
+            **({"revoked_list": str(self.revoked_list)} if self.revoked_list else {}),
             "port": self.port,
         }
 

@@ -17,7 +17,7 @@ from xdpctl.model.source_set import NOTHING, Entries, count, decode_entries, enc
 
 _PIECE = {4: 60_000, 6: 18_000}  # entries of a piece: some 300 kB
 _DELTAS_MAX, _DELTA_SHARE, _DELTA_BYTES = 8, 0.2, 1_000_000
-_PIECES_MAX = 2_000
+_PIECES_MAX, _ENTRY_BYTES = 2_000, 40
 _SIZE = np.dtype("<u4")
 Blobs = Mapping[str, bytes]  # by SHA-256, in hex
 
@@ -55,7 +55,16 @@ def decode(data: bytes) -> Manifest:
         raise SetDamaged(
             f"it has {len(found.pieces):,} pieces, and at most {_PIECES_MAX:,} are read"
         )
+    if len(found.deltas) > _DELTAS_MAX or len(set(found.base)) < len(found.base):
+        raise SetDamaged("the manifest names pieces twice, or has too many changes")
+    if not 0 <= found.entries <= _PIECES_MAX * _PIECE[4]:
+        raise SetDamaged(f"it says that it has {found.entries:,} entries")
     return found
+
+
+def bytes_max(manifest: Manifest) -> int:
+    """How many bytes the pieces of a manifest may have together: what its entries take."""
+    return (manifest.entries + 1_000) * _ENTRY_BYTES + len(manifest.deltas) * 2 * _DELTA_BYTES
 
 
 def digest(data: bytes) -> str:
@@ -122,7 +131,10 @@ def advanced(manifest: Manifest, held: Manifest, before: Entries, blobs: Blobs) 
     for name in manifest.deltas[known:]:
         if digest(blobs.get(name, b"")) != name:
             return None
-        entries = _after(entries, *_unpaired(blobs[name]))
+        try:
+            entries = _after(entries, *_unpaired(blobs[name]))
+        except (ValueError, IndexError):
+            return None
     return entries if digest(encode_entries(entries)) == manifest.digest else None
 
 

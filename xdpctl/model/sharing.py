@@ -35,7 +35,8 @@ class Shared(msgspec.Struct, frozen=True, omit_defaults=True):
     """An intent of the fleet as this node has last taken it over, at a revision of the engine.
 
     `refused` says why this node does not apply it; `local`: because a record that is only on this
-    node stands instead. `removed_at` is the Unix time of its removal; 0 while it stands.
+    node stands instead. `removed_at` is the Unix time of its removal; 0 while it stands. `at` is
+    when it was stated: an engine that was restored may have an older one.
     """
 
     revision: int
@@ -43,6 +44,7 @@ class Shared(msgspec.Struct, frozen=True, omit_defaults=True):
     refused: str = ""
     removed_at: float = 0.0
     local: bool = False
+    at: float = 0.0
 
     @property
     def stands(self) -> bool:
@@ -53,13 +55,15 @@ class Shared(msgspec.Struct, frozen=True, omit_defaults=True):
 class Position(msgspec.Struct, frozen=True):
     """Up to which revision of which cluster this node has followed the engine, at a Unix time.
 
-    `fleet` is the id of the fleet, which stays when its engine is restored.
+    `fleet` is the id of the fleet, which stays when its engine is restored; `epoch` is another one
+    then, and when the engine went on with a member that was behind.
     """
 
     cluster: str
     revision: int
     at: float
     fleet: str = ""
+    epoch: str = ""
 
 
 def key_of(rule: Rule | Signature) -> str:

@@ -59,6 +59,7 @@ class Client:
     """One control plane; every call returns the JSON body or raises.
 
     In a fleet, `node` is the one that is asked through it, and `stated` goes with each change.
+    `warn` is told what an answer lacks.
     """
 
     socket: Path
@@ -66,6 +67,7 @@ class Client:
     token: str | None = None
     node: str = ""
     stated: Mapping[str, str] = field(default_factory=dict)
+    warn: Callable[[str], None] = lambda said: None
 
     def call(
         self,
@@ -84,6 +86,8 @@ class Client:
         """
         with self._answer(method, path, seconds, params, json, content, headers) as answer:
             data = answer.read()
+        if missing := answer.headers.get("xdpctl-missing", ""):
+            self.warn(f"without {missing[:500]}, which did not answer")
         not_ready = path == "/readyz" and answer.status == 503
         if answer.status >= 300 and not not_ready:
             raise _refused(answer, data)

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Protocol
 from xdpctl.base.few_at_once import FewAtOnce
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.tcp_peers import Connections
-from xdpctl.base.system.owned_folder import replace_file
 from xdpctl.base.workers import WorkerPool
 from xdpctl.control.capture import Captures
 from xdpctl.control.controller import Controller
 from xdpctl.control.store.audit_head import AuditHead
 from xdpctl.detectors.builtin.settings import Most
-from xdpctl.errors import ConfigError, RuleError
-from xdpctl.fleet.scope import check_scope
+from xdpctl.errors import ConfigError
 from xdpctl.incidents.files import Files
 from xdpctl.incidents.recorder import PacketRecorder
 from xdpctl.lists.geo import GeoDatabase
@@ -40,6 +38,7 @@ from xdpctl.service.backstops import Backstops
 from xdpctl.service.config import load, read_policy
 from xdpctl.service.detecting.learnt import LearntFile
 from xdpctl.service.detecting.status import read_status
+from xdpctl.service.fleet_link import FleetPolicy, agent_of
 from xdpctl.service.flow_watch import FlowWatch
 from xdpctl.service.holding import Holding, holding
 from xdpctl.service.loader_report import LoaderReport
@@ -56,7 +55,6 @@ from xdpctl.traffic.window import Seen
 
 if TYPE_CHECKING:
     from xdpctl.fleet.agent.agent import Agent
-    from xdpctl.fleet.answer import Where
 
 _FETCHES = 4  # fetches at the same time, of those that a request waits for
 _LOOKS, _LOOKS_WAITING = 2, 30  # at the same time, and waiting: others must go on meanwhile
@@ -103,7 +101,7 @@ class ControlPlane:
     connections: Connections = field(default_factory=Connections)
     stopping: bool = False
     geo_problem: str = ""
-    policy: str = ""  # of the fleet, as TOML
+    fleet_policy: FleetPolicy = field(init=False)
     fleet: "Agent | None" = field(init=False)
     audit_head: AuditHead = field(init=False)
     taken_off: TakenOff = field(init=False)
@@ -171,7 +169,12 @@ class ControlPlane:
         self.ladder = Ladder(self.controller, self._steps, self.hooks.mode_for)
         self.geo_databases = Databases(self.settings.geo_databases)
         self.places = Places(self._geo_or_none)
-        self.fleet = self._fleet()
+        self.fleet_policy = FleetPolicy(
+            self.config, self.settings.fleet_policy, self._use_automatic
+        )
+        self.fleet = agent_of(
+            self.settings, self.controller, self.refresher, self._health, self.fleet_policy
+        )
 
     def start(self) -> None:
         """Start the background tasks."""
@@ -203,45 +206,13 @@ class ControlPlane:
             *([self.fleet] if self.fleet else []),
         )
 
-    def _fleet(self) -> "Agent | None":
-        """The agent of this node's fleet; None, and nothing imported, without one."""
-        settings = self.settings.fleet
-        if settings is None:
-            return None
-        from xdpctl.fleet.agent.agent import Agent
-
-        agent = Agent(settings, self.controller, self._health, self.set_policy)
-        self.refresher.may_fetch = agent.may_fetch
-        self._load_policy()
-        return agent
-
-    def spread_bypass(self, on: bool, by: str) -> "Where":
-        """Let all nodes switch the bypass; where that is done. RuleError without a fleet."""
-        if self.fleet is None:
-            raise RuleError("this box is in no fleet", "fleet", "leave it out")
-        return self.fleet.state_and_wait("bypass/all", by, b"true" if on else None)
-
-    def revoked_nodes(self) -> frozenset[str]:
-        """The names of nodes that the fleet does not trust any more."""
-        return self.fleet.rounds.revoked if self.fleet else frozenset()
+    def revoked(self, name: str, serial: int) -> bool:
+        """Whether the fleet does not trust a node any more, or that certificate of it."""
+        return self.fleet is not None and self.fleet.revocations.revoked(name, serial)
 
     def _health(self) -> tuple[list[str], str]:
         """The problems of this node, and whether what attacks is held."""
         return self.problems(), self.holding()[1].state
-
-    def check_scope(self, scope: str) -> str | None:
-        """The scope of a change for `Controller.submit`; RuleError if it is not valid here."""
-        if scope == "local":
-            return None
-        if self.fleet and not self.fleet.member.states:
-            raise RuleError(
-                "this node only follows its fleet, and states nothing for others",
-                "scope",
-                "give local (--local), or ask another node (--node NAME)",
-            )
-        if scope and self.fleet is None:
-            raise RuleError("this box is in no fleet", "scope", "leave it out, or give local")
-        return check_scope(scope)
 
     def _automatic(self) -> AutomaticSettings:
         return self.settings.automatic  # read each time, because it may be reloaded
@@ -275,31 +246,14 @@ class ControlPlane:
     def reload(self) -> None:
         """Reload [automatic] and [notify] from the file; ConfigError leaves both unchanged."""
         found = load(self.config)
-        automatic = read_policy(self.policy) if self.policy else found.automatic
-        self.settings = replace(self.settings, automatic=automatic, notify=found.notify)
-        self.hooks.rule_limits.most = automatic.max_per_minute
+        policy = self.fleet_policy.text
+        self._use_automatic(read_policy(policy) if policy else found.automatic)
+        self.settings = replace(self.settings, notify=found.notify)
         self.dispatcher.settings = found.notify
 
-    def set_policy(self, text: str) -> None:
-        """Let the fleet's policy (TOML) replace [automatic]; "": the file's again. ConfigError."""
-        automatic = read_policy(text) if text else load(self.config).automatic
-        try:
-            replace_file(self.settings.fleet_policy, text.encode(), 0o640)
-        except OSError as error:
-            raise ConfigError(f"{self.settings.fleet_policy}: {error.strerror}") from error
-        self.policy = text
+    def _use_automatic(self, automatic: AutomaticSettings) -> None:
         self.settings = replace(self.settings, automatic=automatic)
         self.hooks.rule_limits.most = automatic.max_per_minute
-
-    def _load_policy(self) -> None:
-        """Apply the policy that the fleet had when this process ended."""
-        path = self.settings.fleet_policy
-        try:
-            text = path.read_text() if path.exists() else ""
-            if text:
-                self.set_policy(text)
-        except (OSError, UnicodeDecodeError, ConfigError) as error:
-            log.error("the policy of the fleet in %s is not applied: %s", path, error)
 
     def loader(self) -> LoaderReport | None:
         """The loader's last report; None if there is none."""

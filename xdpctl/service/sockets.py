@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xdpctl.errors import ConfigError
-from xdpctl.fleet.settings import FleetSettings
+from xdpctl.fleet.settings import ANY_HOST, FleetSettings
 from xdpctl.service.settings import Listen, Settings
 
 _BACKLOG = 1024
@@ -51,7 +51,8 @@ def fleet_listener(settings: Settings) -> FleetListener | None:
     if fleet is None or not fleet.port or not fleet.file("ca.crt").exists():
         return None
     try:
-        opened = tcp_listener(Listen(host=fleet.host, port=fleet.port))
+        host = fleet.host if fleet.host != ANY_HOST or socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104
+        opened = tcp_listener(Listen(host=host, port=fleet.port))
     except ConfigError as error:
         log.error("other nodes cannot ask this one: %s", error)
         return None
@@ -65,6 +66,8 @@ def tcp_listener(listen: Listen) -> socket.socket | None:
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if listen.host == ANY_HOST:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     try:
         try:
             listener.bind((listen.host, listen.port))

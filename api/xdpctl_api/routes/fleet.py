@@ -5,12 +5,13 @@ import asyncio
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from xdpctl.control.operations.peers_guard import PeersGuard
 from xdpctl.control.operations.undo import Undone
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import (
+    AccessError,
     ConfigError,
     EngineError,
     NotFoundError,
@@ -19,7 +20,7 @@ from xdpctl.errors import (
 from xdpctl.fleet.node import Seen
 from xdpctl.mitigation.undo import undo_change
 from xdpctl.service.control_plane import ControlPlane
-from xdpctl_api.auth import Unbound, Viewer
+from xdpctl_api.auth import Admin, Unbound, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import CHANGE, GUARDED, refusals
 from xdpctl_api.shapes.common import timestamp
@@ -40,6 +41,7 @@ from xdpctl_api.shapes.fleet import (
 )
 from xdpctl_api.shapes.history import UndoneOut, undone_out
 from xdpctl_api.stating import States
+from xdpctl_api.transport.callers import PEER, NodePeer
 
 router = APIRouter(prefix="/v1/fleet", tags=["fleet"])
 _SHOWN = 100
@@ -108,8 +110,13 @@ async def share_all(who: Unbound, ctx: Ctx) -> SharedOut:
 
 
 @router.post("/leave", responses=refusals(NotFoundError, *CHANGE))
-async def leave_fleet(who: Unbound, ctx: Ctx) -> SharedOut:
-    """Keep everything as this node's own, and follow the fleet no longer."""
+async def leave_fleet(who: Admin, ctx: Ctx, request: Request) -> SharedOut:
+    """Keep everything as this node's own, and follow the fleet no longer; asked for on this node.
+
+    Another node cannot ask for it: its certificate may be stolen.
+    """
+    if isinstance(request.scope.get(PEER), NodePeer):
+        raise AccessError("a node leaves its fleet only if that is asked for on it")
     agent = _agent(ctx)
     intents = await asyncio.to_thread(agent.leave, who.name)
     ctx.fleet = None
@@ -209,14 +216,14 @@ async def undo_fleet_change(
 async def read_fleet_policy(who: Viewer, ctx: Ctx) -> PolicyOut:
     """The policy of the fleet, which replaces [automatic] on each node; empty: there is none."""
     _agent(ctx)
-    return PolicyOut(toml=ctx.policy)
+    return PolicyOut(toml=ctx.fleet_policy.text)
 
 
 @router.put("/policy", responses=refusals(NotFoundError, ConfigError, RuleError, *CHANGE))
 async def set_fleet_policy(body: PolicyIn, who: Unbound, ctx: Ctx) -> PolicyOut:
     """Let a policy replace [automatic] on all nodes; empty: each node's own configuration again."""
     agent = _agent(ctx)
-    await asyncio.to_thread(ctx.set_policy, body.toml)
+    await asyncio.to_thread(ctx.fleet_policy.set, body.toml)
     data = json.dumps(body.toml).encode() if body.toml else None
     where = await asyncio.to_thread(agent.state_and_wait, _POLICY, who.name, data)
-    return PolicyOut(toml=ctx.policy, fleet=where_out(where))
+    return PolicyOut(toml=ctx.fleet_policy.text, fleet=where_out(where))

@@ -22,6 +22,7 @@ from xdpctl.model.rule import OPERATOR, Action, Mode, Rule, parse_rule_id
 from xdpctl.model.sharing import key_of
 from xdpctl.model.signature import Signature
 from xdpctl.service.control_plane import ControlPlane
+from xdpctl.service.fleet_link import refuse_nodes
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import FOUND_RULE, GUARDED, HELD_RULE, RULE, refusals
@@ -80,6 +81,7 @@ async def add_rule(body: RuleIn, who: Operator, ctx: Ctx, states: States) -> Res
     request, change = body.ask(), ctx.controller.change_by(who)
     if who.origin == OPERATOR:
         PeersGuard(await ctx.connections.read()).check(request)
+        refuse_nodes(ctx.fleet, request)
     hits = ctx.controller.hits
 
     def operation(draft: Draft) -> Added[Rule | Signature]:
@@ -89,7 +91,7 @@ async def add_rule(body: RuleIn, who: Operator, ctx: Ctx, states: States) -> Res
         return added
 
     added = await asyncio.wrap_future(ctx.controller.submit(operation, change, states.scope))
-    out = answer(ctx, added, change)
+    out = answer(ctx, added, change if states.here else None)
     out.fleet = await states.where(change, [key_of(added.rule)])
     headers = {"Location": f"/v1/rules/{out.id}", "ETag": f'"{out.etag}"'}
     # serialized here, once: this is the call that must keep up with an attack
@@ -123,6 +125,13 @@ def _find(ctx: ControlPlane, rule_id: str) -> Rule | Signature:
         source = parse_rule_id(rule_id)
         rule, subject = state.rules.get(source), str(source)
     if rule is None or rule.expired(now.ns):
+        kind = "signatures" if rule_id.startswith(ID_MARK) else "rules"
+        stated = state.shared.get(f"{kind}/{rule_id}")
+        if stated and stated.stands and stated.scope:
+            raise NotFoundError(
+                f"the rule on {subject} is stated for {stated.scope.replace(':', ' ')}, and not "
+                "for this node: ask one of those (--node NAME)"
+            )
         raise NotFoundError(f"there is no rule on {subject}{_covered_by(ctx, rule_id)}")
     return rule
 

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from xdpctl import __version__
 from xdpctl.errors import BusyError
 from xdpctl.model.source_set import count
+from xdpctl.service.fleet_link import spread_bypass
 from xdpctl_api.auth import Unbound, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import refusals
@@ -156,7 +157,7 @@ async def set_bypass(body: BypassIn, who: Unbound, ctx: Ctx, request: Request) -
     audited = await asyncio.wrap_future(ctx.controller.set_bypass(body.on, who.name))
     where = None
     if body.fleet:
-        where = await asyncio.to_thread(ctx.spread_bypass, body.on, who.name)
+        where = await asyncio.to_thread(spread_bypass, ctx.fleet, body.on, who.name)
     return BypassOut(
         on=ctx.controller.datapath.bypass(),
         audited=audited,

@@ -33,7 +33,10 @@ def seconds(value: float | str | None, field: str) -> float | None:
     return parse_duration(value, field) if isinstance(value, str) else value
 
 
+_LAST = 253_402_300_799  # Unix time at the end of the year 9999
+
+
 @lru_cache(1024)  # the rules of a list often came together
 def timestamp(unix: float) -> datetime:
-    """Unix seconds as a datetime in UTC, limited to the range from 0 to 2**40."""
-    return datetime.fromtimestamp(min(max(unix, 0), 2**40), UTC)
+    """Unix seconds as a datetime in UTC, limited to what one can be: up to the year 9999."""
+    return datetime.fromtimestamp(min(max(unix, 0), _LAST), UTC)

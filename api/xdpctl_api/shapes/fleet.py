@@ -32,6 +32,7 @@ class WhereOut(BaseModel):
     applied: list[str]
     behind: list[str] = Field(description="They report, and do not have it yet")
     refused: dict[str, str] = Field(description="They do not apply it, with why")
+    unclear: list[str] = Field(description="They refuse more than they can name")
     silent: dict[str, float | None] = Field(
         description="Seconds since they were heard of; null: never"
     )
@@ -52,6 +53,7 @@ def where_out(found: Where) -> WhereOut:
         applied=list(found.applied),
         behind=list(found.behind),
         refused=found.refused,
+        unclear=list(found.unclear),
         silent={name: _finite(seconds) for name, seconds in found.silent.items()},
     )
 

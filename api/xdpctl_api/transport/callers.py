@@ -5,6 +5,7 @@ Only the listening socket decides that. The result is in the ASGI scope, under a
 header, address or query can set.
 """
 
+import hmac
 import re
 import time
 from collections.abc import Iterable
@@ -15,12 +16,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from xdpctl.base.net.prefix import Prefix, exact_address
+from xdpctl.fleet import offer
 from xdpctl_api import problems
 
 PEER = "xdpctl.peer"
 JOINING = "/fleet/joining/"
 _IDENTITY = re.compile(r"[0-9a-f]{16}")
-_JOINING_SECONDS = 7 * 86_400.0  # a bundle says itself when it ends
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 
 
@@ -40,10 +41,14 @@ class RemotePeer:
 
 @dataclass(frozen=True, slots=True)
 class NodePeer:
-    """Another node of the fleet, named by its certificate; `states`: it may state intents."""
+    """Another node of the fleet, named by its certificate, which has a serial number.
+
+    `states`: it may state intents.
+    """
 
     name: str
     states: bool
+    serial: int
 
 
 class NodeCallers:
@@ -54,21 +59,26 @@ class NodeCallers:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Put the node into the scope. Without a certificate, only a sealed bundle is answered."""
-        name, states = scope.get("client") or ("", 0)
+        name, states, serial = scope.get("client") or ("", 0, 0)
         if name:
-            scope[PEER] = NodePeer(name, bool(states))
+            scope[PEER] = NodePeer(name, bool(states), serial)
             await self._app(scope, receive, send)
             return
         await self._sealed(scope["path"])(scope, receive, send)
 
     def _sealed(self, path: str) -> Response:
-        """The bundle of a token, which its secret opens."""
-        identity = path.removeprefix(JOINING)
+        """The bundle of a token, until it ends or was used; with its proof, it is used now."""
+        identity, _, proof = path.removeprefix(JOINING).partition("/")
         found = self._joining / identity
         if path.startswith(JOINING) and _IDENTITY.fullmatch(identity) and found.is_file():
-            age = time.time() - found.stat().st_mtime
-            if age < _JOINING_SECONDS:
-                return Response(found.read_bytes(), media_type="application/octet-stream")
+            made = offer.decode(found.read_bytes())
+            if made is None or made.ends < time.time():
+                found.unlink(missing_ok=True)
+            elif not proof:
+                return Response(made.sealed, media_type="application/octet-stream")
+            elif hmac.compare_digest(proof.encode(), made.proof.encode()):
+                found.unlink(missing_ok=True)
+                return Response(status_code=204)
         return problems.problem(401, "access", "no certificate of a node of this fleet")
 
 

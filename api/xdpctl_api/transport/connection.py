@@ -156,22 +156,26 @@ class LocalConnection(Connection):
 
 
 class NodeConnection(Connection):
-    """A connection of another node; its client is the name in its certificate, "" without one.
-
-    The second part is whether that node may state intents.
-    """
+    """A connection of another node; its client is what its certificate says."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         secured = transport.get_extra_info("ssl_object")
-        self.client = named(secured.getpeercert() if secured else None)
+        self.client = named(  # type: ignore[assignment]  # the scope of this listener has it so
+            secured.getpeercert() if secured else None
+        )
 
 
-def named(certificate: Mapping[str, Any] | None) -> tuple[str, int]:
-    """The name in a verified certificate, and 1 if its node may state intents."""
+def named(certificate: Mapping[str, Any] | None) -> tuple[str, int, int]:
+    """The name in a verified certificate, 1 if its node may state intents, and its serial number.
+
+    The name is "" without a certificate.
+    """
     fields = [field for part in (certificate or {}).get("subject", ()) for field in part]
     found = dict(fields)
-    return found.get("commonName", ""), int(found.get("organizationalUnitName") == STATES)
+    states = int(found.get("organizationalUnitName") == STATES)
+    serial = int((certificate or {}).get("serialNumber", "0"), 16)
+    return found.get("commonName", ""), states, serial
 
 
 def credentials(peer: socket.socket) -> tuple[int, int]:

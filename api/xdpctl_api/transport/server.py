@@ -15,6 +15,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
@@ -23,6 +24,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from xdpctl.base.system import sd_notify
+from xdpctl.fleet.settings import FleetSettings
 from xdpctl.service.settings import Listen
 from xdpctl.service.sockets import FleetListener
 from xdpctl_api.transport.admission import Admission, Caps, Ticket
@@ -199,8 +201,29 @@ def _fleet_config(app: ASGIApp, fleet: FleetListener) -> uvicorn.Config:
         ssl_ca_certs=str(settings.file("ca.crt")),
         ssl_cert_reqs=ssl.CERT_OPTIONAL,
         ssl_ciphers=_CIPHERS,
-        ssl_context_factory=_context,
+        ssl_context_factory=partial(_renewing, settings),
     )
+
+
+def _renewing(
+    settings: FleetSettings, config: uvicorn.Config, made: Callable[[], ssl.SSLContext]
+) -> ssl.SSLContext:
+    """The context for other nodes, which uses this node's certificate as it is at a handshake."""
+    context, certificate = _context(config, made), settings.file("node.crt")
+    loaded = certificate.stat().st_mtime_ns
+
+    def renew(secured: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
+        nonlocal loaded
+        try:
+            now = certificate.stat().st_mtime_ns
+            if now != loaded:
+                context.load_cert_chain(certificate, settings.file("node.key"))
+                secured.context, loaded = context, now
+        except OSError as error:
+            log.warning("the renewed certificate of this node cannot be used: %s", error)
+
+    context.sni_callback = renew
+    return context
 
 
 def _context(_: uvicorn.Config, made: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:

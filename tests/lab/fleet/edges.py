@@ -106,10 +106,11 @@ class Edge:
 
     def start_etcd(self) -> None:
         """Start etcd again after it was killed."""
-        file = self.box.directory / "state" / "engine" / "etcd.yaml"
+        file = self.box.directory / "state" / "engine" / "etcd.env"
         with (file.parent / "log").open("ab") as log:
-            command = ("setpriv", "--reuid=etcd", "--regid=etcd", "--clear-groups", "etcd")
-            made = self.host.popen(*command, "--config-file", str(file), stdout=log, stderr=log)
+            command = ("setpriv", "--reuid=etcd", "--regid=etcd", "--clear-groups")
+            shell = ("sh", "-c", 'set -a; . "$0"; exec etcd', str(file))
+            made = self.host.popen(*command, *shell, stdout=log, stderr=log)
         self.fleet.ends.callback(_end_process, made)
         self.etcd = made.pid
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A fleet with real filters, certificates, etcd and traffic: what `make fleet` plays, in short."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -50,14 +52,24 @@ def test_another_node_is_asked_and_changed_through_this_one(fleet: FleetLab) -> 
     assert not text(one, "203.0.113.50")
     listed = one.cli("list", "--node", "edge2")
     assert "203.0.113.50_32" in [rule["id"] for rule in listed]
-    everything = one.cli("list", "--node", "all")
-    assert "203.0.113.50_32" in [rule["id"] for rule in everything]
+    one.cli("--local", "block", "203.0.113.51")
+    everything = [rule["id"] for rule in one.cli("list", "--node", "all")]
+    assert {"203.0.113.50_32", "203.0.113.51_32"} <= set(everything)
     log = two.cli("audit", "log")
     assert any("(edge1)" in record["actor"] for record in log)
     with pytest.raises(LabError, match="there is no node"):
         one.cli("--node", "nobody", "list")
     with pytest.raises(LabError, match="has no answer for the whole fleet"):
         one.cli("--node", "all", "history")
+
+
+def test_a_node_is_not_blocked_by_mistake(fleet: FleetLab) -> None:
+    one, two, _ = fleet.edges
+    with pytest.raises(Refused, match="has nodes of this fleet: edge2"):
+        one.block(f"{two.address}/32")
+    body = {"match": {"source": "10.1.1.1"}, "action": "drop"}
+    with pytest.raises(Refused, match="the fleet has no group nobody"):
+        one.call("POST", "/v1/rules", params={"scope": "group:nobody"}, json=body)
 
 
 def test_figures_are_summed_and_the_word_is_the_worst(fleet: FleetLab) -> None:
@@ -81,7 +93,7 @@ def test_a_node_that_only_follows_states_nothing_and_is_not_believed(fleet: Flee
     late.cli("--local", "block", "203.0.113.60")
     assert not text(one, "203.0.113.60")
     # whoever has its certificate may write what is its own, and nothing else
-    engine(late, one, "put", "xdpctl/nodes/edge9/note", "mine")
+    engine(late, one, "put", "xdpctl/incidents/edge9/note", "mine")
     assert engine(late, one, "get", "--prefix", "xdpctl/shared/intents/")
     for key in ("shared/intents/rules/x", "nodes/edge1/report", "shared/found/edge1/rules/x"):
         with pytest.raises(LabError, match="permission denied"):
@@ -140,6 +152,48 @@ def test_a_token_is_for_its_fleet_alone(fleet: FleetLab) -> None:
     with pytest.raises(LabError, match="does not know this token"):
         stranger.admin("join", one.address, "--token", token.replace(token.split(".")[1], "0" * 16))
     assert stranger.admin("join", one.address, "--token", token)["name"] == "edge8"
+    another = Edge(fleet, 7)
+    fleet.ends.callback(another.box.remove)
+    with pytest.raises(LabError, match="does not know this token"):
+        another.admin("join", one.address, "--token", token)
+    with pytest.raises(LabError, match="is no IP address"):
+        one.admin("token", "edge6", "--address", "edge6.example.net")
+
+
+def handshake(edge: Edge, folder: Path, member: Edge, port: int) -> str:
+    """What a port answers to a certificate: its HTTP status, or curl's words if it is refused."""
+    certificate = ("--cert", str(folder / "node.crt"), "--key", str(folder / "node.key"))
+    try:
+        return edge.host.sh(
+            *("curl", "-sSk", "-o", "/dev/null", "-w", "%{http_code}", "-m", "5", *certificate),
+            f"https://{member.address}:{port}/{'members' if port == 2380 else 'v1/rules'}",
+        )
+    except LabError as error:
+        return str(error)
+
+
+def test_a_node_cannot_speak_for_a_member(fleet: FleetLab) -> None:
+    """Its certificate is of the same authority as those of members, among which there are none."""
+    one, two, _ = fleet.edges
+    folder = two.box.directory / "state" / "control" / "fleet"
+    assert "curl" in handshake(two, folder, one, 2380)
+    assert "curl" not in handshake(two, folder, one, 2379)
+
+
+def test_every_certificate_of_a_revoked_name_stays_revoked(fleet: FleetLab, tmp_path: Path) -> None:
+    """Also those from before a renewal, and also when the name is let in again."""
+    one, six = fleet.edges[0], Edge(fleet, 6)
+    fleet.ends.callback(six.box.remove)
+    before = tmp_path / "stolen"
+    fleet.let_in(six, False)
+    shutil.copytree(six.box.directory / "state" / "control" / "fleet", before)
+    assert handshake(six, before, one, 8461) == "200"
+    one.admin("renew", "edge6")
+    one.admin("revoke", "edge6")
+    one.admin("token", "edge6", "--address", six.address)
+    assert "curl" in handshake(six, before, one, 2379)
+    until(lambda: handshake(six, before, one, 8461) == "401", 20)
+    one.admin("revoke", "edge6")
 
 
 def test_a_stranger_is_not_answered(fleet: FleetLab) -> None:

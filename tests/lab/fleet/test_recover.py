@@ -1,22 +1,45 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two of three members are lost for good: the third goes on alone."""
+"""Members leave, and are lost for good: the last one goes on alone."""
 
-from tests.lab.fleet.edges import founded, until
+import json
+from typing import Any
+
+import pytest
+
+from tests.lab.fleet.edges import Edge, founded, until
+from xdpctl.lab.namespaces import LabError
+
+
+def endpoints(edge: Edge) -> Any:
+    """What a node knows of where the engine answers."""
+    kept = edge.box.directory / "state" / "control" / "fleet" / "endpoints.json"
+    return json.loads(kept.read_text()) if kept.exists() else []
 
 
 def test_the_last_member_goes_on_alone() -> None:
-    with founded(3, 3) as fleet:
-        one, two, three = fleet.edges
+    with founded(4, 3) as fleet:
+        one, two, three, four = fleet.edges
+        until(lambda: len(endpoints(four)) == 3, 20)
+        three.admin("leave", "--yes")
+        three.box.stop()
+        until(lambda: len(endpoints(four)) == 2, 20)
+        assert one.block("203.0.113.6/32")["fleet"]["in_engine"], "two members go on"
+        one.admin("revoke", "edge3")
+        for left in (one, two, four):
+            assert "edge3" not in left.call("GET", "/v1/fleet")["nodes"]
         one.block("203.0.113.7/32")
-        for lost in (two, three):
-            lost.kill_etcd()
-            lost.etcd = 0
+        two.kill_etcd()
+        two.etcd = 0
         until(lambda: two.call("GET", "/v1/fleet")["isolated"], 10)
         assert not two.block("203.0.113.8/32")["fleet"]["in_engine"]
+        with pytest.raises(LabError, match="stop it first"):
+            one.admin("recover", "--name", "edge1", "--address", one.address, "--yes")
         one.kill_etcd()
+        with pytest.raises(LabError, match="this host's member is 'edge1'"):
+            one.admin("recover", "--name", "edge9", "--address", one.address, "--yes")
         one.admin("recover", "--name", "edge1", "--address", one.address, "--yes")
         one.etcd = int(one.host.sh("pgrep", "-n", "-x", "etcd").split()[-1])
         until(lambda: two.block("203.0.113.9/32")["fleet"]["in_engine"], 30)
-        for edge in fleet.edges:
+        for edge in (one, two, four):
             until(lambda edge=edge: "src 203.0.113.8/32" in edge.sources(), 20)  # type: ignore[misc]
             assert "src 203.0.113.7/32" in edge.sources()

@@ -8,7 +8,8 @@ another user could replace it or write to it, so root reads there only what root
 import errno
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -68,16 +69,34 @@ class Owned:
         _replace(self.fd, name, data, mode, durable)
 
     def folder_for(self, name: str, user: int, group: int, mode: int) -> None:
-        """Create a folder in this one that belongs to another user; ConfigError if it fails."""
-        with suppress(FileExistsError):
-            os.mkdir(name, 0o700, dir_fd=self.fd)
-        try:
-            fd = os.open(name, _FOLDER, dir_fd=self.fd)
-        except OSError as error:
-            raise ConfigError(f"{self.path / name} is not a folder: {error.strerror}") from error
-        try:
+        """Create a folder below this one that belongs to another user; ConfigError if it fails.
+
+        `name` may be a path, whose folders may belong to others: none is reached through a link.
+        """
+        *above, last = Path(name).parts
+        with self.below(*above) as parent, suppress(FileExistsError):
+            os.mkdir(last, 0o700, dir_fd=parent)
+        with self.below(*above, last) as fd:
             os.fchown(fd, user, group)
             os.fchmod(fd, mode)
+
+    @contextmanager
+    def below(self, *names: str) -> Iterator[int]:
+        """The descriptor of a folder below this one, reached without following links.
+
+        ConfigError if one of them is missing, or is no folder.
+        """
+        fd, path = os.dup(self.fd), self.path
+        try:
+            for name in names:
+                path /= name
+                try:
+                    inner = os.open(name, _FOLDER, dir_fd=fd)
+                except OSError as error:
+                    raise ConfigError(f"{path} is not a folder: {error.strerror}") from error
+                os.close(fd)
+                fd = inner
+            yield fd
         finally:
             os.close(fd)
 
@@ -102,7 +121,21 @@ def read_file(path: Path, most: int) -> bytes:
     return data
 
 
-def _replace(folder: int, name: str, data: bytes, mode: int, durable: bool) -> None:
+def replace_in(
+    folder: int, name: str, data: bytes, mode: int, owner: tuple[int, int] | None = None
+) -> None:
+    """Replace a file atomically in an open folder; it gets its owner (user, group) by then."""
+    _replace(folder, name, data, mode, True, owner)
+
+
+def _replace(
+    folder: int,
+    name: str,
+    data: bytes,
+    mode: int,
+    durable: bool,
+    owner: tuple[int, int] | None = None,
+) -> None:
     fresh = f".{name}.new"
     with suppress(FileNotFoundError):
         os.unlink(fresh, dir_fd=folder)
@@ -111,6 +144,8 @@ def _replace(folder: int, name: str, data: bytes, mode: int, durable: bool) -> N
         with os.fdopen(fd, "wb") as file:
             file.write(data)
             file.flush()
+            if owner is not None:
+                os.fchown(file.fileno(), *owner)
             os.fchmod(file.fileno(), mode)
             if durable:
                 os.fsync(file.fileno())

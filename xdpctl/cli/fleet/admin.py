@@ -65,7 +65,7 @@ def init(
     settings = _settings(config_file, state_dir)
     check_absent(path)
     made, process = _authority(settings).found(name, address, group or ())
-    add_table(path, made)
+    add_table(path, made, settings.group)
     if printed({"name": name, "endpoints": list(made.endpoints), "etcd": process}, form):
         return
     output.out.print(f"founded: {name} is the first node. {_RESTART}")
@@ -99,23 +99,34 @@ def token(
     authority = _authority(settings)
     made = authority.token(name, address, group or (), member, not follow_only, seconds)
     here = next(iter(authority.record().members.values()))
-    command = f"xdpctl fleet join {here} --token {made}"
+    command = f"xdpctl fleet join {here}"
     if printed({"name": name, "token": made, "command": command}, form):
         return
-    output.out.print(f"on {name}, as root, within {within}:")
-    output.out.print(command, markup=False, soft_wrap=True)
+    output.out.print(f"on {name}, as root, within {within}: {command}")
+    output.out.print("it asks for the token, which can be used once:")
+    output.out.print(made, markup=False, soft_wrap=True)
 
 
 def join(
     host: Annotated[str, typer.Argument(help="Address of a node of the fleet.")],
-    secret: Annotated[str, typer.Option("--token", help="Token of `xdpctl fleet token`.")],
+    secret: Annotated[
+        str,
+        typer.Option(
+            "--token",
+            prompt="token",
+            hide_input=True,
+            help="Token of `xdpctl fleet token`; without it, it is asked for, or read from input.",
+        ),
+    ] = "",
     config_file: options.Config = None,
     state_dir: options.StateDir = None,
     form: options.Output = Format.TABLE,
 ) -> None:
     """Join the fleet of a node: get a certificate, and write the configuration.
 
-    Example: xdpctl fleet join 192.0.2.1 --token xdpctlfleet1.…
+    Other users of this host see the options of a command: better, paste the token when asked.
+
+    Example: xdpctl fleet join 192.0.2.1
     """
     from xdpctl.fleet.configuration import add_table, check_absent
 
@@ -125,11 +136,13 @@ def join(
     authority = _authority(settings)
     from xdpctl.fleet.authority.bundle import parse_token
     from xdpctl.fleet.authority.installation import Installation
-    from xdpctl.fleet.authority.joining import fetch
+    from xdpctl.fleet.authority.joining import fetch, used
 
-    bundle = fetch(host, parse_token(secret))
+    parsed = parse_token(secret)
+    bundle = fetch(host, parsed)
     made, process = Installation(authority.layout).join(bundle)
-    add_table(path, made)
+    add_table(path, made, settings.group)
+    used(host, parsed)
     if printed({"name": made.name, "endpoints": list(made.endpoints), "etcd": process}, form):
         return
     output.out.print(f"joined as {made.name}. {_RESTART}")
@@ -154,19 +167,26 @@ def leave(
         raise ConfigError("this node is in no fleet")
     if not yes:
         typer.confirm(f"{settings.fleet.name} leaves the fleet, and keeps its rules?", abort=True)
+    authority = _authority(settings)
+    from xdpctl.fleet.authority.installation import Installation
+
+    installed = Installation(authority.layout)
+    installed.leave_engine(settings.fleet)
     try:
         options.client(context).call("POST", "/v1/fleet/leave")
     except (Unreachable, Refused) as error:
         output.err.print(f"[yellow]note:[/yellow] {escape(str(error))}")
-    authority = _authority(settings)
-    from xdpctl.fleet.authority.installation import Installation
-
-    Installation(authority.layout).leave(settings.fleet)
     remove_table(config_file or defaults.CONFIG_FILE)
+    installed.remove()
     output.out.print(
         "left; restart xdpctl. On the node with the authority: "
         f"xdpctl fleet revoke {settings.fleet.name}"
     )
+    if authority.exists:
+        output.out.print(
+            f"  the authority is still here, in {authority.layout.authority}: keep it as long as "
+            "there is a fleet"
+        )
 
 
 def revoke(
@@ -239,6 +259,8 @@ def restore(
 
     Example: xdpctl fleet restore /root/fleet.tar.gz --name edge1 --address 192.0.2.1
     """
+    from xdpctl.fleet.configuration import add_table
+
     settings = _settings(config_file, state_dir)
     if not yes:
         typer.confirm("stop every etcd of the fleet first. Restore?", abort=True)
@@ -247,6 +269,17 @@ def restore(
 
     process = recovery.restore(authority, file, name, address)
     output.out.print("restored: this node is the only member; let others join anew as members")
+    if settings.fleet is None:
+        made = authority.install_node(name, address)
+        authority.publish_revoked()
+        add_table(config_file or defaults.CONFIG_FILE, made, settings.group)
+        output.out.print(f"  it is the node {name} of the fleet now. {_RESTART}")
+    output.out.print(
+        "  nodes that knew other members: give them fleet.endpoints = "
+        f'["{authority.endpoints()[0]}"], and restart xdpctl there. Revoke again whom you revoked '
+        "since the backup",
+        markup=False,
+    )
     _etcd(process, settings)
 
 
@@ -275,8 +308,8 @@ def recover(
 def _etcd(process: int, settings: Settings) -> None:
     """Say how etcd was started, where there is no systemd."""
     if process:
-        file = settings.state_dir / "engine" / "etcd.yaml"
+        file = settings.state_dir / "engine" / "etcd.env"
         output.out.print(
-            f"  there is no systemd: etcd runs as process {process}. At each boot, start: "
-            f"etcd --config-file {file}"
+            f"  there is no systemd: etcd runs as process {process}. At each boot, as user etcd, "
+            f"start: set -a; . {file}; exec etcd"
         )

@@ -32,7 +32,7 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     engine = found["engine"]
     lines = {"this node": found["name"]}
     if found["isolated"]:
-        lines["[red]cut off[/red]"] = f"for {show_duration(found['silent_for'])}"
+        lines["cut off"] = f"for {show_duration(found['silent_for'])}"
     version = (
         f"etcd {engine['version']}, {si3(engine['bytes'])}B" if engine["version"] else "silent"
     )
@@ -195,7 +195,10 @@ def share(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     """
     done = options.client(context).call("POST", "/v1/fleet/share")
     if not printed(done, form):
-        output.out.print(f"stated {output.plural(done['intents'], 'intent', 'intents')}")
+        output.out.print(
+            f"stated {output.plural(done['intents'], 'intent', 'intents')}; the other nodes get "
+            "them as soon as the engine answers: xdpctl fleet status"
+        )
 
 
 @fleet_app.command("policy")
@@ -214,6 +217,8 @@ def policy(
     Example: xdpctl fleet policy automatic.toml
     """
     client = options.client(context)
+    if file is not None and none:
+        raise ConfigError("give either a file, or --none")
     if file is None and not none:
         done = client.call("GET", "/v1/fleet/policy")
         if not printed(done, form):
@@ -224,6 +229,8 @@ def policy(
         text = "" if none or file is None else file.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from error
+    if not none and not text.strip():
+        raise ConfigError(f"{file} is empty: give --none to end the policy of the fleet")
     done = client.call("PUT", "/v1/fleet/policy", json={"toml": text})
     if not printed(done, form):
         said = "set" if text else "each node's own configuration applies again"

@@ -93,7 +93,8 @@ def _print_rule(rule: dict[str, Any]) -> None:
         what += f" to {output.rate(rule['limit'])}"
     mode = " (monitor: counts only)" if rule["mode"] == "monitor" else ""
     output.out.print(
-        f"{verb}: {what}{mode}, ends {output.ends(rule)}; the kernel has it"
+        f"{verb}: {what}{mode}, ends {output.ends(rule)}"
+        + ("" if rule.get("fleet") else "; the kernel has it")
         + (output.afterwards(rule) if rule["changed"] else "")
     )
     if rule["id"].startswith("sig-"):

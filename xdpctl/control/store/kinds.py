@@ -45,6 +45,17 @@ class Kind:
         return self.prefix + self.name(identity)
 
 
+def _sharing(field: str, prefix: str, record: type[Any], costly: bool) -> Kind:
+    """A kind of `model.sharing`, which are all encoded alike."""
+    return Kind(
+        field=field,
+        prefix=prefix,
+        encode=lambda value, _: sharing.encode(value),
+        decode=lambda _, value, now: sharing.decode(record, value),
+        costly=costly,
+    )
+
+
 RULES = Kind(
     field="rules",
     prefix=records.RULES,
@@ -94,26 +105,9 @@ KINDS = (
         encode=lambda automatic, _: automatic.value.encode(),
         decode=lambda _, value, now: Automatic(value.decode()),
     ),
-    Kind(
-        field="unsent",
-        prefix=records.UNSENT,
-        encode=lambda unsent, _: sharing.encode(unsent),
-        decode=lambda _, value, now: sharing.decode(Unsent, value),
-        costly=True,
-    ),
-    Kind(
-        field="shared",
-        prefix=records.SHARED,
-        encode=lambda shared, _: sharing.encode(shared),
-        decode=lambda _, value, now: sharing.decode(Shared, value),
-        costly=True,
-    ),
-    Kind(
-        field="followed",
-        prefix=records.FLEET,
-        encode=lambda position, _: sharing.encode(position),
-        decode=lambda _, value, now: sharing.decode(Position, value),
-    ),
+    _sharing("unsent", records.UNSENT, Unsent, costly=True),
+    _sharing("shared", records.SHARED, Shared, costly=True),
+    _sharing("followed", records.FLEET, Position, costly=False),
 )
 _BY_PREFIX = {kind.prefix: kind for kind in KINDS}
 

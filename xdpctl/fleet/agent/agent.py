@@ -8,10 +8,11 @@ from collections.abc import Callable, Collection
 from functools import partial
 from itertools import count
 
+from xdpctl.base.net.prefix import Prefix, exact_address
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.sharing import Sharing
-from xdpctl.errors import EngineError
+from xdpctl.errors import EngineError, RuleError
 from xdpctl.fleet.agent import reading
 from xdpctl.fleet.agent.detected import Detected
 from xdpctl.fleet.agent.following import Follower, forget_fleet
@@ -22,9 +23,11 @@ from xdpctl.fleet.agent.sending import Sender
 from xdpctl.fleet.agent.specials import Specials
 from xdpctl.fleet.answer import Where, where
 from xdpctl.fleet.credentials import Credentials
+from xdpctl.fleet.endpoints import Endpoints
 from xdpctl.fleet.engine.client import Engine
 from xdpctl.fleet.intent import content
 from xdpctl.fleet.node import Card
+from xdpctl.fleet.revocations import Revocations
 from xdpctl.fleet.scope import in_scope
 from xdpctl.fleet.settings import FleetSettings
 from xdpctl.fleet.story import Story, joined
@@ -48,8 +51,9 @@ class Agent:
         set_policy: Callable[[str], None],
     ) -> None:
         self._credentials = Credentials(settings)
+        endpoints = Endpoints(settings)
         engine = Engine(
-            settings.endpoints, self._credentials.load, settings.server_name, settings.prefix
+            endpoints.now, self._credentials.load, settings.server_name, settings.prefix
         )
         self.member = Member(settings, controller, engine, states=self._credentials.states())
         self.specials = Specials(controller, set_policy)
@@ -59,13 +63,21 @@ class Agent:
         self.sender = Sender(self.member, self.follower)
         card = Card(settings.groups, self._credentials.address(), time.time())
         self.reporter = Reporter(self.member, health, card, self._credentials.expires())
+        self.revocations = Revocations(settings)
+        self.revocations.load()
         self.rounds = Rounds(
-            self.member, self._credentials, self.follower, self.reporter, self.detected
+            self.member,
+            self._credentials,
+            self.follower,
+            self.reporter,
+            self.detected,
+            self.revocations,
+            endpoints,
         )
         controller.sharing = Sharing(
             self.member.stated.set,
             self.detected.note,
-            lambda scope: in_scope(scope, settings.name, settings.groups),
+            self.covers,
             lambda field, value, now: bytes(content(field, value, now)),
             self.member.states,
         )
@@ -121,6 +133,7 @@ class Agent:
             )
         found += self.specials.problems.values()
         found += self._credentials.warnings()
+        found += [self.revocations.problem] if self.revocations.problem else []
         return found
 
     def may_fetch(self, name: str) -> bool:
@@ -130,31 +143,54 @@ class Agent:
         shared = key in state.unsent or (key in state.shared and state.shared[key].stands)
         return not shared or self.rounds.feeds.mine
 
-    def where(self, revision: int, named: Collection[str] = ()) -> Where:
-        """Where intents are in force that the engine has at a revision."""
+    def covers(self, scope: str) -> bool:
+        """Whether a scope has this node."""
+        return in_scope(scope, self.member.name, self.member.settings.groups)
+
+    def named(self, scope: str) -> bool:
+        """Whether a scope has any node of the fleet, as far as this one knows."""
+        cards = self.reporter.nodes.by_name.values()
+        return self.covers(scope) or any(
+            in_scope(scope, seen.name, seen.card.groups) for seen in cards
+        )
+
+    def nodes_within(self, source: Prefix) -> list[str]:
+        """The other nodes whose address, as they say it, a prefix covers."""
+        found = []
+        for seen in self.reporter.nodes.by_name.values():
+            host = seen.card.address.rpartition(":")[0].strip("[]")
+            address = exact_address(host) if host else None
+            if address and seen.name != self.member.name and source.covers(address):
+                found.append(seen.name)
+        return sorted(found)
+
+    def where(self, revision: int, named: Collection[str] = (), scope: str = "") -> Where:
+        """Where intents of a scope are in force that the engine has at a revision."""
         seen = self.reporter.nodes.by_name.values()
-        return where(revision, named, seen, self.member.name, self.looked())
+        return where(revision, named, seen, self.member.settings, self.looked(), scope)
 
     def wait(self, change: int, named: Collection[str], wait: Wait) -> Where:
         """The same as `waited`, for a thread that has nothing else to do."""
         return asyncio.run(self.waited(change, named, wait))
 
-    async def waited(self, change: int, named: Collection[str], wait: Wait) -> Where:
+    async def waited(
+        self, change: int, named: Collection[str], wait: Wait, scope: str = ""
+    ) -> Where:
         """Where a change is, when it is where `wait` says, or after some seconds.
 
         `change` was made on this node, and touched the intents `named`. ConflictError if another
         node stated otherwise, and the engine had that first.
         """
         if wait is Wait.LOCAL or self.member.contact.isolated:
-            return self.where(self._revision(named), named)
+            return self.where(self._revision(named), named, scope)
         sent = asyncio.shield(asyncio.wrap_future(self.sender.when_sent(change)))
         try:
             revision = await asyncio.wait_for(sent, _ALL_SECONDS)
         except TimeoutError:
-            return self.where(0, named)
+            return self.where(0, named, scope)
         deadline = time.monotonic() + _ALL_SECONDS
         while True:
-            found = self.where(revision, named)
+            found = self.where(revision, named, scope)
             enough = wait is Wait.MAJORITY or not revision or not found.behind
             if enough or time.monotonic() > deadline:
                 return found
@@ -190,13 +226,29 @@ class Agent:
         self.member.stated.set()
 
     def state_and_wait(self, key: str, by: str, data: bytes | None) -> Where:
-        """State an intent for all nodes, and wait until they have it; two seconds at most."""
+        """State an intent for all nodes, and wait until they have it; two seconds at most.
+
+        RuleError on a node that only follows.
+        """
+        self._require_stating()
         number = next(self._numbers)
         self.state(key, by, data, change=number)
         return self.wait(number, [key], Wait.ALL)
 
+    def _require_stating(self) -> None:
+        if not self.member.states:
+            raise RuleError(
+                "this node only follows its fleet, and states nothing for others",
+                "node",
+                "ask another node: --node NAME",
+            )
+
     def share_all(self, by: str) -> int:
-        """State every rule, set, token and setting that is only on this node; how many."""
+        """State every rule, set, token and setting that is only on this node; how many.
+
+        RuleError on a node that only follows.
+        """
+        self._require_stating()
 
         def operation(draft: Draft) -> int:
             named = [key for key in self.rounds.telling.own_keys() if not _known(draft, key)]

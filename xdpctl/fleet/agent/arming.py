@@ -5,13 +5,14 @@ A node writes the rules of its own detectors under its own name, so none can con
 person asked for. They are placed for their detector, within its quota on this node, and have ends.
 """
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from xdpctl.abi.structs import Hits
 from xdpctl.control.operations import signatures, source_rules
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import RuleError, XdpctlError
+from xdpctl.errors import QuotaError, RuleError, XdpctlError
 from xdpctl.fleet.agent.records import AnyRule, drop, put, standing_rule
 from xdpctl.fleet.agent.taking import Incoming, Taken
 from xdpctl.fleet.intent import Unreadable, value_of
@@ -20,8 +21,9 @@ from xdpctl.incidents.ledger import ledger
 from xdpctl.mitigation.watchers.release import held_back
 from xdpctl.model import tags
 from xdpctl.model.identity import Caller, Role
+from xdpctl.model.quota import AUTOMATIC
 from xdpctl.model.requests import RuleRequest, SignatureRequest
-from xdpctl.model.rule import Mode, Rule, check_name
+from xdpctl.model.rule import Action, Mode, Rule, check_name
 from xdpctl.model.signature import Signature, automatic
 
 _SECOND = 1_000_000_000
@@ -59,6 +61,8 @@ class Arming:
         rule = value_of(one.key, one.intent, draft.now)
         if not isinstance(rule, Rule | Signature) or not automatic(rule):
             raise Unreadable("it is not a detector's rule")
+        if rule.action is Action.ACCEPT:
+            raise Unreadable("a detector of another node lets nothing through here")
         check_name(rule.origin, "origin")
         if isinstance(rule, Signature) and self.arm is Arm.OFF:
             return
@@ -73,6 +77,7 @@ class Arming:
         if standing is not None:
             _extend(draft, standing, rule, tag)
         else:
+            _check_unconfigured(draft, rule.origin)
             _add(draft, rule, tag, f"{rule.origin} ({one.node})")
         taken.applied.append(one.key)
 
@@ -99,8 +104,29 @@ def _extend(draft: Draft, standing: AnyRule, rule: AnyRule, tag: str) -> None:
     """Let a standing rule of a detector last as long, and remember the node."""
     nodes = dict.fromkeys((*tags.armed(standing.tags), tag))
     kept = tags.without(standing.tags, *nodes, tags.ENDING)
-    ends = standing.expires_ns and max(standing.expires_ns, rule.expires_ns)
+    most = draft.state.quota(rule.origin).max_ttl
+    until = rule.expires_ns
+    if most is not None:
+        until = min(until or sys.maxsize, draft.now.ns + int(most * _SECOND))
+    ends = standing.expires_ns and max(standing.expires_ns, until)
     put(draft, standing.replace(tags=(*kept, *list(nodes)[:_ARMED_MAX]), expires_ns=ends))
+
+
+def _check_unconfigured(draft: Draft, origin: str) -> None:
+    """QuotaError if detectors without a quota of their own have all that one may have together.
+
+    A node names the detectors of its rules itself: it could name a thousand.
+    """
+    quotas, most = draft.state.quotas, AUTOMATIC.max_rules
+    if origin in quotas:
+        return
+    held = sum(draft.of_origin(each) for each in list(draft.state.origins) if each not in quotas)
+    if held >= most:
+        raise QuotaError(
+            f"detectors that are not configured on this node have {held:,} rules, their quota",
+            "",
+            f"add [origins.{origin}]",
+        )
 
 
 def _add(draft: Draft, rule: AnyRule, tag: str, name: str) -> None:

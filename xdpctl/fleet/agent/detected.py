@@ -4,7 +4,6 @@
 import threading
 
 from xdpctl.fleet import keys
-from xdpctl.fleet.agent.leases import Leases
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.agent.records import AnyRule
 from xdpctl.fleet.engine.values import Swap
@@ -27,7 +26,6 @@ class Detected:
 
     def __init__(self, member: Member) -> None:
         self._member = member
-        self._leases = Leases(member.engine)
         self._named: set[str] = set()
         self._ended: set[str] = set()
         self._told: dict[str, str] | None = None  # by key: its ETag; None: not known
@@ -108,7 +106,7 @@ class Detected:
             data=content(kind, rule, now),
         )
         ends = rule.kernel_expires_ns
-        lease = self._leases.until(max(1.0, (ends - now.ns) / 1e9)) if ends else 0
+        lease = self._member.leases.until(max(1.0, (ends - now.ns) / 1e9)) if ends else 0
         return Swap(keys.found(self._member.name, key), encode(intent), None, lease)
 
     def _rule(self, key: str) -> AnyRule | None:

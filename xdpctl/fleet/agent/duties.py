@@ -42,8 +42,8 @@ class Duty:
         self.leader = _named(held)
         if self.leader:
             return
-        lease = engine.grant(_LEASE_SECONDS)
-        if engine.swap([Swap(self._key, self._member.name.encode(), 0, lease)]).done:
+        lease, base = engine.grant(_LEASE_SECONDS), held.revision if held else 0
+        if engine.swap([Swap(self._key, self._member.name.encode(), base, lease)]).done:
             self._lease, self._renewed, self.leader = lease, now, self._member.name
         else:
             engine.revoke(lease)
@@ -59,4 +59,7 @@ class Duty:
 
 
 def _named(held: Held | None) -> str:
+    """Who has the duty: a key without a lease would be for ever, and is nobody's."""
+    if held is None or not held.lease:
+        return ""
     return (held.value or b"").decode(errors="replace")[:32] if held else ""

@@ -32,7 +32,7 @@ class Fetcher:
             if kind_named(place.key)[0] != "sets" or intent.removed or place.node:
                 return Incoming(place.key, held.revision, intent, **common)
             return self._set(place.key, held, intent)
-        except (Unreadable, SetDamaged) as error:
+        except (Unreadable, SetDamaged, ValueError) as error:
             kept = intent or Intent(VERSION, "?", "?", self._member.controller.clock.read().unix)
             return Incoming(place.key, held.revision, kept, problem=str(error), **common)
 
@@ -40,6 +40,9 @@ class Fetcher:
         """The intent of a set, with its record as data, and its entries."""
         _, name = kind_named(key)
         manifest = sharding.decode(bytes(intent.data))
+        room = sum(self._member.controller.state.capacity.values())
+        if manifest.entries > room:
+            raise SetDamaged(f"it has {manifest.entries:,} entries, and this node has {room:,}")
         entries = self._entries(name, manifest)
         if entries is None:
             newer = self._member.engine.get(keys.intent(key))
@@ -51,21 +54,25 @@ class Fetcher:
 
     def _entries(self, name: str, manifest: sharding.Manifest) -> Entries | None:
         """The entries of a set; None if a piece is missing. Only what is not known is read."""
-        known = self._member.sets.get(name)
+        known, most = self._member.sets.get(name), sharding.bytes_max(manifest)
         if known and known.manifest.base == manifest.base:
-            blobs = self._pieces(name, manifest.deltas[len(known.manifest.deltas) :])
+            blobs = self._pieces(name, manifest.deltas[len(known.manifest.deltas) :], most)
             found = sharding.advanced(manifest, known.manifest, known.entries, blobs)
             if found is not None:
                 return found
-        blobs = self._pieces(name, manifest.pieces)
+        blobs = self._pieces(name, manifest.pieces, most)
         if any(piece not in blobs for piece in manifest.pieces):
             return None
         return sharding.assembled(manifest, blobs)
 
-    def _pieces(self, name: str, wanted: Iterable[str]) -> dict[str, bytes]:
-        found = {}
+    def _pieces(self, name: str, wanted: Iterable[str], most: int) -> dict[str, bytes]:
+        """Pieces by name, without those that are missing; SetDamaged for more bytes than `most`."""
+        found: dict[str, bytes] = {}
         for piece in dict.fromkeys(wanted):
             held = self._member.engine.get(keys.of_node(keys.BLOBS, name, piece))
             if held is not None and held.value is not None:
                 found[piece] = held.value
+                most -= len(held.value)
+                if most < 0:
+                    raise SetDamaged("its pieces have more bytes than its entries need")
         return found

@@ -8,6 +8,7 @@ ended only when the whole snapshot was read.
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -32,6 +33,10 @@ from xdpctl.model.signature import automatic
 
 TOMBSTONE_SECONDS = 7 * 86_400.0  # for which the engine remembers that something was removed
 POSITION = "engine"  # the identity of the record of the position
+FOUND_MAX, FOUND_BYTES = 50_000, 80 << 10  # rules of one node's detectors, and bytes of one
+_REFUSALS_MAX = 8  # of the kernel, in one batch, that are looked for one by one
+# what one intent may raise, so that the others are taken over without it
+_ALONE = (DatapathError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
 _AGAIN_SECONDS, _SAY_SECONDS = 0.2, 60.0
 log = logging.getLogger("xdpctl.fleet")
 
@@ -74,18 +79,20 @@ class Follower:
     def _follow(self) -> None:
         engine = self._member.engine
         head = engine.snapshot(keys.FLEET)
+        named = {each.key: (each.value or b"").decode(errors="replace")[:64] for each in head.held}
         position = self._member.controller.state.followed.get(POSITION)
-        cluster, fleet = f"{head.cluster:x}", _fleet_id(head)
+        cluster, fleet = f"{head.cluster:x}", named.get(keys.FLEET, "")
+        now = Position(cluster, 0, 0.0, fleet, named.get(keys.EPOCH, ""))
         if position and position.fleet != fleet:
             log.warning("this node is in another fleet now: what it had is its own")
             self._member.do(forget_fleet)
             position = None
-        if position and (position.cluster != cluster or position.revision > head.revision):
+        if position and (_another(position, now) or position.revision > head.revision):
             log.warning("the fleet's engine was restored or replaced: what is missing is restated")
             self._member.do(_forget_revisions)
             self._again = True
         if self._again or position is None:
-            self._read(engine.snapshot(keys.SHARED), position, fleet)
+            self._read(self._snapshot(), position, now)
             self._again = False
         self._member.applied = self._member.controller.state.followed[POSITION].revision
         self._member.moved.set()
@@ -94,21 +101,38 @@ class Follower:
             for batch in batches:
                 changes += batch.changes
                 if batch.whole:
-                    self._take(changes, Position(cluster, batch.revision, self._now(), fleet))
+                    self._take(changes, self._reached(now, batch.revision))
                     changes = []
 
-    def _read(self, snapshot: Snapshot, position: Position | None, fleet: str) -> None:
+    def _snapshot(self) -> Snapshot:
+        """All intents; of what detectors of one node report, no more than it may have."""
+        whole, counted = Snapshot([], 0, 0), Counter[str]()
+        for page in self._member.engine.pages(keys.SHARED):
+            kept = []
+            for each in page.held:
+                place = keys.place(each.key)
+                if place and place.node:
+                    counted[place.node] += 1
+                    if counted[place.node] > FOUND_MAX or len(each.value or b"") > FOUND_BYTES:
+                        continue
+                kept.append(each)
+            whole = Snapshot([*whole.held, *kept], page.revision, page.cluster)
+        return whole
+
+    def _reached(self, now: Position, revision: int) -> Position:
+        return structs.replace(now, revision=revision, at=self._now())
+
+    def _read(self, snapshot: Snapshot, position: Position | None, now: Position) -> None:
         """Take over a snapshot, and then end what is not in it."""
-        cluster, held = f"{snapshot.cluster:x}", snapshot.held
+        held = snapshot.held
         for first in range(0, len(held), MOST):
             self._take(held[first : first + MOST], None)
         names = {each.key for each in held}
         away = self._now() - position.at if position else 0.0
         forgotten = away > TOMBSTONE_SECONDS and position is not None
-        same = position is not None and position.cluster == cluster
+        same = position is not None and not _another(position, now)
         gone = list(self._gone(names, snapshot.revision, forgotten and same))
-        reached = Position(cluster, snapshot.revision, self._now(), fleet)
-        self._incoming(gone, reached)
+        self._incoming(gone, self._reached(now, snapshot.revision))
 
     def _gone(self, names: set[str], revision: int, removed: bool) -> Iterator[Incoming]:
         """What this node has of the fleet, and the snapshot has not."""
@@ -138,6 +162,36 @@ class Follower:
         return [self._fetcher.incoming(each, place) for each, place in placed if place]
 
     def _incoming(self, incoming: Sequence[Incoming], position: Position | None) -> None:
+        try:
+            self._apply(incoming, position)
+        except _ALONE as error:
+            if not isinstance(error, DatapathError):
+                log.exception("an intent of the fleet cannot be taken over; the others are")
+            self._in_parts(incoming, str(error)[:200])
+            self._apply((), position)
+
+    def _in_parts(self, incoming: Sequence[Incoming], why: str) -> None:
+        """Take over what the kernel does not refuse, by halves.
+
+        After some refusals the table is full: what is left is refused untried, and retried later.
+        """
+        parts, refused = [incoming], 0
+        while parts:
+            part = parts.pop()
+            if len(part) == 1 or refused >= _REFUSALS_MAX:
+                self._apply([replace(one, problem=why) for one in part], None)
+                refused += 1
+                continue
+            half = len(part) // 2
+            for piece in (part[half:], part[:half]):
+                try:
+                    self._apply(piece, None)
+                except _ALONE as error:
+                    why = str(error)[:200]
+                    parts.append(piece)
+
+    def _apply(self, incoming: Sequence[Incoming], position: Position | None) -> None:
+        """Take intents over in one transaction; DatapathError, and nothing is taken over."""
         member = self._member
 
         def operation(draft: Draft) -> tuple[Taken, Taken]:
@@ -147,18 +201,14 @@ class Follower:
                 draft.followed[POSITION] = position
             return stated, found
 
-        try:
-            stated, found = member.do(operation)
-        except DatapathError as error:  # the kernel refused one of them: take the others
-            self._one_by_one(incoming, position, error)
-            return
+        stated, found = member.do(operation)
         for change, why in stated.conflicts.items():
             member.give_way(change, why)
         for change, revision in stated.reached.items():
             member.reach(change, revision)
         if member.refused:
             for one in incoming:
-                if not one.again:
+                if one.node or not one.again:
                     member.refused.pop(f"{one.node}: {one.key}" if one.node else one.key, None)
             for key in stated.applied:
                 member.refused.pop(key, None)
@@ -172,26 +222,13 @@ class Follower:
         member.moved.set()
         member.stated.set()  # something that is to be sent may have a new base
 
-    def _one_by_one(
-        self, incoming: Sequence[Incoming], position: Position | None, error: DatapathError
-    ) -> None:
-        """Take over halves of what the kernel refused; what it refuses alone stays as it is."""
-        if len(incoming) == 1:
-            refused = replace(incoming[0], problem=str(error))
-            self._incoming([refused], position)
-            return
-        half = len(incoming) // 2
-        self._incoming(incoming[:half], None)
-        self._incoming(incoming[half:], position)
-
     def _now(self) -> float:
         return self._member.controller.clock.read().unix
 
 
-def _fleet_id(head: Snapshot) -> str:
-    """The id of the fleet, by the key of that name; "" if it was never written."""
-    named = (each.value for each in head.held if each.key == keys.FLEET)
-    return (next(named, None) or b"").decode(errors="replace")[:64]
+def _another(position: Position, now: Position) -> bool:
+    """Whether the engine's past may be another than when this node was last there."""
+    return (position.cluster, position.epoch) != (now.cluster, now.epoch)
 
 
 def forget_fleet(draft: Draft) -> int:

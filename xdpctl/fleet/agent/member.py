@@ -10,6 +10,7 @@ from typing import TypeVar
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import EngineError
+from xdpctl.fleet.agent.leases import Leases
 from xdpctl.fleet.engine.client import Engine
 from xdpctl.fleet.node import SILENT_SECONDS
 from xdpctl.fleet.settings import FleetSettings
@@ -69,6 +70,7 @@ class Member:
     states: bool = True  # whether intents may be stated on this node
     sets: dict[str, KnownSet] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)  # intents, with why
+    leases: Leases = field(init=False)
     stopping: threading.Event = field(default_factory=threading.Event)
     stated: threading.Event = field(default_factory=threading.Event)
     moved: threading.Event = field(default_factory=threading.Event)  # there is news to report
@@ -76,6 +78,7 @@ class Member:
     reached: dict[int, int] = field(default_factory=dict)  # revisions, by the number of the change
 
     def __post_init__(self) -> None:
+        self.leases = Leases(self.engine)
         shared = self.controller.state.shared
         self.refused |= {key: each.refused for key, each in shared.items() if each.refused}
 
@@ -107,5 +110,7 @@ class Member:
         return self.controller.submit(operation, scope=None).result(_JOB_SECONDS)
 
     def hear(self, error: EngineError) -> None:
-        """Note that the engine did not answer."""
+        """Note that the engine did not answer, or does not know what this node took for granted."""
+        if "lease not found" in str(error):
+            self.leases.forget()
         self.contact.lost(error)

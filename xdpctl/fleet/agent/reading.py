@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the engine has of all nodes: their incidents, and what people changed on them."""
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -8,11 +10,12 @@ import msgspec
 from xdpctl.control.state.changes import Summary, summary
 from xdpctl.errors import NotFoundError
 from xdpctl.fleet import keys
-from xdpctl.fleet.agent.telling import Record, decode_record
+from xdpctl.fleet.agent.telling import Record, decode_parts, decode_record
 from xdpctl.fleet.engine.client import Engine
+from xdpctl.fleet.engine.values import Held
 from xdpctl.model.incident import Incident, decode
 
-_VALUE_MAX = 512 << 10
+_VALUE_MAX, _NODE_BYTES, _NODE_KEYS = 512 << 10, 8 << 20, 20_000
 
 
 class FleetChange(NamedTuple):
@@ -28,12 +31,9 @@ class FleetChange(NamedTuple):
 def incidents(engine: Engine) -> dict[str, list[Incident]]:
     """The incidents of all nodes, by node; what cannot be read is left out."""
     found: dict[str, list[Incident]] = {}
-    for held in engine.snapshot(keys.INCIDENTS).held:
-        node = held.key.removeprefix(keys.INCIDENTS).partition("/")[0]
-        if held.value is None or len(held.value) > _VALUE_MAX:
-            continue
+    for node, held in _bounded(engine, keys.INCIDENTS):
         try:
-            found.setdefault(node, []).append(decode(held.value))
+            found.setdefault(node, []).append(decode(held.value or b""))
         except ValueError:
             continue
     return found
@@ -42,28 +42,43 @@ def incidents(engine: Engine) -> dict[str, list[Incident]]:
 def history(engine: Engine, limit: int) -> list[FleetChange]:
     """The newest changes of all nodes."""
     found = []
-    for held in engine.snapshot(keys.HISTORY).held:
-        node, _, number = held.key.removeprefix(keys.HISTORY).partition("/")
-        record = _record(held.value)
+    for node, held in _bounded(engine, keys.HISTORY):
+        number, record = held.key.rpartition("/")[2], _record(held.value)
         steps = [one for raw in record.summaries if (one := summary(raw))] if record else []
-        if record and steps and number.isdigit():
+        if record and steps and number.isdecimal():
             touched = sum(step.records for step in steps)
-            found.append(FleetChange(node, int(number), steps[0], touched, bool(record.parts)))
+            found.append(FleetChange(node, int(number), steps[0], touched, record.undoable))
     return sorted(found, key=lambda change: -change.first.at)[:limit]
 
 
+def _bounded(engine: Engine, area: str) -> Iterator[tuple[str, Held]]:
+    """What nodes have written of themselves, by node; of each node, as much as is sensible."""
+    number, size = Counter[str](), Counter[str]()
+    for page in engine.pages(area):
+        for held in page.held:
+            node, value = held.key.removeprefix(area).partition("/")[0], held.value or b""
+            number[node] += 1
+            size[node] += len(value)
+            small = len(value) <= _VALUE_MAX and size[node] <= _NODE_BYTES
+            if small and number[node] <= _NODE_KEYS:
+                yield node, held
+
+
 def parts(engine: Engine, node: str, number: int) -> tuple[bytes, ...]:
-    """What is needed to undo a change of a node; NotFoundError if it is not there."""
-    held = engine.get(keys.of_node(keys.HISTORY, node, str(number)))
-    record = _record(held.value) if held else None
-    if record is None:
-        raise NotFoundError(f"no change {number} of {node} is known: see xdpctl fleet history")
-    if not record.parts:
-        raise NotFoundError(
-            f"change {number} of {node} is too large to be undone from here: "
-            f"xdpctl --node {node} undo {number}"
-        )
-    return record.parts
+    """What is needed to undo a change of a node; NotFoundError if it is not there.
+
+    It is below keys that only nodes which may state intents can write.
+    """
+    held = engine.get(keys.of_node(keys.UNDO, node, str(number)))
+    try:
+        if held is not None and held.value is not None and len(held.value) <= _VALUE_MAX:
+            return decode_parts(held.value)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise NotFoundError(f"what undoes change {number} of {node} cannot be read") from error
+    raise NotFoundError(
+        f"change {number} of {node} is not known, or too large to be undone from here: see "
+        f"xdpctl fleet history, and xdpctl --node {node} undo {number}"
+    )
 
 
 def _record(value: bytes | None) -> Record | None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Reports how this node is, once a second and after each change, and looks how the others are."""
 
+import logging
 import secrets
 import threading
 import time
@@ -16,8 +17,9 @@ from xdpctl.model import tags
 from xdpctl.model.rule import Automatic
 
 _SECONDS, _GAP = 1.0, 0.02
-_TWICE = 2
-_FEW, _OF_FEW = 50, 1.0  # with more nodes, one looks less often, so that the engine can keep up
+_FOREIGN_REPORTS = 2  # that make a double: a single one may be of this node before a restart
+_LOOK_SECONDS, _LOOKED_PER_SECOND = 1.0, 50  # nodes; of many nodes, one looks less often
+log = logging.getLogger("xdpctl.fleet")
 Health = Callable[[], tuple[list[str], str]]  # the problems of this node, and whether it holds
 
 
@@ -46,9 +48,13 @@ class Reporter:
                 member.contact.made()
                 if began >= look_at:
                     self.look()
-                    look_at = began + max(_OF_FEW, len(self.nodes.by_name) / _FEW)
+                    look_at = began + max(
+                        _LOOK_SECONDS, len(self.nodes.by_name) / _LOOKED_PER_SECOND
+                    )
             except EngineError as error:
                 member.hear(error)
+            except Exception:
+                log.exception("internal error while reporting to the fleet; it is tried again")
             if member.stopping.wait(_GAP):
                 return
             member.moved.wait(max(0.0, began + _SECONDS - time.monotonic()))
@@ -74,7 +80,7 @@ class Reporter:
     @property
     def doubled(self) -> bool:
         """Whether another node reports under the name of this one."""
-        return self._foreign >= _TWICE
+        return self._foreign >= _FOREIGN_REPORTS
 
     def _report(self) -> None:
         member = self._member

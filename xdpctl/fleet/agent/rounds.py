@@ -4,7 +4,6 @@
 import logging
 import time
 from collections.abc import Callable
-from itertools import islice
 
 from xdpctl.errors import EngineError
 from xdpctl.fleet import keys
@@ -15,7 +14,8 @@ from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.agent.reporting import Reporter
 from xdpctl.fleet.agent.telling import Telling
 from xdpctl.fleet.credentials import Credentials
-from xdpctl.fleet.engine.values import Held
+from xdpctl.fleet.endpoints import Endpoints
+from xdpctl.fleet.revocations import Revocations
 
 _STEP_SECONDS, _RETRY_SECONDS, _RETRIED = 0.2, 10.0, 200
 log = logging.getLogger("xdpctl.fleet")
@@ -25,7 +25,7 @@ class Rounds:
     """Goes its rounds from `run` until the member is stopping.
 
     `detected` has this node's detectors' rules, `telling` its incidents and history, `feeds` is the
-    duty to fetch feeds. `revoked` has the names of nodes that are not trusted any more.
+    duty to fetch feeds.
     """
 
     def __init__(
@@ -35,12 +35,14 @@ class Rounds:
         follower: Follower,
         reporter: Reporter,
         detected: Detected,
+        revocations: Revocations,
+        endpoints: Endpoints,
     ) -> None:
-        self._member, self._credentials = member, credentials
+        self._member, self._credentials, self._revocations = member, credentials, revocations
+        self._endpoints = endpoints
         self._follower, self._reporter, self._detected = follower, reporter, detected
         self.telling, self.feeds = Telling(member), Duty(member, "feeds")
-        self.revoked: frozenset[str] = frozenset()
-        self._turn, self._slowly_at = -1, 0.0
+        self._turn, self._slowly_at, self._retried = -1, 0.0, 0
 
     def run(self) -> None:
         """Go the rounds; what goes wrong in one is tried again in the next."""
@@ -53,7 +55,7 @@ class Rounds:
             ]
             if time.monotonic() >= self._slowly_at:
                 self._slowly_at = time.monotonic() + _RETRY_SECONDS
-                steps += [self.retry, self._read_revoked, self._renew]
+                steps += [self.retry, self._read_revoked, self._read_members, self._renew]
             for step in steps:
                 self._try(step)
 
@@ -75,17 +77,32 @@ class Rounds:
 
     def retry(self) -> None:
         """Try again what this node has refused: there may be room now."""
-        shared = self._member.controller.state.shared
-        named = (key for key in list(self._member.refused) if key in shared)
-        held = [self._member.engine.get(keys.intent(key)) for key in islice(named, _RETRIED)]
-        if refused := [each for each in held if isinstance(each, Held)]:
-            self._follower.take(refused, again=True)
+        refused = list(self._member.refused)
+        first = self._retried % max(1, len(refused))
+        self._retried = first + _RETRIED
+        held = []
+        for key in (refused[first:] + refused[:first])[:_RETRIED]:
+            node, mark, of_node = key.partition(": ")
+            asked = keys.found(node, of_node) if mark else keys.intent(key)
+            if found := self._member.engine.get(asked):
+                held.append(found)
+            else:
+                self._member.refused.pop(key, None)
+        if held:
+            self._follower.take(held, again=True)
 
     def _read_revoked(self) -> None:
         """Take over which nodes are revoked, and etcd's list of them where this host runs etcd."""
         held = self._member.engine.get(keys.REVOKED)
         if held is not None and held.value is not None:
-            self.revoked = self._credentials.take_revoked(held.value)
+            self._revocations.take(held.value)
+
+    def _read_members(self) -> None:
+        """Take over where etcd answers: members come and go."""
+        engine = self._member.engine
+        held = engine.get(keys.MEMBERS)
+        if held is not None and held.value is not None:
+            engine.connection.endpoints = self._endpoints.take(held.value)
 
     def _renew(self) -> None:
         """Install a renewed certificate, and use it."""

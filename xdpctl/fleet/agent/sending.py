@@ -20,7 +20,6 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.errors import ConflictError, EngineError, XdpctlError
 from xdpctl.fleet import keys
 from xdpctl.fleet.agent.following import TOMBSTONE_SECONDS, Follower
-from xdpctl.fleet.agent.leases import Leases
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.agent.records import current
 from xdpctl.fleet.agent.sending_sets import SetSender
@@ -50,7 +49,7 @@ class Sender:
 
     def __init__(self, member: Member, follower: Follower) -> None:
         self._member, self._follower = member, follower
-        self._leases, self._sets = Leases(member.engine), SetSender(member)
+        self._sets = SetSender(member)
         self._sent: dict[str, Unsent] = {}  # written, but not seen by the follower yet
         self._bases: dict[str, int] = {}  # later revisions of our own intents
         self._waiting: dict[int, Future[int]] = {}
@@ -81,8 +80,6 @@ class Sender:
                 member.hear(error)
                 if "too many operations" in str(error):
                     self._together = _TOGETHER_LEAST
-                if "lease not found" in str(error):
-                    self._leases.forget()
                 member.stopping.wait(_AGAIN_SECONDS)
             except XdpctlError as error:
                 if str(error) != said:
@@ -142,13 +139,13 @@ class Sender:
         base = self._bases.get(key, unsent.base)
         intent = self._intent(unsent, now)
         if unsent.removed:
-            lease = self._leases.until(TOMBSTONE_SECONDS)
+            lease = self._member.leases.until(TOMBSTONE_SECONDS)
         else:
             kind, _ = kind_named(key)
             data = Raw(unsent.data) if unsent.data else content(kind, value, now)
             intent = structs.replace(intent, data=data)
             ends = getattr(value, "expires_ns", 0)
-            lease = self._leases.until(max(1.0, (ends - now.ns) / 1e9)) if ends else 0
+            lease = self._member.leases.until(max(1.0, (ends - now.ns) / 1e9)) if ends else 0
         return Swap(keys.intent(key), encode(intent), base, lease)
 
     def _intent(self, unsent: Unsent, now: Now) -> Intent:

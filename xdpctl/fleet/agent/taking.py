@@ -36,6 +36,7 @@ from xdpctl.model.signature import automatic
 from xdpctl.model.source_set import Entries
 
 _NAMED = 20  # keys that an audit record names
+_LEFT_NS = 150_000_000_000  # until a rule ends, before which the engine forgets none that has one
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +87,13 @@ class Taker:
             known = draft.shared_intent(one.key)
             if known and one.revision <= known.revision and not (one.again and known.refused):
                 continue
-            if known and _resurrected(one, known):
-                draft.unsent[one.key] = Unsent(
-                    "fleet", known.removed_at, one.revision, removed=True
-                )
-                continue
-            self._one(draft, one, known, taken)
+            try:
+                if known and _older(one, known):
+                    self._restate(draft, one, known)
+                else:
+                    self._one(draft, one, known, taken)
+            except XdpctlError as error:  # such as a key that names nothing
+                taken.refused[one.key] = str(error)[:300]
         _note(draft, batch, taken)
         return taken
 
@@ -124,6 +126,14 @@ class Taker:
         else:
             taken.applied.append(one.key)
 
+    def _restate(self, draft: Draft, one: Incoming, known: Shared) -> None:
+        """State again what this node has, as what the engine has is older: it was restored."""
+        gone = not known.stands or current(draft, one.key) is None
+        draft.unsent[one.key] = Unsent(
+            "fleet", known.at or known.removed_at, one.revision, known.scope, removed=gone
+        )
+        draft.note("fleet", "fleet.restate", one.key, removed=gone)
+
     def _yields(self, draft: Draft, one: Incoming, unsent: Unsent, taken: Taken) -> bool:
         """Whether what was stated here gives way to what the engine has; then it is dropped."""
         theirs = None if one.intent is None or one.intent.removed else self._value(draft, one)
@@ -152,12 +162,13 @@ class Taker:
     def _vanished(self, draft: Draft, one: Incoming, known: Shared | None) -> None:
         """The engine has no such intent any more: it ran out, or its removal is forgotten.
 
-        What has no end is stated again: that it is gone is not what anybody asked for.
+        What has no end, or not yet, is stated again: that it is gone is nobody's wish.
         """
         value = current(draft, one.key)
         lost = known and known.stands and not known.refused and value is not None
-        if known and lost and not getattr(value, "expires_ns", 0):
-            draft.unsent[one.key] = Unsent("fleet", draft.now.unix, 0, known.scope)
+        ends = getattr(value, "expires_ns", 0)
+        if known and lost and (not ends or ends > draft.now.ns + _LEFT_NS):
+            draft.unsent[one.key] = Unsent("fleet", known.at or draft.now.unix, 0, known.scope)
         draft.shared[one.key] = None
 
     def _apply(self, draft: Draft, one: Incoming, ours: bool, taken: Taken) -> None:
@@ -184,6 +195,9 @@ class Taker:
         elif kind == "settings":
             asked = value_of(one.key, intent, draft.now) if here else None
             assert asked is None or isinstance(asked, Automatic)  # noqa: S101
+            standing = current(draft, one.key)
+            if standing is not None and standing is not asked and not ours:
+                raise OnlyHere(f"{standing} was set on this node alone")
             draft.settings[name] = asked
         elif kind in tuple(Special):
             if here or (ours and intent.removed):
@@ -207,12 +221,17 @@ class Taker:
             drop(draft, standing)
 
 
-def _resurrected(one: Incoming, known: Shared) -> bool:
-    """Whether an older engine came back with what had been removed since."""
+def _older(one: Incoming, known: Shared) -> bool:
+    """Whether an older engine came back with what was stated otherwise since.
+
+    The revision of what is known is 0 then, as `following` has forgotten those.
+    """
     intent = one.intent
-    if known.revision or known.stands or intent is None or intent.removed:
+    if known.revision or known.refused or intent is None:
         return False
-    return intent.at <= known.removed_at
+    if not known.stands:
+        return not intent.removed and intent.at <= known.removed_at
+    return intent.at < known.at
 
 
 def _confirmed(unsent: Unsent, intent: Intent, revision: int) -> Unsent | None:
@@ -226,7 +245,8 @@ def _mirrored(one: Incoming) -> Shared:
     intent = one.intent
     if intent is None:
         return Shared(one.revision)
-    return Shared(one.revision, intent.scope, "", intent.at if intent.removed else 0.0)
+    gone = intent.at if intent.removed else 0.0
+    return Shared(one.revision, intent.scope, "", gone, at=intent.at)
 
 
 def _set(draft: Draft, name: str, one: Incoming, here: bool, ours: bool, who: Caller) -> None:

@@ -7,7 +7,6 @@ import msgspec
 from msgspec import structs
 
 from xdpctl.fleet import keys
-from xdpctl.fleet.agent.leases import Leases
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.engine.values import Swap
 from xdpctl.model.incident import Incident, encode
@@ -21,14 +20,15 @@ _EVENTS, _RULES, _SOURCES, _NOTES = 20, 20, 10, 20
 
 
 class Record(msgspec.Struct, frozen=True):
-    """A change that a person made: summaries of its steps, and what is needed to undo it."""
+    """A change that a person made: summaries of its steps, and whether it can be undone."""
 
     summaries: tuple[bytes, ...]
-    parts: tuple[bytes, ...]  # none if they are too large
+    undoable: bool  # what that takes is not too large
 
 
 encode_record = msgspec.msgpack.Encoder().encode
 decode_record = msgspec.msgpack.Decoder(Record).decode
+decode_parts = msgspec.msgpack.Decoder(tuple[bytes, ...]).decode
 
 
 class Telling:
@@ -36,7 +36,6 @@ class Telling:
 
     def __init__(self, member: Member) -> None:
         self._member = member
-        self._leases = Leases(member.engine)
         self._incidents: dict[str, float] = {}  # by id: when the told version was updated
         self._change = -1  # the highest number that was told; -1: not known
 
@@ -68,12 +67,12 @@ class Telling:
         ]
         for incident in fresh[:_AT_ONCE]:
             key = keys.of_node(keys.INCIDENTS, self._member.name, incident.id)
-            lease = self._leases.until(_INCIDENT_SECONDS)
+            lease = self._member.leases.until(_INCIDENT_SECONDS)
             self._member.engine.put(key, encode(_shortened(incident)), lease)
             self._incidents[incident.id] = incident.updated_at
 
     def _tell_history(self) -> None:
-        store = self._member.controller.store
+        member, store = self._member, self._member.controller.store
         prefix = keys.of_node(keys.HISTORY, self._member.name)
         if self._change < 0:
             held = self._member.engine.snapshot(prefix, keys_only=True).held
@@ -84,10 +83,14 @@ class Telling:
             rows = [raw for found, raw in store.summaries(number + 1, 1) if found == number]
             if rows:
                 parts = tuple(store.parts(number))
-                parts = parts if sum(map(len, parts)) <= _PARTS_MAX else ()
-                value = encode_record(Record(tuple(rows[:50]), parts))
-                lease = self._leases.until(_HISTORY_SECONDS)
-                self._member.engine.swap([Swap(f"{prefix}{number}", value, None, lease)])
+                undoable = member.states and sum(map(len, parts)) <= _PARTS_MAX
+                value = encode_record(Record(tuple(rows[:50]), undoable))
+                lease = member.leases.until(_HISTORY_SECONDS)
+                swaps = [Swap(f"{prefix}{number}", value, None, lease)]
+                if undoable:
+                    key = keys.of_node(keys.UNDO, member.name, str(number))
+                    swaps.append(Swap(key, encode_record(parts), None, lease))
+                member.engine.swap(swaps)
             self._change = number
 
 

@@ -1,53 +1,66 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The authority: founds a fleet, lets nodes in, renews and revokes their certificates."""
 
+import ipaddress
 import json
 import secrets
+import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 import msgspec
 
-from xdpctl.errors import ConfigError
-from xdpctl.fleet import keys
+from xdpctl.errors import ConfigError, EngineError, XdpctlError
+from xdpctl.fleet import keys, offer
 from xdpctl.fleet.authority import certificates
 from xdpctl.fleet.authority.bundle import Bundle, MemberPart, seal
-from xdpctl.fleet.authority.certificates import Pair, issued
-from xdpctl.fleet.authority.daemon import CLIENTS, Daemon, peers_url
+from xdpctl.fleet.authority.certificates import Pair, issued, serial
+from xdpctl.fleet.authority.daemon import CLIENTS, SERVER_NAME, Daemon, peers_url
 from xdpctl.fleet.authority.etcd import Etcd
 from xdpctl.fleet.authority.installation import Installation
 from xdpctl.fleet.authority.layout import ADMIN, Layout
+from xdpctl.fleet.offer import Offer
 from xdpctl.fleet.scope import STATES
 from xdpctl.fleet.settings import NAME_MAX, PORT, FleetSettings, host_of
 from xdpctl.model.rule import check_name
 
-SERVER_NAME = "engine.xdpctl"
 PREFIX = "xdpctl/"
-_MEMBER_DAYS = 20 * 365  # of a certificate of etcd itself
+# of etcd's own certificate and its administrator's: if they ended, no node could renew its own
+_MEMBER_DAYS = 20 * 365
 _RECORD = "fleet.json"
 _BUNDLE_SECONDS = 7 * 86_400.0  # after which a sealed bundle is removed; it ends earlier
-_TAKEN = "there is a node {} in the fleet: give another name, or revoke it first"
+_TAKEN = (
+    "there is a node {0} in the fleet, or a token for it: give another name, or first: "
+    "xdpctl fleet revoke {0}"
+)
 _UNKNOWN = "the authority knows no node {!r}; it has {}"
 
 
 class NodeRecord(msgspec.Struct):
-    """A node that was let in: its certificate (PEM), and whether it may state intents."""
+    """A node that was let in: its certificate (PEM), whether it may state intents, and the serial
+    numbers of earlier certificates, which may still be valid.
+    """
 
     certificate: str
     states: bool
+    earlier: list[str] = []
 
 
 class Record(msgspec.Struct):
-    """What the authority knows: the fleet's id, its nodes, the members' addresses, and the serial
-    numbers of certificates that were revoked, by name; `earlier` are those of names that were let
-    in again.
+    """What the authority knows: the fleet's id, its nodes, and the members' addresses.
+
+    `engines` has the serial numbers of what a member got besides its node's certificate: etcd's
+    own, and the administrator's. `revoked` has those of nodes that are trusted no more, by name;
+    `earlier` those of names that were let in again.
     """
 
     fleet: str
     nodes: dict[str, NodeRecord] = {}
     members: dict[str, str] = {}
-    revoked: dict[str, str] = {}
+    engines: dict[str, list[str]] = {}
+    revoked: dict[str, list[str]] = {}
     earlier: list[str] = []
 
 
@@ -86,21 +99,35 @@ class Authority:
 
     def endpoints(self) -> list[str]:
         """The members' addresses, as HOST:PORT."""
-        return [f"{host_of(address)}:{CLIENTS}" for address in self.record().members.values()]
+        return endpoints(self.record().members.values())
 
     def engine(self) -> Etcd:
         """The engine, as its administrator."""
         return Etcd(self.layout, self.endpoints())
 
-    def only_member(self, name: str, address: str) -> None:
-        """Note that the others are no members any more."""
+    def begin_anew(self, name: str, address: str, later: Record | None = None) -> None:
+        """Note that the others are no members any more, and who a `later` record has revoked."""
         record = self.record()
         record.members = {name: address}
+        if later is not None and later.fleet == record.fleet:
+            for gone, serials in later.revoked.items():
+                record.nodes.pop(gone, None)
+                record.revoked[gone] = serials
+            record.earlier = sorted({*record.earlier, *later.earlier})
         self._keep(record)
+
+    def publish_revoked(self) -> None:
+        """Let all nodes know who is revoked, and let the engine forget those."""
+        record, engine = self.record(), self.engine()
+        for name in record.revoked:
+            engine.remove_node(PREFIX, name)
+        self._publish_revoked(record, engine)
 
     def found(self, name: str, address: str, groups: Sequence[str]) -> tuple[FleetSettings, int]:
         """Found a fleet with this node as its first member; its settings, and etcd's process id."""
         _check_name(name)
+        _check_groups(groups)
+        check_address(address)
         layout = self.layout
         layout.prepare()
         if self.exists:
@@ -108,24 +135,46 @@ class Authority:
                 f"this node has an authority already, in {layout.authority}: `xdpctl fleet token` "
                 "lets nodes in"
             )
+        if layout.data.exists():
+            raise ConfigError(f"this host has an engine already, in {layout.data}: move it away")
         fleet = secrets.token_hex(8)
         pair = certificates.new_authority(f"xdpctl fleet {fleet}")
         layout.write_pair(layout.authority, "ca", pair, "root")
-        layout.write_pair(layout.authority, "admin", issued(pair, ADMIN), "root")
+        layout.write_pair(layout.authority, "admin", self._admin_pair(), "root")
         self._keep(Record(fleet, members={name: address}))
-        process = self.start_member(name, address)
-        self.engine().found(PREFIX, fleet)
-        Installation(layout).node(self._admit(name, address, states=True), pair.certificate)
-        settings = FleetSettings(
+        try:
+            process = self.start_member(name, address)
+            self.engine().found(PREFIX, fleet)
+            self.engine().publish_members(PREFIX)
+        except XdpctlError:
+            self._undo_founding()
+            raise
+        return self.install_node(name, address, groups), process
+
+    def install_node(self, name: str, address: str, groups: Sequence[str] = ()) -> FleetSettings:
+        """Make this host, which is a member, a node with a new certificate; its settings."""
+        layout, record = self.layout, self.record()
+        if earlier := record.nodes.pop(name, None):  # its key was on another host
+            held = [serial(earlier.certificate.encode()), *earlier.earlier]
+            record.earlier += [*held, *record.engines.pop(name, [])]
+            self._keep(record)
+        Installation(layout).node(self._admit(name, address, states=True), self.pair.certificate)
+        return FleetSettings(
             name=name,
             endpoints=tuple(self.endpoints()),
             groups=tuple(groups),
             certificates=layout.node,
             server_name=SERVER_NAME,
             prefix=PREFIX,
+            revoked_list=layout.revoked,
             port=PORT,
         )
-        return settings, process
+
+    def _undo_founding(self) -> None:
+        """Leave nothing of a fleet that could not be founded, so that it can be tried again."""
+        Daemon(self.layout).stop()
+        for folder in (self.layout.authority, self.layout.engine):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def start_member(self, name: str, address: str) -> int:
         """Start etcd on this host as the only member, and wait for it; its process id."""
@@ -134,12 +183,19 @@ class Authority:
         Installation(self.layout).member(pair, ca, self._revocations(record))
         daemon.configure(name, address, f"{name}={peers_url(address)}", True, record.fleet)
         process = daemon.start()
-        self.engine().wait()
+        try:
+            self.engine().wait()
+        except EngineError:
+            daemon.end(process)
+            raise
         return process
 
     def _member_pair(self, name: str, address: str) -> Pair:
         names = [address, SERVER_NAME, "localhost", "127.0.0.1"]
         return issued(self.pair, f"etcd {name}", names, _MEMBER_DAYS * 86_400.0)
+
+    def _admin_pair(self) -> Pair:
+        return issued(self.pair, ADMIN, seconds=_MEMBER_DAYS * 86_400.0)
 
     def _admit(self, name: str, address: str, states: bool) -> Pair:
         """Issue a node's certificate, and give it its rights in the engine."""
@@ -147,12 +203,11 @@ class Authority:
         pair = issued(self.pair, name, [address, name], unit=STATES if states else "")
         self.engine().add_node(PREFIX, name, states)
         record.nodes[name] = NodeRecord(pair.certificate.decode(), states)
-        again = record.revoked.pop(name, "")
-        if again:  # the name is trusted again, its old certificate is not
-            record.earlier.append(again)
+        again = record.revoked.pop(name, [])
+        record.earlier += again  # the name is trusted again, its old certificates are not
         self._keep(record)
         if again:
-            self._publish_revoked(record)
+            self._publish_revoked(record, self.engine())
         return pair
 
     def token(
@@ -166,6 +221,8 @@ class Authority:
     ) -> str:
         """A token with which one node of that name joins within so many seconds."""
         _check_name(name)
+        _check_groups(groups)
+        check_address(address)
         if name in self.record().nodes:
             raise ConfigError(_TAKEN.format(name))
         part = self._let_in_a_member(name, address) if member else None
@@ -187,23 +244,29 @@ class Authority:
             )
         )
         self._tidy()
-        self.layout.write(self.layout.joining / token.id, sealed, 0o640, self.layout.user)
+        offered = offer.encode(Offer(sealed, time.time() + seconds, token.proof))
+        self.layout.write(self.layout.joining / token.id, offered, 0o640, self.layout.user)
         return str(token)
 
     def _tidy(self) -> None:
         """Remove sealed bundles that have ended long ago."""
-        for each in self.layout.joining.iterdir():
-            if time.time() - each.lstat().st_mtime > _BUNDLE_SECONDS:
-                each.unlink(missing_ok=True)
+        self.layout.remove_older(self.layout.joining, _BUNDLE_SECONDS)
 
     def _let_in_a_member(self, name: str, address: str) -> MemberPart:
         """Let another host run etcd; what it needs for that."""
-        cluster = self.engine().add_member(name, address)
+        try:
+            cluster = self.engine().add_member(name, address)
+        except EngineError as error:
+            if "too many learner" not in str(error):
+                raise
+            raise ConfigError(
+                "another node that is to be a member has not joined yet: let it join, or revoke it"
+            ) from None
         record = self.record()
         record.members[name] = address
+        server, admin = self._member_pair(name, address), self._admin_pair()
+        record.engines[name] = [serial(each.certificate) for each in (server, admin)]
         self._keep(record)
-        server = self._member_pair(name, address)
-        admin = self.layout.pair(self.layout.authority, "admin")
         return MemberPart(
             certificate=server.certificate,
             key=server.key,
@@ -214,27 +277,46 @@ class Authority:
         )
 
     def _revocations(self, record: Record) -> bytes:
-        serials = [*record.revoked.values(), *record.earlier]
-        return certificates.revocations(self.pair, [int(serial) for serial in serials])
+        serials = [*chain.from_iterable(record.revoked.values()), *record.earlier]
+        return certificates.revocations(self.pair, list(map(int, serials)))
 
     def revoke(self, name: str) -> None:
-        """Let a node do nothing any more: neither the engine nor other nodes answer it."""
-        record = self.record()
-        if name not in record.nodes:
-            raise ConfigError(_UNKNOWN.format(name, ", ".join(record.nodes)))
-        held = certificates.certificate_of(record.nodes.pop(name).certificate.encode())
-        record.revoked[name] = str(held.serial_number)
-        record.members.pop(name, None)
-        self._keep(record)
-        self.engine().remove_node(PREFIX, name)
-        self._publish_revoked(record)
+        """Let a node do nothing any more: neither the engine nor other nodes answer it.
 
-    def _publish_revoked(self, record: Record) -> None:
+        Tokens that were not used yet end, too: one may be of that node.
+        If that fails half way, the same call again does the rest.
+        """
+        record = self.record()
+        if node := record.nodes.pop(name, None):
+            held = [serial(node.certificate.encode()), *node.earlier]
+            record.revoked[name] = [*held, *record.engines.pop(name, [])]
+        elif name not in record.revoked:
+            raise ConfigError(_UNKNOWN.format(name, ", ".join(record.nodes)))
+        address = record.members.get(name)
+        if address and len(record.members) == 1:
+            raise ConfigError(
+                f"{name} is the only member of the engine: let another node join with --member "
+                "first, or restore a backup on another one"
+            )
+        others = {each: where for each, where in record.members.items() if each != name}
+        self._keep(record)
+        engine = Etcd(self.layout, endpoints(others.values()))
+        engine.remove_node(PREFIX, name)
+        self._publish_revoked(record, engine)
+        engine.ctl("del", "--prefix", PREFIX + keys.LEADER)  # its duties are anybody's now
+        self.layout.remove_older(self.layout.joining, 0.0)
+        if address:
+            engine.remove_member(address)
+            engine.publish_members(PREFIX)
+            record.members = others
+            self._keep(record)
+
+    def _publish_revoked(self, record: Record, engine: Etcd) -> None:
         crl = self._revocations(record)
         value = json.dumps({"names": list(record.revoked), "crl": crl.decode()})
-        self.engine().ctl("put", PREFIX + keys.REVOKED, value)
-        if (self.layout.engine / "revoked.pem").exists():
-            self.layout.write(self.layout.engine / "revoked.pem", crl, 0o644, self.layout.user)
+        engine.ctl("put", PREFIX + keys.REVOKED, value)
+        if self.layout.revoked.exists():
+            self.layout.write(self.layout.revoked, crl, 0o644, self.layout.user)
 
     def renew(self, names: Sequence[str]) -> dict[str, Path]:
         """Issue new certificates for the same keys; nodes take them from the engine by themselves.
@@ -247,6 +329,7 @@ class Authority:
             if name not in record.nodes:
                 raise ConfigError(_UNKNOWN.format(name, ", ".join(record.nodes)))
             new = self._renewed(name, record.nodes[name])
+            record.nodes[name].earlier.append(serial(record.nodes[name].certificate.encode()))
             record.nodes[name].certificate = new.decode()
             written[name] = self.layout.authority / f"{name}.crt"
             self.layout.write(written[name], new, 0o644)
@@ -263,6 +346,27 @@ class Authority:
             key=certificates.public_pem(old),
             unit=STATES if node.states else "",
         ).certificate
+
+
+def endpoints(addresses: Iterable[str]) -> list[str]:
+    """Where etcd answers on hosts with these addresses, as HOST:PORT."""
+    return [f"{host_of(address)}:{CLIENTS}" for address in addresses]
+
+
+def check_address(address: str) -> None:
+    """ConfigError unless it is an IP address: etcd listens on it."""
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        raise ConfigError(
+            f"--address {address[:80]!r} is no IP address: give the one at which the other nodes "
+            "reach this one"
+        ) from None
+
+
+def _check_groups(groups: Sequence[str]) -> None:
+    for group in groups:
+        check_name(group, "--group")
 
 
 def _check_name(name: str) -> None:

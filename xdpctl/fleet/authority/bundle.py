@@ -54,6 +54,11 @@ class Token(NamedTuple):
     secret: str
     authority: str
 
+    @property
+    def proof(self) -> str:
+        """What only who has the token can say; it does not tell the secret."""
+        return hashlib.sha256(b"used " + self.secret.encode()).hexdigest()
+
     def __str__(self) -> str:
         return ".".join((_MARK, *self))
 
@@ -87,7 +92,10 @@ def unseal(token: Token, sealed: bytes) -> Bundle:
     if authority_hash(bundle.ca) != token.authority:
         raise AccessError("the authority is not the one that the token names")
     if bundle.ends < time.time():
-        raise AccessError("the token has expired: make a new one with `xdpctl fleet token`")
+        raise AccessError(
+            "the token has expired: on the node where it was made, xdpctl fleet revoke "
+            f"{bundle.name}, and make a new one"
+        )
     return bundle
 
 

@@ -100,13 +100,19 @@ def revocations(authority: Pair, serials: Sequence[int]) -> bytes:
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
-def check_revocations(data: bytes, ca: bytes) -> None:
-    """ConfigError unless the list was signed by the authority."""
+def serial(certificate: bytes) -> str:
+    """The serial number of a certificate (PEM)."""
+    return str(certificate_of(certificate).serial_number)
+
+
+def revoked_serials(data: bytes, ca: bytes) -> frozenset[int]:
+    """The serial numbers of a list; ConfigError unless it was signed by the authority."""
     try:
         found = x509.load_pem_x509_crl(data)
         key: Any = x509.load_pem_x509_certificate(ca).public_key()
         if not found.is_signature_valid(key):
             raise ConfigError("the authority did not sign the list of revoked certificates")
+        return frozenset(entry.serial_number for entry in found)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"the list of revoked certificates cannot be read: {error}") from None
 

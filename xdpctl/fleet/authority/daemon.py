@@ -3,19 +3,26 @@
 
 import os
 import pwd
+import secrets
+import shlex
+import shutil
+import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
-import yaml
-
+from xdpctl.base.system.owned_folder import replace_file
+from xdpctl.errors import ConfigError
 from xdpctl.fleet.authority.layout import ETCD_USER, Layout
 from xdpctl.fleet.authority.tools import SECONDS, run, tool
 from xdpctl.fleet.settings import host_of
 
 CLIENTS, PEERS = 2379, 2380
 UNIT = "xdpctl-etcd.service"
+SERVER_NAME = "engine.xdpctl"  # in the certificates of members alone
 _QUOTA = 8 << 30  # bytes
 _UNITS = Path("/etc/systemd/system")
 
@@ -29,87 +36,106 @@ class Daemon:
     def configure(
         self, name: str, address: str, initial_cluster: str, new: bool, token: str
     ) -> None:
-        """Write the configuration of this host's member."""
-        engine = self._layout.engine
+        """Write the configuration of this host's member: etcd's flags, as its environment.
+
+        A configuration file would not do: in one, etcd ignores the lists of revoked certificates.
+        """
+        engine, host = self._layout.engine, host_of(address)
         secured = {
-            "cert-file": str(engine / "server.crt"),
-            "key-file": str(engine / "server.key"),
-            "client-cert-auth": True,
-            "trusted-ca-file": str(engine / "ca.crt"),
+            "cert-file": engine / "server.crt",
+            "key-file": engine / "server.key",
+            "trusted-ca-file": engine / "ca.crt",
         }
-        host = host_of(address)
-        settings = {
+        flags = {
             "name": name,
-            "data-dir": str(self._layout.data),
+            "data-dir": self._layout.data,
             "listen-client-urls": f"https://{host}:{CLIENTS}",
             "advertise-client-urls": f"https://{host}:{CLIENTS}",
-            "listen-peer-urls": f"https://{host}:{PEERS}",
-            "initial-advertise-peer-urls": f"https://{host}:{PEERS}",
+            "listen-peer-urls": peers_url(address),
+            "initial-advertise-peer-urls": peers_url(address),
             "initial-cluster": initial_cluster,
             "initial-cluster-token": token,
             "initial-cluster-state": "new" if new else "existing",
-            "enable-grpc-gateway": False,
+            "enable-grpc-gateway": "false",
             "log-level": "warn",
             "max-txn-ops": 1024,
             "auto-compaction-mode": "periodic",
             "auto-compaction-retention": "1h",
             "quota-backend-bytes": _QUOTA,
-            "client-transport-security": {
-                **secured,
-                "client-crl-file": str(engine / "revoked.pem"),
-            },
-            "peer-transport-security": secured,
+            **secured,
+            "client-cert-auth": "true",
+            "client-crl-file": self._layout.revoked,
+            **{f"peer-{flag}": value for flag, value in secured.items()},
+            "peer-client-cert-auth": "true",
+            "peer-crl-file": self._layout.revoked,
+            # a node's certificate is of the same authority, and must not speak for a member
+            "peer-cert-allowed-hostname": SERVER_NAME,
         }
-        text = yaml.safe_dump(settings, sort_keys=False)
-        self._layout.write(self._layout.configuration, text.encode(), 0o644)
+        lines = [
+            f"ETCD_{flag.upper().replace('-', '_')}={shlex.quote(str(value))}\n"
+            for flag, value in flags.items()
+        ]
+        self._layout.write(self._layout.configuration, "".join(lines).encode(), 0o644)
 
     def start(self) -> int:
         """Start this host's member by its unit; without systemd, as a process: its id."""
-        if Path("/run/systemd/system").is_dir():
-            self._write_unit([tool("etcd"), "--config-file", str(self._layout.configuration)])
+        if _systemd():
+            self._write_unit(tool("etcd"))
             run("systemctl", "daemon-reload")
             run("systemctl", "enable", "--now", UNIT)
             return 0
-        return self._spawned(self._layout.configuration).pid
+        return self._spawned().pid
 
     def begin_alone(self, wait: Callable[[], None]) -> None:
         """Make this host's member, which must be stopped, the only one; `wait` until it answers.
 
         etcd does that when it is started with `force-new-cluster`, which must not stay set.
         """
-        once = self._layout.engine / "alone.yaml"
-        settings = yaml.safe_load(self._layout.read(self._layout.configuration))
-        text = yaml.safe_dump({**settings, "force-new-cluster": True}, sort_keys=False)
-        self._layout.write(once, text.encode(), 0o644)
-        process = self._spawned(once)
+        process = self._spawned({"ETCD_FORCE_NEW_CLUSTER": "true"})
         try:
             wait()
         finally:
             process.terminate()
             process.wait(SECONDS)
-            once.unlink()
 
-    def _spawned(self, configuration: Path) -> "subprocess.Popen[bytes]":
-        user = pwd.getpwnam(ETCD_USER)
-        with (self._layout.engine / "log").open("ab") as log:
-            return subprocess.Popen(  # noqa: S603  # no shell; our own configuration
-                [tool("etcd"), "--config-file", str(configuration)],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                user=user.pw_uid,
-                group=user.pw_gid,
-                extra_groups=[],
-                start_new_session=True,
-                cwd="/",
-            )
+    def name(self) -> str:
+        """The name of this host's member."""
+        return self._flags().get("ETCD_NAME", "")
+
+    def _flags(self) -> dict[str, str]:
+        text = self._layout.read(self._layout.configuration).decode(errors="replace")
+        words = (word.partition("=") for word in shlex.split(text))
+        return {flag: value for flag, _, value in words}
+
+    def _spawned(self, more: Mapping[str, str] = MappingProxyType({})) -> "subprocess.Popen[bytes]":
+        """Etcd as a process of its own user, which also opens the log: the folder is its own."""
+        flags, user = self._flags(), pwd.getpwnam(ETCD_USER)
+        return subprocess.Popen(  # noqa: S603  # our own command
+            ["/bin/sh", "-c", 'exec "$0" >>"$1" 2>&1', tool("etcd"), self._layout.engine / "log"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={"PATH": os.environ.get("PATH", os.defpath), **flags, **more},
+            user=user.pw_uid,
+            group=user.pw_gid,
+            extra_groups=[],
+            start_new_session=True,
+            cwd="/",
+        )
 
     def stop(self) -> None:
-        """Stop this host's member, and let it stay stopped."""
-        if Path("/run/systemd/system").is_dir():
+        """Stop this host's member, and let it stay stopped; without systemd, nothing."""
+        if _systemd():
             run("systemctl", "disable", "--now", UNIT)
 
-    def _write_unit(self, command: Sequence[str]) -> None:
+    def end(self, process: int) -> None:
+        """Stop what `start` has started."""
+        if process:
+            os.kill(process, signal.SIGTERM)
+            os.waitpid(process, 0)
+        self.stop()
+
+    def _write_unit(self, program: str) -> None:
         text = f"""# Written by xdpctl fleet.
 [Unit]
 Description=etcd of the xdpctl fleet
@@ -119,7 +145,8 @@ Wants=network-online.target
 [Service]
 Type=notify
 User={ETCD_USER}
-ExecStart={" ".join(command)}
+EnvironmentFile={self._layout.configuration}
+ExecStart={program}
 Restart=on-failure
 RestartSec=2
 LimitNOFILE=65536
@@ -132,24 +159,35 @@ PrivateTmp=yes
 [Install]
 WantedBy=multi-user.target
 """
-        self._layout.write(_UNITS / UNIT, text.encode(), 0o644)
+        try:
+            replace_file(_UNITS / UNIT, text.encode(), 0o644)
+        except OSError as error:
+            raise ConfigError(f"{_UNITS / UNIT}: {error.strerror}") from error
 
     def restore(self, snapshot: Path, name: str, address: str, token: str) -> None:
-        """Make this host's data of a snapshot, as the only member of a new cluster."""
-        layout = self._layout
-        peer = peers_url(address)
+        """Make this host's data of a snapshot, as the only member of a new cluster.
+
+        etcd's user does it, in its own folder. Data that was there is kept beside it.
+        """
+        layout, peer, user = self._layout, peers_url(address), pwd.getpwnam(ETCD_USER)
         if layout.data.exists():
-            kept = layout.engine / f"data.before-{time.strftime('%Y%m%d-%H%M%S')}"
-            layout.data.rename(kept)
-        run(
-            *(tool("etcdutl"), "snapshot", "restore", str(snapshot)),
-            *("--data-dir", str(layout.data), "--name", name),
-            *("--initial-cluster", f"{name}={peer}", "--initial-cluster-token", token),
-            *("--initial-advertise-peer-urls", peer),
-        )
-        user = pwd.getpwnam(ETCD_USER)
-        for path in (layout.data, *layout.data.rglob("*")):
-            os.chown(path, user.pw_uid, user.pw_gid)
+            kept = f"data.before-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+            layout.data.rename(layout.engine / kept)
+        with tempfile.TemporaryDirectory(dir=layout.state_dir) as lent:
+            copy = Path(shutil.copy(snapshot, lent))
+            for path in (copy, Path(lent)):  # a folder of root's until here: nobody has put a link
+                os.chown(path, user.pw_uid, user.pw_gid)
+            run(
+                *(tool("etcdutl"), "snapshot", "restore", str(copy)),
+                *("--data-dir", str(layout.data), "--name", name),
+                *("--initial-cluster", f"{name}={peer}", "--initial-cluster-token", token),
+                *("--initial-advertise-peer-urls", peer),
+                user=ETCD_USER,
+            )
+
+
+def _systemd() -> bool:
+    return Path("/run/systemd/system").is_dir()
 
 
 def peers_url(address: str) -> str:

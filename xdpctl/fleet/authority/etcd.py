@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The engine as its administrator, by etcdctl: users and roles, members, health."""
 
+import json
+import secrets
 import time
 from collections.abc import Sequence
 
+from xdpctl.base.system.owned_folder import read_file
 from xdpctl.errors import EngineError
 from xdpctl.fleet import keys
 from xdpctl.fleet.authority.daemon import UNIT, peers_url
-from xdpctl.fleet.authority.layout import Layout
+from xdpctl.fleet.authority.layout import ADMIN, Layout
 from xdpctl.fleet.authority.tools import SECONDS, run, tool
 
 STATES = "states"  # the role of nodes that may state intents
 _PROMOTE_SECONDS = 90.0
+_LOG_BYTES = 64 << 20
 
 
 class Etcd:
@@ -29,19 +33,25 @@ class Etcd:
                 return
             except EngineError as error:
                 if time.monotonic() > deadline:
-                    log = self._layout.engine / "log"
-                    raise EngineError(
-                        f"{error}; etcd's log: {log}, or journalctl -u {UNIT}"
-                    ) from None
+                    raise EngineError(f"{error}; {self._said()}") from None
                 time.sleep(0.2)
 
-    def ctl(self, *words: str) -> str:
-        """Run etcdctl as the administrator; its output. EngineError if it fails."""
+    def _said(self) -> str:
+        """The last line of etcd's log, where there is no systemd; otherwise how to see it."""
+        try:
+            lines = read_file(self._layout.engine / "log", _LOG_BYTES).decode().splitlines()
+        except (OSError, UnicodeDecodeError):
+            lines = []
+        return f"etcd's log ends: {lines[-1][:300]}" if lines else f"see journalctl -u {UNIT}"
+
+    def ctl(self, *words: str, seconds: float = 5.0) -> str:
+        """Run etcdctl as the administrator; its output. EngineError if it fails in that time."""
         certificate, key = self._layout.admin
         command = [tool("etcdctl"), "--endpoints", ",".join(self._endpoints)]
         command += ["--cacert", str(self._layout.authority / "ca.crt")]
-        command += ["--cert", str(certificate), "--key", str(key), "--command-timeout", "5s"]
-        return run(*command, *words)
+        command += ["--cert", str(certificate), "--key", str(key)]
+        command += ["--command-timeout", f"{seconds:.0f}s"]
+        return run(*command, *words, seconds=seconds + SECONDS)
 
     def found(self, prefix: str, fleet: str) -> None:
         """Make the administrator and the role of those who state; from now on names decide."""
@@ -59,7 +69,22 @@ class Etcd:
     def add_node(self, prefix: str, name: str, states: bool) -> None:
         """Let a node read everything, and write its own and, if it `states`, intents."""
         for words in node_roles(prefix, name, states):
-            self.ctl(*words)
+            try:
+                self.ctl(*words)
+            except EngineError as error:
+                if "already exists" not in str(error):  # from a call that failed half way
+                    raise
+
+    def publish_members(self, prefix: str) -> None:
+        """Let all nodes know where etcd answers now."""
+        found = json.loads(self.ctl("member", "list", "--write-out=json"))["members"]
+        urls = [url for each in found if not each.get("isLearner") for url in each["clientURLs"]]
+        where = [url.removeprefix("https://") for url in urls]
+        self.ctl("put", "--", prefix + keys.MEMBERS, json.dumps(sorted(where)))
+
+    def begin_epoch(self, prefix: str) -> None:
+        """Let all nodes compare what they have with the engine, whose past may be another now."""
+        self.ctl("put", prefix + keys.EPOCH, secrets.token_hex(8))
 
     def remove_node(self, prefix: str, name: str) -> None:
         """Let a node do nothing any more, and forget what it said of itself."""
@@ -69,16 +94,35 @@ class Etcd:
             except EngineError as error:
                 if "not found" not in str(error):
                     raise
-        for area in keys.OWN:
+        for area in (*keys.OWN, keys.NODES):
             self.ctl("del", "--prefix", f"{prefix}{area}{name}/")
+
+    def nodes(self) -> list[str]:
+        """The names of those that may write: the nodes of the fleet."""
+        return [name for name in self.ctl("user", "list").split() if name != ADMIN]
 
     def members(self) -> dict[str, str]:
         """The ids of the members, by name; a member that has not started has no name."""
         lines = [line.split(", ") for line in self.ctl("member", "list").splitlines()]
         return {fields[2]: fields[0] for fields in lines if len(fields) > 2}
 
+    def remove_member(self, address: str, started: bool = True) -> None:
+        """Let the member at an address be none any more; nothing, if there is none.
+
+        Unless `started`, only one that never was.
+        """
+        lines = [line.split(", ") for line in self.ctl("member", "list").splitlines()]
+        for fields in lines:
+            ours = len(fields) > 3 and fields[3] == peers_url(address)
+            if ours and (started or fields[1] == "unstarted"):
+                self.ctl("member", "remove", fields[0])
+
     def add_member(self, name: str, address: str) -> str:
-        """Let another host become a member; the members as its configuration needs them."""
+        """Let another host become a member; the members as its configuration needs them.
+
+        One that was let in at that address before, and never started, is replaced.
+        """
+        self.remove_member(address, started=False)
         said = self._when_healthy(
             "member", "add", name, "--learner", f"--peer-urls={peers_url(address)}"
         )
@@ -104,21 +148,26 @@ class Etcd:
                 self.ctl("member", "promote", self.members()[name])
                 return
             except (EngineError, KeyError) as error:
-                if time.monotonic() > deadline or "not a learner" in str(error):
-                    raise EngineError(f"{name} is no voting member: {error}") from None
+                if "not a learner" in str(error):
+                    return  # it votes already
+                if time.monotonic() > deadline:
+                    raise EngineError(
+                        f"{name} is no voting member after {_PROMOTE_SECONDS:.0f} s. Members "
+                        "must reach each other at port 2380, at the address of the token; "
+                        f"{self._said()}"
+                    ) from None
                 time.sleep(0.3)
 
 
 def node_roles(prefix: str, name: str, states: bool) -> list[tuple[str, ...]]:
     """The words of etcdctl that give a node its rights."""
     role = f"node-{name}"
+    may = ("role", "grant-permission", role)
     words: list[tuple[str, ...]] = [
         ("role", "add", role),
-        ("role", "grant-permission", role, "read", "--prefix=true", prefix),
+        (*may, "read", "--prefix=true", prefix),
+        *((*may, "readwrite", f"{prefix}{key}") for key in keys.said_by(name)),
     ]
-    words += [
-        ("role", "grant-permission", role, "readwrite", "--prefix=true", f"{prefix}{area}{name}/")
-        for area in keys.OWN
-    ]
+    words += [(*may, "readwrite", "--prefix=true", f"{prefix}{area}{name}/") for area in keys.OWN]
     words += [("user", "add", name, "--no-password"), ("user", "grant-role", name, role)]
     return [*words, *([("user", "grant-role", name, STATES)] if states else [])]

@@ -5,6 +5,7 @@ leaves.
 
 import shutil
 
+from xdpctl.errors import ConfigError
 from xdpctl.fleet.authority.bundle import Bundle, MemberPart
 from xdpctl.fleet.authority.certificates import Pair
 from xdpctl.fleet.authority.daemon import CLIENTS, Daemon
@@ -31,7 +32,7 @@ class Installation:
         layout.write_pair(layout.engine, "server", pair, ETCD_USER)
         layout.write(layout.engine / "ca.crt", ca, 0o644)
         # the control plane brings it up to date, and etcd reads it at each handshake
-        layout.write(layout.engine / "revoked.pem", revocations, 0o644, layout.user)
+        layout.write(layout.revoked, revocations, 0o644, layout.user)
 
     def join(self, bundle: Bundle) -> tuple[FleetSettings, int]:
         """Make this host the node of a bundle; its settings, and etcd's process id, 0 for none."""
@@ -49,6 +50,7 @@ class Installation:
             certificates=layout.node,
             server_name=bundle.server_name,
             prefix=bundle.prefix,
+            revoked_list=layout.revoked if bundle.member else None,
             port=PORT,
         )
         return settings, process
@@ -62,17 +64,38 @@ class Installation:
         self.member(Pair(part.certificate, part.key), bundle.ca, part.revocations)
         daemon.configure(bundle.name, bundle.address, part.initial_cluster, False, bundle.fleet)
         process = daemon.start()
-        Etcd(layout, others).promote(bundle.name)
+        engine = Etcd(layout, others)
+        engine.promote(bundle.name)
+        engine.publish_members(bundle.prefix)
         return process
 
-    def leave(self, fleet: FleetSettings) -> None:
-        """Be no member any more, and remove the certificates; EngineError if it still is one."""
+    def leave_engine(self, fleet: FleetSettings) -> None:
+        """Be no member of the engine any more; EngineError if it still is one.
+
+        ConfigError for the only member: with it the others would lose the fleet.
+        """
+        layout = self._layout
+        if not layout.configuration.exists():
+            return
+        engine = Etcd(layout, fleet.endpoints)
+        members, nodes = engine.members(), engine.nodes()
+        if len(members) == 1 and set(nodes) - {fleet.name}:
+            raise ConfigError(
+                f"{fleet.name} is the only member of the engine, and the fleet has other nodes: "
+                "let one of them join with --member first, or let them leave before"
+            )
+        if len(members) > 1 and fleet.name in members:
+            engine.ctl("member", "remove", members[fleet.name])
+            others = [each for each in fleet.endpoints[1:] if each != fleet.endpoints[0]]
+            Etcd(layout, others or fleet.endpoints).publish_members(fleet.prefix)
+
+    def remove(self) -> None:
+        """Stop etcd, and remove the certificates; what the authority has stays."""
         layout = self._layout
         if layout.configuration.exists():
-            engine = Etcd(layout, fleet.endpoints)
-            members = engine.members()
-            if len(members) > 1 and fleet.name in members:
-                engine.ctl("member", "remove", members[fleet.name])
             Daemon(layout).stop()
         for folder in (layout.node, layout.engine):
             shutil.rmtree(folder, ignore_errors=True)
+        if not (layout.authority / "ca.key").exists():
+            shutil.rmtree(layout.authority, ignore_errors=True)
+        layout.prepare()

@@ -3,7 +3,6 @@
 
 import ssl
 from http.client import HTTPException, HTTPSConnection
-from pathlib import Path
 
 from xdpctl.errors import ConfigError, Unreachable
 from xdpctl.fleet.authority.bundle import BYTES_MAX, Bundle, Token, unseal
@@ -20,26 +19,35 @@ def fetch(host: str, token: Token) -> Bundle:
     has the certificate of the authority that the token names. Unreachable, ConfigError or
     AccessError.
     """
-    name, port = _split(host)
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    connection = HTTPSConnection(name, port, timeout=_SECONDS, context=context)
-    try:
-        connection.request("GET", PATH + token.id)
-        answer = connection.getresponse()
-        data = answer.read(BYTES_MAX + 1)
-    except (OSError, HTTPException) as error:
-        raise Unreachable(f"{name} port {port} does not answer: {error or repr(error)}") from None
-    finally:
-        connection.close()
-    if answer.status != 200:
-        raise ConfigError(f"{name} does not know this token: it has expired, or was used")
+    status, data = _asked(host, token.id)
+    if status != 200:
+        raise ConfigError(
+            f"{host} does not know this token: it has expired, was used, or was made on another "
+            "node, whose address to give"
+        )
     return unseal(token, data)
 
 
-def forget(folder: Path, identity: str) -> None:
-    """Remove a bundle that was used or has expired."""
-    (folder / identity).unlink(missing_ok=True)
+def used(host: str, token: Token) -> None:
+    """Let the node forget the bundle: the token cannot be used again. Unreachable."""
+    _asked(host, f"{token.id}/{token.proof}")
+
+
+def _asked(host: str, name: str) -> tuple[int, bytes]:
+    """The status and the body of an answer."""
+    address, port = _split(host)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    connection = HTTPSConnection(address, port, timeout=_SECONDS, context=context)
+    try:
+        connection.request("GET", PATH + name)
+        answer = connection.getresponse()
+        return answer.status, answer.read(BYTES_MAX + 1)
+    except (OSError, HTTPException) as error:
+        problem = error or repr(error)
+        raise Unreachable(f"{address} port {port} does not answer: {problem}") from None
+    finally:
+        connection.close()
 
 
 def _split(host: str) -> tuple[str, int]:

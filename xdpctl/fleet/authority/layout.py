@@ -3,10 +3,12 @@
 
 import os
 import pwd
+import stat
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from xdpctl.base.system.owned_folder import Owned, read_file, replace_file
+from xdpctl.base.system.owned_folder import Owned, read_file, replace_in
 from xdpctl.errors import ConfigError
 from xdpctl.fleet.authority.certificates import Pair
 
@@ -17,7 +19,7 @@ ETCD_USER = "etcd"
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The folders under the state directory.
+    """The folders under the state directory, which root's files reach without following links.
 
     `authority`: root alone. `engine`: etcd's configuration, keys and data. `node`: this node's
     certificate, which the control plane reads and renews.
@@ -50,12 +52,17 @@ class Layout:
     @property
     def configuration(self) -> Path:
         """The engine's configuration."""
-        return self.engine / "etcd.yaml"
+        return self.engine / "etcd.env"
 
     @property
     def data(self) -> Path:
         """The engine's data."""
         return self.engine / "data"
+
+    @property
+    def revoked(self) -> Path:
+        """The list of revoked certificates, which the control plane writes and the engine reads."""
+        return self.engine / "revoked.pem"
 
     @property
     def admin(self) -> tuple[Path, Path]:
@@ -70,25 +77,35 @@ class Layout:
             state.folder_for("authority", 0, 0, 0o700)
             state.folder_for("engine", etcd, etcd_group, 0o755)
             state.folder_for("control", user, group, 0o750)
-        for folder in (self.node, self.joining):
-            folder.mkdir(mode=0o750, exist_ok=True)
-            os.chown(folder, user, group)
+            state.folder_for("control/fleet", user, group, 0o750)
+            state.folder_for("control/joining", user, group, 0o750)
 
     def write_pair(self, folder: Path, name: str, pair: Pair, user: str) -> None:
         """Write a certificate and its key, which `user` alone may read."""
-        owner, group = _ids(user)
         for suffix, data, mode in (("crt", pair.certificate, 0o644), ("key", pair.key, 0o400)):
-            self.write(folder / f"{name}.{suffix}", data, mode)
-            os.chown(folder / f"{name}.{suffix}", owner, group)
+            self.write(folder / f"{name}.{suffix}", data, mode, user)
 
-    def write(self, path: Path, data: bytes, mode: int, user: str = "") -> None:
-        """Write a file; ConfigError if it cannot be written."""
+    def write(self, path: Path, data: bytes, mode: int, user: str = "root") -> None:
+        """Write a file below the state directory for a user; ConfigError if that fails."""
+        *above, name = path.relative_to(self.state_dir).parts
         try:
-            replace_file(path, data, mode)
-            if user:
-                os.chown(path, *_ids(user))
+            with Owned(self.state_dir) as state, state.below(*above) as folder:
+                replace_in(folder, name, data, mode, _ids(user))
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from error
+
+    def remove_older(self, path: Path, seconds: float) -> None:
+        """Remove the files of a folder below the state directory that are older than that."""
+        above = path.relative_to(self.state_dir).parts
+        with (
+            Owned(self.state_dir) as state,
+            state.below(*above) as folder,
+            os.scandir(folder) as entries,
+        ):
+            for entry in list(entries):
+                about = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(about.st_mode) and time.time() - about.st_mtime > seconds:
+                    os.unlink(entry.name, dir_fd=folder)
 
     def pair(self, folder: Path, name: str) -> Pair:
         """A certificate with its key; ConfigError if they cannot be read."""

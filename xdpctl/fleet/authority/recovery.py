@@ -3,24 +3,26 @@
 
 import os
 import secrets
+import socket
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from xdpctl.errors import ConfigError
-from xdpctl.fleet.authority.authority import Authority
+from xdpctl.errors import ConfigError, EngineError
+from xdpctl.fleet.authority.authority import PREFIX, Authority, check_address, endpoints
 from xdpctl.fleet.authority.daemon import CLIENTS, Daemon
 from xdpctl.fleet.authority.etcd import Etcd
-from xdpctl.fleet.settings import host_of
+
+_SNAPSHOT_SECONDS = 600.0
 
 
 def backup(authority: Authority, path: Path) -> int:
     """Write the engine's content and the authority into an archive; its size in bytes."""
-    folder = authority.layout.authority
+    folder, addresses = authority.layout.authority, authority.endpoints()
     with tempfile.TemporaryDirectory(dir=folder) as made:
         snapshot = Path(made) / "engine.db"
-        one = Etcd(authority.layout, authority.endpoints()[:1])
-        one.ctl("snapshot", "save", str(snapshot))
+        _save(authority, addresses, snapshot)
         fresh = path.with_name(f".{path.name}.new")
         try:
             _write(fresh, snapshot, folder)
@@ -29,6 +31,20 @@ def backup(authority: Authority, path: Path) -> int:
             fresh.unlink(missing_ok=True)
             raise ConfigError(f"{path}: {error.strerror}; nothing was written") from error
     return path.stat().st_size
+
+
+def _save(authority: Authority, addresses: Sequence[str], snapshot: Path) -> None:
+    """The content of the first member that answers."""
+    for number, address in enumerate(addresses, 1):
+        one = Etcd(authority.layout, [address])
+        try:
+            one.ctl("endpoint", "health")
+        except EngineError:
+            if number == len(addresses):
+                raise
+            continue
+        one.ctl("snapshot", "save", str(snapshot), seconds=_SNAPSHOT_SECONDS)
+        return
 
 
 def _write(path: Path, snapshot: Path, folder: Path) -> None:
@@ -41,9 +57,15 @@ def _write(path: Path, snapshot: Path, folder: Path) -> None:
 
 
 def restore(authority: Authority, path: Path, name: str, address: str) -> int:
-    """Make this host the only member of the engine as it was; etcd's process id."""
+    """Make this host the only member of the engine as it was; etcd's process id.
+
+    What this host knows of revoked nodes stays revoked, also if the backup is older. ConfigError,
+    and nothing is changed, if the file is no backup, or etcd answers here.
+    """
+    check_address(address)
     layout = authority.layout
     layout.prepare()
+    _refuse_if_running(address)
     with tempfile.TemporaryDirectory(dir=layout.authority) as made:
         folder = Path(made)
         try:
@@ -51,22 +73,47 @@ def restore(authority: Authority, path: Path, name: str, address: str) -> int:
                 archive.extractall(folder, filter="data")
         except (OSError, tarfile.TarError) as error:
             raise ConfigError(f"{path} is not a backup: {error}") from error
-        if not (folder / "engine.db").exists():
+        if not (folder / "engine.db").is_file() or not (folder / "authority").is_dir():
             raise ConfigError(f"{path} is not a backup of `xdpctl fleet backup`")
+        later = authority.record() if authority.exists else None
+        Daemon(layout).restore(folder / "engine.db", name, address, secrets.token_hex(4))
         for each in (folder / "authority").iterdir():
             layout.write(layout.authority / each.name, each.read_bytes(), 0o600)
-        Daemon(layout).restore(folder / "engine.db", name, address, secrets.token_hex(4))
-    authority.only_member(name, address)
-    return authority.start_member(name, address)
+    authority.begin_anew(name, address, later)
+    process = authority.start_member(name, address)
+    engine = authority.engine()
+    engine.begin_epoch(PREFIX)
+    engine.publish_members(PREFIX)
+    authority.publish_revoked()
+    return process
 
 
 def recover(authority: Authority, name: str, address: str) -> int:
-    """Let this host's member go on alone, after the others were lost; etcd's process id."""
+    """Let this host's member go on alone, after the others were lost; etcd's process id.
+
+    All nodes then compare what they have with it: it may have been behind the others.
+    """
+    check_address(address)
+    if not authority.layout.configuration.exists():
+        raise ConfigError(f"this host is no member: there is no {authority.layout.configuration}")
+    _refuse_if_running(address)
     daemon = Daemon(authority.layout)
-    mine = Etcd(authority.layout, [f"{host_of(address)}:{CLIENTS}"])
+    if (known := daemon.name()) != name:
+        raise ConfigError(f"--name is {name[:40]!r}, and this host's member is {known!r}")
+    mine = Etcd(authority.layout, endpoints([address]))
     daemon.begin_alone(mine.wait)
     process = daemon.start()
     mine.wait()
+    mine.begin_epoch(PREFIX)
+    mine.publish_members(PREFIX)
     if authority.exists:
-        authority.only_member(name, address)
+        authority.begin_anew(name, address)
     return process
+
+
+def _refuse_if_running(address: str) -> None:
+    try:
+        socket.create_connection((address, CLIENTS), 2).close()
+    except OSError:
+        return
+    raise ConfigError(f"etcd answers at {address} port {CLIENTS}: stop it first")

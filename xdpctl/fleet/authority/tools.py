@@ -19,14 +19,24 @@ def tool(name: str) -> str:
     return found
 
 
-def run(*command: str) -> str:
-    """Run a program; its output. EngineError with its last words if it fails."""
+def run(*command: str, seconds: float = SECONDS, user: str | None = None) -> str:
+    """Run a program as a user; its output. EngineError with its last words if it fails."""
     try:
         done = subprocess.run(  # noqa: S603  # no shell
-            command, capture_output=True, text=True, timeout=SECONDS, check=False
+            command,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise EngineError(f"{command[0]}: {error}") from error
+    except subprocess.TimeoutExpired as error:
+        name = Path(command[0]).name
+        raise EngineError(f"{name} did not answer in {seconds:.0f} s") from error
+    except OSError as error:
+        raise EngineError(f"{command[0]}: {error.strerror}") from error
     if done.returncode:
         said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
         raise EngineError(f"{Path(command[0]).name}: {(said or ['it failed'])[-1][:300]}")

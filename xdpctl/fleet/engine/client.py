@@ -11,13 +11,13 @@ from typing import Any
 
 from xdpctl.errors import CompactedError, EngineError
 from xdpctl.fleet.engine import etcd_pb2
-from xdpctl.fleet.engine.connection import HAS_LEADER, Connection, Credentials
+from xdpctl.fleet.engine.connection import HAS_LEADER, Connection, Credentials, TooLargeError
 from xdpctl.fleet.engine.values import Batch, Held, Snapshot, Swap, Swapped
 
 pb: Any = etcd_pb2  # generated, without types
 SECONDS = 1.5  # for a request
 _SNAPSHOT_SECONDS = 20.0  # for a page of many keys
-_PAGE = 5_000  # keys
+_PAGE, _PAGE_LEAST = 5_000, 40  # keys; of these few, any that etcd takes fit into an answer
 _DELETED = 1
 _MOD_REVISION = 2  # the target of a comparison
 _CALLS: dict[str, tuple[str, Any, Any]] = {
@@ -85,18 +85,31 @@ class Engine:
 
     def snapshot(self, prefix: str, keys_only: bool = False) -> Snapshot:
         """All keys below a prefix, as a majority has them at one revision."""
+        whole = Snapshot([], 0, 0)
+        for page in self.pages(prefix, keys_only):
+            whole = Snapshot([*whole.held, *page.held], page.revision, page.cluster)
+        return whole
+
+    def pages(self, prefix: str, keys_only: bool = False) -> Iterator[Snapshot]:
+        """The same in pages, all of one revision; of large values, a page has fewer."""
         first, end = span(self._prefix + prefix)
-        held: list[Held] = []
-        revision, cluster = 0, 0
+        revision, most, seconds = 0, _PAGE, SECONDS * 4
         while True:
             asked = pb.RangeRequest(
-                key=first, range_end=end, limit=_PAGE, revision=revision, keys_only=keys_only
+                key=first, range_end=end, limit=most, revision=revision, keys_only=keys_only
             )
-            answer = self._call("Range", asked, _SNAPSHOT_SECONDS if held else SECONDS * 4)
-            held += map(self._held, answer.kvs)
-            revision, cluster = revision or answer.header.revision, answer.header.cluster_id
+            try:
+                answer = self._call("Range", asked, seconds)
+            except TooLargeError:
+                if most <= _PAGE_LEAST:
+                    raise
+                most = max(_PAGE_LEAST, most // 8)
+                continue
+            revision, seconds = revision or answer.header.revision, _SNAPSHOT_SECONDS
+            found = list(map(self._held, answer.kvs))
+            yield Snapshot(found, revision, answer.header.cluster_id)
             if not answer.more:
-                return Snapshot(held, revision, cluster)
+                return
             first = answer.kvs[-1].key + b"\0"
 
     def swap(self, swaps: Sequence[Swap]) -> Swapped:
@@ -192,7 +205,7 @@ class Engine:
 
     def _held(self, kv: Any) -> Held:
         key = kv.key.decode(errors="replace").removeprefix(self._prefix)
-        return Held(key, kv.value, int(kv.mod_revision), int(kv.create_revision))
+        return Held(key, kv.value, int(kv.mod_revision), int(kv.create_revision), int(kv.lease))
 
     def _changed(self, event: Any) -> Held:
         held = self._held(event.kv)

@@ -30,6 +30,10 @@ _OURS = (  # of these errors another member would say the same
 Credentials = Callable[[], Any]  # grpc.ChannelCredentials; None for a channel without TLS
 
 
+class TooLargeError(EngineError):
+    """An answer is larger than this node reads at once."""
+
+
 class Connection:
     """Channels to members at `endpoints` (`HOST:PORT`), one after the other.
 
@@ -102,6 +106,8 @@ class Connection:
         code, text = error.code(), str(error.details() or "")[:300]
         if code is grpc.StatusCode.OUT_OF_RANGE and "compacted" in text:
             return CompactedError(text)
+        if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in text:
+            return TooLargeError(f"an answer of the fleet's engine is too large: {text}")
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "space" in text:
             return EngineFullError(
                 "the fleet's engine is full (etcd's quota). What is stated stays on this node "

@@ -5,12 +5,16 @@ from typing import NamedTuple
 
 
 class Held(NamedTuple):
-    """A key of the engine with its value; None: it is not there. `created` is a revision, too."""
+    """A key of the engine with its value; None: it is not there. `created` is a revision, too.
+
+    `lease` is the id of the lease that it vanishes with; 0: none.
+    """
 
     key: str
     value: bytes | None
     revision: int
     created: int = 0
+    lease: int = 0
 
 
 class Snapshot(NamedTuple):

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The other nodes of the fleet, asked for whoever asked this one."""
+
+import re
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import msgspec
+from fastapi import Request
+
+from xdpctl.errors import EngineError, NotFoundError, RuleError
+from xdpctl.fleet.agent.agent import Agent
+from xdpctl.fleet.settings import FleetSettings
+from xdpctl.model.identity import Caller
+from xdpctl_api.auth import CALLER, ROLE
+
+_ADDRESS = re.compile(r"[\w.:\[\]-]{1,262}:[0-9]{1,5}", re.ASCII)  # HOST:PORT and no more
+_CONNECT_SECONDS = 3.0
+_MOST = 8 << 20  # bytes of an answer that is read whole
+_PASSED_ON = ("content-type", "accept", "if-match", "last-event-id")
+
+
+class Neighbours:
+    """The nodes that an agent sees. `httpx` is imported with this, so only by who asks one."""
+
+    def __init__(self, settings: FleetSettings, agent: Agent) -> None:
+        self._settings, self._agent = settings, agent
+
+    def live(self) -> list[str]:
+        """The names of the other nodes that report."""
+        looked, me = self._agent.looked(), self._agent.member.name
+        return sorted(
+            node.name
+            for node in self._agent.reporter.nodes.by_name.values()
+            if node.name != me and node.live(looked)
+        )
+
+    def address(self, name: str) -> str:
+        """Where a node is asked (HOST:PORT); NotFoundError, RuleError or EngineError if nowhere."""
+        seen = self._agent.reporter.nodes.by_name.get(name)
+        if seen is None:
+            raise NotFoundError(
+                f"there is no node {name[:40]!r} in the fleet; see xdpctl fleet status"
+            )
+        if not seen.card.address:
+            raise RuleError(
+                f"the node {name} does not let other nodes ask it", "node", "set fleet.port there"
+            )
+        if not _ADDRESS.fullmatch(seen.card.address):
+            raise EngineError(f"the node {name} gives {seen.card.address[:80]!r} as its HOST:PORT")
+        return seen.card.address
+
+    def client(self, seconds: float) -> httpx.AsyncClient:
+        """A client with this node's certificate; EngineError if that cannot be used."""
+        settings = self._settings
+        try:
+            context = ssl.create_default_context(cafile=str(settings.file("ca.crt")))
+            context.load_cert_chain(settings.file("node.crt"), settings.file("node.key"))
+        except OSError as error:
+            raise EngineError(f"this node's certificate cannot be used: {error}") from error
+        timeout = httpx.Timeout(seconds, connect=_CONNECT_SECONDS)
+        return httpx.AsyncClient(verify=context, timeout=timeout, trust_env=False)
+
+    @asynccontextmanager
+    async def asked(
+        self, client: httpx.AsyncClient, request: Request, who: Caller, name: str, body: bytes
+    ) -> AsyncIterator[httpx.Response]:
+        """The answer of a node to the same request, not read yet; httpx.HTTPError or OSError."""
+        headers: Mapping[str, str] = {
+            **{each: found for each in _PASSED_ON if (found := request.headers.get(each))},
+            CALLER: who.name.encode("ascii", "replace").decode(),
+            ROLE: who.role.value,
+        }
+        asked = client.build_request(
+            request.method,
+            f"https://{self.address(name)}{target(request)}",
+            headers=headers,
+            content=body,
+            extensions={"sni_hostname": name},  # the name that its certificate must have
+        )
+        answer = await client.send(asked, stream=True)
+        try:
+            yield answer
+        finally:
+            await answer.aclose()
+
+
+def target(request: Request) -> str:
+    """The path of a request with its query."""
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+
+
+async def read_json(answer: httpx.Response) -> Any:
+    """The JSON of an answer; EngineError for a problem, or if it is too large or not valid."""
+    if answer.status_code >= 400:
+        raise EngineError(f"it answers {answer.status_code}")
+    pieces, size = [], 0
+    async for piece in answer.aiter_bytes(65_536):
+        size += len(piece)
+        if size > _MOST:
+            raise EngineError(f"its answer is larger than {_MOST >> 20} MiB")
+        pieces.append(piece)
+    try:
+        return msgspec.json.decode(b"".join(pieces))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise EngineError(f"its answer cannot be read: {error}") from error

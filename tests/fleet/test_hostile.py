@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What somebody with a node's certificate could write to harm the others, or an engine's past."""
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from msgspec import Raw, structs
+
+from tests.fleet.boxes import Node, until
+from tests.fleet.engines import Etcd
+from tests.fleet.test_engine_faults import X_ID, Y_ID, ctl
+from tests.fleet.test_sets import entries, put, size
+from tests.support.fakes import ask
+from tests.support.walker import SMALL
+from xdpctl.fleet import keys, sharding
+from xdpctl.fleet.agent.following import POSITION
+from xdpctl.fleet.engine.client import Engine
+from xdpctl.fleet.engine.values import Held
+from xdpctl.fleet.intent import VERSION, Intent, content, decode, encode
+from xdpctl.fleet.revocations import Revocations
+from xdpctl.fleet.settings import Arm
+from xdpctl.fleet.sharding import SetDamaged
+from xdpctl.model.rule import Action, Rule
+from xdpctl.model.wait import Wait
+
+Fleet = Callable[..., Node]
+X, Y, Z = "203.0.113.7/32", "203.0.113.9/32", "203.0.113.11/32"
+
+
+def found(node: Node, rule: Rule) -> None:
+    """Let a node report a rule as its detector's, whatever that is."""
+    now = node.clock.read()
+    value = Intent(
+        VERSION, rule.origin, node.name, now.unix, True, data=content("rules", rule, now)
+    )
+    node.agent.member.engine.put(keys.found(node.name, f"rules/{rule.id}"), encode(value))
+
+
+def lasting(node: Node, seconds: float, action: Action = Action.DROP) -> Rule:
+    ends = node.clock.read().ns + int(seconds * 1e9)
+    return Rule(source=ask(X).source, action=action, origin="fastnetmon", expires_ns=ends)
+
+
+@pytest.mark.parametrize(
+    "key", ["rules/not-a-rule", "signatures/sig-x", "sets/", "tokens/a b", "x"]
+)
+def test_a_key_that_names_nothing_comes_and_goes_and_stops_nobody(fleet: Fleet, key: str) -> None:
+    one, two = fleet("edge1"), fleet("edge2")
+    engine = one.agent.member.engine
+    until(lambda: two.agent.member.applied)
+    engine.put(keys.intent(key), b'{"v":1,"by":"x","node":"y","at":1,"data":{}}')
+    until(lambda: key in two.agent.member.refused)
+    engine.remove_below(keys.intent(key))
+    one.add(ask(X))
+    until(lambda: X in two.rules())
+
+
+def test_a_change_of_a_set_that_is_garbage_is_refused_and_stops_nobody(fleet: Fleet) -> None:
+    one, two = fleet("edge1"), fleet("edge2")
+    put(one, "list", entries(*range(1 << 24, (1 << 24) + 500)), action=Action.DROP)
+    until(lambda: size(two, "list") == 500)
+    engine, junk = one.agent.member.engine, b"x"
+    held = engine.get(keys.intent("sets/list"))
+    assert held is not None
+    intent = decode(held.value or b"")
+    manifest = sharding.decode(bytes(intent.data))
+    name = hashlib.sha256(junk).hexdigest()
+    engine.put(keys.of_node(keys.BLOBS, "list", name), junk)
+    worse = structs.replace(manifest, deltas=(name,))
+    engine.put(held.key, encode(structs.replace(intent, data=Raw(sharding.encode(worse)))))
+    until(lambda: "sets/list" in two.agent.member.refused)
+    assert size(two, "list") == 500
+    one.add(ask(X))
+    until(lambda: X in two.rules())
+
+
+@pytest.mark.parametrize(
+    "worse",
+    [{"base": ("a", "a")}, {"deltas": ("a",) * 9}, {"entries": -1}, {"entries": 1 << 40}],
+)
+def test_a_manifest_that_would_fill_the_memory_is_refused(worse: dict[str, object]) -> None:
+    manifest, _ = sharding.whole(b"{}", entries(1, 2))
+    with pytest.raises(SetDamaged):
+        sharding.decode(sharding.encode(structs.replace(manifest, **worse)))
+
+
+def test_a_detector_of_another_node_lets_nothing_through(fleet: Fleet) -> None:
+    one, two = fleet("edge1"), fleet("edge2")
+    until(lambda: two.agent.member.applied)
+    found(one, lasting(one, 60, Action.ACCEPT))
+    until(lambda: any("lets nothing through" in why for why in two.agent.member.refused.values()))
+    assert not two.rules()
+
+
+def test_a_detector_of_another_node_cannot_let_a_rule_outlast_its_quota(fleet: Fleet) -> None:
+    one, two = fleet("edge1", arm=Arm.ENFORCE), fleet("edge2", arm=Arm.ENFORCE)
+    until(lambda: two.agent.member.applied)
+    found(one, lasting(one, 600))
+    until(lambda: X in two.rules())
+    found(one, lasting(one, 10 * 365 * 86_400.0))
+    source = ask(X).source
+
+    def left() -> float:
+        rule = two.controller.state.rules[source]
+        return (rule.expires_ns - two.clock.read().ns) / 1e9
+
+    until(lambda: left() > 3_000)
+    assert left() <= 3_600, "the most that the quota of fastnetmon allows"
+
+
+def test_many_large_values_are_read_in_smaller_pages(shared_etcd: Etcd) -> None:
+    etcd = Etcd()
+    try:
+        engine = Engine([etcd.endpoint], prefix="own/")
+        for number in range(60):
+            engine.put(f"nodes/evil/{number:03}", bytes(1_400_000))
+        engine.put("nodes/good", b"here")
+        turn = engine.turn
+        assert len(engine.snapshot("nodes/").held) == 61
+        assert engine.turn == turn, "the connection, which others use too, stays"
+        engine.close()
+    finally:
+        etcd.remove()
+
+
+def test_what_a_detector_cannot_have_is_left_out_of_a_snapshot(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = fleet("edge1")
+    until(lambda: one.agent.member.applied)
+    engine = one.agent.member.engine
+    monkeypatch.setattr("xdpctl.fleet.agent.following.FOUND_MAX", 5)
+    for number in range(20):
+        engine.put(keys.found("evil", f"rules/junk-{number}"), b"{}")
+    engine.put(keys.found("evil", "rules/large"), bytes(100_000))
+    one.add(ask(X), wait=Wait.MAJORITY)
+    late = fleet("late")
+    until(lambda: X in late.rules())
+    assert sum(key.startswith("evil") for key in late.agent.member.refused) == 5
+
+
+def test_a_full_table_takes_what_it_has_room_for_and_refuses_the_rest_soon(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = fleet("edge1")
+    small = fleet("small", tables=SMALL._replace(ipv4=64))
+    tried = mock.Mock(side_effect=small.agent.follower._apply)
+    monkeypatch.setattr(small.agent.follower, "_apply", tried)
+    for number in range(600):
+        one.add(ask(f"10.0.{number // 200}.{number % 200}/32"))
+    until(lambda: len(one.controller.state.rules) == 600 and not one.controller.state.unsent, 30)
+    until(lambda: len(small.rules()) + len(small.agent.member.refused) >= 600, 30)
+    assert len(small.rules()) >= 50
+    assert any("no room" in why for why in small.agent.member.refused.values())
+    assert tried.call_count < 600
+
+
+def test_what_was_changed_after_a_backup_stands_after_its_restore(
+    own_etcd: Etcd,
+    made: Callable[[str], Node],
+    tmp_path: Path,
+) -> None:
+    """The engine has drop again, and both nodes know that accept was stated later."""
+    one, two = made("edge1"), made("edge2")
+    one.add(ask(X), wait=Wait.MAJORITY)
+    until(lambda: X in two.rules())
+    backup = tmp_path / "backup.db"
+    ctl(own_etcd, "snapshot", "save", str(backup))
+    for node in (one, two):
+        node.clock.advance(5)
+    one.add(ask(X, "accept", replace=True), wait=Wait.MAJORITY)
+    accepted = {X: "enforce accept operator"}
+    until(lambda: two.rules() == accepted)
+    own_etcd.restore(backup)
+
+    def restated(node: Node) -> bool:
+        held = node.agent.member.engine.get(keys.intent(f"rules/{X_ID}"))
+        return held is not None and b'"accept"' in (held.value or b"")
+
+    until(lambda: restated(one), 20)
+    until(lambda: not one.controller.state.unsent and not two.controller.state.unsent, 20)
+    assert one.rules() == two.rules() == accepted
+
+
+def test_what_a_member_that_was_behind_has_lost_is_stated_again(
+    own_etcd: Etcd,
+    made: Callable[[str], Node],
+    tmp_path: Path,
+) -> None:
+    """The cluster is the same, and its revisions are used a second time: the epoch tells."""
+    one, two = made("edge1"), made("edge2")
+    one.add(ask(X), wait=Wait.MAJORITY)
+    until(lambda: X in two.rules())
+    own_etcd.kill()
+    shutil.copytree(own_etcd.folder / "data", tmp_path / "behind")
+    own_etcd.start()
+    one.add(ask(Y), wait=Wait.MAJORITY)
+    until(lambda: Y in two.rules())
+    position = two.controller.state.followed[POSITION].revision
+    one.stop()
+    two.stop()
+    own_etcd.kill()
+    shutil.rmtree(own_etcd.folder / "data")
+    shutil.copytree(tmp_path / "behind", own_etcd.folder / "data")
+    own_etcd.start()
+    third = made("third")
+    third.add(ask(Z), wait=Wait.MAJORITY)
+    engine = third.agent.member.engine
+    while engine.put("else", b"") <= position:
+        pass
+    engine.put(keys.EPOCH, b"another")
+    one.start()
+    two.start()
+    until(lambda: all(set(n.rules()) == {X, Y, Z} for n in (one, two, third)), 20)
+    assert engine.get(keys.intent(f"rules/{Y_ID}"))
+
+
+def test_a_duty_that_nobody_can_lose_is_taken_over(fleet: Fleet) -> None:
+    one = fleet("edge1")
+    until(lambda: one.agent.rounds.feeds.mine)
+    one.agent.rounds.feeds.give_up()
+    one.agent.member.engine.put(keys.LEADER + "feeds", b"ghost")
+    until(lambda: one.agent.rounds.feeds.mine)
+
+
+def test_an_error_in_a_report_ends_no_reporting(fleet: Fleet) -> None:
+    one = fleet("edge1")
+    until(lambda: "edge1" in one.agent.reporter.nodes.by_name)
+    health = one.agent.reporter._health
+    raised: list[int] = []
+
+    def broken() -> tuple[list[str], str]:
+        raised.append(1)
+        raise ValueError("broken on purpose")
+
+    one.agent.reporter._health = broken
+    until(lambda: raised)
+    one.agent.reporter._health = health
+    before = one.agent.reporter.nodes.by_name["edge1"].revision
+    until(lambda: one.agent.reporter.nodes.by_name["edge1"].revision > before)
+
+
+def test_who_is_revoked_is_known_after_a_restart_and_never_forgotten_by_an_error(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    one = fleet("edge1")
+    settings = one.agent.member.settings
+    before = Revocations(settings)
+    before.take(b'{"names":["stolen"],"crl":""}')
+    assert before.revoked("stolen", 1)
+    before.take(b"\xff")
+    assert before.revoked("stolen", 1)
+    assert "not taken over" in before.problem
+    later = Revocations(settings)
+    later.load()
+    assert later.revoked("stolen", 1)
+    assert not later.revoked("other", 1)
+
+
+def test_the_retries_go_round(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With more refusals than are tried at once, each has its turn."""
+    one = fleet("edge1")
+    until(lambda: one.agent.member.applied)
+    engine = one.agent.member.engine
+    for number in range(6):
+        engine.put(keys.intent(f"gadgets/{number}"), b'{"v":1,"by":"x","node":"y","at":1}')
+    until(lambda: len(one.agent.member.refused) == 6)
+    monkeypatch.setattr("xdpctl.fleet.agent.rounds._RETRIED", 2)
+    tried: list[str] = []
+
+    def take(held: list[Held], again: bool = False) -> None:
+        tried.extend(each.key for each in held)
+
+    monkeypatch.setattr(one.agent.follower, "take", take)
+    for _ in range(3):
+        one.agent.rounds.retry()
+    assert len(set(tried)) == 6

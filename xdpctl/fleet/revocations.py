@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which nodes are trusted no more: kept on this node, so that a restart without the engine knows.
+
+Where this host runs etcd, its list of revoked certificates is brought up to date, too.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+import msgspec
+
+from xdpctl.base.system.owned_folder import read_file, replace_file
+from xdpctl.errors import ConfigError
+from xdpctl.fleet.authority.certificates import revoked_serials
+from xdpctl.fleet.settings import FleetSettings
+
+_BYTES_MAX = 1 << 20
+_KEPT = "revoked.json"  # in the folder of the certificates
+
+
+class Revoked(msgspec.Struct, frozen=True):
+    """The names of nodes that were revoked, and the list of their certificates (CRL, PEM)."""
+
+    names: list[str]
+    crl: str
+
+
+_decoder = msgspec.json.Decoder(Revoked)
+
+
+class Revocations:
+    """The nodes of a fleet that were revoked; `problem` says what of it could not be taken over."""
+
+    def __init__(self, settings: FleetSettings) -> None:
+        self._settings, self._value = settings, b""
+        self._names: frozenset[str] = frozenset()
+        self._serials: frozenset[int] = frozenset()
+        self.problem = ""
+
+    def load(self) -> None:
+        """Take what this node knew when it ended."""
+        path = self._settings.file(_KEPT)
+        try:
+            if path.exists():
+                self._value = read_file(path, _BYTES_MAX)
+                self._know(_decoder.decode(self._value))
+        except (msgspec.DecodeError, OSError, ConfigError) as error:
+            self.problem = f"which nodes are revoked is not known until the engine says: {error}"
+
+    def take(self, value: bytes) -> None:
+        """Take over what the engine has; what is known stays if that cannot be read.
+
+        A list that the authority did not sign is not taken over.
+        """
+        if value == self._value and not self.problem:
+            return
+        try:
+            found = _decoder.decode(value)
+            crl = found.crl.encode()
+            self._know(found)
+            if (listed := self._settings.revoked_list) is not None:
+                _rewrite(listed, crl)
+            replace_file(self._settings.file(_KEPT), value, 0o640)
+        except (msgspec.DecodeError, OSError, ConfigError) as error:
+            self.problem = f"the list of revoked nodes is not taken over: {error}"
+            return
+        self._value, self.problem = value, ""
+
+    def revoked(self, name: str, serial: int) -> bool:
+        """Whether a node was revoked, or a certificate of it with that serial number."""
+        return name in self._names or serial in self._serials
+
+    def _know(self, found: Revoked) -> None:
+        """From now on these are revoked; ConfigError unless the authority signed the list."""
+        ca = self._settings.file("ca.crt")
+        if ca.exists():
+            data = read_file(ca, _BYTES_MAX)
+            self._serials = revoked_serials(found.crl.encode(), data)
+        self._names = frozenset(found.names)
+
+
+def _rewrite(path: Path, data: bytes) -> None:
+    """Write a file of ours in a folder that is not: never through a link that was put there."""
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK), "r+b") as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode) or about.st_uid != os.geteuid() or about.st_nlink != 1:
+            raise ConfigError(f"{path} is not a file of this user alone; remove it")
+        if file.read(len(data) + 1) != data:
+            file.seek(0)
+            file.truncate()
+            file.write(data)
