@@ -17,6 +17,7 @@ from xdpctl.model import tags
 from xdpctl.model.rule import Automatic
 
 _SECONDS, _GAP = 1.0, 0.02
+_SETTLE = 0.01  # after a change: until then, the engine and others have better to do than reports
 _FOREIGN_REPORTS = 2  # that make a double: a single one may be of this node before a restart
 _LOOK_SECONDS, _LOOKED_PER_SECOND = 1.0, 50  # nodes; of many nodes, one looks less often
 log = logging.getLogger("xdpctl.fleet")
@@ -57,7 +58,8 @@ class Reporter:
                 log.exception("internal error while reporting to the fleet; it is tried again")
             if member.stopping.wait(_GAP):
                 return
-            member.moved.wait(max(0.0, began + _SECONDS - time.monotonic()))
+            if member.moved.wait(max(0.0, began + _SECONDS - time.monotonic())):
+                member.stopping.wait(_SETTLE)
 
     def _look_for_a_double(self) -> None:
         """Count how often the last report under this node's name was not its own."""
