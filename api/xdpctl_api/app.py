@@ -33,6 +33,7 @@ from xdpctl_api.routes import (
     stream,
     system,
     traffic,
+    upstream,
 )
 from xdpctl_api.transport.bodies import BodyLimit, Budget, TooLarge, too_large
 
@@ -69,6 +70,7 @@ def create_app(context: ControlPlane | None = None) -> FastAPI:
             releases,
             samples,
             traffic,
+            upstream,
             series,
             stream,
             system,

@@ -43,6 +43,7 @@ COMMANDS = {
     "follow": "detectors.follow",
     "detect": "detectors.detect",
     "fleet": "fleet.fleet",
+    "upstream": "upstream",
     **dict.fromkeys(("incidents", "incident"), "incidents"),
     **dict.fromkeys(("import", "export"), "rules.bulk"),
     "set": "sets.sets",

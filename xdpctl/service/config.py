@@ -91,6 +91,7 @@ def parse(data: Mapping[str, Any]) -> Settings:
         automatic=document.automatic.settings(problems),
         notify=document.notify.settings(),
         fleet=document.fleet.settings(problems),
+        upstream=document.upstream.settings(problems),
     )
     problems.check()  # invalid settings were left out above, so the next checks would be wrong
     _check(settings)

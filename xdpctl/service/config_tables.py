@@ -21,6 +21,7 @@ from xdpctl.model.capacity import Capacity
 from xdpctl.model.flow_memory import FlowSettings
 from xdpctl.notify.settings import NotifyTable
 from xdpctl.service import defaults
+from xdpctl.upstream.settings import UpstreamTable
 
 _RULES_MAX, _ENTRIES_MAX, _FLOWS_MAX = 2_000_000, 4_000_000, 32_000_000
 _Path = Annotated[str, Meta(min_length=1, max_length=4096)]
@@ -133,4 +134,5 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True):
     detect: DetectTable = DetectTable()
     automatic: AutomaticTable = AutomaticTable()
     fleet: FleetTable = FleetTable()
+    upstream: UpstreamTable = UpstreamTable()
     notify: NotifyTable = NotifyTable()

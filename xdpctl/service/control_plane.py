@@ -46,6 +46,7 @@ from xdpctl.service.sessions import Sessions
 from xdpctl.service.settings import Settings
 from xdpctl.service.slow_connections import SlowConnections
 from xdpctl.service.taken_off import TakenOff
+from xdpctl.service.uplink_watch import UplinkWatch
 from xdpctl.stream.producer import Producer, Status
 from xdpctl.traffic.dimensions import DIMENSIONS
 from xdpctl.traffic.places import Places
@@ -111,6 +112,7 @@ class ControlPlane:
     flow_watch: FlowWatch = field(init=False)
     backstops: Backstops = field(init=False)
     slow: SlowConnections = field(init=False)
+    uplinks: UplinkWatch = field(init=False)
     learnt: LearntFile = field(init=False)
     sessions: Sessions = field(init=False)
     series: SeriesRecorder = field(init=False)
@@ -165,6 +167,7 @@ class ControlPlane:
         self.captures = Captures(self.controller.datapath)
         self.recorder = PacketRecorder(self.controller, self.captures, self.files, self.connections)
         self.dispatcher = Dispatcher(self.settings.notify, self.snapshot)
+        self.uplinks = UplinkWatch(self.controller, self.settings.upstream, self.dispatcher.tell)
         self.releases = Releases(self.controller)
         self.ladder = Ladder(self.controller, self._steps, self.hooks.mode_for)
         self.geo_databases = Databases(self.settings.geo_databases)
@@ -201,6 +204,7 @@ class ControlPlane:
                 self.flow_watch,
                 self.backstops,
                 self.slow,
+                self.uplinks,
             ),
             *(self.series, self.minutes, self.producer),
             *([self.fleet] if self.fleet else []),
@@ -300,7 +304,7 @@ class ControlPlane:
         found = readiness.warnings(self.controller, self.refresher, self.hooks)
         loader = self.loader()
         found += self.flow_watch.warnings(loader.ports if loader else {})
-        found += self._detector_warnings() + self.slow.warnings()
+        found += self._detector_warnings() + self.slow.warnings() + self.uplinks.warnings()
         found += self.fleet.warnings() if self.fleet else []
         return [*found, self.series.problem] if self.series.problem else found
 

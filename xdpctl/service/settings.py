@@ -20,6 +20,7 @@ from xdpctl.model.rule import OPERATOR
 from xdpctl.model.sides import Outside
 from xdpctl.notify.settings import NotifySettings
 from xdpctl.service import defaults
+from xdpctl.upstream.settings import UpstreamSettings
 
 CONTROL_FOLDER = "control"  # in state_dir
 
@@ -70,6 +71,7 @@ class Settings:
     automatic: AutomaticSettings = field(default_factory=AutomaticSettings)
     notify: NotifySettings = field(default_factory=NotifySettings)
     fleet: FleetSettings | None = None
+    upstream: UpstreamSettings = field(default_factory=UpstreamSettings)
 
     @property
     def capacities(self) -> Capacity:

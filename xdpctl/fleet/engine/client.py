@@ -72,7 +72,9 @@ class Engine:
                 request_serializer=asked.SerializeToString,
                 response_deserializer=answered.FromString,
             )
-            return method(request, timeout=seconds, metadata=HAS_LEADER)
+            answer = method(request, timeout=seconds, metadata=HAS_LEADER)
+            self.connection.heard()
+            return answer
 
     def status(self) -> Any:
         """The version, size and leader of the member, as etcd answers."""

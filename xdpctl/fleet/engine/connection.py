@@ -2,6 +2,7 @@
 """A connection to one member of the engine at a time, and what its errors mean."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from xdpctl.errors import CompactedError, EngineError, EngineFullError, EngineRe
 
 # A member that is cut off from the others then says so, and ends watches.
 HAS_LEADER = (("hasleader", "true"),)
+_BUSY_SECONDS = 1.0  # a member that has answered something since is there
 _MESSAGE_MAX = 64 << 20  # bytes of an answer
 _OPTIONS = (
     ("grpc.max_receive_message_length", _MESSAGE_MAX),
@@ -48,13 +50,17 @@ class Connection:
         if server_name:
             self._options.append(("grpc.ssl_target_name_override", server_name))
         self._lock = threading.Lock()
-        self.turn, self._closed = 0, False
+        self.turn, self._closed, self._heard_at = 0, False, 0.0
         self._channel: Any = None
 
     @property
     def endpoint(self) -> str:
         """The member that is used now."""
         return self.endpoints[self.turn % len(self.endpoints)]
+
+    def heard(self) -> None:
+        """Note that the member has answered: a late answer is then no reason to leave it."""
+        self._heard_at = time.monotonic()
 
     def close(self) -> None:
         """End all that runs."""
@@ -116,6 +122,9 @@ class Connection:
         if code is grpc.StatusCode.PERMISSION_DENIED:
             return EngineRefusedError(f"the fleet's engine refuses this node: {text}")
         endpoint = self.endpoint
-        if code not in _OURS:
+        late = code is grpc.StatusCode.DEADLINE_EXCEEDED
+        # whoever is overloaded would be more so if all came anew
+        busy = late and time.monotonic() - self._heard_at < _BUSY_SECONDS
+        if code not in _OURS and not busy:
             self.turn_away(turn)
         return EngineError(f"the fleet's engine at {endpoint}: {code.name.lower()}: {text}")

@@ -9,7 +9,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from xdpctl.service.control_plane import ControlPlane
-from xdpctl.service.metrics import detector, fleet, flows, host, rules, traffic
+from xdpctl.service.metrics import detector, fleet, flows, host, rules, traffic, upstream
 
 
 class _Live(Collector):
@@ -26,6 +26,7 @@ class _Live(Collector):
         yield from rules.metrics(self.ctx)
         yield from detector.metrics(self.ctx)
         yield from fleet.metrics(self.ctx)
+        yield from upstream.metrics(self.ctx)
 
 
 def exposition(ctx: ControlPlane, accept: str) -> tuple[bytes, str]:

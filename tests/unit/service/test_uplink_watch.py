@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A full uplink is said everywhere: warnings, notifications, audit log, incidents, API, metrics."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.apiclient import Api, problem, running
+from xdpctl.abi.constants import Reason
+from xdpctl.abi.structs import Hits
+from xdpctl.notify.changes import News
+from xdpctl.notify.settings import Kind
+from xdpctl.service.uplink_watch import UplinkWatch
+from xdpctl.upstream.settings import Uplink, UpstreamSettings
+
+SETTINGS = UpstreamSettings((Uplink("eth0", 8_000_000),))
+VICTIM = "198.51.100.7"
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    with running(tmp_path, upstream=SETTINGS) as found:
+        yield found
+
+
+def seconds(api: Api, watch: UplinkWatch, first: int, last: int, bytes_each: int) -> None:
+    """Let time pass in which so many bytes a second arrive, of which nothing is passed."""
+    for second in range(first, last):
+        dropped = Hits(1_000 * second, bytes_each * second)
+        api.datapath.by_port = {"eth0": {Reason.SIGNATURE: dropped}}
+        watch.step(float(second))
+
+
+def flooded(api: Api) -> list[News]:
+    told: list[News] = []
+    watch = api.context.uplinks
+    watch._tell = told.append
+    seconds(api, watch, 1, 10, 1_000_000)
+    return told
+
+
+def opened(api: Api) -> str:
+    answer = api.call("POST", "/v1/incidents", json={"victim": VICTIM})
+    assert answer.status_code == 201, answer.text
+    found: str = answer.json()["id"]
+    return found
+
+
+def test_a_full_uplink_is_said_everywhere(api: Api) -> None:
+    incident = opened(api)
+    told = flooded(api)
+    assert [(each.kind, each.title) for each in told] == [(Kind.ESCALATED, "uplink eth0 is full")]
+    assert any("uplink eth0 is full" in each for each in api.context.warnings())
+    api.controller.submit(lambda _: None).result(5)
+    notes = api.call("GET", f"/v1/incidents/{incident}").json()["notes"]
+    assert "What is dropped here comes too late" in notes[0]["text"]
+    found = api.call("GET", "/v1/upstream").json()
+    assert found["uplinks"][0]["full_for"] > 0
+    assert found["uplinks"][0]["share"] > 1, "the frames' own bytes count, too"
+    actions = [record["action"] for record in api.call("GET", "/v1/audit").json()["records"]]
+    assert "uplink.full" in actions
+    text = api.call("GET", "/metrics").text
+    assert 'xdpctl_uplink_full{interface="eth0"} 1.0' in text
+
+
+def test_it_is_over_when_it_was_calm_for_a_while(api: Api) -> None:
+    flooded(api)
+    watch = api.context.uplinks
+    for second in range(10, 30):
+        watch.step(float(second))
+    assert not watch.links["eth0"].state.full_for
+    assert not any("is full" in each for each in watch.warnings())
+
+
+def test_what_to_ask_is_made_of_what_is_dropped_here(api: Api) -> None:
+    body: dict[str, Any] = {"match": f"udp src-port 53 dst {VICTIM}", "action": "drop"}
+    assert api.call("POST", "/v1/rules", json=body).status_code == 201
+    incident = opened(api)
+    found = api.call("GET", "/v1/upstream").json()
+    assert [each["kind"] for each in found["attacks"][0]["requests"]] == ["flowspec", "rtbh"]
+    text = api.call("GET", f"/v1/upstream/letters/{incident}").json()["text"]
+    assert "source-port =53" in text
+    problem(api.call("GET", "/v1/upstream/letters/none"), 404, "not-found")
+
+
+def test_an_uplink_that_is_not_filtered_is_said(api: Api) -> None:
+    watch = api.context.uplinks
+    watch.step(1.0)
+    assert watch.warnings() == ["the uplink eth0 is not filtered: add it to interfaces"]
+    assert not api.call("GET", "/v1/upstream").json()["uplinks"][0]["filtered"]
+
+
+def test_without_uplinks_nothing_is_watched_or_asked(tmp_path: Path) -> None:
+    with running(tmp_path) as api:
+        api.context.uplinks.start()
+        assert not api.context.uplinks._beat._thread.is_alive()
+        assert api.call("GET", "/v1/upstream").json() == {"uplinks": [], "attacks": []}
+        incident = opened(api)
+        letter = f"/v1/upstream/letters/{incident}"
+        assert "upstream.uplinks" in api.call("GET", letter).json()["detail"]
+        assert "xdpctl_uplink" not in api.call("GET", "/metrics").text

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Watches the uplinks: whether one is full, so that what is dropped here comes too late."""
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+
+from xdpctl.base.durations import show_duration
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.base.periodic import PeriodicTask
+from xdpctl.base.units import si3
+from xdpctl.control.controller import Controller
+from xdpctl.control.state.draft import Draft
+from xdpctl.errors import RuleError, XdpctlError
+from xdpctl.incidents.ledger.by_hand import add_note
+from xdpctl.model.identity import Caller, Role
+from xdpctl.model.incident import Incident
+from xdpctl.model.rule import OPERATOR, Action, Mode, Spare
+from xdpctl.notify.changes import News
+from xdpctl.notify.settings import Kind
+from xdpctl.series import figures
+from xdpctl.upstream.link import FRAME_BYTES, Link, Reading
+from xdpctl.upstream.request import Dropped, Request, requests
+from xdpctl.upstream.settings import Uplink, UpstreamSettings
+
+_SECONDS = 1.0
+_TROUBLE = "the uplinks are not watched"
+_WHO = Caller("xdpctl", Role.OPERATOR, OPERATOR)
+log = logging.getLogger("xdpctl.upstream")
+
+
+class UplinkWatch:
+    """Judges each uplink once a second; `tell` is called with what people should hear of."""
+
+    def __init__(
+        self, controller: Controller, settings: UpstreamSettings, tell: Callable[[News], None]
+    ) -> None:
+        self._controller, self.settings, self._tell = controller, settings, tell
+        self._rates = figures.Rates()
+        self.links = {each.interface: Link(each, settings) for each in settings.uplinks}
+        self.absent: tuple[str, ...] = ()
+        self._beat = PeriodicTask("uplinks", _SECONDS, self.step, _TROUBLE)
+
+    def start(self) -> None:
+        """Start watching; without uplinks there is nothing to do."""
+        if self.links:
+            self._beat.start()
+
+    def stop(self) -> None:
+        """Stop watching."""
+        self._beat.stop()
+
+    def step(self, now: float) -> None:
+        """Read each uplink, and say what has changed."""
+        counters = self._controller.datapath.counters()
+        self.absent = tuple(name for name in self.links if name not in counters)
+        for name, link in self.links.items():
+            if name not in counters:
+                continue
+            was = link.state
+            link.add(self._reading(name, now, counters[name]))
+            if bool(was.full_for) != bool(link.state.full_for):
+                self._changed(link, was.full_for)
+
+    def _reading(self, name: str, now: float, counters: figures.Counters) -> Reading:
+        """The rates of the last second. The filter sees what came before it dropped any."""
+        counts = np.append(figures.counts(counters), figures.driver_drops(name))
+        rates = self._rates.of(name, now, counts).astype(float)
+        packets = float(rates[0] + rates[2])
+        bits = float(rates[1] + rates[3]) + 8 * FRAME_BYTES * packets
+        return Reading(packets, bits, float(rates[-1]), float(rates[2]))
+
+    def _changed(self, link: Link, lasted: int) -> None:
+        name, state = link.uplink.interface, link.state
+        if state.full_for:
+            text = (
+                f"the uplink {name} is full: {state.why}. What is dropped here comes too late: ask "
+                f"the provider. xdpctl upstream status"
+            )
+            log.error("%s", text)
+            self._tell(News(Kind.ESCALATED, f"uplink {name} full", f"uplink {name} is full", text))
+        else:
+            text = f"the uplink {name} is not full any more, after {show_duration(lasted)}"
+            log.info("%s", text)
+        share = None if np.isnan(state.share) else round(state.share, 3)
+        self._controller.submit(
+            lambda draft: _note(draft, name, text, full=bool(state.full_for), share=share)
+        )
+
+    def asked(self, incident: Incident) -> list[Request]:
+        """What to ask of the provider about an incident; nothing if its victim is no address."""
+        try:
+            victim = parse_prefix(incident.subject, "subject")
+        except RuleError:
+            return []
+        uplink = self.fullest()
+        return requests(victim, self._dropped(victim), uplink) if uplink else []
+
+    def fullest(self) -> Uplink | None:
+        """The uplink with the highest share; the first one if none is known."""
+        links = list(self.links.values())
+        ranked = sorted(links, key=lambda link: -np.nan_to_num(link.state.share))
+        return ranked[0].uplink if ranked else None
+
+    def _dropped(self, victim: Prefix) -> list[Dropped]:
+        """The signatures that take packets here, with how many each has hit."""
+        controller = self._controller
+        taking = [
+            each
+            for each in list(controller.state.signatures.values())
+            if each.mode is Mode.ENFORCE and each.action in (Action.DROP, Action.LIMIT)
+        ]
+        hits = controller.hits_of(taking)
+        return [
+            Dropped(each.match, hit.packets, each.spare is not Spare.NONE)
+            for each, hit in zip(taking, hits, strict=True)
+        ]
+
+    def warnings(self) -> list[str]:
+        """What is wrong with the uplinks, a sentence each."""
+        found = [f"the uplink {name} is not filtered: add it to interfaces" for name in self.absent]
+        for name, link in self.links.items():
+            state = link.state
+            if state.full_for:
+                found.append(f"the uplink {name} is full: {state.why}; see xdpctl upstream status")
+            if state.rate_is_wrong:
+                rate = si3(link.uplink.bits_in)
+                found.append(
+                    f"{state.most:.0%} of {rate}bit/s came on {name}, so its rate is higher: "
+                    "correct bits_in of upstream.uplinks"
+                )
+        return found
+
+
+def _note(draft: Draft, name: str, text: str, **details: object) -> None:
+    """Write it into the audit log, and into the story of each open incident."""
+    draft.note("xdpctl", "uplink.full" if details["full"] else "uplink.free", name, **details)
+    for incident in draft.all_incidents():
+        if incident.open:
+            try:
+                add_note(draft, incident.id, text, _WHO)
+            except XdpctlError as error:  # it has as many notes as are kept
+                log.warning("%s: %s", incident.id, error)

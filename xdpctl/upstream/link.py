@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whether a link is full, second by second. Pure.
+
+What fills a link is lost before it arrives, whatever is dropped here. A frame takes more of a link
+than its bytes: on Ethernet (IEEE 802.3), 8 bytes of preamble, 4 of checksum and a gap of 12.
+"""
+
+import math
+from typing import NamedTuple
+
+from xdpctl.base.units import si3
+from xdpctl.upstream.settings import Uplink, UpstreamSettings
+
+FRAME_BYTES = 24  # of each frame, besides those that the filter counts
+_LOST_SHARE, _LOST_LEAST = 0.01, 100.0  # of the packets, and packets a second: less is chance
+_OVER_SECONDS, _OVER_SHARE = 10, 0.2  # so much below `full`, for so long: it is over
+_TOO_LOW = 1.05  # more than this cannot be: the configured rate is wrong
+
+
+class Reading(NamedTuple):
+    """A second of a link; rates. NaN for what is not known.
+
+    `lost`: packets that the device or its driver lost before the filter. `dropped`: by the filter.
+    """
+
+    packets: float
+    bits: float  # on the wire
+    lost: float
+    dropped: float
+
+
+class State(NamedTuple):
+    """A link as of its last second. `share` is of its rate; NaN if it is not known.
+
+    `full_for`: seconds, 0 if it is not full. `most`: the largest share so far.
+    """
+
+    reading: Reading
+    share: float
+    full_for: int
+    most: float
+    why: str
+
+    @property
+    def rate_is_wrong(self) -> bool:
+        """Whether more came than the link can carry, so its rate is configured too low."""
+        return self.most > _TOO_LOW
+
+
+class Link:
+    """Judges one link; `add` a reading each second."""
+
+    def __init__(self, uplink: Uplink, settings: UpstreamSettings) -> None:
+        self.uplink, self._settings = uplink, settings
+        self._hot, self._cool, self._full_for, self._most = 0, 0, 0, 0.0
+        nothing = Reading(*(math.nan,) * 4)
+        self.state = State(nothing, math.nan, 0, 0.0, "")
+
+    def add(self, reading: Reading) -> None:
+        """Take the next second into account."""
+        share = reading.bits / self.uplink.bits_in
+        why = self._why(reading, share)
+        self._hot = self._hot + 1 if why else 0
+        calm = not why and not share > self._settings.full - _OVER_SHARE
+        self._cool = self._cool + 1 if calm else 0
+        if self._full_for or self._hot >= self._settings.seconds:
+            self._full_for += 1 if self._full_for else self._hot
+        if self._cool >= _OVER_SECONDS:
+            self._full_for = 0
+        if share > self._most and self._hot >= self._settings.seconds:
+            self._most = share  # not of a burst, which a second may show as more than it is
+        told = (why or self.state.why) if self._full_for else ""
+        self.state = State(reading, share, self._full_for, self._most, told)
+
+    def _why(self, reading: Reading, share: float) -> str:
+        """Why the link is full in this second; "" if it is not."""
+        if share >= self._settings.full:
+            rate = si3(self.uplink.bits_in)
+            return f"{share:.0%} of its {rate}bit/s arrive"
+        arriving = reading.packets + reading.lost
+        many = reading.lost >= max(_LOST_LEAST, _LOST_SHARE * arriving)
+        if many and reading.dropped > 0:
+            return f"the device loses {si3(reading.lost)} packets/s before the filter"
+        return ""

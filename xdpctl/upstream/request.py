@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What to ask of the provider about an attack, in the order in which to ask it. Pure.
+
+First FlowSpec routes of what is dropped here, then a blackhole of the victim (RTBH, RFC 7999), and
+always a letter in words. Each says what it costs whom.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.units import si3
+from xdpctl.model.match.match import Match
+from xdpctl.upstream import flowspec
+from xdpctl.upstream.link import State
+from xdpctl.upstream.settings import Uplink
+
+_ROUTES_MAX = 5
+_LIMIT_SHARE = 0.1  # of the uplink, for a route that takes more than the match
+BLACKHOLE = "65535:666"  # RFC 7999
+
+
+class Kind(StrEnum):
+    """What is asked for."""
+
+    FLOWSPEC = "flowspec"
+    RTBH = "rtbh"
+
+
+class Dropped(NamedTuple):
+    """A match whose packets are dropped or limited here, and how many so far.
+
+    `spares`: packets of known flows, or of established connections, pass here nevertheless.
+    """
+
+    match: Match
+    packets: int
+    spares: bool
+
+
+class Request(NamedTuple):
+    """One request: `route` in ExaBGP's syntax, and in words what it does and what it costs."""
+
+    kind: Kind
+    route: str
+    what: str
+    cost: str
+
+
+def requests(victim: Prefix, dropped: Sequence[Dropped], uplink: Uplink) -> list[Request]:
+    """The requests about an attack on a victim, the least costly first."""
+    most = sorted(dropped, key=lambda each: -each.packets)[:_ROUTES_MAX]
+    found = [_flowspec(each, victim, uplink) for each in most if _towards(each.match, victim)]
+    return [*found, _blackhole(victim)] if victim.exact else found
+
+
+def letter(subject: str, asked: Sequence[Request], uplink: Uplink, state: State) -> str:
+    """A letter to the provider's NOC, while the attack goes on."""
+    wanted = [each for each in asked if each.kind is Kind.FLOWSPEC]
+    lines = [f"- {each.what}\n  {each.route}" for each in wanted] or [
+        f"- filter or rate-limit what is sent to {subject}"
+    ]
+    blackhole = [each for each in asked if each.kind is Kind.RTBH]
+    fallback = (
+        f"If you cannot filter, please blackhole {subject} until we write again.\n"
+        if blackhole
+        else ""
+    )
+    return (
+        f"Subject: DDoS in progress against {subject}: our link is full\n\n"
+        "Hello,\n\n"
+        f"{subject} is under attack, and our link to you is full: {state.why or 'see below'}.\n"
+        f"The link ({uplink.interface} here) carries {si3(uplink.bits_in)}bit/s. What we drop on "
+        "our side does not help, because it has filled the link before.\n\n"
+        "Please, on your side of the link:\n" + "\n".join(lines) + f"\n\n{fallback}"
+        "Please tell us when it is in place.\n"
+    )
+
+
+def _towards(match: Match, victim: Prefix) -> bool:
+    """Whether a match takes packets to the victim alone, or to any destination."""
+    destination = match.get("destination")
+    if destination is None:
+        return match.family in (None, victim.family)
+    return bool(victim.covers(destination))
+
+
+def _flowspec(dropped: Dropped, victim: Prefix, uplink: Uplink) -> Request:
+    made = flowspec.route(dropped.match, victim)
+    if made.widened:
+        rate = int(uplink.bits_in * _LIMIT_SHARE)
+        action, what = f"rate-limit {rate // 8}", f"limit to {si3(rate)}bit/s"
+        more = f"also what has another {' and '.join(made.widened)}, which FlowSpec does not know"
+    else:
+        action, what, more = "discard", "drop", ""
+    text = f"match {{ {made.text}; }} then {{ {action}; }}"
+    return Request(Kind.FLOWSPEC, text, f"{what} {dropped.match}", _cost(dropped, more))
+
+
+def _cost(dropped: Dropped, more: str) -> str:
+    cost = "whom else it hits was not measured"
+    if dropped.spares:
+        cost = "it also hits known flows, which pass here: how many of those match was not measured"
+    return f"{cost}; {more}" if more else cost
+
+
+def _blackhole(victim: Prefix) -> Request:
+    return Request(
+        Kind.RTBH,
+        f"route {victim} community [ {BLACKHOLE} no-export ]",
+        f"drop everything to {victim}",
+        f"nobody reaches {victim} any more, and whether the attack goes on cannot be seen",
+    )
