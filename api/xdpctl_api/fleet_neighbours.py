@@ -11,13 +11,14 @@ import httpx
 import msgspec
 from fastapi import Request
 
+from xdpctl.base.net.prefix import exact_address
 from xdpctl.errors import EngineError, NotFoundError, RuleError
 from xdpctl.fleet.agent.agent import Agent
 from xdpctl.fleet.settings import FleetSettings
 from xdpctl.model.identity import Caller
 from xdpctl_api.auth import CALLER, ROLE
 
-_ADDRESS = re.compile(r"[\w.:\[\]-]{1,262}:[0-9]{1,5}", re.ASCII)  # HOST:PORT and no more
+_HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*", re.ASCII | re.IGNORECASE)
 _CONNECT_SECONDS = 3.0
 _MOST = 8 << 20  # bytes of an answer that is read whole
 _PASSED_ON = ("content-type", "accept", "if-match", "last-event-id")
@@ -49,7 +50,7 @@ class Neighbours:
             raise RuleError(
                 f"the node {name} does not let other nodes ask it", "node", "set fleet.port there"
             )
-        if not _ADDRESS.fullmatch(seen.card.address):
+        if not is_address(seen.card.address):
             raise EngineError(f"the node {name} gives {seen.card.address[:80]!r} as its HOST:PORT")
         return seen.card.address
 
@@ -86,6 +87,16 @@ class Neighbours:
             yield answer
         finally:
             await answer.aclose()
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is HOST:PORT, and no more: it goes into a URL."""
+    host, _, port = text.rpartition(":")
+    if len(text) > 300 or not port.isdecimal() or not 0 < int(port[:6]) < 65536:
+        return False
+    if host.startswith("[") and host.endswith("]"):
+        return exact_address(host[1:-1]) is not None and ":" in host and "%" not in host
+    return _HOST.fullmatch(host) is not None and not host.lower().startswith("xn--")
 
 
 def target(request: Request) -> str:

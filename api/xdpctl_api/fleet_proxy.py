@@ -119,7 +119,7 @@ async def _all(neighbours: "Neighbours", request: Request, who: Caller) -> dict[
                     neighbours.asked(client, request, who, name, b"") as answer,
                 ):
                     answers[name] = await read_json(answer)
-            except (httpx.HTTPError, OSError, TimeoutError, XdpctlError):
+            except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, XdpctlError):
                 return  # the caller names those that are missing
 
         await asyncio.gather(*map(ask, neighbours.live()))

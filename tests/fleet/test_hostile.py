@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What somebody with a node's certificate could write to harm the others, or an engine's past."""
 
+import dataclasses
 import hashlib
+import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
@@ -16,15 +19,22 @@ from tests.fleet.test_engine_faults import X_ID, Y_ID, ctl
 from tests.fleet.test_sets import entries, put, size
 from tests.support.fakes import ask
 from tests.support.walker import SMALL
+from xdpctl.control.state.draft import Draft
 from xdpctl.fleet import keys, sharding
 from xdpctl.fleet.agent.following import POSITION
+from xdpctl.fleet.agent.taking import Incoming
+from xdpctl.fleet.authority.certificates import new_authority, revocations
 from xdpctl.fleet.engine.client import Engine
 from xdpctl.fleet.engine.values import Held
 from xdpctl.fleet.intent import VERSION, Intent, content, decode, encode
 from xdpctl.fleet.revocations import Revocations
-from xdpctl.fleet.settings import Arm
+from xdpctl.fleet.settings import Arm, FleetSettings
 from xdpctl.fleet.sharding import SetDamaged
+from xdpctl.model.match.match import build
+from xdpctl.model.quota import AUTOMATIC, Quota
 from xdpctl.model.rule import Action, Rule
+from xdpctl.model.sharing import Unsent
+from xdpctl.model.signature import Signature
 from xdpctl.model.wait import Wait
 
 Fleet = Callable[..., Node]
@@ -279,3 +289,107 @@ def test_the_retries_go_round(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> 
     for _ in range(3):
         one.agent.rounds.retry()
     assert len(set(tried)) == 6
+
+
+def test_invented_detectors_share_one_quota_of_signatures(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = fleet("edge1", arm=Arm.ENFORCE), fleet("edge2", arm=Arm.ENFORCE)
+    until(lambda: two.agent.member.applied)
+    few = structs_like(AUTOMATIC, max_signatures=5)
+    monkeypatch.setattr("xdpctl.fleet.agent.arming.AUTOMATIC", few)
+    for number in range(9):
+        parts = {"protocol": "udp", "destination": "198.51.100.7"}
+        match = build(parts | {"source_port": str(100 + number)})
+        ends = one.clock.read().ns + 60_000_000_000
+        signature = Signature(
+            match=match, slot=0, action=Action.DROP, origin=f"invented-{number}", expires_ns=ends
+        )
+        now = one.clock.read()
+        data = content("signatures", signature, now)
+        value = Intent(VERSION, signature.origin, "edge1", now.unix, True, data=data)
+        key = keys.found("edge1", f"signatures/{match.id}")
+        one.agent.member.engine.put(key, encode(value))
+    until(lambda: len(two.ids()) + len(two.agent.member.refused) == 9)
+    assert len(two.ids()) == 5
+    assert "not configured on this node" in str(two.agent.member.refused)
+
+
+def structs_like(quota: Quota, **more: int) -> Quota:
+    return dataclasses.replace(quota, **more)
+
+
+def test_a_restore_makes_no_node_take_away_what_is_not_for_it_nor_the_policy(
+    own_etcd: Etcd, made: Callable[[str], Node], tmp_path: Path
+) -> None:
+    one, two = made("edge1"), made("edge2")
+    until(lambda: two.agent.member.applied)
+    one.add(ask(X), scope="node:edge1", wait=Wait.MAJORITY)
+    one.agent.state_and_wait("policy/automatic", "root", b'"first"')
+    until(lambda: two.policies == ["first"])
+    backup = tmp_path / "backup.db"
+    ctl(own_etcd, "snapshot", "save", str(backup))
+    for node in (one, two):
+        node.clock.advance(5)
+    request = ask(X, "accept", replace=True)
+    one.add(request, scope="node:edge1", wait=Wait.MAJORITY)
+    one.agent.state_and_wait("policy/automatic", "root", b'"second"')
+    until(lambda: two.policies[-1] == "second")
+    own_etcd.restore(backup)
+    engine = one.agent.member.engine
+
+    def restated() -> bool:
+        held = engine.get(keys.intent(f"rules/{X_ID}"))
+        return held is not None and b'"accept"' in (held.value or b"")
+
+    until(restated, 20)
+    until(lambda: not one.controller.state.unsent and not two.controller.state.unsent, 20)
+    assert one.rules() == {X: "enforce accept operator"}
+    held = engine.get(keys.intent("policy/automatic"))
+    assert held is not None
+    assert not decode(held.value or b"").removed
+    until(lambda: two.policies[-1] == "first", 20)
+
+
+def test_what_is_stated_here_goes_before_what_is_stated_again(fleet: Fleet) -> None:
+    """An older engine comes back while a change of this node waits to be sent."""
+    one = fleet("edge1")
+    until(lambda: one.agent.member.applied)
+    taker = one.agent.follower._taker
+    key, source = f"rules/{X_ID}", ask(X)
+    one.add(source, wait=Wait.MAJORITY)
+    until(lambda: not one.controller.state.unsent)
+    mine = Unsent("alice", 500.0, 0, "node:edge2", change=7)
+    old = Intent(VERSION, "bob", "edge2", 1.0, data=Raw(b"{}"))
+
+    def operation(draft: Draft) -> Unsent | None:
+        draft.shared[key] = structs.replace(draft.state.shared[key], revision=0)
+        draft.unsent[key] = mine
+        taker.take(draft, [Incoming(key, 9, old)])
+        after = draft.unsent_intent(key)
+        draft.shared.clear()
+        draft.unsent.clear()
+        return after
+
+    kept = one.agent.member.do(operation)
+    assert kept is None or kept.by == "alice"
+
+
+def test_an_older_list_of_revoked_certificates_is_not_taken_over(tmp_path: Path) -> None:
+    authority = new_authority("test")
+    (tmp_path / "ca.crt").write_bytes(authority.certificate)
+    settings = FleetSettings("edge1", ("192.0.2.1:2379",), certificates=tmp_path)
+    known = Revocations(settings)
+    older = revocations(authority, [])
+    time.sleep(0.01)
+    newer = revocations(authority, [4711])
+
+    def listed(names: list[str], crl: bytes) -> bytes:
+        return json.dumps({"names": names, "crl": crl.decode()}).encode()
+
+    known.take(listed(["stolen"], newer))
+    assert known.revoked("stolen", 1)
+    assert known.revoked("other", 4711)
+    known.take(listed([], older))
+    assert known.revoked("stolen", 1), "a restored engine has the older list"
+    assert "older" in known.problem

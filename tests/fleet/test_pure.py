@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -27,6 +28,7 @@ from xdpctl.fleet.authority.certificates import (
 )
 from xdpctl.fleet.authority.etcd import node_roles
 from xdpctl.fleet.authority.layout import Layout
+from xdpctl.fleet.credentials import Credentials
 from xdpctl.fleet.endpoints import Endpoints
 from xdpctl.fleet.engine.values import Held
 from xdpctl.fleet.node import Card, Nodes, Report, encode, shown
@@ -37,7 +39,7 @@ from xdpctl.fleet.story import joined
 from xdpctl.model.incident import Incident
 from xdpctl.service import config
 from xdpctl_api import fleet_wide
-from xdpctl_api.fleet_neighbours import _ADDRESS
+from xdpctl_api.fleet_neighbours import is_address
 from xdpctl_api.fleet_proxy import _merged
 from xdpctl_api.shapes.fleet import node_out
 
@@ -314,12 +316,15 @@ def test_the_list_of_revoked_nodes_is_never_written_through_a_link(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "address", ["a@b:1", "a/b:1", "a:1/x", "a:1?x", "a", "a:", " a:1", "a:1\n"]
-)
+    "address",
+    ["a@b:1", "a/b:1", "a:1/x", "a:1?x", "a", "a:", " a:1", "a:1\n", "[:]:1", "a:b:c:1", "xn--:1",
+     "127.0.0.1:99999", "127.0.0.1:0", "[fe80::1%eth0]:1", "[::1]", "-a:1"],
+)  # fmt: skip
 def test_an_address_of_a_node_is_a_host_and_a_port(address: str) -> None:
-    assert not _ADDRESS.fullmatch(address)
-    assert _ADDRESS.fullmatch("edge-1.example.net:8461")
-    assert _ADDRESS.fullmatch("[2001:db8::1]:8461")
+    assert not is_address(address)
+    assert is_address("edge-1.example.net:8461")
+    assert is_address("[2001:db8::1]:8461")
+    assert is_address("192.0.2.1:8461")
 
 
 def test_root_makes_no_file_through_a_link_of_an_unprivileged_user(tmp_path: Path) -> None:
@@ -343,12 +348,27 @@ def test_root_makes_no_file_through_a_link_of_an_unprivileged_user(tmp_path: Pat
     assert not list(victim.iterdir())
 
 
+def test_certificates_that_cannot_be_read_are_no_clear_text() -> None:
+    settings = FleetSettings("edge1", ("192.0.2.1:2379",), certificates=Path("/x"))
+    with mock.patch.object(Path, "exists", side_effect=PermissionError(13, "Permission denied")):
+        found = Credentials(settings)
+        assert found.secure
+    with (
+        mock.patch.object(Credentials, "secure", True),
+        pytest.raises(OSError, match=r"/x/ca\.crt"),
+    ):
+        found.load()
+
+
 def test_members_are_taken_over_and_kept_and_garbage_is_not(tmp_path: Path) -> None:
     settings = FleetSettings("edge1", ("192.0.2.9:2379", "192.0.2.1:2379"), certificates=tmp_path)
     found = Endpoints(settings)
     assert found.now == settings.endpoints
     now = found.take(b'["192.0.2.1:2379","192.0.2.7:2379","192.0.2.9:2379"]')
     assert now == ("192.0.2.9:2379", "192.0.2.1:2379", "192.0.2.7:2379"), "the nearest first"
+    gone = found.take(b'["192.0.2.7:2379"]')
+    assert gone == ("192.0.2.7:2379", "192.0.2.9:2379", "192.0.2.1:2379"), "configured ones last"
+    assert found.take(b'["192.0.2.1:2379","192.0.2.7:2379","192.0.2.9:2379"]') == now
     for garbage in (b"[]", b"\xff", b'["a/b:1"]', b'{"a":1}', b'["a:1"' + b',"a:1"' * 20 + b"]"):
         assert found.take(garbage) == now
     assert Endpoints(settings).now == now

@@ -30,8 +30,11 @@ class Credentials:
 
     @property
     def secure(self) -> bool:
-        """Whether there are certificates."""
-        return self._settings.file(CA).exists()
+        """Whether there are certificates; also if this user cannot read them, which is said."""
+        try:
+            return self._settings.file(CA).exists()
+        except PermissionError:
+            return True
 
     def load(self) -> Any:
         """Credentials for gRPC; None without certificates. OSError if a file cannot be read."""

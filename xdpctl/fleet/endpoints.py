@@ -18,8 +18,8 @@ log = logging.getLogger("xdpctl.fleet")
 class Endpoints:
     """`now`: the members as HOST:PORT, the configured first one first, as long as it is one.
 
-    What the fleet says is kept beside the certificates, and used instead of `fleet.endpoints`
-    after a restart.
+    What the fleet says is kept beside the certificates for the next start. The configured ones come
+    last if they are none: after a restore, an operator may have written where the engine is now.
     """
 
     def __init__(self, settings: FleetSettings) -> None:
@@ -52,6 +52,7 @@ class Endpoints:
             log.warning("what the engine says of its members cannot be read; it is left alone")
             return False
         first = self._settings.endpoints[:1]
-        self.now = tuple(sorted(found, key=lambda each: each not in first))
+        others = [each for each in self._settings.endpoints if each not in found]
+        self.now = (*sorted(found, key=lambda each: each not in first), *others)
         self._value = value
         return True

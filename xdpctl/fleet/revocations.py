@@ -36,6 +36,7 @@ class Revocations:
         self._settings, self._value = settings, b""
         self._names: frozenset[str] = frozenset()
         self._serials: frozenset[int] = frozenset()
+        self._number = 0  # of the list: a lower one is older
         self.problem = ""
 
     def load(self) -> None:
@@ -59,9 +60,9 @@ class Revocations:
             found = _decoder.decode(value)
             crl = found.crl.encode()
             self._know(found)
+            replace_file(self._settings.file(_KEPT), value, 0o640)
             if (listed := self._settings.revoked_list) is not None:
                 _rewrite(listed, crl)
-            replace_file(self._settings.file(_KEPT), value, 0o640)
         except (msgspec.DecodeError, OSError, ConfigError) as error:
             self.problem = f"the list of revoked nodes is not taken over: {error}"
             return
@@ -76,7 +77,10 @@ class Revocations:
         ca = self._settings.file("ca.crt")
         if ca.exists():
             data = read_file(ca, _BYTES_MAX)
-            self._serials = revoked_serials(found.crl.encode(), data)
+            number, serials = revoked_serials(found.crl.encode(), data)
+            if number < self._number:
+                raise ConfigError("it is older than the one that this node has")
+            self._number, self._serials = number, serials
         self._names = frozenset(found.names)
 
 

@@ -211,8 +211,8 @@ class ControlPlane:
         )
 
     def revoked(self, name: str, serial: int) -> bool:
-        """Whether the fleet does not trust a node any more, or that certificate of it."""
-        return self.fleet is not None and self.fleet.revocations.revoked(name, serial)
+        """Whether a node is not trusted any more, or that certificate; none is without a fleet."""
+        return self.fleet is None or self.fleet.revocations.revoked(name, serial)
 
     def _health(self) -> tuple[list[str], str]:
         """The problems of this node, and whether what attacks is held."""

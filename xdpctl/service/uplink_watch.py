@@ -20,11 +20,11 @@ from xdpctl.model.rule import OPERATOR, Action, Mode, Spare
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
 from xdpctl.series import figures
-from xdpctl.upstream.link import FRAME_BYTES, Link, Reading
+from xdpctl.upstream.link import FRAME_BYTES, UNKNOWN, Link, Reading
 from xdpctl.upstream.request import Dropped, Request, requests
 from xdpctl.upstream.settings import Uplink, UpstreamSettings
 
-_SECONDS = 1.0
+_SECONDS, _NOTE_SECONDS = 1.0, 600.0
 _TROUBLE = "the uplinks are not watched"
 _WHO = Caller("xdpctl", Role.OPERATOR, OPERATOR)
 log = logging.getLogger("xdpctl.upstream")
@@ -40,6 +40,7 @@ class UplinkWatch:
         self._rates = figures.Rates()
         self.links = {each.interface: Link(each, settings) for each in settings.uplinks}
         self.absent: tuple[str, ...] = ()
+        self._noted: dict[str, float] = {}  # Unix time of the last note of each incident
         self._beat = PeriodicTask("uplinks", _SECONDS, self.step, _TROUBLE)
 
     def start(self) -> None:
@@ -56,10 +57,8 @@ class UplinkWatch:
         counters = self._controller.datapath.counters()
         self.absent = tuple(name for name in self.links if name not in counters)
         for name, link in self.links.items():
-            if name not in counters:
-                continue
             was = link.state
-            link.add(self._reading(name, now, counters[name]))
+            link.add(self._reading(name, now, counters[name]) if name in counters else UNKNOWN)
             if bool(was.full_for) != bool(link.state.full_for):
                 self._changed(link, was.full_for)
 
@@ -72,20 +71,27 @@ class UplinkWatch:
         return Reading(packets, bits, float(rates[-1]), float(rates[2]))
 
     def _changed(self, link: Link, lasted: int) -> None:
+        """Write it into the audit log and open incidents, log it, and tell people."""
         name, state = link.uplink.interface, link.state
+        text = self._text(link, lasted)
+        share = None if np.isnan(state.share) else round(state.share, 3)
+        self._controller.submit(
+            lambda draft: self._note(draft, name, text, full=bool(state.full_for), share=share)
+        )
         if state.full_for:
-            text = (
-                f"the uplink {name} is full: {state.why}. What is dropped here comes too late: ask "
-                f"the provider. xdpctl upstream status"
-            )
             log.error("%s", text)
             self._tell(News(Kind.ESCALATED, f"uplink {name} full", f"uplink {name} is full", text))
         else:
-            text = f"the uplink {name} is not full any more, after {show_duration(lasted)}"
             log.info("%s", text)
-        share = None if np.isnan(state.share) else round(state.share, 3)
-        self._controller.submit(
-            lambda draft: _note(draft, name, text, full=bool(state.full_for), share=share)
+
+    @staticmethod
+    def _text(link: Link, lasted: int) -> str:
+        name, state = link.uplink.interface, link.state
+        if not state.full_for:
+            return f"the uplink {name} is not full any more, after {show_duration(lasted)}"
+        return (
+            f"the uplink {name} is full: {state.why}. What is dropped here comes too late: ask the "
+            "provider. xdpctl upstream status"
         )
 
     def asked(self, incident: Incident) -> list[Request]:
@@ -132,12 +138,14 @@ class UplinkWatch:
                 )
         return found
 
-
-def _note(draft: Draft, name: str, text: str, **details: object) -> None:
-    """Write it into the audit log, and into the story of each open incident."""
-    draft.note("xdpctl", "uplink.full" if details["full"] else "uplink.free", name, **details)
-    for incident in draft.all_incidents():
-        if incident.open:
+    def _note(self, draft: Draft, name: str, text: str, **details: object) -> None:
+        """Write it into the audit log, and into the story of each open incident, now and then."""
+        draft.note("xdpctl", "uplink.full" if details["full"] else "uplink.free", name, **details)
+        for incident in draft.all_incidents():
+            last = self._noted.get(incident.id, 0.0)
+            if not incident.open or draft.now.unix - last < _NOTE_SECONDS:
+                continue
+            self._noted = {**self._noted, incident.id: draft.now.unix}
             try:
                 add_note(draft, incident.id, text, _WHO)
             except XdpctlError as error:  # it has as many notes as are kept

@@ -29,6 +29,9 @@ class Reading(NamedTuple):
     dropped: float
 
 
+UNKNOWN = Reading(*(math.nan,) * 4)
+
+
 class State(NamedTuple):
     """A link as of its last second. `share` is of its rate; NaN if it is not known.
 
@@ -53,8 +56,7 @@ class Link:
     def __init__(self, uplink: Uplink, settings: UpstreamSettings) -> None:
         self.uplink, self._settings = uplink, settings
         self._hot, self._cool, self._full_for, self._most = 0, 0, 0, 0.0
-        nothing = Reading(*(math.nan,) * 4)
-        self.state = State(nothing, math.nan, 0, 0.0, "")
+        self.state = State(UNKNOWN, math.nan, 0, 0.0, "")
 
     def add(self, reading: Reading) -> None:
         """Take the next second into account."""

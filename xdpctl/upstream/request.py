@@ -67,12 +67,13 @@ def letter(subject: str, asked: Sequence[Request], uplink: Uplink, state: State)
         if blackhole
         else ""
     )
+    full = bool(state.full_for)
+    why = f"Our link to you ({uplink.interface} here) carries {si3(uplink.bits_in)}bit/s."
+    if full:
+        why += f" It is full: {state.why}. What we drop on our side comes too late."
     return (
-        f"Subject: DDoS in progress against {subject}: our link is full\n\n"
-        "Hello,\n\n"
-        f"{subject} is under attack, and our link to you is full: {state.why or 'see below'}.\n"
-        f"The link ({uplink.interface} here) carries {si3(uplink.bits_in)}bit/s. What we drop on "
-        "our side does not help, because it has filled the link before.\n\n"
+        f"Subject: DDoS in progress against {subject}{': our link is full' if full else ''}\n\n"
+        f"Hello,\n\n{subject} is under attack. {why}\n\n"
         "Please, on your side of the link:\n" + "\n".join(lines) + f"\n\n{fallback}"
         "Please tell us when it is in place.\n"
     )

@@ -43,3 +43,15 @@ def test_the_last_member_goes_on_alone() -> None:
         for edge in (one, two, four):
             until(lambda edge=edge: "src 203.0.113.8/32" in edge.sources(), 20)  # type: ignore[misc]
             assert "src 203.0.113.7/32" in edge.sources()
+
+
+def test_the_first_member_leaves_and_the_other_goes_on() -> None:
+    with founded(2, 2) as fleet:
+        one, two = fleet.edges
+        said = one.admin("leave", "--yes")
+        assert "the authority is still here" in said
+        one.box.stop()
+        until(lambda: len(endpoints(two)) == 1, 30)
+        assert two.block("203.0.113.6/32")["fleet"]["in_engine"]
+        with pytest.raises(LabError, match="is the only member"):
+            two.admin("leave", "--yes")

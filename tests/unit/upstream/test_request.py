@@ -82,6 +82,7 @@ def test_a_letter_says_what_to_do_and_why_we_cannot() -> None:
     assert "drop" in text
     assert asked[0].route in text
     assert "please blackhole 198.51.100.7/32" in text
-    without = letter("198.51.100.0/24", [], UPLINK, FULL)
+    without = letter("198.51.100.0/24", [], UPLINK, FULL._replace(full_for=0))
     assert "- filter or rate-limit what is sent to 198.51.100.0/24" in without
     assert "blackhole" not in without
+    assert "full" not in without, "it is not claimed where it was not measured"

@@ -142,7 +142,12 @@ def join(
     bundle = fetch(host, parsed)
     made, process = Installation(authority.layout).join(bundle)
     add_table(path, made, settings.group)
-    used(host, parsed)
+    try:
+        used(host, parsed)
+    except Unreachable as error:
+        output.err.print(
+            f"[yellow]note:[/yellow] the token can still be used: {escape(str(error))}"
+        )
     if printed({"name": made.name, "endpoints": list(made.endpoints), "etcd": process}, form):
         return
     output.out.print(f"joined as {made.name}. {_RESTART}")

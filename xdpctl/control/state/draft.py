@@ -127,6 +127,10 @@ class Draft:
         rules = [*map(self.standing, sources), *self.all_signatures()]
         return [rule for rule in rules if rule and tag in rule.tags]
 
+    def origins(self) -> frozenset[str]:
+        """The origins that may have rules or signatures."""
+        return frozenset((*list(self.state.origins), *self._origins))
+
     def of_origin(self, origin: str) -> int:
         """How many rules and signatures an origin has."""
         return self.state.origins[origin] + self._origins[origin]

@@ -77,7 +77,7 @@ class Arming:
         if standing is not None:
             _extend(draft, standing, rule, tag)
         else:
-            _check_unconfigured(draft, rule.origin)
+            _check_unconfigured(draft, rule)
             _add(draft, rule, tag, f"{rule.origin} ({one.node})")
         taken.applied.append(one.key)
 
@@ -112,20 +112,25 @@ def _extend(draft: Draft, standing: AnyRule, rule: AnyRule, tag: str) -> None:
     put(draft, standing.replace(tags=(*kept, *list(nodes)[:_ARMED_MAX]), expires_ns=ends))
 
 
-def _check_unconfigured(draft: Draft, origin: str) -> None:
+def _check_unconfigured(draft: Draft, rule: AnyRule) -> None:
     """QuotaError if detectors without a quota of their own have all that one may have together.
 
     A node names the detectors of its rules itself: it could name a thousand.
     """
     quotas, most = draft.state.quotas, AUTOMATIC.max_rules
-    if origin in quotas:
+    if rule.origin in quotas:
         return
-    held = sum(draft.of_origin(each) for each in list(draft.state.origins) if each not in quotas)
+    if isinstance(rule, Signature):
+        most, standing = AUTOMATIC.max_signatures, dict(draft.state.signatures) | draft.signatures
+        rest = [each for each in standing.values() if each and automatic(each)]
+        held = sum(each.origin not in quotas for each in rest)
+    else:
+        held = sum(draft.of_origin(each) for each in draft.origins() if each not in quotas)
     if held >= most:
         raise QuotaError(
             f"detectors that are not configured on this node have {held:,} rules, their quota",
             "",
-            f"add [origins.{origin}]",
+            f"add [origins.{rule.origin}]",
         )
 
 

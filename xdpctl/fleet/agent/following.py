@@ -51,7 +51,7 @@ class Follower:
         self._member, self._specials, self._removed = member, specials, removed
         self._fetcher = Fetcher(member)
         settings, hits = member.settings, member.controller.hits
-        self._taker = Taker(settings.name, settings.groups, hits)
+        self._taker = Taker(settings.name, settings.groups, hits, member.states)
         self._arming = Arming(settings.name, settings.arm, hits)
         self._again = True  # a snapshot is needed
 
@@ -131,7 +131,10 @@ class Follower:
         away = self._now() - position.at if position else 0.0
         forgotten = away > TOMBSTONE_SECONDS and position is not None
         same = position is not None and not _another(position, now)
-        gone = list(self._gone(names, snapshot.revision, forgotten and same))
+        gone = [
+            replace(one, lost=not same, own=forgotten and not same)
+            for one in self._gone(names, snapshot.revision, forgotten and same)
+        ]
         self._incoming(gone, self._reached(now, snapshot.revision))
 
     def _gone(self, names: set[str], revision: int, removed: bool) -> Iterator[Incoming]:

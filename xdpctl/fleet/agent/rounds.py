@@ -9,7 +9,7 @@ from xdpctl.errors import EngineError
 from xdpctl.fleet import keys
 from xdpctl.fleet.agent.detected import Detected
 from xdpctl.fleet.agent.duties import Duty
-from xdpctl.fleet.agent.following import Follower
+from xdpctl.fleet.agent.following import POSITION, Follower
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.agent.reporting import Reporter
 from xdpctl.fleet.agent.telling import Telling
@@ -56,6 +56,7 @@ class Rounds:
             if time.monotonic() >= self._slowly_at:
                 self._slowly_at = time.monotonic() + _RETRY_SECONDS
                 steps += [self.retry, self._read_revoked, self._read_members, self._renew]
+                steps.append(self._compare_epochs)
             for step in steps:
                 self._try(step)
 
@@ -103,6 +104,15 @@ class Rounds:
         held = engine.get(keys.MEMBERS)
         if held is not None and held.value is not None:
             engine.connection.endpoints = self._endpoints.take(held.value)
+
+    def _compare_epochs(self) -> None:
+        """Follow anew if the engine has begun another epoch since the follower looked."""
+        engine, turn = self._member.engine, self._member.engine.turn
+        position = self._member.controller.state.followed.get(POSITION)
+        held = engine.get(keys.EPOCH)
+        epoch = (held.value or b"").decode(errors="replace")[:64] if held else ""
+        if position is not None and position.epoch != epoch:
+            engine.turn_away(turn)
 
     def _renew(self) -> None:
         """Install a renewed certificate, and use it."""

@@ -104,6 +104,8 @@ class Sender:
             self._kept = max(_REMEMBERED, 2 * len(self._sent))
         waits = ((k, v) for k, v in list(unsent.items()) if self._sent.get(k) != v)
         batch = dict(islice(waits, self._together))
+        if not batch:  # what is confirmed may be stated the same once more
+            self._sent = {k: sent for k, sent in self._sent.items() if k in unsent}
         if not batch or not self._member.applied:
             return False  # the engine is not known yet: what it has comes first
         lists = {key: each for key, each in batch.items() if self._is_list(key, each)}

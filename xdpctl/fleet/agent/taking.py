@@ -55,6 +55,8 @@ class Incoming:
     node: str = ""
     created: int = 0
     again: bool = False  # also what is known already: it was refused
+    lost: bool = False  # another engine has it not: it did not run out
+    own: bool = False  # what is lost stays this node's own
 
 
 @dataclass(slots=True)
@@ -79,6 +81,7 @@ class Taker:
     name: str
     groups: Collection[str]
     hits: Callable[[AnyRule], Hits]
+    states: bool = True  # whether this node may state intents
 
     def take(self, draft: Draft, batch: Iterable[Incoming]) -> Taken:
         """Take over each intent that is newer than what is known; the audit log says what."""
@@ -88,7 +91,7 @@ class Taker:
             if known and one.revision <= known.revision and not (one.again and known.refused):
                 continue
             try:
-                if known and _older(one, known):
+                if known and self._stands(draft, one, known):
                     self._restate(draft, one, known)
                 else:
                     self._one(draft, one, known, taken)
@@ -126,9 +129,18 @@ class Taker:
         else:
             taken.applied.append(one.key)
 
+    def _stands(self, draft: Draft, one: Incoming, known: Shared) -> bool:
+        """Whether what this node has is to be stated again, as the engine has an older one.
+
+        What is stated anew here goes before; of what this node has no record, others state it.
+        """
+        if not self.states or not _older(one, known) or draft.unsent_intent(one.key):
+            return False
+        return not known.stands or current(draft, one.key) is not None
+
     def _restate(self, draft: Draft, one: Incoming, known: Shared) -> None:
         """State again what this node has, as what the engine has is older: it was restored."""
-        gone = not known.stands or current(draft, one.key) is None
+        gone = not known.stands
         draft.unsent[one.key] = Unsent(
             "fleet", known.at or known.removed_at, one.revision, known.scope, removed=gone
         )
@@ -162,12 +174,15 @@ class Taker:
     def _vanished(self, draft: Draft, one: Incoming, known: Shared | None) -> None:
         """The engine has no such intent any more: it ran out, or its removal is forgotten.
 
-        What has no end, or not yet, is stated again: that it is gone is nobody's wish.
+        What has no end is stated again: that it is gone is nobody's wish. What has one is, if the
+        engine has lost it. After too long an absence it is this node's own: somebody may have
+        removed it.
         """
         value = current(draft, one.key)
         lost = known and known.stands and not known.refused and value is not None
         ends = getattr(value, "expires_ns", 0)
-        if known and lost and (not ends or ends > draft.now.ns + _LEFT_NS):
+        left = not ends or (one.lost and ends > draft.now.ns + _LEFT_NS)
+        if known and lost and left and self.states and not one.own:
             draft.unsent[one.key] = Unsent("fleet", known.at or draft.now.unix, 0, known.scope)
         draft.shared[one.key] = None
 

@@ -114,6 +114,7 @@ class Authority:
                 record.nodes.pop(gone, None)
                 record.revoked[gone] = serials
             record.earlier = sorted({*record.earlier, *later.earlier})
+            _add_later(record, later)
         self._keep(record)
 
     def publish_revoked(self) -> None:
@@ -316,7 +317,7 @@ class Authority:
         value = json.dumps({"names": list(record.revoked), "crl": crl.decode()})
         engine.ctl("put", PREFIX + keys.REVOKED, value)
         if self.layout.revoked.exists():
-            self.layout.write(self.layout.revoked, crl, 0o644, self.layout.user)
+            self.layout.rewrite(self.layout.revoked, crl)
 
     def renew(self, names: Sequence[str]) -> dict[str, Path]:
         """Issue new certificates for the same keys; nodes take them from the engine by themselves.
@@ -331,10 +332,10 @@ class Authority:
             new = self._renewed(name, record.nodes[name])
             record.nodes[name].earlier.append(serial(record.nodes[name].certificate.encode()))
             record.nodes[name].certificate = new.decode()
+            self._keep(record)  # before anybody may have it: so that it can be revoked
             written[name] = self.layout.authority / f"{name}.crt"
             self.layout.write(written[name], new, 0o644)
             self.engine().ctl("put", "--", PREFIX + keys.CERTIFICATES + name, new.decode())
-        self._keep(record)
         return written
 
     def _renewed(self, name: str, node: NodeRecord) -> bytes:
@@ -346,6 +347,20 @@ class Authority:
             key=certificates.public_pem(old),
             unit=STATES if node.states else "",
         ).certificate
+
+
+def _add_later(record: Record, later: Record) -> None:
+    """Add to a record from a backup who was let in, or got another certificate, since."""
+    for name, node in later.nodes.items():
+        if name in record.revoked:
+            continue
+        held = record.nodes.get(name)
+        known = [serial(held.certificate.encode()), *held.earlier] if held else []
+        record.nodes[name] = NodeRecord(
+            node.certificate, node.states, sorted({*known, *node.earlier})
+        )
+    for name, serials in later.engines.items():
+        record.engines[name] = sorted({*record.engines.get(name, []), *serials})
 
 
 def endpoints(addresses: Iterable[str]) -> list[str]:

@@ -93,6 +93,8 @@ def revocations(authority: Pair, serials: Sequence[int]) -> bytes:
         .issuer_name(ca.subject)
         .last_update(now - _BEFORE)
         .next_update(now + datetime.timedelta(days=AUTHORITY_DAYS))
+        # a later list has a higher one (RFC 5280, section 5.2.3), also after a restore
+        .add_extension(x509.CRLNumber(int(now.timestamp() * 1000)), critical=False)
     )
     for serial in serials:
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
@@ -105,14 +107,17 @@ def serial(certificate: bytes) -> str:
     return str(certificate_of(certificate).serial_number)
 
 
-def revoked_serials(data: bytes, ca: bytes) -> frozenset[int]:
-    """The serial numbers of a list; ConfigError unless it was signed by the authority."""
+def revoked_serials(data: bytes, ca: bytes) -> tuple[int, frozenset[int]]:
+    """The number of a list and its serial numbers; ConfigError unless the authority signed it."""
     try:
         found = x509.load_pem_x509_crl(data)
         key: Any = x509.load_pem_x509_certificate(ca).public_key()
         if not found.is_signature_valid(key):
             raise ConfigError("the authority did not sign the list of revoked certificates")
-        return frozenset(entry.serial_number for entry in found)
+        number = found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+        return number, frozenset(entry.serial_number for entry in found)
+    except x509.ExtensionNotFound:
+        raise ConfigError("the list of revoked certificates has no number") from None
     except (ValueError, TypeError) as error:
         raise ConfigError(f"the list of revoked certificates cannot be read: {error}") from None
 

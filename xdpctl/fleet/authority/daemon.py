@@ -96,7 +96,11 @@ class Daemon:
             wait()
         finally:
             process.terminate()
-            process.wait(SECONDS)
+            try:
+                process.wait(SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     def name(self) -> str:
         """The name of this host's member."""

@@ -3,15 +3,19 @@
 leaves.
 """
 
+import logging
 import shutil
 
-from xdpctl.errors import ConfigError
+from xdpctl.errors import ConfigError, EngineError
 from xdpctl.fleet.authority.bundle import Bundle, MemberPart
 from xdpctl.fleet.authority.certificates import Pair
 from xdpctl.fleet.authority.daemon import CLIENTS, Daemon
 from xdpctl.fleet.authority.etcd import Etcd
 from xdpctl.fleet.authority.layout import ETCD_USER, Layout
+from xdpctl.fleet.endpoints import Endpoints
 from xdpctl.fleet.settings import PORT, FleetSettings, host_of
+
+log = logging.getLogger("xdpctl.fleet")
 
 
 class Installation:
@@ -77,17 +81,24 @@ class Installation:
         layout = self._layout
         if not layout.configuration.exists():
             return
-        engine = Etcd(layout, fleet.endpoints)
+        mine = fleet.endpoints[0]  # a member's own address comes first
+        others = [each for each in Endpoints(fleet).now if each != mine]
+        engine = Etcd(layout, [mine, *others])
         members, nodes = engine.members(), engine.nodes()
         if len(members) == 1 and set(nodes) - {fleet.name}:
             raise ConfigError(
-                f"{fleet.name} is the only member of the engine, and the fleet has other nodes: "
-                "let one of them join with --member first, or let them leave before"
+                f"{fleet.name} is the only member of the engine of a fleet with other nodes: let "
+                "one of them join with --member first; or let them leave, and revoke their names"
             )
         if len(members) > 1 and fleet.name in members:
-            engine.ctl("member", "remove", members[fleet.name])
-            others = [each for each in fleet.endpoints[1:] if each != fleet.endpoints[0]]
-            Etcd(layout, others or fleet.endpoints).publish_members(fleet.prefix)
+            left = Etcd(
+                layout, others or [mine]
+            )  # a member that is removed stops, and may not answer
+            left.ctl("member", "remove", members[fleet.name])
+            try:
+                left.publish_members(fleet.prefix)
+            except EngineError as error:  # they learn it at the next change of members
+                log.warning("the other nodes do not know yet that it is no member: %s", error)
 
     def remove(self) -> None:
         """Stop etcd, and remove the certificates; what the authority has stays."""

@@ -5,6 +5,7 @@ import os
 import pwd
 import stat
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +95,24 @@ class Layout:
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from error
 
+    def rewrite(self, path: Path, data: bytes) -> None:
+        """Write into a file that is there: a unit may have bound it, and would keep the old one.
+
+        ConfigError if it is not a regular file with one name.
+        """
+        *above, name = path.relative_to(self.state_dir).parts
+        try:
+            with Owned(self.state_dir) as state, state.below(*above) as folder:
+                fd = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+                with os.fdopen(fd, "wb") as file:
+                    about = os.fstat(fd)
+                    if not stat.S_ISREG(about.st_mode) or about.st_nlink != 1:
+                        raise ConfigError(f"{path} is not a file of its own; remove it")
+                    file.truncate()
+                    file.write(data)
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}") from error
+
     def remove_older(self, path: Path, seconds: float) -> None:
         """Remove the files of a folder below the state directory that are older than that."""
         above = path.relative_to(self.state_dir).parts
@@ -103,9 +122,10 @@ class Layout:
             os.scandir(folder) as entries,
         ):
             for entry in list(entries):
-                about = entry.stat(follow_symlinks=False)
-                if stat.S_ISREG(about.st_mode) and time.time() - about.st_mtime > seconds:
-                    os.unlink(entry.name, dir_fd=folder)
+                with suppress(FileNotFoundError):  # the API removes those that were used
+                    about = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(about.st_mode) and time.time() - about.st_mtime > seconds:
+                        os.unlink(entry.name, dir_fd=folder)
 
     def pair(self, folder: Path, name: str) -> Pair:
         """A certificate with its key; ConfigError if they cannot be read."""

@@ -101,10 +101,14 @@ def recover(authority: Authority, name: str, address: str) -> int:
     if (known := daemon.name()) != name:
         raise ConfigError(f"--name is {name[:40]!r}, and this host's member is {known!r}")
     mine = Etcd(authority.layout, endpoints([address]))
-    daemon.begin_alone(mine.wait)
+
+    def begin() -> None:
+        mine.wait()
+        mine.begin_epoch(PREFIX)
+
+    daemon.begin_alone(begin)
     process = daemon.start()
     mine.wait()
-    mine.begin_epoch(PREFIX)
     mine.publish_members(PREFIX)
     if authority.exists:
         authority.begin_anew(name, address)
