@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every page for everybody: WCAG 2.2 AA by axe, narrow, dark, in forced colours, by keyboard."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from tests.browser.conftest import ADDRESS, Desk, eventually, is_live
+from tests.browser.conftest import ADDRESS, Desk, eventually, is_live, sitting
 from tests.lab.conftest import Street
+from xdpctl.lab.box import Box
 
+UPLINK = '[upstream]\nuplinks = [{interface = "isp0", bits_in = 20_000_000}]\n'
 SOURCES = [f"203.0.113.{n}" for n in range(1, 200)]
 LOOKS: dict[str, dict[str, Any]] = {
     "wide and light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
@@ -31,7 +36,8 @@ def furnish(desk: Desk) -> list[str]:
     box.cli("incident", "note", opened["id"], "the provider was called")
     why = ("/why?address=203.0.113.7", "/why")
     rules = ("/rules", "/rules?sort=rate", "/rules?find=203.0.113.7")
-    others = ("/waiting", "/incidents", f"/incidents/{opened['id']}", "/lists", "/system")
+    incidents = ("/incidents", f"/incidents/{opened['id']}")
+    others = ("/waiting", *incidents, "/lists", "/system", "/upstream")
     return ["/", *rules, *why, *others, "/rules?find=0.0.0.0/99&sort=no", "/login"]
 
 
@@ -61,7 +67,16 @@ def cut_off(page: Page) -> list[str]:
     return found
 
 
-def test_each_page_can_be_read(street: Street, desk: Desk) -> None:
+@pytest.fixture
+def whole_desk(street: Street, street_box: Box, tmp_path: Path) -> Iterator[Desk]:
+    """A desk at a box that has every page."""
+    street_box.settings = UPLINK
+    with sitting(street, street_box, tmp_path) as found:
+        yield found
+
+
+def test_each_page_can_be_read(street: Street, whole_desk: Desk) -> None:
+    desk = whole_desk
     paths, found = furnish(desk), []
     with street.flood(SOURCES):
         for look, how in LOOKS.items():

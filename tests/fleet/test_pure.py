@@ -3,6 +3,7 @@
 
 import os
 import pwd
+import shutil
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ from xdpctl.fleet.authority.certificates import (
     revocations,
     revoked_serials,
 )
+from xdpctl.fleet.authority.daemon import UNIT, Daemon
 from xdpctl.fleet.authority.etcd import node_roles
 from xdpctl.fleet.authority.layout import Layout
 from xdpctl.fleet.credentials import Credentials
@@ -381,3 +383,17 @@ def test_a_call_that_no_node_answers_or_that_differs_between_nodes_says_so() -> 
     assert merge
     with pytest.raises(EngineError, match="do not fit together"):
         _merged(merge, {"edge1": {"total": 1, "interfaces": {}}, "edge2": {}}, [])
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+def test_the_unit_of_etcd_is_valid_and_confined(tmp_path: Path) -> None:
+    made = tmp_path / UNIT
+    program = shutil.which("true") or "/bin/true"
+    made.write_text(Daemon(Layout(tmp_path, "nobody", "nogroup")).unit(program))
+    words = ["systemd-analyze", "verify", "--recursive-errors=no", str(made)]
+    found = subprocess.run(words, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert not found.stderr
+    words = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(made)]
+    found = subprocess.run(words, capture_output=True, text=True)
+    assert found.returncode == 0, "its exposure is above 2.0 of 10: " + found.stdout

@@ -289,7 +289,8 @@ class ControlPlane:
         look = self.unusual.look()
         if self.sampler.late(time.monotonic()):
             look = replace(look, seconds=0.0)
-        return look, holding(look, self.controller.datapath.bypass(), self.loader())
+        bypass, full = self.controller.datapath.bypass(), self.uplinks.full()
+        return look, holding(look, bypass, self.loader(), full)
 
     def fills(self) -> list[readiness.Fill]:
         """The fill level of every table that can be full."""

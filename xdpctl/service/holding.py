@@ -31,14 +31,17 @@ class Holding:
     reasons: Sequence[str]
 
 
-def holding(look: Look, bypass: bool, loader: LoaderReport | None) -> Holding:
-    """Not held: what should filter does not, or more passes than usual.
+def holding(
+    look: Look, bypass: bool, loader: LoaderReport | None, full: Sequence[str] = ()
+) -> Holding:
+    """Not held: what should filter does not, more passes than usual, or an uplink is full.
 
-    Unclear: it cannot be known, or hardly anything passes of what did.
+    `full` says which uplinks are: what is dropped behind a full one was not held. Unclear: it
+    cannot be known, or hardly anything passes of what did.
     """
     accepted = [f"{si3(look.accepted)} packets/s pass because rules accept them"]
     beside = accepted if look.accepted >= _MANY else []
-    if broken := list(_broken(bypass, loader)):
+    if broken := [*_broken(bypass, loader), *full]:
         return Holding(State.NOT_HELD, broken)
     if unknown := list(_unknown(look, loader)):
         return Holding(State.UNCLEAR, unknown + beside)

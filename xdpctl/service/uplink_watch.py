@@ -123,13 +123,20 @@ class UplinkWatch:
             for each, hit in zip(taking, hits, strict=True)
         ]
 
+    def full(self) -> list[str]:
+        """The uplinks that are full, a sentence each."""
+        return [
+            f"the uplink {name} is full: {link.state.why}; see xdpctl upstream status"
+            for name, link in self.links.items()
+            if link.state.full_for
+        ]
+
     def warnings(self) -> list[str]:
         """What is wrong with the uplinks, a sentence each."""
         found = [f"the uplink {name} is not filtered: add it to interfaces" for name in self.absent]
+        found += self.full()
         for name, link in self.links.items():
             state = link.state
-            if state.full_for:
-                found.append(f"the uplink {name} is full: {state.why}; see xdpctl upstream status")
             if state.rate_is_wrong:
                 rate = si3(link.uplink.bits_in)
                 found.append(

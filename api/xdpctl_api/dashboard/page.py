@@ -16,7 +16,7 @@ from xdpctl.model.identity import Caller, Role
 from xdpctl_api import problems
 from xdpctl_api.auth import caller
 from xdpctl_api.dashboard.api_calls import ApiCalls, node_of
-from xdpctl_api.dashboard.rendering import pages, rendered
+from xdpctl_api.dashboard.rendering import FLEET, UPSTREAM, pages, rendered
 from xdpctl_api.transport.callers import PEER, LocalPeer
 
 _SAID, _SAID_SECONDS = "said", 600
@@ -50,7 +50,7 @@ class Page:
             # what is done on this node must not look as if it were done on another one
             may_change=self.who.may(Role.OPERATOR) and not node,
             may_look=self.who.may(Role.VIEWER),
-            pages=pages(self.who, fleet is not None),
+            pages=pages(self.who, *self._more_pages()),
             holding=state,
             automatic=automatic,
             bypass=bypass,
@@ -59,6 +59,11 @@ class Page:
             local=isinstance(self.request.scope.get(PEER), LocalPeer),
             **values,
         )
+
+    def _more_pages(self) -> list[tuple[str, str]]:
+        context = self.request.app.state.context
+        more = [UPSTREAM] if context.uplinks.links else []
+        return [*more, *([FLEET] if context.fleet else [])]
 
     async def or_none(self, path: str, **params: Any) -> Any:
         """What the API answers; None where it is refused: the page says that it is not known."""

@@ -36,7 +36,7 @@ PAGES = (
     ("/why", "Why"),
     ("/system", "System"),
 )
-FLEET = ("/fleet", "Fleet")
+FLEET, UPSTREAM = ("/fleet", "Fleet"), ("/upstream", "Upstream")  # where there are some
 
 
 def rendered(
@@ -47,11 +47,11 @@ def rendered(
     return HTMLResponse(text, http_status, {**HEADERS, "Cache-Control": "no-store"})
 
 
-def pages(who: Caller, fleet: bool = False) -> list[tuple[str, str]]:
-    """The pages that somebody may look at."""
+def pages(who: Caller, *more: tuple[str, str]) -> list[tuple[str, str]]:
+    """The pages that somebody may look at; `more` are those that not every box has."""
     if not who.may(Role.VIEWER):
         return [page for page in PAGES if page[0] == "/why"]
-    return [*PAGES, *([FLEET] if fleet else [])]
+    return [*PAGES, *more]
 
 
 @cache

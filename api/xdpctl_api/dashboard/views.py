@@ -56,6 +56,20 @@ async def fleet(page: PageIn) -> Response:
     )
 
 
+@router.get("/upstream")
+async def upstream(page: PageIn) -> Response:
+    """How full the uplinks are, and what to ask of the provider about each attack."""
+    found = await page.api.get("/v1/upstream")
+    letters = await asyncio.gather(
+        *(page.or_none(f"/v1/upstream/letters/{segment(a['incident'])}") for a in found["attacks"])
+    )
+    attacks = [
+        attack | {"letter": letter["text"] if letter else ""}
+        for attack, letter in zip(found["attacks"], letters, strict=True)
+    ]
+    return await page.render("upstream.html.j2", uplinks=found["uplinks"], attacks=attacks)
+
+
 @router.get("/waiting")
 async def waiting(page: PageIn) -> Response:
     """Rules that wait for somebody: in monitor mode, or to be kept."""

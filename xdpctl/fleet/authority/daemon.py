@@ -26,6 +26,49 @@ SERVER_NAME = "engine.xdpctl"  # in the certificates of members alone
 _QUOTA = 8 << 30  # bytes
 _UNITS = Path("/etc/systemd/system")
 
+_UNIT_TEXT = """\
+# Written by xdpctl fleet.
+[Unit]
+Description=etcd of the xdpctl fleet
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+Type=notify
+User={user}
+EnvironmentFile={configuration}
+ExecStart={program}
+Restart=on-failure
+RestartSec=2
+LimitNOFILE=65536
+UMask=0077
+CapabilityBoundingSet=
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+NoNewPrivileges=yes
+PrivateDevices=yes
+PrivateTmp=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHome=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+ProtectSystem=strict
+ReadWritePaths={folder}
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+
+[Install]
+WantedBy=multi-user.target
+"""
+
 
 class Daemon:
     """etcd on this host."""
@@ -139,32 +182,18 @@ class Daemon:
             os.waitpid(process, 0)
         self.stop()
 
+    def unit(self, program: str) -> str:
+        """The text of the unit that runs `program` as this host's member."""
+        return _UNIT_TEXT.format(
+            user=ETCD_USER,
+            configuration=self._layout.configuration,
+            program=program,
+            folder=self._layout.engine,
+        )
+
     def _write_unit(self, program: str) -> None:
-        text = f"""# Written by xdpctl fleet.
-[Unit]
-Description=etcd of the xdpctl fleet
-After=network-online.target
-Wants=network-online.target
-
-[Service]
-Type=notify
-User={ETCD_USER}
-EnvironmentFile={self._layout.configuration}
-ExecStart={program}
-Restart=on-failure
-RestartSec=2
-LimitNOFILE=65536
-NoNewPrivileges=yes
-ProtectSystem=strict
-ReadWritePaths={self._layout.engine}
-ProtectHome=yes
-PrivateTmp=yes
-
-[Install]
-WantedBy=multi-user.target
-"""
         try:
-            replace_file(_UNITS / UNIT, text.encode(), 0o644)
+            replace_file(_UNITS / UNIT, self.unit(program).encode(), 0o644)
         except OSError as error:
             raise ConfigError(f"{_UNITS / UNIT}: {error.strerror}") from error
 

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A full uplink on its page: said, with what to ask of the provider, and a letter in words."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.conftest import ADDRESS, Desk, eventually, sitting
+from tests.browser.test_everybody import SOURCES, UPLINK
+from tests.lab.conftest import SERVER, Street
+from xdpctl.lab.box import Box
+
+
+@pytest.fixture
+def uplink_desk(street: Street, street_box: Box, tmp_path: Path) -> Iterator[Desk]:
+    street_box.settings = UPLINK
+    with sitting(street, street_box, tmp_path) as found:
+        yield found
+
+
+def test_the_page_says_that_the_link_is_full_and_what_to_ask(
+    street: Street, uplink_desk: Desk
+) -> None:
+    box = uplink_desk.box
+    box.cli("block", "--match", "udp dst-port 53")
+    box.cli("incident", "open", SERVER, "--attack", "udp_flood")
+    with street.flood(SOURCES), uplink_desk.session() as page:
+
+        def full() -> bool:
+            page.goto(f"{ADDRESS}/upstream")
+            return "What is dropped here comes too late" in page.inner_text("body")
+
+        eventually(page, full, "the banner")
+        text = page.inner_text("main")
+        assert "drop proto udp dst-port 53" in text
+        assert "65535:666" in text
+        page.get_by_text("A letter to the provider").click()
+        assert "Our link to you" in page.inner_text("main")
+    with uplink_desk.session("viewer") as page:
+        page.goto(f"{ADDRESS}/upstream")
+        assert "A letter to the provider" not in page.inner_text("main"), "an operator writes it"
