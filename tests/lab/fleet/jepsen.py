@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.lab.fleet.edges import Edge, FleetLab, Traffic, until
 from xdpctl.errors import Refused, Unreachable
 from xdpctl.fleet.authority.certificates import issued
 from xdpctl.fleet.authority.layout import Layout
+from xdpctl.fleet.scope import STATES
 from xdpctl.lab.namespaces import LabError
 
 _KEYS, _OF_DETECTORS = 60, 30
@@ -42,6 +44,7 @@ class Clients:
     def __init__(self, fleet: FleetLab, began: float, rng: random.Random) -> None:
         self._fleet, self._began = fleet, began
         self.asked: list[Asked] = []
+        self.surprises: Counter[str] = Counter()  # refusals that a right request does not get
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._work, args=(edge, random.Random(rng.random())))
@@ -80,8 +83,13 @@ class Clients:
         self._asked(edge, source, value, True, ask)
 
     def _detect(self, edge: Edge, source: str, rng: random.Random) -> None:
-        body = {"events": [{"id": f"{edge.name}-{source}", "phase": "began", "attack": "udp_flood",
-                            "sources": [source.split("/")[0]], "ttl": 600}]}  # fmt: skip
+        body = {
+            "id": f"{edge.name}-{source}",
+            "phase": rng.choice(("began", "began", "ended")),
+            "attack": "udp_flood",
+            "sources": [source.split("/")[0]],
+            "ttl": 600,
+        }
 
         def ask() -> Any:
             return edge.call("POST", "/v1/hooks/event", json=body)
@@ -98,10 +106,12 @@ class Clients:
             revision = where.get("revision", 0)
             outcome = Outcome.ENGINE if revision else Outcome.NODE
         except Refused as error:
-            refused = error.problem.get("status", 500) < 500
-            outcome = Outcome.REFUSED if refused else Outcome.UNKNOWN
-            if error.problem.get("status") == 409 and person:
+            status = error.problem.get("status", 500)
+            outcome = Outcome.REFUSED if status < 500 else Outcome.UNKNOWN
+            if status == 409 and person:
                 outcome = Outcome.UNKNOWN  # it may have been kept, and given way later
+            elif status not in (404, 409) and status < 500:
+                self.surprises[f"{status}: {error.problem.get('detail')}"[:200]] += 1
         except Unreachable:
             outcome = Outcome.UNKNOWN
         ended = time.monotonic() - self._began
@@ -224,7 +234,8 @@ class Nemesis:
         path = edge.box.directory / "state" / "control" / "fleet" / "node.crt"
         good = path.read_bytes()
         key = path.with_name("node.key").read_bytes()
-        pair = issued(layout.pair(layout.authority, "ca"), edge.name, [edge.address], -60.0, key)
+        authority = layout.pair(layout.authority, "ca")
+        pair = issued(authority, edge.name, [edge.address], -60.0, key, STATES)
         path.write_bytes(pair.certificate)
         edge.box.stop()
         edge.box.start()
@@ -310,6 +321,7 @@ def run(seconds: float, seed: int, least: int = 0) -> History:
         finally:
             clients.stop()
         print(f"{time.monotonic() - began:.1f} s clients stopped", flush=True)
+        assert not clients.surprises, clients.surprises.most_common(5)
         healing = time.monotonic()
         with suppress(AssertionError):
             until(lambda: same(fleet), 60)
