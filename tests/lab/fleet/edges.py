@@ -178,7 +178,7 @@ class FleetLab:
             except LabError:
                 continue
             for one in json.loads(said):
-                if one["Status"]["header"]["member_id"] == one["Status"]["leader"]:
+                if one["Status"]["header"]["member_id"] == one["Status"].get("leader"):
                     where = one["Endpoint"].partition(":")[0]
                     return next(edge for edge in members if edge.address == where)
         return None
