@@ -147,7 +147,7 @@ DEFECTS = (
 @pytest.mark.parametrize("seed", [11, 12])
 def test_under_faults_everything_is_kept(shared_etcd: Etcd, tmp_path: Path, seed: int) -> None:
     found = simulate(tmp_path, lambda node: None, seed)
-    assert len(found.asked) > 100
+    assert len(found.asked) > 20, "too little was asked to say anything"
     assert check(found) == []
 
 
