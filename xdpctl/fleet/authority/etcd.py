@@ -75,12 +75,19 @@ class Etcd:
                 if "already exists" not in str(error):  # from a call that failed half way
                     raise
 
+    def voting(self) -> dict[str, str]:
+        """Where the members that vote answer (HOST:PORT), by name."""
+        found = json.loads(self.ctl("member", "list", "--write-out=json"))["members"]
+        return {
+            each["name"]: each["clientURLs"][0].removeprefix("https://")
+            for each in found
+            if each.get("clientURLs") and not each.get("isLearner")
+        }
+
     def publish_members(self, prefix: str) -> None:
         """Let all nodes know where etcd answers now."""
-        found = json.loads(self.ctl("member", "list", "--write-out=json"))["members"]
-        urls = [url for each in found if not each.get("isLearner") for url in each["clientURLs"]]
-        where = [url.removeprefix("https://") for url in urls]
-        self.ctl("put", "--", prefix + keys.MEMBERS, json.dumps(sorted(where)))
+        where = json.dumps(sorted(self.voting().values()))
+        self.ctl("put", "--", prefix + keys.MEMBERS, where)
 
     def begin_epoch(self, prefix: str) -> None:
         """Let all nodes compare what they have with the engine, whose past may be another now."""

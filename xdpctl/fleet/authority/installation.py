@@ -81,19 +81,17 @@ class Installation:
         layout = self._layout
         if not layout.configuration.exists():
             return
-        mine = fleet.endpoints[0]  # a member's own address comes first
-        others = [each for each in Endpoints(fleet).now if each != mine]
-        engine = Etcd(layout, [mine, *others])
-        members, nodes = engine.members(), engine.nodes()
+        engine = Etcd(layout, Endpoints(fleet).now)
+        members, nodes, voting = engine.members(), engine.nodes(), engine.voting()
+        others = [where for name, where in voting.items() if name != fleet.name]
         if len(members) == 1 and set(nodes) - {fleet.name}:
             raise ConfigError(
                 f"{fleet.name} is the only member of the engine of a fleet with other nodes: let "
                 "one of them join with --member first; or let them leave, and revoke their names"
             )
         if len(members) > 1 and fleet.name in members:
-            left = Etcd(
-                layout, others or [mine]
-            )  # a member that is removed stops, and may not answer
+            # not by itself: a member that is removed stops, and may not answer
+            left = Etcd(layout, others or fleet.endpoints)
             left.ctl("member", "remove", members[fleet.name])
             try:
                 left.publish_members(fleet.prefix)
