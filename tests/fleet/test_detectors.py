@@ -8,6 +8,7 @@ import pytest
 from tests.fleet.boxes import Node, until
 from tests.support.fakes import ask
 from xdpctl.control.operations import signatures, source_rules
+from xdpctl.control.state.draft import Draft
 from xdpctl.fleet import keys
 from xdpctl.fleet.intent import VERSION, Intent, content, encode
 from xdpctl.fleet.settings import Arm
@@ -60,10 +61,14 @@ def test_it_is_released_when_it_is_over_everywhere(fleet: Fleet) -> None:
     first = attack(one)
     until(lambda: NAME in two.ids() and NAME in three.ids())
     attack(two, "event-9")
-    held = two.controller.state.signatures[first]
-    two.controller.submit(
-        lambda d: d.put_signature(held.replace(tags=(*held.tags, "event-9")))
-    ).result(10)
+
+    def report(draft: Draft) -> None:
+        """Let the detector of two hold it, too: on what stands then, as the agent changes it."""
+        held = draft.signature(first)
+        assert held is not None
+        draft.put_signature(held.replace(tags=(*held.tags, "event-9")))
+
+    two.controller.submit(report).result(10)
     until(lambda: len(tags.armed(three.controller.state.signatures[first].tags)) == 2)
     over(one, first)
     until(lambda: tags.armed(three.controller.state.signatures[first].tags) == ("armed-edge2",))
