@@ -3,7 +3,6 @@
 
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -103,30 +102,6 @@ def test_a_node_that_was_away_while_the_engine_was_compacted_begins_anew(
     ctl(own_etcd, "compact", revision)
     two.start()
     until(lambda: two.rules() == {Y: "enforce drop operator"})
-
-
-def test_an_old_backup_neither_unblocks_nor_brings_back_what_was_removed(
-    own_etcd: Etcd, made: Callable[[str], Node], tmp_path: Path
-) -> None:
-    one, two = made("edge1"), made("edge2")
-    one.add(ask(X), wait=Wait.MAJORITY)
-    until(lambda: X in two.rules())
-    backup = tmp_path / "backup.db"
-    ctl(own_etcd, "snapshot", "save", str(backup))
-    one.add(ask(Y), wait=Wait.MAJORITY)
-    one.remove(X_ID, wait=Wait.MAJORITY)
-    until(lambda: two.rules() == {Y: "enforce drop operator"})
-    own_etcd.restore(backup)
-    cluster = two.controller.state.followed[POSITION].cluster
-
-    def anew(node: Node) -> bool:
-        position = node.controller.state.followed[POSITION]
-        return position.cluster != cluster and not node.controller.state.unsent
-
-    until(lambda: anew(one) and anew(two), 20)
-    assert one.rules() == two.rules() == {Y: "enforce drop operator"}
-    late = made("late")
-    until(lambda: late.rules() == {Y: "enforce drop operator"})
 
 
 def test_a_node_of_another_fleet_keeps_its_rules_to_itself(

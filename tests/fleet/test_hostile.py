@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What somebody with a node's certificate could write to harm the others, or an engine's past."""
+"""What somebody with a node's certificate could write to harm the others."""
 
 import dataclasses
 import hashlib
-import json
-import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
@@ -15,30 +12,24 @@ from msgspec import Raw, structs
 
 from tests.fleet.boxes import Node, until
 from tests.fleet.engines import Etcd
-from tests.fleet.test_engine_faults import X_ID, Y_ID, ctl
 from tests.fleet.test_sets import entries, put, size
 from tests.support.fakes import ask
 from tests.support.walker import SMALL
-from xdpctl.control.state.draft import Draft
 from xdpctl.fleet import keys, sharding
-from xdpctl.fleet.agent.following import POSITION
-from xdpctl.fleet.agent.taking import Incoming
-from xdpctl.fleet.authority.certificates import new_authority, revocations
 from xdpctl.fleet.engine.client import Engine
 from xdpctl.fleet.engine.values import Held
 from xdpctl.fleet.intent import VERSION, Intent, content, decode, encode
 from xdpctl.fleet.revocations import Revocations
-from xdpctl.fleet.settings import Arm, FleetSettings
+from xdpctl.fleet.settings import Arm
 from xdpctl.fleet.sharding import SetDamaged
 from xdpctl.model.match.match import build
-from xdpctl.model.quota import AUTOMATIC, Quota
+from xdpctl.model.quota import AUTOMATIC
 from xdpctl.model.rule import Action, Rule
-from xdpctl.model.sharing import Unsent
 from xdpctl.model.signature import Signature
 from xdpctl.model.wait import Wait
 
 Fleet = Callable[..., Node]
-X, Y, Z = "203.0.113.7/32", "203.0.113.9/32", "203.0.113.11/32"
+X = "203.0.113.7/32"
 
 
 def found(node: Node, rule: Rule) -> None:
@@ -170,66 +161,6 @@ def test_a_full_table_takes_what_it_has_room_for_and_refuses_the_rest_soon(
     assert tried.call_count < 600
 
 
-def test_what_was_changed_after_a_backup_stands_after_its_restore(
-    own_etcd: Etcd,
-    made: Callable[[str], Node],
-    tmp_path: Path,
-) -> None:
-    """The engine has drop again, and both nodes know that accept was stated later."""
-    one, two = made("edge1"), made("edge2")
-    one.add(ask(X), wait=Wait.MAJORITY)
-    until(lambda: X in two.rules())
-    backup = tmp_path / "backup.db"
-    ctl(own_etcd, "snapshot", "save", str(backup))
-    for node in (one, two):
-        node.clock.advance(5)
-    one.add(ask(X, "accept", replace=True), wait=Wait.MAJORITY)
-    accepted = {X: "enforce accept operator"}
-    until(lambda: two.rules() == accepted)
-    own_etcd.restore(backup)
-
-    def restated(node: Node) -> bool:
-        held = node.agent.member.engine.get(keys.intent(f"rules/{X_ID}"))
-        return held is not None and b'"accept"' in (held.value or b"")
-
-    until(lambda: restated(one), 20)
-    until(lambda: not one.controller.state.unsent and not two.controller.state.unsent, 20)
-    assert one.rules() == two.rules() == accepted
-
-
-def test_what_a_member_that_was_behind_has_lost_is_stated_again(
-    own_etcd: Etcd,
-    made: Callable[[str], Node],
-    tmp_path: Path,
-) -> None:
-    """The cluster is the same, and its revisions are used a second time: the epoch tells."""
-    one, two = made("edge1"), made("edge2")
-    one.add(ask(X), wait=Wait.MAJORITY)
-    until(lambda: X in two.rules())
-    own_etcd.kill()
-    shutil.copytree(own_etcd.folder / "data", tmp_path / "behind")
-    own_etcd.start()
-    one.add(ask(Y), wait=Wait.MAJORITY)
-    until(lambda: Y in two.rules())
-    position = two.controller.state.followed[POSITION].revision
-    one.stop()
-    two.stop()
-    own_etcd.kill()
-    shutil.rmtree(own_etcd.folder / "data")
-    shutil.copytree(tmp_path / "behind", own_etcd.folder / "data")
-    own_etcd.start()
-    third = made("third")
-    third.add(ask(Z), wait=Wait.MAJORITY)
-    engine = third.agent.member.engine
-    while engine.put("else", b"") <= position:
-        pass
-    engine.put(keys.EPOCH, b"another")
-    one.start()
-    two.start()
-    until(lambda: all(set(n.rules()) == {X, Y, Z} for n in (one, two, third)), 20)
-    assert engine.get(keys.intent(f"rules/{Y_ID}"))
-
-
 def test_a_duty_that_nobody_can_lose_is_taken_over(fleet: Fleet) -> None:
     one = fleet("edge1")
     until(lambda: one.agent.rounds.feeds.mine)
@@ -297,7 +228,7 @@ def test_invented_detectors_share_one_quota_of_signatures(
 ) -> None:
     one, two = fleet("edge1", arm=Arm.ENFORCE), fleet("edge2", arm=Arm.ENFORCE)
     until(lambda: two.agent.member.applied)
-    few = structs_like(AUTOMATIC, max_signatures=5)
+    few = dataclasses.replace(AUTOMATIC, max_signatures=5)
     monkeypatch.setattr("xdpctl.fleet.agent.arming.AUTOMATIC", few)
     for number in range(9):
         parts = {"protocol": "udp", "destination": "198.51.100.7"}
@@ -314,83 +245,3 @@ def test_invented_detectors_share_one_quota_of_signatures(
     until(lambda: len(two.ids()) + len(two.agent.member.refused) == 9)
     assert len(two.ids()) == 5
     assert "not configured on this node" in str(two.agent.member.refused)
-
-
-def structs_like(quota: Quota, **more: int) -> Quota:
-    return dataclasses.replace(quota, **more)
-
-
-def test_a_restore_makes_no_node_take_away_what_is_not_for_it_nor_the_policy(
-    own_etcd: Etcd, made: Callable[[str], Node], tmp_path: Path
-) -> None:
-    one, two = made("edge1"), made("edge2")
-    until(lambda: two.agent.member.applied)
-    one.add(ask(X), scope="node:edge1", wait=Wait.MAJORITY)
-    one.agent.state_and_wait("policy/automatic", "root", b'"first"')
-    until(lambda: two.policies == ["first"])
-    backup = tmp_path / "backup.db"
-    ctl(own_etcd, "snapshot", "save", str(backup))
-    for node in (one, two):
-        node.clock.advance(5)
-    request = ask(X, "accept", replace=True)
-    one.add(request, scope="node:edge1", wait=Wait.MAJORITY)
-    one.agent.state_and_wait("policy/automatic", "root", b'"second"')
-    until(lambda: two.policies[-1] == "second")
-    own_etcd.restore(backup)
-    engine = one.agent.member.engine
-
-    def restated() -> bool:
-        held = engine.get(keys.intent(f"rules/{X_ID}"))
-        return held is not None and b'"accept"' in (held.value or b"")
-
-    until(restated, 20)
-    until(lambda: not one.controller.state.unsent and not two.controller.state.unsent, 20)
-    assert one.rules() == {X: "enforce accept operator"}
-    held = engine.get(keys.intent("policy/automatic"))
-    assert held is not None
-    assert not decode(held.value or b"").removed
-    until(lambda: two.policies[-1] == "first", 20)
-
-
-def test_what_is_stated_here_goes_before_what_is_stated_again(fleet: Fleet) -> None:
-    """An older engine comes back while a change of this node waits to be sent."""
-    one = fleet("edge1")
-    until(lambda: one.agent.member.applied)
-    taker = one.agent.follower._taker
-    key, source = f"rules/{X_ID}", ask(X)
-    one.add(source, wait=Wait.MAJORITY)
-    until(lambda: not one.controller.state.unsent)
-    mine = Unsent("alice", 500.0, 0, "node:edge2", change=7)
-    old = Intent(VERSION, "bob", "edge2", 1.0, data=Raw(b"{}"))
-
-    def operation(draft: Draft) -> Unsent | None:
-        draft.shared[key] = structs.replace(draft.state.shared[key], revision=0)
-        draft.unsent[key] = mine
-        taker.take(draft, [Incoming(key, 9, old)])
-        after = draft.unsent_intent(key)
-        draft.shared.clear()
-        draft.unsent.clear()
-        return after
-
-    kept = one.agent.member.do(operation)
-    assert kept is None or kept.by == "alice"
-
-
-def test_an_older_list_of_revoked_certificates_is_not_taken_over(tmp_path: Path) -> None:
-    authority = new_authority("test")
-    (tmp_path / "ca.crt").write_bytes(authority.certificate)
-    settings = FleetSettings("edge1", ("192.0.2.1:2379",), certificates=tmp_path)
-    known = Revocations(settings)
-    older = revocations(authority, [])
-    time.sleep(0.01)
-    newer = revocations(authority, [4711])
-
-    def listed(names: list[str], crl: bytes) -> bytes:
-        return json.dumps({"names": names, "crl": crl.decode()}).encode()
-
-    known.take(listed(["stolen"], newer))
-    assert known.revoked("stolen", 1)
-    assert known.revoked("other", 4711)
-    known.take(listed([], older))
-    assert known.revoked("stolen", 1), "a restored engine has the older list"
-    assert "older" in known.problem

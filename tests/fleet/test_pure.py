@@ -1,40 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What needs no engine: scopes, answers, stories, merged answers, certificates, configuration."""
+"""What needs no engine: scopes, answers, stories, merged answers, configuration."""
 
-import os
-import pwd
-import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
 from tests.paths import ROOT
 from xdpctl.cli.app import hoisted
-from xdpctl.errors import AccessError, ConfigError, EngineError, RuleError
+from xdpctl.errors import ConfigError, EngineError, RuleError
 from xdpctl.fleet import configuration
 from xdpctl.fleet.answer import where
-from xdpctl.fleet.authority.bundle import Bundle, parse_token, seal, unseal
-from xdpctl.fleet.authority.certificates import (
-    addresses_of,
-    certificate_of,
-    issued,
-    new_authority,
-    public_pem,
-    revocations,
-    revoked_serials,
-)
-from xdpctl.fleet.authority.daemon import UNIT, Daemon
-from xdpctl.fleet.authority.etcd import node_roles
-from xdpctl.fleet.authority.layout import Layout
-from xdpctl.fleet.credentials import Credentials
 from xdpctl.fleet.endpoints import Endpoints
 from xdpctl.fleet.engine.values import Held
 from xdpctl.fleet.node import Card, Nodes, Report, encode, shown
-from xdpctl.fleet.revocations import _rewrite
 from xdpctl.fleet.scope import check_scope, in_scope
 from xdpctl.fleet.settings import FleetSettings
 from xdpctl.fleet.story import joined
@@ -190,67 +170,6 @@ def test_figures_over_time_and_the_word_are_those_of_all() -> None:
     assert (worst["state"], worst["reasons"]) == ("not_held", ["b: it is not_held"])
 
 
-def bundle(**more: object) -> Bundle:
-    fields: dict[str, object] = {
-        "fleet": "f", "name": "edge2", "groups": (), "address": "192.0.2.2", "endpoints": ("a:1",),
-        "server_name": "s", "prefix": "x/", "ends": time.time() + 60, "ca": b"ca",
-        "certificate": b"c", "key": b"k",
-    }  # fmt: skip
-    return Bundle(**fields | more)  # type: ignore[arg-type]
-
-
-def test_a_token_opens_its_own_bundle_alone() -> None:
-    token, sealed = seal(bundle())
-    other, _ = seal(bundle())
-    assert unseal(parse_token(str(token)), sealed).name == "edge2"
-    assert b"edge2" not in sealed
-    with pytest.raises(AccessError, match="does not open"):
-        unseal(other, sealed)
-    with pytest.raises(AccessError, match="does not open"):
-        unseal(token, sealed[:-4])
-    with pytest.raises(AccessError, match="authority is not the one"):
-        unseal(token._replace(authority="0" * 64), sealed)
-    token, sealed = seal(bundle(ends=time.time() - 1))
-    with pytest.raises(AccessError, match="has expired"):
-        unseal(token, sealed)
-
-
-@pytest.mark.parametrize("text", ["", "x", "xdpctlfleet1.a.b.c", "xdpctl_secret", "a.b.c.d.e"])
-def test_what_is_no_token_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="token"):
-        parse_token(text)
-
-
-def test_certificates_are_for_a_name_a_key_and_an_authority() -> None:
-    authority, another = new_authority("fleet a"), new_authority("fleet b")
-    pair = issued(authority, "edge1", ["192.0.2.1", "edge1"], unit="states")
-    assert addresses_of(pair.certificate) == ["192.0.2.1", "edge1"]
-    certificate_of(pair.certificate, authority.certificate, pair.key, "edge1")
-    with pytest.raises(ConfigError, match="not valid"):
-        certificate_of(pair.certificate, another.certificate)
-    with pytest.raises(ConfigError, match="not for this key"):
-        certificate_of(pair.certificate, key=issued(authority, "x").key)
-    with pytest.raises(ConfigError, match="for 'edge1', not for 'edge2'"):
-        certificate_of(pair.certificate, name="edge2")
-    with pytest.raises(ConfigError, match="not valid"):
-        certificate_of(b"garbage")
-    renewed = issued(authority, "edge1", ["192.0.2.1"], key=public_pem(pair.certificate))
-    assert renewed.key == b""
-    certificate_of(renewed.certificate, authority.certificate, pair.key, "edge1")
-    crl = revocations(authority, [certificate_of(pair.certificate).serial_number])
-    revoked_serials(crl, authority.certificate)
-    with pytest.raises(ConfigError, match="did not sign"):
-        revoked_serials(crl, another.certificate)
-
-
-def test_a_node_that_only_follows_writes_its_own_alone() -> None:
-    words = [" ".join(each) for each in node_roles("xdpctl/", "edge3", states=False)]
-    writes = [each.split()[-1] for each in words if "readwrite" in each]
-    assert writes
-    assert all("/edge3/" in path for path in writes)
-    assert not any(each.endswith(" states") for each in words)
-
-
 def test_the_table_is_added_and_taken_out_again(tmp_path: Path) -> None:
     file = tmp_path / "xdpctl.toml"
     file.write_text('interfaces = ["eth0"]\n\n[listen]\nport = 0\n')
@@ -299,24 +218,6 @@ def test_options_of_a_fleet_may_be_anywhere() -> None:
     assert hoisted(["hook", "fastnetmon", "--node"]) == ["hook", "fastnetmon", "--node"]
 
 
-def test_the_list_of_revoked_nodes_is_never_written_through_a_link(tmp_path: Path) -> None:
-    """The folder belongs to etcd's user, who may put a link where the list stands."""
-    target, link = tmp_path / "ours", tmp_path / "revoked.pem"
-    target.write_bytes(b"before")
-    link.symlink_to(target)
-    with pytest.raises(OSError, match="symbolic links"):
-        _rewrite(link, b"after")
-    link.unlink()
-    link.hardlink_to(target)
-    with pytest.raises(ConfigError, match="not a file of this user alone"):
-        _rewrite(link, b"after")
-    assert target.read_bytes() == b"before"
-    link.unlink()
-    link.write_bytes(b"an older and longer list")
-    _rewrite(link, b"after")
-    assert link.read_bytes() == b"after"
-
-
 @pytest.mark.parametrize(
     "address",
     ["a@b:1", "a/b:1", "a:1/x", "a:1?x", "a", "a:", " a:1", "a:1\n", "[:]:1", "a:b:c:1", "xn--:1",
@@ -327,39 +228,6 @@ def test_an_address_of_a_node_is_a_host_and_a_port(address: str) -> None:
     assert is_address("edge-1.example.net:8461")
     assert is_address("[2001:db8::1]:8461")
     assert is_address("192.0.2.1:8461")
-
-
-def test_root_makes_no_file_through_a_link_of_an_unprivileged_user(tmp_path: Path) -> None:
-    """The folder `control` belongs to the control plane's user, who may put links there."""
-    if os.geteuid():
-        pytest.skip("needs root")
-    state, victim = tmp_path / "state", tmp_path / "victim"
-    (state / "control").mkdir(parents=True)
-    victim.mkdir(mode=0o755)
-    (state / "control" / "fleet").symlink_to(victim)
-    layout = Layout(state, "nobody", "nogroup")
-    try:
-        pwd.getpwnam("etcd")
-    except KeyError:
-        pytest.skip("needs the user etcd: apt-get install etcd-server")
-    with pytest.raises(ConfigError, match="is not a folder"):
-        layout.prepare()
-    with pytest.raises(ConfigError, match="is not a folder"):
-        layout.write(layout.node / "node.crt", b"x", 0o644, "nobody")
-    assert victim.stat().st_uid == 0
-    assert not list(victim.iterdir())
-
-
-def test_certificates_that_cannot_be_read_are_no_clear_text() -> None:
-    settings = FleetSettings("edge1", ("192.0.2.1:2379",), certificates=Path("/x"))
-    with mock.patch.object(Path, "exists", side_effect=PermissionError(13, "Permission denied")):
-        found = Credentials(settings)
-        assert found.secure
-    with (
-        mock.patch.object(Credentials, "secure", True),
-        pytest.raises(OSError, match=r"/x/ca\.crt"),
-    ):
-        found.load()
 
 
 def test_members_are_taken_over_and_kept_and_garbage_is_not(tmp_path: Path) -> None:
@@ -383,17 +251,3 @@ def test_a_call_that_no_node_answers_or_that_differs_between_nodes_says_so() -> 
     assert merge
     with pytest.raises(EngineError, match="do not fit together"):
         _merged(merge, {"edge1": {"total": 1, "interfaces": {}}, "edge2": {}}, [])
-
-
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
-def test_the_unit_of_etcd_is_valid_and_confined(tmp_path: Path) -> None:
-    made = tmp_path / UNIT
-    program = shutil.which("true") or "/bin/true"
-    made.write_text(Daemon(Layout(tmp_path, "nobody", "nogroup")).unit(program))
-    words = ["systemd-analyze", "verify", "--recursive-errors=no", str(made)]
-    found = subprocess.run(words, capture_output=True, text=True)
-    assert found.returncode == 0, found.stderr
-    assert not found.stderr
-    words = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(made)]
-    found = subprocess.run(words, capture_output=True, text=True)
-    assert found.returncode == 0, "its exposure is above 2.0 of 10: " + found.stdout

@@ -5,12 +5,10 @@ Where this host runs etcd, its list of revoked certificates is brought up to dat
 """
 
 import os
-import stat
-from pathlib import Path
 
 import msgspec
 
-from xdpctl.base.system.owned_folder import read_file, replace_file
+from xdpctl.base.system.owned_folder import read_file, replace_file, rewrite_file
 from xdpctl.errors import ConfigError
 from xdpctl.fleet.authority.certificates import revoked_serials
 from xdpctl.fleet.settings import FleetSettings
@@ -62,7 +60,7 @@ class Revocations:
             self._know(found)
             replace_file(self._settings.file(_KEPT), value, 0o640)
             if (listed := self._settings.revoked_list) is not None:
-                _rewrite(listed, crl)
+                rewrite_file(listed, crl, os.geteuid())
         except (msgspec.DecodeError, OSError, ConfigError) as error:
             self.problem = f"the list of revoked nodes is not taken over: {error}"
             return
@@ -82,15 +80,3 @@ class Revocations:
                 raise ConfigError("it is older than the one that this node has")
             self._number, self._serials = number, serials
         self._names = frozenset(found.names)
-
-
-def _rewrite(path: Path, data: bytes) -> None:
-    """Write a file of ours in a folder that is not: never through a link that was put there."""
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK), "r+b") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode) or about.st_uid != os.geteuid() or about.st_nlink != 1:
-            raise ConfigError(f"{path} is not a file of this user alone; remove it")
-        if file.read(len(data) + 1) != data:
-            file.seek(0)
-            file.truncate()
-            file.write(data)

@@ -52,7 +52,13 @@ class Child:
         self._pause = self._wait = pause
         self._again_at, self._gave_up = 0.0, False
         self.started = time.monotonic()
-        self.process = start()
+        try:
+            self.process = start()
+        except PermissionError as error:
+            raise ConfigError(
+                f"the {name} has a user of its own, who may not run {error.filename}: put xdpctl "
+                "where all users may go, such as /opt"
+            ) from error
 
     @property
     def failed_at_once(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from xdpctl.base.durations import show_duration
-from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.base.units import si3
 from xdpctl.control.controller import Controller
@@ -40,7 +40,9 @@ class UplinkWatch:
         self._rates = figures.Rates()
         self.links = {each.interface: Link(each, settings) for each in settings.uplinks}
         self.absent: tuple[str, ...] = ()
-        self._noted: dict[str, float] = {}  # Unix time of the last note of each incident
+        # by open incident: the Unix time of its last note that an uplink is full, and whether
+        # one has followed that it is not
+        self._noted: dict[str, tuple[float, bool]] = {}
         self._beat = PeriodicTask("uplinks", _SECONDS, self.step, _TROUBLE)
 
     def start(self) -> None:
@@ -63,7 +65,7 @@ class UplinkWatch:
                 self._changed(link, was.full_for)
 
     def _reading(self, name: str, now: float, counters: figures.Counters) -> Reading:
-        """The rates of the last second. The filter sees what came before it dropped any."""
+        """The rates of the last second; the filter counts each packet before it drops any."""
         counts = np.append(figures.counts(counters), figures.driver_drops(name))
         rates = self._rates.of(name, now, counts).astype(float)
         packets = float(rates[0] + rates[2])
@@ -101,7 +103,7 @@ class UplinkWatch:
         except RuleError:
             return []
         uplink = self.fullest()
-        return requests(victim, self._dropped(victim), uplink) if uplink else []
+        return requests(victim, self._dropped(), uplink) if uplink else []
 
     def fullest(self) -> Uplink | None:
         """The uplink with the highest share; the first one if none is known."""
@@ -109,7 +111,7 @@ class UplinkWatch:
         ranked = sorted(links, key=lambda link: -np.nan_to_num(link.state.share))
         return ranked[0].uplink if ranked else None
 
-    def _dropped(self, victim: Prefix) -> list[Dropped]:
+    def _dropped(self) -> list[Dropped]:
         """The signatures that take packets here, with how many each has hit."""
         controller = self._controller
         taking = [
@@ -119,7 +121,12 @@ class UplinkWatch:
         ]
         hits = controller.hits_of(taking)
         return [
-            Dropped(each.match, hit.packets, each.spare is not Spare.NONE)
+            Dropped(
+                each.match,
+                hit.packets,
+                each.spare is not Spare.NONE,
+                each.action is Action.LIMIT,
+            )
             for each, hit in zip(taking, hits, strict=True)
         ]
 
@@ -146,14 +153,22 @@ class UplinkWatch:
         return found
 
     def _note(self, draft: Draft, name: str, text: str, **details: object) -> None:
-        """Write it into the audit log, and into the story of each open incident, now and then."""
-        draft.note("xdpctl", "uplink.full" if details["full"] else "uplink.free", name, **details)
+        """Write it into the audit log, and into the story of each open incident.
+
+        A link may be full and free again many times: incidents hear of it now and then, in pairs.
+        """
+        full, now = bool(details["full"]), draft.now.unix
+        draft.note("xdpctl", "uplink.full" if full else "uplink.free", name, **details)
+        noted: dict[str, tuple[float, bool]] = {}
         for incident in draft.all_incidents():
-            last = self._noted.get(incident.id, 0.0)
-            if not incident.open or draft.now.unix - last < _NOTE_SECONDS:
+            if not incident.open:
                 continue
-            self._noted = {**self._noted, incident.id: draft.now.unix}
-            try:
-                add_note(draft, incident.id, text, _WHO)
-            except XdpctlError as error:  # it has as many notes as are kept
-                log.warning("%s: %s", incident.id, error)
+            at, over = self._noted.get(incident.id, (0.0, True))
+            if (over and now - at >= _NOTE_SECONDS) if full else not over:
+                at, over = now if full else at, not full
+                try:
+                    add_note(draft, incident.id, text, _WHO)
+                except XdpctlError as error:  # it has as many notes as are kept
+                    log.warning("%s: %s", incident.id, error)
+            noted[incident.id] = at, over
+        self._noted = noted

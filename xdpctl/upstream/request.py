@@ -17,7 +17,7 @@ from xdpctl.upstream.link import State
 from xdpctl.upstream.settings import Uplink
 
 _ROUTES_MAX = 5
-_LIMIT_SHARE = 0.1  # of the uplink, for a route that takes more than the match
+_LIMIT_SHARE = 0.1  # of the uplink, for a route that takes more than what is dropped here
 BLACKHOLE = "65535:666"  # RFC 7999
 
 
@@ -31,12 +31,14 @@ class Kind(StrEnum):
 class Dropped(NamedTuple):
     """A match whose packets are dropped or limited here, and how many so far.
 
-    `spares`: packets of known flows, or of established connections, pass here nevertheless.
+    `spares`: packets of known flows, or of established connections, pass here nevertheless;
+    `limits`: so do others, up to a rate.
     """
 
     match: Match
     packets: int
     spares: bool
+    limits: bool = False
 
 
 class Request(NamedTuple):
@@ -50,8 +52,9 @@ class Request(NamedTuple):
 
 def requests(victim: Prefix, dropped: Sequence[Dropped], uplink: Uplink) -> list[Request]:
     """The requests about an attack on a victim, the least costly first."""
-    most = sorted(dropped, key=lambda each: -each.packets)[:_ROUTES_MAX]
-    found = [_flowspec(each, victim, uplink) for each in most if _towards(each.match, victim)]
+    towards = [each for each in dropped if _towards(each.match, victim)]
+    most = sorted(towards, key=lambda each: -each.packets)[:_ROUTES_MAX]
+    found = [_flowspec(each, victim, uplink) for each in most]
     return [*found, _blackhole(victim)] if victim.exact else found
 
 
@@ -89,14 +92,15 @@ def _towards(match: Match, victim: Prefix) -> bool:
 
 def _flowspec(dropped: Dropped, victim: Prefix, uplink: Uplink) -> Request:
     made = flowspec.route(dropped.match, victim)
-    if made.widened:
+    action, what, more = "discard", "drop", ""
+    if made.widened or dropped.limits:
         rate = int(uplink.bits_in * _LIMIT_SHARE)
         action, what = f"rate-limit {rate // 8}", f"limit to {si3(rate)}bit/s"
+    if made.widened:
         more = f"also what has another {' and '.join(made.widened)}, which FlowSpec does not know"
-    else:
-        action, what, more = "discard", "drop", ""
     text = f"match {{ {made.text}; }} then {{ {action}; }}"
-    return Request(Kind.FLOWSPEC, text, f"{what} {dropped.match}", _cost(dropped, more))
+    to = "" if dropped.match.get("destination") else f" to {victim}"
+    return Request(Kind.FLOWSPEC, text, f"{what} {dropped.match}{to}", _cost(dropped, more))
 
 
 def _cost(dropped: Dropped, more: str) -> str:

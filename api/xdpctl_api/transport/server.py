@@ -217,8 +217,9 @@ def _renewing(
         try:
             now = certificate.stat().st_mtime_ns
             if now != loaded:
+                loaded = now
                 context.load_cert_chain(certificate, settings.file("node.key"))
-                secured.context, loaded = context, now
+                secured.context = context
         except OSError as error:
             log.warning("the renewed certificate of this node cannot be used: %s", error)
 

@@ -160,12 +160,31 @@ def test_a_token_is_for_its_fleet_alone(fleet: FleetLab) -> None:
         one.admin("token", "edge6", "--address", "edge6.example.net")
 
 
+def test_what_cannot_be_founded_leaves_nothing_and_says_why(fleet: FleetLab) -> None:
+    five = Edge(fleet, 5)
+    fleet.ends.callback(five.box.remove)
+    for _ in range(2):  # the second time says the same, and not that there is an authority
+        with pytest.raises(LabError, match="cannot assign requested address"):
+            five.admin("init", "edge5", "--address", "203.0.113.1")
+
+
 def handshake(edge: Edge, folder: Path, member: Edge, port: int) -> str:
     """What a port answers to a certificate: its HTTP status, or curl's words if it is refused."""
     certificate = ("--cert", str(folder / "node.crt"), "--key", str(folder / "node.key"))
     try:
         return edge.host.sh(
-            *("curl", "-sSk", "-o", "/dev/null", "-w", "%{http_code}", "-m", "5", *certificate),
+            *(
+                "curl",
+                "-sSk",
+                "--http1.1",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{http_code}",
+                "-m",
+                "5",
+                *certificate,
+            ),
             f"https://{member.address}:{port}/{'members' if port == 2380 else 'v1/rules'}",
         )
     except LabError as error:
@@ -176,7 +195,7 @@ def test_a_node_cannot_speak_for_a_member(fleet: FleetLab) -> None:
     """Its certificate is of the same authority as those of members, among which there are none."""
     one, two, _ = fleet.edges
     folder = two.box.directory / "state" / "control" / "fleet"
-    assert "curl" in handshake(two, folder, one, 2380)
+    assert "alert" in handshake(two, folder, one, 2380)
     assert "curl" not in handshake(two, folder, one, 2379)
 
 
@@ -188,10 +207,11 @@ def test_every_certificate_of_a_revoked_name_stays_revoked(fleet: FleetLab, tmp_
     fleet.let_in(six, False)
     shutil.copytree(six.box.directory / "state" / "control" / "fleet", before)
     assert handshake(six, before, one, 8461) == "200"
+    assert handshake(six, before, one, 2379) == "404", "etcd answers it, and has no such page"
     one.admin("renew", "edge6")
     one.admin("revoke", "edge6")
     one.admin("token", "edge6", "--address", six.address)
-    assert "curl" in handshake(six, before, one, 2379)
+    assert "Empty reply" in handshake(six, before, one, 2379)
     until(lambda: handshake(six, before, one, 8461) == "401", 20)
     one.admin("revoke", "edge6")
 

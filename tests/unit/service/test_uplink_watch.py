@@ -77,6 +77,25 @@ def test_it_is_over_when_it_was_calm_for_a_while(api: Api) -> None:
     assert not any("is full" in each for each in watch.warnings())
 
 
+def test_an_incident_hears_of_a_link_that_comes_and_goes_now_and_then(api: Api) -> None:
+    incident = opened(api)
+    watch = api.context.uplinks
+
+    def pulse(first: int) -> list[bool]:
+        seconds(api, watch, first, first + 9, 1_000_000)
+        for second in range(first + 9, first + 30):
+            watch.step(float(second))
+        api.controller.submit(lambda _: None).result(5)
+        notes = api.call("GET", f"/v1/incidents/{incident}").json()["notes"]
+        return ["is full" in note["text"] for note in notes]
+
+    watch._tell = lambda _: None
+    assert pulse(1) == [True, False]
+    assert pulse(100) == [True, False], "ten minutes have not passed"
+    api.clock.advance(601)
+    assert pulse(200) == [True, False, True, False]
+
+
 def test_what_to_ask_is_made_of_what_is_dropped_here(api: Api) -> None:
     body: dict[str, Any] = {"match": f"udp src-port 53 dst {VICTIM}", "action": "drop"}
     assert api.call("POST", "/v1/rules", json=body).status_code == 201

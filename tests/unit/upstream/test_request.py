@@ -71,6 +71,19 @@ def test_the_least_costly_is_asked_first_and_the_blackhole_last() -> None:
     assert "nobody reaches" in asked[-1].cost
 
 
+def test_what_is_only_limited_here_is_not_dropped_there() -> None:
+    limited = Dropped(parse("udp src-port 53"), 9, False, limits=True)
+    asked = requests(VICTIM, [limited], UPLINK)[0]
+    assert asked.route.endswith("then { rate-limit 12500000; }")
+    assert asked.what == "limit to 100 Mbit/s proto udp src-port 53 to 198.51.100.7/32"
+
+
+def test_what_others_suffer_takes_no_place_of_what_this_victim_does() -> None:
+    others = [Dropped(parse(f"udp src-port {n} dst 198.51.100.8"), 999, False) for n in range(9)]
+    asked = requests(VICTIM, [*others, Dropped(parse("udp src-port 53"), 1, False)], UPLINK)
+    assert [each.kind for each in asked] == [Kind.FLOWSPEC, Kind.RTBH]
+
+
 def test_nothing_wider_than_an_address_is_blackholed() -> None:
     assert requests(parse_prefix("198.51.100.0/24", "x"), [], UPLINK) == []
 

@@ -110,6 +110,23 @@ def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
         os.close(fd)
 
 
+def rewrite_file(path: Path | str, data: bytes, owner: int, folder: int | None = None) -> None:
+    """Write into a file of a user that is there, in a folder of another one; `folder` is open.
+
+    For a file that a unit has bound by itself, which would keep the old one. Never through a link;
+    ConfigError if it is not a regular file of `owner` with one name.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    with os.fdopen(fd, "r+b") as file:
+        about = os.fstat(fd)
+        if not stat.S_ISREG(about.st_mode) or about.st_uid != owner or about.st_nlink != 1:
+            raise ConfigError(f"{path} is not a file of this user alone; remove it")
+        if file.read(len(data) + 1) != data:
+            file.seek(0)
+            file.truncate()
+            file.write(data)
+
+
 def read_file(path: Path, most: int) -> bytes:
     """Read a regular file of at most `most` bytes, whoever owns it; OSError otherwise."""
     with os.fdopen(os.open(path, _READ), "rb") as file:

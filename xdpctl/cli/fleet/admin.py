@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands that root runs on a node: found a fleet, join, leave, renew, revoke, back up."""
+"""Commands that root runs on a node: found a fleet, join, leave, renew, revoke."""
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,41 +8,21 @@ from rich.markup import escape
 
 from xdpctl.base.durations import parse_duration
 from xdpctl.cli import options, output
+from xdpctl.cli.fleet.host import (
+    RESTART,
+    Address,
+    Groups,
+    Name,
+    authority_of,
+    settings_of,
+    tell_of_etcd,
+)
 from xdpctl.cli.formats import Format, printed
 from xdpctl.errors import ConfigError, Refused, Unreachable
-from xdpctl.service import config, defaults
-from xdpctl.service.settings import Settings
+from xdpctl.service import defaults
 
 if TYPE_CHECKING:
-    from xdpctl.fleet.authority.authority import Authority
-
-Name = Annotated[str, typer.Argument(help="Name of the node: edge1.")]
-Address = Annotated[
-    str, typer.Option("--address", help="Address at which other nodes reach the node.")
-]
-Groups = Annotated[
-    list[str] | None, typer.Option("--group", help="Group of the node; may be given several times.")
-]
-_RESTART = "restart xdpctl, and then see: xdpctl fleet status"
-
-
-def _settings(config_file: Path | None, state_dir: Path | None) -> Settings:
-    if os.geteuid() != 0:
-        raise ConfigError("this needs root, because it reads and writes keys. Use sudo.")
-    fresh = config_file is not None and not config_file.exists()  # it will be made
-    loaded = Settings() if fresh else config.load(config_file)
-    return config.override(loaded, state_dir=state_dir)
-
-
-def _authority(settings: Settings) -> "Authority":
-    try:
-        from xdpctl.fleet.authority.authority import Authority
-        from xdpctl.fleet.authority.layout import Layout
-    except ImportError as error:
-        raise ConfigError(
-            f"the extra fleet is not installed ({error.name}): pip install 'xdpctl[fleet]'"
-        ) from None
-    return Authority(Layout(settings.state_dir, settings.user, settings.group))
+    pass
 
 
 def init(
@@ -62,14 +40,14 @@ def init(
     from xdpctl.fleet.configuration import add_table, check_absent
 
     path = config_file or defaults.CONFIG_FILE
-    settings = _settings(config_file, state_dir)
+    settings = settings_of(config_file, state_dir)
     check_absent(path)
-    made, process = _authority(settings).found(name, address, group or ())
+    made, process = authority_of(settings).found(name, address, group or ())
     add_table(path, made, settings.group)
     if printed({"name": name, "endpoints": list(made.endpoints), "etcd": process}, form):
         return
-    output.out.print(f"founded: {name} is the first node. {_RESTART}")
-    _etcd(process, settings)
+    output.out.print(f"founded: {name} is the first node. {RESTART}")
+    tell_of_etcd(process, settings)
     output.out.print("  let another node in: xdpctl fleet token edge2 --address ADDRESS")
 
 
@@ -94,9 +72,9 @@ def token(
 
     Example: xdpctl fleet token edge2 --address 192.0.2.2
     """
-    settings = _settings(config_file, state_dir)
+    settings = settings_of(config_file, state_dir)
     seconds = parse_duration(within, "within")
-    authority = _authority(settings)
+    authority = authority_of(settings)
     made = authority.token(name, address, group or (), member, not follow_only, seconds)
     here = next(iter(authority.record().members.values()))
     command = f"xdpctl fleet join {here}"
@@ -131,9 +109,9 @@ def join(
     from xdpctl.fleet.configuration import add_table, check_absent
 
     path = config_file or defaults.CONFIG_FILE
-    settings = _settings(config_file, state_dir)
+    settings = settings_of(config_file, state_dir)
     check_absent(path)
-    authority = _authority(settings)
+    authority = authority_of(settings)
     from xdpctl.fleet.authority.bundle import parse_token
     from xdpctl.fleet.authority.installation import Installation
     from xdpctl.fleet.authority.joining import fetch, used
@@ -150,8 +128,8 @@ def join(
         )
     if printed({"name": made.name, "endpoints": list(made.endpoints), "etcd": process}, form):
         return
-    output.out.print(f"joined as {made.name}. {_RESTART}")
-    _etcd(process, settings)
+    output.out.print(f"joined as {made.name}. {RESTART}")
+    tell_of_etcd(process, settings)
     output.out.print("  rules that this node had stay its own; to share them: xdpctl fleet share")
 
 
@@ -167,12 +145,12 @@ def leave(
     """
     from xdpctl.fleet.configuration import remove_table
 
-    settings = _settings(config_file, state_dir)
+    settings = settings_of(config_file, state_dir)
     if settings.fleet is None:
         raise ConfigError("this node is in no fleet")
     if not yes:
         typer.confirm(f"{settings.fleet.name} leaves the fleet, and keeps its rules?", abort=True)
-    authority = _authority(settings)
+    authority = authority_of(settings)
     from xdpctl.fleet.authority.installation import Installation
 
     installed = Installation(authority.layout)
@@ -203,7 +181,7 @@ def revoke(
 
     Example: xdpctl fleet revoke edge3
     """
-    _authority(_settings(config_file, state_dir)).revoke(name)
+    authority_of(settings_of(config_file, state_dir)).revoke(name)
     output.out.print(
         f"revoked {name}: the engine and the other nodes do not answer it any more. To end "
         "connections that are open, restart etcd on each member, one after the other"
@@ -222,8 +200,8 @@ def renew(
 
     Example: xdpctl fleet renew
     """
-    settings = _settings(config_file, state_dir)
-    written = _authority(settings).renew(names or ())
+    settings = settings_of(config_file, state_dir)
+    written = authority_of(settings).renew(names or ())
     if printed({name: str(path) for name, path in written.items()}, form):
         return
     for name, path in written.items():
@@ -232,89 +210,3 @@ def renew(
         "a node whose certificate has expired cannot fetch it: copy the file to its "
         "control/fleet/node.crt"
     )
-
-
-def backup(
-    file: Annotated[Path, typer.Argument(help="Archive to write: it has the authority's key.")],
-    config_file: options.Config = None,
-    state_dir: options.StateDir = None,
-) -> None:
-    """Write what the engine has, and the authority, into an archive that root alone can read.
-
-    Example: xdpctl fleet backup /root/fleet.tar.gz
-    """
-    authority = _authority(_settings(config_file, state_dir))
-    from xdpctl.fleet.authority import recovery
-
-    size = recovery.backup(authority, file)
-    output.out.print(f"wrote {file}, {size:,} bytes")
-
-
-def restore(
-    file: Annotated[Path, typer.Argument(help="Archive of `xdpctl fleet backup`.")],
-    name: Annotated[str, typer.Option("--name", help="Name of this node.")],
-    address: Address,
-    yes: options.Yes = False,
-    config_file: options.Config = None,
-    state_dir: options.StateDir = None,
-) -> None:
-    """Make this node the only member of an engine with what a backup has.
-
-    What nodes still have and the backup has not, they state again. Stop every etcd first.
-
-    Example: xdpctl fleet restore /root/fleet.tar.gz --name edge1 --address 192.0.2.1
-    """
-    from xdpctl.fleet.configuration import add_table
-
-    settings = _settings(config_file, state_dir)
-    if not yes:
-        typer.confirm("stop every etcd of the fleet first. Restore?", abort=True)
-    authority = _authority(settings)
-    from xdpctl.fleet.authority import recovery
-
-    process = recovery.restore(authority, file, name, address)
-    output.out.print("restored: this node is the only member; let others join anew as members")
-    if settings.fleet is None:
-        made = authority.install_node(name, address)
-        authority.publish_revoked()
-        add_table(config_file or defaults.CONFIG_FILE, made, settings.group)
-        output.out.print(f"  it is the node {name} of the fleet now. {_RESTART}")
-    output.out.print(
-        "  nodes that knew other members: give them fleet.endpoints = "
-        f'["{authority.endpoints()[0]}"], and restart xdpctl there. Revoke again whom you revoked '
-        "since the backup",
-        markup=False,
-    )
-    _etcd(process, settings)
-
-
-def recover(
-    name: Annotated[str, typer.Option("--name", help="Name of this node.")],
-    address: Address,
-    yes: options.Yes = False,
-    config_file: options.Config = None,
-    state_dir: options.StateDir = None,
-) -> None:
-    """Let this node's etcd go on alone, after most members were lost for good.
-
-    Example: xdpctl fleet recover --name edge1 --address 192.0.2.1
-    """
-    settings = _settings(config_file, state_dir)
-    if not yes:
-        typer.confirm("are most members lost for good, and this node's etcd stopped?", abort=True)
-    authority = _authority(settings)
-    from xdpctl.fleet.authority import recovery
-
-    process = recovery.recover(authority, name, address)
-    output.out.print("this node is the only member; let others join anew as members")
-    _etcd(process, settings)
-
-
-def _etcd(process: int, settings: Settings) -> None:
-    """Say how etcd was started, where there is no systemd."""
-    if process:
-        file = settings.state_dir / "engine" / "etcd.env"
-        output.out.print(
-            f"  there is no systemd: etcd runs as process {process}. At each boot, as user etcd, "
-            f"start: set -a; . {file}; exec etcd"
-        )

@@ -148,10 +148,12 @@ class Agent:
         return in_scope(scope, self.member.name, self.member.settings.groups)
 
     def named(self, scope: str) -> bool:
-        """Whether a scope has any node of the fleet, as far as this one knows."""
+        """Whether a scope has any node of the fleet; also if this one has not seen others yet."""
         cards = self.reporter.nodes.by_name.values()
-        return self.covers(scope) or any(
-            in_scope(scope, seen.name, seen.card.groups) for seen in cards
+        return (
+            not cards
+            or self.covers(scope)
+            or any(in_scope(scope, seen.name, seen.card.groups) for seen in cards)
         )
 
     def nodes_within(self, source: Prefix) -> list[str]:

@@ -106,18 +106,17 @@ class Follower:
 
     def _snapshot(self) -> Snapshot:
         """All intents; of what detectors of one node report, no more than it may have."""
-        whole, counted = Snapshot([], 0, 0), Counter[str]()
-        for page in self._member.engine.pages(keys.SHARED):
-            kept = []
-            for each in page.held:
+        kept: list[Held] = []
+        last, counted = Snapshot([], 0, 0), Counter[str]()
+        for last in self._member.engine.pages(keys.SHARED):
+            for each in last.held:
                 place = keys.place(each.key)
                 if place and place.node:
                     counted[place.node] += 1
                     if counted[place.node] > FOUND_MAX or len(each.value or b"") > FOUND_BYTES:
                         continue
                 kept.append(each)
-            whole = Snapshot([*whole.held, *kept], page.revision, page.cluster)
-        return whole
+        return last._replace(held=kept)
 
     def _reached(self, now: Position, revision: int) -> Position:
         return structs.replace(now, revision=revision, at=self._now())
@@ -182,7 +181,7 @@ class Follower:
         while parts:
             part = parts.pop()
             if len(part) == 1 or refused >= _REFUSALS_MAX:
-                self._apply([replace(one, problem=why) for one in part], None)
+                self._refuse(part, why)
                 refused += 1
                 continue
             half = len(part) // 2
@@ -193,8 +192,16 @@ class Follower:
                     why = str(error)[:200]
                     parts.append(piece)
 
+    def _refuse(self, part: Sequence[Incoming], why: str) -> None:
+        """Remember that some are refused; what not even that is possible for is left out."""
+        try:
+            self._apply([replace(one, problem=why) for one in part], None)
+        except _ALONE:
+            log.exception("%d intents of the fleet are left out, from %s", len(part), part[0].key)
+            self._member.refuse({one.key: why for one in part})
+
     def _apply(self, incoming: Sequence[Incoming], position: Position | None) -> None:
-        """Take intents over in one transaction; DatapathError, and nothing is taken over."""
+        """Take intents over in one transaction; one of `_ALONE`, and nothing is taken over."""
         member = self._member
 
         def operation(draft: Draft) -> tuple[Taken, Taken]:
@@ -215,7 +222,7 @@ class Follower:
                     member.refused.pop(f"{one.node}: {one.key}" if one.node else one.key, None)
             for key in stated.applied:
                 member.refused.pop(key, None)
-        member.refused |= stated.refused | found.refused
+        member.refuse(stated.refused | found.refused)
         for one in incoming:
             if one.intent is not None and one.intent.removed:
                 self._removed(one.key)

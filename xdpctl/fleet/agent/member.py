@@ -3,7 +3,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from xdpctl.fleet.sharding import Manifest
 from xdpctl.model.source_set import Entries
 
 _JOB_SECONDS = 60.0
+_REFUSED_MAX = 10_000  # any node can state or report a million that nobody can apply
 _REMEMBERED = 1_000  # changes, for those who will ask for them
 T = TypeVar("T")
 
@@ -98,6 +99,12 @@ class Member:
         self.conflicts[change] = why
         while len(self.conflicts) > _REMEMBERED:
             self.conflicts.pop(next(iter(self.conflicts)), None)
+
+    def refuse(self, why: Mapping[str, str]) -> None:
+        """Note intents that this node does not apply; the last ten thousand are kept."""
+        self.refused |= why
+        for key in list(self.refused)[: max(0, len(self.refused) - _REFUSED_MAX)]:
+            self.refused.pop(key, None)
 
     def know(self, name: str, known: KnownSet) -> None:
         """Remember a set as the engine has it, unless a later version is known."""

@@ -7,7 +7,6 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -21,6 +20,7 @@ from xdpctl.fleet.authority.daemon import CLIENTS, SERVER_NAME, Daemon, peers_ur
 from xdpctl.fleet.authority.etcd import Etcd
 from xdpctl.fleet.authority.installation import Installation
 from xdpctl.fleet.authority.layout import ADMIN, Layout
+from xdpctl.fleet.authority.record import NodeRecord, Record
 from xdpctl.fleet.offer import Offer
 from xdpctl.fleet.scope import STATES
 from xdpctl.fleet.settings import NAME_MAX, PORT, FleetSettings, host_of
@@ -38,32 +38,6 @@ _TAKEN = (
 _UNKNOWN = "the authority knows no node {!r}; it has {}"
 
 
-class NodeRecord(msgspec.Struct):
-    """A node that was let in: its certificate (PEM), whether it may state intents, and the serial
-    numbers of earlier certificates, which may still be valid.
-    """
-
-    certificate: str
-    states: bool
-    earlier: list[str] = []
-
-
-class Record(msgspec.Struct):
-    """What the authority knows: the fleet's id, its nodes, and the members' addresses.
-
-    `engines` has the serial numbers of what a member got besides its node's certificate: etcd's
-    own, and the administrator's. `revoked` has those of nodes that are trusted no more, by name;
-    `earlier` those of names that were let in again.
-    """
-
-    fleet: str
-    nodes: dict[str, NodeRecord] = {}
-    members: dict[str, str] = {}
-    engines: dict[str, list[str]] = {}
-    revoked: dict[str, list[str]] = {}
-    earlier: list[str] = []
-
-
 _records = msgspec.json.Decoder(Record)
 
 
@@ -71,7 +45,7 @@ class Authority:
     """The authority of a fleet, on the node where it was founded."""
 
     def __init__(self, layout: Layout) -> None:
-        self.layout = layout
+        self.layout, self._daemon = layout, Daemon(layout)
 
     @property
     def exists(self) -> bool:
@@ -106,15 +80,11 @@ class Authority:
         return Etcd(self.layout, self.endpoints())
 
     def begin_anew(self, name: str, address: str, later: Record | None = None) -> None:
-        """Note that the others are no members any more, and who a `later` record has revoked."""
+        """Note that the others are no members any more, and what a `later` record knows."""
         record = self.record()
         record.members = {name: address}
         if later is not None and later.fleet == record.fleet:
-            for gone, serials in later.revoked.items():
-                record.nodes.pop(gone, None)
-                record.revoked[gone] = serials
-            record.earlier = sorted({*record.earlier, *later.earlier})
-            _add_later(record, later)
+            record.add_later(later)
         self._keep(record)
 
     def publish_revoked(self) -> None:
@@ -147,17 +117,15 @@ class Authority:
             process = self.start_member(name, address)
             self.engine().found(PREFIX, fleet)
             self.engine().publish_members(PREFIX)
+            return self.install_node(name, address, groups), process
         except XdpctlError:
             self._undo_founding()
             raise
-        return self.install_node(name, address, groups), process
 
     def install_node(self, name: str, address: str, groups: Sequence[str] = ()) -> FleetSettings:
         """Make this host, which is a member, a node with a new certificate; its settings."""
         layout, record = self.layout, self.record()
-        if earlier := record.nodes.pop(name, None):  # its key was on another host
-            held = [serial(earlier.certificate.encode()), *earlier.earlier]
-            record.earlier += [*held, *record.engines.pop(name, [])]
+        if record.revoke(name):  # its key was on another host
             self._keep(record)
         Installation(layout).node(self._admit(name, address, states=True), self.pair.certificate)
         return FleetSettings(
@@ -173,22 +141,18 @@ class Authority:
 
     def _undo_founding(self) -> None:
         """Leave nothing of a fleet that could not be founded, so that it can be tried again."""
-        Daemon(self.layout).stop()
+        self._daemon.end()
         for folder in (self.layout.authority, self.layout.engine):
             shutil.rmtree(folder, ignore_errors=True)
 
     def start_member(self, name: str, address: str) -> int:
         """Start etcd on this host as the only member, and wait for it; its process id."""
-        daemon, record = Daemon(self.layout), self.record()
+        daemon, record = self._daemon, self.record()
         pair, ca = self._member_pair(name, address), self.pair.certificate
         Installation(self.layout).member(pair, ca, self._revocations(record))
         daemon.configure(name, address, f"{name}={peers_url(address)}", True, record.fleet)
         process = daemon.start()
-        try:
-            self.engine().wait()
-        except EngineError:
-            daemon.end(process)
-            raise
+        self.engine().wait(lambda: daemon.ended)
         return process
 
     def _member_pair(self, name: str, address: str) -> Pair:
@@ -204,8 +168,7 @@ class Authority:
         pair = issued(self.pair, name, [address, name], unit=STATES if states else "")
         self.engine().add_node(PREFIX, name, states)
         record.nodes[name] = NodeRecord(pair.certificate.decode(), states)
-        again = record.revoked.pop(name, [])
-        record.earlier += again  # the name is trusted again, its old certificates are not
+        again = record.readmit(name)
         self._keep(record)
         if again:
             self._publish_revoked(record, self.engine())
@@ -244,14 +207,10 @@ class Authority:
                 member=part,
             )
         )
-        self._tidy()
+        self.layout.remove_older(self.layout.joining, _BUNDLE_SECONDS)
         offered = offer.encode(Offer(sealed, time.time() + seconds, token.proof))
         self.layout.write(self.layout.joining / token.id, offered, 0o640, self.layout.user)
         return str(token)
-
-    def _tidy(self) -> None:
-        """Remove sealed bundles that have ended long ago."""
-        self.layout.remove_older(self.layout.joining, _BUNDLE_SECONDS)
 
     def _let_in_a_member(self, name: str, address: str) -> MemberPart:
         """Let another host run etcd; what it needs for that."""
@@ -278,20 +237,16 @@ class Authority:
         )
 
     def _revocations(self, record: Record) -> bytes:
-        serials = [*chain.from_iterable(record.revoked.values()), *record.earlier]
-        return certificates.revocations(self.pair, list(map(int, serials)))
+        return certificates.revocations(self.pair, record.serials_revoked)
 
     def revoke(self, name: str) -> None:
         """Let a node do nothing any more: neither the engine nor other nodes answer it.
 
-        Tokens that were not used yet end, too: one may be of that node.
-        If that fails half way, the same call again does the rest.
+        Tokens that were not used yet end, too: one may be of that node. If that fails half way, the
+        same call again does the rest.
         """
         record = self.record()
-        if node := record.nodes.pop(name, None):
-            held = [serial(node.certificate.encode()), *node.earlier]
-            record.revoked[name] = [*held, *record.engines.pop(name, [])]
-        elif name not in record.revoked:
+        if not record.revoke(name):
             raise ConfigError(_UNKNOWN.format(name, ", ".join(record.nodes)))
         address = record.members.get(name)
         if address and len(record.members) == 1:
@@ -330,8 +285,7 @@ class Authority:
             if name not in record.nodes:
                 raise ConfigError(_UNKNOWN.format(name, ", ".join(record.nodes)))
             new = self._renewed(name, record.nodes[name])
-            record.nodes[name].earlier.append(serial(record.nodes[name].certificate.encode()))
-            record.nodes[name].certificate = new.decode()
+            record.nodes[name].renew(new.decode())
             self._keep(record)  # before anybody may have it: so that it can be revoked
             written[name] = self.layout.authority / f"{name}.crt"
             self.layout.write(written[name], new, 0o644)
@@ -347,20 +301,6 @@ class Authority:
             key=certificates.public_pem(old),
             unit=STATES if node.states else "",
         ).certificate
-
-
-def _add_later(record: Record, later: Record) -> None:
-    """Add to a record from a backup who was let in, or got another certificate, since."""
-    for name, node in later.nodes.items():
-        if name in record.revoked:
-            continue
-        held = record.nodes.get(name)
-        known = [serial(held.certificate.encode()), *held.earlier] if held else []
-        record.nodes[name] = NodeRecord(
-            node.certificate, node.states, sorted({*known, *node.earlier})
-        )
-    for name, serials in later.engines.items():
-        record.engines[name] = sorted({*record.engines.get(name, []), *serials})
 
 
 def endpoints(addresses: Iterable[str]) -> list[str]:

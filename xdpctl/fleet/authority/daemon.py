@@ -6,7 +6,6 @@ import pwd
 import secrets
 import shlex
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -75,6 +74,7 @@ class Daemon:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        self._process: subprocess.Popen[bytes] | None = None
 
     def configure(
         self, name: str, address: str, initial_cluster: str, new: bool, token: str
@@ -127,7 +127,13 @@ class Daemon:
             run("systemctl", "daemon-reload")
             run("systemctl", "enable", "--now", UNIT)
             return 0
-        return self._spawned().pid
+        self._process = self._spawned()
+        return self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process that `start` has begun has ended by itself."""
+        return self._process is not None and self._process.poll() is not None
 
     def begin_alone(self, wait: Callable[[], None]) -> None:
         """Make this host's member, which must be stopped, the only one; `wait` until it answers.
@@ -138,12 +144,7 @@ class Daemon:
         try:
             wait()
         finally:
-            process.terminate()
-            try:
-                process.wait(SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _end(process)
 
     def name(self) -> str:
         """The name of this host's member."""
@@ -175,11 +176,10 @@ class Daemon:
         if _systemd():
             run("systemctl", "disable", "--now", UNIT)
 
-    def end(self, process: int) -> None:
+    def end(self) -> None:
         """Stop what `start` has started."""
-        if process:
-            os.kill(process, signal.SIGTERM)
-            os.waitpid(process, 0)
+        if self._process is not None:
+            _end(self._process)
         self.stop()
 
     def unit(self, program: str) -> str:
@@ -217,6 +217,16 @@ class Daemon:
                 *("--initial-advertise-peer-urls", peer),
                 user=ETCD_USER,
             )
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a process of ours, and wait until it has."""
+    process.terminate()
+    try:
+        process.wait(SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _systemd() -> bool:

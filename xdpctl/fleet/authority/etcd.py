@@ -4,7 +4,7 @@
 import json
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from xdpctl.base.system.owned_folder import read_file
 from xdpctl.errors import EngineError
@@ -24,25 +24,26 @@ class Etcd:
     def __init__(self, layout: Layout, endpoints: Sequence[str]) -> None:
         self._layout, self._endpoints = layout, tuple(endpoints)
 
-    def wait(self) -> None:
-        """Wait until the engine answers; EngineError if it does not in time."""
+    def wait(self, ended: Callable[[], bool] = lambda: False) -> None:
+        """Wait until the engine answers; EngineError if it does not in time, or it has `ended`."""
         deadline = time.monotonic() + SECONDS
         while True:
             try:
                 self.ctl("endpoint", "health")
                 return
             except EngineError as error:
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or ended():
                     raise EngineError(f"{error}; {self._said()}") from None
                 time.sleep(0.2)
 
     def _said(self) -> str:
-        """The last line of etcd's log, where there is no systemd; otherwise how to see it."""
+        """What etcd's log says last, where there is no systemd; otherwise how to see it."""
         try:
-            lines = read_file(self._layout.engine / "log", _LOG_BYTES).decode().splitlines()
-        except (OSError, UnicodeDecodeError):
-            lines = []
-        return f"etcd's log ends: {lines[-1][:300]}" if lines else f"see journalctl -u {UNIT}"
+            line = read_file(self._layout.engine / "log", _LOG_BYTES).splitlines()[-1]
+            said = json.loads(line)
+            return f"etcd says: {said.get('msg')}: {said.get('error', '')}"[:300]
+        except (OSError, IndexError, ValueError, AttributeError):
+            return f"see journalctl -u {UNIT}, or the file log in {self._layout.engine}"
 
     def ctl(self, *words: str, seconds: float = 5.0) -> str:
         """Run etcdctl as the administrator; its output. EngineError if it fails in that time."""
@@ -122,7 +123,11 @@ class Etcd:
         for fields in lines:
             ours = len(fields) > 3 and fields[3] == peers_url(address)
             if ours and (started or fields[1] == "unstarted"):
-                self.ctl("member", "remove", fields[0])
+                self.remove(fields[0])
+
+    def remove(self, member: str) -> None:
+        """Let a member, by its id, be none any more."""
+        self._when_healthy("member", "remove", member)
 
     def add_member(self, name: str, address: str) -> str:
         """Let another host become a member; the members as its configuration needs them.

@@ -92,7 +92,7 @@ class Installation:
         if len(members) > 1 and fleet.name in members:
             # not by itself: a member that is removed stops, and may not answer
             left = Etcd(layout, others or fleet.endpoints)
-            left.ctl("member", "remove", members[fleet.name])
+            left.remove(members[fleet.name])
             try:
                 left.publish_members(fleet.prefix)
             except EngineError as error:  # they learn it at the next change of members

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from xdpctl.base.system.owned_folder import Owned, read_file, replace_in
+from xdpctl.base.system.owned_folder import Owned, read_file, replace_in, rewrite_file
 from xdpctl.errors import ConfigError
 from xdpctl.fleet.authority.certificates import Pair
 
@@ -96,20 +96,11 @@ class Layout:
             raise ConfigError(f"{path}: {error.strerror}") from error
 
     def rewrite(self, path: Path, data: bytes) -> None:
-        """Write into a file that is there: a unit may have bound it, and would keep the old one.
-
-        ConfigError if it is not a regular file with one name.
-        """
+        """Write into a file of the control plane that is there; ConfigError if that fails."""
         *above, name = path.relative_to(self.state_dir).parts
         try:
             with Owned(self.state_dir) as state, state.below(*above) as folder:
-                fd = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-                with os.fdopen(fd, "wb") as file:
-                    about = os.fstat(fd)
-                    if not stat.S_ISREG(about.st_mode) or about.st_nlink != 1:
-                        raise ConfigError(f"{path} is not a file of its own; remove it")
-                    file.truncate()
-                    file.write(data)
+                rewrite_file(name, data, _ids(self.user)[0], folder)
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from error
 

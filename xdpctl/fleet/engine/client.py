@@ -87,10 +87,11 @@ class Engine:
 
     def snapshot(self, prefix: str, keys_only: bool = False) -> Snapshot:
         """All keys below a prefix, as a majority has them at one revision."""
-        whole = Snapshot([], 0, 0)
-        for page in self.pages(prefix, keys_only):
-            whole = Snapshot([*whole.held, *page.held], page.revision, page.cluster)
-        return whole
+        held: list[Held] = []
+        last = Snapshot([], 0, 0)
+        for last in self.pages(prefix, keys_only):
+            held += last.held
+        return last._replace(held=held)
 
     def pages(self, prefix: str, keys_only: bool = False) -> Iterator[Snapshot]:
         """The same in pages, all of one revision; of large values, a page has fewer."""

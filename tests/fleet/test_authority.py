@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The authority of a fleet: tokens, certificates, who is revoked, files of root, etcd's unit."""
+
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from xdpctl.base.system.owned_folder import rewrite_file
+from xdpctl.errors import AccessError, ConfigError
+from xdpctl.fleet.authority.bundle import Bundle, parse_token, seal, unseal
+from xdpctl.fleet.authority.certificates import (
+    addresses_of,
+    certificate_of,
+    issued,
+    new_authority,
+    public_pem,
+    revocations,
+    revoked_serials,
+    serial,
+)
+from xdpctl.fleet.authority.daemon import UNIT, Daemon
+from xdpctl.fleet.authority.etcd import node_roles
+from xdpctl.fleet.authority.layout import Layout
+from xdpctl.fleet.authority.record import NodeRecord, Record
+from xdpctl.fleet.credentials import Credentials
+from xdpctl.fleet.revocations import Revocations
+from xdpctl.fleet.settings import FleetSettings
+
+
+def bundle(**more: object) -> Bundle:
+    fields: dict[str, object] = {
+        "fleet": "f", "name": "edge2", "groups": (), "address": "192.0.2.2", "endpoints": ("a:1",),
+        "server_name": "s", "prefix": "x/", "ends": time.time() + 60, "ca": b"ca",
+        "certificate": b"c", "key": b"k",
+    }  # fmt: skip
+    return Bundle(**fields | more)  # type: ignore[arg-type]
+
+
+def test_a_token_opens_its_own_bundle_alone() -> None:
+    token, sealed = seal(bundle())
+    other, _ = seal(bundle())
+    assert unseal(parse_token(str(token)), sealed).name == "edge2"
+    assert b"edge2" not in sealed
+    with pytest.raises(AccessError, match="does not open"):
+        unseal(other, sealed)
+    with pytest.raises(AccessError, match="does not open"):
+        unseal(token, sealed[:-4])
+    with pytest.raises(AccessError, match="authority is not the one"):
+        unseal(token._replace(authority="0" * 64), sealed)
+    token, sealed = seal(bundle(ends=time.time() - 1))
+    with pytest.raises(AccessError, match="has expired"):
+        unseal(token, sealed)
+
+
+@pytest.mark.parametrize("text", ["", "x", "xdpctlfleet1.a.b.c", "xdpctl_secret", "a.b.c.d.e"])
+def test_what_is_no_token_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="token"):
+        parse_token(text)
+
+
+def test_certificates_are_for_a_name_a_key_and_an_authority() -> None:
+    authority, another = new_authority("fleet a"), new_authority("fleet b")
+    pair = issued(authority, "edge1", ["192.0.2.1", "edge1"], unit="states")
+    assert addresses_of(pair.certificate) == ["192.0.2.1", "edge1"]
+    certificate_of(pair.certificate, authority.certificate, pair.key, "edge1")
+    with pytest.raises(ConfigError, match="not valid"):
+        certificate_of(pair.certificate, another.certificate)
+    with pytest.raises(ConfigError, match="not for this key"):
+        certificate_of(pair.certificate, key=issued(authority, "x").key)
+    with pytest.raises(ConfigError, match="for 'edge1', not for 'edge2'"):
+        certificate_of(pair.certificate, name="edge2")
+    with pytest.raises(ConfigError, match="not valid"):
+        certificate_of(b"garbage")
+    renewed = issued(authority, "edge1", ["192.0.2.1"], key=public_pem(pair.certificate))
+    assert renewed.key == b""
+    certificate_of(renewed.certificate, authority.certificate, pair.key, "edge1")
+    crl = revocations(authority, [certificate_of(pair.certificate).serial_number])
+    revoked_serials(crl, authority.certificate)
+    with pytest.raises(ConfigError, match="did not sign"):
+        revoked_serials(crl, another.certificate)
+
+
+def test_a_node_that_only_follows_writes_its_own_alone() -> None:
+    words = [" ".join(each) for each in node_roles("xdpctl/", "edge3", states=False)]
+    writes = [each.split()[-1] for each in words if "readwrite" in each]
+    assert writes
+    assert all("/edge3/" in path for path in writes)
+    assert not any(each.endswith(" states") for each in words)
+
+
+def test_the_list_of_revoked_nodes_is_never_written_through_a_link(tmp_path: Path) -> None:
+    """The folder belongs to etcd's user, who may put a link where the list stands."""
+    target, link = tmp_path / "ours", tmp_path / "revoked.pem"
+    target.write_bytes(b"before")
+    link.symlink_to(target)
+    with pytest.raises(OSError, match="symbolic links"):
+        rewrite_file(link, b"after", os.geteuid())
+    link.unlink()
+    link.hardlink_to(target)
+    with pytest.raises(ConfigError, match="not a file of this user alone"):
+        rewrite_file(link, b"after", os.geteuid())
+    assert target.read_bytes() == b"before"
+    link.unlink()
+    link.write_bytes(b"an older and longer list")
+    rewrite_file(link, b"after", os.geteuid())
+    assert link.read_bytes() == b"after"
+
+
+def test_root_makes_no_file_through_a_link_of_an_unprivileged_user(tmp_path: Path) -> None:
+    """The folder `control` belongs to the control plane's user, who may put links there."""
+    if os.geteuid():
+        pytest.skip("needs root")
+    state, victim = tmp_path / "state", tmp_path / "victim"
+    (state / "control").mkdir(parents=True)
+    victim.mkdir(mode=0o755)
+    (state / "control" / "fleet").symlink_to(victim)
+    layout = Layout(state, "nobody", "nogroup")
+    try:
+        pwd.getpwnam("etcd")
+    except KeyError:
+        pytest.skip("needs the user etcd: apt-get install etcd-server")
+    with pytest.raises(ConfigError, match="is not a folder"):
+        layout.prepare()
+    with pytest.raises(ConfigError, match="is not a folder"):
+        layout.write(layout.node / "node.crt", b"x", 0o644, "nobody")
+    assert victim.stat().st_uid == 0
+    assert not list(victim.iterdir())
+
+
+def test_certificates_that_cannot_be_read_are_no_clear_text() -> None:
+    settings = FleetSettings("edge1", ("192.0.2.1:2379",), certificates=Path("/x"))
+    with mock.patch.object(Path, "exists", side_effect=PermissionError(13, "Permission denied")):
+        found = Credentials(settings)
+        assert found.secure
+    with (
+        mock.patch.object(Credentials, "secure", True),
+        pytest.raises(OSError, match=r"/x/ca\.crt"),
+    ):
+        found.load()
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+def test_the_unit_of_etcd_is_valid_and_confined(tmp_path: Path) -> None:
+    made = tmp_path / UNIT
+    program = shutil.which("true") or "/bin/true"
+    made.write_text(Daemon(Layout(tmp_path, "nobody", "nogroup")).unit(program))
+    words = ["systemd-analyze", "verify", "--recursive-errors=no", str(made)]
+    found = subprocess.run(words, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert not found.stderr
+    words = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(made)]
+    found = subprocess.run(words, capture_output=True, text=True)
+    assert found.returncode == 0, "its exposure is above 2.0 of 10: " + found.stdout
+
+
+def test_an_older_list_of_revoked_certificates_is_not_taken_over(tmp_path: Path) -> None:
+    authority = new_authority("test")
+    (tmp_path / "ca.crt").write_bytes(authority.certificate)
+    settings = FleetSettings("edge1", ("192.0.2.1:2379",), certificates=tmp_path)
+    known = Revocations(settings)
+    older = revocations(authority, [])
+    time.sleep(0.01)
+    newer = revocations(authority, [4711])
+
+    def listed(names: list[str], crl: bytes) -> bytes:
+        return json.dumps({"names": names, "crl": crl.decode()}).encode()
+
+    known.take(listed(["stolen"], newer))
+    assert known.revoked("stolen", 1)
+    assert known.revoked("other", 4711)
+    known.take(listed([], older))
+    assert known.revoked("stolen", 1), "a restored engine has the older list"
+    assert "older" in known.problem
+
+
+def test_all_certificates_of_a_name_are_revoked_and_stay_so() -> None:
+    authority = new_authority("test")
+    first, second = (issued(authority, "edge2").certificate for _ in range(2))
+    record = Record("f", {"edge2": NodeRecord(first.decode(), True)}, engines={"edge2": ["7"]})
+    record.nodes["edge2"].renew(second.decode())
+    serials = {int(serial(first)), int(serial(second)), 7}
+    assert record.revoke("edge2")
+    assert set(record.serials_revoked) == serials
+    assert record.revoke("edge2"), "the same again does the rest of what failed"
+    assert not record.revoke("nobody")
+    assert record.readmit("edge2")
+    assert set(record.serials_revoked) == serials
+    assert not record.readmit("edge2")
+
+
+def test_a_backup_brings_back_nobody_and_forgets_nobody() -> None:
+    authority = new_authority("test")
+    old, new = (issued(authority, "edge2").certificate.decode() for _ in range(2))
+    record = Record("f", {"edge2": NodeRecord(old, True), "edge3": NodeRecord(old, True)})
+    later = Record("f", {"edge2": NodeRecord(new, True), "edge4": NodeRecord(new, False)})
+    later.revoked, later.earlier, later.engines = {"edge3": ["3"]}, ["4"], {"edge4": ["5"]}
+    record.add_later(later)
+    assert set(record.nodes) == {"edge2", "edge4"}
+    assert set(record.nodes["edge2"].serials) == {serial(each.encode()) for each in (old, new)}
+    assert set(record.serials_revoked) == {3, 4}
+    assert record.engines == {"edge4": ["5"]}

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An engine whose past is another: restored from a backup, or gone on with one that was behind."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Raw, structs
+
+from tests.fleet.boxes import Node, until
+from tests.fleet.engines import Etcd
+from tests.fleet.test_engine_faults import X_ID, Y_ID, ctl
+from tests.support.fakes import ask
+from xdpctl.control.state.draft import Draft
+from xdpctl.fleet import keys
+from xdpctl.fleet.agent.following import POSITION
+from xdpctl.fleet.agent.taking import Incoming
+from xdpctl.fleet.intent import VERSION, Intent, decode
+from xdpctl.model.sharing import Unsent
+from xdpctl.model.wait import Wait
+
+Fleet = Callable[..., Node]
+X, Y, Z = "203.0.113.7/32", "203.0.113.9/32", "203.0.113.11/32"
+
+
+def pair(made: Callable[[str], Node]) -> tuple[Node, Node]:
+    """Two nodes that have X."""
+    one, two = made("edge1"), made("edge2")
+    one.add(ask(X), wait=Wait.MAJORITY)
+    until(lambda: X in two.rules())
+    return one, two
+
+
+def saved(etcd: Etcd, folder: Path) -> Path:
+    """A backup of what an engine has now."""
+    backup = folder / "backup.db"
+    ctl(etcd, "snapshot", "save", str(backup))
+    return backup
+
+
+def test_an_old_backup_neither_unblocks_nor_brings_back_what_was_removed(
+    own_etcd: Etcd, made: Callable[[str], Node], tmp_path: Path
+) -> None:
+    one, two = pair(made)
+    backup = saved(own_etcd, tmp_path)
+    one.add(ask(Y), wait=Wait.MAJORITY)
+    one.remove(X_ID, wait=Wait.MAJORITY)
+    until(lambda: two.rules() == {Y: "enforce drop operator"})
+    own_etcd.restore(backup)
+    cluster = two.controller.state.followed[POSITION].cluster
+
+    def anew(node: Node) -> bool:
+        position = node.controller.state.followed[POSITION]
+        return position.cluster != cluster and not node.controller.state.unsent
+
+    until(lambda: anew(one) and anew(two), 20)
+    assert one.rules() == two.rules() == {Y: "enforce drop operator"}
+    late = made("late")
+    until(lambda: late.rules() == {Y: "enforce drop operator"})
+
+
+def test_what_was_changed_after_a_backup_stands_after_its_restore(
+    own_etcd: Etcd,
+    made: Callable[[str], Node],
+    tmp_path: Path,
+) -> None:
+    """The engine has drop again, and both nodes know that accept was stated later."""
+    one, two = pair(made)
+    backup = saved(own_etcd, tmp_path)
+    for node in (one, two):
+        node.clock.advance(5)
+    one.add(ask(X, "accept", replace=True), wait=Wait.MAJORITY)
+    accepted = {X: "enforce accept operator"}
+    until(lambda: two.rules() == accepted)
+    own_etcd.restore(backup)
+
+    def restated(node: Node) -> bool:
+        held = node.agent.member.engine.get(keys.intent(f"rules/{X_ID}"))
+        return held is not None and b'"accept"' in (held.value or b"")
+
+    until(lambda: restated(one), 20)
+    until(lambda: not one.controller.state.unsent and not two.controller.state.unsent, 20)
+    assert one.rules() == two.rules() == accepted
+
+
+def test_what_a_member_that_was_behind_has_lost_is_stated_again(
+    own_etcd: Etcd,
+    made: Callable[[str], Node],
+    tmp_path: Path,
+) -> None:
+    """The cluster is the same, and its revisions are used a second time: the epoch tells."""
+    one, two = pair(made)
+    own_etcd.kill()
+    shutil.copytree(own_etcd.folder / "data", tmp_path / "behind")
+    own_etcd.start()
+    one.add(ask(Y), wait=Wait.MAJORITY)
+    until(lambda: Y in two.rules())
+    position = two.controller.state.followed[POSITION].revision
+    one.stop()
+    two.stop()
+    own_etcd.kill()
+    shutil.rmtree(own_etcd.folder / "data")
+    shutil.copytree(tmp_path / "behind", own_etcd.folder / "data")
+    own_etcd.start()
+    third = made("third")
+    third.add(ask(Z), wait=Wait.MAJORITY)
+    engine = third.agent.member.engine
+    while engine.put("else", b"") <= position:
+        pass
+    engine.put(keys.EPOCH, b"another")
+    one.start()
+    two.start()
+    until(lambda: all(set(n.rules()) == {X, Y, Z} for n in (one, two, third)), 20)
+    assert engine.get(keys.intent(f"rules/{Y_ID}"))
+
+
+def test_a_restore_makes_no_node_take_away_what_is_not_for_it_nor_the_policy(
+    own_etcd: Etcd, made: Callable[[str], Node], tmp_path: Path
+) -> None:
+    one, two = made("edge1"), made("edge2")
+    until(lambda: two.agent.member.applied)
+    one.add(ask(X), scope="node:edge1", wait=Wait.MAJORITY)
+    one.agent.state_and_wait("policy/automatic", "root", b'"first"')
+    until(lambda: two.policies == ["first"])
+    backup = saved(own_etcd, tmp_path)
+    for node in (one, two):
+        node.clock.advance(5)
+    request = ask(X, "accept", replace=True)
+    one.add(request, scope="node:edge1", wait=Wait.MAJORITY)
+    one.agent.state_and_wait("policy/automatic", "root", b'"second"')
+    until(lambda: two.policies[-1] == "second")
+    own_etcd.restore(backup)
+    engine = one.agent.member.engine
+
+    def restated() -> bool:
+        held = engine.get(keys.intent(f"rules/{X_ID}"))
+        return held is not None and b'"accept"' in (held.value or b"")
+
+    until(restated, 20)
+    until(lambda: not one.controller.state.unsent and not two.controller.state.unsent, 20)
+    assert one.rules() == {X: "enforce accept operator"}
+    held = engine.get(keys.intent("policy/automatic"))
+    assert held is not None
+    assert not decode(held.value or b"").removed
+    until(lambda: two.policies[-1] == "first", 20)
+
+
+def test_what_is_stated_here_goes_before_what_is_stated_again(fleet: Fleet) -> None:
+    """An older engine comes back while a change of this node waits to be sent."""
+    one = fleet("edge1")
+    until(lambda: one.agent.member.applied)
+    taker = one.agent.follower._taker
+    key, source = f"rules/{X_ID}", ask(X)
+    one.add(source, wait=Wait.MAJORITY)
+    until(lambda: not one.controller.state.unsent)
+    mine = Unsent("alice", 500.0, 0, "node:edge2", change=7)
+    old = Intent(VERSION, "bob", "edge2", 1.0, data=Raw(b"{}"))
+
+    def operation(draft: Draft) -> Unsent | None:
+        draft.shared[key] = structs.replace(draft.state.shared[key], revision=0)
+        draft.unsent[key] = mine
+        taker.take(draft, [Incoming(key, 9, old)])
+        after = draft.unsent_intent(key)
+        draft.shared.clear()
+        draft.unsent.clear()
+        return after
+
+    kept = one.agent.member.do(operation)
+    assert kept is None or kept.by == "alice"

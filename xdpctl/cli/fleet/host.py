@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the commands share that root runs on a node of a fleet."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xdpctl.cli import output
+from xdpctl.errors import ConfigError
+from xdpctl.service import config
+from xdpctl.service.settings import Settings
+
+if TYPE_CHECKING:
+    from xdpctl.fleet.authority.authority import Authority
+
+Name = Annotated[str, typer.Argument(help="Name of the node: edge1.")]
+Address = Annotated[
+    str, typer.Option("--address", help="Address at which other nodes reach the node.")
+]
+Groups = Annotated[
+    list[str] | None, typer.Option("--group", help="Group of the node; may be given several times.")
+]
+RESTART = "restart xdpctl, and then see: xdpctl fleet status"
+
+
+def settings_of(config_file: Path | None, state_dir: Path | None) -> Settings:
+    """The settings of this host; ConfigError for anybody but root."""
+    if os.geteuid() != 0:
+        raise ConfigError("this needs root, because it reads and writes keys. Use sudo.")
+    fresh = config_file is not None and not config_file.exists()  # it will be made
+    loaded = Settings() if fresh else config.load(config_file)
+    return config.override(loaded, state_dir=state_dir)
+
+
+def authority_of(settings: Settings) -> "Authority":
+    """The authority, which may be none on this host; ConfigError without the extra."""
+    try:
+        from xdpctl.fleet.authority.authority import Authority
+        from xdpctl.fleet.authority.layout import Layout
+    except ImportError as error:
+        raise ConfigError(
+            f"the extra fleet is not installed ({error.name}): pip install 'xdpctl[fleet]'"
+        ) from None
+    return Authority(Layout(settings.state_dir, settings.user, settings.group))
+
+
+def tell_of_etcd(process: int, settings: Settings) -> None:
+    """Say how etcd was started, where there is no systemd."""
+    if process:
+        file = settings.state_dir / "engine" / "etcd.env"
+        output.out.print(
+            f"  there is no systemd: etcd runs as process {process}. At each boot, as user etcd, "
+            f"start: set -a; . {file}; exec etcd"
+        )

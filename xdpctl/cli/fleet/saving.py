@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Commands that root runs on a node: back the fleet up, and begin anew after a loss."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xdpctl.cli import options, output
+from xdpctl.cli.fleet.host import RESTART, Address, authority_of, settings_of, tell_of_etcd
+from xdpctl.service import defaults
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="Archive to write: it has the authority's key.")],
+    config_file: options.Config = None,
+    state_dir: options.StateDir = None,
+) -> None:
+    """Write what the engine has, and the authority, into an archive that root alone can read.
+
+    Example: xdpctl fleet backup /root/fleet.tar.gz
+    """
+    authority = authority_of(settings_of(config_file, state_dir))
+    from xdpctl.fleet.authority import recovery
+
+    size = recovery.backup(authority, file)
+    output.out.print(f"wrote {file}, {size:,} bytes")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="Archive of `xdpctl fleet backup`.")],
+    name: Annotated[str, typer.Option("--name", help="Name of this node.")],
+    address: Address,
+    yes: options.Yes = False,
+    config_file: options.Config = None,
+    state_dir: options.StateDir = None,
+) -> None:
+    """Make this node the only member of an engine with what a backup has.
+
+    What nodes still have and the backup has not, they state again. Stop every etcd first.
+
+    Example: xdpctl fleet restore /root/fleet.tar.gz --name edge1 --address 192.0.2.1
+    """
+    from xdpctl.fleet.configuration import add_table
+
+    settings = settings_of(config_file, state_dir)
+    if not yes:
+        typer.confirm("stop every etcd of the fleet first. Restore?", abort=True)
+    authority = authority_of(settings)
+    from xdpctl.fleet.authority import recovery
+
+    process = recovery.restore(authority, file, name, address)
+    output.out.print("restored: this node is the only member; let others join anew as members")
+    if settings.fleet is None:
+        made = authority.install_node(name, address)
+        authority.publish_revoked()
+        add_table(config_file or defaults.CONFIG_FILE, made, settings.group)
+        output.out.print(f"  it is the node {name} of the fleet now. {RESTART}")
+    output.out.print(
+        "  nodes that knew other members: give them fleet.endpoints = "
+        f'["{authority.endpoints()[0]}"], and restart xdpctl there. Revoke again whom you revoked '
+        "since the backup",
+        markup=False,
+    )
+    tell_of_etcd(process, settings)
+
+
+def recover(
+    name: Annotated[str, typer.Option("--name", help="Name of this node.")],
+    address: Address,
+    yes: options.Yes = False,
+    config_file: options.Config = None,
+    state_dir: options.StateDir = None,
+) -> None:
+    """Let this node's etcd go on alone, after most members were lost for good.
+
+    Example: xdpctl fleet recover --name edge1 --address 192.0.2.1
+    """
+    settings = settings_of(config_file, state_dir)
+    if not yes:
+        typer.confirm("are most members lost for good, and this node's etcd stopped?", abort=True)
+    authority = authority_of(settings)
+    from xdpctl.fleet.authority import recovery
+
+    process = recovery.recover(authority, name, address)
+    output.out.print("this node is the only member; let others join anew as members")
+    tell_of_etcd(process, settings)

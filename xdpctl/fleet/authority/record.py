@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the authority of a fleet knows: whom it let in, with which certificates, and whom not any
+more. Serial numbers are those of X.509, in decimal. Pure.
+"""
+
+from itertools import chain
+
+import msgspec
+
+from xdpctl.fleet.authority.certificates import serial
+
+
+class NodeRecord(msgspec.Struct):
+    """A node that was let in: its certificate (PEM), whether it may state intents, and the serial
+    numbers of earlier certificates, which may still be valid.
+    """
+
+    certificate: str
+    states: bool
+    earlier: list[str] = []
+
+    @property
+    def serials(self) -> list[str]:
+        """The serial numbers of all its certificates."""
+        return [serial(self.certificate.encode()), *self.earlier]
+
+    def renew(self, certificate: str) -> None:
+        """Take another certificate; the one before stays known."""
+        self.earlier, self.certificate = self.serials, certificate
+
+
+class Record(msgspec.Struct):
+    """What the authority knows: the fleet's id, its nodes, and the members' addresses.
+
+    `engines` has the serial numbers of what a member got besides its node's certificate: etcd's
+    own, and the administrator's. `revoked` has those of nodes that are trusted no more, by name;
+    `earlier` those of names that were let in again.
+    """
+
+    fleet: str
+    nodes: dict[str, NodeRecord] = {}
+    members: dict[str, str] = {}
+    engines: dict[str, list[str]] = {}
+    revoked: dict[str, list[str]] = {}
+    earlier: list[str] = []
+
+    @property
+    def serials_revoked(self) -> list[int]:
+        """The serial numbers of all certificates that are trusted no more."""
+        return list(map(int, chain(*self.revoked.values(), self.earlier)))
+
+    def revoke(self, name: str) -> bool:
+        """Trust a node no more; False if there is none, and there was none."""
+        if node := self.nodes.pop(name, None):
+            self.revoked[name] = [*node.serials, *self.engines.pop(name, [])]
+        return name in self.revoked
+
+    def readmit(self, name: str) -> bool:
+        """Trust a name again, and its old certificates not; False if it was not revoked."""
+        again = self.revoked.pop(name, [])
+        self.earlier += again
+        return bool(again)
+
+    def add_later(self, later: "Record") -> None:
+        """Add to a record from a backup what another one of the same fleet knows since then."""
+        for name, serials in later.revoked.items():
+            self.nodes.pop(name, None)
+            self.revoked[name] = serials
+        self.earlier = sorted({*self.earlier, *later.earlier})
+        for name, node in later.nodes.items():
+            if name not in self.revoked:
+                known = self.nodes[name].serials if name in self.nodes else []
+                earlier = sorted({*known, *node.earlier})
+                self.nodes[name] = NodeRecord(node.certificate, node.states, earlier)
+        for name, serials in later.engines.items():
+            self.engines[name] = sorted({*self.engines.get(name, []), *serials})
