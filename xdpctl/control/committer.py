@@ -55,7 +55,10 @@ class Committer:
         self._signatures_changed = True  # the kernel's signatures may differ from the state's
 
     def commit(self, draft: Draft) -> None:
-        """Store a draft with its audit records, then apply it; if the kernel refuses, undo it."""
+        """Store a draft with its audit records, then apply it; if the kernel refuses, undo it.
+
+        What the draft wants to be called afterwards is called once it is stored.
+        """
         if not draft:
             return
         back, changes = draft.inverse(), draft.changes()
@@ -77,6 +80,8 @@ class Committer:
             raise
         finally:
             self._ours = {}
+            for call in draft.afterwards:
+                call()
 
     def _write(
         self,

@@ -43,7 +43,10 @@ ALL = {" ".join(names): command for names, command in leaves(typer.main.get_comm
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name != "set delete"])
-def test_the_help_of_every_command_has_an_example_that_it_takes(name: str) -> None:
+def test_the_help_of_every_command_has_an_example_that_it_takes(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("getpass.getpass", lambda prompt: "typed")  # a token is asked for
     example = re.search(r"Example: (.*)$", ALL[name].help, re.M)
     assert example, "no example"
     words = shlex.split(re.sub(r"^.*\|| > \S+$", "", example[1]))

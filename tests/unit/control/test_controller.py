@@ -26,6 +26,7 @@ from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations.source_rules import add, change, remove
+from xdpctl.control.state.sharing import Sharing
 from xdpctl.control.store.sqlite import SqliteStore
 from xdpctl.errors import (
     ConflictError,
@@ -38,7 +39,7 @@ from xdpctl.errors import (
     XdpctlError,
 )
 from xdpctl.model.protection import CONFIGURED
-from xdpctl.model.rule import OPERATOR, Mode
+from xdpctl.model.rule import OPERATOR, Mode, rule_id
 
 HOST = "203.0.113.7"
 HOST_PREFIX = parse_prefix(HOST)
@@ -235,3 +236,21 @@ def test_a_change_to_what_is_no_tag_is_refused(control: Controller) -> None:
     with pytest.raises(RuleError) as caught:
         control.submit(lambda draft: change(draft, HOST_PREFIX, tags, ROOT, None)).result(10)
     assert caught.value.field == "tags"
+
+
+def test_whoever_hears_of_a_change_finds_it_in_the_state(control: Controller) -> None:
+    """An agent looks as soon as it hears: what it did not find then it would never look for."""
+    heard: list[tuple[str, bool, bool]] = []
+
+    def hear(key: str, ended: bool) -> None:
+        heard.append((key, ended, bool(control.state.rules)))
+
+    waits: list[bool] = []
+    control.sharing = Sharing(lambda: waits.append(bool(control.state.unsent)), hear)
+    request = ask(HOST, ttl=60.0, tags=("event-1",))
+    control.submit(lambda draft: add(draft, request, DETECTOR)).result(5)
+    gone = partial(remove, source=HOST_PREFIX, caller=ROOT, etag=None, hits={})
+    control.submit(gone, control.change_by(ROOT)).result(5)
+    key = "rules/" + rule_id(HOST_PREFIX)
+    assert heard == [(key, False, True), (key, True, False)]
+    assert waits == [True]

@@ -2,7 +2,7 @@
 """Drafts: staged changes that are neither stored nor applied yet."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any
 
@@ -43,6 +43,7 @@ class Draft:
         self.followed: dict[str, Position | None] = {}
         self.events: list[Event] = []
         self.steps: list[ChangeStep] = []  # of people's changes, to be undone
+        self.afterwards: list[Callable[[], None]] = []  # called when the state has the change
         self.created_at = round(now.unix, 3)
         self._origins: Counter[str] = Counter(s.origin for s in list(state.signatures.values()))
         self._covered: Counter[tuple[str, int]] = Counter()
@@ -64,6 +65,7 @@ class Draft:
         for kind in KINDS:
             setattr(other, kind.field, dict(self._staged(kind)))
         other.events, other.steps = list(self.events), list(self.steps)
+        other.afterwards = list(self.afterwards)
         other._staged_lengths = set(self._staged_lengths)
         other._origins, other._covered = Counter(self._origins), Counter(self._covered)
         other._used = dict(self._used)

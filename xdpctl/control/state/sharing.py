@@ -7,6 +7,7 @@ to know of it. The note is written in the same transaction as the change, and an
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from xdpctl.base.clock import Now
@@ -35,8 +36,9 @@ def before(draft: Draft) -> Staged:
 class Sharing:
     """The connection of a controller to its fleet: what an agent wants to hear of.
 
-    `stated` is called when there is something to send, `detected` with the key of each automatic
-    rule that was added, changed or removed, and whether it ended. `covers` says whether a scope has
+    `stated` is called when there may be something to send, `detected` with the key of each
+    automatic rule that was added, changed or removed, and whether it ended: both when the state has
+    the change, for whoever hears of it looks there. `covers` says whether a scope has
     this node, `content` encodes a record for others. All are called in the controller's thread.
     `states` is false where everything stays on this node but what detectors make.
     """
@@ -66,13 +68,14 @@ def note(draft: Draft, earlier: Staged, statement: Statement, by: str, sharing: 
         for identity, was, value in touched(draft, kind, earlier[kind.field]):
             owner = _SETS if kind.field == "entries" else kind
             _note(draft, owner.key(identity), was, value, statement, by, sharing)
+    _wake(draft, sharing)
 
 
 def _note(
     draft: Draft, key: str, was: Any, value: Any, statement: Statement, by: str, sharing: Sharing
 ) -> None:
     if _is_automatic(was) or _is_automatic(value):
-        sharing.detected(key, not _is_automatic(value))
+        draft.afterwards.append(partial(sharing.detected, key, not _is_automatic(value)))
     if not sharing.states:
         return
     removed = value is None
@@ -89,7 +92,6 @@ def _note(
     base = unsent.base if unsent else held.revision if held else 0
     scope = statement.scope or (unsent.scope if unsent else held.scope if held else "")
     draft.unsent[key] = Unsent(by, draft.now.unix, base, scope, removed, b"", statement.change)
-    sharing.stated()
 
 
 def note_elsewhere(
@@ -110,7 +112,12 @@ def note_elsewhere(
             data = b"" if removed else sharing.content(kind.field, value, draft.now)
             at, scope, change = draft.now.unix, statement.scope, statement.change
             draft.unsent[key] = Unsent(by, at, base, scope, removed, data, change)
-            sharing.stated()
+    _wake(draft, sharing)
+
+
+def _wake(draft: Draft, sharing: Sharing) -> None:
+    if draft.unsent:
+        draft.afterwards.append(sharing.stated)
 
 
 def _is_automatic(value: Any) -> bool:
