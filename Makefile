@@ -189,6 +189,9 @@ lock:
 	  --python-version 3.11 requirements-fleet.in --constraint requirements.lock \
 	  --output-file requirements-fleet.lock
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
+	  --python-version 3.11 requirements-bgp.in --constraint requirements.lock \
+	  --output-file requirements-bgp.lock
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
 	  --python-version 3.11 packaging/sbom.in --output-file packaging/sbom.lock
 
 sbom: setup

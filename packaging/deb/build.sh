@@ -23,7 +23,8 @@ rm -rf "$lib"/bin/[Aa]ctivate* "$lib/.gitignore" "$lib/include"
 sed -i '/^command/d' "$lib/pyvenv.cfg"
 packages=$lib/lib/python3.$minor/site-packages
 $tools -m pip install --quiet --no-warn-conflicts --require-hashes --no-deps --no-compile \
-	--target "$packages" --requirement requirements-run.lock --requirement requirements-fleet.lock
+	--target "$packages" --requirement requirements-run.lock --requirement requirements-fleet.lock \
+	--requirement requirements-bgp.lock
 rm -rf "$packages/bin"
 wheels=$root/wheels
 $tools -m hatchling build --target wheel --directory "$wheels" >/dev/null

@@ -21,13 +21,14 @@ from xdpctl.lab.box import Box
 from xdpctl.service.client import Client
 
 
-def eventually(condition: Callable[[], bool]) -> bool:
-    """Poll for at most twenty seconds."""
-    for _ in range(400):
-        if condition():
-            return True
+def eventually(condition: Callable[[], object], seconds: float = 20.0) -> bool:
+    """Poll until the condition is met, or so many seconds have passed."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
         time.sleep(0.05)
-    return False
+    return True
 
 
 def block(client: Client, source: str, **more: object) -> dict[str, object]:

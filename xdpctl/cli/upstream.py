@@ -28,6 +28,8 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     columns = ("uplink", "state", ">arrives", ">of", ">share", ">lost/s")
     if not output.table(columns, map(_row, found["uplinks"]), form is Format.WIDE):
         output.out.print("no uplink is configured: add upstream.uplinks to the configuration")
+    _peers(found["peers"], form)
+    _announcements(found["announcements"], form)
     for attack in found["attacks"]:
         output.out.print(f"{attack['incident']}, {attack['subject']}:", markup=False)
         for request in attack["requests"]:
@@ -35,6 +37,163 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
             output.out.print(f"    cost: {request['cost']}", markup=False)
             output.out.print(f"    {request['route']}", markup=False, soft_wrap=True)
         output.out.print(f"  in words: xdpctl upstream letter {attack['incident']}", markup=False)
+
+
+def _peers(peers: list[dict[str, Any]], form: Format) -> None:
+    if peers:
+        columns = ("peer", "AS", "mode", "session", ">received", ">applied", "")
+        output.table(columns, map(_peer, peers), form is Format.WIDE)
+
+
+def _peer(peer: dict[str, Any]) -> tuple[str, ...]:
+    said = "; ".join(peer["not_applied"][:1]) if peer["up"] else peer["why"]
+    return (
+        peer["name"],
+        str(peer["peer_as"]),
+        f"{peer['mode']}, frozen" if peer["frozen"] else peer["mode"],
+        "up" if peer["up"] else "down",
+        "-" if peer["receive"] == "off" else str(peer["received"] + peer["beyond"]),
+        "-" if peer["receive"] == "off" else str(peer["applied"]),
+        said,
+    )
+
+
+def _announcements(listed: list[dict[str, Any]], form: Format) -> None:
+    for each in listed:
+        ends = f", for {show_duration(each['ends_in'])} more" if each["sent_at"] else ""
+        output.out.print(
+            f"{each['id']} {each['state']}{ends}: {each['peer']}: {each['what']}", markup=False
+        )
+        if form is Format.WIDE or not each["sent_at"]:
+            output.out.print(f"    cost: {each['cost']}", markup=False)
+        if form is Format.WIDE:
+            output.out.print(f"    {each['route']}", markup=False, soft_wrap=True)
+        if each["helped_after"] is not None:
+            share, after = each["fell_by"], each["helped_after"]
+            output.out.print(f"    inbound fell by {share:.0%} after {after:.1f} s", markup=False)
+        if each["problem"]:
+            output.out.print(f"    {each['problem']}", markup=False)
+
+
+@upstream_app.command("peers")
+def peers(context: typer.Context, form: options.Output = Format.TABLE) -> None:
+    """Show the BGP peers, the sessions with them, and what they have sent.
+
+    Example: xdpctl upstream peers
+    """
+    found = options.client(context).call("GET", "/v1/upstream")["peers"]
+    if printed({"peers": found}, form):
+        return
+    _peers(found, form)
+    for peer in found:
+        for why in peer["not_applied"]:
+            output.out.print(f"{peer['name']}: not applied: {why}", markup=False)
+    if not found:
+        output.out.print("no peer is configured: add [[upstream.peers]] to the configuration")
+
+
+@upstream_app.command("propose")
+def propose(
+    context: typer.Context,
+    incident: Annotated[str, typer.Argument(help="Id of an incident; see xdpctl incidents.")],
+    peer: Annotated[str | None, typer.Option(help="Of this peer alone.")] = None,
+    form: options.Output = Format.TABLE,
+) -> None:
+    """Propose what could be asked of peers about an attack, also if no link is full.
+
+    Example: xdpctl upstream propose 20261126-081914
+    """
+    body = {"incident": incident, "peer": peer}
+    made = options.client(context).call("POST", "/v1/upstream/proposals", json=body)
+    if printed(made, form):
+        return
+    _announcements(made["proposals"], form)
+    if not made["proposals"]:
+        output.out.print("nothing new: it stands already, or no peer takes it")
+
+
+@upstream_app.command("approve")
+def approve(
+    context: typer.Context,
+    number: Annotated[str, typer.Argument(help="Id of a proposal; see xdpctl upstream status.")],
+    confirm: Annotated[
+        str, typer.Option(help="The victim, where everything to it is to be dropped.")
+    ] = "",
+    form: options.Output = Format.TABLE,
+) -> None:
+    """Ask a peer what was proposed. It is withdrawn by itself.
+
+    Example: xdpctl upstream approve up-4a1c47cdff
+    """
+    call = options.client(context).call
+    sent = call("POST", path("upstream", "announcements", number), json={"confirm": confirm})
+    if not printed(sent, form):
+        _announcements([sent], form)
+
+
+@upstream_app.command("withdraw")
+def withdraw(
+    context: typer.Context,
+    number: Annotated[str | None, typer.Argument(help="Id of an announcement.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Everything that peers were asked, and all proposals.")
+    ] = False,
+    form: options.Output = Format.TABLE,
+) -> None:
+    """Take back what a peer was asked, or drop a proposal.
+
+    Example: xdpctl upstream withdraw --all
+    """
+    if (number is None) != everything:
+        raise typer.BadParameter("give an id, or --all")
+    where = path("upstream", "announcements", *([number] if number else []))
+    gone = options.client(context).call("DELETE", where)
+    if printed(gone, form):
+        return
+    for identity, what in gone["withdrawn"].items():
+        output.out.print(f"{identity} withdrawn: {what}", markup=False)
+    if not gone["withdrawn"]:
+        output.out.print("nothing was announced or proposed")
+
+
+@upstream_app.command("freeze")
+def freeze(
+    context: typer.Context,
+    peer: Annotated[str, typer.Argument(help="Name of a peer.")],
+    off: Annotated[bool, typer.Option("--off", help="Add rules again.")] = False,
+    form: options.Output = Format.TABLE,
+) -> None:
+    """Add no more rules for what a peer sends; those that stand end as usual.
+
+    Example: xdpctl upstream freeze isp1
+    """
+    where = path("upstream", "peers", peer, "freeze")
+    found = options.client(context).call("POST", where, json={"on": not off})
+    if not printed(found, form):
+        _peers([found], form)
+
+
+@upstream_app.command("log")
+def show_log(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, max=5000, help="Newest records to show.")] = 50,
+    form: options.Output = Format.TABLE,
+) -> None:
+    """Show what was proposed, asked and withdrawn, and when sessions came and went.
+
+    Example: xdpctl upstream log --limit 20
+    """
+    query = {"action": "upstream.", "last": True, "limit": limit}
+    found = options.client(context).call("GET", "/v1/audit", params=query)
+    if printed(found, form):
+        return
+    rows = ((r["at"], r["actor"], r["action"], r["subject"], _told(r)) for r in found["records"])
+    output.table(("time", "who", "what", "about", ""), rows, form is Format.WIDE)
+
+
+def _told(record: dict[str, Any]) -> str:
+    detail = record.get("detail") or {}
+    return " ".join(str(detail[key]) for key in ("peer", "route", "why") if detail.get(key))
 
 
 def _row(uplink: dict[str, Any]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 
 import math
 from itertools import product
+from typing import NamedTuple
 
 from xdpctl.errors import RuleError
 from xdpctl.model.event import Event, Phase
@@ -12,6 +13,7 @@ from xdpctl.model.rate import Rate
 ROUTE_TTL = 86_400.0  # seconds; a route is applied until it is withdrawn, and at most this long
 _ALTERNATIVES_MAX = 64
 _SLOWEST = 1_000.0  # bits/s; lower rates are raised to it
+_FEWEST = 1.0  # packets/s, likewise
 FRAGMENTS = {
     "dont-fragment": "dont",
     "is-fragment": "later",
@@ -21,30 +23,62 @@ FRAGMENTS = {
 }
 
 
+class Action(NamedTuple):
+    """What a route asks: traffic-rate-bytes and -packets (RFC 8955 sections 7.1 and 7.2), a second.
+
+    0 drops, infinity lets all pass, None: there is none. `refused` is an action that is not done.
+    """
+
+    bytes: float | None = None
+    packets: float | None = None
+    refused: str = ""
+
+    @property
+    def limit(self) -> Rate | None:
+        """The limit; None if it is to drop. Bytes decide where both are given."""
+        if 0 in (self.bytes, self.packets):
+            return None
+        if _finite(self.bytes):
+            return Rate(bps=max(8 * (self.bytes or 0.0), _SLOWEST))
+        return Rate(pps=max(self.packets or 0.0, _FEWEST))
+
+    @property
+    def reduces(self) -> bool:
+        """Whether it reduces traffic at all."""
+        return _finite(self.bytes) or _finite(self.packets)
+
+
+DISCARD = Action(0.0)
+
+
+def _finite(rate: float | None) -> bool:
+    return rate is not None and not math.isinf(rate)
+
+
 def event(
     phase: Phase,
     identity: str,
     match: Match,
-    rate: float | None,
+    asked: Action,
     peer: str = "",
     ttl: float | None = None,
 ) -> Event:
-    """The event of a route.
-
-    `rate` is the traffic-rate in bytes/s (RFC 8955 section 7.1): 0 drops, infinity lets all pass,
-    None means that the route has none. A route that does not reduce traffic is ignored.
-    """
-    if phase is not Phase.ENDED and (rate is None or math.isinf(rate)):
+    """The event of a route. One that does not reduce traffic is ignored, and what is not done."""
+    if phase is not Phase.ENDED and asked.refused:
+        why = f"the route asks for {asked.refused}, which is not done here"
+        return Event(phase=phase, id=identity, group=peer, ignored=why)
+    if phase is not Phase.ENDED and not asked.reduces:
         why = "the route does not reduce traffic: it has no finite traffic-rate"
         return Event(phase=phase, id=identity, group=peer, ignored=why)
+    limit = asked.limit if phase is not Phase.ENDED else None
     source = match.source_only
     return Event(
         phase=phase,
         id=identity,
         victim=match.get("destination"),
-        sources=(source,) if source and not rate else (),
+        sources=(source,) if source and not limit else (),
         match=match,
-        limit=Rate(bps=max(8 * rate, _SLOWEST)) if rate else None,
+        limit=limit,
         group=peer,
         ttl=ttl,
     )

@@ -42,6 +42,7 @@ from xdpctl.service.fleet_link import FleetPolicy, agent_of
 from xdpctl.service.flow_watch import FlowWatch
 from xdpctl.service.holding import Holding, holding
 from xdpctl.service.loader_report import LoaderReport
+from xdpctl.service.peering import Peering
 from xdpctl.service.sessions import Sessions
 from xdpctl.service.settings import Settings
 from xdpctl.service.slow_connections import SlowConnections
@@ -113,6 +114,7 @@ class ControlPlane:
     backstops: Backstops = field(init=False)
     slow: SlowConnections = field(init=False)
     uplinks: UplinkWatch = field(init=False)
+    peering: Peering | None = field(init=False)
     learnt: LearntFile = field(init=False)
     sessions: Sessions = field(init=False)
     series: SeriesRecorder = field(init=False)
@@ -168,6 +170,11 @@ class ControlPlane:
         self.recorder = PacketRecorder(self.controller, self.captures, self.files, self.connections)
         self.dispatcher = Dispatcher(self.settings.notify, self.snapshot)
         self.uplinks = UplinkWatch(self.controller, self.settings.upstream, self.dispatcher.tell)
+        self.peering = (
+            Peering(self.controller, self.settings, self.uplinks, self.dispatcher.tell)
+            if self.settings.upstream.peers
+            else None
+        )
         self.releases = Releases(self.controller)
         self.ladder = Ladder(self.controller, self._steps, self.hooks.mode_for)
         self.geo_databases = Databases(self.settings.geo_databases)
@@ -208,6 +215,7 @@ class ControlPlane:
             ),
             *(self.series, self.minutes, self.producer),
             *([self.fleet] if self.fleet else []),
+            *([self.peering] if self.peering else []),
         )
 
     def revoked(self, name: str, serial: int) -> bool:
@@ -307,6 +315,7 @@ class ControlPlane:
         found += self.flow_watch.warnings(loader.ports if loader else {})
         found += self._detector_warnings() + self.slow.warnings() + self.uplinks.warnings()
         found += self.fleet.warnings() if self.fleet else []
+        found += self.peering.warnings() if self.peering else []
         return [*found, self.series.problem] if self.series.problem else found
 
     def _detector_warnings(self) -> list[str]:

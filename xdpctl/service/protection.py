@@ -11,7 +11,9 @@ from xdpctl.service.settings import Settings
 
 def protection(settings: Settings, report: LoaderReport | None) -> Protection:
     """The configured prefixes, and the host's own addresses and gateways that the loader found."""
-    configured = dict.fromkeys(settings.peers, PEER) | dict.fromkeys(settings.protected, CONFIGURED)
+    speaking = [peer.address for peer in settings.upstream.peers]
+    peers = dict.fromkeys([*settings.peers, *speaking], PEER)
+    configured = peers | dict.fromkeys(settings.protected, CONFIGURED)
     found = report.protect if report else {}
     own = (prefix for prefix, why in found.items() if why in (OWN_ADDRESS, LOOPBACK))
     return Protection(found | configured, own)

@@ -22,7 +22,7 @@ from xdpctl.notify.settings import NotifySettings
 from xdpctl.service import defaults
 from xdpctl.upstream.settings import UpstreamSettings
 
-CONTROL_FOLDER = "control"  # in state_dir
+CONTROL_FOLDER, SPEAKER_FOLDER = "control", "bgp"  # in state_dir
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,16 @@ class Settings:
     def loader_dir(self) -> Path:
         """The loader's own folder; the control plane only reads there."""
         return self.state_dir / "loader"
+
+    @property
+    def speaker_dir(self) -> Path:
+        """The BGP speaker's own folder, in which the control plane finds its socket."""
+        return self.state_dir / SPEAKER_FOLDER
+
+    @property
+    def speaker_socket(self) -> Path:
+        """The socket of the BGP speaker's bridge."""
+        return self.speaker_dir / "bridge.sock"
 
     @property
     def incident_key(self) -> Path:

@@ -25,6 +25,7 @@ from xdpctl.service.detecting.process import DetectorProcess
 from xdpctl.service.loader_status import Status
 from xdpctl.service.settings import CONTROL_FOLDER, Settings
 from xdpctl.service.sockets import local_listener, tcp_listener
+from xdpctl.service.speaking.process import SpeakerProcess
 
 _LOOK_AGAIN_SECONDS = 1.0  # attaching a bpf_link raises no event, so check periodically
 _NAME_BYTES = 16  # IFNAMSIZ, with the NUL
@@ -122,6 +123,8 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
             children.append(ControlPlaneProcess(settings, config, sockets))
         if not loader_only and settings.detect.mode is not Most.OFF:
             children.append(DetectorProcess(settings, config))
+        if not loader_only and settings.upstream.peers:
+            children.append(SpeakerProcess(settings))
         _add_explain(loader)
         _loop(loader, status, children, changed, stopping)
     finally:

@@ -16,10 +16,15 @@ _FRAGMENT = {1: "dont-fragment", 2: "is-fragment", 4: "first-fragment", 8: "last
 
 
 class Route(NamedTuple):
-    """A FlowSpec route's match as text, and the components that FlowSpec has not."""
+    """A FlowSpec route's match as text, and the components that FlowSpec has not.
+
+    `narrow`: it has other components than its destination.
+    """
 
     text: str
     widened: tuple[str, ...]
+    destination: Prefix
+    narrow: bool
 
 
 def route(match: Match, victim: Prefix) -> Route:
@@ -34,7 +39,7 @@ def route(match: Match, victim: Prefix) -> Route:
     for name, value in parts.items():
         if name not in widened:
             texts.append(_text(COMPONENTS[name], value, destination.family))
-    return Route("; ".join(texts), widened)
+    return Route("; ".join(texts), widened, destination, len(texts) > 1)
 
 
 def _text(component: Component, value: Any, family: int) -> str:

@@ -6,26 +6,19 @@ always a letter in words. Each says what it costs whom.
 """
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import NamedTuple
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.units import si3
+from xdpctl.model.announcement import Kind
 from xdpctl.model.match.match import Match
 from xdpctl.upstream import flowspec
 from xdpctl.upstream.link import State
+from xdpctl.upstream.peers import BLACKHOLE, Peer, text_of
 from xdpctl.upstream.settings import Uplink
 
 _ROUTES_MAX = 5
 _LIMIT_SHARE = 0.1  # of the uplink, for a route that takes more than what is dropped here
-BLACKHOLE = "65535:666"  # RFC 7999
-
-
-class Kind(StrEnum):
-    """What is asked for."""
-
-    FLOWSPEC = "flowspec"
-    RTBH = "rtbh"
 
 
 class Dropped(NamedTuple):
@@ -42,12 +35,17 @@ class Dropped(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One request: `route` in ExaBGP's syntax, and in words what it does and what it costs."""
+    """One request: `route` in ExaBGP's syntax, and in words what it does and what it costs.
+
+    `victim` is the destination of the route; `everything`: it takes all packets to it.
+    """
 
     kind: Kind
     route: str
     what: str
     cost: str
+    victim: Prefix
+    everything: bool = False
 
 
 def requests(victim: Prefix, dropped: Sequence[Dropped], uplink: Uplink) -> list[Request]:
@@ -100,7 +98,9 @@ def _flowspec(dropped: Dropped, victim: Prefix, uplink: Uplink) -> Request:
         more = f"also what has another {' and '.join(made.widened)}, which FlowSpec does not know"
     text = f"match {{ {made.text}; }} then {{ {action}; }}"
     to = "" if dropped.match.get("destination") else f" to {victim}"
-    return Request(Kind.FLOWSPEC, text, f"{what} {dropped.match}{to}", _cost(dropped, more))
+    named = f"{what} {dropped.match}{to}"
+    everything = not made.narrow and action == "discard"
+    return Request(Kind.FLOWSPEC, text, named, _cost(dropped, more), made.destination, everything)
 
 
 def _cost(dropped: Dropped, more: str) -> str:
@@ -116,4 +116,19 @@ def _blackhole(victim: Prefix) -> Request:
         f"route {victim} community [ {BLACKHOLE} no-export ]",
         f"drop everything to {victim}",
         f"nobody reaches {victim} any more, and whether the attack goes on cannot be seen",
+        victim,
+        everything=True,
     )
+
+
+def route_for(request: Request, peer: Peer) -> str | None:
+    """The route of a request for a peer; None if the peer takes no such routes."""
+    if request.kind is Kind.FLOWSPEC:
+        return request.route if peer.flowspec else None
+    if not peer.blackhole or peer.next_hop.family != request.victim.family:
+        return None
+    text = f"route {request.victim} next-hop {text_of(peer.next_hop)}"
+    short = [each for each in peer.blackhole if each.count(":") == 1]
+    large = [each for each in peer.blackhole if each.count(":") == 2]
+    text += f" community [ {' '.join([*short, 'no-export'])} ]"
+    return f"{text} large-community [ {' '.join(large)} ]" if large else text

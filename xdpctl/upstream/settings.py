@@ -6,10 +6,15 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from xdpctl.base.typed import Problems
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.typed import Duration, Problems, read_prefixes, read_seconds
+from xdpctl.upstream.peers import Peer, PeerTable
 
 _Bits = Annotated[int, Meta(ge=64_000, le=10_000_000_000_000)]
 _Name = Annotated[str, Meta(min_length=1, max_length=15)]  # IFNAMSIZ
+_User = Annotated[str, Meta(min_length=1, max_length=32)]
+_TTL, _TTL_MOST, _PROBE = 900.0, 86_400.0, 20.0
+ROUTES_MAX = 100
 
 
 class UplinkTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,14 +30,43 @@ class UpstreamTable(Struct, frozen=True, forbid_unknown_fields=True):
     uplinks: list[UplinkTable] = []
     full: Annotated[float, Meta(ge=0.5, le=1)] = 0.9
     seconds: Annotated[int, Meta(ge=1, le=60)] = 3
+    own: list[str] = []
+    most: Annotated[int, Meta(ge=1, le=ROUTES_MAX)] = 20
+    ttl: Duration = _TTL
+    probe: Duration = _PROBE
+    peers: list[PeerTable] = []
+    user: _User = "xdpctl-bgp"
 
     def settings(self, problems: Problems) -> "UpstreamSettings":
         """The settings; what is not valid is added to `problems`."""
-        names = [uplink.interface for uplink in self.uplinks]
-        for twice in sorted({name for name in names if names.count(name) > 1}):
-            problems.add(f"upstream.uplinks names {twice} twice")
-        uplinks = tuple(Uplink(each.interface, each.bits_in) for each in self.uplinks)
-        return UpstreamSettings(uplinks, self.full, self.seconds)
+        _unique([each.interface for each in self.uplinks], "upstream.uplinks", problems)
+        _unique([each.name for each in self.peers], "upstream.peers", problems)
+        _unique([each.address for each in self.peers], "upstream.peers", problems)
+        made = [each.settings(number, problems) for number, each in enumerate(self.peers, 1)]
+        own = read_prefixes(self.own, "upstream.own", problems)
+        ttl = read_seconds(self.ttl, "upstream.ttl", problems)
+        if ttl > _TTL_MOST:
+            problems.add(f"upstream.ttl is {ttl:g} s; give at most a day")
+        if any(peer and (peer.announces or not peer.receive_any) for peer in made) and not own:
+            problems.add(
+                "upstream.own is empty: list your own prefixes, about which peers may be asked"
+            )
+        return UpstreamSettings(
+            uplinks=tuple(Uplink(each.interface, each.bits_in) for each in self.uplinks),
+            full=self.full,
+            seconds=self.seconds,
+            own=own,
+            most=self.most,
+            ttl=ttl,
+            probe=read_seconds(self.probe, "upstream.probe", problems),
+            peers=tuple(peer for peer in made if peer),
+            user=self.user,
+        )
+
+
+def _unique(names: list[str], place: str, problems: Problems) -> None:
+    for twice in sorted({name for name in names if names.count(name) > 1}):
+        problems.add(f"{place} names {twice} twice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +79,27 @@ class Uplink:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamSettings:
-    """The uplinks. One is full at that share of its rate, for so many seconds in a row."""
+    """The uplinks, and the peers. An uplink is full at that share, for so many seconds in a row.
+
+    `own` are the prefixes of which something may be asked, by `most` announcements at a time. Each
+    lasts `ttl` seconds. Then it is withdrawn, and the link is watched for `probe` seconds.
+    `user` runs the BGP speaker.
+    """
 
     uplinks: tuple[Uplink, ...] = ()
     full: float = 0.9
     seconds: int = 3
+    own: tuple[Prefix, ...] = ()
+    most: int = 20
+    ttl: float = _TTL
+    probe: float = _PROBE
+    peers: tuple[Peer, ...] = ()
+    user: str = "xdpctl-bgp"
+
+    def peer(self, name: str) -> Peer | None:
+        """The peer of that name, or None."""
+        return next((peer for peer in self.peers if peer.name == name), None)
+
+    def ours(self, prefix: Prefix) -> bool:
+        """Whether a prefix is one of our own, or a part of one."""
+        return any(own.covers(prefix) for own in self.own)

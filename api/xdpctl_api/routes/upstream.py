@@ -2,25 +2,49 @@
 """Routes about what is upstream: how full the uplinks are, and what to ask of the provider."""
 
 import asyncio
+from collections.abc import Callable, Iterable
 
 from fastapi import APIRouter
 
-from xdpctl.errors import ConfigError, NotFoundError
+from xdpctl.control.state.draft import Draft
+from xdpctl.errors import (
+    ConfigError,
+    ConflictError,
+    NotFoundError,
+    QuotaError,
+    RuleError,
+    UnconfirmedError,
+)
+from xdpctl.model.announcement import Announcement
 from xdpctl.model.incident import Incident
+from xdpctl.model.rule import Automatic
 from xdpctl.service.control_plane import ControlPlane
+from xdpctl.service.peering import Peering
+from xdpctl.upstream import announcing
+from xdpctl.upstream.announcing import refusal
 from xdpctl.upstream.request import letter
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import refusals
 from xdpctl_api.shapes.upstream import (
+    AnnouncementOut,
+    ApproveIn,
     AttackOut,
+    FreezeIn,
     LetterOut,
+    PeerOut,
+    ProposalsOut,
+    ProposeIn,
     UpstreamOut,
+    WithdrawnOut,
+    announcement_out,
+    peer_out,
     request_out,
     uplink_out,
 )
 
 router = APIRouter(prefix="/v1/upstream", tags=["upstream"])
+_ASKED = "somebody asked for it"
 
 
 @router.get("")
@@ -32,7 +56,10 @@ async def read_upstream(who: Viewer, ctx: Ctx) -> UpstreamOut:
 def _upstream(ctx: ControlPlane) -> UpstreamOut:
     watch = ctx.uplinks
     opened = [each for each in list(ctx.controller.state.incidents.values()) if each.open]
+    held = list(ctx.controller.state.announcements.values())
     return UpstreamOut(
+        peers=_peers(ctx.peering),
+        announcements=_out(ctx, sorted(held, key=lambda each: each.at)),
         uplinks=[uplink_out(link, name not in watch.absent) for name, link in watch.links.items()],
         attacks=[_attack(ctx, incident) for incident in opened],
     )
@@ -41,6 +68,118 @@ def _upstream(ctx: ControlPlane) -> UpstreamOut:
 def _attack(ctx: ControlPlane, incident: Incident) -> AttackOut:
     asked = [request_out(each) for each in ctx.uplinks.asked(incident)]
     return AttackOut(incident=incident.id, subject=incident.subject, requests=asked)
+
+
+def _peers(peering: Peering | None) -> list[PeerOut]:
+    if peering is None:
+        return []
+    return [peer_out(peer, peering) for peer in peering.settings.peers]
+
+
+def _out(ctx: ControlPlane, listed: Iterable[Announcement]) -> list[AnnouncementOut]:
+    if ctx.peering is None:
+        return []
+    protection, now = ctx.controller.state.protection, ctx.controller.clock.read()
+    return [announcement_out(each, ctx.peering, protection, now) for each in listed]
+
+
+def _peering(ctx: ControlPlane) -> Peering:
+    if ctx.peering is None:
+        raise ConfigError("no BGP peer is configured: add [[upstream.peers]] to the configuration")
+    return ctx.peering
+
+
+@router.post("/proposals", responses=refusals(NotFoundError, ConfigError, RuleError))
+async def propose(body: ProposeIn, who: Operator, ctx: Ctx) -> ProposalsOut:
+    """Propose what could be asked of peers about an incident, whether a link is full or not.
+
+    What a peer does not take, what is not in `upstream.own`, and what stands already is left out.
+    """
+    peering = _peering(ctx)
+    incident = ctx.controller.state.incidents.get(body.incident)
+    if incident is None:
+        raise NotFoundError(f"there is no incident {body.incident!r}; see GET /v1/incidents")
+    named = [each for each in peering.settings.peers if body.peer in (None, each.name)]
+    if not named:
+        raise NotFoundError(f"there is no peer {body.peer!r}; see GET /v1/upstream")
+    asked = await asyncio.to_thread(ctx.uplinks.asked, incident)
+    if why := next(
+        (
+            why
+            for each in asked
+            if (why := refusal(each.victim, peering.settings, ctx.controller.state.protection))
+        ),
+        "",
+    ):
+        raise RuleError(why, "incident", "see upstream.own")
+
+    def operation(draft: Draft) -> list[Announcement]:
+        made: list[Announcement] = []
+        for peer in named:
+            if peer.announces:
+                made += announcing.propose(
+                    draft, peer, asked, incident.id, who.name, peering.settings
+                )
+        return made
+
+    made = await asyncio.wrap_future(ctx.controller.submit(operation, scope=None))
+    return ProposalsOut(proposals=_out(ctx, made))
+
+
+@router.post(
+    "/announcements/{number}",
+    responses=refusals(NotFoundError, ConfigError, ConflictError, QuotaError, UnconfirmedError),
+)
+async def approve(number: str, body: ApproveIn, who: Operator, ctx: Ctx) -> AnnouncementOut:
+    """Ask the peer what was proposed; it is withdrawn by itself after `upstream.ttl`."""
+    peering, confirm = _peering(ctx), body.confirm
+
+    def operation(draft: Draft) -> Announcement:
+        return announcing.approve(draft, number, who.name, confirm, peering.settings)
+
+    sent = await asyncio.wrap_future(ctx.controller.submit(operation, scope=None))
+    peering.announcer.wake()
+    return _out(ctx, [sent])[0]
+
+
+@router.delete("/announcements/{number}", responses=refusals(NotFoundError, ConfigError))
+async def withdraw(number: str, who: Operator, ctx: Ctx) -> WithdrawnOut:
+    """Take back an announcement, or drop a proposal."""
+    return await _withdraw(
+        ctx, lambda draft: [announcing.withdraw(draft, number, who.name, _ASKED)]
+    )
+
+
+@router.delete("/announcements", responses=refusals(ConfigError))
+async def withdraw_all(who: Operator, ctx: Ctx) -> WithdrawnOut:
+    """Take back everything that peers were asked, and drop all proposals."""
+    return await _withdraw(ctx, lambda draft: announcing.withdraw_all(draft, who.name, _ASKED))
+
+
+async def _withdraw(
+    ctx: ControlPlane, operation: Callable[[Draft], list[Announcement]]
+) -> WithdrawnOut:
+    peering = _peering(ctx)
+    gone = await asyncio.wrap_future(ctx.controller.submit(operation, scope=None))
+    peering.announcer.wake()
+    return WithdrawnOut(withdrawn={each.id: each.what for each in gone})
+
+
+@router.post("/peers/{name}/freeze", responses=refusals(NotFoundError, ConfigError))
+async def freeze(name: str, body: FreezeIn, who: Operator, ctx: Ctx) -> PeerOut:
+    """Add no more rules for what a peer sends; those that stand end as usual."""
+    peering = _peering(ctx)
+    peer = peering.settings.peer(name)
+    if peer is None:
+        raise NotFoundError(f"there is no peer {name[:40]!r}; see GET /v1/upstream")
+
+    def operation(draft: Draft) -> None:
+        draft.settings[peer.origin] = Automatic.OFF if body.on else Automatic.ON
+        draft.note(who.name, "upstream.freeze" if body.on else "upstream.thaw", peer.name)
+
+    await asyncio.wrap_future(ctx.controller.submit(operation, scope=None))
+    peering.receiver.wake()
+    return peer_out(peer, peering)
 
 
 @router.get("/letters/{incident_id}", responses=refusals(NotFoundError, ConfigError))

@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The shapes of what is upstream: the uplinks, and what to ask of the provider."""
 
-from math import isnan
+from math import isinf, isnan
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from xdpctl.base.clock import Now
+from xdpctl.model.announcement import Announcement, Kind
+from xdpctl.model.protection import Protection
+from xdpctl.service.peering import Peering
+from xdpctl.upstream.announcing import needs_word
 from xdpctl.upstream.link import Link
-from xdpctl.upstream.request import Kind, Request
+from xdpctl.upstream.peers import Peer, PeerMode, Receive
+from xdpctl.upstream.proposing import session_of
+from xdpctl.upstream.request import Request
+
+_REASONS = 20
 
 
 class UplinkOut(BaseModel):
@@ -40,11 +49,93 @@ class AttackOut(BaseModel):
     requests: list[RequestOut]
 
 
+class PeerOut(BaseModel):
+    """A BGP peer, and the session with it."""
+
+    name: str
+    address: str
+    peer_as: int
+    mode: PeerMode
+    receive: Receive
+    up: bool
+    families: list[str] = Field(description="As both sides agreed")
+    why: str = Field(description="Why there is no session")
+    received: int = Field(description="FlowSpec routes that it sent and that are kept")
+    beyond: int = Field(description="Routes that it sent beyond receive_most")
+    applied: int = Field(description="Its routes that are rules here")
+    not_applied: list[str] = Field(description="Why others are not; the first twenty reasons")
+    frozen: bool = Field(description="No rules are added for it")
+
+
+class AnnouncementOut(BaseModel):
+    """Something that a peer is asked, or that is proposed to be asked."""
+
+    id: str
+    peer: str
+    kind: Kind
+    state: str = Field(description="proposed, announced, or probing: withdrawn to see what happens")
+    route: str = Field(description="In the syntax of ExaBGP")
+    victim: str
+    what: str
+    cost: str
+    incident: str
+    by: str
+    at: float
+    confirm: bool = Field(description="To approve it, its victim must be given as confirm")
+    approved_by: str
+    sent_at: float = Field(description="Unix time; 0: it is a proposal")
+    ends_in: float = Field(description="Seconds until it is withdrawn, and the link is watched")
+    renewed: int
+    told: bool = Field(description="The speaker was told and has accepted it")
+    problem: str
+    fell_by: float | None = Field(description="The part of what arrived that does so no more")
+    helped_after: float | None = Field(description="Seconds until a fifth less arrived")
+
+
 class UpstreamOut(BaseModel):
-    """The uplinks, and what to ask of the provider about each open incident."""
+    """The uplinks and peers, and what to ask of the provider about each open incident."""
 
     uplinks: list[UplinkOut]
     attacks: list[AttackOut]
+    peers: list[PeerOut]
+    announcements: list[AnnouncementOut]
+
+
+class ProposeIn(BaseModel):
+    """What to propose: what could be asked about an incident; of one peer, or of all."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    incident: str = Field(max_length=64)
+    peer: str | None = Field(default=None, max_length=64)
+
+
+class ApproveIn(BaseModel):
+    """The approval of a proposal."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    confirm: str = Field(default="", max_length=64, description="The victim, where it is needed")
+
+
+class ProposalsOut(BaseModel):
+    """The proposals that were made."""
+
+    proposals: list[AnnouncementOut]
+
+
+class WithdrawnOut(BaseModel):
+    """What was withdrawn: the ids, and what each asked."""
+
+    withdrawn: dict[str, str]
+
+
+class FreezeIn(BaseModel):
+    """Whether rules are added for a peer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    on: bool
 
 
 class LetterOut(BaseModel):
@@ -71,7 +162,59 @@ def uplink_out(link: Link, filtered: bool) -> UplinkOut:
 
 def request_out(request: Request) -> RequestOut:
     """One request."""
-    return RequestOut(**request._asdict())
+    return RequestOut(kind=request.kind, route=request.route, what=request.what, cost=request.cost)
+
+
+def peer_out(peer: Peer, peering: Peering) -> PeerOut:
+    """A peer, with its session as the speaker last said it."""
+    session = session_of(peering.speaker.report, peer)
+    heard = peering.receiver.of[peer.name]
+    why = [*heard.refused.values(), *heard.unapplied.values()]
+    return PeerOut(
+        name=peer.name,
+        address=peer.host,
+        peer_as=peer.peer_as,
+        mode=peer.mode,
+        receive=peer.receive,
+        up=session is not None and session.up,
+        families=list(session.families) if session else [],
+        why=session.why if session else "the BGP speaker does not answer",
+        received=session.kept if session else 0,
+        beyond=session.beyond if session else 0,
+        applied=len(heard.routes) - len(heard.unapplied),
+        not_applied=list(dict.fromkeys(why))[:_REASONS],
+        frozen=peering.frozen(peer),
+    )
+
+
+def announcement_out(
+    each: Announcement, peering: Peering, protection: Protection, now: Now
+) -> AnnouncementOut:
+    """An announcement, with what the speaker says of it and what it did."""
+    told, effect = peering.told(each), peering.announcer.effects.of.get(each.id)
+    left = (each.expires_ns - now.ns) / 1e9 if each.announced else 0.0
+    return AnnouncementOut(
+        id=each.id,
+        peer=each.peer,
+        kind=each.kind,
+        state="probing" if each.probing else "announced" if each.announced else "proposed",
+        route=each.route,
+        victim=each.victim,
+        what=each.what,
+        cost=each.cost,
+        incident=each.incident,
+        by=each.by,
+        at=each.at,
+        confirm=needs_word(each, protection),
+        approved_by=each.approved_by,
+        sent_at=each.sent_at,
+        ends_in=max(0.0, round(left, 3)),
+        renewed=each.renewed,
+        told=told is not None and not told.problem,
+        problem=told.problem if told else "",
+        fell_by=_known(effect.fell_by) if effect and not isinf(effect.lowest) else None,
+        helped_after=effect.helped_after if effect else None,
+    )
 
 
 def _known(value: float) -> float | None:

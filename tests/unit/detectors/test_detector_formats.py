@@ -188,7 +188,14 @@ def test_exabgp_announces_withdraws_and_goes_down() -> None:
     (limited,) = read("exabgp", route("rate-limit:12500000", **DST))
     assert limited.limit
     assert limited.limit.bps == 1e8
-    assert "does not reduce traffic" in read("exabgp", route("mark 46", **DST))[0].ignored
+    (limited,) = read("exabgp", route("rate-limit:500:packets", **DST))
+    assert limited.limit
+    assert limited.limit.pps == 500
+    (dropped,) = read("exabgp", route("rate-limit:0:packets", **DST))
+    assert (dropped.limit, dropped.ignored) == (None, "")
+    assert "does not reduce traffic" in read("exabgp", route("origin:1:1", **DST))[0].ignored
+    for other in ("mark 46", "redirect:64500:12", "copy-to-nexthop"):
+        assert f"asks for {other}" in read("exabgp", route(other, **DST))[0].ignored
     assert "not a component" in read("exabgp", route(colour=["=1"]))[0].ignored
     assert read("exabgp", route(source_ipv4=["203.0.113.0/24"]))[0].sources
 

@@ -30,7 +30,12 @@ def test_the_bpffs_that_the_loader_mounts_is_seen_by_others() -> None:
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 @pytest.mark.parametrize(
     ("unit", "most"),
-    [("xdpctl.service", 18), ("xdpctl-detect.service", 8), ("xdpctl-loader.service", 39)],
+    [
+        ("xdpctl.service", 18),
+        ("xdpctl-detect.service", 8),
+        ("xdpctl-bgp.service", 15),
+        ("xdpctl-loader.service", 39),
+    ],
 )
 def test_units_are_confined_as_far_as_the_documentation_says(unit: str, most: int) -> None:
     words = ("security", "--offline=true", "--no-pager", f"--threshold={most}", str(UNITS / unit))

@@ -6,10 +6,11 @@ import math
 import pytest
 
 from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.model.announcement import Kind
 from xdpctl.model.match.text import parse
 from xdpctl.upstream.flowspec import route
 from xdpctl.upstream.link import Reading, State
-from xdpctl.upstream.request import Dropped, Kind, letter, requests
+from xdpctl.upstream.request import Dropped, letter, requests
 from xdpctl.upstream.settings import Uplink
 
 VICTIM, VICTIM6 = (parse_prefix(text, "x") for text in ("198.51.100.7", "2001:db8::7"))

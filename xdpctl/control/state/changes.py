@@ -19,11 +19,10 @@ from xdpctl.control.store.kinds import KINDS, Kind, kind_of
 from xdpctl.control.store.port import ChangeStep
 from xdpctl.model.rule import Deadlines
 
-# Tokens and incidents cannot be undone: a secret that was revoked may be known to others, and an
-# incident is evidence.
-_UNDOABLE = tuple(
-    k for k in KINDS if k.field not in ("tokens", "incidents", "unsent", "shared", "followed")
-)
+# Tokens, incidents and announcements cannot be undone: a secret that was revoked may be known to
+# others, an incident is evidence, and what was asked of a provider is withdrawn.
+_NOT_UNDOABLE = ("tokens", "incidents", "announcements", "unsent", "shared", "followed")
+_UNDOABLE = tuple(k for k in KINDS if k.field not in _NOT_UNDOABLE)
 _LEVEL = 1  # of zlib: the records of an import are nearly equal
 _MISSING = object()
 Staged = dict[str, dict[Any, Any]]

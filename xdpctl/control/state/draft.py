@@ -14,6 +14,7 @@ from xdpctl.control.store.audit import Event
 from xdpctl.control.store.kinds import KINDS, Kind
 from xdpctl.control.store.port import ChangeStep
 from xdpctl.errors import CapacityError
+from xdpctl.model.announcement import Announcement
 from xdpctl.model.identity import Token
 from xdpctl.model.incident import Incident
 from xdpctl.model.rule import Automatic, Rule
@@ -38,6 +39,7 @@ class Draft:
         self.signatures: dict[str, Signature | None] = {}
         self.incidents: dict[str, Incident | None] = {}
         self.settings: dict[str, Automatic | None] = {}
+        self.announcements: dict[str, Announcement | None] = {}
         self.unsent: dict[str, Unsent | None] = {}
         self.shared: dict[str, Shared | None] = {}
         self.followed: dict[str, Position | None] = {}
@@ -112,6 +114,11 @@ class Draft:
     def shared_intent(self, key: str) -> Shared | None:
         """The intent of the fleet as this node took it over; None if it never did."""
         return self.shared[key] if key in self.shared else self.state.shared.get(key)
+
+    def all_announcements(self) -> list[Announcement]:
+        """All announcements and proposals as they will be after the change."""
+        both = {**self.state.announcements, **self.announcements}
+        return [each for each in both.values() if each]
 
     def all_incidents(self) -> list[Incident]:
         """All incidents as they will be after the change."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xdpctl.base.clock import Now
+from xdpctl.control.store import announcement_records as announcement
 from xdpctl.control.store import records
 from xdpctl.control.store.signature_records import SIGNATURES, decode_signature, encode_signature
 from xdpctl.model import incident, sharing
@@ -104,6 +105,12 @@ KINDS = (
         prefix=records.SETTINGS,
         encode=lambda automatic, _: automatic.value.encode(),
         decode=lambda _, value, now: Automatic(value.decode()),
+    ),
+    Kind(
+        field="announcements",
+        prefix=records.ANNOUNCEMENTS,
+        encode=announcement.encode,
+        decode=lambda _, value, now: announcement.decode(value, now),
     ),
     _sharing("unsent", records.UNSENT, Unsent, costly=True),
     _sharing("shared", records.SHARED, Shared, costly=True),

@@ -25,6 +25,7 @@ INCIDENTS = "incidents/"
 UNSENT = "unsent/"
 SHARED = "shared/"
 FLEET = "fleet/"
+ANNOUNCEMENTS = "announcements/"
 _FOREVER = 1e9  # seconds
 
 

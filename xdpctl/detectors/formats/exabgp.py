@@ -48,7 +48,8 @@ _ICMP_TYPES = {
     "parameter-problem": "12",
 }
 _FAMILIES = ("ipv4 flow", "ipv6 flow")
-_RATE = re.compile(r"rate-limit:(\d{1,15})")
+_RATE = re.compile(r"rate-limit:(\d{1,15})(:packets)?")
+_NOT_DONE = ("redirect", "copy-to-nexthop", "mark")
 _BIT_TEST = re.compile(r"(!?)(=?)(!?)(.+)")
 _ALIASES = ("source", "destination", "protocol", "port", "source_port")
 _PHASES = {"mitigate": Phase.BEGAN, "clear": Phase.ENDED}
@@ -76,12 +77,12 @@ def _events(data: dict[str, Any]) -> Iterator[Event]:
         return
     message = parsing.table(neighbor.get("message", {}), "message")
     update = parsing.table(message.get("update", {}), "update")
-    rate = _rate(parsing.table(update.get("attribute", {}), "attribute"))
+    asked = _action(parsing.table(update.get("attribute", {}), "attribute"))
     for phase, part in ((Phase.ENDED, "withdraw"), (Phase.BEGAN, "announce")):
         routes = parsing.table(update.get(part, {}), part)
         for family in _FAMILIES:
             for route in _routes(routes.get(family), family):
-                yield _route(phase, route, rate, peer)
+                yield _route(phase, route, asked, peer)
 
 
 def _routes(data: Any, family: str) -> list[Any]:
@@ -91,21 +92,26 @@ def _routes(data: Any, family: str) -> list[Any]:
     return parsing.listed(data, family)
 
 
-def _rate(attribute: dict[str, Any]) -> float | None:
+def _action(attribute: dict[str, Any]) -> flowspec.Action:
+    """What is asked, by extended communities (RFC 8955 section 7)."""
+    action = flowspec.Action()
     for one in parsing.listed(attribute.get("extended-community"), "extended-community"):
-        found = _RATE.fullmatch(str(one.get("string", "")) if isinstance(one, dict) else "")
-        if found:
-            return float(found[1])
-    return None
+        text = str(one.get("string", "")) if isinstance(one, dict) else ""
+        if found := _RATE.fullmatch(text):
+            rate = float(found[1])
+            action = action._replace(packets=rate) if found[2] else action._replace(bytes=rate)
+        elif text.startswith(_NOT_DONE):
+            action = action._replace(refused=plain(text)[:60])
+    return action
 
 
-def _route(phase: Phase, given: Any, rate: float | None, peer: str) -> Event:
+def _route(phase: Phase, given: Any, asked: flowspec.Action, peer: str) -> Event:
     route = parsing.table(given, "a route")
     text = plain(route.get("string", ""))
     try:
         match = _match(route)
         named = f"{peer} {match.id}"
-        return flowspec.event(phase, named, match, rate, peer, flowspec.ROUTE_TTL)
+        return flowspec.event(phase, named, match, asked, peer, flowspec.ROUTE_TTL)
     except RuleError as error:
         return Event(phase=phase, id=text, group=peer, ignored=f"{error}")
 
@@ -167,4 +173,4 @@ def _alias(data: dict[str, Any]) -> Event:
     parts = {name: data[name] for name in _ALIASES if data.get(name) not in (None, "")}
     if "port" in parts:
         parts["destination_port"] = parts.pop("port")
-    return flowspec.event(Phase.BEGAN, identity, build(parts), 0.0)
+    return flowspec.event(Phase.BEGAN, identity, build(parts), flowspec.DISCARD)

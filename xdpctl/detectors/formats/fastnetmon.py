@@ -180,7 +180,7 @@ def _flow(flow: dict[str, Any], phase: Phase) -> Event:
     rate = math.inf if kind == "accept" else 0.0
     if kind == "rate-limit":
         rate = parsing.number(parsing.table(flow.get("action", {}), "action"), "rate")
-    return flowspec.event(phase, identity, _match(flow), rate)
+    return flowspec.event(phase, identity, _match(flow), flowspec.Action(rate))
 
 
 def _match(flow: dict[str, Any]) -> Match:

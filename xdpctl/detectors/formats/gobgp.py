@@ -38,7 +38,8 @@ def _event(path: dict[str, Any]) -> Event:
     try:
         match = _match(parsing.listed(nlri.get("value"), "nlri.value"))
         rate = _rate(parsing.listed(path.get("attrs"), "attrs"))
-        return flowspec.event(phase, f"{peer} {match.id}", match, rate, peer, flowspec.ROUTE_TTL)
+        asked = flowspec.Action(rate)
+        return flowspec.event(phase, f"{peer} {match.id}", match, asked, peer, flowspec.ROUTE_TTL)
     except RuleError as error:
         return Event(phase=phase, id=plain(nlri), ignored=str(error))
 
@@ -110,4 +111,4 @@ def _alias(data: dict[str, Any]) -> Event:
     parts = {name: data[name] for name in _ALIASES if data.get(name) not in (None, "")}
     match = build(parts)
     rate = parsing.number(data, "rate") if action == "rate-limit" else 0.0
-    return flowspec.event(Phase.BEGAN, match.id, match, rate)
+    return flowspec.event(Phase.BEGAN, match.id, match, flowspec.Action(rate))

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Routers of others in the lab: FRR as the provider."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from xdpctl.lab.namespaces import Host, LabError
+
+_DAEMONS = Path("/usr/lib/frr")
+_START_SECONDS = 20.0
+
+
+class Frr:
+    """FRR's zebra and bgpd in a namespace, of AS 64496, with one neighbour."""
+
+    def __init__(self, host: Host, address: str, neighbor: str, more: str = "") -> None:
+        self.host = host
+        self.folder = Path(tempfile.mkdtemp(prefix="xdpctl-frr-"))
+        self._processes: list[subprocess.Popen[bytes]] = []
+        shutil.chown(self.folder, "frr", "frr")  # as which the daemons run
+        (self.folder / "zebra.conf").write_text("")
+        (self.folder / "bgpd.conf").write_text(_bgpd(address, neighbor, more))
+
+    def start(self) -> None:
+        """Start both, and wait until bgpd answers."""
+        for name in ("zebra", "bgpd"):
+            self._start(name)
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                self.show("show bgp summary json")
+                return
+            except (LabError, ValueError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    def _start(self, name: str) -> None:
+        words = [
+            str(_DAEMONS / name),
+            "-f",
+            str(self.folder / f"{name}.conf"),
+            "-i",
+            str(self.folder / f"{name}.pid"),
+        ]
+        words += [
+            "-z",
+            str(self.folder / "zserv"),
+            "--vty_socket",
+            str(self.folder),
+            "--log=stdout",
+        ]
+        words += ["-P", "0"]  # no terminal at a TCP port
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self._processes.append(self.host.popen(*words, stdout=log, stderr=log))
+
+    def show(self, command: str) -> Any:
+        """The JSON of a command."""
+        return json.loads(self.vtysh(command))
+
+    def vtysh(self, *commands: str) -> str:
+        """The output of commands."""
+        words = [word for command in commands for word in ("-c", command)]
+        return self.host.sh("vtysh", "--vty_socket", str(self.folder), *words)
+
+    def up(self) -> bool:
+        """Whether its session is established."""
+        peers = self.show("show bgp neighbors json").values()
+        return any(each.get("bgpState") == "Established" for each in peers)
+
+    def flowspec(self) -> list[str]:
+        """Its FlowSpec routes, as text."""
+        text = self.vtysh("show bgp ipv4 flowspec detail")
+        return [part.strip() for part in text.split("BGP flowspec entry:")[1:]]
+
+    def routes(self) -> dict[str, Any]:
+        """Its IPv4 routes by prefix."""
+        found = self.show("show bgp ipv4 unicast json")["routes"]
+        return dict(found)
+
+    def stop(self) -> None:
+        """End both."""
+        for each in reversed(self._processes):
+            each.terminate()
+        for each in self._processes:
+            try:
+                each.wait(10)
+            except subprocess.TimeoutExpired:
+                each.kill()
+                each.wait()
+        self._processes.clear()
+
+
+def _bgpd(address: str, neighbor: str, more: str) -> str:
+    families = "".join(
+        f" address-family {family}\n  neighbor {neighbor} activate\n exit-address-family\n"
+        for family in ("ipv4 unicast", "ipv4 flowspec", "ipv6 flowspec")
+    )
+    return (
+        "frr defaults datacenter\n"
+        "router bgp 64496\n"
+        f" bgp router-id {address}\n"
+        " no bgp ebgp-requires-policy\n"
+        f" neighbor {neighbor} remote-as 64500\n"
+        f" neighbor {neighbor} passive\n"
+        f"{more}{families}"
+    )
+
+
+def available() -> bool:
+    """Whether FRR is installed."""
+    return os.access(_DAEMONS / "bgpd", os.X_OK)
+
+
+class Gobgp:
+    """gobgpd in a namespace, of AS 64497, with one neighbour: it sends FlowSpec routes."""
+
+    def __init__(self, host: Host, address: str, neighbor: str) -> None:
+        self.host = host
+        self.folder = Path(tempfile.mkdtemp(prefix="xdpctl-gobgp-"))
+        self._api = f"unix://{self.folder}/api.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+        (self.folder / "gobgpd.conf").write_text(_gobgpd(address, neighbor))
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        (self.folder / "api.sock").unlink(missing_ok=True)
+        words = ("gobgpd", "-f", str(self.folder / "gobgpd.conf"), "--api-hosts", self._api)
+        with (self.folder / "log").open("ab") as log:
+            self._process = self.host.popen(*words, stdout=log, stderr=log)
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                self.run("neighbor")
+                return
+            except LabError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    def run(self, words: str) -> str:
+        """The output of a command of `gobgp`."""
+        return self.host.sh("gobgp", "--target", self._api, *words.split())
+
+    def flow(self, words: str, add: bool = True) -> None:
+        """Announce or withdraw a FlowSpec route: `match … then …`."""
+        self.run(f"global rib {'add' if add else 'del'} -a ipv4-flowspec {words}")
+
+    def learnt(self) -> list[str]:
+        """The routes that its neighbour has sent, one text each."""
+        found = []
+        for family in ("ipv4", "ipv4-flowspec", "ipv6-flowspec"):
+            table = json.loads(self.run(f"global rib -a {family} -j"))
+            paths = table.values() if isinstance(table, dict) else table
+            found += [str(each) for listed in paths for each in listed if each.get("neighbor-ip")]
+        return found
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+def _gobgpd(address: str, neighbor: str) -> str:
+    families = "".join(
+        f'[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = "{name}"\n'
+        for name in ("ipv4-unicast", "ipv4-flowspec", "ipv6-flowspec")
+    )
+    return (
+        f'[global.config]\nas = 64497\nrouter-id = "{address}"\n'
+        f'[[neighbors]]\n[neighbors.config]\nneighbor-address = "{neighbor}"\npeer-as = 64500\n'
+        f"[neighbors.transport.config]\npassive-mode = true\n{families}"
+    )

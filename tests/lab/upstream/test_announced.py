@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is asked of a provider reaches its router, ends by itself, and nothing foreign leaves."""
+
+import os
+import signal
+import time
+from functools import partial
+
+from tests.lab.questions import eventually
+from tests.lab.upstream.conftest import Site
+
+
+def test_what_is_approved_is_at_the_provider_and_what_is_withdrawn_is_gone(site: Site) -> None:
+    site.start()
+    flow, hole = site.proposals()
+    assert not site.frr.flowspec(), "nobody has approved anything"
+    site.approve(flow)
+    assert eventually(lambda: site.frr.flowspec())
+    (text,) = site.frr.flowspec()
+    assert "Destination Address 198.51.100.7/32" in text
+    assert "IP Protocol = 17" in text
+    assert "FS:rate 0" in text
+    site.approve(hole)
+    assert eventually(lambda: site.frr.routes())
+    detail = str(site.frr.show("show bgp ipv4 unicast 198.51.100.7/32 json"))
+    assert "blackhole" in detail.lower()
+    assert "no-export" in detail.lower() or "noExport" in detail
+    listed = site.upstream()["announcements"]
+    assert all(each["told"] and each["state"] == "announced" for each in listed)
+    site.box.cli("upstream", "withdraw", "--all")
+    assert eventually(lambda: not site.frr.flowspec() and not site.frr.routes())
+    assert not site.gobgp.learnt(), "the other peer never saw any of it"
+
+
+def test_what_one_peer_sends_never_reaches_another(site: Site) -> None:
+    site.start()
+    site.gobgp.flow("match destination 198.51.100.9/32 protocol udp then discard")
+    site.gobgp.run("global rib add 198.51.100.9/32 community 65535:666")
+    assert eventually(lambda: site.rules())
+    site.approve(site.proposals()[0])
+    assert eventually(lambda: site.frr.flowspec())
+    time.sleep(1)
+    assert len(site.frr.flowspec()) == 1, "our own alone"
+    assert not site.frr.routes()
+
+
+def test_kill_9_of_everything_one_after_the_other(site: Site) -> None:
+    """What has time left is announced still, or again; nothing is announced beyond it."""
+    site.configure(ttl="20s")
+    site.start()
+    site.approve(site.proposals()[0])
+    began = time.monotonic()
+    assert eventually(lambda: site.frr.flowspec())
+    for words in ("xdpctl.upstream.bgp.bridge", "exabgp server", "xdpctl_api"):
+        victim = site.child(words)
+        assert victim, words
+        os.kill(victim, signal.SIGKILL)
+        assert eventually(partial(_another, site, words, victim)), words
+        assert eventually(lambda: site.frr.flowspec(), 15), words
+    assert time.monotonic() - began < 20, "all of it within its time"
+    site.box.kill()  # nobody is left to withdraw it, and the session ends
+    assert eventually(lambda: not site.frr.flowspec(), 10)
+
+
+def _another(site: Site, words: str, before: int) -> bool:
+    return site.child(words) not in (0, before)
+
+
+def test_a_control_plane_that_stays_away_does_not_lengthen_anything(site: Site) -> None:
+    site.configure(ttl="6s")
+    site.start()
+    site.approve(site.proposals()[0])
+    began = time.monotonic()
+    assert eventually(lambda: site.frr.flowspec())
+    os.kill(site.child("xdpctl_api"), signal.SIGSTOP)
+    try:
+        assert eventually(lambda: not site.frr.flowspec(), 10)
+        assert time.monotonic() - began > 4, "it had its time"
+    finally:
+        os.kill(site.child("xdpctl_api"), signal.SIGCONT)
+
+
+def test_a_speaker_that_hangs_is_said_and_loses_its_session(site: Site) -> None:
+    site.configure(isp="hold_time = 3")
+    site.start()
+    site.approve(site.proposals()[0])
+    assert eventually(lambda: site.frr.flowspec())
+    hanging = site.child("exabgp server")
+    os.kill(hanging, signal.SIGSTOP)
+    try:
+        assert eventually(lambda: not site.frr.flowspec(), 15), "the hold time is over"
+
+        def said() -> bool:
+            return "BGP speaker" in str(site.box.client.call("GET", "/v1/status")["warnings"])
+
+        assert eventually(said, 30)
+    finally:
+        os.kill(hanging, signal.SIGCONT)
+    assert eventually(lambda: site.frr.flowspec(), 30), "and it is announced again"
+
+
+def test_what_does_not_agree_is_named(site: Site) -> None:
+    site.box.settings = site.box.settings.replace("peer_as = 64496", "peer_as = 64499")
+    site.start(sessions=1)
+    assert eventually(lambda: "AS numbers do not agree" in site.peer("isp1")["why"])
+    assert not site.peer("isp1")["up"]

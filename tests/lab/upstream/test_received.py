@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""FlowSpec of a scrubbing centre is enforced here, and hostile routes hit nothing of ours."""
+
+from tests.lab.questions import eventually
+from tests.lab.upstream.conftest import Site
+
+GOOD = "match destination 198.51.100.7/32 protocol udp source-port ==53 then discard"
+
+
+def test_a_route_is_a_rule_until_it_is_withdrawn_and_with_its_session(site: Site) -> None:
+    site.start()
+    site.gobgp.flow(GOOD)
+    assert eventually(lambda: site.rules())
+    site.gobgp.flow(GOOD, add=False)
+    assert eventually(lambda: not site.rules())
+    site.gobgp.flow(GOOD)
+    assert eventually(lambda: site.rules())
+    site.gobgp.kill()
+    assert eventually(lambda: not site.rules())
+    site.gobgp.start()
+    site.gobgp.flow(GOOD)
+    assert eventually(lambda: site.rules(), 60), "the session is back"
+
+
+def test_hostile_routes_are_not_taken_and_everything_lives(site: Site) -> None:
+    site.start()
+    for words in (
+        "match destination 0.0.0.0/0 then discard",
+        "match destination 203.0.113.2/32 protocol tcp then discard",
+        "match destination 192.0.2.2/32 protocol tcp destination-port ==22 then discard",
+        "match source 0.0.0.0/0 then discard",
+        "match destination 198.51.100.7/32 then discard",
+        "match destination 198.51.100.7/32 protocol tcp then discard",
+        "match destination 198.51.100.8/32 protocol udp then redirect 10:10",
+        "match destination 198.51.100.9/32 protocol udp then mark 10",
+    ):
+        site.gobgp.flow(words)
+    site.gobgp.run("global rib add 0.0.0.0/0")
+    site.gobgp.flow(GOOD)
+    assert eventually(lambda: len(site.rules()) == 1)
+    why = " ".join(site.peer("scrubber")["not_applied"])
+    for said in ("0.0.0.0/0 is not in", "asks for redirect", "asks for mark", "may not drop all"):
+        assert said in why
+    assert site.up() == {"isp1": True, "scrubber": True}
+
+
+def test_a_thousand_routes_are_bounded_and_the_session_lives(site: Site) -> None:
+    site.start()
+    for number in range(1_000):
+        host = f"198.51.100.{number % 250}/32"
+        port = f"protocol udp destination-port =={1 + number}"
+        site.gobgp.flow(f"match destination {host} {port} then discard")
+    peer = site.peer("scrubber")
+    assert eventually(lambda: site.peer("scrubber")["beyond"] >= 800)
+    peer = site.peer("scrubber")
+    assert (peer["up"], peer["received"]) == (True, 200)
+    assert eventually(lambda: len(site.rules()) == 128), "the quota of an origin"
+    assert any("quota" in why for why in site.peer("scrubber")["not_applied"])
+    assert site.box.ready()
+    site.gobgp.run("global rib del all -a ipv4-flowspec")
+    assert eventually(lambda: not site.rules(), 20)

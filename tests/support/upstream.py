@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Settings of an uplink with peers, and a speaker that only listens."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from xdpctl.base.typed import Problems, convert
+from xdpctl.upstream.bgp.messages import Report, Route, Session, Told, Wanted
+from xdpctl.upstream.settings import UpstreamSettings, UpstreamTable
+
+PEER: dict[str, Any] = {
+    "name": "isp1",
+    "address": "192.0.2.1",
+    "local_address": "192.0.2.2",
+    "peer_as": 64496,
+    "local_as": 64500,
+}
+OWN = ["198.51.100.0/24", "2001:db8::/32"]
+UPLINKS = [{"interface": "eth0", "bits_in": 8_000_000}]
+
+
+def table(*peers: dict[str, Any], **more: Any) -> UpstreamSettings:
+    """The settings of a table with these peers; ConfigError for what is wrong."""
+    upstream = {"uplinks": UPLINKS, "own": OWN, "peers": list(peers or (PEER,))} | more
+    problems = Problems()
+    found = convert({"upstream": upstream}, dict[str, UpstreamTable], problems)
+    settings = found["upstream"].settings(problems) if found else None
+    problems.check()
+    assert settings is not None
+    return settings
+
+
+class FakeSpeaker:
+    """Does what it is told at once; its session is up."""
+
+    def __init__(self, families: tuple[str, ...] = ("ipv4 flow", "ipv6 flow")) -> None:
+        self.session = Session("192.0.2.1", up=True, families=families)
+        self.announced: dict[Route, float] = {}
+        self.orders: list[int] = []
+
+    @property
+    def report(self) -> Report | None:
+        return Report([self.session], [Told(route) for route in self.announced])
+
+    def announce(self, wanted: Iterable[Wanted]) -> bool:
+        self.announced = {each.route: each.seconds for each in wanted}
+        self.orders.append(len(self.announced))
+        return True

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Asking peers over the API: proposals, approval, withdrawal, freezing, and what is wrong."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.apiclient import Api, problem, running
+from tests.support.upstream import PEER, FakeSpeaker, table
+from xdpctl.model.protection import CONFIGURED
+
+VICTIM = "198.51.100.7"
+SETTINGS = table(PEER | {"receive": "monitor"}, PEER | {"name": "two", "address": "192.0.2.9"})
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    with running(tmp_path, protection={"198.51.100.0/28": CONFIGURED}, upstream=SETTINGS) as found:
+        peering = found.context.peering
+        assert peering is not None
+        peering.announcer.speaker = FakeSpeaker()
+        yield found
+
+
+def opened(api: Api, victim: str = VICTIM) -> str:
+    body = {"match": "udp src-port 53", "action": "drop"}
+    assert api.call("POST", "/v1/rules", json=body).status_code == 201
+    answer = api.call("POST", "/v1/incidents", json={"victim": victim})
+    return str(answer.json()["id"])
+
+
+def proposed(api: Api, **more: Any) -> list[dict[str, Any]]:
+    answer = api.call("POST", "/v1/upstream/proposals", json={"incident": opened(api), **more})
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["proposals"]
+    return found
+
+
+def test_what_is_asked_from_the_proposal_to_the_withdrawal(api: Api) -> None:
+    flow, hole = proposed(api, peer="isp1")
+    assert (flow["state"], flow["confirm"], hole["confirm"]) == ("proposed", False, True)
+    where = f"/v1/upstream/announcements/{flow['id']}"
+    sent = api.call("POST", where, json={}).json()
+    assert sent["state"] == "announced"
+    assert 890 < sent["ends_in"] <= 900
+    problem(api.call("POST", where, json={}), 409, "conflict")
+    gone = api.call("DELETE", where).json()["withdrawn"]
+    assert gone == {flow["id"]: flow["what"]}
+    problem(api.call("DELETE", where), 404, "not-found")
+    actions = [r["action"] for r in api.call("GET", "/v1/audit").json()["records"]]
+    assert [a for a in actions if a.startswith("upstream.")] == [
+        "upstream.propose",
+        "upstream.propose",
+        "upstream.approve",
+        "upstream.withdraw",
+    ]
+
+
+def test_a_blackhole_of_a_protected_address_must_be_typed(api: Api) -> None:
+    _, hole = proposed(api, peer="isp1")
+    where = f"/v1/upstream/announcements/{hole['id']}"
+    refused = problem(api.call("POST", where, json={"confirm": VICTIM}), 409, "unconfirmed")
+    assert "--confirm 198.51.100.7/32" in str(refused)
+    assert api.call("POST", where, json={"confirm": f"{VICTIM}/32"}).status_code == 200
+
+
+def test_everything_is_withdrawn_by_one_call(api: Api) -> None:
+    made = proposed(api)
+    assert {each["peer"] for each in made} == {"isp1", "two"}
+    api.call("POST", f"/v1/upstream/announcements/{made[0]['id']}", json={})
+    assert len(api.call("DELETE", "/v1/upstream/announcements").json()["withdrawn"]) == 4
+    assert not api.call("GET", "/v1/upstream").json()["announcements"]
+
+
+def test_what_is_wrong_is_said(api: Api) -> None:
+    where = "/v1/upstream/proposals"
+    incident = opened(api, "203.0.113.7")
+    refused = problem(api.call("POST", where, json={"incident": incident}), 400, "bad-request")
+    assert "not in upstream.own" in refused["detail"]
+    problem(api.call("POST", where, json={"incident": "x"}), 404, "not-found")
+    problem(api.call("POST", where, json={"incident": incident, "peer": "x"}), 404, "not-found")
+    problem(api.call("POST", where, json={"incident": incident, "peers": 1}), 400, "bad-request")
+    problem(api.call("POST", "/v1/upstream/peers/x/freeze", json={"on": True}), 404, "not-found")
+
+
+def test_a_peer_is_frozen_and_thawed(api: Api) -> None:
+    where = "/v1/upstream/peers/isp1/freeze"
+    assert api.call("POST", where, json={"on": True}).json()["frozen"]
+    assert api.call("GET", "/v1/upstream").json()["peers"][0]["frozen"]
+    assert not api.call("POST", where, json={"on": False}).json()["frozen"]
+
+
+def test_a_speaker_that_does_not_answer_is_said(api: Api) -> None:
+    (peer, _) = api.call("GET", "/v1/upstream").json()["peers"]
+    assert (peer["up"], peer["why"]) == (False, "the BGP speaker does not answer")
+    assert any("BGP speaker does not answer" in each for each in api.context.warnings())
+
+
+def test_without_peers_it_is_said_what_to_configure(tmp_path: Path) -> None:
+    with running(tmp_path) as api:
+        answer = api.call("DELETE", "/v1/upstream/announcements")
+        assert "[[upstream.peers]]" in answer.json()["detail"]
+        assert api.call("GET", "/v1/upstream").json()["peers"] == []

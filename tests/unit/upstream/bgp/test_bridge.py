@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The bridge as a process, between a speaker that the test plays and the real client."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.upstream import PEER
+from xdpctl.upstream.bgp.bridge import Setup
+from xdpctl.upstream.bgp.messages import FromBridge, Received, Report, Route, Wanted, line
+from xdpctl.upstream.bgp.speaker import Bridged
+
+HOST = PEER["address"]
+FLOW = Route(HOST, "match { destination 198.51.100.7/32; protocol =17; } then { discard; }")
+HOLE = Route(HOST, "route 198.51.100.7/32 next-hop 192.0.2.2 community [ 65535:666 no-export ]")
+
+
+def eventually(what: Callable[[], Any], seconds: float = 10.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found
+
+
+class Played:
+    """Starts the bridge, as ExaBGP does, and answers its commands."""
+
+    def __init__(self, folder: Path, users: tuple[int, ...] = (0,)) -> None:
+        self.folder, self.said = folder, list[str]()
+        self.announced: set[str] = set()
+        setup = Setup(
+            {HOST: 100},
+            ["198.51.100.0/24"],
+            5,
+            str(folder / "bridge.sock"),
+            str(folder / "announced.json"),
+            list(users),
+        )
+        (folder / "bridge.json").write_bytes(line(setup))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        setup = str(self.folder / "bridge.json")
+        words = [sys.executable, "-m", "xdpctl.upstream.bgp.bridge", setup]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(words, stdin=pipe, stdout=pipe, env={"PATH": "/usr/bin"})
+        assert self.process.stdout is not None
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.unread = b""
+
+    def write(self, data: bytes) -> None:
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.process.stdin.write(data + b"\n")
+        self.process.stdin.flush()
+
+    def serve(self, answer: bool = True) -> None:
+        """Do what the bridge says, as ExaBGP does."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        *lines, self.unread = (self.unread + (self.process.stdout.read() or b"")).split(b"\n")
+        for each in lines:
+            self._do(each.decode())
+            self.write(b"done" if answer else b"error")
+
+    def _do(self, command: str) -> None:
+        self.said.append(command)
+        if command == "clear adj-rib out":
+            self.announced.clear()
+        elif command == "show adj-rib out":
+            for _ in self.announced:
+                self.write(f"{HOST} ipv4 flow x".encode())
+        elif " announce route-refresh " not in command:
+            _, _, verb, what = command.split(" ", 3)
+            (self.announced.add if verb == "announce" else self.announced.discard)(what)
+
+    def serving(self, what: Callable[[], Any]) -> Any:
+        def both() -> Any:
+            self.serve()
+            return what()
+
+        return eventually(both)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+            for pipe in (self.process.stdin, self.process.stdout):
+                if pipe is not None:
+                    pipe.close()
+            self.process = None
+
+
+@pytest.fixture
+def played(tmp_path: Path) -> Iterator[Played]:
+    made = Played(tmp_path, (os.getuid(),))
+    made.start()
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def heard() -> list[FromBridge | None]:
+    return []
+
+
+@pytest.fixture
+def client(played: Played, heard: list[FromBridge | None]) -> Iterator[Bridged]:
+    made = Bridged(played.folder / "bridge.sock", heard.append)
+    made.start()
+    played.serving(lambda: made.report)
+    yield made
+    made.stop()
+
+
+def test_it_brings_the_speaker_to_what_is_wanted_and_takes_it_back(
+    played: Played, client: Bridged
+) -> None:
+    assert played.serving(lambda: client.announce([Wanted(FLOW, 60), Wanted(HOLE, 60)]))
+    played.serving(lambda: len(played.announced) == 2)
+    told = played.serving(lambda: client.report.told if client.report else [])
+    assert {each.route for each in told} <= {FLOW, HOLE}
+    client.announce([Wanted(HOLE, 60)])
+    played.serving(lambda: played.announced == {HOLE.text})
+    client.announce([])
+    played.serving(lambda: not played.announced)
+    assert played.said[0] == "clear adj-rib out"
+
+
+def test_what_nobody_asks_for_any_more_ends_by_itself(played: Played, client: Bridged) -> None:
+    client.announce([Wanted(FLOW, 0.5)])
+    played.serving(lambda: played.announced)
+    client.stop()
+    played.serving(lambda: not played.announced)
+
+
+def test_after_kill_9_it_goes_on_with_what_has_time_left(played: Played, client: Bridged) -> None:
+    client.announce([Wanted(FLOW, 60), Wanted(HOLE, 0.6)])
+    played.serving(lambda: len(played.announced) == 2)
+    played.kill()
+    client.stop()
+    time.sleep(0.7)
+    played.said.clear()
+    played.start()
+    played.serving(lambda: "show adj-rib out" in played.said)
+    assert played.said[0] == "clear adj-rib out"
+    assert played.announced == {f"flow route {{ {FLOW.text} }}"}
+
+
+def test_what_was_announced_in_another_boot_is_forgotten(played: Played, client: Bridged) -> None:
+    client.announce([Wanted(FLOW, 60)])
+    played.serving(lambda: played.announced)
+    played.kill()
+    path = played.folder / "announced.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"boot": "another"}))
+    played.said.clear()
+    played.start()
+    played.serving(lambda: "show adj-rib out" in played.said)
+    assert not played.announced
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"boot": 1, "kept": 2}', "x" * 100_000])
+def test_a_damaged_file_is_said_and_nothing_is_announced(tmp_path: Path, content: str) -> None:
+    (tmp_path / "announced.json").write_text(content)
+    played = Played(tmp_path)
+    played.start()
+    try:
+        played.serving(lambda: "show adj-rib out" in played.said)
+        assert not played.announced
+    finally:
+        played.kill()
+
+
+def test_a_speaker_that_announces_something_else_is_told_anew(
+    played: Played, client: Bridged
+) -> None:
+    client.announce([Wanted(FLOW, 600)])
+    played.serving(lambda: played.announced)
+    played.announced.add("route 203.0.113.7/32")
+    played.said.clear()
+
+    def again() -> bool:
+        return "clear adj-rib out" in played.said and played.announced == {
+            f"flow route {{ {FLOW.text} }}"
+        }
+
+    def both() -> bool:
+        played.serve()
+        return again()
+
+    eventually(both, 25)
+
+
+def test_another_user_is_not_heard(tmp_path: Path) -> None:
+    played = Played(tmp_path, (12345,))
+    played.start()
+    try:
+        played.serving(lambda: (tmp_path / "bridge.sock").exists())
+        client = Bridged(tmp_path / "bridge.sock", lambda _: None)
+        client.start()
+        played.serving(lambda: "closed" in client.problem or "reset" in client.problem.lower())
+        assert client.report is None
+        client.stop()
+    finally:
+        played.kill()
+
+
+def test_routes_of_peers_are_handed_over_also_to_who_comes_later(
+    played: Played, client: Bridged, heard: list[FromBridge | None]
+) -> None:
+    route = {"destination-ipv4": ["198.51.100.7/32"], "string": "flow x"}
+    update = {"update": {"attribute": {}, "announce": {"ipv4 flow": {"no-nexthop": [route]}}}}
+    neighbor = {"address": {"peer": HOST}, "message": update}
+    played.write(json.dumps({"type": "update", "neighbor": neighbor}).encode())
+    played.serving(lambda: any(isinstance(each, Received) for each in heard))
+    later: list[FromBridge | None] = []
+    second = Bridged(played.folder / "bridge.sock", later.append)
+    second.start()
+    played.serving(lambda: len([each for each in later if each is not None]) >= 4)
+    kinds = [type(each).__name__ for each in later if not isinstance(each, Report)]
+    assert kinds[:3] == ["Anew", "Received", "Whole"]
+    second.stop()
+
+
+@pytest.mark.parametrize("noise", [b"", b"garbage", b"{", b'{"type": "update"}', b"\xff" * 3000])
+def test_noise_of_the_speaker_does_not_end_it(
+    played: Played, client: Bridged, noise: bytes
+) -> None:
+    played.write(noise)
+    client.announce([Wanted(FLOW, 60)])
+    played.serving(lambda: played.announced)
+
+
+def test_it_ends_with_its_speaker(played: Played) -> None:
+    assert played.process is not None
+    assert played.process.stdin is not None
+    played.serve()
+    played.process.stdin.close()
+    assert played.process.wait(10) == 0

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What ExaBGP says of sessions and routes, in messages as ExaBGP 5.0.15 wrote them."""
+
+import json
+from typing import Any
+
+import pytest
+
+from xdpctl.detectors.formats import exabgp
+from xdpctl.upstream.bgp.messages import Received
+from xdpctl.upstream.bgp.sessions import Sessions
+
+HOST = "192.0.2.1"
+
+
+def message(kind: str, **neighbor: Any) -> bytes:
+    ends = {"local": "192.0.2.2", "peer": HOST}
+    return json.dumps({"type": kind, "neighbor": {"address": ends, **neighbor}}).encode()
+
+
+def update(part: str, *destinations: str) -> bytes:
+    routes = [
+        {
+            "destination-ipv4": [each],
+            "protocol": ["=udp"],
+            "string": f"flow destination-ipv4 {each}",
+        }
+        for each in destinations
+    ]
+    listed = {"no-nexthop": routes} if part == "announce" else routes
+    community = [{"value": 1, "string": "rate-limit:0"}]
+    content = {"attribute": {"extended-community": community}, part: {"ipv4 flow": listed}}
+    return message("update", message={"update": content})
+
+
+def heard(under: Sessions, line: bytes) -> list[Received]:
+    found = under.hear(line)
+    assert found is not None
+    return found
+
+
+def test_a_session_comes_and_goes_with_its_routes() -> None:
+    under = Sessions({HOST: 10})
+    assert under.sessions()[0].why == "no session yet"
+    assert under.hear(message("state", state="up")) is None
+    assert under.hear(message("negotiated", negotiated={"families": ["ipv4 flow"]})) is None
+    (session,) = under.sessions()
+    assert (session.up, session.families, session.why) == (True, ("ipv4 flow",), "")
+    heard(under, update("announce", "198.51.100.7/32", "198.51.100.8/32"))
+    assert under.sessions()[0].kept == 2
+    heard(under, update("withdraw", "198.51.100.7/32"))
+    (left,) = under.received()
+    assert b"198.51.100.8" in bytes(left.message)
+    under.hear(message("state", state="down", reason="peer closed\nthe session"))
+    (session,) = under.sessions()
+    assert (session.up, session.kept, session.why) == (False, 0, "peer closed the session")
+
+
+def test_a_notification_is_the_reason() -> None:
+    under = Sessions({HOST: 10})
+    told = {"code": 2, "subcode": 2, "message": "OPEN message error, bad peer AS"}
+    under.hear(message("notification", notification=told))
+    under.hear(message("state", state="down", reason="the connection ended"))
+    assert "bad peer AS" in under.sessions()[0].why
+    under.hear(message("state", state="connected"))
+    under.hear(message("state", state="down", reason="notification sent (2,2)"))
+    assert "check peer_as and local_as" in under.sessions()[0].why
+
+
+def test_without_a_connection_it_is_said_what_to_check() -> None:
+    under = Sessions({HOST: 10})
+    under.hear(message("fsm", state="ACTIVE"))
+    assert "port 179" in under.sessions()[0].why
+
+
+def test_each_route_is_a_message_that_can_be_read_as_an_event() -> None:
+    under = Sessions({HOST: 10})
+    told = heard(under, update("announce", "198.51.100.7/32", "198.51.100.8/32"))
+    events = [event for each in told for event in exabgp.read(bytes(each.message))]
+    assert [str(event.victim) for event in events] == ["198.51.100.7/32", "198.51.100.8/32"]
+    assert not any(event.ignored for event in events)
+
+
+def test_more_routes_than_are_kept_are_counted_and_forgotten() -> None:
+    under = Sessions({HOST: 3})
+    under.hear(message("state", state="up"))
+    told = heard(under, update("announce", *(f"198.51.100.{n}/32" for n in range(10))))
+    assert len(told) == 3
+    (session,) = under.sessions()
+    assert (session.kept, session.beyond) == (3, 7)
+    assert len(heard(under, update("announce", "198.51.100.1/32"))) == 1, "it is kept already"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{}",
+        b'{"type": 1}',
+        b'{"type": "update", "neighbor": []}',
+        b'{"type": "update", "neighbor": {"address": {"peer": "192.0.2.9"}}}',
+        message("update", message=[]),
+        message("update", message={"update": {"announce": {"ipv4 flow": {"x": 1}}}}),
+        message("update", message={"update": {"announce": {"ipv4 flow": [1, "x", None]}}}),
+        message("negotiated", negotiated={"families": 7}),
+        message("state"),
+    ],
+)
+def test_messages_without_sense_change_nothing(line: bytes) -> None:
+    under = Sessions({HOST: 3})
+    assert not under.hear(line)
+    assert not list(under.received())
+
+
+def test_what_is_no_json_is_an_error() -> None:
+    under = Sessions({HOST: 3})
+    for line in (b"{", b"[]", b"\xff"):
+        with pytest.raises(ValueError, match=r".*"):
+            under.hear(line)

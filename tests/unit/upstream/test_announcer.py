@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is announced is what stands; it steps down by itself, and says whether it helped."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from tests.support.fakes import FakeClock
+from tests.support.upstream import FakeSpeaker
+from tests.unit.upstream.conftest import Propose, asked_about, opened
+from tests.unit.upstream.test_announcing import approve, notes
+from xdpctl.control.controller import Controller
+from xdpctl.incidents.ledger.by_hand import close_incident
+from xdpctl.model.announcement import Kind
+from xdpctl.model.identity import Caller, Role
+from xdpctl.model.rule import OPERATOR
+from xdpctl.notify.changes import News
+from xdpctl.upstream import announcing
+from xdpctl.upstream.announcer import Announcer
+from xdpctl.upstream.link import Link, Reading
+from xdpctl.upstream.peers import PeerMode
+from xdpctl.upstream.proposing import Proposer
+from xdpctl.upstream.settings import UpstreamSettings
+
+ROOT = Caller("root", Role.ADMIN, OPERATOR)
+
+
+class Site:
+    """An announcer with a link that the test fills, and a speaker that does what it is told."""
+
+    def __init__(self, control: Controller, settings: UpstreamSettings, clock: FakeClock) -> None:
+        self.control, self.clock, self.seconds = control, clock, 0.0
+        self.speaker, self.link = FakeSpeaker(), Link(settings.uplinks[0], settings)
+        self.told: list[News] = []
+        proposer = Proposer(
+            control,
+            settings,
+            self.speaker,
+            lambda incident: asked_about(incident.subject, settings),
+            self.told.append,
+        )
+        self.announcer = Announcer(
+            control, settings, self.speaker, proposer, lambda: [self.link], self.told.append
+        )
+
+    def pass_by(self, seconds: int, share: float = 0.1) -> None:
+        """Let seconds pass, in which that share of the link's rate arrives."""
+        for _ in range(seconds):
+            self.seconds += 1
+            self.clock.ns += 10**9
+            self.clock.unix += 1
+            bits = share * self.link.uplink.bits_in
+            self.link.add(Reading(1_000, bits, 0, 900))
+            self.announcer.step(self.seconds)
+
+    @property
+    def routes(self) -> list[str]:
+        return [route.text.split()[0] for route in self.speaker.announced]
+
+
+@pytest.fixture
+def site(control: Controller, settings: UpstreamSettings, clock: FakeClock) -> Site:
+    return Site(control, settings, clock)
+
+
+def with_mode(settings: UpstreamSettings, mode: PeerMode) -> UpstreamSettings:
+    return replace(settings, peers=tuple(replace(peer, mode=mode) for peer in settings.peers))
+
+
+def test_the_speaker_is_told_what_stands_and_for_how_long(
+    site: Site, control: Controller, propose: Propose, settings: UpstreamSettings
+) -> None:
+    flow, hole = propose()
+    site.pass_by(1)
+    assert not site.routes, "nobody has approved them"
+    approve(control, flow.id, settings)
+    site.pass_by(1)
+    assert site.routes == ["match"]
+    assert 58 < next(iter(site.speaker.announced.values())) <= 60
+    approve(control, hole.id, settings)
+    site.pass_by(10)
+    assert site.routes == ["match", "route"]
+    assert 48 < next(iter(site.speaker.announced.values())) < 51
+    control.submit(lambda d: announcing.withdraw_all(d, "root", "stop")).result(5)
+    site.pass_by(1)
+    assert not site.routes
+
+
+def test_one_at_a_time_is_withdrawn_and_watched_and_what_is_not_needed_ends(
+    site: Site, control: Controller, propose: Propose, settings: UpstreamSettings
+) -> None:
+    incident = opened(control).id
+    for each in propose(incident=incident):
+        approve(control, each.id, settings)
+    site.pass_by(61)
+    assert len(site.routes) == 1, "the other one waits for its turn"
+    site.pass_by(12)
+    assert len(site.routes) == 0
+    assert len(control.state.announcements) == 1
+    site.pass_by(12)
+    assert not control.state.announcements
+    told = notes(control, incident)
+    assert [text.split(":")[0] for text in told if "probe" in text or "whether" in text]
+    assert sum("did not fill without it" in text for text in told) == 2
+
+
+def test_what_ended_while_nobody_was_here_is_not_announced_again(
+    site: Site, control: Controller, propose: Propose, settings: UpstreamSettings
+) -> None:
+    number = propose()[0].id
+    approve(control, number, settings)
+    site.clock.ns += 61 * 10**9
+    site.pass_by(2)
+    assert set(site.speaker.orders) == {0}
+    assert number not in control.state.announcements
+
+
+def test_if_the_link_fills_again_it_is_announced_anew(
+    site: Site, control: Controller, propose: Propose, settings: UpstreamSettings
+) -> None:
+    incident = opened(control).id
+    number = propose(incident=incident)[0].id
+    approve(control, number, settings)
+    site.pass_by(61)
+    assert not site.routes
+    site.pass_by(4, share=0.99)
+    assert site.routes == ["match"]
+    found = control.state.announcements[number]
+    assert (found.probing, found.renewed) == (False, 1)
+    assert any("filled again" in text for text in notes(control, incident))
+
+
+def test_what_helped_is_said_with_by_how_much_and_when(
+    site: Site, control: Controller, propose: Propose, settings: UpstreamSettings
+) -> None:
+    site.pass_by(5, share=1.0)
+    incident = opened(control).id
+    number = propose(incident=incident)[0].id
+    approve(control, number, settings)
+    site.pass_by(1, share=1.0)
+    site.pass_by(2, share=0.17)
+    effect = site.announcer.effects.of[number]
+    assert effect.helped_after is not None
+    assert math.isclose(effect.fell_by, 0.83, abs_tol=0.001)
+    assert any("inbound fell by 83%" in text for text in notes(control, incident))
+
+
+def test_a_peer_that_does_nothing_is_noticed_and_a_blackhole_is_proposed(
+    site: Site, control: Controller, settings: UpstreamSettings
+) -> None:
+    incident = opened(control).id
+    site.pass_by(5, share=1.0)
+    (flow,) = control.state.announcements.values()
+    assert flow.kind is Kind.FLOWSPEC
+    assert [each.title.split(":")[0] for each in site.told] == ["proposed"]
+    approve(control, flow.id, settings)
+    site.pass_by(18, share=1.0)
+    assert any("may ignore" in text for text in notes(control, incident))
+    assert any(each.title == "isp1 does not help" for each in site.told)
+    kinds = [each.kind for each in control.state.announcements.values()]
+    assert kinds == [Kind.FLOWSPEC, Kind.RTBH]
+
+
+def test_by_policy_flowspec_is_sent_and_a_blackhole_waits(
+    control: Controller, settings: UpstreamSettings, clock: FakeClock
+) -> None:
+    site = Site(control, with_mode(settings, PeerMode.AUTO), clock)
+    site.announcer.proposer.failed.add(opened(control).id)
+    site.pass_by(5, share=1.0)
+    flow, hole = sorted(control.state.announcements.values(), key=lambda each: each.kind)
+    assert (flow.announced, flow.approved_by, hole.announced) == (True, "policy", False)
+    assert site.routes == ["match"]
+
+
+def test_a_peer_that_may_not_be_asked_is_not_and_without_flowspec_a_blackhole_comes_first(
+    control: Controller, settings: UpstreamSettings, clock: FakeClock
+) -> None:
+    opened(control)
+    off = Site(control, with_mode(settings, PeerMode.OFF), clock)
+    off.pass_by(5, share=1.0)
+    assert not control.state.announcements
+    site = Site(control, settings, clock)
+    site.speaker = FakeSpeaker(families=("ipv4 unicast",))
+    site.announcer.proposer.speaker = site.speaker
+    site.pass_by(5, share=1.0)
+    assert [each.kind for each in control.state.announcements.values()] == [Kind.RTBH]
+
+
+def test_proposals_end_with_their_attack(
+    site: Site, control: Controller, settings: UpstreamSettings
+) -> None:
+    incident = opened(control).id
+    site.pass_by(5, share=1.0)
+    assert control.state.announcements
+    control.submit(lambda draft: close_incident(draft, incident, ROOT)).result(5)
+    site.pass_by(1, share=1.0)
+    assert not control.state.announcements

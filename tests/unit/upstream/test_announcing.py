@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What may be asked of a peer, and what never: own prefixes, not ourselves, and not too much."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.fakes import FakeClock, FakeDatapath, controller
+from tests.support.upstream import PEER, table
+from tests.unit.upstream.conftest import PROTECTION, Propose, asked_about, opened
+from xdpctl.control.controller import Controller
+from xdpctl.errors import (
+    ConflictError,
+    NotFoundError,
+    QuotaError,
+    RuleError,
+    UnconfirmedError,
+)
+from xdpctl.model.announcement import Announcement, Kind
+from xdpctl.upstream import announcing
+from xdpctl.upstream.peers import PeerMode
+from xdpctl.upstream.request import route_for
+from xdpctl.upstream.settings import UpstreamSettings
+
+
+def approve(
+    control: Controller, number: str, settings: UpstreamSettings, confirm: str = ""
+) -> Announcement:
+    return control.submit(
+        lambda draft: announcing.approve(draft, number, "root", confirm, settings)
+    ).result(5)
+
+
+def notes(control: Controller, incident: str) -> list[str]:
+    control.submit(lambda _: None).result(5)  # what was not waited for is done then, too
+    return [note.text for note in control.state.incidents[incident].notes]
+
+
+def test_a_proposal_is_approved_and_withdrawn_and_the_incident_tells_of_it(
+    control: Controller, propose: Propose, settings: UpstreamSettings
+) -> None:
+    incident = opened(control).id
+    flow, hole = propose(incident=incident)
+    assert (flow.kind, hole.kind, hole.everything) == (Kind.FLOWSPEC, Kind.RTBH, True)
+    assert not propose(incident=incident), "the same once more"
+    sent = approve(control, flow.id, settings)
+    assert sent.announced
+    assert sent.approved_by == "root"
+    with pytest.raises(ConflictError):
+        approve(control, flow.id, settings)
+    control.submit(lambda d: announcing.withdraw(d, flow.id, "root", "enough")).result(5)
+    assert list(control.state.announcements) == [hole.id]
+    assert notes(control, incident) == [
+        "asked AS 64496 (isp1) to drop proto udp src-port 53 to 198.51.100.99/32",
+        "withdrew from isp1: drop proto udp src-port 53 to 198.51.100.99/32 (enough)",
+    ]
+    with pytest.raises(NotFoundError):
+        approve(control, flow.id, settings)
+    with pytest.raises(NotFoundError):
+        control.submit(lambda d: announcing.withdraw(d, "up-x", "root", "")).result(5)
+
+
+@pytest.mark.parametrize(
+    "victim",
+    ["203.0.113.7", "198.51.100.20", "198.51.100.30", "2001:db9::7"],
+)
+def test_nothing_is_proposed_about_others_and_about_ourselves(
+    control: Controller, propose: Propose, victim: str
+) -> None:
+    assert not propose(victim)
+    assert not control.state.announcements
+
+
+def test_a_peers_address_is_never_asked_about(
+    control: Controller, settings: UpstreamSettings
+) -> None:
+    inside = table(PEER | {"address": "198.51.100.40", "local_address": "198.51.100.41"})
+    for victim in ("198.51.100.40", "198.51.100.41"):
+        (request, *_) = asked_about(victim, inside)
+        assert "BGP session" in announcing.refusal(request.victim, inside, control.state.protection)
+
+
+def test_what_became_wrong_since_it_was_proposed_is_not_sent(
+    control: Controller, propose: Propose, settings: UpstreamSettings
+) -> None:
+    flow, _ = propose()
+    with pytest.raises(RuleError, match=r"not in upstream\.own"):
+        approve(control, flow.id, table(own=["203.0.113.0/24"]))
+    with pytest.raises(RuleError, match="no peer that may be asked"):
+        approve(control, flow.id, table(PEER | {"mode": PeerMode.OFF, "receive_any": True}))
+    with pytest.raises(RuleError, match="no peer that may be asked"):
+        approve(control, flow.id, table(PEER | {"name": "another"}))
+
+
+def test_everything_to_a_protected_address_must_be_typed(
+    control: Controller, propose: Propose, settings: UpstreamSettings
+) -> None:
+    flow, hole = propose("198.51.100.7")
+    for typed in ("", "yes", "198.51.100.8/32"):
+        with pytest.raises(UnconfirmedError) as refused:
+            approve(control, hole.id, settings, typed)
+    assert "--confirm 198.51.100.7/32" in refused.value.fix
+    assert approve(control, hole.id, settings, "198.51.100.7/32").announced
+    assert approve(control, flow.id, settings).announced, "it takes a part alone"
+
+
+def test_no_more_than_so_many_are_announced(
+    control: Controller, propose: Propose, settings: UpstreamSettings
+) -> None:
+    first, second = propose("198.51.100.98")
+    third, _ = propose("198.51.100.99")
+    approve(control, first.id, settings)
+    approve(control, second.id, settings)
+    with pytest.raises(QuotaError, match="2 routes are announced"):
+        approve(control, third.id, settings)
+
+
+def test_everything_is_withdrawn_at_once(
+    control: Controller, propose: Propose, settings: UpstreamSettings
+) -> None:
+    approve(control, propose()[0].id, settings)
+    gone = control.submit(lambda d: announcing.withdraw_all(d, "root", "stop")).result(5)
+    assert len(gone) == 2
+    assert not control.state.announcements
+
+
+def test_they_survive_a_restart_with_the_time_that_is_left(
+    tmp_path: Path, settings: UpstreamSettings, propose: Propose, control: Controller
+) -> None:
+    number = propose()[0].id
+    sent = approve(control, number, settings)
+    control.stop()
+    clock = FakeClock(boot="after a reboot")
+    clock.unix += 20
+    with controller(tmp_path, FakeDatapath(64), clock, PROTECTION) as again:
+        found = again.state.announcements[number]
+    assert found.replace(expires_ns=0) == sent.replace(expires_ns=0)
+    left = (found.expires_ns - clock.read().ns) / 1e9
+    assert 39 < left < 41
+
+
+def test_a_peer_gets_what_it_takes() -> None:
+    settings = table(
+        PEER | {"blackhole": ["64500:666", "64500:1:666"], "flowspec": False},
+        PEER | {"name": "two", "address": "192.0.2.9", "blackhole": []},
+    )
+    one, two = settings.peers
+    flow, hole = asked_about("198.51.100.99", settings)
+    assert route_for(flow, one) is None
+    assert route_for(hole, one) == (
+        "route 198.51.100.99/32 next-hop 192.0.2.2 community [ 64500:666 no-export ] "
+        "large-community [ 64500:1:666 ]"
+    )
+    assert route_for(hole, two) is None
+    six = asked_about("2001:db8::7", settings)[-1]
+    assert route_for(six, one) is None, "its next hop is of another family"

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Routes of peers as rules: ours alone, bounded, with an end, and gone with their session."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.fakes import FakeClock, FakeDatapath, controller
+from tests.support.upstream import PEER, table
+from xdpctl.control.controller import Controller
+from xdpctl.control.operations import signatures
+from xdpctl.model.event import Event
+from xdpctl.model.identity import Caller, Role
+from xdpctl.model.match.text import parse
+from xdpctl.model.quota import Quota
+from xdpctl.model.requests import SignatureRequest
+from xdpctl.model.rule import OPERATOR
+from xdpctl.upstream.peers import Peer, Receive
+from xdpctl.upstream.receiving import TTL, Receiver, refusal
+
+HOST = PEER["address"]
+SETTINGS = table(PEER | {"receive": "enforce", "receive_most": 50})
+QUOTAS = {OPERATOR: Quota(max_rules=1000), "bgp.isp1": Quota(max_rules=1000, max_signatures=5)}
+X = "198.51.100.7/32"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def control(tmp_path: Path, clock: FakeClock) -> Iterator[Controller]:
+    with controller(tmp_path, FakeDatapath(64), clock, quotas=QUOTAS) as running:
+        yield running
+
+
+class Site:
+    """A receiver, and a peer that announces and withdraws."""
+
+    def __init__(self, control: Controller, peer: Peer = SETTINGS.peers[0]) -> None:
+        self.control, self.peer, self.now = control, peer, 1e9
+        self.ice = False
+        self.receiver = Receiver(control, (peer,), self.refusal, lambda _: self.ice)
+        self.receiver.whole()
+
+    def refusal(self, peer: Peer, event: Event) -> str:
+        return refusal(SETTINGS, peer, event)
+
+    def say(
+        self,
+        destination: str | None,
+        asked: str = "rate-limit:0",
+        part: str = "announce",
+        **more: Any,
+    ) -> None:
+        where = {} if destination is None else {"destination-ipv4": [destination]}
+        if destination and ":" in destination:
+            where = {"destination-ipv6": [destination]}
+        route = {**where, "protocol": ["=udp"], **more, "string": f"flow {destination} {more}"}
+        listed: Any = {"no-nexthop": [route]} if part == "announce" else [route]
+        community = [{"value": 1, "string": asked}]
+        update = {"attribute": {"extended-community": community}, part: {"ipv4 flow": listed}}
+        neighbor = {"address": {"peer": HOST}, "message": {"update": update}}
+        message = json.dumps({"type": "update", "neighbor": neighbor})
+        self.receiver.hear(HOST, message.encode())
+
+    def rules(self, seconds: float = 1.0) -> dict[str, str]:
+        self.now += seconds
+        self.receiver.step(self.now)
+        return {
+            str(each.match): f"{each.mode} {each.limit or each.action} {each.origin}"
+            for each in self.control.state.signatures.values()
+        }
+
+    @property
+    def why(self) -> list[str]:
+        received = self.receiver.of[self.peer.name]
+        return [*received.refused.values(), *received.unapplied.values()]
+
+
+@pytest.fixture
+def site(control: Controller) -> Site:
+    return Site(control)
+
+
+def test_a_route_becomes_a_rule_with_an_end_and_goes_with_it(
+    site: Site, control: Controller, clock: FakeClock
+) -> None:
+    site.say(X)
+    site.say("198.51.100.8/32", "rate-limit:1250000")
+    assert site.rules() == {
+        "dst 198.51.100.7 proto udp": "enforce drop bgp.isp1",
+        "dst 198.51.100.8 proto udp": "enforce 10,000,000 bps bgp.isp1",
+    }
+    (first, _) = control.state.signatures.values()
+    assert first.expires_ns == clock.read().after(TTL)
+    site.say(X, part="withdraw")
+    assert list(site.rules()) == ["dst 198.51.100.8 proto udp"]
+
+
+def test_a_rule_is_renewed_for_as_long_as_its_route_stands(
+    site: Site, control: Controller, clock: FakeClock
+) -> None:
+    site.say(X)
+    site.rules()
+    clock.ns += int(0.6 * TTL * 1e9)
+    site.rules()
+    (rule,) = control.state.signatures.values()
+    assert rule.expires_ns == clock.read().after(TTL)
+
+
+def test_another_rate_replaces_the_rule(site: Site) -> None:
+    site.say(X)
+    site.rules()
+    site.say(X, "rate-limit:1250000")
+    assert site.rules() == {"dst 198.51.100.7 proto udp": "enforce 10,000,000 bps bgp.isp1"}
+
+
+@pytest.mark.parametrize(
+    ("destination", "asked", "why"),
+    [
+        ("0.0.0.0/0", "rate-limit:0", "not in upstream.own"),
+        ("203.0.113.7/32", "rate-limit:0", "not in upstream.own"),
+        ("198.51.0.0/16", "rate-limit:0", "not in upstream.own"),
+        (None, "rate-limit:0", "any destination is not in upstream.own"),
+        (X, "redirect:64500:1", "asks for redirect"),
+        (X, "mark 46", "asks for mark"),
+        (X, "origin:1:1", "does not reduce traffic"),
+    ],
+)
+def test_what_is_not_taken_over_is_named(
+    site: Site, destination: str | None, asked: str, why: str
+) -> None:
+    site.say(destination, asked)
+    assert not site.rules()
+    assert any(why in each for each in site.why)
+
+
+def test_a_peer_may_not_drop_everything_to_an_address(site: Site) -> None:
+    site.say(X, protocol=["=tcp"])
+    assert not site.rules()
+    assert any("may not drop all" in each for each in site.why)
+
+
+def test_wider_routes_are_taken_by_setting(control: Controller) -> None:
+    site = Site(control, replace(SETTINGS.peers[0], receive_any=True))
+    site.say("203.0.113.0/24")
+    assert list(site.rules()) == ["dst 203.0.113.0/24 proto udp"]
+
+
+def test_monitor_mode_only_watches_and_off_takes_nothing(control: Controller) -> None:
+    site = Site(control, replace(SETTINGS.peers[0], receive=Receive.MONITOR))
+    site.say(X)
+    assert site.rules() == {"dst 198.51.100.7 proto udp": "monitor drop bgp.isp1"}
+    off = Site(control, replace(SETTINGS.peers[0], receive=Receive.OFF))
+    off.say(X)
+    assert not off.rules(), "and what stood from before ends"
+
+
+def test_the_session_ends_and_so_do_its_rules(site: Site) -> None:
+    site.say(X)
+    assert site.rules()
+    site.receiver.down(site.peer)
+    assert not site.rules()
+
+
+def test_without_the_speaker_rules_stay_for_a_while(site: Site) -> None:
+    site.say(X)
+    assert site.rules()
+    site.receiver.lost()
+    site.receiver._patient_until = site.now + 30
+    assert site.rules(29)
+    assert not site.rules(2)
+
+
+def test_when_the_speaker_is_back_what_stands_stays(site: Site) -> None:
+    site.say(X)
+    site.say("198.51.100.8/32")
+    assert len(site.rules()) == 2
+    site.receiver.lost()
+    site.receiver._patient_until = site.now + 30
+    site.receiver.anew()
+    site.say(X)
+    assert len(site.rules()) == 2, "not all of it was heard yet"
+    site.receiver.whole()
+    assert list(site.rules()) == ["dst 198.51.100.7 proto udp"]
+
+
+def test_a_peer_has_a_quota_and_what_is_over_it_is_said_and_tried_later(
+    site: Site, control: Controller
+) -> None:
+    for number in range(10):
+        site.say(f"198.51.100.{number}/32")
+    assert len(site.rules()) == 5
+    assert len(site.receiver.of["isp1"].unapplied) == 5
+    for number in range(5):
+        site.say(f"198.51.100.{number}/32", part="withdraw")
+    assert len(site.rules(31)) == 5, "the others have their place now"
+
+
+def test_a_frozen_peer_gets_no_new_rules_but_loses_old_ones(site: Site) -> None:
+    site.say(X)
+    site.rules()
+    site.ice = True
+    site.say("198.51.100.8/32")
+    assert list(site.rules()) == ["dst 198.51.100.7 proto udp"]
+    assert "the peer is frozen" in site.why
+    site.say(X, part="withdraw")
+    assert not site.rules()
+    site.ice = False
+    site.receiver.wake()
+    assert list(site.rules()) == ["dst 198.51.100.8 proto udp"]
+
+
+def test_a_rule_of_somebody_else_stands_and_is_not_touched(site: Site, control: Controller) -> None:
+    who = Caller("root", Role.ADMIN, OPERATOR)
+    ask = SignatureRequest(match=parse("dst 198.51.100.7 udp"))
+    control.submit(lambda draft: signatures.add(draft, ask, who)).result(5)
+    site.say(X)
+    assert site.rules() == {"dst 198.51.100.7 proto udp": "enforce drop operator"}
+    assert any("operator has a rule" in each for each in site.why)
+    site.say(X, part="withdraw")
+    assert site.rules()
+
+
+@pytest.mark.parametrize("message", [b"{}", b'{"type": "update"}', b"[", b"\xff", b"null"])
+def test_messages_without_sense_change_nothing(site: Site, message: bytes) -> None:
+    site.say(X)
+    site.receiver.hear(HOST, message)
+    site.receiver.hear("192.0.2.99", message)
+    assert len(site.rules()) == 1

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is asked of a BGP peer: first proposed, then announced. Values only."""
+
+from enum import StrEnum
+
+import msgspec
+
+PROPOSED_MAX = 200
+
+
+class Kind(StrEnum):
+    """What is asked for: to filter by a FlowSpec route, or to drop all to an address (RTBH)."""
+
+    FLOWSPEC = "flowspec"
+    RTBH = "rtbh"
+
+
+class Announcement(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A route for a peer. Times are Unix time, but `expires_ns`, which is kernel time.
+
+    It is announced from `sent_at` until it expires; 0: it is a proposal, which waits for somebody
+    to approve it. `everything`: it takes all packets to the victim. While it is `probing`, it is
+    withdrawn to see whether it is still needed. `renewed` counts how often it was.
+    """
+
+    id: str
+    peer: str
+    kind: Kind
+    route: str
+    victim: str
+    what: str
+    cost: str
+    by: str
+    at: float
+    incident: str = ""
+    everything: bool = False
+    approved_by: str = ""
+    sent_at: float = 0.0
+    expires_ns: int = 0
+    probing: bool = False
+    renewed: int = 0
+
+    @property
+    def announced(self) -> bool:
+        """Whether it is to be announced, or not yet approved."""
+        return bool(self.sent_at)
+
+    def replace(self, **changes: object) -> "Announcement":
+        """A copy with these fields changed."""
+        return msgspec.structs.replace(self, **changes)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Writes what ExaBGP and the bridge read, for a user that cannot read the configuration itself."""
+
+import os
+import pwd
+import stat
+import sys
+from pathlib import Path
+
+import msgspec
+
+from xdpctl.base.system.owned_folder import Owned, replace_in
+from xdpctl.errors import ConfigError, SettingsError
+from xdpctl.service.children import identity
+from xdpctl.service.settings import SPEAKER_FOLDER, Settings
+from xdpctl.upstream.bgp import exabgp
+from xdpctl.upstream.bgp.bridge import Setup
+from xdpctl.upstream.peers import Peer
+
+_FOLDER_MODE = 0o2750  # what is made in it belongs to the control plane's group, too
+_PASSWORD_MAX = 80  # bytes: TCP_MD5SIG_MAXKEYLEN
+
+
+def prepare(settings: Settings) -> tuple[int, int]:
+    """Write the speaker's files; return its user and group.
+
+    SettingsError if there are no peers, or if the user or ExaBGP is missing.
+    """
+    upstream = settings.upstream
+    if not upstream.peers:
+        raise SettingsError("no peer is configured: upstream.peers")
+    user, group = _speaker(settings)
+    control, common = identity(settings)
+    folder = settings.speaker_dir
+    setup = Setup(
+        peers={peer.host: peer.receive_most for peer in upstream.peers},
+        own=[str(prefix) for prefix in upstream.own],
+        most=upstream.most,
+        socket=str(settings.speaker_socket.absolute()),
+        state=str((folder / "announced.json").absolute()),
+        users=[0, control],
+    )
+    python = [sys.executable, "-I", "-m", exabgp.BRIDGE, str((folder / "bridge.json").absolute())]
+    text = exabgp.configuration(upstream.peers, python, _passwords(upstream.peers))
+    with Owned(settings.state_dir) as above:
+        above.folder_for(SPEAKER_FOLDER, user, common, _FOLDER_MODE)
+        with above.below(SPEAKER_FOLDER) as fd:
+            for name, data in (
+                (exabgp.FILE, text.encode("ascii")),
+                ("bridge.json", msgspec.json.encode(setup)),
+            ):
+                replace_in(fd, name, data, 0o400, (user, group))
+    return user, group
+
+
+def _speaker(settings: Settings) -> tuple[int, int]:
+    """The speaker's user and group."""
+    name = settings.upstream.user
+    try:
+        found = pwd.getpwnam(name)
+    except KeyError:
+        raise ConfigError(
+            f"there is no user {name}; create it with systemd-sysusers, or useradd --system "
+            f"--user-group --no-create-home --shell /usr/sbin/nologin {name}"
+        ) from None
+    if found.pw_uid == 0 or name == settings.user:
+        raise SettingsError(
+            "upstream.user must be a user of its own: it reads what comes from other networks"
+        )
+    return found.pw_uid, found.pw_gid
+
+
+def _passwords(peers: tuple[Peer, ...]) -> dict[str, str]:
+    """The password of each session that has one (RFC 2385)."""
+    return {peer.name: _password(peer.password_file) for peer in peers if peer.password_file}
+
+
+def _password(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            about = os.fstat(file.fileno())
+            data = file.read(_PASSWORD_MAX + 2)
+    except OSError as error:
+        raise ConfigError(f"the password of a peer cannot be read: {error}") from error
+    if about.st_mode & stat.S_IROTH:
+        raise SettingsError(f"everybody can read {path}, which has a password: chmod 0600 {path}")
+    text = data.decode("ascii", "replace").rstrip("\n")
+    if not 0 < len(text) <= _PASSWORD_MAX or not text.isprintable() or set(text) & set("\"'\\;{}#"):
+        raise SettingsError(
+            f"{path} must have one line of 1 to {_PASSWORD_MAX} printable ASCII characters, "
+            "without quotes, backslash, semicolon, braces and #"
+        )
+    return text

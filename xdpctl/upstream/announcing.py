@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is asked of peers: proposed, approved, withdrawn. Operations on a draft.
+
+What is announced is what the drafts leave; the announcer brings the speaker to it.
+"""
+
+import hashlib
+from collections.abc import Iterable
+
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.control.state.draft import Draft
+from xdpctl.errors import ConflictError, NotFoundError, QuotaError, RuleError, UnconfirmedError
+from xdpctl.incidents.ledger.by_hand import add_note
+from xdpctl.model.announcement import PROPOSED_MAX, Announcement
+from xdpctl.model.identity import Caller, Role
+from xdpctl.model.protection import Protection
+from xdpctl.model.rule import OPERATOR
+from xdpctl.upstream.peers import Peer
+from xdpctl.upstream.request import Request, route_for
+from xdpctl.upstream.settings import UpstreamSettings
+
+_SEE = "xdpctl upstream status"
+
+
+def identity(peer: str, route: str) -> str:
+    """The id of an announcement: the same for the same route to the same peer."""
+    return "up-" + hashlib.sha256(f"{peer} {route}".encode()).hexdigest()[:10]
+
+
+def propose(
+    draft: Draft,
+    peer: Peer,
+    asked: Iterable[Request],
+    incident: str,
+    by: str,
+    settings: UpstreamSettings,
+) -> list[Announcement]:
+    """Propose requests to a peer, but what it does not take, and what may never be announced.
+
+    Those that stand already are left as they are. Returns the new ones.
+    """
+    made = []
+    for request in asked:
+        route = route_for(request, peer)
+        if route is None or refusal(request.victim, settings, draft.state.protection):
+            continue
+        number = identity(peer.name, route)
+        if standing(draft, number) or len(draft.all_announcements()) >= PROPOSED_MAX:
+            continue
+        new = Announcement(
+            id=number,
+            peer=peer.name,
+            kind=request.kind,
+            route=route,
+            victim=str(request.victim),
+            what=request.what,
+            cost=request.cost,
+            by=by,
+            at=draft.now.unix,
+            incident=incident,
+            everything=request.everything,
+        )
+        draft.announcements[number] = new
+        draft.note(by, "upstream.propose", number, peer=peer.name, route=route, incident=incident)
+        made.append(new)
+    return made
+
+
+def refusal(victim: Prefix, settings: UpstreamSettings, protection: Protection) -> str:
+    """Why nothing may be asked about a destination, whoever asks; "" if something may."""
+    if not settings.ours(victim):
+        return f"{victim} is not in upstream.own, so nobody may be asked to filter it"
+    peers = {end for peer in settings.peers for end in (peer.address, peer.local_address)}
+    for kept, why in (
+        (protection.own, "this host's own address"),
+        (protection.neighbours, "a gateway or routing peer"),
+        (peers, "an address of a BGP session"),
+    ):
+        for address in kept:
+            if victim.covers(address):
+                return f"{victim} has {address}, {why}"
+    return ""
+
+
+def needs_word(announcement: Announcement, protection: Protection) -> bool:
+    """Whether its victim must be typed to approve it: it takes everything to what is protected."""
+    victim = parse_prefix(announcement.victim, "victim")
+    inside = next(protection.inside(victim), None)
+    return announcement.everything and (protection.over(victim) or inside) is not None
+
+
+def approve(
+    draft: Draft, number: str, by: str, confirm: str, settings: UpstreamSettings
+) -> Announcement:
+    """Announce what was proposed, for as long as `upstream.ttl` says.
+
+    NotFoundError; ConflictError if it is announced already; RuleError if it may not be;
+    QuotaError if too many are; UnconfirmedError if the victim must be typed, and was not.
+    """
+    found = standing(draft, number)
+    if found is None:
+        raise NotFoundError(f"there is no proposal {number[:40]!r}; see {_SEE}")
+    if found.announced:
+        raise ConflictError(f"{number} is announced already", "id", "")
+    peer = settings.peer(found.peer)
+    if peer is None or not peer.announces:
+        raise RuleError(f"{found.peer} is no peer that may be asked", "peer", "set its mode to ask")
+    victim = parse_prefix(found.victim, "victim")
+    if why := refusal(victim, settings, draft.state.protection):
+        raise RuleError(why, "victim", "")
+    if needs_word(found, draft.state.protection) and confirm != found.victim:
+        raise UnconfirmedError(
+            f"this takes everything to {found.victim}, which is protected",
+            "confirm",
+            f"type the address: --confirm {found.victim}",
+        )
+    if sum(each.announced for each in draft.all_announcements()) >= settings.most:
+        raise QuotaError(
+            f"{settings.most} routes are announced, which is upstream.most",
+            "id",
+            "withdraw one: xdpctl upstream withdraw ID",
+        )
+    sent = draft.announcements[number] = found.replace(
+        approved_by=by, sent_at=draft.now.unix, expires_ns=draft.now.after(settings.ttl)
+    )
+    draft.note(by, "upstream.approve", number, peer=sent.peer, route=sent.route, ttl=settings.ttl)
+    note(draft, sent, f"asked AS {peer.peer_as} ({peer.name}) to {sent.what}", by)
+    return sent
+
+
+def withdraw(draft: Draft, number: str, by: str, why: str) -> Announcement:
+    """Take back what is announced, or a proposal. NotFoundError."""
+    found = standing(draft, number)
+    if found is None:
+        raise NotFoundError(f"there is no announcement {number[:40]!r}; see {_SEE}")
+    draft.announcements[number] = None
+    action = "upstream.withdraw" if found.announced else "upstream.drop"
+    draft.note(by, action, number, peer=found.peer, route=found.route, why=why)
+    if found.announced:
+        note(draft, found, f"withdrew from {found.peer}: {found.what} ({why})", by)
+    return found
+
+
+def withdraw_all(draft: Draft, by: str, why: str) -> list[Announcement]:
+    """Take back everything that is announced, and all proposals."""
+    return [withdraw(draft, each.id, by, why) for each in draft.all_announcements()]
+
+
+def note(draft: Draft, about: Announcement, text: str, by: str) -> None:
+    """Write it into the story of its incident, if that has room."""
+    if draft.incident(about.incident) is None:
+        return
+    try:
+        add_note(draft, about.incident, text, Caller(by, Role.OPERATOR, OPERATOR))
+    except ConflictError:  # it has as many notes as are kept; the audit log has all of them
+        draft.note(by, "upstream.note", about.id, text=text)
+
+
+def standing(draft: Draft, number: str) -> Announcement | None:
+    """The announcement or proposal of that id, or None."""
+    if number in draft.announcements:
+        return draft.announcements[number]
+    return draft.state.announcements.get(number)

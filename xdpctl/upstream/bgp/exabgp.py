@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The configuration of ExaBGP 5, and the command that runs it."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from xdpctl.upstream.peers import Peer, text_of
+
+BRIDGE = "xdpctl.upstream.bgp.bridge"
+FILE = "exabgp.conf"
+# No listening socket, no pipes for commands besides the bridge's, an answer to each command. A
+# bridge that dies is started again; if it dies again and again, ExaBGP ends, and so do all routes.
+ENVIRONMENT = {
+    "exabgp_api_ack": "true",
+    "exabgp_api_cli": "false",
+    "exabgp_api_respawn": "true",
+    "exabgp_api_terminate": "false",
+    "exabgp_daemon_daemonize": "false",
+    "exabgp_daemon_drop": "false",
+    "exabgp_log_destination": "stderr",
+    "exabgp_log_level": "WARNING",
+    "exabgp_tcp_bind": "",
+}
+_FAMILIES = ("ipv4 unicast", "ipv6 unicast")
+_FLOWS = ("ipv4 flow", "ipv6 flow")
+
+
+def configuration(
+    peers: Sequence[Peer], bridge: Sequence[str], passwords: Mapping[str, str]
+) -> str:
+    """ExaBGP's configuration. Nothing is announced but what the bridge asks for.
+
+    Routes of one peer are never passed on to another: the bridge announces its own alone.
+    """
+    lines = ["process bridge {", f"    run {' '.join(bridge)};", "    encoder json;", "}"]
+    for peer in peers:
+        lines += _neighbor(peer, passwords.get(peer.name, ""))
+    return "\n".join(lines) + "\n"
+
+
+def _neighbor(peer: Peer, password: str) -> list[str]:
+    families = [*_FAMILIES, *(_FLOWS if peer.flowspec else ())]
+    return [
+        f"neighbor {peer.host} {{",
+        f"    description {peer.name};",
+        f"    router-id {_router_id(peer)};",
+        f"    local-address {text_of(peer.local_address)};",
+        f"    local-as {peer.local_as};",
+        f"    peer-as {peer.peer_as};",
+        f"    hold-time {peer.hold_time};",
+        *([f'    md5-password "{password}";'] if password else []),
+        "    adj-rib-in false;",
+        "    capability { graceful-restart disable; }",
+        "    family {",
+        *(f"        {family};" for family in families),
+        "    }",
+        "    api {",
+        "        processes [ bridge ];",
+        "        neighbor-changes;",
+        "        negotiated;",
+        "        fsm;",
+        "        receive { parsed; update; notification; }",
+        "    }",
+        "}",
+    ]
+
+
+def _router_id(peer: Peer) -> str:
+    """The local address; for IPv6 a number made of it, since a router id has 32 bits."""
+    address = peer.local_address.address
+    return ".".join(map(str, address[-4:]))
+
+
+def command(folder: Path) -> list[str]:
+    """The command line of ExaBGP, whose files are in `folder`."""
+    return [sys.executable, "-I", "-m", "exabgp", "server", str(folder / FILE)]

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the control plane and the bridge write to each other: lines of JSON at a Unix socket."""
+
+from typing import Any
+
+import msgspec
+
+LINE_MAX = 1 << 20  # bytes
+ROUTE_MAX = 4_000  # characters
+
+
+class Route(msgspec.Struct, frozen=True):
+    """A route for a peer, which is named by its address, in the syntax of ExaBGP.
+
+    `match { … } then { … }` for FlowSpec, `route …` for a blackhole.
+    """
+
+    peer: str
+    text: str
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """A route that is to be announced for so many more seconds."""
+
+    route: Route
+    seconds: float
+
+
+class Order(msgspec.Struct, frozen=True):
+    """All that is to be announced from now on; what is not in it is withdrawn."""
+
+    wanted: list[Wanted]
+
+
+class Session(msgspec.Struct, frozen=True):
+    """The session with a peer; `families` as both sides agreed, `why` it is down.
+
+    `kept` routes were received, and `beyond` more than are kept.
+    """
+
+    peer: str
+    up: bool
+    families: tuple[str, ...] = ()
+    why: str = ""
+    kept: int = 0
+    beyond: int = 0
+
+
+class Told(msgspec.Struct, frozen=True):
+    """A route that the speaker was told to announce; `problem` says why it does not."""
+
+    route: Route
+    problem: str = ""
+
+
+class Report(msgspec.Struct, frozen=True, tag="report"):
+    """The bridge's state, each second and whenever it changes."""
+
+    sessions: list[Session]
+    told: list[Told]
+    problem: str = ""
+
+
+class Received(msgspec.Struct, frozen=True, tag="received"):
+    """A message of the speaker about a peer's routes, in ExaBGP's JSON."""
+
+    peer: str
+    message: msgspec.Raw
+
+
+class Anew(msgspec.Struct, frozen=True, tag="anew"):
+    """What was received so far follows, and then `Whole`: what is not in it is gone."""
+
+
+class Whole(msgspec.Struct, frozen=True, tag="whole"):
+    """All that was received so far has been sent."""
+
+
+FromBridge = Report | Received | Anew | Whole
+_encoder = msgspec.json.Encoder()
+_orders = msgspec.json.Decoder(Order)
+_from_bridge: msgspec.json.Decoder[FromBridge] = msgspec.json.Decoder(FromBridge)
+
+
+def line(message: Any) -> bytes:
+    """A message as a line."""
+    return _encoder.encode(message) + b"\n"
+
+
+def order(data: bytes) -> Order:
+    """An order that was read; ValueError if it is none."""
+    return _orders.decode(data)
+
+
+def from_bridge(data: bytes) -> FromBridge:
+    """A message of the bridge; ValueError if it is none."""
+    return _from_bridge.decode(data)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The sessions of the speaker, and the routes that came through them, from ExaBGP's JSON. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from xdpctl.model.event import plain
+from xdpctl.upstream.bgp.messages import Received, Session
+
+_decoder = msgspec.json.Decoder(dict[str, Any])
+_FLOW = ("ipv4 flow", "ipv6 flow")
+_NOT_YET = "no session yet"
+_NO_CONNECTION = "no connection yet: check its address, the password, and TCP port 179"
+_CODES = {  # RFC 4271 section 4.5, RFC 4486
+    "(2,2)": "the AS numbers do not agree: check peer_as and local_as",
+    "(2,3)": "its router id is not accepted",
+    "(2,6)": "the hold time is not accepted: check hold_time",
+    "(4,0)": "nothing was heard for the hold time",
+    "(6,1)": "more routes than it accepts were sent",
+    "(6,2)": "it was shut down there",
+    "(6,3)": "it is not configured there any more",
+    "(6,5)": "it rejects the connection",
+}
+
+
+@dataclass(slots=True)
+class _Heard:
+    """One peer: its session, and the last message about each of its routes."""
+
+    most: int
+    up: bool = False
+    families: tuple[str, ...] = ()
+    why: str = _NOT_YET
+    noted: str = ""  # what a notification said since the connection was made
+    beyond: int = 0
+    routes: dict[str, bytes] = field(default_factory=dict)
+
+
+class Sessions:
+    """Hears the lines of ExaBGP; `most` routes are kept of each peer, by its address."""
+
+    def __init__(self, most: dict[str, int]) -> None:
+        self._heard = {peer: _Heard(kept) for peer, kept in most.items()}
+
+    def sessions(self) -> list[Session]:
+        """The session with each peer."""
+        return [
+            Session(peer, each.up, each.families, each.why, len(each.routes), each.beyond)
+            for peer, each in self._heard.items()
+        ]
+
+    def received(self) -> Iterator[Received]:
+        """The last message about each route that stands."""
+        for peer, each in self._heard.items():
+            for message in each.routes.values():
+                yield Received(peer, msgspec.Raw(message))
+
+    def hear(self, line: bytes) -> list[Received] | None:
+        """Take a line into account; what the control plane should hear of it.
+
+        None if it changed a session. ValueError if it is no message.
+        """
+        data = _decoder.decode(line)
+        neighbor = _table(data.get("neighbor"))
+        peer = str(_table(neighbor.get("address")).get("peer", ""))
+        heard = self._heard.get(peer)
+        if heard is None:
+            return []
+        match data.get("type"):
+            case "state":
+                self._state(heard, neighbor)
+                return None
+            case "negotiated":
+                heard.families = _families(neighbor)
+                return None
+            case "notification":
+                heard.noted = _notification(neighbor)
+                return None
+            case "fsm" if neighbor.get("state") == "ACTIVE" and heard.why == _NOT_YET:
+                heard.why = _NO_CONNECTION
+                return None
+            case "update":
+                return self._update(peer, heard, neighbor, data)
+        return []
+
+    def _state(self, heard: _Heard, neighbor: dict[str, Any]) -> None:
+        state = neighbor.get("state")
+        if state == "connected":
+            heard.noted = ""
+        elif state == "up":
+            heard.up, heard.why = True, ""
+        elif state == "down":
+            heard.why = heard.noted or _in_words(plain(neighbor.get("reason", "")))
+            heard.up, heard.beyond = False, 0
+            heard.routes.clear()
+
+    def _update(
+        self, peer: str, heard: _Heard, neighbor: dict[str, Any], data: dict[str, Any]
+    ) -> list[Received]:
+        """Divide an update into a message for each route, so that each can be kept or forgotten."""
+        update = _table(_table(neighbor.get("message")).get("update"))
+        told: list[Received] = []
+        for part in ("withdraw", "announce"):
+            for family in _FLOW:
+                for route in _routes(_table(update.get(part)).get(family)):
+                    message = _one(peer, update, part, family, route)
+                    key = f"{family} {route.get('string', '')}"
+                    if part == "withdraw":
+                        heard.routes.pop(key, None)
+                    elif key not in heard.routes and len(heard.routes) >= heard.most:
+                        heard.beyond += 1
+                        continue
+                    else:
+                        heard.routes[key] = message
+                    told.append(Received(peer, msgspec.Raw(message)))
+        return told
+
+
+def _one(peer: str, update: dict[str, Any], part: str, family: str, route: Any) -> bytes:
+    message = {"attribute": update.get("attribute", {}), part: {family: [route]}}
+    neighbor = {"address": {"peer": peer}, "message": {"update": message}}
+    return msgspec.json.encode({"type": "update", "neighbor": neighbor})
+
+
+def _routes(given: Any) -> list[dict[str, Any]]:
+    """The routes of a family: a list, which is below a next hop if they are announced."""
+    lists = given.values() if isinstance(given, dict) else [given]
+    found = [each for listed in lists if isinstance(listed, list) for each in listed]
+    return [each for each in found if isinstance(each, dict)]
+
+
+def _families(neighbor: dict[str, Any]) -> tuple[str, ...]:
+    listed = _table(neighbor.get("negotiated")).get("families", [])
+    return tuple(str(each) for each in listed) if isinstance(listed, list) else ()
+
+
+def _notification(neighbor: dict[str, Any]) -> str:
+    told = _table(neighbor.get("notification"))
+    return plain(f"notification {told.get('code')}/{told.get('subcode')}: {told.get('message')}")
+
+
+def _in_words(reason: str) -> str:
+    """The reason that ExaBGP gives, with the meaning of the codes of a notification."""
+    known = (words for code, words in _CODES.items() if code in reason.replace(" ", ""))
+    return ": ".join(part for part in (reason or "the session ended", next(known, "")) if part)
+
+
+def _table(given: Any) -> dict[str, Any]:
+    return given if isinstance(given, dict) else {}

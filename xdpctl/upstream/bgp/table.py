@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is to be announced, what the speaker was told, and what to tell it next. Pure.
+
+Whatever asks for a route says for how many seconds. When they are over, the route is withdrawn,
+whether anybody is left to ask for that or not.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.errors import RuleError
+from xdpctl.upstream.bgp.messages import ROUTE_MAX, Route, Told, Wanted
+
+SECONDS_MAX = 86_400.0
+CLEAR = "clear adj-rib out"
+_AGAIN_SECONDS = 5.0
+# of a FlowSpec route exactly one destination, and it comes first: see upstream.flowspec
+_FLOW_TEXT = re.compile(r"match \{ destination ([0-9a-f.:/]+);([^{}]*)\} then \{ ([^{}]*); \}")
+_BLACKHOLE = re.compile(r"route ([0-9a-f.:/]+) next-hop [0-9a-f.:]+ community \[[^\[\]]*\][^{}]*")
+_ACTIONS = re.compile(r"discard|rate-limit \d{1,15}")
+
+
+@dataclass(slots=True)
+class Table:
+    """Routes for `peers` towards `own` prefixes, `most` at a time.
+
+    `clear` says that what the speaker announces is not known: it is withdrawn first.
+    """
+
+    peers: frozenset[str]
+    own: tuple[Prefix, ...]
+    most: int
+    clear: bool = True
+    opening: list[str] = field(default_factory=list)  # commands before any route, once
+    wanted: dict[Route, float] = field(default_factory=dict)  # until when, monotonic
+    told: set[Route] = field(default_factory=set)
+    problems: dict[Route, str] = field(default_factory=dict)
+    _again_at: dict[Route, float] = field(default_factory=dict)
+    _clear_at: float = 0.0
+    _asked: tuple[str, Route | None] | None = None
+
+    def order(self, wanted: Iterable[Wanted], now: float) -> list[str]:
+        """Want these from now on, and nothing else; what is wrong with some, which are left out."""
+        accepted: dict[Route, float] = {}
+        wrong = []
+        for each in wanted:
+            try:
+                self._check(each)
+                if len(accepted) >= self.most:
+                    raise RuleError(f"more than {self.most} routes are asked for", "wanted", "")
+            except RuleError as error:
+                wrong.append(str(error))
+            else:
+                accepted[each.route] = now + each.seconds
+        self.wanted = accepted
+        return wrong
+
+    def restore(self, wanted: Mapping[Route, float], now: float) -> None:
+        """Want what an earlier process was told to announce; values are seconds from now."""
+        listed = [Wanted(route, min(left, SECONDS_MAX)) for route, left in wanted.items()]
+        self.order([each for each in listed if each.seconds > 0], now)
+
+    def _check(self, each: Wanted) -> None:
+        route = each.route
+        if route.peer not in self.peers:
+            raise RuleError(f"{route.peer[:60]!r} is no peer", "peer", "")
+        if not 0 < each.seconds <= SECONDS_MAX:
+            raise RuleError(f"{each.seconds} s is no time to announce a route for", "seconds", "")
+        destination = destination_of(route.text)
+        if not any(own.covers(destination) for own in self.own):
+            raise RuleError(f"{destination} is not in upstream.own", "route", "")
+
+    def expire(self, now: float) -> list[Route]:
+        """Forget what has lasted its time, and return it."""
+        over = [route for route, until in self.wanted.items() if until <= now]
+        for route in over:
+            del self.wanted[route]
+        return over
+
+    def command(self, now: float) -> str | None:
+        """What to tell the speaker next; None if nothing, or while an answer is awaited."""
+        if self._asked:
+            return None
+        self._asked = self._next(now)
+        return self._asked[0] if self._asked else None
+
+    def _next(self, now: float) -> tuple[str, Route | None] | None:
+        if self.clear:
+            return (CLEAR, None) if self._clear_at <= now else None
+        if self.opening:
+            return self.opening.pop(0), None
+        for route in self.told - self.wanted.keys():  # to take something back goes first
+            if self._again_at.get(route, 0.0) <= now:
+                return f"neighbor {route.peer} withdraw {_said(route)}", route
+        for route in self.wanted:
+            if route not in self.told and self._again_at.get(route, 0.0) <= now:
+                return f"neighbor {route.peer} announce {_said(route)}", route
+        return None
+
+    def answered(self, done: bool, now: float) -> None:
+        """The speaker's answer to the last command."""
+        if not self._asked:
+            return
+        (command, route), self._asked = self._asked, None
+        if command == CLEAR:
+            self.clear, self.told = not done, set() if done else self.told
+            self._clear_at = 0.0 if done else now + _AGAIN_SECONDS
+            self.problems = {} if done else self.problems
+            return
+        if route is None:
+            return
+        withdrawn = " withdraw " in command
+        if not done:
+            verb = "withdraw" if withdrawn else "announce"
+            self.problems[route] = f"the speaker refused to {verb} it"
+            self._again_at[route] = now + _AGAIN_SECONDS
+            self.clear = self.clear or withdrawn  # nothing may stay that nobody wants
+            return
+        self.problems.pop(route, None)
+        self._again_at.pop(route, None)
+        if withdrawn:
+            self.told.discard(route)
+        else:
+            self.told.add(route)
+
+    @property
+    def asking(self) -> bool:
+        """Whether an answer is awaited."""
+        return self._asked is not None
+
+    def report(self) -> list[Told]:
+        """What the speaker was told to announce, and what it refused."""
+        named = [route for route in self.wanted if route in self.told or route in self.problems]
+        named += [route for route in self.told if route not in self.wanted]
+        return [Told(route, self.problems.get(route, "")) for route in named]
+
+
+def destination_of(text: str) -> Prefix:
+    """The destination of a route's text; RuleError unless it is a route as we write them."""
+    if len(text) > ROUTE_MAX or not text.isascii() or not text.isprintable():
+        raise RuleError("it is not a line of text", "route", "")
+    if found := _BLACKHOLE.fullmatch(text):
+        destination = parse_prefix(found[1], "route")
+        if not destination.exact:
+            raise RuleError(f"a blackhole is of one address, not of {destination}", "route", "")
+        return destination
+    found = _FLOW_TEXT.fullmatch(text)
+    if not found or " destination " in found[2] or not _ACTIONS.fullmatch(found[3]):
+        raise RuleError(f"{text[:80]!r} is not a route", "route", "")
+    return parse_prefix(found[1], "route")
+
+
+def _said(route: Route) -> str:
+    if route.text.startswith("route "):
+        return route.text
+    return f"flow route {{ {route.text} }}"

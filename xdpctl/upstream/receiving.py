@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""FlowSpec routes of peers as rules: brings the rules of each peer to the routes that stand.
+
+A route is taken over if its destination is in our own prefixes (RFC 8955 section 6, RFC 9117 says
+who may say what). Its rule has an end, and is renewed for as long as the session stands.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from xdpctl.control.controller import Controller
+from xdpctl.control.operations import signatures
+from xdpctl.control.state.draft import Draft
+from xdpctl.detectors.formats import exabgp
+from xdpctl.errors import RuleError, XdpctlError
+from xdpctl.model.event import Event, Phase
+from xdpctl.model.identity import Caller, Role
+from xdpctl.model.requests import SignatureRequest
+from xdpctl.model.rule import Action, Mode
+from xdpctl.model.signature import Signature
+from xdpctl.upstream.peers import Peer, Receive
+from xdpctl.upstream.settings import UpstreamSettings
+
+TTL = 600.0  # seconds; rules are renewed when less than half of it is left
+_STEP_SECONDS = 5.0
+_PATIENCE_SECONDS = 30.0  # for the speaker, before the rules of its peers end
+_RETRY_SECONDS = 30.0  # until what was refused is tried again
+log = logging.getLogger("xdpctl.upstream")
+
+
+@dataclass(slots=True)
+class Received:
+    """What a peer sent: the routes that stand, and those that are not taken over, with the reason.
+
+    `known`: all of it was heard. `unapplied` are routes whose rules were refused.
+    """
+
+    routes: dict[str, Event] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    unapplied: dict[str, str] = field(default_factory=dict)
+    known: bool = False
+    retry_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Receiver:
+    """Keeps the rules of peers from `start` to `stop`.
+
+    `ours` says of a route's destination whether a peer may send it. `frozen` says of a peer whether
+    nothing is added for it.
+    """
+
+    controller: Controller
+    peers: tuple[Peer, ...]
+    refusal: Callable[[Peer, Event], str]
+    frozen: Callable[[Peer], bool]
+    of: dict[str, Received] = field(init=False)  # by the name of the peer
+    problem: str = ""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _wake: threading.Event = field(default_factory=threading.Event)
+    _stopping: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+    _patient_until: float = field(default_factory=lambda: time.monotonic() + _PATIENCE_SECONDS)
+
+    def __post_init__(self) -> None:
+        self.of = {peer.name: Received() for peer in self.peers}
+
+    def start(self) -> None:
+        """Start; without a peer of which something is received there is nothing to do."""
+        if any(peer.receive is not Receive.OFF for peer in self.peers):
+            self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Stop; the rules stay until they expire."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(5)
+
+    def wake(self) -> None:
+        """Look now: a peer was frozen, or not any more."""
+        with self._lock:
+            for received in self.of.values():
+                received.retry_at = 0.0
+        self._wake.set()
+
+    def hear(self, host: str, message: bytes) -> None:
+        """Take a message of the speaker about routes of a peer into account."""
+        peer = next((each for each in self.peers if each.host == host), None)
+        if peer is None or peer.receive is Receive.OFF:
+            return
+        with self._lock:
+            received = self.of[peer.name]
+            try:
+                for event in exabgp.read(message):
+                    self._note(peer, received, event)
+            except RuleError as error:
+                log.warning("a message about %s cannot be read: %s", peer.name, error)
+        self._wake.set()
+
+    def _note(self, peer: Peer, received: Received, event: Event) -> None:
+        why = event.ignored or ("" if event.phase is Phase.ENDED else self.refusal(peer, event))
+        if event.phase is Phase.ENDED:
+            received.routes.pop(event.id, None)
+            received.refused.pop(event.id, None)
+        elif why:
+            received.routes.pop(event.id, None)
+            if len(received.refused) < peer.receive_most:
+                received.refused[event.id] = why
+        else:
+            received.refused.pop(event.id, None)
+            received.routes[event.id] = event
+
+    def anew(self) -> None:
+        """All routes follow: what is not among them is gone."""
+        with self._lock:
+            for name in self.of:
+                self.of[name] = Received()
+
+    def whole(self) -> None:
+        """All routes have followed."""
+        with self._lock:
+            for received in self.of.values():
+                received.known = True
+        self._wake.set()
+
+    def down(self, peer: Peer) -> None:
+        """The session with a peer has ended, and so have its routes."""
+        with self._lock:
+            if self.of[peer.name].routes or self.of[peer.name].refused:
+                self.of[peer.name] = Received(known=True)
+        self._wake.set()
+
+    def lost(self) -> None:
+        """The speaker does not answer; its peers' rules stay for a while."""
+        with self._lock:
+            if any(received.known for received in self.of.values()):
+                self._patient_until = time.monotonic() + _PATIENCE_SECONDS
+            for received in self.of.values():
+                received.known = False
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.wait(_STEP_SECONDS)
+            self._wake.clear()
+            try:
+                self.step(time.monotonic())
+                self.problem = ""
+            except XdpctlError as error:
+                self._trouble(str(error))
+            except Exception as error:
+                log.exception("internal error while taking over routes; it is tried again")
+                self._trouble(repr(error))
+
+    def _trouble(self, text: str) -> None:
+        if text != self.problem:
+            log.error("routes of peers are not taken over: %s", text)
+        self.problem = text
+
+    def step(self, now: float) -> None:
+        """Bring the rules of each peer to what it has sent."""
+        for peer in self.peers:
+            with self._lock:
+                received = self.of[peer.name]
+                known, routes = received.known, dict(received.routes)
+            if not known and now < self._patient_until:
+                continue
+            self._bring(peer, received, routes if known else {}, now)
+
+    def _bring(self, peer: Peer, received: Received, routes: dict[str, Event], at: float) -> None:
+        if peer.receive is Receive.OFF:
+            routes = {}
+        asked = {each.match.id: each for each in routes.values() if each.match is not None}
+        state = self.controller.state
+        held = [s for s in list(state.signatures.values()) if s.origin == peer.origin]
+        now = self.controller.clock.read()
+        soon = now.after(TTL / 2)
+        late = any(s.expires_ns < soon for s in held)
+        same = {s.id for s in held} == asked.keys() - received.unapplied.keys()
+        changed = any(s.id in asked and not _same(s, asked[s.id], peer) for s in held)
+        retry = bool(received.unapplied) and at >= received.retry_at
+        if same and not (late or changed or retry):
+            return
+
+        def operation(draft: Draft) -> dict[str, str]:
+            return self._rules(draft, peer, asked)
+
+        received.retry_at = at + _RETRY_SECONDS
+        received.unapplied = self.controller.submit(operation, scope=None).result(30)
+
+    def _rules(self, draft: Draft, peer: Peer, asked: dict[str, Event]) -> dict[str, str]:
+        """Stage the rules of a peer; why some cannot be."""
+        who, frozen, unapplied = self._caller(peer), self.frozen(peer), dict[str, str]()
+        soon, gone, added = draft.now.after(TTL / 2), 0, 0
+        for held in draft.all_signatures():
+            if held.origin == peer.origin and held.id not in asked:
+                draft.remove_signature(held.id)
+                gone += 1
+        for identity, event in asked.items():
+            standing = draft.signature(identity)
+            if standing and standing.origin == peer.origin and _same(standing, event, peer):
+                if standing.expires_ns < soon:
+                    draft.put_signature(standing.replace(expires_ns=draft.now.after(TTL)))
+                continue
+            if frozen:
+                unapplied[identity] = "the peer is frozen"
+                continue
+            try:
+                if standing and standing.origin == peer.origin:
+                    draft.remove_signature(identity)
+                elif standing:
+                    raise RuleError(f"{standing.origin} has a rule with this match", "match", "")
+                signatures.add(draft, _request(peer, event), who)
+                added += 1
+            except XdpctlError as error:
+                unapplied[identity] = str(error)
+        if gone or added:
+            detail = {"added": added, "ended": gone, "refused": len(unapplied)}
+            first = list(unapplied.values())[:3]
+            draft.note(who.name, "upstream.received", peer.name, **detail, why=first)
+        return unapplied
+
+    @staticmethod
+    def _caller(peer: Peer) -> Caller:
+        return Caller(f"AS {peer.peer_as} ({peer.name})", Role.DETECTOR, peer.origin)
+
+
+def _request(peer: Peer, event: Event) -> SignatureRequest:
+    assert event.match is not None  # noqa: S101  # the caller has looked
+    return SignatureRequest(
+        match=event.match,
+        action=Action.LIMIT if event.limit else Action.DROP,
+        limit=event.limit,
+        mode=_mode(peer),
+        ttl=TTL,
+        reason=f"FlowSpec route of AS {peer.peer_as} ({peer.name})",
+    )
+
+
+def _mode(peer: Peer) -> Mode:
+    return Mode.ENFORCE if peer.receive is Receive.ENFORCE else Mode.MONITOR
+
+
+def _same(held: Signature, event: Event, peer: Peer) -> bool:
+    return held.limit == event.limit and held.mode is _mode(peer)
+
+
+def refusal(settings: UpstreamSettings, peer: Peer, event: Event) -> str:
+    """Why a route of a peer is not taken over (RFC 8955 section 6); "" if it is."""
+    destination = event.match.get("destination") if event.match else None
+    if peer.receive_any or (destination is not None and settings.ours(destination)):
+        return ""
+    return f"{destination or 'any destination'} is not in upstream.own"
