@@ -13,7 +13,17 @@ from tests.browser.conftest import ADDRESS, Desk, eventually, is_live, sitting
 from tests.lab.conftest import Street
 from xdpctl.lab.box import Box
 
-UPLINK = '[upstream]\nuplinks = [{interface = "isp0", bits_in = 20_000_000}]\n'
+UPLINK = """
+[upstream]
+uplinks = [{interface = "isp0", bits_in = 20_000_000}]
+own = ["198.51.100.0/24"]
+[[upstream.peers]]
+name = "isp1"
+address = "192.0.2.250"
+local_address = "192.0.2.1"
+peer_as = 64496
+local_as = 64500
+"""
 SOURCES = [f"203.0.113.{n}" for n in range(1, 200)]
 LOOKS: dict[str, dict[str, Any]] = {
     "wide and light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
@@ -34,6 +44,8 @@ def furnish(desk: Desk) -> list[str]:
     box.cli("set", "put", "bad", str(listed))
     opened = box.cli("incident", "open", "192.0.2.1", "--attack", "udp_flood")
     box.cli("incident", "note", opened["id"], "the provider was called")
+    behind = box.cli("incident", "open", "198.51.100.7", "--attack", "udp_flood")
+    box.cli("upstream", "propose", behind["id"])
     why = ("/why?address=203.0.113.7", "/why")
     rules = ("/rules", "/rules?sort=rate", "/rules?find=203.0.113.7")
     incidents = ("/incidents", f"/incidents/{opened['id']}")

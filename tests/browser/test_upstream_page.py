@@ -40,3 +40,24 @@ def test_the_page_says_that_the_link_is_full_and_what_to_ask(
     with uplink_desk.session("viewer") as page:
         page.goto(f"{ADDRESS}/upstream")
         assert "A letter to the provider" not in page.inner_text("main"), "an operator writes it"
+
+
+def test_a_proposal_is_approved_and_withdrawn_on_the_page(uplink_desk: Desk) -> None:
+    box = uplink_desk.box
+    box.cli("block", "--match", "udp dst-port 53")
+    opened = box.cli("incident", "open", "198.51.100.7", "--attack", "udp_flood")
+    box.cli("upstream", "propose", opened["id"])
+    with uplink_desk.session() as page:
+        page.goto(f"{ADDRESS}/waiting")
+        assert "What providers could be asked" in page.inner_text("main")
+        row = page.locator("tr", has_text="drop proto udp dst-port 53 to 198.51.100.7/32")
+        row.get_by_role("button", name="Ask").click()
+        eventually(page, lambda: row.count() == 0, "the proposal is no more")
+        page.wait_for_load_state()
+        page.goto(f"{ADDRESS}/upstream")
+        text = page.inner_text("main")
+        assert "announced" in text
+        assert "down: " in text, "there is nobody at the other end"
+        row = page.locator("tr", has_text="announced")
+        row.get_by_role("button", name="Withdraw").click()
+        eventually(page, lambda: row.count() == 0, "the announcement is no more")

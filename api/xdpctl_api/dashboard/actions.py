@@ -176,6 +176,21 @@ async def _revoke_token(api: ApiCalls, form: Form) -> Done:
     return Done(f"revoked: {gone['name']}")
 
 
+async def _ask(api: ApiCalls, form: Form) -> Done:
+    """Approve a proposal to a BGP peer."""
+    body = {"confirm": form.get("confirm", "").strip()}
+    where = f"/v1/upstream/announcements/{segment(needed(form, 'id'))}"
+    sent = await api.call("POST", where, body)
+    return Done(f"asked {sent['peer']} to {sent['what']}, for {show_duration(sent['ends_in'])}")
+
+
+async def _withdraw(api: ApiCalls, form: Form) -> Done:
+    """Take back what a peer was asked; without an id, everything."""
+    which = f"/{segment(form['id'])}" if "id" in form else ""
+    gone = await api.call("DELETE", f"/v1/upstream/announcements{which}")
+    return Done(f"withdrawn: {'; '.join(gone['withdrawn'].values()) or 'nothing stood'}")
+
+
 ACTIONS: dict[str, Action] = {
     "block": _block,
     "confirm": _confirm,
@@ -192,6 +207,8 @@ ACTIONS: dict[str, Action] = {
     "change-set": _change_set,
     "create-token": _create_token,
     "revoke-token": _revoke_token,
+    "ask": _ask,
+    "withdraw": _withdraw,
 }
 
 

@@ -62,7 +62,7 @@ class Page:
 
     def _more_pages(self) -> list[tuple[str, str]]:
         context = self.request.app.state.context
-        more = [UPSTREAM] if context.uplinks.links else []
+        more = [UPSTREAM] if context.uplinks.links or context.peering else []
         return [*more, *([FLEET] if context.fleet else [])]
 
     async def or_none(self, path: str, **params: Any) -> Any:

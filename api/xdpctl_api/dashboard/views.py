@@ -67,21 +67,23 @@ async def upstream(page: PageIn) -> Response:
         attack | {"letter": letter["text"] if letter else ""}
         for attack, letter in zip(found["attacks"], letters, strict=True)
     ]
-    return await page.render("upstream.html.j2", uplinks=found["uplinks"], attacks=attacks)
+    return await page.render("upstream.html.j2", **found | {"attacks": attacks})
 
 
 @router.get("/waiting")
 async def waiting(page: PageIn) -> Response:
-    """Rules that wait for somebody: in monitor mode, or to be kept."""
+    """What waits for somebody: rules in monitor mode or to be kept, proposals to providers."""
     monitored = (await page.api.get("/v1/rules", mode="monitor", limit=_WAITING))["rules"]
     whole = await asyncio.gather(
         *(page.or_none(f"/v1/rules/{segment(each['id'])}") for each in monitored)
     )
     provisional = await page.api.get("/v1/rules", provisional=True, limit=_WAITING)
+    asked = (await page.api.get("/v1/upstream"))["announcements"]
     return await page.render(
         "waiting.html.j2",
         monitored=[each for each in whole if each],
         provisional=provisional["rules"],
+        proposals=[each for each in asked if each["state"] == "proposed"],
     )
 
 

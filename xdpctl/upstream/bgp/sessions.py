@@ -23,6 +23,7 @@ _CODES = {  # RFC 4271 section 4.5, RFC 4486
     "(6,2)": "it was shut down there",
     "(6,3)": "it is not configured there any more",
     "(6,5)": "it rejects the connection",
+    "closingconnection": "it does not answer, or closes the connection",
 }
 
 
