@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A box between a provider, which runs FRR, and a scrubbing centre, which runs GoBGP."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.lab.questions import eventually
-from tests.lab.upstream.routers import Frr, Gobgp, available
+from tests.lab.upstream.routers import Frr, Gobgp, needed
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, Lab
 
@@ -103,11 +101,7 @@ class Site:
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    for name, there in (("frr", available()), ("gobgpd", shutil.which("gobgpd") is not None)):
-        if not there:
-            if os.environ.get("XDPCTL_REQUIRE_KERNEL"):
-                pytest.fail(f"{name} is missing: apt-get install {name}")
-            pytest.skip(f"needs {name}: apt-get install {name}")
+    needed()
     with Lab("bgp") as lab:
         host, isp, scrub = lab.host("box"), lab.host("isp"), lab.host("scrub")
         lab.cable(host, "isp0", isp, "cust0")

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.conftest import need
 from xdpctl.lab.namespaces import Host, LabError
 
 _DAEMONS = Path("/usr/lib/frr")
@@ -113,9 +114,11 @@ def _bgpd(address: str, neighbor: str, more: str) -> str:
     )
 
 
-def available() -> bool:
-    """Whether FRR is installed."""
-    return os.access(_DAEMONS / "bgpd", os.X_OK)
+def needed() -> None:
+    """Skip the test, or fail it where everything must be there, without FRR and GoBGP."""
+    there = {"frr": os.access(_DAEMONS / "bgpd", os.X_OK), "gobgpd": shutil.which("gobgpd")}
+    for name in (name for name, found in there.items() if not found):
+        need(False, f"{name}: apt-get install {name}")
 
 
 class Gobgp:

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A narrow uplink that a flood fills: the world, a provider with FRR, a box that routes, a server.
+
+FRR shows FlowSpec routes and does not enforce them, so `Enforcement` does what a router's line card
+would: it drops in the provider's namespace what FRR's table has.
+"""
+
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.lab.upstream.routers import Frr
+from xdpctl.lab.box import Box
+from xdpctl.lab.namespaces import Host, Lab
+
+VICTIM, RATE = "198.51.100.7", 20_000_000  # bits/s
+_FLOOD = """
+import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 53))
+body, until = bytes(900), time.monotonic() + float(sys.argv[2])
+while time.monotonic() < until:
+    for _ in range(20):
+        try:
+            s.sendto(body, (sys.argv[1], 9999))
+        except OSError:
+            pass
+    time.sleep(0.001)
+"""
+SETTINGS = """
+[upstream]
+uplinks = [{interface = "isp0", bits_in = %(rate)d}]
+own = ["198.51.100.0/24"]
+ttl = "%(ttl)s"
+probe = "5s"
+[[upstream.peers]]
+name = "isp1"
+address = "192.0.2.1"
+local_address = "192.0.2.2"
+peer_as = 64496
+local_as = 64500
+mode = "%(mode)s"
+"""
+
+
+@dataclass
+class Enforcement:
+    """Drops in the provider's namespace what FRR was asked to filter, from `start` to `stop`."""
+
+    frr: Frr
+    host: Host
+    seen_at: dict[str, float] = field(default_factory=dict)  # by rule, monotonic
+    _stopping: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+    _rules: tuple[str, ...] = ()
+
+    def start(self) -> None:
+        self.host.sh(
+            "nft",
+            "add table ip line; add chain ip line f { type filter hook forward "
+            "priority 0; policy accept; }",
+        )
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(5)
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        return self._rules
+
+    def _run(self) -> None:
+        while not self._stopping.wait(0.01):
+            found = [rule for text in self.frr.flowspec() if (rule := _nft(text))]
+            found += [f"ip daddr {route} drop" for route in self.frr.routes()]
+            wanted = tuple(sorted(found))
+            if wanted != self._rules:
+                for rule in wanted:
+                    self.seen_at.setdefault(rule, time.monotonic())
+                lines = "; ".join(f"add rule ip line f {rule}" for rule in wanted)
+                self.host.sh("nft", f"flush chain ip line f; {lines}")
+                self._rules = wanted
+
+
+def _nft(text: str) -> str:
+    """A FlowSpec route as FRR shows it, as a rule of nftables; "" if it is another one."""
+    destination = re.search(r"Destination Address (\S+)", text)
+    port = re.search(r"Source Port = (\d+)", text)
+    if not destination or "IP Protocol = 17" not in text or not port:
+        return ""
+    return f"ip daddr {destination[1]} udp sport {port[1]} drop"
+
+
+@dataclass
+class Scene:
+    """The hosts, and what is asked of them."""
+
+    world: Host
+    isp: Host
+    box: Box
+    server: Host
+    frr: Frr
+    line: Enforcement
+
+    def configure(self, mode: str = "ask", ttl: str = "5m") -> None:
+        self.box.settings = SETTINGS % {"rate": RATE, "ttl": ttl, "mode": mode}
+
+    @contextmanager
+    def flood(self, seconds: float) -> Iterator[None]:
+        """Some 100 Mbit/s from port 53 to the victim, for so many seconds at most."""
+        words = (sys.executable, "-c", _FLOOD, VICTIM, str(seconds))
+        flooding = self.world.popen(*words, stdout=subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            flooding.terminate()
+            flooding.wait(10)
+
+    def lost(self, count: int = 20) -> float:
+        """The share of a client's pings of 1,000 bytes that the server does not answer."""
+        done = subprocess.run(
+            [
+                "nsenter",
+                f"--net={self.world.path}",
+                "ping",
+                "-q",
+                "-c",
+                str(count),
+                "-i",
+                "0.05",
+                "-s",
+                "1000",
+                "-W",
+                "1",
+                VICTIM,
+            ],
+            capture_output=True,
+            text=True,
+        )
+        found = re.search(r"(\d+(?:\.\d+)?)% packet loss", done.stdout)
+        assert found, done.stdout + done.stderr
+        return float(found[1]) / 100
+
+    def upstream(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.box.client.call("GET", "/v1/upstream")
+        return found
+
+    def up(self) -> bool:
+        return bool(self.upstream()["peers"][0]["up"])
+
+    def proposed(self, kind: str = "flowspec") -> dict[str, Any] | None:
+        listed = self.upstream()["announcements"]
+        return next((e for e in listed if e["kind"] == kind and e["state"] == "proposed"), None)
+
+    def share(self) -> float:
+        return self.upstream()["uplinks"][0]["share"] or 0.0
+
+
+@contextmanager
+def played() -> Iterator[Scene]:
+    """The scene; everything is gone at the end."""
+    with Lab("full") as lab:
+        world, isp, host, server = (lab.host(n) for n in ("world", "isp", "box", "server"))
+        lab.cable(world, "net0", isp, "net0")
+        lab.cable(isp, "cust0", host, "isp0")
+        lab.cable(host, "lan0", server, "eth0")
+        for on, device, address in (
+            (world, "net0", "203.0.113.1/24"),
+            (isp, "net0", "203.0.113.254/24"),
+            (isp, "cust0", "192.0.2.1/24"),
+            (host, "isp0", "192.0.2.2/24"),
+            (host, "lan0", "198.51.100.1/24"),
+            (server, "eth0", f"{VICTIM}/24"),
+        ):
+            on.ip(f"addr add {address} dev {device}")
+        for on in (isp, host):
+            on.sysctl("net.ipv4.ip_forward", 1)
+        world.ip("route add default via 203.0.113.254")
+        isp.ip("route add 198.51.100.0/24 via 192.0.2.2")
+        host.ip("route add default via 192.0.2.1")
+        server.ip("route add default via 198.51.100.1")
+        shape = f"qdisc add dev cust0 root tbf rate {RATE} burst 32kb limit 64kb"
+        isp.sh("tc", *shape.split())
+        frr = Frr(isp, "192.0.2.1", "192.0.2.2")
+        box = Box(host, ["isp0", "lan0"])
+        scene = Scene(world, isp, box, server, frr, Enforcement(frr, isp))
+        scene.configure()
+        try:
+            frr.start()
+            scene.line.start()
+            yield scene
+        finally:
+            scene.line.stop()
+            box.remove()
+            frr.stop()

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A flood fills the link: the provider is asked, people are well again, and it ends by itself."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.questions import eventually
+from tests.lab.upstream.routers import needed
+from tests.lab.upstream.scene import VICTIM, Scene, played
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    needed()
+    with played() as found:
+        yield found
+
+
+def test_from_the_full_link_to_the_withdrawal(scene: Scene) -> None:
+    scene.configure(ttl="12s")
+    scene.box.start()
+    assert eventually(scene.up)
+    call = scene.box.client.call
+    call("POST", "/v1/rules", json={"match": "udp src-port 53", "action": "drop"})
+    incident = call("POST", "/v1/incidents", json={"victim": VICTIM})["id"]
+    assert scene.lost() == 0
+    with scene.flood(60):
+        assert eventually(lambda: scene.share() > 0.9)
+        assert scene.lost() > 0.2, "they suffer though everything that arrives is dropped"
+        assert eventually(scene.proposed)
+        proposal = scene.proposed()
+        assert proposal is not None
+        scene.box.cli("upstream", "approve", proposal["id"])
+        assert eventually(lambda: scene.line.rules)
+        assert eventually(lambda: scene.share() < 0.3)
+        assert scene.lost() == 0, "they are well again"
+        # its time is over while the flood goes on: it is withdrawn, missed, and announced anew
+        assert eventually(lambda: not scene.line.rules, 30)
+        assert eventually(lambda: scene.line.rules, 30)
+    assert eventually(lambda: not scene.upstream()["announcements"], 60), "nobody had to ask"
+    assert eventually(lambda: not scene.line.rules)
+    notes = [note["text"] for note in call("GET", f"/v1/incidents/{incident}")["notes"]]
+    for said in ("asked AS 64496", "inbound fell by", "whether it is needed", "filled again"):
+        assert any(said in text for text in notes), (said, notes)
