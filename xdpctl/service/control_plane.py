@@ -169,7 +169,9 @@ class ControlPlane:
         self.captures = Captures(self.controller.datapath)
         self.recorder = PacketRecorder(self.controller, self.captures, self.files, self.connections)
         self.dispatcher = Dispatcher(self.settings.notify, self.snapshot)
-        self.uplinks = UplinkWatch(self.controller, self.settings.upstream, self.dispatcher.tell)
+        self.uplinks = UplinkWatch(
+            self.controller, self.settings.upstream, self.dispatcher.tell, self._seen
+        )
         self.peering = (
             Peering(self.controller, self.settings, self.uplinks, self.dispatcher.tell)
             if self.settings.upstream.peers

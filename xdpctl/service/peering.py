@@ -10,6 +10,7 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.model.announcement import Announcement
 from xdpctl.model.rule import Automatic
 from xdpctl.notify.changes import News
+from xdpctl.notify.settings import Kind
 from xdpctl.service.settings import Settings
 from xdpctl.service.uplink_watch import UplinkWatch
 from xdpctl.upstream.announcer import Announcer
@@ -33,7 +34,7 @@ class Peering:
         uplinks: UplinkWatch,
         tell: Callable[[News], None],
     ) -> None:
-        self._controller = controller
+        self._controller, self._tell = controller, tell
         self.settings: UpstreamSettings = settings.upstream
         self.speaker = Bridged(settings.speaker_socket, self._hear)
         proposer = Proposer(controller, self.settings, self.speaker, uplinks.asked, tell)
@@ -122,6 +123,10 @@ class Peering:
             return
         why = session.why if session else ""
         log.log(logging.INFO if up else logging.ERROR, "%s: %s", peer.name, "up" if up else why)
+        if not up:
+            title = f"the BGP session with {peer.name} ended"
+            text = f"{why or 'no reason was given'}. What it was asked is over with it"
+            self._tell(News(Kind.TROUBLE, f"bgp {peer.name} down", title, text))
 
         def operation(draft: Draft) -> None:
             action = "upstream.session.up" if up else "upstream.session.down"

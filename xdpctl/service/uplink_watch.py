@@ -20,22 +20,33 @@ from xdpctl.model.rule import OPERATOR, Action, Mode, Spare
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
 from xdpctl.series import figures
+from xdpctl.traffic.window import Seen
+from xdpctl.upstream.collateral import measured
 from xdpctl.upstream.link import FRAME_BYTES, UNKNOWN, Link, Reading
 from xdpctl.upstream.request import Dropped, Request, requests
 from xdpctl.upstream.settings import Uplink, UpstreamSettings
 
 _SECONDS, _NOTE_SECONDS = 1.0, 600.0
+_LOOKED_SECONDS = 10.0  # whose packets say what a request would cost
 _TROUBLE = "the uplinks are not watched"
 _WHO = Caller("xdpctl", Role.OPERATOR, OPERATOR)
 log = logging.getLogger("xdpctl.upstream")
 
 
 class UplinkWatch:
-    """Judges each uplink once a second; `tell` is called with what people should hear of."""
+    """Judges each uplink once a second; `tell` is called with what people should hear of.
+
+    `seen` returns the packets of the last seconds, None if nothing is observed.
+    """
 
     def __init__(
-        self, controller: Controller, settings: UpstreamSettings, tell: Callable[[News], None]
+        self,
+        controller: Controller,
+        settings: UpstreamSettings,
+        tell: Callable[[News], None],
+        seen: Callable[[float], Seen | None],
     ) -> None:
+        self._seen = seen
         self._controller, self.settings, self._tell = controller, settings, tell
         self._rates = figures.Rates()
         self.links = {each.interface: Link(each, settings) for each in settings.uplinks}
@@ -103,7 +114,10 @@ class UplinkWatch:
         except RuleError:
             return []
         uplink = self.fullest()
-        return requests(victim, self._dropped(), uplink) if uplink else []
+        if uplink is None:
+            return []
+        seen = self._seen(_LOOKED_SECONDS)
+        return [measured(each, seen) for each in requests(victim, self._dropped(), uplink)]
 
     def fullest(self) -> Uplink | None:
         """The uplink with the highest share; the first one if none is known."""

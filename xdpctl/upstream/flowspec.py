@@ -18,13 +18,18 @@ _FRAGMENT = {1: "dont-fragment", 2: "is-fragment", 4: "first-fragment", 8: "last
 class Route(NamedTuple):
     """A FlowSpec route's match as text, and the components that FlowSpec has not.
 
-    `narrow`: it has other components than its destination.
+    `match` is what the route takes.
     """
 
     text: str
     widened: tuple[str, ...]
     destination: Prefix
-    narrow: bool
+    match: Match
+
+    @property
+    def narrow(self) -> bool:
+        """Whether it has other components than its destination."""
+        return len(self.match.components) > 1
 
 
 def route(match: Match, victim: Prefix) -> Route:
@@ -39,7 +44,9 @@ def route(match: Match, victim: Prefix) -> Route:
     for name, value in parts.items():
         if name not in widened:
             texts.append(_text(COMPONENTS[name], value, destination.family))
-    return Route("; ".join(texts), widened, destination, len(texts) > 1)
+    kept = ((name, value) for name, value in parts.items() if name not in widened)
+    taken = Match((("destination", destination), *kept))  # the destination comes first
+    return Route("; ".join(texts), widened, destination, taken)
 
 
 def _text(component: Component, value: Any, family: int) -> str:

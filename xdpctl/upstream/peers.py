@@ -52,7 +52,7 @@ class PeerTable(Struct, frozen=True, forbid_unknown_fields=True):
     receive: Receive = Receive.OFF
     receive_most: Annotated[int, Meta(ge=1, le=10_000)] = 500
     receive_any: bool = False
-    hold_time: Annotated[int, Meta(ge=3, le=180)] = 30
+    hold_time: Annotated[int, Meta(ge=3, le=180)] = 90
 
     def settings(self, number: int, problems: Problems) -> "Peer | None":
         """The settings; None, and what is wrong is added to `problems`."""
@@ -136,7 +136,7 @@ class Peer:
     receive: Receive = Receive.OFF
     receive_most: int = 500
     receive_any: bool = False
-    hold_time: int = 30
+    hold_time: int = 90
 
     @property
     def announces(self) -> bool:

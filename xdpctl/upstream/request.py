@@ -37,15 +37,23 @@ class Dropped(NamedTuple):
 class Request(NamedTuple):
     """One request: `route` in ExaBGP's syntax, and in words what it does and what it costs.
 
-    `victim` is the destination of the route; `everything`: it takes all packets to it.
+    `victim` is the destination of the route, `match` what it takes; `everything`: all packets to
+    it. `collateral` says what it hits besides the attack, `more` what else it costs.
     """
 
     kind: Kind
     route: str
     what: str
-    cost: str
     victim: Prefix
+    match: Match
+    collateral: str
+    more: str = ""
     everything: bool = False
+
+    @property
+    def cost(self) -> str:
+        """What it costs whom."""
+        return "; ".join(part for part in (self.more, self.collateral) if part)
 
 
 def requests(victim: Prefix, dropped: Sequence[Dropped], uplink: Uplink) -> list[Request]:
@@ -100,23 +108,33 @@ def _flowspec(dropped: Dropped, victim: Prefix, uplink: Uplink) -> Request:
     to = "" if dropped.match.get("destination") else f" to {victim}"
     named = f"{what} {dropped.match}{to}"
     everything = not made.narrow and action == "discard"
-    return Request(Kind.FLOWSPEC, text, named, _cost(dropped, more), made.destination, everything)
+    return Request(
+        kind=Kind.FLOWSPEC,
+        route=text,
+        what=named,
+        victim=made.destination,
+        match=made.match,
+        collateral=_collateral(dropped),
+        more=more,
+        everything=everything,
+    )
 
 
-def _cost(dropped: Dropped, more: str) -> str:
-    cost = "whom else it hits was not measured"
+def _collateral(dropped: Dropped) -> str:
     if dropped.spares:
-        cost = "it also hits known flows, which pass here: how many of those match was not measured"
-    return f"{cost}; {more}" if more else cost
+        return "it also hits known flows, which pass here: how many of those match was not measured"
+    return "whom else it hits was not measured"
 
 
 def _blackhole(victim: Prefix) -> Request:
     return Request(
-        Kind.RTBH,
-        f"route {victim} community [ {BLACKHOLE} no-export ]",
-        f"drop everything to {victim}",
-        f"nobody reaches {victim} any more, and whether the attack goes on cannot be seen",
-        victim,
+        kind=Kind.RTBH,
+        route=f"route {victim} community [ {BLACKHOLE} no-export ]",
+        what=f"drop everything to {victim}",
+        victim=victim,
+        match=Match((("destination", victim),)),
+        collateral="",
+        more=f"nobody reaches {victim} any more, and whether the attack goes on cannot be seen",
         everything=True,
     )
 

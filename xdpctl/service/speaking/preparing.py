@@ -5,6 +5,7 @@ import os
 import pwd
 import stat
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -29,6 +30,8 @@ def prepare(settings: Settings) -> tuple[int, int]:
     upstream = settings.upstream
     if not upstream.peers:
         raise SettingsError("no peer is configured: upstream.peers")
+    if find_spec("exabgp") is None:
+        raise SettingsError("ExaBGP is missing: install xdpctl with the extra bgp")
     user, group = _speaker(settings)
     control, common = identity(settings)
     folder = settings.speaker_dir
