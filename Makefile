@@ -192,6 +192,9 @@ lock:
 	  --python-version 3.11 requirements-bgp.in --constraint requirements.lock \
 	  --output-file requirements-bgp.lock
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
+	  --python-version 3.11 requirements-xarf.in --constraint requirements.lock \
+	  --output-file requirements-xarf.lock
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
 	  --python-version 3.11 packaging/sbom.in --output-file packaging/sbom.lock
 
 sbom: setup

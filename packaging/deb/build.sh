@@ -24,7 +24,7 @@ sed -i '/^command/d' "$lib/pyvenv.cfg"
 packages=$lib/lib/python3.$minor/site-packages
 $tools -m pip install --quiet --no-warn-conflicts --require-hashes --no-deps --no-compile \
 	--target "$packages" --requirement requirements-run.lock --requirement requirements-fleet.lock \
-	--requirement requirements-bgp.lock
+	--requirement requirements-bgp.lock --requirement requirements-xarf.lock
 rm -rf "$packages/bin"
 wheels=$root/wheels
 $tools -m hatchling build --target wheel --directory "$wheels" >/dev/null

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from xdpctl.base.net.packet_fields import fields
 from xdpctl.base.net.packets import service, source_of
 from xdpctl.base.net.pcap_reader import Packet, Skipped, packets
 from xdpctl.base.net.prefix import Prefix
@@ -16,6 +17,7 @@ from xdpctl.incidents.rates import read_rows
 from xdpctl.lists.geo import GeoDatabase
 
 _TOP = 20
+_TCP = 6
 RULE_MARK = " rule="  # in the comment of a packet that a rule dropped
 
 
@@ -23,7 +25,8 @@ class Sender(msgspec.Struct, frozen=True):
     """A source address of the kept packets, and where it is according to the geo databases.
 
     The address may be forged. `connected` says that it had completed a TCP handshake with this
-    host, `inside` that it is in one of our own networks.
+    host, `inside` that it is in one of our own networks. `port` is the source port of its first TCP
+    packet that was kept, 0 if there is none.
     """
 
     address: str
@@ -33,6 +36,7 @@ class Sender(msgspec.Struct, frozen=True):
     country: str = ""
     asn: int = 0
     as_name: str = ""
+    port: int = 0
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -81,7 +85,7 @@ def read(
     connected = frozenset(noted.read_text().split()) if noted.is_file() else frozenset()
     tally = hit if hit.packets or not received.packets else received
     senders = [
-        _sender(source, number, connected, ours(source), places)
+        _sender(source, number, connected, ours(source), places, tally.ports.get(source, 0))
         for source, number in tally.sources.most_common(_TOP)
     ]
     return Evidence(
@@ -103,12 +107,15 @@ class _Tally:
         self.packets = self.bytes = 0
         self.sources: Counter[Prefix] = Counter()
         self.services: Counter[str] = Counter()
+        self.ports: dict[Prefix, int] = {}
 
     def add(self, packet: Packet) -> None:
         self.packets, self.bytes = self.packets + 1, self.bytes + packet.length
         source = source_of(packet.frame)
         if source is not None:
             self.sources[source] += 1
+            if source not in self.ports and (port := _tcp_port(packet.frame)):
+                self.ports[source] = port
         self.services[service(packet.frame)] += 1
 
 
@@ -118,7 +125,15 @@ def _sender(
     connected: frozenset[str],
     inside: bool,
     places: GeoDatabase | None,
+    port: int,
 ) -> Sender:
     name, place = str(source).split("/")[0], places.lookup(source) if places else None
     where = (place.country, place.asn, place.as_name) if place else ("", 0, "")
-    return Sender(name, count, name in connected, inside, *where)
+    return Sender(name, count, name in connected, inside, *where, port)
+
+
+def _tcp_port(frame: bytes) -> int:
+    """The source port of a TCP packet; 0 of others."""
+    found = fields(frame)
+    port = found.get("source_port") if found and found.get("protocol") == _TCP else None
+    return port if isinstance(port, int) else 0

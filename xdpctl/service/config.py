@@ -92,6 +92,7 @@ def parse(data: Mapping[str, Any]) -> Settings:
         notify=document.notify.settings(),
         fleet=document.fleet.settings(problems),
         upstream=document.upstream.settings(problems),
+        reporter=document.reporter.settings(problems),
     )
     problems.check()  # invalid settings were left out above, so the next checks would be wrong
     _check(settings)

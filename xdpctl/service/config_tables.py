@@ -14,6 +14,7 @@ from xdpctl.base.typed import LARGEST, Duration
 from xdpctl.control.operations.limit_settings import LimitTable, Number
 from xdpctl.detectors.builtin.settings import DetectTable
 from xdpctl.fleet.settings import FleetTable
+from xdpctl.incidents.abuse import ReporterTable
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticTable
 from xdpctl.model.backstop import BackstopSettings
@@ -136,3 +137,4 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True):
     fleet: FleetTable = FleetTable()
     upstream: UpstreamTable = UpstreamTable()
     notify: NotifyTable = NotifyTable()
+    reporter: ReporterTable = ReporterTable()

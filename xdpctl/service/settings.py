@@ -10,6 +10,7 @@ from xdpctl.base.system.logs import LogFormat
 from xdpctl.control.operations.default_limits import DefaultLimit
 from xdpctl.detectors.builtin.settings import DetectSettings
 from xdpctl.fleet.settings import FleetSettings
+from xdpctl.incidents.abuse import Reporter
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticSettings
 from xdpctl.model.backstop import BackstopSettings
@@ -72,6 +73,7 @@ class Settings:
     notify: NotifySettings = field(default_factory=NotifySettings)
     fleet: FleetSettings | None = None
     upstream: UpstreamSettings = field(default_factory=UpstreamSettings)
+    reporter: Reporter | None = None
 
     @property
     def capacities(self) -> Capacity:

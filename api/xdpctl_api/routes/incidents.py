@@ -15,7 +15,7 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import ConfigError, ConflictError, NotFoundError, RuleError
-from xdpctl.incidents import drafts, report, summary
+from xdpctl.incidents import abuse, drafts, report, summary
 from xdpctl.incidents.ledger import by_hand
 from xdpctl.model.event import Attack, plain
 from xdpctl.model.incident import Incident
@@ -215,6 +215,11 @@ def _archive(ctx: ControlPlane, shown: IncidentOut) -> bytes:
         "to-provider.txt": drafts.to_provider(incident).encode(),
         "to-ic3.txt": drafts.to_ic3(incident).encode(),
     }
+    if ctx.settings.reporter is not None:
+        try:
+            files |= abuse.reports(incident, ctx.settings.reporter)
+        except RuntimeError as error:
+            raise ConfigError(f"there are no abuse reports: {error}") from error
     kept = {
         "packets.pcapng": ctx.files.packets(shown.id),
         "rates.csv": ctx.files.rates(shown.id),

@@ -145,6 +145,7 @@ class SenderOut(BaseModel):
     country: str
     asn: int = Field(description="0 if it is not known")
     as_name: str
+    port: int = Field(description="The source port of its first TCP packet that was kept; 0: none")
 
 
 class EvidenceOut(BaseModel):

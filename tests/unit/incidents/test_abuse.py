@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Abuse reports are about verified sources alone, and valid XARF 4."""
+
+import json
+import sys
+from typing import Any
+
+import pytest
+import xarf
+
+from xdpctl.base.typed import Problems
+from xdpctl.errors import ConfigError
+from xdpctl.incidents.abuse import Reporter, ReporterTable, reports
+
+WHO = Reporter("Example School District", "abuse@example.org", "example.org")
+
+
+def incident(**more: Any) -> dict[str, Any]:
+    def sender(
+        address: str, connected: bool = False, inside: bool = False, port: int = 40_000
+    ) -> dict[str, Any]:
+        here = {"connected": connected, "inside": inside, "port": port}
+        return {"address": address, "packets": 7, **here}
+
+    sources = [
+        sender("203.0.113.7", connected=True),
+        sender("203.0.113.8"),
+        sender("203.0.113.9", connected=True, port=0),
+        sender("198.51.100.9", connected=True, inside=True),
+        sender("2001:db8::1", connected=True),
+    ]
+    return {
+        "subject": "198.51.100.7/32",
+        "opened_at": 1_795_000_000.0,
+        "updated_at": 1_795_000_060.0,
+        "closed_at": 0.0,
+        "attacks": ["syn_flood"],
+        "peak_pps": 1e6,
+        "peak_bps": 0.0,
+        "packets": 12,
+        "evidence": {"top_sources": sources},
+    } | more
+
+
+def test_each_verified_source_outside_has_a_valid_report() -> None:
+    found = dict(reports(incident(), WHO))
+    assert list(found) == ["xarf-203.0.113.7.json", "xarf-2001_db8__1.json"]
+    for text in found.values():
+        parsed = xarf.parse(text.decode())
+        assert not parsed.errors
+    report = json.loads(found["xarf-203.0.113.7.json"])
+    assert (report["category"], report["type"]) == ("connection", "ddos")
+    assert report["source_identifier"] == "203.0.113.7"
+    assert report["reporter"]["contact"] == "abuse@example.org"
+    assert report["destination_ip"] == "198.51.100.7"
+    assert report["peak_pps"] == 1_000_000
+    assert "peak_bps" not in report, "it was not measured"
+
+
+def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xarf", None)
+    with pytest.raises(RuntimeError, match="extra xarf"):
+        list(reports(incident(), WHO))
+
+
+def test_the_reporter_is_whole_or_none() -> None:
+    assert ReporterTable().settings(Problems()) is None
+    for table, said in (
+        (ReporterTable(organisation="x"), "reporter.contact is empty"),
+        (ReporterTable("x", "example.org", "example.org"), "e-mail"),
+    ):
+        problems = Problems()
+        table.settings(problems)
+        with pytest.raises(ConfigError, match=said):
+            problems.check()

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Abuse reports about verified sources, in the format XARF 4, for whoever runs their network.
+
+A source is verified if it had completed a TCP handshake with this host; all others may be forged,
+and are never reported.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from xdpctl.base.typed import Problems
+
+_MOST = 100  # reports of one incident
+_Text = Annotated[str, Meta(max_length=200)]
+
+
+class ReporterTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[reporter]`."""
+
+    organisation: _Text = ""
+    contact: _Text = ""
+    domain: _Text = ""
+
+    def settings(self, problems: Problems) -> "Reporter | None":
+        """The settings; None if nothing is given. What is missing is added to `problems`."""
+        given = {name: getattr(self, name).strip() for name in self.__struct_fields__}
+        if not any(given.values()):
+            return None
+        for name in (name for name, value in given.items() if not value):
+            problems.add(f"reporter.{name} is empty: an abuse report needs all three")
+        if given["contact"] and "@" not in given["contact"]:
+            problems.add("reporter.contact must be an e-mail address")
+        return Reporter(**given)
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Who reports: the name, e-mail address and domain of the organisation."""
+
+    organisation: str
+    contact: str
+    domain: str
+
+
+def reports(incident: dict[str, Any], reporter: Reporter) -> Iterator[tuple[str, bytes]]:
+    """The name and content of a file for each verified source outside of our own networks.
+
+    RuntimeError, with what to install, if the extra `xarf` is missing, or if a report is not valid.
+    """
+    try:
+        import xarf  # it loads JSON schemas, and belongs to an extra
+    except ImportError as error:
+        raise RuntimeError("install xdpctl with the extra xarf") from error
+    who = {
+        "org": reporter.organisation,
+        "contact": reporter.contact,
+        "domain": reporter.domain,
+    }
+    for sender in filter(_verified, incident["evidence"]["top_sources"][:_MOST]):
+        made = xarf.create_report(
+            category="connection",
+            type="ddos",
+            source_identifier=sender["address"],
+            source_port=sender["port"],
+            reporter=who,
+            sender=who,
+            **_facts(incident, sender),
+        )
+        if made.report is None or made.errors:
+            raise RuntimeError(f"a report about {sender['address']} is not valid: {made.errors}")
+        text = made.report.model_dump_json(by_alias=True, exclude_none=True, indent=1)
+        yield f"xarf-{sender['address'].replace(':', '_')}.json", text.encode()
+
+
+def _verified(sender: dict[str, Any]) -> bool:
+    """Whether it can be reported; XARF wants a port, without which an address may be of many."""
+    return bool(sender["connected"] and not sender["inside"] and sender["port"])
+
+
+def _facts(incident: dict[str, Any], sender: dict[str, Any]) -> dict[str, Any]:
+    peaks = {"peak_pps": int(incident["peak_pps"]), "peak_bps": int(incident["peak_bps"])}
+    attack = ", ".join(incident["attacks"]) or "unknown"
+    return {
+        "evidence_source": "traffic_monitoring",
+        "destination_ip": incident["subject"].partition("/")[0],
+        "protocol": "tcp",  # else it could not be verified
+        "attack_vector": attack,
+        "first_seen": _time(incident["opened_at"]),
+        "last_seen": _time(incident["closed_at"] or incident["updated_at"]),
+        "mitigation_applied": bool(incident["packets"]),
+        "description": (
+            f"{sender['packets']:,} sampled packets of this address belong to an attack of the "
+            f"type {attack}. It had completed a TCP handshake with us, so it is not forged. The "
+            "peaks are those of the whole attack."
+        ),
+        **{name: value for name, value in peaks.items() if value > 0},
+    }
+
+
+def _time(unix: float | str) -> str:
+    if isinstance(unix, str):
+        return unix
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="seconds")
