@@ -9,7 +9,7 @@ VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.[ch] bpf/*/*.[ch] bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo test check format bench rehearsals morning detection fleet fleet-jepsen fleet-scale sessions test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz pictures proto openapi schema docs lock sbom dist clean
+.PHONY: help setup demo test check format bench rehearsals morning detection fleet fleet-jepsen fleet-scale upstream sessions test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz pictures proto openapi schema docs lock sbom dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
@@ -20,6 +20,7 @@ help:
 	@echo "make morning twelve attacks in a lab, and docs/results/morning.md of it"
 	@echo "make detection CORPUS=DIR  how fast and how precisely floods are held, and docs/results/detection.md of it"
 	@echo "make fleet   five boxes as one: how fast, and docs/results/fleet.md of it"
+	@echo "make upstream  a provider is asked while the link is full, and docs/results/upstream.md of it"
 	@echo "make fleet-jepsen   a fleet under faults for a quarter of an hour, and whether it kept everything"
 	@echo "make sessions who is logged in, through floods, and docs/results/sessions.md of it"
 	@echo "make test-vm KERNEL=6.12   the kernel tests in a virtual machine; test-vm-all: 6.1, 6.12, newest"
@@ -96,6 +97,10 @@ fleet-scale: setup
 	@mkdir -p dist
 	@$(BIN)/python -m bench.fleet.scale dist/fleet-scale.json
 	@$(BIN)/python -m bench.fleet.scale_page dist/fleet-scale.json docs/results
+
+upstream: setup
+	@sh packaging/need.sh frr gobgpd nftables
+	@$(BIN)/python -m tests.lab.upstream.page docs/results
 
 sessions: setup
 	@$(BIN)/python -m tests.lab.behind.page docs/results

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 _LESS, _SECONDS = 0.2, 15.0  # so much less has to arrive, within this time
+_SETTLES_SECONDS = 2.0  # after that, until it is said how much less
 
 
 @dataclass(slots=True)
@@ -47,9 +48,12 @@ class Effects:
                 effect.lowest = min(effect.lowest, share)
             if effect.said or not effect.before > 0:
                 continue
-            if effect.lowest <= effect.before * (1 - _LESS):
-                effect.said, effect.helped_after = True, now - effect.sent_at
-                settled[number] = True
+            fell = effect.lowest <= effect.before * (1 - _LESS)
+            if fell and effect.helped_after is None:
+                effect.helped_after = now - effect.sent_at
+            if effect.helped_after is not None:
+                if now >= effect.sent_at + effect.helped_after + _SETTLES_SECONDS:
+                    effect.said = settled[number] = True
             elif now >= effect.sent_at + _SECONDS:
                 effect.said, settled[number] = True, False
         return settled

@@ -127,14 +127,14 @@ class Gobgp:
     def __init__(self, host: Host, address: str, neighbor: str) -> None:
         self.host = host
         self.folder = Path(tempfile.mkdtemp(prefix="xdpctl-gobgp-"))
-        self._api = f"unix://{self.folder}/api.sock"
+        self.api = f"unix://{self.folder}/api.sock"
         self._process: subprocess.Popen[bytes] | None = None
         (self.folder / "gobgpd.conf").write_text(_gobgpd(address, neighbor))
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
         (self.folder / "api.sock").unlink(missing_ok=True)
-        words = ("gobgpd", "-f", str(self.folder / "gobgpd.conf"), "--api-hosts", self._api)
+        words = ("gobgpd", "-f", str(self.folder / "gobgpd.conf"), "--api-hosts", self.api)
         with (self.folder / "log").open("ab") as log:
             self._process = self.host.popen(*words, stdout=log, stderr=log)
         deadline = time.monotonic() + _START_SECONDS
@@ -149,7 +149,7 @@ class Gobgp:
 
     def run(self, words: str) -> str:
         """The output of a command of `gobgp`."""
-        return self.host.sh("gobgp", "--target", self._api, *words.split())
+        return self.host.sh("gobgp", "--target", self.api, *words.split())
 
     def flow(self, words: str, add: bool = True) -> None:
         """Announce or withdraw a FlowSpec route: `match … then …`."""

@@ -7,7 +7,7 @@ import time
 from functools import partial
 
 from tests.lab.questions import eventually
-from tests.lab.upstream.conftest import Site
+from tests.lab.upstream.neighbours import Site
 
 
 def test_what_is_approved_is_at_the_provider_and_what_is_withdrawn_is_gone(site: Site) -> None:

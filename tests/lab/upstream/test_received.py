@@ -2,7 +2,7 @@
 """FlowSpec of a scrubbing centre is enforced here, and hostile routes hit nothing of ours."""
 
 from tests.lab.questions import eventually
-from tests.lab.upstream.conftest import Site
+from tests.lab.upstream.neighbours import Site
 
 GOOD = "match destination 198.51.100.7/32 protocol udp source-port ==53 then discard"
 

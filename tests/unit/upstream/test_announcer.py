@@ -139,7 +139,8 @@ def test_what_helped_is_said_with_by_how_much_and_when(
     number = propose(incident=incident)[0].id
     approve(control, number, settings)
     site.pass_by(1, share=1.0)
-    site.pass_by(2, share=0.17)
+    site.pass_by(1, share=0.5)
+    site.pass_by(3, share=0.17)
     effect = site.announcer.effects.of[number]
     assert effect.helped_after is not None
     assert math.isclose(effect.fell_by, 0.83, abs_tol=0.001)

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A box between a provider, which runs FRR, and a scrubbing centre, which runs GoBGP."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.lab.questions import eventually
+from tests.lab.upstream.routers import Frr, Gobgp
+from xdpctl.lab.box import Box
+from xdpctl.lab.namespaces import Host, Lab
+
+SETTINGS = """
+interfaces = [{name = "isp0", side = "outside"}, "scrub0"]
+[upstream]
+uplinks = [{interface = "isp0", bits_in = 20_000_000}]
+own = ["198.51.100.0/24"]
+ttl = "%(ttl)s"
+probe = "4s"
+
+[[upstream.peers]]
+name = "isp1"
+address = "192.0.2.1"
+local_address = "192.0.2.2"
+peer_as = 64496
+local_as = 64500
+%(isp)s
+
+[[upstream.peers]]
+name = "scrubber"
+address = "203.0.113.1"
+local_address = "203.0.113.2"
+peer_as = 64497
+local_as = 64500
+mode = "off"
+receive = "enforce"
+receive_most = 200
+"""
+
+
+@dataclass
+class Site:
+    """The box, and both neighbours."""
+
+    box: Box
+    host: Host
+    isp: Host
+    frr: Frr
+    gobgp: Gobgp
+
+    def configure(self, ttl: str = "5m", isp: str = "", **more: Any) -> None:
+        self.box.settings = SETTINGS % {"ttl": ttl, "isp": isp} + str(more.get("more", ""))
+
+    def start(self, sessions: int = 2) -> None:
+        """Start the box, and wait until so many sessions are up."""
+        self.box.start()
+        assert eventually(lambda: sum(self.up().values()) >= sessions, 20)
+
+    def upstream(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.box.client.call("GET", "/v1/upstream")
+        return found
+
+    def up(self) -> dict[str, bool]:
+        return {peer["name"]: peer["up"] for peer in self.upstream()["peers"]}
+
+    def peer(self, name: str) -> dict[str, Any]:
+        return next(peer for peer in self.upstream()["peers"] if peer["name"] == name)
+
+    def proposals(self, victim: str = "198.51.100.7") -> list[dict[str, Any]]:
+        """An attack on a victim, and what could be asked about it."""
+        call = self.box.client.call
+        call("POST", "/v1/rules", json={"match": "udp src-port 53", "action": "drop"})
+        incident = call("POST", "/v1/incidents", json={"victim": victim})["id"]
+        made = call("POST", "/v1/upstream/proposals", json={"incident": incident})
+        found: list[dict[str, Any]] = made["proposals"]
+        return found
+
+    def approve(self, proposal: dict[str, Any]) -> None:
+        where = f"/v1/upstream/announcements/{proposal['id']}"
+        self.box.client.call("POST", where, json={"confirm": proposal["victim"]})
+
+    def rules(self) -> list[str]:
+        """The matches of the scrubbing centre's rules."""
+        found = self.box.client.call("GET", "/v1/rules?limit=1000")["rules"]
+        return [str(each["match"]) for each in found if each["origin"] == "bgp.scrubber"]
+
+    def child(self, words: str) -> int:
+        """The process of the box whose command line has these words; 0 if there is none."""
+        for pid in self.box.processes():
+            try:
+                line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            if words in line:
+                return pid
+        return 0
+
+
+@contextmanager
+def between() -> Iterator[Site]:
+    """A box that its neighbours are ready for; everything is gone at the end."""
+    with Lab("bgp") as lab:
+        host, isp, scrub = lab.host("box"), lab.host("isp"), lab.host("scrub")
+        lab.cable(host, "isp0", isp, "cust0")
+        lab.cable(host, "scrub0", scrub, "cust0")
+        host.ip("addr add 192.0.2.2/24 dev isp0")
+        host.ip("addr add 203.0.113.2/24 dev scrub0")
+        isp.ip("addr add 192.0.2.1/24 dev cust0")
+        scrub.ip("addr add 203.0.113.1/24 dev cust0")
+        frr = Frr(isp, "192.0.2.1", "192.0.2.2")
+        gobgp = Gobgp(scrub, "203.0.113.1", "203.0.113.2")
+        box = Box(host, ["isp0", "scrub0"])
+        made = Site(box, host, isp, frr, gobgp)
+        made.configure()
+        try:
+            frr.start()
+            gobgp.start()
+            yield made
+        finally:
+            box.remove()
+            frr.stop()
+            gobgp.kill()

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Measures what is asked of providers and received from peers; writes docs/results/upstream.md."""
+
+import os
+import platform
+import signal
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from bench.report import drawing
+from tests.lab.upstream.neighbours import Site, between
+from tests.lab.upstream.scene import RATE, VICTIM, Scene, played
+
+_TRIALS, _HOSTILE = 30, 10_000
+_BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
+_FLOW = "match destination 198.51.100.7/32 protocol udp destination-port =={port} then discard"
+
+
+def until(what: Callable[[], Any], seconds: float = 60.0, pause: float = 0.005) -> float:
+    """Seconds until something is so."""
+    began = time.perf_counter()
+    while not what():
+        if time.perf_counter() > began + seconds:
+            raise TimeoutError(f"not within {seconds} s")
+        time.sleep(pause)
+    return time.perf_counter() - began
+
+
+@dataclass
+class Watch:
+    """The share of the link that arrives, as the box says it, and what happened when."""
+
+    scene: Scene
+    began: float = field(default_factory=time.perf_counter)
+    shares: list[tuple[float, float]] = field(default_factory=list)
+    events: list[tuple[float, str]] = field(default_factory=list)
+
+    @property
+    def now(self) -> float:
+        return time.perf_counter() - self.began
+
+    def note(self, text: str) -> float:
+        self.events.append((self.now, text))
+        return self.now
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        stop = threading.Event()
+
+        def look() -> None:
+            while not stop.wait(0.25):
+                self.shares.append((self.now, self.scene.share()))
+
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+def attack() -> tuple[list[tuple[str, str, str]], Watch, list[str]]:
+    """An attack from beginning to end: rows of the table, the curve, the notes of the incident."""
+    with played() as scene:
+        scene.configure(ttl="20s")
+        scene.box.start()
+        until(scene.up)
+        call = scene.box.client.call
+        call("POST", "/v1/rules", json={"match": "udp src-port 53", "action": "drop"})
+        incident = call("POST", "/v1/incidents", json={"victim": VICTIM})["id"]
+        watch = Watch(scene)
+        with watch.watching():
+            before = scene.lost(40)
+            with scene.flood(120):
+                watch.note("flood")
+                until(lambda: scene.share() >= 0.9)
+                full = watch.note("full")
+                until(scene.proposed)
+                proposed = watch.note("proposed") - full
+                during = scene.lost(40)
+                proposal = scene.proposed()
+                assert proposal is not None
+                began = time.monotonic()
+                call("POST", f"/v1/upstream/announcements/{proposal['id']}", json={})
+                until(lambda: scene.line.seen_at)
+                table = min(scene.line.seen_at.values()) - began
+                watch.note("approved")
+                well = until(lambda: scene.share() < 0.3)
+                after = scene.lost(40)
+                until(lambda: not scene.line.rules)
+                watch.note("withdrawn, watched")
+                until(lambda: scene.line.rules)
+                watch.note("announced anew")
+                time.sleep(3)
+            watch.note("flood ends")
+            until(lambda: not scene.upstream()["announcements"], 90)
+            watch.note("withdrawn")
+        notes = [each["text"] for each in call("GET", f"/v1/incidents/{incident}")["notes"]]
+    rows = [
+        ("the link is full → proposed", f"{proposed:.1f} s", "5 s"),
+        ("approved → in FRR's table, one time", f"{table * 1e3:.0f} ms", "100 ms"),
+        ("approved → less than 30 % of the link arrives, as the box says it", f"{well:.1f} s", ""),
+        ("a client's pings of 1,000 bytes lost: before", f"{before:.0%}", ""),
+        ("during the flood, all of which XDP drops", f"{during:.0%}", ""),
+        ("after the provider was asked", f"{after:.0%}", "0 %"),
+    ]
+    return rows, watch, notes
+
+
+def asked(site: Site) -> list[float]:
+    """Seconds from the request to FRR's table, of announcements one after the other, sorted."""
+    found = []
+    flow = site.proposals()[0]
+    incident = site.box.client.call("GET", "/v1/incidents")["incidents"][0]["id"]
+    for _ in range(_TRIALS):
+        began = time.perf_counter()
+        site.approve(flow)
+        until(site.frr.flowspec, pause=0)
+        found.append(time.perf_counter() - began)
+        site.box.client.call("DELETE", f"/v1/upstream/announcements/{flow['id']}")
+        until(lambda: not site.frr.flowspec())
+        site.box.client.call("POST", "/v1/upstream/proposals", json={"incident": incident})
+    return sorted(found)
+
+
+def received(site: Site) -> tuple[list[float], list[float]]:
+    """Seconds from the end of GoBGP's command until the rule is in force, and until it is gone."""
+    here: list[float] = []
+    gone: list[float] = []
+    for number in range(_TRIALS):
+        words = _FLOW.format(port=1 + number)
+        for add, found in ((True, here), (False, gone)):
+            site.gobgp.flow(words, add)
+            found.append(until(partial(_is, site, add), pause=0))
+    return sorted(here), sorted(gone)
+
+
+def _is(site: Site, there: bool) -> bool:
+    return bool(site.rules()) is there
+
+
+def hostile(site: Site) -> tuple[float, dict[str, Any], int]:
+    """Ten thousand routes as fast as gobgp takes them: how long, the peer then, and its rules."""
+    script = site.gobgp.folder / "many.sh"
+    lines = (
+        f"gobgp --target {site.gobgp.api} global rib add -a ipv4-flowspec match destination "
+        f"198.51.100.{number % 250}/32 protocol udp destination-port =={1 + number} then discard"
+        for number in range(_HOSTILE)
+    )
+    script.write_text("\n".join(lines))
+    began = time.perf_counter()
+    site.gobgp.host.sh(
+        "xargs", "-P", "2", "-a", str(script), "-d", "\n", "-n", "1", "sh", "-c", 'eval "$0"'
+    )
+    took = time.perf_counter() - began
+    until(lambda: site.peer("scrubber")["beyond"] + site.peer("scrubber")["received"] >= _HOSTILE)
+    until(lambda: len(site.rules()) >= 128)
+    return took, site.peer("scrubber"), len(site.rules())
+
+
+def _another(site: Site, words: str, before: int) -> bool:
+    return site.child(words) not in (0, before)
+
+
+def killed(site: Site) -> list[tuple[str, str]]:
+    """For each process: how long its route was away from the provider after SIGKILL."""
+    site.approve(site.proposals()[0])
+    until(site.frr.flowspec)
+    found = []
+    for name, words in (
+        ("the bridge", "xdpctl.upstream.bgp.bridge"),
+        ("ExaBGP", "exabgp server"),
+        ("the control plane", "xdpctl_api"),
+    ):
+        victim = site.child(words)
+        os.kill(victim, signal.SIGKILL)
+        until(partial(_another, site, words, victim))
+        away, began = 0.0, time.perf_counter()
+        while time.perf_counter() < began + 6:
+            if not site.frr.flowspec():
+                since = time.perf_counter()
+                until(site.frr.flowspec)
+                away += time.perf_counter() - since
+        found.append((name, "not" if not away else f"{away:.1f} s"))
+    return found
+
+
+def picture(watch: Watch) -> Figure:
+    """What arrived over time, with what happened."""
+    made = Figure(figsize=(8, 3), layout="constrained")
+    pane = made.subplots()
+    pane.plot(*zip(*watch.shares, strict=True), color=drawing.COLOURS["ours"])
+    for number, (at, text) in enumerate(watch.events):
+        pane.axvline(at, color="0.6", lw=0.8)
+        pane.text(at, 1.32 - 0.1 * (number % 4), f" {text}", fontsize=7)
+    pane.set(xlabel="seconds", ylabel="share of the link that arrives", ylim=(0, 1.4))
+    pane.grid()
+    return made
+
+
+def main() -> None:
+    """`python -m tests.lab.upstream.page docs/results`."""
+    folder = Path(sys.argv[1])
+    rows, watch, notes = attack()
+    with between() as site:
+        site.start()
+        sent = asked(site)
+        here, gone = received(site)
+    with between() as site:
+        site.start()
+        took, peer, rules = hostile(site)
+    with between() as site:
+        site.start()
+        lived = killed(site)
+    rows += [
+        (f"approved → in FRR's table, p50 of {_TRIALS}", _ms(statistics.median(sent)), "100 ms"),
+        ("the same, the slowest", _ms(sent[-1]), ""),
+        (f"FlowSpec sent by GoBGP → rule in force, p50 of {_TRIALS}", _ms(_half(here)), "100 ms"),
+        ("the same, the slowest", _ms(here[-1]), ""),
+        ("withdrawn by GoBGP → rule gone, p50", _ms(_half(gone)), "100 ms"),
+        ("the same, the slowest", _ms(gone[-1]), ""),
+    ]
+    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    where = f"Linux {platform.release()}, 2 cores for everything, {time.strftime('%Y-%m-%d')}"
+    story = "\n".join(f"> {text}\n>" for text in notes)
+    survived = "\n".join(f"| {name} | {away} |" for name, away in lived)
+    text = (
+        f"{_BEGIN}\n{where}. The link carries {RATE // 1_000_000} Mbit/s.\n\n"
+        f"| what | measured | bar |\n|---|---|---|\n{table}\n\n"
+        "![The share of the link that arrives over time](../img/upstream.svg)\n\n"
+        f"The incident tells of it:\n\n{story}\n\n"
+        f"{_HOSTILE:,} FlowSpec routes in {took:.0f} s: the session stayed "
+        f"{'up' if peer['up'] else 'down'}, {peer['received']:,} routes were kept, "
+        f"{peer['beyond']:,} counted and forgotten, {rules:,} are rules, which is the quota.\n\n"
+        f"| SIGKILL of | the route was gone at the provider |\n|---|---|\n{survived}\n{_END}"
+    )
+    with drawing.style():
+        drawing.save(picture(watch), folder.parent / "img" / "upstream.svg")
+    page = folder / "upstream.md"
+    before, _, rest = page.read_text().partition(_BEGIN)
+    page.write_text(before + text + rest.partition(_END)[2])
+    print(text)
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.0f} ms"
+
+
+def _half(found: list[float]) -> float:
+    return statistics.median(found)
+
+
+if __name__ == "__main__":
+    main()
