@@ -88,7 +88,8 @@ def _password(path: Path) -> str:
     if about.st_mode & stat.S_IROTH:
         raise SettingsError(f"everybody can read {path}, which has a password: chmod 0600 {path}")
     text = data.decode("ascii", "replace").rstrip("\n")
-    if not 0 < len(text) <= _PASSWORD_MAX or not text.isprintable() or set(text) & set("\"'\\;{}#"):
+    plain = data.isascii() and text.isprintable() and not set(text) & set("\"'\\;{}#")
+    if not plain or not 0 < len(text) <= _PASSWORD_MAX:
         raise SettingsError(
             f"{path} must have one line of 1 to {_PASSWORD_MAX} printable ASCII characters, "
             "without quotes, backslash, semicolon, braces and #"

@@ -1,21 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The speaker as an unprivileged child of `xdpctl run`."""
 
+import logging
 import os
 import subprocess
+import time
 
 from xdpctl.base.system.python_child import python
+from xdpctl.errors import XdpctlError
 from xdpctl.service.children import Child, Popen
 from xdpctl.service.settings import Settings
 from xdpctl.service.speaking.preparing import prepare
 
+_AGAIN_SECONDS = 30.0  # after a start for which something is missing
+log = logging.getLogger("xdpctl.run")
+
 
 class SpeakerProcess:
-    """Starts ExaBGP, and again when it dies; what is announced ends with its sessions."""
+    """Starts ExaBGP, and again when it dies; what is announced ends with its sessions.
+
+    If it cannot be started that is logged, and tried again: filtering does not depend on it.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._child = Child("BGP speaker", "nothing is announced meanwhile", self._start)
+        self._child: Child | None = None
+        self._again_at, self._problem = 0.0, ""
+        self.keep()
 
     def _start(self) -> Popen:
         user, group = prepare(self._settings)
@@ -30,9 +41,22 @@ class SpeakerProcess:
         )
 
     def keep(self) -> None:
-        """Start it again if it died."""
-        self._child.keep()
+        """Start it, or start it again if it died."""
+        if time.monotonic() < self._again_at:
+            return
+        try:
+            if self._child is None:
+                self._child = Child("BGP speaker", "nothing is announced meanwhile", self._start)
+            else:
+                self._child.keep()
+        except (OSError, XdpctlError) as error:
+            if str(error) != self._problem:
+                log.error("BGP is not spoken: %s", error)
+            self._problem, self._again_at = str(error), time.monotonic() + _AGAIN_SECONDS
+        else:
+            self._problem = ""
 
     def stop(self) -> None:
         """End it."""
-        self._child.stop()
+        if self._child is not None:
+            self._child.stop()
