@@ -122,6 +122,13 @@ def test_they_stay_through_a_crash_a_start_and_a_new_cable(bridge: Scene) -> Non
         return port["state"] == "attached" and bool(port["teaches"])
 
     assert eventually(attached)
+    heard = [each.heard for each in bridge.talks.all]
+
+    def heard_anew() -> bool:
+        """The world has found the server's card again: it asks once a second (ARP)."""
+        return all(e.heard > was for e, was in zip(bridge.talks.all, heard, strict=True))
+
+    assert eventually(heard_anew)
     bridge.talks.mark()
     time.sleep(0.5)
     assert bridge.sessions.all_answer(), "with new cards"
