@@ -15,6 +15,7 @@ PEER: dict[str, Any] = {
     "peer_as": 64496,
     "local_as": 64500,
 }
+FAMILIES = ("ipv4 flow", "ipv6 flow", "ipv4 unicast")
 OWN = ["198.51.100.0/24", "2001:db8::/32"]
 UPLINKS = [{"interface": "eth0", "bits_in": 8_000_000}]
 
@@ -33,14 +34,18 @@ def table(*peers: dict[str, Any], **more: Any) -> UpstreamSettings:
 class FakeSpeaker:
     """Does what it is told at once; its session is up."""
 
-    def __init__(self, families: tuple[str, ...] = ("ipv4 flow", "ipv6 flow")) -> None:
+    def __init__(self, families: tuple[str, ...] = FAMILIES) -> None:
         self.session = Session("192.0.2.1", up=True, families=families)
         self.announced: dict[Route, float] = {}
         self.orders: list[int] = []
+        self.away = self.refuses = False
 
     @property
     def report(self) -> Report | None:
-        return Report([self.session], [Told(route) for route in self.announced])
+        if self.away:
+            return None
+        problem = "the speaker refused" if self.refuses else ""
+        return Report([self.session], [Told(route, problem) for route in self.announced])
 
     def announce(self, wanted: Iterable[Wanted]) -> bool:
         self.announced = {each.route: each.seconds for each in wanted}

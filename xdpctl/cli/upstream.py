@@ -29,6 +29,8 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     if not output.table(columns, map(_row, found["uplinks"]), form is Format.WIDE):
         output.out.print("no uplink is configured: add upstream.uplinks to the configuration")
     _peers(found["peers"], form)
+    if found["policy_stopped"]:
+        output.out.print("nothing is sent by policy since everything was withdrawn")
     _announcements(found["announcements"], form)
     for attack in found["attacks"]:
         output.out.print(f"{attack['incident']}, {attack['subject']}:", markup=False)
@@ -144,9 +146,9 @@ def withdraw(
 
     Example: xdpctl upstream withdraw --all
     """
-    if (number is None) != everything:
+    if (number is None) != everything or number == "":
         raise typer.BadParameter("give an id, or --all")
-    where = path("upstream", "announcements", *([number] if number else []))
+    where = path("upstream", "announcements", *([] if number is None else [number]))
     gone = options.client(context).call("DELETE", where)
     if printed(gone, form):
         return

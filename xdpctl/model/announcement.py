@@ -20,7 +20,8 @@ class Announcement(msgspec.Struct, frozen=True, omit_defaults=True):
 
     It is announced from `sent_at` until it expires; 0: it is a proposal, which waits for somebody
     to approve it. `everything`: it takes all packets to the victim. While it is `probing`, it is
-    withdrawn to see whether it is still needed. `renewed` counts how often it was.
+    withdrawn to see whether it is still needed. `renewed` counts how often it was. `declined`:
+    somebody withdrew it, so it is not proposed again by itself while its incident is open.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Announcement(msgspec.Struct, frozen=True, omit_defaults=True):
     expires_ns: int = 0
     probing: bool = False
     renewed: int = 0
+    declined: bool = False
 
     @property
     def announced(self) -> bool:

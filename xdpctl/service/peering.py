@@ -14,9 +14,19 @@ from xdpctl.notify.settings import Kind
 from xdpctl.service.settings import Settings
 from xdpctl.service.uplink_watch import UplinkWatch
 from xdpctl.upstream.announcer import Announcer
-from xdpctl.upstream.bgp.messages import Anew, FromBridge, Received, Report, Route, Told, Whole
+from xdpctl.upstream.announcing import UPSTREAM
+from xdpctl.upstream.bgp.messages import (
+    Anew,
+    FromBridge,
+    Gone,
+    Received,
+    Report,
+    Route,
+    Told,
+    Whole,
+)
 from xdpctl.upstream.bgp.speaker import Bridged
-from xdpctl.upstream.peers import Peer
+from xdpctl.upstream.peers import Peer, PeerMode
 from xdpctl.upstream.proposing import Proposer, session_of
 from xdpctl.upstream.receiving import Receiver, refusal
 from xdpctl.upstream.settings import UpstreamSettings
@@ -64,6 +74,11 @@ class Peering:
         settings = self._controller.state.settings
         return Automatic.OFF in (self._controller.state.automatic, settings.get(peer.origin))
 
+    @property
+    def policy_stopped(self) -> bool:
+        """Whether everything was withdrawn, so that nothing is sent by policy."""
+        return self._controller.state.settings.get(UPSTREAM) is Automatic.OFF
+
     def told(self, each: Announcement) -> Told | None:
         """What the speaker says of an announcement; None if it was not told, or is silent."""
         peer, report = self.settings.peer(each.peer), self.speaker.report
@@ -91,6 +106,11 @@ class Peering:
             if unapplied:
                 why = next(iter(unapplied.values()))
                 found.append(f"{len(unapplied):,} routes of {peer.name} are not applied: {why}")
+        if self.policy_stopped and any(p.mode is PeerMode.AUTO for p in self.settings.peers):
+            found.append(
+                "nothing is sent to peers by policy since everything was withdrawn; approving "
+                "something ends that"
+            )
         found += [self.receiver.problem] if self.receiver.problem else []
         return found
 
@@ -104,6 +124,8 @@ class Peering:
                 self._session(peer, message)
         elif isinstance(message, Received):
             self.receiver.hear(message.peer, bytes(message.message))
+        elif isinstance(message, Gone):
+            self.receiver.gone(message.peer)
         elif isinstance(message, Anew):
             self.receiver.anew()
         elif isinstance(message, Whole):
@@ -117,8 +139,6 @@ class Peering:
         session = session_of(report, peer)
         up, was = session is not None and session.up, self._up.get(peer.name, False)
         self._up[peer.name] = up
-        if not up:
-            self.receiver.down(peer)
         if up == was:
             return
         why = session.why if session else ""

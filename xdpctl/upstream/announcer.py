@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from xdpctl.base.durations import show_duration
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import XdpctlError
@@ -24,12 +25,11 @@ from xdpctl.upstream.bgp.messages import Route, Wanted
 from xdpctl.upstream.bgp.speaker import Speaker
 from xdpctl.upstream.effects import Effects
 from xdpctl.upstream.link import Link
-from xdpctl.upstream.proposing import Proposer
+from xdpctl.upstream.proposing import Proposer, agreed, session_of
 from xdpctl.upstream.settings import UpstreamSettings
 
 _STEP_SECONDS = 1.0
 _TURN_SECONDS = 5.0  # for which one that waits for its turn is told, again and again
-_BY = "xdpctl"
 log = logging.getLogger("xdpctl.upstream")
 
 
@@ -48,6 +48,8 @@ class Announcer:
     tell: Callable[[News], None]
     effects: Effects = field(default_factory=Effects)
     problem: str = ""
+    _before: dict[str, tuple[float, float]] = field(default_factory=dict)  # share, and when
+    _told: set[str] = field(default_factory=set)  # by this process
     _waiting: set[str] = field(default_factory=set)  # their time is over, but not their turn
     _wake: threading.Event = field(default_factory=threading.Event)
     _stopping: threading.Event = field(default_factory=threading.Event)
@@ -95,9 +97,10 @@ class Announcer:
     def step(self, now: float) -> None:
         """Look whether what is announced has helped, and is over; propose more."""
         full = any(link.state.full_for for link in self.links())
+        self._begin(now)
         self._measure(now, full)
         self._step_down(full)
-        self.proposer.step(full, _BY)
+        self.proposer.step(full)
         self._tell_speaker(now)
 
     def _tell_speaker(self, now: float) -> None:
@@ -105,16 +108,41 @@ class Announcer:
 
         So what it announces ends by itself when nobody asks for it any more.
         """
-        kernel, share = self.controller.clock.read().ns, self._share()
+        kernel, announced = self.controller.clock.read().ns, self._announced()
         wanted = []
         for each in list(self.controller.state.announcements.values()):
             peer, left = self.settings.peer(each.peer), (each.expires_ns - kernel) / 1e9
             if each.id in self._waiting:
                 left = _TURN_SECONDS
             if each.announced and not each.probing and left > 0 and peer and peer.announces:
-                wanted.append(Wanted(Route(peer.host, each.route), left))
-                self.effects.begin(each.id, share, now)
+                route = Route(peer.host, each.route)
+                wanted.append(Wanted(route, left))
+                self._told.add(each.id)
+                if route not in announced:
+                    self._before[each.id] = self._share(), now
         self.speaker.announce(wanted)
+
+    def _announced(self) -> set[Route]:
+        """The routes that reach a peer, as the speaker says: it has them, and the session, too."""
+        report, found = self.speaker.report, set()
+        for told in report.told if report and report.told else []:
+            peer = next((p for p in self.settings.peers if p.host == told.route.peer), None)
+            session = session_of(report, peer) if peer else None
+            if session is not None and session.up and not told.problem:
+                found.add(told.route)
+        return found
+
+    def _begin(self, now: float) -> None:
+        """Begin to measure what the speaker says is announced, by what arrived before."""
+        announced, report = self._announced(), self.speaker.report
+        for each in list(self.controller.state.announcements.values()):
+            peer = self.settings.peer(each.peer)
+            if peer is None or Route(peer.host, each.route) not in announced or each.probing:
+                continue
+            family = parse_prefix(each.victim, "victim").family
+            if agreed(session_of(report, peer), each.kind, family):
+                share, at = self._before.pop(each.id, (self._share(), now))
+                self.effects.begin(each.id, share, at)
 
     def _share(self) -> float:
         """The highest share of an uplink; NaN if none is known."""
@@ -145,54 +173,71 @@ class Announcer:
 
     def _say(self, each: Announcement, text: str) -> None:
         log.info("%s: %s", each.id, text)
-        self.controller.submit(lambda draft: announcing.note(draft, each, text, _BY))
+        self.controller.submit(lambda draft: announcing.note(draft, each, text, announcing.BY))
 
     def _step_down(self, full: bool) -> None:
         """End what has lasted its time: withdraw one, watch the link, and then the next."""
         now = self.controller.clock.read()
         held = list(self.controller.state.announcements.values())
-        due = [each for each in held if each.announced and each.expires_ns <= now.ns]
-        probing = [each for each in held if each.probing]
-        again = probing if full else []
+        self._told &= {each.id for each in held}
+        self._before = {k: before for k, before in self._before.items() if k in self._told}
+        mine = [each for each in held if each.announced]
+        wrong = {each.id: why for each in mine if (why := self._refusal(each))}
+        due = [e for e in mine if e.expires_ns <= now.ns and e.id not in wrong]
+        probing = [each for each in mine if each.probing and each.id not in wrong]
+        late = [each for each in due if not each.probing and each.id not in self._told]
+        ends = [each for each in due if not each.probing and each.id in self._told]
+        again = [*probing, *ends] if full else []  # what is needed is not taken away first
         over = [] if full else [each for each in due if each.probing]
-        ends = [each for each in due if not each.probing and each.id in self.effects.of]
-        late = [each for each in due if not each.probing and each.id not in self.effects.of]
-        watched = len(again) + len(over) < len(probing)
-        first = [] if watched else ends[:1]
-        self._waiting = {each.id for each in ends} - {each.id for each in first}
-        if not (again or over or first or late):
+        watched = len(over) < len(probing)
+        first = [] if watched or full else ends[:1]
+        self._waiting = {each.id for each in ends} - {each.id for each in (*first, *again)}
+        if not (wrong or again or over or first or late):
             return
 
         def operation(draft: Draft) -> None:
+            for each in _still(draft, [e for e in mine if e.id in wrong]):
+                announcing.withdraw(draft, each.id, announcing.BY, wrong[each.id])
             for each in _still(draft, again):
                 self._renew(draft, each)
             for each in _still(draft, over):
-                announcing.withdraw(draft, each.id, _BY, "the link did not fill without it")
+                announcing.withdraw(draft, each.id, announcing.BY, self._why_over())
             for each in _still(draft, late):
-                announcing.withdraw(draft, each.id, _BY, "its time was over before this start")
+                why = "its time was over before this start"
+                announcing.withdraw(draft, each.id, announcing.BY, why)
             for each in _still(draft, first):
                 self._probe(draft, each)
 
         self.controller.submit(operation).result(10)
+
+    def _refusal(self, each: Announcement) -> str:
+        """Why something may not be announced any more: it is not ours, or has become ourselves."""
+        victim = parse_prefix(each.victim, "victim")
+        return announcing.refusal(victim, self.settings, self.controller.state.protection)
+
+    def _why_over(self) -> str:
+        known = not math.isnan(self._share())
+        return "the link did not fill without it" if known else "its time is over"
 
     def _renew(self, draft: Draft, each: Announcement) -> None:
         """Announce again what is still needed, for as long as before."""
         until = draft.now.after(self.settings.ttl)
         new = each.replace(probing=False, expires_ns=until, renewed=each.renewed + 1)
         draft.announcements[each.id] = new
-        draft.note(_BY, "upstream.renew", each.id, peer=each.peer, route=each.route)
-        text = f"the link filled again, so {each.peer} is asked again to {each.what}"
-        announcing.note(draft, new, text, _BY)
+        draft.note(announcing.BY, "upstream.renew", each.id, peer=each.peer, route=each.route)
+        why = "filled again" if each.probing else "is still full"
+        text = f"the link {why}, so {each.peer} is asked again to {each.what}"
+        announcing.note(draft, new, text, announcing.BY)
         self.effects.of.pop(each.id, None)
 
     def _probe(self, draft: Draft, each: Announcement) -> None:
         """Withdraw it for a while, to see whether the link fills again."""
         until = draft.now.after(self.settings.probe)
         draft.announcements[each.id] = each.replace(probing=True, expires_ns=until)
-        draft.note(_BY, "upstream.probe", each.id, peer=each.peer, route=each.route)
+        draft.note(announcing.BY, "upstream.probe", each.id, peer=each.peer, route=each.route)
         seconds = show_duration(self.settings.probe)
         text = f"withdrew from {each.peer} for {seconds}, to see whether it is needed still"
-        announcing.note(draft, each, f"{text}: {each.what}", _BY)
+        announcing.note(draft, each, f"{text}: {each.what}", announcing.BY)
 
 
 def _still(draft: Draft, listed: list[Announcement]) -> list[Announcement]:

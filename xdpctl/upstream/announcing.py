@@ -14,17 +14,20 @@ from xdpctl.incidents.ledger.by_hand import add_note
 from xdpctl.model.announcement import PROPOSED_MAX, Announcement
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.protection import Protection
-from xdpctl.model.rule import OPERATOR
+from xdpctl.model.rule import OPERATOR, Automatic
 from xdpctl.upstream.peers import Peer
 from xdpctl.upstream.request import Request, route_for
 from xdpctl.upstream.settings import UpstreamSettings
 
+BY, POLICY = "xdpctl", "policy"  # who acts if nobody does
+UPSTREAM = "upstream"  # the identity of the setting that policy sends nothing
 _SEE = "xdpctl upstream status"
 
 
-def identity(peer: str, route: str) -> str:
-    """The id of an announcement: the same for the same route to the same peer."""
-    return "up-" + hashlib.sha256(f"{peer} {route}".encode()).hexdigest()[:10]
+def identity(peer: str, request: Request) -> str:
+    """The id of an announcement: of what BGP tells routes apart by, the peer and the match."""
+    named = f"{peer} {request.kind} {request.victim} {request.match.id}"
+    return "up-" + hashlib.sha256(named.encode()).hexdigest()[:10]
 
 
 def propose(
@@ -37,16 +40,24 @@ def propose(
 ) -> list[Announcement]:
     """Propose requests to a peer, but what it does not take, and what may never be announced.
 
-    Those that stand already are left as they are. Returns the new ones.
+    Those that stand already are left as they are, and so are those that somebody declined, unless
+    it is not xdpctl itself that proposes. Returns the new ones. QuotaError if too many wait.
     """
     made = []
     for request in asked:
         route = route_for(request, peer)
         if route is None or refusal(request.victim, settings, draft.state.protection):
             continue
-        number = identity(peer.name, route)
-        if standing(draft, number) or len(draft.all_announcements()) >= PROPOSED_MAX:
+        number = identity(peer.name, request)
+        there = standing(draft, number)
+        if there and not (there.declined and by != BY):
             continue
+        if len(draft.all_announcements()) >= PROPOSED_MAX:
+            raise QuotaError(
+                f"{PROPOSED_MAX} proposals wait, and no more are made",
+                "",
+                "withdraw some: xdpctl upstream withdraw --all",
+            )
         new = Announcement(
             id=number,
             peer=peer.name,
@@ -98,7 +109,7 @@ def approve(
     QuotaError if too many are; UnconfirmedError if the victim must be typed, and was not.
     """
     found = standing(draft, number)
-    if found is None:
+    if found is None or found.declined:
         raise NotFoundError(f"there is no proposal {number[:40]!r}; see {_SEE}")
     if found.announced:
         raise ConflictError(f"{number} is announced already", "id", "")
@@ -120,6 +131,8 @@ def approve(
             "id",
             "withdraw one: xdpctl upstream withdraw ID",
         )
+    if by != POLICY:
+        draft.settings[UPSTREAM] = None  # somebody is here: policy may send again
     sent = draft.announcements[number] = found.replace(
         approved_by=by, sent_at=draft.now.unix, expires_ns=draft.now.after(settings.ttl)
     )
@@ -129,12 +142,18 @@ def approve(
 
 
 def withdraw(draft: Draft, number: str, by: str, why: str) -> Announcement:
-    """Take back what is announced, or a proposal. NotFoundError."""
+    """Take back what is announced, or a proposal. NotFoundError.
+
+    What somebody takes back is not proposed again by itself in the same incident.
+    """
     found = standing(draft, number)
-    if found is None:
+    if found is None or found.declined:
         raise NotFoundError(f"there is no announcement {number[:40]!r}; see {_SEE}")
-    draft.announcements[number] = None
-    action = "upstream.withdraw" if found.announced else "upstream.drop"
+    incident = draft.incident(found.incident)
+    kept = by != BY and incident is not None and incident.open
+    declined = found.replace(declined=True, sent_at=0.0, expires_ns=0, probing=False)
+    draft.announcements[number] = declined if kept else None
+    action = "upstream.withdraw" if found.announced else "upstream.decline"
     draft.note(by, action, number, peer=found.peer, route=found.route, why=why)
     if found.announced:
         note(draft, found, f"withdrew from {found.peer}: {found.what} ({why})", by)
@@ -142,8 +161,20 @@ def withdraw(draft: Draft, number: str, by: str, why: str) -> Announcement:
 
 
 def withdraw_all(draft: Draft, by: str, why: str) -> list[Announcement]:
-    """Take back everything that is announced, and all proposals."""
-    return [withdraw(draft, each.id, by, why) for each in draft.all_announcements()]
+    """Take back everything that is announced, and all proposals.
+
+    Nothing is sent by policy after that, until somebody approves something.
+    """
+    draft.settings[UPSTREAM] = Automatic.OFF
+    draft.note(by, "upstream.stop", "", why=why)
+    listed = [each for each in draft.all_announcements() if not each.declined]
+    return [withdraw(draft, each.id, by, why) for each in listed]
+
+
+def policy_stopped(draft: Draft) -> bool:
+    """Whether nothing is sent by policy, since somebody withdrew everything."""
+    staged = UPSTREAM in draft.settings
+    return (draft.settings if staged else draft.state.settings).get(UPSTREAM) is Automatic.OFF
 
 
 def note(draft: Draft, about: Announcement, text: str, by: str) -> None:

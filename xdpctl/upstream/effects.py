@@ -44,10 +44,10 @@ class Effects:
         self.of = {number: effect for number, effect in self.of.items() if number in standing}
         settled = {}
         for number, effect in self.of.items():
-            if not math.isnan(share):
-                effect.lowest = min(effect.lowest, share)
             if effect.said or not effect.before > 0:
                 continue
+            if not math.isnan(share):
+                effect.lowest = min(effect.lowest, share)
             fell = effect.lowest <= effect.before * (1 - _LESS)
             if fell and effect.helped_after is None:
                 effect.helped_after = now - effect.sent_at

@@ -28,8 +28,8 @@ class Route(NamedTuple):
 
     @property
     def narrow(self) -> bool:
-        """Whether it has other components than its destination."""
-        return len(self.match.components) > 1
+        """Whether it takes less than everything to its destination."""
+        return bool(self.match.narrowing - {"destination"})
 
 
 def route(match: Match, victim: Prefix) -> Route:

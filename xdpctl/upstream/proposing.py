@@ -19,7 +19,6 @@ from xdpctl.upstream.peers import Peer, PeerMode
 from xdpctl.upstream.request import Request, route_for
 from xdpctl.upstream.settings import UpstreamSettings
 
-_POLICY = "policy"
 log = logging.getLogger("xdpctl.upstream")
 
 
@@ -37,7 +36,7 @@ class Proposer:
     tell: Callable[[News], None]
     failed: set[str] = field(default_factory=set)
 
-    def step(self, full: bool, by: str) -> None:
+    def step(self, full: bool) -> None:
         """Propose if a link is full; forget proposals about what is over."""
         state = self.controller.state
         opened = {key: each for key, each in list(state.incidents.items()) if each.open}
@@ -56,10 +55,12 @@ class Proposer:
 
         def operation(draft: Draft) -> list[Announcement]:
             for each in stale:
-                announcing.withdraw(draft, each.id, by, "the attack is over")
+                _forget(draft, each)
             made: list[Announcement] = []
             for incident, peer, requests in wanted:
-                made += announcing.propose(draft, peer, requests, incident.id, by, self.settings)
+                made += announcing.propose(
+                    draft, peer, requests, incident.id, announcing.BY, self.settings
+                )
             return [each for each in made if not self._sent_by_policy(draft, each)]
 
         for each in self.controller.submit(operation).result(10):
@@ -72,27 +73,27 @@ class Proposer:
         for peer in self.settings.peers:
             flows = [r for r in requests if r.kind is Kind.FLOWSPEC and self._takes(peer, r)]
             last = not flows or incident.id in self.failed
-            holes = [r for r in requests if r.kind is Kind.RTBH] if last else []
+            holes = [r for r in requests if r.kind is Kind.RTBH and self._takes(peer, r)]
+            holes = holes if last else []
             if peer.announces:
                 found.append((peer, flows + holes))
         return found
 
     def _takes(self, peer: Peer, request: Request) -> bool:
-        """Whether a peer takes FlowSpec routes of that family, as far as is known."""
-        session = session_of(self.speaker.report, peer)
-        if session is None or not session.families:
-            return peer.flowspec
-        return peer.flowspec and f"ipv{request.victim.family} flow" in session.families
+        """Whether a peer takes routes of that kind and family, as far as is known."""
+        return route_for(request, peer) is not None and agreed(
+            session_of(self.speaker.report, peer), request.kind, request.victim.family
+        )
 
     def _sent_by_policy(self, draft: Draft, each: Announcement) -> bool:
         """Approve a FlowSpec route for a peer in mode `auto`; a blackhole waits for a person."""
         peer = self.settings.peer(each.peer)
         if peer is None or peer.mode is not PeerMode.AUTO or each.kind is not Kind.FLOWSPEC:
             return False
-        if announcing.needs_word(each, draft.state.protection):
+        if announcing.policy_stopped(draft) or announcing.needs_word(each, draft.state.protection):
             return False
         try:
-            announcing.approve(draft, each.id, _POLICY, "", self.settings)
+            announcing.approve(draft, each.id, announcing.POLICY, "", self.settings)
         except RuleError as error:
             log.warning("%s is not sent by policy: %s", each.id, error)
             return False
@@ -110,6 +111,20 @@ def session_of(report: Report | None, peer: Peer) -> Session | None:
     return next((each for each in sessions if each.peer == peer.host), None)
 
 
+def agreed(session: Session | None, kind: Kind, family: int) -> bool:
+    """Whether a session carries routes of that kind; also if it is not known."""
+    needed = f"ipv{family} {'flow' if kind is Kind.FLOWSPEC else 'unicast'}"
+    return session is None or not session.families or needed in session.families
+
+
+def _forget(draft: Draft, each: Announcement) -> None:
+    """Drop a proposal about an attack that is over, also one that was declined."""
+    if each.declined:
+        draft.announcements[each.id] = None
+    else:
+        announcing.withdraw(draft, each.id, announcing.BY, "the attack is over")
+
+
 def _anything_new(peer: Peer, requests: list[Request], known: set[str]) -> bool:
-    routes = (route_for(request, peer) for request in requests)
-    return any(route and announcing.identity(peer.name, route) not in known for route in routes)
+    taken = (request for request in requests if route_for(request, peer))
+    return any(announcing.identity(peer.name, request) not in known for request in taken)

@@ -27,8 +27,30 @@ from xdpctl.upstream.settings import UpstreamSettings
 TTL = 600.0  # seconds; rules are renewed when less than half of it is left
 _STEP_SECONDS = 5.0
 _PATIENCE_SECONDS = 30.0  # for the speaker, before the rules of its peers end
+_CHANGES, _CHANGE_SECONDS = 50.0, 5.0  # of the rules of a peer at once, and then one each so often
 _RETRY_SECONDS = 30.0  # until what was refused is tried again
 log = logging.getLogger("xdpctl.upstream")
+
+
+@dataclass(slots=True)
+class Changes:
+    """How often the rules of a peer may change: a few times at once, and then every few seconds.
+
+    So a peer whose routes come and go does not fill the audit log.
+    """
+
+    left: float = _CHANGES
+    at: float = 0.0
+
+    def may(self, now: float) -> bool:
+        """Whether the rules may change now."""
+        self.left = min(_CHANGES, self.left + max(0.0, now - self.at) / _CHANGE_SECONDS)
+        self.at = now
+        return self.left >= 1
+
+    def count(self) -> None:
+        """They changed."""
+        self.left -= 1
 
 
 @dataclass(slots=True)
@@ -43,6 +65,7 @@ class Received:
     unapplied: dict[str, str] = field(default_factory=dict)
     known: bool = False
     retry_at: float = 0.0
+    changes: Changes = field(default_factory=Changes)
 
 
 @dataclass(slots=True)
@@ -111,15 +134,15 @@ class Receiver:
             received.routes.pop(event.id, None)
             if len(received.refused) < peer.receive_most:
                 received.refused[event.id] = why
-        else:
+        elif event.id in received.routes or len(received.routes) < peer.receive_most:
             received.refused.pop(event.id, None)
             received.routes[event.id] = event
 
     def anew(self) -> None:
         """All routes follow: what is not among them is gone."""
         with self._lock:
-            for name in self.of:
-                self.of[name] = Received()
+            for name, earlier in self.of.items():
+                self.of[name] = Received(changes=earlier.changes)
 
     def whole(self) -> None:
         """All routes have followed."""
@@ -128,11 +151,14 @@ class Receiver:
                 received.known = True
         self._wake.set()
 
-    def down(self, peer: Peer) -> None:
+    def gone(self, host: str) -> None:
         """The session with a peer has ended, and so have its routes."""
         with self._lock:
-            if self.of[peer.name].routes or self.of[peer.name].refused:
-                self.of[peer.name] = Received(known=True)
+            for peer in self.peers:
+                if peer.host == host:
+                    known = self.of[peer.name].known
+                    changes = self.of[peer.name].changes
+                    self.of[peer.name] = Received(known=known, changes=changes)
         self._wake.set()
 
     def lost(self) -> None:
@@ -166,6 +192,8 @@ class Receiver:
         for peer in self.peers:
             with self._lock:
                 received = self.of[peer.name]
+                if not received.changes.may(now):
+                    continue
                 known, routes = received.known, dict(received.routes)
             if not known and now < self._patient_until:
                 continue
@@ -190,6 +218,7 @@ class Receiver:
             return self._rules(draft, peer, asked)
 
         received.retry_at = at + _RETRY_SECONDS
+        received.changes.count()
         received.unapplied = self.controller.submit(operation, scope=None).result(30)
 
     def _rules(self, draft: Draft, peer: Peer, asked: dict[str, Event]) -> dict[str, str]:

@@ -38,7 +38,8 @@ class Request(NamedTuple):
     """One request: `route` in ExaBGP's syntax, and in words what it does and what it costs.
 
     `victim` is the destination of the route, `match` what it takes; `everything`: all packets to
-    it. `collateral` says what it hits besides the attack, `more` what else it costs.
+    it, dropped or limited. `collateral` says what it hits besides the attack, `more` what else it
+    costs.
     """
 
     kind: Kind
@@ -107,7 +108,6 @@ def _flowspec(dropped: Dropped, victim: Prefix, uplink: Uplink) -> Request:
     text = f"match {{ {made.text}; }} then {{ {action}; }}"
     to = "" if dropped.match.get("destination") else f" to {victim}"
     named = f"{what} {dropped.match}{to}"
-    everything = not made.narrow and action == "discard"
     return Request(
         kind=Kind.FLOWSPEC,
         route=text,
@@ -116,7 +116,7 @@ def _flowspec(dropped: Dropped, victim: Prefix, uplink: Uplink) -> Request:
         match=made.match,
         collateral=_collateral(dropped),
         more=more,
-        everything=everything,
+        everything=not made.narrow,
     )
 
 

@@ -13,7 +13,7 @@ from xdpctl.upstream.peers import Peer, PeerTable
 _Bits = Annotated[int, Meta(ge=64_000, le=10_000_000_000_000)]
 _Name = Annotated[str, Meta(min_length=1, max_length=15)]  # IFNAMSIZ
 _User = Annotated[str, Meta(min_length=1, max_length=32)]
-_TTL, _TTL_MOST, _PROBE = 900.0, 86_400.0, 20.0
+_TTL, _TTL_MOST, _PROBE, _PROBE_MOST = 900.0, 86_400.0, 20.0, 300.0
 ROUTES_MAX = 100
 
 
@@ -51,6 +51,14 @@ class UpstreamTable(Struct, frozen=True, forbid_unknown_fields=True):
             problems.add(
                 "upstream.own is empty: list your own prefixes, about which peers may be asked"
             )
+        probe = read_seconds(self.probe, "upstream.probe", problems)
+        if probe > _PROBE_MOST:
+            problems.add(f"upstream.probe is {probe:g} s; give at most {_PROBE_MOST:g}")
+        if any(peer and peer.announces for peer in made) and not self.uplinks:
+            problems.add(
+                "upstream.uplinks is empty: without it nothing can be proposed to peers; or set "
+                "their mode to off"
+            )
         return UpstreamSettings(
             uplinks=tuple(Uplink(each.interface, each.bits_in) for each in self.uplinks),
             full=self.full,
@@ -58,7 +66,7 @@ class UpstreamTable(Struct, frozen=True, forbid_unknown_fields=True):
             own=own,
             most=self.most,
             ttl=ttl,
-            probe=read_seconds(self.probe, "upstream.probe", problems),
+            probe=probe,
             peers=tuple(peer for peer in made if peer),
             user=self.user,
         )

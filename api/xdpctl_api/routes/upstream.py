@@ -56,9 +56,10 @@ async def read_upstream(who: Viewer, ctx: Ctx) -> UpstreamOut:
 def _upstream(ctx: ControlPlane) -> UpstreamOut:
     watch = ctx.uplinks
     opened = [each for each in list(ctx.controller.state.incidents.values()) if each.open]
-    held = list(ctx.controller.state.announcements.values())
+    held = [e for e in list(ctx.controller.state.announcements.values()) if not e.declined]
     return UpstreamOut(
         peers=_peers(ctx.peering),
+        policy_stopped=ctx.peering is not None and ctx.peering.policy_stopped,
         announcements=_out(ctx, sorted(held, key=lambda each: each.at)),
         uplinks=[uplink_out(link, name not in watch.absent) for name, link in watch.links.items()],
         attacks=[_attack(ctx, incident) for incident in opened],

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The shapes of what is upstream: the uplinks, and what to ask of the provider."""
 
-from math import isinf, isnan
+from math import isnan
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from xdpctl.base.clock import Now
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.model.announcement import Announcement, Kind
 from xdpctl.model.protection import Protection
 from xdpctl.service.peering import Peering
 from xdpctl.upstream.announcing import needs_word
+from xdpctl.upstream.bgp.messages import Told
 from xdpctl.upstream.link import Link
 from xdpctl.upstream.peers import Peer, PeerMode, Receive
-from xdpctl.upstream.proposing import session_of
+from xdpctl.upstream.proposing import agreed, session_of
 from xdpctl.upstream.request import Request
 
 _REASONS = 20
@@ -99,6 +101,9 @@ class UpstreamOut(BaseModel):
     attacks: list[AttackOut]
     peers: list[PeerOut]
     announcements: list[AnnouncementOut]
+    policy_stopped: bool = Field(
+        description="Everything was withdrawn; until something is approved, policy sends nothing"
+    )
 
 
 class ProposeIn(BaseModel):
@@ -192,6 +197,7 @@ def announcement_out(
 ) -> AnnouncementOut:
     """An announcement, with what the speaker says of it and what it did."""
     told, effect = peering.told(each), peering.announcer.effects.of.get(each.id)
+    helped = effect is not None and effect.helped_after is not None
     left = (each.expires_ns - now.ns) / 1e9 if each.announced else 0.0
     return AnnouncementOut(
         id=each.id,
@@ -211,10 +217,29 @@ def announcement_out(
         ends_in=max(0.0, round(left, 3)),
         renewed=each.renewed,
         told=told is not None and not told.problem,
-        problem=told.problem if told else "",
-        fell_by=_known(effect.fell_by) if effect and not isinf(effect.lowest) else None,
+        problem=_problem(each, told, peering),
+        fell_by=_known(effect.fell_by) if effect and helped else None,
         helped_after=effect.helped_after if effect else None,
     )
+
+
+def _problem(each: Announcement, told: Told | None, peering: Peering) -> str:
+    """Why what is announced does not reach the peer; "" if it does, or should not."""
+    peer = peering.settings.peer(each.peer)
+    if not each.announced or each.probing or peer is None:
+        return ""
+    report = peering.speaker.report
+    session = session_of(report, peer)
+    if report is None or session is None:
+        return "not sent: the BGP speaker does not answer"
+    if told is not None and told.problem:
+        return f"not sent: {told.problem}"
+    family = parse_prefix(each.victim, "victim").family
+    if not session.up:
+        return f"not sent: there is no session: {session.why}"
+    if not agreed(session, each.kind, family):
+        return "not sent: the peer takes no such routes in this session"
+    return "" if told else "not sent yet"
 
 
 def _known(value: float) -> float | None:

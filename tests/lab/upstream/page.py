@@ -185,7 +185,7 @@ def killed(site: Site) -> list[tuple[str, str]]:
     ):
         victim = site.child(words)
         os.kill(victim, signal.SIGKILL)
-        until(partial(_another, site, words, victim))
+        until(partial(_another, site, words, victim), 30)
         away, began = 0.0, time.perf_counter()
         while time.perf_counter() < began + 6:
             if not site.frr.flowspec():

@@ -57,6 +57,7 @@ def test_kill_9_of_everything_one_after_the_other(site: Site) -> None:
         os.kill(victim, signal.SIGKILL)
         assert eventually(partial(_another, site, words, victim)), words
         assert eventually(lambda: site.frr.flowspec(), 15), words
+        assert eventually(lambda: site.up() == {"isp1": True, "scrubber": True}), words
     assert time.monotonic() - began < 20, "all of it within its time"
     site.box.kill()  # nobody is left to withdraw it, and the session ends
     assert eventually(lambda: not site.frr.flowspec(), 10)

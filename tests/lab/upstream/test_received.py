@@ -44,14 +44,14 @@ def test_hostile_routes_are_not_taken_and_everything_lives(site: Site) -> None:
     assert site.up() == {"isp1": True, "scrubber": True}
 
 
-def test_a_thousand_routes_are_bounded_and_the_session_lives(site: Site) -> None:
+def test_many_routes_are_bounded_and_the_session_lives(site: Site) -> None:
     site.start()
-    for number in range(1_000):
+    for number in range(400):
         host = f"198.51.100.{number % 250}/32"
         port = f"protocol udp destination-port =={1 + number}"
         site.gobgp.flow(f"match destination {host} {port} then discard")
     peer = site.peer("scrubber")
-    assert eventually(lambda: site.peer("scrubber")["beyond"] >= 800)
+    assert eventually(lambda: site.peer("scrubber")["beyond"] >= 200)
     peer = site.peer("scrubber")
     assert (peer["up"], peer["received"]) == (True, 200)
     assert eventually(lambda: len(site.rules()) == 128), "the quota of an origin"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.fakes import FakeClock
+from tests.support.fakes import FakeClock, protect
 from tests.support.upstream import FakeSpeaker
 from tests.unit.upstream.conftest import Propose, asked_about, opened
 from tests.unit.upstream.test_announcing import approve, notes
@@ -14,10 +14,12 @@ from xdpctl.control.controller import Controller
 from xdpctl.incidents.ledger.by_hand import close_incident
 from xdpctl.model.announcement import Kind
 from xdpctl.model.identity import Caller, Role
+from xdpctl.model.protection import OWN_ADDRESS
 from xdpctl.model.rule import OPERATOR
 from xdpctl.notify.changes import News
 from xdpctl.upstream import announcing
 from xdpctl.upstream.announcer import Announcer
+from xdpctl.upstream.bgp.messages import Session
 from xdpctl.upstream.link import Link, Reading
 from xdpctl.upstream.peers import PeerMode
 from xdpctl.upstream.proposing import Proposer
@@ -197,3 +199,74 @@ def test_proposals_end_with_their_attack(
     control.submit(lambda draft: close_incident(draft, incident, ROOT)).result(5)
     site.pass_by(1, share=1.0)
     assert not control.state.announcements
+
+
+def test_the_kill_switch_holds_while_the_link_is_full(
+    control: Controller, settings: UpstreamSettings, clock: FakeClock
+) -> None:
+    opened(control)
+    site = Site(control, with_mode(settings, PeerMode.AUTO), clock)
+    site.pass_by(5, share=1.0)
+    assert site.routes == ["match"]
+    control.submit(lambda d: announcing.withdraw_all(d, "root", "stop")).result(5)
+    site.pass_by(5, share=1.0)
+    assert not site.routes
+    other = opened(control, "198.51.100.98")
+    site.pass_by(5, share=1.0)
+    assert not site.routes, "nothing of another attack is sent by policy, either"
+    (waits,) = [e for e in control.state.announcements.values() if e.incident == other.id]
+    approve(control, waits.id, site.announcer.settings)
+    site.pass_by(1, share=1.0)
+    assert site.routes == ["match"]
+    assert not control.state.settings, "somebody is here again"
+
+
+def test_what_is_declined_is_not_told_again_and_again(site: Site, control: Controller) -> None:
+    opened(control)
+    site.pass_by(5, share=1.0)
+    (each,) = control.state.announcements.values()
+    control.submit(lambda d: announcing.withdraw(d, each.id, "root", "no")).result(5)
+    site.pass_by(5, share=1.0)
+    assert len(site.told) == 1
+
+
+@pytest.mark.parametrize("why", ["away", "down", "no family", "refused"])
+def test_of_what_was_not_sent_nothing_is_said(
+    site: Site, control: Controller, settings: UpstreamSettings, why: str
+) -> None:
+    incident = opened(control).id
+    site.pass_by(5, share=1.0)
+    (flow,) = control.state.announcements.values()
+    if why == "away":
+        site.speaker.away = True
+    elif why == "down":
+        site.speaker.session = Session("192.0.2.1", up=False)
+    elif why == "no family":
+        site.speaker.session = Session("192.0.2.1", up=True, families=("ipv6 unicast",))
+    else:
+        site.speaker.refuses = True
+    approve(control, flow.id, settings)
+    site.pass_by(20, share=1.0)
+    assert not any("inbound" in text for text in notes(control, incident))
+    assert incident not in site.announcer.proposer.failed
+
+
+def test_what_has_become_ourselves_is_withdrawn(
+    site: Site, control: Controller, propose: Propose, settings: UpstreamSettings
+) -> None:
+    approve(control, propose()[0].id, settings)
+    site.pass_by(1)
+    assert site.routes
+    control.set_protection(protect({"198.51.100.99": OWN_ADDRESS})).result(5)
+    site.pass_by(1)
+    assert not site.routes
+    told = [r for r in control.store.audit() if "own address" in str(r)]
+    assert told
+
+
+def test_while_the_link_is_full_nothing_is_withdrawn_to_look(
+    site: Site, control: Controller, propose: Propose, settings: UpstreamSettings
+) -> None:
+    approve(control, propose()[0].id, settings)
+    site.pass_by(70, share=1.0)
+    assert site.speaker.orders[-65:] == [1] * 65

@@ -8,6 +8,7 @@ import pytest
 from tests.support.fakes import FakeClock, FakeDatapath, controller
 from tests.support.upstream import PEER, table
 from tests.unit.upstream.conftest import PROTECTION, Propose, asked_about, opened
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.errors import (
     ConflictError,
@@ -17,9 +18,10 @@ from xdpctl.errors import (
     UnconfirmedError,
 )
 from xdpctl.model.announcement import Announcement, Kind
+from xdpctl.model.match.text import parse
 from xdpctl.upstream import announcing
 from xdpctl.upstream.peers import PeerMode
-from xdpctl.upstream.request import route_for
+from xdpctl.upstream.request import Dropped, requests, route_for
 from xdpctl.upstream.settings import UpstreamSettings
 
 
@@ -49,7 +51,7 @@ def test_a_proposal_is_approved_and_withdrawn_and_the_incident_tells_of_it(
     with pytest.raises(ConflictError):
         approve(control, flow.id, settings)
     control.submit(lambda d: announcing.withdraw(d, flow.id, "root", "enough")).result(5)
-    assert list(control.state.announcements) == [hole.id]
+    assert [e.id for e in control.state.announcements.values() if not e.declined] == [hole.id]
     assert notes(control, incident) == [
         "asked AS 64496 (isp1) to drop proto udp src-port 53 to 198.51.100.99/32",
         "withdrew from isp1: drop proto udp src-port 53 to 198.51.100.99/32 (enough)",
@@ -113,6 +115,57 @@ def test_no_more_than_so_many_are_announced(
     approve(control, second.id, settings)
     with pytest.raises(QuotaError, match="2 routes are announced"):
         approve(control, third.id, settings)
+
+
+def test_what_somebody_declined_is_not_proposed_by_itself_again(
+    control: Controller, settings: UpstreamSettings, propose: Propose
+) -> None:
+    incident = opened(control).id
+    flow, _ = propose(incident=incident)
+    control.submit(lambda d: announcing.withdraw(d, flow.id, "root", "no")).result(5)
+    asked = asked_about("198.51.100.99", settings)
+    for by, made in (("xdpctl", 0), ("root", 1)):
+        new = control.submit(
+            lambda d, by=by: announcing.propose(  # type: ignore[misc]
+                d, settings.peers[0], asked, incident, by, settings
+            )
+        ).result(5)
+        assert len(new) == made, by
+    assert approve(control, flow.id, settings).announced
+
+
+def test_too_many_proposals_are_said(
+    control: Controller, propose: Propose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcing, "PROPOSED_MAX", 3)
+    propose("198.51.100.98")
+    with pytest.raises(QuotaError, match="3 proposals wait"):
+        propose("198.51.100.99")
+
+
+def test_one_announcement_for_a_match_whatever_its_action(
+    control: Controller, settings: UpstreamSettings
+) -> None:
+    dropped = [
+        Dropped(parse(text), 9, spares=True)
+        for text in ("udp src-port 53", "udp src-port 53 ttl 5")
+    ]
+    asked = requests(parse_prefix("198.51.100.99", "x"), dropped, settings.uplinks[0])
+    made = control.submit(
+        lambda d: announcing.propose(d, settings.peers[0], asked, "", "root", settings)
+    ).result(5)
+    assert [each.kind for each in made] == [Kind.FLOWSPEC, Kind.RTBH]
+
+
+@pytest.mark.parametrize(
+    "match", ["proto 0-255", "length 0-65535", "src 0.0.0.0/0", "dscp 0-63", "ttl 64"]
+)
+def test_a_match_that_excludes_nothing_takes_everything(
+    settings: UpstreamSettings, match: str
+) -> None:
+    dropped = [Dropped(parse(match), 9, spares=True)]
+    (request, _) = requests(parse_prefix("198.51.100.7", "x"), dropped, settings.uplinks[0])
+    assert request.everything
 
 
 def test_everything_is_withdrawn_at_once(

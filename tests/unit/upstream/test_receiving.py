@@ -165,7 +165,7 @@ def test_monitor_mode_only_watches_and_off_takes_nothing(control: Controller) ->
 def test_the_session_ends_and_so_do_its_rules(site: Site) -> None:
     site.say(X)
     assert site.rules()
-    site.receiver.down(site.peer)
+    site.receiver.gone(HOST)
     assert not site.rules()
 
 
@@ -234,3 +234,21 @@ def test_messages_without_sense_change_nothing(site: Site, message: bytes) -> No
     site.receiver.hear(HOST, message)
     site.receiver.hear("192.0.2.99", message)
     assert len(site.rules()) == 1
+
+
+def test_a_peer_whose_routes_come_and_go_changes_rules_now_and_then_alone(
+    site: Site, control: Controller
+) -> None:
+    for number in range(200):
+        site.say(X, part="announce" if number % 2 else "withdraw")
+        site.rules(0.01)
+    changes = [r for r in control.store.audit() if "upstream.received" in str(r)]
+    assert 40 <= len(changes) <= 55
+    site.say(X)
+    assert site.rules(60), "and ends up as it should be"
+
+
+def test_no_more_routes_are_kept_than_of_a_peer_whoever_sends_them(site: Site) -> None:
+    for number in range(100):
+        site.say(f"198.51.100.{number}/32")
+    assert len(site.receiver.of["isp1"].routes) == 50

@@ -12,16 +12,21 @@ from xdpctl.service.speaking.preparing import prepare
 
 
 def main() -> None:
-    """Write the speaker's files; exit status 78 if no peer is configured."""
+    """Write the speaker's files.
+
+    The exit status is that of a systemd condition: 78 if it is not wanted like this, 255 if
+    something failed that may be tried again.
+    """
     parser = argparse.ArgumentParser(prog="xdpctl.service.speaking", description=__doc__)
     parser.add_argument("--config", type=Path)
     try:
         prepare(config.load(parser.parse_args().config))
     except SettingsError as error:
         print(f"xdpctl: {error}", file=sys.stderr)
-        sys.exit(os.EX_CONFIG)  # the unit's RestartPreventExitStatus
+        sys.exit(os.EX_CONFIG)
     except XdpctlError as error:
-        sys.exit(f"xdpctl: {error}")
+        print(f"xdpctl: {error}", file=sys.stderr)
+        sys.exit(255)
 
 
 main()

@@ -16,7 +16,7 @@ from xdpctl.service.children import identity
 from xdpctl.service.settings import SPEAKER_FOLDER, Settings
 from xdpctl.upstream.bgp import exabgp
 from xdpctl.upstream.bgp.bridge import Setup
-from xdpctl.upstream.peers import Peer
+from xdpctl.upstream.peers import Peer, Receive
 
 _FOLDER_MODE = 0o2750  # what is made in it belongs to the control plane's group, too
 _PASSWORD_MAX = 80  # bytes: TCP_MD5SIG_MAXKEYLEN
@@ -36,11 +36,12 @@ def prepare(settings: Settings) -> tuple[int, int]:
     control, common = identity(settings)
     folder = settings.speaker_dir
     setup = Setup(
-        peers={peer.host: peer.receive_most for peer in upstream.peers},
+        peers={peer.host: _kept(peer) for peer in upstream.peers},
         own=[str(prefix) for prefix in upstream.own],
         most=upstream.most,
         socket=str(settings.speaker_socket.absolute()),
         state=str((folder / "announced.json").absolute()),
+        beats=str((folder / exabgp.BEAT_SOCKET).absolute()),
         users=[0, control],
     )
     python = [sys.executable, "-I", "-m", exabgp.BRIDGE, str((folder / "bridge.json").absolute())]
@@ -54,6 +55,11 @@ def prepare(settings: Settings) -> tuple[int, int]:
             ):
                 replace_in(fd, name, data, 0o400, (user, group))
     return user, group
+
+
+def _kept(peer: Peer) -> int:
+    """How many of its routes are kept."""
+    return 0 if peer.receive is Receive.OFF else peer.receive_most
 
 
 def _speaker(settings: Settings) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.upstream.bgp.messages import (
     LINE_MAX,
     Anew,
+    Gone,
     Report,
     Route,
     Whole,
@@ -36,8 +37,6 @@ _CLIENTS_MAX, _UNREAD_MAX = 4, 16 << 20  # bytes that a client has not read
 _CHUNK = 64 << 10
 _STANDARD_INPUT, _STANDARD_OUTPUT = 0, 1
 _SHOW = "show adj-rib out"
-# to a peer whose session outlived an earlier bridge: send what you sent it once more (RFC 2918)
-_REFRESH, _FLOWS = "announce route-refresh", ("ipv4 flow", "ipv6 flow")
 
 
 class Setup(msgspec.Struct, frozen=True):
@@ -48,6 +47,7 @@ class Setup(msgspec.Struct, frozen=True):
     most: int
     socket: str
     state: str
+    beats: str
     users: list[int]
 
 
@@ -81,10 +81,7 @@ class Bridge:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         own = tuple(parse_prefix(each, "own") for each in setup.own)
-        refresh = [
-            f"neighbor {peer} {_REFRESH} {family}" for peer in setup.peers for family in _FLOWS
-        ]
-        self._table = Table(frozenset(setup.peers), own, setup.most, opening=refresh)
+        self._table = Table(frozenset(setup.peers), own, setup.most)
         self._sessions = Sessions(setup.peers)
         self._clients: dict[int, _Client] = {}
         self._selector = selectors.DefaultSelector()
@@ -92,6 +89,8 @@ class Bridge:
         self._beat_at = self._check_at = 0.0
         self._shown: dict[str, int] | None = None  # routes by peer, while they are being listed
         self._problem = ""
+        self._refused: set[str] = set()
+        self._beats = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._boot = Clock().read().boot
         self._restore()
         self._listener = self._listen()
@@ -109,8 +108,8 @@ class Bridge:
                         return
                 elif key.fd == self._listener.fileno():
                     self._accept()
-                elif key.fd != _STANDARD_OUTPUT:
-                    self._serve(self._clients[key.fd], events)
+                elif client := self._clients.get(key.fd):  # it may have been dropped just now
+                    self._serve(client, events)
             self._step(time.monotonic())
 
     def _step(self, now: float) -> None:
@@ -123,6 +122,8 @@ class Bridge:
         self._ask(now)
         if now >= self._beat_at:
             self._beat_at = now + _BEAT_SECONDS
+            with suppress(OSError):  # nobody listens: the tests', or the launcher ends
+                self._beats.sendto(str(os.getpid()).encode(), self._setup.beats)
             self._tell(line(Report(self._sessions.sessions(), self._table.report(), self._problem)))
         self._flush()
 
@@ -164,7 +165,7 @@ class Bridge:
             return False
         *lines, self._read = (self._read + data).split(b"\n")
         if len(self._read) > LINE_MAX:
-            self._read = b""
+            raise SystemExit("xdpctl: ExaBGP wrote a line without an end; all begins anew")
         for each in lines:
             self._line(each.strip())
         return True
@@ -190,6 +191,8 @@ class Bridge:
             self._beat_at = 0.0
             return
         for each in told:
+            if isinstance(each, Gone):
+                self._beat_at = 0.0
             self._tell(line(each))
 
     def _tell(self, data: bytes) -> None:
@@ -219,7 +222,7 @@ class Bridge:
     def _serve(self, client: _Client, events: int) -> None:
         if events & selectors.EVENT_WRITE:
             self._send(client)
-        if not events & selectors.EVENT_READ:
+        if not events & selectors.EVENT_READ or client.connection.fileno() < 0:
             return
         try:
             data = client.connection.recv(_CHUNK)
@@ -241,14 +244,18 @@ class Bridge:
             _log(f"an order cannot be read: {error}")
             return
         before = dict(self._table.wanted)
-        for wrong in self._table.order(wanted, time.monotonic()):
+        refused = self._table.order(wanted, time.monotonic())
+        for wrong in {*refused.values()} - self._refused:
             _log(f"refused: {wrong}")
+        self._refused = {*refused.values()}
         if before.keys() != self._table.wanted.keys() or any(
             abs(before[route] - until) > 1 for route, until in self._table.wanted.items()
         ):
             self._keep()  # before ExaBGP hears of it
 
     def _send(self, client: _Client) -> None:
+        if client.connection.fileno() < 0:
+            return
         try:
             sent = client.connection.send(client.unsent) if client.unsent else 0
         except BlockingIOError:
@@ -261,6 +268,8 @@ class Bridge:
         self._selector.modify(client.connection, events)
 
     def _drop(self, client: _Client) -> None:
+        if client.connection.fileno() < 0:
+            return
         self._selector.unregister(client.connection)
         self._clients.pop(client.connection.fileno(), None)
         client.connection.close()

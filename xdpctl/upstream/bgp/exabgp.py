@@ -9,13 +9,14 @@ from xdpctl.upstream.peers import Peer, text_of
 
 BRIDGE = "xdpctl.upstream.bgp.bridge"
 FILE = "exabgp.conf"
-# No listening socket, no pipes for commands besides the bridge's, an answer to each command. A
-# bridge that dies is started again; if it dies again and again, ExaBGP ends, and so do all routes.
+BEAT_SOCKET = "beats.sock"  # to which the bridge says that it lives
+# No listening socket, no pipes for commands besides the bridge's, an answer to each command. The
+# bridge is not started again: ExaBGP would not tell a new one which sessions stand.
 ENVIRONMENT = {
     "exabgp_api_ack": "true",
     "exabgp_api_cli": "false",
-    "exabgp_api_respawn": "true",
-    "exabgp_api_terminate": "false",
+    "exabgp_api_respawn": "false",
+    "exabgp_api_terminate": "true",
     "exabgp_daemon_daemonize": "false",
     "exabgp_daemon_drop": "false",
     "exabgp_log_destination": "stderr",
@@ -31,7 +32,8 @@ def configuration(
 ) -> str:
     """ExaBGP's configuration. Nothing is announced but what the bridge asks for.
 
-    Routes of one peer are never passed on to another: the bridge announces its own alone.
+    Routes of one peer are never passed on to another: the bridge announces its own alone. Messages
+    have 4,096 bytes at most (no RFC 8654), so what one makes of work is bounded.
     """
     lines = ["process bridge {", f"    run {' '.join(bridge)};", "    encoder json;", "}"]
     for peer in peers:
@@ -51,7 +53,7 @@ def _neighbor(peer: Peer, password: str) -> list[str]:
         f"    hold-time {peer.hold_time};",
         *([f'    md5-password "{password}";'] if password else []),
         "    adj-rib-in false;",
-        "    capability { graceful-restart disable; }",
+        "    capability { graceful-restart disable; extended-message disable; }",
         "    family {",
         *(f"        {family};" for family in families),
         "    }",

@@ -68,6 +68,12 @@ class Received(msgspec.Struct, frozen=True, tag="received"):
     message: msgspec.Raw
 
 
+class Gone(msgspec.Struct, frozen=True, tag="gone"):
+    """The session with a peer has ended, and with it all that was received."""
+
+    peer: str
+
+
 class Anew(msgspec.Struct, frozen=True, tag="anew"):
     """What was received so far follows, and then `Whole`: what is not in it is gone."""
 
@@ -76,7 +82,7 @@ class Whole(msgspec.Struct, frozen=True, tag="whole"):
     """All that was received so far has been sent."""
 
 
-FromBridge = Report | Received | Anew | Whole
+FromBridge = Report | Received | Gone | Anew | Whole
 _encoder = msgspec.json.Encoder()
 _orders = msgspec.json.Decoder(Order)
 _from_bridge: msgspec.json.Decoder[FromBridge] = msgspec.json.Decoder(FromBridge)

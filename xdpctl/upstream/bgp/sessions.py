@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 
 from xdpctl.model.event import plain
-from xdpctl.upstream.bgp.messages import Received, Session
+from xdpctl.upstream.bgp.messages import Gone, Received, Session
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
 _FLOW = ("ipv4 flow", "ipv6 flow")
+_NEXT_HOP, _ROUTE_MAX = "next-hop", 8_000  # bytes of a message about one route
 _NOT_YET = "no session yet"
 _NO_CONNECTION = "no connection yet: check its address, the password, and TCP port 179"
 _CODES = {  # RFC 4271 section 4.5, RFC 4486
@@ -59,10 +60,10 @@ class Sessions:
             for message in each.routes.values():
                 yield Received(peer, msgspec.Raw(message))
 
-    def hear(self, line: bytes) -> list[Received] | None:
+    def hear(self, line: bytes) -> list[Received | Gone] | None:
         """Take a line into account; what the control plane should hear of it.
 
-        None if it changed a session. ValueError if it is no message.
+        None if it changed a session, which did not end. ValueError if it is no message.
         """
         data = _decoder.decode(line)
         neighbor = _table(data.get("neighbor"))
@@ -73,7 +74,7 @@ class Sessions:
         match data.get("type"):
             case "state":
                 self._state(heard, neighbor)
-                return None
+                return [Gone(peer)] if neighbor.get("state") == "down" else None
             case "negotiated":
                 heard.families = _families(neighbor)
                 return None
@@ -100,18 +101,21 @@ class Sessions:
 
     def _update(
         self, peer: str, heard: _Heard, neighbor: dict[str, Any], data: dict[str, Any]
-    ) -> list[Received]:
+    ) -> list[Received | Gone]:
         """Divide an update into a message for each route, so that each can be kept or forgotten."""
         update = _table(_table(neighbor.get("message")).get("update"))
-        told: list[Received] = []
+        told: list[Received | Gone] = []
+        if not heard.most:
+            return told
         for part in ("withdraw", "announce"):
             for family in _FLOW:
                 for route in _routes(_table(update.get(part)).get(family)):
                     message = _one(peer, update, part, family, route)
-                    key = f"{family} {route.get('string', '')}"
+                    key = _key(family, route)
+                    full = key not in heard.routes and len(heard.routes) >= heard.most
                     if part == "withdraw":
                         heard.routes.pop(key, None)
-                    elif key not in heard.routes and len(heard.routes) >= heard.most:
+                    elif full or len(message) > _ROUTE_MAX:
                         heard.beyond += 1
                         continue
                     else:
@@ -121,9 +125,18 @@ class Sessions:
 
 
 def _one(peer: str, update: dict[str, Any], part: str, family: str, route: Any) -> bytes:
-    message = {"attribute": update.get("attribute", {}), part: {family: [route]}}
+    """A message about one route, with the only attributes that say what to do about it."""
+    asked = _table(update.get("attribute")).get("extended-community", [])
+    route = {name: value for name, value in route.items() if name != _NEXT_HOP}
+    message = {"attribute": {"extended-community": asked}, part: {family: [route]}}
     neighbor = {"address": {"peer": peer}, "message": {"update": message}}
     return msgspec.json.encode({"type": "update", "neighbor": neighbor})
+
+
+def _key(family: str, route: dict[str, Any]) -> str:
+    """What a route is told apart by: its components alone. The next hop is ignored (RFC 8955)."""
+    parts = sorted((k, v) for k, v in route.items() if k not in ("string", _NEXT_HOP))
+    return f"{family} {msgspec.json.encode(parts).decode()}"
 
 
 def _routes(given: Any) -> list[dict[str, Any]]:

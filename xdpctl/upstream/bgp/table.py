@@ -16,10 +16,21 @@ from xdpctl.upstream.bgp.messages import ROUTE_MAX, Route, Told, Wanted
 SECONDS_MAX = 86_400.0
 CLEAR = "clear adj-rib out"
 _AGAIN_SECONDS = 5.0
-# of a FlowSpec route exactly one destination, and it comes first: see upstream.flowspec
-_FLOW_TEXT = re.compile(r"match \{ destination ([0-9a-f.:/]+);([^{}]*)\} then \{ ([^{}]*); \}")
-_BLACKHOLE = re.compile(r"route ([0-9a-f.:/]+) next-hop [0-9a-f.:]+ community \[[^\[\]]*\][^{}]*")
-_ACTIONS = re.compile(r"discard|rate-limit \d{1,15}")
+_COMPONENTS = (
+    "source|protocol|next-header|port|destination-port|source-port|icmp-type|icmp-code|tcp-flags|"
+    "packet-length|dscp|traffic-class|fragment|flow-label"
+)
+# As upstream.flowspec and upstream.request write them, and in no other way: ExaBGP's language has
+# more words than a route needs.
+_FLOW = re.compile(
+    r"match \{ destination ([0-9a-f.:]+/\d+);"
+    rf"((?: (?:{_COMPONENTS}) [0-9a-z=<>&!+\[\] .:/-]+;)*)"
+    r" \} then \{ (?:discard|rate-limit \d{1,15}); \}"
+)
+_BLACKHOLE = re.compile(
+    r"route ([0-9a-f.:]+/\d+) next-hop [0-9a-f.:]+ community \[(?: (?:\d+:\d+|no-export))+ \]"
+    r"(?: large-community \[(?: \d+:\d+:\d+)+ \])?"
+)
 
 
 @dataclass(slots=True)
@@ -33,28 +44,32 @@ class Table:
     own: tuple[Prefix, ...]
     most: int
     clear: bool = True
-    opening: list[str] = field(default_factory=list)  # commands before any route, once
     wanted: dict[Route, float] = field(default_factory=dict)  # until when, monotonic
     told: set[Route] = field(default_factory=set)
     problems: dict[Route, str] = field(default_factory=dict)
+    refused: dict[Route, str] = field(default_factory=dict)
     _again_at: dict[Route, float] = field(default_factory=dict)
     _clear_at: float = 0.0
     _asked: tuple[str, Route | None] | None = None
 
-    def order(self, wanted: Iterable[Wanted], now: float) -> list[str]:
+    def order(self, wanted: Iterable[Wanted], now: float) -> dict[Route, str]:
         """Want these from now on, and nothing else; what is wrong with some, which are left out."""
         accepted: dict[Route, float] = {}
-        wrong = []
+        wrong: dict[Route, str] = {}
+        keys: set[str] = set()
         for each in wanted:
             try:
                 self._check(each)
                 if len(accepted) >= self.most:
                     raise RuleError(f"more than {self.most} routes are asked for", "wanted", "")
+                if _key(each.route) in keys:
+                    raise RuleError("another route has the same match", "route", "")
             except RuleError as error:
-                wrong.append(str(error))
+                wrong[each.route] = str(error)
             else:
                 accepted[each.route] = now + each.seconds
-        self.wanted = accepted
+                keys.add(_key(each.route))
+        self.wanted, self.refused = accepted, wrong
         return wrong
 
     def restore(self, wanted: Mapping[Route, float], now: float) -> None:
@@ -89,8 +104,6 @@ class Table:
     def _next(self, now: float) -> tuple[str, Route | None] | None:
         if self.clear:
             return (CLEAR, None) if self._clear_at <= now else None
-        if self.opening:
-            return self.opening.pop(0), None
         for route in self.told - self.wanted.keys():  # to take something back goes first
             if self._again_at.get(route, 0.0) <= now:
                 return f"neighbor {route.peer} withdraw {_said(route)}", route
@@ -134,7 +147,8 @@ class Table:
         """What the speaker was told to announce, and what it refused."""
         named = [route for route in self.wanted if route in self.told or route in self.problems]
         named += [route for route in self.told if route not in self.wanted]
-        return [Told(route, self.problems.get(route, "")) for route in named]
+        told = [Told(route, self.problems.get(route, "")) for route in named]
+        return told + [Told(route, why) for route, why in self.refused.items()]
 
 
 def destination_of(text: str) -> Prefix:
@@ -146,10 +160,16 @@ def destination_of(text: str) -> Prefix:
         if not destination.exact:
             raise RuleError(f"a blackhole is of one address, not of {destination}", "route", "")
         return destination
-    found = _FLOW_TEXT.fullmatch(text)
-    if not found or " destination " in found[2] or not _ACTIONS.fullmatch(found[3]):
+    found = _FLOW.fullmatch(text)
+    names = [part.split()[0] for part in found[2].split(";") if part.strip()] if found else []
+    if not found or len(set(names)) < len(names):
         raise RuleError(f"{text[:80]!r} is not a route", "route", "")
     return parse_prefix(found[1], "route")
+
+
+def _key(route: Route) -> str:
+    """What BGP tells routes to a peer apart by: the match, or the prefix, without the action."""
+    return f"{route.peer} {route.text.partition(' then ')[0].partition(' next-hop ')[0]}"
 
 
 def _said(route: Route) -> str:

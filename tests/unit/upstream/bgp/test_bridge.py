@@ -43,6 +43,7 @@ class Played:
             5,
             str(folder / "bridge.sock"),
             str(folder / "announced.json"),
+            str(folder / "beats.sock"),
             list(users),
         )
         (folder / "bridge.json").write_bytes(line(setup))

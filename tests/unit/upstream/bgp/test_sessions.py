@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from xdpctl.detectors.formats import exabgp
-from xdpctl.upstream.bgp.messages import Received
+from xdpctl.upstream.bgp.messages import Gone, Received
 from xdpctl.upstream.bgp.sessions import Sessions
 
 HOST = "192.0.2.1"
@@ -36,7 +36,7 @@ def update(part: str, *destinations: str) -> bytes:
 def heard(under: Sessions, line: bytes) -> list[Received]:
     found = under.hear(line)
     assert found is not None
-    return found
+    return [each for each in found if isinstance(each, Received)]
 
 
 def test_a_session_comes_and_goes_with_its_routes() -> None:
@@ -51,7 +51,8 @@ def test_a_session_comes_and_goes_with_its_routes() -> None:
     heard(under, update("withdraw", "198.51.100.7/32"))
     (left,) = under.received()
     assert b"198.51.100.8" in bytes(left.message)
-    under.hear(message("state", state="down", reason="peer closed\nthe session"))
+    ended = message("state", state="down", reason="peer closed\nthe session")
+    assert under.hear(ended) == [Gone(HOST)]
     (session,) = under.sessions()
     assert (session.up, session.kept, session.why) == (False, 0, "peer closed the session")
 
@@ -116,3 +117,33 @@ def test_what_is_no_json_is_an_error() -> None:
     for line in (b"{", b"[]", b"\xff"):
         with pytest.raises(ValueError, match=r".*"):
             under.hear(line)
+
+
+def test_what_a_peer_sends_of_which_nothing_is_taken_is_not_kept() -> None:
+    under = Sessions({HOST: 0})
+    assert not heard(under, update("announce", "198.51.100.7/32"))
+    assert not list(under.received())
+
+
+def test_attributes_are_not_kept_with_each_route_and_a_large_one_is_left_out() -> None:
+    under = Sessions({HOST: 10})
+    data = json.loads(update("announce", "198.51.100.7/32"))
+    attributes = data["neighbor"]["message"]["update"]["attribute"]
+    attributes["as-path"] = list(range(10_000))
+    (told,) = heard(under, json.dumps(data).encode())
+    assert len(bytes(told.message)) < 500
+    attributes["extended-community"] *= 10_000
+    assert not heard(under, json.dumps(data).encode())
+    assert under.sessions()[0].beyond == 1
+
+
+def test_the_next_hop_of_a_flowspec_route_is_ignored() -> None:
+    under = Sessions({HOST: 10})
+    data = json.loads(update("announce", "198.51.100.7/32"))
+    listed = data["neighbor"]["message"]["update"]["announce"]["ipv4 flow"]["no-nexthop"]
+    listed[0] |= {"next-hop": "192.0.2.1", "string": "another"}
+    (told,) = heard(under, json.dumps(data).encode())
+    (event,) = exabgp.read(bytes(told.message))
+    assert not event.ignored
+    heard(under, update("withdraw", "198.51.100.7/32"))
+    assert not list(under.received())

@@ -94,14 +94,25 @@ def test_the_bridge_refuses_what_it_should_never_be_asked(
     route: Route, seconds: float, why: str
 ) -> None:
     under = table()
-    (wrong,) = under.order([Wanted(route, seconds)], 0)
+    (wrong,) = under.order([Wanted(route, seconds)], 0).values()
     assert why in wrong
+    (told,) = under.report()
+    assert why in told.problem
     assert said(under, 0) == [CLEAR]
+
+
+def test_one_action_for_a_match_since_bgp_has_no_more() -> None:
+    under = table()
+    other = FLOW.replace("discard", "rate-limit 1000")
+    assert list(under.order(wanted(FLOW, other), 0)) == [Route(PEER, other)]
+    said(under, 0)
+    under.order(wanted(other), 1)
+    assert [" withdraw " in command for command in said(under, 1)] == [True, False]
 
 
 def test_no_more_than_so_many_routes() -> None:
     under = table(most=1)
-    assert "more than 1" in under.order(wanted(FLOW, HOLE), 0)[0]
+    assert "more than 1" in under.order(wanted(FLOW, HOLE), 0)[Route(PEER, HOLE)]
     assert list(under.wanted) == [Route(PEER, FLOW)]
 
 
@@ -119,6 +130,16 @@ def test_no_more_than_so_many_routes() -> None:
         FLOW + "; " + FLOW,
         FLOW.replace("discard", "discard; } } route { match { destination 203.0.113.0/24"),
         FLOW.replace("=17", "=17é"),
+        FLOW.replace("protocol =17", "destination-ipv4 203.0.113.0/24"),
+        FLOW.replace("protocol =17", "protocol =17;destination 203.0.113.0/24"),
+        FLOW.replace("protocol =17; }", "protocol =17; } # "),
+        FLOW.replace("protocol =17", "protocol =17; protocol =6"),
+        FLOW + " shutdown",
+        f"{HOLE}; route 203.0.113.0/24 next-hop 192.0.2.2 community [ 65535:666 ]",
+        f"{HOLE} clear adj-rib out",
+        f"{HOLE} # more",
+        HOLE.replace("no-export", "no-export ] split /25 community [ 1:1"),
+        HOLE.replace("65535:666", "65535:666; restart"),
         "match { destination 198.51.100.7/32; " + "protocol =17; " * 500 + "} then { discard; }",
     ],
 )

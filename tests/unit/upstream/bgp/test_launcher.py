@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""ExaBGP ends when the bridge dies or hangs: nobody else would end what is announced."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from xdpctl.upstream.bgp import __main__ as launcher
+
+_BRIDGE = """
+import os, socket, sys, time
+beats = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+for _ in range(5):
+    beats.sendto(str(os.getpid()).encode(), sys.argv[1])
+    time.sleep(0.05)
+time.sleep({stays})
+"""
+_SPEAKER = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", {bridge!r}, {path!r}])
+time.sleep(60)
+"""
+
+
+def played(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> str:
+    monkeypatch.setattr(launcher, "command", lambda _: [sys.executable, "-c", code])
+    monkeypatch.setattr(launcher, "_HUNG_SECONDS", 1.0)
+    monkeypatch.setattr(launcher, "_START_SECONDS", 5.0)
+    return launcher.run(folder)
+
+
+@pytest.mark.parametrize(("stays", "why"), [(0, "the bridge died"), (60, "the bridge hangs")])
+def test_without_its_bridge_it_ends(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stays: int, why: str
+) -> None:
+    bridge = _BRIDGE.format(stays=stays)
+    code = _SPEAKER.format(bridge=bridge, path=str(tmp_path / "beats.sock"))
+    assert played(monkeypatch, tmp_path, code) == why
+
+
+def test_a_bridge_that_never_comes_is_one_that_hangs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert played(monkeypatch, tmp_path, "import time; time.sleep(60)") == "the bridge hangs"
+
+
+def test_its_own_end_is_said_with_its_status(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert played(monkeypatch, tmp_path, "raise SystemExit(3)") == "ExaBGP ended with status 3"
+    assert (tmp_path / "beats.sock").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("noise", [b"", b"x", b"-1", b"9" * 16])
+def test_noise_at_its_socket_ends_it_rather_than_be_believed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, noise: bytes
+) -> None:
+    code = (
+        "import socket, time; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
+        f"s.sendto({noise!r}, {str(tmp_path / 'beats.sock')!r}); time.sleep(60)"
+    )
+    assert played(monkeypatch, tmp_path, code) in ("the bridge died", "the bridge hangs")
