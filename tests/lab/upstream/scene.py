@@ -26,12 +26,12 @@ s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.bind(("", 53))
 body, until = bytes(900), time.monotonic() + float(sys.argv[2])
 while time.monotonic() < until:
-    for _ in range(20):
+    for _ in range(3):
         try:
             s.sendto(body, (sys.argv[1], 9999))
         except OSError:
             pass
-    time.sleep(0.001)
+    time.sleep(0.0001)
 """
 SETTINGS = """
 [upstream]
