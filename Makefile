@@ -99,7 +99,7 @@ fleet-scale: setup
 	@$(BIN)/python -m bench.fleet.scale_page dist/fleet-scale.json docs/results
 
 upstream: setup
-	@sh packaging/need.sh frr gobgpd nftables
+	@sh packaging/need.sh frr gobgpd bird2 nftables
 	@$(BIN)/python -m tests.lab.upstream.page docs/results
 
 sessions: setup

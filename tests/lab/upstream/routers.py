@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Routers of others in the lab: FRR as the provider."""
+"""Routers of others in the lab: FRR and BIRD as providers, GoBGP as a scrubbing centre."""
 
 import json
 import os
@@ -115,9 +115,10 @@ def _bgpd(address: str, neighbor: str, more: str) -> str:
 
 
 def needed() -> None:
-    """Skip the test, or fail it where everything must be there, without FRR and GoBGP."""
-    there = {"frr": os.access(_DAEMONS / "bgpd", os.X_OK), "gobgpd": shutil.which("gobgpd")}
-    for name in (name for name, found in there.items() if not found):
+    """Skip the test without FRR, GoBGP and BIRD; fail it where everything must be there."""
+    found = {"gobgpd": shutil.which("gobgpd"), "bird2": shutil.which("bird")}
+    there = {"frr": os.access(_DAEMONS / "bgpd", os.X_OK)} | found
+    for name in (name for name, path in there.items() if not path):
         need(False, f"{name}: apt-get install {name}")
 
 
@@ -182,3 +183,56 @@ def _gobgpd(address: str, neighbor: str) -> str:
         f'[[neighbors]]\n[neighbors.config]\nneighbor-address = "{neighbor}"\npeer-as = 64500\n'
         f"[neighbors.transport.config]\npassive-mode = true\n{families}"
     )
+
+
+class Bird:
+    """BIRD in a namespace, of AS 64496, with one neighbour: another provider's router."""
+
+    def __init__(self, host: Host, address: str, neighbor: str) -> None:
+        self.host = host
+        self.folder = Path(tempfile.mkdtemp(prefix="xdpctl-bird-"))
+        self._process: subprocess.Popen[bytes] | None = None
+        (self.folder / "bird.conf").write_text(
+            f"router id {address};\nipv4 table master4;\nflow4 table flows4;\n"
+            "protocol device {}\n"
+            f"protocol bgp box {{\n local {address} as 64496;\n neighbor {neighbor} as 64500;\n"
+            " passive;\n ipv4 { import all; export none; };\n"
+            " flow4 { table flows4; import all; export none; };\n}\n"
+        )
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        words = ("bird", "-f", "-c", str(self.folder / "bird.conf"), "-s", self._socket)
+        with (self.folder / "log").open("ab") as log:
+            self._process = self.host.popen(*words, stdout=log, stderr=log)
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                self.run("show status")
+                return
+            except LabError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    @property
+    def _socket(self) -> str:
+        return str(self.folder / "bird.ctl")
+
+    def run(self, command: str) -> str:
+        """The output of a command of `birdc`."""
+        return self.host.sh("birdc", "-s", self._socket, *command.split())
+
+    def flowspec(self) -> str:
+        """Its FlowSpec routes."""
+        return self.run("show route table flows4 all").partition("Table flows4:")[2].strip()
+
+    def routes(self) -> str:
+        """Its IPv4 routes."""
+        return self.run("show route table master4 all").partition("Table master4:")[2].strip()
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(10)

@@ -8,6 +8,7 @@ from functools import partial
 
 from tests.lab.questions import eventually
 from tests.lab.upstream.neighbours import Site
+from tests.lab.upstream.routers import Bird
 
 
 def test_what_is_approved_is_at_the_provider_and_what_is_withdrawn_is_gone(site: Site) -> None:
@@ -30,6 +31,24 @@ def test_what_is_approved_is_at_the_provider_and_what_is_withdrawn_is_gone(site:
     site.box.cli("upstream", "withdraw", "--all")
     assert eventually(lambda: not site.frr.flowspec() and not site.frr.routes())
     assert not site.gobgp.learnt(), "the other peer never saw any of it"
+
+
+def test_bird_takes_both_as_well(site: Site) -> None:
+    site.frr.stop()
+    bird = Bird(site.isp, "192.0.2.1", "192.0.2.2")
+    try:
+        bird.start()
+        site.start()
+        for proposal in site.proposals():
+            site.approve(proposal)
+        assert eventually(lambda: bird.flowspec() and bird.routes())
+        assert "dst 198.51.100.7/32; proto 17; sport 53;" in bird.flowspec()
+        assert "0x80060000, 0x0" in bird.flowspec(), "traffic-rate 0 (RFC 8955 section 7.1)"
+        assert "(65535,666) (65535,65281)" in bird.routes(), "blackhole and no-export"
+        site.box.cli("upstream", "withdraw", "--all")
+        assert eventually(lambda: not bird.flowspec() and not bird.routes())
+    finally:
+        bird.stop()
 
 
 def test_what_one_peer_sends_never_reaches_another(site: Site) -> None:
