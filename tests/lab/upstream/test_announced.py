@@ -8,7 +8,7 @@ from functools import partial
 
 from tests.lab.questions import eventually
 from tests.lab.upstream.neighbours import Site
-from tests.lab.upstream.routers import Bird
+from tests.lab.upstream.routers import Bird, Frr
 
 
 def test_what_is_approved_is_at_the_provider_and_what_is_withdrawn_is_gone(site: Site) -> None:
@@ -117,6 +117,28 @@ def test_a_speaker_that_hangs_is_said_and_loses_its_session(site: Site) -> None:
     finally:
         os.kill(hanging, signal.SIGCONT)
     assert eventually(lambda: site.frr.flowspec(), 30), "and it is announced again"
+
+
+def test_a_password_guards_the_session_and_a_wrong_one_is_hinted_at(site: Site) -> None:
+    site.frr.stop()
+    guarded = Frr(site.isp, "192.0.2.1", "192.0.2.2", " neighbor 192.0.2.2 password r1ght\n")
+    path = site.box.directory / "password"
+    site.configure(isp=f'password_file = "{path}"')
+    try:
+        guarded.start()
+        path.write_text("wr0ng\n")
+        path.chmod(0o600)
+        site.start(sessions=1)
+        assert eventually(lambda: "password" in site.peer("isp1")["why"])
+        site.box.stop()
+        path.write_text("r1ght\n")
+        site.start()
+        for name in ("exabgp.conf", "bridge.json"):
+            held = site.box.directory / "state" / "bgp" / name
+            assert held.stat().st_mode & 0o077 == 0
+        assert "r1ght" not in site.box.log.read_text()
+    finally:
+        guarded.stop()
 
 
 def test_what_does_not_agree_is_named(site: Site) -> None:
