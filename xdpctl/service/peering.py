@@ -91,7 +91,9 @@ class Peering:
         if report is None:
             return [f"the BGP speaker does not answer: {self.speaker.problem}"]
         found = [report.problem] if report.problem else []
-        found += [self.announcer.problem] if self.announcer.problem else []
+        found += [
+            each for each in (self.announcer.problem, self.announcer.proposer.problem) if each
+        ]
         for peer in self.settings.peers:
             session = session_of(report, peer)
             if session is None or not session.up:

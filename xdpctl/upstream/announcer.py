@@ -49,12 +49,17 @@ class Announcer:
     effects: Effects = field(default_factory=Effects)
     problem: str = ""
     _before: dict[str, tuple[float, float]] = field(default_factory=dict)  # share, and when
+    _since: float = field(init=False)  # Unix time: what was sent before is not measured
     _told: set[str] = field(default_factory=set)  # by this process
-    _waiting: set[str] = field(default_factory=set)  # their time is over, but not their turn
+    _confirmed: set[str] = field(default_factory=set)  # by the speaker
+    _probed: set[str] = field(default_factory=set)  # by this process
     _wake: threading.Event = field(default_factory=threading.Event)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _step_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._since = self.controller.clock.read().unix
 
     def start(self) -> None:
         """Start; without peers there is nothing to do."""
@@ -112,8 +117,8 @@ class Announcer:
         wanted = []
         for each in list(self.controller.state.announcements.values()):
             peer, left = self.settings.peer(each.peer), (each.expires_ns - kernel) / 1e9
-            if each.id in self._waiting:
-                left = _TURN_SECONDS
+            if each.id in self._told:  # its end is decided in `step`, and not by a moment's delay
+                left = max(left, _TURN_SECONDS)
             if each.announced and not each.probing and left > 0 and peer and peer.announces:
                 route = Route(peer.host, each.route)
                 wanted.append(Wanted(route, left))
@@ -140,9 +145,14 @@ class Announcer:
             if peer is None or Route(peer.host, each.route) not in announced or each.probing:
                 continue
             family = parse_prefix(each.victim, "victim").family
-            if agreed(session_of(report, peer), each.kind, family):
-                share, at = self._before.pop(each.id, (self._share(), now))
+            if not agreed(session_of(report, peer), each.kind, family):
+                continue
+            if each.sent_at >= self._since and each.id not in self._confirmed:
+                self._say(each, f"asked AS {peer.peer_as} ({peer.name}) to {each.what}")
+            if each.sent_at >= self._since and each.id not in self.effects.of:
+                share, at = self._before.get(each.id, (self._share(), now))
                 self.effects.begin(each.id, share, at)
+            self._confirmed.add(each.id)
 
     def _share(self) -> float:
         """The highest share of an uplink; NaN if none is known."""
@@ -152,7 +162,8 @@ class Announcer:
     def _measure(self, now: float, full: bool) -> None:
         """Say what each announcement did to what arrives, or that it did nothing."""
         state = self.controller.state.announcements
-        for number, helped in self.effects.look(self._share(), now, state).items():
+        standing = {k for k, e in list(state.items()) if e.announced and not e.probing}
+        for number, helped in self.effects.look(self._share(), now, standing).items():
             each, effect = state.get(number), self.effects.of[number]
             if each is None:
                 continue
@@ -179,20 +190,23 @@ class Announcer:
         """End what has lasted its time: withdraw one, watch the link, and then the next."""
         now = self.controller.clock.read()
         held = list(self.controller.state.announcements.values())
-        self._told &= {each.id for each in held}
+        standing = {each.id for each in held if each.announced}
+        self._told &= standing
+        self._confirmed &= standing
         self._before = {k: before for k, before in self._before.items() if k in self._told}
         mine = [each for each in held if each.announced]
         wrong = {each.id: why for each in mine if (why := self._refusal(each))}
         due = [e for e in mine if e.expires_ns <= now.ns and e.id not in wrong]
         probing = [each for each in mine if each.probing and each.id not in wrong]
+        unseen = [each for each in probing if each.id not in self._probed]
         late = [each for each in due if not each.probing and each.id not in self._told]
-        ends = [each for each in due if not each.probing and each.id in self._told]
+        unsent = [e for e in due if e.id in self._told and self._never_sent(e)]
+        ends = [e for e in due if not e.probing and e not in late and e not in unsent]
         again = [*probing, *ends] if full else []  # what is needed is not taken away first
-        over = [] if full else [each for each in due if each.probing]
+        over = [] if full else [e for e in due if e.probing and e not in unseen]
         watched = len(over) < len(probing)
         first = [] if watched or full else ends[:1]
-        self._waiting = {each.id for each in ends} - {each.id for each in (*first, *again)}
-        if not (wrong or again or over or first or late):
+        if not (wrong or again or over or first or late or unsent or unseen):
             return
 
         def operation(draft: Draft) -> None:
@@ -205,10 +219,17 @@ class Announcer:
             for each in _still(draft, late):
                 why = "its time was over before this start"
                 announcing.withdraw(draft, each.id, announcing.BY, why)
-            for each in _still(draft, first):
+            for each in _still(draft, unsent):
+                announcing.withdraw(draft, each.id, announcing.BY, "it was never sent")
+            for each in _still(draft, [*first, *unseen]):
                 self._probe(draft, each)
 
         self.controller.submit(operation).result(10)
+        self._probed = {e.id for e in [*probing, *first]} - {e.id for e in [*again, *over]}
+
+    def _never_sent(self, each: Announcement) -> bool:
+        """Whether the speaker never confirmed what was approved since this start."""
+        return each.sent_at >= self._since and each.id not in self._confirmed
 
     def _refusal(self, each: Announcement) -> str:
         """Why something may not be announced any more: it is not ours, or has become ourselves."""
@@ -228,7 +249,8 @@ class Announcer:
         why = "filled again" if each.probing else "is still full"
         text = f"the link {why}, so {each.peer} is asked again to {each.what}"
         announcing.note(draft, new, text, announcing.BY)
-        self.effects.of.pop(each.id, None)
+        if each.probing:
+            self.effects.of.pop(each.id, None)
 
     def _probe(self, draft: Draft, each: Announcement) -> None:
         """Withdraw it for a while, to see whether the link fills again."""

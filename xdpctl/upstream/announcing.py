@@ -21,6 +21,7 @@ from xdpctl.upstream.settings import UpstreamSettings
 
 BY, POLICY = "xdpctl", "policy"  # who acts if nobody does
 UPSTREAM = "upstream"  # the identity of the setting that policy sends nothing
+_DECLINED_SECONDS = 3600.0
 _SEE = "xdpctl upstream status"
 
 
@@ -52,7 +53,8 @@ def propose(
         there = standing(draft, number)
         if there and not (there.declined and by != BY):
             continue
-        if len(draft.all_announcements()) >= PROPOSED_MAX:
+        waiting = (e for e in draft.all_announcements() if not (e.announced or e.declined))
+        if sum(1 for _ in waiting) >= PROPOSED_MAX:
             raise QuotaError(
                 f"{PROPOSED_MAX} proposals wait, and no more are made",
                 "",
@@ -137,22 +139,22 @@ def approve(
         approved_by=by, sent_at=draft.now.unix, expires_ns=draft.now.after(settings.ttl)
     )
     draft.note(by, "upstream.approve", number, peer=sent.peer, route=sent.route, ttl=settings.ttl)
-    note(draft, sent, f"asked AS {peer.peer_as} ({peer.name}) to {sent.what}", by)
+    note(draft, sent, f"approved: ask AS {peer.peer_as} ({peer.name}) to {sent.what}", by)
     return sent
 
 
 def withdraw(draft: Draft, number: str, by: str, why: str) -> Announcement:
     """Take back what is announced, or a proposal. NotFoundError.
 
-    What somebody takes back is not proposed again by itself in the same incident.
+    What somebody takes back is not proposed again by itself while its incident is open, and for an
+    hour.
     """
     found = standing(draft, number)
     if found is None or found.declined:
         raise NotFoundError(f"there is no announcement {number[:40]!r}; see {_SEE}")
-    incident = draft.incident(found.incident)
-    kept = by != BY and incident is not None and incident.open
-    declined = found.replace(declined=True, sent_at=0.0, expires_ns=0, probing=False)
-    draft.announcements[number] = declined if kept else None
+    until = draft.now.after(_DECLINED_SECONDS)
+    declined = found.replace(declined=True, sent_at=0.0, expires_ns=until, probing=False)
+    draft.announcements[number] = None if by == BY else declined
     action = "upstream.withdraw" if found.announced else "upstream.decline"
     draft.note(by, action, number, peer=found.peer, route=found.route, why=why)
     if found.announced:

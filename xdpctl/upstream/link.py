@@ -64,7 +64,8 @@ class Link:
         why = self._why(reading, share)
         self._hot = self._hot + 1 if why else 0
         calm = not why and not share > self._settings.full - _OVER_SHARE
-        self._cool = self._cool + 1 if calm else 0
+        if why or not math.isnan(share):  # of what is not known, nothing is concluded
+            self._cool = self._cool + 1 if calm else 0
         if self._full_for or self._hot >= self._settings.seconds:
             self._full_for += 1 if self._full_for else self._hot
         if self._cool >= _OVER_SECONDS:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import RuleError
+from xdpctl.errors import QuotaError, RuleError
 from xdpctl.model.announcement import Announcement, Kind
 from xdpctl.model.incident import Incident
 from xdpctl.notify.changes import News
@@ -35,6 +35,7 @@ class Proposer:
     asked: Callable[[Incident], list[Request]]
     tell: Callable[[News], None]
     failed: set[str] = field(default_factory=set)
+    problem: str = ""
 
     def step(self, full: bool) -> None:
         """Propose if a link is full; forget proposals about what is over."""
@@ -42,7 +43,9 @@ class Proposer:
         opened = {key: each for key, each in list(state.incidents.items()) if each.open}
         self.failed &= opened.keys()
         listed = list(state.announcements.values())
-        stale = [e for e in listed if not e.announced and e.incident and e.incident not in opened]
+        now = self.controller.clock.read().ns
+        over = [e for e in listed if not e.announced and e.incident not in opened]
+        stale = [e for e in over if (e.expires_ns <= now if e.declined else e.incident)]
         known = {each.id for each in listed}
         wanted = [
             (incident, peer, requests)
@@ -58,13 +61,22 @@ class Proposer:
                 _forget(draft, each)
             made: list[Announcement] = []
             for incident, peer, requests in wanted:
-                made += announcing.propose(
-                    draft, peer, requests, incident.id, announcing.BY, self.settings
-                )
+                made += self._propose(draft, peer, requests, incident.id)
             return [each for each in made if not self._sent_by_policy(draft, each)]
 
         for each in self.controller.submit(operation).result(10):
             self._tell(each)
+
+    def _propose(
+        self, draft: Draft, peer: Peer, requests: list[Request], incident: str
+    ) -> list[Announcement]:
+        """Propose to one peer; that too many wait is said, and does not undo the rest."""
+        self.problem = ""
+        try:
+            return announcing.propose(draft, peer, requests, incident, announcing.BY, self.settings)
+        except QuotaError as error:
+            self.problem = str(error)
+            return []
 
     def wanted(self, incident: Incident) -> list[tuple[Peer, list[Request]]]:
         """What to ask of each peer: FlowSpec; a blackhole if that cannot be, or did not help."""

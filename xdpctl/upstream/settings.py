@@ -41,8 +41,8 @@ class UpstreamTable(Struct, frozen=True, forbid_unknown_fields=True):
         """The settings; what is not valid is added to `problems`."""
         _unique([each.interface for each in self.uplinks], "upstream.uplinks", problems)
         _unique([each.name for each in self.peers], "upstream.peers", problems)
-        _unique([each.address for each in self.peers], "upstream.peers", problems)
         made = [each.settings(number, problems) for number, each in enumerate(self.peers, 1)]
+        _unique([peer.host for peer in made if peer], "upstream.peers", problems)
         own = read_prefixes(self.own, "upstream.own", problems)
         ttl = read_seconds(self.ttl, "upstream.ttl", problems)
         if ttl > _TTL_MOST:
@@ -54,6 +54,11 @@ class UpstreamTable(Struct, frozen=True, forbid_unknown_fields=True):
         probe = read_seconds(self.probe, "upstream.probe", problems)
         if probe > _PROBE_MOST:
             problems.add(f"upstream.probe is {probe:g} s; give at most {_PROBE_MOST:g}")
+        if probe <= self.seconds:
+            problems.add(
+                f"upstream.probe is {probe:g} s; give more than upstream.seconds, or nobody sees "
+                "that the link fills again"
+            )
         if any(peer and peer.announces for peer in made) and not self.uplinks:
             problems.add(
                 "upstream.uplinks is empty: without it nothing can be proposed to peers; or set "

@@ -90,7 +90,7 @@ def _peering(ctx: ControlPlane) -> Peering:
     return ctx.peering
 
 
-@router.post("/proposals", responses=refusals(NotFoundError, ConfigError, RuleError))
+@router.post("/proposals", responses=refusals(NotFoundError, ConfigError, RuleError, ConflictError))
 async def propose(body: ProposeIn, who: Operator, ctx: Ctx) -> ProposalsOut:
     """Propose what could be asked of peers about an incident, whether a link is full or not.
 
@@ -100,6 +100,8 @@ async def propose(body: ProposeIn, who: Operator, ctx: Ctx) -> ProposalsOut:
     incident = ctx.controller.state.incidents.get(body.incident)
     if incident is None:
         raise NotFoundError(f"there is no incident {body.incident!r}; see GET /v1/incidents")
+    if not incident.open:
+        raise ConflictError(f"the incident {incident.id} is closed", "incident", "")
     named = [each for each in peering.settings.peers if body.peer in (None, each.name)]
     if not named:
         raise NotFoundError(f"there is no peer {body.peer!r}; see GET /v1/upstream")

@@ -226,8 +226,10 @@ def announcement_out(
 def _problem(each: Announcement, told: Told | None, peering: Peering) -> str:
     """Why what is announced does not reach the peer; "" if it does, or should not."""
     peer = peering.settings.peer(each.peer)
-    if not each.announced or each.probing or peer is None:
+    if not each.announced or each.probing:
         return ""
+    if peer is None or not peer.announces:
+        return f"not sent: {each.peer} is no peer that may be asked"
     report = peering.speaker.report
     session = session_of(report, peer)
     if report is None or session is None:

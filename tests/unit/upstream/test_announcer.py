@@ -270,3 +270,99 @@ def test_while_the_link_is_full_nothing_is_withdrawn_to_look(
     approve(control, propose()[0].id, settings)
     site.pass_by(70, share=1.0)
     assert site.speaker.orders[-65:] == [1] * 65
+
+
+def test_a_route_is_renewed_without_a_gap_while_the_link_is_full(
+    site: Site, control: Controller, propose: Propose, settings: UpstreamSettings
+) -> None:
+    approve(control, propose()[0].id, settings)
+    for _ in range(70):
+        site.clock.ns += 10**9
+        site.announcer._tell_speaker(site.seconds)  # as it is when somebody wakes it
+        assert site.routes == ["match"]
+        assert min(site.speaker.announced.values()) >= 4, "the bridge must not end it meanwhile"
+        site.clock.ns -= 10**9
+        site.pass_by(1, share=1.0)
+
+
+def test_a_probe_that_nobody_watched_is_made_again(
+    site: Site, control: Controller, propose: Propose, settings: UpstreamSettings
+) -> None:
+    number = propose(incident=opened(control).id)[0].id
+    approve(control, number, settings)
+    site.pass_by(62)
+    assert control.state.announcements[number].probing
+    site.clock.ns += 60 * 10**9  # the control plane is away, and starts again in the attack
+    again = Site(control, settings, site.clock)
+    again.pass_by(2, share=1.0)
+    assert number in control.state.announcements, "it was not seen that the link stays free"
+    again.pass_by(3, share=1.0)
+    assert again.routes == ["match"]
+
+
+def test_what_was_never_sent_is_not_said_to_have_been_asked(
+    site: Site, control: Controller, propose: Propose, settings: UpstreamSettings
+) -> None:
+    incident = opened(control).id
+    site.speaker.away = True
+    approve(control, propose(incident=incident)[0].id, settings)
+    site.pass_by(63)
+    told = " ".join(notes(control, incident))
+    assert "it was never sent" in told
+    assert "asked AS" not in told
+    assert "whether it is needed" not in told
+
+
+def test_what_was_withdrawn_is_not_said_to_have_failed_and_is_measured_anew(
+    site: Site, control: Controller, settings: UpstreamSettings
+) -> None:
+    incident = opened(control).id
+    site.pass_by(5, share=1.0)
+    (flow,) = control.state.announcements.values()
+    approve(control, flow.id, settings)
+    site.pass_by(3, share=1.0)
+    control.submit(lambda d: announcing.withdraw(d, flow.id, "root", "no")).result(5)
+    site.pass_by(20, share=1.0)
+    assert not any("may ignore" in text for text in notes(control, incident))
+    assert site.announcer.effects.of == {}
+
+
+def test_what_stood_before_a_start_is_not_measured(
+    site: Site, control: Controller, settings: UpstreamSettings
+) -> None:
+    incident = opened(control).id
+    site.pass_by(5, share=1.0)
+    (flow,) = control.state.announcements.values()
+    approve(control, flow.id, settings)
+    site.pass_by(1, share=1.0)
+    site.pass_by(5, share=0.4)
+    again = Site(control, settings, site.clock)
+    again.pass_by(20, share=0.95)
+    told = notes(control, incident)
+    assert sum("inbound" in text for text in told) == 1, told
+
+
+def test_a_decline_outlives_its_incident(site: Site, control: Controller) -> None:
+    incident = opened(control).id
+    site.pass_by(5, share=1.0)
+    (flow,) = control.state.announcements.values()
+    control.submit(lambda d: announcing.withdraw(d, flow.id, "root", "no")).result(5)
+    control.submit(lambda draft: close_incident(draft, incident, ROOT)).result(5)
+    site.pass_by(1, share=1.0)
+    opened(control)
+    site.pass_by(5, share=1.0)
+    assert all(each.declined for each in control.state.announcements.values())
+    site.clock.ns += 3_700 * 10**9
+    site.pass_by(2, share=1.0)
+    assert not any(each.declined for each in control.state.announcements.values())
+
+
+def test_too_many_proposals_are_a_problem_and_undo_nothing_else(
+    site: Site, control: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcing, "PROPOSED_MAX", 1)
+    opened(control)
+    opened(control, "198.51.100.98")
+    site.pass_by(5, share=1.0)
+    assert len(control.state.announcements) == 1
+    assert "1 proposals wait" in site.announcer.proposer.problem

@@ -14,6 +14,7 @@ from msgspec import structs
 from xdpctl.abi.structs import Hits
 from xdpctl.control.operations import lockout, sets
 from xdpctl.control.state.draft import Draft
+from xdpctl.control.store.kinds import AUTOMATIC_MODE
 from xdpctl.control.store.records import decode_set
 from xdpctl.errors import XdpctlError
 from xdpctl.fleet.agent.records import (
@@ -207,7 +208,7 @@ class Taker:
             asked = value_of(one.key, intent, draft.now) if here else None
             assert asked is None or isinstance(asked, Token)  # noqa: S101
             draft.tokens[name] = asked
-        elif kind == "settings":
+        elif kind == "settings" and name == AUTOMATIC_MODE:
             asked = value_of(one.key, intent, draft.now) if here else None
             assert asked is None or isinstance(asked, Automatic)  # noqa: S101
             standing = current(draft, one.key)

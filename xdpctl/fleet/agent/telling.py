@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import structs
 
+from xdpctl.control.store.kinds import AUTOMATIC_MODE
 from xdpctl.fleet import keys
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.engine.values import Swap
@@ -53,9 +54,11 @@ class Telling:
         for signature in list(state.signatures.values()):
             if signature.origin == OPERATOR:
                 yield f"signatures/{signature.id}"
-        for field in ("sets", "tokens", "settings"):
+        for field in ("sets", "tokens"):
             for name in list(getattr(state, field)):
                 yield f"{field}/{name}"
+        if AUTOMATIC_MODE in state.settings:  # others are about this node's own peers
+            yield f"settings/{AUTOMATIC_MODE}"
 
     def _tell_incidents(self) -> None:
         state, now = self._member.controller.state, self._member.controller.clock.read().unix

@@ -24,7 +24,7 @@ def main() -> None:
     except SettingsError as error:
         print(f"xdpctl: {error}", file=sys.stderr)
         sys.exit(os.EX_CONFIG)
-    except XdpctlError as error:
+    except (XdpctlError, OSError) as error:
         print(f"xdpctl: {error}", file=sys.stderr)
         sys.exit(255)
 

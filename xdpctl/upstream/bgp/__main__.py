@@ -11,19 +11,22 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from xdpctl.base.system.die_with_parent import die_with
-from xdpctl.upstream.bgp.exabgp import BEAT_SOCKET, ENVIRONMENT, command
+from xdpctl.upstream.bgp.exabgp import BEAT_SOCKET, BRIDGE, ENVIRONMENT, command
 
-_START_SECONDS, _HUNG_SECONDS, _LOOK_SECONDS = 30.0, 10.0, 0.2
+_START_SECONDS, _HUNG_SECONDS, _LOOK_SECONDS, _GOODBYE_SECONDS = 30.0, 10.0, 0.2, 3.0
 _OTHERS_NOT = 0o077
 
 
 def run(folder: Path) -> str:
-    """Run ExaBGP until it or the bridge ends; why that was."""
-    path = folder / BEAT_SOCKET
+    """Run ExaBGP until it or the bridge ends; why that was, "" if it was wanted (SIGTERM)."""
+    path, wanted = folder / BEAT_SOCKET, threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: wanted.set())
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as beats:
         umask = os.umask(_OTHERS_NOT)
@@ -37,29 +40,55 @@ def run(folder: Path) -> str:
             stdin=subprocess.DEVNULL,
             preexec_fn=lambda: die_with(mine),  # there are no threads
         )
-        signal.signal(signal.SIGTERM, lambda *_: speaker.terminate())
+        watch = _Watch(speaker, beats)
         try:
-            return _watch(speaker, beats)
+            return watch.run(wanted)
         finally:
-            if speaker.poll() is None:
-                speaker.kill()
-                speaker.wait()
+            watch.end()
 
 
-def _watch(speaker: "subprocess.Popen[bytes]", beats: socket.socket) -> str:
-    heard_at, bridge = time.monotonic() + _START_SECONDS - _HUNG_SECONDS, 0
-    while speaker.poll() is None:
-        try:
-            given = beats.recv(16)
-            bridge = int(given) if given.isdigit() else bridge
-            heard_at = max(heard_at, time.monotonic()) if given.isdigit() else heard_at
-        except TimeoutError:
-            pass
-        if bridge and _dead(bridge):
-            return "the bridge died"
-        if time.monotonic() > heard_at + _HUNG_SECONDS:
-            return "the bridge hangs"
-    return f"ExaBGP ended with status {speaker.returncode}"
+class _Watch:
+    """Watches ExaBGP and the bridge."""
+
+    def __init__(self, speaker: "subprocess.Popen[bytes]", beats: socket.socket) -> None:
+        self._speaker, self._beats, self._bridge = speaker, beats, 0
+        self._heard_at = time.monotonic() + _START_SECONDS - _HUNG_SECONDS
+
+    def run(self, wanted: threading.Event) -> str:
+        """Wait until one of them ends, or until it is wanted; why."""
+        while self._speaker.poll() is None:
+            with suppress(TimeoutError):
+                given = self._beats.recv(16)
+                if given.isdigit():
+                    self._bridge = int(given)
+                    self._heard_at = max(self._heard_at, time.monotonic())
+            if wanted.is_set():
+                return ""
+            if self._bridge and _dead(self._bridge):
+                return "the bridge died"
+            if time.monotonic() > self._heard_at + _HUNG_SECONDS:
+                return "the bridge hangs"
+        return f"ExaBGP ended with status {self._speaker.returncode}"
+
+    def end(self) -> None:
+        """End both: ExaBGP gets a moment to say goodbye to its peers."""
+        if self._speaker.poll() is None:
+            self._speaker.terminate()
+            try:
+                self._speaker.wait(_GOODBYE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._speaker.kill()
+                self._speaker.wait()
+        if self._bridge and not _dead(self._bridge) and _is_bridge(self._bridge):
+            os.kill(self._bridge, signal.SIGKILL)  # it may hang, and would wake up as a second one
+
+
+def _is_bridge(pid: int) -> bool:
+    """Whether a process is a bridge: its number came through a socket."""
+    try:
+        return BRIDGE.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _dead(pid: int) -> bool:
@@ -75,7 +104,8 @@ def main() -> None:
     """The command line; it ends with the process PARENT."""
     if len(sys.argv) > 2:
         die_with(int(sys.argv[2]))
-    sys.exit(f"xdpctl: {run(Path(sys.argv[1]))}; nothing is announced until it has restarted")
+    if why := run(Path(sys.argv[1])):
+        sys.exit(f"xdpctl: {why}; nothing is announced until it has restarted")
 
 
 if __name__ == "__main__":

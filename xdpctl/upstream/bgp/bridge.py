@@ -90,7 +90,9 @@ class Bridge:
         self._shown: dict[str, int] | None = None  # routes by peer, while they are being listed
         self._problem = ""
         self._refused: set[str] = set()
+        self._unwritten = ""  # why the file is not up to date
         self._beats = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._beats.setblocking(False)  # a launcher that hangs must not keep this from its work
         self._boot = Clock().read().boot
         self._restore()
         self._listener = self._listen()
@@ -113,7 +115,7 @@ class Bridge:
             self._step(time.monotonic())
 
     def _step(self, now: float) -> None:
-        if self._table.expire(now):
+        if self._table.expire(now) or (self._unwritten and now >= self._beat_at):
             self._keep()
             self._beat_at = 0.0
         waits = self._table.asking or self._shown is not None
@@ -124,8 +126,12 @@ class Bridge:
             self._beat_at = now + _BEAT_SECONDS
             with suppress(OSError):  # nobody listens: the tests', or the launcher ends
                 self._beats.sendto(str(os.getpid()).encode(), self._setup.beats)
-            self._tell(line(Report(self._sessions.sessions(), self._table.report(), self._problem)))
+            self._tell(line(self._report()))
         self._flush()
+
+    def _report(self) -> Report:
+        problem = self._unwritten or self._problem
+        return Report(self._sessions.sessions(), self._table.report(), problem)
 
     def _ask(self, now: float) -> None:
         """Give ExaBGP the next command, and now and then compare what it announces."""
@@ -213,7 +219,7 @@ class Bridge:
         connection.setblocking(False)
         client = self._clients[connection.fileno()] = _Client(connection)
         self._selector.register(connection, selectors.EVENT_READ)
-        client.unsent = line(Report(self._sessions.sessions(), self._table.report(), self._problem))
+        client.unsent = line(self._report())
         client.unsent += line(Anew())
         client.unsent += b"".join(map(line, self._sessions.received()))
         client.unsent += line(Whole())
@@ -287,9 +293,15 @@ class Bridge:
         try:
             new.write_bytes(msgspec.json.encode(_State(self._boot, kept)))
             new.replace(path)
+            self._unwritten = ""
         except OSError as error:
-            self._problem = f"what is announced cannot be written to {path}: {error}"
-            _log(self._problem)
+            # what was withdrawn must not come back from the file
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            problem = f"what is announced cannot be written to {path}: {error}"
+            if problem != self._unwritten:
+                _log(problem)
+            self._unwritten = problem
 
     def _restore(self) -> None:
         now = time.monotonic()

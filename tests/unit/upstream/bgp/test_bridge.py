@@ -4,6 +4,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -170,13 +171,16 @@ def test_what_was_announced_in_another_boot_is_forgotten(played: Played, client:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"boot": 1, "kept": 2}', "x" * 100_000])
-def test_a_damaged_file_is_said_and_nothing_is_announced(tmp_path: Path, content: str) -> None:
+def test_a_damaged_file_is_said_and_nothing_is_announced(
+    tmp_path: Path, content: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "announced.json").write_text(content)
     played = Played(tmp_path)
     played.start()
     try:
         played.serving(lambda: "show adj-rib out" in played.said)
         assert not played.announced
+        assert "what was announced cannot be read" in capfd.readouterr().err
     finally:
         played.kill()
 
@@ -239,6 +243,43 @@ def test_noise_of_the_speaker_does_not_end_it(
     played.write(noise)
     client.announce([Wanted(FLOW, 60)])
     played.serving(lambda: played.announced)
+
+
+def test_a_launcher_that_hangs_does_not_keep_it_from_its_work(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as unread:
+        unread.bind(str(tmp_path / "beats.sock"))
+        for _ in range(1_000):  # its queue is full
+            try:
+                unread.setblocking(False)
+                unread.sendto(b"1", str(tmp_path / "beats.sock"))
+            except BlockingIOError:
+                break
+        played = Played(tmp_path, (os.getuid(),))
+        played.start()
+        client = Bridged(tmp_path / "bridge.sock", lambda _: None)
+        client.start()
+        try:
+            played.serving(lambda: client.report)
+            client.announce([Wanted(FLOW, 2)])
+            played.serving(lambda: played.announced)
+            played.serving(lambda: not played.announced)
+        finally:
+            client.stop()
+            played.kill()
+
+
+def test_what_was_withdrawn_does_not_come_back_from_a_file_that_cannot_be_written(
+    played: Played, client: Bridged
+) -> None:
+    client.announce([Wanted(FLOW, 600)])
+    played.serving(lambda: played.announced)
+    (played.folder / "announced.new").mkdir()  # as if the disk were full
+    client.announce([])
+    played.serving(lambda: not played.announced)
+    played.serving(lambda: client.report and "cannot be written" in client.report.problem)
+    assert not (played.folder / "announced.json").exists()
+    (played.folder / "announced.new").rmdir()
+    played.serving(lambda: client.report and not client.report.problem)
 
 
 def test_it_ends_with_its_speaker(played: Played) -> None:

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """ExaBGP ends when the bridge dies or hangs: nobody else would end what is announced."""
 
+import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,16 @@ def test_without_its_bridge_it_ends(
     bridge = _BRIDGE.format(stays=stays)
     code = _SPEAKER.format(bridge=bridge, path=str(tmp_path / "beats.sock"))
     assert played(monkeypatch, tmp_path, code) == why
+
+
+def test_a_wanted_stop_is_no_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    earlier = signal.getsignal(signal.SIGTERM)
+    try:
+        assert played(monkeypatch, tmp_path, "import time; time.sleep(60)") == ""
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
 
 
 def test_a_bridge_that_never_comes_is_one_that_hangs(
