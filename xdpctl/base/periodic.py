@@ -15,8 +15,9 @@ class PeriodicTask:
     """Call `step` with the monotonic time in a thread: at once, and again `seconds` after each
     call returns.
 
-    An exception is logged with the prefix `trouble`, once for as long as it stays the same. After
-    an exception the task waits `rest` seconds longer. Call `start`, and later `stop`.
+    An exception is logged with the prefix `trouble`, once for as long as it stays the same;
+    `problem` has its text until a step succeeds. After an exception the task waits `rest` seconds
+    longer. Call `start`, and later `stop`; `wake` makes it call `step` now.
     """
 
     def __init__(
@@ -28,17 +29,22 @@ class PeriodicTask:
         rest: float = 0.0,
     ) -> None:
         self._seconds, self._step, self._trouble, self._rest = seconds, step, trouble, rest
-        self._last_error = ""
-        self._stop = threading.Event()
+        self._last_error = self.problem = ""
+        self._stop, self._due = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Start the thread, which calls `step` at once."""
         self._thread.start()
 
+    def wake(self) -> None:
+        """Call `step` now, or once more if it is running."""
+        self._due.set()
+
     def stop(self) -> None:
         """End the thread, and wait until the running step is done."""
         self._stop.set()
+        self._due.set()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -51,14 +57,15 @@ class PeriodicTask:
         while not self._stop.is_set():
             try:
                 self._step(time.monotonic())
-                self._last_error = ""
+                self._last_error = self.problem = ""
             except Exception as error:
                 self._log_once(error)
                 self._stop.wait(self._rest)
-            self._stop.wait(self._seconds)
+            self._due.wait(self._seconds)
+            self._due.clear()
 
     def _log_once(self, error: Exception) -> None:
         expected = isinstance(error, OSError | XdpctlError)
         if (description := repr(error)) != self._last_error:
             log.error("%s: %s", self._trouble, error, exc_info=None if expected else error)
-        self._last_error = description
+        self._last_error, self.problem = description, str(error) or description

@@ -7,16 +7,14 @@ filtered for by others, cannot be observed otherwise. If the link fills again, i
 
 import logging
 import math
-import threading
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from xdpctl.base.durations import show_duration
 from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import XdpctlError
 from xdpctl.model.announcement import Announcement
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
@@ -27,8 +25,10 @@ from xdpctl.upstream.effects import Effects
 from xdpctl.upstream.link import Link
 from xdpctl.upstream.proposing import Proposer, agreed, session_of
 from xdpctl.upstream.settings import UpstreamSettings
+from xdpctl.upstream.stepping_down import Situation, plan
 
 _STEP_SECONDS = 1.0
+_TROUBLE = "what is asked of peers is not kept"
 _TURN_SECONDS = 5.0  # for which one that waits for its turn is told, again and again
 log = logging.getLogger("xdpctl.upstream")
 
@@ -47,57 +47,41 @@ class Announcer:
     links: Callable[[], Iterable[Link]]
     tell: Callable[[News], None]
     effects: Effects = field(default_factory=Effects)
-    problem: str = ""
     _before: dict[str, tuple[float, float]] = field(default_factory=dict)  # share, and when
     _since: float = field(init=False)  # Unix time: what was sent before is not measured
     _told: set[str] = field(default_factory=set)  # by this process
-    _confirmed: set[str] = field(default_factory=set)  # by the speaker
+    _sent: set[str] = field(default_factory=set)  # as the speaker has confirmed
     _probed: set[str] = field(default_factory=set)  # by this process
-    _wake: threading.Event = field(default_factory=threading.Event)
-    _stopping: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
+    _beat: PeriodicTask = field(init=False)
     _step_at: float = 0.0
 
     def __post_init__(self) -> None:
         self._since = self.controller.clock.read().unix
+        self._beat = PeriodicTask("announcer", _STEP_SECONDS, self._turn, _TROUBLE)
 
     def start(self) -> None:
-        """Start; without peers there is nothing to do."""
-        if self.settings.peers:
-            self._thread = threading.Thread(target=self._run, name="announcer", daemon=True)
-            self._thread.start()
+        """Start."""
+        self._beat.start()
 
     def stop(self) -> None:
         """Stop; the speaker ends what has lasted its time."""
-        self._stopping.set()
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join(5)
+        self._beat.stop()
 
     def wake(self) -> None:
         """Tell the speaker now: something was approved or withdrawn, or it has come back."""
-        self._wake.set()
+        self._beat.wake()
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._wake.wait(_STEP_SECONDS)
-            self._wake.clear()
-            try:
-                self._tell_speaker(time.monotonic())
-                if time.monotonic() >= self._step_at:
-                    self._step_at = time.monotonic() + _STEP_SECONDS * 0.9
-                    self.step(time.monotonic())
-                self.problem = ""
-            except XdpctlError as error:
-                self._trouble(str(error))
-            except Exception as error:
-                log.exception("internal error of the announcer; it is tried again")
-                self._trouble(repr(error))
+    @property
+    def problem(self) -> str:
+        """Why the last turn failed; "" if it did not."""
+        return self._beat.problem
 
-    def _trouble(self, text: str) -> None:
-        if text != self.problem:
-            log.error("what is asked of peers is not kept: %s", text)
-        self.problem = text
+    def _turn(self, now: float) -> None:
+        """Tell the speaker, and about once a second do the rest."""
+        self._tell_speaker(now)
+        if now >= self._step_at:
+            self._step_at = now + _STEP_SECONDS * 0.9
+            self.step(now)
 
     def step(self, now: float) -> None:
         """Look whether what is announced has helped, and is over; propose more."""
@@ -147,12 +131,12 @@ class Announcer:
             family = parse_prefix(each.victim, "victim").family
             if not agreed(session_of(report, peer), each.kind, family):
                 continue
-            if each.sent_at >= self._since and each.id not in self._confirmed:
+            if each.sent_at >= self._since and each.id not in self._sent:
                 self._say(each, f"asked AS {peer.peer_as} ({peer.name}) to {each.what}")
             if each.sent_at >= self._since and each.id not in self.effects.of:
                 share, at = self._before.get(each.id, (self._share(), now))
                 self.effects.begin(each.id, share, at)
-            self._confirmed.add(each.id)
+            self._sent.add(each.id)
 
     def _share(self) -> float:
         """The highest share of an uplink; NaN if none is known."""
@@ -188,57 +172,46 @@ class Announcer:
 
     def _step_down(self, full: bool) -> None:
         """End what has lasted its time: withdraw one, watch the link, and then the next."""
-        now = self.controller.clock.read()
         held = list(self.controller.state.announcements.values())
-        standing = {each.id for each in held if each.announced}
+        announced = [each for each in held if each.announced]
+        standing = {each.id for each in announced}
         self._told &= standing
-        self._confirmed &= standing
+        self._sent &= standing
+        self._probed &= standing
         self._before = {k: before for k, before in self._before.items() if k in self._told}
-        mine = [each for each in held if each.announced]
-        wrong = {each.id: why for each in mine if (why := self._refusal(each))}
-        due = [e for e in mine if e.expires_ns <= now.ns and e.id not in wrong]
-        probing = [each for each in mine if each.probing and each.id not in wrong]
-        unseen = [each for each in probing if each.id not in self._probed]
-        late = [each for each in due if not each.probing and each.id not in self._told]
-        unsent = [e for e in due if e.id in self._told and self._never_sent(e)]
-        ends = [e for e in due if not e.probing and e not in late and e not in unsent]
-        again = [*probing, *ends] if full else []  # what is needed is not taken away first
-        over = [] if full else [e for e in due if e.probing and e not in unseen]
-        watched = len(over) < len(probing)
-        first = [] if watched or full else ends[:1]
-        if not (wrong or again or over or first or late or unsent or unseen):
+        earlier = {each.id for each in announced if each.sent_at < self._since}
+        made = plan(
+            announced,
+            Situation(
+                now=self.controller.clock.read().ns,
+                full=full,
+                known=not math.isnan(self._share()),
+                told=self._told,
+                sent=self._sent | earlier,
+                probed=self._probed,
+                refusal=self._refusal,
+            ),
+        )
+        if not made:
             return
 
         def operation(draft: Draft) -> None:
-            for each in _still(draft, [e for e in mine if e.id in wrong]):
-                announcing.withdraw(draft, each.id, announcing.BY, wrong[each.id])
-            for each in _still(draft, again):
+            for each in _still(draft, made.renew):
                 self._renew(draft, each)
-            for each in _still(draft, over):
-                announcing.withdraw(draft, each.id, announcing.BY, self._why_over())
-            for each in _still(draft, late):
-                why = "its time was over before this start"
-                announcing.withdraw(draft, each.id, announcing.BY, why)
-            for each in _still(draft, unsent):
-                announcing.withdraw(draft, each.id, announcing.BY, "it was never sent")
-            for each in _still(draft, [*first, *unseen]):
+            for each, why in made.end:
+                if announcing.standing(draft, each.id) == each:
+                    announcing.withdraw(draft, each.id, announcing.BY, why)
+            for each in _still(draft, made.probe):
                 self._probe(draft, each)
 
         self.controller.submit(operation).result(10)
-        self._probed = {e.id for e in [*probing, *first]} - {e.id for e in [*again, *over]}
-
-    def _never_sent(self, each: Announcement) -> bool:
-        """Whether the speaker never confirmed what was approved since this start."""
-        return each.sent_at >= self._since and each.id not in self._confirmed
+        self._probed -= {each.id for each in made.renew}
+        self._probed |= {each.id for each in made.probe}
 
     def _refusal(self, each: Announcement) -> str:
         """Why something may not be announced any more: it is not ours, or has become ourselves."""
         victim = parse_prefix(each.victim, "victim")
         return announcing.refusal(victim, self.settings, self.controller.state.protection)
-
-    def _why_over(self) -> str:
-        known = not math.isnan(self._share())
-        return "the link did not fill without it" if known else "its time is over"
 
     def _renew(self, draft: Draft, each: Announcement) -> None:
         """Announce again what is still needed, for as long as before."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations import signatures
 from xdpctl.control.state.draft import Draft
@@ -26,6 +27,7 @@ from xdpctl.upstream.settings import UpstreamSettings
 
 TTL = 600.0  # seconds; rules are renewed when less than half of it is left
 _STEP_SECONDS = 5.0
+_TROUBLE = "routes of peers are not taken over"
 _PATIENCE_SECONDS = 30.0  # for the speaker, before the rules of its peers end
 _CHANGES, _CHANGE_SECONDS = 50.0, 5.0  # of the rules of a peer at once, and then one each so often
 _RETRY_SECONDS = 30.0  # until what was refused is tried again
@@ -81,35 +83,33 @@ class Receiver:
     refusal: Callable[[Peer, Event], str]
     frozen: Callable[[Peer], bool]
     of: dict[str, Received] = field(init=False)  # by the name of the peer
-    problem: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _wake: threading.Event = field(default_factory=threading.Event)
-    _stopping: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
+    _beat: PeriodicTask = field(init=False)
     _patient_until: float = field(default_factory=lambda: time.monotonic() + _PATIENCE_SECONDS)
 
     def __post_init__(self) -> None:
         self.of = {peer.name: Received() for peer in self.peers}
+        self._beat = PeriodicTask("receiver", _STEP_SECONDS, self.step, _TROUBLE)
 
     def start(self) -> None:
-        """Start; without a peer of which something is received there is nothing to do."""
-        if any(peer.receive is not Receive.OFF for peer in self.peers):
-            self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
-            self._thread.start()
+        """Start."""
+        self._beat.start()
 
     def stop(self) -> None:
         """Stop; the rules stay until they expire."""
-        self._stopping.set()
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join(5)
+        self._beat.stop()
+
+    @property
+    def problem(self) -> str:
+        """Why the last turn failed; "" if it did not."""
+        return self._beat.problem
 
     def wake(self) -> None:
         """Look now: a peer was frozen, or not any more."""
         with self._lock:
             for received in self.of.values():
                 received.retry_at = 0.0
-        self._wake.set()
+        self._beat.wake()
 
     def hear(self, host: str, message: bytes) -> None:
         """Take a message of the speaker about routes of a peer into account."""
@@ -123,7 +123,7 @@ class Receiver:
                     self._note(peer, received, event)
             except RuleError as error:
                 log.warning("a message about %s cannot be read: %s", peer.name, error)
-        self._wake.set()
+        self._beat.wake()
 
     def _note(self, peer: Peer, received: Received, event: Event) -> None:
         why = event.ignored or ("" if event.phase is Phase.ENDED else self.refusal(peer, event))
@@ -149,7 +149,7 @@ class Receiver:
         with self._lock:
             for received in self.of.values():
                 received.known = True
-        self._wake.set()
+        self._beat.wake()
 
     def gone(self, host: str) -> None:
         """The session with a peer has ended, and so have its routes."""
@@ -159,7 +159,7 @@ class Receiver:
                     known = self.of[peer.name].known
                     changes = self.of[peer.name].changes
                     self.of[peer.name] = Received(known=known, changes=changes)
-        self._wake.set()
+        self._beat.wake()
 
     def lost(self) -> None:
         """The speaker does not answer; its peers' rules stay for a while."""
@@ -168,24 +168,6 @@ class Receiver:
                 self._patient_until = time.monotonic() + _PATIENCE_SECONDS
             for received in self.of.values():
                 received.known = False
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._wake.wait(_STEP_SECONDS)
-            self._wake.clear()
-            try:
-                self.step(time.monotonic())
-                self.problem = ""
-            except XdpctlError as error:
-                self._trouble(str(error))
-            except Exception as error:
-                log.exception("internal error while taking over routes; it is tried again")
-                self._trouble(repr(error))
-
-    def _trouble(self, text: str) -> None:
-        if text != self.problem:
-            log.error("routes of peers are not taken over: %s", text)
-        self.problem = text
 
     def step(self, now: float) -> None:
         """Bring the rules of each peer to what it has sent."""

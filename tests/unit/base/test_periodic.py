@@ -2,6 +2,7 @@
 """A periodic task continues after any error, and logs the error."""
 
 import logging
+import threading
 import time
 from queue import SimpleQueue
 
@@ -50,3 +51,23 @@ def test_it_ends_at_once_while_it_rests() -> None:
     began.get(timeout=5)
     beat.stop()
     assert began.empty()
+
+
+def test_it_steps_when_it_is_woken_and_says_what_is_wrong() -> None:
+    stepped = threading.Semaphore(0)
+    broken = [False]
+
+    def step(_: float) -> None:
+        stepped.release()
+        if broken[0]:
+            raise OSError("the disk is full")
+
+    task = PeriodicTask("woken", 60.0, step, "it does not work")
+    task.start()
+    assert stepped.acquire(timeout=5)
+    assert task.problem == ""
+    broken[0] = True
+    task.wake()
+    assert stepped.acquire(timeout=5)
+    task.stop()
+    assert task.problem == "the disk is full"
