@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Abuse reports about verified sources, in the format XARF 4, for whoever runs their network.
 
-A source is verified if it had completed a TCP handshake with this host; all others may be forged,
-and are never reported.
+A source is verified if it had completed a TCP handshake with this host. All others may be forged,
+and are never reported; nor is anybody whose packets no rule dropped.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,9 +13,12 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from xdpctl.base.net.prefix import exact_address, text_of
 from xdpctl.base.typed import Problems
+from xdpctl.errors import ConfigError
 
 _MOST = 100  # reports of one incident
+log = logging.getLogger("xdpctl.incidents")
 _Text = Annotated[str, Meta(max_length=200)]
 
 
@@ -49,18 +53,22 @@ class Reporter:
 def reports(incident: dict[str, Any], reporter: Reporter) -> Iterator[tuple[str, bytes]]:
     """The name and content of a file for each verified source outside of our own networks.
 
-    RuntimeError, with what to install, if the extra `xarf` is missing, or if a report is not valid.
+    ConfigError, with what to install, if the extra `xarf` is missing. A report that would not be
+    valid is left out, which is logged.
     """
     try:
         import xarf  # it loads JSON schemas, and belongs to an extra
     except ImportError as error:
-        raise RuntimeError("install xdpctl with the extra xarf") from error
+        raise ConfigError("abuse reports need more: install xdpctl with the extra xarf") from error
+    kept = incident["evidence"]
+    if kept["received"]:
+        return  # legitimate senders are among them
     who = {
         "org": reporter.organisation,
         "contact": reporter.contact,
         "domain": reporter.domain,
     }
-    for sender in filter(_verified, incident["evidence"]["top_sources"][:_MOST]):
+    for sender in filter(_verified, kept["top_sources"][:_MOST]):
         made = xarf.create_report(
             category="connection",
             type="ddos",
@@ -71,7 +79,8 @@ def reports(incident: dict[str, Any], reporter: Reporter) -> Iterator[tuple[str,
             **_facts(incident, sender),
         )
         if made.report is None or made.errors:
-            raise RuntimeError(f"a report about {sender['address']} is not valid: {made.errors}")
+            log.warning("no abuse report about %s: %s", sender["address"], made.errors)
+            continue
         text = made.report.model_dump_json(by_alias=True, exclude_none=True, indent=1)
         yield f"xarf-{sender['address'].replace(':', '_')}.json", text.encode()
 
@@ -82,11 +91,13 @@ def _verified(sender: dict[str, Any]) -> bool:
 
 
 def _facts(incident: dict[str, Any], sender: dict[str, Any]) -> dict[str, Any]:
+    victim = exact_address(incident["subject"].removesuffix("/32").removesuffix("/128"))
+    aim = {"destination_ip": text_of(victim)} if victim else {}  # or a network, or a detector
     peaks = {"peak_pps": int(incident["peak_pps"]), "peak_bps": int(incident["peak_bps"])}
     attack = ", ".join(incident["attacks"]) or "unknown"
     return {
         "evidence_source": "traffic_monitoring",
-        "destination_ip": incident["subject"].partition("/")[0],
+        **aim,
         "protocol": "tcp",  # else it could not be verified
         "attack_vector": attack,
         "first_seen": _time(incident["opened_at"]),

@@ -44,7 +44,7 @@ class Announcement(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def announced(self) -> bool:
-        """Whether it is to be announced, or not yet approved."""
+        """Whether it was approved, and not taken back since."""
         return bool(self.sent_at)
 
     def replace(self, **changes: object) -> "Announcement":

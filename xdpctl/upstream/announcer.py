@@ -98,11 +98,12 @@ class Announcer:
         So what it announces ends by itself when nobody asks for it any more.
         """
         kernel, announced = self.controller.clock.read().ns, self._announced()
+        overtime = self.settings.most * self.settings.probe  # until the last has had its turn
         wanted = []
         for each in list(self.controller.state.announcements.values()):
             peer, left = self.settings.peer(each.peer), (each.expires_ns - kernel) / 1e9
-            if each.id in self._told:  # its end is decided in `step`, and not by a moment's delay
-                left = max(left, _TURN_SECONDS)
+            if each.id in self._told and left > -overtime:
+                left = max(left, _TURN_SECONDS)  # `step` decides when it ends
             if each.announced and not each.probing and left > 0 and peer and peer.announces:
                 route = Route(peer.host, each.route)
                 wanted.append(Wanted(route, left))

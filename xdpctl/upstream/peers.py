@@ -9,7 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from xdpctl.base.net.prefix import Prefix, exact_address
+from xdpctl.base.net.prefix import Prefix, exact_address, text_of
 from xdpctl.base.typed import Problems, show
 from xdpctl.model.rule import check_name
 
@@ -152,8 +152,3 @@ class Peer:
     def host(self) -> str:
         """Its address as text."""
         return text_of(self.address)
-
-
-def text_of(address: Prefix) -> str:
-    """An exact prefix as an address without a length."""
-    return str(address).partition("/")[0]

@@ -39,6 +39,7 @@ class Proposer:
 
     def step(self, full: bool) -> None:
         """Propose if a link is full; forget proposals about what is over."""
+        self.problem = ""
         state = self.controller.state
         opened = {key: each for key, each in list(state.incidents.items()) if each.open}
         self.failed &= opened.keys()
@@ -71,7 +72,6 @@ class Proposer:
         self, draft: Draft, peer: Peer, requests: list[Request], incident: str
     ) -> list[Announcement]:
         """Propose to one peer; that too many wait is said, and does not undo the rest."""
-        self.problem = ""
         try:
             return announcing.propose(draft, peer, requests, incident, announcing.BY, self.settings)
         except QuotaError as error:
@@ -80,7 +80,12 @@ class Proposer:
 
     def wanted(self, incident: Incident) -> list[tuple[Peer, list[Request]]]:
         """What to ask of each peer: FlowSpec; a blackhole if that cannot be, or did not help."""
-        requests = self.asked(incident)
+        protection = self.controller.state.protection
+        requests = [
+            request
+            for request in self.asked(incident)
+            if not announcing.refusal(request.victim, self.settings, protection)
+        ]
         found = []
         for peer in self.settings.peers:
             flows = [r for r in requests if r.kind is Kind.FLOWSPEC and self._takes(peer, r)]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """FlowSpec routes of peers as rules: brings the rules of each peer to the routes that stand.
 
-A route is taken over if its destination is in our own prefixes (RFC 8955 section 6, RFC 9117 says
-who may say what). Its rule has an end, and is renewed for as long as the session stands.
+A route is taken over if its destination is in our own prefixes (RFC 8955 section 6, revised by
+RFC 9117). Its rule has an end, and is renewed for as long as the session stands.
 """
 
 import logging
@@ -74,8 +74,8 @@ class Received:
 class Receiver:
     """Keeps the rules of peers from `start` to `stop`.
 
-    `ours` says of a route's destination whether a peer may send it. `frozen` says of a peer whether
-    nothing is added for it.
+    `refusal` says why a route of a peer is not taken over, "" if it is. `frozen` says of a peer
+    whether nothing is added for it.
     """
 
     controller: Controller

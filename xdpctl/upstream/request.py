@@ -8,13 +8,13 @@ always a letter in words. Each says what it costs whom.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.prefix import Prefix, text_of
 from xdpctl.base.units import si3
 from xdpctl.model.announcement import Kind
 from xdpctl.model.match.match import Match
 from xdpctl.upstream import flowspec
 from xdpctl.upstream.link import State
-from xdpctl.upstream.peers import BLACKHOLE, Peer, text_of
+from xdpctl.upstream.peers import BLACKHOLE, Peer
 from xdpctl.upstream.settings import Uplink
 
 _ROUTES_MAX = 5

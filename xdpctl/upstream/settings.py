@@ -54,7 +54,7 @@ class UpstreamTable(Struct, frozen=True, forbid_unknown_fields=True):
         probe = read_seconds(self.probe, "upstream.probe", problems)
         if probe > _PROBE_MOST:
             problems.add(f"upstream.probe is {probe:g} s; give at most {_PROBE_MOST:g}")
-        if probe <= self.seconds:
+        if any(peer and peer.announces for peer in made) and probe <= self.seconds:
             problems.add(
                 f"upstream.probe is {probe:g} s; give more than upstream.seconds, or nobody sees "
                 "that the link fills again"

@@ -177,7 +177,7 @@ async def freeze(name: str, body: FreezeIn, who: Operator, ctx: Ctx) -> PeerOut:
         raise NotFoundError(f"there is no peer {name[:40]!r}; see GET /v1/upstream")
 
     def operation(draft: Draft) -> None:
-        draft.settings[peer.origin] = Automatic.OFF if body.on else Automatic.ON
+        draft.settings[peer.origin] = Automatic.OFF if body.on else None
         draft.note(who.name, "upstream.freeze" if body.on else "upstream.thaw", peer.name)
 
     await asyncio.wrap_future(ctx.controller.submit(operation, scope=None))

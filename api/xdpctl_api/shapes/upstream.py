@@ -3,7 +3,7 @@
 
 from math import isnan
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from xdpctl.base.clock import Now
 from xdpctl.base.net.prefix import parse_prefix
@@ -16,6 +16,7 @@ from xdpctl.upstream.link import Link
 from xdpctl.upstream.peers import Peer, PeerMode, Receive
 from xdpctl.upstream.proposing import agreed, session_of
 from xdpctl.upstream.request import Request
+from xdpctl_api.shapes.common import Strict
 
 _REASONS = 20
 
@@ -106,19 +107,15 @@ class UpstreamOut(BaseModel):
     )
 
 
-class ProposeIn(BaseModel):
+class ProposeIn(Strict):
     """What to propose: what could be asked about an incident; of one peer, or of all."""
-
-    model_config = ConfigDict(extra="forbid")
 
     incident: str = Field(max_length=64)
     peer: str | None = Field(default=None, max_length=64)
 
 
-class ApproveIn(BaseModel):
+class ApproveIn(Strict):
     """The approval of a proposal."""
-
-    model_config = ConfigDict(extra="forbid")
 
     confirm: str = Field(default="", max_length=64, description="The victim, where it is needed")
 
@@ -135,10 +132,8 @@ class WithdrawnOut(BaseModel):
     withdrawn: dict[str, str]
 
 
-class FreezeIn(BaseModel):
+class FreezeIn(Strict):
     """Whether rules are added for a peer."""
-
-    model_config = ConfigDict(extra="forbid")
 
     on: bool
 

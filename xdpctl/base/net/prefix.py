@@ -62,6 +62,11 @@ def exact_address(text: str) -> Prefix | None:
     return Prefix(packed, len(packed) * 8)
 
 
+def text_of(address: Prefix) -> str:
+    """An exact prefix as an address without a length."""
+    return str(address).partition("/")[0]
+
+
 def parse_address(text: str, field: str) -> Prefix:
     """Parse an address without a length, as a /32 or /128; RuleError names `field`."""
     prefix = parse_prefix(text, field)

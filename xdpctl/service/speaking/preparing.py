@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Writes what ExaBGP and the bridge read, for a user that cannot read the configuration itself."""
 
-import os
 import pwd
 import stat
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from xdpctl.base.system.owned_folder import Owned, replace_in
+from xdpctl.base.system.owned_folder import Owned, read_file, replace_in
 from xdpctl.errors import ConfigError, SettingsError
 from xdpctl.service.children import identity
 from xdpctl.service.settings import SPEAKER_FOLDER, Settings
@@ -86,9 +85,7 @@ def _passwords(peers: tuple[Peer, ...]) -> dict[str, str]:
 
 def _password(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            about = os.fstat(file.fileno())
-            data = file.read(_PASSWORD_MAX + 2)
+        data, about = read_file(path, 2 * _PASSWORD_MAX), path.stat()
     except OSError as error:
         raise ConfigError(f"the password of a peer cannot be read: {error}") from error
     if about.st_mode & stat.S_IROTH:

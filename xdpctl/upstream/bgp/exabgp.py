@@ -5,7 +5,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from xdpctl.upstream.peers import Peer, text_of
+from xdpctl.base.net.prefix import text_of
+from xdpctl.upstream.peers import Peer
 
 BRIDGE = "xdpctl.upstream.bgp.bridge"
 FILE = "exabgp.conf"

@@ -75,8 +75,10 @@ class Bridged:
                 return False
             try:
                 connection.sendall(line(Order(list(wanted))))
-            except OSError as error:
+            except OSError as error:  # a part of the line may be sent: begin anew
                 self.problem = str(error)
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
                 return False
         return True
 
@@ -95,8 +97,7 @@ class Bridged:
 
     def _follow(self) -> None:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        with suppress(OSError):
-            connection.settimeout(_SEND_SECONDS)
+        connection.settimeout(_SEND_SECONDS)
         try:
             connection.connect(str(self._path))
         except OSError:
