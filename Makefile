@@ -187,18 +187,11 @@ docs/img/architecture.svg: docs/img/architecture.dot
 lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
 	  --python-version 3.11 requirements.in --output-file requirements.lock
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
-	  --python-version 3.11 requirements-run.in --constraint requirements.lock \
-	  --output-file requirements-run.lock
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
-	  --python-version 3.11 requirements-fleet.in --constraint requirements.lock \
-	  --output-file requirements-fleet.lock
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
-	  --python-version 3.11 requirements-bgp.in --constraint requirements.lock \
-	  --output-file requirements-bgp.lock
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
-	  --python-version 3.11 requirements-xarf.in --constraint requirements.lock \
-	  --output-file requirements-xarf.lock
+	for part in run fleet bgp xarf; do \
+	  uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
+	    --python-version 3.11 requirements-$$part.in --constraint requirements.lock \
+	    --output-file requirements-$$part.lock || exit 1; \
+	done
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
 	  --python-version 3.11 packaging/sbom.in --output-file packaging/sbom.lock
 

@@ -14,7 +14,7 @@ from xdpctl.notify.settings import Kind
 from xdpctl.service.settings import Settings
 from xdpctl.service.uplink_watch import UplinkWatch
 from xdpctl.upstream.announcer import Announcer
-from xdpctl.upstream.announcing import UPSTREAM
+from xdpctl.upstream.announcing import POLICY_SETTING
 from xdpctl.upstream.bgp.messages import (
     Anew,
     FromBridge,
@@ -77,7 +77,7 @@ class Peering:
     @property
     def policy_stopped(self) -> bool:
         """Whether everything was withdrawn, so that nothing is sent by policy."""
-        return self._controller.state.settings.get(UPSTREAM) is Automatic.OFF
+        return self._controller.state.settings.get(POLICY_SETTING) is Automatic.OFF
 
     def told(self, each: Announcement) -> Told | None:
         """What the speaker says of an announcement; None if it was not told, or is silent."""

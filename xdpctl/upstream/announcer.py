@@ -169,7 +169,7 @@ class Announcer:
 
     def _say(self, each: Announcement, text: str) -> None:
         log.info("%s: %s", each.id, text)
-        self.controller.submit(lambda draft: announcing.note(draft, each, text, announcing.BY))
+        self.controller.submit(lambda draft: announcing.note(draft, each, text, announcing.ITSELF))
 
     def _step_down(self, full: bool) -> None:
         """End what has lasted its time: withdraw one, watch the link, and then the next."""
@@ -201,7 +201,7 @@ class Announcer:
                 self._renew(draft, each)
             for each, why in made.end:
                 if announcing.standing(draft, each.id) == each:
-                    announcing.withdraw(draft, each.id, announcing.BY, why)
+                    announcing.withdraw(draft, each.id, None, why)
             for each in _still(draft, made.probe):
                 self._probe(draft, each)
 
@@ -219,10 +219,10 @@ class Announcer:
         until = draft.now.after(self.settings.ttl)
         new = each.replace(probing=False, expires_ns=until, renewed=each.renewed + 1)
         draft.announcements[each.id] = new
-        draft.note(announcing.BY, "upstream.renew", each.id, peer=each.peer, route=each.route)
+        draft.note(announcing.ITSELF, "upstream.renew", each.id, peer=each.peer, route=each.route)
         why = "filled again" if each.probing else "is still full"
         text = f"the link {why}, so {each.peer} is asked again to {each.what}"
-        announcing.note(draft, new, text, announcing.BY)
+        announcing.note(draft, new, text, announcing.ITSELF)
         if each.probing:
             self.effects.of.pop(each.id, None)
 
@@ -230,10 +230,10 @@ class Announcer:
         """Withdraw it for a while, to see whether the link fills again."""
         until = draft.now.after(self.settings.probe)
         draft.announcements[each.id] = each.replace(probing=True, expires_ns=until)
-        draft.note(announcing.BY, "upstream.probe", each.id, peer=each.peer, route=each.route)
+        draft.note(announcing.ITSELF, "upstream.probe", each.id, peer=each.peer, route=each.route)
         seconds = show_duration(self.settings.probe)
         text = f"withdrew from {each.peer} for {seconds}, to see whether it is needed still"
-        announcing.note(draft, each, f"{text}: {each.what}", announcing.BY)
+        announcing.note(draft, each, f"{text}: {each.what}", announcing.ITSELF)
 
 
 def _still(draft: Draft, listed: list[Announcement]) -> list[Announcement]:

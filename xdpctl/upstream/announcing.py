@@ -19,8 +19,8 @@ from xdpctl.upstream.peers import Peer
 from xdpctl.upstream.request import Request, route_for
 from xdpctl.upstream.settings import UpstreamSettings
 
-BY, POLICY = "xdpctl", "policy"  # who acts if nobody does
-UPSTREAM = "upstream"  # the identity of the setting that policy sends nothing
+ITSELF, POLICY = "xdpctl", "policy"  # named in records if nobody acts
+POLICY_SETTING = "upstream"  # its identity; Automatic.OFF: policy sends nothing
 _DECLINED_SECONDS = 3600.0
 _SEE = "xdpctl upstream status"
 
@@ -36,13 +36,14 @@ def propose(
     peer: Peer,
     asked: Iterable[Request],
     incident: str,
-    by: str,
+    by: str | None,
     settings: UpstreamSettings,
 ) -> list[Announcement]:
     """Propose requests to a peer, but what it does not take, and what may never be announced.
 
-    Those that stand already are left as they are, and so are those that somebody declined, unless
-    it is not xdpctl itself that proposes. Returns the new ones. QuotaError if too many wait.
+    `by` is who asks for it, None: nobody. Those that stand already are left as they are; those that
+    somebody declined are proposed anew if somebody asks for it. Returns the new ones. QuotaError if
+    too many wait.
     """
     made = []
     for request in asked:
@@ -51,7 +52,7 @@ def propose(
             continue
         number = identity(peer.name, request)
         there = standing(draft, number)
-        if there and not (there.declined and by != BY):
+        if there and not (there.declined and by is not None):
             continue
         waiting = (e for e in draft.all_announcements() if not (e.announced or e.declined))
         if sum(1 for _ in waiting) >= PROPOSED_MAX:
@@ -68,13 +69,14 @@ def propose(
             victim=str(request.victim),
             what=request.what,
             cost=request.cost,
-            by=by,
+            by=by or ITSELF,
             at=draft.now.unix,
             incident=incident,
             everything=request.everything,
         )
         draft.announcements[number] = new
-        draft.note(by, "upstream.propose", number, peer=peer.name, route=route, incident=incident)
+        about = {"peer": peer.name, "route": route, "incident": incident}
+        draft.note(new.by, "upstream.propose", number, **about)
         made.append(new)
     return made
 
@@ -103,12 +105,13 @@ def needs_word(announcement: Announcement, protection: Protection) -> bool:
 
 
 def approve(
-    draft: Draft, number: str, by: str, confirm: str, settings: UpstreamSettings
+    draft: Draft, number: str, by: str | None, confirm: str, settings: UpstreamSettings
 ) -> Announcement:
     """Announce what was proposed, for as long as `upstream.ttl` says.
 
-    NotFoundError; ConflictError if it is announced already; RuleError if it may not be;
-    QuotaError if too many are; UnconfirmedError if the victim must be typed, and was not.
+    `by` is who approves it, None: policy. NotFoundError; ConflictError if it is announced already;
+    RuleError if it may not be; QuotaError if too many are; UnconfirmedError if the victim must be
+    typed, and was not.
     """
     found = standing(draft, number)
     if found is None or found.declined:
@@ -133,18 +136,19 @@ def approve(
             "id",
             "withdraw one: xdpctl upstream withdraw ID",
         )
-    if by != POLICY:
-        draft.settings[UPSTREAM] = None  # somebody is here: policy may send again
+    if by is not None:
+        draft.settings[POLICY_SETTING] = None  # somebody is here: policy may send again
+    who = by or POLICY
     sent = draft.announcements[number] = found.replace(
-        approved_by=by, sent_at=draft.now.unix, expires_ns=draft.now.after(settings.ttl)
+        approved_by=who, sent_at=draft.now.unix, expires_ns=draft.now.after(settings.ttl)
     )
-    draft.note(by, "upstream.approve", number, peer=sent.peer, route=sent.route, ttl=settings.ttl)
-    note(draft, sent, f"approved: ask AS {peer.peer_as} ({peer.name}) to {sent.what}", by)
+    draft.note(who, "upstream.approve", number, peer=sent.peer, route=sent.route, ttl=settings.ttl)
+    note(draft, sent, f"approved: ask AS {peer.peer_as} ({peer.name}) to {sent.what}", who)
     return sent
 
 
-def withdraw(draft: Draft, number: str, by: str, why: str) -> Announcement:
-    """Take back what is announced, or a proposal. NotFoundError.
+def withdraw(draft: Draft, number: str, by: str | None, why: str) -> Announcement:
+    """Take back what is announced, or a proposal. `by` is who does, None: nobody. NotFoundError.
 
     What somebody takes back is not proposed again by itself while its incident is open, and for an
     hour.
@@ -154,11 +158,12 @@ def withdraw(draft: Draft, number: str, by: str, why: str) -> Announcement:
         raise NotFoundError(f"there is no announcement {number[:40]!r}; see {_SEE}")
     until = draft.now.after(_DECLINED_SECONDS)
     declined = found.replace(declined=True, sent_at=0.0, expires_ns=until, probing=False)
-    draft.announcements[number] = None if by == BY else declined
+    draft.announcements[number] = None if by is None else declined
+    who = by or ITSELF
     action = "upstream.withdraw" if found.announced else "upstream.decline"
-    draft.note(by, action, number, peer=found.peer, route=found.route, why=why)
+    draft.note(who, action, number, peer=found.peer, route=found.route, why=why)
     if found.announced:
-        note(draft, found, f"withdrew from {found.peer}: {found.what} ({why})", by)
+        note(draft, found, f"withdrew from {found.peer}: {found.what} ({why})", who)
     return found
 
 
@@ -167,7 +172,7 @@ def withdraw_all(draft: Draft, by: str, why: str) -> list[Announcement]:
 
     Nothing is sent by policy after that, until somebody approves something.
     """
-    draft.settings[UPSTREAM] = Automatic.OFF
+    draft.settings[POLICY_SETTING] = Automatic.OFF
     draft.note(by, "upstream.stop", "", why=why)
     listed = [each for each in draft.all_announcements() if not each.declined]
     return [withdraw(draft, each.id, by, why) for each in listed]
@@ -175,8 +180,8 @@ def withdraw_all(draft: Draft, by: str, why: str) -> list[Announcement]:
 
 def policy_stopped(draft: Draft) -> bool:
     """Whether nothing is sent by policy, since somebody withdrew everything."""
-    staged = UPSTREAM in draft.settings
-    return (draft.settings if staged else draft.state.settings).get(UPSTREAM) is Automatic.OFF
+    staged = POLICY_SETTING in draft.settings
+    return (draft.settings if staged else draft.state.settings).get(POLICY_SETTING) is Automatic.OFF
 
 
 def note(draft: Draft, about: Announcement, text: str, by: str) -> None:

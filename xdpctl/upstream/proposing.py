@@ -73,7 +73,7 @@ class Proposer:
     ) -> list[Announcement]:
         """Propose to one peer; that too many wait is said, and does not undo the rest."""
         try:
-            return announcing.propose(draft, peer, requests, incident, announcing.BY, self.settings)
+            return announcing.propose(draft, peer, requests, incident, None, self.settings)
         except QuotaError as error:
             self.problem = str(error)
             return []
@@ -110,7 +110,7 @@ class Proposer:
         if announcing.policy_stopped(draft) or announcing.needs_word(each, draft.state.protection):
             return False
         try:
-            announcing.approve(draft, each.id, announcing.POLICY, "", self.settings)
+            announcing.approve(draft, each.id, None, "", self.settings)
         except RuleError as error:
             log.warning("%s is not sent by policy: %s", each.id, error)
             return False
@@ -139,7 +139,7 @@ def _forget(draft: Draft, each: Announcement) -> None:
     if each.declined:
         draft.announcements[each.id] = None
     else:
-        announcing.withdraw(draft, each.id, announcing.BY, "the attack is over")
+        announcing.withdraw(draft, each.id, None, "the attack is over")
 
 
 def _anything_new(peer: Peer, requests: list[Request], known: set[str]) -> bool:

@@ -6,19 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fakes import ROOT, FakeClock, FakeDatapath, controller
+from tests.support.fakes import FakeClock, FakeDatapath, controller
 from tests.support.upstream import table
-from xdpctl.base.net.prefix import parse_prefix
+from tests.unit.upstream.site import Site, asked_about
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
-from xdpctl.incidents.ledger.by_hand import open_incident
 from xdpctl.model.announcement import Announcement
-from xdpctl.model.event import Attack
-from xdpctl.model.incident import Incident
-from xdpctl.model.match.text import parse
 from xdpctl.model.protection import CONFIGURED, GATEWAY, OWN_ADDRESS
 from xdpctl.upstream import announcing
-from xdpctl.upstream.request import Dropped, Request, requests
 from xdpctl.upstream.settings import UpstreamSettings
 
 PROTECTION = {
@@ -45,18 +40,6 @@ def control(tmp_path: Path, clock: FakeClock) -> Iterator[Controller]:
         yield running
 
 
-def asked_about(victim: str, settings: UpstreamSettings) -> list[Request]:
-    dropped = [Dropped(parse("udp src-port 53"), 1_000, spares=True)]
-    return requests(parse_prefix(victim, "victim"), dropped, settings.uplinks[0])
-
-
-def opened(control: Controller, victim: str = "198.51.100.99") -> Incident:
-    prefix = parse_prefix(victim, "victim")
-    return control.submit(
-        lambda draft: open_incident(draft, prefix, Attack.UDP_FLOOD, "", ROOT, control.hits)
-    ).result(5)
-
-
 @pytest.fixture
 def propose(control: Controller, settings: UpstreamSettings) -> Propose:
     """Proposes what could be asked of the first peer about a victim."""
@@ -70,3 +53,8 @@ def propose(control: Controller, settings: UpstreamSettings) -> Propose:
         return control.submit(operation).result(5)
 
     return made
+
+
+@pytest.fixture
+def site(control: Controller, settings: UpstreamSettings, clock: FakeClock) -> Site:
+    return Site(control, settings, clock)

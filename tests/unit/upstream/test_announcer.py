@@ -2,72 +2,19 @@
 """What is announced is what stands; it steps down by itself, and says whether it helped."""
 
 import math
-from dataclasses import replace
 
 import pytest
 
-from tests.support.fakes import FakeClock, protect
-from tests.support.upstream import FakeSpeaker
-from tests.unit.upstream.conftest import Propose, asked_about, opened
+from tests.support.fakes import protect
+from tests.unit.upstream.conftest import Propose
+from tests.unit.upstream.site import Site, opened, proposed
 from tests.unit.upstream.test_announcing import approve, notes
 from xdpctl.control.controller import Controller
-from xdpctl.incidents.ledger.by_hand import close_incident
 from xdpctl.model.announcement import Kind
-from xdpctl.model.identity import Caller, Role
 from xdpctl.model.protection import OWN_ADDRESS
-from xdpctl.model.rule import OPERATOR
-from xdpctl.notify.changes import News
 from xdpctl.upstream import announcing
-from xdpctl.upstream.announcer import Announcer
 from xdpctl.upstream.bgp.messages import Session
-from xdpctl.upstream.link import Link, Reading
-from xdpctl.upstream.peers import PeerMode
-from xdpctl.upstream.proposing import Proposer
 from xdpctl.upstream.settings import UpstreamSettings
-
-ROOT = Caller("root", Role.ADMIN, OPERATOR)
-
-
-class Site:
-    """An announcer with a link that the test fills, and a speaker that does what it is told."""
-
-    def __init__(self, control: Controller, settings: UpstreamSettings, clock: FakeClock) -> None:
-        self.control, self.clock, self.seconds = control, clock, 0.0
-        self.speaker, self.link = FakeSpeaker(), Link(settings.uplinks[0], settings)
-        self.told: list[News] = []
-        proposer = Proposer(
-            control,
-            settings,
-            self.speaker,
-            lambda incident: asked_about(incident.subject, settings),
-            self.told.append,
-        )
-        self.announcer = Announcer(
-            control, settings, self.speaker, proposer, lambda: [self.link], self.told.append
-        )
-
-    def pass_by(self, seconds: int, share: float = 0.1) -> None:
-        """Let seconds pass, in which that share of the link's rate arrives."""
-        for _ in range(seconds):
-            self.seconds += 1
-            self.clock.ns += 10**9
-            self.clock.unix += 1
-            bits = share * self.link.uplink.bits_in
-            self.link.add(Reading(1_000, bits, 0, 900))
-            self.announcer.step(self.seconds)
-
-    @property
-    def routes(self) -> list[str]:
-        return [route.text.split()[0] for route in self.speaker.announced]
-
-
-@pytest.fixture
-def site(control: Controller, settings: UpstreamSettings, clock: FakeClock) -> Site:
-    return Site(control, settings, clock)
-
-
-def with_mode(settings: UpstreamSettings, mode: PeerMode) -> UpstreamSettings:
-    return replace(settings, peers=tuple(replace(peer, mode=mode) for peer in settings.peers))
 
 
 def test_the_speaker_is_told_what_stands_and_for_how_long(
@@ -153,8 +100,7 @@ def test_a_peer_that_does_nothing_is_noticed_and_a_blackhole_is_proposed(
     site: Site, control: Controller, settings: UpstreamSettings
 ) -> None:
     incident = opened(control).id
-    site.pass_by(5, share=1.0)
-    (flow,) = control.state.announcements.values()
+    flow = proposed(site)
     assert flow.kind is Kind.FLOWSPEC
     assert [each.title.split(":")[0] for each in site.told] == ["proposed"]
     approve(control, flow.id, settings)
@@ -165,78 +111,12 @@ def test_a_peer_that_does_nothing_is_noticed_and_a_blackhole_is_proposed(
     assert kinds == [Kind.FLOWSPEC, Kind.RTBH]
 
 
-def test_by_policy_flowspec_is_sent_and_a_blackhole_waits(
-    control: Controller, settings: UpstreamSettings, clock: FakeClock
-) -> None:
-    site = Site(control, with_mode(settings, PeerMode.AUTO), clock)
-    site.announcer.proposer.failed.add(opened(control).id)
-    site.pass_by(5, share=1.0)
-    flow, hole = sorted(control.state.announcements.values(), key=lambda each: each.kind)
-    assert (flow.announced, flow.approved_by, hole.announced) == (True, "policy", False)
-    assert site.routes == ["match"]
-
-
-def test_a_peer_that_may_not_be_asked_is_not_and_without_flowspec_a_blackhole_comes_first(
-    control: Controller, settings: UpstreamSettings, clock: FakeClock
-) -> None:
-    opened(control)
-    off = Site(control, with_mode(settings, PeerMode.OFF), clock)
-    off.pass_by(5, share=1.0)
-    assert not control.state.announcements
-    site = Site(control, settings, clock)
-    site.speaker = FakeSpeaker(families=("ipv4 unicast",))
-    site.announcer.proposer.speaker = site.speaker
-    site.pass_by(5, share=1.0)
-    assert [each.kind for each in control.state.announcements.values()] == [Kind.RTBH]
-
-
-def test_proposals_end_with_their_attack(
-    site: Site, control: Controller, settings: UpstreamSettings
-) -> None:
-    incident = opened(control).id
-    site.pass_by(5, share=1.0)
-    assert control.state.announcements
-    control.submit(lambda draft: close_incident(draft, incident, ROOT)).result(5)
-    site.pass_by(1, share=1.0)
-    assert not control.state.announcements
-
-
-def test_the_kill_switch_holds_while_the_link_is_full(
-    control: Controller, settings: UpstreamSettings, clock: FakeClock
-) -> None:
-    opened(control)
-    site = Site(control, with_mode(settings, PeerMode.AUTO), clock)
-    site.pass_by(5, share=1.0)
-    assert site.routes == ["match"]
-    control.submit(lambda d: announcing.withdraw_all(d, "root", "stop")).result(5)
-    site.pass_by(5, share=1.0)
-    assert not site.routes
-    other = opened(control, "198.51.100.98")
-    site.pass_by(5, share=1.0)
-    assert not site.routes, "nothing of another attack is sent by policy, either"
-    (waits,) = [e for e in control.state.announcements.values() if e.incident == other.id]
-    approve(control, waits.id, site.announcer.settings)
-    site.pass_by(1, share=1.0)
-    assert site.routes == ["match"]
-    assert not control.state.settings, "somebody is here again"
-
-
-def test_what_is_declined_is_not_told_again_and_again(site: Site, control: Controller) -> None:
-    opened(control)
-    site.pass_by(5, share=1.0)
-    (each,) = control.state.announcements.values()
-    control.submit(lambda d: announcing.withdraw(d, each.id, "root", "no")).result(5)
-    site.pass_by(5, share=1.0)
-    assert len(site.told) == 1
-
-
 @pytest.mark.parametrize("why", ["away", "down", "no family", "refused"])
 def test_of_what_was_not_sent_nothing_is_said(
     site: Site, control: Controller, settings: UpstreamSettings, why: str
 ) -> None:
     incident = opened(control).id
-    site.pass_by(5, share=1.0)
-    (flow,) = control.state.announcements.values()
+    flow = proposed(site)
     if why == "away":
         site.speaker.away = True
     elif why == "down":
@@ -317,8 +197,7 @@ def test_what_was_withdrawn_is_not_said_to_have_failed_and_is_measured_anew(
     site: Site, control: Controller, settings: UpstreamSettings
 ) -> None:
     incident = opened(control).id
-    site.pass_by(5, share=1.0)
-    (flow,) = control.state.announcements.values()
+    flow = proposed(site)
     approve(control, flow.id, settings)
     site.pass_by(3, share=1.0)
     control.submit(lambda d: announcing.withdraw(d, flow.id, "root", "no")).result(5)
@@ -331,8 +210,7 @@ def test_what_stood_before_a_start_is_not_measured(
     site: Site, control: Controller, settings: UpstreamSettings
 ) -> None:
     incident = opened(control).id
-    site.pass_by(5, share=1.0)
-    (flow,) = control.state.announcements.values()
+    flow = proposed(site)
     approve(control, flow.id, settings)
     site.pass_by(1, share=1.0)
     site.pass_by(5, share=0.4)
@@ -340,29 +218,3 @@ def test_what_stood_before_a_start_is_not_measured(
     again.pass_by(20, share=0.95)
     told = notes(control, incident)
     assert sum("inbound" in text for text in told) == 1, told
-
-
-def test_a_decline_outlives_its_incident(site: Site, control: Controller) -> None:
-    incident = opened(control).id
-    site.pass_by(5, share=1.0)
-    (flow,) = control.state.announcements.values()
-    control.submit(lambda d: announcing.withdraw(d, flow.id, "root", "no")).result(5)
-    control.submit(lambda draft: close_incident(draft, incident, ROOT)).result(5)
-    site.pass_by(1, share=1.0)
-    opened(control)
-    site.pass_by(5, share=1.0)
-    assert all(each.declined for each in control.state.announcements.values())
-    site.clock.ns += 3_700 * 10**9
-    site.pass_by(2, share=1.0)
-    assert not any(each.declined for each in control.state.announcements.values())
-
-
-def test_too_many_proposals_are_a_problem_and_undo_nothing_else(
-    site: Site, control: Controller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(announcing, "PROPOSED_MAX", 1)
-    opened(control)
-    opened(control, "198.51.100.98")
-    site.pass_by(5, share=1.0)
-    assert len(control.state.announcements) == 1
-    assert "1 proposals wait" in site.announcer.proposer.problem

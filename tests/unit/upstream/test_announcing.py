@@ -7,7 +7,8 @@ import pytest
 
 from tests.support.fakes import FakeClock, FakeDatapath, controller
 from tests.support.upstream import PEER, table
-from tests.unit.upstream.conftest import PROTECTION, Propose, asked_about, opened
+from tests.unit.upstream.conftest import PROTECTION, Propose
+from tests.unit.upstream.site import asked_about, opened
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.errors import (
@@ -124,7 +125,7 @@ def test_what_somebody_declined_is_not_proposed_by_itself_again(
     flow, _ = propose(incident=incident)
     control.submit(lambda d: announcing.withdraw(d, flow.id, "root", "no")).result(5)
     asked = asked_about("198.51.100.99", settings)
-    for by, made in (("xdpctl", 0), ("root", 1)):
+    for by, made in ((None, 0), ("xdpctl", 1)):
         new = control.submit(
             lambda d, by=by: announcing.propose(  # type: ignore[misc]
                 d, settings.peers[0], asked, incident, by, settings

@@ -9,22 +9,22 @@ import json
 import os
 import selectors
 import socket
-import struct
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from xdpctl.base.clock import Clock
 from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.upstream.bgp.clients import Clients
+from xdpctl.upstream.bgp.kept import KeptFile
 from xdpctl.upstream.bgp.messages import (
     LINE_MAX,
     Anew,
     Gone,
     Report,
-    Route,
     Whole,
     line,
     order,
@@ -33,7 +33,6 @@ from xdpctl.upstream.bgp.sessions import Sessions
 from xdpctl.upstream.bgp.table import Table
 
 _BEAT_SECONDS, _ANSWER_SECONDS, _CHECK_SECONDS = 1.0, 10.0, 10.0
-_CLIENTS_MAX, _UNREAD_MAX = 4, 16 << 20  # bytes that a client has not read
 _CHUNK = 64 << 10
 _STANDARD_INPUT, _STANDARD_OUTPUT = 0, 1
 _SHOW = "show adj-rib out"
@@ -51,30 +50,6 @@ class Setup(msgspec.Struct, frozen=True):
     users: list[int]
 
 
-class _Kept(msgspec.Struct, frozen=True):
-    """A route in the file; `until` is CLOCK_MONOTONIC, which all processes of a boot share."""
-
-    route: Route
-    until: float
-
-
-class _State(msgspec.Struct, frozen=True):
-    """The file: what is to be announced, in one boot."""
-
-    boot: str
-    kept: list[_Kept]
-
-
-_state = msgspec.json.Decoder(_State)
-
-
-class _Client:
-    """A connection of the control plane."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection, self.read, self.unsent = connection, b"", b""
-
-
 class Bridge:
     """Runs until ExaBGP closes its standard input."""
 
@@ -83,54 +58,51 @@ class Bridge:
         own = tuple(parse_prefix(each, "own") for each in setup.own)
         self._table = Table(frozenset(setup.peers), own, setup.most)
         self._sessions = Sessions(setup.peers)
-        self._clients: dict[int, _Client] = {}
         self._selector = selectors.DefaultSelector()
         self._read, self._unsent, self._asked_at = b"", b"", 0.0
         self._beat_at = self._check_at = 0.0
         self._shown: dict[str, int] | None = None  # routes by peer, while they are being listed
         self._problem = ""
         self._refused: set[str] = set()
-        self._unwritten = ""  # why the file is not up to date
+        self._file = KeptFile(Path(setup.state))
         self._beats = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._beats.setblocking(False)  # a launcher that hangs must not keep this from its work
-        self._boot = Clock().read().boot
         self._restore()
-        self._listener = self._listen()
+        self._clients = Clients(
+            Path(setup.socket), setup.users, self._selector, self._greeting, self._order
+        )
 
     def run(self) -> None:
         """Serve both sides."""
         os.set_blocking(_STANDARD_INPUT, False)
         os.set_blocking(_STANDARD_OUTPUT, False)
         self._selector.register(_STANDARD_INPUT, selectors.EVENT_READ)
-        self._selector.register(self._listener, selectors.EVENT_READ)
         while True:
             for key, events in self._selector.select(0.2):
                 if key.fd == _STANDARD_INPUT:
                     if not self._from_speaker():
                         return
-                elif key.fd == self._listener.fileno():
-                    self._accept()
-                elif client := self._clients.get(key.fd):  # it may have been dropped just now
-                    self._serve(client, events)
+                else:
+                    self._clients.serve(key.fd, events)
             self._step(time.monotonic())
 
     def _step(self, now: float) -> None:
-        if self._table.expire(now) or (self._unwritten and now >= self._beat_at):
+        if self._table.expire(now) or (self._file.problem and now >= self._beat_at):
             self._keep()
             self._beat_at = 0.0
         waits = self._table.asking or self._shown is not None
         if waits and now > self._asked_at + _ANSWER_SECONDS:
-            raise SystemExit("xdpctl: ExaBGP does not answer; the bridge begins anew")
+            raise SystemExit("xdpctl: ExaBGP does not answer; all begins anew")
         self._ask(now)
         if now >= self._beat_at:
             self._beat_at = now + _BEAT_SECONDS
             with suppress(OSError):  # nobody listens: the tests', or the launcher ends
                 self._beats.sendto(str(os.getpid()).encode(), self._setup.beats)
-            self._tell(line(self._report()))
+            self._clients.tell(line(self._report()))
         self._flush()
 
     def _report(self) -> Report:
-        problem = self._unwritten or self._problem
+        problem = self._file.problem or self._problem
         return Report(self._sessions.sessions(), self._table.report(), problem)
 
     def _ask(self, now: float) -> None:
@@ -199,49 +171,14 @@ class Bridge:
         for each in told:
             if isinstance(each, Gone):
                 self._beat_at = 0.0
-            self._tell(line(each))
+            self._clients.tell(line(each))
 
-    def _tell(self, data: bytes) -> None:
-        for client in list(self._clients.values()):
-            client.unsent += data
-            if len(client.unsent) > _UNREAD_MAX:
-                self._drop(client)
-                continue
-            self._send(client)
-
-    def _accept(self) -> None:
-        connection, _ = self._listener.accept()
-        given = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        user = struct.unpack("3i", given)[1]
-        if user not in self._setup.users or len(self._clients) >= _CLIENTS_MAX:
-            connection.close()
-            return
-        connection.setblocking(False)
-        client = self._clients[connection.fileno()] = _Client(connection)
-        self._selector.register(connection, selectors.EVENT_READ)
-        client.unsent = line(self._report())
-        client.unsent += line(Anew())
-        client.unsent += b"".join(map(line, self._sessions.received()))
-        client.unsent += line(Whole())
-        self._send(client)
-
-    def _serve(self, client: _Client, events: int) -> None:
-        if events & selectors.EVENT_WRITE:
-            self._send(client)
-        if not events & selectors.EVENT_READ or client.connection.fileno() < 0:
-            return
-        try:
-            data = client.connection.recv(_CHUNK)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        *lines, client.read = (client.read + data).split(b"\n")
-        if not data or len(client.read) > LINE_MAX:
-            self._drop(client)
-            return
-        for each in lines:
-            self._order(each)
+    def _greeting(self) -> Iterator[bytes]:
+        """What a new client gets: the state, and all that was received."""
+        yield line(self._report())
+        yield line(Anew())
+        yield from map(line, self._sessions.received())
+        yield line(Whole())
 
     def _order(self, data: bytes) -> None:
         try:
@@ -259,27 +196,6 @@ class Bridge:
         ):
             self._keep()  # before ExaBGP hears of it
 
-    def _send(self, client: _Client) -> None:
-        if client.connection.fileno() < 0:
-            return
-        try:
-            sent = client.connection.send(client.unsent) if client.unsent else 0
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._drop(client)
-            return
-        client.unsent = client.unsent[sent:]
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.unsent else 0)
-        self._selector.modify(client.connection, events)
-
-    def _drop(self, client: _Client) -> None:
-        if client.connection.fileno() < 0:
-            return
-        self._selector.unregister(client.connection)
-        self._clients.pop(client.connection.fileno(), None)
-        client.connection.close()
-
     def _flush(self) -> None:
         if not self._unsent:
             return
@@ -287,43 +203,16 @@ class Bridge:
             self._unsent = self._unsent[os.write(_STANDARD_OUTPUT, self._unsent) :]
 
     def _keep(self) -> None:
-        path = Path(self._setup.state)
-        kept = [_Kept(route, until) for route, until in self._table.wanted.items()]
-        new = path.with_suffix(".new")
-        try:
-            new.write_bytes(msgspec.json.encode(_State(self._boot, kept)))
-            new.replace(path)
-            self._unwritten = ""
-        except OSError as error:
-            # what was withdrawn must not come back from the file
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-            problem = f"what is announced cannot be written to {path}: {error}"
-            if problem != self._unwritten:
-                _log(problem)
-            self._unwritten = problem
+        before = self._file.problem
+        self._file.write(self._table.wanted)
+        if self._file.problem not in ("", before):
+            _log(self._file.problem)
 
     def _restore(self) -> None:
-        now = time.monotonic()
         try:
-            found = _state.decode(Path(self._setup.state).read_bytes())
-        except FileNotFoundError:
-            return
+            self._table.restore(self._file.read(), time.monotonic())
         except (OSError, ValueError) as error:
             _log(f"what was announced cannot be read, so it is withdrawn: {error}")
-            return
-        if found.boot == self._boot:
-            self._table.restore({each.route: each.until - now for each in found.kept}, now)
-
-    def _listen(self) -> socket.socket:
-        path = Path(self._setup.socket)
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(path))
-        path.chmod(0o660)
-        listener.listen(4)
-        listener.setblocking(False)
-        return listener
 
 
 def _log(text: str) -> None:

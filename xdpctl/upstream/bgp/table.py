@@ -117,12 +117,10 @@ class Table:
         if not self._asked:
             return
         (command, route), self._asked = self._asked, None
-        if command == CLEAR:
+        if route is None:  # all was withdrawn
             self.clear, self.told = not done, set() if done else self.told
             self._clear_at = 0.0 if done else now + _AGAIN_SECONDS
             self.problems = {} if done else self.problems
-            return
-        if route is None:
             return
         withdrawn = " withdraw " in command
         if not done:
