@@ -117,7 +117,9 @@ def propose(
 @upstream_app.command("approve")
 def approve(
     context: typer.Context,
-    number: Annotated[str, typer.Argument(help="Id of a proposal; see xdpctl upstream status.")],
+    number: Annotated[
+        str, typer.Argument(metavar="ID", help="Of a proposal; see xdpctl upstream status.")
+    ],
     confirm: Annotated[
         str, typer.Option(help="The victim, where everything to it is to be dropped.")
     ] = "",
@@ -136,7 +138,9 @@ def approve(
 @upstream_app.command("withdraw")
 def withdraw(
     context: typer.Context,
-    number: Annotated[str | None, typer.Argument(help="Id of an announcement.")] = None,
+    number: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Of an announcement.")
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Everything that peers were asked, and all proposals.")
     ] = False,
