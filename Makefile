@@ -162,7 +162,9 @@ pictures: setup
 	@$(BIN)/python -m tests.browser.pictures
 
 proto: setup
-	@cd xdpctl/fleet/engine && $(CURDIR)/$(BIN)/python -m grpc_tools.protoc -I. --python_out=. etcd.proto
+	@for file in xdpctl/fleet/engine/etcd.proto xdpctl/upstream/bgp/gobgp/api.proto; do \
+	  (cd $$(dirname $$file) && $(CURDIR)/$(BIN)/python -m grpc_tools.protoc -I. --python_out=. \
+	    $$(basename $$file)) || exit 1; done
 
 openapi: setup
 	@$(BIN)/python -c 'import json; from xdpctl_api.app import openapi; \
@@ -187,7 +189,7 @@ docs/img/architecture.svg: docs/img/architecture.dot
 lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
 	  --python-version 3.11 requirements.in --output-file requirements.lock
-	for part in run fleet bgp xarf; do \
+	for part in run fleet bgp gobgp xarf; do \
 	  uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
 	    --python-version 3.11 requirements-$$part.in --constraint requirements.lock \
 	    --output-file requirements-$$part.lock || exit 1; \

@@ -152,3 +152,8 @@ class Peer:
     def host(self) -> str:
         """Its address as text."""
         return text_of(self.address)
+
+
+def router_id(peer: Peer) -> str:
+    """Our BGP identifier: the local address; for IPv6 a number made of it, since it has 32 bits."""
+    return ".".join(map(str, peer.local_address.address[-4:]))

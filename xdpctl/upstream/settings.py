@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.typed import Duration, Problems, read_prefixes, read_seconds
+from xdpctl.upstream.bgp.setup import Software
 from xdpctl.upstream.peers import Peer, PeerTable
 
 _Bits = Annotated[int, Meta(ge=64_000, le=10_000_000_000_000)]
@@ -35,6 +36,7 @@ class UpstreamTable(Struct, frozen=True, forbid_unknown_fields=True):
     ttl: Duration = _TTL
     probe: Duration = _PROBE
     peers: list[PeerTable] = []
+    speaker: Software = Software.EXABGP
     user: _User = "xdpctl-bgp"
 
     def settings(self, problems: Problems) -> "UpstreamSettings":
@@ -73,6 +75,7 @@ class UpstreamTable(Struct, frozen=True, forbid_unknown_fields=True):
             ttl=ttl,
             probe=probe,
             peers=tuple(peer for peer in made if peer),
+            speaker=self.speaker,
             user=self.user,
         )
 
@@ -96,7 +99,7 @@ class UpstreamSettings:
 
     `own` are the prefixes of which something may be asked, by `most` announcements at a time. Each
     lasts `ttl` seconds. Then it is withdrawn, and the link is watched for `probe` seconds.
-    `user` runs the BGP speaker.
+    `speaker` is the program that speaks BGP, as `user`.
     """
 
     uplinks: tuple[Uplink, ...] = ()
@@ -107,6 +110,7 @@ class UpstreamSettings:
     ttl: float = _TTL
     probe: float = _PROBE
     peers: tuple[Peer, ...] = ()
+    speaker: Software = Software.EXABGP
     user: str = "xdpctl-bgp"
 
     def peer(self, name: str) -> Peer | None:

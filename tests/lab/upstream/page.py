@@ -8,7 +8,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +21,22 @@ from bench.report import drawing
 from tests.lab.upstream.neighbours import Site, between
 from tests.lab.upstream.scene import RATE, VICTIM, Scene, played
 
-_TRIALS, _RECEIVED, _HOSTILE = 30, 20, 10_000
+_TRIALS, _RECEIVED, _HOSTILE, _WATCHED_SECONDS = 30, 20, 10_000, 12
+_BRIDGE = "xdpctl.upstream.bgp.bridge"
+_PROCESS = {"exabgp": "exabgp server", "gobgp": "gobgpd-0.toml"}
+_SPEAKING = (
+    f"approved → in FRR's table, p50 of {_TRIALS}",
+    "the same, the slowest",
+    f"FlowSpec sent by the scrubbing centre → rule in force, p50 of {_RECEIVED}",
+    "the same, the slowest",
+    "withdrawn by it → rule gone, p50",
+    "the same, the slowest",
+    f"{_HOSTILE:,} routes: sent within; session; kept; counted and forgotten; rules (the quota)",
+    "the route was gone at the provider, after SIGKILL of the bridge",
+    "of ExaBGP, or of that peer's gobgpd",
+    "of the control plane",
+)
+_BARS = ("100 ms", "", "100 ms", "", "100 ms", "", "", "", "", "")
 _BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
 _FLOW = "match destination 198.51.100.7/32 protocol udp destination-port =={port} then discard"
 
@@ -173,27 +188,23 @@ def _another(site: Site, words: str, before: int) -> bool:
     return site.child(words) not in (0, before)
 
 
-def killed(site: Site) -> list[tuple[str, str]]:
-    """For each process: how long its route was away from the provider after SIGKILL."""
-    site.approve(site.proposals()[0])
-    until(site.frr.flowspec)
-    found = []
-    for name, words in (
-        ("the bridge", "xdpctl.upstream.bgp.bridge"),
-        ("ExaBGP", "exabgp server"),
-        ("the control plane", "xdpctl_api"),
-    ):
+def killed(speaker: str, words: str) -> float:
+    """Seconds that a route was away from the provider after SIGKILL of a process of the box."""
+    with between(speaker) as site:
+        site.start()
+        site.approve(site.proposals()[0])
+        until(site.frr.flowspec)
         victim = site.child(words)
+        at = ended = time.perf_counter()
         os.kill(victim, signal.SIGKILL)
-        until(partial(_another, site, words, victim), 30)
-        away, began = 0.0, time.perf_counter()
-        while time.perf_counter() < began + 6:
-            if not site.frr.flowspec():
-                since = time.perf_counter()
-                until(site.frr.flowspec)
-                away += time.perf_counter() - since
-        found.append((name, "not" if not away else f"{away:.1f} s"))
-    return found
+        away = 0.0
+        while not (_another(site, words, victim) and ended > at + _WATCHED_SECONDS):
+            there, now = bool(site.frr.flowspec()), time.perf_counter()
+            away += 0.0 if there else now - ended
+            ended = now
+            assert ended < at + 60
+        assert site.frr.flowspec(), "it is back"
+        return away
 
 
 def picture(watch: Watch) -> Figure:
@@ -209,41 +220,38 @@ def picture(watch: Watch) -> Figure:
     return made
 
 
+def speaking(speaker: str) -> list[str]:
+    """The figures of one speaker, as the cells of `_SPEAKING`."""
+    with between(speaker) as site:
+        site.start()
+        sent = asked(site)
+        here, gone = received(site)
+    with between(speaker) as site:
+        site.start()
+        took, peer, rules = hostile(site)
+    half = statistics.median
+    up = "up" if peer["up"] else "down"
+    return [
+        *(_ms(figure) for times in (sent, here, gone) for figure in (half(times), times[-1])),
+        f"{took:.0f} s; {up}; {peer['received']:,}; {peer['beyond']:,}; {rules:,}",
+        *(_away(killed(speaker, words)) for words in (_BRIDGE, _PROCESS[speaker], "xdpctl_api")),
+    ]
+
+
 def main() -> None:
     """`python -m tests.lab.upstream.page docs/results`."""
     folder = Path(sys.argv[1])
     rows, watch, notes = attack()
-    with between() as site:
-        site.start()
-        sent = asked(site)
-        here, gone = received(site)
-    with between() as site:
-        site.start()
-        took, peer, rules = hostile(site)
-    with between() as site:
-        site.start()
-        lived = killed(site)
-    rows += [
-        (f"approved → in FRR's table, p50 of {_TRIALS}", _ms(statistics.median(sent)), "100 ms"),
-        ("the same, the slowest", _ms(sent[-1]), ""),
-        (f"FlowSpec sent by GoBGP → rule in force, p50 of {_RECEIVED}", _ms(_half(here)), "100 ms"),
-        ("the same, the slowest", _ms(here[-1]), ""),
-        ("withdrawn by GoBGP → rule gone, p50", _ms(_half(gone)), "100 ms"),
-        ("the same, the slowest", _ms(gone[-1]), ""),
-    ]
-    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    columns = [speaking(speaker) for speaker in _PROCESS]
     where = f"Linux {platform.release()}, 2 cores for everything, {time.strftime('%Y-%m-%d')}"
     story = "\n".join(f"> {text}\n>" for text in notes)
-    survived = "\n".join(f"| {name} | {away} |" for name, away in lived)
     text = (
         f"{_BEGIN}\n{where}. The link carries {RATE // 1_000_000} Mbit/s.\n\n"
-        f"| what | measured | bar |\n|---|---|---|\n{table}\n\n"
+        f"| what | measured | bar |\n|---|---|---|\n{_rows(rows)}\n\n"
         "![The share of the link that arrives over time](../img/upstream.svg)\n\n"
         f"The incident tells of it:\n\n{story}\n\n"
-        f"{_HOSTILE:,} FlowSpec routes in {took:.0f} s: the session stayed "
-        f"{'up' if peer['up'] else 'down'}, {peer['received']:,} routes were kept, "
-        f"{peer['beyond']:,} counted and forgotten, {rules:,} are rules, which is the quota.\n\n"
-        f"| SIGKILL of | the route was gone at the provider |\n|---|---|\n{survived}\n{_END}"
+        "| what | ExaBGP | GoBGP | bar |\n|---|---|---|---|\n"
+        f"{_rows(zip(_SPEAKING, *columns, _BARS, strict=True))}\n{_END}"
     )
     with drawing.style():
         drawing.save(picture(watch), folder.parent / "img" / "upstream.svg")
@@ -253,12 +261,16 @@ def main() -> None:
     print(text)
 
 
+def _rows(rows: Iterable[Iterable[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _away(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds else "not"
+
+
 def _ms(seconds: float) -> str:
     return f"{seconds * 1e3:.0f} ms"
-
-
-def _half(found: list[float]) -> float:
-    return statistics.median(found)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 import json
 import os
 import pwd
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,6 +20,8 @@ from xdpctl.service.speaking import preparing
 from xdpctl.service.speaking.preparing import prepare
 from xdpctl.service.speaking.process import SpeakerProcess
 from xdpctl.upstream.bgp import exabgp
+from xdpctl.upstream.bgp.gobgp import configuration as gobgp
+from xdpctl.upstream.bgp.setup import Software
 
 SIX = PEER | {
     "name": "six",
@@ -28,8 +31,14 @@ SIX = PEER | {
 }
 
 
-def settings(tmp_path: Path, *peers: dict[str, object], user: str = "xdpctl-bgp") -> Settings:
-    return Settings(state_dir=tmp_path, upstream=replace(table(*peers), user=user))
+def settings(
+    tmp_path: Path,
+    *peers: dict[str, object],
+    user: str = "xdpctl-bgp",
+    speaker: Software = Software.EXABGP,
+) -> Settings:
+    upstream = replace(table(*peers), user=user, speaker=speaker)
+    return Settings(state_dir=tmp_path, upstream=upstream)
 
 
 def password(tmp_path: Path, text: str, mode: int = 0o600) -> str:
@@ -45,13 +54,13 @@ def test_the_files_belong_to_the_speaker_and_nobody_else_reads_them(tmp_path: Pa
     wanted = settings(tmp_path, PEER | {"password_file": password(tmp_path, "s3cret\n")})
     prepare(wanted)
     user = pwd.getpwnam("xdpctl-bgp").pw_uid
-    for name in ("exabgp.conf", "bridge.json"):
+    for name in ("exabgp.conf", "setup.json"):
         about = (tmp_path / "bgp" / name).stat()
         assert (about.st_uid, about.st_mode & 0o777) == (user, 0o400)
     folder = (tmp_path / "bgp").stat()
     assert (folder.st_uid, folder.st_mode & 0o7777) == (user, 0o2750)
     assert 'md5-password "s3cret"' in (tmp_path / "bgp" / "exabgp.conf").read_text()
-    setup = json.loads((tmp_path / "bgp" / "bridge.json").read_text())
+    setup = json.loads((tmp_path / "bgp" / "setup.json").read_text())
     assert setup["own"] == ["198.51.100.0/24", "2001:db8::/32"]
     assert setup["users"] == [0, pwd.getpwnam("xdpctl").pw_uid]
     assert "s3cret" not in str(setup)
@@ -69,6 +78,52 @@ def test_exabgp_accepts_the_configuration(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ipv4 flow" in text.split("neighbor 2001")[0]
     assert "flow" not in text.split("neighbor 2001")[1]
+
+
+def test_gobgp_gets_a_file_for_each_peer_and_nothing_is_left_of_the_other(tmp_path: Path) -> None:
+    need(os.geteuid() == 0, "root")
+    need(shutil.which("gobgpd") is not None, "gobgpd: apt-get install gobgpd")
+    tmp_path.chmod(0o755)
+    peers = (PEER | {"password_file": password(tmp_path, "s3cret\n")}, SIX)
+    prepare(settings(tmp_path, *peers))
+    prepare(settings(tmp_path, *peers, speaker=Software.GOBGP))
+    assert names(tmp_path) == ["gobgpd-0.toml", "gobgpd-1.toml", "setup.json"]
+    assert 'auth-password = "s3cret"' in (tmp_path / "bgp" / "gobgpd-0.toml").read_text()
+    prepare(settings(tmp_path, SIX, speaker=Software.GOBGP))
+    assert names(tmp_path) == ["gobgpd-0.toml", "setup.json"]
+    prepare(settings(tmp_path, SIX))
+    assert names(tmp_path) == ["exabgp.conf", "setup.json"]
+
+
+def names(tmp_path: Path) -> list[str]:
+    return sorted(each.name for each in (tmp_path / "bgp").iterdir())
+
+
+@pytest.mark.parametrize("peer", [PEER | {"mode": "auto"}, SIX, PEER | {"peer_as": 64500}])
+def test_gobgp_accepts_the_configuration(tmp_path: Path, peer: dict[str, object]) -> None:
+    need(shutil.which("gobgpd") is not None, "gobgpd: apt-get install gobgpd")
+    path = tmp_path / "gobgpd.toml"
+    path.write_text(gobgp.configuration(table(peer).peers[0], "word"))
+    words = ["gobgpd", "--dry-run", "--config-strict", "-f", str(path)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ("flowspec" in path.read_text()) is bool(peer.get("flowspec", True))
+
+
+def test_another_gobgp_or_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tmp_path / "gobgpd"
+    other.write_text("#!/bin/sh\necho gobgpd version 4.1.0\n")
+    other.chmod(0o755)
+    wanted = settings(tmp_path, speaker=Software.GOBGP)
+    monkeypatch.setattr(gobgp, "PATH", str(tmp_path))
+    with pytest.raises(SettingsError, match=r"GoBGP 3 is needed, .*4\.1\.0"):
+        prepare(wanted)
+    other.unlink()
+    with pytest.raises(SettingsError, match="apt-get install gobgpd"):
+        prepare(wanted)
+    monkeypatch.setattr(preparing, "find_spec", lambda _: None)
+    with pytest.raises(SettingsError, match="extra gobgp"):
+        prepare(wanted)
 
 
 @pytest.mark.parametrize(

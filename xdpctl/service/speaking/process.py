@@ -12,12 +12,13 @@ from xdpctl.service.children import Child, Popen
 from xdpctl.service.settings import Settings
 from xdpctl.service.speaking.preparing import prepare
 
+_PAUSE_SECONDS = 0.25  # until it is started again: meanwhile a flood fills the link
 _AGAIN_SECONDS = 30.0  # after a start for which something is missing
 log = logging.getLogger("xdpctl.run")
 
 
 class SpeakerProcess:
-    """Starts ExaBGP, and again when it dies; what is announced ends with its sessions.
+    """Starts the speaker, and again when it dies; what is announced ends with its sessions.
 
     If it cannot be started that is logged, and tried again: filtering does not depend on it.
     """
@@ -46,7 +47,9 @@ class SpeakerProcess:
             return
         try:
             if self._child is None:
-                self._child = Child("BGP speaker", "nothing is announced meanwhile", self._start)
+                self._child = Child(
+                    "BGP speaker", "nothing is announced meanwhile", self._start, _PAUSE_SECONDS
+                )
             else:
                 self._child.keep()
         except (OSError, XdpctlError) as error:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`python -m xdpctl.upstream.bgp FOLDER [PARENT]`: runs ExaBGP with the files of that folder.
+"""`python -m xdpctl.upstream.bgp FOLDER [PARENT]`: runs the speaker with the files of that folder.
 
-ExaBGP starts the bridge. Only the bridge ends what has lasted its time, so if it dies or hangs,
-ExaBGP is ended, and with its sessions everything that was announced. Whoever started this process
-starts it again.
+The speaker is ExaBGP or GoBGP, and starts the bridge. Only the bridge ends what has lasted its
+time, so if it dies or hangs, the speaker is ended, and with its sessions everything that was
+announced. Whoever started this process starts it again.
 """
 
 import os
@@ -17,14 +17,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from xdpctl.base.system.die_with_parent import die_with
-from xdpctl.upstream.bgp.exabgp import BEAT_SOCKET, BRIDGE, ENVIRONMENT, command
+from xdpctl.upstream.bgp import exabgp
+from xdpctl.upstream.bgp.setup import BEAT_SOCKET, BRIDGE, FILE, Software, read
 
 _START_SECONDS, _HUNG_SECONDS, _LOOK_SECONDS, _GOODBYE_SECONDS = 30.0, 10.0, 0.2, 3.0
 _OTHERS_NOT = 0o077
 
 
 def run(folder: Path) -> str:
-    """Run ExaBGP until it or the bridge ends; why that was, "" if it was wanted (SIGTERM)."""
+    """Run the speaker until it or the bridge ends; why that was, "" if it was wanted (SIGTERM)."""
     path, wanted = folder / BEAT_SOCKET, threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: wanted.set())
     path.unlink(missing_ok=True)
@@ -36,7 +37,7 @@ def run(folder: Path) -> str:
         mine = os.getpid()
         speaker = subprocess.Popen(  # noqa: S603  # no shell; the path is from root
             command(folder),
-            env={"PATH": "/usr/bin:/bin", **ENVIRONMENT},
+            env={"PATH": "/usr/bin:/bin", **exabgp.ENVIRONMENT},
             stdin=subprocess.DEVNULL,
             preexec_fn=lambda: die_with(mine),  # there are no threads
         )
@@ -47,8 +48,16 @@ def run(folder: Path) -> str:
             watch.end()
 
 
+def command(folder: Path) -> list[str]:
+    """The command line of the speaker whose files are in `folder`."""
+    setup = folder / FILE
+    if read(setup).software is Software.EXABGP:
+        return exabgp.command(folder)
+    return [sys.executable, "-I", "-m", "xdpctl.upstream.bgp.gobgp", str(setup)]
+
+
 class _Watch:
-    """Watches ExaBGP and the bridge."""
+    """Watches the speaker and the bridge."""
 
     def __init__(self, speaker: "subprocess.Popen[bytes]", beats: socket.socket) -> None:
         self._speaker, self._beats, self._bridge = speaker, beats, 0
@@ -68,10 +77,10 @@ class _Watch:
                 return "the bridge died"
             if time.monotonic() > self._heard_at + _HUNG_SECONDS:
                 return "the bridge hangs"
-        return f"ExaBGP ended with status {self._speaker.returncode}"
+        return f"the speaker ended with status {self._speaker.returncode}"
 
     def end(self) -> None:
-        """End both: ExaBGP gets a moment to say goodbye to its peers."""
+        """End both: the speaker gets a moment to say goodbye to its peers."""
         if self._speaker.poll() is None:
             self._speaker.terminate()
             try:
@@ -92,7 +101,7 @@ def _is_bridge(pid: int) -> bool:
 
 
 def _dead(pid: int) -> bool:
-    """Whether a process has ended; ExaBGP may not have asked for its status yet."""
+    """Whether a process has ended; the speaker may not have asked for its status yet."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

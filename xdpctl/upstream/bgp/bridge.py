@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The bridge between ExaBGP, which starts it, and the control plane, at a Unix socket.
+"""The bridge between the speaker, which starts it, and the control plane, at a Unix socket.
 
-It reads ExaBGP's messages at its standard input whatever else happens, since ExaBGP waits for that.
+It speaks as ExaBGP wants it, and reads its standard input whatever else happens, since ExaBGP waits
+for that.
 What it was told to announce it keeps in a file, for when it has to begin anew.
 """
 
-import json
 import os
 import selectors
 import socket
@@ -14,8 +14,6 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-
-import msgspec
 
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.upstream.bgp.clients import Clients
@@ -30,28 +28,16 @@ from xdpctl.upstream.bgp.messages import (
     order,
 )
 from xdpctl.upstream.bgp.sessions import Sessions
-from xdpctl.upstream.bgp.table import Table
+from xdpctl.upstream.bgp.setup import Setup, read
+from xdpctl.upstream.bgp.table import SHOW, Table
 
 _BEAT_SECONDS, _ANSWER_SECONDS, _CHECK_SECONDS = 1.0, 10.0, 10.0
 _CHUNK = 64 << 10
 _STANDARD_INPUT, _STANDARD_OUTPUT = 0, 1
-_SHOW = "show adj-rib out"
-
-
-class Setup(msgspec.Struct, frozen=True):
-    """What root has written for it; `peers` has how many routes are kept of each."""
-
-    peers: dict[str, int]
-    own: list[str]
-    most: int
-    socket: str
-    state: str
-    beats: str
-    users: list[int]
 
 
 class Bridge:
-    """Runs until ExaBGP closes its standard input."""
+    """Runs until the speaker closes its standard input."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
@@ -92,7 +78,7 @@ class Bridge:
             self._beat_at = 0.0
         waits = self._table.asking or self._shown is not None
         if waits and now > self._asked_at + _ANSWER_SECONDS:
-            raise SystemExit("xdpctl: ExaBGP does not answer; all begins anew")
+            raise SystemExit("xdpctl: the speaker does not answer; all begins anew")
         self._ask(now)
         if now >= self._beat_at:
             self._beat_at = now + _BEAT_SECONDS
@@ -106,7 +92,7 @@ class Bridge:
         return Report(self._sessions.sessions(), self._table.report(), problem)
 
     def _ask(self, now: float) -> None:
-        """Give ExaBGP the next command, and now and then compare what it announces."""
+        """Give the speaker the next command, and now and then compare what it announces."""
         if self._shown is not None:
             return
         if command := self._table.command(now):
@@ -114,7 +100,7 @@ class Bridge:
             self._unsent += command.encode("ascii") + b"\n"
         elif not self._table.asking and now >= self._check_at:
             self._check_at, self._asked_at, self._shown = now + _CHECK_SECONDS, now, {}
-            self._unsent += _SHOW.encode() + b"\n"
+            self._unsent += SHOW.encode() + b"\n"
 
     def _answered(self, done: bool) -> None:
         now = time.monotonic()
@@ -127,14 +113,16 @@ class Bridge:
         for route in self._table.told:
             told[route.peer] = told.get(route.peer, 0) + 1
         if done and shown != told:
-            self._problem = "ExaBGP announced something else than it was told; it was told anew"
+            self._problem = (
+                "the speaker announced something else than it was told; it was told anew"
+            )
             self._table.clear = True
             _log(f"{self._problem}: {shown} instead of {told}")
         elif done:
             self._problem = ""
 
     def _from_speaker(self) -> bool:
-        """Take what ExaBGP has written; False if it is gone."""
+        """Take what the speaker has written; False if it is gone."""
         try:
             data = os.read(_STANDARD_INPUT, _CHUNK)
         except BlockingIOError:
@@ -143,7 +131,7 @@ class Bridge:
             return False
         *lines, self._read = (self._read + data).split(b"\n")
         if len(self._read) > LINE_MAX:
-            raise SystemExit("xdpctl: ExaBGP wrote a line without an end; all begins anew")
+            raise SystemExit("xdpctl: the speaker wrote a line without an end; all begins anew")
         for each in lines:
             self._line(each.strip())
         return True
@@ -163,7 +151,7 @@ class Bridge:
         try:
             told = self._sessions.hear(text)
         except ValueError as error:
-            _log(f"a message of ExaBGP cannot be read: {error}")
+            _log(f"a message of the speaker cannot be read: {error}")
             return
         if told is None:
             self._beat_at = 0.0
@@ -194,7 +182,7 @@ class Bridge:
         if before.keys() != self._table.wanted.keys() or any(
             abs(before[route] - until) > 1 for route, until in self._table.wanted.items()
         ):
-            self._keep()  # before ExaBGP hears of it
+            self._keep()  # before the speaker hears of it
 
     def _flush(self) -> None:
         if not self._unsent:
@@ -221,8 +209,7 @@ def _log(text: str) -> None:
 
 def main() -> None:
     """The command line: the path of the setup."""
-    setup = msgspec.convert(json.loads(Path(sys.argv[1]).read_text()), Setup)
-    Bridge(setup).run()
+    Bridge(read(Path(sys.argv[1]))).run()
 
 
 if __name__ == "__main__":

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from xdpctl.base.net.prefix import text_of
-from xdpctl.upstream.peers import Peer
+from xdpctl.upstream.peers import Peer, router_id
 
-BRIDGE = "xdpctl.upstream.bgp.bridge"
 FILE = "exabgp.conf"
-BEAT_SOCKET = "beats.sock"  # to which the bridge says that it lives
 # No listening socket, no pipes for commands besides the bridge's, an answer to each command. The
 # bridge is not started again: ExaBGP would not tell a new one which sessions stand.
 ENVIRONMENT = {
@@ -47,7 +45,7 @@ def _neighbor(peer: Peer, password: str) -> list[str]:
     return [
         f"neighbor {peer.host} {{",
         f"    description {peer.name};",
-        f"    router-id {_router_id(peer)};",
+        f"    router-id {router_id(peer)};",
         f"    local-address {text_of(peer.local_address)};",
         f"    local-as {peer.local_as};",
         f"    peer-as {peer.peer_as};",
@@ -67,12 +65,6 @@ def _neighbor(peer: Peer, password: str) -> list[str]:
         "    }",
         "}",
     ]
-
-
-def _router_id(peer: Peer) -> str:
-    """The local address; for IPv6 a number made of it, since a router id has 32 bits."""
-    address = peer.local_address.address
-    return ".".join(map(str, address[-4:]))
 
 
 def command(folder: Path) -> list[str]:

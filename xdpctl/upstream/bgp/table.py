@@ -14,7 +14,7 @@ from xdpctl.errors import RuleError
 from xdpctl.upstream.bgp.messages import ROUTE_MAX, Route, Told, Wanted
 
 SECONDS_MAX = 86_400.0
-CLEAR = "clear adj-rib out"
+CLEAR, SHOW = "clear adj-rib out", "show adj-rib out"
 _AGAIN_SECONDS = 5.0
 _COMPONENTS = (
     "source|protocol|next-header|port|destination-port|source-port|icmp-type|icmp-code|tcp-flags|"

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from tests.support.upstream import PEER
-from xdpctl.upstream.bgp.bridge import Setup
 from xdpctl.upstream.bgp.messages import FromBridge, Received, Report, Route, Wanted, line
+from xdpctl.upstream.bgp.setup import Setup, Software
 from xdpctl.upstream.bgp.speaker import Bridged
 
 HOST = PEER["address"]
@@ -39,19 +39,20 @@ class Played:
         self.folder, self.said = folder, list[str]()
         self.announced: set[str] = set()
         setup = Setup(
-            {HOST: 100},
-            ["198.51.100.0/24"],
-            5,
-            str(folder / "bridge.sock"),
-            str(folder / "announced.json"),
-            str(folder / "beats.sock"),
-            list(users),
+            software=Software.EXABGP,
+            peers={HOST: 100},
+            own=["198.51.100.0/24"],
+            most=5,
+            socket=str(folder / "bridge.sock"),
+            state=str(folder / "announced.json"),
+            beats=str(folder / "beats.sock"),
+            users=list(users),
         )
-        (folder / "bridge.json").write_bytes(line(setup))
+        (folder / "setup.json").write_bytes(line(setup))
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        setup = str(self.folder / "bridge.json")
+        setup = str(self.folder / "setup.json")
         words = [sys.executable, "-m", "xdpctl.upstream.bgp.bridge", setup]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(words, stdin=pipe, stdout=pipe, env={"PATH": "/usr/bin"})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""ExaBGP ends when the bridge dies or hangs: nobody else would end what is announced."""
+"""The speaker ends when the bridge dies or hangs: nobody else would end what is announced."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ time.sleep(60)
 def played(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> str:
     monkeypatch.setattr(launcher, "command", lambda _: [sys.executable, "-c", code])
     monkeypatch.setattr(launcher, "_HUNG_SECONDS", 1.0)
-    monkeypatch.setattr(launcher, "_START_SECONDS", 5.0)
+    monkeypatch.setattr(launcher, "_START_SECONDS", 2.5)
     return launcher.run(folder)
 
 
@@ -61,7 +61,7 @@ def test_a_bridge_that_never_comes_is_one_that_hangs(
 def test_its_own_end_is_said_with_its_status(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert played(monkeypatch, tmp_path, "raise SystemExit(3)") == "ExaBGP ended with status 3"
+    assert played(monkeypatch, tmp_path, "raise SystemExit(3)") == "the speaker ended with status 3"
     assert (tmp_path / "beats.sock").stat().st_mode & 0o077 == 0
 
 

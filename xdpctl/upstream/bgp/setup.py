@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What root writes for the speaker's processes, in a folder of theirs."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+FILE = "setup.json"
+BEAT_SOCKET = "beats.sock"  # to which the bridge says that it lives
+BRIDGE = "xdpctl.upstream.bgp.bridge"
+
+
+class Software(StrEnum):
+    """The program that speaks BGP."""
+
+    EXABGP = "exabgp"
+    GOBGP = "gobgp"
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """The setup; `peers` has how many routes are kept of each, by its address."""
+
+    software: Software
+    peers: dict[str, int]
+    own: list[str]
+    most: int
+    socket: str
+    state: str
+    beats: str
+    users: list[int]
+
+
+def read(path: Path) -> Setup:
+    """The setup in a file that root has written."""
+    return msgspec.convert(json.loads(path.read_text()), Setup)
