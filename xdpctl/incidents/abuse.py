@@ -28,26 +28,33 @@ class ReporterTable(Struct, frozen=True, forbid_unknown_fields=True):
     organisation: _Text = ""
     contact: _Text = ""
     domain: _Text = ""
+    send: bool = False
 
     def settings(self, problems: Problems) -> "Reporter | None":
         """The settings; None if nothing is given. What is missing is added to `problems`."""
-        given = {name: getattr(self, name).strip() for name in self.__struct_fields__}
-        if not any(given.values()):
+        given = {
+            name: getattr(self, name).strip() for name in ("organisation", "contact", "domain")
+        }
+        if not any(given.values()) and not self.send:
             return None
         for name in (name for name, value in given.items() if not value):
             problems.add(f"reporter.{name} is empty: an abuse report needs all three")
         if given["contact"] and "@" not in given["contact"]:
             problems.add("reporter.contact must be an e-mail address")
-        return Reporter(**given)
+        return Reporter(**given, send=self.send)
 
 
 @dataclass(frozen=True, slots=True)
 class Reporter:
-    """Who reports: the name, e-mail address and domain of the organisation."""
+    """Who reports: the name, e-mail address and domain of the organisation.
+
+    `send`: reports are sent by the notifier when an incident is over.
+    """
 
     organisation: str
     contact: str
     domain: str
+    send: bool = False
 
 
 def reports(incident: dict[str, Any], reporter: Reporter) -> Iterator[tuple[str, bytes]]:

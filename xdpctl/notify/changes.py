@@ -15,12 +15,16 @@ _LOUDER = 2.0  # times the peak of the last notification
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """One notification. The same `key` is not sent twice within an hour."""
+    """One notification. The same `key` is not sent twice within an hour.
+
+    `files` are attached: the name and content of each.
+    """
 
     kind: Kind
     key: str
     title: str
     text: str
+    files: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ _WAITING_MAX = 200
 _TRIES = (0.0, 5.0, 30.0, 120.0)  # seconds before each
 _WHERE_SHOWN = 12
 log = logging.getLogger("xdpctl.notify")
-Send = Callable[[str, str, str], bool]  # URL, title, text; returns whether it was accepted
+Files = tuple[tuple[str, bytes], ...]  # names and contents
+Send = Callable[[str, str, str, Files], bool]  # URL, title, text; whether it was accepted
 
 
 class Dispatcher:
@@ -71,7 +72,7 @@ class Dispatcher:
     def test(self) -> list[bool]:
         """Send a test message to each URL now; return whether each accepted it."""
         text = "This is a test. Notifications of attacks look like this."
-        return [self._send(url, "xdpctl: a test", text) for url in self.settings.urls]
+        return [self._send(url, "xdpctl: a test", text, ()) for url in self.settings.urls]
 
     def _watch(self, _: float) -> None:
         if self._before is None:
@@ -117,7 +118,9 @@ class Dispatcher:
         for pause in _TRIES:
             if self._stop.wait(pause):
                 return
-            left = [(n, url) for n, url in left if not self._send(url, item.title, text)]
+            left = [
+                (n, url) for n, url in left if not self._send(url, item.title, text, item.files)
+            ]
             if not left:
                 return
         for number, _ in left:
@@ -133,13 +136,19 @@ def is_supported(url: str) -> bool:
     return bool(service.add(url))
 
 
-def apprise_send(url: str, title: str, text: str) -> bool:
-    """Send by Apprise; whether it was accepted. False for a URL that Apprise does not support."""
+def apprise_send(url: str, title: str, text: str, files: Files = ()) -> bool:
+    """Send by Apprise; whether it was accepted. False for a URL that Apprise does not support.
+
+    A service that takes no files gets the text alone.
+    """
     import apprise  # late: a large package, which most hosts do not need
+    from apprise.attachment.memory import AttachMemory
 
     logging.getLogger("apprise").disabled = True  # it logs parts of URLs, which are secrets
     service: Any = apprise.Apprise()
     if not service.add(url):
         log.error("%s… is not a URL that Apprise supports", url[:_WHERE_SHOWN].split("/")[0])
         return False
-    return bool(service.notify(title=title, body=text))
+    made: Any = AttachMemory
+    attached = [made(content=data, name=name) for name, data in files]
+    return bool(service.notify(title=title, body=text, attach=attached or None))

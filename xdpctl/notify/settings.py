@@ -11,13 +11,17 @@ _URLS_MAX, _PER_HOUR, _PER_HOUR_MAX = 20, 30, 1_000
 
 
 class Kind(StrEnum):
-    """Kinds of notifications: of incidents, of refused requests, of problems of the host."""
+    """Kinds of notifications: of incidents, of refused requests, of problems of the host.
+
+    `abuse`: abuse reports, if `reporter.send` says so.
+    """
 
     OPENED = "opened"
     ESCALATED = "escalated"
     CLOSED = "closed"
     REFUSED = "refused"
     TROUBLE = "trouble"
+    ABUSE = "abuse"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from xdpctl.model.quota import AUTOMATIC, Quota
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import OPERATOR, check_name
 from xdpctl.model.sides import Outside
+from xdpctl.notify.settings import Kind
 from xdpctl.service import defaults
 from xdpctl.service.config_tables import Document, ListenTable, QuotaTable
 from xdpctl.service.settings import Listen, Settings
@@ -235,4 +236,7 @@ def _check(settings: Settings) -> None:
             f"listen.host {listen.host} is not loopback: tokens would cross the network in clear "
             "text. Set listen.tls_certificate and listen.tls_key, or put a TLS proxy in front"
         )
+    sends = settings.reporter is not None and settings.reporter.send
+    if sends and not (settings.notify.urls and Kind.ABUSE in settings.notify.on):
+        problems.add("reporter.send needs notify.urls, and abuse in notify.on")
     problems.check()

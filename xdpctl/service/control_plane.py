@@ -43,6 +43,7 @@ from xdpctl.service.flow_watch import FlowWatch
 from xdpctl.service.holding import Holding, holding
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.peering import Peering
+from xdpctl.service.reporting import Reporting
 from xdpctl.service.sessions import Sessions
 from xdpctl.service.settings import Settings
 from xdpctl.service.slow_connections import SlowConnections
@@ -115,6 +116,7 @@ class ControlPlane:
     slow: SlowConnections = field(init=False)
     uplinks: UplinkWatch = field(init=False)
     peering: Peering | None = field(init=False)
+    reporting: Reporting | None = field(init=False)
     learnt: LearntFile = field(init=False)
     sessions: Sessions = field(init=False)
     series: SeriesRecorder = field(init=False)
@@ -177,6 +179,12 @@ class ControlPlane:
             if self.settings.upstream.peers
             else None
         )
+        reporter = self.settings.reporter
+        self.reporting = (
+            Reporting(self.controller, reporter, self.files, self.ours, self.dispatcher.tell)
+            if reporter and reporter.send
+            else None
+        )
         self.releases = Releases(self.controller)
         self.ladder = Ladder(self.controller, self._steps, self.hooks.mode_for)
         self.geo_databases = Databases(self.settings.geo_databases)
@@ -218,6 +226,7 @@ class ControlPlane:
             *(self.series, self.minutes, self.producer),
             *([self.fleet] if self.fleet else []),
             *([self.peering] if self.peering else []),
+            *([self.reporting] if self.reporting else []),
         )
 
     def revoked(self, name: str, serial: int) -> bool:
@@ -318,7 +327,8 @@ class ControlPlane:
         found += self._detector_warnings() + self.slow.warnings() + self.uplinks.warnings()
         found += self.fleet.warnings() if self.fleet else []
         found += self.peering.warnings() if self.peering else []
-        return [*found, self.series.problem] if self.series.problem else found
+        problems = (self.series.problem, self.reporting.problem if self.reporting else "")
+        return [*found, *filter(None, problems)]
 
     def _detector_warnings(self) -> list[str]:
         """What is wrong with the embedded detector, which is a process of its own."""

@@ -17,7 +17,7 @@ from tests.unit.cli.test_cli import Run, api, run
 from xdpctl.errors import ConfigError
 from xdpctl.model.incident import Incident
 from xdpctl.notify.changes import News, Snapshot, last_told, news
-from xdpctl.notify.dispatcher import Dispatcher, apprise_send
+from xdpctl.notify.dispatcher import Dispatcher, Files, apprise_send
 from xdpctl.notify.settings import Kind, NotifySettings
 from xdpctl.service.config import parse
 
@@ -79,7 +79,7 @@ class Sent:
         self.refusals = refusals
         self.texts: list[tuple[str, str]] = []
 
-    def __call__(self, url: str, title: str, text: str) -> bool:
+    def __call__(self, url: str, title: str, text: str, files: Files) -> bool:
         if self.refusals.get(url, 0) > 0:
             self.refusals[url] -= 1
             return False
@@ -122,7 +122,7 @@ def test_so_many_an_hour_and_the_next_one_says_how_many_were_not(
 def test_nothing_waits_for_those_who_do_not_listen() -> None:
     stuck, going = threading.Event(), threading.Event()
 
-    def send(url: str, title: str, text: str) -> bool:
+    def send(url: str, title: str, text: str, files: Files) -> bool:
         going.set()
         return stuck.wait(30)
 
@@ -237,7 +237,7 @@ def test_each_step_of_a_ladder_is_told() -> None:
 def test_no_error_of_a_messenger_or_of_a_look_is_the_last_word() -> None:
     turns, sent = SimpleQueue[str](), SimpleQueue[str]()
 
-    def send(url: str, title: str, text: str) -> bool:
+    def send(url: str, title: str, text: str, files: Files) -> bool:
         sent.put(title)
         raise RuntimeError("a defect of somebody else's")
 

@@ -16,7 +16,7 @@ from xdpctl.incidents.ledger.attribution import (
 from xdpctl.incidents.ledger.ledger import event_began, event_ended, find_or_open, record_of
 from xdpctl.model import tags
 from xdpctl.model.event import Attack, Event, Phase
-from xdpctl.model.identity import Caller
+from xdpctl.model.identity import Caller, Role
 from xdpctl.model.incident import NOTES_KEPT, RULES_KEPT, Incident, Note
 from xdpctl.model.rule import OPERATOR
 from xdpctl.model.signature import Signature
@@ -79,6 +79,17 @@ def add_note(draft: Draft, identity: str, text: str, caller: Caller) -> Incident
     noted = draft.incidents[identity] = found.replace(notes=(*found.notes, note))
     draft.note(caller.name, "incident.note", identity, text=text)
     return noted
+
+
+def remark(draft: Draft, identity: str, text: str, by: str) -> None:
+    """Write into the story of an incident what xdpctl did itself, in the name of `by`.
+
+    If the incident is gone, or has as many notes as are kept, the audit log alone has it.
+    """
+    try:
+        add_note(draft, identity, text, Caller(by, Role.OPERATOR, OPERATOR))
+    except (NotFoundError, ConflictError):
+        draft.note(by, "incident.note", identity, text=text)
 
 
 def attach(draft: Draft, rules: Iterable[RuleOrSignature], caller: Caller, hits: HitsOf) -> None:

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Sends abuse reports about an incident when it is over, if `reporter.send` says so."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import structs
+
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.periodic import PeriodicTask
+from xdpctl.control.controller import Controller
+from xdpctl.incidents import abuse, summary
+from xdpctl.incidents.abuse import Reporter
+from xdpctl.incidents.files import Files
+from xdpctl.incidents.ledger.by_hand import remark
+from xdpctl.model.incident import Incident
+from xdpctl.notify.changes import News
+from xdpctl.notify.settings import Kind
+
+_LOOK_SECONDS = 5.0
+_SETTLES_SECONDS = 10.0  # after the end, until its last packets are in their file
+_TROUBLE = "abuse reports are not sent"
+
+
+class Reporting:
+    """Runs from `start` to `stop`; `ours` says whether an address is in our own networks.
+
+    Incidents that were over at the start have been reported, or were not to be.
+    """
+
+    def __init__(
+        self,
+        controller: Controller,
+        reporter: Reporter,
+        files: Files,
+        ours: Callable[[Prefix], bool],
+        tell: Callable[[News], None],
+    ) -> None:
+        self._controller, self._reporter = controller, reporter
+        self._files, self._ours, self._tell = files, ours, tell
+        self._open: set[str] = set()
+        self._task = PeriodicTask("abuse reports", _LOOK_SECONDS, self.step, _TROUBLE)
+
+    def start(self) -> None:
+        """Start."""
+        self._task.start()
+
+    def stop(self) -> None:
+        """Stop; what is not sent yet is not sent."""
+        self._task.stop()
+
+    @property
+    def problem(self) -> str:
+        """Why the last turn failed; "" if it did not."""
+        return self._task.problem
+
+    def step(self, _now: float) -> None:
+        """Report the incidents that are over since the last turn."""
+        listed = dict(self._controller.state.incidents)
+        settled = time.time() - _SETTLES_SECONDS
+        for identity in list(self._open):
+            incident = listed.get(identity)
+            if incident is None:
+                self._open.discard(identity)
+            elif not incident.open and incident.closed_at <= settled:
+                self._report(incident)
+                self._open.discard(identity)
+        self._open |= {each.id for each in listed.values() if each.open}
+
+    def _report(self, incident: Incident) -> None:
+        found = summary.read(self._files, incident.id, None, self._ours)
+        told: dict[str, Any] = structs.asdict(incident) | {"evidence": found.as_json()}
+        made = tuple(abuse.reports(told, self._reporter))
+        if not made:
+            return
+        title = f"{incident.subject}: abuse reports"
+        text = (
+            f"{len(made):,} sources of incident {incident.id} had completed a TCP handshake with "
+            "this host, so they are not forged. A report about each is attached (XARF 4). Pass it "
+            "on to whoever runs that network."
+        )
+        self._tell(News(Kind.ABUSE, f"{incident.id} abuse", title, text, made))
+        note = f"{len(made):,} abuse reports were given to the notifier"
+        self._controller.submit(lambda d: remark(d, incident.id, note, "xdpctl")).result(10)
