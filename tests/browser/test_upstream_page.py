@@ -33,7 +33,7 @@ def test_the_page_says_that_the_link_is_full_and_what_to_ask(
 
         eventually(page, full, "the banner")
         text = page.inner_text("main")
-        assert "drop proto udp dst-port 53" in text
+        assert "limit proto udp dst-port 53" in text
         assert "65535:666" in text
         page.get_by_text("A letter to the provider").click()
         assert "Our link to you" in page.inner_text("main")
@@ -50,7 +50,7 @@ def test_a_proposal_is_approved_and_withdrawn_on_the_page(uplink_desk: Desk) -> 
     with uplink_desk.session() as page:
         page.goto(f"{ADDRESS}/waiting")
         assert "What providers could be asked" in page.inner_text("main")
-        row = page.locator("tr", has_text="drop proto udp dst-port 53 to 198.51.100.7/32")
+        row = page.locator("tr", has_text="limit proto udp dst-port 53 towards 198.51.100.7/32")
         row.get_by_role("button", name="Ask").click()
         eventually(page, lambda: row.count() == 0, "the proposal is no more")
         page.wait_for_load_state()

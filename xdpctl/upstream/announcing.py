@@ -10,13 +10,12 @@ from collections.abc import Iterable
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import ConflictError, NotFoundError, QuotaError, RuleError, UnconfirmedError
-from xdpctl.incidents.ledger.by_hand import add_note
+from xdpctl.incidents.ledger.by_hand import remark
 from xdpctl.model.announcement import PROPOSED_MAX, Announcement
-from xdpctl.model.identity import Caller, Role
 from xdpctl.model.protection import Protection
-from xdpctl.model.rule import OPERATOR, Automatic
+from xdpctl.model.rule import Automatic
 from xdpctl.upstream.peers import Peer
-from xdpctl.upstream.request import Request, route_for
+from xdpctl.upstream.request import Request, for_peer
 from xdpctl.upstream.settings import UpstreamSettings
 
 ITSELF, POLICY = "xdpctl", "policy"  # named in records if nobody acts
@@ -46,9 +45,8 @@ def propose(
     too many wait.
     """
     made = []
-    for request in asked:
-        route = route_for(request, peer)
-        if route is None or refusal(request.victim, settings, draft.state.protection):
+    for request in (taken for each in asked if (taken := for_peer(each, peer))):
+        if refusal(request.victim, settings, draft.state.protection):
             continue
         number = identity(peer.name, request)
         there = standing(draft, number)
@@ -65,7 +63,7 @@ def propose(
             id=number,
             peer=peer.name,
             kind=request.kind,
-            route=route,
+            route=request.route,
             victim=str(request.victim),
             what=request.what,
             cost=request.cost,
@@ -75,7 +73,7 @@ def propose(
             everything=request.everything,
         )
         draft.announcements[number] = new
-        about = {"peer": peer.name, "route": route, "incident": incident}
+        about = {"peer": peer.name, "route": request.route, "incident": incident}
         draft.note(new.by, "upstream.propose", number, **about)
         made.append(new)
     return made
@@ -185,13 +183,9 @@ def policy_stopped(draft: Draft) -> bool:
 
 
 def note(draft: Draft, about: Announcement, text: str, by: str) -> None:
-    """Write it into the story of its incident, if that has room."""
-    if draft.incident(about.incident) is None:
-        return
-    try:
-        add_note(draft, about.incident, text, Caller(by, Role.OPERATOR, OPERATOR))
-    except ConflictError:  # it has as many notes as are kept; the audit log has all of them
-        draft.note(by, "upstream.note", about.id, text=text)
+    """Write it into the story of its incident, if there is one."""
+    if about.incident:
+        remark(draft, about.incident, text, by)
 
 
 def standing(draft: Draft, number: str) -> Announcement | None:

@@ -47,6 +47,7 @@ class PeerTable(Struct, frozen=True, forbid_unknown_fields=True):
     password_file: _Path = ""
     mode: PeerMode = PeerMode.ASK
     flowspec: bool = True
+    limits: bool = True
     blackhole: list[str] = field(default_factory=lambda: [BLACKHOLE])
     next_hop: str = ""
     receive: Receive = Receive.OFF
@@ -87,6 +88,7 @@ class PeerTable(Struct, frozen=True, forbid_unknown_fields=True):
             password_file=Path(self.password_file) if self.password_file else None,
             mode=self.mode,
             flowspec=self.flowspec,
+            limits=self.limits,
             blackhole=tuple(self.blackhole),
             next_hop=hop,
             receive=self.receive,
@@ -117,7 +119,8 @@ def _community(text: str) -> bool:
 class Peer:
     """A BGP neighbour.
 
-    `flowspec`: whether it takes part in FlowSpec (RFC 8955, RFC 8956). `blackhole` are the
+    `flowspec`: whether it takes part in FlowSpec (RFC 8955, RFC 8956), and `limits`, whether it
+    takes routes that limit instead of dropping. `blackhole` are the
     communities by which it blackholes an address; none: it does not. `next_hop` is of blackhole
     routes. Of what it sends, `receive` says what becomes; `receive_most` routes are kept, towards
     our own prefixes, or with `receive_any` towards any.
@@ -132,6 +135,7 @@ class Peer:
     password_file: Path | None = None
     mode: PeerMode = PeerMode.ASK
     flowspec: bool = True
+    limits: bool = True
     blackhole: tuple[str, ...] = (BLACKHOLE,)
     receive: Receive = Receive.OFF
     receive_most: int = 500

@@ -16,7 +16,7 @@ from xdpctl.upstream import announcing
 from xdpctl.upstream.bgp.messages import Report, Session
 from xdpctl.upstream.bgp.speaker import Speaker
 from xdpctl.upstream.peers import Peer, PeerMode
-from xdpctl.upstream.request import Request, route_for
+from xdpctl.upstream.request import Request, for_peer
 from xdpctl.upstream.settings import UpstreamSettings
 
 log = logging.getLogger("xdpctl.upstream")
@@ -98,7 +98,7 @@ class Proposer:
 
     def _takes(self, peer: Peer, request: Request) -> bool:
         """Whether a peer takes routes of that kind and family, as far as is known."""
-        return route_for(request, peer) is not None and agreed(
+        return for_peer(request, peer) is not None and agreed(
             session_of(self.speaker.report, peer), request.kind, request.victim.family
         )
 
@@ -143,5 +143,5 @@ def _forget(draft: Draft, each: Announcement) -> None:
 
 
 def _anything_new(peer: Peer, requests: list[Request], known: set[str]) -> bool:
-    taken = (request for request in requests if route_for(request, peer))
+    taken = (request for request in requests if for_peer(request, peer))
     return any(announcing.identity(peer.name, request) not in known for request in taken)

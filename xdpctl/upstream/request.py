@@ -18,7 +18,7 @@ from xdpctl.upstream.peers import BLACKHOLE, Peer
 from xdpctl.upstream.settings import Uplink
 
 _ROUTES_MAX = 5
-_LIMIT_SHARE = 0.1  # of the uplink, for a route that takes more than what is dropped here
+_LIMIT_SHARE = 0.1  # of the uplink, for all routes about a victim: the rest is for its people
 
 
 class Dropped(NamedTuple):
@@ -39,7 +39,7 @@ class Request(NamedTuple):
 
     `victim` is the destination of the route, `match` what it takes; `everything`: all packets to
     it, dropped or limited. `collateral` says what it hits besides the attack, `more` what else it
-    costs.
+    costs. `drop` is what a peer is asked that takes no limits, "" if that would be too much.
     """
 
     kind: Kind
@@ -50,6 +50,7 @@ class Request(NamedTuple):
     collateral: str
     more: str = ""
     everything: bool = False
+    drop: str = ""
 
     @property
     def cost(self) -> str:
@@ -61,16 +62,18 @@ def requests(victim: Prefix, dropped: Sequence[Dropped], uplink: Uplink) -> list
     """The requests about an attack on a victim, the least costly first."""
     towards = [each for each in dropped if _towards(each.match, victim)]
     most = sorted(towards, key=lambda each: -each.packets)[:_ROUTES_MAX]
-    found = [_flowspec(each, victim, uplink) for each in most]
+    rate = int(uplink.bits_in * _LIMIT_SHARE / max(len(most), 1))
+    found = [_flowspec(each, victim, rate) for each in most]
     return [*found, _blackhole(victim)] if victim.exact else found
 
 
 def letter(subject: str, asked: Sequence[Request], uplink: Uplink, state: State) -> str:
     """A letter to the provider's NOC, while the attack goes on."""
     wanted = [each for each in asked if each.kind is Kind.FLOWSPEC]
-    lines = [f"- {each.what}\n  {each.route}" for each in wanted] or [
-        f"- filter or rate-limit what is sent to {subject}"
-    ]
+    lines = [
+        f"- {each.what}{'; to drop it is as good' if each.drop else ''}\n  {each.route}"
+        for each in wanted
+    ] or [f"- filter or rate-limit what is sent to {subject}"]
     blackhole = [each for each in asked if each.kind is Kind.RTBH]
     fallback = (
         f"If you cannot filter, please blackhole {subject} until we write again.\n"
@@ -97,26 +100,24 @@ def _towards(match: Match, victim: Prefix) -> bool:
     return bool(victim.covers(destination))
 
 
-def _flowspec(dropped: Dropped, victim: Prefix, uplink: Uplink) -> Request:
+def _flowspec(dropped: Dropped, victim: Prefix, rate: int) -> Request:
+    """To limit what is dropped here, in bits/s: so one sees whether the attack goes on."""
     made = flowspec.route(dropped.match, victim)
-    action, what, more = "discard", "drop", ""
-    if made.widened or dropped.limits:
-        rate = int(uplink.bits_in * _LIMIT_SHARE)
-        action, what = f"rate-limit {rate // 8}", f"limit to {si3(rate)}bit/s"
+    towards = "" if dropped.match.get("destination") else f" towards {victim}"
+    packets, more = f"{dropped.match}{towards}", ""
     if made.widened:
         more = f"also what has another {' and '.join(made.widened)}, which FlowSpec does not know"
-    text = f"match {{ {made.text}; }} then {{ {action}; }}"
-    to = "" if dropped.match.get("destination") else f" to {victim}"
-    named = f"{what} {dropped.match}{to}"
+    exact = not (made.widened or dropped.limits)
     return Request(
         kind=Kind.FLOWSPEC,
-        route=text,
-        what=named,
+        route=f"match {{ {made.text}; }} then {{ rate-limit {rate // 8}; }}",
+        what=f"limit {packets} to {si3(rate)}bit/s",
         victim=made.destination,
         match=made.match,
         collateral=_collateral(dropped),
         more=more,
         everything=not made.narrow,
+        drop=f"drop {packets}" if exact else "",
     )
 
 
@@ -139,14 +140,21 @@ def _blackhole(victim: Prefix) -> Request:
     )
 
 
-def route_for(request: Request, peer: Peer) -> str | None:
-    """The route of a request for a peer; None if the peer takes no such routes."""
+def for_peer(request: Request, peer: Peer) -> Request | None:
+    """The request as a peer takes it; None if it does not."""
     if request.kind is Kind.FLOWSPEC:
-        return request.route if peer.flowspec else None
+        if not peer.flowspec or not (peer.limits or request.drop):
+            return None
+        if peer.limits:
+            return request
+        match = request.route.partition(" then ")[0]
+        return request._replace(route=f"{match} then {{ discard; }}", what=request.drop)
     if not peer.blackhole or peer.next_hop.family != request.victim.family:
         return None
     text = f"route {request.victim} next-hop {text_of(peer.next_hop)}"
     short = [each for each in peer.blackhole if each.count(":") == 1]
     large = [each for each in peer.blackhole if each.count(":") == 2]
     text += f" community [ {' '.join([*short, 'no-export'])} ]"
-    return f"{text} large-community [ {' '.join(large)} ]" if large else text
+    return request._replace(
+        route=f"{text} large-community [ {' '.join(large)} ]" if large else text
+    )

@@ -95,9 +95,11 @@ def _nft(text: str) -> str:
     """A FlowSpec route as FRR shows it, as a rule of nftables; "" if it is another one."""
     destination = re.search(r"Destination Address (\S+)", text)
     port = re.search(r"Source Port = (\d+)", text)
-    if not destination or "IP Protocol = 17" not in text or not port:
+    rate = re.search(r"FS:rate (\d+)", text)
+    if not destination or "IP Protocol = 17" not in text or not port or not rate:
         return ""
-    return f"ip daddr {destination[1]} udp sport {port[1]} drop"
+    over = f"limit rate over {rate[1]} bytes/second " if int(rate[1]) else ""
+    return f"ip daddr {destination[1]} udp sport {port[1]} {over}drop"
 
 
 @dataclass

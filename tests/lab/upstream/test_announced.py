@@ -20,7 +20,7 @@ def test_what_is_approved_is_at_the_provider_and_what_is_withdrawn_is_gone(site:
     (text,) = site.frr.flowspec()
     assert "Destination Address 198.51.100.7/32" in text
     assert "IP Protocol = 17" in text
-    assert "FS:rate 0" in text
+    assert "FS:rate 250000" in text, "a tenth of the link, in bytes"
     site.approve(hole)
     assert eventually(lambda: site.frr.routes())
     detail = str(site.frr.show("show bgp ipv4 unicast 198.51.100.7/32 json"))
@@ -38,6 +38,7 @@ def test_bird_takes_both_as_well(site: Site) -> None:
     bird = Bird(site.isp, "192.0.2.1", "192.0.2.2")
     try:
         bird.start()
+        site.configure(isp="limits = false")
         site.start()
         for proposal in site.proposals():
             site.approve(proposal)

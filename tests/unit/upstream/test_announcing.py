@@ -21,8 +21,8 @@ from xdpctl.errors import (
 from xdpctl.model.announcement import Announcement, Kind
 from xdpctl.model.match.text import parse
 from xdpctl.upstream import announcing
-from xdpctl.upstream.peers import PeerMode
-from xdpctl.upstream.request import Dropped, requests, route_for
+from xdpctl.upstream.peers import Peer, PeerMode
+from xdpctl.upstream.request import Dropped, Request, for_peer, requests
 from xdpctl.upstream.settings import UpstreamSettings
 
 
@@ -53,9 +53,10 @@ def test_a_proposal_is_approved_and_withdrawn_and_the_incident_tells_of_it(
         approve(control, flow.id, settings)
     control.submit(lambda d: announcing.withdraw(d, flow.id, "root", "enough")).result(5)
     assert [e.id for e in control.state.announcements.values() if not e.declined] == [hole.id]
+    what = "limit proto udp src-port 53 towards 198.51.100.99/32 to 800 kbit/s"
     assert notes(control, incident) == [
-        "approved: ask AS 64496 (isp1) to drop proto udp src-port 53 to 198.51.100.99/32",
-        "withdrew from isp1: drop proto udp src-port 53 to 198.51.100.99/32 (enough)",
+        f"approved: ask AS 64496 (isp1) to {what}",
+        f"withdrew from isp1: {what} (enough)",
     ]
     with pytest.raises(NotFoundError):
         approve(control, flow.id, settings)
@@ -200,6 +201,11 @@ def test_a_peer_gets_what_it_takes() -> None:
     )
     one, two = settings.peers
     flow, hole = asked_about("198.51.100.99", settings)
+
+    def route_for(request: Request, peer: Peer) -> str | None:
+        taken = for_peer(request, peer)
+        return taken and taken.route
+
     assert route_for(flow, one) is None
     assert route_for(hole, one) == (
         "route 198.51.100.99/32 next-hop 192.0.2.2 community [ 64500:666 no-export ] "

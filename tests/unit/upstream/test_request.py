@@ -5,16 +5,22 @@ import math
 
 import pytest
 
+from tests.support.upstream import PEER, table
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.model.announcement import Kind
 from xdpctl.model.match.text import parse
 from xdpctl.upstream.flowspec import route
 from xdpctl.upstream.link import Reading, State
-from xdpctl.upstream.request import Dropped, letter, requests
+from xdpctl.upstream.request import Dropped, for_peer, letter, requests
 from xdpctl.upstream.settings import Uplink
 
 VICTIM, VICTIM6 = (parse_prefix(text, "x") for text in ("198.51.100.7", "2001:db8::7"))
 UPLINK = Uplink("isp0", 1_000_000_000)
+TAKES, DROPS, WITHOUT = table(
+    PEER,
+    PEER | {"name": "b", "address": "192.0.2.3", "limits": False},
+    PEER | {"name": "c", "address": "192.0.2.4", "flowspec": False},
+).peers
 FULL = State(Reading(*(math.nan,) * 4), 0.97, 5, 0.97, "97% of its 1 Gbit/s arrive")
 
 
@@ -55,6 +61,8 @@ def test_what_flowspec_does_not_know_is_left_out_and_then_only_limited() -> None
     assert asked.route.endswith("then { rate-limit 12500000; }"), "a tenth of the link, in bytes"
     assert "another ttl and vlan" in asked.cost
     assert "known flows" in asked.cost
+    assert for_peer(asked, TAKES) == asked
+    assert for_peer(asked, DROPS) is None, "that would drop more than what is dropped here"
 
 
 def test_the_least_costly_is_asked_first_and_the_blackhole_last() -> None:
@@ -76,7 +84,22 @@ def test_what_is_only_limited_here_is_not_dropped_there() -> None:
     limited = Dropped(parse("udp src-port 53"), 9, False, limits=True)
     asked = requests(VICTIM, [limited], UPLINK)[0]
     assert asked.route.endswith("then { rate-limit 12500000; }")
-    assert asked.what == "limit to 100 Mbit/s proto udp src-port 53 to 198.51.100.7/32"
+    assert asked.what == "limit proto udp src-port 53 towards 198.51.100.7/32 to 100 Mbit/s"
+    assert for_peer(asked, DROPS) is None
+
+
+def test_a_limit_is_asked_for_before_a_drop_and_all_limits_together_leave_room() -> None:
+    dropped = [Dropped(parse(f"udp src-port {port}"), 9, False) for port in (53, 123)]
+    asked = requests(VICTIM, dropped, UPLINK)[:2]
+    assert [each.route.rpartition(" then ")[2] for each in asked] == ["{ rate-limit 6250000; }"] * 2
+    assert [for_peer(each, TAKES) for each in asked] == asked
+    made = for_peer(asked[0], DROPS)
+    assert made is not None
+    assert made.route == (
+        "match { destination 198.51.100.7/32; protocol =17; source-port =53; } then { discard; }"
+    )
+    assert made.what == "drop proto udp src-port 53 towards 198.51.100.7/32"
+    assert for_peer(asked[0], WITHOUT) is None
 
 
 def test_what_others_suffer_takes_no_place_of_what_this_victim_does() -> None:
@@ -93,7 +116,7 @@ def test_a_letter_says_what_to_do_and_why_we_cannot() -> None:
     asked = requests(VICTIM, [Dropped(parse("udp src-port 53"), 9, False)], UPLINK)
     text = letter("198.51.100.7/32", asked, UPLINK, FULL)
     assert "97% of its 1 Gbit/s arrive" in text
-    assert "drop" in text
+    assert "to drop it is as good" in text
     assert asked[0].route in text
     assert "please blackhole 198.51.100.7/32" in text
     without = letter("198.51.100.0/24", [], UPLINK, FULL._replace(full_for=0))
