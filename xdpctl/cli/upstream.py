@@ -203,13 +203,13 @@ def _told(record: dict[str, Any]) -> str:
 
 
 def _row(uplink: dict[str, Any]) -> tuple[str, ...]:
-    bits, share, lost = uplink["bits"], uplink["share"], uplink["lost"]
+    bits, share, lost, out = (uplink[name] for name in ("bits", "share", "lost", "share_out"))
     return (
         uplink["interface"],
         _state(uplink),
         "-" if bits is None else f"{si3(bits)}bit/s",
         f"{si3(uplink['bits_in'])}bit/s",
-        "-" if share is None else f"{share:.0%}",
+        ("-" if share is None else f"{share:.0%}") + ("" if out is None else f", out {out:.0%}"),
         "-" if lost is None else si3(lost),
     )
 
@@ -219,6 +219,8 @@ def _state(uplink: dict[str, Any]) -> str:
         return "not filtered"
     if uplink["full_for"]:
         return f"full for {show_duration(uplink['full_for'])}"
+    if uplink["full_out_for"]:
+        return "what goes out fills it"
     return "its rate is higher" if uplink["rate_is_wrong"] else "ok"
 
 

@@ -22,6 +22,8 @@ GAUGES = ("rules", "signatures", "sets", "incidents", "softirq")
 CLASSES = tuple(f"{each.name.lower()}_{unit}" for unit in ("packets", "bits") for each in Traffic)
 OF_HOST = (*RATES, *GAUGES, "driver_drops", "not_sampled", *CLASSES)
 _NET, _STAT = Path("/sys/class/net"), Path("/proc/stat")
+_DEVICES = Path("/proc/self/net/dev")  # of the network namespace of this process
+_SENT_BYTES, _SENT_PACKETS = 8, 9  # columns of it
 # not rx_dropped: some drivers count there what the filter drops
 _LOST = ("rx_missed_errors", "rx_over_errors", "rx_fifo_errors")
 Counters = Mapping[Reason, Hits]
@@ -71,6 +73,16 @@ def known(values: Values) -> list[float | None]:
 def driver_drops(interface: str) -> float:
     """The packets that the driver or the device dropped before the filter; NaN if unknown."""
     return sum(_read(_NET / interface / "statistics" / name) for name in _LOST)
+
+
+def sent(interface: str) -> tuple[float, float]:
+    """The packets and bytes that an interface has sent so far (proc_net_dev(5)); NaN if unknown."""
+    for line in _DEVICES.read_text().splitlines():
+        name, colon, numbers = line.partition(":")
+        if colon and name.strip() == interface:
+            each = numbers.split()
+            return float(each[_SENT_PACKETS]), float(each[_SENT_BYTES])
+    return float("nan"), float("nan")
 
 
 def link_bits(interface: str) -> float:

@@ -12,11 +12,10 @@ from xdpctl.base.periodic import PeriodicTask
 from xdpctl.base.units import si3
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import RuleError, XdpctlError
-from xdpctl.incidents.ledger.by_hand import add_note
-from xdpctl.model.identity import Caller, Role
+from xdpctl.errors import RuleError
+from xdpctl.incidents.ledger.by_hand import remark
 from xdpctl.model.incident import Incident
-from xdpctl.model.rule import OPERATOR, Action, Mode, Spare
+from xdpctl.model.rule import Action, Mode, Spare
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
 from xdpctl.series import figures
@@ -29,7 +28,6 @@ from xdpctl.upstream.settings import Uplink, UpstreamSettings
 _SECONDS, _NOTE_SECONDS = 1.0, 600.0
 _LOOKED_SECONDS = 10.0  # whose packets say what a request would cost
 _TROUBLE = "the uplinks are not watched"
-_WHO = Caller("xdpctl", Role.OPERATOR, OPERATOR)
 log = logging.getLogger("xdpctl.upstream")
 
 
@@ -77,11 +75,14 @@ class UplinkWatch:
 
     def _reading(self, name: str, now: float, counters: figures.Counters) -> Reading:
         """The rates of the last second; the filter counts each packet before it drops any."""
-        counts = np.append(figures.counts(counters), figures.driver_drops(name))
+        more = (figures.driver_drops(name), *figures.sent(name))
+        counts = np.append(figures.counts(counters), more)
         rates = self._rates.of(name, now, counts).astype(float)
         packets = float(rates[0] + rates[2])
         bits = float(rates[1] + rates[3]) + 8 * FRAME_BYTES * packets
-        return Reading(packets, bits, float(rates[-1]), float(rates[2]))
+        lost, sent_packets, sent_bytes = map(float, rates[-3:])
+        sent = 8 * (sent_bytes + FRAME_BYTES * sent_packets)
+        return Reading(packets, bits, lost, float(rates[2]), sent)
 
     def _changed(self, link: Link, lasted: int) -> None:
         """Write it into the audit log and open incidents, log it, and tell people."""
@@ -158,6 +159,12 @@ class UplinkWatch:
         found += self.full()
         for name, link in self.links.items():
             state = link.state
+            if state.full_out_for and link.uplink.bits_out:
+                found.append(
+                    f"what goes out fills the uplink {name} ({state.share_out:.0%} of "
+                    f"{si3(link.uplink.bits_out)}bit/s): answers to people are late. The provider "
+                    "cannot help; find who sends it, and limit that"
+                )
             if state.rate_is_wrong:
                 rate = si3(link.uplink.bits_in)
                 found.append(
@@ -180,9 +187,6 @@ class UplinkWatch:
             at, over = self._noted.get(incident.id, (0.0, True))
             if (over and now - at >= _NOTE_SECONDS) if full else not over:
                 at, over = now if full else at, not full
-                try:
-                    add_note(draft, incident.id, text, _WHO)
-                except XdpctlError as error:  # it has as many notes as are kept
-                    log.warning("%s: %s", incident.id, error)
+                remark(draft, incident.id, text, "xdpctl")
             noted[incident.id] = at, over
         self._noted = noted

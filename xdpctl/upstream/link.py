@@ -21,12 +21,14 @@ class Reading(NamedTuple):
     """A second of a link; rates. NaN for what is not known.
 
     `lost`: packets that the device or its driver lost before the filter. `dropped`: by the filter.
+    `sent`: bits that go out, on the wire.
     """
 
     packets: float
     bits: float  # on the wire
     lost: float
     dropped: float
+    sent: float = math.nan
 
 
 UNKNOWN = Reading(*(math.nan,) * 4)
@@ -35,7 +37,8 @@ UNKNOWN = Reading(*(math.nan,) * 4)
 class State(NamedTuple):
     """A link as of its last second. `share` is of its rate; NaN if it is not known.
 
-    `full_for`: seconds, 0 if it is not full. `most`: the largest share so far.
+    `full_for`: seconds, 0 if it is not full. `most`: the largest share so far. `share_out` and
+    `full_out_for` are of what goes out.
     """
 
     reading: Reading
@@ -43,6 +46,8 @@ class State(NamedTuple):
     full_for: int
     most: float
     why: str
+    share_out: float = math.nan
+    full_out_for: int = 0
 
     @property
     def rate_is_wrong(self) -> bool:
@@ -56,6 +61,7 @@ class Link:
     def __init__(self, uplink: Uplink, settings: UpstreamSettings) -> None:
         self.uplink, self._settings = uplink, settings
         self._hot, self._cool, self._full_for, self._most = 0, 0, 0, 0.0
+        self._hot_out = 0
         self.state = State(UNKNOWN, math.nan, 0, 0.0, "")
 
     def add(self, reading: Reading) -> None:
@@ -73,7 +79,10 @@ class Link:
         if share > self._most and self._hot >= self._settings.seconds:
             self._most = share  # not of a burst, which a second may show as more than it is
         told = (why or self.state.why) if self._full_for else ""
-        self.state = State(reading, share, self._full_for, self._most, told)
+        out = reading.sent / self.uplink.bits_out if self.uplink.bits_out else math.nan
+        self._hot_out = self._hot_out + 1 if out >= self._settings.full else 0
+        full_out = self._hot_out if self._hot_out >= self._settings.seconds else 0
+        self.state = State(reading, share, self._full_for, self._most, told, out, full_out)
 
     def _why(self, reading: Reading, share: float) -> str:
         """Why the link is full in this second; "" if it is not."""

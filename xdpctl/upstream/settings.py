@@ -19,10 +19,11 @@ ROUTES_MAX = 100
 
 
 class UplinkTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """`{interface = "eth0", bits_in = 1_000_000_000}`."""
+    """`{interface = "eth0", bits_in = 1_000_000_000, bits_out = 50_000_000}`."""
 
     interface: _Name
     bits_in: _Bits
+    bits_out: _Bits | None = None
 
 
 class UpstreamTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,7 +68,9 @@ class UpstreamTable(Struct, frozen=True, forbid_unknown_fields=True):
                 "their mode to off"
             )
         return UpstreamSettings(
-            uplinks=tuple(Uplink(each.interface, each.bits_in) for each in self.uplinks),
+            uplinks=tuple(
+                Uplink(each.interface, each.bits_in, each.bits_out) for each in self.uplinks
+            ),
             full=self.full,
             seconds=self.seconds,
             own=own,
@@ -87,10 +90,14 @@ def _unique(names: list[str], place: str, problems: Problems) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Uplink:
-    """An interface to a provider, and the bits a second that the provider sends through it."""
+    """An interface to a provider, and the bits a second that come and go through it at most.
+
+    `bits_out` is None if it does not matter.
+    """
 
     interface: str
     bits_in: int
+    bits_out: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

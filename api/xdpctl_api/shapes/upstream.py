@@ -30,6 +30,9 @@ class UplinkOut(BaseModel):
     bits: float | None = Field(description="Bits a second that arrive, on the wire")
     share: float | None = Field(description="Of its rate; null: not known yet")
     lost: float | None = Field(description="Packets a second that the device loses before us")
+    bits_out: int | None = Field(description="What it sends at most, if that is configured")
+    share_out: float | None = Field(description="Of bits_out; null: not known")
+    full_out_for: int = Field(description="Seconds for which what goes out fills it")
     full_for: int = Field(description="Seconds; 0: it is not full")
     why: str
     rate_is_wrong: bool = Field(description="More came than bits_in: it is configured too low")
@@ -154,6 +157,9 @@ def uplink_out(link: Link, filtered: bool) -> UplinkOut:
         bits=_known(state.reading.bits),
         share=_known(state.share),
         lost=_known(state.reading.lost),
+        bits_out=link.uplink.bits_out,
+        share_out=_known(state.share_out),
+        full_out_for=state.full_out_for,
         full_for=state.full_for,
         why=state.why,
         rate_is_wrong=state.rate_is_wrong,

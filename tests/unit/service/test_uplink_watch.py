@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A full uplink is said everywhere: warnings, notifications, audit log, incidents, API, metrics."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from xdpctl.abi.constants import Reason
 from xdpctl.abi.structs import Hits
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
+from xdpctl.series import figures
 from xdpctl.service.uplink_watch import UplinkWatch
 from xdpctl.upstream.settings import Uplink, UpstreamSettings
 
@@ -123,3 +125,29 @@ def test_without_uplinks_nothing_is_watched_or_asked(tmp_path: Path) -> None:
         letter = f"/v1/upstream/letters/{incident}"
         assert "upstream.uplinks" in api.call("GET", letter).json()["detail"]
         assert "xdpctl_uplink" not in api.call("GET", "/metrics").text
+
+
+def test_what_goes_out_and_fills_it_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = [(0.0, 0.0)]
+    monkeypatch.setattr(figures, "sent", lambda _: sent[0])
+    uplink = UpstreamSettings((Uplink("eth0", 8_000_000, bits_out=1_000_000),))
+    with running(tmp_path, upstream=uplink) as api:
+        api.datapath.by_port = {"eth0": {}}
+        watch = api.context.uplinks
+        for second in range(1, 6):
+            sent[0] = (100.0 * second, 120_000.0 * second)
+            watch.step(float(second))
+        (warning,) = watch.warnings()
+        assert "what goes out fills the uplink eth0 (98% of 1 Mbit/s)" in warning
+        found = api.call("GET", "/v1/upstream").json()["uplinks"][0]
+        assert (found["bits_out"], found["full_out_for"] > 2) == (1_000_000, True)
+        assert found["full_for"] == 0
+        assert 'xdpctl_uplink_share_out{interface="eth0"} 0.9' in api.call("GET", "/metrics").text
+
+
+def test_what_an_interface_has_sent_is_read_from_the_kernel() -> None:
+    packets, octets = figures.sent("lo")
+    assert 0 <= packets <= octets
+    assert math.isnan(figures.sent("nosuch0")[0])

@@ -53,6 +53,18 @@ def test_what_the_device_loses_counts_while_something_is_dropped(
         assert "loses 5 k packets/s before the filter" in link.state.why
 
 
+def test_what_goes_out_may_fill_it_too_and_is_no_reason_to_ask_the_provider() -> None:
+    uplink = Uplink("isp0", 100_000_000, bits_out=10_000_000)
+    slow = second(0.1)._replace(sent=9_500_000)
+    link = fed(Link(uplink, SETTINGS), slow, slow)
+    assert (link.state.share_out, link.state.full_out_for) == (0.95, 0)
+    fed(link, slow)
+    assert (link.state.full_out_for, link.state.full_for) == (3, 0)
+    fed(link, second(0.1))
+    assert link.state.full_out_for == 0, "it is not known"
+    assert math.isnan(fed(Link(UPLINK, SETTINGS), slow).state.share_out), "it is not configured"
+
+
 def test_more_than_a_link_can_carry_shows_that_its_rate_is_wrong() -> None:
     link = fed(Link(UPLINK, SETTINGS), second(1.4), second(0.2), *[second(1.02)] * 5)
     assert not link.state.rate_is_wrong, "a second may show a burst as more than it is"

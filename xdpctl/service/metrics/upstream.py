@@ -25,13 +25,17 @@ def _uplinks(ctx: ControlPlane) -> Iterator[Metric]:
     share = GaugeMetricFamily(
         "xdpctl_uplink_share", "Share of the rate of an uplink that arrives", labels=_LABELS
     )
+    out = GaugeMetricFamily(
+        "xdpctl_uplink_share_out", "Share of bits_out of an uplink that is sent", labels=_LABELS
+    )
     full = GaugeMetricFamily("xdpctl_uplink_full", "1 if an uplink is full", labels=_LABELS)
     for name, link in ctx.uplinks.links.items():
         if not isnan(link.state.share):
             share.add_metric((name,), link.state.share)
+        if not isnan(link.state.share_out):
+            out.add_metric((name,), link.state.share_out)
         full.add_metric((name,), float(bool(link.state.full_for)))
-    yield share
-    yield full
+    yield from (share, out, full)
 
 
 def _peers(peering: Peering) -> Iterator[Metric]:
