@@ -82,7 +82,8 @@ class Box:
             pid = todo.pop()
             found.append(pid)
             with suppress(FileNotFoundError, ProcessLookupError):  # the process may have ended
-                todo += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+                for thread in Path(f"/proc/{pid}/task").iterdir():  # any thread may start some
+                    todo += map(int, (thread / "children").read_text().split())
         return found
 
     def control_plane(self) -> int:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A box between a provider, which runs FRR, and a scrubbing centre, which runs GoBGP."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -106,6 +107,13 @@ class Site:
             if words in line:
                 return pid
         return 0
+
+    def send(self, words: str, number: int) -> int:
+        """Send a signal to the process of the box whose command line has these words."""
+        pid = self.child(words)
+        assert pid, f"{words} does not run"
+        os.kill(pid, number)
+        return pid
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Measures what is asked of providers and received from peers; writes docs/results/upstream.md."""
 
-import os
 import platform
 import signal
 import statistics
@@ -32,7 +31,7 @@ _SPEAKING = (
     "withdrawn by it → rule gone, p50",
     "the same, the slowest",
     f"{_HOSTILE:,} routes: sent within; session; kept; counted and forgotten; rules (the quota)",
-    "the route was gone at the provider, after SIGKILL of the bridge",
+    "the route was away at the provider for, after SIGKILL of the bridge",
     "of ExaBGP, or of that peer's gobgpd",
     "of the control plane",
 )
@@ -195,9 +194,8 @@ def killed(speaker: str, words: str) -> float:
         site.start()
         site.approve(site.proposals()[0])
         until(site.frr.flowspec)
-        victim = site.child(words)
         at = ended = time.perf_counter()
-        os.kill(victim, signal.SIGKILL)
+        victim = site.send(words, signal.SIGKILL)
         away = 0.0
         while not (_another(site, words, victim) and ended > at + _WATCHED_SECONDS):
             there, now = bool(site.frr.flowspec()), time.perf_counter()

@@ -6,6 +6,8 @@ import signal
 import time
 from functools import partial
 
+import pytest
+
 from tests.lab.questions import eventually
 from tests.lab.upstream.neighbours import Site
 from tests.lab.upstream.routers import Bird, Frr
@@ -73,9 +75,7 @@ def test_kill_9_of_everything_one_after_the_other(site: Site) -> None:
     began = time.monotonic()
     assert eventually(lambda: site.frr.flowspec())
     for words in ("xdpctl.upstream.bgp.bridge", *site.programs, "xdpctl_api"):
-        victim = site.child(words)
-        assert victim, words
-        os.kill(victim, signal.SIGKILL)
+        victim = site.send(words, signal.SIGKILL)
         assert eventually(partial(_another, site, words, victim)), words
         assert eventually(lambda: site.frr.flowspec(), 15), words
         assert eventually(lambda: site.up() == {"isp1": True, "scrubber": True}), words
@@ -94,21 +94,21 @@ def test_a_control_plane_that_stays_away_does_not_lengthen_anything(site: Site) 
     site.approve(site.proposals()[0])
     began = time.monotonic()
     assert eventually(lambda: site.frr.flowspec())
-    os.kill(site.child("xdpctl_api"), signal.SIGSTOP)
+    site.send("xdpctl_api", signal.SIGSTOP)
     try:
         assert eventually(lambda: not site.frr.flowspec(), 10)
         assert time.monotonic() - began > 4, "it had its time"
     finally:
-        os.kill(site.child("xdpctl_api"), signal.SIGCONT)
+        site.send("xdpctl_api", signal.SIGCONT)
 
 
+@pytest.mark.parametrize("site", ["exabgp"], indirect=True)
 def test_a_speaker_that_hangs_is_said_and_loses_its_session(site: Site) -> None:
     site.configure(isp="hold_time = 3")
     site.start()
     site.approve(site.proposals()[0])
     assert eventually(lambda: site.frr.flowspec())
-    hanging = site.child(site.programs[-1])
-    os.kill(hanging, signal.SIGSTOP)
+    hanging = site.send(site.programs[0], signal.SIGSTOP)
     try:
         assert eventually(lambda: not site.frr.flowspec(), 15), "the hold time is over"
 

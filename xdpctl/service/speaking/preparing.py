@@ -73,8 +73,10 @@ def _check_installed(software: Software) -> None:
     if program is None:
         raise SettingsError("GoBGP is missing: apt-get install gobgpd")
     words = [program, "--version"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=10)  # noqa: S603
-    said = done.stdout.strip()
+    try:
+        said = subprocess.check_output(words, timeout=10).decode("utf-8", "replace").strip()  # noqa: S603
+    except subprocess.SubprocessError as error:
+        raise ConfigError(f"{program} does not say its version: {error}") from error
     if not said.removeprefix("gobgpd version ").startswith(gobgp.VERSION):
         raise SettingsError(f"GoBGP 3 is needed, and {program} says {said[:60]!r}")
 

@@ -112,13 +112,15 @@ class Bridge:
         told: dict[str, int] = {}
         for route in self._table.told:
             told[route.peer] = told.get(route.peer, 0) + 1
-        if done and shown != told:
+        if not done:
+            self._problem = "the speaker does not say what it announces"
+        elif shown != told:
             self._problem = (
                 "the speaker announced something else than it was told; it was told anew"
             )
             self._table.clear = True
             _log(f"{self._problem}: {shown} instead of {told}")
-        elif done:
+        else:
             self._problem = ""
 
     def _from_speaker(self) -> bool:

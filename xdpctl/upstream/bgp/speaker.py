@@ -38,7 +38,7 @@ class Speaker(Protocol):
 
 
 class Bridged:
-    """ExaBGP, by its bridge's socket. `hear` gets each message, and None when it is lost."""
+    """The speaker, by its bridge's socket. `hear` gets each message, and None when it is lost."""
 
     def __init__(self, path: Path, hear: Callable[[FromBridge | None], None]) -> None:
         self._path, self._hear = path, hear

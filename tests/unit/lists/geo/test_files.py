@@ -30,7 +30,7 @@ from xdpctl.lists.geo import (
         (b"192.0.2.0/24,DE\n" * 1000, "is neither an MMDB nor a libloc database"),
         (b"\xab\xcd\xefMaxMind.com", "is a damaged MMDB file"),
         (bytes(99) + b"\xab\xcd\xefMaxMind.com\xe1Jnode_count\xc1\x07", "is a damaged MMDB file"),
-        (gzip.compress(b"\xab\xcd\xefMaxMind.com"), "is compressed; gunzip it first"),
+        (gzip.compress(b"\xab\xcd\xefMaxMind.com", mtime=0), "is compressed; gunzip it first"),
         (b"LOCDBXX", "is a damaged libloc database"),
     ],
 )

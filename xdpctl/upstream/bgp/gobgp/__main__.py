@@ -2,7 +2,7 @@
 """`python -m xdpctl.upstream.bgp.gobgp SETUP`: GoBGP, in the place of ExaBGP.
 
 It runs a gobgpd for each peer, and the bridge, which gives it ExaBGP's commands and reads ExaBGP's
-messages. When one of them ends or does not answer, all of them end.
+messages. It ends with the bridge.
 """
 
 import json
@@ -17,8 +17,8 @@ from pathlib import Path
 from types import FrameType
 
 from xdpctl.errors import RuleError
-from xdpctl.upstream.bgp.gobgp.configuration import PATH, PROGRAM
-from xdpctl.upstream.bgp.gobgp.daemon import Daemon, DaemonError, Messages, log
+from xdpctl.upstream.bgp.gobgp.configuration import PATH, PROGRAM, command, files
+from xdpctl.upstream.bgp.gobgp.daemon import Daemon, Messages, log
 from xdpctl.upstream.bgp.gobgp.routes import path
 from xdpctl.upstream.bgp.setup import BRIDGE, read
 from xdpctl.upstream.bgp.table import CLEAR, SHOW
@@ -27,16 +27,17 @@ _ABOUT = re.compile(r"neighbor (\S+) (announce|withdraw) (.+)")
 
 
 class Gobgp:
-    """The daemons by the addresses of their peers, and the bridge."""
+    """The daemons by the addresses of their peers, and the bridge, from `run` to `end`."""
 
-    def __init__(self, setup: Path) -> None:
-        program = shutil.which(PROGRAM, path=PATH)
-        if program is None:
-            raise DaemonError(f"{PROGRAM} is missing: apt-get install {PROGRAM}")
-        self.why = ""
-        self._writing = threading.Lock()
+    def __init__(self, setup: Path, program: str) -> None:
+        self._setup, self._writing = setup, threading.Lock()
         self._daemons = {
-            host: Daemon(program, PATH, setup.parent, number, host)
+            host: Daemon(
+                host,
+                command(program, setup.parent, number),
+                setup.parent / files(number)[1],
+                self._tell,
+            )
             for number, host in enumerate(read(setup).peers)
         }
         self._bridge = subprocess.Popen(  # noqa: S603  # no shell; the path is from root
@@ -47,9 +48,9 @@ class Gobgp:
         )
 
     def run(self) -> None:
-        """Do what the bridge says, until it or a daemon ends."""
+        """Do what the bridge says, until it ends."""
         for daemon in self._daemons.values():
-            daemon.connect(self._tell, self._failed)
+            daemon.start()
         assert self._bridge.stdout is not None  # noqa: S101  # it is a pipe
         for line in self._bridge.stdout:
             self._write(self._answer(line.decode("ascii").strip()))
@@ -59,12 +60,12 @@ class Gobgp:
         for daemon in self._daemons.values():
             daemon.end()
         self._bridge.terminate()
-        assert self._bridge.stdin is not None  # noqa: S101  # it is a pipe
-        with suppress(OSError):  # what it did not read is lost
-            self._bridge.stdin.close()
         for daemon in self._daemons.values():
             daemon.wait()
         self._bridge.wait()
+        assert self._bridge.stdin is not None  # noqa: S101  # it is a pipe
+        with suppress(OSError):  # what it did not read is lost
+            self._bridge.stdin.close()
 
     def _answer(self, text: str) -> bytes:
         """Do what a command says; the answer as ExaBGP would give it."""
@@ -92,22 +93,15 @@ class Gobgp:
         act(path(found[3]))
 
     def _tell(self, messages: Messages) -> None:
-        lines = "".join(json.dumps(each) + "\n" for each in messages)
-        try:
-            self._write(lines.encode("ascii"))
-        except OSError as error:
-            self._failed(f"the bridge does not read: {error}")
+        """Tell the bridge; if it has ended, so will this process."""
+        with suppress(BrokenPipeError):
+            self._write("".join(json.dumps(each) + "\n" for each in messages).encode("ascii"))
 
     def _write(self, data: bytes) -> None:
         assert self._bridge.stdin is not None  # noqa: S101  # it is a pipe
         with self._writing:
             self._bridge.stdin.write(data)
             self._bridge.stdin.flush()
-
-    def _failed(self, why: str) -> None:
-        """End the bridge, and so `run`."""
-        self.why = self.why or why
-        self._bridge.terminate()
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
@@ -117,14 +111,17 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 def main() -> None:
     """The command line: the path of the setup."""
     signal.signal(signal.SIGTERM, _stop)
-    gobgp = Gobgp(Path(sys.argv[1]))
+    program = shutil.which(PROGRAM, path=PATH)
+    if program is None:
+        sys.exit(f"xdpctl: {PROGRAM} is missing: apt-get install {PROGRAM}")
+    gobgp = Gobgp(Path(sys.argv[1]), program)
     try:
         gobgp.run()
-    except (DaemonError, OSError) as error:
-        gobgp.why = gobgp.why or str(error)
+    except BrokenPipeError:
+        log("the bridge does not read any more")
     finally:
         gobgp.end()
-    sys.exit(f"xdpctl: {gobgp.why or 'the bridge ended'}")
+    sys.exit("xdpctl: the bridge ended")
 
 
 if __name__ == "__main__":

@@ -13,14 +13,19 @@ from xdpctl.upstream.peers import Peer, router_id
 PROGRAM = "gobgpd"
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin"
 VERSION = "3."  # the API of 4 is another one
-_UNICAST_MOST, _FLOWS_MOST = 1_000, 50_000  # routes of a peer in its memory; it ends the session
-_CONNECT_SECONDS, _AGAIN_SECONDS = 1, 2  # between attempts, and after a session has ended
+_UNICAST_MOST, _FLOWS_MOST = 1_000, 20_000  # routes of a peer in its memory; it ends the session
+_MEMORY = 512 << 20  # bytes (RLIMIT_DATA): a peer may send faster than is read
+_CONNECT_SECONDS = 1  # between attempts
 _HOPS = 64
-# Nothing leaves but what was given to its API; see also RFC 7454, section 6.
+_OWN_AS_MOST = 10
+# Nothing leaves but what was given to its API, and nothing that a peer sends takes its place: what
+# it sends is heard before it is rejected here.
 _POLICY = """
 [global.apply-policy.config]
 export-policy-list = ["own"]
 default-export-policy = "reject-route"
+import-policy-list = ["own"]
+default-import-policy = "reject-route"
 [[policy-definitions]]
 name = "own"
 [[policy-definitions.statements]]
@@ -54,10 +59,11 @@ def configuration(peer: Peer, password: str) -> str:
         f"hold-time = {peer.hold_time}",
         f"keepalive-interval = {peer.hold_time // 3}",
         f"connect-retry = {_CONNECT_SECONDS}",
-        f"idle-hold-time-after-reset = {_AGAIN_SECONDS}",
         "[neighbors.transport.config]",
         f'local-address = "{text_of(peer.local_address)}"',
     ]
+    # else an update with our own AS in it would be dropped, and what it replaces would stay
+    lines += ["[neighbors.as-path-options.config]", f"allow-own-as = {_OWN_AS_MOST}"]
     if peer.local_as != peer.peer_as:
         lines += ["[neighbors.ebgp-multihop.config]", "enabled = true", f"multihop-ttl = {_HOPS}"]
     for family, most in _families(peer):
@@ -79,7 +85,12 @@ def _families(peer: Peer) -> list[tuple[str, int]]:
 
 
 def command(program: str, folder: Path, number: int) -> list[str]:
-    """The command line of a peer's daemon, whose files are in `folder`."""
+    """The command line of a peer's daemon, whose files are in `folder`.
+
+    It ends with the thread that starts it, and has so much memory. It serves neither profiles nor
+    metrics.
+    """
     file, api = files(number)
+    bounded = ["setpriv", "--pdeathsig", "KILL", "prlimit", f"--data={_MEMORY}"]
     words = [program, "-f", str(folder / file), "--api-hosts", f"unix://{folder / api}"]
-    return [*words, "--pprof-disable"]
+    return [*bounded, *words, "--pprof-disable", "--metrics-path="]

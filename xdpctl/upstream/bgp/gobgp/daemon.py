@@ -1,39 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A gobgpd for one peer: its process, its log, and its API at a Unix socket."""
+"""The gobgpd of one peer, which is started again whenever it ends or hangs.
 
-import json
-import os
+A peer can crash its own gobgpd, or let it run out of memory; that ends the session with this peer
+alone.
+"""
+
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import grpc
+import msgspec
 
-from xdpctl.base.system.die_with_parent import die_with
 from xdpctl.errors import RuleError
 from xdpctl.model.event import plain
-from xdpctl.upstream.bgp.gobgp import api_pb2
-from xdpctl.upstream.bgp.gobgp.configuration import command, files
+from xdpctl.upstream.bgp.gobgp.client import Client, NoAnswerError
 from xdpctl.upstream.bgp.gobgp.hearing import Heard, over_limit, reason
-from xdpctl.upstream.bgp.gobgp.routes import FLOWSPEC, UNICAST
 
-api: Any = api_pb2  # generated, without types
-
-_SERVICE = "/apipb.GobgpApi/"
-_START_SECONDS, _ANSWER_SECONDS, _GOODBYE_SECONDS = 20.0, 5.0, 2.0
+_PAUSE_SECONDS, _PAUSE_MOST, _LONG_LIVED = 0.25, 30.0, 60.0
+_GOODBYE_SECONDS = 2.0
 _FORGIVE_SECONDS = 60.0  # until a peer that sent too many routes may connect again
-_BATCH = 200  # routes in a message
-_ADJ_IN, _GLOBAL = 1, 0  # a filter of events, and a table
-_LOCAL = ("", "<nil>")  # the neighbour of a path that was given to the API
-_OPTIONS = (
-    ("grpc.max_receive_message_length", 64 << 20),
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.enable_http_proxy", 0),
-)
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "GOMEMLIMIT": "256MiB"}
 _SEVERE = ("error", "fatal", "panic")
+_SAID_MOST = 5  # lines of each run: a crash writes hundreds
+_END_OF_INIT = 2  # a type of events about a peer, which is about none
 Messages = Iterable[dict[str, Any]]
 
 
@@ -42,170 +35,175 @@ def log(text: str) -> None:
     print(f"xdpctl: {text}", file=sys.stderr, flush=True)
 
 
-class DaemonError(Exception):
-    """A gobgpd has ended, or does not answer."""
-
-
 class Daemon:
-    """Starts when it is made; `connect` it once all have started, since it starts threads."""
+    """Runs from `start` to `end`; `tell` is called with what is heard of the peer.
 
-    def __init__(self, program: str, path: str, folder: Path, number: int, host: str) -> None:
-        self.host, self._heard = host, Heard(host)
-        self.socket = folder / files(number)[1]
-        self.socket.unlink(missing_ok=True)
-        mine = os.getpid()
-        self._process = subprocess.Popen(  # noqa: S603  # no shell; the path is from root
-            command(program, folder, number),
-            env={"PATH": path},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            preexec_fn=lambda: die_with(mine),
-        )
-        runs = (self._watch, self._read_log)
-        self._threads = [threading.Thread(target=run, daemon=True) for run in runs]
-        self._ending, self._hearing = threading.Event(), threading.Lock()
+    What is announced is kept here for the time in which no gobgpd runs.
+    """
 
-    def connect(self, tell: Callable[[Messages], None], fail: Callable[[str], None]) -> None:
-        """Tell what is heard, until `end`; `fail` is called when the daemon has ended or hangs."""
-        self._tell, self._fail = tell, fail
-        self._channel = grpc.insecure_channel(f"unix://{self.socket}", options=_OPTIONS)
-        try:
-            grpc.channel_ready_future(self._channel).result(_START_SECONDS)
-        except grpc.FutureTimeoutError:
-            raise DaemonError(f"gobgpd for {self.host} does not answer") from None
-        for thread in self._threads:
-            thread.start()
+    def __init__(
+        self, host: str, command: Sequence[str], socket: Path, tell: Callable[[Messages], None]
+    ) -> None:
+        self.host, self._command, self._socket = host, command, socket
+        self._heard, self._tell, self._hearing = Heard(host), tell, threading.Lock()
+        self._lock, self._ending = threading.RLock(), threading.Event()
+        self._given: dict[bytes, Any] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._client: Client | None = None  # while it answers
+        self._thread = threading.Thread(target=self._run, name=f"gobgpd {host}", daemon=True)
 
-    def announce(self, path: Any) -> None:
-        """Announce a path. RuleError if it is refused."""
-        self._ask("AddPath", api.AddPathRequest(path=path), api.AddPathResponse)
-
-    def withdraw(self, path: Any) -> None:
-        """Withdraw a path. RuleError if that is refused."""
-        request = api.DeletePathRequest(family=path.family, path=path)
-        self._ask("DeletePath", request, api.Empty)
-
-    def clear(self) -> None:
-        """Withdraw all."""
-        self._ask("DeletePath", api.DeletePathRequest(), api.Empty)
-
-    def announced(self) -> int:
-        """How many routes are announced."""
-        found = 0
-        for afi in (1, 2):
-            for safi in (UNICAST, FLOWSPEC):
-                family = api.Family(afi=afi, safi=safi)
-                request = api.ListPathRequest(table_type=_GLOBAL, family=family)
-                for each in self._list("ListPath", request, api.ListPathResponse):
-                    paths = each.destination.paths
-                    found += sum(path.neighbor_ip in _LOCAL for path in paths)
-        return found
+    def start(self) -> None:
+        """Start it."""
+        self._thread.start()
 
     def end(self) -> None:
         """End it: it gets a moment to say goodbye to its peer."""
-        self._ending.set()
-        if self._process.poll() is None:
-            self._process.terminate()
+        with self._lock:
+            self._ending.set()
+            if self._process is not None:
+                self._process.terminate()
 
     def wait(self) -> None:
         """Wait for its end."""
+        self._thread.join(2 * _GOODBYE_SECONDS)
+
+    def announce(self, path: Any) -> None:
+        """Announce a path. RuleError if it is refused."""
+        with self._lock:
+            self._given[_key(path)] = path
+            try:
+                self._ask(lambda client: client.announce(path))
+            except RuleError:
+                del self._given[_key(path)]
+                raise
+
+    def withdraw(self, path: Any) -> None:
+        """Withdraw a path. RuleError if that is refused."""
+        with self._lock:
+            self._given.pop(_key(path), None)
+            self._ask(lambda client: client.withdraw(path))
+
+    def clear(self) -> None:
+        """Withdraw all. RuleError if that is refused."""
+        with self._lock:
+            self._given.clear()
+            self._ask(Client.clear)
+
+    def announced(self) -> int:
+        """How many routes are announced, or will be when it runs again."""
+        with self._lock:
+            found = self._ask(Client.announced)
+            return len(self._given) if found is None else found
+
+    def _ask(self, what: Callable[[Client], Any]) -> Any:
+        """Ask it; None if it does not run. One that does not answer is ended, and started again."""
+        if self._client is None:
+            return None
         try:
-            self._process.wait(_GOODBYE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(_GOODBYE_SECONDS)
+            return what(self._client)
+        except NoAnswerError as error:
+            log(f"gobgpd for {self.host}: {error}; it is started again")
+            self._client = None
+            if self._process is not None:
+                self._process.kill()
+            return None
 
-    def _ask(self, name: str, request: Any, answer: Any) -> Any:
-        call = self._channel.unary_unary(
-            _SERVICE + name, type(request).SerializeToString, answer.FromString
-        )
+    def _run(self) -> None:
+        pause = _PAUSE_SECONDS
+        while not self._ending.is_set():
+            began = time.monotonic()
+            try:
+                self._live()
+            except Exception as error:  # also a defect: the other peers' daemons go on
+                log(f"gobgpd for {self.host}: {error}")
+            with self._hearing:
+                self._tell(self._heard.ended())
+            pause = _PAUSE_SECONDS if time.monotonic() > began + _LONG_LIVED else pause
+            self._ending.wait(pause)
+            pause = min(2 * pause, _PAUSE_MOST)
+
+    def _live(self) -> None:
+        """Run it once. NoAnswerError or RuleError says why it ended."""
+        self._socket.unlink(missing_ok=True)
+        with self._lock:
+            if self._ending.is_set():
+                return
+            # In this thread, which lasts: the process ends with it (PR_SET_PDEATHSIG).
+            process = self._process = subprocess.Popen(  # noqa: S603  # no shell
+                self._command,
+                env=_ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+        reading = threading.Thread(target=self._read_log, args=(process.stdout,), daemon=True)
+        reading.start()
+        client = Client(self._socket)
         try:
-            return call(request, timeout=_ANSWER_SECONDS)
-        except grpc.RpcError as error:
-            raise self._explained(error) from error
+            client.wait_until_ready(lambda: process.poll() is None)
+            with self._lock:
+                for path in self._given.values():
+                    client.announce(path)
+                self._client = client
+            for event in client.events():
+                self._event(client, event)
+        finally:
+            with self._lock:
+                self._client = None
+            client.close()
+            _end(process)
+            reading.join(_GOODBYE_SECONDS)
 
-    def _list(self, name: str, request: Any, answer: Any) -> list[Any]:
-        call = self._channel.unary_stream(
-            _SERVICE + name, type(request).SerializeToString, answer.FromString
-        )
-        try:
-            return list(call(request, timeout=_ANSWER_SECONDS))
-        except grpc.RpcError as error:
-            raise self._explained(error) from error
-
-    def _explained(self, error: Any) -> Exception:
-        if error.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE):
-            return DaemonError(f"gobgpd for {self.host} does not answer")
-        return RuleError(f"GoBGP refused it: {error.details()}", "route", "")
-
-    def _watch(self) -> None:
-        filters = [api.WatchEventRequest.Table.Filter(type=_ADJ_IN, init=True)]
-        request = api.WatchEventRequest(
-            peer=api.WatchEventRequest.Peers(),
-            table=api.WatchEventRequest.Table(filters=filters),
-            batch_size=_BATCH,
-        )
-        call = self._channel.unary_stream(
-            f"{_SERVICE}WatchEvent",
-            api.WatchEventRequest.SerializeToString,
-            api.WatchEventResponse.FromString,
-        )
-        try:
-            for event in call(request):
-                self._event(event)
-            self._failed("it sends no more events")
-        except Exception as error:  # then nobody listens to it any more
-            self._failed(f"{type(error).__name__}: {error}")
-
-    def _event(self, event: Any) -> None:
+    def _event(self, client: Client, event: Any) -> None:
         if event.HasField("table"):
-            self._tell(self._heard.paths(event.table.paths))
+            with self._hearing:
+                self._tell(self._heard.paths(event.table.paths))
             return
-        self._session(event.peer.peer.state)
-
-    def _session(self, state: Any) -> None:
+        if event.peer.type == _END_OF_INIT:
+            return
+        state = event.peer.peer.state
         if over_limit(state):
             timer = threading.Timer(_FORGIVE_SECONDS, self._forgive)
             timer.daemon = True
             timer.start()
         with self._hearing:
-            self._tell(self._heard.session(state, self._capabilities))
-
-    def _capabilities(self) -> Any:
-        """What the peer can do."""
-        request = api.ListPeerRequest(address=self.host)
-        found = self._list("ListPeer", request, api.ListPeerResponse)
-        return found[0].peer.state.remote_cap if found else ()
+            self._tell(self._heard.session(state, lambda: client.capabilities(self.host)))
 
     def _forgive(self) -> None:
-        try:
-            self._ask("EnablePeer", api.EnablePeerRequest(address=self.host), api.Empty)
-        except (DaemonError, RuleError) as error:
-            self._failed(str(error))
+        with self._lock:
+            self._ask(lambda client: client.enable(self.host))
 
-    def _failed(self, why: str) -> None:
-        if not self._ending.is_set():
-            self._fail(f"gobgpd for {self.host}: {why}")
-
-    def _read_log(self) -> None:
+    def _read_log(self, pipe: IO[bytes]) -> None:
         """Read its log, since nobody else does: it says why a session ended."""
-        assert self._process.stdout is not None  # noqa: S101  # it is a pipe
-        with self._process.stdout as lines:
+        said = 0
+        with pipe as lines:
             for line in lines:
-                self._record(line)
-        self._failed("it has ended")
+                record = _record(line)
+                if record.get("level") in _SEVERE and record.get("msg") and said < _SAID_MOST:
+                    log(f"gobgpd for {self.host}: {plain(record['msg'])[:500]}")
+                    said += 1
+                if why := reason(record):
+                    with self._hearing:
+                        self._tell(self._heard.reason(why))
 
-    def _record(self, line: bytes) -> None:
-        try:
-            record = json.loads(line)
-        except ValueError:
-            record = {"level": "error", "msg": line.decode("utf-8", "replace").strip()}
-        if record.get("level") in _SEVERE:
-            log(f"gobgpd for {self.host}: {plain(record)[:500]}")
-        if why := reason(record):
-            with self._hearing:
-                self._tell(self._heard.reason(why))
+
+def _record(line: bytes) -> dict[str, Any]:
+    """A line of the log. One that is no JSON is of a crash, or about the command line."""
+    try:
+        return msgspec.json.decode(line, type=dict[str, Any])
+    except ValueError:
+        return {"level": "error", "msg": line.decode("utf-8", "replace").strip()}
+
+
+def _key(path: Any) -> bytes:
+    """What GoBGP tells paths apart by."""
+    return bytes(path.family.SerializeToString() + path.nlri.value)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(_GOODBYE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

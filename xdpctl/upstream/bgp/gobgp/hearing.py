@@ -12,7 +12,10 @@ from xdpctl.upstream.bgp.gobgp.routes import AFI, AND, BITS, FLOWSPEC, MATCH, NO
 
 api: Any = api_pb2  # generated, without types
 
-_ESTABLISHED, _ACTIVE, _OVER_LIMIT = 6, 3, 2  # states of a session, and of its administration
+_ACTIVE, _OPEN_SENT, _OPEN_CONFIRM, _ESTABLISHED = 3, 4, 5, 6  # states of a session
+_OVER_LIMIT = 2  # a state of its administration
+_CLOSED = "closing connection"
+_DOWN = {"hold-timer-expired": "(4,0)", "read-failed": _CLOSED, "write-failed": _CLOSED}
 _TOO_MANY = "it sent more routes than GoBGP may keep; it may connect again in a minute"
 _CODE = re.compile(r"code (\d+)\D.*subcode (\d+)")
 _OTHER_AS = "as number mismatch"
@@ -24,7 +27,7 @@ _FAMILIES = {
 _BY_TYPE = {number: name for name, number in reversed(TYPES.items())}
 _SIX = {3: "next-header", 11: "traffic-class"}
 _TESTS = {bits: text for text, bits in TESTS.items()} | {0: "false", 7: "true"}
-_TEST, _VALUE_BITS = 7, 16
+_TEST, _VALUE_BITS = 7, 64
 _TRAFFIC_RATE_PACKETS = struct.Struct("!BHf")  # RFC 8955 section 7.2: 0x0c, an AS, packets/s
 _PACKETS_TYPE, _PACKETS_SUBTYPE = 0x80, 0x0C
 
@@ -34,6 +37,7 @@ class Heard:
 
     def __init__(self, host: str) -> None:
         self._host, self._up, self._why = host, False, ""
+        self._state = 0
 
     def reason(self, text: str) -> list[dict[str, Any]]:
         """Why a session ended, or was never there."""
@@ -44,8 +48,13 @@ class Heard:
         self, state: Any, capabilities: Callable[[], Iterable[Any]]
     ) -> list[dict[str, Any]]:
         """A session has another state. What the peer can do is asked for when it is up."""
+        before, self._state = self._state, state.session_state
         if over_limit(state):
             self._why = _TOO_MANY
+        if state.session_state == _OPEN_SENT:
+            self._why = ""
+        elif before in (_OPEN_SENT, _OPEN_CONFIRM) and state.session_state <= _ACTIVE:
+            return [] if self._why else self.reason(_CLOSED)  # GoBGP does not say why
         if state.session_state == _ESTABLISHED:
             self._up, self._why = True, ""
             negotiated = {"families": sorted(_families(capabilities()))}
@@ -55,6 +64,12 @@ class Heard:
             self._up = False
             return [self._down()]
         return [self._message("fsm", state="ACTIVE")] if state.session_state == _ACTIVE else []
+
+    def ended(self) -> list[dict[str, Any]]:
+        """GoBGP has ended, and with it the session."""
+        was, self._up, self._state = self._up, False, 0
+        self._why = "GoBGP ended, and is started again"
+        return [self._down()] if was else []
 
     def _down(self) -> dict[str, Any]:
         return self._message("state", state="down", reason=self._why)
@@ -86,7 +101,7 @@ def reason(record: dict[str, Any]) -> str:
     if message == "Peer Down":
         text = str(record.get("Reason", ""))
         found = _CODE.search(text)
-        return f"({found[1]},{found[2]}) {text}" if found else text
+        return f"({found[1]},{found[2]}) {text}" if found else _DOWN.get(text, text)
     if message not in ("sent notification", "received notification"):
         return ""
     code = (record.get("Code"), record.get("Subcode"))
@@ -135,8 +150,11 @@ def _community(each: Any) -> str:
 
 
 def _rate(rate: float) -> str:
-    """A rate as a whole number, so that only 0 is one that lets nothing pass."""
-    return str(math.ceil(rate)) if math.isfinite(rate) else "unlimited"
+    """A rate as a whole number, so that only 0 is one that lets nothing pass.
+
+    A negative one counts as 0 (RFC 8955 section 7.1).
+    """
+    return "unlimited" if math.isnan(rate) or rate == math.inf else str(math.ceil(max(rate, 0)))
 
 
 def _route(packed: Any, six: bool) -> dict[str, Any]:

@@ -48,32 +48,43 @@ _FLOW = re.compile(r"flow route \{ match \{ (.+); \} then \{ (?:discard|rate-lim
 _ROUTE = re.compile(
     r"route (\S+) next-hop (\S+) community \[ (.+?) \](?: large-community \[ (.+?) \])?"
 )
+_LENGTH_MOST = 240  # bytes, from which on it is in two bytes: GoBGP 3.36 sends them wrong
 _NO_EXPORT = "65535:65281"
 _ANY_NEXT_HOP = {4: "0.0.0.0", 6: "::"}  # noqa: S104  # a FlowSpec route has none
 
 
 def path(text: str) -> Any:
-    """The path of a route's text. RuleError if it is not one that we write."""
-    if found := _FLOW.fullmatch(text):
-        return _flow(found[1], float(found[2] or 0))
-    if found := _ROUTE.fullmatch(text):
-        return _blackhole(parse_prefix(found[1], "route"), *found.groups()[1:])
+    """The path of a route's text. RuleError if it is not one that we write, or is too long."""
+    try:
+        if found := _FLOW.fullmatch(text):
+            return _flow(found[1], float(found[2] or 0))
+        if found := _ROUTE.fullmatch(text):
+            return _blackhole(parse_prefix(found[1], "route"), *found.groups()[1:])
+    except ValueError as error:  # of protobuf, about a number that is too large
+        raise RuleError(f"{text[:80]!r} has a number that is too large", "route", "") from error
     raise RuleError(f"{text[:80]!r} is not a route", "route", "")
 
 
 def _flow(text: str, rate: float) -> Any:
-    rules, family = [], 4
+    rules, family, length = [], 4, 0
     for part in text.split("; "):
         name, _, value = part.partition(" ")
         number = TYPES.get(name, 0)
         if number in PREFIXES:
             prefix = parse_prefix(value, "route")
             family = prefix.family
+            length += 2 + (prefix.length + 7) // 8 + (family == 6)
             rules.append(_prefix(number, prefix))
         elif number:
-            rules.append(_component(number, value.strip("[] ").split(" ")))
+            component = _component(number, value.strip("[] ").split(" "))
+            length += 1 + sum(1 + _octets(item.value) for item in component.items)
+            rules.append(_packed(component))
         else:
             raise RuleError(f"{name!r} is not a component of FlowSpec", "route", "")
+    if length >= _LENGTH_MOST:
+        raise RuleError(
+            f"the route has {length} bytes; GoBGP 3 sends {_LENGTH_MOST - 1}", "route", ""
+        )
     limit = _packed(api.TrafficRateExtended(rate=rate))
     return api.Path(
         nlri=_packed(api.FlowSpecNLRI(rules=rules)),
@@ -91,9 +102,14 @@ def _prefix(number: int, prefix: Prefix) -> Packed:
     return _packed(made)
 
 
-def _component(number: int, tests: list[str]) -> Packed:
+def _octets(value: int) -> int:
+    """How long the value of a test is sent: 1, 2, 4 or 8 bytes."""
+    return next(size for size in (1, 2, 4, 8) if value < 1 << 8 * size)
+
+
+def _component(number: int, tests: list[str]) -> Any:
     items = [item for test in tests for item in _items(number, test.split("&"))]
-    return _packed(api.FlowSpecComponent(type=number, items=items))
+    return api.FlowSpecComponent(type=number, items=items)
 
 
 def _items(number: int, tests: list[str]) -> Iterator[Any]:
@@ -115,7 +131,9 @@ def _bits(number: int, test: str) -> tuple[int, int]:
     names = found[3].split("+") if found else []
     if not found or not all(name in known or name.isdigit() for name in names):
         raise RuleError(f"{test!r} is not a test of bits", "route", "")
-    value = sum(1 << known.index(name) if name in known else int(name) for name in names)
+    value = 0
+    for name in names:
+        value |= 1 << known.index(name) if name in known else int(name)
     return (NOT if found[1] else 0) | (MATCH if found[2] else 0), value
 
 

@@ -16,7 +16,7 @@ from xdpctl.upstream.bgp.sessions import Sessions
 
 api: Any = api_pb2
 PEER = "192.0.2.1"
-ACTIVE, ESTABLISHED = 3, 6
+ACTIVE, OPEN_SENT, OPEN_CONFIRM, ESTABLISHED = 3, 4, 5, 6
 
 
 def packed(message: Any) -> Packed:
@@ -69,8 +69,25 @@ def test_a_reason_that_comes_later_is_not_lost() -> None:
     here = Listening()
     here.told(here.heard.session(state(ESTABLISHED), capabilities))
     here.told(here.heard.session(state(1), capabilities))
-    here.told(here.heard.reason("(4,0) hold timer expired"))
+    record = {"msg": "Peer Down", "Reason": "hold-timer-expired"}
+    here.told(here.heard.reason(reason(record)))
     assert "nothing was heard for the hold time" in here.session.why
+
+
+@pytest.mark.parametrize("last", [OPEN_SENT, OPEN_CONFIRM])
+def test_a_peer_that_ends_the_connection_at_once_is_not_one_that_is_not_there(last: int) -> None:
+    here = Listening()
+    for each in (ACTIVE, OPEN_SENT, last, 1):
+        here.told(here.heard.session(state(each), capabilities))
+    assert "closes the connection" in here.session.why
+
+
+def test_the_end_of_gobgp_is_the_end_of_the_session() -> None:
+    here = Listening()
+    assert here.told(here.heard.ended()) == []
+    here.told(here.heard.session(state(ESTABLISHED), capabilities))
+    assert here.told(here.heard.ended()) == [Gone(PEER)]
+    assert "GoBGP ended" in here.session.why
 
 
 def test_another_as_is_named_before_there_ever_was_a_session() -> None:
@@ -124,7 +141,7 @@ class _Other:
         (api.TrafficRateExtended(rate=0.4), "1,000 bps"),
         (api.TrafficRateExtended(rate=float("inf")), "does not reduce"),
         (api.TrafficRateExtended(rate=float("nan")), "does not reduce"),
-        (api.TrafficRateExtended(rate=-1), "does not reduce"),
+        (api.TrafficRateExtended(rate=-1), "drop"),  # RFC 8955 section 7.1
         (api.UnknownExtended(type=0x80, value=struct.pack("!BHf", 0x0C, 0, 500)), "500 pps"),
         (api.UnknownExtended(type=0x80, value=b"\x0c"), "does not reduce"),
         (_Other("RedirectTwoOctetAsSpecificExtended"), "asks for redirect"),
@@ -145,6 +162,7 @@ def test_other_families_and_components_are_no_rules() -> None:
         packed(api.FlowSpecNLRI(rules=[packed(api.OriginAttribute())])),
         packed(api.FlowSpecNLRI(rules=[packed(_tests(3, (0, 1)))])),
         packed(api.FlowSpecNLRI(rules=[packed(_tests(9, (0, 0)))])),
+        packed(api.FlowSpecNLRI(rules=[packed(_tests(9, (1, 0x10002)))])),
     ):
         given = api.Path(family=api.Family(afi=1, safi=133), nlri=nlri)
         (message,) = Heard(PEER).paths([given])

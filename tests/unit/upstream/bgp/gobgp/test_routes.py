@@ -58,6 +58,24 @@ def test_a_limit_and_a_withdrawal_come_back_too() -> None:
     assert heard(limited).phase is Phase.ENDED
 
 
+def test_a_route_that_gobgp_would_send_wrong_is_refused() -> None:
+    """From 240 bytes on the length has two bytes (RFC 8955 section 4.1)."""
+    ports = ",".join(str(1_000 + 2 * number) for number in range(76))
+    path(text(FOUR, f"udp dst-port {ports}"))
+    with pytest.raises(RuleError, match="240 bytes; GoBGP 3 sends 239"):
+        path(text(FOUR, f"udp dst-port {ports},53"))
+
+
+def test_a_bit_that_is_named_twice_is_one_bit() -> None:
+    made = path(
+        "flow route { match { destination 198.51.100.7/32; tcp-flags =syn+syn; } "
+        "then { discard; } }"
+    )
+    (_, flags) = api.FlowSpecNLRI.FromString(made.nlri.value).rules
+    (item,) = api.FlowSpecComponent.FromString(flags.value).items
+    assert item.value == 2
+
+
 def test_a_blackhole_has_its_communities_and_next_hop() -> None:
     made = path(
         "route 198.51.100.7/32 next-hop 192.0.2.2 community [ 65535:666 no-export ] "
@@ -84,6 +102,9 @@ def test_a_blackhole_has_its_communities_and_next_hop() -> None:
         "flow route { match { destination 198.51.100.7/32; colour =1; } then { discard; } }",
         "flow route { match { destination 198.51.100.7/32; protocol 17; } then { discard; } }",
         "flow route { match { destination 198.51.100.7/32; tcp-flags =x; } then { discard; } }",
+        "flow route { match { destination 198.51.100.7/32; port =" + "9" * 22 + "; } then "
+        "{ discard; } }",
+        "route 198.51.100.7/32 next-hop 192.0.2.2 community [ 70000:1 ]",
     ],
 )
 def test_what_is_no_route_of_ours_is_refused(wrong: str) -> None:
