@@ -51,8 +51,9 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup
 	@$(BIN)/xdpctl demo
 
+# Two at a time: many tests wait for something. The tests of a file run one after the other.
 test: setup
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -4,7 +4,10 @@
 import json
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -60,13 +63,33 @@ def test_rates_are_those_that_the_filter_counts(street: Street, street_box: Box)
     street_box.start()
     with street.flood(SOURCES):
         assert eventually(lambda: counted(street_box, Reason.NO_RULE) > 500_000)
-        time.sleep(1.0)
-        before, began = counted(street_box, Reason.NO_RULE), time.monotonic()
-        time.sleep(4.0)
-        after, took = counted(street_box, Reason.NO_RULE), time.monotonic() - began
-        found = top(street_box, "--verdict", "no_rule", "--window", "4s")
-    assert found["packets"] == pytest.approx((after - before) / took, rel=0.2)
+        with counting(street_box) as seconds:
+            time.sleep(5.0)
+            found = top(street_box, "--verdict", "no_rule", "--window", "4s")
+    # the flood is as fast as the machine lets it be, so what it was in each second is compared
+    assert 0.8 * min(seconds) <= found["packets"] <= 1.2 * max(seconds)
     assert found["sampled"] > 2_000
+
+
+@contextmanager
+def counting(box: Box) -> Iterator[list[float]]:
+    """The rates of what the filter counts, second by second, of the time within."""
+    rates, stop = list[float](), threading.Event()
+
+    def count() -> None:
+        before, at = counted(box, Reason.NO_RULE), time.monotonic()
+        while not stop.wait(1.0):
+            after, now = counted(box, Reason.NO_RULE), time.monotonic()
+            rates.append((after - before) / (now - at))
+            before, at = after, now
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    try:
+        yield rates
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_a_control_plane_that_stops_leaves_nothing_observed(
