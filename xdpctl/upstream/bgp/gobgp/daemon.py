@@ -142,8 +142,7 @@ class Daemon:
         try:
             client.wait_until_ready(lambda: process.poll() is None)
             with self._lock:
-                for path in self._given.values():
-                    client.announce(path)
+                self._announce_again(client)
                 self._client = client
             for event in client.events():
                 self._event(client, event)
@@ -153,6 +152,15 @@ class Daemon:
             client.close()
             _end(process)
             reading.join(_GOODBYE_SECONDS)
+
+    def _announce_again(self, client: Client) -> None:
+        """Give it what was announced before. The bridge notices what it refuses."""
+        for key, path in list(self._given.items()):
+            try:
+                client.announce(path)
+            except RuleError as error:
+                log(f"gobgpd for {self.host}: {error}")
+                del self._given[key]
 
     def _event(self, client: Client, event: Any) -> None:
         if event.HasField("table"):

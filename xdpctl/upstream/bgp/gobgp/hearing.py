@@ -67,9 +67,9 @@ class Heard:
 
     def ended(self) -> list[dict[str, Any]]:
         """GoBGP has ended, and with it the session."""
-        was, self._up, self._state = self._up, False, 0
+        self._up, self._state = False, 0
         self._why = "GoBGP ended, and is started again"
-        return [self._down()] if was else []
+        return [self._down()]
 
     def _down(self) -> dict[str, Any]:
         return self._message("state", state="down", reason=self._why)
