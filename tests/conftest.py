@@ -14,6 +14,17 @@ settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("calm")
 
 CORPUS = SHARED / "corpus"
+_GZIP = b"\x1f\x8b"
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """The name of a parameter, where pytest's own would differ: gzip writes the time into data.
+
+    Tests that run at the same time must have the same names.
+    """
+    if isinstance(val, bytes) and _GZIP in val:
+        return f"gzip, {len(val)} bytes"
+    return None
 
 
 def need(condition: bool, what: str) -> None:
