@@ -73,8 +73,11 @@ class Box:
         except Unreachable:
             return False
 
-    def processes(self) -> list[int]:
-        """The pids of `xdpctl run` and all its descendants."""
+    def processes(self, of_threads: bool = False) -> list[int]:
+        """The pids of `xdpctl run` and its descendants.
+
+        `of_threads`: also those that other than main threads have started, some for a moment only.
+        """
         if self._process is None:
             return []
         found, todo = [], [self._process.pid]
@@ -82,8 +85,9 @@ class Box:
             pid = todo.pop()
             found.append(pid)
             with suppress(FileNotFoundError, ProcessLookupError):  # the process may have ended
-                for thread in Path(f"/proc/{pid}/task").iterdir():  # any thread may start some
-                    todo += map(int, (thread / "children").read_text().split())
+                tasks = Path(f"/proc/{pid}/task")
+                for task in tasks.iterdir() if of_threads else [tasks / str(pid)]:
+                    todo += map(int, (task / "children").read_text().split())
         return found
 
     def control_plane(self) -> int:

@@ -99,7 +99,7 @@ class Site:
 
     def child(self, words: str) -> int:
         """The process of the box whose command line has these words; 0 if there is none."""
-        for pid in self.box.processes():
+        for pid in self.box.processes(of_threads=True):
             try:
                 line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
             except OSError:
