@@ -9,11 +9,12 @@ import subprocess
 import time
 from collections.abc import Callable
 
+from xdpctl.base.system.ending import end_process
 from xdpctl.errors import ConfigError, SettingsError
 from xdpctl.service.settings import Settings
 
 _BACKOFF_MAX = 30.0
-_LONG_LIVED, _AT_ONCE = 60.0, 5.0  # seconds
+_LONG_LIVED, _AT_ONCE, _GOODBYE_SECONDS = 60.0, 5.0, 10.0  # seconds
 log = logging.getLogger("xdpctl.run")
 Popen = subprocess.Popen[bytes]
 
@@ -92,10 +93,5 @@ class Child:
         return False
 
     def stop(self) -> None:
-        """Terminate it; kill it if it has not ended after 10 seconds."""
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        """End it, and wait for that."""
+        end_process(self.process, _GOODBYE_SECONDS)

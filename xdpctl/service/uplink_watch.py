@@ -69,13 +69,17 @@ class UplinkWatch:
         self.absent = tuple(name for name in self.links if name not in counters)
         for name, link in self.links.items():
             was = link.state
-            link.add(self._reading(name, now, counters[name]) if name in counters else UNKNOWN)
+            link.add(
+                self._reading(link.uplink, now, counters[name]) if name in counters else UNKNOWN
+            )
             if bool(was.full_for) != bool(link.state.full_for):
                 self._changed(link, was.full_for)
 
-    def _reading(self, name: str, now: float, counters: figures.Counters) -> Reading:
+    def _reading(self, uplink: Uplink, now: float, counters: figures.Counters) -> Reading:
         """The rates of the last second; the filter counts each packet before it drops any."""
-        more = (figures.driver_drops(name), *figures.sent(name))
+        name = uplink.interface
+        sent_so_far = figures.sent(name) if uplink.bits_out else (np.nan, np.nan)
+        more = (figures.driver_drops(name), *sent_so_far)
         counts = np.append(figures.counts(counters), more)
         rates = self._rates.of(name, now, counts).astype(float)
         packets = float(rates[0] + rates[2])

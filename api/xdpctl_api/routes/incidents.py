@@ -14,12 +14,7 @@ from pydantic import BaseModel, Field
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import (
-    ConfigError,
-    ConflictError,
-    NotFoundError,
-    RuleError,
-)
+from xdpctl.errors import ConfigError, ConflictError, NotFoundError, RuleError
 from xdpctl.incidents import abuse, drafts, report, summary
 from xdpctl.incidents.ledger import by_hand
 from xdpctl.model.event import Attack, plain
@@ -184,10 +179,7 @@ async def read_said(incident_id: str, who: Operator, ctx: Ctx) -> FileResponse:
 @router.get(
     "/{incident_id}/export",
     response_class=Response,
-    responses={
-        200: streamed(ZIP, "The archive"),
-        **refusals(NotFoundError, ConfigError),
-    },
+    responses={200: streamed(ZIP, "The archive"), **refusals(NotFoundError, ConfigError)},
 )
 async def export_incident(incident_id: str, who: Operator, ctx: Ctx) -> Response:
     """A signed archive: report, records, packets, sources and draft messages."""

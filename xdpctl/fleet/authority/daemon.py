@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from xdpctl.base.system.ending import end_process
 from xdpctl.base.system.owned_folder import replace_file
 from xdpctl.errors import ConfigError
 from xdpctl.fleet.authority.layout import ETCD_USER, Layout
@@ -144,7 +145,7 @@ class Daemon:
         try:
             wait()
         finally:
-            _end(process)
+            end_process(process, SECONDS)
 
     def name(self) -> str:
         """The name of this host's member."""
@@ -179,7 +180,7 @@ class Daemon:
     def end(self) -> None:
         """Stop what `start` has started."""
         if self._process is not None:
-            _end(self._process)
+            end_process(self._process, SECONDS)
         self.stop()
 
     def unit(self, program: str) -> str:
@@ -217,16 +218,6 @@ class Daemon:
                 *("--initial-advertise-peer-urls", peer),
                 user=ETCD_USER,
             )
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End a process of ours, and wait until it has."""
-    process.terminate()
-    try:
-        process.wait(SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _systemd() -> bool:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from xdpctl.base.system.die_with_parent import die_with
+from xdpctl.base.system.ending import end_process
 from xdpctl.upstream.bgp import exabgp
 from xdpctl.upstream.bgp.setup import BEAT_SOCKET, BRIDGE, FILE, Software, read
 
@@ -37,7 +38,7 @@ def run(folder: Path) -> str:
         mine = os.getpid()
         speaker = subprocess.Popen(  # noqa: S603  # no shell; the path is from root
             command(folder),
-            env={"PATH": "/usr/bin:/bin", **exabgp.ENVIRONMENT},
+            env={"PATH": "/usr/bin:/bin"},
             stdin=subprocess.DEVNULL,
             preexec_fn=lambda: die_with(mine),  # there are no threads
         )
@@ -81,13 +82,7 @@ class _Watch:
 
     def end(self) -> None:
         """End both: the speaker gets a moment to say goodbye to its peers."""
-        if self._speaker.poll() is None:
-            self._speaker.terminate()
-            try:
-                self._speaker.wait(_GOODBYE_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._speaker.kill()
-                self._speaker.wait()
+        end_process(self._speaker, _GOODBYE_SECONDS)
         if self._bridge and not _dead(self._bridge) and _is_bridge(self._bridge):
             os.kill(self._bridge, signal.SIGKILL)  # it may hang, and would wake up as a second one
 

@@ -69,4 +69,5 @@ def _neighbor(peer: Peer, password: str) -> list[str]:
 
 def command(folder: Path) -> list[str]:
     """The command line of ExaBGP, whose files are in `folder`."""
-    return [sys.executable, "-I", "-m", "exabgp", "server", str(folder / FILE)]
+    settings = (f"{name}={value}" for name, value in ENVIRONMENT.items())
+    return ["env", *settings, sys.executable, "-I", "-m", "exabgp", "server", str(folder / FILE)]

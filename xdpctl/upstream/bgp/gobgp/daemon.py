@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import msgspec
 
+from xdpctl.base.system.ending import end_process
 from xdpctl.errors import RuleError
 from xdpctl.model.event import plain
 from xdpctl.upstream.bgp.gobgp.client import Client, NoAnswerError
@@ -150,7 +151,7 @@ class Daemon:
             with self._lock:
                 self._client = None
             client.close()
-            _end(process)
+            end_process(process, _GOODBYE_SECONDS)
             reading.join(_GOODBYE_SECONDS)
 
     def _announce_again(self, client: Client) -> None:
@@ -206,12 +207,3 @@ def _record(line: bytes) -> dict[str, Any]:
 def _key(path: Any) -> bytes:
     """What GoBGP tells paths apart by."""
     return bytes(path.family.SerializeToString() + path.nlri.value)
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(_GOODBYE_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
