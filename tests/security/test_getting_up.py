@@ -19,7 +19,7 @@ from tests.support.apiclient import ATTACHED, Api
 from xdpctl.base.system import sd_notify
 from xdpctl.base.system.filelock import hold
 from xdpctl.base.system.owned_folder import Owned, read_file, replace_file
-from xdpctl.base.system.python_child import python
+from xdpctl.base.system.python_child import as_user, python
 from xdpctl.datapath import emergency_bypass
 from xdpctl.datapath.bpf import maps, syscall
 from xdpctl.datapath.bpf.pins import Pins
@@ -181,12 +181,9 @@ def test_its_locks_do_not_keep_root_from_taking_the_filter_off(box: Box) -> None
     user = pwd.getpwnam("xdpctl")
     places = [str(box.pins.ports_dir), str(box.pins.lock_dir)]
     with subprocess.Popen(
-        [sys.executable, "-I", "-c", code, *places],
+        **as_user([sys.executable, "-I", "-c", code, *places], user.pw_uid, user.pw_gid),
         stdout=subprocess.PIPE,
         text=True,
-        user=user.pw_uid,
-        group=user.pw_gid,
-        extra_groups=[],
     ) as bad:
         assert bad.stdout
         said = [bad.stdout.readline().split()[0] for _ in places]

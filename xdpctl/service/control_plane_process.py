@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from xdpctl.base.system.python_child import python
+from xdpctl.base.system.python_child import as_user, python
 from xdpctl.errors import ConfigError
 from xdpctl.service.children import Child, Popen, identity
 from xdpctl.service.settings import Settings
@@ -40,14 +40,7 @@ class ControlPlaneProcess:
         command += ["--config", str(self._config.absolute())] if self._config else []
         user, group = identity(s)
         self._ask_at, self._silent, self._answered = time.monotonic(), 0, False
-        return subprocess.Popen(  # noqa: S603  # no shell; the paths are from the settings
-            command,
-            pass_fds=fds,
-            user=user,
-            group=group,
-            extra_groups=[],
-            cwd="/",
-        )
+        return subprocess.Popen(**as_user(command, user, group), pass_fds=fds)  # no shell
 
     def keep(self) -> None:
         """Restart the child if it died; ConfigError if it failed at its first start."""

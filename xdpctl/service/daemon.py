@@ -129,6 +129,8 @@ def _controller(settings: Settings, ending: ExitStack) -> Controller:
         _signer(settings.incident_key),
         ledger,
     )
+    if report:
+        controller.set_sessions(report.sessions)
     if settings.outside_interfaces and report:
         controller.state.sides = known_sides(settings, protected, report)
         datapath.sides.bring(controller.state.sides)

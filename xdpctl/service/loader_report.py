@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import msgspec
 
-from xdpctl.base.net.prefix import Prefix, exact_address, parse_prefix
+from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.base.system.owned_folder import read_file
 from xdpctl.errors import RuleError
 
@@ -50,9 +50,9 @@ class LoaderReport(msgspec.Struct, frozen=True):
         try:
             protect = {parse_prefix(text): why for text, why in file.protect.items()}
             on_link = tuple(map(parse_prefix, file.on_link))
+            sessions = tuple(map(parse_prefix, file.sessions))
         except RuleError as error:
             raise ValueError(str(error)) from error
-        sessions = tuple(found for text in file.sessions if (found := exact_address(text)))
         return cls(
             file.pid, file.beat, file.ports, protect, sessions, on_link, tuple(file.findings)
         )

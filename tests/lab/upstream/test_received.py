@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """FlowSpec of a scrubbing centre is enforced here, and hostile routes hit nothing of ours."""
 
+import time
+
+from tests.lab.logins import Logins
 from tests.lab.questions import eventually
 from tests.lab.upstream.neighbours import Site
 
@@ -58,3 +61,19 @@ def test_many_routes_are_bounded_and_the_session_lives(site: Site) -> None:
     assert eventually(site.box.ready)
     site.gobgp.run("global rib del all -a ipv4-flowspec")
     assert eventually(lambda: not site.rules(), 60)
+
+
+def test_a_route_that_names_who_is_logged_in_is_not_taken_over(site: Site) -> None:
+    logins = Logins(site.host)
+    try:
+        site.isp.ip("addr add 9.9.9.7 dev lo")
+        site.host.ip("route add 9.9.9.0/24 via 192.0.2.1")
+        logins.login(site.isp, "9.9.9.7", "192.0.2.2")
+        site.start()
+        time.sleep(1.5)  # the control plane reads each second who is logged in
+        site.gobgp.flow("match destination 198.51.100.7/32 source 9.9.9.0/24 then discard")
+        site.gobgp.flow(GOOD)
+        assert eventually(lambda: len(site.rules()) == 1)
+        assert "a user is logged in" in " ".join(site.peer("scrubber")["not_applied"])
+    finally:
+        logins.close()

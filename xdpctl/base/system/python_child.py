@@ -6,10 +6,11 @@ are imported from the same folders as in this process.
 """
 
 import sys
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any
 
-_PACKAGES = ("xdpctl", "xdpctl_api")
+from xdpctl.base.system import code_view
+
 _CODE = (
     "import runpy, sys; sys.path[:0] = {places!r}; "
     "runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
@@ -18,7 +19,17 @@ _CODE = (
 
 def python(module: str, *arguments: str) -> list[str]:
     """The command line that runs a module as a child; start it with `cwd="/"`."""
-    specs = (find_spec(name) for name in _PACKAGES)
-    origins = (Path(spec.origin) for spec in specs if spec and spec.origin)
-    places = list(dict.fromkeys(str(origin.resolve().parents[1]) for origin in origins))
+    places = list(dict.fromkeys(str(package.parent) for package in code_view.packages()))
     return [sys.executable, "-I", "-c", _CODE.format(places=places, module=module), *arguments]
+
+
+def as_user(command: Sequence[str], user: int, group: int) -> dict[str, Any]:
+    """The arguments of `subprocess.Popen` that run a command of ours as an unprivileged user.
+
+    Where the user may not enter the folder of the code, the child sees it all the same.
+    """
+    if not code_view.hidden(code_view.needed(), user, group):
+        about = {"user": user, "group": group, "extra_groups": []}
+        return {"args": list(command), "cwd": "/", **about}
+    view = python(code_view.__name__, str(user), str(group), *command)
+    return {"args": view, "cwd": "/"}

@@ -4,19 +4,27 @@
 sshd sets SSH_CONNECTION (ssh(1)) for the processes that it starts for a user. sudo removes the
 variable, so a command's own environment is not enough. Only root can read the environments of
 other users' processes.
+
+An address counts as logged in only if root's own process of that sshd holds a connection with it.
+So who has no login names no address, and who has one names no address but his own.
 """
 
 import os
-from collections.abc import Iterator
+import pwd
+import sys
+from contextlib import suppress
 from pathlib import Path
 
-from xdpctl.base.net.prefix import Prefix, exact_address
+from xdpctl.base.net.prefix import Prefix, exact_address, unmapped
 
 _PROC = Path("/proc")
 _NAME = b"SSH_CONNECTION="
 _ENVIRON_MAX = 256 << 10  # bytes of an environment that are read
 _SESSIONS_MAX, _DEPTH_MAX = 256, 64
 _DAEMONS = ("sshd", "sshd-session", "dropbear")
+_GUARDED = "sshd"  # the user of sshd's process before somebody has logged in
+_LITTLE = sys.byteorder == "little"
+_ESTABLISHED = "01"  # in /proc/net/tcp
 
 
 def own(pid: int | None = None, proc: Path = _PROC) -> str:
@@ -36,20 +44,81 @@ def own(pid: int | None = None, proc: Path = _PROC) -> str:
 
 
 def addresses(proc: Path = _PROC) -> list[Prefix]:
-    """The client addresses of all ssh sessions, sorted; at most 256.
-
-    Only direct children of an sshd are examined whose program file belongs to root. A logged-in
-    user can still forge the address, by replacing the shell with a program of their own.
-    """
-    found = {client for process in _sessions(proc) if (client := _client(process))}
+    """The client addresses of all ssh sessions, sorted; at most 256."""
+    unset, found = _user_of_unset_logins(), set[Prefix]()
+    tables: dict[str, dict[str, Prefix]] = {}  # of the network namespaces that are asked for
+    for process in proc.iterdir():
+        if process.name.isdecimal() and (monitor := _monitor(process, proc, unset)):
+            with suppress(OSError):  # it has ended
+                network = str((monitor / "ns" / "net").readlink())
+                if network not in tables:
+                    tables[network] = _established(monitor)
+                peers = {tables[network][each] for each in _sockets(monitor) & set(tables[network])}
+                found |= peers if _is_daemon(process) else peers & {_client(process)}
     return sorted(found)[:_SESSIONS_MAX]
 
 
-def _sessions(proc: Path) -> Iterator[Path]:
-    """The processes that an sshd has started."""
-    for process in proc.iterdir():
-        if process.name.isdecimal() and _is_daemon(proc / str(_parent(process))):
-            yield process
+def _user_of_unset_logins() -> int:
+    try:
+        return pwd.getpwnam(_GUARDED).pw_uid
+    except KeyError:
+        return 0
+
+
+def _monitor(process: Path, proc: Path, unset: int) -> Path | None:
+    """Root's process of the sshd that has logged somebody in who owns this process.
+
+    The process is what sshd has started for him, or sshd's own process with his rights: he may
+    only forward ports, without a program. Before the login that one belongs to the user sshd.
+    """
+    parent = proc / str(_parent(process))
+    if not _is_daemon(parent):
+        return None
+    if _is_daemon(process):
+        logged_in = _user(process) not in (0, unset, None)
+        return parent if logged_in and _user(parent) == 0 else None
+    if _user(parent) == 0:
+        return parent
+    above = proc / str(_parent(parent))
+    return above if _is_daemon(above) and _user(above) == 0 else None
+
+
+def _user(process: Path) -> int | None:
+    """The effective user, whatever a namespace of the process calls it."""
+    with suppress(OSError, ValueError, IndexError):
+        for line in (process / "status").read_text().splitlines():
+            if line.startswith("Uid:"):
+                return int(line.split()[2])
+    return None
+
+
+def _sockets(process: Path) -> set[str]:
+    """The inodes of the sockets that a process holds."""
+    held: set[str] = set()
+    for each in (process / "fd").iterdir():
+        with suppress(OSError):
+            kind, _, inode = str(each.readlink()).partition(":")
+            if kind == "socket":
+                held.add(inode.strip("[]"))
+    return held
+
+
+def _established(process: Path) -> dict[str, Prefix]:
+    """The peers of the TCP connections of its network namespace, by the inodes of the sockets."""
+    rows = [
+        line.split()
+        for name in ("tcp", "tcp6")
+        for line in (process / "net" / name).read_text().splitlines()[1:]
+    ]
+    return {row[9]: _address(row[2]) for row in rows if len(row) > 9 and row[3] == _ESTABLISHED}
+
+
+def _address(text: str) -> Prefix:
+    """An address of /proc/net/tcp: words of 32 bits in the byte order of the host."""
+    words = bytes.fromhex(text.partition(":")[0])
+    host = b"".join(words[at : at + 4][::-1] for at in range(0, len(words), 4))
+    packed = unmapped(host if _LITTLE else words)
+    return Prefix(packed, len(packed) * 8)
 
 
 def _is_daemon(process: Path) -> bool:

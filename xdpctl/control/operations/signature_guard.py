@@ -14,7 +14,7 @@ from xdpctl.model.match import bits, ranges
 from xdpctl.model.match.components import TCP_FLAGS
 from xdpctl.model.match.match import Match
 from xdpctl.model.rule import Action, Mode, Spare
-from xdpctl.model.signature import CHALLENGES, Signature
+from xdpctl.model.signature import CHALLENGES, Signature, automatic
 
 _TCP = 6
 _ACK, _OPENING = TCP_FLAGS["ack"], TCP_FLAGS["syn"] | TCP_FLAGS["rst"]
@@ -41,6 +41,12 @@ def guard(draft: Draft, asked: Signature, caller: Caller, force: bool) -> list[s
         return [f"it also limits your own session to {asked.limit}"]
     if asked.action in CHALLENGES:
         return []
+    if reached and automatic(asked) and asked.match.get("source") is not None:
+        raise LockoutError(
+            f"{asked.match} names {lockout.name(reached[0][0])}, {reached[0][1]}",
+            "match.source",
+            f"accept that address first: xdpctl allow {lockout.name(reached[0][0])}",
+        )
     if asked.spare is not Spare.NONE:
         drops_mine = asked.action is Action.DROP and mine
         warning = "it also drops new connections of your own; established ones are spared"

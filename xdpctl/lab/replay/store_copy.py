@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from xdpctl.base.system.python_child import as_user
 from xdpctl.errors import ConfigError, StoreError
 
 _COPY = """
@@ -26,14 +27,11 @@ def copy_store(database: Path, to: Path) -> None:
     if not database.parent.is_dir() or not os.path.lexists(database):
         raise ConfigError(f"there is no store at {database}; give --rules FILE, or --state-dir")
     owner = database.parent.stat()
+    command = [sys.executable, "-I", "-c", _COPY, str(database.absolute())]
     try:
-        done = subprocess.run(  # noqa: S603  # no shell; the script is a constant
-            [sys.executable, "-I", "-c", _COPY, str(database.absolute())],
+        done = subprocess.run(  # no shell; the script is a constant
+            **as_user(command, owner.st_uid, owner.st_gid),
             capture_output=True,
-            user=owner.st_uid,
-            group=owner.st_gid,
-            extra_groups=[],
-            cwd="/",
             timeout=_COPY_SECONDS,
         )
     except subprocess.TimeoutExpired as error:

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from xdpctl.base.system.python_child import python
+from xdpctl.base.system.python_child import as_user, python
 from xdpctl.service.children import Child, Popen, identity
 from xdpctl.service.settings import Settings
 
@@ -38,13 +38,8 @@ class DetectorProcess:
         command += ["--config", str(self._config.absolute())] if self._config else []
         user, group = identity(s)
         self._heard_at = time.monotonic() + _START_SECONDS
-        started = subprocess.Popen(  # noqa: S603  # no shell; the paths are from the settings
-            command,
-            pass_fds=(self._alive_child,),
-            user=user,
-            group=group,
-            extra_groups=[],
-            cwd="/",
+        started = subprocess.Popen(  # no shell; the paths are from the settings
+            **as_user(command, user, group), pass_fds=(self._alive_child,)
         )
         with suppress(OSError):  # it may have ended already; in a container it is not allowed
             os.setpriority(os.PRIO_PROCESS, started.pid, _NICE)

@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 
-from xdpctl.base.system.python_child import python
+from xdpctl.base.system.python_child import as_user, python
 from xdpctl.errors import XdpctlError
 from xdpctl.service.children import Child, Popen
 from xdpctl.service.settings import Settings
@@ -32,13 +32,9 @@ class SpeakerProcess:
     def _start(self) -> Popen:
         user, group = prepare(self._settings)
         folder = str(self._settings.speaker_dir.absolute())
-        return subprocess.Popen(  # noqa: S603  # no shell; the path is from the settings
-            python("xdpctl.upstream.bgp", folder, str(os.getpid())),
-            user=user,
-            group=group,
-            extra_groups=[],
-            cwd="/",
-            umask=0o027,
+        command = python("xdpctl.upstream.bgp", folder, str(os.getpid()))
+        return subprocess.Popen(  # no shell; the path is from the settings
+            **as_user(command, user, group), umask=0o027
         )
 
     def keep(self) -> None:

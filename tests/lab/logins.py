@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A real sshd in a host of the lab, and people who log in to it from another one."""
+
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from tests.conftest import need
+from xdpctl.lab.namespaces import Host, LabError, sh
+
+_SSHD = "/usr/sbin/sshd"
+_SETTINGS = """
+Port 22
+HostKey {folder}/host
+AuthorizedKeysFile {folder}/host.pub
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+UsePAM no
+StrictModes no
+PidFile none
+"""
+
+
+class Logins:
+    """Runs sshd in `server`, to which users log in with the key of the host; `close` ends all."""
+
+    def __init__(self, server: Host) -> None:
+        need(Path(_SSHD).exists(), "sshd (openssh-server)")
+        self._folder = Path(tempfile.mkdtemp(prefix="xdpctl-ssh-"))
+        self._folder.chmod(0o755)
+        sh("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self._folder / "host"))
+        settings = self._folder / "sshd_config"
+        settings.write_text(_SETTINGS.format(folder=self._folder))
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        words = (_SSHD, "-D", "-e", "-f", str(settings))
+        with (self._folder / "log").open("wb") as log:
+            self._processes = [server.popen(*words, stderr=log)]
+
+    def close(self) -> None:
+        """End the logins and sshd."""
+        for process in reversed(self._processes):
+            with process:  # closes its pipes
+                process.terminate()
+        shutil.rmtree(self._folder)
+
+    def login(
+        self, client: Host, source: str, to: str, user: str = "root", shell: bool = True
+    ) -> "subprocess.Popen[bytes]":
+        """Log a user in from an address of `client`; without a shell, as one who forwards ports.
+
+        Its standard input is the shell's.
+        """
+        options: tuple[str, ...] = (
+            "-q",
+            "-b",
+            source,
+            "-i",
+            str(self._folder / "host"),
+            "-l",
+            user,
+        )
+        options += ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null")
+        words = ("ssh", *options, "-T" if shell else "-N", to)
+        for _ in range(50):  # sshd may not listen yet
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            process = client.popen(*words, stderr=subprocess.DEVNULL, **pipes)
+            time.sleep(0.2)
+            if process.poll() is None and (not shell or self.answers(process)):
+                self._processes.append(process)
+                return process
+            with process:
+                process.kill()
+        raise LabError((self._folder / "log").read_text())
+
+    @staticmethod
+    def answers(process: "subprocess.Popen[bytes]") -> bool:
+        """Whether the shell of a login does what it is told."""
+        assert process.stdin
+        assert process.stdout
+        try:
+            process.stdin.write(b"echo here\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            return False
+        return process.stdout.readline() == b"here\n"
