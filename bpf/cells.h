@@ -89,6 +89,14 @@ static __always_inline u64 hash6(const u64 *seeds, struct address6 *address, u32
 	return x ^ x >> 29;
 }
 
+/* The bucket of an address, or of what else `key` is; `salt` keeps uses of the buckets apart. */
+static __always_inline u32 bucket_index(struct control *control, u64 key, u32 salt)
+{
+	key = key * control->seeds[0] + salt * control->seeds[2];
+	key = (key ^ key >> 32) * control->seeds[1];
+	return key >> (64 - BUCKETS_LOG2);
+}
+
 /* The first n of 64 bits, n below 64. */
 static __always_inline u64 first_bits(u64 x, u32 n)
 {

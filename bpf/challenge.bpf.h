@@ -8,6 +8,11 @@
 
 #define CHALLENGE_EPOCH_LOG2 36 /* ns: 69 s; the number of the epoch before is right, too */
 #define IPV4_HEADER	     20
+#define PACE_SALT	     0x70616365
+#define PACE_COST_NS	     250000000 /* 4 new sources a second of a network, and at once: */
+#define PACE_BURST	     256
+#define PACE_WIDE_COST_NS    4000000
+#define PACE_WIDE_BURST	     16384
 
 BPF_F_TABLE("array", u32, struct block, answered, 1U << ANSWERED_LOG2, MMAPABLE);
 BPF_F_TABLE("array", u32, struct challenge, challenges, 1, MMAPABLE);
@@ -88,14 +93,46 @@ static __always_inline int has_answered(struct control *control, struct packet *
 	return remembers(memory, block, hash);
 }
 
+static __always_inline int paced(struct control *control, u64 network, u32 salt, u64 now,
+				 u64 cost_ns, u64 burst)
+{
+	u32 index = bucket_index(control, network, salt);
+	u64 *bucket = buckets.lookup(&index);
+
+	return bucket && within_budget(bucket, now, cost_ns, burst);
+}
+
+/*
+ * Whoever has a network has many sources that answer. So those of one IPv4 /24, IPv6 /48 and IPv6
+ * /32 come at a pace, and nobody fills the memory alone.
+ */
+static __always_inline int keeps_pace(struct control *control, struct packet *packet, u64 now)
+{
+	u64 first = host32(packet->source[0]);
+
+	if (packet->family == 4)
+		return paced(control, first >> 8, PACE_SALT, now, PACE_COST_NS, PACE_BURST);
+	return paced(control, first << 16 | host32(packet->source[1]) >> 16, PACE_SALT + 1, now,
+		     PACE_COST_NS, PACE_BURST) &&
+	       paced(control, first, PACE_SALT + 2, now, PACE_WIDE_COST_NS, PACE_WIDE_BURST);
+}
+
 static __always_inline void remember_source(struct control *control, struct packet *packet)
 {
 	u64 hash = hash_of_source(control->seeds, packet);
 	u32 number = MEMORY_ANSWERED, place = block_of(ANSWERED_LOG2, hash);
 	struct memory *memory = memories.lookup(&number);
 	struct block *block = answered.lookup(&place);
+	u64 now, is_new;
 
-	remember_element(memory, block, hash, rules_ns());
+	if (!memory || !block || has(block, generation_of(state_of(memory)), hash) & 1)
+		return;
+	now = rules_ns();
+	is_new = !(has(block, generation_of(state_of(memory)) - 1, hash) & 1);
+	if (is_overfull(memory) || (is_new && !keeps_pace(control, packet, now)))
+		refuse_element(memory, now, packet->family, packet->source);
+	else
+		add_element(memory, block, hash, now);
 }
 
 /* Whether a reset is the right answer to a challenge; then its source is remembered. */

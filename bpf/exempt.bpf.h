@@ -14,6 +14,31 @@
 #define DHCP_COOKIE	 0x63825363
 #define DHCP_COST_NS	 10000000  /* 100 packets a second */
 #define DHCP_BURST_NS	 500000000 /* 50 packets at once */
+#define ERRORS_SALT	 0x6572726f
+#define ERRORS_COST_NS	 10000000   /* 100 packets a second to a destination */
+#define ERRORS_BURST_NS	 2000000000 /* 200 packets at once */
+
+/*
+ * What cites a flow is about it, but anybody can cite one that he knows of. So what passes towards
+ * one destination is bounded.
+ */
+static __always_inline int errors_exceed(struct search *search, struct packet *error)
+{
+	u64 to = (u64)error->destination[0] << 32 | error->destination[1];
+	u32 index;
+	u64 *bucket;
+
+	to ^= ((u64)error->destination[2] << 32 | error->destination[3]) * SPREAD;
+	index = bucket_index(search->control, to, ERRORS_SALT);
+	bucket = buckets.lookup(&index);
+	return !bucket || exceeds(search, bucket, ERRORS_COST_NS, ERRORS_BURST_NS);
+}
+
+static __always_inline int is_icmp_error(struct xdp_md *ctx, struct packet *packet)
+{
+	return packet->protocol == (packet->family == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6) &&
+	       is_error(ctx, packet);
+}
 
 /* Whether it may be one of the two. This is cheap, because every packet of a flood comes here. */
 static __always_inline u32 may_be_exempt(struct xdp_md *ctx, struct packet *packet)
@@ -47,10 +72,13 @@ static __always_inline int cites_connection(struct xdp_md *ctx, struct packet *e
 static __always_inline enum reason exempt_error(struct xdp_md *ctx, struct search *search,
 						struct packet *error)
 {
+	enum reason why = REASON_NONE;
+
 	if (cites_connection(ctx, error))
-		return REASON_ESTABLISHED;
-	return asks_flows() && cites_known(ctx, search->control, error) ? REASON_KNOWN
-									: REASON_NONE;
+		why = REASON_ESTABLISHED;
+	else if (asks_flows() && cites_known(ctx, search->control, error))
+		why = REASON_KNOWN;
+	return why && !errors_exceed(search, error) ? why : REASON_NONE;
 }
 
 static __always_inline int is_dhcp_reply(struct xdp_md *ctx, struct packet *packet)

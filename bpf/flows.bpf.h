@@ -9,12 +9,17 @@
 #define FLOWS_LOG2 0 /* blocks: none is needed without an outside interface */
 #endif
 
+#define PROOFS_LOG2 (FLOWS_LOG2 ? 18 : 0)
+#define SHAKE	    0x80000000U /* in the tag of a proof */
+#define SCTP	    132
+
 #define ICMP_ECHO   8
 #define ICMPV6_ECHO 128
 
 BPF_F_TABLE("array", u32, struct block, flows, 1U << FLOWS_LOG2, MMAPABLE);
 BPF_F_TABLE("array", u32, struct memory, memories, MEMORIES_MAX, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, budgets, 1U << BUDGETS_LOG2, MMAPABLE);
+BPF_F_TABLE("array", u32, u64, proofs, 1U << PROOFS_LOG2, MMAPABLE);
 
 /* `ports`: the inner one above the outer one; of an echo its identifier. In network order. */
 static __always_inline u64 flow_hash(const u64 *seeds, u32 family, __be32 *inside, __be32 *outside,
@@ -40,6 +45,58 @@ static __always_inline u64 *budget_of(const u64 *seeds, u32 family, __be32 *teac
 	return budgets.lookup(&index);
 }
 
+/* A protocol without ports: its flow is a pair of addresses. */
+static __always_inline int is_portless(struct packet *packet)
+{
+	u32 protocol = packet->protocol & 255;
+
+	if (packet->family == 6 && is_extension(protocol)) /* a later fragment, see parse() */
+		return 0;
+	return protocol != PROTOCOL_TCP && protocol != PROTOCOL_UDP && protocol != PROTOCOL_ICMP &&
+	       protocol != PROTOCOL_ICMPV6;
+}
+
+/* Whether either generation knows a flow. */
+static __always_inline int knows_flow(u64 hash)
+{
+	u32 number = MEMORY_FLOWS, place = block_of(FLOWS_LOG2, hash);
+	struct memory *memory = memories.lookup(&number);
+	struct block *block = flows.lookup(&place);
+
+	return remembers(memory, block, hash);
+}
+
+/*
+ * Proofs that the inside takes part in a TCP flow that is not known yet. A cell has what went out
+ * last of one flow: 31 bits of the flow's hash, a bit for what the number is, and a number. It is
+ * what acknowledges our SYN-ACK (SHAKE), or what the inside has acknowledged. All flows with the
+ * same place share a cell, and the last one has it.
+ */
+static __always_inline u64 *proof_of(u64 hash)
+{
+	u32 place = hash & ((1U << PROOFS_LOG2) - 1);
+
+	return proofs.lookup(&place);
+}
+
+static __always_inline u64 proof(u64 hash, u32 kind, u32 number)
+{
+	return (u64)(hash >> 33 | kind) << 32 | number;
+}
+
+/*
+ * Whether a packet that comes in acknowledges the SYN-ACK that went out: so its sender has seen it.
+ * Whoever forges a source has to guess 32 bits.
+ */
+static __always_inline int shakes(u64 hash, struct transport *head)
+{
+	u32 flags = host16(head->offset_flags) & (FLAG_SYN | FLAG_RST | FLAG_ACK);
+	u64 *cell = proof_of(hash);
+
+	return cell && flags == FLAG_ACK &&
+	       *(volatile u64 *)cell == proof(hash, SHAKE, host32(head->acknowledged));
+}
+
 /* Remembers a flow; a new one only within the budget of its teacher, unless `opens` is 0: never. */
 static __always_inline void learn_flow(const u64 *seeds, u32 family, __be32 *teacher, u64 hash,
 				       int opens)
@@ -57,9 +114,13 @@ static __always_inline void learn_flow(const u64 *seeds, u32 family, __be32 *tea
 	now = rules_ns();
 	if (!(has(block, generation - 1, hash) & 1)) {
 		bucket = budget_of(seeds, family, teacher);
-		if (!opens || !bucket || !within_budget(memory, bucket, now, family, teacher))
+		if (!opens || !bucket)
 			return;
+		if (is_overfull(memory) ||
+		    !within_budget(bucket, now, memory->cost_ns, BUDGET_ELEMENTS)) {
+			refuse_element(memory, now, family, teacher);
+			return;
+		}
 	}
-	put(block, generation, hash);
-	count_element(memory, now);
+	add_element(memory, block, hash, now);
 }

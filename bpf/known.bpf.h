@@ -24,16 +24,6 @@ static __always_inline int asks_flows(void)
 	return asking() == ASKS;
 }
 
-/* Whether both generations together know a flow. */
-static __always_inline int knows_flow(u64 hash)
-{
-	u32 number = MEMORY_FLOWS, place = block_of(FLOWS_LOG2, hash);
-	struct memory *memory = memories.lookup(&number);
-	struct block *block = flows.lookup(&place);
-
-	return remembers(memory, block, hash);
-}
-
 /* The identification of a fragment; 0 if its fragment header is not the last one. */
 static __always_inline u32 identification(struct xdp_md *ctx, struct packet *packet)
 {
@@ -152,7 +142,12 @@ static __always_inline void expect_fragments(struct xdp_md *ctx, struct control 
 	struct memory *memory = memories.lookup(&number);
 	struct block *block = fragments.lookup(&place);
 
-	remember_element(memory, block, hash, rules_ns());
+	if (!memory || !block || has(block, generation_of(state_of(memory)), hash) & 1)
+		return;
+	if (is_overfull(memory))
+		refuse_element(memory, rules_ns(), packet->family, packet->source);
+	else
+		add_element(memory, block, hash, rules_ns());
 }
 
 static __always_inline int expects_fragment(struct xdp_md *ctx, struct control *control,
@@ -166,37 +161,73 @@ static __always_inline int expects_fragment(struct xdp_md *ctx, struct control *
 	return remembers(memory, block, hash);
 }
 
-/* A SYN opens a flow, so it belongs to none. The caller has checked that this interface asks. */
-static __always_inline int is_known(struct xdp_md *ctx, struct control *control,
-				    struct packet *packet)
+/* A proof that comes in is remembered within the budget of the inside host, except by explain. */
+static __always_inline enum flow_state ask_tcp(const u64 *seeds, struct packet *packet, u64 hash,
+					       struct transport *head, int learns)
 {
-	u32 protocol = packet->protocol,
+	if (knows_flow(hash))
+		return FLOW_KNOWN;
+	if (!shakes(hash, head))
+		return FLOW_UNKNOWN;
+	if (learns)
+		learn_flow(seeds, packet->family, packet->destination, hash, 1);
+	return FLOW_SHAKEN;
+}
+
+static __always_inline enum flow_state known_if(int known)
+{
+	return known ? FLOW_KNOWN : FLOW_UNKNOWN;
+}
+
+/*
+ * What the flow memory says of a packet. A SYN opens a flow, so it belongs to none. The caller has
+ * checked that this interface asks.
+ */
+static __always_inline enum flow_state flow_of(struct xdp_md *ctx, struct control *control,
+					       struct packet *packet, int learns)
+{
+	u32 protocol = packet->protocol, known,
 	    icmp = packet->family == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6;
 	struct transport head = {};
-	struct ports ports;
+	struct ports ports = {};
 
+	if (is_portless(packet)) { /* so are its later fragments */
+		packet->protocol = protocol & 255;
+		known = knows_flow(hash_of_flow(control->seeds, packet, &ports));
+		packet->protocol = protocol;
+		return known_if(known);
+	}
 	if (protocol & PROTOCOL_NOT_IN_FRAME)
-		return expects_fragment(ctx, control, packet);
+		return known_if(expects_fragment(ctx, control, packet));
 	if (protocol == PROTOCOL_TCP) {
 		if (load_transport(ctx, packet->offset, &head, sizeof(head)) < 0 ||
 		    (host16(head.offset_flags) & (FLAG_SYN | FLAG_ACK)) == FLAG_SYN)
-			return 0;
+			return FLOW_UNKNOWN;
 	} else if (protocol == PROTOCOL_UDP || protocol == icmp) {
 		if (load_transport(ctx, packet->offset, &head, 8) < 0)
-			return 0;
+			return FLOW_UNKNOWN;
 	} else {
-		return 0;
+		return FLOW_UNKNOWN;
 	}
 	ports.source = head.source_port;
 	ports.destination = head.destination_port;
+	if (protocol == PROTOCOL_TCP)
+		return ask_tcp(control->seeds, packet, hash_of_flow(control->seeds, packet, &ports),
+			       &head, learns);
 	if (protocol == icmp) {
 		if (is_error(ctx, packet))
-			return cites_known(ctx, control, packet);
+			return known_if(cites_known(ctx, control, packet));
 		if (host16(head.source_port) >> 8 !=
 		    (packet->family == 4 ? ICMP_ECHO_REPLY : ICMPV6_ECHO_REPLY))
-			return 0;
+			return FLOW_UNKNOWN;
 		ports.source = 0;
 		ports.destination = network16(host32(head.sequence) >> 16);
 	}
-	return knows_flow(hash_of_flow(control->seeds, packet, &ports));
+	return known_if(knows_flow(hash_of_flow(control->seeds, packet, &ports)));
+}
+
+static __always_inline int is_known(struct xdp_md *ctx, struct control *control,
+				    struct packet *packet, int learns)
+{
+	return flow_of(ctx, control, packet, learns) >= FLOW_KNOWN;
 }

@@ -73,13 +73,14 @@ static __always_inline int is_overfull(struct memory *memory)
 	return (u32)state_of(memory) >= 2 * memory->full;
 }
 
-/* Counts a new element, and begins the next generation if it is time. One CPU does. */
-static __always_inline void count_element(struct memory *memory, u64 now)
+/*
+ * Begins the next generation if it is time, also while this one takes nothing more. One CPU does.
+ */
+static __always_inline void advance(struct memory *memory, u64 now)
 {
 	u64 state = state_of(memory), since = *(volatile u64 *)&memory->since_ns;
 	u64 full = (u32)state >= memory->full;
 
-	__sync_fetch_and_add(&memory->state, 1);
 	if (now < since + memory->least_ns || (!full && now < since + memory->age_ns))
 		return;
 	if (__sync_val_compare_and_swap(&memory->since_ns, since, now) != since)
@@ -95,34 +96,33 @@ static __always_inline int remembers(struct memory *memory, struct block *block,
 	return memory && block && has_either(block, generation_of(state_of(memory)), hash) & 1;
 }
 
-/* Adds an element that nobody has a budget for. */
-static __always_inline void remember_element(struct memory *memory, struct block *block, u64 hash,
-					     u64 now)
+/* Adds an element that this generation lacks. */
+static __always_inline void add_element(struct memory *memory, struct block *block, u64 hash,
+					u64 now)
 {
-	u64 generation;
-
-	if (!memory || !block)
-		return;
-	generation = generation_of(state_of(memory));
-	if (has(block, generation, hash) & 1 || is_overfull(memory))
-		return;
-	put(block, generation, hash);
-	count_element(memory, now);
+	advance(memory, now);
+	put(block, generation_of(state_of(memory)), hash);
+	__sync_fetch_and_add(&memory->state, 1);
 }
 
-/* Whether a teacher may add another element (GCRA); if so, it is added to the teacher's bucket. */
-static __always_inline int within_budget(struct memory *memory, u64 *bucket, u64 now, u32 family,
-					 __be32 *teacher)
+/* What was not added, and for whom. */
+static __always_inline void refuse_element(struct memory *memory, u64 now, u32 family,
+					   __be32 *teacher)
+{
+	advance(memory, now);
+	__sync_fetch_and_add(&memory->refused, 1);
+	memory->refused_family = family;
+	__builtin_memcpy(memory->refused_of, teacher, sizeof(memory->refused_of));
+}
+
+/* Whether a bucket takes another element (GCRA), with so many at once; if so, it is added. */
+static __always_inline int within_budget(u64 *bucket, u64 now, u64 cost_ns, u64 burst)
 {
 	u64 held = *(volatile u64 *)bucket;
 
-	if (held > now + memory->cost_ns * BUDGET_ELEMENTS || is_overfull(memory)) {
-		__sync_fetch_and_add(&memory->refused, 1);
-		memory->refused_family = family;
-		__builtin_memcpy(memory->refused_of, teacher, sizeof(memory->refused_of));
+	if (held > now + cost_ns * burst)
 		return 0;
-	}
-	*(volatile u64 *)bucket = (held < now ? now : held) + memory->cost_ns;
+	*(volatile u64 *)bucket = (held < now ? now : held) + cost_ns;
 	return 1;
 }
 

@@ -93,13 +93,6 @@ static __always_inline void intersect(struct sig_lookup *match)
 	}
 }
 
-static __always_inline u32 bucket_index(struct control *control, u64 key, u32 salt)
-{
-	key = key * control->seeds[0] + salt * control->seeds[2];
-	key = (key ^ key >> 32) * control->seeds[1];
-	return key >> (64 - BUCKETS_LOG2);
-}
-
 static __always_inline u64 two_words(__be32 *words)
 {
 	return (u64)host32(words[0]) << 32 | host32(words[1]);

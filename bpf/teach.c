@@ -4,7 +4,8 @@
  * and keeps none: it always returns TC_ACT_UNSPEC, so that other programs there go on.
  *
  * Only what an outsider cannot cause teaches. A host answers forged packets with SYN-ACK, RST and
- * ICMP errors, and a service answers them from its own port.
+ * ICMP errors, and a service answers them from its own port. A SYN-ACK is noted, since whoever
+ * acknowledges it is really there (known.bpf.h).
  */
 #define FRAME	   struct __sk_buff
 #define LOAD_BYTES 26 /* Linux 4.5 */
@@ -24,12 +25,15 @@
 #define DNS_RESPONSE  0x80
 #define IPSEC_NAT     4500
 #define UDP_HEADER    8
+#define SCTP_HEADER   12
 #define PORTS_OR_ECHO 8 /* bytes of a UDP or ICMP header */
 
 enum lesson {
 	LESSON_NONE,
 	LESSON_KNOWN, /* goes on being known, if it is */
 	LESSON_NEW,
+	LESSON_SYN_ACK, /* whoever acknowledges it has seen it */
+	LESSON_ACK,	/* proves something if the inside acknowledges more than before */
 };
 
 BPF_F_TABLE("array", u32, struct control, controls, 1, MMAPABLE);
@@ -71,7 +75,7 @@ static __always_inline enum lesson from_service(struct __sk_buff *ctx, struct pa
 
 /*
  * A host answers forged SYNs with an ACK, too, if they come for a handshake that has begun (RFC
- * 9293 section 3.10.7.4). So an ACK without data opens nothing.
+ * 9293 section 3.10.7.4). So an ACK without data opens nothing by itself.
  */
 static __always_inline enum lesson from_tcp(struct packet *packet, u32 offset_flags)
 {
@@ -80,18 +84,35 @@ static __always_inline enum lesson from_tcp(struct packet *packet, u32 offset_fl
 
 	if (flags == FLAG_SYN)
 		return LESSON_NEW;
+	if (flags == (FLAG_SYN | FLAG_ACK))
+		return LESSON_SYN_ACK;
 	if (flags != FLAG_ACK)
 		return LESSON_NONE;
-	return data > 0 ? LESSON_NEW : LESSON_KNOWN;
+	return data > 0 ? LESSON_NEW : LESSON_ACK;
+}
+
+/*
+ * Whoever opens an association of SCTP, or has one, sends this; a host answers forged packets with
+ * an INIT ACK, an ABORT, an ERROR or a SHUTDOWN COMPLETE (RFC 9260 section 8.4).
+ */
+static __always_inline enum lesson from_sctp(struct __sk_buff *ctx, struct packet *packet)
+{
+	u8 chunk = 0;
+
+	if (load_bytes(ctx, packet->offset + SCTP_HEADER, &chunk, sizeof(chunk)) < 0)
+		return LESSON_NONE;
+	return chunk == 2 || chunk == 6 || chunk == 9 || chunk == 14 ? LESSON_NONE : LESSON_NEW;
 }
 
 /* What a packet that goes out teaches; *ports as in flow_hash(). */
 static __always_inline enum lesson lesson_of(struct __sk_buff *ctx, struct packet *packet,
-					     u32 *ports)
+					     u32 *ports, struct transport *told)
 {
 	struct transport head = {};
 	u32 protocol = packet->protocol, tcp = protocol == PROTOCOL_TCP;
 
+	if (is_portless(packet))
+		return protocol == SCTP ? from_sctp(ctx, packet) : LESSON_NEW;
 	if (!tcp && protocol != PROTOCOL_UDP &&
 	    protocol != (packet->family == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6))
 		return LESSON_NONE;
@@ -99,8 +120,10 @@ static __always_inline enum lesson lesson_of(struct __sk_buff *ctx, struct packe
 		: load_transport(ctx, packet->offset, &head, PORTS_OR_ECHO) < 0)
 		return LESSON_NONE;
 	*ports = (u32)head.source_port << 16 | head.destination_port;
-	if (tcp)
+	if (tcp) {
+		*told = head;
 		return from_tcp(packet, host16(head.offset_flags));
+	}
 	if (protocol == PROTOCOL_UDP) {
 		if (is_service(host16(head.source_port)))
 			return from_service(ctx, packet, host16(head.source_port));
@@ -112,9 +135,37 @@ static __always_inline enum lesson lesson_of(struct __sk_buff *ctx, struct packe
 		   : LESSON_NONE;
 }
 
+/*
+ * Whether the inside acknowledges more than before, so that it accepts what it gets. After a
+ * SYN-ACK, which forged SYNs cause, the first ACK only begins the count.
+ */
+static __always_inline int accepts(u64 hash, struct transport *head)
+{
+	u32 number = host32(head->acknowledged);
+	u64 *cell = proof_of(hash), held;
+
+	if (!cell)
+		return 0;
+	held = *(volatile u64 *)cell;
+	if (held >> 32 == hash >> 33 && (s32)(number - (u32)held) > 0)
+		return 1;
+	*(volatile u64 *)cell = proof(hash, 0, number);
+	return 0;
+}
+
+/* Whether a packet that goes out makes an unknown flow known. */
+static __always_inline int opens(enum lesson lesson, u64 hash, struct transport *head)
+{
+	if (lesson == LESSON_ACK)
+		return !knows_flow(hash) && accepts(hash, head);
+	return lesson == LESSON_NEW;
+}
+
 int teach(struct __sk_buff *ctx)
 {
 	u32 zero = 0, ports = 0;
+	struct transport head = {};
+	u64 *cell;
 	struct control *control = controls.lookup(&zero);
 	struct packet packet = {};
 	enum lesson lesson;
@@ -127,11 +178,17 @@ int teach(struct __sk_buff *ctx)
 		pull_data(ctx, ctx->len < HEADERS_BYTES ? ctx->len : HEADERS_BYTES);
 	if (parse(ctx, &packet))
 		return GO_ON;
-	lesson = lesson_of(ctx, &packet, &ports);
+	lesson = lesson_of(ctx, &packet, &ports, &head);
 	if (lesson == LESSON_NONE)
 		return GO_ON;
 	hash = flow_hash(control->seeds, packet.family, packet.source, packet.destination, ports,
-			 packet.protocol);
-	learn_flow(control->seeds, packet.family, packet.source, hash, lesson == LESSON_NEW);
+			 packet.protocol & 255);
+	if (lesson == LESSON_SYN_ACK) {
+		cell = proof_of(hash);
+		if (cell)
+			*(volatile u64 *)cell = proof(hash, SHAKE, host32(head.sequence) + 1);
+		return GO_ON;
+	}
+	learn_flow(control->seeds, packet.family, packet.source, hash, opens(lesson, hash, &head));
 	return GO_ON;
 }

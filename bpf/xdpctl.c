@@ -168,7 +168,7 @@ static __always_inline u32 by_signature(struct xdp_md *ctx, struct search *searc
 	search->family = scratch->packet.family;
 	__builtin_memcpy(search->source, scratch->packet.source, sizeof(search->source));
 	if (scratch->packet.fragment == 1 && !search->explanation && asks_flows() &&
-	    is_known(ctx, search->control, &scratch->packet))
+	    is_known(ctx, search->control, &scratch->packet, 0))
 		expect_fragments(ctx, search->control, &scratch->packet);
 	return signature(ctx, search, scratch);
 }
@@ -177,7 +177,9 @@ static __always_inline u32 by_signature(struct xdp_md *ctx, struct search *searc
 static __always_inline enum reason spared(struct xdp_md *ctx, struct search *search,
 					  struct scratch *scratch, struct pending *asked)
 {
-	if (asked->knows && asks_flows() && is_known(ctx, search->control, &scratch->packet)) {
+	if (asked->knows && asks_flows() &&
+	    is_known(ctx, search->control, &scratch->packet, !search->explanation) &&
+	    !(is_icmp_error(ctx, &scratch->packet) && errors_exceed(search, &scratch->packet))) {
 		if (scratch->packet.fragment == 1 && !search->explanation)
 			expect_fragments(ctx, search->control, &scratch->packet);
 		return REASON_KNOWN;
@@ -224,7 +226,7 @@ static __always_inline u32 record_monitored(struct xdp_md *ctx, struct search *s
 	if (read_fields(ctx, scratch))
 		return REASON_FAULT;
 	connected = established(ctx, &scratch->packet);
-	known = connected || (asks_flows() && is_known(ctx, search->control, &scratch->packet));
+	known = connected || (asks_flows() && is_known(ctx, search->control, &scratch->packet, 0));
 	monitored = asked->monitored;
 #pragma unroll
 	for (int met = 0; met < MONITORED_A_PACKET; met++) {

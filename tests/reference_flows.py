@@ -11,7 +11,7 @@ from tests import reference, reference_signatures
 
 Fields = Any  # a frame's fields by name, as reference_signatures has them
 
-_ICMP, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
+_ICMP, _TCP, _UDP, _ICMPV6, _SCTP = 1, 6, 17, 58, 132
 _SYN, _RST, _ACK, _FIN = 2, 4, 16, 1
 _SERVICES = {*range(1024), 1194, 1434, 1900, 3283, 3389, 3478, 3702, 4500, 5060, 5353, 5683}
 _SERVICES |= {11211, 27015, 37810}
@@ -37,28 +37,57 @@ class Fragments(NamedTuple):
 
 
 class Memory:
-    """Everything that was taught."""
+    """Everything that was taught.
+
+    Of TCP flows that are not known, `proofs` has what went out last: the number that acknowledges
+    our SYN-ACK, or what was acknowledged.
+    """
 
     def __init__(self) -> None:
         self.flows: set[Flow] = set()
         self.fragments: set[Fragments] = set()
+        self.proofs: dict[Flow, tuple[str, int]] = {}
 
     def teach(self, frame: bytes) -> None:
         """What goes out."""
         has, head = _read(frame)
-        if head is not None and _opens(has, head):
+        if _portless(has, frame):
+            if has["protocol"] != _SCTP or (head is None or _begins_sctp(head)):
+                self.flows.add(_outgoing(has, b""))
+        elif head is not None and _opens(has, head):
             self.flows.add(_outgoing(has, head))
+        elif head is not None and has["protocol"] == _TCP and has["tcp_flags"] is not None:
+            self._teach_proof(_outgoing(has, head), has["tcp_flags"], head)
+
+    def _teach_proof(self, flow: Flow, flags: int, head: bytes) -> None:
+        number, acknowledged = struct.unpack_from(">II", head, 4)
+        opens = flags & (_SYN | _RST | _ACK)
+        if opens == _SYN | _ACK:
+            self.proofs[flow] = "shake", (number + 1) % (1 << 32)
+        elif opens == _ACK and flow not in self.flows:
+            kind, before = self.proofs.get(flow, ("", 0))
+            if kind == "ack" and 0 < (acknowledged - before) % (1 << 32) < 1 << 31:
+                self.flows.add(flow)
+            else:
+                self.proofs[flow] = "ack", acknowledged
 
     def knows(self, frame: bytes) -> bool:
-        """Whether a frame that comes in belongs to what is known."""
+        """Whether a frame that comes in belongs to what is known; what proves it is remembered."""
         has, head = _read(frame)
+        if _portless(has, frame):
+            return _incoming_pair(has) in self.flows
         if head is None:
             return _fragments(has, frame) in self.fragments
         protocol = has["protocol"]
         if protocol == _TCP:
             flags = has["tcp_flags"]
-            opening = isinstance(flags, int) and flags & (_SYN | _ACK) == _SYN
-            return flags is not None and not opening and _incoming(has) in self.flows
+            if flags is None or flags & (_SYN | _ACK) == _SYN:
+                return False
+            flow, acknowledged = _incoming(has), int.from_bytes(head[8:12], "big")
+            shakes = flags & (_SYN | _RST | _ACK) == _ACK
+            if shakes and self.proofs.get(flow) == ("shake", acknowledged):
+                self.flows.add(flow)
+            return flow in self.flows
         if protocol == _UDP and len(head) >= 8:
             return _incoming(has) in self.flows
         if protocol == (_ICMP if len(has["source"]) == 4 else _ICMPV6) and len(head) >= 8:
@@ -106,6 +135,21 @@ def _transport(frame: bytes) -> bytes:
     return rest
 
 
+def _portless(has: Fields, frame: bytes) -> bool:
+    """Whether the flow of a packet is a pair of addresses."""
+    extensions = reference.EXTENSIONS if len(has["source"]) == 16 else ()
+    return has["protocol"] not in (_TCP, _UDP, _ICMP, _ICMPV6, *extensions)
+
+
+def _begins_sctp(head: bytes) -> bool:
+    """Whether nobody sends this chunk to who forged a packet (RFC 9260 section 8.4)."""
+    return len(head) > 12 and head[12] not in (2, 6, 9, 14)
+
+
+def _incoming_pair(has: Fields) -> Flow:
+    return Flow(has["protocol"], has["destination"], 0, has["source"], 0)
+
+
 def _opens(has: Fields, head: bytes) -> bool:
     protocol = has["protocol"]
     if protocol == _TCP:
@@ -133,6 +177,8 @@ def _outgoing(has: Fields, head: bytes) -> Flow:
     protocol, ends = has["protocol"], (has["source"], has["destination"])
     if protocol in (_TCP, _UDP):
         return Flow(protocol, ends[0], has["source_port"], ends[1], has["destination_port"])
+    if protocol not in (_ICMP, _ICMPV6):
+        return Flow(protocol, ends[0], 0, ends[1], 0)
     return Flow(protocol, ends[0], int.from_bytes(head[4:6], "big"), ends[1], 0)
 
 

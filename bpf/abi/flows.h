@@ -53,6 +53,7 @@ enum flow_state {
 	FLOW_NOT_ASKED, /* the interface is not outside */
 	FLOW_UNKNOWN,
 	FLOW_KNOWN,
+	FLOW_SHAKEN, /* known from this packet on: it acknowledges a SYN-ACK of the inside */
 };
 
 /* Whether the flow memory is asked for packets of an interface. */

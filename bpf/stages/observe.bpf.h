@@ -125,7 +125,7 @@ static __always_inline void copy_head(struct xdp_md *ctx, struct control *contro
 	head->family = scratch->packet.family;
 	head->flow = FLOW_NOT_ASKED;
 	if (head->family && asking() != ASKS_NOT)
-		head->flow = is_known(ctx, control, &scratch->packet) ? FLOW_KNOWN : FLOW_UNKNOWN;
+		head->flow = flow_of(ctx, control, &scratch->packet, 1);
 	head->bytes_held = 0;
 	if (bytes > offset) {
 		head->bytes_held = bytes - offset < HEAD_BYTES ? bytes - offset : HEAD_BYTES;

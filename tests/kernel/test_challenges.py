@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from tests.kernel.conftest import Filter
@@ -14,7 +15,8 @@ from tests.kernel.test_flows import ACK, FIN, PSH, RST, SYN, packet4, packet6, t
 from tests.kernel.test_signatures import Armed
 from tests.reference_flows import is_syn
 from tests.support.packets import MAC, address, ethernet, ipv4, tagged
-from xdpctl.abi.constants import Action, Mode, SlotNumber
+from xdpctl.abi.arrays import MEMORY
+from xdpctl.abi.constants import Action, MemoryNumber, Mode, SlotNumber
 from xdpctl.abi.structs import Slot
 from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.signatures.compile import compile_tables
@@ -204,3 +206,41 @@ def test_cookies_are_for_listeners_of_this_host_alone(challenging: Filter) -> No
     word = Slot(Action.COOKIES, Mode.ENFORCE, 0).pack()
     challenging.datapath.source.words[SlotNumber.SIGNATURES] = int.from_bytes(word, "little")
     assert challenging.judge(packet4(CLIENT, SERVER, tcp(SYN), 6)) == ("pass", "NO_RULE")
+
+
+def replied(held: Filter, client: bytes) -> None:
+    """A source that answers its challenge."""
+    number = answer(held, packet6(client, SERVER6, tcp(SYN), 6)).acknowledged
+    held.judge(packet6(client, SERVER6, tcp(RST, number=number), 6))
+
+
+def test_no_network_fills_the_memory_of_answers_alone(challenging: Filter) -> None:
+    before = challenging.flows.figures(MemoryNumber.ANSWERED)
+    for number in range(1_000):
+        replied(challenging, bytes.fromhex("20010db8aaaa") + number.to_bytes(2, "big") + bytes(8))
+    after = challenging.flows.figures(MemoryNumber.ANSWERED)
+    assert 250 <= after.elements - before.elements < 300
+    assert after.refused - before.refused > 700
+    assert after.refused_of.startswith("2001:db8:aaaa")
+    newcomer = bytes.fromhex("20010db8bbbb") + bytes(10)
+    replied(challenging, newcomer)
+    assert challenging.judge(packet6(newcomer, SERVER6, tcp(SYN), 6)) == ("pass", "NO_RULE")
+
+
+def test_a_memory_of_answers_that_is_overfull_lets_newcomers_in_again(challenging: Filter) -> None:
+    shared = challenging.loader._maps.shared["memories"]
+    record = np.frombuffer(shared.memory(), MEMORY)[MemoryNumber.ANSWERED]
+    full, least, state = int(record["full"]), int(record["least_ns"]), int(record["state"])
+    try:
+        record["full"] = 10
+        record["state"] = state >> 32 << 32 | 20
+        record["since_ns"] = time.monotonic_ns() - 10**9
+        newcomer = bytes.fromhex("20010db8cccc") + bytes(10)
+        replied(challenging, newcomer)
+        assert challenging.run(packet6(newcomer, SERVER6, tcp(SYN), 6)) == "answer"
+        record["least_ns"] = 0  # a minute has passed
+        replied(challenging, newcomer)  # begins the next generation
+        replied(challenging, newcomer)
+        assert challenging.judge(packet6(newcomer, SERVER6, tcp(SYN), 6)) == ("pass", "NO_RULE")
+    finally:
+        record["full"], record["least_ns"] = full, least

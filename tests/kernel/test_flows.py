@@ -26,6 +26,7 @@ from xdpctl.model.match.match import build
 PAIRS = int(os.environ.get("XDPCTL_FUZZ_PAIRS", "200000")) // 10
 PORTS = (53, 123, 443, 4500, 5060, 40000, 51820)
 SYN, ACK, RST, FIN, PSH = 2, 16, 4, 1, 8
+NUMBERS = (0, 1, 2, 3, (1 << 31) + 1, (1 << 32) - 1)  # of sequences, and what acknowledges them
 
 
 def drop_all(held: Filter, spare: Spare = Spare.KNOWN) -> None:
@@ -43,6 +44,7 @@ def spared(teaching: Filter) -> Iterator[Filter]:
     drop_all(teaching)
     forget(teaching)
     yield teaching
+    teaching.loader._maps.set_memories(FLOWS)
     Armed(teaching).hold([])
 
 
@@ -56,10 +58,21 @@ def forget(held: Filter) -> None:
     """Two generations on, nothing is known."""
     record = memory_of(held)
     record["state"] = ((int(record["state"]) >> 32) + 2) << 32
+    shared = held.loader._maps.shared
+    for name in ("proofs", "buckets"):
+        np.frombuffer(shared[name].memory(), np.uint64)[:] = 0
 
 
-def tcp(flags: int, source: int = 40000, destination: int = 443, number: int = 1) -> bytes:
-    head = struct.pack(">HHIIHHHH", source, destination, number, 2, 5 << 12 | flags, 64, 0, 0)
+def age(held: Filter) -> None:
+    """The next new flow begins a generation, also on a machine that has just started."""
+    record = memory_of(held)
+    record["since_ns"], record["age_ns"] = 0, 10**9
+
+
+def tcp(
+    flags: int, source: int = 40000, destination: int = 443, number: int = 1, ack: int = 2
+) -> bytes:
+    head = struct.pack(">HHIIHHHH", source, destination, number, ack, 5 << 12 | flags, 64, 0, 0)
     return head
 
 
@@ -82,7 +95,11 @@ def random_payload(rng: random.Random, four: bool) -> tuple[int, bytes]:
     roll, ports = rng.random(), (rng.choice(PORTS), rng.choice(PORTS))
     if roll < 0.4:
         flags = rng.choice((SYN, SYN | ACK, ACK, ACK | PSH, ACK | FIN, RST, RST | ACK, FIN, 0))
-        return 6, tcp(flags, *ports) + rng.randbytes(rng.choice((0, 0, 9)))
+        numbers = rng.choice(NUMBERS), rng.choice(NUMBERS)
+        return 6, tcp(flags, *ports, *numbers) + rng.randbytes(rng.choice((0, 0, 9)))
+    if roll < 0.5:
+        protocol = rng.choice((4, 41, 47, 50, 132))
+        return protocol, udp(*ports) + bytes(4) + bytes((rng.choice((0, 1, 2, 6, 10)), 0, 0, 4))
     if roll < 0.8:
         size = rng.choice((0, 1, 2, 3, 4, 12))
         content = rng.choice((bytes(size), rng.randbytes(size), b"\x23" * size))
@@ -165,13 +182,13 @@ def test_where_it_is_switched_off_nothing_is_known(spared: Filter) -> None:
 
 def test_a_flow_is_known_for_one_more_generation(spared: Filter) -> None:
     spared.teach(packet4(CLIENT, SERVER, tcp(SYN), 6))
-    memory_of(spared)["since_ns"] = 0  # so long ago that the next new flow begins a generation
+    age(spared)
     before = spared.flows.figures()
     spared.teach(packet4(CLIENT, SERVER, tcp(SYN, 40001), 6))
     after = spared.flows.figures()
-    assert (after.rotations - before.rotations, after.elements, after.earlier) == (1, 0, 1)
+    assert (after.rotations - before.rotations, after.elements, after.earlier) == (1, 1, 1)
     assert spared.judge(ANSWER, outside=True) == ("pass", "KNOWN")
-    memory_of(spared)["since_ns"] = 0
+    age(spared)
     spared.teach(packet4(CLIENT, SERVER, tcp(SYN, 40002), 6))
     assert spared.judge(ANSWER, outside=True) == ("drop", "SIGNATURE")
 
@@ -179,7 +196,7 @@ def test_a_flow_is_known_for_one_more_generation(spared: Filter) -> None:
 def test_what_goes_on_stays_known_over_generations(spared: Filter) -> None:
     for port in range(40001, 40006):
         spared.teach(packet4(CLIENT, SERVER, tcp(ACK) + (b"data" if port == 40001 else b""), 6))
-        memory_of(spared)["since_ns"] = 0
+        age(spared)
         spared.teach(packet4(CLIENT, SERVER, tcp(SYN, port), 6))
         assert spared.judge(ANSWER, outside=True) == ("pass", "KNOWN")
 
@@ -230,6 +247,96 @@ def test_what_forged_packets_cause_teaches_nothing(spared: Filter) -> None:
     ):
         spared.teach(packet4(CLIENT, SERVER, payload, protocol))
     assert spared.flows.figures().elements == before
+
+
+def shaken(flags: int, number: int, ack: int) -> bytes:
+    """A TCP packet that comes in from the client outside."""
+    return packet4(SERVER, CLIENT, tcp(flags, 40000, 443, number, ack), 6)
+
+
+def sent(flags: int, number: int, ack: int, data: bytes = b"") -> bytes:
+    """What the server inside sends."""
+    return packet4(CLIENT, SERVER, tcp(flags, 443, 40000, number, ack) + data, 6)
+
+
+def test_who_acknowledges_the_syn_ack_is_known_before_the_first_answer(spared: Filter) -> None:
+    spared.teach(sent(SYN | ACK, 1000, 8))
+    assert spared.judge(shaken(ACK, 8, 1000), outside=True) == ("drop", "SIGNATURE")
+    assert spared.judge(shaken(ACK | RST, 8, 1001), outside=True) == ("drop", "SIGNATURE")
+    assert spared.judge(shaken(ACK, 8, 1001), outside=True) == ("pass", "KNOWN")
+    assert spared.judge(shaken(ACK | PSH, 8, 77), outside=True) == ("pass", "KNOWN"), "for good"
+
+
+def test_what_the_inside_accepts_is_known_although_it_sends_nothing(spared: Filter) -> None:
+    """An upload whose handshake nobody saw."""
+    spared.teach(sent(ACK, 1, (1 << 32) - 100))
+    assert spared.judge(shaken(ACK, 8, 1), outside=True) == ("drop", "SIGNATURE")
+    spared.teach(sent(ACK, 1, (1 << 32) - 100))
+    assert spared.judge(shaken(ACK, 8, 1), outside=True) == ("drop", "SIGNATURE")
+    spared.teach(sent(ACK, 1, 1360))
+    assert spared.judge(shaken(ACK, 8, 1), outside=True) == ("pass", "KNOWN")
+
+
+def test_forged_packets_prove_nothing(spared: Filter) -> None:
+    """SYN, SYN out of window, RST, SYN of another number, SYN out of window: five packets.
+
+    The last SYN-ACK begins the count again, so its higher ACK is no proof.
+    """
+    for out in (
+        sent(SYN | ACK, 1000, 10),
+        sent(ACK, 1001, 10),
+        sent(SYN | ACK, 5000, 90_000),
+        sent(ACK, 5001, 90_000),
+    ):
+        spared.teach(out)
+        assert spared.judge(shaken(ACK, 8, 999), outside=True) == ("drop", "SIGNATURE")
+
+
+def test_a_pair_of_a_tunnel_is_known_with_its_fragments(spared: Filter) -> None:
+    for protocol in (4, 41, 47, 50, 132):
+        word = packet4(SERVER, CLIENT, bytes(64), protocol)
+        later = packet4(SERVER, CLIENT, bytes(64), protocol, fragment=0x00B9)
+        assert spared.judge(word, outside=True) == ("drop", "SIGNATURE")
+        spared.teach(packet4(CLIENT, SERVER, bytes(64), protocol))
+        assert spared.judge(word, outside=True) == ("pass", "KNOWN")
+        assert spared.judge(later, outside=True) == ("pass", "KNOWN")
+        other = packet4(bytes((203, 0, 113, 77)), CLIENT, bytes(64), protocol)
+        assert spared.judge(other, outside=True) == ("drop", "SIGNATURE")
+
+
+def test_errors_that_cite_a_flow_are_bounded_for_each_destination(spared: Filter) -> None:
+    spared.teach(packet4(CLIENT, SERVER, tcp(SYN), 6))
+    cited = ipv4(CLIENT, SERVER, tcp(SYN), 6)
+    error = packet4(SERVER, CLIENT, bytes((3, 4, 0, 0, 0, 0, 0, 0)) + cited, 1)
+    verdicts = [spared.judge(error, outside=True)[1] for _ in range(1_000)]
+    assert set(verdicts[:200]) == {"KNOWN"}
+    assert set(verdicts[-500:]) >= {"SIGNATURE"}
+    assert verdicts.count("KNOWN") < 400
+    spared.teach(packet4(SERVER, CLIENT, tcp(SYN), 6))
+    other = ipv4(SERVER, CLIENT, tcp(SYN), 6)
+    second = packet4(CLIENT, SERVER, bytes((3, 4, 0, 0, 0, 0, 0, 0)) + other, 1)
+    assert spared.judge(second, outside=True)[1] == "KNOWN", "another destination"
+
+
+def test_a_memory_that_is_overfull_begins_anew(spared: Filter) -> None:
+    """Else it would take nothing more until the next reboot."""
+    record, full = memory_of(spared), FLOWS.flows
+    record["full"] = 10
+    try:
+        for port in range(1024, 1024 + 50):
+            spared.teach(packet4(CLIENT, SERVER, tcp(SYN, port), 6))
+        before = spared.flows.figures()
+        assert before.elements == 20
+        assert before.refused >= 30
+        record["least_ns"] = 0
+        spared.teach(packet4(CLIENT, SERVER, tcp(SYN, 5000), 6))
+        spared.teach(packet4(CLIENT, SERVER, tcp(SYN, 5001), 6))
+        assert spared.flows.figures().rotations == before.rotations + 1
+        assert spared.judge(packet4(SERVER, CLIENT, tcp(ACK, 443, 5001), 6), outside=True)[1] == (
+            "KNOWN"
+        )
+    finally:
+        record["full"], record["least_ns"] = full, 10 * 10**9
 
 
 def test_figures_estimate_the_share_of_false_passes(spared: Filter) -> None:

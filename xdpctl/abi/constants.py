@@ -180,6 +180,7 @@ class FlowState(IntEnum):
     NOT_ASKED = 0
     UNKNOWN = 1
     KNOWN = 2
+    SHAKEN = 3  # known from this packet on: it acknowledges a SYN-ACK of the inside
 
 
 class Asking(IntEnum):

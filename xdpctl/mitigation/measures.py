@@ -15,6 +15,7 @@ from xdpctl.model.match.match import ID_MARK, Match, build
 from xdpctl.model.rate import Rate
 from xdpctl.model.requests import RuleRequest, SignatureRequest
 from xdpctl.model.rule import Action, Automatic, Mode, Spare
+from xdpctl.model.signature import CHALLENGES
 
 # What is dropped must not use up a limit, nor be answered.
 _AFTER_DROPS = 10
@@ -74,13 +75,14 @@ def asks(
     """The rules for an event. `common` has the mode, ttl, reason and tags of all of them.
 
     If the event names sources, they are dropped; else its match is dropped or limited; else the
-    measures for its attack apply. All rules spare known flows, except for limits per source.
+    measures for its attack apply. All rules spare known flows, unless the event is about these.
     """
     if event.sources:
         for source in event.sources:
             yield RuleRequest(source, spare=Spare.KNOWN, **common)
     elif event.match is not None:
-        found = _signature(event.match, event.limit, common, event.action)
+        spare = Spare.NONE if event.known else Spare.KNOWN
+        found = _signature(event.match, event.limit, common, event.action, spare)
         precise = event.finding is not None and found.action is not Action.DROP
         yield replace(found, priority=_AFTER_DROPS) if precise else found
     elif event.victim is not None:
@@ -90,10 +92,16 @@ def asks(
 
 
 def _signature(
-    match: Match, rate: Rate | None, common: dict[str, Any], action: Action = Action.DROP
+    match: Match,
+    rate: Rate | None,
+    common: dict[str, Any],
+    action: Action = Action.DROP,
+    spare: Spare = Spare.KNOWN,
 ) -> SignatureRequest:
     action = Action.LIMIT if rate else action
-    return SignatureRequest(match=match, action=action, limit=rate, **common)
+    if action in CHALLENGES:
+        spare = Spare.NONE  # a SYN belongs to no flow
+    return SignatureRequest(match=match, action=action, limit=rate, spare=spare, **common)
 
 
 def remembered(done: Iterable[RuleRecord], common: dict[str, Any]) -> Iterator[SignatureRequest]:

@@ -50,7 +50,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     `id` is the detector's name for the attack, the same from its beginning to its end. `sources`
     are to be blocked. A `victim` is to be protected, by `match` if there is one, else by what
     `attack` implies. What matches is limited if there is a `limit`, else `action` says what is done
-    with it; with `watch` it is only watched, also if it was dropped before. `finding` is what the
+    with it; with `watch` it is only watched, also if it was dropped before. Known flows are spared,
+    unless the event is about `known` ones. `finding` is what the
     report rests on. `ttl` (seconds) is the lifetime that the detector asks for. An end without an
     id ends all events of its `group`. `ignored` says why nothing is to be done.
 
@@ -65,6 +66,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     limit: Rate | None = None
     action: Action = Action.DROP
     watch: bool = False
+    known: bool = False
     finding: Finding | None = None
     attack: Attack = Attack.UNKNOWN
     port: int | None = None

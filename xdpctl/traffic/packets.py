@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xdpctl.abi.constants import FlowState
 from xdpctl.base.net.packet_fields import DONT, EXTENSIONS, FIRST, LAST, LATER
 from xdpctl.datapath.heads import HeadArray
 
@@ -18,6 +19,7 @@ NUMBERS = (
     *("packet_length", "dscp", "fragment", "flow_label", "ttl", "vlan"),
 )
 # An IPv4 address has the first four bytes. `weight`: how many packets this one stands for.
+# `shaken`: its flow is known from this packet on, which completes a handshake.
 PACKET = np.dtype(
     [
         *((name, "u4") for name in ("weight", "length", "slot", "interface")),
@@ -27,6 +29,7 @@ PACKET = np.dtype(
         ("reason", "u1"),
         ("family", "u1"),
         ("flow", "u1"),
+        ("shaken", "u1"),
         ("traffic", "u1"),
     ]
 )
@@ -72,6 +75,8 @@ def read(heads: HeadArray) -> PacketArray:
     packets = np.zeros(len(heads), PACKET)
     for name in ("weight", "length", "slot", "interface", "ethertype", "reason", "flow", "traffic"):
         packets[name] = heads[name]
+    packets["shaken"] = heads["flow"] == FlowState.SHAKEN
+    packets["flow"][packets["shaken"] != 0] = FlowState.KNOWN
     for name in NUMBERS:
         packets[name] = NONE
     packets["vlan"] = np.where(heads["vlan"] < _VLANS, heads["vlan"].astype("i4"), NONE)

@@ -14,7 +14,15 @@ import numpy as np
 from xdpctl.abi.constants import FlowState, Reason
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.detectors.builtin.aims import Aims, narrowest
-from xdpctl.detectors.builtin.counts import WINDOW_SECONDS, Chunk, Recent, Second, strata
+from xdpctl.detectors.builtin.ceilings import Ceilings
+from xdpctl.detectors.builtin.counts import (
+    WINDOW_SECONDS,
+    Chunk,
+    Recent,
+    Second,
+    Strata,
+    strata,
+)
 from xdpctl.detectors.builtin.evidence import Case
 from xdpctl.detectors.builtin.hold import State
 from xdpctl.detectors.builtin.holds import Holds, Report
@@ -24,7 +32,14 @@ from xdpctl.detectors.builtin.memory import NormalTraffic
 from xdpctl.detectors.builtin.settings import DetectSettings, Most
 from xdpctl.detectors.builtin.sources import sources
 from xdpctl.detectors.builtin.usual import Key, Usual
-from xdpctl.detectors.builtin.verdict import Proposal, again, proposals, whole_limit
+from xdpctl.detectors.builtin.verdict import (
+    Proposal,
+    again,
+    limit_on_all,
+    proposals,
+    whole_limit,
+)
+from xdpctl.model.event import Phase
 from xdpctl.model.rule import Action
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import covers
@@ -40,7 +55,7 @@ _SPREAD = 2.0  # times the floor: then a kind is looked at over all destinations
 _TOGETHER = 8  # strata of a kind that reach their thresholds at once: they are looked at as one
 _TAUGHT, _TAUGHT_SECONDS = 20, 300.0  # packets of known flows: then the memory is taught
 _JUMP, _ONCE = 4.0, 0.9  # times the threshold; of the sources
-_A_HANDSHAKE, _COMPLETE = 2.0, 0.5  # packets beside the SYN; of the handshakes
+_COMPLETE = 0.5  # of the handshakes
 # after a limit began, what it meets is looked at again
 _AFRESH_SECONDS = (0.15, 1.0, 5.0, 30.0)
 
@@ -71,7 +86,8 @@ class Engine:
         self.settings, self.ours = settings, tuple(ours)
         self.usual, self.normal = usual, normal
         self.holds = Holds()
-        self._recent = Recent()
+        self.ceilings = Ceilings(Usual(usual.since))
+        self._recent, self._shaken = Recent(), Recent()
         self._suspects: dict[Key, _Suspect] = {}
         self._aims = Aims()
         self._second = Second()
@@ -91,15 +107,31 @@ class Engine:
         self._last = now
         chunk = self._ours(now, seconds, packets)
         self.usual.observed += min(seconds, _SECOND)
-        self._count_known(now, int((chunk.packets["flow"] == FlowState.KNOWN).sum()))
-        unknown = chunk.of(chunk.packets["flow"] != FlowState.KNOWN)
+        known = chunk.packets["flow"] == FlowState.KNOWN
+        self._count_known(now, int(known.sum()))
+        unknown = chunk.of(~known)
         self._recent.add(unknown)
+        self._shaken.add(chunk.of(chunk.packets["shaken"] != 0))
         undecided = unknown.of(unknown.packets["reason"] == Reason.NO_RULE)
         self._learn(now, unix, chunk, undecided)
-        reports = list(self.holds.step(now, unknown))
+        reports = list(self.holds.step(now, chunk))
         if self.settings.mode is not Most.OFF:
             reports += self._look(now, unix)
+            reports += self._look_at_known(now, unix, chunk.of(known))
         return reports
+
+    def _look_at_known(self, now: float, unix: float, known: Chunk) -> Iterator[Report]:
+        """Limit sources that send far more in known flows than any source is used to."""
+        for victim, proposal in self.ceilings.step(unix, known, self._fresh):
+            most = self.settings.most(victim, Kind[proposal.finding.kind.upper()])
+            if most is not Most.OFF:
+                watched = most is Most.OBSERVE
+                yield from self.holds.begin(now, unix, victim, proposal, watched)
+
+    @property
+    def _fresh(self) -> bool:
+        """Whether too little was observed to know what is normal."""
+        return self.usual.observed < self.settings.learning
 
     def _count_known(self, now: float, known: int) -> None:
         """Known flows count for some minutes: a memory may be emptied, or its teacher be gone."""
@@ -130,14 +162,34 @@ class Engine:
             key = found.key(place)
             if key[1] not in loud and found.rates[place] >= _NOTED * self._floor(key):
                 rates[key] = float(found.rates[place])
-        self.usual.note(unix, rates)
+        self.usual.note(unix, rates | self._of_prefixes(found, loud))
+
+    def _of_prefixes(self, found: Strata, loud: set[Kind]) -> dict[Key, float]:
+        """The rates of each kind towards a whole protected prefix: more than any host's."""
+        rates: dict[Key, float] = {}
+        wide = [each for each in self._outermost() if not each.exact]
+        for around in wide:
+            ours = covers(around, found.first["family"], found.first["destination"])
+            sums = np.bincount(found.kinds[ours], found.rates[ours], len(Kind))
+            for kind in Kind:
+                key = around, kind
+                if kind not in loud and sums[kind] >= _NOTED * self._floor(key):
+                    rates[key] = float(sums[kind])
+        return rates
 
     def _floor(self, key: Key) -> float:
         return self.settings.floor(*key, self.taught)
 
     def threshold(self, key: Key) -> float:
-        """The packets a second from which on a stratum is looked at."""
-        return self.usual.threshold(key, self._floor(key))
+        """The packets a second from which on a stratum is looked at.
+
+        What was usual of a prefix was learnt of the whole that is protected.
+        """
+        own = self.usual.threshold(key, self._floor(key))
+        if key[0].exact:
+            return own
+        around = (each for each in self._outermost() if each.covers(key[0]))
+        return max([own, *(self.usual.threshold((each, key[1]), 0.0) for each in around)])
 
     # what is not
 
@@ -179,7 +231,8 @@ class Engine:
             spread = rate >= _SPREAD * self.settings.floor(around, kind, self.taught)
             if not inside or len(inside) >= _TOGETHER:
                 prefix = narrowest(ours, around) if spread else None
-                if prefix is not None and rate >= _SPREAD * self.threshold((prefix, kind)):
+                least = max(_SPREAD * self._floor((around, kind)), self.threshold((around, kind)))
+                if prefix is not None and rate >= least:
                     yield from self._suspected(now, unix, (prefix, kind), rate)
                     continue
             largest = sorted(inside, key=lambda key: -inside[key])[:_TOGETHER]
@@ -216,22 +269,21 @@ class Engine:
         yield from self._answer(now, unix, key, window[left], rest)
 
     def _opening(self, now: float, key: Key, suspect: _Suspect, window: PacketArray) -> bool:
-        """Whether SYNs, or what follows them, may be people who connect: their handshakes go on.
+        """Whether SYNs, or what follows them, may be people who connect.
 
-        A new connection has two more packets before its flow is known: the ACK, and what is asked.
-        More than a few times the threshold is an attack all the same; a jump to so much, from many
-        sources at once, is one without waiting.
+        Their handshakes are completed by an ACK of what the inside answered, which nobody can
+        forge who has not seen it. A jump to much more than the threshold, from many sources at
+        once, is an attack without waiting for that.
         """
-        high = suspect.rate >= _JUMP * self.threshold(key)
         if now < suspect.since + _SUSPECT_SECONDS:
+            high = suspect.rate >= _JUMP * self.threshold(key)
             return not (high and sources(window).once >= _ONCE)
-        if high:
+        if key[1] is not Kind.SYN:
             return False
-        other = Kind.TCP if key[1] is Kind.SYN else Kind.SYN
-        beside = self._window((key[0], other), Reason.NO_RULE)
-        seen, others = (float(each["weight"].sum()) for each in (window, beside))
-        expected = _A_HANDSHAKE if other is Kind.TCP else 1 / _A_HANDSHAKE
-        return others >= expected * _COMPLETE * seen
+        shaken = self._shaken.last(_LOOK_SECONDS).packets
+        shaken = shaken[covers(key[0], shaken["family"], shaken["destination"])]
+        done, seen = (float(each["weight"].sum(dtype=np.float64)) for each in (shaken, window))
+        return done >= _COMPLETE * seen
 
     def _rate(self, key: Key, *reasons: Reason) -> float:
         """Packets a second of a stratum just now, whatever was done with them."""
@@ -258,8 +310,10 @@ class Engine:
         earlier = self.holds.remembered(victim, kind, unix)
         found = again(case, earlier, most) or proposals(case, most)
         reports = [each for one in found for each in self._hold(now, unix, key, one, most)]
-        if not reports:  # what is asked for was refused: less may be possible
+        if found and not reports:  # what is asked for was refused: less may be possible
             reports = list(self._hold(now, unix, key, whole_limit(case), most))
+        if found and not reports and self.holds.crowded(victim):
+            reports = list(self._hold(now, unix, key, limit_on_all(case), most, force=True))
         yield from reports
 
     def _case(self, key: Key, window: PacketArray, rate: float) -> Case:
@@ -276,20 +330,27 @@ class Engine:
             threshold=self.threshold(key),
             usual=self.usual.best(key),
             learnt=observed,
-            fresh=observed < self.settings.learning,
+            fresh=self._fresh,
             forged=float(weights[forged].sum() / weights.sum()) if len(weights) else 0.0,
             taught=self.taught,
             challenged=self.holds.challenges(*key),
         )
 
     def _hold(
-        self, now: float, unix: float, key: Key, proposal: Proposal, most: Most
+        self,
+        now: float,
+        unix: float,
+        key: Key,
+        proposal: Proposal,
+        most: Most,
+        force: bool = False,
     ) -> Iterator[Report]:
-        report = self.holds.begin(now, unix, key[0], proposal, watched=most is Most.OBSERVE)
-        if report is not None:
-            self._aims.held(now, key[0], key[1])
-            self._afresh.setdefault(report.hold.id, (now, 0))
-            self.usual.forget({key})
+        watched = most is Most.OBSERVE
+        for report in self.holds.begin(now, unix, key[0], proposal, watched, force):
+            if report.phase is Phase.BEGAN:
+                self._aims.held(now, key[0], key[1])
+                self._afresh.setdefault(report.hold.id, (now, 0))
+                self.usual.forget({key})
             yield report
 
     def _look_afresh(self, now: float, unix: float) -> Iterator[Report]:
@@ -297,7 +358,7 @@ class Engine:
         for hold in self.holds.active:
             began, done = self._afresh.setdefault(hold.id, (now, 0))
             due = done < len(_AFRESH_SECONDS) and now - began >= _AFRESH_SECONDS[done]
-            if hold.drops or hold.watched or not due:
+            if hold.drops or hold.watched or hold.known or not due:
                 continue
             self._afresh[hold.id] = began, done + 1
             key = hold.prefix, hold.of_kind

@@ -15,7 +15,8 @@ from xdpctl.model.match.match import Match
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import holds
 
-_ANSWERS = frozenset((Kind.UDP_SERVICE, Kind.SYN_ACK, Kind.RST, Kind.TCP, Kind.FRAGMENT))
+_ANSWERS = frozenset((Kind.UDP_SERVICE, Kind.SYN_ACK, Kind.RST))
+_FAR_BELOW = 0.1  # of the rate: what is usual
 _ASKED = 0.9  # of the packets, about which the flow memory was asked
 # UDP that is not asked for across the Internet: whoever sends it is abused
 _NEVER_ASKED_FOR = (17, 19, 69, 111, 137, 389, 1434, 1900, 3283, 3702, 5353, 10001, 11211, 37810)
@@ -71,6 +72,21 @@ def _between_services(case: Case) -> bool:
     return bool((holds(SERVICES, to) & (to >= 0)).mean() > 1 - _ASKED)
 
 
+def unaccepted(case: Case) -> str:
+    """A sentence, if TCP packets belong to no connection that the inside takes part in; else empty.
+
+    Who takes part is known by the handshake, or by what the inside acknowledges. A box that has
+    just started, or past which answers do not go, cannot tell.
+    """
+    if case.kind is not Kind.TCP or case.fresh or not case.taught:
+        return ""
+    if case.usual > _FAR_BELOW * case.rate:
+        return ""
+    if (case.window["flow"] == FlowState.UNKNOWN).mean() < _ASKED:
+        return ""
+    return "the packets belong to no connection that the inside has accepted"
+
+
 def never_seen(case: Case, from_where: Sources) -> bool:
     """Whether no packet of the kind was seen for a long time, and many send them: no new tunnel."""
     if case.kind is Kind.SYN:  # a challenge lets people in, so there is no need to be sure
@@ -83,6 +99,8 @@ def because(case: Case, from_where: Sources, unsolicited: str) -> Iterator[str]:
     """What shows, beside their number, that the packets are an attack."""
     if unsolicited:
         yield unsolicited
+    if why := unaccepted(case):
+        yield why
     if case.fresh:
         return
     alike = sources(case.normal.packets[: len(case.window)])

@@ -17,6 +17,7 @@ from xdpctl.model.rule import Action
 
 QUIET_SECONDS = 75.0  # longer than the pauses of pulses
 QUIET_MOST = 900.0
+QUIET_BLIND = 40.0  # with the time of probing less than a minute
 
 
 class State(StrEnum):
@@ -55,6 +56,8 @@ class Hold(msgspec.Struct, kw_only=True):
     refused: str = ""  # why the control plane did not accept it
     accepted: bool = False  # the control plane has heard what it rests on
     watched: bool = False  # only observed, as the configuration says
+    known: bool = False  # it limits known flows
+    blind: bool = False  # what it hits of normal traffic is not known
 
     @classmethod
     def of(cls, identity: str, victim: Prefix, proposal: Proposal, unix: float) -> "Hold":
@@ -68,6 +71,9 @@ class Hold(msgspec.Struct, kw_only=True):
             finding=proposal.finding,
             began=unix,
             limit=proposal.limit,
+            known=proposal.known,
+            blind=proposal.blind,
+            quiet=QUIET_BLIND if proposal.blind else QUIET_SECONDS,
         )
 
     @property

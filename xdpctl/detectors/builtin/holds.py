@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from xdpctl.abi.constants import Reason
+from xdpctl.abi.constants import FlowState, Reason
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.detectors.builtin.counts import Chunk
 from xdpctl.detectors.builtin.hold import QUIET_MOST, Hold, State
@@ -19,7 +19,7 @@ from xdpctl.model.event import Phase
 from xdpctl.model.match.match import Match
 from xdpctl.model.rule import Action
 from xdpctl.traffic.packets import PACKET, PacketArray
-from xdpctl.traffic.select import takes
+from xdpctl.traffic.select import covers, takes
 
 TTL_SECONDS = 300.0  # of the rules, which are asked for again while they are needed
 _RENEW_SECONDS, _RETRY_SECONDS = 60.0, 5.0
@@ -27,10 +27,11 @@ _HITS_SECONDS = 0.25
 _HIT = 100.0  # packets a second: fewer do not keep a rule
 _PROBE_SECONDS = 10.0
 _BACK, _STILL = 0.25, 0.5  # of the threshold: the attack comes back, or goes on
+_PACKETS_OF_A_HANDSHAKE = 2.0  # SYNs: one is challenged, and one is let in
 _REMEMBERED_SECONDS, _REMEMBERED_MAX = 86_400.0, 500
 _ANSWERED_SECONDS = 1.0  # after which what came before a challenge is not looked at any more
 TAKEN_BACK = "an operator has removed its rule"  # as the hook says
-_HOLDS_MAX, _OF_STRATUM_MAX = 96, 8
+_HOLDS_MAX, _OF_VICTIM_MAX, _OF_STRATUM_MAX = 96, 16, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,27 +96,60 @@ class Holds:
         self._matches[hold.id] = hold.parsed()
 
     def begin(
-        self, now: float, unix: float, victim: Prefix, proposal: Proposal, watched: bool
-    ) -> Report | None:
-        """Begin an answer; None if there are too many, or the same stands already."""
+        self,
+        now: float,
+        unix: float,
+        victim: Prefix,
+        proposal: Proposal,
+        watched: bool,
+        force: bool = False,
+    ) -> list[Report]:
+        """Begin an answer; nothing if the same stands already, or all places are of louder ones.
+
+        Where there is no place, the quietest answer ends: to the same victim, or else of all. With
+        `force` it ends although it is louder.
+        """
         hold = Hold.of(f"{victim} {proposal.finding.kind} {unix:.3f}", victim, proposal, unix)
         self._number += 1
         hold.id = f"{hold.id}.{self._number}"
         same = [each for each in self._holds.values() if each.match == hold.match]
         if any(each.action == hold.action or each.drops for each in same):
-            return None
-        alike = [h for h in self._holds.values() if (h.victim, h.kind) == (hold.victim, hold.kind)]
-        if len(self._holds) >= _HOLDS_MAX or len(alike) >= _OF_STRATUM_MAX:
-            return None
+            return []
+        ended = [] if same else self._make_room(hold, force)
+        if ended is None:
+            return []
         for each in same:  # its rule is changed, and its event goes on
             hold.id = each.id
         before = self._earlier.get(_name(hold))
-        if before is not None:
+        if before is not None and not hold.blind:
             hold.quiet = min(2 * before.quiet, QUIET_MOST)
         hold.watched = watched
         hold.hit_at = hold.told_at = self._since[hold.id] = now
         self._put(hold)
-        return Report(Phase.BEGAN, hold, watched)
+        return [*ended, Report(Phase.BEGAN, hold, watched)]
+
+    def crowded(self, victim: Prefix) -> bool:
+        """Whether there is no place for one more answer about a victim."""
+        of_victim = sum(hold.prefix == victim for hold in self._holds.values())
+        return of_victim >= _OF_STRATUM_MAX or len(self._holds) >= _HOLDS_MAX
+
+    def _make_room(self, hold: Hold, force: bool) -> list[Report] | None:
+        """What ends, so that an answer has a place; None if all others are louder."""
+        of_victim = [each for each in self._holds.values() if each.victim == hold.victim]
+        alike = [each for each in of_victim if each.kind == hold.kind]
+        if len(alike) >= _OF_STRATUM_MAX:
+            rivals = alike
+        elif len(of_victim) >= _OF_VICTIM_MAX:
+            rivals = of_victim
+        elif len(self._holds) >= _HOLDS_MAX:
+            rivals = list(self._holds.values())
+        else:
+            return []
+        quietest = min(rivals, key=lambda each: (each.state is State.ATTACK, each.rate))
+        loud = quietest.state is State.ATTACK and quietest.rate >= hold.finding.rate
+        if loud and not force:
+            return None
+        return [self.end(quietest)]
 
     def answered(self, identity: str, why: str) -> None:
         """What came of a report: `why` it had no effect, or nothing. It is reported again then."""
@@ -133,14 +167,14 @@ class Holds:
     def not_taken(self, now: float, packets: PacketArray, kind: Kind) -> NDArray[np.bool_]:
         """Which undecided packets no answer takes.
 
-        One that was refused takes none, unless by an operator. What passes a challenge after a
-        moment is of sources that have answered it, and is taken by nothing yet.
+        One that was refused takes none, unless by an operator. What passes a challenge or a limit
+        after a moment is taken by nothing yet: its sources have answered, or are many.
         """
-        answered = {
+        passing = {
             hold.id for hold in self._holds.values()
-            if hold.action == Action.CHALLENGE and now > self._since[hold.id] + _ANSWERED_SECONDS
+            if not hold.drops and now > self._since[hold.id] + _ANSWERED_SECONDS
         }  # fmt: skip
-        return self._left(packets, kind, without=answered)
+        return self._left(packets, kind, without=passing)
 
     def not_dropped(self, packets: PacketArray, kind: Kind) -> NDArray[np.bool_]:
         """Which packets no standing drop takes."""
@@ -164,7 +198,10 @@ class Holds:
         ]
 
     def step(self, now: float, chunk: Chunk) -> Iterator[Report]:
-        """Count the hits, and end what is not needed any more."""
+        """Count the hits, and end what is not needed any more.
+
+        Only what no handshake explains counts: people must not keep a rule that hits them.
+        """
         yield from self._ending
         self._ending = []
         self._gathered.append(chunk.packets)
@@ -176,23 +213,42 @@ class Holds:
         packets = np.concatenate([np.empty(0, PACKET), *self._gathered])
         seconds, self._gathered, self._seconds = self._seconds, [], 0.0
         for hold in self.active:
-            chosen = takes(self._matches[hold.id], packets)
-            if hold.state is State.PROBING:
-                chosen &= packets["reason"] == Reason.NO_RULE
-            hold.rate = float(packets["weight"][chosen].sum()) / seconds
+            hold.rate = self._rate(hold, packets) / seconds
             yield from self._moved(now, hold)
+
+    def _rate(self, hold: Hold, packets: PacketArray) -> float:
+        """The packets of the attack that a rule hits; of known flows the largest source's."""
+        known = packets["flow"] == FlowState.KNOWN
+        chosen = takes(self._matches[hold.id], packets) & (known == hold.known)
+        if hold.state is State.PROBING:
+            chosen &= packets["reason"] == Reason.NO_RULE
+        mass = packets["weight"][chosen].astype(np.float64)
+        if hold.known:
+            _, places = np.unique(packets["source"][chosen], return_inverse=True)
+            return float(np.bincount(places, mass).max()) if len(mass) else 0.0
+        if hold.of_kind is not Kind.SYN:
+            return float(mass.sum())
+        shaken = (packets["shaken"] != 0) & covers(
+            hold.prefix, packets["family"], packets["destination"]
+        )
+        people = _PACKETS_OF_A_HANDSHAKE * float(packets["weight"][shaken].sum(dtype=np.float64))
+        return max(0.0, float(mass.sum()) - people)
 
     @staticmethod
     def _needed(hold: Hold) -> bool:
-        """Whether the attack goes on: what is not a drop meets normal packets, too."""
-        if hold.drops and not hold.watched:
-            return hold.rate >= _HIT
-        return hold.rate >= max(_HIT, _STILL * hold.finding.threshold)
+        """Whether the attack goes on, and not normal packets alone that look like it.
+
+        What is not a drop meets normal packets, too, and so may a drop of which that is not known.
+        """
+        sure = hold.drops and not hold.watched
+        share = _STILL if hold.blind or not sure else _BACK
+        return hold.rate >= max(_HIT, share * hold.finding.threshold)
 
     def _moved(self, now: float, hold: Hold) -> Iterator[Report]:
         """The next state of an answer."""
         if hold.state is State.PROBING:
-            if hold.rate >= max(_HIT, _BACK * hold.finding.threshold):
+            share = _STILL if hold.blind else _BACK
+            if hold.rate >= max(_HIT, share * hold.finding.threshold):
                 hold.state, hold.hit_at, hold.told_at = State.ATTACK, now, now
                 hold.quiet = min(2 * hold.quiet, QUIET_MOST)
                 yield Report(Phase.CONTINUES, hold, hold.watched)

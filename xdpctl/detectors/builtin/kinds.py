@@ -92,6 +92,10 @@ _SHAPES: dict[Kind, dict[str, Value]] = {
 CONNECTING: dict[str, Value] = {"protocol": ((TCP, TCP),), "tcp_flags": _flags("syn&!ack")}
 
 
+# What tunnels are made of: they carry what they like, at any rate, from few peers.
+TUNNELS = frozenset((Kind.FRAGMENT, Kind.GRE, Kind.ESP, Kind.OTHER))
+
+
 def shape(kind: Kind, family: int) -> dict[str, Any]:
     """The components of a match that takes every packet of a kind (and few of others)."""
     if kind is Kind.ICMP:

@@ -16,13 +16,17 @@ _AS_RANDOM = 0.8  # of the networks that as many random sources would be in
 _ALIKE = 0.8  # of the networks: then normal sources are spread as widely
 _ROUTED = 221  # /8 networks with unicast addresses
 _FEW, _MOST_OF_IT = 32, 0.8  # sources, and the share of the packets that is theirs
+_HEAVY = 0.01  # of the packets
 IMPOSSIBLE = 0.03  # of the sources, or packets
 _NOWHERE = (0, 10, 127, *range(224, 256))  # first octets (RFC 6890)
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """How many there are, and what share of the packets the `_FEW` largest ones send."""
+    """How many there are, and what share of the packets the `_FEW` largest ones send.
+
+    `heavy` is how many of them send a hundredth or more each.
+    """
 
     packets: int
     distinct: int
@@ -31,6 +35,7 @@ class Sources:
     random_networks: float
     impossible: float
     largest: float
+    heavy: int = 0
 
     @property
     def few(self) -> bool:
@@ -77,6 +82,7 @@ def sources(packets: PacketArray) -> Sources:
         random_networks=random,
         impossible=float(impossible.mean()),
         largest=float(mass[:_FEW].sum() / mass.sum()),
+        heavy=int((mass >= _HEAVY * mass.sum()).sum()),
     )
 
 

@@ -3,7 +3,7 @@
 
 A rate counts after ten minutes, so that an attack is not taken for normal traffic while it goes on.
 After its first day a rate grows by a tenth a day at most: somebody who sends a little more each day
-doubles what is normal in a week, and no more.
+doubles what is normal in a week, and no more. On its first day it grows by a half an hour at most.
 """
 
 import math
@@ -17,6 +17,7 @@ Key = tuple[Prefix, Kind]
 _BUCKET, _WAIT, _DAY = 300.0, 600.0, 86_400.0
 _STEP = 300.0  # seconds between two notes: more is a step of the clock
 _DAYS, _GROWTH = 7, 1.1
+_HOUR, _GROWTH_AN_HOUR = 3_600.0, 1.5  # on the first day
 _MOST = 50_000  # keys
 TIMES = 2.0  # the threshold, of the highest rate that was normal
 
@@ -31,6 +32,7 @@ class Usual:
         self.since, self.observed = since, observed
         self._noted_at: float | None = None
         self._days: dict[Key, dict[int, float]] = {}
+        self._hours: dict[Key, tuple[float, float]] = {}  # begin, and the rate then
         self._bucket: dict[Key, float] = {}
         self._bucket_ends = 0.0
         self._waiting: deque[tuple[float, dict[Key, float]]] = deque()
@@ -69,14 +71,23 @@ class Usual:
         for key, rate in found.items():
             days = self._days.setdefault(key, {})
             earlier = max((each for number, each in days.items() if number < day), default=0.0)
-            accepted = min(rate, _GROWTH * earlier) if earlier else rate
-            days[day] = max(days.get(day, 0.0), accepted)
+            most = _GROWTH * earlier if earlier else self._most_on_first_day(key, unix, rate)
+            days[day] = max(days.get(day, 0.0), min(rate, most))
             for old in [number for number in days if number <= day - _DAYS]:
                 del days[old]
         if len(self._days) > _MOST:
             order = sorted(self._days, key=lambda key: max(self._days[key].values()))
             for key in order[: len(order) - _MOST]:
                 del self._days[key]
+                self._hours.pop(key, None)
+
+    def _most_on_first_day(self, key: Key, unix: float, rate: float) -> float:
+        """What may be normal on the first day: what was before this hour, and half as much more."""
+        hour, base = self._hours.get(key, (0.0, 0.0))
+        if unix >= hour + _HOUR:
+            base = max(self._days.get(key, {}).values(), default=0.0) or rate
+            self._hours[key] = unix, base
+        return _GROWTH_AN_HOUR * base
 
     def best(self, key: Key) -> float:
         """The highest rate that was normal, in packets a second; 0 if none is known."""

@@ -13,10 +13,11 @@ from xdpctl.detectors.builtin.evidence import (
     because,
     never_asked_for,
     never_seen,
+    unaccepted,
     unsolicited,
 )
 from xdpctl.detectors.builtin.kind import Kind
-from xdpctl.detectors.builtin.kinds import CONNECTING, shape
+from xdpctl.detectors.builtin.kinds import CONNECTING, TUNNELS, shape
 from xdpctl.detectors.builtin.normal import ENOUGH, MOST_HIT, Normal, collateral
 from xdpctl.detectors.builtin.picture import deciding, picture
 from xdpctl.detectors.builtin.settings import Most
@@ -29,7 +30,10 @@ from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import takes
 
 _SHARE_OF_THRESHOLD = 0.2  # what a limit lets pass, or what was usual
-_A_SOURCE = 0.02  # of the threshold, what a limit lets pass of each source
+_A_SOURCE = 0.02  # of the threshold, what a limit lets pass of each source at least
+_ON_ALL = 5_000.0  # packets a second that a limit on everything lets pass
+_MANY = 100  # sources, where none sends a hundredth
+_OF_TUNNELS = 10.0  # times the threshold: what one tunnel may carry although nobody answers it
 _SQUEEZED = 0.25  # of a kind: a limit on a box that hits more is no better than one on all of it
 _SAME = 0.5  # of the packets, which an earlier match takes
 _NEARLY_ALL = 0.99  # of what is left: else what a limit leaves over is an attack of its own
@@ -39,12 +43,17 @@ _RARE = 30  # packets of normal traffic of a kind: of fewer no share is known
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A match with what is to be done about it, and what it rests on."""
+    """A match with what is to be done about it, and what it rests on.
+
+    `blind`: too little normal traffic was known to say what it hits.
+    """
 
     match: Match
     action: Action
     finding: Finding
     limit: Rate | None = None
+    known: bool = False  # it is about known flows, so it spares none
+    blind: bool = False
 
 
 @dataclass(slots=True)
@@ -55,13 +64,14 @@ class _Judge:
     drops: bool
     from_where: Sources = field(init=False)
     unsolicited: str = field(init=False)
+    unaccepted: str = field(init=False)
     because: list[str] = field(init=False)
     rejected: list[str] = field(default_factory=list)
     _judging: Normal = field(init=False)
 
     def __post_init__(self) -> None:
         self.from_where = sources(self.case.window)
-        self.unsolicited = unsolicited(self.case)
+        self.unsolicited, self.unaccepted = unsolicited(self.case), unaccepted(self.case)
         self.because = list(because(self.case, self.from_where, self.unsolicited))
         self._judging = self.case.normal.judging
 
@@ -80,9 +90,25 @@ class _Judge:
             if each.hits and (each.bound > MOST_HIT or each.samples < _RARE):
                 return f"it hits up to {each.bound:.1%} of normal {each.kind}"
         own = next((each.samples for each in hit if each.kind == self.case.kind.setting), 0)
-        if own < ENOUGH and not self.unsolicited and not never_seen(self.case, self.from_where):
+        sure = self.unsolicited or self.unaccepted or never_seen(self.case, self.from_where)
+        if own < ENOUGH and not sure:
             return f"only {own} packets of normal {self.case.kind.setting} are known"
         return ""
+
+    @property
+    def may_be_a_tunnel(self) -> bool:
+        """Whether it may be a tunnel of a few peers, at a rate that one carries.
+
+        A pair of a tunnel is known once the inside has sent to it. Some never do.
+        """
+        few = self.from_where.few and self.case.kind in TUNNELS
+        return few and self.case.rate < _OF_TUNNELS * self.case.threshold
+
+    def drop(self, match: Match, hit: tuple[Collateral, ...]) -> Proposal:
+        """A drop of a match."""
+        own = next((each.samples for each in hit if each.kind == self.case.kind.setting), 0)
+        blind = self.case.fresh or own < ENOUGH
+        return Proposal(match, Action.DROP, self.told(match, hit), blind=blind)
 
     def told(self, match: Match, hit: tuple[Collateral, ...]) -> Finding:
         """What a match rests on."""
@@ -112,6 +138,8 @@ def proposals(case: Case, most: Most) -> list[Proposal]:
     if most is Most.OFF or not len(case.window):
         return []
     judge = _Judge(case, most is not Most.LIMIT)
+    if judge.may_be_a_tunnel:
+        return []
     given: dict[str, Value] = {"destination": case.victim, **shape(case.kind, case.victim.family)}
     whole = join(given)
     if case.kind is Kind.UDP:  # what tells it from answers is for a box to find
@@ -129,7 +157,7 @@ def proposals(case: Case, most: Most) -> list[Proposal]:
             judge.rejected.append(f"{_short(match)}: {why}")
             limits.append((match, hit))
             continue
-        found.append(Proposal(match, Action.DROP, judge.told(match, hit)))
+        found.append(judge.drop(match, hit))
         left &= ~takes(match, case.window)
     if _share(left, case.window) >= REST:
         found.append(_rest(judge, whole, limits, left))
@@ -151,7 +179,7 @@ def again(case: Case, earlier: Iterable[tuple[Match, float]], most: Most) -> lis
         judge.because.insert(0, f"the same packets were held {ago / 60:.0f} minutes ago")
         hit = judge.hits(match)
         if not judge.why_not(match, hit):
-            found.append(Proposal(match, Action.DROP, judge.told(match, hit)))
+            found.append(judge.drop(match, hit))
     return found
 
 
@@ -159,6 +187,13 @@ def whole_limit(case: Case) -> Proposal:
     """What is done if nothing more precise is possible."""
     whole = join({"destination": case.victim, **shape(case.kind, case.victim.family)})
     return _rest(_Judge(case, False), whole, [], np.ones(len(case.window), bool))
+
+
+def limit_on_all(case: Case) -> Proposal:
+    """What is done about a victim to which there are more answers than there are places."""
+    whole = join({"destination": case.victim})
+    judge, rate = _Judge(case, False), Rate(pps=max(_ON_ALL, case.threshold, case.usual))
+    return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate)
 
 
 def _rest(
@@ -173,10 +208,10 @@ def _rest(
         return Proposal(whole, Action.CHALLENGE, judge.told(whole, judge.hits(whole)))
     if case.kind is Kind.SYN:  # another match than the challenge's: one match has one rule
         whole = join({"destination": case.victim, **CONNECTING})
-        rate = Rate(pps=max(50.0, _A_SOURCE * case.threshold), per_ipv4=32, per_ipv6=64)
+        rate = _of_each(judge, 50.0)
         return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate)
     if judge.from_where.few:
-        rate = Rate(pps=max(10.0, _A_SOURCE * case.threshold), per_ipv4=32, per_ipv6=64)
+        rate = _of_each(judge, 10.0)
         return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate)
     rate = Rate(pps=max(_SHARE_OF_THRESHOLD * case.threshold, case.usual, 10.0))
     for match, hit in limits:
@@ -185,6 +220,16 @@ def _rest(
         if worst <= _SQUEEZED and covered >= _NEARLY_ALL * _share(left, case.window):
             return Proposal(match, Action.LIMIT, judge.told(match, hit), rate)
     return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate)
+
+
+def _of_each(judge: _Judge, least: float) -> Rate:
+    """What a limit lets pass of each source: of all heavy ones together what is no attack yet."""
+    case = judge.case
+    most = case.threshold * (_OF_TUNNELS if case.kind in TUNNELS else 1.0)
+    each = max(
+        least, _A_SOURCE * case.threshold, max(most, case.usual) / (judge.from_where.heavy or _MANY)
+    )
+    return Rate(pps=each, per_ipv4=32, per_ipv6=64)
 
 
 def _share(chosen: NDArray[np.bool_], window: PacketArray) -> float:

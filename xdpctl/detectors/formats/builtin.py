@@ -37,7 +37,10 @@ _ACTIONS = (Action.DROP, Action.LIMIT, Action.CHALLENGE)
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One event as it is posted; `rate` is in packets a second, `ttl` in seconds."""
+    """One event as it is posted; `rate` is in packets a second, `ttl` in seconds.
+
+    `known`: the limit is for known flows.
+    """
 
     phase: Phase
     id: str
@@ -47,6 +50,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     action: Action
     limit: Rate | None = None
     watch: bool = False
+    known: bool = False
     ttl: float = 0.0
     rate: float = 0.0
     note: str = ""
@@ -85,6 +89,7 @@ def _event(told: Told) -> Event:
         limit=told.limit,
         action=told.action,
         watch=told.watch,
+        known=told.known,
         finding=told.finding,
         attack=ATTACKS.get(kind, Attack.UNKNOWN),
         ttl=parsing.number(data, "ttl") or None,

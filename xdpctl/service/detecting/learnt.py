@@ -36,6 +36,7 @@ class Learnt:
 
     usual: Usual
     normal: NormalTraffic
+    ceilings: Usual = field(default_factory=lambda: Usual(0.0))
     earlier: Sequence[Hold] = field(default_factory=list)
 
 
@@ -44,6 +45,7 @@ def packed(engine: Engine) -> bytes:
     packets = engine.normal.packets()
     head = {
         "usual": engine.usual.as_json(),
+        "ceilings": engine.ceilings.usual.as_json(),
         "earlier": msgspec.to_builtins(engine.holds.earlier),
         "columns": _COLUMNS,
         "packets": len(packets),
@@ -109,4 +111,5 @@ def _read(data: bytes, unix: float) -> Learnt:
     earlier = msgspec.convert(head.get("earlier", []), list[Hold])
     for hold in earlier:  # what cannot be read later is found out now
         hold.check()
-    return Learnt(Usual.from_json(head.get("usual"), unix), normal, earlier)
+    usual, ceilings = (Usual.from_json(head.get(name), unix) for name in ("usual", "ceilings"))
+    return Learnt(usual, normal, ceilings, earlier)

@@ -35,6 +35,7 @@ def told(report: Report) -> Told:
         action=Action(hold.action),
         limit=hold.limit,
         watch=report.watch,
+        known=hold.known,
         ttl=TTL_SECONDS,
         rate=max(finding.rate, hold.rate),
         note=f"{why}, threshold {si3(finding.threshold)}"[:_NOTE_MAX],

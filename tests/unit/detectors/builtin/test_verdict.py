@@ -112,12 +112,11 @@ def test_a_kind_of_which_little_is_known_is_limited() -> None:
     assert "are known" in " ".join(found.finding.rejected)
 
 
-@pytest.mark.parametrize("kind", [Kind.SYN_ACK, Kind.UDP_SERVICE, Kind.FRAGMENT])
+@pytest.mark.parametrize("kind", [Kind.SYN_ACK, Kind.UDP_SERVICE])
 def test_answers_that_nobody_asked_for_are_dropped_by_a_box_that_knows_nothing(kind: Kind) -> None:
     name = {
         Kind.SYN_ACK: "SYN-ACK, reflected",
         Kind.UDP_SERVICE: "chargen",
-        Kind.FRAGMENT: "fragments",
     }[kind]
     nothing: dict[str, Any] = {"normal": Normal.nothing(), "fresh": True, "learnt": 1.0, "usual": 0}
     window = ATTACKS[name](RANDOM, 200)
@@ -210,6 +209,7 @@ def test_a_new_tunnel_is_no_flood() -> None:
     assert one(proposals(case(window, Kind.ESP), Most.DROP)).action is Action.DROP
     window["source"] = window["source"][0]
     assert one(proposals(case(window, Kind.ESP), Most.DROP)).action is Action.LIMIT
+    assert proposals(case(window, Kind.ESP, rate=9_000.0), Most.DROP) == []
 
 
 def test_every_finding_is_one_that_the_hook_takes() -> None:
