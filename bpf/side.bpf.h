@@ -119,11 +119,28 @@ static __always_inline int is_dhcp(struct ports *ports)
 		ports->destination == network16(DHCPV6_CLIENT));
 }
 
+/* Whether it has a port by which the members of a fleet speak with each other. */
+static __always_inline u32 is_of_fleet(struct control *control, struct ports *ports)
+{
+	u64 found = 0;
+
+#pragma unroll
+	for (int i = 0; i < FLEET_PORTS; i++) {
+		u64 port = *(volatile u16 *)&control->fleet_ports[i], given = is_zero(port) ^ 1;
+
+		found |=
+		    given & (is_zero(port ^ ports->source) | is_zero(port ^ ports->destination));
+	}
+	return found;
+}
+
 /*
  * Whether it is a packet that a gateway, a resolver or a routing peer would send. All other packets
- * from there are treated like packets of any source.
+ * from there are treated like packets of any source. OF_FLEET: it is what the nodes of a fleet say
+ * to each other, which no signature stops either.
  */
-static __always_inline u32 is_of_neighbour(struct xdp_md *ctx, struct packet *packet)
+static __always_inline u32 is_of_neighbour(struct xdp_md *ctx, struct control *control,
+					   struct packet *packet)
 {
 	u32 protocol = packet->protocol;
 	struct ports ports;
@@ -138,6 +155,8 @@ static __always_inline u32 is_of_neighbour(struct xdp_md *ctx, struct packet *pa
 		return 0;
 	if (ports.source == network16(DNS) || ports.source == network16(DNS_OVER_TLS))
 		return 1;
+	if (protocol == PROTOCOL_TCP && is_of_fleet(control, &ports))
+		return OF_FLEET;
 	if (protocol == PROTOCOL_TCP)
 		return ports.source == network16(BGP) || ports.destination == network16(BGP);
 	return is_dhcp(&ports) || ports.destination == network16(BFD) ||

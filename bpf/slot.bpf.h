@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Evaluates a slot for a packet: counts, samples, explains, and returns the verdict. */
 
+#define OF_FLEET 2 /* search.neighbourly: what the nodes of a fleet say to each other */
+
 /* The state of one packet's evaluation. */
 struct search {
 	__be32 source[4];
@@ -11,7 +13,7 @@ struct search {
 	u64 sample;	 /* whether the packet is to be sampled */
 	u32 outside;	 /* whether it came in on an outside interface */
 	u32 exempt;	 /* 1: before a drop, check the exemptions in exempt.bpf.h */
-	u32 neighbourly; /* outside, 1: a packet such as neighbours send, see side.bpf.h */
+	u32 neighbourly; /* outside, not 0: a packet such as neighbours send, see side.bpf.h */
 	u64 monitored;	 /* slots in monitor mode that it met, MONITORED_BITS each, the last one
 			  * lowest
 			  */

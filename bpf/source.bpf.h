@@ -46,7 +46,8 @@ static __always_inline void read_exemptions(struct xdp_md *ctx, struct search *s
 	search->exempt = may_be_exempt(ctx, packet) ^ search->opaque_zero;
 	asm volatile("" : "+r"(search->exempt)); /* computed here, not later */
 	if (search->outside) {
-		search->neighbourly = is_of_neighbour(ctx, packet) ^ search->opaque_zero;
+		search->neighbourly =
+		    is_of_neighbour(ctx, search->control, packet) ^ search->opaque_zero;
 		asm volatile("" : "+r"(search->neighbourly));
 	}
 }

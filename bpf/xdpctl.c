@@ -107,6 +107,9 @@ static __always_inline u32 eval_source(struct xdp_md *ctx, struct search *search
 	decided = packet->family == 4 ? source_ipv4(ctx, search, packet)
 				      : source_ipv6(ctx, search, packet);
 	/* on an outside interface, signatures and limits apply to protected sources, too */
+	if (decided == (REASON_ACCEPTED | SLOT_NEIGHBOUR << REASON_SLOT_SHIFT) &&
+	    search->neighbourly == OF_FLEET)
+		return REASON_PROTECTED | SLOT_NEIGHBOUR << REASON_SLOT_SHIFT;
 	if (search->outside &&
 	    ((decided == (REASON_ACCEPTED | SLOT_PROTECTED << REASON_SLOT_SHIFT)) ||
 	     decided == (REASON_ACCEPTED | SLOT_NEIGHBOUR << REASON_SLOT_SHIFT)))

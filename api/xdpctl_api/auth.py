@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from xdpctl.base.net.prefix import Prefix, exact_address
 from xdpctl.control.controller import Controller
+from xdpctl.detectors.registry import BUILTIN
 from xdpctl.errors import AccessError
 from xdpctl.model.identity import Caller, Role, authenticate, valid
 from xdpctl.model.rule import OPERATOR
@@ -51,6 +52,8 @@ def caller(request: Request) -> Caller:
         _remember(controller, found)
         return found
     if isinstance(peer, LocalPeer):
+        if peer.user == request.app.state.context.settings.user:  # our own detector's process
+            return Caller(peer.user, Role.DETECTOR, BUILTIN)
         return Caller(peer.user, Role.ADMIN, OPERATOR, _forwarded(request))
     if sealed := request.cookies.get(cookie_name(request)):
         return _browser(request, sealed, peer)

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.lab.questions import block, eventually, in_kernel, in_store
+from xdpctl.base.system.python_child import python
 from xdpctl.errors import Unreachable
 from xdpctl.lab.box import Box
-from xdpctl.lab.namespaces import Host, sh
+from xdpctl.lab.namespaces import Host, LabError, sh
 
 
 def test_the_control_plane_is_unprivileged(box: Box) -> None:
@@ -43,6 +44,31 @@ def test_a_second_instance_on_the_same_state_or_pins_is_refused(box: Box, host: 
         assert second.returncode == 2, said.decode()
         assert "One at a time" in said.decode()
     assert box.ready()
+
+
+def test_maps_of_another_version_are_used_by_nobody(box: Box, host: Host) -> None:
+    """What filters goes on; loader, control plane and detector say what to do."""
+    box.start()
+    block(box.client, "203.0.113.7")
+    box.stop()
+    box.pins.shapes_dir.rmdir()
+    (box.pins.root / "shapes-0123456789abcdef").mkdir()
+    before = sorted(path.name for path in box.pins.root.iterdir())
+    with pytest.raises(LabError, match="version with other shapes"):
+        box.start()
+    state = ("--state-dir", str(box.directory / "state"), "--pin-dir", str(box.pins.directory))
+    for module in ("xdpctl_api", "xdpctl.service.detecting"):
+        sockets = ("--socket", str(box.directory / "other"))
+        child = host.popen(*python(module, *state, *sockets), stderr=subprocess.PIPE)
+        _, said = child.communicate(timeout=60)
+        assert child.returncode != 0
+        assert "xdpctl down" in said.decode()
+    assert sorted(path.name for path in box.pins.root.iterdir()) == before, "nothing was made"
+    assert "xdp" in host.ip("link show dev isp0")
+    assert in_kernel(box)["203.0.113.7/32"]
+    host.sh(sys.executable, "-m", "xdpctl", "down", "--pin-dir", str(box.pins.directory))
+    box.start()
+    assert "203.0.113.7/32" in in_kernel(box)
 
 
 def test_pins_of_another_capacity_are_refused_with_what_to_do(box: Box, host: Host) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from xdpctl.abi.constants import (
     BLOCK_WORDS,
     FIELDS_MAX,
+    FLEET_PORTS,
     GLIMPSES,
     HEAD_BYTES,
     REASONS,
@@ -29,6 +30,7 @@ CONTROL = np.dtype(
         ("capture_slot", "u4"),
         ("epoch", "u4"),
         ("challenging", "u4"),
+        ("fleet_ports", ">u2", FLEET_PORTS),
         ("observed", "u4", REASONS),
         ("captured", "u4", REASONS),
     ]

@@ -192,6 +192,7 @@ class Asking(IntEnum):
 
 
 TOLD = 1 << 30
+FLEET_PORTS = 4
 CAPTURE_BYTES = 256
 REASONS = 32  # of an array by reason
 HEAD_BYTES = 128

@@ -19,10 +19,11 @@ from xdpctl.detectors.formats import (
 from xdpctl.errors import NotFoundError
 from xdpctl.model.event import Event
 
+BUILTIN = "builtin"  # the embedded detector
 Adapter = Callable[[bytes], list[Event]]
 ADAPTERS: dict[str, Adapter] = {
     "alertmanager": alertmanager.read,
-    "builtin": builtin.read,
+    BUILTIN: builtin.read,
     "crowdsec": crowdsec.read,
     "event": native.read,
     "exabgp": exabgp.read,

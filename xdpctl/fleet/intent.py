@@ -32,7 +32,7 @@ class Special(StrEnum):
     POLICY = "policy"
 
 
-class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
+class Intent(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What somebody asked for: `by` is a person or a detector, on `node`, at `at` (Unix time).
 
     `clock`: the node's clock was synchronised. `data` is the record as JSON; `removed`: it is

@@ -12,6 +12,7 @@ from xdpctl.base.typed import Problems
 from xdpctl.model.rule import check_name
 
 PORT, ANY_HOST = 8461, "::"  # IPv4, too
+CLIENTS, PEERS = 2379, 2380  # etcd's ports
 _Path = Annotated[str, Meta(min_length=1, max_length=4096)]
 _PortNumber = Annotated[int, Meta(ge=0, le=65535)]
 
@@ -94,6 +95,12 @@ class FleetSettings:
     revoked_list: Path | None = None
     host: str = ANY_HOST
     port: int = PORT
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The TCP ports by which its members speak with each other: etcd's, and this API's."""
+        engine = (int(endpoint.rpartition(":")[2]) for endpoint in self.endpoints)
+        return tuple(dict.fromkeys((CLIENTS, PEERS, *((self.port,) if self.port else ()), *engine)))
 
     def file(self, name: str) -> Path:
         """A file of the certificates' folder."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xdpctl.datapath.bpf import maps, programs
+from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.compiler import Compiled, compile_source
 from xdpctl.lab.namespaces import Host
 
@@ -134,6 +135,15 @@ class Generator:
             )
             sent += count
         return Sent(sent, time.monotonic() - start)
+
+    def receive_answers(self, host: Host, name: str) -> None:
+        """Let a veth end receive what XDP_TX sends back: it needs a program itself."""
+
+        def work() -> None:
+            (link,) = (each for each in netlink.links() if each.name == name)
+            netlink.attach(link, self.pass_fd, "native")
+
+        host.call(work)
 
     def close(self) -> None:
         """Close the descriptors of the programs and maps."""

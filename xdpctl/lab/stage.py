@@ -9,7 +9,6 @@ from pathlib import Path
 
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.system.python_child import python
-from xdpctl.datapath.loader import netlink
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import Generator, Sent, compile_generator, interface, syn_frame
 from xdpctl.lab.namespaces import Host, Lab
@@ -74,7 +73,7 @@ def build(line: Timeline, cleanup: ExitStack) -> Stage:
     cleanup.callback(_end, service)
     generator = Generator(compile_generator())
     cleanup.callback(generator.close)
-    client.call(lambda: _receive_answers(generator.pass_fd))
+    generator.receive_answers(client, "wire0")
     box = Box(server, ["isp0", "isp1"])
     box.detects = True
     cleanup.callback(box.remove)
@@ -83,12 +82,6 @@ def build(line: Timeline, cleanup: ExitStack) -> Stage:
     cleanup.callback(visitor.stop)
     stack = cleanup.enter_context(Sniffer(server, "isp0", parse_prefix(ATTACKER_NET)))
     return Stage(line, attacker, server, box, visitor, stack, generator)
-
-
-def _receive_answers(pass_fd: int) -> None:
-    """A veth end receives what XDP sends back if it has a program itself."""
-    (wire,) = (link for link in netlink.links() if link.name == "wire0")
-    netlink.attach(wire, pass_fd, "native")
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

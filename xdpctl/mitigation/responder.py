@@ -167,11 +167,14 @@ class Responder:
     def _place(self, ask: RuleRequest | SignatureRequest) -> tuple[Rule | Signature, bool]:
         """Add or extend the rule for `ask`; return it, and whether it is new."""
         if isinstance(ask, SignatureRequest):
+            ask = signatures.answerable(self._draft, ask, self._caller)
             standing: Rule | Signature | None = self._draft.signature(ask.match.id)
         else:
             standing = self._draft.standing(ask.source)
         if standing is not None:
             changed = extended(standing, ask, self._detector, self._draft.now)
+            if isinstance(changed, Signature) and changed.action is not standing.action:
+                signatures.refuse_all(self._draft, changed)
             if changed != standing:
                 self._put(changed)
             return changed, False

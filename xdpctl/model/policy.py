@@ -136,6 +136,8 @@ def merge(standing: Merged, asked: Merged) -> Judgement[Merged]:
     ConflictError if the two rules do different things and neither may replace the other.
     """
     if standing.same_effect(asked):
+        if standing.origin == OPERATOR != asked.origin:
+            return Judgement(standing, [f"{OPERATOR} has that rule, so nothing was changed"])
         return _extended(standing, asked)
     automatic = standing.origin != OPERATOR and asked.origin == OPERATOR
     if automatic and standing.action is not asked.action:

@@ -9,7 +9,8 @@ from xdpctl.base.net.prefix import Prefix
 CONFIGURED, PEER = "configured as protected", "configured as a routing peer"
 OWN_ADDRESS, LOOPBACK = "this host's own address", "loopback"
 GATEWAY, RESOLVER = "a gateway of this host", "a resolver of this host"
-_NEIGHBOURS = (GATEWAY, RESOLVER, PEER)
+MEMBER = "a node of this fleet"
+_NEIGHBOURS = (GATEWAY, RESOLVER, PEER, MEMBER)
 
 
 class Protection:
@@ -28,7 +29,7 @@ class Protection:
 
     @cached_property
     def neighbours(self) -> frozenset[Prefix]:
-        """Gateways, peers, and resolvers outside our own networks."""
+        """Gateways, peers, nodes of the fleet, and resolvers outside our own networks."""
         named = (p for p, why in self.why.items() if why in _NEIGHBOURS)
         return frozenset(p for p in named if self.why[p] != RESOLVER or not self._ours(p))
 

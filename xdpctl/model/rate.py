@@ -29,7 +29,7 @@ _ENDS = {
 }
 
 
-class Rate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class Rate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
     """A rate limit in packets or bits a second, for all packets together or for each address.
 
     `per_ipv4` and `per_ipv6` are the lengths of the prefixes of sources that each have a limit of

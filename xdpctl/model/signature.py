@@ -58,10 +58,9 @@ class Signature(Deadlines, frozen=True, kw_only=True):
                 "limit",
                 'give action "limit" and limit {"pps": …} together',
             )
-        if self.spare is not Spare.NONE and sparing(self.action, self.limit) is Spare.NONE:
-            what = "a challenge" if self.action in CHALLENGES else "a limit per source"
+        if self.spare is not Spare.NONE and self.action in CHALLENGES:
             raise RuleError(
-                f"{what} cannot spare {_SPARED[self.spare]}",
+                f"a challenge cannot spare {_SPARED[self.spare]}",
                 "spare",
                 'leave spare (--spare) out, or give "none"',
             )

@@ -17,7 +17,7 @@ NOTHING: Entries = {number: family.empty for number, family in FAMILIES.items()}
 REFRESH_MIN, REFRESH_MAX = 60, 30 * 86400  # seconds
 
 
-class FeedSource(msgspec.Struct, frozen=True, omit_defaults=True):
+class FeedSource(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """The URL or local file that a set is refreshed from, every `refresh` seconds.
 
     `etag` and `last_modified` are the server's validators of the current version.
@@ -32,7 +32,7 @@ class FeedSource(msgspec.Struct, frozen=True, omit_defaults=True):
     last_modified: str = ""
 
 
-class Options(msgspec.Struct, frozen=True, omit_defaults=True):
+class Options(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """How a list is transformed before it becomes the set.
 
     `widen_ipv4` and `widen_ipv6` are lengths to which longer prefixes are widened, and `at_most` is
@@ -49,7 +49,7 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
 DEFAULT = Options()
 
 
-class SourceSet(msgspec.Struct, frozen=True, kw_only=True):
+class SourceSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A set without its entries. `report` has the numbers of its last change."""
 
     name: str

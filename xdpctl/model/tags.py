@@ -3,6 +3,8 @@
 
 from collections.abc import Iterable
 
+from xdpctl.errors import RuleError
+
 EVENT, GROUP, INCIDENT = "event-", "group-", "incident-"
 ENDING = "ending"  # its detector ended it, and it stays until it hits nothing any more
 WATCHED = "watched"  # in monitor mode until it has been watched for long enough
@@ -67,7 +69,15 @@ def of_incident(tags: Tags, tag: str) -> Tags:
 
 
 def given(current: Tags, asked: Tags) -> Tags:
-    """The tags after a caller replaced them by `asked`; xdpctl's own tags stay."""
+    """The tags after a caller replaced them by `asked`; xdpctl's own tags stay.
+
+    RuleError for a tag of xdpctl's own that the rule does not have.
+    """
+    reserved = next((tag for tag in asked if ours(tag) and tag not in current), None)
+    if reserved is not None:
+        raise RuleError(
+            f"the tag {reserved!r} is one that xdpctl gives itself", "tags", "use another name"
+        )
     return (*filter(ours, current), *(tag for tag in asked if not ours(tag)))
 
 

@@ -35,6 +35,7 @@ from xdpctl.series.minutes import Minutes
 from xdpctl.series.recorder import SeriesRecorder
 from xdpctl.service import readiness
 from xdpctl.service.backstops import Backstops
+from xdpctl.service.challenge_watch import ChallengeWatch
 from xdpctl.service.config import load, read_policy
 from xdpctl.service.detecting.learnt import LearntFile
 from xdpctl.service.detecting.status import read_status
@@ -53,12 +54,14 @@ from xdpctl.stream.producer import Producer, Status
 from xdpctl.traffic.dimensions import DIMENSIONS
 from xdpctl.traffic.places import Places
 from xdpctl.traffic.sampler import Sampler
+from xdpctl.traffic.unread import unread
 from xdpctl.traffic.unusual import Look, Unusual
 from xdpctl.traffic.window import Seen
 
 if TYPE_CHECKING:
     from xdpctl.fleet.agent.agent import Agent
 
+_UNREAD_SECONDS = 10.0
 _FETCHES = 4  # fetches at the same time, of those that a request waits for
 _LOOKS, _LOOKS_WAITING = 2, 30  # at the same time, and waiting: others must go on meanwhile
 _HELPDESK_A_MINUTE = 20  # sources that one token of a help desk releases
@@ -112,6 +115,7 @@ class ControlPlane:
     places: Places = field(init=False)
     unusual: Unusual = field(init=False)
     flow_watch: FlowWatch = field(init=False)
+    challenge_watch: ChallengeWatch = field(init=False)
     backstops: Backstops = field(init=False)
     slow: SlowConnections = field(init=False)
     uplinks: UplinkWatch = field(init=False)
@@ -138,6 +142,7 @@ class ControlPlane:
         self.sampler = Sampler(self.controller.datapath.heads)
         self.unusual = Unusual(self.sampler)
         self.flow_watch = FlowWatch(self.controller, self.sampler)
+        self.challenge_watch = ChallengeWatch(self.controller, self._ports)
         self.backstops = Backstops(
             self.controller,
             self.sampler,
@@ -219,6 +224,7 @@ class ControlPlane:
                 self.sampler,
                 self.unusual,
                 self.flow_watch,
+                self.challenge_watch,
                 self.backstops,
                 self.slow,
                 self.uplinks,
@@ -324,11 +330,26 @@ class ControlPlane:
         found = readiness.warnings(self.controller, self.refresher, self.hooks)
         loader = self.loader()
         found += self.flow_watch.warnings(loader.ports if loader else {})
+        found += self.challenge_watch.warnings() + self._unread()
         found += self._detector_warnings() + self.slow.warnings() + self.uplinks.warnings()
         found += self.fleet.warnings() if self.fleet else []
         found += self.peering.warnings() if self.peering else []
         problems = (self.series.problem, self.reporting.problem if self.reporting else "")
         return [*found, *filter(None, problems)]
+
+    def _ports(self) -> tuple[str, ...]:
+        """The interfaces that are filtered."""
+        loader = self.loader()
+        return tuple(loader.ports) if loader else self.settings.interfaces
+
+    def _unread(self) -> list[str]:
+        """What passes because the filter does not look into it."""
+        seen = self._seen(_UNREAD_SECONDS)
+        return [
+            f"{rate:,.0f} packets/s of {name} pass unread, since xdpctl does not look into that: "
+            "filter on the interface on which it ends"
+            for name, rate in (unread(seen) if seen else {}).items()
+        ]
 
     def _detector_warnings(self) -> list[str]:
         """What is wrong with the embedded detector, which is a process of its own."""

@@ -59,7 +59,7 @@ def _protecting(settings: Settings, controller: Controller) -> Iterator[None]:
 
     def step(_: float) -> None:
         report = _loader_report(settings)
-        now = protection(settings, report)
+        now = protection(settings, report, controller.state.members)
         if now != controller.state.protection:
             controller.set_protection(now).result()
         controller.set_sessions(report.sessions)
@@ -101,6 +101,7 @@ def _controller(settings: Settings, ending: ExitStack) -> Controller:
     ending.callback(os.close, hold(settings.control_dir / "lock", "control plane"))
     if not pins.root.is_dir():
         raise _no_pins(settings, pins)
+    pins.check()
     # before anything may write to the maps
     ending.callback(os.close, hold(pins.root, "control plane"))
     datapath = ending.enter_context(closing(PinnedDatapath(pins)))

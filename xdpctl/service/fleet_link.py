@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING
 
 from xdpctl.base.system.owned_folder import replace_file
 from xdpctl.control.controller import Controller
-from xdpctl.control.operations.admission import FORCE
-from xdpctl.errors import ConfigError, RuleError, UnconfirmedError
+from xdpctl.errors import ConfigError, RuleError
 from xdpctl.fleet.scope import check_scope
 from xdpctl.lists.refresher import Refresher
 from xdpctl.mitigation.settings import AutomaticSettings
-from xdpctl.model.requests import RuleRequest, SignatureRequest
-from xdpctl.model.rule import Action, Mode
 from xdpctl.service.config import load, read_policy
 from xdpctl.service.settings import Settings
 
@@ -96,18 +93,6 @@ def scope_for(agent: "Agent | None", scope: str) -> str | None:
             "give one of xdpctl fleet status",
         )
     return checked
-
-
-def refuse_nodes(agent: "Agent | None", asked: RuleRequest | SignatureRequest) -> None:
-    """UnconfirmedError for a drop of what other nodes of the fleet send, unless it is forced."""
-    source = asked.source if isinstance(asked, RuleRequest) else asked.match.get("source")
-    cuts = asked.action is Action.DROP and asked.mode is Mode.ENFORCE and not asked.force
-    if agent is None or source is None or not cuts:
-        return
-    if named := agent.nodes_within(source):
-        raise UnconfirmedError(
-            f"{source} has nodes of this fleet: {', '.join(named[:5])}", "match.source", FORCE
-        )
 
 
 def spread_bypass(agent: "Agent | None", on: bool, by: str) -> "Where":

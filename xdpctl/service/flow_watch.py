@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from xdpctl.abi.constants import Asking
+from xdpctl.abi.constants import Asking, MemoryNumber
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
 from xdpctl.datapath.flow_memory import FlowMemory, MemoryFigures
@@ -42,6 +42,8 @@ class FlowWatch:
         self._before: MemoryFigures | None = None
         self._needed = 0  # flows, if the memory was too small
         self._refused = 0
+        self._answers: MemoryFigures | None = None
+        self._unremembered = 0  # sources that answered a challenge, since the last look
         self._beat = PeriodicTask("flows", _SECONDS, self.step, _TROUBLE)
         self.start, self.stop = self._beat.start, self._beat.stop
 
@@ -63,6 +65,9 @@ class FlowWatch:
                 window = glance(seen, index)
                 self._judge(name, state, window._replace(quiet=quiet and window.quiet))
         self._measure(self._flows.figures())
+        answers = self._flows.figures(MemoryNumber.ANSWERED)
+        self._unremembered = answers.refused - (self._answers or answers).refused
+        self._answers = answers
 
     def _judge(self, name: str, state: Asking, window: Any) -> None:
         was = state is Asking.ASKS_NOT_ASYMMETRIC
@@ -114,6 +119,12 @@ class FlowWatch:
             found.append(
                 f"{self._before.refused_of} opens more new flows than flow_memory.new_per_source "
                 f"allows: {self._refused:,} in {_SECONDS:g} s were not learned"
+            )
+        if self._unremembered and self._answers:
+            found.append(
+                f"{self._unremembered:,} sources answered a challenge in {_SECONDS:g} s and are "
+                "not remembered: their network has too many, or the memory is full (the last one "
+                f"was {self._answers.refused_of}); they have to answer again"
             )
         return found
 

@@ -1,22 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the filter protects, and the sides of sources: from the settings and the loader's report."""
 
+from collections.abc import Iterable, Iterator
+
 from xdpctl.abi.constants import Side
-from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.prefix import Prefix, exact_address
 from xdpctl.model import sides
-from xdpctl.model.protection import CONFIGURED, LOOPBACK, OWN_ADDRESS, PEER, Protection
+from xdpctl.model.protection import CONFIGURED, LOOPBACK, MEMBER, OWN_ADDRESS, PEER, Protection
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.settings import Settings
 
 
-def protection(settings: Settings, report: LoaderReport | None) -> Protection:
-    """The configured prefixes, and the host's own addresses and gateways that the loader found."""
+def protection(
+    settings: Settings, report: LoaderReport | None, members: Iterable[Prefix] = ()
+) -> Protection:
+    """The configured prefixes, and the host's own addresses and gateways that the loader found.
+
+    `members` are the addresses of the fleet's nodes, beside the configured ones.
+    """
+    fleet = dict.fromkeys((*_endpoints(settings), *members), MEMBER)
     speaking = [peer.address for peer in settings.upstream.peers]
     peers = dict.fromkeys([*settings.peers, *speaking], PEER)
     configured = peers | dict.fromkeys(settings.protected, CONFIGURED)
     found = report.protect if report else {}
     own = (prefix for prefix, why in found.items() if why in (OWN_ADDRESS, LOOPBACK))
-    return Protection(found | configured, own)
+    return Protection(fleet | found | configured, own)
+
+
+def _endpoints(settings: Settings) -> Iterator[Prefix]:
+    """The addresses of the engine's members."""
+    for endpoint in settings.fleet.endpoints if settings.fleet else ():
+        if address := exact_address(endpoint.rpartition(":")[0].strip("[]")):
+            yield address
 
 
 def known_sides(

@@ -95,6 +95,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     locks = [hold(settings.loader_dir / "lock", "loader")]
     if pins.lock_dir.is_dir():
         locks.append(hold(pins.lock_dir, "loader"))
+    pins.check()
     refuse_foreign(pins, settings.interfaces)
     sockets = () if loader_only else _sockets(settings, group)
     loader = _load(settings, pins, group)
@@ -144,7 +145,8 @@ def _load(settings: Settings, pins: Pins, group: int) -> Loader:
     flows = settings.flow_memory if settings.outside_interfaces else None
     compiled = compile_filter(settings.capacities, settings.compiled, flows=flows)
     teach = compile_teacher(flows, settings.compiled_teacher) if flows else None
-    return Loader(pins, compiled, group, teach, flows)
+    ports = settings.fleet.ports if settings.fleet else ()
+    return Loader(pins, compiled, group, teach, flows, ports)
 
 
 def _add_explain(loader: Loader) -> None:

@@ -22,7 +22,6 @@ from xdpctl.model.rule import OPERATOR, Action, Mode, Rule, parse_rule_id
 from xdpctl.model.sharing import key_of
 from xdpctl.model.signature import Signature
 from xdpctl.service.control_plane import ControlPlane
-from xdpctl.service.fleet_link import refuse_nodes
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import FOUND_RULE, GUARDED, HELD_RULE, RULE, refusals
@@ -81,7 +80,6 @@ async def add_rule(body: RuleIn, who: Operator, ctx: Ctx, states: States) -> Res
     request, change = body.ask(), ctx.controller.change_by(who)
     if who.origin == OPERATOR:
         PeersGuard(await ctx.connections.read()).check(request)
-        refuse_nodes(ctx.fleet, request)
     hits = ctx.controller.hits
 
     def operation(draft: Draft) -> Added[Rule | Signature]:

@@ -60,7 +60,7 @@ class RuleIn(Strict):
             "ttl": seconds(self.ttl, "ttl"),
             "confirm_within": seconds(self.confirm_within, "confirm_within"),
             "reason": self.reason,
-            "tags": asked_tags((), tuple(self.tags)),  # not those that xdpctl gives itself
+            "tags": asked_tags((), tuple(self.tags)),
         }
         given = (self.limit, self.spare, self.priority)
         by_source = self.action in (Action.DROP, Action.ACCEPT)

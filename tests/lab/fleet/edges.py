@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A fleet in namespaces: nodes with a real filter, three of them with etcd, real certificates.
 
-Each node has a link to the hub (10.77.0.N), over which the nodes speak, and a link to an attacker,
-which is filtered.
+Each node has a link to the hub (10.77.0.N), over which the nodes speak, and a link to an attacker.
+Both are filtered, and the hub is outside.
 """
 
 import json
@@ -26,6 +26,7 @@ from xdpctl.lab.box import Box
 from xdpctl.lab.flood import interface
 from xdpctl.lab.namespaces import Host, Lab, LabError
 
+_OUTSIDE = 'interfaces = ["isp0", {name = "hub0", side = "outside"}]'
 _ETH_P_IP = 0x0800
 _STEP = 0.001
 
@@ -55,9 +56,10 @@ class Edge:
         self.host.ip(f"addr add {self.address}/24 dev hub0")
         fleet.lab.cable(fleet.attacker, f"wire{number}", self.host, "isp0")
         self.host.ip(f"addr add 192.0.2.{number}/24 dev isp0")
-        self.box = Box(self.host, ["isp0"])
+        # what the nodes say to each other is filtered, too
+        self.box = Box(self.host, ["isp0", "hub0"])
         self.etcd = 0
-        self.settings = ""  # besides [fleet]
+        self.settings = _OUTSIDE  # besides [fleet]
 
     @property
     def config(self) -> Path:

@@ -63,10 +63,44 @@ def test_another_node_is_asked_and_changed_through_this_one(fleet: FleetLab) -> 
         one.cli("--node", "all", "history")
 
 
-def test_a_node_is_not_blocked_by_mistake(fleet: FleetLab) -> None:
-    one, two, _ = fleet.edges
-    with pytest.raises(Refused, match="has nodes of this fleet: edge2"):
-        one.block(f"{two.address}/32")
+def _together(edge: Edge) -> bool:
+    """Whether a node hears of what is stated elsewhere, and others of what it states."""
+    return not edge.call("GET", "/v1/fleet")["isolated"]
+
+
+def test_a_fleet_does_not_cut_itself_off(fleet: FleetLab) -> None:
+    """By an event that names its nodes, a set, a match, or a forced block of their network."""
+    one, two, three = fleet.edges
+    for edge in fleet.edges:
+        protected = edge.call("GET", "/v1/status")["protected"]
+        assert any("node of this fleet" in str(each) for each in protected), protected
+    for force in (False, True):
+        with pytest.raises(Refused, match=f"{two.address}/32 is a node of this fleet"):
+            one.block(f"{two.address}/32", force=force)
+    event = {"phase": "began", "id": "e1", "sources": [e.address for e in fleet.edges]}
+    answer = one.call("POST", "/v1/hooks/event", json=event)
+    assert len(answer["refused"]) >= 2, answer
+    one.call(
+        *("PUT", "/v1/sets/listed"),
+        params={"allow_private": "true"},
+        content=f"{two.address}\n{three.address}\n198.51.100.1\n",
+    )
+    match = {"match": f"src {two.address} tcp", "action": "drop", "spare": "none", "force": True}
+    one.call("POST", "/v1/rules", json=match)
+    wide = one.block("10.77.0.0/24", force=True)
+    assert "node of this fleet" in str(wide["warnings"])
+    until(lambda: all("src 10.77.0.0/24" in edge.sources() for edge in fleet.edges))
+    assert one.block("203.0.113.90/32")["fleet"]["text"] == "3 of 3"
+    assert all(map(_together, fleet.edges))
+    one.cli("unblock", "10.77.0.0/24", "--yes")
+    one.call("DELETE", "/v1/sets/listed")
+    (rule,) = [r["id"] for r in one.box.client.pages() if "proto tcp" in r["text"]]
+    one.call("DELETE", f"/v1/rules/{rule}")
+    until(lambda: not any("src 10.77.0.0/24" in edge.sources() for edge in fleet.edges))
+
+
+def test_a_scope_that_names_nobody_is_refused(fleet: FleetLab) -> None:
+    one = fleet.edges[0]
     body = {"match": {"source": "10.1.1.1"}, "action": "drop"}
     with pytest.raises(Refused, match="the fleet has no group nobody"):
         one.call("POST", "/v1/rules", params={"scope": "group:nobody"}, json=body)

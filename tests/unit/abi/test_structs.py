@@ -53,6 +53,7 @@ OF_CONSTANTS = (
     "monitoring",
     "strata",
     "memory_sizes",
+    "fleet",
 )  # enums whose members are CONSTANTS and Value
 
 STRUCTS: tuple[type[Wire], ...] = (Hits, Sample, Pending, Capture)
@@ -123,6 +124,7 @@ CONSTANTS = (
     "FRAGMENTS_LOG2",
     "GENERATION_SHIFT",
     "BUDGETS_LOG2",
+    "FLEET_PORTS",
 )
 ENUMS = {
     constants.Action: "ACTION_",

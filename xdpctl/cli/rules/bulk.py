@@ -15,6 +15,7 @@ from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.model.match.match import ID_MARK
 from xdpctl.model.signature import STANDING
+from xdpctl.model.tags import ours
 from xdpctl.service.client import chunks
 
 app = typer.Typer()
@@ -109,7 +110,8 @@ def export(
         signed = rule["id"].startswith(ID_MARK)
         if rule["origin"] in STANDING:
             continue
-        kept = {key: rule[key] for key in ("match", "action", "mode", "reason", "tags")}
+        kept = {key: rule[key] for key in ("match", "action", "mode", "reason")}
+        kept["tags"] = [tag for tag in rule["tags"] if not ours(tag)]
         if signed:
             kept |= {key: rule[key] for key in ("spare", "priority")}
         if rule["limit"]:

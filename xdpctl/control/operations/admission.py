@@ -34,6 +34,23 @@ def refuse_released(draft: Draft, rule: Rule) -> None:
             raise ConflictError(f"an operator has released {entry.prefix}", "match.source", "")
 
 
+def refuse_outranking(draft: Draft, rule: Rule) -> None:
+    """ConflictError for an accept of another origin inside what an operator drops.
+
+    The most specific prefix decides, so it would undo what a person asked for.
+    """
+    if rule.origin == OPERATOR or rule.action is not Action.ACCEPT or rule.mode is Mode.MONITOR:
+        return
+    for entry in covering(draft, rule.source):
+        drops = entry.action is Action.DROP and entry.mode is Mode.ENFORCE
+        if drops and (entry.set or _of_operator(entry.rule)):
+            raise ConflictError(
+                f"{rule.origin} may not accept what an operator drops with {entry}",
+                "match.source",
+                "ask an operator to accept it",
+            )
+
+
 def _of_operator(rule: Rule | None) -> bool:
     return rule is not None and rule.origin == OPERATOR
 

@@ -69,7 +69,7 @@ _decoder = msgspec.json.Decoder(_Line)
 
 
 def _tags(asked: Iterable[str]) -> tuple[str, ...]:
-    """The tags, without those that xdpctl gives itself: an export has them."""
+    """The tags; RuleError for those that xdpctl gives itself."""
     return given((), check_tags(asked))
 
 
@@ -146,6 +146,12 @@ class Parser:
                     f"use source and any of {', '.join(COLUMNS[1:])}",
                 )
             return None
+        if len(row) > len(self._columns):
+            raise RuleError(
+                f"{len(row)} cells, and the first line names {len(self._columns)} columns",
+                "",
+                "quote a reason that has a comma",
+            )
         fields = {k: v.strip() for k, v in zip(self._columns, row, strict=False) if v.strip()}
         return self._from_fields(fields)
 
@@ -189,7 +195,7 @@ class Parser:
         if source_only and not is_signature:
             if not isinstance(source, str):
                 raise RuleError("the source is not a text", "match.source", 'write "203.0.113.7"')
-            return RuleRequest(source=parse_prefix(source), **common)
+            return RuleRequest(source=parse_prefix(source), force=line.force, **common)
         return SignatureRequest(
             match=build(line.match),
             limit=line.limit.rate() if line.limit else None,

@@ -4,23 +4,24 @@
 Each works on a draft, checks everything first, and stages nothing if it raises.
 """
 
+import msgspec
+
 from xdpctl.abi.constants import Constants, SlotNumber
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.operations.changing import Added, changed_fields, confirmation
 from xdpctl.control.operations.signature_guard import guard
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, ConflictError, NotFoundError, QuotaError, RuleError
-from xdpctl.model import policy
+from xdpctl.model import policy, possible
 from xdpctl.model.identity import Caller
-from xdpctl.model.match.ranges import holds
 from xdpctl.model.quota import Quota
 from xdpctl.model.rate import Rate
 from xdpctl.model.requests import SignatureRequest
-from xdpctl.model.rule import OPERATOR, Action, Spare
+from xdpctl.model.rule import OPERATOR, Action, Mode, Spare
 from xdpctl.model.signature import CHALLENGES, STANDING, Signature, automatic, sparing
 
-_TCP = 6
 _RESERVED = 256  # signatures that are reserved for operators
+_IN_PLACE = Rate(pps=1_000)  # of a challenge: what is no SYN flood yet
 
 
 def describe(signature: Signature) -> dict[str, object]:
@@ -63,7 +64,7 @@ def add(draft: Draft, ask: SignatureRequest, caller: Caller) -> Added[Signature]
 
     Raises QuotaError, CapacityError, LockoutError, RuleError, RoleError or ConflictError.
     """
-    now = draft.now
+    now, ask = draft.now, answerable(draft, ask, caller)
     standing = draft.signature(ask.match.id)
     asked = Signature(
         match=ask.match,
@@ -102,6 +103,33 @@ def add(draft: Draft, ask: SignatureRequest, caller: Caller) -> Added[Signature]
     return Added(asked, standing is None, warnings, asked != standing)
 
 
+def answerable(draft: Draft, ask: SignatureRequest, caller: Caller) -> SignatureRequest:
+    """The request, with a limit in place of a challenge that could not leave.
+
+    ConflictError if a person asks for that challenge.
+    """
+    interface = draft.state.cannot_answer
+    if not interface or ask.action not in CHALLENGES or ask.mode is not Mode.ENFORCE:
+        return ask
+    if caller.origin == OPERATOR:
+        raise ConflictError(
+            f"the driver of {interface} cannot send challenges: every newcomer would be kept out",
+            "action",
+            f"give a limit: --pps {_IN_PLACE.pps:.0f}",
+        )
+    return msgspec.structs.replace(ask, action=Action.LIMIT, limit=_IN_PLACE, spare=Spare.KNOWN)
+
+
+def without_challenges(draft: Draft, interface: str) -> None:
+    """Replace every challenge by a limit, because the driver of an interface cannot send them."""
+    for standing in draft.all_signatures():
+        if standing.action in CHALLENGES and standing.mode is Mode.ENFORCE:
+            changed = standing.replace(action=Action.LIMIT, limit=_IN_PLACE, spare=Spare.KNOWN)
+            draft.put_signature(changed)
+            why = f"the driver of {interface} cannot send challenges"
+            draft.note("xdpctl", "rule.change", standing.id, **describe(changed), why=why)
+
+
 def _check_quota(draft: Draft, asked: Signature, ttl: float | None, new: bool) -> None:
     quota = draft.state.quota(asked.origin)
     if automatic(asked):
@@ -131,16 +159,13 @@ def _check_automatic(draft: Draft, asked: Signature, quota: Quota, new: bool) ->
             "priority",
             "leave it out, or give 0 or more",
         )
-    narrow = asked.match.narrowing - {"destination"}
-    if narrow == {"protocol"} and holds(asked.match.get("protocol"), _TCP):
-        narrow = frozenset()
-    if asked.action is Action.DROP and not narrow:
+    if asked.action is Action.ACCEPT and asked.mode is Mode.ENFORCE:
         raise QuotaError(
-            f"{asked.origin} may not drop all traffic to {asked.match.get('destination')}, "
-            "nor all TCP traffic to it",
-            "match",
-            "give a rate, or further components that the packets have in common",
+            f"{asked.origin} may not accept by a match: it would outrank rules of operators",
+            "action",
+            "ask an operator for it",
         )
+    refuse_all(draft, asked)
     existing = sum(signature.origin == asked.origin for signature in draft.all_signatures())
     if new and existing >= quota.max_signatures:
         raise QuotaError(
@@ -148,6 +173,46 @@ def _check_automatic(draft: Draft, asked: Signature, quota: Quota, new: bool) ->
             "match",
             f"wait until some end, or raise origins.{asked.origin}.max_signatures",
         )
+
+
+def refuse_all(draft: Draft, asked: Signature) -> None:
+    """QuotaError if detectors' drops together would leave next to nothing to a destination.
+
+    A drop of what a source sends leaves what others send, so it does not count.
+    """
+    if not _drops_all(asked):
+        return
+    victim: Prefix | None = asked.match.get("destination")
+    family = asked.match.family or (victim.family if victim else 4)
+    others = [
+        each
+        for each in draft.all_signatures()
+        if each.id != asked.id and automatic(each) and _drops_all(each) and _meets(each, victim)
+    ]
+    took = possible.taken(asked.match, family)
+    for each in others:
+        took |= possible.taken(each.match, family)
+    if what := possible.left_out(took):
+        beside = f" together with {len(others)} drops that stand" if others else ""
+        raise QuotaError(
+            f"{asked.origin} may not drop {what} to {victim or 'anybody'}{beside}",
+            "match",
+            "give a rate, or further components that the packets have in common",
+        )
+
+
+def _drops_all(asked: Signature) -> bool:
+    """Whether it drops what matches, whoever sends it."""
+    enforced = asked.action is Action.DROP and asked.mode is Mode.ENFORCE
+    return enforced and asked.source is None
+
+
+def _meets(other: Signature, victim: Prefix | None) -> bool:
+    """Whether a rule takes packets to a victim, or to a part of it."""
+    to: Prefix | None = other.match.get("destination")
+    if to is None or victim is None:
+        return True
+    return to.covers(victim) or victim.covers(to)
 
 
 def find(draft: Draft, identity: str, caller: Caller, etag: str | None) -> Signature:

@@ -6,7 +6,13 @@ Each works on a draft, checks everything first, and stages nothing if it raises.
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.operations import lockout
-from xdpctl.control.operations.admission import FORCE, check_share, refuse_released, refuse_wide
+from xdpctl.control.operations.admission import (
+    FORCE,
+    check_share,
+    refuse_outranking,
+    refuse_released,
+    refuse_wide,
+)
 from xdpctl.control.operations.changing import Added, changed_fields, confirmation
 from xdpctl.control.operations.signature_guard import exposed
 from xdpctl.control.state.coverage import around
@@ -67,6 +73,7 @@ def place(draft: Draft, ask: RuleRequest, caller: Caller) -> Added[Rule]:
     quota.check(caller.origin, rule.source, ask.ttl, counted)
     check_share(draft, standing, rule)
     refuse_released(draft, rule)
+    refuse_outranking(draft, rule)
     warnings = _guard(draft, rule, caller)
     refuse_wide(standing, rule, ask.force)
     if standing and ask.replace:
@@ -139,6 +146,7 @@ def change(
     before, after = ((r.action, r.mode, r.expires_ns) for r in (rule, changed))
     check_share(draft, rule, changed)
     refuse_released(draft, changed)
+    refuse_outranking(draft, changed)
     warnings = [] if before == after else _guard(draft, changed, caller)
     refuse_wide(rule, changed, bool(changes.get("force")), FORCE)
     if changed.mode is Mode.MONITOR or changed.action is not rule.action:

@@ -72,6 +72,8 @@ class State:
     incidents: dict[str, Incident] = field(default_factory=dict)
     sides: Mapping[Prefix, Side] = field(default_factory=dict)
     sessions: tuple[Prefix, ...] = ()  # source addresses of ssh sessions, from the loader
+    cannot_answer: str = ""  # an interface whose driver cannot send challenges
+    members: frozenset[Prefix] = frozenset()  # addresses of the fleet's nodes, from its agent
     callers: dict[Prefix, int] = field(default_factory=dict)  # last use of the API (kernel time)
     covered: Counter[tuple[str, int]] = field(default_factory=Counter)  # by origin and family
     unreadable: dict[str, str] = field(default_factory=dict)  # keys of skipped records, and why

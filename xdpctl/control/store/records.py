@@ -29,11 +29,11 @@ ANNOUNCEMENTS = "announcements/"
 _FOREVER = 1e9  # seconds
 
 
-class _Match(msgspec.Struct):
+class _Match(msgspec.Struct, forbid_unknown_fields=True):
     source: str
 
 
-class _Shared(msgspec.Struct, omit_defaults=True):
+class _Shared(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     """All of a record except its match; thousands of rules of one import share these values."""
 
     action: str
@@ -50,7 +50,7 @@ class _Shared(msgspec.Struct, omit_defaults=True):
     spare: str = ""
 
 
-class _Record(_Shared, kw_only=True):
+class _Record(_Shared, kw_only=True, forbid_unknown_fields=True):
     match: _Match
 
 
@@ -147,6 +147,8 @@ def kernel_time(ns: int, unix: float, boot: str, now: Now) -> int:
 def decode(source: Prefix, value: bytes, now: Now) -> Rule:
     """The rule stored under the key of `source`; ValueError or RuleError if it is unreadable."""
     record = decoded(_decoder, value)
+    if record.match.source != str(source):
+        raise ValueError(f"its match is {record.match.source[:60]!r}, and its key says {source}")
     return Rule(
         source=source,
         action=Action(record.action),

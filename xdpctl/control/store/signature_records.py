@@ -13,7 +13,7 @@ from xdpctl.model.signature import Signature
 SIGNATURES = "signatures/"
 
 
-class _Record(msgspec.Struct, omit_defaults=True):
+class _Record(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     match: dict[str, str]
     slot: int
     action: str

@@ -3,9 +3,18 @@
 
 from pathlib import Path
 
+from xdpctl.abi.digest import digest
+from xdpctl.errors import SchemaError
+
+_MARK = "shapes-"
+
 
 class Pins:
-    """The paths below a pin directory on a bpffs; one folder is named after the schema version."""
+    """The paths below a pin directory on a bpffs; one folder is named after the schema version.
+
+    An empty folder in it is named after the digest of all shapes (xdpctl/abi/digest.py), since a
+    bpffs takes no files. So no program reads maps that another version has made.
+    """
 
     SCHEMA = "v1"
 
@@ -16,7 +25,23 @@ class Pins:
         self.explain = self.explain_dir / "inside" / "program"
         self.explain_outside = self.explain_dir / "outside" / "program"
         self.ports_dir = self.root / "ports"
+        self.shapes_dir = self.root / f"{_MARK}{digest()}"
         self.lock_dir = self.root / "loader"  # only root may open it, so only root can lock it
+
+    def check(self) -> None:
+        """SchemaError if the pinned maps are those of a version with other shapes."""
+        if not self.root.is_dir() or self.shapes_dir.is_dir():
+            return
+        if not self.map("slots").exists() and not self._marks():
+            return  # nothing was made yet
+        raise SchemaError(
+            f"the maps under {self.root} were made by a version with other shapes, and nothing was "
+            "changed. What filters now goes on. `xdpctl down` removes it (traffic is not filtered "
+            "until the next start; rules are kept)."
+        )
+
+    def _marks(self) -> list[Path]:
+        return [each for each in self.root.iterdir() if each.name.startswith(_MARK)]
 
     def map(self, name: str) -> Path:
         """The path of the map with this name."""

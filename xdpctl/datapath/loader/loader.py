@@ -8,7 +8,7 @@ replaces each program atomically.
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -89,12 +89,14 @@ class Loader:
         group: int = -1,
         teach: Compiled | None = None,
         flows: FlowSettings | None = None,
+        fleet_ports: Iterable[int] = (),
     ) -> None:
         self.pins = pins
         self._compiled = compiled
         self._group = group
         self._maps = PinnedMaps(pins, compiled.maps, group)
         self._maps.set_memories(flows or FlowSettings())
+        self._maps.set_fleet_ports(fleet_ports)
         self._id = maps.map_id(self._maps.shared["slots"].fd)
         self._memories_id = maps.map_id(self._maps.shared["memories"].fd)
         self._teacher = self._load(teach.programs[egress.NAME], {}) if teach else None
@@ -173,6 +175,9 @@ class Loader:
                 port.became(
                     "absent", None, "no such interface now; will be attached when it appears"
                 )
+                continue
+            if not link.ethernet:
+                port.became("failed", link.xdp_mode, netlink.no_ethernet(link))
                 continue
             try:
                 self._reconcile_port(port, link)

@@ -32,6 +32,7 @@ _LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1/128")
 _ROUTES_BYTES = 4 << 20
 # linux/if_link.h
 _FLAG_NOEXIST, _FLAG_GENERIC, _FLAG_NATIVE, _FLAG_REPLACE = 1, 2, 4, 16
+_ETHERNET = (1, 772)  # ARPHRD_ETHER, ARPHRD_LOOPBACK (linux/if_arp.h)
 # as pyroute2 names enum XDP_ATTACHED_*
 _MODES = {"xdp": "native", "xdpgeneric": "generic", "xdpoffload": "offload", "xdpmulti": "several"}
 _FLAG_OF = {"native": _FLAG_NATIVE, "generic": _FLAG_GENERIC}
@@ -48,7 +49,10 @@ _MEANING = {
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One interface; `xdp_mode` is native, generic, offload, several or None."""
+    """One interface; `xdp_mode` is native, generic, offload, several or None.
+
+    `ethernet`: its frames begin with an Ethernet header.
+    """
 
     index: int
     name: str
@@ -56,8 +60,17 @@ class Link:
     mtu: int
     mac: str
     kind: str
+    ethernet: bool
     xdp_mode: str | None
     program_id: int | None
+
+
+def no_ethernet(link: Link) -> str:
+    """Why an interface cannot be filtered: the first bytes of its packets are no EtherType."""
+    return (
+        f"{link.name} ({link.kind or 'its kind'}) has no Ethernet header, so its packets cannot be "
+        "read: filter on the interface on which they arrive, or behind it"
+    )
 
 
 class AttachRefused(AttachError):
@@ -101,6 +114,7 @@ def _link(message: Any) -> Link:
         mtu=message.get_attr("IFLA_MTU") or 0,
         mac=message.get_attr("IFLA_ADDRESS") or "",
         kind=(info.get_attr("IFLA_INFO_KIND") if info else None) or "",
+        ethernet=message["ifi_type"] in _ETHERNET,
         xdp_mode=_MODES.get(mode or ""),
         program_id=xdp.get_attr("IFLA_XDP_PROG_ID") if mode else None,
     )

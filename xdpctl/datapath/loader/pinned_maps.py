@@ -6,13 +6,13 @@ is not, since what it knew comes back by itself.
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from xdpctl.abi.arrays import CHALLENGE, CONTROL, MEMORY, PORT
-from xdpctl.abi.constants import ANSWERED_LOG2, FRAGMENTS_LOG2, Asking, MemoryNumber
+from xdpctl.abi.constants import ANSWERED_LOG2, FLEET_PORTS, FRAGMENTS_LOG2, Asking, MemoryNumber
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.bpffs import ensure, share
 from xdpctl.datapath.bpf.maps import Map, MapShape
@@ -24,7 +24,7 @@ from xdpctl.errors import DatapathError, SchemaError
 from xdpctl.model.flow_memory import FLOWS_A_BLOCK, FlowSettings
 
 PER_PROGRAM = ("counters", "stages", "port")  # maps that each program has for itself
-_FORGETTABLE = ("flows",)
+_FORGETTABLE = ("flows", "proofs")
 _SECOND = 1_000_000_000
 _LEAST_NS = 10 * _SECOND  # of a generation, however many flows come
 _ANSWERED_NS = 3600 * _SECOND
@@ -36,10 +36,13 @@ class PinnedMaps:
 
     def __init__(self, pins: Pins, shapes: Mapping[str, MapShape], group: int) -> None:
         self._pins, self._shapes, self._group = pins, shapes, group
+        pins.check()
         ensure(pins.directory)
         for directory in (pins.directory, pins.root, pins.ports_dir):
             directory.mkdir(parents=True, exist_ok=True)
             share(directory, group, 0o750)
+        pins.shapes_dir.mkdir(exist_ok=True)
+        share(pins.shapes_dir, group, 0o750)
         pins.lock_dir.mkdir(exist_ok=True)
         share(pins.lock_dir, 0, 0o700)
         self.shared = {
@@ -117,6 +120,12 @@ class PinnedMaps:
         ):
             records[number]["age_ns"], records[number]["least_ns"] = age_ns, least_ns
             records[number]["full"] = FLOWS_A_BLOCK << log2
+
+    def set_fleet_ports(self, ports: Iterable[int]) -> None:
+        """Set the TCP ports by which neighbours speak with this node as members of its fleet."""
+        control = np.frombuffer(self.shared["controls"].memory(), CONTROL)[0]
+        given = list(dict.fromkeys(ports))[:FLEET_PORTS]
+        control["fleet_ports"] = given + [0] * (FLEET_PORTS - len(given))
 
     def port(self, directory: Path, outside: bool) -> Map:
         """The map that says whether the flow memory is asked for packets of an interface."""

@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection
 from functools import partial
 from itertools import count
 
-from xdpctl.base.net.prefix import Prefix, exact_address
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.sharing import Sharing
@@ -62,7 +61,9 @@ class Agent:
         self.follower = Follower(self.member, self.specials, ended)
         self.sender = Sender(self.member, self.follower)
         card = Card(settings.groups, self._credentials.address(), time.time())
-        self.reporter = Reporter(self.member, health, card, self._credentials.expires())
+        self.reporter = Reporter(
+            self.member, health, card, self._credentials.expires(), lambda: endpoints.now
+        )
         self.revocations = Revocations(settings)
         self.revocations.load()
         self.rounds = Rounds(
@@ -155,16 +156,6 @@ class Agent:
             or self.covers(scope)
             or any(in_scope(scope, seen.name, seen.card.groups) for seen in cards)
         )
-
-    def nodes_within(self, source: Prefix) -> list[str]:
-        """The other nodes whose address, as they say it, a prefix covers."""
-        found = []
-        for seen in self.reporter.nodes.by_name.values():
-            host = seen.card.address.rpartition(":")[0].strip("[]")
-            address = exact_address(host) if host else None
-            if address and seen.name != self.member.name and source.covers(address):
-                found.append(seen.name)
-        return sorted(found)
 
     def where(self, revision: int, named: Collection[str] = (), scope: str = "") -> Where:
         """Where intents of a scope are in force that the engine has at a revision."""

@@ -5,9 +5,10 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from xdpctl import __version__
+from xdpctl.base.net.prefix import Prefix, exact_address
 from xdpctl.errors import EngineError
 from xdpctl.fleet import keys
 from xdpctl.fleet.agent.member import Member
@@ -27,7 +28,15 @@ Health = Callable[[], tuple[list[str], str]]  # the problems of this node, and w
 class Reporter:
     """Reports from `run` until the member is stopping. `nodes` is what it sees of the fleet."""
 
-    def __init__(self, member: Member, health: Health, card: Card, expires: float) -> None:
+    def __init__(
+        self,
+        member: Member,
+        health: Health,
+        card: Card,
+        expires: float,
+        endpoints: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        self._endpoints = endpoints
         self._member, self._health, self._card = member, health, card
         self.expires = expires
         self.nodes = Nodes()
@@ -78,6 +87,13 @@ class Reporter:
             if time.monotonic() - self.nodes.looked >= fresh:
                 held = self._member.engine.snapshot(keys.NODES).held
                 self.nodes.take(held, time.monotonic())
+                self._member.controller.state.members = self._addresses()
+
+    def _addresses(self) -> frozenset[Prefix]:
+        """Where the nodes are, as they say it, and the engine's members: no rule cuts them off."""
+        named = [seen.card.address for seen in self.nodes.by_name.values()]
+        hosts = (name.rpartition(":")[0].strip("[]") for name in (*named, *self._endpoints()))
+        return frozenset(found for host in hosts if (found := exact_address(host)))
 
     @property
     def doubled(self) -> bool:

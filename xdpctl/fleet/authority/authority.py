@@ -16,14 +16,14 @@ from xdpctl.fleet import keys, offer
 from xdpctl.fleet.authority import certificates
 from xdpctl.fleet.authority.bundle import Bundle, MemberPart, seal
 from xdpctl.fleet.authority.certificates import Pair, issued, serial
-from xdpctl.fleet.authority.daemon import CLIENTS, SERVER_NAME, Daemon, peers_url
+from xdpctl.fleet.authority.daemon import SERVER_NAME, Daemon, peers_url
 from xdpctl.fleet.authority.etcd import Etcd
 from xdpctl.fleet.authority.installation import Installation
 from xdpctl.fleet.authority.layout import ADMIN, Layout
 from xdpctl.fleet.authority.record import NodeRecord, Record
 from xdpctl.fleet.offer import Offer
 from xdpctl.fleet.scope import STATES
-from xdpctl.fleet.settings import NAME_MAX, PORT, FleetSettings, host_of
+from xdpctl.fleet.settings import CLIENTS, NAME_MAX, PORT, FleetSettings, host_of
 from xdpctl.model.rule import check_name
 
 PREFIX = "xdpctl/"

@@ -9,11 +9,11 @@ import shutil
 from xdpctl.errors import ConfigError, EngineError
 from xdpctl.fleet.authority.bundle import Bundle, MemberPart
 from xdpctl.fleet.authority.certificates import Pair
-from xdpctl.fleet.authority.daemon import CLIENTS, Daemon
+from xdpctl.fleet.authority.daemon import Daemon
 from xdpctl.fleet.authority.etcd import Etcd
 from xdpctl.fleet.authority.layout import ETCD_USER, Layout
 from xdpctl.fleet.endpoints import Endpoints
-from xdpctl.fleet.settings import PORT, FleetSettings, host_of
+from xdpctl.fleet.settings import CLIENTS, PORT, FleetSettings, host_of
 
 log = logging.getLogger("xdpctl.fleet")
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from xdpctl.errors import ConfigError, EngineError
 from xdpctl.fleet.authority.authority import PREFIX, Authority, check_address, endpoints
-from xdpctl.fleet.authority.daemon import CLIENTS, Daemon
+from xdpctl.fleet.authority.daemon import Daemon
 from xdpctl.fleet.authority.etcd import Etcd
+from xdpctl.fleet.settings import CLIENTS
 
 _SNAPSHOT_SECONDS = 600.0
 

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from xdpctl.base.clock import Now
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
+from xdpctl.control.operations.signatures import refuse_all
 from xdpctl.control.state.draft import Draft
+from xdpctl.errors import QuotaError
 from xdpctl.incidents.ledger import ledger
 from xdpctl.mitigation.settings import LadderSettings
 from xdpctl.mitigation.watchers.activity import Activity
@@ -92,6 +94,12 @@ class Ladder:
                     action=Action.DROP, limit=None, spare=sparing(Action.DROP, None), tags=more
                 )
                 why = f"{standing.limit} was exceeded for too long"
+            try:
+                refuse_all(draft, raised)
+            except QuotaError as error:
+                draft.note(raised.origin, "rule.not-raised", raised.id, why=str(error))
+                draft.put_signature(standing.replace(tags=(*standing.tags, tags.RAISED)))
+                continue
             draft.put_signature(raised)
             ledger.rule_raised(draft, raised, why)
             draft.note(raised.origin, "rule.raised", raised.id, action=raised.action.value, why=why)

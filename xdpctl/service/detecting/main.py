@@ -182,6 +182,7 @@ def prefixes(settings: Settings) -> tuple[Prefix, ...]:
 
 def _detector(settings: Settings, alive_fd: int | None) -> Detector:
     pins = Pins(settings.pin_dir)
+    pins.check()
     path = pins.map("heads")
     if not path.exists():
         raise DatapathError(f"there are no pinned maps under {pins.root}: is the loader running?")

@@ -9,13 +9,13 @@ from typing import Any
 from xdpctl.base.units import si3
 from xdpctl.detectors.builtin.holds import TTL_SECONDS, Report
 from xdpctl.detectors.formats.builtin import Told, encode
+from xdpctl.detectors.registry import BUILTIN
 from xdpctl.errors import Refused, RuleError, Unreachable
 from xdpctl.model.event import Phase
 from xdpctl.model.finding import Finding
 from xdpctl.model.rule import Action
 from xdpctl.service.client import Client
 
-NAME = "builtin"
 _SECONDS = 5.0
 _NOTE_MAX = 200
 log = logging.getLogger("xdpctl.detect")
@@ -64,7 +64,7 @@ class Teller:
         """Post reports; return why some had no effect, by the id of the answer."""
         try:
             body = encode(list(reports))
-            answer = self._client.call("POST", f"/v1/hooks/{NAME}", _SECONDS, content=body)
+            answer = self._client.call("POST", f"/v1/hooks/{BUILTIN}", _SECONDS, content=body)
         except (Refused, Unreachable, OSError) as error:
             if isinstance(error, Refused) and len(reports) > 1:  # one must not hinder the others
                 return {name: why for each in reports for name, why in self.tell([each]).items()}

@@ -58,7 +58,7 @@ def of_host(settings: Settings) -> list[Finding]:
     found += [_unprivileged(), _syncookies()]
     present = {link.name: link for link in netlink.links()}
     found += [_sides(settings)]
-    names = settings.interfaces or tuple(n for n in present if n != "lo")
+    names = settings.interfaces or tuple(n for n in present if n != "lo" and present[n].ethernet)
     for name in names:
         if name in present:
             found += _interface(present[name], settings.pin_dir)
@@ -162,6 +162,9 @@ def _sides(settings: Settings) -> Finding:
 
 
 def _interface(link: Link, pin_dir: Path) -> Iterator[Finding]:
+    if not link.ethernet:
+        yield Finding("problem", link.name, netlink.no_ethernet(link), "set another interface")
+        return
     driver = netlink.driver(link.name)
     known = link.kind in _NATIVE or driver in _NATIVE
     name = link.kind or driver

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Challenges between real hosts: who waits for how long, and a card that cannot send them."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.questions import eventually
+from xdpctl.base.system.python_child import python
+from xdpctl.lab.box import Box
+from xdpctl.lab.flood import Generator
+from xdpctl.lab.namespaces import Host, Lab
+
+BOX, CLIENT = "192.0.2.1", "192.0.2.2"
+MATCH = f"dst {BOX} tcp flags syn&!ack&!rst"
+
+
+def connect(host: Host, timeout: float = 8.0) -> float:
+    """How long a new connection takes, in seconds."""
+
+    def work() -> float:
+        began = time.monotonic()
+        with socket.create_connection((BOX, 80), timeout):
+            return time.monotonic() - began
+
+    return host.call(work)
+
+
+@pytest.fixture
+def hosts() -> Iterator[tuple[Host, Host]]:
+    with Lab("challenge") as lab:
+        host, far = lab.host("box"), lab.host("far")
+        lab.cable(host, "isp0", far, "far0")
+        host.ip(f"addr add {BOX}/24 dev isp0")
+        far.ip(f"addr add {CLIENT}/24 dev far0")
+        server = host.popen(*python("xdpctl.lab.webserver"))
+        try:
+            yield host, far
+        finally:
+            server.terminate()
+            server.wait()
+
+
+@pytest.fixture
+def box(hosts: tuple[Host, Host]) -> Iterator[Box]:
+    box = Box(hosts[0], ["isp0"])
+    try:
+        box.start()
+        yield box
+    finally:
+        box.remove()
+
+
+def test_a_newcomer_waits_for_one_retransmission(
+    box: Box, hosts: tuple[Host, Host], generator: Generator
+) -> None:
+    generator.receive_answers(hosts[1], "far0")
+    box.client.call("POST", "/v1/rules", json={"match": MATCH, "action": "challenge"})
+    assert connect(hosts[1]) < 5.0
+    assert connect(hosts[1]) < 0.5, "he is remembered"
+
+
+def test_a_card_that_cannot_send_keeps_nobody_out(box: Box, hosts: tuple[Host, Host]) -> None:
+    """Without GRO at its peer a veth sends nothing back, as many drivers do without queues."""
+    far = hosts[1]
+    far.sh("ethtool", "-K", "far0", "gro", "off")
+    box.client.call("POST", "/v1/rules", json={"match": MATCH, "action": "challenge"})
+    stop = threading.Event()
+
+    def knock() -> None:
+        far.enter()
+        while not stop.is_set():
+            with socket.socket() as newcomer:
+                newcomer.setblocking(False)
+                newcomer.connect_ex((BOX, 80))
+                time.sleep(0.01)
+
+    newcomers = threading.Thread(target=knock)
+    newcomers.start()
+    try:
+        assert eventually(lambda: {rule["action"] for rule in box.client.pages()} == {"limit"})
+    finally:
+        stop.set()
+        newcomers.join()
+    assert connect(far) < 5.0
+    warnings = box.client.call("GET", "/v1/status")["warnings"]
+    assert any("cannot send challenges" in warning for warning in warnings)
+    assert "cannot send challenges" in box.log.read_text()
+
+
+def test_an_interface_without_an_ethernet_header_is_refused(hosts: tuple[Host, Host]) -> None:
+    host = hosts[0]
+    host.ip("tuntap add dev tun0 mode tun")
+    host.ip("link set tun0 up")
+    box = Box(host, ["tun0"])
+    try:
+        with pytest.raises(Exception, match="has no Ethernet header"):
+            box.start()
+    finally:
+        box.remove()
+    said = host.popen(*python("xdpctl", "doctor", "-i", "tun0"), stdout=-1)
+    out, _ = said.communicate(timeout=60)
+    assert "no Ethernet header" in " ".join(out.decode().split())
+    assert "tun0" in host.ip("-d link show dev tun0")
+    assert "xdp" not in host.ip("-d link show dev tun0")

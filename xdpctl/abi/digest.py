@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A digest of everything that programs and maps agree on: versions that share it share the maps."""
+
+import hashlib
+from enum import IntEnum
+from functools import cache
+
+import numpy as np
+
+from xdpctl.abi import arrays, constants, structs
+
+_BYTES = 8
+
+
+@cache
+def digest() -> str:
+    """The digest, as 16 hex digits."""
+    parts = []
+    for module in (constants, structs, arrays):
+        for name, value in sorted(vars(module).items()):
+            if isinstance(value, type) and issubclass(value, IntEnum):
+                parts.append(f"{name} {[(each.name, int(each)) for each in value]}")
+            elif isinstance(value, type) and issubclass(value, structs.Wire):
+                parts.append(f"{name} {getattr(value, 'FORMAT', '')}")
+            elif isinstance(value, np.dtype):
+                parts.append(f"{name} {value.itemsize} {value.descr}")
+            elif isinstance(value, int) and not name.startswith("_"):
+                parts.append(f"{name} {value}")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[: 2 * _BYTES]
